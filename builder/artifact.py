@@ -1,0 +1,57 @@
+"""The sub-model folder, seen from its readers: a plain transformers folder with a manifest beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from builder.errors import BuildError
+from builder.prompt import PromptFormat
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+HELD_OUT_PROMPTS = "heldout_prompts.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubModel:
+    """A checkpoint folder. `manifest` is None for one that we did not make."""
+
+    folder: Path
+    manifest: Mapping[str, Any] | None
+
+    @property
+    def prompt(self) -> PromptFormat:
+        """How the model wants to be asked; raises BuildError for a checkpoint that does not say."""
+        if self.manifest is None:
+            raise BuildError(f"{self.folder} has no {MANIFEST} that says how it is asked; run `submodel build` on it.")
+        return PromptFormat.from_json(self.manifest["prompt"])
+
+    def held_out_prompts(self) -> list[dict[str, list[int]]]:
+        """Prompts with their true middles, as token ids, of files that pruning never saw; empty if there are none."""
+        path = self.folder / HELD_OUT_PROMPTS
+        return list(json.loads(path.read_text("utf-8"))) if path.exists() else []
+
+
+def read_artifact(folder: Path) -> SubModel:
+    """Read a checkpoint folder; raises BuildError where it is none."""
+    if not folder.is_dir():
+        raise BuildError(f"{folder} is no folder; give the folder of a model, such as .submodel/model.")
+    missing = [name for name in ("config.json", "tokenizer.json") if not (folder / name).is_file()]
+    if not list(folder.glob("*.safetensors")):
+        missing.append("*.safetensors")
+    if missing:
+        raise BuildError(f"{folder} is no model: {', '.join(missing)} missing; run `submodel build` to make one.")
+    path = folder / MANIFEST
+    if not path.exists():
+        return SubModel(folder=folder, manifest=None)
+    try:
+        manifest = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise BuildError(f"{path} can't be read ({error}); run `submodel build` again.") from error
+    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA_VERSION:
+        raise BuildError(f"{path} is of another version of submodel; run `submodel build` again.")
+    return SubModel(folder=folder, manifest=manifest)

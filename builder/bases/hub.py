@@ -1,0 +1,189 @@
+"""Models of the Hugging Face hub: what its cache holds already, and the download of a snapshot.
+
+Only safetensors, configuration and tokenizer files are ever fetched: no pickles, no code. A hub that does not answer is
+given up after `PATIENCE_S`, so that a machine without it loses seconds. HF_HUB_OFFLINE and HF_HOME hold.
+"""
+
+from __future__ import annotations
+
+import errno
+import fnmatch
+import json
+import queue
+import re
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import huggingface_hub
+from huggingface_hub import constants
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+)
+from huggingface_hub.utils import disable_progress_bars
+
+from builder.bases.fetch import disk_refusal
+from builder.errors import BaseModelError
+
+PATIENCE_S: Final = 5.0  # for the hub's first answer
+POLL_S: Final = 0.2
+WANTED_FILES: Final = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "model*.safetensors",
+    "model.safetensors.index.json",
+    "README.md",  # names the licence
+)
+SHA256: Final = re.compile(r"[0-9a-f]{64}")
+DISK_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """One revision of a hub model, on this disk."""
+
+    folder: Path
+    revision: str  # the commit's hash
+    sha256: Mapping[str, str] = field(default_factory=dict)  # what the hub says of its large files, by file name
+
+
+def cached_snapshot(hub_id: str) -> Snapshot | None:
+    """The newest snapshot in the hub's cache if it is whole; never touches the network."""
+    try:
+        found = huggingface_hub.snapshot_download(hub_id, allow_patterns=list(WANTED_FILES), local_files_only=True)
+    except (LocalEntryNotFoundError, HFValidationError):
+        return None
+    folder = Path(found)
+    if not is_whole(folder):
+        return None
+    # The cache keeps each large file under its SHA-256 and links to it.
+    blobs = {path.name: path.resolve().name for path in folder.glob("model*.safetensors")}
+    published = {name: blob for name, blob in blobs.items() if SHA256.fullmatch(blob)}
+    return Snapshot(folder=folder, revision=folder.name, sha256=published)
+
+
+def fetch_snapshot(hub_id: str, on_progress: Callable[[int, int], None] = lambda done, total: None) -> Snapshot:
+    """Download the wanted files of the newest revision; raises BaseModelError with the reason in a few words.
+
+    `on_progress` gets bytes that are there and bytes in all. An interrupted download goes on where it stopped.
+    """
+    info = _ask(hub_id)
+    files = [file for file in info.siblings or () if "/" not in file.rfilename and _is_wanted(file.rfilename)]
+    if not any(file.rfilename.endswith(".safetensors") for file in files):
+        raise BaseModelError(f"The hub's {hub_id} holds no safetensors weights; take another model.")
+    total = sum(file.size or 0 for file in files)
+    folder_name = huggingface_hub.file_download.repo_folder_name(repo_id=hub_id, repo_type="model")
+    blobs = Path(constants.HF_HUB_CACHE) / folder_name / "blobs"
+    disable_progress_bars()  # ours is shown instead
+    try:
+        folder = _in_background(
+            lambda: huggingface_hub.snapshot_download(
+                hub_id, revision=info.sha, allow_patterns=list(WANTED_FILES), etag_timeout=PATIENCE_S
+            ),
+            meanwhile=lambda: on_progress(min(_bytes_in(blobs), total), total),
+        )
+    except OSError as error:
+        if error.errno in DISK_ERRORS:
+            raise disk_refusal(error, blobs, total) from error
+        raise _refusal(hub_id, error) from error
+    on_progress(total, total)
+    if not is_whole(Path(folder)):
+        raise BaseModelError(
+            f"The hub's {hub_id} lacks a configuration, tokenizer.json or weights; take another model."
+        )
+    published = {file.rfilename: file.lfs.sha256 for file in files if file.lfs is not None}
+    return Snapshot(folder=Path(folder), revision=str(info.sha), sha256=published)
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a folder has a configuration, a tokenizer and every weight file that its index names."""
+    if not all((folder / name).is_file() for name in ("config.json", "tokenizer.json")):
+        return False
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return (folder / "model.safetensors").is_file()
+    try:
+        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (ValueError, KeyError, AttributeError, TypeError, OSError):
+        return False
+    return bool(shards) and all((folder / str(shard)).is_file() for shard in shards)
+
+
+def _ask(hub_id: str) -> Any:
+    """The hub's description of the newest revision, within PATIENCE_S, name look-up included."""
+    try:
+        return _in_background(
+            lambda: huggingface_hub.HfApi().model_info(hub_id, files_metadata=True, timeout=PATIENCE_S),
+            patience_s=PATIENCE_S,
+        )
+    except (OSError, HFValidationError) as error:
+        raise _refusal(hub_id, error) from error
+
+
+def _in_background(
+    work: Callable[[], Any], *, meanwhile: Callable[[], None] = lambda: None, patience_s: float | None = None
+) -> Any:
+    """Run `work` beside this thread; raises TimeoutError after `patience_s`. The thread never holds up the exit."""
+    outcome: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            outcome.put((work(), None))
+        except BaseException as error:  # handed over to the waiting thread, which raises it
+            outcome.put((None, error))
+
+    threading.Thread(target=run, daemon=True).start()
+    waited_s = 0.0
+    while patience_s is None or waited_s < patience_s:
+        try:
+            value, error = outcome.get(timeout=POLL_S)
+        except queue.Empty:
+            waited_s += POLL_S
+            meanwhile()
+            continue
+        if error is not None:
+            raise error
+        return value
+    raise TimeoutError
+
+
+def _refusal(hub_id: str, error: Exception) -> BaseModelError:
+    if isinstance(error, OfflineModeIsEnabled):
+        why = "HF_HUB_OFFLINE is set"
+    elif isinstance(error, GatedRepoError):
+        why = "its licence must be accepted on its page first, and `hf auth login` run"
+    elif isinstance(error, RepositoryNotFoundError):
+        why = "the hub has no such model, or it is private and `hf auth login` was not run"
+    elif isinstance(error, HFValidationError):
+        why = "that is no hub id"
+    elif isinstance(error, HfHubHTTPError) and error.response is not None:
+        why = f"the hub answered {error.response.status_code}"
+    elif isinstance(error, TimeoutError):
+        why = f"the hub didn't answer within {PATIENCE_S:.0f} seconds"
+    else:
+        why = "the hub can't be reached"
+    return BaseModelError(f"{hub_id} can't be had from the model hub: {why}.")
+
+
+def _is_wanted(name: str) -> bool:
+    return any(fnmatch.fnmatch(name, pattern) for pattern in WANTED_FILES)
+
+
+def _bytes_in(folder: Path) -> int:
+    total = 0
+    for path in folder.glob("*"):
+        try:
+            total += path.stat().st_size
+        except FileNotFoundError:  # renamed since it was listed
+            continue
+    return total

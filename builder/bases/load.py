@@ -1,0 +1,202 @@
+"""A base model in memory: weights, tokenizer, prompt format and provenance, whatever it was read from.
+
+Two architectures are taken, Llama and Qwen2, since those are what the pruning and the export know. No code that comes
+with a model is ever run, and no pickle read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors import SafetensorError
+from tokenizers import Tokenizer
+from transformers import LlamaForCausalLM, PreTrainedModel, Qwen2ForCausalLM
+
+from builder.bases.prompt_tokens import make_prompt_format, with_control_tokens_special
+from builder.bases.resolve import UNKNOWN_LICENCE, ResolvedBase, resolve_base
+from builder.errors import BaseModelError
+from builder.gguf.reader import open_gguf
+from builder.gguf.tokenizer import read_tokenizer
+from builder.gguf.weights import read_model
+from builder.prompt import PromptFormat
+
+__all__ = ["LoadedBase", "ResolvedBase", "load_base", "load_resolved", "resolve_base"]
+
+MODEL_CLASSES: Final = {"llama": LlamaForCausalLM, "qwen2": Qwen2ForCausalLM}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedBase:
+    """A base model that is ready to be measured and pruned."""
+
+    model: PreTrainedModel  # on the CPU, in evaluation mode
+    tokenizer: Tokenizer
+    prompt: PromptFormat
+    provenance: dict[str, Any]  # name, source, sha256, licence, why, parameters; revision where it has one
+    bos_token: str | None  # names only: prompts start with it only where `prompt.bos_token` says so
+    eos_token: str | None
+    pad_token: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Vocabulary:
+    tokenizer: Tokenizer
+    adds_bos: bool
+    bos_token: str | None
+    eos_token: str | None
+    pad_token: str | None
+
+
+def load_base(
+    spec: str,
+    *,
+    cache_dir: Path | None = None,
+    on_event: Callable[[str], None] = lambda text: None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    dtype: torch.dtype = torch.bfloat16,
+) -> LoadedBase:
+    """Resolve and load the base that `spec` names: "auto", a catalogue name, a folder, a GGUF file or a hub id.
+
+    Each call of `on_event` begins something, and the calls of `on_progress` after it (bytes done, bytes in all) are its
+    progress. Raises BaseModelError, one sentence, for whatever keeps the base from being had or read.
+    """
+    resolved = resolve_base(spec, cache_dir=cache_dir, on_event=on_event, on_progress=on_progress)
+    return load_resolved(resolved, on_event=on_event, on_progress=on_progress, dtype=dtype)
+
+
+def load_resolved(
+    base: ResolvedBase,
+    *,
+    on_event: Callable[[str], None] = lambda text: None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    dtype: torch.dtype = torch.bfloat16,
+) -> LoadedBase:
+    """Load what `resolve_base` found."""
+    on_event(f"Reading {base.name}: {base.why}")
+    licence = base.licence
+    if base.is_gguf:
+        with open_gguf(base.path) as gguf:
+            found = read_tokenizer(gguf)
+            if licence == UNKNOWN_LICENCE:
+                licence = gguf.optional("general.license", str, UNKNOWN_LICENCE)
+            model = read_model(gguf, dtype=dtype, on_progress=on_progress)
+        vocabulary = _Vocabulary(
+            tokenizer=found.tokenizer,
+            adds_bos=found.adds_bos,
+            bos_token=found.bos_token,
+            eos_token=found.eos_token,
+            pad_token=found.pad_token,
+        )
+    else:
+        vocabulary = _folder_vocabulary(base.path)
+        model = _folder_model(base.path, dtype)
+    tokenizer = with_control_tokens_special(vocabulary.tokenizer)
+    _name_special_tokens(model, tokenizer, vocabulary)
+    rows = model.get_input_embeddings().num_embeddings
+    highest = max(tokenizer.get_vocab(with_added_tokens=True).values())
+    if highest >= rows:
+        raise BaseModelError(f"{base.path} has a tokenizer of {highest + 1:,} tokens and a model of {rows:,}.")
+    return LoadedBase(
+        model=model,
+        tokenizer=tokenizer,
+        prompt=make_prompt_format(
+            tokenizer,
+            is_fim=base.is_fim,
+            bos_token=vocabulary.bos_token if vocabulary.adds_bos else None,
+            eos_token=vocabulary.eos_token,
+        ),
+        provenance=base.to_json() | {"licence": licence, "parameters": model.num_parameters()},
+        bos_token=vocabulary.bos_token,
+        eos_token=vocabulary.eos_token,
+        pad_token=vocabulary.pad_token,
+    )
+
+
+def _name_special_tokens(model: PreTrainedModel, tokenizer: Tokenizer, vocabulary: _Vocabulary) -> None:
+    for role in ("bos_token", "eos_token", "pad_token"):
+        token = getattr(vocabulary, role)
+        token_id = tokenizer.token_to_id(token) if token is not None else None
+        setattr(model.config, f"{role}_id", token_id)
+        if model.generation_config is not None:
+            setattr(model.generation_config, f"{role}_id", token_id)
+
+
+def _folder_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
+    config = _json(folder / "config.json")
+    kind = config.get("model_type")
+    if kind not in MODEL_CLASSES:
+        raise BaseModelError(
+            f"{folder} is a model of the type {kind!r}; only {' and '.join(MODEL_CLASSES)} can be read."
+        )
+    model_class = MODEL_CLASSES[kind]
+    if config.get("architectures") not in (None, [model_class.__name__]):
+        raise BaseModelError(f"{folder} is a {config['architectures']}, not a {model_class.__name__} that writes text.")
+    if "quantization_config" in config:
+        raise BaseModelError(f"{folder} holds quantized weights, which can't be pruned; give the original model.")
+    try:
+        model, report = model_class.from_pretrained(
+            folder, dtype=dtype, local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
+        raise BaseModelError(f"The model in {folder} can't be read: {_first_line(error)}; fetch it again.") from error
+    # Old checkpoints carry the rotary frequencies, which follow from the configuration.
+    surplus = {key for key in report["unexpected_keys"] if not key.endswith("rotary_emb.inv_freq")}
+    if wrong := sorted(surplus.union(report["missing_keys"])):
+        raise BaseModelError(
+            f"The weights in {folder} don't fit its config.json: {wrong[0]} is missing or left over; fetch it again."
+        )
+    model.eval()
+    return model
+
+
+def _folder_vocabulary(folder: Path) -> _Vocabulary:
+    path = folder / "tokenizer.json"
+    try:
+        tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
+    except Exception as error:  # the tokenizers library raises nothing narrower
+        raise BaseModelError(f"The tokenizer {path} can't be read: {_first_line(error)}; fetch it again.") from error
+    tokenizer.no_truncation()  # a file may carry the settings of its training
+    tokenizer.no_padding()
+    plain = tokenizer.encode("a", add_special_tokens=False).ids
+    wrapped = tokenizer.encode("a").ids
+    # A tokenizer that puts a token in front says so only by doing it.
+    first = tokenizer.id_to_token(wrapped[0]) if len(wrapped) > len(plain) and wrapped[:1] != plain[:1] else None
+    names = {role: _token_name(folder, role) for role in ("bos_token", "eos_token", "pad_token")}
+    return _Vocabulary(
+        tokenizer=tokenizer,
+        adds_bos=first is not None,
+        bos_token=first or names["bos_token"],
+        eos_token=names["eos_token"],
+        pad_token=names["pad_token"],
+    )
+
+
+def _token_name(folder: Path, role: str) -> str | None:
+    for name in ("tokenizer_config.json", "special_tokens_map.json"):
+        if not (folder / name).is_file():
+            continue
+        token = _json(folder / name).get(role)
+        if isinstance(token, dict):  # an AddedToken, written out
+            token = token.get("content")
+        if isinstance(token, str):
+            return token
+    return None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BaseModelError(f"{path} can't be read: {_first_line(error)}; fetch it again.") from error
+    if not isinstance(document, dict):
+        raise BaseModelError(f"{path} holds no JSON object; fetch it again.")
+    return document
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

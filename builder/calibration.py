@@ -1,0 +1,78 @@
+"""Calibration: the token sequences on whose activations the pruning decides.
+
+They have the form that the server sends (`builder.prompt`): fill-in-the-middle prompts followed by their middles where the
+base knows that form, plain text up to the end of the line where it does not. Sequences are not padded, so that no padding
+enters the statistics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from builder.corpus.corpus import SourceFile
+from builder.cuts import cut_files
+from builder.errors import CorpusError
+from builder.prompt import PromptEncoder
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationSettings:
+    """How much is read. Quality levels off here, time grows on (docs/LOG.md)."""
+
+    tokens: int = 16_384  # a few for each channel of the widest layer
+    validation_tokens: int = 3_072  # enough to tell ridges apart
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationSet:
+    """Token ids, a tuple a sequence; the two parts come from different files."""
+
+    calibration: tuple[tuple[int, ...], ...]
+    validation: tuple[tuple[int, ...], ...]
+    form: str  # "fill-in-the-middle" or "prefix"
+
+    def summary(self) -> dict[str, Any]:
+        """For the manifest."""
+        return {
+            "form": self.form,
+            "sequences": len(self.calibration),
+            "tokens": sum(map(len, self.calibration)),
+            "longest_sequence": max(map(len, self.calibration)),
+            "validation_sequences": len(self.validation),
+            "validation_tokens": sum(map(len, self.validation)),
+        }
+
+
+def make_calibration_set(
+    files: Sequence[SourceFile], encoder: PromptEncoder, settings: CalibrationSettings
+) -> CalibrationSet:
+    """Sample sequences from the calibration and validation files of a corpus, never from its held-out ones."""
+    parts = {
+        split: _sequences([f for f in files if f.split == split], encoder, tokens, settings.seed)
+        for split, tokens in (("calibration", settings.tokens), ("validation", settings.validation_tokens))
+    }
+    for split, sequences in parts.items():
+        if not sequences:
+            raise CorpusError(f"The {split} part of the repository has no line of code to learn from; add code files.")
+    return CalibrationSet(
+        calibration=parts["calibration"],
+        validation=parts["validation"],
+        form="fill-in-the-middle" if encoder.form.is_fim else "prefix",
+    )
+
+
+def _sequences(
+    files: Sequence[SourceFile], encoder: PromptEncoder, tokens: int, seed: int
+) -> tuple[tuple[int, ...], ...]:
+    sequences: list[tuple[int, ...]] = []
+    count = 0
+    for cut in cut_files(files, tokens, seed):  # at least one token a sequence, so there are enough
+        if count >= tokens:
+            break
+        ids = (*encoder.encode(cut.window(encoder.form)), *encoder.text_ids(cut.middle))
+        sequences.append(ids)
+        count += len(ids)
+    return tuple(sequences)

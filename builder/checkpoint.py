@@ -1,0 +1,70 @@
+"""Writes a sub-model as a plain transformers folder, with its manifest, its plan and prompts for the parity check."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from builder.artifact import HELD_OUT_PROMPTS, MANIFEST, SCHEMA_VERSION
+from builder.cuts import Cut
+from builder.folders import replace_folder, write_json
+from builder.prompt import PromptEncoder
+from builder.pruning.prune import Pruned
+
+PLAN = "plan.json"
+_VERSIONED = ("submodel", "torch", "transformers", "tokenizers", "numpy")
+
+
+def save_checkpoint(folder: Path, pruned: Pruned, held_out: Sequence[Cut], manifest: Mapping[str, Any]) -> None:
+    """Write the whole folder or nothing; `manifest` holds what the caller knows: base, licence, corpus, seeds, stages."""
+    encoder = PromptEncoder(pruned.tokenizer, pruned.prompt)
+    with replace_folder(folder, marker=MANIFEST) as fresh:
+        pruned.model.to(torch.bfloat16).save_pretrained(fresh, safe_serialization=True)
+        save_tokenizer(fresh, pruned.tokenizer, pruned.model)
+        write_json(fresh / PLAN, {"kept_token_ids": pruned.plan.kept_token_ids, "channels": pruned.plan.channels})
+        prompts = [
+            {"prompt_ids": encoder.encode(cut.window(pruned.prompt)), "truth_ids": encoder.text_ids(cut.middle)}
+            for cut in held_out
+        ]
+        (fresh / HELD_OUT_PROMPTS).write_text(json.dumps(prompts), "utf-8")
+        document = {
+            "schema": SCHEMA_VERSION,
+            **manifest,
+            "prompt": pruned.prompt.to_json(),
+            "plan": pruned.plan_summary,
+            "calibration": pruned.calibration.summary(),
+            "parameters": pruned.plan.parameters,
+            "versions": {name: _version(name) for name in _VERSIONED},
+        }
+        write_json(fresh / MANIFEST, document)
+
+
+def save_tokenizer(folder: Path, tokenizer: Tokenizer, model: PreTrainedModel) -> None:
+    """tokenizer.json and its configuration as transformers writes them, the special tokens named."""
+    names: dict[str, str] = {}
+    for role in ("bos_token", "eos_token", "pad_token"):
+        token_id = getattr(model.config, f"{role}_id", None)
+        token = tokenizer.id_to_token(token_id) if isinstance(token_id, int) else None
+        if token is not None:
+            names[role] = token
+    wrapped = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        clean_up_tokenization_spaces=False,
+        model_max_length=model.config.max_position_embeddings,
+        **names,
+    )
+    wrapped.save_pretrained(folder)
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,254 @@
+"""The corpus: a repository's text files, filtered, rid of secrets and split. The first stage of a build.
+
+It covers reading, and what the manifest says about it. It does not tokenize, and it writes nothing. Texts have LF line
+ends, whatever the files have. Two reads of the same tree give the same corpus, on any machine and by git or without it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from builder.corpus.filters import decode_text, reason_by_path, reason_by_text
+from builder.corpus.languages import Kind, find_language, get_language
+from builder.corpus.listing import Listing, list_files
+from builder.corpus.reading import SourceReader, Unreadable
+from builder.corpus.secrets import remove_secrets
+from builder.corpus.split import SPLITS, Candidate, Split, split_files
+from builder.errors import CorpusError
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusSettings:
+    """What is read of a repository, and the least that a build can work with."""
+
+    max_file_bytes: int = 256 << 10  # larger ones are tables and bundles, seldom what a person writes line by line
+    max_total_bytes: int = 64 << 20  # far more than a build looks at; bounds memory on the largest repositories
+    min_calibration_bytes: int = 20_000  # of code: about 6,000 tokens; with fewer the refit has more unknowns than data
+    min_held_out_bytes: int = 2_000  # of code: some 60 lines, or the score is noise
+
+    def __post_init__(self) -> None:
+        if min(self.max_file_bytes, self.max_total_bytes) < 1:
+            raise CorpusError("A corpus needs size limits of at least one byte.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceFile:
+    """One text file of the repository."""
+
+    path: str  # posix, relative to the root
+    language: str  # a name in `languages.LANGUAGES`
+    text: str  # LF line ends, lines that look like secrets removed
+    sha256: str  # of `text`: of the file itself it would let a removed password be guessed
+    split: Split
+
+    @property
+    def kind(self) -> Kind:
+        """Code, text or data."""
+        return get_language(self.language).kind
+
+    @property
+    def is_code(self) -> bool:
+        """Whether it may be scored."""
+        return self.kind == "code"
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the text in UTF-8."""
+        return len(self.text.encode())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corpus:
+    """A repository's text files, sorted by path, and what was left out."""
+
+    root: Path
+    files: tuple[SourceFile, ...]
+    skipped: Mapping[str, int]  # files by reason
+    secret_lines: Mapping[str, int]  # removed lines by kind
+    near_duplicates_moved: int
+    listed_by: str  # "git" or "walk"
+
+    def select(self, split: Split, *, code_only: bool = False) -> tuple[SourceFile, ...]:
+        """The files of one split; held-out and validation hold code alone."""
+        return tuple(file for file in self.files if file.split == split and (file.is_code or not code_only))
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over paths, hashes of texts and splits: equal for equal corpora, wherever they lie."""
+        digest = hashlib.sha256()
+        for file in self.files:
+            digest.update(f"{file.path}\0{file.sha256}\0{file.split}\0".encode())
+        return digest.hexdigest()
+
+    def summary(self) -> dict[str, Any]:
+        """Figures for manifests and for the user; no path and no text."""
+        by_language: defaultdict[str, dict[str, Any]] = defaultdict(
+            lambda: {"files": 0, "bytes": dict.fromkeys(SPLITS, 0)}
+        )
+        by_split = {split: {"files": 0, "bytes": 0, "code_files": 0, "code_bytes": 0} for split in SPLITS}
+        for file in self.files:
+            size = file.size_bytes
+            entry = by_language[file.language]
+            entry["kind"] = file.kind
+            entry["files"] += 1
+            entry["bytes"][file.split] += size
+            total = by_split[file.split]
+            total["files"] += 1
+            total["bytes"] += size
+            if file.is_code:
+                total["code_files"] += 1
+                total["code_bytes"] += size
+        return {
+            "files": len(self.files),
+            "bytes": sum(total["bytes"] for total in by_split.values()),
+            "listed_by": self.listed_by,
+            "splits": by_split,
+            "languages": dict(sorted(by_language.items())),
+            "skipped": dict(sorted(self.skipped.items())),
+            "secret_lines": dict(sorted(self.secret_lines.items())),
+            "near_duplicates_moved": self.near_duplicates_moved,
+            "fingerprint": self.fingerprint,
+        }
+
+
+_DEFAULT_SETTINGS = CorpusSettings()
+
+
+def read_corpus(root: Path, settings: CorpusSettings = _DEFAULT_SETTINGS) -> Corpus:
+    """Read a repository or any folder of source files.
+
+    Raises CorpusError where the folder is missing or can't be read, has nothing to learn from, or too little to split.
+    """
+    listing = _list(root)
+    reading = _read_texts(listing, settings)
+    if not reading.texts:
+        raise CorpusError(_say_nothing_usable(root, reading.skipped))
+    paths = sorted(reading.texts)
+    candidates = [
+        Candidate(text=text, language=language, sha256=hashlib.sha256(text.encode()).hexdigest())
+        for language, text in map(reading.texts.__getitem__, paths)
+    ]
+    split = split_files(candidates)
+    files = tuple(
+        SourceFile(path=path, language=one.language, text=one.text, sha256=one.sha256, split=where)
+        for path, one, where in zip(paths, candidates, split.splits, strict=True)
+    )
+    corpus = Corpus(
+        root=listing.root,
+        files=files,
+        skipped=dict(reading.skipped),
+        secret_lines=dict(reading.secret_lines),
+        near_duplicates_moved=split.near_duplicates_moved,
+        listed_by=listing.files.source,
+    )
+    _check_size(corpus, root, settings)
+    return corpus
+
+
+@dataclass(frozen=True, kw_only=True)
+class _RootListing:
+    root: Path  # without links
+    files: Listing
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reading:
+    texts: Mapping[str, tuple[str, str]]  # path → (language, text), no text twice
+    skipped: Counter[str]
+    secret_lines: Counter[str]
+
+
+def _list(root: Path) -> _RootListing:
+    try:
+        real = Path(os.path.realpath(root, strict=True))
+        if not real.is_dir():
+            raise CorpusError(f"{root} is a file, not a folder; name the repository's folder.")
+        return _RootListing(root=real, files=list_files(real))
+    except FileNotFoundError as error:
+        raise CorpusError(f"There is no folder {root}; name the repository's folder.") from error
+    except OSError as error:
+        raise CorpusError(f"The folder {root} can't be read ({error.strerror}); check its permissions.") from error
+
+
+def _read_texts(listing: _RootListing, settings: CorpusSettings) -> _Reading:
+    reader = SourceReader(listing.root, max_bytes=settings.max_file_bytes)
+    skipped: Counter[str] = Counter()
+    secret_lines: Counter[str] = Counter()
+    texts: dict[str, tuple[str, str]] = {}
+    seen: set[str] = set()
+    total = 0
+    if listing.files.unreadable_folders:
+        skipped["unreadable"] += listing.files.unreadable_folders
+    # In an order that is fixed but has nothing to do with folders, so that the cap cuts evenly through a huge tree.
+    for path in sorted(listing.files.paths, key=_order_of):
+        reason = _reason_by_name(path)
+        if reason is None and total > settings.max_total_bytes:
+            reason = "over the total limit"
+        if reason is not None:
+            skipped[reason] += 1
+            continue
+        try:
+            content = reader.read(path)
+        except Unreadable as left_out:
+            skipped[str(left_out)] += 1
+            continue
+        language = find_language(path)
+        text = decode_text(content)
+        if text is None or language is None:
+            skipped["binary"] += 1
+            continue
+        clean = remove_secrets(text)
+        reason = reason_by_text(clean.text, language) or ("duplicate" if clean.text in seen else None)
+        if reason is not None:
+            skipped[reason] += 1
+            continue
+        seen.add(clean.text)
+        secret_lines.update(clean.removed_lines)
+        texts[path] = (language.name, clean.text)
+        total += len(content)
+    return _Reading(texts=texts, skipped=skipped, secret_lines=secret_lines)
+
+
+def _order_of(path: str) -> bytes:
+    return hashlib.sha256(os.fsencode(path)).digest()
+
+
+def _reason_by_name(path: str) -> str | None:
+    try:
+        path.encode()
+    except UnicodeEncodeError:  # a name that is not UTF-8 fits into no manifest
+        return "name not UTF-8"
+    return reason_by_path(path)
+
+
+def _say_nothing_usable(root: Path, skipped: Counter[str]) -> str:
+    if not skipped:
+        return f"The repository {root} is empty, or its ignore rules leave nothing; name a folder with source files."
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in skipped.most_common())
+    return (
+        f"The repository {root} has no text file in a language that submodel knows (left out: {reasons}); "
+        "name a folder with source files."
+    )
+
+
+def _check_size(corpus: Corpus, root: Path, settings: CorpusSettings) -> None:
+    sizes = {split: sum(file.size_bytes for file in corpus.select(split, code_only=True)) for split in SPLITS}
+    if (
+        sizes["calibration"] >= settings.min_calibration_bytes
+        and sizes["held-out"] >= max(settings.min_held_out_bytes, 1)
+        and sizes["validation"] > 0
+    ):
+        return
+    count = sum(file.is_code for file in corpus.files)
+    raise CorpusError(
+        f"The repository {root} is too small to split: it has {count:,} {'file' if count == 1 else 'files'} of code "
+        f"({sizes['calibration']:,} bytes to calibrate on, {sizes['validation']:,} to validate, {sizes['held-out']:,} "
+        f"held out), and it takes at least {settings.min_calibration_bytes:,} bytes, one file and "
+        f"{settings.min_held_out_bytes:,} bytes in files that are no copies of one another; name a larger repository."
+    )

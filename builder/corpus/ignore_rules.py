@@ -1,0 +1,72 @@
+"""`.gitignore` files, as git reads them: the deepest one that knows a path decides, by its last line that fits.
+
+pathspec turns the globs into regular expressions. Git asks whether a line fits the path itself, folder by folder on the
+way down, so that a later `!name` un-ignores what bears that name and not what lies below it; pathspec's own matching
+lets a line fit through a parent as well, which differs from git. Hence the match here. Lines that would take pathspec's
+regular expressions very long on a hostile name are passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pathspec.patterns.gitignore import GitIgnorePatternError
+from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
+
+_MAX_LINES = 5000  # each is tried on each path below it
+_MAX_LINE_CHARS = 1000
+_MAX_STARS = 3  # in one path segment: matching backtracks, in a time that grows with a power of the stars
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Rule:
+    pattern: GitIgnoreSpecPattern
+    is_for_folders: bool  # "name/" leaves files of that name alone
+
+    def fits(self, path: str) -> bool:
+        result = self.pattern.match_file(path)
+        # The one group in pathspec's expressions is the slash after a parent that fitted.
+        return result is not None and result.match.lastindex is None
+
+
+class IgnoreRules:
+    """The `.gitignore` files from the root down to one folder."""
+
+    def __init__(self) -> None:
+        self._levels: tuple[
+            tuple[str, tuple[_Rule, ...]], ...
+        ] = ()  # (folder with a slash, its rules), outermost first
+
+    def with_file(self, folder: str, content: str) -> IgnoreRules:
+        """These rules and those of the `.gitignore` in `folder`, "" or a relative posix path that ends in a slash."""
+        extended = IgnoreRules()
+        extended._levels = (*self._levels, (folder, tuple(_parse_rules(content))))
+        return extended
+
+    def is_ignored(self, path: str, *, is_folder: bool) -> bool:
+        """Whether git leaves this relative posix path out. That no parent is ignored is the caller's matter."""
+        for folder, rules in self._levels:
+            inner = path.removeprefix(folder)
+            for rule in reversed(rules):
+                if (is_folder or not rule.is_for_folders) and rule.fits(inner):
+                    return bool(rule.pattern.include)
+        return False
+
+
+def _parse_rules(content: str) -> Iterator[_Rule]:
+    """The usable lines of a `.gitignore`; like git, pass over what is no pattern."""
+    for line in content.split("\n")[:_MAX_LINES]:
+        text = line.removesuffix("\r")
+        if not text.endswith("\\ "):
+            text = text.rstrip(" ")
+        is_costly = any(segment.count("*") > _MAX_STARS for segment in text.split("/")) or text.count("**") > _MAX_STARS
+        if is_costly or len(text) > _MAX_LINE_CHARS:
+            continue
+        is_for_folders = text.endswith("/")
+        try:
+            pattern = GitIgnoreSpecPattern(text.removesuffix("/"))
+        except GitIgnorePatternError:
+            continue
+        if pattern.include is not None:  # not a comment, not blank
+            yield _Rule(pattern=pattern, is_for_folders=is_for_folders)

@@ -1,0 +1,171 @@
+"""Which files the builder learns from and which it is measured on.
+
+A file's split follows from the SHA-256 of its text, not from its path or its neighbours, so that it stays where it is
+across builds: held-out 20 %, calibration 80 %. A tenth of the latter is named validation: hyper-parameters are chosen
+on it, so that held-out files stay untouched. Only code is scored; documentation and configuration always calibrate.
+
+Two things may overrule the hash, both decided by the texts alone. Near-copies of files that were learned from leave
+held-out, and near-copies of calibration files leave validation. And where chance leaves a split of a small repository
+almost empty or far too large, files move, near-copies together, until its share of the code's bytes is in bounds.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from builder.corpus.duplicates import EVERY_FILE, evidence_lines, find_near_files
+from builder.corpus.languages import get_language
+
+Split = Literal["calibration", "validation", "held-out"]
+SPLITS: tuple[Split, ...] = ("calibration", "validation", "held-out")
+
+HELD_OUT_SHARE = 0.20
+VALIDATION_SHARE = 0.08  # of all: a tenth of calibration
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """What share of the code's bytes a split may take; `group_share` is how large a group is gladly moved into it."""
+
+    least_share: float
+    most_share: float
+    group_share: float
+
+
+# Half of the intended share at least, and never so much that too little is left to learn from.
+_BOUNDS: tuple[tuple[Split, Bounds], ...] = (
+    ("held-out", Bounds(least_share=0.10, most_share=0.40, group_share=0.25)),
+    ("validation", Bounds(least_share=0.04, most_share=0.20, group_share=0.10)),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """What the split needs to know of a file."""
+
+    text: str
+    language: str
+    sha256: str  # of the text, hex
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitResult:
+    """The split of each candidate, in their order, and how many near-copies were moved against their hash."""
+
+    splits: tuple[Split, ...]
+    near_duplicates_moved: int
+
+
+def split_by_hash(sha256: str) -> Split:
+    """The split that a code file's hash gives it."""
+    place = int(sha256[:16], 16) / 2**64  # uniform in [0, 1)
+    if place < HELD_OUT_SHARE:
+        return "held-out"
+    return "validation" if place < HELD_OUT_SHARE + VALIDATION_SHARE else "calibration"
+
+
+def split_files(candidates: Sequence[Candidate]) -> SplitResult:
+    """Split files with distinct texts. The same set of files gives each the same split, in whatever order they come."""
+    is_code = [get_language(candidate.language).is_code for candidate in candidates]
+    splits: list[Split] = [
+        split_by_hash(candidate.sha256) if code else "calibration"
+        for candidate, code in zip(candidates, is_code, strict=True)
+    ]
+    near = find_near_files([evidence_lines(candidate.text, candidate.language) for candidate in candidates])
+    moved = _move_near_copies(splits, near)
+    files = [
+        _File(
+            size=len(candidate.text.encode()) if code else 0,
+            sha256=candidate.sha256,
+            near=others,
+            may_be_scored=code and EVERY_FILE not in others,
+        )
+        for candidate, code, others in zip(candidates, is_code, near, strict=True)
+    ]
+    for split, bounds in _BOUNDS:
+        _shrink(splits, split, bounds, files)
+        _fill(splits, split, bounds, files)
+    return SplitResult(splits=tuple(splits), near_duplicates_moved=moved)
+
+
+def _move_near_copies(splits: list[Split], near: Sequence[frozenset[int]]) -> int:
+    """Move to calibration until no held-out file is near a learned one and no validation file near a calibration one.
+
+    A moved file may pull others after it. The outcome does not depend on the order, since moves only ever add reasons.
+    """
+    near_to: list[list[int]] = [[] for _ in splits]  # the other direction: whom a file pulls
+    for index, others in enumerate(near):
+        for other in others - {EVERY_FILE}:
+            near_to[other].append(index)
+    moved = 0
+    pending = deque(range(len(splits)))
+    while pending:
+        index = pending.popleft()
+        if splits[index] == "calibration":
+            continue
+        pulling: set[Split] = {"calibration"} if splits[index] == "validation" else {"calibration", "validation"}
+        if EVERY_FILE in near[index] or any(splits[other] in pulling for other in near[index] - {EVERY_FILE}):
+            splits[index] = "calibration"
+            moved += 1
+            pending.extend(near_to[index])
+    return moved
+
+
+@dataclass(frozen=True, kw_only=True)
+class _File:
+    """What moving a file depends on."""
+
+    size: int  # bytes of code
+    sha256: str
+    near: frozenset[int]
+    may_be_scored: bool
+
+
+def _taken(splits: Sequence[Split], split: Split, files: Sequence[_File]) -> int:
+    return sum(file.size for file, where in zip(files, splits, strict=True) if where == split)
+
+
+def _shrink(splits: list[Split], split: Split, bounds: Bounds, files: Sequence[_File]) -> None:
+    """Move the largest files of a split to calibration, and what is near them, until its share is in bounds."""
+    most = bounds.most_share * sum(file.size for file in files)
+    while _taken(splits, split, files) > most:
+        inside = [index for index, where in enumerate(splits) if where == split]
+        splits[max(inside, key=lambda index: (files[index].size, files[index].sha256))] = "calibration"
+        _move_near_copies(splits, [file.near for file in files])
+
+
+def _fill(splits: list[Split], split: Split, bounds: Bounds, files: Sequence[_File]) -> None:
+    """Move calibration files into a split, lowest hash first, until its share is in bounds or none is left to move.
+
+    Whatever a moved file is near to moves with it. Small groups go first, since one large file would be half of a small
+    repository.
+    """
+    code_bytes = sum(file.size for file in files)
+    taken = _taken(splits, split, files)
+    by_hash = sorted(range(len(files)), key=lambda index: files[index].sha256)
+    for share in (bounds.group_share, bounds.most_share):
+        for index in by_hash:
+            if taken >= bounds.least_share * code_bytes:
+                return
+            group = _reach(index, files)
+            if not all(files[member].may_be_scored and splits[member] in ("calibration", split) for member in group):
+                continue
+            size = sum(files[member].size for member in group if splits[member] == "calibration")
+            if 0 < size <= share * code_bytes and taken + size <= bounds.most_share * code_bytes:
+                for member in group:
+                    splits[member] = split
+                taken += size
+
+
+def _reach(index: int, files: Sequence[_File]) -> set[int]:
+    """A file, the files that it is near to, those that they are near to, and so on."""
+    reached = {index}
+    pending = [index]
+    while pending:
+        for other in files[pending.pop()].near - reached - {EVERY_FILE}:
+            reached.add(other)
+            pending.append(other)
+    return reached

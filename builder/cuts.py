@@ -1,0 +1,68 @@
+"""Cuts: places in a repository's lines where a completion begins, with the text that was there.
+
+Calibration, tuning and scoring take their positions from here, so that what a model is fitted to, judged on and served
+with is one and the same thing. Blank lines, comment lines and lines with nothing but closers are left out: nobody waits
+for a suggestion there.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from builder.corpus.corpus import SourceFile
+from builder.corpus.languages import get_language, is_comment_line
+from builder.prompt import PromptFormat, Window, cut_window
+
+_MIN_MIDDLE = 3  # characters; shorter ends of lines are closers and commas
+_MAX_LINE = 200  # characters; longer lines are data
+_WORD_STARTS = re.compile(r"\b\w|(?<=\w)\W")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """One position: `middle` is the text from `offset` (characters) to the end of its line, without the newline."""
+
+    file: SourceFile
+    offset: int
+    middle: str
+
+    def window(self, form: PromptFormat) -> Window:
+        """The window that the server would see, had the user not yet typed the middle."""
+        text = self.file.text
+        return cut_window(text[: self.offset] + text[self.offset + len(self.middle) :], self.offset, form)
+
+
+def cut_files(files: Sequence[SourceFile], count: int, seed: int) -> tuple[Cut, ...]:
+    """Up to `count` cuts, spread over the code files by their number of lines; the same for the same seed and files.
+
+    Half of the cuts stand before the first character of a line's text, half at a random word within it.
+    """
+    rng = random.Random(seed)
+    lines = [(file, start, end) for file in files for start, end in _worthwhile_lines(file)]
+    cuts = []
+    for file, start, end in rng.sample(lines, min(count, len(lines))):
+        line = file.text[start:end]
+        indent = len(line) - len(line.lstrip())
+        column = indent
+        if rng.random() < 0.5:
+            inner = [m.start() for m in _WORD_STARTS.finditer(line) if indent < m.start() <= len(line) - _MIN_MIDDLE]
+            column = rng.choice(inner) if inner else indent
+        cuts.append(Cut(file=file, offset=start + column, middle=line[column:]))
+    return tuple(cuts)
+
+
+def _worthwhile_lines(file: SourceFile) -> Iterable[tuple[int, int]]:
+    language = get_language(file.language)
+    if not language.is_code:
+        return
+    start = 0
+    for line in file.text.split("\n"):
+        end = start + len(line.rstrip())
+        text = line.strip()
+        has_word = any(character.isalnum() for character in text)
+        if has_word and len(text) >= _MIN_MIDDLE and len(line) <= _MAX_LINE and not is_comment_line(line, language):
+            yield start, end
+        start += len(line) + 1

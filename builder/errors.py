@@ -1,0 +1,17 @@
+"""What can go wrong in the builder, each as one sentence: what happened, where, what to do next."""
+
+
+class SubmodelError(Exception):
+    """Base of every error that a user can cause or mend; the command line prints its message and exits with 1."""
+
+
+class BaseModelError(SubmodelError):
+    """A base model can't be found, fetched, trusted or read."""
+
+
+class CorpusError(SubmodelError):
+    """A repository can't be read or is too small to learn from."""
+
+
+class BuildError(SubmodelError):
+    """A stage of the build can't go on, or a folder is not what it should be."""

@@ -1,0 +1,48 @@
+"""Figures from answers: exact match, edit similarity, and intervals by bootstrap."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+
+def is_exact(answer: str, truth: str) -> bool:
+    """Whether the answer is the truth, white space at the end aside."""
+    return answer.rstrip() == truth.rstrip()
+
+
+def edit_similarity(answer: str, truth: str) -> float:
+    """2·matched / total characters (Ratcliff and Obershelp, as difflib has it), 0 to 1."""
+    return SequenceMatcher(None, answer.rstrip(), truth.rstrip(), autojunk=False).ratio()
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def to_json(self) -> dict[str, float]:
+        """As it stands in reports."""
+        return {"value": self.value, "low": self.low, "high": self.high}
+
+
+def mean(values: Sequence[float]) -> float:
+    """Arithmetic mean; the caller sees to it that there are values."""
+    return sum(values) / len(values)
+
+
+def bootstrap(
+    figure: Callable[[Sequence[int]], float], count: int, *, rounds: int = 2000, seed: int = 0
+) -> Interval:
+    """The 95 % percentile interval of `figure(indices)` when the `count` positions are drawn anew with replacement.
+
+    The figure sees indices, so that paired figures (two models on the same positions) are drawn in pairs.
+    """
+    rng = random.Random(seed)
+    drawn = sorted(figure(rng.choices(range(count), k=count)) for _ in range(rounds))
+    return Interval(figure(range(count)), drawn[int(0.025 * rounds)], drawn[int(0.975 * rounds) - 1])

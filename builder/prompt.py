@@ -1,0 +1,112 @@
+"""The prompt: what the server sends to the model, and so what the builder calibrates, tunes and scores on.
+
+It covers cutting a window around the cursor and turning it into token ids. It imports nothing heavy, since the language
+server uses it too. A model that never saw this form during pruning loses it (docs/LOG.md, first entry).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from builder.errors import BuildError
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptFormat:
+    """How one base wants to be asked. Without the three fill-in-the-middle tokens the prompt is the plain prefix."""
+
+    prefix_token: str | None = None
+    suffix_token: str | None = None
+    middle_token: str | None = None
+    bos_token: str | None = None  # only for bases that were trained with one in front
+    stop_tokens: tuple[str, ...] = ()  # end a completion, never part of its text
+
+    max_prefix_chars: int = 1024  # about 300 tokens: near half of the prompt time for what most lines need
+    prefix_step_chars: int = 512  # the window's start moves in steps, so that the KV cache survives typing
+    max_suffix_chars: int = 256  # short: the suffix comes before the middle, so that each change recomputes it
+
+    def __post_init__(self) -> None:
+        fim = (self.prefix_token, self.suffix_token, self.middle_token)
+        if any(fim) and not all(fim):
+            raise BuildError(f"A prompt format needs all three fill-in-the-middle tokens or none, not {fim}.")
+        if min(self.max_prefix_chars, self.prefix_step_chars) < 1 or self.max_suffix_chars < 0:
+            raise BuildError("A prompt window needs a prefix and a step of at least one character.")
+
+    @property
+    def is_fim(self) -> bool:
+        """Whether the base knows fill-in-the-middle."""
+        return self.middle_token is not None
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in manifests."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> PromptFormat:
+        """Read what `to_json` wrote; raises BuildError where a key is unknown or its type is wrong."""
+        try:
+            return cls(**{**document, "stop_tokens": tuple(document.get("stop_tokens", ()))})
+        except TypeError as error:
+            raise BuildError(f"The prompt format in the manifest can't be read ({error}); build again.") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """The text around the cursor that the model sees."""
+
+    prefix: str
+    suffix: str
+
+
+def cut_window(text: str, offset: int, form: PromptFormat) -> Window:
+    """Cut the window around `offset` (characters from the start of `text`, 0 ≤ offset ≤ len(text)).
+
+    The prefix starts at the start of a line. While the cursor moves within one step that start stays where it is, so
+    the prompts of neighbouring keystrokes share their first tokens. The suffix ends at a line's end where it can.
+    """
+    start = 0
+    if offset > form.max_prefix_chars:
+        step = form.prefix_step_chars
+        earliest = -(-(offset - form.max_prefix_chars) // step) * step  # rounded up: never longer than the maximum
+        newline = text.find("\n", earliest - 1, offset)
+        start = newline + 1 if newline >= 0 else earliest
+    suffix = text[offset : offset + form.max_suffix_chars]
+    if offset + form.max_suffix_chars < len(text) and "\n" in suffix:
+        suffix = suffix[: suffix.rindex("\n") + 1]
+    return Window(prefix=text[start:offset], suffix=suffix if form.is_fim else "")
+
+
+class PromptEncoder:
+    """Windows to token ids, for one tokenizer and one format."""
+
+    def __init__(self, tokenizer: Tokenizer, form: PromptFormat) -> None:
+        # Text of files must never turn into control tokens, whatever it spells.
+        tokenizer.encode_special_tokens = True
+        self.tokenizer = tokenizer
+        self.form = form
+        self.stop_ids = frozenset(self._id(token) for token in form.stop_tokens)
+
+    def _id(self, token: str) -> int:
+        token_id = self.tokenizer.token_to_id(token)
+        if token_id is None:
+            raise BuildError(f"The tokenizer has no token {token!r}, which the prompt format names; build again.")
+        return int(token_id)
+
+    def text_ids(self, text: str) -> list[int]:
+        """Token ids of plain text, nothing added."""
+        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def encode(self, window: Window) -> list[int]:
+        """The whole prompt: prefix-suffix-middle order where the base knows it, the plain prefix where not."""
+        form = self.form
+        ids = [self._id(form.bos_token)] if form.bos_token else []
+        if form.prefix_token and form.suffix_token and form.middle_token:
+            ids += [self._id(form.prefix_token), *self.text_ids(window.prefix)]
+            ids += [self._id(form.suffix_token), *self.text_ids(window.suffix), self._id(form.middle_token)]
+        else:
+            ids += self.text_ids(window.prefix)
+        return ids

@@ -1,0 +1,149 @@
+"""Which channels of a feed-forward layer stay, and how the rest is made up for: pure functions on matrices.
+
+A gated feed-forward layer computes `W a`, `a` being the inputs of `down_proj` (n channels) and `W` its weight (h × n).
+Dropping channels asks for the set P and the new weight W' (h × |P|) that keep `W' a_P` near `W a` over the calibration
+tokens. With the Gram matrix G = Σ_t a_t a_tᵀ and H = G + λ·mean(diag G)·I that is least squares:
+
+    W' = argmin tr((W' S_P − W) H (W' S_P − W)ᵀ) = W H[:,P] H_PP⁻¹
+
+λ holds W' to the old weight (not to zero: λ → ∞ leaves W[:,P] as it was), which is what keeps the refit from chasing the
+calibration text. Nothing here knows of models, files or devices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from builder.errors import BuildError
+
+Tensor = torch.Tensor
+
+
+def gram_matrix(activations: Tensor, *, chunk_tokens: int = 4096, blocks: int = 8) -> Tensor:
+    """Sum of a aᵀ over tokens, in float32 whatever the input's type.
+
+    activations: (tokens, channels). Returns (channels, channels). Only the upper blocks are multiplied, then mirrored:
+    little more than half the work of a full product.
+    """
+    channels = activations.shape[1]
+    gram = torch.zeros(channels, channels, dtype=torch.float32)
+    edges = [channels * i // blocks for i in range(blocks + 1)]
+    for chunk in activations.split(chunk_tokens):
+        rows = chunk.float()
+        for left, right in zip(edges, edges[1:], strict=False):
+            gram[left:right, left:].addmm_(rows[:, left:right].T, rows[:, left:])
+    return torch.triu(gram) + torch.triu(gram, 1).T
+
+
+def regularized(gram: Tensor, ridge: float) -> Tensor:
+    """H = G + ridge·mean(diag G)·I; a layer that never fired gets the identity, so that H can always be inverted."""
+    level = float(gram.diagonal().mean())
+    if level <= 0.0:
+        return torch.eye(gram.shape[0], dtype=gram.dtype)
+    return gram + ridge * level * torch.eye(gram.shape[0], dtype=gram.dtype)
+
+
+def energy_scores(weight: Tensor, gram: Tensor) -> Tensor:
+    """Output energy of each channel, ‖W[:,j]‖² · Σ_t a_tj²: what its loss would cost if nothing made up for it.
+
+    weight: (outputs, channels), gram: (channels, channels); returns (channels,).
+    """
+    return weight.float().square().sum(dim=0) * gram.diagonal()
+
+
+def select_by_energy(weight: Tensor, gram: Tensor, keep: int) -> Tensor:
+    """The `keep` channels of the highest output energy, ascending; (keep,) int64."""
+    _check_keep(weight, keep)
+    return energy_scores(weight, gram).topk(keep).indices.sort().values
+
+
+def eliminate(weight: Tensor, hessian: Tensor, keep: int, *, block: int = 256) -> tuple[Tensor, Tensor]:
+    """Drop the cheapest channels block by block, each time refitting the rest; the kept channels and their weight.
+
+    The cost of dropping channel j, the others being refitted, is ‖W[:,j]‖² / [H⁻¹]_jj (optimal brain surgeon on whole
+    columns: Kurtić et al., ZipLM, 2023, section 3). After each block W and H⁻¹ are updated, so that of two channels that
+    say the same only one goes. weight: (outputs, channels); hessian: (channels, channels), positive definite. Returns
+    (keep,) int64, ascending, and (outputs, keep) float32, which is `refit` of them. Smaller blocks cost time and gain
+    nothing (docs/LOG.md).
+    """
+    _check_keep(weight, keep)
+    weight = weight.float()
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(hessian))
+    alive = torch.arange(weight.shape[1])
+    while len(alive) > keep:
+        cost = weight.square().sum(dim=0) / inverse.diagonal()
+        drop = cost.topk(min(block, len(alive) - keep), largest=False).indices
+        stays = torch.ones(len(alive), dtype=torch.bool)
+        stays[drop] = False
+        # Eliminating a set B from H⁻¹: X ← X − X[:,B] X_BB⁻¹ X[B,:], for the weight and for the inverse alike.
+        rows = inverse[drop]
+        factor = torch.linalg.solve(rows[:, drop], rows[:, stays])  # (|B|, rest)
+        weight = weight[:, stays] - weight[:, drop] @ factor
+        inverse = inverse[stays][:, stays] - rows[:, stays].T @ factor
+        alive = alive[stays]
+    return alive, weight
+
+
+def refit(weight: Tensor, hessian: Tensor, channels: Tensor) -> Tensor:
+    """W' = W H[:,P] H_PP⁻¹, the least-squares weight over the kept channels; (outputs, |P|) float32."""
+    factor = torch.linalg.cholesky(hessian[channels][:, channels])
+    return torch.cholesky_solve((weight.float() @ hessian[:, channels]).T, factor).T
+
+
+def output_error(weight: Tensor, channels: Tensor, new_weight: Tensor, activations: Tensor) -> float:
+    """‖W a − W' a_P‖² / ‖W a‖², summed over tokens: the share of the layer's output energy that is lost.
+
+    activations: (tokens, channels), of text that neither the Gram matrix nor the refit has seen.
+    """
+    rows = activations.float()
+    truth = rows @ weight.float().T
+    energy = float(truth.square().sum())
+    return float((truth - rows[:, channels] @ new_weight.T).square().sum()) / energy if energy > 0.0 else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelChoice:
+    """What one layer keeps. `channels`: (kept,) int64 ascending; `weight`: (outputs, kept) float32."""
+
+    channels: Tensor
+    weight: Tensor
+    ridge: float
+    output_error: float  # on validation activations
+
+
+def choose_channels(
+    weight: Tensor,
+    activations: Tensor,
+    validation: Tensor,
+    keep: int,
+    *,
+    ridges: tuple[float, ...],
+    by_elimination: bool = True,
+) -> ChannelChoice:
+    """Keep the `keep` best channels of one layer and refit its weight, with the ridge that loses least on validation.
+
+    weight: (outputs, channels); activations, validation: (tokens, channels) of different files. Without
+    `by_elimination` the channels of the highest output energy stay.
+    """
+    gram = gram_matrix(activations)
+    best: ChannelChoice | None = None
+    for ridge in ridges:
+        hessian = regularized(gram, ridge)
+        if by_elimination:
+            channels, new_weight = eliminate(weight, hessian, keep)
+        else:
+            channels = select_by_energy(weight, gram, keep)
+            new_weight = refit(weight, hessian, channels)
+        error = output_error(weight, channels, new_weight, validation)
+        if best is None or error < best.output_error:
+            best = ChannelChoice(channels=channels, weight=new_weight, ridge=ridge, output_error=error)
+    if best is None:
+        raise BuildError("No ridge was given to choose from.")
+    return best
+
+
+def _check_keep(weight: Tensor, keep: int) -> None:
+    if not 0 < keep <= weight.shape[1]:
+        raise BuildError(f"Can't keep {keep} of {weight.shape[1]} channels; choose a width between 1 and the base's.")

@@ -1,0 +1,122 @@
+"""The pass over the layers: each is measured on the outputs of the pruned ones before it, then pruned itself.
+
+Covers Llama- and Qwen2-shaped decoders as transformers builds them. Memory beyond the model is one layer's need: its
+activations and one Gram matrix, whatever the number of layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from builder.pruning.channels import ChannelChoice, choose_channels
+
+Tensor = torch.Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class WidthSettings:
+    """How the feed-forward layers are narrowed."""
+
+    # 0.1 wins in most layers of both packaged bases, and its neighbours come close (docs/LOG.md).
+    ridges: tuple[float, ...] = (0.03, 0.1, 0.3)
+    # Each so many layers all ridges are tried on validation; the layers between take the last one that won.
+    choose_ridge_every: int = 6
+    # Elimination loses a third less of a layer's output than ranking by energy at the same width (docs/LOG.md).
+    by_elimination: bool = True
+
+
+@dataclass
+class _Stream:
+    """Hidden states of some token sequences on their way through the layers, one float32 tensor a sequence."""
+
+    states: list[Tensor]  # each (1, tokens, hidden)
+    rotary: list[tuple[Tensor, Tensor]]
+
+
+def narrow_layers(
+    model: PreTrainedModel,
+    calibration: Sequence[Sequence[int]],
+    validation: Sequence[Sequence[int]],
+    width: int,
+    settings: WidthSettings,
+    *,
+    on_layer: Callable[[int, int, ChannelChoice], None] | None = None,
+) -> tuple[ChannelChoice, ...]:
+    """Narrow every feed-forward layer of `model` to `width` channels, in place; the choices, a layer each.
+
+    calibration, validation: token ids of different files, unpadded, in the form that the server sends.
+    """
+    with torch.no_grad():  # not inference mode: the new weights may be trained later
+        streams = [_open_stream(model, ids) for ids in (calibration, validation)]
+        layers = model.model.layers
+        choices: list[ChannelChoice] = []
+        for index, layer in enumerate(layers):
+            is_probe = index % settings.choose_ridge_every == 0
+            ridges = settings.ridges if is_probe else (choices[-1].ridge,)
+            inputs = [_run_to_down_proj(layer, stream) for stream in streams]
+            down = layer.mlp.down_proj
+            choice = choose_channels(
+                down.weight,
+                *inputs,
+                width,
+                ridges=ridges,
+                by_elimination=settings.by_elimination,
+            )
+            replace_channels(layer.mlp, choice.channels, choice.weight)
+            for stream, activations in zip(streams, inputs, strict=True):
+                _add_down_proj(down, stream, activations[:, choice.channels])
+            choices.append(choice)
+            if on_layer is not None:
+                on_layer(index, len(layers), choice)
+    model.config.intermediate_size = width
+    return tuple(choices)
+
+
+def replace_channels(mlp: nn.Module, channels: Tensor, down_weight: Tensor) -> None:
+    """Keep `channels` of a gated feed-forward module, with `down_weight` (hidden, kept) as its new output weight."""
+    for projection in (mlp.gate_proj, mlp.up_proj):
+        projection.weight = nn.Parameter(projection.weight[channels].clone(), requires_grad=False)
+        if projection.bias is not None:
+            projection.bias = nn.Parameter(projection.bias[channels].clone(), requires_grad=False)
+        projection.out_features = len(channels)
+    down = mlp.down_proj
+    down.weight = nn.Parameter(down_weight.to(down.weight.dtype), requires_grad=False)
+    down.in_features = len(channels)
+
+
+def _open_stream(model: PreTrainedModel, sequences: Sequence[Sequence[int]]) -> _Stream:
+    stream = _Stream(states=[], rotary=[])
+    for ids in sequences:
+        embedded = model.model.embed_tokens(torch.tensor([list(ids)]))
+        positions = torch.arange(len(ids))[None]
+        stream.states.append(embedded.float())  # the residual stays in float32, as the served model has it
+        stream.rotary.append(model.model.rotary_emb(embedded, positions))
+    return stream
+
+
+def _run_to_down_proj(layer: nn.Module, stream: _Stream) -> Tensor:
+    """Move the stream past the attention; returns the inputs of `down_proj`, (tokens of all sequences, channels)."""
+    mlp = layer.mlp
+    dtype = mlp.down_proj.weight.dtype
+    collected = []
+    for index, (state, rotary) in enumerate(zip(stream.states, stream.rotary, strict=True)):
+        attended = layer.self_attn(
+            hidden_states=layer.input_layernorm(state).to(dtype), position_embeddings=rotary, attention_mask=None
+        )[0]
+        state = state + attended
+        stream.states[index] = state
+        normed = layer.post_attention_layernorm(state).to(dtype)
+        collected.append((mlp.act_fn(mlp.gate_proj(normed)) * mlp.up_proj(normed))[0])
+    return torch.cat(collected)
+
+
+def _add_down_proj(down: nn.Linear, stream: _Stream, activations: Tensor) -> None:
+    outputs = down(activations)  # (tokens of all sequences, hidden)
+    lengths = [state.shape[1] for state in stream.states]
+    for index, output in enumerate(outputs.split(lengths)):
+        stream.states[index] = stream.states[index] + output[None]

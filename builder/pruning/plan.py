@@ -1,0 +1,93 @@
+"""The plan: which tokens stay and how wide the layers become, decided before any weight changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import PretrainedConfig, PreTrainedModel
+
+from builder.errors import BuildError
+
+WIDTH_STEP = 128  # fast kernels and 4-bit blocks ask for it, and every runtime takes it
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeSettings:
+    """What the plan aims at."""
+
+    size: float = 0.65  # share of the base's parameters
+    # The first merges hold the words that code of any kind uses; what lies beyond is mostly other languages' prose.
+    min_merge_ranks: int = 10_000
+    min_width_share: float = 0.25  # narrower layers are no longer the same model
+
+    def __post_init__(self) -> None:
+        if not 0.05 <= self.size <= 1.0:
+            raise BuildError(f"--size {self.size:g} is out of range; give a share of the base's parameters, 0.05 to 1.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrunePlan:
+    """What is kept. `channels` is empty until the layers have been measured, then one ascending tuple a layer."""
+
+    kept_token_ids: tuple[int, ...]  # ids of the base, ascending; the new id is the position
+    width: int  # channels of each feed-forward layer
+    parameters: int
+    base_parameters: int
+    channels: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def share(self) -> float:
+        """Parameters of the sub-model over those of the base."""
+        return self.parameters / self.base_parameters
+
+    def summary(self, config: PretrainedConfig) -> dict[str, Any]:
+        """How the size is reached, for people and manifests; `config` is the base's."""
+        return {
+            "parameters": self.parameters,
+            "share_of_base": round(self.share, 4),
+            "vocabulary": {"base": config.vocab_size, "kept": len(self.kept_token_ids)},
+            "feed_forward_width": {"base": config.intermediate_size, "kept": self.width},
+            "layers": config.num_hidden_layers,
+        }
+
+
+def count_parameters(model: PreTrainedModel) -> int:
+    """Parameters of a model, a tied head counted once."""
+    return sum(parameter.numel() for parameter in {id(p): p for p in model.parameters()}.values())
+
+
+def plan_size(
+    model: PreTrainedModel,
+    settings: SizeSettings,
+    choose_tokens: Callable[[int, int | None], Sequence[int]],
+) -> PrunePlan:
+    """Reach `settings.size`: first the vocabulary down to what must stay, then the widest layers that fit.
+
+    Tokens that no text of the repository uses cost nothing on it, so they go first; what the width's step of 128 leaves
+    over goes back to the vocabulary. choose_tokens(ranks, limit): the ids kept with at least `ranks` merges, filled up
+    to `limit` ids. Raises BuildError where the size is too small to be reached, with the least that can be.
+    """
+    config = model.config
+    base = count_parameters(model)
+    is_tied = model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    row = config.hidden_size * (1 if is_tied else 2)
+    column = 3 * config.hidden_size * config.num_hidden_layers  # one channel in every layer
+    fixed = base - config.vocab_size * row - config.intermediate_size * column
+    budget = int(settings.size * base)
+
+    kept = choose_tokens(min(settings.min_merge_ranks, config.vocab_size), None)
+    room = (budget - fixed - len(kept) * row) // column
+    width = config.intermediate_size if room >= config.intermediate_size else room // WIDTH_STEP * WIDTH_STEP
+    least = -(-int(config.intermediate_size * settings.min_width_share) // WIDTH_STEP) * WIDTH_STEP
+    if width < least:
+        smallest = (fixed + len(kept) * row + least * column) / base
+        raise BuildError(
+            f"--size {settings.size:g} can't be reached with this base and repository: the least is {smallest:.2f} "
+            f"({len(kept):,} tokens, {least} channels a layer); ask for at least that."
+        )
+    limit = (budget - fixed - width * column) // row
+    kept = choose_tokens(min(settings.min_merge_ranks, config.vocab_size), limit)
+    parameters = fixed + len(kept) * row + width * column
+    return PrunePlan(kept_token_ids=tuple(kept), width=width, parameters=parameters, base_parameters=base)

@@ -1,0 +1,98 @@
+"""From a base and a corpus to a sub-model: the vocabulary first, then the layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from tokenizers import Tokenizer
+from transformers import PreTrainedModel
+
+from builder.calibration import CalibrationSet, CalibrationSettings, make_calibration_set
+from builder.corpus.corpus import Corpus
+from builder.errors import BuildError
+from builder.prompt import PromptEncoder, PromptFormat
+from builder.pruning.layers import WidthSettings, narrow_layers
+from builder.pruning.plan import PrunePlan, SizeSettings, plan_size
+from builder.pruning.vocabulary import (
+    choose_tokens,
+    differing_texts,
+    read_vocabulary,
+    trim_embeddings,
+    trim_tokenizer,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruneSettings:
+    """Everything that decides what the sub-model becomes."""
+
+    size: SizeSettings = field(default_factory=SizeSettings)
+    width: WidthSettings = field(default_factory=WidthSettings)
+    calibration: CalibrationSettings = field(default_factory=CalibrationSettings)
+
+    def to_json(self) -> dict[str, Any]:
+        """For keys and manifests."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pruned:
+    """A pruned model, in memory, with what it was made from. The model is the base's object, changed in place."""
+
+    model: PreTrainedModel
+    tokenizer: Tokenizer
+    prompt: PromptFormat
+    plan: PrunePlan
+    plan_summary: dict[str, Any]
+    calibration: CalibrationSet
+
+
+def prune(
+    model: PreTrainedModel,
+    tokenizer: Tokenizer,
+    prompt: PromptFormat,
+    corpus: Corpus,
+    settings: PruneSettings,
+    *,
+    on_layer: Callable[[int, int], None] | None = None,
+) -> Pruned:
+    """Prune `model` in place for the code of `corpus`; on_layer(done, layers) is called after each layer.
+
+    Raises BuildError where the size can't be reached or the trimmed tokenizer would segment the repository otherwise.
+    """
+    texts = [file.text for file in corpus.files]
+    tokenizer.encode_special_tokens = True  # a file that spells a control token is still text
+    vocabulary = read_vocabulary(tokenizer)
+    used = {i for text in texts for i in tokenizer.encode(text, add_special_tokens=False).ids}
+    base_config = type(model.config).from_dict(model.config.to_dict())
+    plan = plan_size(
+        model, settings.size, lambda ranks, limit: choose_tokens(vocabulary, used, ranks=ranks, limit=limit)
+    )
+    trimmed = trim_tokenizer(tokenizer, plan.kept_token_ids)
+    trimmed.encode_special_tokens = True
+    differing = differing_texts(tokenizer, trimmed, plan.kept_token_ids, texts)
+    if differing:
+        raise BuildError(
+            f"The trimmed tokenizer splits {differing} of {len(texts)} files otherwise than the base's; "
+            "this base's tokenizer can't be trimmed: report it with the base's name."
+        )
+    trim_embeddings(model, plan.kept_token_ids)
+    calibration = make_calibration_set(corpus.files, PromptEncoder(trimmed, prompt), settings.calibration)
+    summary = plan.summary(base_config)
+    if plan.width < base_config.intermediate_size:
+        choices = narrow_layers(
+            model,
+            calibration.calibration,
+            calibration.validation,
+            plan.width,
+            settings.width,
+            on_layer=None if on_layer is None else lambda index, total, _: on_layer(index + 1, total),
+        )
+        plan = replace(plan, channels=tuple(tuple(choice.channels.tolist()) for choice in choices))
+        summary["layer_ridge"] = [choice.ridge for choice in choices]
+        summary["layer_output_error"] = [round(choice.output_error, 5) for choice in choices]
+    return Pruned(
+        model=model, tokenizer=trimmed, prompt=prompt, plan=plan, plan_summary=summary, calibration=calibration
+    )

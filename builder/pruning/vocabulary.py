@@ -1,0 +1,148 @@
+"""Fewer tokens, same segmentation: trims a byte-level BPE vocabulary and the two matrices that it indexes.
+
+A set of tokens is closed under merges when it holds the two parts of each of its tokens, recursively. Text whose
+tokens all lie in such a set is segmented by the trimmed tokenizer exactly as before: every merge on the way to a kept
+token yields a kept token, so each step still finds the same best pair. Text outside the set falls back to shorter
+pieces, down to single bytes, which are always kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from tokenizers import Tokenizer
+from torch import nn
+from transformers import PreTrainedModel
+
+from builder.errors import BuildError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vocabulary:
+    """A byte-level BPE vocabulary as its tokenizer states it."""
+
+    ids: dict[str, int]  # without the added tokens
+    merges: tuple[tuple[str, str], ...]  # by rank
+    added: dict[str, int]  # special and other added tokens, kept whatever happens
+
+    @property
+    def size(self) -> int:
+        """Rows that the embedding needs at least: the highest id and one."""
+        return max([*self.ids.values(), *self.added.values()]) + 1
+
+
+def read_vocabulary(tokenizer: Tokenizer) -> Vocabulary:
+    """Read it from the tokenizer's own JSON; raises BuildError where the tokenizer is no BPE one."""
+    document = json.loads(tokenizer.to_str())
+    model = document["model"]
+    if model.get("type") != "BPE":
+        raise BuildError(f"The base's tokenizer is of type {model.get('type')}; only BPE vocabularies can be trimmed.")
+    merges = tuple((a, b) for a, b in (m.split(" ", 1) if isinstance(m, str) else m for m in model["merges"]))
+    added = {token["content"]: token["id"] for token in document["added_tokens"]}
+    ids = {token: i for token, i in model["vocab"].items() if token not in added}
+    return Vocabulary(ids=ids, merges=merges, added=added)
+
+
+def close_under_merges(wanted: Iterable[int], vocabulary: Vocabulary) -> frozenset[int]:
+    """The wanted ids and, recursively, the parts from which merges make them."""
+    token_of = {i: token for token, i in vocabulary.ids.items()}
+    parts: dict[str, list[tuple[str, str]]] = {}
+    for left, right in vocabulary.merges:
+        parts.setdefault(left + right, []).append((left, right))
+    closed: set[int] = set()
+    pending = list(wanted)
+    while pending:
+        token_id = pending.pop()
+        if token_id in closed:
+            continue
+        closed.add(token_id)
+        for pair in parts.get(token_of.get(token_id, ""), ()):
+            pending.extend(vocabulary.ids[part] for part in pair)
+    return frozenset(closed)
+
+
+def always_kept(vocabulary: Vocabulary) -> frozenset[int]:
+    """Ids that no plan drops: the added tokens and the single symbols (the 256 bytes among them)."""
+    return frozenset(vocabulary.added.values()) | {i for token, i in vocabulary.ids.items() if len(token) == 1}
+
+
+def choose_tokens(vocabulary: Vocabulary, used: Iterable[int], *, ranks: int, limit: int | None = None) -> list[int]:
+    """Ids to keep, ascending: the always kept, the used ones, those of the first merges; closed under merges.
+
+    used: ids that the repository's text is made of. ranks: how many of the merge list, most frequent first, are kept
+    at least, for the words that the repository will use tomorrow. limit: with it, further ranks fill up to so many ids.
+    """
+    kept = set(close_under_merges([*always_kept(vocabulary), *used], vocabulary))
+    for rank, (left, right) in enumerate(vocabulary.merges):
+        if rank >= ranks and (limit is None or len(kept) >= limit):
+            break
+        # Parts of a merge have lower ranks than the merge itself, so that the set stays closed.
+        kept.add(vocabulary.ids[left + right])
+    return sorted(close_under_merges(kept, vocabulary))
+
+
+def trim_tokenizer(tokenizer: Tokenizer, kept: Sequence[int]) -> Tokenizer:
+    """The tokenizer over the kept ids alone, renumbered 0, 1, 2, … in the order of `kept`."""
+    document = json.loads(tokenizer.to_str())
+    new_id = {old: new for new, old in enumerate(kept)}
+    model = document["model"]
+    vocab = {token: new_id[i] for token, i in model["vocab"].items() if i in new_id}
+    model["vocab"] = dict(sorted(vocab.items(), key=lambda item: item[1]))
+    pairs = [m.split(" ", 1) if isinstance(m, str) else m for m in model["merges"]]
+    model["merges"] = [[a, b] for a, b in pairs if a in vocab and b in vocab and a + b in vocab]
+    document["added_tokens"] = [
+        {**token, "id": new_id[token["id"]]} for token in document["added_tokens"] if token["id"] in new_id
+    ]
+    post = document.get("post_processor")
+    if post is not None and post.get("type") != "ByteLevel":
+        # A template names ids of special tokens (a BOS, say); they move with the vocabulary.
+        _renumber_template(post, new_id)
+    return Tokenizer.from_str(json.dumps(document, ensure_ascii=False))
+
+
+def _renumber_template(node: object, new_id: dict[int, int]) -> None:
+    if isinstance(node, dict):
+        if isinstance(node.get("ids"), list) and "tokens" in node:
+            node["ids"] = [new_id[i] for i in node["ids"]]
+        for child in node.values():
+            _renumber_template(child, new_id)
+    elif isinstance(node, list):
+        for child in node:
+            _renumber_template(child, new_id)
+
+
+def trim_embeddings(model: PreTrainedModel, kept: Sequence[int]) -> None:
+    """Keep the rows `kept` of the input embedding and of the head, in place; a tied head stays tied."""
+    rows = torch.tensor(list(kept))
+    embedding = model.get_input_embeddings()
+    head = model.get_output_embeddings()
+    is_tied = head.weight is embedding.weight
+    embedding.weight = nn.Parameter(embedding.weight[rows].clone(), requires_grad=False)
+    embedding.num_embeddings = len(kept)
+    embedding.padding_idx = None
+    head.weight = embedding.weight if is_tied else nn.Parameter(head.weight[rows].clone(), requires_grad=False)
+    head.out_features = len(kept)
+    model.config.vocab_size = len(kept)
+    new_id = {old: new for new, old in enumerate(kept)}
+    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        for config in (model.config, model.generation_config):
+            setattr(config, name, _moved(getattr(config, name, None), new_id))
+
+
+def _moved(token_ids: int | list[int] | None, new_id: dict[int, int]) -> int | list[int] | None:
+    if isinstance(token_ids, list):
+        return [new_id[i] for i in token_ids if i in new_id] or None
+    return None if token_ids is None else new_id.get(token_ids)
+
+
+def differing_texts(before: Tokenizer, after: Tokenizer, kept: Sequence[int], texts: Iterable[str]) -> int:
+    """How many texts the trimmed tokenizer segments otherwise than the base's; 0 is what a plan promises."""
+    count = 0
+    for text in texts:
+        old = before.encode(text, add_special_tokens=False).ids
+        new = after.encode(text, add_special_tokens=False).ids
+        count += old != [kept[i] for i in new]
+    return count

@@ -1,0 +1,220 @@
+"""The bundle: the folder that the exporter writes and that every reader of ours trusts.
+
+It covers finding, checking and replacing the folder as a whole, and its manifest. What is inside the ONNX file is
+`exporters.graph`. It imports nothing heavy: the language server starts from here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from builder.errors import BuildError
+from builder.prompt import PromptFormat
+from exporters.errors import BundleError, ExportError
+
+SCHEMA = 1
+MANIFEST_FILE = "bundle.json"
+MODEL_FILE = "onnx/model.onnx"
+TOKENIZER_FILE = "tokenizer.json"
+DECODE_GRAPH_LAYOUT = "decode-graph"  # what our engine runs; any other layout is for other runtimes only
+AGAIN = "run `submodel build` or `submodel export` again"
+WORKSPACE_BUNDLE = Path(".submodel") / "bundle"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """The numbers that an engine needs before it opens the graph. `max_positions` bounds prompt and answer together."""
+
+    layers: int
+    kv_heads: int
+    head_dim: int
+    hidden_size: int
+    vocab_size: int
+    max_positions: int
+
+    def to_json(self) -> dict[str, int]:
+        """As it stands in bundle.json."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """A bundle that was read and found whole."""
+
+    folder: Path
+    model_path: Path
+    tokenizer_path: Path
+    prompt: PromptFormat
+    architecture: Architecture
+    manifest: Mapping[str, Any]
+
+
+def find_bundle(start: Path) -> Path:
+    """The bundle folder of the nearest folder at or above `start` (a file or folder) that has one.
+
+    Raises BundleError where none has.
+    """
+    origin = start.absolute()
+    for folder in (origin, *origin.parents):
+        if (folder / WORKSPACE_BUNDLE).is_dir():
+            return folder / WORKSPACE_BUNDLE
+    raise BundleError(
+        f"No bundle ({WORKSPACE_BUNDLE.as_posix()}) in {origin} or a folder above it; "
+        "run `submodel build` in the repository, or name one with --bundle."
+    )
+
+
+def read_bundle(folder: Path, verify: bool = True) -> Bundle:
+    """Read and check a bundle folder.
+
+    Sizes of all files in the manifest are always checked; `verify` adds their SHA-256 (about a second a gigabyte).
+    Raises BundleError naming the file that is missing, changed or not understood.
+    """
+    manifest = _read_manifest(folder)
+    layout = manifest.get("layout", DECODE_GRAPH_LAYOUT)
+    if layout != DECODE_GRAPH_LAYOUT:
+        raise BundleError(
+            f"The bundle {folder} has the layout {layout!r}, which other runtimes load but this engine does not; "
+            "export a Llama- or Qwen2-shaped model for it with `submodel export`."
+        )
+    _check_files(folder, manifest.get("files"), verify)
+    try:
+        prompt = PromptFormat.from_json(manifest["prompt"])
+        numbers = manifest["architecture"]
+        architecture = Architecture(**{name: int(numbers[name]) for name in Architecture.__dataclass_fields__})
+    except (BuildError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BundleError(f"{folder / MANIFEST_FILE} lacks or misstates a key ({error!r}); {AGAIN}.") from error
+    return Bundle(
+        folder=folder,
+        model_path=folder / MODEL_FILE,
+        tokenizer_path=folder / TOKENIZER_FILE,
+        prompt=prompt,
+        architecture=architecture,
+        manifest=manifest,
+    )
+
+
+def write_bundle_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Write bundle.json last: `manifest` plus the schema and the size and SHA-256 of every file in `folder`."""
+    files = {}
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder).as_posix()
+        if path.is_file() and relative != MANIFEST_FILE:
+            files[relative] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+    document = {"schema": SCHEMA, **manifest, "files": files}
+    (folder / MANIFEST_FILE).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def replace_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `target`; when the block ends well it takes `target`'s place as a whole.
+
+    Until then the old folder stays; if the block fails it stays for good, and what was written beside it is removed.
+    An OSError inside (full disk, read-only folder) becomes an ExportError. What a killed run left beside the target
+    is put right first. Two runs into one target at the same time are not supported.
+    """
+    target = target.absolute()
+    fresh = target.with_name(f".{target.name}.partial")
+    retired = target.with_name(f".{target.name}.replaced")
+    try:
+        _restore(target, retired)
+        _check_replaceable(target)
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        try:
+            yield fresh
+            _sync(fresh)
+            if target.exists():
+                target.replace(retired)
+            try:
+                fresh.replace(target)
+            except OSError:
+                _restore(target, retired)
+                raise
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(retired, ignore_errors=True)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise ExportError(
+            f"The bundle can't be written to {target}{where}: {error.strerror or error}; "
+            "free space or choose a folder that can be written, and run it again."
+        ) from error
+
+
+def _restore(target: Path, retired: Path) -> None:
+    """Undo a replacement that was cut off between its two renames, or finish cleaning up after one that was not."""
+    if retired.exists() and not target.exists():
+        retired.replace(target)
+    elif retired.exists():
+        shutil.rmtree(retired)
+
+
+def _check_replaceable(target: Path) -> None:
+    """Only a bundle, or nothing, is ever replaced: `-o ~/work` must not cost anyone their files."""
+    if target.is_dir():
+        if any(target.iterdir()) and not (target / MANIFEST_FILE).is_file():
+            raise ExportError(f"{target} holds files but no bundle ({MANIFEST_FILE}); choose an empty or a new folder.")
+    elif target.exists():
+        raise ExportError(f"{target} is a file; choose a folder for the bundle.")
+
+
+def _sync(folder: Path) -> None:
+    """Force files and folders to the disk, so that after a power cut the renamed folder is not an empty one."""
+    for path in (*folder.rglob("*"), folder):
+        if path.is_dir() and os.name == "nt":
+            continue  # Windows has no handle on a folder to sync
+        handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST_FILE
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise BundleError(f"{folder} is no bundle: it has no {MANIFEST_FILE}; {AGAIN}.") from error
+    except OSError as error:
+        raise BundleError(f"{path} can't be read ({error.strerror}); check its permissions.") from error
+    except ValueError as error:  # not UTF-8, or not JSON
+        raise BundleError(f"{path} is not valid JSON ({error}); {AGAIN}.") from error
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        found = document.get("schema") if isinstance(document, dict) else None
+        raise BundleError(f"{path} has the schema {found!r}, this version reads {SCHEMA}; {AGAIN}.")
+    return document
+
+
+def _check_files(folder: Path, files: Any, verify: bool) -> None:
+    if not isinstance(files, dict) or not {MODEL_FILE, TOKENIZER_FILE} <= files.keys():
+        raise BundleError(f"{folder / MANIFEST_FILE} lists no {MODEL_FILE} or {TOKENIZER_FILE}; {AGAIN}.")
+    for relative, facts in files.items():
+        parts = PurePosixPath(relative).parts
+        if not isinstance(facts, dict) or not parts or parts[0] == "/" or ".." in parts:
+            raise BundleError(f"{folder / MANIFEST_FILE} has a bad entry for the file {relative!r}; {AGAIN}.")
+        path = folder / relative
+        try:
+            size = path.stat().st_size
+            if size != facts.get("bytes"):
+                raise BundleError(f"{path} has {size:,} bytes, not {facts.get('bytes')} as exported; {AGAIN}.")
+            if verify and _sha256(path) != facts.get("sha256"):
+                raise BundleError(f"{path} has changed since it was exported (SHA-256 differs); {AGAIN}.")
+        except FileNotFoundError as error:
+            raise BundleError(f"{path} is missing from the bundle; {AGAIN}.") from error
+        except OSError as error:
+            raise BundleError(f"{path} can't be read ({error.strerror}); check its permissions.") from error
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

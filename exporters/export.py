@@ -1,0 +1,193 @@
+"""From a checkpoint to a bundle: graph, precision, parity check, and the files that other runtimes ask for.
+
+The bundle takes its place as a whole, after the check has passed; until then an older one stays.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from builder.artifact import SubModel, read_artifact
+from builder.bases.load import LoadedBase, load_base
+from builder.prompt import PromptEncoder, PromptFormat
+from exporters.bundle import (
+    DECODE_GRAPH_LAYOUT,
+    MODEL_FILE,
+    TOKENIZER_FILE,
+    Architecture,
+    Bundle,
+    read_bundle,
+    replace_folder,
+    write_bundle_manifest,
+)
+from exporters.checkpoint import DECODER_TYPES, Checkpoint, DecoderShape, read_config
+from exporters.errors import ExportError
+from exporters.genai import make_genai_config
+from exporters.graph import build_graph, save_graph
+from exporters.held_out import choose_prompts
+from exporters.parity import DecodeSession, ParityReport, ParitySettings, check_logits, check_quantized
+from exporters.precision import Precision
+from exporters.reference import Reference, compute_references
+
+COPIED_FILES = ("config.json", "generation_config.json", "tokenizer_config.json", "special_tokens_map.json")
+VERSIONED = ("submodel", "onnx-ir", "onnxruntime", "tokenizers", "torch", "transformers")
+# What the sub-model's manifest knows and a bundle's reader may ask for.
+INHERITED = ("base", "licence", "parameters", "plan", "calibration")
+
+Report = Callable[[str], None]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportSettings:
+    """What is made of a checkpoint."""
+
+    precision: Precision = Precision.INT8  # a quarter of float32's bytes at 1 % more loss
+    parity: ParitySettings = field(default_factory=ParitySettings)
+
+
+def export_bundle(
+    model_folder: Path,
+    bundle_folder: Path,
+    settings: ExportSettings | None = None,
+    *,
+    on_event: Report = lambda text: None,
+    on_progress: Progress = lambda done, total: None,
+) -> Bundle:
+    """Export a sub-model, or any Llama- or Qwen2-shaped checkpoint folder, and check it; gives the bundle as read back.
+
+    Each call of `on_event` begins something, and the calls of `on_progress` after it (done, of all) are its progress.
+    Raises ExportError where the checkpoint does not fit, the parity check fails or the folder can't be written, and
+    BuildError or BaseModelError where `model_folder` is no model. Other architectures: `exporters.optimum_export`.
+    """
+    settings = settings or ExportSettings()
+    source = read_artifact(model_folder)
+    model_type = read_config(model_folder)["model_type"]
+    if model_type not in DECODER_TYPES:
+        raise ExportError(
+            f"The model in {model_folder} is of the type {model_type!r}; the decode graph is for "
+            f"{' and '.join(DECODER_TYPES)} only."
+        )
+    checkpoint = Checkpoint(model_folder)
+    with replace_folder(bundle_folder) as fresh:
+        loaded = load_base(str(model_folder.absolute()), dtype=torch.float32, on_event=on_event)
+        references = _references(source, loaded, settings.parity, on_event, on_progress)
+        facts = _facts(source, loaded)
+        _write_tokenizer(fresh, source, loaded)
+        del loaded  # the float32 model makes room for the sessions
+
+        report = _check_float32(fresh, checkpoint, references, settings, on_event)
+        if settings.precision is not Precision.FP32:
+            on_event(f"Writing the {settings.precision} graph")
+            save_graph(build_graph(checkpoint, settings.precision), fresh / MODEL_FILE)
+            on_event(f"Comparing the {settings.precision} graph with the checkpoint on {len(references)} prompts")
+            session = DecodeSession(fresh / MODEL_FILE, checkpoint.shape)
+            report = check_quantized(session, references, settings.parity, report, on_progress)
+        _write_configs(fresh, source, checkpoint)
+        write_bundle_manifest(fresh, _manifest(facts, checkpoint.shape, settings.precision, report))
+    return read_bundle(bundle_folder)
+
+
+def _references(
+    source: SubModel, loaded: LoadedBase, parity: ParitySettings, on_event: Report, on_progress: Progress
+) -> list[Reference]:
+    encoder = PromptEncoder(loaded.tokenizer, _prompt_format(source, loaded))
+    prompts = choose_prompts(source, encoder, parity.prompts, parity.max_prompt_tokens)
+    on_event(f"Asking the checkpoint itself on {len(prompts)} prompts")
+    return compute_references(
+        loaded.model,
+        prompts,
+        continuation_tokens=parity.continuation_tokens,
+        stop_ids=encoder.stop_ids,
+        logit_prompts=parity.logit_prompts,
+        logit_positions=parity.logit_positions,
+        batch_size=parity.batch_size,
+        on_progress=on_progress,
+    )
+
+
+def _check_float32(
+    fresh: Path, checkpoint: Checkpoint, references: list[Reference], settings: ExportSettings, on_event: Report
+) -> ParityReport:
+    """Write the float32 graph, at its place or, if another precision is wanted, for this check only."""
+    is_wanted = settings.precision is Precision.FP32
+    path = fresh / MODEL_FILE if is_wanted else fresh / "float32" / "model.onnx"
+    on_event("Checking the graph in fp32")
+    save_graph(build_graph(checkpoint, Precision.FP32), path)
+    report = check_logits(DecodeSession(path, checkpoint.shape), references, settings.parity)
+    if not is_wanted:
+        shutil.rmtree(path.parent)
+    return report
+
+
+def _prompt_format(source: SubModel, loaded: LoadedBase) -> PromptFormat:
+    if source.manifest is None or "prompt" not in source.manifest:
+        return loaded.prompt
+    return PromptFormat.from_json(source.manifest["prompt"])
+
+
+def _facts(source: SubModel, loaded: LoadedBase) -> dict[str, Any]:
+    """What a bundle's manifest says of its model."""
+    known = source.manifest or {
+        "base": loaded.provenance,
+        "licence": loaded.provenance["licence"],
+        "parameters": loaded.model.num_parameters(),
+    }
+    facts = {name: known[name] for name in INHERITED if name in known}
+    return {**facts, "prompt": _prompt_format(source, loaded).to_json()}
+
+
+def _write_tokenizer(fresh: Path, source: SubModel, loaded: LoadedBase) -> None:
+    """A sub-model's tokenizer as it is; a foreign one with its control tokens marked as such."""
+    if source.manifest is not None:
+        shutil.copyfile(source.folder / TOKENIZER_FILE, fresh / TOKENIZER_FILE)
+    else:
+        loaded.tokenizer.save(str(fresh / TOKENIZER_FILE))
+
+
+def _write_configs(fresh: Path, source: SubModel, checkpoint: Checkpoint) -> None:
+    for name in COPIED_FILES:
+        if (source.folder / name).is_file():
+            shutil.copyfile(source.folder / name, fresh / name)
+    genai = make_genai_config(checkpoint.shape, checkpoint.config)
+    (fresh / "genai_config.json").write_text(json.dumps(genai, indent=2) + "\n", encoding="utf-8")
+
+
+def _manifest(
+    facts: Mapping[str, Any], shape: DecoderShape, precision: Precision, report: ParityReport
+) -> dict[str, Any]:
+    architecture = Architecture(
+        layers=shape.layers,
+        kv_heads=shape.kv_heads,
+        head_dim=shape.head_dim,
+        hidden_size=shape.hidden_size,
+        vocab_size=shape.vocab_size,
+        max_positions=shape.max_positions,
+    )
+    return {
+        "layout": DECODE_GRAPH_LAYOUT,
+        **facts,
+        "quantization": str(precision),
+        "architecture": architecture.to_json(),
+        "parity": report.to_json(),
+        "versions": installed_versions(VERSIONED),
+    }
+
+
+def installed_versions(distributions: tuple[str, ...]) -> dict[str, str]:
+    """Versions of those distributions that are installed."""
+    versions = {}
+    for name in distributions:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # run from a source tree
+    return versions

@@ -1,0 +1,61 @@
+"""Prompts for the parity check: text that the model was not fitted to, in the form that the server sends.
+
+A sub-model brings them, from its repository's held-out files. A foreign checkpoint has none: this package's own source
+files serve, as code that no base was trained on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import builder
+import exporters
+from builder.artifact import HELD_OUT_PROMPTS, SubModel
+from builder.corpus.corpus import SourceFile
+from builder.cuts import cut_files
+from builder.prompt import PromptEncoder
+from exporters.errors import ExportError
+from exporters.reference import HeldOutPrompt
+
+
+def choose_prompts(source: SubModel, encoder: PromptEncoder, count: int, max_tokens: int) -> list[HeldOutPrompt]:
+    """Up to `count` prompts, of at most `max_tokens` tokens where there are enough of these, else the shortest."""
+    prompts = _own_prompts(source) or _package_prompts(encoder, 4 * count)
+    fitting = [prompt for prompt in prompts if len(prompt.prompt_ids) <= max_tokens]
+    longer = sorted((p for p in prompts if len(p.prompt_ids) > max_tokens), key=lambda prompt: len(prompt.prompt_ids))
+    chosen = [*fitting, *longer][:count]
+    if not chosen:
+        raise ExportError(f"There is no prompt to compare the graph and {source.folder} on; build the model again.")
+    return chosen
+
+
+def _own_prompts(source: SubModel) -> list[HeldOutPrompt]:
+    path = source.folder / HELD_OUT_PROMPTS
+    try:
+        prompts = [_prompt(item["prompt_ids"], item["truth_ids"]) for item in source.held_out_prompts()]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ExportError(f"{path} can't be read ({error!r}); run `submodel build` again.") from error
+    return [prompt for prompt in prompts if prompt.prompt_ids]
+
+
+def _package_prompts(encoder: PromptEncoder, count: int) -> list[HeldOutPrompt]:
+    files = [_source_file(path) for package in (builder, exporters) for path in _python_files(package.__path__)]
+    cuts = cut_files(files, count, seed=0)
+    prompts = [_prompt(encoder.encode(cut.window(encoder.form)), encoder.text_ids(cut.middle)) for cut in cuts]
+    return [prompt for prompt in prompts if prompt.prompt_ids]
+
+
+def _prompt(prompt_ids: Sequence[int], truth_ids: Sequence[int]) -> HeldOutPrompt:
+    return HeldOutPrompt(prompt_ids=tuple(map(int, prompt_ids)), truth_ids=tuple(map(int, truth_ids)))
+
+
+def _python_files(folders: Sequence[str]) -> list[Path]:
+    return sorted(path for folder in folders for path in Path(folder).rglob("*.py"))
+
+
+def _source_file(path: Path) -> SourceFile:
+    text = path.read_text(encoding="utf-8")
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return SourceFile(path=path.name, language="Python", text=text, sha256=digest, split="held-out")

@@ -1,0 +1,169 @@
+"""The parity check: does the graph answer as the checkpoint does? A failed one stops the export.
+
+It covers logits in float32 (a mistake in the graph shows there), and for a quantized graph how often it picks the same
+next token and what it loses on text. Speed is not its concern. The reference is `exporters.reference`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import torch
+
+from exporters.checkpoint import DecoderShape, FloatArray
+from exporters.errors import ExportError
+from exporters.reference import Reference, token_log_probabilities
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParitySettings:
+    """How much is compared, and what passes. About a minute for 320 million parameters on two cores."""
+
+    prompts: int = 48  # 700 greedy tokens: one standard error of the agreement is then below one point
+    max_prompt_tokens: int = 224  # longer ones are passed over: two thirds of the time is the float32 pass
+    continuation_tokens: int = 16  # a line of code and a little more
+    logit_prompts: int = 4  # a wrong graph is wrong on the first one
+    logit_positions: int = 64
+    batch_size: int = 8
+    max_logit_difference: float = 1e-2  # of the largest logit; rounding alone gives 1e-5, a wrong graph 1e-1 and more
+    min_agreement: float = 0.95  # what a bundle promises (issue 2)
+    max_loss_increase: float = 0.015  # likewise
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParityReport:
+    """What was measured, and on how much; None where it was not."""
+
+    logit_prompts: int
+    max_logit_difference: float  # of the float32 graph against transformers
+    logit_scale: float  # the largest logit there
+    prompts: int | None = None
+    greedy_tokens: int | None = None
+    greedy_agreement: float | None = None  # share of the float32 model's own greedy tokens that this graph picks too
+    loss_tokens: int | None = None
+    reference_loss: float | None = None  # nats a token over prompts and the text that followed
+    loss: float | None = None
+    loss_increase: float | None = None  # relative
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in bundle.json: figures that were not measured are absent."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+class DecodeSession:
+    """A decode graph in ONNX Runtime's plainest use: one prompt, past of exact length."""
+
+    def __init__(self, path: Path, shape: DecoderShape) -> None:
+        options = ort.SessionOptions()
+        options.log_severity_level = 3  # the overridable initializer is meant; ONNX Runtime warns of it
+        self.shape = shape
+        self.session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self.outputs = [output.name for output in self.session.get_outputs()]
+
+    def empty_past(self) -> dict[str, FloatArray]:
+        """The past of a prompt's start."""
+        empty = np.zeros((1, self.shape.kv_heads, 0, self.shape.head_dim), np.float32)
+        return {f"past_key_values.{i}.{kind}": empty for i in range(self.shape.layers) for kind in ("key", "value")}
+
+    def run(
+        self, ids: Sequence[int], past: dict[str, FloatArray], keep: int | None = None
+    ) -> tuple[FloatArray, dict[str, FloatArray]]:
+        """Logits (tokens or the last `keep`, vocabulary) of new tokens after `past`, and the past that they leave."""
+        length = past["past_key_values.0.key"].shape[2] + len(ids)
+        feeds = {
+            "input_ids": np.array([ids], np.int64),
+            "attention_mask": np.ones((1, length), np.int64),
+            **past,
+            **({} if keep is None else {"num_logits_to_keep": np.array([keep], np.int64)}),
+        }
+        results = dict(zip(self.outputs, self.session.run(None, feeds), strict=True))
+        logits: FloatArray = results.pop("logits")[0]
+        return logits, {name.replace("present", "past_key_values"): value for name, value in results.items()}
+
+
+def check_logits(session: DecodeSession, references: Sequence[Reference], settings: ParitySettings) -> ParityReport:
+    """Compare a float32 graph with the references that keep logits; raises ExportError where they differ."""
+    difference = scale = 0.0
+    count = 0
+    for reference in references:
+        if reference.logits is None:
+            continue
+        expected = reference.logits
+        logits, _ = session.run(reference.prompt.prompt_ids, session.empty_past(), keep=len(expected))
+        difference = max(difference, float(np.abs(logits - expected).max()))
+        scale = max(scale, float(np.abs(expected).max()))
+        count += 1
+    report = ParityReport(logit_prompts=count, max_logit_difference=difference, logit_scale=scale)
+    if not difference <= settings.max_logit_difference * scale:  # not >: a NaN must fail
+        raise ExportError(
+            f"The float32 graph differs from the checkpoint by {difference:.3g} in a logit (largest logit {scale:.3g}, "
+            f"allowed {settings.max_logit_difference:.0e} of it), so nothing was exported; please report this model."
+        )
+    return report
+
+
+def check_quantized(
+    session: DecodeSession,
+    references: Sequence[Reference],
+    settings: ParitySettings,
+    report: ParityReport,
+    on_progress: Callable[[int, int], None],
+) -> ParityReport:
+    """Add a quantized graph's agreement and loss to `report`; raises ExportError where either is too bad."""
+    agreeing = greedy_tokens = loss_tokens = 0
+    loss = reference_loss = 0.0
+    for index, reference in enumerate(references):
+        picks, log_probabilities = _answers(session, reference)
+        agreeing += sum(a == b for a, b in zip(picks, reference.greedy_ids, strict=True))
+        greedy_tokens += len(picks)
+        loss -= float(log_probabilities.sum(dtype=np.float64))
+        reference_loss -= float(reference.log_probabilities.sum(dtype=np.float64))
+        loss_tokens += len(log_probabilities)
+        on_progress(index + 1, len(references))
+    report = replace(
+        report,
+        prompts=len(references),
+        greedy_tokens=greedy_tokens,
+        greedy_agreement=agreeing / greedy_tokens,
+        loss_tokens=loss_tokens,
+        reference_loss=reference_loss / loss_tokens,
+        loss=loss / loss_tokens,
+        loss_increase=loss / reference_loss - 1,
+    )
+    _judge(report, settings)
+    return report
+
+
+def _judge(report: ParityReport, settings: ParitySettings) -> None:
+    agreement, increase = report.greedy_agreement, report.loss_increase
+    if agreement is None or increase is None:
+        return
+    instead = "so nothing was exported; export it as fp32"
+    if not agreement >= settings.min_agreement:
+        raise ExportError(
+            f"The quantized graph picks the checkpoint's token for {agreement:.1%} of {report.greedy_tokens} tokens "
+            f"(least allowed {settings.min_agreement:.1%}), {instead}."
+        )
+    if not increase <= settings.max_loss_increase:
+        raise ExportError(
+            f"The quantized graph's loss is {increase:+.2%} against the checkpoint's over {report.loss_tokens} tokens "
+            f"(most allowed {settings.max_loss_increase:+.2%}), {instead}."
+        )
+
+
+def _answers(session: DecodeSession, reference: Reference) -> tuple[list[int], FloatArray]:
+    """The graph's pick at each greedy token's place, and its log-probabilities of prompt and truth."""
+    prompt, truth = reference.prompt.prompt_ids, reference.prompt.truth_ids
+    logits, present = session.run((*prompt, *reference.greedy_ids[:-1]), session.empty_past())
+    picks: list[int] = logits[len(prompt) - 1 :].argmax(-1).tolist()
+    past = {name: np.ascontiguousarray(value[:, :, : len(prompt)]) for name, value in present.items()}
+    rows = logits[: len(prompt)]
+    if len(truth) > 1:
+        rows = np.concatenate([rows, session.run(truth[:-1], past)[0]])
+    ids = torch.tensor((*prompt, *truth)[1:])
+    return picks, token_log_probabilities(torch.from_numpy(rows[: len(ids)]), ids)

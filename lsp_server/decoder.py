@@ -1,0 +1,63 @@
+"""The decode graph with its bound buffers: token ids in, logits out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from onnxruntime import IOBinding, OrtValue
+
+from lsp_server.errors import ServeError
+from lsp_server.kv_cache import KvCache
+from lsp_server.session import RUNTIME_ERRORS, open_session
+
+LOGITS_TO_KEEP = "num_logits_to_keep"  # optional input of the graph: compute the head for the last positions only
+
+
+class Decoder:
+    """One session and one KV cache. Not for several threads at once."""
+
+    def __init__(self, model_path: Path, cache: KvCache, vocab_size: int, threads: int | None = None) -> None:
+        self.cache = cache
+        self._session = open_session(model_path, threads)
+        self._binding: IOBinding = self._session.io_binding()
+        self._can_keep_last = LOGITS_TO_KEEP in {value.name for value in self._session.get_overridable_initializers()}
+        self._inputs: dict[str, NDArray[np.int64]] = {}
+        self._mask = np.ones((1, cache.max_positions), np.int64)
+        self._logits: NDArray[np.float32] = np.empty((1, 0, vocab_size), np.float32)
+
+    def feed(self, tokens: Sequence[int], *, last_only: bool = True) -> NDArray[np.float32]:
+        """Read `tokens` (at least one) after those in the cache; logits after each, or after the last only.
+
+        (1 or tokens, vocabulary); the next call may overwrite them. Raises ServeError where the graph fails or the
+        positions run out; the cache then holds what it held, since the graph only writes behind that.
+        """
+        cache = self.cache
+        total = len(cache.tokens) + len(tokens)
+        if total > cache.max_positions:
+            raise ServeError(f"{total} tokens don't fit into the bundle's {cache.max_positions} positions.")
+        if cache.reserve(total):
+            cache.bind(self._binding)
+        self._bind("input_ids", np.array([tokens], np.int64))
+        self._bind("attention_mask", self._mask[:, :total])
+        self._bind_logits(1 if last_only and self._can_keep_last else len(tokens))
+        try:
+            self._session.run_with_iobinding(self._binding)
+        except RUNTIME_ERRORS as error:
+            raise ServeError(f"The model failed on {len(tokens)} tokens ({error}); build the bundle again.") from error
+        cache.tokens.extend(tokens)
+        return self._logits[0, -1:] if last_only else self._logits[0]
+
+    def _bind_logits(self, positions: int) -> None:
+        if self._logits.shape[1] == positions:
+            return
+        self._logits = np.empty((1, positions, self._logits.shape[2]), np.float32)
+        self._binding.bind_ortvalue_output("logits", OrtValue.ortvalue_from_numpy(self._logits))
+        if self._can_keep_last:
+            self._bind(LOGITS_TO_KEEP, np.array([positions], np.int64))
+
+    def _bind(self, name: str, array: NDArray[np.int64]) -> None:
+        self._inputs[name] = array  # the runtime reads this memory and holds no reference to it
+        self._binding.bind_ortvalue_input(name, OrtValue.ortvalue_from_numpy(array))

@@ -1,0 +1,57 @@
+"""Generated tokens to text: what may be shown of them, and which tokens never may."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from lsp_server.errors import ServeError
+
+REPLACEMENT = "\ufffd"  # what decoding puts for bytes that are no whole character
+
+
+def load_tokenizer(path: Path) -> Tokenizer:
+    """The bundle's tokenizer, with every control token flagged as special, so that text never turns into one.
+
+    Added tokens are control tokens whether flagged or not (Qwen's `<|fim_prefix|>` is not), but for the runs of white
+    space that some tokenizers add. Raises ServeError where the file is no tokenizer.
+    """
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing narrower
+        raise ServeError(f"{path} is no tokenizer ({error}); build the bundle again.") from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    added = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
+    tokenizer.add_special_tokens([content for content in added if not content.isspace()])
+    return tokenizer
+
+
+def control_ids(tokenizer: Tokenizer) -> frozenset[int]:
+    """Ids that are no text: where the model gives one, its answer is over."""
+    return frozenset(i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special)
+
+
+class Detokenizer:
+    """The text of an answer as it grows.
+
+    The prompt's last token is decoded along, since some tokenizers strip the space in front of a text's first word.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, prompt_ids: Sequence[int]) -> None:
+        self._tokenizer = tokenizer
+        self._anchor = list(prompt_ids[-1:])
+        self._anchor_length = len(self._decode([]))
+
+    def text(self, token_ids: Sequence[int]) -> str:
+        """The text of the tokens up to the first character that isn't whole."""
+        return self._decode(token_ids)[self._anchor_length :].partition(REPLACEMENT)[0]
+
+    def is_broken(self, token_ids: Sequence[int]) -> bool:
+        """Whether the tokens hold bytes that no further token can make whole."""
+        return REPLACEMENT in self._decode(token_ids)[self._anchor_length :].rstrip(REPLACEMENT)
+
+    def _decode(self, token_ids: Sequence[int]) -> str:
+        return str(self._tokenizer.decode([*self._anchor, *token_ids], skip_special_tokens=False))

@@ -1,0 +1,142 @@
+"""Greedy decoding over a bundle, with the KV cache kept from one request to the next.
+
+It covers tokens to tokens and the text of the answer. What the prompt says is `builder.prompt`'s matter, what is shown
+of the answer `lsp_server.completion`'s.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from builder.prompt import PromptEncoder
+from exporters.bundle import Bundle
+from lsp_server.decoder import Decoder
+from lsp_server.detokenizer import Detokenizer, control_ids, load_tokenizer
+from lsp_server.errors import ServeError
+from lsp_server.kv_cache import KvCache, shared_prefix
+
+PROMPT_CHUNK = 64  # tokens; a cancelled request waits for one chunk at most, and twice the size is no faster
+LINE_TOKENS = 48  # nearly every line of code is shorter
+
+
+class FinishReason(StrEnum):
+    """Why an answer ended."""
+
+    STOP_TEXT = "stop text"
+    CONTROL_TOKEN = "control token"
+    LENGTH = "length"
+    BROKEN_TEXT = "broken text"  # bytes that are no character
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """An answer. `computed_tokens` of `prompt_tokens` were not in the cache."""
+
+    text: str  # up to the stop text, whole characters only
+    token_ids: tuple[int, ...]  # as generated, without the control token that ended them
+    prompt_tokens: int
+    computed_tokens: int
+    milliseconds: float
+    finish: FinishReason
+
+
+class Engine:
+    """A bundle in memory, ready to answer. Not for several threads at once."""
+
+    def __init__(self, bundle: Bundle, *, threads: int | None = None) -> None:
+        """Load the bundle; raises ServeError or BuildError where its model or tokenizer is not one to load."""
+        shape = bundle.architecture
+        self.encoder = PromptEncoder(load_tokenizer(bundle.tokenizer_path), bundle.prompt)
+        self.max_positions = shape.max_positions
+        self._control_ids = control_ids(self.encoder.tokenizer) | self.encoder.stop_ids
+        self._cache = KvCache(
+            layers=shape.layers, kv_heads=shape.kv_heads, head_dim=shape.head_dim, max_positions=shape.max_positions
+        )
+        self._decoder = Decoder(bundle.model_path, self._cache, shape.vocab_size, threads)
+
+    def generate(
+        self,
+        prompt_ids: Sequence[int],
+        *,
+        max_new_tokens: int = LINE_TOKENS,
+        stop: Callable[[], bool] | None = None,
+        stop_text: str | None = "\n",
+    ) -> Generation:
+        """Continue the prompt (at least one token) until `stop_text`, a control token or `max_new_tokens`.
+
+        `stop` is asked between tokens, and between the chunks of a long prompt; once it says True the answer ends.
+        Raises ServeError where the prompt is empty, leaves no position for an answer, or the model fails.
+        """
+        started = time.perf_counter()
+        if not prompt_ids:
+            raise ServeError("An empty prompt has no continuation; give at least one token.")
+        if len(prompt_ids) >= self.max_positions:
+            raise ServeError(f"A prompt of {len(prompt_ids)} tokens leaves no room in {self.max_positions} positions.")
+        is_stopped = stop or _never
+        # The last token is always computed anew, since its logits are what the answer starts from.
+        kept = min(shared_prefix(self._cache.tokens, prompt_ids), len(prompt_ids) - 1)
+        self._cache.keep(kept)
+        logits = self._read_prompt(prompt_ids[kept:], is_stopped)
+        computed = len(self._cache.tokens) - kept
+
+        detokenizer = Detokenizer(self.encoder.tokenizer, prompt_ids)
+        room = min(max_new_tokens, self.max_positions - len(prompt_ids))
+        token_ids: list[int] = []
+        text, finish = "", FinishReason.CANCELLED
+        while logits is not None:
+            if len(token_ids) == room:
+                finish = FinishReason.LENGTH
+                break
+            if is_stopped():
+                break
+            if token_ids:
+                logits = self._decoder.feed(token_ids[-1:])
+            token = int(np.argmax(logits))
+            if token in self._control_ids:
+                finish = FinishReason.CONTROL_TOKEN
+                break
+            token_ids.append(token)
+            text = detokenizer.text(token_ids)
+            if stop_text and stop_text in text:
+                text, finish = text.partition(stop_text)[0], FinishReason.STOP_TEXT
+                break
+            if detokenizer.is_broken(token_ids):
+                finish = FinishReason.BROKEN_TEXT
+                break
+        return Generation(
+            text=text,
+            token_ids=tuple(token_ids),
+            prompt_tokens=len(prompt_ids),
+            computed_tokens=computed,
+            milliseconds=(time.perf_counter() - started) * 1000,
+            finish=finish,
+        )
+
+    def all_logits(self, token_ids: Sequence[int]) -> NDArray[np.float32]:
+        """Logits after each of `token_ids`, (tokens, vocabulary), from an empty cache; for scoring, not for answers.
+
+        Raises ServeError where there are more tokens than positions.
+        """
+        self._cache.keep(0)
+        chunks = [token_ids[start : start + PROMPT_CHUNK] for start in range(0, len(token_ids), PROMPT_CHUNK)]
+        return np.concatenate([self._decoder.feed(chunk, last_only=False).copy() for chunk in chunks])
+
+    def _read_prompt(self, token_ids: Sequence[int], is_stopped: Callable[[], bool]) -> NDArray[np.float32] | None:
+        """Logits after the prompt, or None where it was stopped; the chunks that were read stay in the cache."""
+        logits = None
+        for start in range(0, len(token_ids), PROMPT_CHUNK):
+            if is_stopped():
+                return None
+            logits = self._decoder.feed(token_ids[start : start + PROMPT_CHUNK])
+        return logits
+
+
+def _never() -> bool:
+    return False

@@ -1,0 +1,9 @@
+"""What can go wrong while completions are served, each as one sentence: what happened, where, what to do next."""
+
+from __future__ import annotations
+
+from builder.errors import SubmodelError
+
+
+class ServeError(SubmodelError):
+    """A completion can't be computed: the model does not load or run, or the request has no sense in its file."""

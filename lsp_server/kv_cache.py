@@ -1,0 +1,62 @@
+"""The keys and values of the tokens that the model has read, one buffer a layer that serves as past and as present.
+
+GroupQueryAttention appends in place when both are bound to the same memory, so nothing is copied from step to step,
+and rolling back is a matter of passing a smaller length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from onnxruntime import IOBinding, OrtValue
+
+GROWTH_POSITIONS = 512  # most prompts and their answers fit into the first; attention's scratch grows with the buffer
+
+
+class KvCache:
+    """Invariant: the first `len(tokens)` positions of every buffer belong to `tokens`; what lies behind is refuse."""
+
+    def __init__(self, *, layers: int, kv_heads: int, head_dim: int, max_positions: int) -> None:
+        self.tokens: list[int] = []
+        self.max_positions = max_positions
+        self._names = [f"{layer}.{kind}" for layer in range(layers) for kind in ("key", "value")]
+        self._shape = (1, kv_heads, 0, head_dim)
+        self._buffers = [np.zeros(self._shape, np.float32) for _ in self._names]
+
+    @property
+    def capacity(self) -> int:
+        """Positions that the buffers have room for."""
+        return int(self._buffers[0].shape[2])
+
+    def keep(self, count: int) -> None:
+        """Forget all but the first `count` tokens."""
+        del self.tokens[count:]
+
+    def reserve(self, positions: int) -> bool:
+        """Make room for `positions` tokens in all; whether the buffers moved, so that they must be bound again."""
+        if positions <= self.capacity:
+            return False
+        capacity = min(-(-positions // GROWTH_POSITIONS) * GROWTH_POSITIONS, self.max_positions)
+        _, kv_heads, _, head_dim = self._shape
+        for index, old in enumerate(self._buffers):
+            # Zeros, not empty: the system then gives memory only to the pages that are written.
+            new = np.zeros((1, kv_heads, capacity, head_dim), np.float32)
+            new[:, :, : len(self.tokens)] = old[:, :, : len(self.tokens)]
+            self._buffers[index] = new
+        return True
+
+    def bind(self, binding: IOBinding) -> None:
+        """Bind every buffer as its layer's past and present."""
+        for name, buffer in zip(self._names, self._buffers, strict=True):
+            value = OrtValue.ortvalue_from_numpy(buffer)
+            binding.bind_ortvalue_input(f"past_key_values.{name}", value)
+            binding.bind_ortvalue_output(f"present.{name}", value)
+
+
+def shared_prefix(left: Sequence[int], right: Sequence[int]) -> int:
+    """How many tokens two sequences have in common from their start."""
+    for index, (one, other) in enumerate(zip(left, right, strict=False)):
+        if one != other:
+            return index
+    return min(len(left), len(right))

@@ -1,0 +1,87 @@
+"""ONNX Runtime, set up for one person's laptop: how many threads, what to optimise, which errors it can raise."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import sys
+from pathlib import Path
+
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as runtime
+
+from lsp_server.errors import ServeError
+
+# ONNX Runtime's errors share no base of their own, and with IOBinding it raises the plain RuntimeError.
+RUNTIME_ERRORS: tuple[type[Exception], ...] = (
+    runtime.EPFail,
+    runtime.EngineError,
+    runtime.Fail,
+    runtime.InvalidArgument,
+    runtime.InvalidGraph,
+    runtime.InvalidProtobuf,
+    runtime.NoModel,
+    runtime.NoSuchFile,
+    runtime.NotImplemented,
+    runtime.RuntimeException,
+    RuntimeError,
+)
+MAX_DEFAULT_THREADS = 8  # decoding is bound by memory bandwidth, which no laptop needs more cores to fill
+
+
+def open_session(model_path: Path, threads: int | None = None) -> onnxruntime.InferenceSession:
+    """A CPU session over an ONNX file; `threads` is the number of cores to use, by default `default_threads()`.
+
+    Raises ServeError where the file is not a model that this version of ONNX Runtime can run.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or default_threads()
+    options.inter_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = 3  # errors only; they go to stderr
+    # Spinning keeps the cores busy for a second after each request, which laptops feel.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Memory patterns are kept for each shape that was ever seen, and here each step has a shape of its own.
+    options.enable_mem_pattern = False
+    try:
+        session = onnxruntime.InferenceSession(str(model_path), options, providers=["CPUExecutionProvider"])
+    except RUNTIME_ERRORS as error:
+        raise ServeError(
+            f"ONNX Runtime {onnxruntime.__version__} can't load {model_path} ({error}); build the bundle again."
+        ) from error
+    _return_freed_memory()
+    return session
+
+
+def default_threads() -> int:
+    """Physical cores that this process may use, at most MAX_DEFAULT_THREADS.
+
+    A second thread on the same core shares its vector units and gains nothing.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        allowed = os.sched_getaffinity(0)
+        cores = {_siblings(cpu) for cpu in allowed}
+        count = len(cores)
+    else:
+        logical = os.cpu_count() or 1
+        is_hyperthreaded = platform.machine().lower() in {"x86_64", "amd64"} and logical > 2
+        count = logical // 2 if is_hyperthreaded else logical
+    return max(1, min(count, MAX_DEFAULT_THREADS))
+
+
+def _return_freed_memory() -> None:
+    """Give the system what loading has freed; glibc keeps it, and it is a fifth of the process."""
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "malloc_trim"):
+            libc.malloc_trim(0)
+
+
+def _siblings(cpu: int) -> str:
+    """The logical processors that share a core with `cpu`, as Linux lists them; itself where it doesn't say."""
+    path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+    try:
+        return path.read_text("ascii").strip()
+    except OSError:
+        return str(cpu)

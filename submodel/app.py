@@ -1,0 +1,57 @@
+"""The command line: commands by name, errors to one sentence and exit code 1.
+
+Each command imports what it needs when it runs, so that `submodel serve` starts without what only `build` needs.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from builder.errors import SubmodelError
+from submodel import __version__
+from submodel.commands.bases import bases
+from submodel.commands.build import build
+from submodel.commands.complete import complete
+from submodel.commands.export import export
+from submodel.commands.serve import serve
+
+app = typer.Typer(
+    name="submodel",
+    help="Give it a repository; get a smaller code model that knows it, served to your editor, on your own machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (build, bases, complete, serve, export):
+    app.command()(command)
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"submodel {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of every command."""
+
+
+def main() -> None:
+    """Run the command line; a SubmodelError is printed as it stands, anything else is a defect and keeps its trace."""
+    try:
+        app()
+    except SubmodelError as error:
+        typer.echo(f"submodel: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo("submodel: stopped; run it again to go on.", err=True)
+        sys.exit(130)

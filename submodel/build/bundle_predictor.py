@@ -1,0 +1,42 @@
+"""The bundle as a predictor: scored through the engine that serves it, so that the figures are those of the product."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from builder.prompt import PromptEncoder
+from exporters.bundle import Bundle
+from lsp_server.engine import Engine
+
+
+class BundlePredictor:
+    """Implements `builder.evaluation.scoring.Predictor`; also keeps each answer's time."""
+
+    name = "bundle"
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._engine = Engine(bundle)
+        self.encoder = PromptEncoder(self._engine.tokenizer, bundle.prompt)
+        self.parameters = int(bundle.manifest["parameters"])
+        self.bytes = bundle.model_path.stat().st_size
+        self.milliseconds: list[float] = []  # a prompt each, in the order of the last complete_lines
+
+    def nats(self, ids: Sequence[int]) -> float:
+        """Summed negative log-likelihood of ids[1:]."""
+        logits = self._engine.logits(ids)[:-1].astype(np.float64)  # (tokens − 1, vocabulary)
+        logits -= logits.max(axis=1, keepdims=True)
+        log_sum = np.log(np.exp(logits).sum(axis=1))
+        return float((log_sum - logits[np.arange(len(logits)), np.asarray(ids[1:])]).sum())
+
+    def complete_lines(self, prompts: Sequence[Sequence[int]], on_done: Callable[[int], None]) -> list[str]:
+        """Greedy lines, one prompt after the other, as an editor asks."""
+        self.milliseconds = []
+        answers = []
+        for prompt in prompts:
+            generation = self._engine.generate(prompt)
+            answers.append(generation.text)
+            self.milliseconds.append(generation.milliseconds)
+            on_done(1)
+        return answers

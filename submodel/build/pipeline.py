@@ -1,0 +1,230 @@
+"""The whole build: repository and base in, sub-model, bundle and figures out."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+from transformers import AutoModelForCausalLM
+
+from builder.artifact import read_artifact
+from builder.bases.load import LoadedBase, load_resolved, resolve_base
+from builder.checkpoint import save_checkpoint
+from builder.corpus.corpus import read_corpus
+from builder.errors import BuildError
+from builder.evaluation.scoring import Predictor, Scores, exact_match_ratio, make_held_out, score
+from builder.evaluation.torch_predictor import TorchPredictor
+from builder.folders import write_json
+from builder.precision import fastest_dtype
+from builder.prompt import PromptEncoder
+from builder.pruning.prune import prune
+from exporters.bundle import read_bundle
+from exporters.export import ExportSettings, export_bundle
+from exporters.precision import parse_precision
+from submodel.build.bundle_predictor import BundlePredictor
+from submodel.build.memory import peak_rss_bytes
+from submodel.build.settings import BuildSettings
+from submodel.build.stages import StageRecord, Stages, key_of
+from submodel.console import Advance, StageDisplay
+
+PIPELINE_VERSION = 1  # raised when the same inputs give another model, so that stages of older versions are not kept
+PARITY_PROMPTS = 64  # held-out prompts that the export compares precisions on
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildPaths:
+    """Where a build writes."""
+
+    root: Path
+
+    @property
+    def model(self) -> Path:
+        """The sub-model, a transformers folder."""
+        return self.root / "model"
+
+    @property
+    def bundle(self) -> Path:
+        """The ONNX bundle that is served."""
+        return self.root / "bundle"
+
+    @property
+    def report(self) -> Path:
+        """The figures of the build."""
+        return self.root / "report.json"
+
+    @property
+    def stages(self) -> Path:
+        """Records of the finished stages."""
+        return self.root / "stages"
+
+
+def run_build(settings: BuildSettings, display: StageDisplay) -> dict[str, Any]:
+    """Run the stages that have not run yet; returns the document that `--json` prints.
+
+    Raises SubmodelError. What an earlier build left stays until a stage has something whole to put in its place.
+    """
+    return _Build(settings, display).run()
+
+
+class _Build:
+    def __init__(self, settings: BuildSettings, display: StageDisplay) -> None:
+        self._settings = settings
+        self._display = display
+        self._paths = BuildPaths(root=settings.output)
+        self._stages = Stages(self._paths.stages, display, force=settings.force)
+
+    def run(self) -> dict[str, Any]:
+        started = time.perf_counter()
+        settings, paths, stages = self._settings, self._paths, self._stages
+        with self._display.stage("read the repository"):
+            self._corpus = read_corpus(settings.repository)
+            self._held_out = make_held_out(self._corpus.files, settings.scoring) if settings.positions else None
+        prepare_output(paths.root)
+        with self._display.stage("find the base") as advance:
+            self._base = resolve_base(settings.base, on_event=self._display.say, on_progress=advance)
+        self._dtype = fastest_dtype()
+
+        identity = {key: value for key, value in self._base.to_json().items() if key != "why"}
+        text = {"version": PIPELINE_VERSION, "corpus": self._corpus.fingerprint}
+        scoring = asdict(settings.scoring)
+        model_key = key_of(**text, base=identity, prune=settings.prune.to_json())
+        bundle_key = key_of(model=model_key, quantize=settings.quantize)
+
+        scores: list[StageRecord] = []
+        # The base is scored first: pruning changes it in place, and two copies need twice the memory.
+        if self._held_out is not None:
+            key = key_of(**text, base=identity, scoring=scoring)
+            scores.append(stages.run("score the base", key, self._score_base))
+        pruned = stages.run("prune", model_key, self._prune, [paths.model])
+        exported = stages.run("export", bundle_key, self._export, [paths.bundle])
+        if self._held_out is not None:
+            key = key_of(model=model_key, scoring=scoring)
+            scores.append(stages.run("score the sub-model", key, self._score_sub_model))
+            key = key_of(bundle=bundle_key, scoring=scoring)
+            scores.append(stages.run("score the bundle", key, self._score_bundle))
+
+        document: dict[str, Any] = {
+            "models": [_row(record) for record in scores],
+            "base": self._base.to_json(),
+            "plan": pruned.result["plan"],
+            "calibration": pruned.result["calibration"],
+            "parity": exported.result["parity"],
+            "corpus": self._corpus.summary(),
+            "stages": [
+                {"name": record.name, "seconds": record.seconds, "is_fresh": record.is_fresh}
+                for record in stages.records
+            ],
+            "seconds": round(time.perf_counter() - started, 1),
+            "peak_rss_bytes": peak_rss_bytes(),
+            "paths": {"model": str(paths.model), "bundle": str(paths.bundle), "report": str(paths.report)},
+        }
+        if scores:
+            base, *ours = (_scores(record) for record in scores)
+            document["exact_match_ratio"] = {model.name: exact_match_ratio(model, base) for model in ours}
+            document["answers"] = self._answers(scores)
+        write_json(paths.report, document)
+        return document
+
+    @cached_property
+    def _loaded(self) -> LoadedBase:
+        """The base in memory, read when the first stage needs it; pruning consumes it."""
+        return load_resolved(self._base, on_event=self._display.say, dtype=self._dtype)
+
+    def _score_base(self, advance: Advance) -> dict[str, Any]:
+        base = self._loaded
+        predictor = TorchPredictor("base", base.model, PromptEncoder(base.tokenizer, base.prompt))
+        return self._score(predictor, advance)
+
+    def _prune(self, advance: Advance) -> dict[str, Any]:
+        base, settings = self._loaded, self._settings
+        started = time.perf_counter()
+        pruned = prune(
+            base.model, base.tokenizer, base.prompt, self._corpus, settings.prune, on_layer=advance
+        )
+        del self.__dict__["_loaded"]  # changed in place: it is no longer the base
+        earlier = [{"name": record.name, "seconds": record.seconds} for record in self._stages.records]
+        prompts = make_held_out(self._corpus.files, replace(settings.scoring, positions=PARITY_PROMPTS))
+        save_checkpoint(
+            self._paths.model,
+            pruned,
+            prompts.cuts,
+            {
+                "base": base.provenance,
+                "licence": base.provenance["licence"],
+                "corpus": self._corpus.summary(),
+                "seeds": {"calibration": settings.prune.calibration.seed, "scoring": settings.scoring.seed},
+                "settings": settings.prune.to_json(),
+                "dtype": str(self._dtype).removeprefix("torch."),
+                "stages": [*earlier, {"name": "prune", "seconds": round(time.perf_counter() - started, 2)}],
+                "peak_rss_bytes": peak_rss_bytes(),
+            },
+        )
+        return {"plan": pruned.plan_summary, "calibration": pruned.calibration.summary()}
+
+    def _export(self, advance: Advance) -> dict[str, Any]:
+        settings = ExportSettings(precision=parse_precision(self._settings.quantize))
+        bundle = export_bundle(
+            self._paths.model, self._paths.bundle, settings, on_event=self._display.say, on_progress=advance
+        )
+        return {"parity": bundle.manifest["parity"]}
+
+    def _score_sub_model(self, advance: Advance) -> dict[str, Any]:
+        artifact = read_artifact(self._paths.model)
+        model = AutoModelForCausalLM.from_pretrained(artifact.folder, dtype=self._dtype, local_files_only=True).eval()
+        tokenizer = Tokenizer.from_file(str(artifact.folder / "tokenizer.json"))
+        return self._score(TorchPredictor("sub-model", model, PromptEncoder(tokenizer, artifact.prompt)), advance)
+
+    def _score_bundle(self, advance: Advance) -> dict[str, Any]:
+        predictor = BundlePredictor(read_bundle(self._paths.bundle))
+        return {**self._score(predictor, advance), "milliseconds": predictor.milliseconds}
+
+    def _score(self, predictor: Predictor, advance: Advance) -> dict[str, Any]:
+        if self._held_out is None:
+            raise BuildError("Nothing was held out to score on.")
+        return asdict(score(predictor, self._held_out, on_progress=advance))
+
+    def _answers(self, records: Sequence[StageRecord]) -> list[dict[str, Any]]:
+        """Each held-out position with every model's answer, for reports and for people who doubt them."""
+        if self._held_out is None:
+            return []
+        times = records[-1].result["milliseconds"]
+        return [
+            {
+                "path": cut.file.path,
+                "offset": cut.offset,
+                "truth": cut.middle,
+                "answers": {record.result["name"]: record.result["answers"][index] for record in records},
+                "bundle_milliseconds": round(times[index], 1),
+            }
+            for index, cut in enumerate(self._held_out.cuts)
+        ]
+
+
+def _scores(record: StageRecord) -> Scores:
+    fields = {key: value for key, value in record.result.items() if key != "milliseconds"}
+    return Scores(**{**fields, "answers": tuple(fields["answers"]), "truths": tuple(fields["truths"])})
+
+
+def _row(record: StageRecord) -> dict[str, Any]:
+    return _scores(record).to_json()
+
+
+def prepare_output(folder: Path) -> None:
+    """Make `.submodel` and keep git from seeing it; raises BuildError where it can't be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        ignore = folder / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n", "utf-8")
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise BuildError(
+            f"{folder} can't be written ({error.strerror or error}); choose another folder with -o."
+        ) from error

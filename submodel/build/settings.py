@@ -1,0 +1,36 @@
+"""What a user can ask of a build."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from builder.calibration import CalibrationSettings
+from builder.evaluation.scoring import ScoringSettings
+from builder.pruning.plan import SizeSettings
+from builder.pruning.prune import PruneSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildSettings:
+    """One build, as the command line states it."""
+
+    repository: Path
+    output: Path  # the folder .submodel of the repository, if not told otherwise
+    base: str = "auto"
+    size: float = 0.65
+    quantize: str = "int8"
+    seed: int = 0
+    positions: int = ScoringSettings.positions  # held-out lines to complete; 0 leaves the evaluation out
+    force: bool = False
+    prune: PruneSettings = field(init=False)
+    scoring: ScoringSettings = field(init=False)
+
+    def __post_init__(self) -> None:
+        prune = PruneSettings(
+            size=SizeSettings(size=self.size), calibration=replace(CalibrationSettings(), seed=self.seed)
+        )
+        object.__setattr__(self, "prune", prune)
+        # Another stream of random numbers than calibration's, fixed by the same seed.
+        scoring = replace(ScoringSettings(), positions=self.positions, seed=self.seed + 1)
+        object.__setattr__(self, "scoring", scoring)

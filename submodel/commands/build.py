@@ -1,0 +1,52 @@
+"""`submodel build`: a repository to a sub-model and its bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def build(
+    repository: Annotated[Path, typer.Argument(metavar="[REPO]", help="The repository.")] = Path(),
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="DIR", help="Default: .submodel in the repository.")
+    ] = None,
+    base: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|NAME|HUB_ID|FOLDER|FILE.gguf", help="The base model; `submodel bases` lists the known names."
+        ),
+    ] = "auto",
+    size: Annotated[float, typer.Option(help="Share of the base's parameters to keep.")] = 0.65,
+    quantize: Annotated[str, typer.Option(help="Precision of the bundle: int8 or fp32.")] = "int8",
+    positions: Annotated[int, typer.Option(min=0, help="Held-out lines to score on; 0 scores nothing.")] = 240,
+    seed: Annotated[int, typer.Option(help="Seed of all sampling.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Repeat the stages that an earlier build finished.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """Build a smaller model of a repository, and the bundle that an editor's language server runs."""
+    from submodel.extras import require_build_extra
+
+    require_build_extra("build")
+    from submodel.build.pipeline import run_build
+    from submodel.build.settings import BuildSettings
+    from submodel.build.table import print_table
+    from submodel.console import StageDisplay, print_json
+
+    settings = BuildSettings(
+        repository=repository,
+        output=output or repository / ".submodel",
+        base=base,
+        size=size,
+        quantize=quantize,
+        positions=positions,
+        seed=seed,
+        force=force,
+    )
+    with StageDisplay() as display:
+        document = run_build(settings, display)
+    print_table(document)
+    if as_json:
+        print_json(document)

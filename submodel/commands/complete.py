@@ -1,0 +1,44 @@
+"""`submodel complete`: one completion, through the same engine as the server's."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lsp_server.errors import ServeError
+
+
+def complete(
+    file: Annotated[Path, typer.Argument(help="The file to complete in.")],
+    line: Annotated[int, typer.Option(help="0-based line of the cursor.")],
+    character: Annotated[int, typer.Option(help="0-based character of the cursor, in UTF-16 units as editors count.")],
+    bundle: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="The bundle to ask. Default: that of the folders above the file."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Complete one line of a file."""
+    from exporters.bundle import find_bundle
+    from lsp_server.completion import open_completer
+    from lsp_server.positions import offset_at
+
+    text = read_text(file)
+    offset = offset_at(text, line, character)
+    completion = open_completer(bundle or find_bundle(file)).complete(text, offset)
+    typer.echo(json.dumps(asdict(completion), ensure_ascii=False) if as_json else completion.text)
+
+
+def read_text(file: Path) -> str:
+    """A file's text as editors show it, without a byte order mark; raises ServeError where it has none."""
+    try:
+        # Not Path.read_text: that would turn line ends into \n, and positions are counted before.
+        return file.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ServeError(f"{file} is not valid UTF-8 (byte {error.start}); convert it to UTF-8.") from error
+    except OSError as error:
+        raise ServeError(f"{file} can't be read ({error.strerror}); give a file that can.") from error

@@ -1,0 +1,48 @@
+"""`submodel serve`: the language server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lsp_server.errors import ServeError
+
+
+def serve(
+    stdio: Annotated[bool, typer.Option("--stdio", help="Talk over stdin and stdout. This is the default.")] = False,
+    tcp: Annotated[
+        str | None, typer.Option("--tcp", metavar="HOST:PORT", help="Wait for one client at this address instead.")
+    ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="The bundle to serve. Default: that of the client's workspace folder."),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Cores to use. Default: the physical ones, at most 8.")
+    ] = None,
+) -> None:
+    """Serve completions to an editor."""
+    if stdio and tcp is not None:
+        raise ServeError("--stdio and --tcp exclude each other; give one.")
+    address = None if tcp is None else parse_address(tcp)
+
+    from lsp_server.options import ServerOptions
+    from lsp_server.server import serve_stdio, serve_tcp
+    from submodel import __version__
+
+    options = ServerOptions(bundle=bundle, threads=threads)
+    if address is None:
+        serve_stdio(options, __version__)
+    else:
+        serve_tcp(*address, options, __version__)
+
+
+def parse_address(address: str) -> tuple[str, int]:
+    """HOST:PORT, where an IPv6 host may stand in brackets; raises ServeError for anything else."""
+    host, colon, port = address.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
+        raise ServeError(f"{address!r} is no HOST:PORT; give one such as 127.0.0.1:2087.")
+    return host, int(port)

@@ -1,0 +1,133 @@
+"""The formulas of the channel choice against naive ones."""
+
+import itertools
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from builder.errors import BuildError
+from builder.pruning.channels import (
+    choose_channels,
+    eliminate,
+    energy_scores,
+    gram_matrix,
+    output_error,
+    refit,
+    regularized,
+    select_by_energy,
+)
+
+
+def make_problem(seed: int, tokens: int = 200, channels: int = 12, outputs: int = 5):
+    generator = torch.Generator().manual_seed(seed)
+    mixing = torch.randn(channels, channels, generator=generator)
+    activations = torch.randn(tokens, channels, generator=generator) @ mixing
+    weight = torch.randn(outputs, channels, generator=generator)
+    return weight, activations
+
+
+def squared_error(weight, channels, new_weight, activations):
+    return float((activations @ weight.T - activations[:, channels] @ new_weight.T).square().sum())
+
+
+@given(st.integers(0, 1000), st.integers(1, 40), st.integers(1, 9))
+@settings(max_examples=30, deadline=None)
+def test_gram_matrix_is_the_plain_product_whatever_the_chunks(seed, chunk, blocks):
+    _, activations = make_problem(seed, tokens=50)
+    gram = gram_matrix(activations, chunk_tokens=chunk, blocks=blocks)
+    torch.testing.assert_close(gram, activations.T @ activations, rtol=1e-4, atol=1e-2)
+
+
+def test_energy_is_the_output_that_a_channel_alone_makes():
+    weight, activations = make_problem(0)
+    naive = [
+        float((activations[:, j, None] * weight[None, :, j]).square().sum()) for j in range(activations.shape[1])
+    ]
+    torch.testing.assert_close(energy_scores(weight, gram_matrix(activations)), torch.tensor(naive), rtol=1e-4, atol=0)
+
+
+def test_refit_without_ridge_is_least_squares():
+    weight, activations = make_problem(1)
+    channels = torch.tensor([0, 3, 4, 8, 11])
+    expected = torch.linalg.lstsq(activations[:, channels], activations @ weight.T).solution.T
+    found = refit(weight, regularized(gram_matrix(activations), 1e-9), channels)
+    torch.testing.assert_close(found, expected, rtol=1e-2, atol=1e-3)
+
+
+def test_a_huge_ridge_leaves_the_old_weight():
+    weight, activations = make_problem(2)
+    channels = torch.tensor([1, 2, 5])
+    found = refit(weight, regularized(gram_matrix(activations), 1e9), channels)
+    torch.testing.assert_close(found, weight[:, channels], rtol=1e-3, atol=1e-3)
+
+
+@given(st.integers(0, 200))
+@settings(max_examples=20, deadline=None)
+def test_one_eliminated_channel_is_the_one_that_costs_least(seed):
+    """With a block of one and one channel to go, elimination must find the best subset of all."""
+    weight, activations = make_problem(seed, channels=7)
+    hessian = regularized(gram_matrix(activations), 1e-6)
+    found = eliminate(weight, hessian, 6, block=1)[0]
+    errors = {
+        subset: squared_error(weight, list(subset), refit(weight, hessian, torch.tensor(subset)), activations)
+        for subset in itertools.combinations(range(7), 6)
+    }
+    assert errors[tuple(found.tolist())] <= min(errors.values()) * (1 + 1e-3)
+
+
+@given(st.integers(0, 200), st.integers(1, 12))
+@settings(max_examples=20, deadline=None)
+def test_elimination_ends_in_the_refit_of_what_it_keeps(seed, block):
+    weight, activations = make_problem(seed)
+    hessian = regularized(gram_matrix(activations), 1e-2)
+    channels, new_weight = eliminate(weight, hessian, 5, block=block)
+    torch.testing.assert_close(new_weight, refit(weight, hessian, channels), rtol=1e-2, atol=1e-3)
+
+
+def test_elimination_beats_energy_where_two_channels_say_the_same():
+    """Twins have the highest energy; keeping both wastes a place, since one can stand for the other."""
+    generator = torch.Generator().manual_seed(3)
+    activations = torch.randn(500, 4, generator=generator)
+    activations[:, 0] *= 10
+    activations[:, 1] = activations[:, 0] + 0.01 * torch.randn(500, generator=generator)
+    weight = torch.ones(1, 4)
+    gram = gram_matrix(activations)
+    assert select_by_energy(weight, gram, 2).tolist() == [0, 1]
+    kept = eliminate(weight, regularized(gram, 1e-6), 2, block=1)[0].tolist()
+    assert len({0, 1} & set(kept)) == 1
+
+
+def test_the_ridge_is_chosen_on_validation():
+    """Fewer tokens than channels: a small ridge fits the calibration tokens and fails on others."""
+    generator = torch.Generator().manual_seed(4)
+    mixing = torch.randn(64, 64, generator=generator)
+    few = torch.randn(40, 64, generator=generator) @ mixing
+    many = torch.randn(2000, 64, generator=generator) @ mixing
+    weight = torch.randn(8, 64, generator=generator)
+    ridges = (1e-6, 1e-1, 1e3)
+    choice = choose_channels(weight, few, many, 32, ridges=ridges)
+    errors = {
+        ridge: output_error(
+            weight, choice.channels, refit(weight, regularized(gram_matrix(few), ridge), choice.channels), many
+        )
+        for ridge in ridges
+    }
+    assert choice.ridge == min(errors, key=errors.__getitem__)
+    assert choice.ridge != 1e-6
+    assert choice.output_error == pytest.approx(errors[choice.ridge], rel=1e-3)
+
+
+def test_a_layer_that_never_fires_is_pruned_without_trouble():
+    silent = torch.zeros(10, 6)
+    choice = choose_channels(torch.ones(3, 6), silent, silent, 4, ridges=(1e-2,))
+    assert choice.weight.shape == (3, 4)
+    assert torch.isfinite(choice.weight).all()
+
+
+@pytest.mark.parametrize("keep", [0, 13])
+def test_impossible_widths_are_refused(keep):
+    weight, activations = make_problem(5)
+    with pytest.raises(BuildError, match="choose a width"):
+        select_by_energy(weight, gram_matrix(activations), keep)

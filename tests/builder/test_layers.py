@@ -1,0 +1,74 @@
+"""The pass over the layers against transformers' own forward pass."""
+
+import pytest
+import torch
+
+from builder.pruning.layers import WidthSettings, narrow_layers
+from builder.pruning.plan import SizeSettings, count_parameters, plan_size
+from tests.builder.tiny import make_model
+
+
+def sequences(count, seed, vocabulary=300, length=24):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randint(0, vocabulary, (length + i % 3,), generator=generator).tolist() for i in range(count)]
+
+
+@pytest.mark.parametrize("kind", ["qwen2", "llama"])
+def test_full_width_changes_nothing(kind):
+    model = make_model(300, kind=kind)
+    ids = torch.tensor([sequences(1, 7)[0]])
+    before = model(ids).logits
+    narrow_layers(model, sequences(30, 1), sequences(5, 2), 256, WidthSettings())
+    torch.testing.assert_close(model(ids).logits, before, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["qwen2", "llama"])
+def test_each_layer_is_measured_on_the_pruned_ones_before_it(kind):
+    """The reported error of the last layer is what the pruned model itself shows there."""
+    model = make_model(300, kind=kind)
+    dense = make_model(300, kind=kind)
+    validation = sequences(6, 2)
+    choices = narrow_layers(model, sequences(60, 1), validation, 128, WidthSettings())
+    last = dense.model.layers[-1].mlp.down_proj.weight
+    captured = []
+    # The dense last layer, fed by the pruned first one.
+    inner = model.model.layers[-1].mlp
+    inner.gate_proj.weight.data, inner.up_proj.weight.data = (
+        dense.model.layers[-1].mlp.gate_proj.weight.data,
+        dense.model.layers[-1].mlp.up_proj.weight.data,
+    )
+    inner.down_proj.weight.data = last.data
+    inner.down_proj.register_forward_pre_hook(lambda _, args: captured.append(args[0][0]))
+    for ids in validation:
+        model(torch.tensor([ids]))
+    inputs = torch.cat(captured)
+    truth = inputs @ last.T
+    lost = truth - inputs[:, choices[-1].channels] @ choices[-1].weight.T
+    assert float(lost.square().sum() / truth.square().sum()) == pytest.approx(choices[-1].output_error, rel=1e-3)
+
+
+def test_a_narrowed_model_is_a_plain_one(tmp_path):
+    model = make_model(300)
+    narrow_layers(model, sequences(30, 1), sequences(5, 2), 128, WidthSettings())
+    ids = torch.tensor([sequences(1, 9)[0]])
+    model.save_pretrained(tmp_path)
+    again = type(model).from_pretrained(tmp_path).eval()
+    assert again.config.intermediate_size == 128
+    torch.testing.assert_close(again(ids).logits, model(ids).logits)
+
+
+def test_the_plan_counts_what_the_model_then_has():
+    model = make_model(900, width=1024)
+    base = count_parameters(model)
+    plan = plan_size(
+        model,
+        SizeSettings(size=0.6, min_merge_ranks=100),
+        lambda ranks, limit: list(range(min(900, max(300 + ranks, limit or 0)))),
+    )
+    assert plan.base_parameters == base
+    assert plan.width % 128 == 0
+    assert plan.share <= 0.6
+    narrow_layers(model, sequences(20, 1), sequences(5, 2), plan.width, WidthSettings())
+    embedding = model.get_input_embeddings()
+    embedding.weight.data = embedding.weight.data[: len(plan.kept_token_ids)]
+    assert count_parameters(model) == plan.parameters

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from builder.prompt import PromptEncoder
+from exporters.bundle import Bundle
+from exporters.errors import BundleError
+from lsp_server.completion import Completer, open_completer
+from lsp_server.engine import Engine, FinishReason, Generation
+
+PARTS = ("prefix", "suffix", "middle")
+CODE = "def area(self):\n    return self.width * self.height\n\n\ndef perimeter(self):\n    return "
+
+
+class FixedEngine:
+    """Answers every prompt with the same text, and keeps what it was asked."""
+
+    def __init__(self, encoder: PromptEncoder, text: str, max_positions: int = 2048) -> None:
+        self.encoder = encoder
+        self.max_positions = max_positions
+        self.prompts: list[list[int]] = []
+        self._answer = Generation(
+            text=text,
+            token_ids=(1, 2),
+            prompt_tokens=1,
+            computed_tokens=1,
+            milliseconds=1,
+            finish=FinishReason.STOP_TEXT,
+        )
+
+    def generate(self, prompt_ids: Sequence[int], **_: object) -> Generation:
+        self.prompts.append(list(prompt_ids))
+        return self._answer
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_bundle: Bundle) -> Engine:
+    return Engine(tiny_bundle, threads=1)
+
+
+def fixed(engine: Engine, text: str = "x", **options: int) -> tuple[Completer, FixedEngine]:
+    double = FixedEngine(engine.encoder, text, **options)
+    return Completer(double), double  # type: ignore[arg-type]
+
+
+def test_completes_through_the_engine(engine: Engine) -> None:
+    completion = Completer(engine).complete(CODE, len(CODE), max_new_tokens=8)
+    prefix, suffix, middle = (engine.encoder.tokenizer.token_to_id(f"<|{part}|>") for part in PARTS)
+    prompt_ids = [prefix, *engine.encoder.text_ids(CODE), suffix, middle]
+    expected = engine.generate(prompt_ids, max_new_tokens=8)
+    assert completion.text == expected.text.rstrip() != ""
+    assert completion.tokens == 8
+    assert completion.milliseconds > 0
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "  \n\t"])
+def test_nothing_to_go_by_gives_nothing(engine: Engine, text: str) -> None:
+    completer, double = fixed(engine)
+    assert completer.complete(text, len(text)).text == ""
+    assert double.prompts == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "after_cursor", "shown"),
+    [
+        ("foo(x)", "", "foo(x)"),
+        ("foo(x)  ", "", "foo(x)"),
+        ("foo, ", "bar)", "foo, "),  # white space between two texts can be seen
+        ("   ", "", ""),
+        ("", "", ""),
+        ("foo\r\nbar", "", "foo"),
+        ("foo\nbar", "", "foo"),
+    ],
+)
+def test_what_of_an_answer_is_shown(engine: Engine, answer: str, after_cursor: str, shown: str) -> None:
+    completer, _ = fixed(engine, answer)
+    text = "a = " + after_cursor + "\n"
+    assert completer.complete(text, 4).text == shown
+
+
+def test_stopped_completion_shows_nothing(engine: Engine) -> None:
+    asked = iter(range(100))
+    completion = Completer(engine).complete(CODE, len(CODE), stop=lambda: next(asked) > 5)
+    assert completion.tokens > 0
+    assert completion.text == ""
+
+
+@pytest.mark.parametrize("line_end", ["\r\n", "\r"])
+def test_line_ends_change_no_prompt(engine: Engine, line_end: str) -> None:
+    completer, double = fixed(engine)
+    offset = CODE.index("height")
+    completer.complete(CODE, offset)
+    other = CODE.replace("\n", line_end)
+    completer.complete(other, other.index("height"))
+    assert double.prompts[0] == double.prompts[1]
+
+
+def test_half_a_surrogate_pair_is_no_crash(engine: Engine) -> None:
+    completer, double = fixed(engine)
+    completer.complete("a = '\ud800'", 7)
+    assert "�" in engine.encoder.tokenizer.decode(double.prompts[0])
+
+
+def test_dense_text_is_cut_to_the_positions(engine: Engine) -> None:
+    text = "漢" * 3000  # three tokens each
+    completer, double = fixed(engine, max_positions=600)
+    assert completer.complete(text, 2900).text == "x"
+    assert 100 < len(double.prompts[0]) <= 600 - 48
+
+
+@pytest.mark.parametrize("token", ["<|end|>", "<|middle|>"])
+def test_control_tokens_in_a_file_are_text(engine: Engine, token: str) -> None:
+    completer, double = fixed(engine)
+    completer.complete(f"x = '{token}'", 5)
+    control_id = engine.encoder.tokenizer.token_to_id(token)
+    assert control_id not in double.prompts[0][:-1]  # the prompt's own last token is <|middle|>
+    assert token in engine.encoder.tokenizer.decode(double.prompts[0][:-1], skip_special_tokens=True)
+
+
+def test_opens_a_bundle_and_refuses_a_changed_one(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    assert open_completer(tiny_bundle.folder, threads=1).complete(CODE, len(CODE)).text
+    changed = shutil.copytree(tiny_bundle.folder, tmp_path / "bundle")
+    (changed / "tokenizer.json").write_bytes((changed / "tokenizer.json").read_bytes().replace(b"BPE", b"PBE"))
+    with pytest.raises(BundleError, match=r"tokenizer\.json has changed"):
+        open_completer(changed)

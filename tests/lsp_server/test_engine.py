@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import onnxruntime
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from exporters.bundle import Bundle
+from lsp_server.engine import PROMPT_CHUNK, Engine, FinishReason, Generation
+from lsp_server.errors import ServeError
+from lsp_server.kv_cache import GROWTH_POSITIONS
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_bundle: Bundle) -> Engine:
+    return Engine(tiny_bundle, threads=1)
+
+
+@pytest.fixture(scope="module")
+def session(tiny_bundle: Bundle) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(str(tiny_bundle.model_path), providers=["CPUExecutionProvider"])
+
+
+def naive_logits(session: onnxruntime.InferenceSession, token_ids: Sequence[int]) -> np.ndarray:
+    """The same graph over the whole sequence at once, without any past."""
+    feeds = {"input_ids": np.array([token_ids]), "attention_mask": np.ones((1, len(token_ids)), np.int64)}
+    for value in session.get_inputs():
+        if value.name.startswith("past_key_values"):
+            feeds[value.name] = np.zeros((1, value.shape[1], 0, value.shape[3]), np.float32)
+    logits: np.ndarray = session.run(["logits"], feeds)[0][0]
+    return logits
+
+
+def naive_answer(session: onnxruntime.InferenceSession, prompt_ids: Sequence[int], count: int) -> list[int]:
+    token_ids = list(prompt_ids)
+    for _ in range(count):
+        token_ids.append(int(naive_logits(session, token_ids)[-1].argmax()))
+    return token_ids[len(prompt_ids) :]
+
+
+def script(monkeypatch: pytest.MonkeyPatch, engine: Engine, token_ids: Sequence[int]) -> None:
+    """Let the model answer `token_ids` whatever it is asked."""
+    feed = engine._decoder.feed
+    wanted = iter(token_ids)
+
+    def scripted_feed(tokens: Sequence[int]) -> np.ndarray:
+        logits = np.zeros_like(feed(tokens))
+        logits[0, next(wanted)] = 1
+        return logits
+
+    monkeypatch.setattr(engine._decoder, "feed", scripted_feed)
+
+
+def after(calls: int) -> Callable[[], bool]:
+    """A stop callback that says True from its call number `calls` on."""
+    asked = iter(range(1000))
+    return lambda: next(asked) >= calls
+
+
+def answer(engine: Engine, prompt: str, **options: object) -> Generation:
+    return engine.generate(engine.encoder.text_ids(prompt), **options)  # type: ignore[arg-type]
+
+
+def test_greedy_answer_equals_recomputing_everything(engine: Engine, session: onnxruntime.InferenceSession) -> None:
+    prompt_ids = engine.encoder.text_ids("def shape(self):\n    return ")
+    generation = engine.generate(prompt_ids, max_new_tokens=20)
+    assert list(generation.token_ids) == naive_answer(session, prompt_ids, 20)
+    assert len(set(generation.token_ids)) > 5, "a model that repeats one token shows nothing"
+
+
+EDITS = st.lists(
+    st.tuples(st.integers(0, 400), st.integers(0, 5), st.lists(st.integers(0, 399), max_size=8)), max_size=8
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(start=st.lists(st.integers(0, 399), min_size=1, max_size=300), edits=EDITS)
+def test_kept_cache_changes_no_answer(
+    engine: Engine, session: onnxruntime.InferenceSession, start: list[int], edits: list[tuple[int, int, list[int]]]
+) -> None:
+    prompt_ids = start
+    for place, removed, added in edits:
+        engine.generate(prompt_ids, max_new_tokens=3, stop_text=None)
+        place = min(place, len(prompt_ids))
+        prompt_ids = [*prompt_ids[:place], *added, *prompt_ids[place + removed :]] or [0]
+    generation = engine.generate(prompt_ids, max_new_tokens=4, stop_text=None)
+    expected = naive_answer(session, prompt_ids, len(generation.token_ids))
+    assert list(generation.token_ids) == expected
+
+
+def test_only_what_changed_is_computed(engine: Engine) -> None:
+    prompt_ids = list(range(100))
+    engine.generate(prompt_ids, max_new_tokens=1)
+    assert engine.generate(prompt_ids, max_new_tokens=1).computed_tokens == 1
+    assert engine.generate([*prompt_ids, 7, 8], max_new_tokens=1).computed_tokens == 2
+    assert engine.generate(prompt_ids[:60], max_new_tokens=1).computed_tokens == 1
+    assert engine.generate([*prompt_ids[:50], 399, *prompt_ids[51:]], max_new_tokens=1).computed_tokens == 50
+
+
+def test_prompt_longer_than_the_first_buffer(engine: Engine, session: onnxruntime.InferenceSession) -> None:
+    start = [3 * i % 256 for i in range(GROWTH_POSITIONS - 20)]
+    engine.generate(start, max_new_tokens=1)
+    prompt_ids = [*start, *(i % 256 for i in range(GROWTH_POSITIONS))]
+    generation = engine.generate(prompt_ids, max_new_tokens=2, stop_text=None)
+    assert list(generation.token_ids) == naive_answer(session, prompt_ids, 2)
+    assert generation.computed_tokens == GROWTH_POSITIONS
+
+
+@pytest.mark.parametrize("calls", [0, 1, 2, 3, 5])
+def test_cancelled_anywhere_the_next_answer_is_right(
+    engine: Engine, session: onnxruntime.InferenceSession, calls: int
+) -> None:
+    prompt_ids = [5 * i % 251 for i in range(2 * PROMPT_CHUNK + 10)]  # three chunks
+    engine.generate([1], max_new_tokens=1)
+    cancelled = engine.generate(prompt_ids, max_new_tokens=10, stop_text=None, stop=after(calls))
+    assert cancelled.finish is FinishReason.CANCELLED
+    assert cancelled.computed_tokens == min(calls * PROMPT_CHUNK, len(prompt_ids))
+    assert len(cancelled.token_ids) == max(0, calls - 3)
+    following = engine.generate(prompt_ids, max_new_tokens=4, stop_text=None)
+    assert list(following.token_ids) == naive_answer(session, prompt_ids, 4)
+    assert following.computed_tokens == max(1, len(prompt_ids) - calls * PROMPT_CHUNK)
+
+
+def test_failure_of_the_runtime_leaves_no_stale_cache(engine: Engine, session: onnxruntime.InferenceSession) -> None:
+    prompt_ids = list(range(30))
+    engine.generate(prompt_ids, max_new_tokens=1)
+    with pytest.raises(ServeError, match="model failed"):
+        engine.generate([*prompt_ids, 10**6], max_new_tokens=1)  # no such row in the embedding
+    assert list(engine.generate(prompt_ids, max_new_tokens=3).token_ids) == naive_answer(session, prompt_ids, 3)
+
+
+def test_answer_ends_before_the_newline(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    token_ids = engine.encoder.text_ids("return x\n    pass")
+    script(monkeypatch, engine, token_ids)
+    generation = answer(engine, "def f(x):\n    ")
+    assert (generation.text, generation.finish) == ("return x", FinishReason.STOP_TEXT)
+
+
+@pytest.mark.parametrize("token", ["<|end|>", "<|prefix|>", "<|suffix|>", "<|middle|>"])
+def test_control_token_ends_the_answer_and_is_not_in_it(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    control_id = engine.encoder.tokenizer.token_to_id(token)
+    script(monkeypatch, engine, [*engine.encoder.text_ids("abc"), control_id, *engine.encoder.text_ids("def")])
+    generation = answer(engine, "x = ")
+    assert (generation.text, generation.finish) == ("abc", FinishReason.CONTROL_TOKEN)
+    assert control_id not in generation.token_ids
+
+
+def test_half_a_character_is_never_shown(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    token_ids = engine.encoder.text_ids("é𝕏")
+    assert len(token_ids) == 6, "each byte is a token of its own"
+    shown = []
+    for count in range(len(token_ids) + 1):
+        with monkeypatch.context() as patch:
+            script(patch, engine, token_ids)
+            shown.append(answer(engine, "x = ", max_new_tokens=count).text)
+    assert shown == ["", "", "é", "é", "é", "é", "é𝕏"]
+
+
+def test_bytes_that_are_no_character_end_the_answer(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    lead_byte = engine.encoder.text_ids("é")[0]
+    script(monkeypatch, engine, [*engine.encoder.text_ids("ab"), lead_byte, *engine.encoder.text_ids("cd")])
+    generation = answer(engine, "x = ")
+    assert (generation.text, generation.finish) == ("ab", FinishReason.BROKEN_TEXT)
+
+
+def test_length_is_bounded_by_the_limit_and_by_the_positions(engine: Engine) -> None:
+    assert len(answer(engine, "x = ", max_new_tokens=5).token_ids) == 5
+    assert answer(engine, "x = ", max_new_tokens=5).finish is FinishReason.LENGTH
+    prompt_ids = [i % 256 for i in range(engine.max_positions - 2)]
+    assert len(engine.generate(prompt_ids, max_new_tokens=10, stop_text=None).token_ids) == 2
+    with pytest.raises(ServeError, match="2048 positions"):
+        engine.generate([0] * engine.max_positions)
+    with pytest.raises(ServeError, match="empty prompt"):
+        engine.generate([])
+
+
+def test_all_logits_are_those_of_the_whole_sequence(engine: Engine, session: onnxruntime.InferenceSession) -> None:
+    token_ids = [7 * i % 256 for i in range(2 * PROMPT_CHUNK + 3)]
+    np.testing.assert_allclose(engine.all_logits(token_ids), naive_logits(session, token_ids), rtol=1e-3, atol=1e-3)
+
+
+def test_files_of_the_wrong_kind(tiny_bundle: Bundle) -> None:
+    with pytest.raises(ServeError, match="can't load"):
+        Engine(replace(tiny_bundle, model_path=tiny_bundle.tokenizer_path))
+    with pytest.raises(ServeError, match="is no tokenizer"):
+        Engine(replace(tiny_bundle, tokenizer_path=tiny_bundle.model_path))

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from builder.errors import SubmodelError
+from exporters.bundle import Bundle
+from exporters.errors import BundleError
+from lsp_server.completion import open_completer
+from lsp_server.errors import ServeError
+from submodel.commands.complete import complete
+from submodel.commands.serve import parse_address, serve
+
+TEXT = "def area(self):\n    return \n"
+ENDING = len("    return ")
+
+
+def run_complete(*arguments: object) -> str:
+    app = typer.Typer()
+    app.command()(complete)
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+@pytest.fixture
+def workspace(tiny_bundle: Bundle, tmp_path: Path) -> Path:
+    shutil.copytree(tiny_bundle.folder, tmp_path / ".submodel" / "bundle")
+    (tmp_path / "src").mkdir()
+    return tmp_path
+
+
+def test_prints_the_completion(workspace: Path, tiny_bundle: Bundle) -> None:
+    file = workspace / "src" / "area.py"
+    file.write_text(TEXT, encoding="utf-8")
+    expected = open_completer(tiny_bundle.folder).complete(TEXT, TEXT.index("return ") + 7).text
+    assert run_complete(file, "--line", 1, "--character", ENDING) == expected + "\n"
+    document = json.loads(run_complete(file, "--line", 1, "--character", ENDING, "--json"))
+    assert document.pop("milliseconds") > 0
+    assert document.pop("tokens") > 0
+    assert document == {"text": expected}
+
+
+def test_line_ends_and_byte_order_mark_count_as_in_editors(workspace: Path, tiny_bundle: Bundle) -> None:
+    file = workspace / "area.py"
+    file.write_bytes(b"\xef\xbb\xbf" + TEXT.replace("\n", "\r\n").encode())
+    expected = open_completer(tiny_bundle.folder).complete(TEXT, TEXT.index("return ") + 7).text
+    assert run_complete(file, "--line", 1, "--character", ENDING, "--bundle", tiny_bundle.folder) == expected + "\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "character", "error", "message"),
+    [
+        (None, 0, 0, ServeError, r"area\.py can't be read"),
+        (b"x = '\xff'", 0, 0, ServeError, r"area\.py is not valid UTF-8 \(byte 5\)"),
+        (b"x = 1\n", 7, 0, ServeError, r"Line 7 is outside the file, whose lines are 0 to 1"),
+        (b"x = 1\n", 0, 6, ServeError, r"Character 6 is outside line 0, whose UTF-16 characters are 0 to 5"),
+        (b"x = 1\n", 0, 5, BundleError, r"No bundle .* `submodel build`"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    tmp_path: Path, content: bytes | None, line: int, character: int, error: type[SubmodelError], message: str
+) -> None:
+    file = tmp_path / "area.py"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(error, match=message) as caught:
+        run_complete(file, "--line", line, "--character", character)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("address", [("localhost:80", "localhost", 80), ("[::1]:2087", "::1", 2087)])
+def test_address(address: tuple[str, str, int]) -> None:
+    assert parse_address(address[0]) == address[1:]
+
+
+@pytest.mark.parametrize("address", ["", "80", ":80", "host:", "host:0", "host:65536", "host:-1", "host:²"])
+def test_address_that_is_none(address: str) -> None:
+    with pytest.raises(ServeError, match="HOST:PORT"):
+        parse_address(address)
+
+
+def test_two_transports_exclude_each_other() -> None:
+    with pytest.raises(ServeError, match="exclude each other"):
+        serve(stdio=True, tcp="localhost:80")
+
+
+def test_completing_never_loads_torch(workspace: Path) -> None:
+    file = workspace / "area.py"
+    file.write_text(TEXT, encoding="utf-8")
+    program = (
+        "import sys; from pathlib import Path; from submodel.commands.complete import complete;"
+        f"complete(Path({str(file)!r}), 1, {ENDING}, as_json=True);"
+        "print(sorted({'torch', 'transformers', 'onnx', 'onnx_ir', 'optimum', 'safetensors'} & set(sys.modules)))"
+    )
+    output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    document, loaded = output.splitlines()
+    assert json.loads(document)["text"]
+    assert loaded == "[]"
