@@ -24,7 +24,8 @@ SCHEMA = 1
 MANIFEST_FILE = "bundle.json"
 MODEL_FILE = "onnx/model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
-DECODE_GRAPH_LAYOUT = "decode-graph"  # what our engine runs; any other layout is for other runtimes only
+DECODE_GRAPH_LAYOUT = "decode-graph"  # what our engine runs
+OPTIMUM_LAYOUT = "optimum"  # other architectures, for ORTModelForCausalLM and transformers.js
 AGAIN = "run `submodel build` or `submodel export` again"
 WORKSPACE_BUNDLE = Path(".submodel") / "bundle"
 
@@ -72,18 +73,18 @@ def find_bundle(start: Path) -> Path:
     )
 
 
-def read_bundle(folder: Path, verify: bool = True) -> Bundle:
-    """Read and check a bundle folder.
+def read_bundle(folder: Path, verify: bool = True, *, layout: str = DECODE_GRAPH_LAYOUT) -> Bundle:
+    """Read and check a bundle folder, whose graph must be of `layout`: the default is the one that our engine runs.
 
     Sizes of all files in the manifest are always checked; `verify` adds their SHA-256 (about a second a gigabyte).
     Raises BundleError naming the file that is missing, changed or not understood.
     """
     manifest = _read_manifest(folder)
-    layout = manifest.get("layout", DECODE_GRAPH_LAYOUT)
-    if layout != DECODE_GRAPH_LAYOUT:
+    found = manifest.get("layout", DECODE_GRAPH_LAYOUT)
+    if found != layout:
         raise BundleError(
-            f"The bundle {folder} has the layout {layout!r}, which other runtimes load but this engine does not; "
-            "export a Llama- or Qwen2-shaped model for it with `submodel export`."
+            f"The graph of the bundle {folder} has the layout {found!r}, not {layout!r}, so this program can't run it; "
+            "export a Llama- or Qwen2-shaped model with `submodel export`."
         )
     _check_files(folder, manifest.get("files"), verify)
     try:

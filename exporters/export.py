@@ -54,6 +54,22 @@ class ExportSettings:
     parity: ParitySettings = field(default_factory=ParitySettings)
 
 
+def export_any(
+    model_folder: Path,
+    bundle_folder: Path,
+    settings: ExportSettings | None = None,
+    *,
+    on_event: Report = lambda text: None,
+    on_progress: Progress = lambda done, total: None,
+) -> Bundle:
+    """Export with our decode graph where the architecture fits it, else through optimum (for other runtimes only)."""
+    if read_config(model_folder)["model_type"] in DECODER_TYPES:
+        return export_bundle(model_folder, bundle_folder, settings, on_event=on_event, on_progress=on_progress)
+    from exporters.optimum_export import export_with_optimum  # seconds of import that the usual export does without
+
+    return export_with_optimum(model_folder, bundle_folder, settings, on_event=on_event)
+
+
 def export_bundle(
     model_folder: Path,
     bundle_folder: Path,
@@ -62,11 +78,11 @@ def export_bundle(
     on_event: Report = lambda text: None,
     on_progress: Progress = lambda done, total: None,
 ) -> Bundle:
-    """Export a sub-model, or any Llama- or Qwen2-shaped checkpoint folder, and check it; gives the bundle as read back.
+    """Export a sub-model, or any Llama- or Qwen2-shaped checkpoint, and check it; gives the bundle as read back.
 
     Each call of `on_event` begins something, and the calls of `on_progress` after it (done, of all) are its progress.
     Raises ExportError where the checkpoint does not fit, the parity check fails or the folder can't be written, and
-    BuildError or BaseModelError where `model_folder` is no model. Other architectures: `exporters.optimum_export`.
+    BuildError or BaseModelError where `model_folder` is no model.
     """
     settings = settings or ExportSettings()
     source = read_artifact(model_folder)
@@ -74,7 +90,7 @@ def export_bundle(
     if model_type not in DECODER_TYPES:
         raise ExportError(
             f"The model in {model_folder} is of the type {model_type!r}; the decode graph is for "
-            f"{' and '.join(DECODER_TYPES)} only."
+            f"{' and '.join(DECODER_TYPES)} only; `submodel export --quantize fp32` takes others through optimum."
         )
     checkpoint = Checkpoint(model_folder)
     with replace_folder(bundle_folder) as fresh:

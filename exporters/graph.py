@@ -93,7 +93,8 @@ class _Emitter:
         name = "model.embed_tokens.weight" if self.shape.is_tied else "lm_head.weight"
         head = self._matrix(name, self.shape.vocab_size)
         logits = self.matrices.head(self.matrices.prepare(normed), head)
-        self._output(logits, "logits", ["batch_size", "kept_length", self.shape.vocab_size])
+        # Named as without num_logits_to_keep: runtimes that never heard of it size their buffers by this name.
+        self._output(logits, "logits", ["batch_size", "sequence_length", self.shape.vocab_size])
         return self._model([self.outputs[-1], *self.outputs[:-1]])
 
     def _layer(

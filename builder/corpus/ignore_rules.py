@@ -46,7 +46,7 @@ class IgnoreRules:
 
     def is_ignored(self, path: str, *, is_folder: bool) -> bool:
         """Whether git leaves this relative posix path out. That no parent is ignored is the caller's matter."""
-        for folder, rules in self._levels:
+        for folder, rules in reversed(self._levels):
             inner = path.removeprefix(folder)
             for rule in reversed(rules):
                 if (is_folder or not rule.is_for_folders) and rule.fits(inner):

@@ -109,7 +109,7 @@ def _walk(root: Path) -> Listing:
     while pending:
         folder, rules = pending.pop()
         try:
-            with os.scandir(os.path.join(root, folder)) as entries:
+            with os.scandir(root / folder) as entries:
                 found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
         except OSError:
             unreadable += 1

@@ -23,22 +23,22 @@ class SourceReader:
     def __init__(self, root: Path, *, max_bytes: int) -> None:
         self._root = root
         self._max_bytes = max_bytes
-        self._real_folders: dict[str, bool] = {}  # relative folder → whether no link leads to it
+        self._real_folders: dict[PurePosixPath, bool] = {}  # relative folder → whether no link leads to it
 
     def read(self, path: str) -> bytes:
         """The content of the file at a relative posix path, at most `max_bytes`; raises Unreadable with the reason."""
         pure = PurePosixPath(path)
         if pure.is_absolute() or ".." in pure.parts:  # a hostile git index can hold such names
             raise Unreadable("link outside")
-        full = os.path.join(self._root, path)
+        full = self._root / pure
         try:
-            if not self._is_real_folder(os.path.dirname(path)):
+            if not self._is_real_folder(pure.parent):
                 raise Unreadable(self._link_reason(full))
             return self._read_regular(full)
         except OSError as error:
             raise Unreadable("unreadable") from error
 
-    def _read_regular(self, full: str) -> bytes:
+    def _read_regular(self, full: Path) -> bytes:
         # Asked before opening, since opening a device may already do something; asked again of what was opened.
         self._check_kind(os.lstat(full), full)
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -50,7 +50,7 @@ class SourceReader:
             raise Unreadable("too large")
         return content
 
-    def _check_kind(self, status: os.stat_result, full: str) -> None:
+    def _check_kind(self, status: os.stat_result, full: Path) -> None:
         if stat.S_ISLNK(status.st_mode):
             raise Unreadable(self._link_reason(full))
         if stat.S_ISDIR(status.st_mode):  # git lists a submodule, or another repository inside, as one entry
@@ -60,7 +60,7 @@ class SourceReader:
         if status.st_size > self._max_bytes:
             raise Unreadable("too large")
 
-    def _link_reason(self, full: str) -> str:
+    def _link_reason(self, full: Path) -> str:
         """A link inside the tree is no loss, its target is read under its own name; one outside is never followed."""
         try:
             target = os.path.realpath(full, strict=True)
@@ -70,12 +70,10 @@ class SourceReader:
             return "unreadable"
         return "link" if Path(target).is_relative_to(self._root) else "link outside"
 
-    def _is_real_folder(self, folder: str) -> bool:
-        if not folder:
-            return True
+    def _is_real_folder(self, folder: PurePosixPath) -> bool:
         known = self._real_folders.get(folder)
         if known is None:
-            above = self._is_real_folder(os.path.dirname(folder))
-            known = above and not os.path.islink(os.path.join(self._root, folder))
+            steps = [folder, *folder.parents][:-1]  # without the root; a loop, since trees can be deeper than the stack
+            known = not any((self._root / step).is_symlink() for step in steps)
             self._real_folders[folder] = known
         return known

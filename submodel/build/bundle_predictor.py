@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from builder.prompt import PromptEncoder
 from exporters.bundle import Bundle
 from lsp_server.engine import Engine
 
@@ -18,14 +17,14 @@ class BundlePredictor:
 
     def __init__(self, bundle: Bundle) -> None:
         self._engine = Engine(bundle)
-        self.encoder = PromptEncoder(self._engine.tokenizer, bundle.prompt)
+        self.encoder = self._engine.encoder
         self.parameters = int(bundle.manifest["parameters"])
         self.bytes = bundle.model_path.stat().st_size
         self.milliseconds: list[float] = []  # a prompt each, in the order of the last complete_lines
 
     def nats(self, ids: Sequence[int]) -> float:
         """Summed negative log-likelihood of ids[1:]."""
-        logits = self._engine.logits(ids)[:-1].astype(np.float64)  # (tokens − 1, vocabulary)
+        logits = self._engine.all_logits(ids)[:-1].astype(np.float64)  # (tokens − 1, vocabulary)
         logits -= logits.max(axis=1, keepdims=True)
         log_sum = np.log(np.exp(logits).sum(axis=1))
         return float((log_sum - logits[np.arange(len(logits)), np.asarray(ids[1:])]).sum())

@@ -27,9 +27,9 @@ def build(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Build a smaller model of a repository, and the bundle that an editor's language server runs."""
-    from submodel.extras import require_build_extra
+    from submodel.extras import prepare_to_build
 
-    require_build_extra("build")
+    prepare_to_build("build")
     from submodel.build.pipeline import run_build
     from submodel.build.settings import BuildSettings
     from submodel.build.table import print_table

@@ -4,7 +4,6 @@ import dataclasses
 import errno
 import hashlib
 import json
-import os
 import sys
 import threading
 import zipfile
@@ -154,17 +153,16 @@ def test_a_disk_that_fills_up_under_pip_is_told(tmp_path, monkeypatch):
 
 def test_pip_ends_with_an_interrupted_build(tmp_path, monkeypatch):
     play_python(
-        tmp_path, monkeypatch, f"echo $$ > {tmp_path}/written; mv {tmp_path}/written {tmp_path}/pid; exec sleep 60"
+        tmp_path, monkeypatch, f"trap 'touch {tmp_path}/ended; exit' TERM; touch {tmp_path}/began; sleep 20 & wait"
     )
 
     def interrupt(done, total):
-        if (tmp_path / "pid").exists():
+        if (tmp_path / "began").exists():
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         fetch_gguf(make_entry(), tmp_path / "cache", interrupt)
-    with pytest.raises(ProcessLookupError):
-        os.kill(int((tmp_path / "pid").read_text()), 0)
+    assert (tmp_path / "ended").exists()
     assert left_in(tmp_path / "cache") == []
 
 
@@ -404,6 +402,15 @@ def test_without_the_hub_the_wheels_are_taken_and_the_cache_is_asked_first(copie
     assert "cached" in again.why
 
 
+def test_a_cached_snapshot_goes_before_all_else(played_hub, tmp_path, monkeypatch):
+    use_catalogue(monkeypatch, make_entry())
+    monkeypatch.setattr(resolve, "fetch_snapshot", pytest.fail)
+    monkeypatch.setattr(resolve, "find_gguf", pytest.fail)
+    monkeypatch.setattr(hub.huggingface_hub, "snapshot_download", lambda hub_id, **options: str(played_hub.folder))
+    base = resolve_base("auto", cache_dir=tmp_path)
+    assert (base.path, base.revision, base.licence) == (played_hub.folder, "abc123", "MIT")
+
+
 def test_auto_goes_on_to_the_next_and_says_why(copied_wheels, tmp_path, monkeypatch):
     first = dataclasses.replace(make_entry("first"), packaged=None)
     use_catalogue(monkeypatch, first, make_entry())
@@ -467,6 +474,22 @@ def test_a_folder_is_loaded(tmp_path, kind):
         "why": "it was asked for",
         "parameters": sum(parameter.numel() for parameter in expected.parameters()),
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "licence"),
+    [
+        ("README.md", "---\ntags: [a]\nlicense: apache-2.0\n---\n", "apache-2.0"),
+        ("README.md", "---\ntags: [a]\n---\nlicense: gpl\n", "unknown"),
+        ("README.md", "license: gpl\n", "unknown"),
+        ("manifest.json", '{"licence": "MIT"}', "MIT"),
+        ("manifest.json", "[", "unknown"),
+    ],
+)
+def test_the_licence_is_what_the_folder_says(tmp_path, name, text, licence):
+    folder = save_folder(tmp_path / "model")
+    (folder / name).write_text(text)
+    assert resolve_base(str(folder)).licence == licence
 
 
 def test_a_gguf_file_is_loaded(tmp_path):

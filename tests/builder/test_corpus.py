@@ -147,8 +147,7 @@ def test_links_pipes_and_odd_names(repository: Path, tmp_path: Path) -> None:
     (repository / "again.py").symlink_to("package/module_0.py")
     os.mkfifo(repository / "pipe.py")
     (repository / "odd name ü\n'\".py").write_text(make_code(200))
-    with open(os.fsencode(repository) + b"/caf\xe9.py", "w") as file:
-        file.write(make_code(201))
+    (repository / os.fsdecode(b"caf\xe9.py")).write_text(make_code(201))
     corpus = read_corpus(repository)
     assert len(corpus.files) == 41
     assert "odd name ü\n'\".py" in paths_of(corpus)
@@ -175,6 +174,18 @@ def test_a_folder_that_became_a_link_is_not_entered(repository: Path, tmp_path: 
     assert corpus.listed_by == "git"
     assert corpus.skipped["link outside"] == 40
     assert len(corpus.files) == 40
+
+
+def test_a_tree_deeper_than_the_stack(repository: Path) -> None:
+    folder = repository
+    for _ in range(1500):
+        folder = folder / "d"
+        folder.mkdir()
+    (folder / "deep.py").write_text(make_code(300))
+    try:
+        assert len(read_corpus(repository).files) == 41
+    finally:
+        subprocess.run(["rm", "-rf", repository / "d"], check=True)  # pytest's own clearing up recurses
 
 
 def test_files_that_vanish_are_counted(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -323,8 +334,9 @@ def test_a_repository_of_copies_is_too_small(tmp_path: Path) -> None:
 def open_folder() -> Iterator[Path]:
     """A folder that any user may look for: pytest's own are the user's alone."""
     with tempfile.TemporaryDirectory() as name:
-        os.chmod(name, 0o755)
-        yield Path(name)
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
 
 
 def as_somebody_else(root: Path, *words: str) -> None:

@@ -76,6 +76,12 @@ def test_the_walk_obeys_nested_ignore_rules(tmp_path: Path) -> None:
     assert list(listing.paths) == sorted(listing.paths)
 
 
+def test_a_name_that_is_kept_does_not_keep_what_lies_below(tmp_path: Path) -> None:
+    """As git has it, and unlike pathspec's own matching; found by `test_the_walk_agrees_with_git`."""
+    write_files(tmp_path / "repo", {".gitignore": "**/b\n!a\n", "a/b/c.py": "", "a/c.py": ""})
+    assert list_files(tmp_path / "repo").paths == (".gitignore", "a/c.py")
+
+
 def test_git_lists_the_same_staged_or_not(tmp_path: Path) -> None:
     root = tmp_path / "repo"
     write_files(root, TREE)

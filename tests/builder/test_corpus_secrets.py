@@ -138,6 +138,7 @@ def test_passwords_and_credentials_are_found(line: str) -> None:
         'password = getpass.getpass("Password: ")',
         'SECRET_KEY = os.getenv("SECRET_KEY", "")',
         'password: "${DB_PASSWORD}"',
+        'api_key = "0123456789abcdef0123456789abcdef"',
         'api_key = "<your-api-key-goes-here-1>"',
         "const token = process.env.GITHUB_TOKEN;",
         "token = next(tokens)",

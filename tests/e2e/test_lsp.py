@@ -142,7 +142,8 @@ def test_counts_in_the_encoding_that_the_client_prefers(workspace: Path, tiny_bu
             general = types.GeneralClientCapabilities(position_encodings=[types.PositionEncodingKind.Utf8])
             result = await editor.begin(general=general)
             assert result.capabilities.position_encoding == types.PositionEncodingKind.Utf8
-            assert await editor.complete(1, 26) == expected(tiny_bundle, TEXT, 1, 24)
+            assert await editor.complete(1, 17) == expected(tiny_bundle, TEXT, 1, 15)
+            assert await editor.complete(1, 15) != await editor.complete(1, 17)
 
     run(test)
 
@@ -201,6 +202,16 @@ def test_bad_option_is_named_and_the_rest_holds(tiny_bundle: Bundle, tmp_path: P
         assert full.startswith(short[0])
         assert len(editor.messages) == 1
         assert "'threads'" in editor.messages[0]
+
+    run(test)
+
+
+def test_file_that_is_not_open_has_no_completions(workspace: Path) -> None:
+    async def test() -> None:
+        async with editing(workspace) as editor:
+            await editor.begin()
+            editor.uri = (workspace / "other.py").as_uri()
+            assert await editor.complete(0, 0) == []
 
     run(test)
 

@@ -1,0 +1,168 @@
+"""Other decoder architectures: exported by optimum-onnx, in float32, into a folder like a bundle.
+
+ORTModelForCausalLM and transformers.js load it; our engine does not, since each architecture has inputs of its own, and
+`read_bundle` says so. What optimum can do is `optimum_types()`; what our own graph does is `checkpoint.DECODER_TYPES`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from optimum.exporters.onnx import main_export
+from optimum.exporters.tasks import TasksManager
+from optimum.onnxruntime import ORTModelForCausalLM
+from tokenizers import Tokenizer
+from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+
+from builder.artifact import SubModel, read_artifact
+from builder.bases.prompt_tokens import make_prompt_format, with_control_tokens_special
+from builder.prompt import PromptEncoder
+from exporters.bundle import (
+    OPTIMUM_LAYOUT,
+    TOKENIZER_FILE,
+    Architecture,
+    Bundle,
+    read_bundle,
+    replace_folder,
+    write_bundle_manifest,
+)
+from exporters.checkpoint import read_config
+from exporters.errors import ExportError
+from exporters.export import COPIED_FILES, ExportSettings, installed_versions
+from exporters.held_out import choose_prompts
+from exporters.parity import ParityReport, ParitySettings, judge_logits
+from exporters.precision import Precision
+from exporters.reference import HeldOutPrompt
+
+TASK = "text-generation-with-past"
+VERSIONED = ("submodel", "onnxruntime", "optimum", "optimum-onnx", "tokenizers", "torch", "transformers")
+
+
+def optimum_types() -> list[str]:
+    """The model types that the installed optimum exports as decoders with a KV cache."""
+    return sorted(TasksManager.get_supported_model_type_for_task(TASK, exporter="onnx"))
+
+
+def export_with_optimum(
+    model_folder: Path,
+    bundle_folder: Path,
+    settings: ExportSettings | None = None,
+    *,
+    on_event: Callable[[str], None] = lambda text: None,
+) -> Bundle:
+    """Export a checkpoint folder of an architecture that optimum knows, and check its logits with and without a past.
+
+    Raises ExportError where optimum does not know it, another precision than fp32 is wanted, the check fails or the
+    folder can't be written, and BuildError where `model_folder` is no model.
+    """
+    settings = settings or ExportSettings(precision=Precision.FP32)
+    source = read_artifact(model_folder)
+    model_type = read_config(model_folder)["model_type"]
+    if model_type not in optimum_types():
+        raise ExportError(f"Neither the decode graph nor optimum exports models of the type {model_type!r}.")
+    if settings.precision is not Precision.FP32:
+        raise ExportError(
+            f"A model of the type {model_type!r} is exported through optimum, in fp32 only, not {settings.precision}."
+        )
+    model = _load(model_folder)
+    encoder = _encoder(model_folder, model.config)
+    prompts = choose_prompts(source, encoder, settings.parity.logit_prompts, settings.parity.max_prompt_tokens)
+    with replace_folder(bundle_folder) as fresh:
+        on_event(f"Exporting {model_type} through optimum")
+        _run_optimum(model_folder, fresh)
+        for name in COPIED_FILES:
+            if (model_folder / name).is_file():
+                shutil.copyfile(model_folder / name, fresh / name)
+        encoder.tokenizer.save(str(fresh / TOKENIZER_FILE))
+        on_event("Checking the graph in fp32")
+        report = _check(model, fresh, prompts, settings.parity)
+        write_bundle_manifest(fresh, _manifest(source, model, encoder, report))
+    return read_bundle(bundle_folder, layout=OPTIMUM_LAYOUT)
+
+
+def _run_optimum(model_folder: Path, fresh: Path) -> None:
+    """Optimum's files in `fresh`/onnx, without its copies of configuration and tokenizer."""
+    scratch = fresh / "optimum"
+    try:
+        # Its own validation only warns; ours follows and stops.
+        main_export(str(model_folder), scratch, task=TASK, do_validation=False, local_files_only=True)
+    except (ValueError, KeyError, TypeError, NotImplementedError, RuntimeError) as error:
+        raise ExportError(f"optimum can't export the model in {model_folder}: {error}.") from error
+    (fresh / "onnx").mkdir()
+    for path in scratch.glob("*.onnx*"):
+        path.rename(fresh / "onnx" / path.name)
+    shutil.rmtree(scratch)
+
+
+def _load(model_folder: Path) -> PreTrainedModel:
+    try:
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            model_folder, dtype=torch.float32, local_files_only=True, use_safetensors=True
+        )
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise ExportError(f"The model in {model_folder} can't be read: {error}.") from error
+    return model.eval()
+
+
+def _encoder(model_folder: Path, config: PretrainedConfig) -> PromptEncoder:
+    path = model_folder / TOKENIZER_FILE
+    try:
+        tokenizer = with_control_tokens_special(Tokenizer.from_str(path.read_text(encoding="utf-8")))
+    except Exception as error:  # the tokenizers library raises nothing narrower
+        raise ExportError(f"The tokenizer {path} can't be read: {error}.") from error
+    eos = config.eos_token_id
+    eos_token = tokenizer.id_to_token(eos) if isinstance(eos, int) else None
+    return PromptEncoder(tokenizer, make_prompt_format(tokenizer, is_fim=None, bos_token=None, eos_token=eos_token))
+
+
+@torch.inference_mode()
+def _check(model: PreTrainedModel, fresh: Path, prompts: list[HeldOutPrompt], settings: ParitySettings) -> ParityReport:
+    """Logits of each prompt at once, and of its last token after a past."""
+    exported = ORTModelForCausalLM.from_pretrained(fresh, subfolder="onnx", local_files_only=True, use_io_binding=False)
+    difference = scale = 0.0
+    for prompt in prompts:
+        ids = torch.tensor([prompt.prompt_ids])
+        expected = model(ids).logits[0].numpy()
+        whole = exported(ids, attention_mask=torch.ones_like(ids)).logits[0].numpy()
+        pairs = [(whole, expected)]
+        if ids.shape[1] > 1:
+            start = exported(ids[:, :-1], attention_mask=torch.ones_like(ids[:, :-1]), use_cache=True)
+            past = start.past_key_values
+            step = exported(ids[:, -1:], attention_mask=torch.ones_like(ids), past_key_values=past, use_cache=True)
+            pairs.append((step.logits[0].numpy(), expected[-1:]))
+        difference = max(difference, *(float(np.abs(found - wanted).max()) for found, wanted in pairs))
+        scale = max(scale, float(np.abs(expected).max()))
+    report = ParityReport(logit_prompts=len(prompts), max_logit_difference=difference, logit_scale=scale)
+    judge_logits(report, settings)
+    return report
+
+
+def _manifest(source: SubModel, model: PreTrainedModel, encoder: PromptEncoder, report: ParityReport) -> dict[str, Any]:
+    config = model.config
+    heads = int(config.num_attention_heads)
+    architecture = Architecture(
+        layers=int(config.num_hidden_layers),
+        kv_heads=int(getattr(config, "num_key_value_heads", None) or heads),
+        head_dim=int(getattr(config, "head_dim", None) or config.hidden_size // heads),
+        hidden_size=int(config.hidden_size),
+        vocab_size=int(config.vocab_size),
+        max_positions=int(getattr(config, "max_position_embeddings", 2048)),
+    )
+    name = json.loads((source.folder / "config.json").read_text(encoding="utf-8")).get("_name_or_path")
+    return {
+        "layout": OPTIMUM_LAYOUT,
+        "base": {"name": name or source.folder.name},
+        "licence": "unknown",
+        "parameters": model.num_parameters(),
+        "prompt": encoder.form.to_json(),
+        "quantization": str(Precision.FP32),
+        "architecture": architecture.to_json(),
+        "parity": report.to_json(),
+        "versions": installed_versions(VERSIONED),
+    }
