@@ -95,7 +95,7 @@ def export_bundle(
     checkpoint = Checkpoint(model_folder)
     with replace_folder(bundle_folder) as fresh:
         loaded = load_base(str(model_folder.absolute()), dtype=torch.float32, on_event=on_event)
-        references = _references(source, loaded, settings.parity, on_event, on_progress)
+        references = _references(source, loaded, settings.parity, checkpoint.shape, on_event, on_progress)
         facts = _facts(source, loaded)
         _write_tokenizer(fresh, source, loaded)
         del loaded  # the float32 model makes room for the sessions
@@ -113,10 +113,15 @@ def export_bundle(
 
 
 def _references(
-    source: SubModel, loaded: LoadedBase, parity: ParitySettings, on_event: Report, on_progress: Progress
+    source: SubModel,
+    loaded: LoadedBase,
+    parity: ParitySettings,
+    shape: DecoderShape,
+    on_event: Report,
+    on_progress: Progress,
 ) -> list[Reference]:
     encoder = PromptEncoder(loaded.tokenizer, _prompt_format(source, loaded))
-    prompts = choose_prompts(source, encoder, parity.prompts, parity.max_prompt_tokens)
+    prompts = choose_prompts(source, encoder, parity, max_positions=shape.max_positions)
     on_event(f"Asking the checkpoint itself on {len(prompts)} prompts")
     return compute_references(
         loaded.model,

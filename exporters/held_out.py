@@ -17,15 +17,26 @@ from builder.corpus.corpus import SourceFile
 from builder.cuts import cut_files
 from builder.prompt import PromptEncoder
 from exporters.errors import ExportError
+from exporters.parity import ParitySettings
 from exporters.reference import HeldOutPrompt
 
 
-def choose_prompts(source: SubModel, encoder: PromptEncoder, count: int, max_tokens: int) -> list[HeldOutPrompt]:
-    """Up to `count` prompts, of at most `max_tokens` tokens where there are enough of these, else the shortest."""
-    prompts = _own_prompts(source) or _package_prompts(encoder, 4 * count)
-    fitting = [prompt for prompt in prompts if len(prompt.prompt_ids) <= max_tokens]
-    longer = sorted((p for p in prompts if len(p.prompt_ids) > max_tokens), key=lambda prompt: len(prompt.prompt_ids))
-    chosen = [*fitting, *longer][:count]
+def choose_prompts(
+    source: SubModel, encoder: PromptEncoder, settings: ParitySettings, *, max_positions: int
+) -> list[HeldOutPrompt]:
+    """As many prompts as `settings` ask for, of at most its length where there are enough of these, else the shortest.
+
+    Every prompt leaves room for its answer within `max_positions`. Raises ExportError where there is none.
+    """
+    prompts = [
+        prompt
+        for prompt in _own_prompts(source) or _package_prompts(encoder, 4 * settings.prompts)
+        if len(prompt.prompt_ids) + max(len(prompt.truth_ids), settings.continuation_tokens) <= max_positions
+    ]
+    limit = settings.max_prompt_tokens
+    fitting = [prompt for prompt in prompts if len(prompt.prompt_ids) <= limit]
+    longer = sorted((p for p in prompts if len(p.prompt_ids) > limit), key=lambda prompt: len(prompt.prompt_ids))
+    chosen = [*fitting, *longer][: settings.prompts]
     if not chosen:
         raise ExportError(f"There is no prompt to compare the graph and {source.folder} on; build the model again.")
     return chosen

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from optimum.exporters.onnx import main_export
 from optimum.exporters.tasks import TasksManager
@@ -32,11 +33,11 @@ from exporters.bundle import (
     replace_folder,
     write_bundle_manifest,
 )
-from exporters.checkpoint import read_config
+from exporters.checkpoint import FloatArray, read_config
 from exporters.errors import ExportError
 from exporters.export import COPIED_FILES, ExportSettings, installed_versions
 from exporters.held_out import choose_prompts
-from exporters.parity import ParityReport, ParitySettings, judge_logits
+from exporters.parity import ParityReport, ParitySettings, compare_logits
 from exporters.precision import Precision
 from exporters.reference import HeldOutPrompt
 
@@ -72,7 +73,8 @@ def export_with_optimum(
         )
     model = _load(model_folder)
     encoder = _encoder(model_folder, model.config)
-    prompts = choose_prompts(source, encoder, settings.parity.logit_prompts, settings.parity.max_prompt_tokens)
+    sample = replace(settings.parity, prompts=settings.parity.logit_prompts)
+    prompts = choose_prompts(source, encoder, sample, max_positions=_positions(model.config))
     with replace_folder(bundle_folder) as fresh:
         on_event(f"Exporting {model_type} through optimum")
         _run_optimum(model_folder, fresh)
@@ -90,8 +92,10 @@ def _run_optimum(model_folder: Path, fresh: Path) -> None:
     """Optimum's files in `fresh`/onnx, without its copies of configuration and tokenizer."""
     scratch = fresh / "optimum"
     try:
-        # Its own validation only warns; ours follows and stops.
-        main_export(str(model_folder), scratch, task=TASK, do_validation=False, local_files_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the tracer's and the exporter's remarks on transformers' own code
+            # Its own validation only warns; ours follows and stops.
+            main_export(str(model_folder), scratch, task=TASK, do_validation=False, local_files_only=True)
     except (ValueError, KeyError, TypeError, NotImplementedError, RuntimeError) as error:
         raise ExportError(f"optimum can't export the model in {model_folder}: {error}.") from error
     (fresh / "onnx").mkdir()
@@ -125,22 +129,22 @@ def _encoder(model_folder: Path, config: PretrainedConfig) -> PromptEncoder:
 def _check(model: PreTrainedModel, fresh: Path, prompts: list[HeldOutPrompt], settings: ParitySettings) -> ParityReport:
     """Logits of each prompt at once, and of its last token after a past."""
     exported = ORTModelForCausalLM.from_pretrained(fresh, subfolder="onnx", local_files_only=True, use_io_binding=False)
-    difference = scale = 0.0
+    pairs: list[tuple[FloatArray, FloatArray]] = []
     for prompt in prompts:
         ids = torch.tensor([prompt.prompt_ids])
         expected = model(ids).logits[0].numpy()
         whole = exported(ids, attention_mask=torch.ones_like(ids)).logits[0].numpy()
-        pairs = [(whole, expected)]
+        pairs.append((whole, expected))
         if ids.shape[1] > 1:
             start = exported(ids[:, :-1], attention_mask=torch.ones_like(ids[:, :-1]), use_cache=True)
             past = start.past_key_values
             step = exported(ids[:, -1:], attention_mask=torch.ones_like(ids), past_key_values=past, use_cache=True)
             pairs.append((step.logits[0].numpy(), expected[-1:]))
-        difference = max(difference, *(float(np.abs(found - wanted).max()) for found, wanted in pairs))
-        scale = max(scale, float(np.abs(expected).max()))
-    report = ParityReport(logit_prompts=len(prompts), max_logit_difference=difference, logit_scale=scale)
-    judge_logits(report, settings)
-    return report
+    return compare_logits(pairs, len(prompts), settings)
+
+
+def _positions(config: PretrainedConfig) -> int:
+    return int(getattr(config, "max_position_embeddings", 2048))
 
 
 def _manifest(source: SubModel, model: PreTrainedModel, encoder: PromptEncoder, report: ParityReport) -> dict[str, Any]:
@@ -152,7 +156,7 @@ def _manifest(source: SubModel, model: PreTrainedModel, encoder: PromptEncoder, 
         head_dim=int(getattr(config, "head_dim", None) or config.hidden_size // heads),
         hidden_size=int(config.hidden_size),
         vocab_size=int(config.vocab_size),
-        max_positions=int(getattr(config, "max_position_embeddings", 2048)),
+        max_positions=_positions(config),
     )
     name = json.loads((source.folder / "config.json").read_text(encoding="utf-8")).get("_name_or_path")
     return {

@@ -53,12 +53,13 @@ class Engine:
     def __init__(self, bundle: Bundle, *, threads: int | None = None) -> None:
         """Load the bundle; raises ServeError or BuildError where its model or tokenizer is not one to load."""
         shape = bundle.architecture
-        self.encoder = PromptEncoder(load_tokenizer(bundle.tokenizer_path), bundle.prompt)
         self.max_positions = shape.max_positions
-        self._control_ids = control_ids(self.encoder.tokenizer) | self.encoder.stop_ids
         self._cache = KvCache(
             layers=shape.layers, kv_heads=shape.kv_heads, head_dim=shape.head_dim, max_positions=shape.max_positions
         )
+        # One after the other: side by side would be a little faster, and the peak of memory a quarter higher.
+        self.encoder = PromptEncoder(load_tokenizer(bundle.tokenizer_path), bundle.prompt)
+        self._control_ids = control_ids(self.encoder.tokenizer) | self.encoder.stop_ids
         self._decoder = Decoder(bundle.model_path, self._cache, shape.vocab_size, threads)
 
     def generate(

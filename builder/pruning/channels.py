@@ -59,7 +59,7 @@ def select_by_energy(weight: Tensor, gram: Tensor, keep: int) -> Tensor:
     return energy_scores(weight, gram).topk(keep).indices.sort().values
 
 
-def eliminate(weight: Tensor, hessian: Tensor, keep: int, *, block: int = 256) -> tuple[Tensor, Tensor]:
+def eliminate(weight: Tensor, hessian: Tensor, keep: int, *, block: int = 512) -> tuple[Tensor, Tensor]:
     """Drop the cheapest channels block by block, each time refitting the rest; the kept channels and their weight.
 
     The cost of dropping channel j, the others being refitted, is ‖W[:,j]‖² / [H⁻¹]_jj (optimal brain surgeon on whole

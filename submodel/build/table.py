@@ -28,7 +28,7 @@ def print_table(document: Mapping[str, Any]) -> None:
                 f"{row['fim_edit_similarity']:.3f}",
             )
         console.print(table)
-    ratio = document.get("exact_match_ratio")
+    ratio = document.get("exact_match_ratio", {}).get("bundle")
     if ratio:
         console.print(
             f"Exact match of the bundle against the base: {ratio['value']:.0%} ({ratio['low']:.0%}–{ratio['high']:.0%})."

@@ -21,7 +21,7 @@ def build(
     ] = "auto",
     size: Annotated[float, typer.Option(help="Share of the base's parameters to keep.")] = 0.65,
     quantize: Annotated[str, typer.Option(help="Precision of the bundle: int8 or fp32.")] = "int8",
-    positions: Annotated[int, typer.Option(min=0, help="Held-out lines to score on; 0 scores nothing.")] = 240,
+    positions: Annotated[int, typer.Option(min=0, help="Held-out lines to score on; 0 scores nothing.")] = 200,
     seed: Annotated[int, typer.Option(help="Seed of all sampling.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Repeat the stages that an earlier build finished.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,

@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import hashlib
 import json
+import shutil
 import sys
 import threading
 import zipfile
@@ -137,6 +138,24 @@ def play_python(tmp_path, monkeypatch, script):
     python.write_text(f"#!/bin/sh\n{script}\n")
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
+
+
+def test_bytes_are_counted_while_files_and_folders_come_and_go(tmp_path):
+    stop = threading.Event()
+
+    def churn():
+        while not stop.is_set():
+            (tmp_path / "a" / "b").mkdir(parents=True)
+            (tmp_path / "a" / "b" / "file").write_bytes(b"x")
+            shutil.rmtree(tmp_path / "a")
+
+    thread = threading.Thread(target=churn)
+    thread.start()
+    try:
+        assert {wheels._bytes_below(tmp_path) for _ in range(3000)} <= {0, 1}
+    finally:
+        stop.set()
+        thread.join()
 
 
 def test_a_missing_pip_is_told(tmp_path, monkeypatch):

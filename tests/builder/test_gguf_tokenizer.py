@@ -109,6 +109,13 @@ def test_text_is_cut_by_the_files_rules(pre, text, pieces):
     assert [piece for piece, _ in PRE_TOKENIZERS[pre]().pre_tokenize_str(text)] == pieces
 
 
+@pytest.mark.parametrize(("pre", "is_whole"), [("llama-bpe", True), ("gpt-2", False)])
+def test_words_of_the_vocabulary_are_taken_unmerged_where_the_rules_say_so(tmp_path, parts, pre, is_whole):
+    changes = {"tokenizer.ggml.pre": ("string", pre), "tokenizer.ggml.merges": ("array", ["d e"])}
+    found = read(tiny(tmp_path, parts, **changes)).tokenizer
+    assert found.encode(" default").tokens == (["Ġdefault"] if is_whole else ["Ġ", "de", "f", "a", "u", "l", "t"])
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

@@ -20,14 +20,17 @@ from exporters.bundle import Bundle
 from lsp_server.completion import open_completer
 from lsp_server.positions import offset_at
 
-# Says at its end which of the libraries are loaded that only building needs.
+# `submodel serve`, which says at its end what it has loaded of the libraries that only building needs.
 SERVE = """
 import sys
-from submodel.commands.serve import serve
-serve(tcp=sys.argv[1] if len(sys.argv) > 1 else None, threads=1)
-heavy = {"torch", "transformers", "onnx", "onnx_ir", "optimum", "safetensors", "gguf", "huggingface_hub"}
-print("loaded:", sorted(heavy & set(sys.modules)), file=sys.stderr)
+from submodel.app import main
+try:
+    main()
+finally:
+    heavy = {"torch", "transformers", "onnx", "onnx_ir", "optimum", "safetensors", "gguf", "huggingface_hub"}
+    print("loaded:", sorted(heavy & set(sys.modules)), file=sys.stderr)
 """
+COMMAND = (sys.executable, "-c", SERVE, "serve", "--threads", "1")
 TEXT = 'def greet(name):\n    face = "😋"; return \n'
 
 
@@ -85,7 +88,7 @@ class Editor(LanguageClient):
 @asynccontextmanager
 async def editing(workspace: Path) -> AsyncIterator[Editor]:
     editor = Editor(workspace)
-    await editor.start_io(sys.executable, "-c", SERVE)
+    await editor.start_io(*COMMAND, "--stdio")
     assert editor._server is not None
     try:
         yield editor
@@ -241,7 +244,7 @@ def test_over_tcp(workspace: Path, tiny_bundle: Bundle) -> None:
 
     async def test() -> None:
         server = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", SERVE, f"127.0.0.1:{port}", stderr=asyncio.subprocess.PIPE
+            *COMMAND, "--tcp", f"127.0.0.1:{port}", stderr=asyncio.subprocess.PIPE
         )
         editor = Editor(workspace)
         await connect(editor)

@@ -75,6 +75,17 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pa
     return folder_of
 
 
+@pytest.fixture(scope="session")
+def byte_level_tokenizer() -> Tokenizer:
+    return byte_tokenizer()
+
+
+@pytest.fixture(params=KINDS)
+def any_folder(request: pytest.FixtureRequest, model_folder: Callable[[str], Path]) -> Path:
+    """Each kind of model in turn."""
+    return model_folder(request.param)
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     """Other tests and people share the machine."""

@@ -132,8 +132,9 @@ def test_keeps_the_old_bundle_when_the_new_one_fails(bundle: Path) -> None:
 
 
 def test_says_in_one_sentence_that_the_disk_is_full(bundle: Path) -> None:
-    with pytest.raises(ExportError, match=r"can't be written to .*bundle.*No space left.*free space"), replace_folder(
-        bundle
+    with (
+        pytest.raises(ExportError, match=r"can't be written to .*bundle.*No space left.*free space"),
+        replace_folder(bundle),
     ):
         raise OSError(28, "No space left on device")
     assert read_bundle(bundle).prompt == PROMPT
@@ -164,6 +165,8 @@ def test_puts_right_what_a_killed_run_left(bundle: Path) -> None:
 
 
 def test_reading_loads_nothing_heavy() -> None:
-    code = "import exporters.bundle, sys; print({'torch', 'onnx', 'onnx_ir', 'onnxruntime', 'numpy'} & set(sys.modules))"
+    code = (
+        "import exporters.bundle, sys; print({'torch', 'onnx', 'onnx_ir', 'onnxruntime', 'numpy'} & set(sys.modules))"
+    )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert output.stdout.strip() == "set()"

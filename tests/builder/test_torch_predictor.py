@@ -1,0 +1,63 @@
+"""The batched greedy decode against one prompt at a time, without padding and without a cache."""
+
+import torch
+
+from builder.evaluation.torch_predictor import TorchPredictor
+from builder.prompt import PromptEncoder, PromptFormat
+from tests.builder.tiny import TEXT, make_model, make_tokenizer
+
+
+def naive_line(model, encoder, prompt, limit):
+    ids, text_ids = list(prompt), []
+    for _ in range(limit):
+        token = int(model(torch.tensor([ids])).logits[0, -1].argmax())
+        if token in encoder.stop_ids:
+            break
+        ids.append(token)
+        text_ids.append(token)
+        if "\n" in encoder.tokenizer.decode(text_ids, skip_special_tokens=False):
+            break
+    return encoder.tokenizer.decode(text_ids, skip_special_tokens=True).split("\n")[0]
+
+
+def test_batched_lines_are_those_of_each_prompt_alone():
+    tokenizer = make_tokenizer()
+    model = make_model(tokenizer.get_vocab_size())
+    # A random model repeats itself; larger weights make its answers differ from prompt to prompt, and some end early.
+    for parameter in model.parameters():
+        parameter.data *= 3
+    encoder = PromptEncoder(tokenizer, PromptFormat(stop_tokens=("<|endoftext|>",)))
+    prompts = [encoder.text_ids(TEXT[start : start + size]) for start, size in ((0, 20), (31, 7), (60, 90), (5, 45))]
+    predictor = TorchPredictor("tiny", model, encoder, max_new_tokens=12, batch=3)
+    done = []
+    answers = predictor.complete_lines(prompts, done.append)
+    assert answers == [naive_line(model, encoder, prompt, 12) for prompt in prompts]
+    assert sum(done) == len(prompts)
+    assert len(set(answers)) > 1
+
+
+def test_a_finished_prompt_leaves_the_batch_without_touching_the_others(monkeypatch):
+    tokenizer = make_tokenizer()
+    model = make_model(tokenizer.get_vocab_size())
+    for parameter in model.parameters():
+        parameter.data *= 3
+    encoder = PromptEncoder(tokenizer, PromptFormat())
+    prompts = [encoder.text_ids(TEXT[start : start + 30]) for start in (0, 31, 60, 95, 130)]
+    predictor = TorchPredictor("tiny", model, encoder, max_new_tokens=10, batch=5)
+    monkeypatch.setattr(predictor, "_end_ids", frozenset())
+    full = predictor._continue(prompts)
+    ending = frozenset(ids[3] for ids in full[:2])  # two prompts end early, at latest with their fourth token
+    monkeypatch.setattr(predictor, "_end_ids", ending)
+    for ids, whole in zip(predictor._continue(prompts), full, strict=True):
+        stop = next((i for i, token in enumerate(whole) if token in ending), len(whole) - 1)
+        assert ids == whole[: stop + 1]
+
+
+def test_nats_are_the_sum_over_tokens():
+    tokenizer = make_tokenizer()
+    model = make_model(tokenizer.get_vocab_size())
+    encoder = PromptEncoder(tokenizer, PromptFormat())
+    ids = encoder.text_ids(TEXT[:50])
+    log_probabilities = model(torch.tensor([ids])).logits[0].log_softmax(dim=-1)
+    expected = -sum(float(log_probabilities[i, token]) for i, token in enumerate(ids[1:]))
+    assert abs(TorchPredictor("tiny", model, encoder).nats(ids) - expected) < 1e-3

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from optimum.onnxruntime import ORTModelForCausalLM
+from tokenizers import Tokenizer
+from transformers import AutoModelForCausalLM
+
+from builder.errors import SubmodelError
+from builder.prompt import PromptFormat
+from exporters import export as export_module
+from exporters.bundle import read_bundle
+from exporters.errors import ExportError
+from exporters.export import ExportSettings, export_any, export_bundle
+from exporters.parity import ParitySettings
+from exporters.precision import Precision
+
+# Of random weights the next token is nearly a tie, so int8 agrees seldom.
+LOOSE = ParitySettings(prompts=6, max_prompt_tokens=64, continuation_tokens=4, min_agreement=0.3, max_loss_increase=0.1)
+FP32 = ExportSettings(precision=Precision.FP32, parity=LOOSE)
+INT8 = ExportSettings(precision=Precision.INT8, parity=LOOSE)
+
+
+@pytest.fixture
+def sub_model(tmp_path: Path, model_folder: Callable[[str], Path]) -> Path:
+    """A folder as the builder writes it."""
+    folder = Path(shutil.copytree(model_folder("llama-tied"), tmp_path / "model"))
+    manifest = {
+        "schema": 1,
+        "base": {"name": "random", "sha256": "0" * 64},
+        "licence": "Apache-2.0",
+        "prompt": PromptFormat(stop_tokens=("<|unused|>",), max_prefix_chars=99).to_json(),
+        "plan": {"ffn_width": 128},
+        "calibration": {"sequences": 3},
+        "parameters": 98_000,
+        "stages": {},
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    rng = np.random.default_rng(0)
+    prompts = [{"prompt_ids": rng.integers(0, 256, 20).tolist(), "truth_ids": [65, 66]} for _ in range(8)]
+    (folder / "heldout_prompts.json").write_text(json.dumps(prompts))
+    return folder
+
+
+@pytest.mark.parametrize("settings", [FP32, INT8], ids=["fp32", "int8"])
+def test_exports_a_sub_model(sub_model: Path, tmp_path: Path, settings: ExportSettings) -> None:
+    events: list[str] = []
+    bundle = export_bundle(sub_model, tmp_path / "bundle", settings, on_event=events.append)
+    assert bundle == read_bundle(tmp_path / "bundle")
+    manifest = json.loads((tmp_path / "bundle" / "bundle.json").read_text("utf-8"))
+    source = json.loads((sub_model / "manifest.json").read_text())
+    for key in ("base", "licence", "plan", "calibration", "parameters", "prompt"):
+        assert manifest[key] == source[key], key
+    assert manifest["quantization"] == str(settings.precision)
+    assert manifest["parity"]["max_logit_difference"] < 1e-3
+    assert ("greedy_agreement" in manifest["parity"]) == (settings is INT8)
+    assert sorted(manifest["files"]) == [
+        "config.json",
+        "genai_config.json",
+        "generation_config.json",
+        "onnx/model.onnx",
+        "tokenizer.json",
+    ]
+    for name in ("config.json", "generation_config.json", "tokenizer.json"):
+        assert (bundle.folder / name).read_bytes() == (sub_model / name).read_bytes()
+    assert bundle.prompt.max_prefix_chars == 99
+    assert len(events) == len(set(events)) > 2
+
+
+def test_exports_a_foreign_checkpoint(model_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    """No manifest: the prompt's form is read off the tokenizer, the parity prompts are this package's own code."""
+    bundle = export_any(model_folder("qwen2-untied"), tmp_path / "bundle", INT8)
+    assert bundle.prompt.prefix_token == "<|fim_prefix|>"
+    assert "<|endoftext|>" in bundle.prompt.stop_tokens
+    assert bundle.manifest["parity"]["prompts"] == 6
+    assert len(bundle.manifest["base"]["sha256"]) == 64
+    model = AutoModelForCausalLM.from_pretrained(model_folder("qwen2-untied"))
+    assert bundle.manifest["parameters"] == model.num_parameters()
+
+
+@pytest.mark.parametrize("use_io_binding", [False, True])
+@pytest.mark.parametrize("kind", ["llama-tied", "qwen2-untied"])
+def test_optimum_loads_it_and_says_the_same(
+    model_folder: Callable[[str], Path], tmp_path: Path, kind: str, use_io_binding: bool
+) -> None:
+    folder = model_folder(kind)
+    bundle = export_bundle(folder, tmp_path / "bundle", FP32)
+    theirs = ORTModelForCausalLM.from_pretrained(bundle.folder, use_io_binding=use_io_binding)
+    ours = AutoModelForCausalLM.from_pretrained(folder).eval()
+    ids = torch.tensor([[70, 111, 111, 32, 98, 97, 114]])
+    options: dict[str, Any] = {"max_new_tokens": 12, "do_sample": False, "eos_token_id": None, "pad_token_id": 0}
+    mask = torch.ones_like(ids)
+    wanted = ours.generate(ids, attention_mask=mask, **options)
+    assert theirs.generate(ids, attention_mask=mask, **options).tolist() == wanted.tolist()
+
+
+def test_describes_itself_to_onnxruntime_genai(model_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    bundle = export_bundle(model_folder("llama-tied"), tmp_path / "bundle", FP32)
+    config = json.loads((bundle.folder / "genai_config.json").read_text("utf-8"))
+    model, decoder = config["model"], config["model"]["decoder"]
+    assert (model["type"], model["context_length"], model["vocab_size"]) == ("llama", 2048, 261)
+    assert (model["eos_token_id"], model["pad_token_id"]) == (256, 256)
+    assert (bundle.folder / decoder["filename"]) == bundle.model_path
+    assert (decoder["num_hidden_layers"], decoder["num_key_value_heads"], decoder["head_size"]) == (2, 2, 16)
+    assert config["search"]["past_present_share_buffer"] is True
+
+
+def test_a_failed_check_keeps_the_old_bundle(sub_model: Path, tmp_path: Path) -> None:
+    old = export_bundle(sub_model, tmp_path / "bundle", FP32)
+    strict = replace(INT8, parity=replace(LOOSE, min_agreement=1.01))
+    with pytest.raises(ExportError, match="picks the checkpoint's token"):
+        export_bundle(sub_model, tmp_path / "bundle", strict)
+    assert read_bundle(tmp_path / "bundle") == old
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "model"]
+
+
+def test_a_full_disk_keeps_the_old_bundle(sub_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = export_bundle(sub_model, tmp_path / "bundle", FP32)
+
+    def save_half(model: object, path: Path) -> None:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(export_module, "save_graph", save_half)
+    with pytest.raises(ExportError, match="No space left on device; free space"):
+        export_bundle(sub_model, tmp_path / "bundle", INT8)
+    assert read_bundle(tmp_path / "bundle") == old
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "model"]
+
+
+def test_refuses_what_is_no_model(tmp_path: Path, sub_model: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for folder in (tmp_path / "empty", tmp_path / "nowhere"):
+        for export in (export_bundle, export_any):
+            with pytest.raises(SubmodelError, match=r"is no (model|folder)"):
+                export(folder, tmp_path / "bundle", INT8)
+    (sub_model / "tokenizer.json").unlink()
+    with pytest.raises(SubmodelError, match=r"tokenizer\.json missing"):
+        export_bundle(sub_model, tmp_path / "bundle", INT8)
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_refuses_spoiled_held_out_prompts(sub_model: Path, tmp_path: Path) -> None:
+    for content in ("{", '[{"prompt_ids": [1]}]', '[{"prompt_ids": "abc", "truth_ids": []}]', "[3]"):
+        (sub_model / "heldout_prompts.json").write_text(content)
+        with pytest.raises(ExportError, match=r"heldout_prompts\.json can't be read"):
+            export_bundle(sub_model, tmp_path / "bundle", FP32)
+
+
+def test_the_tokenizer_of_a_foreign_bundle_knows_its_control_tokens(
+    model_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(model_folder("llama-tied"), tmp_path / "model"))
+    document = json.loads((folder / "tokenizer.json").read_text("utf-8"))
+    for token in document["added_tokens"]:
+        token["special"] = False  # as Qwen's file has its fill-in-the-middle tokens
+    (folder / "tokenizer.json").write_text(json.dumps(document))
+    bundle = export_bundle(folder, tmp_path / "bundle", FP32)
+    tokenizer = Tokenizer.from_file(str(bundle.tokenizer_path))
+    assert tokenizer.decode([65, 257, 66], skip_special_tokens=True) == tokenizer.decode([65, 66])

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Tokenizer
+from transformers import AutoModelForCausalLM, GPT2Config, GPTNeoXConfig, PretrainedConfig
+
+from exporters.bundle import OPTIMUM_LAYOUT, read_bundle
+from exporters.errors import BundleError, ExportError
+from exporters.export import ExportSettings, export_any, export_bundle
+from exporters.optimum_export import optimum_types
+from exporters.precision import Precision
+
+FP32 = ExportSettings(precision=Precision.FP32)
+CONFIGS: dict[str, PretrainedConfig] = {
+    "gpt_neox": GPTNeoXConfig(
+        vocab_size=261, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64
+    ),
+    "gpt2": GPT2Config(vocab_size=261, n_embd=32, n_layer=2, n_head=4, n_positions=512),
+}
+
+
+@pytest.fixture
+def other_folder(tmp_path: Path, byte_level_tokenizer: Tokenizer, request: pytest.FixtureRequest) -> Path:
+    torch.manual_seed(0)
+    config = CONFIGS[request.param]
+    config.bos_token_id, config.eos_token_id = None, 256
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "model")
+    byte_level_tokenizer.save(str(tmp_path / "model" / "tokenizer.json"))
+    return tmp_path / "model"
+
+
+@pytest.mark.parametrize("other_folder", list(CONFIGS), indirect=True)
+def test_other_architectures_go_through_optimum(other_folder: Path, tmp_path: Path) -> None:
+    bundle = export_any(other_folder, tmp_path / "bundle", FP32)
+    assert bundle.manifest["parity"]["max_logit_difference"] < 1e-4
+    assert bundle.manifest["quantization"] == "fp32"
+    assert bundle.architecture.layers == 2
+    assert read_bundle(tmp_path / "bundle", layout=OPTIMUM_LAYOUT) == bundle
+    with pytest.raises(BundleError, match="layout 'optimum'"):
+        read_bundle(tmp_path / "bundle")
+
+
+@pytest.mark.parametrize("other_folder", ["gpt_neox"], indirect=True)
+def test_refuses_what_neither_can_do(other_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="in fp32 only, not int8"):
+        export_any(other_folder, tmp_path / "bundle", ExportSettings())
+    with pytest.raises(ExportError, match="of the type 'gpt_neox'"):
+        export_bundle(other_folder, tmp_path / "bundle", FP32)
+    config = other_folder / "config.json"
+    config.write_text(config.read_text().replace('"gpt_neox"', '"mamba"'))
+    with pytest.raises(ExportError, match="Neither the decode graph nor optimum"):
+        export_any(other_folder, tmp_path / "bundle", FP32)
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_optimum_knows_the_common_decoders() -> None:
+    assert {"gpt_neox", "gpt2", "gemma", "mistral", "phi3", "qwen3"} <= set(optimum_types())

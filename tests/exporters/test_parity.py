@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from exporters.checkpoint import Checkpoint
+from exporters.errors import ExportError
+from exporters.graph import build_graph, save_graph
+from exporters.parity import DecodeSession, ParityReport, ParitySettings, check_logits, check_quantized
+from exporters.precision import Precision
+from exporters.reference import HeldOutPrompt, Reference, compute_references
+
+RNG = np.random.default_rng(0)
+PROMPTS = [
+    HeldOutPrompt(prompt_ids=tuple(RNG.integers(0, 261, n).tolist()), truth_ids=tuple(RNG.integers(0, 261, m).tolist()))
+    for n, m in ((9, 4), (31, 1), (17, 0), (30, 3))
+]
+LOOSE = ParitySettings(min_agreement=0, max_loss_increase=10)
+
+
+@pytest.fixture
+def folder(model_folder: Callable[[str], Path]) -> Path:
+    return model_folder("qwen2-tied")
+
+
+@pytest.fixture
+def model(folder: Path) -> PreTrainedModel:
+    return AutoModelForCausalLM.from_pretrained(folder).eval()
+
+
+@pytest.fixture
+def references(model: PreTrainedModel) -> list[Reference]:
+    return compute_references(
+        model,
+        PROMPTS,
+        continuation_tokens=8,
+        stop_ids=(),
+        logit_prompts=2,
+        logit_positions=12,
+        batch_size=4,
+        on_progress=lambda done, total: None,
+    )
+
+
+def open_session(folder: Path, path: Path, precision: Precision) -> DecodeSession:
+    save_graph(build_graph(Checkpoint(folder), precision), path)
+    return DecodeSession(path, Checkpoint(folder).shape)
+
+
+def check(session: DecodeSession, references: list[Reference], settings: ParitySettings) -> ParityReport:
+    empty = ParityReport(logit_prompts=0, max_logit_difference=0.0, logit_scale=0.0)
+    return check_quantized(session, references, settings, empty, lambda done, total: None)
+
+
+def test_the_float32_graph_passes_everything(folder: Path, references: list[Reference], tmp_path: Path) -> None:
+    session = open_session(folder, tmp_path / "model.onnx", Precision.FP32)
+    report = check_logits(session, references, ParitySettings())
+    assert report.logit_prompts == 2
+    assert report.max_logit_difference < 1e-4 < 3 < report.logit_scale
+    full = check(session, references, ParitySettings())
+    assert (full.greedy_agreement, full.greedy_tokens) == (1.0, 32)
+    assert full.loss_tokens == sum(len(p.prompt_ids) + len(p.truth_ids) - 1 for p in PROMPTS)
+    assert full.loss_increase == pytest.approx(0, abs=1e-5)
+
+
+@torch.inference_mode()
+def test_figures_of_int8_by_their_definition(
+    folder: Path, model: PreTrainedModel, references: list[Reference], tmp_path: Path
+) -> None:
+    session = open_session(folder, tmp_path / "model.onnx", Precision.INT8)
+    report = check(session, references, LOOSE)
+    agreeing, loss, reference_loss, count = 0, 0.0, 0.0, 0
+    for reference in references:
+        prompt, truth = reference.prompt.prompt_ids, reference.prompt.truth_ids
+        for position, token in enumerate(reference.greedy_ids):
+            logits, _ = session.run([*prompt, *reference.greedy_ids[:position]], session.empty_past(), keep=1)
+            agreeing += int(logits[-1].argmax()) == token
+        ids = [*prompt, *truth]
+        quantized = torch.from_numpy(session.run(ids, session.empty_past())[0]).log_softmax(-1)
+        exact = model(torch.tensor([ids])).logits[0].log_softmax(-1)
+        for position in range(1, len(ids)):
+            loss -= float(quantized[position - 1, ids[position]])
+            reference_loss -= float(exact[position - 1, ids[position]])
+            count += 1
+    assert report.greedy_agreement == agreeing / 32
+    assert report.loss_tokens == count
+    assert report.loss == pytest.approx(loss / count, rel=1e-4)
+    assert report.reference_loss == pytest.approx(reference_loss / count, rel=1e-5)
+    assert report.loss_increase == pytest.approx(loss / reference_loss - 1, abs=1e-4)
+
+
+def test_a_wrong_graph_is_refused(
+    folder: Path, references: list[Reference], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Checkpoint.read
+
+    def read(self: Checkpoint, *names: str) -> np.ndarray:
+        array = original(self, *names)
+        return array * 1.3 if "layers.1.input_layernorm" in names[0] else array
+
+    monkeypatch.setattr(Checkpoint, "read", read)
+    session = open_session(folder, tmp_path / "model.onnx", Precision.FP32)
+    with pytest.raises(ExportError, match=r"differs from the checkpoint by .* in a logit .*nothing was exported"):
+        check_logits(session, references, ParitySettings())
+
+
+def test_a_nan_is_refused(folder: Path, references: list[Reference], tmp_path: Path) -> None:
+    session = open_session(folder, tmp_path / "model.onnx", Precision.FP32)
+    assert references[0].logits is not None
+    spoiled = [replace(references[0], logits=references[0].logits * np.float32("nan"))]
+    with pytest.raises(ExportError, match="nan"):
+        check_logits(session, spoiled, ParitySettings())
+
+
+def test_quantization_that_costs_too_much_is_refused(folder: Path, references: list[Reference], tmp_path: Path) -> None:
+    session = open_session(folder, tmp_path / "model.onnx", Precision.INT8)
+    report = check(session, references, LOOSE)
+    assert report.greedy_agreement is not None and report.loss_increase is not None
+    with pytest.raises(ExportError, match=r"picks the checkpoint's token for [\d.]+% of 32 tokens"):
+        check(session, references, replace(LOOSE, min_agreement=report.greedy_agreement + 0.001))
+    with pytest.raises(ExportError, match=r"loss is [+-][\d.]+% against the checkpoint's over"):
+        check(session, references, replace(LOOSE, max_loss_increase=report.loss_increase - 0.001))
+
+
+def test_figures_that_were_not_measured_are_absent() -> None:
+    report = ParityReport(logit_prompts=4, max_logit_difference=1e-5, logit_scale=20.0)
+    assert report.to_json() == {"logit_prompts": 4, "max_logit_difference": 1e-5, "logit_scale": 20.0}

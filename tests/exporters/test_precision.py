@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import onnxruntime as ort
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+from onnx_ir.tape import Tape
+
+from exporters.errors import ExportError
+from exporters.precision import Int8Matrices, Matrix, Precision, column_codes, column_scales, parse_precision
+
+FloatArray = NDArray[np.float32]
+
+
+def naive_int8_product(x: FloatArray, weight: FloatArray) -> FloatArray:
+    """One number at a time, in float64: quantize a row of x and a row of weight by their largest magnitudes."""
+    result = np.zeros((len(x), len(weight)))
+    for i, row in enumerate(x.astype(np.float64)):
+        largest = max(abs(value) for value in row)
+        codes = [round(127 * value / largest) if largest else 0 for value in row]
+        for j, column in enumerate(weight.astype(np.float64)):
+            scale = max(abs(value) for value in column) / 127
+            column_sum = sum(
+                code * (round(value / scale) if scale else 0) for code, value in zip(codes, column, strict=True)
+            )
+            result[i, j] = column_sum * scale * largest / 127
+    return result.astype(np.float32)
+
+
+def run(
+    emit: Callable[[Int8Matrices, ir.Value], ir.Value], dtype: ir.DataType, value: NDArray[np.generic]
+) -> FloatArray:
+    """The output of a graph that `emit` makes of one input."""
+    tape = Tape()
+    x = ir.val("x", dtype, list(value.shape))
+    output = emit(Int8Matrices(tape), x)
+    output.dtype, output.shape = ir.DataType.FLOAT, ir.Shape([None] * 3)
+    graph = ir.Graph(
+        [x],
+        [output],
+        nodes=tape.nodes,
+        initializers=tape.initializers,
+        opset_imports={"": 21, "com.microsoft": 1},
+        name="test",
+    )
+    proto = ir.to_proto(ir.Model(graph, ir_version=10)).SerializeToString()
+    result: FloatArray = ort.InferenceSession(proto, providers=["CPUExecutionProvider"]).run(None, {"x": value})[0]
+    return result
+
+
+def matrix_of(weight: FloatArray) -> Matrix:
+    return Matrix(name="weight", outputs=weight.shape[0], inputs=weight.shape[1], read=lambda: weight)
+
+
+def test_projection_is_the_row_wise_formula() -> None:
+    rng = np.random.default_rng(0)
+    weight = rng.normal(size=(24, 48)).astype(np.float32)
+    weight[3] *= 1000
+    weight[5] = 0
+    x = rng.normal(size=(1, 6, 48)).astype(np.float32)
+    x[0, 0] *= 2000  # the massive activations of a first token
+    x[0, 4] = 0  # an untrained token's row: no NaN
+    found = run(lambda m, v: m.project(m.prepare(v), matrix_of(weight)), ir.DataType.FLOAT, x)[0]
+    np.testing.assert_allclose(found, naive_int8_product(x[0], weight), rtol=1e-5, atol=1e-5)
+    assert (found[4] == 0).all()
+    exact = x[0] @ weight.T
+    error = np.linalg.norm(found - exact, axis=1) / np.maximum(np.linalg.norm(exact, axis=1), 1e-9)
+    assert error.max() < 0.02  # in each row by itself, so a massive one costs the others nothing
+
+
+def test_rows_are_shared_by_projections_of_the_same_input() -> None:
+    tape = Tape()
+    matrices = Int8Matrices(tape)
+    rows = matrices.prepare(ir.val("x", ir.DataType.FLOAT, [1, 2, 8]))
+    for name in "ab":
+        weight = np.eye(8, dtype=np.float32)
+        matrices.project(rows, Matrix(name=name, outputs=8, inputs=8, read=lambda weight=weight: weight))
+    assert [node.op_type for node in tape.nodes].count("QuantizeLinear") == 1
+
+
+def test_embedding_gathers_from_the_heads_matrix() -> None:
+    rng = np.random.default_rng(1)
+    table = rng.normal(size=(30, 16)).astype(np.float32)
+    ids = np.array([[3, 29, 0, 3]], np.int64)
+    found = run(lambda m, v: m.embed(v, matrix_of(table), shares_head=True), ir.DataType.INT64, ids)
+    assert found.shape == (1, 4, 16)
+    np.testing.assert_allclose(found[0], table[ids[0]], atol=np.abs(table).max() / 127 / 2 + 1e-6)
+
+
+@given(arrays(np.float32, (5, 7), elements=st.floats(-1e4, 1e4, width=32)))
+def test_codes_are_within_half_a_step(weight: FloatArray) -> None:
+    scales = column_scales(weight)
+    codes = column_codes(weight, scales)
+    assert codes.shape == (7, 5)
+    assert codes.dtype == np.int8
+    assert codes.min() >= -127
+    error = np.abs(codes.T.astype(np.float64) * scales[:, None] - weight)
+    assert (error <= 0.5001 * scales[:, None]).all()
+
+
+def test_every_precision_has_a_name_and_others_are_refused() -> None:
+    assert [parse_precision(str(precision)) for precision in Precision] == list(Precision)
+    for name in ("int4", "fp16", "", "INT8"):
+        with pytest.raises(ExportError, match="choose one of: fp32, int8"):
+            parse_precision(name)
+
+
+def test_tests_would_see_a_scale_a_tensor(tmp_path: Path) -> None:
+    """The naive formula is far from what one scale for all rows gives, so the first test can fail."""
+    rng = np.random.default_rng(0)
+    x, weight = rng.normal(size=(2, 48)).astype(np.float32), rng.normal(size=(8, 48)).astype(np.float32)
+    x[0] *= 2000
+    scale = np.abs(x).max() / 127
+    per_tensor = np.rint(x / scale) * scale @ weight.T
+    assert np.abs(per_tensor[1] - naive_int8_product(x, weight)[1]).max() > 1

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from exporters.reference import HeldOutPrompt, compute_references
+
+RNG = np.random.default_rng(0)
+PROMPTS = [
+    HeldOutPrompt(prompt_ids=tuple(RNG.integers(0, 261, n).tolist()), truth_ids=tuple(RNG.integers(0, 261, m).tolist()))
+    for n, m in ((9, 4), (31, 1), (1, 5), (17, 0), (30, 3))
+]
+
+
+def naive_greedy(model: PreTrainedModel, prompt: HeldOutPrompt, tokens: int) -> list[int]:
+    ids = list(prompt.prompt_ids)
+    for _ in range(tokens):
+        ids.append(int(model(torch.tensor([ids])).logits[0, -1].argmax()))
+    return ids[len(prompt.prompt_ids) :]
+
+
+@torch.inference_mode()
+def test_batches_with_a_cache_give_what_single_passes_give(any_folder: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(any_folder).eval()
+    seen: list[tuple[int, int]] = []
+    references = compute_references(
+        model,
+        PROMPTS,
+        continuation_tokens=6,
+        stop_ids=(),
+        logit_prompts=2,
+        logit_positions=12,
+        batch_size=3,
+        on_progress=lambda done, total: seen.append((done, total)),
+    )
+    assert [reference.prompt for reference in references] == PROMPTS
+    assert seen == [(3, 5), (5, 5)]
+    for index, (prompt, reference) in enumerate(zip(PROMPTS, references, strict=True)):
+        ids = [*prompt.prompt_ids, *prompt.truth_ids]
+        logits = model(torch.tensor([ids])).logits[0]
+        expected = torch.stack([logits[i].log_softmax(-1)[ids[i + 1]] for i in range(len(ids) - 1)] or [torch.empty(0)])
+        np.testing.assert_allclose(reference.log_probabilities, expected.numpy().ravel(), atol=1e-4)
+        assert list(reference.greedy_ids) == naive_greedy(model, prompt, 6)
+        if index < 2:
+            assert reference.logits is not None
+            wanted = logits[: len(prompt.prompt_ids)][-12:].numpy()
+            np.testing.assert_allclose(reference.logits, wanted, atol=1e-4)
+        else:
+            assert reference.logits is None
+
+
+def test_a_continuation_ends_with_its_first_stop_token(any_folder: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(any_folder).eval()
+    whole = naive_greedy(model, PROMPTS[0], 6)
+    (reference,) = compute_references(
+        model,
+        PROMPTS[:1],
+        continuation_tokens=6,
+        stop_ids={whole[2]},
+        logit_prompts=0,
+        logit_positions=4,
+        batch_size=1,
+        on_progress=lambda done, total: None,
+    )
+    assert list(reference.greedy_ids) == whole[: whole.index(whole[2]) + 1]
