@@ -36,7 +36,18 @@ def main() -> None:
     repository = fetch(DEMO)
     console.print(f"Repository: {DEMO.name} {DEMO.version} in {repository}", highlight=False, soft_wrap=True)
     build = subprocess.run(
-        [sys.executable, "-m", "submodel", "build", str(repository), "--base", base, "--positions", str(POSITIONS), "--json"],
+        [
+            sys.executable,
+            "-m",
+            "submodel",
+            "build",
+            str(repository),
+            "--base",
+            base,
+            "--positions",
+            str(POSITIONS),
+            "--json",
+        ],
         stdout=subprocess.PIPE,
         check=False,
     )

@@ -1,8 +1,8 @@
 """Calibration: the token sequences on whose activations the pruning decides.
 
-They have the form that the server sends (`builder.prompt`): fill-in-the-middle prompts followed by their middles where the
-base knows that form, plain text up to the end of the line where it does not. Sequences are not padded, so that no padding
-enters the statistics.
+They have the form that the server sends (`builder.prompt`): fill-in-the-middle prompts followed by their middles where
+the base knows that form, plain text up to the end of the line where it does not. Sequences are not padded, so that no
+padding enters the statistics.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ _VERSIONED = ("submodel", "torch", "transformers", "tokenizers", "numpy")
 
 
 def save_checkpoint(folder: Path, pruned: Pruned, held_out: Sequence[Cut], manifest: Mapping[str, Any]) -> None:
-    """Write the whole folder or nothing; `manifest` holds what the caller knows: base, licence, corpus, seeds, stages."""
+    """Write the whole folder or nothing; `manifest` is what the caller knows: base, licence, corpus, seeds, stages."""
     encoder = PromptEncoder(pruned.tokenizer, pruned.prompt)
     with replace_folder(folder, marker=MANIFEST) as fresh:
         pruned.model.to(torch.bfloat16).save_pretrained(fresh, safe_serialization=True)

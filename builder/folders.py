@@ -34,9 +34,9 @@ def replace_folder(target: Path, *, marker: str, error_type: type[SubmodelError]
     """Yield an empty folder beside `target`; when the block ends well it takes `target`'s place as a whole.
 
     Until then the old folder stays; if the block fails it stays for good, and what was written beside it is removed.
-    Only a folder that holds the file `marker`, or nothing, is ever replaced: `-o ~/work` must not cost anyone their files.
-    An OSError inside (full disk, read-only folder) becomes an `error_type`. What a killed run left beside the target is
-    put right first. Two runs into one target at the same time are not supported.
+    Only a folder that holds the file `marker`, or nothing, is ever replaced: `-o ~/work` must not cost anyone their
+    files. An OSError inside (full disk, read-only folder) becomes an `error_type`. What a killed run left beside the
+    target is put right first. Two runs into one target at the same time are not supported.
     """
     target = target.absolute()
     fresh = target.with_name(f".{target.name}.partial")

@@ -7,7 +7,6 @@ import os
 
 from builder.errors import SubmodelError
 
-
 _MODULES = ("gguf", "huggingface_hub", "onnx", "onnx_ir", "pathspec", "safetensors", "torch", "transformers")
 
 

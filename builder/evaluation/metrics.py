@@ -36,9 +36,7 @@ def mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def bootstrap(
-    figure: Callable[[Sequence[int]], float], count: int, *, rounds: int = 2000, seed: int = 0
-) -> Interval:
+def bootstrap(figure: Callable[[Sequence[int]], float], count: int, *, rounds: int = 2000, seed: int = 0) -> Interval:
     """The 95 % percentile interval of `figure(indices)` when the `count` positions are drawn anew with replacement.
 
     The figure sees indices, so that paired figures (two models on the same positions) are drawn in pairs.

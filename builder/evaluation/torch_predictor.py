@@ -62,7 +62,12 @@ class TorchPredictor:
         rows = torch.arange(len(prompts))  # which prompts are still in the batch
         for _ in range(self._max_new_tokens):
             logits = self.model(
-                ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1
+                ids,
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
             ).logits[:, -1]
             tokens = logits.argmax(dim=1)
             for row, token in zip(rows.tolist(), tokens.tolist(), strict=True):

@@ -1,17 +1,18 @@
 """Which channels of a feed-forward layer stay, and how the rest is made up for: pure functions on matrices.
 
-A gated feed-forward layer computes `W a`, `a` being the inputs of `down_proj` (n channels) and `W` its weight (h × n).
-Dropping channels asks for the set P and the new weight W' (h × |P|) that keep `W' a_P` near `W a` over the calibration
+A gated feed-forward layer computes `W a`, `a` being the inputs of `down_proj` (n channels), `W` its weight (h × n).
+Dropping channels asks for the set P and the new weight W' (h × |P|) that keep `W' a_P` near `W a` over calibration
 tokens. With the Gram matrix G = Σ_t a_t a_tᵀ and H = G + λ·mean(diag G)·I that is least squares:
 
     W' = argmin tr((W' S_P − W) H (W' S_P − W)ᵀ) = W H[:,P] H_PP⁻¹
 
-λ holds W' to the old weight (not to zero: λ → ∞ leaves W[:,P] as it was), which is what keeps the refit from chasing the
+λ holds W' to the old weight (not to zero: λ → ∞ leaves W[:,P] as it was), which keeps the refit from chasing the
 calibration text. Nothing here knows of models, files or devices.
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -30,9 +31,9 @@ def gram_matrix(activations: Tensor, *, chunk_tokens: int = 4096, blocks: int = 
     channels = activations.shape[1]
     gram = torch.zeros(channels, channels, dtype=torch.float32)
     edges = [channels * i // blocks for i in range(blocks + 1)]
-    for chunk in activations.split(chunk_tokens):
-        rows = chunk.float()
-        for left, right in zip(edges, edges[1:], strict=False):
+    for start in range(0, len(activations), chunk_tokens):
+        rows = activations[start : start + chunk_tokens].float()
+        for left, right in itertools.pairwise(edges):
             gram[left:right, left:].addmm_(rows[:, left:right].T, rows[:, left:])
     return torch.triu(gram) + torch.triu(gram, 1).T
 
@@ -63,10 +64,10 @@ def eliminate(weight: Tensor, hessian: Tensor, keep: int, *, block: int = 512) -
     """Drop the cheapest channels block by block, each time refitting the rest; the kept channels and their weight.
 
     The cost of dropping channel j, the others being refitted, is ‖W[:,j]‖² / [H⁻¹]_jj (optimal brain surgeon on whole
-    columns: Kurtić et al., ZipLM, 2023, section 3). After each block W and H⁻¹ are updated, so that of two channels that
-    say the same only one goes. weight: (outputs, channels); hessian: (channels, channels), positive definite. Returns
-    (keep,) int64, ascending, and (outputs, keep) float32, which is `refit` of them. Smaller blocks cost time and gain
-    nothing (docs/LOG.md).
+    columns: Kurtić et al., ZipLM, 2023, section 3). After each block W and H⁻¹ are updated, so that of two channels
+    that say the same only one goes. weight: (outputs, channels); hessian: (channels, channels), positive definite.
+    Returns (keep,) int64, ascending, and (outputs, keep) float32, which is `refit` of them. Smaller blocks cost
+    time and gain nothing (docs/LOG.md).
     """
     _check_keep(weight, keep)
     weight = weight.float()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,6 +17,7 @@ from transformers import PreTrainedModel
 from builder.pruning.channels import ChannelChoice, choose_channels
 
 Tensor = torch.Tensor
+Block = Any  # a decoder layer of transformers, or its mlp: torch types every part of a module as Tensor | Module
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,18 +60,19 @@ def narrow_layers(
         for index, layer in enumerate(layers):
             is_probe = index % settings.choose_ridge_every == 0
             ridges = settings.ridges if is_probe else (choices[-1].ridge,)
-            inputs = [_run_to_down_proj(layer, stream) for stream in streams]
+            activations, unseen = (_run_to_down_proj(layer, stream) for stream in streams)
             down = layer.mlp.down_proj
             choice = choose_channels(
                 down.weight,
-                *inputs,
+                activations,
+                unseen,
                 width,
                 ridges=ridges,
                 by_elimination=settings.by_elimination,
             )
             replace_channels(layer.mlp, choice.channels, choice.weight)
-            for stream, activations in zip(streams, inputs, strict=True):
-                _add_down_proj(down, stream, activations[:, choice.channels])
+            for stream, inputs in zip(streams, (activations, unseen), strict=True):
+                _add_down_proj(down, stream, inputs[:, choice.channels])
             choices.append(choice)
             if on_layer is not None:
                 on_layer(index, len(layers), choice)
@@ -77,7 +80,7 @@ def narrow_layers(
     return tuple(choices)
 
 
-def replace_channels(mlp: nn.Module, channels: Tensor, down_weight: Tensor) -> None:
+def replace_channels(mlp: Block, channels: Tensor, down_weight: Tensor) -> None:
     """Keep `channels` of a gated feed-forward module, with `down_weight` (hidden, kept) as its new output weight."""
     for projection in (mlp.gate_proj, mlp.up_proj):
         projection.weight = nn.Parameter(projection.weight[channels].clone(), requires_grad=False)
@@ -99,7 +102,7 @@ def _open_stream(model: PreTrainedModel, sequences: Sequence[Sequence[int]]) -> 
     return stream
 
 
-def _run_to_down_proj(layer: nn.Module, stream: _Stream) -> Tensor:
+def _run_to_down_proj(layer: Block, stream: _Stream) -> Tensor:
     """Move the stream past the attention; returns the inputs of `down_proj`, (tokens of all sequences, channels)."""
     mlp = layer.mlp
     dtype = mlp.down_proj.weight.dtype

@@ -144,9 +144,7 @@ class _Build:
     def _prune(self, advance: Advance) -> dict[str, Any]:
         base, settings = self._loaded, self._settings
         started = time.perf_counter()
-        pruned = prune(
-            base.model, base.tokenizer, base.prompt, self._corpus, settings.prune, on_layer=advance
-        )
+        pruned = prune(base.model, base.tokenizer, base.prompt, self._corpus, settings.prune, on_layer=advance)
         del self.__dict__["_loaded"]  # changed in place: it is no longer the base
         earlier = [{"name": record.name, "seconds": record.seconds} for record in self._stages.records]
         prompts = make_held_out(self._corpus.files, replace(settings.scoring, positions=PARITY_PROMPTS))

@@ -1,4 +1,4 @@
-"""Stages that are not repeated: each leaves a record of what it was made from, and is skipped while that still holds."""
+"""Stages that are not repeated: each records what it was made from, and is skipped while that still holds."""
 
 from __future__ import annotations
 
@@ -43,9 +43,7 @@ class Stages:
         """Whether the stage has run on the same inputs and its outputs are still there."""
         return not self._force and self._read(name, key, outputs) is not None
 
-    def run(
-        self, name: str, key: str, make: Callable[[Advance], Any], outputs: Sequence[Path] = ()
-    ) -> StageRecord:
+    def run(self, name: str, key: str, make: Callable[[Advance], Any], outputs: Sequence[Path] = ()) -> StageRecord:
         """The stage's record, from an earlier run where it holds. `make(advance)` returns the result, as JSON.
 
         The record is written after the outputs, so that a stage that was interrupted counts as not run.

@@ -30,9 +30,7 @@ def print_table(document: Mapping[str, Any]) -> None:
         console.print(table)
     ratio = document.get("exact_match_ratio", {}).get("bundle")
     if ratio:
-        console.print(
-            f"Exact match of the bundle against the base: {ratio['value']:.0%} ({ratio['low']:.0%}–{ratio['high']:.0%})."
-        )
+        console.print(f"Exact match, bundle over base: {ratio['value']:.0%} ({ratio['low']:.0%}–{ratio['high']:.0%}).")
     for name, path in document["paths"].items():
         console.print(f"{name:>8}  {path}", highlight=False, soft_wrap=True)
     console.print(f"Built in {document['seconds']:.0f} s. Open your editor, or try `submodel complete FILE`.")

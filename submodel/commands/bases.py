@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,18 +12,22 @@ def bases(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON d
     from rich.console import Console
     from rich.table import Table
 
-    from builder.bases.catalogue import AUTO_ORDER, CATALOGUE, cache_folder
-    from builder.bases.resolve import is_cached
+    from submodel.extras import prepare_to_build
+
+    prepare_to_build("bases")
+    from builder.bases.catalogue import AUTO_ORDER, CATALOGUE, cache_folder, is_cached
     from submodel.console import print_json
 
     automatic = [entry.name for entry in AUTO_ORDER]
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": entry.name,
             "parameters": entry.parameters,
             "licence": entry.licence,
             "fim": entry.is_fim,
-            "sources": entry.sources,
+            "hub_id": entry.hub_id,
+            "bytes": entry.packaged.size if entry.packaged else entry.hub_bytes,
+            "sources": ["model hub", "package index"] if entry.packaged else ["model hub"],
             "cached": is_cached(entry, cache_folder()),
             "auto": automatic.index(entry.name) + 1 if entry.name in automatic else None,
         }
@@ -33,15 +37,16 @@ def bases(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON d
         print_json({"bases": rows})
         return
     table = Table()
-    for title in ("name", "parameters", "licence", "fill-in-the-middle", "from", "cached"):
+    for title in ("name", "parameters", "file", "licence", "fill-in-the-middle", "from", "cached"):
         table.add_column(title)
     for row in rows:
         table.add_row(
             row["name"],
             f"{row['parameters'] / 1e6:,.0f} M",
+            f"{row['bytes'] / 1e6:,.0f} MB",
             row["licence"],
             "yes" if row["fim"] else "no",
-            "\n".join(row["sources"]),
+            ", ".join(row["sources"]),
             "yes" if row["cached"] else "no",
         )
     Console().print(table)

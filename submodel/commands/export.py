@@ -9,7 +9,9 @@ import typer
 
 
 def export(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A sub-model, or any Llama- or Qwen2-shaped checkpoint.")],
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="A sub-model, or any Llama- or Qwen2-shaped checkpoint.")
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The bundle's folder.")],
     quantize: Annotated[str, typer.Option(help="int8 or fp32.")] = "int8",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
@@ -27,7 +29,9 @@ def export(
         bundle = export_any(model, output, settings, on_event=display.say, on_progress=advance)
     parity = bundle.manifest["parity"]
     for name, value in parity.items():
-        console.print(f"{name:>24}  {value:.6g}" if isinstance(value, float) else f"{name:>24}  {value}", highlight=False)
+        console.print(
+            f"{name:>24}  {value:.6g}" if isinstance(value, float) else f"{name:>24}  {value}", highlight=False
+        )
     console.print(f"Bundle: {output}", highlight=False, soft_wrap=True)
     if as_json:
         print_json({"bundle": str(output), "parity": parity, "quantization": bundle.manifest["quantization"]})

@@ -42,9 +42,7 @@ def test_gram_matrix_is_the_plain_product_whatever_the_chunks(seed, chunk, block
 
 def test_energy_is_the_output_that_a_channel_alone_makes():
     weight, activations = make_problem(0)
-    naive = [
-        float((activations[:, j, None] * weight[None, :, j]).square().sum()) for j in range(activations.shape[1])
-    ]
+    naive = [float((activations[:, j, None] * weight[None, :, j]).square().sum()) for j in range(activations.shape[1])]
     torch.testing.assert_close(energy_scores(weight, gram_matrix(activations)), torch.tensor(naive), rtol=1e-4, atol=0)
 
 
