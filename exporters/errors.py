@@ -12,5 +12,9 @@ class ExportError(SubmodelError):
     """A checkpoint can't be exported, failed its parity check, or its bundle can't be written."""
 
 
+class ParityError(ExportError):
+    """A quantized graph does not answer as its checkpoint does."""
+
+
 class BundleError(SubmodelError):
     """A bundle is missing, incomplete, changed, or of another kind than its reader expects."""

@@ -29,12 +29,12 @@ from exporters.bundle import (
     write_bundle_manifest,
 )
 from exporters.checkpoint import DECODER_TYPES, Checkpoint, DecoderShape, read_config
-from exporters.errors import ExportError
+from exporters.errors import ExportError, ParityError
 from exporters.genai import make_genai_config
 from exporters.graph import build_graph, save_graph
 from exporters.held_out import choose_prompts
 from exporters.parity import DecodeSession, ParityReport, ParitySettings, check_logits, check_quantized
-from exporters.precision import Precision
+from exporters.precision import CANDIDATES, Precision, can_hold
 from exporters.reference import Reference, compute_references
 
 COPIED_FILES = ("config.json", "generation_config.json", "tokenizer_config.json", "special_tokens_map.json")
@@ -101,15 +101,41 @@ def export_bundle(
         del loaded  # the float32 model makes room for the sessions
 
         report = _check_float32(fresh, checkpoint, references, settings, on_event)
-        if settings.precision is not Precision.FP32:
-            on_event(f"Writing the {settings.precision} graph")
-            save_graph(build_graph(checkpoint, settings.precision), fresh / MODEL_FILE)
-            on_event(f"Comparing the {settings.precision} graph with the checkpoint on {len(references)} prompts")
-            session = DecodeSession(fresh / MODEL_FILE, checkpoint.shape)
-            report = check_quantized(session, references, settings.parity, report, on_progress)
+        precision = settings.precision
+        if precision is not Precision.FP32:
+            precision, report = _quantize(
+                fresh / MODEL_FILE, checkpoint, references, settings, report, on_event, on_progress
+            )
         _write_configs(fresh, source, checkpoint)
-        write_bundle_manifest(fresh, _manifest(facts, checkpoint.shape, settings.precision, report))
+        write_bundle_manifest(fresh, _manifest(facts, checkpoint.shape, precision, report))
     return read_bundle(bundle_folder)
+
+
+def _quantize(
+    path: Path,
+    checkpoint: Checkpoint,
+    references: list[Reference],
+    settings: ExportSettings,
+    report: ParityReport,
+    on_event: Report,
+    on_progress: Progress,
+) -> tuple[Precision, ParityReport]:
+    """Write the first candidate of the wanted precision that passes the check; raises the last one's ParityError."""
+    candidates = [one for one in CANDIDATES[settings.precision] if can_hold(one, checkpoint.shape)]
+    if not candidates:
+        raise ExportError(f"No matrix of this model divides into blocks for {settings.precision}; export it as int8.")
+    for candidate in candidates:
+        on_event(f"Writing the {candidate} graph")
+        save_graph(build_graph(checkpoint, candidate), path)
+        on_event(f"Comparing the {candidate} graph with the checkpoint on {len(references)} prompts")
+        session = DecodeSession(path, checkpoint.shape)
+        try:
+            return candidate, check_quantized(session, references, settings.parity, report, on_progress)
+        except ParityError as error:
+            if candidate is candidates[-1]:
+                raise
+            on_event(f"{str(error).partition(',')[0]}; trying a finer one")
+    raise AssertionError("the last candidate returns or raises")
 
 
 def _references(

@@ -21,7 +21,8 @@ import onnx_ir as ir
 from onnx_ir.tape import Tape
 
 from exporters.checkpoint import Checkpoint, DecoderShape, FloatArray
-from exporters.precision import MATRICES, MICROSOFT, Matrices, Matrix, Precision
+from exporters.matrices import MICROSOFT, Matrices, Matrix
+from exporters.precision import MATRICES, Precision
 
 OPSET = 21
 MICROSOFT_OPSET = 1

@@ -16,7 +16,7 @@ import onnxruntime as ort
 import torch
 
 from exporters.checkpoint import DecoderShape, FloatArray
-from exporters.errors import ExportError
+from exporters.errors import ExportError, ParityError
 from exporters.reference import Reference, token_log_probabilities
 
 
@@ -24,7 +24,7 @@ from exporters.reference import Reference, token_log_probabilities
 class ParitySettings:
     """How much is compared, and what passes. About a minute for 320 million parameters on two cores."""
 
-    prompts: int = 48  # 700 greedy tokens: one standard error of the agreement is then below one point
+    prompts: int = 32  # 500 greedy tokens: one standard error of the agreement is then below one point
     max_prompt_tokens: int = 224  # longer ones are passed over: two thirds of the time is the float32 pass
     continuation_tokens: int = 16  # a line of code and a little more
     logit_prompts: int = 4  # a wrong graph is wrong on the first one
@@ -150,12 +150,12 @@ def _judge(report: ParityReport, settings: ParitySettings) -> None:
         return
     instead = "so nothing was exported; export it as fp32"
     if not agreement >= settings.min_agreement:
-        raise ExportError(
+        raise ParityError(
             f"The quantized graph picks the checkpoint's token for {agreement:.1%} of {report.greedy_tokens} tokens "
             f"(least allowed {settings.min_agreement:.1%}), {instead}."
         )
     if not increase <= settings.max_loss_increase:
-        raise ExportError(
+        raise ParityError(
             f"The quantized graph's loss is {increase:+.2%} against the checkpoint's over {report.loss_tokens} tokens "
             f"(most allowed {settings.max_loss_increase:+.2%}), {instead}."
         )

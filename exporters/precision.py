@@ -6,9 +6,6 @@ The graph around the matrices is `exporters.graph`, and is the same for all.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
@@ -16,18 +13,25 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.tape import Tape
 
-from exporters.checkpoint import FloatArray
+from exporters.checkpoint import DecoderShape, FloatArray
 from exporters.errors import ExportError
-
-MICROSOFT = "com.microsoft"
-CODE_LIMIT = 127  # int8 codes are −127 … 127: symmetric, so that a zero stays a zero
+from exporters.matrices import CODE_LIMIT, MICROSOFT, Matrices, Matrix, Rows
+from exporters.weight_quantization import Int8WeightMatrices
 
 
 class Precision(StrEnum):
     """Names of `--quantize` that can be exported today."""
 
     FP32 = "fp32"
-    INT8 = "int8"
+    INT8 = "int8"  # a scale a row and column: the fastest
+    INT8_WEIGHTS = "int8-weights"  # activations stay float32: what int8 falls back to where its parity check fails
+
+
+# Tried in this order until one passes the parity check.
+CANDIDATES: dict[Precision, tuple[Precision, ...]] = {
+    Precision.INT8: (Precision.INT8, Precision.INT8_WEIGHTS),
+    Precision.INT8_WEIGHTS: (Precision.INT8_WEIGHTS,),
+}
 
 
 def parse_precision(name: str) -> Precision:
@@ -37,58 +41,6 @@ def parse_precision(name: str) -> Precision:
     except ValueError as error:
         known = ", ".join(Precision)
         raise ExportError(f"The precision {name!r} can't be exported; choose one of: {known}.") from error
-
-
-@dataclass(frozen=True, kw_only=True)
-class Matrix:
-    """A projection's weight, read only when it is needed: float32 of shape (outputs, inputs)."""
-
-    name: str
-    outputs: int
-    inputs: int
-    read: Callable[[], FloatArray]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rows:
-    """Activations ready to be multiplied: shared by all projections of the same input."""
-
-    values: ir.Value  # (batch, sequence, inputs)
-    scale: ir.Value | None = None  # (batch, sequence, 1)
-
-
-class Matrices(ABC):
-    """Emits what depends on the precision onto a tape. One instance a graph."""
-
-    def __init__(self, tape: Tape) -> None:
-        self.tape = tape
-
-    @abstractmethod
-    def prepare(self, x: ir.Value) -> Rows:
-        """Make float activations ready for `project`."""
-
-    @abstractmethod
-    def project(self, rows: Rows, matrix: Matrix) -> ir.Value:
-        """`x @ matrix.T` in float32."""
-
-    @abstractmethod
-    def embed(self, ids: ir.Value, matrix: Matrix, *, shares_head: bool) -> ir.Value:
-        """Rows of `matrix` (vocabulary, hidden) by token id. `shares_head`: `head` will be given the same matrix."""
-
-    @abstractmethod
-    def head(self, rows: Rows, matrix: Matrix) -> ir.Value:
-        """As `project`, for the output head."""
-
-    def constant(self, name: str, array: NDArray[np.generic]) -> ir.Value:
-        """An initializer that is in memory already."""
-        return self.tape.initializer(ir.tensor(array, name=name))
-
-    def lazy(
-        self, name: str, dtype: ir.DataType, shape: tuple[int, ...], make: Callable[[], NDArray[np.generic]]
-    ) -> ir.Value:
-        """An initializer that is made while the file is written, so that one tensor at a time is in memory."""
-        tensor = ir.LazyTensor(lambda: ir.tensor(make(), name=name), dtype, ir.Shape(shape), name=name)
-        return self.tape.initializer(tensor)
 
 
 class Fp32Matrices(Matrices):
@@ -193,4 +145,14 @@ def column_codes(weight: FloatArray, scales: FloatArray) -> NDArray[np.int8]:
     return np.ascontiguousarray(codes.T)
 
 
-MATRICES: dict[Precision, type[Matrices]] = {Precision.FP32: Fp32Matrices, Precision.INT8: Int8Matrices}
+MATRICES: dict[Precision, type[Matrices]] = {
+    Precision.FP32: Fp32Matrices,
+    Precision.INT8: Int8Matrices,
+    Precision.INT8_WEIGHTS: Int8WeightMatrices,
+}
+
+
+def can_hold(precision: Precision, shape: DecoderShape) -> bool:
+    """Whether every matrix of a model of this shape can be stored so."""
+    inputs = (shape.hidden_size, shape.ffn_width, shape.heads * shape.head_dim)
+    return precision is not Precision.INT8_WEIGHTS or all(map(Int8WeightMatrices.can_hold, inputs))

@@ -22,7 +22,7 @@ from lsp_server.errors import ServeError
 from lsp_server.kv_cache import KvCache, shared_prefix
 
 PROMPT_CHUNK = 128  # tokens; a cancelled request waits for one chunk at most, and half the size takes 8 % longer
-LINE_TOKENS = 48  # nearly every line of code is shorter
+LINE_TOKENS = 32  # nearly every line of code is shorter, from the cursor on
 
 
 class FinishReason(StrEnum):

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from onnx_ir.tape import Tape
 
 from exporters.errors import ExportError
-from exporters.precision import Int8Matrices, Matrix, Precision, column_codes, column_scales, parse_precision
+from exporters.matrices import Matrix
+from exporters.precision import Int8Matrices, Precision, column_codes, column_scales, parse_precision
 
 FloatArray = NDArray[np.float32]
 

@@ -1,0 +1,69 @@
+"""What a precision has to provide: how a projection's weight is stored, and which nodes multiply by it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+from onnx_ir.tape import Tape
+
+from exporters.checkpoint import FloatArray
+
+MICROSOFT = "com.microsoft"
+CODE_LIMIT = 127  # int8 codes are −127 … 127: symmetric, so that a zero stays a zero
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matrix:
+    """A projection's weight, read only when it is needed: float32 of shape (outputs, inputs)."""
+
+    name: str
+    outputs: int
+    inputs: int
+    read: Callable[[], FloatArray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Activations ready to be multiplied: shared by all projections of the same input."""
+
+    values: ir.Value  # (batch, sequence, inputs)
+    scale: ir.Value | None = None  # (batch, sequence, 1)
+
+
+class Matrices(ABC):
+    """Emits what depends on the precision onto a tape. One instance a graph."""
+
+    def __init__(self, tape: Tape) -> None:
+        self.tape = tape
+
+    @abstractmethod
+    def prepare(self, x: ir.Value) -> Rows:
+        """Make float activations ready for `project`."""
+
+    @abstractmethod
+    def project(self, rows: Rows, matrix: Matrix) -> ir.Value:
+        """`x @ matrix.T` in float32."""
+
+    @abstractmethod
+    def embed(self, ids: ir.Value, matrix: Matrix, *, shares_head: bool) -> ir.Value:
+        """Rows of `matrix` (vocabulary, hidden) by token id. `shares_head`: `head` will be given the same matrix."""
+
+    @abstractmethod
+    def head(self, rows: Rows, matrix: Matrix) -> ir.Value:
+        """As `project`, for the output head."""
+
+    def constant(self, name: str, array: NDArray[np.generic]) -> ir.Value:
+        """An initializer that is in memory already."""
+        return self.tape.initializer(ir.tensor(array, name=name))
+
+    def lazy(
+        self, name: str, dtype: ir.DataType, shape: tuple[int, ...], make: Callable[[], NDArray[np.generic]]
+    ) -> ir.Value:
+        """An initializer that is made while the file is written, so that one tensor at a time is in memory."""
+        tensor = ir.LazyTensor(lambda: ir.tensor(make(), name=name), dtype, ir.Shape(shape), name=name)
+        return self.tape.initializer(tensor)

@@ -1,0 +1,54 @@
+"""Where cuts fall, and that what they hide is really hidden."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from builder.corpus.corpus import SourceFile
+from builder.cuts import cut_files
+from builder.prompt import PromptFormat
+
+FIM = PromptFormat(prefix_token="<P>", suffix_token="<S>", middle_token="<M>")
+CODE = """# a comment line
+def area(width, height):
+    # another comment
+    result = width * height
+
+    return result
+)
+"""
+
+
+def source(text, language="Python", path="a.py"):
+    return SourceFile(path=path, language=language, text=text, sha256="0", split="held-out")
+
+
+def test_blank_comment_and_closer_lines_are_left_out():
+    lines = {CODE[: cut.offset].count("\n") for cut in cut_files([source(CODE)], 100, seed=0)}
+    assert lines == {1, 3, 5}
+
+
+def test_documentation_is_not_cut():
+    assert cut_files([source(CODE, "Markdown", "a.md")], 10, seed=0) == ()
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=50, deadline=None)
+def test_middle_is_the_rest_of_its_line_and_not_in_the_window(seed):
+    for cut in cut_files([source(CODE)], 3, seed):
+        end = CODE.index("\n", cut.offset)
+        assert CODE[cut.offset : end] == cut.middle
+        window = cut.window(FIM)
+        assert window.prefix == CODE[: cut.offset]
+        assert window.suffix == CODE[end:]
+
+
+def test_same_seed_same_cuts_other_seed_others():
+    files = [source(CODE * 20)]
+    assert cut_files(files, 10, 1) == cut_files(files, 10, 1)
+    assert cut_files(files, 10, 1) != cut_files(files, 10, 2)
+
+
+def test_half_of_the_cuts_are_within_a_line():
+    cuts = cut_files([source("    total = compute(first, second)\n" * 400)], 400, seed=0)
+    inner = sum(cut.middle != "total = compute(first, second)" for cut in cuts)
+    assert 140 < inner < 260

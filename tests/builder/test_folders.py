@@ -1,0 +1,67 @@
+"""Whole or not at all."""
+
+import json
+
+import pytest
+
+from builder.errors import BuildError
+from builder.folders import replace_folder, write_json
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def fill(target, text, marker="manifest.json"):
+    with replace_folder(target, marker=marker) as fresh:
+        (fresh / marker).write_text(text)
+
+
+def test_a_failure_leaves_the_old_folder_and_nothing_else(tmp_path):
+    target = tmp_path / "model"
+    fill(target, "old")
+    with pytest.raises(ValueError, match="boom"), replace_folder(target, marker="manifest.json") as fresh:
+        (fresh / "half").write_text("x")
+        raise ValueError("boom")
+    assert (target / "manifest.json").read_text() == "old"
+    assert names(tmp_path) == ["model"]
+
+
+def test_a_replacement_takes_the_place_as_a_whole(tmp_path):
+    target = tmp_path / "model"
+    fill(target, "old")
+    (target / "stray").write_text("x")
+    fill(target, "new")
+    assert names(target) == ["manifest.json"]
+    assert names(tmp_path) == ["model"]
+
+
+def test_a_replacement_cut_off_between_its_renames_is_undone(tmp_path):
+    target = tmp_path / "model"
+    fill(target, "old")
+    target.rename(tmp_path / ".model.replaced")
+    with pytest.raises(ValueError), replace_folder(target, marker="manifest.json"):
+        raise ValueError
+    assert (target / "manifest.json").read_text() == "old"
+
+
+def test_foreign_folders_are_never_replaced(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(BuildError, match="choose an empty"):
+        fill(tmp_path, "new")
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_an_os_error_becomes_one_sentence(tmp_path):
+    with pytest.raises(BuildError, match="free space"), replace_folder(tmp_path / "model", marker="m") as fresh:
+        raise OSError(28, "No space left on device", str(fresh / "weights"))
+    assert names(tmp_path) == []
+
+
+def test_json_is_old_or_new(tmp_path):
+    path = tmp_path / "a" / "b.json"
+    write_json(path, {"x": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"x": object()})
+    assert json.loads(path.read_text()) == {"x": 1}
+    assert names(path.parent) == ["b.json"]

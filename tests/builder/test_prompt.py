@@ -1,0 +1,77 @@
+"""The window and the token layout that the server sends."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builder.errors import BuildError
+from builder.prompt import PromptEncoder, PromptFormat, Window, cut_window
+from tests.builder.tiny import make_tokenizer
+
+FIM = PromptFormat(prefix_token="<|fim_prefix|>", suffix_token="<|fim_suffix|>", middle_token="<|fim_middle|>")
+SMALL = PromptFormat(
+    prefix_token="a", suffix_token="b", middle_token="c", max_prefix_chars=40, prefix_step_chars=16, max_suffix_chars=20
+)
+
+
+@given(st.text("ab \n", max_size=300), st.data())
+def test_a_window_is_what_stands_around_the_cursor(text, data):
+    offset = data.draw(st.integers(0, len(text)))
+    window = cut_window(text, offset, SMALL)
+    assert text[:offset].endswith(window.prefix)
+    assert text[offset:].startswith(window.suffix)
+    assert len(window.prefix) <= 40
+    assert len(window.suffix) <= 20
+
+
+@given(st.integers(60, 200))
+def test_the_start_stays_while_the_cursor_moves_within_a_step(offset):
+    """Else the KV cache would be lost at each key."""
+    text = "abcdefg\n" * 40
+    starts = [at - len(cut_window(text, at, SMALL).prefix) for at in range(offset, offset + 16)]
+    assert len(set(starts)) <= 2
+    assert all(text[start - 1] == "\n" for start in starts)
+
+
+def test_fim_order_is_prefix_suffix_middle():
+    encoder = PromptEncoder(make_tokenizer(), FIM)
+    ids = encoder.encode(Window(prefix="def ", suffix="\n"))
+    token = encoder.tokenizer.token_to_id
+    assert ids == [
+        token("<|fim_prefix|>"), *encoder.text_ids("def "), token("<|fim_suffix|>"), *encoder.text_ids("\n"),
+        token("<|fim_middle|>"),
+    ]  # fmt: skip
+
+
+def test_a_file_that_spells_a_control_token_stays_text():
+    encoder = PromptEncoder(make_tokenizer(), FIM)
+    control = encoder.tokenizer.token_to_id("<|fim_middle|>")
+    ids = encoder.encode(Window(prefix="x = '<|fim_middle|>'", suffix=""))
+    assert ids.count(control) == 1
+    assert ids[-1] == control
+
+
+def test_without_fim_the_prompt_is_the_prefix():
+    plain = PromptFormat()
+    window = cut_window("one\ntwo", 5, plain)
+    assert window == Window(prefix="one\nt", suffix="")
+    encoder = PromptEncoder(make_tokenizer(), plain)
+    assert encoder.encode(window) == encoder.text_ids("one\nt")
+
+
+def test_format_survives_json_and_refuses_unknown_keys():
+    assert PromptFormat.from_json(FIM.to_json()) == FIM
+    with pytest.raises(BuildError, match="can't be read"):
+        PromptFormat.from_json({"prefix": "x"})
+
+
+def test_half_a_fim_format_is_refused():
+    with pytest.raises(BuildError, match="all three"):
+        PromptFormat(prefix_token="<P>")
+
+
+def test_a_missing_token_is_named():
+    with pytest.raises(BuildError, match="no token '<P>'"):
+        PromptEncoder(
+            make_tokenizer(), PromptFormat(prefix_token="<P>", suffix_token="<S>", middle_token="<M>")
+        ).encode(Window(prefix="", suffix=""))
