@@ -25,7 +25,19 @@ def build(repository: Repository, base: str, arguments: list[str]) -> dict[str, 
     """Build in a folder of the cache; the report without code of the repository."""
     folder = fetch(repository)
     output = CACHE / "builds" / f"{folder.name}-{base}"
-    command = [sys.executable, "-m", "submodel", "build", str(folder), "-o", str(output), "--base", base, "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "submodel",
+        "build",
+        str(folder),
+        "-o",
+        str(output),
+        "--base",
+        base,
+        "--score-bundle",
+        "--json",
+    ]
     done = subprocess.run([*command, *arguments], stdout=subprocess.PIPE, check=True)
     report = json.loads(done.stdout)
     shown = {key: report[key] for key in KEPT_KEYS}

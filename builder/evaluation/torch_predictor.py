@@ -18,7 +18,7 @@ class TorchPredictor:
     """Implements `builder.evaluation.scoring.Predictor`."""
 
     def __init__(
-        self, name: str, model: PreTrainedModel, encoder: PromptEncoder, *, max_new_tokens: int = 32, batch: int = 32
+        self, name: str, model: PreTrainedModel, encoder: PromptEncoder, *, max_new_tokens: int = 32, batch: int = 16
     ) -> None:
         self.name = name
         self.model = model

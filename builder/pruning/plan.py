@@ -17,7 +17,7 @@ WIDTH_STEP = 128  # fast kernels and 4-bit blocks ask for it, and every runtime 
 class SizeSettings:
     """What the plan aims at."""
 
-    size: float = 0.65  # share of the base's parameters
+    size: float = 0.66  # share of the base's parameters
     # The first merges hold the words that code of any kind uses; what lies beyond is mostly other languages' prose.
     min_merge_ranks: int = 10_000
     min_width_share: float = 0.25  # narrower layers are no longer the same model

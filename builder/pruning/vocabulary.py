@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import torch
 from tokenizers import Tokenizer
+from tokenizers.pre_tokenizers import ByteLevel
 from torch import nn
 from transformers import PreTrainedModel
 
@@ -35,7 +36,7 @@ class Vocabulary:
 
 
 def read_vocabulary(tokenizer: Tokenizer) -> Vocabulary:
-    """Read it from the tokenizer's own JSON; raises BuildError where the tokenizer is no BPE one."""
+    """Read it from the tokenizer's own JSON; raises BuildError where the tokenizer is no byte-level BPE."""
     document = json.loads(tokenizer.to_str())
     model = document["model"]
     if model.get("type") != "BPE":
@@ -43,6 +44,10 @@ def read_vocabulary(tokenizer: Tokenizer) -> Vocabulary:
     merges = tuple((a, b) for a, b in (m.split(" ", 1) if isinstance(m, str) else m for m in model["merges"]))
     added = {token["content"]: token["id"] for token in document["added_tokens"]}
     ids = {token: i for token, i in model["vocab"].items() if token not in added}
+    if any(byte not in ids for byte in ByteLevel.alphabet()):
+        raise BuildError(
+            "The base's tokenizer is not byte-level (SentencePiece, say); choose a base whose tokenizer is."
+        )
     return Vocabulary(ids=ids, merges=merges, added=added)
 
 

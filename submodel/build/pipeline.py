@@ -106,11 +106,12 @@ class _Build:
         if self._held_out is not None:
             key = key_of(model=model_key, scoring=scoring)
             scores.append(stages.run("score the sub-model", key, self._score_sub_model))
-            key = key_of(bundle=bundle_key, scoring=scoring)
-            scores.append(stages.run("score the bundle", key, self._score_bundle))
+            if settings.scores_bundle:
+                key = key_of(bundle=bundle_key, scoring=scoring)
+                scores.append(stages.run("score the bundle", key, self._score_bundle))
 
         document: dict[str, Any] = {
-            "models": [_row(record) for record in scores],
+            "models": [*map(_row, scores), *self._unscored_bundle()],
             "base": self._base.to_json(),
             "plan": pruned.result["plan"],
             "calibration": pruned.result["calibration"],
@@ -187,19 +188,27 @@ class _Build:
             raise BuildError("Nothing was held out to score on.")
         return asdict(score(predictor, self._held_out, on_progress=advance))
 
+    def _unscored_bundle(self) -> list[dict[str, Any]]:
+        """The bundle's row without figures that were not measured; nothing where it was scored."""
+        if self._settings.scores_bundle and self._held_out is not None:
+            return []
+        bundle = read_bundle(self._paths.bundle, verify=False)
+        size = bundle.model_path.stat().st_size
+        return [{"name": "bundle", "parameters": bundle.manifest["parameters"], "bytes": size}]
+
     def _answers(self, records: Sequence[StageRecord]) -> list[dict[str, Any]]:
         """Each held-out position with every model's answer, for reports and for people who doubt them."""
         if self._held_out is None:
             return []
-        times = records[-1].result["milliseconds"]
+        times = records[-1].result.get("milliseconds")  # of the bundle, where it was scored
         return [
             {
                 "path": cut.file.path,
                 "offset": cut.offset,
                 "truth": cut.middle,
                 "answers": {record.result["name"]: record.result["answers"][index] for record in records},
-                "bundle_milliseconds": round(times[index], 1),
             }
+            | ({"bundle_milliseconds": round(times[index], 1)} if times else {})
             for index, cut in enumerate(self._held_out.cuts)
         ]
 

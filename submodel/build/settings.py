@@ -9,6 +9,7 @@ from builder.calibration import CalibrationSettings
 from builder.evaluation.scoring import ScoringSettings
 from builder.pruning.plan import SizeSettings
 from builder.pruning.prune import PruneSettings
+from exporters.precision import parse_precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,15 +19,17 @@ class BuildSettings:
     repository: Path
     output: Path  # the folder .submodel of the repository, if not told otherwise
     base: str = "auto"
-    size: float = 0.65
+    size: float = SizeSettings.size
     quantize: str = "int8"
     seed: int = 0
     positions: int = ScoringSettings.positions  # held-out lines to complete; 0 leaves the evaluation out
+    scores_bundle: bool = False  # the parity check compares it with the sub-model already
     force: bool = False
     prune: PruneSettings = field(init=False)
     scoring: ScoringSettings = field(init=False)
 
     def __post_init__(self) -> None:
+        parse_precision(self.quantize)  # a typing error must not wait for the export to be found
         prune = PruneSettings(
             size=SizeSettings(size=self.size), calibration=replace(CalibrationSettings(), seed=self.seed)
         )

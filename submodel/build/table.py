@@ -12,12 +12,16 @@ from submodel.console import console
 
 def print_table(document: Mapping[str, Any]) -> None:
     """Base, sub-model and bundle side by side, and where the files are; on stderr."""
-    if document["models"]:
-        table = Table(caption=f"held-out files of the repository, {document['models'][0]['positions']} lines completed")
+    scored = [row for row in document["models"] if "positions" in row]
+    if scored:
+        table = Table(caption=f"held-out files of the repository, {scored[0]['positions']} lines completed")
         table.add_column("")
         for title in ("parameters", "bytes", "bits per byte", "exact match (95 %)", "edit similarity"):
             table.add_column(title, justify="right")
         for row in document["models"]:
+            if row not in scored:
+                table.add_row(row["name"], f"{row['parameters'] / 1e6:.0f} M", f"{row['bytes'] / 1e6:.0f} MB")
+                continue
             low, high = row["fim_exact_match_interval"]
             table.add_row(
                 row["name"],
@@ -28,9 +32,11 @@ def print_table(document: Mapping[str, Any]) -> None:
                 f"{row['fim_edit_similarity']:.3f}",
             )
         console.print(table)
-    ratio = document.get("exact_match_ratio", {}).get("bundle")
-    if ratio:
-        console.print(f"Exact match, bundle over base: {ratio['value']:.0%} ({ratio['low']:.0%}–{ratio['high']:.0%}).")
+    for name, ratio in document.get("exact_match_ratio", {}).items():
+        if ratio:
+            console.print(
+                f"Exact match, {name} over base: {ratio['value']:.0%} ({ratio['low']:.0%}–{ratio['high']:.0%})."
+            )
     for name, path in document["paths"].items():
         console.print(f"{name:>8}  {path}", highlight=False, soft_wrap=True)
     console.print(f"Built in {document['seconds']:.0f} s. Open your editor, or try `submodel complete FILE`.")

@@ -19,9 +19,12 @@ def build(
             metavar="auto|NAME|HUB_ID|FOLDER|FILE.gguf", help="The base model; `submodel bases` lists the known names."
         ),
     ] = "auto",
-    size: Annotated[float, typer.Option(help="Share of the base's parameters to keep.")] = 0.65,
+    size: Annotated[float, typer.Option(help="Share of the base's parameters to keep.")] = 0.66,
     quantize: Annotated[str, typer.Option(help="Precision of the bundle: int8 or fp32.")] = "int8",
     positions: Annotated[int, typer.Option(min=0, help="Held-out lines to score on; 0 scores nothing.")] = 200,
+    score_bundle: Annotated[
+        bool, typer.Option("--score-bundle", help="Score the bundle too, through the engine that serves it.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of all sampling.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Repeat the stages that an earlier build finished.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
@@ -42,6 +45,7 @@ def build(
         size=size,
         quantize=quantize,
         positions=positions,
+        scores_bundle=score_bundle,
         seed=seed,
         force=force,
     )

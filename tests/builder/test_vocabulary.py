@@ -93,3 +93,9 @@ def test_logits_of_kept_tokens_are_the_bases(is_tied):
 def test_only_bpe_can_be_trimmed():
     with pytest.raises(BuildError, match="only BPE"):
         read_vocabulary(Tokenizer(models.WordLevel({"a": 0}, unk_token="a")))
+
+
+def test_a_vocabulary_without_the_bytes_is_refused():
+    """A SentencePiece vocabulary: text whose tokens were trimmed away could not be spelled at all."""
+    with pytest.raises(BuildError, match="not byte-level"):
+        read_vocabulary(Tokenizer(models.BPE({"▁": 0, "a": 1, "▁a": 2}, [("▁", "a")])))

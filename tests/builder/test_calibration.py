@@ -1,0 +1,68 @@
+"""What pruning looks at: the server's own prompts, of calibration files alone."""
+
+import pytest
+
+from builder.calibration import CalibrationSettings, make_calibration_set
+from builder.corpus.corpus import SourceFile
+from builder.errors import CorpusError
+from builder.prompt import PromptEncoder, PromptFormat
+from tests.builder.tiny import TEXT, make_tokenizer
+
+FIM = PromptFormat(prefix_token="<|fim_prefix|>", suffix_token="<|fim_suffix|>", middle_token="<|fim_middle|>")
+SETTINGS = CalibrationSettings(tokens=600, validation_tokens=200)
+
+
+def files():
+    parts = {"calibration": "alpha", "validation": "beta", "held-out": "gamma"}
+    return [
+        SourceFile(path=f"{name}.py", language="Python", text=TEXT.replace("settings", name), sha256="0", split=split)
+        for split, name in parts.items()
+    ]
+
+
+def decode(encoder, sequences):
+    return "".join(encoder.tokenizer.decode(list(ids), skip_special_tokens=False) for ids in sequences)
+
+
+def test_each_part_comes_from_its_own_files_and_none_from_held_out():
+    encoder = PromptEncoder(make_tokenizer(), FIM)
+    made = make_calibration_set(files(), encoder, SETTINGS)
+    calibration, validation = decode(encoder, made.calibration), decode(encoder, made.validation)
+    assert "alpha" in calibration and "beta" not in calibration
+    assert "beta" in validation and "alpha" not in validation
+    assert "gamma" not in calibration + validation
+
+
+def test_sequences_are_prompts_with_their_middles():
+    encoder = PromptEncoder(make_tokenizer(), FIM)
+    made = make_calibration_set(files(), encoder, SETTINGS)
+    text = TEXT.replace("settings", "alpha")
+    for ids in made.calibration:
+        prefix, rest = decode(encoder, [ids]).removeprefix("<|fim_prefix|>").split("<|fim_suffix|>")
+        suffix, middle = rest.split("<|fim_middle|>")
+        assert prefix + middle + suffix == text  # the file is shorter than the window
+        assert middle.strip()
+        assert "\n" not in middle
+    assert made.form == "fill-in-the-middle"
+
+
+def test_a_base_without_fim_is_calibrated_on_plain_prefixes():
+    encoder = PromptEncoder(make_tokenizer(), PromptFormat())
+    made = make_calibration_set(files(), encoder, SETTINGS)
+    text = TEXT.replace("settings", "alpha")
+    assert made.form == "prefix"
+    assert all(text.startswith(decode(encoder, [ids])) for ids in made.calibration)
+
+
+def test_the_summary_counts_and_the_seed_decides():
+    encoder = PromptEncoder(make_tokenizer(), FIM)
+    made = make_calibration_set(files(), encoder, SETTINGS)
+    assert made.summary()["tokens"] == sum(map(len, made.calibration))
+    assert made == make_calibration_set(files(), encoder, SETTINGS)
+    other = CalibrationSettings(tokens=600, validation_tokens=200, seed=5)
+    assert made != make_calibration_set(files(), encoder, other)
+
+
+def test_a_part_without_code_is_said():
+    with pytest.raises(CorpusError, match="validation part"):
+        make_calibration_set(files()[:1], PromptEncoder(make_tokenizer(), FIM), SETTINGS)

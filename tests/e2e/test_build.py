@@ -1,0 +1,119 @@
+"""The main job, for real: the packaged small base on this project's own source, to bundle and completions."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from builder.corpus.corpus import read_corpus
+from exporters.bundle import read_bundle
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("builder", "exporters", "lsp_server", "submodel", "benchmarks")
+
+
+def submodel(*arguments: object, timeout_s: float = 900) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "submodel", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False, cwd=ROOT)
+
+
+@pytest.fixture(scope="session")
+def repository(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("repository")
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__", "results"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def built(repository, smollm2_gguf) -> dict:
+    done = submodel("build", repository, "--base", "smollm2-135m", "--positions", 24, "--score-bundle", "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_document_keeps_its_promise(built, repository):
+    assert [model["name"] for model in built["models"]] == ["base", "sub-model", "bundle"]
+    base, sub_model, bundle = built["models"]
+    for model in built["models"]:
+        assert model["positions"] == 24
+        assert 0.2 < model["bits_per_byte"] < 2
+        assert 0 <= model["fim_exact_match"] <= 1
+        assert 0 < model["fim_edit_similarity"] <= 1
+    assert sub_model["parameters"] <= 0.66 * base["parameters"]
+    assert bundle["bytes"] < sub_model["bytes"] < base["bytes"]
+    assert bundle["bits_per_byte"] < 1.05 * sub_model["bits_per_byte"]
+    assert built["parity"]["greedy_agreement"] >= 0.95
+    assert {stage["name"] for stage in built["stages"]} >= {"prune", "export"}
+    for path in built["paths"].values():
+        assert Path(path).exists()
+    assert (repository / ".submodel" / ".gitignore").read_text() == "*\n"
+
+
+def test_the_sub_model_is_a_plain_transformers_folder(built):
+    model = AutoModelForCausalLM.from_pretrained(built["paths"]["model"])
+    tokenizer = AutoTokenizer.from_pretrained(built["paths"]["model"])
+    assert sum(p.numel() for p in model.parameters()) == built["models"][1]["parameters"]
+    ids = tokenizer("def main(argument):\n    return argument\n", return_tensors="pt")
+    assert model(**ids).loss is None
+    assert tokenizer.decode(ids["input_ids"][0]) == "def main(argument):\n    return argument\n"
+    manifest = json.loads((Path(built["paths"]["model"]) / "manifest.json").read_text())
+    assert manifest["base"]["sha256"]
+    assert manifest["licence"] == "Apache-2.0"
+    assert manifest["peak_rss_bytes"] > 1e8
+
+
+def test_the_trimmed_tokenizer_keeps_the_segmentation_of_the_repository(built, repository, smollm2_gguf):
+    from builder.gguf.reader import open_gguf
+    from builder.gguf.tokenizer import read_tokenizer
+
+    with open_gguf(smollm2_gguf) as gguf:
+        base = read_tokenizer(gguf).tokenizer
+    trimmed = AutoTokenizer.from_pretrained(built["paths"]["model"]).backend_tokenizer
+    for file in read_corpus(repository).files:
+        assert trimmed.encode(file.text).tokens == base.encode(file.text).tokens, file.path
+
+
+def test_a_second_build_repeats_nothing(built, repository):
+    done = submodel("build", repository, "--base", "smollm2-135m", "--positions", 24, "--score-bundle", "--json")
+    assert done.returncode == 0, done.stderr
+    again = json.loads(done.stdout)
+    assert not any(stage["is_fresh"] for stage in again["stages"])
+    assert again["models"] == built["models"]
+
+
+def test_held_out_lines_are_completed_from_the_bundle(built, repository, tmp_path):
+    """The command line gives what the build scored, on text in which the answer is hidden."""
+    texts = {file.path: file.text for file in read_corpus(repository).files}
+    for answer in built["answers"][:4]:
+        text, offset = texts[answer["path"]], answer["offset"]
+        hidden = text[:offset] + text[offset + len(answer["truth"]) :]
+        file = tmp_path / Path(answer["path"]).name
+        file.write_text(hidden)
+        line, start = hidden[:offset].count("\n"), hidden.rfind("\n", 0, offset) + 1
+        character = len(hidden[start:offset].encode("utf-16-le")) // 2
+        done = submodel(
+            "complete", file, "--line", line, "--character", character, "--bundle", built["paths"]["bundle"], "--json"
+        )
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["text"] == answer["answers"]["bundle"].rstrip()
+
+
+def test_a_changed_bundle_is_named(built, tmp_path):
+    copy = shutil.copytree(built["paths"]["bundle"], tmp_path / "bundle")
+    model = read_bundle(copy).model_path
+    with model.open("r+b") as file:
+        file.seek(1000)
+        byte = file.read(1)
+        file.seek(1000)
+        file.write(bytes([byte[0] ^ 1]))
+    done = submodel("complete", ROOT / "README.md", "--line", 0, "--character", 0, "--bundle", copy)
+    assert done.returncode == 1
+    assert "onnx/model.onnx" in done.stderr
+    assert "Traceback" not in done.stderr
