@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from builder.errors import BuildError
+from builder.folders import replace_folder
 from builder.prompt import PromptFormat
 from exporters.errors import BundleError, ExportError
 
@@ -114,70 +113,12 @@ def write_bundle_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     (folder / MANIFEST_FILE).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-@contextmanager
-def replace_folder(target: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `target`; when the block ends well it takes `target`'s place as a whole.
+def replace_bundle(target: Path) -> AbstractContextManager[Path]:
+    """An empty folder that takes the place of the bundle `target` as a whole when the block ends well.
 
-    Until then the old folder stays; if the block fails it stays for good, and what was written beside it is removed.
-    An OSError inside (full disk, read-only folder) becomes an ExportError. What a killed run left beside the target
-    is put right first. Two runs into one target at the same time are not supported.
+    Raises ExportError where `target` is something else than a bundle, or can't be written.
     """
-    target = target.absolute()
-    fresh = target.with_name(f".{target.name}.partial")
-    retired = target.with_name(f".{target.name}.replaced")
-    try:
-        _restore(target, retired)
-        _check_replaceable(target)
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(parents=True)
-        try:
-            yield fresh
-            _sync(fresh)
-            if target.exists():
-                target.replace(retired)
-            try:
-                fresh.replace(target)
-            except OSError:
-                _restore(target, retired)
-                raise
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(retired, ignore_errors=True)
-    except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        raise ExportError(
-            f"The bundle can't be written to {target}{where}: {error.strerror or error}; "
-            "free space or choose a folder that can be written, and run it again."
-        ) from error
-
-
-def _restore(target: Path, retired: Path) -> None:
-    """Undo a replacement that was cut off between its two renames, or finish cleaning up after one that was not."""
-    if retired.exists() and not target.exists():
-        retired.replace(target)
-    elif retired.exists():
-        shutil.rmtree(retired)
-
-
-def _check_replaceable(target: Path) -> None:
-    """Only a bundle, or nothing, is ever replaced: `-o ~/work` must not cost anyone their files."""
-    if target.is_dir():
-        if any(target.iterdir()) and not (target / MANIFEST_FILE).is_file():
-            raise ExportError(f"{target} holds files but no bundle ({MANIFEST_FILE}); choose an empty or a new folder.")
-    elif target.exists():
-        raise ExportError(f"{target} is a file; choose a folder for the bundle.")
-
-
-def _sync(folder: Path) -> None:
-    """Force files and folders to the disk, so that after a power cut the renamed folder is not an empty one."""
-    for path in (*folder.rglob("*"), folder):
-        if path.is_dir() and os.name == "nt":
-            continue  # Windows has no handle on a folder to sync
-        handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    return replace_folder(target, marker=MANIFEST_FILE, error_type=ExportError)
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

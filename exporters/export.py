@@ -25,7 +25,7 @@ from exporters.bundle import (
     Architecture,
     Bundle,
     read_bundle,
-    replace_folder,
+    replace_bundle,
     write_bundle_manifest,
 )
 from exporters.checkpoint import DECODER_TYPES, Checkpoint, DecoderShape, read_config
@@ -93,7 +93,7 @@ def export_bundle(
             f"{' and '.join(DECODER_TYPES)} only; `submodel export --quantize fp32` takes others through optimum."
         )
     checkpoint = Checkpoint(model_folder)
-    with replace_folder(bundle_folder) as fresh:
+    with replace_bundle(bundle_folder) as fresh:
         loaded = load_base(str(model_folder.absolute()), dtype=torch.float32, on_event=on_event)
         references = _references(source, loaded, settings.parity, checkpoint.shape, on_event, on_progress)
         facts = _facts(source, loaded)

@@ -30,7 +30,7 @@ def choose_prompts(
     """
     prompts = [
         prompt
-        for prompt in _own_prompts(source) or _package_prompts(encoder, 4 * settings.prompts)
+        for prompt in _own_prompts(source) or _package_prompts(encoder, 8 * settings.prompts)
         if len(prompt.prompt_ids) + max(len(prompt.truth_ids), settings.continuation_tokens) <= max_positions
     ]
     limit = settings.max_prompt_tokens

@@ -30,7 +30,7 @@ from exporters.bundle import (
     Architecture,
     Bundle,
     read_bundle,
-    replace_folder,
+    replace_bundle,
     write_bundle_manifest,
 )
 from exporters.checkpoint import FloatArray, read_config
@@ -75,7 +75,7 @@ def export_with_optimum(
     encoder = _encoder(model_folder, model.config)
     sample = replace(settings.parity, prompts=settings.parity.logit_prompts)
     prompts = choose_prompts(source, encoder, sample, max_positions=_positions(model.config))
-    with replace_folder(bundle_folder) as fresh:
+    with replace_bundle(bundle_folder) as fresh:
         on_event(f"Exporting {model_type} through optimum")
         _run_optimum(model_folder, fresh)
         for name in COPIED_FILES:

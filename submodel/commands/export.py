@@ -20,13 +20,13 @@ def export(
     from submodel.extras import prepare_to_build
 
     prepare_to_build("export")
-    from exporters.export import ExportSettings, export_bundle
+    from exporters.export import ExportSettings, export_any
     from exporters.precision import parse_precision
     from submodel.console import StageDisplay, console, print_json
 
     settings = ExportSettings(precision=parse_precision(quantize))
     with StageDisplay() as display, display.stage("export") as advance:
-        bundle = export_bundle(model, output, settings, on_event=display.say, on_progress=advance)
+        bundle = export_any(model, output, settings, on_event=display.say, on_progress=advance)
     parity = bundle.manifest["parity"]
     for name, value in parity.items():
         console.print(

@@ -15,7 +15,7 @@ from exporters.bundle import (
     Architecture,
     find_bundle,
     read_bundle,
-    replace_folder,
+    replace_bundle,
     write_bundle_manifest,
 )
 from exporters.errors import BundleError, ExportError
@@ -116,7 +116,7 @@ def test_finds_the_nearest_bundle_above(bundle: Path) -> None:
 
 
 def test_replaces_a_bundle_as_a_whole(bundle: Path) -> None:
-    with replace_folder(bundle) as fresh:
+    with replace_bundle(bundle) as fresh:
         (fresh / "new").write_text("new")
         assert (bundle / MODEL_FILE).exists()
     assert [path.name for path in bundle.iterdir()] == ["new"]
@@ -124,7 +124,7 @@ def test_replaces_a_bundle_as_a_whole(bundle: Path) -> None:
 
 
 def test_keeps_the_old_bundle_when_the_new_one_fails(bundle: Path) -> None:
-    with pytest.raises(ZeroDivisionError), replace_folder(bundle) as fresh:
+    with pytest.raises(ZeroDivisionError), replace_bundle(bundle) as fresh:
         (fresh / "half").write_text("half")
         raise ZeroDivisionError
     assert read_bundle(bundle).prompt == PROMPT
@@ -133,8 +133,8 @@ def test_keeps_the_old_bundle_when_the_new_one_fails(bundle: Path) -> None:
 
 def test_says_in_one_sentence_that_the_disk_is_full(bundle: Path) -> None:
     with (
-        pytest.raises(ExportError, match=r"can't be written to .*bundle.*No space left.*free space"),
-        replace_folder(bundle),
+        pytest.raises(ExportError, match=r"bundle can't be written.*No space left.*free space"),
+        replace_bundle(bundle),
     ):
         raise OSError(28, "No space left on device")
     assert read_bundle(bundle).prompt == PROMPT
@@ -143,14 +143,14 @@ def test_says_in_one_sentence_that_the_disk_is_full(bundle: Path) -> None:
 def test_says_that_the_place_can_not_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     for target in (tmp_path / "file" / "bundle", tmp_path / "file"):
-        with pytest.raises(ExportError, match="bundle"), replace_folder(target):
+        with pytest.raises(ExportError, match="choose a folder"), replace_bundle(target):
             pass
     assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_never_replaces_a_folder_of_other_files(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(ExportError, match="holds files but no bundle"), replace_folder(tmp_path):
+    with pytest.raises(ExportError, match=r"holds files but no bundle\.json"), replace_bundle(tmp_path):
         pass
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
@@ -158,7 +158,7 @@ def test_never_replaces_a_folder_of_other_files(tmp_path: Path) -> None:
 def test_puts_right_what_a_killed_run_left(bundle: Path) -> None:
     bundle.rename(bundle.with_name(".bundle.replaced"))  # killed between the two renames
     (bundle.parent / ".bundle.partial").mkdir()
-    with pytest.raises(ZeroDivisionError), replace_folder(bundle):
+    with pytest.raises(ZeroDivisionError), replace_bundle(bundle):
         raise ZeroDivisionError
     assert read_bundle(bundle).prompt == PROMPT
     assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]

@@ -18,7 +18,7 @@ CONFIGS: dict[str, PretrainedConfig] = {
     "gpt_neox": GPTNeoXConfig(
         vocab_size=261, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64
     ),
-    "gpt2": GPT2Config(vocab_size=261, n_embd=32, n_layer=2, n_head=4, n_positions=512),
+    "gpt2": GPT2Config(vocab_size=261, n_embd=32, n_layer=2, n_head=4, n_positions=1024),
 }
 
 
