@@ -2,7 +2,8 @@
 
     python -m benchmarks.build_quality --base qwen2.5-coder-0.5b
 
-writes benchmarks/results/build-BASE.json. Stages that an earlier run finished are kept, with the times that they took.
+writes benchmarks/results/build-BASE-REPOSITORY.json for each. Stages that an earlier run
+finished are kept, with the times that they took.
 """
 
 from __future__ import annotations
@@ -59,14 +60,15 @@ def main() -> None:
     parser.add_argument("--only", help="one repository by name")
     known, rest = parser.parse_known_args()
     chosen = [one for one in REPORTED if known.only in (None, one.name)]
-    document = {
-        "command": f"python -m benchmarks.build_quality --base {known.base} {' '.join(rest)}".strip(),
-        "machine": describe_machine(),
-        "versions": describe_versions(),
-        "builds": [build(repository, known.base, rest) for repository in chosen],
-    }
-    if known.only is None:
-        path = RESULTS / f"build-{known.base}.json"
+    for repository in chosen:
+        arguments = " ".join(["--base", known.base, "--only", repository.name, *rest])
+        document = {
+            "command": f"python -m benchmarks.build_quality {arguments}",
+            "machine": describe_machine(),
+            "versions": describe_versions(),
+            "build": build(repository, known.base, rest),
+        }
+        path = RESULTS / f"build-{known.base}-{repository.name}.json"
         path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 

@@ -132,16 +132,21 @@ def choose_channels(
     best: ChannelChoice | None = None
     for ridge in ridges:
         hessian = regularized(gram, ridge)
-        if by_elimination:
-            channels, new_weight = eliminate(weight, hessian, keep)
-        else:
-            channels = select_by_energy(weight, gram, keep)
-            new_weight = refit(weight, hessian, channels)
+        try:
+            if by_elimination:
+                channels, new_weight = eliminate(weight, hessian, keep)
+            else:
+                channels = select_by_energy(weight, gram, keep)
+                new_weight = refit(weight, hessian, channels)
+        except torch.linalg.LinAlgError:
+            continue  # too small a ridge to invert H in float32, so no candidate
         error = output_error(weight, channels, new_weight, validation)
         if best is None or error < best.output_error:
             best = ChannelChoice(channels=channels, weight=new_weight, ridge=ridge, output_error=error)
     if best is None:
-        raise BuildError("No ridge was given to choose from.")
+        raise BuildError(
+            f"A layer's statistics can't be inverted with any ridge of {ridges}; give the repository more code."
+        )
     return best
 
 

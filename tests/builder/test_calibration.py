@@ -40,7 +40,8 @@ def test_sequences_are_prompts_with_their_middles():
     for ids in made.calibration:
         prefix, rest = decode(encoder, [ids]).removeprefix("<|fim_prefix|>").split("<|fim_suffix|>")
         suffix, middle = rest.split("<|fim_middle|>")
-        assert prefix + middle + suffix == text  # the file is shorter than the window
+        assert text.startswith(prefix + middle + suffix)
+        assert suffix
         assert middle.strip()
         assert "\n" not in middle
     assert made.form == "fill-in-the-middle"

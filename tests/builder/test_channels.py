@@ -129,3 +129,11 @@ def test_impossible_widths_are_refused(keep):
     weight, activations = make_problem(5)
     with pytest.raises(BuildError, match="choose a width"):
         select_by_energy(weight, gram_matrix(activations), keep)
+
+
+def test_a_ridge_too_small_to_invert_is_no_candidate():
+    weight, activations = make_problem(6, tokens=3)  # rank 3 of 12
+    choice = choose_channels(weight, activations, activations, 6, ridges=(0.0, 1e-1))
+    assert choice.ridge == 1e-1
+    with pytest.raises(BuildError, match="can't be inverted"):
+        choose_channels(weight, activations, activations, 6, ridges=(-1e-3,))
