@@ -138,7 +138,7 @@ def choose_channels(
             else:
                 channels = select_by_energy(weight, gram, keep)
                 new_weight = refit(weight, hessian, channels)
-        except torch.linalg.LinAlgError:
+        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
             continue  # too small a ridge to invert H in float32, so no candidate
         error = output_error(weight, channels, new_weight, validation)
         if best is None or error < best.output_error:
