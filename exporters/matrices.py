@@ -67,3 +67,9 @@ class Matrices(ABC):
         """An initializer that is made while the file is written, so that one tensor at a time is in memory."""
         tensor = ir.LazyTensor(lambda: ir.tensor(make(), name=name), dtype, ir.Shape(shape), name=name)
         return self.tape.initializer(tensor)
+
+
+def largest_to_scale(largest: FloatArray) -> FloatArray:
+    """Scales by which magnitudes up to `largest` become codes up to 127; for zeros and what is as good, not 0."""
+    scales: FloatArray = np.maximum(largest / np.float32(CODE_LIMIT), np.finfo(np.float32).tiny)
+    return scales

@@ -15,7 +15,7 @@ from onnx_ir.tape import Tape
 
 from exporters.checkpoint import DecoderShape, FloatArray
 from exporters.errors import ExportError
-from exporters.matrices import CODE_LIMIT, MICROSOFT, Matrices, Matrix, Rows
+from exporters.matrices import CODE_LIMIT, MICROSOFT, Matrices, Matrix, Rows, largest_to_scale
 from exporters.weight_quantization import Int8WeightMatrices
 
 
@@ -133,10 +133,8 @@ class Int8Matrices(Matrices):
 
 
 def column_scales(weight: FloatArray) -> FloatArray:
-    """A scale for each output of `weight` (outputs, inputs): its largest magnitude over 127, or 1 where all are 0."""
-    largest = np.abs(weight).max(axis=1)
-    scales: FloatArray = np.where(largest > 0, largest / CODE_LIMIT, 1).astype(np.float32)
-    return scales
+    """A scale for each output of `weight` (outputs, inputs): its largest magnitude over 127, and never 0."""
+    return largest_to_scale(np.abs(weight).max(axis=1))
 
 
 def column_codes(weight: FloatArray, scales: FloatArray) -> NDArray[np.int8]:

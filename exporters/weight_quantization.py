@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx_ir.tape import Tape
 
 from exporters.checkpoint import FloatArray
-from exporters.matrices import CODE_LIMIT, MICROSOFT, Matrices, Matrix, Rows
+from exporters.matrices import CODE_LIMIT, MICROSOFT, Matrices, Matrix, Rows, largest_to_scale
 
 BLOCK = 64  # 1.6 % more bytes than a scale a column; 32 gains nothing measurable
 ZERO_POINT = 128  # what MatMulNBits subtracts from 8-bit codes where no zero points are given
@@ -77,10 +77,8 @@ class Int8WeightMatrices(Matrices):
 
 
 def block_scales(weight: FloatArray) -> FloatArray:
-    """(outputs, blocks): the largest magnitude of each block of `weight` (outputs, inputs) over 127, 1 for zeros."""
-    largest = np.abs(weight.reshape(len(weight), -1, BLOCK)).max(axis=2)
-    scales: FloatArray = np.where(largest > 0, largest / CODE_LIMIT, 1).astype(np.float32)
-    return scales
+    """(outputs, blocks): the largest magnitude of each block of `weight` (outputs, inputs) over 127, and never 0."""
+    return largest_to_scale(np.abs(weight.reshape(len(weight), -1, BLOCK)).max(axis=2))
 
 
 def block_codes(weight: FloatArray, scales: FloatArray) -> NDArray[np.uint8]:
