@@ -57,6 +57,7 @@ def save_tokenizer(folder: Path, tokenizer: Tokenizer, model: PreTrainedModel) -
     wrapped = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         clean_up_tokenization_spaces=False,
+        model_input_names=["input_ids", "attention_mask"],  # no token_type_ids, which decoders refuse
         model_max_length=model.config.max_position_embeddings,
         **names,
     )

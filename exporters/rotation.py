@@ -1,0 +1,66 @@
+"""A rotated basis for the residual stream, in which activations have no outliers and quantize more finely.
+
+A few channels of the residual stream are far larger than the rest, in every token: they set the scale of a row, and the
+others are left with a few steps. An orthogonal R spreads them over all channels:
+
+    embedding' = E·R    q, k, v, gate, up' = W·diag(g)·R    o, down' = Rᵀ·W    head' = H·diag(g)·R    gains' = 1
+
+RMSNorm does not see R, since R keeps lengths; so in exact arithmetic the model stays the same, and no step costs more
+(R1 of SpinQuant, Liu et al. 2024; QuaRot, Ashkboos et al. 2024). Head and embedding stop being one matrix, since
+only one takes the gain: the file grows by an embedding. The inputs of o and down stay as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from exporters.checkpoint import Checkpoint, FloatArray
+
+SEED = 0  # any rotation does; one and the same gives the same file again
+EMBEDDING, HEAD, FINAL_GAIN = "model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"
+
+
+class RotatedCheckpoint(Checkpoint):
+    """A checkpoint that reads as if it had been trained in the rotated basis, with a head of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._head = EMBEDDING if self.shape.is_tied else HEAD
+        self._rotation = random_rotation(self.shape.hidden_size)
+        self.shape = replace(self.shape, is_tied=False)
+
+    def read(self, *names: str) -> FloatArray:
+        """The named tensors, rotated; names that are read together have the same input."""
+        first, *others = names
+        if first.endswith("norm.weight"):
+            return np.ones_like(super().read(first))
+        if first.endswith(".bias"):
+            return super().read(*names)
+        if first.endswith(("o_proj.weight", "down_proj.weight")):
+            return self._rotation.T @ super().read(*names)
+        weight = super().read(self._head if first == HEAD else first, *others)
+        if gain := _gain_before(first):
+            weight = weight * super().read(gain)
+        return weight @ self._rotation
+
+
+def random_rotation(size: int) -> FloatArray:
+    """A random orthogonal matrix (size, size), uniform over all of them."""
+    q, r = np.linalg.qr(np.random.default_rng(SEED).standard_normal((size, size)))
+    rotation: FloatArray = (q * np.sign(np.diag(r))).astype(np.float32)
+    return rotation
+
+
+def _gain_before(name: str) -> str | None:
+    """The norm whose output the matrix of this name multiplies."""
+    if name == EMBEDDING:
+        return None
+    if name == HEAD:
+        return FINAL_GAIN
+    layer, is_attention, _ = name.partition(".self_attn.")
+    if is_attention:
+        return f"{layer}.input_layernorm.weight"
+    return f"{name.partition('.mlp.')[0]}.post_attention_layernorm.weight"
