@@ -34,6 +34,7 @@ from submodel.build.stages import StageRecord, Stages, key_of
 from submodel.console import Advance, StageDisplay
 
 PIPELINE_VERSION = 1  # raised when the same inputs give another model, so that stages of older versions are not kept
+EXPORT_VERSION = 2  # likewise for the bundle; 2: rotated int8
 PARITY_PROMPTS = 64  # held-out prompts that the export compares precisions on
 
 
@@ -94,7 +95,7 @@ class _Build:
         text = {"version": PIPELINE_VERSION, "corpus": self._corpus.fingerprint}
         scoring = asdict(settings.scoring)
         model_key = key_of(**text, base=identity, prune=settings.prune.to_json())
-        bundle_key = key_of(model=model_key, quantize=settings.quantize)
+        bundle_key = key_of(version=EXPORT_VERSION, model=model_key, quantize=settings.quantize)
 
         scores: list[StageRecord] = []
         # The base is scored first: pruning changes it in place, and two copies need twice the memory.
@@ -122,7 +123,9 @@ class _Build:
                 for record in stages.records
             ],
             "seconds": round(time.perf_counter() - started, 1),
-            "peak_rss_bytes": peak_rss_bytes(),
+            "peak_rss_bytes": (read_artifact(paths.model).manifest or {}).get(
+                "peak_rss_bytes"
+            ),  # of the run that pruned
             "paths": {"model": str(paths.model), "bundle": str(paths.bundle), "report": str(paths.report)},
         }
         if scores:
