@@ -23,7 +23,7 @@ def weight():
 
 def restore(weight):
     scales = block_scales(weight)
-    codes = block_codes(weight, scales).astype(np.float32) - 128
+    codes = block_codes(weight, scales).astype(np.float32)
     return (codes * scales[:, :, None]).reshape(weight.shape)
 
 
