@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from builder.cuts import Cut
 from builder.folders import replace_folder, write_json
 from builder.prompt import PromptEncoder
 from builder.pruning.prune import Pruned
+from builder.versions import installed_versions
 
 PLAN = "plan.json"
 _VERSIONED = ("submodel", "torch", "transformers", "tokenizers", "numpy")
@@ -41,7 +41,7 @@ def save_checkpoint(folder: Path, pruned: Pruned, held_out: Sequence[Cut], manif
             "plan": pruned.plan_summary,
             "calibration": pruned.calibration.summary(),
             "parameters": pruned.plan.parameters,
-            "versions": {name: _version(name) for name in _VERSIONED},
+            "versions": installed_versions(_VERSIONED),
         }
         write_json(fresh / MANIFEST, document)
 
@@ -62,10 +62,3 @@ def save_tokenizer(folder: Path, tokenizer: Tokenizer, model: PreTrainedModel) -
         **names,
     )
     wrapped.save_pretrained(folder)
-
-
-def _version(distribution: str) -> str:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"

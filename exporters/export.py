@@ -5,7 +5,6 @@ The bundle takes its place as a whole, after the check has passed; until then an
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import shutil
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ import torch
 from builder.artifact import SubModel, read_artifact
 from builder.bases.load import LoadedBase, load_base
 from builder.prompt import PromptEncoder, PromptFormat
+from builder.versions import installed_versions
 from exporters.bundle import (
     DECODE_GRAPH_LAYOUT,
     MODEL_FILE,
@@ -230,14 +230,3 @@ def _manifest(
         "parity": report.to_json(),
         "versions": installed_versions(VERSIONED),
     }
-
-
-def installed_versions(distributions: tuple[str, ...]) -> dict[str, str]:
-    """Versions of those distributions that are installed."""
-    versions = {}
-    for name in distributions:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue  # run from a source tree
-    return versions

@@ -24,6 +24,7 @@ from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 from builder.artifact import SubModel, read_artifact
 from builder.bases.prompt_tokens import make_prompt_format, with_control_tokens_special
 from builder.prompt import PromptEncoder
+from builder.versions import installed_versions
 from exporters.bundle import (
     OPTIMUM_LAYOUT,
     TOKENIZER_FILE,
@@ -35,7 +36,7 @@ from exporters.bundle import (
 )
 from exporters.checkpoint import FloatArray, read_config
 from exporters.errors import ExportError
-from exporters.export import COPIED_FILES, ExportSettings, installed_versions
+from exporters.export import COPIED_FILES, ExportSettings
 from exporters.held_out import choose_prompts
 from exporters.parity import ParityReport, ParitySettings, compare_logits
 from exporters.precision import Precision
