@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM
 
@@ -89,7 +90,6 @@ class _Build:
         prepare_output(paths.root)
         with self._display.stage("find the base") as advance:
             self._base = resolve_base(settings.base, on_event=self._display.say, on_progress=advance)
-        self._dtype = fastest_dtype()
 
         identity = {key: value for key, value in self._base.to_json().items() if key != "why"}
         text = {"version": PIPELINE_VERSION, "corpus": self._corpus.fingerprint}
@@ -123,9 +123,8 @@ class _Build:
                 for record in stages.records
             ],
             "seconds": round(time.perf_counter() - started, 1),
-            "peak_rss_bytes": (read_artifact(paths.model).manifest or {}).get(
-                "peak_rss_bytes"
-            ),  # of the run that pruned
+            # Of the run that pruned: this one may have kept that stage.
+            "peak_rss_bytes": (read_artifact(paths.model).manifest or {}).get("peak_rss_bytes"),
             "paths": {"model": str(paths.model), "bundle": str(paths.bundle), "report": str(paths.report)},
         }
         if scores:
@@ -134,6 +133,11 @@ class _Build:
             document["answers"] = self._answers(scores)
         write_json(paths.report, document)
         return document
+
+    @cached_property
+    def _dtype(self) -> torch.dtype:
+        """Measured when a stage first needs it: a build that repeats nothing does without."""
+        return fastest_dtype()
 
     @cached_property
     def _loaded(self) -> LoadedBase:
