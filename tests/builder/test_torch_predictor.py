@@ -2,6 +2,7 @@
 
 import torch
 
+from builder.evaluation.packing import pack_prompts
 from builder.evaluation.torch_predictor import TorchPredictor
 from builder.prompt import PromptEncoder, PromptFormat
 from tests.builder.tiny import TEXT, make_model, make_tokenizer
@@ -27,7 +28,9 @@ def test_batched_lines_are_those_of_each_prompt_alone():
     for parameter in model.parameters():
         parameter.data *= 3
     encoder = PromptEncoder(tokenizer, PromptFormat(stop_tokens=("<|endoftext|>",)))
-    prompts = [encoder.text_ids(TEXT[start : start + size]) for start, size in ((0, 20), (31, 7), (60, 90), (5, 45))]
+    prompts = [
+        encoder.text_ids(TEXT[start : start + size]) for start, size in ((0, 20), (31, 7), (0, 90), (0, 45), (31, 7))
+    ]
     predictor = TorchPredictor("tiny", model, encoder, max_new_tokens=12, batch=3)
     done = []
     answers = predictor.complete_lines(prompts, done.append)
@@ -45,10 +48,11 @@ def test_a_finished_prompt_leaves_the_batch_without_touching_the_others(monkeypa
     prompts = [encoder.text_ids(TEXT[start : start + 30]) for start in (0, 31, 60, 95, 130)]
     predictor = TorchPredictor("tiny", model, encoder, max_new_tokens=10, batch=5)
     monkeypatch.setattr(predictor, "_end_ids", frozenset())
-    full = predictor._continue(prompts)
+    read = [prompt for pack in pack_prompts(sorted(prompts), 60) for prompt in predictor._read(pack)]
+    full = predictor._continue(read)
     ending = frozenset(ids[3] for ids in full[:2])  # two prompts end early, at latest with their fourth token
     monkeypatch.setattr(predictor, "_end_ids", ending)
-    for ids, whole in zip(predictor._continue(prompts), full, strict=True):
+    for ids, whole in zip(predictor._continue(read), full, strict=True):
         stop = next((i for i, token in enumerate(whole) if token in ending), len(whole) - 1)
         assert ids == whole[: stop + 1]
 
