@@ -62,10 +62,14 @@ def narrow_layers(
             ridges = settings.ridges if is_probe else (choices[-1].ridge,)
             activations, unseen = (_run_to_down_proj(layer, stream) for stream in streams)
             down = layer.mlp.down_proj
+            weighted, unseen_weighted = (
+                _over_residual(down, stream, inputs)
+                for stream, inputs in zip(streams, (activations, unseen), strict=True)
+            )
             choice = choose_channels(
                 down.weight,
-                activations,
-                unseen,
+                weighted,
+                unseen_weighted,
                 width,
                 ridges=ridges,
                 by_elimination=settings.by_elimination,
@@ -116,6 +120,19 @@ def _run_to_down_proj(layer: Block, stream: _Stream) -> Tensor:
         normed = layer.post_attention_layernorm(state).to(dtype)
         collected.append((mlp.act_fn(mlp.gate_proj(normed)) * mlp.up_proj(normed))[0])
     return torch.cat(collected)
+
+
+def _over_residual(down: nn.Linear, stream: _Stream, activations: Tensor) -> Tensor:
+    """The rows divided by the root mean square of the residual that the layer leaves at their token.
+
+    The next norm divides by it too, so that an error counts as much as later layers see of it. Without this the few
+    tokens with massive activations (the first of each sequence) decide alone.
+    """
+    outputs = down(activations)
+    residual = torch.cat([state[0] for state in stream.states]) + outputs
+    scale = residual.square().mean(dim=1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny).rsqrt()
+    weighted: Tensor = activations * scale.to(activations.dtype)
+    return weighted
 
 
 def _add_down_proj(down: nn.Linear, stream: _Stream, activations: Tensor) -> None:

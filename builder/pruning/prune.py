@@ -79,7 +79,8 @@ def prune(
             "this base's tokenizer can't be trimmed: report it with the base's name."
         )
     trim_embeddings(model, plan.kept_token_ids)
-    calibration = make_calibration_set(corpus.files, PromptEncoder(trimmed, prompt), settings.calibration)
+    enough = settings.calibration.at_least_for(base_config.intermediate_size)
+    calibration = make_calibration_set(corpus.files, PromptEncoder(trimmed, prompt), enough)
     summary = plan.summary(base_config)
     if plan.width < base_config.intermediate_size:
         choices = narrow_layers(

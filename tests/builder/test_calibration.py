@@ -1,5 +1,7 @@
 """What pruning looks at: the server's own prompts, of calibration files alone."""
 
+import itertools
+
 import pytest
 
 from builder.calibration import CalibrationSettings, make_calibration_set
@@ -62,6 +64,19 @@ def test_the_summary_counts_and_the_seed_decides():
     assert made == make_calibration_set(files(), encoder, SETTINGS)
     other = CalibrationSettings(tokens=600, validation_tokens=200, seed=5)
     assert made != make_calibration_set(files(), encoder, other)
+
+
+def test_windows_that_do_not_overlap_come_first():
+    lines = [f"value_{number} = compute(number={number}, factor={number * 7})" for number in range(400)]
+    file = SourceFile(path="a.py", language="Python", text="\n".join(lines), sha256="0", split="calibration")
+    other = SourceFile(path="b.py", language="Python", text=TEXT, sha256="1", split="validation")
+    form = PromptFormat(max_prefix_chars=300, prefix_step_chars=100)
+    encoder = PromptEncoder(make_tokenizer(), form)
+    made = make_calibration_set([file, other], encoder, CalibrationSettings(tokens=3000, validation_tokens=200))
+    ends = sorted(file.text.index(decode(encoder, [ids])) + len(decode(encoder, [ids])) for ids in made.calibration)
+    assert len(ends) > 10
+    gaps = [right - left for left, right in itertools.pairwise(ends)]
+    assert min(gaps) >= 200  # the middles move the ends by up to a line
 
 
 def test_a_part_without_code_is_said():

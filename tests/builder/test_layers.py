@@ -24,13 +24,13 @@ def test_full_width_changes_nothing(kind):
 
 @pytest.mark.parametrize("kind", ["qwen2", "llama"])
 def test_each_layer_is_measured_on_the_pruned_ones_before_it(kind):
-    """The reported error of the last layer is what the pruned model itself shows there."""
+    """The reported error of the last layer is what the pruned model shows there, seen through the norm that follows."""
     model = make_model(300, kind=kind)
     dense = make_model(300, kind=kind)
     validation = sequences(6, 2)
     choices = narrow_layers(model, sequences(60, 1), validation, 128, WidthSettings())
     last = dense.model.layers[-1].mlp.down_proj.weight
-    captured = []
+    captured, residuals = [], []
     # The dense last layer, fed by the pruned first one.
     inner = model.model.layers[-1].mlp
     inner.gate_proj.weight.data, inner.up_proj.weight.data = (
@@ -39,9 +39,10 @@ def test_each_layer_is_measured_on_the_pruned_ones_before_it(kind):
     )
     inner.down_proj.weight.data = last.data
     inner.down_proj.register_forward_pre_hook(lambda _, args: captured.append(args[0][0]))
+    model.model.norm.register_forward_pre_hook(lambda _, args: residuals.append(args[0][0]))
     for ids in validation:
         model(torch.tensor([ids]))
-    inputs = torch.cat(captured)
+    inputs = torch.cat(captured) * torch.cat(residuals).square().mean(dim=1, keepdim=True).rsqrt()
     truth = inputs @ last.T
     lost = truth - inputs[:, choices[-1].channels] @ choices[-1].weight.T
     assert float(lost.square().sum() / truth.square().sum()) == pytest.approx(choices[-1].output_error, rel=1e-3)
