@@ -28,8 +28,8 @@ class TorchPredictor:
         encoder: PromptEncoder,
         *,
         max_new_tokens: int = 32,
-        batch: int = 64,
-        pack_tokens: int = 350,
+        batch: int = 128,
+        pack_tokens: int = 300,
     ) -> None:
         self.name = name
         self.model = model
@@ -52,9 +52,11 @@ class TorchPredictor:
 
     @torch.inference_mode()
     def complete_lines(self, prompts: Sequence[Sequence[int]], on_done: Callable[[int], None]) -> list[str]:
-        """Greedy lines; what several prompts begin with is read once."""
+        """Greedy lines; what several prompts begin with is read once. An empty prompt has an empty answer."""
         answers = [""] * len(prompts)
-        order = sorted(range(len(prompts)), key=lambda i: list(prompts[i]))  # the most alike side by side
+        asked = [i for i, prompt in enumerate(prompts) if prompt]
+        on_done(len(prompts) - len(asked))
+        order = sorted(asked, key=lambda i: list(prompts[i]))  # the most alike side by side
         for start in range(0, len(order), self._batch):
             chosen = order[start : start + self._batch]
             read: list[_ReadPrompt] = []

@@ -23,18 +23,19 @@ Tensor = torch.Tensor
 
 
 def gram_matrix(activations: Tensor, *, chunk_tokens: int = 4096, blocks: int = 8) -> Tensor:
-    """Sum of a aᵀ over tokens, in float32 whatever the input's type.
+    """Sum of a aᵀ over tokens, (channels, channels) in float32; activations: (tokens, channels).
 
-    activations: (tokens, channels). Returns (channels, channels). Only the upper blocks are multiplied, then mirrored:
-    little more than half the work of a full product.
+    Only the upper blocks are multiplied, then mirrored: little more than half the work of a full product. Each chunk is
+    multiplied in the activations' own type. Where that is bfloat16, rounding leaves the matrix positive definite with
+    a ridge only if no few tokens dominate it: weigh them first (`builder.pruning.layers`, docs/LOG.md).
     """
     channels = activations.shape[1]
     gram = torch.zeros(channels, channels, dtype=torch.float32)
     edges = [channels * i // blocks for i in range(blocks + 1)]
     for start in range(0, len(activations), chunk_tokens):
-        rows = activations[start : start + chunk_tokens].float()
+        rows = activations[start : start + chunk_tokens]
         for left, right in itertools.pairwise(edges):
-            gram[left:right, left:].addmm_(rows[:, left:right].T, rows[:, left:])
+            gram[left:right, left:] += rows[:, left:right].T @ rows[:, left:]
     return torch.triu(gram) + torch.triu(gram, 1).T
 
 

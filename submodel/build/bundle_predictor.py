@@ -34,8 +34,8 @@ class BundlePredictor:
         self.milliseconds = []
         answers = []
         for prompt in prompts:
-            generation = self._engine.generate(prompt)
-            answers.append(generation.text)
-            self.milliseconds.append(generation.milliseconds)
+            generation = self._engine.generate(prompt) if prompt else None  # the start of a file, without a suffix
+            answers.append(generation.text if generation else "")
+            self.milliseconds.append(generation.milliseconds if generation else 0.0)
             on_done(1)
         return answers

@@ -34,7 +34,7 @@ from submodel.build.settings import BuildSettings
 from submodel.build.stages import StageRecord, Stages, key_of
 from submodel.console import Advance, StageDisplay
 
-PIPELINE_VERSION = 2  # raised when the same inputs give another model, so that stages of older versions are not kept
+PIPELINE_VERSION = 3  # raised when the same inputs give another model, so that stages of older versions are not kept
 EXPORT_VERSION = 3  # likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits
 PARITY_PROMPTS = 64  # held-out prompts that the export compares precisions on
 

@@ -33,9 +33,9 @@ def test_batched_lines_are_those_of_each_prompt_alone():
     ]
     predictor = TorchPredictor("tiny", model, encoder, max_new_tokens=12, batch=3)
     done = []
-    answers = predictor.complete_lines(prompts, done.append)
-    assert answers == [naive_line(model, encoder, prompt, 12) for prompt in prompts]
-    assert sum(done) == len(prompts)
+    answers = predictor.complete_lines([*prompts, []], done.append)
+    assert answers == [*(naive_line(model, encoder, prompt, 12) for prompt in prompts), ""]
+    assert sum(done) == len(prompts) + 1
     assert len(set(answers)) > 1
 
 

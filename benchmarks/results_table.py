@@ -1,0 +1,69 @@
+"""The builds in benchmarks/results as one Markdown table, so that documents say what was measured.
+
+python -m benchmarks.results_table
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+HEADINGS = ("repository", "", "parameters", "bits per byte", "exact match", "of the base's", "edit similarity")
+
+
+def main() -> None:
+    """Print it."""
+    print("| " + " | ".join(HEADINGS) + " |")
+    print("| " + " | ".join("---" for _ in HEADINGS) + " |")
+    for path in sorted(RESULTS.glob("build-*.json")):
+        for cells in _rows(json.loads(path.read_text("utf-8"))["build"]):
+            print("| " + " | ".join(cells) + " |")
+    print()
+    for path in sorted(RESULTS.glob("build-*.json")):
+        print(f"- {_costs(json.loads(path.read_text('utf-8'))['build'])}")
+
+
+def _rows(build: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    first = f"{_repository(build)}, {build['base']['name']}"
+    for model in build["models"]:
+        low, high = model["fim_exact_match_interval"]
+        ratio = build["exact_match_ratio"].get(model["name"])
+        yield (
+            first,
+            model["name"],
+            f"{model['parameters'] / 1e6:.0f} M, {model['bytes'] / 1e6:.0f} MB",
+            f"{model['bits_per_byte']:.3f}",
+            f"{model['fim_exact_match']:.1%} ({low:.0%}–{high:.0%})",
+            f"{ratio['value']:.0%} ({ratio['low']:.0%}–{ratio['high']:.0%})" if ratio else "",
+            f"{model['fim_edit_similarity']:.3f}",
+        )
+        first = ""
+
+
+def _costs(build: Mapping[str, Any]) -> str:
+    """What `submodel build` takes, the bundle's scoring aside, and how faithful the bundle is."""
+    stages = {stage["name"]: stage["seconds"] for stage in build["stages"]}
+    extra = stages.pop("score the bundle", 0.0)
+    each = ", ".join(f"{name} {seconds:.0f}" for name, seconds in stages.items())
+    parity = build["parity"]
+    return "; ".join(
+        (
+            f"{_repository(build)}, {build['base']['name']}: {sum(stages.values()):.0f} s ({each})",
+            f"scoring the bundle {extra:.0f} s",
+            f"size {build['plan']['share_of_base']:.1%}",
+            f"peak memory {build['peak_rss_bytes'] / 2**30:.1f} GiB",
+            f"bundle against fp32: {parity['greedy_agreement']:.1%} of {parity['greedy_tokens']} greedy tokens",
+            f"loss {parity['loss_increase']:+.2%}",
+        )
+    )
+
+
+def _repository(build: Mapping[str, Any]) -> str:
+    return str(build["repository"]).partition(" ")[2]
+
+
+if __name__ == "__main__":
+    main()
