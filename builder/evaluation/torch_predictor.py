@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import torch
 from torch.nn.functional import pad
-from transformers import DynamicCache, PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel, StaticCache
 
+from builder.evaluation.attention import grouped
 from builder.evaluation.packing import Pack, pack_prompts
 from builder.prompt import PromptEncoder
 from builder.pruning.plan import count_parameters
@@ -57,14 +58,15 @@ class TorchPredictor:
         asked = [i for i, prompt in enumerate(prompts) if prompt]
         on_done(len(prompts) - len(asked))
         order = sorted(asked, key=lambda i: list(prompts[i]))  # the most alike side by side
-        for start in range(0, len(order), self._batch):
-            chosen = order[start : start + self._batch]
-            read: list[_ReadPrompt] = []
-            for pack in pack_prompts([prompts[i] for i in chosen], self._pack_tokens):
-                read += self._read(pack)
-                on_done(len(pack.places))
-            for index, ids in zip(chosen, self._continue(read), strict=True):
-                answers[index] = self._line(ids)
+        with grouped(self.model):
+            for start in range(0, len(order), self._batch):
+                chosen = order[start : start + self._batch]
+                read: list[_ReadPrompt] = []
+                for pack in pack_prompts([prompts[i] for i in chosen], self._pack_tokens):
+                    read += self._read(pack)
+                    on_done(len(pack.places))
+                for index, ids in zip(chosen, self._continue(read), strict=True):
+                    answers[index] = self._line(ids)
         return answers
 
     def _read(self, pack: Pack) -> list[_ReadPrompt]:
@@ -89,31 +91,25 @@ class TorchPredictor:
     def _continue(self, prompts: Sequence[_ReadPrompt]) -> list[list[int]]:
         """Greedy continuations, each up to and with its first end token or `max_new_tokens`."""
         continuations = [[prompt.next_id] for prompt in prompts]
-        going = [row for row, prompt in enumerate(prompts) if prompt.next_id not in self._end_ids]
-        if not going:
+        rows = [row for row, prompt in enumerate(prompts) if prompt.next_id not in self._end_ids]
+        if not rows:
             return continuations
-        cache, mask = _padded([prompts[row] for row in going])
-        rows = torch.tensor(going)  # which prompts are still in the batch
-        ids = torch.tensor([[prompts[row].next_id] for row in going])
-        for _ in range(1, self._max_new_tokens):
-            mask = torch.cat([mask, torch.ones(len(rows), 1, dtype=mask.dtype)], dim=1)
-            logits = self.model(
-                ids,
-                attention_mask=mask,
-                position_ids=mask.sum(dim=1, keepdim=True) - 1,
-                past_key_values=cache,
-                use_cache=True,
-            ).logits[:, -1]
-            tokens = logits.argmax(dim=1)
-            for row, token in zip(rows.tolist(), tokens.tolist(), strict=True):
-                continuations[row].append(token)
-            stays = torch.tensor([token not in self._end_ids for token in tokens.tolist()])
-            if not stays.any():
+        slot = max(prompts[row].length for row in rows)
+        batch = _Batch([prompts[row] for row in rows], self.model, slot, slot + self._max_new_tokens)
+        going = torch.ones(len(rows), dtype=torch.bool)
+        for step in range(self._max_new_tokens - 1):
+            tokens = batch.step(slot + step)
+            for place, (row, token) in enumerate(zip(rows, tokens.tolist(), strict=True)):
+                if going[place]:
+                    continuations[row].append(token)
+                    going[place] = token not in self._end_ids
+            if not going.any():
                 break
-            if not stays.all():
-                rows, tokens, mask = rows[stays], tokens[stays], mask[stays]
-                cache.batch_select_indices(stays.nonzero()[:, 0])
-            ids = tokens[:, None]
+            # Leaving copies the cache, staying costs a row's work: go together.
+            if going.sum() <= 0.75 * len(rows):
+                batch.keep(going)
+                rows = [row for row, stays in zip(rows, going.tolist(), strict=True) if stays]
+                going = torch.ones(len(rows), dtype=torch.bool)
         return continuations
 
     def _line(self, ids: Sequence[int]) -> str:
@@ -137,15 +133,46 @@ class _ReadPrompt:
         return self.states[0][0].shape[2]
 
 
-def _padded(prompts: Sequence[_ReadPrompt]) -> tuple[DynamicCache, torch.Tensor]:
-    """The prompts side by side, padded on the left; the mask is (prompts, tokens), 1 where a token stands."""
-    longest = max(prompt.length for prompt in prompts)
-    padding = [longest - prompt.length for prompt in prompts]
-    cache = DynamicCache()
-    for layer in range(len(prompts[0].states)):
-        keys, values = (
-            torch.cat([pad(p.states[layer][part], (0, 0, left, 0)) for p, left in zip(prompts, padding, strict=True)])
-            for part in (0, 1)
-        )
-        cache.update(keys, values, layer)
-    return cache, torch.tensor([[0] * left + [1] * (longest - left) for left in padding])
+class _Batch:
+    """Prompts side by side, padded on the left, in one cache that is not copied from token to token."""
+
+    def __init__(self, prompts: Sequence[_ReadPrompt], model: PreTrainedModel, length: int, room: int) -> None:
+        padding = [length - prompt.length for prompt in prompts]
+        self._model = model
+        self._cache = StaticCache(config=model.config, max_cache_len=room)
+        places = {"cache_position": torch.arange(length)}
+        for layer in range(len(prompts[0].states)):
+            keys, values = (
+                torch.cat(
+                    [pad(p.states[layer][part], (0, 0, left, 0)) for p, left in zip(prompts, padding, strict=True)]
+                )
+                for part in (0, 1)
+            )
+            self._cache.update(keys, values, layer, places)
+        self._mask = torch.zeros(len(prompts), 1, 1, room, dtype=torch.bool)  # rows, heads, new tokens, slots
+        for row, left in enumerate(padding):
+            self._mask[row, :, :, left:length] = True
+        self._ids = torch.tensor([[prompt.next_id] for prompt in prompts])
+        self._positions = torch.tensor([[prompt.length] for prompt in prompts])
+
+    def step(self, slot: int) -> torch.Tensor:
+        """Read each row's last token, which goes to `slot` of the cache; the next tokens, (rows,)."""
+        self._mask[..., slot] = True
+        logits = self._model(
+            self._ids,
+            attention_mask=self._mask,
+            position_ids=self._positions,
+            cache_position=torch.tensor([slot]),
+            past_key_values=self._cache,
+            use_cache=True,
+        ).logits[:, -1]
+        tokens: torch.Tensor = logits.argmax(dim=1)
+        self._ids = tokens[:, None]
+        self._positions = self._positions + 1
+        return tokens
+
+    def keep(self, rows: torch.Tensor) -> None:
+        """Drop the other rows; rows: (rows,) bool."""
+        self._ids, self._positions, self._mask = self._ids[rows], self._positions[rows], self._mask[rows]
+        for layer in self._cache.layers:
+            layer.keys, layer.values = layer.keys[rows], layer.values[rows]
