@@ -12,7 +12,7 @@ $(VENV)/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "submodel needs Python 3.11 or newer; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=24.1'
-	$(BIN)/python -m pip install --quiet --editable '.[build,dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --editable '.[build,dev]'
 	@touch $@
 
 demo: $(VENV)/installed  ## build a sub-model of a real repository and show its completions
