@@ -6,7 +6,7 @@ server uses it too. A model that never saw this form during pruning loses it (do
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -110,3 +110,11 @@ class PromptEncoder:
         else:
             ids += self.text_ids(window.prefix)
         return ids
+
+
+def shared_prefix(left: Sequence[int], right: Sequence[int]) -> int:
+    """How many tokens two sequences have in common from their start."""
+    for index, (one, other) in enumerate(zip(left, right, strict=False)):
+        if one != other:
+            return index
+    return min(len(left), len(right))

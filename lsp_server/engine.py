@@ -14,12 +14,12 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from builder.prompt import PromptEncoder
+from builder.prompt import PromptEncoder, shared_prefix
 from exporters.bundle import Bundle
 from lsp_server.decoder import Decoder
 from lsp_server.detokenizer import Detokenizer, control_ids, load_tokenizer
 from lsp_server.errors import ServeError
-from lsp_server.kv_cache import KvCache, shared_prefix
+from lsp_server.kv_cache import KvCache
 
 PROMPT_CHUNK = 128  # tokens; a cancelled request waits for one chunk at most, and half the size takes 8 % longer
 LINE_TOKENS = 32  # nearly every line of code is shorter, from the cursor on

@@ -6,8 +6,6 @@ and rolling back is a matter of passing a smaller length.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from onnxruntime import IOBinding, OrtValue
 
@@ -52,11 +50,3 @@ class KvCache:
             value = OrtValue.ortvalue_from_numpy(buffer)
             binding.bind_ortvalue_input(f"past_key_values.{name}", value)
             binding.bind_ortvalue_output(f"present.{name}", value)
-
-
-def shared_prefix(left: Sequence[int], right: Sequence[int]) -> int:
-    """How many tokens two sequences have in common from their start."""
-    for index, (one, other) in enumerate(zip(left, right, strict=False)):
-        if one != other:
-            return index
-    return min(len(left), len(right))

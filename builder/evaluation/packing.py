@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import torch
 
+from builder.prompt import shared_prefix
+
 
 @dataclass
 class Pack:
@@ -38,7 +40,7 @@ def pack_prompts(prompts: Sequence[Sequence[int]], tokens: int) -> Iterator[Pack
         if len(pack.ids) >= tokens:
             yield pack
             pack, last = Pack([], [], []), ()
-        shared = _shared_length(last, prompt)
+        shared = shared_prefix(last, prompt)
         start = len(pack.ids)
         places = pack.places[-1][:shared] if shared else []
         pack.ids += prompt[shared:]
@@ -47,13 +49,3 @@ def pack_prompts(prompts: Sequence[Sequence[int]], tokens: int) -> Iterator[Pack
         last = prompt
     if pack.ids:
         yield pack
-
-
-def _shared_length(left: Sequence[int], right: Sequence[int]) -> int:
-    """How many tokens both begin with."""
-    length = 0
-    for a, b in zip(left, right, strict=False):
-        if a != b:
-            break
-        length += 1
-    return length
