@@ -24,7 +24,7 @@ Block = Any  # a decoder layer of transformers, or its mlp: torch types every pa
 class WidthSettings:
     """How the feed-forward layers are narrowed."""
 
-    # One of the two wins in each layer of both packaged bases, and the other comes close (docs/LOG.md).
+    # One of the two won in each layer where we looked, and the other came close (docs/LOG.md).
     ridges: tuple[float, ...] = (0.1, 0.3)
     # Each so many layers all ridges are tried on validation; the layers between take the last one that won.
     choose_ridge_every: int = 6
