@@ -58,7 +58,7 @@ def make_calibration_set(
 ) -> CalibrationSet:
     """Sample sequences from the calibration and validation files of a corpus, never from its held-out ones."""
     parts = {
-        split: _sequences([f for f in files if f.split == split], encoder, tokens, settings.seed)
+        split: make_sequences([f for f in files if f.split == split], encoder, tokens, settings.seed)
         for split, tokens in (("calibration", settings.tokens), ("validation", settings.validation_tokens))
     }
     for split, sequences in parts.items():
@@ -71,9 +71,13 @@ def make_calibration_set(
     )
 
 
-def _sequences(
+def make_sequences(
     files: Sequence[SourceFile], encoder: PromptEncoder, tokens: int, seed: int
 ) -> tuple[tuple[int, ...], ...]:
+    """Prompts of random cuts, each followed by its middle, as token ids; together `tokens` tokens or a few more.
+
+    Fewer where the files have no more lines. Windows that overlap come last.
+    """
     sequences: list[tuple[int, ...]] = []
     count = 0
     cuts = cut_files(files, tokens, seed)  # at least one token a sequence, so there are enough

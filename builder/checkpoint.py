@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 from tokenizers import Tokenizer
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from builder.artifact import HELD_OUT_PROMPTS, MANIFEST, SCHEMA_VERSION
+from builder.artifact import HELD_OUT_PROMPTS, MANIFEST, SCHEMA_VERSION, SubModel
 from builder.cuts import Cut
 from builder.folders import replace_folder, write_json
 from builder.prompt import PromptEncoder
@@ -44,6 +45,16 @@ def save_checkpoint(folder: Path, pruned: Pruned, held_out: Sequence[Cut], manif
             "versions": installed_versions(_VERSIONED),
         }
         write_json(fresh / MANIFEST, document)
+
+
+def save_reweighted(folder: Path, source: SubModel, model: PreTrainedModel, facts: Mapping[str, Any]) -> None:
+    """Write a checkpoint that is `source` with the weights of `model`; `facts` are added to its manifest."""
+    with replace_folder(folder, marker=MANIFEST) as fresh:
+        model.to(torch.bfloat16).save_pretrained(fresh, safe_serialization=True)
+        for path in source.folder.iterdir():
+            if not (fresh / path.name).exists() and path.name != MANIFEST and ".safetensors" not in path.name:
+                shutil.copyfile(path, fresh / path.name)
+        write_json(fresh / MANIFEST, {**(source.manifest or {}), **facts})
 
 
 def save_tokenizer(folder: Path, tokenizer: Tokenizer, model: PreTrainedModel) -> None:

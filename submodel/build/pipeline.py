@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from builder.artifact import read_artifact
+from builder.artifact import SubModel, read_artifact
 from builder.bases.load import LoadedBase, load_resolved, resolve_base
-from builder.checkpoint import save_checkpoint
+from builder.checkpoint import save_checkpoint, save_reweighted
 from builder.corpus.corpus import read_corpus
 from builder.errors import BuildError
 from builder.evaluation.scoring import Predictor, Scores, exact_match_ratio, make_held_out, score
@@ -44,6 +44,11 @@ class BuildPaths:
     """Where a build writes."""
 
     root: Path
+
+    @property
+    def pruned(self) -> Path:
+        """The pruned model before recovery, from which another recovery can start."""
+        return self.root / "pruned"
 
     @property
     def model(self) -> Path:
@@ -94,7 +99,8 @@ class _Build:
         identity = {key: value for key, value in self._base.to_json().items() if key != "why"}
         text = {"version": PIPELINE_VERSION, "corpus": self._corpus.fingerprint}
         scoring = asdict(settings.scoring)
-        model_key = key_of(**text, base=identity, prune=settings.prune.to_json())
+        pruned_key = key_of(**text, base=identity, prune=settings.prune.to_json())
+        model_key = key_of(pruned=pruned_key, recovery=settings.recovery.to_json())
         bundle_key = key_of(version=EXPORT_VERSION, model=model_key, quantize=settings.quantize)
 
         scores: list[StageRecord] = []
@@ -102,7 +108,9 @@ class _Build:
         if self._held_out is not None:
             key = key_of(**text, base=identity, scoring=scoring)
             scores.append(stages.run("score the base", key, self._score_base))
-        pruned = stages.run("prune", model_key, self._prune, [paths.model])
+        pruned = stages.run("prune", pruned_key, self._prune, [paths.pruned])
+        self._recovery_key = model_key
+        recovered = stages.run("recover", model_key, self._recover, [paths.model])
         exported = stages.run("export", bundle_key, self._export, [paths.bundle])
         if self._held_out is not None:
             key = key_of(model=model_key, scoring=scoring)
@@ -116,6 +124,7 @@ class _Build:
             "base": self._base.to_json(),
             "plan": pruned.result["plan"],
             "calibration": pruned.result["calibration"],
+            "recovery": recovered.result,
             "parity": exported.result["parity"],
             "corpus": self._corpus.summary(),
             "stages": [
@@ -157,7 +166,7 @@ class _Build:
         earlier = [{"name": record.name, "seconds": record.seconds} for record in self._stages.records]
         prompts = make_held_out(self._corpus.files, replace(settings.scoring, positions=PARITY_PROMPTS))
         save_checkpoint(
-            self._paths.model,
+            self._paths.pruned,
             pruned,
             prompts.cuts,
             {
@@ -173,6 +182,36 @@ class _Build:
         )
         return {"plan": pruned.plan_summary, "calibration": pruned.calibration.summary()}
 
+    def _recover(self, advance: Advance) -> dict[str, Any]:
+        settings, source = self._settings.recovery, read_artifact(self._paths.pruned)
+        model, encoder = self._load_checkpoint(source)
+        started = time.perf_counter()
+        summary: dict[str, Any] = {"minutes": 0.0}
+        if settings.minutes > 0:
+            from builder.recovery.recover import recover  # peft takes a second to import
+
+            tuned = recover(
+                model,
+                encoder,
+                self._corpus.files,
+                settings,
+                state_path=self._paths.stages / "recovery.safetensors",
+                key=self._recovery_key,
+                on_event=self._display.say,
+                on_progress=advance,
+            )
+            model, summary = tuned.model, tuned.summary
+        stage = {"name": "recover", "seconds": round(time.perf_counter() - started, 2)}
+        known = source.manifest or {}
+        facts = {"recovery": summary, "stages": [*known["stages"], stage], "peak_rss_bytes": peak_rss_bytes()}
+        save_reweighted(self._paths.model, source, model, facts)
+        return summary
+
+    def _load_checkpoint(self, source: SubModel) -> tuple[PreTrainedModel, PromptEncoder]:
+        model = AutoModelForCausalLM.from_pretrained(source.folder, dtype=self._dtype, local_files_only=True).eval()
+        tokenizer = Tokenizer.from_file(str(source.folder / "tokenizer.json"))
+        return model, PromptEncoder(tokenizer, source.prompt)
+
     def _export(self, advance: Advance) -> dict[str, Any]:
         settings = ExportSettings(precision=parse_precision(self._settings.quantize))
         bundle = export_bundle(
@@ -181,10 +220,8 @@ class _Build:
         return {"parity": bundle.manifest["parity"]}
 
     def _score_sub_model(self, advance: Advance) -> dict[str, Any]:
-        artifact = read_artifact(self._paths.model)
-        model = AutoModelForCausalLM.from_pretrained(artifact.folder, dtype=self._dtype, local_files_only=True).eval()
-        tokenizer = Tokenizer.from_file(str(artifact.folder / "tokenizer.json"))
-        return self._score(TorchPredictor("sub-model", model, PromptEncoder(tokenizer, artifact.prompt)), advance)
+        model, encoder = self._load_checkpoint(read_artifact(self._paths.model))
+        return self._score(TorchPredictor("sub-model", model, encoder), advance)
 
     def _score_bundle(self, advance: Advance) -> dict[str, Any]:
         predictor = BundlePredictor(read_bundle(self._paths.bundle))

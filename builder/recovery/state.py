@@ -1,0 +1,69 @@
+"""The state of an unfinished recovery on disk, so that a killed build goes on where it was.
+
+One safetensors file, replaced as a whole: weights, the optimizer's moments, the best weights so far, and in its
+metadata a JSON document. Nothing in it can run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+Tensors = Mapping[str, torch.Tensor]
+
+
+@dataclass
+class Progress:
+    """Where a recovery stands."""
+
+    step: int = 0
+    total: int | None = None  # None until the rate is known
+    seconds: float = 0.0
+    tokens: int = 0
+    best_loss: float | None = None
+    best_step: int = 0
+    # step, seconds, tokens, training loss since the last entry, validation loss; losses in nats a token
+    curve: list[dict[str, Any]] = field(default_factory=list)
+
+
+def save_state(path: Path, key: str, progress: Progress, weights: Tensors, moments: Tensors, best: Tensors) -> None:
+    """Replace `path`; a kill leaves the old file or the new one."""
+    tensors = {
+        **{f"weights/{name}": tensor for name, tensor in weights.items()},
+        **{f"moments/{name}": tensor for name, tensor in moments.items()},
+        **{f"best/{name}": tensor for name, tensor in best.items()},
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(".partial")
+    save_file(
+        {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()},
+        fresh,
+        metadata={"key": key, "progress": json.dumps(asdict(progress))},
+    )
+    with fresh.open("rb") as file:
+        os.fsync(file.fileno())
+    fresh.replace(path)
+
+
+def load_state(path: Path, key: str) -> tuple[Progress, dict[str, dict[str, torch.Tensor]]] | None:
+    """What `save_state` wrote for the same key: progress and {"weights" | "moments" | "best": tensors}; or None."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("key") != key:
+                return None
+            groups: dict[str, dict[str, torch.Tensor]] = {"weights": {}, "moments": {}, "best": {}}
+            for name in file.keys():  # noqa: SIM118
+                group, _, rest = name.partition("/")
+                groups[group][rest] = file.get_tensor(name)
+            return Progress(**json.loads(metadata["progress"])), groups
+    except (OSError, SafetensorError, ValueError, TypeError, KeyError):
+        return None  # never begun, cut off, or of another version: begin anew
