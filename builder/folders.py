@@ -15,12 +15,16 @@ from builder.errors import BuildError, SubmodelError
 
 def write_json(path: Path, document: object) -> None:
     """Write JSON so that `path` holds either the old document or the whole new one."""
+    write_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 so that `path` holds either the old text or the whole new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False, suffix=".tmp") as file:
         fresh = Path(file.name)
         try:
-            json.dump(document, file, indent=2, ensure_ascii=False)
-            file.write("\n")
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         except BaseException:

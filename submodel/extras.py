@@ -7,7 +7,18 @@ import os
 
 from builder.errors import SubmodelError
 
-_MODULES = ("gguf", "huggingface_hub", "onnx", "onnx_ir", "pathspec", "peft", "safetensors", "torch", "transformers")
+_MODULES = (
+    "gguf",
+    "huggingface_hub",
+    "jinja2",
+    "onnx",
+    "onnx_ir",
+    "pathspec",
+    "peft",
+    "safetensors",
+    "torch",
+    "transformers",
+)
 
 
 def prepare_to_build(command: str) -> None:

@@ -21,7 +21,7 @@ from builder.corpus.corpus import read_corpus
 from builder.errors import BuildError
 from builder.evaluation.scoring import Predictor, Scores, exact_match_ratio, make_held_out, score
 from builder.evaluation.torch_predictor import TorchPredictor
-from builder.folders import write_json
+from builder.folders import write_json, write_text
 from builder.precision import fastest_dtype
 from builder.prompt import PromptEncoder
 from builder.pruning.prune import prune
@@ -33,6 +33,7 @@ from submodel.build.memory import peak_rss_bytes
 from submodel.build.settings import BuildSettings
 from submodel.build.stages import StageRecord, Stages, key_of
 from submodel.console import Advance, StageDisplay
+from submodel.report.render import render_report
 
 PIPELINE_VERSION = 3  # raised when the same inputs give another model, so that stages of older versions are not kept
 EXPORT_VERSION = 3  # likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits
@@ -62,7 +63,12 @@ class BuildPaths:
 
     @property
     def report(self) -> Path:
-        """The figures of the build."""
+        """What people read: one HTML file."""
+        return self.root / "report.html"
+
+    @property
+    def figures(self) -> Path:
+        """The same as JSON, with every answer."""
         return self.root / "report.json"
 
     @property
@@ -140,7 +146,8 @@ class _Build:
             base, *ours = (_scores(record) for record in scores)
             document["exact_match_ratio"] = {model.name: exact_match_ratio(model, base) for model in ours}
             document["answers"] = self._answers(scores)
-        write_json(paths.report, document)
+        write_json(paths.figures, document)
+        write_text(paths.report, render_report(document, title=settings.repository.resolve().name))
         return document
 
     @cached_property
@@ -249,6 +256,7 @@ class _Build:
             {
                 "path": cut.file.path,
                 "offset": cut.offset,
+                "line": cut.file.text[: cut.offset].rpartition("\n")[2],
                 "truth": cut.middle,
                 "answers": {record.result["name"]: record.result["answers"][index] for record in records},
             }

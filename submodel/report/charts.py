@@ -1,0 +1,107 @@
+"""The report's pictures as inline SVG: no script, no file beside the page. Colours come from the page's style sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+WIDTH = 640  # user units; the page scales them
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One figure with its interval, both from 0 to 1."""
+
+    label: str
+    value: float
+    low: float
+    high: float
+
+
+def interval_bars(bars: Sequence[Bar]) -> Markup:
+    """Horizontal bars with whiskers, all from 0, to one scale."""
+    left, row, right = 120, 34, 60
+    most = max([bar.high for bar in bars] + [1e-9])
+    scale = (WIDTH - left - right) / most
+    parts = []
+    for index, bar in enumerate(bars):
+        top = index * row + 4
+        middle = top + 11
+        low, high = left + bar.low * scale, left + bar.high * scale
+        parts.append(
+            Markup(
+                '<text x="{}" y="{}" class="label" text-anchor="end">{}</text>'
+                '<rect x="{}" y="{}" width="{:.1f}" height="22" class="bar bar-{}"/>'
+                '<path d="M{:.1f} {}H{:.1f}M{:.1f} {}v10M{:.1f} {}v10" class="whisker"/>'
+                '<text x="{:.1f}" y="{}" class="label">{}</text>'
+            ).format(
+                *(left - 10, middle + 5, bar.label, left, top, bar.value * scale, index),
+                *(low, middle, high, low, middle - 5, high, middle - 5),
+                *(high + 8, middle + 5, f"{bar.value:.1%}"),
+            )
+        )
+    return _svg(parts, len(bars) * row + 4, "Bars with 95 % intervals")
+
+
+@dataclass(frozen=True)
+class Line:
+    """Points (x, y), joined."""
+
+    label: str
+    points: Sequence[tuple[float, float]]
+
+
+def line_chart(lines: Sequence[Line], *, x_label: str, y_label: str) -> Markup:
+    """Lines over a common pair of axes, whose ends are labelled."""
+    left, right, top, bottom, height = 60, 120, 14, 40, 240
+    xs = [x for line in lines for x, _ in line.points]
+    ys = [y for line in lines for _, y in line.points]
+    x_low, x_high, y_low, y_high = min(xs), max(xs), min(ys), max(ys)
+    x_scale = (WIDTH - left - right) / ((x_high - x_low) or 1)
+    y_scale = (height - top - bottom) / ((y_high - y_low) or 1)
+
+    def place(x: float, y: float) -> str:
+        return f"{left + (x - x_low) * x_scale:.1f} {height - bottom - (y - y_low) * y_scale:.1f}"
+
+    base = height - bottom
+    parts = [
+        Markup('<path d="M{} {}V{}H{}" class="axis"/>').format(left, top, base, WIDTH - right),
+        _text(left - 8, base, f"{y_low:.2f}", "end"),
+        _text(left - 8, top + 10, f"{y_high:.2f}", "end"),
+        _text(left, base + 16, f"{x_low:g}", "middle"),
+        _text(WIDTH - right, base + 16, f"{x_high:.1f}", "middle"),
+        _text((left + WIDTH - right) / 2, height - 6, x_label, "middle"),
+        _text(4, top - 2, y_label, "start"),
+    ]
+    for index, line in enumerate(lines):
+        path = "M" + "L".join(place(x, y) for x, y in line.points)
+        x, y = place(*line.points[-1]).split()
+        parts.append(Markup('<path d="{}" class="line line-{}"/>').format(path, index))
+        parts.append(_text(float(x) + 6, float(y) + 4, line.label, "start"))
+    return _svg(parts, height, f"{y_label} over {x_label}")
+
+
+def columns(values: Sequence[float], *, label: str) -> Markup:
+    """Small upright bars, one a value, to one scale from 0."""
+    height = 80
+    most = max([*values, 1e-12])
+    step = WIDTH / max(1, len(values))
+    parts = [
+        Markup(
+            '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" class="bar"><title>{}: {:.3f}</title></rect>'
+        ).format(index * step, height * (1 - value / most), step * 0.8, height * value / most, index, value)
+        for index, value in enumerate(values)
+    ]
+    return _svg(parts, height, label)
+
+
+def _text(x: float, y: float, text: str, anchor: str) -> Markup:
+    return Markup('<text x="{:.1f}" y="{:.1f}" class="label" text-anchor="{}">{}</text>').format(x, y, anchor, text)
+
+
+def _svg(parts: Sequence[Markup], height: int, label: str) -> Markup:
+    return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
+        WIDTH, height, label, Markup("").join(parts)
+    )

@@ -1,0 +1,105 @@
+"""The report of a build: its `--json` document as one HTML file that opens offline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, Template, select_autoescape
+from markupsafe import Markup
+
+from builder.evaluation.metrics import is_exact
+from submodel.report.charts import Bar, Line, columns, interval_bars, line_chart
+
+SHOWN = 5  # completions side by side
+
+
+def render_report(document: Mapping[str, Any], *, title: str) -> str:
+    """HTML from the document of `submodel.build.pipeline.run_build`; figures that it lacks leave their part out."""
+    scored = [model for model in document["models"] if "positions" in model]
+    return _template().render(
+        title=title,
+        document=document,
+        scored=scored,
+        verdict=_verdict(scored, document.get("exact_match_ratio", {})),
+        exact_match=_exact_match(scored),
+        curve=_curve(document.get("recovery", {}).get("curve", ())),
+        layers=_layers(document["plan"].get("layer_output_error", ())),
+        examples=choose_examples(document.get("answers", ())),
+        is_exact=is_exact,
+    )
+
+
+def choose_examples(answers: Sequence[Mapping[str, Any]], count: int = SHOWN) -> list[Mapping[str, Any]]:
+    """A few positions, of each kind one where there is one: what was gained, lost, right in both, wrong in both.
+
+    Not the best ones: a report that shows only those is an advertisement.
+    """
+    kinds: dict[tuple[bool, bool], list[Mapping[str, Any]]] = {}
+    for answer in answers:
+        ours = answer["answers"].get("sub-model", "")
+        kind = is_exact(answer["answers"].get("base", ""), answer["truth"]), is_exact(ours, answer["truth"])
+        kinds.setdefault(kind, []).append(answer)
+    chosen: list[Mapping[str, Any]] = []
+    while len(chosen) < min(count, len(answers)):
+        for kind in ((False, True), (True, False), (True, True), (False, False)):
+            if kinds.get(kind) and len(chosen) < count:
+                chosen.append(kinds[kind].pop(0))
+    return chosen
+
+
+def _verdict(scored: Sequence[Mapping[str, Any]], ratios: Mapping[str, Any]) -> str:
+    if len(scored) < 2:
+        return "Nothing was held out to score on, so how good the sub-model is was not measured."
+    base, ours = scored[0], scored[1]
+    ratio = ratios.get(ours["name"])
+    bits = ours["bits_per_byte"] / base["bits_per_byte"] - 1
+    sentence = (
+        f"{ours['parameters'] / base['parameters']:.0%} of the base's parameters. On files that it never saw it needs "
+        f"{abs(bits):.1%} {'fewer' if bits < 0 else 'more'} bits a byte than its base"
+    )
+    if ratio is None:
+        return f"{sentence}; the base completes no line exactly, so that there is nothing to compare."
+    if ratio["low"] > 1:
+        told = "more lines exactly than the base"
+    elif ratio["high"] < 1:
+        told = "fewer lines exactly than the base; with a larger --size or more --minutes it loses less"
+    else:
+        told = "about as many lines exactly as the base: the difference is within what chance does on so few lines"
+    return f"{sentence}, and it completes {told}."
+
+
+def _exact_match(scored: Sequence[Mapping[str, Any]]) -> Markup | None:
+    if not scored:
+        return None
+    return interval_bars(
+        [Bar(model["name"], model["fim_exact_match"], *model["fim_exact_match_interval"]) for model in scored]
+    )
+
+
+def _curve(curve: Sequence[Mapping[str, Any]]) -> Markup | None:
+    if len(curve) < 2:
+        return None
+    points = [(entry["seconds"] / 60, entry["validation"]) for entry in curve]
+    training = [(entry["seconds"] / 60, entry["training"]) for entry in curve if "training" in entry]
+    lines = [Line("validation", points), *([Line("training", training)] if len(training) > 1 else [])]
+    return line_chart(lines, x_label="minutes", y_label="loss, nats a token")
+
+
+def _layers(errors: Sequence[float]) -> Markup | None:
+    return columns(errors, label="Output lost a layer") if errors else None
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("submodel.report", "."),
+        autoescape=select_autoescape(default=True),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["millions"] = lambda value: f"{value / 1e6:,.0f} M"
+    environment.filters["megabytes"] = lambda value: f"{value / 1e6:,.0f} MB"
+    environment.filters["percent"] = lambda value: f"{value:.1%}"
+    return environment.get_template("report.html.j2")
