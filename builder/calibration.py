@@ -74,7 +74,7 @@ def make_calibration_set(
 def make_sequences(
     files: Sequence[SourceFile], encoder: PromptEncoder, tokens: int, seed: int
 ) -> tuple[tuple[int, ...], ...]:
-    """Prompts of random cuts, each followed by its middle, as token ids; together `tokens` tokens or a few more.
+    """Prompts of random cuts, each with its middle and what ends it, as token ids; `tokens` tokens or a few more.
 
     Fewer where the files have no more lines. Windows that overlap come last.
     """
@@ -84,7 +84,7 @@ def make_sequences(
     for cut in _spread(cuts, encoder.form.max_prefix_chars):
         if count >= tokens:
             break
-        ids = (*encoder.encode(cut.window(encoder.form)), *encoder.text_ids(cut.middle))
+        ids = (*encoder.encode(cut.window(encoder.form)), *encoder.text_ids(cut.middle), *encoder.end_ids())
         sequences.append(ids)
         count += len(ids)
     return tuple(sequences)

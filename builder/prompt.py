@@ -24,6 +24,7 @@ class PromptFormat:
     middle_token: str | None = None
     bos_token: str | None = None  # only for bases that were trained with one in front
     stop_tokens: tuple[str, ...] = ()  # end a completion, never part of its text
+    end_token: str | None = None  # the stop token that training puts after a middle
 
     max_prefix_chars: int = 1024  # about 300 tokens: near half of the prompt time for what most lines need
     prefix_step_chars: int = 512  # the window's start moves in steps, so that the KV cache survives typing
@@ -99,6 +100,10 @@ class PromptEncoder:
     def text_ids(self, text: str) -> list[int]:
         """Token ids of plain text, nothing added."""
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def end_ids(self) -> list[int]:
+        """What ends a middle: one token id or, where the base ends with the file alone, nothing."""
+        return [self._id(self.form.end_token)] if self.form.end_token and self.form.is_fim else []
 
     def encode(self, window: Window) -> list[int]:
         """The whole prompt: prefix-suffix-middle order where the base knows it, the plain prefix where not."""

@@ -22,12 +22,10 @@ FIM_FAMILIES: Final = (
     ("<fim-prefix>", "<fim-suffix>", "<fim-middle>"),  # SantaCoder
     ("<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"),  # DeepSeek-Coder
 )
+END_TOKENS: Final = ("<|endoftext|>", "<|end_of_text|>", "<｜end▁of▁sentence｜>", "</s>")  # of a text, in training
 # What a model says when its text is over, or when it goes on to another file.
 STOP_TOKENS: Final = (
-    "<|endoftext|>",
-    "<|end_of_text|>",
-    "<｜end▁of▁sentence｜>",
-    "</s>",
+    *END_TOKENS,
     "<|im_start|>",
     "<|im_end|>",
     "<|eot_id|>",
@@ -62,6 +60,8 @@ def make_prompt_format(
         middle_token=middle,
         bos_token=bos_token,
         stop_tokens=tuple(dict.fromkeys(token for token in stops if token)),
+        # An instruct model's own end is that of a turn; its base was trained to end a middle with that of a text.
+        end_token=next((token for token in (*END_TOKENS, eos_token) if token in special), None),
     )
 
 

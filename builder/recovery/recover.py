@@ -65,7 +65,7 @@ def recover(
         raise CorpusError("The repository has no line of code to tune on; add code files, or build with --minutes 0.")
     torch.manual_seed(settings.seed)  # the factors' start
     adapted = get_peft_model(
-        model.to(device),  # type: ignore[arg-type]
+        model.to(device),
         LoraConfig(
             r=settings.rank,
             lora_alpha=round(settings.rank * settings.scale),
@@ -163,19 +163,18 @@ class _Run:
                 {"step": 0, "seconds": progress.seconds, "tokens": 0, "validation": progress.best_loss}
             )
         losses: list[float] = []
-        while not self._is_finished():
+        while True:
+            self._check_if_due(losses)
+            if self._is_finished():
+                break
             started = time.perf_counter()
             losses.append(self._step())
             progress.step += 1
             progress.seconds += time.perf_counter() - started
             if progress.total is None and progress.step == settings.warmup_steps:
                 self._plan()
-            if progress.total is None:
-                continue
-            self._on_progress(progress.step, progress.total)
-            if progress.step in validation_steps(progress.total, settings.validations):
-                self._check(losses)
-                losses = []
+            if progress.total is not None:
+                self._on_progress(progress.step, progress.total)
         self._load(self._best)
         with suppress(OSError):
             self._state_path.unlink(missing_ok=True)
@@ -231,7 +230,7 @@ class _Run:
         total = 0.0
         for ids in batch:  # one at a time: no padding, and little memory
             loss = self._loss(ids) / tokens
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
         torch.nn.utils.clip_grad_norm_(self._factors.values(), 1.0)
         self._optimizer.step()
@@ -251,9 +250,13 @@ class _Run:
         nats = sum(float(self._loss(ids)) for ids in self._validation)
         return nats / sum(len(ids) - 1 for ids in self._validation)
 
-    def _check(self, losses: Sequence[float]) -> None:
-        """Validate, keep the best, write the state."""
+    def _check_if_due(self, losses: list[float]) -> None:
+        """Validate, keep the best, write the state; empties `losses`, those since the last time."""
         progress = self.progress
+        if progress.total is None or progress.curve[-1]["step"] == progress.step:
+            return
+        if progress.step not in validation_steps(progress.total, self._settings.validations):
+            return
         started = time.perf_counter()
         loss = self._validate()
         if progress.best_loss is None or loss < progress.best_loss:
@@ -265,10 +268,11 @@ class _Run:
                 "step": progress.step,
                 "seconds": round(progress.seconds, 1),
                 "tokens": progress.tokens,
-                "training": sum(losses) / max(1, len(losses)),
                 "validation": loss,
             }
+            | ({"training": sum(losses) / len(losses)} if losses else {})  # none right after a restart
         )
+        losses.clear()
         self._save()
         self._on_event(
             f"Step {progress.step} of {progress.total}: validation loss {loss:.4f} (before recovery "
