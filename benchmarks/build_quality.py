@@ -19,7 +19,18 @@ from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.repositories import CACHE, REPORTED, Repository, fetch, tree_hash
 
 RESULTS = Path(__file__).parent / "results"
-KEPT_KEYS = ("models", "exact_match_ratio", "plan", "calibration", "parity", "stages", "seconds", "peak_rss_bytes")
+KEPT_KEYS = (
+    "models",
+    "against_base",
+    "baselines",
+    "plan",
+    "calibration",
+    "recovery",
+    "parity",
+    "stages",
+    "seconds",
+    "peak_rss_bytes",
+)
 
 
 def build(repository: Repository, base: str, arguments: list[str]) -> dict[str, Any]:

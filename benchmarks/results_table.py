@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-HEADINGS = ("repository", "", "parameters", "bits per byte", "exact match", "of the base's", "edit similarity")
+HEADINGS = ("repository", "", "parameters", "bits per byte", "exact match", "against the base", "edit similarity")
 
 
 def main() -> None:
@@ -30,17 +30,21 @@ def _rows(build: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     first = f"{_repository(build)}, {build['base']['name']}"
     for model in build["models"]:
         low, high = model["fim_exact_match_interval"]
-        ratio = build["exact_match_ratio"].get(model["name"])
+        difference = build["against_base"].get(model["name"], {}).get("exact_match_difference")
         yield (
             first,
             model["name"],
             f"{model['parameters'] / 1e6:.0f} M, {model['bytes'] / 1e6:.0f} MB",
             f"{model['bits_per_byte']:.3f}",
             f"{model['fim_exact_match']:.1%} ({low:.0%}–{high:.0%})",
-            f"{ratio['value']:.0%} ({ratio['low']:.0%}–{ratio['high']:.0%})" if ratio else "",
+            _points(difference) if difference else "",
             f"{model['fim_edit_similarity']:.3f}",
         )
         first = ""
+
+
+def _points(figure: Mapping[str, float]) -> str:
+    return f"{100 * figure['value']:+.1f} points ({100 * figure['low']:+.1f} to {100 * figure['high']:+.1f})"
 
 
 def _costs(build: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from builder.corpus.corpus import SourceFile
 from builder.corpus.languages import get_language, is_comment_line
 from builder.prompt import PromptFormat, Window, cut_window
 
+MAX_BLOCK_LINES = 6  # of a completion of several lines
 _MIN_MIDDLE = 3  # characters; shorter ends of lines are closers and commas
 _MAX_LINE = 200  # characters; longer lines are data
 _WORD_STARTS = re.compile(r"\b\w|(?<=\w)\W")
@@ -23,7 +24,7 @@ _WORD_STARTS = re.compile(r"\b\w|(?<=\w)\W")
 
 @dataclass(frozen=True, kw_only=True)
 class Cut:
-    """One position: `middle` is the text from `offset` (characters) to the end of its line, without the newline."""
+    """One position: `middle` is the text from `offset` (characters) to the end of a line, without its newline."""
 
     file: SourceFile
     offset: int
@@ -52,6 +53,36 @@ def cut_files(files: Sequence[SourceFile], count: int, seed: int) -> tuple[Cut, 
             column = rng.choice(inner) if inner else indent
         cuts.append(Cut(file=file, offset=start + column, middle=line[column:]))
     return tuple(cuts)
+
+
+def cut_blocks(files: Sequence[SourceFile], count: int, seed: int) -> tuple[Cut, ...]:
+    """Up to `count` cuts of 2 to MAX_BLOCK_LINES lines, each from the first character of a line's text.
+
+    A block ends before a blank line, and before a line that is indented less than its first.
+    """
+    rng = random.Random(seed)
+    blocks = [(file, *block) for file in files for block in _blocks(file)] if count else []
+    cuts = []
+    for file, start, ends in rng.sample(blocks, min(count, len(blocks))):
+        cuts.append(Cut(file=file, offset=start, middle=file.text[start : rng.choice(ends)]))
+    return tuple(cuts)
+
+
+def _blocks(file: SourceFile) -> Iterable[tuple[int, list[int]]]:
+    """(start, the ends that its second to last lines have) of each block of the file."""
+    for start, end in _worthwhile_lines(file):
+        indent = len(file.text[start:end]) - len(file.text[start:end].lstrip())
+        ends: list[int] = []
+        position = file.text.find("\n", end)
+        while 0 <= position < len(file.text) - 1 and len(ends) < MAX_BLOCK_LINES - 1:
+            newline = file.text.find("\n", position + 1)
+            line = file.text[position + 1 : newline if newline >= 0 else len(file.text)]
+            if not line.strip() or len(line) - len(line.lstrip()) < indent or len(line) > _MAX_LINE:
+                break
+            ends.append(position + 1 + len(line.rstrip()))
+            position = newline
+        if ends:
+            yield start + indent, ends
 
 
 def _worthwhile_lines(file: SourceFile) -> Iterable[tuple[int, int]]:

@@ -28,7 +28,7 @@ LINE_TOKENS = 32  # nearly every line of code is shorter, from the cursor on
 class FinishReason(StrEnum):
     """Why an answer ended."""
 
-    STOP_TEXT = "stop text"
+    LINES = "lines"
     CONTROL_TOKEN = "control token"
     LENGTH = "length"
     BROKEN_TEXT = "broken text"  # bytes that are no character
@@ -39,7 +39,7 @@ class FinishReason(StrEnum):
 class Generation:
     """An answer. `computed_tokens` of `prompt_tokens` were not in the cache."""
 
-    text: str  # up to the stop text, whole characters only
+    text: str  # whole lines or up to where it ended, whole characters only
     token_ids: tuple[int, ...]  # as generated, without the control token that ended them
     prompt_tokens: int
     computed_tokens: int
@@ -66,14 +66,15 @@ class Engine:
         self,
         prompt_ids: Sequence[int],
         *,
-        max_new_tokens: int = LINE_TOKENS,
+        max_new_tokens: int | None = None,
         stop: Callable[[], bool] | None = None,
-        stop_text: str | None = "\n",
+        lines: int | None = 1,
     ) -> Generation:
-        """Continue the prompt (at least one token) until `stop_text`, a control token or `max_new_tokens`.
+        """Continue the prompt (at least one token) up to a control token or to `lines` lines (None: any number).
 
-        `stop` is asked between tokens, and between the chunks of a long prompt; once it says True the answer ends.
-        Raises ServeError where the prompt is empty, leaves no position for an answer, or the model fails.
+        `max_new_tokens` is LINE_TOKENS a line where it is not given. `stop` is asked between tokens, and between the
+        chunks of a long prompt; once it says True the answer ends. Raises ServeError where the prompt is empty, leaves
+        no position for an answer, or the model fails.
         """
         started = time.perf_counter()
         if not prompt_ids:
@@ -88,7 +89,8 @@ class Engine:
         computed = len(self._cache.tokens) - kept
 
         detokenizer = Detokenizer(self.encoder.tokenizer, prompt_ids)
-        room = min(max_new_tokens, self.max_positions - len(prompt_ids))
+        limit = LINE_TOKENS * (lines or 1) if max_new_tokens is None else max_new_tokens
+        room = min(limit, self.max_positions - len(prompt_ids))
         token_ids: list[int] = []
         text, finish = "", FinishReason.CANCELLED
         while logits is not None:
@@ -105,8 +107,8 @@ class Engine:
                 break
             token_ids.append(token)
             text = detokenizer.text(token_ids)
-            if stop_text and stop_text in text:
-                text, finish = text.partition(stop_text)[0], FinishReason.STOP_TEXT
+            if lines is not None and text.count("\n") >= lines:
+                text, finish = "\n".join(text.split("\n")[:lines]), FinishReason.LINES
                 break
             if detokenizer.is_broken(token_ids):
                 finish = FinishReason.BROKEN_TEXT

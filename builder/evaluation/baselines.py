@@ -12,11 +12,25 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from builder.corpus.corpus import SourceFile
+from builder.corpus.corpus import Corpus, SourceFile
 from builder.cuts import Cut
+from builder.evaluation.scores import Answer, Scores
 
 _WORD = re.compile(r"\w+|\n|[^\w\S\n]+|[^\w\s]")
 _MAX_WORDS = 40
+
+
+def score_baselines(corpus: Corpus, cuts: Sequence[Cut]) -> tuple[Scores, ...]:
+    """Both of them on the same positions as the models."""
+    n_gram = NGram.of(corpus.select("calibration"))
+    completers = {"similar line": complete_by_similar_line, "n-gram": n_gram.complete}
+    return tuple(
+        Scores(
+            name=name,
+            lines=tuple(Answer(answer=complete(cut), truth=cut.middle, language=cut.file.language) for cut in cuts),
+        )
+        for name, complete in completers.items()
+    )
 
 
 def complete_by_similar_line(cut: Cut) -> str:

@@ -28,7 +28,7 @@ class TorchPredictor:
         model: PreTrainedModel,
         encoder: PromptEncoder,
         *,
-        max_new_tokens: int = 32,
+        line_tokens: int = 32,
         batch: int = 128,
         pack_tokens: int = 300,
     ) -> None:
@@ -37,12 +37,12 @@ class TorchPredictor:
         self.encoder = encoder
         self.parameters = count_parameters(model)
         self.bytes = sum(p.numel() * p.element_size() for p in {id(p): p for p in model.parameters()}.values())
-        self._max_new_tokens = max_new_tokens
+        self._line_tokens = line_tokens
         self._batch = batch
         self._pack_tokens = pack_tokens
         vocabulary = encoder.tokenizer.get_vocab_size(with_added_tokens=True)
-        newlines = {i for i in range(vocabulary) if "\n" in encoder.tokenizer.decode([i], skip_special_tokens=False)}
-        self._end_ids = newlines | encoder.stop_ids
+        decode = encoder.tokenizer.decode
+        self._newlines = [decode([i], skip_special_tokens=False).count("\n") for i in range(vocabulary)]
 
     @torch.inference_mode()
     def nats(self, ids: Sequence[int]) -> float:
@@ -52,7 +52,9 @@ class TorchPredictor:
         return float(torch.nn.functional.cross_entropy(logits, tokens[0, 1:], reduction="sum"))
 
     @torch.inference_mode()
-    def complete_lines(self, prompts: Sequence[Sequence[int]], on_done: Callable[[int], None]) -> list[str]:
+    def complete(
+        self, prompts: Sequence[Sequence[int]], on_done: Callable[[int], None], *, lines: int = 1
+    ) -> list[str]:
         """Greedy lines; what several prompts begin with is read once. An empty prompt has an empty answer."""
         answers = [""] * len(prompts)
         asked = [i for i, prompt in enumerate(prompts) if prompt]
@@ -65,8 +67,8 @@ class TorchPredictor:
                 for pack in pack_prompts([prompts[i] for i in chosen], self._pack_tokens):
                     read += self._read(pack)
                     on_done(len(pack.places))
-                for index, ids in zip(chosen, self._continue(read), strict=True):
-                    answers[index] = self._line(ids)
+                for index, ids in zip(chosen, self._continue(read, lines), strict=True):
+                    answers[index] = self._text(ids, lines)
         return answers
 
     def _read(self, pack: Pack) -> list[_ReadPrompt]:
@@ -88,21 +90,22 @@ class TorchPredictor:
             for places, next_id in zip(pack.places, logits.argmax(dim=1).tolist(), strict=True)
         ]
 
-    def _continue(self, prompts: Sequence[_ReadPrompt]) -> list[list[int]]:
-        """Greedy continuations, each up to and with its first end token or `max_new_tokens`."""
+    def _continue(self, prompts: Sequence[_ReadPrompt], lines: int) -> list[list[int]]:
+        """Greedy continuations, each up to and with the token that ends it, or as long as `lines` lines may be."""
         continuations = [[prompt.next_id] for prompt in prompts]
-        rows = [row for row, prompt in enumerate(prompts) if prompt.next_id not in self._end_ids]
+        limit = self._line_tokens * lines
+        rows = [row for row, ids in enumerate(continuations) if not self._is_ended(ids, lines)]
         if not rows:
             return continuations
         slot = max(prompts[row].length for row in rows)
-        batch = _Batch([prompts[row] for row in rows], self.model, slot, slot + self._max_new_tokens)
+        batch = _Batch([prompts[row] for row in rows], self.model, slot, slot + limit)
         going = torch.ones(len(rows), dtype=torch.bool)
-        for step in range(self._max_new_tokens - 1):
+        for step in range(limit - 1):
             tokens = batch.step(slot + step)
             for place, (row, token) in enumerate(zip(rows, tokens.tolist(), strict=True)):
                 if going[place]:
                     continuations[row].append(token)
-                    going[place] = token not in self._end_ids
+                    going[place] = not self._is_ended(continuations[row], lines)
             if not going.any():
                 break
             # Leaving copies the cache, staying costs a row's work: go together.
@@ -112,13 +115,17 @@ class TorchPredictor:
                 going = torch.ones(len(rows), dtype=torch.bool)
         return continuations
 
-    def _line(self, ids: Sequence[int]) -> str:
+    def _is_ended(self, ids: Sequence[int], lines: int) -> bool:
+        return ids[-1] in self.encoder.stop_ids or sum(self._newlines[i] for i in ids) >= lines
+
+    def _text(self, ids: Sequence[int], lines: int) -> str:
         text_ids: list[int] = []
         for token_id in ids:
             if token_id in self.encoder.stop_ids:
                 break
             text_ids.append(token_id)
-        return str(self.encoder.tokenizer.decode(text_ids, skip_special_tokens=True)).split("\n", 1)[0]
+        text = str(self.encoder.tokenizer.decode(text_ids, skip_special_tokens=True))
+        return "\n".join(text.split("\n")[:lines])
 
 
 @dataclass(frozen=True, kw_only=True)

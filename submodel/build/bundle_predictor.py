@@ -20,7 +20,7 @@ class BundlePredictor:
         self.encoder = self._engine.encoder
         self.parameters = int(bundle.manifest["parameters"])
         self.bytes = bundle.model_path.stat().st_size
-        self.milliseconds: list[float] = []  # a prompt each, in the order of the last complete_lines
+        self.milliseconds: list[float] = []  # a prompt each, in the order of the last `complete`
 
     def nats(self, ids: Sequence[int]) -> float:
         """Summed negative log-likelihood of ids[1:]."""
@@ -29,12 +29,15 @@ class BundlePredictor:
         log_sum = np.log(np.exp(logits).sum(axis=1))
         return float((log_sum - logits[np.arange(len(logits)), np.asarray(ids[1:])]).sum())
 
-    def complete_lines(self, prompts: Sequence[Sequence[int]], on_done: Callable[[int], None]) -> list[str]:
+    def complete(
+        self, prompts: Sequence[Sequence[int]], on_done: Callable[[int], None], *, lines: int = 1
+    ) -> list[str]:
         """Greedy lines, one prompt after the other, as an editor asks."""
         self.milliseconds = []
         answers = []
         for prompt in prompts:
-            generation = self._engine.generate(prompt) if prompt else None  # the start of a file, without a suffix
+            # The start of a file without a suffix has an empty prompt.
+            generation = self._engine.generate(prompt, lines=lines) if prompt else None
             answers.append(generation.text if generation else "")
             self.milliseconds.append(generation.milliseconds if generation else 0.0)
             on_done(1)

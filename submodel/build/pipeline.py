@@ -19,7 +19,10 @@ from builder.bases.load import LoadedBase, load_resolved, resolve_base
 from builder.checkpoint import save_checkpoint, save_reweighted
 from builder.corpus.corpus import read_corpus
 from builder.errors import BuildError
-from builder.evaluation.scoring import Predictor, Scores, exact_match_ratio, make_held_out, score
+from builder.evaluation.baselines import score_baselines
+from builder.evaluation.held_out import make_held_out
+from builder.evaluation.scores import Scores, compare
+from builder.evaluation.scoring import Predictor, score
 from builder.evaluation.torch_predictor import TorchPredictor
 from builder.folders import write_json, write_text
 from builder.precision import fastest_dtype
@@ -142,9 +145,10 @@ class _Build:
             "peak_rss_bytes": (read_artifact(paths.model).manifest or {}).get("peak_rss_bytes"),
             "paths": {"model": str(paths.model), "bundle": str(paths.bundle), "report": str(paths.report)},
         }
-        if scores:
+        if self._held_out is not None:
             base, *ours = (_scores(record) for record in scores)
-            document["exact_match_ratio"] = {model.name: exact_match_ratio(model, base) for model in ours}
+            document["against_base"] = {model.name: compare(model, base) for model in ours}
+            document["baselines"] = [row.to_json() for row in score_baselines(self._corpus, self._held_out.cuts)]
             document["answers"] = self._answers(scores)
         write_json(paths.figures, document)
         write_text(paths.report, render_report(document, title=settings.repository.resolve().name))
@@ -237,7 +241,7 @@ class _Build:
     def _score(self, predictor: Predictor, advance: Advance) -> dict[str, Any]:
         if self._held_out is None:
             raise BuildError("Nothing was held out to score on.")
-        return asdict(score(predictor, self._held_out, on_progress=advance))
+        return score(predictor, self._held_out, on_progress=advance).to_record()
 
     def _unscored_bundle(self) -> list[dict[str, Any]]:
         """The bundle's row without figures that were not measured; nothing where it was scored."""
@@ -252,13 +256,14 @@ class _Build:
         if self._held_out is None:
             return []
         times = records[-1].result.get("milliseconds")  # of the bundle, where it was scored
+        models = [_scores(record) for record in records]
         return [
             {
                 "path": cut.file.path,
                 "offset": cut.offset,
                 "line": cut.file.text[: cut.offset].rpartition("\n")[2],
                 "truth": cut.middle,
-                "answers": {record.result["name"]: record.result["answers"][index] for record in records},
+                "answers": {model.name: model.lines[index].answer for model in models},
             }
             | ({"bundle_milliseconds": round(times[index], 1)} if times else {})
             for index, cut in enumerate(self._held_out.cuts)
@@ -266,8 +271,7 @@ class _Build:
 
 
 def _scores(record: StageRecord) -> Scores:
-    fields = {key: value for key, value in record.result.items() if key != "milliseconds"}
-    return Scores(**{**fields, "answers": tuple(fields["answers"]), "truths": tuple(fields["truths"])})
+    return Scores.from_record(record.result)
 
 
 def _row(record: StageRecord) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from builder.calibration import CalibrationSettings
-from builder.evaluation.scoring import ScoringSettings
+from builder.evaluation.held_out import ScoringSettings
 from builder.pruning.plan import SizeSettings
 from builder.pruning.prune import PruneSettings
 from builder.recovery.settings import RecoverySettings

@@ -32,11 +32,20 @@ def print_table(document: Mapping[str, Any]) -> None:
                 f"{row['fim_edit_similarity']:.3f}",
             )
         console.print(table)
-    for name, ratio in document.get("exact_match_ratio", {}).items():
-        if ratio:
-            console.print(
-                f"Exact match, {name} over base: {ratio['value']:.0%} ({ratio['low']:.0%}–{ratio['high']:.0%})."
-            )
+    for name, figures in document.get("against_base", {}).items():
+        console.print(f"{name} against base: {_told(figures)}.")
     for name, path in document["paths"].items():
         console.print(f"{name:>8}  {path}", highlight=False, soft_wrap=True)
     console.print(f"Built in {document['seconds']:.0f} s. Open your editor, or try `submodel complete FILE`.")
+
+
+def _told(figures: Mapping[str, Any]) -> str:
+    """The comparison in a line, with its 95 % intervals."""
+    difference = figures["exact_match_difference"]
+    told = [
+        f"exact match {100 * difference['value']:+.1f} points "
+        f"({100 * difference['low']:+.1f} to {100 * difference['high']:+.1f})"
+    ]
+    if ratio := figures.get("bits_per_byte_ratio"):
+        told.append(f"bits per byte {ratio['value'] - 1:+.1%} ({ratio['low'] - 1:+.1%} to {ratio['high'] - 1:+.1%})")
+    return ", ".join(told)

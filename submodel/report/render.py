@@ -22,8 +22,8 @@ def render_report(document: Mapping[str, Any], *, title: str) -> str:
         title=title,
         document=document,
         scored=scored,
-        verdict=_verdict(scored, document.get("exact_match_ratio", {})),
-        exact_match=_exact_match(scored),
+        verdict=_verdict(scored, document.get("against_base", {})),
+        exact_match=_exact_match([*scored, *document.get("baselines", ())]),
         curve=_curve(document.get("recovery", {}).get("curve", ())),
         layers=_layers(document["plan"].get("layer_output_error", ())),
         examples=choose_examples(document.get("answers", ())),
@@ -49,21 +49,19 @@ def choose_examples(answers: Sequence[Mapping[str, Any]], count: int = SHOWN) ->
     return chosen
 
 
-def _verdict(scored: Sequence[Mapping[str, Any]], ratios: Mapping[str, Any]) -> str:
+def _verdict(scored: Sequence[Mapping[str, Any]], compared: Mapping[str, Any]) -> str:
     if len(scored) < 2:
         return "Nothing was held out to score on, so how good the sub-model is was not measured."
     base, ours = scored[0], scored[1]
-    ratio = ratios.get(ours["name"])
+    difference = compared[ours["name"]]["exact_match_difference"]
     bits = ours["bits_per_byte"] / base["bits_per_byte"] - 1
     sentence = (
         f"{ours['parameters'] / base['parameters']:.0%} of the base's parameters. On files that it never saw it needs "
         f"{abs(bits):.1%} {'fewer' if bits < 0 else 'more'} bits a byte than its base"
     )
-    if ratio is None:
-        return f"{sentence}; the base completes no line exactly, so that there is nothing to compare."
-    if ratio["low"] > 1:
+    if difference["low"] > 0:
         told = "more lines exactly than the base"
-    elif ratio["high"] < 1:
+    elif difference["high"] < 0:
         told = "fewer lines exactly than the base; with a larger --size or more --minutes it loses less"
     else:
         told = "about as many lines exactly as the base: the difference is within what chance does on so few lines"
@@ -102,4 +100,10 @@ def _template() -> Template:
     environment.filters["millions"] = lambda value: f"{value / 1e6:,.0f} M"
     environment.filters["megabytes"] = lambda value: f"{value / 1e6:,.0f} MB"
     environment.filters["percent"] = lambda value: f"{value:.1%}"
+    environment.filters["points"] = lambda figure: (
+        f"{100 * figure['value']:+.1f} points ({100 * figure['low']:+.1f} to {100 * figure['high']:+.1f})"
+    )
+    environment.filters["change"] = lambda figure: (
+        f"{figure['value'] - 1:+.1%} ({figure['low'] - 1:+.1%} to {figure['high'] - 1:+.1%})"
+    )
     return environment.get_template("report.html.j2")

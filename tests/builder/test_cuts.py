@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builder.corpus.corpus import SourceFile
-from builder.cuts import cut_files
+from builder.cuts import MAX_BLOCK_LINES, cut_blocks, cut_files
 from builder.prompt import PromptFormat
 
 FIM = PromptFormat(prefix_token="<P>", suffix_token="<S>", middle_token="<M>")
@@ -52,3 +52,17 @@ def test_half_of_the_cuts_are_within_a_line():
     cuts = cut_files([source("    total = compute(first, second)\n" * 400)], 400, seed=0)
     inner = sum(cut.middle != "total = compute(first, second)" for cut in cuts)
     assert 140 < inner < 260
+
+
+def test_blocks_end_before_blank_lines_and_dedents():
+    text = "def f(a):\n    if a:\n        b = 1\n        c = 2\n    return b\n\ndef g():\n    pass\n"
+    file = SourceFile(path="a.py", language="Python", text=text, sha256="0", split="held-out")
+    blocks = cut_blocks([file], 100, seed=0)
+    assert {cut.middle.split("\n")[0] for cut in blocks} == {"def f(a):", "if a:", "b = 1", "def g():"}
+    for cut in blocks:
+        assert text[cut.offset :].startswith(cut.middle)
+        assert 2 <= len(cut.middle.split("\n")) <= MAX_BLOCK_LINES
+        assert "\n\n" not in cut.middle
+    (inner,) = [cut for cut in blocks if cut.middle.startswith("b")]
+    assert inner.middle == "b = 1\n        c = 2"
+    assert cut_blocks([file], 2, seed=0) == cut_blocks([file], 2, seed=0)

@@ -1,13 +1,16 @@
 """Figures from answers, against a predictor whose answers are known."""
 
+import json
 import math
 
 import pytest
 
 from builder.corpus.corpus import SourceFile
 from builder.errors import CorpusError
+from builder.evaluation.held_out import ScoringSettings, make_held_out
 from builder.evaluation.metrics import bootstrap, edit_similarity, is_exact, mean
-from builder.evaluation.scoring import Scores, ScoringSettings, exact_match_ratio, make_held_out, score
+from builder.evaluation.scores import Answer, ExcerptScore, Scores, compare
+from builder.evaluation.scoring import score
 from builder.prompt import PromptEncoder, PromptFormat
 from tests.builder.tiny import TEXT, make_tokenizer
 
@@ -28,38 +31,42 @@ class Oracle:
     def nats(self, ids):
         return (len(ids) - 1) * math.log(2)
 
-    def complete_lines(self, prompts, on_done):
+    def complete(self, prompts, on_done, *, lines):
         on_done(len(prompts))
-        return [truth + "  " for truth in self.truths]
+        truths, self.truths = self.truths[: len(prompts)], self.truths[len(prompts) :]
+        return [truth + "  \nand more" for truth in truths]
+
+
+def oracle(held_out):
+    return Oracle([cut.middle for cut in (*held_out.cuts, *held_out.blocks)])
 
 
 def test_only_held_out_files_are_scored():
     held_out = make_held_out([file("calibration"), file("held-out", "value = 1\nother = 2\n"), file("validation")],
                              ScoringSettings(positions=50))  # fmt: skip
     assert {cut.file.split for cut in held_out.cuts} == {"held-out"}
-    assert held_out.excerpts == ("value = 1\nother = 2\n",)
+    assert [excerpt.text for excerpt in held_out.excerpts] == ["value = 1\nother = 2\n"]
 
 
 def test_bits_per_byte_is_bits_over_the_bytes_of_the_text():
-    held_out = make_held_out([file("held-out")], ScoringSettings())
-    scores = score(Oracle([cut.middle for cut in held_out.cuts]), held_out)
-    tokens = sum(len(Oracle.encoder.text_ids(text)) for text in held_out.excerpts)
-    assert scores.bits_per_byte == pytest.approx(tokens / sum(len(text.encode()) for text in held_out.excerpts))
+    held_out = make_held_out([file("held-out")], ScoringSettings(blocks=5))
+    scores = score(oracle(held_out), held_out)
+    texts = [excerpt.text for excerpt in held_out.excerpts]
+    bits = sum(len(Oracle.encoder.text_ids(text)) for text in texts) / sum(len(text.encode()) for text in texts)
     row = scores.to_json()
-    assert row["fim_exact_match"] == 1.0
-    assert row["fim_edit_similarity"] == 1.0
-    assert row["positions"] == len(held_out.cuts)
+    assert row["bits_per_byte"] == pytest.approx(bits)
+    for figure in ("fim_exact_match", "fim_edit_similarity", "fim_identifier_match", "fim_multi_line_exact_match"):
+        assert row[figure] == 1.0
+    assert (row["positions"], row["multi_line_positions"]) == (len(held_out.cuts), 5)
+    assert row["languages"]["Python"]["bits_per_byte"] == pytest.approx(bits)
+    assert Scores.from_record(json.loads(json.dumps(scores.to_record()))) == scores
 
 
 def test_progress_reaches_its_total():
-    held_out = make_held_out([file("held-out")], ScoringSettings())
+    held_out = make_held_out([file("held-out")], ScoringSettings(blocks=3))
     seen = []
-    score(
-        Oracle([cut.middle for cut in held_out.cuts]),
-        held_out,
-        on_progress=lambda done, total: seen.append((done, total)),
-    )
-    assert seen[-1][0] == seen[-1][1] == len(held_out.cuts) + len(held_out.excerpts)
+    score(oracle(held_out), held_out, on_progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1][0] == seen[-1][1] == len(held_out.cuts) + 3 + len(held_out.excerpts)
 
 
 def test_nothing_held_out_is_said():
@@ -67,19 +74,25 @@ def test_nothing_held_out_is_said():
         make_held_out([file("calibration")], ScoringSettings())
 
 
-def make_scores(answers, truths):
-    return Scores(name="m", parameters=1, bytes=1, bits_per_byte=1.0, answers=tuple(answers), truths=tuple(truths))
+def make_scores(answers, truths, nats=()):
+    lines = tuple(Answer(answer=a, truth=t, language="Python") for a, t in zip(answers, truths, strict=True))
+    excerpts = tuple(ExcerptScore(nats=n, bytes=100, language="Python") for n in nats)
+    return Scores(name="m", parameters=1, bytes=1, lines=lines, excerpts=excerpts)
 
 
-def test_the_ratio_is_paired():
+def test_the_comparison_is_paired():
     truths = [str(i) for i in range(100)]
-    base = make_scores([t if i < 50 else "x" for i, t in enumerate(truths)], truths)
-    same = exact_match_ratio(base, base)
-    assert same == {"value": 1.0, "low": 1.0, "high": 1.0}  # unpaired draws would spread
-    half = exact_match_ratio(make_scores([t if i < 25 else "x" for i, t in enumerate(truths)], truths), base)
-    assert half["value"] == 0.5
-    assert half["low"] < 0.5 < half["high"]
-    assert exact_match_ratio(base, make_scores(["x"] * 100, truths)) is None
+    base = make_scores([t if i < 50 else "x" for i, t in enumerate(truths)], truths, range(10, 90))
+    same = compare(base, base)  # unpaired draws would spread
+    assert same["exact_match_ratio"] == same["bits_per_byte_ratio"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert same["exact_match_difference"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+    half = make_scores([t if i < 25 else "x" for i, t in enumerate(truths)], truths, range(20, 180, 2))
+    compared = compare(half, base)
+    assert compared["exact_match_ratio"]["value"] == 0.5
+    assert compared["exact_match_ratio"]["low"] < 0.5 < compared["exact_match_ratio"]["high"]
+    assert compared["exact_match_difference"]["value"] == -0.25
+    assert compared["bits_per_byte_ratio"] == pytest.approx({"value": 2.0, "low": 2.0, "high": 2.0})
+    assert "exact_match_ratio" not in compare(base, make_scores(["x"] * 100, truths))
 
 
 def test_bootstrap_covers_the_known_spread_of_a_proportion():

@@ -8,7 +8,7 @@ from builder.prompt import PromptEncoder, PromptFormat
 from tests.builder.tiny import TEXT, make_model, make_tokenizer
 
 
-def naive_line(model, encoder, prompt, limit):
+def naive_lines(model, encoder, prompt, limit, lines=1):
     ids, text_ids = list(prompt), []
     for _ in range(limit):
         token = int(model(torch.tensor([ids])).logits[0, -1].argmax())
@@ -16,9 +16,9 @@ def naive_line(model, encoder, prompt, limit):
             break
         ids.append(token)
         text_ids.append(token)
-        if "\n" in encoder.tokenizer.decode(text_ids, skip_special_tokens=False):
+        if encoder.tokenizer.decode(text_ids, skip_special_tokens=False).count("\n") >= lines:
             break
-    return encoder.tokenizer.decode(text_ids, skip_special_tokens=True).split("\n")[0]
+    return "\n".join(encoder.tokenizer.decode(text_ids, skip_special_tokens=True).split("\n")[:lines])
 
 
 def test_batched_lines_are_those_of_each_prompt_alone():
@@ -31,12 +31,13 @@ def test_batched_lines_are_those_of_each_prompt_alone():
     prompts = [
         encoder.text_ids(TEXT[start : start + size]) for start, size in ((0, 20), (31, 7), (0, 90), (0, 45), (31, 7))
     ]
-    predictor = TorchPredictor("tiny", model, encoder, max_new_tokens=12, batch=3)
-    done = []
-    answers = predictor.complete_lines([*prompts, []], done.append)
-    assert answers == [*(naive_line(model, encoder, prompt, 12) for prompt in prompts), ""]
-    assert sum(done) == len(prompts) + 1
-    assert len(set(answers)) > 1
+    predictor = TorchPredictor("tiny", model, encoder, line_tokens=12, batch=3)
+    for lines in (1, 3):
+        done = []
+        answers = predictor.complete([*prompts, []], done.append, lines=lines)
+        assert answers == [*(naive_lines(model, encoder, prompt, 12 * lines, lines) for prompt in prompts), ""]
+        assert sum(done) == len(prompts) + 1
+        assert len(set(answers)) > 1
 
 
 def test_a_finished_prompt_leaves_the_batch_without_touching_the_others(monkeypatch):
@@ -46,13 +47,13 @@ def test_a_finished_prompt_leaves_the_batch_without_touching_the_others(monkeypa
         parameter.data *= 3
     encoder = PromptEncoder(tokenizer, PromptFormat())
     prompts = [encoder.text_ids(TEXT[start : start + 30]) for start in (0, 31, 60, 95, 130)]
-    predictor = TorchPredictor("tiny", model, encoder, max_new_tokens=10, batch=5)
-    monkeypatch.setattr(predictor, "_end_ids", frozenset())
+    predictor = TorchPredictor("tiny", model, encoder, line_tokens=10, batch=5)
+    monkeypatch.setattr(predictor, "_newlines", [0] * tokenizer.get_vocab_size())
     read = [prompt for pack in pack_prompts(sorted(prompts), 60) for prompt in predictor._read(pack)]
-    full = predictor._continue(read)
+    full = predictor._continue(read, 1)
     ending = frozenset(ids[3] for ids in full[:2])  # two prompts end early, at latest with their fourth token
-    monkeypatch.setattr(predictor, "_end_ids", ending)
-    for ids, whole in zip(predictor._continue(read), full, strict=True):
+    monkeypatch.setattr(encoder, "stop_ids", ending)
+    for ids, whole in zip(predictor._continue(read, 1), full, strict=True):
         stop = next((i for i, token in enumerate(whole) if token in ending), len(whole) - 1)
         assert ids == whole[: stop + 1]
 

@@ -29,7 +29,7 @@ class FixedEngine:
             prompt_tokens=1,
             computed_tokens=1,
             milliseconds=1,
-            finish=FinishReason.STOP_TEXT,
+            finish=FinishReason.LINES,
         )
 
     def generate(self, prompt_ids: Sequence[int], **_: object) -> Generation:

@@ -84,10 +84,10 @@ def test_kept_cache_changes_no_answer(
 ) -> None:
     prompt_ids = start
     for place, removed, added in edits:
-        engine.generate(prompt_ids, max_new_tokens=3, stop_text=None)
+        engine.generate(prompt_ids, max_new_tokens=3, lines=None)
         place = min(place, len(prompt_ids))
         prompt_ids = [*prompt_ids[:place], *added, *prompt_ids[place + removed :]] or [0]
-    generation = engine.generate(prompt_ids, max_new_tokens=4, stop_text=None)
+    generation = engine.generate(prompt_ids, max_new_tokens=4, lines=None)
     expected = naive_answer(session, prompt_ids, len(generation.token_ids))
     assert list(generation.token_ids) == expected
 
@@ -105,7 +105,7 @@ def test_prompt_longer_than_the_first_buffer(engine: Engine, session: onnxruntim
     start = [3 * i % 256 for i in range(GROWTH_POSITIONS - 20)]
     engine.generate(start, max_new_tokens=1)
     prompt_ids = [*start, *(i % 256 for i in range(GROWTH_POSITIONS))]
-    generation = engine.generate(prompt_ids, max_new_tokens=2, stop_text=None)
+    generation = engine.generate(prompt_ids, max_new_tokens=2, lines=None)
     assert list(generation.token_ids) == naive_answer(session, prompt_ids, 2)
     assert generation.computed_tokens == GROWTH_POSITIONS
 
@@ -116,11 +116,11 @@ def test_cancelled_anywhere_the_next_answer_is_right(
 ) -> None:
     prompt_ids = [5 * i % 251 for i in range(2 * PROMPT_CHUNK + 10)]  # three chunks
     engine.generate([1], max_new_tokens=1)
-    cancelled = engine.generate(prompt_ids, max_new_tokens=10, stop_text=None, stop=after(calls))
+    cancelled = engine.generate(prompt_ids, max_new_tokens=10, lines=None, stop=after(calls))
     assert cancelled.finish is FinishReason.CANCELLED
     assert cancelled.computed_tokens == min(calls * PROMPT_CHUNK, len(prompt_ids))
     assert len(cancelled.token_ids) == max(0, calls - 3)
-    following = engine.generate(prompt_ids, max_new_tokens=4, stop_text=None)
+    following = engine.generate(prompt_ids, max_new_tokens=4, lines=None)
     assert list(following.token_ids) == naive_answer(session, prompt_ids, 4)
     assert following.computed_tokens == max(1, len(prompt_ids) - calls * PROMPT_CHUNK)
 
@@ -137,7 +137,7 @@ def test_answer_ends_before_the_newline(engine: Engine, monkeypatch: pytest.Monk
     token_ids = engine.encoder.text_ids("return x\n    pass")
     script(monkeypatch, engine, token_ids)
     generation = answer(engine, "def f(x):\n    ")
-    assert (generation.text, generation.finish) == ("return x", FinishReason.STOP_TEXT)
+    assert (generation.text, generation.finish) == ("return x", FinishReason.LINES)
 
 
 @pytest.mark.parametrize("token", ["<|end|>", "<|prefix|>", "<|suffix|>", "<|middle|>"])
@@ -173,7 +173,7 @@ def test_length_is_bounded_by_the_limit_and_by_the_positions(engine: Engine) -> 
     assert len(answer(engine, "x = ", max_new_tokens=5).token_ids) == 5
     assert answer(engine, "x = ", max_new_tokens=5).finish is FinishReason.LENGTH
     prompt_ids = [i % 256 for i in range(engine.max_positions - 2)]
-    assert len(engine.generate(prompt_ids, max_new_tokens=10, stop_text=None).token_ids) == 2
+    assert len(engine.generate(prompt_ids, max_new_tokens=10, lines=None).token_ids) == 2
     with pytest.raises(ServeError, match="2048 positions"):
         engine.generate([0] * engine.max_positions)
     with pytest.raises(ServeError, match="empty prompt"):

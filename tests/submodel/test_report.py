@@ -20,6 +20,13 @@ def model(name, parameters, bits, exact, positions=200):
     }
 
 
+def against_base(value, low, high):
+    return {
+        "exact_match_difference": {"value": value, "low": low, "high": high},
+        "bits_per_byte_ratio": {"value": 0.9, "low": 0.85, "high": 0.95},
+    }
+
+
 def answer(base, ours, truth="x = 1"):
     return {"path": "a.py", "offset": 3, "line": "    ", "truth": truth, "answers": {"base": base, "sub-model": ours}}
 
@@ -27,7 +34,7 @@ def answer(base, ours, truth="x = 1"):
 def document(**changes):
     return {
         "models": [model("base", 494_000_000, 0.5, 0.2), model("sub-model", 300_000_000, 0.45, 0.3)],
-        "exact_match_ratio": {"sub-model": {"value": 1.5, "low": 1.2, "high": 1.8}},
+        "against_base": {"sub-model": against_base(0.1, 0.02, 0.18)},
         "base": {"name": "qwen", "licence": "Apache-2.0"},
         "plan": {
             "vocabulary": {"base": 150, "kept": 20},
@@ -73,18 +80,17 @@ def test_text_of_the_repository_is_text():
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "words"), [(1.1, 1.5, "more lines exactly"), (0.5, 0.9, "fewer lines"), (0.8, 1.2, "about as many")]
+    ("low", "high", "words"),
+    [(0.01, 0.2, "more lines exactly"), (-0.2, -0.01, "fewer lines"), (-0.1, 0.1, "about as many")],
 )
 def test_the_verdict_follows_the_interval(low, high, words):
-    ratio = {"sub-model": {"value": 1.0, "low": low, "high": high}}
-    assert words in render_report(document(exact_match_ratio=ratio), title="r")
+    compared = {"sub-model": against_base((low + high) / 2, low, high)}
+    assert words in render_report(document(against_base=compared), title="r")
 
 
 def test_what_was_not_measured_is_left_out():
     bundle = {"name": "bundle", "parameters": 3, "bytes": 4}
-    page = render_report(
-        document(models=[bundle], exact_match_ratio={}, answers=[], recovery={"minutes": 0.0}), title="r"
-    )
+    page = render_report(document(models=[bundle], against_base={}, answers=[], recovery={"minutes": 0.0}), title="r")
     assert "was not measured" in page
     assert "Recovery" not in page
     assert "side by side" not in page

@@ -1,0 +1,69 @@
+"""What every model is asked: positions and excerpts of held-out files, drawn by a seed.
+
+Everything is text, so that models with different vocabularies compare. The rules for positions are those of
+`builder.cuts`: no blank and no comment lines, half of the cuts within a line.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from builder.corpus.corpus import SourceFile
+from builder.cuts import Cut, cut_blocks, cut_files
+from builder.errors import CorpusError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringSettings:
+    """How much is scored."""
+
+    positions: int = 200  # a 95 % interval of about ± 7 points
+    blocks: int = 0  # several lines at a time cost several times as much; `submodel eval` asks for them
+    excerpts: int = 16
+    excerpt_chars: int = 1200
+    seed: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Excerpt:
+    """A piece of a held-out file, from the start of a line."""
+
+    text: str
+    language: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """What every model is asked."""
+
+    cuts: tuple[Cut, ...]  # the rest of one line each
+    blocks: tuple[Cut, ...]  # 2 to 6 lines each
+    excerpts: tuple[Excerpt, ...]
+
+
+def make_held_out(files: Sequence[SourceFile], settings: ScoringSettings) -> HeldOut:
+    """Cuts and excerpts from the held-out code files; raises CorpusError where they hold no line of code."""
+    held_out = [file for file in files if file.split == "held-out" and file.is_code]
+    cuts = cut_files(held_out, settings.positions, settings.seed)
+    if not cuts:
+        raise CorpusError("The held-out part of the repository has no line of code to score on; add code files.")
+    excerpts = [
+        Excerpt(text=file.text[start : start + settings.excerpt_chars], language=file.language)
+        for file in held_out
+        for start in _excerpt_starts(file.text, settings.excerpt_chars)
+    ]
+    random.Random(settings.seed).shuffle(excerpts)
+    blocks = cut_blocks(held_out, settings.blocks, settings.seed)
+    return HeldOut(cuts=cuts, blocks=blocks, excerpts=tuple(excerpts[: settings.excerpts]))
+
+
+def _excerpt_starts(text: str, size: int) -> list[int]:
+    starts, position = [], 0
+    while position < len(text):
+        if text[position : position + size].strip():
+            starts.append(position)
+        newline = text.find("\n", position + size)
+        position = newline + 1 if newline >= 0 else len(text)
+    return starts

@@ -1,0 +1,126 @@
+"""Figures of one model, and what they are worth beside another's: everything with its 95 % interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from builder.evaluation.metrics import bootstrap, edit_similarity, is_exact, is_identifier_match, mean
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A completion beside what stands in the file."""
+
+    answer: str
+    truth: str
+    language: str
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it is the truth, white space at the end aside."""
+        return is_exact(self.answer, self.truth)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExcerptScore:
+    """What a model makes of a piece of text."""
+
+    nats: float  # negative log-likelihood, summed over its tokens
+    bytes: int
+    language: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """What a model answered. Answers stand in the order of the positions, the same for every model."""
+
+    name: str
+    parameters: int | None = None  # None: it has none (a baseline)
+    bytes: int | None = None
+    lines: tuple[Answer, ...]
+    blocks: tuple[Answer, ...] = ()
+    excerpts: tuple[ExcerptScore, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The row that `--json` promises; what was not measured is absent."""
+        sizes = {"parameters": self.parameters, "bytes": self.bytes}
+        return {
+            "name": self.name,
+            **{key: value for key, value in sizes.items() if value is not None},
+            **_figures(self.lines, self.blocks, self.excerpts),
+            "languages": {
+                language: _figures(
+                    [answer for answer in self.lines if answer.language == language],
+                    [answer for answer in self.blocks if answer.language == language],
+                    [excerpt for excerpt in self.excerpts if excerpt.language == language],
+                )
+                for language in sorted({answer.language for answer in self.lines})
+            },
+        }
+
+    def to_record(self) -> dict[str, Any]:
+        """Everything, for a stage's record."""
+        return asdict(self)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Scores:
+        """Read what `to_record` wrote."""
+        return cls(
+            name=record["name"],
+            parameters=record["parameters"],
+            bytes=record["bytes"],
+            lines=tuple(Answer(**answer) for answer in record["lines"]),
+            blocks=tuple(Answer(**answer) for answer in record["blocks"]),
+            excerpts=tuple(ExcerptScore(**excerpt) for excerpt in record["excerpts"]),
+        )
+
+
+def compare(ours: Scores, base: Scores) -> dict[str, Any]:
+    """How `ours` stands to `base` on the same positions, by paired bootstrap; {figure: {value, low, high}}.
+
+    Ratios are of ours over the base's. There is no ratio of exact matches where the base never matches.
+    """
+    left, right = ([answer.is_exact for answer in scores.lines] for scores in (ours, base))
+    figures: dict[str, Any] = {
+        "exact_match_difference": bootstrap(
+            lambda drawn: mean([left[i] - right[i] for i in drawn]), len(left)
+        ).to_json()
+    }
+    if any(right):
+        floor = 1 / len(right)  # a draw without any match of the base has no ratio; it counts as one match
+        figures["exact_match_ratio"] = bootstrap(
+            lambda drawn: mean([left[i] for i in drawn]) / max(mean([right[i] for i in drawn]), floor), len(left)
+        ).to_json()
+    if ours.excerpts and base.excerpts:
+        figures["bits_per_byte_ratio"] = bootstrap(
+            lambda drawn: sum(ours.excerpts[i].nats for i in drawn) / sum(base.excerpts[i].nats for i in drawn),
+            len(ours.excerpts),
+        ).to_json()
+    return figures
+
+
+def _figures(lines: Sequence[Answer], blocks: Sequence[Answer], excerpts: Sequence[ExcerptScore]) -> dict[str, Any]:
+    figures: dict[str, Any] = {}
+    if excerpts:
+        bits = sum(excerpt.nats for excerpt in excerpts) / math.log(2)
+        figures["bits_per_byte"] = bits / sum(excerpt.bytes for excerpt in excerpts)
+    if lines:
+        exact = [answer.is_exact for answer in lines]
+        interval = bootstrap(lambda drawn: mean([exact[i] for i in drawn]), len(exact))
+        figures |= {
+            "fim_exact_match": interval.value,
+            "fim_exact_match_interval": [interval.low, interval.high],
+            "fim_edit_similarity": mean([edit_similarity(line.answer, line.truth) for line in lines]),
+            "fim_identifier_match": mean([is_identifier_match(line.answer, line.truth) for line in lines]),
+            "positions": len(lines),
+        }
+    if blocks:
+        figures |= {
+            "fim_multi_line_exact_match": mean([block.is_exact for block in blocks]),
+            "fim_multi_line_edit_similarity": mean([edit_similarity(block.answer, block.truth) for block in blocks]),
+            "multi_line_positions": len(blocks),
+        }
+    return figures
