@@ -15,6 +15,7 @@ from submodel import __version__
 from submodel.commands.bases import bases
 from submodel.commands.build import build
 from submodel.commands.complete import complete
+from submodel.commands.eval import evaluate
 from submodel.commands.export import export
 from submodel.commands.serve import serve
 
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 for command in (build, bases, complete, serve, export):
     app.command()(command)
+app.command("eval")(evaluate)
 
 
 def _print_version(is_asked: bool) -> None:

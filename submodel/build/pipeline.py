@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer
-from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from builder.artifact import SubModel, read_artifact
+from builder.artifact import read_artifact
 from builder.bases.load import LoadedBase, load_resolved, resolve_base
 from builder.checkpoint import save_checkpoint, save_reweighted
 from builder.corpus.corpus import read_corpus
@@ -31,11 +29,12 @@ from builder.pruning.prune import prune
 from exporters.bundle import read_bundle
 from exporters.export import ExportSettings, export_bundle
 from exporters.precision import parse_precision
-from submodel.build.bundle_predictor import BundlePredictor
 from submodel.build.memory import peak_rss_bytes
 from submodel.build.settings import BuildSettings
 from submodel.build.stages import StageRecord, Stages, key_of
 from submodel.console import Advance, StageDisplay
+from submodel.evaluation.bundle_predictor import BundlePredictor
+from submodel.evaluation.predictors import open_checkpoint
 from submodel.report.render import render_report
 
 PIPELINE_VERSION = 3  # raised when the same inputs give another model, so that stages of older versions are not kept
@@ -184,6 +183,7 @@ class _Build:
                 "base": base.provenance,
                 "licence": base.provenance["licence"],
                 "corpus": self._corpus.summary(),
+                "held_out_sha256": [file.sha256 for file in self._corpus.select("held-out")],  # of their texts
                 "seeds": {"calibration": settings.prune.calibration.seed, "scoring": settings.scoring.seed},
                 "settings": settings.prune.to_json(),
                 "dtype": str(self._dtype).removeprefix("torch."),
@@ -195,7 +195,8 @@ class _Build:
 
     def _recover(self, advance: Advance) -> dict[str, Any]:
         settings, source = self._settings.recovery, read_artifact(self._paths.pruned)
-        model, encoder = self._load_checkpoint(source)
+        predictor = open_checkpoint("sub-model", source, self._dtype)
+        model, encoder = predictor.model, predictor.encoder
         started = time.perf_counter()
         summary: dict[str, Any] = {"minutes": 0.0}
         if settings.minutes > 0:
@@ -218,11 +219,6 @@ class _Build:
         save_reweighted(self._paths.model, source, model, facts)
         return summary
 
-    def _load_checkpoint(self, source: SubModel) -> tuple[PreTrainedModel, PromptEncoder]:
-        model = AutoModelForCausalLM.from_pretrained(source.folder, dtype=self._dtype, local_files_only=True).eval()
-        tokenizer = Tokenizer.from_file(str(source.folder / "tokenizer.json"))
-        return model, PromptEncoder(tokenizer, source.prompt)
-
     def _export(self, advance: Advance) -> dict[str, Any]:
         settings = ExportSettings(precision=parse_precision(self._settings.quantize))
         bundle = export_bundle(
@@ -231,8 +227,7 @@ class _Build:
         return {"parity": bundle.manifest["parity"]}
 
     def _score_sub_model(self, advance: Advance) -> dict[str, Any]:
-        model, encoder = self._load_checkpoint(read_artifact(self._paths.model))
-        return self._score(TorchPredictor("sub-model", model, encoder), advance)
+        return self._score(open_checkpoint("sub-model", read_artifact(self._paths.model), self._dtype), advance)
 
     def _score_bundle(self, advance: Advance) -> dict[str, Any]:
         predictor = BundlePredictor(read_bundle(self._paths.bundle))

@@ -36,8 +36,8 @@ def build(
     prepare_to_build("build")
     from submodel.build.pipeline import run_build
     from submodel.build.settings import BuildSettings
-    from submodel.build.table import print_table
     from submodel.console import StageDisplay, print_json
+    from submodel.scores_table import print_build
 
     settings = BuildSettings(
         repository=repository,
@@ -53,6 +53,6 @@ def build(
     )
     with StageDisplay() as display:
         document = run_build(settings, display)
-    print_table(document)
+    print_build(document)
     if as_json:
         print_json(document)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -33,7 +34,8 @@ def repository(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def built(repository, smollm2_gguf) -> dict:
-    done = submodel("build", repository, "--base", "smollm2-135m", "--positions", 24, "--score-bundle", "--json")
+    options = ("--base", "smollm2-135m", "--minutes", 0.5, "--positions", 24, "--score-bundle", "--json")
+    done = submodel("build", repository, *options)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -54,6 +56,26 @@ def test_the_document_keeps_its_promise(built, repository):
     for path in built["paths"].values():
         assert Path(path).exists()
     assert (repository / ".submodel" / ".gitignore").read_text() == "*\n"
+
+
+def test_recovery_lowers_the_loss_and_the_report_shows_it(built):
+    loss = built["recovery"]["validation_loss"]
+    assert loss["after"] < loss["before"]
+    assert built["against_base"].keys() == {"sub-model", "bundle"}
+    assert [row["name"] for row in built["baselines"]] == ["similar line", "n-gram"]
+    page = Path(built["paths"]["report"]).read_text("utf-8")
+    assert "<svg" in page
+    assert not re.search(r"(?:src|href)=", page)  # nothing is fetched
+
+
+def test_eval_agrees_with_the_build(built, repository):
+    done = submodel("eval", repository, "--model", "sub-model", "--positions", 24, "--blocks", 4, "--json")
+    assert done.returncode == 0, done.stderr
+    (scored,) = json.loads(done.stdout)["models"]
+    for figure in ("fim_exact_match", "fim_edit_similarity", "bits_per_byte", "positions"):
+        assert scored[figure] == built["models"][1][figure], figure
+    assert scored["multi_line_positions"] == 4
+    assert scored["languages"]["Python"]["positions"] == 24
 
 
 def test_the_sub_model_is_a_plain_transformers_folder(built):

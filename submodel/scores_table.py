@@ -1,0 +1,67 @@
+"""The table of models that `build` and `eval` end with, on stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.table import Table
+
+from submodel.console import console
+
+
+def print_build(document: Mapping[str, Any]) -> None:
+    """Base, sub-model and bundle side by side, and where the files are."""
+    print_scores(document)
+    for name, path in document["paths"].items():
+        console.print(f"{name:>8}  {path}", highlight=False, soft_wrap=True)
+    console.print(f"Built in {document['seconds']:.0f} s. Open your editor, or try `submodel complete FILE`.")
+
+
+def print_scores(document: Mapping[str, Any]) -> None:
+    """The models, the baselines that cost nothing, and how the models compare; nothing where none was scored."""
+    scored = [row for row in document["models"] if "positions" in row]
+    if not scored:
+        return
+    table = Table(caption=f"held-out files of the repository, {scored[0]['positions']} lines completed")
+    table.add_column("")
+    titles = ["parameters", "bytes", "bits per byte", "exact match (95 %)", "edit similarity"]
+    has_blocks = "multi_line_positions" in scored[0]
+    for title in titles + ["several lines"] * has_blocks:
+        table.add_column(title, justify="right")
+    for row in [*document["models"], *document.get("baselines", ())]:
+        table.add_row(*_cells(row), *([_blocks(row)] if has_blocks else []))
+    console.print(table)
+    for name, figures in document.get("against_base", {}).items():
+        console.print(f"{name} against {scored[0]['name']}: {_told(figures)}.", highlight=False)
+
+
+def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    sizes = (
+        row["name"],
+        f"{row['parameters'] / 1e6:.0f} M" if "parameters" in row else "",
+        f"{row['bytes'] / 1e6:.0f} MB" if "bytes" in row else "",
+        f"{row['bits_per_byte']:.3f}" if "bits_per_byte" in row else "",
+    )
+    if "positions" not in row:
+        return (*sizes, "", "")
+    low, high = row["fim_exact_match_interval"]
+    return (*sizes, f"{row['fim_exact_match']:.1%} ({low:.0%}–{high:.0%})", f"{row['fim_edit_similarity']:.3f}")
+
+
+def _blocks(row: Mapping[str, Any]) -> str:
+    if "multi_line_positions" not in row:
+        return ""
+    return f"{row['fim_multi_line_exact_match']:.1%}, {row['fim_multi_line_edit_similarity']:.3f}"
+
+
+def _told(figures: Mapping[str, Any]) -> str:
+    """The comparison in a line, with its 95 % intervals."""
+    difference = figures["exact_match_difference"]
+    told = [
+        f"exact match {100 * difference['value']:+.1f} points "
+        f"({100 * difference['low']:+.1f} to {100 * difference['high']:+.1f})"
+    ]
+    if ratio := figures.get("bits_per_byte_ratio"):
+        told.append(f"bits per byte {ratio['value'] - 1:+.1%} ({ratio['low'] - 1:+.1%} to {ratio['high'] - 1:+.1%})")
+    return ", ".join(told)

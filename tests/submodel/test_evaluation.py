@@ -1,0 +1,55 @@
+"""Which models are scored, and on which files: only those that no build may have read."""
+
+import json
+
+import pytest
+
+from builder.corpus.corpus import SourceFile
+from builder.errors import BuildError
+from submodel.evaluation.predictors import base_of, files_held_out_from, find_candidates
+from submodel.evaluation.run import still_held_out
+
+
+def source_file(split, sha256):
+    return SourceFile(path=f"{sha256}.py", language="Python", text="x = 1\n", sha256=sha256, split=split)
+
+
+def make_checkpoint(folder, held_out):
+    folder.mkdir(parents=True)
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+        (folder / name).write_text("{}")
+    manifest = {"schema": 1, "base": {"name": "smollm2-135m"}, "held_out_sha256": held_out}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def test_without_names_everything_there_is_is_scored(tmp_path):
+    assert [one.name for one in find_candidates([], tmp_path)] == ["base"]
+    make_checkpoint(tmp_path / "model", [])
+    assert [one.name for one in find_candidates([], tmp_path)] == ["base", "sub-model"]
+
+
+def test_names_and_folders(tmp_path):
+    own = make_checkpoint(tmp_path / "model", ["a", "b"])
+    other = make_checkpoint(tmp_path / "other", ["b", "c"])
+    candidates = find_candidates(["sub-model", str(other), "base"], tmp_path)
+    assert [one.folder for one in candidates] == [own, other, None]
+    assert base_of(candidates, None) == "smollm2-135m"
+    assert base_of(candidates, "auto") == "auto"
+    assert files_held_out_from(candidates) == {"b"}
+    assert files_held_out_from(candidates[2:]) is None
+    assert base_of(candidates[2:], None) == "auto"
+
+
+@pytest.mark.parametrize(("name", "hint"), [("bundle", "submodel build"), ("nowhere", "folder")])
+def test_a_model_that_is_not_there_is_named(tmp_path, name, hint):
+    with pytest.raises(BuildError, match=f"{name}.*{hint}"):
+        find_candidates([name], tmp_path)
+
+
+def test_files_that_a_build_may_have_read_are_not_scored():
+    files = [source_file("calibration", "a"), source_file("held-out", "b"), source_file("held-out", "c")]
+    assert still_held_out(files, None) == (tuple(files), 0)
+    assert still_held_out(files, frozenset("b")) == ((files[0], files[1]), 1)
+    with pytest.raises(BuildError, match="submodel build"):
+        still_held_out(files, frozenset("a"))
