@@ -21,10 +21,13 @@ class SizeSettings:
     # The first merges hold the words that code of any kind uses; what lies beyond is mostly other languages' prose.
     min_merge_ranks: int = 10_000
     min_width_share: float = 0.25  # narrower layers are no longer the same model
+    drop_layers: int = 0  # whole ones; narrower layers lose less at the same size (docs/LOG.md)
 
     def __post_init__(self) -> None:
         if not 0.05 <= self.size <= 1.0:
             raise BuildError(f"--size {self.size:g} is out of range; give a share of the base's parameters, 0.05 to 1.")
+        if self.drop_layers < 0:
+            raise BuildError(f"--drop-layers {self.drop_layers} is out of range; give 0 or more.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,7 @@ class PrunePlan:
     parameters: int
     base_parameters: int
     channels: tuple[tuple[int, ...], ...] = ()
+    dropped_layers: tuple[int, ...] = ()  # indices in the base, in the order in which they were dropped
 
     @property
     def share(self) -> float:
@@ -49,7 +53,8 @@ class PrunePlan:
             "share_of_base": round(self.share, 4),
             "vocabulary": {"base": config.vocab_size, "kept": len(self.kept_token_ids)},
             "feed_forward_width": {"base": config.intermediate_size, "kept": self.width},
-            "layers": config.num_hidden_layers,
+            "layers": config.num_hidden_layers - len(self.dropped_layers),
+            **({"dropped_layers": list(self.dropped_layers)} if self.dropped_layers else {}),
         }
 
 
@@ -73,8 +78,12 @@ def plan_size(
     base = count_parameters(model)
     is_tied = model.get_output_embeddings().weight is model.get_input_embeddings().weight
     row = config.hidden_size * (1 if is_tied else 2)
-    column = 3 * config.hidden_size * config.num_hidden_layers  # one channel in every layer
-    fixed = base - config.vocab_size * row - config.intermediate_size * column
+    layers = config.num_hidden_layers - settings.drop_layers
+    if layers < 1:
+        raise BuildError(f"--drop-layers {settings.drop_layers} leaves none of {config.num_hidden_layers}; drop fewer.")
+    whole_layer = sum(parameter.numel() for parameter in model.model.layers[0].parameters())
+    column = 3 * config.hidden_size * layers  # one channel in every layer
+    fixed = base - config.vocab_size * row - config.intermediate_size * column - settings.drop_layers * whole_layer
     budget = int(settings.size * base)
 
     kept = choose_tokens(min(settings.min_merge_ranks, config.vocab_size), None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from builder.calibration import CalibrationSet, CalibrationSettings, make_calibr
 from builder.corpus.corpus import Corpus
 from builder.errors import BuildError
 from builder.prompt import PromptEncoder, PromptFormat
+from builder.pruning.depth import choose_layers, drop_layers
 from builder.pruning.layers import WidthSettings, narrow_layers
 from builder.pruning.plan import PrunePlan, SizeSettings, plan_size
 from builder.pruning.vocabulary import (
@@ -22,6 +23,8 @@ from builder.pruning.vocabulary import (
     trim_embeddings,
     trim_tokenizer,
 )
+
+DEPTH_TOKENS = 1_024  # tell layers apart; their log-probabilities are held in memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +84,11 @@ def prune(
     trim_embeddings(model, plan.kept_token_ids)
     enough = settings.calibration.at_least_for(base_config.intermediate_size)
     calibration = make_calibration_set(corpus.files, PromptEncoder(trimmed, prompt), enough)
+    if settings.size.drop_layers:
+        told = _up_to(calibration.calibration, DEPTH_TOKENS)
+        dropped = choose_layers(model, told, settings.size.drop_layers, on_progress=on_layer)
+        drop_layers(model, [one.layer for one in dropped])
+        plan = replace(plan, dropped_layers=tuple(one.layer for one in dropped))
     summary = plan.summary(base_config)
     if plan.width < base_config.intermediate_size:
         choices = narrow_layers(
@@ -97,3 +105,13 @@ def prune(
     return Pruned(
         model=model, tokenizer=trimmed, prompt=prompt, plan=plan, plan_summary=summary, calibration=calibration
     )
+
+
+def _up_to(sequences: Sequence[Sequence[int]], tokens: int) -> list[Sequence[int]]:
+    """The first sequences that together reach `tokens`."""
+    chosen: list[Sequence[int]] = []
+    for ids in sequences:
+        if sum(map(len, chosen)) >= tokens:
+            break
+        chosen.append(ids)
+    return chosen

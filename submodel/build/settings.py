@@ -21,6 +21,7 @@ class BuildSettings:
     output: Path  # the folder .submodel of the repository, if not told otherwise
     base: str = "auto"
     size: float = SizeSettings.size
+    drop_layers: int = SizeSettings.drop_layers
     minutes: float = RecoverySettings.minutes  # of recovery; 0 leaves it out
     quantize: str = "int8"
     seed: int = 0
@@ -34,7 +35,8 @@ class BuildSettings:
     def __post_init__(self) -> None:
         parse_precision(self.quantize)  # a typing error must not wait for the export to be found
         prune = PruneSettings(
-            size=SizeSettings(size=self.size), calibration=replace(CalibrationSettings(), seed=self.seed)
+            size=SizeSettings(size=self.size, drop_layers=self.drop_layers),
+            calibration=replace(CalibrationSettings(), seed=self.seed),
         )
         object.__setattr__(self, "prune", prune)
         object.__setattr__(self, "recovery", RecoverySettings(minutes=self.minutes, seed=self.seed))

@@ -21,6 +21,9 @@ def build(
     ] = "auto",
     size: Annotated[float, typer.Option(help="Share of the base's parameters to keep.")] = 0.66,
     minutes: Annotated[float, typer.Option(help="Minutes of tuning on the repository; 0 only prunes.")] = 4.0,
+    drop_layers: Annotated[
+        int, typer.Option(min=0, help="Whole layers to drop, chosen by what code loses; the rest stays wider.")
+    ] = 0,
     quantize: Annotated[str, typer.Option(help="Precision of the bundle: int8 or fp32.")] = "int8",
     positions: Annotated[int, typer.Option(min=0, help="Held-out lines to score on; 0 scores nothing.")] = 200,
     score_bundle: Annotated[
@@ -44,6 +47,7 @@ def build(
         output=output or repository / ".submodel",
         base=base,
         size=size,
+        drop_layers=drop_layers,
         minutes=minutes,
         quantize=quantize,
         positions=positions,

@@ -34,7 +34,7 @@ def make_tokenizer(vocabulary: int = 420) -> Tokenizer:
     return tokenizer
 
 
-def make_model(vocabulary: int, *, kind: str = "qwen2", is_tied: bool = True, width: int = 256):
+def make_model(vocabulary: int, *, kind: str = "qwen2", is_tied: bool = True, width: int = 256, layers: int = 2):
     torch.manual_seed(0)
     config_class, model_class = {
         "qwen2": (Qwen2Config, Qwen2ForCausalLM),
@@ -44,7 +44,7 @@ def make_model(vocabulary: int, *, kind: str = "qwen2", is_tied: bool = True, wi
         vocab_size=vocabulary,
         hidden_size=64,
         intermediate_size=width,
-        num_hidden_layers=2,
+        num_hidden_layers=layers,
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=512,
