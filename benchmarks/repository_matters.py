@@ -1,0 +1,144 @@
+"""Does the repository matter? Base, generic and own sub-models side by side on held-out files of four repositories.
+
+    python -m benchmarks.repository_matters --base qwen2.5-coder-0.5b
+
+For each repository: the dense base; a model of the same size pruned on generic code and on this repository, each with
+and without recovery; and the honest rival, the dense base tuned on the repository for the same minutes. All answer at
+the same positions. Writes benchmarks/results/matters-BASE-REPOSITORY.json. Builds that an earlier run finished are kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import describe_machine, describe_versions
+from benchmarks.repositories import CACHE, GENERIC, REPORTED, Repository, fetch, tree_hash
+from builder.corpus.corpus import read_corpus
+from builder.evaluation.baselines import score_baselines
+from builder.evaluation.held_out import HeldOut, ScoringSettings, make_held_out
+from builder.evaluation.scores import Scores, compare
+from builder.evaluation.scoring import score
+from builder.precision import fastest_dtype
+from submodel.build.stages import key_of
+from submodel.evaluation.predictors import Candidate, open_predictor
+
+RESULTS = Path(__file__).parent / "results"
+# Left minus right, each with its interval: what a reader asks.
+QUESTIONS = (
+    ("repository, recovered", "base"),
+    ("repository, recovered", "dense base, tuned"),
+    ("repository, recovered", "generic, recovered"),
+    ("repository, pruned", "generic, pruned"),
+    ("generic, recovered", "base"),
+    ("bundle", "base"),
+)
+
+
+def main() -> None:
+    """One repository after the other, then all together."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--base", required=True)
+    parser.add_argument("--only", help="one repository by name")
+    known, rest = parser.parse_known_args()
+    chosen = [one for one in REPORTED if known.only in (None, one.name)]
+    generic = _build(_generic_code(), f"generic-{known.base}", known.base, ["--positions", "0", *rest])
+    for repository in chosen:
+        command = " ".join(["python -m benchmarks.repository_matters --base", known.base, *rest])
+        document = {"command": f"{command} --only {repository.name}", **_measure(repository, known.base, generic, rest)}
+        path = RESULTS / f"matters-{known.base}-{repository.name}.json"
+        path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def _measure(repository: Repository, base: str, generic: Path, rest: Sequence[str]) -> dict[str, Any]:
+    folder = fetch(repository)
+    own = _build(folder, f"{folder.name}-{base}", base, ["--score-bundle", *rest])
+    dense = _build(folder, f"{folder.name}-{base}-dense", base, ["--size", "1", *rest])
+    corpus = read_corpus(folder)
+    settings = replace(ScoringSettings(), seed=1)  # as `submodel build` has it
+    held_out = make_held_out(corpus.files, settings)
+    models = {
+        "base": _stage_scores(own, "score the base"),
+        "repository, recovered": _stage_scores(own, "score the sub-model"),
+        "bundle": _stage_scores(own, "score the bundle"),
+        "dense base, tuned": _stage_scores(dense, "score the sub-model"),
+        "repository, pruned": _folder_scores(own / "pruned", held_out, own / "stages", corpus.fingerprint),
+        "generic, pruned": _folder_scores(generic / "pruned", held_out, own / "stages", corpus.fingerprint),
+        "generic, recovered": _folder_scores(generic / "model", held_out, own / "stages", corpus.fingerprint),
+    }
+    return {
+        "machine": describe_machine(),
+        "versions": describe_versions(),
+        "repository": f"{repository.index} {repository.name} {repository.version}",
+        "language": repository.language,
+        "tree_sha256": tree_hash(folder),
+        "models": [{**scores.to_json(), "name": name} for name, scores in models.items()],
+        "baselines": [scores.to_json() for scores in score_baselines(corpus, held_out.cuts)],
+        "compared": {f"{left} − {right}": compare(models[left], models[right]) for left, right in QUESTIONS},
+        # For intervals over all repositories together; no code of the repository is in it.
+        "exact": {name: "".join("01"[answer.is_exact] for answer in scores.lines) for name, scores in models.items()},
+        "excerpt_nats": {
+            name: [round(excerpt.nats, 2) for excerpt in scores.excerpts] for name, scores in models.items()
+        },
+        "builds": {"repository": _facts(own), "dense base, tuned": _facts(dense), "generic": _facts(generic)},
+    }
+
+
+def _generic_code() -> Path:
+    """One folder with all the generic repositories in it."""
+    folder = CACHE / "generic"
+    if not folder.is_dir():
+        fresh = CACHE / ".generic.partial"
+        shutil.rmtree(fresh, ignore_errors=True)
+        for repository in GENERIC:
+            shutil.copytree(fetch(repository), fresh / repository.name)
+        fresh.rename(folder)
+    return folder
+
+
+def _build(folder: Path, name: str, base: str, arguments: Sequence[str]) -> Path:
+    """`submodel build` into the cache; the output folder."""
+    output = CACHE / "builds" / name
+    command = [sys.executable, "-m", "submodel", "build", str(folder), "-o", str(output), "--base", base]
+    subprocess.run([*command, *arguments], check=True)
+    return output
+
+
+def _facts(output: Path) -> dict[str, Any]:
+    """What a build says of itself, without the repository's code."""
+    report = json.loads((output / "report.json").read_text("utf-8"))
+    plan = {key: value for key, value in report["plan"].items() if not key.startswith("layer_")}
+    bundle = output / "bundle" / "onnx" / "model.onnx"
+    kept = {key: report[key] for key in ("calibration", "recovery", "parity", "stages", "peak_rss_bytes")}
+    return {"plan": plan, **kept, "bundle_bytes": bundle.stat().st_size}
+
+
+def _stage_scores(output: Path, stage: str) -> Scores:
+    return Scores.from_record(json.loads((output / "stages" / f"{stage}.json").read_text("utf-8"))["result"])
+
+
+def _folder_scores(folder: Path, held_out: HeldOut, records: Path, fingerprint: str) -> Scores:
+    """The model of a folder, scored now or in an earlier run."""
+    manifest = (folder / "manifest.json").read_text("utf-8")
+    key = key_of(manifest=manifest, corpus=fingerprint)
+    path = records / f"matters-{folder.parent.name}-{folder.name}.json"
+    if path.exists() and (known := json.loads(path.read_text("utf-8")))["key"] == key:
+        return Scores.from_record(known["scores"])
+    started = time.perf_counter()
+    candidate = Candidate(name=str(folder), folder=folder)
+    scores = score(open_predictor(candidate, "", fastest_dtype(), print), held_out)
+    print(f"scored {folder} in {time.perf_counter() - started:.0f} s", flush=True)
+    path.write_text(json.dumps({"key": key, "scores": scores.to_record()}), "utf-8")
+    return scores
+
+
+if __name__ == "__main__":
+    main()
