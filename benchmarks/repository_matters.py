@@ -4,7 +4,7 @@
 
 For each repository: the dense base; a model of the same size pruned on generic code and on this repository, each with
 and without recovery; and the honest rival, the dense base tuned on the repository for the same minutes. All answer at
-the same positions. Writes benchmarks/results/matters-BASE-REPOSITORY.json. Builds that an earlier run finished are kept.
+the same positions. Writes benchmarks/results/matters-BASE-REPOSITORY.json. What an earlier run finished is kept.
 """
 
 from __future__ import annotations
