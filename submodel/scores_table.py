@@ -13,6 +13,12 @@ from submodel.console import console
 def print_build(document: Mapping[str, Any]) -> None:
     """Base, sub-model and bundle side by side, and where the files are."""
     print_scores(document)
+    if document.get("is_worse"):
+        console.print(
+            "This sub-model is worse than its base. It is served all the same; a larger --size, more --minutes or "
+            "--size auto make a better one.",
+            style="yellow",
+        )
     for name, path in document["paths"].items():
         console.print(f"{name:>8}  {path}", highlight=False, soft_wrap=True)
     console.print(f"Built in {document['seconds']:.0f} s. Open your editor, or try `submodel complete FILE`.")

@@ -6,11 +6,13 @@ Everything is text, so that models with different vocabularies compare. The rule
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from builder.corpus.corpus import SourceFile
+from builder.corpus.split import Split
 from builder.cuts import Cut, cut_blocks, cut_files
 from builder.errors import CorpusError
 
@@ -42,13 +44,26 @@ class HeldOut:
     blocks: tuple[Cut, ...]  # 2 to 6 lines each
     excerpts: tuple[Excerpt, ...]
 
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over all that is asked."""
+        digest = hashlib.sha256()
+        for cut in (*self.cuts, *self.blocks):
+            digest.update(f"{cut.file.path}\0{cut.file.sha256}\0{cut.offset}\0{cut.middle}\0".encode())
+        for excerpt in self.excerpts:
+            digest.update(excerpt.text.encode() + b"\0")
+        return digest.hexdigest()
 
-def make_held_out(files: Sequence[SourceFile], settings: ScoringSettings) -> HeldOut:
-    """Cuts and excerpts from the held-out code files; raises CorpusError where they hold no line of code."""
-    held_out = [file for file in files if file.split == "held-out" and file.is_code]
+
+def make_held_out(files: Sequence[SourceFile], settings: ScoringSettings, *, split: Split = "held-out") -> HeldOut:
+    """Cuts and excerpts from the code files of a split; raises CorpusError where they hold no line of code.
+
+    Validation files are for choices that a build makes; what is reported is held-out.
+    """
+    held_out = [file for file in files if file.split == split and file.is_code]
     cuts = cut_files(held_out, settings.positions, settings.seed)
     if not cuts:
-        raise CorpusError("The held-out part of the repository has no line of code to score on; add code files.")
+        raise CorpusError(f"The {split} part of the repository has no line of code to score on; add code files.")
     excerpts = [
         Excerpt(text=file.text[start : start + settings.excerpt_chars], language=file.language)
         for file in held_out

@@ -17,7 +17,7 @@ WIDTH_STEP = 128  # fast kernels and 4-bit blocks ask for it, and every runtime 
 class SizeSettings:
     """What the plan aims at."""
 
-    size: float = 0.66  # share of the base's parameters
+    size: float = 0.60  # share of the base's parameters
     # The first merges hold the words that code of any kind uses; what lies beyond is mostly other languages' prose.
     min_merge_ranks: int = 10_000
     min_width_share: float = 0.25  # narrower layers are no longer the same model
@@ -63,6 +63,48 @@ def count_parameters(model: PreTrainedModel) -> int:
     return sum(parameter.numel() for parameter in {id(p): p for p in model.parameters()}.values())
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Costs:
+    """Parameters by what they depend on: `fixed`, and those of a token (`row`) and of a channel (`column`)."""
+
+    base: int
+    fixed: int
+    row: int
+    column: int
+    least_width: int
+
+    def least(self, tokens: int) -> float:
+        """The smallest share of the base that a plan with so many tokens can have."""
+        return (self.fixed + tokens * self.row + self.least_width * self.column) / self.base
+
+
+def _costs_of(model: PreTrainedModel, settings: SizeSettings) -> _Costs:
+    config = model.config
+    base = count_parameters(model)
+    layers = config.num_hidden_layers - settings.drop_layers
+    if layers < 1:
+        raise BuildError(f"--drop-layers {settings.drop_layers} leaves none of {config.num_hidden_layers}; drop fewer.")
+    is_tied = model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    row = config.hidden_size * (1 if is_tied else 2)
+    column = 3 * config.hidden_size * layers  # one channel in every layer
+    dropped = settings.drop_layers * sum(parameter.numel() for parameter in model.model.layers[0].parameters())
+    return _Costs(
+        base=base,
+        fixed=base - config.vocab_size * row - config.intermediate_size * column - dropped,
+        row=row,
+        column=column,
+        least_width=-(-int(config.intermediate_size * settings.min_width_share) // WIDTH_STEP) * WIDTH_STEP,
+    )
+
+
+def least_size(
+    model: PreTrainedModel, settings: SizeSettings, choose_tokens: Callable[[int, int | None], Sequence[int]]
+) -> float:
+    """The smallest share of the base's parameters that `plan_size` can reach."""
+    ranks = min(settings.min_merge_ranks, model.config.vocab_size)
+    return _costs_of(model, settings).least(len(choose_tokens(ranks, None)))
+
+
 def plan_size(
     model: PreTrainedModel,
     settings: SizeSettings,
@@ -75,28 +117,18 @@ def plan_size(
     to `limit` ids. Raises BuildError where the size is too small to be reached, with the least that can be.
     """
     config = model.config
-    base = count_parameters(model)
-    is_tied = model.get_output_embeddings().weight is model.get_input_embeddings().weight
-    row = config.hidden_size * (1 if is_tied else 2)
-    layers = config.num_hidden_layers - settings.drop_layers
-    if layers < 1:
-        raise BuildError(f"--drop-layers {settings.drop_layers} leaves none of {config.num_hidden_layers}; drop fewer.")
-    whole_layer = sum(parameter.numel() for parameter in model.model.layers[0].parameters())
-    column = 3 * config.hidden_size * layers  # one channel in every layer
-    fixed = base - config.vocab_size * row - config.intermediate_size * column - settings.drop_layers * whole_layer
-    budget = int(settings.size * base)
-
+    costs = _costs_of(model, settings)
+    budget = int(settings.size * costs.base)
     kept = choose_tokens(min(settings.min_merge_ranks, config.vocab_size), None)
-    room = (budget - fixed - len(kept) * row) // column
+    room = (budget - costs.fixed - len(kept) * costs.row) // costs.column
     width = config.intermediate_size if room >= config.intermediate_size else room // WIDTH_STEP * WIDTH_STEP
-    least = -(-int(config.intermediate_size * settings.min_width_share) // WIDTH_STEP) * WIDTH_STEP
-    if width < least:
-        smallest = (fixed + len(kept) * row + least * column) / base
+    if width < costs.least_width:
         raise BuildError(
-            f"--size {settings.size:g} can't be reached with this base and repository: the least is {smallest:.2f} "
-            f"({len(kept):,} tokens, {least} channels a layer); ask for at least that."
+            f"--size {settings.size:g} can't be reached with this base and repository: the least is "
+            f"{costs.least(len(kept)):.2f} ({len(kept):,} tokens, {costs.least_width} channels a layer); ask for at "
+            "least that."
         )
-    limit = (budget - fixed - width * column) // row
+    limit = (budget - costs.fixed - width * costs.column) // costs.row
     kept = choose_tokens(min(settings.min_merge_ranks, config.vocab_size), limit)
-    parameters = fixed + len(kept) * row + width * column
-    return PrunePlan(kept_token_ids=tuple(kept), width=width, parameters=parameters, base_parameters=base)
+    parameters = costs.fixed + len(kept) * costs.row + width * costs.column
+    return PrunePlan(kept_token_ids=tuple(kept), width=width, parameters=parameters, base_parameters=costs.base)

@@ -15,7 +15,7 @@ from builder.errors import BuildError
 from builder.prompt import PromptEncoder, PromptFormat
 from builder.pruning.depth import choose_layers, drop_layers
 from builder.pruning.layers import WidthSettings, narrow_layers
-from builder.pruning.plan import PrunePlan, SizeSettings, plan_size
+from builder.pruning.plan import PrunePlan, SizeSettings, least_size, plan_size
 from builder.pruning.vocabulary import (
     choose_tokens,
     differing_texts,
@@ -67,12 +67,8 @@ def prune(
     """
     texts = [file.text for file in corpus.files]
     tokenizer.encode_special_tokens = True  # a file that spells a control token is still text
-    vocabulary = read_vocabulary(tokenizer)
-    used = {i for text in texts for i in tokenizer.encode(text, add_special_tokens=False).ids}
     base_config = type(model.config).from_dict(model.config.to_dict())
-    plan = plan_size(
-        model, settings.size, lambda ranks, limit: choose_tokens(vocabulary, used, ranks=ranks, limit=limit)
-    )
+    plan = plan_size(model, settings.size, _chooser(tokenizer, texts))
     trimmed = trim_tokenizer(tokenizer, plan.kept_token_ids)
     trimmed.encode_special_tokens = True
     differing = differing_texts(tokenizer, trimmed, plan.kept_token_ids, texts)
@@ -105,6 +101,19 @@ def prune(
     return Pruned(
         model=model, tokenizer=trimmed, prompt=prompt, plan=plan, plan_summary=summary, calibration=calibration
     )
+
+
+def least_size_for(model: PreTrainedModel, tokenizer: Tokenizer, corpus: Corpus, settings: PruneSettings) -> float:
+    """The smallest share of the base's parameters that `prune` can reach for this corpus."""
+    tokenizer.encode_special_tokens = True
+    return least_size(model, settings.size, _chooser(tokenizer, [file.text for file in corpus.files]))
+
+
+def _chooser(tokenizer: Tokenizer, texts: Sequence[str]) -> Callable[[int, int | None], list[int]]:
+    """Which tokens stay, given how many merge ranks at least and how many tokens at most."""
+    vocabulary = read_vocabulary(tokenizer)
+    used = {i for text in texts for i in tokenizer.encode(text, add_special_tokens=False).ids}
+    return lambda ranks, limit: choose_tokens(vocabulary, used, ranks=ranks, limit=limit)
 
 
 def _up_to(sequences: Sequence[Sequence[int]], tokens: int) -> list[Sequence[int]]:

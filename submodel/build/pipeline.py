@@ -2,42 +2,45 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from builder.artifact import read_artifact
+from builder.artifact import MANIFEST, read_artifact
 from builder.bases.load import LoadedBase, load_resolved, resolve_base
 from builder.checkpoint import save_checkpoint, save_reweighted
 from builder.corpus.corpus import read_corpus
 from builder.errors import BuildError
 from builder.evaluation.baselines import score_baselines
-from builder.evaluation.held_out import make_held_out
-from builder.evaluation.scores import Scores, compare
+from builder.evaluation.held_out import HeldOut, make_held_out
+from builder.evaluation.scores import compare
 from builder.evaluation.scoring import Predictor, score
 from builder.evaluation.torch_predictor import TorchPredictor
-from builder.folders import write_json, write_text
+from builder.folders import replace_folder, write_json, write_text
 from builder.precision import fastest_dtype
 from builder.prompt import PromptEncoder
-from builder.pruning.prune import prune
+from builder.pruning.prune import least_size_for, prune
 from exporters.bundle import read_bundle
 from exporters.export import ExportSettings, export_bundle
 from exporters.precision import parse_precision
+from submodel.build.document import score_part, scores_of, stage_rows
 from submodel.build.memory import peak_rss_bytes
 from submodel.build.settings import BuildSettings
+from submodel.build.size_search import SIZES, is_as_good, is_worse, smallest_size
 from submodel.build.stages import StageRecord, Stages, key_of
 from submodel.console import Advance, StageDisplay
 from submodel.evaluation.bundle_predictor import BundlePredictor
 from submodel.evaluation.predictors import open_checkpoint
 from submodel.report.render import render_report
 
-PIPELINE_VERSION = 3  # raised when the same inputs give another model, so that stages of older versions are not kept
+PIPELINE_VERSION = 4  # raised when the same inputs give another model, so that stages of older versions are not kept
 EXPORT_VERSION = 3  # likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits
 PARITY_PROMPTS = 64  # held-out prompts that the export compares precisions on
 
@@ -78,6 +81,10 @@ class BuildPaths:
         """Records of the finished stages."""
         return self.root / "stages"
 
+    def trial(self, size: float) -> BuildPaths:
+        """Where a size that is tried has its folders."""
+        return BuildPaths(root=self.root / "trials" / f"{size:g}")
+
 
 def run_build(settings: BuildSettings, display: StageDisplay) -> dict[str, Any]:
     """Run the stages that have not run yet; returns the document that `--json` prints.
@@ -99,56 +106,49 @@ class _Build:
         settings, paths, stages = self._settings, self._paths, self._stages
         with self._display.stage("read the repository"):
             self._corpus = read_corpus(settings.repository)
-            self._held_out = make_held_out(self._corpus.files, settings.scoring) if settings.positions else None
+            held_out = make_held_out(self._corpus.files, settings.scoring) if settings.positions else None
         prepare_output(paths.root)
         with self._display.stage("find the base") as advance:
             self._base = resolve_base(settings.base, on_event=self._display.say, on_progress=advance)
 
-        identity = {key: value for key, value in self._base.to_json().items() if key != "why"}
-        text = {"version": PIPELINE_VERSION, "corpus": self._corpus.fingerprint}
-        scoring = asdict(settings.scoring)
-        pruned_key = key_of(**text, base=identity, prune=settings.prune.to_json())
-        model_key = key_of(pruned=pruned_key, recovery=settings.recovery.to_json())
-        bundle_key = key_of(version=EXPORT_VERSION, model=model_key, quantize=settings.quantize)
-
-        scores: list[StageRecord] = []
         # The base is scored first: pruning changes it in place, and two copies need twice the memory.
-        if self._held_out is not None:
-            key = key_of(**text, base=identity, scoring=scoring)
-            scores.append(stages.run("score the base", key, self._score_base))
-        pruned = stages.run("prune", pruned_key, self._prune, [paths.pruned])
-        self._recovery_key = model_key
-        recovered = stages.run("recover", model_key, self._recover, [paths.model])
+        scores = [self._score_base("score the base", held_out)] if held_out else []
+        search: dict[str, Any] | None = None
+        size = settings.size
+        if size is None:
+            search = self._choose_size()
+            size = float(search["size"])
+        pruned, recovered, model_key = self._model_at(size, paths)
+        bundle_key = key_of(version=EXPORT_VERSION, model=model_key, quantize=settings.quantize)
         exported = stages.run("export", bundle_key, self._export, [paths.bundle])
-        if self._held_out is not None:
-            key = key_of(model=model_key, scoring=scoring)
-            scores.append(stages.run("score the sub-model", key, self._score_sub_model))
+        if held_out:
+            scores.append(self._score("score the sub-model", model_key, self._open_model(paths), held_out))
             if settings.scores_bundle:
-                key = key_of(bundle=bundle_key, scoring=scoring)
-                scores.append(stages.run("score the bundle", key, self._score_bundle))
+                scores.append(self._score("score the bundle", bundle_key, self._open_bundle, held_out))
 
         document: dict[str, Any] = {
-            "models": [*map(_row, scores), *self._unscored_bundle()],
+            "models": [],
             "base": self._base.to_json(),
             "plan": pruned.result["plan"],
             "calibration": pruned.result["calibration"],
             "recovery": recovered.result,
             "parity": exported.result["parity"],
             "corpus": self._corpus.summary(),
-            "stages": [
-                {"name": record.name, "seconds": record.seconds, "is_fresh": record.is_fresh}
-                for record in stages.records
-            ],
+        }
+        if search:
+            document["size_search"] = search
+        if held_out:
+            document |= score_part(scores, held_out, score_baselines(self._corpus, held_out.cuts))
+            document["is_worse"] = is_worse(document["against_base"]["sub-model"])
+        if not (held_out and settings.scores_bundle):
+            document["models"].append(self._unscored_bundle())
+        document |= {
+            "stages": stage_rows(stages.records),
             "seconds": round(time.perf_counter() - started, 1),
             # Of the run that pruned: this one may have kept that stage.
             "peak_rss_bytes": (read_artifact(paths.model).manifest or {}).get("peak_rss_bytes"),
             "paths": {"model": str(paths.model), "bundle": str(paths.bundle), "report": str(paths.report)},
         }
-        if self._held_out is not None:
-            base, *ours = (_scores(record) for record in scores)
-            document["against_base"] = {model.name: compare(model, base) for model in ours}
-            document["baselines"] = [row.to_json() for row in score_baselines(self._corpus, self._held_out.cuts)]
-            document["answers"] = self._answers(scores)
         write_json(paths.figures, document)
         write_text(paths.report, render_report(document, title=settings.repository.resolve().name))
         return document
@@ -163,20 +163,31 @@ class _Build:
         """The base in memory, read when the first stage needs it; pruning consumes it."""
         return load_resolved(self._base, on_event=self._display.say, dtype=self._dtype)
 
-    def _score_base(self, advance: Advance) -> dict[str, Any]:
-        base = self._loaded
-        predictor = TorchPredictor("base", base.model, PromptEncoder(base.tokenizer, base.prompt))
-        return self._score(predictor, advance)
+    @cached_property
+    def _inputs(self) -> dict[str, Any]:
+        """What every stage depends on, for its key."""
+        identity = {key: value for key, value in self._base.to_json().items() if key != "why"}
+        return {"version": PIPELINE_VERSION, "corpus": self._corpus.fingerprint, "base": identity}
 
-    def _prune(self, advance: Advance) -> dict[str, Any]:
-        base, settings = self._loaded, self._settings
+    def _model_at(self, size: float, paths: BuildPaths, suffix: str = "") -> tuple[StageRecord, StageRecord, str]:
+        """The stages that make the sub-model of one size in `paths`: pruned, recovered, and the key of the result."""
+        settings = self._settings.prune_to(size)
+        pruned_key = key_of(**self._inputs, prune=settings.to_json())
+        make = partial(self._prune, size, paths)
+        pruned = self._stages.run(f"prune{suffix}", pruned_key, make, [paths.pruned])
+        key = key_of(pruned=pruned_key, recovery=self._settings.recovery.to_json())
+        recovered = self._stages.run(f"recover{suffix}", key, partial(self._recover, key, paths), [paths.model])
+        return pruned, recovered, key
+
+    def _prune(self, size: float, paths: BuildPaths, advance: Advance) -> dict[str, Any]:
+        base, settings = self._loaded, self._settings.prune_to(size)
         started = time.perf_counter()
-        pruned = prune(base.model, base.tokenizer, base.prompt, self._corpus, settings.prune, on_layer=advance)
+        pruned = prune(base.model, base.tokenizer, base.prompt, self._corpus, settings, on_layer=advance)
         del self.__dict__["_loaded"]  # changed in place: it is no longer the base
         earlier = [{"name": record.name, "seconds": record.seconds} for record in self._stages.records]
-        prompts = make_held_out(self._corpus.files, replace(settings.scoring, positions=PARITY_PROMPTS))
+        prompts = make_held_out(self._corpus.files, replace(self._settings.scoring, positions=PARITY_PROMPTS))
         save_checkpoint(
-            self._paths.pruned,
+            paths.pruned,
             pruned,
             prompts.cuts,
             {
@@ -184,8 +195,8 @@ class _Build:
                 "licence": base.provenance["licence"],
                 "corpus": self._corpus.summary(),
                 "held_out_sha256": [file.sha256 for file in self._corpus.select("held-out")],  # of their texts
-                "seeds": {"calibration": settings.prune.calibration.seed, "scoring": settings.scoring.seed},
-                "settings": settings.prune.to_json(),
+                "seeds": {"calibration": settings.calibration.seed, "scoring": self._settings.scoring.seed},
+                "settings": settings.to_json(),
                 "dtype": str(self._dtype).removeprefix("torch."),
                 "stages": [*earlier, {"name": "prune", "seconds": round(time.perf_counter() - started, 2)}],
                 "peak_rss_bytes": peak_rss_bytes(),
@@ -193,9 +204,9 @@ class _Build:
         )
         return {"plan": pruned.plan_summary, "calibration": pruned.calibration.summary()}
 
-    def _recover(self, advance: Advance) -> dict[str, Any]:
-        settings, source = self._settings.recovery, read_artifact(self._paths.pruned)
-        predictor = open_checkpoint("sub-model", source, self._dtype)
+    def _recover(self, key: str, paths: BuildPaths, advance: Advance) -> dict[str, Any]:
+        settings, source = self._settings.recovery, read_artifact(paths.pruned)
+        predictor = open_checkpoint("pruned", source, self._dtype)
         model, encoder = predictor.model, predictor.encoder
         started = time.perf_counter()
         summary: dict[str, Any] = {"minutes": 0.0}
@@ -208,7 +219,7 @@ class _Build:
                 self._corpus.files,
                 settings,
                 state_path=self._paths.stages / "recovery.safetensors",
-                key=self._recovery_key,
+                key=key,
                 on_event=self._display.say,
                 on_progress=advance,
             )
@@ -216,7 +227,7 @@ class _Build:
         stage = {"name": "recover", "seconds": round(time.perf_counter() - started, 2)}
         known = source.manifest or {}
         facts = {"recovery": summary, "stages": [*known["stages"], stage], "peak_rss_bytes": peak_rss_bytes()}
-        save_reweighted(self._paths.model, source, model, facts)
+        save_reweighted(paths.model, source, model, facts)
         return summary
 
     def _export(self, advance: Advance) -> dict[str, Any]:
@@ -226,51 +237,67 @@ class _Build:
         )
         return {"parity": bundle.manifest["parity"]}
 
-    def _score_sub_model(self, advance: Advance) -> dict[str, Any]:
-        return self._score(open_checkpoint("sub-model", read_artifact(self._paths.model), self._dtype), advance)
+    def _score_base(self, name: str, held_out: HeldOut) -> StageRecord:
+        return self._score(name, key_of(**self._inputs), self._open_base, held_out)
 
-    def _score_bundle(self, advance: Advance) -> dict[str, Any]:
-        predictor = BundlePredictor(read_bundle(self._paths.bundle))
-        return {**self._score(predictor, advance), "milliseconds": predictor.milliseconds}
+    def _score(self, name: str, model_key: str, open_model: Callable[[], Predictor], held_out: HeldOut) -> StageRecord:
+        def make(advance: Advance) -> dict[str, Any]:
+            predictor = open_model()
+            record = score(predictor, held_out, on_progress=advance).to_record()
+            return record | ({"milliseconds": predictor.milliseconds} if isinstance(predictor, BundlePredictor) else {})
 
-    def _score(self, predictor: Predictor, advance: Advance) -> dict[str, Any]:
-        if self._held_out is None:
-            raise BuildError("Nothing was held out to score on.")
-        return score(predictor, self._held_out, on_progress=advance).to_record()
+        key = key_of(model=model_key, positions=held_out.fingerprint)
+        return self._stages.run(name, key, make)
 
-    def _unscored_bundle(self) -> list[dict[str, Any]]:
-        """The bundle's row without figures that were not measured; nothing where it was scored."""
-        if self._settings.scores_bundle and self._held_out is not None:
-            return []
+    def _open_base(self) -> Predictor:
+        base = self._loaded
+        return TorchPredictor("base", base.model, PromptEncoder(base.tokenizer, base.prompt))
+
+    def _open_model(self, paths: BuildPaths) -> Callable[[], Predictor]:
+        return lambda: open_checkpoint("sub-model", read_artifact(paths.model), self._dtype)
+
+    def _open_bundle(self) -> Predictor:
+        return BundlePredictor(read_bundle(self._paths.bundle))
+
+    def _choose_size(self) -> dict[str, Any]:
+        """The smallest size that is as good as the base on validation files, and what each trial came to.
+
+        The model of that size is moved to where the build wants it.
+        """
+        settings = replace(self._settings.scoring, positions=self._settings.search_positions)
+        validation = make_held_out(self._corpus.files, settings, split="validation")
+        base = scores_of(self._score_base("score the base on validation", validation))
+        trials: dict[float, dict[str, Any]] = {}
+
+        def passes(size: float) -> bool:
+            paths, suffix = self._paths.trial(size), f" at {size:g}"
+            _, _, key = self._model_at(size, paths, suffix)
+            figures = compare(
+                scores_of(self._score(f"validate{suffix}", key, self._open_model(paths), validation)), base
+            )
+            trials[size] = {"size": size, "is_as_good": is_as_good(figures), **figures}
+            self._display.say(f"Size {size:g}: {'as good as' if is_as_good(figures) else 'worse than'} the base")
+            return is_as_good(figures)
+
+        least = least_size_for(self._loaded.model, self._loaded.tokenizer, self._corpus, self._settings.prune_to(1.0))
+        size = smallest_size([size for size in SIZES if size >= least], passes)
+        self._adopt(size)
+        return {"size": size, "trials": [trials[tried] for tried in sorted(trials)]}
+
+    def _adopt(self, size: float) -> None:
+        """Make the trial's model the build's own, so that its stages need not run again."""
+        trial = self._paths.trial(size)
+        for source, target in ((trial.pruned, self._paths.pruned), (trial.model, self._paths.model)):
+            with replace_folder(target, marker=MANIFEST) as fresh:
+                shutil.copytree(source, fresh, dirs_exist_ok=True)
+        for stage in ("prune", "recover"):
+            self._stages.adopt(stage, f"{stage} at {size:g}")
+
+    def _unscored_bundle(self) -> dict[str, Any]:
+        """The bundle's row without figures that were not measured."""
         bundle = read_bundle(self._paths.bundle, verify=False)
         size = bundle.model_path.stat().st_size
-        return [{"name": "bundle", "parameters": bundle.manifest["parameters"], "bytes": size}]
-
-    def _answers(self, records: Sequence[StageRecord]) -> list[dict[str, Any]]:
-        """Each held-out position with every model's answer, for reports and for people who doubt them."""
-        if self._held_out is None:
-            return []
-        times = records[-1].result.get("milliseconds")  # of the bundle, where it was scored
-        models = [_scores(record) for record in records]
-        return [
-            {
-                "path": cut.file.path,
-                "offset": cut.offset,
-                "line": cut.file.text[: cut.offset].rpartition("\n")[2],
-                "truth": cut.middle,
-                "answers": {model.name: model.lines[index].answer for model in models},
-            }
-            | ({"bundle_milliseconds": round(times[index], 1)} if times else {})
-            for index, cut in enumerate(self._held_out.cuts)
-        ]
-
-
-def _scores(record: StageRecord) -> Scores:
-    return Scores.from_record(record.result)
-
-
-def _row(record: StageRecord) -> dict[str, Any]:
-    return _scores(record).to_json()
+        return {"name": "bundle", "parameters": bundle.manifest["parameters"], "bytes": size}
 
 
 def prepare_output(folder: Path) -> None:

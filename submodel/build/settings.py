@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from builder.calibration import CalibrationSettings
+from builder.errors import BuildError
 from builder.evaluation.held_out import ScoringSettings
 from builder.pruning.plan import SizeSettings
 from builder.pruning.prune import PruneSettings
@@ -20,26 +21,39 @@ class BuildSettings:
     repository: Path
     output: Path  # the folder .submodel of the repository, if not told otherwise
     base: str = "auto"
-    size: float = SizeSettings.size
+    size: float | None = SizeSettings.size  # None: the smallest that is as good as the base on validation files
     drop_layers: int = SizeSettings.drop_layers
     minutes: float = RecoverySettings.minutes  # of recovery; 0 leaves it out
     quantize: str = "int8"
     seed: int = 0
     positions: int = ScoringSettings.positions  # held-out lines to complete; 0 leaves the evaluation out
+    search_positions: int = 100  # validation lines that each size of the search is judged on
     scores_bundle: bool = False  # the parity check compares it with the sub-model already
     force: bool = False
-    prune: PruneSettings = field(init=False)
     recovery: RecoverySettings = field(init=False)
     scoring: ScoringSettings = field(init=False)
 
     def __post_init__(self) -> None:
         parse_precision(self.quantize)  # a typing error must not wait for the export to be found
-        prune = PruneSettings(
-            size=SizeSettings(size=self.size, drop_layers=self.drop_layers),
-            calibration=replace(CalibrationSettings(), seed=self.seed),
-        )
-        object.__setattr__(self, "prune", prune)
+        self.prune_to(1.0 if self.size is None else self.size)  # likewise
         object.__setattr__(self, "recovery", RecoverySettings(minutes=self.minutes, seed=self.seed))
         # Another stream of random numbers than calibration's, fixed by the same seed.
         scoring = replace(ScoringSettings(), positions=self.positions, seed=self.seed + 1)
         object.__setattr__(self, "scoring", scoring)
+
+    def prune_to(self, size: float) -> PruneSettings:
+        """How the base is pruned to a share of its parameters."""
+        return PruneSettings(
+            size=SizeSettings(size=size, drop_layers=self.drop_layers),
+            calibration=replace(CalibrationSettings(), seed=self.seed),
+        )
+
+
+def parse_size(text: str) -> float | None:
+    """A share of the base's parameters, or None for "auto"; raises BuildError for anything else."""
+    if text == "auto":
+        return None
+    try:
+        return float(text)
+    except ValueError as error:
+        raise BuildError(f"--size {text} is neither auto nor a number; give a share such as 0.6.") from error

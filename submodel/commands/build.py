@@ -19,7 +19,13 @@ def build(
             metavar="auto|NAME|HUB_ID|FOLDER|FILE.gguf", help="The base model; `submodel bases` lists the known names."
         ),
     ] = "auto",
-    size: Annotated[float, typer.Option(help="Share of the base's parameters to keep.")] = 0.66,
+    size: Annotated[
+        str,
+        typer.Option(
+            metavar="SHARE|auto",
+            help="Share of the base's parameters to keep; auto searches the smallest that is as good as the base.",
+        ),
+    ] = "0.6",
     minutes: Annotated[float, typer.Option(help="Minutes of tuning on the repository; 0 only prunes.")] = 4.0,
     drop_layers: Annotated[
         int, typer.Option(min=0, help="Whole layers to drop, chosen by what code loses; the rest stays wider.")
@@ -38,7 +44,7 @@ def build(
 
     prepare_to_build("build")
     from submodel.build.pipeline import run_build
-    from submodel.build.settings import BuildSettings
+    from submodel.build.settings import BuildSettings, parse_size
     from submodel.console import StageDisplay, print_json
     from submodel.scores_table import print_build
 
@@ -46,7 +52,7 @@ def build(
         repository=repository,
         output=output or repository / ".submodel",
         base=base,
-        size=size,
+        size=parse_size(size),
         drop_layers=drop_layers,
         minutes=minutes,
         quantize=quantize,

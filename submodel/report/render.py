@@ -62,7 +62,7 @@ def _verdict(scored: Sequence[Mapping[str, Any]], compared: Mapping[str, Any]) -
     if difference["low"] > 0:
         told = "more lines exactly than the base"
     elif difference["high"] < 0:
-        told = "fewer lines exactly than the base; with a larger --size or more --minutes it loses less"
+        told = "fewer lines exactly than the base; a larger --size, more --minutes or --size auto make a better one"
     else:
         told = "about as many lines exactly as the base: the difference is within what chance does on so few lines"
     return f"{sentence}, and it completes {told}."

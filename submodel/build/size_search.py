@@ -1,0 +1,44 @@
+"""`--size auto`: the smallest size at which the recovered model is not worse than its base on validation lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from builder.errors import BuildError
+
+SIZES = (0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8)  # shares of the base's parameters that are tried
+
+
+def is_worse(figures: Mapping[str, Any]) -> bool:
+    """Whether a comparison with the base (`builder.evaluation.scores.compare`) shows a loss.
+
+    Fewer exact matches beyond chance, or more bits a byte beyond chance; what chance may explain is no loss.
+    """
+    bits = figures.get("bits_per_byte_ratio")
+    return bool(figures["exact_match_difference"]["high"] < 0 or (bits is not None and bits["low"] > 1))
+
+
+def is_as_good(figures: Mapping[str, Any]) -> bool:
+    """What the search asks for: no loss beyond chance, and no more bits a byte on the positions that were asked."""
+    return not is_worse(figures) and figures["bits_per_byte_ratio"]["value"] <= 1
+
+
+def smallest_size(sizes: Sequence[float], passes: Callable[[float], bool]) -> float:
+    """The smallest of `sizes` (ascending) that passes, by bisection: a larger one passes where a smaller one does.
+
+    Raises BuildError where not even the largest does.
+    """
+    low, high = 0, len(sizes)  # the answer is among sizes[low:high], or there is none
+    while low < high:
+        middle = (low + high) // 2
+        if passes(sizes[middle]):
+            high = middle
+        else:
+            low = middle + 1
+    if low == len(sizes):
+        raise BuildError(
+            f"No size up to {sizes[-1]:.0%} is as good as the base on validation files; give more --minutes, or choose "
+            "a --size yourself."
+        )
+    return sizes[low]
