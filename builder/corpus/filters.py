@@ -1,7 +1,6 @@
 """Why a file stays out of the corpus: by its path, then by its text. Pure functions; each reason is a name to count.
 
-What a path can tell is asked first, so that most unwanted files are never opened. Files of benchmarks, once they are
-refused, are one more rule of `reason_by_text`.
+What a path can tell is asked first, so that most unwanted files are never opened.
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
+from builder.corpus.benchmarks import find_benchmark
 from builder.corpus.languages import BINARY_EXTENSIONS, Language, find_language
 
 # Other people's code and environments, wherever they lie in the tree.
@@ -98,7 +98,8 @@ def reason_by_text(text: str, language: Language) -> str | None:
         return "generated"
     if language.kind != "text" and is_minified(text):  # prose has a paragraph on a line
         return "minified"
-    return None
+    benchmark = find_benchmark(text)  # last: it takes longest
+    return f"benchmark ({benchmark})" if benchmark else None
 
 
 def is_marked_generated(text: str) -> bool:
