@@ -15,9 +15,10 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import quantiles
 from typing import Any
 
 from benchmarks.machine import describe_machine, describe_versions
@@ -28,7 +29,9 @@ from builder.evaluation.held_out import HeldOut, ScoringSettings, make_held_out
 from builder.evaluation.scores import Scores, compare
 from builder.evaluation.scoring import score
 from builder.precision import fastest_dtype
+from exporters.bundle import read_bundle
 from submodel.build.stages import key_of
+from submodel.evaluation.bundle_predictor import BundlePredictor
 from submodel.evaluation.predictors import Candidate, open_predictor
 
 RESULTS = Path(__file__).parent / "results"
@@ -83,6 +86,7 @@ def _measure(repository: Repository, base: str, generic: Path, rest: Sequence[st
         "models": [{**scores.to_json(), "name": name} for name, scores in models.items()],
         "baselines": [scores.to_json() for scores in score_baselines(corpus, held_out.cuts)],
         "compared": {f"{left} − {right}": compare(models[left], models[right]) for left, right in QUESTIONS},
+        "milliseconds": _latencies({"bundle": own / "bundle", "dense base": dense / "bundle"}, held_out),
         # For intervals over all repositories together; no code of the repository is in it.
         "exact": {name: "".join("01"[answer.is_exact] for answer in scores.lines) for name, scores in models.items()},
         "excerpt_nats": {
@@ -123,6 +127,21 @@ def _facts(output: Path) -> dict[str, Any]:
 
 def _stage_scores(output: Path, stage: str) -> Scores:
     return Scores.from_record(json.loads((output / "stages" / f"{stage}.json").read_text("utf-8"))["result"])
+
+
+def _latencies(bundles: Mapping[str, Path], held_out: HeldOut, positions: int = 40) -> dict[str, dict[str, float]]:
+    """Median and 95th percentile of a line's time by bundle, asked in turns so that a slow moment hits all."""
+    predictors = {name: BundlePredictor(read_bundle(folder)) for name, folder in bundles.items()}
+    times: dict[str, list[float]] = {name: [] for name in predictors}
+    for cut in held_out.cuts[:positions]:
+        for name, predictor in predictors.items():
+            prompt = predictor.encoder.encode(cut.window(predictor.encoder.form))
+            predictor.complete([prompt], lambda count: None)
+            times[name] += predictor.milliseconds
+    return {
+        name: {"p50": round(quantiles(each, n=20)[9], 1), "p95": round(quantiles(each, n=20)[18], 1)}
+        for name, each in times.items()
+    }
 
 
 def _folder_scores(folder: Path, held_out: HeldOut, records: Path, fingerprint: str) -> Scores:
