@@ -51,11 +51,40 @@ class TorchPredictor:
         logits = self.model(tokens, use_cache=False).logits[0, :-1].float()
         return float(torch.nn.functional.cross_entropy(logits, tokens[0, 1:], reduction="sum"))
 
-    @torch.inference_mode()
     def complete(
         self, prompts: Sequence[Sequence[int]], on_done: Callable[[int], None], *, lines: int = 1
     ) -> list[str]:
         """Greedy lines; what several prompts begin with is read once. An empty prompt has an empty answer."""
+        answers = self._answer(
+            prompts,
+            on_done,
+            limit=self._line_tokens * lines,
+            is_ended=lambda index, ids: sum(self._newlines[i] for i in ids) >= lines,
+        )
+        return ["\n".join(text.split("\n")[:lines]) for text in answers]
+
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        on_done: Callable[[int], None],
+        *,
+        max_new_tokens: int,
+        is_done: Callable[[int, str], bool],
+    ) -> list[str]:
+        """Greedy texts, each until is_done(index of its prompt, text so far) or the last token."""
+        return self._answer(
+            prompts, on_done, limit=max_new_tokens, is_ended=lambda index, ids: is_done(index, self._text(ids))
+        )
+
+    @torch.inference_mode()
+    def _answer(
+        self,
+        prompts: Sequence[Sequence[int]],
+        on_done: Callable[[int], None],
+        *,
+        limit: int,
+        is_ended: Callable[[int, Sequence[int]], bool],
+    ) -> list[str]:
         answers = [""] * len(prompts)
         asked = [i for i, prompt in enumerate(prompts) if prompt]
         on_done(len(prompts) - len(asked))
@@ -67,8 +96,9 @@ class TorchPredictor:
                 for pack in pack_prompts([prompts[i] for i in chosen], self._pack_tokens):
                     read += self._read(pack)
                     on_done(len(pack.places))
-                for index, ids in zip(chosen, self._continue(read, lines), strict=True):
-                    answers[index] = self._text(ids, lines)
+                continuations = self._continue(read, limit, lambda row, ids: is_ended(chosen[row], ids))  # noqa: B023
+                for index, ids in zip(chosen, continuations, strict=True):
+                    answers[index] = self._text(ids)
         return answers
 
     def _read(self, pack: Pack) -> list[_ReadPrompt]:
@@ -90,11 +120,17 @@ class TorchPredictor:
             for places, next_id in zip(pack.places, logits.argmax(dim=1).tolist(), strict=True)
         ]
 
-    def _continue(self, prompts: Sequence[_ReadPrompt], lines: int) -> list[list[int]]:
-        """Greedy continuations, each up to and with the token that ends it, or as long as `lines` lines may be."""
+    def _continue(
+        self, prompts: Sequence[_ReadPrompt], limit: int, is_ended: Callable[[int, Sequence[int]], bool]
+    ) -> list[list[int]]:
+        """Greedy continuations, each up to and with the token that ends it, or `limit` tokens."""
+
+        def goes_on(row: int) -> bool:
+            ids = continuations[row]
+            return ids[-1] not in self.encoder.stop_ids and not is_ended(row, ids)
+
         continuations = [[prompt.next_id] for prompt in prompts]
-        limit = self._line_tokens * lines
-        rows = [row for row, ids in enumerate(continuations) if not self._is_ended(ids, lines)]
+        rows = [row for row in range(len(prompts)) if goes_on(row)]
         if not rows:
             return continuations
         slot = max(prompts[row].length for row in rows)
@@ -105,7 +141,7 @@ class TorchPredictor:
             for place, (row, token) in enumerate(zip(rows, tokens.tolist(), strict=True)):
                 if going[place]:
                     continuations[row].append(token)
-                    going[place] = not self._is_ended(continuations[row], lines)
+                    going[place] = goes_on(row)
             if not going.any():
                 break
             # Leaving copies the cache, staying costs a row's work: go together.
@@ -115,17 +151,9 @@ class TorchPredictor:
                 going = torch.ones(len(rows), dtype=torch.bool)
         return continuations
 
-    def _is_ended(self, ids: Sequence[int], lines: int) -> bool:
-        return ids[-1] in self.encoder.stop_ids or sum(self._newlines[i] for i in ids) >= lines
-
-    def _text(self, ids: Sequence[int], lines: int) -> str:
-        text_ids: list[int] = []
-        for token_id in ids:
-            if token_id in self.encoder.stop_ids:
-                break
-            text_ids.append(token_id)
-        text = str(self.encoder.tokenizer.decode(text_ids, skip_special_tokens=True))
-        return "\n".join(text.split("\n")[:lines])
+    def _text(self, ids: Sequence[int]) -> str:
+        stop = next((place for place, i in enumerate(ids) if i in self.encoder.stop_ids), len(ids))
+        return str(self.encoder.tokenizer.decode(ids[:stop], skip_special_tokens=True))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,7 +40,7 @@ def test_batched_lines_are_those_of_each_prompt_alone():
         assert len(set(answers)) > 1
 
 
-def test_a_finished_prompt_leaves_the_batch_without_touching_the_others(monkeypatch):
+def test_a_finished_prompt_leaves_the_batch_without_touching_the_others():
     tokenizer = make_tokenizer()
     model = make_model(tokenizer.get_vocab_size())
     for parameter in model.parameters():
@@ -48,12 +48,11 @@ def test_a_finished_prompt_leaves_the_batch_without_touching_the_others(monkeypa
     encoder = PromptEncoder(tokenizer, PromptFormat())
     prompts = [encoder.text_ids(TEXT[start : start + 30]) for start in (0, 31, 60, 95, 130)]
     predictor = TorchPredictor("tiny", model, encoder, line_tokens=10, batch=5)
-    monkeypatch.setattr(predictor, "_newlines", [0] * tokenizer.get_vocab_size())
     read = [prompt for pack in pack_prompts(sorted(prompts), 60) for prompt in predictor._read(pack)]
-    full = predictor._continue(read, 1)
+    full = predictor._continue(read, 10, lambda row, ids: False)
     ending = frozenset(ids[3] for ids in full[:2])  # two prompts end early, at latest with their fourth token
-    monkeypatch.setattr(encoder, "stop_ids", ending)
-    for ids, whole in zip(predictor._continue(read, 1), full, strict=True):
+    continued = predictor._continue(read, 10, lambda row, ids: ids[-1] in ending)
+    for ids, whole in zip(continued, full, strict=True):
         stop = next((i for i, token in enumerate(whole) if token in ending), len(whole) - 1)
         assert ids == whole[: stop + 1]
 
@@ -66,3 +65,21 @@ def test_nats_are_the_sum_over_tokens():
     log_probabilities = model(torch.tensor([ids])).logits[0].log_softmax(dim=-1)
     expected = -sum(float(log_probabilities[i, token]) for i, token in enumerate(ids[1:]))
     assert abs(TorchPredictor("tiny", model, encoder).nats(ids) - expected) < 1e-3
+
+
+def test_texts_end_where_each_is_done():
+    tokenizer = make_tokenizer()
+    model = make_model(tokenizer.get_vocab_size())
+    for parameter in model.parameters():
+        parameter.data *= 3
+    encoder = PromptEncoder(tokenizer, PromptFormat())
+    predictor = TorchPredictor("tiny", model, encoder, batch=2)
+    prompts = [encoder.text_ids(TEXT[start : start + 30]) for start in (0, 31, 60)]
+    most = [3, 12, 7]  # characters, by prompt
+    texts = predictor.generate(
+        prompts, lambda count: None, max_new_tokens=15, is_done=lambda index, text: len(text) >= most[index]
+    )
+    for prompt, text, characters in zip(prompts, texts, most, strict=True):
+        whole = naive_lines(model, encoder, prompt, 15, lines=99)
+        assert whole.startswith(text)
+        assert characters <= len(text) <= characters + 8 or text == whole
