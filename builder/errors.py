@@ -15,3 +15,7 @@ class CorpusError(SubmodelError):
 
 class BuildError(SubmodelError):
     """A stage of the build can't go on, or a folder is not what it should be."""
+
+
+class EvaluationError(SubmodelError):
+    """A measurement can't be made: its data, its sandbox or the tests that would judge are not as they must be."""

@@ -1,0 +1,280 @@
+"""An untrusted program under limits: time, memory, processes, files, no network, no secrets, nothing left behind.
+
+Models write the programs that run here, so what is guarded against is what careless code does: endless loops, memory
+and disk filled, processes that multiply or stay, calls to the network, files deleted, keys read from the environment.
+
+What it does not cover. It is no boundary against code that attacks the kernel. Files can be read wherever the user can
+read them, and a Unix socket with a path (a container service's, say) can still be spoken to. Limits of memory,
+CPU time and open files hold for each process, not for their sum, and the disk is limited by file, not in all. Root is
+exempt from RLIMIT_NPROC (which counts threads too), so that processes are also counted from outside, every 50 ms: a
+fork bomb gets a moment. Memory means address space, of which some programs reserve more than they ever use.
+
+What holds where, told by each result:
+
+- Linux that grants user namespaces: network "namespace" (a loopback of the program's own and nothing else), processes
+  "namespace" (the kernel ends them all, and they see no others), files "read-only" (since 5.12) but for its folder.
+- Other Linux: network "python" for Python programs (a hook that can't be taken off refuses sockets; programs that it
+  starts are held by it only where they are Python too) and else "none"; processes "adopted": found by their descent and
+  ended; files "writable". Other processes of the same user can be looked at, their environment included.
+- macOS: as there, but processes "group": one that leaves its session survives, and they aren't counted. The memory
+  limit does not hold, for want of a working RLIMIT_AS.
+- Windows: nothing runs; EvaluationError.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from builder.errors import EvaluationError
+
+Outcome = Literal["passed", "failed", "timed out", "out of memory", "too many processes"]
+Network = Literal["namespace", "python", "none"]
+Processes = Literal["namespace", "adopted", "group"]
+Files = Literal["read-only", "writable"]
+
+LAUNCHER: Final = Path(__file__).with_name("sandbox_launcher.py")
+GRACE_S: Final = 10.0  # what setting up and clearing away may take on a busy machine
+CHUNK_BYTES: Final = 1 << 16
+REPORT_BYTES: Final = 1 << 16
+
+# Audit hooks can't be removed. Sockets of the Unix family stay: asyncio talks to itself through a pair of them.
+NO_NETWORK: Final = '''\
+"""Refuses the network to this Python program."""
+import sys
+
+_LOOKUPS = {"socket." + name for name in ("getaddrinfo", "gethostbyname", "gethostbyaddr", "getnameinfo")}
+
+
+def _refuse(event, arguments):
+    if event == "socket.__new__" and arguments[1] != 1 or event in _LOOKUPS:
+        raise PermissionError("there is no network in the sandbox")
+
+
+sys.addaudithook(_refuse)
+'''
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What one program may take; each process of it, but for `wall_s`, `processes` and `tail_bytes`."""
+
+    wall_s: float = 10.0
+    cpu_s: int = 10
+    memory_bytes: int = 1 << 30
+    processes: int = 64
+    file_bytes: int = 64 << 20
+    open_files: int = 256
+    tail_bytes: int = 16 << 10  # kept of each of the two outputs; the rest is read and dropped
+
+    def __post_init__(self) -> None:
+        if self.wall_s <= 0 or min(self.cpu_s, self.memory_bytes, self.processes, self.open_files) < 1:
+            raise EvaluationError("A sandbox needs limits above zero.")
+
+
+_DEFAULT_LIMITS: Final = Limits()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SandboxRun:
+    """How a program ended, and what held it. "out of memory" is told by its last words or by the kernel's kill."""
+
+    outcome: Outcome
+    code: int | None  # as subprocess has it, negative for a signal; None where the sandbox ended it
+    stdout: str  # the last `tail_bytes`
+    stderr: str
+    seconds: float
+    network: Network
+    processes: Processes
+    files: Files
+
+    @property
+    def is_passed(self) -> bool:
+        """Whether it ended by itself, with 0."""
+        return self.outcome == "passed"
+
+
+def run_python(source: str, limits: Limits = _DEFAULT_LIMITS, *, python: str = sys.executable) -> SandboxRun:
+    """Run the text of one Python program, as `program.py` in its folder."""
+    return run_sandboxed([python, "program.py"], limits, texts={"program.py": source})
+
+
+def run_sandboxed(
+    command: Sequence[str],
+    limits: Limits = _DEFAULT_LIMITS,
+    *,
+    folder: Path | None = None,
+    texts: Mapping[str, str] | None = None,
+    python_path: Sequence[Path] = (),
+    isolate: bool = True,
+) -> SandboxRun:
+    """Run `command` and return how it ended; no process of it is left.
+
+    It starts in `folder`, which it may change, or else in a fresh temporary one that holds `texts` (name → content) and
+    is removed afterwards. HOME and TMPDIR are fresh in either case, and of the environment only PATH is handed on.
+    `isolate=False` leaves the namespaces out, as if the kernel had refused them. Raises EvaluationError where the
+    program can't be started or the system has no such sandbox.
+    """
+    if os.name != "posix":
+        raise EvaluationError("Programs are sandboxed on Linux and macOS only; on Windows run it within WSL.")
+    program = shutil.which(command[0])
+    if program is None:
+        raise EvaluationError(f"There is no program {command[0]} to run in the sandbox.")
+    # What a program did to its folder must not stop the measurement, hence no error from clearing away.
+    with tempfile.TemporaryDirectory(prefix="submodel-sandbox-", ignore_cleanup_errors=True) as name:
+        scratch = Path(name).resolve()
+        home, preamble = scratch / "home", scratch / "preamble"
+        home.mkdir()
+        preamble.mkdir()
+        (preamble / "sitecustomize.py").write_text(NO_NETWORK, encoding="utf-8")
+        for file_name, text in (texts or {}).items():
+            (home / file_name).write_text(text, encoding="utf-8")
+        work = home if folder is None else folder.resolve()
+        job = {
+            "command": [os.path.abspath(program), *command[1:]],  # noqa: PTH100 - resolve() would leave a virtual environment
+            "folder": str(work),
+            "writable": sorted({str(home), str(work)}),
+            "preamble": str(preamble) if _reads_python_path(command) else None,
+            "isolate": isolate,
+            "limits": asdict(limits),
+        }
+        return _run(job, _environment(home, python_path), limits)
+
+
+def _environment(home: Path, python_path: Sequence[Path]) -> dict[str, str]:
+    path = {"PYTHONPATH": os.pathsep.join(map(str, python_path))} if python_path else {}
+    return path | {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(home),
+        "TMPDIR": str(home),
+        "LANG": "C.UTF-8",
+        "PYTHONHASHSEED": "0",  # the same order of sets in every run
+        "PYTHONDONTWRITEBYTECODE": "1",  # a file changed twice within a second would run from a stale cache
+    }
+
+
+def _reads_python_path(command: Sequence[str]) -> bool:
+    """Whether the preamble would be read: a Python that isn't told to ignore PYTHONPATH or site."""
+    if not re.fullmatch(r"(python|pypy)[\d.]*", Path(command[0]).name):
+        return False
+    for argument in command[1:]:
+        if not argument.startswith("-") or argument in ("-m", "-c"):
+            break
+        if re.fullmatch(r"-\w*[IES]\w*", argument):
+            return False
+    return True
+
+
+def _run(job: Mapping[str, Any], environment: Mapping[str, str], limits: Limits) -> SandboxRun:
+    report, report_end = os.pipe()
+    started = time.monotonic()
+    try:
+        launcher = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(LAUNCHER), json.dumps({**job, "report_fd": report_end})],
+            env=dict(environment),
+            stdin=subprocess.PIPE,  # its end, even by the builder's death, ends the program
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=(report_end,),
+            start_new_session=True,
+        )
+    except BaseException:
+        os.close(report)
+        raise
+    finally:
+        os.close(report_end)
+    assert launcher.stdin and launcher.stdout and launcher.stderr
+    with launcher.stdin, launcher.stdout, launcher.stderr, os.fdopen(report, "rb") as told:
+        try:
+            tails = _read(told.fileno(), launcher, limits, started + limits.wall_s + GRACE_S)
+        finally:
+            _end(launcher)
+    document = _first_report(tails[0])
+    if "error" in document:
+        raise EvaluationError(f"The sandbox can't run {job['command'][0]}: {document['error']}.")
+    stdout, stderr = (tail.decode(errors="replace") for tail in tails[1:])
+    return SandboxRun(
+        outcome=_outcome(document, stderr, limits),
+        code=document["code"],
+        stdout=stdout,
+        stderr=stderr,
+        seconds=time.monotonic() - started,
+        network=document["network"],
+        processes=document["processes"],
+        files=document["files"],
+    )
+
+
+def _read(told: int, launcher: subprocess.Popen[bytes], limits: Limits, deadline: float) -> list[bytearray]:
+    """Tails of the report and both outputs, read until the report ends: no orphan can keep that one open."""
+    assert launcher.stdout and launcher.stderr
+    streams = [told, launcher.stdout.fileno(), launcher.stderr.fileno()]
+    tails = {stream: bytearray() for stream in streams}
+    with selectors.DefaultSelector() as selector:
+        for stream in streams:
+            os.set_blocking(stream, False)
+            selector.register(stream, selectors.EVENT_READ)
+        while told in selector.get_map():
+            if time.monotonic() > deadline:
+                raise EvaluationError(f"The sandbox did not end its program {GRACE_S:g} s after its time; try again.")
+            for key, _ in selector.select(timeout=1.0):
+                if not _read_chunk(key.fd, tails[key.fd], REPORT_BYTES if key.fd == told else limits.tail_bytes):
+                    selector.unregister(key.fd)
+    for stream in streams[1:]:  # what still lies in the pipes: no more than they hold
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(64):
+                if not _read_chunk(stream, tails[stream], limits.tail_bytes):
+                    break
+    return list(tails.values())
+
+
+def _read_chunk(stream: int, tail: bytearray, most: int) -> bool:
+    chunk = os.read(stream, CHUNK_BYTES)
+    tail += chunk
+    del tail[: max(0, len(tail) - most)]
+    return bool(chunk)
+
+
+def _end(launcher: subprocess.Popen[bytes]) -> None:
+    assert launcher.stdin
+    launcher.stdin.close()
+    try:
+        launcher.wait(GRACE_S)
+    except subprocess.TimeoutExpired:
+        launcher.kill()
+        launcher.wait()
+
+
+def _first_report(told: bytearray) -> dict[str, Any]:
+    """Its first line: an error comes before the outcome that follows from it."""
+    line, newline, _ = told.partition(b"\n")
+    if not newline:
+        raise EvaluationError("The sandbox ended without a word, as when the system's memory runs out; try again.")
+    return dict(json.loads(line))
+
+
+def _outcome(document: Mapping[str, Any], stderr: str, limits: Limits) -> Outcome:
+    if document["ended_by"] in ("timed out", "too many processes"):
+        return "timed out" if document["ended_by"] == "timed out" else "too many processes"
+    code = document["code"]
+    if code == 0:
+        return "passed"
+    if code == -signal.SIGXCPU or (code == -signal.SIGKILL and document["cpu_s"] >= limits.cpu_s):
+        return "timed out"
+    last = stderr.rstrip().rpartition("\n")[2]
+    if code == -signal.SIGKILL or re.match(r"MemoryError\b|.*(bad_alloc|Cannot allocate memory)", last):
+        return "out of memory"
+    return "failed"

@@ -1,0 +1,263 @@
+"""The sandbox's inner half: a script that walls itself in, starts the program, waits for it, and leaves nothing behind.
+
+`sandbox.run_sandboxed` runs it in a Python of its own (`-I -S`, so only the standard library is there): what it does to
+itself can't be undone, and forking is safe in it, as it would not be in a builder full of threads. Its only argument is
+the job as JSON. File descriptor 0 is a pipe whose end means that the builder wants no more, or is no more. The outcome
+is one line of JSON in the descriptor that the job names.
+
+On Linux, where the kernel allows it, the program gets its own user, network, process, mount and IPC namespaces: no
+network but its own loopback, no sight of other processes, and a file system that can't be written but in its own folder
+and the device files. Elsewhere the launcher adopts what the program leaves behind (Linux) or ends its process group
+(macOS).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+IS_LINUX = sys.platform == "linux"
+WATCH_S = 0.05  # how often processes are counted
+END_S = 5.0  # how long killed processes may take to be gone
+
+# unshare(2), mount(2), mount_setattr(2), prctl(2)
+NEW_USER, NEW_MOUNTS, NEW_IPC, NEW_PROCESSES, NEW_NETWORK = 0x10000000, 0x00020000, 0x08000000, 0x20000000, 0x40000000
+MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 0x2, 0x4, 0x8, 0x1000, 0x4000, 0x40000
+SYS_MOUNT_SETATTR, AT_FDCWD, AT_RECURSIVE, ATTR_READ_ONLY = 442, -100, 0x8000, 0x1
+PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 24, 36, 38
+SIOCSIFFLAGS, IFF_UP = 0x8914, 0x1
+
+
+def call_libc(name: str, *arguments: Any) -> None:
+    """A function of the C library; raises OSError as `os` would."""
+    if getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments) < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), name)
+
+
+def enter_namespaces() -> bool:
+    """New namespaces for this process and, as for processes, its children; False where the kernel allows none."""
+    uid, gid = os.getuid(), os.getgid()
+    try:
+        call_libc("unshare", NEW_USER | NEW_NETWORK | NEW_PROCESSES | NEW_MOUNTS | NEW_IPC)
+    except OSError:
+        return False
+    for name, line in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+        Path("/proc/self", name).write_text(line)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:  # tests often serve to themselves
+        fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", IFF_UP))
+    return True
+
+
+def hide_processes() -> bool:
+    """A /proc of this namespace alone; False where the kernel refuses, as in some containers."""
+    call_libc("mount", None, b"/", None, MS_REC | MS_PRIVATE, None)
+    try:
+        call_libc("mount", b"proc", b"/proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, None)
+    except OSError:
+        return False
+    return True
+
+
+def protect_files(writable: list[str]) -> bool:
+    """Everything mounted becomes read-only but the folders in `writable`; False before Linux 5.12."""
+    folders = [os.fsencode(folder) for folder in writable]
+    for folder in folders:
+        call_libc("mount", folder, folder, None, MS_BIND, None)
+    try:
+        _set_mount(b"/", AT_RECURSIVE, ATTR_READ_ONLY, 0)
+    except OSError:
+        return False
+    for folder in folders:
+        _set_mount(folder, 0, 0, ATTR_READ_ONLY)
+    with contextlib.suppress(OSError):  # no such folder: nothing needs it then
+        call_libc("mount", b"tmpfs", b"/dev/shm", b"tmpfs", MS_NOSUID | MS_NODEV, b"size=64m")
+    return True
+
+
+def _set_mount(folder: bytes, flags: int, on: int, off: int) -> None:
+    attributes = struct.pack("QQQQ", on, off, 0, 0)
+    size = ctypes.c_size_t(len(attributes))
+    call_libc("syscall", ctypes.c_long(SYS_MOUNT_SETATTR), AT_FDCWD, folder, ctypes.c_uint(flags), attributes, size)
+
+
+def become_program(job: dict[str, Any], has_namespaces: bool) -> None:
+    """Turn this process into the program, limited for good. Returns only by an OSError or ValueError."""
+    os.setsid()
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.chdir(job["folder"])
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)  # Python ignores the first two, and exec would hand that on
+    limits = job["limits"]
+    _limit(resource.RLIMIT_CPU, limits["cpu_s"], limits["cpu_s"] + 1)
+    _limit(resource.RLIMIT_FSIZE, limits["file_bytes"])
+    _limit(resource.RLIMIT_NOFILE, limits["open_files"])
+    _limit(resource.RLIMIT_CORE, 0)
+    if sys.platform != "darwin":
+        _limit(resource.RLIMIT_AS, limits["memory_bytes"])
+    if has_namespaces:
+        _limit(resource.RLIMIT_NPROC, limits["processes"] + 2)  # counted within the namespace, this script included
+        for capability in range(64):
+            with contextlib.suppress(OSError):  # beyond the kernel's last
+                call_libc("prctl", PR_CAPBSET_DROP, capability, 0, 0, 0)
+    elif job["preamble"] is not None:
+        paths = [job["preamble"], *filter(None, [os.environ.get("PYTHONPATH")])]
+        os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+    if IS_LINUX:
+        call_libc("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    os.execvp(job["command"][0], job["command"])
+
+
+def _limit(what: int, soft: int, hard: int | None = None) -> None:
+    most = resource.getrlimit(what)[1]
+    wanted = (soft, soft if hard is None else hard)
+    resource.setrlimit(what, wanted if most == resource.RLIM_INFINITY else (min(soft, most), min(wanted[1], most)))
+
+
+def supervise(job: dict[str, Any], *, has_namespaces: bool, sees_own: bool) -> dict[str, Any]:
+    """Start the program, wait until it ends or must end, and end all that it started, outside of namespaces.
+
+    Returns `ended_by` ("itself", "timed out", "too many processes" or "abandoned"), `code` (as subprocess has it; None
+    where it was killed from here) and `cpu_s`.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    deadline = time.monotonic() + job["limits"]["wall_s"]
+    program = os.fork()
+    if program == 0:
+        signal.set_wakeup_fd(-1)
+        try:
+            become_program(job, has_namespaces)
+        except (OSError, ValueError) as error:
+            report(job, {"error": str(error)})
+        os._exit(127)
+    ended_by, code, cpu_s = "", None, 0.0
+    while not ended_by:
+        pid, status, usage = _reap()
+        while pid:
+            if pid == program:
+                ended_by, code = "itself", os.waitstatus_to_exitcode(status)
+                cpu_s = usage.ru_utime + usage.ru_stime
+            pid, status, usage = _reap()
+        left_s = deadline - time.monotonic()
+        if ended_by:
+            break
+        if left_s <= 0:
+            ended_by = "timed out"
+        elif sees_own and _count(has_namespaces) > job["limits"]["processes"]:
+            ended_by = "too many processes"
+        else:
+            ready = select.select([0, reader], [], [], min(left_s, WATCH_S))[0]
+            if reader in ready:
+                os.read(reader, 512)
+            if 0 in ready:
+                ended_by = "abandoned"
+    if not has_namespaces:
+        end_all(program)
+    return {"ended_by": ended_by, "code": code, "cpu_s": cpu_s}
+
+
+def _reap() -> tuple[int, int, resource.struct_rusage]:
+    try:
+        return os.wait4(-1, os.WNOHANG)
+    except ChildProcessError:
+        return 0, 0, resource.getrusage(resource.RUSAGE_SELF)
+
+
+def end_all(program: int) -> None:
+    """Kill whatever the program left, and wait until it is gone.
+
+    Only the program's group and this process's descendants are named, never −1: that would be every process of the
+    user. A namespace needs nothing of this, since the kernel ends it with its first process.
+    """
+    deadline = time.monotonic() + END_S
+    while time.monotonic() < deadline:
+        for target in [-program, *(_descendants() if IS_LINUX else ())]:
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # gone already; macOS: only zombies left
+                os.kill(target, signal.SIGKILL)
+        try:
+            while os.wait4(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+        time.sleep(0.002)
+
+
+def _count(has_namespaces: bool) -> int:
+    """How many processes the program has. Threads are not counted."""
+    if has_namespaces:
+        return sum(path.name.isdigit() for path in Path("/proc").iterdir()) - 1
+    return len(_descendants())
+
+
+def _descendants() -> list[int]:
+    """Every process below this one, dead ones that nobody has asked for included."""
+    children: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            parent = (path / "stat").read_bytes().rpartition(b")")[2].split()[1]
+            children.setdefault(int(parent), []).append(int(path.name))
+    found: list[int] = []
+    waiting = [os.getpid()]
+    while waiting:
+        below = children.get(waiting.pop(), [])
+        found += below
+        waiting += below
+    return found
+
+
+def report(job: dict[str, Any], document: dict[str, Any]) -> None:
+    """Tell the builder; a line shorter than a pipe's buffer is never torn."""
+    os.write(job["report_fd"], json.dumps(document).encode() + b"\n")
+
+
+def main() -> None:
+    """One job."""
+    job = json.loads(sys.argv[1])
+    os.set_inheritable(job["report_fd"], False)  # the program must not tell its own outcome
+    walls = {
+        "network": "none" if job["preamble"] is None else "python",
+        "processes": "adopted" if IS_LINUX else "group",
+        "files": "writable",
+    }
+    if not (job["isolate"] and IS_LINUX and enter_namespaces()):
+        if IS_LINUX:
+            call_libc("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        report(job, supervise(job, has_namespaces=False, sees_own=IS_LINUX) | walls)
+        return
+    first = os.fork()
+    if first:
+        os.waitpid(first, 0)
+        return
+    call_libc("prctl", PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    # This process is number 1 of its namespace: when it ends, the kernel ends all others in there, and the launcher's
+    # wait is over only when they are gone.
+    try:
+        if os.getpid() != 1:
+            raise OSError(errno.ECHILD, "its process namespace is not a new one")
+        sees_own = hide_processes()
+        walls |= {"network": "namespace", "processes": "namespace"}
+        walls["files"] = "read-only" if protect_files(job["writable"]) else "writable"
+        report(job, supervise(job, has_namespaces=True, sees_own=sees_own) | walls)
+    except OSError as error:
+        report(job, {"error": f"{error.filename or 'the sandbox'}: {error.strerror}"})
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
