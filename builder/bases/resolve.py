@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from builder.bases.catalogue import AUTO_ORDER, CATALOGUE, BaseModel, PackagedGguf, cache_folder
+from builder.bases.catalogue import AUTO_ORDER, CATALOGUE, BaseModel, PackagedFile, cache_folder
 from builder.bases.fetch import ChangedFileError, fetch_gguf, find_gguf, sha256_of
 from builder.bases.hub import Snapshot, cached_snapshot, fetch_snapshot
 from builder.errors import BaseModelError
@@ -173,7 +173,7 @@ def _of_snapshot(snapshot: Snapshot, entry: BaseModel | None, why: str, hub_id: 
     )
 
 
-def _of_package(path: Path, entry: BaseModel, packaged: PackagedGguf, why: str) -> ResolvedBase:
+def _of_package(path: Path, entry: BaseModel, packaged: PackagedFile, why: str) -> ResolvedBase:
     first, last = packaged.parts[0], packaged.parts[-1]
     wheels = first.requirement if first is last else f"{first.requirement} to {last.requirement}"
     return ResolvedBase(

@@ -4,7 +4,7 @@ import hashlib
 import json
 import zipfile
 
-from builder.bases.catalogue import BaseModel, PackagedGguf, WheelPart
+from builder.bases.catalogue import BaseModel, PackagedFile, WheelPart
 from tests.builder.tiny import make_model, make_tokenizer
 
 PIECES = (b"GGUF" + bytes(range(200)), b"second piece", b"third piece" * 9)
@@ -22,7 +22,7 @@ def make_entry(name="tiny", pieces=PIECES) -> BaseModel:
         for number, piece in enumerate(pieces)
     )
     whole = b"".join(pieces)
-    packaged = PackagedGguf(
+    packaged = PackagedFile(
         file_name=f"{name}.gguf", size=len(whole), sha256=hashlib.sha256(whole).hexdigest(), parts=parts
     )
     return BaseModel(name=name, parameters=1, licence="MIT", is_fim=False, hub_id=f"owner/{name}", packaged=packaged)
