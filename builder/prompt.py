@@ -108,13 +108,16 @@ class PromptEncoder:
     def encode(self, window: Window) -> list[int]:
         """The whole prompt: prefix-suffix-middle order where the base knows it, the plain prefix where not."""
         form = self.form
-        ids = [self._id(form.bos_token)] if form.bos_token else []
         if form.prefix_token and form.suffix_token and form.middle_token:
+            ids = self.left_to_right("")
             ids += [self._id(form.prefix_token), *self.text_ids(window.prefix)]
             ids += [self._id(form.suffix_token), *self.text_ids(window.suffix), self._id(form.middle_token)]
-        else:
-            ids += self.text_ids(window.prefix)
-        return ids
+            return ids
+        return self.left_to_right(window.prefix)
+
+    def left_to_right(self, text: str) -> list[int]:
+        """Text to be continued, without fill-in-the-middle tokens."""
+        return [*([self._id(self.form.bos_token)] if self.form.bos_token else []), *self.text_ids(text)]
 
 
 def shared_prefix(left: Sequence[int], right: Sequence[int]) -> int:

@@ -29,6 +29,7 @@ class FinishReason(StrEnum):
     """Why an answer ended."""
 
     LINES = "lines"
+    DONE = "done"
     CONTROL_TOKEN = "control token"
     LENGTH = "length"
     BROKEN_TEXT = "broken text"  # bytes that are no character
@@ -69,12 +70,13 @@ class Engine:
         max_new_tokens: int | None = None,
         stop: Callable[[], bool] | None = None,
         lines: int | None = 1,
+        is_done: Callable[[str], bool] | None = None,
     ) -> Generation:
         """Continue the prompt (at least one token) up to a control token or to `lines` lines (None: any number).
 
-        `max_new_tokens` is LINE_TOKENS a line where it is not given. `stop` is asked between tokens, and between the
-        chunks of a long prompt; once it says True the answer ends. Raises ServeError where the prompt is empty, leaves
-        no position for an answer, or the model fails.
+        `max_new_tokens` is LINE_TOKENS a line where it is not given. `is_done` sees the text after each token and ends
+        the answer with it; `stop` is asked between tokens, and between the chunks of a long prompt. Raises ServeError
+        where the prompt is empty, leaves no position for an answer, or the model fails.
         """
         started = time.perf_counter()
         if not prompt_ids:
@@ -109,6 +111,9 @@ class Engine:
             text = detokenizer.text(token_ids)
             if lines is not None and text.count("\n") >= lines:
                 text, finish = "\n".join(text.split("\n")[:lines]), FinishReason.LINES
+                break
+            if is_done is not None and is_done(text):
+                finish = FinishReason.DONE
                 break
             if detokenizer.is_broken(token_ids):
                 finish = FinishReason.BROKEN_TEXT

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
 from exporters.bundle import Bundle
-from lsp_server.engine import Engine
+from lsp_server.engine import Engine, Generation
 
 
 class BundlePredictor:
@@ -33,11 +34,36 @@ class BundlePredictor:
         self, prompts: Sequence[Sequence[int]], on_done: Callable[[int], None], *, lines: int = 1
     ) -> list[str]:
         """Greedy lines, one prompt after the other, as an editor asks."""
+        return self._ask(prompts, on_done, lambda index, prompt: self._engine.generate(prompt, lines=lines))
+
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        on_done: Callable[[int], None],
+        *,
+        max_new_tokens: int,
+        is_done: Callable[[int, str], bool],
+    ) -> list[str]:
+        """Greedy texts, each until is_done(index of its prompt, text so far) or the last token."""
+        return self._ask(
+            prompts,
+            on_done,
+            lambda index, prompt: self._engine.generate(
+                prompt, max_new_tokens=max_new_tokens, lines=None, is_done=partial(is_done, index)
+            ),
+        )
+
+    def _ask(
+        self,
+        prompts: Sequence[Sequence[int]],
+        on_done: Callable[[int], None],
+        generate: Callable[[int, Sequence[int]], Generation],
+    ) -> list[str]:
         self.milliseconds = []
         answers = []
-        for prompt in prompts:
+        for index, prompt in enumerate(prompts):
             # The start of a file without a suffix has an empty prompt.
-            generation = self._engine.generate(prompt, lines=lines) if prompt else None
+            generation = generate(index, prompt) if prompt else None
             answers.append(generation.text if generation else "")
             self.milliseconds.append(generation.milliseconds if generation else 0.0)
             on_done(1)

@@ -1,0 +1,57 @@
+"""A predictor as a completer: what benchmarks that run programs ask, put into the form that the model knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from builder.evaluation.completer import CompletionRequest
+from builder.prompt import PromptEncoder, Window, cut_window
+
+
+class TextPredictor(Protocol):
+    """A model that continues prompts with any number of lines."""
+
+    name: str
+    encoder: PromptEncoder
+
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        on_done: Callable[[int], None],
+        *,
+        max_new_tokens: int,
+        is_done: Callable[[int, str], bool],
+    ) -> list[str]:
+        """Greedy texts, each until is_done(index of its prompt, text so far) or the last token."""
+
+
+class PredictorCompleter:
+    """Implements `builder.evaluation.completer.Completer`."""
+
+    def __init__(self, predictor: TextPredictor) -> None:
+        self.name = predictor.name
+        self._predictor = predictor
+
+    def complete(self, requests: Sequence[CompletionRequest], on_done: Callable[[int], None]) -> list[str]:
+        """Greedy answers in the order of the requests."""
+        if not requests:
+            return []
+
+        def is_done(index: int, text: str) -> bool:
+            return len(requests[index].cut(text)) < len(text)
+
+        return self._predictor.generate(
+            [self._encode(request) for request in requests],
+            on_done,
+            max_new_tokens=max(request.max_new_tokens for request in requests),
+            is_done=is_done,
+        )
+
+    def _encode(self, request: CompletionRequest) -> list[int]:
+        """Left to right the whole prefix; with a suffix the window that an editor would send."""
+        encoder = self._predictor.encoder
+        if request.suffix is None:
+            return encoder.left_to_right(request.prefix)
+        window = cut_window(request.prefix + request.suffix, len(request.prefix), encoder.form)
+        return encoder.encode(Window(prefix=window.prefix, suffix=window.suffix))
