@@ -41,7 +41,16 @@ from exporters.rotation import RotatedCheckpoint
 COPIED_FILES = ("config.json", "generation_config.json", "tokenizer_config.json", "special_tokens_map.json")
 VERSIONED = ("submodel", "onnx-ir", "onnxruntime", "tokenizers", "torch", "transformers")
 # What the sub-model's manifest knows and a bundle's reader may ask for.
-INHERITED = ("base", "licence", "parameters", "plan", "calibration", "recovery", "held_out_sha256")
+INHERITED = (
+    "base",
+    "licence",
+    "parameters",
+    "plan",
+    "calibration",
+    "recovery",
+    "held_out_sha256",
+    "learned_sha256",
+)
 
 Report = Callable[[str], None]
 Progress = Callable[[int, int], None]

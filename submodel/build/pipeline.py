@@ -194,7 +194,9 @@ class _Build:
                 "base": base.provenance,
                 "licence": base.provenance["licence"],
                 "corpus": self._corpus.summary(),
-                "held_out_sha256": [file.sha256 for file in self._corpus.select("held-out")],  # of their texts
+                # Of texts, not of files, so that `submodel eval` can tell what this build has read.
+                "held_out_sha256": [file.sha256 for file in self._corpus.files if file.split == "held-out"],
+                "learned_sha256": [file.sha256 for file in self._corpus.files if file.split != "held-out"],
                 "seeds": {"calibration": settings.calibration.seed, "scoring": self._settings.scoring.seed},
                 "settings": settings.to_json(),
                 "dtype": str(self._dtype).removeprefix("torch."),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +25,19 @@ def evaluate(
     ] = None,
     positions: Annotated[int, typer.Option(min=1, help="Held-out lines to complete.")] = 200,
     blocks: Annotated[int, typer.Option(min=0, help="Held-out blocks of 2 to 6 lines to complete.")] = 100,
+    humaneval: Annotated[
+        bool, typer.Option("--humaneval", help="General ability: HumanEval, and single lines of it filled in.")
+    ] = False,
+    functional: Annotated[
+        bool,
+        typer.Option("--functional", help="Let each model write functions, and the repository's own tests judge."),
+    ] = False,
+    python: Annotated[
+        str | None, typer.Option(help="With --functional: the interpreter that has what the tests need.")
+    ] = None,
+    test_command: Annotated[
+        str | None, typer.Option(help="With --functional: another command than `python -m pytest -x -q`.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the positions.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
@@ -30,12 +45,24 @@ def evaluate(
     from submodel.extras import prepare_to_build
 
     prepare_to_build("eval")
+    from builder.evaluation.functional import FunctionalSettings
     from submodel.console import StageDisplay, print_json
     from submodel.evaluation.run import EvalSettings, run_evaluation
     from submodel.scores_table import print_scores
 
     settings = EvalSettings(
-        repository=repository, models=tuple(models or ()), base=base, positions=positions, blocks=blocks, seed=seed
+        repository=repository,
+        models=tuple(models or ()),
+        base=base,
+        positions=positions,
+        blocks=blocks,
+        seed=seed,
+        humaneval=humaneval,
+        functional=FunctionalSettings(
+            python=python or sys.executable, test_command=tuple(shlex.split(test_command or ""))
+        )
+        if functional
+        else None,
     )
     with StageDisplay() as display:
         document = run_evaluation(settings, display)

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM
 
-from builder.artifact import MANIFEST, SubModel, read_artifact
+from builder.artifact import SubModel, read_artifact
 from builder.bases.load import load_base, load_resolved
 from builder.bases.resolve import resolve_base
+from builder.corpus.corpus import SourceFile
 from builder.errors import BuildError
-from builder.evaluation.scoring import Predictor
 from builder.evaluation.torch_predictor import TorchPredictor
 from builder.prompt import PromptEncoder
 from exporters.bundle import MANIFEST_FILE, read_bundle
 from submodel.evaluation.bundle_predictor import BundlePredictor
 
 Say = Callable[[str], None]
+OpenPredictor = TorchPredictor | BundlePredictor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,13 +64,12 @@ def base_of(candidates: list[Candidate], asked: str | None) -> str:
     if asked is not None:
         return asked
     for candidate in candidates:
-        if candidate.folder is not None and (candidate.folder / MANIFEST).is_file():
-            manifest = read_artifact(candidate.folder).manifest or {}
-            return str(manifest["base"]["name"])
+        if known := _manifest(candidate).get("base"):
+            return str(known["name"])
     return "auto"
 
 
-def open_predictor(candidate: Candidate, base: str, dtype: torch.dtype, say: Say) -> Predictor:
+def open_predictor(candidate: Candidate, base: str, dtype: torch.dtype, say: Say) -> OpenPredictor:
     """The model in memory, ready to be scored."""
     if candidate.folder is None:
         loaded = load_resolved(resolve_base(base, on_event=say), dtype=dtype, on_event=say)
@@ -91,16 +92,24 @@ def open_checkpoint(name: str, source: SubModel, dtype: torch.dtype) -> TorchPre
     return TorchPredictor(name, model, PromptEncoder(tokenizer, source.prompt))
 
 
-def files_held_out_from(candidates: list[Candidate]) -> frozenset[str] | None:
-    """SHA-256 of the texts that every candidate's build held out; None where no candidate was built by us."""
-    lists = [
-        frozenset((read_artifact(candidate.folder).manifest or {}).get("held_out_sha256", ()))
-        for candidate in candidates
-        if candidate.folder is not None and (candidate.folder / MANIFEST).is_file()
-    ]
-    lists += [
-        frozenset(read_bundle(candidate.folder, verify=False).manifest.get("held_out_sha256", ()))
-        for candidate in candidates
-        if candidate.folder is not None and candidate.is_bundle
-    ]
+def files_held_out_from(candidates: list[Candidate], files: Sequence[SourceFile]) -> frozenset[str] | None:
+    """SHA-256 of the texts that every build of this repository held out; None where none of the models is from it.
+
+    A model of another repository (by the texts that its build knew, none of which is here) limits nothing.
+    """
+    here = {file.sha256 for file in files}
+    lists = []
+    for candidate in candidates:
+        manifest = _manifest(candidate)
+        held_out, learned = (frozenset(manifest.get(key, ())) for key in ("held_out_sha256", "learned_sha256"))
+        if here & (held_out | learned):
+            lists.append(held_out)
     return frozenset.intersection(*lists) if lists else None
+
+
+def _manifest(candidate: Candidate) -> Mapping[str, Any]:
+    if candidate.folder is None:
+        return {}
+    if candidate.is_bundle:
+        return read_bundle(candidate.folder, verify=False).manifest
+    return read_artifact(candidate.folder).manifest or {}

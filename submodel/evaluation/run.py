@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from builder.corpus.corpus import SourceFile, read_corpus
 from builder.errors import BuildError
 from builder.evaluation.baselines import score_baselines
-from builder.evaluation.held_out import ScoringSettings, make_held_out
+from builder.evaluation.completer import Completer
+from builder.evaluation.functional import FunctionalSettings, score_functions
+from builder.evaluation.held_out import HeldOut, ScoringSettings, make_held_out
+from builder.evaluation.humaneval import (
+    Problem,
+    completion_questions,
+    fetch_problems,
+    infilling_problems,
+    score_questions,
+)
+from builder.evaluation.predictor_completer import PredictorCompleter
 from builder.evaluation.scores import Scores, compare
 from builder.evaluation.scoring import score
+from builder.folders import write_json, write_text
 from builder.precision import fastest_dtype
 from submodel.console import StageDisplay
-from submodel.evaluation.predictors import base_of, files_held_out_from, find_candidates, open_predictor
+from submodel.evaluation.predictors import (
+    Candidate,
+    OpenPredictor,
+    base_of,
+    files_held_out_from,
+    find_candidates,
+    open_predictor,
+)
+from submodel.report.render import render_report
+
+INFILLING_LINES = 200  # of HumanEval's canonical solutions; a 95 % interval of about ± 7 points
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,38 +53,116 @@ class EvalSettings:
     positions: int = ScoringSettings.positions
     blocks: int = 100  # positions of several lines
     seed: int = 0  # the same as a build's gives the same positions
+    humaneval: bool = False
+    functional: FunctionalSettings | None = None  # None: the repository's own tests are not run
 
 
 def run_evaluation(settings: EvalSettings, display: StageDisplay) -> dict[str, Any]:
-    """Score the models one after the other; returns the document that `--json` prints. Raises SubmodelError."""
-    started = time.perf_counter()
-    candidates = find_candidates(list(settings.models), settings.repository / ".submodel")
-    scoring = ScoringSettings(positions=settings.positions, blocks=settings.blocks, seed=settings.seed + 1)
-    with display.stage("read the repository"):
-        corpus = read_corpus(settings.repository)
-        files, changed = still_held_out(corpus.files, files_held_out_from(candidates))
-        held_out = make_held_out(files, scoring)
-    if changed:
-        display.say(f"{changed} held-out files are new or changed since the build, which may have read them: left out")
-    dtype = fastest_dtype()
-    base = base_of(candidates, settings.base)
-    scores: list[Scores] = []
-    stages = []
-    for candidate in candidates:
+    """Score the models one after the other; returns the document that `--json` prints. Raises SubmodelError.
+
+    It is kept in .submodel, and the build's report is written anew with it.
+    """
+    return _Evaluation(settings, display).run()
+
+
+class _Evaluation:
+    def __init__(self, settings: EvalSettings, display: StageDisplay) -> None:
+        self._settings = settings
+        self._display = display
+        self._root = settings.repository / ".submodel"
+        self._candidates = find_candidates(list(settings.models), self._root)
+        self._base = base_of(self._candidates, settings.base)
+        self._dtype: torch.dtype = fastest_dtype()
+        self._stages: list[dict[str, Any]] = []
+
+    def run(self) -> dict[str, Any]:
+        started = time.perf_counter()
+        settings = self._settings
+        with self._display.stage("read the repository"):
+            corpus = read_corpus(settings.repository)
+            files, changed = still_held_out(corpus.files, files_held_out_from(self._candidates, corpus.files))
+            held_out = make_held_out(files, self._scoring())
+            problems = fetch_problems() if settings.humaneval else ()
+        if changed:
+            self._display.say(f"{changed} held-out files are new or changed since the build, which may have read them")
+        scores: list[Scores] = []
+        general: list[dict[str, Any]] = []
+        for candidate in self._candidates:
+            predictor = open_predictor(candidate, self._base, self._dtype, self._display.say)
+            scores.append(self._score(predictor, held_out))
+            if problems:
+                general += self._score_general(PredictorCompleter(predictor), problems)
+            del predictor  # makes room for the next one
+        first, *others = scores
+        document: dict[str, Any] = {
+            "models": [one.to_json() for one in scores],
+            "baselines": [one.to_json() for one in score_baselines(corpus, held_out.cuts)],
+            "against": first.name,
+            "against_base": {one.name: compare(one, first) for one in others},
+        }
+        if general:
+            document["humaneval"] = general
+        if settings.functional:
+            document["functional"] = self._score_functional(settings.functional, files)
+        document |= {"stages": self._stages, "seconds": round(time.perf_counter() - started, 1)}
+        self._keep(document)
+        return document
+
+    def _scoring(self) -> ScoringSettings:
+        settings = self._settings
+        return replace(ScoringSettings(), positions=settings.positions, blocks=settings.blocks, seed=settings.seed + 1)
+
+    def _score(self, predictor: OpenPredictor, held_out: HeldOut) -> Scores:
         began = time.perf_counter()
-        name = f"score {candidate.name}"
-        with display.stage(name) as advance:
-            scores.append(score(open_predictor(candidate, base, dtype, display.say), held_out, on_progress=advance))
-        stages.append({"name": name, "seconds": round(time.perf_counter() - began, 2)})
-    first, *others = scores
-    return {
-        "models": [one.to_json() for one in scores],
-        "baselines": [one.to_json() for one in score_baselines(corpus, held_out.cuts)],
-        "against": first.name,
-        "against_base": {one.name: compare(one, first) for one in others},
-        "stages": stages,
-        "seconds": round(time.perf_counter() - started, 1),
-    }
+        with self._display.stage(f"score {predictor.name}") as advance:
+            scores = score(predictor, held_out, on_progress=advance)
+        self._note(f"score {predictor.name}", began)
+        return scores
+
+    def _score_general(self, completer: Completer, problems: Sequence[Problem]) -> Iterator[dict[str, Any]]:
+        tasks = {
+            "completion": completion_questions(problems),
+            "single-line infilling": infilling_problems(problems, INFILLING_LINES, self._settings.seed),
+        }
+        for task, questions in tasks.items():
+            began = time.perf_counter()
+            name = f"HumanEval {task}, {completer.name}"
+            with self._display.stage(name) as advance:
+                yield score_questions(completer, questions, task, on_progress=advance).to_json()  # type: ignore[arg-type]
+            self._note(name, began)
+
+    def _score_functional(self, settings: FunctionalSettings, files: Sequence[SourceFile]) -> dict[str, Any]:
+        began = time.perf_counter()
+        paths = [file.path for file in files if file.split == "held-out"]
+        with self._display.stage("run the repository's tests") as advance:
+            scores = score_functions(
+                self._settings.repository,
+                paths,
+                (PredictorCompleter(self._open(candidate)) for candidate in self._candidates),
+                settings,
+                on_progress=lambda what, done, total: advance(done, total),
+            )
+        self._note("run the repository's tests", began)
+        return scores.to_json()
+
+    def _open(self, candidate: Candidate) -> OpenPredictor:
+        return open_predictor(candidate, self._base, self._dtype, self._display.say)
+
+    def _note(self, name: str, began: float) -> None:
+        self._stages.append({"name": name, "seconds": round(time.perf_counter() - began, 2)})
+
+    def _keep(self, document: dict[str, Any]) -> None:
+        """Beside the build's report, where there is one, which then shows both."""
+        figures = self._root / "report.json"
+        if not figures.is_file():
+            return
+        try:
+            build = json.loads(figures.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise BuildError(f"{figures} can't be read ({error}); run `submodel build` again.") from error
+        write_json(self._root / "evaluation.json", document)
+        title = self._settings.repository.resolve().name
+        write_text(self._root / "report.html", render_report({**build, "evaluation": document}, title=title))
 
 
 def still_held_out(files: Sequence[SourceFile], recorded: frozenset[str] | None) -> tuple[tuple[SourceFile, ...], int]:

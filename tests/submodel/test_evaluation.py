@@ -14,11 +14,11 @@ def source_file(split, sha256):
     return SourceFile(path=f"{sha256}.py", language="Python", text="x = 1\n", sha256=sha256, split=split)
 
 
-def make_checkpoint(folder, held_out):
+def make_checkpoint(folder, held_out, learned=()):
     folder.mkdir(parents=True)
     for name in ("config.json", "tokenizer.json", "model.safetensors"):
         (folder / name).write_text("{}")
-    manifest = {"schema": 1, "base": {"name": "smollm2-135m"}, "held_out_sha256": held_out}
+    manifest = {"schema": 1, "base": {"name": "smollm2-135m"}, "held_out_sha256": held_out, "learned_sha256": learned}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
 
@@ -30,15 +30,24 @@ def test_without_names_everything_there_is_is_scored(tmp_path):
 
 
 def test_names_and_folders(tmp_path):
-    own = make_checkpoint(tmp_path / "model", ["a", "b"])
-    other = make_checkpoint(tmp_path / "other", ["b", "c"])
-    candidates = find_candidates(["sub-model", str(other), "base"], tmp_path)
-    assert [one.folder for one in candidates] == [own, other, None]
+    own = make_checkpoint(tmp_path / "model", [])
+    candidates = find_candidates(["sub-model", str(own), "base"], tmp_path)
+    assert [one.folder for one in candidates] == [own, own, None]
     assert base_of(candidates, None) == "smollm2-135m"
     assert base_of(candidates, "auto") == "auto"
-    assert files_held_out_from(candidates) == {"b"}
-    assert files_held_out_from(candidates[2:]) is None
     assert base_of(candidates[2:], None) == "auto"
+
+
+def test_what_any_build_of_this_repository_read_is_known(tmp_path):
+    make_checkpoint(tmp_path / "model", ["a", "b"], ["c"])
+    other = make_checkpoint(tmp_path / "other", ["b", "c"], ["d"])
+    foreign = make_checkpoint(tmp_path / "foreign", ["x"], ["y"])
+    files = [source_file("held-out", sha256) for sha256 in "abcd"]
+    candidates = find_candidates(["sub-model", str(other), str(foreign), "base"], tmp_path)
+    assert files_held_out_from(candidates, files) == {"b"}
+    assert files_held_out_from(candidates[2:], files) is None
+    changed = [source_file("held-out", "new"), source_file("calibration", "c")]
+    assert files_held_out_from(candidates[:1], changed) == {"a", "b"}
 
 
 @pytest.mark.parametrize(("name", "hint"), [("bundle", "submodel build"), ("nowhere", "folder")])
