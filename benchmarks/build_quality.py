@@ -47,6 +47,8 @@ def build(repository: Repository, base: str, arguments: list[str]) -> dict[str, 
         str(output),
         "--base",
         base,
+        "--positions",
+        "200",
         "--score-bundle",
         "--json",
     ]

@@ -23,7 +23,6 @@ from lsp_server.completion import open_completer
 
 SHOWN = 10
 DEMO = REPORTED[0]
-POSITIONS = 200
 
 
 def main() -> None:
@@ -44,8 +43,6 @@ def main() -> None:
             str(repository),
             "--base",
             base,
-            "--positions",
-            str(POSITIONS),
             "--json",
         ],
         stdout=subprocess.PIPE,

@@ -34,6 +34,7 @@ from submodel.build.stages import key_of
 from submodel.evaluation.bundle_predictor import BundlePredictor
 from submodel.evaluation.predictors import Candidate, open_predictor
 
+POSITIONS = 200
 RESULTS = Path(__file__).parent / "results"
 # Left minus right, each with its interval: what a reader asks.
 QUESTIONS = (
@@ -63,10 +64,11 @@ def main() -> None:
 
 def _measure(repository: Repository, base: str, generic: Path, rest: Sequence[str]) -> dict[str, Any]:
     folder = fetch(repository)
-    own = _build(folder, f"{folder.name}-{base}", base, ["--score-bundle", *rest])
-    dense = _build(folder, f"{folder.name}-{base}-dense", base, ["--size", "1", *rest])
+    counted = ["--positions", str(POSITIONS), *rest]
+    own = _build(folder, f"{folder.name}-{base}", base, ["--score-bundle", *counted])
+    dense = _build(folder, f"{folder.name}-{base}-dense", base, ["--size", "1", *counted])
     corpus = read_corpus(folder)
-    settings = replace(ScoringSettings(), seed=1)  # as `submodel build` has it
+    settings = replace(ScoringSettings(), positions=POSITIONS, seed=1)  # as `submodel build` has it
     held_out = make_held_out(corpus.files, settings)
     models = {
         "base": _stage_scores(own, "score the base"),

@@ -12,21 +12,31 @@ from builder.errors import BuildError
 class RecoverySettings:
     """Low-rank adaptation (Hu et al., LoRA, 2021) within a time budget, merged afterwards."""
 
-    minutes: float = 4.0  # of training and validation together; 0 turns recovery off
+    minutes: float = 4.5  # of training and validation together; 0 turns recovery off
     rank: int = 16
     scale: float = 2.0  # alpha / rank: what the product of the two factors is multiplied with
     learning_rate: float = 5e-4
     warmup_steps: int = 8  # short; the rate of training is measured on them, too
     sequences_a_step: int = 4  # some 900 tokens
     max_passes: int = 4  # over the calibration files; more repeat what is known by heart
-    validation_tokens: int = 3_072
-    validations: int = 8  # spread evenly over the steps
-    patience: int = 2  # validations without a new best before it stops
+    validation_tokens: int = 2_048
+    least_validations: int = 4  # spread evenly over the steps; each costs some six seconds of the budget
+    least_patience: int = 3  # validations without a new best before it stops
     seed: int = 0
 
     def __post_init__(self) -> None:
         if not self.minutes >= 0:
             raise BuildError(f"--minutes {self.minutes:g} is out of range; give 0 (no recovery) or more.")
+
+    @property
+    def validations(self) -> int:
+        """How often the model is validated: a long run every minute and a half."""
+        return max(self.least_validations, round(self.minutes / 1.5))
+
+    @property
+    def patience(self) -> int:
+        """Validations without a new best before it stops; the falling learning rate brings the best last."""
+        return max(self.least_patience, self.validations // 3)
 
     def to_json(self) -> dict[str, Any]:
         """For keys and manifests."""

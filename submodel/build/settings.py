@@ -43,9 +43,11 @@ class BuildSettings:
 
     def prune_to(self, size: float) -> PruneSettings:
         """How the base is pruned to a share of its parameters."""
+        # Tuning makes up for what a short calibration loses, in less time than a long one takes (docs/LOG.md).
+        per_channel = CalibrationSettings.tokens_per_channel if self.minutes == 0 else 0
         return PruneSettings(
             size=SizeSettings(size=size, drop_layers=self.drop_layers),
-            calibration=replace(CalibrationSettings(), seed=self.seed),
+            calibration=CalibrationSettings(tokens_per_channel=per_channel, seed=self.seed),
         )
 
 

@@ -26,12 +26,12 @@ def build(
             help="Share of the base's parameters to keep; auto searches the smallest that is as good as the base.",
         ),
     ] = "0.6",
-    minutes: Annotated[float, typer.Option(help="Minutes of tuning on the repository; 0 only prunes.")] = 4.0,
+    minutes: Annotated[float, typer.Option(help="Minutes of tuning on the repository; 0 only prunes.")] = 4.5,
     drop_layers: Annotated[
         int, typer.Option(min=0, help="Whole layers to drop, chosen by what code loses; the rest stays wider.")
     ] = 0,
     quantize: Annotated[str, typer.Option(help="Precision of the bundle: int8 or fp32.")] = "int8",
-    positions: Annotated[int, typer.Option(min=0, help="Held-out lines to score on; 0 scores nothing.")] = 200,
+    positions: Annotated[int, typer.Option(min=0, help="Held-out lines to score on; 0 scores nothing.")] = 100,
     score_bundle: Annotated[
         bool, typer.Option("--score-bundle", help="Score the bundle too, through the engine that serves it.")
     ] = False,

@@ -50,7 +50,7 @@ class EvalSettings:
     repository: Path
     models: tuple[str, ...] = ()  # "base", "sub-model", "bundle" or folders; none: all that there are
     base: str | None = None  # None: the one that the sub-model was made from
-    positions: int = ScoringSettings.positions
+    positions: int = 200  # a 95 % interval of about ± 7 points
     blocks: int = 100  # positions of several lines
     seed: int = 0  # the same as a build's gives the same positions
     humaneval: bool = False

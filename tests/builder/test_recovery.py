@@ -16,15 +16,15 @@ from tests.builder.tiny import TEXT, make_model, make_tokenizer
 FIM = PromptFormat(prefix_token="<|fim_prefix|>", suffix_token="<|fim_suffix|>", middle_token="<|fim_middle|>")
 # Minutes enough for every pass, so that the number of steps does not depend on this machine's speed.
 SETTINGS = RecoverySettings(
-    minutes=60,
+    minutes=6,
     rank=4,
     learning_rate=5e-3,
     warmup_steps=2,
     sequences_a_step=1,
     max_passes=8,
     validation_tokens=200,
-    validations=4,
-    patience=4,
+    least_validations=4,
+    least_patience=4,
 )
 
 
@@ -123,7 +123,7 @@ def test_what_only_gets_worse_is_not_kept(tmp_path):
     encoder, model = encoder_and_model()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     wild = RecoverySettings(
-        minutes=60, rank=4, learning_rate=30.0, warmup_steps=2, validation_tokens=200, validations=4, patience=2
+        minutes=6, rank=4, learning_rate=30.0, warmup_steps=2, validation_tokens=200, least_patience=2
     )
     recovered = recover(model, encoder, corpus(), wild, state_path=tmp_path / "s", key="k")
     assert recovered.summary["kept_step"] == 0
