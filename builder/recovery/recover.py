@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from builder.recovery.settings import RecoverySettings
 from builder.recovery.state import Progress, load_state, save_state
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+SAVE_EVERY_S = 30.0  # what a kill costs at most; a state is some 100 MB, written in a fraction of a second
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what AdamW keeps of each factor
 
 Ids = Sequence[int]
@@ -54,8 +54,8 @@ def recover(
 ) -> Recovered:
     """Tune `model` (changed in place) on the calibration files of a corpus.
 
-    An unfinished run's state at `state_path` is gone on with where its `key` is the same. Raises CorpusError where
-    the files hold nothing to train or validate on.
+    A state at `state_path` is gone on with where its `key` is the same; the caller removes it once the model is safe.
+    Raises CorpusError where the files hold nothing to train or validate on.
     """
     device = training_device()
     parts = {name: [file for file in files if file.split == name] for name in ("calibration", "validation")}
@@ -162,22 +162,24 @@ class _Run:
             progress.curve.append(
                 {"step": 0, "seconds": progress.seconds, "tokens": 0, "validation": progress.best_loss}
             )
-        losses: list[float] = []
+        saved = time.perf_counter()
         while True:
-            self._check_if_due(losses)
+            self._check_if_due()
             if self._is_finished():
                 break
             started = time.perf_counter()
-            losses.append(self._step())
+            if progress.total is not None and started - saved >= SAVE_EVERY_S:
+                self._save()
+                saved = started
+            progress.losses.append(self._step())
             progress.step += 1
             progress.seconds += time.perf_counter() - started
             if progress.total is None and progress.step == settings.warmup_steps:
                 self._plan()
             if progress.total is not None:
                 self._on_progress(progress.step, progress.total)
+        self._save()
         self._load(self._best)
-        with suppress(OSError):
-            self._state_path.unlink(missing_ok=True)
 
     def summary(self) -> dict[str, Any]:
         """For the manifest and the report."""
@@ -250,8 +252,8 @@ class _Run:
         nats = sum(float(self._loss(ids)) for ids in self._validation)
         return nats / sum(len(ids) - 1 for ids in self._validation)
 
-    def _check_if_due(self, losses: list[float]) -> None:
-        """Validate, keep the best, write the state; empties `losses`, those since the last time."""
+    def _check_if_due(self) -> None:
+        """Validate, keep the best, write the state."""
         progress = self.progress
         if progress.total is None or progress.curve[-1]["step"] == progress.step:
             return
@@ -269,10 +271,10 @@ class _Run:
                 "seconds": round(progress.seconds, 1),
                 "tokens": progress.tokens,
                 "validation": loss,
+                "training": sum(progress.losses) / len(progress.losses),
             }
-            | ({"training": sum(losses) / len(losses)} if losses else {})  # none right after a restart
         )
-        losses.clear()
+        progress.losses.clear()
         self._save()
         self._on_event(
             f"Step {progress.step} of {progress.total}: validation loss {loss:.4f} (before recovery "

@@ -32,6 +32,7 @@ class Progress:
     best_step: int = 0
     # step, seconds, tokens, training loss since the last entry, validation loss; losses in nats a token
     curve: list[dict[str, Any]] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)  # training losses since its last entry, one a step
 
 
 def save_state(path: Path, key: str, progress: Progress, weights: Tensors, moments: Tensors, best: Tensors) -> None:

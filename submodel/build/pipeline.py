@@ -212,6 +212,7 @@ class _Build:
         model, encoder = predictor.model, predictor.encoder
         started = time.perf_counter()
         summary: dict[str, Any] = {"minutes": 0.0}
+        state_path = self._paths.stages / "recovery.safetensors"
         if settings.minutes > 0:
             from builder.recovery.recover import recover  # peft takes a second to import
 
@@ -220,7 +221,7 @@ class _Build:
                 encoder,
                 self._corpus.files,
                 settings,
-                state_path=self._paths.stages / "recovery.safetensors",
+                state_path=state_path,
                 key=key,
                 on_event=self._display.say,
                 on_progress=advance,
@@ -230,6 +231,7 @@ class _Build:
         known = source.manifest or {}
         facts = {"recovery": summary, "stages": [*known["stages"], stage], "peak_rss_bytes": peak_rss_bytes()}
         save_reweighted(paths.model, source, model, facts)
+        state_path.unlink(missing_ok=True)
         return summary
 
     def _export(self, advance: Advance) -> dict[str, Any]:

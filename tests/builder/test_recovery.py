@@ -8,6 +8,7 @@ import torch
 from builder.corpus.corpus import SourceFile
 from builder.errors import BuildError, CorpusError
 from builder.prompt import PromptEncoder, PromptFormat
+from builder.recovery import recover as recover_module
 from builder.recovery.recover import recover
 from builder.recovery.schedule import learning_rate_at, steps_within, validation_steps
 from builder.recovery.settings import RecoverySettings
@@ -58,7 +59,6 @@ def test_it_learns_and_leaves_a_plain_model(tmp_path):
     assert losses["after"] < losses["before"] - 0.05
     assert type(recovered.model) is type(before)
     assert recovered.model.state_dict().keys() == before.state_dict().keys()
-    assert not (tmp_path / "state").exists()
     # The loss that is reported is that of the merged model.
     from builder.calibration import make_sequences
 
@@ -74,26 +74,30 @@ def test_it_learns_and_leaves_a_plain_model(tmp_path):
     assert nats / sum(len(ids) - 1 for ids in validation) == pytest.approx(losses["after"], rel=1e-3)
 
 
-@pytest.mark.parametrize("check", [0, 1, 2])
-def test_a_killed_run_ends_in_the_same_place(tmp_path, check):
+@pytest.mark.parametrize("after", [2, 3, 5])  # steps; the first comes right after the number of steps was fixed
+def test_a_killed_run_ends_in_the_same_place(tmp_path, monkeypatch, after):
+    monkeypatch.setattr(recover_module, "SAVE_EVERY_S", 0.0)
     whole = run(tmp_path, "whole")
-    seen = []
+    assert whole.summary["steps"] > 6
 
-    def die(text):
-        seen.append(text)
-        if len(seen) == check + 1:
+    def die(done, total):
+        if done == after:
             raise Killed
 
     with pytest.raises(Killed):
-        run(tmp_path, on_event=die)
+        run(tmp_path, on_progress=die)
     said = []
     resumed = run(tmp_path, on_event=said.append)
     assert "goes on" in said[0]
     for name, tensor in whole.model.state_dict().items():
         torch.testing.assert_close(resumed.model.state_dict()[name], tensor)
-    assert [entry["validation"] for entry in resumed.summary["curve"]] == [
-        entry["validation"] for entry in whole.summary["curve"]
-    ]
+    said.clear()
+    again = run(tmp_path, on_event=said.append)  # killed after its last step: nothing is trained again
+    assert said == [f"Recovery goes on after step {again.summary['steps']} of {again.summary['steps']}"]
+    for name, tensor in resumed.model.state_dict().items():
+        torch.testing.assert_close(again.model.state_dict()[name], tensor)
+    for entry, other in zip(resumed.summary["curve"], whole.summary["curve"], strict=True):
+        assert {**entry, "seconds": 0} == {**other, "seconds": 0}
 
 
 def test_another_run_s_state_and_a_broken_one_are_not_gone_on_with(tmp_path):
