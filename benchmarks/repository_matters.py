@@ -66,7 +66,7 @@ def _measure(repository: Repository, base: str, generic: Path, rest: Sequence[st
     folder = fetch(repository)
     counted = ["--positions", str(POSITIONS), *rest]
     own = _build(folder, f"{folder.name}-{base}", base, ["--score-bundle", *counted])
-    dense = _build(folder, f"{folder.name}-{base}-dense", base, ["--size", "1", *counted])
+    dense = _build(folder, f"{folder.name}-{base}-dense", base, ["--size", "1", "--positions", "0", *rest])
     corpus = read_corpus(folder)
     settings = replace(ScoringSettings(), positions=POSITIONS, seed=1)  # as `submodel build` has it
     held_out = make_held_out(corpus.files, settings)
@@ -74,7 +74,7 @@ def _measure(repository: Repository, base: str, generic: Path, rest: Sequence[st
         "base": _stage_scores(own, "score the base"),
         "repository, recovered": _stage_scores(own, "score the sub-model"),
         "bundle": _stage_scores(own, "score the bundle"),
-        "dense base, tuned": _stage_scores(dense, "score the sub-model"),
+        "dense base, tuned": _folder_scores(dense / "model", held_out, own / "stages", corpus.fingerprint),
         "repository, pruned": _folder_scores(own / "pruned", held_out, own / "stages", corpus.fingerprint),
         "generic, pruned": _folder_scores(generic / "pruned", held_out, own / "stages", corpus.fingerprint),
         "generic, recovered": _folder_scores(generic / "model", held_out, own / "stages", corpus.fingerprint),

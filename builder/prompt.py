@@ -101,6 +101,11 @@ class PromptEncoder:
         """Token ids of plain text, nothing added."""
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
+    @property
+    def middle_id(self) -> int | None:
+        """The token after which a middle stands; None where the base does without."""
+        return self._id(self.form.middle_token) if self.form.middle_token else None
+
     def end_ids(self) -> list[int]:
         """What ends a middle: one token id or, where the base ends with the file alone, nothing."""
         return [self._id(self.form.end_token)] if self.form.end_token and self.form.is_fim else []

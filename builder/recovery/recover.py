@@ -73,7 +73,8 @@ def recover(
             task_type="CAUSAL_LM",
         ),
     )
-    run = _Run(adapted, order, validation, settings, device, state_path, key, on_event, on_progress)
+    middle_id = encoder.middle_id
+    run = _Run(adapted, order, validation, middle_id, settings, device, state_path, key, on_event, on_progress)
     run.restore()
     run.train()
     merged = adapted.merge_and_unload().to("cpu").eval()
@@ -87,6 +88,15 @@ def training_device() -> torch.device:
     if torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")
+
+
+def token_weights(ids: Ids, middle_id: int | None, middle_weight: float) -> torch.Tensor:
+    """What each of ids[1:] counts in training, (tokens − 1,): those after the token `middle_id` more."""
+    weights = torch.ones(len(ids) - 1)
+    if middle_id is not None:
+        middle = len(ids) - 1 - list(reversed(ids)).index(middle_id)
+        weights[middle:] = middle_weight  # that is ids[middle + 1:]
+    return weights
 
 
 class _Order:
@@ -121,6 +131,7 @@ class _Run:
         model: Any,
         order: _Order,
         validation: Sequence[Ids],
+        middle_id: int | None,
         settings: RecoverySettings,
         device: torch.device,
         state_path: Path,
@@ -129,7 +140,7 @@ class _Run:
         on_progress: Callable[[int, int], None],
     ) -> None:
         self._model, self._order, self._validation = model, order, validation
-        self._settings, self._device = settings, device
+        self._middle_id, self._settings, self._device = middle_id, settings, device
         self._state_path, self._key = state_path, key
         self._on_event, self._on_progress = on_event, on_progress
         self._factors = {name: p for name, p in model.named_parameters() if p.requires_grad}
@@ -219,7 +230,9 @@ class _Run:
     def _step(self) -> float:
         """One optimizer step; the mean loss of its tokens."""
         batch = self._order.batch(self.progress.step)
+        weights = [token_weights(ids, self._middle_id, self._settings.middle_weight) for ids in batch]
         tokens = sum(len(ids) - 1 for ids in batch)
+        total_weight = sum(float(each.sum()) for each in weights)
         rate = learning_rate_at(
             self.progress.step,
             self.progress.total or 10**9,
@@ -230,26 +243,26 @@ class _Run:
             group["lr"] = rate
         self._model.train()
         total = 0.0
-        for ids in batch:  # one at a time: no padding, and little memory
-            loss = self._loss(ids) / tokens
-            loss.backward()  # type: ignore[no-untyped-call]
-            total += float(loss.detach())
+        for ids, each in zip(batch, weights, strict=True):  # one at a time: no padding, and little memory
+            nats = self._nats(ids)
+            ((nats * each.to(self._device)).sum() / total_weight).backward()  # type: ignore[no-untyped-call]
+            total += float(nats.detach().sum())
         torch.nn.utils.clip_grad_norm_(self._factors.values(), 1.0)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         self.progress.tokens += tokens
-        return total
+        return total / tokens
 
-    def _loss(self, ids: Ids) -> torch.Tensor:
-        """Summed negative log-likelihood of ids[1:], nats."""
+    def _nats(self, ids: Ids) -> torch.Tensor:
+        """Negative log-likelihood of each of ids[1:], (tokens − 1,)."""
         tokens = torch.tensor([list(ids)], device=self._device)
         logits = self._model(tokens, use_cache=False).logits[0, :-1].float()
-        return cross_entropy(logits, tokens[0, 1:], reduction="sum")
+        return cross_entropy(logits, tokens[0, 1:], reduction="none")
 
     @torch.no_grad()
     def _validate(self) -> float:
         self._model.eval()
-        nats = sum(float(self._loss(ids)) for ids in self._validation)
+        nats = sum(float(self._nats(ids).sum()) for ids in self._validation)
         return nats / sum(len(ids) - 1 for ids in self._validation)
 
     def _check_if_due(self) -> None:

@@ -9,7 +9,7 @@ from builder.corpus.corpus import SourceFile
 from builder.errors import BuildError, CorpusError
 from builder.prompt import PromptEncoder, PromptFormat
 from builder.recovery import recover as recover_module
-from builder.recovery.recover import recover
+from builder.recovery.recover import recover, token_weights
 from builder.recovery.schedule import learning_rate_at, steps_within, validation_steps
 from builder.recovery.settings import RecoverySettings
 from tests.builder.tiny import TEXT, make_model, make_tokenizer
@@ -133,6 +133,12 @@ def test_what_only_gets_worse_is_not_kept(tmp_path):
     assert recovered.summary["kept_step"] == 0
     for name, tensor in before.items():
         torch.testing.assert_close(recovered.model.state_dict()[name], tensor)
+
+
+def test_middles_count_more():
+    assert token_weights((4, 9, 7, 5, 6, 2), 7, 3.0).tolist() == [1.0, 1.0, 3.0, 3.0, 3.0]
+    assert token_weights((7, 9, 7, 5), 7, 3.0).tolist() == [1.0, 1.0, 3.0]  # text may spell it; the last one counts
+    assert token_weights((4, 9), None, 3.0).tolist() == [1.0]
 
 
 def test_nothing_to_train_on_is_said(tmp_path):
