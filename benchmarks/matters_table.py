@@ -1,0 +1,94 @@
+"""The results of `benchmarks.repository_matters` as Markdown: each repository, and all positions together.
+
+python -m benchmarks.matters_table
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.repository_matters import QUESTIONS
+from builder.evaluation.metrics import Interval, bootstrap, mean
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> None:
+    """Print it, base by base."""
+    documents = [json.loads(path.read_text("utf-8")) for path in sorted(RESULTS.glob("matters-*.json"))]
+    for base in sorted({_base(document) for document in documents}):
+        print(f"**{base}**\n")
+        chosen = [document for document in documents if _base(document) == base]
+        print("\n".join(_models(chosen)), end="\n\n")
+        print("\n".join(_comparisons(chosen)), end="\n\n")
+
+
+def _base(document: Mapping[str, Any]) -> str:
+    return str(document["command"].split("--base ")[1].split()[0])
+
+
+def _models(documents: Sequence[Mapping[str, Any]]) -> list[str]:
+    names = [model["name"] for model in documents[0]["models"]] + [row["name"] for row in documents[0]["baselines"]]
+    lines = [
+        f"| | parameters | {' | '.join(f'{_repository(one)} ({one["language"]})' for one in documents)} |",
+        f"| --- | --- |{' --- |' * len(documents)}",
+    ]
+    for name in names:
+        rows = [_row(document, name) for document in documents]
+        sizes = sorted({row["parameters"] for row in rows if "parameters" in row})
+        size = f"{sizes[0] / 1e6:.0f} M" if sizes else ""
+        lines.append(f"| {name} | {size} | {' | '.join(map(_cell, rows))} |")
+    return lines
+
+
+def _row(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    return next(row for row in [*document["models"], *document["baselines"]] if row["name"] == name)
+
+
+def _cell(row: Mapping[str, Any]) -> str:
+    bits = f", {row['bits_per_byte']:.3f}" if "bits_per_byte" in row else ""
+    return f"{row['fim_exact_match']:.1%}{bits}"
+
+
+def _comparisons(documents: Sequence[Mapping[str, Any]]) -> list[str]:
+    lines = [
+        f"| difference | {' | '.join(_repository(one) for one in documents)} | all together |",
+        f"| --- |{' --- |' * (len(documents) + 1)}",
+    ]
+    for left, right in QUESTIONS:
+        each = [_told(*_figures([document], left, right)) for document in documents]
+        lines.append(f"| {left} − {right} | {' | '.join(each)} | {_told(*_figures(documents, left, right))} |")
+    return lines
+
+
+def _figures(documents: Sequence[Mapping[str, Any]], left: str, right: str) -> tuple[Interval, Interval]:
+    """Exact match left − right, and bits per byte left / right, over the positions of all documents together."""
+    ours, theirs = ("".join(document["exact"][name] for document in documents) for name in (left, right))
+    pairs = [int(a) - int(b) for a, b in zip(ours, theirs, strict=True)]
+    nats = [
+        pair
+        for document in documents
+        for pair in zip(document["excerpt_nats"][left], document["excerpt_nats"][right], strict=True)
+    ]
+    return (
+        bootstrap(lambda drawn: mean([pairs[i] for i in drawn]), len(pairs)),
+        bootstrap(lambda drawn: sum(nats[i][0] for i in drawn) / sum(nats[i][1] for i in drawn), len(nats)),
+    )
+
+
+def _told(exact: Interval, bits: Interval) -> str:
+    return (
+        f"{100 * exact.value:+.1f} ({100 * exact.low:+.1f} to {100 * exact.high:+.1f}) points; "
+        f"{bits.value - 1:+.1%} ({bits.low - 1:+.1%} to {bits.high - 1:+.1%}) bits"
+    )
+
+
+def _repository(document: Mapping[str, Any]) -> str:
+    return str(document["repository"].split()[1])
+
+
+if __name__ == "__main__":
+    main()
