@@ -33,7 +33,7 @@ def _base(document: Mapping[str, Any]) -> str:
 def _models(documents: Sequence[Mapping[str, Any]]) -> list[str]:
     names = [model["name"] for model in documents[0]["models"]] + [row["name"] for row in documents[0]["baselines"]]
     lines = [
-        f"| | parameters | {' | '.join(f'{_repository(one)} ({one["language"]})' for one in documents)} |",
+        f"| | parameters | {' | '.join(_title(one) for one in documents)} |",
         f"| --- | --- |{' --- |' * len(documents)}",
     ]
     for name in names:
@@ -84,6 +84,10 @@ def _told(exact: Interval, bits: Interval) -> str:
         f"{100 * exact.value:+.1f} ({100 * exact.low:+.1f} to {100 * exact.high:+.1f}) points; "
         f"{bits.value - 1:+.1%} ({bits.low - 1:+.1%} to {bits.high - 1:+.1%}) bits"
     )
+
+
+def _title(document: Mapping[str, Any]) -> str:
+    return f"{_repository(document)} ({document['language']})"
 
 
 def _repository(document: Mapping[str, Any]) -> str:
