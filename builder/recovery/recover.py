@@ -8,7 +8,7 @@ Validation files choose the step that is kept; held-out files are never seen.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from builder.calibration import make_sequences
 from builder.corpus.corpus import SourceFile
 from builder.errors import CorpusError
 from builder.prompt import PromptEncoder
+from builder.recovery.fim_tokens import NewRows
 from builder.recovery.schedule import learning_rate_at, steps_within, validation_steps
 from builder.recovery.settings import RecoverySettings
 from builder.recovery.state import Progress, load_state, save_state
@@ -49,13 +50,15 @@ def recover(
     *,
     state_path: Path,
     key: str,
+    new_token_ids: tuple[int, ...] = (),
     on_event: Callable[[str], None] = lambda text: None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Recovered:
     """Tune `model` (changed in place) on the calibration files of a corpus.
 
-    A state at `state_path` is gone on with where its `key` is the same; the caller removes it once the model is safe.
-    Raises CorpusError where the files hold nothing to train or validate on.
+    new_token_ids: tokens whose embeddings are learned too (`builder.recovery.fim_tokens`). A state at `state_path`
+    is gone on with where its `key` is the same; the caller removes it once the model is safe. Raises CorpusError where
+    the files hold nothing to train or validate on.
     """
     device = training_device()
     parts = {name: [file for file in files if file.split == name] for name in ("calibration", "validation")}
@@ -73,10 +76,14 @@ def recover(
             task_type="CAUSAL_LM",
         ),
     )
+    new_rows = NewRows(model.get_input_embeddings(), new_token_ids) if new_token_ids else None
+    extra = {"new_rows": new_rows.difference} if new_rows else {}
     middle_id = encoder.middle_id
-    run = _Run(adapted, order, validation, middle_id, settings, device, state_path, key, on_event, on_progress)
+    run = _Run(adapted, extra, order, validation, middle_id, settings, device, state_path, key, on_event, on_progress)
     run.restore()
     run.train()
+    if new_rows:
+        new_rows.merge()
     merged = adapted.merge_and_unload().to("cpu").eval()
     return Recovered(model=merged, summary=run.summary())
 
@@ -129,6 +136,7 @@ class _Run:
     def __init__(
         self,
         model: Any,
+        extra: Mapping[str, torch.nn.Parameter],
         order: _Order,
         validation: Sequence[Ids],
         middle_id: int | None,
@@ -143,8 +151,16 @@ class _Run:
         self._middle_id, self._settings, self._device = middle_id, settings, device
         self._state_path, self._key = state_path, key
         self._on_event, self._on_progress = on_event, on_progress
-        self._factors = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        self._optimizer = torch.optim.AdamW(self._factors.values(), lr=settings.learning_rate, weight_decay=0.0)
+        factors = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self._factors = {**factors, **extra}
+        groups = [
+            {"params": list(factors.values()), "pace": 1.0},
+            # A factor's step moves a whole matrix, a row's only itself.
+            {"params": list(extra.values()), "pace": settings.new_rows_pace},
+        ]
+        self._optimizer = torch.optim.AdamW(
+            [group for group in groups if group["params"]], lr=settings.learning_rate, weight_decay=0.0
+        )
         self.progress = Progress()
         self._best = self._copy()
 
@@ -240,7 +256,7 @@ class _Run:
             warmup=self._settings.warmup_steps,
         )
         for group in self._optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["pace"]
         self._model.train()
         total = 0.0
         for ids, each in zip(batch, weights, strict=True):  # one at a time: no padding, and little memory

@@ -27,6 +27,7 @@ from builder.folders import replace_folder, write_json, write_text
 from builder.precision import fastest_dtype
 from builder.prompt import PromptEncoder
 from builder.pruning.prune import least_size_for, prune
+from builder.recovery.fim_tokens import FIM_TOKENS, add_fim_tokens
 from exporters.bundle import read_bundle
 from exporters.export import ExportSettings, export_bundle
 from exporters.precision import parse_precision
@@ -172,7 +173,8 @@ class _Build:
     def _model_at(self, size: float, paths: BuildPaths, suffix: str = "") -> tuple[StageRecord, StageRecord, str]:
         """The stages that make the sub-model of one size in `paths`: pruned, recovered, and the key of the result."""
         settings = self._settings.prune_to(size)
-        pruned_key = key_of(**self._inputs, prune=settings.to_json())
+        teaching = {"teach_fim": True} if self._settings.teach_fim else {}
+        pruned_key = key_of(**self._inputs, prune=settings.to_json(), **teaching)
         make = partial(self._prune, size, paths)
         pruned = self._stages.run(f"prune{suffix}", pruned_key, make, [paths.pruned])
         key = key_of(pruned=pruned_key, recovery=self._settings.recovery.to_json())
@@ -182,7 +184,10 @@ class _Build:
     def _prune(self, size: float, paths: BuildPaths, advance: Advance) -> dict[str, Any]:
         base, settings = self._loaded, self._settings.prune_to(size)
         started = time.perf_counter()
-        pruned = prune(base.model, base.tokenizer, base.prompt, self._corpus, settings, on_layer=advance)
+        prompt = base.prompt
+        if self._settings.teach_fim and not prompt.is_fim:
+            prompt = add_fim_tokens(base.model, base.tokenizer, prompt)
+        pruned = prune(base.model, base.tokenizer, prompt, self._corpus, settings, on_layer=advance)
         del self.__dict__["_loaded"]  # changed in place: it is no longer the base
         earlier = [{"name": record.name, "seconds": record.seconds} for record in self._stages.records]
         prompts = make_held_out(self._corpus.files, replace(self._settings.scoring, positions=PARITY_PROMPTS))
@@ -199,6 +204,7 @@ class _Build:
                 "learned_sha256": [file.sha256 for file in self._corpus.files if file.split != "held-out"],
                 "seeds": {"calibration": settings.calibration.seed, "scoring": self._settings.scoring.seed},
                 "settings": settings.to_json(),
+                "new_tokens": list(FIM_TOKENS) if prompt is not base.prompt else [],
                 "dtype": str(self._dtype).removeprefix("torch."),
                 "stages": [*earlier, {"name": "prune", "seconds": round(time.perf_counter() - started, 2)}],
                 "peak_rss_bytes": peak_rss_bytes(),
@@ -210,6 +216,7 @@ class _Build:
         settings, source = self._settings.recovery, read_artifact(paths.pruned)
         predictor = open_checkpoint("pruned", source, self._dtype)
         model, encoder = predictor.model, predictor.encoder
+        new_tokens = (source.manifest or {}).get("new_tokens", ())
         started = time.perf_counter()
         summary: dict[str, Any] = {"minutes": 0.0}
         state_path = self._paths.stages / "recovery.safetensors"
@@ -223,6 +230,7 @@ class _Build:
                 settings,
                 state_path=state_path,
                 key=key,
+                new_token_ids=tuple(encoder.tokenizer.token_to_id(token) for token in new_tokens),
                 on_event=self._display.say,
                 on_progress=advance,
             )

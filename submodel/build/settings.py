@@ -24,6 +24,7 @@ class BuildSettings:
     size: float | None = SizeSettings.size  # None: the smallest that is as good as the base on validation files
     drop_layers: int = SizeSettings.drop_layers
     minutes: float = RecoverySettings.minutes  # of recovery; 0 leaves it out
+    teach_fim: bool = False  # to a base that can't fill in the middle; whether it pays: docs/LOG.md
     quantize: str = "int8"
     seed: int = 0
     positions: int = ScoringSettings.positions  # held-out lines to complete; 0 leaves the evaluation out
@@ -36,6 +37,8 @@ class BuildSettings:
     def __post_init__(self) -> None:
         parse_precision(self.quantize)  # a typing error must not wait for the export to be found
         self.prune_to(1.0 if self.size is None else self.size)  # likewise
+        if self.teach_fim and self.minutes == 0:
+            raise BuildError("--teach-fim needs time to teach it; give --minutes above 0.")
         object.__setattr__(self, "recovery", RecoverySettings(minutes=self.minutes, seed=self.seed))
         # Another stream of random numbers than calibration's, fixed by the same seed.
         scoring = replace(ScoringSettings(), positions=self.positions, seed=self.seed + 1)

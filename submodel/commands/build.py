@@ -30,6 +30,9 @@ def build(
     drop_layers: Annotated[
         int, typer.Option(min=0, help="Whole layers to drop, chosen by what code loses; the rest stays wider.")
     ] = 0,
+    teach_fim: Annotated[
+        bool, typer.Option("--teach-fim", help="Teach a base without it to fill in the middle, while it is tuned.")
+    ] = False,
     quantize: Annotated[str, typer.Option(help="Precision of the bundle: int8 or fp32.")] = "int8",
     positions: Annotated[int, typer.Option(min=0, help="Held-out lines to score on; 0 scores nothing.")] = 100,
     score_bundle: Annotated[
@@ -55,6 +58,7 @@ def build(
         size=parse_size(size),
         drop_layers=drop_layers,
         minutes=minutes,
+        teach_fim=teach_fim,
         quantize=quantize,
         positions=positions,
         scores_bundle=score_bundle,

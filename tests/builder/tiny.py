@@ -23,6 +23,14 @@ class Store:
 
 
 def make_tokenizer(vocabulary: int = 420) -> Tokenizer:
+    """With fill-in-the-middle tokens."""
+    tokenizer = make_plain_tokenizer(vocabulary)
+    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in FIM_TOKENS])
+    return tokenizer
+
+
+def make_plain_tokenizer(vocabulary: int = 420) -> Tokenizer:
+    """Without them."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -30,7 +38,7 @@ def make_tokenizer(vocabulary: int = 420) -> Tokenizer:
         vocab_size=vocabulary, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
     )
     tokenizer.train_from_iterator([TEXT], trainer)
-    tokenizer.add_special_tokens([AddedToken(t, special=True) for t in ("<|endoftext|>", *FIM_TOKENS)])
+    tokenizer.add_special_tokens([AddedToken("<|endoftext|>", special=True)])
     return tokenizer
 
 
