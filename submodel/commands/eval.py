@@ -45,7 +45,7 @@ def evaluate(
     from submodel.extras import prepare_to_build
 
     prepare_to_build("eval")
-    from builder.evaluation.functional import FunctionalSettings
+    from builder.programs.functional import FunctionalSettings
     from submodel.console import StageDisplay, print_json
     from submodel.evaluation.run import EvalSettings, run_evaluation
     from submodel.scores_table import print_scores

@@ -14,21 +14,21 @@ import torch
 from builder.corpus.corpus import SourceFile, read_corpus
 from builder.errors import BuildError
 from builder.evaluation.baselines import score_baselines
-from builder.evaluation.completer import Completer
-from builder.evaluation.functional import FunctionalSettings, score_functions
 from builder.evaluation.held_out import HeldOut, ScoringSettings, make_held_out
-from builder.evaluation.humaneval import (
+from builder.evaluation.scores import Scores, compare
+from builder.evaluation.scoring import score
+from builder.folders import write_json, write_text
+from builder.precision import fastest_dtype
+from builder.programs.completer import Completer
+from builder.programs.functional import FunctionalSettings, score_functions
+from builder.programs.humaneval import (
     Problem,
     completion_questions,
     fetch_problems,
     infilling_problems,
     score_questions,
 )
-from builder.evaluation.predictor_completer import PredictorCompleter
-from builder.evaluation.scores import Scores, compare
-from builder.evaluation.scoring import score
-from builder.folders import write_json, write_text
-from builder.precision import fastest_dtype
+from builder.programs.predictor_completer import PredictorCompleter
 from submodel.console import StageDisplay
 from submodel.evaluation.predictors import (
     Candidate,

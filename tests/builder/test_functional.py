@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from builder.errors import EvaluationError
-from builder.evaluation.functional import FunctionalScores, FunctionalSettings, copied_repository, score_functions
-from builder.evaluation.sandbox import Limits
+from builder.programs.functional import FunctionalScores, FunctionalSettings, copied_repository, score_functions
+from builder.programs.sandbox import Limits
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="there is no sandbox on Windows")
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.evaluation.functions import BLANK, cut_body, find_functions, is_test_file
+from builder.programs.functions import BLANK, cut_body, find_functions, is_test_file
 
 SOURCE = '''\
 """A module."""

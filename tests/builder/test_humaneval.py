@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.errors import EvaluationError
-from builder.evaluation import humaneval
-from builder.evaluation.completer import cut_at_stops
-from builder.evaluation.humaneval import (
+from builder.programs import humaneval
+from builder.programs.completer import cut_at_stops
+from builder.programs.humaneval import (
     HUMANEVAL,
     STOPS,
     completion_questions,

@@ -1,7 +1,7 @@
 """Benchmarks' questions in the form that a model knows."""
 
-from builder.evaluation.completer import CompletionRequest, cut_at_stops
-from builder.evaluation.predictor_completer import PredictorCompleter
+from builder.programs.completer import CompletionRequest, cut_at_stops
+from builder.programs.predictor_completer import PredictorCompleter
 from builder.prompt import PromptEncoder, PromptFormat
 from tests.builder.tiny import FIM_TOKENS, make_tokenizer
 

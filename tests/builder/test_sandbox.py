@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from builder.errors import EvaluationError
-from builder.evaluation import sandbox
-from builder.evaluation.sandbox import Limits, run_python, run_sandboxed
+from builder.programs import sandbox
+from builder.programs.sandbox import Limits, run_python, run_sandboxed
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="there is no sandbox on Windows")
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="macOS can't find or limit these")
@@ -146,7 +146,7 @@ def test_other_processes_of_the_user_live_on(run):
 def test_the_program_ends_with_a_killed_builder(isolate, tmp_path):
     marker = uuid.uuid4().hex
     call = f"run_sandboxed([{sys.executable!r}, '-c', 'import time; time.sleep(60)', {marker!r}], isolate={isolate})"
-    source = f"from builder.evaluation.sandbox import run_sandboxed\n{call}"
+    source = f"from builder.programs.sandbox import run_sandboxed\n{call}"
     # Passed on standard input: its command line must not hold the marker.
     environment = os.environ | {"TMPDIR": str(tmp_path)}  # whoever is killed so leaves a folder
     with subprocess.Popen([sys.executable, "-"], stdin=subprocess.PIPE, text=True, env=environment) as builder:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
-from builder.evaluation.completer import CompletionRequest
+from builder.programs.completer import CompletionRequest
 
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef
 BLANK: Final = "raise NotImplementedError"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from builder.evaluation.completer import CompletionRequest
+from builder.programs.completer import CompletionRequest
 from builder.prompt import PromptEncoder, Window, cut_window
 
 
@@ -27,7 +27,7 @@ class TextPredictor(Protocol):
 
 
 class PredictorCompleter:
-    """Implements `builder.evaluation.completer.Completer`."""
+    """Implements `builder.programs.completer.Completer`."""
 
     def __init__(self, predictor: TextPredictor) -> None:
         self.name = predictor.name

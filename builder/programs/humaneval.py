@@ -26,9 +26,9 @@ from typing import Any, Final, Literal
 from builder.bases.catalogue import PackagedFile, WheelPart, cache_folder
 from builder.bases.fetch import fetch_packaged
 from builder.errors import EvaluationError
-from builder.evaluation.completer import Completer, CompletionRequest, cut_at_stops
 from builder.evaluation.metrics import Interval, bootstrap, mean
-from builder.evaluation.sandbox import Limits, SandboxRun, run_python
+from builder.programs.completer import Completer, CompletionRequest, cut_at_stops
+from builder.programs.sandbox import Limits, SandboxRun, run_python
 
 HUMANEVAL: Final = PackagedFile(
     file_name="HumanEval.jsonl.gz",

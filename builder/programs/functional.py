@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from builder.errors import EvaluationError
-from builder.evaluation.completer import Completer
-from builder.evaluation.functions import BLANK, Function, find_functions, is_test_file
 from builder.evaluation.metrics import bootstrap, mean
-from builder.evaluation.sandbox import Limits, Network, SandboxRun, run_sandboxed
+from builder.programs.completer import Completer
+from builder.programs.functions import BLANK, Function, find_functions, is_test_file
+from builder.programs.sandbox import Limits, Network, SandboxRun, run_sandboxed
 
 LEFT_OUT: Final = (".git", ".submodel", ".venv", "venv", "node_modules", "__pycache__", ".tox", ".nox")
 TESTS_LIMITS: Final = Limits(
