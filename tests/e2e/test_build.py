@@ -19,6 +19,9 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("builder", "exporters", "lsp_server", "submodel", "benchmarks")
 
 
+OPTIONS = ("--base", "smollm2-135m", "--minutes", 0.5, "--positions", 24, "--score-bundle", "--json")
+
+
 def submodel(*arguments: object, timeout_s: float = 900) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "submodel", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False, cwd=ROOT)
@@ -34,8 +37,7 @@ def repository(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def built(repository, smollm2_gguf) -> dict:
-    options = ("--base", "smollm2-135m", "--minutes", 0.5, "--positions", 24, "--score-bundle", "--json")
-    done = submodel("build", repository, *options)
+    done = submodel("build", repository, *OPTIONS)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -103,7 +105,7 @@ def test_the_trimmed_tokenizer_keeps_the_segmentation_of_the_repository(built, r
 
 
 def test_a_second_build_repeats_nothing(built, repository):
-    done = submodel("build", repository, "--base", "smollm2-135m", "--positions", 24, "--score-bundle", "--json")
+    done = submodel("build", repository, *OPTIONS)
     assert done.returncode == 0, done.stderr
     again = json.loads(done.stdout)
     assert not any(stage["is_fresh"] for stage in again["stages"])
