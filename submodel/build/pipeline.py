@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer
 
 from builder.artifact import MANIFEST, read_artifact
 from builder.bases.load import LoadedBase, load_resolved, resolve_base
@@ -42,7 +43,7 @@ from submodel.evaluation.predictors import open_checkpoint
 from submodel.report.render import render_report
 
 PIPELINE_VERSION = 4  # raised when the same inputs give another model, so that stages of older versions are not kept
-EXPORT_VERSION = 3  # likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits
+EXPORT_VERSION = 4  # likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits, 4: drafts
 PARITY_PROMPTS = 64  # held-out prompts that the export compares precisions on
 
 
@@ -244,8 +245,17 @@ class _Build:
 
     def _export(self, advance: Advance) -> dict[str, Any]:
         settings = ExportSettings(precision=parse_precision(self._settings.quantize))
+        tokenizer = Tokenizer.from_file(str(self._paths.model / "tokenizer.json"))
+        tokenizer.encode_special_tokens = True
+        # Held-out files stay out of the drafts too: a bundle is measured on them.
+        learned = [file.text for file in self._corpus.files if file.split != "held-out" and file.is_code]
         bundle = export_bundle(
-            self._paths.model, self._paths.bundle, settings, on_event=self._display.say, on_progress=advance
+            self._paths.model,
+            self._paths.bundle,
+            settings,
+            drafts=(tokenizer.encode(text, add_special_tokens=False).ids for text in learned),
+            on_event=self._display.say,
+            on_progress=advance,
         )
         return {"parity": bundle.manifest["parity"]}
 
