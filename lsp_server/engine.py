@@ -21,6 +21,7 @@ from lsp_server.decoder import Decoder
 from lsp_server.detokenizer import Detokenizer, control_ids, load_tokenizer
 from lsp_server.errors import ServeError
 from lsp_server.greedy import PROMPT_CHUNK, GreedyTokens
+from lsp_server.healing import Start, Vocabulary
 from lsp_server.kv_cache import KvCache
 from lsp_server.speculation import Drafter
 
@@ -62,6 +63,7 @@ class Engine:
         )
         # One after the other: side by side would be a little faster, and the peak of memory a quarter higher.
         self.encoder = PromptEncoder(load_tokenizer(bundle.tokenizer_path), bundle.prompt)
+        self._vocabulary = Vocabulary(self.encoder.tokenizer)
         self._control_ids = control_ids(self.encoder.tokenizer) | self.encoder.stop_ids
         self.drafter: Drafter | None = Drafter(open_index(bundle.folder / FOLDER))
         self._decoder = Decoder(bundle.model_path, self._cache, shape.vocab_size, threads)
@@ -74,12 +76,14 @@ class Engine:
         stop: Callable[[], bool] | None = None,
         lines: int | None = 1,
         is_done: Callable[[str], bool] | None = None,
+        start: str = "",
     ) -> Generation:
         """Continue the prompt (at least one token) up to a control token or to `lines` lines (None: any number).
 
         `max_new_tokens` is LINE_TOKENS a line where it is not given. `is_done` sees the text after each token and ends
-        the answer with it; `stop` is asked between tokens, and between the chunks of a long prompt. Raises ServeError
-        where the prompt is empty, leaves no position for an answer, or the model fails.
+        the answer with it; `start` is what the answer has to begin with, and is in its text. `stop` is asked between
+        steps, and between the chunks of a long prompt. Raises ServeError where the prompt is empty, leaves no position
+        for an answer, or the model fails.
         """
         started = time.perf_counter()
         if not prompt_ids:
@@ -90,7 +94,8 @@ class Engine:
         # The last token is always computed anew, since its logits are what the answer starts from.
         kept = min(shared_prefix(self._cache.tokens, prompt_ids), len(prompt_ids) - 1)
         self._cache.keep(kept)
-        greedy = GreedyTokens(self._decoder, prompt_ids, kept, is_stopped, self.drafter)
+        begin = Start(self._vocabulary, start) if start else None
+        greedy = GreedyTokens(self._decoder, prompt_ids, kept, is_stopped, self.drafter, begin)
         detokenizer = Detokenizer(self.encoder.tokenizer, prompt_ids)
         limit = LINE_TOKENS * (lines or 1) if max_new_tokens is None else max_new_tokens
         room = min(limit, self.max_positions - len(prompt_ids))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lsp_server.decoder import Decoder
+from lsp_server.healing import Start
 from lsp_server.speculation import NO_DRAFT, Draft, Drafter
 
 PROMPT_CHUNK = 128  # tokens; a cancelled request waits for one chunk at most, and half the size takes 8 % longer
@@ -18,7 +19,8 @@ class GreedyTokens:
     """Continues a prompt of which the decoder's cache holds the first `kept` tokens, at least one being left to read.
 
     Iterating gives tokens without end; it stops only where `is_stopped` says so or the positions run out. The cache may
-    then hold more tokens than were taken: those of a draft that was right.
+    then hold more tokens than were taken: those of a draft that was right. `start` is what the tokens have to begin
+    with; where none fits, there are none.
     """
 
     def __init__(
@@ -28,6 +30,7 @@ class GreedyTokens:
         kept: int,
         is_stopped: Callable[[], bool],
         drafter: Drafter | None = None,
+        start: Start | None = None,
     ) -> None:
         self.computed = 0  # tokens of the prompt that were not in the cache
         self.steps = 0  # after the prompt
@@ -38,6 +41,7 @@ class GreedyTokens:
         self._kept = kept
         self._is_stopped = is_stopped
         self._drafter = drafter
+        self._start = start
         self._context = list(prompt_ids)
 
     def __iter__(self) -> Iterator[int]:
@@ -51,8 +55,9 @@ class GreedyTokens:
             logits = self._decoder.feed([*chunk, *draft.tokens], keep=1 + len(draft.tokens))
             self.computed += len(chunk)
         while not self._is_stopped():
+            before = len(self._context)
             yield from self._take(logits, draft)
-            if not self._room():
+            if len(self._context) == before or not self._room():  # no token fits the start, or no place is left
                 return
             draft = self._propose(1)
             tokens = [self._context[-1], *draft.tokens]
@@ -67,6 +72,13 @@ class GreedyTokens:
 
         logits: (1 + drafted, vocabulary), the first after the last token that is certain.
         """
+        if self._start is not None and self._start.is_open:
+            token = self._start.choose(logits[0])
+            if token is None:
+                return
+            self._context.append(token)
+            yield token
+            return
         choices = logits.argmax(axis=1).tolist()
         right = 0
         while right < len(draft.tokens) and choices[right] == draft.tokens[right]:
@@ -83,7 +95,7 @@ class GreedyTokens:
 
     def _propose(self, certain: int) -> Draft:
         """A draft after the context, for a step that reads `certain` tokens before it."""
-        if self._drafter is None:
+        if self._drafter is None or (self._start is not None and self._start.is_open):
             return NO_DRAFT
         cache = self._decoder.cache
         return self._drafter.propose(self._context, cache.max_positions - len(cache.tokens) - certain)
