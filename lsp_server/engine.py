@@ -66,7 +66,7 @@ class Engine:
         self._vocabulary = Vocabulary(self.encoder.tokenizer)
         self._control_ids = control_ids(self.encoder.tokenizer) | self.encoder.stop_ids
         self.drafter: Drafter | None = Drafter(open_index(bundle.folder / FOLDER))
-        self._decoder = Decoder(bundle.model_path, self._cache, shape.vocab_size, threads)
+        self.decoder = Decoder(bundle.model_path, self._cache, shape.vocab_size, threads)
 
     def generate(
         self,
@@ -95,7 +95,7 @@ class Engine:
         kept = min(shared_prefix(self._cache.tokens, prompt_ids), len(prompt_ids) - 1)
         self._cache.keep(kept)
         begin = Start(self._vocabulary, start) if start else None
-        greedy = GreedyTokens(self._decoder, prompt_ids, kept, is_stopped, self.drafter, begin)
+        greedy = GreedyTokens(self.decoder, prompt_ids, kept, is_stopped, self.drafter, begin)
         detokenizer = Detokenizer(self.encoder.tokenizer, prompt_ids)
         limit = LINE_TOKENS * (lines or 1) if max_new_tokens is None else max_new_tokens
         room = min(limit, self.max_positions - len(prompt_ids))
@@ -138,7 +138,7 @@ class Engine:
         """
         self._cache.keep(0)
         chunks = [token_ids[start : start + PROMPT_CHUNK] for start in range(0, len(token_ids), PROMPT_CHUNK)]
-        return np.concatenate([self._decoder.feed(chunk, keep=len(chunk)).copy() for chunk in chunks])
+        return np.concatenate([self.decoder.feed(chunk, keep=len(chunk)).copy() for chunk in chunks])
 
 
 def _never() -> bool:

@@ -46,7 +46,7 @@ def naive_answer(session: onnxruntime.InferenceSession, prompt_ids: Sequence[int
 
 def script(monkeypatch: pytest.MonkeyPatch, engine: Engine, token_ids: Sequence[int]) -> None:
     """Let the model answer `token_ids` whatever it is asked."""
-    feed = engine._decoder.feed
+    feed = engine.decoder.feed
     wanted = iter(token_ids)
 
     def scripted_feed(tokens: Sequence[int], keep: int = 1) -> np.ndarray:
@@ -54,7 +54,7 @@ def script(monkeypatch: pytest.MonkeyPatch, engine: Engine, token_ids: Sequence[
         logits[0, next(wanted)] = 1
         return logits
 
-    monkeypatch.setattr(engine._decoder, "feed", scripted_feed)
+    monkeypatch.setattr(engine.decoder, "feed", scripted_feed)
     monkeypatch.setattr(engine, "drafter", None)  # a token a step
 
 
@@ -148,9 +148,9 @@ def test_right_drafts_save_steps(engine: Engine, session: onnxruntime.InferenceS
     prompt_ids = engine.encoder.text_ids("def shape(self):\n    return ")
     expected = naive_answer(session, prompt_ids, 12)
     calls: list[int] = []
-    feed = engine._decoder.feed
+    feed = engine.decoder.feed
     monkeypatch.setattr(
-        engine._decoder, "feed", lambda tokens, keep=1: calls.append(len(tokens)) or feed(tokens, keep=keep)
+        engine.decoder, "feed", lambda tokens, keep=1: calls.append(len(tokens)) or feed(tokens, keep=keep)
     )
     monkeypatch.setattr(engine, "drafter", Oracle(expected[:11]))
     engine._cache.keep(0)
