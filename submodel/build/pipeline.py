@@ -33,6 +33,7 @@ from exporters.bundle import read_bundle
 from exporters.export import ExportSettings, export_bundle
 from exporters.precision import parse_precision
 from submodel.build.document import score_part, scores_of, stage_rows
+from submodel.build.lock import build_lock
 from submodel.build.memory import peak_rss_bytes
 from submodel.build.settings import BuildSettings
 from submodel.build.size_search import SIZES, is_as_good, is_worse, smallest_size
@@ -105,11 +106,16 @@ class _Build:
 
     def run(self) -> dict[str, Any]:
         started = time.perf_counter()
-        settings, paths, stages = self._settings, self._paths, self._stages
+        settings, paths = self._settings, self._paths
         with self._display.stage("read the repository"):
             self._corpus = read_corpus(settings.repository)
             held_out = make_held_out(self._corpus.files, settings.scoring) if settings.positions else None
         prepare_output(paths.root)
+        with build_lock(paths.root):
+            return self._run_stages(held_out, started)
+
+    def _run_stages(self, held_out: HeldOut | None, started: float) -> dict[str, Any]:
+        settings, paths, stages = self._settings, self._paths, self._stages
         with self._display.stage("find the base") as advance:
             self._base = resolve_base(settings.base, on_event=self._display.say, on_progress=advance)
 
