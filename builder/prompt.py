@@ -26,6 +26,9 @@ class PromptFormat:
     stop_tokens: tuple[str, ...] = ()  # end a completion, never part of its text
     end_token: str | None = None  # the stop token that training puts after a middle
 
+    # Suffix, prefix, middle: while a line is typed only the prefix grows, and the KV cache keeps all before its end.
+    suffix_first: bool = False
+
     max_prefix_chars: int = 1024  # about 300 tokens: near half of the prompt time for what most lines need
     prefix_step_chars: int = 512  # the window's start moves in steps, so that the KV cache survives typing
     max_suffix_chars: int = 256  # short: the suffix comes before the middle, so that each change recomputes it
@@ -111,13 +114,13 @@ class PromptEncoder:
         return [self._id(self.form.end_token)] if self.form.end_token and self.form.is_fim else []
 
     def encode(self, window: Window) -> list[int]:
-        """The whole prompt: prefix-suffix-middle order where the base knows it, the plain prefix where not."""
+        """The whole prompt: the three parts in the format's order where the base knows them, else the plain prefix."""
         form = self.form
         if form.prefix_token and form.suffix_token and form.middle_token:
-            ids = self.left_to_right("")
-            ids += [self._id(form.prefix_token), *self.text_ids(window.prefix)]
-            ids += [self._id(form.suffix_token), *self.text_ids(window.suffix), self._id(form.middle_token)]
-            return ids
+            before = [self._id(form.prefix_token), *self.text_ids(window.prefix)]
+            behind = [self._id(form.suffix_token), *self.text_ids(window.suffix)]
+            parts = [*behind, *before] if form.suffix_first else [*before, *behind]
+            return [*self.left_to_right(""), *parts, self._id(form.middle_token)]
         return self.left_to_right(window.prefix)
 
     def left_to_right(self, text: str) -> list[int]:

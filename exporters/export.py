@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from exporters.bundle import (
     write_bundle_manifest,
 )
 from exporters.checkpoint import DECODER_TYPES, Checkpoint, DecoderShape, read_config
+from exporters.drafts import FOLDER, build_index, write_index
 from exporters.errors import ExportError, ParityError
 from exporters.genai import make_genai_config
 from exporters.graph import build_graph, save_graph
@@ -85,11 +86,13 @@ def export_bundle(
     bundle_folder: Path,
     settings: ExportSettings | None = None,
     *,
+    drafts: Iterable[Sequence[int]] = (),
     on_event: Report = lambda text: None,
     on_progress: Progress = lambda done, total: None,
 ) -> Bundle:
     """Export a sub-model, or any Llama- or Qwen2-shaped checkpoint, and check it; gives the bundle as read back.
 
+    drafts: the repository's files as token ids, a sequence each, for speculative decoding (`exporters.drafts`).
     Each call of `on_event` begins something, and the calls of `on_progress` after it (done, of all) are its progress.
     Raises ExportError where the checkpoint does not fit, the parity check fails or the folder can't be written, and
     BuildError or BaseModelError where `model_folder` is no model.
@@ -117,6 +120,10 @@ def export_bundle(
                 fresh / MODEL_FILE, checkpoint, references, settings, report, on_event, on_progress
             )
         _write_configs(fresh, source, checkpoint)
+        index = build_index(drafts)
+        if len(index.tokens):
+            write_index(index, fresh / FOLDER)
+            facts["drafts"] = {"tokens": len(index.tokens)}
         write_bundle_manifest(fresh, _manifest(facts, checkpoint.shape, precision, report))
     return read_bundle(bundle_folder)
 

@@ -26,12 +26,13 @@ class Decoder:
         self._can_keep_last = LOGITS_TO_KEEP in {value.name for value in self._session.get_overridable_initializers()}
         self._inputs: dict[str, NDArray[np.int64]] = {}
         self._mask = np.ones((1, cache.max_positions), np.int64)
-        self._logits: NDArray[np.float32] = np.empty((1, 0, vocab_size), np.float32)
+        self._buffer: NDArray[np.float32] = np.empty((1, 0, vocab_size), np.float32)
+        self._logits = self._buffer
 
-    def feed(self, tokens: Sequence[int], *, last_only: bool = True) -> NDArray[np.float32]:
-        """Read `tokens` (at least one) after those in the cache; logits after each, or after the last only.
+    def feed(self, tokens: Sequence[int], *, keep: int = 1) -> NDArray[np.float32]:
+        """Read `tokens` (at least one) after those in the cache; logits after the last `keep` of them.
 
-        (1 or tokens, vocabulary); the next call may overwrite them. Raises ServeError where the graph fails or the
+        (keep, vocabulary); the next call may overwrite them. Raises ServeError where the graph fails or the
         positions run out; the cache then holds what it held, since the graph only writes behind that.
         """
         cache = self.cache
@@ -42,18 +43,20 @@ class Decoder:
             cache.bind(self._binding)
         self._bind("input_ids", np.array([tokens], np.int64))
         self._bind("attention_mask", self._mask[:, :total])
-        self._bind_logits(1 if last_only and self._can_keep_last else len(tokens))
+        self._bind_logits(keep if self._can_keep_last else len(tokens))
         try:
             self._session.run_with_iobinding(self._binding)
         except RUNTIME_ERRORS as error:
             raise ServeError(f"The model failed on {len(tokens)} tokens ({error}); build the bundle again.") from error
         cache.tokens.extend(tokens)
-        return self._logits[0, -1:] if last_only else self._logits[0]
+        return self._logits[0, -keep:]
 
     def _bind_logits(self, positions: int) -> None:
         if self._logits.shape[1] == positions:
             return
-        self._logits = np.empty((1, positions, self._logits.shape[2]), np.float32)
+        if self._buffer.shape[1] < positions:
+            self._buffer = np.empty((1, positions, self._buffer.shape[2]), np.float32)
+        self._logits = self._buffer[:, :positions]  # its own memory's first part, so without gaps
         self._binding.bind_ortvalue_output("logits", OrtValue.ortvalue_from_numpy(self._logits))
         if self._can_keep_last:
             self._bind(LOGITS_TO_KEEP, np.array([positions], np.int64))

@@ -16,12 +16,15 @@ from numpy.typing import NDArray
 
 from builder.prompt import PromptEncoder, shared_prefix
 from exporters.bundle import Bundle
+from exporters.drafts import FOLDER, open_index
 from lsp_server.decoder import Decoder
 from lsp_server.detokenizer import Detokenizer, control_ids, load_tokenizer
 from lsp_server.errors import ServeError
+from lsp_server.greedy import PROMPT_CHUNK, GreedyTokens
+from lsp_server.healing import Start, Vocabulary
 from lsp_server.kv_cache import KvCache
+from lsp_server.speculation import Drafter
 
-PROMPT_CHUNK = 128  # tokens; a cancelled request waits for one chunk at most, and half the size takes 8 % longer
 LINE_TOKENS = 32  # nearly every line of code is shorter, from the cursor on
 
 
@@ -60,8 +63,10 @@ class Engine:
         )
         # One after the other: side by side would be a little faster, and the peak of memory a quarter higher.
         self.encoder = PromptEncoder(load_tokenizer(bundle.tokenizer_path), bundle.prompt)
+        self._vocabulary = Vocabulary(self.encoder.tokenizer)
         self._control_ids = control_ids(self.encoder.tokenizer) | self.encoder.stop_ids
-        self._decoder = Decoder(bundle.model_path, self._cache, shape.vocab_size, threads)
+        self.drafter: Drafter | None = Drafter(open_index(bundle.folder / FOLDER))
+        self.decoder = Decoder(bundle.model_path, self._cache, shape.vocab_size, threads)
 
     def generate(
         self,
@@ -71,12 +76,14 @@ class Engine:
         stop: Callable[[], bool] | None = None,
         lines: int | None = 1,
         is_done: Callable[[str], bool] | None = None,
+        start: str = "",
     ) -> Generation:
         """Continue the prompt (at least one token) up to a control token or to `lines` lines (None: any number).
 
         `max_new_tokens` is LINE_TOKENS a line where it is not given. `is_done` sees the text after each token and ends
-        the answer with it; `stop` is asked between tokens, and between the chunks of a long prompt. Raises ServeError
-        where the prompt is empty, leaves no position for an answer, or the model fails.
+        the answer with it; `start` is what the answer has to begin with, and is in its text. `stop` is asked between
+        steps, and between the chunks of a long prompt. Raises ServeError where the prompt is empty, leaves no position
+        for an answer, or the model fails.
         """
         started = time.perf_counter()
         if not prompt_ids:
@@ -87,23 +94,17 @@ class Engine:
         # The last token is always computed anew, since its logits are what the answer starts from.
         kept = min(shared_prefix(self._cache.tokens, prompt_ids), len(prompt_ids) - 1)
         self._cache.keep(kept)
-        logits = self._read_prompt(prompt_ids[kept:], is_stopped)
-        computed = len(self._cache.tokens) - kept
-
+        begin = Start(self._vocabulary, start) if start else None
+        greedy = GreedyTokens(self.decoder, prompt_ids, kept, is_stopped, self.drafter, begin)
         detokenizer = Detokenizer(self.encoder.tokenizer, prompt_ids)
         limit = LINE_TOKENS * (lines or 1) if max_new_tokens is None else max_new_tokens
         room = min(limit, self.max_positions - len(prompt_ids))
         token_ids: list[int] = []
         text, finish = "", FinishReason.CANCELLED
-        while logits is not None:
-            if len(token_ids) == room:
+        for token in greedy:
+            if room == 0:
                 finish = FinishReason.LENGTH
                 break
-            if is_stopped():
-                break
-            if token_ids:
-                logits = self._decoder.feed(token_ids[-1:])
-            token = int(np.argmax(logits))
             if token in self._control_ids:
                 finish = FinishReason.CONTROL_TOKEN
                 break
@@ -118,11 +119,14 @@ class Engine:
             if detokenizer.is_broken(token_ids):
                 finish = FinishReason.BROKEN_TEXT
                 break
+            if len(token_ids) == room:
+                finish = FinishReason.LENGTH
+                break
         return Generation(
             text=text,
             token_ids=tuple(token_ids),
             prompt_tokens=len(prompt_ids),
-            computed_tokens=computed,
+            computed_tokens=greedy.computed,
             milliseconds=(time.perf_counter() - started) * 1000,
             finish=finish,
         )
@@ -134,16 +138,7 @@ class Engine:
         """
         self._cache.keep(0)
         chunks = [token_ids[start : start + PROMPT_CHUNK] for start in range(0, len(token_ids), PROMPT_CHUNK)]
-        return np.concatenate([self._decoder.feed(chunk, last_only=False).copy() for chunk in chunks])
-
-    def _read_prompt(self, token_ids: Sequence[int], is_stopped: Callable[[], bool]) -> NDArray[np.float32] | None:
-        """Logits after the prompt, or None where it was stopped; the chunks that were read stay in the cache."""
-        logits = None
-        for start in range(0, len(token_ids), PROMPT_CHUNK):
-            if is_stopped():
-                return None
-            logits = self._decoder.feed(token_ids[start : start + PROMPT_CHUNK])
-        return logits
+        return np.concatenate([self.decoder.feed(chunk, keep=len(chunk)).copy() for chunk in chunks])
 
 
 def _never() -> bool:

@@ -13,6 +13,7 @@ import typer
 from builder.errors import SubmodelError
 from submodel import __version__
 from submodel.commands.bases import bases
+from submodel.commands.bench import bench
 from submodel.commands.build import build
 from submodel.commands.complete import complete
 from submodel.commands.eval import evaluate
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (build, bases, complete, serve, export):
+for command in (build, bases, complete, serve, export, bench):
     app.command()(command)
 app.command("eval")(evaluate)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer
 
 from builder.artifact import MANIFEST, read_artifact
 from builder.bases.load import LoadedBase, load_resolved, resolve_base
@@ -32,6 +33,7 @@ from exporters.bundle import read_bundle
 from exporters.export import ExportSettings, export_bundle
 from exporters.precision import parse_precision
 from submodel.build.document import score_part, scores_of, stage_rows
+from submodel.build.lock import build_lock
 from submodel.build.memory import peak_rss_bytes
 from submodel.build.settings import BuildSettings
 from submodel.build.size_search import SIZES, is_as_good, is_worse, smallest_size
@@ -42,7 +44,7 @@ from submodel.evaluation.predictors import open_checkpoint
 from submodel.report.render import render_report
 
 PIPELINE_VERSION = 4  # raised when the same inputs give another model, so that stages of older versions are not kept
-EXPORT_VERSION = 3  # likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits
+EXPORT_VERSION = 4  # likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits, 4: drafts
 PARITY_PROMPTS = 64  # held-out prompts that the export compares precisions on
 
 
@@ -104,11 +106,16 @@ class _Build:
 
     def run(self) -> dict[str, Any]:
         started = time.perf_counter()
-        settings, paths, stages = self._settings, self._paths, self._stages
+        settings, paths = self._settings, self._paths
         with self._display.stage("read the repository"):
             self._corpus = read_corpus(settings.repository)
             held_out = make_held_out(self._corpus.files, settings.scoring) if settings.positions else None
         prepare_output(paths.root)
+        with build_lock(paths.root):
+            return self._run_stages(held_out, started)
+
+    def _run_stages(self, held_out: HeldOut | None, started: float) -> dict[str, Any]:
+        settings, paths, stages = self._settings, self._paths, self._stages
         with self._display.stage("find the base") as advance:
             self._base = resolve_base(settings.base, on_event=self._display.say, on_progress=advance)
 
@@ -244,8 +251,17 @@ class _Build:
 
     def _export(self, advance: Advance) -> dict[str, Any]:
         settings = ExportSettings(precision=parse_precision(self._settings.quantize))
+        tokenizer = Tokenizer.from_file(str(self._paths.model / "tokenizer.json"))
+        tokenizer.encode_special_tokens = True
+        # Held-out files stay out of the drafts too: a bundle is measured on them.
+        learned = [file.text for file in self._corpus.files if file.split != "held-out" and file.is_code]
         bundle = export_bundle(
-            self._paths.model, self._paths.bundle, settings, on_event=self._display.say, on_progress=advance
+            self._paths.model,
+            self._paths.bundle,
+            settings,
+            drafts=(tokenizer.encode(text, add_special_tokens=False).ids for text in learned),
+            on_event=self._display.say,
+            on_progress=advance,
         )
         return {"parity": bundle.manifest["parity"]}
 

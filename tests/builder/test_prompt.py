@@ -1,11 +1,13 @@
 """The window and the token layout that the server sends."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.errors import BuildError
-from builder.prompt import PromptEncoder, PromptFormat, Window, cut_window
+from builder.prompt import PromptEncoder, PromptFormat, Window, cut_window, shared_prefix
 from tests.builder.tiny import make_tokenizer
 
 FIM = PromptFormat(prefix_token="<|fim_prefix|>", suffix_token="<|fim_suffix|>", middle_token="<|fim_middle|>")
@@ -31,6 +33,20 @@ def test_the_start_stays_while_the_cursor_moves_within_a_step(offset):
     starts = [at - len(cut_window(text, at, SMALL).prefix) for at in range(offset, offset + 16)]
     assert len(set(starts)) <= 2
     assert all(text[start - 1] == "\n" for start in starts)
+
+
+def test_with_the_suffix_first_typing_only_adds_tokens():
+    encoder = PromptEncoder(make_tokenizer(), replace(FIM, suffix_first=True))
+    text = "def load(path):\n    return \n\nclass Store:\n"
+    offset = text.index("return ") + len("return ")
+    before = encoder.encode(cut_window(text, offset, encoder.form))
+    typed = text[:offset] + "self." + text[offset:]
+    after = encoder.encode(cut_window(typed, offset + 5, encoder.form))
+    assert shared_prefix(before, after) >= len(before) - 2  # all but the last space, which becomes part of a word
+    plain = PromptEncoder(make_tokenizer(), FIM)
+    left, right = (plain.encode(cut_window(t, at, FIM)) for t, at in ((text, offset), (typed, offset + 5)))
+    assert shared_prefix(left, right) < len(left) - 3
+    assert sorted(plain.encode(cut_window(text, offset, FIM))) == sorted(before)
 
 
 def test_fim_order_is_prefix_suffix_middle():

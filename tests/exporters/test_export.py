@@ -18,6 +18,7 @@ from builder.errors import SubmodelError
 from builder.prompt import PromptFormat
 from exporters import export as export_module
 from exporters.bundle import read_bundle
+from exporters.drafts import FOLDER, open_index
 from exporters.errors import ExportError
 from exporters.export import ExportSettings, export_any, export_bundle
 from exporters.parity import ParitySettings
@@ -48,6 +49,18 @@ def sub_model(tmp_path: Path, model_folder: Callable[[str], Path]) -> Path:
     prompts = [{"prompt_ids": rng.integers(0, 256, 20).tolist(), "truth_ids": [65, 66]} for _ in range(8)]
     (folder / "heldout_prompts.json").write_text(json.dumps(prompts))
     return folder
+
+
+def test_the_repository_s_tokens_travel_as_drafts(sub_model: Path, tmp_path: Path) -> None:
+    bundle = export_bundle(sub_model, tmp_path / "bundle", FP32, drafts=[[5, 6, 7, 8, 9], [7, 8, 1]])
+    assert bundle.manifest["drafts"] == {"tokens": 10}
+    assert "drafts/tokens.npy" in bundle.manifest["files"]
+    index = open_index(bundle.folder / FOLDER)
+    assert index is not None
+    assert index.propose([5, 6, 7, 8], 3) == (4, [9])
+    without = export_bundle(sub_model, tmp_path / "other", FP32)
+    assert open_index(without.folder / FOLDER) is None
+    assert "drafts" not in without.manifest
 
 
 @pytest.mark.parametrize("settings", [FP32, INT8], ids=["fp32", "int8"])

@@ -10,9 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exporters.bundle import Bundle
-from lsp_server.engine import PROMPT_CHUNK, Engine, FinishReason, Generation
+from lsp_server.engine import Engine, FinishReason, Generation
 from lsp_server.errors import ServeError
+from lsp_server.greedy import PROMPT_CHUNK
 from lsp_server.kv_cache import GROWTH_POSITIONS
+from lsp_server.speculation import NO_DRAFT, Draft, Drafter
 
 
 @pytest.fixture(scope="module")
@@ -44,15 +46,16 @@ def naive_answer(session: onnxruntime.InferenceSession, prompt_ids: Sequence[int
 
 def script(monkeypatch: pytest.MonkeyPatch, engine: Engine, token_ids: Sequence[int]) -> None:
     """Let the model answer `token_ids` whatever it is asked."""
-    feed = engine._decoder.feed
+    feed = engine.decoder.feed
     wanted = iter(token_ids)
 
-    def scripted_feed(tokens: Sequence[int]) -> np.ndarray:
-        logits = np.zeros_like(feed(tokens))
+    def scripted_feed(tokens: Sequence[int], keep: int = 1) -> np.ndarray:
+        logits = np.zeros_like(feed(tokens, keep=keep))
         logits[0, next(wanted)] = 1
         return logits
 
-    monkeypatch.setattr(engine._decoder, "feed", scripted_feed)
+    monkeypatch.setattr(engine.decoder, "feed", scripted_feed)
+    monkeypatch.setattr(engine, "drafter", None)  # a token a step
 
 
 def after(calls: int) -> Callable[[], bool]:
@@ -110,12 +113,58 @@ def test_prompt_longer_than_the_first_buffer(engine: Engine, session: onnxruntim
     assert generation.computed_tokens == GROWTH_POSITIONS
 
 
+class Oracle(Drafter):
+    """Drafts what the test says, right or wrong."""
+
+    def __init__(self, tokens: Sequence[int]) -> None:
+        super().__init__()
+        self.tokens = list(tokens)
+
+    def propose(self, tokens: Sequence[int], room: int) -> Draft:
+        return Draft(tokens=tuple(self.tokens[:room]), source=("context", 4)) if self.tokens and room > 0 else NO_DRAFT
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.integers(0, 399), min_size=1, max_size=60), st.integers(0, 6), st.lists(st.integers(0, 399), max_size=4)
+)
+def test_drafts_change_no_answer(
+    engine: Engine, session: onnxruntime.InferenceSession, prompt_ids: list[int], right: int, wrong: list[int]
+) -> None:
+    expected = naive_answer(session, prompt_ids, 9)
+    drafter = engine.drafter
+    try:
+        engine.drafter = Oracle([*expected[:right], *wrong])  # right in the first step, mostly wrong later
+        generation = engine.generate(prompt_ids, max_new_tokens=9, lines=None)
+    finally:
+        engine.drafter = drafter
+    assert list(generation.token_ids) == expected[: len(generation.token_ids)]
+    following = engine.generate([*prompt_ids, 7], max_new_tokens=3, lines=None)  # the cache holds nothing wrong
+    again = naive_answer(session, [*prompt_ids, 7], 3)
+    assert list(following.token_ids) == again[: len(following.token_ids)]
+
+
+def test_right_drafts_save_steps(engine: Engine, session: onnxruntime.InferenceSession, monkeypatch) -> None:
+    prompt_ids = engine.encoder.text_ids("def shape(self):\n    return ")
+    expected = naive_answer(session, prompt_ids, 12)
+    calls: list[int] = []
+    feed = engine.decoder.feed
+    monkeypatch.setattr(
+        engine.decoder, "feed", lambda tokens, keep=1: calls.append(len(tokens)) or feed(tokens, keep=keep)
+    )
+    monkeypatch.setattr(engine, "drafter", Oracle(expected[:11]))
+    engine._cache.keep(0)
+    assert list(engine.generate(prompt_ids, max_new_tokens=12).token_ids) == expected
+    assert calls == [len(prompt_ids) + 11]  # the prompt and the whole draft in one step
+
+
 @pytest.mark.parametrize("calls", [0, 1, 2, 3, 5])
 def test_cancelled_anywhere_the_next_answer_is_right(
-    engine: Engine, session: onnxruntime.InferenceSession, calls: int
+    engine: Engine, session: onnxruntime.InferenceSession, monkeypatch: pytest.MonkeyPatch, calls: int
 ) -> None:
     prompt_ids = [5 * i % 251 for i in range(2 * PROMPT_CHUNK + 10)]  # three chunks
     engine.generate([1], max_new_tokens=1)
+    monkeypatch.setattr(engine, "drafter", None)
     cancelled = engine.generate(prompt_ids, max_new_tokens=10, lines=None, stop=after(calls))
     assert cancelled.finish is FinishReason.CANCELLED
     assert cancelled.computed_tokens == min(calls * PROMPT_CHUNK, len(prompt_ids))

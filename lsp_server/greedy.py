@@ -1,0 +1,104 @@
+"""Greedy tokens one after the other, several of them a step where a draft turns out right."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lsp_server.decoder import Decoder
+from lsp_server.healing import Start
+from lsp_server.speculation import NO_DRAFT, Draft, Drafter
+
+PROMPT_CHUNK = 128  # tokens; a cancelled request waits for one chunk at most, and half the size takes 8 % longer
+
+
+class GreedyTokens:
+    """Continues a prompt of which the decoder's cache holds the first `kept` tokens, at least one being left to read.
+
+    Iterating gives tokens without end; it stops only where `is_stopped` says so or the positions run out. The cache may
+    then hold more tokens than were taken: those of a draft that was right. `start` is what the tokens have to begin
+    with; where none fits, there are none.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        prompt_ids: Sequence[int],
+        kept: int,
+        is_stopped: Callable[[], bool],
+        drafter: Drafter | None = None,
+        start: Start | None = None,
+    ) -> None:
+        self.computed = 0  # tokens of the prompt that were not in the cache
+        self.steps = 0  # after the prompt
+        self.drafted = 0
+        self.accepted = 0
+        self._decoder = decoder
+        self._prompt_ids = prompt_ids
+        self._kept = kept
+        self._is_stopped = is_stopped
+        self._drafter = drafter
+        self._start = start
+        self._context = list(prompt_ids)
+
+    def __iter__(self) -> Iterator[int]:
+        draft = NO_DRAFT
+        for start in range(self._kept, len(self._prompt_ids), PROMPT_CHUNK):
+            if self._is_stopped():
+                return
+            chunk = list(self._prompt_ids[start : start + PROMPT_CHUNK])
+            if start + PROMPT_CHUNK >= len(self._prompt_ids):
+                draft = self._propose(len(chunk))
+            logits = self._decoder.feed([*chunk, *draft.tokens], keep=1 + len(draft.tokens))
+            self.computed += len(chunk)
+        while not self._is_stopped():
+            before = len(self._context)
+            yield from self._take(logits, draft)
+            if len(self._context) == before or not self._room():  # no token fits the start, or no place is left
+                return
+            draft = self._propose(1)
+            tokens = [self._context[-1], *draft.tokens]
+            started = time.perf_counter()
+            logits = self._decoder.feed(tokens, keep=len(tokens))
+            if self._drafter is not None:
+                self._drafter.costs.observe(len(tokens), (time.perf_counter() - started) * 1000)
+            self.steps += 1
+
+    def _take(self, logits: NDArray[np.float32], draft: Draft) -> Iterator[int]:
+        """What the model says after each position: the draft as far as it is right, and one token more.
+
+        logits: (1 + drafted, vocabulary), the first after the last token that is certain.
+        """
+        if self._start is not None and self._start.is_open:
+            token = self._start.choose(logits[0])
+            if token is None:
+                return
+            self._context.append(token)
+            yield token
+            return
+        choices = logits.argmax(axis=1).tolist()
+        right = 0
+        while right < len(draft.tokens) and choices[right] == draft.tokens[right]:
+            right += 1
+        cache = self._decoder.cache
+        cache.keep(len(cache.tokens) - len(draft.tokens) + right)
+        if draft.source is not None and self._drafter is not None:
+            self._drafter.acceptance.observe(draft.source, right, len(draft.tokens))
+            self.drafted += len(draft.tokens)
+            self.accepted += right
+        for token in choices[: right + 1]:
+            self._context.append(token)
+            yield token
+
+    def _propose(self, certain: int) -> Draft:
+        """A draft after the context, for a step that reads `certain` tokens before it."""
+        if self._drafter is None or (self._start is not None and self._start.is_open):
+            return NO_DRAFT
+        cache = self._decoder.cache
+        return self._drafter.propose(self._context, cache.max_positions - len(cache.tokens) - certain)
+
+    def _room(self) -> bool:
+        return len(self._decoder.cache.tokens) < self._decoder.cache.max_positions

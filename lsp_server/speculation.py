@@ -1,0 +1,141 @@
+"""What to draft, and how much of it: speculative decoding without a second model.
+
+Drafts come from text that is at hand (Saxena, prompt lookup decoding, 2023; Yang et al., LLMA, 2023): what followed the
+last few tokens earlier in the context, or in the repository. The model checks a whole draft in one step, whose cost
+grows slowly with its length, and keeps what it would have written itself; so drafts change the time, not the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from exporters.drafts import RUNS, DraftIndex
+
+MAX_DRAFT = 12  # tokens; a longer step costs more than its last tokens bring
+Source = tuple[str, int]  # where the draft was found, and the length of the run that led there
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """Tokens that may come next. Empty where nothing is known."""
+
+    tokens: tuple[int, ...] = ()
+    source: Source | None = None
+
+
+NO_DRAFT = Draft()
+
+
+@dataclass
+class StepCosts:
+    """Time of a step over k tokens, as a straight line through what was measured; old steps are forgotten slowly.
+
+    It starts from what findings.md saw on two processors (a further token costs a twentieth of a step), whatever the
+    unit, so that the first measured step sets the scale.
+    """
+
+    forget: float = 0.98  # a step, so that some fifty count
+    _sums: list[float] = field(default_factory=list)  # Σ1, Σk, Σk², Σt, Σkt
+
+    def observe(self, tokens: int, milliseconds: float) -> None:
+        """Take a step's time into account."""
+        if not self._sums:
+            unit = milliseconds / (1 + 0.05 * (tokens - 1))
+            self._sums = [0.0] * 5
+            for known in (1, 5, 9):
+                self._add(known, unit * (1 + 0.05 * (known - 1)))
+        self._sums = [total * self.forget for total in self._sums]
+        self._add(tokens, milliseconds)
+
+    def of(self, tokens: int) -> float:
+        """Expected time of a step over `tokens` tokens; in milliseconds, or in steps where none was measured."""
+        if not self._sums:
+            return 1 + 0.05 * (tokens - 1)
+        count, k, kk, t, kt = self._sums
+        spread = count * kk - k * k
+        slope = max(0.0, (count * kt - k * t) / spread) if spread > 1e-9 else 0.0
+        return max(1e-6, (t - slope * k) / count + slope * tokens)
+
+    def _add(self, tokens: int, milliseconds: float) -> None:
+        for place, value in enumerate((1.0, tokens, tokens**2, milliseconds, tokens * milliseconds)):
+            self._sums[place] += value
+
+
+class Acceptance:
+    """How likely a drafted token is right, by its source: a running share of those that were checked."""
+
+    def __init__(self) -> None:
+        self._rates: dict[Source, float] = {}
+
+    def rate(self, source: Source) -> float:
+        """Probability that a token is right where those before it were."""
+        return self._rates.get(source, 0.75 if source[1] >= RUNS[0] else 0.55)
+
+    def observe(self, source: Source, right: int, checked: int, *, weight: float = 0.1) -> None:
+        """Count a draft of which `right` tokens of `checked` were right: every right one, and the first wrong one."""
+        outcomes = [1.0] * right + [0.0] * (right < checked)
+        rate = self.rate(source)
+        for outcome in outcomes:
+            rate += weight * (outcome - rate)
+        self._rates[source] = min(0.98, max(0.02, rate))
+
+
+class Drafter:
+    """Finds drafts, and learns how much of them pays on this machine and in this text."""
+
+    def __init__(self, index: DraftIndex | None = None) -> None:
+        self._index = index
+        self.costs = StepCosts()
+        self.acceptance = Acceptance()
+
+    def propose(self, tokens: Sequence[int], room: int) -> Draft:
+        """A draft of at most `room` tokens to follow `tokens` (the whole context, answer included)."""
+        most = min(MAX_DRAFT, room)
+        if most < 1:
+            return NO_DRAFT
+        draft = self._find(tokens, most)
+        if draft.source is None:
+            return NO_DRAFT
+        length = self._length(self.acceptance.rate(draft.source), len(draft.tokens))
+        return Draft(tokens=draft.tokens[:length], source=draft.source) if length else NO_DRAFT
+
+    def _find(self, tokens: Sequence[int], most: int) -> Draft:
+        run, following = find_in_context(tokens, most)
+        if self._index is not None and run < RUNS[0]:
+            known, known_following = self._index.propose(tokens[-RUNS[0] :], most)
+            if known > run:
+                return Draft(tokens=tuple(known_following), source=("repository", known))
+        return Draft(tokens=tuple(following), source=("context", run)) if run else NO_DRAFT
+
+    def _length(self, rate: float, most: int) -> int:
+        """How many tokens to draft: those that give the most tokens a millisecond; 0 where a plain step does.
+
+        With every token right with probability p, a step over a draft of k gives (1 − pᵏ⁺¹) / (1 − p) tokens (Leviathan
+        et al., 2023, equation 1).
+        """
+        best, best_pace = 0, 1 / self.costs.of(1)
+        for length in range(1, most + 1):
+            pace = (1 - rate ** (length + 1)) / (1 - rate) / self.costs.of(length + 1)
+            if pace > best_pace:
+                best, best_pace = length, pace
+        return best
+
+
+def find_in_context(tokens: Sequence[int], most: int) -> tuple[int, list[int]]:
+    """The longest run of RUNS (or one of 3) that ends `tokens` and stands earlier in it, and what followed it last."""
+    context = np.asarray(tokens)
+    for run in range(RUNS[0], RUNS[-1] - 1, -1):
+        count = len(context) - run  # starts of runs that have a next token
+        if count < 1:
+            continue
+        is_match = np.ones(count, bool)
+        for offset in range(run):
+            is_match &= context[offset : offset + count] == context[len(context) - run + offset]
+        starts = np.flatnonzero(is_match)
+        if len(starts):
+            place = int(starts[-1]) + run
+            return run, context[place : place + most].tolist()
+    return 0, []

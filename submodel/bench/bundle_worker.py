@@ -1,0 +1,65 @@
+"""Our own engine as a worker, driven as the peers are: `python -m submodel.bench.bundle_worker '{"bundle": …}'`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from exporters.bundle import read_bundle
+from lsp_server.engine import Engine
+from lsp_server.greedy import GreedyTokens
+from submodel.bench.llama_cpp_worker import tell
+from submodel.build.memory import peak_rss_bytes
+
+
+class BundleWorker:
+    """The product's engine, with its drafts or without."""
+
+    def __init__(self, bundle: str, threads: int, has_drafts: bool) -> None:
+        started = time.perf_counter()
+        self.engine = Engine(read_bundle(Path(bundle), verify=False), threads=threads)
+        self.load_s = time.perf_counter() - started
+        if not has_drafts:
+            self.engine.drafter = None
+
+    def complete(self, prefix: str, suffix: str) -> dict[str, Any]:
+        """The rest of the line."""
+        from lsp_server.completion import Completer
+
+        completion = Completer(self.engine).complete(prefix + suffix, len(prefix))
+        return {"text": completion.text, "tokens": completion.tokens, "milliseconds": completion.milliseconds}
+
+    def speed(self, text: str, prompt_tokens: int, decode_tokens: int) -> dict[str, Any]:
+        """Times of a prompt from nothing and of the tokens after it."""
+        ids = self.engine.encoder.text_ids(text)[:prompt_tokens]
+        self.engine.decoder.cache.keep(0)
+        started = time.perf_counter()
+        tokens = iter(GreedyTokens(self.engine.decoder, ids, 0, lambda: False, self.engine.drafter))
+        next(tokens)
+        read = time.perf_counter()
+        count = sum(1 for _ in islice(tokens, decode_tokens))
+        done = time.perf_counter()
+        return {"prompt_tokens": len(ids), "prompt_s": read - started, "decode_tokens": count, "decode_s": done - read}
+
+
+def main() -> None:
+    """Answer until the input ends."""
+    worker = BundleWorker(**json.loads(sys.argv[1]))
+    tell({"load_s": worker.load_s, "versions": {}})
+    for line in sys.stdin:
+        request = json.loads(line)
+        action = request.pop("do")
+        if action == "complete":
+            tell(worker.complete(**request))
+        elif action == "speed":
+            tell(worker.speed(**request))
+        else:
+            tell({"peak_rss_bytes": peak_rss_bytes()})
+
+
+if __name__ == "__main__":
+    main()

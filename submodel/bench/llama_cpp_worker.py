@@ -1,0 +1,104 @@
+"""A peer: llama.cpp with a GGUF file, driven line by line over its standard streams.
+
+Run as a script by any Python that has llama-cpp-python, so that the peer may live in an environment of its own; it
+imports nothing of this project. Each line of input is a JSON document with a key `do`, each line of output its answer.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from typing import Any
+
+FIM = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
+LINE_TOKENS = 32
+
+
+class Peer:
+    """One model. It keeps what a prompt shares with the last one, as llama.cpp's server does."""
+
+    def __init__(self, model: str, threads: int, context: int, has_drafts: bool) -> None:
+        import llama_cpp
+        from llama_cpp.llama_speculative import LlamaPromptLookupDecoding
+
+        started = time.perf_counter()
+        self.llm = llama_cpp.Llama(
+            model_path=model,
+            n_ctx=context,
+            n_threads=threads,
+            n_threads_batch=threads,
+            n_batch=512,
+            verbose=False,
+            draft_model=LlamaPromptLookupDecoding(num_pred_tokens=8) if has_drafts else None,
+        )
+        self.load_s = time.perf_counter() - started
+        self.version = llama_cpp.__version__
+        self.fim_ids = [self._special(token) for token in FIM]
+        self.end_ids = {self.llm.token_eos(), *self.fim_ids, *map(self._special, ("<|endoftext|>", "<|fim_pad|>"))}
+
+    def complete(self, prefix: str, suffix: str) -> dict[str, Any]:
+        """The rest of the line, greedily."""
+        started = time.perf_counter()
+        before, behind, middle = self.fim_ids
+        prompt = [before, *self._text(prefix), behind, *self._text(suffix), middle]
+        answer, count = b"", 0
+        for token in self.llm.generate(prompt, top_k=1, temp=0.0, repeat_penalty=1.0, reset=True):
+            if token in self.end_ids or self.llm.token_eos() == token:
+                break
+            count += 1
+            answer += self.llm.detokenize([token])
+            if b"\n" in answer or count == LINE_TOKENS:
+                break
+        text = answer.decode("utf-8", "replace").split("\n")[0]
+        return {"text": text, "tokens": count, "milliseconds": (time.perf_counter() - started) * 1000}
+
+    def speed(self, text: str, prompt_tokens: int, decode_tokens: int) -> dict[str, Any]:
+        """Times of a prompt from nothing and of plain steps after it."""
+        ids = self._text(text)[:prompt_tokens]
+        self.llm.reset()  # of its tokens too, so that no prefix is found
+        started = time.perf_counter()
+        steps = self.llm.generate(ids, top_k=1, temp=0.0, repeat_penalty=1.0, reset=True)
+        next(steps)
+        read = time.perf_counter()
+        count = 0
+        for _ in steps:
+            count += 1
+            if count == decode_tokens:
+                break
+        done = time.perf_counter()
+        return {"prompt_tokens": len(ids), "prompt_s": read - started, "decode_tokens": count, "decode_s": done - read}
+
+    def _text(self, text: str) -> list[int]:
+        return list(self.llm.tokenize(text.encode(), add_bos=False, special=False))
+
+    def _special(self, token: str) -> int:
+        ids = self.llm.tokenize(token.encode(), add_bos=False, special=True)
+        return int(ids[0]) if len(ids) == 1 else -1
+
+
+def main() -> None:
+    """Answer until the input ends."""
+    arguments = json.loads(sys.argv[1])
+    peer = Peer(**arguments)
+    tell({"load_s": peer.load_s, "versions": {"llama-cpp-python": peer.version}})
+    for line in sys.stdin:
+        request = json.loads(line)
+        action = request.pop("do")
+        if action == "complete":
+            tell(peer.complete(**request))
+        elif action == "speed":
+            tell(peer.speed(**request))
+        else:
+            tell({"peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024})
+
+
+def tell(document: dict[str, Any]) -> None:
+    """One line."""
+    sys.stdout.write(json.dumps(document) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""`submodel bench`: engines side by side in one run, each in a process of its own, asked in turns.
+
+Turns, because a machine's speed changes from minute to minute: whatever slows one engine slows the others as much.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+from builder.errors import SubmodelError
+from builder.evaluation.metrics import is_exact
+from builder.versions import installed_versions
+from lsp_server.session import default_threads
+from submodel.bench.replay import Replay, make_replay
+from submodel.console import StageDisplay
+
+PEER_WORKER = Path(__file__).with_name("llama_cpp_worker.py")
+VERSIONED = ("submodel", "onnxruntime", "tokenizers", "numpy")
+
+
+class BenchError(SubmodelError):
+    """A benchmark that can't be run, and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchSettings:
+    """What is measured, and on how much."""
+
+    bundle: Path
+    repository: Path
+    peers: tuple[tuple[str, Path], ...] = ()  # name and GGUF file
+    peer_python: str = sys.executable  # one that has llama-cpp-python
+    threads: int | None = None
+    lines: int = 60
+    keys: int = 6  # of each line
+    prompt_tokens: int = 512
+    decode_tokens: int = 64
+    rounds: int = 5
+    seed: int = 1
+
+
+class _Worker:
+    """An engine's process: one request a line."""
+
+    def __init__(self, name: str, command: Sequence[str]) -> None:
+        self.name = name
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.loaded = self._answer()
+
+    def ask(self, action: str, **request: Any) -> dict[str, Any]:
+        """Send a request and wait for its answer."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"do": action, **request}) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.terminate()
+        self._process.wait()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise BenchError(f"The engine {self.name} ended; its last words are above. Check its file and its Python.")
+        return dict(json.loads(line))
+
+
+def run_bench(settings: BenchSettings, display: StageDisplay) -> dict[str, Any]:
+    """Measure; returns the document that `--json` prints. Raises SubmodelError."""
+    with display.stage("read the repository"):
+        replay = make_replay(settings.repository, lines=settings.lines, keys=settings.keys, seed=settings.seed)
+    with display.stage("load the engines"), ExitStack() as stack:
+        workers = list(_open_workers(settings, stack))
+        speeds = _measure_speeds(settings, replay, workers, display)
+        times, exact = _type_lines(replay, workers, display)
+        engines = [
+            {
+                "name": worker.name,
+                **speeds[worker.name],
+                "completion_ms_p50": round(median(times[worker.name]), 1),
+                "completion_ms_p95": round(quantiles(times[worker.name], n=20)[18], 1),
+                "exact_match": sum(exact[worker.name]) / len(exact[worker.name]),
+                "peak_rss_bytes": worker.ask("memory")["peak_rss_bytes"],
+                "load_s": round(worker.loaded["load_s"], 2),
+            }
+            for worker in workers
+        ]
+        versions = {key: value for worker in workers for key, value in worker.loaded["versions"].items()}
+    return {
+        "engines": engines,
+        "ratios": ratios(engines[0], engines[1:]),
+        "keystrokes": len(times[workers[0].name]),
+        "lines": len(replay.lines),
+        "threads": settings.threads or default_threads(),
+        "machine": {"system": platform.platform(), "processor": platform.processor(), "python": sys.version.split()[0]},
+        "versions": {**installed_versions(VERSIONED), **versions},
+    }
+
+
+def ratios(ours: dict[str, Any], peers: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """How many times ours is as fast as each peer, and its share of the peer's memory."""
+    return {
+        peer["name"]: {
+            "prompt": ours["prompt_tokens_per_s"] / peer["prompt_tokens_per_s"],
+            "decode": ours["decode_tokens_per_s"] / peer["decode_tokens_per_s"],
+            "completion_p50": peer["completion_ms_p50"] / ours["completion_ms_p50"],
+            "completion_p95": peer["completion_ms_p95"] / ours["completion_ms_p95"],
+            "memory": ours["peak_rss_bytes"] / peer["peak_rss_bytes"],
+        }
+        for peer in peers
+    }
+
+
+def _open_workers(settings: BenchSettings, stack: ExitStack) -> Iterator[_Worker]:
+    threads = settings.threads or default_threads()
+    own = {"bundle": str(settings.bundle), "threads": threads}
+    module = [sys.executable, "-m", "submodel.bench.bundle_worker"]
+    yield stack.enter_context(_opened("submodel", [*module, json.dumps({**own, "has_drafts": True})]))
+    yield stack.enter_context(_opened("submodel, no drafts", [*module, json.dumps({**own, "has_drafts": False})]))
+    for name, file in settings.peers:
+        arguments = {"model": str(file), "threads": threads, "context": 4096, "has_drafts": False}
+        command = [settings.peer_python, str(PEER_WORKER), json.dumps(arguments)]
+        yield stack.enter_context(_opened(name, command))
+
+
+@contextmanager
+def _opened(name: str, command: Sequence[str]) -> Iterator[_Worker]:
+    worker = _Worker(name, command)
+    try:
+        yield worker
+    finally:
+        worker.close()
+
+
+def _measure_speeds(
+    settings: BenchSettings, replay: Replay, workers: Sequence[_Worker], display: StageDisplay
+) -> dict[str, dict[str, Any]]:
+    """Median tokens a second of a prompt from nothing and of what follows it, by engine."""
+    prompt: dict[str, list[float]] = {worker.name: [] for worker in workers}
+    decode: dict[str, list[float]] = {worker.name: [] for worker in workers}
+    step = max(1, len(replay.text) // (settings.rounds + 1))
+    with display.stage("prompts and steps") as advance:
+        for number in range(settings.rounds):
+            text = replay.text[number * step :]
+            for worker in workers:
+                told = worker.ask(
+                    "speed", text=text, prompt_tokens=settings.prompt_tokens, decode_tokens=settings.decode_tokens
+                )
+                prompt[worker.name].append(told["prompt_tokens"] / told["prompt_s"])
+                decode[worker.name].append(told["decode_tokens"] / told["decode_s"])
+            advance(number + 1, settings.rounds)
+    return {
+        worker.name: {
+            "prompt_tokens_per_s": round(median(prompt[worker.name]), 1),
+            "decode_tokens_per_s": round(median(decode[worker.name]), 1),
+            "prompt_tokens_per_s_range": [round(min(prompt[worker.name]), 1), round(max(prompt[worker.name]), 1)],
+            "decode_tokens_per_s_range": [round(min(decode[worker.name]), 1), round(max(decode[worker.name]), 1)],
+        }
+        for worker in workers
+    }
+
+
+def _type_lines(
+    replay: Replay, workers: Sequence[_Worker], display: StageDisplay
+) -> tuple[dict[str, list[float]], dict[str, list[bool]]]:
+    """Each keystroke's time, and whether each line was completed exactly at its first key, by engine."""
+    times: dict[str, list[float]] = {worker.name: [] for worker in workers}
+    exact: dict[str, list[bool]] = {worker.name: [] for worker in workers}
+    with display.stage("type held-out lines") as advance:
+        for number, line in enumerate(replay.lines, start=1):
+            for stroke in line:
+                for worker in workers:
+                    told = worker.ask("complete", prefix=stroke.prefix, suffix=stroke.suffix)
+                    times[worker.name].append(told["milliseconds"])
+                    if stroke.is_first:
+                        exact[worker.name].append(is_exact(told["text"], stroke.truth))
+            advance(number, len(replay.lines))
+    return times, exact

@@ -1,0 +1,34 @@
+"""The table of engines, on stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.table import Table
+
+from submodel.console import console
+
+
+def print_bench(document: Mapping[str, Any]) -> None:
+    """Engines side by side; behind each peer's figures, how many times the first engine is as good."""
+    table = Table(caption=f"{document['lines']} held-out lines, {document['keystrokes']} keystrokes")
+    table.add_column("")
+    for title in ("prompt tokens/s", "decode tokens/s", "keystroke p50, ms", "p95, ms", "memory", "exact match"):
+        table.add_column(title, justify="right")
+    for engine in document["engines"]:
+        ratio = document["ratios"].get(engine["name"], {})
+        table.add_row(
+            engine["name"],
+            _with(f"{engine['prompt_tokens_per_s']:.0f}", ratio.get("prompt")),
+            _with(f"{engine['decode_tokens_per_s']:.0f}", ratio.get("decode")),
+            _with(f"{engine['completion_ms_p50']:.0f}", ratio.get("completion_p50")),
+            _with(f"{engine['completion_ms_p95']:.0f}", ratio.get("completion_p95")),
+            _with(f"{engine['peak_rss_bytes'] / 1e6:.0f} MB", ratio.get("memory")),
+            f"{engine['exact_match']:.1%}",
+        )
+    console.print(table)
+
+
+def _with(figure: str, ratio: float | None) -> str:
+    return figure if ratio is None else f"{figure} ({ratio:.1f}×)"

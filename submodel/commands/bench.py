@@ -1,0 +1,51 @@
+"""`submodel bench`: how fast a bundle is, beside llama.cpp in the same run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def bench(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle's folder.")],
+    repository: Annotated[
+        Path, typer.Option(metavar="REPO", help="Whose held-out lines are typed; as a rule, the bundle's own.")
+    ] = Path(),
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(metavar="llama.cpp=FILE.gguf", help="A model for llama.cpp; NAME=FILE, and more than once."),
+    ] = None,
+    peer_python: Annotated[
+        str | None, typer.Option(help="A Python that has llama-cpp-python. Default: this one.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Of every engine. Default: as the server has it.")] = None,
+    lines: Annotated[int, typer.Option(min=2, help="Held-out lines to type.")] = 60,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """Prompt and decode speed, keystroke latency, memory and exact match, engine by engine."""
+    from submodel.bench.run import BenchError, BenchSettings, run_bench
+    from submodel.bench.table import print_bench
+    from submodel.console import StageDisplay, print_json
+
+    peers = []
+    for text in peer or ():
+        name, separator, file = text.partition("=")
+        if not separator or not Path(file).is_file():
+            raise BenchError(f"--peer {text} names no file; write NAME=FILE.gguf, such as llama.cpp=model.gguf.")
+        peers.append((name, Path(file)))
+    settings = BenchSettings(
+        bundle=bundle,
+        repository=repository,
+        peers=tuple(peers),
+        peer_python=peer_python or sys.executable,
+        threads=threads,
+        lines=lines,
+    )
+    with StageDisplay() as display:
+        document = run_bench(settings, display)
+    print_bench(document)
+    if as_json:
+        print_json(document)

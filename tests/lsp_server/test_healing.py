@@ -1,0 +1,84 @@
+"""A begun word is found, and the answer begins with it by the likeliest tokens that fit."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lsp_server.engine import Engine
+from lsp_server.healing import Start, Vocabulary, begun_word, without_start
+from tests.conftest import make_tiny_tokenizer
+
+TOKENIZER = make_tiny_tokenizer()
+VOCABULARY = Vocabulary(TOKENIZER)
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_bundle):
+    return Engine(tiny_bundle, threads=1)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "word"),
+    [
+        ("def f(self):\n    return sel", " sel"),
+        ("self.na", "na"),
+        ("import os\nfro", "fro"),
+        ("x = (", ""),
+        ("x = 12", ""),
+        ("    ", ""),
+        ("", ""),
+        ("a" * 60, ""),
+        ("b" * 300, ""),
+        ("# caf\u00e9", " caf\u00e9"),
+    ],
+)
+def test_the_begun_word(prefix, word):
+    assert begun_word(TOKENIZER, prefix) == word
+
+
+def byte_level(text):
+    from tokenizers import pre_tokenizers
+
+    return "".join(
+        p for p, _ in pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False).pre_tokenize_str(text)
+    )
+
+
+@given(st.sampled_from([" sel", "ret", "x", " tok", "\u00e9t\u00e9", "def", "zq"]))
+def test_tokens_that_fit_are_those_that_agree_as_far_as_both_go(start):
+    wanted = byte_level(start)
+    special = TOKENIZER.get_added_tokens_decoder()
+    naive = {
+        i
+        for piece, i in TOKENIZER.get_vocab().items()
+        if i not in special and (piece.startswith(wanted) or wanted.startswith(piece))
+    }
+    assert set(VOCABULARY.fitting(wanted).tolist()) == naive
+
+
+@given(st.sampled_from([" self", "return", " tokenizer", "\u00e9t\u00e9"]), st.integers(0, 1000))
+def test_whatever_the_model_prefers_the_answer_begins_with_the_start(text, seed):
+    rng = np.random.default_rng(seed)
+    start, ids = Start(VOCABULARY, text), []
+    while start.is_open:
+        chosen = start.choose(rng.normal(size=TOKENIZER.get_vocab_size()).astype(np.float32))
+        assert chosen is not None
+        ids.append(chosen)
+    written = TOKENIZER.decode(ids, skip_special_tokens=False)
+    assert written.startswith(text) or text.startswith(written.rstrip("\ufffd"))
+
+
+def test_an_engine_s_answer_begins_with_it(engine):
+    prompt = engine.encoder.text_ids("def f(self):\n    return")
+    generation = engine.generate(prompt, max_new_tokens=8, start=" sel")
+    assert generation.text.startswith(" sel")
+    assert without_start(generation.text, " sel") == generation.text[4:]
+    free = engine.generate(prompt, max_new_tokens=8)
+    assert not free.text.startswith(" sel")
+    assert engine.generate(prompt, max_new_tokens=8).token_ids == free.token_ids
+
+
+def test_an_answer_that_does_not_reach_its_start_is_none():
+    assert without_start(" se", " sel") == ""
+    assert without_start(" self", " sel") == "f"
