@@ -42,6 +42,7 @@ class Generation:
 
     text: str  # whole lines or up to where it ended, whole characters only
     token_ids: tuple[int, ...]  # as generated, without the control token that ended them
+    probabilities: tuple[float, ...]  # the model's, of each token; one more where a control token ended them
     prompt_tokens: int
     computed_tokens: int
     milliseconds: float
@@ -94,6 +95,7 @@ class Engine:
         limit = LINE_TOKENS * (lines or 1) if max_new_tokens is None else max_new_tokens
         room = min(limit, self.max_positions - len(prompt_ids))
         token_ids: list[int] = []
+        probabilities: list[float] = []
         text, finish = "", FinishReason.CANCELLED
         while logits is not None:
             if len(token_ids) == room:
@@ -104,6 +106,7 @@ class Engine:
             if token_ids:
                 logits = self._decoder.feed(token_ids[-1:])
             token = int(np.argmax(logits))
+            probabilities.append(_share(logits[0], token))
             if token in self._control_ids:
                 finish = FinishReason.CONTROL_TOKEN
                 break
@@ -121,6 +124,7 @@ class Engine:
         return Generation(
             text=text,
             token_ids=tuple(token_ids),
+            probabilities=tuple(probabilities),
             prompt_tokens=len(prompt_ids),
             computed_tokens=computed,
             milliseconds=(time.perf_counter() - started) * 1000,
@@ -144,6 +148,11 @@ class Engine:
                 return None
             logits = self._decoder.feed(token_ids[start : start + PROMPT_CHUNK])
         return logits
+
+
+def _share(logits: NDArray[np.float32], token: int) -> float:
+    """The softmax of one of the logits, (vocabulary); 0.1 ms for 50,000 of them."""
+    return float(1.0 / np.exp(logits - logits[token]).sum())
 
 
 def _never() -> bool:
