@@ -26,7 +26,7 @@ from lsp_server.documents import Document
 from lsp_server.errors import ServeError
 from lsp_server.options import ServerOptions, read_options
 from lsp_server.positions import Encoding
-from lsp_server.service import CompletionService
+from lsp_server.service import CompletionService, Question
 
 log = logging.getLogger(__name__)
 
@@ -94,11 +94,19 @@ def create_server(options: ServerOptions, version: str) -> CompletionServer:
         if not ls.options.enabled or not isinstance(document, Document):
             return NO_COMPLETIONS
         offset = document.offset_at_position(params.position)
-        text = await ls.service.complete(document.source, offset, ls.options.max_new_tokens)
-        if not text:
+        question = Question(
+            text=document.source,
+            offset=offset,
+            path=document.path or "",
+            language_id=document.language_id,
+            options=ls.options,
+        )
+        answer = await ls.service.complete(question)
+        if answer is None or not answer.text:
             return NO_COMPLETIONS
-        here = types.Range(start=params.position, end=params.position)
-        return types.InlineCompletionList(items=[types.InlineCompletionItem(insert_text=text, range=here)])
+        end = types.Position(params.position.line, params.position.character + answer.replaces)
+        there = types.Range(start=params.position, end=end)
+        return types.InlineCompletionList(items=[types.InlineCompletionItem(insert_text=answer.text, range=there)])
 
     @server.feature(types.SHUTDOWN)
     def shutdown(ls: CompletionServer, params: None) -> None:

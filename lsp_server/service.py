@@ -10,15 +10,28 @@ import asyncio
 import logging
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.errors import SubmodelError
+from lsp_server.options import ServerOptions
 
 if TYPE_CHECKING:
-    from lsp_server.completion import Completer
+    from lsp_server.completion import Completer, Completion
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """A place in a document, as it was when it was asked for."""
+
+    text: str
+    offset: int
+    path: str = ""
+    language_id: str | None = None
+    options: ServerOptions = field(default_factory=ServerOptions)
 
 
 class CompletionService:
@@ -33,14 +46,14 @@ class CompletionService:
         """Load a bundle in the worker. The future raises a SubmodelError where that fails; answers are then empty."""
         return self._worker.submit(self._load, bundle_folder, threads)
 
-    async def complete(self, text: str, offset: int, max_new_tokens: int | None) -> str:
-        """The text to show at `offset`, "" where there is none, no model, or a newer request.
+    async def complete(self, question: Question) -> Completion | None:
+        """What to show there; None where there is no model, or a newer request.
 
         Cancelling the task stops the model at its next token.
         """
         self._newest.set()
         unwanted = self._newest = threading.Event()
-        answer = self._worker.submit(self._complete, text, offset, max_new_tokens, unwanted)
+        answer = self._worker.submit(self._complete, question, unwanted)
         try:
             return await asyncio.wrap_future(answer)
         finally:
@@ -58,13 +71,20 @@ class CompletionService:
         self._completer = open_completer(bundle_folder, threads=threads)
         log.info("Serving %s", bundle_folder)
 
-    def _complete(self, text: str, offset: int, max_new_tokens: int | None, unwanted: threading.Event) -> str:
+    def _complete(self, question: Question, unwanted: threading.Event) -> Completion | None:
         if self._completer is None or unwanted.is_set():
-            return ""
+            return None
         try:
-            answer = self._completer.complete(text, offset, max_new_tokens=max_new_tokens, stop=unwanted.is_set)
+            answer = self._completer.complete(
+                question.text,
+                question.offset,
+                path=question.path,
+                language_id=question.language_id,
+                options=question.options,
+                stop=unwanted.is_set,
+            )
         except SubmodelError as error:
             log.error("No completion: %s", error)
-            return ""
+            return None
         log.debug("%d tokens in %.0f ms", answer.tokens, answer.milliseconds)
-        return answer.text
+        return answer

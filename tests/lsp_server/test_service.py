@@ -12,7 +12,7 @@ from exporters.bundle import Bundle
 from exporters.errors import BundleError
 from lsp_server.completion import Completion
 from lsp_server.errors import ServeError
-from lsp_server.service import CompletionService
+from lsp_server.service import CompletionService, Question
 
 
 class SlowCompleter:
@@ -24,14 +24,19 @@ class SlowCompleter:
         self.is_started = threading.Event()
         self.release = threading.Event()
 
-    def complete(self, text: str, offset: int, *, max_new_tokens: int | None, stop: Callable[[], bool]) -> Completion:
+    def complete(self, text: str, offset: int, *, stop: Callable[[], bool], **_: object) -> Completion:
         self.started.append(text)
         self.is_started.set()
         while not self.release.wait(0.001):
             if stop():
                 self.stopped.append(text)
-                return Completion(text="", milliseconds=0, tokens=0)
-        return Completion(text=f"answer to {text}", milliseconds=0, tokens=0)
+                return Completion(text="")
+        return Completion(text=f"answer to {text}")
+
+
+async def ask(service: CompletionService, text: str) -> str:
+    answer = await service.complete(Question(text=text, offset=len(text)))
+    return answer.text if answer else ""
 
 
 def run(test: Callable[[CompletionService, SlowCompleter], Any]) -> None:
@@ -46,7 +51,7 @@ def run(test: Callable[[CompletionService, SlowCompleter], Any]) -> None:
 async def start(service: CompletionService, completer: SlowCompleter, text: str) -> asyncio.Task[str]:
     """A request that the worker is busy with."""
     completer.is_started.clear()
-    task = asyncio.create_task(service.complete(text, 0, None))
+    task = asyncio.create_task(ask(service, text))
     while not completer.is_started.is_set():
         await asyncio.sleep(0.001)
     return task
@@ -55,8 +60,8 @@ async def start(service: CompletionService, completer: SlowCompleter, text: str)
 def test_newest_request_stops_the_running_one_and_skips_those_between() -> None:
     async def test(service: CompletionService, completer: SlowCompleter) -> None:
         oldest = await start(service, completer, "oldest")
-        between = asyncio.create_task(service.complete("between", 0, None))
-        newest = asyncio.create_task(service.complete("newest", 0, None))
+        between = asyncio.create_task(ask(service, "between"))
+        newest = asyncio.create_task(ask(service, "newest"))
         assert await oldest == ""
         completer.release.set()
         assert [await between, await newest] == ["", "answer to newest"]
@@ -89,10 +94,10 @@ def test_error_of_the_engine_is_logged_and_answered_with_nothing(caplog: pytest.
 
     async def test(service: CompletionService, _: SlowCompleter) -> None:
         service._completer = FailingCompleter()  # type: ignore[assignment]
-        assert await service.complete("x", 0, None) == ""
+        assert await ask(service, "x") == ""
         service._completer = completer = SlowCompleter()  # type: ignore[assignment]
         completer.release.set()
-        assert await service.complete("x", 0, None) == "answer to x"
+        assert await ask(service, "x") == "answer to x"
 
     run(test)
     assert "The model failed." in caplog.text
@@ -102,7 +107,7 @@ def test_requests_wait_for_the_model(tiny_bundle: Bundle) -> None:
     async def test(service: CompletionService, _: SlowCompleter) -> None:
         service._completer = None
         loading = service.load(tiny_bundle.folder, 1)
-        assert await service.complete("def f(self):\n    return ", 24, 8) != ""
+        assert await ask(service, "def f(self):\n    return ") != ""
         assert loading.done()
 
     run(test)
@@ -112,7 +117,7 @@ def test_without_a_model_answers_are_empty(tmp_path: Path) -> None:
     async def test(service: CompletionService, _: SlowCompleter) -> None:
         service._completer = None
         loading = service.load(tmp_path, 1)
-        assert await service.complete("x", 0, None) == ""
+        assert await ask(service, "x") == ""
         with pytest.raises(BundleError):
             loading.result()
 
