@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from builder.prompt import Window, cut_window
+from builder.prompt import ContextPiece, Window, cut_window
 from exporters.bundle import read_bundle
+from exporters.gate import Gate, read_gate
 from lsp_server.detokenizer import Detokenizer
 from lsp_server.engine import LINE_TOKENS, Engine, FinishReason, Generation
 from lsp_server.options import ServerOptions
@@ -43,14 +44,16 @@ class Completion:
     steps: tuple[Step, ...] = ()
     rule: str | None = None  # what kept the text from being shown
     confidence: float | None = None  # the model's probability of the shown text, its end included
+    threshold: float | None = None  # below which nothing is shown
     is_multi_line: bool = False
 
 
 class Completer:
     """Asks an engine in the form that its model knows. Not for several threads at once."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, gate: Gate | None = None) -> None:
         self._engine = engine
+        self._gate = gate
 
     def complete(
         self,
@@ -59,13 +62,15 @@ class Completer:
         *,
         path: str = "",
         language_id: str | None = None,
+        context: Sequence[ContextPiece] = (),
+        repository: str = "",
         options: ServerOptions = DEFAULTS,
         stop: Callable[[], bool] | None = None,
     ) -> Completion:
         """Complete at `offset` (code points, 0 ≤ offset ≤ len(text)) of a document with any line ends.
 
-        `path` and the editor's `language_id` tell the language. `stop` is asked between tokens; a stopped completion
-        shows nothing. Raises ServeError where the model fails.
+        `path` and the editor's `language_id` tell the language. `context` is text of other files. `stop` is asked
+        between tokens; a stopped completion shows nothing. Raises ServeError where the model fails.
         """
         deadline = time.perf_counter() + options.trigger.budget_ms / 1000
         text, offset = _with_plain_line_ends(text, offset)
@@ -74,7 +79,7 @@ class Completer:
         situation = Situation(text=text, offset=offset, grammar=grammar, is_multi_line=is_multi_line)
         refinery = Refinery(stops=options.stops, filters=options.filters)
         limit = options.max_new_tokens or (BLOCK_TOKENS if is_multi_line else LINE_TOKENS)
-        prompt_ids = self._encode(situation, refinery, limit)
+        prompt_ids = self._encode(situation, refinery, limit, context, repository, path)
         if not prompt_ids:
             return Completion(text="", rule="empty-document", is_multi_line=is_multi_line)
         is_late = False
@@ -89,11 +94,19 @@ class Completer:
             prompt_ids, max_new_tokens=limit, stop=stop, lines=1 if one_line else None, is_done=is_done
         )
         if answer.finish is FinishReason.CANCELLED:
-            return _completion(answer, Refined.nothing("cancelled"), situation, None)
+            return _completion(answer, Refined.nothing("cancelled"), situation, None, None)
         is_unfinished = is_late or answer.finish is FinishReason.LENGTH
         refined = refinery.refine(answer.text, situation, is_unfinished=is_unfinished)
         confidence = self._confidence(prompt_ids, answer, refined) if refined.draft.text else None
-        return _completion(answer, refined, situation, confidence)
+        threshold = self._threshold(options.gate.precision)
+        if confidence is not None and threshold is not None and confidence < threshold:
+            refined = _gated(refined, confidence, threshold)
+        return _completion(answer, refined, situation, confidence, threshold)
+
+    def _threshold(self, precision: float | None) -> float | None:
+        """How sure the model must be; None where the user picked no precision or the build measured no gate."""
+        point = self._gate.at(precision) if self._gate is not None and precision is not None else None
+        return point.threshold if point is not None else None
 
     def _confidence(self, prompt_ids: list[int], answer: Generation, refined: Refined) -> float:
         """The product of the probabilities of the tokens that the shown text was made of, and of the one after them."""
@@ -107,7 +120,15 @@ class Completer:
                 break
         return math.exp(logarithm)
 
-    def _encode(self, situation: Situation, refinery: Refinery, max_new_tokens: int) -> list[int]:
+    def _encode(
+        self,
+        situation: Situation,
+        refinery: Refinery,
+        max_new_tokens: int,
+        context: Sequence[ContextPiece],
+        repository: str,
+        path: str,
+    ) -> list[int]:
         """The prompt, cut shorter where a dense script needs more tokens than the model has positions."""
         text, offset = situation.text, situation.offset
         if refinery.reads_from_column_0(situation):
@@ -117,9 +138,18 @@ class Completer:
             window = cut_window(text, offset, form)
             if not (window.prefix + window.suffix).strip():
                 return []
-            prompt_ids = self._engine.encoder.encode(_without_lone_surrogates(window))
+            pieces = [replace(piece, text=_mended(piece.text)) for piece in context]
+            prompt_ids = self._engine.encoder.encode(
+                Window(prefix=_mended(window.prefix), suffix=_mended(window.suffix)),
+                pieces,
+                repository=repository,
+                path=_mended(path),
+            )
             if len(prompt_ids) + max_new_tokens <= self._engine.max_positions or form.max_prefix_chars < 2:
                 return prompt_ids
+            if context:
+                context = context[:-1]
+                continue
             chars = form.max_prefix_chars // 2
             form = replace(
                 form,
@@ -138,10 +168,18 @@ def open_completer(bundle_folder: Path, *, threads: int | None = None, verify: b
             engine = Engine(bundle, threads=threads)
         finally:
             check.result()  # says what is wrong better than a model that does not load
-    return Completer(engine)
+    return Completer(engine, read_gate(bundle.manifest))
 
 
-def _completion(answer: Generation, refined: Refined, situation: Situation, confidence: float | None) -> Completion:
+def _gated(refined: Refined, confidence: float, threshold: float) -> Refined:
+    detail = f"the model is sure to {confidence:.0%}, and {threshold:.0%} are asked for"
+    step = Step(name="gate", kind="gate", action="rejected", detail=detail, before=refined.draft.text)
+    return Refined.nothing("gate", *refined.steps, step)
+
+
+def _completion(
+    answer: Generation, refined: Refined, situation: Situation, confidence: float | None, threshold: float | None
+) -> Completion:
     return Completion(
         text=refined.draft.text,
         replaces=refined.draft.replaces,
@@ -153,6 +191,7 @@ def _completion(answer: Generation, refined: Refined, situation: Situation, conf
         steps=refined.steps,
         rule=refined.rule,
         confidence=confidence,
+        threshold=threshold,
         is_multi_line=situation.is_multi_line,
     )
 
@@ -165,10 +204,6 @@ def _with_plain_line_ends(text: str, offset: int) -> tuple[str, int]:
     return before + after, len(before)
 
 
-def _without_lone_surrogates(window: Window) -> Window:
+def _mended(text: str) -> str:
     """Half characters, which JSON can carry and a tokenizer can't, become the replacement character."""
-
-    def mend(text: str) -> str:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-    return Window(prefix=mend(window.prefix), suffix=mend(window.suffix))
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -44,7 +44,7 @@ def _refusals(situation: Situation, options: TriggerOptions, is_after_accepted: 
 
 
 def place_of(situation: Situation) -> str:
-    """ "comment", "string" or "code"; "code" where the language has no grammar."""
+    """What the cursor stands in: "comment", "string" or "code"; the last where the language has no grammar."""
     if situation.grammar is None or len(situation.text) > MAX_PARSED_CHARS:
         return "code"
     place = ParsedText(situation.text, situation.grammar).place_at(situation.offset)

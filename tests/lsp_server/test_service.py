@@ -12,7 +12,7 @@ from exporters.bundle import Bundle
 from exporters.errors import BundleError
 from lsp_server.completion import Completion
 from lsp_server.errors import ServeError
-from lsp_server.service import CompletionService, Question
+from lsp_server.service import MAX_LOADED, BundleState, BundleStatus, CompletionService, Question
 
 
 class SlowCompleter:
@@ -34,14 +34,24 @@ class SlowCompleter:
         return Completion(text=f"answer to {text}")
 
 
-async def ask(service: CompletionService, text: str) -> str:
-    answer = await service.complete(Question(text=text, offset=len(text)))
-    return answer.text if answer else ""
+BUNDLE = Path("/bundle")
+TEXT = "def f(self):\n    return "
+
+
+def use(service: CompletionService, completer: object) -> None:
+    """As if the bundle had been loaded."""
+    service._loaded[BUNDLE] = completer  # type: ignore[assignment]
+    service.bundles = {BUNDLE: BundleStatus(state=BundleState.READY)}
+
+
+async def ask(service: CompletionService, text: str, bundle: Path = BUNDLE) -> str:
+    answer = await service.complete(Question(text=text, offset=len(text), bundle=bundle))
+    return answer.completion.text if answer and answer.completion else ""
 
 
 def run(test: Callable[[CompletionService, SlowCompleter], Any]) -> None:
     service, completer = CompletionService(), SlowCompleter()
-    service._completer = completer  # type: ignore[assignment]
+    use(service, completer)
     try:
         asyncio.run(asyncio.wait_for(test(service, completer), timeout=10))
     finally:
@@ -93,9 +103,10 @@ def test_error_of_the_engine_is_logged_and_answered_with_nothing(caplog: pytest.
             raise ServeError("The model failed.")
 
     async def test(service: CompletionService, _: SlowCompleter) -> None:
-        service._completer = FailingCompleter()  # type: ignore[assignment]
+        use(service, FailingCompleter())
         assert await ask(service, "x") == ""
-        service._completer = completer = SlowCompleter()  # type: ignore[assignment]
+        completer = SlowCompleter()
+        use(service, completer)
         completer.release.set()
         assert await ask(service, "x") == "answer to x"
 
@@ -105,20 +116,72 @@ def test_error_of_the_engine_is_logged_and_answered_with_nothing(caplog: pytest.
 
 def test_requests_wait_for_the_model(tiny_bundle: Bundle) -> None:
     async def test(service: CompletionService, _: SlowCompleter) -> None:
-        service._completer = None
-        loading = service.load(tiny_bundle.folder, 1)
-        assert await ask(service, "def f(self):\n    return ") != ""
+        loading = service.load(tiny_bundle.folder, None)
+        assert service.bundles[tiny_bundle.folder].state is BundleState.LOADING
+        assert await ask(service, TEXT, tiny_bundle.folder) != ""
         assert loading.done()
+        assert service.bundles[tiny_bundle.folder].state is BundleState.READY
 
     run(test)
 
 
-def test_without_a_model_answers_are_empty(tmp_path: Path) -> None:
+def test_bundle_that_fails_is_remembered(tmp_path: Path) -> None:
     async def test(service: CompletionService, _: SlowCompleter) -> None:
-        service._completer = None
         loading = service.load(tmp_path, 1)
-        assert await ask(service, "x") == ""
+        assert await ask(service, "x", tmp_path) == ""
         with pytest.raises(BundleError):
             loading.result()
+        assert service.bundles[tmp_path].state is BundleState.FAILED
+        answer = await service.complete(Question(text="x", offset=1, bundle=tmp_path))
+        assert answer is not None
+        assert answer.error == service.bundles[tmp_path].error
+
+    run(test)
+
+
+def test_freed_memory_is_taken_again_at_the_next_request(tiny_bundle: Bundle) -> None:
+    async def test(service: CompletionService, _: SlowCompleter) -> None:
+        first = await ask(service, TEXT, tiny_bundle.folder)
+        await asyncio.wrap_future(service.unload())
+        assert service.bundles[tiny_bundle.folder].state is BundleState.UNLOADED
+        assert not service._loaded
+        assert await ask(service, TEXT, tiny_bundle.folder) == first
+        assert service.bundles[tiny_bundle.folder].state is BundleState.READY
+        await asyncio.wrap_future(service.unload(forget=True))
+        assert service.bundles == {}
+
+    run(test)
+
+
+def test_other_number_of_threads_is_another_session(tiny_bundle: Bundle) -> None:
+    async def test(service: CompletionService, _: SlowCompleter) -> None:
+        loaded = []
+        for threads in (None, None, 1):
+            await service.complete(Question(text=TEXT, offset=len(TEXT), bundle=tiny_bundle.folder, threads=threads))
+            loaded.append(service._loaded[tiny_bundle.folder])
+        assert loaded[0] is loaded[1] is not loaded[2]
+
+    run(test)
+
+
+def test_only_so_many_bundles_are_in_memory() -> None:
+    async def test(service: CompletionService, _: SlowCompleter) -> None:
+        folders = [Path(f"/{index}") for index in range(MAX_LOADED)]
+        for folder in folders:
+            service._loaded[folder] = object()  # type: ignore[assignment]
+        with pytest.raises(BundleError):
+            await asyncio.wrap_future(service.load(Path("/none"), None))
+        assert list(service._loaded) == [BUNDLE, *folders], "what fails frees nothing"
+
+    run(test)
+
+
+def test_the_least_recently_used_bundle_goes(tiny_bundle: Bundle) -> None:
+    async def test(service: CompletionService, _: SlowCompleter) -> None:
+        other = Path("/other")
+        service._loaded[other] = object()  # type: ignore[assignment]
+        await ask(service, TEXT, tiny_bundle.folder)
+        assert list(service._loaded) == [other, tiny_bundle.folder]
+        assert service.bundles[BUNDLE].state is BundleState.UNLOADED
 
     run(test)
