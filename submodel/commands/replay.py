@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Annotated
@@ -35,8 +34,6 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Type code at the real server and count what it saves."""
-    if importlib.util.find_spec("pathspec") is None:
-        raise SubmodelError("`submodel replay` needs what building needs; install it: pip install 'submodel[build]'.")
     from submodel.console import StageDisplay, print_json
     from submodel.replay.run import SWITCHES, ReplaySettings, run_replay
     from submodel.replay.table import print_replay
