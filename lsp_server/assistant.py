@@ -44,7 +44,7 @@ class Place:
     language_id: str | None
     is_invoked: bool  # asked for by hand
     bundle: Path | None
-    repository: str = ""
+    root: Path | None = None  # of its repository
 
 
 ContextFinder = Callable[[Place, ServerOptions], Sequence[ContextPiece]]
@@ -160,7 +160,7 @@ class Assistant:
             language_id=place.language_id,
             threads=self.threads(policy),
             context=draft.context,
-            repository=place.repository,
+            repository=place.root.name if place.root is not None else "",
             options=options,
         )
         answer = await self.service.complete(question, unwanted)

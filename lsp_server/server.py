@@ -25,12 +25,14 @@ from builder.errors import SubmodelError
 from exporters.bundle import find_bundle
 from exporters.errors import BundleError
 from lsp_server.assistant import Assistant, Place
-from lsp_server.bundle_finder import BundleFinder
+from lsp_server.bundle_finder import BundleFinder, workspace_of
 from lsp_server.converter import lenient_converter
 from lsp_server.documents import Document, Edit
+from lsp_server.drift import Drift
 from lsp_server.errors import ServeError
 from lsp_server.options import ServerOptions, read_options
 from lsp_server.positions import Encoding
+from lsp_server.repositories import Repositories
 from lsp_server.service import BundleState, CompletionService
 
 log = logging.getLogger(__name__)
@@ -46,7 +48,8 @@ class CompletionServer(LanguageServer):
         self.defaults = options
         self.problems: list[str] = []
         self.service = CompletionService(on_change=self._on_service_change)
-        self.assistant = Assistant(self.service, options)
+        self.repositories = Repositories(on_drift=self._on_drift)
+        self.assistant = Assistant(self.service, options, find_context=self.repositories.pieces)
         self.finder = BundleFinder(options.bundle)
         self.describe: Callable[[], dict[str, Any]] = dict  # set by `lsp_server.commands`
         self.is_started = False  # bundles were looked for
@@ -84,25 +87,32 @@ class CompletionServer(LanguageServer):
         self.assistant.options, self.problems = read_options(document, self.defaults)
         self.assistant.cache.clear()
         self.finder.fixed = self.options.bundle
-        return (before.bundle, before.threads, before.enabled) != (
-            self.options.bundle,
-            self.options.threads,
-            self.options.enabled,
-        )
+        now = self.options
+        return (before.bundle, before.threads, before.enabled) != (now.bundle, now.threads, now.enabled)
+
+    def read_repositories(self) -> None:
+        """Read the repositories of the bundles that are served, as far as the options need it."""
+        for bundle in self.service.bundles:
+            root = workspace_of(bundle)
+            if root is not None:
+                self.repositories.read(root, bundle, self.options)
 
     def open_document(self, document: Document) -> None:
         """Take a document in the place of pygls' own."""
         self.workspace.text_documents[unquote(document.uri)] = document
+        self._note_place(document, 0)
 
     def note_edits(self, document: Document, edits: Sequence[Edit]) -> None:
         """The user has changed a document."""
         self.assistant.debounce.note_edit()
         self.assistant.tracker.edited(document.uri, document.source, edits)
         self.look_at_accepted()
+        if edits:
+            self._note_place(document, edits[-1].start)
 
     def drift_of(self, bundle: Path) -> dict[str, Any] | None:
         """How far the repository has gone from its bundle; None where that is not known (yet)."""
-        return None
+        return self.repositories.drift_of(bundle)
 
     async def roll_back(self, older: Path | None) -> None:
         """Serve an older bundle of the first folder that has any; raises BundleError where there is none."""
@@ -147,6 +157,7 @@ class CompletionServer(LanguageServer):
         policy, _ = self.assistant.policy()
         for bundle in found:
             await self._load(bundle, self.assistant.threads(policy))
+        self.read_repositories()
         self.send_status()
 
     async def reload(self) -> None:
@@ -205,25 +216,43 @@ class CompletionServer(LanguageServer):
         for timer in (self._idle, self._survival):
             if timer is not None:
                 timer.cancel()
+        self.repositories.close()
         self.service.close()
 
     def _place(self, document: Document, text: str, offset: int, position: types.Position, is_invoked: bool) -> Place:
         text, offset = _with_plain_line_ends(text, offset)
         file = to_fs_path(document.uri) if document.uri.startswith("file:") else None
-        path = Path(file) if file else None
-        root = next((one for one in self.folders if path is not None and path.is_relative_to(one)), None)
+        root, path = self._repository_of(document) or (None, Path(document.path or document.uri).name)
         return Place(
             uri=document.uri,
-            path=path.relative_to(root).as_posix() if path and root else Path(document.path or document.uri).name,
+            path=path,
             text=text,
             offset=offset,
             line=position.line,
             character=position.character,
             language_id=document.language_id,
             is_invoked=is_invoked,
-            bundle=self.finder.for_file(path, self.folders),
-            repository=root.name if root else "",
+            bundle=self.finder.for_file(Path(file) if file else None, self.folders),
+            root=root,
         )
+
+    def _repository_of(self, document: Document) -> tuple[Path, str] | None:
+        """The root that a file lies in, and its path there with slashes; None for what is no file of the workspace."""
+        file = to_fs_path(document.uri) if document.uri.startswith("file:") else None
+        root = next((one for one in self.folders if file is not None and Path(file).is_relative_to(one)), None)
+        return (root, Path(file).relative_to(root).as_posix()) if file is not None and root is not None else None
+
+    def _note_place(self, document: Document, offset: int) -> None:
+        where = self._repository_of(document)
+        if where is not None and self.options.context.recent:
+            self.repositories.note(*where, document.source, offset)
+
+    def _on_drift(self, root: Path, drift: Drift) -> None:
+        if drift.is_stale and self.options.drift:
+            self.warn_once(
+                f"{drift.changed + drift.added} of {drift.files} files in {root} have changed since the build, so "
+                f"completions know them less well; run `submodel build {root}`."
+            )
 
     async def _load(self, bundle: Path, threads: int | None) -> None:
         loading = self.service.load(bundle, threads)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import shutil
 import socket
 import sys
@@ -457,6 +459,52 @@ def test_older_bundle_can_be_served_again(workspace: Path) -> None:
             [decision] = (await editor.request("submodel/explain"))["decisions"]
             assert decision["bundle"] == str(workspace / ".submodel" / "bundle.previous")
             assert status["bundles"][0]["folder"] == decision["bundle"]
+
+    run(test)
+
+
+def test_pieces_of_other_files_reach_the_model(workspace: Path) -> None:
+    (workspace / "shapes.py").write_text("def greet(name):\n    face = name.face\n    return face\n")
+
+    async def test() -> None:
+        async with editing(workspace) as editor:
+            await editor.begin(options={"context": {"similar": True, "recent": True}})
+            viewed = types.TextDocumentItem((workspace / "seen.txt").as_uri(), "plaintext", 1, "seen = 1\n")
+            editor.text_document_did_open(types.DidOpenTextDocumentParams(viewed))
+            for _ in range(100):  # the repository is read in the background
+                assert await editor.complete(1, 24) != []
+                [decision] = (await editor.request("submodel/explain"))["decisions"]
+                if len(decision["context"]) == 2:
+                    break
+                await asyncio.sleep(0.05)
+                await editor.execute("submodel.reload")  # forgets what was found without
+            assert [(piece["source"], piece["path"]) for piece in decision["context"]] == [
+                ("recent", "seen.txt"),
+                ("similar", "shapes.py"),
+            ]
+
+    run(test)
+
+
+def test_repository_that_has_gone_on_is_told_with_what_to_do(workspace: Path) -> None:
+    manifest = workspace / ".submodel" / "bundle" / "bundle.json"
+    known = {"learned_sha256": [hashlib.sha256(b"one = 1\n").hexdigest(), hashlib.sha256(b"two = 2\n").hexdigest()]}
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), **known}))
+    (workspace / "one.py").write_text("one = 1\n")
+    (workspace / "two.py").write_text("two = 3\n")
+
+    async def test() -> None:
+        async with editing(workspace) as editor:
+            await editor.begin()
+            drift = None
+            while drift is None:
+                await asyncio.sleep(0.02)
+                bundles = (await editor.request("submodel/status"))["bundles"]
+                drift = bundles[0]["drift"] if bundles else None
+            assert drift["files"] == 2
+            assert (drift["changed"], drift["isStale"], drift["command"]) == (1, True, f"submodel build {workspace}")
+        assert len(editor.messages) == 1
+        assert f"submodel build {workspace}" in editor.messages[0]
 
     run(test)
 
