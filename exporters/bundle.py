@@ -26,6 +26,7 @@ TOKENIZER_FILE = "tokenizer.json"
 DECODE_GRAPH_LAYOUT = "decode-graph"  # what our engine runs
 OPTIMUM_LAYOUT = "optimum"  # other architectures, for ORTModelForCausalLM and transformers.js
 AGAIN = "run `submodel build` or `submodel export` again"
+PREVIOUS_BUNDLE = "bundle.previous"  # beside a workspace's bundle: the one before
 WORKSPACE_BUNDLE = Path(".submodel") / "bundle"
 
 
@@ -116,9 +117,12 @@ def write_bundle_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
 def replace_bundle(target: Path) -> AbstractContextManager[Path]:
     """An empty folder that takes the place of the bundle `target` as a whole when the block ends well.
 
-    Raises ExportError where `target` is something else than a bundle, or can't be written.
+    The bundle that a workspace had before is kept beside it, so that the server can go back to it. Raises ExportError
+    where `target` is something else than a bundle, or can't be written.
     """
-    return replace_folder(target, marker=MANIFEST_FILE, error_type=ExportError)
+    is_workspace_s = target.absolute().parts[-2:] == WORKSPACE_BUNDLE.parts
+    keep = target.absolute().with_name(PREVIOUS_BUNDLE) if is_workspace_s else None
+    return replace_folder(target, marker=MANIFEST_FILE, error_type=ExportError, keep=keep)
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

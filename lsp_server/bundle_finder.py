@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporters.bundle import MANIFEST_FILE, WORKSPACE_BUNDLE, find_bundle
+from exporters.bundle import MANIFEST_FILE, PREVIOUS_BUNDLE, WORKSPACE_BUNDLE, find_bundle
 from exporters.errors import BundleError
 
 RETRY_S = 5.0  # a bundle that is built meanwhile is found without a restart
-PREVIOUS = "bundle.previous*"  # beside the bundle; newest first by the time of their manifests
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +74,7 @@ class BundleFinder:
 
 def previous_bundles(bundle: Path) -> list[Path]:
     """Older bundles beside a workspace's own, newest first."""
-    found = [path.parent for path in bundle.parent.glob(f"{PREVIOUS}/{MANIFEST_FILE}")]
+    found = [path.parent for path in bundle.parent.glob(f"{PREVIOUS_BUNDLE}*/{MANIFEST_FILE}")]
     return sorted(found, key=lambda path: (path / MANIFEST_FILE).stat().st_mtime, reverse=True)
 
 

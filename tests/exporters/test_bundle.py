@@ -120,7 +120,7 @@ def test_replaces_a_bundle_as_a_whole(bundle: Path) -> None:
         (fresh / "new").write_text("new")
         assert (bundle / MODEL_FILE).exists()
     assert [path.name for path in bundle.iterdir()] == ["new"]
-    assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]
+    assert sorted(path.name for path in bundle.parent.iterdir()) == ["bundle", "bundle.previous"]
 
 
 def test_keeps_the_old_bundle_when_the_new_one_fails(bundle: Path) -> None:
@@ -170,3 +170,15 @@ def test_reading_loads_nothing_heavy() -> None:
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert output.stdout.strip() == "set()"
+
+
+def test_a_workspace_keeps_the_bundle_before(tmp_path: Path) -> None:
+    for name, is_kept in ((".submodel/bundle", True), ("elsewhere", False)):
+        target = tmp_path / name
+        for text in ("old", "new"):
+            with replace_bundle(target) as fresh:
+                (fresh / MANIFEST_FILE).write_text(text)
+        previous = target.with_name("bundle.previous") / MANIFEST_FILE
+        assert (target / MANIFEST_FILE).read_text() == "new"
+        assert previous.is_file() is is_kept
+        assert not is_kept or previous.read_text() == "old"
