@@ -69,6 +69,7 @@ def replace_folder(
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
         if keep is not None and retired.exists():
+            keep.parent.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(keep, ignore_errors=True)
             retired.replace(keep)
         shutil.rmtree(retired, ignore_errors=True)

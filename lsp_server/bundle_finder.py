@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporters.bundle import MANIFEST_FILE, PREVIOUS_BUNDLE, WORKSPACE_BUNDLE, find_bundle
+from exporters.bundle import MANIFEST_FILE, WORKSPACE_BUNDLE, find_bundle
 from exporters.errors import BundleError
+from exporters.previous import previous_bundles
 
 RETRY_S = 5.0  # a bundle that is built meanwhile is found without a restart
 
@@ -72,15 +73,10 @@ class BundleFinder:
         return bundle
 
 
-def previous_bundles(bundle: Path) -> list[Path]:
-    """Older bundles beside a workspace's own, newest first."""
-    found = [path.parent for path in bundle.parent.glob(f"{PREVIOUS_BUNDLE}*/{MANIFEST_FILE}")]
-    return sorted(found, key=lambda path: (path / MANIFEST_FILE).stat().st_mtime, reverse=True)
-
-
 def workspace_of(bundle: Path) -> Path | None:
     """The folder whose bundle it is, None for one that lies elsewhere."""
-    return bundle.parents[1] if bundle.parts[-2:-1] == WORKSPACE_BUNDLE.parts[:1] else None
+    folder = next((one for one in bundle.parents if one.name == WORKSPACE_BUNDLE.parts[0]), None)
+    return folder.parent if folder is not None else None
 
 
 def read_manifest(bundle: Path) -> dict[str, Any]:

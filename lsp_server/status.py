@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from exporters.bundle import MANIFEST_FILE
+from exporters.bundle import MANIFEST_FILE, WORKSPACE_BUNDLE
 from exporters.errors import BundleError
 from exporters.gate import read_gate
-from lsp_server.bundle_finder import previous_bundles, read_manifest, workspace_of
+from exporters.previous import previous_bundles
+from lsp_server.bundle_finder import read_manifest, workspace_of
 from lsp_server.power import memory_bytes
 from lsp_server.server import CompletionServer
 from lsp_server.service import BundleState, BundleStatus
@@ -81,7 +82,7 @@ def _describe_bundle(ls: CompletionServer, folder: Path, status: BundleStatus) -
         "builtAt": built_at,
         "gate": _gate(ls, manifest),
         "drift": ls.drift_of(folder),
-        "previous": [str(one) for one in previous_bundles(folder)],
+        "previous": [str(one) for one in previous_bundles(workspace / WORKSPACE_BUNDLE)] if workspace else [],
     }
 
 

@@ -448,7 +448,7 @@ def test_what_copilot_s_clients_report_is_understood(workspace: Path) -> None:
 
 
 def test_older_bundle_can_be_served_again(workspace: Path) -> None:
-    shutil.copytree(workspace / ".submodel" / "bundle", workspace / ".submodel" / "bundle.previous")
+    shutil.copytree(workspace / ".submodel" / "bundle", workspace / ".submodel" / "previous" / "old")
 
     async def test() -> None:
         async with editing(workspace) as editor:
@@ -457,7 +457,7 @@ def test_older_bundle_can_be_served_again(workspace: Path) -> None:
             status = await editor.execute("submodel.rollback")
             assert await editor.complete(1, 24) == before
             [decision] = (await editor.request("submodel/explain"))["decisions"]
-            assert decision["bundle"] == str(workspace / ".submodel" / "bundle.previous")
+            assert decision["bundle"] == str(workspace / ".submodel" / "previous" / "old")
             assert status["bundles"][0]["folder"] == decision["bundle"]
 
     run(test)
@@ -535,7 +535,7 @@ def test_over_tcp(workspace: Path, tiny_bundle: Bundle) -> None:
         port = probe.getsockname()[1]
 
     async def connect(editor: Editor) -> None:
-        for _ in range(400):
+        for _ in range(2000):
             try:
                 return await editor.start_tcp("127.0.0.1", port)
             except ConnectionRefusedError:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from exporters.errors import BundleError
-from lsp_server.bundle_finder import RETRY_S, BundleFinder, previous_bundles, read_manifest, workspace_of
+from exporters.previous import previous_bundles
+from lsp_server.bundle_finder import RETRY_S, BundleFinder, read_manifest, workspace_of
 
 
 def make_bundle(root: Path, name: str = "bundle", age: int = 0) -> Path:
@@ -49,7 +50,7 @@ def test_bundle_that_is_built_meanwhile_is_found(tmp_path: Path) -> None:
 
 def test_roll_back_serves_an_older_one_until_all_is_forgotten(tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path)
-    old, older = make_bundle(tmp_path, "bundle.previous", 10), make_bundle(tmp_path, "bundle.previous.2", 20)
+    old, older = make_bundle(tmp_path, "previous/b", 10), make_bundle(tmp_path, "previous/a", 20)
     assert previous_bundles(bundle) == [old, older]
     finder = BundleFinder()
     assert finder.roll_back(bundle, None) == old
@@ -64,7 +65,7 @@ def test_roll_back_to_what_is_not_there(tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path)
     with pytest.raises(BundleError, match="no older bundle"):
         BundleFinder().roll_back(bundle, None)
-    make_bundle(tmp_path, "bundle.previous")
+    make_bundle(tmp_path, "previous/a")
     with pytest.raises(BundleError, match="/elsewhere is no older bundle"):
         BundleFinder().roll_back(bundle, Path("/elsewhere"))
 
@@ -72,6 +73,7 @@ def test_roll_back_to_what_is_not_there(tmp_path: Path) -> None:
 def test_facts_of_a_bundle(tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path)
     assert workspace_of(bundle) == tmp_path
+    assert workspace_of(make_bundle(tmp_path, "previous/a")) == tmp_path
     assert workspace_of(Path("/models/mine")) is None
     assert read_manifest(bundle) == {}
     (bundle / "bundle.json").write_text("[")
