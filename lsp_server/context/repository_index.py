@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from builder.corpus.corpus import read_texts
 from lsp_server.context.chunks import Chunk, similarity, split_chunks
 
 MIN_SIMILARITY = 0.15  # below it the shared names are those that all code shares
@@ -43,6 +42,9 @@ class RepositoryIndex:
 
 def read_index(root: Path) -> RepositoryIndex:
     """Read a repository; raises CorpusError where it can't be read."""
+    # Here and not above: it loads numpy, which answering `initialize` need not wait for.
+    from builder.corpus.corpus import read_texts
+
     index = RepositoryIndex(texts={path: text for path, (_, text) in read_texts(root).items()})
     index.prepare()
     return index
