@@ -1,4 +1,4 @@
-"""Neovim itself, set up as docs/editors.md says, driven key by key. Runs where there is a Neovim (or $NVIM names one)."""
+"""Neovim itself, set up as docs/editors.md says; where there is one on the path, or $NVIM_PROGRAM names one."""
 
 from __future__ import annotations
 
