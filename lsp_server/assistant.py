@@ -233,7 +233,8 @@ class Assistant:
             rule=completion.rule,
             confidence=completion.confidence,
         )
-        self.cache.put(scope, place.text, place.offset, suggestion)
+        if not any(step.name == "budget" for step in completion.steps):  # with more time it would be another
+            self.cache.put(scope, place.text, place.offset, suggestion)
         if completion.text:
             return self._shown(draft, suggestion, "The model said so.")
         step = completion.steps[-1] if completion.steps and completion.steps[-1].action == "rejected" else None

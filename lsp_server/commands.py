@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from exporters.errors import BundleError
 from lsp_server.assistant import SNOOZE_MINUTES
 from lsp_server.handlers import ACCEPTED
 from lsp_server.server import STATUS, CompletionServer
@@ -83,7 +84,10 @@ def register_commands(server: CompletionServer) -> None:
     @server.command("submodel.rollback")
     async def submodel_rollback(ls: CompletionServer, *arguments: Any) -> dict[str, Any]:
         older = Path(arguments[0]) if arguments and isinstance(arguments[0], str) else None
-        await ls.roll_back(older)
+        try:
+            await ls.roll_back(older)
+        except BundleError as error:
+            ls.warn(str(error))
         return describe_status(ls)
 
 

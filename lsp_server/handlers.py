@@ -20,7 +20,7 @@ def register_handlers(server: CompletionServer) -> None:
 
     @server.feature(types.INITIALIZE)
     def initialize(ls: CompletionServer, params: types.InitializeParams) -> None:
-        ls.set_options(params.initialization_options)
+        ls.set_initial_options(params.initialization_options)
         if not _has_inline_completion(params.capabilities):
             options = types.CompletionOptions(trigger_characters=TRIGGER_CHARACTERS)
             ls.feature(types.TEXT_DOCUMENT_COMPLETION, options)(text_document_completion)
@@ -35,7 +35,10 @@ def register_handlers(server: CompletionServer) -> None:
     async def workspace_did_change_configuration(
         ls: CompletionServer, params: types.DidChangeConfigurationParams
     ) -> None:
-        is_changed = ls.set_options(_own_settings(params.settings))
+        settings = _own_settings(params.settings)
+        if settings is None:  # to be asked for
+            settings = await _ask_for_settings(ls)
+        is_changed = ls.set_options(settings)
         for problem in ls.problems:
             ls.warn(problem)
         if is_changed:
@@ -151,6 +154,15 @@ def _accepted(suggestion: Suggestion) -> types.Command:
 def _has_inline_completion(capabilities: types.ClientCapabilities) -> bool:
     text_document = capabilities.text_document
     return text_document is not None and text_document.inline_completion is not None
+
+
+async def _ask_for_settings(ls: CompletionServer) -> object:
+    workspace = ls.client_capabilities.workspace
+    if workspace is None or not workspace.configuration:
+        return None
+    items = [types.ConfigurationItem(section="submodel")]
+    answers = await ls.workspace_configuration_async(types.ConfigurationParams(items))
+    return answers[0] if answers else None
 
 
 def _own_settings(settings: object) -> object:

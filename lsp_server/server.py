@@ -81,6 +81,12 @@ class CompletionServer(LanguageServer):
         document = self.workspace.text_documents.get(unquote(uri))
         return document if isinstance(document, Document) else None
 
+    def set_initial_options(self, document: object) -> None:
+        """Take what came with `initialize`; it stays for all that later changes leave out."""
+        self.defaults, problems = read_options(document, self.defaults)
+        self.set_options(None)
+        self.problems = problems
+
     def set_options(self, document: object) -> bool:
         """Take the client's options, the defaults for what it leaves out; whether bundles have to be found anew."""
         before = self.options
@@ -158,6 +164,7 @@ class CompletionServer(LanguageServer):
         for bundle in found:
             await self._load(bundle, self.assistant.threads(policy))
         self.read_repositories()
+        self.note_use()
         self.send_status()
 
     async def reload(self) -> None:
@@ -169,7 +176,7 @@ class CompletionServer(LanguageServer):
         await self.load_bundles()
 
     def note_use(self) -> None:
-        """A completion was asked for: the model stays in memory for a while from now on."""
+        """The model was loaded or asked: it stays in memory for a while from now on."""
         minutes = self.options.care.idle_unload_minutes
         if self._idle is not None:
             self._idle.cancel()

@@ -380,6 +380,51 @@ def test_options_can_be_changed(workspace: Path, tiny_bundle: Bundle) -> None:
     run(test)
 
 
+def test_what_a_change_leaves_out_stays_as_it_came_with_initialize(workspace: Path) -> None:
+    async def test() -> None:
+        async with editing(workspace) as editor:
+            await editor.begin(options={"maxNewTokens": 12})
+            short = await editor.complete(1, 24)
+            editor.workspace_did_change_configuration(types.DidChangeConfigurationParams({}))  # as eglot does
+            assert await editor.complete(1, 24) == short
+
+    run(test)
+
+
+def test_settings_that_are_to_be_asked_for(workspace: Path) -> None:
+    async def test() -> None:
+        async with editing(workspace) as editor:
+
+            @editor.feature(types.WORKSPACE_CONFIGURATION)
+            def configuration(params: types.ConfigurationParams) -> list[object]:
+                assert params.items[0].section == "submodel"
+                return [{"enabled": False}]
+
+            capabilities = types.WorkspaceClientCapabilities(configuration=True)
+            await editor.begin(workspace=capabilities)
+            assert await editor.complete(1, 24) != []
+            editor.workspace_did_change_configuration(types.DidChangeConfigurationParams(None))
+            while (await editor.request("submodel/status"))["state"] != "disabled":
+                await asyncio.sleep(0.01)
+            assert await editor.complete(1, 24) == []
+
+    run(test)
+
+
+def test_idle_model_leaves_memory_and_comes_back(workspace: Path) -> None:
+    async def test() -> None:
+        async with editing(workspace) as editor:
+            await editor.begin(options={"care": {"idleUnloadMinutes": 0.005}})
+            before = await editor.complete(1, 24)
+            while (await editor.request("submodel/status"))["state"] != "unloaded":
+                await asyncio.sleep(0.05)
+            editor.change(" ", 0, 0)  # so that it is not in the cache
+            assert await editor.complete(1, 24) != []
+            assert before != []
+
+    run(test)
+
+
 def test_progress_and_state_while_loading(workspace: Path) -> None:
     async def test() -> None:
         async with editing(workspace) as editor:

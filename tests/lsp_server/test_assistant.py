@@ -145,6 +145,13 @@ def test_what_a_filter_rejected_is_told_and_not_asked_again() -> None:
     assert (newer.rule, newer.cache) == ("repetition", "exact")
 
 
+def test_answer_for_which_time_ran_out_is_asked_again() -> None:
+    step = Step(name="budget", kind="stop", action="cut", detail="time ran out")
+    assistant, service = make(Completion(text="foo(", raw="foo(ba", steps=(step,)))
+    assert ask(assistant, at("x = ‸\n"), at("x = ‸\n")) == ["foo(", "foo("]
+    assert len(service.questions) == 2
+
+
 def test_model_that_fails_is_told() -> None:
     assistant, _ = make(None)
     assert ask(assistant, at("x = ‸\n")) == [None]
