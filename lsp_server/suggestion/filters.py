@@ -10,7 +10,7 @@ from lsp_server.suggestion.brackets import open_at_end
 from lsp_server.suggestion.indentation import indent_unit, reindent
 from lsp_server.suggestion.situation import Situation
 from lsp_server.suggestion.steps import Change, Draft, Rejection
-from lsp_server.syntax.grammars import MAX_PARSED_CHARS, Grammar
+from lsp_server.syntax.grammars import MAX_PARSED_CHARS
 from lsp_server.syntax.parsed_text import ParsedText
 
 Filter = Callable[[Draft, Situation], Change | Rejection | None]
@@ -70,10 +70,11 @@ def syntax(draft: Draft, situation: Situation) -> Change | Rejection | None:
     grammar = situation.grammar
     if grammar is None or len(situation.text) > MAX_PARSED_CHARS:
         return None
-    wanted = _errors_with(draft.text, draft.replaces, situation, grammar)
+    parsed = ParsedText(situation.text, grammar)
+    wanted = _errors_with(draft.text, draft.replaces, situation, parsed)
     if wanted == 0:
         return None
-    without = ParsedText(situation.text, grammar).errors()
+    without = parsed.errors()
     if wanted < without:
         return None
     cuts = [match.end() for match in _WORD_END.finditer(draft.text) if match.group().strip()][:-1]
@@ -81,31 +82,34 @@ def syntax(draft: Draft, situation: Situation) -> Change | Rejection | None:
         kept = draft.text[:at]
         if len(kept.strip()) < 2:
             break
-        errors = _errors_with(kept, draft.replaces, situation, grammar)
+        errors = _errors_with(kept, draft.replaces, situation, parsed)
         if errors < wanted and errors <= without:
             dropped = draft.text[at:].strip()
             return Change(draft=Draft(text=kept, replaces=draft.replaces), detail=f"{dropped!r} does not parse")
     return Rejection(detail="it does not parse") if wanted > without else None
 
 
-def _errors_with(text: str, replaces: int, situation: Situation, grammar: Grammar) -> int:
+def _errors_with(text: str, replaces: int, situation: Situation, parsed: ParsedText) -> int:
     """Errors of the document with the text in it, given the best of what its last line may still lack."""
-    before, after = situation.text[: situation.offset], situation.text[situation.offset + replaces :]
-    return min(
-        ParsedText(before + text + rest + after, grammar).errors() for rest in _rests(text, after, situation, grammar)
-    )
+    fewest = None
+    for rest in _rests(text, replaces, situation):
+        errors = parsed.edited(situation.offset, replaces, text + rest).errors()
+        if errors == 0:
+            return 0
+        fewest = errors if fewest is None else min(fewest, errors)
+    return fewest or 0
 
 
-def _rests(text: str, after: str, situation: Situation, grammar: Grammar) -> Iterator[str]:
+def _rests(text: str, replaces: int, situation: Situation) -> Iterator[str]:
     """What the rest of an unfinished statement could be."""
     yield ""
-    if after.partition("\n")[0].strip():
+    if situation.line_after[replaces:].strip():
         return
     last = (situation.line_before + text).rsplit("\n", 1)[-1]
     closers = "".join(reversed(open_at_end(last)))
     if closers:
         yield closers
-    if not grammar.is_indented:
+    if situation.grammar is not None and not situation.grammar.is_indented:
         yield f"{closers} {{}}"
         return
     if not _PYTHON_HEADER.match(last):

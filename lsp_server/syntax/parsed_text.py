@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from tree_sitter import Node, Parser
+from tree_sitter import Node, Parser, Point, Tree
 
 from lsp_server.syntax.grammars import MAX_PARSED_CHARS, Grammar, load_language
 
@@ -14,11 +14,36 @@ Place = Literal["code", "comment", "string"]
 class ParsedText:
     """Text, in any state of being written, and what tree-sitter makes of it."""
 
-    def __init__(self, text: str, grammar: Grammar) -> None:
+    def __init__(self, text: str, grammar: Grammar, *, _old: Tree | None = None) -> None:
         self._grammar = grammar
         self.source = text.encode("utf-8", "replace")
         self._text = text
-        self.root = Parser(load_language(grammar)).parse(self.source).root_node
+        parser = Parser(load_language(grammar))
+        self._tree = parser.parse(self.source) if _old is None else parser.parse(self.source, _old)
+        self.root = self._tree.root_node
+
+    def edited(self, start: int, removed: int, inserted: str) -> ParsedText:
+        """The text after an edit at `start`, read again only as far as the edit reaches."""
+        old_end = start + removed
+        text = self._text[:start] + inserted + self._text[old_end:]
+        tree = self._tree.copy()
+        first = self.byte_at(start)
+        last = first + len(self._text[start:old_end].encode("utf-8", "replace"))
+        fresh = inserted.encode("utf-8", "replace")
+        point = self._point(first)
+        tree.edit(
+            start_byte=first,
+            old_end_byte=last,
+            new_end_byte=first + len(fresh),
+            start_point=point,
+            old_end_point=_behind(point, self.source[first:last]),
+            new_end_point=_behind(point, fresh),
+        )
+        return ParsedText(text, self._grammar, _old=tree)
+
+    def _point(self, byte: int) -> Point:
+        line_start = self.source.rfind(b"\n", 0, byte) + 1
+        return Point(self.source.count(b"\n", 0, byte), byte - line_start)
 
     def byte_at(self, offset: int) -> int:
         """Where the character at `offset` begins in `source`."""
@@ -89,6 +114,11 @@ def _statements(block: Node) -> list[Node]:
 
 def _is_documentation(node: Node, grammar: Grammar) -> bool:
     return node.named_child_count == 1 and node.named_children[0].type in grammar.strings
+
+
+def _behind(point: Point, text: bytes) -> Point:
+    lines = text.count(b"\n")
+    return Point(point.row + lines, len(text) - text.rfind(b"\n") - 1 if lines else point.column + len(text))
 
 
 def _errors(node: Node) -> int:

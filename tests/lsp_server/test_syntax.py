@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lsp_server.syntax.grammars import MAX_PARSED_CHARS, find_grammar, language_name, load_language
 from lsp_server.syntax.parsed_text import ParsedText, begins_block
@@ -81,3 +83,20 @@ def test_huge_files_are_not_parsed() -> None:
     assert grammar is not None
     text = "def f():\n    " + "\n" * MAX_PARSED_CHARS
     assert not begins_block(text, 13, grammar)
+
+
+EDITS = st.tuples(st.integers(0, 60), st.integers(0, 6), st.text(alphabet="ab():\n é𝕏'", max_size=8))
+
+
+@given(EDITS)
+def test_edited_text_is_read_as_if_it_were_new(edit: tuple[int, int, str]) -> None:
+    text = "def f(é):\n    x = '𝕏'\n    return g(x)\n\n\nclass A:\n    y = 1\n"
+    grammar = find_grammar("a.py")
+    assert grammar is not None
+    start, removed, inserted = edit
+    edited = ParsedText(text, grammar).edited(min(start, len(text)), removed, inserted)
+    anew = ParsedText(text[:start] + inserted + text[start + removed :], grammar)
+    assert edited.source == anew.source
+    assert (edited.errors() == 0) == (anew.errors() == 0)
+    if anew.errors() == 0:
+        assert str(edited.root) == str(anew.root)
