@@ -45,6 +45,13 @@ class Place:
     is_invoked: bool  # asked for by hand
     bundle: Path | None
     root: Path | None = None  # of its repository
+    source_offset: int | None = None  # in the client's text, where its lines end otherwise; None: `offset`
+    line_end: str = "\n"  # the client's
+
+    @property
+    def own_offset(self) -> int:
+        """The cursor in the client's own text."""
+        return self.offset if self.source_offset is None else self.source_offset
 
 
 ContextFinder = Callable[[Place, ServerOptions], Sequence[ContextPiece]]
@@ -190,7 +197,7 @@ class Assistant:
         if place.is_invoked:
             return None
         situation = Situation(text=place.text, offset=place.offset, grammar=find_grammar(place.path, place.language_id))
-        is_after_accepted = self.tracker.is_at_accepted_end(place.uri, place.offset)
+        is_after_accepted = self.tracker.is_at_accepted_end(place.uri, place.own_offset)
         return find_refusal(situation, options.trigger, is_after_accepted=is_after_accepted)
 
     def _from_cache(self, draft: _Draft, suggestion: Suggestion) -> Suggestion | None:
@@ -248,7 +255,8 @@ class Assistant:
         self._record(draft, Outcome.SHOWN, reason, text=suggestion.text)
         if self.options.statistics:
             language = language_name(place.path, place.language_id)
-            self.tracker.sent(suggestion.decision_id, place.uri, place.offset, suggestion.text, language)
+            text = suggestion.text.replace("\n", place.line_end)
+            self.tracker.sent(suggestion.decision_id, place.uri, place.own_offset, text, language)
         return suggestion
 
     def _nothing(self, draft: _Draft, step: Step) -> Suggestion | None:

@@ -51,8 +51,7 @@ def register_handlers(server: CompletionServer) -> None:
     async def workspace_did_change_workspace_folders(
         ls: CompletionServer, params: types.DidChangeWorkspaceFoldersParams
     ) -> None:
-        if params.event.added:
-            await ls.load_bundles()
+        await ls.load_bundles()
 
     @server.feature(types.TEXT_DOCUMENT_DID_OPEN)
     def text_document_did_open(ls: CompletionServer, params: types.DidOpenTextDocumentParams) -> None:
@@ -80,7 +79,7 @@ def register_handlers(server: CompletionServer) -> None:
         if info is None:
             place = ls.place(document, params.position, is_invoked=is_invoked)
         else:
-            place = ls.place_with(document, params.position, info)
+            place = ls.place_with(document, params.position, info, is_invoked=is_invoked)
         ls.note_use()
         suggestion = await ls.assistant.suggest(place)
         if suggestion is None:

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from lsprotocol import types
+from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 from pygls.uris import to_fs_path
 
@@ -38,6 +39,7 @@ from lsp_server.service import BundleState, CompletionService
 log = logging.getLogger(__name__)
 
 STATUS = "submodel/status"
+PROGRESS_TIMEOUT_S = 5.0  # for a client to agree to a progress bar
 
 
 class CompletionServer(LanguageServer):
@@ -140,20 +142,27 @@ class CompletionServer(LanguageServer):
         offset = document.offset_at_position(position)
         return self._place(document, document.source, offset, position, is_invoked)
 
-    def place_with(self, document: Document, position: types.Position, info: types.SelectedCompletionInfo) -> Place:
+    def place_with(
+        self, document: Document, position: types.Position, info: types.SelectedCompletionInfo, *, is_invoked: bool
+    ) -> Place:
         """The same after the selected item of the editor's own list has been put in."""
         start = document.offset_at_position(info.range.start)
         end = max(start, document.offset_at_position(info.range.end))
         text = document.source[:start] + info.text + document.source[end:]
-        return self._place(document, text, start + len(info.text), position, is_invoked=True)
+        return self._place(document, text, start + len(info.text), position, is_invoked)
 
     async def load_bundles(self) -> None:
-        """Find the bundles of the workspace and load them, with progress; the user is told what is wrong."""
+        """Find the bundles of the workspace and load those that are not, with progress; forget those that are gone.
+
+        The user is told what is wrong.
+        """
         self._loop = asyncio.get_running_loop()
         if not self.options.enabled:
             return
         bundles = dict.fromkeys(self.finder.for_file(None, [folder]) for folder in self.folders)
         found = [bundle for bundle in bundles if bundle is not None]
+        for gone in set(self.service.bundles) - set(found):
+            self.service.unload(gone, forget=True)
         if not found:
             try:
                 find_bundle(self.folders[0])
@@ -162,7 +171,9 @@ class CompletionServer(LanguageServer):
         self.is_started = True
         policy, _ = self.assistant.policy()
         for bundle in found:
-            await self._load(bundle, self.assistant.threads(policy))
+            status = self.service.bundles.get(bundle)
+            if status is None or status.state is BundleState.FAILED:
+                await self._load(bundle, self.assistant.threads(policy))
         self.read_repositories()
         self.note_use()
         self.send_status()
@@ -227,6 +238,7 @@ class CompletionServer(LanguageServer):
         self.service.close()
 
     def _place(self, document: Document, text: str, offset: int, position: types.Position, is_invoked: bool) -> Place:
+        source_offset, line_end = offset, "\r\n" if "\r\n" in text else "\n"
         text, offset = _with_plain_line_ends(text, offset)
         file = to_fs_path(document.uri) if document.uri.startswith("file:") else None
         root, path = self._repository_of(document) or (None, Path(document.path or document.uri).name)
@@ -241,6 +253,8 @@ class CompletionServer(LanguageServer):
             is_invoked=is_invoked,
             bundle=self.finder.for_file(Path(file) if file else None, self.folders),
             root=root,
+            source_offset=source_offset,
+            line_end=line_end,
         )
 
     def _repository_of(self, document: Document) -> tuple[Path, str] | None:
@@ -267,7 +281,11 @@ class CompletionServer(LanguageServer):
             await _settle(loading)
             return
         token = str(uuid.uuid4())
-        await self.work_done_progress.create_async(token)
+        try:
+            await asyncio.wait_for(self.work_done_progress.create_async(token), PROGRESS_TIMEOUT_S)
+        except (TimeoutError, JsonRpcException):  # the client does not want it after all
+            await _settle(loading)
+            return
         begin = types.WorkDoneProgressBegin(title="submodel", message=f"loading {bundle}", cancellable=False)
         self.work_done_progress.begin(token, begin)
         await _settle(loading)

@@ -357,6 +357,11 @@ def test_two_folders_have_a_bundle_each(workspace: Path, tiny_bundle: Bundle, tm
                 (str(workspace), "ready"),
                 (str(other), "ready"),
             ]
+            event = types.WorkspaceFoldersChangeEvent([], [added])
+            editor.workspace_did_change_workspace_folders(types.DidChangeWorkspaceFoldersParams(event))
+            while len(bundles) > 1:
+                bundles = (await editor.request("submodel/status"))["bundles"]
+            assert bundles[0]["workspaceFolder"] == str(workspace)
 
     run(test)
 
@@ -461,10 +466,11 @@ def test_commands_and_why(workspace: Path) -> None:
     run(test)
 
 
-def test_acceptance_is_seen_in_the_edits(workspace: Path) -> None:
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_acceptance_is_seen_in_the_edits(workspace: Path, line_end: str) -> None:
     async def test() -> None:
         async with editing(workspace) as editor:
-            await editor.begin()
+            await editor.begin(TEXT.replace("\n", line_end))
             [text] = await editor.complete(1, 24)
             editor.change(text, 1, 24)
             figures = await editor.execute("submodel.statistics", {"reset": True})
