@@ -60,7 +60,7 @@ def main() -> None:
     for answer in report["answers"][:SHOWN]:
         text, offset, truth = texts[answer["path"]], answer["offset"], answer["truth"]
         # As if the rest of the line had not been written yet: neither model sees the truth.
-        completion = completer.complete(text[:offset] + text[offset + len(truth) :], offset)
+        completion = completer.complete(text[:offset] + text[offset + len(truth) :], offset, path=answer["path"])
         before = text[:offset].rpartition("\n")[2].lstrip()
         table.add_row(
             Text(f"{answer['path']}\n{before}▏"),

@@ -34,13 +34,16 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
-def replace_folder(target: Path, *, marker: str, error_type: type[SubmodelError] = BuildError) -> Iterator[Path]:
+def replace_folder(
+    target: Path, *, marker: str, error_type: type[SubmodelError] = BuildError, keep: Path | None = None
+) -> Iterator[Path]:
     """Yield an empty folder beside `target`; when the block ends well it takes `target`'s place as a whole.
 
     Until then the old folder stays; if the block fails it stays for good, and what was written beside it is removed.
-    Only a folder that holds the file `marker`, or nothing, is ever replaced: `-o ~/work` must not cost anyone their
-    files. An OSError inside (full disk, read-only folder) becomes an `error_type`. What a killed run left beside the
-    target is put right first. Two runs into one target at the same time are not supported.
+    Afterwards it is removed, or takes the place of `keep`. Only a folder that holds the file `marker`, or nothing, is
+    ever replaced: `-o ~/work` must not cost anyone their files. An OSError inside (full disk, read-only folder) becomes
+    an `error_type`. What a killed run left beside the target is put right first. Two runs into one target at the same
+    time are not supported.
     """
     target = target.absolute()
     fresh = target.with_name(f".{target.name}.partial")
@@ -65,6 +68,10 @@ def replace_folder(target: Path, *, marker: str, error_type: type[SubmodelError]
                 raise
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
+        if keep is not None and retired.exists():
+            keep.parent.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(keep, ignore_errors=True)
+            retired.replace(keep)
         shutil.rmtree(retired, ignore_errors=True)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""

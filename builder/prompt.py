@@ -14,6 +14,8 @@ from tokenizers import Tokenizer
 
 from builder.errors import BuildError
 
+_REPOSITORY_TOKENS = (("<|repo_name|>", "<|file_sep|>"), ("<repo_name>", "<file_sep>"), ("<reponame>", "<filename>"))
+
 
 @dataclass(frozen=True, kw_only=True)
 class PromptFormat:
@@ -45,6 +47,13 @@ class PromptFormat:
         """Whether the base knows fill-in-the-middle."""
         return self.middle_token is not None
 
+    @property
+    def repository_tokens(self) -> tuple[str | None, str | None]:
+        """What stands before a repository's name and before each of its files, where the base was trained with such."""
+        known = [pair for pair in _REPOSITORY_TOKENS if pair[1] in self.stop_tokens]
+        repository, file = known[0] if known else (None, None)
+        return (repository if repository in self.stop_tokens else None), file
+
     def to_json(self) -> dict[str, Any]:
         """As it stands in manifests."""
         return asdict(self)
@@ -56,6 +65,15 @@ class PromptFormat:
             return cls(**{**document, "stop_tokens": tuple(document.get("stop_tokens", ()))})
         except TypeError as error:
             raise BuildError(f"The prompt format in the manifest can't be read ({error}); build again.") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContextPiece:
+    """Text of another file that may help. `source` says who chose it, and is no part of the prompt."""
+
+    path: str  # posix, relative to the repository
+    text: str
+    source: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,15 +131,35 @@ class PromptEncoder:
         """What ends a middle: one token id or, where the base ends with the file alone, nothing."""
         return [self._id(self.form.end_token)] if self.form.end_token and self.form.is_fim else []
 
-    def encode(self, window: Window) -> list[int]:
-        """The whole prompt: the three parts in the format's order where the base knows them, else the plain prefix."""
+    def encode(
+        self, window: Window, context: Sequence[ContextPiece] = (), *, repository: str = "", path: str = ""
+    ) -> list[int]:
+        """The whole prompt: the three parts in the format's order where the base knows them, else the plain prefix.
+
+        Pieces of other files go in front, in the base's repository format (Hui et al., Qwen2.5-Coder, 2024, figure 5),
+        in comments where it has none. They come in the order given, which should change rarely: whatever follows a
+        change is computed anew.
+        """
         form = self.form
+        ids = self.left_to_right("")
+        if context:
+            ids += self._context_ids(context, repository, path)
         if form.prefix_token and form.suffix_token and form.middle_token:
             before = [self._id(form.prefix_token), *self.text_ids(window.prefix)]
             behind = [self._id(form.suffix_token), *self.text_ids(window.suffix)]
             parts = [*behind, *before] if form.suffix_first else [*before, *behind]
-            return [*self.left_to_right(""), *parts, self._id(form.middle_token)]
-        return self.left_to_right(window.prefix)
+            return [*ids, *parts, self._id(form.middle_token)]
+        return [*ids, *self.text_ids(window.prefix)]
+
+    def _context_ids(self, context: Sequence[ContextPiece], repository: str, path: str) -> list[int]:
+        repository_token, file_token = self.form.repository_tokens
+        if file_token is None:
+            text = "".join(f"# {piece.path}\n{piece.text.rstrip()}\n\n" for piece in context)
+            return self.text_ids(f"{text}# {path}\n")
+        ids = [self._id(repository_token), *self.text_ids(f"{repository}\n")] if repository_token and repository else []
+        for piece in context:
+            ids += [self._id(file_token), *self.text_ids(f"{piece.path}\n{piece.text.rstrip()}\n")]
+        return [*ids, self._id(file_token), *self.text_ids(f"{path}\n")]
 
     def left_to_right(self, text: str) -> list[int]:
         """Text to be continued, without fill-in-the-middle tokens."""

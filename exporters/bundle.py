@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,6 +18,7 @@ from builder.errors import BuildError
 from builder.folders import replace_folder
 from builder.prompt import PromptFormat
 from exporters.errors import BundleError, ExportError
+from exporters.previous import forget_older, place_for
 
 SCHEMA = 1
 MANIFEST_FILE = "bundle.json"
@@ -113,12 +114,20 @@ def write_bundle_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     (folder / MANIFEST_FILE).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def replace_bundle(target: Path) -> AbstractContextManager[Path]:
+@contextmanager
+def replace_bundle(target: Path) -> Iterator[Path]:
     """An empty folder that takes the place of the bundle `target` as a whole when the block ends well.
 
-    Raises ExportError where `target` is something else than a bundle, or can't be written.
+    The bundle that a workspace had before is kept (`exporters.previous`), so that the server can go back to it. Raises
+    ExportError where `target` is something else than a bundle, or can't be written.
     """
-    return replace_folder(target, marker=MANIFEST_FILE, error_type=ExportError)
+    target = target.absolute()
+    is_workspace_s = target.parts[-2:] == WORKSPACE_BUNDLE.parts
+    keep = place_for(target) if is_workspace_s else None
+    with replace_folder(target, marker=MANIFEST_FILE, error_type=ExportError, keep=keep) as fresh:
+        yield fresh
+    if is_workspace_s:
+        forget_older(target)
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

@@ -1,74 +1,155 @@
 """From a document and a place in it to the text worth showing there.
 
-The command line and the language server both come through here, so that they give the same answers. Filters of what
-is shown belong between `_first_line` and `Completion`.
+The command line and the language server both come through here, so that they give the same answers. When to ask is
+`lsp_server.triggers`' matter, what becomes of an answer that of `lsp_server.suggestion`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from builder.prompt import Window, cut_window
+from builder.prompt import ContextPiece, Window, cut_window
 from exporters.bundle import read_bundle
-from lsp_server.engine import LINE_TOKENS, Engine, FinishReason
+from exporters.gate import Gate, read_gate
+from lsp_server.detokenizer import Detokenizer
+from lsp_server.engine import LINE_TOKENS, Engine, FinishReason, Generation
+from lsp_server.options import ServerOptions
+from lsp_server.suggestion.refine import Refined, Refinery
+from lsp_server.suggestion.situation import Situation
+from lsp_server.suggestion.steps import Step
+from lsp_server.syntax.grammars import find_grammar
+from lsp_server.syntax.parsed_text import begins_block
+
+BLOCK_TOKENS = 128  # 8 lines of 16 tokens
+
+DEFAULTS = ServerOptions()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Completion:
-    """What to show at the cursor: `text` is "" where nothing is worth showing."""
+    """What to show at the cursor, and how it came about: `text` is "" where nothing is worth showing."""
 
     text: str
-    milliseconds: float
-    tokens: int  # generated ones, those of the text that is not shown included
-
-
-NOTHING = Completion(text="", milliseconds=0.0, tokens=0)
+    replaces: int = 0  # characters right of the cursor whose place it takes
+    milliseconds: float = 0.0
+    tokens: int = 0  # generated ones, those of the text that is not shown included
+    prompt_tokens: int = 0
+    computed_tokens: int = 0  # of the prompt; the others were in the KV cache
+    raw: str = ""  # what the model said
+    steps: tuple[Step, ...] = ()
+    rule: str | None = None  # what kept the text from being shown
+    confidence: float | None = None  # the model's probability of the shown text, its end included
+    threshold: float | None = None  # below which nothing is shown
+    is_multi_line: bool = False
 
 
 class Completer:
     """Asks an engine in the form that its model knows. Not for several threads at once."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, gate: Gate | None = None) -> None:
         self._engine = engine
+        self._gate = gate
 
     def complete(
         self,
         text: str,
         offset: int,
         *,
-        max_new_tokens: int | None = None,
+        path: str = "",
+        language_id: str | None = None,
+        context: Sequence[ContextPiece] = (),
+        repository: str = "",
+        options: ServerOptions = DEFAULTS,
         stop: Callable[[], bool] | None = None,
     ) -> Completion:
-        """Complete the line at `offset` (code points, 0 ≤ offset ≤ len(text)) of a document with any line ends.
+        """Complete at `offset` (code points, 0 ≤ offset ≤ len(text)) of a document with any line ends.
 
-        `stop` is asked between tokens; a stopped completion shows nothing. Without `max_new_tokens`, LINE_TOKENS holds.
-        Raises ServeError where the model fails.
+        `path` and the editor's `language_id` tell the language. `context` is text of other files. `stop` is asked
+        between tokens; a stopped completion shows nothing. Raises ServeError where the model fails.
         """
-        limit = LINE_TOKENS if max_new_tokens is None else max_new_tokens
+        deadline = time.perf_counter() + options.trigger.budget_ms / 1000
         text, offset = _with_plain_line_ends(text, offset)
-        prompt_ids = self._encode(text, offset, limit)
+        grammar = find_grammar(path, language_id)
+        is_multi_line = options.trigger.multi_line and grammar is not None and begins_block(text, offset, grammar)
+        situation = Situation(text=text, offset=offset, grammar=grammar, is_multi_line=is_multi_line)
+        refinery = Refinery(stops=options.stops, filters=options.filters)
+        limit = options.max_new_tokens or (BLOCK_TOKENS if is_multi_line else LINE_TOKENS)
+        prompt_ids = self._encode(situation, refinery, limit, context, repository, path)
         if not prompt_ids:
-            return NOTHING
-        answer = self._engine.generate(prompt_ids, max_new_tokens=limit, stop=stop)
-        shown = ""
-        if answer.finish is not FinishReason.CANCELLED:
-            is_line_end = text[offset : offset + 1] in ("", "\n")
-            shown = _first_line(answer.text, is_line_end)
-        return Completion(text=shown, milliseconds=answer.milliseconds, tokens=len(answer.token_ids))
+            return Completion(text="", rule="empty-document", is_multi_line=is_multi_line)
+        is_late = False
 
-    def _encode(self, text: str, offset: int, max_new_tokens: int) -> list[int]:
+        def is_done(raw: str) -> bool:
+            nonlocal is_late
+            is_late = time.perf_counter() > deadline
+            return is_late or refinery.is_done(raw, situation)
+
+        one_line = options.stops.newline and not is_multi_line
+        answer = self._engine.generate(
+            prompt_ids, max_new_tokens=limit, stop=stop, lines=1 if one_line else None, is_done=is_done
+        )
+        if answer.finish is FinishReason.CANCELLED:
+            return _completion(answer, Refined.nothing("cancelled"), situation, None, None)
+        is_unfinished = is_late or answer.finish is FinishReason.LENGTH
+        refined = refinery.refine(answer.text, situation, is_unfinished=is_unfinished)
+        confidence = self._confidence(prompt_ids, answer, refined) if refined.draft.text else None
+        threshold = self._threshold(options.gate.precision)
+        if confidence is not None and threshold is not None and confidence < threshold:
+            refined = _gated(refined, confidence, threshold)
+        return _completion(answer, refined, situation, confidence, threshold)
+
+    def _threshold(self, precision: float | None) -> float | None:
+        """How sure the model must be; None where the user picked no precision or the build measured no gate."""
+        point = self._gate.at(precision) if self._gate is not None and precision is not None else None
+        return point.threshold if point is not None else None
+
+    def _confidence(self, prompt_ids: list[int], answer: Generation, refined: Refined) -> float:
+        """The product of the probabilities of the tokens that the shown text was made of, and of the one after them."""
+        detokenizer = Detokenizer(self._engine.encoder.tokenizer, prompt_ids)
+        logarithm, end = 0.0, 0
+        for count, probability in enumerate(answer.probabilities, start=1):
+            start, end = end, len(detokenizer.text(answer.token_ids[:count]))
+            if end > refined.raw_start:
+                logarithm += math.log(max(probability, 1e-12))
+            if start >= refined.raw_end:
+                break
+        return math.exp(logarithm)
+
+    def _encode(
+        self,
+        situation: Situation,
+        refinery: Refinery,
+        max_new_tokens: int,
+        context: Sequence[ContextPiece],
+        repository: str,
+        path: str,
+    ) -> list[int]:
         """The prompt, cut shorter where a dense script needs more tokens than the model has positions."""
+        text, offset = situation.text, situation.offset
+        if refinery.reads_from_column_0(situation):
+            text, offset = text[: situation.line_start] + text[offset:], situation.line_start
         form = self._engine.encoder.form
         while True:
             window = cut_window(text, offset, form)
             if not (window.prefix + window.suffix).strip():
                 return []
-            prompt_ids = self._engine.encoder.encode(_without_lone_surrogates(window))
+            pieces = [replace(piece, text=_mended(piece.text)) for piece in context]
+            prompt_ids = self._engine.encoder.encode(
+                Window(prefix=_mended(window.prefix), suffix=_mended(window.suffix)),
+                pieces,
+                repository=repository,
+                path=_mended(path),
+            )
             if len(prompt_ids) + max_new_tokens <= self._engine.max_positions or form.max_prefix_chars < 2:
                 return prompt_ids
+            if context:
+                context = context[:-1]
+                continue
             chars = form.max_prefix_chars // 2
             form = replace(
                 form,
@@ -87,15 +168,32 @@ def open_completer(bundle_folder: Path, *, threads: int | None = None, verify: b
             engine = Engine(bundle, threads=threads)
         finally:
             check.result()  # says what is wrong better than a model that does not load
-    return Completer(engine)
+    return Completer(engine, read_gate(bundle.manifest))
 
 
-def _first_line(text: str, is_line_end: bool) -> str:
-    """What of an answer stays on the cursor's line; "" where that is white space only."""
-    line = text.partition("\n")[0].partition("\r")[0]
-    if not line.strip():
-        return ""
-    return line.rstrip() if is_line_end else line
+def _gated(refined: Refined, confidence: float, threshold: float) -> Refined:
+    detail = f"the model is sure to {confidence:.0%}, and {threshold:.0%} are asked for"
+    step = Step(name="gate", kind="gate", action="rejected", detail=detail, before=refined.draft.text)
+    return Refined.nothing("gate", *refined.steps, step)
+
+
+def _completion(
+    answer: Generation, refined: Refined, situation: Situation, confidence: float | None, threshold: float | None
+) -> Completion:
+    return Completion(
+        text=refined.draft.text,
+        replaces=refined.draft.replaces,
+        milliseconds=answer.milliseconds,
+        tokens=len(answer.token_ids),
+        prompt_tokens=answer.prompt_tokens,
+        computed_tokens=answer.computed_tokens,
+        raw=answer.text,
+        steps=refined.steps,
+        rule=refined.rule,
+        confidence=confidence,
+        threshold=threshold,
+        is_multi_line=situation.is_multi_line,
+    )
 
 
 def _with_plain_line_ends(text: str, offset: int) -> tuple[str, int]:
@@ -106,10 +204,6 @@ def _with_plain_line_ends(text: str, offset: int) -> tuple[str, int]:
     return before + after, len(before)
 
 
-def _without_lone_surrogates(window: Window) -> Window:
+def _mended(text: str) -> str:
     """Half characters, which JSON can carry and a tokenizer can't, become the replacement character."""
-
-    def mend(text: str) -> str:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-    return Window(prefix=mend(window.prefix), suffix=mend(window.suffix))
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

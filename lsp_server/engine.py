@@ -45,6 +45,7 @@ class Generation:
 
     text: str  # whole lines or up to where it ended, whole characters only
     token_ids: tuple[int, ...]  # as generated, without the control token that ended them
+    probabilities: tuple[float, ...]  # the model's, of each token; one more where a control token ended them
     prompt_tokens: int
     computed_tokens: int
     milliseconds: float
@@ -100,11 +101,13 @@ class Engine:
         limit = LINE_TOKENS * (lines or 1) if max_new_tokens is None else max_new_tokens
         room = min(limit, self.max_positions - len(prompt_ids))
         token_ids: list[int] = []
+        probabilities: list[float] = []
         text, finish = "", FinishReason.CANCELLED
         for token in greedy:
             if room == 0:
                 finish = FinishReason.LENGTH
                 break
+            probabilities.append(greedy.probability)
             if token in self._control_ids:
                 finish = FinishReason.CONTROL_TOKEN
                 break
@@ -125,6 +128,7 @@ class Engine:
         return Generation(
             text=text,
             token_ids=tuple(token_ids),
+            probabilities=tuple(probabilities),
             prompt_tokens=len(prompt_ids),
             computed_tokens=greedy.computed,
             milliseconds=(time.perf_counter() - started) * 1000,

@@ -33,6 +33,7 @@ class GreedyTokens:
         start: Start | None = None,
     ) -> None:
         self.computed = 0  # tokens of the prompt that were not in the cache
+        self.probability = 1.0  # of the token that came last
         self.steps = 0  # after the prompt
         self.drafted = 0
         self.accepted = 0
@@ -76,8 +77,7 @@ class GreedyTokens:
             token = self._start.choose(logits[0])
             if token is None:
                 return
-            self._context.append(token)
-            yield token
+            yield self._note(logits[0], token)
             return
         choices = logits.argmax(axis=1).tolist()
         right = 0
@@ -89,9 +89,16 @@ class GreedyTokens:
             self._drafter.acceptance.observe(draft.source, right, len(draft.tokens))
             self.drafted += len(draft.tokens)
             self.accepted += right
-        for token in choices[: right + 1]:
-            self._context.append(token)
-            yield token
+        # Taken before the first is given: the next step overwrites the logits.
+        rows = logits[: right + 1].copy() if right else logits[:1]
+        for row, token in zip(rows, choices[: right + 1], strict=True):
+            yield self._note(row, token)
+
+    def _note(self, logits: NDArray[np.float32], token: int) -> int:
+        """Take a token as written; logits: (vocabulary,), what it was chosen from."""
+        self._context.append(token)
+        self.probability = float(1.0 / np.exp(logits - logits[token]).sum())  # its softmax
+        return token
 
     def _propose(self, certain: int) -> Draft:
         """A draft after the context, for a step that reads `certain` tokens before it."""

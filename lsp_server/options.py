@@ -1,27 +1,169 @@
-"""What a client may set in `initializationOptions`, with its defaults and checks.
+"""What a client may set, with defaults, reasons and checks.
 
-Names on the wire are in camelCase, as clients write them: `{"bundle": "/path", "threads": 4, "maxNewTokens": 48}`.
+`initializationOptions` and `workspace/didChangeConfiguration` carry the same object. Names on the wire are in camelCase
+and nested as the classes here are: `{"threads": 4, "trigger": {"comments": false}}`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 MAX_NEW_TOKENS_LIMIT = 512
 THREADS_LIMIT = 256
+
+T = TypeVar("T")
+Group = TypeVar("Group", bound="DataclassInstance")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """What a value on the wire must be, in words and as a predicate."""
+
+    demand: str
+    is_valid: Callable[[Any], bool]
+    convert: Callable[[Any], Any] = lambda value: value
+
+
+_FLAG = Check(demand="true or false", is_valid=lambda value: isinstance(value, bool))
+_FOLDER = Check(
+    demand="the path of a bundle folder",
+    is_valid=lambda value: isinstance(value, str) and value != "",
+    convert=lambda value: Path(value).expanduser(),
+)
+
+
+def _count(low: int, high: int) -> Check:
+    # True is an int too, hence `type`.
+    return Check(demand=f"a whole number from {low} to {high}", is_valid=lambda v: type(v) is int and low <= v <= high)
+
+
+def _number(low: float, high: float) -> Check:
+    return Check(
+        demand=f"a number from {low:g} to {high:g}", is_valid=lambda v: type(v) in (int, float) and low <= v <= high
+    )
+
+
+def _one_of(*names: str) -> Check:
+    return Check(demand=f"one of {', '.join(map(repr, names))}", is_valid=lambda value: value in names)
+
+
+def _option(default: Any, check: Check, why: str) -> Any:
+    return field(default=default, metadata={"check": check, "why": why})
+
+
+def _flag(default: bool, why: str) -> Any:
+    return _option(default, _FLAG, why)
+
+
+def _group(kind: type[T]) -> T:
+    return field(default_factory=kind, metadata={"group": kind})
+
+
+@dataclass(frozen=True, kw_only=True)
+class TriggerOptions:
+    """When a completion is asked for while the user types. Asked by hand, only `multiLine` and `budgetMs` matter."""
+
+    automatic: bool = _flag(True, "completions while typing; without it only when asked for")
+    debounce_min_ms: int = _option(40, _count(0, 2000), "the wait after a key when the user types slowly")
+    debounce_max_ms: int = _option(150, _count(0, 5000), "the wait in the middle of fast typing")
+    mid_word: bool = _flag(False, "complete between two letters of a word")
+    before_text: bool = _flag(False, "complete where more than brackets and punctuation stands right of the cursor")
+    after_accepted_line: bool = _flag(
+        False, "complete at the end of a line that was just accepted, before a key is hit"
+    )
+    comments: bool = _flag(True, "complete in comments")
+    strings: bool = _flag(True, "complete in strings")
+    multi_line: bool = _flag(True, "several lines where the syntax says that a block begins")
+    budget_ms: int = _option(
+        1500, _count(50, 60_000), "time for an answer; what is there by then is cut at its last whole word"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopOptions:
+    """Where an answer ends."""
+
+    newline: bool = _flag(True, "one line, or a block up to a blank line")
+    dedent: bool = _flag(True, "a block ends where the indentation falls below it")
+    next_line: bool = _flag(True, "at the line that already stands below the cursor")
+    repetition: bool = _flag(True, "at a piece that comes three times in a row, or a line like the one above")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilterOptions:
+    """What is done to an answer before it is shown."""
+
+    whole_line: bool = _flag(True, "on a blank line the model writes the indentation too, which is then taken off")
+    special_tokens: bool = _flag(True, "control tokens that were spelled out end the text")
+    indentation: bool = _flag(True, "tabs or spaces, as the file has them")
+    secret: bool = _flag(True, "nothing that looks like a key, a token or a password")
+    suffix_duplicate: bool = _flag(True, "no text that already stands right of the cursor")
+    doubled_closers: bool = _flag(True, "closing brackets right of the cursor are replaced, not doubled")
+    syntax: bool = _flag(True, "cut to what parses")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateOptions:
+    """How sure the model must be. The threshold comes from the bundle, where it was fitted on held-out lines."""
+
+    precision: float | None = _option(
+        None, _number(0, 1), "show only so many of a hundred right, such as 0.7; without it everything is shown"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContextOptions:
+    """What of other files goes into the prompt. All of it is off until a measurement on the repository favours it."""
+
+    recent: bool = _flag(False, "pieces of files that were edited or viewed last")
+    imports: bool = _flag(False, "definitions that the file imports")
+    similar: bool = _flag(False, "pieces of the repository that are like the lines at the cursor")
+    max_characters: int = _option(2000, _count(200, 20_000), "all pieces together; 2,000 are about 600 tokens")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CareOptions:
+    """Care for the machine."""
+
+    idle_unload_minutes: float = _option(
+        15, _number(0, 100_000), "free the model's memory after so long without a request; 0 keeps it"
+    )
+    on_battery: str = _option(
+        "saving", _one_of("full", "saving", "off"), "on battery: as ever, half the cores and longer waits, or nothing"
+    )
+    low_battery_percent: float = _option(20, _number(0, 100), "below this, nothing while typing; 0 switches it off")
+    max_load: float = _option(
+        0, _number(0, 100), "nothing while typing where others keep so many of the cores busy, per core; 0: no limit"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServerOptions:
     """How this server behaves for one client."""
 
-    enabled: bool = True
-    bundle: Path | None = None  # None: that of the workspace folder
-    threads: int | None = None  # None: the physical cores, at most 8
-    max_new_tokens: int | None = None  # None: the engine's own limit
+    enabled: bool = _flag(True, "false: nothing at all, and no model in memory")
+    bundle: Path | None = _option(None, _FOLDER, "one bundle for all files; without it each folder has its own")
+    threads: int | None = _option(
+        None, _count(1, THREADS_LIMIT), "cores to use; without it the physical ones, at most 8"
+    )
+    max_new_tokens: int | None = _option(
+        None, _count(1, MAX_NEW_TOKENS_LIMIT), "tokens of an answer; without it 32 for a line and 128 for a block"
+    )
+    statistics: bool = _flag(True, "count what is shown, accepted and kept; in memory only")
+    drift: bool = _flag(True, "tell the user when the repository has changed much since the build")
+    trigger: TriggerOptions = _group(TriggerOptions)
+    stops: StopOptions = _group(StopOptions)
+    filters: FilterOptions = _group(FilterOptions)
+    gate: GateOptions = _group(GateOptions)
+    context: ContextOptions = _group(ContextOptions)
+    care: CareOptions = _group(CareOptions)
 
 
 def read_options(document: object, defaults: ServerOptions) -> tuple[ServerOptions, list[str]]:
@@ -30,49 +172,35 @@ def read_options(document: object, defaults: ServerOptions) -> tuple[ServerOptio
         return defaults, []
     if not isinstance(document, dict):
         return defaults, [f"initializationOptions must be an object, not {document!r}; the defaults hold."]
-    options, problems = defaults, []
+    problems: list[str] = []
+    return _read_group(document, defaults, "", problems), problems
+
+
+def wire_name(name: str) -> str:
+    """A field's name as clients write it."""
+    return re.sub(r"_(\w)", lambda match: match.group(1).upper(), name)
+
+
+def _read_group(document: dict[Any, Any], defaults: Group, path: str, problems: list[str]) -> Group:
+    known = {wire_name(one.name): one for one in fields(defaults)}
+    read: dict[str, Any] = {}
     for key, value in document.items():
-        if key not in _OPTIONS:
-            problems.append(f"There is no option {key!r}; known are {', '.join(sorted(_OPTIONS))}.")
+        name = f"{path}{key}"
+        if key not in known:
+            problems.append(f"There is no option {name!r}; known are {', '.join(sorted(path + one for one in known))}.")
             continue
-        option = _OPTIONS[key]
         if value is None:
             continue  # clients send null for what their user left unset
-        if option.is_valid(value):
-            options = replace(options, **{option.field: option.convert(value)})
+        one = known[key]
+        if "group" in one.metadata:
+            if isinstance(value, dict):
+                read[one.name] = _read_group(value, getattr(defaults, one.name), f"{name}.", problems)
+            else:
+                problems.append(f"The option {name!r} must be an object, not {value!r}; its defaults hold.")
+            continue
+        check: Check = one.metadata["check"]
+        if check.is_valid(value):
+            read[one.name] = check.convert(value)
         else:
-            problems.append(f"The option {key!r} must be {option.demand}, not {value!r}; its default holds.")
-    return options, problems
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Option:
-    field: str
-    demand: str
-    is_valid: Callable[[Any], bool]
-    convert: Callable[[Any], Any] = lambda value: value
-
-
-def _is_count(limit: int) -> Callable[[Any], bool]:
-    return lambda value: type(value) is int and 1 <= value <= limit  # True is an int too, hence `type`
-
-
-_OPTIONS = {
-    "enabled": _Option(field="enabled", demand="true or false", is_valid=lambda value: isinstance(value, bool)),
-    "bundle": _Option(
-        field="bundle",
-        demand="the path of a bundle folder",
-        is_valid=lambda value: isinstance(value, str) and value != "",
-        convert=lambda value: Path(value).expanduser(),
-    ),
-    "threads": _Option(
-        field="threads",
-        demand=f"a whole number from 1 to {THREADS_LIMIT}",
-        is_valid=_is_count(THREADS_LIMIT),
-    ),
-    "maxNewTokens": _Option(
-        field="max_new_tokens",
-        demand=f"a whole number from 1 to {MAX_NEW_TOKENS_LIMIT}",
-        is_valid=_is_count(MAX_NEW_TOKENS_LIMIT),
-    ),
-}
+            problems.append(f"The option {name!r} must be {check.demand}, not {value!r}; its default holds.")
+    return replace(defaults, **read)

@@ -74,6 +74,13 @@ def _count(line: str, character: int, encoding: Encoding) -> tuple[int, int]:
     return len(line) if character >= units else index, units
 
 
+def units_of(text: str, encoding: Encoding) -> int:
+    """How many characters a client counts in a text."""
+    if encoding is Encoding.UTF32 or text.isascii():
+        return len(text)
+    return sum(_units(ord(symbol), encoding) for symbol in text)
+
+
 def _units(code_point: int, encoding: Encoding) -> int:
     if encoding is Encoding.UTF16:
         return 2 if code_point > 0xFFFF else 1

@@ -1,6 +1,7 @@
-"""The language server: the protocol's messages to calls of the completion service and back.
+"""The language server: one client's documents, options and bundles, and how it is started.
 
-Handlers are named as the methods that they answer. stdout belongs to the protocol; everything else goes to stderr.
+What it answers is in `lsp_server.handlers` and `lsp_server.commands`. stdout belongs to the protocol; everything else
+goes to stderr.
 """
 
 from __future__ import annotations
@@ -9,38 +10,61 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Sequence
+import uuid
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
-from cattrs import Converter
 from lsprotocol import types
+from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
-from pygls.protocol import default_converter
 from pygls.uris import to_fs_path
 
 from builder.errors import SubmodelError
 from exporters.bundle import find_bundle
 from exporters.errors import BundleError
-from lsp_server.documents import Document
+from lsp_server.assistant import Assistant, Place
+from lsp_server.bundle_finder import BundleFinder, workspace_of
+from lsp_server.converter import lenient_converter
+from lsp_server.documents import Document, Edit
+from lsp_server.drift import Drift
 from lsp_server.errors import ServeError
 from lsp_server.options import ServerOptions, read_options
 from lsp_server.positions import Encoding
-from lsp_server.service import CompletionService
+from lsp_server.repositories import Repositories
+from lsp_server.service import BundleState, CompletionService
 
 log = logging.getLogger(__name__)
 
-NO_COMPLETIONS = types.InlineCompletionList(items=())
+STATUS = "submodel/status"
+PROGRESS_TIMEOUT_S = 5.0  # for a client to agree to a progress bar
 
 
 class CompletionServer(LanguageServer):
-    """One client's server: its options, its documents, and the service that completes them."""
+    """One client's server: its options, its documents, and the assistant that completes them."""
 
     def __init__(self, options: ServerOptions, version: str) -> None:
-        super().__init__("submodel", version, converter_factory=_lenient_converter)
-        self.options = options
+        super().__init__("submodel", version, converter_factory=lenient_converter)
+        self.defaults = options
         self.problems: list[str] = []
-        self.service = CompletionService()
+        self.service = CompletionService(on_change=self._on_service_change)
+        self.repositories = Repositories(on_drift=self._on_drift)
+        self.assistant = Assistant(self.service, options, find_context=self.repositories.pieces)
+        self.finder = BundleFinder(options.bundle)
+        self.describe: Callable[[], dict[str, Any]] = dict  # set by `lsp_server.commands`
+        self.is_started = False  # bundles were looked for
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._warned: set[str] = set()
+        self._last_state = ""
+        self._idle: asyncio.TimerHandle | None = None
+        self._survival: asyncio.TimerHandle | None = None
+
+    @property
+    def options(self) -> ServerOptions:
+        """What the client has set, the defaults for the rest."""
+        return self.assistant.options
 
     @property
     def encoding(self) -> Encoding:
@@ -54,68 +78,244 @@ class CompletionServer(LanguageServer):
         paths = [path for uri in uris if uri and (path := to_fs_path(uri))]
         return [Path(path) for path in paths] or [Path.cwd()]
 
+    def document(self, uri: str) -> Document | None:
+        """An open document, None where the client has opened none of that name."""
+        document = self.workspace.text_documents.get(unquote(uri))
+        return document if isinstance(document, Document) else None
+
+    def set_initial_options(self, document: object) -> None:
+        """Take what came with `initialize`; it stays for all that later changes leave out."""
+        self.defaults, problems = read_options(document, self.defaults)
+        self.set_options(None)
+        self.problems = problems
+
+    def set_options(self, document: object) -> bool:
+        """Take the client's options, the defaults for what it leaves out; whether bundles have to be found anew."""
+        before = self.options
+        self.assistant.options, self.problems = read_options(document, self.defaults)
+        self.assistant.cache.clear()
+        self.finder.fixed = self.options.bundle
+        now = self.options
+        return (before.bundle, before.threads, before.enabled) != (now.bundle, now.threads, now.enabled)
+
+    def read_repositories(self) -> None:
+        """Read the repositories of the bundles that are served, as far as the options need it."""
+        for bundle in self.service.bundles:
+            root = workspace_of(bundle)
+            if root is not None:
+                self.repositories.read(root, bundle, self.options)
+
+    def open_document(self, document: Document) -> None:
+        """Take a document in the place of pygls' own."""
+        self.workspace.text_documents[unquote(document.uri)] = document
+        self._note_place(document, 0)
+
+    def note_edits(self, document: Document, edits: Sequence[Edit]) -> None:
+        """The user has changed a document."""
+        self.assistant.debounce.note_edit()
+        self.assistant.tracker.edited(document.uri, document.source, edits)
+        self.look_at_accepted()
+        if edits:
+            self._note_place(document, edits[-1].start)
+
+    def drift_of(self, bundle: Path) -> dict[str, Any] | None:
+        """How far the repository has gone from its bundle; None where that is not known (yet)."""
+        return self.repositories.drift_of(bundle)
+
+    async def roll_back(self, older: Path | None) -> None:
+        """Serve an older bundle of the first folder that has any; raises BundleError where there is none."""
+        bundle = self.finder.for_file(None, self.folders)
+        if bundle is None:
+            raise BundleError("There is no bundle in this workspace; run `submodel build` in the repository.")
+        older = self.finder.roll_back(bundle, older)
+        self.assistant.cache.clear()
+        await asyncio.wrap_future(self.service.unload(bundle, forget=True))
+        policy, _ = self.assistant.policy()
+        await self._load(older, self.assistant.threads(policy))
+
+    def send_status_in(self, seconds: float) -> None:
+        """Tell the client then, as when a snooze is over."""
+        asyncio.get_running_loop().call_later(seconds + 0.1, self.send_status)
+
+    def place(self, document: Document, position: types.Position, *, is_invoked: bool) -> Place:
+        """A cursor in a document, as the assistant knows it."""
+        offset = document.offset_at_position(position)
+        return self._place(document, document.source, offset, position, is_invoked)
+
+    def place_with(
+        self, document: Document, position: types.Position, info: types.SelectedCompletionInfo, *, is_invoked: bool
+    ) -> Place:
+        """The same after the selected item of the editor's own list has been put in."""
+        start = document.offset_at_position(info.range.start)
+        end = max(start, document.offset_at_position(info.range.end))
+        text = document.source[:start] + info.text + document.source[end:]
+        return self._place(document, text, start + len(info.text), position, is_invoked)
+
+    async def load_bundles(self) -> None:
+        """Find the bundles of the workspace and load those that are not, with progress; forget those that are gone.
+
+        The user is told what is wrong.
+        """
+        self._loop = asyncio.get_running_loop()
+        if not self.options.enabled:
+            return
+        bundles = dict.fromkeys(self.finder.for_file(None, [folder]) for folder in self.folders)
+        found = [bundle for bundle in bundles if bundle is not None]
+        for gone in set(self.service.bundles) - set(found):
+            self.service.unload(gone, forget=True)
+        if not found:
+            try:
+                find_bundle(self.folders[0])
+            except SubmodelError as error:
+                self.warn_once(f"{error} Until then submodel completes nothing.")
+        self.is_started = True
+        policy, _ = self.assistant.policy()
+        for bundle in found:
+            status = self.service.bundles.get(bundle)
+            if status is None or status.state is BundleState.FAILED:
+                await self._load(bundle, self.assistant.threads(policy))
+        self.read_repositories()
+        self.note_use()
+        self.send_status()
+
+    async def reload(self) -> None:
+        """Forget what was found and loaded, and begin anew."""
+        self._warned.clear()
+        self.finder.forget()
+        self.assistant.cache.clear()
+        await asyncio.wrap_future(self.service.unload(forget=True))
+        await self.load_bundles()
+
+    def note_use(self) -> None:
+        """The model was loaded or asked: it stays in memory for a while from now on."""
+        minutes = self.options.care.idle_unload_minutes
+        if self._idle is not None:
+            self._idle.cancel()
+        if minutes > 0:
+            loop = self._loop = asyncio.get_running_loop()
+            self._idle = loop.call_later(minutes * 60, lambda: self.service.unload())
+
+    def look_at_accepted(self) -> None:
+        """Look at accepted texts when they are due, however long nothing else happens."""
+        if self._survival is not None:
+            self._survival.cancel()
+            self._survival = None
+        due_s = self.assistant.tracker.check_survival(self._text_of)
+        if due_s is not None:
+            self._survival = asyncio.get_running_loop().call_later(max(0.0, due_s), self.look_at_accepted)
+
     def warn(self, message: str) -> None:
         """Tell the user, and the log."""
         log.warning(message)
         notice = types.ShowMessageParams(type=types.MessageType.Warning, message=f"submodel: {message}")
         self.window_show_message(notice)
 
+    def warn_once(self, message: str) -> None:
+        """Tell the user, but not again what was told already."""
+        if message not in self._warned:
+            self._warned.add(message)
+            self.warn(message)
+
+    def send_status(self) -> None:
+        """Tell a client that wants to know, where the state has changed; and the user, where a bundle has failed."""
+        for bundle, status in self.service.bundles.items():
+            if status.state is BundleState.FAILED and status.error:
+                hint = "Then run the command submodel.reload, or restart the language server."
+                self.warn_once(f"{status.error} {hint}" if str(bundle) in status.error else f"{bundle}: {status.error}")
+        document = self.describe()
+        if document.get("state") == self._last_state:
+            return
+        self._last_state = document.get("state", "")
+        if _wants_status(self.client_capabilities.experimental):
+            self.protocol.notify(STATUS, document)
+
+    def close(self) -> None:
+        """Stop what runs, and the timers."""
+        for timer in (self._idle, self._survival):
+            if timer is not None:
+                timer.cancel()
+        self.repositories.close()
+        self.service.close()
+
+    def _place(self, document: Document, text: str, offset: int, position: types.Position, is_invoked: bool) -> Place:
+        source_offset, line_end = offset, "\r\n" if "\r\n" in text else "\n"
+        text, offset = _with_plain_line_ends(text, offset)
+        file = to_fs_path(document.uri) if document.uri.startswith("file:") else None
+        root, path = self._repository_of(document) or (None, Path(document.path or document.uri).name)
+        return Place(
+            uri=document.uri,
+            path=path,
+            text=text,
+            offset=offset,
+            line=position.line,
+            character=position.character,
+            language_id=document.language_id,
+            is_invoked=is_invoked,
+            bundle=self.finder.for_file(Path(file) if file else None, self.folders),
+            root=root,
+            source_offset=source_offset,
+            line_end=line_end,
+        )
+
+    def _repository_of(self, document: Document) -> tuple[Path, str] | None:
+        """The root that a file lies in, and its path there with slashes; None for what is no file of the workspace."""
+        file = to_fs_path(document.uri) if document.uri.startswith("file:") else None
+        root = next((one for one in self.folders if file is not None and Path(file).is_relative_to(one)), None)
+        return (root, Path(file).relative_to(root).as_posix()) if file is not None and root is not None else None
+
+    def _note_place(self, document: Document, offset: int) -> None:
+        where = self._repository_of(document)
+        if where is not None and self.options.context.recent:
+            self.repositories.note(*where, document.source, offset)
+
+    def _on_drift(self, root: Path, drift: Drift) -> None:
+        if drift.is_stale and self.options.drift:
+            self.warn_once(
+                f"{drift.changed + drift.added} of {drift.files} files in {root} have changed since the build, so "
+                f"completions know them less well; run `submodel build {root}`."
+            )
+
+    async def _load(self, bundle: Path, threads: int | None) -> None:
+        loading = self.service.load(bundle, threads)
+        if not self._has_progress():
+            await _settle(loading)
+            return
+        token = str(uuid.uuid4())
+        try:
+            await asyncio.wait_for(self.work_done_progress.create_async(token), PROGRESS_TIMEOUT_S)
+        except (TimeoutError, JsonRpcException):  # the client does not want it after all
+            await _settle(loading)
+            return
+        begin = types.WorkDoneProgressBegin(title="submodel", message=f"loading {bundle}", cancellable=False)
+        self.work_done_progress.begin(token, begin)
+        await _settle(loading)
+        is_ready = loading.exception() is None
+        message = "ready" if is_ready else "failed"
+        self.work_done_progress.end(token, types.WorkDoneProgressEnd(message=message))
+
+    def _has_progress(self) -> bool:
+        window = self.client_capabilities.window
+        return bool(window is not None and window.work_done_progress)
+
+    def _text_of(self, uri: str) -> str | None:
+        document = self.document(uri)
+        return document.source if document is not None else None
+
+    def _on_service_change(self) -> None:
+        """Called from the worker's thread, and from the loop's own."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.send_status)
+
 
 def create_server(options: ServerOptions, version: str) -> CompletionServer:
     """A server whose defaults are `options`; what the client sends with `initialize` goes before them."""
+    from lsp_server.commands import register_commands
+    from lsp_server.handlers import register_handlers
+
     server = CompletionServer(options, version)
-
-    @server.feature(types.INITIALIZE)
-    def initialize(ls: CompletionServer, params: types.InitializeParams) -> None:
-        ls.options, ls.problems = read_options(params.initialization_options, ls.options)
-
-    @server.feature(types.INITIALIZED)
-    async def initialized(ls: CompletionServer, params: types.InitializedParams) -> None:
-        for problem in ls.problems:
-            ls.warn(problem)
-        if not ls.options.enabled:
-            return
-        try:
-            folder = ls.options.bundle or choose_bundle(ls.folders)
-            await asyncio.wrap_future(ls.service.load(folder, ls.options.threads))
-        except SubmodelError as error:
-            ls.warn(f"{error} Then restart the language server; until then it completes nothing.")
-
-    @server.feature(types.TEXT_DOCUMENT_DID_OPEN)
-    def text_document_did_open(ls: CompletionServer, params: types.DidOpenTextDocumentParams) -> None:
-        document = Document(params.text_document, ls.encoding)
-        ls.workspace.text_documents[unquote(document.uri)] = document  # in the place of pygls' own
-
-    @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
-    async def text_document_inline_completion(
-        ls: CompletionServer, params: types.InlineCompletionParams
-    ) -> types.InlineCompletionList:
-        document = ls.workspace.get_text_document(params.text_document.uri)
-        if not ls.options.enabled or not isinstance(document, Document):
-            return NO_COMPLETIONS
-        offset = document.offset_at_position(params.position)
-        text = await ls.service.complete(document.source, offset, ls.options.max_new_tokens)
-        if not text:
-            return NO_COMPLETIONS
-        here = types.Range(start=params.position, end=params.position)
-        return types.InlineCompletionList(items=[types.InlineCompletionItem(insert_text=text, range=here)])
-
-    @server.feature(types.SHUTDOWN)
-    def shutdown(ls: CompletionServer, params: None) -> None:
-        ls.service.close()
-
+    register_handlers(server)
+    register_commands(server)
     return server
-
-
-def choose_bundle(folders: Sequence[Path]) -> Path:
-    """The first folder's bundle that there is; raises the first folder's BundleError where none has one."""
-    failures: list[BundleError] = []
-    for folder in folders:
-        try:
-            return find_bundle(folder)
-        except BundleError as error:
-            failures.append(error)
-    raise failures[0]
 
 
 def serve_stdio(options: ServerOptions, version: str) -> None:
@@ -128,7 +328,7 @@ def serve_stdio(options: ServerOptions, version: str) -> None:
     try:
         server.start_io(stdout=protocol_output)
     finally:
-        server.service.close()
+        server.close()
 
 
 def serve_tcp(host: str, port: int, options: ServerOptions, version: str) -> None:
@@ -140,22 +340,31 @@ def serve_tcp(host: str, port: int, options: ServerOptions, version: str) -> Non
     except OSError as error:
         raise ServeError(f"Can't listen on {host}:{port} ({error.strerror}); give another host or port.") from error
     finally:
-        server.service.close()
+        server.close()
+
+
+async def _settle(loading: Future[None]) -> None:
+    """Wait for a bundle; that it failed is in the service's account of it."""
+    await asyncio.wait([asyncio.wrap_future(loading)])
+    error = loading.exception()
+    if error is not None and not isinstance(error, SubmodelError):
+        raise error
+
+
+def _with_plain_line_ends(text: str, offset: int) -> tuple[str, int]:
+    """The text with a line feed for every line end, and the offset in it."""
+    if "\r" not in text:
+        return text, offset
+    before, after = (part.replace("\r\n", "\n").replace("\r", "\n") for part in (text[:offset], text[offset:]))
+    return before + after, len(before)
+
+
+def _wants_status(experimental: object) -> bool:
+    if isinstance(experimental, dict):
+        return bool(experimental.get("submodelStatus"))
+    return bool(getattr(experimental, "submodelStatus", False))
 
 
 def _log_to_stderr() -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("pygls").setLevel(logging.ERROR)  # below that it logs the user's text, and late cancellations
-
-
-def _lenient_converter() -> Converter:
-    """The converter of pygls, but for triggerKind: clients before the protocol's 3.18 count it from 0."""
-    converter: Converter = default_converter()  # type: ignore[no-untyped-call]
-    converter.register_structure_hook(types.InlineCompletionTriggerKind, _read_trigger_kind)
-    return converter
-
-
-def _read_trigger_kind(value: object, _: type) -> types.InlineCompletionTriggerKind:
-    if value == types.InlineCompletionTriggerKind.Automatic:
-        return types.InlineCompletionTriggerKind.Automatic
-    return types.InlineCompletionTriggerKind.Invoked

@@ -1,46 +1,115 @@
-"""Completions for an event loop: one worker thread that owns the model, where the newest request wins.
+"""Completions for an event loop: one worker thread that owns the models, where the newest request wins.
 
-It knows nothing of the protocol. The worker's queue does the waiting: a request that comes while the model loads is
-answered after it, and an older one that is still running is stopped at its next token.
+It knows nothing of the protocol. The worker's queue does the waiting: a request that comes while a model loads is
+answered after it, and an older one that is still running is stopped at its next token. A bundle is loaded when it is
+first asked for, freed when it has been idle, and loaded again at the next request.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.errors import SubmodelError
+from builder.prompt import ContextPiece
+from lsp_server.options import ServerOptions
 
 if TYPE_CHECKING:
-    from lsp_server.completion import Completer
+    from lsp_server.completion import Completer, Completion
 
 log = logging.getLogger(__name__)
 
+MAX_LOADED = 2  # bundles in memory; a workspace of more folders takes turns
+
+
+class BundleState(StrEnum):
+    """What has become of a bundle; the values are the protocol's."""
+
+    LOADING = "loading"
+    READY = "ready"
+    UNLOADED = "unloaded"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleStatus:
+    """A bundle's state, and what is wrong with it where it failed."""
+
+    state: BundleState
+    error: str | None = None
+    threads: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """A place in a document, as it was when it was asked for, and which bundle is to answer."""
+
+    text: str
+    offset: int
+    bundle: Path
+    path: str = ""
+    language_id: str | None = None
+    threads: int | None = None
+    context: tuple[ContextPiece, ...] = ()
+    repository: str = ""  # its name, for bases that were trained with names
+    options: ServerOptions = field(default_factory=ServerOptions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What the worker says; `completion` is None where the model could not."""
+
+    completion: Completion | None
+    queue_ms: float
+    error: str | None = None
+
 
 class CompletionService:
-    """All methods are called from the event loop's thread."""
+    """All methods are called from the event loop's thread; `on_change` is called from the worker's."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_change: Callable[[], None] = lambda: None) -> None:
+        self.bundles: dict[Path, BundleStatus] = {}  # replaced as a whole by the worker, never changed
+        self.is_busy = False
+        self._on_change = on_change
+        self._lock = threading.Lock()
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="completion")
-        self._completer: Completer | None = None  # the worker's
+        self._loaded: OrderedDict[Path, Completer] = OrderedDict()  # the worker's; the last used is last
         self._newest = threading.Event()  # set: the request that it belongs to is not wanted any more
 
     def load(self, bundle_folder: Path, threads: int | None) -> Future[None]:
-        """Load a bundle in the worker. The future raises a SubmodelError where that fails; answers are then empty."""
+        """Load a bundle in the worker, anew where it is loaded. The future raises a SubmodelError where that fails."""
+        self._set(bundle_folder, BundleStatus(state=BundleState.LOADING))
         return self._worker.submit(self._load, bundle_folder, threads)
 
-    async def complete(self, text: str, offset: int, max_new_tokens: int | None) -> str:
-        """The text to show at `offset`, "" where there is none, no model, or a newer request.
+    def unload(self, bundle_folder: Path | None = None, *, forget: bool = False) -> Future[None]:
+        """Free one bundle's memory, or all of it; it is loaded again when it is asked for, unless it is forgotten."""
+        return self._worker.submit(self._unload, bundle_folder, forget)
 
-        Cancelling the task stops the model at its next token.
-        """
+    def supersede(self) -> threading.Event:
+        """Let no earlier request go on. The event says when this one is not wanted any more either."""
         self._newest.set()
-        unwanted = self._newest = threading.Event()
-        answer = self._worker.submit(self._complete, text, offset, max_new_tokens, unwanted)
+        self._newest = threading.Event()
+        return self._newest
+
+    async def complete(self, question: Question, unwanted: threading.Event | None = None) -> Answer | None:
+        """What to show there; None where a newer request came.
+
+        `unwanted` is what `supersede` gave. Cancelling the task stops the model at its next token.
+        """
+        unwanted = unwanted or self.supersede()
+        if unwanted.is_set():
+            return None
+        answer = self._worker.submit(self._complete, question, unwanted, time.perf_counter())
         try:
             return await asyncio.wrap_future(answer)
         finally:
@@ -51,20 +120,73 @@ class CompletionService:
         self._newest.set()
         self._worker.shutdown(wait=False, cancel_futures=True)
 
-    def _load(self, bundle_folder: Path, threads: int | None) -> None:
+    def _load(self, folder: Path, threads: int | None) -> None:
         # Here and not above: loading ONNX Runtime takes longer than answering `initialize`, which need not wait.
         from lsp_server.completion import open_completer
 
-        self._completer = open_completer(bundle_folder, threads=threads)
-        log.info("Serving %s", bundle_folder)
-
-    def _complete(self, text: str, offset: int, max_new_tokens: int | None, unwanted: threading.Event) -> str:
-        if self._completer is None or unwanted.is_set():
-            return ""
+        self._loaded.pop(folder, None)
+        self._set(folder, BundleStatus(state=BundleState.LOADING))
         try:
-            answer = self._completer.complete(text, offset, max_new_tokens=max_new_tokens, stop=unwanted.is_set)
+            self._loaded[folder] = open_completer(folder, threads=threads)
+        except SubmodelError as error:
+            self._set(folder, BundleStatus(state=BundleState.FAILED, error=str(error)))
+            raise
+        self._set(folder, BundleStatus(state=BundleState.READY, threads=threads))
+        log.info("Serving %s", folder)
+        while len(self._loaded) > MAX_LOADED:
+            self._unload(next(iter(self._loaded)), forget=False)
+
+    def _unload(self, folder: Path | None, forget: bool) -> None:
+        for one in [*self._loaded] if folder is None else [folder]:
+            if self._loaded.pop(one, None) is not None:
+                self._set(one, BundleStatus(state=BundleState.UNLOADED))
+                log.info("Freed %s", one)
+        gc.collect()  # sessions hold their memory until then
+        if forget:
+            with self._lock:
+                self.bundles = {key: value for key, value in self.bundles.items() if folder not in (None, key)}
+            self._on_change()
+
+    def _complete(self, question: Question, unwanted: threading.Event, asked_at: float) -> Answer | None:
+        if unwanted.is_set():
+            return None
+        queue_ms = (time.perf_counter() - asked_at) * 1000
+        self.is_busy = True
+        try:
+            completer = self._completer_for(question)
+            if completer is None:
+                return Answer(completion=None, queue_ms=queue_ms, error=self.bundles[question.bundle].error)
+            completion = completer.complete(
+                question.text,
+                question.offset,
+                path=question.path,
+                language_id=question.language_id,
+                context=question.context,
+                repository=question.repository,
+                options=question.options,
+                stop=unwanted.is_set,
+            )
         except SubmodelError as error:
             log.error("No completion: %s", error)
-            return ""
-        log.debug("%d tokens in %.0f ms", answer.tokens, answer.milliseconds)
-        return answer.text
+            return Answer(completion=None, queue_ms=queue_ms, error=str(error))
+        finally:
+            self.is_busy = False
+        log.debug("%d tokens in %.0f ms", completion.tokens, completion.milliseconds)
+        return Answer(completion=completion, queue_ms=queue_ms)
+
+    def _completer_for(self, question: Question) -> Completer | None:
+        """The bundle's completer, loaded where need be; None for one that failed before."""
+        status = self.bundles.get(question.bundle)
+        if status is not None and status.state is BundleState.FAILED:
+            return None
+        completer = self._loaded.get(question.bundle)
+        if completer is None or (status is not None and status.threads != question.threads):
+            self._load(question.bundle, question.threads)
+            completer = self._loaded[question.bundle]
+        self._loaded.move_to_end(question.bundle)
+        return completer
+
+    def _set(self, folder: Path, status: BundleStatus) -> None:
+        with self._lock:
+            self.bundles = {**self.bundles, folder: status}
+        self._on_change()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-import os
-import platform
 import sys
 from pathlib import Path
 
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
+from lsp_server.cores import default_threads
 from lsp_server.errors import ServeError
 
 # ONNX Runtime's errors share no base of their own, and with IOBinding it raises the plain RuntimeError.
@@ -27,7 +26,6 @@ RUNTIME_ERRORS: tuple[type[Exception], ...] = (
     runtime.RuntimeException,
     RuntimeError,
 )
-MAX_DEFAULT_THREADS = 8  # decoding is bound by memory bandwidth, which no laptop needs more cores to fill
 
 
 def open_session(model_path: Path, threads: int | None = None) -> onnxruntime.InferenceSession:
@@ -54,34 +52,9 @@ def open_session(model_path: Path, threads: int | None = None) -> onnxruntime.In
     return session
 
 
-def default_threads() -> int:
-    """Physical cores that this process may use, at most MAX_DEFAULT_THREADS.
-
-    A second thread on the same core shares its vector units and gains nothing.
-    """
-    if hasattr(os, "sched_getaffinity"):
-        allowed = os.sched_getaffinity(0)
-        cores = {_siblings(cpu) for cpu in allowed}
-        count = len(cores)
-    else:
-        logical = os.cpu_count() or 1
-        is_hyperthreaded = platform.machine().lower() in {"x86_64", "amd64"} and logical > 2
-        count = logical // 2 if is_hyperthreaded else logical
-    return max(1, min(count, MAX_DEFAULT_THREADS))
-
-
 def _return_freed_memory() -> None:
     """Give the system what loading has freed; glibc keeps it, and it is a fifth of the process."""
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
         if hasattr(libc, "malloc_trim"):
             libc.malloc_trim(0)
-
-
-def _siblings(cpu: int) -> str:
-    """The logical processors that share a core with `cpu`, as Linux lists them; itself where it doesn't say."""
-    path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
-    try:
-        return path.read_text("ascii").strip()
-    except OSError:
-        return str(cpu)

@@ -18,6 +18,7 @@ from submodel.commands.build import build
 from submodel.commands.complete import complete
 from submodel.commands.eval import evaluate
 from submodel.commands.export import export
+from submodel.commands.replay import replay
 from submodel.commands.serve import serve
 
 app = typer.Typer(
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (build, bases, complete, serve, export, bench):
+for command in (build, bases, complete, serve, export, bench, replay):
     app.command()(command)
 app.command("eval")(evaluate)
 

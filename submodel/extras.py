@@ -13,7 +13,6 @@ _MODULES = (
     "jinja2",
     "onnx",
     "onnx_ir",
-    "pathspec",
     "peft",
     "safetensors",
     "torch",

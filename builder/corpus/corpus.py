@@ -151,6 +151,15 @@ def read_corpus(root: Path, settings: CorpusSettings = _DEFAULT_SETTINGS) -> Cor
     return corpus
 
 
+def read_texts(root: Path, settings: CorpusSettings = _DEFAULT_SETTINGS) -> Mapping[str, tuple[str, str]]:
+    """Path → (language, text) of what `read_corpus` would read, neither split nor too small for it.
+
+    For those who serve: what has changed since a build, and pieces of other files. Raises CorpusError where the folder
+    is missing or can't be read.
+    """
+    return _read_texts(_list(root), settings).texts
+
+
 @dataclass(frozen=True, kw_only=True)
 class _RootListing:
     root: Path  # without links

@@ -65,3 +65,13 @@ def test_json_is_old_or_new(tmp_path):
         write_json(path, {"x": object()})
     assert json.loads(path.read_text()) == {"x": 1}
     assert names(path.parent) == ["b.json"]
+
+
+def test_the_old_folder_can_be_kept_in_the_place_of_the_one_before(tmp_path):
+    target, keep = tmp_path / "model", tmp_path / "model.previous"
+    for text in ("first", "second", "third"):
+        with replace_folder(target, marker="manifest.json", keep=keep) as fresh:
+            (fresh / "manifest.json").write_text(text)
+    assert (target / "manifest.json").read_text() == "third"
+    assert (keep / "manifest.json").read_text() == "second"
+    assert names(tmp_path) == ["model", "model.previous"]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.errors import BuildError
-from builder.prompt import PromptEncoder, PromptFormat, Window, cut_window, shared_prefix
+from builder.prompt import ContextPiece, PromptEncoder, PromptFormat, Window, cut_window, shared_prefix
 from tests.builder.tiny import make_tokenizer
 
 FIM = PromptFormat(prefix_token="<|fim_prefix|>", suffix_token="<|fim_suffix|>", middle_token="<|fim_middle|>")
@@ -91,3 +91,18 @@ def test_a_missing_token_is_named():
         PromptEncoder(
             make_tokenizer(), PromptFormat(prefix_token="<P>", suffix_token="<S>", middle_token="<M>")
         ).encode(Window(prefix="", suffix=""))
+
+
+def test_pieces_of_other_files_stand_in_front_in_the_base_s_own_form():
+    tokenizer = make_tokenizer()
+    tokenizer.add_special_tokens(["<|repo_name|>", "<|file_sep|>"])
+    form = replace(FIM, stop_tokens=("<|repo_name|>", "<|file_sep|>"))
+    encoder = PromptEncoder(tokenizer, form)
+    window = Window(prefix="a", suffix="b")
+    pieces = [ContextPiece(path="x.py", text="one\n\n"), ContextPiece(path="y.py", text="two")]
+    ids = encoder.encode(window, pieces, repository="repo", path="z.py")
+    assert tokenizer.decode(ids, skip_special_tokens=False).startswith(
+        "<|repo_name|>repo\n<|file_sep|>x.py\none\n<|file_sep|>y.py\ntwo\n<|file_sep|>z.py\n"
+    )
+    alone = encoder.encode(window)
+    assert ids[-len(alone) :] == alone

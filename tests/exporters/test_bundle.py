@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from exporters.bundle import (
     write_bundle_manifest,
 )
 from exporters.errors import BundleError, ExportError
+from exporters.previous import MOST_KEPT, previous_bundles
 
 ARCHITECTURE = Architecture(layers=2, kv_heads=2, head_dim=16, hidden_size=64, vocab_size=261, max_positions=2048)
 PROMPT = PromptFormat(stop_tokens=("<|endoftext|>",), max_prefix_chars=700)
@@ -120,7 +122,7 @@ def test_replaces_a_bundle_as_a_whole(bundle: Path) -> None:
         (fresh / "new").write_text("new")
         assert (bundle / MODEL_FILE).exists()
     assert [path.name for path in bundle.iterdir()] == ["new"]
-    assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]
+    assert sorted(path.name for path in bundle.parent.iterdir()) == ["bundle", "previous"]
 
 
 def test_keeps_the_old_bundle_when_the_new_one_fails(bundle: Path) -> None:
@@ -170,3 +172,22 @@ def test_reading_loads_nothing_heavy() -> None:
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert output.stdout.strip() == "set()"
+
+
+def test_a_workspace_keeps_the_bundles_before(tmp_path: Path) -> None:
+    target = tmp_path / ".submodel" / "bundle"
+    for number in range(MOST_KEPT + 2):
+        with replace_bundle(target) as fresh:
+            (fresh / MANIFEST_FILE).write_text(str(number))
+            os.utime(fresh / MANIFEST_FILE, (1e9 + number, 1e9 + number + 0.25))
+    assert (target / MANIFEST_FILE).read_text() == str(MOST_KEPT + 1)
+    kept = previous_bundles(target)
+    assert [(folder / MANIFEST_FILE).read_text() for folder in kept] == [str(MOST_KEPT), str(MOST_KEPT - 1)]
+    assert kept[0].name == "2001-09-09T01-46-42-250Z", "as the extension names them"
+
+
+def test_a_bundle_elsewhere_is_not_kept(tmp_path: Path) -> None:
+    for text in ("old", "new"):
+        with replace_bundle(tmp_path / "elsewhere") as fresh:
+            (fresh / MANIFEST_FILE).write_text(text)
+    assert [path.name for path in tmp_path.iterdir()] == ["elsewhere"]

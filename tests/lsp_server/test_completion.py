@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import math
 import shutil
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from exporters.bundle import Bundle
 from exporters.errors import BundleError
 from lsp_server.completion import Completer, open_completer
 from lsp_server.engine import Engine, FinishReason, Generation
+from lsp_server.options import ServerOptions, TriggerOptions
 
 PARTS = ("prefix", "suffix", "middle")
 CODE = "def area(self):\n    return self.width * self.height\n\n\ndef perimeter(self):\n    return "
@@ -26,6 +30,7 @@ class FixedEngine:
         self._answer = Generation(
             text=text,
             token_ids=(1, 2),
+            probabilities=(0.5, 0.25),
             prompt_tokens=1,
             computed_tokens=1,
             milliseconds=1,
@@ -48,11 +53,11 @@ def fixed(engine: Engine, text: str = "x", **options: int) -> tuple[Completer, F
 
 
 def test_completes_through_the_engine(engine: Engine) -> None:
-    completion = Completer(engine).complete(CODE, len(CODE), max_new_tokens=8)
+    completion = Completer(engine).complete(CODE, len(CODE), options=ServerOptions(max_new_tokens=8))
     prefix, suffix, middle = (engine.encoder.tokenizer.token_to_id(f"<|{part}|>") for part in PARTS)
     prompt_ids = [prefix, *engine.encoder.text_ids(CODE), suffix, middle]
     expected = engine.generate(prompt_ids, max_new_tokens=8)
-    assert completion.text == expected.text.rstrip() != ""
+    assert completion.raw == expected.text != ""
     assert completion.tokens == 8
     assert completion.milliseconds > 0
 
@@ -110,6 +115,52 @@ def test_dense_text_is_cut_to_the_positions(engine: Engine) -> None:
     completer, double = fixed(engine, max_positions=600)
     assert completer.complete(text, 2900).text == "x"
     assert 100 < len(double.prompts[0]) <= 600 - 48
+
+
+def test_blank_line_is_asked_for_from_its_start(engine: Engine) -> None:
+    completer, double = fixed(engine, "    return x")
+    document = "def f(x):\n    \n\nf(1)\n"
+    assert completer.complete(document, 14).text == "return x"
+    completer.complete("def f(x):\n\n\nf(1)\n", 10)
+    assert double.prompts[0] == double.prompts[1], "as if the indentation had not been typed"
+
+
+def test_confidence_is_the_product_of_what_is_shown_and_its_end(engine: Engine) -> None:
+    token_ids = tuple(engine.encoder.text_ids("return x;\n"))
+    text = engine.encoder.tokenizer.decode(list(token_ids))
+    double = FixedEngine(engine.encoder, text.rstrip("\n"))
+    shares = tuple(0.9 - 0.05 * index for index in range(len(token_ids)))
+    double._answer = replace(double._answer, token_ids=token_ids, probabilities=shares)
+    completion = Completer(double).complete("x = ", 4)  # type: ignore[arg-type]
+    assert completion.text == "return x;"
+    assert completion.confidence == pytest.approx(math.prod(shares))
+
+
+@pytest.mark.parametrize(("finish", "shown"), [(FinishReason.LENGTH, "foo(ba, "), (FinishReason.LINES, "foo(ba, qu")])
+def test_half_a_word_is_not_shown(engine: Engine, finish: FinishReason, shown: str) -> None:
+    completer, double = fixed(engine, "foo(ba, qu")
+    double._answer = replace(double._answer, finish=finish)
+    assert completer.complete("x = ", 4).text.rstrip() == shown.rstrip()
+
+
+def test_time_budget_ends_the_answer(engine: Engine) -> None:
+    prompts = []
+
+    class SlowEngine(FixedEngine):
+        def generate(self, prompt_ids: Sequence[int], **options: object) -> Generation:
+            is_done = options["is_done"]
+            assert callable(is_done)
+            prompts.append(is_done("fo"))
+            time.sleep(0.06)
+            prompts.append(is_done("foo ba"))
+            return replace(self._answer, text="foo ba", finish=FinishReason.DONE)
+
+    completer = Completer(SlowEngine(engine.encoder, ""))  # type: ignore[arg-type]
+    options = ServerOptions(trigger=TriggerOptions(budget_ms=50))
+    completion = completer.complete("x = ", 4, options=options)
+    assert prompts == [False, True]
+    assert completion.text == "foo"
+    assert completion.steps[0].name == "budget"
 
 
 @pytest.mark.parametrize("token", ["<|end|>", "<|middle|>"])

@@ -75,6 +75,23 @@ def test_greedy_answer_equals_recomputing_everything(engine: Engine, session: on
     assert len(set(generation.token_ids)) > 5, "a model that repeats one token shows nothing"
 
 
+def test_probabilities_are_those_of_the_softmax(engine: Engine, session: onnxruntime.InferenceSession) -> None:
+    prompt_ids = engine.encoder.text_ids("def shape(self):\n    return ")
+    generation = engine.generate(prompt_ids, max_new_tokens=5, lines=None)
+    logits = naive_logits(session, [*prompt_ids, *generation.token_ids]).astype(np.float64)[len(prompt_ids) - 1 : -1]
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    expected = [shares[index, token] for index, token in enumerate(generation.token_ids)]
+    np.testing.assert_allclose(generation.probabilities, expected, rtol=1e-3)
+
+
+def test_a_control_token_that_ends_the_answer_has_a_probability_too(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script(monkeypatch, engine, [*engine.encoder.text_ids("ab"), engine.encoder.tokenizer.token_to_id("<|end|>")])
+    generation = answer(engine, "x = ")
+    assert len(generation.probabilities) == len(generation.token_ids) + 1
+
+
 EDITS = st.lists(
     st.tuples(st.integers(0, 400), st.integers(0, 5), st.lists(st.integers(0, 399), max_size=8)), max_size=8
 )

@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 from lsprotocol import types
 
-from exporters.bundle import Bundle
-from exporters.errors import BundleError
 from lsp_server.options import ServerOptions
-from lsp_server.server import choose_bundle, create_server
+from lsp_server.server import create_server
 
 
 def inline_completion(trigger_kind: int) -> dict[str, Any]:
@@ -34,8 +31,10 @@ def test_every_trigger_kind_that_clients_send_is_read(number: int, kind: types.I
     assert message.params.context.trigger_kind == kind
 
 
-def test_first_folder_that_has_a_bundle_is_chosen(tiny_bundle: Bundle, tmp_path: Path) -> None:
-    workspace = tiny_bundle.folder.parent.parent
-    assert choose_bundle([tmp_path, workspace / "src" / "deep"]) == tiny_bundle.folder
-    with pytest.raises(BundleError, match=str(tmp_path / "one")):
-        choose_bundle([tmp_path / "one", tmp_path / "two"])
+def test_client_that_has_sent_0_counts_from_there() -> None:
+    protocol = create_server(ServerOptions(), "1").protocol
+    kinds = [
+        protocol.structure_message(inline_completion(number)).params.context.trigger_kind for number in (1, 0, 1, 2)
+    ]
+    invoked, automatic = types.InlineCompletionTriggerKind.Invoked, types.InlineCompletionTriggerKind.Automatic
+    assert kinds == [invoked, invoked, automatic, automatic]

@@ -12,7 +12,7 @@ from exporters.bundle import Bundle
 from exporters.errors import BundleError
 from lsp_server.completion import Completion
 from lsp_server.errors import ServeError
-from lsp_server.service import CompletionService
+from lsp_server.service import MAX_LOADED, BundleState, BundleStatus, CompletionService, Question
 
 
 class SlowCompleter:
@@ -24,19 +24,34 @@ class SlowCompleter:
         self.is_started = threading.Event()
         self.release = threading.Event()
 
-    def complete(self, text: str, offset: int, *, max_new_tokens: int | None, stop: Callable[[], bool]) -> Completion:
+    def complete(self, text: str, offset: int, *, stop: Callable[[], bool], **_: object) -> Completion:
         self.started.append(text)
         self.is_started.set()
         while not self.release.wait(0.001):
             if stop():
                 self.stopped.append(text)
-                return Completion(text="", milliseconds=0, tokens=0)
-        return Completion(text=f"answer to {text}", milliseconds=0, tokens=0)
+                return Completion(text="")
+        return Completion(text=f"answer to {text}")
+
+
+BUNDLE = Path("/bundle")
+TEXT = "def f(self):\n    return "
+
+
+def use(service: CompletionService, completer: object) -> None:
+    """As if the bundle had been loaded."""
+    service._loaded[BUNDLE] = completer  # type: ignore[assignment]
+    service.bundles = {BUNDLE: BundleStatus(state=BundleState.READY)}
+
+
+async def ask(service: CompletionService, text: str, bundle: Path = BUNDLE) -> str:
+    answer = await service.complete(Question(text=text, offset=len(text), bundle=bundle))
+    return answer.completion.text if answer and answer.completion else ""
 
 
 def run(test: Callable[[CompletionService, SlowCompleter], Any]) -> None:
     service, completer = CompletionService(), SlowCompleter()
-    service._completer = completer  # type: ignore[assignment]
+    use(service, completer)
     try:
         asyncio.run(asyncio.wait_for(test(service, completer), timeout=10))
     finally:
@@ -46,7 +61,7 @@ def run(test: Callable[[CompletionService, SlowCompleter], Any]) -> None:
 async def start(service: CompletionService, completer: SlowCompleter, text: str) -> asyncio.Task[str]:
     """A request that the worker is busy with."""
     completer.is_started.clear()
-    task = asyncio.create_task(service.complete(text, 0, None))
+    task = asyncio.create_task(ask(service, text))
     while not completer.is_started.is_set():
         await asyncio.sleep(0.001)
     return task
@@ -55,8 +70,8 @@ async def start(service: CompletionService, completer: SlowCompleter, text: str)
 def test_newest_request_stops_the_running_one_and_skips_those_between() -> None:
     async def test(service: CompletionService, completer: SlowCompleter) -> None:
         oldest = await start(service, completer, "oldest")
-        between = asyncio.create_task(service.complete("between", 0, None))
-        newest = asyncio.create_task(service.complete("newest", 0, None))
+        between = asyncio.create_task(ask(service, "between"))
+        newest = asyncio.create_task(ask(service, "newest"))
         assert await oldest == ""
         completer.release.set()
         assert [await between, await newest] == ["", "answer to newest"]
@@ -88,11 +103,12 @@ def test_error_of_the_engine_is_logged_and_answered_with_nothing(caplog: pytest.
             raise ServeError("The model failed.")
 
     async def test(service: CompletionService, _: SlowCompleter) -> None:
-        service._completer = FailingCompleter()  # type: ignore[assignment]
-        assert await service.complete("x", 0, None) == ""
-        service._completer = completer = SlowCompleter()  # type: ignore[assignment]
+        use(service, FailingCompleter())
+        assert await ask(service, "x") == ""
+        completer = SlowCompleter()
+        use(service, completer)
         completer.release.set()
-        assert await service.complete("x", 0, None) == "answer to x"
+        assert await ask(service, "x") == "answer to x"
 
     run(test)
     assert "The model failed." in caplog.text
@@ -100,20 +116,72 @@ def test_error_of_the_engine_is_logged_and_answered_with_nothing(caplog: pytest.
 
 def test_requests_wait_for_the_model(tiny_bundle: Bundle) -> None:
     async def test(service: CompletionService, _: SlowCompleter) -> None:
-        service._completer = None
-        loading = service.load(tiny_bundle.folder, 1)
-        assert await service.complete("def f(self):\n    return ", 24, 8) != ""
+        loading = service.load(tiny_bundle.folder, None)
+        assert service.bundles[tiny_bundle.folder].state is BundleState.LOADING
+        assert await ask(service, TEXT, tiny_bundle.folder) != ""
         assert loading.done()
+        assert service.bundles[tiny_bundle.folder].state is BundleState.READY
 
     run(test)
 
 
-def test_without_a_model_answers_are_empty(tmp_path: Path) -> None:
+def test_bundle_that_fails_is_remembered(tmp_path: Path) -> None:
     async def test(service: CompletionService, _: SlowCompleter) -> None:
-        service._completer = None
         loading = service.load(tmp_path, 1)
-        assert await service.complete("x", 0, None) == ""
+        assert await ask(service, "x", tmp_path) == ""
         with pytest.raises(BundleError):
             loading.result()
+        assert service.bundles[tmp_path].state is BundleState.FAILED
+        answer = await service.complete(Question(text="x", offset=1, bundle=tmp_path))
+        assert answer is not None
+        assert answer.error == service.bundles[tmp_path].error
+
+    run(test)
+
+
+def test_freed_memory_is_taken_again_at_the_next_request(tiny_bundle: Bundle) -> None:
+    async def test(service: CompletionService, _: SlowCompleter) -> None:
+        first = await ask(service, TEXT, tiny_bundle.folder)
+        await asyncio.wrap_future(service.unload())
+        assert service.bundles[tiny_bundle.folder].state is BundleState.UNLOADED
+        assert not service._loaded
+        assert await ask(service, TEXT, tiny_bundle.folder) == first
+        assert service.bundles[tiny_bundle.folder].state is BundleState.READY
+        await asyncio.wrap_future(service.unload(forget=True))
+        assert service.bundles == {}
+
+    run(test)
+
+
+def test_other_number_of_threads_is_another_session(tiny_bundle: Bundle) -> None:
+    async def test(service: CompletionService, _: SlowCompleter) -> None:
+        loaded = []
+        for threads in (None, None, 1):
+            await service.complete(Question(text=TEXT, offset=len(TEXT), bundle=tiny_bundle.folder, threads=threads))
+            loaded.append(service._loaded[tiny_bundle.folder])
+        assert loaded[0] is loaded[1] is not loaded[2]
+
+    run(test)
+
+
+def test_only_so_many_bundles_are_in_memory() -> None:
+    async def test(service: CompletionService, _: SlowCompleter) -> None:
+        folders = [Path(f"/{index}") for index in range(MAX_LOADED)]
+        for folder in folders:
+            service._loaded[folder] = object()  # type: ignore[assignment]
+        with pytest.raises(BundleError):
+            await asyncio.wrap_future(service.load(Path("/none"), None))
+        assert list(service._loaded) == [BUNDLE, *folders], "what fails frees nothing"
+
+    run(test)
+
+
+def test_the_least_recently_used_bundle_goes(tiny_bundle: Bundle) -> None:
+    async def test(service: CompletionService, _: SlowCompleter) -> None:
+        other = Path("/other")
+        service._loaded[other] = object()  # type: ignore[assignment]
+        await ask(service, TEXT, tiny_bundle.folder)
+        assert list(service._loaded) == [other, tiny_bundle.folder]
+        assert service.bundles[BUNDLE].state is BundleState.UNLOADED
 
     run(test)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lsp_server import session
+from lsp_server import cores
 
 
 @pytest.mark.parametrize(
@@ -10,13 +10,13 @@ from lsp_server import session
     [
         ({0: "0,4", 4: "0,4", 1: "1,5"}, 2),  # two of the three share a core
         ({0: "0"}, 1),
-        ({cpu: str(cpu) for cpu in range(64)}, session.MAX_DEFAULT_THREADS),
+        ({cpu: str(cpu) for cpu in range(64)}, cores.MAX_DEFAULT_THREADS),
     ],
 )
 def test_threads_are_physical_cores(monkeypatch: pytest.MonkeyPatch, siblings: dict[int, str], expected: int) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(siblings), raising=False)
-    monkeypatch.setattr(session, "_siblings", siblings.__getitem__)
-    assert session.default_threads() == expected
+    monkeypatch.setattr(cores, "_siblings", siblings.__getitem__)
+    assert cores.default_threads() == expected
 
 
 @pytest.mark.parametrize(("machine", "logical", "expected"), [("AMD64", 12, 6), ("arm64", 6, 6), ("x86_64", 1, 1)])
@@ -26,4 +26,4 @@ def test_threads_where_the_system_does_not_say(
     monkeypatch.delattr("os.sched_getaffinity", raising=False)
     monkeypatch.setattr("os.cpu_count", lambda: logical)
     monkeypatch.setattr("platform.machine", lambda: machine)
-    assert session.default_threads() == expected
+    assert cores.default_threads() == expected

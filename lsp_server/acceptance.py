@@ -1,0 +1,185 @@
+"""What became of a suggestion, inferred from the edits that follow it, so that no editor need report anything.
+
+A suggestion is accepted when the rest of its text appears at its place in one edit, partly accepted when more than a
+character of it does. Typed key by key it is neither. An accepted text is looked at again later: it survived if nine
+tenths of it still stand where it was put.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+
+from lsp_server.documents import Edit
+from lsp_server.statistics import SURVIVAL_S, Statistics
+
+SURVIVING = 0.9  # of the characters
+_MAX_FOLLOWED = 500  # accepted texts that are still to be looked at
+
+
+@dataclass(kw_only=True)
+class _Shown:
+    """A suggestion on the screen; `offset` is where its text begins, `typed` how much of it stands there already."""
+
+    id: int
+    uri: str
+    offset: int
+    text: str
+    language: str
+    typed: int = 0
+    is_counted: bool = False
+    is_partly_accepted: bool = False
+
+
+@dataclass(kw_only=True)
+class _Accepted:
+    uri: str
+    start: int
+    end: int
+    text: str
+    at_s: float
+    due: list[int] = field(default_factory=lambda: list(SURVIVAL_S))
+
+
+class AcceptanceTracker:
+    """Follows the newest suggestion and the accepted ones. `now` is a monotonic clock in seconds."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.statistics = Statistics()
+        self._now = now
+        self._shown: _Shown | None = None
+        self._accepted: list[_Accepted] = []
+        self._last_end: tuple[str, int] | None = None
+        self._client_reports = False
+
+    def sent(self, id: int, uri: str, offset: int, text: str, language: str | None) -> None:
+        """A suggestion went to the client; the rest of one that is typed along keeps its id and is the same one."""
+        if self._shown is not None and self._shown.id == id:
+            return
+        self._close()
+        self._shown = _Shown(id=id, uri=uri, offset=offset, text=text, language=language or "unknown")
+        if not self._client_reports:
+            self._count(self._shown)
+
+    def shown(self, id: int) -> None:
+        """The client says that it is on the screen; from then on only what it says counts as shown."""
+        self._client_reports = True
+        if self._shown is not None and self._shown.id == id:
+            self._count(self._shown)
+
+    def accepted(self, id: int) -> None:
+        """The client says that it was accepted; the edit that follows, or went before, is not counted again."""
+        if self._shown is not None and self._shown.id == id:
+            self._accept(self._shown)
+
+    def partly_accepted(self, id: int) -> None:
+        """The client says that a part of it was accepted."""
+        if self._shown is not None and self._shown.id == id:
+            self._accept_partly(self._shown)
+
+    def edited(self, uri: str, text: str, edits: Sequence[Edit]) -> None:
+        """The document has changed to `text`."""
+        for edit in edits:
+            self._move(uri, edit)
+        if edits:
+            self._last_end = None
+        shown = self._shown
+        if shown is None or shown.uri != uri or not edits:
+            return
+        typed = _common_start(text[shown.offset : shown.offset + len(shown.text)], shown.text)
+        gained = typed - shown.typed
+        if edits[0].start > shown.offset + shown.typed or (typed < shown.typed and not gained) or typed == 0:
+            self._close()
+        elif typed == len(shown.text) and gained > 1:
+            self._accept(shown)
+        elif typed == len(shown.text):
+            self._close()
+        elif gained > 1:
+            shown.typed = typed
+            self._accept_partly(shown)
+        else:
+            shown.typed = typed
+
+    def is_at_accepted_end(self, uri: str, offset: int) -> bool:
+        """Whether a suggestion was accepted up to here and nothing was typed since."""
+        return self._last_end == (uri, offset)
+
+    def closed(self, uri: str) -> None:
+        """The document is gone; nothing of it can be looked at again."""
+        self._accepted = [one for one in self._accepted if one.uri != uri]
+        if self._shown is not None and self._shown.uri == uri:
+            self._close()
+
+    def check_survival(self, text_of: Callable[[str], str | None]) -> float | None:
+        """Look at what is due; the seconds until the next is, None where nothing is left."""
+        now = self._now()
+        for one in self._accepted:
+            while one.due and now - one.at_s >= one.due[0]:
+                seconds = one.due.pop(0)
+                text = text_of(one.uri)
+                if text is not None:
+                    self.statistics.survival_checked[seconds] += 1
+                    self.statistics.survival_unchanged[seconds] += _survives(one.text, text[one.start : one.end])
+        self._accepted = [one for one in self._accepted if one.due]
+        return min((one.at_s + one.due[0] - now for one in self._accepted), default=None)
+
+    def reset(self) -> None:
+        """Start counting anew."""
+        self.statistics = Statistics()
+
+    def _count(self, shown: _Shown) -> None:
+        if not shown.is_counted:
+            shown.is_counted = True
+            self.statistics.shown += 1
+            self.statistics.shown_characters += len(shown.text)
+            self.statistics.shown_by_language[shown.language] += 1
+
+    def _accept(self, shown: _Shown) -> None:
+        self._count(shown)
+        self.statistics.accepted += 1
+        self.statistics.accepted_characters += len(shown.text) - shown.typed
+        self.statistics.accepted_by_language[shown.language] += 1
+        end = shown.offset + len(shown.text)
+        self._last_end = (shown.uri, end)
+        self._follow(_Accepted(uri=shown.uri, start=shown.offset, end=end, text=shown.text, at_s=self._now()))
+        self._shown = None
+
+    def _accept_partly(self, shown: _Shown) -> None:
+        if not shown.is_partly_accepted:
+            shown.is_partly_accepted = True
+            self._count(shown)
+            self.statistics.partly_accepted += 1
+
+    def _follow(self, accepted: _Accepted) -> None:
+        self._accepted = [*self._accepted[-_MAX_FOLLOWED + 1 :], accepted]
+
+    def _close(self) -> None:
+        """It is gone from the screen, and was not accepted."""
+        if self._shown is not None and self._shown.is_counted and not self._shown.is_partly_accepted:
+            self.statistics.rejected += 1
+        self._shown = None
+
+    def _move(self, uri: str, edit: Edit) -> None:
+        """Keep the places of accepted texts through an edit."""
+        grown = len(edit.inserted) - edit.removed
+        for one in self._accepted:
+            if one.uri != uri or edit.start >= one.end:
+                continue
+            if edit.start + edit.removed <= one.start:
+                one.start += grown
+            one.end = max(one.start, one.end + grown)
+
+
+def _common_start(left: str, right: str) -> int:
+    for index, (one, other) in enumerate(zip(left, right, strict=False)):
+        if one != other:
+            return index
+    return min(len(left), len(right))
+
+
+def _survives(accepted: str, now: str) -> bool:
+    if accepted in now:
+        return True
+    blocks = SequenceMatcher(None, accepted, now, autojunk=False).get_matching_blocks()
+    return sum(block.size for block in blocks) >= SURVIVING * len(accepted)

@@ -1,0 +1,88 @@
+"""Which bundle serves a file: that of the nearest folder above it, so that each root of a workspace has its own."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from exporters.bundle import MANIFEST_FILE, WORKSPACE_BUNDLE, find_bundle
+from exporters.errors import BundleError
+from exporters.previous import previous_bundles
+
+RETRY_S = 5.0  # a bundle that is built meanwhile is found without a restart
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    bundle: Path | None
+    at_s: float
+
+
+class BundleFinder:
+    """Remembers what it has found. `now` is a monotonic clock in seconds."""
+
+    def __init__(self, fixed: Path | None = None, now: Callable[[], float] = time.monotonic) -> None:
+        self.fixed = fixed  # one bundle for all files
+        self._now = now
+        self._found: dict[Path, _Found] = {}
+        self._instead: dict[Path, Path] = {}
+
+    def for_file(self, path: Path | None, folders: Sequence[Path]) -> Path | None:
+        """The bundle for a file, or for a document that is none; the first of the workspace where it has no nearer."""
+        if self.fixed is not None:
+            return self._instead.get(self.fixed, self.fixed)
+        starts = ([path.parent] if path is not None else []) + list(folders)
+        for start in starts:
+            bundle = self._nearest(start)
+            if bundle is not None:
+                return self._instead.get(bundle, bundle)
+        return None
+
+    def roll_back(self, bundle: Path, older: Path | None) -> Path:
+        """Serve an older bundle in a bundle's place: the one that is named, else the newest that there is.
+
+        Raises BundleError where there is none.
+        """
+        own = next((key for key, value in self._instead.items() if value == bundle), bundle)
+        previous = previous_bundles(own)
+        if older is None and not previous:
+            raise BundleError(f"There is no older bundle beside {own}; the next build keeps this one.")
+        if older is not None and older not in previous:
+            raise BundleError(f"{older} is no older bundle of {own}; known are {[str(one) for one in previous]}.")
+        self._instead[own] = older or previous[0]
+        return self._instead[own]
+
+    def forget(self) -> None:
+        """Look anew, as after a build."""
+        self._found.clear()
+        self._instead.clear()
+
+    def _nearest(self, start: Path) -> Path | None:
+        known = self._found.get(start)
+        if known is not None and (known.bundle is not None or self._now() - known.at_s < RETRY_S):
+            return known.bundle
+        try:
+            bundle: Path | None = find_bundle(start)
+        except BundleError:
+            bundle = None
+        self._found[start] = _Found(bundle=bundle, at_s=self._now())
+        return bundle
+
+
+def workspace_of(bundle: Path) -> Path | None:
+    """The folder whose bundle it is, None for one that lies elsewhere."""
+    folder = next((one for one in bundle.parents if one.name == WORKSPACE_BUNDLE.parts[0]), None)
+    return folder.parent if folder is not None else None
+
+
+def read_manifest(bundle: Path) -> dict[str, Any]:
+    """What a bundle says of itself, {} where it can't be read: its loading says what is wrong."""
+    try:
+        document = json.loads((bundle / MANIFEST_FILE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}

@@ -1,0 +1,107 @@
+"""What goes beyond the protocol: this server's own methods, notifications of Copilot's, and commands.
+
+Their shapes are in docs/protocol.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from exporters.errors import BundleError
+from lsp_server.assistant import SNOOZE_MINUTES
+from lsp_server.handlers import ACCEPTED
+from lsp_server.server import STATUS, CompletionServer
+from lsp_server.status import describe_status
+
+EXPLAIN = "submodel/explain"
+DID_SHOW = "textDocument/didShowCompletion"
+DID_PARTIALLY_ACCEPT = "textDocument/didPartiallyAcceptCompletion"
+
+
+def register_commands(server: CompletionServer) -> None:
+    """Let the server answer what its own clients send."""
+    server.describe = lambda: describe_status(server)
+
+    @server.feature(STATUS)
+    def submodel_status(ls: CompletionServer, params: object) -> dict[str, Any]:
+        return describe_status(ls)
+
+    @server.feature(EXPLAIN)
+    def submodel_explain(ls: CompletionServer, params: object) -> dict[str, Any]:
+        uri = _get(_get(params, "textDocument"), "uri")
+        count = _get(params, "count")
+        decisions = ls.assistant.decisions.newest(count if isinstance(count, int) else 1, uri)
+        return {"decisions": [decision.to_json() for decision in decisions]}
+
+    @server.feature(DID_SHOW)
+    def text_document_did_show_completion(ls: CompletionServer, params: object) -> None:
+        ls.assistant.tracker.shown(_decision_of(params))
+
+    @server.feature(DID_PARTIALLY_ACCEPT)
+    def text_document_did_partially_accept_completion(ls: CompletionServer, params: object) -> None:
+        ls.assistant.tracker.partly_accepted(_decision_of(params))
+
+    @server.command(ACCEPTED)
+    def submodel_accepted(ls: CompletionServer, *arguments: Any) -> None:
+        ls.assistant.tracker.accepted(int(_number(arguments, -1)))
+        ls.look_at_accepted()
+
+    @server.command("submodel.statistics")
+    def submodel_statistics(ls: CompletionServer, *arguments: Any) -> dict[str, Any]:
+        ls.look_at_accepted()
+        document = ls.assistant.tracker.statistics.to_json()
+        if arguments and _get(arguments[0], "reset"):
+            ls.assistant.tracker.reset()
+        return document
+
+    @server.command("submodel.pause")
+    def submodel_pause(ls: CompletionServer, *arguments: Any) -> dict[str, Any]:
+        ls.assistant.pause()
+        ls.send_status()
+        return describe_status(ls)
+
+    @server.command("submodel.resume")
+    def submodel_resume(ls: CompletionServer, *arguments: Any) -> dict[str, Any]:
+        ls.assistant.resume()
+        ls.send_status()
+        return describe_status(ls)
+
+    @server.command("submodel.snooze")
+    def submodel_snooze(ls: CompletionServer, *arguments: Any) -> dict[str, Any]:
+        minutes = _number(arguments, SNOOZE_MINUTES)
+        ls.assistant.snooze(minutes)
+        ls.send_status_in(minutes * 60)
+        ls.send_status()
+        return describe_status(ls)
+
+    @server.command("submodel.reload")
+    async def submodel_reload(ls: CompletionServer, *arguments: Any) -> dict[str, Any]:
+        await ls.reload()
+        return describe_status(ls)
+
+    @server.command("submodel.rollback")
+    async def submodel_rollback(ls: CompletionServer, *arguments: Any) -> dict[str, Any]:
+        older = Path(arguments[0]) if arguments and isinstance(arguments[0], str) else None
+        try:
+            await ls.roll_back(older)
+        except BundleError as error:
+            ls.warn(str(error))
+        return describe_status(ls)
+
+
+def _decision_of(params: object) -> int:
+    """The decision behind the item that a client talks about, −1 where it is none of ours."""
+    arguments = _get(_get(_get(params, "item"), "command"), "arguments")
+    return int(_number(arguments if isinstance(arguments, (list, tuple)) else (), -1))
+
+
+def _number(arguments: Sequence[Any], default: float) -> float:
+    value = arguments[0] if arguments else None
+    return value if isinstance(value, (int, float)) and value >= 0 else default
+
+
+def _get(value: object, key: str) -> Any:
+    """A key of an object that came over the wire: a dictionary, or what pygls makes of one."""
+    return value.get(key) if isinstance(value, dict) else getattr(value, key, None)

@@ -1,0 +1,40 @@
+"""How long to wait after a key before the model is asked: short for who types slowly, longer within a burst."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lsp_server.options import TriggerOptions
+
+PAUSE_S = 0.6  # a longer gap between two keys is a pause and says nothing of the speed
+_WEIGHT = 0.3  # of the newest gap in the running mean
+_SAFETY = 1.3  # a wait of 1.3 mean gaps outlasts most gaps of a burst
+
+
+class Debounce:
+    """Learns the user's speed from the times of the edits. `now` is a monotonic clock in seconds."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._last: float | None = None
+        self._gap_s: float | None = None  # running mean between keys of a burst
+
+    def note_edit(self) -> None:
+        """The user has changed something."""
+        now = self._now()
+        if self._last is not None:
+            gap = now - self._last
+            if gap < PAUSE_S:
+                self._gap_s = gap if self._gap_s is None else (1 - _WEIGHT) * self._gap_s + _WEIGHT * gap
+        self._last = now
+
+    def wait_s(self, options: TriggerOptions, *, factor: float = 1.0) -> float:
+        """Seconds to wait from now on. `factor` lengthens the wait, as on battery."""
+        low, high = options.debounce_min_ms / 1000, max(options.debounce_min_ms, options.debounce_max_ms) / 1000
+        if self._last is None or self._gap_s is None:
+            return low * factor
+        since = self._now() - self._last
+        if since >= PAUSE_S:
+            return low * factor
+        wanted = min(high, max(low, _SAFETY * self._gap_s)) * factor
+        return max(0.0, wanted - since)

@@ -1,0 +1,58 @@
+"""How far a repository has gone from the build of its bundle: by the texts that the build has read, file by file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+STALE_SHARE = 0.2  # of the files; by then most of what is written touches code that the model has not seen
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drift:
+    """Files now, and how many of them the build has not read as they are."""
+
+    files: int
+    changed: int
+    added: int
+    removed: int
+
+    @property
+    def share(self) -> float:
+        """Changed and new files of all."""
+        return (self.changed + self.added) / self.files if self.files else 0.0
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether a new build is worth its time."""
+        return self.share >= STALE_SHARE
+
+    def to_json(self, repository: Path) -> dict[str, Any]:
+        """As it stands in the status."""
+        return {
+            "files": self.files,
+            "changed": self.changed,
+            "added": self.added,
+            "removed": self.removed,
+            "share": round(self.share, 4),
+            "isStale": self.is_stale,
+            "command": f"submodel build {repository}",
+        }
+
+
+def measure_drift(texts: Iterable[str], manifest: Mapping[str, Any]) -> Drift | None:
+    """Compare the repository's texts with the hashes in a bundle's manifest; None where the build has left none.
+
+    A build keeps no paths: as many files as are both new and gone count as changed.
+    """
+    known = {*manifest.get("held_out_sha256", ()), *manifest.get("learned_sha256", ())}
+    if not known:
+        return None
+    now = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
+    fresh = sum(one not in known for one in now)
+    gone = len(known - set(now))
+    changed = min(fresh, gone)
+    return Drift(files=len(now), changed=changed, added=fresh - changed, removed=gone - changed)

@@ -1,0 +1,171 @@
+"""The protocol's own methods, named as they are, to calls of the assistant and back."""
+
+from __future__ import annotations
+
+from lsprotocol import types
+
+from lsp_server.documents import Document
+from lsp_server.positions import units_of
+from lsp_server.server import CompletionServer
+from lsp_server.suggestion_cache import Suggestion
+
+NO_ITEMS = types.InlineCompletionList(items=())
+# Keys after which an editor without inline completions asks; words it asks for by itself.
+TRIGGER_CHARACTERS = (".", "(", "[", "{", "=", ",", ":", " ", "\n")
+ACCEPTED = "submodel.accepted"
+
+
+def register_handlers(server: CompletionServer) -> None:
+    """Let the server answer what every client sends."""
+
+    @server.feature(types.INITIALIZE)
+    def initialize(ls: CompletionServer, params: types.InitializeParams) -> None:
+        ls.set_initial_options(params.initialization_options)
+        if not _has_inline_completion(params.capabilities):
+            options = types.CompletionOptions(trigger_characters=TRIGGER_CHARACTERS)
+            ls.feature(types.TEXT_DOCUMENT_COMPLETION, options)(text_document_completion)
+
+    @server.feature(types.INITIALIZED)
+    async def initialized(ls: CompletionServer, params: types.InitializedParams) -> None:
+        for problem in ls.problems:
+            ls.warn(problem)
+        await ls.load_bundles()
+
+    @server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)
+    async def workspace_did_change_configuration(
+        ls: CompletionServer, params: types.DidChangeConfigurationParams
+    ) -> None:
+        settings = _own_settings(params.settings)
+        if settings is None:  # to be asked for
+            settings = await _ask_for_settings(ls)
+        is_changed = ls.set_options(settings)
+        for problem in ls.problems:
+            ls.warn(problem)
+        if is_changed:
+            await ls.reload()
+        else:
+            ls.read_repositories()
+        ls.send_status()
+
+    @server.feature(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)
+    async def workspace_did_change_workspace_folders(
+        ls: CompletionServer, params: types.DidChangeWorkspaceFoldersParams
+    ) -> None:
+        await ls.load_bundles()
+
+    @server.feature(types.TEXT_DOCUMENT_DID_OPEN)
+    def text_document_did_open(ls: CompletionServer, params: types.DidOpenTextDocumentParams) -> None:
+        ls.open_document(Document(params.text_document, ls.encoding))
+
+    @server.feature(types.TEXT_DOCUMENT_DID_CHANGE)
+    def text_document_did_change(ls: CompletionServer, params: types.DidChangeTextDocumentParams) -> None:
+        document = ls.document(params.text_document.uri)
+        if document is not None:
+            ls.note_edits(document, document.take_edits())
+
+    @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
+    def text_document_did_close(ls: CompletionServer, params: types.DidCloseTextDocumentParams) -> None:
+        ls.assistant.tracker.closed(params.text_document.uri)
+
+    @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
+    async def text_document_inline_completion(
+        ls: CompletionServer, params: types.InlineCompletionParams
+    ) -> types.InlineCompletionList:
+        document = ls.document(params.text_document.uri)
+        if document is None:
+            return NO_ITEMS
+        info = params.context.selected_completion_info
+        is_invoked = params.context.trigger_kind is types.InlineCompletionTriggerKind.Invoked
+        if info is None:
+            place = ls.place(document, params.position, is_invoked=is_invoked)
+        else:
+            place = ls.place_with(document, params.position, info, is_invoked=is_invoked)
+        ls.note_use()
+        suggestion = await ls.assistant.suggest(place)
+        if suggestion is None:
+            return NO_ITEMS
+        text = _with_line_ends_of(document.source, suggestion.text)
+        start = params.position if info is None else info.range.start
+        end = _behind(place.text, place.offset, suggestion, params.position if info is None else info.range.end, ls)
+        item = types.InlineCompletionItem(
+            insert_text=text if info is None else info.text + text,
+            range=types.Range(start=start, end=end),
+            command=_accepted(suggestion),
+        )
+        return types.InlineCompletionList(items=[item])
+
+
+async def text_document_completion(ls: CompletionServer, params: types.CompletionParams) -> types.CompletionList:
+    """The same as inline completion, in the form of one item of an editor's list."""
+    document = ls.document(params.text_document.uri)
+    if document is None:
+        return types.CompletionList(is_incomplete=True, items=())
+    place = ls.place(document, params.position, is_invoked=False)
+    ls.note_use()
+    suggestion = await ls.assistant.suggest(place)
+    if suggestion is None:
+        return types.CompletionList(is_incomplete=True, items=())
+    # Editors filter their lists by the word in front of the cursor, so that the item has to begin with it.
+    word = _word_before(place.text, place.offset)
+    start = types.Position(params.position.line, params.position.character - units_of(word, ls.encoding))
+    end = _behind(place.text, place.offset, suggestion, params.position, ls)
+    text = word + suggestion.text
+    item = types.CompletionItem(
+        label=text.strip().partition("\n")[0],
+        label_details=types.CompletionItemLabelDetails(description="submodel"),
+        kind=types.CompletionItemKind.Text,
+        preselect=True,
+        sort_text="\0",
+        filter_text=text.partition("\n")[0],
+        insert_text_format=types.InsertTextFormat.PlainText,
+        insert_text_mode=types.InsertTextMode.AsIs,
+        text_edit=types.TextEdit(
+            range=types.Range(start=start, end=end), new_text=_with_line_ends_of(document.source, text)
+        ),
+        command=_accepted(suggestion),
+    )
+    return types.CompletionList(is_incomplete=True, items=[item])
+
+
+def _behind(
+    text: str, offset: int, suggestion: Suggestion, position: types.Position, ls: CompletionServer
+) -> types.Position:
+    """The end of what a suggestion replaces, counted from a position of the client's."""
+    replaced = text[offset : offset + suggestion.replaces]
+    return types.Position(position.line, position.character + units_of(replaced, ls.encoding))
+
+
+def _word_before(text: str, offset: int) -> str:
+    start = offset
+    while start > 0 and (text[start - 1].isalnum() or text[start - 1] == "_"):
+        start -= 1
+    return text[start:offset]
+
+
+def _with_line_ends_of(document: str, text: str) -> str:
+    return text.replace("\n", "\r\n") if "\r\n" in document else text
+
+
+def _accepted(suggestion: Suggestion) -> types.Command:
+    return types.Command(title="Accepted", command=ACCEPTED, arguments=[suggestion.decision_id])
+
+
+def _has_inline_completion(capabilities: types.ClientCapabilities) -> bool:
+    text_document = capabilities.text_document
+    return text_document is not None and text_document.inline_completion is not None
+
+
+async def _ask_for_settings(ls: CompletionServer) -> object:
+    workspace = ls.client_capabilities.workspace
+    if workspace is None or not workspace.configuration:
+        return None
+    items = [types.ConfigurationItem(section="submodel")]
+    answers = await ls.workspace_configuration_async(types.ConfigurationParams(items))
+    return answers[0] if answers else None
+
+
+def _own_settings(settings: object) -> object:
+    """What a client sends: the options, bare or under this server's name."""
+    if isinstance(settings, dict) and set(settings) == {"submodel"}:
+        return settings["submodel"]
+    return settings

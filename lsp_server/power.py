@@ -1,0 +1,88 @@
+"""Battery and load of the machine, and how much of it a completion may then take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Any
+
+from lsp_server.options import CareOptions
+
+READ_EVERY_S = 10.0
+
+
+class Policy(StrEnum):
+    """What the machine is asked for; the values are the protocol's."""
+
+    FULL = "full"
+    SAVING = "saving"  # half the cores, waits twice as long, one line at a time
+    OFF = "off"  # nothing while typing; what is asked for by hand is answered
+
+
+@dataclass(frozen=True, kw_only=True)
+class Power:
+    """What the machine says; None where it doesn't."""
+
+    on_battery: bool | None = None
+    battery_percent: float | None = None
+    load: float | None = None  # share of all cores that other programs keep busy
+
+
+def choose_policy(power: Power, care: CareOptions) -> tuple[Policy, str]:
+    """The policy, with a sentence for the user where it is not the full one."""
+    if power.on_battery:
+        if care.on_battery == "off":
+            return Policy.OFF, "The machine runs on battery, and completions are switched off there."
+        if power.battery_percent is not None and power.battery_percent < care.low_battery_percent:
+            return Policy.OFF, f"The battery is at {power.battery_percent:.0f} %."
+    if care.max_load and power.load is not None and power.load > care.max_load:
+        return Policy.OFF, f"Other programs keep {power.load:.0%} of the cores busy."
+    if power.on_battery and care.on_battery == "saving":
+        return Policy.SAVING, "The machine runs on battery: half the cores, one line at a time."
+    return Policy.FULL, ""
+
+
+class PowerMeter:
+    """Reads the machine every READ_EVERY_S seconds at most. `now` is a monotonic clock in seconds."""
+
+    def __init__(self, now: Callable[[], float], read: Callable[[], Power] | None = None) -> None:
+        self._now = now
+        self._read = read or read_power
+        self._power = Power()
+        self._read_at: float | None = None
+
+    @property
+    def power(self) -> Power:
+        """The last reading that is fresh enough, or a new one."""
+        now = self._now()
+        if self._read_at is None or now - self._read_at >= READ_EVERY_S:
+            self._power, self._read_at = self._read(), now
+        return self._power
+
+
+def read_power() -> Power:
+    """Ask the machine; the load is that since the last call."""
+    import psutil
+
+    battery = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
+    own = _own_process().cpu_percent() / (psutil.cpu_count() or 1)
+    return Power(
+        on_battery=None if battery is None or battery.power_plugged is None else not battery.power_plugged,
+        battery_percent=None if battery is None else float(battery.percent),
+        load=max(0.0, (psutil.cpu_percent() - own) / 100),
+    )
+
+
+def memory_bytes() -> int:
+    """Resident memory of this process."""
+    return int(_own_process().memory_info().rss)
+
+
+@cache
+def _own_process() -> Any:
+    """One object for all calls, since psutil measures processor time from call to call."""
+    import psutil
+
+    return psutil.Process()

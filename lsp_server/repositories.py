@@ -1,0 +1,89 @@
+"""The repositories of a workspace, read in the background: for pieces of other files, and for how far they have gone.
+
+Reading takes a second for ten megabytes; until it is over there is neither. Nothing is kept on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from builder.errors import SubmodelError
+from builder.prompt import ContextPiece
+from lsp_server.assistant import Place
+from lsp_server.bundle_finder import read_manifest
+from lsp_server.context.finder import ContextFinder
+from lsp_server.context.repository_index import RepositoryIndex, read_index
+from lsp_server.drift import Drift, measure_drift
+from lsp_server.options import ServerOptions
+
+log = logging.getLogger(__name__)
+
+REREAD_S = 1800.0
+
+
+class Repositories:
+    """One client's. All methods are called from the event loop's thread."""
+
+    def __init__(self, on_drift: Callable[[Path, Drift], None] = lambda root, drift: None) -> None:
+        self._finders: dict[Path, ContextFinder] = {}
+        self._drifts: dict[Path, dict[str, Any]] = {}  # by bundle
+        self._on_drift = on_drift
+        self._timers: dict[Path, asyncio.TimerHandle] = {}
+
+    def finder(self, root: Path) -> ContextFinder:
+        """What knows the other files of a repository."""
+        return self._finders.setdefault(root, ContextFinder())
+
+    def pieces(self, place: Place, options: ServerOptions) -> Sequence[ContextPiece]:
+        """Pieces of other files for a place; () for a document that is in no repository."""
+        if place.root is None:
+            return ()
+        return self.finder(place.root).find(place.path, place.text, place.offset, options.context)
+
+    def note(self, root: Path, path: str, text: str, offset: int) -> None:
+        """The user is at a place in a file."""
+        self.finder(root).recent.note(path, text, offset)
+
+    def drift_of(self, bundle: Path) -> dict[str, Any] | None:
+        """As it stands in the status; None where it is not known (yet)."""
+        return self._drifts.get(bundle)
+
+    def read(self, root: Path, bundle: Path, options: ServerOptions) -> None:
+        """Begin to read a repository where some option needs it, now and every half hour."""
+        timer = self._timers.pop(root, None)
+        if timer is not None:
+            timer.cancel()
+        context = options.context
+        if not (options.drift or context.imports or context.similar):
+            return
+        loop = asyncio.get_running_loop()
+
+        def work() -> None:
+            try:
+                index = read_index(root)
+                drift = measure_drift(index.texts.values(), read_manifest(bundle))
+            except SubmodelError as error:
+                log.warning("The repository can't be read: %s", error)
+                return
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._take, root, bundle, index, drift)
+
+        # A daemon: a server whose client has left does not wait for it.
+        threading.Thread(target=work, name="repository", daemon=True).start()
+        self._timers[root] = loop.call_later(REREAD_S, self.read, root, bundle, options)
+
+    def close(self) -> None:
+        """Read no more."""
+        for timer in self._timers.values():
+            timer.cancel()
+
+    def _take(self, root: Path, bundle: Path, index: RepositoryIndex, drift: Drift | None) -> None:
+        self.finder(root).index = index
+        if drift is not None:
+            self._drifts[bundle] = drift.to_json(root)
+            self._on_drift(root, drift)

@@ -1,0 +1,96 @@
+"""The status object: what the server does, for which bundles, and what keeps completions away."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from exporters.bundle import MANIFEST_FILE, WORKSPACE_BUNDLE
+from exporters.errors import BundleError
+from exporters.gate import read_gate
+from exporters.previous import previous_bundles
+from lsp_server.bundle_finder import read_manifest, workspace_of
+from lsp_server.power import memory_bytes
+from lsp_server.server import CompletionServer
+from lsp_server.service import BundleState, BundleStatus
+
+
+def describe_status(ls: CompletionServer) -> dict[str, Any]:
+    """As `submodel/status` answers it (docs/protocol.md)."""
+    assistant = ls.assistant
+    policy, power_reason = assistant.policy()
+    power = assistant.meter.power
+    state, message = _state(ls)
+    snoozed = assistant.snoozed_until if assistant.is_snoozed else None
+    return {
+        "state": state,
+        "message": message if message or not power_reason else power_reason,
+        "version": ls.version,
+        "snoozedUntil": snoozed.isoformat(timespec="seconds") if snoozed else None,
+        "isBusy": ls.service.is_busy,
+        "power": {
+            "onBattery": power.on_battery,
+            "batteryPercent": power.battery_percent,
+            "load": power.load,
+            "policy": policy.value,
+        },
+        "threads": assistant.threads(policy),
+        "memoryBytes": memory_bytes(),
+        "latencyMs": assistant.tracker.statistics.latency(),
+        "bundles": [_describe_bundle(ls, folder, status) for folder, status in ls.service.bundles.items()],
+    }
+
+
+def _state(ls: CompletionServer) -> tuple[str, str]:
+    assistant, bundles = ls.assistant, ls.service.bundles.values()
+    states = {status.state for status in bundles}
+    if not ls.options.enabled:
+        return "disabled", "submodel is switched off (option enabled)."
+    if assistant.is_paused:
+        return "paused", "submodel is paused; resume it with submodel.resume."
+    if assistant.is_snoozed:
+        return "snoozed", f"submodel is snoozed until {assistant.snoozed_until:%H:%M} UTC."
+    if not states:
+        return ("failed", "No bundle; run `submodel build` in the repository.") if ls.is_started else ("starting", "")
+    if states == {BundleState.FAILED}:
+        return "failed", next(status.error or "" for status in bundles)
+    if BundleState.LOADING in states:
+        return "loading", "submodel loads its model."
+    if BundleState.READY in states:
+        return "ready", "submodel is ready."
+    return "unloaded", "submodel has freed its memory and loads its model again at the next request."
+
+
+def _describe_bundle(ls: CompletionServer, folder: Path, status: BundleStatus) -> dict[str, Any]:
+    manifest = read_manifest(folder)
+    workspace = workspace_of(folder)
+    base = manifest.get("base")
+    files = manifest.get("files") or {}
+    try:
+        built_at = datetime.fromtimestamp((folder / MANIFEST_FILE).stat().st_mtime, UTC).isoformat(timespec="seconds")
+    except OSError:
+        built_at = None
+    return {
+        "folder": str(folder),
+        "workspaceFolder": str(workspace) if workspace else None,
+        "state": status.state.value,
+        "error": status.error,
+        "base": base.get("name") if isinstance(base, dict) else None,
+        "parameters": manifest.get("parameters"),
+        "bytes": sum(facts.get("bytes", 0) for facts in files.values()) or None,
+        "builtAt": built_at,
+        "gate": _gate(ls, manifest),
+        "drift": ls.drift_of(folder),
+        "previous": [str(one) for one in previous_bundles(workspace / WORKSPACE_BUNDLE)] if workspace else [],
+    }
+
+
+def _gate(ls: CompletionServer, manifest: dict[str, Any]) -> dict[str, float] | None:
+    precision = ls.options.gate.precision
+    try:
+        gate = read_gate(manifest)
+    except BundleError:
+        return None
+    point = gate.at(precision) if gate is not None and precision is not None else None
+    return {**vars(point)} if point is not None else None

@@ -1,0 +1,124 @@
+"""Filters of an answer that is whole: pure functions of a draft and its situation, each with one reason to act."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from builder.corpus.secrets import find_secrets
+from lsp_server.suggestion.brackets import open_at_end
+from lsp_server.suggestion.indentation import indent_unit, reindent
+from lsp_server.suggestion.situation import Situation
+from lsp_server.suggestion.steps import Change, Draft, Rejection
+from lsp_server.syntax.grammars import MAX_PARSED_CHARS
+from lsp_server.syntax.parsed_text import ParsedText
+
+Filter = Callable[[Draft, Situation], Change | Rejection | None]
+
+# What tokenizers call their control tokens; a model can also spell one with ordinary tokens.
+_SPECIAL_TOKEN = re.compile(
+    r"<[|｜][\w▁ .-]{1,40}[|｜]>|<(?:fim[_-](?:prefix|suffix|middle|pad)|file_sep|repo_?name|filename|unk|pad)>"
+    r"|</?s>(?!\w)|\[(?:PAD|UNK|CLS|SEP|MASK)\]|<\|(?:fim|im|end|file|repo)[\w|]*$"
+)
+_WORD_END = re.compile(r"\w+|[^\w\s]|\s+")
+_PYTHON_HEADER = re.compile(
+    r"\s*(?:async\s+)?(?:if|elif|else|for|while|with|def|class|try|except|finally|match|case)\b"
+)
+_MAX_CUTS = 24  # places that are tried; each costs one parse
+
+
+def special_tokens(draft: Draft, situation: Situation) -> Change | Rejection | None:
+    """Control tokens that were spelled out end the text."""
+    match = _SPECIAL_TOKEN.search(draft.text)
+    if match is None or match.group() in situation.text:
+        return None  # a file about tokenizers may name them
+    kept = draft.text[: match.start()].rstrip()
+    detail = f"{match.group()!r} is no text"
+    return Change(draft=Draft(text=kept, replaces=draft.replaces), detail=detail) if kept else Rejection(detail=detail)
+
+
+def indentation(draft: Draft, situation: Situation) -> Change | Rejection | None:
+    """Tabs and spaces as the document has them."""
+    unit = indent_unit(situation.text)
+    if unit is None:
+        return None
+    head, *rest = draft.text.split("\n")
+    lines = [_reindented(head, unit) if not situation.line_before else head]
+    lines += [_reindented(line, unit) for line in rest]
+    text = "\n".join(lines)
+    if text == draft.text:
+        return None
+    kind = "tabs" if unit == "\t" else f"{len(unit)} spaces"
+    return Change(draft=Draft(text=text, replaces=draft.replaces), detail=f"the file indents with {kind}")
+
+
+def secret(draft: Draft, situation: Situation) -> Change | Rejection | None:
+    """Text that looks like a key, a token or a password is never shown, not even one that the repository holds."""
+    lines = (situation.line_before + draft.text).split("\n")
+    for line in lines:
+        kind = find_secrets(line)
+        if kind is not None and (line != lines[0] or find_secrets(situation.line_before) is None):
+            return Rejection(detail=f"it looks like a secret ({kind})")
+    return None
+
+
+def syntax(draft: Draft, situation: Situation) -> Change | Rejection | None:
+    """Cut to what parses; nothing where the text would break what parses without it.
+
+    What a line may lack is given to it first: closing brackets, and a body below its header.
+    """
+    grammar = situation.grammar
+    if grammar is None or len(situation.text) > MAX_PARSED_CHARS:
+        return None
+    parsed = ParsedText(situation.text, grammar)
+    wanted = _errors_with(draft.text, draft.replaces, situation, parsed)
+    if wanted == 0:
+        return None
+    without = parsed.errors()
+    if wanted < without:
+        return None
+    cuts = [match.end() for match in _WORD_END.finditer(draft.text) if match.group().strip()][:-1]
+    for at in reversed(cuts[-_MAX_CUTS:]):
+        kept = draft.text[:at]
+        if len(kept.strip()) < 2:
+            break
+        errors = _errors_with(kept, draft.replaces, situation, parsed)
+        if errors < wanted and errors <= without:
+            dropped = draft.text[at:].strip()
+            return Change(draft=Draft(text=kept, replaces=draft.replaces), detail=f"{dropped!r} does not parse")
+    return Rejection(detail="it does not parse") if wanted > without else None
+
+
+def _errors_with(text: str, replaces: int, situation: Situation, parsed: ParsedText) -> int:
+    """Errors of the document with the text in it, given the best of what its last line may still lack."""
+    fewest = None
+    for rest in _rests(text, replaces, situation):
+        errors = parsed.edited(situation.offset, replaces, text + rest).errors()
+        if errors == 0:
+            return 0
+        fewest = errors if fewest is None else min(fewest, errors)
+    return fewest or 0
+
+
+def _rests(text: str, replaces: int, situation: Situation) -> Iterator[str]:
+    """What the rest of an unfinished statement could be."""
+    yield ""
+    if situation.line_after[replaces:].strip():
+        return
+    last = (situation.line_before + text).rsplit("\n", 1)[-1]
+    closers = "".join(reversed(open_at_end(last)))
+    if closers:
+        yield closers
+    if situation.grammar is not None and not situation.grammar.is_indented:
+        yield f"{closers} {{}}"
+        return
+    if not _PYTHON_HEADER.match(last):
+        return
+    indent = last[: len(last) - len(last.lstrip())]
+    colon = "" if last.rstrip().endswith(":") and not closers else ":"
+    yield f"{closers}{colon}\n{indent}    pass"
+
+
+def _reindented(line: str, unit: str) -> str:
+    content = line.lstrip(" \t")
+    return reindent(line[: len(line) - len(content)], unit) + content

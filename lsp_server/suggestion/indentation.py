@@ -1,0 +1,53 @@
+"""White space at the start of lines: the document's own kind, and answers brought to it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from itertools import pairwise
+
+TAB_WIDTH = 4  # columns; what matters is that it is the same for all lines of a text
+
+
+def width(white_space: str) -> int:
+    """Columns that tabs and spaces take."""
+    columns = 0
+    for character in white_space:
+        columns += TAB_WIDTH - columns % TAB_WIDTH if character == "\t" else 1
+    return columns
+
+
+def indent_unit(text: str) -> str | None:
+    r"""What the document indents with: "\t", or so many spaces; None where it does not show."""
+    indents = [match.group() for match in re.finditer(r"(?m)^[ \t]+(?=[^\s*])", text)]
+    tabs = sum("\t" in indent for indent in indents)
+    if not indents:
+        return None
+    if 2 * tabs > len(indents):
+        return "\t"
+    widths = [len(indent) for indent in indents if "\t" not in indent]
+    steps = Counter(after - before for before, after in pairwise([0, *widths]) if after > before and after - before > 1)
+    return " " * steps.most_common(1)[0][0] if steps else None
+
+
+def reindent(white_space: str, unit: str) -> str:
+    """The same depth in the document's own kind of white space."""
+    if unit == "\t":
+        columns = width(white_space)
+        return "\t" * (columns // TAB_WIDTH) + " " * (columns % TAB_WIDTH)
+    return white_space.replace("\t", unit)
+
+
+def strip_typed(line: str, typed: str) -> tuple[str, bool]:
+    """A line that was written from column 0, without the indentation that the user has typed already.
+
+    Returns (what is left, whether the line wanted to be indented less than that).
+    """
+    content = line.lstrip(" \t")
+    own = line[: len(line) - len(content)]
+    if own.startswith(typed):
+        return line[len(typed) :], False
+    if not content:
+        return "", False  # it may still grow
+    missing = width(own) - width(typed)
+    return " " * max(0, missing) + content, missing < 0

@@ -1,0 +1,56 @@
+"""What stands right of the cursor: an answer must neither repeat it nor double its closing brackets."""
+
+from __future__ import annotations
+
+from lsp_server.suggestion.brackets import CLOSING, QUOTES, open_at_end, outer_closers
+from lsp_server.suggestion.situation import Situation
+from lsp_server.suggestion.steps import Change, Draft, Rejection
+
+_MIN_OVERLAP = 3  # characters of text; fewer are chance
+
+
+def suffix_duplicate(draft: Draft, situation: Situation) -> Change | Rejection | None:
+    """Text at the answer's end that already stands right of the cursor goes."""
+    after = situation.line_after.strip()
+    if not any(map(str.isalnum, after)) or "\n" in draft.text:
+        return None
+    text = draft.text.rstrip()
+    for length in range(min(len(text), len(after)), 0, -1):
+        overlap = text[-length:]
+        if after.startswith(overlap) and (length >= _MIN_OVERLAP or length == len(after)):
+            kept = text[:-length]
+            if situation.line_after[:1].isspace():
+                kept = kept.rstrip()
+            if not kept.strip():
+                return Rejection(detail=f"{overlap!r} stands right of the cursor already")
+            return Change(draft=Draft(text=kept), detail=f"{overlap!r} stands right of the cursor already")
+    return None
+
+
+def doubled_closers(draft: Draft, situation: Situation) -> Change | Rejection | None:
+    """Closers right of the cursor that the answer writes again are replaced by it.
+
+    Editors put a closing bracket as soon as one is opened, and models write it as well. A bracket that the answer
+    itself has opened is no such one.
+    """
+    after = situation.line_after
+    if not after.strip() or set(after.strip()) - CLOSING - {" "}:
+        return None
+    text = draft.text.partition("\n")[0]
+    replaced, last = 0, -1
+    for index in outer_closers(text, open_at_end(situation.line_before)):
+        following = after[replaced:].lstrip(" ")
+        if not following.startswith(text[index]):
+            break
+        replaced, last = len(after) - len(following) + 1, index
+    if last < 0:
+        return None
+    # What goes on as the text does, such as the colon in "):".
+    for character in text[last + 1 :]:
+        if after[replaced : replaced + 1] != character or character in QUOTES:
+            break
+        replaced += 1
+    closers = after[:replaced]
+    if draft.text.strip() == closers.strip():
+        return Rejection(detail=f"it is {closers!r}, which stands right of the cursor already")
+    return Change(draft=Draft(text=draft.text, replaces=replaced), detail=f"it takes the place of {closers!r}")

@@ -1,0 +1,44 @@
+"""What was done to an answer on its way to the screen, kept so that a user can ask why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["trigger", "stop", "filter", "gate"]
+Action = Literal["cut", "changed", "rejected"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One rule that did something, with a sentence about it."""
+
+    name: str
+    kind: Kind
+    action: Action
+    detail: str
+    before: str | None = None
+    after: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """A text on its way to the screen. `replaces`: how many characters right of the cursor it takes the place of."""
+
+    text: str
+    replaces: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejection:
+    """Nothing is to be shown, and why."""
+
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """A better draft, and what is better about it."""
+
+    draft: Draft
+    detail: str

@@ -1,0 +1,134 @@
+"""Stops: where an answer has said enough, asked after each token so that the model need not go on.
+
+Each is a pure function of the text from the cursor on. It gives the index at which to cut, with a reason, or None. A
+text that is still growing has an unfinished last line, which no stop may judge by its whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+from lsp_server.suggestion.brackets import CLOSING
+from lsp_server.suggestion.indentation import width
+from lsp_server.suggestion.situation import Situation
+
+MAX_LINES = 8  # of a block; more is rarely right and never read
+_SIMILAR = 0.95  # of two lines, by difflib; below it neighbouring assignments count as one
+_MIN_SIMILAR_CHARS = 20
+_MIN_WORD_CHARS = 4  # shorter lines, such as `else:` or `}`, repeat in good code
+_REPEATED = re.compile(r"(?s)(.{4,60}?)\1\1")  # three times in a row
+_MIN_REPEATED_CHARS = 18  # of all three: "0, 0, 0" is data
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """Where the text ends, and why."""
+
+    at: int
+    detail: str
+
+
+Stop = Callable[[str, Situation, bool], Cut | None]
+
+
+def newline(text: str, situation: Situation, is_final: bool) -> Cut | None:
+    """One line where one is wanted; else up to a blank line or MAX_LINES."""
+    if not situation.is_multi_line:
+        index = text.find("\n")
+        return Cut(at=index, detail="one line is wanted here") if index >= 0 else None
+    position, lines = 0, 0
+    for match in re.finditer(r"\n", text):
+        lines += text[position : match.start()].strip() != ""
+        is_blank_line = match.start() > 0 and not text[position : match.start()].strip() and lines > 0
+        if is_blank_line:
+            return Cut(at=position - 1, detail="a blank line ends the block")
+        if lines == MAX_LINES:
+            return Cut(at=match.start(), detail=f"{MAX_LINES} lines are enough")
+        position = match.end()
+    return None
+
+
+def dedent(text: str, situation: Situation, is_final: bool) -> Cut | None:
+    """The block ends where a line is indented less than it; its closing brace belongs to it."""
+    if not situation.is_multi_line:
+        return None
+    own = width(situation.indent)
+    is_header = not situation.is_blank_before
+    position = text.find("\n") + 1
+    while 0 < position < len(text):
+        end = text.find("\n", position)
+        is_whole = end >= 0 or is_final
+        line = text[position : end if end >= 0 else len(text)]
+        content = line.strip()
+        indent = width(line[: len(line) - len(line.lstrip())])
+        if content and (indent < own or (is_header and indent == own)):
+            if is_header and indent == own and set(content) <= CLOSING:
+                if not is_whole:
+                    return None
+                stop = position + len(line.rstrip())
+                return Cut(at=stop, detail="the block is closed") if stop < len(text) else None
+            return Cut(at=position - 1, detail="the next line is indented less than the block")
+        if end < 0:
+            return None
+        position = end + 1
+    return None
+
+
+def next_line(text: str, situation: Situation, is_final: bool) -> Cut | None:
+    """The answer has arrived at the line that already stands below the cursor."""
+    below = situation.next_line.strip()
+    if len(below) < _MIN_WORD_CHARS or not any(map(str.isalnum, below)):
+        return None
+    position = 0
+    while position <= len(text):
+        end = text.find("\n", position)
+        if end < 0 and not is_final:
+            return None
+        line = text[position : end if end >= 0 else len(text)]
+        whole = (situation.line_before if position == 0 else "") + line
+        if _is_same(whole.strip(), below):
+            return Cut(at=max(0, position - 1), detail=f"the next line says so already: {_shorten(below)}")
+        if end < 0:
+            return None
+        position = end + 1
+    return None
+
+
+def repetition(text: str, situation: Situation, is_final: bool) -> Cut | None:
+    """A piece three times in a row, or a line like the one above it."""
+    match = _REPEATED.search(text)
+    if match and len(match.group()) >= _MIN_REPEATED_CHARS and sum(map(str.isalpha, match.group(1))) > 2:
+        return Cut(
+            at=match.start() + len(match.group(1)), detail=f"{_shorten(match.group(1))} comes three times in a row"
+        )
+    previous = situation.previous_line.strip()
+    position = 0
+    while True:
+        end = text.find("\n", position)
+        if end < 0 and not is_final:
+            return None
+        line = text[position : end if end >= 0 else len(text)]
+        whole = ((situation.line_before if position == 0 else "") + line).strip()
+        if len(whole) >= _MIN_WORD_CHARS and whole == previous and any(map(str.isalnum, whole)):
+            return Cut(at=max(0, position - 1), detail=f"a line repeats the one above it: {_shorten(whole)}")
+        if end < 0:
+            return None
+        previous = whole or previous
+        position = end + 1
+
+
+def _is_same(line: str, other: str) -> bool:
+    if line == other:
+        return True
+    if min(len(line), len(other)) < _MIN_SIMILAR_CHARS:
+        return False
+    matcher = SequenceMatcher(None, line, other, autojunk=False)
+    return matcher.real_quick_ratio() >= _SIMILAR and matcher.ratio() >= _SIMILAR
+
+
+def _shorten(text: str) -> str:
+    text = text.strip()
+    return repr(text if len(text) <= 40 else text[:39] + "…")

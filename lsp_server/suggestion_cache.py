@@ -1,0 +1,94 @@
+"""Suggestions by the text around the cursor, so that typing along one, and going back, asks no model.
+
+A hit is exact: the model would be given the same text. A user who types what a suggestion says keeps the rest of it;
+one who deletes it again meets the earlier suggestion.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from lsp_server.suggestion.brackets import CLOSING, OPENERS
+
+ENTRIES = 250
+MAX_TYPED_CHARS = 128  # how far along a suggestion is followed
+_PREFIX_CHARS = 1024  # what prompts hold at most
+_SUFFIX_CHARS = 256
+
+Hit = Literal["exact", "typed-through"]
+_Key = tuple[str, str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suggestion:
+    """What was found worth showing at a place; `text` is "" where nothing was."""
+
+    text: str
+    replaces: int = 0
+    decision_id: int = 0  # the decision that first made it
+    rule: str | None = None  # what kept it from being shown
+    confidence: float | None = None
+
+
+class SuggestionCache:
+    """The last ENTRIES suggestions; the least recently used go first. `scope` is what else an answer hangs on."""
+
+    def __init__(self) -> None:
+        self._entries: OrderedDict[_Key, Suggestion] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def put(self, scope: str, text: str, offset: int, suggestion: Suggestion) -> None:
+        """Keep what was found at a place."""
+        key = _key(scope, text, offset, text[offset : offset + _SUFFIX_CHARS])
+        self._entries[key] = suggestion
+        self._entries.move_to_end(key)
+        if len(self._entries) > ENTRIES:
+            self._entries.popitem(last=False)
+
+    def get(self, scope: str, text: str, offset: int) -> tuple[Suggestion, Hit] | None:
+        """What is left of a suggestion whose text the user has typed up to here; None where there is none."""
+        for typed in range(min(MAX_TYPED_CHARS, offset) + 1):
+            start = offset - typed
+            for suffix in _suffixes(text, start, offset):
+                key = _key(scope, text, start, suffix)
+                found = self._entries.get(key)
+                if found is None or not found.text.startswith(text[start:offset]):
+                    continue
+                if typed and not found.text[typed:].strip():
+                    continue  # typed to its end: what comes next is a new question
+                self._entries.move_to_end(key)
+                rest = Suggestion(
+                    text=found.text[typed:],
+                    replaces=found.replaces if suffix == text[offset : offset + _SUFFIX_CHARS] else 0,
+                    decision_id=found.decision_id,
+                    rule=found.rule,
+                    confidence=found.confidence,
+                )
+                return rest, "typed-through" if typed else "exact"
+        return None
+
+    def clear(self) -> None:
+        """Forget everything, as when another model answers."""
+        self._entries.clear()
+
+
+def _key(scope: str, text: str, offset: int, suffix: str) -> _Key:
+    return scope, text[max(0, offset - _PREFIX_CHARS) : offset], suffix
+
+
+def _suffixes(text: str, start: int, offset: int) -> Iterator[str]:
+    """What stood right of the cursor when it was at `start`: what stands there now, or that without closers.
+
+    Editors put a closer in as soon as its opener is typed.
+    """
+    yield text[offset : offset + _SUFFIX_CHARS]
+    opened = sum(character in OPENERS or character in "\"'`" for character in text[start:offset])
+    for closed in range(1, min(opened, 2) + 1):
+        if text[offset + closed - 1 : offset + closed] not in CLOSING or offset + closed > len(text):
+            return
+        yield text[offset + closed : offset + closed + _SUFFIX_CHARS]

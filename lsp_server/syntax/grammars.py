@@ -1,0 +1,162 @@
+"""The tree-sitter grammars that serving knows, each loaded when a file of its language is first completed.
+
+A language without a grammar is served all the same: what asks for syntax then does nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import PurePosixPath
+
+from tree_sitter import Language
+
+from builder.corpus.languages import find_language
+
+MAX_PARSED_CHARS = 300_000  # a tenth of a second to parse; longer files are served without syntax
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grammar:
+    """A grammar and the names that its nodes have."""
+
+    module: str
+    function: str = "language"
+    hole: str  # a statement that may stand wherever a statement may
+    blocks: frozenset[str]  # bodies of functions and of control flow
+    comments: frozenset[str] = frozenset({"comment"})
+    strings: frozenset[str]
+    code_in_strings: frozenset[str] = frozenset()
+    imports: frozenset[str] = frozenset()
+    definitions: frozenset[str] = frozenset()
+    is_indented: bool = False  # a header ends in a colon and its body is indented
+
+
+def _grammar(module: str, hole: str, blocks: str, strings: str, **more: str | bool) -> Grammar:
+    names = {
+        key: frozenset(str(value).split()) for key, value in more.items() if key not in ("function", "is_indented")
+    }
+    return Grammar(
+        module=module,
+        hole=hole,
+        blocks=frozenset(blocks.split()),
+        strings=frozenset(strings.split()),
+        function=str(more.get("function", "language")),
+        is_indented=bool(more.get("is_indented", False)),
+        **names,
+    )
+
+
+_TWO_COMMENTS = "line_comment block_comment"
+_SCRIPT = "function_declaration class_declaration generator_function_declaration interface_declaration"
+_SCRIPT_STRINGS = "string template_string regex"
+_C_STRINGS = "string_literal char_literal raw_string_literal system_lib_string"
+
+_GRAMMARS = {
+    "Python": _grammar(
+        "tree_sitter_python",
+        "pass",
+        "block",
+        "string",
+        code_in_strings="interpolation",
+        imports="import_statement import_from_statement",
+        definitions="function_definition class_definition",
+        is_indented=True,
+    ),
+    "JavaScript": _grammar(
+        "tree_sitter_javascript",
+        "hole();",
+        "statement_block",
+        _SCRIPT_STRINGS,
+        code_in_strings="template_substitution",
+        imports="import_statement",
+        definitions=_SCRIPT,
+    ),
+    "TypeScript": _grammar(
+        "tree_sitter_typescript",
+        "hole();",
+        "statement_block",
+        _SCRIPT_STRINGS,
+        function="language_typescript",
+        code_in_strings="template_substitution",
+        imports="import_statement",
+        definitions=f"{_SCRIPT} type_alias_declaration enum_declaration",
+    ),
+    "Java": _grammar(
+        "tree_sitter_java",
+        "hole();",
+        "block constructor_body",
+        "string_literal character_literal",
+        comments=_TWO_COMMENTS,
+        definitions="class_declaration interface_declaration enum_declaration record_declaration",
+    ),
+    "C": _grammar("tree_sitter_c", "hole();", "compound_statement", _C_STRINGS),
+    "C++": _grammar("tree_sitter_cpp", "hole();", "compound_statement", _C_STRINGS),
+    "C#": _grammar(
+        "tree_sitter_c_sharp",
+        "hole();",
+        "block",
+        "string_literal character_literal verbatim_string_literal raw_string_literal interpolated_string_expression",
+        code_in_strings="interpolation",
+    ),
+    "Go": _grammar("tree_sitter_go", "hole()", "block", "interpreted_string_literal raw_string_literal rune_literal"),
+    "Rust": _grammar(
+        "tree_sitter_rust", "hole();", "block", "string_literal raw_string_literal char_literal", comments=_TWO_COMMENTS
+    ),
+    "PHP": _grammar(
+        "tree_sitter_php", "hole();", "compound_statement", "string encapsed_string heredoc", function="language_php"
+    ),
+    "Ruby": _grammar(
+        "tree_sitter_ruby",
+        "hole",
+        "body_statement block_body then do",
+        "string regex heredoc_body",
+        code_in_strings="interpolation",
+    ),
+}
+_TSX = _grammar(
+    "tree_sitter_typescript",
+    "hole();",
+    "statement_block",
+    _SCRIPT_STRINGS,
+    function="language_tsx",
+    code_in_strings="template_substitution",
+    imports="import_statement",
+    definitions=f"{_SCRIPT} type_alias_declaration enum_declaration",
+)
+
+# What editors call the languages, for documents whose names say nothing.
+_LANGUAGE_IDS = {
+    "python": "Python",
+    "javascript": "JavaScript",
+    "javascriptreact": "JavaScript",
+    "typescript": "TypeScript",
+    "java": "Java",
+    "c": "C",
+    "cpp": "C++",
+    "csharp": "C#",
+    "go": "Go",
+    "rust": "Rust",
+    "php": "PHP",
+    "ruby": "Ruby",
+}
+
+
+def find_grammar(path: str, language_id: str | None = None) -> Grammar | None:
+    """The grammar of a file by its path or, where that says nothing, by what the editor calls its language."""
+    if path.endswith(".tsx") or language_id == "typescriptreact":
+        return _TSX
+    return _GRAMMARS.get(language_name(path, language_id) or "")
+
+
+def language_name(path: str, language_id: str | None = None) -> str | None:
+    """The language by path or, where that says nothing, by the editor's name for it."""
+    language = find_language(PurePosixPath(path).as_posix())
+    return language.name if language is not None else _LANGUAGE_IDS.get(language_id or "")
+
+
+@cache
+def load_language(grammar: Grammar) -> Language:
+    """The grammar in memory; a few milliseconds the first time."""
+    return Language(getattr(importlib.import_module(grammar.module), grammar.function)())

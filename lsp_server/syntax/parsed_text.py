@@ -1,0 +1,130 @@
+"""A text with its syntax tree, asked by offsets in characters: where errors are, what stands at a place."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from tree_sitter import Node, Parser, Point, Tree
+
+from lsp_server.syntax.grammars import MAX_PARSED_CHARS, Grammar, load_language
+
+Place = Literal["code", "comment", "string"]
+
+
+class ParsedText:
+    """Text, in any state of being written, and what tree-sitter makes of it."""
+
+    def __init__(self, text: str, grammar: Grammar, *, _old: Tree | None = None) -> None:
+        self._grammar = grammar
+        self.source = text.encode("utf-8", "replace")
+        self._text = text
+        parser = Parser(load_language(grammar))
+        self._tree = parser.parse(self.source) if _old is None else parser.parse(self.source, _old)
+        self.root = self._tree.root_node
+
+    def edited(self, start: int, removed: int, inserted: str) -> ParsedText:
+        """The text after an edit at `start`, read again only as far as the edit reaches."""
+        old_end = start + removed
+        text = self._text[:start] + inserted + self._text[old_end:]
+        tree = self._tree.copy()
+        first = self.byte_at(start)
+        last = first + len(self._text[start:old_end].encode("utf-8", "replace"))
+        fresh = inserted.encode("utf-8", "replace")
+        point = self._point(first)
+        tree.edit(
+            start_byte=first,
+            old_end_byte=last,
+            new_end_byte=first + len(fresh),
+            start_point=point,
+            old_end_point=_behind(point, self.source[first:last]),
+            new_end_point=_behind(point, fresh),
+        )
+        return ParsedText(text, self._grammar, _old=tree)
+
+    def _point(self, byte: int) -> Point:
+        line_start = self.source.rfind(b"\n", 0, byte) + 1
+        return Point(self.source.count(b"\n", 0, byte), byte - line_start)
+
+    def byte_at(self, offset: int) -> int:
+        """Where the character at `offset` begins in `source`."""
+        return len(self._text[:offset].encode("utf-8", "replace"))
+
+    def errors(self) -> int:
+        """How many places the grammar could not read."""
+        return _errors(self.root)
+
+    def place_at(self, offset: int) -> Place:
+        """Whether a cursor at `offset` stands in a comment or a string; code embedded in a string is code."""
+        position = self.byte_at(offset)
+        node: Node | None = self.root.descendant_for_byte_range(max(0, position - 1), position)
+        while node is not None:
+            if node.type in self._grammar.code_in_strings and node.start_byte < position < node.end_byte:
+                return "code"
+            if node.type in self._grammar.comments and node.start_byte < position:
+                is_line_comment = not self.source[node.start_byte : node.end_byte].endswith(b"*/")
+                if position < node.end_byte or (is_line_comment and position == node.end_byte):
+                    return "comment"
+            if node.type in self._grammar.strings and node.start_byte < position < node.end_byte:
+                return "string"
+            node = node.parent
+        return "code"
+
+
+def begins_block(text: str, offset: int, grammar: Grammar) -> bool:
+    """Whether a body begins at the cursor: the next statement would be the first of a block that has none yet.
+
+    A statement is put at the cursor and the tree asked where it came to stand; documentation may go before it.
+    """
+    line_start = text.rfind("\n", 0, offset) + 1
+    line_end = text.find("\n", offset)
+    before = text[line_start:offset]
+    after = text[offset : line_end if line_end >= 0 else len(text)]
+    if len(text) > MAX_PARSED_CHARS or after.strip(" \t)}]"):
+        return False
+    hole = grammar.hole
+    lead = ""
+    if before.strip():
+        opener = ":" if grammar.is_indented else "{"
+        if not before.rstrip().endswith(opener):
+            return False
+        indent = before[: len(before) - len(before.lstrip())]
+        lead = f"\n{indent}    "
+        if not grammar.is_indented and "}" not in after:
+            hole += "\n}"
+    parsed = ParsedText(text[:offset] + lead + hole + text[offset:], grammar)
+    position = parsed.byte_at(offset + len(lead))
+    node: Node | None = parsed.root.descendant_for_byte_range(position, position + 1)
+    while node is not None and node.type not in grammar.blocks:
+        if node.start_byte < position and node.type not in ("statement_list", "ERROR"):
+            return False
+        node = node.parent
+    if node is None:
+        return False
+    statements = [child for child in _statements(node) if child.type not in grammar.comments]
+    own = [child for child in statements if child.start_byte >= position]
+    return len(own) == 1 and all(_is_documentation(child, grammar) for child in statements if child not in own)
+
+
+def _statements(block: Node) -> list[Node]:
+    children = block.named_children
+    if len(children) == 1 and children[0].type == "statement_list":  # Go
+        return children[0].named_children
+    return children
+
+
+def _is_documentation(node: Node, grammar: Grammar) -> bool:
+    return node.named_child_count == 1 and node.named_children[0].type in grammar.strings
+
+
+def _behind(point: Point, text: bytes) -> Point:
+    lines = text.count(b"\n")
+    return Point(point.row + lines, len(text) - text.rfind(b"\n") - 1 if lines else point.column + len(text))
+
+
+def _errors(node: Node) -> int:
+    if node.is_error or node.is_missing:
+        return 1
+    if not node.has_error:
+        return 0
+    # At least one: a line end that Python's grammar missed is no child of the node that it makes erroneous.
+    return max(1, sum(_errors(child) for child in node.children))

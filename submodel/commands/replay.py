@@ -1,0 +1,61 @@
+"""`submodel replay`: how many keystrokes the server saves, typed key by key by a user who knows what they want."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from builder.errors import SubmodelError
+
+
+def replay(
+    repository: Annotated[Path, typer.Argument(metavar="[REPO]", help="The repository.")] = Path(),
+    bundle: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The bundle to serve. Default: that of the repository.")
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="REVISION", help="Type what commits after this one added. Default: held-out files."),
+    ] = None,
+    passages: Annotated[int, typer.Option(min=1, help="Passages of one to six lines to type.")] = 30,
+    switch: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--switch", metavar="NAME", help="Once more with one part switched, such as 'without syntax'; or 'all'."
+        ),
+    ] = None,
+    options: Annotated[
+        str, typer.Option(metavar="JSON", help="Options of the server, as a client would send them.")
+    ] = "{}",
+    seed: Annotated[int, typer.Option(help="Seed of the passages.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """Type code at the real server and count what it saves."""
+    from submodel.console import StageDisplay, print_json
+    from submodel.replay.run import SWITCHES, ReplaySettings, run_replay
+    from submodel.replay.table import print_replay
+
+    try:
+        server_options = json.loads(options)
+    except ValueError as error:
+        raise SubmodelError(f"--options is no JSON ({error}); give an object such as '{{\"threads\": 2}}'.") from error
+    if not isinstance(server_options, dict):
+        raise SubmodelError("--options must be an object such as '{\"threads\": 2}'.")
+    names = tuple(SWITCHES) if switch and "all" in switch else tuple(switch or ())
+    settings = ReplaySettings(
+        repository=repository,
+        bundle=bundle,
+        since=since,
+        passages=passages,
+        seed=seed,
+        options=server_options,
+        switches=names,
+    )
+    with StageDisplay() as display:
+        document = run_replay(settings, display)
+    print_replay(document)
+    if as_json:
+        print_json(document)

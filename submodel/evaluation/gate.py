@@ -1,0 +1,54 @@
+"""The display gate of a bundle: its server's own answers on lines that the build did not learn from.
+
+The build asks for validation lines, so that what is reported on held-out ones stays honest.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from builder.cuts import Cut
+from builder.evaluation.metrics import is_exact
+from builder.folders import write_json
+from exporters.bundle import MANIFEST_FILE
+from exporters.errors import BundleError
+from exporters.gate import KEY, Gate, fit_gate
+from lsp_server.completion import Completion
+from lsp_server.options import ServerOptions, TriggerOptions
+
+# One line at a time and all the time it takes: what is fitted is how sure the model is, not how fast the machine.
+OPTIONS = ServerOptions(trigger=TriggerOptions(multi_line=False, budget_ms=60_000))
+
+
+class CompletesText(Protocol):
+    """`lsp_server.completion.Completer`, or what stands in for it."""
+
+    def complete(self, text: str, offset: int, *, path: str, options: ServerOptions) -> Completion:
+        """What the server would show at `offset`."""
+
+
+def measure_gate(
+    completer: CompletesText, cuts: Sequence[Cut], on_progress: Callable[[int, int], None] = lambda done, total: None
+) -> Gate:
+    """Ask for each cut and fit the curve. Right is an answer that is the rest of the line, white space aside."""
+    answers = []
+    for index, cut in enumerate(cuts):
+        text = cut.file.text[: cut.offset] + cut.file.text[cut.offset + len(cut.middle) :]
+        completion = completer.complete(text, cut.offset, path=cut.file.path, options=OPTIONS)
+        if completion.text and completion.confidence is not None:
+            answers.append((completion.confidence, is_exact(completion.text, cut.middle)))
+        on_progress(index + 1, len(cuts))
+    return fit_gate(answers, len(cuts))
+
+
+def store_gate(bundle: Path, gate: Gate) -> None:
+    """Put the gate into the bundle's manifest; raises BundleError where that can't be read."""
+    path = bundle / MANIFEST_FILE
+    try:
+        document = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path} can't be read ({error}); run `submodel build` again.") from error
+    write_json(path, {**document, KEY: gate.to_json()})

@@ -1,0 +1,51 @@
+"""What came of a replay: keystrokes saved, suggestions shown and wrong, latency."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from builder.evaluation.metrics import bootstrap
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replayed:
+    """One passage typed. Suggestions are counted once, however long they were typed along."""
+
+    keys_alone: int
+    keys: int
+    asked: int
+    shown: int
+    accepted: int
+    wrong: int  # shown, and not what was to be typed
+    latencies_ms: tuple[float, ...] = ()  # of each request
+
+
+def summarize(name: str, replayed: Sequence[Replayed]) -> dict[str, Any]:
+    """The row that `submodel replay --json` prints; shares of 1, with 95 % intervals over the passages."""
+
+    def saved(indices: Sequence[int]) -> float:
+        alone = sum(replayed[index].keys_alone for index in indices)
+        return 1 - sum(replayed[index].keys for index in indices) / alone if alone else 0.0
+
+    def wrong(indices: Sequence[int]) -> float:
+        shown = sum(replayed[index].shown for index in indices)
+        return sum(replayed[index].wrong for index in indices) / shown if shown else 0.0
+
+    total = {
+        field: sum(getattr(one, field) for one in replayed)
+        for field in ("keys_alone", "keys", "asked", "shown", "accepted", "wrong")
+    }
+    latencies = sorted(latency for one in replayed for latency in one.latencies_ms)
+    row: dict[str, Any] = {
+        "name": name,
+        "passages": len(replayed),
+        **total,
+        "keystrokes_saved": bootstrap(saved, len(replayed)).to_json(),
+        "shown_and_wrong": bootstrap(wrong, len(replayed)).to_json(),
+    }
+    if latencies:
+        row["milliseconds_p50"] = round(latencies[len(latencies) // 2], 1)
+        row["milliseconds_p95"] = round(latencies[min(len(latencies) - 1, int(0.95 * len(latencies)))], 1)
+    return row

@@ -1,0 +1,79 @@
+"""Ten thousand keys at the service, as fast as an event loop can send them: nothing piles up, everything is answered.
+
+The real figures (50 keys a second at a real bundle) are benchmarks/storm.py's; no wall-clock time is asserted here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from pathlib import Path
+
+from exporters.bundle import Bundle
+from lsp_server.assistant import Assistant, Place
+from lsp_server.options import ServerOptions, TriggerOptions
+from lsp_server.service import CompletionService
+
+KEYS = 10_000
+OPTIONS = ServerOptions(
+    threads=1, max_new_tokens=8, trigger=TriggerOptions(debounce_min_ms=0, debounce_max_ms=0, budget_ms=60_000)
+)
+
+
+def test_storm_of_keys_leaves_no_pile(tiny_bundle: Bundle) -> None:
+    rng = random.Random(0)
+    outcomes: Counter[str] = Counter()
+    most_waiting = 0
+
+    def place(key: int) -> Place:
+        text = f"value_{rng.randrange(10**6)} = compute(alpha)\nname_{key} = "
+        return Place(
+            uri="file:///a.txt",
+            path="a.txt",
+            text=text,
+            offset=len(text),
+            line=1,
+            character=0,
+            language_id=None,
+            is_invoked=key % 7 == 0,
+            bundle=Path(tiny_bundle.folder),
+        )
+
+    async def test(service: CompletionService) -> None:
+        nonlocal most_waiting
+        assistant = Assistant(service, OPTIONS)
+        await asyncio.wrap_future(service.load(tiny_bundle.folder, 1))
+        tasks: set[asyncio.Task[None]] = set()
+
+        async def ask(key: int) -> None:
+            try:
+                answer = await assistant.suggest(place(key))
+                outcomes["shown" if answer else "nothing"] += 1
+            except asyncio.CancelledError:
+                outcomes["cancelled"] += 1
+
+        for key in range(KEYS):
+            task = asyncio.create_task(ask(key))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+            await asyncio.sleep(0)
+            if key % 3 == 0:
+                task.cancel()
+            if key % 100 == 99:
+                await asyncio.sleep(0.002)  # the worker gets a turn
+                most_waiting = max(most_waiting, len(tasks))
+        while tasks:
+            await asyncio.wait(tasks)
+        assert service._worker._work_queue.qsize() == 0
+        last = await assistant.suggest(place(KEYS))
+        assert last is not None, "after the storm it answers as before"
+
+    service = CompletionService()
+    try:
+        asyncio.run(asyncio.wait_for(test(service), timeout=300))
+    finally:
+        service.close()
+    assert outcomes.total() == KEYS, "every request was answered or cancelled"
+    assert outcomes["cancelled"] > KEYS / 4
+    assert most_waiting < 100, "older requests end as newer ones come"

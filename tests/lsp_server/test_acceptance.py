@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from lsp_server.acceptance import AcceptanceTracker
+from lsp_server.documents import Edit
+
+URI = "file:///a.py"
+
+
+class Typist:
+    """A document, a clock and a tracker that sees every edit."""
+
+    def __init__(self, text: str = "x = ") -> None:
+        self.time = 0.0
+        self.text = text
+        self.tracker = AcceptanceTracker(lambda: self.time)
+
+    def send(self, text: str, id: int = 1) -> None:
+        self.tracker.sent(id, URI, len(self.text), text, "Python")
+
+    def insert(self, text: str, at: int | None = None, removed: int = 0) -> None:
+        start = len(self.text) if at is None else at
+        self.text = self.text[:start] + text + self.text[start + removed :]
+        self.tracker.edited(URI, self.text, [Edit(start=start, removed=removed, inserted=text)])
+
+    def counts(self) -> tuple[int, int, int, int]:
+        figures = self.tracker.statistics
+        return figures.shown, figures.accepted, figures.partly_accepted, figures.rejected
+
+    def later(self, seconds: float) -> float | None:
+        self.time += seconds
+        return self.tracker.check_survival(lambda uri: self.text if uri == URI else None)
+
+
+@pytest.mark.parametrize(
+    ("keys", "counts"),
+    [
+        (["foo(bar)"], (1, 1, 0, 0)),
+        (["f", "o", "o(bar)"], (1, 1, 0, 0)),
+        (list("foo(bar)"), (1, 0, 0, 1)),  # typed key by key to its end: it was right, but not used
+        (["foo("], (1, 0, 1, 0)),
+        (["foo(", "bar)"], (1, 1, 1, 0)),
+        (["f", "x"], (1, 0, 0, 0)),
+        (["y"], (1, 0, 0, 1)),
+    ],
+)
+def test_what_edits_say(keys: list[str], counts: tuple[int, int, int, int]) -> None:
+    typist = Typist()
+    typist.send("foo(bar)")
+    for key in keys:
+        typist.insert(key)
+    assert typist.counts() == counts
+
+
+def test_a_new_suggestion_rejects_the_one_before_and_the_rest_of_one_is_the_same() -> None:
+    typist = Typist()
+    typist.send("foo(bar)")
+    typist.insert("f")
+    typist.send("oo(bar)", id=1)
+    assert typist.counts() == (1, 0, 0, 0)
+    typist.send("ab", id=2)
+    assert typist.counts() == (2, 0, 0, 1)
+
+
+def test_a_client_that_reports_is_believed() -> None:
+    typist = Typist()
+    typist.send("foo", id=1)
+    typist.tracker.shown(1)
+    typist.send("bar", id=2)  # never on the screen
+    typist.send("baz", id=3)
+    typist.tracker.shown(3)
+    typist.tracker.accepted(3)
+    typist.insert("baz")
+    assert typist.counts() == (2, 1, 0, 1)
+
+
+def test_acceptance_with_a_replaced_range() -> None:
+    typist = Typist("print()")
+    typist.tracker.sent(1, URI, 6, "name)", "Python")
+    typist.insert("name)", at=6, removed=1)
+    assert typist.counts() == (1, 1, 0, 0)
+    assert typist.tracker.is_at_accepted_end(URI, len("print(name)"))
+    typist.insert("\n")
+    assert not typist.tracker.is_at_accepted_end(URI, len("print(name)"))
+
+
+def accepted() -> Typist:
+    typist = Typist()
+    typist.send("foo(bar, baz, qux)")
+    typist.insert("foo(bar, baz, qux)")
+    return typist
+
+
+@pytest.mark.parametrize(
+    ("edit", "unchanged"),
+    [
+        (lambda typist: None, 1),
+        (lambda typist: typist.insert("# a line\n", at=0), 1),
+        (lambda typist: typist.insert("\nmore"), 1),
+        (lambda typist: typist.insert("r", at=10, removed=1), 1),  # one character of eighteen
+        (lambda typist: typist.insert("", at=4, removed=9), 0),
+        (lambda typist: typist.insert("other", at=0, removed=len(typist.text)), 0),
+    ],
+)
+def test_survival(edit: Callable[[Typist], None], unchanged: int) -> None:
+    typist = accepted()
+    edit(typist)
+    assert typist.later(29) == pytest.approx(1)
+    assert typist.tracker.statistics.survival_checked == {}
+    assert typist.later(1) == pytest.approx(270)
+    assert typist.later(270) is None
+    survival = typist.tracker.statistics.to_json()["survival"]
+    expected = {"checked": 1, "unchanged": unchanged, "share": float(unchanged)}
+    assert survival == {"30": expected, "300": expected}
+
+
+def test_a_closed_document_is_not_judged() -> None:
+    typist = accepted()
+    typist.tracker.closed(URI)
+    assert typist.later(1000) is None
+    assert typist.tracker.statistics.to_json()["survival"]["30"] == {"checked": 0, "unchanged": 0, "share": None}

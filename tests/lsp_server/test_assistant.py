@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lsp_server.assistant import Assistant, Place
+from lsp_server.completion import Completion
+from lsp_server.decisions import Decision
+from lsp_server.documents import Edit
+from lsp_server.options import CareOptions, ServerOptions, TriggerOptions
+from lsp_server.power import Policy, Power, PowerMeter
+from lsp_server.service import Answer, Question
+from lsp_server.suggestion.steps import Step
+
+URI = "file:///w/a.py"
+OPTIONS = ServerOptions(trigger=TriggerOptions(debounce_min_ms=0, debounce_max_ms=0))
+
+
+class FakeService:
+    """Answers each question with what it was given, and keeps the questions."""
+
+    def __init__(self, completion: Completion | None) -> None:
+        self.completion = completion
+        self.questions: list[Question] = []
+        self._newest = threading.Event()
+
+    def supersede(self) -> threading.Event:
+        self._newest.set()
+        self._newest = threading.Event()
+        return self._newest
+
+    async def complete(self, question: Question, unwanted: threading.Event) -> Answer | None:
+        self.questions.append(question)
+        await asyncio.sleep(0)
+        if unwanted.is_set():
+            return None
+        return Answer(completion=self.completion, queue_ms=1.0, error=None if self.completion else "It is broken.")
+
+
+def make(
+    completion: Completion | None = Completion(text="foo(bar)", raw="foo(bar)\n", confidence=0.5),  # noqa: B008
+    options: ServerOptions = OPTIONS,
+    power: Power = Power(),  # noqa: B008
+) -> tuple[Assistant, FakeService]:
+    service = FakeService(completion)
+    meter = PowerMeter(lambda: 0.0, lambda: power)
+    return Assistant(service, options, meter=meter), service  # type: ignore[arg-type]
+
+
+def at(document: str, *, is_invoked: bool = False, bundle: Path | None = Path("/w/.submodel/bundle")) -> Place:
+    return Place(
+        uri=URI,
+        path="a.py",
+        text=document.replace("‸", ""),
+        offset=document.index("‸"),
+        line=0,
+        character=document.index("‸"),
+        language_id="python",
+        is_invoked=is_invoked,
+        bundle=bundle,
+    )
+
+
+def ask(assistant: Assistant, *places: Place) -> list[str | None]:
+    async def test() -> list[str | None]:
+        answers = [await assistant.suggest(place) for place in places]
+        return [answer.text if answer else None for answer in answers]
+
+    return asyncio.run(test())
+
+
+def last(assistant: Assistant) -> Decision:
+    return assistant.decisions.newest()[0]
+
+
+def test_what_the_model_says_is_shown_and_explained() -> None:
+    assistant, _ = make()
+    assert ask(assistant, at("x = ‸\n")) == ["foo(bar)"]
+    decision = last(assistant).to_json()
+    assert decision["outcome"] == "shown"
+    assert decision["trigger"] == "automatic"
+    assert decision["language"] == "Python"
+    assert (decision["text"], decision["raw"], decision["cache"]) == ("foo(bar)", "foo(bar)\n", "miss")
+    assert decision["confidence"] == 0.5
+    assert decision["rule"] is None
+    assert decision["milliseconds"]["queue"] == 1.0
+
+
+def test_typing_along_asks_no_model() -> None:
+    assistant, service = make()
+    assert ask(assistant, at("x = ‸\n"), at("x = fo‸\n"), at("x = f‸\n"), at("x = ‸\n")) == [
+        "foo(bar)",
+        "o(bar)",
+        "oo(bar)",
+        "foo(bar)",
+    ]
+    assert len(service.questions) == 1
+    assert [decision.cache for decision in assistant.decisions.newest(4)] == [
+        "exact",
+        "typed-through",
+        "typed-through",
+        "miss",
+    ]
+    assert assistant.tracker.statistics.shown == 1, "it is one suggestion"
+
+
+@pytest.mark.parametrize(
+    ("prepare", "place", "rule"),
+    [
+        (lambda assistant: assistant.pause(), at("x = ‸\n", is_invoked=True), "paused"),
+        (lambda assistant: assistant.snooze(5), at("x = ‸\n", is_invoked=True), "snoozed"),
+        (lambda assistant: None, at("ab‸cd\n"), "mid-word"),
+        (lambda assistant: None, at("x = ‸\n", bundle=None), "no-bundle"),
+    ],
+)
+def test_why_nothing(prepare: Callable[[Assistant], None], place: Place, rule: str) -> None:
+    assistant, service = make()
+    prepare(assistant)
+    assert ask(assistant, place) == [None]
+    assert service.questions == []
+    assert last(assistant).rule == rule
+    assert last(assistant).reason.endswith(".")
+    assert assistant.tracker.statistics.nothing == {rule: 1}
+    assistant.resume()
+    assert ask(assistant, at("x = ‸\n")) == ["foo(bar)"]
+
+
+def test_asked_by_hand_rules_of_typing_do_not_hold() -> None:
+    assistant, _ = make()
+    assert ask(assistant, at("ab‸cd\n", is_invoked=True)) == ["foo(bar)"]
+
+
+def test_what_a_filter_rejected_is_told_and_not_asked_again() -> None:
+    step = Step(name="repetition", kind="stop", action="rejected", detail="a line repeats the one above it")
+    assistant, service = make(Completion(text="", raw="x", steps=(step,), rule="repetition"))
+    assert ask(assistant, at("x = ‸\n"), at("x = ‸\n")) == [None, None]
+    assert len(service.questions) == 1
+    newer, older = assistant.decisions.newest(2)
+    assert (older.rule, older.reason) == ("repetition", "A line repeats the one above it.")
+    assert (newer.rule, newer.cache) == ("repetition", "exact")
+
+
+def test_answer_for_which_time_ran_out_is_asked_again() -> None:
+    step = Step(name="budget", kind="stop", action="cut", detail="time ran out")
+    assistant, service = make(Completion(text="foo(", raw="foo(ba", steps=(step,)))
+    assert ask(assistant, at("x = ‸\n"), at("x = ‸\n")) == ["foo(", "foo("]
+    assert len(service.questions) == 2
+
+
+def test_model_that_fails_is_told() -> None:
+    assistant, _ = make(None)
+    assert ask(assistant, at("x = ‸\n")) == [None]
+    assert (last(assistant).outcome, last(assistant).reason) == ("failed", "It is broken.")
+
+
+def test_newer_request_ends_the_wait_of_the_older() -> None:
+    assistant, service = make(options=ServerOptions(trigger=TriggerOptions(debounce_min_ms=2000)))
+
+    async def test() -> list[Any]:
+        older = asyncio.create_task(assistant.suggest(at("x = ‸\n")))
+        await asyncio.sleep(0.02)
+        newer = asyncio.create_task(assistant.suggest(at("x = y‸\n", is_invoked=True)))
+        return [await asyncio.wait_for(older, 1), await asyncio.wait_for(newer, 1)]
+
+    older, newer = asyncio.run(test())
+    assert older is None
+    assert newer.text == "foo(bar)"
+    assert len(service.questions) == 1
+    assert {decision.outcome for decision in assistant.decisions.newest(2)} == {"superseded", "shown"}
+
+
+def test_cancelled_request_is_told() -> None:
+    assistant, service = make(options=ServerOptions(trigger=TriggerOptions(debounce_min_ms=2000)))
+
+    async def test() -> None:
+        task = asyncio.create_task(assistant.suggest(at("x = ‸\n")))
+        await asyncio.sleep(0.02)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(test())
+    assert last(assistant).outcome == "cancelled"
+    assert service.questions == []
+
+
+def test_after_an_accepted_line_nothing_is_asked() -> None:
+    assistant, service = make()
+    assert ask(assistant, at("x = ‸\n")) == ["foo(bar)"]
+    assistant.tracker.edited(URI, "x = foo(bar)\n", [Edit(start=4, removed=0, inserted="foo(bar)")])
+    assert ask(assistant, at("x = foo(bar)‸\n")) == [None]
+    assert last(assistant).rule == "after-accepted-line"
+    assert len(service.questions) == 1
+
+
+def test_battery_saves_cores_and_blocks() -> None:
+    assistant, service = make(
+        options=ServerOptions(threads=4, trigger=OPTIONS.trigger), power=Power(on_battery=True, battery_percent=50)
+    )
+    ask(assistant, at("x = ‸\n"))
+    assert service.questions[0].threads == 2
+    assert not service.questions[0].options.trigger.multi_line
+    assert assistant.policy()[0] is Policy.SAVING
+
+
+def test_low_battery_answers_only_what_is_asked_by_hand() -> None:
+    assistant, _ = make(
+        options=ServerOptions(care=CareOptions(low_battery_percent=20)), power=Power(on_battery=True, battery_percent=5)
+    )
+    assert ask(assistant, at("x = ‸\n"), at("x = ‸\n", is_invoked=True)) == [None, "foo(bar)"]
+    assert assistant.decisions.newest(2)[1].rule == "machine"
+
+
+def test_another_file_is_another_place(tmp_path: Path) -> None:
+    assistant, service = make()
+    other = Place(**{**vars(at("x = ‸\n")), "path": "b.py"})
+    assert ask(assistant, at("x = ‸\n"), other) == ["foo(bar)", "foo(bar)"]
+    assert len(service.questions) == 2

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lsp_server.suggestion.brackets import open_at_end, outer_closers
+from lsp_server.suggestion.indentation import TAB_WIDTH, indent_unit, reindent, strip_typed, width
+
+
+@pytest.mark.parametrize(
+    ("line", "waiting"),
+    [("f(a, [b", ")]"), ("f(')'", ")"), ("f('a", ")'"), ("it's (", ")"), (r"'\'", "'"), ("a) b(", ")"), ("&'a (", ")")],
+)
+def test_what_is_open_at_the_end_of_a_line(line: str, waiting: str) -> None:
+    assert open_at_end(line) == waiting
+
+
+@given(st.text(alphabet="ab()[]{}", max_size=20))
+def test_outer_closers_are_those_that_a_naive_match_leaves_over(text: str) -> None:
+    depth: list[str] = []
+    naive = []
+    for index, character in enumerate(text):
+        if character in "([{":
+            depth.append({"(": ")", "[": "]", "{": "}"}[character])
+        elif character in ")]}":
+            if depth and depth[-1] == character:
+                depth.pop()
+            elif not depth:
+                naive.append(index)
+    assert outer_closers(text, "") == naive
+
+
+def test_a_quote_that_is_open_before_the_text_is_closed_by_it() -> None:
+    assert outer_closers('fs");', ')"') == [2, 3]
+    assert outer_closers('a("b")', ")") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "unit"),
+    [
+        ("def f():\n    a\n    b\n", "    "),
+        ("f {\n\ta\n\t\tb\n}", "\t"),
+        ("a\n  b\n    c\n  d", "  "),
+        ("a\nb", None),
+        ("/*\n * a\n */", None),
+    ],
+)
+def test_what_a_document_indents_with(text: str, unit: str | None) -> None:
+    assert indent_unit(text) == unit
+
+
+@given(st.text(alphabet=" \t", max_size=8))
+def test_tabs_keep_the_width(white_space: str) -> None:
+    tabbed = reindent(white_space, "\t")
+    assert width(tabbed) == width(white_space)
+    assert tabbed.count(" ") < TAB_WIDTH
+
+
+@pytest.mark.parametrize(
+    ("line", "typed", "expected"),
+    [
+        ("    return", "    ", ("return", False)),
+        ("        return", "    ", ("    return", False)),
+        ("return", "    ", ("return", True)),
+        ("\treturn", "    ", ("return", False)),
+        ("  ", "    ", ("", False)),
+    ],
+)
+def test_typed_indentation_is_taken_off(line: str, typed: str, expected: tuple[str, bool]) -> None:
+    assert strip_typed(line, typed) == expected

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from exporters.errors import BundleError
+from exporters.previous import previous_bundles
+from lsp_server.bundle_finder import RETRY_S, BundleFinder, read_manifest, workspace_of
+
+
+def make_bundle(root: Path, name: str = "bundle", age: int = 0) -> Path:
+    folder = root / ".submodel" / name
+    folder.mkdir(parents=True)
+    (folder / "bundle.json").write_text("{}")
+    os.utime(folder / "bundle.json", (1e9 - age, 1e9 - age))
+    return folder
+
+
+def test_each_file_gets_the_nearest_bundle(tmp_path: Path) -> None:
+    outer, inner = make_bundle(tmp_path), make_bundle(tmp_path / "vendored" / "lib")
+    finder = BundleFinder()
+    assert finder.for_file(tmp_path / "src" / "a.py", [tmp_path]) == outer
+    assert finder.for_file(tmp_path / "vendored" / "lib" / "b" / "c.py", [tmp_path]) == inner
+
+
+def test_documents_that_are_no_files_get_that_of_the_first_folder_that_has_one(tmp_path: Path) -> None:
+    second = make_bundle(tmp_path / "two")
+    folders = [tmp_path / "one", tmp_path / "two"]
+    assert BundleFinder().for_file(None, folders) == second
+    assert BundleFinder().for_file(tmp_path / "one" / "a.py", folders) == second
+    assert BundleFinder().for_file(None, [tmp_path / "one"]) is None
+
+
+def test_one_that_is_set_serves_all(tmp_path: Path) -> None:
+    make_bundle(tmp_path)
+    assert BundleFinder(Path("/set")).for_file(tmp_path / "a.py", [tmp_path]) == Path("/set")
+
+
+def test_bundle_that_is_built_meanwhile_is_found(tmp_path: Path) -> None:
+    now = 0.0
+    finder = BundleFinder(now=lambda: now)
+    assert finder.for_file(tmp_path / "a.py", []) is None
+    bundle = make_bundle(tmp_path)
+    assert finder.for_file(tmp_path / "a.py", []) is None, "not looked for at every key"
+    now += RETRY_S
+    assert finder.for_file(tmp_path / "a.py", []) == bundle
+
+
+def test_roll_back_serves_an_older_one_until_all_is_forgotten(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path)
+    old, older = make_bundle(tmp_path, "previous/b", 10), make_bundle(tmp_path, "previous/a", 20)
+    assert previous_bundles(bundle) == [old, older]
+    finder = BundleFinder()
+    assert finder.roll_back(bundle, None) == old
+    assert finder.for_file(tmp_path / "a.py", []) == old
+    assert finder.roll_back(old, older) == older
+    assert finder.for_file(tmp_path / "a.py", []) == older
+    finder.forget()
+    assert finder.for_file(tmp_path / "a.py", []) == bundle
+
+
+def test_roll_back_to_what_is_not_there(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path)
+    with pytest.raises(BundleError, match="no older bundle"):
+        BundleFinder().roll_back(bundle, None)
+    make_bundle(tmp_path, "previous/a")
+    with pytest.raises(BundleError, match="/elsewhere is no older bundle"):
+        BundleFinder().roll_back(bundle, Path("/elsewhere"))
+
+
+def test_facts_of_a_bundle(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path)
+    assert workspace_of(bundle) == tmp_path
+    assert workspace_of(make_bundle(tmp_path, "previous/a")) == tmp_path
+    assert workspace_of(Path("/models/mine")) is None
+    assert read_manifest(bundle) == {}
+    (bundle / "bundle.json").write_text("[")
+    assert read_manifest(bundle) == {}

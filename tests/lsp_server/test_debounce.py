@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+
+from lsp_server.debounce import PAUSE_S, Debounce
+from lsp_server.options import TriggerOptions
+
+OPTIONS = TriggerOptions(debounce_min_ms=40, debounce_max_ms=150)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.time = 100.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
+def typed(gap_s: float, keys: int = 20) -> tuple[Debounce, Clock]:
+    clock = Clock()
+    debounce = Debounce(clock)
+    for _ in range(keys):
+        clock.time += gap_s
+        debounce.note_edit()
+    return debounce, clock
+
+
+@pytest.mark.parametrize(
+    ("gap_s", "wait_s"),
+    [
+        (0.02, 0.040),  # never under the minimum
+        (0.08, 0.104),  # 1.3 gaps
+        (0.3, 0.150),  # never over the maximum
+        (1.0, 0.040),  # pauses only: no burst to wait for
+    ],
+)
+def test_waits_by_the_speed_of_typing(gap_s: float, wait_s: float) -> None:
+    debounce, _ = typed(gap_s)
+    assert debounce.wait_s(OPTIONS) == pytest.approx(wait_s)
+
+
+def test_a_new_user_waits_the_minimum() -> None:
+    assert Debounce(Clock()).wait_s(OPTIONS) == pytest.approx(0.040)
+
+
+def test_time_since_the_last_key_counts() -> None:
+    debounce, clock = typed(0.08)
+    clock.time += 0.1
+    assert debounce.wait_s(OPTIONS) == pytest.approx(0.004)
+    clock.time += PAUSE_S
+    assert debounce.wait_s(OPTIONS) == pytest.approx(0.040)
+
+
+def test_factor_lengthens_the_wait() -> None:
+    debounce, _ = typed(0.08)
+    assert debounce.wait_s(OPTIONS, factor=2) == pytest.approx(0.208)

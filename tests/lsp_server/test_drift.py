@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from lsp_server.drift import Drift, measure_drift
+
+
+def sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+MANIFEST = {"held_out_sha256": [sha("a")], "learned_sha256": [sha(text) for text in "bcde"]}
+
+
+def test_an_untouched_repository_has_not_moved() -> None:
+    assert measure_drift("abcde", MANIFEST) == Drift(files=5, changed=0, added=0, removed=0)
+
+
+def test_changed_new_and_removed_files() -> None:
+    drift = measure_drift(["a", "b", "C", "new 1", "new 2"], MANIFEST)
+    assert drift == Drift(files=5, changed=3, added=0, removed=0)
+    assert measure_drift([*"abcde", "new"], MANIFEST) == Drift(files=6, changed=0, added=1, removed=0)
+    assert measure_drift("abc", MANIFEST) == Drift(files=3, changed=0, added=0, removed=2)
+
+
+def test_what_is_stale_and_what_to_do() -> None:
+    assert not Drift(files=100, changed=10, added=9, removed=50).is_stale
+    drift = Drift(files=100, changed=10, added=10, removed=0)
+    assert drift.is_stale
+    assert drift.to_json(Path("/repo"))["command"] == "submodel build /repo"
+    assert not Drift(files=0, changed=0, added=0, removed=0).is_stale
+
+
+def test_bundle_that_kept_no_hashes() -> None:
+    assert measure_drift("abc", {}) is None

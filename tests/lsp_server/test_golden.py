@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import pytest
+
+from lsp_server.options import FilterOptions, StopOptions
+from lsp_server.suggestion.refine import FILTERS, STOPS, Refinery
+from lsp_server.suggestion.situation import Situation
+from lsp_server.syntax.grammars import find_grammar
+
+FOLDER = Path(__file__).parent / "golden"
+SECTIONS = ("document", "model", "with it", "without it")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    rule: str
+    title: str
+    situation: Situation
+    raw: str
+    shown: str
+    shown_without: str
+
+
+def read_cases(path: Path) -> Iterator[Case]:
+    for part in re.split(r"(?m)^== ", path.read_text("utf-8"))[1:]:
+        title, _, body = part.partition("\n")
+        heads = re.findall(r"(?m)^-- (.*)$", body)
+        texts = [text.removesuffix("\n") for text in re.split(r"(?m)^-- .*\n", body)[1:]]
+        assert [head.partition(",")[0] for head in heads] == list(SECTIONS), f"{path.name}: {title}"
+        document, raw, shown, shown_without = (text.replace("→", "\t") for text in texts)
+        _, file_name, *more = (word.strip() for word in heads[0].split(","))
+        situation = Situation(
+            text=document.replace("‸", "") + "\n",
+            offset=document.index("‸"),
+            grammar=find_grammar(file_name),
+            is_multi_line="block" in more,
+        )
+        yield Case(rule=path.stem, title=title, situation=situation, raw=raw, shown=shown, shown_without=shown_without)
+
+
+CASES = [case for path in sorted(FOLDER.glob("*.txt")) for case in read_cases(path)]
+
+
+def show(case: Case, refinery: Refinery) -> str:
+    draft = refinery.refine(case.raw, case.situation).draft
+    if not draft.text:
+        return "nothing"
+    text, offset = case.situation.text, case.situation.offset
+    return (text[:offset] + f"«{draft.text}»" + text[offset + draft.replaces :]).removesuffix("\n")
+
+
+def without(rule: str) -> Refinery:
+    """Everything but one rule, and but those rules that would mend the same thing."""
+    both = {"suffix_duplicate": ("suffix_duplicate", "syntax"), "doubled_closers": ("doubled_closers", "syntax")}
+    both |= {"repetition": ("repetition", "syntax"), "next_line": ("next_line", "dedent", "syntax")}
+    both |= {"special_tokens": ("special_tokens", "syntax"), "newline": ("newline", "dedent", "syntax")}
+    both |= {"dedent": ("dedent", "syntax"), "whole_line": ("whole_line", "syntax")}
+    off = dict.fromkeys(both.get(rule, (rule,)), False)
+    stops = {name: value for name, value in off.items() if name in STOPS}
+    return Refinery(
+        stops=replace(StopOptions(), **stops),
+        filters=replace(FilterOptions(), **{name: value for name, value in off.items() if name not in STOPS}),
+    )
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.rule}: {case.title}")
+def test_golden(case: Case) -> None:
+    assert show(case, Refinery(stops=StopOptions(), filters=FilterOptions())) == case.shown
+    assert show(case, without(case.rule)) == case.shown_without
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.rule}: {case.title}")
+def test_what_acted_is_told(case: Case) -> None:
+    refined = Refinery(stops=StopOptions(), filters=FilterOptions()).refine(case.raw, case.situation)
+    rule = case.rule.replace("_", "-")
+    if case.shown == "nothing":
+        assert refined.rule == rule
+    if case.shown != case.shown_without and case.rule != "whole_line":
+        step = next(step for step in refined.steps if step.name == rule)
+        assert step.detail
+        assert step.before
+
+
+def test_each_rule_has_a_switch_and_a_golden_file_in_which_it_matters() -> None:
+    switches = {one.name for options in (StopOptions, FilterOptions) for one in fields(options)}
+    assert set(STOPS) | set(FILTERS) | {"whole_line"} == switches
+    assert {case.rule for case in CASES if case.shown != case.shown_without} == switches
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.rule}: {case.title}")
+def test_a_growing_answer_is_never_stopped_short(case: Case) -> None:
+    """The model is told to end no earlier than where the whole answer is cut."""
+    refinery = Refinery(stops=StopOptions(), filters=FilterOptions(syntax=False))
+    whole = refinery.refine(case.raw, case.situation).draft
+    for length in range(len(case.raw) + 1):
+        if refinery.is_done(case.raw[:length], case.situation):
+            assert refinery.refine(case.raw[:length], case.situation).draft == whole
+            break

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+
+from lsp_server.options import CareOptions
+from lsp_server.power import READ_EVERY_S, Policy, Power, PowerMeter, choose_policy, memory_bytes, read_power
+
+CARE = CareOptions(on_battery="saving", low_battery_percent=20, max_load=0.8)
+
+
+@pytest.mark.parametrize(
+    ("power", "policy"),
+    [
+        (Power(), Policy.FULL),
+        (Power(on_battery=False, battery_percent=5), Policy.FULL),
+        (Power(on_battery=True), Policy.SAVING),
+        (Power(on_battery=True, battery_percent=80), Policy.SAVING),
+        (Power(on_battery=True, battery_percent=19), Policy.OFF),
+        (Power(load=0.79), Policy.FULL),
+        (Power(load=0.81), Policy.OFF),
+    ],
+)
+def test_policy(power: Power, policy: Policy) -> None:
+    chosen, reason = choose_policy(power, CARE)
+    assert chosen is policy
+    assert bool(reason) == (policy is not Policy.FULL)
+
+
+@pytest.mark.parametrize(("on_battery", "policy"), [("full", Policy.FULL), ("off", Policy.OFF)])
+def test_the_user_picks_what_battery_means(on_battery: str, policy: Policy) -> None:
+    care = CareOptions(on_battery=on_battery, low_battery_percent=0)
+    assert choose_policy(Power(on_battery=True, battery_percent=1), care)[0] is policy
+
+
+def test_without_a_limit_load_is_no_matter() -> None:
+    assert choose_policy(Power(load=1.0), CareOptions(max_load=0))[0] is Policy.FULL
+
+
+def test_the_machine_is_not_read_at_every_key() -> None:
+    now, readings = 0.0, iter([Power(load=0.1), Power(load=0.2)])
+    meter = PowerMeter(lambda: now, lambda: next(readings))
+    assert meter.power == meter.power == Power(load=0.1)
+    now += READ_EVERY_S
+    assert meter.power == Power(load=0.2)
+
+
+def test_this_machine_can_be_read() -> None:
+    power = read_power()
+    assert power.load is not None
+    assert 0 <= power.load <= 1
+    assert memory_bytes() > 1 << 20

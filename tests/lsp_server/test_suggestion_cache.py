@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lsp_server.suggestion_cache import ENTRIES, MAX_TYPED_CHARS, Suggestion, SuggestionCache
+
+BEFORE, AFTER = "x = ", "\ny = 2\n"
+
+
+def cache_with(text: str, replaces: int = 0, after: str = AFTER) -> SuggestionCache:
+    cache = SuggestionCache()
+    cache.put("b", BEFORE + after, len(BEFORE), Suggestion(text=text, replaces=replaces))
+    return cache
+
+
+def ask(cache: SuggestionCache, typed: str, after: str = AFTER) -> tuple[str, int, str] | None:
+    found = cache.get("b", BEFORE + typed + after, len(BEFORE + typed))
+    return (found[0].text, found[0].replaces, found[1]) if found else None
+
+
+@given(text=st.text(alphabet="ab( \n", min_size=1, max_size=20), typed=st.text(alphabet="ab( \n", max_size=20))
+def test_what_is_typed_along_leaves_the_rest(text: str, typed: str) -> None:
+    found = ask(cache_with(text), typed)
+    if typed == "":
+        assert found == (text, 0, "exact")
+    elif text.startswith(typed) and text[len(typed) :].strip():
+        assert found == (text[len(typed) :], 0, "typed-through")
+    else:
+        assert found is None
+
+
+def test_going_back_meets_the_earlier_suggestion() -> None:
+    cache = cache_with("foo(bar)")
+    cache.put("b", BEFORE + "fu" + AFTER, len(BEFORE) + 2, Suggestion(text="n()"))
+    assert ask(cache, "fu") == ("n()", 0, "exact")
+    assert ask(cache, "f") == ("oo(bar)", 0, "typed-through")
+    assert ask(cache, "") == ("foo(bar)", 0, "exact")
+
+
+def test_other_text_around_is_another_place() -> None:
+    cache = cache_with("foo")
+    assert cache.get("b", "y = " + AFTER, 4) is None
+    assert ask(cache, "", after="\nz\n") is None
+    assert cache.get("other bundle", BEFORE + AFTER, len(BEFORE)) is None
+
+
+def test_a_closer_that_the_editor_put_in_is_no_other_place() -> None:
+    assert ask(cache_with("foo(bar)"), "foo(", after=")" + AFTER) == ("bar)", 0, "typed-through")
+    assert ask(cache_with("foo(bar)"), "foo", after=")" + AFTER) is None
+
+
+def test_closers_that_are_replaced_stay_replaced() -> None:
+    cache = cache_with("foo)", replaces=1, after=")" + AFTER)
+    assert ask(cache, "fo", after=")" + AFTER) == ("o)", 1, "typed-through")
+
+
+def test_nothing_is_remembered_too() -> None:
+    assert ask(cache_with(""), "") == ("", 0, "exact")
+    assert ask(cache_with(""), "f") is None
+
+
+def test_the_least_recently_used_goes_first() -> None:
+    cache = cache_with("foo")
+    for index in range(ENTRIES):
+        assert ask(cache, "") is not None
+        cache.put("b", f"{index} = ", 4, Suggestion(text="x"))
+    assert len(cache) == ENTRIES
+    assert ask(cache, "") is not None
+    assert cache.get("b", "0 = ", 4) is None
+
+
+@pytest.mark.parametrize(("length", "is_found"), [(MAX_TYPED_CHARS, True), (MAX_TYPED_CHARS + 1, False)])
+def test_how_far_a_suggestion_is_followed(length: int, is_found: bool) -> None:
+    assert (ask(cache_with("a" * 200), "a" * length) is not None) is is_found

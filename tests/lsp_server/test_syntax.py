@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lsp_server.syntax.grammars import MAX_PARSED_CHARS, find_grammar, language_name, load_language
+from lsp_server.syntax.parsed_text import ParsedText, begins_block
+
+FILES = ["a.py", "a.js", "a.jsx", "a.ts", "a.tsx", "a.java", "a.c", "a.cpp", "a.cs", "a.go", "a.rs", "a.php", "a.rb"]
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_every_grammar_loads_and_reads_its_hole(path: str) -> None:
+    grammar = find_grammar(path)
+    assert grammar is not None
+    assert load_language(grammar)
+    lead = {"a.php": "<?php\n", "a.go": "package a\nfunc f() {\n", "a.java": "class A { void f() {\n"}
+    end = {"a.go": "\n}", "a.java": "\n} }"}
+    assert ParsedText(lead.get(path, "") + grammar.hole + end.get(path, ""), grammar).errors() == 0
+
+
+def test_name_goes_before_what_the_editor_says() -> None:
+    assert language_name("a.py", "rust") == "Python"
+    assert language_name("Untitled-1", "rust") == "Rust"
+    assert find_grammar("Untitled-1", "klingon") is None
+
+
+@pytest.mark.parametrize(
+    ("path", "document", "begins"),
+    [
+        ("a.py", "def f(x):‸\n\ny = 1\n", True),
+        ("a.py", "def f(x):\n    ‸\n\ny = 1\n", True),
+        ("a.py", 'def f(x):\n    """Doc."""\n    ‸\n', True),
+        ("a.py", "class A:\n    def f(self):\n        ‸\n\n    def g(self):\n        pass\n", True),
+        ("a.py", "def f(x):\n    a = 1\n    ‸\n", False),
+        ("a.py", "def f(x):\n    ‸\n    a = 1\n", False),
+        ("a.py", "x = {'a':‸}", False),
+        ("a.py", "x = 1\n‸\n", False),
+        ("a.py", "def f(x): ‸return x\n", False),
+        ("a.js", "function f(x) {‸}\n", True),
+        ("a.js", "if (x) {‸\n\nfoo();\n", True),
+        ("a.js", "const a = {‸}", False),
+        ("a.js", "const f = (x) => {\n  ‸\n}\n", True),
+        ("a.ts", "interface A {\n  ‸\n}\n", False),
+        ("a.java", "class A { A() {\n  ‸\n} }", True),
+        ("a.c", "int f(int x) {\n  ‸\n}\n", True),
+        ("a.go", "package a\nfunc f() {\n\t‸\n}\n", True),
+        ("a.go", "package a\nfunc f() {\n\tg()\n\t‸\n}\n", False),
+        ("a.rs", "fn f() -> u8 {\n    if x {\n        ‸\n    }\n}\n", True),
+        ("a.rb", "def f\n  ‸\nend\n", True),
+    ],
+)
+def test_where_a_block_begins(path: str, document: str, begins: bool) -> None:
+    grammar = find_grammar(path)
+    assert grammar is not None
+    assert begins_block(document.replace("‸", ""), document.index("‸"), grammar) is begins
+
+
+@pytest.mark.parametrize(
+    ("path", "document", "place"),
+    [
+        ("a.py", "x = 1  # one‸\n", "comment"),
+        ("a.py", "x = 1  # one\n‸", "code"),
+        ("a.py", "x = 'é𝕏b‸c'", "string"),
+        ("a.py", "x = 'abc'‸", "code"),
+        ("a.py", "x = f'{a‸}'", "code"),
+        ("a.py", "'''doc\n ‸\n'''", "string"),
+        ("a.js", "/* one ‸ */", "comment"),
+        ("a.js", "/* one */‸", "code"),
+        ("a.js", "let a = `x${b‸}`", "code"),
+        ("a.rs", "// x‸\nfn a() {}", "comment"),
+    ],
+)
+def test_what_stands_at_the_cursor(path: str, document: str, place: str) -> None:
+    grammar = find_grammar(path)
+    assert grammar is not None
+    assert ParsedText(document.replace("‸", ""), grammar).place_at(document.index("‸")) == place
+
+
+def test_huge_files_are_not_parsed() -> None:
+    grammar = find_grammar("a.py")
+    assert grammar is not None
+    text = "def f():\n    " + "\n" * MAX_PARSED_CHARS
+    assert not begins_block(text, 13, grammar)
+
+
+EDITS = st.tuples(st.integers(0, 60), st.integers(0, 6), st.text(alphabet="ab():\n é𝕏'", max_size=8))
+
+
+@given(EDITS)
+def test_edited_text_is_read_as_if_it_were_new(edit: tuple[int, int, str]) -> None:
+    text = "def f(é):\n    x = '𝕏'\n    return g(x)\n\n\nclass A:\n    y = 1\n"
+    grammar = find_grammar("a.py")
+    assert grammar is not None
+    start, removed, inserted = edit
+    edited = ParsedText(text, grammar).edited(min(start, len(text)), removed, inserted)
+    anew = ParsedText(text[:start] + inserted + text[start + removed :], grammar)
+    assert edited.source == anew.source
+    assert (edited.errors() == 0) == (anew.errors() == 0)
+    if anew.errors() == 0:
+        assert str(edited.root) == str(anew.root)
