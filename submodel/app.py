@@ -17,6 +17,7 @@ from submodel.commands.build import build
 from submodel.commands.complete import complete
 from submodel.commands.eval import evaluate
 from submodel.commands.export import export
+from submodel.commands.prune import prune
 from submodel.commands.serve import serve
 
 app = typer.Typer(
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (build, bases, complete, serve, export):
+for command in (build, bases, complete, serve, export, prune):
     app.command()(command)
 app.command("eval")(evaluate)
 
