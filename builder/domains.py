@@ -46,6 +46,13 @@ class Domain:
         """Its files of one split that lines are taken from."""
         return tuple(file for file in self.corpus.files if file.split == split and file.kind == self.kind)
 
+    def told_distributions(self) -> list[dict[str, str]]:
+        """Where its text came from and under which licence, for manifests."""
+        return [
+            {"distribution": str(one), "licence": one.licence or "unknown", "sha256": one.sha256 or "unknown"}
+            for one in self.distributions
+        ]
+
 
 def open_domain(spec: str, *, cache_dir: Path | None = None, on_event: Say = lambda text: None) -> Domain:
     """The domain that `spec` names; what it needs is fetched once. Raises CorpusError where it can't be had."""
@@ -53,14 +60,34 @@ def open_domain(spec: str, *, cache_dir: Path | None = None, on_event: Say = lam
     if spec == TEXT:
         return _open_set(TEXT_SET, TEXT, sources, on_event)
     if spec.startswith(LANGUAGE_PREFIX):
-        chosen = find_language_set(spec.removeprefix(LANGUAGE_PREFIX))
-        return _open_set(chosen, LANGUAGE_PREFIX + chosen.name, sources, on_event)
+        return open_language(spec.removeprefix(LANGUAGE_PREFIX), cache_dir=cache_dir, on_event=on_event)
     if is_distribution(spec) and not Path(spec).exists():
         named = parse_distribution(spec)
         folder = fetch(named, sources, on_event=on_event)
         return Domain(name=str(named), corpus=read_corpus(folder), distributions=(named,))
     folder = Path(spec)
     return Domain(name=folder.resolve().name, corpus=read_corpus(folder))
+
+
+def open_language(
+    name: str, distributions: Sequence[str] = (), *, cache_dir: Path | None = None, on_event: Say = lambda text: None
+) -> Domain:
+    """The code of one language from the listed packages, or from those that are named (`pypi:NAME==VERSION`, …).
+
+    Raises CorpusError where they can't be had, or hold too little of the language.
+    """
+    chosen = find_language_set(name)
+    if distributions:
+        chosen = replace(chosen, distributions=tuple(map(parse_distribution, distributions)))
+    sources = (cache_dir or cache_folder()) / "sources"
+    domain = _open_set(chosen, LANGUAGE_PREFIX + chosen.name, sources, on_event)
+    for split in SPLITS:
+        if not domain.select(split):
+            packages = ", ".join(map(str, chosen.distributions))
+            raise CorpusError(
+                f"The {split} part of {packages} has no {chosen.name}; name packages that hold more of it."
+            )
+    return domain
 
 
 def _open_set(chosen: LanguageSet, name: str, sources: Path, on_event: Say) -> Domain:

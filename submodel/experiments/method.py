@@ -96,11 +96,7 @@ def apply_method(
     facts: dict[str, Any] = {
         "domains": [domain.name for domain in domains],
         "fingerprints": [domain.corpus.fingerprint for domain in domains],
-        "distributions": [
-            {"distribution": str(one), "licence": one.licence, "sha256": one.sha256}
-            for domain in domains
-            for one in domain.distributions
-        ],
+        "distributions": [told for domain in domains for told in domain.told_distributions()],
         "seed": settings.seed,
     }
     if settings.is_structured:

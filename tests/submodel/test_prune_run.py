@@ -14,8 +14,8 @@ from submodel.app import app
 from submodel.experiments.method import MethodSettings
 from submodel.experiments.options import calibration_specs, choose_dtype, parse_form, parse_ratios
 from submodel.experiments.prune_run import PruneRunSettings
-from tests.builder.test_domains import write_code
 from tests.builder.tiny_bases import save_folder
+from tests.builder.tiny_domains import write_code
 
 
 @pytest.fixture
