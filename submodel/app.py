@@ -14,6 +14,7 @@ from builder.errors import SubmodelError
 from submodel import __version__
 from submodel.commands.bases import bases
 from submodel.commands.build import build
+from submodel.commands.compare import compare
 from submodel.commands.complete import complete
 from submodel.commands.eval import evaluate
 from submodel.commands.export import export
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (build, bases, complete, serve, export, prune):
+for command in (build, bases, complete, serve, export, prune, compare):
     app.command()(command)
 app.command("eval")(evaluate)
 

@@ -65,7 +65,11 @@ def run_prune(settings: PruneRunSettings, display: StageDisplay) -> dict[str, An
     with display.stage("write the folder"):
         prompts = _parity_prompts(domains)
         if outcome.pruned is not None:
-            described = {**manifest, "domains": outcome.calibration}
+            described = {
+                **manifest,
+                "domains": outcome.calibration,
+                "settings": method.structured_settings().to_json(),
+            }
             save_checkpoint(settings.output, outcome.pruned, prompts, described)
         else:
             save_sparse(
