@@ -20,6 +20,7 @@ from submodel.commands.eval import evaluate
 from submodel.commands.export import export
 from submodel.commands.prune import prune
 from submodel.commands.serve import serve
+from submodel.commands.sweep import sweep
 
 app = typer.Typer(
     name="submodel",
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (build, bases, complete, serve, export, prune, compare):
+for command in (build, bases, complete, serve, export, prune, compare, sweep):
     app.command()(command)
 app.command("eval")(evaluate)
 

@@ -8,6 +8,7 @@ from typing import cast, get_args
 
 import torch
 
+from builder.bases.catalogue import CATALOGUE
 from builder.domains import Form
 from builder.errors import BuildError
 from builder.precision import fastest_dtype
@@ -18,7 +19,13 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 def calibration_specs(repository: Path | None, named: Sequence[str] | None) -> tuple[str, ...]:
     """The domains that were named, the repository first where both are given; the current folder where nothing is."""
     own = [] if repository is None else [str(repository)]
-    return (*own, *(named or ())) or (".",)
+    return tuple(absolute(spec) for spec in (*own, *(named or ())) or (".",))
+
+
+def absolute(spec: str) -> str:
+    """A folder's or file's whole path, so that it means the same to a worker that stands elsewhere; names stay."""
+    path = Path(spec).expanduser()
+    return str(path.resolve()) if spec not in CATALOGUE and path.exists() else spec
 
 
 def parse_form(text: str) -> Form:

@@ -34,3 +34,41 @@ def regions_table(document: Mapping[str, Any]) -> list[Table]:
         values = list(distances.values())
         modules.add_row(name, f"{sum(values) / len(values):.4f}", f"{min(values):.4f}", f"{max(values):.4f}")
     return [pairs, modules]
+
+
+def sweep_tables(document: Mapping[str, Any]) -> list[Table]:
+    """Of `submodel sweep`: bits per byte of every point, then what was calibrated on against what was measured on."""
+    if not document["points"]:
+        return []
+    domains = list(document["points"][0]["quality"])
+    points = Table(title="bits per byte: left to right / missing middles", caption="removed: share of all parameters")
+    for title in ("method", "ratio", "removed", "calibrated on", "seed", *domains):
+        points.add_column(title, justify="left" if title in ("method", "calibrated on") else "right")
+    for row in document["points"]:
+        cells = [_bits(row["quality"].get(domain, {})) for domain in domains]
+        seed = "" if row["seed"] is None else str(row["seed"])
+        ratio = row.get("pattern", f"{row['sparsity']:g}")
+        points.add_row(
+            row["method"], ratio, f"{row['removed_share']:.1%}", " + ".join(row["calibration"]), seed, *cells
+        )
+    return [points, *map(_matrix, document["matrices"])]
+
+
+def _bits(figures: Mapping[str, Any]) -> str:
+    shown = [f"{figures[key]:.3f}" for key in ("bits_per_byte", "fim_bits_per_byte") if key in figures]
+    return " / ".join(shown)
+
+
+def _matrix(matrix: Mapping[str, Any]) -> Table:
+    table = Table(title=f"{matrix['figure']}, {matrix['method']} at {matrix['sparsity']:g}, {matrix['seeds']} seeds")
+    table.add_column("calibrated on ↓, measured on →")
+    for domain in matrix["measured_on"]:
+        table.add_column(domain, justify="right")
+    for row, calibration in enumerate(matrix["calibrated_on"]):
+        spread = matrix["spread"][row] if "spread" in matrix else [None] * len(matrix["measured_on"])
+        cells = [
+            f"{mean:.4f}" + ("" if other is None else f" ± {other:.4f}")
+            for mean, other in zip(matrix["mean"][row], spread, strict=True)
+        ]
+        table.add_row(calibration, *cells)
+    return table

@@ -65,3 +65,33 @@ def draw_regions(document: Mapping[str, Any]) -> str:
         heatmap(names, value, label="Jaccard distance of what two models keep"),
         line_chart(lines, x_label="layer", y_label="Jaccard distance"),
     )
+
+
+_MOST: Final = 3.0  # times the dense base's bits: what lies beyond would press all else together
+
+
+def draw_sweep(document: Mapping[str, Any]) -> str:
+    """Of `submodel sweep`: bits per byte over the ratio, measured on what was calibrated on where that was measured."""
+    panels = []
+    for figure, y_label in (
+        ("bits_per_byte", "bits per byte, left to right"),
+        ("fim_bits_per_byte", "bits per byte, missing middles"),
+    ):
+        curves = [curve for curve in document["curves"] if curve["figure"] == figure]
+        shown = [curve for curve in curves if curve["is_own"]] or curves
+        if lines := [_curve(curve, shown) for curve in shown]:
+            panels.append(line_chart(lines[:COLOURS], x_label="pruning ratio", y_label=y_label))
+    return standalone(*panels)
+
+
+def _curve(curve: Mapping[str, Any], shown: Sequence[Mapping[str, Any]]) -> Line:
+    points = [(x, y) for x, y, *_ in curve["points"]]
+    limit = _MOST * points[0][1]
+    visible = [(x, y) for x, y in points if y <= limit]
+    parts = [curve["method"]]
+    if len({one["calibration"] for one in shown}) > 1:
+        parts.append(curve["calibration"].removeprefix("language:"))
+    if len({one["measured_on"] for one in shown}) > 1 and not curve["is_own"]:
+        parts.append(f"on {curve['measured_on'].removeprefix('language:')}")
+    label = ", ".join(parts) + (" (more beyond)" if len(visible) < len(points) else "")
+    return Line(label=label, points=visible or points[:1])

@@ -1,6 +1,7 @@
 """`submodel prune` on a base of two random layers: what lies in the folder afterwards."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -94,7 +95,7 @@ def test_seeds_and_domains_decide_masks(repository, base, tmp_path):
 
 
 def test_options():
-    assert calibration_specs(None, None) == (".",)
+    assert calibration_specs(None, None) == (str(Path.cwd()),)
     assert calibration_specs(None, ["text"]) == ("text",)
     assert parse_ratios("0.1:0.7:0.1") == (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
     assert parse_ratios("0.5") == (0.5,)
