@@ -96,3 +96,17 @@ def test_inputs_that_never_fire_break_nothing():
 def test_statistics_that_cannot_be_inverted_are_told():
     with pytest.raises(BuildError, match="inverted"):
         prune_sparsegpt(torch.randn(4, 16), torch.full((16, 16), float("nan")), Target(sparsity=0.5))
+
+
+def test_a_few_massive_inputs_break_nothing():
+    """The first token of a sequence is hundreds of times as strong as the others: the Gram matrix is near singular."""
+    inputs = correlated_inputs(400, 300)
+    inputs[::50, :4] += 3000.0
+    weight = torch.randn(5, 300, generator=torch.Generator().manual_seed(6))
+    target = Target(sparsity=0.5)
+    gram = inputs.T @ inputs
+    kept, updated = prune_sparsegpt(weight, gram, target, block=100)
+    true_kept, true_updated = naive_sparsegpt(weight, gram, target, 100)
+    assert float((kept == true_kept).float().mean()) > 0.99
+    error, true_error = (float(((weight - one) @ inputs.T).square().sum()) for one in (updated, true_updated.float()))
+    assert error == pytest.approx(true_error, rel=0.02)
