@@ -56,7 +56,8 @@ class Line:
 
 def line_chart(lines: Sequence[Line], *, x_label: str, y_label: str) -> Markup:
     """Lines over a common pair of axes, whose ends are labelled."""
-    left, right, top, bottom, height = 60, 120, 14, 40, 240
+    left, top, bottom, height = 60, 14, 40, 240
+    right = max([120, *(10 + 7.8 * len(line.label) for line in lines)])  # room for the labels
     xs = [x for line in lines for x, _ in line.points]
     ys = [y for line in lines for _, y in line.points]
     x_low, x_high, y_low, y_high = min(xs), max(xs), min(ys), max(ys)
@@ -72,7 +73,7 @@ def line_chart(lines: Sequence[Line], *, x_label: str, y_label: str) -> Markup:
         _text(left - 8, base, f"{y_low:.2f}", "end"),
         _text(left - 8, top + 10, f"{y_high:.2f}", "end"),
         _text(left, base + 16, f"{x_low:g}", "middle"),
-        _text(WIDTH - right, base + 16, f"{x_high:.1f}", "middle"),
+        _text(WIDTH - right, base + 16, f"{x_high:.3g}", "middle"),
         _text((left + WIDTH - right) / 2, height - 6, x_label, "middle"),
         _text(4, top - 2, y_label, "start"),
     ]
@@ -97,10 +98,12 @@ def spread(places: Sequence[float], gap: float) -> list[float]:
 
 
 def heatmap(names: Sequence[str], value: Callable[[int, int], float | None], *, label: str) -> Markup:
-    """A square of figures from 0 to 1, darker where they are higher; value(row, column), None leaves a cell empty."""
+    """A square of figures, darker where they are higher; value(row, column) may be None, which leaves a cell empty."""
     left, row, top = 200, 30, 26
     cell = min(90.0, (WIDTH - left) / max(1, len(names)))
     parts = [_text(4, 14, label, "start")]
+    figures = [value(row, column) for row in range(len(names)) for column in range(len(names))]
+    most = max([figure for figure in figures if figure is not None] + [1e-9])
     for index, name in enumerate(names):
         parts.append(_text(left - 8, top + index * row + 20, f"{index + 1}  {name}", "end"))
         parts.append(_text(left + (index + 0.5) * cell, top + len(names) * row + 16, str(index + 1), "middle"))
@@ -111,7 +114,7 @@ def heatmap(names: Sequence[str], value: Callable[[int, int], float | None], *, 
             x, y = left + column * cell, top + index * row
             parts.append(
                 Markup('<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{}" class="cell" opacity="{:.3f}"/>').format(
-                    x, y, cell - 2, row - 2, min(max(figure, 0.0), 1.0) * 0.6
+                    x, y, cell - 2, row - 2, 0.6 * max(figure, 0.0) / most
                 )
             )
             parts.append(_text(x + cell / 2, y + 19, f"{figure:.3f}", "middle"))
