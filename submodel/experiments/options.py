@@ -9,7 +9,7 @@ from typing import cast, get_args
 import torch
 
 from builder.bases.catalogue import CATALOGUE
-from builder.domains import Form
+from builder.domains import TEXT, Form
 from builder.errors import BuildError
 from builder.precision import fastest_dtype
 
@@ -25,7 +25,8 @@ def calibration_specs(repository: Path | None, named: Sequence[str] | None) -> t
 def absolute(spec: str) -> str:
     """A folder's or file's whole path, so that it means the same to a worker that stands elsewhere; names stay."""
     path = Path(spec).expanduser()
-    return str(path.resolve()) if spec not in CATALOGUE and path.exists() else spec
+    is_name = spec in CATALOGUE or spec == TEXT
+    return str(path.resolve()) if not is_name and path.exists() else spec
 
 
 def parse_form(text: str) -> Form:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from builder.bases.resolve import resolve_base
+from builder.bases.resolve import AUTO, resolve_base
 from builder.domains import Domain, open_domain
 from builder.errors import BuildError
 from builder.folders import write_json, write_text
@@ -90,7 +90,8 @@ def run_sweep(settings: SweepSettings, display: StageDisplay) -> dict[str, Any]:
         raise BuildError(f"Two domains have one name ({', '.join(sorted(names))}); rename a folder.")
     with display.stage("find the base") as advance:
         base = resolve_base(settings.base, on_event=display.say, on_progress=advance)
-    points = _points(settings, domains, base.sha256)
+    spec = base.name if settings.base == AUTO else settings.base  # "auto" may mean another base elsewhere
+    points = _points(settings, domains, spec, base.sha256)
     folder = settings.output / "points"
     found = {point.key: _read(folder, point) for point in points}
     missing = {point.key: point for point in points if found[point.key] is None}
@@ -132,13 +133,13 @@ def run_sweep(settings: SweepSettings, display: StageDisplay) -> dict[str, Any]:
     return document
 
 
-def _points(settings: SweepSettings, domains: Mapping[str, Domain], base_sha256: str) -> list[Point]:
+def _points(settings: SweepSettings, domains: Mapping[str, Domain], base: str, base_sha256: str) -> list[Point]:
     fingerprints = fingerprints_of(domains)
     dtype = _dtype(settings)
 
     def point(method: MethodSettings | None, calibration: tuple[str, ...]) -> Point:
         return Point(
-            base=settings.base,
+            base=base,
             base_sha256=base_sha256,
             calibration=calibration,
             measured_on=settings.measured_on,

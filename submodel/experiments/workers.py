@@ -113,8 +113,8 @@ def run_on_ray(tasks: Mapping[str, Document], *, address: str, threads: int) -> 
         raise SubmodelError("--ray needs the package ray; install it with: pip install 'submodel[ray]'.") from error
     try:
         ray.init(address=None if address == "local" else address, log_to_driver=False, include_dashboard=False)
-    except (ConnectionError, ValueError, OSError) as error:
-        raise SubmodelError(f"There is no Ray cluster at {address} ({error}); start one with `ray start`.") from error
+    except Exception as error:  # a cluster that does not start is told by a plain Exception
+        raise SubmodelError(f"There is no Ray cluster at {address} ({_last_line(error)}); start one.") from error
     try:
         # Ray itself repeats a task whose worker died; what is lost after that is told.
         remote = ray.remote(num_cpus=threads, max_retries=1)(measure_point)

@@ -288,6 +288,15 @@ def test_a_cluster_does_the_points(played_ray):
     assert played_ray[1][1] == {"num_cpus": 2, "max_retries": 1}
 
 
+def test_a_cluster_that_is_not_there_is_told(played_ray, monkeypatch):
+    def init(**options):
+        raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr(sys.modules["ray"], "init", init)
+    with pytest.raises(SubmodelError, match="timed out during startup"):
+        list(run_on_ray({"a": {}}, address="local", threads=1))
+
+
 def test_without_ray_it_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(SubmodelError, match=r"submodel\[ray\]"):
