@@ -7,14 +7,13 @@ nothing to do with the latter, for models that know code but not the repository.
 from __future__ import annotations
 
 import hashlib
-import shutil
-import subprocess
-import sys
-import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
+
+from builder.sources import fetch as sources
+from builder.sources.distribution import Distribution
 
 CACHE = Path(platformdirs.user_cache_dir("submodel")) / "repositories"
 
@@ -49,53 +48,9 @@ GENERIC = (
 
 
 def fetch(repository: Repository, into: Path = CACHE) -> Path:
-    """The unpacked folder of a repository, downloaded once; raises RuntimeError with the client's words on failure."""
-    folder = into / f"{repository.name}-{repository.version}"
-    if folder.is_dir():
-        return folder
-    fresh = into / f".{folder.name}.partial"
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    command = _download_command(repository, fresh)
-    done = subprocess.run(command, cwd=fresh, capture_output=True, text=True, check=False)
-    archives = [path for path in fresh.iterdir() if ".tar." in path.name or path.suffix == ".tgz"]
-    archives = [path for path in archives if ".orig." in path.name] or archives  # Debian's own changes left aside
-    if done.returncode or len(archives) != 1:
-        raise RuntimeError(f"{' '.join(command[-2:])} failed: {done.stderr.strip()[-300:]}")
-    with tarfile.open(archives[0]) as archive:
-        archive.extractall(fresh / "unpacked", filter="data")
-    (top,) = (fresh / "unpacked").iterdir()
-    top.rename(folder)
-    shutil.rmtree(fresh)
-    return folder
-
-
-def _download_command(repository: Repository, folder: Path) -> list[str]:
-    """What puts the repository's archive into `folder`, when run there."""
-    wanted = f"{repository.name}=={repository.version}"
-    if repository.index == "pypi":
-        return [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", wanted]
-    if repository.index == "npm":
-        return ["npm", "pack", "--silent", f"{repository.name}@{repository.version}"]
-    options = _debian_sources(folder / "apt")
-    return ["apt-get", *options, "source", "--download-only", "--tar-only", f"{repository.name}={repository.version}"]
-
-
-def _debian_sources(folder: Path) -> list[str]:
-    """Options for apt with lists of its own: the machine's sources, but of source packages, which most leave out."""
-    parts = folder / "sources"
-    parts.mkdir(parents=True)
-    for path in Path("/etc/apt/sources.list.d").glob("*.sources"):
-        (parts / path.name).write_text(path.read_text("utf-8").replace("Types: deb\n", "Types: deb-src\n"), "utf-8")
-    (folder / "lists" / "partial").mkdir(parents=True)
-    options = [
-        f"Dir::Etc::SourceParts={parts}",
-        f"Dir::State::Lists={folder / 'lists'}",
-        "Dir::Etc::SourceList=/dev/null",
-    ]
-    flags = [flag for option in options for flag in ("-o", option)]
-    subprocess.run(["apt-get", *flags, "update", "--quiet"], capture_output=True, check=False)
-    return flags
+    """The unpacked folder of a repository, downloaded once; raises CorpusError with the client's words on failure."""
+    named = Distribution(index=repository.index, name=repository.name, version=repository.version)
+    return sources.fetch(named, into)
 
 
 def tree_hash(folder: Path) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from builder.corpus.corpus import SourceFile
+from builder.corpus.languages import Kind
 from builder.cuts import Cut, cut_files
 from builder.errors import CorpusError
 from builder.prompt import PromptEncoder
@@ -72,15 +73,15 @@ def make_calibration_set(
 
 
 def make_sequences(
-    files: Sequence[SourceFile], encoder: PromptEncoder, tokens: int, seed: int
+    files: Sequence[SourceFile], encoder: PromptEncoder, tokens: int, seed: int, *, kind: Kind = "code"
 ) -> tuple[tuple[int, ...], ...]:
     """Prompts of random cuts, each with its middle and what ends it, as token ids; `tokens` tokens or a few more.
 
-    Fewer where the files have no more lines. Windows that overlap come last.
+    Fewer where the files have no more lines. `kind`: of the files that count. Windows that overlap come last.
     """
     sequences: list[tuple[int, ...]] = []
     count = 0
-    cuts = cut_files(files, tokens, seed)  # at least one token a sequence, so there are enough
+    cuts = cut_files(files, tokens, seed, kind=kind)  # at least one token a sequence, so there are enough
     for cut in _spread(cuts, encoder.form.max_prefix_chars):
         if count >= tokens:
             break

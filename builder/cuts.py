@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from builder.corpus.corpus import SourceFile
-from builder.corpus.languages import get_language, is_comment_line
+from builder.corpus.languages import Kind, get_language, is_comment_line
 from builder.prompt import PromptFormat, Window, cut_window
 
 MAX_BLOCK_LINES = 6  # of a completion of several lines
@@ -36,13 +36,14 @@ class Cut:
         return cut_window(text[: self.offset] + text[self.offset + len(self.middle) :], self.offset, form)
 
 
-def cut_files(files: Sequence[SourceFile], count: int, seed: int) -> tuple[Cut, ...]:
+def cut_files(files: Sequence[SourceFile], count: int, seed: int, *, kind: Kind = "code") -> tuple[Cut, ...]:
     """Up to `count` cuts, spread over the code files by their number of lines; the same for the same seed and files.
 
-    Half of the cuts stand before the first character of a line's text, half at a random word within it.
+    Half of the cuts stand before the first character of a line's text, half at a random word within it. kind: "text"
+    cuts documentation in place of code, as a control.
     """
     rng = random.Random(seed)
-    lines = [(file, start, end) for file in files for start, end in _worthwhile_lines(file)]
+    lines = [(file, start, end) for file in files for start, end in _worthwhile_lines(file, kind)]
     cuts = []
     for file, start, end in rng.sample(lines, min(count, len(lines))):
         line = file.text[start:end]
@@ -85,9 +86,9 @@ def _blocks(file: SourceFile) -> Iterable[tuple[int, list[int]]]:
             yield start + indent, ends
 
 
-def _worthwhile_lines(file: SourceFile) -> Iterable[tuple[int, int]]:
+def _worthwhile_lines(file: SourceFile, kind: Kind = "code") -> Iterable[tuple[int, int]]:
     language = get_language(file.language)
-    if not language.is_code:
+    if language.kind != kind:
         return
     start = 0
     for line in file.text.split("\n"):

@@ -15,11 +15,14 @@ from submodel import __version__
 from submodel.commands.bases import bases
 from submodel.commands.bench import bench
 from submodel.commands.build import build
+from submodel.commands.compare import compare
 from submodel.commands.complete import complete
 from submodel.commands.eval import evaluate
 from submodel.commands.export import export
+from submodel.commands.prune import prune
 from submodel.commands.replay import replay
 from submodel.commands.serve import serve
+from submodel.commands.sweep import sweep
 
 app = typer.Typer(
     name="submodel",
@@ -29,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (build, bases, complete, serve, export, bench, replay):
+for command in (build, bases, complete, serve, export, bench, replay, prune, compare, sweep):
     app.command()(command)
 app.command("eval")(evaluate)
 

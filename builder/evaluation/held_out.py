@@ -64,17 +64,23 @@ def make_held_out(files: Sequence[SourceFile], settings: ScoringSettings, *, spl
     cuts = cut_files(held_out, settings.positions, settings.seed)
     if not cuts:
         raise CorpusError(f"The {split} part of the repository has no line of code to score on; add code files.")
+    blocks = cut_blocks(held_out, settings.blocks, settings.seed)
+    return HeldOut(cuts=cuts, blocks=blocks, excerpts=draw_excerpts(held_out, settings))
+
+
+def draw_excerpts(files: Sequence[SourceFile], settings: ScoringSettings) -> tuple[Excerpt, ...]:
+    """Pieces of the files, of whatever kind they are."""
     excerpts = [
         Excerpt(text=file.text[start : start + settings.excerpt_chars], language=file.language)
-        for file in held_out
-        for start in _excerpt_starts(file.text, settings.excerpt_chars)
+        for file in files
+        for start in excerpt_starts(file.text, settings.excerpt_chars)
     ]
     random.Random(settings.seed).shuffle(excerpts)
-    blocks = cut_blocks(held_out, settings.blocks, settings.seed)
-    return HeldOut(cuts=cuts, blocks=blocks, excerpts=tuple(excerpts[: settings.excerpts]))
+    return tuple(excerpts[: settings.excerpts])
 
 
-def _excerpt_starts(text: str, size: int) -> list[int]:
+def excerpt_starts(text: str, size: int) -> list[int]:
+    """Where pieces of `size` characters begin that do not overlap: each at the start of a line."""
     starts, position = [], 0
     while position < len(text):
         if text[position : position + size].strip():

@@ -47,9 +47,14 @@ class TorchPredictor:
     @torch.inference_mode()
     def nats(self, ids: Sequence[int]) -> float:
         """Summed negative log-likelihood of ids[1:]; logits are taken to float32 first."""
+        return self.nats_after(ids, 1)
+
+    @torch.inference_mode()
+    def nats_after(self, ids: Sequence[int], start: int) -> float:
+        """The same of ids[start:], given all that precedes; 0 < start ≤ len(ids)."""
         tokens = torch.tensor([list(ids)])
-        logits = self.model(tokens, use_cache=False).logits[0, :-1].float()
-        return float(torch.nn.functional.cross_entropy(logits, tokens[0, 1:], reduction="sum"))
+        logits = self.model(tokens, use_cache=False).logits[0, start - 1 : -1].float()
+        return float(torch.nn.functional.cross_entropy(logits, tokens[0, start:], reduction="sum"))
 
     def complete(
         self, prompts: Sequence[Sequence[int]], on_done: Callable[[int], None], *, lines: int = 1

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel
 
 from builder.pruning.channels import ChannelChoice, choose_channels
+from builder.pruning.streams import Block, Stream, attend, open_stream
 
 Tensor = torch.Tensor
-Block = Any  # a decoder layer of transformers, or its mlp: torch types every part of a module as Tensor | Module
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,14 +29,6 @@ class WidthSettings:
     choose_ridge_every: int = 6
     # Elimination loses a third less of a layer's output than ranking by energy at the same width (docs/LOG.md).
     by_elimination: bool = True
-
-
-@dataclass
-class _Stream:
-    """Hidden states of some token sequences on their way through the layers, one float32 tensor a sequence."""
-
-    states: list[Tensor]  # each (1, tokens, hidden)
-    rotary: list[tuple[Tensor, Tensor]]
 
 
 def narrow_layers(
@@ -54,7 +45,7 @@ def narrow_layers(
     calibration, validation: token ids of different files, unpadded, in the form that the server sends.
     """
     with torch.no_grad():  # not inference mode: the new weights may be trained later
-        streams = [_open_stream(model, ids) for ids in (calibration, validation)]
+        streams = [open_stream(model, ids) for ids in (calibration, validation)]
         layers = model.model.layers
         choices: list[ChannelChoice] = []
         for index, layer in enumerate(layers):
@@ -96,33 +87,20 @@ def replace_channels(mlp: Block, channels: Tensor, down_weight: Tensor) -> None:
     down.in_features = len(channels)
 
 
-def _open_stream(model: PreTrainedModel, sequences: Sequence[Sequence[int]]) -> _Stream:
-    stream = _Stream(states=[], rotary=[])
-    for ids in sequences:
-        embedded = model.model.embed_tokens(torch.tensor([list(ids)]))
-        positions = torch.arange(len(ids))[None]
-        stream.states.append(embedded.float())  # the residual stays in float32, as the served model has it
-        stream.rotary.append(model.model.rotary_emb(embedded, positions))
-    return stream
-
-
-def _run_to_down_proj(layer: Block, stream: _Stream) -> Tensor:
+def _run_to_down_proj(layer: Block, stream: Stream) -> Tensor:
     """Move the stream past the attention; returns the inputs of `down_proj`, (tokens of all sequences, channels)."""
     mlp = layer.mlp
     dtype = mlp.down_proj.weight.dtype
     collected = []
     for index, (state, rotary) in enumerate(zip(stream.states, stream.rotary, strict=True)):
-        attended = layer.self_attn(
-            hidden_states=layer.input_layernorm(state).to(dtype), position_embeddings=rotary, attention_mask=None
-        )[0]
-        state = state + attended
+        state = attend(layer, state, rotary)
         stream.states[index] = state
         normed = layer.post_attention_layernorm(state).to(dtype)
         collected.append((mlp.act_fn(mlp.gate_proj(normed)) * mlp.up_proj(normed))[0])
     return torch.cat(collected)
 
 
-def _over_residual(down: nn.Linear, stream: _Stream, activations: Tensor) -> Tensor:
+def _over_residual(down: nn.Linear, stream: Stream, activations: Tensor) -> Tensor:
     """The rows divided by the root mean square of the residual that the layer leaves at their token.
 
     The next norm divides by it too, so that an error counts as much as later layers see of it. Without this the few
@@ -135,7 +113,7 @@ def _over_residual(down: nn.Linear, stream: _Stream, activations: Tensor) -> Ten
     return weighted
 
 
-def _add_down_proj(down: nn.Linear, stream: _Stream, activations: Tensor) -> None:
+def _add_down_proj(down: nn.Linear, stream: Stream, activations: Tensor) -> None:
     outputs = down(activations)  # (tokens of all sequences, hidden)
     lengths = [state.shape[1] for state in stream.states]
     for index, output in enumerate(outputs.split(lengths)):

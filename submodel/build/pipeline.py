@@ -17,7 +17,8 @@ from tokenizers import Tokenizer
 from builder.artifact import MANIFEST, read_artifact
 from builder.bases.load import LoadedBase, load_resolved, resolve_base
 from builder.checkpoint import save_checkpoint, save_reweighted
-from builder.corpus.corpus import read_corpus
+from builder.corpus.corpus import Corpus, read_corpus
+from builder.domains import open_language
 from builder.errors import BuildError
 from builder.evaluation.baselines import score_baselines
 from builder.evaluation.held_out import HeldOut, make_held_out
@@ -108,7 +109,7 @@ class _Build:
         started = time.perf_counter()
         settings, paths = self._settings, self._paths
         with self._display.stage("read the repository"):
-            self._corpus = read_corpus(settings.repository)
+            self._corpus = self._read_corpus()
             held_out = make_held_out(self._corpus.files, settings.scoring) if settings.positions else None
         prepare_output(paths.root)
         with build_lock(paths.root):
@@ -158,8 +159,18 @@ class _Build:
             "paths": {"model": str(paths.model), "bundle": str(paths.bundle), "report": str(paths.report)},
         }
         write_json(paths.figures, document)
-        write_text(paths.report, render_report(document, title=settings.repository.resolve().name))
+        write_text(paths.report, render_report(document, title=settings.title))
         return document
+
+    def _read_corpus(self) -> Corpus:
+        """The repository, or the language's packages, of which the manifest then tells."""
+        settings = self._settings
+        self._learned_from: dict[str, Any] = {}
+        if settings.language is None:
+            return read_corpus(settings.repository)
+        domain = open_language(settings.language, settings.sources, on_event=self._display.say)
+        self._learned_from = {"language": domain.name, "distributions": domain.told_distributions()}
+        return domain.corpus
 
     @cached_property
     def _dtype(self) -> torch.dtype:
@@ -206,6 +217,7 @@ class _Build:
                 "base": base.provenance,
                 "licence": base.provenance["licence"],
                 "corpus": self._corpus.summary(),
+                **self._learned_from,
                 # Of texts, not of files, so that `submodel eval` can tell what this build has read.
                 "held_out_sha256": [file.sha256 for file in self._corpus.files if file.split == "held-out"],
                 "learned_sha256": [file.sha256 for file in self._corpus.files if file.split != "held-out"],

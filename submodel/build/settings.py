@@ -11,6 +11,8 @@ from builder.evaluation.held_out import ScoringSettings
 from builder.pruning.plan import SizeSettings
 from builder.pruning.prune import PruneSettings
 from builder.recovery.settings import RecoverySettings
+from builder.sources.distribution import parse_distribution
+from builder.sources.language_sets import find_language_set
 from exporters.precision import parse_precision
 
 
@@ -20,6 +22,8 @@ class BuildSettings:
 
     repository: Path
     output: Path  # the folder .submodel of the repository, if not told otherwise
+    language: str | None = None  # in place of a repository: listed packages of that language
+    sources: tuple[str, ...] = ()  # in place of the listed ones: source distributions
     base: str = "auto"
     size: float | None = SizeSettings.size  # None: the smallest that is as good as the base on validation files
     drop_layers: int = SizeSettings.drop_layers
@@ -37,12 +41,23 @@ class BuildSettings:
     def __post_init__(self) -> None:
         parse_precision(self.quantize)  # a typing error must not wait for the export to be found
         self.prune_to(1.0 if self.size is None else self.size)  # likewise
+        if self.language is not None:
+            find_language_set(self.language)
+        for source in self.sources:
+            parse_distribution(source)
+        if self.sources and self.language is None:
+            raise BuildError("--source names packages of a language; say which with --language.")
         if self.teach_fim and self.minutes == 0:
             raise BuildError("--teach-fim needs time to teach it; give --minutes above 0.")
         object.__setattr__(self, "recovery", RecoverySettings(minutes=self.minutes, seed=self.seed))
         # Another stream of random numbers than calibration's, fixed by the same seed.
         scoring = replace(ScoringSettings(), positions=self.positions, seed=self.seed + 1)
         object.__setattr__(self, "scoring", scoring)
+
+    @property
+    def title(self) -> str:
+        """What the model is of, for its report."""
+        return self.language or self.repository.resolve().name
 
     def prune_to(self, size: float) -> PruneSettings:
         """How the base is pruned to a share of its parameters."""

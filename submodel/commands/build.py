@@ -13,6 +13,22 @@ def build(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="DIR", help="Default: .submodel in the repository.")
     ] = None,
+    language: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="No repository, a language: python, java, c++, javascript, typescript, go, rust or c, from listed "
+            "packages that pip, npm and apt-get fetch. -o is then submodel-NAME if unsaid.",
+        ),
+    ] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="INDEX:PACKAGE",
+            help="With --language: these packages in place of the listed ones, as pypi:NAME==VERSION, wheel:…, "
+            "npm:NAME@VERSION or debian:NAME=VERSION; repeat it for several.",
+        ),
+    ] = None,
     base: Annotated[
         str,
         typer.Option(
@@ -53,7 +69,9 @@ def build(
 
     settings = BuildSettings(
         repository=repository,
-        output=output or repository / ".submodel",
+        output=output or (repository / ".submodel" if language is None else Path(f"submodel-{language}")),
+        language=language,
+        sources=tuple(source or ()),
         base=base,
         size=parse_size(size),
         drop_layers=drop_layers,

@@ -20,6 +20,10 @@ def evaluate(
             help="What to score; repeat it for several. Default: the base and what .submodel holds.",
         ),
     ] = None,
+    language: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Ask about a language's listed packages in place of the repository."),
+    ] = None,
     base: Annotated[
         str | None, typer.Option(metavar="NAME|HUB_ID|FOLDER|FILE.gguf", help="Default: that of the sub-model.")
     ] = None,
@@ -52,6 +56,7 @@ def evaluate(
 
     settings = EvalSettings(
         repository=repository,
+        language=language,
         models=tuple(models or ()),
         base=base,
         positions=positions,

@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from builder.corpus.corpus import SourceFile, read_corpus
+from builder.corpus.corpus import Corpus, SourceFile, read_corpus
+from builder.domains import open_language
 from builder.errors import BuildError
 from builder.evaluation.baselines import score_baselines
 from builder.evaluation.held_out import HeldOut, ScoringSettings, make_held_out
@@ -48,6 +49,7 @@ class EvalSettings:
     """What is compared, and on how much."""
 
     repository: Path
+    language: str | None = None  # its listed packages are asked in place of the repository
     models: tuple[str, ...] = ()  # "base", "sub-model", "bundle" or folders; none: all that there are
     base: str | None = None  # None: the one that the sub-model was made from
     positions: int = 200  # a 95 % interval of about ± 7 points
@@ -55,6 +57,10 @@ class EvalSettings:
     seed: int = 0  # the same as a build's gives the same positions
     humaneval: bool = False
     functional: FunctionalSettings | None = None  # None: the repository's own tests are not run
+
+    def __post_init__(self) -> None:
+        if self.language is not None and self.functional is not None:
+            raise BuildError("--functional runs a repository's own tests; leave out --language.")
 
 
 def run_evaluation(settings: EvalSettings, display: StageDisplay) -> dict[str, Any]:
@@ -79,7 +85,7 @@ class _Evaluation:
         started = time.perf_counter()
         settings = self._settings
         with self._display.stage("read the repository"):
-            corpus = read_corpus(settings.repository)
+            corpus = self._read_corpus()
             files, changed = still_held_out(corpus.files, files_held_out_from(self._candidates, corpus.files))
             held_out = make_held_out(files, self._scoring())
             problems = fetch_problems() if settings.humaneval else ()
@@ -107,6 +113,12 @@ class _Evaluation:
         document |= {"stages": self._stages, "seconds": round(time.perf_counter() - started, 1)}
         self._keep(document)
         return document
+
+    def _read_corpus(self) -> Corpus:
+        settings = self._settings
+        if settings.language is None:
+            return read_corpus(settings.repository)
+        return open_language(settings.language, on_event=self._display.say).corpus
 
     def _scoring(self) -> ScoringSettings:
         settings = self._settings
@@ -154,7 +166,7 @@ class _Evaluation:
     def _keep(self, document: dict[str, Any]) -> None:
         """Beside the build's report, where there is one, which then shows both."""
         figures = self._root / "report.json"
-        if not figures.is_file():
+        if self._settings.language is not None or not figures.is_file():
             return
         try:
             build = json.loads(figures.read_text("utf-8"))

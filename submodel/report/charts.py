@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -55,7 +56,8 @@ class Line:
 
 def line_chart(lines: Sequence[Line], *, x_label: str, y_label: str) -> Markup:
     """Lines over a common pair of axes, whose ends are labelled."""
-    left, right, top, bottom, height = 60, 120, 14, 40, 240
+    left, top, bottom, height = 60, 14, 40, 240
+    right = max([120, *(10 + 7.8 * len(line.label) for line in lines)])  # room for the labels
     xs = [x for line in lines for x, _ in line.points]
     ys = [y for line in lines for _, y in line.points]
     x_low, x_high, y_low, y_high = min(xs), max(xs), min(ys), max(ys)
@@ -71,16 +73,52 @@ def line_chart(lines: Sequence[Line], *, x_label: str, y_label: str) -> Markup:
         _text(left - 8, base, f"{y_low:.2f}", "end"),
         _text(left - 8, top + 10, f"{y_high:.2f}", "end"),
         _text(left, base + 16, f"{x_low:g}", "middle"),
-        _text(WIDTH - right, base + 16, f"{x_high:.1f}", "middle"),
+        _text(WIDTH - right, base + 16, f"{x_high:.3g}", "middle"),
         _text((left + WIDTH - right) / 2, height - 6, x_label, "middle"),
         _text(4, top - 2, y_label, "start"),
     ]
+    ends = []
     for index, line in enumerate(lines):
         path = "M" + "L".join(place(x, y) for x, y in line.points)
-        x, y = place(*line.points[-1]).split()
+        ends.append(tuple(map(float, place(*line.points[-1]).split())))
         parts.append(Markup('<path d="{}" class="line line-{}"/>').format(path, index))
-        parts.append(_text(float(x) + 6, float(y) + 4, line.label, "start"))
+    heights = spread([y for _, y in ends], 15)
+    for line, (x, _), y in zip(lines, ends, heights, strict=True):
+        parts.append(_text(x + 6, y + 4, line.label, "start"))
     return _svg(parts, height, f"{y_label} over {x_label}")
+
+
+def spread(places: Sequence[float], gap: float) -> list[float]:
+    """The places moved down as little as it takes to lie `gap` apart, so that labels don't cover each other."""
+    moved = list(places)
+    order = sorted(range(len(places)), key=places.__getitem__)
+    for above, below in itertools.pairwise(order):
+        moved[below] = max(moved[below], moved[above] + gap)
+    return moved
+
+
+def heatmap(names: Sequence[str], value: Callable[[int, int], float | None], *, label: str) -> Markup:
+    """A square of figures, darker where they are higher; value(row, column) may be None, which leaves a cell empty."""
+    left, row, top = 200, 30, 26
+    cell = min(90.0, (WIDTH - left) / max(1, len(names)))
+    parts = [_text(4, 14, label, "start")]
+    figures = [value(row, column) for row in range(len(names)) for column in range(len(names))]
+    most = max([figure for figure in figures if figure is not None] + [1e-9])
+    for index, name in enumerate(names):
+        parts.append(_text(left - 8, top + index * row + 20, f"{index + 1}  {name}", "end"))
+        parts.append(_text(left + (index + 0.5) * cell, top + len(names) * row + 16, str(index + 1), "middle"))
+        for column in range(len(names)):
+            figure = value(index, column)
+            if figure is None:
+                continue
+            x, y = left + column * cell, top + index * row
+            parts.append(
+                Markup('<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{}" class="cell" opacity="{:.3f}"/>').format(
+                    x, y, cell - 2, row - 2, 0.6 * max(figure, 0.0) / most
+                )
+            )
+            parts.append(_text(x + cell / 2, y + 19, f"{figure:.3f}", "middle"))
+    return _svg(parts, top + len(names) * row + 24, label)
 
 
 def columns(values: Sequence[float], *, label: str) -> Markup:

@@ -1,0 +1,109 @@
+"""The paper's questions on real models, by the commands that users have: docs/paper.md says what each part answers.
+
+`python -m benchmarks.paper PART --base NAME`, PART one of sensitivity, matrix, regions, languages. Each part goes on
+where it was stopped, and leaves its figures in benchmarks/results/paper-PART-NAME.json, with a picture where there is
+one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import describe_machine, describe_versions
+from benchmarks.repositories import CACHE
+
+RESULTS = Path(__file__).parent / "results"
+LANGUAGES = ("python", "java", "c++", "javascript")
+SEEDS = (0, 1, 2)
+RATIO = "0.5"  # as in the paper
+STRUCTURED_RATIO = "0.35"  # --size 0.65 of a build
+
+
+def main() -> None:
+    """One part of the study."""
+    parts = {"sensitivity": sensitivity, "matrix": matrix, "regions": regions, "languages": languages}
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("part", choices=parts)
+    parser.add_argument("--base", required=True)
+    parser.add_argument("--ray", help="address of a Ray cluster for the sweeps")
+    options = parser.parse_args()
+    ray = ["--ray", options.ray] if options.ray else []
+    folder = CACHE / "paper" / options.base / options.part
+    folder.mkdir(parents=True, exist_ok=True)
+    document = parts[options.part](options.base, folder, ray)
+    document |= {
+        "command": f"python -m benchmarks.paper {options.part} --base {options.base}",
+        "machine": describe_machine(),
+        "versions": describe_versions(),
+    }
+    target = RESULTS / f"paper-{options.part}-{options.base}.json"
+    target.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    for picture in folder.glob("*.svg"):
+        shutil.copyfile(picture, target.with_name(f"{target.stem}-{picture.stem}.svg"))
+
+
+def sensitivity(base: str, folder: Path, ray: Sequence[str]) -> dict[str, Any]:
+    """Quality over the ratio, all methods, calibrated and measured on Python."""
+    methods = [word for name in ("magnitude", "wanda", "sparsegpt", "structured") for word in ("--method", name)]
+    ratios = ["--sparsity", "0.1:0.7:0.1", "--language", "python"]
+    return _submodel("sweep", "-o", folder, "--base", base, *methods, *ratios, *ray)
+
+
+def matrix(base: str, folder: Path, ray: Sequence[str]) -> dict[str, Any]:
+    """Calibrated on each of the four languages and on all, measured on each, three seeds, equal tokens."""
+    languages = [word for name in LANGUAGES for word in ("--language", name)]
+    seeds = [word for seed in SEEDS for word in ("--seed", str(seed))]
+    common = ["--base", base, "--mixed", *languages, *seeds, *ray]
+    return {
+        method: _submodel("sweep", "-o", folder / method, "--method", method, "--sparsity", ratio, *common)
+        for method, ratio in (("wanda", RATIO), ("structured", STRUCTURED_RATIO))
+    }
+
+
+def regions(base: str, folder: Path, ray: Sequence[str]) -> dict[str, Any]:
+    """Mask distances within and across languages and against documentation, two seeds each."""
+    models = []
+    for domain in (*(f"language:{name}" for name in LANGUAGES), "text"):
+        for seed in SEEDS[:2]:
+            model = folder / f"{domain.removeprefix('language:')}-{seed}"
+            models.append(model)
+            if not model.is_dir():
+                options = ["--calibration", domain, "--seed", str(seed), "--sparsity", RATIO, "--masks-only"]
+                # The same number format for all: what is fastest is measured anew by each command.
+                _submodel("prune", "-o", model, "--base", base, "--dtype", "bfloat16", *options)
+    return _submodel("compare", *models, "--picture", folder / "regions.svg")
+
+
+def languages(base: str, folder: Path, ray: Sequence[str]) -> dict[str, Any]:
+    """A language sub-model of each language by one command, and each scored on each language's held-out files."""
+    builds = {
+        name: _submodel("build", "--language", name, "-o", folder / name, "--base", base, "--positions", "0")
+        for name in LANGUAGES
+    }
+    models = [word for name in LANGUAGES for word in ("--model", folder / name / "model")]
+    common = ["--base", base, "--model", "base", *models, "--blocks", "0"]
+    scored = {name: _submodel("eval", "--language", name, *common)["models"] for name in LANGUAGES}
+    facts = ("plan", "recovery", "seconds", "peak_rss_bytes")
+    return {
+        "builds": {name: {key: document[key] for key in facts} for name, document in builds.items()},
+        "scored_on": scored,
+    }
+
+
+def _submodel(*arguments: object) -> dict[str, Any]:
+    """A command's document."""
+    command = [sys.executable, "-m", "submodel", *map(str, arguments), "--json"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+if __name__ == "__main__":
+    main()

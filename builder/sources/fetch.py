@@ -1,0 +1,150 @@
+"""Source distributions, fetched with the user's own clients (pip, npm, apt-get): their indexes and proxies hold.
+
+Nothing is installed. What is fetched is unpacked without following a path out of its folder, and compared with its
+SHA-256 where that is known. pip asks the build backend of a "pypi" source distribution for its metadata, which runs
+that package's code: name only packages that you would install. For the other indexes no code runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from filelock import FileLock
+
+from builder.errors import CorpusError
+from builder.sources.distribution import Distribution
+
+_PIP: Final = (sys.executable, "-P", "-m", "pip", "download", "--quiet", "--no-deps")
+_TIMEOUT_S: Final = 600
+_LISTS_AGE_S: Final = 24 * 3600  # apt's lists are fetched anew after that
+
+
+def fetch(distribution: Distribution, into: Path, *, on_event: Callable[[str], None] = lambda text: None) -> Path:
+    """The unpacked folder of a distribution below `into`, downloaded once.
+
+    Raises CorpusError, one sentence, where the client is missing or fails, or the archive is not what is listed.
+    """
+    folder = into / distribution.folder_name
+    if folder.is_dir():
+        return folder
+    into.mkdir(parents=True, exist_ok=True)
+    with FileLock(into / ".lock"):
+        if folder.is_dir():  # another process was faster
+            return folder
+        on_event(f"Fetching {distribution}")
+        fresh = into / f".{folder.name}.partial"
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir()
+        try:
+            _run(_command(distribution, fresh, into), fresh, distribution)
+            archive = _downloaded(fresh, distribution)
+            _check(archive, distribution)
+            _unpack(archive, fresh / "unpacked", distribution)
+            tops = list((fresh / "unpacked").iterdir())
+            (tops[0] if len(tops) == 1 and tops[0].is_dir() else fresh / "unpacked").rename(folder)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+    return folder
+
+
+def _command(distribution: Distribution, fresh: Path, into: Path) -> list[str]:
+    """What puts the distribution's archive into `fresh`, when run there."""
+    if distribution.index in ("pypi", "wheel"):
+        # Pure wheels for any platform: so everybody gets the same file, and none of its code runs.
+        kind = (
+            ["--no-binary", ":all:"]
+            if distribution.index == "pypi"
+            else ["--only-binary", ":all:", "--platform", "any"]
+        )
+        if not distribution.sha256:
+            return [*_PIP, *kind, distribution.requirement]
+        # With the hash pip compares before it looks inside.
+        requirements = fresh / "requirements.txt"
+        requirements.write_text(f"{distribution.requirement} --hash=sha256:{distribution.sha256}\n", "utf-8")
+        return [*_PIP, *kind, "--require-hashes", "-r", requirements.name]
+    if distribution.index == "npm":
+        return ["npm", "pack", "--silent", distribution.requirement]
+    options = _apt_options(into / ".apt")
+    return ["apt-get", *options, "source", "--download-only", "--tar-only", distribution.requirement]
+
+
+def _apt_options(folder: Path) -> list[str]:
+    """Options for apt with lists of its own: the machine's sources, but of source packages, which most leave out."""
+    parts, lists = folder / "sources", folder / "lists"
+    options = [f"Dir::Etc::SourceParts={parts}", f"Dir::State::Lists={lists}", "Dir::Etc::SourceList=/dev/null"]
+    flags = [flag for option in options for flag in ("-o", option)]
+    stamp = folder / "updated"
+    if stamp.exists() and time.time() - stamp.stat().st_mtime < _LISTS_AGE_S:
+        return flags
+    for needed in (parts, lists / "partial"):
+        needed.mkdir(parents=True, exist_ok=True)
+    for path in Path("/etc/apt/sources.list.d").glob("*.sources"):
+        (parts / path.name).write_text(path.read_text("utf-8").replace("Types: deb\n", "Types: deb-src\n"), "utf-8")
+    if shutil.which("apt-get"):
+        done = subprocess.run(["apt-get", *flags, "update", "--quiet"], capture_output=True, check=False)
+        if done.returncode == 0:
+            stamp.touch()
+    return flags
+
+
+def _run(command: list[str], folder: Path, distribution: Distribution) -> None:
+    client = "pip" if command[0] == sys.executable else command[0]
+    if shutil.which(command[0]) is None:
+        raise CorpusError(f"{distribution} is fetched with {client}, which is not here; install it, or name a folder.")
+    environment = os.environ | {"PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "LC_ALL": "C"}
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise CorpusError(f"{distribution} did not come within {_TIMEOUT_S} s; try again.") from error
+    if done.returncode:
+        words = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()] or ["it gave no reason"]
+        raise CorpusError(f"{client} can't fetch {distribution}: {words[-1].strip()[:300]}")
+
+
+def _downloaded(folder: Path, distribution: Distribution) -> Path:
+    archives = [path for path in folder.iterdir() if ".tar." in path.name or path.suffix in (".tgz", ".whl", ".zip")]
+    archives = [path for path in archives if ".orig." in path.name] or archives  # Debian's own changes left aside
+    if len(archives) != 1:
+        raise CorpusError(f"{distribution} came as {len(archives)} archives, not one; name another distribution.")
+    return archives[0]
+
+
+def _check(archive: Path, distribution: Distribution) -> None:
+    found = hashlib.sha256(archive.read_bytes()).hexdigest()
+    if distribution.sha256 and found != distribution.sha256:
+        raise CorpusError(
+            f"{distribution} has the SHA-256 {found}, and {distribution.sha256} is listed: it was changed, or another "
+            "index answers; name the distribution yourself if you trust it."
+        )
+
+
+def _unpack(archive: Path, target: Path, distribution: Distribution) -> None:
+    try:
+        if archive.suffix in (".whl", ".zip"):
+            with zipfile.ZipFile(archive) as zipped:
+                zipped.extractall(target)  # names are made harmless, links become files
+        else:
+            with tarfile.open(archive) as tarred:
+                tarred.extractall(target, filter="data")
+    except (OSError, tarfile.TarError, zipfile.BadZipFile) as error:
+        raise CorpusError(f"The archive of {distribution} can't be unpacked ({error}); fetch it again.") from error

@@ -1,0 +1,84 @@
+"""Writes a sparse sub-model: a plain transformers folder with its manifest and its masks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from builder.artifact import HELD_OUT_PROMPTS, MANIFEST, SCHEMA_VERSION
+from builder.bases.load import LoadedBase
+from builder.checkpoint import save_tokenizer
+from builder.cuts import Cut
+from builder.folders import replace_folder, write_json
+from builder.prompt import PromptEncoder
+from builder.pruning.plan import count_parameters
+from builder.sparsity.mask_file import MASKS, masks_of, write_masks
+from builder.sparsity.settings import SparsitySettings
+from builder.sparsity.walk import SparseLayer
+from builder.versions import installed_versions
+
+# What a user has to know who finds the folder.
+NOTE: Final = (
+    "Sparse, not smaller: the zeros are stored like any other weight. No maintained CPU runtime runs it faster than "
+    "its base; GPUs with 2:4 kernels may, where the pattern is 2:4. `submodel build` makes smaller and faster models."
+)
+_VERSIONED: Final = ("submodel", "torch", "transformers", "tokenizers", "numpy")
+
+
+def save_sparse(
+    folder: Path,
+    base: LoadedBase,
+    layers: tuple[SparseLayer, ...],
+    settings: SparsitySettings,
+    held_out: Sequence[Cut],
+    manifest: Mapping[str, Any],
+    *,
+    with_weights: bool = True,
+) -> dict[str, Any]:
+    """Write the whole folder or nothing, and return its manifest; `base.model` holds the pruned weights.
+
+    manifest: what the caller knows (licence, calibration, seeds). Without weights the folder is no model, and does for
+    comparing masks.
+    """
+    document = {
+        "schema": SCHEMA_VERSION,
+        "kind": "sparse",
+        "note": NOTE,
+        "base": base.provenance,
+        **manifest,
+        "prompt": base.prompt.to_json(),
+        "sparsity": summarize(layers, settings),
+        "parameters": count_parameters(base.model),
+        "zero_parameters": sum(int((~kept).sum()) for layer in layers for kept in layer.kept.values()),
+        "versions": installed_versions(_VERSIONED),
+    }
+    with replace_folder(folder, marker=MANIFEST) as fresh:
+        if with_weights:
+            base.model.to(torch.bfloat16).save_pretrained(fresh, safe_serialization=True)
+            save_tokenizer(fresh, base.tokenizer, base.model)
+            encoder = PromptEncoder(base.tokenizer, base.prompt)
+            prompts = [
+                {"prompt_ids": encoder.encode(cut.window(base.prompt)), "truth_ids": encoder.text_ids(cut.middle)}
+                for cut in held_out
+            ]
+            (fresh / HELD_OUT_PROMPTS).write_text(json.dumps(prompts), "utf-8")
+        write_masks(fresh / MASKS, masks_of(layers))
+        write_json(fresh / MANIFEST, document)
+    return document
+
+
+def summarize(layers: Sequence[SparseLayer], settings: SparsitySettings) -> dict[str, Any]:
+    """What was asked for and what came of it, for people and manifests."""
+    zeros = sum(int((~kept).sum()) for layer in layers for kept in layer.kept.values())
+    total = sum(kept.numel() for layer in layers for kept in layer.kept.values())
+    return {
+        **settings.to_json(),
+        "achieved": round(zeros / total, 6),
+        "pruned_parameters": total,
+        "layer_sparsity": [round(layer.sparsity, 4) for layer in layers],
+        "layer_output_error": [round(layer.output_error, 5) for layer in layers],
+    }

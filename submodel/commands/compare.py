@@ -1,0 +1,39 @@
+"""`submodel compare`: which parts of their base several pruned models keep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def compare(
+    models: Annotated[
+        list[Path], typer.Argument(metavar="A B…", help="Folders of `submodel prune`, or of builds; of one base.")
+    ],
+    picture: Annotated[
+        Path | None, typer.Option("--picture", metavar="FILE.svg", help="Write the distances as a picture.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the simulated random masks.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """Compare what pruned models keep of their base: Jaccard distances beside chance and beside another seed."""
+    from submodel.extras import prepare_to_build
+
+    prepare_to_build("compare")
+    from builder.folders import write_text
+    from submodel.console import StageDisplay, console, print_json
+    from submodel.experiments.compare_run import run_compare
+    from submodel.experiments.tables import regions_table
+    from submodel.report.pictures import draw_regions
+
+    with StageDisplay() as display, display.stage("compare") as advance:
+        document = run_compare(models, seed=seed, on_progress=advance)
+    for table in regions_table(document):
+        console.print(table)
+    if picture is not None:
+        write_text(picture, draw_regions(document))
+        console.print(f"Picture: {picture}", highlight=False, soft_wrap=True)
+    if as_json:
+        print_json(document)

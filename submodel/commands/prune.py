@@ -1,0 +1,83 @@
+"""`submodel prune`: the paper's methods on a base, calibrated on what the user names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+CALIBRATION_HELP = (
+    "What to calibrate on: a folder, language:python (or java, c++, javascript, typescript, go, rust, c), text "
+    "(documentation), pypi:NAME==VERSION, wheel:…, npm:NAME@VERSION, debian:NAME=VERSION; repeat it to mix "
+    "equal shares."
+)
+
+
+def prune(
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The folder to write.")],
+    repository: Annotated[
+        Path | None,
+        typer.Argument(metavar="[REPO]", help="Calibrate on this repository; the current folder if unsaid."),
+    ] = None,
+    method: Annotated[
+        str, typer.Option(help="magnitude, wanda, sparsegpt, or structured, which is what build does.")
+    ] = "wanda",
+    sparsity: Annotated[
+        float | None,
+        typer.Option(help="Share of zeros, 0.5 if unsaid; of structured: share of all parameters that leave."),
+    ] = None,
+    pattern: Annotated[
+        str | None, typer.Option(metavar="N:M", help="N zeros in every M weights of a row: 2:4 or 4:8.")
+    ] = None,
+    owl: Annotated[bool, typer.Option("--owl", help="More zeros in layers with fewer outlier weights (OWL).")] = False,
+    calibration: Annotated[
+        list[str] | None, typer.Option("--calibration", metavar="DOMAIN", help=CALIBRATION_HELP)
+    ] = None,
+    tokens: Annotated[int, typer.Option(min=1, help="Calibration tokens in all.")] = 24_576,
+    form: Annotated[
+        str, typer.Option(help="prompt: what the server sends; plain: pieces of text, as in the papers.")
+    ] = "prompt",
+    base: Annotated[str, typer.Option(metavar="auto|NAME|HUB_ID|FOLDER|FILE.gguf", help="The base model.")] = "auto",
+    masks_only: Annotated[
+        bool, typer.Option("--masks-only", help="Write the masks without the weights: enough for compare.")
+    ] = False,
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16, or auto for what is fastest here.")] = "auto",
+    seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """Prune a base by a method of the literature. Sparse models are neither smaller nor faster on a CPU."""
+    from submodel.extras import prepare_to_build
+
+    prepare_to_build("prune")
+    from builder.sparsity.pattern import parse_pattern
+    from builder.sparsity.settings import resolve_sparsity
+    from submodel.console import StageDisplay, console, print_json
+    from submodel.experiments.method import MethodSettings
+    from submodel.experiments.options import calibration_specs, parse_form
+    from submodel.experiments.prune_run import PruneRunSettings, run_prune
+
+    groups = None if pattern is None else parse_pattern(pattern)
+    settings = PruneRunSettings(
+        output=output,
+        calibration=calibration_specs(repository, calibration),
+        base=base,
+        method=MethodSettings(
+            method=method,
+            sparsity=resolve_sparsity(sparsity, groups),
+            pattern=groups,
+            owl=owl,
+            tokens=tokens,
+            seed=seed,
+            form=parse_form(form),
+        ),
+        masks_only=masks_only,
+        dtype=dtype,
+    )
+    with StageDisplay() as display:
+        document = run_prune(settings, display)
+    if "note" in document:
+        console.print(document["note"], style="yellow", highlight=False)
+    console.print(f"Wrote {output} in {document['seconds']:.0f} s.", highlight=False, soft_wrap=True)
+    if as_json:
+        print_json(document)

@@ -1,0 +1,107 @@
+"""`submodel sweep`: quality over the pruning ratio, for methods, domains and seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from submodel.commands.prune import CALIBRATION_HELP
+
+
+def sweep(
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The folder of the points.")],
+    repository: Annotated[
+        Path | None, typer.Argument(metavar="[REPO]", help="A repository to calibrate and measure on.")
+    ] = None,
+    methods: Annotated[
+        list[str] | None,
+        typer.Option("--method", help="magnitude, wanda, sparsegpt or structured; repeat it. Default: wanda."),
+    ] = None,
+    sparsity: Annotated[
+        str, typer.Option(metavar="START:END:STEP", help="The ratios, both ends in; or a list such as 0.3,0.5.")
+    ] = "0.1:0.7:0.1",
+    pattern: Annotated[
+        str | None, typer.Option(metavar="N:M", help="One ratio instead: N zeros in every M weights.")
+    ] = None,
+    owl: Annotated[bool, typer.Option("--owl", help="More zeros in layers with fewer outlier weights.")] = False,
+    languages: Annotated[
+        list[str] | None,
+        typer.Option("--language", help="Calibrate and measure on a language's packages; repeat it for several."),
+    ] = None,
+    calibration: Annotated[
+        list[str] | None,
+        typer.Option("--calibration", metavar="DOMAIN", help=f"The same for any domain. {CALIBRATION_HELP}"),
+    ] = None,
+    mixed: Annotated[
+        bool, typer.Option("--mixed", help="A mixture of all the domains as one more calibration.")
+    ] = False,
+    measured_on: Annotated[
+        list[str] | None,
+        typer.Option("--on", metavar="DOMAIN", help="Measure on these held-out files; all that calibrate if unsaid."),
+    ] = None,
+    seeds: Annotated[list[int] | None, typer.Option("--seed", help="Repeat it for several. Default: 0.")] = None,
+    tokens: Annotated[int, typer.Option(min=1, help="Calibration tokens of each point.")] = 24_576,
+    form: Annotated[
+        str, typer.Option(help="prompt: what the server sends; plain: pieces of text, as in the papers.")
+    ] = "prompt",
+    base: Annotated[str, typer.Option(metavar="auto|NAME|HUB_ID|FOLDER|FILE.gguf", help="The base model.")] = "auto",
+    excerpts: Annotated[int, typer.Option(min=1, help="Held-out pieces of text a domain.")] = 24,
+    middles: Annotated[int, typer.Option(min=0, help="Held-out ends of lines a domain, given what is around.")] = 32,
+    positions: Annotated[int, typer.Option(min=0, help="Held-out lines a domain to complete; slow.")] = 0,
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16, or auto for what is fastest here.")] = "auto",
+    jobs: Annotated[int, typer.Option(min=1, help="Processes at a time.")] = 1,
+    ray: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A Ray cluster does the points: auto, HOST:PORT or local.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads of each point. Default: the cores over --jobs.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """Measure quality over the pruning ratio. Stopped, it goes on where it was; each point is a file in DIR/points."""
+    from submodel.extras import prepare_to_build
+
+    prepare_to_build("sweep")
+    from builder.domains import LANGUAGE_PREFIX
+    from builder.sparsity.pattern import parse_pattern
+    from submodel.console import StageDisplay, console, print_json
+    from submodel.experiments.method import MethodSettings
+    from submodel.experiments.options import absolute, calibration_specs, parse_form, parse_ratios
+    from submodel.experiments.quality import QualitySettings
+    from submodel.experiments.sweep_run import SweepSettings, make_methods, run_sweep
+    from submodel.experiments.tables import sweep_tables
+
+    groups = None if pattern is None else parse_pattern(pattern)
+    named = [*(LANGUAGE_PREFIX + language for language in languages or ()), *(calibration or ())]
+    specs = calibration_specs(repository, named)
+    mixtures = [(spec,) for spec in specs] + ([specs] if mixed and len(specs) > 1 else [])
+    like = MethodSettings(
+        pattern=groups,
+        sparsity=groups.sparsity if groups else MethodSettings.sparsity,
+        owl=owl,
+        tokens=tokens,
+        form=parse_form(form),
+    )
+    settings = SweepSettings(
+        output=output,
+        methods=make_methods(methods or ["wanda"], parse_ratios(sparsity), seeds or [0], like),
+        calibrations=tuple(mixtures),
+        measured_on=tuple(absolute(spec) for spec in measured_on or specs),
+        base=absolute(base),
+        quality=QualitySettings(excerpts=excerpts, middles=middles, positions=positions),
+        dtype=dtype,
+        jobs=jobs,
+        ray=ray,
+        threads=threads,
+    )
+    with StageDisplay() as display:
+        document = run_sweep(settings, display)
+    for table in sweep_tables(document):
+        console.print(table)
+    for one in document["failed"]:
+        console.print(f"Not measured: {one['point']}: {one['reason']}", style="yellow", highlight=False, markup=False)
+    console.print(f"Written: {output / 'sweep.json'} and sweep.svg", highlight=False, soft_wrap=True)
+    if as_json:
+        print_json(document)

@@ -1,0 +1,142 @@
+"""One point of a sweep: a base, pruned one way, measured on held-out text. A task that needs nothing but its document.
+
+The document is JSON, so that a process or a machine elsewhere can do the work. It names domains and base, and what
+their content hashes to: a worker that finds another content there refuses, for its figures would not compare.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from builder.bases.load import load_base
+from builder.domains import Domain, open_domain
+from builder.errors import BuildError
+from builder.sparsity.pattern import parse_pattern
+from submodel.experiments.method import MethodSettings, apply_method
+from submodel.experiments.options import choose_dtype
+from submodel.experiments.quality import QualitySettings, measure_quality
+
+POINT_VERSION = 1  # raised when the same document gives other figures
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """What is measured. Without a method it is the dense base, whatever the calibration."""
+
+    base: str
+    base_sha256: str
+    calibration: tuple[str, ...]  # domains, mixed in equal shares
+    measured_on: tuple[str, ...]  # domains, each for itself
+    fingerprints: Mapping[str, str]  # of every domain's corpus
+    method: MethodSettings | None
+    quality: QualitySettings
+    dtype: str  # float32 or bfloat16: the same for all points that are to compare
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that `measure_point` takes."""
+        document = asdict(self) | {"version": POINT_VERSION}
+        if self.method is not None and self.method.pattern is not None:
+            document["method"]["pattern"] = str(self.method.pattern)
+        return document
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Point:
+        """Read what `to_json` wrote, on this machine or another; raises BuildError for another version's."""
+        if document.get("version") != POINT_VERSION:
+            raise BuildError("The sweep's point is of another version of submodel; install one version everywhere.")
+        told = {key: value for key, value in document.items() if key != "version"}
+        method = told["method"]
+        if method is not None:
+            pattern = method["pattern"]
+            method = MethodSettings(**{**method, "pattern": None if pattern is None else parse_pattern(pattern)})
+        return cls(
+            **{
+                **told,
+                "calibration": tuple(told["calibration"]),
+                "measured_on": tuple(told["measured_on"]),
+                "method": method,
+                "quality": QualitySettings(**told["quality"]),
+            }
+        )
+
+    @property
+    def key(self) -> str:
+        """A hash of all that decides its figures."""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+
+    @property
+    def label(self) -> str:
+        """For people and file names."""
+        if self.method is None:
+            return "dense"
+        domains = "+".join(self.calibration).replace(":", "-").replace("/", "_")
+        shape = str(self.method.pattern).replace(":", "of") if self.method.pattern else f"{self.method.sparsity:g}"
+        owl = "-owl" if self.method.owl else ""
+        return f"{self.method.method}{owl}-{shape}-{domains[-60:]}-seed{self.method.seed}"
+
+
+def measure_point(document: Mapping[str, Any], threads: int | None = None) -> dict[str, Any]:
+    """Prune and measure; the figures by domain, and what was pruned. Raises SubmodelError."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    started = time.perf_counter()
+    point = Point.from_json(document)
+    domains = {spec: open_domain(spec) for spec in dict.fromkeys((*point.calibration, *point.measured_on))}
+    _check_content(point, domains)
+    base = load_base(point.base, dtype=choose_dtype(point.dtype))
+    if base.provenance["sha256"] != point.base_sha256:
+        raise BuildError(f"The base {point.base} has other weights here than where the sweep was begun; fetch it anew.")
+    if point.method is None:
+        from builder.prompt import PromptEncoder
+
+        model, encoder, facts = base.model, PromptEncoder(base.tokenizer, base.prompt), {}
+    else:
+        outcome = apply_method(base, [domains[spec] for spec in point.calibration], point.method)
+        model, encoder, facts = outcome.model, outcome.encoder, outcome.plan
+    pruned_s = time.perf_counter() - started
+    quality = {
+        domains[spec].name: measure_quality(model, encoder, domains[spec], point.quality) for spec in point.measured_on
+    }
+    return {
+        "quality": quality,
+        "removed_share": _removed_share(point, facts, base.provenance["parameters"]),
+        "plan": {key: value for key, value in facts.items() if key != "layer_ridge"},
+        "seconds": {"prune": round(pruned_s, 1), "all": round(time.perf_counter() - started, 1)},
+    }
+
+
+def fingerprints_of(domains: Mapping[str, Domain]) -> dict[str, str]:
+    """What each domain's texts hash to, by its spec."""
+    return {spec: domain.corpus.fingerprint for spec, domain in domains.items()}
+
+
+def _check_content(point: Point, domains: Mapping[str, Domain]) -> None:
+    changed = [spec for spec, found in fingerprints_of(domains).items() if point.fingerprints[spec] != found]
+    if changed:
+        raise BuildError(f"{changed[0]} holds other texts here than where the sweep was begun; sweep again from there.")
+
+
+def _removed_share(point: Point, plan: Mapping[str, Any], parameters: int) -> float:
+    """Share of all parameters of the base that are gone or zero: what methods of both kinds have in common."""
+    if point.method is None:
+        return 0.0
+    if point.method.is_structured:
+        return round(1.0 - float(plan["share_of_base"]), 4)
+    return round(float(plan["achieved"]) * int(plan["pruned_parameters"]) / parameters, 4)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """A worker process: the document's path, where the result goes, the number of threads."""
+    from pathlib import Path
+
+    from builder.folders import write_json
+
+    source, target, threads = arguments
+    write_json(Path(target), measure_point(json.loads(Path(source).read_text("utf-8")), int(threads)))

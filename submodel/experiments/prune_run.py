@@ -1,0 +1,102 @@
+"""`submodel prune`: a base pruned by one method, as a folder that transformers loads and `compare` reads."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from builder.bases.load import load_resolved, resolve_base
+from builder.checkpoint import save_checkpoint
+from builder.cuts import Cut
+from builder.domains import Domain, open_domain
+from builder.errors import BuildError, CorpusError
+from builder.evaluation.held_out import ScoringSettings, make_held_out
+from builder.sparsity.checkpoint import NOTE, save_sparse
+from submodel.build.memory import peak_rss_bytes
+from submodel.console import StageDisplay
+from submodel.experiments.method import MethodSettings, apply_method
+from submodel.experiments.options import choose_dtype
+
+PARITY_PROMPTS = 64  # held-out prompts that an export compares precisions on
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruneRunSettings:
+    """One run of `submodel prune`."""
+
+    output: Path
+    calibration: tuple[str, ...]  # domains, equal shares of each
+    base: str = "auto"
+    method: MethodSettings = field(default_factory=MethodSettings)
+    masks_only: bool = False
+    dtype: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.masks_only and self.method.is_structured:
+            raise BuildError("The structured method makes no masks; leave out --masks-only.")
+
+
+def run_prune(settings: PruneRunSettings, display: StageDisplay) -> dict[str, Any]:
+    """Prune and write; returns the document that `--json` prints. Raises SubmodelError."""
+    started = time.perf_counter()
+    method = settings.method
+    with display.stage("read the domains"):
+        domains = [open_domain(spec, on_event=display.say) for spec in settings.calibration]
+    with display.stage("load the base") as advance:
+        resolved = resolve_base(settings.base, on_event=display.say, on_progress=advance)
+        dtype = choose_dtype(settings.dtype)
+        base = load_resolved(resolved, on_event=display.say, dtype=dtype)
+    with display.stage(f"prune ({method.method})") as advance:
+        outcome = apply_method(base, domains, method, on_layer=advance)
+    files = [file for domain in domains for file in domain.corpus.files]
+    manifest = {
+        "base": base.provenance,
+        "licence": base.provenance["licence"],
+        "held_out_sha256": [file.sha256 for file in files if file.split == "held-out"],
+        "learned_sha256": [file.sha256 for file in files if file.split != "held-out"],
+        "dtype": str(dtype).removeprefix("torch."),
+        "seeds": {"calibration": method.seed},
+        "stages": [{"name": "prune", "seconds": round(time.perf_counter() - started, 2)}],
+        "peak_rss_bytes": peak_rss_bytes(),
+    }
+    with display.stage("write the folder"):
+        prompts = _parity_prompts(domains)
+        if outcome.pruned is not None:
+            described = {
+                **manifest,
+                "domains": outcome.calibration,
+                "settings": method.structured_settings().to_json(),
+            }
+            save_checkpoint(settings.output, outcome.pruned, prompts, described)
+        else:
+            save_sparse(
+                settings.output,
+                base,
+                outcome.layers,
+                method.sparse_settings(),
+                prompts,
+                {**manifest, "calibration": outcome.calibration},
+                with_weights=not settings.masks_only,
+            )
+    return {
+        "method": method.method,
+        "plan": outcome.plan,
+        "calibration": outcome.calibration,
+        **({} if method.is_structured else {"note": NOTE}),
+        "base": resolved.to_json(),
+        "seconds": round(time.perf_counter() - started, 1),
+        "paths": {"model": str(settings.output)},
+    }
+
+
+def _parity_prompts(domains: Sequence[Domain]) -> tuple[Cut, ...]:
+    """Cuts of the first domain that has held-out code; none where none has."""
+    for domain in domains:
+        try:
+            return make_held_out(domain.corpus.files, ScoringSettings(positions=PARITY_PROMPTS)).cuts
+        except CorpusError:
+            continue  # documentation alone
+    return ()

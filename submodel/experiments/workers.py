@@ -1,0 +1,137 @@
+"""Who does the points of a sweep: processes of this machine, or a Ray cluster. A lost worker costs its point only.
+
+Not a pool of processes: one that is killed would break the whole pool. Each point has a process of its own, which also
+gives its memory back.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from builder.errors import SubmodelError
+from submodel.experiments.point import measure_point
+
+Document = Mapping[str, Any]
+_REFUSED: Final = 1  # the exit status of a worker that says why
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """A point's figures."""
+
+    name: str
+    result: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lost:
+    """A point without figures. `is_final`: the same would happen again."""
+
+    name: str
+    reason: str
+    is_final: bool
+
+
+def run_in_processes(tasks: Mapping[str, Document], *, jobs: int, threads: int) -> Iterator[Done | Lost]:
+    """Each task in a process of its own, `jobs` at a time with `threads` threads each; results as they come."""
+    with tempfile.TemporaryDirectory(prefix="submodel-sweep-") as folder:
+        waiting = list(tasks.items())
+        running: list[_Process] = []
+        try:
+            while waiting or running:
+                while waiting and len(running) < jobs:
+                    name, document = waiting.pop(0)
+                    running.append(_Process(name, document, Path(folder), threads))
+                ended = [process for process in running if process.has_ended()]
+                if not ended:
+                    time.sleep(0.1)
+                for process in ended:
+                    running.remove(process)
+                    yield process.outcome()
+        finally:
+            for process in running:
+                process.stop()
+
+
+class _Process:
+    """One point at work."""
+
+    def __init__(self, name: str, document: Document, folder: Path, threads: int) -> None:
+        self._name = name
+        source = folder / f"{name}.task.json"
+        self._target = folder / f"{name}.result.json"
+        self._words = folder / f"{name}.log"
+        source.write_text(json.dumps(document), "utf-8")
+        # -P: a folder named submodel where the user stands must not run in ours' place.
+        command = [sys.executable, "-P", "-m", "submodel.experiments", str(source), str(self._target), str(threads)]
+        with self._words.open("wb") as words:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=words,
+                stderr=words,
+                env=os.environ | {"OMP_NUM_THREADS": str(threads)},
+            )
+
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def outcome(self) -> Done | Lost:
+        status = self._process.returncode
+        if status == 0 and self._target.is_file():
+            return Done(name=self._name, result=json.loads(self._target.read_text("utf-8")))
+        lines = self._words.read_text("utf-8", errors="replace").strip().splitlines()
+        words = lines[-1] if lines else "it said nothing"
+        if status == _REFUSED and not any(line.startswith("Traceback") for line in lines):
+            return Lost(name=self._name, reason=words, is_final=True)
+        reason = f"its process ended with {status}: {words}" if status >= 0 else f"its process was killed ({-status})"
+        return Lost(name=self._name, reason=reason, is_final=False)
+
+
+def run_on_ray(tasks: Mapping[str, Document], *, address: str, threads: int) -> Iterator[Done | Lost]:
+    """Each task on a Ray cluster; `address` as ray.init takes it, or "local" for one that lives as long as the sweep.
+
+    submodel[build] and the base have to be had on every machine of the cluster, and folders to lie at the same paths;
+    a machine where a text differs refuses its points.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise SubmodelError("--ray needs the package ray; install it with: pip install 'submodel[ray]'.") from error
+    try:
+        ray.init(address=None if address == "local" else address, log_to_driver=False, include_dashboard=False)
+    except Exception as error:  # a cluster that does not start is told by a plain Exception
+        raise SubmodelError(f"There is no Ray cluster at {address} ({_last_line(error)}); start one.") from error
+    try:
+        # Ray itself repeats a task whose worker died; what is lost after that is told.
+        remote = ray.remote(num_cpus=threads, max_retries=1)(measure_point)
+        names = {remote.remote(dict(document), threads): name for name, document in tasks.items()}
+        while names:
+            (ready, *_), _ = ray.wait(list(names), num_returns=1)
+            name = names.pop(ready)
+            try:
+                yield Done(name=name, result=ray.get(ready))
+            except SubmodelError as error:  # Ray raises what the task raised, under its own class and this one
+                yield Lost(name=name, reason=_last_line(error), is_final=True)
+            except ray.exceptions.RayError as error:
+                yield Lost(name=name, reason=_last_line(error), is_final=False)
+    finally:
+        ray.shutdown()
+
+
+def _last_line(error: BaseException) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[-1].strip() if lines else type(error).__name__

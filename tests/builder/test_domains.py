@@ -1,0 +1,93 @@
+"""Domains: what belongs to them, and equal amounts of it."""
+
+import pytest
+
+from builder.domains import calibration_sequences, mix, open_domain
+from builder.errors import CorpusError
+from builder.prompt import PromptEncoder
+from tests.builder.test_calibration import FIM
+from tests.builder.tiny import make_tokenizer
+from tests.builder.tiny_domains import play_index
+
+
+@pytest.fixture
+def index(tmp_path, monkeypatch):
+    return play_index(tmp_path, monkeypatch)
+
+
+def test_a_language_is_its_files_alone(index):
+    python = open_domain("language:Python", cache_dir=index)
+    script = open_domain("language:js", cache_dir=index)
+    assert python.name == "language:python"
+    assert {file.language for file in python.corpus.files} == {"Python"}
+    assert {file.language for file in script.corpus.files} == {"JavaScript"}
+    assert {file.path.split("/")[0] for file in script.corpus.files} == {"pack-1", "jack-1"}
+    for domain in (python, script):
+        assert all(domain.select(split) for split in ("calibration", "validation", "held-out"))
+    again = open_domain("language:python", cache_dir=index)
+    assert again.corpus.fingerprint == python.corpus.fingerprint
+
+
+def test_documentation_is_split_too_and_is_no_code(index):
+    text = open_domain("text", cache_dir=index)
+    assert {file.language for file in text.corpus.files} == {"reStructuredText"}
+    assert text.select("calibration") and text.select("held-out")
+
+
+def test_folders_and_named_distributions(index, tmp_path):
+    assert open_domain(str(tmp_path / "pack"), cache_dir=index).name == "pack"
+    named = open_domain("npm:jack@1", cache_dir=index)
+    assert named.name == "npm:jack@1"
+    assert {file.language for file in named.corpus.files} == {"JavaScript"}
+    with pytest.raises(CorpusError, match="no folder"):
+        open_domain("nowhere", cache_dir=index)
+
+
+@pytest.mark.parametrize("form", ["prompt", "plain"])
+def test_every_domain_gives_equal_amounts_in_the_same_form(index, form):
+    encoder = PromptEncoder(make_tokenizer(), FIM)
+    opened = [open_domain(spec, cache_dir=index) for spec in ("language:python", "language:javascript", "text")]
+    for domain in opened:
+        sequences = calibration_sequences([domain], encoder, tokens=3001, seed=1, form=form)
+        assert sum(map(len, sequences)) == 3001
+        middle = encoder.middle_id
+        assert all((middle in ids) == (form == "prompt") for ids in sequences[:-1])
+    mixed = calibration_sequences(opened, encoder, tokens=3001, seed=1, form=form)
+    assert sum(map(len, mixed)) == 3001
+    text = encoder.tokenizer.decode([i for ids in mixed for i in ids])
+    for words in ("compute_py", "compute_js", "chapter"):
+        assert words in text
+    other = calibration_sequences(opened, encoder, tokens=3001, seed=2, form=form)
+    assert other != mixed
+
+
+def test_held_out_files_calibrate_nothing(index):
+    encoder = PromptEncoder(make_tokenizer(), FIM)
+    domain = open_domain("language:python", cache_dir=index)
+    held_out = {file.text.split("\n")[1] for file in domain.select("held-out")}
+    assert held_out
+    for form in ("prompt", "plain"):
+        sequences = calibration_sequences([domain], encoder, tokens=12_000, seed=1, form=form)
+        text = encoder.tokenizer.decode([i for ids in sequences for i in ids])
+        assert not any(line in text for line in held_out)
+
+
+def test_too_little_text_is_told(index):
+    encoder = PromptEncoder(make_tokenizer(), FIM)
+    with pytest.raises(CorpusError, match=r"language:python has only .* of the 10,000,000"):
+        calibration_sequences(
+            [open_domain("language:python", cache_dir=index)], encoder, tokens=10_000_000, seed=1, form="plain"
+        )
+
+
+def test_a_mixture_has_as_much_of_each(index):
+    opened = [open_domain(spec, cache_dir=index) for spec in ("language:python", "language:javascript")]
+    assert mix(opened[:1]) is opened[0].corpus
+    mixed = mix(opened)
+    sizes = {
+        name: sum(file.size_bytes for file in mixed.select("calibration") if file.language == name)
+        for name in ("Python", "JavaScript")
+    }
+    largest = max(file.size_bytes for file in mixed.files)
+    assert abs(sizes["Python"] - sizes["JavaScript"]) <= largest
+    assert len({file.path for file in mixed.files}) == len(mixed.files)

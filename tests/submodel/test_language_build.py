@@ -1,0 +1,68 @@
+"""`submodel build --language`: a model of a language, without a repository; with a base of two random layers."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from builder import domains
+from builder.errors import BuildError, CorpusError
+from submodel.app import app
+from submodel.build.settings import BuildSettings
+from submodel.evaluation.run import EvalSettings
+from tests.builder.tiny_bases import save_folder
+from tests.builder.tiny_domains import play_index
+
+
+@pytest.fixture
+def index(tmp_path, monkeypatch):
+    return play_index(tmp_path, monkeypatch)
+
+
+def run(*arguments):
+    done = CliRunner().invoke(app, [*map(str, arguments), "--json"])
+    assert done.exit_code == 0, done.output + repr(done.exception)
+    return json.loads(done.stdout)
+
+
+def test_a_language_is_built_and_evaluated_by_its_name(index, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(domains, "cache_folder", lambda: index)
+    base = save_folder(tmp_path / "base", kind="qwen2")
+    options = ("--base", base, "--size", 0.8, "--minutes", 0, "--quantize", "fp32", "--positions", 6)
+    document = run("build", "--language", "python", *options)
+    assert set(document["corpus"]["languages"]) == {"Python"}
+    folder = tmp_path / "submodel-python"
+    assert document["paths"]["model"] == "submodel-python/model"
+    assert (folder / "bundle" / "bundle.json").is_file()
+    assert "<h1>python</h1>" in (folder / "report.html").read_text()
+    manifest = json.loads((folder / "model" / "manifest.json").read_text())
+    assert manifest["language"] == "language:python"
+    assert [one["distribution"] for one in manifest["distributions"]] == ["npm:pack@1"]
+    scored = run("eval", "--language", "javascript", "--model", folder / "model", "--positions", 4, "--blocks", 0)
+    assert set(scored["models"][0]["languages"]) == {"JavaScript"}
+
+
+def test_packages_of_ones_own(index, tmp_path):
+    named = domains.open_language("javascript", ["npm:jack@1"], cache_dir=index)
+    assert {file.path.split("/")[0] for file in named.corpus.files} == {"jack-1"}
+    with pytest.raises(CorpusError, match="npm:jack@1 has no python"):
+        domains.open_language("python", ["npm:jack@1"], cache_dir=index)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"language": "cobol"}, "cobol"),
+        ({"sources": ("npm:jack@1",)}, "--language"),
+        ({"language": "python", "sources": ("jack",)}, "names no source distribution"),
+    ],
+)
+def test_what_cannot_be_is_told_at_once(tmp_path, settings, words):
+    with pytest.raises((BuildError, CorpusError), match=words):
+        BuildSettings(repository=tmp_path, output=tmp_path, **settings)
+
+
+def test_a_language_has_no_tests_to_run(tmp_path):
+    with pytest.raises(BuildError, match="--functional"):
+        EvalSettings(repository=tmp_path, language="python", functional=object())

@@ -1,0 +1,371 @@
+"""`submodel sweep` with a base of two random layers: points, processes that die, going on, a cluster that is played."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from builder.errors import BuildError, SubmodelError
+from builder.evaluation.torch_predictor import TorchPredictor
+from builder.prompt import PromptEncoder
+from builder.sparsity.pattern import GroupPattern
+from submodel.app import app
+from submodel.console import StageDisplay
+from submodel.experiments import sweep_run, workers
+from submodel.experiments.method import MethodSettings
+from submodel.experiments.point import Point, measure_point
+from submodel.experiments.quality import QualitySettings
+from submodel.experiments.sweep_run import SweepSettings, make_methods, run_sweep
+from submodel.experiments.workers import Done, Lost, run_in_processes, run_on_ray
+from tests.builder.test_calibration import FIM
+from tests.builder.tiny import make_model, make_tokenizer
+from tests.builder.tiny_bases import save_folder
+from tests.builder.tiny_domains import write_code
+
+QUALITY = QualitySettings(excerpts=3, middles=4)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    root = tmp_path_factory.mktemp("sweep")
+    save_folder(root / "base", kind="qwen2")
+    write_code(root / "py", ".py", "#")
+    write_code(root / "js", ".js", "//")
+    return root
+
+
+def settings_of(place, output, **changes):
+    defaults = {
+        "output": output,
+        "methods": make_methods(["wanda"], [0.5, 0.9], [0], MethodSettings(tokens=1500)),
+        "calibrations": ((str(place / "py"),),),
+        "measured_on": (str(place / "py"),),
+        "base": str(place / "base"),
+        "quality": QUALITY,
+        "dtype": "float32",
+        "threads": 1,
+    }
+    return SweepSettings(**{**defaults, **changes})
+
+
+def run(settings):
+    with StageDisplay() as display:
+        return run_sweep(settings, display)
+
+
+def in_this_process(tasks, *, jobs, threads):
+    for name, document in tasks.items():
+        yield Done(name=name, result=measure_point(json.loads(json.dumps(document)), threads))
+
+
+def without_times(rows):
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+
+
+@pytest.mark.parametrize(
+    "method",
+    [None, MethodSettings(method="sparsegpt", pattern=GroupPattern(zeros=2, size=4)), MethodSettings(owl=True)],
+)
+def test_a_point_survives_the_way_to_another_machine(method):
+    point = Point(
+        base="b",
+        base_sha256="0",
+        calibration=("language:python",),
+        measured_on=("text",),
+        fingerprints={"text": "1"},
+        method=method,
+        quality=QUALITY,
+        dtype="float32",
+    )
+    assert Point.from_json(json.loads(json.dumps(point.to_json()))) == point
+    other = Point.from_json({**point.to_json(), "dtype": "bfloat16"})
+    assert other.key != point.key
+    assert not set('/:\\"') & set(point.label)
+    with pytest.raises(BuildError, match="another version"):
+        Point.from_json({**point.to_json(), "version": 0})
+
+
+def test_points_in_processes_of_their_own(place, tmp_path):
+    """For real: the command, two workers at a time, one file a point, curves and a picture."""
+    command = ["sweep", str(place / "py"), "-o", str(tmp_path), "--base", str(place / "base"), "--method", "wanda"]
+    command += ["--method", "structured", "--sparsity", "0.2", "--tokens", "1500", "--dtype", "float32", "--jobs", "2"]
+    command += ["--excerpts", "3", "--middles", "4", "--threads", "1", "--json"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output + repr(done.exception)
+    document = json.loads(done.stdout)
+    assert [row["method"] for row in document["points"]] == ["dense", "wanda", "structured"]
+    assert document["failed"] == []
+    for row in document["points"]:
+        assert 0 < row["quality"]["py"]["bits_per_byte"] < 20
+        assert 0 < row["quality"]["py"]["fim_bits_per_byte"] < 20
+    dense, wanda, structured = (row["removed_share"] for row in document["points"])
+    assert dense == 0 and 0 < wanda < 0.2 <= structured  # embeddings stay whole: less than what was asked for is gone
+    assert len(list((tmp_path / "points").iterdir())) == 3
+    assert (tmp_path / "sweep.svg").read_text().startswith("<svg xmlns=")
+    assert json.loads((tmp_path / "sweep.json").read_text()) == document
+
+
+def test_a_sweep_goes_on_where_it_was(place, tmp_path, monkeypatch):
+    asked = []
+
+    def counted(tasks, **options):
+        asked.append(len(tasks))
+        return in_this_process(tasks, **options)
+
+    monkeypatch.setattr(sweep_run, "run_in_processes", counted)
+    first = run(settings_of(place, tmp_path))
+    again = run(settings_of(place, tmp_path))
+    assert asked == [3]
+    assert again["points"] == first["points"]
+    more = make_methods(["wanda"], [0.5, 0.9, 0.7], [0], MethodSettings(tokens=1500))
+    assert len(run(settings_of(place, tmp_path, methods=more))["points"]) == 4
+    assert asked == [3, 1]
+    damaged = next((tmp_path / "points").glob("wanda-0.7*"))
+    damaged.write_text("{")
+    run(settings_of(place, tmp_path, methods=more))
+    assert asked == [3, 1, 1]
+    bits = [row["quality"]["py"]["bits_per_byte"] for row in first["points"]]
+    assert bits[0] != bits[1] != bits[2]
+
+
+def test_a_lost_worker_costs_its_point_only_and_the_numbers_stay(place, tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep_run, "run_in_processes", in_this_process)
+    whole = run(settings_of(place, tmp_path / "whole"))
+    times = []
+
+    def unlucky(tasks, **options):
+        """The second point's worker dies, as often as `times` says."""
+        for outcome in in_this_process(tasks, **options):
+            if len(tasks) == 1 or outcome.name == list(tasks)[1]:
+                times.append(outcome.name)
+                if len(times) <= deaths:
+                    yield Lost(name=outcome.name, reason="it was killed", is_final=False)
+                    continue
+            yield outcome
+
+    monkeypatch.setattr(sweep_run, "run_in_processes", unlucky)
+    deaths = 1
+    once = run(settings_of(place, tmp_path / "once"))
+    assert once["failed"] == []
+    assert without_times(once["points"]) == without_times(whole["points"])
+    deaths = 99
+    times.clear()
+    never = run(settings_of(place, tmp_path / "never"))
+    assert [one["reason"] for one in never["failed"]] == ["it was killed"]
+    assert len(never["points"]) == 2
+    assert len(times) == 2
+    monkeypatch.setattr(sweep_run, "run_in_processes", in_this_process)
+    assert without_times(run(settings_of(place, tmp_path / "never"))["points"]) == without_times(whole["points"])
+
+
+def test_a_point_that_cannot_be_is_told_and_not_tried_again(place, tmp_path, monkeypatch):
+    tried = []
+
+    def noted(tasks, **options):
+        for name, document in tasks.items():
+            tried.append(name)
+            try:
+                yield Done(name=name, result=measure_point(document, 1))
+            except SubmodelError as error:
+                yield Lost(name=name, reason=str(error), is_final=True)
+
+    monkeypatch.setattr(sweep_run, "run_in_processes", noted)
+    methods = (MethodSettings(method="structured", sparsity=0.9, tokens=1500),)
+    document = run(settings_of(place, tmp_path, methods=methods))
+    assert "can't be reached" in document["failed"][0]["reason"]
+    assert len(tried) == len(set(tried)) == 2
+
+
+def test_a_process_that_is_killed_is_lost_and_the_others_are_not(monkeypatch):
+    real, started = subprocess.Popen, []
+
+    def popen(command, **options):
+        started.append(command)
+        programs = {
+            "killed": f"import os; os.kill(os.getpid(), {int(signal.SIGKILL)})",
+            "refused": "import sys; sys.exit('This can not be.')",
+            "broken": "raise ValueError('a defect')",
+            "fine": "import sys; open(sys.argv[1], 'w').write('{\"x\": 1}')",
+        }
+        source, target, threads = command[-3:]
+        assert threads == "3" and options["env"]["OMP_NUM_THREADS"] == "3"
+        return real([sys.executable, "-c", programs[json.loads(Path(source).read_text())["what"]], target], **options)
+
+    monkeypatch.setattr(workers.subprocess, "Popen", popen)
+    tasks = {what: {"what": what} for what in ("killed", "refused", "broken", "fine")}
+    outcomes = {outcome.name: outcome for outcome in run_in_processes(tasks, jobs=2, threads=3)}
+    assert outcomes["fine"] == Done(name="fine", result={"x": 1})
+    assert outcomes["refused"] == Lost(name="refused", reason="This can not be.", is_final=True)
+    assert not outcomes["killed"].is_final and "killed (9)" in outcomes["killed"].reason
+    assert not outcomes["broken"].is_final and "a defect" in outcomes["broken"].reason
+    assert all(command[1:4] == ["-P", "-m", "submodel.experiments"] for command in started)
+
+
+def test_a_sweep_that_is_stopped_leaves_no_process(monkeypatch):
+    real, started = subprocess.Popen, []
+
+    def popen(command, **options):
+        started.append(real([sys.executable, "-c", "import time; time.sleep(60)"], **options))
+        return started[-1]
+
+    monkeypatch.setattr(workers.subprocess, "Popen", popen)
+    monkeypatch.setattr(workers.time, "sleep", lambda seconds: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        list(run_in_processes({"a": {}, "b": {}}, jobs=2, threads=1))
+    assert all(process.poll() is not None for process in started)
+
+
+def test_other_texts_or_weights_than_the_sweeps_are_refused(place, tmp_path, monkeypatch):
+    documents = []
+    monkeypatch.setattr(
+        sweep_run, "run_in_processes", lambda tasks, **options: documents.extend(tasks.values()) or iter(())
+    )
+    run(settings_of(place, tmp_path))
+    changed = {**documents[0], "fingerprints": dict.fromkeys(documents[0]["fingerprints"], "other")}
+    with pytest.raises(BuildError, match="other texts"):
+        measure_point(changed)
+    with pytest.raises(BuildError, match="other weights"):
+        measure_point({**documents[0], "base_sha256": "other"})
+
+
+@pytest.fixture
+def played_ray(monkeypatch):
+    """Ray as far as it is used: tasks run at once, one named "crash" loses its worker, one named "refuse" says no."""
+
+    class RayError(Exception):
+        pass
+
+    class TaskError(RayError, SubmodelError):
+        """Ray raises a task's error under a class that is both."""
+
+    class Reference:
+        def __init__(self, *arguments):
+            self.arguments = arguments
+
+    calls = []
+
+    def remote(**options):
+        calls.append(("remote", options))
+        return lambda function: SimpleNamespace(remote=Reference)
+
+    def get(reference):
+        document, threads = reference.arguments
+        if document["what"] == "crash":
+            raise RayError("The worker died unexpectedly.")
+        if document["what"] == "refuse":
+            raise TaskError("Traceback\n  deep inside\nThis can not be.")
+        return {"what": document["what"], "threads": threads}
+
+    fake = SimpleNamespace(
+        init=lambda **options: calls.append(("init", options)),
+        shutdown=lambda: calls.append(("shutdown", {})),
+        remote=remote,
+        wait=lambda references, num_returns: (references[-1:], references[:-1]),
+        get=get,
+        exceptions=SimpleNamespace(RayError=RayError),
+    )
+    monkeypatch.setitem(sys.modules, "ray", fake)
+    return calls
+
+
+def test_a_cluster_does_the_points(played_ray):
+    tasks = {what: {"what": what} for what in ("fine", "crash", "refuse")}
+    outcomes = {outcome.name: outcome for outcome in run_on_ray(tasks, address="local", threads=2)}
+    assert outcomes["fine"] == Done(name="fine", result={"what": "fine", "threads": 2})
+    assert outcomes["crash"] == Lost(name="crash", reason="The worker died unexpectedly.", is_final=False)
+    assert outcomes["refuse"] == Lost(name="refuse", reason="This can not be.", is_final=True)
+    names = [name for name, _ in played_ray]
+    assert names == ["init", "remote", "shutdown"]
+    assert played_ray[0][1]["address"] is None
+    assert played_ray[1][1] == {"num_cpus": 2, "max_retries": 1}
+
+
+def test_a_cluster_that_is_not_there_is_told(played_ray, monkeypatch):
+    def init(**options):
+        raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr(sys.modules["ray"], "init", init)
+    with pytest.raises(SubmodelError, match="timed out during startup"):
+        list(run_on_ray({"a": {}}, address="local", threads=1))
+
+
+def test_without_ray_it_says_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(SubmodelError, match=r"submodel\[ray\]"):
+        list(run_on_ray({"a": {}}, address="auto", threads=1))
+
+
+@pytest.mark.slow
+def test_a_real_cluster_gives_the_same_numbers_though_a_worker_is_killed(place, tmp_path, monkeypatch):
+    ray = pytest.importorskip("ray")
+    monkeypatch.setattr(sweep_run, "run_in_processes", in_this_process)
+    whole = run(settings_of(place, tmp_path / "whole"))
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    real_wait, killed = ray.wait, []
+
+    def wait(references, num_returns):
+        deadline = time.monotonic() + 120
+        while not killed and time.monotonic() < deadline:
+            for pid in own_workers("ray::measure_point"):
+                killed.append(pid)
+                os.kill(pid, signal.SIGKILL)
+                break
+            time.sleep(0.05)
+        return real_wait(references, num_returns=num_returns)
+
+    monkeypatch.setattr(ray, "wait", wait)
+    monkeypatch.setattr(ray, "init", lambda **options: None)
+    document = run(settings_of(place, tmp_path / "ray", ray="auto"))
+    assert document["failed"] == []
+    assert len(killed) == 1
+    assert without_times(document["points"]) == without_times(whole["points"])
+
+
+def own_workers(name):
+    """Processes of that name that this one, or a child of its, has started."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if not (folder / "cmdline").read_text().startswith(name):
+                continue
+            ancestor = int(folder.name)
+            while ancestor > 1 and ancestor != os.getpid():
+                ancestor = int((Path("/proc") / str(ancestor) / "stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue  # it has just ended
+        if ancestor == os.getpid():
+            yield int(folder.name)
+
+
+def test_middles_are_scored_given_all_that_precedes():
+    model, encoder = make_model(420 + 4), PromptEncoder(make_tokenizer(), FIM)
+    predictor = TorchPredictor("m", model, encoder)
+    ids = list(range(40, 60))
+    logits = model(torch.tensor([ids])).logits[0].log_softmax(dim=-1)
+    truth = -sum(float(logits[place - 1, ids[place]]) for place in range(15, 20))
+    assert predictor.nats_after(ids, 15) == pytest.approx(truth, rel=1e-4)
+    assert predictor.nats(ids) == pytest.approx(predictor.nats_after(ids, 1))
+
+
+def test_combinations_and_what_cannot_be():
+    like = MethodSettings(pattern=GroupPattern(zeros=2, size=4))
+    made = make_methods(["wanda", "structured"], [0.1, 0.2], [0, 1], like)
+    assert [(one.method, one.sparsity, one.seed) for one in made] == [
+        ("wanda", 0.5, 0),
+        ("wanda", 0.5, 1),
+        ("structured", 0.1, 0),
+        ("structured", 0.1, 1),
+        ("structured", 0.2, 0),
+        ("structured", 0.2, 1),
+    ]
+    with pytest.raises(BuildError, match="domain"):
+        SweepSettings(output=None, methods=(), calibrations=(), measured_on=())
+    with pytest.raises(BuildError, match="excerpt"):
+        QualitySettings(excerpts=0)

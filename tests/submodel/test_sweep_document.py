@@ -1,0 +1,63 @@
+"""Curves and matrices from rows, and their picture."""
+
+import re
+
+import pytest
+
+from submodel.experiments.sweep_document import make_curves, make_matrices
+from submodel.report.pictures import draw_sweep
+
+
+def row(method, sparsity, calibration, seed, **bits):
+    return {
+        "method": method,
+        "sparsity": sparsity,
+        "calibration": calibration.split("+") if calibration else [],
+        "seed": seed,
+        "quality": {domain: {"bits_per_byte": value} for domain, value in bits.items()},
+    }
+
+
+ROWS = [
+    row("dense", 0.0, "", None, py=0.5, js=0.6),
+    row("wanda", 0.5, "py", 0, py=0.70, js=0.90),
+    row("wanda", 0.5, "py", 1, py=0.74, js=0.94),
+    row("wanda", 0.5, "js", 0, py=0.80, js=0.70),
+    row("wanda", 0.5, "js", 1, py=0.80, js=0.72),
+    row("wanda", 0.5, "py+js", 0, py=0.60, js=0.65),
+    row("wanda", 0.5, "py+js", 1, py=0.60, js=0.67),
+]
+
+
+def test_a_curve_begins_at_the_dense_base_and_joins_seeds():
+    curves = {(one["calibration"], one["measured_on"]): one for one in make_curves(ROWS)}
+    assert len(curves) == 6
+    assert curves["py", "py"]["points"] == [[0.0, 0.5, 0.5, 0.5], [0.5, pytest.approx(0.72), 0.70, 0.74]]
+    assert curves["py", "py"]["is_own"] and not curves["py", "js"]["is_own"]
+
+
+def test_a_matrix_tells_whether_the_diagonal_is_best():
+    (matrix,) = make_matrices(ROWS)
+    assert matrix["calibrated_on"] == ["py", "js", "py+js"]
+    assert matrix["measured_on"] == ["py", "js"]
+    assert matrix["mean"][0] == pytest.approx([0.72, 0.92])
+    assert matrix["spread"][1] == pytest.approx([0.0, 0.0002**0.5])
+    best = matrix["diagonal_is_best"]
+    assert best["py"] == {"is_best": True, "gain": pytest.approx(0.08)}  # the mixture is another question
+    assert best["js"]["gain"] == pytest.approx(0.92 - 0.71)
+
+
+def test_a_diagonal_that_loses_is_told():
+    rows = [row("wanda", 0.5, "py", 0, py=0.9, js=0.8), row("wanda", 0.5, "js", 0, py=0.8, js=0.7)]
+    (matrix,) = make_matrices(rows)
+    assert matrix["diagonal_is_best"]["py"] == {"is_best": False, "gain": pytest.approx(-0.1)}
+    assert "spread" not in matrix
+    assert make_matrices(rows[:1]) == []
+
+
+def test_the_picture_shows_own_domains_and_cuts_off_what_is_far_away():
+    rows = [*ROWS, row("wanda", 0.7, "py", 0, py=9.0, js=9.0)]
+    page = draw_sweep({"curves": make_curves(rows)})
+    assert page.count("<path") == 3  # the axes and two lines
+    assert "wanda, py (more beyond)" in page
+    assert "9.0" not in re.sub(r'"[^"]*"', "", page)
