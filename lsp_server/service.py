@@ -84,6 +84,7 @@ class CompletionService:
         self._lock = threading.Lock()
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="completion")
         self._loaded: OrderedDict[Path, Completer] = OrderedDict()  # the worker's; the last used is last
+        self._waiting: Future[Answer | None] | None = None  # the newest request's
         self._newest = threading.Event()  # set: the request that it belongs to is not wanted any more
 
     def load(self, bundle_folder: Path, threads: int | None) -> Future[None]:
@@ -96,8 +97,13 @@ class CompletionService:
         return self._worker.submit(self._unload, bundle_folder, forget)
 
     def supersede(self) -> threading.Event:
-        """Let no earlier request go on. The event says when this one is not wanted any more either."""
+        """Let no earlier request go on. The event says when this one is not wanted any more either.
+
+        One that the worker has not begun is answered at once, one that it has at the next token.
+        """
         self._newest.set()
+        if self._waiting is not None:
+            self._waiting.cancel()
         self._newest = threading.Event()
         return self._newest
 
@@ -109,9 +115,14 @@ class CompletionService:
         unwanted = unwanted or self.supersede()
         if unwanted.is_set():
             return None
-        answer = self._worker.submit(self._complete, question, unwanted, time.perf_counter())
+        answer = self._waiting = self._worker.submit(self._complete, question, unwanted, time.perf_counter())
         try:
             return await asyncio.wrap_future(answer)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if answer.cancelled() and task is not None and not task.cancelling():
+                return None  # by `supersede`, before the worker came to it
+            raise
         finally:
             unwanted.set()
 

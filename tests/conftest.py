@@ -5,10 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from builder.prompt import PromptFormat
 from exporters.bundle import MODEL_FILE, TOKENIZER_FILE, Architecture, Bundle, read_bundle, write_bundle_manifest
+
+# No test asserts a wall-clock time, and that of an example hangs on what else the machine does.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 TINY_FORMAT = PromptFormat(
     prefix_token="<|prefix|>", suffix_token="<|suffix|>", middle_token="<|middle|>", stop_tokens=("<|end|>",)

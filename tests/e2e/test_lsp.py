@@ -86,7 +86,8 @@ class Editor(LanguageClient):
             types.InitializeParams(
                 capabilities=types.ClientCapabilities(**capabilities),
                 workspace_folders=[folder],
-                initialization_options=options,
+                # However busy the machine is, an answer has the time that it takes.
+                initialization_options={"trigger": {"budgetMs": 60_000}} if options is None else options,
             )
         )
         self.initialized(types.InitializedParams())

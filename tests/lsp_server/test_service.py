@@ -81,6 +81,30 @@ def test_newest_request_stops_the_running_one_and_skips_those_between() -> None:
     run(test)
 
 
+def test_request_that_was_not_begun_is_answered_at_once_by_a_newer_one() -> None:
+    class StubbornCompleter(SlowCompleter):
+        """Reads a long chunk of a prompt, and asks nobody meanwhile."""
+
+        def complete(self, text: str, offset: int, **_: object) -> Completion:
+            self.is_started.set()
+            self.release.wait()
+            return Completion(text=f"answer to {text}")
+
+    async def test(service: CompletionService, _: SlowCompleter) -> None:
+        completer = StubbornCompleter()
+        use(service, completer)
+        oldest = await start(service, completer, "oldest")
+        between = asyncio.create_task(ask(service, "between"))
+        await asyncio.sleep(0)
+        newest = asyncio.create_task(ask(service, "newest"))
+        assert await between == ""
+        assert not oldest.done()
+        completer.release.set()
+        assert await newest == "answer to newest"
+
+    run(test)
+
+
 def test_cancelled_request_stops_and_the_next_is_answered() -> None:
     async def test(service: CompletionService, completer: SlowCompleter) -> None:
         task = await start(service, completer, "cancelled")
