@@ -14,9 +14,11 @@ from typing import Any
 
 from builder.corpus.corpus import SourceFile
 from builder.corpus.languages import Kind
-from builder.cuts import Cut, cut_files
+from builder.cuts import Cut, cut_mixture
 from builder.errors import CorpusError
 from builder.prompt import PromptEncoder
+
+PLAIN_EVERY = 8  # plain text keeps the model able to write on without a suffix
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,15 +79,20 @@ def make_sequences(
 ) -> tuple[tuple[int, ...], ...]:
     """Prompts of random cuts, each with its middle and what ends it, as token ids; `tokens` tokens or a few more.
 
-    Fewer where the files have no more lines. `kind`: of the files that count. Windows that overlap come last.
+    One in PLAIN_EVERY is the same text as it stands in the file. Fewer where the files have no more lines. `kind`: of
+    the files that count. Windows that overlap come last.
     """
     sequences: list[tuple[int, ...]] = []
     count = 0
-    cuts = cut_files(files, tokens, seed, kind=kind)  # at least one token a sequence, so there are enough
+    cuts = cut_mixture(files, tokens, seed, kind=kind)  # at least one token a sequence, so there are enough
     for cut in _spread(cuts, encoder.form.max_prefix_chars):
         if count >= tokens:
             break
-        ids = (*encoder.encode(cut.window(encoder.form)), *encoder.text_ids(cut.middle), *encoder.end_ids())
+        window = cut.window(encoder.form)
+        if len(sequences) % PLAIN_EVERY == PLAIN_EVERY - 1:
+            ids = tuple(encoder.left_to_right(window.prefix + cut.middle + window.suffix))
+        else:
+            ids = (*encoder.encode(window), *encoder.text_ids(cut.middle), *encoder.end_ids())
         sequences.append(ids)
         count += len(ids)
     return tuple(sequences)

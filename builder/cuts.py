@@ -56,6 +56,26 @@ def cut_files(files: Sequence[SourceFile], count: int, seed: int, *, kind: Kind 
     return tuple(cuts)
 
 
+def cut_mixture(files: Sequence[SourceFile], count: int, seed: int, *, kind: Kind = "code") -> tuple[Cut, ...]:
+    """Up to `count` cuts of all kinds that completions and benchmarks ask for, in random order.
+
+    Six in ten are those of `cut_files`, a seventh whole lines from column 0, a quarter blocks. A model that is tuned on
+    the first kind alone ends after each line and forgets to indent (docs/LOG.md).
+    """
+    lines = cut_files(files, count, seed, kind=kind)
+    whole = [_from_column_0(cut) for cut in cut_files(files, round(0.15 * len(lines)), seed + 1, kind=kind)]
+    blocks = cut_blocks(files, round(0.25 * len(lines)), seed + 2)
+    chosen = [*lines[: len(lines) - len(whole) - len(blocks)], *whole, *blocks]
+    random.Random(seed).shuffle(chosen)
+    return tuple(chosen)
+
+
+def _from_column_0(cut: Cut) -> Cut:
+    """The same line, its indentation and all."""
+    start = cut.file.text.rfind("\n", 0, cut.offset) + 1
+    return Cut(file=cut.file, offset=start, middle=cut.file.text[start : cut.offset] + cut.middle)
+
+
 def cut_blocks(files: Sequence[SourceFile], count: int, seed: int) -> tuple[Cut, ...]:
     """Up to `count` cuts of 2 to MAX_BLOCK_LINES lines, each from the first character of a line's text.
 

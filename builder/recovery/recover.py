@@ -100,7 +100,7 @@ def training_device() -> torch.device:
 def token_weights(ids: Ids, middle_id: int | None, middle_weight: float) -> torch.Tensor:
     """What each of ids[1:] counts in training, (tokens − 1,): those after the token `middle_id` more."""
     weights = torch.ones(len(ids) - 1)
-    if middle_id is not None:
+    if middle_id is not None and middle_id in ids:  # not in plain text
         middle = len(ids) - 1 - list(reversed(ids)).index(middle_id)
         weights[middle:] = middle_weight  # that is ids[middle + 1:]
     return weights

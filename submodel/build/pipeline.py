@@ -44,7 +44,7 @@ from submodel.evaluation.bundle_predictor import BundlePredictor
 from submodel.evaluation.predictors import open_checkpoint
 from submodel.report.render import render_report
 
-PIPELINE_VERSION = 4  # raised when the same inputs give another model, so that stages of older versions are not kept
+PIPELINE_VERSION = 5  # raised when the same inputs give another model, so that stages of older versions are not kept
 EXPORT_VERSION = 4  # likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits, 4: drafts
 PARITY_PROMPTS = 64  # held-out prompts that the export compares precisions on
 

@@ -1,6 +1,7 @@
 """What pruning looks at: the server's own prompts, of calibration files alone."""
 
 import itertools
+from collections import Counter
 
 import pytest
 
@@ -39,13 +40,20 @@ def test_sequences_are_prompts_with_their_middles():
     encoder = PromptEncoder(make_tokenizer(), FIM)
     made = make_calibration_set(files(), encoder, SETTINGS)
     text = TEXT.replace("settings", "alpha")
+    kinds = Counter()
     for ids in made.calibration:
+        if encoder.middle_id not in ids:
+            assert decode(encoder, [ids]) in text
+            kinds["plain"] += 1
+            continue
         prefix, rest = decode(encoder, [ids]).removeprefix("<|fim_prefix|>").split("<|fim_suffix|>")
         suffix, middle = rest.split("<|fim_middle|>")
         assert text.startswith(prefix + middle + suffix)
         assert suffix
         assert middle.strip()
-        assert "\n" not in middle
+        kinds["block" if "\n" in middle else "whole" if middle.startswith(" ") else "line"] += 1
+    assert kinds["line"] > 0
+    assert kinds["block"] > 0
     assert made.form == "fill-in-the-middle"
 
 

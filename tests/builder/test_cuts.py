@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builder.corpus.corpus import SourceFile
-from builder.cuts import MAX_BLOCK_LINES, cut_blocks, cut_files
+from builder.cuts import MAX_BLOCK_LINES, cut_blocks, cut_files, cut_mixture
 from builder.prompt import PromptFormat
 
 FIM = PromptFormat(prefix_token="<P>", suffix_token="<S>", middle_token="<M>")
@@ -66,3 +66,16 @@ def test_blocks_end_before_blank_lines_and_dedents():
     (inner,) = [cut for cut in blocks if cut.middle.startswith("b")]
     assert inner.middle == "b = 1\n        c = 2"
     assert cut_blocks([file], 2, seed=0) == cut_blocks([file], 2, seed=0)
+
+
+def test_a_mixture_has_all_kinds_of_positions():
+    body = "".join(f"    value_{i} = {i}\n    other_{i} = value_{i}\n" for i in range(40))
+    file = SourceFile(path="a.py", language="Python", text=f"def f():\n{body}", sha256="0", split="calibration")
+    cuts = cut_mixture([file], 60, seed=3)
+    assert len(cuts) == 60
+    for cut in cuts:
+        assert file.text[cut.offset :].startswith(cut.middle)
+    blocks = [cut for cut in cuts if "\n" in cut.middle]
+    whole = [cut for cut in cuts if cut.middle.startswith("    ")]
+    assert (len(blocks), len(whole)) == (15, 9)
+    assert cut_mixture([file], 60, seed=3) == cuts

@@ -1,6 +1,7 @@
 """Recovery on a tiny model: it learns its files, keeps its best, and goes on after a kill as if nothing had been."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -123,14 +124,15 @@ def test_held_out_files_are_not_read(tmp_path):
         torch.testing.assert_close(right.model.state_dict()[name], tensor)
 
 
-def test_what_only_gets_worse_is_not_kept(tmp_path):
+def test_what_only_gets_worse_is_not_kept(tmp_path, monkeypatch):
+    losses = itertools.count(1.0)
+    monkeypatch.setattr(recover_module._Run, "_validate", lambda run: next(losses))
     encoder, model = encoder_and_model()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    wild = RecoverySettings(
-        minutes=6, rank=4, learning_rate=30.0, warmup_steps=2, validation_tokens=200, least_patience=2
-    )
-    recovered = recover(model, encoder, corpus(), wild, state_path=tmp_path / "s", key="k")
+    settings = replace(SETTINGS, least_patience=2)
+    recovered = recover(model, encoder, corpus(), settings, state_path=tmp_path / "s", key="k")
     assert recovered.summary["kept_step"] == 0
+    assert len(recovered.summary["curve"]) == 3  # before, and two that were worse: it stopped there
     for name, tensor in before.items():
         torch.testing.assert_close(recovered.model.state_dict()[name], tensor)
 
@@ -139,6 +141,7 @@ def test_middles_count_more():
     assert token_weights((4, 9, 7, 5, 6, 2), 7, 3.0).tolist() == [1.0, 1.0, 3.0, 3.0, 3.0]
     assert token_weights((7, 9, 7, 5), 7, 3.0).tolist() == [1.0, 1.0, 3.0]  # text may spell it; the last one counts
     assert token_weights((4, 9), None, 3.0).tolist() == [1.0]
+    assert token_weights((4, 9, 5), 7, 3.0).tolist() == [1.0, 1.0]  # plain text
 
 
 def test_nothing_to_train_on_is_said(tmp_path):
