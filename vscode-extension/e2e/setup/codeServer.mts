@@ -1,0 +1,109 @@
+// A code-server with the packaged extension in it, on a free port of this machine.
+
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import * as fs from 'node:fs';
+import * as net from 'node:net';
+import * as path from 'node:path';
+
+import { CODE_SERVER, OUT, SUBMODEL, VSIX } from './places.mjs';
+
+const QUIET = {
+  'editor.quickSuggestions': { other: 'off', comments: 'off', strings: 'off' },
+  'editor.autoClosingBrackets': 'never',
+  'editor.autoClosingQuotes': 'never',
+  'extensions.autoCheckUpdates': false,
+  'extensions.autoUpdate': false,
+  'extensions.ignoreRecommendations': true,
+  'git.openRepositoryInParentFolders': 'never',
+  'telemetry.telemetryLevel': 'off',
+  'update.mode': 'none',
+  'window.restoreWindows': 'none',
+  'workbench.startupEditor': 'none',
+  'workbench.tips.enabled': false,
+};
+
+export class CodeServer {
+  private constructor(
+    readonly url: string,
+    readonly root: string,
+    private readonly process: ChildProcess,
+  ) {}
+
+  static async start(
+    name: string,
+    settings: object,
+    flags: string[] = ['--disable-workspace-trust'],
+  ): Promise<CodeServer> {
+    const root = path.join(OUT, 'servers', name);
+    fs.rmSync(root, { recursive: true, force: true });
+    const [data, extensions, config] = ['data', 'extensions', 'config.yaml'].map((part) => path.join(root, part));
+    const folders = ['--user-data-dir', data!, '--extensions-dir', extensions!, '--config', config!];
+    fs.mkdirSync(path.join(data!, 'User'), { recursive: true });
+    fs.writeFileSync(config!, '');
+    const all = { ...QUIET, 'submodel.path': SUBMODEL, ...settings };
+    // The machine's settings too: there a user keeps what depends on the machine.
+    fs.writeFileSync(path.join(data!, 'User', 'settings.json'), JSON.stringify(all));
+    const entry = path.join(CODE_SERVER, 'out', 'node', 'entry.js');
+    execFileSync(process.execPath, [entry, ...folders, '--install-extension', VSIX], { stdio: 'pipe' });
+
+    const port = await freePort();
+    const log = fs.openSync(path.join(root, 'log.txt'), 'w');
+    const options = [
+      '--auth',
+      'none',
+      '--bind-addr',
+      `127.0.0.1:${port}`,
+      '--disable-telemetry',
+      '--disable-update-check',
+    ];
+    const server = spawn(process.execPath, [entry, ...options, ...folders, ...flags], { stdio: ['ignore', log, log] });
+    const url = `http://127.0.0.1:${port}`;
+    await untilServed(`${url}/healthz`, server);
+    return new CodeServer(url, root, server);
+  }
+
+  /** The log of the extension in the window that was opened last. */
+  extensionLog(): string {
+    const logs = find(path.join(this.root, 'data', 'logs'), 'submodel.log');
+    const newest = logs.sort((a, b) => fs.statSync(b).mtimeMs - fs.statSync(a).mtimeMs)[0];
+    return newest === undefined ? '' : fs.readFileSync(newest, 'utf8');
+  }
+
+  async stop(): Promise<void> {
+    const ended = new Promise((resolve) => this.process.once('exit', resolve));
+    this.process.kill('SIGTERM');
+    await ended;
+  }
+}
+
+function find(folder: string, name: string): string[] {
+  return fs
+    .readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((file) => path.basename(file) === name)
+    .map((file) => path.join(folder, file));
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = net.createServer().on('error', reject);
+    probe.listen(0, '127.0.0.1', () => {
+      const { port } = probe.address() as net.AddressInfo;
+      probe.close(() => resolve(port));
+    });
+  });
+}
+
+async function untilServed(url: string, server: ChildProcess): Promise<void> {
+  while (server.exitCode === null) {
+    if (
+      await fetch(url).then(
+        ({ ok }) => ok,
+        () => false,
+      )
+    ) {
+      return;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  throw new Error(`code-server ended with ${server.exitCode}`);
+}
