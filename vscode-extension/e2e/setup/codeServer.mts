@@ -8,6 +8,7 @@ import * as path from 'node:path';
 import { CODE_SERVER, OUT, SUBMODEL, VSIX } from './places.mjs';
 
 const QUIET = {
+  'editor.autoIndent': 'none',
   'editor.quickSuggestions': { other: 'off', comments: 'off', strings: 'off' },
   'editor.autoClosingBrackets': 'never',
   'editor.autoClosingQuotes': 'never',
@@ -36,13 +37,18 @@ export class CodeServer {
   ): Promise<CodeServer> {
     const root = path.join(OUT, 'servers', name);
     fs.rmSync(root, { recursive: true, force: true });
-    const [data, extensions, config] = ['data', 'extensions', 'config.yaml'].map((part) => path.join(root, part));
-    const folders = ['--user-data-dir', data!, '--extensions-dir', extensions!, '--config', config!];
-    fs.mkdirSync(path.join(data!, 'User'), { recursive: true });
-    fs.writeFileSync(config!, '');
-    const all = { ...QUIET, 'submodel.path': SUBMODEL, ...settings };
-    // The machine's settings too: there a user keeps what depends on the machine.
-    fs.writeFileSync(path.join(data!, 'User', 'settings.json'), JSON.stringify(all));
+    const [data, extensions, config] = [
+      path.join(root, 'data'),
+      path.join(root, 'extensions'),
+      path.join(root, 'none.yaml'),
+    ];
+    const folders = ['--user-data-dir', data, '--extensions-dir', extensions, '--config', config];
+    fs.mkdirSync(path.join(data, 'User'), { recursive: true });
+    fs.writeFileSync(config, '');
+    fs.writeFileSync(path.join(data, 'User', 'settings.json'), JSON.stringify({ ...QUIET, ...settings }));
+    // Paths belong to the machine that the extension runs on, as over SSH.
+    fs.mkdirSync(path.join(data, 'Machine'));
+    fs.writeFileSync(path.join(data, 'Machine', 'settings.json'), JSON.stringify({ 'submodel.path': SUBMODEL }));
     const entry = path.join(CODE_SERVER, 'out', 'node', 'entry.js');
     execFileSync(process.execPath, [entry, ...folders, '--install-extension', VSIX], { stdio: 'pipe' });
 
@@ -62,25 +68,11 @@ export class CodeServer {
     return new CodeServer(url, root, server);
   }
 
-  /** The log of the extension in the window that was opened last. */
-  extensionLog(): string {
-    const logs = find(path.join(this.root, 'data', 'logs'), 'submodel.log');
-    const newest = logs.sort((a, b) => fs.statSync(b).mtimeMs - fs.statSync(a).mtimeMs)[0];
-    return newest === undefined ? '' : fs.readFileSync(newest, 'utf8');
-  }
-
   async stop(): Promise<void> {
     const ended = new Promise((resolve) => this.process.once('exit', resolve));
     this.process.kill('SIGTERM');
     await ended;
   }
-}
-
-function find(folder: string, name: string): string[] {
-  return fs
-    .readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .filter((file) => path.basename(file) === name)
-    .map((file) => path.join(folder, file));
 }
 
 function freePort(): Promise<number> {

@@ -50,6 +50,15 @@ export class Editor {
     return (await entry.count()) === 0 ? '' : ((await entry.getAttribute('aria-label')) ?? '');
   }
 
+  /** What the status bar entry tells when the mouse rests on it. */
+  async tooltip(): Promise<string> {
+    await this.page.mouse.move(600, 300);
+    await this.page.locator('.statusbar-item[id*="submodel.status"]').hover();
+    const tooltip = this.page.locator('.workbench-hover').filter({ hasText: 'Device' });
+    await tooltip.waitFor();
+    return (await tooltip.innerText()).replaceAll(/\s+/g, ' ');
+  }
+
   async untilStatus(wanted: RegExp, patienceMs = PATIENCE_MS): Promise<string> {
     return this.until(
       () => this.status(),
@@ -112,7 +121,7 @@ export class Editor {
   /** The grey text, "" where there is none. */
   async ghost(): Promise<string> {
     const parts = await this.page.$$eval('.editor-instance [class*="ghost-text-decoration"]', (nodes) =>
-      nodes.map((node) => node.textContent ?? ''),
+      nodes.map((node) => node.textContent),
     );
     return plain(parts.join(''));
   }
@@ -134,18 +143,40 @@ export class Editor {
     );
   }
 
-  /** The line of the cursor as the screen shows it, the ghost text included. */
+  /** The last line on the screen, the ghost text included. */
   async line(): Promise<string> {
     const lines = await this.page.$$eval('.editor-instance .view-line', (nodes) =>
       nodes
         .map((node) => ({
-          top: parseFloat((node as unknown as { style: { top: string } }).style.top),
-          text: node.textContent ?? '',
+          top: parseFloat((node as HTMLElement).style.top),
+          text: node.textContent,
         }))
         .sort((left, right) => left.top - right.top)
         .map(({ text }) => text),
     );
     return plain(lines.at(-1) ?? '');
+  }
+
+  /** What a person does after typing: wait for the grey text, type on where none came. */
+  async typeUntilGhost(character: string, patienceMs = PATIENCE_MS): Promise<string> {
+    const end = Date.now() + patienceMs;
+    while (Date.now() < end) {
+      await this.type(character);
+      for (let looks = 0; looks < 5; looks++) {
+        const ghost = await this.ghost();
+        if (ghost !== '') {
+          return ghost;
+        }
+        await this.page.waitForTimeout(100);
+      }
+      await this.press('Backspace');
+    }
+    return this.untilGhost(1);
+  }
+
+  /** Close what pops up. */
+  async dismissNotifications(): Promise<void> {
+    await this.run('Notifications: Clear All Notifications');
   }
 
   async screenshot(name: string): Promise<void> {

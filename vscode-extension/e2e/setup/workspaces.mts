@@ -15,20 +15,12 @@ export const BUILD_SETTINGS = {
   'submodel.build.extraArguments': BUILD_ARGUMENTS,
 };
 
-/** Something to complete: whoever has seen the first two can go on. */
-export const CODE = `def add(left, right):
-    return left + right
-
-
-def subtract(left, right):
-    return left - right
-
-
-def multiply(left, right):
-    return left * right
-
-
+/** Something to complete: whoever has seen three of these can write the fourth, and it is like none of them. */
+export const CODE = `first = make_point(name="first", left=1, right=2)
+second = make_point(name="second", left=2, right=3)
+third = make_point(name="third", left=3, right=4)
 `;
+export const TYPED = 'fourth = make_point(';
 
 export interface Files {
   readonly [name: string]: string;
@@ -55,7 +47,7 @@ export function makeWorkspace(name: string, files: Files): string {
 
 /** A repository that is large enough to build of: this project's own Python. */
 export function makeRepository(name: string): string {
-  const folder = makeFolder(name, { 'arithmetic.py': CODE });
+  const folder = makeFolder(name, { 'points.py': CODE });
   for (const part of ['builder', 'lsp_server', 'exporters', 'submodel']) {
     fs.cpSync(path.join(REPOSITORY, part), path.join(folder, part), {
       recursive: true,

@@ -1,7 +1,7 @@
 // Starts, stops and restarts the server, one wish after the other, and keeps the state up to date.
 
 import * as vscode from 'vscode';
-import { type LanguageClient, type Middleware, State } from 'vscode-languageclient/node';
+import type { LanguageClient, Middleware } from 'vscode-languageclient/node';
 
 import type { Bundles } from '../bundle/choice';
 import { type Executable, findExecutable } from '../executable/find';
@@ -10,7 +10,7 @@ import { JobQueue } from '../queue';
 import { isEnabledSomewhere, readServerOptions, readSettings } from '../settings';
 import type { StatusModel } from '../status/model';
 import { CrashPolicy } from './crashes';
-import { type LaunchSettings, RunningServer } from './launch';
+import type { LaunchSettings, RunningServer } from './launch';
 import { toInitializationOptions } from './options';
 import { requestIfKnown, type ServerStatus, STATUS_METHOD } from './protocol';
 import { readServing } from './serverLog';
@@ -39,8 +39,7 @@ export class ServerController implements vscode.Disposable {
 
   /** The client of a server that runs. */
   get client(): LanguageClient | undefined {
-    const client = this.current?.client;
-    return client?.state === State.Running ? client : undefined;
+    return this.current?.isRunning ? this.current.client : undefined;
   }
 
   /** Stop the server that runs, if one does, and start one for the settings and bundles as they are now. */
@@ -105,6 +104,7 @@ export class ServerController implements vscode.Disposable {
   }
 
   private async spawn(executable: Executable): Promise<void> {
+    const { RunningServer } = await import('./launch.js'); // large: not before there is something to serve
     const server = new RunningServer(this.serverSettings(executable), this.log);
     const isCurrent = (): boolean => this.current === server;
     this.current = server;

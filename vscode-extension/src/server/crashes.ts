@@ -1,7 +1,7 @@
 // When a server that died is started again. Free of VS Code.
 
 const WINDOW_MS = 3 * 60_000;
-const DELAYS_MS = [0, 500, 2_000, 5_000, 10_000]; // the first at once: someone is typing
+const DELAYS_MS = [0, 100, 500, 2_000, 10_000]; // the first at once: someone is typing
 
 export class CrashPolicy {
   private times: number[] = [];

@@ -11,6 +11,7 @@ import {
   type Middleware,
   RevealOutputChannelOn,
   ShowMessageNotification,
+  State,
   type StaticFeature,
 } from 'vscode-languageclient/node';
 
@@ -31,6 +32,13 @@ export interface LaunchSettings {
   readonly onMessage: (text: string, isProblem: boolean) => void; // what the server tells the user
 }
 
+/** It logs what goes wrong; what the user hears of it is the controller's matter. */
+class QuietClient extends LanguageClient {
+  override error(message: string, data?: unknown): void {
+    super.error(message, data, false);
+  }
+}
+
 export class RunningServer {
   readonly client: LanguageClient;
   private readonly ended = new vscode.EventEmitter<string>();
@@ -41,11 +49,15 @@ export class RunningServer {
     private readonly settings: LaunchSettings,
     private readonly log: Logger,
   ) {
-    this.client = new LanguageClient('submodel', 'submodel', () => this.spawn(), this.clientOptions());
+    this.client = new QuietClient('submodel', 'submodel', () => this.spawn(), this.clientOptions());
     this.client.registerFeature(announcesStatus);
     this.client.onNotification(ShowMessageNotification.type, ({ type, message }) => {
       settings.onMessage(message, type <= 2);
     });
+  }
+
+  get isRunning(): boolean {
+    return this.client.state === State.Running;
   }
 
   /** Raises where the program can't be run, ends at once or does not answer. */
