@@ -12,8 +12,8 @@ export default defineConfig({
     include: ['e2e/**/*.e2e.mts'],
     fileParallelism: false, // one editor at a time: it wants a core of its own
     sequence: { sequencer: ByName }, // `build` comes first, and its bundle serves the others
-    testTimeout: 400_000,
-    hookTimeout: 400_000,
+    testTimeout: 900_000,
+    hookTimeout: 900_000,
     reporters: ['verbose'],
   },
 });

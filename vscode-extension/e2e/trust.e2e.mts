@@ -12,7 +12,7 @@ let server: CodeServer;
 let editor: Editor;
 
 beforeAll(async () => {
-  server = await CodeServer.start('trust', PROMPTS, []);
+  server = await CodeServer.start('trust', PROMPTS, { isTrusting: false });
 });
 afterAll(() => server.stop());
 afterEach(() => editor.close());

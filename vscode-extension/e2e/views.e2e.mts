@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest
 import { CodeServer } from './setup/codeServer.mjs';
 import { Editor } from './setup/editor.mjs';
 import { note } from './setup/figures.mjs';
-import { CODE, makeWorkspace } from './setup/workspaces.mjs';
+import { CODE, makeWorkspace, TYPED } from './setup/workspaces.mjs';
 
 const PAGE = '<!doctype html><html><head><title>r</title></head><body><h1>Base and sub-model</h1></body></html>';
 
@@ -14,7 +14,7 @@ let folder: string;
 let editor: Editor;
 
 beforeAll(async () => {
-  server = await CodeServer.start('views', {});
+  server = await CodeServer.start('views', {}, { beside: ['TabbyML.vscode-tabby'] });
 });
 afterAll(() => server.stop());
 beforeEach(async () => {
@@ -31,6 +31,10 @@ test('the walkthrough leads from the installation to the report', async () => {
   for (const step of ['Install submodel', 'Build on your repository', 'See the first suggestion', 'Read the report']) {
     await page.getByText(step, { exact: true }).first().waitFor();
   }
+  await editor.press('Control+B');
+  await page.locator('.step-container.expanded, .getting-started-step.expanded').first().waitFor();
+  const isTicked = (): Promise<number> => page.locator('.codicon-getting-started-step-checked.complete').count();
+  await editor.until(isTicked, (count) => count >= 2, 'ticks'); // submodel is there, and so is a bundle
   await editor.screenshot('walkthrough');
 });
 
@@ -59,6 +63,14 @@ test('the menu and the tooltip tell the state', async () => {
   await editor.press('Escape');
   expect(await editor.tooltip()).toMatch(/smollm2-135m, \d+M parameters/);
   await editor.screenshot('tooltip');
+});
+
+test('another extension that suggests inline is named, once', async () => {
+  await editor.openFile(path.join(folder, 'points.py'));
+  await editor.goToEnd();
+  await editor.type(TYPED);
+  await editor.untilGhost();
+  await editor.untilNotification(/Tabby suggests inline too/);
 });
 
 test('activation is quick', async () => {

@@ -23,6 +23,11 @@ const QUIET = {
   'workbench.tips.enabled': false,
 };
 
+interface Beside {
+  readonly isTrusting?: boolean; // every workspace
+  readonly beside?: readonly string[]; // ids of extensions, of which only the names are there
+}
+
 export class CodeServer {
   private constructor(
     readonly url: string,
@@ -33,7 +38,7 @@ export class CodeServer {
   static async start(
     name: string,
     settings: object,
-    flags: string[] = ['--disable-workspace-trust'],
+    { isTrusting = true, beside = [] }: Beside = {},
   ): Promise<CodeServer> {
     const root = path.join(OUT, 'servers', name);
     fs.rmSync(root, { recursive: true, force: true });
@@ -49,6 +54,7 @@ export class CodeServer {
     // Paths belong to the machine that the extension runs on, as over SSH.
     fs.mkdirSync(path.join(data, 'Machine'));
     fs.writeFileSync(path.join(data, 'Machine', 'settings.json'), JSON.stringify({ 'submodel.path': SUBMODEL }));
+    beside.forEach((id) => makeEmptyExtension(extensions, id));
     const entry = path.join(CODE_SERVER, 'out', 'node', 'entry.js');
     execFileSync(process.execPath, [entry, ...folders, '--install-extension', VSIX], { stdio: 'pipe' });
 
@@ -62,7 +68,11 @@ export class CodeServer {
       '--disable-telemetry',
       '--disable-update-check',
     ];
-    const server = spawn(process.execPath, [entry, ...options, ...folders, ...flags], { stdio: ['ignore', log, log] });
+    const server = spawn(
+      process.execPath,
+      [entry, ...options, ...folders, ...(isTrusting ? ['--disable-workspace-trust'] : [])],
+      { stdio: ['ignore', log, log] },
+    );
     const url = `http://127.0.0.1:${port}`;
     await untilServed(`${url}/healthz`, server);
     return new CodeServer(url, root, server);
@@ -73,6 +83,22 @@ export class CodeServer {
     this.process.kill('SIGTERM');
     await ended;
   }
+}
+
+function makeEmptyExtension(extensions: string, id: string): void {
+  const [publisher, name] = id.split('.');
+  const folder = path.join(extensions, `${id}-1.0.0`);
+  const manifest = {
+    publisher,
+    name,
+    version: '1.0.0',
+    engines: { vscode: '*' },
+    activationEvents: ['*'],
+    main: './main.js',
+  };
+  fs.mkdirSync(folder, { recursive: true });
+  fs.writeFileSync(path.join(folder, 'package.json'), JSON.stringify(manifest));
+  fs.writeFileSync(path.join(folder, 'main.js'), 'exports.activate = () => undefined;');
 }
 
 function freePort(): Promise<number> {

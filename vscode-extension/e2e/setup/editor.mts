@@ -31,7 +31,7 @@ export class Editor {
       throw new Error('There is no chromium; see vscode-extension/e2e/install.sh.');
     }
     const browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
-    const page = await browser.newPage({ viewport: { width: 1200, height: 750 } });
+    const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
     page.setDefaultTimeout(PATIENCE_MS);
     const kind = folder.endsWith('.code-workspace') ? 'workspace' : 'folder';
     await page.goto(`${server.url}/?${kind}=${encodeURIComponent(folder)}`, { waitUntil: 'domcontentloaded' });

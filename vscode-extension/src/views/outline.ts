@@ -1,33 +1,46 @@
 // Any JSON value as Markdown that people can read: what the server tells may grow without a change here. Free of VS Code.
 
 export function toMarkdown(title: string, value: unknown): string {
-  return `# ${title}\n\n${outline(value, 0)}\n`;
+  return [`# ${title}`, '', ...outline(value, ''), ''].join('\n');
 }
 
-function outline(value: unknown, depth: number): string {
+/** The lines of a value, each a list item. */
+function outline(value: unknown, indent: string): string[] {
   if (Array.isArray(value)) {
-    return value.length === 0 ? 'none' : value.map((item) => item_(outline(item, depth + 1), depth)).join('\n');
+    return value.flatMap((item) => (isScalar(item) ? [`${indent}- ${format(item)}`] : outline(item, indent)));
   }
-  if (typeof value === 'object' && value !== null) {
-    const entries = Object.entries(value).filter(([, inner]) => inner !== null);
-    return entries.length === 0
-      ? 'none'
-      : entries.map(([key, inner]) => item_(`**${spell(key)}**: ${outline(inner, depth + 1)}`, depth)).join('\n');
+  if (typeof value !== 'object' || value === null) {
+    return [`${indent}- ${format(value)}`];
   }
-  return typeof value === 'string' ? quote(value) : format(value);
+  return Object.entries(value)
+    .filter(([, inner]) => inner !== null)
+    .flatMap(([key, inner]) => {
+      const head = `${indent}- **${spell(key)}**:`;
+      const isEmpty = !isScalar(inner) && Object.keys(inner as object).length === 0;
+      if (isEmpty || isScalar(inner)) {
+        return [`${head} ${isEmpty ? 'none' : format(inner)}`];
+      }
+      return [head, ...outline(inner, `${indent}    `)];
+    });
 }
 
-function item_(text: string, depth: number): string {
-  const isNested = text.startsWith('\n');
-  return `${depth > 0 ? '\n' : ''}${'    '.repeat(depth)}- ${isNested ? text.trimStart() : text}`.replaceAll(
-    /\n{2,}/g,
-    '\n',
-  );
+function isScalar(value: unknown): boolean {
+  return typeof value !== 'object' || value === null;
 }
 
 /** `acceptedCharacters` as `accepted characters`. */
 function spell(key: string): string {
   return key.replaceAll(/([a-z])([A-Z])/g, (_, left: string, right: string) => `${left} ${right.toLowerCase()}`);
+}
+
+function format(value: unknown): string {
+  if (typeof value === 'string') {
+    return quote(value);
+  }
+  if (typeof value === 'number' && !Number.isInteger(value)) {
+    return String(Number(value.toFixed(Math.abs(value) < 10 ? 3 : 0)));
+  }
+  return typeof value === 'boolean' ? (value ? 'yes' : 'no') : String(value);
 }
 
 /** Prose stays prose; what may hold Markdown or code is set as code. */
@@ -36,12 +49,5 @@ function quote(text: string): string {
     return text;
   }
   const fence = '`'.repeat(1 + Math.max(0, ...[...text.matchAll(/`+/g)].map(([run]) => run.length)));
-  return `${fence} ${text.replaceAll('\n', '⏎ ')} ${fence}`;
-}
-
-function format(value: unknown): string {
-  if (typeof value === 'number' && !Number.isInteger(value)) {
-    return String(Number(value.toFixed(Math.abs(value) < 10 ? 3 : 0)));
-  }
-  return typeof value === 'boolean' ? (value ? 'yes' : 'no') : String(value);
+  return `${fence} ${text.replaceAll('\n', '⏎ ').trimEnd()} ${fence}`;
 }
