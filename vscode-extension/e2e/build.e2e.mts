@@ -7,6 +7,7 @@ import { Editor } from './setup/editor.mjs';
 import { note } from './setup/figures.mjs';
 import { BUILD_SETTINGS, CODE, keepBundle, makeRepository, makeWorkspace, TYPED } from './setup/workspaces.mjs';
 
+const BUILDING_MS = 800_000; // minutes, where other work goes on beside
 const BUILD = 'submodel: Build a Sub-model of This Workspace';
 
 let server: CodeServer;
@@ -32,7 +33,7 @@ test('a build from the palette shows its stages, and then its bundle is served',
     }
     return editor.notifications();
   };
-  await editor.until(watch, (all) => all.some((text) => /sub-model is built/.test(text)), 'built bundle', 800_000);
+  await editor.until(watch, (all) => all.some((text) => /sub-model is built/.test(text)), 'built bundle', BUILDING_MS);
   note('seconds of a build from the palette', Math.round((performance.now() - started) / 1000));
   expect([...stages].join(' ')).toMatch(/prune/);
   await editor.untilStatus(/submodel \d+M.*ready/);
@@ -50,13 +51,13 @@ test('a build can be stopped, and says that it goes on another time', async () =
   editor = await Editor.open(server, repository);
   await editor.untilStatus(/not built/);
   await editor.run(BUILD);
-  await editor.untilStatus(/building: (?!building)/);
+  await editor.untilStatus(/building: (?!building)/, BUILDING_MS);
   const toast = editor.page
     .locator('.notifications-toasts .notification-list-item')
     .filter({ hasText: 'Building a sub-model' });
   await toast.hover();
   await toast.getByRole('button', { name: 'Cancel' }).click();
-  await editor.untilNotification(/was stopped/);
+  await editor.untilNotification(/was stopped/, BUILDING_MS);
   await editor.untilStatus(/not built/);
 });
 
@@ -65,7 +66,7 @@ test('a build that fails says why', async () => {
   editor = await Editor.open(server, folder);
   await editor.untilStatus(/ready/);
   await editor.run(BUILD);
-  await editor.untilNotification(/too small: submodel: /);
+  await editor.untilNotification(/too small: submodel: /, BUILDING_MS);
   await editor.untilStatus(/ready/);
 });
 

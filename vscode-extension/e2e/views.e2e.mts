@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest
 import { CodeServer } from './setup/codeServer.mjs';
 import { Editor } from './setup/editor.mjs';
 import { note } from './setup/figures.mjs';
-import { CODE, makeWorkspace, TYPED } from './setup/workspaces.mjs';
+import { CODE, makeWorkspace } from './setup/workspaces.mjs';
 
 const PAGE = '<!doctype html><html><head><title>r</title></head><body><h1>Base and sub-model</h1></body></html>';
 
@@ -14,7 +14,7 @@ let folder: string;
 let editor: Editor;
 
 beforeAll(async () => {
-  server = await CodeServer.start('views', {}, { beside: ['TabbyML.vscode-tabby'] });
+  server = await CodeServer.start('views', {});
 });
 afterAll(() => server.stop());
 beforeEach(async () => {
@@ -63,14 +63,6 @@ test('the menu and the tooltip tell the state', async () => {
   await editor.press('Escape');
   expect(await editor.tooltip()).toMatch(/smollm2-135m, \d+M parameters/);
   await editor.screenshot('tooltip');
-});
-
-test('another extension that suggests inline is named, once', async () => {
-  await editor.openFile(path.join(folder, 'points.py'));
-  await editor.goToEnd();
-  await editor.type(TYPED);
-  await editor.untilGhost();
-  await editor.untilNotification(/Tabby suggests inline too/);
 });
 
 test('activation is quick', async () => {

@@ -10,7 +10,7 @@ import { Snooze } from './completion/snooze';
 import { Suggestions } from './completion/suggestions';
 import { onDidSelectInterpreter } from './executable/python';
 import { createLogger } from './logger';
-import { followState, setContext } from './onboarding/context';
+import { followState, openWalkthrough, setContext } from './onboarding/context';
 import { Offers } from './onboarding/offers';
 import { noteRivals } from './onboarding/rivals';
 import { ServerController } from './server/controller';
@@ -24,7 +24,6 @@ import { explainLast, showStatistics } from './views/answers';
 import { Pages } from './views/pages';
 import { openReport } from './views/report';
 
-const WALKTHROUGH = 'submodel.submodel#start';
 const RESTARTING_SETTINGS = ['enabled', 'path', 'bundle', ...SERVER_OPTIONS].map((name) => `${SECTION}.${name}`);
 
 let running: ServerController | undefined;
@@ -86,7 +85,7 @@ export function activate(context: vscode.ExtensionContext): void {
     on('showLogs', () => {
       log.show(true);
     }),
-    on('openWalkthrough', () => vscode.commands.executeCommand('workbench.action.openWalkthrough', WALKTHROUGH, false)),
+    on('openWalkthrough', openWalkthrough),
     on('openSettings', () => vscode.commands.executeCommand('workbench.action.openSettings', '@ext:submodel.submodel')),
     on('showMenu', () => showMenu(status.snapshot)),
   );

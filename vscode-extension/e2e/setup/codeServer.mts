@@ -92,7 +92,7 @@ function makeEmptyExtension(extensions: string, id: string): void {
     publisher,
     name,
     version: '1.0.0',
-    engines: { vscode: '*' },
+    engines: { vscode: '^1.91.0' },
     activationEvents: ['*'],
     main: './main.js',
   };
