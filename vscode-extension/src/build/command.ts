@@ -3,7 +3,7 @@
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 
-import { dropUnchanged, keepBundle, OWN_BUNDLE, readBundle } from '../bundle/bundles';
+import { OWN_BUNDLE, readBundle } from '../bundle/bundles';
 import type { Bundles } from '../bundle/choice';
 import { describeBundle } from '../bundle/manifest';
 import { type Logger, messageOf } from '../logger';
@@ -56,12 +56,8 @@ export class BuildCommand {
       return;
     }
     const repository = folder.uri.fsPath;
-    const kept = await keepBundle(repository);
     const code = await this.follow(folder, terminal);
     this.log.info(`submodel build in ${repository} ended with ${code}`);
-    if (kept !== undefined) {
-      await dropUnchanged(repository, kept);
-    }
     if (code === 0) {
       await this.bundles.forgetPick();
       this.status.update({ building: undefined });
