@@ -9,6 +9,7 @@ import { CODE_SERVER, OUT, SUBMODEL, VSIX } from './places.mjs';
 
 const QUIET = {
   'editor.autoIndent': 'none',
+  'editor.minimap.enabled': false,
   'editor.quickSuggestions': { other: 'off', comments: 'off', strings: 'off' },
   'editor.autoClosingBrackets': 'never',
   'editor.autoClosingQuotes': 'never',
