@@ -1,3 +1,5 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 
 import { CodeServer } from './setup/codeServer.mjs';
@@ -49,4 +51,20 @@ test('a setting that names no bundle is told in the status', async () => {
   const settings = JSON.stringify({ 'submodel.bundle': '/nowhere/bundle' });
   editor = await Editor.open(server, makeWorkspace('bad bundle', { '.vscode/settings.json': settings }));
   await editor.untilStatus(/failed.*\/nowhere\/bundle, which is no bundle/);
+});
+
+test('a bundle that is damaged is told, once', async () => {
+  const folder = makeWorkspace('damaged', { 'points.py': CODE });
+  const bundle = path.join(folder, '.submodel', 'bundle');
+  const whole = fs.realpathSync(bundle);
+  fs.rmSync(bundle);
+  fs.cpSync(whole, bundle, { recursive: true });
+  fs.truncateSync(path.join(bundle, 'onnx', 'model.onnx'), 1000);
+  editor = await Editor.open(server, folder);
+  await editor.untilNotification(/model\.onnx has 1,000 bytes/);
+  await editor.untilStatus(/failed.*1,000 bytes/);
+  await editor.dismissNotifications();
+  await editor.run('submodel: Restart the Server');
+  await editor.untilStatus(/failed.*1,000 bytes/);
+  expect(await editor.notifications()).toEqual([]);
 });

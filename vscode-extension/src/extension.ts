@@ -48,6 +48,7 @@ export function activate(context: vscode.ExtensionContext): void {
     log,
     status,
     controller,
+    builds,
     snooze,
     pages,
     createStatusItems(status),

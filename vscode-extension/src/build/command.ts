@@ -13,8 +13,9 @@ import { readFailure, readProgress } from './progress';
 import { buildDefinition, createTask, openBuildTerminal } from './task';
 import type { BuildTerminal } from './terminal';
 
-export class BuildCommand {
+export class BuildCommand implements vscode.Disposable {
   private isRunning = false;
+  private terminal: BuildTerminal | undefined;
 
   constructor(
     private readonly bundles: Bundles,
@@ -46,6 +47,11 @@ export class BuildCommand {
     }
   }
 
+  /** The window closes: a build that nobody sees would keep the machine busy. Its finished stages stay. */
+  dispose(): void {
+    this.terminal?.stop();
+  }
+
   private async build(folder: vscode.WorkspaceFolder): Promise<void> {
     this.status.update({ building: 'building' });
     let terminal: BuildTerminal;
@@ -56,7 +62,9 @@ export class BuildCommand {
       return;
     }
     const repository = folder.uri.fsPath;
+    this.terminal = terminal;
     const code = await this.follow(folder, terminal);
+    this.terminal = undefined;
     this.log.info(`submodel build in ${repository} ended with ${code}`);
     if (code === 0) {
       await this.bundles.forgetPick();

@@ -143,7 +143,8 @@ export class ServerController implements vscode.Disposable {
       middleware: { provideInlineCompletionItems: this.inlineCompletions },
       onLog: (text) => {
         // Servers that do not tell their state tell this in their log.
-        if (readServing(text) !== undefined && this.status.snapshot.phase === 'loading') {
+        const { phase } = this.status.snapshot;
+        if (readServing(text) !== undefined && (phase === 'loading' || phase === 'failed')) {
           this.status.update({ phase: 'ready' });
         }
       },
@@ -156,13 +157,14 @@ export class ServerController implements vscode.Disposable {
   /** The server's own words to the user: each once, however often it restarts. */
   private tell(text: string, isProblem: boolean): void {
     this.log.info(`The server says: ${text}`);
+    if (isProblem) {
+      // While a bundle is loaded, this is most likely why it can't be; if it loads after all, that is seen too.
+      this.status.update({ problem: text, ...(this.status.snapshot.phase === 'loading' ? { phase: 'failed' } : {}) });
+    }
     if (this.toldProblems.has(text)) {
       return;
     }
     this.toldProblems.add(text);
-    if (isProblem) {
-      this.status.update({ problem: text });
-    }
     void (isProblem ? vscode.window.showWarningMessage(text) : vscode.window.showInformationMessage(text));
   }
 
