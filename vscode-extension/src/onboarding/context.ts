@@ -1,11 +1,16 @@
 // The walkthrough's ticks: context keys that follow the state.
+//
+// A key that is true when VS Code registers the walkthrough, which it does when it is first opened, never ticks its step.
+// So none is set before.
 
 import * as vscode from 'vscode';
 
 import type { Snapshot } from '../status/state';
 
 const WALKTHROUGH = 'submodel.submodel#start';
-const last = new Map<string, boolean>();
+
+const facts = new Map<string, boolean>();
+let isOpened = false;
 
 export function followState({ version, bundle }: Snapshot): void {
   setContext('isInstalled', version !== undefined);
@@ -13,17 +18,22 @@ export function followState({ version, bundle }: Snapshot): void {
 }
 
 export function setContext(name: string, value: boolean): void {
-  if (last.get(name) !== value) {
-    last.set(name, value);
-    void vscode.commands.executeCommand('setContext', `submodel.${name}`, value);
+  if (facts.get(name) !== value) {
+    facts.set(name, value);
+    if (isOpened) {
+      tell(name, value);
+    }
   }
 }
 
-/** Open the walkthrough, which only ticks what changes after it was opened: so everything changes once more. */
 export async function openWalkthrough(): Promise<void> {
   await vscode.commands.executeCommand('workbench.action.openWalkthrough', WALKTHROUGH, false);
-  for (const [name, value] of last) {
-    await vscode.commands.executeCommand('setContext', `submodel.${name}`, false);
-    await vscode.commands.executeCommand('setContext', `submodel.${name}`, value);
-  }
+  isOpened = true;
+  facts.forEach((value, name) => {
+    tell(name, value);
+  });
+}
+
+function tell(name: string, value: boolean): void {
+  void vscode.commands.executeCommand('setContext', `submodel.${name}`, value);
 }
