@@ -4,7 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 BASE   ?= auto
 
-.PHONY: demo test check bench clean
+EXTENSION := vscode-extension
+
+.PHONY: demo test check bench vsix test-editor clean
 .DEFAULT_GOAL := test
 
 # The environment is made anew when pyproject.toml changes; the stamp is written last, so that a broken install is repeated.
@@ -27,5 +29,22 @@ check: $(VENV)/installed  ## style, types and the import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# npm's own record of what it has installed; nothing is asked of the network when it is newer than the lock file.
+$(EXTENSION)/node_modules/.package-lock.json: $(EXTENSION)/package-lock.json
+	cd $(EXTENSION) && npm ci --ignore-scripts --loglevel=error
+	@touch $@
+
+vsix: $(EXTENSION)/node_modules/.package-lock.json  ## the VS Code extension as one file that installs offline
+	@mkdir -p $(EXTENSION)/out
+	cd $(EXTENSION) && npm run --silent package
+
+# Beside npm's packages: code-server in vscode-extension/out/editor, and Chromium from Debian where there is none.
+test-editor: $(VENV)/installed vsix  ## the extension: style, types, unit tests, and a real VS Code that builds and suggests
+	cd $(EXTENSION) && npm run --silent check
+	cd $(EXTENSION) && npm test --silent
+	$(EXTENSION)/e2e/install.sh
+	cd $(EXTENSION) && npm run --silent test:editor
+
 clean:
+	rm -rf $(EXTENSION)/node_modules $(EXTENSION)/dist $(EXTENSION)/out
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

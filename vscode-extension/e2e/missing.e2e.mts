@@ -1,0 +1,70 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+
+import { CodeServer } from './setup/codeServer.mjs';
+import { Editor } from './setup/editor.mjs';
+import { findServer } from './setup/serverProcess.mjs';
+import { CODE, makeFolder, makeWorkspace } from './setup/workspaces.mjs';
+
+let server: CodeServer;
+let editor: Editor;
+
+beforeAll(async () => {
+  server = await CodeServer.start('missing', {});
+});
+afterAll(() => server.stop());
+afterEach(() => editor.close());
+
+test('without a bundle there is one quiet offer, and no server', async () => {
+  const folder = makeFolder('no bundle', { 'points.py': CODE });
+  editor = await Editor.open(server, folder);
+  expect(await editor.untilNotification(/no sub-model of this workspace yet/)).toContain('on this machine');
+  await editor.untilStatus(/not built/);
+  expect(findServer(folder)).toBeUndefined();
+  await editor.screenshot('offer to build');
+
+  await editor.dismissNotifications();
+  await editor.page.reload();
+  await editor.untilStatus(/not built/);
+  await editor.run('submodel: Restart the Server'); // asks for a bundle once more
+  await editor.untilStatus(/not built/);
+  expect(await editor.notifications()).toEqual([]);
+});
+
+test('a missing program is told, with what to do', async () => {
+  const settings = JSON.stringify({ 'submodel.path': '/nowhere/submodel' });
+  const folder = makeWorkspace('no program', { 'points.py': CODE, '.vscode/settings.json': settings });
+  editor = await Editor.open(server, folder);
+  expect(await editor.untilNotification(/\/nowhere\/submodel/)).toContain('there is no such program');
+  await editor.untilStatus(/not installed/);
+  await editor.screenshot('missing program');
+});
+
+test('a program that is another one is not taken', async () => {
+  const settings = JSON.stringify({ 'submodel.path': '/bin/echo' });
+  editor = await Editor.open(server, makeWorkspace('another program', { '.vscode/settings.json': settings }));
+  expect(await editor.untilNotification(/\/bin\/echo/)).toContain('it answers --version with');
+});
+
+test('a setting that names no bundle is told in the status', async () => {
+  const settings = JSON.stringify({ 'submodel.bundle': '/nowhere/bundle' });
+  editor = await Editor.open(server, makeWorkspace('bad bundle', { '.vscode/settings.json': settings }));
+  await editor.untilStatus(/failed.*\/nowhere\/bundle, which is no bundle/);
+});
+
+test('a bundle that is damaged is told, once', async () => {
+  const folder = makeWorkspace('damaged', { 'points.py': CODE });
+  const bundle = path.join(folder, '.submodel', 'bundle');
+  const whole = fs.realpathSync(bundle);
+  fs.rmSync(bundle);
+  fs.cpSync(whole, bundle, { recursive: true });
+  fs.truncateSync(path.join(bundle, 'onnx', 'model.onnx'), 1000);
+  editor = await Editor.open(server, folder);
+  await editor.untilNotification(/model\.onnx has 1,000 bytes/);
+  await editor.untilStatus(/failed.*1,000 bytes/);
+  await editor.dismissNotifications();
+  await editor.run('submodel: Restart the Server');
+  await editor.untilStatus(/failed.*1,000 bytes/);
+  expect(await editor.notifications()).toEqual([]);
+});

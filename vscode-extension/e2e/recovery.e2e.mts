@@ -1,0 +1,71 @@
+import * as process from 'node:process';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+
+import { CodeServer } from './setup/codeServer.mjs';
+import { Editor } from './setup/editor.mjs';
+import { note } from './setup/figures.mjs';
+import { findServer } from './setup/serverProcess.mjs';
+import { CODE, makeWorkspace, TYPED } from './setup/workspaces.mjs';
+
+let server: CodeServer;
+let folder: string;
+let editor: Editor;
+
+beforeAll(async () => {
+  server = await CodeServer.start('recovery', {});
+});
+afterAll(() => server.stop());
+beforeEach(async () => {
+  folder = makeWorkspace('points', { 'points.py': CODE });
+  editor = await Editor.open(server, folder);
+  await editor.openFile(`${folder}/points.py`);
+  await editor.goToEnd();
+  await editor.untilStatus(/ready/);
+  await editor.type(TYPED);
+  await editor.untilGhost();
+});
+afterEach(() => editor.close());
+
+async function kill(): Promise<number> {
+  const pid = await editor.until(
+    () => Promise.resolve(findServer(folder)),
+    (found) => found !== undefined,
+    'server',
+  );
+  process.kill(pid!, 'SIGKILL');
+  return pid!;
+}
+
+test('killed while typing, it comes back by itself, without a word', async () => {
+  const seconds: number[] = [];
+  for (let times = 0; times < 3; times++) {
+    await editor.press('Escape');
+    await editor.untilNoGhost();
+    const pid = await kill();
+    const killed = performance.now();
+    await editor.typeUntilGhost('n');
+    seconds.push(Math.round((performance.now() - killed) / 10) / 100);
+    expect(findServer(folder)).not.toBe(pid);
+    expect(await editor.notifications()).toEqual([]);
+    await editor.press('Escape');
+    await editor.press('Backspace');
+  }
+  note('seconds from kill -9 to the next suggestion', seconds);
+});
+
+test('killed again and again, it is left off and says so once', async () => {
+  let last: number | undefined;
+  const isGone = async (): Promise<boolean> => {
+    const pid = findServer(folder);
+    if (pid !== undefined && pid !== last) {
+      last = pid;
+      process.kill(pid, 'SIGKILL');
+    }
+    return /failed/.test(await editor.status());
+  };
+  await editor.until(isGone, (gone) => gone, 'surrender', 300_000);
+  expect(await editor.untilNotification(/again and again/)).toContain('left off');
+  expect(await editor.notifications()).toHaveLength(1);
+  await editor.run('submodel: Restart the Server');
+  await editor.untilStatus(/ready/);
+});

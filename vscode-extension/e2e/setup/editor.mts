@@ -1,0 +1,211 @@
+// The editor as a person meets it: keys in, what the screen shows out. It waits for conditions, never for time alone.
+
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { type Browser, chromium, type Page } from 'playwright-core';
+
+import type { CodeServer } from './codeServer.mjs';
+import { CHROMIUM, PICTURES } from './places.mjs';
+
+const PATIENCE_MS = Number(process.env['SUBMODEL_E2E_PATIENCE_MS'] ?? 120_000);
+const FLAGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--headless=new',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--disable-quic',
+];
+
+export class Editor {
+  private constructor(
+    private readonly browser: Browser,
+    readonly page: Page,
+  ) {}
+
+  /** Open a folder, or a `.code-workspace` file. */
+  static async open(server: CodeServer, folder: string): Promise<Editor> {
+    if (CHROMIUM === undefined) {
+      throw new Error('There is no chromium; see vscode-extension/e2e/install.sh.');
+    }
+    const browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+    const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
+    page.setDefaultTimeout(PATIENCE_MS);
+    const kind = folder.endsWith('.code-workspace') ? 'workspace' : 'folder';
+    await page.goto(`${server.url}/?${kind}=${encodeURIComponent(folder)}`, { waitUntil: 'domcontentloaded' });
+    await page.waitForSelector('.monaco-workbench');
+    const editor = new Editor(browser, page);
+    return editor;
+  }
+
+  async close(): Promise<void> {
+    await this.browser.close();
+  }
+
+  /** What the status bar entry says: `submodel 81M, ready`. */
+  async status(): Promise<string> {
+    const entry = this.page.locator('.statusbar-item[id*="submodel.status"] [aria-label]').first();
+    return (await entry.count()) === 0 ? '' : ((await entry.getAttribute('aria-label')) ?? '');
+  }
+
+  /** What the status bar entry tells when the mouse rests on it. */
+  async tooltip(): Promise<string> {
+    await this.page.mouse.move(600, 300);
+    await this.page.locator('.statusbar-item[id*="submodel.status"]').hover();
+    const tooltip = this.page.locator('.workbench-hover').filter({ hasText: 'Device' });
+    await tooltip.waitFor();
+    return (await tooltip.innerText()).replaceAll(/\s+/g, ' ');
+  }
+
+  async untilStatus(wanted: RegExp, patienceMs = PATIENCE_MS): Promise<string> {
+    return this.until(
+      () => this.status(),
+      (status) => wanted.test(status),
+      `status ${wanted}`,
+      patienceMs,
+    );
+  }
+
+  /** The texts of the notifications on the screen. */
+  async notifications(): Promise<string[]> {
+    return this.page.locator('.notifications-toasts .notification-list-item-message').allTextContents();
+  }
+
+  async untilNotification(wanted: RegExp, patienceMs = PATIENCE_MS): Promise<string> {
+    const all = await this.until(
+      () => this.notifications(),
+      (texts) => texts.some((text) => wanted.test(text)),
+      `notification ${wanted}`,
+      patienceMs,
+    );
+    return all.find((text) => wanted.test(text))!;
+  }
+
+  /** Run a command of the palette by its whole title. */
+  async run(title: string): Promise<void> {
+    await this.page.keyboard.press('F1');
+    const input = this.page.locator('.quick-input-widget input.input');
+    await input.waitFor();
+    await input.fill(`>${title}`);
+    await this.page.locator('.quick-input-list .monaco-list-row').filter({ hasText: title }).first().click();
+  }
+
+  /** Open a file by its whole path: without an index of the files, which this code-server lacks. */
+  async openFile(file: string): Promise<void> {
+    const name = path.basename(file);
+    await this.page.keyboard.press('Control+P');
+    const input = this.page.locator('.quick-input-widget input.input');
+    await input.waitFor();
+    await input.fill(file);
+    await this.page.locator('.quick-input-list .monaco-list-row').filter({ hasText: name }).first().click();
+    await this.page.waitForSelector(`.tab.active[data-resource-name="${name}"]`);
+    await this.page.waitForSelector('.editor-instance .monaco-editor .view-line');
+  }
+
+  /** Put the cursor at the end of the file. */
+  async goToEnd(): Promise<void> {
+    await this.page.locator('.editor-instance .monaco-editor .view-lines').first().click();
+    await this.page.keyboard.press('Control+End');
+  }
+
+  async type(text: string): Promise<void> {
+    await this.page.keyboard.type(text, { delay: 30 });
+  }
+
+  async press(key: string): Promise<void> {
+    await this.page.keyboard.press(key);
+  }
+
+  /** The grey text, "" where there is none. */
+  async ghost(): Promise<string> {
+    const parts = await this.page.$$eval('.editor-instance [class*="ghost-text-decoration"]', (nodes) =>
+      nodes.map((node) => node.textContent),
+    );
+    return plain(parts.join(''));
+  }
+
+  async untilGhost(patienceMs = PATIENCE_MS): Promise<string> {
+    return this.until(
+      () => this.ghost(),
+      (text) => text !== '',
+      'ghost text',
+      patienceMs,
+    );
+  }
+
+  async untilNoGhost(): Promise<void> {
+    await this.until(
+      () => this.ghost(),
+      (text) => text === '',
+      'no ghost text',
+    );
+  }
+
+  /** The last line on the screen, the ghost text included. */
+  async line(): Promise<string> {
+    const lines = await this.page.$$eval('.editor-instance .view-line', (nodes) =>
+      nodes
+        .map((node) => ({
+          top: parseFloat((node as HTMLElement).style.top),
+          text: node.textContent,
+        }))
+        .sort((left, right) => left.top - right.top)
+        .map(({ text }) => text),
+    );
+    return plain(lines.at(-1) ?? '');
+  }
+
+  /** What a person does after typing: wait for the grey text, type on where none came. */
+  async typeUntilGhost(character: string, patienceMs = PATIENCE_MS): Promise<string> {
+    const end = Date.now() + patienceMs;
+    while (Date.now() < end) {
+      await this.type(character);
+      for (let looks = 0; looks < 5; looks++) {
+        const ghost = await this.ghost();
+        if (ghost !== '') {
+          return ghost;
+        }
+        await this.page.waitForTimeout(100);
+      }
+      await this.press('Backspace');
+    }
+    return this.untilGhost(1);
+  }
+
+  /** Close what pops up. */
+  async dismissNotifications(): Promise<void> {
+    await this.run('Notifications: Clear All Notifications');
+  }
+
+  async screenshot(name: string): Promise<void> {
+    fs.mkdirSync(PICTURES, { recursive: true });
+    await this.page.screenshot({ path: path.join(PICTURES, `${name}.png`) });
+  }
+
+  async until<T>(
+    ask: () => Promise<T>,
+    isGood: (value: T) => boolean,
+    what: string,
+    patienceMs = PATIENCE_MS,
+  ): Promise<T> {
+    const end = Date.now() + patienceMs;
+    for (;;) {
+      const value = await ask();
+      if (isGood(value)) {
+        return value;
+      }
+      if (Date.now() > end) {
+        await this.screenshot(`missed ${what.replaceAll(/[^\w ]/g, '')}`);
+        throw new Error(`No ${what} within ${patienceMs / 1000} s; the last was ${JSON.stringify(value)}.`);
+      }
+      await this.page.waitForTimeout(100);
+    }
+  }
+}
+
+/** The editor sets no-break spaces and middle dots for spaces. */
+function plain(text: string): string {
+  return text.replaceAll(/[\u00a0\u00b7]/g, ' ').replaceAll('\u200c', '');
+}

@@ -1,0 +1,77 @@
+// Folders to open: small repositories, with a bundle or without.
+
+import { execFileSync } from 'node:child_process';
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+
+import { GIVEN_BUNDLE, OUT, REPOSITORY, SUBMODEL } from './places.mjs';
+
+const BUNDLE = path.join(OUT, 'bundle');
+export const BUILD_ARGUMENTS = ['--positions', '0'];
+export const BUILD_SETTINGS = {
+  'submodel.build.base': 'smollm2-135m',
+  'submodel.build.size': '0.66',
+  'submodel.build.minutes': 0,
+  'submodel.build.extraArguments': BUILD_ARGUMENTS,
+};
+
+/** Something to complete: whoever has seen three of these can write the fourth, and it is like none of them. */
+export const CODE = `first = make_point(name="first", left=1, right=2)
+second = make_point(name="second", left=2, right=3)
+third = make_point(name="third", left=3, right=4)
+`;
+export const TYPED = 'fourth = make_point(';
+
+export interface Files {
+  readonly [name: string]: string;
+}
+
+/** A fresh folder with these files. */
+export function makeFolder(name: string, files: Files): string {
+  const folder = path.join(OUT, 'workspaces', name);
+  fs.rmSync(folder, { recursive: true, force: true });
+  for (const [file, text] of Object.entries(files)) {
+    fs.mkdirSync(path.dirname(path.join(folder, file)), { recursive: true });
+    fs.writeFileSync(path.join(folder, file), text);
+  }
+  return folder;
+}
+
+/** A fresh folder with these files and the tests' bundle. */
+export function makeWorkspace(name: string, files: Files): string {
+  const folder = makeFolder(name, files);
+  fs.mkdirSync(path.join(folder, '.submodel'), { recursive: true });
+  fs.symlinkSync(bundle(), path.join(folder, '.submodel', 'bundle'));
+  return folder;
+}
+
+/** A repository that is large enough to build of: this project's own Python. */
+export function makeRepository(name: string): string {
+  const folder = makeFolder(name, { 'points.py': CODE });
+  for (const part of ['builder', 'lsp_server', 'exporters', 'submodel']) {
+    fs.cpSync(path.join(REPOSITORY, part), path.join(folder, part), {
+      recursive: true,
+      filter: (file) => !file.endsWith('__pycache__'),
+    });
+  }
+  return folder;
+}
+
+/** The bundle that a build has made, for the tests that follow. */
+export function keepBundle(from: string): void {
+  fs.rmSync(BUNDLE, { recursive: true, force: true });
+  fs.cpSync(from, BUNDLE, { recursive: true });
+}
+
+function bundle(): string {
+  if (GIVEN_BUNDLE !== undefined) {
+    return path.resolve(GIVEN_BUNDLE);
+  }
+  if (!fs.existsSync(path.join(BUNDLE, 'bundle.json'))) {
+    const repository = makeRepository('for the bundle');
+    const options = ['--base', 'smollm2-135m', '--size', '0.66', '--minutes', '0', ...BUILD_ARGUMENTS];
+    execFileSync(SUBMODEL, ['build', repository, ...options], { stdio: 'inherit' });
+    keepBundle(path.join(repository, '.submodel', 'bundle'));
+  }
+  return BUNDLE;
+}

@@ -1,0 +1,75 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+
+import { CodeServer } from './setup/codeServer.mjs';
+import { Editor } from './setup/editor.mjs';
+import { note } from './setup/figures.mjs';
+import { CODE, makeWorkspace } from './setup/workspaces.mjs';
+
+const PAGE = '<!doctype html><html><head><title>r</title></head><body><h1>Base and sub-model</h1></body></html>';
+
+let server: CodeServer;
+let folder: string;
+let editor: Editor;
+
+beforeAll(async () => {
+  server = await CodeServer.start('views', {});
+});
+afterAll(() => server.stop());
+beforeEach(async () => {
+  folder = makeWorkspace('views', { 'points.py': CODE });
+  fs.writeFileSync(path.join(folder, '.submodel', 'report.html'), PAGE);
+  editor = await Editor.open(server, folder);
+  await editor.untilStatus(/ready/);
+});
+afterEach(() => editor.close());
+
+test('the walkthrough leads from the installation to the report', async () => {
+  await editor.run('submodel: Get Started');
+  const page = editor.page.locator('.gettingStartedContainer');
+  for (const step of ['Install submodel', 'Build on your repository', 'See the first suggestion', 'Read the report']) {
+    await page.getByText(step, { exact: true }).first().waitFor();
+  }
+  await editor.press('Control+B');
+  await page.locator('.step-container.expanded, .getting-started-step.expanded').first().waitFor();
+  const isTicked = (): Promise<number> => page.locator('.codicon-getting-started-step-checked.complete').count();
+  await editor.until(isTicked, (count) => count >= 2, 'ticks'); // submodel is there, and so is a bundle
+  await editor.screenshot('walkthrough');
+});
+
+test('the report opens in a tab', async () => {
+  await editor.run('submodel: Open the Report');
+  const inside = editor.page.frameLocator('iframe.webview').frameLocator('#active-frame');
+  await inside.getByText('Base and sub-model').waitFor();
+});
+
+test.each([
+  ['submodel: Explain the Last Suggestion', 'explain'],
+  ['submodel: Show Statistics', 'statistics'],
+])('%s: what the server tells, or that this version does not', async (title, what) => {
+  await editor.run(title);
+  const answer = async (): Promise<string> => {
+    const [told] = (await editor.notifications()).filter((text) => text.includes(`has no ${what}`));
+    const preview = editor.page.locator('.tab').filter({ hasText: 'Preview' });
+    return told ?? ((await preview.count()) > 0 ? 'preview' : '');
+  };
+  expect(await editor.until(answer, (text) => text !== '', 'answer')).toBeTruthy();
+});
+
+test('the menu and the tooltip tell the state', async () => {
+  await editor.page.locator('.statusbar-item[id*="submodel.status"]').click();
+  await editor.page.locator('.quick-input-list .monaco-list-row').filter({ hasText: 'Snooze' }).waitFor();
+  await editor.press('Escape');
+  expect(await editor.tooltip()).toMatch(/smollm2-135m, \d+M parameters/);
+  await editor.screenshot('tooltip');
+});
+
+test('activation is quick', async () => {
+  await editor.run('Show Running Extensions');
+  const row = editor.page.locator('.runtime-extensions-editor .extension').filter({ hasText: 'submodel' });
+  await row.waitFor();
+  const time = await row.locator('.activation-time').textContent();
+  expect(time).toMatch(/\d+ms/);
+  note('activation', time!);
+});

@@ -1,0 +1,121 @@
+// A terminal that runs `submodel build` as a process of ours: its output can be read, and it can be stopped in order.
+
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import * as vscode from 'vscode';
+
+const PATIENCE_MS = 15_000; // a stage notices an interrupt at its next step
+const TAIL = 4_000; // characters kept for the message about a failure
+
+export class BuildTerminal implements vscode.Pseudoterminal {
+  private readonly written = new vscode.EventEmitter<string>();
+  private readonly closed = new vscode.EventEmitter<number>();
+  private readonly printed = new vscode.EventEmitter<string>();
+  readonly onDidWrite = this.written.event;
+  readonly onDidClose = this.closed.event;
+  readonly onPrinted = this.printed.event;
+  readonly exitCode: Promise<number>;
+  private settle: (code: number) => void = () => undefined;
+  private child: ChildProcess | undefined;
+  private isStopped = false;
+  private kept = '';
+
+  constructor(
+    private readonly command: string,
+    private readonly args: readonly string[],
+    private readonly cwd: string,
+  ) {
+    this.exitCode = new Promise((resolve) => {
+      this.settle = resolve;
+    });
+  }
+
+  /** The end of what was printed. */
+  get tail(): string {
+    return this.kept;
+  }
+
+  get wasStopped(): boolean {
+    return this.isStopped;
+  }
+
+  open(size: vscode.TerminalDimensions | undefined): void {
+    this.write(`${[this.command, ...this.args].join(' ')}\n`);
+    const child = spawn(this.command, this.args, {
+      cwd: this.cwd,
+      detached: process.platform !== 'win32', // a group of its own, which an interrupt reaches as a whole
+      windowsHide: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: {
+        ...process.env,
+        FORCE_COLOR: '1', // bars and colours: this is a terminal, though no tty
+        COLUMNS: String(Math.min(size?.columns ?? 100, 120)),
+        PYTHONIOENCODING: 'utf-8',
+        PYTHONUNBUFFERED: '1',
+      },
+    });
+    this.child = child;
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        this.write(text);
+      });
+    }
+    child.on('error', (error) => {
+      this.write(`submodel: ${error.message}\n`);
+      this.finish(127);
+    });
+    child.on('close', (code) => {
+      this.finish(code ?? 130);
+    });
+  }
+
+  /** The user has closed the terminal or stopped the task. */
+  close(): void {
+    this.stop();
+  }
+
+  handleInput(data: string): void {
+    if (data === '\u0003') {
+      this.stop();
+    }
+  }
+
+  stop(): void {
+    const { child } = this;
+    if (this.isStopped || !child?.pid || child.exitCode !== null) {
+      return;
+    }
+    this.isStopped = true;
+    this.write('\nStopping…\n');
+    signal(child.pid, 'SIGINT');
+    const { pid } = child;
+    const timer = setTimeout(() => {
+      signal(pid, 'SIGKILL');
+    }, PATIENCE_MS);
+    child.once('close', () => {
+      clearTimeout(timer);
+    });
+  }
+
+  private write(text: string): void {
+    this.kept = (this.kept + text).slice(-TAIL);
+    this.written.fire(text.replaceAll(/\r?\n/g, '\r\n'));
+    this.printed.fire(text);
+  }
+
+  private finish(code: number): void {
+    this.settle(code);
+    this.closed.fire(code);
+  }
+}
+
+function signal(pid: number, name: 'SIGINT' | 'SIGKILL'): void {
+  if (process.platform === 'win32') {
+    execFile('taskkill', ['/pid', String(pid), '/T', '/F'], () => undefined);
+    return;
+  }
+  try {
+    process.kill(-pid, name);
+  } catch {
+    // it has just ended
+  }
+}

@@ -1,0 +1,125 @@
+// Which bundle is served: the setting, else what was picked in this workspace, else the workspace's own.
+
+import * as os from 'node:os';
+import * as path from 'node:path';
+import * as vscode from 'vscode';
+
+import { expand } from '../executable/candidates';
+import { readSettings } from '../settings';
+import { findRepository, listKept, OWN_BUNDLE, readBundle } from './bundles';
+import { type BundleInfo, describeBundle } from './manifest';
+
+const PICKED = 'bundle';
+
+export class Bundles {
+  constructor(private readonly memory: vscode.Memento) {}
+
+  /** The bundle that is named, by setting or pick; undefined where each folder gets its own. */
+  picked(): string | undefined {
+    const { bundle } = readSettings();
+    if (bundle) {
+      return expand(bundle, { home: os.homedir(), workspaceFolders: workspaceFolders() });
+    }
+    return this.memory.get<string>(PICKED);
+  }
+
+  /** The first bundle that a server would serve, read; undefined where there is none. */
+  async served(): Promise<BundleInfo | undefined> {
+    const picked = this.picked();
+    if (picked !== undefined) {
+      const bundle = await readBundle(picked);
+      if (bundle || readSettings().bundle) {
+        return bundle;
+      }
+      await this.forgetPick(); // it was deleted
+    }
+    for (const repository of await this.repositories()) {
+      const bundle = await readBundle(path.join(repository, OWN_BUNDLE));
+      if (bundle) {
+        return bundle;
+      }
+    }
+    return undefined;
+  }
+
+  /** Let the user pick among the bundles of the workspace; whether the pick has changed what is served. */
+  async choose(): Promise<boolean> {
+    if (readSettings().bundle) {
+      const open = 'Open Settings';
+      const answer = await vscode.window.showInformationMessage('The setting submodel.bundle names the bundle.', open);
+      if (answer === open) {
+        await vscode.commands.executeCommand('workbench.action.openSettings', 'submodel.bundle');
+      }
+      return false;
+    }
+    const item = await vscode.window.showQuickPick(this.list(), {
+      placeHolder: 'The bundle to serve in this workspace',
+      matchOnDetail: true,
+    });
+    if (!item) {
+      return false;
+    }
+    const folder = item.folder === 'browse' ? await browse() : item.folder;
+    if (folder === 'cancelled' || folder === this.memory.get(PICKED)) {
+      return false;
+    }
+    await this.memory.update(PICKED, folder);
+    return true;
+  }
+
+  /** Serve the workspace's own bundle again, as after a build. */
+  async forgetPick(): Promise<void> {
+    await this.memory.update(PICKED, undefined);
+  }
+
+  private async list(): Promise<(vscode.QuickPickItem & { readonly folder: string | undefined })[]> {
+    const picked = this.picked();
+    const mark = (folder: string | undefined): string => (folder === picked ? '$(check) ' : '');
+    const repositories = await this.repositories();
+    const items: (vscode.QuickPickItem & { readonly folder: string | undefined })[] = [];
+    items.push({
+      label: `${mark(undefined)}The workspace's own`,
+      detail:
+        repositories.length === 0
+          ? 'There is none yet.'
+          : repositories.map((folder) => path.join(folder, OWN_BUNDLE)).join(', '),
+      folder: undefined,
+    });
+    for (const repository of repositories) {
+      for (const kept of await listKept(repository)) {
+        items.push({
+          label: `${mark(kept.folder)}$(history) Built ${kept.builtAt.toLocaleString()}`,
+          description: describeBundle(kept),
+          detail: kept.folder,
+          folder: kept.folder,
+        });
+      }
+    }
+    items.push({ label: '$(folder-opened) Another Folder…', folder: 'browse' });
+    return items;
+  }
+
+  private async repositories(): Promise<string[]> {
+    const found = await Promise.all(workspaceFolders().map(findRepository));
+    return [...new Set(found.filter((folder) => folder !== undefined))];
+  }
+}
+
+async function browse(): Promise<string> {
+  const [uri] =
+    (await vscode.window.showOpenDialog({ canSelectFiles: false, canSelectFolders: true, openLabel: 'Serve' })) ?? [];
+  if (!uri) {
+    return 'cancelled';
+  }
+  if (!(await readBundle(uri.fsPath))) {
+    void vscode.window.showWarningMessage(`${uri.fsPath} is no bundle: it has no readable bundle.json.`);
+    return 'cancelled';
+  }
+  return uri.fsPath;
+}
+
+function workspaceFolders(): string[] {
+  return (vscode.workspace.workspaceFolders ?? [])
+    .filter((folder) => folder.uri.scheme === 'file')
+    .map((folder) => folder.uri.fsPath);
+}

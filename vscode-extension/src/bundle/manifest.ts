@@ -1,0 +1,54 @@
+// What bundle.json tells of a bundle. Free of VS Code.
+
+export interface BundleInfo {
+  readonly folder: string;
+  readonly base: string;
+  readonly parameters: number | undefined;
+  readonly bytes: number | undefined;
+  readonly builtAt: Date;
+}
+
+/** Reads the text of a bundle.json; raises where it is none. */
+export function readManifest(text: string, folder: string, builtAt: Date): BundleInfo {
+  const document: unknown = JSON.parse(text);
+  if (!isRecord(document) || !isRecord(document['files'])) {
+    throw new Error('it lists no files');
+  }
+  const base = isRecord(document['base']) ? document['base']['name'] : undefined;
+  const sizes = Object.values(document['files']).map((facts) => (isRecord(facts) ? facts['bytes'] : undefined));
+  return {
+    folder,
+    base: typeof base === 'string' ? base : 'unknown base',
+    parameters: typeof document['parameters'] === 'number' ? document['parameters'] : undefined,
+    bytes: sizes.every((size) => typeof size === 'number') ? sizes.reduce((sum, size) => sum + size, 0) : undefined,
+    builtAt,
+  };
+}
+
+/** 80,708,544 as `81M`. */
+export function shortCount(count: number): string {
+  if (count >= 1e9) {
+    return `${(count / 1e9).toFixed(1)}B`;
+  }
+  return count >= 1e6 ? `${Math.round(count / 1e6)}M` : `${Math.round(count / 1e3)}k`;
+}
+
+/** Bytes as `98 MB`. */
+export function shortBytes(bytes: number): string {
+  return bytes >= 1e9 ? `${(bytes / 1e9).toFixed(1)} GB` : `${Math.round(bytes / 1e6)} MB`;
+}
+
+/** `smollm2-135m, 81M parameters, 98 MB`. */
+export function describeBundle(bundle: BundleInfo): string {
+  return [
+    bundle.base,
+    bundle.parameters === undefined ? undefined : `${shortCount(bundle.parameters)} parameters`,
+    bundle.bytes === undefined ? undefined : shortBytes(bundle.bytes),
+  ]
+    .filter((part) => part !== undefined)
+    .join(', ');
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,72 @@
+// What stands between the editor's wish for a suggestion and the server: who may ask, and how long it took.
+
+import * as vscode from 'vscode';
+import type { Middleware } from 'vscode-languageclient/node';
+
+import { type Logger, messageOf } from '../logger';
+import { isEnabledFor, isLanguageOn } from '../settings';
+import type { StatusModel } from '../status/model';
+
+export interface LastSuggestion {
+  readonly uri: vscode.Uri;
+  readonly position: vscode.Position;
+}
+
+export class Suggestions {
+  private readonly firstShown = new vscode.EventEmitter<void>();
+  readonly onFirstShown = this.firstShown.event;
+  private hasShown = false;
+  private lastAsked: LastSuggestion | undefined;
+
+  constructor(
+    private readonly status: StatusModel,
+    private readonly log: Logger,
+  ) {}
+
+  get last(): LastSuggestion | undefined {
+    return this.lastAsked;
+  }
+
+  readonly middleware: NonNullable<Middleware['provideInlineCompletionItems']> = async (
+    document,
+    position,
+    context,
+    token,
+    next,
+  ) => {
+    const isInvoked = context.triggerKind === vscode.InlineCompletionTriggerKind.Invoke;
+    if (!this.isWanted(document, isInvoked)) {
+      return null;
+    }
+    this.lastAsked = { uri: document.uri, position };
+    const started = performance.now();
+    try {
+      const answer = await next(document, position, context, token);
+      const items = Array.isArray(answer) ? answer : (answer?.items ?? []);
+      if (items.length > 0 && !token.isCancellationRequested) {
+        this.note(performance.now() - started);
+      }
+      return answer;
+    } catch (error) {
+      this.log.debug(`No suggestion: ${messageOf(error)}`); // the server is gone or just starting
+      return null;
+    }
+  };
+
+  private isWanted(document: vscode.TextDocument, isInvoked: boolean): boolean {
+    if (!isEnabledFor(document)) {
+      return false;
+    }
+    // Asked for by hand, a suggestion comes in any language and through a snooze.
+    return isInvoked || (isLanguageOn(document.languageId) && this.status.snapshot.snoozedUntil === undefined);
+  }
+
+  private note(latencyMs: number): void {
+    const { phase } = this.status.snapshot;
+    this.status.update({ latencyMs, ...(phase === 'loading' || phase === 'unloaded' ? { phase: 'ready' } : {}) });
+    if (!this.hasShown) {
+      this.hasShown = true;
+      this.firstShown.fire();
+    }
+  }
+}

@@ -1,0 +1,55 @@
+// Where `submodel` may be, in the order in which it is looked for. Free of VS Code.
+
+import * as path from 'node:path';
+
+export interface Candidate {
+  readonly command: string; // a path, or a bare name for PATH to resolve
+  readonly source: string; // for people: why it was looked for there
+  readonly isDemanded: boolean; // named by the user: where it does not work, nothing else is tried
+}
+
+export interface Surroundings {
+  readonly setting: string; // submodel.path, already freed of what an untrusted workspace set
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly workspaceFolders: readonly string[]; // none where the workspace is not trusted
+  readonly pythonExecutables: readonly string[]; // the selected ones; none where the workspace is not trusted
+  readonly home: string;
+  readonly platform: NodeJS.Platform;
+}
+
+export function listCandidates(around: Surroundings): Candidate[] {
+  const paths = around.platform === 'win32' ? path.win32 : path.posix;
+  const name = around.platform === 'win32' ? 'submodel.exe' : 'submodel';
+  const setting = around.setting.trim();
+  if (setting) {
+    return [{ command: expand(setting, around), source: 'the setting submodel.path', isDemanded: true }];
+  }
+  const variable = around.environment['SUBMODEL_PATH']?.trim();
+  if (variable) {
+    return [{ command: expand(variable, around), source: 'the environment variable SUBMODEL_PATH', isDemanded: true }];
+  }
+  const scripts = around.platform === 'win32' ? 'Scripts' : 'bin';
+  const found: Candidate[] = [];
+  const add = (command: string, source: string): void => {
+    if (!found.some((candidate) => candidate.command === command)) {
+      found.push({ command, source, isDemanded: false });
+    }
+  };
+  for (const folder of around.workspaceFolders) {
+    add(paths.join(folder, '.venv', scripts, name), `the environment .venv of ${paths.basename(folder)}`);
+  }
+  for (const python of around.pythonExecutables) {
+    add(paths.join(paths.dirname(python), name), 'the selected Python environment');
+  }
+  add(name, 'PATH');
+  // A desktop starts editors without the PATH of a shell.
+  add(paths.join(around.home, '.local', 'bin', name), "the programs that 'uv tool' and pipx install");
+  return found;
+}
+
+/** `~` and `${workspaceFolder}` in a path. */
+export function expand(text: string, around: Pick<Surroundings, 'home' | 'workspaceFolders'>): string {
+  const [first] = around.workspaceFolders;
+  const inFolder = first === undefined ? text : text.replaceAll('${workspaceFolder}', first);
+  return /^~(?=$|[\\/])/.test(inFolder) ? around.home + inFolder.slice(1) : inFolder;
+}

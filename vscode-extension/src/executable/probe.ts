@@ -1,0 +1,36 @@
+// Asks a program for its version. Free of VS Code.
+
+import { execFile } from 'node:child_process';
+
+const TIMEOUT_MS = 30_000; // a cold disk and a busy machine; Python alone takes a second there
+
+export type Probe = { readonly version: string } | { readonly problem: string; readonly isMissing: boolean };
+
+export function probeVersion(command: string, cwd: string | undefined): Promise<Probe> {
+  return new Promise((resolve) => {
+    execFile(
+      command,
+      ['--version'],
+      { timeout: TIMEOUT_MS, windowsHide: true, ...(cwd === undefined ? {} : { cwd }) },
+      (error, stdout, stderr) => {
+        if (error) {
+          const isMissing = 'code' in error && error.code === 'ENOENT';
+          const said = stderr.trim().split('\n').at(-1) ?? '';
+          resolve({ problem: isMissing ? 'there is no such program' : said || error.message, isMissing });
+          return;
+        }
+        const version = readVersion(stdout);
+        resolve(
+          version === undefined
+            ? { problem: `it answers --version with ${JSON.stringify(stdout.slice(0, 80))}`, isMissing: false }
+            : { version },
+        );
+      },
+    );
+  });
+}
+
+/** The version in `submodel 0.1.0`; undefined where another program speaks. */
+export function readVersion(output: string): string | undefined {
+  return /^submodel (\d+\.\S+)\s*$/m.exec(output)?.[1];
+}

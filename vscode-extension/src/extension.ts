@@ -1,0 +1,98 @@
+// Wires the parts together; what they do is theirs.
+
+import * as vscode from 'vscode';
+
+import { BuildCommand } from './build/command';
+import { registerTaskProvider } from './build/task';
+import { Bundles } from './bundle/choice';
+import { watchBundles } from './bundle/watch';
+import { Snooze } from './completion/snooze';
+import { Suggestions } from './completion/suggestions';
+import { onDidSelectInterpreter } from './executable/python';
+import { createLogger } from './logger';
+import { followState, openWalkthrough, setContext } from './onboarding/context';
+import { Offers } from './onboarding/offers';
+import { noteRivals } from './onboarding/rivals';
+import { ServerController } from './server/controller';
+import { SERVER_OPTIONS } from './server/options';
+import { SECTION } from './settings';
+import { createStatusItems } from './status/items';
+import { showMenu } from './status/menu';
+import { StatusModel } from './status/model';
+import { toggleEnabled, togglePauseOnBattery } from './status/switches';
+import { explainLast, showStatistics } from './views/answers';
+import { Pages } from './views/pages';
+import { openReport } from './views/report';
+
+const RESTARTING_SETTINGS = ['enabled', 'path', 'bundle', ...SERVER_OPTIONS].map((name) => `${SECTION}.${name}`);
+
+let running: ServerController | undefined;
+
+export function activate(context: vscode.ExtensionContext): void {
+  const log = createLogger();
+  const status = new StatusModel();
+  const bundles = new Bundles(context.workspaceState);
+  const suggestions = new Suggestions(status, log);
+  const controller = new ServerController(bundles, status, suggestions.middleware, log);
+  const offers = new Offers(context.workspaceState);
+  const snooze = new Snooze(status);
+  const pages = new Pages();
+  const missing = (problem: string): void => void offers.tellOfMissingExecutable(problem, true);
+  const builds = new BuildCommand(bundles, controller, status, missing, log);
+  const restart = (reason: string) => (): void => void controller.restart(reason);
+  const on = (name: string, run: (...args: unknown[]) => unknown): vscode.Disposable =>
+    vscode.commands.registerCommand(`${SECTION}.${name}`, run);
+  running = controller;
+
+  context.subscriptions.push(
+    log,
+    status,
+    controller,
+    builds,
+    snooze,
+    pages,
+    createStatusItems(status),
+    registerTaskProvider(log),
+    status.onDidChange(followState),
+    suggestions.onFirstShown(() => {
+      setContext('hasSuggested', true);
+      void noteRivals(context.globalState, status, log); // others have had their time to start
+    }),
+    controller.onNoBundle(() => void offers.offerToBuild()),
+    controller.onNoExecutable((problem) => void offers.tellOfMissingExecutable(problem, false)),
+    controller.onGaveUp(() => void offers.tellOfCrashes()),
+    watchBundles(() => void controller.restartForBundle('the bundle on disk has changed')),
+    onDidSelectInterpreter(restart('another Python environment was selected')),
+    vscode.workspace.onDidChangeConfiguration((event) => {
+      if (RESTARTING_SETTINGS.some((name) => event.affectsConfiguration(name))) {
+        void controller.restart('the settings have changed');
+      }
+    }),
+    vscode.workspace.onDidChangeWorkspaceFolders(restart('the folders of the workspace have changed')),
+    vscode.workspace.onDidGrantWorkspaceTrust(restart('the workspace is trusted')),
+
+    on('build', () => builds.run()),
+    on('chooseBundle', async () => (await bundles.choose()) && controller.restart('another bundle was picked')),
+    on('toggle', toggleEnabled),
+    on('snoozeSuggestions', (minutes) => snooze.begin(minutes)),
+    on('endSnooze', () => {
+      snooze.end();
+    }),
+    on('pauseOnBattery', togglePauseOnBattery),
+    on('explainLast', () => explainLast(controller, suggestions.last, pages)),
+    on('openReport', () => openReport(status)),
+    on('showStatistics', () => showStatistics(controller, pages)),
+    on('restart', () => controller.restart('it was asked for')),
+    on('showLogs', () => {
+      log.show(true);
+    }),
+    on('openWalkthrough', openWalkthrough),
+    on('openSettings', () => vscode.commands.executeCommand('workbench.action.openSettings', '@ext:submodel.submodel')),
+    on('showMenu', () => showMenu(status.snapshot)),
+  );
+  void controller.restart('the window has opened');
+}
+
+export async function deactivate(): Promise<void> {
+  await running?.stop();
+}

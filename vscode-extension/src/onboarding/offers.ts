@@ -1,0 +1,64 @@
+// What is said unasked, each at most once: the offer to build, a missing program, a server that does not stay up.
+
+import * as vscode from 'vscode';
+
+import { SECTION, readSettings } from '../settings';
+
+const OFFERED = 'offeredToBuild';
+
+export class Offers {
+  private hasToldOfExecutable = false;
+
+  constructor(private readonly workspaceMemory: vscode.Memento) {}
+
+  /** Once a workspace, and never where the user has said so. */
+  async offerToBuild(): Promise<void> {
+    const hasFolder = (vscode.workspace.workspaceFolders ?? []).some((folder) => folder.uri.scheme === 'file');
+    const mayAsk = hasFolder && vscode.workspace.isTrusted && readSettings().offerToBuild;
+    if (!mayAsk || this.workspaceMemory.get<boolean>(OFFERED, false)) {
+      return;
+    }
+    await this.workspaceMemory.update(OFFERED, true);
+    const [build, more, never] = ['Build', 'How It Works', 'Never Ask'];
+    const answer = await vscode.window.showInformationMessage(
+      'There is no sub-model of this workspace yet. Building one takes minutes, all on this machine.',
+      build,
+      more,
+      never,
+    );
+    if (answer === build) {
+      await vscode.commands.executeCommand('submodel.build');
+    } else if (answer === more) {
+      await vscode.commands.executeCommand('submodel.openWalkthrough');
+    } else if (answer === never) {
+      await vscode.workspace.getConfiguration(SECTION).update('offerToBuild', false, vscode.ConfigurationTarget.Global);
+    }
+  }
+
+  /** Once a window, or whenever the user has `asked` for what needs it. */
+  async tellOfMissingExecutable(problem: string, asked: boolean): Promise<void> {
+    if (this.hasToldOfExecutable && !asked) {
+      return;
+    }
+    this.hasToldOfExecutable = true;
+    const [install, set] = ['How to Install', 'Set the Path'];
+    const answer = await vscode.window.showWarningMessage(problem, install, set);
+    if (answer === install) {
+      await vscode.commands.executeCommand('submodel.openWalkthrough');
+    } else if (answer === set) {
+      await vscode.commands.executeCommand('workbench.action.openSettings', 'submodel.path');
+    }
+  }
+
+  async tellOfCrashes(): Promise<void> {
+    const [restart, logs] = ['Restart', 'Show Logs'];
+    const answer = await vscode.window.showErrorMessage(
+      'The submodel server has stopped again and again, and is left off.',
+      restart,
+      logs,
+    );
+    if (answer !== undefined) {
+      await vscode.commands.executeCommand(answer === restart ? 'submodel.restart' : 'submodel.showLogs');
+    }
+  }
+}

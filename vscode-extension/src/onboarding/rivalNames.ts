@@ -1,0 +1,28 @@
+// The extensions that are known to suggest inline. Free of VS Code.
+
+const NAMES: ReadonlyMap<string, string> = new Map([
+  ['github.copilot', 'GitHub Copilot'],
+  ['github.copilot-chat', 'GitHub Copilot'],
+  ['tabbyml.vscode-tabby', 'Tabby'],
+  ['continue.continue', 'Continue'],
+  ['sourcegraph.cody-ai', 'Cody'],
+  ['sourcegraph.amp', 'Amp'],
+  ['codeium.codeium', 'Windsurf (Codeium)'],
+  ['supermaven.supermaven', 'Supermaven'],
+  ['tabnine.tabnine-vscode', 'Tabnine'],
+  ['ggml-org.llama-vscode', 'llama.vscode'],
+  ['huggingface.huggingface-vscode', 'llm-vscode'],
+  ['twinny.twinny', 'twinny'],
+  ['rjmacarthy.twinny', 'twinny'],
+  ['amazonwebservices.amazon-q-vscode', 'Amazon Q'],
+  ['google.geminicodeassist', 'Gemini Code Assist'],
+  ['visualstudioexptteam.vscodeintellicode-completions', 'IntelliCode completions'],
+  ['augment.vscode-augment', 'Augment'],
+  ['kilocode.kilo-code', 'Kilo Code'],
+]);
+
+/** Their names, each once, in the order of the ids. */
+export function findRivals(extensionIds: readonly string[]): string[] {
+  const names = extensionIds.map((id) => NAMES.get(id.toLowerCase())).filter((name) => name !== undefined);
+  return [...new Set(names)];
+}

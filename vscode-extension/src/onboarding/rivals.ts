@@ -1,0 +1,26 @@
+// Other extensions that suggest inline: two of them at once show one another's text, so the user should know.
+
+import * as vscode from 'vscode';
+
+import type { Logger } from '../logger';
+import type { StatusModel } from '../status/model';
+import { findRivals } from './rivalNames';
+
+const TOLD = 'toldOfRivals';
+
+export async function noteRivals(memory: vscode.Memento, status: StatusModel, log: Logger): Promise<void> {
+  const names = findRivals(vscode.extensions.all.filter((extension) => extension.isActive).map(({ id }) => id));
+  status.update({ rivals: names });
+  const told = memory.get<string[]>(TOLD, []);
+  const fresh = names.filter((name) => !told.includes(name));
+  if (fresh.length === 0) {
+    return;
+  }
+  await memory.update(TOLD, [...told, ...fresh]);
+  const text = `${fresh.join(' and ')} suggests inline too: what you see may be from there. Turn one of them off.`;
+  log.info(text);
+  const show = 'Show Extension';
+  if ((await vscode.window.showInformationMessage(`submodel: ${text}`, show)) === show) {
+    await vscode.commands.executeCommand('workbench.extensions.search', `@enabled ${fresh[0] ?? ''}`);
+  }
+}

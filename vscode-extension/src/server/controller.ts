@@ -1,0 +1,201 @@
+// Starts, stops and restarts the server, one wish after the other, and keeps the state up to date.
+
+import * as vscode from 'vscode';
+import type { LanguageClient, Middleware } from 'vscode-languageclient/node';
+
+import type { Bundles } from '../bundle/choice';
+import { type Executable, findExecutable } from '../executable/find';
+import { type Logger, messageOf } from '../logger';
+import { JobQueue } from '../queue';
+import { isEnabledSomewhere, readServerOptions, readSettings } from '../settings';
+import type { StatusModel } from '../status/model';
+import { CrashPolicy } from './crashes';
+import type { LaunchSettings, RunningServer } from './launch';
+import { toInitializationOptions } from './options';
+import { requestIfKnown, type ServerStatus, STATUS_METHOD } from './protocol';
+import { readServing } from './serverLog';
+import { toSnapshot } from './serverStatus';
+
+export class ServerController implements vscode.Disposable {
+  private readonly queue = new JobQueue();
+  private readonly crashes = new CrashPolicy();
+  private readonly toldProblems = new Set<string>();
+  private readonly noBundle = new vscode.EventEmitter<void>();
+  private readonly noExecutable = new vscode.EventEmitter<string>();
+  private readonly gaveUp = new vscode.EventEmitter<void>();
+  readonly onNoBundle = this.noBundle.event;
+  readonly onNoExecutable = this.noExecutable.event;
+  readonly onGaveUp = this.gaveUp.event;
+  private current: RunningServer | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private servedStamp: string | undefined;
+
+  constructor(
+    private readonly bundles: Bundles,
+    private readonly status: StatusModel,
+    private readonly inlineCompletions: NonNullable<Middleware['provideInlineCompletionItems']>,
+    private readonly log: Logger,
+  ) {}
+
+  /** The client of a server that runs. */
+  get client(): LanguageClient | undefined {
+    return this.current?.isRunning ? this.current.client : undefined;
+  }
+
+  /** Stop the server that runs, if one does, and start one for the settings and bundles as they are now. */
+  restart(reason: string): Promise<void> {
+    return this.queue.pushOnce('restart', async () => {
+      this.log.info(`(Re)start: ${reason}`);
+      clearTimeout(this.timer);
+      this.crashes.forget();
+      await this.stopNow();
+      await this.startNow();
+    });
+  }
+
+  /** As `restart`, unless the very bundle that it would serve is being served. */
+  async restartForBundle(reason: string): Promise<void> {
+    const served = await this.bundles.served();
+    if (stampOf(served) !== this.servedStamp) {
+      await this.restart(reason);
+    }
+  }
+
+  stop(): Promise<void> {
+    return this.queue.push(() => this.stopNow());
+  }
+
+  dispose(): void {
+    clearTimeout(this.timer);
+    this.noBundle.dispose();
+    this.noExecutable.dispose();
+    this.gaveUp.dispose();
+  }
+
+  private async startNow(): Promise<void> {
+    this.status.update({ problem: undefined, latencyMs: undefined, bundle: undefined });
+    this.servedStamp = undefined;
+    if (!isEnabledSomewhere()) {
+      this.status.update({ phase: 'disabled' });
+      return;
+    }
+    const bundle = await this.bundles.served();
+    if (!bundle && readSettings().bundle) {
+      const problem = `the setting submodel.bundle names ${this.bundles.picked() ?? ''}, which is no bundle`;
+      this.status.update({ phase: 'failed', problem });
+      return;
+    }
+    if (!bundle) {
+      this.status.update({ phase: 'no-bundle' });
+      this.noBundle.fire();
+      return;
+    }
+    this.status.update({ phase: 'starting', bundle });
+    const found = await findExecutable(readSettings(), this.log);
+    if ('problem' in found) {
+      this.status.update({ phase: 'no-executable', problem: found.problem });
+      this.log.warn(found.problem);
+      this.noExecutable.fire(found.problem);
+      return;
+    }
+    this.status.update({ version: found.executable.version, executable: found.executable.command });
+    await this.spawn(found.executable);
+    this.servedStamp = stampOf(bundle);
+  }
+
+  private async spawn(executable: Executable): Promise<void> {
+    const { RunningServer } = await import('./launch.js'); // large: not before there is something to serve
+    const server = new RunningServer(this.serverSettings(executable), this.log);
+    const isCurrent = (): boolean => this.current === server;
+    this.current = server;
+    server.onDidEnd((how) => {
+      if (isCurrent()) {
+        this.died(executable, how);
+      }
+    });
+    server.client.onNotification(STATUS_METHOD, (status: ServerStatus) => {
+      this.status.update(toSnapshot(status));
+    });
+    try {
+      await server.start();
+    } catch (error) {
+      this.log.error(`The server did not start: ${messageOf(error)}`);
+      server.kill();
+      if (isCurrent()) {
+        this.died(executable, messageOf(error));
+      }
+      return;
+    }
+    this.status.update({ phase: 'loading' });
+    const status = await requestIfKnown<ServerStatus>(server.client, STATUS_METHOD, {}).catch(() => undefined);
+    if (status && isCurrent()) {
+      this.status.update(toSnapshot(status));
+    }
+  }
+
+  private serverSettings(executable: Executable): LaunchSettings {
+    const [folder] = vscode.workspace.workspaceFolders ?? [];
+    const cwd = vscode.workspace.isTrusted && folder?.uri.scheme === 'file' ? folder.uri.fsPath : undefined;
+    return {
+      executable,
+      cwd,
+      initializationOptions: toInitializationOptions(readServerOptions(), this.bundles.picked()),
+      middleware: { provideInlineCompletionItems: this.inlineCompletions },
+      onLog: (text) => {
+        // Servers that do not tell their state tell this in their log.
+        const { phase } = this.status.snapshot;
+        if (readServing(text) !== undefined && (phase === 'loading' || phase === 'failed')) {
+          this.status.update({ phase: 'ready' });
+        }
+      },
+      onMessage: (text, isProblem) => {
+        this.tell(text, isProblem);
+      },
+    };
+  }
+
+  /** The server's own words to the user: each once, however often it restarts. */
+  private tell(text: string, isProblem: boolean): void {
+    this.log.info(`The server says: ${text}`);
+    if (isProblem) {
+      // While a bundle is loaded, this is most likely why it can't be; if it loads after all, that is seen too.
+      this.status.update({ problem: text, ...(this.status.snapshot.phase === 'loading' ? { phase: 'failed' } : {}) });
+    }
+    if (this.toldProblems.has(text)) {
+      return;
+    }
+    this.toldProblems.add(text);
+    void (isProblem ? vscode.window.showWarningMessage(text) : vscode.window.showInformationMessage(text));
+  }
+
+  private died(executable: Executable, how: string): void {
+    this.current = undefined;
+    const delay = this.crashes.delayAfterCrash(Date.now());
+    this.log.warn(
+      `The server is gone (${how}); ${delay === undefined ? 'too often' : `starting it again in ${delay} ms`}.`,
+    );
+    if (delay === undefined) {
+      this.status.update({ phase: 'failed', problem: 'the server has stopped again and again; see the log' });
+      this.gaveUp.fire();
+      return;
+    }
+    this.status.update({ phase: 'recovering' });
+    this.timer = setTimeout(() => {
+      void this.queue.pushOnce('recover', async () => {
+        if (!this.current) {
+          await this.spawn(executable);
+        }
+      });
+    }, delay);
+  }
+
+  private async stopNow(): Promise<void> {
+    const server = this.current;
+    this.current = undefined; // from here on, its end is no crash
+    await server?.stop();
+  }
+}
+
+function stampOf(bundle: { readonly folder: string; readonly builtAt: Date } | undefined): string | undefined {
+  return bundle && `${bundle.folder}\n${bundle.builtAt.getTime()}`;
+}

@@ -1,0 +1,148 @@
+// One start of the server: its process, and the language client that speaks to it. A restart makes a new one.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import * as readline from 'node:readline';
+import * as vscode from 'vscode';
+import {
+  CloseAction,
+  ErrorAction,
+  LanguageClient,
+  type LanguageClientOptions,
+  type Middleware,
+  RevealOutputChannelOn,
+  ShowMessageNotification,
+  State,
+  type StaticFeature,
+} from 'vscode-languageclient/node';
+
+import type { Executable } from '../executable/find';
+import { type Logger, messageOf } from '../logger';
+import { SELECTOR } from './selector';
+import { readServerLine } from './serverLog';
+
+const START_TIMEOUT_MS = 120_000; // Python on a cold disk; the model is loaded after this
+const STOP_TIMEOUT_MS = 3_000;
+
+export interface LaunchSettings {
+  readonly executable: Executable;
+  readonly cwd: string | undefined;
+  readonly initializationOptions: object;
+  readonly middleware: Middleware;
+  readonly onLog: (text: string) => void; // each line of the server's own log
+  readonly onMessage: (text: string, isProblem: boolean) => void; // what the server tells the user
+}
+
+/** It logs what goes wrong; what the user hears of it is the controller's matter. */
+class QuietClient extends LanguageClient {
+  override error(message: string, data?: unknown): void {
+    super.error(message, data, false);
+  }
+}
+
+export class RunningServer {
+  readonly client: LanguageClient;
+  private readonly ended = new vscode.EventEmitter<string>();
+  readonly onDidEnd = this.ended.event; // tells how; also of an end that was asked for
+  private child: ChildProcess | undefined;
+
+  constructor(
+    private readonly settings: LaunchSettings,
+    private readonly log: Logger,
+  ) {
+    this.client = new QuietClient('submodel', 'submodel', () => this.spawn(), this.clientOptions());
+    this.client.registerFeature(announcesStatus);
+    this.client.onNotification(ShowMessageNotification.type, ({ type, message }) => {
+      settings.onMessage(message, type <= 2);
+    });
+  }
+
+  get isRunning(): boolean {
+    return this.client.state === State.Running;
+  }
+
+  /** Raises where the program can't be run, ends at once or does not answer. */
+  async start(): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    let listening: vscode.Disposable | undefined;
+    const failure = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        reject(new Error(`no answer within ${START_TIMEOUT_MS / 1000} s`));
+      }, START_TIMEOUT_MS);
+      listening = this.onDidEnd((how) => {
+        reject(new Error(`it ended with ${how}`));
+      });
+    });
+    try {
+      await Promise.race([this.client.start(), failure]);
+    } finally {
+      clearTimeout(timer);
+      listening?.dispose();
+    }
+  }
+
+  /** In order, or by force where that does not help. */
+  async stop(): Promise<void> {
+    try {
+      await this.client.stop(STOP_TIMEOUT_MS);
+    } catch (error) {
+      this.log.warn(`The server did not stop in order: ${messageOf(error)}`);
+    }
+    this.kill();
+  }
+
+  kill(): void {
+    this.child?.kill('SIGKILL');
+  }
+
+  private spawn(): Promise<ChildProcess> {
+    const { executable, cwd } = this.settings;
+    return new Promise((resolve, reject) => {
+      const child = spawn(executable.command, ['serve', '--stdio'], { cwd, windowsHide: true });
+      this.child = child;
+      child.on('error', reject);
+      child.on('spawn', () => {
+        this.log.info(`The server is process ${child.pid ?? 0}.`);
+        resolve(child);
+      });
+      child.on('exit', (code, signal) => {
+        this.ended.fire(signal === null ? `exit code ${code ?? 0}` : signal);
+      });
+      child.stdin.on('error', () => undefined); // a pipe that breaks tells no more than the exit does
+    });
+  }
+
+  private clientOptions(): LanguageClientOptions {
+    return {
+      documentSelector: SELECTOR,
+      initializationOptions: this.settings.initializationOptions,
+      middleware: this.settings.middleware,
+      outputChannel: this.log,
+      stdioOptions: {
+        stdout: () => undefined, // the protocol's
+        stderr: (input) => {
+          readline.createInterface({ input }).on('line', (line) => {
+            const { level, text } = readServerLine(line);
+            this.log[level](text);
+            this.settings.onLog(text);
+          });
+        },
+      },
+      revealOutputChannelOn: RevealOutputChannelOn.Never, // no pop-up for what only the log needs
+      initializationFailedHandler: () => false,
+      errorHandler: {
+        error: () => ({ action: ErrorAction.Continue, handled: true }),
+        closed: () => ({ action: CloseAction.DoNotRestart, handled: true }), // the exit of the process decides
+      },
+    };
+  }
+}
+
+/** Asks a server that can for `submodel/status` as a notification. */
+const announcesStatus: StaticFeature = {
+  fillClientCapabilities(capabilities) {
+    capabilities.experimental = { ...(capabilities.experimental as object | undefined), submodelStatus: true };
+  },
+  initialize: () => undefined,
+  getState: () => ({ kind: 'static' }),
+  clear: () => undefined,
+};

@@ -1,0 +1,3 @@
+// The documents that the server sees. Which of them get suggestions is the settings' matter.
+
+export const SELECTOR = [{ scheme: 'file' }, { scheme: 'untitled' }];

@@ -1,0 +1,28 @@
+// `submodel/status` to the state that people see. Free of VS Code.
+
+import type { Phase, Snapshot } from '../status/state';
+import type { ServerStatus } from './protocol';
+
+const PHASES: Readonly<Record<NonNullable<ServerStatus['state']>, Phase>> = {
+  starting: 'loading',
+  loading: 'loading',
+  ready: 'ready',
+  unloaded: 'unloaded',
+  paused: 'paused',
+  snoozed: 'paused',
+  disabled: 'disabled',
+  failed: 'failed',
+};
+
+export function toSnapshot(status: ServerStatus): Partial<Snapshot> {
+  const phase = status.state === undefined ? undefined : PHASES[status.state];
+  const saving = status.power?.policy === 'saving' ? ', saving power' : '';
+  const threads = status.threads == null ? '' : `, ${status.threads} ${status.threads === 1 ? 'core' : 'cores'}`;
+  const isAtFault = phase === 'failed' || phase === 'paused';
+  return {
+    ...(phase === undefined ? {} : { phase }),
+    problem: isAtFault && status.message ? status.message : undefined,
+    device: `CPU${threads}${saving}`,
+    memoryBytes: status.memoryBytes ?? undefined,
+  };
+}

@@ -1,0 +1,61 @@
+// The settings as one frozen object; the only place that knows their names.
+
+import * as vscode from 'vscode';
+
+import { SERVER_OPTIONS } from './server/options';
+
+export const SECTION = 'submodel';
+
+export interface BuildSettings {
+  readonly base: string;
+  readonly size: string;
+  readonly minutes: number;
+  readonly extraArguments: readonly string[];
+}
+
+export interface Settings {
+  readonly path: string;
+  readonly bundle: string;
+  readonly offerToBuild: boolean;
+  readonly build: BuildSettings;
+}
+
+export function readSettings(): Settings {
+  const section = vscode.workspace.getConfiguration(SECTION);
+  return {
+    path: section.get('path', ''),
+    bundle: section.get('bundle', ''),
+    offerToBuild: section.get('offerToBuild', true),
+    build: {
+      base: section.get('build.base', 'auto'),
+      size: section.get('build.size', '0.6'),
+      minutes: section.get('build.minutes', 4.5),
+      extraArguments: section.get('build.extraArguments', []),
+    },
+  };
+}
+
+/** What the user has set of the server's options, by dotted name; what stands at its default is left to the server. */
+export function readServerOptions(): Map<string, unknown> {
+  const section = vscode.workspace.getConfiguration(SECTION);
+  const isSet = (name: string): boolean => {
+    const found = section.inspect(name);
+    return (found?.workspaceFolderValue ?? found?.workspaceValue ?? found?.globalValue) !== undefined;
+  };
+  return new Map(SERVER_OPTIONS.filter(isSet).map((name) => [name, section.get(name)]));
+}
+
+export function isEnabledFor(scope: vscode.ConfigurationScope | undefined): boolean {
+  return vscode.workspace.getConfiguration(SECTION, scope).get('enabled', true);
+}
+
+/** Whether any folder of the workspace, or the window without one, has suggestions on. */
+export function isEnabledSomewhere(): boolean {
+  const folders = vscode.workspace.workspaceFolders ?? [];
+  return folders.length === 0 ? isEnabledFor(undefined) : folders.some((folder) => isEnabledFor(folder));
+}
+
+export function isLanguageOn(languageId: string): boolean {
+  const languages = vscode.workspace.getConfiguration(SECTION).get<Record<string, boolean>>('languages', {});
+  return languages[languageId] ?? languages['*'] ?? true;
+}

@@ -1,0 +1,40 @@
+// The menu behind the status bar entry: what is to do in the state that it shows.
+
+import * as vscode from 'vscode';
+
+import { describe, type Snapshot } from './state';
+
+interface Entry extends vscode.QuickPickItem {
+  readonly command?: string;
+}
+
+export async function showMenu(snapshot: Snapshot): Promise<void> {
+  const entries = listEntries(snapshot);
+  const picked = await vscode.window.showQuickPick(entries, { placeHolder: `submodel: ${describe(snapshot).state}` });
+  if (picked?.command !== undefined) {
+    await vscode.commands.executeCommand(picked.command);
+  }
+}
+
+function listEntries({ phase, snoozedUntil, bundle }: Snapshot): Entry[] {
+  const entry = (icon: string, label: string, command: string): Entry => ({
+    label: `$(${icon}) ${label}`,
+    command: `submodel.${command}`,
+  });
+  const build = entry('tools', bundle ? 'Build Again' : 'Build a Sub-model of This Workspace', 'build');
+  const isOff = phase === 'disabled';
+  return [
+    ...(bundle ? [] : [build]),
+    ...(phase === 'no-executable' ? [entry('cloud-download', 'How to Install', 'openWalkthrough')] : []),
+    entry(isOff ? 'check' : 'circle-slash', `Turn Suggestions ${isOff ? 'On' : 'Off'}`, 'toggle'),
+    snoozedUntil ? entry('bell', 'End the Snooze', 'endSnooze') : entry('bell-slash', 'Snooze…', 'snoozeSuggestions'),
+    entry('question', 'Explain the Last Suggestion', 'explainLast'),
+    entry('graph', 'Statistics', 'showStatistics'),
+    entry('file-code', 'Report', 'openReport'),
+    entry('history', 'Choose or Roll Back the Bundle', 'chooseBundle'),
+    ...(bundle ? [build] : []),
+    entry('debug-restart', 'Restart the Server', 'restart'),
+    entry('output', 'Logs', 'showLogs'),
+    entry('gear', 'Settings', 'openSettings'),
+  ];
+}

@@ -1,0 +1,121 @@
+// What is known of the server, and how it is told to people. Free of VS Code.
+
+import { type BundleInfo, describeBundle, shortBytes, shortCount } from '../bundle/manifest';
+
+export type Phase =
+  | 'idle' // not started yet
+  | 'disabled'
+  | 'no-bundle'
+  | 'no-executable'
+  | 'starting'
+  | 'loading'
+  | 'ready'
+  | 'unloaded' // ready again at the next request
+  | 'paused' // by the server: battery, load
+  | 'recovering' // died, and is started again
+  | 'failed';
+
+export interface Snapshot {
+  readonly phase: Phase;
+  readonly problem: string | undefined; // one sentence
+  readonly version: string | undefined;
+  readonly executable: string | undefined;
+  readonly bundle: BundleInfo | undefined;
+  readonly device: string;
+  readonly memoryBytes: number | undefined;
+  readonly latencyMs: number | undefined; // of the last answer
+  readonly snoozedUntil: Date | undefined;
+  readonly building: string | undefined; // the stage
+  readonly rivals: readonly string[]; // other extensions that suggest inline
+}
+
+export const INITIAL: Snapshot = {
+  phase: 'idle',
+  problem: undefined,
+  version: undefined,
+  executable: undefined,
+  bundle: undefined,
+  device: 'CPU',
+  memoryBytes: undefined,
+  latencyMs: undefined,
+  snoozedUntil: undefined,
+  building: undefined,
+  rivals: [],
+};
+
+export interface Description {
+  readonly icon: string; // a codicon
+  readonly text: string; // for the status bar
+  readonly state: string; // one sentence fragment
+  readonly severity: 'information' | 'warning' | 'error';
+  readonly isBusy: boolean;
+  readonly facts: readonly (readonly [string, string])[];
+}
+
+const STATES: Readonly<Record<Phase, readonly [icon: string, text: string, state: string]>> = {
+  idle: ['sparkle', 'submodel', 'waiting for the window'],
+  disabled: ['circle-slash', 'submodel: off', 'suggestions are off'],
+  'no-bundle': ['circle-outline', 'submodel: not built', 'no sub-model of this workspace yet'],
+  'no-executable': ['warning', 'submodel: not installed', 'submodel was not found'],
+  starting: ['loading~spin', 'submodel: starting', 'starting the server'],
+  loading: ['loading~spin', 'submodel: loading', 'loading the model'],
+  ready: ['sparkle', 'submodel', 'ready'],
+  unloaded: ['sparkle', 'submodel', 'idle, its memory is free; loads at the next request'],
+  paused: ['debug-pause', 'submodel: paused', 'paused'],
+  recovering: ['loading~spin', 'submodel: restarting', 'the server stopped and is started again'],
+  failed: ['error', 'submodel: failed', 'the server does not run'],
+};
+
+export function describe(now: Snapshot): Description {
+  const [icon, text, state] = STATES[now.phase];
+  const common = { facts: listFacts(now) };
+  if (now.building !== undefined) {
+    return {
+      ...common,
+      icon: 'loading~spin',
+      text: `submodel: ${now.building}`,
+      state: `building: ${now.building}`,
+      severity: 'information',
+      isBusy: true,
+    };
+  }
+  const isServing = now.phase === 'ready' || now.phase === 'unloaded';
+  if (now.snoozedUntil && isServing) {
+    const until = now.snoozedUntil.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
+    return {
+      ...common,
+      icon: 'bell-slash',
+      text: 'submodel: snoozed',
+      state: `snoozed until ${until}`,
+      severity: 'information',
+      isBusy: false,
+    };
+  }
+  return {
+    ...common,
+    icon,
+    text: isServing ? servingText(now) : text,
+    state: now.problem ? `${state}: ${now.problem}` : state,
+    severity: now.phase === 'failed' ? 'error' : now.phase === 'no-executable' ? 'warning' : 'information',
+    isBusy: icon === 'loading~spin',
+  };
+}
+
+function servingText({ bundle, latencyMs }: Snapshot): string {
+  const model = bundle?.parameters === undefined ? 'submodel' : `submodel ${shortCount(bundle.parameters)}`;
+  return latencyMs === undefined ? model : `${model} · ${Math.round(latencyMs)} ms`;
+}
+
+function listFacts(now: Snapshot): [string, string][] {
+  const facts: [string, string | undefined][] = [
+    ['Model', now.bundle && describeBundle(now.bundle)],
+    ['Built', now.bundle?.builtAt.toLocaleString()],
+    ['Bundle', now.bundle?.folder],
+    ['Device', now.device],
+    ['Memory', now.memoryBytes === undefined ? undefined : shortBytes(now.memoryBytes)],
+    ['Last answer', now.latencyMs === undefined ? undefined : `${Math.round(now.latencyMs)} ms`],
+    ['Server', now.version && `submodel ${now.version}${now.executable ? `, ${now.executable}` : ''}`],
+    ['Beside it', now.rivals.length === 0 ? undefined : `${now.rivals.join(', ')} suggests inline too`],
+  ];
+  return facts.filter((fact): fact is [string, string] => fact[1] !== undefined && fact[1] !== '');
+}

@@ -1,0 +1,23 @@
+// Commands that turn a setting over, where it is set or else for the user.
+
+import * as vscode from 'vscode';
+
+import { isEnabledSomewhere, SECTION } from '../settings';
+
+export async function toggleEnabled(): Promise<void> {
+  await write('enabled', !isEnabledSomewhere());
+}
+
+export async function togglePauseOnBattery(): Promise<void> {
+  const isPausing = vscode.workspace.getConfiguration(SECTION).get('care.onBattery') === 'off';
+  await write('care.onBattery', isPausing ? undefined : 'off');
+  const text = isPausing ? 'On battery, suggestions come sparingly.' : 'On battery, there are no suggestions.';
+  void vscode.window.showInformationMessage(text);
+}
+
+async function write(name: string, value: unknown): Promise<void> {
+  const section = vscode.workspace.getConfiguration(SECTION);
+  const inWorkspace = section.inspect(name)?.workspaceValue !== undefined;
+  const target = inWorkspace ? vscode.ConfigurationTarget.Workspace : vscode.ConfigurationTarget.Global;
+  await section.update(name, value, target);
+}

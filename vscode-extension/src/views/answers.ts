@@ -1,0 +1,49 @@
+// What only the server knows: why the last suggestion, and the counts.
+
+import * as vscode from 'vscode';
+
+import type { Suggestions } from '../completion/suggestions';
+import { messageOf } from '../logger';
+import type { ServerController } from '../server/controller';
+import { executeIfKnown, EXPLAIN_METHOD, requestIfKnown, STATISTICS_COMMAND } from '../server/protocol';
+import { toMarkdown } from './outline';
+import type { Pages } from './pages';
+
+export async function explainLast(
+  controller: ServerController,
+  last: Suggestions['last'],
+  pages: Pages,
+): Promise<void> {
+  await show('Explain', 'explain', pages, controller, async (client) => {
+    const params = last ? { textDocument: { uri: client.code2ProtocolConverter.asUri(last.uri) }, count: 1 } : {};
+    const answer = await requestIfKnown<{ readonly decisions?: readonly unknown[] }>(client, EXPLAIN_METHOD, params);
+    return answer && (answer.decisions?.[0] ?? { reason: 'nothing was asked for yet' });
+  });
+}
+
+export async function showStatistics(controller: ServerController, pages: Pages): Promise<void> {
+  await show('Statistics', 'statistics', pages, controller, (client) => executeIfKnown(client, STATISTICS_COMMAND));
+}
+
+async function show(
+  title: string,
+  what: string,
+  pages: Pages,
+  { client }: ServerController,
+  ask: (client: NonNullable<ServerController['client']>) => Promise<unknown>,
+): Promise<void> {
+  if (!client) {
+    void vscode.window.showInformationMessage('The submodel server is not running.');
+    return;
+  }
+  try {
+    const answer = await ask(client);
+    if (answer === undefined) {
+      void vscode.window.showInformationMessage(`This version of submodel has no ${what}.`);
+      return;
+    }
+    await pages.show(title, toMarkdown(title, answer));
+  } catch (error) {
+    void vscode.window.showWarningMessage(`submodel: ${messageOf(error)}`);
+  }
+}

@@ -1,0 +1,53 @@
+// Any JSON value as Markdown that people can read: what the server tells may grow without a change here. Free of VS Code.
+
+export function toMarkdown(title: string, value: unknown): string {
+  return [`# ${title}`, '', ...outline(value, ''), ''].join('\n');
+}
+
+/** The lines of a value, each a list item. */
+function outline(value: unknown, indent: string): string[] {
+  if (Array.isArray(value)) {
+    return value.flatMap((item) => (isScalar(item) ? [`${indent}- ${format(item)}`] : outline(item, indent)));
+  }
+  if (typeof value !== 'object' || value === null) {
+    return [`${indent}- ${format(value)}`];
+  }
+  return Object.entries(value)
+    .filter(([, inner]) => inner !== null)
+    .flatMap(([key, inner]) => {
+      const head = `${indent}- **${spell(key)}**:`;
+      const isEmpty = !isScalar(inner) && Object.keys(inner as object).length === 0;
+      if (isEmpty || isScalar(inner)) {
+        return [`${head} ${isEmpty ? 'none' : format(inner)}`];
+      }
+      return [head, ...outline(inner, `${indent}    `)];
+    });
+}
+
+function isScalar(value: unknown): boolean {
+  return typeof value !== 'object' || value === null;
+}
+
+/** `acceptedCharacters` as `accepted characters`. */
+function spell(key: string): string {
+  return key.replaceAll(/([a-z])([A-Z])/g, (_, left: string, right: string) => `${left} ${right.toLowerCase()}`);
+}
+
+function format(value: unknown): string {
+  if (typeof value === 'string') {
+    return quote(value);
+  }
+  if (typeof value === 'number' && !Number.isInteger(value)) {
+    return String(Number(value.toFixed(Math.abs(value) < 10 ? 3 : 0)));
+  }
+  return typeof value === 'boolean' ? (value ? 'yes' : 'no') : String(value);
+}
+
+/** Prose stays prose; what may hold Markdown or code is set as code. */
+function quote(text: string): string {
+  if (/^[\p{L}\p{N} .,:;()'’–%/+-]*$/u.test(text)) {
+    return text;
+  }
+  const fence = '`'.repeat(1 + Math.max(0, ...[...text.matchAll(/`+/g)].map(([run]) => run.length)));
+  return `${fence} ${text.replaceAll('\n', '⏎ ').trimEnd()} ${fence}`;
+}

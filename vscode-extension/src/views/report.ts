@@ -1,0 +1,40 @@
+// The report of the build, in a tab: one HTML file that fetches nothing and may run nothing.
+
+import * as fs from 'node:fs/promises';
+import * as path from 'node:path';
+import * as vscode from 'vscode';
+
+import { OWN_BUNDLE } from '../bundle/bundles';
+import type { StatusModel } from '../status/model';
+import { withPolicy } from './policy';
+
+const REPORT = path.join('.submodel', 'report.html');
+
+export async function openReport(status: StatusModel): Promise<void> {
+  const file = await findReport(status);
+  if (!file) {
+    void vscode.window.showInformationMessage('There is no report yet: a build with scoring writes it.');
+    return;
+  }
+  const panel = vscode.window.createWebviewPanel('submodel.report', 'submodel: report', vscode.ViewColumn.Active, {
+    enableScripts: false,
+    enableFindWidget: true,
+    localResourceRoots: [],
+  });
+  panel.webview.html = withPolicy(await fs.readFile(file, 'utf8'));
+}
+
+async function findReport(status: StatusModel): Promise<string | undefined> {
+  const folders = (vscode.workspace.workspaceFolders ?? []).map((folder) => folder.uri.fsPath);
+  const served = status.snapshot.bundle?.folder;
+  if (served?.endsWith(OWN_BUNDLE)) {
+    folders.unshift(path.resolve(served, '..', '..'));
+  }
+  for (const folder of folders) {
+    const file = path.join(folder, REPORT);
+    if (await fs.stat(file).catch(() => undefined)) {
+      return file;
+    }
+  }
+  return undefined;
+}

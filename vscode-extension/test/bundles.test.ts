@@ -1,0 +1,60 @@
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+
+import { findRepository, listKept, OWN_BUNDLE, readBundle } from '../src/bundle/bundles';
+import { shortBytes, shortCount } from '../src/bundle/manifest';
+
+let repository: string;
+
+beforeEach(() => {
+  repository = fs.mkdtempSync(path.join(os.tmpdir(), 'submodel-'));
+});
+afterEach(() => {
+  fs.rmSync(repository, { recursive: true });
+});
+
+/** A bundle as a build leaves it: every file is new. */
+function build(time: number, model = 'weights'): string {
+  const folder = path.join(repository, OWN_BUNDLE);
+  fs.rmSync(folder, { recursive: true, force: true });
+  fs.mkdirSync(path.join(folder, 'onnx'), { recursive: true });
+  fs.writeFileSync(path.join(folder, 'onnx', 'model.onnx'), model);
+  const files = { 'onnx/model.onnx': { bytes: model.length } };
+  const manifest = path.join(folder, 'bundle.json');
+  fs.writeFileSync(manifest, JSON.stringify({ base: { name: 'b' }, parameters: 5_000_000, files }));
+  fs.utimesSync(manifest, time, time);
+  return folder;
+}
+
+test('a bundle is read, and what is none is not', async () => {
+  expect(await readBundle(build(1000))).toMatchObject({ base: 'b', parameters: 5_000_000, bytes: 7 });
+  expect(await readBundle(repository)).toBeUndefined();
+  fs.writeFileSync(path.join(repository, OWN_BUNDLE, 'bundle.json'), '[]');
+  expect(await readBundle(path.join(repository, OWN_BUNDLE))).toBeUndefined();
+});
+
+test('the repository is found from a folder below', async () => {
+  build(1000);
+  const below = path.join(repository, 'a', 'b');
+  fs.mkdirSync(below, { recursive: true });
+  expect(await findRepository(below)).toBe(repository);
+  expect(await findRepository(os.tmpdir())).toBeUndefined();
+});
+
+test('older bundles come newest first, and only those that can be read', async () => {
+  expect(await listKept(repository)).toEqual([]);
+  for (const time of [1000, 3000, 2000]) {
+    const kept = path.join(repository, '.submodel', 'previous', String(time));
+    fs.cpSync(build(time), kept, { recursive: true, preserveTimestamps: true });
+  }
+  fs.mkdirSync(path.join(repository, '.submodel', 'previous', 'unfinished'));
+  const kept = await listKept(repository);
+  expect(kept.map(({ folder }) => path.basename(folder))).toEqual(['3000', '2000', '1000']);
+});
+
+test('counts and bytes are short', () => {
+  expect([80_708_544, 1_540_000_000, 12_000].map(shortCount)).toEqual(['81M', '1.5B', '12k']);
+  expect([98_015_180, 1_540_000_000].map(shortBytes)).toEqual(['98 MB', '1.5 GB']);
+});

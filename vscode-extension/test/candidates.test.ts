@@ -1,0 +1,55 @@
+import { expect, test } from 'vitest';
+
+import { expand, listCandidates, type Surroundings } from '../src/executable/candidates';
+
+const AROUND: Surroundings = {
+  setting: '',
+  environment: {},
+  workspaceFolders: ['/work/app'],
+  pythonExecutables: ['/envs/app/bin/python'],
+  home: '/home/ada',
+  platform: 'linux',
+};
+
+test('the order: the workspace, the selected environment, PATH, where tools are installed', () => {
+  expect(listCandidates(AROUND).map(({ command }) => command)).toEqual([
+    '/work/app/.venv/bin/submodel',
+    '/envs/app/bin/submodel',
+    'submodel',
+    '/home/ada/.local/bin/submodel',
+  ]);
+  expect(listCandidates(AROUND).some(({ isDemanded }) => isDemanded)).toBe(false);
+});
+
+test('the setting goes before the variable, and both before all that is found', () => {
+  const environment = { SUBMODEL_PATH: '/opt/submodel' };
+  expect(listCandidates({ ...AROUND, environment })).toMatchObject([{ command: '/opt/submodel', isDemanded: true }]);
+  expect(listCandidates({ ...AROUND, environment, setting: '~/bin/submodel' })).toMatchObject([
+    { command: '/home/ada/bin/submodel', isDemanded: true },
+  ]);
+});
+
+test('nothing of an untrusted workspace is looked at', () => {
+  const found = listCandidates({ ...AROUND, workspaceFolders: [], pythonExecutables: [] });
+  expect(found.map(({ source }) => source)).toEqual(['PATH', "the programs that 'uv tool' and pipx install"]);
+});
+
+test('an environment that is both selected and in the workspace is asked once', () => {
+  const found = listCandidates({ ...AROUND, pythonExecutables: ['/work/app/.venv/bin/python'] });
+  expect(found.filter(({ command }) => command === '/work/app/.venv/bin/submodel')).toHaveLength(1);
+});
+
+test('Windows has other names', () => {
+  const around = { ...AROUND, workspaceFolders: ['C:\\app'], pythonExecutables: [], home: 'C:\\Users\\ada' };
+  expect(listCandidates({ ...around, platform: 'win32' })[0]?.command).toBe('C:\\app\\.venv\\Scripts\\submodel.exe');
+});
+
+test.each([
+  ['~', '/home/ada'],
+  ['~/x', '/home/ada/x'],
+  ['~other/x', '~other/x'],
+  ['a~/x', 'a~/x'],
+  ['${workspaceFolder}/.venv/bin/submodel', '/work/app/.venv/bin/submodel'],
+])('%s is %s', (text, expanded) => {
+  expect(expand(text, AROUND)).toBe(expanded);
+});

@@ -1,0 +1,78 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { describe, expect, test } from 'vitest';
+
+import { SERVER_OPTIONS, toInitializationOptions } from '../src/server/options';
+
+interface Property {
+  readonly scope?: string;
+  readonly markdownDescription?: string;
+  readonly default?: unknown;
+}
+interface Manifest {
+  readonly contributes: {
+    readonly commands: readonly { readonly command: string }[];
+    readonly configuration: readonly { readonly properties: Readonly<Record<string, Property>> }[];
+  };
+}
+
+const ROOT = path.join(__dirname, '..');
+const { contributes } = JSON.parse(fs.readFileSync(path.join(ROOT, 'package.json'), 'utf8')) as Manifest;
+const properties = Object.assign({}, ...contributes.configuration.map((section) => section.properties)) as Record<
+  string,
+  Property
+>;
+
+test('groups become objects, and what is not set is not sent', () => {
+  const options = new Map<string, unknown>([
+    ['threads', 2],
+    ['trigger.comments', false],
+    ['trigger.strings', false],
+  ]);
+  expect(toInitializationOptions(options, '/b')).toEqual({
+    bundle: '/b',
+    threads: 2,
+    trigger: { comments: false, strings: false },
+  });
+  expect(toInitializationOptions(new Map(), undefined)).toEqual({});
+});
+
+test('every option of the server is a setting', () => {
+  expect(Object.keys(properties)).toEqual(expect.arrayContaining(SERVER_OPTIONS.map((name) => `submodel.${name}`)));
+});
+
+test('every setting has a scope, a default and a description', () => {
+  for (const [name, property] of Object.entries(properties)) {
+    expect(property.scope, name).toBeDefined();
+    expect(property.default, name).not.toBeUndefined();
+    expect(property.markdownDescription, name).toMatch(/\.$/);
+  }
+});
+
+// A server of before this page knows few of the options; what the user leaves alone is not sent, so that is no harm.
+const PAGE = process.env['SUBMODEL_OPTIONS_PAGE'] ?? path.join(ROOT, '..', 'docs', 'options.md');
+describe.runIf(fs.existsSync(PAGE))('the page of the server', () => {
+  const rows = [
+    ...(fs.existsSync(PAGE) ? fs.readFileSync(PAGE, 'utf8') : '').matchAll(
+      /^\| `([\w.]+)` \|.*?\| ([^|]+) \|[^|]*\|$/gm,
+    ),
+  ];
+
+  test('its options are all here', () => {
+    const names = rows.map(([, name]) => name!).filter((name) => !['enabled', 'bundle'].includes(name));
+    expect(names.length).toBeGreaterThan(10);
+    expect([...SERVER_OPTIONS].sort()).toEqual(names.sort());
+  });
+
+  test('and so are their defaults', () => {
+    for (const [, name, cell] of rows.filter(([, , shown]) => shown!.trim() !== '–')) {
+      expect(JSON.stringify(properties[`submodel.${name!}`]?.default), name).toBe(cell!.trim().replaceAll('`', ''));
+    }
+  });
+});
+
+test('no command has the name of one of the server, which the client registers', () => {
+  const servers = ['statistics', 'pause', 'resume', 'snooze', 'reload', 'rollback', 'accepted'];
+  const ours = contributes.commands.map(({ command }) => command);
+  expect(ours.filter((name) => servers.includes(name.replace('submodel.', '')))).toEqual([]);
+});

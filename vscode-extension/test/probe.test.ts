@@ -1,0 +1,19 @@
+import { expect, test } from 'vitest';
+
+import { probeVersion, readVersion } from '../src/executable/probe';
+
+test.each([
+  ['submodel 0.1.0\n', '0.1.0'],
+  ['a warning\nsubmodel 1.2.3.dev4+x\r\n', '1.2.3.dev4+x'],
+  ['submodel\n', undefined],
+  ['notsubmodel 1.0\n', undefined],
+  ['Python 3.11.7\n', undefined],
+])('%j has version %s', (output, version) => {
+  expect(readVersion(output)).toBe(version);
+});
+
+test('a program that is not there, one that fails and another one', async () => {
+  expect(await probeVersion('/nowhere/submodel', undefined)).toMatchObject({ isMissing: true });
+  expect(await probeVersion('/bin/false', undefined)).toMatchObject({ isMissing: false });
+  expect(await probeVersion(process.execPath, undefined)).toMatchObject({ isMissing: false });
+});

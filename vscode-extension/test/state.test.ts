@@ -1,0 +1,44 @@
+import { expect, test } from 'vitest';
+
+import { toSnapshot } from '../src/server/serverStatus';
+import { describe, INITIAL, type Snapshot } from '../src/status/state';
+
+const BUNDLE = {
+  folder: '/repo/.submodel/bundle',
+  base: 'smollm2-135m',
+  parameters: 80_708_544,
+  bytes: 98_015_180,
+  builtAt: new Date(0),
+};
+const READY: Snapshot = { ...INITIAL, phase: 'ready', bundle: BUNDLE, latencyMs: 44.6 };
+
+test('ready: model and last latency', () => {
+  expect(describe(READY)).toMatchObject({ text: 'submodel 81M · 45 ms', state: 'ready', severity: 'information' });
+  expect(describe(READY).facts).toContainEqual(['Model', 'smollm2-135m, 81M parameters, 98 MB']);
+});
+
+test('a build is shown over all else', () => {
+  expect(describe({ ...READY, building: 'prune' })).toMatchObject({ text: 'submodel: prune', isBusy: true });
+});
+
+test('a snooze is shown where there would be suggestions, and only there', () => {
+  const snoozedUntil = new Date();
+  expect(describe({ ...READY, snoozedUntil }).text).toBe('submodel: snoozed');
+  expect(describe({ ...READY, snoozedUntil, phase: 'failed', problem: 'why' })).toMatchObject({
+    state: 'the server does not run: why',
+    severity: 'error',
+  });
+});
+
+test('what the server tells of itself', () => {
+  const told = toSnapshot({
+    state: 'ready',
+    message: 'fine',
+    threads: 2,
+    memoryBytes: 2e8,
+    power: { policy: 'saving' },
+  });
+  expect(told).toEqual({ phase: 'ready', problem: undefined, device: 'CPU, 2 cores, saving power', memoryBytes: 2e8 });
+  expect(toSnapshot({ state: 'paused', message: 'On battery.' })).toMatchObject({ problem: 'On battery.' });
+  expect(toSnapshot({})).not.toHaveProperty('phase');
+});
