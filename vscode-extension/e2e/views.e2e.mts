@@ -35,6 +35,8 @@ test('the walkthrough leads from the installation to the report', async () => {
   await page.locator('.step-container.expanded, .getting-started-step.expanded').first().waitFor();
   const isTicked = (): Promise<number> => page.locator('.codicon-getting-started-step-checked.complete').count();
   await editor.until(isTicked, (count) => count >= 2, 'ticks'); // submodel is there, and so is a bundle
+  const beside = editor.page.frameLocator('iframe.webview').frameLocator('#active-frame');
+  await beside.getByText('uv tool install').waitFor();
   await editor.screenshot('walkthrough');
 });
 
