@@ -38,7 +38,7 @@ from submodel.evaluation.predictors import (
     find_candidates,
     open_predictor,
 )
-from submodel.report.render import render_report
+from submodel.report.render import REPORT_SCHEMA, render_report
 
 INFILLING_LINES = 200  # of HumanEval's canonical solutions; a 95 % interval of about ± 7 points
 
@@ -161,6 +161,9 @@ class _Evaluation:
         except (OSError, ValueError) as error:
             raise BuildError(f"{figures} can't be read ({error}); run `submodel build` again.") from error
         write_json(self._root / "evaluation.json", document)
+        if build.get("schema") != REPORT_SCHEMA:
+            self._display.say(f"{figures} is of another version, so the report stays as it is; build again to renew it")
+            return
         title = self._settings.repository.resolve().name
         write_text(self._root / "report.html", render_report({**build, "evaluation": document}, title=title))
 

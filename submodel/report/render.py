@@ -12,6 +12,7 @@ from markupsafe import Markup
 from builder.evaluation.metrics import is_exact
 from submodel.report.charts import Bar, Line, columns, interval_bars, line_chart
 
+REPORT_SCHEMA = 2  # of the document below; raised when a key that the page needs changes its meaning
 SHOWN = 5  # completions side by side
 
 
