@@ -16,7 +16,7 @@ from builder.errors import BuildError
 from builder.evaluation.baselines import score_baselines
 from builder.evaluation.held_out import HeldOut, ScoringSettings, make_held_out
 from builder.evaluation.scores import Scores, compare
-from builder.evaluation.scoring import score
+from builder.evaluation.scoring import Predictor, score
 from builder.folders import write_json, write_text
 from builder.precision import fastest_dtype
 from builder.programs.completer import Completer
@@ -32,7 +32,6 @@ from builder.programs.predictor_completer import PredictorCompleter
 from submodel.console import StageDisplay
 from submodel.evaluation.predictors import (
     Candidate,
-    OpenPredictor,
     base_of,
     files_held_out_from,
     find_candidates,
@@ -88,7 +87,7 @@ class _Evaluation:
         scores: list[Scores] = []
         general: list[dict[str, Any]] = []
         for candidate in self._candidates:
-            predictor = open_predictor(candidate, self._base, self._dtype, self._display.say)
+            predictor = self._open(candidate)
             scores.append(self._score(predictor, held_out))
             if problems:
                 general += self._score_general(PredictorCompleter(predictor), problems)
@@ -112,7 +111,7 @@ class _Evaluation:
         settings = self._settings
         return replace(ScoringSettings(), positions=settings.positions, blocks=settings.blocks, seed=settings.seed + 1)
 
-    def _score(self, predictor: OpenPredictor, held_out: HeldOut) -> Scores:
+    def _score(self, predictor: Predictor, held_out: HeldOut) -> Scores:
         began = time.perf_counter()
         with self._display.stage(f"score {predictor.name}") as advance:
             scores = score(predictor, held_out, on_progress=advance)
@@ -145,7 +144,7 @@ class _Evaluation:
         self._note("run the repository's tests", began)
         return scores.to_json()
 
-    def _open(self, candidate: Candidate) -> OpenPredictor:
+    def _open(self, candidate: Candidate) -> Predictor:
         return open_predictor(candidate, self._base, self._dtype, self._display.say)
 
     def _note(self, name: str, began: float) -> None:
