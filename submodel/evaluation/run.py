@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +109,7 @@ class _Evaluation:
 
     def _scoring(self) -> ScoringSettings:
         settings = self._settings
-        return replace(ScoringSettings(), positions=settings.positions, blocks=settings.blocks, seed=settings.seed + 1)
+        return ScoringSettings(positions=settings.positions, blocks=settings.blocks, seed=settings.seed + 1)
 
     def _score(self, predictor: Predictor, held_out: HeldOut) -> Scores:
         began = time.perf_counter()
