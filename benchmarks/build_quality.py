@@ -9,16 +9,12 @@ finished are kept, with the times that they took.
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
+from benchmarks.builds import build, describe_repository, read_report, write_result
 from benchmarks.machine import describe_machine, describe_versions
-from benchmarks.repositories import CACHE, REPORTED, Repository, fetch, tree_hash
+from benchmarks.repositories import REPORTED, Repository, fetch
 
-RESULTS = Path(__file__).parent / "results"
 KEPT_KEYS = (
     "models",
     "against_base",
@@ -33,36 +29,16 @@ KEPT_KEYS = (
 )
 
 
-def build(repository: Repository, base: str, arguments: list[str]) -> dict[str, Any]:
+def measure(repository: Repository, base: str, arguments: list[str]) -> dict[str, Any]:
     """Build in a folder of the cache; the report without code of the repository."""
     folder = fetch(repository)
-    output = CACHE / "builds" / f"{folder.name}-{base}"
-    command = [
-        sys.executable,
-        "-m",
-        "submodel",
-        "build",
-        str(folder),
-        "-o",
-        str(output),
-        "--base",
-        base,
-        "--positions",
-        "200",
-        "--score-bundle",
-        "--json",
-    ]
-    done = subprocess.run([*command, *arguments], stdout=subprocess.PIPE, check=True)
-    report = json.loads(done.stdout)
-    shown = {key: report[key] for key in KEPT_KEYS}
-    shown["plan"] = {key: value for key, value in report["plan"].items() if not key.startswith("layer_")}
-    shown["stage_seconds"] = round(sum(stage["seconds"] for stage in report["stages"]), 1)
+    scoring = ["--positions", "200", "--score-bundle"]
+    report = read_report(build(folder, f"{folder.name}-{base}", base, [*scoring, *arguments]))
     return {
-        "repository": f"{repository.index} {repository.name} {repository.version}",
-        "language": repository.language,
-        "tree_sha256": tree_hash(folder),
+        **describe_repository(repository, folder),
         "base": report["base"],
-        **shown,
+        **{key: report[key] for key in KEPT_KEYS},
+        "stage_seconds": round(sum(stage["seconds"] for stage in report["stages"]), 1),
     }
 
 
@@ -79,10 +55,9 @@ def main() -> None:
             "command": f"python -m benchmarks.build_quality {arguments}",
             "machine": describe_machine(),
             "versions": describe_versions(),
-            "build": build(repository, known.base, rest),
+            "build": measure(repository, known.base, rest),
         }
-        path = RESULTS / f"build-{known.base}-{repository.name}.json"
-        path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        write_result(f"build-{known.base}-{repository.name}", document)
 
 
 if __name__ == "__main__":

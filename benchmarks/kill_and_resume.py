@@ -19,11 +19,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.repositories import CACHE
 
 ROOT = Path(__file__).parent.parent
-RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("lsp_server",)
 KILLS = 2
 OPTIONS = ("--base", "smollm2-135m", "--minutes", "60", "--positions", "0")
@@ -61,7 +61,7 @@ def main() -> None:
                             (("whole", whole), ("killed", killed))},
         "is_same": is_same,
     }  # fmt: skip
-    (RESULTS / "kill-and-resume.json").write_text(json.dumps(document, indent=2) + "\n", "utf-8")
+    write_result("kill-and-resume", document)
     print(json.dumps(document, indent=2))
     sys.exit(not is_same)
 

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+from benchmarks.builds import RESULTS
 from benchmarks.repository_matters import QUESTIONS
 from builder.evaluation.metrics import Interval, bootstrap, mean
-
-RESULTS = Path(__file__).parent / "results"
+from submodel.report.wording import change, points
 
 
 def main() -> None:
@@ -80,10 +79,7 @@ def _figures(documents: Sequence[Mapping[str, Any]], left: str, right: str) -> t
 
 
 def _told(exact: Interval, bits: Interval) -> str:
-    return (
-        f"{100 * exact.value:+.1f} ({100 * exact.low:+.1f} to {100 * exact.high:+.1f}) points; "
-        f"{bits.value - 1:+.1%} ({bits.low - 1:+.1%} to {bits.high - 1:+.1%}) bits"
-    )
+    return f"{points(exact.to_json())}; bits {change(bits.to_json())}"
 
 
 def _title(document: Mapping[str, Any]) -> str:

@@ -12,17 +12,15 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
+from benchmarks.builds import build, describe_repository, read_report, write_result
 from benchmarks.machine import describe_machine, describe_versions
-from benchmarks.repositories import CACHE, GENERIC, REPORTED, Repository, fetch, tree_hash
+from benchmarks.repositories import CACHE, GENERIC, REPORTED, Repository, fetch
 from builder.corpus.corpus import read_corpus
 from builder.evaluation.baselines import score_baselines
 from builder.evaluation.held_out import HeldOut, ScoringSettings, make_held_out
@@ -35,7 +33,6 @@ from submodel.evaluation.bundle_predictor import BundlePredictor
 from submodel.evaluation.predictors import Candidate, open_predictor
 
 POSITIONS = 200
-RESULTS = Path(__file__).parent / "results"
 # Left minus right, each with its interval: what a reader asks.
 QUESTIONS = (
     ("repository, recovered", "base"),
@@ -54,21 +51,20 @@ def main() -> None:
     parser.add_argument("--only", help="one repository by name")
     known, rest = parser.parse_known_args()
     chosen = [one for one in REPORTED if known.only in (None, one.name)]
-    generic = _build(_generic_code(), f"generic-{known.base}", known.base, ["--positions", "0", *rest])
+    generic = build(_generic_code(), f"generic-{known.base}", known.base, ["--positions", "0", *rest])
     for repository in chosen:
         command = " ".join(["python -m benchmarks.repository_matters --base", known.base, *rest])
         document = {"command": f"{command} --only {repository.name}", **_measure(repository, known.base, generic, rest)}
-        path = RESULTS / f"matters-{known.base}-{repository.name}.json"
-        path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        write_result(f"matters-{known.base}-{repository.name}", document)
 
 
 def _measure(repository: Repository, base: str, generic: Path, rest: Sequence[str]) -> dict[str, Any]:
     folder = fetch(repository)
     counted = ["--positions", str(POSITIONS), *rest]
-    own = _build(folder, f"{folder.name}-{base}", base, ["--score-bundle", *counted])
-    dense = _build(folder, f"{folder.name}-{base}-dense", base, ["--size", "1", "--positions", "0", *rest])
+    own = build(folder, f"{folder.name}-{base}", base, ["--score-bundle", *counted])
+    dense = build(folder, f"{folder.name}-{base}-dense", base, ["--size", "1", "--positions", "0", *rest])
     corpus = read_corpus(folder)
-    settings = replace(ScoringSettings(), positions=POSITIONS, seed=1)  # as `submodel build` has it
+    settings = ScoringSettings(positions=POSITIONS, seed=1)  # as `submodel build` has it
     held_out = make_held_out(corpus.files, settings)
     models = {
         "base": _stage_scores(own, "score the base"),
@@ -82,9 +78,7 @@ def _measure(repository: Repository, base: str, generic: Path, rest: Sequence[st
     return {
         "machine": describe_machine(),
         "versions": describe_versions(),
-        "repository": f"{repository.index} {repository.name} {repository.version}",
-        "language": repository.language,
-        "tree_sha256": tree_hash(folder),
+        **describe_repository(repository, folder),
         "models": [{**scores.to_json(), "name": name} for name, scores in models.items()],
         "baselines": [scores.to_json() for scores in score_baselines(corpus, held_out.cuts)],
         "compared": {f"{left} − {right}": compare(models[left], models[right]) for left, right in QUESTIONS},
@@ -110,21 +104,12 @@ def _generic_code() -> Path:
     return folder
 
 
-def _build(folder: Path, name: str, base: str, arguments: Sequence[str]) -> Path:
-    """`submodel build` into the cache; the output folder."""
-    output = CACHE / "builds" / name
-    command = [sys.executable, "-m", "submodel", "build", str(folder), "-o", str(output), "--base", base]
-    subprocess.run([*command, *arguments], check=True)
-    return output
-
-
 def _facts(output: Path) -> dict[str, Any]:
     """What a build says of itself, without the repository's code."""
-    report = json.loads((output / "report.json").read_text("utf-8"))
-    plan = {key: value for key, value in report["plan"].items() if not key.startswith("layer_")}
+    report = read_report(output)
     bundle = output / "bundle" / "onnx" / "model.onnx"
-    kept = {key: report[key] for key in ("calibration", "recovery", "parity", "stages", "peak_rss_bytes")}
-    return {"plan": plan, **kept, "bundle_bytes": bundle.stat().st_size}
+    kept = {key: report[key] for key in ("plan", "calibration", "recovery", "parity", "stages", "peak_rss_bytes")}
+    return {**kept, "bundle_bytes": bundle.stat().st_size}
 
 
 def _stage_scores(output: Path, stage: str) -> Scores:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
+from benchmarks.builds import RESULTS
+from submodel.report.wording import points
+
 HEADINGS = ("repository", "", "parameters", "bits per byte", "exact match", "against the base", "edit similarity")
 
 
@@ -37,14 +38,10 @@ def _rows(build: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
             f"{model['parameters'] / 1e6:.0f} M, {model['bytes'] / 1e6:.0f} MB",
             f"{model['bits_per_byte']:.3f}",
             f"{model['fim_exact_match']:.1%} ({low:.0%}–{high:.0%})",
-            _points(difference) if difference else "",
+            points(difference) if difference else "",
             f"{model['fim_edit_similarity']:.3f}",
         )
         first = ""
-
-
-def _points(figure: Mapping[str, float]) -> str:
-    return f"{100 * figure['value']:+.1f} points ({100 * figure['low']:+.1f} to {100 * figure['high']:+.1f})"
 
 
 def _costs(build: Mapping[str, Any]) -> str:

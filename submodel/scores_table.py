@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from submodel.console import console
+from submodel.report.wording import change, points
 
 
 def print_build(document: Mapping[str, Any]) -> None:
@@ -84,11 +85,7 @@ def _blocks(row: Mapping[str, Any]) -> str:
 
 def _told(figures: Mapping[str, Any]) -> str:
     """The comparison in a line, with its 95 % intervals."""
-    difference = figures["exact_match_difference"]
-    told = [
-        f"exact match {100 * difference['value']:+.1f} points "
-        f"({100 * difference['low']:+.1f} to {100 * difference['high']:+.1f})"
-    ]
+    told = [f"exact match {points(figures['exact_match_difference'])}"]
     if ratio := figures.get("bits_per_byte_ratio"):
-        told.append(f"bits per byte {ratio['value'] - 1:+.1%} ({ratio['low'] - 1:+.1%} to {ratio['high'] - 1:+.1%})")
+        told.append(f"bits per byte {change(ratio)}")
     return ", ".join(told)

@@ -29,6 +29,16 @@ class Predictor(Protocol):
     def complete(self, prompts: Sequence[Sequence[int]], on_done: Callable[[int], None], *, lines: int) -> list[str]:
         """Greedy continuation of each prompt, at most `lines` lines; on_done(n) after each n further prompts."""
 
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        on_done: Callable[[int], None],
+        *,
+        max_new_tokens: int,
+        is_done: Callable[[int, str], bool],
+    ) -> list[str]:
+        """Greedy texts, each until is_done(index of its prompt, text so far) or the last token."""
+
 
 def score(predictor: Predictor, held_out: HeldOut, *, on_progress: Callable[[int, int], None] | None = None) -> Scores:
     """Score one model. on_progress(done, total) counts cuts and excerpts together."""

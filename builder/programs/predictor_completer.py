@@ -3,33 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
+from builder.evaluation.scoring import Predictor
 from builder.programs.completer import CompletionRequest
-from builder.prompt import PromptEncoder, Window, cut_window
-
-
-class TextPredictor(Protocol):
-    """A model that continues prompts with any number of lines."""
-
-    name: str
-    encoder: PromptEncoder
-
-    def generate(
-        self,
-        prompts: Sequence[Sequence[int]],
-        on_done: Callable[[int], None],
-        *,
-        max_new_tokens: int,
-        is_done: Callable[[int, str], bool],
-    ) -> list[str]:
-        """Greedy texts, each until is_done(index of its prompt, text so far) or the last token."""
+from builder.prompt import Window, cut_window
 
 
 class PredictorCompleter:
     """Implements `builder.programs.completer.Completer`."""
 
-    def __init__(self, predictor: TextPredictor) -> None:
+    def __init__(self, predictor: Predictor) -> None:
         self.name = predictor.name
         self._predictor = predictor
 

@@ -42,7 +42,7 @@ from submodel.build.stages import StageRecord, Stages, key_of
 from submodel.console import Advance, StageDisplay
 from submodel.evaluation.bundle_predictor import BundlePredictor
 from submodel.evaluation.predictors import open_checkpoint
-from submodel.report.render import render_report
+from submodel.report.render import REPORT_SCHEMA, render_report
 
 PIPELINE_VERSION = 5  # raised when the same inputs give another model, so that stages of older versions are not kept
 EXPORT_VERSION = 4  # likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits, 4: drafts
@@ -136,6 +136,7 @@ class _Build:
                 scores.append(self._score("score the bundle", bundle_key, self._open_bundle, held_out))
 
         document: dict[str, Any] = {
+            "schema": REPORT_SCHEMA,
             "models": [],
             "base": self._base.to_json(),
             "plan": pruned.result["plan"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from builder.calibration import CalibrationSettings
@@ -51,7 +51,7 @@ class BuildSettings:
             raise BuildError("--teach-fim needs time to teach it; give --minutes above 0.")
         object.__setattr__(self, "recovery", RecoverySettings(minutes=self.minutes, seed=self.seed))
         # Another stream of random numbers than calibration's, fixed by the same seed.
-        scoring = replace(ScoringSettings(), positions=self.positions, seed=self.seed + 1)
+        scoring = ScoringSettings(positions=self.positions, seed=self.seed + 1)
         object.__setattr__(self, "scoring", scoring)
 
     @property

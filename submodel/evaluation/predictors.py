@@ -16,13 +16,13 @@ from builder.bases.load import load_base, load_resolved
 from builder.bases.resolve import resolve_base
 from builder.corpus.corpus import SourceFile
 from builder.errors import BuildError
+from builder.evaluation.scoring import Predictor
 from builder.evaluation.torch_predictor import TorchPredictor
 from builder.prompt import PromptEncoder
 from exporters.bundle import MANIFEST_FILE, read_bundle
 from submodel.evaluation.bundle_predictor import BundlePredictor
 
 Say = Callable[[str], None]
-OpenPredictor = TorchPredictor | BundlePredictor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ def base_of(candidates: list[Candidate], asked: str | None) -> str:
     return "auto"
 
 
-def open_predictor(candidate: Candidate, base: str, dtype: torch.dtype, say: Say) -> OpenPredictor:
+def open_predictor(candidate: Candidate, base: str, dtype: torch.dtype, say: Say) -> Predictor:
     """The model in memory, ready to be scored."""
     if candidate.folder is None:
         loaded = load_resolved(resolve_base(base, on_event=say), dtype=dtype, on_event=say)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from builder.errors import BuildError
 from builder.evaluation.baselines import score_baselines
 from builder.evaluation.held_out import HeldOut, ScoringSettings, make_held_out
 from builder.evaluation.scores import Scores, compare
-from builder.evaluation.scoring import score
+from builder.evaluation.scoring import Predictor, score
 from builder.folders import write_json, write_text
 from builder.precision import fastest_dtype
 from builder.programs.completer import Completer
@@ -33,13 +33,12 @@ from builder.programs.predictor_completer import PredictorCompleter
 from submodel.console import StageDisplay
 from submodel.evaluation.predictors import (
     Candidate,
-    OpenPredictor,
     base_of,
     files_held_out_from,
     find_candidates,
     open_predictor,
 )
-from submodel.report.render import render_report
+from submodel.report.render import REPORT_SCHEMA, render_report
 
 INFILLING_LINES = 200  # of HumanEval's canonical solutions; a 95 % interval of about ± 7 points
 
@@ -94,7 +93,7 @@ class _Evaluation:
         scores: list[Scores] = []
         general: list[dict[str, Any]] = []
         for candidate in self._candidates:
-            predictor = open_predictor(candidate, self._base, self._dtype, self._display.say)
+            predictor = self._open(candidate)
             scores.append(self._score(predictor, held_out))
             if problems:
                 general += self._score_general(PredictorCompleter(predictor), problems)
@@ -122,9 +121,9 @@ class _Evaluation:
 
     def _scoring(self) -> ScoringSettings:
         settings = self._settings
-        return replace(ScoringSettings(), positions=settings.positions, blocks=settings.blocks, seed=settings.seed + 1)
+        return ScoringSettings(positions=settings.positions, blocks=settings.blocks, seed=settings.seed + 1)
 
-    def _score(self, predictor: OpenPredictor, held_out: HeldOut) -> Scores:
+    def _score(self, predictor: Predictor, held_out: HeldOut) -> Scores:
         began = time.perf_counter()
         with self._display.stage(f"score {predictor.name}") as advance:
             scores = score(predictor, held_out, on_progress=advance)
@@ -157,7 +156,7 @@ class _Evaluation:
         self._note("run the repository's tests", began)
         return scores.to_json()
 
-    def _open(self, candidate: Candidate) -> OpenPredictor:
+    def _open(self, candidate: Candidate) -> Predictor:
         return open_predictor(candidate, self._base, self._dtype, self._display.say)
 
     def _note(self, name: str, began: float) -> None:
@@ -173,6 +172,9 @@ class _Evaluation:
         except (OSError, ValueError) as error:
             raise BuildError(f"{figures} can't be read ({error}); run `submodel build` again.") from error
         write_json(self._root / "evaluation.json", document)
+        if build.get("schema") != REPORT_SCHEMA:
+            self._display.say(f"{figures} is of another version, so the report stays as it is; build again to renew it")
+            return
         title = self._settings.repository.resolve().name
         write_text(self._root / "report.html", render_report({**build, "evaluation": document}, title=title))
 

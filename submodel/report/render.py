@@ -11,7 +11,9 @@ from markupsafe import Markup
 
 from builder.evaluation.metrics import is_exact
 from submodel.report.charts import Bar, Line, columns, interval_bars, line_chart
+from submodel.report.wording import change, points
 
+REPORT_SCHEMA = 2  # of the document below; raised when a key that the page needs changes its meaning
 SHOWN = 5  # completions side by side
 
 
@@ -100,10 +102,6 @@ def _template() -> Template:
     environment.filters["millions"] = lambda value: f"{value / 1e6:,.0f} M"
     environment.filters["megabytes"] = lambda value: f"{value / 1e6:,.0f} MB"
     environment.filters["percent"] = lambda value: f"{value:.1%}"
-    environment.filters["points"] = lambda figure: (
-        f"{100 * figure['value']:+.1f} points ({100 * figure['low']:+.1f} to {100 * figure['high']:+.1f})"
-    )
-    environment.filters["change"] = lambda figure: (
-        f"{figure['value'] - 1:+.1%} ({figure['low'] - 1:+.1%} to {figure['high'] - 1:+.1%})"
-    )
+    environment.filters["points"] = points
+    environment.filters["change"] = change
     return environment.get_template("report.html.j2")

@@ -6,8 +6,9 @@ import pytest
 
 from builder.corpus.corpus import SourceFile
 from builder.errors import BuildError
+from submodel.console import StageDisplay
 from submodel.evaluation.predictors import base_of, files_held_out_from, find_candidates
-from submodel.evaluation.run import still_held_out
+from submodel.evaluation.run import EvalSettings, _Evaluation, still_held_out
 
 
 def source_file(split, sha256):
@@ -62,3 +63,25 @@ def test_files_that_a_build_may_have_read_are_not_scored():
     assert still_held_out(files, frozenset("b")) == ((files[0], files[1]), 1)
     with pytest.raises(BuildError, match="submodel build"):
         still_held_out(files, frozenset("a"))
+
+
+@pytest.mark.parametrize("schema", [None, 1])
+def test_a_report_of_another_version_is_left_alone(tmp_path, schema):
+    root = tmp_path / ".submodel"
+    make_checkpoint(root / "model", [])
+    (root / "report.json").write_text(json.dumps({"models": []} | ({"schema": schema} if schema else {})))
+    (root / "report.html").write_text("old")
+    said = []
+    evaluation = _Evaluation(EvalSettings(repository=tmp_path, models=("sub-model",)), Listener(said))
+    evaluation._keep({"models": []})
+    assert (root / "report.html").read_text() == "old"
+    assert json.loads((root / "evaluation.json").read_text()) == {"models": []}
+    assert "build again" in said[0]
+
+
+class Listener(StageDisplay):
+    """Keeps what is said."""
+
+    def __init__(self, said):
+        super().__init__()
+        self.say = said.append

@@ -1,0 +1,44 @@
+"""Builds that the benchmarks make in the cache, and where their results are written."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.repositories import CACHE, Repository, tree_hash
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def build(folder: Path, name: str, base: str, arguments: Sequence[str]) -> Path:
+    """`submodel build` of a folder; the output folder. Stages that an earlier run finished are kept."""
+    output = CACHE / "builds" / name
+    command = [sys.executable, "-m", "submodel", "build", str(folder), "-o", str(output), "--base", base]
+    subprocess.run([*command, *arguments], check=True)
+    return output
+
+
+def read_report(output: Path) -> dict[str, Any]:
+    """What a build says of itself; its plan without the figures of each layer."""
+    report = dict(json.loads((output / "report.json").read_text("utf-8")))
+    report["plan"] = {key: value for key, value in report["plan"].items() if not key.startswith("layer_")}
+    return report
+
+
+def describe_repository(repository: Repository, folder: Path) -> dict[str, str]:
+    """Which text a figure was measured on."""
+    return {
+        "repository": f"{repository.index} {repository.name} {repository.version}",
+        "language": repository.language,
+        "tree_sha256": tree_hash(folder),
+    }
+
+
+def write_result(name: str, document: Mapping[str, Any]) -> None:
+    """Write benchmarks/results/NAME.json."""
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    (RESULTS / f"{name}.json").write_text(f"{text}\n", "utf-8")

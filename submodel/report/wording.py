@@ -1,0 +1,19 @@
+"""How a comparison with its 95 % interval is worded, in tables, reports and documents alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+Figure = Mapping[str, float]  # value, low, high
+
+
+def points(figure: Figure) -> str:
+    """A difference of shares, in percentage points."""
+    value, low, high = (100 * figure[key] for key in ("value", "low", "high"))
+    return f"{value:+.1f} points ({low:+.1f} to {high:+.1f})"
+
+
+def change(figure: Figure) -> str:
+    """A ratio, as what it is more or less than one."""
+    value, low, high = (figure[key] - 1 for key in ("value", "low", "high"))
+    return f"{value:+.1%} ({low:+.1%} to {high:+.1%})"
