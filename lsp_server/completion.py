@@ -18,6 +18,7 @@ from exporters.bundle import read_bundle
 from exporters.gate import Gate, read_gate
 from lsp_server.detokenizer import Detokenizer
 from lsp_server.engine import LINE_TOKENS, Engine, FinishReason, Generation
+from lsp_server.healing import begun_word, without_start
 from lsp_server.options import ServerOptions
 from lsp_server.suggestion.refine import Refined, Refinery
 from lsp_server.suggestion.situation import Situation
@@ -79,7 +80,8 @@ class Completer:
         situation = Situation(text=text, offset=offset, grammar=grammar, is_multi_line=is_multi_line)
         refinery = Refinery(stops=options.stops, filters=options.filters)
         limit = options.max_new_tokens or (BLOCK_TOKENS if is_multi_line else LINE_TOKENS)
-        prompt_ids = self._encode(situation, refinery, limit, context, repository, path)
+        start = self._begun_word(situation, options)
+        prompt_ids = self._encode(situation, refinery, limit, context, repository, path, start)
         if not prompt_ids:
             return Completion(text="", rule="empty-document", is_multi_line=is_multi_line)
         is_late = False
@@ -87,17 +89,17 @@ class Completer:
         def is_done(raw: str) -> bool:
             nonlocal is_late
             is_late = time.perf_counter() > deadline
-            return is_late or refinery.is_done(raw, situation)
+            return is_late or refinery.is_done(without_start(raw, start), situation)
 
         one_line = options.stops.newline and not is_multi_line
         answer = self._engine.generate(
-            prompt_ids, max_new_tokens=limit, stop=stop, lines=1 if one_line else None, is_done=is_done
+            prompt_ids, max_new_tokens=limit, stop=stop, lines=1 if one_line else None, is_done=is_done, start=start
         )
         if answer.finish is FinishReason.CANCELLED:
             return _completion(answer, Refined.nothing("cancelled"), situation, None, None)
         is_unfinished = is_late or answer.finish is FinishReason.LENGTH
-        refined = refinery.refine(answer.text, situation, is_unfinished=is_unfinished)
-        confidence = self._confidence(prompt_ids, answer, refined) if refined.draft.text else None
+        refined = refinery.refine(without_start(answer.text, start), situation, is_unfinished=is_unfinished)
+        confidence = self._confidence(prompt_ids, answer, refined, len(start)) if refined.draft.text else None
         threshold = self._threshold(options.gate.precision)
         if confidence is not None and threshold is not None and confidence < threshold:
             refined = _gated(refined, confidence, threshold)
@@ -108,15 +110,24 @@ class Completer:
         point = self._gate.at(precision) if self._gate is not None and precision is not None else None
         return point.threshold if point is not None else None
 
-    def _confidence(self, prompt_ids: list[int], answer: Generation, refined: Refined) -> float:
-        """The product of the probabilities of the tokens that the shown text was made of, and of the one after them."""
+    def _begun_word(self, situation: Situation, options: ServerOptions) -> str:
+        """What the prompt leaves out and the answer begins with; never all that stands before the cursor."""
+        before = situation.text[: situation.offset]
+        word = begun_word(self._engine.encoder.tokenizer, before) if options.filters.healing else ""
+        return word if len(word) < len(before) else ""
+
+    def _confidence(self, prompt_ids: list[int], answer: Generation, refined: Refined, typed: int) -> float:
+        """The product of the probabilities of the tokens that the shown text was made of, and of the one after them.
+
+        `typed`: characters at the answer's start that stood before the cursor already.
+        """
         detokenizer = Detokenizer(self._engine.encoder.tokenizer, prompt_ids)
         logarithm, end = 0.0, 0
         for count, probability in enumerate(answer.probabilities, start=1):
             start, end = end, len(detokenizer.text(answer.token_ids[:count]))
-            if end > refined.raw_start:
+            if end > typed + refined.raw_start:
                 logarithm += math.log(max(probability, 1e-12))
-            if start >= refined.raw_end:
+            if start >= typed + refined.raw_end:
                 break
         return math.exp(logarithm)
 
@@ -128,11 +139,17 @@ class Completer:
         context: Sequence[ContextPiece],
         repository: str,
         path: str,
+        start: str,
     ) -> list[int]:
-        """The prompt, cut shorter where a dense script needs more tokens than the model has positions."""
+        """The prompt without the begun word `start`.
+
+        It is cut shorter where a dense script needs more tokens than the model has positions.
+        """
         text, offset = situation.text, situation.offset
         if refinery.reads_from_column_0(situation):
             text, offset = text[: situation.line_start] + text[offset:], situation.line_start
+        elif start:
+            text, offset = text[: offset - len(start)] + text[offset:], offset - len(start)
         form = self._engine.encoder.form
         while True:
             window = cut_window(text, offset, form)

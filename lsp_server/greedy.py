@@ -74,10 +74,11 @@ class GreedyTokens:
         logits: (1 + drafted, vocabulary), the first after the last token that is certain.
         """
         if self._start is not None and self._start.is_open:
-            token = self._start.choose(logits[0])
-            if token is None:
-                return
-            yield self._note(logits[0], token)
+            choice = self._start.choose(logits[0])
+            if choice is not None:
+                token, self.probability = choice
+                self._context.append(token)
+                yield token
             return
         choices = logits.argmax(axis=1).tolist()
         right = 0

@@ -74,15 +74,19 @@ class Start:
         """Whether the next token is constrained."""
         return bool(self._left)
 
-    def choose(self, logits: NDArray[np.float32]) -> int | None:
-        """The likeliest token that fits, (vocabulary,) → id, and takes it as written; None where none does."""
+    def choose(self, logits: NDArray[np.float32]) -> tuple[int, float] | None:
+        """The likeliest token that fits, (vocabulary,) → id, and its probability among those that do.
+
+        It is taken as written. None where no token fits.
+        """
         ids = self._vocabulary.fitting(self._left)
         ids = ids[ids < len(logits)]
         if not len(ids):
             return None
-        chosen = int(ids[logits[ids].argmax()])
+        fitting = logits[ids]
+        chosen = int(ids[fitting.argmax()])
         self._left = self._left[len(self._vocabulary.piece(chosen)) :]
-        return chosen
+        return chosen, float(1.0 / np.exp(fitting - fitting.max()).sum())
 
 
 def without_start(text: str, start: str) -> str:

@@ -101,6 +101,7 @@ class FilterOptions:
     """What is done to an answer before it is shown."""
 
     whole_line: bool = _flag(True, "on a blank line the model writes the indentation too, which is then taken off")
+    healing: bool = _flag(True, "a word that is begun is completed as if no letter of it had been typed yet")
     special_tokens: bool = _flag(True, "control tokens that were spelled out end the text")
     indentation: bool = _flag(True, "tabs or spaces, as the file has them")
     secret: bool = _flag(True, "nothing that looks like a key, a token or a password")

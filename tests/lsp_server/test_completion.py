@@ -14,7 +14,7 @@ from exporters.bundle import Bundle
 from exporters.errors import BundleError
 from lsp_server.completion import Completer, open_completer
 from lsp_server.engine import Engine, FinishReason, Generation
-from lsp_server.options import ServerOptions, TriggerOptions
+from lsp_server.options import FilterOptions, ServerOptions, TriggerOptions
 
 PARTS = ("prefix", "suffix", "middle")
 CODE = "def area(self):\n    return self.width * self.height\n\n\ndef perimeter(self):\n    return "
@@ -123,6 +123,30 @@ def test_blank_line_is_asked_for_from_its_start(engine: Engine) -> None:
     assert completer.complete(document, 14).text == "return x"
     completer.complete("def f(x):\n\n\nf(1)\n", 10)
     assert double.prompts[0] == double.prompts[1], "as if the indentation had not been typed"
+
+
+def test_begun_word_is_completed_as_if_it_had_not_been_begun(engine: Engine) -> None:
+    completer, double = fixed(engine, " perimeter(self):")
+    texts = [
+        completer.complete(f"class A:\n    def{typed}", 16 + len(typed)).text for typed in (" per", " perim", " x")
+    ]
+    assert texts == ["imeter(self):", "eter(self):", ""], "the last word is not the one that the model says"
+    assert double.prompts[0] == double.prompts[1]
+    off = ServerOptions(filters=FilterOptions(healing=False))
+    completer.complete("class A:\n    def per", 20, options=off)
+    assert double.prompts[-1] != double.prompts[0]
+
+
+def test_confidence_is_of_what_was_not_typed_yet(engine: Engine) -> None:
+    token_ids = tuple(engine.encoder.text_ids(" self.x"))
+    double = FixedEngine(engine.encoder, " self.x")
+    shares = tuple(0.9 - 0.1 * index for index in range(len(token_ids)))
+    double._answer = replace(double._answer, token_ids=token_ids, probabilities=shares)
+    typed = engine.encoder.tokenizer.decode(list(token_ids[:1]))
+    assert typed.strip(), "a whole token stands there already"
+    completion = Completer(double).complete(f"return{typed}", 6 + len(typed))  # type: ignore[arg-type]
+    assert completion.text == " self.x"[len(typed) :]
+    assert completion.confidence == pytest.approx(math.prod(shares[1:]))
 
 
 def test_confidence_is_the_product_of_what_is_shown_and_its_end(engine: Engine) -> None:

@@ -62,9 +62,10 @@ def test_whatever_the_model_prefers_the_answer_begins_with_the_start(text, seed)
     rng = np.random.default_rng(seed)
     start, ids = Start(VOCABULARY, text), []
     while start.is_open:
-        chosen = start.choose(rng.normal(size=TOKENIZER.get_vocab_size()).astype(np.float32))
-        assert chosen is not None
-        ids.append(chosen)
+        choice = start.choose(rng.normal(size=TOKENIZER.get_vocab_size()).astype(np.float32))
+        assert choice is not None
+        ids.append(choice[0])
+        assert 0 < choice[1] <= 1
     written = TOKENIZER.decode(ids, skip_special_tokens=False)
     assert written.startswith(text) or text.startswith(written.rstrip("\ufffd"))
 

@@ -8,7 +8,7 @@ export const SERVER_OPTIONS: readonly string[] = [
   ...of('trigger', 'automatic debounceMinMs debounceMaxMs midWord beforeText afterAcceptedLine'),
   ...of('trigger', 'comments strings multiLine budgetMs'),
   ...of('stops', 'newline dedent nextLine repetition'),
-  ...of('filters', 'wholeLine specialTokens indentation secret suffixDuplicate doubledClosers syntax'),
+  ...of('filters', 'wholeLine healing specialTokens indentation secret suffixDuplicate doubledClosers syntax'),
   ...of('gate', 'precision'),
   ...of('context', 'recent imports similar maxCharacters'),
   ...of('care', 'idleUnloadMinutes onBattery lowBatteryPercent maxLoad'),
