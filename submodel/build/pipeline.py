@@ -18,6 +18,7 @@ from builder.artifact import MANIFEST, read_artifact
 from builder.bases.load import LoadedBase, load_resolved, resolve_base
 from builder.checkpoint import save_checkpoint, save_reweighted
 from builder.corpus.corpus import Corpus, read_corpus
+from builder.cuts import cut_files
 from builder.domains import open_language
 from builder.errors import BuildError
 from builder.evaluation.baselines import score_baselines
@@ -33,6 +34,7 @@ from builder.recovery.fim_tokens import FIM_TOKENS, add_fim_tokens
 from exporters.bundle import read_bundle
 from exporters.export import ExportSettings, export_bundle
 from exporters.precision import parse_precision
+from lsp_server.completion import open_completer
 from submodel.build.document import score_part, scores_of, stage_rows
 from submodel.build.lock import build_lock
 from submodel.build.memory import peak_rss_bytes
@@ -41,12 +43,15 @@ from submodel.build.size_search import SIZES, is_as_good, is_worse, smallest_siz
 from submodel.build.stages import StageRecord, Stages, key_of
 from submodel.console import Advance, StageDisplay
 from submodel.evaluation.bundle_predictor import BundlePredictor
+from submodel.evaluation.gate import measure_gate, store_gate
 from submodel.evaluation.predictors import open_checkpoint
 from submodel.report.render import REPORT_SCHEMA, render_report
 
 PIPELINE_VERSION = 5  # raised when the same inputs give another model, so that stages of older versions are not kept
-EXPORT_VERSION = 4  # likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits, 4: drafts
+# Likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits, 4: drafts, 5: display gate.
+EXPORT_VERSION = 5
 PARITY_PROMPTS = 64  # held-out prompts that the export compares precisions on
+GATE_POSITIONS = 150  # validation lines that the display gate is fitted on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +148,7 @@ class _Build:
             "calibration": pruned.result["calibration"],
             "recovery": recovered.result,
             "parity": exported.result["parity"],
+            "gate": exported.result["gate"],
             "corpus": self._corpus.summary(),
         }
         if search:
@@ -276,7 +282,16 @@ class _Build:
             on_event=self._display.say,
             on_progress=advance,
         )
-        return {"parity": bundle.manifest["parity"]}
+        return {"parity": bundle.manifest["parity"], "gate": self._fit_gate(advance)}
+
+    def _fit_gate(self, advance: Advance) -> dict[str, Any]:
+        """How sure the served model has to be for a share of its suggestions to be right, on validation files."""
+        self._display.say("Fitting the display gate on lines that it did not learn from")
+        files = [file for file in self._corpus.files if file.split == "validation" and file.is_code]
+        cuts = cut_files(files, GATE_POSITIONS, self._settings.seed + 2)
+        gate = measure_gate(open_completer(self._paths.bundle, verify=False), cuts, advance)
+        store_gate(self._paths.bundle, gate)
+        return gate.to_json()
 
     def _score_base(self, name: str, held_out: HeldOut) -> StageRecord:
         return self._score(name, key_of(**self._inputs), self._open_base, held_out)

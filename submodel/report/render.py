@@ -27,6 +27,7 @@ def render_report(document: Mapping[str, Any], *, title: str) -> str:
         verdict=_verdict(scored, document.get("against_base", {})),
         exact_match=_exact_match([*scored, *document.get("baselines", ())]),
         curve=_curve(document.get("recovery", {}).get("curve", ())),
+        gate=_gate(document.get("gate", {}).get("curve", ())),
         layers=_layers(document["plan"].get("layer_output_error", ())),
         examples=choose_examples(document.get("answers", ())),
         is_exact=is_exact,
@@ -85,6 +86,13 @@ def _curve(curve: Sequence[Mapping[str, Any]]) -> Markup | None:
     training = [(entry["seconds"] / 60, entry["training"]) for entry in curve if "training" in entry]
     lines = [Line("validation", points), *([Line("training", training)] if len(training) > 1 else [])]
     return line_chart(lines, x_label="minutes", y_label="loss, nats a token")
+
+
+def _gate(curve: Sequence[Mapping[str, Any]]) -> Markup | None:
+    if len(curve) < 2:
+        return None
+    shares = [(100 * point["coverage"], 100 * point["precision"]) for point in curve]
+    return line_chart([Line("right", shares)], x_label="suggestions shown, % of all places", y_label="% of them right")
 
 
 def _layers(errors: Sequence[float]) -> Markup | None:

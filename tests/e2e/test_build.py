@@ -54,6 +54,7 @@ def test_the_document_keeps_its_promise(built, repository):
     assert bundle["bytes"] < sub_model["bytes"] < base["bytes"]
     assert bundle["bits_per_byte"] < 1.05 * sub_model["bits_per_byte"]
     assert built["parity"]["greedy_agreement"] >= 0.95
+    assert 0 < len(built["gate"]["curve"]) <= built["gate"]["positions"]
     assert {stage["name"] for stage in built["stages"]} >= {"prune", "export"}
     for path in built["paths"].values():
         assert Path(path).exists()

@@ -54,6 +54,13 @@ def document(**changes):
                 {"seconds": 120.0, "validation": 1.7, "training": 1.9},
             ],
         },
+        "gate": {
+            "positions": 150,
+            "curve": [
+                {"threshold": 0.1, "coverage": 0.8, "precision": 0.3},
+                {"threshold": 0.6, "coverage": 0.2, "precision": 0.75},
+            ],
+        },
         "parity": {"greedy_agreement": 0.97, "greedy_tokens": 512, "loss_increase": 0.003},
         "corpus": {
             "languages": {"Python": {"files": 3, "bytes": {"calibration": 9000, "held-out": 2000}}},
@@ -69,7 +76,7 @@ def test_it_is_one_file_that_fetches_nothing():
     page = render_report(document(), title="repo")
     assert not re.search(r"(src|href)\s*=|@import|url\(|<script|https?://", page)
     assert "61% of the base" in page
-    assert page.count("<svg") == 3
+    assert page.count("<svg") == 4
 
 
 def test_text_of_the_repository_is_text():
@@ -90,9 +97,12 @@ def test_the_verdict_follows_the_interval(low, high, words):
 
 def test_what_was_not_measured_is_left_out():
     bundle = {"name": "bundle", "parameters": 3, "bytes": 4}
-    page = render_report(document(models=[bundle], against_base={}, answers=[], recovery={"minutes": 0.0}), title="r")
+    page = render_report(
+        document(models=[bundle], against_base={}, answers=[], recovery={"minutes": 0.0}, gate={}), title="r"
+    )
     assert "was not measured" in page
     assert "Recovery" not in page
+    assert "When it speaks" not in page
     assert "side by side" not in page
 
 
