@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from builder.prompt import ContextPiece
 from lsp_server.acceptance import AcceptanceTracker
@@ -20,12 +21,16 @@ from lsp_server.debounce import Debounce
 from lsp_server.decisions import Decision, DecisionLog, Outcome, Times, Tokens
 from lsp_server.options import ServerOptions
 from lsp_server.power import Policy, PowerMeter, choose_policy
+from lsp_server.prefetch import place_after_accepting
 from lsp_server.service import Answer, CompletionService, Question
 from lsp_server.suggestion.situation import Situation
 from lsp_server.suggestion.steps import Step
 from lsp_server.suggestion_cache import Suggestion, SuggestionCache
 from lsp_server.syntax.grammars import find_grammar, language_name
 from lsp_server.triggers import find_refusal
+
+if TYPE_CHECKING:
+    from lsp_server.completion import Completion
 
 SAVING_WAIT = 2.0  # times as long on battery
 SNOOZE_MINUTES = 5.0
@@ -93,6 +98,7 @@ class Assistant:
         self.snoozed_until: datetime | None = None
         self._now = now
         self._find_context = find_context
+        self._prefetch: asyncio.Task[None] | None = None
 
     @property
     def is_snoozed(self) -> bool:
@@ -148,17 +154,6 @@ class Assistant:
         if policy is Policy.SAVING:
             options = replace(options, trigger=replace(options.trigger, multi_line=False))
         scope = f"{place.bundle}\0{place.path}"
-        cached = self.cache.get(scope, place.text, place.offset)
-        draft.cache = "miss"
-        if cached is not None:
-            suggestion, draft.cache = cached
-            return self._from_cache(draft, suggestion)
-        if not place.is_invoked:
-            wait_s = self.debounce.wait_s(options.trigger, factor=SAVING_WAIT if policy is Policy.SAVING else 1.0)
-            if not await self._wait(draft, unwanted, wait_s):
-                return None
-        if self._find_context is not None:
-            draft.context = tuple(self._find_context(place, options))
         question = Question(
             text=place.text,
             offset=place.offset,
@@ -166,12 +161,41 @@ class Assistant:
             path=place.path,
             language_id=place.language_id,
             threads=self.threads(policy),
-            context=draft.context,
             repository=place.root.name if place.root is not None else "",
             options=options,
         )
+        cached = self.cache.get(scope, place.text, place.offset)
+        draft.cache = "miss"
+        if cached is not None:
+            found, draft.cache = cached
+            suggestion = self._from_cache(draft, found)
+        else:
+            if not place.is_invoked:
+                wait_s = self.debounce.wait_s(options.trigger, factor=SAVING_WAIT if policy is Policy.SAVING else 1.0)
+                if not await self._wait(draft, unwanted, wait_s):
+                    return None
+            if self._find_context is not None:
+                draft.context = tuple(self._find_context(place, options))
+            question = replace(question, context=draft.context)
+            answer = await self.service.complete(question, unwanted)
+            suggestion = self._judge(draft, answer, scope)
+        if suggestion is not None and policy is Policy.FULL and options.care.prefetch:
+            self._look_ahead(question, suggestion, scope)
+        return suggestion
+
+    def _look_ahead(self, question: Question, suggestion: Suggestion, scope: str) -> None:
+        """Ask for the line after a suggestion, unless its answer is there already. The next request ends it."""
+        after = place_after_accepting(question.text, question.offset, suggestion.text, suggestion.replaces)
+        if after is None or self.cache.get(scope, *after) is not None:
+            return
+        unwanted = self.service.supersede()
+        ahead = replace(question, text=after[0], offset=after[1])
+        self._prefetch = asyncio.get_running_loop().create_task(self._fetch(ahead, unwanted, scope))
+
+    async def _fetch(self, question: Question, unwanted: threading.Event, scope: str) -> None:
         answer = await self.service.complete(question, unwanted)
-        return self._judge(draft, answer, scope)
+        if answer is not None and answer.completion is not None:
+            self._keep(question, answer.completion, self.decisions.next_id(), scope)
 
     async def _wait(self, draft: _Draft, unwanted: threading.Event, wait_s: float) -> bool:
         """Let a key pass that comes at once; False where a newer request came meanwhile."""
@@ -233,15 +257,7 @@ class Assistant:
             self._record(draft, Outcome.SUPERSEDED, "A newer request came.")
             return None
         self.tracker.statistics.latencies_ms.append((self._now() - draft.started) * 1000 - draft.debounce_ms)
-        suggestion = Suggestion(
-            text=completion.text,
-            replaces=completion.replaces,
-            decision_id=draft.id,
-            rule=completion.rule,
-            confidence=completion.confidence,
-        )
-        if not any(step.name == "budget" for step in completion.steps):  # with more time it would be another
-            self.cache.put(scope, place.text, place.offset, suggestion)
+        suggestion = self._keep(place, completion, draft.id, scope)
         if completion.text:
             return self._shown(draft, suggestion, "The model said so.")
         step = completion.steps[-1] if completion.steps and completion.steps[-1].action == "rejected" else None
@@ -249,6 +265,20 @@ class Assistant:
         self._count_nothing(completion.rule or "empty")
         self._record(draft, Outcome.NOTHING, _sentence(detail), rule=completion.rule)
         return None
+
+    def _keep(self, place: Place | Question, completion: Completion, decision_id: int, scope: str) -> Suggestion:
+        """What was found there, which the cache holds from now on unless it was stopped midway."""
+        suggestion = Suggestion(
+            text=completion.text,
+            replaces=completion.replaces,
+            decision_id=decision_id,
+            rule=completion.rule,
+            confidence=completion.confidence,
+        )
+        # With more time it would be another.
+        if completion.rule != "cancelled" and not any(step.name == "budget" for step in completion.steps):
+            self.cache.put(scope, place.text, place.offset, suggestion)
+        return suggestion
 
     def _shown(self, draft: _Draft, suggestion: Suggestion, reason: str) -> Suggestion:
         place = draft.place

@@ -140,6 +140,9 @@ class CareOptions:
         "saving", _one_of("full", "saving", "off"), "on battery: as ever, half the cores and longer waits, or nothing"
     )
     low_battery_percent: float = _option(20, _number(0, 100), "below this, nothing while typing; 0 switches it off")
+    prefetch: bool = _flag(
+        True, "while a suggestion is read, the line after it is asked for; not while the machine is spared"
+    )
     max_load: float = _option(
         0, _number(0, 100), "nothing while typing where others keep so many of the cores busy, per core; 0: no limit"
     )

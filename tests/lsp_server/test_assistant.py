@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from lsp_server.service import Answer, Question
 from lsp_server.suggestion.steps import Step
 
 URI = "file:///w/a.py"
-OPTIONS = ServerOptions(trigger=TriggerOptions(debounce_min_ms=0, debounce_max_ms=0))
+OPTIONS = ServerOptions(trigger=TriggerOptions(debounce_min_ms=0, debounce_max_ms=0), care=CareOptions(prefetch=False))
+AHEAD = ServerOptions(trigger=TriggerOptions(debounce_min_ms=0, debounce_max_ms=0))
 
 
 class FakeService:
@@ -35,6 +37,8 @@ class FakeService:
         return self._newest
 
     async def complete(self, question: Question, unwanted: threading.Event) -> Answer | None:
+        if unwanted.is_set():
+            return None
         self.questions.append(question)
         await asyncio.sleep(0)
         if unwanted.is_set():
@@ -159,7 +163,7 @@ def test_model_that_fails_is_told() -> None:
 
 
 def test_newer_request_ends_the_wait_of_the_older() -> None:
-    assistant, service = make(options=ServerOptions(trigger=TriggerOptions(debounce_min_ms=2000)))
+    assistant, service = make(options=replace(OPTIONS, trigger=TriggerOptions(debounce_min_ms=2000)))
 
     async def test() -> list[Any]:
         older = asyncio.create_task(assistant.suggest(at("x = ‸\n")))
@@ -175,7 +179,7 @@ def test_newer_request_ends_the_wait_of_the_older() -> None:
 
 
 def test_cancelled_request_is_told() -> None:
-    assistant, service = make(options=ServerOptions(trigger=TriggerOptions(debounce_min_ms=2000)))
+    assistant, service = make(options=replace(OPTIONS, trigger=TriggerOptions(debounce_min_ms=2000)))
 
     async def test() -> None:
         task = asyncio.create_task(assistant.suggest(at("x = ‸\n")))
@@ -221,3 +225,47 @@ def test_another_file_is_another_place(tmp_path: Path) -> None:
     other = Place(**{**vars(at("x = ‸\n")), "path": "b.py"})
     assert ask(assistant, at("x = ‸\n"), other) == ["foo(bar)", "foo(bar)"]
     assert len(service.questions) == 2
+
+
+def test_line_after_a_suggestion_is_asked_for_while_it_is_read() -> None:
+    assistant, service = make(options=AHEAD)
+
+    async def test() -> list[str | None]:
+        first = await assistant.suggest(at("    x = ‸\ny\n"))
+        service.completion = Completion(text="    return x", raw="    return x\n")
+        await asyncio.sleep(0.01)  # the user reads
+        asked = len(service.questions)
+        second = await assistant.suggest(at("    x = foo(bar)\n    ‸\ny\n"))
+        assert len(service.questions) == asked, "its answer was there"
+        return [answer.text if answer else None for answer in (first, second)]
+
+    assert asyncio.run(test()) == ["foo(bar)", "return x"]
+    asked = [question.text[: question.offset] for question in service.questions]
+    assert asked[:2] == ["    x = ", "    x = foo(bar)\n"]
+    assert assistant.tracker.statistics.shown == 2
+    assert assistant.tracker.statistics.requests == 2, "what nobody asked for is no request"
+
+
+def test_a_key_ends_what_was_asked_ahead() -> None:
+    assistant, service = make(options=AHEAD)
+
+    async def test() -> None:
+        await assistant.suggest(at("x = ‸\n"))
+        await assistant.suggest(at("x = b‸\n"))  # not what was suggested
+        assert len(service.questions) == 2, "the line ahead was not even begun"
+        await asyncio.sleep(0.01)
+
+    asyncio.run(test())
+    assert [question.text for question in service.questions] == ["x = \n", "x = b\n", "x = bfoo(bar)\n\n"]
+
+
+@pytest.mark.parametrize("power", [Power(on_battery=True, battery_percent=80.0)])
+def test_nothing_is_asked_ahead_on_battery(power: Power) -> None:
+    assistant, service = make(options=AHEAD, power=power)
+
+    async def test() -> None:
+        await assistant.suggest(at("x = ‸\n"))
+        await asyncio.sleep(0.01)
+
+    asyncio.run(test())
+    assert len(service.questions) == 1

@@ -30,7 +30,7 @@ def other():
 '''
 
 
-@given(st.lists(st.sampled_from(["", "a", "b"]), max_size=200))
+@given(st.text("ab\n", max_size=400).map(lambda text: text.split("\n")))
 def test_chunks_hold_all_of_a_file(lines: list[str]) -> None:
     text = "\n".join(lines)
     chunks = split_chunks("a.py", text)

@@ -11,7 +11,7 @@ export const SERVER_OPTIONS: readonly string[] = [
   ...of('filters', 'wholeLine healing specialTokens indentation secret suffixDuplicate doubledClosers syntax'),
   ...of('gate', 'precision'),
   ...of('context', 'recent imports similar maxCharacters'),
-  ...of('care', 'idleUnloadMinutes onBattery lowBatteryPercent maxLoad'),
+  ...of('care', 'idleUnloadMinutes onBattery lowBatteryPercent prefetch maxLoad'),
 ];
 
 /** `{"trigger.comments": false}` as `{"trigger": {"comments": false}}`, and the bundle, where one was picked. */

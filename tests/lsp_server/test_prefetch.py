@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+import pytest
+
+from lsp_server.prefetch import place_after_accepting
+
+
+@pytest.mark.parametrize(
+    ("document", "suggestion", "replaces", "after"),
+    [
+        ("x = ‸", "1", 0, "x = 1\n‸"),
+        ("x = ‸\ny\n", "1", 0, "x = 1\n‸\ny\n"),
+        ("f(‸)\n", "a)", 1, "f(a)\n‸\n"),
+        ("f(‸)  \n", "a", 0, None),
+        ("def f():‸\n", "\n    return 1", 0, "def f():\n    return 1\n‸\n"),
+    ],
+)
+def test_where_the_user_will_be(document: str, suggestion: str, replaces: int, after: str | None) -> None:
+    offset = document.index("‸")
+    found = place_after_accepting(document.replace("‸", ""), offset, suggestion, replaces)
+    assert (found and f"{found[0][: found[1]]}‸{found[0][found[1] :]}") == after
