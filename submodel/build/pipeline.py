@@ -47,7 +47,7 @@ from submodel.evaluation.gate import measure_gate, store_gate
 from submodel.evaluation.predictors import open_checkpoint
 from submodel.report.render import REPORT_SCHEMA, render_report
 
-PIPELINE_VERSION = 5  # raised when the same inputs give another model, so that stages of older versions are not kept
+PIPELINE_VERSION = 6  # raised when the same inputs give another model, so that stages of older versions are not kept
 # Likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits, 4: drafts, 5: display gate.
 EXPORT_VERSION = 5
 PARITY_PROMPTS = 64  # held-out prompts that the export compares precisions on

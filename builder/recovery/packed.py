@@ -1,0 +1,55 @@
+"""Sequences of any length as one row, without padding: matrices see all their tokens at once, attention one by one.
+
+A product with 900 rows is a quarter faster than four with 225, and so is what stands between the products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.nn.functional import cross_entropy
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import AttentionMaskInterface
+
+NAME = "submodel_packed"
+
+
+def packed_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    lengths: Sequence[int],
+    scaling: float | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """Transformers' attention interface, causal within each of the sequences that lie one behind the other.
+
+    query: (1, heads, tokens, head size); key, value: (1, key heads, tokens, head size); `lengths` add up to the tokens.
+    Returns (1, tokens, heads, head size).
+    """
+    parts = zip(*(torch.split(tensor, list(lengths), dim=2) for tensor in (query, key, value)), strict=True)
+    attended = [sdpa_attention_forward(module, *part, None, scaling=scaling, is_causal=True)[0] for part in parts]
+    return torch.cat(attended, dim=1), None
+
+
+AttentionInterface.register(NAME, packed_attention)
+AttentionMaskInterface.register(NAME, lambda *args, **kwargs: None)
+
+
+def packed_nats(model: Any, batch: Sequence[Sequence[int]], device: torch.device) -> torch.Tensor:
+    """Negative log-likelihood of each sequence's tokens but its first, one sequence behind the other, (tokens,).
+
+    `model` attends by NAME (`set_attn_implementation`).
+    """
+    lengths = [len(ids) for ids in batch]
+    tokens = torch.tensor([token for ids in batch for token in ids], device=device)
+    positions = torch.cat([torch.arange(length, device=device) for length in lengths])
+    logits = model(input_ids=tokens[None], position_ids=positions[None], lengths=lengths, use_cache=False).logits[0]
+    asked = (positions > 0).nonzero()[:, 0]  # a sequence's first token has nothing before it
+    return cross_entropy(logits[asked - 1].float(), tokens[asked], reduction="none")
