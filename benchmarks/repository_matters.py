@@ -13,9 +13,8 @@ import argparse
 import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import quantiles
 from typing import Any
 
 from benchmarks.builds import build, describe_repository, read_report, write_result
@@ -27,9 +26,7 @@ from builder.evaluation.held_out import HeldOut, ScoringSettings, make_held_out
 from builder.evaluation.scores import Scores, compare
 from builder.evaluation.scoring import score
 from builder.precision import fastest_dtype
-from exporters.bundle import read_bundle
 from submodel.build.stages import key_of
-from submodel.evaluation.bundle_predictor import BundlePredictor
 from submodel.evaluation.predictors import Candidate, open_predictor
 
 POSITIONS = 200
@@ -61,8 +58,7 @@ def main() -> None:
 def _measure(repository: Repository, base: str, generic: Path, rest: Sequence[str]) -> dict[str, Any]:
     folder = fetch(repository)
     counted = ["--positions", str(POSITIONS), *rest]
-    own = build(folder, f"{folder.name}-{base}", base, ["--score-bundle", *counted])
-    dense = build(folder, f"{folder.name}-{base}-dense", base, ["--size", "1", "--positions", "0", *rest])
+    own = build(folder, f"{folder.name}-{base}", base, ["--score-bundle", "--rival", *counted])
     corpus = read_corpus(folder)
     settings = ScoringSettings(positions=POSITIONS, seed=1)  # as `submodel build` has it
     held_out = make_held_out(corpus.files, settings)
@@ -70,7 +66,7 @@ def _measure(repository: Repository, base: str, generic: Path, rest: Sequence[st
         "base": _stage_scores(own, "score the base"),
         "repository, recovered": _stage_scores(own, "score the sub-model"),
         "bundle": _stage_scores(own, "score the bundle"),
-        "dense base, tuned": _folder_scores(dense / "model", held_out, own / "stages", corpus.fingerprint),
+        "dense base, tuned": _stage_scores(own, "score the rival"),
         "repository, pruned": _folder_scores(own / "pruned", held_out, own / "stages", corpus.fingerprint),
         "generic, pruned": _folder_scores(generic / "pruned", held_out, own / "stages", corpus.fingerprint),
         "generic, recovered": _folder_scores(generic / "model", held_out, own / "stages", corpus.fingerprint),
@@ -82,13 +78,13 @@ def _measure(repository: Repository, base: str, generic: Path, rest: Sequence[st
         "models": [{**scores.to_json(), "name": name} for name, scores in models.items()],
         "baselines": [scores.to_json() for scores in score_baselines(corpus, held_out.cuts)],
         "compared": {f"{left} − {right}": compare(models[left], models[right]) for left, right in QUESTIONS},
-        "milliseconds": _latencies({"bundle": own / "bundle", "dense base": dense / "bundle"}, held_out),
+        "milliseconds": read_report(own)["rival"]["milliseconds"],
         # For intervals over all repositories together; no code of the repository is in it.
         "exact": {name: "".join("01"[answer.is_exact] for answer in scores.lines) for name, scores in models.items()},
         "excerpt_nats": {
             name: [round(excerpt.nats, 2) for excerpt in scores.excerpts] for name, scores in models.items()
         },
-        "builds": {"repository": _facts(own), "dense base, tuned": _facts(dense), "generic": _facts(generic)},
+        "builds": {"repository": _facts(own), "dense base, tuned": _rival_facts(own), "generic": _facts(generic)},
     }
 
 
@@ -112,23 +108,13 @@ def _facts(output: Path) -> dict[str, Any]:
     return {**kept, "bundle_bytes": bundle.stat().st_size}
 
 
+def _rival_facts(output: Path) -> dict[str, Any]:
+    rival = read_report(output)["rival"]
+    return {"recovery": rival["recovery"], "bundle_bytes": rival["bundle_bytes"]["dense base, tuned"]}
+
+
 def _stage_scores(output: Path, stage: str) -> Scores:
     return Scores.from_record(json.loads((output / "stages" / f"{stage}.json").read_text("utf-8"))["result"])
-
-
-def _latencies(bundles: Mapping[str, Path], held_out: HeldOut, positions: int = 40) -> dict[str, dict[str, float]]:
-    """Median and 95th percentile of a line's time by bundle, asked in turns so that a slow moment hits all."""
-    predictors = {name: BundlePredictor(read_bundle(folder)) for name, folder in bundles.items()}
-    times: dict[str, list[float]] = {name: [] for name in predictors}
-    for cut in held_out.cuts[:positions]:
-        for name, predictor in predictors.items():
-            prompt = predictor.encoder.encode(cut.window(predictor.encoder.form))
-            predictor.complete([prompt], lambda count: None)
-            times[name] += predictor.milliseconds
-    return {
-        name: {"p50": round(quantiles(each, n=20)[9], 1), "p95": round(quantiles(each, n=20)[18], 1)}
-        for name, each in times.items()
-    }
 
 
 def _folder_scores(folder: Path, held_out: HeldOut, records: Path, fingerprint: str) -> Scores:

@@ -23,7 +23,7 @@ from builder.domains import open_language
 from builder.errors import BuildError
 from builder.evaluation.baselines import score_baselines
 from builder.evaluation.held_out import HeldOut, make_held_out
-from builder.evaluation.scores import compare
+from builder.evaluation.scores import Scores, compare
 from builder.evaluation.scoring import Predictor, score
 from builder.evaluation.torch_predictor import TorchPredictor
 from builder.folders import replace_folder, write_json, write_text
@@ -44,6 +44,7 @@ from submodel.build.stages import StageRecord, Stages, key_of
 from submodel.console import Advance, StageDisplay
 from submodel.evaluation.bundle_predictor import BundlePredictor
 from submodel.evaluation.gate import measure_gate, store_gate
+from submodel.evaluation.line_times import line_times
 from submodel.evaluation.predictors import open_checkpoint
 from submodel.report.render import REPORT_SCHEMA, render_report
 
@@ -90,6 +91,11 @@ class BuildPaths:
         """Records of the finished stages."""
         return self.root / "stages"
 
+    @property
+    def rival(self) -> BuildPaths:
+        """Where the dense base that is tuned for comparison has its folders."""
+        return BuildPaths(root=self.root / "rival")
+
     def trial(self, size: float) -> BuildPaths:
         """Where a size that is tried has its folders."""
         return BuildPaths(root=self.root / "trials" / f"{size:g}")
@@ -134,7 +140,7 @@ class _Build:
             size = float(search["size"])
         pruned, recovered, model_key = self._model_at(size, paths)
         bundle_key = key_of(version=EXPORT_VERSION, model=model_key, quantize=settings.quantize)
-        exported = stages.run("export", bundle_key, self._export, [paths.bundle])
+        exported = stages.run("export", bundle_key, partial(self._export, paths), [paths.bundle])
         if held_out:
             scores.append(self._score("score the sub-model", model_key, self._open_model(paths), held_out))
             if settings.scores_bundle:
@@ -156,6 +162,8 @@ class _Build:
         if held_out:
             document |= score_part(scores, held_out, score_baselines(self._corpus, held_out.cuts))
             document["is_worse"] = is_worse(document["against_base"]["sub-model"])
+            if settings.rival:
+                document["rival"] = self._compete(held_out, scores_of(scores[1]), bundle_key)
         if not (held_out and settings.scores_bundle):
             document["models"].append(self._unscored_bundle())
         document |= {
@@ -268,29 +276,53 @@ class _Build:
         state_path.unlink(missing_ok=True)
         return summary
 
-    def _export(self, advance: Advance) -> dict[str, Any]:
+    def _compete(self, held_out: HeldOut, ours: Scores, bundle_key: str) -> dict[str, Any]:
+        """The dense base, tuned for as long on the same files: what pruning costs against it, and what it buys."""
+        own, paths, stages = self._paths, self._paths.rival, self._stages
+        _, recovered, key = self._model_at(1.0, paths, " (rival)")
+        rival_key = key_of(version=EXPORT_VERSION, model=key, quantize=self._settings.quantize)
+        stages.run("export (rival)", rival_key, partial(self._export, paths), [paths.bundle])
+        rival = scores_of(self._score("score the rival", key, self._open_model(paths), held_out))
+        bundles = {"sub-model": own.bundle, "dense base, tuned": paths.bundle}
+        timed = stages.run(
+            "time the bundles",
+            key_of(bundles=[bundle_key, rival_key], positions=held_out.fingerprint),
+            lambda advance: line_times(bundles, held_out.cuts, advance),
+        )
+        return {
+            **rival.to_json(),
+            "name": "dense base, tuned",
+            "recovery": recovered.result,
+            "against_rival": compare(ours, rival),
+            "bundle_bytes": {
+                name: read_bundle(folder, verify=False).model_path.stat().st_size for name, folder in bundles.items()
+            },
+            "milliseconds": timed.result,
+        }
+
+    def _export(self, paths: BuildPaths, advance: Advance) -> dict[str, Any]:
         settings = ExportSettings(precision=parse_precision(self._settings.quantize))
-        tokenizer = Tokenizer.from_file(str(self._paths.model / "tokenizer.json"))
+        tokenizer = Tokenizer.from_file(str(paths.model / "tokenizer.json"))
         tokenizer.encode_special_tokens = True
         # Held-out files stay out of the drafts too: a bundle is measured on them.
         learned = [file.text for file in self._corpus.files if file.split != "held-out" and file.is_code]
         bundle = export_bundle(
-            self._paths.model,
-            self._paths.bundle,
+            paths.model,
+            paths.bundle,
             settings,
             drafts=(tokenizer.encode(text, add_special_tokens=False).ids for text in learned),
             on_event=self._display.say,
             on_progress=advance,
         )
-        return {"parity": bundle.manifest["parity"], "gate": self._fit_gate(advance)}
+        return {"parity": bundle.manifest["parity"], "gate": self._fit_gate(paths.bundle, advance)}
 
-    def _fit_gate(self, advance: Advance) -> dict[str, Any]:
+    def _fit_gate(self, bundle: Path, advance: Advance) -> dict[str, Any]:
         """How sure the served model has to be for a share of its suggestions to be right, on validation files."""
         self._display.say("Fitting the display gate on lines that it did not learn from")
         files = [file for file in self._corpus.files if file.split == "validation" and file.is_code]
         cuts = cut_files(files, GATE_POSITIONS, self._settings.seed + 2)
-        gate = measure_gate(open_completer(self._paths.bundle, verify=False), cuts, advance)
-        store_gate(self._paths.bundle, gate)
+        gate = measure_gate(open_completer(bundle, verify=False), cuts, advance)
+        store_gate(bundle, gate)
         return gate.to_json()
 
     def _score_base(self, name: str, held_out: HeldOut) -> StageRecord:

@@ -33,6 +33,7 @@ class BuildSettings:
     seed: int = 0
     positions: int = ScoringSettings.positions  # held-out lines to complete; 0 leaves the evaluation out
     search_positions: int = 100  # validation lines that each size of the search is judged on
+    rival: bool = False  # tune the dense base as well, to compare with
     scores_bundle: bool = False  # the parity check compares it with the sub-model already
     force: bool = False
     recovery: RecoverySettings = field(init=False)
@@ -47,6 +48,8 @@ class BuildSettings:
             parse_distribution(source)
         if self.sources and self.language is None:
             raise BuildError("--source names packages of a language; say which with --language.")
+        if self.rival and self.positions == 0:
+            raise BuildError("--rival is a comparison on held-out lines; give --positions above 0.")
         if self.teach_fim and self.minutes == 0:
             raise BuildError("--teach-fim needs time to teach it; give --minutes above 0.")
         object.__setattr__(self, "recovery", RecoverySettings(minutes=self.minutes, seed=self.seed))

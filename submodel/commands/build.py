@@ -54,6 +54,12 @@ def build(
     score_bundle: Annotated[
         bool, typer.Option("--score-bundle", help="Score the bundle too, through the engine that serves it.")
     ] = False,
+    rival: Annotated[
+        bool,
+        typer.Option(
+            "--rival", help="Tune the dense base for as long, too: what pruning costs against it, and what it buys."
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of all sampling.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Repeat the stages that an earlier build finished.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
@@ -79,6 +85,7 @@ def build(
         teach_fim=teach_fim,
         quantize=quantize,
         positions=positions,
+        rival=rival,
         scores_bundle=score_bundle,
         seed=seed,
         force=force,

@@ -29,13 +29,20 @@ def test_a_language_is_built_and_evaluated_by_its_name(index, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(domains, "cache_folder", lambda: index)
     base = save_folder(tmp_path / "base", kind="qwen2")
-    options = ("--base", base, "--size", 0.8, "--minutes", 0, "--quantize", "fp32", "--positions", 6)
+    options = ("--base", base, "--size", 0.8, "--minutes", 0, "--quantize", "fp32", "--positions", 6, "--rival")
     document = run("build", "--language", "python", *options)
     assert set(document["corpus"]["languages"]) == {"Python"}
     folder = tmp_path / "submodel-python"
     assert document["paths"]["model"] == "submodel-python/model"
     assert (folder / "bundle" / "bundle.json").is_file()
-    assert "<h1>python</h1>" in (folder / "report.html").read_text()
+    page = (folder / "report.html").read_text()
+    assert "<h1>python</h1>" in page
+    assert "honest rival" in page
+    ours, rival = document["models"][1], document["rival"]
+    assert rival["parameters"] > ours["parameters"]
+    assert rival["bundle_bytes"]["dense base, tuned"] > rival["bundle_bytes"]["sub-model"]
+    assert rival["milliseconds"].keys() == rival["bundle_bytes"].keys()
+    assert rival["bits_per_byte"] == document["models"][0]["bits_per_byte"], "not tuned at all it is the base"
     manifest = json.loads((folder / "model" / "manifest.json").read_text())
     assert manifest["language"] == "language:python"
     assert [one["distribution"] for one in manifest["distributions"]] == ["npm:pack@1"]
@@ -55,6 +62,7 @@ def test_packages_of_ones_own(index, tmp_path):
     [
         ({"language": "cobol"}, "cobol"),
         ({"sources": ("npm:jack@1",)}, "--language"),
+        ({"rival": True, "positions": 0}, "--positions"),
         ({"language": "python", "sources": ("jack",)}, "names no source distribution"),
     ],
 )
