@@ -225,7 +225,8 @@ def _passed_count(output: str) -> str | None:
 
 
 def _say_failure(command: Sequence[str], run: SandboxRun) -> str:
-    lines = f"{run.stdout.rstrip()}\n{run.stderr.rstrip()}".strip().splitlines()
+    # A test runner's last word is on stdout; stderr may end with a plug-in's warning.
+    lines = (run.stdout.strip() or run.stderr.strip()).splitlines()
     last = f": {lines[-1].strip()}" if lines else ""
     return (
         f"The repository's tests do not pass as they are ({' '.join(command)}, {run.outcome}{last}); name an "
