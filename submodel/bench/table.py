@@ -24,7 +24,7 @@ def print_bench(document: Mapping[str, Any]) -> None:
             _with(f"{engine['decode_tokens_per_s']:.0f}", ratio.get("decode")),
             _with(f"{engine['completion_ms_p50']:.0f}", ratio.get("completion_p50")),
             _with(f"{engine['completion_ms_p95']:.0f}", ratio.get("completion_p95")),
-            _with(f"{engine['peak_rss_bytes'] / 1e6:.0f} MB", ratio.get("memory")),
+            _with(f"{engine['resident_bytes'] / 1e6:.0f} MB", ratio.get("memory")),
             f"{engine['exact_match']:.1%}",
         )
     console.print(table)

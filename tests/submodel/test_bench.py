@@ -19,6 +19,7 @@ def engine(**changes):
         "decode_tokens_per_s": 120.0,
         "completion_ms_p50": 50.0,
         "completion_ms_p95": 200.0,
+        "resident_bytes": 300,
         "peak_rss_bytes": 400,
     }
     return {**figures, **changes}
@@ -31,10 +32,18 @@ def test_a_ratio_above_one_is_better_but_for_memory():
         decode_tokens_per_s=40.0,
         completion_ms_p50=150.0,
         completion_ms_p95=500.0,
+        resident_bytes=1000,
         peak_rss_bytes=800,
     )
     assert ratios(engine(), [peer]) == {
-        "peer": {"prompt": 3.0, "decode": 3.0, "completion_p50": 3.0, "completion_p95": 2.5, "memory": 0.5}
+        "peer": {
+            "prompt": 3.0,
+            "decode": 3.0,
+            "completion_p50": 3.0,
+            "completion_p95": 2.5,
+            "memory": 0.3,
+            "peak_memory": 0.5,
+        }
     }
 
 
