@@ -27,8 +27,13 @@ def is_as_good(figures: Mapping[str, Any]) -> bool:
 def smallest_size(sizes: Sequence[float], passes: Callable[[float], bool]) -> float:
     """The smallest of `sizes` (ascending) that passes, by bisection: a larger one passes where a smaller one does.
 
-    Raises BuildError where not even the largest does.
+    Raises BuildError where not even the largest does, or where there are none.
     """
+    if not sizes:
+        raise BuildError(
+            f"The code uses so much of the base's vocabulary that no size up to {SIZES[-1]:.0%} can be reached; "
+            "choose a --size yourself, up to 1."
+        )
     low, high = 0, len(sizes)  # the answer is among sizes[low:high], or there is none
     while low < high:
         middle = (low + high) // 2

@@ -26,6 +26,11 @@ def test_none_that_passes_is_said():
         smallest_size(SIZES, lambda size: False)
 
 
+def test_sizes_out_of_reach_are_said():
+    with pytest.raises(BuildError, match="vocabulary"):
+        smallest_size([], lambda size: True)
+
+
 @pytest.mark.parametrize(
     ("exact", "bits", "worse"),
     [((-0.1, 0.0), (0.9, 1.1), False), ((-0.2, -0.01), (0.9, 1.1), True), ((0.0, 0.1), (1.01, 1.1), True)],
