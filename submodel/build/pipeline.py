@@ -347,7 +347,7 @@ def prepare_output(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         ignore = folder / ".gitignore"
         if not ignore.exists():
-            ignore.write_text("*\n", "utf-8")
+            write_text(ignore, "*\n")
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
