@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from urllib.parse import unquote
 
 from lsprotocol import types
-from pygls.exceptions import JsonRpcException
+from pygls.exceptions import JsonRpcException, JsonRpcInvalidRequest
 from pygls.io_ import run_async
 from pygls.lsp.server import LanguageServer
 from pygls.protocol import LanguageServerProtocol
@@ -34,6 +34,7 @@ class TolerantProtocol(LanguageServerProtocol):
     def structure_message(self, data: dict[str, Any]) -> Any:
         """A message from its JSON; one that can't be read is refused by its id where it has one."""
         try:
+            _check(data)
             return super().structure_message(data)  # type: ignore[no-untyped-call]
         except JsonRpcException as error:
             number = data.get("id")
@@ -42,12 +43,23 @@ class TolerantProtocol(LanguageServerProtocol):
             raise
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
-    def lsp_text_document__did_change(
-        self, params: types.DidChangeTextDocumentParams
-    ) -> Generator[Any, Any, None]:
+    def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> Generator[Any, Any, None]:
         """Change a document that is open."""
         if unquote(params.text_document.uri) in self.workspace.text_documents:
             yield from super().lsp_text_document__did_change(params)  # type: ignore[no-untyped-call]
+
+
+def _check(data: dict[str, Any]) -> None:
+    """What pygls takes for granted of a message; raises JsonRpcInvalidRequest."""
+    if "jsonrpc" not in data:
+        return
+    number, method, error = data.get("id"), data.get("method", ""), data.get("error")
+    is_right = number is None or (isinstance(number, (int, str)) and not isinstance(number, bool))
+    is_right = is_right and isinstance(method, str) and (method != "" or "method" not in data)
+    if isinstance(error, dict):
+        is_right = is_right and isinstance(error.get("code"), int) and isinstance(error.get("message"), str)
+    if not is_right:
+        raise JsonRpcInvalidRequest()
 
 
 class BoundedInput:
