@@ -67,9 +67,7 @@ def git_environment() -> dict[str, str]:
     }
 
 
-def run_git(
-    root: Path, *arguments: str, timeout_s: float = TIMEOUT_S, max_bytes: int = MAX_ANSWER_BYTES
-) -> bytes:
+def run_git(root: Path, *arguments: str, timeout_s: float = TIMEOUT_S, max_bytes: int = MAX_ANSWER_BYTES) -> bytes:
     """What git prints in the folder `root`; raises GitError where it fails or prints more than `max_bytes`."""
     git = shutil.which("git")
     if git is None:

@@ -93,7 +93,7 @@ def _safe_parts(name: str) -> tuple[str, ...]:
     if is_outside or not pure.parts:
         raise ArchiveError(f"it names a path outside of its folder, {name[:80]!r}")
     size = len(name.encode("utf-8", "surrogateescape"))
-    if size > MAX_NAME_BYTES or len(pure.parts) > MAX_DEPTH or any(not 0x20 <= ord(one) for one in name):
+    if size > MAX_NAME_BYTES or len(pure.parts) > MAX_DEPTH or any(not ord(one) >= 0x20 for one in name):
         raise ArchiveError(f"it holds a name that no file should have, {name[:80]!r}")
     return pure.parts
 

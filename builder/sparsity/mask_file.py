@@ -17,8 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from builder.errors import BuildError
-from builder.untrusted_json import parse_json
 from builder.sparsity.walk import SparseLayer
+from builder.untrusted_json import parse_json
 
 MASKS: Final = "masks.safetensors"
 _FORMAT: Final = "submodel-masks-1"

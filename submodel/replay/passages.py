@@ -50,7 +50,9 @@ def passages_of_history(root: Path, since: str, count: int, seed: int) -> tuple[
 
     Raises SubmodelError where git can't say.
     """
-    commits = _git(root, "rev-list", "--no-merges", f"--max-count={_MAX_COMMITS}", "--end-of-options", f"{since}..HEAD").split()
+    commits = _git(
+        root, "rev-list", "--no-merges", f"--max-count={_MAX_COMMITS}", "--end-of-options", f"{since}..HEAD"
+    ).split()
     found = [passage for commit in commits for passage in _added_by(root, commit)]
     return tuple(random.Random(seed).sample(found, min(count, len(found))))
 

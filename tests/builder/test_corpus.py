@@ -242,7 +242,9 @@ def test_a_file_of_gigabytes_is_never_opened(repository: Path, monkeypatch: pyte
         file.truncate(2 << 30)  # sparse
     opened: list[str] = []
     real = os.open
-    monkeypatch.setattr(os, "open", lambda path, *rest, **more: (opened.append(str(path)), real(path, *rest, **more))[1])
+    monkeypatch.setattr(
+        os, "open", lambda path, *rest, **more: (opened.append(str(path)), real(path, *rest, **more))[1]
+    )
     assert read_corpus(repository).skipped == {"too large": 1}
     assert str(huge) not in opened
 

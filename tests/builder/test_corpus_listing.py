@@ -214,9 +214,7 @@ def test_an_index_that_is_damaged_or_hostile_is_walked_around(tmp_path: Path) ->
     assert list_files(root).paths == ("main.py",)
 
 
-def test_a_pipe_that_git_would_wait_for_holds_nothing_for_ever(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pipe_that_git_would_wait_for_holds_nothing_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "repo"
     write_files(root, {"main.py": ""})
     run_git(tmp_path, "init", "-q", "repo")

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,8 +18,8 @@ from exporters.bundle import (
     Architecture,
     find_bundle,
     read_bundle,
-    seal_manifest,
     replace_bundle,
+    seal_manifest,
     write_bundle_manifest,
 )
 from exporters.errors import BundleError, ExportError

@@ -260,7 +260,7 @@ def test_a_header_without_end_is_no_header() -> None:
 
 GARBAGE = [
     b"Content-Length: 99999999999999999999\r\n\r\n{}",
-    b"Content-Length: 5\r\n\r\n{\"a\"",
+    b'Content-Length: 5\r\n\r\n{"a"',
     b"Content-Length: -1\r\n\r\n",
     b"\0" * 10_000,
     b"Content-Length: 200000\r\n\r\n" + b"[" * 200_000,
@@ -272,7 +272,7 @@ GARBAGE = [
 def test_a_client_that_talks_nonsense_and_vanishes_ends_the_server(garbage: bytes) -> None:
     command = [sys.executable, "-m", "submodel", "serve", "--stdio"]
     done = subprocess.run(command, input=garbage, capture_output=True, timeout=60, check=False)
-    assert b"Traceback (most recent call last):\n  File \"<frozen" not in done.stderr
+    assert b'Traceback (most recent call last):\n  File "<frozen' not in done.stderr
     assert done.returncode == 0, done.stderr.decode()
 
 

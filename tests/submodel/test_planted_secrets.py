@@ -37,7 +37,9 @@ def draw(count: int, seed: int, alphabet: str = ALNUM) -> str:
 
 def make_planted() -> dict[str, tuple[str, str]]:
     """Kind → (the line or lines that hold it, the part that must be nowhere)."""
-    planted = {kind: (f'VALUE = "{token}"', max(token.split("."), key=len)[-20:]) for kind, token in make_tokens(3).items()}
+    planted = {
+        kind: (f'VALUE = "{token}"', max(token.split("."), key=len)[-20:]) for kind, token in make_tokens(3).items()
+    }
     body = [draw(64, seed) for seed in range(100, 110)]
     for label in ("RSA PRIVATE KEY", "PRIVATE KEY", "OPENSSH PRIVATE KEY", "EC PRIVATE KEY", "PGP PRIVATE KEY BLOCK"):
         own = [label.encode().hex()[:8] + line[8:] for line in body]
@@ -76,7 +78,10 @@ def write_repository(root: Path, planted: dict[str, tuple[str, str]]) -> None:
     """Code enough to build on; each secret in a module, in a text, in a file of data and in a script."""
     for number, (line, _) in enumerate(planted.values()):
         rng = random.Random(number)
-        code = [f"def compute_{number}_{i}(value_{rng.randrange(99)}):\n    return {rng.randrange(9999)}\n" for i in range(30)]
+        code = [
+            f"def compute_{number}_{i}(value_{rng.randrange(99)}):\n    return {rng.randrange(9999)}\n"
+            for i in range(30)
+        ]
         at = rng.randrange(5, 25)
         files = {
             f"src/module_{number}.py": [*code[:at], line, *code[at:]],
