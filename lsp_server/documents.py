@@ -1,8 +1,8 @@
 """Open documents: their texts as the client last described them, within bounds.
 
 A document longer than MAX_DOCUMENT_CHARS is not kept: nobody completes lines in a file of megabytes, and each key would
-cost a pass over it. All together keep MAX_TOTAL_CHARS and are MAX_DOCUMENTS; the least recently used goes first. What is
-not kept gets no completion until it is opened anew, or sent as a whole.
+cost a pass over it. All together keep MAX_TOTAL_CHARS and are MAX_DOCUMENTS; the least recently used goes first. What
+is not kept gets no completion until it is opened anew, or sent as a whole.
 """
 
 from __future__ import annotations

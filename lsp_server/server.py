@@ -40,8 +40,8 @@ log = logging.getLogger(__name__)
 
 STATUS = "submodel/status"
 _NOT_KEPT = (
-    f"the document has more than {MAX_DOCUMENT_CHARS:,} characters, or so much else is open that its text was given up; "
-    "open it again"
+    f"the document has more than {MAX_DOCUMENT_CHARS:,} characters, or so much else is open that its text was given "
+    "up; open it again"
 )
 PROGRESS_TIMEOUT_S = 5.0  # for a client to agree to a progress bar
 

@@ -26,9 +26,9 @@ MAX_NAME_BYTES: Final = 1024
 MAX_DEPTH: Final = 64
 _CHUNK: Final = 1 << 16
 _DECOMPRESSORS: Final[tuple[tuple[bytes, Callable[[Path], IO[bytes]]], ...]] = (
-    (b"\x1f\x8b", lambda path: gzip.GzipFile(path)),
-    (b"BZh", lambda path: bz2.BZ2File(path)),
-    (b"\xfd7zXZ", lambda path: lzma.LZMAFile(path)),
+    (b"\x1f\x8b", gzip.GzipFile),
+    (b"BZh", bz2.BZ2File),
+    (b"\xfd7zXZ", lzma.LZMAFile),
 )
 _FAULTS: Final = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, struct.error),
@@ -113,7 +113,7 @@ def _unpack_tar(archive: Path, start: bytes, writer: _Writer) -> None:
     opener = next((one for mark, one in _DECOMPRESSORS if start.startswith(mark)), lambda path: path.open("rb"))
     with opener(archive) as stream:
         bounded = cast(IO[bytes], _Bounded(stream, writer.max_bytes))
-        tarred = tarfile.open(fileobj=bounded, mode="r:")
+        tarred = tarfile.TarFile(fileobj=bounded)
         while (member := tarred.next()) is not None:
             writer.count()
             tarred.members.clear()  # it keeps all that it has seen
