@@ -138,7 +138,8 @@ class _Build:
         document: dict[str, Any] = {
             "schema": REPORT_SCHEMA,
             "models": [],
-            "base": self._base.to_json(),
+            # A GGUF file's licence is known only once it was read, which a stage that is kept does not do.
+            "base": {**self._base.to_json(), **_licence_of(paths.model)},
             "plan": pruned.result["plan"],
             "calibration": pruned.result["calibration"],
             "recovery": recovered.result,
@@ -339,6 +340,12 @@ class _Build:
         bundle = read_bundle(self._paths.bundle, verify=False)
         size = bundle.model_path.stat().st_size
         return {"name": "bundle", "parameters": bundle.manifest["parameters"], "bytes": size}
+
+
+def _licence_of(model: Path) -> dict[str, str]:
+    """The licence that the sub-model was made under, for the report."""
+    licence = (read_artifact(model).manifest or {}).get("licence")
+    return {"licence": licence} if isinstance(licence, str) else {}
 
 
 def prepare_output(folder: Path) -> None:
