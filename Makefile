@@ -6,7 +6,7 @@ BASE   ?= auto
 
 EXTENSION := vscode-extension
 
-.PHONY: demo test check bench vsix test-editor clean
+.PHONY: demo test check audit lock bench vsix test-editor clean
 .DEFAULT_GOAL := test
 
 # The environment is made anew when pyproject.toml changes; the stamp is written last, so that a broken install is repeated.
@@ -28,6 +28,14 @@ check: $(VENV)/installed  ## style, types and the import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Not a part of `check`, which works without a network; it says so where it can't ask.
+audit: $(VENV)/installed  ## known faults of what we depend on, by pip-audit and npm audit
+	$(BIN)/python -m benchmarks.audit
+
+lock: $(VENV)/installed  ## requirements-dev.lock: the versions that are installed here
+	@(echo "# What the tests ran with, written by \`make lock\` (pip freeze). Linux; other systems differ."; \
+	  $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//') > requirements-dev.lock
 
 # npm's own record of what it has installed; nothing is asked of the network when it is newer than the lock file.
 $(EXTENSION)/node_modules/.package-lock.json: $(EXTENSION)/package-lock.json

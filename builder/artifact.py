@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from builder.errors import BuildError
 from builder.prompt import PromptFormat
+from builder.untrusted_json import read_json
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -33,7 +33,13 @@ class SubModel:
     def held_out_prompts(self) -> list[dict[str, list[int]]]:
         """Prompts with their true middles, as token ids, of files that pruning never saw; empty if there are none."""
         path = self.folder / HELD_OUT_PROMPTS
-        return list(json.loads(path.read_text("utf-8"))) if path.exists() else []
+        try:
+            prompts = read_json(path) if path.exists() else []
+        except (OSError, ValueError) as error:
+            raise BuildError(f"{path} can't be read ({error}); run `submodel build` again.") from error
+        if not isinstance(prompts, list) or not all(map(_is_prompt, prompts)):
+            raise BuildError(f"{path} holds no prompts; run `submodel build` again.")
+        return prompts
 
 
 def read_artifact(folder: Path) -> SubModel:
@@ -49,9 +55,17 @@ def read_artifact(folder: Path) -> SubModel:
     if not path.exists():
         return SubModel(folder=folder, manifest=None)
     try:
-        manifest = json.loads(path.read_text("utf-8"))
+        manifest = read_json(path)
     except (OSError, ValueError) as error:
         raise BuildError(f"{path} can't be read ({error}); run `submodel build` again.") from error
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA_VERSION:
         raise BuildError(f"{path} is of another version of submodel; run `submodel build` again.")
     return SubModel(folder=folder, manifest=manifest)
+
+
+def _is_prompt(value: Any) -> bool:
+    """Whether it is {"prompt_ids": [int], "truth_ids": [int]}."""
+    if not isinstance(value, dict):
+        return False
+    lists = [value.get("prompt_ids"), value.get("truth_ids")]
+    return all(isinstance(ids, list) and all(type(one) is int and one >= 0 for one in ids) for ids in lists)

@@ -22,6 +22,7 @@ from builder.corpus.languages import Kind
 from builder.corpus.split import SPLITS, Split, split_by_hash
 from builder.errors import CorpusError
 from builder.evaluation.held_out import excerpt_starts
+from builder.folders import sync, sync_tree
 from builder.prompt import PromptEncoder
 from builder.sources.distribution import Distribution, is_distribution, parse_distribution
 from builder.sources.fetch import fetch
@@ -113,7 +114,9 @@ def _gather(chosen: LanguageSet, sources: Path, on_event: Say) -> Path:
         for one in chosen.distributions:
             shutil.copytree(fetch(one, sources, on_event=on_event), fresh / one.folder_name)
         try:
+            sync_tree(fresh)
             fresh.rename(folder)
+            sync(folder.parent)
         except OSError:  # another process was faster
             shutil.rmtree(fresh)
             if not folder.is_dir():

@@ -1,16 +1,28 @@
-"""Folders and files that are written whole or not at all, so that a stage never leaves half of something."""
+"""Folders and files that are written whole or not at all, so that a stage never leaves half of something.
+
+Everything is forced to the disk before it takes its name, and the name after that: so neither a killed process nor a
+power cut leaves less than the old state or the new one. What a killed run leaves beside them (`.NAME.partial`,
+`.NAME.tmp`) is removed by the next one.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import json
 import os
 import shutil
-import tempfile
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from builder.errors import BuildError, SubmodelError
+
+# The user's to mend: full disk or quota, no permission, read-only media.
+DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO})
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 0x2  # renameat2(2)
+_RENAME_SWAP = 0x2  # renamex_np(2), macOS
 
 
 def write_json(path: Path, document: object) -> None:
@@ -19,18 +31,24 @@ def write_json(path: Path, document: object) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 so that `path` holds either the old text or the whole new one."""
+    """Write UTF-8 so that `path` holds either the old text or the whole new one; one writer at a time."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False, suffix=".tmp") as file:
-        fresh = Path(file.name)
-        try:
+    fresh = path.with_name(f".{path.name}.tmp")  # of one name, so that a killed run leaves one at most
+    try:
+        with fresh.open("w", encoding="utf-8", newline="\n") as file:
             file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        except BaseException:
+        replace_file(fresh, path)
+    except BaseException:
+        with suppress(OSError):
             fresh.unlink(missing_ok=True)
-            raise
+        raise
+
+
+def replace_file(fresh: Path, path: Path) -> None:
+    """Let the finished file `fresh` take the name `path` in the same folder, both forced to the disk."""
+    sync(fresh)
     fresh.replace(path)
+    sync(path.parent)
 
 
 @contextmanager
@@ -41,9 +59,12 @@ def replace_folder(
 
     Until then the old folder stays; if the block fails it stays for good, and what was written beside it is removed.
     Afterwards it is removed, or takes the place of `keep`. Only a folder that holds the file `marker`, or nothing, is
-    ever replaced: `-o ~/work` must not cost anyone their files. An OSError inside (full disk, read-only folder) becomes
-    an `error_type`. What a killed run left beside the target is put right first. Two runs into one target at the same
-    time are not supported.
+    ever replaced: `-o ~/work` must not cost anyone their files. A full disk or a read-only folder becomes an
+    `error_type`, as does any other OSError inside. What a killed run left beside the target is put right first. Two
+    runs into one target at the same time are not supported.
+
+    The two folders change places in one step where the system can (Linux, macOS), so that a reader always finds one of
+    them; elsewhere there is a moment without either, and the next run puts the old one back if it ends there.
     """
     target = target.absolute()
     fresh = target.with_name(f".{target.name}.partial")
@@ -54,48 +75,107 @@ def replace_folder(
             raise error_type(f"{target} holds files but no {marker}; choose an empty or a new folder with -o.")
         if target.exists() and not target.is_dir():
             raise error_type(f"{target} is a file; choose a folder with -o.")
-        shutil.rmtree(fresh, ignore_errors=True)
+        _remove(fresh)
         fresh.mkdir(parents=True)
         try:
             yield fresh
-            _sync(fresh)
-            if target.exists():
-                target.replace(retired)
-            try:
-                fresh.replace(target)
-            except OSError:
-                _restore(target, retired)
-                raise
+            sync_tree(fresh)
+            _take_place(fresh, target, retired)
         finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+            _remove(fresh)
         if keep is not None and retired.exists():
             keep.parent.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(keep, ignore_errors=True)
+            _remove(keep)
             retired.replace(keep)
-        shutil.rmtree(retired, ignore_errors=True)
+            sync(keep.parent)
+        _remove(retired)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        raise error_type(
-            f"{target} can't be written{where}: {error.strerror or error}; "
-            "free space or choose a folder that can be written with -o, and run it again."
-        ) from error
+        raise error_type(_cannot_write(target, f"{where}: {error.strerror or error}")) from error
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+        raise error_type(_cannot_write(target, ": the disk is full")) from error
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error means a full disk, told by a library in Rust or C++ that has no OSError."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    words = str(error)
+    return any(one in words for one in (os.strerror(errno.ENOSPC), f"os error {errno.ENOSPC}", "StorageFull"))
+
+
+def sync(path: Path) -> None:
+    """Force a file, or the names in a folder, to the disk."""
+    if path.is_dir() and os.name == "nt":
+        return  # Windows has no handle on a folder to sync
+    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that know no sync have nothing to lose
+            raise
+    finally:
+        os.close(handle)
+
+
+def sync_tree(folder: Path) -> None:
+    """Force a folder and all below it to the disk, so that after a power cut the renamed folder is not an empty one."""
+    for path in (*folder.rglob("*"), folder):
+        sync(path)
+
+
+def _cannot_write(target: Path, why: str) -> str:
+    return (
+        f"{target} can't be written{why}; free space or choose a folder that can be written with -o, and run it again."
+    )
+
+
+def _take_place(fresh: Path, target: Path, retired: Path) -> None:
+    """Put `fresh` in the place of `target`, which then lies at `retired` if there was one."""
+    if not target.exists():
+        fresh.replace(target)
+    elif _exchange(fresh, target):
+        sync(target.parent)
+        fresh.replace(retired)
+    else:
+        target.replace(retired)
+        try:
+            fresh.replace(target)
+        except OSError:
+            _restore(target, retired)
+            raise
+    sync(target.parent)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two folders change names in one step; False where the system or its file system can't."""
+    try:
+        library = ctypes.CDLL(None, use_errno=True)
+        if sys.platform == "linux":
+            code = library.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
+        elif sys.platform == "darwin":
+            code = library.renamex_np(os.fsencode(one), os.fsencode(other), _RENAME_SWAP)
+        else:
+            return False
+    except (OSError, AttributeError, TypeError):  # an old C library; none that can be named
+        return False
+    return bool(code == 0)
 
 
 def _restore(target: Path, retired: Path) -> None:
     """Undo a replacement that was cut off between its two renames, or finish cleaning up after one that was not."""
     if retired.exists() and not target.exists():
         retired.replace(target)
-    elif retired.exists():
-        shutil.rmtree(retired)
+        sync(target.parent)
+    _remove(retired)
 
 
-def _sync(folder: Path) -> None:
-    """Force files and folders to the disk, so that after a power cut the renamed folder is not an empty one."""
-    for path in (*folder.rglob("*"), folder):
-        if path.is_dir() and os.name == "nt":
-            continue  # Windows has no handle on a folder to sync
-        handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+def _remove(folder: Path) -> None:
+    """Remove a folder under a name that nobody takes for a whole one, and what an earlier removal left."""
+    doomed = folder.with_name(f"{folder.name}.removed" if folder.name.startswith(".") else f".{folder.name}.removed")
+    shutil.rmtree(doomed, ignore_errors=True)
+    if folder.exists():
+        folder.replace(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)

@@ -16,6 +16,8 @@ from builder.errors import BuildError
 
 _REPOSITORY_TOKENS = (("<|repo_name|>", "<|file_sep|>"), ("<repo_name>", "<file_sep>"), ("<reponame>", "<filename>"))
 
+MAX_WINDOW_CHARS = 1 << 20  # more than any model's positions; bounds what a damaged manifest can ask for
+
 
 @dataclass(frozen=True, kw_only=True)
 class PromptFormat:
@@ -62,9 +64,28 @@ class PromptFormat:
     def from_json(cls, document: Mapping[str, Any]) -> PromptFormat:
         """Read what `to_json` wrote; raises BuildError where a key is unknown or its type is wrong."""
         try:
-            return cls(**{**document, "stop_tokens": tuple(document.get("stop_tokens", ()))})
-        except TypeError as error:
+            stops = document.get("stop_tokens", ())
+            if not isinstance(stops, (list, tuple)):
+                raise TypeError(f"stop_tokens is {stops!r}")
+            values = {**document, "stop_tokens": tuple(stops)}
+            for name, value in values.items():
+                _check_kind(name, value)
+            return cls(**values)
+        except (TypeError, ValueError, AttributeError) as error:
             raise BuildError(f"The prompt format in the manifest can't be read ({error}); build again.") from error
+
+
+def _check_kind(name: str, value: object) -> None:
+    if name == "stop_tokens":
+        is_right = isinstance(value, tuple) and all(isinstance(token, str) for token in value)
+    elif name.endswith("_token"):
+        is_right = value is None or isinstance(value, str)
+    elif name.endswith("_chars"):
+        is_right = type(value) is int and 0 <= value <= MAX_WINDOW_CHARS
+    else:
+        is_right = isinstance(value, bool)
+    if not is_right:
+        raise TypeError(f"{name} is {str(value)[:40]!r}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,8 +17,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from builder.errors import BuildError
-from builder.folders import replace_folder
+from builder.folders import replace_folder, write_text
 from builder.prompt import PromptFormat
+from builder.untrusted_json import parse_json, read_bytes
 from exporters.errors import BundleError, ExportError
 from exporters.previous import forget_older, place_for
 
@@ -26,13 +29,21 @@ MODEL_FILE = "onnx/model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
 DECODE_GRAPH_LAYOUT = "decode-graph"  # what our engine runs
 OPTIMUM_LAYOUT = "optimum"  # other architectures, for ORTModelForCausalLM and transformers.js
+CHECKSUM = "checksum"  # the last key of bundle.json: SHA-256 of the file with zeros in its own place
 AGAIN = "run `submodel build` or `submodel export` again"
 WORKSPACE_BUNDLE = Path(".submodel") / "bundle"
+MAX_MANIFEST_BYTES = 16 << 20
+MAX_CACHE_BYTES = 64 << 30  # of keys and values; a laptop has less, and a number that is wrong by a digit has more
+_NO_CHECKSUM = "0" * 64
+_SEAL = re.compile(rb'"[^"\n]{0,40}": "([0-9a-zA-Z]{64})"\n}\n?$')
 
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """The numbers that an engine needs before it opens the graph. `max_positions` bounds prompt and answer together."""
+    """The numbers that an engine needs before it opens the graph. `max_positions` bounds prompt and answer together.
+
+    Raises ValueError for numbers that no model has: an engine allocates by them.
+    """
 
     layers: int
     kv_heads: int
@@ -40,6 +51,15 @@ class Architecture:
     hidden_size: int
     vocab_size: int
     max_positions: int
+
+    def __post_init__(self) -> None:
+        limits = {"layers": 1 << 10, "kv_heads": 1 << 10, "head_dim": 1 << 12, "hidden_size": 1 << 18}
+        limits |= {"vocab_size": 1 << 22, "max_positions": 1 << 21}
+        for name, most in limits.items():
+            if not 1 <= getattr(self, name) <= most:
+                raise ValueError(f"{name} is {getattr(self, name)}, and 1 to {most:,} can be")
+        if 8 * self.layers * self.kv_heads * self.head_dim * self.max_positions > MAX_CACHE_BYTES:  # float32 twice
+            raise ValueError(f"keys and values of {self.max_positions:,} positions would take more than any memory")
 
     def to_json(self) -> dict[str, int]:
         """As it stands in bundle.json."""
@@ -76,10 +96,11 @@ def find_bundle(start: Path) -> Path:
 def read_bundle(folder: Path, verify: bool = True, *, layout: str = DECODE_GRAPH_LAYOUT) -> Bundle:
     """Read and check a bundle folder, whose graph must be of `layout`: the default is the one that our engine runs.
 
-    Sizes of all files in the manifest are always checked; `verify` adds their SHA-256 (about a second a gigabyte).
-    Raises BundleError naming the file that is missing, changed or not understood.
+    The manifest's own checksum and the sizes of all its files are always checked; `verify` adds their SHA-256 (about a
+    second a gigabyte). Files that the manifest does not list are nobody's: no reader of ours opens them. Raises
+    BundleError naming the file that is missing, changed or not understood.
     """
-    manifest = _read_manifest(folder)
+    manifest = read_manifest(folder)
     found = manifest.get("layout", DECODE_GRAPH_LAYOUT)
     if found != layout:
         raise BundleError(
@@ -91,7 +112,7 @@ def read_bundle(folder: Path, verify: bool = True, *, layout: str = DECODE_GRAPH
         prompt = PromptFormat.from_json(manifest["prompt"])
         numbers = manifest["architecture"]
         architecture = Architecture(**{name: int(numbers[name]) for name in Architecture.__dataclass_fields__})
-    except (BuildError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (BuildError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BundleError(f"{folder / MANIFEST_FILE} lacks or misstates a key ({error!r}); {AGAIN}.") from error
     return Bundle(
         folder=folder,
@@ -103,6 +124,11 @@ def read_bundle(folder: Path, verify: bool = True, *, layout: str = DECODE_GRAPH
     )
 
 
+def lists_file(bundle: Bundle, relative: str) -> bool:
+    """Whether a bundle's manifest vouches for a file, given by its posix path."""
+    return relative in bundle.manifest["files"]
+
+
 def write_bundle_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Write bundle.json last: `manifest` plus the schema and the size and SHA-256 of every file in `folder`."""
     files = {}
@@ -110,8 +136,15 @@ def write_bundle_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
         relative = path.relative_to(folder).as_posix()
         if path.is_file() and relative != MANIFEST_FILE:
             files[relative] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
-    document = {"schema": SCHEMA, **manifest, "files": files}
-    (folder / MANIFEST_FILE).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    seal_manifest(folder, {"schema": SCHEMA, **manifest, "files": files})
+
+
+def seal_manifest(folder: Path, document: Mapping[str, Any]) -> None:
+    """Replace bundle.json with `document` and a checksum of its own; files of the bundle are as `document` says."""
+    unsealed = {name: value for name, value in document.items() if name != CHECKSUM} | {CHECKSUM: _NO_CHECKSUM}
+    text = json.dumps(unsealed, indent=2, ensure_ascii=False) + "\n"
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    write_text(folder / MANIFEST_FILE, digest.join(text.rsplit(_NO_CHECKSUM, 1)))
 
 
 @contextmanager
@@ -130,19 +163,33 @@ def replace_bundle(target: Path) -> Iterator[Path]:
         forget_older(target)
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """bundle.json of a bundle folder, checked by its checksum and schema, its files unseen; raises BundleError.
+
+    A bundle of a version before checksums has none, and is taken as it is.
+    """
     path = folder / MANIFEST_FILE
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        content = read_bytes(path, MAX_MANIFEST_BYTES)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise BundleError(f"{folder} is no bundle: it has no {MANIFEST_FILE}; {AGAIN}.") from error
     except OSError as error:
         raise BundleError(f"{path} can't be read ({error.strerror}); check its permissions.") from error
+    except ValueError as error:
+        raise BundleError(f"{path} can't be read ({error}); {AGAIN}.") from error
+    try:
+        document = parse_json(content.decode("utf-8"))
     except ValueError as error:  # not UTF-8, or not JSON
         raise BundleError(f"{path} is not valid JSON ({error}); {AGAIN}.") from error
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         found = document.get("schema") if isinstance(document, dict) else None
         raise BundleError(f"{path} has the schema {found!r}, this version reads {SCHEMA}; {AGAIN}.")
+    seal = _SEAL.search(content)
+    if CHECKSUM in document or seal is not None:
+        start, end = seal.span(1) if seal is not None else (0, 0)
+        zeroed = content[:start] + _NO_CHECKSUM.encode() + content[end:]
+        if document.get(CHECKSUM) != hashlib.sha256(zeroed).hexdigest():
+            raise BundleError(f"{path} has changed since it was written (its checksum differs); {AGAIN}.")
     return document
 
 
@@ -151,11 +198,15 @@ def _check_files(folder: Path, files: Any, verify: bool) -> None:
         raise BundleError(f"{folder / MANIFEST_FILE} lists no {MODEL_FILE} or {TOKENIZER_FILE}; {AGAIN}.")
     for relative, facts in files.items():
         parts = PurePosixPath(relative).parts
-        if not isinstance(facts, dict) or not parts or parts[0] == "/" or ".." in parts:
+        is_outside = not parts or parts[0] == "/" or ".." in parts or any(one in relative for one in ":\\\0")
+        if not isinstance(facts, dict) or is_outside:
             raise BundleError(f"{folder / MANIFEST_FILE} has a bad entry for the file {relative!r}; {AGAIN}.")
         path = folder / relative
         try:
-            size = path.stat().st_size
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):
+                raise BundleError(f"{path} is not a regular file; {AGAIN}.")
+            size = status.st_size
             if size != facts.get("bytes"):
                 raise BundleError(f"{path} has {size:,} bytes, not {facts.get('bytes')} as exported; {AGAIN}.")
             if verify and _sha256(path) != facts.get("sha256"):

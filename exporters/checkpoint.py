@@ -6,7 +6,6 @@ is refused here, by name, since a graph that leaves something out would answer, 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
+from builder.untrusted_json import read_json
 from exporters.errors import ExportError
 
 DECODER_TYPES = ("llama", "qwen2")
@@ -55,7 +55,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     hint = "give the folder of a transformers checkpoint (config.json beside *.safetensors)"
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = read_json(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ExportError(f"{folder} is no model: it has no config.json; {hint}.") from error
     except OSError as error:
@@ -95,7 +95,7 @@ def read_shape(config: Mapping[str, Any], folder: Path) -> DecoderShape:
             norm_epsilon=float(config.get("rms_norm_eps", 1e-6)),
             is_tied=bool(config.get("tie_word_embeddings", False)),
         )
-    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, ZeroDivisionError) as error:
         raise ExportError(
             f"{folder / 'config.json'} lacks or misstates a number of the decoder ({error!r})."
         ) from error
@@ -207,7 +207,7 @@ def _tensor_files(folder: Path) -> dict[str, Path]:
             with safe_open(single, framework="pt") as file:
                 return dict.fromkeys(file.keys(), single)
         if index.is_file():
-            weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+            weight_map = read_json(index)["weight_map"]
             files = {name: folder / Path(str(file)).name for name, file in weight_map.items()}
             for path in sorted(set(files.values())):
                 if not path.is_file():
@@ -215,7 +215,7 @@ def _tensor_files(folder: Path) -> dict[str, Path]:
                         f"{path} is missing, though {INDEX_FILE} names it; fetch or build the model again."
                     )
             return files
-    except (OSError, SafetensorError, ValueError, KeyError, AttributeError) as error:
+    except (OSError, SafetensorError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise ExportError(f"The weights in {folder} can't be read: {error}; fetch or build the model again.") from error
     raise ExportError(
         f"{folder} is no model: it has neither {SINGLE_FILE} nor {INDEX_FILE}; save it with safetensors "

@@ -52,6 +52,7 @@ class Place:
     root: Path | None = None  # of its repository
     source_offset: int | None = None  # in the client's text, where its lines end otherwise; None: `offset`
     line_end: str = "\n"  # the client's
+    refusal: str | None = None  # why nothing can be asked here at all
 
     @property
     def own_offset(self) -> int:
@@ -218,6 +219,8 @@ class Assistant:
             return _refuse("paused", "submodel is paused")
         if self.is_snoozed:
             return _refuse("snoozed", f"submodel is snoozed until {self.snoozed_until:%H:%M} UTC")
+        if place.refusal is not None:
+            return _refuse("document", place.refusal)
         if place.is_invoked:
             return None
         situation = Situation(text=place.text, offset=place.offset, grammar=find_grammar(place.path, place.language_id))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporters.bundle import MANIFEST_FILE, WORKSPACE_BUNDLE, find_bundle
+from exporters.bundle import WORKSPACE_BUNDLE, find_bundle
+from exporters.bundle import read_manifest as bundle_manifest
 from exporters.errors import BundleError
 from exporters.previous import previous_bundles
 
@@ -82,7 +82,6 @@ def workspace_of(bundle: Path) -> Path | None:
 def read_manifest(bundle: Path) -> dict[str, Any]:
     """What a bundle says of itself, {} where it can't be read: its loading says what is wrong."""
     try:
-        document = json.loads((bundle / MANIFEST_FILE).read_text("utf-8"))
-    except (OSError, ValueError):
+        return bundle_manifest(bundle)
+    except BundleError:
         return {}
-    return document if isinstance(document, dict) else {}

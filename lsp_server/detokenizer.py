@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from builder.tokenizer_file import TokenizerError, read_tokenizer_file
 from lsp_server.errors import ServeError
 
 REPLACEMENT = "\ufffd"  # what decoding puts for bytes that are no whole character
@@ -19,11 +20,9 @@ def load_tokenizer(path: Path) -> Tokenizer:
     space that some tokenizers add. Raises ServeError where the file is no tokenizer.
     """
     try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises nothing narrower
+        tokenizer = read_tokenizer_file(path)
+    except TokenizerError as error:
         raise ServeError(f"{path} is no tokenizer ({error}); build the bundle again.") from error
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
     added = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
     tokenizer.add_special_tokens([content for content in added if not content.isspace()])
     return tokenizer

@@ -1,13 +1,23 @@
-"""An open document: the text as the client last described it."""
+"""Open documents: their texts as the client last described them, within bounds.
+
+A document longer than MAX_DOCUMENT_CHARS is not kept: nobody completes lines in a file of megabytes, and each key would
+cost a pass over it. All together keep MAX_TOTAL_CHARS and are MAX_DOCUMENTS; the least recently used goes first. What
+is not kept gets no completion until it is opened anew, or sent as a whole.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from lsprotocol import types
 from pygls.workspace import PositionCodec, TextDocument
 
 from lsp_server.positions import Encoding, clamped_offset_at
+
+MAX_DOCUMENT_CHARS = 2_000_000  # some 50,000 lines
+MAX_TOTAL_CHARS = 64_000_000  # 64 MB of ASCII, at most 256 MB
+MAX_DOCUMENTS = 5_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,17 +39,29 @@ class Document(TextDocument):
     def __init__(self, item: types.TextDocumentItem, encoding: Encoding) -> None:
         super().__init__(
             uri=item.uri,
-            source=item.text,
+            source=item.text if len(item.text) <= MAX_DOCUMENT_CHARS else "",
             version=item.version,
             language_id=item.language_id,
             position_codec=PositionCodec(types.PositionEncodingKind(encoding.value)),
         )
         self._encoding = encoding
         self._edits: list[Edit] = []
+        self.is_kept = len(item.text) <= MAX_DOCUMENT_CHARS
+
+    @property
+    def size(self) -> int:
+        """Characters."""
+        return len(self.source)
+
+    def drop(self) -> None:
+        """Keep the text no longer."""
+        self._source, self._edits, self.is_kept = "", [], False
 
     def apply_change(self, change: types.TextDocumentContentChangeEvent) -> None:
         """Replace the range, or the whole text where the change has none."""
         if isinstance(change, types.TextDocumentContentChangePartial):
+            if not self.is_kept:
+                return
             text, start, end = self.source, change.range.start, change.range.end
             first = clamped_offset_at(text, start.line, start.character, self._encoding)
             last = clamped_offset_at(text, end.line, end.character, self._encoding)
@@ -48,7 +70,9 @@ class Document(TextDocument):
             self._edits.append(Edit(start=first, removed=last - first, inserted=change.text))
         else:
             self._edits.append(Edit(start=0, removed=len(self.source), inserted=change.text))
-            self._source = change.text
+            self._source, self.is_kept = change.text, True
+        if self.size > MAX_DOCUMENT_CHARS:
+            self.drop()
 
     def take_edits(self) -> list[Edit]:
         """The changes since the last call, oldest first."""
@@ -58,3 +82,47 @@ class Document(TextDocument):
     def offset_at_position(self, client_position: types.Position) -> int:
         """The offset into `source` of a client's position, clamped to the document."""
         return clamped_offset_at(self.source, client_position.line, client_position.character, self._encoding)
+
+
+class OpenDocuments:
+    """A client's documents, in the workspace's own dictionary, which is kept in the order of their use."""
+
+    def __init__(self, documents: dict[str, TextDocument]) -> None:
+        self._documents = documents
+
+    def __len__(self) -> int:
+        return len(self._documents)
+
+    def get(self, uri: str) -> Document | None:
+        """An open document, None where there is none of that name."""
+        document = self._documents.get(unquote(uri))
+        return document if isinstance(document, Document) else None
+
+    def put(self, document: Document) -> None:
+        """Take a document, in the place of an older one of its name."""
+        self._documents.pop(unquote(document.uri), None)
+        self._documents[unquote(document.uri)] = document
+        self._forget()
+
+    def note_use(self, document: Document) -> None:
+        """The user is at work in a document."""
+        name = unquote(document.uri)
+        if self._documents.get(name) is document and next(reversed(self._documents)) != name:
+            self._documents[name] = self._documents.pop(name)
+            self._forget()
+
+    def _forget(self) -> None:
+        total = sum(map(_size, self._documents.values()))
+        for name in [*self._documents][:-1]:
+            if total <= MAX_TOTAL_CHARS and len(self._documents) <= MAX_DOCUMENTS:
+                return
+            document = self._documents[name]
+            total -= _size(document)
+            if len(self._documents) > MAX_DOCUMENTS:
+                del self._documents[name]
+            elif isinstance(document, Document):
+                document.drop()
+
+
+def _size(document: TextDocument) -> int:
+    return document.size if isinstance(document, Document) else 0

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from builder.prompt import PromptEncoder, shared_prefix
-from exporters.bundle import Bundle
+from exporters.bundle import Bundle, lists_file
 from exporters.drafts import FOLDER, open_index
 from lsp_server.decoder import Decoder
 from lsp_server.detokenizer import Detokenizer, control_ids, load_tokenizer
@@ -66,7 +66,8 @@ class Engine:
         self.encoder = PromptEncoder(load_tokenizer(bundle.tokenizer_path), bundle.prompt)
         self._vocabulary = Vocabulary(self.encoder.tokenizer)
         self._control_ids = control_ids(self.encoder.tokenizer) | self.encoder.stop_ids
-        self.drafter: Drafter | None = Drafter(open_index(bundle.folder / FOLDER))
+        has_drafts = lists_file(bundle, f"{FOLDER}/tokens.npy")  # what is only put there was not checked
+        self.drafter: Drafter | None = Drafter(open_index(bundle.folder / FOLDER) if has_drafts else None)
         self.decoder = Decoder(bundle.model_path, self._cache, shape.vocab_size, threads)
 
     def generate(

@@ -14,8 +14,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote
+from typing import Any, BinaryIO, cast
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
@@ -28,17 +27,22 @@ from exporters.errors import BundleError
 from lsp_server.assistant import Assistant, Place
 from lsp_server.bundle_finder import BundleFinder, workspace_of
 from lsp_server.converter import lenient_converter
-from lsp_server.documents import Document, Edit
+from lsp_server.documents import MAX_DOCUMENT_CHARS, Document, Edit, OpenDocuments
 from lsp_server.drift import Drift
 from lsp_server.errors import ServeError
 from lsp_server.options import ServerOptions, read_options
 from lsp_server.positions import Encoding
 from lsp_server.repositories import Repositories
 from lsp_server.service import BundleState, CompletionService
+from lsp_server.wire import BoundedInput, TolerantProtocol, serve_one_client
 
 log = logging.getLogger(__name__)
 
 STATUS = "submodel/status"
+_NOT_KEPT = (
+    f"the document has more than {MAX_DOCUMENT_CHARS:,} characters, or so much else is open that its text was given "
+    "up; open it again"
+)
 PROGRESS_TIMEOUT_S = 5.0  # for a client to agree to a progress bar
 
 
@@ -46,7 +50,7 @@ class CompletionServer(LanguageServer):
     """One client's server: its options, its documents, and the assistant that completes them."""
 
     def __init__(self, options: ServerOptions, version: str) -> None:
-        super().__init__("submodel", version, converter_factory=lenient_converter)
+        super().__init__("submodel", version, protocol_cls=TolerantProtocol, converter_factory=lenient_converter)
         self.defaults = options
         self.problems: list[str] = []
         self.service = CompletionService(on_change=self._on_service_change)
@@ -80,8 +84,16 @@ class CompletionServer(LanguageServer):
 
     def document(self, uri: str) -> Document | None:
         """An open document, None where the client has opened none of that name."""
-        document = self.workspace.text_documents.get(unquote(uri))
-        return document if isinstance(document, Document) else None
+        return self.documents.get(uri)
+
+    @property
+    def documents(self) -> OpenDocuments:
+        """What the client has opened."""
+        return OpenDocuments(self.workspace.text_documents)
+
+    def report_server_error(self, error: Exception, source: object) -> None:
+        """Log what went wrong with a message; a window for each would be worse than the fault."""
+        log.error("A message was passed over: %s", str(error)[:300] or type(error).__name__)
 
     def set_initial_options(self, document: object) -> None:
         """Take what came with `initialize`; it stays for all that later changes leave out."""
@@ -107,7 +119,7 @@ class CompletionServer(LanguageServer):
 
     def open_document(self, document: Document) -> None:
         """Take a document in the place of pygls' own."""
-        self.workspace.text_documents[unquote(document.uri)] = document
+        self.documents.put(document)
         self._note_place(document, 0)
 
     def note_edits(self, document: Document, edits: Sequence[Edit]) -> None:
@@ -115,6 +127,7 @@ class CompletionServer(LanguageServer):
         self.assistant.debounce.note_edit()
         self.assistant.tracker.edited(document.uri, document.source, edits)
         self.look_at_accepted()
+        self.documents.note_use(document)
         if edits:
             self._note_place(document, edits[-1].start)
 
@@ -255,6 +268,7 @@ class CompletionServer(LanguageServer):
             root=root,
             source_offset=source_offset,
             line_end=line_end,
+            refusal=None if document.is_kept else _NOT_KEPT,
         )
 
     def _repository_of(self, document: Document) -> tuple[Path, str] | None:
@@ -326,7 +340,7 @@ def serve_stdio(options: ServerOptions, version: str) -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     server = create_server(options, version)
     try:
-        server.start_io(stdout=protocol_output)
+        server.start_io(stdin=cast(BinaryIO, BoundedInput(sys.stdin.buffer)), stdout=protocol_output)
     finally:
         server.close()
 
@@ -336,7 +350,10 @@ def serve_tcp(host: str, port: int, options: ServerOptions, version: str) -> Non
     _log_to_stderr()
     server = create_server(options, version)
     try:
-        server.start_tcp(host, port)
+        asyncio.run(serve_one_client(server, host, port))
+    except SystemExit as done:  # the client's `exit`, as over stdio
+        if done.code:
+            log.warning("The client left without a shutdown.")
     except OSError as error:
         raise ServeError(f"Can't listen on {host}:{port} ({error.strerror}); give another host or port.") from error
     finally:
@@ -367,4 +384,13 @@ def _wants_status(experimental: object) -> bool:
 
 def _log_to_stderr() -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("pygls").setLevel(logging.ERROR)  # below that it logs the user's text, and late cancellations
+    # Below errors it logs the user's text, and late cancellations; in errors, the parameters of a message.
+    logging.getLogger("pygls").setLevel(logging.ERROR)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_without_text)
+
+
+def _without_text(record: logging.LogRecord) -> bool:
+    if record.name.startswith(("pygls", "lsp_server.wire")) and isinstance(record.args, tuple):
+        record.args = tuple(one if isinstance(one, (int, float)) else str(one)[:80] for one in record.args)
+    return True

@@ -12,7 +12,7 @@ import gc
 import logging
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from builder.errors import SubmodelError
 from builder.prompt import ContextPiece
+from lsp_server.errors import ServeError
 from lsp_server.options import ServerOptions
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_LOADED = 2  # bundles in memory; a workspace of more folders takes turns
+MAX_CRASHES = 3  # of one bundle, one after the other: then it counts as failed until it is loaded anew
 
 
 class BundleState(StrEnum):
@@ -84,6 +86,7 @@ class CompletionService:
         self._lock = threading.Lock()
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="completion")
         self._loaded: OrderedDict[Path, Completer] = OrderedDict()  # the worker's; the last used is last
+        self._crashes: Counter[Path] = Counter()  # the worker's; since the last answer
         self._waiting: Future[Answer | None] | None = None  # the newest request's
         self._newest = threading.Event()  # set: the request that it belongs to is not wanted any more
 
@@ -142,6 +145,11 @@ class CompletionService:
         except SubmodelError as error:
             self._set(folder, BundleStatus(state=BundleState.FAILED, error=str(error)))
             raise
+        except Exception as error:  # a library's fault: of memory, of ONNX Runtime, of a file that nobody checked
+            log.exception("Loading %s failed", folder)
+            told = f"{folder} can't be loaded ({_first_line(error)}); run `submodel doctor`, or build it again."
+            self._set(folder, BundleStatus(state=BundleState.FAILED, error=told))
+            raise ServeError(told) from error
         self._set(folder, BundleStatus(state=BundleState.READY, threads=threads))
         log.info("Serving %s", folder)
         while len(self._loaded) > MAX_LOADED:
@@ -180,10 +188,28 @@ class CompletionService:
         except SubmodelError as error:
             log.error("No completion: %s", error)
             return Answer(completion=None, queue_ms=queue_ms, error=str(error))
+        except Exception as error:  # the engine's fault must not become the protocol's
+            log.exception("The engine failed")
+            return Answer(completion=None, queue_ms=queue_ms, error=self._note_crash(question.bundle, error))
         finally:
             self.is_busy = False
+        self._crashes.pop(question.bundle, None)
         log.debug("%d tokens in %.0f ms", completion.tokens, completion.milliseconds)
         return Answer(completion=completion, queue_ms=queue_ms)
+
+    def _note_crash(self, folder: Path, error: Exception) -> str:
+        """Drop an engine in an unknown state: the next request loads it anew, but not for ever."""
+        self._loaded.pop(folder, None)
+        gc.collect()
+        self._crashes[folder] += 1
+        told = f"The model of {folder} failed ({_first_line(error)})"
+        if self._crashes[folder] < MAX_CRASHES:
+            self._set(folder, BundleStatus(state=BundleState.UNLOADED))
+            return f"{told}; it is loaded again."
+        del self._crashes[folder]
+        told = f"{told} {MAX_CRASHES} times in a row; build it again, then run the command submodel.reload."
+        self._set(folder, BundleStatus(state=BundleState.FAILED, error=told))
+        return told
 
     def _completer_for(self, question: Question) -> Completer | None:
         """The bundle's completer, loaded where need be; None for one that failed before."""
@@ -201,3 +227,7 @@ class CompletionService:
         with self._lock:
             self.bundles = {**self.bundles, folder: status}
         self._on_change()
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")[:200]

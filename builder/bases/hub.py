@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import fnmatch
-import json
 import queue
 import re
 import threading
@@ -31,6 +30,7 @@ from huggingface_hub.utils import disable_progress_bars
 
 from builder.bases.fetch import disk_refusal
 from builder.errors import BaseModelError
+from builder.untrusted_json import read_json
 
 PATIENCE_S: Final = 5.0  # for the hub's first answer
 POLL_S: Final = 0.2
@@ -113,10 +113,10 @@ def is_whole(folder: Path) -> bool:
     if not index.is_file():
         return (folder / "model.safetensors").is_file()
     try:
-        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        shards = {str(shard) for shard in read_json(index)["weight_map"].values()}
     except (ValueError, KeyError, AttributeError, TypeError, OSError):
         return False
-    return bool(shards) and all((folder / str(shard)).is_file() for shard in shards)
+    return bool(shards) and all(Path(one).name == one and (folder / one).is_file() for one in shards)
 
 
 def _ask(hub_id: str) -> Any:

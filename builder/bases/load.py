@@ -6,7 +6,6 @@ with a model is ever run, and no pickle read.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,8 @@ from builder.gguf.reader import open_gguf
 from builder.gguf.tokenizer import read_tokenizer
 from builder.gguf.weights import read_model
 from builder.prompt import PromptFormat
+from builder.tokenizer_file import TokenizerError, read_tokenizer_file
+from builder.untrusted_json import read_json
 
 __all__ = ["LoadedBase", "ResolvedBase", "load_base", "load_resolved", "resolve_base"]
 
@@ -157,13 +158,13 @@ def _folder_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
 def _folder_vocabulary(folder: Path) -> _Vocabulary:
     path = folder / "tokenizer.json"
     try:
-        tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
+        tokenizer = read_tokenizer_file(path)
+        plain = tokenizer.encode("a", add_special_tokens=False).ids
+        wrapped = tokenizer.encode("a").ids
+    except TokenizerError as error:
+        raise BaseModelError(f"The tokenizer {path} can't be read: {error}; fetch it again.") from error
     except Exception as error:  # the tokenizers library raises nothing narrower
-        raise BaseModelError(f"The tokenizer {path} can't be read: {_first_line(error)}; fetch it again.") from error
-    tokenizer.no_truncation()  # a file may carry the settings of its training
-    tokenizer.no_padding()
-    plain = tokenizer.encode("a", add_special_tokens=False).ids
-    wrapped = tokenizer.encode("a").ids
+        raise BaseModelError(f"The tokenizer {path} can't be used: {_first_line(error)}; fetch it again.") from error
     # A tokenizer that puts a token in front says so only by doing it.
     first = tokenizer.id_to_token(wrapped[0]) if len(wrapped) > len(plain) and wrapped[:1] != plain[:1] else None
     names = {role: _token_name(folder, role) for role in ("bos_token", "eos_token", "pad_token")}
@@ -190,7 +191,7 @@ def _token_name(folder: Path, role: str) -> str | None:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = read_json(path)
     except (OSError, ValueError) as error:
         raise BaseModelError(f"{path} can't be read: {_first_line(error)}; fetch it again.") from error
     if not isinstance(document, dict):

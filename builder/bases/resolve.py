@@ -6,7 +6,6 @@ No torch is loaded here: a build knows its base, and so whether earlier stages s
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from builder.bases.catalogue import AUTO_ORDER, CATALOGUE, BaseModel, PackagedFi
 from builder.bases.fetch import ChangedFileError, fetch_gguf, find_gguf, sha256_of
 from builder.bases.hub import Snapshot, cached_snapshot, fetch_snapshot
 from builder.errors import BaseModelError
+from builder.untrusted_json import read_json
 
 AUTO: Final = "auto"
 HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+")
@@ -225,7 +225,7 @@ def _licence_of(folder: Path) -> str:
     manifest, card = folder / "manifest.json", folder / "README.md"
     try:
         if manifest.is_file():
-            licence = json.loads(manifest.read_text(encoding="utf-8")).get("licence")
+            licence = read_json(manifest).get("licence")
             return licence if isinstance(licence, str) else UNKNOWN_LICENCE
         if card.is_file():
             text = card.read_text(encoding="utf-8", errors="replace")

@@ -29,12 +29,13 @@ class CorpusSettings:
 
     max_file_bytes: int = 256 << 10  # larger ones are tables and bundles, seldom what a person writes line by line
     max_total_bytes: int = 64 << 20  # far more than a build looks at; bounds memory on the largest repositories
+    max_files: int = 100_000  # read ones; the largest repositories have some hundred thousand, and a trap any number
     min_calibration_bytes: int = 20_000  # of code: about 6,000 tokens; with fewer the refit has more unknowns than data
     min_held_out_bytes: int = 2_000  # of code: some 60 lines, or the score is noise
 
     def __post_init__(self) -> None:
-        if min(self.max_file_bytes, self.max_total_bytes) < 1:
-            raise CorpusError("A corpus needs size limits of at least one byte.")
+        if min(self.max_file_bytes, self.max_total_bytes, self.max_files) < 1:
+            raise CorpusError("A corpus needs limits of at least one file and one byte.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +192,7 @@ def _read_texts(listing: _RootListing, settings: CorpusSettings) -> _Reading:
     secret_lines: Counter[str] = Counter()
     texts: dict[str, tuple[str, str]] = {}
     seen: set[str] = set()
-    total = 0
+    total = opened = 0
     if listing.files.unreadable_folders:
         skipped["unreadable"] += listing.files.unreadable_folders
     # In an order that is fixed but has nothing to do with folders, so that the cap cuts evenly through a huge tree.
@@ -199,9 +200,12 @@ def _read_texts(listing: _RootListing, settings: CorpusSettings) -> _Reading:
         reason = _reason_by_name(path)
         if reason is None and total > settings.max_total_bytes:
             reason = "over the total limit"
+        if reason is None and opened >= settings.max_files:
+            reason = "over the limit of files"
         if reason is not None:
             skipped[reason] += 1
             continue
+        opened += 1
         try:
             content = reader.read(path)
         except Unreadable as left_out:

@@ -58,14 +58,35 @@ _TOKEN_FORMS: tuple[_TokenForm, ...] = (
     _form("Telegram token", ":AA", r"(?:bot)?\d{8,10}:AA[\w-]{33}\b"),
     _form("Azure key", "AccountKey= SharedAccessKey=", r"(?:AccountKey|SharedAccessKey)=[A-Za-z0-9+/]{40,100}={0,2}"),
     _form("age key", "AGE-SECRET-KEY-1", r"AGE-SECRET-KEY-1[A-Z0-9]{58}"),
+    _form("Azure key", "8Q~ 7Q~", r"[A-Za-z0-9_~.-]{3}[78]Q~[A-Za-z0-9_~.-]{30,38}"),  # a client secret
+    _form("Azure key", "sig=", r"sig=[A-Za-z0-9%+/]{40,120}(?:%3D|=){0,2}"),  # a shared access signature
+    _form("Vault token", "hvs. hvb.", r"hv[sb]\.[\w-]{24,300}"),
+    _form("Terraform token", ".atlasv1.", r"[A-Za-z0-9]{14}\.atlasv1\.[\w-]{60,80}"),
+    _form("Grafana token", "glsa_ glc_", r"gl(?:sa|c)_[A-Za-z0-9+/=_]{32,400}"),
+    _form("Discord token", ".", r"[MNO][A-Za-z\d_-]{23,27}\.[A-Za-z\d_-]{6}\.[A-Za-z\d_-]{27,38}\b"),
+    _form("Groq key", "gsk_", r"gsk_[A-Za-z0-9]{48,60}\b"),
+    _form("xAI key", "xai-", r"xai-[A-Za-z0-9]{60,100}\b"),
+    _form("Perplexity key", "pplx-", r"pplx-[A-Za-z0-9]{40,60}\b"),
+    _form("Replicate token", "r8_", r"r8_[A-Za-z0-9]{37}\b"),
+    _form("Supabase token", "sbp_ sb_secret_", r"(?:sbp_[0-9a-f]{40}|sb_secret_[\w-]{20,60})"),
+    _form("Linear key", "lin_api_", r"lin_api_[A-Za-z0-9]{32,48}"),
+    _form("Notion token", "ntn_ secret_", r"(?:ntn_[A-Za-z0-9]{40,60}|secret_[A-Za-z0-9]{43})\b"),
+    _form("Figma token", "figd_", r"figd_[\w-]{32,60}"),
+    _form("Postman key", "PMAK-", r"PMAK-[0-9a-f]{24}-[0-9a-f]{34}\b"),
+    _form("New Relic key", "NRAK- NRJS- NRII-", r"NR(?:AK|JS|II)-[A-Z0-9]{19,32}"),
+    _form("Sentry token", "sntrys_ sntryu_", r"sntry[su]_[A-Za-z0-9+/=_]{40,300}"),
+    _form("Atlassian token", "ATATT3 ATCTT3", r"AT[AC]TT3[\w=-]{60,300}"),
+    _form("Mailgun key", "key-", r"key-[0-9a-f]{32}\b"),
+    _form("Square token", "sq0 EAAA", r"(?:sq0(?:atp|csp)-[\w-]{22,43}|EAAA[\w-]{60})"),
     _form("JWT", "eyJ", r"eyJ[\w-]{8,4000}\.eyJ[\w-]{8,8000}\.[\w-]{0,2000}"),
 )
 
 _AWS_SECRET = re.compile(r"(?i)aws.{0,30}?(?:secret|key).{0,30}?[\"'=:\s]([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])")
 
 _PRIVATE_KEY = "private key"
-_KEY_BLOCK_START = re.compile(r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----")
-_KEY_BLOCK_END = re.compile(r"-----END (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----")
+# PEM, PGP and SSH; or PuTTY's, which ends with a signature.
+_KEY_BLOCK_START = re.compile(r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----|PuTTY-User-Key-File-\d")
+_KEY_BLOCK_END = re.compile(r"-----END (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----|Private-MAC:")
 _KEY_BLOCK_LINES = 250  # an RSA key of 16,384 bits has about 200
 # A line of the body, quoted, commented or joined as programming languages do: base64, or a header of PEM.
 _KEY_BODY_WRAP = " \t#*/>|\"'`+(,;)b"
@@ -80,6 +101,15 @@ _PLAIN_PASSWORDS = frozenset(
 
 _AUTH_HEADER = re.compile(r"(?i)\b(basic|bearer|token)\s+([A-Za-z0-9+/=_.~-]{8,2000})")
 
+# `.netrc`, and connection strings: "Server=…;Password=…;".
+_NETRC_PASSWORD = re.compile(
+    r"(?i)(?:^\s{0,40}|\b(?:login|user|account)\s{1,8}\S{1,200}\s{1,8})password\s{1,8}([^\s\"'`,;(){}]{6,200})"
+    r"\s{0,8}(?:$|#|account\b|machine\b)"
+)
+_CONNECTION_PASSWORD = re.compile(r"(?i)[;\"'`]\s{0,4}(?:password|pwd)\s{0,4}=\s{0,4}([^\s;\"'`<>{}$%]{6,200})")
+# A line of a Docker configuration: user and password in base64.
+_DOCKER_AUTH = re.compile(r"(?i)[\"']auth[\"']\s{0,8}:\s{0,8}[\"']([A-Za-z0-9+/]{12,2000}={0,2})[\"']")
+
 _PASSWORD_WORDS = ("password", "passwd", "passphrase", "passwort", "pwd")
 _SECRET_WORDS = (
     *("secret", "token", "credential", "api_key", "apikey", "api-key", "private_key", "privatekey", "access_key"),
@@ -88,7 +118,7 @@ _SECRET_WORDS = (
 _NAME = re.compile(
     rf"(?i)(?:{'|'.join((*_PASSWORD_WORDS, *_SECRET_WORDS))}|(?<![a-z])key(?![a-z])|(?-i:(?<=[a-z])Key\b))"
 )
-_NAME_LEADS = (*_PASSWORD_WORDS, "secret", "token", "credential", "key", "basic", "bearer")
+_NAME_LEADS = (*_PASSWORD_WORDS, "secret", "token", "credential", "key", "basic", "bearer", "auth")
 
 # What may stand between a name and its value: the rest of the name, a closing quote or bracket, a type, an operator.
 _JOIN = (
@@ -136,6 +166,21 @@ def find_secrets(line: str) -> str | None:
     return _find_in_line(line, _leads_in(line))
 
 
+def blank_secrets(text: str) -> str:
+    """The text with empty lines in the place of what `remove_secrets` removes, so that lines keep their numbers."""
+    leads = _leads_in(text)
+    if not leads:
+        return text
+    lines = text.split("\n")
+    position = 0
+    while position < len(lines):
+        kind, count = _find_at(lines, position, leads)
+        if kind is not None:
+            lines[position : position + count] = [""] * min(count, len(lines) - position)
+        position += count
+    return "\n".join(lines)
+
+
 def remove_secrets(text: str) -> CleanText:
     """Remove every line that looks like a secret, and private key blocks whole. Lines end in LF."""
     leads = _leads_in(text)
@@ -173,7 +218,7 @@ def _leads_in(text: str) -> _Leads:
     return _Leads(
         forms=tuple((lead, form) for form in _TOKEN_FORMS for lead in form.leads if lead in text),
         names=tuple(name for name in _NAME_LEADS if name in lowered),
-        has_key_block="PRIVATE KEY" in text,
+        has_key_block="PRIVATE KEY" in text or "PuTTY-User-Key-File" in text,
         has_url="://" in text,
     )
 
@@ -200,6 +245,11 @@ def _find_named(line: str) -> str | None:
         return "AWS key"
     if _holds_auth_header(line):
         return "authorization header"
+    if any(map(_is_basic_credential, _DOCKER_AUTH.findall(line))):
+        return "registry password"
+    for pattern in (_NETRC_PASSWORD, _CONNECTION_PASSWORD):
+        if any(map(_is_used_password, pattern.findall(line))):
+            return "password"
     return _find_assigned(line)
 
 
@@ -258,6 +308,12 @@ def _is_basic_credential(value: str) -> bool:
         return False
     is_placeholder = _PLACEHOLDER.search(password) or password.lower() in _PLAIN_PASSWORDS or password == user
     return bool(colon) and len(password) >= 4 and not is_placeholder
+
+
+def _is_used_password(value: str) -> bool:
+    """Whether a value that can only be a password looks like one in use: letters and digits at least."""
+    is_mixed = any(map(str.isdigit, value)) and any(map(str.isalpha, value))
+    return is_mixed and not _PLACEHOLDER.search(value) and value.lower() not in _PLAIN_PASSWORDS
 
 
 def _whole_name(line: str, part: re.Match[str]) -> str:

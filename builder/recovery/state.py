@@ -7,7 +7,6 @@ metadata a JSON document. Nothing in it can run.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,6 +15,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+
+from builder.folders import replace_file
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -49,9 +50,7 @@ def save_state(path: Path, key: str, progress: Progress, weights: Tensors, momen
         fresh,
         metadata={"key": key, "progress": json.dumps(asdict(progress))},
     )
-    with fresh.open("rb") as file:
-        os.fsync(file.fileno())
-    fresh.replace(path)
+    replace_file(fresh, path)
 
 
 def load_state(path: Path, key: str) -> tuple[Progress, dict[str, dict[str, torch.Tensor]]] | None:

@@ -12,9 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import time
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -22,6 +20,8 @@ from typing import Final
 from filelock import FileLock
 
 from builder.errors import CorpusError
+from builder.folders import sync, sync_tree
+from builder.sources.archives import ArchiveError, unpack
 from builder.sources.distribution import Distribution
 
 _PIP: Final = (sys.executable, "-P", "-m", "pip", "download", "--quiet", "--no-deps")
@@ -51,7 +51,10 @@ def fetch(distribution: Distribution, into: Path, *, on_event: Callable[[str], N
             _check(archive, distribution)
             _unpack(archive, fresh / "unpacked", distribution)
             tops = list((fresh / "unpacked").iterdir())
-            (tops[0] if len(tops) == 1 and tops[0].is_dir() else fresh / "unpacked").rename(folder)
+            whole = tops[0] if len(tops) == 1 and tops[0].is_dir() else fresh / "unpacked"
+            sync_tree(whole)
+            whole.rename(folder)
+            sync(folder.parent)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
     return folder
@@ -130,7 +133,8 @@ def _downloaded(folder: Path, distribution: Distribution) -> Path:
 
 
 def _check(archive: Path, distribution: Distribution) -> None:
-    found = hashlib.sha256(archive.read_bytes()).hexdigest()
+    with archive.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
     if distribution.sha256 and found != distribution.sha256:
         raise CorpusError(
             f"{distribution} has the SHA-256 {found}, and {distribution.sha256} is listed: it was changed, or another "
@@ -140,11 +144,6 @@ def _check(archive: Path, distribution: Distribution) -> None:
 
 def _unpack(archive: Path, target: Path, distribution: Distribution) -> None:
     try:
-        if archive.suffix in (".whl", ".zip"):
-            with zipfile.ZipFile(archive) as zipped:
-                zipped.extractall(target)  # names are made harmless, links become files
-        else:
-            with tarfile.open(archive) as tarred:
-                tarred.extractall(target, filter="data")
-    except (OSError, tarfile.TarError, zipfile.BadZipFile) as error:
+        unpack(archive, target)
+    except ArchiveError as error:
         raise CorpusError(f"The archive of {distribution} can't be unpacked ({error}); fetch it again.") from error

@@ -18,6 +18,7 @@ from safetensors.numpy import save_file
 
 from builder.errors import BuildError
 from builder.sparsity.walk import SparseLayer
+from builder.untrusted_json import parse_json
 
 MASKS: Final = "masks.safetensors"
 _FORMAT: Final = "submodel-masks-1"
@@ -53,7 +54,13 @@ class MaskFile:
             raise BuildError(f"{path} can't be read ({error}); run `submodel prune` again.") from error
         if _FORMAT not in metadata:
             raise BuildError(f"{path} holds no masks that this version knows; run `submodel prune` again.")
-        self._inputs: dict[str, int] = json.loads(metadata[_FORMAT])
+        try:
+            inputs = parse_json(metadata[_FORMAT])
+        except ValueError as error:
+            raise BuildError(f"{path} is damaged ({error}); run `submodel prune` again.") from error
+        if not isinstance(inputs, dict) or not all(type(width) is int and width > 0 for width in inputs.values()):
+            raise BuildError(f"{path} is damaged; run `submodel prune` again.")
+        self._inputs: dict[str, int] = inputs
         if names != set(self._inputs):
             raise BuildError(f"{path} is damaged; run `submodel prune` again.")
 

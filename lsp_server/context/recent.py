@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from builder.corpus.secrets import blank_secrets
 from lsp_server.context.chunks import Chunk, chunk_around
 
 KEPT = 16
+_KEY_LINES = 250  # above a chunk, in which a private key may have begun whose end is in it
 
 
 class RecentChunks:
@@ -17,7 +19,7 @@ class RecentChunks:
 
     def note(self, path: str, text: str, offset: int) -> None:
         """The user is at a place in a file; earlier chunks that overlap with the new one are dropped."""
-        chunk = chunk_around(path, text, offset)
+        chunk = _without_secrets(chunk_around(path, text, offset), text)
         if not chunk.text.strip():
             return
         end = chunk.line + chunk.text.count("\n")
@@ -31,3 +33,12 @@ class RecentChunks:
     def newest(self, *, but: str) -> list[Chunk]:
         """Newest first, without those of the file `but`, which the prompt holds anyway."""
         return [chunk for chunk in reversed(self._chunks.values()) if chunk.path != but]
+
+
+def _without_secrets(chunk: Chunk, text: str) -> Chunk:
+    """What is shown of other files is shown to a model, and might come back in a completion."""
+    lines = text.split("\n")
+    first = max(0, chunk.line - _KEY_LINES)
+    end = chunk.line + chunk.text.count("\n") + 1
+    clean = blank_secrets("\n".join(lines[first:end])).split("\n")[chunk.line - first :]
+    return Chunk(path=chunk.path, line=chunk.line, text="\n".join(clean))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from builder.corpus.secrets import find_secrets
+from builder.corpus.secrets import blank_secrets, find_secrets
 from lsp_server.suggestion.brackets import open_at_end
 from lsp_server.suggestion.indentation import indent_unit, reindent
 from lsp_server.suggestion.situation import Situation
@@ -25,6 +25,7 @@ _PYTHON_HEADER = re.compile(
     r"\s*(?:async\s+)?(?:if|elif|else|for|while|with|def|class|try|except|finally|match|case)\b"
 )
 _MAX_CUTS = 24  # places that are tried; each costs one parse
+_KEY_LINES = 250  # above the cursor, in which a private key may have begun
 
 
 def special_tokens(draft: Draft, situation: Situation) -> Change | Rejection | None:
@@ -59,6 +60,13 @@ def secret(draft: Draft, situation: Situation) -> Change | Rejection | None:
         kind = find_secrets(line)
         if kind is not None and (line != lines[0] or find_secrets(situation.line_before) is None):
             return Rejection(detail=f"it looks like a secret ({kind})")
+    # What only shows with the lines above: the body of a private key, a value below its name.
+    above = situation.text[: situation.line_start].split("\n")[-_KEY_LINES:]
+    told = blank_secrets("\n".join([*above, *lines])).split("\n")[len(above) :]
+    if any(line.strip() and not clean for line, clean in zip(lines[1:], told[1:], strict=False)) or (
+        lines[0].strip() and not told[0] and find_secrets(situation.line_before) is None
+    ):
+        return Rejection(detail="it looks like a part of a secret")
     return None
 
 

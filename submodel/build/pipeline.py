@@ -149,7 +149,8 @@ class _Build:
         document: dict[str, Any] = {
             "schema": REPORT_SCHEMA,
             "models": [],
-            "base": self._base.to_json(),
+            # A GGUF file's licence is known only once it was read, which a stage that is kept does not do.
+            "base": {**self._base.to_json(), **_licence_of(paths.model)},
             "plan": pruned.result["plan"],
             "calibration": pruned.result["calibration"],
             "recovery": recovered.result,
@@ -388,13 +389,19 @@ class _Build:
         return {"name": "bundle", "parameters": bundle.manifest["parameters"], "bytes": size}
 
 
+def _licence_of(model: Path) -> dict[str, str]:
+    """The licence that the sub-model was made under, for the report."""
+    licence = (read_artifact(model).manifest or {}).get("licence")
+    return {"licence": licence} if isinstance(licence, str) else {}
+
+
 def prepare_output(folder: Path) -> None:
     """Make `.submodel` and keep git from seeing it; raises BuildError where it can't be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         ignore = folder / ".gitignore"
         if not ignore.exists():
-            ignore.write_text("*\n", "utf-8")
+            write_text(ignore, "*\n")
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from builder.folders import write_json
+from builder.untrusted_json import read_json
 from submodel.console import Advance, StageDisplay
 
 
@@ -72,9 +73,11 @@ class Stages:
 
     def _read(self, name: str, key: str, outputs: Sequence[Path]) -> Mapping[str, Any] | None:
         try:
-            record = json.loads(self._path(name).read_text("utf-8"))
+            record = read_json(self._path(name))
         except (OSError, ValueError):
             return None  # never run, or interrupted
-        if record.get("key") != key or not all(path.exists() for path in outputs):
+        if not isinstance(record, dict) or not {"key", "seconds", "result"} <= record.keys():
+            return None
+        if record["key"] != key or not all(path.exists() for path in outputs):
             return None
         return dict(record)

@@ -5,16 +5,13 @@ The build asks for validation lines, so that what is reported on held-out ones s
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from builder.cuts import Cut
 from builder.evaluation.metrics import is_exact
-from builder.folders import write_json
-from exporters.bundle import MANIFEST_FILE
-from exporters.errors import BundleError
+from exporters.bundle import read_manifest, seal_manifest
 from exporters.gate import KEY, Gate, fit_gate
 from lsp_server.completion import Completion
 from lsp_server.options import ServerOptions, TriggerOptions
@@ -46,9 +43,4 @@ def measure_gate(
 
 def store_gate(bundle: Path, gate: Gate) -> None:
     """Put the gate into the bundle's manifest; raises BundleError where that can't be read."""
-    path = bundle / MANIFEST_FILE
-    try:
-        document = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise BundleError(f"{path} can't be read ({error}); run `submodel build` again.") from error
-    write_json(path, {**document, KEY: gate.to_json()})
+    seal_manifest(bundle, {**read_manifest(bundle), KEY: gate.to_json()})

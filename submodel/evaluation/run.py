@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -38,7 +37,8 @@ from submodel.evaluation.predictors import (
     find_candidates,
     open_predictor,
 )
-from submodel.report.render import REPORT_SCHEMA, render_report
+from submodel.report.render import REPORT_SCHEMA
+from submodel.report.saved import read_saved, render_saved
 
 INFILLING_LINES = 200  # of HumanEval's canonical solutions; a 95 % interval of about ± 7 points
 
@@ -167,16 +167,13 @@ class _Evaluation:
         figures = self._root / "report.json"
         if self._settings.language is not None or not figures.is_file():
             return
-        try:
-            build = json.loads(figures.read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise BuildError(f"{figures} can't be read ({error}); run `submodel build` again.") from error
+        build = read_saved(figures)
         write_json(self._root / "evaluation.json", document)
         if build.get("schema") != REPORT_SCHEMA:
             self._display.say(f"{figures} is of another version, so the report stays as it is; build again to renew it")
             return
         title = self._settings.repository.resolve().name
-        write_text(self._root / "report.html", render_report({**build, "evaluation": document}, title=title))
+        write_text(self._root / "report.html", render_saved({**build, "evaluation": document}, figures, title=title))
 
 
 def still_held_out(files: Sequence[SourceFile], recorded: frozenset[str] | None) -> tuple[tuple[SourceFile, ...], int]:

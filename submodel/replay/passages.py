@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 import re
-import subprocess
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from builder.corpus.corpus import SourceFile
+from builder.corpus.git import DIFF_OPTIONS, GitError, run_git
 from builder.corpus.languages import find_language, get_language, is_comment_line
+from builder.corpus.secrets import find_secrets, remove_secrets
 from builder.errors import SubmodelError
 
 MAX_LINES = 6
@@ -18,6 +19,8 @@ _MAX_LINE_CHARS = 200  # longer lines are data
 _MIN_LINE_CHARS = 3
 _HUNK = re.compile(r"^@@ -\S+ \+(\d+)(?:,(\d+))? @@", re.MULTILINE)
 _MAX_COMMITS = 500
+_MAX_DIFF_BYTES = 32 << 20  # of one commit; larger ones were not typed
+_MAX_FILE_BYTES = 256 << 10  # as a corpus has it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,26 +50,56 @@ def passages_of_history(root: Path, since: str, count: int, seed: int) -> tuple[
 
     Raises SubmodelError where git can't say.
     """
-    commits = _git(root, "rev-list", "--no-merges", f"--max-count={_MAX_COMMITS}", f"{since}..HEAD").split()
+    commits = _git(
+        root, "rev-list", "--no-merges", f"--max-count={_MAX_COMMITS}", "--end-of-options", f"{since}..HEAD"
+    ).split()
     found = [passage for commit in commits for passage in _added_by(root, commit)]
     return tuple(random.Random(seed).sample(found, min(count, len(found))))
 
 
 def _added_by(root: Path, commit: str) -> Iterator[Passage]:
-    diff = _git(root, "show", "--format=", "--unified=0", "--no-renames", "--diff-filter=AM", commit)
+    try:
+        diff = _git(root, "show", *DIFF_OPTIONS, "--format=", "--unified=0", "--no-renames", "--diff-filter=AM", commit)
+    except SubmodelError:  # too large, or damaged: other commits may do
+        return
     for part in re.split(r"(?m)^diff --git ", diff)[1:]:
         path = re.search(r"(?m)^\+\+\+ b/(.*)$", part)
         language = find_language(path.group(1)) if path else None
         if path is None or language is None or not language.is_code:
             continue
-        lines = _git(root, "show", f"{commit}:{path.group(1)}").replace("\r\n", "\n").split("\n")
+        text = _text_at(root, commit, path.group(1))
+        if text is None:
+            continue
+        lines = text.replace("\r\n", "\n").split("\n")
         for hunk in _HUNK.finditer(part):
             first, length = int(hunk.group(1)) - 1, int(hunk.group(2) or 1)
             number = next(
                 (one for one in range(first, first + length) if _is_worthwhile(lines, one, language.name)), None
             )
             if number is not None:
-                yield _cut(path.group(1), language.name, lines, number, first + length)
+                passage = _without_secrets(_cut(path.group(1), language.name, lines, number, first + length))
+                if passage is not None:
+                    yield passage
+
+
+def _text_at(root: Path, commit: str, path: str) -> str | None:
+    """A file as it stood in a commit, by its blob alone: no filter of the repository's sees it. None: too large."""
+    try:
+        return _git(root, "cat-file", "blob", f"{commit}:{path}", max_bytes=_MAX_FILE_BYTES)
+    except SubmodelError:
+        return None
+
+
+def _without_secrets(passage: Passage) -> Passage | None:
+    """The passage as a corpus would have it: none where a secret is what would be typed."""
+    if any(find_secrets(line) is not None for line in passage.truth.split("\n")):
+        return None
+    before, after = remove_secrets(passage.before).text, remove_secrets(passage.after).text
+    if before and not before.endswith("\n"):  # a key block at its end took the line end along
+        before += "\n"
+    if after and not after.startswith("\n"):
+        after = "\n" + after
+    return replace(passage, before=before, after=after)
 
 
 def _starts(file: SourceFile) -> Iterator[int]:
@@ -101,19 +134,11 @@ def _indent(line: str) -> int:
     return len(line) - len(line.lstrip())
 
 
-def _git(root: Path, *arguments: str) -> str:
+def _git(root: Path, *arguments: str, max_bytes: int = _MAX_DIFF_BYTES) -> str:
     try:
-        done = subprocess.run(
-            ["git", "--no-pager", "-c", "core.fsmonitor=false", *arguments],
-            cwd=root,
-            capture_output=True,
-            check=True,
-            timeout=120,
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        words = getattr(error, "stderr", b"") or b""
+        answer = run_git(root, *arguments, timeout_s=120, max_bytes=max_bytes)
+    except GitError as error:
         raise SubmodelError(
-            f"git {arguments[0]} failed in {root} ({words.decode(errors='replace').strip() or error}); "
-            "give a revision that it knows with --since, or leave that out to type held-out files."
+            f"{error} in {root}; give a revision that git knows with --since, or leave that out to type held-out files."
         ) from error
-    return done.stdout.decode("utf-8", "replace")
+    return answer.decode("utf-8", "replace")

@@ -226,6 +226,29 @@ def test_the_total_is_capped_in_an_order_of_its_own(repository: Path) -> None:
     assert paths_of(corpus) != set(sorted(f"package/module_{seed}.py" for seed in range(40))[: len(corpus.files)])
 
 
+def test_no_more_files_are_opened_than_the_limit(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A million tiny files stay under every limit of bytes."""
+    opened: list[str] = []
+    read = SourceReader.read
+    monkeypatch.setattr(SourceReader, "read", lambda self, path: (opened.append(path), read(self, path))[1])
+    corpus = read_corpus(repository, CorpusSettings(max_files=30, min_calibration_bytes=10_000))
+    assert len(opened) == len(corpus.files) == 30
+    assert corpus.skipped == {"over the limit of files": 10}
+
+
+def test_a_file_of_gigabytes_is_never_opened(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    huge = repository / "package" / "huge.py"
+    with huge.open("wb") as file:
+        file.truncate(2 << 30)  # sparse
+    opened: list[str] = []
+    real = os.open
+    monkeypatch.setattr(
+        os, "open", lambda path, *rest, **more: (opened.append(str(path)), real(path, *rest, **more))[1]
+    )
+    assert read_corpus(repository).skipped == {"too large": 1}
+    assert str(huge) not in opened
+
+
 def make_secrets() -> dict[str, str]:
     """Drawn at run time, so that no real form lies in this file."""
     draw = random.Random(5)

@@ -10,7 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from builder.corpus import git, listing
+from builder.corpus.git import git_environment
 from builder.corpus.listing import list_files
+from builder.corpus.reading import SourceReader, Unreadable
 
 # The repository under test only, whatever the machine's own git configuration says.
 GIT_ENVIRONMENT = {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
@@ -169,6 +172,12 @@ def test_nothing_of_the_repository_s_configuration_is_run(tmp_path: Path) -> Non
         "remote.origin.uploadpack": str(program),
         "remote.origin.promisor": "true",
         "credential.helper": str(program),
+        "core.askPass": str(program),
+        "core.alternateRefsCommand": str(program),
+        "diff.external": str(program),
+        "gpg.program": str(program),
+        "log.showSignature": "true",
+        "uploadpack.packObjectsHook": str(program),
     }
     run_git(root, "config", "core.fsmonitor", str(program))
     witness.unlink(missing_ok=True)
@@ -181,6 +190,80 @@ def test_nothing_of_the_repository_s_configuration_is_run(tmp_path: Path) -> Non
     assert listing.source == "git"
     assert set(listing.paths) == {".gitattributes", "main.py", "x.bin"}
     assert not witness.exists()
+
+
+def test_git_is_called_without_what_the_caller_s_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_files(tmp_path, {"repo/main.py": "", "other/private.py": ""})
+    run_git(tmp_path, "init", "-q", "repo")
+    run_git(tmp_path, "init", "-q", "other")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(tmp_path / "other"))
+    monkeypatch.setenv("GIT_EXTERNAL_DIFF", "false")
+    assert list_files(tmp_path / "repo").paths == ("main.py",)
+    assert not {"GIT_DIR", "GIT_WORK_TREE", "GIT_EXTERNAL_DIFF"} & git_environment().keys()
+
+
+def test_an_index_that_is_damaged_or_hostile_is_walked_around(tmp_path: Path) -> None:
+    root = tmp_path / "repo"
+    write_files(root, {"main.py": ""})
+    run_git(tmp_path, "init", "-q", "repo")
+    run_git(root, "add", "main.py")
+    (root / ".git" / "index").write_bytes(b"DIRC\0\0\0\2\xff\xff\xff\xff" + bytes(200))
+    assert list_files(root).paths == ("main.py",)
+
+
+def test_a_pipe_that_git_would_wait_for_holds_nothing_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "repo"
+    write_files(root, {"main.py": ""})
+    run_git(tmp_path, "init", "-q", "repo")
+    os.mkfifo(tmp_path / "pipe")
+    run_git(root, "config", "core.excludesFile", str(tmp_path / "pipe"))
+    monkeypatch.setattr(listing, "run_git", lambda *arguments: git.run_git(*arguments, timeout_s=0.5))
+    assert list_files(root).paths == ("main.py",)
+
+
+def test_an_answer_without_end_is_cut_off(tmp_path: Path) -> None:
+    write_files(tmp_path / "repo", {f"file_{number}.py": "" for number in range(50)})
+    run_git(tmp_path, "init", "-q", "repo")
+    with pytest.raises(git.GitError, match="more than 100 bytes"):
+        git.run_git(tmp_path / "repo", "ls-files", "--others", max_bytes=100)
+
+
+def test_a_git_folder_elsewhere_gives_no_files_of_elsewhere(tmp_path: Path) -> None:
+    """`.git` as a file: a worktree or a submodule, or a stranger's pointer to another repository of this user."""
+    write_files(tmp_path, {"private/secret.py": "", "repo/main.py": ""})
+    run_git(tmp_path, "init", "-q", "private")
+    run_git(tmp_path / "private", "add", ".")
+    (tmp_path / "repo" / ".git").write_text(f"gitdir: {tmp_path}/private/.git\n")
+    reader = SourceReader(tmp_path / "repo", max_bytes=100)
+    paths = list_files(tmp_path / "repo").paths
+    assert "main.py" in paths
+    for path in set(paths) - {"main.py"}:  # names of the other's index may be listed, but nothing is there to read
+        with pytest.raises(Unreadable):
+            reader.read(path)
+
+
+def test_a_submodule_is_one_entry_and_its_configuration_is_not_asked(tmp_path: Path) -> None:
+    root, witness = tmp_path / "repo", tmp_path / "witness"
+    write_files(tmp_path, {"repo/main.py": "", "repo/inner/main.py": ""})
+    run_git(tmp_path, "init", "-q", "repo")
+    run_git(root, "init", "-q", "inner")
+    run_git(root / "inner", "add", ".")
+    identity = ("-c", "user.name=a", "-c", "user.email=a@b")
+    run_git(root / "inner", *identity, "commit", "-qm", "x")
+    run_git(root, "add", "main.py")
+    run_git(root, "-c", "advice.addEmbeddedRepo=false", "add", "inner")
+    run_git(root / "inner", "config", "core.fsmonitor", f"touch {witness}; false")
+    assert list_files(root).paths == ("inner", "main.py")
+    assert not witness.exists()
+
+
+def test_names_of_git_s_folder_in_any_case_stay_out(tmp_path: Path) -> None:
+    """On a file system that does not tell them apart they are the same folder."""
+    write_files(tmp_path / "repo", {"main.py": "", ".GIT/hooks.py": "", "a/.Git/x.py": "", ".Submodel/x.py": ""})
+    assert list_files(tmp_path / "repo").paths == ("main.py",)
 
 
 def test_a_work_tree_named_elsewhere_is_not_believed(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import string
 
 import pytest
 
-from builder.corpus.secrets import find_secrets, is_random, remove_secrets
+from builder.corpus.secrets import blank_secrets, find_secrets, is_random, remove_secrets
 
 ALNUM = string.ascii_letters + string.digits
 HEX = string.digits + "abcdef"
@@ -49,6 +49,21 @@ def make_tokens(seed: int) -> dict[str, str]:
         "Telegram": draw("123456789", 9, seed) + ":AA" + draw(ALNUM, 33, seed),
         "Azure": "AccountKey=" + draw(ALNUM, 86, seed) + "==",
         "JWT": make_jwt(seed),
+        "Azure client secret": draw(ALNUM, 3, seed) + "8Q~" + draw(ALNUM + "_-", 34, seed),
+        "Azure signature": "https://store/x?sv=2024&sig=" + draw(ALNUM, 43, seed) + "%3D",
+        "Vault": "hvs." + draw(ALNUM, 90, seed),
+        "Terraform": draw(ALNUM, 14, seed) + ".atlasv1." + draw(ALNUM, 67, seed),
+        "Grafana": "glsa_" + draw(ALNUM, 32, seed) + "_" + draw(HEX, 8, seed),
+        "Discord": "M" + draw(ALNUM, 25, seed) + "." + draw(ALNUM, 6, seed) + "." + draw(ALNUM, 38, seed),
+        "Groq": "gsk_" + draw(ALNUM, 52, seed),
+        "Replicate": "r8_" + draw(ALNUM, 37, seed),
+        "Supabase": "sbp_" + draw(HEX, 40, seed),
+        "Linear": "lin_api_" + draw(ALNUM, 40, seed),
+        "Figma": "figd_" + draw(ALNUM, 40, seed),
+        "Postman": "PMAK-" + draw(HEX, 24, seed) + "-" + draw(HEX, 34, seed),
+        "New Relic": "NRAK-" + draw(string.ascii_uppercase + string.digits, 27, seed),
+        "Atlassian": "ATATT3" + draw(ALNUM, 180, seed),
+        "Mailgun": "key-" + draw(HEX, 32, seed),
     }
 
 
@@ -122,6 +137,10 @@ def test_random_values_are_seldom_taken_for_words() -> None:
         "aws_secret_access_key = " + "wJalrXUtnFEMI/K7MDENG/" + "bPxRfiCYEXAMPLEKEY",
         'AWS_KEY = "' + draw(ALNUM + "/+", 40) + '"',
         "//packages.company.io/:_authToken=" + draw(HEX, 36),
+        "machine git.company.io login ada password kV9mLq2x",
+        "  password kV9mLq2x",
+        'dsn = "Server=tcp:db.company.io;User ID=ada;Password=kV9mLq2x;Encrypt=yes"',
+        '"auth": "' + base64.b64encode(b"ada:kV9mLq2x").decode() + '"',
     ],
 )
 def test_passwords_and_credentials_are_found(line: str) -> None:
@@ -158,6 +177,13 @@ def test_passwords_and_credentials_are_found(line: str) -> None:
         '<div class="sk-estimator-doc-link sk-toggleable-content-wrapper-1">',
         "monkey: Monkey = Monkey.from_registry('monkey-1-of-the-zoo-registry-x')",
         "Authorization: Basic " + base64.b64encode(b"username:password").decode(),
+        "password confirmation",
+        "  password required # by the form",
+        "login ada password changeme1",
+        'dsn = "Server=db;Password={password};Encrypt=yes"',
+        '"auth": "none"',
+        "connect(user=name, password=self.password)",
+        "this.signature = sig(a)",
         "the token of the parser is a basic unit, and its bearer understands the whole sentence",
         "",
     ],
@@ -178,6 +204,20 @@ def test_a_private_key_goes_as_a_whole_block(label: str, wrapper: str) -> None:
     clean = remove_secrets("\n".join(["before = 1", *block, "after = 2", ""]))
     assert clean.text == "before = 1\nafter = 2\n"
     assert clean.removed_lines == {"private key": len(block)}
+
+
+def test_a_key_of_putty_goes_as_a_whole() -> None:
+    body = [draw(ALNUM + "+/", 64, seed) for seed in range(9)]
+    block = ["PuTTY-User-Key-File-3: ssh-rsa", "Encryption: none", "Public-Lines: 6", *body, "Private-MAC: 12ab"]
+    assert remove_secrets("\n".join(["a = 1", *block, "b = 2"])).text == "a = 1\nb = 2"
+
+
+def test_blanked_lines_keep_the_numbers_of_the_others() -> None:
+    text = "\n".join(["before = 1", *make_key_block(), "after = 2", f"x = '{make_tokens(0)['GitHub']}'", "end = 3"])
+    lines = blank_secrets(text).split("\n")
+    assert len(lines) == len(text.split("\n"))
+    assert [line for line in lines if line] == ["before = 1", "after = 2", "end = 3"]
+    assert lines[-3] == "after = 2"
 
 
 def test_a_private_key_without_an_end_leaves_the_code_below() -> None:

@@ -1,9 +1,11 @@
 """Whole or not at all."""
 
 import json
+from pathlib import Path
 
 import pytest
 
+from builder import folders
 from builder.errors import BuildError
 from builder.folders import replace_folder, write_json
 
@@ -75,3 +77,62 @@ def test_the_old_folder_can_be_kept_in_the_place_of_the_one_before(tmp_path):
     assert (target / "manifest.json").read_text() == "third"
     assert (keep / "manifest.json").read_text() == "second"
     assert names(tmp_path) == ["model", "model.previous"]
+
+
+@pytest.mark.parametrize("can_exchange", [True, False])
+def test_a_reader_always_finds_one_of_the_two(tmp_path, monkeypatch, can_exchange):
+    """At each step of a replacement, where the system can exchange names; elsewhere the next run repairs it."""
+    target = tmp_path / "model"
+    fill(target, "old")
+    if not can_exchange:
+        monkeypatch.setattr(folders, "_exchange", lambda one, other: False)
+    seen, replace = [], Path.replace
+
+    def look(self, other):
+        replace(self, other)
+        path = target / "manifest.json"
+        seen.append(path.read_text() if path.exists() else None)
+        if seen[-1] is None:
+            with pytest.raises(ValueError), replace_folder(target, marker="manifest.json"):
+                assert path.read_text() == "old", "a run that is killed here is put right by the next"
+                raise ValueError
+            replace(target, other)  # and now as if nothing had happened
+            (tmp_path / ".model.partial").mkdir(exist_ok=True)
+            ((tmp_path / ".model.partial") / "manifest.json").write_text("new")
+
+    monkeypatch.setattr(Path, "replace", look)
+    fill(target, "new")
+    assert (target / "manifest.json").read_text() == "new"
+    assert (None in seen) is (not can_exchange)
+    assert names(tmp_path) == ["model"]
+
+
+def test_what_was_written_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    events = []
+    sync, replace = folders.sync, Path.replace
+    monkeypatch.setattr(folders, "sync", lambda path: (events.append(("sync", path.name)), sync(path))[1])
+    monkeypatch.setattr(
+        Path, "replace", lambda self, other: (events.append(("name", Path(other).name)), replace(self, other))[1]
+    )
+    write_json(tmp_path / "a.json", {})
+    assert events == [("sync", ".a.json.tmp"), ("name", "a.json"), ("sync", tmp_path.name)]
+    events.clear()
+    fill(tmp_path / "model", "x")
+    assert events[:4] == [
+        ("sync", "manifest.json"),
+        ("sync", ".model.partial"),
+        ("name", "model"),
+        ("sync", tmp_path.name),
+    ]
+
+
+def test_a_full_disk_that_a_library_of_rust_reports(tmp_path):
+    """safetensors raises no OSError."""
+    with pytest.raises(BuildError, match="the disk is full"), replace_folder(tmp_path / "model", marker="m"):
+        raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+
+def test_a_killed_write_leaves_one_file_at_most_and_the_next_one_takes_it(tmp_path):
+    (tmp_path / ".a.json.tmp").write_text("half")
+    write_json(tmp_path / "a.json", {"x": 1})
+    assert names(tmp_path) == ["a.json"]

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +19,7 @@ from exporters.bundle import (
     find_bundle,
     read_bundle,
     replace_bundle,
+    seal_manifest,
     write_bundle_manifest,
 )
 from exporters.errors import BundleError, ExportError
@@ -79,7 +82,7 @@ def test_names_a_truncated_file_without_hashing(bundle: Path) -> None:
 )
 def test_refuses_a_manifest_that_is_not_understood(bundle: Path, change: dict[str, object], message: str) -> None:
     document = json.loads((bundle / MANIFEST_FILE).read_text("utf-8")) | change
-    (bundle / MANIFEST_FILE).write_text(json.dumps(document))
+    seal_manifest(bundle, document)
     with pytest.raises(BundleError, match=message):
         read_bundle(bundle)
 
@@ -88,7 +91,7 @@ def test_refuses_a_manifest_that_is_not_understood(bundle: Path, change: dict[st
 def test_refuses_files_outside_the_bundle(bundle: Path, path: str) -> None:
     document = json.loads((bundle / MANIFEST_FILE).read_text("utf-8"))
     document["files"][path] = {"bytes": 1, "sha256": ""}
-    (bundle / MANIFEST_FILE).write_text(json.dumps(document))
+    seal_manifest(bundle, document)
     with pytest.raises(BundleError, match="bad entry"):
         read_bundle(bundle)
 
@@ -191,3 +194,55 @@ def test_a_bundle_elsewhere_is_not_kept(tmp_path: Path) -> None:
         with replace_bundle(tmp_path / "elsewhere") as fresh:
             (fresh / MANIFEST_FILE).write_text(text)
     assert [path.name for path in tmp_path.iterdir()] == ["elsewhere"]
+
+
+def test_any_changed_byte_of_the_manifest_is_found(bundle: Path) -> None:
+    """Of bundle.json itself, whose checksum is within it; the other files' are in it."""
+    path = bundle / MANIFEST_FILE
+    good = path.read_bytes()
+    for place in range(len(good)):
+        changed = bytearray(good)
+        changed[place] ^= 1 << place % 8
+        path.write_bytes(changed)
+        with pytest.raises(BundleError, match=re.escape(str(path))):
+            read_bundle(bundle, verify=False)
+    path.write_bytes(good)
+    read_bundle(bundle)
+
+
+def test_a_bundle_from_before_checksums_is_read(bundle: Path) -> None:
+    document = json.loads((bundle / MANIFEST_FILE).read_text("utf-8"))
+    del document["checksum"]
+    (bundle / MANIFEST_FILE).write_text(json.dumps(document, indent=2) + "\n")
+    read_bundle(bundle)
+
+
+def test_what_is_no_regular_file_is_never_opened(bundle: Path) -> None:
+    document = json.loads((bundle / MANIFEST_FILE).read_text("utf-8"))
+    document["files"]["pipe"] = {"bytes": 0, "sha256": hashlib.sha256(b"").hexdigest()}
+    os.mkfifo(bundle / "pipe")
+    seal_manifest(bundle, document)
+    with pytest.raises(BundleError, match="not a regular file"):
+        read_bundle(bundle)
+    (bundle / MANIFEST_FILE).unlink()
+    os.mkfifo(bundle / MANIFEST_FILE)
+    with pytest.raises(BundleError, match="not a regular file"):
+        read_bundle(bundle)
+
+
+@pytest.mark.parametrize("content", ["[" * 200_000, '{"schema": 1, "files": ' + '{"a":' * 100_000, "9" * 10_000])
+def test_a_manifest_that_is_nested_for_ever(bundle: Path, content: str) -> None:
+    (bundle / MANIFEST_FILE).write_text(content)
+    with pytest.raises(BundleError, match=r"not valid JSON|schema"):
+        read_bundle(bundle)
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [("layers", 0), ("layers", 10**9), ("max_positions", -1), ("vocab_size", 10**12)]
+)
+def test_numbers_that_no_model_has_are_refused_before_memory_is_asked_for(bundle: Path, name: str, number: int) -> None:
+    document = json.loads((bundle / MANIFEST_FILE).read_text("utf-8"))
+    document["architecture"][name] = number
+    seal_manifest(bundle, document)
+    with pytest.raises(BundleError, match=name):
+        read_bundle(bundle)

@@ -132,6 +132,47 @@ def test_lines_that_commits_added(tmp_path: Path) -> None:
         passages_of_history(tmp_path, "no-such-revision", 10, seed=0)
 
 
+def test_no_program_of_the_repository_is_run_and_no_secret_typed(tmp_path: Path) -> None:
+    root, witness = tmp_path / "repo", tmp_path / "witness"
+    root.mkdir()
+    git(root, "init", "-q")
+    (root / ".gitattributes").write_text("*.py diff=evil filter=evil\n")
+    file = root / "a.py"
+    file.write_text("one = 1\n")
+    git(root, "add", ".")
+    git(root, "commit", "-qm", "first")
+    since = git(root, "rev-parse", "HEAD")
+    token = "ghp_" + "aB3dE6gH9k" * 3 + "Zq4Rt7"
+    file.write_text(f'one = 1\nTOKEN = "{token}"\n')
+    git(root, "commit", "-qam", "second")
+    file.write_text(f'one = 1\nTOKEN = "{token}"\ntwo = two_of(one)\n')
+    git(root, "commit", "-qam", "third")
+    # A commit that claims a signature makes `git show` run gpg.program where log.showSignature is set.
+    tree, parent = git(root, "rev-parse", "HEAD^{tree}"), git(root, "rev-parse", "HEAD")
+    who = "t <t@example.org> 1700000000 +0000"
+    raw = f"tree {tree}\nparent {parent}\nauthor {who}\ncommitter {who}\ngpgsig -----BEGIN PGP SIGNATURE-----\n x\n"
+    raw += " -----END PGP SIGNATURE-----\n\nsigned\n"
+    (tmp_path / "commit").write_text(raw)
+    signed = git(root, "hash-object", "-t", "commit", "-w", str(tmp_path / "commit"))
+    git(root, "update-ref", "HEAD", signed)
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ntouch '{witness}'\ncat \"$1\"\n")
+    program.chmod(0o755)
+    for name in (
+        *("diff.evil.textconv", "diff.evil.command", "diff.external", "gpg.program", "core.fsmonitor", "core.pager"),
+        *("filter.evil.smudge", "filter.evil.clean"),
+    ):
+        git(root, "config", name, str(program))
+    git(root, "config", "log.showSignature", "true")
+    git(root, "show", "--format=", "HEAD~1")
+    assert witness.exists(), "the trap is set"
+    witness.unlink()
+    found = passages_of_history(root, since, 10, seed=0)
+    assert not witness.exists()
+    assert [passage.truth for passage in found] == ["two = two_of(one)"]
+    assert token not in found[0].before
+
+
 def test_switches_are_options_of_the_server() -> None:
     from lsp_server.options import ServerOptions, read_options
 

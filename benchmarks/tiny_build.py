@@ -1,0 +1,68 @@
+"""A build of seconds, for what has to be repeated hundreds of times: a repository and a base of two random layers."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import sys
+from pathlib import Path
+
+# No recovery: its number of steps hangs on the machine's speed (benchmarks/kill_and_resume.py kills that).
+OPTIONS = ("--size", "0.8", "--minutes", "0", "--quantize", "fp32", "--positions", "6")
+# What differs from run to run by nature: times, memory, and the manifests that tell of them.
+_WEIGHTS = ("model.safetensors", "tokenizer.json", "plan.json", "config.json", "model.onnx", "tokens.npy")
+
+
+def make_inputs(folder: Path) -> tuple[Path, Path]:
+    """The repository and the base, in folders of `folder`; always the same."""
+    from tests.builder.tiny_bases import save_folder
+
+    repository = folder / "repository"
+    for number in range(24):
+        rng = random.Random(number)
+        lines = [f"def compute_{number}_{i}(value):\n    return value + {rng.randrange(9999)}\n" for i in range(60)]
+        (repository / "src").mkdir(parents=True, exist_ok=True)
+        (repository / "src" / f"part_{number}.py").write_text("\n".join(lines))
+    return repository, save_folder(folder / "base", kind="qwen2")
+
+
+def command(repository: Path, base: Path, output: Path) -> list[str]:
+    """`submodel build` of them."""
+    words = ["build", str(repository), "-o", str(output), "--base", str(base), *OPTIONS, "--json"]
+    return [sys.executable, "-m", "submodel", *words]
+
+
+def hashes(output: Path) -> dict[str, str]:
+    """SHA-256 of each file that says what was built."""
+    found = sorted(path for part in ("pruned", "model", "bundle") for path in (output / part).rglob("*"))
+    return {
+        path.relative_to(output).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in found
+        if path.name in _WEIGHTS or path.name.startswith("places-")
+    }
+
+
+def check_state(output: Path) -> str | None:
+    """What is wrong with what a build left: every folder is absent or whole, every JSON file a document."""
+    from builder.artifact import MANIFEST, read_artifact
+    from builder.errors import SubmodelError
+    from builder.untrusted_json import read_json
+    from exporters.bundle import read_bundle
+    from exporters.checkpoint import Checkpoint
+
+    try:
+        for name in ("pruned", "model"):
+            if (output / name).exists():
+                if read_artifact(output / name).manifest is None:
+                    return f"{name} has no {MANIFEST}"
+                Checkpoint(output / name).read("model.embed_tokens.weight")
+        if (output / "bundle").exists():
+            read_bundle(output / "bundle")
+        for path in [*output.glob("*.json"), *output.glob("stages/*.json")]:
+            read_json(path)
+        ignore = output / ".gitignore"
+        if output.exists() and any(output.iterdir()) and ignore.exists() and ignore.read_text() != "*\n":
+            return ".gitignore is cut off"
+    except (SubmodelError, OSError, ValueError) as error:
+        return str(error)
+    return None

@@ -1,0 +1,145 @@
+"""Where messages come in: streams that are bounded, and a protocol that outlives what clients get wrong.
+
+pygls reads whatever length a header names, leaves a request whose parameters it can't read without an answer, and fails
+on a change of a document that was never opened. A TCP client that vanishes would leave its server behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Generator
+from threading import Event
+from typing import Any, BinaryIO
+from urllib.parse import unquote
+
+from lsprotocol import types
+from pygls.exceptions import JsonRpcException, JsonRpcInvalidRequest
+from pygls.io_ import run_async
+from pygls.lsp.server import LanguageServer
+from pygls.protocol import LanguageServerProtocol
+from pygls.protocol.language_server import lsp_method
+
+log = logging.getLogger(__name__)
+
+MAX_MESSAGE_BYTES = 256 << 20  # a document of 50 MB with every character escaped; longer messages are thrown away
+MAX_HEADER_BYTES = 8 << 10
+NO_MESSAGE = b"{}"  # JSON that is no message: pygls refuses it and goes on
+_CHUNK_BYTES = 1 << 20
+
+
+class TolerantProtocol(LanguageServerProtocol):
+    """pygls' protocol, but each request is answered, and changes of unknown documents are passed over."""
+
+    def structure_message(self, data: dict[str, Any]) -> Any:
+        """A message from its JSON; one that can't be read is refused by its id where it has one."""
+        try:
+            _check(data)
+            return super().structure_message(data)  # type: ignore[no-untyped-call]
+        except JsonRpcException as error:
+            number = data.get("id")
+            if "method" in data and isinstance(number, (int, str)):
+                self._send_response(number, error=error.to_response_error())
+            raise
+
+    @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
+    def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> Generator[Any, Any, None]:
+        """Change a document that is open."""
+        if unquote(params.text_document.uri) in self.workspace.text_documents:
+            yield from super().lsp_text_document__did_change(params)  # type: ignore[no-untyped-call]
+
+
+def _check(data: dict[str, Any]) -> None:
+    """What pygls takes for granted of a message; raises JsonRpcInvalidRequest."""
+    if "jsonrpc" not in data:
+        return
+    number, method, error = data.get("id"), data.get("method", ""), data.get("error")
+    is_right = number is None or (isinstance(number, (int, str)) and not isinstance(number, bool))
+    is_right = is_right and isinstance(method, str) and (method != "" or "method" not in data)
+    if isinstance(error, dict):
+        is_right = is_right and isinstance(error.get("code"), int) and isinstance(error.get("message"), str)
+    if not is_right:
+        raise JsonRpcInvalidRequest()
+
+
+class BoundedInput:
+    """A binary stream whose lines and reads have a limit; what is longer is read and thrown away."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def readline(self) -> bytes:
+        """A header line; of a longer one its end alone, which is no header."""
+        line = self._stream.readline(MAX_HEADER_BYTES)
+        is_long = len(line) == MAX_HEADER_BYTES and not line.endswith(b"\n")
+        while is_long and (rest := self._stream.readline(MAX_HEADER_BYTES)):
+            if rest.endswith(b"\n"):
+                return b"?\r\n"
+        return line
+
+    def read(self, size: int) -> bytes:
+        """A message's body."""
+        if size <= MAX_MESSAGE_BYTES:
+            return self._stream.read(size)
+        log.warning("A message of %d bytes is passed over; the most is %d.", size, MAX_MESSAGE_BYTES)
+        while size > 0 and (chunk := self._stream.read(min(size, _CHUNK_BYTES))):
+            size -= len(chunk)
+        return b"" if size > 0 else NO_MESSAGE
+
+
+class BoundedReader:
+    """The same of asyncio's reader; a client that vanishes is the end of the stream, not an error."""
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        self._reader = reader
+
+    async def readline(self) -> bytes:
+        """A header line, b"" at the end."""
+        try:
+            return await self._reader.readline()
+        except ValueError:  # longer than asyncio's own limit, which has dropped it
+            return b"?\r\n"
+        except ConnectionError:
+            return b""
+
+    async def readexactly(self, size: int) -> bytes:
+        """A message's body, b"" where the stream ends inside it."""
+        try:
+            if size <= MAX_MESSAGE_BYTES:
+                return await self._reader.readexactly(size)
+            log.warning("A message of %d bytes is passed over; the most is %d.", size, MAX_MESSAGE_BYTES)
+            while size > 0:
+                size -= len(await self._reader.readexactly(min(size, _CHUNK_BYTES)))
+            return NO_MESSAGE
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return b""
+
+
+async def serve_one_client(server: LanguageServer, host: str, port: int) -> None:
+    """Serve the first client that connects, until it leaves, however it does; raises OSError where it can't listen."""
+    is_over = asyncio.Event()
+    has_client = False
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal has_client
+        if has_client:
+            writer.close()
+            return
+        has_client = True
+        server.protocol.set_writer(writer)  # type: ignore[arg-type]
+        try:
+            await run_async(
+                stop_event=Event(),
+                reader=BoundedReader(reader),
+                protocol=server.protocol,
+                logger=log,
+                error_handler=server.report_server_error,
+            )
+        finally:
+            writer.close()
+            is_over.set()
+
+    listener = await asyncio.start_server(talk, host, port)
+    log.info("Serving on %s", [socket.getsockname() for socket in listener.sockets])
+    async with listener:
+        await is_over.wait()

@@ -1,0 +1,318 @@
+"""The server under load: giant and many documents, edits out of order, an engine that fails, clients that vanish."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lsprotocol import types
+
+from builder.errors import SubmodelError
+from exporters.bundle import Bundle
+from lsp_server import documents as documents_module
+from lsp_server.documents import MAX_DOCUMENT_CHARS, Document
+from lsp_server.options import ServerOptions, TriggerOptions
+from lsp_server.positions import Encoding
+from lsp_server.server import CompletionServer, create_server
+from lsp_server.service import MAX_CRASHES, BundleState, CompletionService, Question
+from lsp_server.wire import MAX_MESSAGE_BYTES, NO_MESSAGE, BoundedInput
+
+
+class Client:
+    """Speaks to a server in this process, message by message, without a stream."""
+
+    def __init__(self, options: ServerOptions | None = None) -> None:
+        self.server: CompletionServer = create_server(options or ServerOptions(), "1")
+        self.written: list[dict[str, Any]] = []
+        self.server.protocol.set_writer(self)  # type: ignore[arg-type]
+
+    def write(self, data: bytes) -> None:
+        self.written.append(json.loads(data.partition(b"\r\n\r\n")[2]))
+
+    def send(self, method: str, params: object, id: object = None) -> None:
+        message = {"jsonrpc": "2.0", "method": method, "params": params} | ({} if id is None else {"id": id})
+        protocol = self.server.protocol
+        protocol.handle_message(json.loads(json.dumps(message), object_hook=protocol.structure_message))
+
+    async def ask(self, method: str, params: object, id: object) -> dict[str, Any]:
+        self.send(method, params, id)
+        while True:
+            for answer in self.written:
+                if answer.get("id") == id:
+                    return answer
+            await asyncio.sleep(0.001)
+
+    def open(self, uri: str, text: str) -> None:
+        item = {"uri": uri, "languageId": "python", "version": 1, "text": text}
+        self.send("textDocument/didOpen", {"textDocument": item})
+
+    def change(self, uri: str, *changes: dict[str, Any], version: int = 2) -> None:
+        params = {"textDocument": {"uri": uri, "version": version}, "contentChanges": list(changes)}
+        self.send("textDocument/didChange", params)
+
+    async def complete(self, uri: str, line: int, character: int, id: object) -> Any:
+        place = {"textDocument": {"uri": uri}, "position": {"line": line, "character": character}}
+        return await self.ask("textDocument/inlineCompletion", {**place, "context": {"triggerKind": 1}}, id)
+
+
+def edit(line: int, character: int, text: str, end: tuple[int, int] | None = None) -> dict[str, Any]:
+    last = end or (line, character)
+    start = {"line": line, "character": character}
+    return {"range": {"start": start, "end": {"line": last[0], "character": last[1]}}, "text": text}
+
+
+def talk(test: Callable[[Client], Any], options: ServerOptions | None = None) -> None:
+    async def run() -> None:
+        client = Client(options)
+        try:
+            await client.ask("initialize", {"capabilities": {}, "processId": None, "rootUri": None}, 1)
+            await asyncio.wait_for(test(client), 120)
+        finally:
+            client.server.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("text", ["x = 1\n" * 8_500_000, "y" * 5_000_000], ids=["50 MB", "a line of 5 MB"])
+def test_a_giant_document_is_not_kept_and_nothing_else_suffers(text: str) -> None:
+    async def test(client: Client) -> None:
+        client.open("file:///giant.py", text)
+        client.open("file:///small.py", "x = 1\n")
+        for number in range(100):
+            client.change("file:///giant.py", edit(number, 0, "z"), version=number + 2)
+        document = client.server.document("file:///giant.py")
+        assert document is not None
+        assert not document.is_kept
+        assert document.size == 0
+        answer = await client.complete("file:///giant.py", 3, 1, 2)
+        assert answer["result"]["items"] == []
+        [decision] = client.server.assistant.decisions.newest()
+        assert decision.rule == "document"
+        client.change("file:///giant.py", {"text": "short = 1\n"})
+        assert (document.source, document.is_kept) == ("short = 1\n", True)
+        small = client.server.document("file:///small.py")
+        assert small is not None
+        assert small.source == "x = 1\n"
+
+    talk(test)
+
+
+def test_a_document_that_grows_too_long_is_given_up() -> None:
+    item = types.TextDocumentItem("file:///a.py", "python", 1, "x")
+    document = Document(item, Encoding.UTF16)
+    there = types.Position(0, 1)
+    text = "y" * (MAX_DOCUMENT_CHARS // 2)
+    for _ in range(2):
+        assert document.is_kept
+        document.apply_change(types.TextDocumentContentChangePartial(range=types.Range(there, there), text=text))
+    assert not document.is_kept
+    assert document.take_edits() == []
+
+
+def test_thousands_of_documents_stay_within_the_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents_module, "MAX_TOTAL_CHARS", 100_000)
+    monkeypatch.setattr(documents_module, "MAX_DOCUMENTS", 300)
+
+    async def test(client: Client) -> None:
+        for number in range(2000):
+            client.open(f"file:///{number}.py", "x = 1\n" * 100)
+            client.change("file:///0.py", edit(0, 0, "y"), version=number + 2)
+        documents = client.server.documents
+        assert len(documents) == 300
+        kept = [one for one in client.server.workspace.text_documents.values() if one.is_kept]  # type: ignore[attr-defined]
+        assert sum(one.size for one in kept) <= 100_000  # type: ignore[attr-defined]
+        first = client.server.document("file:///0.py")
+        assert first is not None, "what is worked in stays"
+        assert first.source.startswith("y" * 2000)
+        assert client.server.document("file:///1999.py") is not None
+        assert client.server.document("file:///1.py") is None
+        client.change("file:///1.py", edit(0, 0, "y"))
+        client.send("textDocument/didClose", {"textDocument": {"uri": "file:///1.py"}})
+
+    talk(test)
+
+
+def test_edits_out_of_order_and_of_nothing_are_survived() -> None:
+    rng = random.Random(0)
+
+    async def test(client: Client) -> None:
+        client.open("file:///a.py", "one\ntwo\r\nthree 😋\n")
+        for number in range(2000):
+            numbers = [rng.choice([0, 1, 2, 5, 1000, 2**31 - 1]) for _ in range(4)]
+            change = edit(numbers[0], numbers[1], rng.choice(["", "x", "\n", "\ud83d", "é"]), (numbers[2], numbers[3]))
+            client.change("file:///a.py", change, version=rng.choice([0, 5, number, 1, 2**31 - 1]))
+        client.change("file:///never-opened.py", edit(0, 0, "x"))
+        client.change("file:///a.py", {"text": "whole\n"})
+        document = client.server.document("file:///a.py")
+        assert document is not None
+        assert document.source == "whole\n"
+        answer = await client.complete("file:///a.py", 2**31 - 1, 2**31 - 1, 2)
+        assert "result" in answer
+
+    talk(test)
+
+
+@pytest.mark.parametrize("params", [{}, None, [], {"textDocument": 7}, {"textDocument": {"uri": []}}, "text"])
+def test_a_request_that_can_t_be_read_is_refused_by_its_id(params: object) -> None:
+    async def test(client: Client) -> None:
+        with pytest.raises(Exception):  # noqa: B017 - what pygls' loop catches and logs
+            client.send("textDocument/inlineCompletion", params, 7)
+        assert any(answer.get("id") == 7 and "error" in answer for answer in client.written)
+        assert "result" in await client.ask("submodel/status", {}, 8)
+
+    talk(test)
+
+
+class Broken:
+    """An engine that fails so many times, as ONNX Runtime or the memory might."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+
+    def complete(self, *_: object, **__: object) -> Any:
+        if self.failures:
+            self.failures -= 1
+            raise RuntimeError("non-zero status code\nsecond line")
+        from lsp_server.completion import Completion
+
+        return Completion(text="fine")
+
+
+def ask_often(engine: Broken, count: int, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Any], CompletionService]:
+    folder = Path("/w/.submodel/bundle")
+    monkeypatch.setattr("lsp_server.completion.open_completer", lambda path, *, threads: engine)
+    service = CompletionService()
+
+    async def test() -> list[Any]:
+        return [await service.complete(Question(text="x", offset=1, bundle=folder)) for _ in range(count)]
+
+    try:
+        return asyncio.run(test()), service
+    finally:
+        service.close()
+
+
+def test_an_engine_that_fails_once_is_loaded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers, service = ask_often(Broken(1), 3, monkeypatch)
+    assert answers[0].completion is None
+    assert "failed (non-zero status code); it is loaded again." in answers[0].error
+    assert [answer.completion.text for answer in answers[1:]] == ["fine", "fine"]
+    assert [status.state for status in service.bundles.values()] == [BundleState.READY]
+
+
+def test_an_engine_that_always_fails_is_given_up_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers, service = ask_often(Broken(10**9), MAX_CRASHES + 5, monkeypatch)
+    assert all(answer.completion is None and answer.error for answer in answers)
+    [status] = service.bundles.values()
+    assert status.state is BundleState.FAILED
+    assert f"{MAX_CRASHES} times in a row" in str(status.error)
+
+
+def test_a_load_that_fails_in_a_library_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path, *, threads: int | None) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr("lsp_server.completion.open_completer", fail)
+    service = CompletionService()
+    with pytest.raises(SubmodelError, match="can't be loaded"):
+        service.load(Path("/w/bundle"), None).result(10)
+    assert service.bundles[Path("/w/bundle")].state is BundleState.FAILED
+    service.close()
+
+
+class Endless(io.RawIOBase):
+    """A client that promises more than it will ever send; counts what is asked for at once."""
+
+    def __init__(self, size: int) -> None:
+        self.left, self.most = size, 0
+
+    def read(self, size: int = -1) -> bytes:
+        self.most = max(self.most, size)
+        given = min(size, self.left)
+        self.left -= given
+        return bytes(given)
+
+
+def test_a_message_that_is_too_long_is_thrown_away_piece_by_piece() -> None:
+    stream = Endless(MAX_MESSAGE_BYTES + 10)
+    assert BoundedInput(stream).read(MAX_MESSAGE_BYTES + 1) == NO_MESSAGE  # type: ignore[arg-type]
+    assert stream.most <= 1 << 20
+    assert stream.left == 9
+    assert BoundedInput(Endless(1000)).read(10**30) == b"", "the end of the stream"  # type: ignore[arg-type]
+
+
+def test_a_header_without_end_is_no_header() -> None:
+    stream = io.BytesIO(b"x" * 100_000 + b"\nContent-Length: 2\r\n\r\n{}")
+    bounded = BoundedInput(stream)
+    assert bounded.readline() == b"?\r\n"
+    assert bounded.readline() == b"Content-Length: 2\r\n"
+
+
+GARBAGE = [
+    b"Content-Length: 99999999999999999999\r\n\r\n{}",
+    b'Content-Length: 5\r\n\r\n{"a"',
+    b"Content-Length: -1\r\n\r\n",
+    b"\0" * 10_000,
+    b"Content-Length: 200000\r\n\r\n" + b"[" * 200_000,
+    b"",
+]
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+def test_a_client_that_talks_nonsense_and_vanishes_ends_the_server(garbage: bytes) -> None:
+    command = [sys.executable, "-m", "submodel", "serve", "--stdio"]
+    done = subprocess.run(command, input=garbage, capture_output=True, timeout=60, check=False)
+    assert b'Traceback (most recent call last):\n  File "<frozen' not in done.stderr
+    assert done.returncode == 0, done.stderr.decode()
+
+
+def test_a_client_that_vanishes_from_a_socket_ends_the_server() -> None:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "submodel", "serve", "--tcp", f"127.0.0.1:{port}"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server:
+        for _ in range(600):
+            try:
+                client = socket.create_connection(("127.0.0.1", port))
+                break
+            except ConnectionRefusedError:
+                time.sleep(0.1)
+        client.sendall(b"Content-Length: 500\r\n\r\n{")
+        client.close()
+        assert server.wait(60) == 0
+
+
+def test_the_server_outlives_a_bundle_whose_graph_is_garbage(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    """Hashes that are right, and bytes that are no model: as a stranger's bundle may be."""
+    import shutil
+
+    from exporters.bundle import MODEL_FILE, read_manifest, write_bundle_manifest
+
+    folder = tmp_path / "bundle"
+    shutil.copytree(tiny_bundle.folder, folder)
+    (folder / MODEL_FILE).write_bytes(os.urandom(1000))
+    manifest = {name: value for name, value in read_manifest(folder).items() if name not in ("schema", "files")}
+    write_bundle_manifest(folder, manifest)
+    options = ServerOptions(bundle=folder, trigger=TriggerOptions(debounce_min_ms=0, debounce_max_ms=0))
+
+    async def test(client: Client) -> None:
+        client.open("file:///a.txt", "x = \n")
+        for number in range(3):
+            answer = await client.complete("file:///a.txt", 0, 4, 10 + number)
+            assert answer["result"]["items"] == []
+        assert (await client.ask("submodel/status", {}, 99))["result"]["state"] == "failed"
+
+    talk(test, options)

@@ -1,0 +1,184 @@
+"""Keys of every common kind, planted into a repository: none is in any file that a build leaves, nor in a completion.
+
+They are drawn at run time, so that no real form lies in this file. Looked for is the random part of each alone, so that
+no escaping hides it; in the bytes of every file, in the text behind every list of token ids, and in what the server
+shows a model of other files.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import random
+import string
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer
+from typer.testing import CliRunner
+
+from exporters.drafts import SEPARATOR
+from lsp_server.completion import open_completer
+from lsp_server.context.finder import ContextFinder
+from lsp_server.context.repository_index import read_index
+from lsp_server.options import ContextOptions, ServerOptions, TriggerOptions
+from submodel.app import app
+from tests.builder.test_corpus_secrets import make_tokens
+from tests.builder.tiny_bases import save_folder
+
+ALNUM = string.ascii_letters + string.digits
+
+
+def draw(count: int, seed: int, alphabet: str = ALNUM) -> str:
+    return "".join(random.Random(f"{seed}{count}").choices(alphabet, k=count))
+
+
+def make_planted() -> dict[str, tuple[str, str]]:
+    """Kind → (the line or lines that hold it, the part that must be nowhere)."""
+    planted = {
+        kind: (f'VALUE = "{token}"', max(token.split("."), key=len)[-20:]) for kind, token in make_tokens(3).items()
+    }
+    body = [draw(64, seed) for seed in range(100, 110)]
+    for label in ("RSA PRIVATE KEY", "PRIVATE KEY", "OPENSSH PRIVATE KEY", "EC PRIVATE KEY", "PGP PRIVATE KEY BLOCK"):
+        own = [label.encode().hex()[:8] + line[8:] for line in body]
+        block = [f"-----BEGIN {label}-----", *own, f"-----END {label}-----"]
+        planted[f"PEM {label}"] = ('KEY = """\n' + "\n".join(block) + '\n"""', own[5][10:40])
+    joined = "\\n".join(["-----BEGIN PRIVATE KEY-----", *(line[::-1] for line in body), "-----END PRIVATE KEY-----"])
+    planted["Google service account"] = (f'"private_key": "{joined}",', body[4][::-1][10:40])
+    lines = {
+        "AWS secret": 'aws_secret_access_key = "{}"',
+        "Django": 'SECRET_KEY = "{}"',
+        "database URL": "DATABASE_URL = postgres://ada:{}@db.internal:5432/app",
+        "Redis URL": "redis://:{}@cache.internal:6379",
+        "AMQP URL": "amqp://svc:{}@mq.internal/vhost",
+        "netrc": "machine git.company.io login ada password {}",
+        "connection string": 'DSN = "Server=tcp:db.company.io;User ID=ada;Password={};Encrypt=yes"',
+        "npmrc": "//packages.company.io/:_authToken={}",
+        "PyPI rc": "password = {}",
+        "bearer": 'headers = {{"Authorization": "Bearer {}"}}',
+        "environment": "export API_TOKEN={}",
+        "YAML": "  client_secret: {}",
+        "JSON": '"apiKey": "{}",',
+        "next line": 'SESSION_SECRET = (\n    "{}"\n)',
+        "git remote": "git clone https://ada:{}@git.company.io/x.git",
+    }
+    for seed, (kind, line) in enumerate(lines.items(), start=500):
+        value = draw(40, seed)
+        planted[kind] = (line.format(value), value)
+    credential = draw(16, 900)
+    encoded = base64.b64encode(f"ada:{credential}".encode()).decode()
+    planted["Docker registry"] = (f'"auth": "{encoded}"', encoded)
+    planted["basic authorization"] = (f'headers = {{"Authorization": "Basic {encoded}"}}', encoded)
+    return planted
+
+
+def write_repository(root: Path, planted: dict[str, tuple[str, str]]) -> None:
+    """Code enough to build on; each secret in a module, in a text, in a file of data and in a script."""
+    for number, (line, _) in enumerate(planted.values()):
+        rng = random.Random(number)
+        code = [
+            f"def compute_{number}_{i}(value_{rng.randrange(99)}):\n    return {rng.randrange(9999)}\n"
+            for i in range(30)
+        ]
+        at = rng.randrange(5, 25)
+        files = {
+            f"src/module_{number}.py": [*code[:at], line, *code[at:]],
+            f"docs/page_{number}.md": ["# A page", "", f"Set {number} is described here.", "", line, "", "It ends."],
+            f"conf/data_{number}.yaml": [f"name_{number}: value", line, f"other_{number}: value"],
+            f"bin/run_{number}.sh": [f"echo {number}", line, f"exit {number}"],
+        }
+        for path, lines in files.items():
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_text("\n".join(lines) + "\n")
+    home = "\n".join(line for line, _ in planted.values())
+    for name in (".env", ".netrc", ".npmrc", ".pypirc", "id_rsa", "credentials.json", "settings.toml", "config.ini"):
+        (root / name).write_text(home + "\n")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, tuple[str, str]]]:
+    folder = tmp_path_factory.mktemp("planted")
+    planted = make_planted()
+    write_repository(folder / "repository", planted)
+    base = save_folder(folder / "base", kind="qwen2")
+    options = ["--base", base, "--size", 0.8, "--minutes", 0.02, "--quantize", "fp32", "--positions", 8]
+    done = CliRunner().invoke(app, ["build", str(folder / "repository"), *map(str, options), "--json"])
+    assert done.exit_code == 0, done.output + repr(done.exception)
+    (folder / "stdout").write_text(done.output)
+    return folder, planted
+
+
+def texts_of(path: Path, tokenizer: Tokenizer) -> list[str]:
+    """Every reading of a file in which a secret might be seen."""
+    content = path.read_bytes()
+    texts = [content.decode("latin-1"), content.decode("utf-16-le", "replace")]
+    texts.append(html.unescape(texts[0]))
+    if path.name == "tokens.npy":
+        ids = np.load(path)
+        texts.append(tokenizer.decode([int(one) for one in ids if one != SEPARATOR], skip_special_tokens=False))
+    if path.suffix == ".json":
+        texts += _decoded(json.loads(content), tokenizer)
+    return texts
+
+
+def _decoded(value: object, tokenizer: Tokenizer) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, dict):
+        return [text for one in value.values() for text in _decoded(one, tokenizer)]
+    if isinstance(value, list):
+        size = tokenizer.get_vocab_size()
+        if value and all(type(one) is int and 0 <= one < size for one in value):
+            return [tokenizer.decode(value, skip_special_tokens=False)]
+        return [text for one in value for text in _decoded(one, tokenizer)]
+    return []
+
+
+def test_no_planted_secret_is_in_any_file_of_a_build(built: tuple[Path, dict[str, tuple[str, str]]]) -> None:
+    folder, planted = built
+    output = folder / "repository" / ".submodel"
+    tokenizer = Tokenizer.from_file(str(output / "bundle" / "tokenizer.json"))
+    files = [path for path in output.rglob("*") if path.is_file()]
+    assert {"report.html", "report.json", "tokens.npy", "heldout_prompts.json"} <= {path.name for path in files}
+    for path in [*files, folder / "stdout"]:
+        for text in texts_of(path, tokenizer):
+            assert [kind for kind, (_, secret) in planted.items() if secret in text] == [], path
+    counted = json.loads((output / "model" / "manifest.json").read_text())["corpus"]["secret_lines"]
+    assert sum(counted.values()) >= 4 * len(planted)
+
+
+def test_the_search_finds_what_is_there(built: tuple[Path, dict[str, tuple[str, str]]], tmp_path: Path) -> None:
+    """Ordinary code of the repository is found in the drafts and the prompts by the same search."""
+    folder, _ = built
+    output = folder / "repository" / ".submodel"
+    tokenizer = Tokenizer.from_file(str(output / "bundle" / "tokenizer.json"))
+    for name in ("bundle/drafts/tokens.npy", "model/heldout_prompts.json"):
+        assert any("def compute_" in text for text in texts_of(output / name, tokenizer)), name
+
+
+def test_no_planted_secret_is_shown_to_a_model_or_to_the_user(
+    built: tuple[Path, dict[str, tuple[str, str]]],
+) -> None:
+    folder, planted = built
+    root = folder / "repository"
+    completer = open_completer(root / ".submodel" / "bundle", threads=1)
+    finder = ContextFinder()
+    finder.index = read_index(root)
+    options = ServerOptions(
+        max_new_tokens=8,
+        trigger=TriggerOptions(budget_ms=60_000),
+        context=ContextOptions(recent=True, imports=True, similar=True, max_characters=20_000),
+    )
+    for number, (kind, (line, secret)) in enumerate(planted.items()):
+        text = (root / f"src/module_{number}.py").read_text()
+        finder.recent.note(f"src/module_{number}.py", text, text.index(line) + len(line) // 2)
+        pieces = finder.find("src/other.py", f"def compute_{number}_1(value):\n    ", 10, options.context)
+        shown = "\n".join(piece.text for piece in pieces)
+        assert not [other for other, (_, part) in planted.items() if part in shown], kind
+        if number % 6 == 0:  # the user stands in front of the secret, in the file that holds it
+            start = text.index(secret)
+            for offset in (start, start - 6):
+                shown = completer.complete(text, offset, path="src/module.py", options=options).text
+                assert secret not in shown, kind
