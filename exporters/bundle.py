@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from builder.errors import BuildError
@@ -28,6 +29,10 @@ DECODE_GRAPH_LAYOUT = "decode-graph"  # what our engine runs
 OPTIMUM_LAYOUT = "optimum"  # other architectures, for ORTModelForCausalLM and transformers.js
 AGAIN = "run `submodel build` or `submodel export` again"
 WORKSPACE_BUNDLE = Path(".submodel") / "bundle"
+MAX_NAME = 200  # characters of a file's name with its folders
+SAFE_PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._+-]*")  # no separator, drive, stream, hidden or odd name
+DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(10))}  # on Windows
+DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +62,18 @@ class Bundle:
     architecture: Architecture
     manifest: Mapping[str, Any]
 
+    @property
+    def precisions(self) -> frozenset[str]:
+        """Those that the bundle has a graph in."""
+        return frozenset([str(self.manifest.get("quantization")), *self.manifest.get("variants", {})])
+
+    def graph_of(self, precision: str) -> Path | None:
+        """The file of the decode graph in this precision; None where the bundle has none."""
+        if self.manifest.get("quantization") == precision:
+            return self.model_path
+        variant = self.manifest.get("variants", {}).get(precision)
+        return self.folder / variant["file"] if variant is not None else None
+
 
 def find_bundle(start: Path) -> Path:
     """The bundle folder of the nearest folder at or above `start` (a file or folder) that has one.
@@ -79,17 +96,19 @@ def read_bundle(folder: Path, verify: bool = True, *, layout: str = DECODE_GRAPH
     Sizes of all files in the manifest are always checked; `verify` adds their SHA-256 (about a second a gigabyte).
     Raises BundleError naming the file that is missing, changed or not understood.
     """
-    manifest = _read_manifest(folder)
+    manifest = read_manifest(folder)
     found = manifest.get("layout", DECODE_GRAPH_LAYOUT)
     if found != layout:
         raise BundleError(
             f"The graph of the bundle {folder} has the layout {found!r}, not {layout!r}, so this program can't run it; "
             "export a Llama- or Qwen2-shaped model with `submodel export`."
         )
-    _check_files(folder, manifest.get("files"), verify)
+    _check_files(folder, manifest, verify)
     try:
         prompt = PromptFormat.from_json(manifest["prompt"])
         numbers = manifest["architecture"]
+        if not all(variant["file"] in manifest["files"] for variant in manifest.get("variants", {}).values()):
+            raise KeyError("variants")
         architecture = Architecture(**{name: int(numbers[name]) for name in Architecture.__dataclass_fields__})
     except (BuildError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(f"{folder / MANIFEST_FILE} lacks or misstates a key ({error!r}); {AGAIN}.") from error
@@ -130,7 +149,8 @@ def replace_bundle(target: Path) -> Iterator[Path]:
         forget_older(target)
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """bundle.json of a bundle folder; raises BundleError where there is none or it is of another schema."""
     path = folder / MANIFEST_FILE
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -140,19 +160,46 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise BundleError(f"{path} can't be read ({error.strerror}); check its permissions.") from error
     except ValueError as error:  # not UTF-8, or not JSON
         raise BundleError(f"{path} is not valid JSON ({error}); {AGAIN}.") from error
+    _check_schema(document, path)
+    return dict(document)
+
+
+def check_manifest(document: Any, where: Path) -> None:
+    """Raise BundleError, naming `where` it came from, unless it is a manifest whose files all stay in their folder."""
+    _check_schema(document, where)
+    files = document.get("files")
+    if not isinstance(files, dict) or not {MODEL_FILE, TOKENIZER_FILE} <= files.keys():
+        raise BundleError(f"{where} lists no {MODEL_FILE} or {TOKENIZER_FILE}; {AGAIN}.")
+    for name, facts in files.items():
+        if not _is_inside(name) or not isinstance(facts, dict) or not _are_facts(facts):
+            raise BundleError(f"{where} has a bad entry for the file {name!r}; {AGAIN}.")
+
+
+def _check_schema(document: Any, where: Path) -> None:
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         found = document.get("schema") if isinstance(document, dict) else None
-        raise BundleError(f"{path} has the schema {found!r}, this version reads {SCHEMA}; {AGAIN}.")
-    return document
+        raise BundleError(f"{where} has the schema {found!r}, this version reads {SCHEMA}; {AGAIN}.")
 
 
-def _check_files(folder: Path, files: Any, verify: bool) -> None:
-    if not isinstance(files, dict) or not {MODEL_FILE, TOKENIZER_FILE} <= files.keys():
-        raise BundleError(f"{folder / MANIFEST_FILE} lists no {MODEL_FILE} or {TOKENIZER_FILE}; {AGAIN}.")
-    for relative, facts in files.items():
-        parts = PurePosixPath(relative).parts
-        if not isinstance(facts, dict) or not parts or parts[0] == "/" or ".." in parts:
-            raise BundleError(f"{folder / MANIFEST_FILE} has a bad entry for the file {relative!r}; {AGAIN}.")
+def _is_inside(name: str) -> bool:
+    """Whether a name means the same file below the bundle's folder on every system, and not the manifest."""
+    parts = name.split("/")
+    return (
+        name != MANIFEST_FILE
+        and len(name) <= MAX_NAME
+        and all(SAFE_PART.fullmatch(part) and not part.endswith(".") for part in parts)
+        and not any(part.partition(".")[0].upper() in DEVICES for part in parts)
+    )
+
+
+def _are_facts(facts: Mapping[str, Any]) -> bool:
+    size, digest = facts.get("bytes"), facts.get("sha256")
+    return type(size) is int and size >= 0 and isinstance(digest, str) and DIGEST.fullmatch(digest) is not None
+
+
+def _check_files(folder: Path, manifest: Mapping[str, Any], verify: bool) -> None:
+    check_manifest(manifest, folder / MANIFEST_FILE)
+    for relative, facts in manifest["files"].items():
         path = folder / relative
         try:
             size = path.stat().st_size
