@@ -19,7 +19,7 @@ from typing import Any
 from builder.errors import SubmodelError
 from builder.evaluation.metrics import is_exact
 from builder.versions import installed_versions
-from lsp_server.session import default_threads
+from lsp_server.cores import default_threads
 from submodel.bench.replay import Replay, make_replay
 from submodel.console import StageDisplay
 
