@@ -57,7 +57,7 @@ class _Tensor:
     @property
     def bytes(self) -> int:
         elements, size = GGML_QUANT_SIZES[self.kind]
-        return math.prod(self.shape) // elements * int(size)
+        return int(math.prod(self.shape) // elements * size)
 
 
 def parse_gguf_precision(name: str) -> GgufPrecision:
