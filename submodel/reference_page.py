@@ -68,7 +68,7 @@ def _kind(kind: Any) -> str:
         return f"{_kind(get_args(kind)[0])} …"
     if issubclass(kind, Enum):
         return "|".join(str(member.value) for member in kind)
-    return {"int": "NUMBER", "float": "NUMBER", "str": "TEXT", "Path": "PATH"}.get(kind.__name__, kind.__name__.upper())
+    return {int: "NUMBER", float: "NUMBER", str: "TEXT"}.get(kind, "PATH")
 
 
 def _default(value: Any) -> str:
