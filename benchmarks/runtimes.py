@@ -213,13 +213,16 @@ def ask_genai(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> Told:
     started = time.perf_counter()
     answers = []
     for ids in prompts:
-        parameters = onnxruntime_genai.GeneratorParams(model)
-        parameters.set_search_options(max_length=len(ids) + TOKENS, min_length=len(ids) + TOKENS, do_sample=False)
-        generator = onnxruntime_genai.Generator(model, parameters)
-        generator.append_tokens(ids)
-        while not generator.is_done():
-            generator.generate_next_token()
-        answers.append([int(token) for token in generator.get_sequence(0)][len(ids) :])
+        answer: list[int] = []
+        while len(answer) < TOKENS:  # it ends at an end token, where the others are told to go on
+            parameters = onnxruntime_genai.GeneratorParams(model)
+            parameters.set_search_options(max_length=len(ids) + TOKENS, do_sample=False)
+            generator = onnxruntime_genai.Generator(model, parameters)
+            generator.append_tokens([*ids, *answer])
+            while not generator.is_done():
+                generator.generate_next_token()
+            answer = [int(token) for token in generator.get_sequence(0)][len(ids) :]
+        answers.append(answer)
     seconds = time.perf_counter() - started
     shutil.rmtree(folder)
     return Told(answers=answers, seconds=seconds, version=onnxruntime_genai.__version__)

@@ -1,4 +1,4 @@
-"""Int4 weights with a scale for each 32 of them: the smallest file, and the one that costs answers.
+"""Int4 weights with a scale and a zero point for each 32 of them: the smallest file, and the one that costs answers.
 
 On sub-models of less than 500 million parameters four bits change every tenth token or more, so that this precision has
 limits of its own (`exporters.parity`). Embedding and head stay in 8 bits: a head in 4 repeats itself. The products are
@@ -37,10 +37,11 @@ class Int4Matrices(Matrices):
 
     def project(self, rows: Rows, matrix: Matrix) -> ir.Value:
         """Multiply by 4-bit codes."""
-        scales = int4_scales(matrix.read())
+        scales, zeros = int4_grid(matrix.read())
         shape = (matrix.outputs, matrix.inputs // BLOCK, BLOCK // 2)
-        codes = self.lazy(matrix.name, ir.DataType.UINT8, shape, lambda: int4_codes(matrix.read(), scales))
-        return self._multiply(rows, matrix, codes, self.constant(f"{matrix.name}.scale", scales), bits=4)
+        codes = self.lazy(matrix.name, ir.DataType.UINT8, shape, lambda: int4_codes(matrix.read(), scales, zeros))
+        grid = [self.constant(f"{matrix.name}.scale", scales), self.constant(f"{matrix.name}.zero", packed(zeros))]
+        return self._multiply(rows, matrix, codes, grid, bits=4)
 
     def embed(self, ids: ir.Value, matrix: Matrix, *, shares_head: bool) -> ir.Value:
         """Gather rows of 8-bit codes and scale them."""
@@ -57,7 +58,7 @@ class Int4Matrices(Matrices):
     def head(self, rows: Rows, matrix: Matrix) -> ir.Value:
         """Multiply by 8-bit codes, the embedding's own where the two are tied."""
         codes, scales = self._shared or self._store8(matrix)
-        return self._multiply(rows, matrix, codes, scales, bits=8)
+        return self._multiply(rows, matrix, codes, [scales], bits=8)
 
     def _store8(self, matrix: Matrix) -> tuple[ir.Value, ir.Value]:
         scales = largest_to_scale(np.abs(_blocks(matrix.read())).max(axis=2))
@@ -65,7 +66,7 @@ class Int4Matrices(Matrices):
         codes = self.lazy(matrix.name, ir.DataType.UINT8, shape, lambda: int8_codes(matrix.read(), scales))
         return codes, self.constant(f"{matrix.name}.scale", scales)
 
-    def _multiply(self, rows: Rows, matrix: Matrix, codes: ir.Value, scales: ir.Value, *, bits: int) -> ir.Value:
+    def _multiply(self, rows: Rows, matrix: Matrix, codes: ir.Value, grid: list[ir.Value], *, bits: int) -> ir.Value:
         attributes = {
             "K": matrix.inputs,
             "N": matrix.outputs,
@@ -73,26 +74,32 @@ class Int4Matrices(Matrices):
             "block_size": BLOCK,
             "accuracy_level": ACCURACY_LEVEL,
         }
-        return self.tape.op("MatMulNBits", [rows.values, codes, scales], attributes, domain=MICROSOFT)
+        return self.tape.op("MatMulNBits", [rows.values, codes, *grid], attributes, domain=MICROSOFT)
 
 
-def int4_scales(weight: FloatArray) -> FloatArray:
-    """(outputs, blocks): signed, so that the largest magnitude of a block of `weight` (outputs, inputs) is code −8.
+def int4_grid(weight: FloatArray) -> tuple[FloatArray, NDArray[np.uint8]]:
+    """Scales and zero points (outputs, blocks): the 16 codes of a block reach from its least weight to its largest.
 
-    As llama.cpp's Q4_0 does it: that end has one code more than the other.
+    0 is always among them.
     """
     blocks = _blocks(weight)
-    at = np.abs(blocks).argmax(axis=2)[:, :, None]
-    largest = np.take_along_axis(blocks, at, axis=2)[:, :, 0]
-    scales: FloatArray = np.where(largest == 0, np.finfo(np.float32).tiny, largest / np.float32(-8))
-    return scales.astype(np.float32)
+    low, high = np.minimum(blocks.min(axis=2), 0), np.maximum(blocks.max(axis=2), 0)
+    scales = np.maximum((high - low) / np.float32(15), np.finfo(np.float32).tiny).astype(np.float32)
+    zeros: NDArray[np.uint8] = np.rint(-low / scales).clip(0, 15).astype(np.uint8)
+    return scales, zeros
 
 
-def int4_codes(weight: FloatArray, scales: FloatArray) -> NDArray[np.uint8]:
-    """(outputs, blocks, BLOCK / 2): two codes a byte, the first in the low half; (code − 8) · scale ≈ weight."""
-    codes = (np.rint(_blocks(weight) / scales[:, :, None]) + 8).clip(0, 15).astype(np.uint8)
-    packed: NDArray[np.uint8] = codes[:, :, 0::2] | (codes[:, :, 1::2] << 4)
-    return packed
+def int4_codes(weight: FloatArray, scales: FloatArray, zeros: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(outputs, blocks, BLOCK / 2): two codes a byte; (code − zero) · scale ≈ weight."""
+    return packed((np.rint(_blocks(weight) / scales[:, :, None]) + zeros[:, :, None]).clip(0, 15).astype(np.uint8))
+
+
+def packed(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Two codes of the last axis in each byte, the first in the low half; an odd last one is alone."""
+    if codes.shape[-1] % 2:
+        codes = np.concatenate([codes, np.zeros_like(codes[..., :1])], axis=-1)
+    pairs: NDArray[np.uint8] = codes[..., 0::2] | (codes[..., 1::2] << 4)
+    return pairs
 
 
 def int8_codes(weight: FloatArray, scales: FloatArray) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx_ir.tape import Tape
 
-from exporters.int4 import BLOCK, Int4Matrices, int4_codes, int4_scales, int8_codes
+from exporters.int4 import BLOCK, Int4Matrices, int4_codes, int4_grid, int8_codes
 from exporters.matrices import Matrix, Rows
 
 FloatArray = NDArray[np.float32]
@@ -45,11 +45,12 @@ def naive_int4(weight: FloatArray) -> FloatArray:
     for i, row in enumerate(weight):
         for start in range(0, len(row), BLOCK):
             block = row[start : start + BLOCK]
-            largest = max(block, key=abs)
-            scale = largest / -8
+            low, high = min(0, *block), max(0, *block)
+            scale = np.float32(high - low) / np.float32(15)
+            zero = round(float(-low / scale)) if scale else 0
             for j, value in enumerate(block):
-                code = min(max(round(float(value / scale)), -8), 7) if largest else 0
-                restored[i, start + j] = code * scale
+                code = min(max(round(float(value / scale)) + zero, 0), 15) if scale else zero
+                restored[i, start + j] = (code - zero) * scale
     return restored
 
 
@@ -64,10 +65,12 @@ def test_a_product_is_that_of_the_restored_weights() -> None:
 def test_the_codes_restore_the_weights() -> None:
     weight = RNG.standard_normal((6, 2 * BLOCK)).astype(np.float32)
     weight[2] = 0
-    scales = int4_scales(weight)
-    packed = int4_codes(weight, scales)
+    weight[3] = np.abs(weight[3])
+    scales, zeros = int4_grid(weight)
+    packed = int4_codes(weight, scales, zeros)
     assert packed.shape == (6, 2, BLOCK // 2)
-    codes = np.stack([packed & 15, packed >> 4], axis=-1).reshape(6, 2, BLOCK).astype(np.float32) - 8
+    codes = np.stack([packed & 15, packed >> 4], axis=-1).reshape(6, 2, BLOCK).astype(np.float32)
+    codes -= zeros[:, :, None]
     assert np.allclose((codes * scales[:, :, None]).reshape(6, -1), naive_int4(weight), atol=1e-6)
 
 
