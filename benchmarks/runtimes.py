@@ -209,6 +209,8 @@ def ask_genai(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> Told:
     config = json.loads((folder / "genai_config.json").read_text("utf-8"))
     config["model"]["decoder"]["filename"] = f"onnx/{graph.name}"
     (folder / "genai_config.json").write_text(json.dumps(config))
+    named = config["model"].get("eos_token_id", -1)
+    end = int(named[0] if isinstance(named, list) else named)
     model = onnxruntime_genai.Model(str(folder))
     started = time.perf_counter()
     answers = []
@@ -222,6 +224,8 @@ def ask_genai(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> Told:
             while not generator.is_done():
                 generator.generate_next_token()
             answer = [int(token) for token in generator.get_sequence(0)][len(ids) :]
+            if len(answer) < TOKENS and (not answer or answer[-1] != end):
+                answer.append(end)  # which it keeps to itself
         answers.append(answer)
     seconds = time.perf_counter() - started
     shutil.rmtree(folder)
