@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.builds import write_result
+from benchmarks.builds import RESULTS, write_result
 from benchmarks.machine import describe_machine
 from benchmarks.repositories import CACHE
 from builder.versions import installed_versions
@@ -59,12 +59,16 @@ def main() -> None:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--llama-python", default=sys.executable, help="a Python that has llama-cpp-python")
     parser.add_argument("--name", help="of the result's file; default: the base's")
+    parser.add_argument("--only", default="", help="runtimes whose name has this in it; the file keeps the others")
     known = parser.parse_args()
     bundle = read_bundle(known.bundle.absolute())
     prompts = read_prompts(known.model)
     reference = ask_transformers(known.model, prompts)
     cells: list[dict[str, Any]] = [describe("transformers", "fp32", "the checkpoint", reference, reference)]
     name = known.name or str(bundle.manifest["base"]["name"])
+    result = RESULTS / f"runtimes-{name}.json"
+    if known.only and result.exists():
+        cells = [one for one in json.loads(result.read_text("utf-8"))["cells"] if known.only not in one["runtime"]]
     runtimes: dict[str, Callable[[Bundle, Path, list[list[int]]], Told]] = {
         "onnxruntime (Python, submodel's engine)": ask_engine,
         "onnxruntime-node": ask_node,
@@ -73,12 +77,14 @@ def main() -> None:
         "optimum ORTModelForCausalLM": ask_optimum,
     }
     for runtime, ask in runtimes.items():
+        if known.only not in runtime:
+            continue
         for precision in sorted(bundle.precisions):
             graph = bundle.graph_of(precision)
             assert graph is not None
             add(cells, runtime, precision, graph.name, reference, lambda a=ask, g=graph: a(bundle, g, prompts))
             save(name, cells, known)
-    for precision in ("fp16", "int8"):
+    for precision in ("fp16", "int8") if known.only in "llama.cpp (llama-cpp-python)" else ():
         file = PLACE / f"{name}-{precision}.gguf"
         add(
             cells,
@@ -94,7 +100,7 @@ def main() -> None:
 def save(name: str, cells: list[dict[str, Any]], known: argparse.Namespace) -> None:
     """What is known so far."""
     document = {
-        "command": f"python -m benchmarks.runtimes {known.model.name} {known.bundle.name}",
+        "command": f"python -m benchmarks.runtimes {known.model.name} {known.bundle.name} --name {name}",
         "machine": describe_machine(),
         "versions": installed_versions(("submodel", "onnxruntime", "transformers", "torch", "tokenizers")),
         "prompts": PROMPTS,
@@ -208,25 +214,21 @@ def ask_genai(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> Told:
     shutil.copyfile(graph, folder / "onnx" / graph.name)
     config = json.loads((folder / "genai_config.json").read_text("utf-8"))
     config["model"]["decoder"]["filename"] = f"onnx/{graph.name}"
+    # The others are told to go on after an end token; here a rare token, the last one, plays its part.
+    config["model"]["eos_token_id"] = config["model"]["vocab_size"] - 1
     (folder / "genai_config.json").write_text(json.dumps(config))
-    named = config["model"].get("eos_token_id", -1)
-    end = int(named[0] if isinstance(named, list) else named)
     model = onnxruntime_genai.Model(str(folder))
     started = time.perf_counter()
     answers = []
     for ids in prompts:
-        answer: list[int] = []
-        while len(answer) < TOKENS:  # it ends at an end token, where the others are told to go on
-            parameters = onnxruntime_genai.GeneratorParams(model)
-            parameters.set_search_options(max_length=len(ids) + TOKENS, do_sample=False)
-            generator = onnxruntime_genai.Generator(model, parameters)
-            generator.append_tokens([*ids, *answer])
-            while not generator.is_done():
-                generator.generate_next_token()
-            answer = [int(token) for token in generator.get_sequence(0)][len(ids) :]
-            if len(answer) < TOKENS and (not answer or answer[-1] != end):
-                answer.append(end)  # which it keeps to itself
-        answers.append(answer)
+        parameters = onnxruntime_genai.GeneratorParams(model)
+        parameters.set_search_options(max_length=len(ids) + TOKENS, do_sample=False)
+        generator = onnxruntime_genai.Generator(model, parameters)
+        generator.append_tokens(ids)
+        while not generator.is_done():
+            generator.generate_next_token()
+        answer = [int(token) for token in generator.get_sequence(0)][len(ids) :]
+        answers.append([*answer, *[-1] * (TOKENS - len(answer))])
     seconds = time.perf_counter() - started
     shutil.rmtree(folder)
     return Told(answers=answers, seconds=seconds, version=onnxruntime_genai.__version__)
