@@ -98,8 +98,8 @@ def packed(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Two codes of the last axis in each byte, the first in the low half; an odd last one is alone."""
     if codes.shape[-1] % 2:
         codes = np.concatenate([codes, np.zeros_like(codes[..., :1])], axis=-1)
-    pairs: NDArray[np.uint8] = codes[..., 0::2] | (codes[..., 1::2] << 4)
-    return pairs
+    pairs = codes[..., 0::2] | np.left_shift(codes[..., 1::2], 4)
+    return pairs.astype(np.uint8)
 
 
 def int8_codes(weight: FloatArray, scales: FloatArray) -> NDArray[np.uint8]:
