@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from builder.errors import BuildError
@@ -34,6 +34,10 @@ AGAIN = "run `submodel build` or `submodel export` again"
 WORKSPACE_BUNDLE = Path(".submodel") / "bundle"
 MAX_MANIFEST_BYTES = 16 << 20
 MAX_CACHE_BYTES = 64 << 30  # of keys and values; a laptop has less, and a number that is wrong by a digit has more
+MAX_NAME = 200  # characters of a file's name with its folders
+SAFE_PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._+-]*")  # no separator, drive, stream, hidden or odd name
+DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(10))}  # on Windows
+DIGEST = re.compile(r"[0-9a-f]{64}")
 _NO_CHECKSUM = "0" * 64
 _SEAL = re.compile(rb'"[^"\n]{0,40}": "([0-9a-zA-Z]{64})"\n}\n?$')
 
@@ -77,6 +81,18 @@ class Bundle:
     architecture: Architecture
     manifest: Mapping[str, Any]
 
+    @property
+    def precisions(self) -> frozenset[str]:
+        """Those that the bundle has a graph in."""
+        return frozenset([str(self.manifest.get("quantization")), *self.manifest.get("variants", {})])
+
+    def graph_of(self, precision: str) -> Path | None:
+        """The file of the decode graph in this precision; None where the bundle has none."""
+        if self.manifest.get("quantization") == precision:
+            return self.model_path
+        variant = self.manifest.get("variants", {}).get(precision)
+        return self.folder / variant["file"] if variant is not None else None
+
 
 def find_bundle(start: Path) -> Path:
     """The bundle folder of the nearest folder at or above `start` (a file or folder) that has one.
@@ -107,10 +123,12 @@ def read_bundle(folder: Path, verify: bool = True, *, layout: str = DECODE_GRAPH
             f"The graph of the bundle {folder} has the layout {found!r}, not {layout!r}, so this program can't run it; "
             "export a Llama- or Qwen2-shaped model with `submodel export`."
         )
-    _check_files(folder, manifest.get("files"), verify)
+    _check_files(folder, manifest, verify)
     try:
         prompt = PromptFormat.from_json(manifest["prompt"])
         numbers = manifest["architecture"]
+        if not all(variant["file"] in manifest["files"] for variant in manifest.get("variants", {}).values()):
+            raise KeyError("variants")
         architecture = Architecture(**{name: int(numbers[name]) for name in Architecture.__dataclass_fields__})
     except (BuildError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BundleError(f"{folder / MANIFEST_FILE} lacks or misstates a key ({error!r}); {AGAIN}.") from error
@@ -181,26 +199,52 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         document = parse_json(content.decode("utf-8"))
     except ValueError as error:  # not UTF-8, or not JSON
         raise BundleError(f"{path} is not valid JSON ({error}); {AGAIN}.") from error
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        found = document.get("schema") if isinstance(document, dict) else None
-        raise BundleError(f"{path} has the schema {found!r}, this version reads {SCHEMA}; {AGAIN}.")
+    _check_schema(document, path)
     seal = _SEAL.search(content)
     if CHECKSUM in document or seal is not None:
         start, end = seal.span(1) if seal is not None else (0, 0)
         zeroed = content[:start] + _NO_CHECKSUM.encode() + content[end:]
         if document.get(CHECKSUM) != hashlib.sha256(zeroed).hexdigest():
             raise BundleError(f"{path} has changed since it was written (its checksum differs); {AGAIN}.")
-    return document
+    return dict(document)
 
 
-def _check_files(folder: Path, files: Any, verify: bool) -> None:
+def check_manifest(document: Any, where: Path) -> None:
+    """Raise BundleError, naming `where` it came from, unless it is a manifest whose files all stay in their folder."""
+    _check_schema(document, where)
+    files = document.get("files")
     if not isinstance(files, dict) or not {MODEL_FILE, TOKENIZER_FILE} <= files.keys():
-        raise BundleError(f"{folder / MANIFEST_FILE} lists no {MODEL_FILE} or {TOKENIZER_FILE}; {AGAIN}.")
-    for relative, facts in files.items():
-        parts = PurePosixPath(relative).parts
-        is_outside = not parts or parts[0] == "/" or ".." in parts or any(one in relative for one in ":\\\0")
-        if not isinstance(facts, dict) or is_outside:
-            raise BundleError(f"{folder / MANIFEST_FILE} has a bad entry for the file {relative!r}; {AGAIN}.")
+        raise BundleError(f"{where} lists no {MODEL_FILE} or {TOKENIZER_FILE}; {AGAIN}.")
+    for name, facts in files.items():
+        if not _is_inside(name) or not isinstance(facts, dict) or not _are_facts(facts):
+            raise BundleError(f"{where} has a bad entry for the file {name!r}; {AGAIN}.")
+
+
+def _check_schema(document: Any, where: Path) -> None:
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        found = document.get("schema") if isinstance(document, dict) else None
+        raise BundleError(f"{where} has the schema {found!r}, this version reads {SCHEMA}; {AGAIN}.")
+
+
+def _is_inside(name: str) -> bool:
+    """Whether a name means the same file below the bundle's folder on every system, and not the manifest."""
+    parts = name.split("/")
+    return (
+        name != MANIFEST_FILE
+        and len(name) <= MAX_NAME
+        and all(SAFE_PART.fullmatch(part) and not part.endswith(".") for part in parts)
+        and not any(part.partition(".")[0].upper() in DEVICES for part in parts)
+    )
+
+
+def _are_facts(facts: Mapping[str, Any]) -> bool:
+    size, digest = facts.get("bytes"), facts.get("sha256")
+    return type(size) is int and size >= 0 and isinstance(digest, str) and DIGEST.fullmatch(digest) is not None
+
+
+def _check_files(folder: Path, manifest: Mapping[str, Any], verify: bool) -> None:
+    check_manifest(manifest, folder / MANIFEST_FILE)
+    for relative, facts in manifest["files"].items():
         path = folder / relative
         try:
             status = path.stat()

@@ -131,6 +131,11 @@ class Checkpoint:
         """Whether the checkpoint holds a tensor of this name."""
         return name in self._file_of
 
+    def shape_of(self, name: str) -> tuple[int, ...]:
+        """The shape of a tensor, without reading it."""
+        with safe_open(self._file_of[name], framework="pt") as file:
+            return tuple(file.get_slice(name).get_shape())
+
     def read(self, *names: str) -> FloatArray:
         """The named tensors in float32, stacked along their first axis (the outputs, for a projection)."""
         return np.concatenate([self._read(name) for name in names]) if len(names) > 1 else self._read(names[0])
@@ -166,8 +171,7 @@ class Checkpoint:
         if biases and biases != optional.keys():
             raise ExportError(f"The model in {self.folder} has attention biases in some places only: all or none.")
         for name, shape in {**expected, **(optional if biases else {})}.items():
-            with safe_open(self._file_of[name], framework="pt") as file:
-                found = tuple(file.get_slice(name).get_shape())
+            found = self.shape_of(name)
             if found != shape:
                 raise ExportError(
                     f"The tensor {name} in {self._file_of[name]} has the shape {found}, config.json wants {shape}."

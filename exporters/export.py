@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from exporters.genai import make_genai_config
 from exporters.graph import build_graph, save_graph
 from exporters.held_out import choose_prompts
 from exporters.parity import DecodeSession, ParityReport, ParitySettings, check_logits, check_quantized
-from exporters.precision import CANDIDATES, Precision, can_hold
+from exporters.precision import CANDIDATES, VARIANT_FILES, Precision, can_hold
 from exporters.reference import Reference, compute_references
 from exporters.rotation import RotatedCheckpoint
 
@@ -53,6 +53,9 @@ INHERITED = (
     "learned_sha256",
 )
 
+# Sub-models of 90 million parameters keep 73 % of their tokens in four bits, larger ones more.
+INT4_MIN_AGREEMENT, INT4_MAX_LOSS_INCREASE = 0.65, 0.15
+
 Report = Callable[[str], None]
 Progress = Callable[[int, int], None]
 
@@ -63,6 +66,17 @@ class ExportSettings:
 
     precision: Precision = Precision.INT8  # a quarter of float32's bytes at 1 % more loss
     parity: ParitySettings = field(default_factory=ParitySettings)
+
+    @property
+    def limits(self) -> ParitySettings:
+        """What passes in this precision: four bits are let through where eight are not, and the report says so."""
+        if self.precision is not Precision.INT4:
+            return self.parity
+        return replace(
+            self.parity,
+            min_agreement=min(self.parity.min_agreement, INT4_MIN_AGREEMENT),
+            max_loss_increase=max(self.parity.max_loss_increase, INT4_MAX_LOSS_INCREASE),
+        )
 
 
 def export_any(
@@ -128,6 +142,45 @@ def export_bundle(
     return read_bundle(bundle_folder)
 
 
+def add_precision(
+    model_folder: Path,
+    bundle_folder: Path,
+    settings: ExportSettings,
+    *,
+    on_event: Report = lambda text: None,
+    on_progress: Progress = lambda done, total: None,
+) -> Bundle:
+    """Add a graph in another precision to the bundle of the same checkpoint, under the name that transformers.js wants.
+
+    onnx/model.onnx stays what it is. Raises ExportError where the bundle is another model's, has this precision already
+    as onnx/model.onnx, or the parity check fails; BundleError where `bundle_folder` is no bundle.
+    """
+    old = read_bundle(bundle_folder)
+    if settings.precision not in VARIANT_FILES or str(settings.precision) == old.manifest["quantization"]:
+        raise ExportError(
+            f"{bundle_folder} keeps {settings.precision} as {MODEL_FILE} or not at all; export it anew without --add."
+        )
+    source = read_artifact(model_folder)
+    checkpoint = Checkpoint(model_folder)
+    with replace_bundle(bundle_folder) as fresh:
+        loaded = load_base(str(model_folder.absolute()), dtype=torch.float32, on_event=on_event)
+        _write_tokenizer(fresh, source, loaded)
+        is_same = (fresh / TOKENIZER_FILE).read_bytes() == old.tokenizer_path.read_bytes()
+        if not is_same or _architecture(checkpoint.shape) != old.architecture:
+            raise ExportError(f"{bundle_folder} is the bundle of another model than {model_folder}; give its own.")
+        references = _references(source, loaded, settings.parity, checkpoint.shape, on_event, on_progress)
+        del loaded
+        path = VARIANT_FILES[settings.precision]
+        report = _check_float32(fresh, checkpoint, references, settings, on_event)
+        precision, report = _quantize(fresh / path, checkpoint, references, settings, report, on_event, on_progress)
+        shutil.copytree(bundle_folder, fresh, dirs_exist_ok=True, ignore=lambda _, names: {Path(path).name} & {*names})
+        variant = {"file": path, "quantization": str(precision), "parity": report.to_json()}
+        variants = {**old.manifest.get("variants", {}), str(settings.precision): variant}
+        kept = {key: value for key, value in old.manifest.items() if key not in ("schema", "files")}
+        write_bundle_manifest(fresh, {**kept, "variants": variants})
+    return read_bundle(bundle_folder)
+
+
 def _quantize(
     path: Path,
     checkpoint: Checkpoint,
@@ -149,7 +202,7 @@ def _quantize(
         on_event(f"Comparing the {candidate} graph with the checkpoint on {len(references)} prompts")
         session = DecodeSession(path, checkpoint.shape)
         try:
-            return candidate, check_quantized(session, references, settings.parity, report, on_progress)
+            return candidate, check_quantized(session, references, settings.limits, report, on_progress)
         except ParityError as error:
             if candidate is candidates[-1]:
                 raise
@@ -230,7 +283,18 @@ def _write_configs(fresh: Path, source: SubModel, checkpoint: Checkpoint) -> Non
 def _manifest(
     facts: Mapping[str, Any], shape: DecoderShape, precision: Precision, report: ParityReport
 ) -> dict[str, Any]:
-    architecture = Architecture(
+    return {
+        "layout": DECODE_GRAPH_LAYOUT,
+        **facts,
+        "quantization": str(precision),
+        "architecture": _architecture(shape).to_json(),
+        "parity": report.to_json(),
+        "versions": installed_versions(VERSIONED),
+    }
+
+
+def _architecture(shape: DecoderShape) -> Architecture:
+    return Architecture(
         layers=shape.layers,
         kv_heads=shape.kv_heads,
         head_dim=shape.head_dim,
@@ -238,11 +302,3 @@ def _manifest(
         vocab_size=shape.vocab_size,
         max_positions=shape.max_positions,
     )
-    return {
-        "layout": DECODE_GRAPH_LAYOUT,
-        **facts,
-        "quantization": str(precision),
-        "architecture": architecture.to_json(),
-        "parity": report.to_json(),
-        "versions": installed_versions(VERSIONED),
-    }

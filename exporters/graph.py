@@ -1,7 +1,7 @@
 """The decode graph: a Llama- or Qwen2-shaped checkpoint as one ONNX model, emitted node by node.
 
 Inputs:   input_ids (batch, sequence) int64; attention_mask (batch, total) int64;
-          past_key_values.{i}.key/.value (batch, kv_heads, past, head_dim) float32
+          past_key_values.{i}.key/.value (batch, kv_heads, past, head_dim) float32, in fp16 graphs float16
 Outputs:  logits (batch, kept, vocabulary) float32; present.{i}.key/.value (batch, kv_heads, total, head_dim)
 Optional: num_logits_to_keep (1,) int64, an initializer that a caller may override: k gives the logits of the last k
           positions only, and the last layer's projections run for those alone. Without it, all positions.
@@ -94,6 +94,8 @@ class _Emitter:
         name = "model.embed_tokens.weight" if self.shape.is_tied else "lm_head.weight"
         head = self._matrix(name, self.shape.vocab_size)
         logits = self.matrices.head(self.matrices.prepare(normed), head)
+        if self.matrices.number is not ir.DataType.FLOAT:
+            logits = self.tape.op("Cast", [logits], {"to": ir.DataType.FLOAT})  # what every reader can take
         # Named as without num_logits_to_keep: runtimes that never heard of it size their buffers by this name.
         self._output(logits, "logits", ["batch_size", "sequence_length", self.shape.vocab_size])
         return self._model([self.outputs[-1], *self.outputs[:-1]])
@@ -128,7 +130,7 @@ class _Emitter:
         qkv = self.matrices.project(self.matrices.prepare(normed), self._packed_qkv(prefix))
         if self.checkpoint.has(f"{prefix}.q_proj.bias"):
             names = [f"{prefix}.{part}_proj.bias" for part in "qkv"]
-            bias = self.matrices.constant(f"{prefix}.qkv_proj.bias", self.checkpoint.read(*names))
+            bias = self.matrices.numbers(f"{prefix}.qkv_proj.bias", self.checkpoint.read(*names))
             qkv = self.tape.op("Add", [qkv, bias])
         past = [self._cache_input(layer, kind) for kind in ("key", "value")]
         context, *present = self.tape.op_multi_out(
@@ -146,7 +148,7 @@ class _Emitter:
         )
         for kind, value in zip(("key", "value"), present, strict=True):
             dims: list[int | str] = ["batch_size", shape.kv_heads, "total_sequence_length", shape.head_dim]
-            self._output(value, f"present.{layer}.{kind}", dims)
+            self._output(value, f"present.{layer}.{kind}", dims, self.matrices.number)
         return context
 
     def _shared_attention(self, mask: ir.Value) -> _Attention:
@@ -158,8 +160,8 @@ class _Emitter:
         return _Attention(
             lengths=op("Cast", [lengths], {"to": ir.DataType.INT32}),
             total=op("Cast", [total], {"to": ir.DataType.INT32}),
-            cosines=constant("cos_cache", cosines),
-            sines=constant("sin_cache", sines),
+            cosines=self.matrices.numbers("cos_cache", cosines),
+            sines=self.matrices.numbers("sin_cache", sines),
         )
 
     def _keep_last(self, *values: ir.Value) -> list[ir.Value]:
@@ -205,7 +207,7 @@ class _Emitter:
         )
 
     def _gain(self, name: str) -> ir.Value:
-        return self.matrices.constant(name, self.checkpoint.read(name))
+        return self.matrices.numbers(name, self.checkpoint.read(name))
 
     def _input(self, name: str, dtype: ir.DataType, dims: list[int | str]) -> ir.Value:
         value = ir.val(name, dtype, dims)
@@ -215,11 +217,13 @@ class _Emitter:
     def _cache_input(self, layer: int, kind: str) -> ir.Value:
         # Concrete but for batch and length: runtimes read the number of heads from here.
         dims: list[int | str] = ["batch_size", self.shape.kv_heads, "past_sequence_length", self.shape.head_dim]
-        return self._input(f"past_key_values.{layer}.{kind}", ir.DataType.FLOAT, dims)
+        return self._input(f"past_key_values.{layer}.{kind}", self.matrices.number, dims)
 
-    def _output(self, value: ir.Value, name: str, dims: list[int | str]) -> None:
+    def _output(
+        self, value: ir.Value, name: str, dims: list[int | str], dtype: ir.DataType = ir.DataType.FLOAT
+    ) -> None:
         value.name = name
-        value.dtype = ir.DataType.FLOAT
+        value.dtype = dtype
         value.shape = ir.Shape(dims)
         self.outputs.append(value)
 

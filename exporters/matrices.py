@@ -38,6 +38,8 @@ class Rows:
 class Matrices(ABC):
     """Emits what depends on the precision onto a tape. One instance a graph."""
 
+    number = ir.DataType.FLOAT  # of activations, gains, rotary tables and the KV cache
+
     def __init__(self, tape: Tape) -> None:
         self.tape = tape
 
@@ -60,6 +62,10 @@ class Matrices(ABC):
     def constant(self, name: str, array: NDArray[np.generic]) -> ir.Value:
         """An initializer that is in memory already."""
         return self.tape.initializer(ir.tensor(array, name=name))
+
+    def numbers(self, name: str, array: FloatArray) -> ir.Value:
+        """An initializer of the type that the activations have."""
+        return self.constant(name, array.astype(self.number.numpy()))
 
     def lazy(
         self, name: str, dtype: ir.DataType, shape: tuple[int, ...], make: Callable[[], NDArray[np.generic]]

@@ -64,10 +64,12 @@ class DecodeSession:
         self.shape = shape
         self.session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self.outputs = [output.name for output in self.session.get_outputs()]
+        types = {value.name: value.type for value in self.session.get_inputs()}
+        self._number = np.float16 if types["past_key_values.0.key"] == "tensor(float16)" else np.float32
 
     def empty_past(self) -> dict[str, FloatArray]:
         """The past of a prompt's start."""
-        empty = np.zeros((1, self.shape.kv_heads, 0, self.shape.head_dim), np.float32)
+        empty = np.zeros((1, self.shape.kv_heads, 0, self.shape.head_dim), self._number)
         return {f"past_key_values.{i}.{kind}": empty for i in range(self.shape.layers) for kind in ("key", "value")}
 
     def run(

@@ -1,12 +1,13 @@
 """The precisions of a decode graph: how its matrices are stored, and which nodes multiply by them.
 
-One class a precision; `MATRICES` is where another one is added (fp16 and int4 are named in the design and not built).
+One class a precision; `MATRICES` is where another one is added.
 The graph around the matrices is `exporters.graph`, and is the same for all.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -15,22 +16,36 @@ from onnx_ir.tape import Tape
 
 from exporters.checkpoint import DecoderShape, FloatArray
 from exporters.errors import ExportError
+from exporters.int4 import Int4Matrices
 from exporters.matrices import CODE_LIMIT, MICROSOFT, Matrices, Matrix, Rows, largest_to_scale
 from exporters.weight_quantization import Int8WeightMatrices
 
 
 class Precision(StrEnum):
-    """Names of `--quantize` that can be exported today."""
+    """Names of `--quantize`."""
 
     FP32 = "fp32"
+    FP16 = "fp16"  # weights, activations and KV cache: for GPU providers; a CPU computes most of it in float32
     INT8 = "int8"  # a scale a row and column: the fastest
     INT8_WEIGHTS = "int8-weights"  # activations stay float32: what int8 falls back to where its parity check fails
+    INT4 = "int4"  # a scale for each 32 weights, embedding and head in 8 bits: the smallest, and it costs answers
 
 
 # Tried in this order until one passes the parity check.
 CANDIDATES: dict[Precision, tuple[Precision, ...]] = {
+    Precision.FP16: (Precision.FP16,),
+    Precision.INT4: (Precision.INT4,),
     Precision.INT8: (Precision.INT8, Precision.INT8_WEIGHTS),
     Precision.INT8_WEIGHTS: (Precision.INT8_WEIGHTS,),
+}
+
+
+# What a precision's file is called beside onnx/model.onnx: the names that transformers.js looks for by its `dtype`.
+VARIANT_FILES: dict[Precision, str] = {
+    Precision.FP16: "onnx/model_fp16.onnx",  # dtype "fp16"
+    Precision.INT8: "onnx/model_quantized.onnx",  # "q8", what it takes in a browser unless told otherwise
+    Precision.INT8_WEIGHTS: "onnx/model_quantized.onnx",
+    Precision.INT4: "onnx/model_q4.onnx",  # "q4"
 }
 
 
@@ -58,15 +73,15 @@ class Fp32Matrices(Matrices):
         """MatMul with the transposed weight, which ONNX Runtime packs on load."""
         weight = self.lazy(
             matrix.name,
-            ir.DataType.FLOAT,
+            self.number,
             (matrix.inputs, matrix.outputs),
-            lambda: np.ascontiguousarray(matrix.read().T),
+            lambda: np.ascontiguousarray(self._stored(matrix).T),
         )
         return self.tape.op("MatMul", [rows.values, weight])
 
     def embed(self, ids: ir.Value, matrix: Matrix, *, shares_head: bool) -> ir.Value:
         """Gather rows."""
-        table = self.lazy(matrix.name, ir.DataType.FLOAT, (matrix.outputs, matrix.inputs), matrix.read)
+        table = self.lazy(matrix.name, self.number, (matrix.outputs, matrix.inputs), lambda: self._stored(matrix))
         self._shared = table if shares_head else None
         return self.tape.op("Gather", [table, ids])
 
@@ -75,6 +90,15 @@ class Fp32Matrices(Matrices):
         if self._shared is None:
             return self.project(rows, matrix)
         return self.tape.op("FusedMatMul", [rows.values, self._shared], {"transB": 1}, domain=MICROSOFT)
+
+    def _stored(self, matrix: Matrix) -> NDArray[np.floating[Any]]:
+        return matrix.read().astype(self.number.numpy(), copy=False)
+
+
+class Fp16Matrices(Fp32Matrices):
+    """Float16 throughout, logits apart: half the bytes, and what GPUs are built for."""
+
+    number = ir.DataType.FLOAT16
 
 
 class Int8Matrices(Matrices):
@@ -145,6 +169,8 @@ def column_codes(weight: FloatArray, scales: FloatArray) -> NDArray[np.int8]:
 
 MATRICES: dict[Precision, type[Matrices]] = {
     Precision.FP32: Fp32Matrices,
+    Precision.FP16: Fp16Matrices,
+    Precision.INT4: Int4Matrices,
     Precision.INT8: Int8Matrices,
     Precision.INT8_WEIGHTS: Int8WeightMatrices,
 }
@@ -153,4 +179,5 @@ MATRICES: dict[Precision, type[Matrices]] = {
 def can_hold(precision: Precision, shape: DecoderShape) -> bool:
     """Whether every matrix of a model of this shape can be stored so."""
     inputs = (shape.hidden_size, shape.ffn_width, shape.heads * shape.head_dim)
-    return precision is not Precision.INT8_WEIGHTS or all(map(Int8WeightMatrices.can_hold, inputs))
+    holders = {Precision.INT8_WEIGHTS: Int8WeightMatrices.can_hold, Precision.INT4: Int4Matrices.can_hold}
+    return precision not in holders or all(map(holders[precision], inputs))

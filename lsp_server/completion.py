@@ -20,6 +20,7 @@ from lsp_server.detokenizer import Detokenizer
 from lsp_server.engine import LINE_TOKENS, Engine, FinishReason, Generation
 from lsp_server.healing import begun_word, without_start
 from lsp_server.options import ServerOptions
+from lsp_server.providers import Choice, Provider
 from lsp_server.suggestion.refine import Refined, Refinery
 from lsp_server.suggestion.situation import Situation
 from lsp_server.suggestion.steps import Step
@@ -55,6 +56,11 @@ class Completer:
     def __init__(self, engine: Engine, gate: Gate | None = None) -> None:
         self._engine = engine
         self._gate = gate
+
+    @property
+    def choice(self) -> Choice:
+        """Where the model runs, and why there."""
+        return self._engine.choice
 
     def complete(
         self,
@@ -176,13 +182,15 @@ class Completer:
             )
 
 
-def open_completer(bundle_folder: Path, *, threads: int | None = None, verify: bool = True) -> Completer:
+def open_completer(
+    bundle_folder: Path, *, threads: int | None = None, provider: Provider = Provider.CPU, verify: bool = True
+) -> Completer:
     """Read a bundle and load it. Raises BundleError for a folder that is none, ServeError where it can't be loaded."""
     bundle = read_bundle(bundle_folder, verify=False)
     with ThreadPoolExecutor(max_workers=1) as beside:  # hashing takes a third of the time that loading takes
         check = beside.submit(read_bundle, bundle_folder, verify=verify)
         try:
-            engine = Engine(bundle, threads=threads)
+            engine = Engine(bundle, threads=threads, provider=provider)
         finally:
             check.result()  # says what is wrong better than a model that does not load
     return Completer(engine, read_gate(bundle.manifest))

@@ -4,25 +4,67 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 MAX_DEFAULT_THREADS = 8  # decoding is bound by memory bandwidth, which no laptop needs more cores to fill
+FAST_SHARE = 0.75  # of the fastest core's capacity; efficiency cores have half of it or less
 
 
 def default_threads() -> int:
     """Physical cores that this process may use, at most MAX_DEFAULT_THREADS.
 
-    A second thread on the same core shares its vector units and gains nothing.
+    A second thread on the same core shares its vector units and gains nothing. Where cores are of two kinds only the
+    fast ones count: a product is split evenly, so that all wait for the slowest.
     """
     if hasattr(os, "sched_getaffinity"):
         allowed = os.sched_getaffinity(0)
-        cores = {_siblings(cpu) for cpu in allowed}
+        cores = {_siblings(cpu) for cpu in fast_processors(allowed) or allowed}
         count = len(cores)
     else:
         logical = os.cpu_count() or 1
         is_hyperthreaded = platform.machine().lower() in {"x86_64", "amd64"} and logical > 2
-        count = logical // 2 if is_hyperthreaded else logical
+        count = _fast_cores_of_macos() or (logical // 2 if is_hyperthreaded else logical)
     return max(1, min(count, MAX_DEFAULT_THREADS))
+
+
+def fast_processors(allowed: Collection[int], devices: Path = Path("/sys/devices")) -> set[int]:
+    """Those of `allowed` logical processors that belong to fast cores; empty where Linux tells no difference.
+
+    Intel's hybrid processors have a list of their own, ARM's cores a capacity each.
+    """
+    try:
+        return set(allowed) & set(_numbers((devices / "cpu_core" / "cpus").read_text("ascii")))
+    except (OSError, ValueError):
+        pass
+    capacities = {}
+    for cpu in allowed:
+        try:
+            capacities[cpu] = int((devices / "system" / "cpu" / f"cpu{cpu}" / "cpu_capacity").read_text("ascii"))
+        except (OSError, ValueError):
+            return set()
+    least = FAST_SHARE * max(capacities.values(), default=0)
+    return {cpu for cpu, capacity in capacities.items() if capacity >= least}
+
+
+def _numbers(text: str) -> Iterator[int]:
+    """The numbers of a list such as `0-3,8`."""
+    for part in text.strip().split(","):
+        first, _, last = part.partition("-")
+        yield from range(int(first), int(last or first) + 1)
+
+
+def _fast_cores_of_macos() -> int | None:
+    """Performance cores of an Apple processor; None elsewhere."""
+    if platform.system() != "Darwin":
+        return None
+    import ctypes
+
+    count = ctypes.c_int(0)
+    size = ctypes.c_size_t(ctypes.sizeof(count))
+    name = b"hw.perflevel0.physicalcpu"
+    failed = ctypes.CDLL(None).sysctlbyname(name, ctypes.byref(count), ctypes.byref(size), None, ctypes.c_size_t(0))
+    return None if failed or count.value < 1 else count.value
 
 
 def _siblings(cpu: int) -> str:

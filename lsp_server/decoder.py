@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from onnxruntime import IOBinding, OrtValue
 
 from lsp_server.errors import ServeError
-from lsp_server.kv_cache import KvCache
+from lsp_server.kv_cache import PAST, KvCache
+from lsp_server.providers import PROVIDERS, Provider
 from lsp_server.session import RUNTIME_ERRORS, open_session
 
 LOGITS_TO_KEEP = "num_logits_to_keep"  # optional input of the graph: compute the head for the last positions only
@@ -19,9 +20,20 @@ LOGITS_TO_KEEP = "num_logits_to_keep"  # optional input of the graph: compute th
 class Decoder:
     """One session and one KV cache. Not for several threads at once."""
 
-    def __init__(self, model_path: Path, cache: KvCache, vocab_size: int, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        model_path: Path,
+        cache: KvCache,
+        vocab_size: int,
+        threads: int | None = None,
+        provider: Provider = Provider.CPU,
+    ) -> None:
         self.cache = cache
-        self._session = open_session(model_path, threads)
+        self._session = open_session(model_path, threads, provider)
+        types = {value.name: value.type for value in self._session.get_inputs()}
+        cache.number = np.float16 if types.get(f"{PAST}0.key") == "tensor(float16)" else np.float32
+        if PROVIDERS[provider].name in self._session.get_providers():  # it may have failed to start, and said so
+            cache.device = PROVIDERS[provider].device
         self._binding: IOBinding = self._session.io_binding()
         self._can_keep_last = LOGITS_TO_KEEP in {value.name for value in self._session.get_overridable_initializers()}
         self._inputs: dict[str, NDArray[np.int64]] = {}

@@ -6,6 +6,7 @@ of the answer `lsp_server.completion`'s.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,11 @@ from lsp_server.errors import ServeError
 from lsp_server.greedy import PROMPT_CHUNK, GreedyTokens
 from lsp_server.healing import Start, Vocabulary
 from lsp_server.kv_cache import KvCache
+from lsp_server.providers import Provider, choose_provider
+from lsp_server.session import offered_providers
 from lsp_server.speculation import Drafter
+
+log = logging.getLogger(__name__)
 
 LINE_TOKENS = 32  # nearly every line of code is shorter, from the cursor on
 
@@ -55,8 +60,11 @@ class Generation:
 class Engine:
     """A bundle in memory, ready to answer. Not for several threads at once."""
 
-    def __init__(self, bundle: Bundle, *, threads: int | None = None) -> None:
-        """Load the bundle; raises ServeError or BuildError where its model or tokenizer is not one to load."""
+    def __init__(self, bundle: Bundle, *, threads: int | None = None, provider: Provider = Provider.CPU) -> None:
+        """Load the bundle; raises ServeError or BuildError where its model or tokenizer is not one to load.
+
+        `choice` then says where it runs, and why there.
+        """
         shape = bundle.architecture
         self.max_positions = shape.max_positions
         self._cache = KvCache(
@@ -68,7 +76,13 @@ class Engine:
         self._control_ids = control_ids(self.encoder.tokenizer) | self.encoder.stop_ids
         has_drafts = lists_file(bundle, f"{FOLDER}/tokens.npy")  # what is only put there was not checked
         self.drafter: Drafter | None = Drafter(open_index(bundle.folder / FOLDER) if has_drafts else None)
-        self.decoder = Decoder(bundle.model_path, self._cache, shape.vocab_size, threads)
+        self.choice = choose_provider(provider, offered_providers(), bundle.precisions)
+        (log.warning if self.choice.is_fallback else log.info)(
+            "Running on %s: %s.", self.choice.provider, self.choice.why
+        )
+        graph = bundle.graph_of(self.choice.precision) if self.choice.precision else None
+        path = graph or bundle.model_path
+        self.decoder = Decoder(path, self._cache, shape.vocab_size, threads, self.choice.provider)
 
     def generate(
         self,

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from lsp_server.providers import Provider
+
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
@@ -51,7 +53,7 @@ def _number(low: float, high: float) -> Check:
 
 
 def _one_of(*names: str) -> Check:
-    return Check(demand=f"one of {', '.join(map(repr, names))}", is_valid=lambda value: value in names)
+    return Check(demand=f"one of {', '.join(repr(str(name)) for name in names)}", is_valid=lambda value: value in names)
 
 
 def _option(default: Any, check: Check, why: str) -> Any:
@@ -156,6 +158,11 @@ class ServerOptions:
     bundle: Path | None = _option(None, _FOLDER, "one bundle for all files; without it each folder has its own")
     threads: int | None = _option(
         None, _count(1, THREADS_LIMIT), "cores to use; without it the physical ones, at most 8"
+    )
+    provider: str = _option(
+        "auto",
+        _one_of(*Provider),
+        "where the model runs; a provider that can't be had gives `cpu`, and the log says why",
     )
     max_new_tokens: int | None = _option(
         None, _count(1, MAX_NEW_TOKENS_LIMIT), "tokens of an answer; without it 32 for a line and 128 for a block"

@@ -32,6 +32,7 @@ from lsp_server.drift import Drift
 from lsp_server.errors import ServeError
 from lsp_server.options import ServerOptions, read_options
 from lsp_server.positions import Encoding
+from lsp_server.providers import Provider
 from lsp_server.repositories import Repositories
 from lsp_server.service import BundleState, CompletionService
 from lsp_server.wire import BoundedInput, TolerantProtocol, serve_one_client
@@ -108,7 +109,8 @@ class CompletionServer(LanguageServer):
         self.assistant.cache.clear()
         self.finder.fixed = self.options.bundle
         now = self.options
-        return (before.bundle, before.threads, before.enabled) != (now.bundle, now.threads, now.enabled)
+        self.service.provider = Provider(now.provider)
+        return any(getattr(before, name) != getattr(now, name) for name in ("bundle", "threads", "provider", "enabled"))
 
     def read_repositories(self) -> None:
         """Read the repositories of the bundles that are served, as far as the options need it."""

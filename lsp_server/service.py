@@ -24,6 +24,7 @@ from builder.errors import SubmodelError
 from builder.prompt import ContextPiece
 from lsp_server.errors import ServeError
 from lsp_server.options import ServerOptions
+from lsp_server.providers import Provider
 
 if TYPE_CHECKING:
     from lsp_server.completion import Completer, Completion
@@ -50,6 +51,7 @@ class BundleStatus:
     state: BundleState
     error: str | None = None
     threads: int | None = None
+    provider: str | None = None  # where it runs, and why there
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +84,7 @@ class CompletionService:
     def __init__(self, on_change: Callable[[], None] = lambda: None) -> None:
         self.bundles: dict[Path, BundleStatus] = {}  # replaced as a whole by the worker, never changed
         self.is_busy = False
+        self.provider = Provider.AUTO  # of bundles that are loaded from now on
         self._on_change = on_change
         self._lock = threading.Lock()
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="completion")
@@ -141,16 +144,17 @@ class CompletionService:
         self._loaded.pop(folder, None)
         self._set(folder, BundleStatus(state=BundleState.LOADING))
         try:
-            self._loaded[folder] = open_completer(folder, threads=threads)
+            completer = self._loaded[folder] = open_completer(folder, threads=threads, provider=self.provider)
         except SubmodelError as error:
             self._set(folder, BundleStatus(state=BundleState.FAILED, error=str(error)))
             raise
         except Exception as error:  # a library's fault: of memory, of ONNX Runtime, of a file that nobody checked
             log.exception("Loading %s failed", folder)
-            told = f"{folder} can't be loaded ({_first_line(error)}); run `submodel doctor`, or build it again."
+            told = f"{folder} can't be loaded ({_first_line(error)}); build it again."
             self._set(folder, BundleStatus(state=BundleState.FAILED, error=told))
             raise ServeError(told) from error
-        self._set(folder, BundleStatus(state=BundleState.READY, threads=threads))
+        provider = f"{completer.choice.provider}: {completer.choice.why}"
+        self._set(folder, BundleStatus(state=BundleState.READY, threads=threads, provider=provider))
         log.info("Serving %s", folder)
         while len(self._loaded) > MAX_LOADED:
             self._unload(next(iter(self._loaded)), forget=False)

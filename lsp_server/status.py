@@ -76,6 +76,7 @@ def _describe_bundle(ls: CompletionServer, folder: Path, status: BundleStatus) -
         "workspaceFolder": str(workspace) if workspace else None,
         "state": status.state.value,
         "error": status.error,
+        "provider": status.provider,
         "base": base.get("name") if isinstance(base, dict) else None,
         "parameters": manifest.get("parameters"),
         "bytes": sum(facts.get("bytes", 0) for facts in files.values()) or None,

@@ -35,7 +35,7 @@ class TolerantProtocol(LanguageServerProtocol):
         """A message from its JSON; one that can't be read is refused by its id where it has one."""
         try:
             _check(data)
-            return super().structure_message(data)  # type: ignore[no-untyped-call]
+            return super().structure_message(data)
         except JsonRpcException as error:
             number = data.get("id")
             if "method" in data and isinstance(number, (int, str)):
@@ -46,7 +46,7 @@ class TolerantProtocol(LanguageServerProtocol):
     def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> Generator[Any, Any, None]:
         """Change a document that is open."""
         if unquote(params.text_document.uri) in self.workspace.text_documents:
-            yield from super().lsp_text_document__did_change(params)  # type: ignore[no-untyped-call]
+            yield from super().lsp_text_document__did_change(params)
 
 
 def _check(data: dict[str, Any]) -> None:
@@ -126,7 +126,7 @@ async def serve_one_client(server: LanguageServer, host: str, port: int) -> None
             writer.close()
             return
         has_client = True
-        server.protocol.set_writer(writer)  # type: ignore[arg-type]
+        server.protocol.set_writer(writer)
         try:
             await run_async(
                 stop_event=Event(),

@@ -20,6 +20,7 @@ from submodel.commands.compare import compare
 from submodel.commands.complete import complete
 from submodel.commands.eval import evaluate
 from submodel.commands.export import export
+from submodel.commands.pack import pack, unpack
 from submodel.commands.prune import prune
 from submodel.commands.replay import replay
 from submodel.commands.serve import serve
@@ -33,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (build, bases, complete, serve, export, bench, replay, prune, compare, sweep):
+for command in (build, bases, complete, serve, export, pack, unpack, bench, replay, prune, compare, sweep):
     app.command()(command)
 app.command("eval")(evaluate)
 

@@ -25,7 +25,7 @@ MAX_HEADER_BYTES: Final = 1 << 20  # of one extended header; real ones have a fe
 MAX_NAME_BYTES: Final = 1024
 MAX_DEPTH: Final = 64
 _CHUNK: Final = 1 << 16
-_DECOMPRESSORS: Final[tuple[tuple[bytes, Callable[[Path], IO[bytes]]], ...]] = (
+_DECOMPRESSORS: Final[tuple[tuple[bytes, Callable[[Path], Any]], ...]] = (
     (b"\x1f\x8b", gzip.GzipFile),
     (b"BZh", bz2.BZ2File),
     (b"\xfd7zXZ", lzma.LZMAFile),
@@ -116,7 +116,7 @@ def _unpack_tar(archive: Path, start: bytes, writer: _Writer) -> None:
         tarred = tarfile.TarFile(fileobj=bounded)
         while (member := tarred.next()) is not None:
             writer.count()
-            tarred.members.clear()  # it keeps all that it has seen
+            tarred.members.clear()  # type: ignore[attr-defined]  # it keeps all that it has seen
             if not member.isreg():
                 continue
             source = tarred.extractfile(member)

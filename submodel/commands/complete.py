@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from lsp_server.errors import ServeError
+from lsp_server.providers import Provider
 
 
 def complete(
@@ -20,6 +21,9 @@ def complete(
         Path | None,
         typer.Option(metavar="DIR", help="The bundle to ask. Default: that of the folders above the file."),
     ] = None,
+    provider: Annotated[Provider, typer.Option(help="Where the model runs. Default: the best that is there.")] = (
+        Provider.AUTO
+    ),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Complete at a place in a file: a line, or the lines of a block that begins there."""
@@ -29,7 +33,7 @@ def complete(
 
     text = read_text(file)
     offset = offset_at(text, line, character)
-    completion = open_completer(bundle or find_bundle(file)).complete(text, offset, path=str(file))
+    completion = open_completer(bundle or find_bundle(file), provider=provider).complete(text, offset, path=str(file))
     typer.echo(json.dumps(asdict(completion), ensure_ascii=False) if as_json else completion.text)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lsp_server.errors import ServeError
+from lsp_server.providers import Provider
 
 
 def serve(
@@ -22,6 +23,9 @@ def serve(
     threads: Annotated[
         int | None, typer.Option(min=1, max=256, help="Cores to use. Default: the physical ones, at most 8.")
     ] = None,
+    provider: Annotated[Provider, typer.Option(help="Where the model runs. Default: the best that is there.")] = (
+        Provider.AUTO
+    ),
 ) -> None:
     """Serve completions to an editor."""
     if stdio and tcp is not None:
@@ -32,7 +36,7 @@ def serve(
     from lsp_server.server import serve_stdio, serve_tcp
     from submodel import __version__
 
-    options = ServerOptions(bundle=bundle, threads=threads)
+    options = ServerOptions(bundle=bundle, threads=threads, provider=str(provider))
     if address is None:
         serve_stdio(options, __version__)
     else:

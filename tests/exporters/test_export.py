@@ -20,7 +20,7 @@ from exporters import export as export_module
 from exporters.bundle import read_bundle
 from exporters.drafts import FOLDER, open_index
 from exporters.errors import ExportError
-from exporters.export import ExportSettings, export_any, export_bundle
+from exporters.export import ExportSettings, add_precision, export_any, export_bundle
 from exporters.parity import ParitySettings
 from exporters.precision import Precision
 
@@ -180,3 +180,33 @@ def test_the_tokenizer_of_a_foreign_bundle_knows_its_control_tokens(
     bundle = export_bundle(folder, tmp_path / "bundle", FP32)
     tokenizer = Tokenizer.from_file(str(bundle.tokenizer_path))
     assert tokenizer.decode([65, 257, 66], skip_special_tokens=True) == tokenizer.decode([65, 66])
+
+
+def test_precisions_are_added_under_the_names_of_transformers_js(sub_model: Path, tmp_path: Path) -> None:
+    first = export_bundle(sub_model, tmp_path / "bundle", INT8, drafts=[[5, 6, 7, 8, 9]])
+    model = first.model_path.read_bytes()
+    for precision, file in ((Precision.FP16, "model_fp16.onnx"), (Precision.INT4, "model_q4.onnx")):
+        bundle = add_precision(sub_model, tmp_path / "bundle", ExportSettings(precision=precision, parity=LOOSE))
+        assert bundle.graph_of(precision) == bundle.folder / "onnx" / file
+        assert bundle.manifest["variants"][precision]["parity"]["greedy_agreement"] > 0.3
+    assert bundle.precisions == {"int8", "fp16", "int4"}
+    assert bundle.model_path.read_bytes() == model
+    assert bundle.manifest["drafts"] == first.manifest["drafts"]
+    files = {"onnx/model_fp16.onnx", "onnx/model_q4.onnx"}
+    assert set(bundle.manifest["files"]) == {*first.manifest["files"], *files}
+    again = add_precision(sub_model, tmp_path / "bundle", ExportSettings(precision=Precision.FP16, parity=LOOSE))
+    assert again.manifest["files"] == bundle.manifest["files"]
+    for precision in (Precision.FP32, Precision.INT8):
+        with pytest.raises(ExportError, match="without --add"):
+            add_precision(sub_model, tmp_path / "bundle", ExportSettings(precision=precision, parity=LOOSE))
+
+
+def test_another_model_s_precision_is_not_added(
+    sub_model: Path, model_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    old = export_bundle(sub_model, tmp_path / "bundle", FP32)
+    config = json.loads((sub_model / "config.json").read_text())
+    (sub_model / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 1024}))
+    with pytest.raises(ExportError, match="another model"):
+        add_precision(sub_model, tmp_path / "bundle", ExportSettings(precision=Precision.FP16, parity=LOOSE))
+    assert read_bundle(tmp_path / "bundle") == old

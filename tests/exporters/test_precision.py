@@ -108,8 +108,8 @@ def test_codes_are_within_half_a_step(weight: FloatArray) -> None:
 
 def test_every_precision_has_a_name_and_others_are_refused() -> None:
     assert [parse_precision(str(precision)) for precision in Precision] == list(Precision)
-    for name in ("int4", "fp16", "", "INT8"):
-        with pytest.raises(ExportError, match="choose one of: fp32, int8"):
+    for name in ("int3", "fp8", "", "INT8"):
+        with pytest.raises(ExportError, match="choose one of: fp32, fp16, int8"):
             parse_precision(name)
 
 

@@ -1,0 +1,97 @@
+"""A page in headless Chromium that completes code from a bundle, by WebAssembly.
+
+    python -m benchmarks.browser BUNDLE [--picture docs/browser.png]
+
+transformers.js loads the folder as it lies; the answer is compared with that of the language server's engine. npm's
+packages go into the cache, Chromium is Debian's or whatever CHROMIUM names. Writes benchmarks/results/browser.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.builds import write_result
+from benchmarks.machine import describe_machine
+from benchmarks.runtimes import DTYPES, JAVASCRIPT, PLACE, install_packages
+from builder.prompt import Window
+from builder.versions import installed_versions
+from exporters.bundle import Bundle, read_bundle
+
+PREFIX = """class Client:
+    def __init__(self, timeout=None, headers=None):
+        self.timeout = timeout
+        self.headers = headers or {}
+        self."""
+TOKENS = 12
+
+
+def main() -> None:
+    """Ask the page and the engine the same."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--picture", type=Path, default=Path("docs/browser.png"))
+    known = parser.parse_args()
+    bundle = read_bundle(known.bundle.absolute())
+    told = ask_page(bundle, bundle.model_path, known.picture.absolute())
+    if "error" in told:
+        sys.exit(f"The page failed: {told['error']}")
+    expected = ask_engine(bundle)
+    document = {
+        "command": f"python -m benchmarks.browser {known.bundle.name}",
+        "machine": describe_machine(),
+        "versions": {**installed_versions(("submodel", "onnxruntime")), "transformers.js": told["version"]},
+        "base": bundle.manifest["base"]["name"],
+        "quantization": bundle.manifest["quantization"],
+        "same_tokens": told["ids"] == expected,
+        "page": told,
+    }
+    print(json.dumps({"page": told, "engine": expected}))
+    write_result("browser", document)
+
+
+def prompt_ids(bundle: Bundle) -> list[int]:
+    """The prompt as the server would send it."""
+    from lsp_server.engine import Engine
+
+    return Engine(bundle).encoder.encode(Window(prefix=PREFIX, suffix=""))
+
+
+def ask_page(bundle: Bundle, graph: Path, picture: Path) -> dict[str, Any]:
+    """What the page found: its tokens and times, or an error."""
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    if chromium is None:
+        sys.exit("Chromium is not here; install it (Debian: chromium) or name it in CHROMIUM.")
+    install_packages()
+    for name in ("page.html", "browser.mjs"):
+        shutil.copyfile(JAVASCRIPT / name, PLACE / name)
+    question = {"prefix": PREFIX, "ids": prompt_ids(bundle), "tokens": TOKENS, "dtype": DTYPES[graph.name]}
+    done = subprocess.run(
+        ["node", "browser.mjs", str(bundle.folder), chromium, str(picture)],
+        cwd=PLACE,
+        input=json.dumps(question),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return dict(json.loads(done.stdout))
+
+
+def ask_engine(bundle: Bundle) -> list[int]:
+    """The same tokens from the language server's engine, control tokens included."""
+    from lsp_server.engine import Engine
+    from lsp_server.greedy import GreedyTokens
+
+    engine = Engine(bundle)
+    steps = iter(GreedyTokens(engine.decoder, prompt_ids(bundle), 0, lambda: False))
+    return [next(steps) for _ in range(TOKENS)]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,237 @@
+"""From a checkpoint to one GGUF file, so that llama.cpp and the editors' plug-ins for it run the same sub-model.
+
+It covers Llama- and Qwen2-shaped decoders in F32, F16 and Q8_0. Weights go through one at a time. The file is read back
+by our own reader before it takes its place: it has to say the same text in the same tokens.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+import gguf
+import numpy as np
+from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFWriter, LlamaFileType
+from gguf.quants import quantize
+from tokenizers import Tokenizer
+
+from builder.artifact import SubModel, read_artifact
+from builder.gguf.reader import open_gguf
+from builder.gguf.tokenizer import read_tokenizer
+from builder.gguf.weights import LAYER_TENSORS, OUTER_TENSORS
+from exporters.checkpoint import DECODER_TYPES, Checkpoint, DecoderShape, FloatArray, read_config
+from exporters.errors import ExportError
+from exporters.gguf_tokenizer import PROBE, GgufVocabulary, read_vocabulary
+
+QUANTIZATION_VERSION: Final = gguf.GGML_QUANT_VERSION
+
+
+class GgufPrecision(StrEnum):
+    """Names of `--quantize` that a GGUF file can be written in; gains and biases stay float32 in all."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    INT8 = "int8"  # Q8_0: a scale for each 32 weights
+
+
+KINDS: Final = {
+    GgufPrecision.FP32: (GGMLQuantizationType.F32, LlamaFileType.ALL_F32),
+    GgufPrecision.FP16: (GGMLQuantizationType.F16, LlamaFileType.MOSTLY_F16),
+    GgufPrecision.INT8: (GGMLQuantizationType.Q8_0, LlamaFileType.MOSTLY_Q8_0),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Tensor:
+    """A tensor of the file, read only when it is written."""
+
+    name: str
+    shape: tuple[int, ...]  # in numpy's order
+    kind: GGMLQuantizationType
+    read: Callable[[], FloatArray]
+
+    @property
+    def bytes(self) -> int:
+        elements, size = GGML_QUANT_SIZES[self.kind]
+        return int(math.prod(self.shape) // elements * size)
+
+
+def parse_gguf_precision(name: str) -> GgufPrecision:
+    """The precision of this name; raises ExportError naming what there is."""
+    try:
+        return GgufPrecision(name)
+    except ValueError as error:
+        known = ", ".join(GgufPrecision)
+        raise ExportError(
+            f"A GGUF file can't be written in {name!r}; choose one of: {known} (int8 is Q8_0)."
+        ) from error
+
+
+def export_gguf(
+    model_folder: Path,
+    path: Path,
+    precision: GgufPrecision = GgufPrecision.INT8,
+    *,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Path:
+    """Write the checkpoint in `model_folder` to the GGUF file `path`, whole or not at all; gives `path`.
+
+    `on_progress` gets tensors written and in all. Raises ExportError where the model or its tokenizer does not fit
+    llama.cpp, or the file can't be written, and BuildError where `model_folder` is no model.
+    """
+    source = read_artifact(model_folder)
+    config = read_config(model_folder)
+    if config["model_type"] not in DECODER_TYPES:
+        raise ExportError(
+            f"The model in {model_folder} is of the type {config['model_type']!r}; only {' and '.join(DECODER_TYPES)} "
+            "can be written as GGUF here; llama.cpp's own converter knows more."
+        )
+    checkpoint = Checkpoint(model_folder)
+    end_token = source.prompt.end_token if source.manifest is not None else None
+    vocabulary = read_vocabulary(model_folder, config, end_token, checkpoint.shape.vocab_size)
+    tensors = list(_tensors(checkpoint, precision))
+    _refuse_foreign(path)
+    fresh = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            add = _metadata(source, checkpoint, vocabulary, precision)
+            _write(fresh, checkpoint.shape.model_type, add, tensors, on_progress)
+            _check_tokens(fresh, source)
+            fresh.replace(path)
+        finally:
+            fresh.unlink(missing_ok=True)
+    except OSError as error:
+        raise ExportError(
+            f"{path} can't be written ({error.strerror or error}); free space or choose another file with -o."
+        ) from error
+    return path
+
+
+def _refuse_foreign(path: Path) -> None:
+    if path.is_dir():
+        raise ExportError(f"{path} is a folder; name a file with -o, such as {path / 'model.gguf'}.")
+    if path.exists() and path.stat().st_size:
+        with path.open("rb") as file:
+            if file.read(4) != b"GGUF":
+                raise ExportError(f"{path} exists and is no GGUF file; choose another file with -o.")
+
+
+def _tensors(checkpoint: Checkpoint, precision: GgufPrecision) -> Iterator[_Tensor]:
+    shape = checkpoint.shape
+    wide, _ = KINDS[precision]
+    heads = {"attn_q": shape.heads, "attn_k": shape.kv_heads}
+    names = [(f"{stem}.weight", f"{name}.weight") for stem, name in OUTER_TENSORS.items()]
+    for layer in range(shape.layers):
+        for stem, name in LAYER_TENSORS.items():
+            for kind in ("weight", "bias"):
+                names.append((f"blk.{layer}.{stem}.{kind}", f"model.layers.{layer}.{name}.{kind}"))
+    for gguf_name, name in names:
+        if not checkpoint.has(name) or (name == "lm_head.weight" and shape.is_tied):
+            continue
+        size = checkpoint.shape_of(name)
+        kind = wide if len(size) == 2 else GGMLQuantizationType.F32
+        if size[-1] % GGML_QUANT_SIZES[kind][0]:
+            raise ExportError(f"{name} has {size[-1]} inputs, which Q8_0's blocks of 32 don't divide; take fp16.")
+        part = gguf_name.split(".")[-2]
+        count = heads.get(part) if shape.model_type == "llama" else None
+
+        def read(name: str = name, count: int | None = count) -> FloatArray:
+            values = checkpoint.read(name)
+            return values if count is None else _permuted(values, count)
+
+        yield _Tensor(name=gguf_name, shape=size, kind=kind, read=read)
+
+
+def _permuted(values: FloatArray, heads: int) -> FloatArray:
+    """llama.cpp's order of rotary channels: neighbours (0, 1) where transformers pairs halves (0, d/2).
+
+    values: (heads · head_dim, …). Source: `permute` in llama.cpp's convert_hf_to_gguf.py; Qwen2 keeps the halves.
+    """
+    half = values.shape[0] // heads // 2
+    return values.reshape(heads, 2, half, *values.shape[1:]).swapaxes(1, 2).reshape(values.shape)
+
+
+def _metadata(
+    source: SubModel, checkpoint: Checkpoint, vocabulary: GgufVocabulary, precision: GgufPrecision
+) -> Callable[[GGUFWriter], None]:
+    shape: DecoderShape = checkpoint.shape
+    base = (source.manifest or {}).get("base")
+    name = base.get("name") if isinstance(base, dict) else None
+    licence = (source.manifest or {}).get("licence")
+
+    def add(writer: GGUFWriter) -> None:
+        writer.add_name(f"submodel of {name}" if name else source.folder.name)
+        if isinstance(licence, str):
+            writer.add_license(licence)
+        writer.add_file_type(KINDS[precision][1])
+        writer.add_quantization_version(QUANTIZATION_VERSION)
+        writer.add_context_length(int(checkpoint.config.get("max_position_embeddings", shape.max_positions)))
+        writer.add_embedding_length(shape.hidden_size)
+        writer.add_block_count(shape.layers)
+        writer.add_feed_forward_length(shape.ffn_width)
+        writer.add_head_count(shape.heads)
+        writer.add_head_count_kv(shape.kv_heads)
+        writer.add_key_length(shape.head_dim)
+        writer.add_value_length(shape.head_dim)
+        writer.add_rope_dimension_count(shape.head_dim)
+        writer.add_rope_freq_base(shape.rope_theta)
+        writer.add_layer_norm_rms_eps(shape.norm_epsilon)
+        writer.add_vocab_size(shape.vocab_size)
+        writer.add_tokenizer_model("gpt2")
+        writer.add_tokenizer_pre(vocabulary.pre)
+        writer.add_token_list(vocabulary.tokens)
+        writer.add_token_types(vocabulary.types)
+        writer.add_token_merges(vocabulary.merges)
+        for key, token_id in vocabulary.special_ids.items():
+            writer.add_uint32(f"tokenizer.ggml.{key}_token_id", token_id)
+        writer.add_add_bos_token(vocabulary.adds_bos)
+        if vocabulary.chat_template is not None:
+            writer.add_chat_template(vocabulary.chat_template)
+
+    return add
+
+
+def _write(
+    path: Path,
+    architecture: str,
+    add_metadata: Callable[[GGUFWriter], None],
+    tensors: list[_Tensor],
+    on_progress: Callable[[int, int], None],
+) -> None:
+    """Header and tensors, each made as it is written."""
+    writer = GGUFWriter(path, architecture)
+    try:
+        add_metadata(writer)
+        for tensor in tensors:
+            # With the raw type and a type that is not uint8, the shape is taken as that of the values.
+            writer.add_tensor_info(tensor.name, tensor.shape, np.dtype(np.float32), tensor.bytes, raw_dtype=tensor.kind)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+        for done, tensor in enumerate(tensors, start=1):
+            writer.write_tensor_data(np.ascontiguousarray(quantize(tensor.read(), tensor.kind)))
+            on_progress(done, len(tensors))
+        writer.flush()
+    finally:
+        writer.close()
+
+
+def _check_tokens(path: Path, source: SubModel) -> None:
+    """Read the file back; raises ExportError where it cuts a text into other tokens than the model's own tokenizer."""
+    own = Tokenizer.from_file(str(source.folder / "tokenizer.json"))
+    own.encode_special_tokens = True
+    with open_gguf(path) as written:
+        theirs = read_tokenizer(written).tokenizer
+    theirs.encode_special_tokens = True
+    texts = [PROBE, *(own.decode(item["prompt_ids"]) for item in source.held_out_prompts())]
+    for text in texts:
+        if own.encode(text, add_special_tokens=False).ids != theirs.encode(text, add_special_tokens=False).ids:
+            raise ExportError(
+                f"llama.cpp would cut {text[:40]!r} into other tokens than {source.folder / 'tokenizer.json'} does, so "
+                "nothing was written; please report this model."
+            )

@@ -1,0 +1,130 @@
+"""What llama.cpp wants to know of a tokenizer, read off a transformers folder.
+
+It covers byte-level BPE, whose cutting rules llama.cpp knows by a name (`tokenizer.ggml.pre`) and tokenizer.json spells
+out. Which name it is, is found by cutting a text on which the rules differ, not by comparing their spelling: the same
+rule is written in several ways.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from tokenizers import Tokenizer
+
+from builder.bases.prompt_tokens import FIM_FAMILIES, with_control_tokens_special
+from builder.gguf.tokenizer import CONTROL, PRE_TOKENIZERS, UNUSED, USER_DEFINED
+from exporters.errors import ExportError
+
+NORMAL: Final = 1
+# Runs of blanks before words and digits, contractions in both cases, numbers of several lengths, line ends, marks.
+PROBE: Final = (
+    "def f(x):\n\n    return   x1234 + 56  # it's WE'LL 3.14159 don't\r\n\t\tif a!=b&&c: 10000000\n   \n \t 7  8"
+    " Ünïcödé naïve 北京 １２ ①² ǅ ſ’s 'Re \u200d🙂🙂 __init__ $x=~^`|<> ...   \n\n\n  end  "
+)
+# Metadata key → how the token may be called; llama.cpp's own infill and its plug-ins read these.
+NAMED: Final[Mapping[str, tuple[str, ...]]] = {
+    "fim_pre": tuple(family[0] for family in FIM_FAMILIES),
+    "fim_suf": tuple(family[1] for family in FIM_FAMILIES),
+    "fim_mid": tuple(family[2] for family in FIM_FAMILIES),
+    "fim_pad": ("<|fim_pad|>", "<fim_pad>", "<fim-pad>"),
+    "fim_rep": ("<|repo_name|>", "<repo_name>", "<reponame>"),
+    "fim_sep": ("<|file_sep|>", "<file_sep>", "<filename>"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class GgufVocabulary:
+    """A tokenizer in llama.cpp's terms. The position in `tokens` and `types` is the id."""
+
+    pre: str
+    tokens: tuple[str, ...]
+    types: tuple[int, ...]
+    merges: tuple[str, ...]
+    special_ids: Mapping[str, int]  # "eos", "bos", "padding", "fim_pre", …: those that there are
+    adds_bos: bool
+    chat_template: str | None
+
+
+def read_vocabulary(folder: Path, config: Mapping[str, Any], end_token: str | None, size: int) -> GgufVocabulary:
+    """The vocabulary of a model folder, filled up to the model's `size` rows.
+
+    `end_token` is what ends a completion where neither config.json nor tokenizer_config.json names an end. Raises
+    ExportError for a tokenizer that llama.cpp cuts by rules of another name, or that is no byte-level BPE.
+    """
+    path = folder / "tokenizer.json"
+    try:
+        document = json.loads(path.read_text("utf-8"))
+        tokenizer = with_control_tokens_special(Tokenizer.from_str(json.dumps(document)))
+    except Exception as error:  # the tokenizers library raises nothing narrower
+        raise ExportError(f"The tokenizer {path} can't be read: {error}.") from error
+    model = document.get("model", {})
+    if model.get("type") != "BPE" or "ByteLevel" not in json.dumps(document.get("decoder")):
+        raise ExportError(f"The tokenizer {path} is no byte-level BPE, the only kind that can be written as GGUF.")
+    added = tokenizer.get_added_tokens_decoder()
+    tokens = [tokenizer.id_to_token(token_id) for token_id in range(size)]
+    types = [
+        (CONTROL if added[i].special else USER_DEFINED) if i in added else NORMAL if token is not None else UNUSED
+        for i, token in enumerate(tokens)
+    ]
+    first = tokenizer.encode("a", add_special_tokens=True).ids[:1]
+    names = _settings(folder)
+    adds_bos = bool(first) and first[0] in added
+    special = {
+        "bos": first[0] if adds_bos else _id_of(tokenizer, names.get("bos_token"), config.get("bos_token_id")),
+        "eos": _id_of(tokenizer, names.get("eos_token") or end_token, config.get("eos_token_id")),
+        "padding": _id_of(tokenizer, names.get("pad_token"), config.get("pad_token_id")),
+        **{
+            key: next((tokenizer.token_to_id(one) for one in known if tokenizer.token_to_id(one) is not None), None)
+            for key, known in NAMED.items()
+        },
+    }
+    template = names.get("chat_template")
+    return GgufVocabulary(
+        pre=find_pre(tokenizer, path),
+        tokens=tuple(f"[PAD{i}]" if token is None else token for i, token in enumerate(tokens)),
+        types=tuple(types),
+        merges=tuple(merge if isinstance(merge, str) else " ".join(merge) for merge in model.get("merges", ())),
+        special_ids={name: token_id for name, token_id in special.items() if token_id is not None and token_id < size},
+        adds_bos=adds_bos,
+        chat_template=template if isinstance(template, str) else None,
+    )
+
+
+def find_pre(tokenizer: Tokenizer, path: Path) -> str:
+    """llama.cpp's name of the rules by which `tokenizer` cuts text before merging; raises ExportError for others."""
+    cut = _pieces(tokenizer.pre_tokenizer) if tokenizer.pre_tokenizer is not None else []
+    for name, make in PRE_TOKENIZERS.items():
+        if _pieces(make()) == cut:
+            return name
+    raise ExportError(
+        f"The tokenizer {path} cuts text by rules that are none of {', '.join(PRE_TOKENIZERS)}; llama.cpp would read "
+        "other tokens, so nothing was written."
+    )
+
+
+def _pieces(pre_tokenizer: Any) -> list[str]:
+    return [piece for piece, _ in pre_tokenizer.pre_tokenize_str(PROBE)]
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    """tokenizer_config.json with plain names of its tokens; {} where there is none."""
+    try:
+        document = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(document, dict):
+        return {}
+    return {key: value["content"] if isinstance(value, dict) and "content" in value else value
+            for key, value in document.items()}  # fmt: skip
+
+
+def _id_of(tokenizer: Tokenizer, name: Any, token_id: Any) -> int | None:
+    first = token_id[0] if isinstance(token_id, list) and token_id else token_id
+    if isinstance(first, int):
+        return first
+    found = tokenizer.token_to_id(name) if isinstance(name, str) else None
+    return int(found) if found is not None else None

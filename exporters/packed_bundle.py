@@ -1,0 +1,263 @@
+"""A bundle as one file, for another laptop: a zip archive that begins with the bundle's own manifest.
+
+The manifest lists every other file with its size and SHA-256, so that an archive is checked against its first entry
+alone. Any zip program can look inside. An archive may come from anyone: no size, name or count in it is believed before
+it is known to be harmless. It imports nothing heavy, since a laptop unpacks with the core install.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+import struct
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from exporters.bundle import (
+    MANIFEST_FILE,
+    WORKSPACE_BUNDLE,
+    check_manifest,
+    read_manifest,
+    replace_bundle,
+)
+from exporters.drafts import FOLDER as DRAFTS
+from exporters.errors import BundleError, ExportError
+
+SUFFIX = ".submodel"
+MAX_FILES = 256  # a bundle has about a dozen
+MAX_MANIFEST_BYTES = 16 << 20  # some 50 kB as a rule
+MAX_DIRECTORY_BYTES = 1 << 20  # of the archive's list of files
+MAX_EXPANSION = 16  # times the archive's size; weights shrink by a tenth, a tokenizer by four fifths
+SMALL_BYTES = 64 << 20  # what may come out of any archive, however small
+CHUNK_BYTES = 1 << 20
+LEVEL = 1  # all that deflate finds in weights is their distribution, which the fastest level finds too
+FIRST_DATE = (1980, 1, 1, 0, 0, 0)  # zip's earliest: the same bundle gives the same bytes
+_END, _LOCATOR64, _END64 = struct.Struct("<4s4H2IH"), struct.Struct("<4sIQI"), struct.Struct("<4sQ2H2I4Q")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackedBundle:
+    """What was packed or unpacked."""
+
+    path: Path  # the archive, or the folder that came out of it
+    archive_bytes: int
+    bundle_bytes: int  # of all files of the bundle
+    has_drafts: bool  # whether the repository's own code is inside, as tokens
+
+
+def pack_bundle(folder: Path, archive: Path, *, drafts: bool = True) -> PackedBundle:
+    """Write the bundle `folder` to the file `archive`, whole or not at all.
+
+    drafts: whether the repository's tokens go along; without them the model answers the same, a little later. Raises
+    BundleError where the bundle is missing, incomplete or changed, and ExportError where the file can't be written.
+    """
+    manifest = read_manifest(folder)
+    check_manifest(manifest, folder / MANIFEST_FILE)
+    if not drafts:
+        manifest = _without_drafts(manifest)
+    files: Mapping[str, Any] = manifest["files"]
+    _refuse_foreign(archive)
+    try:
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=archive.absolute().parent, suffix=".partial", delete=False) as file:
+            fresh = Path(file.name)
+            try:
+                with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=LEVEL) as target:
+                    text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+                    target.writestr(_entry(MANIFEST_FILE), text.encode(), compresslevel=LEVEL)
+                    for name in sorted(files):
+                        with target.open(_entry(name, files[name]["bytes"]), "w") as entry:
+                            _copy(_open(folder / name), entry, folder / name, files[name])
+                file.flush()
+                os.fsync(file.fileno())
+                file.close()
+                fresh.replace(archive)
+            finally:
+                fresh.unlink(missing_ok=True)
+        archive.chmod(0o644)
+    except OSError as error:
+        raise ExportError(
+            f"{archive} can't be written ({error.strerror or error}); free space or choose another file with -o."
+        ) from error
+    return _packed(archive, archive.stat().st_size, files)
+
+
+def unpack_bundle(archive: Path, folder: Path) -> PackedBundle:
+    """Write the bundle in `archive` to `folder`, which it replaces as a whole once every file's SHA-256 is right.
+
+    Raises BundleError for an archive that is broken, changed, of another version or would write elsewhere or too much,
+    and ExportError where `folder` can't be written.
+    """
+    size = _check_directory(archive)
+    try:
+        with zipfile.ZipFile(archive) as source:
+            manifest = _first_entry(source, archive)
+            files = _check_entries(source, manifest, archive, size)
+            with replace_bundle(folder) as fresh:
+                total = sum(facts["bytes"] for facts in files.values())
+                free = shutil.disk_usage(fresh).free
+                if total > free:
+                    raise BundleError(
+                        f"{archive} unpacks to {total:,} bytes, and {folder.absolute().parent} has {free:,} left; "
+                        "free space or choose another folder with -o."
+                    )
+                for name, facts in files.items():
+                    path = fresh / name
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    with source.open(name) as entry, path.open("xb") as file:
+                        _copy(entry, file, f"{name} in {archive}", facts)
+                (fresh / MANIFEST_FILE).write_bytes(source.read(MANIFEST_FILE))
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, struct.error) as error:
+        raise _broken(archive, str(error)) from error
+    _hide_from_git(folder)
+    return _packed(folder, size, files)
+
+
+def _packed(path: Path, archive_bytes: int, files: Mapping[str, Any]) -> PackedBundle:
+    return PackedBundle(
+        path=path,
+        archive_bytes=archive_bytes,
+        bundle_bytes=sum(facts["bytes"] for facts in files.values()),
+        has_drafts=any(name.startswith(f"{DRAFTS}/") for name in files),
+    )
+
+
+def _without_drafts(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {name: facts for name, facts in manifest["files"].items() if not name.startswith(f"{DRAFTS}/")}
+    return {**{key: value for key, value in manifest.items() if key != "drafts"}, "files": kept}
+
+
+def _entry(name: str, size: int = 0) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, FIRST_DATE)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.external_attr = (stat.S_IFREG | 0o644) << 16
+    entry.create_system = 3  # Unix, on every system: the same bytes everywhere
+    entry.file_size = size  # tells the writer whether it needs 64-bit fields
+    return entry
+
+
+def _open(path: Path) -> IO[bytes]:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise BundleError(f"{path} can't be read ({error.strerror}); build or export the bundle again.") from error
+
+
+def _copy(source: IO[bytes], target: IO[bytes], what: object, facts: Mapping[str, Any]) -> None:
+    """Copy exactly the bytes that `facts` promise; raises BundleError where there are others."""
+    digest, left = hashlib.sha256(), int(facts["bytes"])
+    with source:
+        while chunk := source.read(min(CHUNK_BYTES, left + 1)):
+            left -= len(chunk)
+            if left < 0:
+                break
+            digest.update(chunk)
+            target.write(chunk)
+    if left or digest.hexdigest() != facts["sha256"]:
+        raise BundleError(f"{what} is not as it was exported (size or SHA-256 differs); export or fetch it again.")
+
+
+def _refuse_foreign(archive: Path) -> None:
+    """`-o thesis.zip` must not cost anyone a file: only what begins as an archive of ours is replaced."""
+    if archive.is_dir():
+        raise ExportError(f"{archive} is a folder; name a file with -o, such as {archive / ('bundle' + SUFFIX)}.")
+    if not archive.exists() or archive.stat().st_size == 0:
+        return
+    with archive.open("rb") as file:
+        start = file.read(30 + len(MANIFEST_FILE))
+    if not (start.startswith(b"PK\x03\x04") and start.endswith(MANIFEST_FILE.encode())):
+        raise ExportError(f"{archive} exists and is no packed bundle; choose another file with -o.")
+
+
+def _check_directory(archive: Path) -> int:
+    """The archive's size in bytes, once its list of files is known to be short; zipfile reads all of it into memory."""
+    try:
+        with archive.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            tail = min(size, _END.size + _LOCATOR64.size + _END64.size)
+            file.seek(size - tail)
+            end = file.read(tail)
+    except OSError as error:
+        raise BundleError(f"{archive} can't be read ({error.strerror}); give a file of `submodel pack`.") from error
+    if len(end) < _END.size:
+        raise _broken(archive, "it is too short")
+    magic, _, _, _, count, directory, _, comment = _END.unpack(end[-_END.size :])
+    if magic != b"PK\x05\x06" or comment:
+        raise _broken(archive, "its end is missing")
+    before = end[: -_END.size]
+    if before[-_LOCATOR64.size :].startswith(b"PK\x06\x07"):
+        _, _, at, _ = _LOCATOR64.unpack(before[-_LOCATOR64.size :])
+        if len(before) < _END64.size + _LOCATOR64.size or at != size - tail:
+            raise _broken(archive, "its end is misplaced")
+        found, *_, count, directory, _ = _END64.unpack(before[: _END64.size])
+        if found != b"PK\x06\x06":
+            raise _broken(archive, "its end is misplaced")
+    if count > MAX_FILES + 1 or directory > MAX_DIRECTORY_BYTES:
+        raise _broken(archive, f"it lists {count:,} files, and a bundle has at most {MAX_FILES}")
+    return size
+
+
+def _first_entry(source: zipfile.ZipFile, archive: Path) -> dict[str, Any]:
+    entries = source.infolist()
+    if not entries or entries[0].filename != MANIFEST_FILE or entries[0].header_offset != 0:
+        raise _broken(archive, f"it does not begin with {MANIFEST_FILE}")
+    if entries[0].file_size > MAX_MANIFEST_BYTES:
+        raise _broken(archive, f"its {MANIFEST_FILE} claims {entries[0].file_size:,} bytes")
+    _check_kind(entries[0], archive)
+    try:
+        manifest = json.loads(source.read(MANIFEST_FILE))
+    except (ValueError, RecursionError) as error:
+        raise _broken(archive, f"its {MANIFEST_FILE} is not valid JSON") from error
+    check_manifest(manifest, archive)
+    return dict(manifest)
+
+
+def _check_entries(
+    source: zipfile.ZipFile, manifest: Mapping[str, Any], archive: Path, size: int
+) -> dict[str, dict[str, Any]]:
+    """The files to write; raises BundleError unless the archive holds those of its manifest, and harmless ones."""
+    files: dict[str, dict[str, Any]] = dict(manifest["files"])
+    entries = source.infolist()
+    names = [entry.filename for entry in entries]
+    if sorted(names) != sorted([MANIFEST_FILE, *files]):
+        odd = next(iter({*names} ^ {MANIFEST_FILE, *files}), "a name twice")
+        raise _broken(archive, f"its manifest and its files disagree about {odd!r}")
+    if len({name.casefold() for name in names}) != len(names):
+        raise _broken(archive, "two of its names are one to Windows and macOS")
+    for entry in entries[1:]:
+        _check_kind(entry, archive)
+        if entry.file_size != files[entry.filename]["bytes"]:
+            raise _broken(archive, f"{entry.filename!r} is not as long as its manifest says")
+    total = sum(facts["bytes"] for facts in files.values())
+    if total > max(SMALL_BYTES, MAX_EXPANSION * size):
+        raise _broken(archive, f"{size:,} bytes would become {total:,}")
+    return files
+
+
+def _check_kind(entry: zipfile.ZipInfo, archive: Path) -> None:
+    mode = entry.external_attr >> 16
+    if stat.S_IFMT(mode) not in (0, stat.S_IFREG) or entry.is_dir():
+        raise _broken(archive, f"{entry.filename!r} is a link or another thing that is no file")
+    if entry.flag_bits & 1:
+        raise _broken(archive, f"{entry.filename!r} is encrypted")
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise _broken(archive, f"{entry.filename!r} is compressed in an unusual way")
+
+
+def _hide_from_git(folder: Path) -> None:
+    """As `submodel build` does: what lies in .submodel never shows up in git."""
+    workspace = folder.absolute()
+    if workspace.parts[-2:] == WORKSPACE_BUNDLE.parts and not (workspace.parent / ".gitignore").exists():
+        (workspace.parent / ".gitignore").write_text("*\n", "utf-8")
+
+
+def _broken(archive: Path, why: str) -> BundleError:
+    return BundleError(f"{archive} is no packed bundle that can be trusted: {why}; fetch or pack it again.")

@@ -1,0 +1,123 @@
+"""Where a model runs: the processor, or an accelerator that this ONNX Runtime offers and this bundle has a graph for.
+
+What each provider needs of the graph decides as much as the hardware does. The int8 graph's products exist for
+processors only: a GPU would send each of them back. So an accelerator is taken with a graph in fp16, and without one
+the processor is the faster choice. Apart from the session, so that asking does not load ONNX Runtime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Provider(StrEnum):
+    """Names of `--provider`."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+    DIRECTML = "directml"
+    COREML = "coreml"
+    OPENVINO = "openvino"
+    WEBGPU = "webgpu"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProviderFacts:
+    """What ONNX Runtime calls a provider and what it needs. Only CPU is tested by this project's own tests."""
+
+    name: str  # ONNX Runtime's
+    package: str  # what brings it
+    precisions: tuple[str, ...]  # of a graph that it runs well, best first
+    device: str | None = None  # where the KV cache can stay; None where it stays in the computer's own memory
+    caveat: str = ""
+
+
+PROVIDERS: dict[Provider, ProviderFacts] = {
+    Provider.CPU: ProviderFacts(
+        name="CPUExecutionProvider", package="onnxruntime", precisions=("int8", "int8-weights", "int4", "fp32", "fp16")
+    ),
+    Provider.CUDA: ProviderFacts(
+        name="CUDAExecutionProvider", package="onnxruntime-gpu", precisions=("fp16",), device="cuda"
+    ),
+    Provider.WEBGPU: ProviderFacts(
+        name="WebGpuExecutionProvider", package="onnxruntime-webgpu", precisions=("fp16", "int4")
+    ),
+    Provider.DIRECTML: ProviderFacts(
+        name="DmlExecutionProvider",
+        package="onnxruntime-directml",
+        precisions=("fp16",),
+        caveat="it wants attention with separate rotary positions, so that parts of this graph run on the processor",
+    ),
+    Provider.OPENVINO: ProviderFacts(
+        name="OpenVINOExecutionProvider", package="onnxruntime-openvino", precisions=("fp16", "fp32")
+    ),
+    Provider.COREML: ProviderFacts(
+        name="CoreMLExecutionProvider",
+        package="onnxruntime",
+        precisions=("fp16",),
+        caveat="it wants fixed shapes, so that most of this graph runs on the processor",
+    ),
+}
+# What `auto` looks for. The others need a graph of another shape, or have never been tried by us.
+AUTOMATIC = (Provider.CUDA,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Where to run, in which precision, and why there."""
+
+    provider: Provider  # never AUTO
+    precision: str | None  # of the graph; None: onnx/model.onnx, whatever it is
+    why: str
+    is_fallback: bool = False  # something else was asked for by name
+
+    @property
+    def facts(self) -> ProviderFacts:
+        """The provider's own."""
+        return PROVIDERS[self.provider]
+
+
+def choose_provider(wanted: Provider, offered: Collection[str], precisions: Collection[str]) -> Choice:
+    """The provider to run on.
+
+    `offered` is what ONNX Runtime offers (its own names), `precisions` those that the bundle has. What was asked for by
+    name and can't be had gives the processor, with the reason and what would help.
+    """
+    if wanted is Provider.CPU:
+        return Choice(provider=Provider.CPU, precision=None, why="it was asked for")
+    if wanted is not Provider.AUTO:
+        obstacle = _obstacle(wanted, offered, precisions)
+        if obstacle is not None:
+            return Choice(provider=Provider.CPU, precision=None, why=obstacle, is_fallback=True)
+        return _accelerated(wanted, precisions, "it was asked for")
+    obstacles = []
+    for provider in AUTOMATIC:
+        obstacle = _obstacle(provider, offered, precisions)
+        if obstacle is None:
+            return _accelerated(provider, precisions, "it is there, and the bundle has a graph for it")
+        obstacles.append(obstacle)
+    return Choice(provider=Provider.CPU, precision=None, why="; ".join(obstacles))
+
+
+def _obstacle(provider: Provider, offered: Collection[str], precisions: Collection[str]) -> str | None:
+    facts = PROVIDERS[provider]
+    if facts.name not in offered:
+        return (
+            f"{provider}: this ONNX Runtime has no {facts.name}, only {', '.join(sorted(offered))} "
+            f"(the package {facts.package} brings it)"
+        )
+    if not set(facts.precisions) & set(precisions):
+        return (
+            f"{provider}: the bundle has no graph in {' or '.join(facts.precisions)} "
+            f"(`submodel export MODEL -o BUNDLE --quantize {facts.precisions[0]} --add` adds it)"
+        )
+    return None
+
+
+def _accelerated(provider: Provider, precisions: Collection[str], why: str) -> Choice:
+    facts = PROVIDERS[provider]
+    precision = next(one for one in facts.precisions if one in precisions)
+    return Choice(provider=provider, precision=precision, why=f"{why}; {facts.caveat}" if facts.caveat else why)

@@ -1,0 +1,62 @@
+"""`submodel pack` and `submodel unpack`: a bundle as one file, for another laptop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def pack(
+    bundle: Annotated[
+        Path | None,
+        typer.Argument(metavar="BUNDLE", help="A bundle's folder. Default: that of the folders from here up."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Default: REPOSITORY.submodel, here.")
+    ] = None,
+    drafts: Annotated[
+        bool, typer.Option(help="Take the repository's own code along, as tokens that make answers come sooner.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Pack a bundle into one file with checksums, for another laptop."""
+    from exporters.bundle import WORKSPACE_BUNDLE, find_bundle
+    from exporters.packed_bundle import SUFFIX, pack_bundle
+
+    folder = (bundle or find_bundle(Path())).absolute()
+    is_workspace_s = folder.parts[-2:] == WORKSPACE_BUNDLE.parts
+    name = folder.parents[1].name if is_workspace_s else folder.name
+    packed = pack_bundle(folder, output or Path(f"{name or 'bundle'}{SUFFIX}"), drafts=drafts)
+    _tell(packed, f"Packed {packed.bundle_bytes:,} bytes into {packed.path} ({packed.archive_bytes:,})", as_json)
+
+
+def unpack(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that `submodel pack` wrote.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="DIR", help="Default: .submodel/bundle, where `serve` looks for it."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Unpack a file of `submodel pack`, checking every byte; what was there stays until the new bundle is whole."""
+    from exporters.bundle import WORKSPACE_BUNDLE
+    from exporters.packed_bundle import unpack_bundle
+
+    unpacked = unpack_bundle(file, output or WORKSPACE_BUNDLE)
+    _tell(unpacked, f"Unpacked {unpacked.bundle_bytes:,} bytes to {unpacked.path}, all checked", as_json)
+
+
+def _tell(packed: Any, sentence: str, as_json: bool) -> None:
+    typer.echo(f"{sentence}.", err=True)
+    if packed.has_drafts:
+        typer.echo(
+            "The repository's own code is inside, as tokens (`submodel pack --no-drafts` leaves it out).", err=True
+        )
+    if as_json:
+        from dataclasses import asdict
+
+        from submodel.console import print_json
+
+        print_json({**asdict(packed), "path": str(packed.path)})

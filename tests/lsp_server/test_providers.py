@@ -1,0 +1,105 @@
+"""Which provider is taken, why the others are not, and a cache in half precision."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from exporters.bundle import Bundle, read_bundle, write_bundle_manifest
+from lsp_server.engine import Engine
+from lsp_server.kv_cache import KvCache
+from lsp_server.providers import AUTOMATIC, PROVIDERS, Provider, choose_provider
+
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+EVERYTHING = frozenset(facts.name for facts in PROVIDERS.values())
+
+
+@pytest.mark.parametrize(
+    ("wanted", "offered", "precisions", "provider", "precision", "is_fallback", "words"),
+    [
+        ("auto", [CPU], ["int8"], "cpu", None, False, "has no CUDAExecutionProvider, only CPUExecutionProvider"),
+        ("auto", [CPU, CUDA], ["int8"], "cpu", None, False, "no graph in fp16 (`submodel export"),
+        ("auto", [CPU, CUDA], ["int8", "fp16"], "cuda", "fp16", False, "the bundle has a graph for it"),
+        ("cpu", [CPU, CUDA], ["int8", "fp16"], "cpu", None, False, "it was asked for"),
+        ("cuda", [CPU], ["int8", "fp16"], "cpu", None, True, "onnxruntime-gpu brings it"),
+        ("cuda", [CPU, CUDA], ["int8"], "cpu", None, True, "--quantize fp16 --add"),
+        ("webgpu", EVERYTHING, ["int8", "int4"], "webgpu", "int4", False, "it was asked for"),
+        ("directml", EVERYTHING, ["fp16"], "directml", "fp16", False, "run on the processor"),
+        ("auto", EVERYTHING, ["fp16"], "cuda", "fp16", False, "it is there"),
+    ],
+)
+def test_choice(
+    wanted: str,
+    offered: list[str],
+    precisions: list[str],
+    provider: str,
+    precision: str | None,
+    is_fallback: bool,
+    words: str,
+) -> None:
+    choice = choose_provider(Provider(wanted), offered, precisions)
+    assert (choice.provider, choice.precision, choice.is_fallback) == (provider, precision, is_fallback)
+    assert words in choice.why
+
+
+@pytest.mark.parametrize("wanted", [provider for provider in Provider if provider not in (Provider.AUTO, Provider.CPU)])
+def test_a_missing_provider_runs_on_the_processor_and_says_so(
+    tiny_bundle: Bundle, caplog: pytest.LogCaptureFixture, wanted: Provider
+) -> None:
+    """On a machine that has it, the bundle's lack of fp16 is the reason."""
+    with caplog.at_level(logging.WARNING):
+        engine = Engine(tiny_bundle, threads=1, provider=wanted)
+    if engine.choice.provider is not Provider.CPU:
+        pytest.skip(f"{wanted} runs here")
+    assert engine.generate([5, 6, 7], max_new_tokens=3).token_ids
+    assert f"Running on cpu: {wanted}: " in caplog.text
+
+
+def test_automatic_choice_never_takes_what_is_untested() -> None:
+    assert all(not PROVIDERS[provider].caveat for provider in AUTOMATIC)
+
+
+def half_precision(bundle: Bundle, folder: Path) -> Bundle:
+    """The tiny bundle with a graph in fp16 beside its own."""
+    import shutil
+
+    from exporters.checkpoint import Checkpoint
+    from exporters.graph import build_graph, save_graph
+    from exporters.precision import VARIANT_FILES, Precision
+    from tests.conftest import make_tiny_bundle
+
+    make_tiny_bundle(folder / "bundle", folder / "checkpoint")
+    shutil.copyfile(bundle.tokenizer_path, folder / "bundle" / "tokenizer.json")
+    file = VARIANT_FILES[Precision.FP16]
+    save_graph(build_graph(Checkpoint(folder / "checkpoint"), Precision.FP16), folder / "bundle" / file)
+    kept = {key: value for key, value in bundle.manifest.items() if key not in ("files", "schema")}
+    variants = {"fp16": {"file": file, "quantization": "fp16", "parity": {}}}
+    write_bundle_manifest(folder / "bundle", {**kept, "quantization": "fp32", "variants": variants})
+    return read_bundle(folder / "bundle")
+
+
+def test_a_graph_in_half_precision_keeps_a_cache_in_half_precision(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    bundle = half_precision(tiny_bundle, tmp_path)
+    assert bundle.precisions == {"fp32", "fp16"}
+    graph = bundle.graph_of("fp16")
+    assert graph is not None
+    assert bundle.graph_of("fp32") == bundle.model_path
+    prompt = list(range(20, 60))
+    whole = Engine(bundle, threads=1)
+    half = Engine(replace(bundle, model_path=graph), threads=1)
+    assert half.decoder.cache.number is np.float16
+    expected, found = whole.all_logits(prompt), half.all_logits(prompt)
+    assert np.abs(found - expected).max() < 0.02 * np.abs(expected).max()
+    assert half.generate(prompt, max_new_tokens=8).computed_tokens <= len(prompt)
+
+
+def test_a_cache_on_a_device_has_its_full_size_at_once() -> None:
+    cache = KvCache(layers=2, kv_heads=2, head_dim=4, max_positions=64)
+    cache.device, cache.number = "cpu", np.float16
+    assert cache.reserve(3)
+    assert cache.capacity == 64
+    assert not cache.reserve(64)
