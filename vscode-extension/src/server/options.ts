@@ -2,6 +2,7 @@
 
 export const SERVER_OPTIONS: readonly string[] = [
   'threads',
+  'provider',
   'maxNewTokens',
   'statistics',
   'drift',
