@@ -159,10 +159,15 @@ def write_bundle_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
 
 def seal_manifest(folder: Path, document: Mapping[str, Any]) -> None:
     """Replace bundle.json with `document` and a checksum of its own; files of the bundle are as `document` says."""
+    write_text(folder / MANIFEST_FILE, sealed_manifest(document))
+
+
+def sealed_manifest(document: Mapping[str, Any]) -> str:
+    """The text of bundle.json, whose last key is a checksum of all the others."""
     unsealed = {name: value for name, value in document.items() if name != CHECKSUM} | {CHECKSUM: _NO_CHECKSUM}
     text = json.dumps(unsealed, indent=2, ensure_ascii=False) + "\n"
     digest = hashlib.sha256(text.encode()).hexdigest()
-    write_text(folder / MANIFEST_FILE, digest.join(text.rsplit(_NO_CHECKSUM, 1)))
+    return digest.join(text.rsplit(_NO_CHECKSUM, 1))
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from exporters.bundle import (
     check_manifest,
     read_manifest,
     replace_bundle,
+    sealed_manifest,
 )
 from exporters.drafts import FOLDER as DRAFTS
 from exporters.errors import BundleError, ExportError
@@ -71,8 +72,7 @@ def pack_bundle(folder: Path, archive: Path, *, drafts: bool = True) -> PackedBu
             fresh = Path(file.name)
             try:
                 with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=LEVEL) as target:
-                    text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
-                    target.writestr(_entry(MANIFEST_FILE), text.encode(), compresslevel=LEVEL)
+                    target.writestr(_entry(MANIFEST_FILE), sealed_manifest(manifest).encode(), compresslevel=LEVEL)
                     for name in sorted(files):
                         with target.open(_entry(name, files[name]["bytes"]), "w") as entry:
                             _copy(_open(folder / name), entry, folder / name, files[name])

@@ -112,7 +112,8 @@ def _packed_and_mixed(model: Any, device: torch.device) -> Iterator[None]:
     try:
         with (
             disable_input_dtype_casting(model, active=is_mixed),
-            torch.autocast(device.type, torch.bfloat16, enabled=is_mixed),
+            # Its cache would keep the factors' first values for as long as the block lasts.
+            torch.autocast(device.type, torch.bfloat16, enabled=is_mixed, cache_enabled=False),
         ):
             yield
     finally:

