@@ -5,7 +5,12 @@ It imports nothing heavy, since the language server catches these too.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from builder.errors import SubmodelError
+
+if TYPE_CHECKING:
+    from exporters.parity import ParityReport
 
 
 class ExportError(SubmodelError):
@@ -13,7 +18,9 @@ class ExportError(SubmodelError):
 
 
 class ParityError(ExportError):
-    """A quantized graph does not answer as its checkpoint does."""
+    """A quantized graph does not answer as its checkpoint does; `report` holds what was measured."""
+
+    report: ParityReport | None = None
 
 
 class BundleError(SubmodelError):

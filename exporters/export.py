@@ -29,13 +29,14 @@ from exporters.bundle import (
     write_bundle_manifest,
 )
 from exporters.checkpoint import DECODER_TYPES, Checkpoint, DecoderShape, read_config
+from exporters.choice import Trial, choose_fastest, measure_speed, resident_bytes
 from exporters.drafts import FOLDER, build_index, write_index
 from exporters.errors import ExportError, ParityError
 from exporters.genai import make_genai_config
 from exporters.graph import build_graph, save_graph
 from exporters.held_out import choose_prompts
 from exporters.parity import DecodeSession, ParityReport, ParitySettings, check_logits, check_quantized
-from exporters.precision import CANDIDATES, VARIANT_FILES, Precision, can_hold
+from exporters.precision import AUTO_CANDIDATES, CANDIDATES, VARIANT_FILES, Precision, can_hold
 from exporters.reference import Reference, compute_references
 from exporters.rotation import RotatedCheckpoint
 
@@ -128,11 +129,18 @@ def export_bundle(
         del loaded  # the float32 model makes room for the sessions
 
         report = _check_float32(fresh, checkpoint, references, settings, on_event)
-        precision = settings.precision
-        if precision is not Precision.FP32:
-            precision, report = _quantize(
-                fresh / MODEL_FILE, checkpoint, references, settings, report, on_event, on_progress
-            )
+        precision, path = settings.precision, fresh / MODEL_FILE
+        if precision is Precision.AUTO:
+            trials = _try_all(fresh / "trials", checkpoint, references, settings, report, on_event, on_progress)
+            chosen = choose_fastest(trials, facts["parameters"])
+            path.parent.mkdir(exist_ok=True)
+            (fresh / "trials" / f"{chosen.precision}.onnx").replace(path)
+            shutil.rmtree(fresh / "trials")
+            precision, report = chosen.precision, chosen.parity or report
+            facts["precisions_tried"] = [trial.to_json() for trial in trials]
+            on_event(f"{precision} is the fastest here of those that answer as the checkpoint does")
+        elif precision is not Precision.FP32:
+            precision, report = _quantize(path, checkpoint, references, settings, report, on_event, on_progress)
         _write_configs(fresh, source, checkpoint)
         index = build_index(drafts)
         if len(index.tokens):
@@ -181,6 +189,46 @@ def add_precision(
     return read_bundle(bundle_folder)
 
 
+def _try_all(
+    folder: Path,
+    checkpoint: Checkpoint,
+    references: list[Reference],
+    settings: ExportSettings,
+    report: ParityReport,
+    on_event: Report,
+    on_progress: Progress,
+) -> list[Trial]:
+    """Write each candidate into `folder` as PRECISION.onnx, compare it, and time those that pass."""
+    trials = []
+    for candidate in AUTO_CANDIDATES:
+        if not can_hold(candidate, checkpoint.shape):
+            trials.append(Trial(precision=candidate, parity=None, refusal="its blocks do not divide the matrices"))
+            continue
+        path = folder / f"{candidate}.onnx"
+        _write_quantized(path, checkpoint, candidate, len(references), on_event)
+        before = resident_bytes()
+        session = DecodeSession(path, checkpoint.shape)
+        grown = resident_bytes() - before
+        try:
+            parity = check_quantized(session, references, settings.parity, report, on_progress)
+        except ParityError as error:
+            on_event(str(error).partition(", so nothing")[0])
+            trials.append(Trial(precision=candidate, parity=error.report, refusal=str(error).partition(",")[0]))
+            continue
+        speed = measure_speed(session, references[0].prompt.prompt_ids, grown)
+        on_event(f"{candidate}: {speed.prompt_tokens_per_s:.0f} tokens/s read, {speed.step_ms:.1f} ms a token written")
+        trials.append(Trial(precision=candidate, parity=parity, speed=speed))
+    return trials
+
+
+def _write_quantized(path: Path, checkpoint: Checkpoint, precision: Precision, prompts: int, on_event: Report) -> None:
+    on_event(f"Writing the {precision} graph")
+    # Row-wise activations are what outliers hurt: halves the loss of int8 (docs/LOG.md).
+    basis = RotatedCheckpoint(checkpoint.folder) if precision is Precision.INT8 else checkpoint
+    save_graph(build_graph(basis, precision), path)
+    on_event(f"Comparing the {precision} graph with the checkpoint on {prompts} prompts")
+
+
 def _quantize(
     path: Path,
     checkpoint: Checkpoint,
@@ -195,11 +243,7 @@ def _quantize(
     if not candidates:
         raise ExportError(f"No matrix of this model divides into blocks for {settings.precision}; export it as int8.")
     for candidate in candidates:
-        on_event(f"Writing the {candidate} graph")
-        # Row-wise activations are what outliers hurt: halves the loss of int8 (docs/LOG.md).
-        basis = RotatedCheckpoint(checkpoint.folder) if candidate is Precision.INT8 else checkpoint
-        save_graph(build_graph(basis, candidate), path)
-        on_event(f"Comparing the {candidate} graph with the checkpoint on {len(references)} prompts")
+        _write_quantized(path, checkpoint, candidate, len(references), on_event)
         session = DecodeSession(path, checkpoint.shape)
         try:
             return candidate, check_quantized(session, references, settings.limits, report, on_progress)

@@ -142,7 +142,11 @@ def check_quantized(
         loss=loss / loss_tokens,
         loss_increase=loss / reference_loss - 1,
     )
-    _judge(report, settings)
+    try:
+        _judge(report, settings)
+    except ParityError as error:
+        error.report = report
+        raise
     return report
 
 

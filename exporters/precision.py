@@ -28,6 +28,7 @@ class Precision(StrEnum):
     FP16 = "fp16"  # weights, activations and KV cache: for GPU providers; a CPU computes most of it in float32
     INT8 = "int8"  # a scale a row and column: the fastest
     INT8_WEIGHTS = "int8-weights"  # activations stay float32: what int8 falls back to where its parity check fails
+    AUTO = "auto"  # the fastest on this machine of those that answer well enough (`exporters.choice`)
     INT4 = "int4"  # a scale for each 32 weights, embedding and head in 8 bits: the smallest, and it costs answers
 
 
@@ -38,6 +39,8 @@ CANDIDATES: dict[Precision, tuple[Precision, ...]] = {
     Precision.INT8: (Precision.INT8, Precision.INT8_WEIGHTS),
     Precision.INT8_WEIGHTS: (Precision.INT8_WEIGHTS,),
 }
+# All of these are tried.
+AUTO_CANDIDATES = (Precision.INT8, Precision.INT8_WEIGHTS, Precision.INT4)
 
 
 # What a precision's file is called beside onnx/model.onnx: the names that transformers.js looks for by its `dtype`.

@@ -49,7 +49,12 @@ def build(
     teach_fim: Annotated[
         bool, typer.Option("--teach-fim", help="Teach a base without it to fill in the middle, while it is tuned.")
     ] = False,
-    quantize: Annotated[str, typer.Option(help="Precision of the bundle: int8, fp32, fp16 or int4.")] = "int8",
+    quantize: Annotated[
+        str,
+        typer.Option(
+            help="Precision of the bundle: int8, fp32, fp16, int4, or auto for the fastest here that answers as well."
+        ),
+    ] = "int8",
     positions: Annotated[int, typer.Option(min=0, help="Held-out lines to score on; 0 scores nothing.")] = 100,
     score_bundle: Annotated[
         bool, typer.Option("--score-bundle", help="Score the bundle too, through the engine that serves it.")

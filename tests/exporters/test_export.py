@@ -18,6 +18,7 @@ from builder.errors import BuildError, SubmodelError
 from builder.prompt import PromptFormat
 from exporters import export as export_module
 from exporters.bundle import read_bundle
+from exporters.choice import Speed
 from exporters.drafts import FOLDER, open_index
 from exporters.errors import ExportError
 from exporters.export import ExportSettings, add_precision, export_any, export_bundle
@@ -210,3 +211,30 @@ def test_another_model_s_precision_is_not_added(
     with pytest.raises(ExportError, match="another model"):
         add_precision(sub_model, tmp_path / "bundle", ExportSettings(precision=Precision.FP16, parity=LOOSE))
     assert read_bundle(tmp_path / "bundle") == old
+
+
+def test_auto_takes_the_fastest_of_those_that_pass_and_records_all(
+    sub_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    speeds = iter(
+        (
+            Speed(prompt_tokens_per_s=100, step_ms=9, memory_bytes=1),
+            Speed(prompt_tokens_per_s=100, step_ms=5, memory_bytes=1),
+        )
+    )
+    monkeypatch.setattr(export_module, "measure_speed", lambda *arguments: next(speeds))
+    monkeypatch.setattr(export_module, "AUTO_CANDIDATES", (Precision.INT8, Precision.INT8_WEIGHTS))
+    auto = ExportSettings(precision=Precision.AUTO, parity=LOOSE)
+    bundle = export_bundle(sub_model, tmp_path / "bundle", auto)
+    assert bundle.manifest["quantization"] == "int8-weights"
+    tried = bundle.manifest["precisions_tried"]
+    assert [(one["precision"], one["step_ms"]) for one in tried] == [("int8", 9), ("int8-weights", 5)]
+    assert bundle.manifest["parity"]["greedy_agreement"] == tried[1]["greedy_agreement"]
+    assert sorted(path.name for path in (bundle.folder / "onnx").iterdir()) == ["model.onnx"]
+
+
+def test_auto_refuses_what_answers_otherwise(sub_model: Path, tmp_path: Path) -> None:
+    strict = replace(LOOSE, min_agreement=1.01)
+    with pytest.raises(ExportError, match=r"No precision answers .*int8: .* picks .*export it as fp32"):
+        export_bundle(sub_model, tmp_path / "bundle", ExportSettings(precision=Precision.AUTO, parity=strict))
+    assert not (tmp_path / "bundle").exists()
