@@ -40,6 +40,7 @@ class BenchSettings:
     bundle: Path
     repository: Path
     peers: tuple[tuple[str, Path], ...] = ()  # name and GGUF file
+    runtimes: tuple[str, ...] = ()  # others on the same bundle, of `submodel.bench.runtime_worker`
     peer_python: str = sys.executable  # one that has llama-cpp-python
     threads: int | None = None
     lines: int = 60
@@ -136,6 +137,9 @@ def _open_workers(settings: BenchSettings, stack: ExitStack) -> Iterator[_Worker
     module = [sys.executable, "-m", "submodel.bench.bundle_worker"]
     yield stack.enter_context(_opened("submodel", [*module, json.dumps({**own, "has_drafts": True})]))
     yield stack.enter_context(_opened("submodel, no drafts", [*module, json.dumps({**own, "has_drafts": False})]))
+    for name in settings.runtimes:
+        command = [sys.executable, "-m", "submodel.bench.runtime_worker", json.dumps({"runtime": name, **own})]
+        yield stack.enter_context(_opened(name, command))
     for name, file in settings.peers:
         arguments = {"model": str(file), "threads": threads, "context": 4096, "has_drafts": False}
         command = [settings.peer_python, str(PEER_WORKER), json.dumps(arguments)]

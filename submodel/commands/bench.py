@@ -16,7 +16,10 @@ def bench(
     ] = Path(),
     peer: Annotated[
         list[str] | None,
-        typer.Option(metavar="llama.cpp=FILE.gguf", help="A model for llama.cpp; NAME=FILE, and more than once."),
+        typer.Option(
+            metavar="NAME=FILE.gguf|genai|optimum",
+            help="A model for llama.cpp, or another runtime on the same bundle; repeat it for several.",
+        ),
     ] = None,
     peer_python: Annotated[
         str | None, typer.Option(help="A Python that has llama-cpp-python. Default: this one.")
@@ -27,19 +30,24 @@ def bench(
 ) -> None:
     """Prompt and decode speed, keystroke latency, memory and exact match, engine by engine."""
     from submodel.bench.run import BenchError, BenchSettings, run_bench
+    from submodel.bench.runtime_worker import RUNTIMES
     from submodel.bench.table import print_bench
     from submodel.console import StageDisplay, print_json
 
+    runtimes = tuple(text for text in peer or () if text in RUNTIMES)
     peers = []
     for text in peer or ():
+        if text in runtimes:
+            continue
         name, separator, file = text.partition("=")
         if not separator or not Path(file).is_file():
-            raise BenchError(f"--peer {text} names no file; write NAME=FILE.gguf, such as llama.cpp=model.gguf.")
+            raise BenchError(f"--peer {text} names no file; write NAME=FILE.gguf, genai or optimum.")
         peers.append((name, Path(file)))
     settings = BenchSettings(
         bundle=bundle,
         repository=repository,
         peers=tuple(peers),
+        runtimes=runtimes,
         peer_python=peer_python or sys.executable,
         threads=threads,
         lines=lines,
