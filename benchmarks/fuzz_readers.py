@@ -90,13 +90,13 @@ class SafetensorsReader(Reader):
     def read(self, data: bytes) -> None:
         """Every tensor, as the exporter does; and the same bytes as the state of a recovery and as masks."""
         from builder.errors import BuildError
-        from builder.recovery.state import load_state
+        from builder.recovery.state import StateFile
         from builder.sparsity.mask_file import MaskFile
         from exporters.checkpoint import Checkpoint
 
         path = self.folder / "model" / "model.safetensors"
         path.write_bytes(data)
-        load_state(path, "a key")
+        StateFile(path=path, key="a key").load()
         with contextlib.suppress(BuildError):
             MaskFile(path)
         checkpoint = Checkpoint(self.folder / "model")

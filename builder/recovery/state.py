@@ -36,34 +36,40 @@ class Progress:
     losses: list[float] = field(default_factory=list)  # training losses since its last entry, one a step
 
 
-def save_state(path: Path, key: str, progress: Progress, weights: Tensors, moments: Tensors, best: Tensors) -> None:
-    """Replace `path`; a kill leaves the old file or the new one."""
-    tensors = {
-        **{f"weights/{name}": tensor for name, tensor in weights.items()},
-        **{f"moments/{name}": tensor for name, tensor in moments.items()},
-        **{f"best/{name}": tensor for name, tensor in best.items()},
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".partial")
-    save_file(
-        {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()},
-        fresh,
-        metadata={"key": key, "progress": json.dumps(asdict(progress))},
-    )
-    replace_file(fresh, path)
+@dataclass(frozen=True, kw_only=True)
+class StateFile:
+    """Where a recovery keeps its state, and what it is a state of: another key begins anew."""
 
+    path: Path
+    key: str
 
-def load_state(path: Path, key: str) -> tuple[Progress, dict[str, dict[str, torch.Tensor]]] | None:
-    """What `save_state` wrote for the same key: progress and {"weights" | "moments" | "best": tensors}; or None."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("key") != key:
-                return None
-            groups: dict[str, dict[str, torch.Tensor]] = {"weights": {}, "moments": {}, "best": {}}
-            for name in file.keys():  # noqa: SIM118
-                group, _, rest = name.partition("/")
-                groups[group][rest] = file.get_tensor(name)
-            return Progress(**json.loads(metadata["progress"])), groups
-    except (OSError, SafetensorError, ValueError, TypeError, KeyError):
-        return None  # never begun, cut off, or of another version: begin anew
+    def save(self, progress: Progress, weights: Tensors, moments: Tensors, best: Tensors) -> None:
+        """Replace the file; a kill leaves the old one or the new one."""
+        tensors = {
+            **{f"weights/{name}": tensor for name, tensor in weights.items()},
+            **{f"moments/{name}": tensor for name, tensor in moments.items()},
+            **{f"best/{name}": tensor for name, tensor in best.items()},
+        }
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = self.path.with_suffix(".partial")
+        save_file(
+            {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()},
+            fresh,
+            metadata={"key": self.key, "progress": json.dumps(asdict(progress))},
+        )
+        replace_file(fresh, self.path)
+
+    def load(self) -> tuple[Progress, dict[str, dict[str, torch.Tensor]]] | None:
+        """What `save` wrote for the same key: progress and {"weights" | "moments" | "best": tensors}; or None."""
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                if metadata.get("key") != self.key:
+                    return None
+                groups: dict[str, dict[str, torch.Tensor]] = {"weights": {}, "moments": {}, "best": {}}
+                for name in file.keys():  # noqa: SIM118
+                    group, _, rest = name.partition("/")
+                    groups[group][rest] = file.get_tensor(name)
+                return Progress(**json.loads(metadata["progress"])), groups
+        except (OSError, SafetensorError, ValueError, TypeError, KeyError):
+            return None  # never begun, cut off, or of another version: begin anew

@@ -9,8 +9,9 @@ import torch
 from builder.corpus.corpus import SourceFile
 from builder.errors import BuildError, CorpusError
 from builder.prompt import PromptEncoder, PromptFormat
-from builder.recovery import recover as recover_module
-from builder.recovery.recover import recover, token_weights
+from builder.recovery import training_run
+from builder.recovery.material import token_weights
+from builder.recovery.recover import recover
 from builder.recovery.schedule import learning_rate_at, steps_within, validation_steps
 from builder.recovery.settings import RecoverySettings
 from tests.builder.tiny import TEXT, make_model, make_tokenizer
@@ -85,7 +86,7 @@ def test_it_learns_in_bf16(tmp_path):
 
 @pytest.mark.parametrize("after", [2, 3, 5])  # steps; the first comes right after the number of steps was fixed
 def test_a_killed_run_ends_in_the_same_place(tmp_path, monkeypatch, after):
-    monkeypatch.setattr(recover_module, "SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(training_run, "SAVE_EVERY_S", 0.0)
     whole = run(tmp_path, "whole")
     assert whole.summary["steps"] > 6
 
@@ -134,7 +135,7 @@ def test_held_out_files_are_not_read(tmp_path):
 
 def test_what_only_gets_worse_is_not_kept(tmp_path, monkeypatch):
     losses = itertools.count(1.0)
-    monkeypatch.setattr(recover_module._Run, "_validate", lambda run: next(losses))
+    monkeypatch.setattr(training_run.TrainingRun, "_validate", lambda run: next(losses))
     encoder, model = encoder_and_model()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     settings = replace(SETTINGS, least_patience=2)
