@@ -52,7 +52,7 @@ PIPELINE_VERSION = 6  # raised when the same inputs give another model, so that 
 # Likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits, 4: drafts, 5: display gate.
 EXPORT_VERSION = 5
 PARITY_PROMPTS = 64  # held-out prompts that the export compares precisions on
-GATE_POSITIONS = 150  # validation lines that the display gate is fitted on
+GATE_POSITIONS = 100  # validation lines that the display gate is fitted on
 
 
 @dataclass(frozen=True, kw_only=True)
