@@ -315,7 +315,9 @@ class _Build:
             on_event=self._display.say,
             on_progress=advance,
         )
-        return {"parity": bundle.manifest["parity"], "gate": self._fit_gate(paths.bundle, advance)}
+        # The rival is not served, and needs none.
+        gate = {"gate": self._fit_gate(paths.bundle, advance)} if paths == self._paths else {}
+        return {"parity": bundle.manifest["parity"], **gate}
 
     def _fit_gate(self, bundle: Path, advance: Advance) -> dict[str, Any]:
         """How sure the served model has to be for a share of its suggestions to be right, on validation files."""
