@@ -21,12 +21,11 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-from onnx_ir.tape import Tape
 
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
-from exporters.matrices import Matrix
 from exporters.precision import Int8Matrices
+from tests.exporters.matrix_graph import matrix_of, model_of
 
 PROCESSOR = "Haswell-v4"  # of 2013, without transactions: AVX2 and FMA, no AVX-512, no VNNI
 OUTPUTS, INPUTS, ROWS = 64, 512, 16
@@ -55,21 +54,10 @@ def write_model(folder: Path) -> np.ndarray[Any, Any]:
     weight[:, : INPUTS // 8] = np.abs(weight[:, : INPUTS // 8])
     x = rng.standard_normal((1, ROWS, INPUTS)).astype(np.float32)
     x[:, :, : INPUTS // 8] = np.abs(x[:, :, : INPUTS // 8]) * 3
-    tape = Tape()
-    value = ir.val("x", ir.DataType.FLOAT, list(x.shape))
-    matrices = Int8Matrices(tape)
-    matrix = Matrix(name="weight", outputs=OUTPUTS, inputs=INPUTS, read=lambda: weight)
-    output = matrices.project(matrices.prepare(value), matrix)
-    output.dtype, output.shape = ir.DataType.FLOAT, ir.Shape([None] * 3)
-    graph = ir.Graph(
-        [value],
-        [output],
-        nodes=tape.nodes,
-        initializers=tape.initializers,
-        opset_imports={"": 21, "com.microsoft": 1},
-        name="products",
+    model = model_of(
+        Int8Matrices, lambda matrices, rows: matrices.project(matrices.prepare(rows), matrix_of(weight)), x
     )
-    ir.save(ir.Model(graph, ir_version=10), folder / "model.onnx")
+    ir.save(model, folder / "model.onnx")
     np.save(folder / "x.npy", x)
     products: np.ndarray[Any, Any] = x[0].astype(np.float64) @ weight.astype(np.float64).T
     return products

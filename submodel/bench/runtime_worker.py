@@ -20,8 +20,7 @@ from builder.prompt import PromptEncoder, Window, shared_prefix
 from exporters.bundle import Bundle, read_bundle
 from lsp_server.detokenizer import Detokenizer, control_ids, load_tokenizer
 from lsp_server.engine import LINE_TOKENS
-from submodel.bench.llama_cpp_worker import tell
-from submodel.build.memory import peak_rss_bytes
+from submodel.bench.bundle_worker import answer_requests
 
 RUNTIMES = ("genai", "optimum")
 
@@ -169,20 +168,6 @@ class RuntimeWorker:
         }
 
 
-def main() -> None:
-    """Answer until the input ends."""
-    worker = RuntimeWorker(**json.loads(sys.argv[1]))
-    tell({"load_s": worker.load_s, "versions": worker.version})
-    for line in sys.stdin:
-        request = json.loads(line)
-        action = request.pop("do")
-        if action == "complete":
-            tell(worker.complete(**request))
-        elif action == "speed":
-            tell(worker.speed(**request))
-        else:
-            tell({"peak_rss_bytes": peak_rss_bytes()})
-
-
 if __name__ == "__main__":
-    main()
+    opened = RuntimeWorker(**json.loads(sys.argv[1]))
+    answer_requests(opened, opened.version)

@@ -1,42 +1,14 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import onnx_ir as ir
-import onnxruntime as ort
 import pytest
-from numpy.typing import NDArray
-from onnx_ir.tape import Tape
 
 from exporters.int4 import BLOCK, Int4Matrices, int4_codes, int4_grid, int8_codes
 from exporters.matrices import Matrix, Rows
+from tests.exporters.matrix_graph import FloatArray, matrix_of, run
 
-FloatArray = NDArray[np.float32]
 RNG = np.random.default_rng(0)
-
-
-def run(emit: Callable[[Int4Matrices, ir.Value], ir.Value], x: NDArray[np.generic]) -> FloatArray:
-    tape = Tape()
-    dtype = ir.DataType.from_numpy(x.dtype)
-    value = ir.val("x", dtype, list(x.shape))
-    output = emit(Int4Matrices(tape), value)
-    output.dtype, output.shape = ir.DataType.FLOAT, ir.Shape([None] * 3)
-    graph = ir.Graph(
-        [value],
-        [output],
-        nodes=tape.nodes,
-        initializers=tape.initializers,
-        opset_imports={"": 21, "com.microsoft": 1},
-        name="test",
-    )
-    proto = ir.to_proto(ir.Model(graph, ir_version=10)).SerializeToString()
-    result: FloatArray = ort.InferenceSession(proto, providers=["CPUExecutionProvider"]).run(None, {"x": x})[0]
-    return result
-
-
-def matrix_of(weight: FloatArray) -> Matrix:
-    return Matrix(name="weight", outputs=weight.shape[0], inputs=weight.shape[1], read=lambda: weight)
 
 
 def naive_int4(weight: FloatArray) -> FloatArray:
@@ -57,7 +29,7 @@ def naive_int4(weight: FloatArray) -> FloatArray:
 def test_a_product_is_that_of_the_restored_weights() -> None:
     weight = RNG.standard_normal((24, 3 * BLOCK)).astype(np.float32)
     x = RNG.standard_normal((1, 5, 3 * BLOCK)).astype(np.float32)
-    found = run(lambda matrices, value: matrices.project(matrices.prepare(value), matrix_of(weight)), x)
+    found = run(Int4Matrices, lambda matrices, value: matrices.project(matrices.prepare(value), matrix_of(weight)), x)
     expected = x[0] @ naive_int4(weight).T
     assert np.abs(found[0] - expected).max() < 0.02 * np.abs(expected).max()  # activations are quantized too
 
@@ -84,7 +56,7 @@ def test_embedding_and_head_keep_eight_bits(is_tied: bool) -> None:
         head = Matrix(name="head", outputs=40, inputs=2 * BLOCK, read=lambda: table)
         return matrices.head(Rows(values=rows), head)
 
-    found = run(emit, ids)[0]
+    found = run(Int4Matrices, emit, ids)[0]
     expected = table[ids[0]] @ table.T
     assert np.abs(found - expected).max() < 0.03 * np.abs(expected).max()
     assert (found.argmax(1) == expected.argmax(1)).all()

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
-import onnxruntime as ort
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +14,7 @@ from onnx_ir.tape import Tape
 from exporters.errors import ExportError
 from exporters.matrices import Matrix
 from exporters.precision import Int8Matrices, Precision, column_codes, column_scales, parse_precision
+from tests.exporters.matrix_graph import matrix_of, run
 
 FloatArray = NDArray[np.float32]
 
@@ -35,31 +34,6 @@ def naive_int8_product(x: FloatArray, weight: FloatArray) -> FloatArray:
     return result.astype(np.float32)
 
 
-def run(
-    emit: Callable[[Int8Matrices, ir.Value], ir.Value], dtype: ir.DataType, value: NDArray[np.generic]
-) -> FloatArray:
-    """The output of a graph that `emit` makes of one input."""
-    tape = Tape()
-    x = ir.val("x", dtype, list(value.shape))
-    output = emit(Int8Matrices(tape), x)
-    output.dtype, output.shape = ir.DataType.FLOAT, ir.Shape([None] * 3)
-    graph = ir.Graph(
-        [x],
-        [output],
-        nodes=tape.nodes,
-        initializers=tape.initializers,
-        opset_imports={"": 21, "com.microsoft": 1},
-        name="test",
-    )
-    proto = ir.to_proto(ir.Model(graph, ir_version=10)).SerializeToString()
-    result: FloatArray = ort.InferenceSession(proto, providers=["CPUExecutionProvider"]).run(None, {"x": value})[0]
-    return result
-
-
-def matrix_of(weight: FloatArray) -> Matrix:
-    return Matrix(name="weight", outputs=weight.shape[0], inputs=weight.shape[1], read=lambda: weight)
-
-
 def test_projection_is_the_row_wise_formula() -> None:
     rng = np.random.default_rng(0)
     weight = rng.normal(size=(24, 48)).astype(np.float32)
@@ -68,7 +42,7 @@ def test_projection_is_the_row_wise_formula() -> None:
     x = rng.normal(size=(1, 6, 48)).astype(np.float32)
     x[0, 0] *= 2000  # the massive activations of a first token
     x[0, 4] = 0  # an untrained token's row: no NaN
-    found = run(lambda m, v: m.project(m.prepare(v), matrix_of(weight)), ir.DataType.FLOAT, x)[0]
+    found = run(Int8Matrices, lambda m, v: m.project(m.prepare(v), matrix_of(weight)), x)[0]
     np.testing.assert_allclose(found, naive_int8_product(x[0], weight), rtol=1e-5, atol=1e-5)
     assert (found[4] == 0).all()
     exact = x[0] @ weight.T
@@ -90,7 +64,7 @@ def test_embedding_gathers_from_the_heads_matrix() -> None:
     rng = np.random.default_rng(1)
     table = rng.normal(size=(30, 16)).astype(np.float32)
     ids = np.array([[3, 29, 0, 3]], np.int64)
-    found = run(lambda m, v: m.embed(v, matrix_of(table), shares_head=True), ir.DataType.INT64, ids)
+    found = run(Int8Matrices, lambda m, v: m.embed(v, matrix_of(table), shares_head=True), ids)
     assert found.shape == (1, 4, 16)
     np.testing.assert_allclose(found[0], table[ids[0]], atol=np.abs(table).max() / 127 / 2 + 1e-6)
 
