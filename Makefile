@@ -31,7 +31,7 @@ check: $(VENV)/installed  ## style, types and the import contracts
 
 # Not a part of `check`, which works without a network; it says so where it can't ask.
 audit: $(VENV)/installed  ## known faults of what we depend on, by pip-audit and npm audit
-	$(BIN)/python -m benchmarks.audit
+	$(BIN)/python -m benchmarks.robustness.audit
 
 lock: $(VENV)/installed  ## requirements-dev.lock: the versions that are installed here
 	@(echo "# What the tests ran with, written by \`make lock\` (pip freeze). Linux; other systems differ."; \

@@ -1,4 +1,4 @@
-"""Inputs that once made a reader fail (found by benchmarks/fuzz.py), and a few changed ones of each reader."""
+"""Inputs that once made a reader fail (benchmarks/robustness/fuzz.py), and a few changed ones of each reader."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.fuzz import CORPUS, judge, run
-from benchmarks.fuzz_readers import READERS, Reader
+from benchmarks.robustness.fuzz import CORPUS, judge, run
+from benchmarks.robustness.fuzz_readers import READERS, Reader
 
 
 @pytest.fixture(params=sorted(READERS))

@@ -1,6 +1,6 @@
 """A bundle in runtimes that know nothing of this project; each test says what it lacks where it can't run.
 
-benchmarks.runtimes does the same on real models. npm's packages are those that it has put into the cache.
+benchmarks.portability.runtimes does the same on real models. npm's packages are those that it has put into the cache.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.exporters.conftest import build_model, save_model
 HAS_PACKAGES = (runtimes.PLACE / "node_modules" / "@huggingface" / "transformers").is_dir()
 needs_node = pytest.mark.skipif(
     shutil.which("node") is None or not HAS_PACKAGES,
-    reason="Node or npm's packages are not here: python -m benchmarks.runtimes fetches them",
+    reason="Node or npm's packages are not here: python -m benchmarks.portability.runtimes fetches them",
 )
 needs_chromium = pytest.mark.skipif(shutil.which("chromium") is None, reason="Chromium is not here")
 needs_genai = pytest.mark.skipif(

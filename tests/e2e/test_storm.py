@@ -1,6 +1,7 @@
 """Ten thousand keys at the service, as fast as an event loop can send them: nothing piles up, everything is answered.
 
-The real figures (50 keys a second at a real bundle) are benchmarks/storm.py's; no wall-clock time is asserted here.
+The real figures (50 keys a second at a real bundle) are those of benchmarks/robustness/storm.py; no wall-clock time is
+asserted here.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The 7-bit question: int8 products on processors without VNNI, which add two of them in 16 bits.
 
 `vpmaddubsw` computes a0·b0 + a1·b1 with a in 0 … 255 and b in −127 … 127, and saturates beyond ±32,767. The bounds here
-say what that could do to this project's graphs; benchmarks/avx2.py runs the kernels themselves on an emulated
-processor.
+say what that could do to this project's graphs; benchmarks/portability/avx2.py runs the kernels themselves on an
+emulated processor.
 """
 
 from __future__ import annotations

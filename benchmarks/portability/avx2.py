@@ -1,7 +1,7 @@
 """Int8 on a laptop without VNNI: the products on an emulated AVX2 processor, with the session's option and without.
 
     apt-get install qemu-user
-    python -m benchmarks.avx2
+    python -m benchmarks.portability.avx2
 
 ONNX Runtime multiplies by a matrix of random int8 weights on the real processor, and in qemu on one that has AVX2 and
 nothing newer. Without `session.x64quantprecision` its kernel there adds two products in 16 bits and saturates. Takes
@@ -91,7 +91,7 @@ def main() -> None:
         for processor, products in found.items()
     }
     document = {
-        "command": "python -m benchmarks.avx2",
+        "command": "python -m benchmarks.portability.avx2",
         "machine": describe_machine(),
         "versions": describe_versions(),
         "emulated": f"qemu-x86_64 -cpu {PROCESSOR}",

@@ -1,8 +1,8 @@
 """SIGKILL at random moments of a build: what is left is whole, and the next run ends as one that nobody killed.
 
-    python -m benchmarks.kills --count 200
+    python -m benchmarks.robustness.kills --count 200
 
-The build is a small one (`benchmarks.tiny_build`), killed again and again until one run gets through; so later stages
+The build is a small one (`tiny_build`), killed again and again until one run gets through; so later stages
 are hit as well as early ones. Half of the folders hold an older build of the same repository, whose bundle must stay
 readable; every other half has `submodel export` killed, too. After each kill every folder must be absent or whole. It
 doesn't kill recovery (`benchmarks.kill_and_resume` does), and a process that is killed is no power cut. Writes
@@ -26,7 +26,7 @@ from typing import Any
 
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
-from benchmarks.tiny_build import check_state, command, hashes, make_inputs
+from benchmarks.robustness.tiny_build import check_state, command, hashes, make_inputs
 
 
 def main() -> None:
@@ -39,7 +39,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as room:
         figures = _run(Path(room), arguments.count, rng)
     document = {
-        "command": f"python -m benchmarks.kills {' '.join(sys.argv[1:])}",
+        "command": f"python -m benchmarks.robustness.kills {' '.join(sys.argv[1:])}",
         **figures,
         "machine": describe_machine(),
         "versions": describe_versions(),

@@ -1,4 +1,4 @@
-"""llama.cpp's greedy tokens: `python llama_cpp_answers.py FILE.gguf < prompts.json`, as benchmarks/javascript.
+"""llama.cpp's greedy tokens: `python llama_cpp_answers.py FILE.gguf < prompts.json`, as those in javascript/.
 
 Run by any Python that has llama-cpp-python; it imports nothing of this project.
 """

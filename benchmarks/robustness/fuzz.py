@@ -1,6 +1,6 @@
 """Readers of files and messages from strangers, fed with changed ones: what they refuse, and where they fail.
 
-    python -m benchmarks.fuzz --reader gguf|safetensors|tokenizer|bundle|archive|protocol|report-json \
+    python -m benchmarks.robustness.fuzz --reader gguf|safetensors|tokenizer|bundle|archive|protocol|report-json \
         --inputs 200000 --seed 0
 
 Valid seeds are changed where their structure is: numbers, lengths, JSON values, lines, or any byte. Refusing an input
@@ -27,12 +27,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.builds import write_result
-from benchmarks.fuzz_mutation import mutate
-from benchmarks.fuzz_readers import READERS, Reader
 from benchmarks.machine import describe_machine, describe_versions
+from benchmarks.robustness.fuzz_mutation import mutate
+from benchmarks.robustness.fuzz_readers import READERS, Reader
 from builder.errors import SubmodelError
 
-CORPUS = Path(__file__).parent.parent / "tests" / "corpus"
+CORPUS = Path(__file__).parents[2] / "tests" / "corpus"
 MAX_S = 1.0  # of processor time, so that a busy machine is no failure
 MAX_BYTES = 1 << 30
 KEPT = 20  # inputs of failures, a kind each
@@ -117,7 +117,7 @@ def main() -> None:
     arguments = parser.parse_args()
     figures = run(arguments.reader, arguments.inputs, arguments.seed)
     document = {
-        "command": f"python -m benchmarks.fuzz {' '.join(sys.argv[1:])}",
+        "command": f"python -m benchmarks.robustness.fuzz {' '.join(sys.argv[1:])}",
         **figures,
         "machine": describe_machine(),
         "versions": describe_versions(),

@@ -1,6 +1,6 @@
 """A storm of keys at a real server: 10,000 at 50 a second, a third of the requests cancelled.
 
-    python -m benchmarks.storm BUNDLE [--keys 10000] [--rate 50]
+    python -m benchmarks.robustness.storm BUNDLE [--keys 10000] [--rate 50]
 
 It measures how long a cancelled model goes on (beside its time a token), how late answers and cancellations come, and
 the memory before and after. Writes benchmarks/results/storm.json.
@@ -22,9 +22,10 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcRequestCancelled
 from pygls.lsp.client import LanguageClient
 
+from benchmarks.builds import RESULTS
 from benchmarks.machine import describe_machine, describe_versions
 
-RESULT = Path(__file__).parent / "results" / "storm.json"
+RESULT = RESULTS / "storm.json"
 WORDS = [
     "self",
     "value",
@@ -191,7 +192,7 @@ def main() -> None:
     arguments = parser.parse_args()
     figures = asyncio.run(run(arguments.bundle, arguments.keys, arguments.rate, arguments.threads))
     document = {
-        "command": f"python -m benchmarks.storm {' '.join(sys.argv[1:])}",
+        "command": f"python -m benchmarks.robustness.storm {' '.join(sys.argv[1:])}",
         **figures,
         "machine": describe_machine(),
         "versions": describe_versions(),

@@ -1,6 +1,6 @@
 """What another laptop needs: a clean environment with the core install, and how soon a packed bundle completes there.
 
-    python -m benchmarks.clean_install FILE.submodel
+    python -m benchmarks.portability.clean_install FILE.submodel
 
 Makes a virtual environment with this checkout's core dependencies alone, asserts that torch is not among them, says how
 much was downloaded and how much lies on disk, and times `submodel unpack` and the first `submodel complete` after it.
@@ -22,7 +22,7 @@ from typing import Any
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PROGRAM = "def area(self):\n    return "
 FORBIDDEN = ("torch", "transformers", "onnx", "optimum")
 
@@ -71,7 +71,7 @@ def measure(archive: Path, scratch: Path) -> dict[str, Any]:
     )
     done = time.perf_counter()
     return {
-        "command": f"python -m benchmarks.clean_install {archive.name}",
+        "command": f"python -m benchmarks.portability.clean_install {archive.name}",
         "machine": describe_machine(),
         "versions": packages,
         "download_bytes": bytes_of(wheels),

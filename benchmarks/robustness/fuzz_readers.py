@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.fuzz_mutation import Shape
+from benchmarks.robustness.fuzz_mutation import Shape
 from builder.errors import SubmodelError
 
 

@@ -1,6 +1,6 @@
 """Single bytes changed in a bundle's files: each is found before the first answer, and named.
 
-    python -m benchmarks.flips BUNDLE [--count 1000]
+    python -m benchmarks.robustness.flips BUNDLE [--count 1000]
 
 Files are chosen by chance, half of the time by their size and half of the time each alike, so that small ones are hit,
 too. A change is found where `open_completer` raises a BundleError that names the file. Measures also what verification
@@ -92,7 +92,7 @@ def main() -> None:
             sys.exit(f"{arguments.bundle} is of a version before checksums; build it again.")
         figures = {"start": measure_start(copy), **flip(copy, arguments.count, random.Random(arguments.seed))}
     document = {
-        "command": f"python -m benchmarks.flips {' '.join(sys.argv[1:])}",
+        "command": f"python -m benchmarks.robustness.flips {' '.join(sys.argv[1:])}",
         **figures,
         "machine": describe_machine(),
         "versions": describe_versions(),

@@ -1,6 +1,6 @@
 """A disk that fills up during a build: what was there stays, one sentence says so, and with room it goes on.
 
-    python -m benchmarks.disk_full --points 20
+    python -m benchmarks.robustness.disk_full --points 20
 
 The output lies on a tmpfs of its own, whose free room is set anew for each point, from nothing to nearly enough, by a
 file that fills it. Half of the points begin with an older build, which must stay as it was. It needs the right to mount
@@ -22,7 +22,7 @@ from typing import Any
 
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
-from benchmarks.tiny_build import check_state, command, hashes, make_inputs
+from benchmarks.robustness.tiny_build import check_state, command, hashes, make_inputs
 
 SIZE_BYTES = 64 << 20
 BLOCK = 1 << 16
@@ -119,7 +119,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as room:
         figures = run(Path(room), arguments.points)
     document = {
-        "command": f"python -m benchmarks.disk_full {' '.join(sys.argv[1:])}",
+        "command": f"python -m benchmarks.robustness.disk_full {' '.join(sys.argv[1:])}",
         **figures,
         "machine": describe_machine(),
         "versions": describe_versions(),

@@ -1,6 +1,6 @@
 """Hours' worth of requests at a real server: memory, descriptors and latency at the start and at the end.
 
-    python -m benchmarks.soak [BUNDLE] --requests 100000 --documents 1000
+    python -m benchmarks.robustness.soak [BUNDLE] --requests 100000 --documents 1000
 
 Without a bundle it makes the tests' tiny one, so that the protocol and its bookkeeping are what is at work, not the
 model. Requests come one after the other, over all documents, between edits of every kind; one in ten is taken back, one
@@ -150,7 +150,7 @@ def main() -> None:
             make_tiny_bundle(bundle, Path(room) / "checkpoint")
         figures = asyncio.run(run(bundle, arguments.requests, arguments.documents, arguments.seed))
     document = {
-        "command": f"python -m benchmarks.soak {' '.join(sys.argv[1:])}",
+        "command": f"python -m benchmarks.robustness.soak {' '.join(sys.argv[1:])}",
         **figures,
         "machine": describe_machine(),
         "versions": describe_versions(),

@@ -1,6 +1,6 @@
 """A page in headless Chromium that completes code from a bundle, by WebAssembly.
 
-    python -m benchmarks.browser BUNDLE [--picture docs/browser.png]
+    python -m benchmarks.portability.browser BUNDLE [--picture docs/browser.png]
 
 transformers.js loads the folder as it lies; the answer is compared with that of the language server's engine. npm's
 packages go into the cache, Chromium is Debian's or whatever CHROMIUM names. Writes benchmarks/results/browser.json.
@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine
-from benchmarks.runtimes import DTYPES, JAVASCRIPT, PLACE, install_packages
+from benchmarks.portability.runtimes import DTYPES, JAVASCRIPT, PLACE, install_packages
 from builder.prompt import Window
 from builder.versions import installed_versions
 from exporters.bundle import Bundle, read_bundle
@@ -44,7 +44,7 @@ def main() -> None:
         sys.exit(f"The page failed: {told['error']}")
     expected = ask_engine(bundle)
     document = {
-        "command": f"python -m benchmarks.browser {known.bundle.name}",
+        "command": f"python -m benchmarks.portability.browser {known.bundle.name}",
         "machine": describe_machine(),
         "versions": {**installed_versions(("submodel", "onnxruntime")), "transformers.js": told["version"]},
         "base": bundle.manifest["base"]["name"],

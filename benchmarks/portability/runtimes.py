@@ -1,6 +1,6 @@
 """One bundle in every runtime, compared token by token with what the checkpoint says greedily.
 
-    python -m benchmarks.runtimes MODEL BUNDLE [--llama-python PYTHON] [--name NAME]
+    python -m benchmarks.portability.runtimes MODEL BUNDLE [--llama-python PYTHON] [--name NAME]
 
 MODEL is a sub-model's folder, BUNDLE its bundle, with as many precisions as it has. Ten held-out prompts are continued
 by each runtime in each precision, and compared token by token with transformers' float32 model. Runtimes that are not
@@ -100,7 +100,7 @@ def main() -> None:
 def save(name: str, cells: list[dict[str, Any]], known: argparse.Namespace) -> None:
     """What is known so far."""
     document = {
-        "command": f"python -m benchmarks.runtimes {known.model.name} {known.bundle.name} --name {name}",
+        "command": f"python -m benchmarks.portability.runtimes {known.model.name} {known.bundle.name} --name {name}",
         "machine": describe_machine(),
         "versions": installed_versions(("submodel", "onnxruntime", "transformers", "torch", "tokenizers")),
         "prompts": PROMPTS,
@@ -245,7 +245,7 @@ def ask_transformers_js(bundle: Bundle, graph: Path, prompts: list[list[int]]) -
 
 
 def run_javascript(script: str, prompts: list[list[int]], *arguments: str) -> Told:
-    """A script of benchmarks/javascript in npm's folder in the cache."""
+    """A script of benchmarks/portability/javascript in npm's folder in the cache."""
     if shutil.which("node") is None:
         raise Missing("install Node 20")
     install_packages()
