@@ -323,7 +323,8 @@ class _Build:
         """How sure the served model has to be for a share of its suggestions to be right, on validation files."""
         self._display.say("Fitting the display gate on lines that it did not learn from")
         files = [file for file in self._corpus.files if file.split == "validation" and file.is_code]
-        cuts = cut_files(files, GATE_POSITIONS, self._settings.seed + 2)
+        drawn = cut_files(files, GATE_POSITIONS, self._settings.seed + 2)
+        cuts = sorted(drawn, key=lambda cut: (cut.file.path, cut.offset))  # so that a prompt begins as the one before
         gate = measure_gate(open_completer(bundle, verify=False), cuts, advance)
         store_gate(bundle, gate)
         return gate.to_json()
