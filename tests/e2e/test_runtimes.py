@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import browser, runtimes
+from benchmarks.portability import browser, runtimes
 from exporters.bundle import Bundle
 from exporters.export import ExportSettings, add_precision, export_bundle
 from exporters.parity import ParitySettings
