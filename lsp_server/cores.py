@@ -11,6 +11,22 @@ MAX_DEFAULT_THREADS = 8  # decoding is bound by memory bandwidth, which no lapto
 FAST_SHARE = 0.75  # of the fastest core's capacity; efficiency cores have half of it or less
 
 
+def saturates(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether u8·s8 products are added in 16 bits here, which saturate and change answers.
+
+    So do AVX2 and AVX-512 without VNNI; ONNX Runtime has u8·u8 kernels for them, which take twice as long, and takes
+    these everywhere once it is asked for precision. Where nobody tells what the processor has, right answers go first.
+    """
+    if platform.machine().lower() not in ("x86_64", "amd64", "x86"):
+        return False
+    try:
+        text = cpuinfo.read_text("utf-8", "replace")
+    except OSError:
+        return True
+    flags = next((line for line in text.splitlines() if line.startswith("flags")), "").split()
+    return not {"avx512_vnni", "avx_vnni", "amx_int8"} & set(flags)
+
+
 def default_threads() -> int:
     """Physical cores that this process may use, at most MAX_DEFAULT_THREADS.
 

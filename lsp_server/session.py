@@ -9,7 +9,7 @@ from pathlib import Path
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
-from lsp_server.cores import default_threads
+from lsp_server.cores import default_threads, saturates
 from lsp_server.errors import ServeError
 from lsp_server.providers import PROVIDERS, Provider
 
@@ -50,9 +50,8 @@ def open_session(
     options.log_severity_level = 3  # errors only; they go to stderr
     # Spinning keeps the cores busy for a second after each request, which laptops feel.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # AVX2 and AVX-512 without VNNI add pairs of u8·s8 products in 16 bits, which saturate and change answers. With
-    # this, ONNX Runtime takes its slower u8·u8 kernels there, and only there.
-    options.add_session_config_entry("session.x64quantprecision", "1")
+    if saturates():
+        options.add_session_config_entry("session.x64quantprecision", "1")
     # Memory patterns are kept for each shape that was ever seen, and here each step has a shape of its own.
     options.enable_mem_pattern = False
     names = list(dict.fromkeys((PROVIDERS[provider].name, PROVIDERS[Provider.CPU].name)))

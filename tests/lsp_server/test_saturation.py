@@ -7,12 +7,15 @@ emulated processor.
 
 from __future__ import annotations
 
+import platform
+from pathlib import Path
+
 import onnxruntime
 import pytest
 
 from exporters.bundle import Bundle
 from exporters.matrices import CODE_LIMIT
-from lsp_server import session
+from lsp_server import cores, session
 
 INT16 = 32_767
 LARGEST_ACTIVATION = 128 + CODE_LIMIT  # uint8 with zero point 128
@@ -29,10 +32,32 @@ def test_weights_in_float_never_meet_that_kernel() -> None:
     assert 2 * LARGEST_ACTIVATION * 15 <= INT16
 
 
-def test_every_session_asks_for_products_that_do_not_saturate(
-    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("cpuinfo", "machine", "expected"),
+    [
+        ("flags\t\t: fpu avx2 avx512f\n", "x86_64", True),
+        ("flags\t\t: fpu avx2 avx512f avx512_vnni\n", "x86_64", False),
+        ("flags\t\t: fpu avx2 avx_vnni\n", "AMD64", False),
+        (None, "AMD64", True),
+        ("Features\t: asimd\n", "aarch64", False),
+    ],
+)
+def test_which_processors_saturate(
+    cpuinfo: str | None, machine: str, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entries = {}
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    if cpuinfo is not None:
+        (tmp_path / "cpuinfo").write_text(cpuinfo)
+    assert cores.saturates(tmp_path / "cpuinfo") is expected
+
+
+@pytest.mark.parametrize("does", [True, False])
+def test_a_session_asks_for_products_that_do_not_saturate_where_they_would(
+    does: bool, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Elsewhere they take twice as long for nothing."""
+    monkeypatch.setattr(session, "saturates", lambda: does)
+    entries: dict[str, str] = {}
 
     class Options(onnxruntime.SessionOptions):  # type: ignore[misc]
         def add_session_config_entry(self, key: str, value: str) -> None:
@@ -41,4 +66,4 @@ def test_every_session_asks_for_products_that_do_not_saturate(
 
     monkeypatch.setattr(onnxruntime, "SessionOptions", Options)
     session.open_session(tiny_bundle.model_path, threads=1)
-    assert entries["session.x64quantprecision"] == "1"
+    assert entries.get("session.x64quantprecision") == ("1" if does else None)
