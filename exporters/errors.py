@@ -5,12 +5,9 @@ It imports nothing heavy, since the language server catches these too.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from builder.errors import SubmodelError
-
-if TYPE_CHECKING:
-    from exporters.parity import ParityReport
 
 
 class ExportError(SubmodelError):
@@ -20,7 +17,7 @@ class ExportError(SubmodelError):
 class ParityError(ExportError):
     """A quantized graph does not answer as its checkpoint does; `report` holds what was measured."""
 
-    report: ParityReport | None = None
+    report: Any = None  # an `exporters.parity.ParityReport`, whose module is heavy
 
 
 class BundleError(SubmodelError):
