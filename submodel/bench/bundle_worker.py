@@ -5,28 +5,15 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from exporters.bundle import read_bundle
 from lsp_server.engine import Engine
 from lsp_server.greedy import GreedyTokens
-from submodel.bench.llama_cpp_worker import tell
+from submodel.bench.llama_cpp_worker import answer_requests
 from submodel.build.memory import peak_rss_bytes
-
-
-class Worker(Protocol):
-    """What the bench asks of an engine."""
-
-    load_s: float
-
-    def complete(self, prefix: str, suffix: str) -> dict[str, Any]:
-        """The rest of the line."""
-
-    def speed(self, text: str, prompt_tokens: int, decode_tokens: int) -> dict[str, Any]:
-        """Times of a prompt from nothing and of the tokens after it."""
 
 
 class BundleWorker:
@@ -59,19 +46,5 @@ class BundleWorker:
         return {"prompt_tokens": len(ids), "prompt_s": read - started, "decode_tokens": count, "decode_s": done - read}
 
 
-def answer_requests(worker: Worker, versions: Mapping[str, str]) -> None:
-    """Tell that it is loaded, and answer until the input ends."""
-    tell({"load_s": worker.load_s, "versions": versions})
-    for line in sys.stdin:
-        request = json.loads(line)
-        action = request.pop("do")
-        if action == "complete":
-            tell(worker.complete(**request))
-        elif action == "speed":
-            tell(worker.speed(**request))
-        else:
-            tell({"peak_rss_bytes": peak_rss_bytes()})
-
-
 if __name__ == "__main__":
-    answer_requests(BundleWorker(**json.loads(sys.argv[1])), {})
+    answer_requests(BundleWorker(**json.loads(sys.argv[1])), {}, peak_rss_bytes)

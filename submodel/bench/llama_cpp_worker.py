@@ -10,6 +10,7 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 FIM = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
@@ -78,20 +79,18 @@ class Peer:
         return int(ids[0]) if len(ids) == 1 else -1
 
 
-def main() -> None:
-    """Answer until the input ends."""
-    arguments = json.loads(sys.argv[1])
-    peer = Peer(**arguments)
-    tell({"load_s": peer.load_s, "versions": {"llama-cpp-python": peer.version}})
+def answer_requests(worker: Any, versions: Mapping[str, str], peak_rss_bytes: Callable[[], int | None]) -> None:
+    """Tell that an engine is loaded, and answer for it until the input ends."""
+    tell({"load_s": worker.load_s, "versions": versions})
     for line in sys.stdin:
         request = json.loads(line)
         action = request.pop("do")
         if action == "complete":
-            tell(peer.complete(**request))
+            tell(worker.complete(**request))
         elif action == "speed":
-            tell(peer.speed(**request))
+            tell(worker.speed(**request))
         else:
-            tell({"peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024})
+            tell({"peak_rss_bytes": peak_rss_bytes()})
 
 
 def tell(document: dict[str, Any]) -> None:
@@ -101,4 +100,6 @@ def tell(document: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    peer = Peer(**json.loads(sys.argv[1]))
+    versions = {"llama-cpp-python": peer.version}
+    answer_requests(peer, versions, lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)

@@ -139,8 +139,8 @@ class _Build:
             search = self._choose_size()
             size = float(search["size"])
         pruned, recovered, model_key = self._model_at(size, paths)
-        bundle_key = key_of(version=EXPORT_VERSION, model=model_key, quantize=settings.quantize)
-        exported = stages.run("export", bundle_key, partial(self._export, paths), [paths.bundle])
+        bundle_key = self._bundle_key(model_key)
+        exported = stages.run("export", bundle_key, partial(self._export_served, paths), [paths.bundle])
         if held_out:
             scores.append(self._score("score the sub-model", model_key, self._open_model(paths), held_out))
             if settings.scores_bundle:
@@ -281,7 +281,7 @@ class _Build:
         """The dense base, tuned for as long on the same files: what pruning costs against it, and what it buys."""
         own, paths, stages = self._paths, self._paths.rival, self._stages
         _, recovered, key = self._model_at(1.0, paths, " (rival)")
-        rival_key = key_of(version=EXPORT_VERSION, model=key, quantize=self._settings.quantize)
+        rival_key = self._bundle_key(key)
         stages.run("export (rival)", rival_key, partial(self._export, paths), [paths.bundle])
         rival = scores_of(self._score("score the rival", key, self._open_model(paths), held_out))
         bundles = {"sub-model": own.bundle, "dense base, tuned": paths.bundle}
@@ -301,6 +301,14 @@ class _Build:
             "milliseconds": timed.result,
         }
 
+    def _bundle_key(self, model_key: str) -> str:
+        return key_of(version=EXPORT_VERSION, model=model_key, quantize=self._settings.quantize)
+
+    def _export_served(self, paths: BuildPaths, advance: Advance) -> dict[str, Any]:
+        """The bundle that is served, which the rival's is not, has a display gate."""
+        exported = self._export(paths, advance)
+        return {**exported, "gate": self._fit_gate(paths.bundle, advance)}
+
     def _export(self, paths: BuildPaths, advance: Advance) -> dict[str, Any]:
         settings = ExportSettings(precision=parse_precision(self._settings.quantize))
         tokenizer = Tokenizer.from_file(str(paths.model / "tokenizer.json"))
@@ -315,9 +323,7 @@ class _Build:
             on_event=self._display.say,
             on_progress=advance,
         )
-        # The rival is not served, and needs none.
-        gate = {"gate": self._fit_gate(paths.bundle, advance)} if paths == self._paths else {}
-        return {"parity": bundle.manifest["parity"], **gate}
+        return {"parity": bundle.manifest["parity"]}
 
     def _fit_gate(self, bundle: Path, advance: Advance) -> dict[str, Any]:
         """How sure the served model has to be for a share of its suggestions to be right, on validation files."""
