@@ -5,6 +5,7 @@ Their shapes are in docs/protocol.md.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,7 @@ def _decision_of(params: object) -> int:
 
 def _number(arguments: Sequence[Any], default: float) -> float:
     value = arguments[0] if arguments else None
-    return value if isinstance(value, (int, float)) and value >= 0 else default
+    return value if isinstance(value, (int, float)) and 0 <= value < math.inf else default
 
 
 def _get(value: object, key: str) -> Any:
