@@ -1,9 +1,9 @@
-"""The server as an editor meets it: start to first answer, memory, and whether it says what `submodel complete` says.
+"""The server as an editor meets it: start to first answer, memory, idleness, and whether it says what the CLI says.
 
     python -m benchmarks.serving .submodel/report.json REPO
 
-The client is pygls' own. Positions are held-out ones of the build, with the rest of their line hidden.
-Writes benchmarks/results/serving.json.
+The CLI is `submodel complete`, the client pygls' own. Positions are held-out ones of the build, with the rest of their
+line hidden. Writes benchmarks/results/serving.json.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 from lsprotocol import types
 from pygls.lsp.client import LanguageClient
 
@@ -25,6 +26,7 @@ from benchmarks.machine import describe_machine, describe_versions
 from builder.corpus.corpus import read_corpus
 
 POSITIONS = 10
+IDLE_AFTER_S, IDLE_S = 2.0, 20.0
 RESULT = Path(__file__).parent / "results" / "serving.json"
 
 
@@ -53,6 +55,10 @@ async def ask_server(files: list[tuple[Path, types.Position]], bundle: str) -> d
     process = Path(f"/proc/{client._server.pid}")  # type: ignore[union-attr]
     status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
     maps = (process / "maps").read_text()
+    await asyncio.sleep(IDLE_AFTER_S)
+    before = _processor_s(client)
+    await asyncio.sleep(IDLE_S)
+    idle_share = (_processor_s(client) - before) / IDLE_S
     await client.shutdown_async(None)
     client.exit(None)
     await client.stop()
@@ -63,7 +69,14 @@ async def ask_server(files: list[tuple[Path, types.Position]], bundle: str) -> d
         "rss_bytes": int(status["VmRSS"].split()[0]) * 1024,
         "peak_rss_bytes": int(status["VmHWM"].split()[0]) * 1024,
         "has_torch": "libtorch" in maps,
+        f"share_of_a_core_from_{IDLE_AFTER_S:g}_s_after_a_request": round(idle_share, 5),
     }
+
+
+def _processor_s(client: LanguageClient) -> float:
+    """Seconds of processor time that the server has taken so far."""
+    times = psutil.Process(client._server.pid).cpu_times()  # type: ignore[union-attr]
+    return float(times.user + times.system)
 
 
 def ask_command_line(file: Path, position: types.Position, bundle: str) -> dict[str, Any]:

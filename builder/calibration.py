@@ -74,28 +74,43 @@ def make_calibration_set(
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """A sequence to learn from: token ids, and how many of them are its prompt (all of plain text)."""
+
+    ids: tuple[int, ...]
+    prompt_tokens: int
+
+
 def make_sequences(
     files: Sequence[SourceFile], encoder: PromptEncoder, tokens: int, seed: int, *, kind: Kind = "code"
 ) -> tuple[tuple[int, ...], ...]:
-    """Prompts of random cuts, each with its middle and what ends it, as token ids; `tokens` tokens or a few more.
+    """The token ids of `make_examples`."""
+    return tuple(example.ids for example in make_examples(files, encoder, tokens, seed, kind=kind))
+
+
+def make_examples(
+    files: Sequence[SourceFile], encoder: PromptEncoder, tokens: int, seed: int, *, kind: Kind = "code"
+) -> tuple[Example, ...]:
+    """Prompts of random cuts, each with its middle and what ends it; `tokens` tokens or a few more.
 
     One in PLAIN_EVERY is the same text as it stands in the file. Fewer where the files have no more lines. `kind`: of
     the files that count. Windows that overlap come last.
     """
-    sequences: list[tuple[int, ...]] = []
+    examples: list[Example] = []
     count = 0
     cuts = cut_mixture(files, tokens, seed, kind=kind)  # at least one token a sequence, so there are enough
     for cut in _spread(cuts, encoder.form.max_prefix_chars):
         if count >= tokens:
             break
         window = cut.window(encoder.form)
-        if len(sequences) % PLAIN_EVERY == PLAIN_EVERY - 1:
-            ids = tuple(encoder.left_to_right(window.prefix + cut.middle + window.suffix))
+        if len(examples) % PLAIN_EVERY == PLAIN_EVERY - 1:
+            prompt, answer = encoder.left_to_right(window.prefix + cut.middle + window.suffix), []
         else:
-            ids = (*encoder.encode(window), *encoder.text_ids(cut.middle), *encoder.end_ids())
-        sequences.append(ids)
-        count += len(ids)
-    return tuple(sequences)
+            prompt, answer = encoder.encode(window), [*encoder.text_ids(cut.middle), *encoder.end_ids()]
+        examples.append(Example(ids=(*prompt, *answer), prompt_tokens=len(prompt)))
+        count += len(examples[-1].ids)
+    return tuple(examples)
 
 
 def _spread(cuts: Sequence[Cut], distance: int) -> list[Cut]:

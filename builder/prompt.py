@@ -16,6 +16,8 @@ from builder.errors import BuildError
 
 _REPOSITORY_TOKENS = (("<|repo_name|>", "<|file_sep|>"), ("<repo_name>", "<file_sep>"), ("<reponame>", "<filename>"))
 
+_CLOSERS = frozenset(")]}\"'` ")  # what editors put right of the cursor by themselves
+
 MAX_WINDOW_CHARS = 1 << 20  # more than any model's positions; bounds what a damaged manifest can ask for
 
 
@@ -30,12 +32,14 @@ class PromptFormat:
     stop_tokens: tuple[str, ...] = ()  # end a completion, never part of its text
     end_token: str | None = None  # the stop token that training puts after a middle
 
-    # Suffix, prefix, middle: while a line is typed only the prefix grows, and the KV cache keeps all before its end.
+    # The suffix stands between its token and the middle's, the prefix behind that (SPM of Bavarian et al., Efficient
+    # Training of Language Models to Fill in the Middle, 2022, as StarCoder and Code Llama write it). While one types
+    # the prompt only grows at its end, and the KV cache keeps everything before.
     suffix_first: bool = False
 
     max_prefix_chars: int = 1024  # about 300 tokens: near half of the prompt time for what most lines need
     prefix_step_chars: int = 512  # the window's start moves in steps, so that the KV cache survives typing
-    max_suffix_chars: int = 256  # short: the suffix comes before the middle, so that each change recomputes it
+    max_suffix_chars: int = 256  # short: it is computed anew with each change before it
 
     def __post_init__(self) -> None:
         fim = (self.prefix_token, self.suffix_token, self.middle_token)
@@ -110,6 +114,8 @@ def cut_window(text: str, offset: int, form: PromptFormat) -> Window:
 
     The prefix starts at the start of a line. While the cursor moves within one step that start stays where it is, so
     the prompts of neighbouring keystrokes share their first tokens. The suffix ends at a line's end where it can.
+    Where it comes first it leaves out closers that end the cursor's line: editors put them there while one types, and
+    the whole prompt would change with each.
     """
     start = 0
     if offset > form.max_prefix_chars:
@@ -117,10 +123,18 @@ def cut_window(text: str, offset: int, form: PromptFormat) -> Window:
         earliest = -(-(offset - form.max_prefix_chars) // step) * step  # rounded up: never longer than the maximum
         newline = text.find("\n", earliest - 1, offset)
         start = newline + 1 if newline >= 0 else earliest
-    suffix = text[offset : offset + form.max_suffix_chars]
-    if offset + form.max_suffix_chars < len(text) and "\n" in suffix:
+    behind = _behind_closers(text, offset) if form.suffix_first else offset
+    suffix = text[behind : behind + form.max_suffix_chars]
+    if behind + form.max_suffix_chars < len(text) and "\n" in suffix:
         suffix = suffix[: suffix.rindex("\n") + 1]
     return Window(prefix=text[start:offset], suffix=suffix if form.is_fim else "")
+
+
+def _behind_closers(text: str, offset: int) -> int:
+    """The end of the line, where nothing but closers stands before it; else `offset`."""
+    end = text.find("\n", offset)
+    end = len(text) if end < 0 else end
+    return end if _CLOSERS.issuperset(text[offset:end]) else offset
 
 
 class PromptEncoder:
@@ -143,11 +157,6 @@ class PromptEncoder:
         """Token ids of plain text, nothing added."""
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
-    @property
-    def middle_id(self) -> int | None:
-        """The token after which a middle stands; None where the base does without."""
-        return self._id(self.form.middle_token) if self.form.middle_token else None
-
     def end_ids(self) -> list[int]:
         """What ends a middle: one token id or, where the base ends with the file alone, nothing."""
         return [self._id(self.form.end_token)] if self.form.end_token and self.form.is_fim else []
@@ -155,7 +164,7 @@ class PromptEncoder:
     def encode(
         self, window: Window, context: Sequence[ContextPiece] = (), *, repository: str = "", path: str = ""
     ) -> list[int]:
-        """The whole prompt: the three parts in the format's order where the base knows them, else the plain prefix.
+        """The whole prompt: both parts in the format's order where the base knows them, else the plain prefix.
 
         Pieces of other files go in front, in the base's repository format (Hui et al., Qwen2.5-Coder, 2024, figure 5),
         in comments where it has none. They come in the order given, which should change rarely: whatever follows a
@@ -166,10 +175,11 @@ class PromptEncoder:
         if context:
             ids += self._context_ids(context, repository, path)
         if form.prefix_token and form.suffix_token and form.middle_token:
-            before = [self._id(form.prefix_token), *self.text_ids(window.prefix)]
-            behind = [self._id(form.suffix_token), *self.text_ids(window.suffix)]
-            parts = [*behind, *before] if form.suffix_first else [*before, *behind]
-            return [*ids, *parts, self._id(form.middle_token)]
+            prefix, suffix, middle = map(self._id, (form.prefix_token, form.suffix_token, form.middle_token))
+            before, behind = self.text_ids(window.prefix), self.text_ids(window.suffix)
+            if form.suffix_first:
+                return [*ids, prefix, suffix, *behind, middle, *before]
+            return [*ids, prefix, *before, suffix, *behind, middle]
         return [*ids, *self.text_ids(window.prefix)]
 
     def _context_ids(self, context: Sequence[ContextPiece], repository: str, path: str) -> list[int]:

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 
 import torch
 
-from builder.calibration import make_sequences
+from builder.calibration import Example, make_examples, make_sequences
 from builder.corpus.corpus import SourceFile
 from builder.prompt import PromptEncoder
 from builder.recovery.settings import RecoverySettings
-
-Ids = Sequence[int]
 
 
 class Material:
@@ -25,33 +23,30 @@ class Material:
         self.validation = make_sequences(parts["validation"], encoder, settings.validation_tokens, settings.seed)
         self._files, self._encoder, self._settings = parts["calibration"], encoder, settings
         self._pass_tokens = sum(len(encoder.text_ids(file.text)) for file in self._files if file.is_code)
-        self._passes: list[tuple[tuple[int, ...], ...]] = []
+        self._passes: list[tuple[Example, ...]] = []
         self._a_step = settings.sequences_a_step
         self.first = self._pass(0)
         self.most_steps = max(1, len(self.first) * settings.max_passes // self._a_step)
 
-    def _pass(self, number: int) -> tuple[tuple[int, ...], ...]:
+    def _pass(self, number: int) -> tuple[Example, ...]:
         while len(self._passes) <= number:
             seed = self._settings.seed + 1000 * (len(self._passes) + 1)
-            self._passes.append(make_sequences(self._files, self._encoder, self._pass_tokens, seed))
+            self._passes.append(make_examples(self._files, self._encoder, self._pass_tokens, seed))
         return self._passes[number]
 
-    def batch(self, step: int) -> list[tuple[int, ...]]:
-        """The sequences of one step."""
+    def batch(self, step: int) -> list[Example]:
+        """What one step learns from."""
         size = len(self.first)
         chosen = range(step * self._a_step, (step + 1) * self._a_step)
-        return [sequences[i % len(sequences)] for i in chosen if (sequences := self._pass(i // size))]
+        return [examples[i % len(examples)] for i in chosen if (examples := self._pass(i // size))]
 
-    def weights(self, batch: Sequence[Ids]) -> torch.Tensor:
+    def weights(self, batch: Sequence[Example]) -> torch.Tensor:
         """What each token of a step counts but the first of each sequence, one sequence behind the other, (tokens,)."""
-        middle_id, weight = self._encoder.middle_id, self._settings.middle_weight
-        return torch.cat([token_weights(ids, middle_id, weight) for ids in batch])
+        return torch.cat([token_weights(example, self._settings.middle_weight) for example in batch])
 
 
-def token_weights(ids: Ids, middle_id: int | None, middle_weight: float) -> torch.Tensor:
-    """What each of ids[1:] counts in training, (tokens − 1,): those after the token `middle_id` more."""
-    weights = torch.ones(len(ids) - 1)
-    if middle_id is not None and middle_id in ids:  # not in plain text
-        middle = len(ids) - 1 - list(reversed(ids)).index(middle_id)
-        weights[middle:] = middle_weight  # that is ids[middle + 1:]
+def token_weights(example: Example, middle_weight: float) -> torch.Tensor:
+    """What each token but the first counts in training, (tokens − 1,): those after the prompt more."""
+    weights = torch.ones(len(example.ids) - 1)
+    weights[max(example.prompt_tokens - 1, 0) :] = middle_weight
     return weights

@@ -139,7 +139,7 @@ class TrainingRun:
         for group in self._optimizer.param_groups:
             group["lr"] = rate * group["pace"]
         self._model.train()
-        nats = packed_nats(self._model, batch, self._device)
+        nats = packed_nats(self._model, [example.ids for example in batch], self._device)
         ((nats * weights.to(self._device)).sum() / float(weights.sum())).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self._factors.values(), 1.0)
         self._optimizer.step()

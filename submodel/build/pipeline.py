@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ from builder.checkpoint import save_checkpoint, save_reweighted
 from builder.corpus.corpus import Corpus, read_corpus
 from builder.cuts import cut_files
 from builder.domains import open_language
-from builder.errors import BuildError
 from builder.evaluation.baselines import score_baselines
 from builder.evaluation.held_out import HeldOut, make_held_out
 from builder.evaluation.scores import Scores, compare
@@ -38,6 +36,7 @@ from lsp_server.completion import open_completer
 from submodel.build.document import score_part, scores_of, stage_rows
 from submodel.build.lock import build_lock
 from submodel.build.memory import peak_rss_bytes
+from submodel.build.paths import BuildPaths, prepare_output
 from submodel.build.settings import BuildSettings
 from submodel.build.size_search import SIZES, is_as_good, is_worse, smallest_size
 from submodel.build.stages import StageRecord, Stages, key_of
@@ -48,57 +47,11 @@ from submodel.evaluation.line_times import line_times
 from submodel.evaluation.predictors import open_checkpoint
 from submodel.report.render import REPORT_SCHEMA, render_report
 
-PIPELINE_VERSION = 6  # raised when the same inputs give another model, so that stages of older versions are not kept
+PIPELINE_VERSION = 7  # raised when the same inputs give another model, so that stages of older versions are not kept
 # Likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits, 4: drafts, 5: display gate.
 EXPORT_VERSION = 5
 PARITY_PROMPTS = 64  # held-out prompts that the export compares precisions on
 GATE_POSITIONS = 100  # validation lines that the display gate is fitted on
-
-
-@dataclass(frozen=True, kw_only=True)
-class BuildPaths:
-    """Where a build writes."""
-
-    root: Path
-
-    @property
-    def pruned(self) -> Path:
-        """The pruned model before recovery, from which another recovery can start."""
-        return self.root / "pruned"
-
-    @property
-    def model(self) -> Path:
-        """The sub-model, a transformers folder."""
-        return self.root / "model"
-
-    @property
-    def bundle(self) -> Path:
-        """The ONNX bundle that is served."""
-        return self.root / "bundle"
-
-    @property
-    def report(self) -> Path:
-        """What people read: one HTML file."""
-        return self.root / "report.html"
-
-    @property
-    def figures(self) -> Path:
-        """The same as JSON, with every answer."""
-        return self.root / "report.json"
-
-    @property
-    def stages(self) -> Path:
-        """Records of the finished stages."""
-        return self.root / "stages"
-
-    @property
-    def rival(self) -> BuildPaths:
-        """Where the dense base that is tuned for comparison has its folders."""
-        return BuildPaths(root=self.root / "rival")
-
-    def trial(self, size: float) -> BuildPaths:
-        """Where a size that is tried has its folders."""
-        return BuildPaths(root=self.root / "trials" / f"{size:g}")
 
 
 def run_build(settings: BuildSettings, display: StageDisplay) -> dict[str, Any]:
@@ -204,23 +157,31 @@ class _Build:
         identity = {key: value for key, value in self._base.to_json().items() if key != "why"}
         return {"version": PIPELINE_VERSION, "corpus": self._corpus.fingerprint, "base": identity}
 
-    def _model_at(self, size: float, paths: BuildPaths, suffix: str = "") -> tuple[StageRecord, StageRecord, str]:
-        """The stages that make the sub-model of one size in `paths`: pruned, recovered, and the key of the result."""
+    def _model_at(
+        self, size: float, paths: BuildPaths, suffix: str = "", *, keeps_layout: bool = False
+    ) -> tuple[StageRecord, StageRecord, str]:
+        """The stages that make the sub-model of one size in `paths`: pruned, recovered, and the key of the result.
+
+        Where it is tuned, it learns to be asked with the suffix first, unless it `keeps_layout`, the base's own.
+        """
         settings = self._settings.prune_to(size)
-        teaching = {"teach_fim": True} if self._settings.teach_fim else {}
+        suffix_first = self._settings.minutes > 0 and not keeps_layout
+        teaching = {"teach_fim": self._settings.teach_fim, "suffix_first": suffix_first}
         pruned_key = key_of(**self._inputs, prune=settings.to_json(), **teaching)
-        make = partial(self._prune, size, paths)
+        make = partial(self._prune, size, paths, suffix_first)
         pruned = self._stages.run(f"prune{suffix}", pruned_key, make, [paths.pruned])
         key = key_of(pruned=pruned_key, recovery=self._settings.recovery.to_json())
         recovered = self._stages.run(f"recover{suffix}", key, partial(self._recover, key, paths), [paths.model])
         return pruned, recovered, key
 
-    def _prune(self, size: float, paths: BuildPaths, advance: Advance) -> dict[str, Any]:
+    def _prune(self, size: float, paths: BuildPaths, suffix_first: bool, advance: Advance) -> dict[str, Any]:
         base, settings = self._loaded, self._settings.prune_to(size)
         started = time.perf_counter()
         prompt = base.prompt
-        if self._settings.teach_fim and not prompt.is_fim:
+        learns_fim = self._settings.teach_fim and not prompt.is_fim
+        if learns_fim:
             prompt = add_fim_tokens(base.model, base.tokenizer, prompt)
+        prompt = replace(prompt, suffix_first=suffix_first and prompt.is_fim)
         pruned = prune(base.model, base.tokenizer, prompt, self._corpus, settings, on_layer=advance)
         del self.__dict__["_loaded"]  # changed in place: it is no longer the base
         earlier = [{"name": record.name, "seconds": record.seconds} for record in self._stages.records]
@@ -239,7 +200,7 @@ class _Build:
                 "learned_sha256": [file.sha256 for file in self._corpus.files if file.split != "held-out"],
                 "seeds": {"calibration": settings.calibration.seed, "scoring": self._settings.scoring.seed},
                 "settings": settings.to_json(),
-                "new_tokens": list(FIM_TOKENS) if prompt is not base.prompt else [],
+                "new_tokens": list(FIM_TOKENS) if learns_fim else [],
                 "dtype": str(self._dtype).removeprefix("torch."),
                 "stages": [*earlier, {"name": "prune", "seconds": round(time.perf_counter() - started, 2)}],
                 "peak_rss_bytes": peak_rss_bytes(),
@@ -280,7 +241,7 @@ class _Build:
     def _compete(self, held_out: HeldOut, ours: Scores, bundle_key: str) -> dict[str, Any]:
         """The dense base, tuned for as long on the same files: what pruning costs against it, and what it buys."""
         own, paths, stages = self._paths, self._paths.rival, self._stages
-        _, recovered, key = self._model_at(1.0, paths, " (rival)")
+        _, recovered, key = self._model_at(1.0, paths, " (rival)", keeps_layout=True)
         rival_key = self._bundle_key(key)
         stages.run("export (rival)", rival_key, partial(self._export, paths), [paths.bundle])
         rival = scores_of(self._score("score the rival", key, self._open_model(paths), held_out))
@@ -402,18 +363,3 @@ def _licence_of(model: Path) -> dict[str, str]:
     """The licence that the sub-model was made under, for the report."""
     licence = (read_artifact(model).manifest or {}).get("licence")
     return {"licence": licence} if isinstance(licence, str) else {}
-
-
-def prepare_output(folder: Path) -> None:
-    """Make `.submodel` and keep git from seeing it; raises BuildError where it can't be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        ignore = folder / ".gitignore"
-        if not ignore.exists():
-            write_text(ignore, "*\n")
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise BuildError(
-            f"{folder} can't be written ({error.strerror or error}); choose another folder with -o."
-        ) from error

@@ -50,7 +50,7 @@ def test_every_domain_gives_equal_amounts_in_the_same_form(index, form):
     for domain in opened:
         sequences = calibration_sequences([domain], encoder, tokens=3001, seed=1, form=form)
         assert sum(map(len, sequences)) == 3001
-        middle = encoder.middle_id
+        middle = encoder.tokenizer.token_to_id(FIM.middle_token)
         assert all((middle in ids) == (form == "prompt") for ids in sequences[:-1])
     mixed = calibration_sequences(opened, encoder, tokens=3001, seed=1, form=form)
     assert sum(map(len, mixed)) == 3001

@@ -49,6 +49,28 @@ def test_with_the_suffix_first_typing_only_adds_tokens():
     assert sorted(plain.encode(cut_window(text, offset, FIM))) == sorted(before)
 
 
+@pytest.mark.parametrize("closers", [")", '")', "])", "'"])
+def test_closers_that_an_editor_puts_change_nothing_before_the_cursor(closers):
+    encoder = PromptEncoder(make_tokenizer(), replace(FIM, suffix_first=True))
+    text = "def load(path):\n    return open\n\nclass Store:\n"
+    offset = text.index("open") + len("open")
+    before = encoder.encode(cut_window(text, offset, encoder.form))
+    after = encoder.encode(cut_window(f"{text[:offset]}({closers}{text[offset:]}", offset + 1, encoder.form))
+    assert after[: len(before)] == before
+    kept = cut_window("f(a)\n", 2, encoder.form)
+    assert kept.suffix == "a)\n"  # an argument is no closer
+    assert cut_window("f()\n", 2, FIM).suffix == ")\n"
+
+
+def test_the_suffix_may_come_before_the_prefix():
+    encoder = PromptEncoder(make_tokenizer(), replace(FIM, suffix_first=True))
+    token = encoder.tokenizer.token_to_id
+    assert encoder.encode(Window(prefix="def ", suffix="\n")) == [
+        token("<|fim_prefix|>"), token("<|fim_suffix|>"), *encoder.text_ids("\n"),
+        token("<|fim_middle|>"), *encoder.text_ids("def "),
+    ]  # fmt: skip
+
+
 def test_fim_order_is_prefix_suffix_middle():
     encoder = PromptEncoder(make_tokenizer(), FIM)
     ids = encoder.encode(Window(prefix="def ", suffix="\n"))

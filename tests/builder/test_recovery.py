@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from builder.calibration import Example
 from builder.corpus.corpus import SourceFile
 from builder.errors import BuildError, CorpusError
 from builder.prompt import PromptEncoder, PromptFormat
@@ -147,10 +148,9 @@ def test_what_only_gets_worse_is_not_kept(tmp_path, monkeypatch):
 
 
 def test_middles_count_more():
-    assert token_weights((4, 9, 7, 5, 6, 2), 7, 3.0).tolist() == [1.0, 1.0, 3.0, 3.0, 3.0]
-    assert token_weights((7, 9, 7, 5), 7, 3.0).tolist() == [1.0, 1.0, 3.0]  # text may spell it; the last one counts
-    assert token_weights((4, 9), None, 3.0).tolist() == [1.0]
-    assert token_weights((4, 9, 5), 7, 3.0).tolist() == [1.0, 1.0]  # plain text
+    assert token_weights(Example(ids=(4, 9, 7, 5, 6, 2), prompt_tokens=3), 3.0).tolist() == [1.0, 1.0, 3.0, 3.0, 3.0]
+    assert token_weights(Example(ids=(4, 9, 5), prompt_tokens=0), 3.0).tolist() == [3.0, 3.0]
+    assert token_weights(Example(ids=(4, 9, 5), prompt_tokens=3), 3.0).tolist() == [1.0, 1.0]  # plain text
 
 
 def test_nothing_to_train_on_is_said(tmp_path):
