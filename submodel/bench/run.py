@@ -26,6 +26,7 @@ from submodel.bench.replay import Replay, make_replay
 from submodel.console import StageDisplay
 
 PEER_WORKER = Path(__file__).with_name("llama_cpp_worker.py")
+DRAFTS = "+drafts"  # ends the name of a llama.cpp that is to use its own, from the prompt
 VERSIONED = ("submodel", "onnxruntime", "tokenizers", "numpy")
 
 
@@ -141,7 +142,7 @@ def _open_workers(settings: BenchSettings, stack: ExitStack) -> Iterator[_Worker
         command = [sys.executable, "-m", "submodel.bench.runtime_worker", json.dumps({"runtime": name, **own})]
         yield stack.enter_context(_opened(name, command))
     for name, file in settings.peers:
-        arguments = {"model": str(file), "threads": threads, "context": 4096, "has_drafts": False}
+        arguments = {"model": str(file), "threads": threads, "context": 4096, "has_drafts": name.endswith(DRAFTS)}
         command = [settings.peer_python, str(PEER_WORKER), json.dumps(arguments)]
         yield stack.enter_context(_opened(name, command))
 

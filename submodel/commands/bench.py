@@ -18,7 +18,8 @@ def bench(
         list[str] | None,
         typer.Option(
             metavar="NAME=FILE.gguf|genai|optimum",
-            help="A model for llama.cpp, or another runtime on the same bundle; repeat it for several.",
+            help="A model for llama.cpp (NAME+drafts: with its n-gram drafts), or another runtime on the same bundle; "
+            "repeat it for several.",
         ),
     ] = None,
     peer_python: Annotated[
