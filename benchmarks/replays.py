@@ -1,0 +1,57 @@
+"""`submodel replay` of the reported repositories' held-out files, each with its own bundle.
+
+    python -m benchmarks.replays --base qwen2.5-coder-0.5b --only httpx [--passages 30] [--switch all]
+
+The bundles are those of `benchmarks.repository_matters`, made now where they are not there yet. Writes
+benchmarks/results/replay-BASE-REPOSITORY.json, with --switch replay-switches-….
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from benchmarks.builds import build, describe_repository, write_result
+from benchmarks.machine import describe_machine, describe_versions
+from benchmarks.repositories import CACHE, REPORTED, fetch
+from submodel.console import StageDisplay
+from submodel.replay.run import SWITCHES, ReplaySettings, run_replay
+from submodel.replay.table import print_replay
+
+
+def main() -> None:
+    """One repository after the other."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--base", required=True)
+    parser.add_argument("--only", help="one repository by name")
+    parser.add_argument("--passages", type=int, default=30)
+    parser.add_argument("--switch", action="append", default=[], help="a part to switch, or 'all'")
+    arguments = parser.parse_args()
+    switches = tuple(SWITCHES) if "all" in arguments.switch else tuple(arguments.switch)
+    for repository in REPORTED:
+        if arguments.only not in (None, repository.name):
+            continue
+        folder = fetch(repository)
+        bundle = CACHE / "builds" / f"{folder.name}-{arguments.base}" / "bundle"
+        if not bundle.is_dir():
+            bundle = build(folder, bundle.parent.name, arguments.base, ["--positions", "0"]) / "bundle"
+        settings = ReplaySettings(
+            repository=folder, bundle=bundle, passages=arguments.passages, options={}, switches=switches
+        )
+        with StageDisplay() as display:
+            document = run_replay(settings, display)
+        print_replay(document)
+        asked = f"--only {repository.name} --passages {arguments.passages}"
+        told = {
+            "command": f"python -m benchmarks.replays --base {arguments.base} {asked}"
+            + "".join(f" --switch '{name}'" for name in arguments.switch),
+            "machine": describe_machine(),
+            "versions": describe_versions(),
+            **describe_repository(repository, folder),
+            **{key: document[key] for key in ("source", "runs", "seconds")},
+        }
+        part = "switches-" if switches else ""
+        write_result(f"replay-{part}{arguments.base}-{repository.name}", told)
+
+
+if __name__ == "__main__":
+    main()
