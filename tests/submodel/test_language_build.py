@@ -48,6 +48,16 @@ def test_a_language_is_built_and_evaluated_by_its_name(index, tmp_path, monkeypa
     assert [one["distribution"] for one in manifest["distributions"]] == ["npm:pack@1"]
     scored = run("eval", "--language", "javascript", "--model", folder / "model", "--positions", 4, "--blocks", 0)
     assert set(scored["models"][0]["languages"]) == {"JavaScript"}
+    assert not layout(folder / "model"), "nothing has taught it another than its base's"
+    run("build", "--language", "python", *("0.02" if option == 0 else option for option in options))
+    assert layout(folder / "model")
+    assert json.loads((folder / "bundle" / "bundle.json").read_text())["prompt"]["suffix_first"]
+    assert not layout(folder / "rival" / "model"), "a rival is asked as its base is"
+
+
+def layout(model):
+    """Whether the suffix comes first."""
+    return json.loads((model / "manifest.json").read_text())["prompt"]["suffix_first"]
 
 
 def test_packages_of_ones_own(index, tmp_path):
