@@ -30,6 +30,7 @@ from benchmarks.machine import describe_machine, describe_versions
 from exporters.bundle import Bundle, read_bundle
 from lsp_server.cores import default_threads
 from lsp_server.engine import Engine
+from lsp_server.session import session_options
 
 PROMPT = 400  # tokens before the steps, about what a window holds
 STEPS = 64
@@ -116,9 +117,7 @@ def profile_step(bundle: Bundle, threads: int) -> dict[str, Any]:
     kinds: Counter[str] = Counter()
     counts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options = session_options(threads)
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "step")
         session = onnxruntime.InferenceSession(str(bundle.model_path), options, providers=["CPUExecutionProvider"])

@@ -76,7 +76,7 @@ def make_calibration_set(
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """A sequence to learn from: token ids, and how many of them are its prompt (all of plain text)."""
+    """A sequence to learn from: token ids, and how many of them are its prompt (all where no middle is asked for)."""
 
     ids: tuple[int, ...]
     prompt_tokens: int
@@ -108,7 +108,8 @@ def make_examples(
             prompt, answer = encoder.left_to_right(window.prefix + cut.middle + window.suffix), []
         else:
             prompt, answer = encoder.encode(window), [*encoder.text_ids(cut.middle), *encoder.end_ids()]
-        examples.append(Example(ids=(*prompt, *answer), prompt_tokens=len(prompt)))
+        ids = (*prompt, *answer)
+        examples.append(Example(ids=ids, prompt_tokens=len(prompt) if encoder.form.is_fim else len(ids)))
         count += len(examples[-1].ids)
     return tuple(examples)
 

@@ -30,11 +30,7 @@ def save_checkpoint(folder: Path, pruned: Pruned, held_out: Sequence[Cut], manif
         pruned.model.to(torch.bfloat16).save_pretrained(fresh, safe_serialization=True)
         save_tokenizer(fresh, pruned.tokenizer, pruned.model)
         write_json(fresh / PLAN, {"kept_token_ids": pruned.plan.kept_token_ids, "channels": pruned.plan.channels})
-        prompts = [
-            {"prompt_ids": encoder.encode(cut.window(pruned.prompt)), "truth_ids": encoder.text_ids(cut.middle)}
-            for cut in held_out
-        ]
-        (fresh / HELD_OUT_PROMPTS).write_text(json.dumps(prompts), "utf-8")
+        _write_prompts(fresh, encoder, held_out)
         document = {
             "schema": SCHEMA_VERSION,
             **manifest,
@@ -47,14 +43,33 @@ def save_checkpoint(folder: Path, pruned: Pruned, held_out: Sequence[Cut], manif
         write_json(fresh / MANIFEST, document)
 
 
-def save_reweighted(folder: Path, source: SubModel, model: PreTrainedModel, facts: Mapping[str, Any]) -> None:
-    """Write a checkpoint that is `source` with the weights of `model`; `facts` are added to its manifest."""
+def save_reweighted(
+    folder: Path,
+    source: SubModel,
+    model: PreTrainedModel,
+    encoder: PromptEncoder,
+    held_out: Sequence[Cut],
+    facts: Mapping[str, Any],
+) -> None:
+    """Write a checkpoint that is `source` with the weights of `model`, asked as `encoder` does.
+
+    `facts` are added to its manifest.
+    """
     with replace_folder(folder, marker=MANIFEST) as fresh:
         model.to(torch.bfloat16).save_pretrained(fresh, safe_serialization=True)
+        _write_prompts(fresh, encoder, held_out)
         for path in source.folder.iterdir():
             if not (fresh / path.name).exists() and path.name != MANIFEST and ".safetensors" not in path.name:
                 shutil.copyfile(path, fresh / path.name)
-        write_json(fresh / MANIFEST, {**(source.manifest or {}), **facts})
+        write_json(fresh / MANIFEST, {**(source.manifest or {}), **facts, "prompt": encoder.form.to_json()})
+
+
+def _write_prompts(folder: Path, encoder: PromptEncoder, held_out: Sequence[Cut]) -> None:
+    prompts = [
+        {"prompt_ids": encoder.encode(cut.window(encoder.form)), "truth_ids": encoder.text_ids(cut.middle)}
+        for cut in held_out
+    ]
+    (folder / HELD_OUT_PROMPTS).write_text(json.dumps(prompts), "utf-8")
 
 
 def save_tokenizer(folder: Path, tokenizer: Tokenizer, model: PreTrainedModel) -> None:

@@ -134,7 +134,9 @@ def _behind_closers(text: str, offset: int) -> int:
     """The end of the line, where nothing but closers stands before it; else `offset`."""
     end = text.find("\n", offset)
     end = len(text) if end < 0 else end
-    return end if _CLOSERS.issuperset(text[offset:end]) else offset
+    rest = text[offset:end]
+    is_block_string = any(quote * 3 in rest for quote in "\"'`")  # nothing would tell that its end is there already
+    return end if _CLOSERS.issuperset(rest) and not is_block_string else offset
 
 
 class PromptEncoder:

@@ -28,6 +28,7 @@ from exporters.errors import ExportError
 from exporters.gguf_tokenizer import PROBE, GgufVocabulary, read_vocabulary
 
 QUANTIZATION_VERSION: Final = gguf.GGML_QUANT_VERSION
+SUFFIX_FIRST: Final = "submodel.prompt.suffix_first"  # as PromptFormat has it; llama.cpp shows it and does not use it
 
 
 class GgufPrecision(StrEnum):
@@ -163,6 +164,7 @@ def _metadata(
     base = (source.manifest or {}).get("base")
     name = base.get("name") if isinstance(base, dict) else None
     licence = (source.manifest or {}).get("licence")
+    suffix_first = source.manifest is not None and source.prompt.suffix_first
 
     def add(writer: GGUFWriter) -> None:
         writer.add_name(f"submodel of {name}" if name else source.folder.name)
@@ -192,6 +194,8 @@ def _metadata(
         writer.add_add_bos_token(vocabulary.adds_bos)
         if vocabulary.chat_template is not None:
             writer.add_chat_template(vocabulary.chat_template)
+        if suffix_first:
+            writer.add_bool(SUFFIX_FIRST, True)
 
     return add
 

@@ -28,7 +28,8 @@ RUNTIME_ERRORS: tuple[type[Exception], ...] = (
     RuntimeError,
 )
 
-SPIN_US = 20  # bridges the gaps between operators; longer ones take more from other programs and gain nothing
+SPIN_US = 20  # bridges the gaps between operators; longer ones gain little and take more from other programs
+SPIN_BOUNDED_SINCE = (1, 26)  # the version of ONNX Runtime that knows session.intra_op.spin_duration_us
 
 
 def offered_providers() -> list[str]:
@@ -45,29 +46,36 @@ def open_session(
 
     Raises ServeError where the file is not a model that this version of ONNX Runtime can run.
     """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or default_threads()
-    options.inter_op_num_threads = 1
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.log_severity_level = 3  # errors only; they go to stderr
-    # Threads wait actively from one operator to the next, but no longer, and never once an answer is there: by default
-    # they would keep the cores busy for a second after each request, which laptops feel.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "1")
-    options.add_session_config_entry("session.intra_op.spin_duration_us", str(SPIN_US))
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    if saturates():
-        options.add_session_config_entry("session.x64quantprecision", "1")
-    # Memory patterns are kept for each shape that was ever seen, and here each step has a shape of its own.
-    options.enable_mem_pattern = False
     names = list(dict.fromkeys((PROVIDERS[provider].name, PROVIDERS[Provider.CPU].name)))
     try:
-        session = onnxruntime.InferenceSession(str(model_path), options, providers=names)
+        session = onnxruntime.InferenceSession(str(model_path), session_options(threads), providers=names)
     except RUNTIME_ERRORS as error:
         raise ServeError(
             f"ONNX Runtime {onnxruntime.__version__} can't load {model_path} ({error}); build the bundle again."
         ) from error
     _return_freed_memory()
     return session
+
+
+def session_options(threads: int | None = None) -> onnxruntime.SessionOptions:
+    """How sessions are set up here; `threads` as in `open_session`."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or default_threads()
+    options.inter_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = 3  # errors only; they go to stderr
+    # Threads wait actively from one operator to the next, but no longer, and never once an answer is there: by default
+    # they would keep the cores busy for a second after each request, which laptops feel. Where the time can't be
+    # bounded they do not: beside another program's thread that would cost more than it gains (docs/LOG.md).
+    can_bound = tuple(map(int, onnxruntime.__version__.split(".")[:2])) >= SPIN_BOUNDED_SINCE
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if can_bound else "0")
+    options.add_session_config_entry("session.intra_op.spin_duration_us", str(SPIN_US))
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    if saturates():
+        options.add_session_config_entry("session.x64quantprecision", "1")
+    # Memory patterns are kept for each shape that was ever seen, and here each step has a shape of its own.
+    options.enable_mem_pattern = False
+    return options
 
 
 def _return_freed_memory() -> None:

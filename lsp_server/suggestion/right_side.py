@@ -30,15 +30,19 @@ def suffix_duplicate(draft: Draft, situation: Situation) -> Change | Rejection |
 def doubled_closers(draft: Draft, situation: Situation) -> Change | Rejection | None:
     """Closers right of the cursor that the answer writes again are replaced by it.
 
-    Editors put a closing bracket as soon as one is opened, and models write it as well. A bracket that the answer
-    itself has opened is no such one.
+    Editors put a closing bracket as soon as one is opened, and models write it as well: in the first line, or in a
+    last one that holds nothing else. A bracket that the answer itself has opened is no such one.
     """
     after = situation.line_after
     if not after.strip() or set(after.strip()) - CLOSING - {" "}:
         return None
-    text = draft.text.partition("\n")[0]
+    text, start = draft.text, draft.text.rfind("\n") + 1
+    if set(text[start:].strip()) - CLOSING:
+        text, start = text.partition("\n")[0], 0
     replaced, last = 0, -1
     for index in outer_closers(text, open_at_end(situation.line_before)):
+        if index < start:
+            continue
         following = after[replaced:].lstrip(" ")
         if not following.startswith(text[index]):
             break

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 FIM = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
+SUFFIX_FIRST = "submodel.prompt.suffix_first"  # our exporter says so in the file
 LINE_TOKENS = 32
 
 
@@ -36,6 +37,7 @@ class Peer:
         )
         self.load_s = time.perf_counter() - started
         self.version = llama_cpp.__version__
+        self.suffix_first = self.llm.metadata.get(SUFFIX_FIRST) == "true"
         self.fim_ids = [self._special(token) for token in FIM]
         self.end_ids = {self.llm.token_eos(), *self.fim_ids, *map(self._special, ("<|endoftext|>", "<|fim_pad|>"))}
 
@@ -43,7 +45,10 @@ class Peer:
         """The rest of the line, greedily."""
         started = time.perf_counter()
         before, behind, middle = self.fim_ids
-        prompt = [before, *self._text(prefix), behind, *self._text(suffix), middle]
+        if self.suffix_first:
+            prompt = [before, behind, *self._text(suffix), middle, *self._text(prefix)]
+        else:
+            prompt = [before, *self._text(prefix), behind, *self._text(suffix), middle]
         answer, count = b"", 0
         for token in self.llm.generate(prompt, top_k=1, temp=0.0, repeat_penalty=1.0, reset=True):
             if token in self.end_ids or self.llm.token_eos() == token:

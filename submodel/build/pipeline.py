@@ -17,7 +17,7 @@ from builder.artifact import MANIFEST, read_artifact
 from builder.bases.load import LoadedBase, load_resolved, resolve_base
 from builder.checkpoint import save_checkpoint, save_reweighted
 from builder.corpus.corpus import Corpus, read_corpus
-from builder.cuts import cut_files
+from builder.cuts import Cut, cut_files
 from builder.domains import open_language
 from builder.evaluation.baselines import score_baselines
 from builder.evaluation.held_out import HeldOut, make_held_out
@@ -162,7 +162,7 @@ class _Build:
     ) -> tuple[StageRecord, StageRecord, str]:
         """The stages that make the sub-model of one size in `paths`: pruned, recovered, and the key of the result.
 
-        Where it is tuned, it learns to be asked with the suffix first, unless it `keeps_layout`, the base's own.
+        What is tuned learns to be asked with the suffix first, unless it `keeps_layout`, the base's own.
         """
         settings = self._settings.prune_to(size)
         suffix_first = self._settings.minutes > 0 and not keeps_layout
@@ -171,7 +171,8 @@ class _Build:
         make = partial(self._prune, size, paths, suffix_first)
         pruned = self._stages.run(f"prune{suffix}", pruned_key, make, [paths.pruned])
         key = key_of(pruned=pruned_key, recovery=self._settings.recovery.to_json())
-        recovered = self._stages.run(f"recover{suffix}", key, partial(self._recover, key, paths), [paths.model])
+        make = partial(self._recover, key, paths, suffix_first)
+        recovered = self._stages.run(f"recover{suffix}", key, make, [paths.model])
         return pruned, recovered, key
 
     def _prune(self, size: float, paths: BuildPaths, suffix_first: bool, advance: Advance) -> dict[str, Any]:
@@ -181,15 +182,15 @@ class _Build:
         learns_fim = self._settings.teach_fim and not prompt.is_fim
         if learns_fim:
             prompt = add_fim_tokens(base.model, base.tokenizer, prompt)
-        prompt = replace(prompt, suffix_first=suffix_first and prompt.is_fim)
-        pruned = prune(base.model, base.tokenizer, prompt, self._corpus, settings, on_layer=advance)
+        to_be = replace(prompt, suffix_first=suffix_first and prompt.is_fim)
+        pruned = prune(base.model, base.tokenizer, to_be, self._corpus, settings, on_layer=advance)
+        pruned = replace(pruned, prompt=prompt)  # nothing has taught it the other layout yet
         del self.__dict__["_loaded"]  # changed in place: it is no longer the base
         earlier = [{"name": record.name, "seconds": record.seconds} for record in self._stages.records]
-        prompts = make_held_out(self._corpus.files, replace(self._settings.scoring, positions=PARITY_PROMPTS))
         save_checkpoint(
             paths.pruned,
             pruned,
-            prompts.cuts,
+            self._parity_cuts,
             {
                 "base": base.provenance,
                 "licence": base.provenance["licence"],
@@ -208,10 +209,17 @@ class _Build:
         )
         return {"plan": pruned.plan_summary, "calibration": pruned.calibration.summary()}
 
-    def _recover(self, key: str, paths: BuildPaths, advance: Advance) -> dict[str, Any]:
+    @cached_property
+    def _parity_cuts(self) -> tuple[Cut, ...]:
+        scoring = replace(self._settings.scoring, positions=PARITY_PROMPTS)
+        return make_held_out(self._corpus.files, scoring).cuts
+
+    def _recover(self, key: str, paths: BuildPaths, suffix_first: bool, advance: Advance) -> dict[str, Any]:
         settings, source = self._settings.recovery, read_artifact(paths.pruned)
         predictor = open_checkpoint("pruned", source, self._dtype)
-        model, encoder = predictor.model, predictor.encoder
+        model, before = predictor.model, predictor.encoder
+        form = replace(before.form, suffix_first=suffix_first and before.form.is_fim)
+        encoder = PromptEncoder(before.tokenizer, form)
         new_tokens = (source.manifest or {}).get("new_tokens", ())
         started = time.perf_counter()
         summary: dict[str, Any] = {"minutes": 0.0}
@@ -234,7 +242,8 @@ class _Build:
         stage = {"name": "recover", "seconds": round(time.perf_counter() - started, 2)}
         known = source.manifest or {}
         facts = {"recovery": summary, "stages": [*known["stages"], stage], "peak_rss_bytes": peak_rss_bytes()}
-        save_reweighted(paths.model, source, model, facts)
+        has_learned = summary.get("kept_step", 0) > 0
+        save_reweighted(paths.model, source, model, encoder if has_learned else before, self._parity_cuts, facts)
         state_path.unlink(missing_ok=True)
         return summary
 

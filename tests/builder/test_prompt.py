@@ -60,6 +60,9 @@ def test_closers_that_an_editor_puts_change_nothing_before_the_cursor(closers):
     kept = cut_window("f(a)\n", 2, encoder.form)
     assert kept.suffix == "a)\n"  # an argument is no closer
     assert cut_window("f()\n", 2, FIM).suffix == ")\n"
+    block_string = '"""Say."""\n'
+    assert cut_window(block_string, block_string.index("."), encoder.form).suffix == '."""\n'
+    assert cut_window('""""""\n', 3, encoder.form).suffix == '"""\n'
 
 
 def test_the_suffix_may_come_before_the_prefix():

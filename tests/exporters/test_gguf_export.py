@@ -6,6 +6,7 @@ import importlib.util
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM
 
+from builder.artifact import MANIFEST, SCHEMA_VERSION
 from builder.gguf.reader import open_gguf
 from builder.gguf.tokenizer import PRE_TOKENIZERS, read_tokenizer
 from builder.gguf.weights import read_model
+from builder.prompt import PromptFormat
 from exporters.errors import ExportError
-from exporters.gguf_export import GgufPrecision, export_gguf, parse_gguf_precision
+from exporters.gguf_export import SUFFIX_FIRST, GgufPrecision, export_gguf, parse_gguf_precision
 from exporters.gguf_tokenizer import find_pre
 
 FIM = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
@@ -88,6 +91,16 @@ def test_our_reader_finds_the_same_model(
     for text in PROMPTS:
         assert tokenizer.encode(text).ids == own.encode(text).ids
     assert sorted(file.name for file in tmp_path.iterdir()) == ["model.gguf"]
+
+
+def test_the_layout_that_was_taught_is_told(folders: Callable[[str], Path], tmp_path: Path) -> None:
+    prompt = PromptFormat(prefix_token=FIM[0], suffix_token=FIM[1], middle_token=FIM[2], suffix_first=True)
+    for form in (prompt, replace(prompt, suffix_first=False)):
+        folder = tmp_path / f"model {form.suffix_first}"
+        shutil.copytree(folders("llama-tied"), folder)
+        (folder / MANIFEST).write_text(json.dumps({"schema": SCHEMA_VERSION, "prompt": form.to_json()}))
+        with open_gguf(export_gguf(folder, tmp_path / f"{form.suffix_first}.gguf")) as gguf:
+            assert gguf.metadata.get(SUFFIX_FIRST) is (True if form.suffix_first else None)
 
 
 @pytest.mark.parametrize("pre", ["qwen2", "smollm", "gpt-2", "default", "llama-bpe"])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from builder.prompt import PromptEncoder
-from exporters.bundle import Bundle
+from exporters.bundle import Bundle, read_bundle, write_bundle_manifest
 from exporters.errors import BundleError
 from lsp_server.completion import Completer, open_completer
 from lsp_server.engine import Engine, FinishReason, Generation
@@ -50,6 +50,30 @@ def engine(tiny_bundle: Bundle) -> Engine:
 def fixed(engine: Engine, text: str = "x", **options: int) -> tuple[Completer, FixedEngine]:
     double = FixedEngine(engine.encoder, text, **options)
     return Completer(double), double  # type: ignore[arg-type]
+
+
+def computed_after(engine: Engine, before: str, typed: str, behind: str) -> int:
+    """Tokens that are read for a place once `before`, up to where `typed` begins, was completed."""
+    completer, options = Completer(engine), ServerOptions(max_new_tokens=2)
+    text = f"{before}\n{CODE}"
+    completer.complete(text, len(before), options=options)
+    text = f"{before}{typed}{behind}\n{CODE}"
+    return completer.complete(text, len(before) + len(typed), options=options).computed_tokens
+
+
+@pytest.mark.parametrize(("typed", "behind"), [("x", ""), ("(", ")"), ("x = [", "]"), ("\n        y", "")])
+def test_with_the_suffix_first_a_key_computes_itself(
+    tiny_bundle: Bundle, tmp_path: Path, typed: str, behind: str
+) -> None:
+    folder = tmp_path / "bundle"
+    shutil.copytree(tiny_bundle.folder, folder)
+    manifest = {key: tiny_bundle.manifest[key] for key in ("prompt", "architecture")}
+    prompt = {**manifest["prompt"], "suffix_first": True}
+    write_bundle_manifest(folder, {**manifest, "prompt": prompt})
+    before = "def width(self):\n    return self.right - self.left\n\n\ndef height(self):\n    "
+    assert computed_after(Engine(read_bundle(folder), threads=1), before, typed, behind) <= len(typed) + 2
+    plain = Engine(tiny_bundle, threads=1)
+    assert computed_after(plain, before, typed, behind) > len(plain.encoder.text_ids(CODE)) // 2
 
 
 def test_completes_through_the_engine(engine: Engine) -> None:

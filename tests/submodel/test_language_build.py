@@ -3,9 +3,11 @@
 import json
 
 import pytest
+from tokenizers import Tokenizer
 from typer.testing import CliRunner
 
 from builder import domains
+from builder.artifact import read_artifact
 from builder.errors import BuildError, CorpusError
 from submodel.app import app
 from submodel.build.settings import BuildSettings
@@ -51,6 +53,10 @@ def test_a_language_is_built_and_evaluated_by_its_name(index, tmp_path, monkeypa
     assert not layout(folder / "model"), "nothing has taught it another than its base's"
     run("build", "--language", "python", *("0.02" if option == 0 else option for option in options))
     assert layout(folder / "model")
+    assert not layout(folder / "pruned"), "that is before it is taught"
+    model = read_artifact(folder / "model")
+    tokenizer = Tokenizer.from_file(str(folder / "model" / "tokenizer.json"))
+    assert model.held_out_prompts()[0]["prompt_ids"][1] == tokenizer.token_to_id(model.prompt.suffix_token)
     assert json.loads((folder / "bundle" / "bundle.json").read_text())["prompt"]["suffix_first"]
     assert not layout(folder / "rival" / "model"), "a rival is asked as its base is"
 
