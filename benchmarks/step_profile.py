@@ -20,10 +20,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import onnx
-import onnxruntime
 
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
@@ -58,7 +58,7 @@ def main() -> None:
         "step_ms": round(step_s * 1000, 2),
         "least_step_ms": round(least_s * 1000, 2),
         "share_of_bandwidth": round(least_s / step_s, 3),
-        "profile": profile_step(bundle, threads),
+        "profile": profile_step(bundle),
         "machine": describe_machine(),
         "versions": describe_versions(),
     }
@@ -111,29 +111,25 @@ def prompt_of(engine: Engine) -> Sequence[int]:
     return ids[:PROMPT]
 
 
-def profile_step(bundle: Bundle, threads: int) -> dict[str, Any]:
+def profile_step(bundle: Bundle) -> dict[str, Any]:
     """Milliseconds of a step by operator, as ONNX Runtime's profiler has them, and the ten slowest nodes."""
     names: Counter[str] = Counter()
     kinds: Counter[str] = Counter()
     counts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:
-        options = session_options(threads)
+        options = session_options()
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "step")
-        session = onnxruntime.InferenceSession(str(bundle.model_path), options, providers=["CPUExecutionProvider"])
-        inputs = {value.name: value for value in session.get_inputs()}
-        shape = bundle.architecture
-        past = {
-            name: np.zeros((1, shape.kv_heads, PROMPT, shape.head_dim), np.float32)
-            for name in inputs
-            if name.startswith("past_key_values")
-        }
-        feed = {"input_ids": np.array([[5]]), "attention_mask": np.ones((1, PROMPT + 1), np.int64), **past}
+        with patch("lsp_server.session.session_options", lambda threads: options):
+            engine = Engine(bundle)
+        decoder = engine.decoder
+        decoder.feed(prompt_of(engine))
         for _ in range(STEPS):
-            session.run(["logits"], feed)
-        events = json.loads(Path(session.end_profiling()).read_text("utf-8"))
+            decoder.feed([decoder.cache.tokens[-1]])
+        events = json.loads(Path(decoder._session.end_profiling()).read_text("utf-8"))
+    began_us = [event["ts"] for event in events if event["name"] == "model_run"][-STEPS]
     for event in events:
-        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
+        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time") and event["ts"] >= began_us:
             kind = event["args"]["op_name"]
             kinds[kind] += event["dur"]
             counts[kind] += 1

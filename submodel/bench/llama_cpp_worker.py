@@ -31,7 +31,8 @@ class Peer:
             n_ctx=context,
             n_threads=threads,
             n_threads_batch=threads,
-            n_batch=512,
+            # With drafts llama-cpp-python keeps the logits of so many positions at most, whatever the context.
+            n_batch=1024 if has_drafts else 512,
             verbose=False,
             draft_model=LlamaPromptLookupDecoding(num_pred_tokens=8) if has_drafts else None,
         )
