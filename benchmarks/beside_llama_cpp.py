@@ -19,7 +19,7 @@ from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
 from builder.bases.resolve import resolve_base
 from exporters.gguf_export import GgufPrecision, export_gguf
-from submodel.bench.run import DRAFTS, BenchSettings, run_bench
+from submodel.bench.run import BenchSettings, run_bench
 from submodel.bench.runtime_worker import RUNTIMES
 from submodel.bench.table import print_bench
 from submodel.console import StageDisplay
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("repository", type=Path)
     parser.add_argument("--base", required=True)
     parser.add_argument("--llama-python", required=True, help="a Python that has llama-cpp-python")
-    parser.add_argument("--lines", type=int, default=60)
+    parser.add_argument("--lines", type=int, default=30)
     arguments = parser.parse_args()
     published = resolve_base(arguments.base, on_event=print).path
     with tempfile.TemporaryDirectory() as room:
@@ -49,7 +49,6 @@ def main() -> None:
         ours = quantized(arguments.output / "model", Path(room) / "sub-model", arguments.llama_python)
         peers = [
             ("llama.cpp Q4_K_M", published),
-            ("llama.cpp Q4_K_M" + DRAFTS, published),
             *((f"llama.cpp {name}", path) for name, path in dense.items()),
             *((f"llama.cpp {name}, sub-model", path) for name, path in ours.items()),
         ]

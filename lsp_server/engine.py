@@ -118,13 +118,14 @@ class Engine:
         token_ids: list[int] = []
         probabilities: list[float] = []
         text, finish = "", FinishReason.CANCELLED
+        end: tuple[int, ...] = ()
         for token in greedy:
             if room == 0:
                 finish = FinishReason.LENGTH
                 break
             probabilities.append(greedy.probability)
             if token in self._control_ids:
-                finish = FinishReason.CONTROL_TOKEN
+                finish, end = FinishReason.CONTROL_TOKEN, (token,)
                 break
             token_ids.append(token)
             text = detokenizer.text(token_ids)
@@ -140,6 +141,8 @@ class Engine:
             if len(token_ids) == room:
                 finish = FinishReason.LENGTH
                 break
+        if self.drafter is not None:
+            self.drafter.remember(prompt_ids, (*token_ids, *end))
         return Generation(
             text=text,
             token_ids=tuple(token_ids),

@@ -73,16 +73,12 @@ class GreedyTokens:
 
         logits: (1 + drafted, vocabulary), the first after the last token that is certain.
         """
-        if self._start is not None and self._start.is_open:
-            choice = self._start.choose(logits[0])
-            if choice is not None:
-                token, self.probability = choice
-                self._context.append(token)
-                yield token
-            return
-        choices = logits.argmax(axis=1).tolist()
+        chosen: list[tuple[int, float]] = []
         right = 0
-        while right < len(draft.tokens) and choices[right] == draft.tokens[right]:
+        while (choice := self._choose(logits[right])) is not None:
+            chosen.append(choice)
+            if right == len(draft.tokens) or choice[0] != draft.tokens[right]:
+                break
             right += 1
         cache = self._decoder.cache
         cache.keep(len(cache.tokens) - len(draft.tokens) + right)
@@ -90,23 +86,27 @@ class GreedyTokens:
             self._drafter.acceptance.observe(draft.source, right, len(draft.tokens))
             self.drafted += len(draft.tokens)
             self.accepted += right
-        # Taken before the first is given: the next step overwrites the logits.
-        rows = logits[: right + 1].copy() if right else logits[:1]
-        for row, token in zip(rows, choices[: right + 1], strict=True):
-            yield self._note(row, token)
+        for token, self.probability in chosen:
+            self._context.append(token)
+            yield token
 
-    def _note(self, logits: NDArray[np.float32], token: int) -> int:
-        """Take a token as written; logits: (vocabulary,), what it was chosen from."""
-        self._context.append(token)
-        self.probability = float(1.0 / np.exp(logits - logits[token]).sum())  # its softmax
-        return token
+    def _choose(self, logits: NDArray[np.float32]) -> tuple[int, float] | None:
+        """The next token from its logits, (vocabulary,), and its softmax; None where none fits the start."""
+        if self._start is not None and self._start.is_open:
+            return self._start.choose(logits)
+        token = int(logits.argmax())
+        return token, float(1.0 / np.exp(logits - logits[token]).sum())
 
     def _propose(self, certain: int) -> Draft:
         """A draft after the context, for a step that reads `certain` tokens before it."""
-        if self._drafter is None or (self._start is not None and self._start.is_open):
+        if self._drafter is None:
             return NO_DRAFT
         cache = self._decoder.cache
-        return self._drafter.propose(self._context, cache.max_positions - len(cache.tokens) - certain)
+        room = cache.max_positions - len(cache.tokens) - certain
+        if self._start is None or not self._start.is_open:
+            return self._drafter.propose(self._context, room)
+        draft = self._drafter.propose(self._context, room, only_answers=True)
+        return draft if self._start.may_begin(draft.tokens) else NO_DRAFT
 
     def _room(self) -> bool:
         return len(self._decoder.cache.tokens) < self._decoder.cache.max_positions

@@ -8,6 +8,7 @@ to begin with it (Lundberg, guidance, 2023). All keystrokes of one word then sha
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +74,12 @@ class Start:
     def is_open(self) -> bool:
         """Whether the next token is constrained."""
         return bool(self._left)
+
+    def may_begin(self, tokens: Sequence[int]) -> bool:
+        """Whether a text of these tokens begins as it has to, as far as both go."""
+        text = "".join(map(self._vocabulary.piece, tokens))
+        shared = min(len(text), len(self._left))
+        return text[:shared] == self._left[:shared]
 
     def choose(self, logits: NDArray[np.float32]) -> tuple[int, float] | None:
         """The likeliest token that fits, (vocabulary,) → id, and its probability among those that do.

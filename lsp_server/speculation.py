@@ -1,19 +1,22 @@
 """What to draft, and how much of it: speculative decoding without a second model.
 
 Drafts come from text that is at hand (Saxena, prompt lookup decoding, 2023; Yang et al., LLMA, 2023): what followed the
-last few tokens earlier in the context, or in the repository. The model checks a whole draft in one step, whose cost
+last few tokens in the last answers, since the next key asks for nearly the same, earlier in the context, or in the
+repository. The model checks a whole draft in one step, whose cost
 grows slowly with its length, and keeps what it would have written itself; so drafts change the time, not the text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from exporters.drafts import RUNS, DraftIndex
 
+ANSWERS = 8  # that are remembered
 MAX_DRAFT = 12  # tokens; a longer step costs more than its last tokens bring
 Source = tuple[str, int]  # where the draft was found, and the length of the run that led there
 
@@ -88,21 +91,52 @@ class Drafter:
 
     def __init__(self, index: DraftIndex | None = None) -> None:
         self._index = index
+        self._answers: deque[tuple[list[int], int]] = deque(maxlen=ANSWERS)  # the last first; where it begins
         self.costs = StepCosts()
         self.acceptance = Acceptance()
 
-    def propose(self, tokens: Sequence[int], room: int) -> Draft:
-        """A draft of at most `room` tokens to follow `tokens` (the whole context, answer included)."""
+    def remember(self, prompt: Sequence[int], answer: Sequence[int]) -> None:
+        """An answer is over; `answer` has what ended it, too."""
+        if answer:
+            self._answers.appendleft(([*prompt, *answer], len(prompt)))
+
+    def propose(self, tokens: Sequence[int], room: int, *, only_answers: bool = False) -> Draft:
+        """A draft of at most `room` tokens to follow `tokens` (the whole context, answer included).
+
+        only_answers: of an earlier answer to the very same tokens, or none.
+        """
         most = min(MAX_DRAFT, room)
         if most < 1:
             return NO_DRAFT
-        draft = self._find(tokens, most)
+        draft = next(self._continued(tokens, most), NO_DRAFT)
+        if draft.source is None and not only_answers:
+            draft = self._find(tokens, most)
         if draft.source is None:
             return NO_DRAFT
         length = self._length(self.acceptance.rate(draft.source), len(draft.tokens))
         return Draft(tokens=draft.tokens[:length], source=draft.source) if length else NO_DRAFT
 
+    def _continued(self, tokens: Sequence[int], most: int) -> Iterator[Draft]:
+        """What followed the same tokens, all of them, in an earlier answer."""
+        count, whole = len(tokens), list(tokens)
+        for known, _ in self._answers:
+            if len(known) > count and known[:count] == whole:
+                yield Draft(tokens=tuple(known[count : count + most]), source=("same answer", RUNS[0]))
+
+    def _find_in_answer(self, tokens: Sequence[int], most: int) -> Draft:
+        """What followed the last few tokens in the last answer."""
+        for known, start in list(self._answers)[:1]:
+            for run in range(RUNS[0], RUNS[-1] - 1, -1):
+                tail = list(tokens[-run:])
+                for place in range(max(start, run), len(known)):
+                    if known[place - run : place] == tail:
+                        return Draft(tokens=tuple(known[place : place + most]), source=("answer", run))
+        return NO_DRAFT
+
     def _find(self, tokens: Sequence[int], most: int) -> Draft:
+        draft = self._find_in_answer(tokens, most)
+        if draft.source is not None:
+            return draft
         run, following = find_in_context(tokens, most)
         if self._index is not None and run < RUNS[0]:
             known, known_following = self._index.propose(tokens[-RUNS[0] :], most)

@@ -1,6 +1,8 @@
 """`submodel bench`: engines side by side in one run, each in a process of its own, asked in turns.
 
-Turns, because a machine's speed changes from minute to minute: whatever slows one engine slows the others as much.
+Turns of a line each, because a machine's speed changes from minute to minute: whatever slows one engine slows the
+others as much. Before each turn the machine comes to rest: threads of some engines wait actively for a second after an
+answer.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import json
 import platform
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -70,6 +73,11 @@ class _Worker:
     def resident_bytes(self) -> int:
         """What the process holds now; file pages that it has mapped count as well."""
         return int(psutil.Process(self._process.pid).memory_info().rss)
+
+    def processor_s(self) -> float:
+        """What the process has taken of the cores so far."""
+        times = psutil.Process(self._process.pid).cpu_times()
+        return float(times.user + times.system)
 
     def close(self) -> None:
         """End the process."""
@@ -167,6 +175,7 @@ def _measure_speeds(
         for number in range(settings.rounds):
             text = replay.text[number * step :]
             for worker in workers:
+                _rest(workers)
                 told = worker.ask(
                     "speed", text=text, prompt_tokens=settings.prompt_tokens, decode_tokens=settings.decode_tokens
                 )
@@ -184,6 +193,15 @@ def _measure_speeds(
     }
 
 
+def _rest(workers: Sequence[_Worker]) -> None:
+    """Wait until no engine is busy any more, five seconds at most."""
+    for _ in range(50):
+        before = sum(worker.processor_s() for worker in workers)
+        time.sleep(0.1)
+        if sum(worker.processor_s() for worker in workers) - before < 0.015:  # a tick of the system's clock
+            return
+
+
 def _type_lines(
     replay: Replay, workers: Sequence[_Worker], display: StageDisplay
 ) -> tuple[dict[str, list[float]], dict[str, list[bool]]]:
@@ -192,8 +210,9 @@ def _type_lines(
     exact: dict[str, list[bool]] = {worker.name: [] for worker in workers}
     with display.stage("type held-out lines") as advance:
         for number, line in enumerate(replay.lines, start=1):
-            for stroke in line:
-                for worker in workers:
+            for worker in workers:
+                _rest(workers)
+                for stroke in line:
                     told = worker.ask("complete", prefix=stroke.prefix, suffix=stroke.suffix)
                     times[worker.name].append(told["milliseconds"])
                     if stroke.is_first:

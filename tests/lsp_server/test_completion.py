@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from builder.prompt import PromptEncoder
 from exporters.bundle import Bundle, read_bundle, write_bundle_manifest
@@ -15,6 +17,7 @@ from exporters.errors import BundleError
 from lsp_server.completion import Completer, open_completer
 from lsp_server.engine import Engine, FinishReason, Generation
 from lsp_server.options import FilterOptions, ServerOptions, TriggerOptions
+from lsp_server.speculation import StepCosts
 
 PARTS = ("prefix", "suffix", "middle")
 CODE = "def area(self):\n    return self.width * self.height\n\n\ndef perimeter(self):\n    return "
@@ -76,6 +79,41 @@ def test_with_the_suffix_first_a_key_computes_itself(
     assert computed_after(plain, before, typed, behind) > len(plain.encoder.text_ids(CODE)) // 2
 
 
+def test_drafts_of_earlier_answers_change_no_answer(tiny_bundle: Bundle) -> None:
+    drafting, plain = Engine(tiny_bundle, threads=1), Engine(tiny_bundle, threads=1)
+    plain.drafter = None
+    assert drafting.drafter is not None
+    options = ServerOptions(max_new_tokens=10)
+    text = CODE + "self.width(value) * self.other"
+    raws = []
+    for end in [*range(len(CODE), len(text)), *range(len(text), len(CODE), -3)]:
+        answers = [Completer(engine).complete(text[:end], end, options=options) for engine in (drafting, plain)]
+        assert answers[0].raw == answers[1].raw
+        assert answers[0].confidence == pytest.approx(answers[1].confidence, rel=1e-3)
+        raws.append(answers[0].raw)
+    assert len(set(raws)) > 3
+
+
+def test_the_same_place_again_takes_one_step(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine(tiny_bundle, threads=1)
+    options = ServerOptions(max_new_tokens=6)
+    first = Completer(engine).complete(CODE, len(CODE), options=options)
+    assert engine.drafter is not None
+    monkeypatch.setattr(engine.drafter, "costs", StepCosts())  # those of a real model: a further token costs little
+    steps: list[int] = []
+    feed = engine.decoder.feed
+
+    def counted(tokens: Sequence[int], *, keep: int = 1) -> NDArray[np.float32]:
+        steps.append(len(tokens))
+        return feed(tokens, keep=keep)
+
+    monkeypatch.setattr(engine.decoder, "feed", counted)
+    again = Completer(engine).complete(CODE, len(CODE), options=options)
+    assert again.raw == first.raw
+    assert again.confidence == pytest.approx(first.confidence, rel=1e-3)
+    assert len(steps) == 1, "the whole answer is checked at once"
+
+
 def test_completes_through_the_engine(engine: Engine) -> None:
     completion = Completer(engine).complete(CODE, len(CODE), options=ServerOptions(max_new_tokens=8))
     prefix, suffix, middle = (engine.encoder.tokenizer.token_to_id(f"<|{part}|>") for part in PARTS)
@@ -113,7 +151,8 @@ def test_what_of_an_answer_is_shown(engine: Engine, answer: str, after_cursor: s
 
 def test_stopped_completion_shows_nothing(engine: Engine) -> None:
     asked = iter(range(100))
-    completion = Completer(engine).complete(CODE, len(CODE), stop=lambda: next(asked) > 5)
+    text = f"{CODE}self."  # that nobody has asked for yet
+    completion = Completer(engine).complete(text, len(text), stop=lambda: next(asked) > 5)
     assert completion.tokens > 0
     assert completion.text == ""
 

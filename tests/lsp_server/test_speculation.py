@@ -31,6 +31,19 @@ def test_the_longer_run_wins():
     assert len(drafter.propose([9, 9, 1, 2, 3, 4], 2).tokens) <= 2
 
 
+def test_the_last_answers_are_drafted_first():
+    drafter = Drafter(build_index([[1, 2, 3, 4, 90, 91, 92]]))
+    drafter.remember([7, 8, 1, 2], [3, 4, 5, 6, 99])
+    assert drafter.propose([7, 8, 1, 2], 8).tokens == (3, 4, 5, 6, 99)
+    assert drafter.propose([7, 8, 1, 2, 3], 8).tokens == (4, 5, 6, 99)
+    assert drafter.propose([7, 8, 1, 2, 30, 3, 4], 8).source == ("answer", 2), "the same words a little later"
+    assert drafter.propose([7, 8, 1, 2, 30, 3, 4], 8, only_answers=True) == NO_DRAFT
+    assert drafter.propose([8, 1, 2, 3, 4], 8).source == ("answer", 4)
+    drafter.remember([7, 8, 1, 2], [50])
+    assert drafter.propose([7, 8, 1, 2], 8).tokens == (50,), "the newest"
+    assert drafter.propose([7, 8, 1, 2, 3], 8).tokens == (4, 5, 6, 99), "and those before"
+
+
 def test_what_is_seldom_right_is_not_drafted():
     drafter = Drafter(build_index([[1, 2, 3, 4, 90, 91, 92, 93, 94, 95]]))
     context = [9, 1, 2, 3, 4]
