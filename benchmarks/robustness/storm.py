@@ -26,6 +26,7 @@ from benchmarks.builds import RESULTS
 from benchmarks.machine import describe_machine, describe_versions
 
 RESULT = RESULTS / "storm.json"
+IDLE_SAMPLES = 200
 WORDS = [
     "self",
     "value",
@@ -129,7 +130,7 @@ async def run(bundle: Path, keys: int, rate: float, threads: int | None) -> dict
     storm.open()
     rng = random.Random(1)
     token_ms = await _token_ms(client, storm)
-    idle_ms = [await storm.cancel_to_idle() for _ in range(20)]
+    idle_ms = [await storm.cancel_to_idle() for _ in range(IDLE_SAMPLES)]
     memory = [await _memory(client)]
     tasks: set[asyncio.Task[None]] = set()
     most_waiting, began = 0, time.perf_counter()
