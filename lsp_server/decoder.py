@@ -11,6 +11,7 @@ from onnxruntime import IOBinding, OrtValue
 
 from lsp_server.errors import ServeError
 from lsp_server.kv_cache import PAST, KvCache
+from lsp_server.prompt_chunks import ChunkSize
 from lsp_server.providers import PROVIDERS, Provider
 from lsp_server.session import RUNTIME_ERRORS, open_session
 
@@ -29,6 +30,7 @@ class Decoder:
         provider: Provider = Provider.CPU,
     ) -> None:
         self.cache = cache
+        self.chunk = ChunkSize()
         self._session = open_session(model_path, threads, provider)
         types = {value.name: value.type for value in self._session.get_inputs()}
         cache.number = np.float16 if types.get(f"{PAST}0.key") == "tensor(float16)" else np.float32

@@ -21,9 +21,10 @@ from exporters.drafts import FOLDER, open_index
 from lsp_server.decoder import Decoder
 from lsp_server.detokenizer import Detokenizer, control_ids, load_tokenizer
 from lsp_server.errors import ServeError
-from lsp_server.greedy import PROMPT_CHUNK, GreedyTokens
+from lsp_server.greedy import GreedyTokens
 from lsp_server.healing import Start, Vocabulary
 from lsp_server.kv_cache import KvCache
+from lsp_server.prompt_chunks import PROMPT_CHUNK
 from lsp_server.providers import Provider, choose_provider
 from lsp_server.session import offered_providers
 from lsp_server.speculation import Drafter

@@ -12,8 +12,6 @@ from lsp_server.decoder import Decoder
 from lsp_server.healing import Start
 from lsp_server.speculation import NO_DRAFT, Draft, Drafter
 
-PROMPT_CHUNK = 128  # tokens; a cancelled request waits for one chunk at most, and half the size takes 8 % longer
-
 
 class GreedyTokens:
     """Continues a prompt of which the decoder's cache holds the first `kept` tokens, at least one being left to read.
@@ -47,13 +45,18 @@ class GreedyTokens:
 
     def __iter__(self) -> Iterator[int]:
         draft = NO_DRAFT
-        for start in range(self._kept, len(self._prompt_ids), PROMPT_CHUNK):
+        sizes = self._decoder.chunk
+        start = self._kept
+        while start < len(self._prompt_ids):
             if self._is_stopped():
                 return
-            chunk = list(self._prompt_ids[start : start + PROMPT_CHUNK])
-            if start + PROMPT_CHUNK >= len(self._prompt_ids):
+            chunk = list(self._prompt_ids[start : start + sizes.tokens])
+            start += len(chunk)
+            if start == len(self._prompt_ids):
                 draft = self._propose(len(chunk))
+            began = time.perf_counter()
             logits = self._decoder.feed([*chunk, *draft.tokens], keep=1 + len(draft.tokens))
+            sizes.observe(len(chunk), time.perf_counter() - began)
             self.computed += len(chunk)
         while not self._is_stopped():
             before = len(self._context)

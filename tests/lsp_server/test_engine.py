@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from exporters.bundle import Bundle
 from lsp_server.engine import Engine, FinishReason, Generation
 from lsp_server.errors import ServeError
-from lsp_server.greedy import PROMPT_CHUNK
 from lsp_server.kv_cache import GROWTH_POSITIONS
+from lsp_server.prompt_chunks import MAX_CHUNK, PROMPT_CHUNK, ChunkSize
 from lsp_server.speculation import NO_DRAFT, Draft, Drafter
 
 
@@ -182,6 +182,8 @@ def test_cancelled_anywhere_the_next_answer_is_right(
     prompt_ids = [5 * i % 251 for i in range(2 * PROMPT_CHUNK + 10)]  # three chunks
     engine.generate([1], max_new_tokens=1)
     monkeypatch.setattr(engine, "drafter", None)
+    monkeypatch.setattr(engine.decoder, "chunk", ChunkSize())
+    monkeypatch.setattr(engine.decoder.chunk, "observe", lambda tokens, seconds: None)
     cancelled = engine.generate(prompt_ids, max_new_tokens=10, lines=None, stop=after(calls))
     assert cancelled.finish is FinishReason.CANCELLED
     assert cancelled.computed_tokens == min(calls * PROMPT_CHUNK, len(prompt_ids))
@@ -189,6 +191,22 @@ def test_cancelled_anywhere_the_next_answer_is_right(
     following = engine.generate(prompt_ids, max_new_tokens=4, lines=None)
     assert list(following.token_ids) == naive_answer(session, prompt_ids, 4)
     assert following.computed_tokens == max(1, len(prompt_ids) - calls * PROMPT_CHUNK)
+
+
+def test_chunks_take_as_long_as_a_cancelled_request_may_wait() -> None:
+    chunk = ChunkSize()
+    assert chunk.tokens == PROMPT_CHUNK
+    for _ in range(20):
+        chunk.observe(chunk.tokens, chunk.tokens / 1250)  # tokens a second
+    assert chunk.tokens == pytest.approx(250, abs=2)
+    chunk.observe(8, 1.0)  # a short one says nothing
+    assert chunk.tokens == pytest.approx(250, abs=2)
+    for _ in range(20):
+        chunk.observe(chunk.tokens, chunk.tokens / 100)
+    assert chunk.tokens == PROMPT_CHUNK // 2
+    for _ in range(20):
+        chunk.observe(chunk.tokens, chunk.tokens / 1e6)
+    assert chunk.tokens == MAX_CHUNK
 
 
 def test_failure_of_the_runtime_leaves_no_stale_cache(engine: Engine, session: onnxruntime.InferenceSession) -> None:
