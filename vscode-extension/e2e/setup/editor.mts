@@ -37,11 +37,32 @@ export class Editor {
     await page.goto(`${server.url}/?${kind}=${encodeURIComponent(folder)}`, { waitUntil: 'domcontentloaded' });
     await page.waitForSelector('.monaco-workbench');
     const editor = new Editor(browser, page);
+    if (kind === 'workspace') {
+      await editor.untilFolders();
+    }
     return editor;
   }
 
   async close(): Promise<void> {
     await this.browser.close();
+  }
+
+  /** Now and then code-server reads a `.code-workspace` file as an empty one when it starts; then reload, as one would. */
+  private async untilFolders(): Promise<void> {
+    const row = this.page.locator('.explorer-folders-view .monaco-list-row').first();
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await row.waitFor({ timeout: attempt < 4 ? 10_000 : PATIENCE_MS });
+        return;
+      } catch (error) {
+        if (attempt === 4) {
+          throw error;
+        }
+        console.log(`The workspace has no folders yet; reload ${attempt}.`);
+        await this.page.reload({ waitUntil: 'domcontentloaded' });
+        await this.page.waitForSelector('.monaco-workbench');
+      }
+    }
   }
 
   /** What the status bar entry says: `submodel 81M, ready`. */
