@@ -203,10 +203,10 @@ def test_chunks_take_as_long_as_a_cancelled_request_may_wait() -> None:
     assert chunk.tokens == pytest.approx(250, abs=2)
     for _ in range(20):
         chunk.observe(chunk.tokens, chunk.tokens / 100)
-    assert chunk.tokens == PROMPT_CHUNK // 2
+    assert chunk.tokens == pytest.approx(PROMPT_CHUNK // 2, abs=1)
     for _ in range(20):
         chunk.observe(chunk.tokens, chunk.tokens / 1e6)
-    assert chunk.tokens == MAX_CHUNK
+    assert chunk.tokens == pytest.approx(MAX_CHUNK, abs=1)
 
 
 def test_failure_of_the_runtime_leaves_no_stale_cache(engine: Engine, session: onnxruntime.InferenceSession) -> None:
