@@ -36,12 +36,12 @@ def doubled_closers(draft: Draft, situation: Situation) -> Change | Rejection | 
     after = situation.line_after
     if not after.strip() or set(after.strip()) - CLOSING - {" "}:
         return None
-    text, start = draft.text, draft.text.rfind("\n") + 1
-    if set(text[start:].strip()) - CLOSING:
-        text, start = text.partition("\n")[0], 0
+    first_line, text, start = draft.text.partition("\n")[0], draft.text, draft.text.rfind("\n") + 1
+    if not text[start:].strip() or set(text[start:].strip()) - CLOSING:
+        text = first_line
     replaced, last = 0, -1
     for index in outer_closers(text, open_at_end(situation.line_before)):
-        if index < start:
+        if len(first_line) < index < start:
             continue
         following = after[replaced:].lstrip(" ")
         if not following.startswith(text[index]):
