@@ -65,7 +65,8 @@ def main() -> None:
     print_bench(document)
     name = arguments.repository.name
     told = {
-        "command": f"python -m benchmarks.beside_llama_cpp OUTPUT {name} --base {arguments.base} --llama-python PYTHON",
+        "command": f"python -m benchmarks.beside_llama_cpp OUTPUT {name} --base {arguments.base} --llama-python PYTHON "
+        f"--lines {arguments.lines}",
         **document,
         "machine": describe_machine(),
         "versions": {**describe_versions(), **document["versions"]},

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks.builds import build, describe_repository, write_result
+from benchmarks.builds import build, describe_repository, output_of, write_result
 from benchmarks.machine import describe_machine, describe_versions
-from benchmarks.repositories import CACHE, REPORTED, fetch
+from benchmarks.repositories import REPORTED, fetch
 from submodel.console import StageDisplay
 from submodel.replay.run import SWITCHES, ReplaySettings, run_replay
 from submodel.replay.table import print_replay
@@ -31,9 +31,10 @@ def main() -> None:
         if arguments.only not in (None, repository.name):
             continue
         folder = fetch(repository)
-        bundle = CACHE / "builds" / f"{folder.name}-{arguments.base}" / "bundle"
+        name = f"{folder.name}-{arguments.base}"
+        bundle = output_of(name) / "bundle"
         if not bundle.is_dir():
-            bundle = build(folder, bundle.parent.name, arguments.base, ["--positions", "0"]) / "bundle"
+            build(folder, name, arguments.base, ["--positions", "0"])
         settings = ReplaySettings(
             repository=folder, bundle=bundle, passages=arguments.passages, options={}, switches=switches
         )

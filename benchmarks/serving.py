@@ -18,12 +18,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-import psutil
 from lsprotocol import types
 from pygls.lsp.client import LanguageClient
 
 from benchmarks.machine import describe_machine, describe_versions
 from builder.corpus.corpus import read_corpus
+from submodel.bench.run import processor_s
 
 POSITIONS = 10
 IDLE_AFTER_S, IDLE_S = 2.0, 20.0
@@ -56,9 +56,9 @@ async def ask_server(files: list[tuple[Path, types.Position]], bundle: str) -> d
     status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
     maps = (process / "maps").read_text()
     await asyncio.sleep(IDLE_AFTER_S)
-    before = _processor_s(client)
+    before = processor_s(client._server.pid)  # type: ignore[union-attr]
     await asyncio.sleep(IDLE_S)
-    idle_share = (_processor_s(client) - before) / IDLE_S
+    idle_share = (processor_s(client._server.pid) - before) / IDLE_S
     await client.shutdown_async(None)
     client.exit(None)
     await client.stop()
@@ -71,12 +71,6 @@ async def ask_server(files: list[tuple[Path, types.Position]], bundle: str) -> d
         "has_torch": "libtorch" in maps,
         f"share_of_a_core_from_{IDLE_AFTER_S:g}_s_after_a_request": round(idle_share, 5),
     }
-
-
-def _processor_s(client: LanguageClient) -> float:
-    """Seconds of processor time that the server has taken so far."""
-    times = psutil.Process(client._server.pid).cpu_times()  # type: ignore[union-attr]
-    return float(times.user + times.system)
 
 
 def ask_command_line(file: Path, position: types.Position, bundle: str) -> dict[str, Any]:

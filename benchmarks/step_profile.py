@@ -3,7 +3,7 @@
     python -m benchmarks.step_profile BUNDLE
 
 A step reads every weight once, so that the bytes of the weights over the bandwidth are the least time that it can take.
-Both are measured here: bandwidth as the best of several dot products of vectors that no cache holds, one a thread; a
+Both are measured here: bandwidth as the best of several searches through vectors that no cache holds, one a thread; a
 step as the median over many after a prompt, without the profiler. The profiler, in a session of its own, then tells how
 the time divides. Writes benchmarks/results/step-profile.json.
 """

@@ -110,7 +110,7 @@ def make_examples(
             prompt, answer = encoder.encode(window), [*encoder.text_ids(cut.middle), *encoder.end_ids()]
         ids = (*prompt, *answer)
         examples.append(Example(ids=ids, prompt_tokens=len(prompt) if encoder.form.is_fim else len(ids)))
-        count += len(examples[-1].ids)
+        count += len(ids)
     return tuple(examples)
 
 

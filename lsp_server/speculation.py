@@ -2,17 +2,18 @@
 
 Drafts come from text that is at hand (Saxena, prompt lookup decoding, 2023; Yang et al., LLMA, 2023): what followed the
 last few tokens in the last answers, since the next key asks for nearly the same, earlier in the context, or in the
-repository. The model checks a whole draft in one step, whose cost
-grows slowly with its length, and keeps what it would have written itself; so drafts change the time, not the text.
+repository. The model checks a whole draft in one step, whose cost grows slowly with its length, and keeps what it would
+have written itself; so drafts change the time, not the text.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from exporters.drafts import RUNS, DraftIndex
 
@@ -108,7 +109,7 @@ class Drafter:
         most = min(MAX_DRAFT, room)
         if most < 1:
             return NO_DRAFT
-        draft = next(self._continued(tokens, most), NO_DRAFT)
+        draft = self._continued(tokens, most)
         if draft.source is None and not only_answers:
             draft = self._find(tokens, most)
         if draft.source is None:
@@ -116,21 +117,25 @@ class Drafter:
         length = self._length(self.acceptance.rate(draft.source), len(draft.tokens))
         return Draft(tokens=draft.tokens[:length], source=draft.source) if length else NO_DRAFT
 
-    def _continued(self, tokens: Sequence[int], most: int) -> Iterator[Draft]:
+    def _continued(self, tokens: Sequence[int], most: int) -> Draft:
         """What followed the same tokens, all of them, in an earlier answer."""
         count, whole = len(tokens), list(tokens)
         for known, _ in self._answers:
             if len(known) > count and known[:count] == whole:
-                yield Draft(tokens=tuple(known[count : count + most]), source=("same answer", RUNS[0]))
+                return Draft(tokens=tuple(known[count : count + most]), source=("same answer", RUNS[0]))
+        return NO_DRAFT
 
     def _find_in_answer(self, tokens: Sequence[int], most: int) -> Draft:
         """What followed the last few tokens in the last answer."""
-        for known, start in list(self._answers)[:1]:
-            for run in range(RUNS[0], RUNS[-1] - 1, -1):
-                tail = list(tokens[-run:])
-                for place in range(max(start, run), len(known)):
-                    if known[place - run : place] == tail:
-                        return Draft(tokens=tuple(known[place : place + most]), source=("answer", run))
+        if not self._answers:
+            return NO_DRAFT
+        known, start = self._answers[0]
+        for run in range(RUNS[0], RUNS[-1] - 1, -1):
+            before = max(0, start - run)  # an answer's first tokens may follow a run of its prompt's
+            places = places_behind(np.asarray(tokens[-run:]), np.asarray(known[before:]))
+            if len(places):
+                place = before + int(places[0])
+                return Draft(tokens=tuple(known[place : place + most]), source=("answer", run))
         return NO_DRAFT
 
     def _find(self, tokens: Sequence[int], most: int) -> Draft:
@@ -162,14 +167,19 @@ def find_in_context(tokens: Sequence[int], most: int) -> tuple[int, list[int]]:
     """The longest run of RUNS (or one of 3) that ends `tokens` and stands earlier in it, and what followed it last."""
     context = np.asarray(tokens)
     for run in range(RUNS[0], RUNS[-1] - 1, -1):
-        count = len(context) - run  # starts of runs that have a next token
-        if count < 1:
-            continue
-        is_match = np.ones(count, bool)
-        for offset in range(run):
-            is_match &= context[offset : offset + count] == context[len(context) - run + offset]
-        starts = np.flatnonzero(is_match)
-        if len(starts):
-            place = int(starts[-1]) + run
+        places = places_behind(context[-run:], context)
+        if len(places):
+            place = int(places[-1])
             return run, context[place : place + most].tolist()
     return 0, []
+
+
+def places_behind(run: NDArray[np.int64], text: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Where in `text` the run has just ended and something follows, in rising order."""
+    count = len(text) - len(run)  # starts of runs that have a next token
+    if count < 1:
+        return np.empty(0, np.intp)
+    is_match = np.ones(count, bool)
+    for offset, token in enumerate(run):
+        is_match &= text[offset : offset + count] == token
+    return np.flatnonzero(is_match) + len(run)

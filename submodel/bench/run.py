@@ -76,8 +76,7 @@ class _Worker:
 
     def processor_s(self) -> float:
         """What the process has taken of the cores so far."""
-        times = psutil.Process(self._process.pid).cpu_times()
-        return float(times.user + times.system)
+        return processor_s(self._process.pid)
 
     def close(self) -> None:
         """End the process."""
@@ -191,6 +190,12 @@ def _measure_speeds(
         }
         for worker in workers
     }
+
+
+def processor_s(pid: int) -> float:
+    """Seconds of processor time that a process has taken so far."""
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)
 
 
 def _rest(workers: Sequence[_Worker]) -> None:

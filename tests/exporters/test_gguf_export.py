@@ -23,6 +23,7 @@ from builder.prompt import PromptFormat
 from exporters.errors import ExportError
 from exporters.gguf_export import SUFFIX_FIRST, GgufPrecision, export_gguf, parse_gguf_precision
 from exporters.gguf_tokenizer import find_pre
+from submodel.bench import llama_cpp_worker
 
 FIM = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
 NEW_TOKENS = 12
@@ -94,6 +95,7 @@ def test_our_reader_finds_the_same_model(
 
 
 def test_the_layout_that_was_taught_is_told(folders: Callable[[str], Path], tmp_path: Path) -> None:
+    assert llama_cpp_worker.SUFFIX_FIRST == SUFFIX_FIRST, "the bench's worker imports nothing of ours"
     prompt = PromptFormat(prefix_token=FIM[0], suffix_token=FIM[1], middle_token=FIM[2], suffix_first=True)
     for form in (prompt, replace(prompt, suffix_first=False)):
         folder = tmp_path / f"model {form.suffix_first}"
