@@ -120,6 +120,8 @@ class Checkpoint:
     Raises ExportError from the constructor where the tensors are not those of a Llama- or Qwen2-shaped decoder.
     """
 
+    is_rotated = False  # whether what follows a norm has unit gains and no outliers (`exporters.rotation`)
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.config = read_config(folder)

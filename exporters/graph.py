@@ -21,7 +21,7 @@ import onnx_ir as ir
 from onnx_ir.tape import Tape
 
 from exporters.checkpoint import Checkpoint, DecoderShape, FloatArray
-from exporters.matrices import MICROSOFT, Matrices, Matrix
+from exporters.matrices import MICROSOFT, Matrices, Matrix, Rows
 from exporters.precision import MATRICES, Precision
 
 OPSET = 21
@@ -93,7 +93,7 @@ class _Emitter:
 
         name = "model.embed_tokens.weight" if self.shape.is_tied else "lm_head.weight"
         head = self._matrix(name, self.shape.vocab_size)
-        logits = self.matrices.head(self.matrices.prepare(normed), head)
+        logits = self.matrices.head(self._prepare_normed(normed), head)
         if self.matrices.number is not ir.DataType.FLOAT:
             logits = self.tape.op("Cast", [logits], {"to": ir.DataType.FLOAT})  # what every reader can take
         # Named as without num_logits_to_keep: runtimes that never heard of it size their buffers by this name.
@@ -113,7 +113,7 @@ class _Emitter:
         normed, residual = self._add_and_norm(mixed, residual, f"{prefix}.post_attention_layernorm.weight")
 
         # Two products on one quantized input: a single wide one and a Split read prompts 3 % slower.
-        rows = self.matrices.prepare(normed)
+        rows = self._prepare_normed(normed)
         gate, up = (
             self.matrices.project(rows, self._matrix(f"{prefix}.mlp.{part}_proj.weight", shape.ffn_width))
             for part in ("gate", "up")
@@ -127,11 +127,13 @@ class _Emitter:
 
     def _attend(self, layer: int, normed: ir.Value, attention: _Attention) -> ir.Value:
         shape, prefix = self.shape, f"model.layers.{layer}.self_attn"
-        qkv = self.matrices.project(self.matrices.prepare(normed), self._packed_qkv(prefix))
+        rows, matrix = self._prepare_normed(normed), self._packed_qkv(prefix)
         if self.checkpoint.has(f"{prefix}.q_proj.bias"):
             names = [f"{prefix}.{part}_proj.bias" for part in "qkv"]
             bias = self.matrices.numbers(f"{prefix}.qkv_proj.bias", self.checkpoint.read(*names))
-            qkv = self.tape.op("Add", [qkv, bias])
+            qkv = self.matrices.project_with_bias(rows, matrix, bias)
+        else:
+            qkv = self.matrices.project(rows, matrix)
         past = [self._cache_input(layer, kind) for kind in ("key", "value")]
         context, *present = self.tape.op_multi_out(
             "GroupQueryAttention",
@@ -183,6 +185,9 @@ class _Emitter:
         )
         mean.name = deviation.name = ""  # optional outputs that nobody reads
         return normed, total
+
+    def _prepare_normed(self, normed: ir.Value) -> Rows:
+        return self.matrices.prepare_even(normed) if self.checkpoint.is_rotated else self.matrices.prepare(normed)
 
     def _project(self, x: ir.Value, name: str, inputs: int) -> ir.Value:
         """A projection back to the residual stream, of an input that nothing else reads."""

@@ -32,7 +32,8 @@ class Rows:
     """Activations ready to be multiplied: shared by all projections of the same input."""
 
     values: ir.Value  # (batch, sequence, inputs)
-    scale: ir.Value | None = None  # (batch, sequence, 1)
+    step: ir.Value | None = None  # of quantized values: a scalar
+    scale: ir.Value | None = None  # (batch, sequence, 1), where each row has one of its own as well
 
 
 class Matrices(ABC):
@@ -47,9 +48,17 @@ class Matrices(ABC):
     def prepare(self, x: ir.Value) -> Rows:
         """Make float activations ready for `project`."""
 
+    def prepare_even(self, x: ir.Value) -> Rows:
+        """As `prepare`, for rows whose root mean square is 1 and that have no outliers: a norm's in a rotated basis."""
+        return self.prepare(x)
+
     @abstractmethod
     def project(self, rows: Rows, matrix: Matrix) -> ir.Value:
         """`x @ matrix.T` in float32."""
+
+    def project_with_bias(self, rows: Rows, matrix: Matrix, bias: ir.Value) -> ir.Value:
+        """`x @ matrix.T + bias`; bias is (outputs,)."""
+        return self.tape.op("Add", [self.project(rows, matrix), bias])
 
     @abstractmethod
     def embed(self, ids: ir.Value, matrix: Matrix, *, shares_head: bool) -> ir.Value:

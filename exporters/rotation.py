@@ -26,6 +26,8 @@ EMBEDDING, HEAD, FINAL_GAIN = "model.embed_tokens.weight", "lm_head.weight", "mo
 class RotatedCheckpoint(Checkpoint):
     """A checkpoint that reads as if it had been trained in the rotated basis, with a head of its own."""
 
+    is_rotated = True
+
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self._head = EMBEDDING if self.shape.is_tied else HEAD

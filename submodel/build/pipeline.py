@@ -48,8 +48,9 @@ from submodel.evaluation.predictors import open_checkpoint
 from submodel.report.render import REPORT_SCHEMA, render_report
 
 PIPELINE_VERSION = 7  # raised when the same inputs give another model, so that stages of older versions are not kept
-# Likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits, 4: drafts, 5: display gate.
-EXPORT_VERSION = 5
+# Likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits, 4: drafts, 5: display gate,
+# 6: one step for even rows.
+EXPORT_VERSION = 6
 PARITY_PROMPTS = 64  # held-out prompts that the export compares precisions on
 GATE_POSITIONS = 100  # validation lines that the display gate is fitted on
 

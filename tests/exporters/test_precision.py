@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from onnx_ir.tape import Tape
 
 from exporters.errors import ExportError
-from exporters.matrices import Matrix
-from exporters.precision import Int8Matrices, Precision, column_codes, column_scales, parse_precision
+from exporters.matrices import Matrices, Matrix
+from exporters.precision import EVEN_LIMIT, Int8Matrices, Precision, column_codes, column_scales, parse_precision
 from tests.exporters.matrix_graph import matrix_of, run
 
 FloatArray = NDArray[np.float32]
@@ -48,6 +48,34 @@ def test_projection_is_the_row_wise_formula() -> None:
     exact = x[0] @ weight.T
     error = np.linalg.norm(found - exact, axis=1) / np.maximum(np.linalg.norm(exact, axis=1), 1e-9)
     assert error.max() < 0.02  # in each row by itself, so a massive one costs the others nothing
+
+
+def test_even_rows_have_one_step_for_all() -> None:
+    rng = np.random.default_rng(2)
+    weight, bias = rng.normal(size=(24, 64)).astype(np.float32), rng.normal(size=24).astype(np.float32)
+    x = rng.normal(size=(1, 6, 64)).astype(np.float32)
+    x[0, 2, 7] = 2 * EVEN_LIMIT  # beyond the codes: cut off, where a scale a row would cost the whole row
+
+    def project(matrices: Matrices, rows: ir.Value) -> ir.Value:
+        return matrices.project_with_bias(
+            matrices.prepare_even(rows), matrix_of(weight), matrices.constant("bias", bias)
+        )
+
+    step = np.float32(EVEN_LIMIT / 127)
+    codes = np.clip(np.rint(x[0] / step), -128, 127)
+    scales = column_scales(weight)
+    expected = codes @ column_codes(weight, scales) * step * scales + bias
+    np.testing.assert_allclose(run(Int8Matrices, project, x)[0], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("is_even", "expected"), [(True, 0), (False, 1)])
+def test_a_bias_is_the_products_own_where_no_scale_follows(is_even: bool, expected: int) -> None:
+    tape = Tape()
+    matrices = Int8Matrices(tape)
+    x = ir.val("x", ir.DataType.FLOAT, [1, 2, 8])
+    rows = matrices.prepare_even(x) if is_even else matrices.prepare(x)
+    matrices.project_with_bias(rows, matrix_of(np.eye(8, dtype=np.float32)), matrices.constant("bias", np.ones(8)))
+    assert [node.op_type for node in tape.nodes].count("Add") == expected
 
 
 def test_rows_are_shared_by_projections_of_the_same_input() -> None:
