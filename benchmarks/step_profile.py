@@ -30,6 +30,7 @@ from benchmarks.machine import describe_machine, describe_versions
 from exporters.bundle import Bundle, read_bundle
 from lsp_server.cores import default_threads
 from lsp_server.engine import Engine
+from lsp_server.huge_pages import use_huge_pages
 from lsp_server.session import session_options
 
 PROMPT = 400  # tokens before the steps, about what a window holds
@@ -94,6 +95,7 @@ def step_bytes(bundle: Bundle) -> tuple[int, int]:
 def measure_step(bundle: Bundle) -> float:
     """Median seconds of one plain step."""
     engine = Engine(bundle)
+    use_huge_pages()
     decoder = engine.decoder
     decoder.feed(prompt_of(engine))
     times = []

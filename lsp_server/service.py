@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from builder.errors import SubmodelError
 from builder.prompt import ContextPiece
 from lsp_server.errors import ServeError
+from lsp_server.huge_pages import use_huge_pages
 from lsp_server.options import ServerOptions
 from lsp_server.providers import Provider
 
@@ -156,6 +157,8 @@ class CompletionService:
         provider = f"{completer.choice.provider}: {completer.choice.why}"
         self._set(folder, BundleStatus(state=BundleState.READY, threads=threads, provider=provider))
         log.info("Serving %s", folder)
+        # Beside the first request, which need not wait for it.
+        threading.Thread(target=use_huge_pages, name="huge pages", daemon=True).start()
         while len(self._loaded) > MAX_LOADED:
             self._unload(next(iter(self._loaded)), forget=False)
 
