@@ -50,7 +50,7 @@ class GreedyTokens:
         while start < len(self._prompt_ids):
             if self._is_stopped():
                 return
-            chunk = list(self._prompt_ids[start : start + sizes.tokens])
+            chunk = list(self._prompt_ids[start : start + sizes.take(len(self._prompt_ids) - start)])
             start += len(chunk)
             if start == len(self._prompt_ids):
                 draft = self._propose(len(chunk))

@@ -179,7 +179,7 @@ def test_right_drafts_save_steps(engine: Engine, session: onnxruntime.InferenceS
 def test_cancelled_anywhere_the_next_answer_is_right(
     engine: Engine, session: onnxruntime.InferenceSession, monkeypatch: pytest.MonkeyPatch, calls: int
 ) -> None:
-    prompt_ids = [5 * i % 251 for i in range(2 * PROMPT_CHUNK + 10)]  # three chunks
+    prompt_ids = [5 * i % 251 for i in range(2 * PROMPT_CHUNK + 50)]  # three chunks
     engine.generate([1], max_new_tokens=1)
     monkeypatch.setattr(engine, "drafter", None)
     monkeypatch.setattr(engine.decoder, "chunk", ChunkSize())
@@ -207,6 +207,11 @@ def test_chunks_take_as_long_as_a_cancelled_request_may_wait() -> None:
     for _ in range(20):
         chunk.observe(chunk.tokens, chunk.tokens / 1e6)
     assert chunk.tokens == pytest.approx(MAX_CHUNK, abs=1)
+
+
+def test_what_is_left_of_a_prompt_is_no_chunk_of_its_own() -> None:
+    chunk = ChunkSize()
+    assert [chunk.take(left) for left in (1, 100, 128, 160, 161, 1000)] == [1, 100, 128, 160, 128, 128]
 
 
 def test_failure_of_the_runtime_leaves_no_stale_cache(engine: Engine, session: onnxruntime.InferenceSession) -> None:
