@@ -19,6 +19,7 @@ from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
 from builder.bases.resolve import resolve_base
 from exporters.gguf_export import GgufPrecision, export_gguf
+from submodel.bench.replay import ReplaySettings
 from submodel.bench.run import BenchSettings, run_bench
 from submodel.bench.runtime_worker import RUNTIMES
 from submodel.bench.table import print_bench
@@ -41,7 +42,7 @@ def main() -> None:
     parser.add_argument("repository", type=Path)
     parser.add_argument("--base", required=True)
     parser.add_argument("--llama-python", required=True, help="a Python that has llama-cpp-python")
-    parser.add_argument("--lines", type=int, default=30)
+    parser.add_argument("--passages", type=int, default=20)
     arguments = parser.parse_args()
     published = resolve_base(arguments.base, on_event=print).path
     with tempfile.TemporaryDirectory() as room:
@@ -58,7 +59,7 @@ def main() -> None:
             peers=tuple(peers),
             runtimes=RUNTIMES,
             peer_python=arguments.llama_python,
-            lines=arguments.lines,
+            replay=ReplaySettings(passages=arguments.passages),
         )
         with StageDisplay() as display:
             document: dict[str, Any] = run_bench(settings, display)
@@ -66,7 +67,7 @@ def main() -> None:
     name = arguments.repository.name
     told = {
         "command": f"python -m benchmarks.beside_llama_cpp OUTPUT {name} --base {arguments.base} --llama-python PYTHON "
-        f"--lines {arguments.lines}",
+        f"--passages {arguments.passages}",
         **document,
         "machine": describe_machine(),
         "versions": {**describe_versions(), **document["versions"]},

@@ -30,9 +30,10 @@ from exporters.drafts import MAX_TOKENS, build_index, open_index, write_index
 from lsp_server.completion import Completer
 from lsp_server.engine import Engine
 from lsp_server.greedy import GreedyTokens
+from lsp_server.huge_pages import use_huge_pages
 from lsp_server.options import ServerOptions, TriggerOptions
 from lsp_server.speculation import Drafter
-from submodel.bench.replay import make_replay
+from submodel.bench.replay import ReplaySettings, make_replay
 
 LINES = (10_000, 1_000_000, 10_000_000)
 PROMPTS = (256, 512, 1024, 2048, 4096)
@@ -49,6 +50,7 @@ def main() -> None:
     parser.add_argument("--typed", type=int, default=30, help="held-out lines")
     arguments = parser.parse_args()
     engine = Engine(read_bundle(arguments.bundle))
+    use_huge_pages()
     texts = [file.text for file in read_corpus(arguments.repository).files if file.is_code and file.split != "held-out"]
     with tempfile.TemporaryDirectory() as room:
         repositories = [_index(engine, texts, lines, Path(room) / str(lines)) for lines in LINES]
@@ -98,12 +100,12 @@ def _renamed(text: str, copy: int) -> str:
 
 def _type(engine: Engine, repositories: list[dict[str, Any]], repository: Path, lines: int) -> None:
     """Adds each repository's milliseconds of a keystroke, and the memory that its look-ups took."""
-    replay = make_replay(repository, lines=lines, keys=6, seed=1)
+    replay = make_replay(repository, ReplaySettings(passages=lines, lines=1))
     drafters = [Drafter(open_index(one["folder"])) for one in repositories]
     times: list[list[float]] = [[] for _ in repositories]
     grown = [0 for _ in repositories]
     completer = Completer(engine)
-    for line in replay.lines:
+    for line in replay.passages:
         for number, drafter in enumerate(drafters):
             engine.drafter = drafter
             engine.decoder.cache.keep(0)

@@ -13,6 +13,7 @@ from exporters.bundle import read_bundle
 from lsp_server.completion import Completer
 from lsp_server.engine import Engine
 from lsp_server.greedy import GreedyTokens
+from lsp_server.huge_pages import use_huge_pages
 from submodel.bench.llama_cpp_worker import answer_requests
 from submodel.build.memory import peak_rss_bytes
 
@@ -25,6 +26,7 @@ class BundleWorker:
         self.engine = Engine(read_bundle(Path(bundle), verify=False), threads=threads)
         self.completer = Completer(self.engine)
         self.load_s = time.perf_counter() - started
+        use_huge_pages()  # as the server does, once a model is loaded
         if not has_drafts:
             self.engine.drafter = None
 

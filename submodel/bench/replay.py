@@ -1,8 +1,8 @@
-"""What the engines are asked: held-out lines of a repository, typed key by key."""
+"""What the engines are asked: held-out passages of a repository, typed key by key."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,38 +15,65 @@ WINDOW = PromptFormat(prefix_token="p", suffix_token="s", middle_token="m")  # t
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReplaySettings:
+    """How much is typed."""
+
+    passages: int = 20
+    lines: int = 3  # of each passage
+    keys: int = 6  # of each line are asked about; the rest of it appears at once, as when a suggestion is accepted
+    seed: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
 class Keystroke:
     """One request: the window at the cursor and what stands there in the file."""
 
     prefix: str
     suffix: str
-    truth: str
-    is_first: bool  # of its line: whatever was typed before is elsewhere
+    truth: str  # the rest of the line
+    is_new_line: bool  # the first of its line
+    is_new_place: bool  # the first of its passage: whatever was typed before is elsewhere
 
 
 @dataclass(frozen=True, kw_only=True)
 class Replay:
-    """Lines in the order in which they are typed, and text for prompts of any length."""
+    """Passages in the order in which they are typed, and text for prompts of any length."""
 
-    lines: tuple[tuple[Keystroke, ...], ...]
+    passages: tuple[tuple[Keystroke, ...], ...]
     text: str
 
 
-def make_replay(repository: Path, *, lines: int, keys: int, seed: int) -> Replay:
-    """`lines` held-out lines, the first `keys` characters of each typed one by one."""
+def make_replay(repository: Path, settings: ReplaySettings) -> Replay:
+    """Passages of held-out files that begin where held-out lines are cut. Raises SubmodelError."""
     corpus = read_corpus(repository)
-    held_out = make_held_out(corpus.files, ScoringSettings(positions=lines, seed=seed))
+    held_out = make_held_out(corpus.files, ScoringSettings(positions=settings.passages, seed=settings.seed))
     text = "\n".join(file.text for file in corpus.files if file.split == "held-out")
-    return Replay(lines=tuple(tuple(_type(cut, keys)) for cut in held_out.cuts), text=text)
+    return Replay(passages=tuple(tuple(_type(cut, settings)) for cut in held_out.cuts), text=text)
 
 
-def _type(cut: Cut, keys: int) -> Sequence[Keystroke]:
-    before, behind = cut.file.text[: cut.offset], cut.file.text[cut.offset + len(cut.middle) :]
-    strokes = []
-    for typed in range(min(keys, len(cut.middle))):
-        left = before + cut.middle[:typed]
-        window: Window = cut_window(left + behind, len(left), WINDOW)
-        strokes.append(
-            Keystroke(prefix=window.prefix, suffix=window.suffix, truth=cut.middle[typed:], is_first=typed == 0)
-        )
-    return strokes
+def _type(cut: Cut, settings: ReplaySettings) -> Iterator[Keystroke]:
+    text = cut.file.text
+    spans = _lines(cut, settings.lines)
+    behind = text[spans[-1][1] :]
+    for begin, end in spans:
+        for cursor in range(begin, min(end, begin + settings.keys)):
+            window: Window = cut_window(text[:cursor] + behind, cursor, WINDOW)
+            yield Keystroke(
+                prefix=window.prefix,
+                suffix=window.suffix,
+                truth=text[cursor:end],
+                is_new_line=cursor == begin,
+                is_new_place=cursor == cut.offset,
+            )
+
+
+def _lines(cut: Cut, count: int) -> list[tuple[int, int]]:
+    """From where to where lines are typed: the cut's rest and the next ones that are not blank, indentation apart."""
+    text, end = cut.file.text, cut.offset + len(cut.middle)
+    spans = [(cut.offset, end)]
+    while len(spans) < count and end < len(text):
+        line = text[end + 1 :].partition("\n")[0]
+        end += 1 + len(line)
+        if line.strip():
+            spans.append((end - len(line.lstrip()), end))
+    return spans

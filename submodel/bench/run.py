@@ -1,8 +1,8 @@
 """`submodel bench`: engines side by side in one run, each in a process of its own, asked in turns.
 
-Turns of a line each, because a machine's speed changes from minute to minute: whatever slows one engine slows the
-others as much. Before each turn the machine comes to rest: threads of some engines wait actively for a second after an
-answer.
+Turns of a passage each, because a machine's speed changes from minute to minute: whatever slows one engine slows the
+others as much. Each turn begins with another engine, and before each the machine comes to rest: threads of some engines
+wait actively for a second after an answer.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -25,7 +25,7 @@ from builder.errors import SubmodelError
 from builder.evaluation.metrics import is_exact
 from builder.versions import installed_versions
 from lsp_server.cores import default_threads
-from submodel.bench.replay import Replay, make_replay
+from submodel.bench.replay import Replay, ReplaySettings, make_replay
 from submodel.console import StageDisplay
 
 PEER_WORKER = Path(__file__).with_name("llama_cpp_worker.py")
@@ -47,12 +47,10 @@ class BenchSettings:
     runtimes: tuple[str, ...] = ()  # others on the same bundle, of `submodel.bench.runtime_worker`
     peer_python: str = sys.executable  # one that has llama-cpp-python
     threads: int | None = None
-    lines: int = 60
-    keys: int = 6  # of each line
+    replay: ReplaySettings = field(default_factory=ReplaySettings)
     prompt_tokens: int = 512
     decode_tokens: int = 64
     rounds: int = 5
-    seed: int = 1
 
 
 class _Worker:
@@ -94,18 +92,16 @@ class _Worker:
 def run_bench(settings: BenchSettings, display: StageDisplay) -> dict[str, Any]:
     """Measure; returns the document that `--json` prints. Raises SubmodelError."""
     with display.stage("read the repository"):
-        replay = make_replay(settings.repository, lines=settings.lines, keys=settings.keys, seed=settings.seed)
+        replay = make_replay(settings.repository, settings.replay)
     with display.stage("load the engines"), ExitStack() as stack:
         workers = list(_open_workers(settings, stack))
         speeds = _measure_speeds(settings, replay, workers, display)
-        times, exact = _type_lines(replay, workers, display)
+        typed = _type_passages(replay, workers, display)
         engines = [
             {
                 "name": worker.name,
                 **speeds[worker.name],
-                "completion_ms_p50": round(median(times[worker.name]), 1),
-                "completion_ms_p95": round(quantiles(times[worker.name], n=20)[18], 1),
-                "exact_match": sum(exact[worker.name]) / len(exact[worker.name]),
+                **typed[worker.name].figures(),
                 "resident_bytes": worker.resident_bytes(),
                 "peak_rss_bytes": worker.ask("memory")["peak_rss_bytes"],
                 "load_s": round(worker.loaded["load_s"], 2),
@@ -116,8 +112,9 @@ def run_bench(settings: BenchSettings, display: StageDisplay) -> dict[str, Any]:
     return {
         "engines": engines,
         "ratios": ratios(engines[0], engines[1:]),
-        "keystrokes": len(times[workers[0].name]),
-        "lines": len(replay.lines),
+        "passages": len(replay.passages),
+        "lines": len(typed[workers[0].name].exact),
+        "keystrokes": len(typed[workers[0].name].times_ms),
         "threads": settings.threads or default_threads(),
         "machine": {"system": platform.platform(), "processor": platform.processor(), "python": sys.version.split()[0]},
         "versions": {**installed_versions(VERSIONED), **versions},
@@ -132,6 +129,8 @@ def ratios(ours: dict[str, Any], peers: Sequence[dict[str, Any]]) -> dict[str, d
             "decode": ours["decode_tokens_per_s"] / peer["decode_tokens_per_s"],
             "completion_p50": peer["completion_ms_p50"] / ours["completion_ms_p50"],
             "completion_p95": peer["completion_ms_p95"] / ours["completion_ms_p95"],
+            "new_place_p50": peer["new_place_ms_p50"] / ours["new_place_ms_p50"],
+            "new_place_p95": peer["new_place_ms_p95"] / ours["new_place_ms_p95"],
             "memory": ours["resident_bytes"] / peer["resident_bytes"],
             "peak_memory": ours["peak_rss_bytes"] / peer["peak_rss_bytes"],
         }
@@ -173,7 +172,7 @@ def _measure_speeds(
     with display.stage("prompts and steps") as advance:
         for number in range(settings.rounds):
             text = replay.text[number * step :]
-            for worker in workers:
+            for worker in _in_turn(workers, number):
                 _rest(workers)
                 told = worker.ask(
                     "speed", text=text, prompt_tokens=settings.prompt_tokens, decode_tokens=settings.decode_tokens
@@ -207,20 +206,44 @@ def _rest(workers: Sequence[_Worker]) -> None:
             return
 
 
-def _type_lines(
-    replay: Replay, workers: Sequence[_Worker], display: StageDisplay
-) -> tuple[dict[str, list[float]], dict[str, list[bool]]]:
-    """Each keystroke's time, and whether each line was completed exactly at its first key, by engine."""
-    times: dict[str, list[float]] = {worker.name: [] for worker in workers}
-    exact: dict[str, list[bool]] = {worker.name: [] for worker in workers}
-    with display.stage("type held-out lines") as advance:
-        for number, line in enumerate(replay.lines, start=1):
-            for worker in workers:
+@dataclass(frozen=True, kw_only=True)
+class _Typed:
+    """What an engine answered: milliseconds a key, of first keys at new places too, and which lines were right."""
+
+    times_ms: list[float] = field(default_factory=list)
+    new_place_ms: list[float] = field(default_factory=list)
+    exact: list[bool] = field(default_factory=list)
+
+    def figures(self) -> dict[str, float]:
+        return {
+            "completion_ms_p50": round(median(self.times_ms), 1),
+            "completion_ms_p95": round(quantiles(self.times_ms, n=20)[18], 1),
+            "new_place_ms_p50": round(median(self.new_place_ms), 1),
+            "new_place_ms_p95": round(quantiles(self.new_place_ms, n=20)[18], 1),
+            "exact_match": sum(self.exact) / len(self.exact),
+        }
+
+
+def _type_passages(replay: Replay, workers: Sequence[_Worker], display: StageDisplay) -> dict[str, _Typed]:
+    """Each engine's answers; a line counts as right where its first key was answered with the whole of it."""
+    typed = {worker.name: _Typed() for worker in workers}
+    with display.stage("type held-out passages") as advance:
+        for number, passage in enumerate(replay.passages):
+            for worker in _in_turn(workers, number):
                 _rest(workers)
-                for stroke in line:
+                notes = typed[worker.name]
+                for stroke in passage:
                     told = worker.ask("complete", prefix=stroke.prefix, suffix=stroke.suffix)
-                    times[worker.name].append(told["milliseconds"])
-                    if stroke.is_first:
-                        exact[worker.name].append(is_exact(told["text"], stroke.truth))
-            advance(number, len(replay.lines))
-    return times, exact
+                    notes.times_ms.append(told["milliseconds"])
+                    if stroke.is_new_place:
+                        notes.new_place_ms.append(told["milliseconds"])
+                    if stroke.is_new_line:
+                        notes.exact.append(is_exact(told["text"], stroke.truth))
+            advance(number + 1, len(replay.passages))
+    return typed
+
+
+def _in_turn(workers: Sequence[_Worker], number: int) -> list[_Worker]:
+    """All of them, each time beginning with another."""
+    first = number % len(workers)
+    return [*workers[first:], *workers[:first]]

@@ -12,9 +12,11 @@ from submodel.console import console
 
 def print_bench(document: Mapping[str, Any]) -> None:
     """Engines side by side; behind each peer's figures, how many times the first engine is as good."""
-    table = Table(caption=f"{document['lines']} held-out lines, {document['keystrokes']} keystrokes")
+    counts = (f"{document[what]} {what}" for what in ("passages", "lines", "keystrokes"))
+    table = Table(caption=f"Held out: {', '.join(counts)}")
     table.add_column("")
-    for title in ("prompt tokens/s", "decode tokens/s", "keystroke p50, ms", "p95, ms", "memory", "exact match"):
+    speeds = ("prompt tokens/s", "decode tokens/s")
+    for title in (*speeds, "keystroke p50, ms", "p95, ms", "new place p50, ms", "memory", "exact match"):
         table.add_column(title, justify="right")
     for engine in document["engines"]:
         ratio = document["ratios"].get(engine["name"], {})
@@ -24,6 +26,7 @@ def print_bench(document: Mapping[str, Any]) -> None:
             _with(f"{engine['decode_tokens_per_s']:.0f}", ratio.get("decode")),
             _with(f"{engine['completion_ms_p50']:.0f}", ratio.get("completion_p50")),
             _with(f"{engine['completion_ms_p95']:.0f}", ratio.get("completion_p95")),
+            _with(f"{engine['new_place_ms_p50']:.0f}", ratio.get("new_place_p50")),
             _with(f"{engine['resident_bytes'] / 1e6:.0f} MB", ratio.get("memory")),
             f"{engine['exact_match']:.1%}",
         )

@@ -26,10 +26,11 @@ def bench(
         str | None, typer.Option(help="A Python that has llama-cpp-python. Default: this one.")
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Of every engine. Default: as the server has it.")] = None,
-    lines: Annotated[int, typer.Option(min=2, help="Held-out lines to type.")] = 60,
+    passages: Annotated[int, typer.Option(min=2, help="Held-out passages to type, of three lines each.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Prompt and decode speed, keystroke latency, memory and exact match, engine by engine."""
+    from submodel.bench.replay import ReplaySettings
     from submodel.bench.run import BenchError, BenchSettings, run_bench
     from submodel.bench.runtime_worker import RUNTIMES
     from submodel.bench.table import print_bench
@@ -51,7 +52,7 @@ def bench(
         runtimes=runtimes,
         peer_python=peer_python or sys.executable,
         threads=threads,
-        lines=lines,
+        replay=ReplaySettings(passages=passages),
     )
     with StageDisplay() as display:
         document = run_bench(settings, display)

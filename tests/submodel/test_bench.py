@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from submodel.bench.replay import make_replay
+from submodel.bench.replay import ReplaySettings, make_replay
 from submodel.bench.run import BenchSettings, ratios, run_bench
 from submodel.console import StageDisplay
 
@@ -19,6 +19,8 @@ def engine(**changes):
         "decode_tokens_per_s": 120.0,
         "completion_ms_p50": 50.0,
         "completion_ms_p95": 200.0,
+        "new_place_ms_p50": 150.0,
+        "new_place_ms_p95": 200.0,
         "resident_bytes": 300,
         "peak_rss_bytes": 400,
     }
@@ -32,6 +34,8 @@ def test_a_ratio_above_one_is_better_but_for_memory():
         decode_tokens_per_s=40.0,
         completion_ms_p50=150.0,
         completion_ms_p95=500.0,
+        new_place_ms_p50=300.0,
+        new_place_ms_p95=800.0,
         resident_bytes=1000,
         peak_rss_bytes=800,
     )
@@ -41,6 +45,8 @@ def test_a_ratio_above_one_is_better_but_for_memory():
             "decode": 3.0,
             "completion_p50": 3.0,
             "completion_p95": 2.5,
+            "new_place_p50": 2.0,
+            "new_place_p95": 4.0,
             "memory": 0.3,
             "peak_memory": 0.5,
         }
@@ -56,15 +62,27 @@ def repository(tmp_path_factory):
     return folder
 
 
-def test_lines_are_typed_key_by_key(repository):
-    replay = make_replay(repository, lines=5, keys=3, seed=1)
-    assert len(replay.lines) == 5
-    for line in replay.lines:
-        assert [stroke.is_first for stroke in line] == [True] + [False] * (len(line) - 1)
-        for before, after in itertools.pairwise(line):
-            assert after.prefix.endswith(before.truth[0])
-            assert before.truth == before.truth[0] + after.truth
+def test_passages_are_typed_key_by_key(repository):
+    replay = make_replay(repository, ReplaySettings(passages=5, lines=3, keys=4))
+    assert len(replay.passages) == 5
+    for passage in replay.passages:
+        assert [stroke.is_new_place for stroke in passage] == [True] + [False] * (len(passage) - 1)
+        assert 1 <= sum(stroke.is_new_line for stroke in passage) <= 3
+        assert len({stroke.suffix for stroke in passage}) == 1  # what stands behind all of it
+        for before, after in itertools.pairwise(passage):
+            if after.is_new_line:
+                assert after.prefix.rstrip().endswith(before.truth)
+                assert after.truth.strip() == after.truth != ""
+            else:
+                assert after.prefix.endswith(before.truth[0])
+                assert before.truth == before.truth[0] + after.truth
             assert after.truth not in after.suffix.split("\n")[0]
+
+
+def test_a_passage_of_one_line_ends_with_it(repository):
+    for passage in make_replay(repository, ReplaySettings(passages=5, lines=1, keys=99)).passages:
+        assert [stroke.truth for stroke in passage] == [passage[0].truth[i:] for i in range(len(passage))]
+        assert len(passage[-1].truth) == 1
 
 
 def test_engines_are_measured_side_by_side(repository, tiny_bundle):
@@ -72,8 +90,7 @@ def test_engines_are_measured_side_by_side(repository, tiny_bundle):
         bundle=tiny_bundle.folder,
         repository=repository,
         threads=1,
-        lines=3,
-        keys=2,
+        replay=ReplaySettings(passages=3, lines=2, keys=2),
         prompt_tokens=60,
         decode_tokens=8,
         rounds=2,
@@ -83,7 +100,9 @@ def test_engines_are_measured_side_by_side(repository, tiny_bundle):
     ours, plain = document["engines"]
     assert (ours["name"], plain["name"]) == ("submodel", "submodel, no drafts")
     assert ours["exact_match"] == plain["exact_match"]
-    assert document["keystrokes"] == 6
+    assert document["passages"] == 3
+    assert document["lines"] == 6
+    assert 6 < document["keystrokes"] <= 12
     for figures in document["engines"]:
         assert figures["prompt_tokens_per_s"] > 0
         assert figures["completion_ms_p50"] <= figures["completion_ms_p95"]
