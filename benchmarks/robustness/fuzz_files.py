@@ -1,0 +1,200 @@
+"""The readers of untrusted files, for the fuzzer: model files, tokenizers, bundles, archives and saved reports."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import shutil
+import tarfile
+import zipfile
+
+from benchmarks.robustness.fuzz_mutation import Shape
+from benchmarks.robustness.fuzz_reader import Reader
+
+
+class GgufReader(Reader):
+    """Header, tokenizer and weights of a GGUF file of two layers."""
+
+    def prepare(self) -> None:
+        """Two architectures, one of them with quantized weights."""
+        from gguf import GGMLQuantizationType
+
+        from tests.builder.tiny_gguf import make_parts, write_gguf
+
+        for kind, quantization in (("llama", GGMLQuantizationType.F32), ("qwen2", GGMLQuantizationType.Q8_0)):
+            _, _, metadata, tensors = make_parts(kind, quantization=quantization)
+            path = write_gguf(self.folder / f"{kind}.gguf", kind, metadata, tensors)
+            self.seeds.append(path.read_bytes())
+
+    def read(self, data: bytes) -> None:
+        """As `load_base` does."""
+        import torch
+
+        from builder.gguf.reader import open_gguf
+        from builder.gguf.tokenizer import read_tokenizer
+        from builder.gguf.weights import read_model
+
+        path = self.folder / "x.gguf"
+        path.write_bytes(data)
+        with open_gguf(path) as gguf:
+            read_tokenizer(gguf)
+            read_model(gguf, dtype=torch.float32, on_progress=lambda done, total: None)
+
+
+class SafetensorsReader(Reader):
+    """The weights of a checkpoint folder, whose config.json is good."""
+
+    def prepare(self) -> None:
+        """A model of two layers."""
+        from tests.builder.tiny_bases import save_folder
+
+        save_folder(self.folder / "model")
+        self.seeds = [(self.folder / "model" / "model.safetensors").read_bytes()]
+
+    def read(self, data: bytes) -> None:
+        """Every tensor, as the exporter does; and the same bytes as the state of a recovery and as masks."""
+        from builder.errors import BuildError
+        from builder.recovery.state import StateFile
+        from builder.sparsity.mask_file import MaskFile
+        from exporters.checkpoint import Checkpoint
+
+        path = self.folder / "model" / "model.safetensors"
+        path.write_bytes(data)
+        StateFile(path=path, key="a key").load()
+        with contextlib.suppress(BuildError):
+            MaskFile(path)
+        checkpoint = Checkpoint(self.folder / "model")
+        for name in ("model.embed_tokens.weight", "model.norm.weight", "model.layers.1.mlp.down_proj.weight"):
+            checkpoint.read(name)
+
+
+class TokenizerReader(Reader):
+    """tokenizer.json, read and put to work."""
+
+    shape: Shape = "json"
+
+    def prepare(self) -> None:
+        """Two of small vocabularies."""
+        from tests.builder.tiny import make_plain_tokenizer, make_tokenizer
+
+        self.seeds = [make_tokenizer(300).to_str().encode(), make_plain_tokenizer(280).to_str().encode()]
+
+    def read(self, data: bytes) -> None:
+        """As the server does."""
+        from lsp_server.detokenizer import load_tokenizer
+
+        path = self.folder / "tokenizer.json"
+        path.write_bytes(data)
+        load_tokenizer(path)
+
+
+class BundleReader(Reader):
+    """bundle.json of a bundle whose other files are there; what is a JSON object gets a checksum that fits."""
+
+    shape: Shape = "json"
+
+    def prepare(self) -> None:
+        """Files of a few bytes: what is in them is read elsewhere."""
+        from exporters.bundle import MANIFEST_FILE, write_bundle_manifest
+        from exporters.drafts import FOLDER, build_index, write_index
+
+        (self.folder / "onnx").mkdir()
+        for name in ("onnx/model.onnx", "tokenizer.json"):
+            (self.folder / name).write_bytes(b"content")
+        write_index(build_index([[5, 6, 7, 8, 9, 5, 6, 7, 8]]), self.folder / FOLDER)
+        shape = {"layers": 2, "kv_heads": 2, "head_dim": 16, "hidden_size": 64, "vocab_size": 99, "max_positions": 128}
+        prompt = {"prefix_token": "<p>", "suffix_token": "<s>", "middle_token": "<m>", "stop_tokens": ["<e>"]}
+        gate = {"positions": 9, "curve": [{"threshold": 0.5, "coverage": 0.5, "precision": 0.9}]}
+        write_bundle_manifest(self.folder, {"prompt": prompt, "architecture": shape, "gate": gate, "licence": "MIT"})
+        self.seeds = [(self.folder / MANIFEST_FILE).read_bytes()]
+
+    def read(self, data: bytes) -> None:
+        """The manifest, every file, the display gate, the drafts, and a window in the prompt's format."""
+        from builder.prompt import cut_window
+        from builder.untrusted_json import parse_json
+        from exporters.bundle import MANIFEST_FILE, read_bundle, seal_manifest
+        from exporters.drafts import FOLDER, open_index
+        from exporters.gate import read_gate
+
+        try:
+            document = parse_json(data)
+        except ValueError:
+            document = None
+        if isinstance(document, dict):
+            try:
+                seal_manifest(self.folder, document)
+            except UnicodeEncodeError:  # half a character
+                (self.folder / MANIFEST_FILE).write_bytes(data)
+        else:
+            (self.folder / MANIFEST_FILE).write_bytes(data)
+        bundle = read_bundle(self.folder)
+        gate = read_gate(bundle.manifest)
+        if gate is not None:
+            gate.at(0.9)
+        index = open_index(self.folder / FOLDER)
+        if index is not None:
+            index.propose([5, 6, 7, 8], 4)
+        cut_window("a = 1\n" * 2000, 6000, bundle.prompt)
+
+
+class ArchiveReader(Reader):
+    """Source distributions: tar in four forms and zip."""
+
+    def prepare(self) -> None:
+        """Some files, names that take an extended header, and a link."""
+        files = {"tool-1/a.py": b"x = 1\n" * 40, "tool-1/" + "long" * 35 + "/b.py": b"y = 2\n", "tool-1/ü.py": b""}
+        for mode, form in (("w", tarfile.PAX_FORMAT), ("w", tarfile.GNU_FORMAT), ("w:gz", tarfile.PAX_FORMAT)):
+            stream = io.BytesIO()
+            with tarfile.open(fileobj=stream, mode=mode, format=form) as tarred:  # type: ignore[call-overload]
+                for name, content in files.items():
+                    info = tarfile.TarInfo(name)
+                    info.size = len(content)
+                    tarred.addfile(info, io.BytesIO(content))
+                link = tarfile.TarInfo("tool-1/link")
+                link.type, link.linkname = tarfile.SYMTYPE, "../../../etc"
+                tarred.addfile(link)
+            self.seeds.append(stream.getvalue())
+        stream = io.BytesIO()
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as zipped:
+            for name, content in files.items():
+                zipped.writestr(name, content)
+        self.seeds.append(stream.getvalue())
+
+    def read(self, data: bytes) -> None:
+        """Unpack it, and look whether anything came to lie outside."""
+        from builder.sources.distribution import Distribution
+        from builder.sources.fetch import _unpack
+
+        shutil.rmtree(self.folder / "room", ignore_errors=True)
+        target = self.folder / "room" / "deep" / "out"
+        target.mkdir(parents=True)
+        archive = self.folder / "archive"
+        archive.write_bytes(data)
+        try:
+            _unpack(archive, target, Distribution(index="npm", name="tool", version="1"))
+        finally:
+            outside = [path for path in (self.folder / "room").rglob("*") if not path.is_relative_to(target)]
+            links = [path for path in target.rglob("*") if path.is_symlink()]
+            assert outside == [self.folder / "room" / "deep"], outside
+            assert not links, links
+
+
+class ReportReader(Reader):
+    """report.json of a build, rendered again by `submodel eval`."""
+
+    shape: Shape = "json"
+
+    def prepare(self) -> None:
+        """The document that the report's own tests render."""
+        from tests.submodel.test_report import document
+
+        self.seeds = [json.dumps(document()).encode()]
+
+    def read(self, data: bytes) -> None:
+        """Read and render it."""
+        from submodel.report.saved import read_saved, render_saved
+
+        path = self.folder / "report.json"
+        path.write_bytes(data)
+        render_saved(read_saved(path), path, title="a repository")

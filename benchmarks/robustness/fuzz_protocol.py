@@ -1,0 +1,196 @@
+"""The server's protocol as a reader for the fuzzer: a client's messages, and an engine that is played."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from benchmarks.robustness.fuzz_mutation import Shape
+from benchmarks.robustness.fuzz_reader import Reader
+from builder.errors import SubmodelError
+
+
+class Refused(SubmodelError):
+    """A message that the protocol refused, as it should."""
+
+
+class ProtocolReader(Reader):
+    """Messages of a client to the server's own handlers, with an engine that is played.
+
+    They go the way that they take from a stream: from JSON to pygls' objects to the handlers. A handler that raises is
+    a failure, whatever the client sent. `exit` and `shutdown` are left out: they do what they say.
+    """
+
+    shape: Shape = "messages"
+
+    def prepare(self) -> None:
+        """A message of each kind; a server that has been initialized and has a document open."""
+        logging.disable(logging.CRITICAL)
+        self.loop = asyncio.new_event_loop()
+        self.written: list[dict[str, Any]] = []
+        self.errors: list[Exception] = []
+        self.count = 0
+        self._start()
+        uri = {"uri": "file:///w/a.py"}
+        here = {"line": 1, "character": 4}
+        span = {"start": {"line": 0, "character": 2}, "end": here}
+        place = {"textDocument": uri, "position": here}
+        item = {"item": {"command": {"arguments": [1]}}, "acceptedLength": 3}
+        kinds: list[tuple[str, Any]] = [
+            ("textDocument/didOpen", {"textDocument": {**uri, "languageId": "python", "version": 1, "text": TEXT}}),
+            ("textDocument/didChange", {"textDocument": {**uri, "version": 2}, "contentChanges": [
+                {"range": span, "text": "y😋\n"}, {"text": TEXT}]}),
+            ("textDocument/didClose", {"textDocument": uri}),
+            ("workspace/didChangeConfiguration", {"settings": {"submodel": {
+                "trigger": {"debounceMinMs": 0, "multiLine": True}, "context": {"recent": True}, "threads": 1}}}),
+            ("workspace/didChangeWorkspaceFolders", {"event": {"added": [], "removed": []}}),
+            ("$/cancelRequest", {"id": 5}),
+            ("$/setTrace", {"value": "off"}),
+            ("notebookDocument/didClose", {"notebookDocument": uri, "cellTextDocuments": []}),
+            ("textDocument/didShowCompletion", item),
+            ("textDocument/didPartiallyAcceptCompletion", item),
+        ]  # fmt: skip
+        requests: list[tuple[str, Any]] = [
+            ("textDocument/inlineCompletion", {**place, "context": {"triggerKind": 1}}),
+            ("textDocument/inlineCompletion", {**place, "context": {"triggerKind": 2, "selectedCompletionInfo": {
+                "range": span, "text": "value"}}}),
+            ("textDocument/completion", {**place, "context": {"triggerKind": 1}}),
+            ("submodel/status", {}),
+            ("submodel/explain", {"textDocument": uri, "count": 3}),
+            *(("workspace/executeCommand", {"command": f"submodel.{name}", "arguments": arguments})
+              for name, arguments in COMMANDS),
+        ]  # fmt: skip
+        messages = [{"jsonrpc": "2.0", "method": method, "params": params} for method, params in kinds]
+        messages += [{"jsonrpc": "2.0", "id": 5, "method": method, "params": params} for method, params in requests]
+        messages.append({"jsonrpc": "2.0", "id": 3, "result": None})
+        self.seeds = [json.dumps(message).encode() for message in messages]
+
+    def write(self, data: bytes) -> None:
+        """What the server sends."""
+        self.written.append(json.loads(data.partition(b"\r\n\r\n")[2]))
+
+    def read(self, data: bytes) -> None:
+        """One message, until nothing is to be done any more."""
+        self.count += 1
+        if self.count % 5000 == 0:
+            self._start()
+        self.written.clear()
+        self.errors.clear()
+        refusal = self.loop.run_until_complete(self._handle(data))
+        broken = [error for error in self.errors if not self._is_refusal(error)]
+        if broken:
+            raise broken[0]
+        if self.count % 500 == 0:
+            self._probe()
+        if refusal is not None or any("error" in answer for answer in self.written):
+            raise Refused("The message was refused.")
+
+    def close(self) -> None:
+        """Let the server go."""
+        self.server.close()
+        self.loop.run_until_complete(asyncio.sleep(0))
+        self.loop.close()
+        logging.disable(logging.NOTSET)
+
+    async def _handle(self, data: bytes) -> Exception | None:
+        protocol = self.server.protocol
+        refusal: Exception | None = None
+        try:
+            message = json.loads(data, object_hook=protocol.structure_message)
+            if getattr(message, "method", None) not in ("exit", "shutdown", "initialize", "initialized"):
+                protocol.handle_message(message)
+        except Exception as error:  # as `pygls.io_.run_async`, which goes on
+            refusal = error
+        for _ in range(3):
+            await asyncio.sleep(0)
+        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        if tasks:
+            await asyncio.wait(tasks, timeout=5)
+        return refusal
+
+    def _is_refusal(self, error: Exception) -> bool:
+        """Whether it is pygls' word for a message that says nothing to it, not a handler that failed."""
+        from pygls.exceptions import JsonRpcInternalError, JsonRpcInvalidParams, JsonRpcMethodNotFound
+
+        if isinstance(error, JsonRpcInternalError):
+            return False
+        return isinstance(error, (JsonRpcInvalidParams, JsonRpcMethodNotFound, SubmodelError))
+
+    def _probe(self) -> None:
+        self.written.clear()
+        probe = {"jsonrpc": "2.0", "id": "probe", "method": "submodel/status", "params": {}}
+        self.loop.run_until_complete(self._handle(json.dumps(probe).encode()))
+        assert any(answer.get("id") == "probe" and "result" in answer for answer in self.written), "it answers no more"
+
+    def _start(self) -> None:
+        from lsp_server.options import ServerOptions, TriggerOptions
+        from lsp_server.server import create_server
+
+        if hasattr(self, "server"):
+            self.server.close()
+        options = ServerOptions(bundle=Path("/w/bundle"), trigger=TriggerOptions(debounce_min_ms=0, debounce_max_ms=0))
+        self.server = create_server(options, "1")
+        self.server.protocol.set_writer(self)  # type: ignore[arg-type]
+        self.server.service.close()
+        self.server.service = self.server.assistant.service = PlayedService()  # type: ignore[assignment]
+        self.server.report_server_error = lambda error, source: self.errors.append(error)  # type: ignore[method-assign]
+        capabilities = {"workspace": {"configuration": False}}
+        first = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+            "processId": None, "rootUri": None, "capabilities": capabilities}}  # fmt: skip
+
+        async def begin() -> None:
+            protocol = self.server.protocol
+            protocol.handle_message(json.loads(json.dumps(first), object_hook=protocol.structure_message))
+
+        self.loop.run_until_complete(begin())
+
+
+COMMANDS: tuple[tuple[str, list[Any]], ...] = (
+    *(("accepted", [1]), ("statistics", [{"reset": True}])),
+    *(("pause", []), ("resume", []), ("snooze", [0.001])),
+)
+TEXT = "def f(value):\n    return value\n\n\nclass A:\n    x = 1\n"
+
+
+class PlayedService:
+    """Answers at once, and loads nothing."""
+
+    def __init__(self) -> None:
+        import threading
+
+        self.bundles: dict[Path, Any] = {}
+        self.is_busy = False
+        self._event = threading.Event
+
+    def supersede(self) -> Any:
+        """As the real one."""
+        return self._event()
+
+    async def complete(self, question: Any, unwanted: Any) -> Any:
+        """A text that hangs on nothing."""
+        from lsp_server.completion import Completion
+        from lsp_server.service import Answer
+
+        assert 0 <= question.offset <= len(question.text)
+        return Answer(completion=Completion(text="foo(bar)", raw="foo(bar)"), queue_ms=0.0)
+
+    def load(self, folder: Path, threads: int | None) -> Any:
+        """Loaded."""
+        return self._done()
+
+    def unload(self, folder: Path | None = None, *, forget: bool = False) -> Any:
+        """Freed."""
+        return self._done()
+
+    def close(self) -> None:
+        """Nothing runs."""
+
+    def _done(self) -> Any:
+        from concurrent.futures import Future
+
+        future: Future[None] = Future()
+        future.set_result(None)
+        return future
