@@ -7,63 +7,84 @@ Runtime nor glibc does, so that it is done here once a model is loaded. docs/LOG
 from __future__ import annotations
 
 import ctypes
+import errno
+import logging
 import mmap
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
+log = logging.getLogger(__name__)
 
-HUGE = 1 << 21  # bytes; the size on x86-64 and on ARM64 with pages of 4 KiB
-LEAST = 4 * HUGE  # smaller regions are not the weights
-LEAST_RESIDENT = 0.9  # of a huge page: what is not there yet becomes memory too
+LEAST_BYTES = 8 << 20  # smaller regions are not the weights
+LEAST_RESIDENT = 0.9  # of a huge page: what is not there yet becomes memory, too
+LARGEST_HUGE = 32 << 20  # with pages of 64 KiB a huge one has 512 MiB, which no model fills
 MADV_HUGEPAGE, MADV_COLLAPSE = 14, 25  # <asm-generic/mman-common.h>; the latter since Linux 6.1
-SETTING = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+SETTINGS = Path("/sys/kernel/mm/transparent_hugepage")
+
+_lock = threading.Lock()
 
 
 def use_huge_pages() -> int:
     """Move what this process holds in large regions into huge pages; gives the bytes moved. Elsewhere than on Linux: 0.
 
-    Never fails: where the kernel does not know how, or has no room, the pages stay as they are.
+    Never fails: where the kernel does not know how, or has no room, the pages stay as they are. One call at a time.
     """
-    if sys.platform != "linux":
+    if sys.platform != "linux" or not _lock.acquire(blocking=False):
         return 0
     try:
-        if "[never]" in SETTING.read_text("utf-8"):
+        if "[never]" in (SETTINGS / "enabled").read_text():
             return 0
-        maps = Path("/proc/self/maps").read_text("utf-8")
-    except OSError:  # a kernel without them, or a sandbox
+        huge = int((SETTINGS / "hpage_pmd_size").read_text())
+        maps = Path("/proc/self/maps").read_bytes()
+    except (OSError, ValueError):  # a kernel without them, or a sandbox
         return 0
-    libc = ctypes.CDLL(None)
-    libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-    libc.mincore.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p)
-    moved = 0
-    for region, length in large_regions(maps):
-        libc.madvise(region, length, MADV_HUGEPAGE)  # older kernels collect them in the background
-        for start, size in _filled(libc, region, length):
-            if libc.madvise(start, size, MADV_COLLAPSE) == 0:
-                moved += size
-    return moved
+    else:
+        moved = sum(_move(page, huge) for page in _filled_pages(maps, huge)) if huge <= LARGEST_HUGE else 0
+        log.info("%d MB in huge pages", moved / 1e6)
+        return moved
+    finally:
+        _lock.release()
 
 
-def large_regions(maps: str) -> Iterator[tuple[int, int]]:
+def large_regions(maps: bytes, huge: int) -> Iterator[tuple[int, int]]:
     """Start and size, in whole huge pages, of what /proc/PID/maps lists as private, writable and without a file."""
-    for line in maps.splitlines():
-        addresses, permissions, _, _, inode, *name = line.split()
-        if permissions != "rw-p" or inode != "0" or name not in ([], ["[heap]"]):
+    for line in maps.split(b"\n"):
+        addresses, permissions, _, _, inode, *name = line.split(maxsplit=5) or [b""] * 5
+        if permissions != b"rw-p" or inode != b"0" or name not in ([], [b"[heap]"]):
             continue
-        start, end = (int(address, 16) for address in addresses.split("-"))
-        start, end = -(-start // HUGE) * HUGE, end // HUGE * HUGE
-        if end - start >= LEAST:
+        first, last = (int(address, 16) for address in addresses.split(b"-"))
+        start, end = -(-first // huge) * huge, last // huge * huge
+        if end - start >= max(LEAST_BYTES, huge):
             yield start, end - start
 
 
-def _filled(libc: ctypes.CDLL, region: int, length: int) -> Iterator[tuple[int, int]]:
-    """Start and size of the runs of huge pages that hold something nearly everywhere."""
-    resident = np.zeros(length // mmap.PAGESIZE, np.uint8)
-    if libc.mincore(region, length, resident.ctypes.data) != 0:
-        return
-    is_full = (resident & 1).reshape(-1, HUGE // mmap.PAGESIZE).mean(axis=1) >= LEAST_RESIDENT
-    edges = np.flatnonzero(np.diff(is_full, prepend=False, append=False))
-    for first, end in edges.reshape(-1, 2).tolist():
-        yield region + first * HUGE, (end - first) * HUGE
+def full_pages(resident: bytes, start: int, huge: int) -> Iterator[int]:
+    """Addresses of the huge pages that are nearly there; `resident`: a byte for each page from `start` on, 1 or 0."""
+    count = huge // mmap.PAGESIZE
+    for first in range(0, len(resident), count):
+        if resident.count(1, first, first + count) >= LEAST_RESIDENT * count:
+            yield start + first * mmap.PAGESIZE
+
+
+def _filled_pages(maps: bytes, huge: int) -> Iterator[int]:
+    mincore = ctypes.CDLL(None).mincore
+    mincore.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p)
+    for start, size in large_regions(maps, huge):
+        resident = (ctypes.c_ubyte * (size // mmap.PAGESIZE))()
+        if mincore(start, size, resident) == 0:
+            yield from full_pages(bytes(resident), start, huge)
+
+
+def _move(page: int, huge: int) -> int:
+    """Bytes moved: `huge` or 0. Only what is there is asked for: a region as a whole would fill its holes in time."""
+    madvise = ctypes.CDLL(None, use_errno=True).madvise
+    madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    if madvise(page, huge, MADV_COLLAPSE) == 0:
+        return huge
+    if (
+        ctypes.get_errno() == errno.EINVAL
+    ):  # a kernel that does not know it, but collects marked pages in the background
+        madvise(page, huge, MADV_HUGEPAGE)
+    return 0

@@ -157,10 +157,10 @@ class CompletionService:
         provider = f"{completer.choice.provider}: {completer.choice.why}"
         self._set(folder, BundleStatus(state=BundleState.READY, threads=threads, provider=provider))
         log.info("Serving %s", folder)
-        # Beside the first request, which need not wait for it.
-        threading.Thread(target=use_huge_pages, name="huge pages", daemon=True).start()
         while len(self._loaded) > MAX_LOADED:
             self._unload(next(iter(self._loaded)), forget=False)
+        if completer.choice.provider is Provider.CPU:  # beside the first request, which need not wait for it
+            threading.Thread(target=use_huge_pages, name="huge pages", daemon=True).start()
 
     def _unload(self, folder: Path | None, forget: bool) -> None:
         for one in [*self._loaded] if folder is None else [folder]:
