@@ -223,7 +223,7 @@ def _try_all(
 
 def _write_quantized(path: Path, checkpoint: Checkpoint, precision: Precision, prompts: int, on_event: Report) -> None:
     on_event(f"Writing the {precision} graph")
-    # Row-wise activations are what outliers hurt: halves the loss of int8 (docs/LOG.md).
+    # Quantized activations are what outliers hurt: halves the loss of int8, and rows behind a norm need no scale.
     basis = RotatedCheckpoint(checkpoint.folder) if precision is Precision.INT8 else checkpoint
     save_graph(build_graph(basis, precision), path)
     on_event(f"Comparing the {precision} graph with the checkpoint on {prompts} prompts")

@@ -49,7 +49,7 @@ class Matrices(ABC):
         """Make float activations ready for `project`."""
 
     def prepare_even(self, x: ir.Value) -> Rows:
-        """As `prepare`, for rows whose root mean square is 1 and that have no outliers: a norm's in a rotated basis."""
+        """As `prepare`, for rows without outliers whose root mean square is 1: a norm's, in a rotated basis."""
         return self.prepare(x)
 
     @abstractmethod

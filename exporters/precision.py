@@ -26,7 +26,7 @@ class Precision(StrEnum):
 
     FP32 = "fp32"
     FP16 = "fp16"  # weights, activations and KV cache: for GPU providers; a CPU computes most of it in float32
-    INT8 = "int8"  # a scale a row and column: the fastest
+    INT8 = "int8"  # activations too: the fastest
     INT8_WEIGHTS = "int8-weights"  # activations stay float32: what int8 falls back to where its parity check fails
     AUTO = "auto"  # the fastest on this machine of those that answer well enough (`exporters.choice`)
     INT4 = "int4"  # a scale for each 32 weights, embedding and head in 8 bits: the smallest, and it costs answers
@@ -133,11 +133,11 @@ class Int8Matrices(Matrices):
         return Rows(values=self._quantized(unit, self._step), step=self._step, scale=scale)
 
     def prepare_even(self, x: ir.Value) -> Rows:
-        """Quantize all rows with one constant step: four nodes less in each product, and no pass to find a maximum."""
+        """Quantize all rows with one constant step: no maximum, no division, and no scale behind the product."""
         return Rows(values=self._quantized(x, self._even_step), step=self._even_step)
 
     def project(self, rows: Rows, matrix: Matrix) -> ir.Value:
-        """Integer product, then both scales."""
+        """Integer product, then the scales of columns and, where they have their own, of rows."""
         return self._multiply(rows, *self._store(matrix))
 
     def project_with_bias(self, rows: Rows, matrix: Matrix, bias: ir.Value) -> ir.Value:

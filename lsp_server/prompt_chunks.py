@@ -5,7 +5,7 @@ from __future__ import annotations
 PROMPT_CHUNK = 128  # tokens, where nothing is known of this machine's speed; half the size takes 8 % longer
 CHUNK_S = 0.2  # a cancelled request waits for one chunk at most
 MAX_CHUNK = 512  # tokens; longer ones are slower again
-REMAINDER = 0.25  # of a chunk; so few tokens more are read with it, since a chunk of their own would cost as much as 40
+REMAINDER = 40  # tokens that are read with the chunk before them: alone they would take as long as all 40
 
 
 class ChunkSize:
@@ -16,7 +16,7 @@ class ChunkSize:
 
     def take(self, left: int) -> int:
         """How many of `left` tokens are read now: a chunk, or all where hardly more are left."""
-        return left if left <= self.tokens * (1 + REMAINDER) else self.tokens
+        return left if left <= self.tokens + REMAINDER else self.tokens
 
     def observe(self, tokens: int, seconds: float) -> None:
         """Take a chunk's time into account, unless it was too short to tell."""

@@ -37,6 +37,16 @@ def test_rotated_model_is_the_same_model(any_folder: Path, tmp_path: Path) -> No
     np.testing.assert_allclose(found, expected, atol=2e-4)
 
 
+def test_only_what_no_norm_precedes_needs_a_scale_a_row(any_folder: Path) -> None:
+    def maxima(checkpoint: Checkpoint) -> int:
+        nodes = build_graph(checkpoint, Precision.INT8).graph
+        return sum(node.op_type == "ReduceMax" for node in nodes)
+
+    plain, rotated = Checkpoint(any_folder), RotatedCheckpoint(any_folder)
+    assert maxima(rotated) == 2 * rotated.shape.layers  # o and down
+    assert maxima(plain) == 4 * plain.shape.layers + 1  # qkv, gate and up as well, and the head
+
+
 def test_outliers_in_the_residual_stream_cost_less(model_folder: Callable[[str], Path], tmp_path: Path) -> None:
     """A channel that is large in every token, as real models have several."""
     folder = Path(shutil.copytree(model_folder("llama-untied"), tmp_path / "model"))

@@ -211,7 +211,7 @@ def test_chunks_take_as_long_as_a_cancelled_request_may_wait() -> None:
 
 def test_what_is_left_of_a_prompt_is_no_chunk_of_its_own() -> None:
     chunk = ChunkSize()
-    assert [chunk.take(left) for left in (1, 100, 128, 160, 161, 1000)] == [1, 100, 128, 160, 128, 128]
+    assert [chunk.take(left) for left in (1, 100, 128, 168, 169, 1000)] == [1, 100, 128, 168, 128, 128]
 
 
 def test_failure_of_the_runtime_leaves_no_stale_cache(engine: Engine, session: onnxruntime.InferenceSession) -> None:
