@@ -31,14 +31,13 @@ from lsp_server.completion import Completer
 from lsp_server.engine import Engine
 from lsp_server.greedy import GreedyTokens
 from lsp_server.huge_pages import use_huge_pages
-from lsp_server.options import ServerOptions, TriggerOptions
 from lsp_server.speculation import Drafter
+from submodel.bench.bundle_worker import PATIENT
 from submodel.bench.replay import ReplaySettings, make_replay
 
 LINES = (10_000, 1_000_000, 10_000_000)
 PROMPTS = (256, 512, 1024, 2048, 4096)
 ROUNDS = 5
-PATIENT = ServerOptions(trigger=TriggerOptions(multi_line=False, budget_ms=60_000))
 _NAME = re.compile(r"\b[a-z_][a-z0-9_]{5,}\b")
 
 

@@ -43,7 +43,7 @@ def cut_files(files: Sequence[SourceFile], count: int, seed: int, *, kind: Kind 
     cuts documentation in place of code, as a control.
     """
     rng = random.Random(seed)
-    lines = [(file, start, end) for file in files for start, end in _worthwhile_lines(file, kind)]
+    lines = [(file, start, end) for file in files for start, end in worthwhile_lines(file, kind)]
     cuts = []
     for file, start, end in rng.sample(lines, min(count, len(lines))):
         line = file.text[start:end]
@@ -91,7 +91,7 @@ def cut_blocks(files: Sequence[SourceFile], count: int, seed: int) -> tuple[Cut,
 
 def _blocks(file: SourceFile) -> Iterable[tuple[int, list[int]]]:
     """(start, the ends that its second to last lines have) of each block of the file."""
-    for start, end in _worthwhile_lines(file):
+    for start, end in worthwhile_lines(file):
         indent = len(file.text[start:end]) - len(file.text[start:end].lstrip())
         ends: list[int] = []
         position = file.text.find("\n", end)
@@ -106,7 +106,8 @@ def _blocks(file: SourceFile) -> Iterable[tuple[int, list[int]]]:
             yield start + indent, ends
 
 
-def _worthwhile_lines(file: SourceFile, kind: Kind = "code") -> Iterable[tuple[int, int]]:
+def worthwhile_lines(file: SourceFile, kind: Kind = "code") -> Iterable[tuple[int, int]]:
+    """Start and end of the lines that a completion is measured on: no blank ones, no comments, no lone brackets."""
     language = get_language(file.language)
     if language.kind != kind:
         return

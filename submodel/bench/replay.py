@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from builder.corpus.corpus import read_corpus
-from builder.cuts import Cut
+from builder.cuts import Cut, worthwhile_lines
 from builder.evaluation.held_out import ScoringSettings, make_held_out
 from builder.prompt import PromptFormat, Window, cut_window
 
@@ -68,12 +69,9 @@ def _type(cut: Cut, settings: ReplaySettings) -> Iterator[Keystroke]:
 
 
 def _lines(cut: Cut, count: int) -> list[tuple[int, int]]:
-    """From where to where lines are typed: the cut's rest and the next ones that are not blank, indentation apart."""
-    text, end = cut.file.text, cut.offset + len(cut.middle)
-    spans = [(cut.offset, end)]
-    while len(spans) < count and end < len(text):
-        line = text[end + 1 :].partition("\n")[0]
-        end += 1 + len(line)
-        if line.strip():
-            spans.append((end - len(line.lstrip()), end))
+    """From where to where lines are typed: the cut's rest, and the next ones worth it; those between appear at once."""
+    spans = [(cut.offset, cut.offset + len(cut.middle))]
+    behind = (span for span in worthwhile_lines(cut.file) if span[0] > cut.offset)
+    for start, end in islice(behind, count - 1):
+        spans.append((end - len(cut.file.text[start:end].lstrip()), end))
     return spans

@@ -1,7 +1,7 @@
 """`submodel bench`: engines side by side in one run, each in a process of its own, asked in turns.
 
 Turns of a passage each, because a machine's speed changes from minute to minute: whatever slows one engine slows the
-others as much. Each turn begins with another engine, and before each the machine comes to rest: threads of some engines
+others as much. Each turn has an order of its own, and before each the machine comes to rest: threads of some engines
 wait actively for a second after an answer.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import platform
+import random
 import subprocess
 import sys
 import time
@@ -93,6 +94,8 @@ def run_bench(settings: BenchSettings, display: StageDisplay) -> dict[str, Any]:
     """Measure; returns the document that `--json` prints. Raises SubmodelError."""
     with display.stage("read the repository"):
         replay = make_replay(settings.repository, settings.replay)
+        if len(replay.passages) < 2:
+            raise BenchError(f"{settings.repository} has too few held-out lines to type; take a larger repository.")
     with display.stage("load the engines"), ExitStack() as stack:
         workers = list(_open_workers(settings, stack))
         speeds = _measure_speeds(settings, replay, workers, display)
@@ -217,9 +220,9 @@ class _Typed:
     def figures(self) -> dict[str, float]:
         return {
             "completion_ms_p50": round(median(self.times_ms), 1),
-            "completion_ms_p95": round(quantiles(self.times_ms, n=20)[18], 1),
+            "completion_ms_p95": round(_p95(self.times_ms), 1),
             "new_place_ms_p50": round(median(self.new_place_ms), 1),
-            "new_place_ms_p95": round(quantiles(self.new_place_ms, n=20)[18], 1),
+            "new_place_ms_p95": round(_p95(self.new_place_ms), 1),
             "exact_match": sum(self.exact) / len(self.exact),
         }
 
@@ -243,7 +246,11 @@ def _type_passages(replay: Replay, workers: Sequence[_Worker], display: StageDis
     return typed
 
 
+def _p95(values: Sequence[float]) -> float:
+    """The 95th percentile, never beyond the largest value."""
+    return quantiles(values, n=20, method="inclusive")[18]
+
+
 def _in_turn(workers: Sequence[_Worker], number: int) -> list[_Worker]:
-    """All of them, each time beginning with another."""
-    first = number % len(workers)
-    return [*workers[first:], *workers[:first]]
+    """All of them, each turn in an order of its own, the same in each run."""
+    return random.Random(number).sample(workers, len(workers))

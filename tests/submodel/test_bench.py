@@ -71,7 +71,7 @@ def test_passages_are_typed_key_by_key(repository):
         assert len({stroke.suffix for stroke in passage}) == 1  # what stands behind all of it
         for before, after in itertools.pairwise(passage):
             if after.is_new_line:
-                assert after.prefix.rstrip().endswith(before.truth)
+                assert before.prefix + before.truth in after.prefix or len(before.truth) > 200
                 assert after.truth.strip() == after.truth != ""
             else:
                 assert after.prefix.endswith(before.truth[0])
