@@ -8,12 +8,13 @@ wait actively for a second after an answer.
 from __future__ import annotations
 
 import json
+import os
 import platform
 import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,7 +60,9 @@ class _Worker:
 
     def __init__(self, name: str, command: Sequence[str]) -> None:
         self.name = name
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=own_environment(os.environ)
+        )
         self.loaded = self._answer()
 
     def ask(self, action: str, **request: Any) -> dict[str, Any]:
@@ -88,6 +91,11 @@ class _Worker:
         if not line:
             raise BenchError(f"The engine {self.name} ended; its last words are above. Check its file and its Python.")
         return dict(json.loads(line))
+
+
+def own_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Without what the caller has set for OpenMP: with OMP_WAIT_POLICY=PASSIVE llama.cpp decodes half as fast."""
+    return {name: value for name, value in environment.items() if not name.startswith(("OMP_", "GOMP_", "KMP_"))}
 
 
 def run_bench(settings: BenchSettings, display: StageDisplay) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from submodel.bench.replay import ReplaySettings, make_replay
-from submodel.bench.run import BenchSettings, ratios, run_bench
+from submodel.bench.run import BenchSettings, own_environment, ratios, run_bench
 from submodel.console import StageDisplay
 
 
@@ -107,6 +107,11 @@ def test_engines_are_measured_side_by_side(repository, tiny_bundle):
         assert figures["prompt_tokens_per_s"] > 0
         assert figures["completion_ms_p50"] <= figures["completion_ms_p95"]
         assert figures["peak_rss_bytes"] > 10e6
+
+
+def test_engines_choose_their_own_way_to_wait():
+    given = {"PATH": "/bin", "OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "HOMP": "x"}
+    assert own_environment(given) == {"PATH": "/bin", "HOMP": "x"}
 
 
 def test_a_peer_that_is_no_file_is_said(tmp_path):
