@@ -24,7 +24,7 @@ from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.repositories import CACHE
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("lsp_server",)
+PACKAGES = ("lsp_server/suggestion", "lsp_server/context")  # some 50 steps
 KILLS = 2
 OPTIONS = ("--base", "smollm2-135m", "--minutes", "60", "--positions", "0")
 
