@@ -13,6 +13,7 @@ import mmap
 import sys
 import threading
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -68,23 +69,26 @@ def full_pages(resident: bytes, start: int, huge: int) -> Iterator[int]:
             yield start + first * mmap.PAGESIZE
 
 
+@cache
+def _libc() -> ctypes.CDLL:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    libc.mincore.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p)
+    return libc
+
+
 def _filled_pages(maps: bytes, huge: int) -> Iterator[int]:
-    mincore = ctypes.CDLL(None).mincore
-    mincore.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p)
     for start, size in large_regions(maps, huge):
         resident = (ctypes.c_ubyte * (size // mmap.PAGESIZE))()
-        if mincore(start, size, resident) == 0:
+        if _libc().mincore(start, size, resident) == 0:
             yield from full_pages(bytes(resident), start, huge)
 
 
 def _move(page: int, huge: int) -> int:
     """Bytes moved: `huge` or 0. Only what is there is asked for: a region as a whole would fill its holes in time."""
-    madvise = ctypes.CDLL(None, use_errno=True).madvise
-    madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-    if madvise(page, huge, MADV_COLLAPSE) == 0:
+    if _libc().madvise(page, huge, MADV_COLLAPSE) == 0:
         return huge
-    if (
-        ctypes.get_errno() == errno.EINVAL
-    ):  # a kernel that does not know it, but collects marked pages in the background
-        madvise(page, huge, MADV_HUGEPAGE)
+    # A kernel that does not know it collects marked pages in the background.
+    if ctypes.get_errno() == errno.EINVAL:
+        _libc().madvise(page, huge, MADV_HUGEPAGE)
     return 0
