@@ -1,8 +1,8 @@
 """Folders and files that are written whole or not at all, so that a stage never leaves half of something.
 
 Everything is forced to the disk before it takes its name, and the name after that: so neither a killed process nor a
-power cut leaves less than the old state or the new one. What a killed run leaves beside them (`.NAME.partial`,
-`.NAME.tmp`) is removed by the next one.
+power cut leaves less than the old state or the new one. What a killed run leaves beside them (`.NAME.partial`) is
+removed by the next one.
 """
 
 from __future__ import annotations
@@ -32,23 +32,28 @@ def write_json(path: Path, document: object) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 so that `path` holds either the old text or the whole new one; one writer at a time."""
+    with replace_file(path) as fresh, fresh.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+
+
+@contextmanager
+def replace_file(path: Path) -> Iterator[Path]:
+    """Yield the name of a file beside `path`; when the block ends well, that file takes the name `path`.
+
+    Both are forced to the disk. Until then the old file stays; if the block fails it stays for good, and what was
+    written beside it is removed. One writer at a time.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.tmp")  # of one name, so that a killed run leaves one at most
+    fresh = path.with_name(f".{path.name}.partial")  # of one name, so that a killed run leaves one at most
     try:
-        with fresh.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        replace_file(fresh, path)
+        yield fresh
+        sync(fresh)
+        fresh.replace(path)
+        sync(path.parent)
     except BaseException:
         with suppress(OSError):
             fresh.unlink(missing_ok=True)
         raise
-
-
-def replace_file(fresh: Path, path: Path) -> None:
-    """Let the finished file `fresh` take the name `path` in the same folder, both forced to the disk."""
-    sync(fresh)
-    fresh.replace(path)
-    sync(path.parent)
 
 
 @contextmanager

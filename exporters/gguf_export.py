@@ -20,6 +20,7 @@ from gguf.quants import quantize
 from tokenizers import Tokenizer
 
 from builder.artifact import SubModel, read_artifact
+from builder.folders import replace_file
 from builder.gguf.reader import open_gguf
 from builder.gguf.tokenizer import read_tokenizer
 from builder.gguf.weights import LAYER_TENSORS, OUTER_TENSORS
@@ -96,16 +97,11 @@ def export_gguf(
     vocabulary = read_vocabulary(model_folder, config, end_token, checkpoint.shape.vocab_size)
     tensors = list(_tensors(checkpoint, precision))
     _refuse_foreign(path)
-    fresh = path.with_name(f".{path.name}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with replace_file(path) as fresh:
             add = _metadata(source, checkpoint, vocabulary, precision)
             _write(fresh, checkpoint.shape.model_type, add, tensors, on_progress)
             _check_tokens(fresh, source)
-            fresh.replace(path)
-        finally:
-            fresh.unlink(missing_ok=True)
     except OSError as error:
         raise ExportError(
             f"{path} can't be written ({error.strerror or error}); free space or choose another file with -o."

@@ -13,7 +13,6 @@ import os
 import shutil
 import stat
 import struct
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from builder.folders import replace_file
 from exporters.bundle import (
     MANIFEST_FILE,
     WORKSPACE_BUNDLE,
@@ -67,22 +67,14 @@ def pack_bundle(folder: Path, archive: Path, *, drafts: bool = True) -> PackedBu
     files: Mapping[str, Any] = manifest["files"]
     _refuse_foreign(archive)
     try:
-        archive.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=archive.absolute().parent, suffix=".partial", delete=False) as file:
-            fresh = Path(file.name)
-            try:
-                with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=LEVEL) as target:
-                    target.writestr(_entry(MANIFEST_FILE), sealed_manifest(manifest).encode(), compresslevel=LEVEL)
-                    for name in sorted(files):
-                        with target.open(_entry(name, files[name]["bytes"]), "w") as entry:
-                            _copy(_open(folder / name), entry, folder / name, files[name])
-                file.flush()
-                os.fsync(file.fileno())
-                file.close()
-                fresh.replace(archive)
-            finally:
-                fresh.unlink(missing_ok=True)
-        archive.chmod(0o644)
+        with (
+            replace_file(archive) as fresh,
+            zipfile.ZipFile(fresh, "w", zipfile.ZIP_DEFLATED, compresslevel=LEVEL) as target,
+        ):
+            target.writestr(_entry(MANIFEST_FILE), sealed_manifest(manifest).encode(), compresslevel=LEVEL)
+            for name in sorted(files):
+                with target.open(_entry(name, files[name]["bytes"]), "w") as entry:
+                    _copy(_open(folder / name), entry, folder / name, files[name])
     except OSError as error:
         raise ExportError(
             f"{archive} can't be written ({error.strerror or error}); free space or choose another file with -o."

