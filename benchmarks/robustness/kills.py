@@ -1,17 +1,19 @@
-"""SIGKILL at random moments of a build: what is left is whole, and the next run ends as one that nobody killed.
+"""SIGKILL at random moments of build, export, pack and unpack: what is left is whole, and the next run ends as ever.
 
     python -m benchmarks.robustness.kills --count 200
 
-The build is a small one (`tiny_build`), killed again and again until one run gets through; so later stages
-are hit as well as early ones. Half of the folders hold an older build of the same repository, whose bundle must stay
-readable; every other half has `submodel export` killed, too. After each kill every folder must be absent or whole. It
-doesn't kill recovery (`benchmarks.kill_and_resume` does), and a process that is killed is no power cut. Writes
+The build is a small one (`tiny_build`). Each round takes one scenario, in turn, and kills it up to six times, each run
+going on from what the last one left, so that later stages are hit as well as early ones; then a run that nobody kills
+must end with the same files as one before which nobody was killed. After each kill everything must be absent or whole.
+It doesn't kill recovery (`benchmarks.kill_and_resume` does), and a process that is killed is no power cut. Writes
 benchmarks/results/kills.json; exits with 1 where a state was corrupt or a hash differs.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import itertools
 import json
 import random
 import shutil
@@ -21,12 +23,41 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.robustness.tiny_build import check_state, command, hashes, make_inputs
+from exporters.bundle import read_bundle
+from exporters.errors import BundleError
+from exporters.packed_bundle import unpack_bundle
+
+MAX_KILLS_A_ROUND = 6
+LEFTOVERS = (".partial", ".replaced", ".removed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """A command that writes `target`, over an older one where `older` is given."""
+
+    name: str
+    words: Sequence[str]
+    target: Path
+    check: Callable[[Path], str | None]  # what is wrong with what a kill left
+    digests: Callable[[Path], dict[str, str]]
+    older: Path | None = None
+    only_killed: Sequence[str] = ()  # options of the runs that are killed
+
+    def begin(self) -> None:
+        """As before the first run."""
+        for left in (self.target, *self.target.parent.glob(f".{self.target.name}*")):
+            shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
+        if self.older is not None:
+            copy: Callable[..., Any] = shutil.copytree if self.older.is_dir() else shutil.copyfile
+            copy(self.older, self.target)
 
 
 def main() -> None:
@@ -49,94 +80,148 @@ def main() -> None:
     sys.exit(bool(figures["corrupt"] or figures["not_completed"] or figures["hashes_differ"]))
 
 
-def _run(room: Path, count: int, rng: random.Random) -> dict[str, Any]:
+def make_scenarios(room: Path) -> list[Scenario]:
+    """All of them; first makes, undisturbed, what they begin from."""
     repository, base = make_inputs(room)
-    began = time.perf_counter()
-    _finish(command(repository, base, room / "whole"))
-    whole_s, wanted = time.perf_counter() - began, hashes(room / "whole")
-    began = time.perf_counter()
-    _finish(_export(room, room / "whole-export"))
-    export_s = time.perf_counter() - began
+    whole, exported, packed = room / "whole", room / "whole-export", room / "whole.submodel"
+    _finish(command(repository, base, whole))
+    _finish(_submodel("export", whole / "model", "-o", exported, "--quantize", "fp32"))
+    _finish(_submodel("pack", exported, "-o", packed))
+    target = room / "target"
+    build = {"words": command(repository, base, target / "build"), "target": target / "build", "digests": hashes}
+    archive = target / "bundle.submodel"
+    target.mkdir()
+    bundle = {"check": _check_bundle, "digests": _bundle_digests}
+    return [
+        Scenario(name="build", check=check_state, **build),
+        Scenario(name="build over an older one", check=_check_rebuild, older=whole, only_killed=("--force",), **build),
+        Scenario(
+            name="export",
+            words=_submodel("export", whole / "model", "-o", target / "exported", "--quantize", "fp32"),
+            target=target / "exported",
+            older=exported,
+            **bundle,
+        ),
+        Scenario(
+            name="pack",
+            words=_submodel("pack", exported, "-o", archive),
+            target=archive,
+            older=packed,
+            check=_check_archive,
+            digests=_archive_digests,
+        ),
+        Scenario(
+            name="unpack",
+            words=_submodel("unpack", packed, "-o", target / "unpacked"),
+            target=target / "unpacked",
+            older=exported,
+            **bundle,
+        ),
+    ]
+
+
+def _run(room: Path, count: int, rng: random.Random) -> dict[str, Any]:
+    scenarios = make_scenarios(room)
+    times, wanted = {}, {}
+    for scenario in scenarios:
+        scenario.begin()
+        began = time.perf_counter()
+        _finish([*scenario.words, *scenario.only_killed])
+        times[scenario.name] = time.perf_counter() - began
+        wanted[scenario.name] = scenario.digests(scenario.target)
     kills: Counter[str] = Counter()
     corrupt: list[str] = []
-    completed = differ = rounds = not_completed = 0
-    while sum(kills.values()) < count:
-        output, exported = room / "killed", room / "exported"
-        for folder in (output, exported):
-            shutil.rmtree(folder, ignore_errors=True)
-        rounds += 1
-        words, target, longest_s = command(repository, base, output), output, whole_s
-        if rounds % 2:  # over an older build, all of whose stages are made anew
-            shutil.copytree(room / "whole", output)
-            words = [*words, "--force"]
-        if rounds % 4 == 0:
-            words, target, longest_s = _export(room, exported), exported, export_s
-            shutil.copytree(room / "whole-export", exported)
-        for _ in range(min(6, count - sum(kills.values()))):
-            process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            time.sleep(rng.uniform(0, longest_s * 1.05))
-            if process.poll() is not None:
+    completed = differ = not_completed = 0
+    for scenario in itertools.cycle(scenarios):
+        if sum(kills.values()) >= count:
+            break
+        scenario.begin()
+        for _ in range(min(MAX_KILLS_A_ROUND, count - sum(kills.values()))):
+            if not _kill([*scenario.words, *scenario.only_killed], rng.uniform(0, times[scenario.name] * 1.05)):
                 break  # it was faster
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            stage = "export" if target is exported else _stage(output)
-            kills[stage] += 1
-            wrong = check_state(output) if target is output else _check_bundle(exported)
+            moment = f"{scenario.name}{_stage(scenario.target)}"
+            kills[moment] += 1
+            wrong = scenario.check(scenario.target)
+            if wrong is None and scenario.older is not None and not scenario.target.exists():
+                wrong = f"{scenario.target.name} is gone"
             if wrong is not None:
-                corrupt.append(f"{stage}: {wrong}")
-        if subprocess.run(_without_force(words), stdout=subprocess.DEVNULL, check=False).returncode:
+                corrupt.append(f"{moment}: {wrong}")
+        if subprocess.run(scenario.words, stdout=subprocess.DEVNULL, check=False).returncode:
             not_completed += 1
             continue
         completed += 1
-        if target is output:
-            differ += hashes(output) != wanted
-        left = [
-            path.name for path in room.rglob("*") if path.name.endswith((".partial", ".replaced", ".removed", ".tmp"))
-        ]
+        differ += scenario.digests(scenario.target) != wanted[scenario.name]
+        left = [path.name for path in room.rglob("*") if path.name.endswith(LEFTOVERS)]
         if left:
-            corrupt.append(f"left behind: {left[0]}")
+            corrupt.append(f"{scenario.name}, left behind: {left[0]}")
         print(f"{sum(kills.values())} of {count} kills, {len(corrupt)} corrupt, {differ} differ", file=sys.stderr)
     return {
         "kills": sum(kills.values()),
-        "kills_by_last_finished_stage": dict(kills),
+        "kills_by_last_finished_stage": dict(sorted(kills.items())),
         "corrupt": len(corrupt),
         "corrupt_states": corrupt[:20],
         "runs_completed_afterwards": completed,
         "not_completed": not_completed,
-        "hashes_compared": len(wanted),
+        "files_hashed": {name: len(digests) for name, digests in wanted.items()},
         "hashes_differ": differ,
-        "undisturbed_build_s": round(whole_s, 1),
+        "undisturbed_s": {name: round(seconds, 1) for name, seconds in times.items()},
     }
 
 
-def _export(room: Path, target: Path) -> list[str]:
-    words = ["export", str(room / "whole" / "model"), "-o", str(target), "--quantize", "fp32"]
-    return [sys.executable, "-m", "submodel", *words]
+def _kill(words: Sequence[str], after_s: float) -> bool:
+    """Whether it was still running when it was killed."""
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(after_s)
+    if process.poll() is not None:
+        return False
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    return True
 
 
-def _without_force(words: list[str]) -> list[str]:
-    return [word for word in words if word != "--force"]
+def _submodel(*words: object) -> list[str]:
+    return [sys.executable, "-m", "submodel", *map(str, words)]
 
 
-def _finish(words: list[str]) -> None:
+def _finish(words: Sequence[str]) -> None:
     subprocess.run(words, stdout=subprocess.DEVNULL, check=True)
 
 
 def _stage(output: Path) -> str:
-    """The stage that was finished last."""
+    """The stage of a build that was finished last; nothing for other commands."""
     records = sorted(output.glob("stages/*.json"), key=lambda path: path.stat().st_mtime_ns)
-    return f"after {records[-1].stem}" if records else "at the start"
+    return f", after {records[-1].stem}" if records else ""
+
+
+def _check_rebuild(output: Path) -> str | None:
+    """The editor has a bundle all the time."""
+    return check_state(output) or _check_bundle(output / "bundle")
 
 
 def _check_bundle(folder: Path) -> str | None:
-    from builder.errors import SubmodelError
-    from exporters.bundle import read_bundle
-
     try:
         read_bundle(folder)
-    except SubmodelError as error:
+    except BundleError as error:
         return str(error)
     return None
+
+
+def _check_archive(archive: Path) -> str | None:
+    with tempfile.TemporaryDirectory() as room:
+        try:
+            unpack_bundle(archive, Path(room) / "bundle")
+        except BundleError as error:
+            return str(error)
+    return None
+
+
+def _bundle_digests(folder: Path) -> dict[str, str]:
+    """As its manifest has them, but for those of files that tell of times."""
+    return {name: facts["sha256"] for name, facts in read_bundle(folder).manifest["files"].items()}
+
+
+def _archive_digests(archive: Path) -> dict[str, str]:
+    return {archive.name: hashlib.sha256(archive.read_bytes()).hexdigest()}
 
 
 if __name__ == "__main__":
