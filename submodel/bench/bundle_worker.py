@@ -16,7 +16,6 @@ from lsp_server.greedy import GreedyTokens
 from lsp_server.huge_pages import use_huge_pages
 from lsp_server.options import ServerOptions, TriggerOptions
 from submodel.bench.llama_cpp_worker import answer_requests
-from submodel.build.memory import peak_rss_bytes
 
 # As the peers are asked: one line, however long it takes.
 PATIENT = ServerOptions(trigger=TriggerOptions(multi_line=False, budget_ms=60_000))
@@ -55,4 +54,4 @@ class BundleWorker:
 
 
 if __name__ == "__main__":
-    answer_requests(BundleWorker(**json.loads(sys.argv[1])), {}, peak_rss_bytes)
+    answer_requests(BundleWorker(**json.loads(sys.argv[1])), {})

@@ -7,10 +7,9 @@ imports nothing of this project. Each line of input is a JSON document with a ke
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 FIM = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
@@ -85,18 +84,13 @@ class Peer:
         return int(ids[0]) if len(ids) == 1 else -1
 
 
-def answer_requests(worker: Any, versions: Mapping[str, str], peak_rss_bytes: Callable[[], int | None]) -> None:
+def answer_requests(worker: Any, versions: Mapping[str, str]) -> None:
     """Tell that an engine is loaded, and answer for it until the input ends."""
     tell({"load_s": worker.load_s, "versions": versions})
     for line in sys.stdin:
         request = json.loads(line)
-        action = request.pop("do")
-        if action == "complete":
-            tell(worker.complete(**request))
-        elif action == "speed":
-            tell(worker.speed(**request))
-        else:
-            tell({"peak_rss_bytes": peak_rss_bytes()})
+        answer = {"complete": worker.complete, "speed": worker.speed}[request.pop("do")]
+        tell(answer(**request))
 
 
 def tell(document: dict[str, Any]) -> None:
@@ -107,5 +101,4 @@ def tell(document: dict[str, Any]) -> None:
 
 if __name__ == "__main__":
     peer = Peer(**json.loads(sys.argv[1]))
-    versions = {"llama-cpp-python": peer.version}
-    answer_requests(peer, versions, lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    answer_requests(peer, {"llama-cpp-python": peer.version})

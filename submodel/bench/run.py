@@ -114,7 +114,6 @@ def run_bench(settings: BenchSettings, display: StageDisplay) -> dict[str, Any]:
                 **speeds[worker.name],
                 **typed[worker.name].figures(),
                 "resident_bytes": worker.resident_bytes(),
-                "peak_rss_bytes": worker.ask("memory")["peak_rss_bytes"],
                 "load_s": round(worker.loaded["load_s"], 2),
             }
             for worker in workers
@@ -143,7 +142,6 @@ def ratios(ours: dict[str, Any], peers: Sequence[dict[str, Any]]) -> dict[str, d
             "new_place_p50": peer["new_place_ms_p50"] / ours["new_place_ms_p50"],
             "new_place_p95": peer["new_place_ms_p95"] / ours["new_place_ms_p95"],
             "memory": ours["resident_bytes"] / peer["resident_bytes"],
-            "peak_memory": ours["peak_rss_bytes"] / peer["peak_rss_bytes"],
         }
         for peer in peers
     }

@@ -21,7 +21,6 @@ from exporters.bundle import Bundle, read_bundle
 from lsp_server.detokenizer import Detokenizer, control_ids, load_tokenizer
 from lsp_server.engine import LINE_TOKENS
 from submodel.bench.llama_cpp_worker import answer_requests
-from submodel.build.memory import peak_rss_bytes
 
 RUNTIMES = ("genai", "optimum")
 
@@ -171,4 +170,4 @@ class RuntimeWorker:
 
 if __name__ == "__main__":
     opened = RuntimeWorker(**json.loads(sys.argv[1]))
-    answer_requests(opened, opened.version, peak_rss_bytes)
+    answer_requests(opened, opened.version)
