@@ -51,7 +51,8 @@ def make_matrices(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
     `mean` and `spread` (standard deviation over seeds; absent with one seed): calibrations × measured domains.
     `diagonal_is_best`: for each measured domain that is also a calibration of its own, whether that one's mean is the
-    best of the single-domain calibrations, and by how much it beats the next, in units of the figure.
+    best of the single-domain calibrations, and by how much it beats the next, in units of the figure; the same of each
+    seed alone (`gain_by_seed`), against the best of that seed's others.
     """
     groups: defaultdict[tuple[str, float], list[Row]] = defaultdict(list)
     for row in rows:
@@ -78,7 +79,7 @@ def make_matrices(rows: Sequence[Row]) -> list[dict[str, Any]]:
                 "measured_on": measured,
                 "seeds": len({row["seed"] for row in members}),
                 "mean": mean,
-                "diagonal_is_best": _diagonal(calibrations, measured, mean, higher_is_better="match" in figure),
+                "diagonal_is_best": _diagonal(calibrations, measured, cells, higher_is_better="match" in figure),
             }
             if all(len(cell) > 1 for line in cells for cell in line):
                 matrix["spread"] = [[stdev(cell) for cell in line] for line in cells]
@@ -95,17 +96,31 @@ def _cell(rows: Sequence[Row], calibration: str, domain: str, figure: str) -> li
 
 
 def _diagonal(
-    calibrations: Sequence[str], measured: Sequence[str], mean: Sequence[Sequence[float]], *, higher_is_better: bool
+    calibrations: Sequence[str],
+    measured: Sequence[str],
+    cells: Sequence[Sequence[Sequence[float]]],
+    *,
+    higher_is_better: bool,
 ) -> dict[str, dict[str, Any]]:
+    """`cells`: calibrations × measured domains × seeds, in one order of seeds."""
     singles = [index for index, name in enumerate(calibrations) if name in measured]
-    told = {}
+    told: dict[str, dict[str, Any]] = {}
     for column, domain in enumerate(measured):
         if domain not in calibrations or len(singles) < 2:
             continue
         own = calibrations.index(domain)
-        others = [mean[index][column] for index in singles if index != own]
-        gain = mean[own][column] - max(others) if higher_is_better else min(others) - mean[own][column]
-        told[domain] = {"is_best": gain > 0, "gain": gain}
+        others = [cells[index][column] for index in singles if index != own]
+
+        def gain(own_figure: float, other_figures: Sequence[float]) -> float:
+            return own_figure - max(other_figures) if higher_is_better else min(other_figures) - own_figure
+
+        overall = gain(fmean(cells[own][column]), [fmean(other) for other in others])
+        told[domain] = {"is_best": overall > 0, "gain": overall}
+        seeds = len(cells[own][column])
+        if seeds > 1 and all(len(other) == seeds for other in others):
+            told[domain]["gain_by_seed"] = [
+                gain(*pair) for pair in zip(cells[own][column], zip(*others, strict=True), strict=True)
+            ]
     return told
 
 
