@@ -8,6 +8,7 @@ import zipfile
 
 import pytest
 
+from benchmarks.repositories import REPORTED, TUNING
 from builder.errors import CorpusError
 from builder.sources import fetch as fetching
 from builder.sources.distribution import Distribution, parse_distribution
@@ -150,6 +151,11 @@ def test_everything_listed_has_a_licence_and_a_hash():
             assert len(bytes.fromhex(one.sha256)) == 32
             assert parse_distribution(str(one)).requirement == one.requirement
     assert {"python", "java", "c++", "javascript", "typescript", "go", "rust", "c"} == set(LANGUAGE_SETS)
+
+
+def test_no_language_set_holds_what_the_recipe_was_tuned_on_or_what_we_report_on():
+    listed = {one.name for chosen in LANGUAGE_SETS.values() for one in chosen.distributions}
+    assert listed.isdisjoint(one.name for one in (*TUNING, *REPORTED))
 
 
 def test_languages_by_their_other_names():
