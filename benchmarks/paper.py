@@ -33,11 +33,12 @@ def main() -> None:
     parser.add_argument("part", choices=parts)
     parser.add_argument("--base", required=True)
     parser.add_argument("--ray", help="address of a Ray cluster for the sweeps")
+    parser.add_argument("--jobs", type=int, default=1, help="processes at a time of a sweep without Ray")
     options = parser.parse_args()
-    ray = ["--ray", options.ray] if options.ray else []
+    spread = ["--ray", options.ray] if options.ray else ["--jobs", str(options.jobs)]
     folder = CACHE / "paper" / options.base / options.part
     folder.mkdir(parents=True, exist_ok=True)
-    document = parts[options.part](options.base, folder, ray)
+    document = parts[options.part](options.base, folder, spread)
     document |= {
         "command": f"python -m benchmarks.paper {options.part} --base {options.base}",
         "machine": describe_machine(),
@@ -49,25 +50,25 @@ def main() -> None:
         shutil.copyfile(picture, target.with_name(f"{target.stem}-{picture.stem}.svg"))
 
 
-def sensitivity(base: str, folder: Path, ray: Sequence[str]) -> dict[str, Any]:
+def sensitivity(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
     """Quality over the ratio, all methods, calibrated and measured on Python."""
     methods = [word for name in ("magnitude", "wanda", "sparsegpt", "structured") for word in ("--method", name)]
     ratios = ["--sparsity", "0.1:0.7:0.1", "--language", "python"]
-    return _submodel("sweep", "-o", folder, "--base", base, *methods, *ratios, *ray)
+    return _submodel("sweep", "-o", folder, "--base", base, *methods, *ratios, *spread)
 
 
-def matrix(base: str, folder: Path, ray: Sequence[str]) -> dict[str, Any]:
+def matrix(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
     """Calibrated on each of the four languages and on all, measured on each, three seeds, equal tokens."""
     languages = [word for name in LANGUAGES for word in ("--language", name)]
     seeds = [word for seed in SEEDS for word in ("--seed", str(seed))]
-    common = ["--base", base, "--mixed", *languages, *seeds, *ray]
+    common = ["--base", base, "--mixed", *languages, *seeds, *spread]
     return {
         method: _submodel("sweep", "-o", folder / method, "--method", method, "--sparsity", ratio, *common)
         for method, ratio in (("wanda", RATIO), ("structured", STRUCTURED_RATIO))
     }
 
 
-def regions(base: str, folder: Path, ray: Sequence[str]) -> dict[str, Any]:
+def regions(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
     """Mask distances within and across languages and against documentation, two seeds each."""
     models = []
     for domain in (*(f"language:{name}" for name in LANGUAGES), "text"):
@@ -81,7 +82,7 @@ def regions(base: str, folder: Path, ray: Sequence[str]) -> dict[str, Any]:
     return _submodel("compare", *models, "--picture", folder / "regions.svg")
 
 
-def languages(base: str, folder: Path, ray: Sequence[str]) -> dict[str, Any]:
+def languages(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
     """A language sub-model of each language by one command, and each scored on each language's held-out files."""
     builds = {
         name: _submodel("build", "--language", name, "-o", folder / name, "--base", base, "--positions", "0")
