@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
@@ -128,8 +129,7 @@ def _look(process: psutil.Process) -> dict[str, int]:
 
 
 def _percentiles(times: list[float]) -> dict[str, float]:
-    ranked = sorted(times) or [0.0]
-    return {f"ms_p{share}": round(ranked[min(len(ranked) - 1, share * len(ranked) // 100)], 2) for share in (50, 95)}
+    return {f"ms_p{share}": round(float(np.percentile(times or [0.0], share)), 2) for share in (50, 95)}
 
 
 def main() -> None:

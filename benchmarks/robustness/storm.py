@@ -18,6 +18,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from lsprotocol import types
 from pygls.exceptions import JsonRpcRequestCancelled
 from pygls.lsp.client import LanguageClient
@@ -155,8 +156,8 @@ async def run(bundle: Path, keys: int, rate: float, threads: int | None) -> dict
         "rate": rate,
         "outcomes": dict(storm.outcomes),
         "most_waiting": most_waiting,
-        "cancel_to_answer_ms_p99": _percentile(storm.cancel_ms, 0.99),
-        "cancel_to_idle_ms": {"p50": _percentile(idle_ms, 0.5), "p99": _percentile(idle_ms, 0.99)},
+        "cancel_to_answer_ms_p99": _percentile(storm.cancel_ms, 99),
+        "cancel_to_idle_ms": {"p50": _percentile(idle_ms, 50), "p99": _percentile(idle_ms, 99)},
         "token_ms": token_ms,
         "memory_bytes": memory,
     }
@@ -170,7 +171,7 @@ async def _token_ms(client: LanguageClient, storm: Storm) -> float | None:
         [decision] = (await client.protocol.send_request_async("submodel/explain", {})).decisions
         if decision.tokens.generated > 1:
             steps.append(decision.milliseconds.model / decision.tokens.generated)
-    return _percentile(steps, 0.5)
+    return _percentile(steps, 50)
 
 
 async def _memory(client: LanguageClient) -> int:
@@ -178,8 +179,7 @@ async def _memory(client: LanguageClient) -> int:
 
 
 def _percentile(values: list[float], share: float) -> float | None:
-    ranked = sorted(values)
-    return round(ranked[min(len(ranked) - 1, int(share * len(ranked)))], 2) if ranked else None
+    return round(float(np.percentile(values, share)), 2) if values else None
 
 
 def main() -> None:

@@ -18,9 +18,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 from typing import Any
 
+import numpy as np
 import psutil
 
 from builder.errors import SubmodelError
@@ -225,12 +226,10 @@ class _Typed:
 
     def figures(self) -> dict[str, float]:
         return {
-            "completion_ms_p50": round(median(self.times_ms), 1),
-            "completion_ms_p95": round(_p95(self.times_ms), 1),
-            "new_place_ms_p50": round(median(self.new_place_ms), 1),
-            "new_place_ms_p95": round(_p95(self.new_place_ms), 1),
-            "exact_match": sum(self.exact) / len(self.exact),
-        }
+            f"{name}_ms_p{share}": round(float(np.percentile(times, share)), 1)
+            for name, times in (("completion", self.times_ms), ("new_place", self.new_place_ms))
+            for share in (50, 95)
+        } | {"exact_match": sum(self.exact) / len(self.exact)}
 
 
 def _type_passages(replay: Replay, workers: Sequence[_Worker], display: StageDisplay) -> dict[str, _Typed]:
@@ -250,11 +249,6 @@ def _type_passages(replay: Replay, workers: Sequence[_Worker], display: StageDis
                         notes.exact.append(is_exact(told["text"], stroke.truth))
             advance(number + 1, len(replay.passages))
     return typed
-
-
-def _p95(values: Sequence[float]) -> float:
-    """The 95th percentile, never beyond the largest value."""
-    return quantiles(values, n=20, method="inclusive")[18]
 
 
 def _in_turn(workers: Sequence[_Worker], number: int) -> list[_Worker]:

@@ -89,7 +89,7 @@ def test_figures() -> None:
     row = summarize("server", replayed)
     assert row["keystrokes_saved"]["value"] == pytest.approx(1 - 30 / 40)
     assert row["shown_and_wrong"]["value"] == pytest.approx(2 / 5)
-    assert (row["milliseconds_p50"], row["milliseconds_p95"]) == (2.0, 3.0)
+    assert (row["milliseconds_p50"], row["milliseconds_p95"]) == (2.0, 2.9)  # between the two largest
     assert "milliseconds_p50" not in summarize("baseline", [Replayed(**{**vars(replayed[0]), "latencies_ms": ()})])
 
 
