@@ -113,7 +113,7 @@ def run_bench(settings: BenchSettings, display: StageDisplay) -> dict[str, Any]:
             {
                 "name": worker.name,
                 **speeds[worker.name],
-                **typed[worker.name].figures(),
+                **typed[worker.name].figures(typed[workers[0].name]),
                 "resident_bytes": worker.resident_bytes(),
                 "load_s": round(worker.loaded["load_s"], 2),
             }
@@ -223,13 +223,16 @@ class _Typed:
     times_ms: list[float] = field(default_factory=list)
     new_place_ms: list[float] = field(default_factory=list)
     exact: list[bool] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
 
-    def figures(self) -> dict[str, float]:
+    def figures(self, first: _Typed) -> dict[str, float]:
+        """Percentiles and shares; `same_answers` are the keys that the first engine answered with the same text."""
+        same = [text == other for text, other in zip(self.texts, first.texts, strict=True)]
         return {
             f"{name}_ms_p{share}": round(float(np.percentile(times, share)), 1)
             for name, times in (("completion", self.times_ms), ("new_place", self.new_place_ms))
             for share in (50, 95)
-        } | {"exact_match": sum(self.exact) / len(self.exact)}
+        } | {"exact_match": sum(self.exact) / len(self.exact), "same_answers": sum(same) / len(same)}
 
 
 def _type_passages(replay: Replay, workers: Sequence[_Worker], display: StageDisplay) -> dict[str, _Typed]:
@@ -243,6 +246,7 @@ def _type_passages(replay: Replay, workers: Sequence[_Worker], display: StageDis
                 for stroke in passage:
                     told = worker.ask("complete", prefix=stroke.prefix, suffix=stroke.suffix)
                     notes.times_ms.append(told["milliseconds"])
+                    notes.texts.append(told["text"])
                     if stroke.is_new_place:
                         notes.new_place_ms.append(told["milliseconds"])
                     if stroke.is_new_line:

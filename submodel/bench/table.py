@@ -16,7 +16,15 @@ def print_bench(document: Mapping[str, Any]) -> None:
     table = Table(caption=f"Held out: {', '.join(counts)}")
     table.add_column("")
     speeds = ("prompt tokens/s", "decode tokens/s")
-    for title in (*speeds, "keystroke p50, ms", "p95, ms", "new place p50, ms", "memory", "exact match"):
+    for title in (
+        *speeds,
+        "keystroke p50, ms",
+        "p95, ms",
+        "new place p50, ms",
+        "memory",
+        "exact match",
+        "same answers",
+    ):
         table.add_column(title, justify="right")
     for engine in document["engines"]:
         ratio = document["ratios"].get(engine["name"], {})
@@ -29,6 +37,7 @@ def print_bench(document: Mapping[str, Any]) -> None:
             _with(f"{engine['new_place_ms_p50']:.0f}", ratio.get("new_place_p50")),
             _with(f"{engine['resident_bytes'] / 1e6:.0f} MB", ratio.get("memory")),
             f"{engine['exact_match']:.1%}",
+            f"{engine['same_answers']:.1%}",
         )
     console.print(table)
 

@@ -97,6 +97,7 @@ def test_engines_are_measured_side_by_side(repository, tiny_bundle):
     ours, plain = document["engines"]
     assert (ours["name"], plain["name"]) == ("submodel", "submodel, no drafts")
     assert ours["exact_match"] == plain["exact_match"]
+    assert ours["same_answers"] == plain["same_answers"] == 1.0
     assert document["passages"] == 3
     assert document["lines"] == 6
     assert 6 < document["keystrokes"] <= 12
