@@ -53,7 +53,7 @@ class TorchPredictor:
     def nats_after(self, ids: Sequence[int], start: int) -> float:
         """The same of ids[start:], given all that precedes; 0 < start ≤ len(ids)."""
         tokens = torch.tensor([list(ids)])
-        logits = self.model(tokens, use_cache=False).logits[0, start - 1 : -1].float()
+        logits = self.model(tokens, use_cache=False, logits_to_keep=len(ids) - start + 1).logits[0, :-1].float()
         return float(torch.nn.functional.cross_entropy(logits, tokens[0, start:], reduction="sum"))
 
     def complete(
