@@ -3,161 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import shutil
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from lsprotocol import types
 from pygls.exceptions import JsonRpcRequestCancelled
-from pygls.lsp.client import LanguageClient
 
-from exporters.bundle import Bundle, read_manifest, seal_manifest
-from lsp_server.completion import open_completer
-from lsp_server.positions import offset_at
-
-# `submodel serve`, which says at its end what it has loaded of the libraries that only building needs.
-SERVE = """
-import sys
-from submodel.app import main
-try:
-    main()
-finally:
-    heavy = {"torch", "transformers", "onnx", "onnx_ir", "optimum", "safetensors", "gguf", "huggingface_hub"}
-    print("loaded:", sorted(heavy & set(sys.modules)), file=sys.stderr)
-"""
-COMMAND = (sys.executable, "-c", SERVE, "serve", "--threads", "1")
-# Of no language that has a grammar, so that what the random model says is not cut to what parses.
-TEXT = 'def greet(name):\n    face = "😋"; return \n'
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        value = value._asdict()
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value
-
-
-class Editor(LanguageClient):
-    """A client with one file open that keeps what the server tells its user."""
-
-    def __init__(self, workspace: Path) -> None:
-        super().__init__("test-editor", "1")
-        self.workspace = workspace
-        self.uri = (workspace / "greet.txt").as_uri()
-        self.messages: list[str] = []
-        self.stderr = b""
-        self.version = 1
-        self.trigger = types.InlineCompletionTriggerKind.Automatic
-        self.progress_values: list[Any] = []
-        self.statuses: list[Any] = []
-
-        @self.feature(types.WINDOW_WORK_DONE_PROGRESS_CREATE)
-        def create_progress(params: types.WorkDoneProgressCreateParams) -> None:
-            pass
-
-        @self.feature(types.PROGRESS)
-        def note_progress(params: types.ProgressParams) -> None:
-            self.progress_values.append(params.value)
-
-        @self.feature("submodel/status")
-        def note_status(params: Any) -> None:
-            self.statuses.append(params.state)
-
-        @self.feature(types.WINDOW_SHOW_MESSAGE)
-        def show_message(params: types.ShowMessageParams) -> None:
-            self.messages.append(params.message)
-
-    async def begin(
-        self, text: str = TEXT, options: object = None, *, is_inline: bool = True, **capabilities: Any
-    ) -> types.InitializeResult:
-        folder = types.WorkspaceFolder(uri=self.workspace.as_uri(), name="workspace")
-        if is_inline:
-            inline = types.InlineCompletionClientCapabilities()
-            capabilities["text_document"] = types.TextDocumentClientCapabilities(inline_completion=inline)
-        result = await self.initialize_async(
-            types.InitializeParams(
-                capabilities=types.ClientCapabilities(**capabilities),
-                workspace_folders=[folder],
-                # However busy the machine is, an answer has the time that it takes.
-                initialization_options={"trigger": {"budgetMs": 60_000}} if options is None else options,
-            )
-        )
-        self.initialized(types.InitializedParams())
-        item = types.TextDocumentItem(uri=self.uri, language_id="plaintext", version=1, text=text)
-        self.text_document_did_open(types.DidOpenTextDocumentParams(item))
-        return result
-
-    def params(self, line: int, character: int) -> types.InlineCompletionParams:
-        return types.InlineCompletionParams(
-            text_document=types.TextDocumentIdentifier(self.uri),
-            position=types.Position(line, character),
-            context=types.InlineCompletionContext(self.trigger),
-        )
-
-    async def complete(self, line: int, character: int) -> list[str]:
-        result = await self.text_document_inline_completion_async(self.params(line, character))
-        assert isinstance(result, types.InlineCompletionList)
-        here = types.Position(line, character)
-        assert all(item.range == types.Range(here, here) for item in result.items)
-        return [str(item.insert_text) for item in result.items]
-
-    async def request(self, method: str, params: object = None) -> Any:
-        """One of the server's own methods; pygls gives objects, which become dictionaries again."""
-        return _plain(await self.protocol.send_request_async(method, params))
-
-    async def execute(self, command: str, *arguments: object) -> Any:
-        params = types.ExecuteCommandParams(command, list(arguments))
-        return _plain(await self.workspace_execute_command_async(params))
-
-    def change(self, text: str, line: int, character: int) -> None:
-        """Put a text in."""
-        self.version += 1
-        there = types.Position(line, character)
-        change = types.TextDocumentContentChangePartial(range=types.Range(there, there), text=text)
-        document = types.VersionedTextDocumentIdentifier(version=self.version, uri=self.uri)
-        self.text_document_did_change(types.DidChangeTextDocumentParams(document, [change]))
-
-    async def end(self) -> None:
-        await self.shutdown_async(None)
-        self.exit(None)
-        if self._server is not None:
-            assert self._server.stderr is not None
-            self.stderr = await self._server.stderr.read()
-        await self.stop()
-
-
-@asynccontextmanager
-async def editing(workspace: Path) -> AsyncIterator[Editor]:
-    editor = Editor(workspace)
-    await editor.start_io(*COMMAND, "--stdio")
-    assert editor._server is not None
-    try:
-        yield editor
-        await editor.end()
-    finally:
-        if editor._server.returncode is None:  # the test failed
-            editor._server.kill()
-
-
-def run(test: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(test(), timeout=60))
-
-
-@pytest.fixture
-def workspace(tiny_bundle: Bundle, tmp_path: Path) -> Path:
-    shutil.copytree(tiny_bundle.folder, tmp_path / ".submodel" / "bundle")
-    return tmp_path
-
-
-def expected(bundle: Bundle, text: str, line: int, character: int) -> list[str]:
-    return [open_completer(bundle.folder, threads=1).complete(text, offset_at(text, line, character)).text]
+from exporters.bundle import Bundle
+from tests.e2e.editor import COMMAND, TEXT, Editor, editing, expected, run
 
 
 def test_answers_what_the_completer_answers_and_never_loads_torch(workspace: Path, tiny_bundle: Bundle) -> None:
@@ -215,63 +70,12 @@ def test_cancelled_and_overtaken_requests_are_answered_at_once(workspace: Path, 
     run(test)
 
 
-def test_missing_bundle_is_said_once_and_the_server_lives(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with editing(tmp_path) as editor:
-            await editor.begin()
-            assert await editor.complete(1, 24) == []
-            assert await editor.complete(1, 23) == []
-        assert len(editor.messages) == 1
-        assert "submodel build" in editor.messages[0]
-        assert str(tmp_path) in editor.messages[0]
-
-    run(test)
-
-
-def test_damaged_bundle_is_named(workspace: Path) -> None:
-    model = workspace / ".submodel" / "bundle" / "onnx" / "model.onnx"
-    model.write_bytes(model.read_bytes()[:-1000])
-
-    async def test() -> None:
-        async with editing(workspace) as editor:
-            await editor.begin()
-            assert await editor.complete(1, 24) == []
-        assert len(editor.messages) == 1
-        assert str(model) in editor.messages[0]
-
-    run(test)
-
-
-def test_bad_option_is_named_and_the_rest_holds(tiny_bundle: Bundle, tmp_path: Path) -> None:
-    async def test() -> None:
-        async with editing(tmp_path) as editor:
-            await editor.begin(options={"threads": -1, "bundle": str(tiny_bundle.folder), "maxNewTokens": 12})
-            short = await editor.complete(1, 24)
-        full = expected(tiny_bundle, TEXT, 1, 24)[0]
-        assert 0 < len(short[0]) < len(full)
-        assert full.startswith(short[0])
-        assert len(editor.messages) == 1
-        assert "'threads'" in editor.messages[0]
-
-    run(test)
-
-
 def test_file_that_is_not_open_has_no_completions(workspace: Path) -> None:
     async def test() -> None:
         async with editing(workspace) as editor:
             await editor.begin()
             editor.uri = (workspace / "other.py").as_uri()
             assert await editor.complete(0, 0) == []
-
-    run(test)
-
-
-def test_switched_off_it_answers_nothing(workspace: Path) -> None:
-    async def test() -> None:
-        async with editing(workspace) as editor:
-            await editor.begin(options={"enabled": False})
-            assert await editor.complete(1, 24) == []
-        assert editor.messages == []
 
     run(test)
 
@@ -333,139 +137,6 @@ def test_crlf_and_every_encoding(workspace: Path, tiny_bundle: Bundle, encoding:
     run(test)
 
 
-def test_two_folders_have_a_bundle_each(workspace: Path, tiny_bundle: Bundle, tmp_path_factory: Any) -> None:
-    other = tmp_path_factory.mktemp("other")
-    shutil.copytree(tiny_bundle.folder, other / ".submodel" / "bundle")
-
-    async def test() -> None:
-        async with editing(workspace) as editor:
-            await editor.begin()
-            added = types.WorkspaceFolder(uri=other.as_uri(), name="other")
-            event = types.WorkspaceFoldersChangeEvent([added], [])
-            editor.workspace_did_change_workspace_folders(types.DidChangeWorkspaceFoldersParams(event))
-            served = []
-            for folder in (workspace, other):
-                editor.uri = (folder / "one.txt").as_uri()
-                item = types.TextDocumentItem(editor.uri, "plaintext", 1, TEXT)
-                editor.text_document_did_open(types.DidOpenTextDocumentParams(item))
-                assert await editor.complete(1, 24) == expected(tiny_bundle, TEXT, 1, 24)
-                [decision] = (await editor.request("submodel/explain"))["decisions"]
-                served.append(decision["bundle"])
-            assert served == [str(folder / ".submodel" / "bundle") for folder in (workspace, other)]
-            bundles = (await editor.request("submodel/status"))["bundles"]
-            assert [(one["workspaceFolder"], one["state"]) for one in bundles] == [
-                (str(workspace), "ready"),
-                (str(other), "ready"),
-            ]
-            event = types.WorkspaceFoldersChangeEvent([], [added])
-            editor.workspace_did_change_workspace_folders(types.DidChangeWorkspaceFoldersParams(event))
-            while len(bundles) > 1:
-                bundles = (await editor.request("submodel/status"))["bundles"]
-            assert bundles[0]["workspaceFolder"] == str(workspace)
-
-    run(test)
-
-
-def test_options_can_be_changed(workspace: Path, tiny_bundle: Bundle) -> None:
-    async def test() -> None:
-        async with editing(workspace) as editor:
-            await editor.begin()
-            full = await editor.complete(1, 24)
-            settings = {"submodel": {"maxNewTokens": 12, "trigger": {"midWord": "yes"}}}
-            editor.workspace_did_change_configuration(types.DidChangeConfigurationParams(settings))
-            short = await editor.complete(1, 24)
-            assert 0 < len(short[0]) < len(full[0])
-            editor.workspace_did_change_configuration(types.DidChangeConfigurationParams({"enabled": False}))
-            assert await editor.complete(1, 24) == []
-            editor.workspace_did_change_configuration(types.DidChangeConfigurationParams({}))
-            assert await editor.complete(1, 24) == full
-        assert len(editor.messages) == 1
-        assert "'trigger.midWord'" in editor.messages[0]
-
-    run(test)
-
-
-def test_what_a_change_leaves_out_stays_as_it_came_with_initialize(workspace: Path) -> None:
-    async def test() -> None:
-        async with editing(workspace) as editor:
-            await editor.begin(options={"maxNewTokens": 12})
-            short = await editor.complete(1, 24)
-            editor.workspace_did_change_configuration(types.DidChangeConfigurationParams({}))  # as eglot does
-            assert await editor.complete(1, 24) == short
-
-    run(test)
-
-
-def test_settings_that_are_to_be_asked_for(workspace: Path) -> None:
-    async def test() -> None:
-        async with editing(workspace) as editor:
-
-            @editor.feature(types.WORKSPACE_CONFIGURATION)
-            def configuration(params: types.ConfigurationParams) -> list[object]:
-                assert params.items[0].section == "submodel"
-                return [{"enabled": False}]
-
-            capabilities = types.WorkspaceClientCapabilities(configuration=True)
-            await editor.begin(workspace=capabilities)
-            assert await editor.complete(1, 24) != []
-            editor.workspace_did_change_configuration(types.DidChangeConfigurationParams(None))
-            while (await editor.request("submodel/status"))["state"] != "disabled":
-                await asyncio.sleep(0.01)
-            assert await editor.complete(1, 24) == []
-
-    run(test)
-
-
-def test_idle_model_leaves_memory_and_comes_back(workspace: Path) -> None:
-    async def test() -> None:
-        async with editing(workspace) as editor:
-            await editor.begin(options={"care": {"idleUnloadMinutes": 0.005}})
-            before = await editor.complete(1, 24)
-            while (await editor.request("submodel/status"))["state"] != "unloaded":
-                await asyncio.sleep(0.05)
-            editor.change(" ", 0, 0)  # so that it is not in the cache
-            assert await editor.complete(1, 24) != []
-            assert before != []
-
-    run(test)
-
-
-def test_progress_and_state_while_loading(workspace: Path) -> None:
-    async def test() -> None:
-        async with editing(workspace) as editor:
-            window = types.WindowClientCapabilities(work_done_progress=True)
-            await editor.begin(window=window, experimental={"submodelStatus": True})
-            await editor.complete(1, 24)
-        kinds = [value["kind"] if isinstance(value, dict) else value.kind for value in editor.progress_values]
-        assert kinds == ["begin", "end"]
-        assert editor.statuses == ["loading", "ready"]
-
-    run(test)
-
-
-def test_commands_and_why(workspace: Path) -> None:
-    async def test() -> None:
-        async with editing(workspace) as editor:
-            await editor.begin()
-            assert await editor.complete(1, 24) != []
-            assert (await editor.execute("submodel.pause"))["state"] == "paused"
-            assert await editor.complete(1, 23) == []
-            explained = await editor.request("submodel/explain", {"count": 9, "textDocument": {"uri": editor.uri}})
-            newer, older = explained["decisions"]
-            assert (newer["rule"], older["outcome"]) == ("paused", "shown")
-            assert (await editor.execute("submodel.resume"))["state"] == "ready"
-            snoozed = await editor.execute("submodel.snooze", 7)
-            assert snoozed["state"] == "snoozed"
-            assert snoozed["snoozedUntil"]
-            await editor.execute("submodel.resume")
-            status = await editor.execute("submodel.reload")
-            assert status["state"] == "ready"
-            assert status["memoryBytes"] > 0
-            assert await editor.complete(1, 24) == [older["text"]]
-
-    run(test)
-
-
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
 def test_acceptance_is_seen_in_the_edits(workspace: Path, line_end: str) -> None:
     async def test() -> None:
@@ -498,22 +169,6 @@ def test_what_copilot_s_clients_report_is_understood(workspace: Path) -> None:
     run(test)
 
 
-def test_older_bundle_can_be_served_again(workspace: Path) -> None:
-    shutil.copytree(workspace / ".submodel" / "bundle", workspace / ".submodel" / "previous" / "old")
-
-    async def test() -> None:
-        async with editing(workspace) as editor:
-            await editor.begin()
-            before = await editor.complete(1, 24)
-            status = await editor.execute("submodel.rollback")
-            assert await editor.complete(1, 24) == before
-            [decision] = (await editor.request("submodel/explain"))["decisions"]
-            assert decision["bundle"] == str(workspace / ".submodel" / "previous" / "old")
-            assert status["bundles"][0]["folder"] == decision["bundle"]
-
-    run(test)
-
-
 def test_pieces_of_other_files_reach_the_model(workspace: Path) -> None:
     (workspace / "shapes.py").write_text("def greet(name):\n    face = name.face\n    return face\n")
 
@@ -533,29 +188,6 @@ def test_pieces_of_other_files_reach_the_model(workspace: Path) -> None:
                 ("recent", "seen.txt"),
                 ("similar", "shapes.py"),
             ]
-
-    run(test)
-
-
-def test_repository_that_has_gone_on_is_told_with_what_to_do(workspace: Path) -> None:
-    bundle = workspace / ".submodel" / "bundle"
-    known = {"learned_sha256": [hashlib.sha256(b"one = 1\n").hexdigest(), hashlib.sha256(b"two = 2\n").hexdigest()]}
-    seal_manifest(bundle, {**read_manifest(bundle), **known})
-    (workspace / "one.py").write_text("one = 1\n")
-    (workspace / "two.py").write_text("two = 3\n")
-
-    async def test() -> None:
-        async with editing(workspace) as editor:
-            await editor.begin()
-            drift = None
-            while drift is None:
-                await asyncio.sleep(0.02)
-                bundles = (await editor.request("submodel/status"))["bundles"]
-                drift = bundles[0]["drift"] if bundles else None
-            assert drift["files"] == 2
-            assert (drift["changed"], drift["isStale"], drift["command"]) == (1, True, f"submodel build {workspace}")
-        assert len(editor.messages) == 1
-        assert f"submodel build {workspace}" in editor.messages[0]
 
     run(test)
 

@@ -1,0 +1,237 @@
+"""The server's bundles, options, state and commands, as an editor meets them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+from lsprotocol import types
+
+from exporters.bundle import Bundle, read_manifest, seal_manifest
+from tests.e2e.editor import TEXT, editing, expected, run
+
+
+def test_missing_bundle_is_said_once_and_the_server_lives(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with editing(tmp_path) as editor:
+            await editor.begin()
+            assert await editor.complete(1, 24) == []
+            assert await editor.complete(1, 23) == []
+        assert len(editor.messages) == 1
+        assert "submodel build" in editor.messages[0]
+        assert str(tmp_path) in editor.messages[0]
+
+    run(test)
+
+
+def test_damaged_bundle_is_named(workspace: Path) -> None:
+    model = workspace / ".submodel" / "bundle" / "onnx" / "model.onnx"
+    model.write_bytes(model.read_bytes()[:-1000])
+
+    async def test() -> None:
+        async with editing(workspace) as editor:
+            await editor.begin()
+            assert await editor.complete(1, 24) == []
+        assert len(editor.messages) == 1
+        assert str(model) in editor.messages[0]
+
+    run(test)
+
+
+def test_bad_option_is_named_and_the_rest_holds(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with editing(tmp_path) as editor:
+            await editor.begin(options={"threads": -1, "bundle": str(tiny_bundle.folder), "maxNewTokens": 12})
+            short = await editor.complete(1, 24)
+        full = expected(tiny_bundle, TEXT, 1, 24)[0]
+        assert 0 < len(short[0]) < len(full)
+        assert full.startswith(short[0])
+        assert len(editor.messages) == 1
+        assert "'threads'" in editor.messages[0]
+
+    run(test)
+
+
+def test_switched_off_it_answers_nothing(workspace: Path) -> None:
+    async def test() -> None:
+        async with editing(workspace) as editor:
+            await editor.begin(options={"enabled": False})
+            assert await editor.complete(1, 24) == []
+        assert editor.messages == []
+
+    run(test)
+
+
+def test_two_folders_have_a_bundle_each(workspace: Path, tiny_bundle: Bundle, tmp_path_factory: Any) -> None:
+    other = tmp_path_factory.mktemp("other")
+    shutil.copytree(tiny_bundle.folder, other / ".submodel" / "bundle")
+
+    async def test() -> None:
+        async with editing(workspace) as editor:
+            await editor.begin()
+            added = types.WorkspaceFolder(uri=other.as_uri(), name="other")
+            event = types.WorkspaceFoldersChangeEvent([added], [])
+            editor.workspace_did_change_workspace_folders(types.DidChangeWorkspaceFoldersParams(event))
+            served = []
+            for folder in (workspace, other):
+                editor.uri = (folder / "one.txt").as_uri()
+                item = types.TextDocumentItem(editor.uri, "plaintext", 1, TEXT)
+                editor.text_document_did_open(types.DidOpenTextDocumentParams(item))
+                assert await editor.complete(1, 24) == expected(tiny_bundle, TEXT, 1, 24)
+                [decision] = (await editor.request("submodel/explain"))["decisions"]
+                served.append(decision["bundle"])
+            assert served == [str(folder / ".submodel" / "bundle") for folder in (workspace, other)]
+            bundles = (await editor.request("submodel/status"))["bundles"]
+            assert [(one["workspaceFolder"], one["state"]) for one in bundles] == [
+                (str(workspace), "ready"),
+                (str(other), "ready"),
+            ]
+            event = types.WorkspaceFoldersChangeEvent([], [added])
+            editor.workspace_did_change_workspace_folders(types.DidChangeWorkspaceFoldersParams(event))
+            while len(bundles) > 1:
+                bundles = (await editor.request("submodel/status"))["bundles"]
+            assert bundles[0]["workspaceFolder"] == str(workspace)
+
+    run(test)
+
+
+def test_options_can_be_changed(workspace: Path, tiny_bundle: Bundle) -> None:
+    async def test() -> None:
+        async with editing(workspace) as editor:
+            await editor.begin()
+            full = await editor.complete(1, 24)
+            settings = {"submodel": {"maxNewTokens": 12, "trigger": {"midWord": "yes"}}}
+            editor.workspace_did_change_configuration(types.DidChangeConfigurationParams(settings))
+            short = await editor.complete(1, 24)
+            assert 0 < len(short[0]) < len(full[0])
+            editor.workspace_did_change_configuration(types.DidChangeConfigurationParams({"enabled": False}))
+            assert await editor.complete(1, 24) == []
+            editor.workspace_did_change_configuration(types.DidChangeConfigurationParams({}))
+            assert await editor.complete(1, 24) == full
+        assert len(editor.messages) == 1
+        assert "'trigger.midWord'" in editor.messages[0]
+
+    run(test)
+
+
+def test_what_a_change_leaves_out_stays_as_it_came_with_initialize(workspace: Path) -> None:
+    async def test() -> None:
+        async with editing(workspace) as editor:
+            await editor.begin(options={"maxNewTokens": 12})
+            short = await editor.complete(1, 24)
+            editor.workspace_did_change_configuration(types.DidChangeConfigurationParams({}))  # as eglot does
+            assert await editor.complete(1, 24) == short
+
+    run(test)
+
+
+def test_settings_that_are_to_be_asked_for(workspace: Path) -> None:
+    async def test() -> None:
+        async with editing(workspace) as editor:
+
+            @editor.feature(types.WORKSPACE_CONFIGURATION)
+            def configuration(params: types.ConfigurationParams) -> list[object]:
+                assert params.items[0].section == "submodel"
+                return [{"enabled": False}]
+
+            capabilities = types.WorkspaceClientCapabilities(configuration=True)
+            await editor.begin(workspace=capabilities)
+            assert await editor.complete(1, 24) != []
+            editor.workspace_did_change_configuration(types.DidChangeConfigurationParams(None))
+            while (await editor.request("submodel/status"))["state"] != "disabled":
+                await asyncio.sleep(0.01)
+            assert await editor.complete(1, 24) == []
+
+    run(test)
+
+
+def test_idle_model_leaves_memory_and_comes_back(workspace: Path) -> None:
+    async def test() -> None:
+        async with editing(workspace) as editor:
+            await editor.begin(options={"care": {"idleUnloadMinutes": 0.005}})
+            before = await editor.complete(1, 24)
+            while (await editor.request("submodel/status"))["state"] != "unloaded":
+                await asyncio.sleep(0.05)
+            editor.change(" ", 0, 0)  # so that it is not in the cache
+            assert await editor.complete(1, 24) != []
+            assert before != []
+
+    run(test)
+
+
+def test_progress_and_state_while_loading(workspace: Path) -> None:
+    async def test() -> None:
+        async with editing(workspace) as editor:
+            window = types.WindowClientCapabilities(work_done_progress=True)
+            await editor.begin(window=window, experimental={"submodelStatus": True})
+            await editor.complete(1, 24)
+        kinds = [value["kind"] if isinstance(value, dict) else value.kind for value in editor.progress_values]
+        assert kinds == ["begin", "end"]
+        assert editor.statuses == ["loading", "ready"]
+
+    run(test)
+
+
+def test_commands_and_why(workspace: Path) -> None:
+    async def test() -> None:
+        async with editing(workspace) as editor:
+            await editor.begin()
+            assert await editor.complete(1, 24) != []
+            assert (await editor.execute("submodel.pause"))["state"] == "paused"
+            assert await editor.complete(1, 23) == []
+            explained = await editor.request("submodel/explain", {"count": 9, "textDocument": {"uri": editor.uri}})
+            newer, older = explained["decisions"]
+            assert (newer["rule"], older["outcome"]) == ("paused", "shown")
+            assert (await editor.execute("submodel.resume"))["state"] == "ready"
+            snoozed = await editor.execute("submodel.snooze", 7)
+            assert snoozed["state"] == "snoozed"
+            assert snoozed["snoozedUntil"]
+            await editor.execute("submodel.resume")
+            status = await editor.execute("submodel.reload")
+            assert status["state"] == "ready"
+            assert status["memoryBytes"] > 0
+            assert await editor.complete(1, 24) == [older["text"]]
+
+    run(test)
+
+
+def test_older_bundle_can_be_served_again(workspace: Path) -> None:
+    shutil.copytree(workspace / ".submodel" / "bundle", workspace / ".submodel" / "previous" / "old")
+
+    async def test() -> None:
+        async with editing(workspace) as editor:
+            await editor.begin()
+            before = await editor.complete(1, 24)
+            status = await editor.execute("submodel.rollback")
+            assert await editor.complete(1, 24) == before
+            [decision] = (await editor.request("submodel/explain"))["decisions"]
+            assert decision["bundle"] == str(workspace / ".submodel" / "previous" / "old")
+            assert status["bundles"][0]["folder"] == decision["bundle"]
+
+    run(test)
+
+
+def test_repository_that_has_gone_on_is_told_with_what_to_do(workspace: Path) -> None:
+    bundle = workspace / ".submodel" / "bundle"
+    known = {"learned_sha256": [hashlib.sha256(b"one = 1\n").hexdigest(), hashlib.sha256(b"two = 2\n").hexdigest()]}
+    seal_manifest(bundle, {**read_manifest(bundle), **known})
+    (workspace / "one.py").write_text("one = 1\n")
+    (workspace / "two.py").write_text("two = 3\n")
+
+    async def test() -> None:
+        async with editing(workspace) as editor:
+            await editor.begin()
+            drift = None
+            while drift is None:
+                await asyncio.sleep(0.02)
+                bundles = (await editor.request("submodel/status"))["bundles"]
+                drift = bundles[0]["drift"] if bundles else None
+            assert drift["files"] == 2
+            assert (drift["changed"], drift["isStale"], drift["command"]) == (1, True, f"submodel build {workspace}")
+        assert len(editor.messages) == 1
+        assert f"submodel build {workspace}" in editor.messages[0]
+
+    run(test)
