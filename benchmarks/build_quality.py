@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.builds import build, describe_repository, read_report, write_result
 from benchmarks.machine import describe_machine, describe_versions
-from benchmarks.repositories import REPORTED, Repository, fetch
+from benchmarks.repositories import Repository, add_only, chosen, fetch
 
 KEPT_KEYS = (
     "models",
@@ -46,10 +46,9 @@ def main() -> None:
     """Build them all, one after the other."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--base", required=True)
-    parser.add_argument("--only", help="one repository by name")
+    add_only(parser)
     known, rest = parser.parse_known_args()
-    chosen = [one for one in REPORTED if known.only in (None, one.name)]
-    for repository in chosen:
+    for repository in chosen(known.only):
         arguments = " ".join(["--base", known.base, "--only", repository.name, *rest])
         document = {
             "command": f"python -m benchmarks.build_quality {arguments}",

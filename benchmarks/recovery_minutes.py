@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.builds import build, describe_repository, read_report, write_result
 from benchmarks.machine import describe_machine, describe_versions
-from benchmarks.repositories import REPORTED, fetch
+from benchmarks.repositories import REPORTED, add_only, chosen, fetch
 
 MINUTES = (0.0, 5.0, 10.0, 20.0, 40.0)
 
@@ -21,9 +21,9 @@ def main() -> None:
     """One budget after the other; the file is written after each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--base", required=True)
-    parser.add_argument("--only", default=REPORTED[0].name, help="one repository by name")
+    add_only(parser, default=REPORTED[0].name)
     known, rest = parser.parse_known_args()
-    repository = next(one for one in REPORTED if one.name == known.only)
+    (repository,) = chosen(known.only)
     folder = fetch(repository)
     rows: list[dict[str, Any]] = []
     for minutes in MINUTES:

@@ -12,7 +12,7 @@ import argparse
 
 from benchmarks.builds import build, describe_repository, output_of, write_result
 from benchmarks.machine import describe_machine, describe_versions
-from benchmarks.repositories import REPORTED, fetch
+from benchmarks.repositories import add_only, chosen, fetch
 from submodel.console import StageDisplay
 from submodel.replay.run import SWITCHES, ReplaySettings, run_replay
 from submodel.replay.table import print_replay
@@ -22,14 +22,12 @@ def main() -> None:
     """One repository after the other."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--base", required=True)
-    parser.add_argument("--only", help="one repository by name")
+    add_only(parser)
     parser.add_argument("--passages", type=int, default=30)
     parser.add_argument("--switch", action="append", default=[], help="a part to switch, or 'all'")
     arguments = parser.parse_args()
     switches = tuple(SWITCHES) if "all" in arguments.switch else tuple(arguments.switch)
-    for repository in REPORTED:
-        if arguments.only not in (None, repository.name):
-            continue
+    for repository in chosen(arguments.only):
         folder = fetch(repository)
         name = f"{folder.name}-{arguments.base}"
         bundle = output_of(name) / "bundle"

@@ -7,6 +7,7 @@ nothing to do with the latter, for models that know code but not the repository.
 from __future__ import annotations
 
 import hashlib
+from argparse import ArgumentParser
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +46,16 @@ GENERIC = (
     Repository(name="commons-csv", version="1.9.0-1", index="debian", language="Java"),
     Repository(name="spdlog", version="1:1.15.2+ds-2", index="debian", language="C++"),
 )
+
+
+def add_only(parser: ArgumentParser, default: str | None = None) -> None:
+    """The option `--only` of a benchmark over REPORTED, for `chosen`."""
+    parser.add_argument("--only", choices=[one.name for one in REPORTED], default=default, help="one repository")
+
+
+def chosen(only: str | None) -> tuple[Repository, ...]:
+    """What `--only` leaves of REPORTED."""
+    return tuple(one for one in REPORTED if only in (None, one.name))
 
 
 def fetch(repository: Repository, into: Path = CACHE) -> Path:

@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks.builds import build, describe_repository, read_report, write_result
 from benchmarks.machine import describe_machine, describe_versions
-from benchmarks.repositories import CACHE, GENERIC, REPORTED, Repository, fetch
+from benchmarks.repositories import CACHE, GENERIC, Repository, add_only, chosen, fetch
 from builder.corpus.corpus import read_corpus
 from builder.evaluation.baselines import score_baselines
 from builder.evaluation.held_out import HeldOut, ScoringSettings, make_held_out
@@ -45,11 +45,10 @@ def main() -> None:
     """One repository after the other, then all together."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--base", required=True)
-    parser.add_argument("--only", help="one repository by name")
+    add_only(parser)
     known, rest = parser.parse_known_args()
-    chosen = [one for one in REPORTED if known.only in (None, one.name)]
     generic = build(_generic_code(), f"generic-{known.base}", known.base, ["--positions", "0", *rest])
-    for repository in chosen:
+    for repository in chosen(known.only):
         command = " ".join(["python -m benchmarks.repository_matters --base", known.base, *rest])
         document = {"command": f"{command} --only {repository.name}", **_measure(repository, known.base, generic, rest)}
         write_result(f"matters-{known.base}-{repository.name}", document)
