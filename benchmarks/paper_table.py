@@ -1,0 +1,116 @@
+"""The tables of docs/paper.md, from the figures that `benchmarks.paper` left: `python -m benchmarks.paper_table`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from benchmarks.paper import RESULTS
+from submodel.experiments.compare_run import OTHER_DOMAIN, SAME_DOMAIN
+
+FIGURES = {"bits_per_byte": "left to right", "fim_bits_per_byte": "missing ends of lines"}
+
+
+def main() -> None:
+    """Each part that has been measured."""
+    printers = {
+        "matrix": print_matrix,
+        "languages": print_languages,
+        "regions": print_regions,
+        "sensitivity": print_sweep,
+    }
+    for part, show in printers.items():
+        for path in sorted(RESULTS.glob(f"paper-{part}-*.json")):
+            print(f"## {path.stem}\n")
+            show(json.loads(path.read_text("utf-8")))
+
+
+def print_matrix(document: Mapping[str, Any]) -> None:
+    """Calibrated on × measured on, for each method and figure, with the dense base above and the gains below."""
+    for sweep in (document["wanda"], document["structured"]):
+        dense = next(row for row in sweep["points"] if row["method"] == "dense")["quality"]
+        for matrix in sweep["matrices"]:
+            measured, figure = matrix["measured_on"], matrix["figure"]
+            print(f"{matrix['method']} at {matrix['sparsity']:g}, {FIGURES[figure]}, {matrix['seeds']} seeds\n")
+            _head("calibrated on ↓, measured on →", map(_name, measured))
+            _row("dense", (f"{dense[domain][figure]:.3f}" for domain in measured))
+            for calibration, means, spreads in zip(
+                matrix["calibrated_on"], matrix["mean"], matrix["spread"], strict=True
+            ):
+                cells = (f"{mean:.3f} ± {spread:.3f}" for mean, spread in zip(means, spreads, strict=True))
+                _row(" + ".join(map(_name, calibration.split("+language:"))), cells)
+            gains = [matrix["diagonal_is_best"][domain] for domain in measured]
+            _row("own language over the next best", (f"{one['gain']:+.3f}" for one in gains))
+            _row("of each seed", (", ".join(f"{gain:+.3f}" for gain in one["gain_by_seed"]) for one in gains))
+            print()
+
+
+def print_languages(document: Mapping[str, Any]) -> None:
+    """Each language's model on each language's held-out files: bits per byte, exact lines."""
+    scored = document["scored_on"]
+    _head("built on ↓, scored on →", ["parameters", *scored])
+    models = [row["name"] for row in next(iter(scored.values()))]
+    for place, model in enumerate(models):
+        rows = [scores[place] for scores in scored.values()]
+        _row(
+            "base" if place == 0 else list(document["builds"])[place - 1],
+            [
+                f"{rows[0]['parameters'] / 1e6:.0f} M",
+                *(f"{row['bits_per_byte']:.3f}, {row['fim_exact_match']:.1%}" for row in rows),
+            ],
+        )
+        assert model
+    print()
+
+
+def print_regions(document: Mapping[str, Any]) -> None:
+    """Distances by kind of pair, with the random baseline."""
+    pairs = document["pairs"]
+    kinds = {
+        "same domain, another seed": [one for one in pairs if one["relation"] == SAME_DOMAIN],
+        "two languages": [one for one in pairs if one["relation"] == OTHER_DOMAIN and not _has_text(one)],
+        "a language and documentation": [one for one in pairs if one["relation"] == OTHER_DOMAIN and _has_text(one)],
+    }
+    _head("pairs", ["number", "mean", "least", "most"])
+    for kind, members in kinds.items():
+        distances = [one["jaccard_distance"] for one in members]
+        _row(kind, [str(len(distances)), *(f"{of(distances):.3f}" for of in (fmean, min, max))])
+    for baseline in ("random_expected", "random_simulated"):
+        _row(baseline.replace("_", ", "), [str(len(pairs)), f"{fmean(one[baseline] for one in pairs):.3f}", "", ""])
+    print()
+
+
+def print_sweep(document: Mapping[str, Any]) -> None:
+    """Bits per byte over the ratio, a method a row."""
+    for figure, title in FIGURES.items():
+        curves = [curve for curve in document["curves"] if curve["figure"] == figure and curve["is_own"]]
+        print(f"{title}\n")
+        _head("method", (f"{point[0]:.0%}" for point in curves[0]["points"]))
+        for curve in curves:
+            _row(curve["method"], (f"{point[1]:.3f}" for point in curve["points"]))
+        print()
+
+
+def _head(first: str, others: Iterable[str]) -> None:
+    titles = [first, *others]
+    _row(titles[0], titles[1:])
+    _row("---", ["---"] * (len(titles) - 1))
+
+
+def _row(first: str, cells: Iterable[str]) -> None:
+    print("| " + " | ".join([first, *cells]) + " |")
+
+
+def _name(domain: str) -> str:
+    return domain.removeprefix("language:")
+
+
+def _has_text(pair: Mapping[str, Any]) -> bool:
+    models: Sequence[str] = pair["models"]
+    return any(name.startswith("text") for name in models)
+
+
+if __name__ == "__main__":
+    main()
