@@ -19,7 +19,7 @@ from lsp_server.acceptance import AcceptanceTracker
 from lsp_server.cores import default_threads
 from lsp_server.debounce import Debounce
 from lsp_server.decisions import Decision, DecisionLog, Outcome, Times, Tokens
-from lsp_server.options import ServerOptions
+from lsp_server.options import WHEN_ASKED, ServerOptions
 from lsp_server.power import Policy, PowerMeter, choose_policy
 from lsp_server.prefetch import place_after_accepting
 from lsp_server.service import Answer, CompletionService, Question
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 SAVING_WAIT = 2.0  # times as long on battery
 SNOOZE_MINUTES = 5.0
+MAX_SNOOZE_MINUTES = 7 * 24 * 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,8 +113,8 @@ class Assistant:
         self.service.supersede()
 
     def snooze(self, minutes: float = SNOOZE_MINUTES) -> None:
-        """Nothing for so long."""
-        self.snoozed_until = datetime.now(UTC) + timedelta(minutes=minutes)
+        """Nothing for so long, MAX_SNOOZE_MINUTES at most."""
+        self.snoozed_until = datetime.now(UTC) + timedelta(minutes=min(minutes, MAX_SNOOZE_MINUTES))
         self.service.supersede()
 
     def resume(self) -> None:
@@ -154,6 +155,8 @@ class Assistant:
         options = self.options
         if policy is Policy.SAVING:
             options = replace(options, trigger=replace(options.trigger, multi_line=False))
+        if place.is_invoked:
+            options = replace(options, gate=WHEN_ASKED.gate)
         scope = f"{place.bundle}\0{place.path}"
         question = Question(
             text=place.text,
@@ -166,6 +169,8 @@ class Assistant:
             options=options,
         )
         cached = self.cache.get(scope, place.text, place.offset)
+        if cached is not None and place.is_invoked and cached[0].rule == "gate":
+            cached = None
         draft.cache = "miss"
         if cached is not None:
             found, draft.cache = cached
@@ -190,7 +195,8 @@ class Assistant:
         if after is None or self.cache.get(scope, *after) is not None:
             return
         unwanted = self.service.supersede()
-        ahead = replace(question, text=after[0], offset=after[1])
+        options = replace(question.options, gate=self.options.gate)  # nobody has asked for that one
+        ahead = replace(question, text=after[0], offset=after[1], options=options)
         self._prefetch = asyncio.get_running_loop().create_task(self._fetch(ahead, unwanted, scope))
 
     async def _fetch(self, question: Question, unwanted: threading.Event, scope: str) -> None:

@@ -19,7 +19,7 @@ from exporters.gate import Gate, read_gate
 from lsp_server.detokenizer import Detokenizer
 from lsp_server.engine import LINE_TOKENS, Engine, FinishReason, Generation
 from lsp_server.healing import begun_word, without_start
-from lsp_server.options import ServerOptions
+from lsp_server.options import WHEN_ASKED, ServerOptions
 from lsp_server.providers import Choice, Provider
 from lsp_server.suggestion.refine import Refined, Refinery
 from lsp_server.suggestion.situation import Situation
@@ -28,8 +28,6 @@ from lsp_server.syntax.grammars import find_grammar
 from lsp_server.syntax.parsed_text import begins_block
 
 BLOCK_TOKENS = 128  # 8 lines of 16 tokens
-
-DEFAULTS = ServerOptions()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +69,7 @@ class Completer:
         language_id: str | None = None,
         context: Sequence[ContextPiece] = (),
         repository: str = "",
-        options: ServerOptions = DEFAULTS,
+        options: ServerOptions = WHEN_ASKED,
         stop: Callable[[], bool] | None = None,
     ) -> Completion:
         """Complete at `offset` (code points, 0 ≤ offset ≤ len(text)) of a document with any line ends.
@@ -111,9 +109,9 @@ class Completer:
             refined = _gated(refined, confidence, threshold)
         return _completion(answer, refined, situation, confidence, threshold)
 
-    def _threshold(self, precision: float | None) -> float | None:
-        """How sure the model must be; None where the user picked no precision or the build measured no gate."""
-        point = self._gate.at(precision) if self._gate is not None and precision is not None else None
+    def _threshold(self, precision: float) -> float | None:
+        """How sure the model must be; None where everything is shown or the build measured no gate."""
+        point = self._gate.at(precision) if self._gate is not None and precision > 0 else None
         return point.threshold if point is not None else None
 
     def _begun_word(self, situation: Situation, options: ServerOptions) -> str:

@@ -116,8 +116,11 @@ class FilterOptions:
 class GateOptions:
     """How sure the model must be. The threshold comes from the bundle, where it was fitted on held-out lines."""
 
-    precision: float | None = _option(
-        None, _number(0, 1), "show only so many of a hundred right, such as 0.7; without it everything is shown"
+    precision: float = _option(
+        0.5,
+        _number(0, 1),
+        "the share of suggestions that should be right: less is shown, and more of it right; 0 shows everything, and "
+        "so does asking for a suggestion",
     )
 
 
@@ -175,6 +178,9 @@ class ServerOptions:
     gate: GateOptions = _group(GateOptions)
     context: ContextOptions = _group(ContextOptions)
     care: CareOptions = _group(CareOptions)
+
+
+WHEN_ASKED = ServerOptions(gate=GateOptions(precision=0.0))  # somebody wants an answer, however sure the model is
 
 
 def read_options(document: object, defaults: ServerOptions) -> tuple[ServerOptions, list[str]]:

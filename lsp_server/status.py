@@ -93,5 +93,5 @@ def _gate(ls: CompletionServer, manifest: dict[str, Any]) -> dict[str, float] | 
         gate = read_gate(manifest)
     except BundleError:
         return None
-    point = gate.at(precision) if gate is not None and precision is not None else None
+    point = gate.at(precision) if gate is not None and precision > 0 else None
     return {**vars(point)} if point is not None else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,11 @@ from lsp_server.completion import Completer
 from lsp_server.engine import Engine
 from lsp_server.greedy import GreedyTokens
 from lsp_server.huge_pages import use_huge_pages
-from lsp_server.options import ServerOptions, TriggerOptions
+from lsp_server.options import WHEN_ASKED, TriggerOptions
 from submodel.bench.llama_cpp_worker import answer_requests
 
 # As the peers are asked: one line, however long it takes.
-PATIENT = ServerOptions(trigger=TriggerOptions(multi_line=False, budget_ms=60_000))
+PATIENT = replace(WHEN_ASKED, trigger=TriggerOptions(multi_line=False, budget_ms=60_000))
 
 
 class BundleWorker:

@@ -6,6 +6,7 @@ The build asks for validation lines, so that what is reported on held-out ones s
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -14,10 +15,10 @@ from builder.evaluation.metrics import is_exact
 from exporters.bundle import read_manifest, seal_manifest
 from exporters.gate import KEY, Gate, fit_gate
 from lsp_server.completion import Completion
-from lsp_server.options import ServerOptions, TriggerOptions
+from lsp_server.options import WHEN_ASKED, ServerOptions, TriggerOptions
 
 # One line at a time and all the time it takes: what is fitted is how sure the model is, not how fast the machine.
-OPTIONS = ServerOptions(trigger=TriggerOptions(multi_line=False, budget_ms=60_000))
+OPTIONS = replace(WHEN_ASKED, trigger=TriggerOptions(multi_line=False, budget_ms=60_000))
 
 
 class CompletesText(Protocol):

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -269,3 +270,30 @@ def test_nothing_is_asked_ahead_on_battery(power: Power) -> None:
 
     asyncio.run(test())
     assert len(service.questions) == 1
+
+
+def test_gate_is_for_what_nobody_asked_for() -> None:
+    assistant, service = make(Completion(text="", rule="gate", confidence=0.1))
+    assert ask(assistant, at("x = ‸\n")) == [None]
+    service.completion = Completion(text="foo", confidence=0.1)
+    assert ask(assistant, at("x = ‸\n"), at("x = ‸\n", is_invoked=True)) == [None, "foo"]
+    assert [question.options.gate.precision for question in service.questions] == [0.5, 0.0]
+
+
+def test_line_after_what_was_asked_for_is_gated() -> None:
+    assistant, service = make(options=AHEAD)
+
+    async def test() -> None:
+        assert await assistant.suggest(at("x = ‸\n", is_invoked=True))
+        await asyncio.sleep(0.01)
+
+    asyncio.run(test())
+    assert [question.options.gate.precision for question in service.questions] == [0.0, 0.5]
+
+
+def test_longest_snooze_is_a_week() -> None:
+    assistant, _ = make()
+    assistant.snooze(1e300)
+    assert assistant.is_snoozed
+    assert assistant.snoozed_until is not None
+    assert assistant.snoozed_until - datetime.now(UTC) <= timedelta(days=7)
