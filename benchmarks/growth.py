@@ -29,10 +29,10 @@ from builder.corpus.corpus import read_corpus
 from exporters.bundle import read_bundle
 from exporters.drafts import MAX_TOKENS, build_index, open_index, write_index
 from lsp_server.completion import Completer
-from lsp_server.engine import Engine
-from lsp_server.greedy import GreedyTokens
-from lsp_server.huge_pages import use_huge_pages
-from lsp_server.speculation import Drafter
+from lsp_server.decoding.engine import Engine
+from lsp_server.decoding.greedy import GreedyTokens
+from lsp_server.decoding.huge_pages import use_huge_pages
+from lsp_server.decoding.speculation import Drafter
 from submodel.bench.bundle_worker import PATIENT
 from submodel.bench.replay import ReplaySettings, make_replay
 

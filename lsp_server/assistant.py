@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 from builder.prompt import ContextPiece
 from lsp_server.acceptance import AcceptanceTracker
-from lsp_server.cores import default_threads
 from lsp_server.debounce import Debounce
 from lsp_server.decisions import Decision, DecisionLog, Outcome, Times, Tokens
+from lsp_server.decoding.cores import default_threads
 from lsp_server.options import WHEN_ASKED, ServerOptions
 from lsp_server.power import Policy, PowerMeter, choose_policy
 from lsp_server.prefetch import place_after_accepting

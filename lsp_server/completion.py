@@ -16,11 +16,11 @@ from pathlib import Path
 from builder.prompt import ContextPiece, Window, cut_window
 from exporters.bundle import read_bundle
 from exporters.gate import Gate, read_gate
-from lsp_server.detokenizer import Detokenizer
-from lsp_server.engine import LINE_TOKENS, Engine, FinishReason, Generation
-from lsp_server.healing import begun_word, without_start
+from lsp_server.decoding.detokenizer import Detokenizer
+from lsp_server.decoding.engine import LINE_TOKENS, Engine, FinishReason, Generation
+from lsp_server.decoding.healing import begun_word, without_start
+from lsp_server.decoding.providers import Choice, Provider
 from lsp_server.options import WHEN_ASKED, ServerOptions
-from lsp_server.providers import Choice, Provider
 from lsp_server.suggestion.refine import Refined, Refinery
 from lsp_server.suggestion.situation import Situation
 from lsp_server.suggestion.steps import Step

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from lsp_server.providers import Provider
+from lsp_server.decoding.providers import Provider
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -27,12 +27,12 @@ from exporters.errors import BundleError
 from lsp_server.assistant import Assistant, Place
 from lsp_server.bundle_finder import BundleFinder, workspace_of
 from lsp_server.converter import lenient_converter
+from lsp_server.decoding.providers import Provider
 from lsp_server.documents import MAX_DOCUMENT_CHARS, Document, Edit, OpenDocuments
 from lsp_server.drift import Drift
 from lsp_server.errors import ServeError
 from lsp_server.options import ServerOptions, read_options
 from lsp_server.positions import Encoding
-from lsp_server.providers import Provider
 from lsp_server.repositories import Repositories
 from lsp_server.service import BundleState, CompletionService
 from lsp_server.wire import BoundedInput, TolerantProtocol, serve_one_client

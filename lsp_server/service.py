@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING
 
 from builder.errors import SubmodelError
 from builder.prompt import ContextPiece
+from lsp_server.decoding.huge_pages import use_huge_pages
+from lsp_server.decoding.providers import Provider
 from lsp_server.errors import ServeError
-from lsp_server.huge_pages import use_huge_pages
 from lsp_server.options import ServerOptions
-from lsp_server.providers import Provider
 
 if TYPE_CHECKING:
     from lsp_server.completion import Completer, Completion

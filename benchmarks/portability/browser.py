@@ -58,7 +58,7 @@ def main() -> None:
 
 def prompt_ids(bundle: Bundle) -> list[int]:
     """The prompt as the server would send it."""
-    from lsp_server.engine import Engine
+    from lsp_server.decoding.engine import Engine
 
     return Engine(bundle).encoder.encode(Window(prefix=PREFIX, suffix=""))
 
@@ -85,8 +85,8 @@ def ask_page(bundle: Bundle, graph: Path, picture: Path) -> dict[str, Any]:
 
 def ask_engine(bundle: Bundle) -> list[int]:
     """The same tokens from the language server's engine, control tokens included."""
-    from lsp_server.engine import Engine
-    from lsp_server.greedy import GreedyTokens
+    from lsp_server.decoding.engine import Engine
+    from lsp_server.decoding.greedy import GreedyTokens
 
     engine = Engine(bundle)
     steps = iter(GreedyTokens(engine.decoder, prompt_ids(bundle), 0, lambda: False))

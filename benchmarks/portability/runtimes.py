@@ -176,8 +176,8 @@ def ask_engine(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> Told:
 
     import onnxruntime
 
-    from lsp_server.engine import Engine
-    from lsp_server.greedy import GreedyTokens
+    from lsp_server.decoding.engine import Engine
+    from lsp_server.decoding.greedy import GreedyTokens
 
     engine = Engine(replace(bundle, model_path=graph))
     started = time.perf_counter()

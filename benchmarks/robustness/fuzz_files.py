@@ -82,7 +82,7 @@ class TokenizerReader(Reader):
 
     def read(self, data: bytes) -> None:
         """As the server does."""
-        from lsp_server.detokenizer import load_tokenizer
+        from lsp_server.decoding.detokenizer import load_tokenizer
 
         path = self.folder / "tokenizer.json"
         path.write_bytes(data)

@@ -12,9 +12,9 @@ from typing import Any
 
 from exporters.bundle import read_bundle
 from lsp_server.completion import Completer
-from lsp_server.engine import Engine
-from lsp_server.greedy import GreedyTokens
-from lsp_server.huge_pages import use_huge_pages
+from lsp_server.decoding.engine import Engine
+from lsp_server.decoding.greedy import GreedyTokens
+from lsp_server.decoding.huge_pages import use_huge_pages
 from lsp_server.options import WHEN_ASKED, TriggerOptions
 from submodel.bench.llama_cpp_worker import answer_requests
 

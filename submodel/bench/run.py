@@ -27,7 +27,7 @@ import psutil
 from builder.errors import SubmodelError
 from builder.evaluation.metrics import is_exact
 from builder.versions import installed_versions
-from lsp_server.cores import default_threads
+from lsp_server.decoding.cores import default_threads
 from submodel.bench.replay import Replay, ReplaySettings, make_replay
 from submodel.console import StageDisplay
 

@@ -18,8 +18,8 @@ from typing import Any, Protocol
 
 from builder.prompt import PromptEncoder, Window, shared_prefix
 from exporters.bundle import Bundle, read_bundle
-from lsp_server.detokenizer import Detokenizer, control_ids, load_tokenizer
-from lsp_server.engine import LINE_TOKENS
+from lsp_server.decoding.detokenizer import Detokenizer, control_ids, load_tokenizer
+from lsp_server.decoding.engine import LINE_TOKENS
 from submodel.bench.llama_cpp_worker import answer_requests
 
 RUNTIMES = ("genai", "optimum")

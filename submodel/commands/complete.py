@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
+from lsp_server.decoding.providers import Provider
 from lsp_server.errors import ServeError
-from lsp_server.providers import Provider
 
 
 def complete(

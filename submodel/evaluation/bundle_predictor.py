@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from exporters.bundle import Bundle
-from lsp_server.engine import Engine, Generation
+from lsp_server.decoding.engine import Engine, Generation
 
 
 class BundlePredictor:

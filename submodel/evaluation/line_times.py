@@ -10,7 +10,7 @@ import numpy as np
 
 from builder.cuts import Cut
 from exporters.bundle import read_bundle
-from lsp_server.engine import LINE_TOKENS
+from lsp_server.decoding.engine import LINE_TOKENS
 from submodel.evaluation.bundle_predictor import BundlePredictor
 
 POSITIONS = 40

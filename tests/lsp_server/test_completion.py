@@ -15,9 +15,9 @@ from builder.prompt import PromptEncoder
 from exporters.bundle import Bundle, read_bundle, write_bundle_manifest
 from exporters.errors import BundleError
 from lsp_server.completion import Completer, open_completer
-from lsp_server.engine import Engine, FinishReason, Generation
+from lsp_server.decoding.engine import Engine, FinishReason, Generation
+from lsp_server.decoding.speculation import StepCosts
 from lsp_server.options import FilterOptions, ServerOptions, TriggerOptions
-from lsp_server.speculation import StepCosts
 
 PARTS = ("prefix", "suffix", "middle")
 CODE = "def area(self):\n    return self.width * self.height\n\n\ndef perimeter(self):\n    return "

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lsp_server import cores
+from lsp_server.decoding import cores
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exporters.bundle import Bundle
-from lsp_server.engine import Engine, FinishReason, Generation
+from lsp_server.decoding.engine import Engine, FinishReason, Generation
+from lsp_server.decoding.kv_cache import GROWTH_POSITIONS
+from lsp_server.decoding.prompt_chunks import MAX_CHUNK, PROMPT_CHUNK, ChunkSize
+from lsp_server.decoding.speculation import NO_DRAFT, Draft, Drafter
 from lsp_server.errors import ServeError
-from lsp_server.kv_cache import GROWTH_POSITIONS
-from lsp_server.prompt_chunks import MAX_CHUNK, PROMPT_CHUNK, ChunkSize
-from lsp_server.speculation import NO_DRAFT, Draft, Drafter
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsp_server.engine import Engine
-from lsp_server.healing import Start, Vocabulary, begun_word, without_start
+from lsp_server.decoding.engine import Engine
+from lsp_server.decoding.healing import Start, Vocabulary, begun_word, without_start
 from tests.conftest import make_tiny_tokenizer
 
 TOKENIZER = make_tiny_tokenizer()

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lsp_server import huge_pages
-from lsp_server.huge_pages import full_pages, large_regions, use_huge_pages
+from lsp_server.decoding import huge_pages
+from lsp_server.decoding.huge_pages import full_pages, large_regions, use_huge_pages
 
 HUGE = 2 << 20
 SMALL_PER_HUGE = HUGE // mmap.PAGESIZE

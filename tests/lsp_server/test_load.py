@@ -20,10 +20,10 @@ from lsprotocol import types
 from builder.errors import SubmodelError
 from exporters.bundle import Bundle
 from lsp_server import documents as documents_module
+from lsp_server.decoding.providers import Provider, choose_provider
 from lsp_server.documents import MAX_DOCUMENT_CHARS, Document
 from lsp_server.options import ServerOptions, TriggerOptions
 from lsp_server.positions import Encoding
-from lsp_server.providers import Provider, choose_provider
 from lsp_server.server import CompletionServer, create_server
 from lsp_server.service import MAX_CRASHES, BundleState, CompletionService, Question
 from lsp_server.wire import MAX_MESSAGE_BYTES, NO_MESSAGE, BoundedInput

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from exporters.bundle import Bundle, read_bundle, write_bundle_manifest
-from lsp_server.engine import Engine
-from lsp_server.kv_cache import KvCache
-from lsp_server.providers import AUTOMATIC, PROVIDERS, Provider, choose_provider
+from lsp_server.decoding.engine import Engine
+from lsp_server.decoding.kv_cache import KvCache
+from lsp_server.decoding.providers import AUTOMATIC, PROVIDERS, Provider, choose_provider
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 EVERYTHING = frozenset(facts.name for facts in PROVIDERS.values())

@@ -15,7 +15,7 @@ import pytest
 
 from exporters.bundle import Bundle
 from exporters.matrices import CODE_LIMIT
-from lsp_server import cores, session
+from lsp_server.decoding import cores, session
 
 INT16 = 32_767
 LARGEST_ACTIVATION = 128 + CODE_LIMIT  # uint8 with zero point 128

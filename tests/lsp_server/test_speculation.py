@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporters.drafts import build_index
-from lsp_server.speculation import NO_DRAFT, Acceptance, Drafter, StepCosts, find_in_context
+from lsp_server.decoding.speculation import NO_DRAFT, Acceptance, Drafter, StepCosts, find_in_context
 
 
 @given(st.lists(st.integers(0, 3), max_size=40))

@@ -9,9 +9,9 @@ from pathlib import Path
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
-from lsp_server.cores import default_threads, saturates
+from lsp_server.decoding.cores import default_threads, saturates
+from lsp_server.decoding.providers import PROVIDERS, Provider
 from lsp_server.errors import ServeError
-from lsp_server.providers import PROVIDERS, Provider
 
 # ONNX Runtime's errors share no base of their own, and with IOBinding it raises the plain RuntimeError.
 RUNTIME_ERRORS: tuple[type[Exception], ...] = (

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lsp_server.decoder import Decoder
-from lsp_server.healing import Start
-from lsp_server.speculation import NO_DRAFT, Draft, Drafter
+from lsp_server.decoding.decoder import Decoder
+from lsp_server.decoding.healing import Start
+from lsp_server.decoding.speculation import NO_DRAFT, Draft, Drafter
 
 
 class GreedyTokens:

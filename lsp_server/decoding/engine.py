@@ -18,16 +18,16 @@ from numpy.typing import NDArray
 from builder.prompt import PromptEncoder, shared_prefix
 from exporters.bundle import Bundle, lists_file
 from exporters.drafts import FOLDER, open_index
-from lsp_server.decoder import Decoder
-from lsp_server.detokenizer import Detokenizer, control_ids, load_tokenizer
+from lsp_server.decoding.decoder import Decoder
+from lsp_server.decoding.detokenizer import Detokenizer, control_ids, load_tokenizer
+from lsp_server.decoding.greedy import GreedyTokens
+from lsp_server.decoding.healing import Start, Vocabulary
+from lsp_server.decoding.kv_cache import KvCache
+from lsp_server.decoding.prompt_chunks import PROMPT_CHUNK
+from lsp_server.decoding.providers import Provider, choose_provider
+from lsp_server.decoding.session import offered_providers
+from lsp_server.decoding.speculation import Drafter
 from lsp_server.errors import ServeError
-from lsp_server.greedy import GreedyTokens
-from lsp_server.healing import Start, Vocabulary
-from lsp_server.kv_cache import KvCache
-from lsp_server.prompt_chunks import PROMPT_CHUNK
-from lsp_server.providers import Provider, choose_provider
-from lsp_server.session import offered_providers
-from lsp_server.speculation import Drafter
 
 log = logging.getLogger(__name__)
 
