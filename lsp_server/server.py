@@ -1,20 +1,17 @@
-"""The language server: one client's documents, options and bundles, and how it is started.
+"""The language server: one client's documents, options and bundles.
 
-What it answers is in `lsp_server.handlers` and `lsp_server.commands`. stdout belongs to the protocol; everything else
-goes to stderr.
+What it answers is in `lsp_server.handlers` and `lsp_server.commands`, how it is started in `lsp_server.serve`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import sys
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
@@ -30,12 +27,11 @@ from lsp_server.converter import lenient_converter
 from lsp_server.decoding.providers import Provider
 from lsp_server.documents import MAX_DOCUMENT_CHARS, Document, Edit, OpenDocuments
 from lsp_server.drift import Drift
-from lsp_server.errors import ServeError
 from lsp_server.options import ServerOptions, read_options
 from lsp_server.positions import Encoding
 from lsp_server.repositories import Repositories
 from lsp_server.service import BundleState, CompletionService
-from lsp_server.wire import BoundedInput, TolerantProtocol, serve_one_client
+from lsp_server.wire import TolerantProtocol
 
 log = logging.getLogger(__name__)
 
@@ -323,45 +319,6 @@ class CompletionServer(LanguageServer):
             self._loop.call_soon_threadsafe(self.send_status)
 
 
-def create_server(options: ServerOptions, version: str) -> CompletionServer:
-    """A server whose defaults are `options`; what the client sends with `initialize` goes before them."""
-    from lsp_server.commands import register_commands
-    from lsp_server.handlers import register_handlers
-
-    server = CompletionServer(options, version)
-    register_handlers(server)
-    register_commands(server)
-    return server
-
-
-def serve_stdio(options: ServerOptions, version: str) -> None:
-    """Serve the client at stdin and stdout until it leaves."""
-    _log_to_stderr()
-    # Whatever else writes to stdout, a library's print or native code, must not get between the messages.
-    protocol_output = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    server = create_server(options, version)
-    try:
-        server.start_io(stdin=cast(BinaryIO, BoundedInput(sys.stdin.buffer)), stdout=protocol_output)
-    finally:
-        server.close()
-
-
-def serve_tcp(host: str, port: int, options: ServerOptions, version: str) -> None:
-    """Serve the one client that connects to host:port until it leaves; ServeError where that address is not free."""
-    _log_to_stderr()
-    server = create_server(options, version)
-    try:
-        asyncio.run(serve_one_client(server, host, port))
-    except SystemExit as done:  # the client's `exit`, as over stdio
-        if done.code:
-            log.warning("The client left without a shutdown.")
-    except OSError as error:
-        raise ServeError(f"Can't listen on {host}:{port} ({error.strerror}); give another host or port.") from error
-    finally:
-        server.close()
-
-
 async def _settle(loading: Future[None]) -> None:
     """Wait for a bundle; that it failed is in the service's account of it."""
     await asyncio.wait([asyncio.wrap_future(loading)])
@@ -382,17 +339,3 @@ def _wants_status(experimental: object) -> bool:
     if isinstance(experimental, dict):
         return bool(experimental.get("submodelStatus"))
     return bool(getattr(experimental, "submodelStatus", False))
-
-
-def _log_to_stderr() -> None:
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # Below errors it logs the user's text, and late cancellations; in errors, the parameters of a message.
-    logging.getLogger("pygls").setLevel(logging.ERROR)
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(_without_text)
-
-
-def _without_text(record: logging.LogRecord) -> bool:
-    if record.name.startswith(("pygls", "lsp_server.wire")) and isinstance(record.args, tuple):
-        record.args = tuple(one if isinstance(one, (int, float)) else str(one)[:80] for one in record.args)
-    return True

@@ -33,7 +33,7 @@ def serve(
     address = None if tcp is None else parse_address(tcp)
 
     from lsp_server.options import ServerOptions
-    from lsp_server.server import serve_stdio, serve_tcp
+    from lsp_server.serve import serve_stdio, serve_tcp
     from submodel import __version__
 
     options = ServerOptions(bundle=bundle, threads=threads, provider=str(provider))

@@ -24,7 +24,8 @@ from lsp_server.decoding.providers import Provider, choose_provider
 from lsp_server.documents import MAX_DOCUMENT_CHARS, Document
 from lsp_server.options import ServerOptions, TriggerOptions
 from lsp_server.positions import Encoding
-from lsp_server.server import CompletionServer, create_server
+from lsp_server.serve import create_server
+from lsp_server.server import CompletionServer
 from lsp_server.service import MAX_CRASHES, BundleState, CompletionService, Question
 from lsp_server.wire import MAX_MESSAGE_BYTES, NO_MESSAGE, BoundedInput
 

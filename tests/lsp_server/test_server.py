@@ -6,7 +6,7 @@ import pytest
 from lsprotocol import types
 
 from lsp_server.options import ServerOptions
-from lsp_server.server import create_server
+from lsp_server.serve import create_server
 
 
 def inline_completion(trigger_kind: int) -> dict[str, Any]:
