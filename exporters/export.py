@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +38,8 @@ from exporters.parity import DecodeSession, ParityReport, ParitySettings, check_
 from exporters.precision import AUTO_CANDIDATES, CANDIDATES, VARIANT_FILES, Precision, can_hold
 from exporters.reference import Reference, compute_references
 from exporters.rotation import RotatedCheckpoint
+from exporters.settings import COPIED_FILES, ExportSettings
 
-COPIED_FILES = ("config.json", "generation_config.json", "tokenizer_config.json", "special_tokens_map.json")
 VERSIONED = ("submodel", "onnx-ir", "onnxruntime", "tokenizers", "torch", "transformers")
 # What the sub-model's manifest knows and a bundle's reader may ask for.
 INHERITED = (
@@ -54,30 +53,8 @@ INHERITED = (
     "learned_sha256",
 )
 
-# Sub-models of 90 million parameters keep 73 % of their tokens in four bits, larger ones more.
-INT4_MIN_AGREEMENT, INT4_MAX_LOSS_INCREASE = 0.65, 0.15
-
 Report = Callable[[str], None]
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExportSettings:
-    """What is made of a checkpoint."""
-
-    precision: Precision = Precision.INT8  # a quarter of float32's bytes at 1 % more loss
-    parity: ParitySettings = field(default_factory=ParitySettings)
-
-    @property
-    def limits(self) -> ParitySettings:
-        """What passes in this precision: four bits are let through where eight are not, and the report says so."""
-        if self.precision is not Precision.INT4:
-            return self.parity
-        return replace(
-            self.parity,
-            min_agreement=min(self.parity.min_agreement, INT4_MIN_AGREEMENT),
-            max_loss_increase=max(self.parity.max_loss_increase, INT4_MAX_LOSS_INCREASE),
-        )
 
 
 def export_any(

@@ -36,11 +36,11 @@ from exporters.bundle import (
 )
 from exporters.checkpoint import FloatArray, read_config
 from exporters.errors import ExportError
-from exporters.export import COPIED_FILES, ExportSettings
 from exporters.held_out import choose_prompts
 from exporters.parity import ParityReport, ParitySettings, compare_logits
 from exporters.precision import Precision
 from exporters.reference import HeldOutPrompt
+from exporters.settings import COPIED_FILES, ExportSettings
 
 TASK = "text-generation-with-past"
 VERSIONED = ("submodel", "onnxruntime", "optimum", "optimum-onnx", "tokenizers", "torch", "transformers")

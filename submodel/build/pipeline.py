@@ -30,8 +30,9 @@ from builder.prompt import PromptEncoder
 from builder.pruning.prune import least_size_for, prune
 from builder.recovery.fim_tokens import FIM_TOKENS, add_fim_tokens
 from exporters.bundle import read_bundle
-from exporters.export import ExportSettings, export_bundle
+from exporters.export import export_bundle
 from exporters.precision import parse_precision
+from exporters.settings import ExportSettings
 from lsp_server.completion import open_completer
 from submodel.build.document import score_part, scores_of, stage_rows
 from submodel.build.lock import build_lock

@@ -45,8 +45,9 @@ def export(
     if form is Format.GGUF:
         _export_gguf(model, output, quantize, add, as_json)
         return
-    from exporters.export import ExportSettings, add_precision, export_any
+    from exporters.export import add_precision, export_any
     from exporters.precision import parse_precision
+    from exporters.settings import ExportSettings
     from submodel.console import StageDisplay, console, print_json
 
     settings = ExportSettings(precision=parse_precision(quantize))

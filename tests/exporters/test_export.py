@@ -21,9 +21,10 @@ from exporters.bundle import read_bundle
 from exporters.choice import Speed
 from exporters.drafts import FOLDER, open_index
 from exporters.errors import ExportError
-from exporters.export import ExportSettings, add_precision, export_any, export_bundle
+from exporters.export import add_precision, export_any, export_bundle
 from exporters.parity import ParitySettings
 from exporters.precision import Precision
+from exporters.settings import ExportSettings
 
 # Of random weights the next token is nearly a tie, so int8 agrees seldom.
 LOOSE = ParitySettings(prompts=6, max_prompt_tokens=64, continuation_tokens=4, min_agreement=0.3, max_loss_increase=0.1)

@@ -9,9 +9,10 @@ from transformers import AutoModelForCausalLM, GPT2Config, GPTNeoXConfig, Pretra
 
 from exporters.bundle import OPTIMUM_LAYOUT, read_bundle
 from exporters.errors import BundleError, ExportError
-from exporters.export import ExportSettings, export_any, export_bundle
+from exporters.export import export_any, export_bundle
 from exporters.optimum_export import optimum_types
 from exporters.precision import Precision
+from exporters.settings import ExportSettings
 
 FP32 = ExportSettings(precision=Precision.FP32)
 CONFIGS: dict[str, PretrainedConfig] = {
