@@ -58,14 +58,20 @@ def sensitivity(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any
 
 
 def matrix(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
-    """Calibrated on each of the four languages and on all, measured on each, three seeds, equal tokens."""
+    """Calibrated on each of the four languages and on all, measured on each, three seeds, equal tokens.
+
+    Wanda twice: on what the server sends, and on pieces of text, as in the paper. Each is measured on both, and means
+    something on its own kind: a model that was pruned on prompts alone has lost what text without them begins with.
+    """
     languages = [word for name in LANGUAGES for word in ("--language", name)]
     seeds = [word for seed in SEEDS for word in ("--seed", str(seed))]
     common = ["--base", base, "--mixed", *languages, *seeds, *spread]
-    return {
-        method: _submodel("sweep", "-o", folder / method, "--method", method, "--sparsity", ratio, *common)
-        for method, ratio in (("wanda", RATIO), ("structured", STRUCTURED_RATIO))
+    sweeps = {
+        "wanda": ("--method", "wanda", "--sparsity", RATIO),
+        "structured": ("--method", "structured", "--sparsity", STRUCTURED_RATIO),
+        "wanda-plain": ("--method", "wanda", "--sparsity", RATIO, "--form", "plain"),
     }
+    return {name: _submodel("sweep", "-o", folder / name, *words, *common) for name, words in sweeps.items()}
 
 
 def regions(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
@@ -76,7 +82,9 @@ def regions(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
             model = folder / f"{domain.removeprefix('language:')}-{seed}"
             models.append(model)
             if not model.is_dir():
+                # Pieces of text, as in the paper.
                 options = ["--calibration", domain, "--seed", str(seed), "--sparsity", RATIO, "--masks-only"]
+                options += ["--form", "plain"]
                 # The same number format for all: what is fastest is measured anew by each command.
                 _submodel("prune", "-o", model, "--base", base, "--dtype", "bfloat16", *options)
     return _submodel("compare", *models, "--picture", folder / "regions.svg")

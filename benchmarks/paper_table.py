@@ -29,11 +29,12 @@ def main() -> None:
 
 def print_matrix(document: Mapping[str, Any]) -> None:
     """Calibrated on × measured on, for each method and figure, with the dense base above and the gains below."""
-    for sweep in (document["wanda"], document["structured"]):
+    for name in ("wanda", "wanda-plain", "structured"):
+        sweep = document[name]
         dense = next(row for row in sweep["points"] if row["method"] == "dense")["quality"]
         for matrix in sweep["matrices"]:
             measured, figure = matrix["measured_on"], matrix["figure"]
-            print(f"{matrix['method']} at {matrix['sparsity']:g}, {FIGURES[figure]}, {matrix['seeds']} seeds\n")
+            print(f"{name} at {matrix['sparsity']:g}, {FIGURES[figure]}, {matrix['seeds']} seeds\n")
             _head("calibrated on ↓, measured on →", map(_name, measured))
             _row("dense", (f"{dense[domain][figure]:.3f}" for domain in measured))
             for calibration, means, spreads in zip(
