@@ -33,7 +33,7 @@ from lsp_server.decoding.engine import Engine
 from lsp_server.decoding.greedy import GreedyTokens
 from lsp_server.decoding.huge_pages import use_huge_pages
 from lsp_server.decoding.speculation import Drafter
-from submodel.bench.bundle_worker import PATIENT
+from lsp_server.options import PATIENT
 from submodel.bench.replay import ReplaySettings, make_replay
 
 LINES = (10_000, 1_000_000, 10_000_000)

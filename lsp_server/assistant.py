@@ -112,10 +112,12 @@ class Assistant:
         self.is_paused = True
         self.service.supersede()
 
-    def snooze(self, minutes: float = SNOOZE_MINUTES) -> None:
-        """Nothing for so long, MAX_SNOOZE_MINUTES at most."""
-        self.snoozed_until = datetime.now(UTC) + timedelta(minutes=min(minutes, MAX_SNOOZE_MINUTES))
+    def snooze(self, minutes: float = SNOOZE_MINUTES) -> float:
+        """Nothing for so long, MAX_SNOOZE_MINUTES at most; gives how many minutes that are."""
+        minutes = min(minutes, MAX_SNOOZE_MINUTES)
+        self.snoozed_until = datetime.now(UTC) + timedelta(minutes=minutes)
         self.service.supersede()
+        return minutes
 
     def resume(self) -> None:
         """End a pause or a snooze."""

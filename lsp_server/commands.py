@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from exporters.errors import BundleError
-from lsp_server.assistant import MAX_SNOOZE_MINUTES, SNOOZE_MINUTES
+from lsp_server.assistant import SNOOZE_MINUTES
 from lsp_server.handlers import ACCEPTED
 from lsp_server.server import STATUS, CompletionServer
 from lsp_server.status import describe_status
@@ -71,8 +71,7 @@ def register_commands(server: CompletionServer) -> None:
 
     @server.command("submodel.snooze")
     def submodel_snooze(ls: CompletionServer, *arguments: Any) -> dict[str, Any]:
-        minutes = min(_number(arguments, SNOOZE_MINUTES), MAX_SNOOZE_MINUTES)
-        ls.assistant.snooze(minutes)
+        minutes = ls.assistant.snooze(_number(arguments, SNOOZE_MINUTES))
         ls.send_status_in(minutes * 60)
         ls.send_status()
         return describe_status(ls)

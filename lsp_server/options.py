@@ -181,6 +181,8 @@ class ServerOptions:
 
 
 WHEN_ASKED = ServerOptions(gate=GateOptions(precision=0.0))  # somebody wants an answer, however sure the model is
+# One line, and all the time that it takes: to measure answers.
+PATIENT = replace(WHEN_ASKED, trigger=TriggerOptions(multi_line=False, budget_ms=60_000))
 
 
 def read_options(document: object, defaults: ServerOptions) -> tuple[ServerOptions, list[str]]:

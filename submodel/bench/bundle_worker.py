@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,8 @@ from lsp_server.completion import Completer
 from lsp_server.decoding.engine import Engine
 from lsp_server.decoding.greedy import GreedyTokens
 from lsp_server.decoding.huge_pages import use_huge_pages
-from lsp_server.options import WHEN_ASKED, TriggerOptions
+from lsp_server.options import PATIENT
 from submodel.bench.llama_cpp_worker import answer_requests
-
-# As the peers are asked: one line, however long it takes.
-PATIENT = replace(WHEN_ASKED, trigger=TriggerOptions(multi_line=False, budget_ms=60_000))
 
 
 class BundleWorker:

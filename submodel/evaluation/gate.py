@@ -6,7 +6,6 @@ The build asks for validation lines, so that what is reported on held-out ones s
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -15,10 +14,7 @@ from builder.evaluation.metrics import is_exact
 from exporters.bundle import read_manifest, seal_manifest
 from exporters.gate import KEY, Gate, fit_gate
 from lsp_server.completion import Completion
-from lsp_server.options import WHEN_ASKED, ServerOptions, TriggerOptions
-
-# One line at a time and all the time it takes: what is fitted is how sure the model is, not how fast the machine.
-OPTIONS = replace(WHEN_ASKED, trigger=TriggerOptions(multi_line=False, budget_ms=60_000))
+from lsp_server.options import PATIENT, ServerOptions
 
 
 class CompletesText(Protocol):
@@ -35,7 +31,9 @@ def measure_gate(
     answers = []
     for index, cut in enumerate(cuts):
         text = cut.file.text[: cut.offset] + cut.file.text[cut.offset + len(cut.middle) :]
-        completion = completer.complete(text, cut.offset, path=cut.file.path, options=OPTIONS)
+        completion = completer.complete(
+            text, cut.offset, path=cut.file.path, options=PATIENT
+        )  # not how fast the machine is
         if completion.text and completion.confidence is not None:
             answers.append((completion.confidence, is_exact(completion.text, cut.middle)))
         on_progress(index + 1, len(cuts))
