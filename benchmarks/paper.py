@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.builds import RESULTS, write_result
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.repositories import CACHE
 
-RESULTS = Path(__file__).parent / "results"
 LANGUAGES = ("python", "java", "c++", "javascript")
 SEEDS = (0, 1, 2)
 RATIO = "0.5"  # as in the paper
@@ -44,10 +44,10 @@ def main() -> None:
         "machine": describe_machine(),
         "versions": describe_versions(),
     }
-    target = RESULTS / f"paper-{options.part}-{options.base}.json"
-    target.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    name = f"paper-{options.part}-{options.base}"
+    write_result(name, document)
     for picture in folder.glob("*.svg"):
-        shutil.copyfile(picture, target.with_name(f"{target.stem}-{picture.stem}.svg"))
+        shutil.copyfile(picture, RESULTS / f"{name}-{picture.stem}.svg")
 
 
 def sensitivity(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from benchmarks.paper import RESULTS
+from benchmarks.builds import RESULTS
 from submodel.experiments.compare_run import OTHER_DOMAIN, SAME_DOMAIN
 
 FIGURES = {"bits_per_byte": "left to right", "fim_bits_per_byte": "missing ends of lines"}
@@ -52,17 +52,15 @@ def print_languages(document: Mapping[str, Any]) -> None:
     """Each language's model on each language's held-out files: bits per byte, exact lines."""
     scored = document["scored_on"]
     _head("built on ↓, scored on →", ["parameters", *scored])
-    models = [row["name"] for row in next(iter(scored.values()))]
-    for place, model in enumerate(models):
+    for place, label in enumerate(["base", *document["builds"]]):
         rows = [scores[place] for scores in scored.values()]
         _row(
-            "base" if place == 0 else list(document["builds"])[place - 1],
+            label,
             [
                 f"{rows[0]['parameters'] / 1e6:.0f} M",
                 *(f"{row['bits_per_byte']:.3f}, {row['fim_exact_match']:.1%}" for row in rows),
             ],
         )
-        assert model
     print()
 
 
