@@ -17,7 +17,6 @@ import hashlib
 import json
 import os
 import random
-import resource
 import sys
 import tempfile
 import time
@@ -31,6 +30,7 @@ from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.robustness.fuzz_mutation import mutate
 from benchmarks.robustness.fuzz_readers import READERS, Reader
 from builder.errors import SubmodelError
+from submodel.build.memory import peak_rss_bytes
 
 CORPUS = Path(__file__).parents[2] / "tests" / "corpus"
 MAX_S = 1.0  # of processor time, so that a busy machine is no failure
@@ -66,7 +66,7 @@ def run(name: str, inputs: int, seed: int, *, keep: bool = True) -> dict[str, An
     with tempfile.TemporaryDirectory() as folder, READERS[name](Path(folder)) as reader:
         for data in reader.seeds:
             assert judge(reader, data)[0] == "accepted", "a seed must be valid, or nothing behind its check is tried"
-        began, memory = time.perf_counter(), _rss_bytes()
+        began, memory = time.perf_counter(), peak_rss_bytes() or 0
         for number in range(inputs):
             data = mutate(rng.choice(reader.seeds), rng, reader.shape)
             outcome, why = judge(reader, data)
@@ -78,7 +78,7 @@ def run(name: str, inputs: int, seed: int, *, keep: bool = True) -> dict[str, An
                     print(f"{name} {number}: {why}", file=sys.stderr, flush=True)
                     if keep and len(kinds) <= KEPT:
                         _keep(name, data)
-        grown = _rss_bytes() - memory
+        grown = (peak_rss_bytes() or 0) - memory
         seconds = time.perf_counter() - began
     if grown > MAX_BYTES:
         kinds["memory"] += 1
@@ -99,11 +99,6 @@ def run(name: str, inputs: int, seed: int, *, keep: bool = True) -> dict[str, An
 def _keep(name: str, data: bytes) -> None:
     (CORPUS / name).mkdir(parents=True, exist_ok=True)
     (CORPUS / name / f"{hashlib.sha256(data).hexdigest()[:16]}.bin").write_bytes(data)
-
-
-def _rss_bytes() -> int:
-    """The most memory that this process has had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def main() -> None:

@@ -31,9 +31,8 @@ def measure_gate(
     answers = []
     for index, cut in enumerate(cuts):
         text = cut.file.text[: cut.offset] + cut.file.text[cut.offset + len(cut.middle) :]
-        completion = completer.complete(
-            text, cut.offset, path=cut.file.path, options=PATIENT
-        )  # not how fast the machine is
+        # What is fitted is how sure the model is, not how fast the machine.
+        completion = completer.complete(text, cut.offset, path=cut.file.path, options=PATIENT)
         if completion.text and completion.confidence is not None:
             answers.append((completion.confidence, is_exact(completion.text, cut.middle)))
         on_progress(index + 1, len(cuts))
