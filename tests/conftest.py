@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import onnxruntime
 import pytest
 from hypothesis import settings
+from onnx import TensorProto, helper
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from builder.prompt import PromptFormat
@@ -18,6 +20,15 @@ settings.load_profile("no deadline")
 TINY_FORMAT = PromptFormat(
     prefix_token="<|prefix|>", suffix_token="<|suffix|>", middle_token="<|middle|>", stop_tokens=("<|end|>",)
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _denormal_numbers_stay() -> None:
+    """The first session of a process decides it for its thread, for good; the engine's would make them zero."""
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "same", value[:1], value[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
 
 
 def make_tiny_tokenizer() -> Tokenizer:
