@@ -9,6 +9,7 @@ clamp it.
 from __future__ import annotations
 
 import re
+import sys
 from enum import StrEnum
 
 from lsp_server.errors import ServeError
@@ -50,6 +51,16 @@ def clamped_offset_at(text: str, line: int, character: int, encoding: Encoding =
         return len(text)
     start, end = bounds
     return start + _count(text[start:end], character, encoding)[0]
+
+
+def clamped_position(text: str, line: int, character: int, encoding: Encoding = Encoding.UTF16) -> tuple[int, int]:
+    """Line and character of the place that `clamped_offset_at` takes a position for."""
+    bounds = _line_bounds(text, line)
+    if bounds is None:
+        ends = [match.end() for match in _LINE_END.finditer(text)]
+        line, bounds, character = len(ends), (ends[-1] if ends else 0, len(text)), sys.maxsize
+    _, units = _count(text[slice(*bounds)], character, encoding)
+    return line, max(0, min(character, units))
 
 
 def _line_bounds(text: str, line: int) -> tuple[int, int] | None:

@@ -99,6 +99,20 @@ def test_editor_without_inline_completion_gets_an_item_of_its_list(workspace: Pa
     run(test)
 
 
+def test_item_for_a_place_past_the_end_stands_within_the_document(workspace: Path) -> None:
+    async def test() -> None:
+        async with editing(workspace) as editor:
+            await editor.begin("x = area", is_inline=False)
+            params = types.CompletionParams(types.TextDocumentIdentifier(editor.uri), types.Position(7, 0))
+            completions = await editor.text_document_completion_async(params)
+            assert isinstance(completions, types.CompletionList)
+            [item] = completions.items
+            assert isinstance(item.text_edit, types.TextEdit)
+            assert item.text_edit.range == types.Range(types.Position(0, 4), types.Position(0, 8))
+
+    run(test)
+
+
 def test_client_with_inline_completion_is_not_offered_the_list(workspace: Path) -> None:
     async def test() -> None:
         async with editing(workspace) as editor:
