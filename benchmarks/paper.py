@@ -1,8 +1,8 @@
 """The paper's questions on real models, by the commands that users have: docs/paper.md says what each part answers.
 
-`python -m benchmarks.paper PART --base NAME`, PART one of sensitivity, matrix, regions, languages. Each part goes on
-where it was stopped, and leaves its figures in benchmarks/results/paper-PART-NAME.json, with a picture where there is
-one.
+`python -m benchmarks.paper PART --base NAME`, PART one of sensitivity, matrix-structured, matrix-wanda-plain,
+matrix-wanda-prompts, regions, languages. Each part goes on where it was stopped, and leaves its figures in
+benchmarks/results/paper-PART-NAME.json, with a picture where there is one.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,19 @@ LANGUAGES = ("python", "java", "c++", "javascript")
 SEEDS = (0, 1, 2)
 RATIO = "0.5"  # as in the paper
 STRUCTURED_RATIO = "0.35"  # --size 0.65 of a build
+# Wanda twice: on pieces of text, as in the paper, and on what the server sends. Each is measured on both, and means
+# something on its own kind: a model that was pruned on prompts alone has lost what text without them begins with.
+MATRICES = {
+    "matrix-structured": ("--method", "structured", "--sparsity", STRUCTURED_RATIO),
+    "matrix-wanda-plain": ("--method", "wanda", "--sparsity", RATIO, "--form", "plain"),
+    "matrix-wanda-prompts": ("--method", "wanda", "--sparsity", RATIO),
+}
 
 
 def main() -> None:
     """One part of the study."""
-    parts = {"sensitivity": sensitivity, "matrix": matrix, "regions": regions, "languages": languages}
+    matrices = {name: partial(matrix, sweep) for name, sweep in MATRICES.items()}
+    parts = {"sensitivity": sensitivity, **matrices, "regions": regions, "languages": languages}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", choices=parts)
     parser.add_argument("--base", required=True)
@@ -57,21 +66,11 @@ def sensitivity(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any
     return _submodel("sweep", "-o", folder, "--base", base, *methods, *ratios, *spread)
 
 
-def matrix(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
-    """Calibrated on each of the four languages and on all, measured on each, three seeds, equal tokens.
-
-    Wanda twice: on what the server sends, and on pieces of text, as in the paper. Each is measured on both, and means
-    something on its own kind: a model that was pruned on prompts alone has lost what text without them begins with.
-    """
+def matrix(sweep: Sequence[str], base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
+    """Calibrated on each of the four languages and on all, measured on each, three seeds, equal tokens."""
     languages = [word for name in LANGUAGES for word in ("--language", name)]
     seeds = [word for seed in SEEDS for word in ("--seed", str(seed))]
-    common = ["--base", base, "--mixed", *languages, *seeds, *spread]
-    sweeps = {
-        "wanda": ("--method", "wanda", "--sparsity", RATIO),
-        "structured": ("--method", "structured", "--sparsity", STRUCTURED_RATIO),
-        "wanda-plain": ("--method", "wanda", "--sparsity", RATIO, "--form", "plain"),
-    }
-    return {name: _submodel("sweep", "-o", folder / name, *words, *common) for name, words in sweeps.items()}
+    return _submodel("sweep", "-o", folder, *sweep, "--base", base, "--mixed", *languages, *seeds, *spread)
 
 
 def regions(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.builds import RESULTS
+from benchmarks.paper import MATRICES
 from submodel.experiments.compare_run import OTHER_DOMAIN, SAME_DOMAIN
 
 FIGURES = {"bits_per_byte": "left to right", "fim_bits_per_byte": "missing ends of lines"}
@@ -16,7 +17,7 @@ FIGURES = {"bits_per_byte": "left to right", "fim_bits_per_byte": "missing ends 
 def main() -> None:
     """Each part that has been measured."""
     printers = {
-        "matrix": print_matrix,
+        **dict.fromkeys(MATRICES, print_matrix),
         "languages": print_languages,
         "regions": print_regions,
         "sensitivity": print_sweep,
@@ -28,24 +29,20 @@ def main() -> None:
 
 
 def print_matrix(document: Mapping[str, Any]) -> None:
-    """Calibrated on × measured on, for each method and figure, with the dense base above and the gains below."""
-    for name in ("wanda", "wanda-plain", "structured"):
-        sweep = document[name]
-        dense = next(row for row in sweep["points"] if row["method"] == "dense")["quality"]
-        for matrix in sweep["matrices"]:
-            measured, figure = matrix["measured_on"], matrix["figure"]
-            print(f"{name} at {matrix['sparsity']:g}, {FIGURES[figure]}, {matrix['seeds']} seeds\n")
-            _head("calibrated on ↓, measured on →", map(_name, measured))
-            _row("dense", (f"{dense[domain][figure]:.3f}" for domain in measured))
-            for calibration, means, spreads in zip(
-                matrix["calibrated_on"], matrix["mean"], matrix["spread"], strict=True
-            ):
-                cells = (f"{mean:.3f} ± {spread:.3f}" for mean, spread in zip(means, spreads, strict=True))
-                _row(" + ".join(map(_name, calibration.split("+language:"))), cells)
-            gains = [matrix["diagonal_is_best"][domain] for domain in measured]
-            _row("own language over the next best", (f"{one['gain']:+.3f}" for one in gains))
-            _row("of each seed", (", ".join(f"{gain:+.3f}" for gain in one["gain_by_seed"]) for one in gains))
-            print()
+    """Calibrated on × measured on, for each figure, with the dense base above and the gains below."""
+    dense = next(row for row in document["points"] if row["method"] == "dense")["quality"]
+    for matrix in document["matrices"]:
+        measured, figure = matrix["measured_on"], matrix["figure"]
+        print(f"{matrix['method']} at {matrix['sparsity']:g}, {FIGURES[figure]}, {matrix['seeds']} seeds\n")
+        _head("calibrated on ↓, measured on →", map(_name, measured))
+        _row("dense", (f"{dense[domain][figure]:.3f}" for domain in measured))
+        for calibration, means, spreads in zip(matrix["calibrated_on"], matrix["mean"], matrix["spread"], strict=True):
+            cells = (f"{mean:.3f} ± {spread:.3f}" for mean, spread in zip(means, spreads, strict=True))
+            _row(" + ".join(map(_name, calibration.split("+language:"))), cells)
+        gains = [matrix["diagonal_is_best"][domain] for domain in measured]
+        _row("own language over the next best", (f"{one['gain']:+.3f}" for one in gains))
+        _row("of each seed", (", ".join(f"{gain:+.3f}" for gain in one["gain_by_seed"]) for one in gains))
+        print()
 
 
 def print_languages(document: Mapping[str, Any]) -> None:
