@@ -14,10 +14,11 @@ from typing import TypeVar
 
 from tokenizers import Tokenizer
 
-from builder.untrusted_json import read_bytes
+from builder.untrusted_json import parse_json, read_bytes
 
 T = TypeVar("T")
 MAX_TOKEN_ID = 1 << 24  # tables are made by the highest id
+MAX_ADDED_CHARS = 512  # of one added token: what looks for them is built in the square of it, 5,000 take seconds
 
 
 class TokenizerError(ValueError):
@@ -53,6 +54,12 @@ def guarded(work: Callable[[], T]) -> T:
 
 
 def _read(text: str) -> Tokenizer:
+    document = parse_json(text)
+    added = document.get("added_tokens") if isinstance(document, dict) else None
+    for token in added if isinstance(added, list) else ():
+        content = token.get("content") if isinstance(token, dict) else None
+        if isinstance(content, str) and len(content) > MAX_ADDED_CHARS:
+            raise TokenizerError(f"it has an added token of {len(content):,} characters")
     tokenizer = Tokenizer.from_str(text)
     tokenizer.no_truncation()
     tokenizer.no_padding()
