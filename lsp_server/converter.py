@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from cattrs import Converter
-from lsprotocol import types
-from pygls.protocol import default_converter
+from lsprotocol import converters, types
+from pygls.protocol import (
+    JsonRPCNotification,
+    JsonRPCRequestMessage,
+    JsonRPCResponseMessage,
+    _params_field_structure_hook,
+    _result_field_structure_hook,
+)
 
 
 class _TriggerKinds:
@@ -24,7 +30,16 @@ class _TriggerKinds:
 
 
 def lenient_converter() -> Converter:
-    """The converter of pygls, but for triggerKind."""
-    converter: Converter = default_converter()  # type: ignore[no-untyped-call]
+    """The converter of pygls, but for triggerKind, and it stops at a message's first fault.
+
+    pygls' own collects all of them, so that a megabyte of text where a list should be keeps the server for minutes.
+    """
+    converter: Converter = converters.get_converter(Converter(detailed_validation=False))
+    for message, hook in (
+        (JsonRPCRequestMessage, _params_field_structure_hook),
+        (JsonRPCResponseMessage, _result_field_structure_hook),
+        (JsonRPCNotification, _params_field_structure_hook),
+    ):
+        converter.register_structure_hook(message, hook)
     converter.register_structure_hook(types.InlineCompletionTriggerKind, _TriggerKinds().read)
     return converter

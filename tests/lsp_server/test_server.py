@@ -38,3 +38,12 @@ def test_client_that_has_sent_0_counts_from_there() -> None:
     ]
     invoked, automatic = types.InlineCompletionTriggerKind.Invoked, types.InlineCompletionTriggerKind.Automatic
     assert kinds == [invoked, invoked, automatic, automatic]
+
+
+def test_a_message_is_refused_at_its_first_fault() -> None:
+    """All faults together are as many as the letters of a text that stands where a list should."""
+    structure = create_server(ServerOptions(), "1").protocol.structure_message
+    message = {"jsonrpc": "2.0", "method": "workspace/didChangeWorkspaceFolders"}
+    with pytest.raises(Exception) as refused:
+        structure({**message, "params": {"event": {"added": "x" * 20, "removed": []}}})
+    assert not isinstance(refused.value, ExceptionGroup)
