@@ -3,8 +3,9 @@
     python -m benchmarks.robustness.kills --count 200
 
 The build is a small one (`tiny_build`). Each round takes one scenario, in turn, and kills it up to six times, each run
-going on from what the last one left, so that later stages are hit as well as early ones; then a run that nobody kills
-must end with the same files as one before which nobody was killed. After each kill everything must be absent or whole.
+going on from what the last one left: each time at a random moment behind a random line of what it says, so that all
+stages are hit alike, and not mostly the seconds in which it starts. Then a run that nobody kills must end with the same
+files as one before which nobody was killed. After each kill everything must be absent or whole.
 It doesn't kill recovery (`benchmarks.kill_and_resume` does), and a process that is killed is no power cut. Writes
 benchmarks/results/kills.json; exits with 1 where a state was corrupt or a hash differs.
 """
@@ -16,6 +17,7 @@ import hashlib
 import itertools
 import json
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -36,6 +38,8 @@ from exporters.errors import BundleError
 from exporters.packed_bundle import unpack_bundle
 
 MAX_KILLS_A_ROUND = 6
+START = "its start"
+A_BREATH_S = 0.02
 LEFTOVERS = (".partial", ".replaced", ".removed")
 
 
@@ -122,12 +126,10 @@ def make_scenarios(room: Path) -> list[Scenario]:
 
 def _run(room: Path, count: int, rng: random.Random) -> dict[str, Any]:
     scenarios = make_scenarios(room)
-    times, wanted = {}, {}
+    spans, wanted = {}, {}
     for scenario in scenarios:
         scenario.begin()
-        began = time.perf_counter()
-        _finish([*scenario.words, *scenario.only_killed])
-        times[scenario.name] = time.perf_counter() - began
+        spans[scenario.name] = _measure_spans([*scenario.words, *scenario.only_killed])
         wanted[scenario.name] = scenario.digests(scenario.target)
     kills: Counter[str] = Counter()
     corrupt: list[str] = []
@@ -137,9 +139,10 @@ def _run(room: Path, count: int, rng: random.Random) -> dict[str, Any]:
             break
         scenario.begin()
         for _ in range(min(MAX_KILLS_A_ROUND, count - sum(kills.values()))):
-            if not _kill([*scenario.words, *scenario.only_killed], rng.uniform(0, times[scenario.name] * 1.05)):
-                break  # it was faster
-            moment = f"{scenario.name}{_stage(scenario.target)}"
+            line, seconds = rng.choice(list(spans[scenario.name].items()))
+            if not _kill([*scenario.words, *scenario.only_killed], line, rng.uniform(0, seconds * 1.05)):
+                break  # it was faster, or had nothing more to do there
+            moment = f"{scenario.name}, after: {line}"
             kills[moment] += 1
             wrong = scenario.check(scenario.target)
             if wrong is None and scenario.older is not None and not scenario.target.exists():
@@ -157,26 +160,47 @@ def _run(room: Path, count: int, rng: random.Random) -> dict[str, Any]:
         print(f"{sum(kills.values())} of {count} kills, {len(corrupt)} corrupt, {differ} differ", file=sys.stderr)
     return {
         "kills": sum(kills.values()),
-        "kills_by_last_finished_stage": dict(sorted(kills.items())),
+        "kills_by_last_line": dict(sorted(kills.items())),
         "corrupt": len(corrupt),
         "corrupt_states": corrupt[:20],
         "runs_completed_afterwards": completed,
         "not_completed": not_completed,
         "files_hashed": {name: len(digests) for name, digests in wanted.items()},
         "hashes_differ": differ,
-        "undisturbed_s": {name: round(seconds, 1) for name, seconds in times.items()},
+        "undisturbed_s": {name: round(sum(times.values()), 1) for name, times in spans.items()},
     }
 
 
-def _kill(words: Sequence[str], after_s: float) -> bool:
-    """Whether it was still running when it was killed."""
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    time.sleep(after_s)
-    if process.poll() is not None:
-        return False
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    return True
+def _measure_spans(words: Sequence[str]) -> dict[str, float]:
+    """How many seconds pass behind what an undisturbed run says, and behind its start; of a table the last line."""
+    spans: dict[str, float] = {}
+    line, began = START, time.perf_counter()
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for said in process.stderr:
+            now = time.perf_counter()
+            spans[line], line, began = now - began, _key(said), now
+    spans[line] = time.perf_counter() - began
+    if process.returncode:
+        sys.exit(f"Nothing was measured: {' '.join(words)} ended with {process.returncode}.")
+    return {line: seconds for line, seconds in spans.items() if seconds > A_BREATH_S}
+
+
+def _kill(words: Sequence[str], line: str, after_s: float) -> bool:
+    """Kill it so long after it said the line; whether it was still running then."""
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        if line != START and not any(_key(said) == line for said in process.stderr):
+            return False
+        time.sleep(after_s)
+        is_running = process.poll() is None
+        process.send_signal(signal.SIGKILL)
+    return is_running
+
+
+def _key(said: str) -> str:
+    """A line without what differs from run to run: times and sizes."""
+    return re.sub(r"[\d.,]+", "…", said.strip())
 
 
 def _submodel(*words: object) -> list[str]:
@@ -185,12 +209,6 @@ def _submodel(*words: object) -> list[str]:
 
 def _finish(words: Sequence[str]) -> None:
     subprocess.run(words, stdout=subprocess.DEVNULL, check=True)
-
-
-def _stage(output: Path) -> str:
-    """The stage of a build that was finished last; nothing for other commands."""
-    records = sorted(output.glob("stages/*.json"), key=lambda path: path.stat().st_mtime_ns)
-    return f", after {records[-1].stem}" if records else ""
 
 
 def _check_rebuild(output: Path) -> str | None:
