@@ -138,8 +138,12 @@ def _run(room: Path, count: int, rng: random.Random) -> dict[str, Any]:
         if sum(kills.values()) >= count:
             break
         scenario.begin()
+        lines = list(spans[scenario.name])
         for _ in range(min(MAX_KILLS_A_ROUND, count - sum(kills.values()))):
-            line, seconds = rng.choice(list(spans[scenario.name].items()))
+            line = rng.choice(lines)
+            if line != START and not scenario.only_killed:  # the next run goes on from there
+                lines = [START, *lines[lines.index(line) :]]
+            seconds = spans[scenario.name][line]
             if not _kill([*scenario.words, *scenario.only_killed], line, rng.uniform(0, seconds * 1.05)):
                 break  # it was faster, or had nothing more to do there
             moment = f"{scenario.name}, after: {line}"
