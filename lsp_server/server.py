@@ -61,6 +61,7 @@ class CompletionServer(LanguageServer):
         self._last_state = ""
         self._idle: asyncio.TimerHandle | None = None
         self._survival: asyncio.TimerHandle | None = None
+        self._snooze: asyncio.TimerHandle | None = None
 
     @property
     def options(self) -> ServerOptions:
@@ -146,7 +147,9 @@ class CompletionServer(LanguageServer):
 
     def send_status_in(self, seconds: float) -> None:
         """Tell the client then, as when a snooze is over."""
-        asyncio.get_running_loop().call_later(seconds + 0.1, self.send_status)
+        if self._snooze is not None:
+            self._snooze.cancel()
+        self._snooze = asyncio.get_running_loop().call_later(seconds + 0.1, self.send_status)
 
     def place(self, document: Document, position: types.Position, *, is_invoked: bool) -> Place:
         """A cursor in a document, as the assistant knows it."""
@@ -242,7 +245,7 @@ class CompletionServer(LanguageServer):
 
     def close(self) -> None:
         """Stop what runs, and the timers."""
-        for timer in (self._idle, self._survival):
+        for timer in (self._idle, self._survival, self._snooze):
             if timer is not None:
                 timer.cancel()
         self.repositories.close()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -47,3 +48,16 @@ def test_a_message_is_refused_at_its_first_fault() -> None:
     with pytest.raises(Exception) as refused:
         structure({**message, "params": {"event": {"added": "x" * 20, "removed": []}}})
     assert not isinstance(refused.value, ExceptionGroup)
+
+
+def test_a_snooze_takes_the_place_of_the_last_one_and_ends_with_the_server() -> None:
+    async def snooze() -> list[bool]:
+        server = create_server(ServerOptions(), "1")
+        timers = []
+        for seconds in (60, 600):
+            server.send_status_in(seconds)
+            timers.append(server._snooze)
+        server.close()
+        return [timer.cancelled() for timer in timers if timer is not None]
+
+    assert asyncio.run(snooze()) == [True, True]
