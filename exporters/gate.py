@@ -74,7 +74,7 @@ def read_gate(manifest: Mapping[str, Any]) -> Gate | None:
     try:
         curve = tuple(GatePoint(**{key: float(value) for key, value in point.items()}) for point in document["curve"])
         return Gate(positions=int(document["positions"]), curve=curve)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BundleError(f"The gate in bundle.json can't be read ({error!r}); run `submodel build` again.") from error
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 from hypothesis import given
@@ -49,7 +50,16 @@ def test_round_trip_through_the_manifest() -> None:
     assert read_gate({}) is None
 
 
-@pytest.mark.parametrize("document", [{"curve": []}, {"positions": 3, "curve": [[1]]}, 7, {"positions": 1, "curve": 1}])
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"curve": []},
+        {"positions": 3, "curve": [[1]]},
+        7,
+        {"positions": 1, "curve": 1},
+        {"positions": math.inf, "curve": []},
+    ],
+)
 def test_no_gate(document: object) -> None:
     with pytest.raises(BundleError, match="gate"):
         read_gate({"gate": document})
