@@ -1,0 +1,68 @@
+"""The tables of docs/runtimes.md, from the figures that the other programs here left.
+
+python -m benchmarks.portability.tables
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from benchmarks.builds import RESULTS
+
+
+def main() -> None:
+    """Runtimes, then precisions, a table each for every base."""
+    for path in sorted(RESULTS.glob("runtimes-*.json")):
+        document = json.loads(path.read_text("utf-8"))
+        print(f"## {path.stem}: {document['prompts']} prompts of {document['tokens']} tokens\n")
+        print_runtimes(document["cells"])
+    for path in sorted(RESULTS.glob("precisions-*.json")):
+        print(f"## {path.stem}\n")
+        print_precisions(json.loads(path.read_text("utf-8"))["precisions"])
+
+
+def print_runtimes(cells: Sequence[Mapping[str, Any]]) -> None:
+    """Answers that are the checkpoint's, of all; in brackets the tokens before the first that differs."""
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for one in cells:
+        rows.setdefault((one["runtime"], one.get("version", "")), {})[one["precision"]] = _cell(one)
+    precisions = list(dict.fromkeys(one["precision"] for one in cells))
+    _row("runtime", precisions)
+    _row("---", ["---"] * len(precisions))
+    for (runtime, version), told in rows.items():
+        _row(f"{runtime} {version}".strip(), [told.get(precision, "") for precision in precisions])
+    print()
+
+
+def print_precisions(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Size, agreement, loss, speed."""
+    titles = ("size", "greedy tokens as float32", "loss", "prompt, tokens/s", "decode, tokens/s")
+    _row("precision", titles)
+    _row("---", ["---"] * len(titles))
+    for row in rows:
+        agreement, loss = row["greedy_agreement"], row["loss_increase"]
+        cells = [
+            f"{row['bytes'] / 1e6:,.0f} MB",
+            "" if agreement is None else f"{agreement:.1%}",
+            "" if loss is None else f"{loss:+.2%}",
+            f"{row['prompt_tokens_per_s']:,.0f}",
+            f"{row['decode_tokens_per_s']:,.0f}",
+        ]
+        _row(f"{row['precision']} (`{row['file']}`)", cells)
+    print()
+
+
+def _cell(one: Mapping[str, Any]) -> str:
+    if "same_answers" not in one:
+        return "missing" if "missing" in one else "failed"
+    return f"{one['same_answers']} ({one['tokens_before_first_difference']} of {one['tokens']})"
+
+
+def _row(first: str, cells: Iterable[str]) -> None:
+    print("| " + " | ".join([first, *cells]) + " |")
+
+
+if __name__ == "__main__":
+    main()
