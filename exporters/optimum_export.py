@@ -40,6 +40,7 @@ from exporters.held_out import choose_prompts
 from exporters.parity import ParityReport, ParitySettings, compare_logits
 from exporters.precision import Precision
 from exporters.reference import HeldOutPrompt
+from exporters.runtime_errors import RUNTIME_ERRORS
 from exporters.settings import COPIED_FILES, ExportSettings
 
 TASK = "text-generation-with-past"
@@ -84,7 +85,14 @@ def export_with_optimum(
                 shutil.copyfile(model_folder / name, fresh / name)
         encoder.tokenizer.save(str(fresh / TOKENIZER_FILE))
         on_event("Checking the graph in fp32")
-        report = _check(model, fresh, prompts, settings.parity)
+        try:
+            report = _check(model, fresh, prompts, settings.parity)
+        except RUNTIME_ERRORS as error:
+            first = str(error).strip().partition("\n")[0][:300]
+            raise ExportError(
+                f"ONNX Runtime can't run what optimum makes of the type {model_type!r} ({first}); "
+                "docs/runtimes.md says which types work."
+            ) from error
         write_bundle_manifest(fresh, _manifest(source, model, encoder, report))
     return read_bundle(bundle_folder, layout=OPTIMUM_LAYOUT)
 

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from onnxruntime import IOBinding, OrtValue
 
+from exporters.runtime_errors import RUNTIME_ERRORS
 from lsp_server.decoding.kv_cache import PAST, KvCache
 from lsp_server.decoding.prompt_chunks import ChunkSize
 from lsp_server.decoding.providers import PROVIDERS, Provider
-from lsp_server.decoding.session import RUNTIME_ERRORS, open_session
+from lsp_server.decoding.session import open_session
 from lsp_server.errors import ServeError
 
 LOGITS_TO_KEEP = "num_logits_to_keep"  # optional input of the graph: compute the head for the last positions only

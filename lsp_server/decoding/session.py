@@ -7,26 +7,11 @@ import sys
 from pathlib import Path
 
 import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
+from exporters.runtime_errors import RUNTIME_ERRORS
 from lsp_server.decoding.cores import default_threads, saturates
 from lsp_server.decoding.providers import PROVIDERS, Provider
 from lsp_server.errors import ServeError
-
-# ONNX Runtime's errors share no base of their own, and with IOBinding it raises the plain RuntimeError.
-RUNTIME_ERRORS: tuple[type[Exception], ...] = (
-    runtime.EPFail,
-    runtime.EngineError,
-    runtime.Fail,
-    runtime.InvalidArgument,
-    runtime.InvalidGraph,
-    runtime.InvalidProtobuf,
-    runtime.NoModel,
-    runtime.NoSuchFile,
-    runtime.NotImplemented,
-    runtime.RuntimeException,
-    RuntimeError,
-)
 
 SPIN_US = 20  # bridges the gaps between operators; longer ones gain little and take more from other programs
 SPIN_BOUNDED_SINCE = (1, 26)  # the version of ONNX Runtime that knows session.intra_op.spin_duration_us

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, GPT2Config, GPTNeoXConfig, PretrainedConfig
 
+from exporters import optimum_export
 from exporters.bundle import OPTIMUM_LAYOUT, read_bundle
 from exporters.errors import BundleError, ExportError
 from exporters.export import export_any, export_bundle
@@ -53,6 +55,21 @@ def test_refuses_what_neither_can_do(other_folder: Path, tmp_path: Path) -> None
     config = other_folder / "config.json"
     config.write_text(config.read_text().replace('"gpt_neox"', '"mamba"'))
     with pytest.raises(ExportError, match="Neither the decode graph nor optimum"):
+        export_any(other_folder, tmp_path / "bundle", FP32)
+    assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize("other_folder", ["gpt2"], indirect=True)
+def test_a_graph_that_does_not_run_is_refused_in_one_sentence(
+    other_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As what optimum makes of gemma2, phi3 and stablelm."""
+
+    def check(*_: object) -> None:
+        raise InvalidArgument("Got invalid dimensions for input\n index: 3")
+
+    monkeypatch.setattr(optimum_export, "_check", check)
+    with pytest.raises(ExportError, match=r"^ONNX Runtime can't run .* 'gpt2' \(Got invalid dimensions for input\);"):
         export_any(other_folder, tmp_path / "bundle", FP32)
     assert not (tmp_path / "bundle").exists()
 
