@@ -14,6 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,26 +34,31 @@ TOKENS = 12
 
 
 def main() -> None:
-    """Ask the page and the engine the same."""
+    """Ask the page and the engine the same, in each precision; the picture is the last one's."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--picture", type=Path, default=Path("docs/browser.png"))
     known = parser.parse_args()
     bundle = read_bundle(known.bundle.absolute())
-    told = ask_page(bundle, bundle.model_path, known.picture.absolute())
-    if "error" in told:
-        sys.exit(f"The page failed: {told['error']}")
-    expected = ask_engine(bundle)
+    pages = []
+    for precision in sorted(bundle.precisions):
+        graph = bundle.graph_of(precision)
+        assert graph is not None
+        told = ask_page(bundle, graph, known.picture.absolute())
+        if "error" not in told:
+            told["same_tokens"] = told["ids"] == ask_engine(replace(bundle, model_path=graph))
+        pages.append({"precision": precision, "file": graph.name, **told})
+        print(json.dumps(pages[-1]), flush=True)
+    versions = {page["version"] for page in pages if "version" in page}
+    if not versions:
+        sys.exit("No page answered; what each said stands above.")
     document = {
         "command": f"python -m benchmarks.portability.browser {known.bundle.name}",
         "machine": describe_machine(),
-        "versions": {**installed_versions(("submodel", "onnxruntime")), "transformers.js": told["version"]},
+        "versions": {**installed_versions(("submodel", "onnxruntime")), "transformers.js": ", ".join(versions)},
         "base": bundle.manifest["base"]["name"],
-        "quantization": bundle.manifest["quantization"],
-        "same_tokens": told["ids"] == expected,
-        "page": told,
+        "pages": pages,
     }
-    print(json.dumps({"page": told, "engine": expected}))
     write_result("browser", document)
 
 

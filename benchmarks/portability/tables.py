@@ -13,7 +13,7 @@ from benchmarks.builds import RESULTS
 
 
 def main() -> None:
-    """Runtimes, then precisions, a table each for every base."""
+    """Runtimes, then precisions, a table each for every base; then architectures."""
     for path in sorted(RESULTS.glob("runtimes-*.json")):
         document = json.loads(path.read_text("utf-8"))
         print(f"## {path.stem}: {document['prompts']} prompts of {document['tokens']} tokens\n")
@@ -21,6 +21,8 @@ def main() -> None:
     for path in sorted(RESULTS.glob("precisions-*.json")):
         print(f"## {path.stem}\n")
         print_precisions(json.loads(path.read_text("utf-8"))["precisions"])
+    print("## architectures\n")
+    print_architectures(json.loads((RESULTS / "architectures.json").read_text("utf-8"))["architectures"])
 
 
 def print_runtimes(cells: Sequence[Mapping[str, Any]]) -> None:
@@ -51,6 +53,19 @@ def print_precisions(rows: Iterable[Mapping[str, Any]]) -> None:
             f"{row['decode_tokens_per_s']:,.0f}",
         ]
         _row(f"{row['precision']} (`{row['file']}`)", cells)
+    print()
+
+
+def print_architectures(rows: Iterable[Mapping[str, Any]]) -> None:
+    """What exported each type, and how far its logits were from transformers'; or why it could not be."""
+    _row("type", ("by", "largest difference of a logit"))
+    _row("---", ["---"] * 2)
+    for row in rows:
+        if row["by"] is None:
+            _row(f"`{row['type']}`", ["nothing", row["why"].partition(": ")[2].partition(" (")[0].partition(";")[0]])
+        else:
+            share = row["max_logit_difference"] / row["logit_scale"]
+            _row(f"`{row['type']}`", [row["by"], f"{share:.0e} of the largest logit"])
     print()
 
 
