@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from threading import Event
 from typing import Any, BinaryIO
 from urllib.parse import unquote
@@ -29,7 +29,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 class TolerantProtocol(LanguageServerProtocol):
-    """pygls' protocol, but each request is answered, and changes of unknown documents are passed over."""
+    """pygls' protocol, but each request is answered, changes of unknown documents are passed over; nothing stays."""
 
     def structure_message(self, data: dict[str, Any]) -> Any:
         """A message from its JSON; one that can't be read is refused by its id where it has one."""
@@ -41,6 +41,22 @@ class TolerantProtocol(LanguageServerProtocol):
             if "method" in data and isinstance(number, (int, str)):
                 self._send_response(number, error=error.to_response_error())
             raise
+
+    def _execute_handler(
+        self,
+        msg_id: int | str,
+        handler: Callable[..., Any],
+        callback: Callable[[Any], None],
+        args: tuple[Any, ...] | None = None,
+        kwargs: dict[str, Any] | None = None,
+    ) -> None:
+        """Run a handler, and forget its future once it is done: pygls 2.1 keeps those of notifications for good."""
+
+        def forget(future: Any) -> None:
+            self._request_futures.pop(msg_id, None)
+            callback(future)
+
+        super()._execute_handler(msg_id, handler, forget, args, kwargs)
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
     def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> Generator[Any, Any, None]:

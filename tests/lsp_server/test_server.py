@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 from lsprotocol import types
 
+from benchmarks.robustness.fuzz_protocol import ProtocolReader
+from benchmarks.robustness.fuzz_readers import READERS
 from lsp_server.options import ServerOptions
 from lsp_server.serve import create_server
 
@@ -61,3 +64,12 @@ def test_a_snooze_takes_the_place_of_the_last_one_and_ends_with_the_server() -> 
         return [timer.cancelled() for timer in timers if timer is not None]
 
     assert asyncio.run(snooze()) == [True, True]
+
+
+def test_nothing_of_a_message_stays_once_it_is_answered(tmp_path: Path) -> None:
+    """A day of typing is a hundred thousand notifications."""
+    with READERS["protocol"](tmp_path) as reader:
+        assert isinstance(reader, ProtocolReader)
+        for seed in reader.seeds:
+            reader.read(seed)
+        assert reader.server.protocol._request_futures == {}
