@@ -53,7 +53,8 @@ class TolerantProtocol(LanguageServerProtocol):
         """Run a handler, and forget its future once it is done: pygls 2.1 keeps those of notifications for good."""
 
         def forget(future: Any) -> None:
-            self._request_futures.pop(msg_id, None)
+            if not future.cancelled():  # by its client, and forgotten, or at shutdown, which goes through all of them
+                self._request_futures.pop(msg_id, None)
             callback(future)
 
         super()._execute_handler(msg_id, handler, forget, args, kwargs)

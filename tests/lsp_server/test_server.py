@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -73,3 +74,20 @@ def test_nothing_of_a_message_stays_once_it_is_answered(tmp_path: Path) -> None:
         for seed in reader.seeds:
             reader.read(seed)
         assert reader.server.protocol._request_futures == {}
+
+
+def test_shutdown_cancels_what_has_not_ended() -> None:
+    async def shut_down() -> list[bool]:
+        protocol = create_server(ServerOptions(), "1").protocol
+        ended: list[Any] = []
+
+        def waits() -> Generator[Any, Any, None]:
+            yield asyncio.Event().wait, (), {}
+
+        for number in range(3):
+            protocol._execute_handler(number, waits, ended.append)
+        for _ in protocol.lsp_shutdown(None):
+            pass
+        return [future.cancelled() for future in ended]
+
+    assert asyncio.run(shut_down()) == [True, True, True]
