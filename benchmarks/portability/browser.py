@@ -25,11 +25,7 @@ from builder.prompt import Window
 from builder.versions import installed_versions
 from exporters.bundle import Bundle, read_bundle
 
-PREFIX = """class Client:
-    def __init__(self, timeout=None, headers=None):
-        self.timeout = timeout
-        self.headers = headers or {}
-        self."""
+PREFIX = "def area(width, height):\n    return"
 TOKENS = 12
 
 
