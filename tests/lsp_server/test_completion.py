@@ -89,7 +89,8 @@ def test_drafts_of_earlier_answers_change_no_answer(tiny_bundle: Bundle) -> None
     for end in [*range(len(CODE), len(text)), *range(len(text), len(CODE), -3)]:
         answers = [Completer(engine).complete(text[:end], end, options=options) for engine in (drafting, plain)]
         assert answers[0].raw == answers[1].raw
-        assert answers[0].confidence == pytest.approx(answers[1].confidence, rel=1e-3)
+        drafted, alone = (answer.confidence for answer in answers)  # None where nothing is shown
+        assert drafted == (None if alone is None else pytest.approx(alone, rel=1e-3))
         raws.append(answers[0].raw)
     assert len(set(raws)) > 3
 
