@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
 from benchmarks.builds import RESULTS
+from benchmarks.markdown import print_head, print_row
 from benchmarks.paper import MATRICES
 from submodel.experiments.compare_run import OTHER_DOMAIN, SAME_DOMAIN
 
@@ -34,30 +35,25 @@ def print_matrix(document: Mapping[str, Any]) -> None:
     for matrix in document["matrices"]:
         measured, figure = matrix["measured_on"], matrix["figure"]
         print(f"{matrix['method']} at {matrix['sparsity']:g}, {FIGURES[figure]}, {matrix['seeds']} seeds\n")
-        _head("calibrated on ↓, measured on →", map(_name, measured))
-        _row("dense", (f"{dense[domain][figure]:.3f}" for domain in measured))
+        print_head("calibrated on ↓, measured on →", *map(_name, measured))
+        print_row("dense", *(f"{dense[domain][figure]:.3f}" for domain in measured))
         for calibration, means, spreads in zip(matrix["calibrated_on"], matrix["mean"], matrix["spread"], strict=True):
             cells = (f"{mean:.3f} ± {spread:.3f}" for mean, spread in zip(means, spreads, strict=True))
-            _row(" + ".join(map(_name, calibration.split("+language:"))), cells)
+            print_row(" + ".join(map(_name, calibration.split("+language:"))), *cells)
         gains = [matrix["diagonal_is_best"][domain] for domain in measured]
-        _row("own language over the next best", (f"{one['gain']:+.3f}" for one in gains))
-        _row("of each seed", (", ".join(f"{gain:+.3f}" for gain in one["gain_by_seed"]) for one in gains))
+        print_row("own language over the next best", *(f"{one['gain']:+.3f}" for one in gains))
+        print_row("of each seed", *(", ".join(f"{gain:+.3f}" for gain in one["gain_by_seed"]) for one in gains))
         print()
 
 
 def print_languages(document: Mapping[str, Any]) -> None:
     """Each language's model on each language's held-out files: bits per byte, exact lines."""
     scored = document["scored_on"]
-    _head("built on ↓, scored on →", ["parameters", *scored])
+    print_head("built on ↓, scored on →", "parameters", *scored)
     for place, label in enumerate(["base", *document["builds"]]):
         rows = [scores[place] for scores in scored.values()]
-        _row(
-            label,
-            [
-                f"{rows[0]['parameters'] / 1e6:.0f} M",
-                *(f"{row['bits_per_byte']:.3f}, {row['fim_exact_match']:.1%}" for row in rows),
-            ],
-        )
+        cells = (f"{row['bits_per_byte']:.3f}, {row['fim_exact_match']:.1%}" for row in rows)
+        print_row(label, f"{rows[0]['parameters'] / 1e6:.0f} M", *cells)
     print()
 
 
@@ -69,12 +65,12 @@ def print_regions(document: Mapping[str, Any]) -> None:
         "two languages": [one for one in pairs if one["relation"] == OTHER_DOMAIN and not _has_text(one)],
         "a language and documentation": [one for one in pairs if one["relation"] == OTHER_DOMAIN and _has_text(one)],
     }
-    _head("pairs", ["number", "mean", "least", "most"])
+    print_head("pairs", "number", "mean", "least", "most")
     for kind, members in kinds.items():
         distances = [one["jaccard_distance"] for one in members]
-        _row(kind, [str(len(distances)), *(f"{of(distances):.3f}" for of in (fmean, min, max))])
+        print_row(kind, str(len(distances)), *(f"{of(distances):.3f}" for of in (fmean, min, max)))
     for baseline in ("random_expected", "random_simulated"):
-        _row(baseline.replace("_", ", "), [str(len(pairs)), f"{fmean(one[baseline] for one in pairs):.3f}", "", ""])
+        print_row(baseline.replace("_", ", "), str(len(pairs)), f"{fmean(one[baseline] for one in pairs):.3f}", "", "")
     print()
 
 
@@ -83,20 +79,10 @@ def print_sweep(document: Mapping[str, Any]) -> None:
     for figure, title in FIGURES.items():
         curves = [curve for curve in document["curves"] if curve["figure"] == figure and curve["is_own"]]
         print(f"{title}\n")
-        _head("method", (f"{point[0]:.0%}" for point in curves[0]["points"]))
+        print_head("method", *(f"{point[0]:.0%}" for point in curves[0]["points"]))
         for curve in curves:
-            _row(curve["method"], (f"{point[1]:.3f}" for point in curve["points"]))
+            print_row(curve["method"], *(f"{point[1]:.3f}" for point in curve["points"]))
         print()
-
-
-def _head(first: str, others: Iterable[str]) -> None:
-    titles = [first, *others]
-    _row(titles[0], titles[1:])
-    _row("---", ["---"] * (len(titles) - 1))
-
-
-def _row(first: str, cells: Iterable[str]) -> None:
-    print("| " + " | ".join([first, *cells]) + " |")
 
 
 def _name(domain: str) -> str:

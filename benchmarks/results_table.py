@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from benchmarks.builds import RESULTS
+from benchmarks.markdown import print_head, print_row
 from submodel.report.wording import points
 
 HEADINGS = ("repository", "", "parameters", "bits per byte", "exact match", "against the base", "edit similarity")
@@ -17,11 +18,10 @@ HEADINGS = ("repository", "", "parameters", "bits per byte", "exact match", "aga
 
 def main() -> None:
     """Print it."""
-    print("| " + " | ".join(HEADINGS) + " |")
-    print("| " + " | ".join("---" for _ in HEADINGS) + " |")
+    print_head(*HEADINGS)
     for path in sorted(RESULTS.glob("build-*.json")):
         for cells in _rows(json.loads(path.read_text("utf-8"))["build"]):
-            print("| " + " | ".join(cells) + " |")
+            print_row(*cells)
     print()
     for path in sorted(RESULTS.glob("build-*.json")):
         print(f"- {_costs(json.loads(path.read_text('utf-8'))['build'])}")

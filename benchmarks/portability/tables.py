@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.builds import RESULTS
+from benchmarks.markdown import print_head, print_row
 
 
 def main() -> None:
@@ -31,41 +32,37 @@ def print_runtimes(cells: Sequence[Mapping[str, Any]]) -> None:
     for one in cells:
         rows.setdefault((one["runtime"], one.get("version", "")), {})[one["precision"]] = _cell(one)
     precisions = list(dict.fromkeys(one["precision"] for one in cells))
-    _row("runtime", precisions)
-    _row("---", ["---"] * len(precisions))
+    print_head("runtime", *precisions)
     for (runtime, version), told in rows.items():
-        _row(f"{runtime} {version}".strip(), [told.get(precision, "") for precision in precisions])
+        print_row(f"{runtime} {version}".strip(), *(told.get(precision, "") for precision in precisions))
     print()
 
 
 def print_precisions(rows: Iterable[Mapping[str, Any]]) -> None:
     """Size, agreement, loss, speed."""
-    titles = ("size", "greedy tokens as float32", "loss", "prompt, tokens/s", "decode, tokens/s")
-    _row("precision", titles)
-    _row("---", ["---"] * len(titles))
+    print_head("precision", "size", "greedy tokens as float32", "loss", "prompt, tokens/s", "decode, tokens/s")
     for row in rows:
         agreement, loss = row["greedy_agreement"], row["loss_increase"]
-        cells = [
+        print_row(
+            f"{row['precision']} (`{row['file']}`)",
             f"{row['bytes'] / 1e6:,.0f} MB",
             "" if agreement is None else f"{agreement:.1%}",
             "" if loss is None else f"{loss:+.2%}",
             f"{row['prompt_tokens_per_s']:,.0f}",
             f"{row['decode_tokens_per_s']:,.0f}",
-        ]
-        _row(f"{row['precision']} (`{row['file']}`)", cells)
+        )
     print()
 
 
 def print_architectures(rows: Iterable[Mapping[str, Any]]) -> None:
     """What exported each type, and how far its logits were from transformers'; or why it could not be."""
-    _row("type", ("by", "largest difference of a logit"))
-    _row("---", ["---"] * 2)
+    print_head("type", "by", "largest difference of a logit")
     for row in rows:
         if row["by"] is None:
-            _row(f"`{row['type']}`", ["nothing", row["why"].partition(": ")[2].partition(" (")[0].partition(";")[0]])
+            print_row(f"`{row['type']}`", "nothing", row["why"].partition(" (")[0].partition(";")[0])
         else:
             share = row["max_logit_difference"] / row["logit_scale"]
-            _row(f"`{row['type']}`", [row["by"], f"{share:.0e} of the largest logit"])
+            print_row(f"`{row['type']}`", row["by"], f"{share:.0e} of the largest logit")
     print()
 
 
@@ -73,10 +70,6 @@ def _cell(one: Mapping[str, Any]) -> str:
     if "same_answers" not in one:
         return "missing" if "missing" in one else "failed"
     return f"{one['same_answers']} ({one['tokens_before_first_difference']} of {one['tokens']})"
-
-
-def _row(first: str, cells: Iterable[str]) -> None:
-    print("| " + " | ".join([first, *cells]) + " |")
 
 
 if __name__ == "__main__":
