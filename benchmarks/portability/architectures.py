@@ -20,6 +20,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
+from builder.errors import SubmodelError
 from builder.versions import installed_versions
 from exporters.checkpoint import DECODER_TYPES
 from exporters.export import export_any
@@ -78,9 +79,8 @@ def try_type(name: str, room: Path) -> dict[str, Any]:
         config = AutoConfig.for_model(name, **{**SIZES, **OWN_SIZES.get(name, {})})
         folder = save_model(AutoModelForCausalLM.from_config(config).eval(), room / "model")
         bundle = export_any(folder, room / "bundle", EXPORT)
-    except Exception as error:
-        sentence = str(error).strip().partition("\n")[0].replace(f"{room}/", "")
-        return {"type": name, "by": None, "why": f"{type(error).__name__}: {sentence}"[:300]}
+    except SubmodelError as error:
+        return {"type": name, "by": None, "why": str(error).replace(f"{room}/", "")}
     return {
         "type": name,
         "by": "decode graph" if name in DECODER_TYPES else "optimum",
