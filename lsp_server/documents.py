@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from lsprotocol import types
 from pygls.workspace import PositionCodec, TextDocument
 
-from lsp_server.positions import Encoding, clamped_offset_at, clamped_position
+from lsp_server.positions import Encoding, clamp, clamped_offset_at
 
 MAX_DOCUMENT_CHARS = 2_000_000  # some 50,000 lines
 MAX_TOTAL_CHARS = 64_000_000  # 64 MB of ASCII, at most 256 MB
@@ -83,9 +83,10 @@ class Document(TextDocument):
         """The offset into `source` of a client's position, clamped to the document."""
         return clamped_offset_at(self.source, client_position.line, client_position.character, self._encoding)
 
-    def clamped(self, position: types.Position) -> types.Position:
-        """The position within the document that a client's stands for; it counts on from there."""
-        return types.Position(*clamped_position(self.source, position.line, position.character, self._encoding))
+    def clamp(self, position: types.Position) -> tuple[int, types.Position]:
+        """The offset into `source` and the position within the document that a client's position stands for."""
+        offset, *within = clamp(self.source, position.line, position.character, self._encoding)
+        return offset, types.Position(*within)
 
 
 class OpenDocuments:

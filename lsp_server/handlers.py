@@ -74,20 +74,20 @@ def register_handlers(server: CompletionServer) -> None:
         document = ls.document(params.text_document.uri)
         if document is None:
             return NO_ITEMS
-        position = document.clamped(params.position)
         info = params.context.selected_completion_info
         is_invoked = params.context.trigger_kind is types.InlineCompletionTriggerKind.Invoked
         if info is None:
-            place = ls.place(document, position, is_invoked=is_invoked)
+            place = ls.place(document, params.position, is_invoked=is_invoked)
         else:
-            place = ls.place_with(document, position, info, is_invoked=is_invoked)
+            place = ls.place_with(document, params.position, info, is_invoked=is_invoked)
         ls.note_use()
         suggestion = await ls.assistant.suggest(place)
         if suggestion is None:
             return NO_ITEMS
         text = _with_line_ends_of(document.source, suggestion.text)
-        start = position if info is None else info.range.start
-        end = _behind(place.text, place.offset, suggestion, position if info is None else info.range.end, ls)
+        cursor = types.Position(place.line, place.character)  # within the document, wherever the client believes it
+        start = cursor if info is None else info.range.start
+        end = _behind(place.text, place.offset, suggestion, cursor if info is None else info.range.end, ls)
         item = types.InlineCompletionItem(
             insert_text=text if info is None else info.text + text,
             range=types.Range(start=start, end=end),
@@ -101,16 +101,15 @@ async def text_document_completion(ls: CompletionServer, params: types.Completio
     document = ls.document(params.text_document.uri)
     if document is None:
         return types.CompletionList(is_incomplete=True, items=())
-    position = document.clamped(params.position)
-    place = ls.place(document, position, is_invoked=False)
+    place = ls.place(document, params.position, is_invoked=False)
     ls.note_use()
     suggestion = await ls.assistant.suggest(place)
     if suggestion is None:
         return types.CompletionList(is_incomplete=True, items=())
     # Editors filter their lists by the word in front of the cursor, so that the item has to begin with it.
     word = _word_before(place.text, place.offset)
-    start = types.Position(position.line, position.character - units_of(word, ls.encoding))
-    end = _behind(place.text, place.offset, suggestion, position, ls)
+    start = types.Position(place.line, place.character - units_of(word, ls.encoding))
+    end = _behind(place.text, place.offset, suggestion, types.Position(place.line, place.character), ls)
     text = word + suggestion.text
     item = types.CompletionItem(
         label=text.strip().partition("\n")[0],

@@ -9,7 +9,6 @@ clamp it.
 from __future__ import annotations
 
 import re
-import sys
 from enum import StrEnum
 
 from lsp_server.errors import ServeError
@@ -30,11 +29,9 @@ def offset_at(text: str, line: int, character: int, encoding: Encoding = Encodin
 
     Raises ServeError where the file has no such line, or the line no such character.
     """
-    bounds = _line_bounds(text, line)
-    if bounds is None:
-        last = sum(1 for _ in _LINE_END.finditer(text))
-        raise ServeError(f"Line {line} is outside the file, whose lines are 0 to {last}; give a line within it.")
-    start, end = bounds
+    number, start, end = _find_line(text, line)
+    if number != line:
+        raise ServeError(f"Line {line} is outside the file, whose lines are 0 to {number}; give a line within it.")
     index, units = _count(text[start:end], character, encoding)
     if not 0 <= character <= units:
         raise ServeError(
@@ -46,31 +43,26 @@ def offset_at(text: str, line: int, character: int, encoding: Encoding = Encodin
 
 def clamped_offset_at(text: str, line: int, character: int, encoding: Encoding = Encoding.UTF16) -> int:
     """Like `offset_at`, but a character past its line's end stands for that end, a line past the last for the end."""
-    bounds = _line_bounds(text, line)
-    if bounds is None:
-        return len(text)
-    start, end = bounds
-    return start + _count(text[start:end], character, encoding)[0]
+    return clamp(text, line, character, encoding)[0]
 
 
-def clamped_position(text: str, line: int, character: int, encoding: Encoding = Encoding.UTF16) -> tuple[int, int]:
-    """Line and character of the place that `clamped_offset_at` takes a position for."""
-    bounds = _line_bounds(text, line)
-    if bounds is None:
-        ends = [match.end() for match in _LINE_END.finditer(text)]
-        line, bounds, character = len(ends), (ends[-1] if ends else 0, len(text)), sys.maxsize
-    _, units = _count(text[slice(*bounds)], character, encoding)
-    return line, max(0, min(character, units))
+def clamp(text: str, line: int, character: int, encoding: Encoding = Encoding.UTF16) -> tuple[int, int, int]:
+    """The offset into `text`, the line and the character that a position stands for, within the text or not."""
+    number, start, end = _find_line(text, line)
+    index, units = _count(text[start:end], character, encoding)
+    if number != line:
+        return len(text), number, units
+    return start + index, number, max(0, min(character, units))
 
 
-def _line_bounds(text: str, line: int) -> tuple[int, int] | None:
-    """Start and end of a line, its line end not included; None where there are not that many."""
+def _find_line(text: str, line: int) -> tuple[int, int, int]:
+    """Number, start and end of a line, its line end not included; of the last one where there are not that many."""
     start = number = 0
     for match in _LINE_END.finditer(text):
         if number == line:
-            return start, match.start()
+            return number, start, match.start()
         start, number = match.end(), number + 1
-    return (start, len(text)) if number == line else None
+    return number, start, len(text)
 
 
 def _count(line: str, character: int, encoding: Encoding) -> tuple[int, int]:

@@ -153,7 +153,7 @@ class CompletionServer(LanguageServer):
 
     def place(self, document: Document, position: types.Position, *, is_invoked: bool) -> Place:
         """A cursor in a document, as the assistant knows it."""
-        offset = document.offset_at_position(position)
+        offset, position = document.clamp(position)
         return self._place(document, document.source, offset, position, is_invoked)
 
     def place_with(

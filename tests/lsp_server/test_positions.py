@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsp_server.errors import ServeError
-from lsp_server.positions import Encoding, clamped_offset_at, clamped_position, offset_at
+from lsp_server.positions import Encoding, clamp, clamped_offset_at, offset_at
 
 TEXTS = st.text(alphabet="ab é𝕏\n\r\f\u2028", max_size=40)
 CODECS = {Encoding.UTF8: ("utf-8", 1), Encoding.UTF16: ("utf-16-le", 2), Encoding.UTF32: ("utf-32-le", 4)}
@@ -52,8 +52,8 @@ def test_outside_is_refused_or_clamped(text: str, line: int, character: int, enc
 def test_clamped_position_is_that_of_the_clamped_offset(
     text: str, line: int, character: int, encoding: Encoding
 ) -> None:
-    clamped = clamped_position(text, line, character, encoding)
-    assert offset_at(text, *clamped, encoding) == clamped_offset_at(text, line, character, encoding)
+    offset, *clamped = clamp(text, line, character, encoding)
+    assert offset_at(text, *clamped, encoding) == offset == clamped_offset_at(text, line, character, encoding)
     lines = re.split("\r\n|\r|\n", text)
     assert clamped[0] == min(line, len(lines) - 1)
     codec, width = CODECS[encoding]
