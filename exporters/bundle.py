@@ -82,16 +82,10 @@ class Bundle:
     manifest: Mapping[str, Any]
 
     @property
-    def precisions(self) -> frozenset[str]:
-        """Those that the bundle has a graph in."""
-        return frozenset([str(self.manifest.get("quantization")), *self.manifest.get("variants", {})])
-
-    def graph_of(self, precision: str) -> Path | None:
-        """The file of the decode graph in this precision; None where the bundle has none."""
-        if self.manifest.get("quantization") == precision:
-            return self.model_path
-        variant = self.manifest.get("variants", {}).get(precision)
-        return self.folder / variant["file"] if variant is not None else None
+    def graphs(self) -> dict[str, Path]:
+        """The file of the decode graph in each precision that the bundle has."""
+        variants = {name: self.folder / variant["file"] for name, variant in self.manifest.get("variants", {}).items()}
+        return {**variants, str(self.manifest.get("quantization")): self.model_path}
 
 
 def find_bundle(start: Path) -> Path:

@@ -37,9 +37,7 @@ def main() -> None:
     known = parser.parse_args()
     bundle = read_bundle(known.bundle.absolute())
     pages = []
-    for precision in sorted(bundle.precisions):
-        graph = bundle.graph_of(precision)
-        assert graph is not None
+    for precision, graph in sorted(bundle.graphs.items()):
         told = ask_page(bundle, graph, known.picture.absolute())
         if "error" not in told:
             told["same_tokens"] = told["ids"] == ask_engine(replace(bundle, model_path=graph))

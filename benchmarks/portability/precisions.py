@@ -53,9 +53,8 @@ def main() -> None:
 
 def measure(bundle: Bundle) -> list[dict[str, Any]]:
     """A row a precision, the largest file first."""
-    graphs = {precision: graph for precision in bundle.precisions if (graph := bundle.graph_of(precision)) is not None}
-    ordered = sorted(graphs, key=lambda precision: -graphs[precision].stat().st_size)
-    engines = {precision: Engine(replace(bundle, model_path=graphs[precision])) for precision in ordered}
+    graphs = dict(sorted(bundle.graphs.items(), key=lambda one: -one[1].stat().st_size))
+    engines = {precision: Engine(replace(bundle, model_path=graph)) for precision, graph in graphs.items()}
     use_huge_pages()
     times: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for turn in range(TURNS + 1):
@@ -66,13 +65,13 @@ def measure(bundle: Bundle) -> list[dict[str, Any]]:
     return [
         {
             "precision": precision,
-            "file": graphs[precision].name,
-            "bytes": graphs[precision].stat().st_size,
+            "file": graph.name,
+            "bytes": graph.stat().st_size,
             **_parity(bundle.manifest, precision),
             "prompt_tokens_per_s": median(one["prompt_tokens"] / one["prompt_s"] for one in times[precision]),
             "decode_tokens_per_s": median(one["decode_tokens"] / one["decode_s"] for one in times[precision]),
         }
-        for precision in ordered
+        for precision, graph in graphs.items()
     ]
 
 

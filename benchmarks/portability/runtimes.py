@@ -79,9 +79,7 @@ def main() -> None:
     for runtime, ask in runtimes.items():
         if known.only not in runtime:
             continue
-        for precision in sorted(bundle.precisions):
-            graph = bundle.graph_of(precision)
-            assert graph is not None
+        for precision, graph in sorted(bundle.graphs.items()):
             add(cells, runtime, precision, graph.name, reference, lambda a=ask, g=graph: a(bundle, g, prompts))
             save(name, cells, known)
     for precision in ("fp16", "int8") if known.only in "llama.cpp (llama-cpp-python)" else ():

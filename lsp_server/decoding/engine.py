@@ -77,12 +77,11 @@ class Engine:
         self._control_ids = control_ids(self.encoder.tokenizer) | self.encoder.stop_ids
         has_drafts = lists_file(bundle, f"{FOLDER}/tokens.npy")  # what is only put there was not checked
         self.drafter: Drafter | None = Drafter(open_index(bundle.folder / FOLDER) if has_drafts else None)
-        self.choice = choose_provider(provider, offered_providers(), bundle.precisions)
+        self.choice = choose_provider(provider, offered_providers(), bundle.graphs)
         (log.warning if self.choice.is_fallback else log.info)(
             "Running on %s: %s.", self.choice.provider, self.choice.why
         )
-        graph = bundle.graph_of(self.choice.precision) if self.choice.precision else None
-        path = graph or bundle.model_path
+        path = bundle.graphs[self.choice.precision] if self.choice.precision else bundle.model_path
         self.decoder = Decoder(path, self._cache, shape.vocab_size, threads, self.choice.provider)
 
     def generate(

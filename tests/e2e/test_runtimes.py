@@ -68,7 +68,7 @@ def test_onnxruntime_node(bundle: Bundle, prompts: list[list[int]], expected: li
 @needs_node
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_transformers_js(bundle: Bundle, prompts: list[list[int]], expected: list[list[int]], precision: str) -> None:
-    graph = bundle.graph_of(precision)
+    graph = bundle.graphs[precision]
     assert graph is not None
     told = runtimes.ask_transformers_js(bundle, graph, prompts)
     same = sum(a == b for a, b in zip(told.answers, expected, strict=True))

@@ -189,9 +189,9 @@ def test_precisions_are_added_under_the_names_of_transformers_js(sub_model: Path
     model = first.model_path.read_bytes()
     for precision, file in ((Precision.FP16, "model_fp16.onnx"), (Precision.INT4, "model_q4.onnx")):
         bundle = add_precision(sub_model, tmp_path / "bundle", ExportSettings(precision=precision, parity=LOOSE))
-        assert bundle.graph_of(precision) == bundle.folder / "onnx" / file
+        assert bundle.graphs[precision] == bundle.folder / "onnx" / file
         assert bundle.manifest["variants"][precision]["parity"]["greedy_agreement"] > 0.3
-    assert bundle.precisions == {"int8", "fp16", "int4"}
+    assert set(bundle.graphs) == {"int8", "fp16", "int4"}
     assert bundle.model_path.read_bytes() == model
     assert bundle.manifest["drafts"] == first.manifest["drafts"]
     files = {"onnx/model_fp16.onnx", "onnx/model_q4.onnx"}

@@ -84,10 +84,10 @@ def half_precision(bundle: Bundle, folder: Path) -> Bundle:
 
 def test_a_graph_in_half_precision_keeps_a_cache_in_half_precision(tiny_bundle: Bundle, tmp_path: Path) -> None:
     bundle = half_precision(tiny_bundle, tmp_path)
-    assert bundle.precisions == {"fp32", "fp16"}
-    graph = bundle.graph_of("fp16")
+    assert set(bundle.graphs) == {"fp32", "fp16"}
+    graph = bundle.graphs["fp16"]
     assert graph is not None
-    assert bundle.graph_of("fp32") == bundle.model_path
+    assert bundle.graphs["fp32"] == bundle.model_path
     prompt = list(range(20, 60))
     whole = Engine(bundle, threads=1)
     half = Engine(replace(bundle, model_path=graph), threads=1)
