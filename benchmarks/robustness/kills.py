@@ -39,7 +39,7 @@ from exporters.packed_bundle import unpack_bundle
 
 MAX_KILLS_A_ROUND = 6
 START = "its start"
-A_BREATH_S = 0.02
+A_BREATH_S = 0.02  # lines that are said at once are one moment
 LEFTOVERS = (".partial", ".replaced", ".removed")
 
 
