@@ -74,18 +74,20 @@ def matrix(sweep: Sequence[str], base: str, folder: Path, spread: Sequence[str])
 
 
 def regions(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
-    """Mask distances within and across languages and against documentation, two seeds each."""
+    """Mask distances within and across languages, against documentation, and of the same code as prompts."""
+    # Pieces of text, as in the paper; two languages as the server's prompts too.
+    domains = [f"language:{name}" for name in LANGUAGES]
+    wanted = [(domain, "plain", seed) for domain in (*domains, "text") for seed in SEEDS[:2]]
+    wanted += [(domain, "prompt", SEEDS[0]) for domain in domains[:2]]
     models = []
-    for domain in (*(f"language:{name}" for name in LANGUAGES), "text"):
-        for seed in SEEDS[:2]:
-            model = folder / f"{domain.removeprefix('language:')}-{seed}"
-            models.append(model)
-            if not model.is_dir():
-                # Pieces of text, as in the paper.
-                options = ["--calibration", domain, "--seed", str(seed), "--sparsity", RATIO, "--masks-only"]
-                options += ["--form", "plain"]
-                # The same number format for all: what is fastest is measured anew by each command.
-                _submodel("prune", "-o", model, "--base", base, "--dtype", "bfloat16", *options)
+    for domain, form, seed in wanted:
+        model = folder / f"{domain.removeprefix('language:')}-{form}-{seed}"
+        models.append(model)
+        if not model.is_dir():
+            options = ["--calibration", domain, "--form", form, "--seed", str(seed)]
+            # The same number format for all: what is fastest is measured anew by each command.
+            options += ["--sparsity", RATIO, "--masks-only", "--dtype", "bfloat16"]
+            _submodel("prune", "-o", model, "--base", base, *options)
     return _submodel("compare", *models, "--picture", folder / "regions.svg")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.builds import RESULTS
 from benchmarks.markdown import print_head, print_row
 from benchmarks.paper import MATRICES
-from submodel.experiments.compare_run import OTHER_DOMAIN, SAME_DOMAIN
+from submodel.experiments.compare_run import OTHER_DOMAIN, OTHER_FORM, SAME_DOMAIN
 
 FIGURES = {"bits_per_byte": "left to right", "fim_bits_per_byte": "missing ends of lines"}
 
@@ -62,6 +62,9 @@ def print_regions(document: Mapping[str, Any]) -> None:
     pairs = document["pairs"]
     kinds = {
         "same domain, another seed": [one for one in pairs if one["relation"] == SAME_DOMAIN],
+        "same language, prompts instead of pieces": [
+            one for one in pairs if one["relation"] == OTHER_FORM and len(_domains(one)) == 1
+        ],
         "two languages": [one for one in pairs if one["relation"] == OTHER_DOMAIN and not _has_text(one)],
         "a language and documentation": [one for one in pairs if one["relation"] == OTHER_DOMAIN and _has_text(one)],
     }
@@ -89,9 +92,14 @@ def _name(domain: str) -> str:
     return domain.removeprefix("language:")
 
 
-def _has_text(pair: Mapping[str, Any]) -> bool:
+def _domains(pair: Mapping[str, Any]) -> set[str]:
+    """Of models that `benchmarks.paper.regions` named."""
     models: Sequence[str] = pair["models"]
-    return any(name.startswith("text") for name in models)
+    return {name.split("-")[0] for name in models}
+
+
+def _has_text(pair: Mapping[str, Any]) -> bool:
+    return "text" in _domains(pair)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from submodel.experiments.regions import TOKENS, Region, read_region, short_name
 
 SAME_DOMAIN: Final = "same domain, another seed"
 OTHER_DOMAIN: Final = "another domain"
+OTHER_FORM: Final = "another form of text"  # prompts or plain pieces, of one domain or two
 OTHER_METHOD: Final = "another method"
 SAME: Final = "same domain and seed"
 
@@ -99,6 +100,8 @@ def _check_alike(regions: Sequence[Region]) -> None:
 def _relation(one: Region, other: Region) -> str:
     if one.method != other.method:
         return OTHER_METHOD
+    if one.form != other.form:
+        return OTHER_FORM
     if one.domain != other.domain:
         return OTHER_DOMAIN
     return SAME if one.seed == other.seed else SAME_DOMAIN

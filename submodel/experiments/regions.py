@@ -47,13 +47,17 @@ class Region:
 
     @property
     def method(self) -> str:
-        """How it was made, without seed and domain, comparable between models."""
+        """How it was made, without seed, domain and form of text, comparable between models."""
         base = self.manifest["base"].get("sha256")
         if self.masks is None:
             return json.dumps(["structured", base, self.manifest["settings"]["size"]], sort_keys=True)
         asked = [self.manifest["sparsity"].get(key) for key in ("method", "sparsity", "pattern", "owl")]
-        text = [self._calibration.get(key) for key in ("form", "tokens")]
-        return json.dumps([asked, base, text], sort_keys=True)
+        return json.dumps([asked, base, self._calibration.get("tokens")], sort_keys=True)
+
+    @property
+    def form(self) -> str:
+        """How its calibration text was written; the structured method knows one form alone."""
+        return str(self._calibration.get("form", ""))
 
     @property
     def seed(self) -> int:

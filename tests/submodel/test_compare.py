@@ -38,6 +38,7 @@ def folders(tmp_path_factory):
         "a": prune("a", "py", "--masks-only"),
         "b": prune("b", "py", "--masks-only", "--seed", "1"),
         "c": prune("c", "js", "--masks-only"),
+        "plain": prune("plain", "py", "--masks-only", "--form", "plain"),
         "magnitude": prune("magnitude", "py", "--masks-only", "--method", "magnitude"),
         "s": prune("s", "py", "--method", "structured", "--sparsity", "0.3"),
         "t": prune("t", "js", "--method", "structured", "--sparsity", "0.3"),
@@ -104,10 +105,12 @@ def test_the_command_prints_draws_and_answers(folders, tmp_path):
     assert page.count("cell") == 7  # six cells and their style
 
 
+@pytest.mark.parametrize(("other", "relation"), [("magnitude", "another method"), ("plain", "another form of text")])
+def test_what_else_differs_is_told_before_the_domain(folders, other, relation):
+    assert [pair["relation"] for pair in run_compare([folders["c"], folders[other]])["pairs"]] == [relation]
+
+
 def test_what_does_not_compare_is_told(folders, tmp_path):
-    assert {pair["relation"] for pair in run_compare([folders["a"], folders["magnitude"]])["pairs"]} == {
-        "another method"
-    }
     with pytest.raises(BuildError, match="two folders"):
         run_compare([folders["a"]])
     with pytest.raises(BuildError, match="two kinds"):
