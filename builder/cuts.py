@@ -13,12 +13,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from builder.corpus.corpus import SourceFile
-from builder.corpus.languages import Kind, get_language, is_comment_line
+from builder.corpus.languages import Kind, Language, get_language, is_comment_line
 from builder.prompt import PromptFormat, Window, cut_window
 
 MAX_BLOCK_LINES = 6  # of a completion of several lines
+MAX_LINE_CHARS = 200  # longer lines are data
 _MIN_MIDDLE = 3  # characters; shorter ends of lines are closers and commas
-_MAX_LINE = 200  # characters; longer lines are data
 _WORD_STARTS = re.compile(r"\b\w|(?<=\w)\W")
 
 
@@ -98,7 +98,7 @@ def _blocks(file: SourceFile) -> Iterable[tuple[int, list[int]]]:
         while 0 <= position < len(file.text) - 1 and len(ends) < MAX_BLOCK_LINES - 1:
             newline = file.text.find("\n", position + 1)
             line = file.text[position + 1 : newline if newline >= 0 else len(file.text)]
-            if not line.strip() or len(line) - len(line.lstrip()) < indent or len(line) > _MAX_LINE:
+            if not line.strip() or len(line) - len(line.lstrip()) < indent or len(line) > MAX_LINE_CHARS:
                 break
             ends.append(position + 1 + len(line.rstrip()))
             position = newline
@@ -113,9 +113,14 @@ def worthwhile_lines(file: SourceFile, kind: Kind = "code") -> Iterable[tuple[in
         return
     start = 0
     for line in file.text.split("\n"):
-        end = start + len(line.rstrip())
-        text = line.strip()
-        has_word = any(character.isalnum() for character in text)
-        if has_word and len(text) >= _MIN_MIDDLE and len(line) <= _MAX_LINE and not is_comment_line(line, language):
-            yield start, end
+        if is_worthwhile(line, language):
+            yield start, start + len(line.rstrip())
         start += len(line) + 1
+
+
+def is_worthwhile(line: str, language: Language) -> bool:
+    """Whether somebody waits for a suggestion there."""
+    text = line.strip()
+    has_word = any(map(str.isalnum, text))
+    is_typed = len(text) >= _MIN_MIDDLE and len(line) <= MAX_LINE_CHARS
+    return has_word and is_typed and not is_comment_line(line, language)

@@ -10,13 +10,12 @@ from pathlib import Path
 
 from builder.corpus.corpus import SourceFile
 from builder.corpus.git import DIFF_OPTIONS, GitError, run_git
-from builder.corpus.languages import find_language, get_language, is_comment_line
+from builder.corpus.languages import find_language, get_language
 from builder.corpus.secrets import find_secrets, remove_secrets
+from builder.cuts import MAX_LINE_CHARS, is_worthwhile
 from builder.errors import SubmodelError
 
 MAX_LINES = 6
-_MAX_LINE_CHARS = 200  # longer lines are data
-_MIN_LINE_CHARS = 3
 _HUNK = re.compile(r"^@@ -\S+ \+(\d+)(?:,(\d+))? @@", re.MULTILINE)
 _MAX_COMMITS = 500
 _MAX_DIFF_BYTES = 32 << 20  # of one commit; larger ones were not typed
@@ -74,7 +73,7 @@ def _added_by(root: Path, commit: str) -> Iterator[Passage]:
         for hunk in _HUNK.finditer(part):
             first, length = int(hunk.group(1)) - 1, int(hunk.group(2) or 1)
             number = next(
-                (one for one in range(first, first + length) if _is_worthwhile(lines, one, language.name)), None
+                (n for n in range(first, min(first + length, len(lines))) if is_worthwhile(lines[n], language)), None
             )
             if number is not None:
                 passage = _without_secrets(_cut(path.group(1), language.name, lines, number, first + length))
@@ -103,15 +102,8 @@ def _without_secrets(passage: Passage) -> Passage | None:
 
 
 def _starts(file: SourceFile) -> Iterator[int]:
-    lines = file.text.split("\n")
-    return (number for number in range(len(lines)) if _is_worthwhile(lines, number, file.language))
-
-
-def _is_worthwhile(lines: Sequence[str], number: int, language_name: str) -> bool:
-    line = lines[number].strip() if number < len(lines) else ""
-    has_word = any(map(str.isalnum, line))
-    is_comment = is_comment_line(line, get_language(language_name))
-    return has_word and len(line) >= _MIN_LINE_CHARS and len(line) <= _MAX_LINE_CHARS and not is_comment
+    language = get_language(file.language)
+    return (number for number, line in enumerate(file.text.split("\n")) if is_worthwhile(line, language))
 
 
 def _cut(path: str, language: str, lines: Sequence[str], number: int, limit: int | None = None) -> Passage:
@@ -119,7 +111,7 @@ def _cut(path: str, language: str, lines: Sequence[str], number: int, limit: int
     indent = _indent(lines[number])
     end = number + 1
     limit = min(len(lines), number + MAX_LINES, limit or len(lines))
-    while end < limit and lines[end].strip() and _indent(lines[end]) >= indent and len(lines[end]) <= _MAX_LINE_CHARS:
+    while end < limit and lines[end].strip() and _indent(lines[end]) >= indent and len(lines[end]) <= MAX_LINE_CHARS:
         end += 1
     return Passage(
         path=path,
