@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 
 from builder.errors import SubmodelError
 from submodel.experiments.point import main
 
+
+def _end_with_the_sweep() -> None:
+    """A killed sweep can't stop its workers, but its end of their standard input closes with it."""
+    os.read(0, 1)
+    os._exit(1)
+
+
+threading.Thread(target=_end_with_the_sweep, daemon=True).start()
 try:
     main(sys.argv[1:])
 except SubmodelError as error:

@@ -76,7 +76,7 @@ class _Process:
         with self._words.open("wb") as words:
             self._process = subprocess.Popen(
                 command,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # never written to: its end tells the worker that the sweep is gone
                 stdout=words,
                 stderr=words,
                 env=os.environ | {"OMP_NUM_THREADS": str(threads)},
@@ -88,8 +88,14 @@ class _Process:
     def stop(self) -> None:
         self._process.kill()
         self._process.wait()
+        self._close()
+
+    def _close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
 
     def outcome(self) -> Done | Lost:
+        self._close()
         status = self._process.returncode
         if status == 0 and self._target.is_file():
             return Done(name=self._name, result=json.loads(self._target.read_text("utf-8")))
