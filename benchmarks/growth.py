@@ -51,7 +51,7 @@ def main() -> None:
     arguments = parser.parse_args()
     engine = Engine(read_bundle(arguments.bundle))
     use_huge_pages()
-    texts = [file.text for file in read_corpus(arguments.repository).files if file.is_code and file.split != "held-out"]
+    texts = [file.text for file in read_corpus(arguments.repository).learned if file.is_code]
     with tempfile.TemporaryDirectory() as room:
         repositories = [_index(engine, texts, lines, Path(room) / str(lines)) for lines in LINES]
         _type(engine, repositories, arguments.repository, arguments.typed)

@@ -80,6 +80,11 @@ class Corpus:
         return tuple(file for file in self.files if file.split == split and (file.is_code or not code_only))
 
     @property
+    def learned(self) -> tuple[SourceFile, ...]:
+        """All files but those held out: no step of a build looks at anything else, save to score the outcome."""
+        return tuple(file for file in self.files if file.split != "held-out")
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 over paths, hashes of texts and splits: equal for equal corpora, wherever they lie."""
         digest = hashlib.sha256()

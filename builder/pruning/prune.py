@@ -63,9 +63,10 @@ def prune(
 ) -> Pruned:
     """Prune `model` in place for the code of `corpus`; on_layer(done, layers) is called after each layer.
 
-    Raises BuildError where the size can't be reached or the trimmed tokenizer would segment the repository otherwise.
+    Raises BuildError where the size can't be reached or the trimmed tokenizer would segment what is learned from
+    otherwise.
     """
-    texts = [file.text for file in corpus.files]
+    texts = [file.text for file in corpus.learned]
     tokenizer.encode_special_tokens = True  # a file that spells a control token is still text
     base_config = type(model.config).from_dict(model.config.to_dict())
     plan = plan_size(model, settings.size, _chooser(tokenizer, texts))
@@ -79,7 +80,7 @@ def prune(
         )
     trim_embeddings(model, plan.kept_token_ids)
     enough = settings.calibration.at_least_for(base_config.intermediate_size)
-    calibration = make_calibration_set(corpus.files, PromptEncoder(trimmed, prompt), enough)
+    calibration = make_calibration_set(corpus.learned, PromptEncoder(trimmed, prompt), enough)
     if settings.size.drop_layers:
         told = _up_to(calibration.calibration, DEPTH_TOKENS)
         dropped = choose_layers(model, told, settings.size.drop_layers, on_progress=on_layer)
@@ -106,7 +107,7 @@ def prune(
 def least_size_for(model: PreTrainedModel, tokenizer: Tokenizer, corpus: Corpus, settings: PruneSettings) -> float:
     """The smallest share of the base's parameters that `prune` can reach for this corpus."""
     tokenizer.encode_special_tokens = True
-    return least_size(model, settings.size, _chooser(tokenizer, [file.text for file in corpus.files]))
+    return least_size(model, settings.size, _chooser(tokenizer, [file.text for file in corpus.learned]))
 
 
 def _chooser(tokenizer: Tokenizer, texts: Sequence[str]) -> Callable[[int, int | None], list[int]]:

@@ -48,7 +48,7 @@ from submodel.evaluation.line_times import line_times
 from submodel.evaluation.predictors import open_checkpoint
 from submodel.report.render import REPORT_SCHEMA, render_report
 
-PIPELINE_VERSION = 7  # raised when the same inputs give another model, so that stages of older versions are not kept
+PIPELINE_VERSION = 8  # raised when the same inputs give another model, so that stages of older versions are not kept
 # Likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits, 4: drafts, 5: display gate,
 # 6: one step for even rows.
 EXPORT_VERSION = 6
@@ -200,7 +200,7 @@ class _Build:
                 **self._learned_from,
                 # Of texts, not of files, so that `submodel eval` can tell what this build has read.
                 "held_out_sha256": [file.sha256 for file in self._corpus.files if file.split == "held-out"],
-                "learned_sha256": [file.sha256 for file in self._corpus.files if file.split != "held-out"],
+                "learned_sha256": [file.sha256 for file in self._corpus.learned],
                 "seeds": {"calibration": settings.calibration.seed, "scoring": self._settings.scoring.seed},
                 "settings": settings.to_json(),
                 "new_tokens": list(FIM_TOKENS) if learns_fim else [],
@@ -286,7 +286,7 @@ class _Build:
         tokenizer = Tokenizer.from_file(str(paths.model / "tokenizer.json"))
         tokenizer.encode_special_tokens = True
         # Held-out files stay out of the drafts too: a bundle is measured on them.
-        learned = [file.text for file in self._corpus.files if file.split != "held-out" and file.is_code]
+        learned = [file.text for file in self._corpus.learned if file.is_code]
         bundle = export_bundle(
             paths.model,
             paths.bundle,

@@ -94,14 +94,14 @@ def test_the_sub_model_is_a_plain_transformers_folder(built):
     assert manifest["peak_rss_bytes"] > 1e8
 
 
-def test_the_trimmed_tokenizer_keeps_the_segmentation_of_the_repository(built, repository, smollm2_gguf):
+def test_the_trimmed_tokenizer_keeps_the_segmentation_of_what_was_learned(built, repository, smollm2_gguf):
     from builder.gguf.reader import open_gguf
     from builder.gguf.tokenizer import read_tokenizer
 
     with open_gguf(smollm2_gguf) as gguf:
         base = read_tokenizer(gguf).tokenizer
     trimmed = AutoTokenizer.from_pretrained(built["paths"]["model"]).backend_tokenizer
-    for file in read_corpus(repository).files:
+    for file in read_corpus(repository).learned:
         assert trimmed.encode(file.text).tokens == base.encode(file.text).tokens, file.path
 
 

@@ -1,0 +1,32 @@
+"""Pruning a base of two random layers: what may decide which tokens stay."""
+
+from dataclasses import replace
+
+from builder.calibration import CalibrationSettings
+from builder.corpus.corpus import read_corpus
+from builder.pruning.plan import SizeSettings
+from builder.pruning.prune import PruneSettings, prune
+from tests.builder.test_calibration import FIM
+from tests.builder.tiny import TEXT, make_model, make_tokenizer
+from tests.builder.tiny_domains import write_code
+
+SETTINGS = PruneSettings(
+    size=SizeSettings(size=0.97, min_merge_ranks=10),
+    calibration=CalibrationSettings(tokens=600, validation_tokens=200, tokens_per_channel=0),
+)
+
+
+def test_text_that_is_held_out_keeps_no_token(tmp_path):
+    """Else the figures on it would flatter: it would be the one new text that is read in whole words."""
+    write_code(tmp_path, ".py", "#")
+    corpus = read_corpus(tmp_path)
+
+    def kept(split, text):
+        files = tuple(replace(file, text=text) if file.split == split else file for file in corpus.files)
+        tokenizer = make_tokenizer()
+        model = make_model(tokenizer.get_vocab_size())
+        return prune(model, tokenizer, FIM, replace(corpus, files=files), SETTINGS).plan.kept_token_ids
+
+    plain = kept("held-out", "x = 1\n")
+    assert kept("held-out", TEXT) == plain
+    assert kept("validation", TEXT) != plain
