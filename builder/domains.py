@@ -1,7 +1,8 @@
 """Domains: what a model is calibrated on and measured on, by a short name.
 
 A folder, a language's listed packages (`language:python`), documentation (`text`), or source distributions that the
-user names (`pypi:flask==3.1.3`). A domain's files are split as a repository's are, documentation by its hash alone.
+user names (`pypi:flask==3.1.3`). A folder's files are split as a repository's are, documentation by its hash alone; of
+a listed language one whole package is held out.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from builder.bases.catalogue import cache_folder
 from builder.calibration import make_sequences
 from builder.corpus.corpus import Corpus, SourceFile, read_corpus
 from builder.corpus.languages import Kind
-from builder.corpus.split import SPLITS, Split, split_by_hash
+from builder.corpus.split import SPLITS, Candidate, Split, split_by_hash, split_by_origin
 from builder.errors import CorpusError
 from builder.evaluation.held_out import excerpt_starts
 from builder.folders import sync, sync_tree
@@ -79,7 +80,7 @@ def open_language(
     """
     chosen = find_language_set(name)
     if distributions:
-        chosen = replace(chosen, distributions=tuple(map(parse_distribution, distributions)))
+        chosen = replace(chosen, distributions=tuple(map(parse_distribution, distributions)), held_out="")
     sources = (cache_dir or cache_folder()) / "sources"
     domain = _open_set(chosen, LANGUAGE_PREFIX + chosen.name, sources, on_event)
     for split in SPLITS:
@@ -94,14 +95,24 @@ def open_language(
 def _open_set(chosen: LanguageSet, name: str, sources: Path, on_event: Say) -> Domain:
     corpus = read_corpus(_gather(chosen, sources, on_event))
     files = tuple(file for file in corpus.files if file.language in chosen.languages)
-    if chosen.kind != "code":  # only code is split otherwise
-        files = tuple(replace(file, split=split_by_hash(file.sha256)) for file in files)
     return Domain(
         name=name,
-        corpus=replace(corpus, files=files),
+        corpus=_split_set(replace(corpus, files=files), chosen),
         kind=chosen.kind,
         distributions=chosen.distributions,
     )
+
+
+def _split_set(corpus: Corpus, chosen: LanguageSet) -> Corpus:
+    if chosen.held_out:
+        folder = next(one.folder_name for one in chosen.distributions if one.name == chosen.held_out)
+        candidates = [Candidate(text=file.text, language=file.language, sha256=file.sha256) for file in corpus.files]
+        found = split_by_origin(candidates, [file.path.startswith(f"{folder}/") for file in corpus.files])
+        files = tuple(replace(file, split=split) for file, split in zip(corpus.files, found.splits, strict=True))
+        return replace(corpus, files=files, near_duplicates_moved=found.near_duplicates_moved)
+    if chosen.kind != "code":  # only code is split by `read_corpus`
+        return replace(corpus, files=tuple(replace(file, split=split_by_hash(file.sha256)) for file in corpus.files))
+    return corpus
 
 
 def _gather(chosen: LanguageSet, sources: Path, on_event: Say) -> Path:

@@ -12,7 +12,7 @@ almost empty or far too large, files move, near-copies together, until its share
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,10 +36,10 @@ class Bounds:
 
 
 # Half of the intended share at least, and never so much that too little is left to learn from.
-_BOUNDS: tuple[tuple[Split, Bounds], ...] = (
-    ("held-out", Bounds(least_share=0.10, most_share=0.40, group_share=0.25)),
-    ("validation", Bounds(least_share=0.04, most_share=0.20, group_share=0.10)),
-)
+_BOUNDS: Mapping[Split, Bounds] = {
+    "held-out": Bounds(least_share=0.10, most_share=0.40, group_share=0.25),
+    "validation": Bounds(least_share=0.04, most_share=0.20, group_share=0.10),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,25 +69,44 @@ def split_by_hash(sha256: str) -> Split:
 
 def split_files(candidates: Sequence[Candidate]) -> SplitResult:
     """Split files with distinct texts. The same set of files gives each the same split, in whatever order they come."""
-    is_code = [get_language(candidate.language).is_code for candidate in candidates]
     splits: list[Split] = [
-        split_by_hash(candidate.sha256) if code else "calibration"
-        for candidate, code in zip(candidates, is_code, strict=True)
+        split_by_hash(candidate.sha256) if _is_code(candidate) else "calibration" for candidate in candidates
     ]
+    return _settle(splits, candidates, ("held-out", "validation"))
+
+
+def split_by_origin(candidates: Sequence[Candidate], is_held_out: Sequence[bool]) -> SplitResult:
+    """Hold out the files that come from elsewhere, near-copies of learned ones aside; a hash splits the others.
+
+    So a model is measured on projects that it has never seen, not on other files of those that it has learned from.
+    """
+    splits: list[Split] = []
+    for candidate, held_out in zip(candidates, is_held_out, strict=True):
+        by_hash = split_by_hash(candidate.sha256) if _is_code(candidate) else "calibration"
+        splits.append("held-out" if held_out else "validation" if by_hash == "validation" else "calibration")
+    return _settle(splits, candidates, ("validation",))
+
+
+def _is_code(candidate: Candidate) -> bool:
+    return get_language(candidate.language).is_code
+
+
+def _settle(splits: list[Split], candidates: Sequence[Candidate], bounded: Sequence[Split]) -> SplitResult:
+    """Move near-copies, then whatever keeps the `bounded` splits from their bounds."""
     near = find_near_files([evidence_lines(candidate.text, candidate.language) for candidate in candidates])
     moved = _move_near_copies(splits, near)
     files = [
         _File(
-            size=len(candidate.text.encode()) if code else 0,
+            size=len(candidate.text.encode()) if _is_code(candidate) else 0,
             sha256=candidate.sha256,
             near=others,
-            may_be_scored=code and EVERY_FILE not in others,
+            may_be_scored=_is_code(candidate) and EVERY_FILE not in others,
         )
-        for candidate, code, others in zip(candidates, is_code, near, strict=True)
+        for candidate, others in zip(candidates, near, strict=True)
     ]
-    for split, bounds in _BOUNDS:
-        _shrink(splits, split, bounds, files)
-        _fill(splits, split, bounds, files)
+    for split in bounded:
+        _shrink(splits, split, _BOUNDS[split], files)
+        _fill(splits, split, _BOUNDS[split], files)
     return SplitResult(splits=tuple(splits), near_duplicates_moved=moved)
 
 

@@ -34,7 +34,7 @@ def fetch(distribution: Distribution, into: Path, *, on_event: Callable[[str], N
 
     Raises CorpusError, one sentence, where the client is missing or fails, or the archive is not what is listed.
     """
-    folder = into / distribution.folder_name
+    folder = into / f"{distribution.index}-{distribution.folder_name}"  # indexes may differ under one name
     if folder.is_dir():
         return folder
     into.mkdir(parents=True, exist_ok=True)

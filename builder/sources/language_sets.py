@@ -17,11 +17,15 @@ from builder.sources.distribution import Distribution
 
 @dataclass(frozen=True, kw_only=True)
 class LanguageSet:
-    """Source distributions, and which of their files count."""
+    """Source distributions, and which of their files count.
+
+    `held_out`: the package that nothing is learned from; without one its files are split as a repository's.
+    """
 
     name: str
     languages: tuple[str, ...]  # names in `builder.corpus.languages`
     distributions: tuple[Distribution, ...]
+    held_out: str = ""
     kind: Kind = "code"
 
 
@@ -44,6 +48,7 @@ LANGUAGE_SETS: Final[Mapping[str, LanguageSet]] = {
         LanguageSet(
             name="python",
             languages=("Python",),
+            held_out="urllib3",
             distributions=(
                 _of(
                     "wheel",
@@ -78,6 +83,7 @@ LANGUAGE_SETS: Final[Mapping[str, LanguageSet]] = {
         LanguageSet(
             name="java",
             languages=("Java",),
+            held_out="commons-csv",
             distributions=(
                 _of(
                     "debian",
@@ -105,6 +111,7 @@ LANGUAGE_SETS: Final[Mapping[str, LanguageSet]] = {
         LanguageSet(
             name="c++",
             languages=("C++", "C"),  # headers called .h among them
+            held_out="leveldb",
             distributions=(
                 _of(
                     "debian",
@@ -132,6 +139,7 @@ LANGUAGE_SETS: Final[Mapping[str, LanguageSet]] = {
         LanguageSet(
             name="javascript",
             languages=("JavaScript",),
+            held_out="preact",
             distributions=(
                 _of(
                     "npm", "axios", "1.21.1", "MIT", "5659acb8c9414ad88aa539db8e529947c9bac8cdf55973e314a078fc0205751c"
@@ -154,6 +162,7 @@ LANGUAGE_SETS: Final[Mapping[str, LanguageSet]] = {
         LanguageSet(
             name="typescript",
             languages=("TypeScript",),
+            held_out="rxjs",
             distributions=(
                 _of(
                     "npm", "immer", "11.2.10", "MIT", "f8184e2750790534d2faf01137b39133586ef2c14fa504ee82409568dbb0b32d"
@@ -171,6 +180,7 @@ LANGUAGE_SETS: Final[Mapping[str, LanguageSet]] = {
         LanguageSet(
             name="go",
             languages=("Go",),
+            held_out="golang-github-spf13-cobra",
             distributions=(
                 _of(
                     "debian",
@@ -205,6 +215,7 @@ LANGUAGE_SETS: Final[Mapping[str, LanguageSet]] = {
         LanguageSet(
             name="rust",
             languages=("Rust",),
+            held_out="newsboat",
             distributions=(
                 _of(
                     "debian",
@@ -226,6 +237,7 @@ LANGUAGE_SETS: Final[Mapping[str, LanguageSet]] = {
         LanguageSet(
             name="c",
             languages=("C",),
+            held_out="jansson",
             distributions=(
                 _of(
                     "debian",

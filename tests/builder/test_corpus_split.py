@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builder.corpus.duplicates import COMMON_FILES, EVERY_FILE, evidence_lines, find_near_files
-from builder.corpus.split import Candidate, Split, SplitResult, split_by_hash, split_files
+from builder.corpus.split import Candidate, Split, SplitResult, split_by_hash, split_by_origin, split_files
 
 
 def make_candidate(lines: list[str], language: str = "Python") -> Candidate:
@@ -103,6 +103,28 @@ def test_a_template_in_more_files_than_are_counted_is_still_no_held_out_file() -
     splits = split_files(candidates).splits
     assert set(splits[: COMMON_FILES + 30]) == {"calibration"}
     assert "held-out" in splits[COMMON_FILES + 30 :]
+
+
+def test_what_comes_from_elsewhere_is_held_out_but_for_near_copies() -> None:
+    own = [make_candidate(make_file(seed)) for seed in range(100)]
+    foreign = [make_candidate(make_file(f"foreign{seed}")) for seed in range(30)]
+    copy = make_candidate([*make_file(3), *make_file("a few lines", 3)])
+    candidates = [*own, *foreign, copy]
+    result = split_by_origin(candidates, [False] * 100 + [True] * 31)
+    assert result.near_duplicates_moved == 1
+    assert set(result.splits[100:130]) == {"held-out"}
+    assert set(result.splits[:100]) == {"calibration", "validation"}
+    assert result.splits[-1] == "calibration"
+
+
+def test_what_comes_from_elsewhere_leaves_enough_to_validate_on() -> None:
+    """Chance gives validation no file where there are few, and the bounds some."""
+    own = [make_candidate(make_file(seed)) for seed in range(200)]
+    unlucky = [one for one in own if split_by_hash(one.sha256) != "validation"][:20]
+    foreign = [make_candidate(make_file("foreign"))]
+    result = split_by_origin([*unlucky, *foreign], [False] * 20 + [True])
+    assert 1 <= result.splits.count("validation") <= 4
+    assert result.splits[-1] == "held-out"
 
 
 def test_nearness_is_containment_of_distinct_lines() -> None:

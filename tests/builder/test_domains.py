@@ -1,10 +1,14 @@
 """Domains: what belongs to them, and equal amounts of it."""
 
+from dataclasses import replace
+
 import pytest
 
-from builder.domains import calibration_sequences, mix, open_domain
+from builder.corpus.split import SPLITS
+from builder.domains import calibration_sequences, mix, open_domain, open_language
 from builder.errors import CorpusError
 from builder.prompt import PromptEncoder
+from builder.sources.language_sets import LANGUAGE_SETS
 from tests.builder.test_calibration import FIM
 from tests.builder.tiny import make_tokenizer
 from tests.builder.tiny_domains import play_index
@@ -26,6 +30,21 @@ def test_a_language_is_its_files_alone(index):
         assert all(domain.select(split) for split in ("calibration", "validation", "held-out"))
     again = open_domain("language:python", cache_dir=index)
     assert again.corpus.fingerprint == python.corpus.fingerprint
+
+
+def test_of_a_listed_language_one_whole_package_is_held_out(index, monkeypatch):
+    listed = LANGUAGE_SETS["javascript"]
+    monkeypatch.setitem(LANGUAGE_SETS, "javascript", replace(listed, held_out="pack"))
+    script = open_domain("language:js", cache_dir=index)
+    origins = {split: {file.path.split("/")[0] for file in script.select(split)} for split in SPLITS}
+    assert origins == {"calibration": {"jack-1"}, "validation": {"jack-1"}, "held-out": {"pack-1"}}
+    named = open_language("js", ["npm:jack@1"], cache_dir=index)  # of those that a user names, files are
+    assert {file.path.split("/")[0] for file in named.select("held-out")} == {"jack-1"}
+
+
+@pytest.mark.parametrize("listed", LANGUAGE_SETS.values(), ids=LANGUAGE_SETS)
+def test_a_listed_language_holds_out_one_of_its_packages(listed):
+    assert listed.held_out in {one.name for one in listed.distributions}
 
 
 def test_documentation_is_split_too_and_is_no_code(index):

@@ -1,10 +1,11 @@
 """Curves and matrices from rows, and their picture."""
 
+import math
 import re
 
 import pytest
 
-from submodel.experiments.sweep_document import make_curves, make_matrices
+from submodel.experiments.sweep_document import make_curves, make_matrices, without_pieces
 from submodel.report.pictures import draw_sweep
 
 
@@ -55,6 +56,40 @@ def test_a_diagonal_that_loses_is_told():
     assert matrix["diagonal_is_best"]["py"] == {"is_best": False, "gain": pytest.approx(-0.1)}
     assert "spread" not in matrix
     assert make_matrices(rows[:1]) == []
+
+
+def test_cells_are_compared_over_the_seeds_that_all_of_them_have():
+    lost = [one for one in ROWS if (one["calibration"], one["seed"]) not in ((["py"], 0), (["js"], 1))]
+    assert make_matrices(lost) == []
+    (matrix,) = make_matrices([*lost, row("wanda", 0.5, "js", 1, py=0.80, js=0.72)])
+    assert matrix["seeds"] == 1 and "spread" not in matrix
+    assert matrix["mean"] == [[0.74, 0.94], [0.80, 0.72], [0.60, 0.67]]
+
+
+def test_the_gain_has_an_interval_over_pieces_of_text():
+    """Of two calibrations and two seeds: the better one wins on three pieces of four, by their means over seeds."""
+
+    def pieces(nats):
+        bits = sum(nats) / math.log(2) / 40
+        return {"bits_per_byte": bits, "excerpt_nats": nats, "excerpt_bytes": [10] * 4}
+
+    nats = {
+        ("py", 0): [5.0, 6.0, 7.0, 9.0],
+        ("py", 1): [7.0, 8.0, 9.0, 9.0],
+        ("js", 0): [8.0, 9.0, 10.0, 8.0],
+        ("js", 1): [8.0, 9.0, 10.0, 8.0],
+    }
+    rows = [
+        {**row("wanda", 0.5, name, seed), "quality": {"py": pieces(values), "js": pieces([1.0, 1.0, 1.0, 1.0])}}
+        for (name, seed), values in nats.items()
+    ]
+    told = make_matrices(rows)[0]["diagonal_is_best"]["py"]
+    bit = math.log(2) * 40
+    assert told["gain"] == pytest.approx((35 - 30) / bit)
+    assert told["gain_by_seed"] == pytest.approx([(35 - 27) / bit, (35 - 33) / bit])
+    low, high = told["gain_interval"]
+    assert low == pytest.approx(-1 / bit) and high == pytest.approx(8 / bit)  # the last piece thrice; never
+    assert without_pieces(rows)[0]["quality"]["py"].keys() == {"bits_per_byte"}
 
 
 def test_the_picture_shows_own_domains_and_cuts_off_what_is_far_away():
