@@ -24,6 +24,7 @@ from benchmarks.repositories import CACHE
 LANGUAGES = ("python", "java", "c++", "javascript")
 SEEDS = (0, 1, 2)
 RATIO = "0.5"  # as in the paper
+OTHER_PACKAGES = "_other"  # after a language's name: calibrated on a package outside of its set
 STRUCTURED_RATIO = "0.35"  # --size 0.65 of a build
 # Wanda twice: on pieces of text, as in the paper, and on what the server sends. Each is measured on both, and means
 # something on its own kind: a model that was pruned on prompts alone has lost what text without them begins with.
@@ -60,9 +61,12 @@ def main() -> None:
 
 
 def sensitivity(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
-    """Quality over the ratio, all methods, calibrated and measured on Python."""
+    """Quality over the ratio, all methods, calibrated and measured on Python.
+
+    On pieces of text, as in the paper, and read left to right: what is pruned on prompts alone loses that by chance.
+    """
     methods = [word for name in ("magnitude", "wanda", "sparsegpt", "structured") for word in ("--method", name)]
-    ratios = ["--sparsity", "0.1:0.7:0.1", "--language", "python"]
+    ratios = ["--sparsity", "0.1:0.7:0.1", "--language", "python", "--form", "plain", "--middles", "0"]
     return _submodel("sweep", "-o", folder, "--base", base, *methods, *ratios, *spread)
 
 
@@ -74,17 +78,18 @@ def matrix(sweep: Sequence[str], base: str, folder: Path, spread: Sequence[str])
 
 
 def regions(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
-    """Mask distances within and across languages, against documentation, and of the same code as prompts."""
+    """Mask distances within and across languages; of other packages, documentation, and the same code as prompts."""
+    domains = {name: f"language:{name}" for name in LANGUAGES}
+    domains |= {"text": "text", f"python{OTHER_PACKAGES}": "wheel:networkx==3.4.2"}
     # Pieces of text, as in the paper; two languages as the server's prompts too.
-    domains = [f"language:{name}" for name in LANGUAGES]
-    wanted = [(domain, "plain", seed) for domain in (*domains, "text") for seed in SEEDS[:2]]
-    wanted += [(domain, "prompt", SEEDS[0]) for domain in domains[:2]]
+    wanted = [(name, "plain", seed) for name in domains for seed in SEEDS[:2]]
+    wanted += [(name, "prompt", SEEDS[0]) for name in LANGUAGES[:2]]
     models = []
-    for domain, form, seed in wanted:
-        model = folder / f"{domain.removeprefix('language:')}-{form}-{seed}"
+    for name, form, seed in wanted:
+        model = folder / f"{name}-{form}-{seed}"
         models.append(model)
         if not model.is_dir():
-            options = ["--calibration", domain, "--form", form, "--seed", str(seed)]
+            options = ["--calibration", domains[name], "--form", form, "--seed", str(seed)]
             # The same number format for all: what is fastest is measured anew by each command.
             options += ["--sparsity", RATIO, "--masks-only", "--dtype", "bfloat16"]
             _submodel("prune", "-o", model, "--base", base, *options)
@@ -110,6 +115,7 @@ def languages(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
 def _submodel(*arguments: object) -> dict[str, Any]:
     """A command's document."""
     command = [sys.executable, "-m", "submodel", *map(str, arguments), "--json"]
+    # A sweep that lost a point ends with 1: no figures rather than some.
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     document: dict[str, Any] = json.loads(done.stdout)
     return document

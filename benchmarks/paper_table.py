@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.builds import RESULTS
 from benchmarks.markdown import print_head, print_row
-from benchmarks.paper import MATRICES
+from benchmarks.paper import MATRICES, OTHER_PACKAGES
 from submodel.experiments.compare_run import OTHER_DOMAIN, OTHER_FORM, SAME_DOMAIN
 
 FIGURES = {"bits_per_byte": "left to right", "fim_bits_per_byte": "missing ends of lines"}
@@ -37,12 +37,17 @@ def print_matrix(document: Mapping[str, Any]) -> None:
         print(f"{matrix['method']} at {matrix['sparsity']:g}, {FIGURES[figure]}, {matrix['seeds']} seeds\n")
         print_head("calibrated on ↓, measured on →", *map(_name, measured))
         print_row("dense", *(f"{dense[domain][figure]:.3f}" for domain in measured))
-        for calibration, means, spreads in zip(matrix["calibrated_on"], matrix["mean"], matrix["spread"], strict=True):
-            cells = (f"{mean:.3f} ± {spread:.3f}" for mean, spread in zip(means, spreads, strict=True))
+        for row, (calibration, means) in enumerate(zip(matrix["calibrated_on"], matrix["mean"], strict=True)):
+            cells = [f"{mean:.3f}" for mean in means]
+            if "spread" in matrix:
+                cells = [f"{cell} ± {spread:.3f}" for cell, spread in zip(cells, matrix["spread"][row], strict=True)]
             print_row(" + ".join(map(_name, calibration.split("+language:"))), *cells)
         gains = [matrix["diagonal_is_best"][domain] for domain in measured]
         print_row("own language over the next best", *(f"{one['gain']:+.3f}" for one in gains))
-        print_row("of each seed", *(", ".join(f"{gain:+.3f}" for gain in one["gain_by_seed"]) for one in gains))
+        if matrix["seeds"] > 1:
+            print_row("of each seed", *(", ".join(f"{gain:+.3f}" for gain in one["gain_by_seed"]) for one in gains))
+        if all("gain_interval" in one for one in gains):
+            print_row("its interval over texts", *("{:+.3f} to {:+.3f}".format(*one["gain_interval"]) for one in gains))
         print()
 
 
@@ -60,13 +65,19 @@ def print_languages(document: Mapping[str, Any]) -> None:
 def print_regions(document: Mapping[str, Any]) -> None:
     """Distances by kind of pair, with the random baseline."""
     pairs = document["pairs"]
+    plain = [one for one in pairs if not any("-prompt-" in name for name in one["models"])]
     kinds = {
-        "same domain, another seed": [one for one in pairs if one["relation"] == SAME_DOMAIN],
-        "same language, prompts instead of pieces": [
+        "same packages, another seed": [one for one in plain if one["relation"] == SAME_DOMAIN],
+        "same packages, prompts instead of pieces": [
             one for one in pairs if one["relation"] == OTHER_FORM and len(_domains(one)) == 1
         ],
-        "two languages": [one for one in pairs if one["relation"] == OTHER_DOMAIN and not _has_text(one)],
-        "a language and documentation": [one for one in pairs if one["relation"] == OTHER_DOMAIN and _has_text(one)],
+        "same language, other packages": [one for one in plain if one["relation"] == OTHER_DOMAIN and _is_alike(one)],
+        "two languages": [
+            one for one in plain if one["relation"] == OTHER_DOMAIN and not (_is_alike(one) or "text" in _domains(one))
+        ],
+        "a language and documentation": [
+            one for one in plain if one["relation"] == OTHER_DOMAIN and "text" in _domains(one)
+        ],
     }
     print_head("pairs", "number", "mean", "least", "most")
     for kind, members in kinds.items():
@@ -81,10 +92,14 @@ def print_sweep(document: Mapping[str, Any]) -> None:
     """Bits per byte over the ratio, a method a row."""
     for figure, title in FIGURES.items():
         curves = [curve for curve in document["curves"] if curve["figure"] == figure and curve["is_own"]]
+        if not curves:
+            continue
+        ratios = sorted({ratio for curve in curves for ratio, *_ in curve["points"]})
         print(f"{title}\n")
-        print_head("method", *(f"{point[0]:.0%}" for point in curves[0]["points"]))
+        print_head("method", *(f"{ratio:.0%}" for ratio in ratios))
         for curve in curves:
-            print_row(curve["method"], *(f"{point[1]:.3f}" for point in curve["points"]))
+            bits = {ratio: f"{mean:.3f}" for ratio, mean, *_ in curve["points"]}
+            print_row(curve["method"], *(bits.get(ratio, "") for ratio in ratios))
         print()
 
 
@@ -98,8 +113,9 @@ def _domains(pair: Mapping[str, Any]) -> set[str]:
     return {name.split("-")[0] for name in models}
 
 
-def _has_text(pair: Mapping[str, Any]) -> bool:
-    return "text" in _domains(pair)
+def _is_alike(pair: Mapping[str, Any]) -> bool:
+    """Whether both were calibrated on one language."""
+    return len({domain.removesuffix(OTHER_PACKAGES) for domain in _domains(pair)}) == 1
 
 
 if __name__ == "__main__":

@@ -70,9 +70,11 @@ class MaskFile:
         return tuple(self._inputs)
 
     def read(self, name: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """One mask: bool, (outputs, inputs)."""
-        bits = np.unpackbits(self._file.get_tensor(name), axis=1, count=self._inputs[name])
-        return bits.astype(np.bool_)
+        """One mask: bool, (outputs, inputs). Raises BuildError where the tensor is none."""
+        packed, width = self._file.get_tensor(name), self._inputs[name]
+        if packed.dtype != np.uint8 or packed.ndim != 2 or packed.shape[1] != -(-width // 8):
+            raise BuildError(f"{self._path} is damaged; run `submodel prune` again.")
+        return np.unpackbits(packed, axis=1, count=width).astype(np.bool_)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._inputs)

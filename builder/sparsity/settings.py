@@ -19,7 +19,7 @@ class SparsitySettings:
     pattern: GroupPattern | None = None  # its share of zeros has to be `sparsity`
     owl: bool = False  # unequal over the layers, `sparsity` on average
     owl_multiple: float = 5.0  # of the mean score: what an outlier exceeds (Yin et al., OWL, section 4)
-    owl_spread: float = 0.08  # how far a layer may lie from the mean, likewise
+    owl_spread: float = 0.08  # half of what may lie between two layers' shares, likewise
 
     def __post_init__(self) -> None:
         find_method(self.method)

@@ -34,6 +34,6 @@ def compare(
         console.print(table)
     if picture is not None:
         write_text(picture, draw_regions(document))
-        console.print(f"Picture: {picture}", highlight=False, soft_wrap=True)
+        console.print(f"Picture: {picture}", highlight=False, markup=False, soft_wrap=True)
     if as_json:
         print_json(document)

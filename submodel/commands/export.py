@@ -60,7 +60,7 @@ def export(
         console.print(
             f"{name:>24}  {value:.6g}" if isinstance(value, float) else f"{name:>24}  {value}", highlight=False
         )
-    console.print(f"Bundle: {output}", highlight=False, soft_wrap=True)
+    console.print(f"Bundle: {output}", highlight=False, markup=False, soft_wrap=True)
     if as_json:
         print_json({"bundle": str(output), "parity": parity, "quantization": facts["quantization"]})
 
@@ -75,6 +75,6 @@ def _export_gguf(model: Path, output: Path, quantize: str, add: bool, as_json: b
     precision = parse_gguf_precision(quantize)
     with StageDisplay() as display, display.stage("export") as advance:
         export_gguf(model, output, precision, on_progress=advance)
-    console.print(f"GGUF file: {output}", highlight=False, soft_wrap=True)
+    console.print(f"GGUF file: {output}", highlight=False, markup=False, soft_wrap=True)
     if as_json:
         print_json({"gguf": str(output), "bytes": output.stat().st_size, "quantization": str(precision)})

@@ -78,6 +78,6 @@ def prune(
         document = run_prune(settings, display)
     if "note" in document:
         console.print(document["note"], style="yellow", highlight=False)
-    console.print(f"Wrote {output} in {document['seconds']:.0f} s.", highlight=False, soft_wrap=True)
+    console.print(f"Wrote {output} in {document['seconds']:.0f} s.", highlight=False, markup=False, soft_wrap=True)
     if as_json:
         print_json(document)

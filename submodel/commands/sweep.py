@@ -60,7 +60,11 @@ def sweep(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Measure quality over the pruning ratio. Stopped, it goes on where it was; each point is a file in DIR/points."""
+    """Measure quality over the pruning ratio. Stopped, it goes on where it was; each point is a file in DIR/points.
+
+    Points that a method refuses, such as a size that it can't reach, are told and left out; where others are missing
+    or none is left, the exit status is 1.
+    """
     from submodel.extras import prepare_to_build
 
     prepare_to_build("sweep")
@@ -68,9 +72,9 @@ def sweep(
     from builder.sparsity.pattern import parse_pattern
     from submodel.console import StageDisplay, console, print_json
     from submodel.experiments.method import MethodSettings
-    from submodel.experiments.options import absolute, calibration_specs, parse_form, parse_ratios
+    from submodel.experiments.options import absolute, calibration_specs, domain_specs, parse_form, parse_ratios
     from submodel.experiments.quality import QualitySettings
-    from submodel.experiments.sweep_run import SweepSettings, make_methods, run_sweep
+    from submodel.experiments.sweep_run import SweepSettings, is_complete, make_methods, run_sweep
     from submodel.experiments.tables import sweep_tables
 
     groups = None if pattern is None else parse_pattern(pattern)
@@ -88,7 +92,7 @@ def sweep(
         output=output,
         methods=make_methods(methods or ["wanda"], parse_ratios(sparsity), seeds or [0], like),
         calibrations=tuple(mixtures),
-        measured_on=tuple(absolute(spec) for spec in measured_on or specs),
+        measured_on=domain_specs(measured_on) if measured_on else specs,
         base=absolute(base),
         quality=QualitySettings(excerpts=excerpts, middles=middles, positions=positions),
         dtype=dtype,
@@ -102,6 +106,9 @@ def sweep(
         console.print(table)
     for one in document["failed"]:
         console.print(f"Not measured: {one['point']}: {one['reason']}", style="yellow", highlight=False, markup=False)
-    console.print(f"Written: {output / 'sweep.json'} and sweep.svg", highlight=False, soft_wrap=True)
+    written = f"{output / 'sweep.json'}" + (" and sweep.svg" if document["curves"] else "")
+    console.print(f"Written: {written}", highlight=False, markup=False, soft_wrap=True)
     if as_json:
         print_json(document)
+    if not is_complete(document):
+        raise typer.Exit(1)

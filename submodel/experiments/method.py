@@ -100,6 +100,8 @@ def apply_method(
         "seed": settings.seed,
     }
     if settings.is_structured:
+        if any(domain.kind != "code" for domain in domains):
+            raise BuildError("The structured method learns from code alone; name other domains, or another --method.")
         pruned = prune(
             base.model, base.tokenizer, base.prompt, mix(domains), settings.structured_settings(), on_layer=on_layer
         )

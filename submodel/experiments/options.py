@@ -17,9 +17,14 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def calibration_specs(repository: Path | None, named: Sequence[str] | None) -> tuple[str, ...]:
-    """The domains that were named, the repository first where both are given; the current folder where nothing is."""
-    own = [] if repository is None else [str(repository)]
-    return tuple(absolute(spec) for spec in (*own, *(named or ())) or (".",))
+    """The domains that were named, each once, the repository first; the current folder where nothing is named."""
+    own = [] if repository is None else [str(repository.expanduser().resolve())]  # a folder, whatever its name
+    return domain_specs((*own, *(named or ())) or (".",))
+
+
+def domain_specs(named: Sequence[str]) -> tuple[str, ...]:
+    """Each domain once, folders by their whole paths."""
+    return tuple(dict.fromkeys(map(absolute, named)))
 
 
 def absolute(spec: str) -> str:
@@ -44,9 +49,9 @@ def parse_ratios(text: str) -> tuple[float, ...]:
         start, end, step = (float(part) for part in text.split(":"))
         if step <= 0 or end < start:
             raise ValueError
-    except ValueError as error:
+        count = int((end - start) / step + 1e-6) + 1
+    except (ValueError, OverflowError) as error:
         raise BuildError(f"--sparsity {text} is no ratio, list or START:END:STEP; give 0.1:0.7:0.1.") from error
-    count = int((end - start) / step + 1e-6) + 1
     return tuple(round(start + step * index, 6) for index in range(count))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -23,7 +24,7 @@ from submodel.experiments.method import MethodSettings, apply_method
 from submodel.experiments.options import choose_dtype
 from submodel.experiments.quality import QualitySettings, measure_quality
 
-POINT_VERSION = 1  # raised when the same document gives other figures
+POINT_VERSION = 2  # raised when the same document gives other figures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,10 +77,10 @@ class Point:
         """For people and file names."""
         if self.method is None:
             return "dense"
-        domains = "+".join(self.calibration).replace(":", "-").replace("/", "_")
+        domains = "+".join(re.sub(r"[^\w.+-]", "-", spec)[-24:] for spec in self.calibration)
         shape = str(self.method.pattern).replace(":", "of") if self.method.pattern else f"{self.method.sparsity:g}"
         owl = "-owl" if self.method.owl else ""
-        return f"{self.method.method}{owl}-{shape}-{domains[-60:]}-seed{self.method.seed}"
+        return f"{self.method.method}{owl}-{shape}-{domains[:99]}-seed{self.method.seed}"
 
 
 def measure_point(document: Mapping[str, Any], threads: int | None = None) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def run_prune(settings: PruneRunSettings, display: StageDisplay) -> dict[str, An
         "base": base.provenance,
         "licence": base.provenance["licence"],
         "held_out_sha256": [file.sha256 for file in files if file.split == "held-out"],
-        "learned_sha256": [file.sha256 for file in files if file.split != "held-out"],
+        "learned_sha256": [file.sha256 for domain in domains for file in domain.corpus.learned],
         "dtype": str(dtype).removeprefix("torch."),
         "seeds": {"calibration": method.seed},
         "stages": [{"name": "prune", "seconds": round(time.perf_counter() - started, 2)}],

@@ -15,6 +15,7 @@ from builder.checkpoint import PLAN
 from builder.errors import BuildError
 from builder.sparsity.mask_file import MASKS, MaskFile
 from builder.sparsity.overlap import Choice, choice_of
+from builder.untrusted_json import read_json
 
 TOKENS: Final = "tokens"  # the part that belongs to no layer
 CHANNELS: Final = "mlp.channels"
@@ -75,17 +76,38 @@ def read_region(folder: Path, name: str) -> Region:
     """The region of a folder that `submodel prune` or `submodel build` wrote; raises BuildError for any other."""
     if not (folder / MANIFEST).is_file() and (folder / "model" / MANIFEST).is_file():
         folder = folder / "model"  # .submodel, as a build leaves it
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise BuildError(f"{folder} has no {MANIFEST} that can be read; give folders of `submodel prune`.") from error
+    manifest = _read(folder / MANIFEST)
     if (folder / MASKS).is_file():
         masks = MaskFile(folder / MASKS)
-        return Region(name=name, manifest=manifest, parts=masks.names, masks=masks)
-    if not (folder / PLAN).is_file():
+        region = Region(name=name, manifest=manifest, parts=masks.names, masks=masks)
+    elif (folder / PLAN).is_file():
+        plan = _read(folder / PLAN)
+        try:
+            choices = _structured(manifest, plan)
+        except (LookupError, TypeError, ValueError) as error:
+            raise _damaged(folder, PLAN) from error
+        region = Region(name=name, manifest=manifest, parts=tuple(choices), choices=choices)
+    else:
         raise BuildError(f"{folder} holds neither {MASKS} nor {PLAN}; give folders of `submodel prune` or `build`.")
-    choices = _structured(manifest, json.loads((folder / PLAN).read_text("utf-8")))
-    return Region(name=name, manifest=manifest, parts=tuple(choices), choices=choices)
+    try:
+        _ = region.method, region.domain, region.seed
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise _damaged(folder, MANIFEST) from error
+    return region
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        document = read_json(path)
+    except (OSError, ValueError) as error:
+        raise BuildError(f"{path} can't be read ({error}); give folders of `submodel prune` or `build`.") from error
+    if not isinstance(document, dict):
+        raise _damaged(path.parent, path.name)
+    return document
+
+
+def _damaged(folder: Path, name: str) -> BuildError:
+    return BuildError(f"{folder / name} is not as `submodel prune` or `build` writes it; prune again.")
 
 
 def _structured(manifest: Mapping[str, Any], plan: Mapping[str, Any]) -> dict[str, Choice]:
@@ -111,5 +133,6 @@ def _bits(kept: Sequence[int], size: int) -> np.ndarray[Any, np.dtype[np.bool_]]
 
 def short_names(folders: Sequence[Path]) -> list[str]:
     """A name a folder, the last part of its path where that tells them apart."""
-    names = [folder.resolve().name for folder in folders]
+    whole = [folder.resolve() for folder in folders]
+    names = [path.parent.name if path.name == ".submodel" else path.name for path in whole]
     return [name if names.count(name) == 1 else str(folder) for name, folder in zip(names, folders, strict=True)]

@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any, Final
 
+from builder.evaluation.metrics import bootstrap
+
 FIGURES: Final = ("bits_per_byte", "fim_bits_per_byte", "fim_exact_match")
+# Of figures that are sums over pieces of held-out text: what each piece adds.
+_PIECES: Final = {
+    "bits_per_byte": ("excerpt_nats", "excerpt_bytes"),
+    "fim_bits_per_byte": ("middle_nats", "middle_bytes"),
+}
 Row = Mapping[str, Any]
+
+
+def without_pieces(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Points for the document: no figures of single pieces of text, which are in the points' own files."""
+    pieces = {key for keys in _PIECES.values() for key in keys}
+    return [
+        {
+            **row,
+            "quality": {
+                domain: {key: value for key, value in figures.items() if key not in pieces}
+                for domain, figures in row["quality"].items()
+            },
+        }
+        for row in rows
+    ]
 
 
 def make_curves(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -49,10 +72,11 @@ def make_curves(rows: Sequence[Row]) -> list[dict[str, Any]]:
 def make_matrices(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """A matrix a method, ratio and figure, where there are several calibrations and several measured domains.
 
-    `mean` and `spread` (standard deviation over seeds; absent with one seed): calibrations × measured domains.
-    `diagonal_is_best`: for each measured domain that is also a calibration of its own, whether that one's mean is the
-    best of the single-domain calibrations, and by how much it beats the next, in units of the figure; the same of each
-    seed alone (`gain_by_seed`), against the best of that seed's others.
+    `mean` and `spread` (standard deviation over seeds; absent with one seed): calibrations × measured domains, over the
+    seeds that every cell has. `diagonal_is_best`: for each measured domain that is also a calibration of its own,
+    whether that one's mean is the best of the single-domain calibrations, and by how much it beats the next, in units
+    of the figure; the same of each seed alone (`gain_by_seed`), and, of means over seeds, its 95 % interval over the
+    held-out pieces of text (`gain_interval`, by paired bootstrap).
     """
     groups: defaultdict[tuple[str, float], list[Row]] = defaultdict(list)
     for row in rows:
@@ -68,59 +92,69 @@ def make_matrices(rows: Sequence[Row]) -> list[dict[str, Any]]:
             cells = [
                 [_cell(members, calibration, domain, figure) for domain in measured] for calibration in calibrations
             ]
-            if not all(all(cell for cell in line) for line in cells):
+            seeds = sorted(set.intersection(*(set(cell) for line in cells for cell in line)))
+            if not seeds:
                 continue
-            mean = [[fmean(cell) for cell in line] for line in cells]
+            values = [[[cell[seed][figure] for seed in seeds] for cell in line] for line in cells]
             matrix: dict[str, Any] = {
                 "method": method,
                 "sparsity": ratio,
                 "figure": figure,
                 "calibrated_on": calibrations,
                 "measured_on": measured,
-                "seeds": len({row["seed"] for row in members}),
-                "mean": mean,
-                "diagonal_is_best": _diagonal(calibrations, measured, cells, higher_is_better="match" in figure),
+                "seeds": len(seeds),
+                "mean": [[fmean(cell) for cell in line] for line in values],
+                "diagonal_is_best": {
+                    domain: _gain(
+                        calibrations.index(domain),
+                        [index for index, name in enumerate(calibrations) if name in measured and name != domain],
+                        [[cell[seed] for seed in seeds] for cell in (line[column] for line in cells)],
+                        figure,
+                    )
+                    for column, domain in enumerate(measured)
+                    if domain in calibrations and len(set(calibrations) & set(measured)) > 1
+                },
             }
-            if all(len(cell) > 1 for line in cells for cell in line):
-                matrix["spread"] = [[stdev(cell) for cell in line] for line in cells]
+            if len(seeds) > 1:
+                matrix["spread"] = [[stdev(cell) for cell in line] for line in values]
             matrices.append(matrix)
     return matrices
 
 
-def _cell(rows: Sequence[Row], calibration: str, domain: str, figure: str) -> list[float]:
-    return [
-        row["quality"][domain][figure]
+def _cell(rows: Sequence[Row], calibration: str, domain: str, figure: str) -> dict[int, Mapping[str, Any]]:
+    """The figures of each seed."""
+    return {
+        row["seed"]: row["quality"][domain]
         for row in rows
         if "+".join(row["calibration"]) == calibration and figure in row["quality"].get(domain, {})
-    ]
+    }
 
 
-def _diagonal(
-    calibrations: Sequence[str],
-    measured: Sequence[str],
-    cells: Sequence[Sequence[Sequence[float]]],
-    *,
-    higher_is_better: bool,
-) -> dict[str, dict[str, Any]]:
-    """`cells`: calibrations × measured domains × seeds, in one order of seeds."""
-    singles = [index for index, name in enumerate(calibrations) if name in measured]
-    told: dict[str, dict[str, Any]] = {}
-    for column, domain in enumerate(measured):
-        if domain not in calibrations or len(singles) < 2:
-            continue
-        own = calibrations.index(domain)
-        others = [cells[index][column] for index in singles if index != own]
+def _gain(
+    own: int, others: Sequence[int], column: Sequence[Sequence[Mapping[str, Any]]], figure: str
+) -> dict[str, Any]:
+    """How far one calibration is before the best of the others; `column`: calibrations × seeds, of one domain."""
+    sign = 1.0 if "match" in figure else -1.0
+    best = [[sign * one[figure] for one in cell] for cell in column]
 
-        def gain(own_figure: float, other_figures: Sequence[float]) -> float:
-            return own_figure - max(other_figures) if higher_is_better else min(other_figures) - own_figure
+    def over_next(scores: Sequence[float]) -> float:
+        return scores[own] - max(scores[index] for index in others)
 
-        overall = gain(fmean(cells[own][column]), [fmean(other) for other in others])
-        told[domain] = {"is_best": overall > 0, "gain": overall}
-        seeds = len(cells[own][column])
-        if seeds > 1 and all(len(other) == seeds for other in others):
-            told[domain]["gain_by_seed"] = [
-                gain(*pair) for pair in zip(cells[own][column], zip(*others, strict=True), strict=True)
-            ]
+    overall = over_next([fmean(cell) for cell in best])
+    told: dict[str, Any] = {"is_best": overall > 0, "gain": overall}
+    if len(best[own]) > 1:
+        told["gain_by_seed"] = [over_next(scores) for scores in zip(*best, strict=True)]
+    nats_key, bytes_key = _PIECES.get(figure, ("", ""))
+    if nats_key in column[own][0]:
+        nats = [[fmean(piece) for piece in zip(*(one[nats_key] for one in cell), strict=True)] for cell in column]
+        sizes = column[own][0][bytes_key]
+
+        def drawn_gain(drawn: Sequence[int]) -> float:
+            bits = math.log(2) * sum(sizes[index] for index in drawn)
+            return over_next([-sum(cell[index] for index in drawn) / bits for cell in nats])
+
+        interval = bootstrap(drawn_gain, len(sizes))
+        told["gain_interval"] = [interval.low, interval.high]
     return told
 
 

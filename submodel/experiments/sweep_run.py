@@ -24,11 +24,12 @@ from submodel.experiments.method import STRUCTURED, MethodSettings
 from submodel.experiments.options import choose_dtype
 from submodel.experiments.point import Point, fingerprints_of
 from submodel.experiments.quality import QualitySettings
-from submodel.experiments.sweep_document import make_curves, make_matrices
+from submodel.experiments.sweep_document import make_curves, make_matrices, without_pieces
 from submodel.experiments.workers import Done, Lost, run_in_processes, run_on_ray
 from submodel.report.pictures import draw_sweep
 
 TRIES: Final = 2  # of a point whose worker was lost
+_MOST_KNOWN: Final = 0.01  # of a domain's held-out bytes, in what another one learns from: licences and empty modules
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,9 +86,7 @@ def run_sweep(settings: SweepSettings, display: StageDisplay) -> dict[str, Any]:
         specs = dict.fromkeys(spec for mixture in settings.calibrations for spec in mixture)
         specs |= dict.fromkeys(settings.measured_on)
         domains = {spec: open_domain(spec, on_event=display.say) for spec in specs}
-    names = [domain.name for domain in domains.values()]
-    if len(set(names)) < len(names):
-        raise BuildError(f"Two domains have one name ({', '.join(sorted(names))}); rename a folder.")
+    _check_apart(domains)
     with display.stage("find the base") as advance:
         base = resolve_base(settings.base, on_event=display.say, on_progress=advance)
     spec = base.name if settings.base == AUTO else settings.base  # "auto" may mean another base elsewhere
@@ -120,17 +119,49 @@ def run_sweep(settings: SweepSettings, display: StageDisplay) -> dict[str, Any]:
             domain.name: {"fingerprint": domain.corpus.fingerprint, "distributions": domain.told_distributions()}
             for domain in domains.values()
         },
-        "points": rows,
+        "points": without_pieces(rows),
         "curves": make_curves(rows),
         "matrices": make_matrices(rows),
-        "failed": [{"point": missing[key].label, "reason": one.reason} for key, one in lost.items()],
+        "failed": [
+            {"point": missing[key].label, "reason": one.reason, "is_final": one.is_final} for key, one in lost.items()
+        ],
         "machine": {"system": platform.platform(), "cores": os.cpu_count()},
         "versions": installed_versions(("submodel", "torch", "transformers", "tokenizers", "numpy")),
     }
     write_json(settings.output / "sweep.json", document)
+    picture = settings.output / "sweep.svg"
     if document["curves"]:
-        write_text(settings.output / "sweep.svg", draw_sweep(document))
+        write_text(picture, draw_sweep(document))
+    else:
+        picture.unlink(missing_ok=True)  # an earlier sweep's
     return document
+
+
+def _check_apart(domains: Mapping[str, Domain]) -> None:
+    """Domains have names of their own, and none learns from what is held out in another; raises BuildError."""
+    by_name: dict[str, str] = {}
+    for spec, domain in domains.items():
+        other = by_name.setdefault(domain.name, spec)
+        if other != spec:
+            raise BuildError(
+                f"{other} and {spec} are both called {domain.name}; give each domain once, or rename a folder."
+            )
+    learned = {spec: {file.sha256 for file in domain.corpus.learned} for spec, domain in domains.items()}
+    for (spec, domain), other in itertools.product(domains.items(), domains):
+        held_out = domain.select("held-out")
+        known = sum(file.size_bytes for file in held_out if file.sha256 in learned[other])
+        if known > _MOST_KNOWN * sum(file.size_bytes for file in held_out):
+            raise BuildError(
+                f"{other} has files among those to learn from that are held out in {spec}, so that figures would "
+                "flatter; leave one of the two domains out."
+            )
+
+
+def is_complete(document: Mapping[str, Any]) -> bool:
+    """Whether a sweep measured all that can be measured, and something besides the dense base."""
+    return all(one["is_final"] for one in document["failed"]) and any(
+        row["method"] != "dense" for row in document["points"]
+    )
 
 
 def _points(settings: SweepSettings, domains: Mapping[str, Domain], base: str, base_sha256: str) -> list[Point]:
@@ -156,7 +187,7 @@ def _points(settings: SweepSettings, domains: Mapping[str, Domain], base: str, b
 def _dtype(settings: SweepSettings) -> str:
     """The number format of all points; an earlier part of the same sweep decides over a new measurement."""
     if settings.dtype != "auto":
-        return settings.dtype
+        return str(choose_dtype(settings.dtype)).removeprefix("torch.")
     path = settings.output / "dtype.json"
     if path.is_file():
         return str(json.loads(path.read_text("utf-8")))
@@ -182,13 +213,14 @@ def _write(folder: Path, point: Point, result: Mapping[str, Any]) -> None:
 def _read(folder: Path, point: Point) -> dict[str, Any] | None:
     try:
         document = json.loads(_path(folder, point).read_text("utf-8"))
-    except (OSError, ValueError):
-        return None  # not measured yet
-    return document["result"] if document.get("key") == point.key else None
+        found: dict[str, Any] | None = document["result"] if document["key"] == point.key else None
+    except (OSError, ValueError, TypeError, LookupError):
+        return None  # not measured yet, or no file of ours
+    return found
 
 
 def _row(point: Point, result: Mapping[str, Any] | None, domains: Mapping[str, Domain]) -> dict[str, Any] | None:
-    """A point for the sweep's document: what it is, and its figures without those of single excerpts."""
+    """A point as `sweep_document` wants it: what it is, and its figures."""
     if result is None:
         return None
     method = point.method
@@ -200,9 +232,6 @@ def _row(point: Point, result: Mapping[str, Any] | None, domains: Mapping[str, D
         "calibration": names,
         "seed": None if method is None else method.seed,
         "removed_share": result["removed_share"],
-        "quality": {
-            name: {key: value for key, value in figures.items() if not isinstance(value, list)}
-            for name, figures in result["quality"].items()
-        },
+        "quality": result["quality"],
         "seconds": result["seconds"],
     }

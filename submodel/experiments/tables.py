@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 
@@ -15,7 +16,7 @@ def regions_table(document: Mapping[str, Any]) -> list[Table]:
         pairs.add_column(title, justify="left" if title in ("models", "relation") else "right")
     for pair in document["pairs"]:
         figures = (pair["jaccard_distance"], pair["random_expected"], pair["random_simulated"])
-        pairs.add_row(" | ".join(pair["models"]), pair["relation"], *(f"{figure:.4f}" for figure in figures))
+        pairs.add_row(escape(" | ".join(pair["models"])), pair["relation"], *(f"{figure:.4f}" for figure in figures))
     told = []
     if "same_domain_baseline" in document:
         told.append(f"another seed, same domain: {document['same_domain_baseline']:.4f}")
@@ -42,14 +43,14 @@ def sweep_tables(document: Mapping[str, Any]) -> list[Table]:
         return []
     domains = list(document["points"][0]["quality"])
     points = Table(title="bits per byte: left to right / missing middles", caption="removed: share of all parameters")
-    for title in ("method", "ratio", "removed", "calibrated on", "seed", *domains):
+    for title in ("method", "ratio", "removed", "calibrated on", "seed", *map(escape, domains)):
         points.add_column(title, justify="left" if title in ("method", "calibrated on") else "right")
     for row in document["points"]:
         cells = [_bits(row["quality"].get(domain, {})) for domain in domains]
         seed = "" if row["seed"] is None else str(row["seed"])
         ratio = row.get("pattern", f"{row['sparsity']:g}")
         points.add_row(
-            row["method"], ratio, f"{row['removed_share']:.1%}", " + ".join(row["calibration"]), seed, *cells
+            row["method"], ratio, f"{row['removed_share']:.1%}", escape(" + ".join(row["calibration"])), seed, *cells
         )
     return [points, *map(_matrix, document["matrices"])]
 
@@ -63,12 +64,12 @@ def _matrix(matrix: Mapping[str, Any]) -> Table:
     table = Table(title=f"{matrix['figure']}, {matrix['method']} at {matrix['sparsity']:g}, {matrix['seeds']} seeds")
     table.add_column("calibrated on ↓, measured on →")
     for domain in matrix["measured_on"]:
-        table.add_column(domain, justify="right")
+        table.add_column(escape(domain), justify="right")
     for row, calibration in enumerate(matrix["calibrated_on"]):
         spread = matrix["spread"][row] if "spread" in matrix else [None] * len(matrix["measured_on"])
         cells = [
             f"{mean:.4f}" + ("" if other is None else f" ± {other:.4f}")
             for mean, other in zip(matrix["mean"][row], spread, strict=True)
         ]
-        table.add_row(calibration, *cells)
+        table.add_row(escape(calibration), *cells)
     return table

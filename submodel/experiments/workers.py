@@ -118,10 +118,15 @@ def run_on_ray(tasks: Mapping[str, Document], *, address: str, threads: int) -> 
     except ImportError as error:
         raise SubmodelError("--ray needs the package ray; install it with: pip install 'submodel[ray]'.") from error
     try:
-        ray.init(address=None if address == "local" else address, log_to_driver=False, include_dashboard=False)
+        ray.init(address=address, log_to_driver=False, include_dashboard=False)
     except Exception as error:  # a cluster that does not start is told by a plain Exception
         raise SubmodelError(f"There is no Ray cluster at {address} ({_last_line(error)}); start one.") from error
     try:
+        most = max((node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]), default=0)
+        if most < threads:
+            raise SubmodelError(
+                f"No machine of the Ray cluster has {threads} cores, the largest {most:g}; ask for less with --threads."
+            )
         # Ray itself repeats a task whose worker died; what is lost after that is told.
         remote = ray.remote(num_cpus=threads, max_retries=1)(measure_point)
         names = {remote.remote(dict(document), threads): name for name, document in tasks.items()}

@@ -57,7 +57,8 @@ class Line:
 def line_chart(lines: Sequence[Line], *, x_label: str, y_label: str) -> Markup:
     """Lines over a common pair of axes, whose ends are labelled."""
     left, top, bottom, height = 60, 14, 40, 240
-    right = max([120, *(10 + 7.8 * len(line.label) for line in lines)])  # room for the labels
+    labels = [_shorten(line.label) for line in lines]
+    right = max([120, *(10 + 7.8 * len(label) for label in labels)])  # room for the labels
     xs = [x for line in lines for x, _ in line.points]
     ys = [y for line in lines for _, y in line.points]
     x_low, x_high, y_low, y_high = min(xs), max(xs), min(ys), max(ys)
@@ -83,9 +84,15 @@ def line_chart(lines: Sequence[Line], *, x_label: str, y_label: str) -> Markup:
         ends.append(tuple(map(float, place(*line.points[-1]).split())))
         parts.append(Markup('<path d="{}" class="line line-{}"/>').format(path, index))
     heights = spread([y for _, y in ends], 15)
-    for line, (x, _), y in zip(lines, ends, heights, strict=True):
-        parts.append(_text(x + 6, y + 4, line.label, "start"))
+    for label, (x, _), y in zip(labels, ends, heights, strict=True):
+        parts.append(_text(x + 6, y + 4, label, "start"))
     return _svg(parts, height, f"{y_label} over {x_label}")
+
+
+def _shorten(label: str, most: int = 40) -> str:
+    """The label, its middle left out where it would leave no room for the lines."""
+    half = (most - 1) // 2
+    return label if len(label) <= most else f"{label[:half]}…{label[-half:]}"
 
 
 def spread(places: Sequence[float], gap: float) -> list[float]:
@@ -105,7 +112,7 @@ def heatmap(names: Sequence[str], value: Callable[[int, int], float | None], *, 
     figures = [value(row, column) for row in range(len(names)) for column in range(len(names))]
     most = max([figure for figure in figures if figure is not None] + [1e-9])
     for index, name in enumerate(names):
-        parts.append(_text(left - 8, top + index * row + 20, f"{index + 1}  {name}", "end"))
+        parts.append(_text(left - 8, top + index * row + 20, f"{index + 1}  {_shorten(name, 22)}", "end"))
         parts.append(_text(left + (index + 0.5) * cell, top + len(names) * row + 16, str(index + 1), "middle"))
         for column in range(len(names)):
             figure = value(index, column)

@@ -80,7 +80,8 @@ def draw_sweep(document: Mapping[str, Any]) -> str:
         curves = [curve for curve in document["curves"] if curve["figure"] == figure]
         shown = [curve for curve in curves if curve["is_own"]] or curves
         if lines := [_curve(curve, shown) for curve in shown]:
-            panels.append(line_chart(lines[:COLOURS], x_label="pruning ratio", y_label=y_label))
+            more = f" ({len(lines) - COLOURS} more curves in the JSON)" if len(lines) > COLOURS else ""
+            panels.append(line_chart(lines[:COLOURS], x_label=f"pruning ratio{more}", y_label=y_label))
     return standalone(*panels)
 
 

@@ -300,6 +300,7 @@ def played_ray(monkeypatch):
         return {"what": document["what"], "threads": threads}
 
     fake = SimpleNamespace(
+        nodes=lambda: [{"Alive": True, "Resources": {"CPU": 4.0}}, {"Alive": False, "Resources": {"CPU": 64.0}}],
         init=lambda **options: calls.append(("init", options)),
         shutdown=lambda: calls.append(("shutdown", {})),
         remote=remote,
@@ -319,8 +320,14 @@ def test_a_cluster_does_the_points(played_ray):
     assert outcomes["refuse"] == Lost(name="refuse", reason="This can not be.", is_final=True)
     names = [name for name, _ in played_ray]
     assert names == ["init", "remote", "shutdown"]
-    assert played_ray[0][1]["address"] is None
+    assert played_ray[0][1]["address"] == "local"  # a new one, though another may be at work on this machine
     assert played_ray[1][1] == {"num_cpus": 2, "max_retries": 1}
+
+
+def test_a_cluster_of_smaller_machines_is_not_waited_for(played_ray):
+    with pytest.raises(SubmodelError, match=r"8 cores, the largest 4; ask for less with --threads"):
+        list(run_on_ray({"fine": {"what": "fine"}}, address="auto", threads=8))
+    assert played_ray[-1][0] == "shutdown"
 
 
 def test_a_cluster_that_is_not_there_is_told(played_ray, monkeypatch):

@@ -1,0 +1,63 @@
+"""The tables of docs/paper.md: no cell under another heading, nothing that only whole studies have."""
+
+from benchmarks.paper_table import print_matrix, print_regions, print_sweep
+from submodel.experiments.compare_run import OTHER_DOMAIN, OTHER_FORM, SAME_DOMAIN
+from submodel.experiments.sweep_document import make_curves, make_matrices
+
+
+def row(method, sparsity, calibration, seed, **bits):
+    return {
+        "method": method,
+        "sparsity": sparsity,
+        "calibration": calibration,
+        "seed": seed,
+        "quality": {domain: {"bits_per_byte": value} for domain, value in bits.items()},
+    }
+
+
+def cells(line):
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_a_sweep_of_a_base_that_fills_no_middles_and_a_point_that_is_lost(capsys):
+    rows = [row("dense", 0.0, [], None, py=0.5)]
+    rows += [row("magnitude", ratio, ["py"], 0, py=ratio) for ratio in (0.6, 0.7)]
+    rows += [row("wanda", 0.7, ["py"], 0, py=0.65)]
+    print_sweep({"curves": make_curves(rows)})
+    head, _, magnitude, wanda = capsys.readouterr().out.splitlines()[2:6]
+    assert cells(head) == ["method", "0%", "60%", "70%"]
+    assert cells(magnitude) == ["magnitude", "0.500", "0.600", "0.700"]
+    assert cells(wanda) == ["wanda", "0.500", "", "0.650"]
+
+
+def test_a_matrix_of_one_seed(capsys):
+    rows = [row("dense", 0.0, [], None, py=0.5, js=0.6)]
+    rows += [row("wanda", 0.5, ["py"], 0, py=0.6, js=0.9), row("wanda", 0.5, ["js"], 0, py=0.8, js=0.7)]
+    print_matrix({"points": rows, "matrices": make_matrices(rows)})
+    lines = [cells(line) for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert lines[2:] == [
+        ["dense", "0.500", "0.600"],
+        ["py", "0.600", "0.900"],
+        ["js", "0.800", "0.700"],
+        ["own language over the next best", "+0.200", "+0.200"],
+    ]
+
+
+def test_each_pair_of_regions_is_counted_under_what_tells_it_apart(capsys):
+    relations = {
+        ("python-plain-0", "python-plain-1"): (SAME_DOMAIN, 0.1),
+        ("python-plain-0", "python-prompt-0"): (OTHER_FORM, 0.2),
+        ("python-plain-0", "java-prompt-0"): (OTHER_FORM, 0.9),
+        ("python-plain-0", "python_other-plain-0"): (OTHER_DOMAIN, 0.3),
+        ("python-plain-0", "java-plain-0"): (OTHER_DOMAIN, 0.4),
+        ("python-prompt-0", "java-prompt-0"): (OTHER_DOMAIN, 0.9),
+        ("python_other-plain-0", "text-plain-0"): (OTHER_DOMAIN, 0.5),
+    }
+    pairs = [
+        {"models": models, "relation": relation, "jaccard_distance": distance}
+        | {"random_expected": 0.667, "random_simulated": 0.667}
+        for models, (relation, distance) in relations.items()
+    ]
+    print_regions({"pairs": pairs})
+    lines = [cells(line) for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert [line[1:3] for line in lines[2:7]] == [["1", f"0.{number}00"] for number in (1, 2, 3, 4, 5)]
