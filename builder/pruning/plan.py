@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from transformers import PretrainedConfig, PreTrainedModel
 
 from builder.errors import BuildError
+from builder.pruning.vocabulary import TokenOrder
 
 WIDTH_STEP = 128  # fast kernels and 4-bit blocks ask for it, and every runtime takes it
 
@@ -18,8 +18,7 @@ class SizeSettings:
     """What the plan aims at."""
 
     size: float = 0.60  # share of the base's parameters
-    # The first merges hold the words that code of any kind uses; what lies beyond is mostly other languages' prose.
-    min_merge_ranks: int = 10_000
+    least_token_share: float = 0.001  # of new files: a token that is expected in fewer may leave
     min_width_share: float = 0.25  # narrower layers are no longer the same model
     drop_layers: int = 0  # whole ones; narrower layers lose less at the same size (docs/LOG.md)
 
@@ -97,38 +96,30 @@ def _costs_of(model: PreTrainedModel, settings: SizeSettings) -> _Costs:
     )
 
 
-def least_size(
-    model: PreTrainedModel, settings: SizeSettings, choose_tokens: Callable[[int, int | None], Sequence[int]]
-) -> float:
+def least_size(model: PreTrainedModel, settings: SizeSettings, order: TokenOrder) -> float:
     """The smallest share of the base's parameters that `plan_size` can reach."""
-    ranks = min(settings.min_merge_ranks, model.config.vocab_size)
-    return _costs_of(model, settings).least(len(choose_tokens(ranks, None)))
+    return _costs_of(model, settings).least(order.used)
 
 
-def plan_size(
-    model: PreTrainedModel,
-    settings: SizeSettings,
-    choose_tokens: Callable[[int, int | None], Sequence[int]],
-) -> PrunePlan:
-    """Reach `settings.size`: first the vocabulary down to what must stay, then the widest layers that fit.
+def plan_size(model: PreTrainedModel, settings: SizeSettings, order: TokenOrder) -> PrunePlan:
+    """Reach `settings.size`: first the vocabulary down to what is likely, then the widest layers that fit.
 
-    Tokens that no text of the repository uses cost nothing on it, so they go first; what the width's step of 128 leaves
-    over goes back to the vocabulary. choose_tokens(ranks, limit): the ids kept with at least `ranks` merges, filled up
-    to `limit` ids. Raises BuildError where the size is too small to be reached, with the least that can be.
+    Tokens that no code of the repository is likely to use cost nothing on it, so they go first; what the width's step
+    of 128 leaves over goes back to the vocabulary. At the least width likely tokens go too. Raises BuildError where the
+    size is too small to be reached, with the least that can be.
     """
     config = model.config
     costs = _costs_of(model, settings)
     budget = int(settings.size * costs.base)
-    kept = choose_tokens(min(settings.min_merge_ranks, config.vocab_size), None)
-    room = (budget - costs.fixed - len(kept) * costs.row) // costs.column
+    room = (budget - costs.fixed - order.likely * costs.row) // costs.column
     width = config.intermediate_size if room >= config.intermediate_size else room // WIDTH_STEP * WIDTH_STEP
-    if width < costs.least_width:
+    width = max(width, costs.least_width)
+    limit = (budget - costs.fixed - width * costs.column) // costs.row
+    if limit < order.used:
         raise BuildError(
             f"--size {settings.size:g} can't be reached with this base and repository: the least is "
-            f"{costs.least(len(kept)):.2f} ({len(kept):,} tokens, {costs.least_width} channels a layer); ask for at "
-            "least that."
+            f"{costs.least(order.used):.2f} ({order.used:,} tokens, {width} channels a layer); ask for at least that."
         )
-    limit = (budget - costs.fixed - width * costs.column) // costs.row
-    kept = choose_tokens(min(settings.min_merge_ranks, config.vocab_size), limit)
+    kept = order.first(limit)
     parameters = costs.fixed + len(kept) * costs.row + width * costs.column
     return PrunePlan(kept_token_ids=tuple(kept), width=width, parameters=parameters, base_parameters=costs.base)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -13,12 +14,14 @@ from builder.calibration import CalibrationSet, CalibrationSettings, make_calibr
 from builder.corpus.corpus import Corpus
 from builder.errors import BuildError
 from builder.prompt import PromptEncoder, PromptFormat
+from builder.pruning.code_pieces import expected_tokens
 from builder.pruning.depth import choose_layers, drop_layers
 from builder.pruning.layers import WidthSettings, narrow_layers
 from builder.pruning.plan import PrunePlan, SizeSettings, least_size, plan_size
 from builder.pruning.vocabulary import (
-    choose_tokens,
+    TokenOrder,
     differing_texts,
+    order_tokens,
     read_vocabulary,
     trim_embeddings,
     trim_tokenizer,
@@ -69,7 +72,7 @@ def prune(
     texts = [file.text for file in corpus.learned]
     tokenizer.encode_special_tokens = True  # a file that spells a control token is still text
     base_config = type(model.config).from_dict(model.config.to_dict())
-    plan = plan_size(model, settings.size, _chooser(tokenizer, texts))
+    plan = plan_size(model, settings.size, _order_tokens(tokenizer, corpus, settings))
     trimmed = trim_tokenizer(tokenizer, plan.kept_token_ids)
     trimmed.encode_special_tokens = True
     differing = differing_texts(tokenizer, trimmed, plan.kept_token_ids, texts)
@@ -107,14 +110,20 @@ def prune(
 def least_size_for(model: PreTrainedModel, tokenizer: Tokenizer, corpus: Corpus, settings: PruneSettings) -> float:
     """The smallest share of the base's parameters that `prune` can reach for this corpus."""
     tokenizer.encode_special_tokens = True
-    return least_size(model, settings.size, _chooser(tokenizer, [file.text for file in corpus.learned]))
+    return least_size(model, settings.size, _order_tokens(tokenizer, corpus, settings))
 
 
-def _chooser(tokenizer: Tokenizer, texts: Sequence[str]) -> Callable[[int, int | None], list[int]]:
-    """Which tokens stay, given how many merge ranks at least and how many tokens at most."""
-    vocabulary = read_vocabulary(tokenizer)
-    used = {i for text in texts for i in tokenizer.encode(text, add_special_tokens=False).ids}
-    return lambda ranks, limit: choose_tokens(vocabulary, used, ranks=ranks, limit=limit)
+def _order_tokens(tokenizer: Tokenizer, corpus: Corpus, settings: PruneSettings) -> TokenOrder:
+    """Which tokens stay first: those that were learned from, then what code of the same languages uses most."""
+    used = {i for file in corpus.learned for i in tokenizer.encode(file.text, add_special_tokens=False).ids}
+    code_bytes = Counter[str]()
+    for file in corpus.learned:
+        if file.is_code:
+            code_bytes[file.language] += file.size_bytes
+    expected = expected_tokens(tokenizer, code_bytes)
+    count = sum(share >= settings.size.least_token_share for share in expected.values())
+    ids = list(expected)
+    return order_tokens(read_vocabulary(tokenizer), used, likely=ids[:count], unlikely=ids[count:])
 
 
 def _up_to(sequences: Sequence[Sequence[int]], tokens: int) -> list[Sequence[int]]:

@@ -74,19 +74,52 @@ def always_kept(vocabulary: Vocabulary) -> frozenset[int]:
     return frozenset(vocabulary.added.values()) | {i for token, i in vocabulary.ids.items() if len(token) == 1}
 
 
-def choose_tokens(vocabulary: Vocabulary, used: Iterable[int], *, ranks: int, limit: int | None = None) -> list[int]:
-    """Ids to keep, ascending: the always kept, the used ones, those of the first merges; closed under merges.
+@dataclass(frozen=True, kw_only=True)
+class TokenOrder:
+    """All ids, in the order in which they are to be kept. Any first ones from `used` on are closed under merges."""
 
-    used: ids that the repository's text is made of. ranks: how many of the merge list, most frequent first, are kept
-    at least, for the words that the repository will use tomorrow. limit: with it, further ranks fill up to so many ids.
+    ids: tuple[int, ...]
+    used: int  # how many can't leave
+    likely: int  # how many are used or likely to be
+
+    def first(self, count: int) -> list[int]:
+        """Ids to keep, ascending: `count` of them, or as many as can't leave."""
+        return sorted(self.ids[: max(self.used, count)])
+
+
+def order_tokens(
+    vocabulary: Vocabulary, used: Iterable[int], likely: Iterable[int] = (), unlikely: Iterable[int] = ()
+) -> TokenOrder:
+    """First what can't leave, then the likely ids in their order, the unlikely, and the others by the ranks of merges.
+
+    used: ids that the repository's text is made of. likely, unlikely: those that it may use tomorrow, the likeliest
+    first. The parts of a token come before it.
     """
-    kept = set(close_under_merges([*always_kept(vocabulary), *used], vocabulary))
-    for rank, (left, right) in enumerate(vocabulary.merges):
-        if rank >= ranks and (limit is None or len(kept) >= limit):
-            break
-        # Parts of a merge have lower ranks than the merge itself, so that the set stays closed.
-        kept.add(vocabulary.ids[left + right])
-    return sorted(close_under_merges(kept, vocabulary))
+    parts: dict[int, list[int]] = {}
+    for pair in vocabulary.merges:
+        parts.setdefault(vocabulary.ids["".join(pair)], []).extend(vocabulary.ids[part] for part in pair)
+    ordered = dict.fromkeys(sorted(close_under_merges([*always_kept(vocabulary), *used], vocabulary)))
+    count = len(ordered)
+
+    def add(token_id: int) -> None:
+        pending = [token_id]
+        while pending:
+            missing = [part for part in parts.get(pending[-1], ()) if part not in ordered]
+            if missing:
+                pending += missing
+            else:
+                ordered[pending.pop()] = None
+
+    for token_id in likely:
+        add(token_id)
+    likely_count = len(ordered)
+    for token_id in unlikely:
+        add(token_id)
+    for left, right in vocabulary.merges:
+        add(vocabulary.ids[left + right])
+    for token_id in sorted(vocabulary.ids.values()):
+        add(token_id)
+    return TokenOrder(ids=tuple(ordered), used=count, likely=likely_count)
 
 
 def trim_tokenizer(tokenizer: Tokenizer, kept: Sequence[int]) -> Tokenizer:

@@ -34,10 +34,10 @@ def fetch(distribution: Distribution, into: Path, *, on_event: Callable[[str], N
 
     Raises CorpusError, one sentence, where the client is missing or fails, or the archive is not what is listed.
     """
-    folder = into / f"{distribution.index}-{distribution.folder_name}"  # indexes may differ under one name
+    folder = into / distribution.index / distribution.folder_name  # indexes may differ under one name
     if folder.is_dir():
         return folder
-    into.mkdir(parents=True, exist_ok=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(into / ".lock"):
         if folder.is_dir():  # another process was faster
             return folder

@@ -48,7 +48,7 @@ from submodel.evaluation.line_times import line_times
 from submodel.evaluation.predictors import open_checkpoint
 from submodel.report.render import REPORT_SCHEMA, render_report
 
-PIPELINE_VERSION = 8  # raised when the same inputs give another model, so that stages of older versions are not kept
+PIPELINE_VERSION = 9  # raised when the same inputs give another model, so that stages of older versions are not kept
 # Likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits, 4: drafts, 5: display gate,
 # 6: one step for even rows.
 EXPORT_VERSION = 6

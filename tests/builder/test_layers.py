@@ -5,6 +5,7 @@ import torch
 
 from builder.pruning.layers import WidthSettings, narrow_layers
 from builder.pruning.plan import SizeSettings, count_parameters, plan_size
+from builder.pruning.vocabulary import TokenOrder
 from tests.builder.tiny import make_model
 
 
@@ -61,11 +62,7 @@ def test_a_narrowed_model_is_a_plain_one(tmp_path):
 def test_the_plan_counts_what_the_model_then_has():
     model = make_model(900, width=1024)
     base = count_parameters(model)
-    plan = plan_size(
-        model,
-        SizeSettings(size=0.6, min_merge_ranks=100),
-        lambda ranks, limit: list(range(min(900, max(300 + ranks, limit or 0)))),
-    )
+    plan = plan_size(model, SizeSettings(size=0.6), TokenOrder(ids=tuple(range(900)), used=300, likely=400))
     assert plan.base_parameters == base
     assert plan.width % 128 == 0
     assert plan.share <= 0.6

@@ -7,19 +7,17 @@ from builder.errors import BuildError
 from builder.pruning.depth import drop_layers
 from builder.pruning.layers import replace_channels
 from builder.pruning.plan import SizeSettings, count_parameters, plan_size
-from builder.pruning.vocabulary import trim_embeddings
+from builder.pruning.vocabulary import TokenOrder, trim_embeddings
 from tests.builder.tiny import make_model
 
-
-def choose(ranks, limit):
-    return list(range(min(2000, max(400 + ranks, limit or 0))))
+ORDER = TokenOrder(ids=tuple(range(2000)), used=400, likely=450)
 
 
 @pytest.mark.parametrize("is_tied", [True, False])
 @pytest.mark.parametrize("size", [0.3, 0.5, 0.8])
 def test_the_plan_stays_within_the_size_and_uses_it(size, is_tied):
     model = make_model(2000, width=2048, is_tied=is_tied)
-    plan = plan_size(model, SizeSettings(size=size, min_merge_ranks=50), choose)
+    plan = plan_size(model, SizeSettings(size=size), ORDER)
     assert plan.width % 128 == 0
     column = 3 * 64 * 2  # one channel in both layers
     unused = size * count_parameters(model) - plan.parameters
@@ -32,7 +30,7 @@ def test_vocabulary_goes_before_width():
     """Where dropping unused tokens is enough, no layer is touched."""
     model = make_model(2000, width=256)
     base = count_parameters(model)
-    plan = plan_size(model, SizeSettings(size=1 - 0.9 * 1500 * 64 / base, min_merge_ranks=50), choose)
+    plan = plan_size(model, SizeSettings(size=1 - 0.9 * 1500 * 64 / base), ORDER)
     assert plan.width == 256
     assert len(plan.kept_token_ids) < 2000
 
@@ -40,9 +38,20 @@ def test_vocabulary_goes_before_width():
 def test_what_cannot_be_reached_is_said_with_the_least_that_can():
     model = make_model(2000, width=2048)
     with pytest.raises(BuildError, match=r"--size 0.05 can't be reached.*the least is 0\.\d\d") as caught:
-        plan_size(model, SizeSettings(size=0.05, min_merge_ranks=50), choose)
+        plan_size(model, SizeSettings(size=0.05), ORDER)
     least = float(str(caught.value).split("the least is ")[1].split(" ")[0])
-    plan_size(model, SizeSettings(size=least + 0.01, min_merge_ranks=50), choose)
+    plan_size(model, SizeSettings(size=least + 0.01), ORDER)
+
+
+def test_likely_tokens_leave_before_a_size_is_refused():
+    model = make_model(2000, width=2048)
+    order = TokenOrder(ids=tuple(range(2000)), used=100, likely=1500)
+    with pytest.raises(BuildError) as caught:
+        plan_size(model, SizeSettings(size=0.05), order)
+    least = float(str(caught.value).split("the least is ")[1].split(" ")[0])
+    plan = plan_size(model, SizeSettings(size=least + 0.01), order)
+    assert plan.width == 512  # a quarter
+    assert 100 <= len(plan.kept_token_ids) < 1500
 
 
 @pytest.mark.parametrize("size", [0.0, 1.01, -3])
@@ -53,9 +62,7 @@ def test_sizes_out_of_range_are_refused(size):
 
 def test_dropped_layers_leave_room_for_wider_ones():
     model = make_model(2000, width=2048, layers=4)
-    whole, part = (
-        plan_size(model, SizeSettings(size=0.5, min_merge_ranks=50, drop_layers=count), choose) for count in (0, 2)
-    )
+    whole, part = (plan_size(model, SizeSettings(size=0.5, drop_layers=count), ORDER) for count in (0, 2))
     assert part.width > whole.width
     drop_layers(model, [1, 2])
     for layer in model.model.layers:
@@ -63,4 +70,4 @@ def test_dropped_layers_leave_room_for_wider_ones():
     trim_embeddings(model, part.kept_token_ids)
     assert count_parameters(model) == part.parameters
     with pytest.raises(BuildError, match="--drop-layers 4 leaves none of 4"):
-        plan_size(make_model(2000, layers=4), SizeSettings(drop_layers=4), choose)
+        plan_size(make_model(2000, layers=4), SizeSettings(drop_layers=4), ORDER)

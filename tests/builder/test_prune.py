@@ -11,7 +11,7 @@ from tests.builder.tiny import TEXT, make_model, make_tokenizer
 from tests.builder.tiny_domains import write_code
 
 SETTINGS = PruneSettings(
-    size=SizeSettings(size=0.97, min_merge_ranks=10),
+    size=SizeSettings(size=0.97, least_token_share=1.0),
     calibration=CalibrationSettings(tokens=600, validation_tokens=200, tokens_per_channel=0),
 )
 

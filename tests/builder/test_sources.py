@@ -73,7 +73,8 @@ def test_an_archive_is_fetched_once_and_its_only_folder_is_the_result(played, tm
         folder = fetch(tool, tmp_path / "cache")
         assert (folder / "b" / "c.py").read_text() == "y = 2\n"
     assert asked == ["pypi:tool==1"]
-    assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == [".lock", "pypi-tool-1"]
+    assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == [".lock", "pypi"]
+    assert folder == tmp_path / "cache" / "pypi" / "tool-1"
 
 
 def test_a_wheel_has_no_single_folder(played, tmp_path):

@@ -9,9 +9,9 @@ from tokenizers import Tokenizer, models
 from builder.errors import BuildError
 from builder.pruning.vocabulary import (
     always_kept,
-    choose_tokens,
     close_under_merges,
     differing_texts,
+    order_tokens,
     read_vocabulary,
     trim_embeddings,
     trim_tokenizer,
@@ -27,11 +27,15 @@ def ids_of(text):
     return TOKENIZER.encode(text, add_special_tokens=False).ids
 
 
+def least_of(used):
+    return order_tokens(VOCABULARY, used).first(0)
+
+
 @given(st.text(ALPHABET, max_size=80), st.lists(st.text(ALPHABET, max_size=40), max_size=4))
 @settings(max_examples=60, deadline=None)
 def test_text_of_kept_tokens_is_segmented_as_before(text, others):
     used = {i for t in (text, *others) for i in ids_of(t)}
-    kept = choose_tokens(VOCABULARY, used, ranks=0)
+    kept = least_of(used)
     trimmed = trim_tokenizer(TOKENIZER, kept)
     assert differing_texts(TOKENIZER, trimmed, kept, [text, *others]) == 0
 
@@ -39,7 +43,7 @@ def test_text_of_kept_tokens_is_segmented_as_before(text, others):
 @given(st.text(max_size=60))
 @settings(max_examples=60, deadline=None)
 def test_any_text_survives_the_smallest_vocabulary(text):
-    kept = choose_tokens(VOCABULARY, [], ranks=0)
+    kept = least_of([])
     trimmed = trim_tokenizer(TOKENIZER, kept)
     ids = trimmed.encode(text, add_special_tokens=False).ids
     assert trimmed.decode(ids, skip_special_tokens=False) == text
@@ -58,29 +62,39 @@ def test_closure_holds_the_parts_of_each_token():
 
 def test_a_difference_is_counted():
     """Dropping a token that a text uses must not go unnoticed."""
-    kept = choose_tokens(VOCABULARY, [], ranks=0)
+    kept = least_of([])
     assert differing_texts(TOKENIZER, trim_tokenizer(TOKENIZER, kept), kept, [TEXT, "x"]) == 1
 
 
 def test_special_tokens_stay_single_and_bytes_stay():
-    kept = choose_tokens(VOCABULARY, [], ranks=0)
+    kept = least_of([])
     trimmed = trim_tokenizer(TOKENIZER, kept)
     for token in FIM_TOKENS:
         assert trimmed.encode(token).ids == [trimmed.token_to_id(token)]
     assert len(always_kept(VOCABULARY)) >= 256 + 4
 
 
-def test_ranks_fill_up_to_the_limit():
-    least = choose_tokens(VOCABULARY, [], ranks=0)
-    filled = choose_tokens(VOCABULARY, [], ranks=0, limit=len(least) + 40)
-    assert len(filled) == len(least) + 40
-    assert set(least) < set(filled)
+def test_what_is_likely_stays_before_what_is_ranked_high():
+    made = [VOCABULARY.ids[left + right] for left, right in VOCABULARY.merges]
+    order = order_tokens(VOCABULARY, [], likely=made[-1:-4:-1], unlikely=[made[-9]])
+    parts = close_under_merges(made[-3:], VOCABULARY) - set(order.first(0))
+    assert order.likely == order.used + len(parts)
+    assert set(order.first(order.likely)) == set(order.first(0)) | parts
+    assert made[-9] in order.first(order.likely + len(close_under_merges([made[-9]], VOCABULARY)))
+    assert sorted(order.ids) == sorted({*VOCABULARY.ids.values(), *VOCABULARY.added.values()})
+
+
+@given(st.sets(st.sampled_from(sorted(VOCABULARY.ids.values())), max_size=20), st.integers(0, VOCABULARY.size))
+@settings(max_examples=60, deadline=None)
+def test_any_number_of_first_tokens_is_closed_under_merges(likely, count):
+    kept = order_tokens(VOCABULARY, [], likely).first(count)
+    assert close_under_merges(kept, VOCABULARY) == set(kept)
 
 
 @pytest.mark.parametrize("is_tied", [True, False])
 def test_logits_of_kept_tokens_are_the_bases(is_tied):
     model = make_model(VOCABULARY.size, is_tied=is_tied)
-    kept = choose_tokens(VOCABULARY, ids_of(TEXT), ranks=0)
+    kept = least_of(ids_of(TEXT))
     before = model(torch.tensor([ids_of(TEXT)])).logits
     trim_embeddings(model, kept)
     trimmed = trim_tokenizer(TOKENIZER, kept)
