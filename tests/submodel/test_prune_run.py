@@ -97,6 +97,8 @@ def test_seeds_and_domains_decide_masks(repository, base, tmp_path):
 def test_options():
     assert calibration_specs(None, None) == (str(Path.cwd()),)
     assert calibration_specs(None, ["text"]) == ("text",)
+    assert calibration_specs(Path("./text"), ["text", "."]) == (str(Path.cwd() / "text"), "text", str(Path.cwd()))
+    assert calibration_specs(Path(), [".", "text", "text"]) == (str(Path.cwd()), "text")
     assert parse_ratios("0.1:0.7:0.1") == (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
     assert parse_ratios("0.5") == (0.5,)
     assert parse_ratios("0.1,0.6") == (0.1, 0.6)

@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +16,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from builder.domains import open_domain
 from builder.errors import BuildError, SubmodelError
 from builder.evaluation.torch_predictor import TorchPredictor
 from builder.prompt import PromptEncoder
@@ -24,7 +27,7 @@ from submodel.experiments import sweep_run, workers
 from submodel.experiments.method import MethodSettings
 from submodel.experiments.point import Point, measure_point
 from submodel.experiments.quality import QualitySettings
-from submodel.experiments.sweep_run import SweepSettings, make_methods, run_sweep
+from submodel.experiments.sweep_run import SweepSettings, is_complete, make_methods, run_sweep
 from submodel.experiments.workers import Done, Lost, run_in_processes, run_on_ray
 from tests.builder.test_calibration import FIM
 from tests.builder.tiny import make_model, make_tokenizer
@@ -183,6 +186,49 @@ def test_a_point_that_cannot_be_is_told_and_not_tried_again(place, tmp_path, mon
     document = run(settings_of(place, tmp_path, methods=methods))
     assert "can't be reached" in document["failed"][0]["reason"]
     assert len(tried) == len(set(tried)) == 2
+    assert not is_complete(document)  # there is nothing but the base
+    methods += (MethodSettings(method="wanda", tokens=1500),)
+    assert is_complete(run(settings_of(place, tmp_path, methods=methods)))
+
+
+def test_a_sweep_that_lost_points_ends_with_1(place, tmp_path, monkeypatch):
+    def unlucky(tasks, **options):
+        for name, document in tasks.items():
+            if document["method"] is None:
+                yield Done(name=name, result=measure_point(document, 1))
+            else:
+                yield Lost(name=name, reason="it was killed", is_final=False)
+
+    monkeypatch.setattr(sweep_run, "run_in_processes", unlucky)
+    (tmp_path / "sweep.svg").write_text("an earlier sweep's")
+    command = ["sweep", str(place / "py"), "-o", str(tmp_path), "--base", str(place / "base"), "--sparsity", "0.5"]
+    done = CliRunner().invoke(app, [*command, "--tokens", "1500", "--dtype", "float32", "--json"])
+    assert done.exit_code == 1
+    assert json.loads(done.stdout)["failed"][0]["reason"] == "it was killed"
+    assert not (tmp_path / "sweep.svg").exists()
+    refused = CliRunner().invoke(app, [*command, "--dtype", "float8"])
+    assert isinstance(refused.exception, BuildError) and "float8" in str(refused.exception)
+
+
+def test_domains_are_told_apart_by_their_names(place, tmp_path):
+    copy = shutil.copytree(place / "py", tmp_path / "other" / "py")
+    with pytest.raises(BuildError, match="both called py"):
+        run(settings_of(place, tmp_path, calibrations=((str(place / "py"),), (str(copy),))))
+
+
+def test_what_one_domain_learns_from_is_not_measured_on_in_another(place, tmp_path, monkeypatch):
+    def opened(spec, **options):
+        domain = open_domain(spec, **options)
+        if not spec.endswith("fork"):
+            return domain
+        others = {"held-out": "calibration", "calibration": "held-out", "validation": "validation"}
+        files = tuple(replace(file, split=others[file.split]) for file in domain.corpus.files)
+        return replace(domain, corpus=replace(domain.corpus, files=files))
+
+    monkeypatch.setattr(sweep_run, "open_domain", opened)
+    fork = shutil.copytree(place / "py", tmp_path / "fork")
+    with pytest.raises(BuildError, match="figures would flatter"):
+        run(settings_of(place, tmp_path, calibrations=((str(place / "py"),), (str(fork),))))
 
 
 def test_a_process_that_is_killed_is_lost_and_the_others_are_not(monkeypatch):
