@@ -37,7 +37,7 @@ def fetch(distribution: Distribution, into: Path, *, on_event: Callable[[str], N
     folder = into / distribution.index / distribution.folder_name  # indexes may differ under one name
     if folder.is_dir():
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    into.mkdir(parents=True, exist_ok=True)
     with FileLock(into / ".lock"):
         if folder.is_dir():  # another process was faster
             return folder
@@ -53,6 +53,7 @@ def fetch(distribution: Distribution, into: Path, *, on_event: Callable[[str], N
             tops = list((fresh / "unpacked").iterdir())
             whole = tops[0] if len(tops) == 1 and tops[0].is_dir() else fresh / "unpacked"
             sync_tree(whole)
+            folder.parent.mkdir(exist_ok=True)
             whole.rename(folder)
             sync(folder.parent)
         finally:
