@@ -20,7 +20,6 @@ from tokenizers import Tokenizer
 from benchmarks.repositories import CACHE
 from builder.bases.load import load_base
 from builder.corpus.corpus import read_texts
-from builder.corpus.languages import get_language
 from builder.errors import CorpusError
 from builder.pruning.code_pieces import CODE_PIECES_FILE, CodePieces
 from builder.sources.distribution import parse_distribution
@@ -103,7 +102,7 @@ def _count(spec: str, tokenizer: Tokenizer) -> Iterator[tuple[str, Counter[int]]
     except CorpusError as error:
         raise CorpusError(f"{spec}: {error}") from error
     for language in LANGUAGES:
-        found = [text for name, text in texts if name == language and get_language(name).is_code]
+        found = [text for name, text in texts if name == language]
         found = sorted(found, key=lambda text: hashlib.sha256(text.encode()).digest())[:MOST_FILES]
         if len(found) < LEAST_FILES:
             continue

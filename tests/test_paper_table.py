@@ -3,16 +3,7 @@
 from benchmarks.paper_table import print_matrix, print_regions, print_sweep
 from submodel.experiments.compare_run import OTHER_DOMAIN, OTHER_FORM, SAME_DOMAIN
 from submodel.experiments.sweep_document import make_curves, make_matrices
-
-
-def row(method, sparsity, calibration, seed, **bits):
-    return {
-        "method": method,
-        "sparsity": sparsity,
-        "calibration": calibration,
-        "seed": seed,
-        "quality": {domain: {"bits_per_byte": value} for domain, value in bits.items()},
-    }
+from tests.submodel.test_sweep_document import row
 
 
 def cells(line):
@@ -20,9 +11,9 @@ def cells(line):
 
 
 def test_a_sweep_of_a_base_that_fills_no_middles_and_a_point_that_is_lost(capsys):
-    rows = [row("dense", 0.0, [], None, py=0.5)]
-    rows += [row("magnitude", ratio, ["py"], 0, py=ratio) for ratio in (0.6, 0.7)]
-    rows += [row("wanda", 0.7, ["py"], 0, py=0.65)]
+    rows = [row("dense", 0.0, "", None, py=0.5)]
+    rows += [row("magnitude", ratio, "py", 0, py=ratio) for ratio in (0.6, 0.7)]
+    rows += [row("wanda", 0.7, "py", 0, py=0.65)]
     print_sweep({"curves": make_curves(rows)})
     head, _, magnitude, wanda = capsys.readouterr().out.splitlines()[2:6]
     assert cells(head) == ["method", "0%", "60%", "70%"]
@@ -31,8 +22,8 @@ def test_a_sweep_of_a_base_that_fills_no_middles_and_a_point_that_is_lost(capsys
 
 
 def test_a_matrix_of_one_seed(capsys):
-    rows = [row("dense", 0.0, [], None, py=0.5, js=0.6)]
-    rows += [row("wanda", 0.5, ["py"], 0, py=0.6, js=0.9), row("wanda", 0.5, ["js"], 0, py=0.8, js=0.7)]
+    rows = [row("dense", 0.0, "", None, py=0.5, js=0.6)]
+    rows += [row("wanda", 0.5, "py", 0, py=0.6, js=0.9), row("wanda", 0.5, "js", 0, py=0.8, js=0.7)]
     print_matrix({"points": rows, "matrices": make_matrices(rows)})
     lines = [cells(line) for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
     assert lines[2:] == [

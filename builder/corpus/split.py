@@ -50,6 +50,16 @@ class Candidate:
     language: str
     sha256: str  # of the text, hex
 
+    @property
+    def is_code(self) -> bool:
+        """Whether it may be scored at all."""
+        return get_language(self.language).is_code
+
+    @property
+    def split_by_hash(self) -> Split:
+        """Where it belongs as long as nothing overrules its hash."""
+        return split_by_hash(self.sha256) if self.is_code else "calibration"
+
 
 @dataclass(frozen=True, kw_only=True)
 class SplitResult:
@@ -69,9 +79,7 @@ def split_by_hash(sha256: str) -> Split:
 
 def split_files(candidates: Sequence[Candidate]) -> SplitResult:
     """Split files with distinct texts. The same set of files gives each the same split, in whatever order they come."""
-    splits: list[Split] = [
-        split_by_hash(candidate.sha256) if _is_code(candidate) else "calibration" for candidate in candidates
-    ]
+    splits = [candidate.split_by_hash for candidate in candidates]
     return _settle(splits, candidates, ("held-out", "validation"))
 
 
@@ -82,13 +90,9 @@ def split_by_origin(candidates: Sequence[Candidate], is_held_out: Sequence[bool]
     """
     splits: list[Split] = []
     for candidate, held_out in zip(candidates, is_held_out, strict=True):
-        by_hash = split_by_hash(candidate.sha256) if _is_code(candidate) else "calibration"
-        splits.append("held-out" if held_out else "validation" if by_hash == "validation" else "calibration")
+        is_validation = candidate.split_by_hash == "validation"
+        splits.append("held-out" if held_out else "validation" if is_validation else "calibration")
     return _settle(splits, candidates, ("validation",))
-
-
-def _is_code(candidate: Candidate) -> bool:
-    return get_language(candidate.language).is_code
 
 
 def _settle(splits: list[Split], candidates: Sequence[Candidate], bounded: Sequence[Split]) -> SplitResult:
@@ -97,10 +101,10 @@ def _settle(splits: list[Split], candidates: Sequence[Candidate], bounded: Seque
     moved = _move_near_copies(splits, near)
     files = [
         _File(
-            size=len(candidate.text.encode()) if _is_code(candidate) else 0,
+            size=len(candidate.text.encode()) if candidate.is_code else 0,
             sha256=candidate.sha256,
             near=others,
-            may_be_scored=_is_code(candidate) and EVERY_FILE not in others,
+            may_be_scored=candidate.is_code and EVERY_FILE not in others,
         )
         for candidate, others in zip(candidates, near, strict=True)
     ]

@@ -83,7 +83,7 @@ def prune(
         )
     trim_embeddings(model, plan.kept_token_ids)
     enough = settings.calibration.at_least_for(base_config.intermediate_size)
-    calibration = make_calibration_set(corpus.learned, PromptEncoder(trimmed, prompt), enough)
+    calibration = make_calibration_set(corpus.files, PromptEncoder(trimmed, prompt), enough)
     if settings.size.drop_layers:
         told = _up_to(calibration.calibration, DEPTH_TOKENS)
         dropped = choose_layers(model, told, settings.size.drop_layers, on_progress=on_layer)

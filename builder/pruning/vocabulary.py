@@ -9,8 +9,9 @@ pieces, down to single bytes, which are always kept.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from tokenizers import Tokenizer
@@ -33,6 +34,14 @@ class Vocabulary:
         """Rows that the embedding needs at least: the highest id and one."""
         return max([*self.ids.values(), *self.added.values()]) + 1
 
+    @cached_property
+    def parts(self) -> Mapping[int, Sequence[int]]:
+        """The ids from which merges make a token, of all ways to it where there are several."""
+        parts: dict[int, list[int]] = {}
+        for pair in self.merges:
+            parts.setdefault(self.ids["".join(pair)], []).extend(self.ids[part] for part in pair)
+        return parts
+
 
 def read_vocabulary(tokenizer: Tokenizer) -> Vocabulary:
     """Read it from the tokenizer's own JSON; raises BuildError where the tokenizer is no byte-level BPE."""
@@ -53,10 +62,6 @@ def read_vocabulary(tokenizer: Tokenizer) -> Vocabulary:
 
 def close_under_merges(wanted: Iterable[int], vocabulary: Vocabulary) -> frozenset[int]:
     """The wanted ids and, recursively, the parts from which merges make them."""
-    token_of = {i: token for token, i in vocabulary.ids.items()}
-    parts: dict[str, list[tuple[str, str]]] = {}
-    for left, right in vocabulary.merges:
-        parts.setdefault(left + right, []).append((left, right))
     closed: set[int] = set()
     pending = list(wanted)
     while pending:
@@ -64,8 +69,7 @@ def close_under_merges(wanted: Iterable[int], vocabulary: Vocabulary) -> frozens
         if token_id in closed:
             continue
         closed.add(token_id)
-        for pair in parts.get(token_of.get(token_id, ""), ()):
-            pending.extend(vocabulary.ids[part] for part in pair)
+        pending.extend(vocabulary.parts.get(token_id, ()))
     return frozenset(closed)
 
 
@@ -95,16 +99,13 @@ def order_tokens(
     used: ids that the repository's text is made of. likely, unlikely: those that it may use tomorrow, the likeliest
     first. The parts of a token come before it.
     """
-    parts: dict[int, list[int]] = {}
-    for pair in vocabulary.merges:
-        parts.setdefault(vocabulary.ids["".join(pair)], []).extend(vocabulary.ids[part] for part in pair)
     ordered = dict.fromkeys(sorted(close_under_merges([*always_kept(vocabulary), *used], vocabulary)))
     count = len(ordered)
 
     def add(token_id: int) -> None:
         pending = [token_id]
         while pending:
-            missing = [part for part in parts.get(pending[-1], ()) if part not in ordered]
+            missing = [part for part in vocabulary.parts.get(pending[-1], ()) if part not in ordered]
             if missing:
                 pending += missing
             else:

@@ -88,6 +88,7 @@ def make_matrices(rows: Sequence[Row]) -> list[dict[str, Any]]:
         measured = list(members[0]["quality"])
         if min(len(calibrations), len(measured)) < 2:
             continue
+        singles = [index for index, name in enumerate(calibrations) if name in measured]
         for figure in FIGURES:
             cells = [
                 [_cell(members, calibration, domain, figure) for domain in measured] for calibration in calibrations
@@ -104,17 +105,13 @@ def make_matrices(rows: Sequence[Row]) -> list[dict[str, Any]]:
                 "measured_on": measured,
                 "seeds": len(seeds),
                 "mean": [[fmean(cell) for cell in line] for line in values],
-                "diagonal_is_best": {
-                    domain: _gain(
-                        calibrations.index(domain),
-                        [index for index, name in enumerate(calibrations) if name in measured and name != domain],
-                        [[cell[seed] for seed in seeds] for cell in (line[column] for line in cells)],
-                        figure,
-                    )
-                    for column, domain in enumerate(measured)
-                    if domain in calibrations and len(set(calibrations) & set(measured)) > 1
-                },
+                "diagonal_is_best": {},
             }
+            for own in singles if len(singles) > 1 else ():
+                column = measured.index(calibrations[own])
+                figures = [[line[column][seed] for seed in seeds] for line in cells]
+                others = [index for index in singles if index != own]
+                matrix["diagonal_is_best"][calibrations[own]] = _gain(own, others, figures, figure)
             if len(seeds) > 1:
                 matrix["spread"] = [[stdev(cell) for cell in line] for line in values]
             matrices.append(matrix)

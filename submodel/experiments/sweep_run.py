@@ -186,13 +186,12 @@ def _points(settings: SweepSettings, domains: Mapping[str, Domain], base: str, b
 
 def _dtype(settings: SweepSettings) -> str:
     """The number format of all points; an earlier part of the same sweep decides over a new measurement."""
-    if settings.dtype != "auto":
-        return str(choose_dtype(settings.dtype)).removeprefix("torch.")
     path = settings.output / "dtype.json"
-    if path.is_file():
+    if settings.dtype == "auto" and path.is_file():
         return str(json.loads(path.read_text("utf-8")))
-    dtype = str(choose_dtype("auto")).removeprefix("torch.")
-    write_json(path, dtype)
+    dtype = str(choose_dtype(settings.dtype)).removeprefix("torch.")
+    if settings.dtype == "auto":
+        write_json(path, dtype)
     return dtype
 
 
