@@ -59,6 +59,7 @@ class DecodeSession:
     """A decode graph in ONNX Runtime's plainest use: one prompt, past of exact length."""
 
     def __init__(self, path: Path, shape: DecoderShape) -> None:
+        ort.disable_telemetry_events()  # older builds for Windows know no other switch (builder/telemetry.py)
         options = ort.SessionOptions()
         options.log_severity_level = 3  # the overridable initializer is meant; ONNX Runtime warns of it
         self.shape = shape

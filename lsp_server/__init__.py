@@ -1,0 +1,3 @@
+from builder.telemetry import turn_off_telemetry
+
+turn_off_telemetry()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import onnxruntime
 import pytest
 from hypothesis import settings
 from onnx import TensorProto, helper
@@ -25,6 +24,8 @@ TINY_FORMAT = PromptFormat(
 @pytest.fixture(scope="session", autouse=True)
 def _denormal_numbers_stay() -> None:
     """The first session of a process decides it for its thread, for good; the engine's would make them zero."""
+    import onnxruntime  # not above: builder, imported after it, switches its telemetry off
+
     value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("x", "y")]
     graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "same", value[:1], value[1:])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)

@@ -31,6 +31,7 @@ def open_session(
 
     Raises ServeError where the file is not a model that this version of ONNX Runtime can run.
     """
+    onnxruntime.disable_telemetry_events()  # older builds for Windows know no other switch (builder/telemetry.py)
     names = list(dict.fromkeys((PROVIDERS[provider].name, PROVIDERS[Provider.CPU].name)))
     try:
         session = onnxruntime.InferenceSession(str(model_path), session_options(threads), providers=names)
