@@ -13,7 +13,7 @@ from builder.untrusted_json import read_json
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
-HELD_OUT_PROMPTS = "heldout_prompts.json"
+PARITY_PROMPTS = "parity_prompts.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +30,9 @@ class SubModel:
             raise BuildError(f"{self.folder} has no {MANIFEST} that says how it is asked; run `submodel build` on it.")
         return PromptFormat.from_json(self.manifest["prompt"])
 
-    def held_out_prompts(self) -> list[dict[str, list[int]]]:
-        """Prompts with their true middles, as token ids, of files that pruning never saw; empty if there are none."""
-        path = self.folder / HELD_OUT_PROMPTS
+    def parity_prompts(self) -> list[dict[str, list[int]]]:
+        """Prompts with their true middles, as token ids, of validation files; empty if there are none."""
+        path = self.folder / PARITY_PROMPTS
         try:
             prompts = read_json(path) if path.exists() else []
         except (OSError, ValueError) as error:

@@ -12,25 +12,32 @@ import torch
 from tokenizers import Tokenizer
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from builder.artifact import HELD_OUT_PROMPTS, MANIFEST, SCHEMA_VERSION, SubModel
-from builder.cuts import Cut
+from builder.artifact import MANIFEST, PARITY_PROMPTS, SCHEMA_VERSION, SubModel
+from builder.corpus.corpus import SourceFile
+from builder.cuts import Cut, cut_files
 from builder.folders import replace_folder, write_json
 from builder.prompt import PromptEncoder
 from builder.pruning.prune import Pruned
 from builder.versions import installed_versions
 
 PLAN = "plan.json"
+_PARITY_CUTS = 64  # that an export compares precisions on
 _VERSIONED = ("submodel", "torch", "transformers", "tokenizers", "numpy")
 
 
-def save_checkpoint(folder: Path, pruned: Pruned, held_out: Sequence[Cut], manifest: Mapping[str, Any]) -> None:
+def parity_cuts(files: Sequence[SourceFile], seed: int = 0) -> tuple[Cut, ...]:
+    """What an export is checked on: cuts of validation files, for it decides which precision is good enough."""
+    return cut_files([file for file in files if file.split == "validation" and file.is_code], _PARITY_CUTS, seed)
+
+
+def save_checkpoint(folder: Path, pruned: Pruned, parity: Sequence[Cut], manifest: Mapping[str, Any]) -> None:
     """Write the whole folder or nothing; `manifest` is what the caller knows: base, licence, corpus, seeds, stages."""
     encoder = PromptEncoder(pruned.tokenizer, pruned.prompt)
     with replace_folder(folder, marker=MANIFEST) as fresh:
         pruned.model.to(torch.bfloat16).save_pretrained(fresh, safe_serialization=True)
         save_tokenizer(fresh, pruned.tokenizer, pruned.model)
         write_json(fresh / PLAN, {"kept_token_ids": pruned.plan.kept_token_ids, "channels": pruned.plan.channels})
-        _write_prompts(fresh, encoder, held_out)
+        write_prompts(fresh, encoder, parity)
         document = {
             "schema": SCHEMA_VERSION,
             **manifest,
@@ -48,7 +55,7 @@ def save_reweighted(
     source: SubModel,
     model: PreTrainedModel,
     encoder: PromptEncoder,
-    held_out: Sequence[Cut],
+    parity: Sequence[Cut],
     facts: Mapping[str, Any],
 ) -> None:
     """Write a checkpoint that is `source` with the weights of `model`, asked as `encoder` does.
@@ -57,19 +64,20 @@ def save_reweighted(
     """
     with replace_folder(folder, marker=MANIFEST) as fresh:
         model.to(torch.bfloat16).save_pretrained(fresh, safe_serialization=True)
-        _write_prompts(fresh, encoder, held_out)
+        write_prompts(fresh, encoder, parity)
         for path in source.folder.iterdir():
             if not (fresh / path.name).exists() and path.name != MANIFEST and ".safetensors" not in path.name:
                 shutil.copyfile(path, fresh / path.name)
         write_json(fresh / MANIFEST, {**(source.manifest or {}), **facts, "prompt": encoder.form.to_json()})
 
 
-def _write_prompts(folder: Path, encoder: PromptEncoder, held_out: Sequence[Cut]) -> None:
+def write_prompts(folder: Path, encoder: PromptEncoder, cuts: Sequence[Cut]) -> None:
+    """As `SubModel.parity_prompts` reads them."""
     prompts = [
         {"prompt_ids": encoder.encode(cut.window(encoder.form)), "truth_ids": encoder.text_ids(cut.middle)}
-        for cut in held_out
+        for cut in cuts
     ]
-    (folder / HELD_OUT_PROMPTS).write_text(json.dumps(prompts), "utf-8")
+    (folder / PARITY_PROMPTS).write_text(json.dumps(prompts), "utf-8")
 
 
 def save_tokenizer(folder: Path, tokenizer: Tokenizer, model: PreTrainedModel) -> None:

@@ -76,10 +76,7 @@ def replace_folder(
     retired = target.with_name(f".{target.name}.replaced")
     try:
         _restore(target, retired)
-        if target.is_dir() and any(target.iterdir()) and not (target / marker).is_file():
-            raise error_type(f"{target} holds files but no {marker}; choose an empty or a new folder with -o.")
-        if target.exists() and not target.is_dir():
-            raise error_type(f"{target} is a file; choose a folder with -o.")
+        check_replaceable(target, marker=marker, error_type=error_type)
         _remove(fresh)
         fresh.mkdir(parents=True)
         try:
@@ -101,6 +98,14 @@ def replace_folder(
         if not is_disk_full(error):
             raise
         raise error_type(_cannot_write(target, ": the disk is full")) from error
+
+
+def check_replaceable(target: Path, *, marker: str, error_type: type[SubmodelError] = BuildError) -> None:
+    """Raise `error_type` where `replace_folder` would refuse `target`: to call before long work, too."""
+    if target.is_dir() and any(target.iterdir()) and not (target / marker).is_file():
+        raise error_type(f"{target} holds files but no {marker}; choose an empty or a new folder with -o.")
+    if target.exists() and not target.is_dir():
+        raise error_type(f"{target} is a file; choose a folder with -o.")
 
 
 def is_disk_full(error: BaseException) -> bool:

@@ -33,9 +33,9 @@ from exporters.drafts import FOLDER, build_index, write_index
 from exporters.errors import ExportError, ParityError
 from exporters.genai import make_genai_config
 from exporters.graph import build_graph, save_graph
-from exporters.held_out import choose_prompts
 from exporters.parity import DecodeSession, ParityReport, ParitySettings, check_logits, check_quantized
 from exporters.precision import AUTO_CANDIDATES, CANDIDATES, VARIANT_FILES, Precision, can_hold
+from exporters.prompts import choose_prompts
 from exporters.reference import Reference, compute_references
 from exporters.rotation import RotatedCheckpoint
 from exporters.settings import COPIED_FILES, ExportSettings

@@ -1,8 +1,8 @@
 """The display gate: how sure a model must be for a wanted share of what it shows to be right.
 
-A build asks the bundle for held-out lines, and this turns the answers into a curve: for each threshold on the model's
-probability how many answers are shown (coverage) and how many of those are right (precision). The bundle keeps it under
-"gate" in bundle.json; the server reads the threshold for the precision that its user picks.
+A build asks the bundle for lines of validation files, and this turns the answers into a curve: for each threshold on
+the model's probability how many answers are shown (coverage) and how many of those are right (precision). The bundle
+keeps it under "gate" in bundle.json; the server reads the threshold for the precision that its user picks.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class GatePoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """The curve, by rising threshold, and how many held-out positions it was measured on."""
+    """The curve, by rising threshold, and how many positions it was measured on."""
 
     positions: int
     curve: tuple[GatePoint, ...]

@@ -228,7 +228,7 @@ def _check_tokens(path: Path, source: SubModel) -> None:
     with open_gguf(path) as written:
         theirs = read_tokenizer(written).tokenizer
     theirs.encode_special_tokens = True
-    texts = [PROBE, *(own.decode(item["prompt_ids"]) for item in source.held_out_prompts())]
+    texts = [PROBE, *(own.decode(item["prompt_ids"]) for item in source.parity_prompts())]
     for text in texts:
         if own.encode(text, add_special_tokens=False).ids != theirs.encode(text, add_special_tokens=False).ids:
             raise ExportError(

@@ -36,10 +36,10 @@ from exporters.bundle import (
 )
 from exporters.checkpoint import FloatArray, read_config
 from exporters.errors import ExportError
-from exporters.held_out import choose_prompts
 from exporters.parity import ParityReport, ParitySettings, compare_logits
 from exporters.precision import Precision
-from exporters.reference import HeldOutPrompt
+from exporters.prompts import choose_prompts
+from exporters.reference import ParityPrompt
 from exporters.runtime_errors import RUNTIME_ERRORS
 from exporters.settings import COPIED_FILES, ExportSettings
 
@@ -135,7 +135,7 @@ def _encoder(model_folder: Path, config: PretrainedConfig) -> PromptEncoder:
 
 
 @torch.inference_mode()
-def _check(model: PreTrainedModel, fresh: Path, prompts: list[HeldOutPrompt], settings: ParitySettings) -> ParityReport:
+def _check(model: PreTrainedModel, fresh: Path, prompts: list[ParityPrompt], settings: ParitySettings) -> ParityReport:
     """Logits of each prompt at once, and of its last token after a past."""
     exported = ORTModelForCausalLM.from_pretrained(fresh, subfolder="onnx", local_files_only=True, use_io_binding=False)
     pairs: list[tuple[FloatArray, FloatArray]] = []

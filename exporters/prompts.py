@@ -1,7 +1,7 @@
 """Prompts for the parity check: text that the model was not fitted to, in the form that the server sends.
 
-A sub-model brings them, from its repository's held-out files. A foreign checkpoint has none: this package's own source
-files serve, as code that no base was trained on.
+A sub-model brings them, from its repository's validation files. A foreign checkpoint has none: this package's own
+source files serve, as code that no base was trained on.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from pathlib import Path
 
 import builder
 import exporters
-from builder.artifact import HELD_OUT_PROMPTS, SubModel
+from builder.artifact import PARITY_PROMPTS, SubModel
 from builder.corpus.corpus import SourceFile
 from builder.cuts import cut_files
 from builder.prompt import PromptEncoder
 from exporters.errors import ExportError
 from exporters.parity import ParitySettings
-from exporters.reference import HeldOutPrompt
+from exporters.reference import ParityPrompt
 
 
 def choose_prompts(
     source: SubModel, encoder: PromptEncoder, settings: ParitySettings, *, max_positions: int
-) -> list[HeldOutPrompt]:
+) -> list[ParityPrompt]:
     """As many prompts as `settings` ask for, of at most its length where there are enough of these, else the shortest.
 
     Every prompt leaves room for its answer within `max_positions`. Raises ExportError where there is none.
@@ -42,24 +42,24 @@ def choose_prompts(
     return chosen
 
 
-def _own_prompts(source: SubModel) -> list[HeldOutPrompt]:
-    path = source.folder / HELD_OUT_PROMPTS
+def _own_prompts(source: SubModel) -> list[ParityPrompt]:
+    path = source.folder / PARITY_PROMPTS
     try:
-        prompts = [_prompt(item["prompt_ids"], item["truth_ids"]) for item in source.held_out_prompts()]
+        prompts = [_prompt(item["prompt_ids"], item["truth_ids"]) for item in source.parity_prompts()]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ExportError(f"{path} can't be read ({error!r}); run `submodel build` again.") from error
     return [prompt for prompt in prompts if prompt.prompt_ids]
 
 
-def _package_prompts(encoder: PromptEncoder, count: int) -> list[HeldOutPrompt]:
+def _package_prompts(encoder: PromptEncoder, count: int) -> list[ParityPrompt]:
     files = [_source_file(path) for package in (builder, exporters) for path in _python_files(package.__path__)]
     cuts = cut_files(files, count, seed=0)
     prompts = [_prompt(encoder.encode(cut.window(encoder.form)), encoder.text_ids(cut.middle)) for cut in cuts]
     return [prompt for prompt in prompts if prompt.prompt_ids]
 
 
-def _prompt(prompt_ids: Sequence[int], truth_ids: Sequence[int]) -> HeldOutPrompt:
-    return HeldOutPrompt(prompt_ids=tuple(map(int, prompt_ids)), truth_ids=tuple(map(int, truth_ids)))
+def _prompt(prompt_ids: Sequence[int], truth_ids: Sequence[int]) -> ParityPrompt:
+    return ParityPrompt(prompt_ids=tuple(map(int, prompt_ids)), truth_ids=tuple(map(int, truth_ids)))
 
 
 def _python_files(folders: Sequence[str]) -> list[Path]:

@@ -18,7 +18,7 @@ from exporters.checkpoint import FloatArray
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeldOutPrompt:
+class ParityPrompt:
     """A prompt as the server sends it and the text that really followed, as token ids."""
 
     prompt_ids: tuple[int, ...]
@@ -29,7 +29,7 @@ class HeldOutPrompt:
 class Reference:
     """The float32 model's answers to one prompt."""
 
-    prompt: HeldOutPrompt
+    prompt: ParityPrompt
     greedy_ids: tuple[int, ...]  # its own continuation, up to and with the first token that ends a completion
     log_probabilities: FloatArray  # (prompt + truth tokens − 1,), of each token but the first given those before, nats
     logits: FloatArray | None  # (last prompt positions, vocabulary), for some prompts only
@@ -38,7 +38,7 @@ class Reference:
 @torch.inference_mode()
 def compute_references(
     model: PreTrainedModel,
-    prompts: Sequence[HeldOutPrompt],
+    prompts: Sequence[ParityPrompt],
     *,
     continuation_tokens: int,
     stop_ids: Collection[int],
@@ -66,7 +66,7 @@ def compute_references(
 class _Batch:
     """Prompts padded on the left, so that all of them end at the same position."""
 
-    def __init__(self, model: PreTrainedModel, prompts: Sequence[HeldOutPrompt]) -> None:
+    def __init__(self, model: PreTrainedModel, prompts: Sequence[ParityPrompt]) -> None:
         self.model = model
         self.prompts = prompts
         self.cache = DynamicCache()

@@ -2,9 +2,9 @@
 
     python -m benchmarks.portability.runtimes MODEL BUNDLE [--llama-python PYTHON] [--name NAME]
 
-MODEL is a sub-model's folder, BUNDLE its bundle, with as many precisions as it has. Ten held-out prompts are continued
-by each runtime in each precision, and compared token by token with transformers' float32 model. Runtimes that are not
-installed are named as such. npm's packages go into the cache, GGUF files beside them.
+MODEL is a sub-model's folder, BUNDLE its bundle, with as many precisions as it has. Ten of its prompts for the parity
+check are continued by each runtime in each precision, and compared token by token with transformers' float32 model.
+Runtimes that are not installed are named as such. npm's packages go into the cache, GGUF files beside them.
 Writes benchmarks/results/runtimes-NAME.json.
 """
 
@@ -110,10 +110,10 @@ def save(name: str, cells: list[dict[str, Any]], known: argparse.Namespace) -> N
 
 def read_prompts(model: Path) -> list[list[int]]:
     """Held-out prompts of the sub-model, the shortest enough for every runtime."""
-    items = json.loads((model / "heldout_prompts.json").read_text("utf-8"))
+    items = json.loads((model / "parity_prompts.json").read_text("utf-8"))
     fitting = [item["prompt_ids"] for item in items if 8 <= len(item["prompt_ids"]) <= LONGEST]
     if len(fitting) < PROMPTS:
-        sys.exit(f"{model} has {len(fitting)} held-out prompts of at most {LONGEST} tokens; {PROMPTS} are needed.")
+        sys.exit(f"{model} has {len(fitting)} prompts of at most {LONGEST} tokens; {PROMPTS} are needed.")
     return fitting[:PROMPTS]
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 
-from builder.artifact import HELD_OUT_PROMPTS, MANIFEST, SCHEMA_VERSION
+from builder.artifact import MANIFEST, SCHEMA_VERSION
 from builder.bases.load import LoadedBase
-from builder.checkpoint import save_tokenizer
+from builder.checkpoint import save_tokenizer, write_prompts
 from builder.cuts import Cut
 from builder.folders import replace_folder, write_json
 from builder.prompt import PromptEncoder
@@ -34,21 +33,20 @@ def save_sparse(
     base: LoadedBase,
     layers: tuple[SparseLayer, ...],
     settings: SparsitySettings,
-    held_out: Sequence[Cut],
+    parity: Sequence[Cut],
     manifest: Mapping[str, Any],
     *,
     with_weights: bool = True,
 ) -> dict[str, Any]:
     """Write the whole folder or nothing, and return its manifest; `base.model` holds the pruned weights.
 
-    manifest: what the caller knows (licence, calibration, seeds). Without weights the folder is no model, and does for
-    comparing masks.
+    manifest: what the caller knows (base, licence, calibration, seeds). Without weights the folder is no model, and
+    does for comparing masks.
     """
     document = {
         "schema": SCHEMA_VERSION,
         "kind": "sparse",
         "note": NOTE,
-        "base": base.provenance,
         **manifest,
         "prompt": base.prompt.to_json(),
         "sparsity": summarize(layers, settings),
@@ -60,12 +58,7 @@ def save_sparse(
         if with_weights:
             base.model.to(torch.bfloat16).save_pretrained(fresh, safe_serialization=True)
             save_tokenizer(fresh, base.tokenizer, base.model)
-            encoder = PromptEncoder(base.tokenizer, base.prompt)
-            prompts = [
-                {"prompt_ids": encoder.encode(cut.window(base.prompt)), "truth_ids": encoder.text_ids(cut.middle)}
-                for cut in held_out
-            ]
-            (fresh / HELD_OUT_PROMPTS).write_text(json.dumps(prompts), "utf-8")
+            write_prompts(fresh, PromptEncoder(base.tokenizer, base.prompt), parity)
         write_masks(fresh / MASKS, masks_of(layers))
         write_json(fresh / MANIFEST, document)
     return document

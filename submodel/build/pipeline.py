@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 
 from builder.artifact import MANIFEST, read_artifact
 from builder.bases.load import LoadedBase, load_resolved, resolve_base
-from builder.checkpoint import save_checkpoint, save_reweighted
+from builder.checkpoint import parity_cuts, save_checkpoint, save_reweighted
 from builder.corpus.corpus import Corpus, read_corpus
 from builder.cuts import Cut, cut_files
 from builder.domains import open_language
@@ -48,11 +48,10 @@ from submodel.evaluation.line_times import line_times
 from submodel.evaluation.predictors import open_checkpoint
 from submodel.report.render import REPORT_SCHEMA, render_report
 
-PIPELINE_VERSION = 9  # raised when the same inputs give another model, so that stages of older versions are not kept
+PIPELINE_VERSION = 10  # raised when the same inputs give another model, so that stages of older versions are not kept
 # Likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits, 4: drafts, 5: display gate,
 # 6: one step for even rows.
 EXPORT_VERSION = 6
-PARITY_PROMPTS = 64  # held-out prompts that the export compares precisions on
 GATE_POSITIONS = 100  # validation lines that the display gate is fitted on
 
 
@@ -213,8 +212,7 @@ class _Build:
 
     @cached_property
     def _parity_cuts(self) -> tuple[Cut, ...]:
-        scoring = replace(self._settings.scoring, positions=PARITY_PROMPTS)
-        return make_held_out(self._corpus.files, scoring).cuts
+        return parity_cuts(self._corpus.files, self._settings.seed)
 
     def _recover(self, key: str, paths: BuildPaths, suffix_first: bool, advance: Advance) -> dict[str, Any]:
         settings, source = self._settings.recovery, read_artifact(paths.pruned)

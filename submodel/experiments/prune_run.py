@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from builder.artifact import MANIFEST
 from builder.bases.load import load_resolved, resolve_base
-from builder.checkpoint import save_checkpoint
-from builder.cuts import Cut
-from builder.domains import Domain, open_domain
-from builder.errors import BuildError, CorpusError
-from builder.evaluation.held_out import ScoringSettings, make_held_out
+from builder.checkpoint import parity_cuts, save_checkpoint
+from builder.domains import open_domain
+from builder.errors import BuildError
+from builder.folders import check_replaceable
 from builder.sparsity.checkpoint import NOTE, save_sparse
 from submodel.build.memory import peak_rss_bytes
 from submodel.console import StageDisplay
 from submodel.experiments.method import MethodSettings, apply_method
 from submodel.experiments.options import choose_dtype
-
-PARITY_PROMPTS = 64  # held-out prompts that an export compares precisions on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +40,7 @@ def run_prune(settings: PruneRunSettings, display: StageDisplay) -> dict[str, An
     """Prune and write; returns the document that `--json` prints. Raises SubmodelError."""
     started = time.perf_counter()
     method = settings.method
+    check_replaceable(settings.output, marker=MANIFEST)
     with display.stage("read the domains"):
         domains = [open_domain(spec, on_event=display.say) for spec in settings.calibration]
     with display.stage("load the base") as advance:
@@ -63,21 +61,21 @@ def run_prune(settings: PruneRunSettings, display: StageDisplay) -> dict[str, An
         "peak_rss_bytes": peak_rss_bytes(),
     }
     with display.stage("write the folder"):
-        prompts = _parity_prompts(domains)
+        parity = parity_cuts(files, method.seed)
         if outcome.pruned is not None:
             described = {
                 **manifest,
                 "domains": outcome.calibration,
                 "settings": method.structured_settings().to_json(),
             }
-            save_checkpoint(settings.output, outcome.pruned, prompts, described)
+            save_checkpoint(settings.output, outcome.pruned, parity, described)
         else:
             save_sparse(
                 settings.output,
                 base,
                 outcome.layers,
                 method.sparse_settings(),
-                prompts,
+                parity,
                 {**manifest, "calibration": outcome.calibration},
                 with_weights=not settings.masks_only,
             )
@@ -90,13 +88,3 @@ def run_prune(settings: PruneRunSettings, display: StageDisplay) -> dict[str, An
         "seconds": round(time.perf_counter() - started, 1),
         "paths": {"model": str(settings.output)},
     }
-
-
-def _parity_prompts(domains: Sequence[Domain]) -> tuple[Cut, ...]:
-    """Cuts of the first domain that has held-out code; none where none has."""
-    for domain in domains:
-        try:
-            return make_held_out(domain.corpus.files, ScoringSettings(positions=PARITY_PROMPTS)).cuts
-        except CorpusError:
-            continue  # documentation alone
-    return ()

@@ -49,7 +49,7 @@ def sub_model(tmp_path: Path, model_folder: Callable[[str], Path]) -> Path:
     (folder / "manifest.json").write_text(json.dumps(manifest))
     rng = np.random.default_rng(0)
     prompts = [{"prompt_ids": rng.integers(0, 256, 20).tolist(), "truth_ids": [65, 66]} for _ in range(8)]
-    (folder / "heldout_prompts.json").write_text(json.dumps(prompts))
+    (folder / "parity_prompts.json").write_text(json.dumps(prompts))
     return folder
 
 
@@ -164,10 +164,10 @@ def test_refuses_what_is_no_model(tmp_path: Path, sub_model: Path) -> None:
     assert not (tmp_path / "bundle").exists()
 
 
-def test_refuses_spoiled_held_out_prompts(sub_model: Path, tmp_path: Path) -> None:
+def test_refuses_spoiled_parity_prompts(sub_model: Path, tmp_path: Path) -> None:
     for content in ("{", '[{"prompt_ids": [1]}]', '[{"prompt_ids": "abc", "truth_ids": []}]', "[3]"):
-        (sub_model / "heldout_prompts.json").write_text(content)
-        with pytest.raises((ExportError, BuildError), match=r"heldout_prompts\.json (can't be read|holds no prompts)"):
+        (sub_model / "parity_prompts.json").write_text(content)
+        with pytest.raises((ExportError, BuildError), match=r"parity_prompts\.json (can't be read|holds no prompts)"):
             export_bundle(sub_model, tmp_path / "bundle", FP32)
 
 

@@ -14,11 +14,11 @@ from exporters.errors import ExportError
 from exporters.graph import build_graph, save_graph
 from exporters.parity import DecodeSession, ParityReport, ParitySettings, check_logits, check_quantized
 from exporters.precision import Precision
-from exporters.reference import HeldOutPrompt, Reference, compute_references
+from exporters.reference import ParityPrompt, Reference, compute_references
 
 RNG = np.random.default_rng(0)
 PROMPTS = [
-    HeldOutPrompt(prompt_ids=tuple(RNG.integers(0, 261, n).tolist()), truth_ids=tuple(RNG.integers(0, 261, m).tolist()))
+    ParityPrompt(prompt_ids=tuple(RNG.integers(0, 261, n).tolist()), truth_ids=tuple(RNG.integers(0, 261, m).tolist()))
     for n, m in ((9, 4), (31, 1), (17, 0), (30, 3))
 ]
 LOOSE = ParitySettings(min_agreement=0, max_loss_increase=10)

@@ -6,16 +6,16 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from exporters.reference import HeldOutPrompt, compute_references
+from exporters.reference import ParityPrompt, compute_references
 
 RNG = np.random.default_rng(0)
 PROMPTS = [
-    HeldOutPrompt(prompt_ids=tuple(RNG.integers(0, 261, n).tolist()), truth_ids=tuple(RNG.integers(0, 261, m).tolist()))
+    ParityPrompt(prompt_ids=tuple(RNG.integers(0, 261, n).tolist()), truth_ids=tuple(RNG.integers(0, 261, m).tolist()))
     for n, m in ((9, 4), (31, 1), (1, 5), (17, 0), (30, 3))
 ]
 
 
-def naive_greedy(model: PreTrainedModel, prompt: HeldOutPrompt, tokens: int) -> list[int]:
+def naive_greedy(model: PreTrainedModel, prompt: ParityPrompt, tokens: int) -> list[int]:
     ids = list(prompt.prompt_ids)
     for _ in range(tokens):
         ids.append(int(model(torch.tensor([ids])).logits[0, -1].argmax()))

@@ -141,7 +141,7 @@ def test_no_planted_secret_is_in_any_file_of_a_build(built: tuple[Path, dict[str
     output = folder / "repository" / ".submodel"
     tokenizer = Tokenizer.from_file(str(output / "bundle" / "tokenizer.json"))
     files = [path for path in output.rglob("*") if path.is_file()]
-    assert {"report.html", "report.json", "tokens.npy", "heldout_prompts.json"} <= {path.name for path in files}
+    assert {"report.html", "report.json", "tokens.npy", "parity_prompts.json"} <= {path.name for path in files}
     for path in [*files, folder / "stdout"]:
         for text in texts_of(path, tokenizer):
             assert [kind for kind, (_, secret) in planted.items() if secret in text] == [], path
@@ -154,7 +154,7 @@ def test_the_search_finds_what_is_there(built: tuple[Path, dict[str, tuple[str, 
     folder, _ = built
     output = folder / "repository" / ".submodel"
     tokenizer = Tokenizer.from_file(str(output / "bundle" / "tokenizer.json"))
-    for name in ("bundle/drafts/tokens.npy", "model/heldout_prompts.json"):
+    for name in ("bundle/drafts/tokens.npy", "model/parity_prompts.json"):
         assert any("def compute_" in text for text in texts_of(output / name, tokenizer)), name
 
 

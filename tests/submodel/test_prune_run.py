@@ -12,9 +12,10 @@ from builder.artifact import read_artifact
 from builder.errors import BuildError
 from builder.sparsity.mask_file import MASKS, MaskFile
 from submodel.app import app
+from submodel.console import StageDisplay
 from submodel.experiments.method import MethodSettings
 from submodel.experiments.options import calibration_specs, choose_dtype, parse_form, parse_ratios
-from submodel.experiments.prune_run import PruneRunSettings
+from submodel.experiments.prune_run import PruneRunSettings, run_prune
 from tests.builder.tiny_bases import save_folder
 from tests.builder.tiny_domains import write_code
 
@@ -50,7 +51,7 @@ def test_a_sparse_folder_is_a_plain_model_that_says_what_it_is(repository, base,
     assert manifest["base"]["sha256"]
     assert manifest["calibration"]["tokens"] == 2000
     assert manifest["held_out_sha256"] and manifest["learned_sha256"]
-    assert read_artifact(tmp_path / "out").held_out_prompts()
+    assert read_artifact(tmp_path / "out").parity_prompts()
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
     assert AutoTokenizer.from_pretrained(tmp_path / "out").encode("value")
     masks = MaskFile(tmp_path / "out" / MASKS)
@@ -125,6 +126,13 @@ def test_options():
 def test_what_cannot_be_is_told_before_anything_is_loaded(settings, words):
     with pytest.raises(BuildError, match=words):
         MethodSettings(**settings)
+
+
+def test_a_folder_with_other_files_is_told_before_anything_is_loaded(tmp_path):
+    (tmp_path / "thesis.tex").write_text("")
+    settings = PruneRunSettings(output=tmp_path, calibration=("nowhere",))
+    with pytest.raises(BuildError, match="holds files"), StageDisplay() as display:
+        run_prune(settings, display)
 
 
 def test_structured_models_have_no_masks(tmp_path):
