@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from builder.errors import CorpusError
@@ -30,9 +31,10 @@ class Distribution:
         return f"{self.name}{SEPARATORS[self.index]}{self.version}"
 
     @property
-    def folder_name(self) -> str:
-        """Under which it is kept."""
-        return f"{self.name.replace('/', '_')}-{self.version}"
+    def path(self) -> Path:
+        """Relative, under which it is kept: indexes may differ under one name, and a listed hash in what they hold."""
+        checked = f"-{self.sha256[:12]}" if self.sha256 else ""
+        return Path(self.index, f"{self.name.replace('/', '_')}-{self.version}{checked}")
 
     def __str__(self) -> str:
         return f"{self.index}:{self.requirement}"

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -26,15 +28,16 @@ from builder.sources.distribution import Distribution
 
 _PIP: Final = (sys.executable, "-P", "-m", "pip", "download", "--quiet", "--no-deps")
 _TIMEOUT_S: Final = 600
+APT: Final = Path("/etc/apt")
 _LISTS_AGE_S: Final = 24 * 3600  # apt's lists are fetched anew after that
 
 
 def fetch(distribution: Distribution, into: Path, *, on_event: Callable[[str], None] = lambda text: None) -> Path:
-    """The unpacked folder of a distribution below `into`, downloaded once.
+    """The unpacked folder of a distribution below `into`, downloaded once; again where another hash is listed.
 
     Raises CorpusError, one sentence, where the client is missing or fails, or the archive is not what is listed.
     """
-    folder = into / distribution.index / distribution.folder_name  # indexes may differ under one name
+    folder = into / distribution.path
     if folder.is_dir():
         return folder
     into.mkdir(parents=True, exist_ok=True)
@@ -83,7 +86,10 @@ def _command(distribution: Distribution, fresh: Path, into: Path) -> list[str]:
 
 
 def _apt_options(folder: Path) -> list[str]:
-    """Options for apt with lists of its own: the machine's sources, but of source packages, which most leave out."""
+    """Options for apt with lists of its own: the machine's sources, but of source packages, which most leave out.
+
+    Where the lists can't be fetched, what asks for a package says so.
+    """
     parts, lists = folder / "sources", folder / "lists"
     options = [f"Dir::Etc::SourceParts={parts}", f"Dir::State::Lists={lists}", "Dir::Etc::SourceList=/dev/null"]
     flags = [flag for option in options for flag in ("-o", option)]
@@ -92,13 +98,25 @@ def _apt_options(folder: Path) -> list[str]:
         return flags
     for needed in (parts, lists / "partial"):
         needed.mkdir(parents=True, exist_ok=True)
-    for path in Path("/etc/apt/sources.list.d").glob("*.sources"):
-        (parts / path.name).write_text(path.read_text("utf-8").replace("Types: deb\n", "Types: deb-src\n"), "utf-8")
+    for path in (APT / "sources.list", *sorted((APT / "sources.list.d").glob("*.*"))):
+        if path.is_file() and path.suffix in (".list", ".sources"):
+            (parts / path.name).write_text(_of_sources(path.read_text("utf-8")), "utf-8")
     if shutil.which("apt-get"):
-        done = subprocess.run(["apt-get", *flags, "update", "--quiet"], capture_output=True, check=False)
-        if done.returncode == 0:
-            stamp.touch()
+        update = ["apt-get", *flags, "update", "--quiet"]
+        with suppress(subprocess.TimeoutExpired):
+            done = subprocess.run(
+                update, stdin=subprocess.DEVNULL, capture_output=True, timeout=_TIMEOUT_S, check=False
+            )
+            if done.returncode == 0:
+                stamp.touch()
     return flags
+
+
+def _of_sources(text: str) -> str:
+    """A list of binary packages, in either of apt's forms, as one of source packages."""
+    lines = [line for line in text.splitlines() if not re.match(r"\s*deb-src\s", line)]
+    lines = [re.sub(r"^(\s*)deb(?=\s)", r"\1deb-src", line) for line in lines]
+    return "\n".join(re.sub(r"^Types:.*", "Types: deb-src", line) for line in lines) + "\n"
 
 
 def _run(command: list[str], folder: Path, distribution: Distribution) -> None:
