@@ -64,7 +64,7 @@ def cut_mixture(files: Sequence[SourceFile], count: int, seed: int, *, kind: Kin
     """
     lines = cut_files(files, count, seed, kind=kind)
     whole = [_from_column_0(cut) for cut in cut_files(files, round(0.15 * len(lines)), seed + 1, kind=kind)]
-    blocks = cut_blocks(files, round(0.25 * len(lines)), seed + 2)
+    blocks = cut_blocks(files, round(0.25 * len(lines)), seed + 2, kind=kind)
     chosen = [*lines[: len(lines) - len(whole) - len(blocks)], *whole, *blocks]
     random.Random(seed).shuffle(chosen)
     return tuple(chosen)
@@ -76,22 +76,22 @@ def _from_column_0(cut: Cut) -> Cut:
     return Cut(file=cut.file, offset=start, middle=cut.file.text[start : cut.offset] + cut.middle)
 
 
-def cut_blocks(files: Sequence[SourceFile], count: int, seed: int) -> tuple[Cut, ...]:
+def cut_blocks(files: Sequence[SourceFile], count: int, seed: int, *, kind: Kind = "code") -> tuple[Cut, ...]:
     """Up to `count` cuts of 2 to MAX_BLOCK_LINES lines, each from the first character of a line's text.
 
     A block ends before a blank line, and before a line that is indented less than its first.
     """
     rng = random.Random(seed)
-    blocks = [(file, *block) for file in files for block in _blocks(file)] if count else []
+    blocks = [(file, *block) for file in files for block in _blocks(file, kind)] if count else []
     cuts = []
     for file, start, ends in rng.sample(blocks, min(count, len(blocks))):
         cuts.append(Cut(file=file, offset=start, middle=file.text[start : rng.choice(ends)]))
     return tuple(cuts)
 
 
-def _blocks(file: SourceFile) -> Iterable[tuple[int, list[int]]]:
+def _blocks(file: SourceFile, kind: Kind) -> Iterable[tuple[int, list[int]]]:
     """(start, the ends that its second to last lines have) of each block of the file."""
-    for start, end in worthwhile_lines(file):
+    for start, end in worthwhile_lines(file, kind):
         indent = len(file.text[start:end]) - len(file.text[start:end].lstrip())
         ends: list[int] = []
         position = file.text.find("\n", end)

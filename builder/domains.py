@@ -8,13 +8,15 @@ a listed language one whole package is held out.
 from __future__ import annotations
 
 import hashlib
-import os
+import itertools
 import random
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
+
+from filelock import FileLock
 
 from builder.bases.catalogue import cache_folder
 from builder.calibration import make_sequences
@@ -80,7 +82,8 @@ def open_language(
     """
     chosen = find_language_set(name)
     if distributions:
-        chosen = replace(chosen, distributions=tuple(map(parse_distribution, distributions)), held_out="")
+        named = tuple(dict.fromkeys(map(parse_distribution, distributions)))
+        chosen = replace(chosen, distributions=named, held_out="")
     sources = (cache_dir or cache_folder()) / "sources"
     domain = _open_set(chosen, LANGUAGE_PREFIX + chosen.name, sources, on_event)
     for split in SPLITS:
@@ -105,7 +108,7 @@ def _open_set(chosen: LanguageSet, name: str, sources: Path, on_event: Say) -> D
 
 def _split_set(corpus: Corpus, chosen: LanguageSet) -> Corpus:
     if chosen.held_out:
-        folder = next(one.folder_name for one in chosen.distributions if one.name == chosen.held_out)
+        folder = next(one.path for one in chosen.distributions if one.name == chosen.held_out).as_posix()
         candidates = [Candidate(text=file.text, language=file.language, sha256=file.sha256) for file in corpus.files]
         found = split_by_origin(candidates, [file.path.startswith(f"{folder}/") for file in corpus.files])
         files = tuple(replace(file, split=split) for file, split in zip(corpus.files, found.splits, strict=True))
@@ -117,33 +120,42 @@ def _split_set(corpus: Corpus, chosen: LanguageSet) -> Corpus:
 
 def _gather(chosen: LanguageSet, sources: Path, on_event: Say) -> Path:
     """One folder with the set's distributions in it, so that near-copies across them are seen."""
-    listed = "\0".join(f"{one} {one.sha256}" for one in chosen.distributions)
+    listed = "\0".join(f"{one.path} {one.sha256}" for one in chosen.distributions)
     folder = sources / "sets" / f"{chosen.name}-{hashlib.sha256(listed.encode()).hexdigest()[:12]}"
-    if not folder.is_dir():
-        fresh = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-        shutil.rmtree(fresh, ignore_errors=True)
-        for one in chosen.distributions:
-            shutil.copytree(fetch(one, sources, on_event=on_event), fresh / one.folder_name)
-        try:
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.parent / ".lock"):
+        if not folder.is_dir():  # else another process was faster
+            fresh = folder.with_name(f".{folder.name}.partial")
+            shutil.rmtree(fresh, ignore_errors=True)
+            for one in chosen.distributions:
+                shutil.copytree(fetch(one, sources, on_event=on_event), fresh / one.path)
             sync_tree(fresh)
             fresh.rename(folder)
             sync(folder.parent)
-        except OSError:  # another process was faster
-            shutil.rmtree(fresh)
-            if not folder.is_dir():
-                raise
     return folder
 
 
-def mix(domains: Sequence[Domain]) -> Corpus:
-    """One corpus of several domains, of each as many bytes a split as the smallest has; a single one stays whole."""
+def learned_bytes(domain: Domain) -> dict[str, int]:
+    """How much text a domain has to learn from, by split."""
+    return {split: sum(file.size_bytes for file in domain.select(split)) for split in ("calibration", "validation")}
+
+
+def mix(domains: Sequence[Domain], most_bytes: Mapping[str, int] | None = None) -> Corpus:
+    """One corpus of several domains, of each as many bytes a split as the smallest has; a single one stays whole.
+
+    most_bytes: by split, of all domains together, so that corpora of several mixtures are equally large.
+    """
     first, *others = domains
-    if not others:
+    if not others and most_bytes is None:
         return first.corpus
     files: list[SourceFile] = []
     for split in SPLITS:
         parts = [sorted(domain.select(split), key=lambda file: file.sha256) for domain in domains]
         room = min(sum(file.size_bytes for file in part) for part in parts)
+        if most_bytes is not None and split in most_bytes:
+            room = min(room, most_bytes[split] // len(domains))
         for domain, part in zip(domains, parts, strict=True):
             taken = 0
             for file in part:
@@ -160,7 +172,8 @@ def calibration_sequences(
     """Exactly `tokens` token ids in unpadded sequences from the domains' calibration files, equal shares of each.
 
     form: "prompt", what the server sends, each with its middle; "plain", pieces of text from left to right, as the
-    papers have it. Raises CorpusError where a domain has too little text.
+    papers have it, each behind the token that measured pieces stand behind. Raises CorpusError where a domain has too
+    little text.
     """
     sequences: list[tuple[int, ...]] = []
     for index, domain in enumerate(domains):
@@ -175,19 +188,23 @@ def calibration_sequences(
 
 
 _PIECE_CHARS: Final = 1280  # as long as a prompt's window, prefix and suffix together
+_LANES: Final = 4  # seeds that share no piece, as long as a quarter of the text is enough for one
 
 
 def _plain_sequences(
     files: Sequence[SourceFile], encoder: PromptEncoder, tokens: int, seed: int
 ) -> tuple[tuple[int, ...], ...]:
+    """Seeds take pieces of their own, so that what differs between two of them is what other text would change."""
     places = [(file, start) for file in files for start in excerpt_starts(file.text, _PIECE_CHARS)]
-    random.Random(seed).shuffle(places)
+    order, lane = divmod(seed, _LANES)
+    random.Random(order).shuffle(places)
+    lanes = [places[index % _LANES :: _LANES] for index in range(lane, lane + _LANES)]
     sequences: list[tuple[int, ...]] = []
     count = 0
-    for file, start in places:
+    for file, start in itertools.chain(*lanes):
         if count >= tokens:
             break
-        sequences.append(tuple(encoder.left_to_right(file.text[start : start + _PIECE_CHARS])))
+        sequences.append(tuple(encoder.piece_ids(file.text[start : start + _PIECE_CHARS])))
         count += len(sequences[-1])
     return tuple(sequences)
 

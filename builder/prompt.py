@@ -198,6 +198,14 @@ class PromptEncoder:
         """Text to be continued, without fill-in-the-middle tokens."""
         return [*([self._id(self.form.bos_token)] if self.form.bos_token else []), *self.text_ids(text)]
 
+    def piece_ids(self, text: str) -> list[int]:
+        """A piece of a file from the start of a line, behind the token of a line feed.
+
+        Every piece stands on the same first token, whatever the model and the language: what a model makes of its first
+        token decides much of what it makes of the rest.
+        """
+        return [self.text_ids("\n")[-1], *self.text_ids(text)]
+
 
 def shared_prefix(left: Sequence[int], right: Sequence[int]) -> int:
     """How many tokens two sequences have in common from their start."""

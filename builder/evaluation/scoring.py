@@ -61,9 +61,8 @@ def score(predictor: Predictor, held_out: HeldOut, *, on_progress: Callable[[int
         )
 
     excerpts = []
-    newline = encoder.text_ids("\n")  # something to stand on, the same for every model, not scored
     for excerpt in held_out.excerpts:
-        nats = predictor.nats([newline[-1], *encoder.text_ids(excerpt.text)])
+        nats = predictor.nats(encoder.piece_ids(excerpt.text))  # its first token is not scored
         excerpts.append(ExcerptScore(nats=nats, bytes=len(excerpt.text.encode()), language=excerpt.language))
         step(1)
     return Scores(

@@ -58,11 +58,16 @@ class BuildPaths:
 
 def prepare_output(folder: Path) -> None:
     """Make `.submodel` and keep git from seeing it; raises BuildError where it can't be written."""
+    make_folder(folder)
+    ignore = folder / ".gitignore"
+    if not ignore.exists():
+        write_text(ignore, "*\n")
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder to write to; raises BuildError where that can't be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        ignore = folder / ".gitignore"
-        if not ignore.exists():
-            write_text(ignore, "*\n")
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:

@@ -44,6 +44,10 @@ class BuildSettings:
         self.prune_to(1.0 if self.size is None else self.size)  # likewise
         if self.language is not None:
             find_language_set(self.language)
+            if self.repository != Path():
+                raise BuildError(
+                    f"--language builds of listed packages in place of {self.repository}; leave out one of the two."
+                )
         for source in self.sources:
             parse_distribution(source)
         if self.sources and self.language is None:

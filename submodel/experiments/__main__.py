@@ -7,7 +7,8 @@ import sys
 import threading
 
 from builder.errors import SubmodelError
-from submodel.experiments.point import main
+from submodel.experiments.point import Unprepared, main
+from submodel.experiments.workers import REFUSED, UNPREPARED
 
 
 def _end_with_the_sweep() -> None:
@@ -21,4 +22,4 @@ try:
     main(sys.argv[1:])
 except SubmodelError as error:
     print(error, file=sys.stderr)
-    sys.exit(1)
+    sys.exit(UNPREPARED if isinstance(error, Unprepared) else REFUSED)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -90,9 +90,13 @@ def apply_method(
     domains: Sequence[Domain],
     settings: MethodSettings,
     *,
+    most_bytes: Mapping[str, int] | None = None,
     on_layer: Callable[[int, int], None] | None = None,
 ) -> Outcome:
-    """Prune the base, in place, on the calibration files of the domains. Raises SubmodelError."""
+    """Prune the base, in place, on the calibration files of the domains. Raises SubmodelError.
+
+    most_bytes: as `builder.domains.mix` takes it; the structured method learns from all text which tokens stay.
+    """
     facts: dict[str, Any] = {
         "domains": [domain.name for domain in domains],
         "fingerprints": [domain.corpus.fingerprint for domain in domains],
@@ -102,8 +106,9 @@ def apply_method(
     if settings.is_structured:
         if any(domain.kind != "code" for domain in domains):
             raise BuildError("The structured method learns from code alone; name other domains, or another --method.")
+        corpus = mix(domains, most_bytes)
         pruned = prune(
-            base.model, base.tokenizer, base.prompt, mix(domains), settings.structured_settings(), on_layer=on_layer
+            base.model, base.tokenizer, base.prompt, corpus, settings.structured_settings(), on_layer=on_layer
         )
         return Outcome(
             model=pruned.model,

@@ -16,15 +16,20 @@ from typing import Any
 
 import torch
 
-from builder.bases.load import load_base
+from builder.bases.load import LoadedBase, load_base
 from builder.domains import Domain, open_domain
-from builder.errors import BuildError
+from builder.errors import SubmodelError
 from builder.sparsity.pattern import parse_pattern
 from submodel.experiments.method import MethodSettings, apply_method
 from submodel.experiments.options import choose_dtype
 from submodel.experiments.quality import QualitySettings, measure_quality
 
-POINT_VERSION = 2  # raised when the same document gives other figures
+# Raised when the same document gives other figures; with PIPELINE_VERSION wherever `builder.pruning` changes.
+POINT_VERSION = 3
+
+
+class Unprepared(SubmodelError):
+    """Where the point can't be measured on this machine: another one might, or this one later."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +44,8 @@ class Point:
     method: MethodSettings | None
     quality: QualitySettings
     dtype: str  # float32 or bfloat16: the same for all points that are to compare
+    # Of the structured method: bytes to learn from by split, the same for all mixtures that are to compare.
+    most_bytes: Mapping[str, int] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The document that `measure_point` takes."""
@@ -49,9 +56,9 @@ class Point:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Point:
-        """Read what `to_json` wrote, on this machine or another; raises BuildError for another version's."""
+        """Read what `to_json` wrote, on this machine or another; raises Unprepared for another version's."""
         if document.get("version") != POINT_VERSION:
-            raise BuildError("The sweep's point is of another version of submodel; install one version everywhere.")
+            raise Unprepared("The sweep's point is of another version of submodel; install one version everywhere.")
         told = {key: value for key, value in document.items() if key != "version"}
         method = told["method"]
         if method is not None:
@@ -84,22 +91,22 @@ class Point:
 
 
 def measure_point(document: Mapping[str, Any], threads: int | None = None) -> dict[str, Any]:
-    """Prune and measure; the figures by domain, and what was pruned. Raises SubmodelError."""
+    """Prune and measure; the figures by domain, and what was pruned.
+
+    Raises SubmodelError, Unprepared where it is for this machine alone.
+    """
     if threads is not None:
         torch.set_num_threads(threads)
     started = time.perf_counter()
     point = Point.from_json(document)
-    domains = {spec: open_domain(spec) for spec in dict.fromkeys((*point.calibration, *point.measured_on))}
-    _check_content(point, domains)
-    base = load_base(point.base, dtype=choose_dtype(point.dtype))
-    if base.provenance["sha256"] != point.base_sha256:
-        raise BuildError(f"The base {point.base} has other weights here than where the sweep was begun; fetch it anew.")
+    domains, base = _gather(point)
     if point.method is None:
         from builder.prompt import PromptEncoder
 
         model, encoder, facts = base.model, PromptEncoder(base.tokenizer, base.prompt), {}
     else:
-        outcome = apply_method(base, [domains[spec] for spec in point.calibration], point.method)
+        chosen = [domains[spec] for spec in point.calibration]
+        outcome = apply_method(base, chosen, point.method, most_bytes=point.most_bytes)
         model, encoder, facts = outcome.model, outcome.encoder, outcome.plan
     pruned_s = time.perf_counter() - started
     quality = {
@@ -118,10 +125,23 @@ def fingerprints_of(domains: Mapping[str, Domain]) -> dict[str, str]:
     return {spec: domain.corpus.fingerprint for spec, domain in domains.items()}
 
 
-def _check_content(point: Point, domains: Mapping[str, Domain]) -> None:
-    changed = [spec for spec, found in fingerprints_of(domains).items() if point.fingerprints[spec] != found]
-    if changed:
-        raise BuildError(f"{changed[0]} holds other texts here than where the sweep was begun; sweep again from there.")
+def _gather(point: Point) -> tuple[dict[str, Domain], LoadedBase]:
+    """The texts and the base, the same as where the sweep was begun; raises Unprepared where they can't be had here."""
+    try:
+        domains = {spec: open_domain(spec) for spec in dict.fromkeys((*point.calibration, *point.measured_on))}
+        for spec, found in fingerprints_of(domains).items():
+            if point.fingerprints[spec] != found:
+                raise Unprepared(
+                    f"{spec} holds other texts here than where the sweep was begun; sweep again from there."
+                )
+        base = load_base(point.base, dtype=choose_dtype(point.dtype))
+    except Unprepared:
+        raise
+    except SubmodelError as error:
+        raise Unprepared(str(error)) from error
+    if base.provenance["sha256"] != point.base_sha256:
+        raise Unprepared(f"The base {point.base} has other weights here than where the sweep was begun; fetch it anew.")
+    return domains, base
 
 
 def _removed_share(point: Point, plan: Mapping[str, Any], parameters: int) -> float:

@@ -48,12 +48,12 @@ class Region:
 
     @property
     def method(self) -> str:
-        """How it was made, without seed, domain and form of text, comparable between models."""
-        base = self.manifest["base"].get("sha256")
+        """How it was made and in which numbers, without seed, domain and form of text, comparable between models."""
+        base, dtype = self.manifest["base"].get("sha256"), self.manifest.get("dtype")
         if self.masks is None:
-            return json.dumps(["structured", base, self.manifest["settings"]["size"]], sort_keys=True)
+            return json.dumps(["structured", base, dtype, self.manifest["settings"]["size"]], sort_keys=True)
         asked = [self.manifest["sparsity"].get(key) for key in ("method", "sparsity", "pattern", "owl")]
-        return json.dumps([asked, base, self._calibration.get("tokens")], sort_keys=True)
+        return json.dumps([asked, base, dtype, self._calibration.get("tokens")], sort_keys=True)
 
     @property
     def form(self) -> str:

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from builder.bases.resolve import AUTO, resolve_base
-from builder.domains import Domain, open_domain
+from builder.domains import Domain, learned_bytes, open_domain
 from builder.errors import BuildError
 from builder.folders import write_json, write_text
 from builder.versions import installed_versions
+from submodel.build.paths import make_folder
 from submodel.console import StageDisplay
 from submodel.experiments.method import STRUCTURED, MethodSettings
 from submodel.experiments.options import choose_dtype
@@ -82,11 +83,12 @@ def make_methods(
 
 def run_sweep(settings: SweepSettings, display: StageDisplay) -> dict[str, Any]:
     """Measure the points that are missing; returns the document that `--json` prints. Raises SubmodelError."""
+    make_folder(settings.output)
     with display.stage("read the domains"):
         specs = dict.fromkeys(spec for mixture in settings.calibrations for spec in mixture)
         specs |= dict.fromkeys(settings.measured_on)
         domains = {spec: open_domain(spec, on_event=display.say) for spec in specs}
-    _check_apart(domains)
+    _check_apart(domains, settings)
     with display.stage("find the base") as advance:
         base = resolve_base(settings.base, on_event=display.say, on_progress=advance)
     spec = base.name if settings.base == AUTO else settings.base  # "auto" may mean another base elsewhere
@@ -137,8 +139,8 @@ def run_sweep(settings: SweepSettings, display: StageDisplay) -> dict[str, Any]:
     return document
 
 
-def _check_apart(domains: Mapping[str, Domain]) -> None:
-    """Domains have names of their own, and none learns from what is held out in another; raises BuildError."""
+def _check_apart(domains: Mapping[str, Domain], settings: SweepSettings) -> None:
+    """Domains have names of their own, and none calibrates on what another is measured on; raises BuildError."""
     by_name: dict[str, str] = {}
     for spec, domain in domains.items():
         other = by_name.setdefault(domain.name, spec)
@@ -146,9 +148,10 @@ def _check_apart(domains: Mapping[str, Domain]) -> None:
             raise BuildError(
                 f"{other} and {spec} are both called {domain.name}; give each domain once, or rename a folder."
             )
-    learned = {spec: {file.sha256 for file in domain.corpus.learned} for spec, domain in domains.items()}
-    for (spec, domain), other in itertools.product(domains.items(), domains):
-        held_out = domain.select("held-out")
+    calibrated = dict.fromkeys(spec for mixture in settings.calibrations for spec in mixture)
+    learned = {spec: {file.sha256 for file in domains[spec].corpus.learned} for spec in calibrated}
+    for spec, other in itertools.product(settings.measured_on, calibrated):
+        held_out = domains[spec].select("held-out")
         known = sum(file.size_bytes for file in held_out if file.sha256 in learned[other])
         if known > _MOST_KNOWN * sum(file.size_bytes for file in held_out):
             raise BuildError(
@@ -167,6 +170,10 @@ def is_complete(document: Mapping[str, Any]) -> bool:
 def _points(settings: SweepSettings, domains: Mapping[str, Domain], base: str, base_sha256: str) -> list[Point]:
     fingerprints = fingerprints_of(domains)
     dtype = _dtype(settings)
+    learned = [learned_bytes(domains[spec]) for spec in dict.fromkeys(itertools.chain(*settings.calibrations))]
+    # A calibration that is compared with no other learns from all that it has, as `submodel build` does.
+    is_compared = len(settings.calibrations) > 1
+    most_bytes = {split: min(one[split] for one in learned) for split in learned[0]} if is_compared else None
 
     def point(method: MethodSettings | None, calibration: tuple[str, ...]) -> Point:
         return Point(
@@ -178,6 +185,7 @@ def _points(settings: SweepSettings, domains: Mapping[str, Domain], base: str, b
             method=method,
             quality=settings.quality,
             dtype=dtype,
+            most_bytes=most_bytes if method is not None and method.is_structured else None,
         )
 
     pruned = [point(method, mixture) for method in settings.methods for mixture in settings.calibrations]
@@ -230,6 +238,8 @@ def _row(point: Point, result: Mapping[str, Any] | None, domains: Mapping[str, D
         **({"pattern": str(method.pattern)} if method is not None and method.pattern else {}),
         "calibration": names,
         "seed": None if method is None else method.seed,
+        **({} if method is None else {"form": method.form, "tokens": method.tokens}),
+        **({} if point.most_bytes is None else {"most_bytes": dict(point.most_bytes)}),
         "removed_share": result["removed_share"],
         "quality": result["quality"],
         "seconds": result["seconds"],

@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from builder.errors import SubmodelError
-from submodel.experiments.point import measure_point
+from submodel.experiments.point import Unprepared, measure_point
 
 Document = Mapping[str, Any]
-_REFUSED: Final = 1  # the exit status of a worker that says why
+# Exit statuses of a worker that says why in its last line: the point can't be, or can't be there.
+REFUSED: Final = 3
+UNPREPARED: Final = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,8 +103,8 @@ class _Process:
             return Done(name=self._name, result=json.loads(self._target.read_text("utf-8")))
         lines = self._words.read_text("utf-8", errors="replace").strip().splitlines()
         words = lines[-1] if lines else "it said nothing"
-        if status == _REFUSED and not any(line.startswith("Traceback") for line in lines):
-            return Lost(name=self._name, reason=words, is_final=True)
+        if status in (REFUSED, UNPREPARED):
+            return Lost(name=self._name, reason=words, is_final=status == REFUSED)
         reason = f"its process ended with {status}: {words}" if status >= 0 else f"its process was killed ({-status})"
         return Lost(name=self._name, reason=reason, is_final=False)
 
@@ -111,7 +113,7 @@ def run_on_ray(tasks: Mapping[str, Document], *, address: str, threads: int) -> 
     """Each task on a Ray cluster; `address` as ray.init takes it, or "local" for one that lives as long as the sweep.
 
     submodel[build] and the base have to be had on every machine of the cluster, and folders to lie at the same paths;
-    a machine where a text differs refuses its points.
+    points are lost on a machine where a text, the base or the version of submodel differs.
     """
     try:
         import ray
@@ -136,7 +138,7 @@ def run_on_ray(tasks: Mapping[str, Document], *, address: str, threads: int) -> 
             try:
                 yield Done(name=name, result=ray.get(ready))
             except SubmodelError as error:  # Ray raises what the task raised, under its own class and this one
-                yield Lost(name=name, reason=_last_line(error), is_final=True)
+                yield Lost(name=name, reason=_last_line(error), is_final=not isinstance(error, Unprepared))
             except ray.exceptions.RayError as error:
                 yield Lost(name=name, reason=_last_line(error), is_final=False)
     finally:

@@ -1,11 +1,13 @@
 """Domains: what belongs to them, and equal amounts of it."""
 
+import itertools
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from builder.corpus.split import SPLITS
-from builder.domains import calibration_sequences, mix, open_domain, open_language
+from builder.domains import calibration_sequences, learned_bytes, mix, open_domain, open_language
 from builder.errors import CorpusError
 from builder.prompt import PromptEncoder
 from builder.sources.language_sets import LANGUAGE_SETS
@@ -25,7 +27,7 @@ def test_a_language_is_its_files_alone(index):
     assert python.name == "language:python"
     assert {file.language for file in python.corpus.files} == {"Python"}
     assert {file.language for file in script.corpus.files} == {"JavaScript"}
-    assert {file.path.split("/")[0] for file in script.corpus.files} == {"pack-1", "jack-1"}
+    assert {Path(file.path).parts[1] for file in script.corpus.files} == {"pack-1", "jack-1"}
     for domain in (python, script):
         assert all(domain.select(split) for split in ("calibration", "validation", "held-out"))
     again = open_domain("language:python", cache_dir=index)
@@ -36,10 +38,10 @@ def test_of_a_listed_language_one_whole_package_is_held_out(index, monkeypatch):
     listed = LANGUAGE_SETS["javascript"]
     monkeypatch.setitem(LANGUAGE_SETS, "javascript", replace(listed, held_out="pack"))
     script = open_domain("language:js", cache_dir=index)
-    origins = {split: {file.path.split("/")[0] for file in script.select(split)} for split in SPLITS}
+    origins = {split: {Path(file.path).parts[1] for file in script.select(split)} for split in SPLITS}
     assert origins == {"calibration": {"jack-1"}, "validation": {"jack-1"}, "held-out": {"pack-1"}}
     named = open_language("js", ["npm:jack@1"], cache_dir=index)  # of those that a user names, files are
-    assert {file.path.split("/")[0] for file in named.select("held-out")} == {"jack-1"}
+    assert {Path(file.path).parts[1] for file in named.select("held-out")} == {"jack-1"}
 
 
 @pytest.mark.parametrize("listed", LANGUAGE_SETS.values(), ids=LANGUAGE_SETS)
@@ -110,3 +112,33 @@ def test_a_mixture_has_as_much_of_each(index):
     largest = max(file.size_bytes for file in mixed.files)
     assert abs(sizes["Python"] - sizes["JavaScript"]) <= largest
     assert len({file.path for file in mixed.files}) == len(mixed.files)
+
+
+def test_mixtures_that_are_compared_learn_from_equal_amounts(index):
+    opened = [open_domain(spec, cache_dir=index) for spec in ("language:python", "language:javascript")]
+    most = {split: min(learned_bytes(domain)[split] for domain in opened) for split in ("calibration", "validation")}
+    made = [mix(domains, most) for domains in (opened[:1], opened[1:], opened)]
+    largest = max(file.size_bytes for domain in opened for file in domain.corpus.files)
+    for corpus in made:
+        for split, room in most.items():
+            taken = sum(file.size_bytes for file in corpus.select(split))
+            assert room - 2 * largest <= taken <= room
+        assert corpus.select("held-out")
+
+
+def test_pieces_stand_on_what_measured_pieces_stand_on(index):
+    """And seeds take pieces of their own, as long as there is text enough."""
+    encoder = PromptEncoder(make_tokenizer(), FIM)
+    domain = open_domain("language:javascript", cache_dir=index)
+    drawn = [calibration_sequences([domain], encoder, tokens=3000, seed=seed, form="plain") for seed in range(8)]
+    (line_feed,) = encoder.text_ids("\n")
+    assert all(ids[0] == line_feed and ids[1] != line_feed for made in drawn for ids in made)
+    first = [set(made[:-1]) for made in drawn]  # the last one is cut off
+    assert not any(one & other for one, other in itertools.combinations(first[:4], 2))
+    assert first[4] not in first[:4]
+
+
+def test_a_package_that_is_named_twice_counts_once(index):
+    once, twice = (open_language("js", ["npm:jack@1"] * count, cache_dir=index) for count in (1, 2))
+    assert once.corpus.fingerprint == twice.corpus.fingerprint
+    assert not list(index.glob("**/.*.partial"))

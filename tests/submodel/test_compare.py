@@ -40,6 +40,7 @@ def folders(tmp_path_factory):
         "c": prune("c", "js", "--masks-only"),
         "plain": prune("plain", "py", "--masks-only", "--form", "plain"),
         "magnitude": prune("magnitude", "py", "--masks-only", "--method", "magnitude"),
+        "bfloat16": prune("bfloat16", "py", "--masks-only", "--dtype", "bfloat16"),
         "s": prune("s", "py", "--method", "structured", "--sparsity", "0.3"),
         "t": prune("t", "js", "--method", "structured", "--sparsity", "0.3"),
     }
@@ -105,7 +106,10 @@ def test_the_command_prints_draws_and_answers(folders, tmp_path):
     assert page.count("cell") == 7  # six cells and their style
 
 
-@pytest.mark.parametrize(("other", "relation"), [("magnitude", "another method"), ("plain", "another form of text")])
+@pytest.mark.parametrize(
+    ("other", "relation"),
+    [("magnitude", "another method"), ("plain", "another form of text"), ("bfloat16", "another method")],
+)
 def test_what_else_differs_is_told_before_the_domain(folders, other, relation):
     assert [pair["relation"] for pair in run_compare([folders["c"], folders[other]])["pairs"]] == [relation]
 

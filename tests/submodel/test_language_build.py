@@ -1,6 +1,7 @@
 """`submodel build --language`: a model of a language, without a repository; with a base of two random layers."""
 
 import json
+from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer
@@ -56,7 +57,7 @@ def test_a_language_is_built_and_evaluated_by_its_name(index, tmp_path, monkeypa
     assert not layout(folder / "pruned"), "that is before it is taught"
     model = read_artifact(folder / "model")
     tokenizer = Tokenizer.from_file(str(folder / "model" / "tokenizer.json"))
-    assert model.held_out_prompts()[0]["prompt_ids"][1] == tokenizer.token_to_id(model.prompt.suffix_token)
+    assert model.parity_prompts()[0]["prompt_ids"][1] == tokenizer.token_to_id(model.prompt.suffix_token)
     assert json.loads((folder / "bundle" / "bundle.json").read_text())["prompt"]["suffix_first"]
     assert not layout(folder / "rival" / "model"), "a rival is asked as its base is"
 
@@ -68,7 +69,7 @@ def layout(model):
 
 def test_packages_of_ones_own(index, tmp_path):
     named = domains.open_language("javascript", ["npm:jack@1"], cache_dir=index)
-    assert {file.path.split("/")[0] for file in named.corpus.files} == {"jack-1"}
+    assert {Path(file.path).parts[1] for file in named.corpus.files} == {"jack-1"}
     with pytest.raises(CorpusError, match="npm:jack@1 has no python"):
         domains.open_language("python", ["npm:jack@1"], cache_dir=index)
 
@@ -79,12 +80,13 @@ def test_packages_of_ones_own(index, tmp_path):
         ({"language": "cobol"}, "cobol"),
         ({"sources": ("npm:jack@1",)}, "--language"),
         ({"rival": True, "positions": 0}, "--positions"),
-        ({"language": "python", "sources": ("jack",)}, "names no source distribution"),
+        ({"language": "python", "repository": Path(), "sources": ("jack",)}, "names no source distribution"),
+        ({"language": "python"}, "in place of"),
     ],
 )
 def test_what_cannot_be_is_told_at_once(tmp_path, settings, words):
     with pytest.raises((BuildError, CorpusError), match=words):
-        BuildSettings(repository=tmp_path, output=tmp_path, **settings)
+        BuildSettings(**{"repository": tmp_path, "output": tmp_path, **settings})
 
 
 def test_a_language_has_no_tests_to_run(tmp_path):

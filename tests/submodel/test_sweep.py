@@ -25,7 +25,7 @@ from submodel.app import app
 from submodel.console import StageDisplay
 from submodel.experiments import sweep_run, workers
 from submodel.experiments.method import MethodSettings
-from submodel.experiments.point import Point, measure_point
+from submodel.experiments.point import Point, Unprepared, measure_point
 from submodel.experiments.quality import QualitySettings
 from submodel.experiments.sweep_run import SweepSettings, is_complete, make_methods, run_sweep
 from submodel.experiments.workers import Done, Lost, run_in_processes, run_on_ray
@@ -93,7 +93,7 @@ def test_a_point_survives_the_way_to_another_machine(method):
     other = Point.from_json({**point.to_json(), "dtype": "bfloat16"})
     assert other.key != point.key
     assert not set('/:\\"') & set(point.label)
-    with pytest.raises(BuildError, match="another version"):
+    with pytest.raises(Unprepared, match="another version"):
         Point.from_json({**point.to_json(), "version": 0})
 
 
@@ -191,6 +191,27 @@ def test_a_point_that_cannot_be_is_told_and_not_tried_again(place, tmp_path, mon
     assert is_complete(run(settings_of(place, tmp_path, methods=methods)))
 
 
+def test_what_a_row_tells_of_its_calibration(place, tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep_run, "run_in_processes", in_this_process)
+    methods = make_methods(["wanda", "structured"], [0.2], [0], MethodSettings(tokens=1500, form="plain"))
+    both = ((str(place / "py"),), (str(place / "js"),))
+    rows = run(settings_of(place, tmp_path, methods=methods, calibrations=both))["points"]
+    assert [(row["method"], row.get("form"), row.get("tokens")) for row in rows] == [
+        ("dense", None, None),
+        *[("wanda", "plain", 1500)] * 2,
+        *[("structured", "prompt", 1500)] * 2,
+    ]
+    learned = [row["most_bytes"] for row in rows if row["method"] == "structured"]
+    assert learned[0] == learned[1]
+    assert not any("most_bytes" in row for row in rows if row["method"] != "structured")
+
+
+def test_where_nothing_can_be_written_is_told_first(place, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BuildError, match="choose another folder"):
+        run(settings_of(place, tmp_path / "file"))
+
+
 def test_a_sweep_that_lost_points_ends_with_1(place, tmp_path, monkeypatch):
     def unlucky(tasks, **options):
         for name, document in tasks.items():
@@ -229,6 +250,9 @@ def test_what_one_domain_learns_from_is_not_measured_on_in_another(place, tmp_pa
     fork = shutil.copytree(place / "py", tmp_path / "fork")
     with pytest.raises(BuildError, match="figures would flatter"):
         run(settings_of(place, tmp_path, calibrations=((str(place / "py"),), (str(fork),))))
+    monkeypatch.setattr(sweep_run, "run_in_processes", lambda tasks, **options: iter(()))
+    both = {"measured_on": (str(place / "js"), str(place / "py"), str(fork))}
+    run(settings_of(place, tmp_path, calibrations=((str(place / "js"),),), **both))  # those two only listen
 
 
 def test_a_process_that_is_killed_is_lost_and_the_others_are_not(monkeypatch):
@@ -238,7 +262,8 @@ def test_a_process_that_is_killed_is_lost_and_the_others_are_not(monkeypatch):
         started.append(command)
         programs = {
             "killed": f"import os; os.kill(os.getpid(), {int(signal.SIGKILL)})",
-            "refused": "import sys; sys.exit('This can not be.')",
+            "refused": f"import sys; print('This can not be.', file=sys.stderr); sys.exit({workers.REFUSED})",
+            "unprepared": f"import sys; print('Not here.', file=sys.stderr); sys.exit({workers.UNPREPARED})",
             "broken": "raise ValueError('a defect')",
             "fine": "import sys; open(sys.argv[1], 'w').write('{\"x\": 1}')",
         }
@@ -247,10 +272,11 @@ def test_a_process_that_is_killed_is_lost_and_the_others_are_not(monkeypatch):
         return real([sys.executable, "-c", programs[json.loads(Path(source).read_text())["what"]], target], **options)
 
     monkeypatch.setattr(workers.subprocess, "Popen", popen)
-    tasks = {what: {"what": what} for what in ("killed", "refused", "broken", "fine")}
+    tasks = {what: {"what": what} for what in ("killed", "refused", "unprepared", "broken", "fine")}
     outcomes = {outcome.name: outcome for outcome in run_in_processes(tasks, jobs=2, threads=3)}
     assert outcomes["fine"] == Done(name="fine", result={"x": 1})
     assert outcomes["refused"] == Lost(name="refused", reason="This can not be.", is_final=True)
+    assert outcomes["unprepared"] == Lost(name="unprepared", reason="Not here.", is_final=False)
     assert not outcomes["killed"].is_final and "killed (9)" in outcomes["killed"].reason
     assert not outcomes["broken"].is_final and "a defect" in outcomes["broken"].reason
     assert all(command[1:4] == ["-P", "-m", "submodel.experiments"] for command in started)
@@ -311,10 +337,17 @@ def test_other_texts_or_weights_than_the_sweeps_are_refused(place, tmp_path, mon
     )
     run(settings_of(place, tmp_path))
     changed = {**documents[0], "fingerprints": dict.fromkeys(documents[0]["fingerprints"], "other")}
-    with pytest.raises(BuildError, match="other texts"):
+    with pytest.raises(Unprepared, match="other texts"):
         measure_point(changed)
-    with pytest.raises(BuildError, match="other weights"):
+    with pytest.raises(Unprepared, match="other weights"):
         measure_point({**documents[0], "base_sha256": "other"})
+    with pytest.raises(Unprepared, match="another version"):
+        measure_point({**documents[0], "version": 0})
+    gone = {**documents[0], "base": str(tmp_path / "gone")}
+    outcomes = list(run_in_processes({"gone": gone, "late": {**documents[1], "method": None}}, jobs=1, threads=1))
+    assert isinstance(outcomes[1], Done)
+    assert not outcomes[0].is_final, "another machine may have the base"
+    assert "gone" in outcomes[0].reason
 
 
 @pytest.fixture
@@ -326,6 +359,9 @@ def played_ray(monkeypatch):
 
     class TaskError(RayError, SubmodelError):
         """Ray raises a task's error under a class that is both."""
+
+    class UnpreparedTask(RayError, Unprepared):
+        """Likewise."""
 
     class Reference:
         def __init__(self, *arguments):
@@ -343,6 +379,8 @@ def played_ray(monkeypatch):
             raise RayError("The worker died unexpectedly.")
         if document["what"] == "refuse":
             raise TaskError("Traceback\n  deep inside\nThis can not be.")
+        if document["what"] == "outdated":
+            raise UnpreparedTask("Another version is here.")
         return {"what": document["what"], "threads": threads}
 
     fake = SimpleNamespace(
@@ -359,11 +397,12 @@ def played_ray(monkeypatch):
 
 
 def test_a_cluster_does_the_points(played_ray):
-    tasks = {what: {"what": what} for what in ("fine", "crash", "refuse")}
+    tasks = {what: {"what": what} for what in ("fine", "crash", "refuse", "outdated")}
     outcomes = {outcome.name: outcome for outcome in run_on_ray(tasks, address="local", threads=2)}
     assert outcomes["fine"] == Done(name="fine", result={"what": "fine", "threads": 2})
     assert outcomes["crash"] == Lost(name="crash", reason="The worker died unexpectedly.", is_final=False)
     assert outcomes["refuse"] == Lost(name="refuse", reason="This can not be.", is_final=True)
+    assert outcomes["outdated"] == Lost(name="outdated", reason="Another version is here.", is_final=False)
     names = [name for name, _ in played_ray]
     assert names == ["init", "remote", "shutdown"]
     assert played_ray[0][1]["address"] == "local"  # a new one, though another may be at work on this machine
