@@ -1,9 +1,11 @@
 import * as fs from 'node:fs';
+import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 
 import { CodeServer } from './setup/codeServer.mjs';
 import { Editor } from './setup/editor.mjs';
+import { findServer } from './setup/serverProcess.mjs';
 import { CODE, makeWorkspace, TYPED } from './setup/workspaces.mjs';
 
 const PROMPTS = { 'security.workspace.trust.startupPrompt': 'never', 'security.workspace.trust.banner': 'never' };
@@ -27,12 +29,17 @@ test('nothing that an untrusted workspace names or holds is run', async () => {
   fs.writeFileSync(path.join(folder, '.vscode', 'settings.json'), JSON.stringify({ 'submodel.path': trap }));
 
   editor = await Editor.open(server, folder);
-  await editor.untilStatus(/ready/); // the user's own program serves
+  await editor.untilStatus(/restricted/); // the user's own program would serve, but not a stranger's model
   await editor.openFile(path.join(folder, 'points.py'));
   await editor.goToEnd();
   await editor.type(TYPED);
-  await editor.untilGhost();
+  expect(findServer(folder) ?? findServer(os.homedir())).toBeUndefined();
   expect(fs.existsSync(ran)).toBe(false);
+
+  fs.rmSync(path.join(folder, '.venv'), { recursive: true });
+  fs.rmSync(path.join(folder, '.vscode'), { recursive: true });
   await editor.run('Manage Workspace Trust');
   await editor.page.getByText('You are in Restricted Mode').first().waitFor(); // or the test shows nothing
+  await editor.page.getByRole('button', { name: 'Trust', exact: true }).click();
+  await editor.untilStatus(/ready/);
 });

@@ -1,4 +1,4 @@
-// Which bundle is served: the setting, else what was picked in this workspace, else the workspace's own.
+// Which bundle is served: the setting, else what was picked in this workspace, else the workspace's own if it is trusted.
 
 import * as os from 'node:os';
 import * as path from 'node:path';
@@ -32,6 +32,9 @@ export class Bundles {
         return bundle;
       }
       await this.forgetPick(); // it was deleted
+    }
+    if (!vscode.workspace.isTrusted) {
+      return undefined; // a stranger's model is as good as a program of theirs
     }
     for (const repository of await this.repositories()) {
       const bundle = await readBundle(path.join(repository, OWN_BUNDLE));

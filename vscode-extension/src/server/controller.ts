@@ -85,6 +85,10 @@ export class ServerController implements vscode.Disposable {
       this.status.update({ phase: 'failed', problem });
       return;
     }
+    if (!bundle && !vscode.workspace.isTrusted) {
+      this.status.update({ phase: 'untrusted' });
+      return;
+    }
     if (!bundle) {
       this.status.update({ phase: 'no-bundle' });
       this.noBundle.fire();

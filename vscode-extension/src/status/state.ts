@@ -5,6 +5,7 @@ import { type BundleInfo, describeBundle, shortBytes, shortCount } from '../bund
 export type Phase =
   | 'idle' // not started yet
   | 'disabled'
+  | 'untrusted' // and nothing else was picked than what the workspace holds
   | 'no-bundle'
   | 'no-executable'
   | 'starting'
@@ -55,6 +56,7 @@ export interface Description {
 const STATES: Readonly<Record<Phase, readonly [icon: string, text: string, state: string]>> = {
   idle: ['sparkle', 'submodel', 'waiting for the window'],
   disabled: ['circle-slash', 'submodel: off', 'suggestions are off'],
+  untrusted: ['shield', 'submodel: restricted', 'off until you trust this workspace, or pick a bundle of your own'],
   'no-bundle': ['circle-outline', 'submodel: not built', 'no sub-model of this workspace yet'],
   'no-executable': ['warning', 'submodel: not installed', 'submodel was not found'],
   starting: ['loading~spin', 'submodel: starting', 'starting the server'],
