@@ -114,13 +114,13 @@ class FilterOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class GateOptions:
-    """How sure the model must be. The threshold comes from the bundle, where it was fitted on held-out lines."""
+    """How sure the model must be. The threshold comes from the bundle, where it was fitted on validation lines."""
 
     precision: float = _option(
         0.5,
         _number(0, 1),
         "the share of suggestions that should be right: less is shown, and more of it right; 0 shows everything, and "
-        "so does asking for a suggestion",
+        "so does asking for a suggestion, where the editor says so",
     )
 
 

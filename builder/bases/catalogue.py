@@ -64,7 +64,8 @@ class BaseModel:
     licence: str  # SPDX
     is_fim: bool  # trained to fill in the middle
     hub_id: str
-    packaged: PackagedFile | None = None  # where the hub can't be reached; the instruct model of the same family
+    packaged: PackagedFile | None = None  # where the hub can't be reached
+    packaged_form: str = ""  # what that is, where the hub has the base model in bf16
 
     @property
     def hub_bytes(self) -> int:
@@ -78,6 +79,7 @@ QWEN_CODER_SMALL: Final = BaseModel(
     licence="Apache-2.0",
     is_fim=True,
     hub_id="Qwen/Qwen2.5-Coder-0.5B",
+    packaged_form="instruct, Q4_K_M",
     packaged=PackagedFile(
         file_name="qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
         size=491_400_064,
@@ -108,6 +110,7 @@ SMOLLM2_SMALL: Final = BaseModel(
     licence="Apache-2.0",
     is_fim=False,  # its vocabulary has no such tokens
     hub_id="HuggingFaceTB/SmolLM2-135M",
+    packaged_form="instruct, Q4_1",
     packaged=PackagedFile(
         file_name="SmolLM2-135M-Instruct.Q4_1.gguf",
         size=98_362_432,

@@ -28,6 +28,7 @@ def bases(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON d
             "hub_id": entry.hub_id,
             "bytes": entry.packaged.size if entry.packaged else entry.hub_bytes,
             "sources": ["model hub", "package index"] if entry.packaged else ["model hub"],
+            "packaged_form": entry.packaged_form or None,
             "cached": is_cached(entry, cache_folder()),
             "auto": automatic.index(entry.name) + 1 if entry.name in automatic else None,
         }
@@ -46,7 +47,7 @@ def bases(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON d
             f"{row['bytes'] / 1e6:,.0f} MB",
             row["licence"],
             "yes" if row["fim"] else "no",
-            ", ".join(row["sources"]),
+            ", ".join(row["sources"]) + (f" ({row['packaged_form']})" if row["packaged_form"] else ""),
             "yes" if row["cached"] else "no",
         )
     Console().print(table)

@@ -65,7 +65,7 @@ def build(
             "--rival", help="Tune the dense base for as long, too: what pruning costs against it, and what it buys."
         ),
     ] = False,
-    seed: Annotated[int, typer.Option(help="Seed of all sampling.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all sampling.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Repeat the stages that an earlier build finished.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:

@@ -13,9 +13,10 @@ def compare(
         list[Path], typer.Argument(metavar="A B…", help="Folders of `submodel prune`, or of builds; of one base.")
     ],
     picture: Annotated[
-        Path | None, typer.Option("--picture", metavar="FILE.svg", help="Write the distances as a picture.")
+        Path | None,
+        typer.Option("--picture", metavar="FILE.svg", dir_okay=False, help="Write the distances as a picture."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the simulated random masks.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the simulated random masks.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Compare what pruned models keep of their base: Jaccard distances beside chance and beside another seed."""
@@ -32,8 +33,8 @@ def compare(
         document = run_compare(models, seed=seed, on_progress=advance)
     for table in regions_table(document):
         console.print(table)
+    if as_json:
+        print_json(document)
     if picture is not None:
         write_text(picture, draw_regions(document))
         console.print(f"Picture: {picture}", highlight=False, markup=False, soft_wrap=True)
-    if as_json:
-        print_json(document)

@@ -42,7 +42,7 @@ def evaluate(
     test_command: Annotated[
         str | None, typer.Option(help="With --functional: another command than `python -m pytest -x -q`.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the positions.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the positions.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Score models on files that no build learned from; the first is what the others are compared with."""

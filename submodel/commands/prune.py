@@ -43,7 +43,7 @@ def prune(
         bool, typer.Option("--masks-only", help="Write the masks without the weights: enough for compare.")
     ] = False,
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, or auto for what is fastest here.")] = "auto",
-    seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the sampling.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Prune a base by a method of the literature. Sparse models are neither smaller nor faster on a CPU."""

@@ -30,7 +30,7 @@ def replay(
     options: Annotated[
         str, typer.Option(metavar="JSON", help="Options of the server, as a client would send them.")
     ] = "{}",
-    seed: Annotated[int, typer.Option(help="Seed of the passages.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the passages.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Type code at the real server and count what it saves."""

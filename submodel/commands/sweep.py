@@ -41,7 +41,7 @@ def sweep(
         list[str] | None,
         typer.Option("--on", metavar="DOMAIN", help="Measure on these held-out files; all that calibrate if unsaid."),
     ] = None,
-    seeds: Annotated[list[int] | None, typer.Option("--seed", help="Repeat it for several. Default: 0.")] = None,
+    seeds: Annotated[list[int] | None, typer.Option("--seed", min=0, help="Repeat it for several. Default: 0.")] = None,
     tokens: Annotated[int, typer.Option(min=1, help="Calibration tokens of each point.")] = 24_576,
     form: Annotated[
         str, typer.Option(help="prompt: what the server sends; plain: pieces of text, as in the papers.")
