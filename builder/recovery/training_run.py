@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from statistics import median
 from typing import Any
 
 import torch
@@ -46,6 +47,9 @@ class TrainingRun:
         )
         self.progress = Progress()
         self._best = self._copy()
+        # What the plan is made of: seconds a pass of the first validation, seconds a token of each of the first steps.
+        self._pass_seconds: list[float] = []
+        self._step_paces: list[float] = []
 
     def restore(self) -> None:
         """Go on with the state on disk, where there is one for the same key."""
@@ -77,13 +81,15 @@ class TrainingRun:
             self._check_if_due()
             if self._is_finished():
                 break
-            started = time.perf_counter()
+            started, tokens = time.perf_counter(), progress.tokens
             if progress.total is not None and started - saved >= SAVE_EVERY_S:
                 self._save()
                 saved = started
             progress.losses.append(self._step())
             progress.step += 1
-            progress.seconds += time.perf_counter() - started
+            seconds = time.perf_counter() - started
+            progress.seconds += seconds
+            self._step_paces.append(seconds / max(progress.tokens - tokens, 1))
             if progress.total is None and progress.step == settings.warmup_steps:
                 self._plan()
             if progress.total is not None:
@@ -113,17 +119,23 @@ class TrainingRun:
         return progress.step >= progress.total or len(worse) >= self._settings.patience
 
     def _plan(self) -> None:
-        """Fix the number of steps from the time of the first ones; a restart keeps it, whatever the machine does."""
+        """Fix the number of steps from the time of the first ones; a restart keeps it, whatever the machine does.
+
+        Medians, since what runs for the first time takes longer: a plan by means left a tenth of the minutes unused.
+        """
         progress, settings = self.progress, self._settings
-        validation = progress.curve[0]["seconds"]
-        a_step = (progress.seconds - validation) / progress.step
-        left = settings.minutes * 60 - validation * (settings.validations + 1)
-        progress.total = steps_within(left, a_step, least=settings.warmup_steps, most=self._material.most_steps)
-        rate = progress.tokens / (progress.seconds - validation)
+        pace = median(self._step_paces)
+        a_step = pace * progress.tokens / progress.step
+        validations = median(self._pass_seconds) * len(self._pass_seconds) * settings.validations
+        left = settings.minutes * 60 - progress.seconds - validations
+        whole = progress.step * a_step + left
+        progress.total = steps_within(whole, a_step, least=settings.warmup_steps, most=self._material.most_steps)
+        to_come = (progress.total - progress.step) * a_step + validations
+        tokens = progress.tokens * progress.total / progress.step
         self._save()
         self._on_event(
-            f"Training at {rate:.0f} tokens/s: {progress.total} steps, about {rate * a_step * progress.total:,.0f} "
-            f"tokens, in {(a_step * progress.total + validation * settings.validations) / 60:.1f} minutes"
+            f"Training at {1 / pace:.0f} tokens/s: {progress.total} steps, about {tokens:,.0f} tokens, in "
+            f"{(progress.seconds + to_come) / 60:.1f} minutes"
         )
 
     def _step(self) -> float:
@@ -151,9 +163,13 @@ class TrainingRun:
     def _validate(self) -> float:
         self._model.eval()
         size, validation = self._settings.sequences_a_step, self._material.validation
-        packs = [validation[start : start + size] for start in range(0, len(validation), size)]
-        nats = torch.cat([packed_nats(self._model, pack, self._device) for pack in packs])
-        return float(nats.mean())
+        nats = []
+        for start in range(0, len(validation), size):
+            started = time.perf_counter()
+            nats.append(packed_nats(self._model, validation[start : start + size], self._device))
+            if self.progress.total is None:
+                self._pass_seconds.append(time.perf_counter() - started)
+        return float(torch.cat(nats).mean())
 
     def _check_if_due(self) -> None:
         """Validate, keep the best, write the state."""

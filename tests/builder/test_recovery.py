@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -85,6 +86,25 @@ def test_it_learns_in_bf16(tmp_path):
     assert len({entry["validation"] for entry in recovered.summary["curve"]}) > 2, "each step changes the weights"
 
 
+def test_the_minutes_are_used_up_though_what_runs_first_takes_longer(tmp_path, monkeypatch):
+    """By a clock of its own: a token takes a hundredth of a second, four times that in the first pass and step."""
+    now, seen, real = [0.0], set(), training_run.packed_nats
+
+    def packed_nats(model, sequences, device):
+        seconds = sum(map(len, sequences)) / 100
+        now[0] += seconds * (1 if model.training in seen else 4)
+        seen.add(model.training)
+        return real(model, sequences, device)
+
+    monkeypatch.setattr(training_run, "packed_nats", packed_nats)
+    monkeypatch.setattr(training_run, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    first, *others = corpus()
+    files = [replace(first, path=f"{number}.py") for number in range(20)] + others
+    summary = run(tmp_path, files=files, settings=replace(SETTINGS, minutes=2, warmup_steps=4)).summary
+    assert 4 < summary["steps"] < 8 * 20
+    assert summary["minutes"] == pytest.approx(2, rel=0.15)
+
+
 @pytest.mark.parametrize("after", [2, 3, 5])  # steps; the first comes right after the number of steps was fixed
 def test_a_killed_run_ends_in_the_same_place(tmp_path, monkeypatch, after):
     monkeypatch.setattr(training_run, "SAVE_EVERY_S", 0.0)
@@ -136,7 +156,12 @@ def test_held_out_files_are_not_read(tmp_path):
 
 def test_what_only_gets_worse_is_not_kept(tmp_path, monkeypatch):
     losses = itertools.count(1.0)
-    monkeypatch.setattr(training_run.TrainingRun, "_validate", lambda run: next(losses))
+
+    def validate(run):
+        run._pass_seconds.append(0.01)
+        return next(losses)
+
+    monkeypatch.setattr(training_run.TrainingRun, "_validate", validate)
     encoder, model = encoder_and_model()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     settings = replace(SETTINGS, least_patience=2)
