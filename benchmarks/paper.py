@@ -107,13 +107,24 @@ def languages(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
         name: _submodel("build", "--language", name, "-o", folder / name, "--base", base, "--positions", "0")
         for name in LANGUAGES
     }
-    models = [word for name in LANGUAGES for word in ("--model", folder / name / "model")]
-    common = ["--base", base, "--model", "base", *models, "--blocks", "0"]
-    scored = {name: _submodel("eval", "--language", name, *common)["models"] for name in LANGUAGES}
     facts = ("plan", "recovery", "seconds", "peak_rss_bytes")
     return {
         "builds": {name: {key: document[key] for key in facts} for name, document in builds.items()},
-        "scored_on": scored,
+        "scored_on": {name: _score_on(name, base, folder) for name in LANGUAGES},
+    }
+
+
+def _score_on(language: str, base: str, folder: Path) -> dict[str, Any]:
+    """The figures of the base and of each language's model, and how each stands to that of `language`, paired."""
+    places = {language: str(folder / language / "model"), "base": "base"}
+    places |= {name: str(folder / name / "model") for name in LANGUAGES if name != language}
+    models = [word for place in places.values() for word in ("--model", place)]
+    document = _submodel("eval", "--language", language, "--base", base, *models, "--blocks", "0")
+    own, *others = places
+    return {
+        "models": dict(zip(places, document["models"], strict=True)),
+        "against": own,
+        "differences": {name: document["against_base"][places[name]] for name in others},
     }
 
 

@@ -52,13 +52,22 @@ def print_matrix(document: Mapping[str, Any]) -> None:
 
 
 def print_languages(document: Mapping[str, Any]) -> None:
-    """Each language's model on each language's held-out files: bits per byte, exact lines."""
-    scored = document["scored_on"]
+    """Each language's model on each language's held-out files, by bits per byte and exact lines; less its own model."""
+    scored, builds = document["scored_on"], document["builds"]
     print_head("built on ↓, scored on →", "parameters", *scored)
-    for place, label in enumerate(["base", *document["builds"]]):
-        rows = [scores[place] for scores in scored.values()]
+    for name in ("base", *builds):
+        rows = [scores["models"][name] for scores in scored.values()]
         cells = (f"{row['bits_per_byte']:.3f}, {row['fim_exact_match']:.1%}" for row in rows)
-        print_row(label, f"{rows[0]['parameters'] / 1e6:.0f} M", *cells)
+        print_row(name, f"{rows[0]['parameters'] / 1e6:.0f} M", *cells)
+    print()
+    print_head("less the language's own model", *scored)
+    for name in ("base", *builds):
+        differences = [scores["differences"].get(name) for scores in scored.values()]
+        print_row(name, *("" if one is None else _difference(one) for one in differences))
+    print()
+    for name, build in builds.items():
+        tuned, seconds = build["recovery"], build["seconds"]
+        print(f"- {name}: {tuned['tokens']:,} tokens in {tuned['minutes']:.1f} min of tuning, {seconds:,.0f} s in all")
     print()
 
 
@@ -101,6 +110,14 @@ def print_sweep(document: Mapping[str, Any]) -> None:
             bits = {ratio: f"{mean:.3f}" for ratio, mean, *_ in curve["points"]}
             print_row(curve["method"], *(bits.get(ratio, "") for ratio in ratios))
         print()
+
+
+def _difference(one: Mapping[str, Mapping[str, float]]) -> str:
+    """Bits in per cent of the other model's, lines in points, each with its interval."""
+    ratio, points = one["bits_per_byte_ratio"], one["exact_match_difference"]
+    bits = [f"{100 * (ratio[key] - 1):+.1f}" for key in ("value", "low", "high")]
+    lines = [f"{100 * points[key]:+.1f}" for key in ("value", "low", "high")]
+    return f"bits {bits[0]}% ({bits[1]} to {bits[2]}); lines {lines[0]} ({lines[1]} to {lines[2]})"
 
 
 def _name(domain: str) -> str:

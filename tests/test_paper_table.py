@@ -1,6 +1,6 @@
 """The tables of docs/paper.md: no cell under another heading, nothing that only whole studies have."""
 
-from benchmarks.paper_table import print_matrix, print_regions, print_sweep
+from benchmarks.paper_table import print_languages, print_matrix, print_regions, print_sweep
 from submodel.experiments.compare_run import OTHER_DOMAIN, OTHER_FORM, SAME_DOMAIN
 from submodel.experiments.sweep_document import make_curves, make_matrices
 from tests.submodel.test_sweep_document import row
@@ -32,6 +32,32 @@ def test_a_matrix_of_one_seed(capsys):
         ["js", "0.800", "0.700"],
         ["own language over the next best", "+0.200", "+0.200"],
     ]
+
+
+def test_a_language_s_own_model_is_what_the_others_are_set_against(capsys):
+    def difference(ratio, points):
+        figures = {"bits_per_byte_ratio": ratio, "exact_match_difference": points}
+        return {name: {"value": value, "low": value - 0.01, "high": value + 0.01} for name, value in figures.items()}
+
+    def model(bits, exact):
+        return {"bits_per_byte": bits, "fim_exact_match": exact, "parameters": 300_000_000}
+
+    build = {"recovery": {"tokens": 45_000, "minutes": 4.5}, "seconds": 800}
+    scored = {
+        "python": {
+            "models": {"python": model(0.5, 0.3), "base": model(0.6, 0.2), "java": model(0.7, 0.1)},
+            "differences": {"base": difference(1.2, -0.1), "java": difference(1.4, -0.2)},
+        },
+        "java": {
+            "models": {"java": model(0.4, 0.5), "base": model(0.5, 0.4), "python": model(0.6, 0.3)},
+            "differences": {"base": difference(1.25, -0.1), "python": difference(1.5, -0.2)},
+        },
+    }
+    print_languages({"builds": {"python": build, "java": build}, "scored_on": scored})
+    lines = [cells(line) for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert lines[3] == ["python", "300 M", "0.500, 30.0%", "0.600, 30.0%"]
+    assert lines[4] == ["java", "300 M", "0.700, 10.0%", "0.400, 50.0%"]
+    assert lines[-2] == ["python", "", "bits +50.0% (+49.0 to +51.0); lines -20.0 (-21.0 to -19.0)"]
 
 
 def test_each_pair_of_regions_is_counted_under_what_tells_it_apart(capsys):
