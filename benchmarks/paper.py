@@ -58,7 +58,7 @@ def main() -> None:
     }
     name = f"paper-{options.part}-{options.base}"
     write_result(name, document)
-    for picture in folder.glob("*.svg"):
+    for picture in () if options.part in MATRICES else folder.glob("*.svg"):  # curves of one ratio show nothing
         shutil.copyfile(picture, RESULTS / f"{name}-{picture.stem}.svg")
 
 
