@@ -98,7 +98,9 @@ def regions(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
             # The same number format for all: what is fastest is measured anew by each command.
             options += ["--sparsity", RATIO, "--masks-only", "--dtype", "bfloat16"]
             _submodel("prune", "-o", model, "--base", base, *options)
-    return _submodel("compare", *models, "--picture", folder / "regions.svg")
+    document = _submodel("compare", *models, "--picture", folder / "regions.svg")
+    del document["layers"]  # a megabyte, and in the picture
+    return document
 
 
 def languages(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
