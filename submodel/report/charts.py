@@ -107,7 +107,7 @@ def spread(places: Sequence[float], gap: float) -> list[float]:
 def heatmap(names: Sequence[str], value: Callable[[int, int], float | None], *, label: str) -> Markup:
     """A square of figures, darker where they are higher; value(row, column) may be None, which leaves a cell empty."""
     left, row, top = 200, 30, 26
-    cell = min(90.0, (WIDTH - left) / max(1, len(names)))
+    cell = min(90.0, max(44.0, (WIDTH - left) / max(1, len(names))))  # wide enough for a figure
     parts = [_text(4, 14, label, "start")]
     figures = [value(row, column) for row in range(len(names)) for column in range(len(names))]
     most = max([figure for figure in figures if figure is not None] + [1e-9])
@@ -125,7 +125,7 @@ def heatmap(names: Sequence[str], value: Callable[[int, int], float | None], *, 
                 )
             )
             parts.append(_text(x + cell / 2, y + 19, f"{figure:.3f}", "middle"))
-    return _svg(parts, top + len(names) * row + 24, label)
+    return _svg(parts, top + len(names) * row + 24, label, width=max(WIDTH, round(left + len(names) * cell)))
 
 
 def columns(values: Sequence[float], *, label: str) -> Markup:
@@ -146,7 +146,7 @@ def _text(x: float, y: float, text: str, anchor: str) -> Markup:
     return Markup('<text x="{:.1f}" y="{:.1f}" class="label" text-anchor="{}">{}</text>').format(x, y, anchor, text)
 
 
-def _svg(parts: Sequence[Markup], height: int, label: str) -> Markup:
+def _svg(parts: Sequence[Markup], height: int, label: str, *, width: int = WIDTH) -> Markup:
     return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
-        WIDTH, height, label, Markup("").join(parts)
+        width, height, label, Markup("").join(parts)
     )
