@@ -58,8 +58,9 @@ def main() -> None:
     }
     name = f"paper-{options.part}-{options.base}"
     write_result(name, document)
-    for picture in () if options.part in MATRICES else folder.glob("*.svg"):  # curves of one ratio show nothing
-        shutil.copyfile(picture, RESULTS / f"{name}-{picture.stem}.svg")
+    if options.part not in MATRICES:  # curves of one ratio show nothing
+        for picture in folder.glob("*.svg"):
+            shutil.copyfile(picture, RESULTS / f"{name}-{picture.stem}.svg")
 
 
 def sensitivity(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
@@ -84,14 +85,15 @@ def regions(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
     """Mask distances within and across languages; of other packages, documentation, and the same code as prompts."""
     domains = {name: f"language:{name}" for name in LANGUAGES}
     domains |= {"text": "text", f"python{OTHER_PACKAGES}": "wheel:networkx==3.4.2"}
+    # Masks of other texts, or of an earlier version of the study, are not compared with these.
+    texts = {name: open_domain(spec).corpus.fingerprint[:8] for name, spec in domains.items()}
+    folders = {name: folder / f"{POINT_VERSION}-{texts[name]}" for name in domains}
     # Pieces of text, as in the paper; two languages as the server's prompts too.
     wanted = [(name, "plain", seed) for name in domains for seed in SEEDS[:2]]
     wanted += [(name, "prompt", SEEDS[0]) for name in LANGUAGES[:2]]
     models = []
     for name, form, seed in wanted:
-        # Masks of other texts, or of an earlier version of the study, are not compared with these.
-        texts = open_domain(domains[name]).corpus.fingerprint[:8]
-        model = folder / f"{POINT_VERSION}-{texts}" / f"{name}-{form}-{seed}"
+        model = folders[name] / f"{name}-{form}-{seed}"
         models.append(model)
         if not model.is_dir():
             options = ["--calibration", domains[name], "--form", form, "--seed", str(seed)]

@@ -11,6 +11,7 @@ from benchmarks.builds import RESULTS
 from benchmarks.markdown import print_head, print_row
 from benchmarks.paper import MATRICES, OTHER_PACKAGES
 from submodel.experiments.compare_run import OTHER_DOMAIN, OTHER_FORM, SAME_DOMAIN
+from submodel.report.wording import change, points
 
 FIGURES = {"bits_per_byte": "left to right", "fim_bits_per_byte": "missing ends of lines"}
 
@@ -113,11 +114,7 @@ def print_sweep(document: Mapping[str, Any]) -> None:
 
 
 def _difference(one: Mapping[str, Mapping[str, float]]) -> str:
-    """Bits in per cent of the other model's, lines in points, each with its interval."""
-    ratio, points = one["bits_per_byte_ratio"], one["exact_match_difference"]
-    bits = [f"{100 * (ratio[key] - 1):+.1f}" for key in ("value", "low", "high")]
-    lines = [f"{100 * points[key]:+.1f}" for key in ("value", "low", "high")]
-    return f"bits {bits[0]}% ({bits[1]} to {bits[2]}); lines {lines[0]} ({lines[1]} to {lines[2]})"
+    return f"{points(one['exact_match_difference'])}; bits {change(one['bits_per_byte_ratio'])}"
 
 
 def _name(domain: str) -> str:

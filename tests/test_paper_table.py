@@ -57,7 +57,7 @@ def test_a_language_s_own_model_is_what_the_others_are_set_against(capsys):
     lines = [cells(line) for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
     assert lines[3] == ["python", "300 M", "0.500, 30.0%", "0.600, 30.0%"]
     assert lines[4] == ["java", "300 M", "0.700, 10.0%", "0.400, 50.0%"]
-    assert lines[-2] == ["python", "", "bits +50.0% (+49.0 to +51.0); lines -20.0 (-21.0 to -19.0)"]
+    assert lines[-2] == ["python", "", "-20.0 points (-21.0 to -19.0); bits +50.0% (+49.0% to +51.0%)"]
 
 
 def test_each_pair_of_regions_is_counted_under_what_tells_it_apart(capsys):

@@ -26,6 +26,7 @@ from typing import Any
 from benchmarks.builds import RESULTS, write_result
 from benchmarks.machine import describe_machine
 from benchmarks.repositories import CACHE
+from builder.artifact import read_artifact
 from builder.versions import installed_versions
 from exporters.bundle import Bundle, read_bundle
 
@@ -109,8 +110,8 @@ def save(name: str, cells: list[dict[str, Any]], known: argparse.Namespace) -> N
 
 
 def read_prompts(model: Path) -> list[list[int]]:
-    """Held-out prompts of the sub-model, the shortest enough for every runtime."""
-    items = json.loads((model / "parity_prompts.json").read_text("utf-8"))
+    """Prompts that the sub-model brings, short enough for every runtime."""
+    items = read_artifact(model).parity_prompts()
     fitting = [item["prompt_ids"] for item in items if 8 <= len(item["prompt_ids"]) <= LONGEST]
     if len(fitting) < PROMPTS:
         sys.exit(f"{model} has {len(fitting)} prompts of at most {LONGEST} tokens; {PROMPTS} are needed.")

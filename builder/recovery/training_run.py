@@ -89,9 +89,10 @@ class TrainingRun:
             progress.step += 1
             seconds = time.perf_counter() - started
             progress.seconds += seconds
-            self._step_paces.append(seconds / max(progress.tokens - tokens, 1))
-            if progress.total is None and progress.step == settings.warmup_steps:
-                self._plan()
+            if progress.total is None:
+                self._step_paces.append(seconds / max(progress.tokens - tokens, 1))
+                if progress.step == settings.warmup_steps:
+                    self._plan()
             if progress.total is not None:
                 self._on_progress(progress.step, progress.total)
         self._save()
@@ -166,7 +167,9 @@ class TrainingRun:
         nats = []
         for start in range(0, len(validation), size):
             started = time.perf_counter()
-            nats.append(packed_nats(self._model, validation[start : start + size], self._device))
+            nats.append(
+                packed_nats(self._model, validation[start : start + size], self._device).cpu()
+            )  # waits for a GPU
             if self.progress.total is None:
                 self._pass_seconds.append(time.perf_counter() - started)
         return float(torch.cat(nats).mean())

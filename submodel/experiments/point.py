@@ -129,16 +129,12 @@ def _gather(point: Point) -> tuple[dict[str, Domain], LoadedBase]:
     """The texts and the base, the same as where the sweep was begun; raises Unprepared where they can't be had here."""
     try:
         domains = {spec: open_domain(spec) for spec in dict.fromkeys((*point.calibration, *point.measured_on))}
-        for spec, found in fingerprints_of(domains).items():
-            if point.fingerprints[spec] != found:
-                raise Unprepared(
-                    f"{spec} holds other texts here than where the sweep was begun; sweep again from there."
-                )
         base = load_base(point.base, dtype=choose_dtype(point.dtype))
-    except Unprepared:
-        raise
     except SubmodelError as error:
         raise Unprepared(str(error)) from error
+    for spec, found in fingerprints_of(domains).items():
+        if point.fingerprints[spec] != found:
+            raise Unprepared(f"{spec} holds other texts here than where the sweep was begun; sweep again from there.")
     if base.provenance["sha256"] != point.base_sha256:
         raise Unprepared(f"The base {point.base} has other weights here than where the sweep was begun; fetch it anew.")
     return domains, base

@@ -55,6 +55,11 @@ class SweepSettings:
             raise BuildError("--jobs must be 1 at least.")
 
     @property
+    def calibrated_on(self) -> tuple[str, ...]:
+        """Each domain that calibrates, once."""
+        return tuple(dict.fromkeys(itertools.chain(*self.calibrations)))
+
+    @property
     def threads_each(self) -> int:
         """Threads of one point."""
         return self.threads or max(1, (os.cpu_count() or 1) // self.jobs)
@@ -85,8 +90,7 @@ def run_sweep(settings: SweepSettings, display: StageDisplay) -> dict[str, Any]:
     """Measure the points that are missing; returns the document that `--json` prints. Raises SubmodelError."""
     make_folder(settings.output)
     with display.stage("read the domains"):
-        specs = dict.fromkeys(spec for mixture in settings.calibrations for spec in mixture)
-        specs |= dict.fromkeys(settings.measured_on)
+        specs = dict.fromkeys((*settings.calibrated_on, *settings.measured_on))
         domains = {spec: open_domain(spec, on_event=display.say) for spec in specs}
     _check_apart(domains, settings)
     with display.stage("find the base") as advance:
@@ -148,9 +152,8 @@ def _check_apart(domains: Mapping[str, Domain], settings: SweepSettings) -> None
             raise BuildError(
                 f"{other} and {spec} are both called {domain.name}; give each domain once, or rename a folder."
             )
-    calibrated = dict.fromkeys(spec for mixture in settings.calibrations for spec in mixture)
-    learned = {spec: {file.sha256 for file in domains[spec].corpus.learned} for spec in calibrated}
-    for spec, other in itertools.product(settings.measured_on, calibrated):
+    learned = {spec: {file.sha256 for file in domains[spec].corpus.learned} for spec in settings.calibrated_on}
+    for spec, other in itertools.product(settings.measured_on, learned):
         held_out = domains[spec].select("held-out")
         known = sum(file.size_bytes for file in held_out if file.sha256 in learned[other])
         if known > _MOST_KNOWN * sum(file.size_bytes for file in held_out):
@@ -170,7 +173,7 @@ def is_complete(document: Mapping[str, Any]) -> bool:
 def _points(settings: SweepSettings, domains: Mapping[str, Domain], base: str, base_sha256: str) -> list[Point]:
     fingerprints = fingerprints_of(domains)
     dtype = _dtype(settings)
-    learned = [learned_bytes(domains[spec]) for spec in dict.fromkeys(itertools.chain(*settings.calibrations))]
+    learned = [learned_bytes(domains[spec]) for spec in settings.calibrated_on]
     # A calibration that is compared with no other learns from all that it has, as `submodel build` does.
     is_compared = len(settings.calibrations) > 1
     most_bytes = {split: min(one[split] for one in learned) for split in learned[0]} if is_compared else None
