@@ -1,10 +1,12 @@
-"""The batched greedy decode against one prompt at a time, without padding and without a cache."""
+"""Decoding and scoring in batches against one prompt at a time, without padding and without a cache."""
 
+import pytest
 import torch
 
 from builder.evaluation.packing import pack_prompts
 from builder.evaluation.torch_predictor import TorchPredictor
 from builder.prompt import PromptEncoder, PromptFormat
+from tests.builder.test_calibration import FIM
 from tests.builder.tiny import TEXT, make_model, make_tokenizer
 
 
@@ -83,3 +85,13 @@ def test_texts_end_where_each_is_done():
         whole = naive_lines(model, encoder, prompt, 15, lines=99)
         assert whole.startswith(text)
         assert characters <= len(text) <= characters + 8 or text == whole
+
+
+def test_middles_are_scored_given_all_that_precedes():
+    model, encoder = make_model(420 + 4), PromptEncoder(make_tokenizer(), FIM)
+    predictor = TorchPredictor("m", model, encoder)
+    ids = list(range(40, 60))
+    logits = model(torch.tensor([ids])).logits[0].log_softmax(dim=-1)
+    truth = -sum(float(logits[place - 1, ids[place]]) for place in range(15, 20))
+    assert predictor.nats_after(ids, 15) == pytest.approx(truth, rel=1e-4)
+    assert predictor.nats(ids) == pytest.approx(predictor.nats_after(ids, 1))

@@ -1,36 +1,27 @@
-"""`submodel sweep` with a base of two random layers: points, processes that die, going on, a cluster that is played."""
+"""`submodel sweep` with a base of two random layers: points, going on, workers that are lost, a real cluster."""
 
 import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
-import psutil
 import pytest
-import torch
 from typer.testing import CliRunner
 
 from builder.domains import open_domain
 from builder.errors import BuildError, SubmodelError
-from builder.evaluation.torch_predictor import TorchPredictor
-from builder.prompt import PromptEncoder
 from builder.sparsity.pattern import GroupPattern
 from submodel.app import app
 from submodel.console import StageDisplay
-from submodel.experiments import sweep_run, workers
+from submodel.experiments import sweep_run
 from submodel.experiments.method import MethodSettings
 from submodel.experiments.point import Point, Unprepared, measure_point
 from submodel.experiments.quality import QualitySettings
 from submodel.experiments.sweep_run import SweepSettings, is_complete, make_methods, run_sweep
-from submodel.experiments.workers import Done, Lost, run_in_processes, run_on_ray
-from tests.builder.test_calibration import FIM
-from tests.builder.tiny import make_model, make_tokenizer
+from submodel.experiments.workers import Done, Lost, run_in_processes
 from tests.builder.tiny_bases import save_folder
 from tests.builder.tiny_domains import write_code
 
@@ -255,81 +246,6 @@ def test_what_one_domain_learns_from_is_not_measured_on_in_another(place, tmp_pa
     run(settings_of(place, tmp_path, calibrations=((str(place / "js"),),), **both))  # those two only listen
 
 
-def test_a_process_that_is_killed_is_lost_and_the_others_are_not(monkeypatch):
-    real, started = subprocess.Popen, []
-
-    def popen(command, **options):
-        started.append(command)
-        programs = {
-            "killed": f"import os; os.kill(os.getpid(), {int(signal.SIGKILL)})",
-            "refused": f"import sys; print('This can not be.', file=sys.stderr); sys.exit({workers.REFUSED})",
-            "unprepared": f"import sys; print('Not here.', file=sys.stderr); sys.exit({workers.UNPREPARED})",
-            "broken": "raise ValueError('a defect')",
-            "fine": "import sys; open(sys.argv[1], 'w').write('{\"x\": 1}')",
-        }
-        source, target, threads = command[-3:]
-        assert threads == "3" and options["env"]["OMP_NUM_THREADS"] == "3"
-        return real([sys.executable, "-c", programs[json.loads(Path(source).read_text())["what"]], target], **options)
-
-    monkeypatch.setattr(workers.subprocess, "Popen", popen)
-    tasks = {what: {"what": what} for what in ("killed", "refused", "unprepared", "broken", "fine")}
-    outcomes = {outcome.name: outcome for outcome in run_in_processes(tasks, jobs=2, threads=3)}
-    assert outcomes["fine"] == Done(name="fine", result={"x": 1})
-    assert outcomes["refused"] == Lost(name="refused", reason="This can not be.", is_final=True)
-    assert outcomes["unprepared"] == Lost(name="unprepared", reason="Not here.", is_final=False)
-    assert not outcomes["killed"].is_final and "killed (9)" in outcomes["killed"].reason
-    assert not outcomes["broken"].is_final and "a defect" in outcomes["broken"].reason
-    assert all(command[1:4] == ["-P", "-m", "submodel.experiments"] for command in started)
-
-
-def test_a_sweep_that_is_stopped_leaves_no_process(monkeypatch):
-    real, started = subprocess.Popen, []
-
-    def popen(command, **options):
-        started.append(real([sys.executable, "-c", "import time; time.sleep(60)"], **options))
-        return started[-1]
-
-    monkeypatch.setattr(workers.subprocess, "Popen", popen)
-    monkeypatch.setattr(workers.time, "sleep", lambda seconds: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        list(run_in_processes({"a": {}, "b": {}}, jobs=2, threads=1))
-    assert all(process.poll() is not None for process in started)
-
-
-@pytest.mark.skipif(os.name != "posix", reason="the task of a worker that waits is a named pipe")
-def test_a_sweep_that_is_killed_takes_its_workers_along(tmp_path):
-    os.mkfifo(tmp_path / "never")
-    sweep = """if True:
-        import subprocess, sys
-        from submodel.experiments import workers
-        real = subprocess.Popen
-
-        def popen(command, **options):
-            process = real([*command[:4], sys.argv[1], *command[5:]], **options)
-            print(process.pid, flush=True)
-            return process
-
-        workers.subprocess.Popen = popen
-        list(workers.run_in_processes({"a": {}}, jobs=1, threads=1))
-    """
-    command = [sys.executable, "-c", sweep, str(tmp_path / "never")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        worker = psutil.Process(int(process.stdout.readline()))
-        assert _is_alive(worker)
-        process.kill()
-    deadline = time.monotonic() + 120
-    while _is_alive(worker) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not _is_alive(worker)
-
-
-def _is_alive(process):
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
 def test_other_texts_or_weights_than_the_sweeps_are_refused(place, tmp_path, monkeypatch):
     documents = []
     monkeypatch.setattr(
@@ -348,86 +264,6 @@ def test_other_texts_or_weights_than_the_sweeps_are_refused(place, tmp_path, mon
     assert isinstance(outcomes[1], Done)
     assert not outcomes[0].is_final, "another machine may have the base"
     assert "gone" in outcomes[0].reason
-
-
-@pytest.fixture
-def played_ray(monkeypatch):
-    """Ray as far as it is used: tasks run at once, one named "crash" loses its worker, one named "refuse" says no."""
-
-    class RayError(Exception):
-        pass
-
-    class TaskError(RayError, SubmodelError):
-        """Ray raises a task's error under a class that is both."""
-
-    class UnpreparedTask(RayError, Unprepared):
-        """Likewise."""
-
-    class Reference:
-        def __init__(self, *arguments):
-            self.arguments = arguments
-
-    calls = []
-
-    def remote(**options):
-        calls.append(("remote", options))
-        return lambda function: SimpleNamespace(remote=Reference)
-
-    def get(reference):
-        document, threads = reference.arguments
-        if document["what"] == "crash":
-            raise RayError("The worker died unexpectedly.")
-        if document["what"] == "refuse":
-            raise TaskError("Traceback\n  deep inside\nThis can not be.")
-        if document["what"] == "outdated":
-            raise UnpreparedTask("Another version is here.")
-        return {"what": document["what"], "threads": threads}
-
-    fake = SimpleNamespace(
-        nodes=lambda: [{"Alive": True, "Resources": {"CPU": 4.0}}, {"Alive": False, "Resources": {"CPU": 64.0}}],
-        init=lambda **options: calls.append(("init", options)),
-        shutdown=lambda: calls.append(("shutdown", {})),
-        remote=remote,
-        wait=lambda references, num_returns: (references[-1:], references[:-1]),
-        get=get,
-        exceptions=SimpleNamespace(RayError=RayError),
-    )
-    monkeypatch.setitem(sys.modules, "ray", fake)
-    return calls
-
-
-def test_a_cluster_does_the_points(played_ray):
-    tasks = {what: {"what": what} for what in ("fine", "crash", "refuse", "outdated")}
-    outcomes = {outcome.name: outcome for outcome in run_on_ray(tasks, address="local", threads=2)}
-    assert outcomes["fine"] == Done(name="fine", result={"what": "fine", "threads": 2})
-    assert outcomes["crash"] == Lost(name="crash", reason="The worker died unexpectedly.", is_final=False)
-    assert outcomes["refuse"] == Lost(name="refuse", reason="This can not be.", is_final=True)
-    assert outcomes["outdated"] == Lost(name="outdated", reason="Another version is here.", is_final=False)
-    names = [name for name, _ in played_ray]
-    assert names == ["init", "remote", "shutdown"]
-    assert played_ray[0][1]["address"] == "local"  # a new one, though another may be at work on this machine
-    assert played_ray[1][1] == {"num_cpus": 2, "max_retries": 1}
-
-
-def test_a_cluster_of_smaller_machines_is_not_waited_for(played_ray):
-    with pytest.raises(SubmodelError, match=r"8 cores, the largest 4; ask for less with --threads"):
-        list(run_on_ray({"fine": {"what": "fine"}}, address="auto", threads=8))
-    assert played_ray[-1][0] == "shutdown"
-
-
-def test_a_cluster_that_is_not_there_is_told(played_ray, monkeypatch):
-    def init(**options):
-        raise Exception("The current node timed out during startup.")
-
-    monkeypatch.setattr(sys.modules["ray"], "init", init)
-    with pytest.raises(SubmodelError, match="timed out during startup"):
-        list(run_on_ray({"a": {}}, address="local", threads=1))
-
-
-def test_without_ray_it_says_how_to_get_it(monkeypatch):
-    monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(SubmodelError, match=r"submodel\[ray\]"):
-        list(run_on_ray({"a": {}}, address="auto", threads=1))
 
 
 @pytest.mark.slow
@@ -469,16 +305,6 @@ def own_workers(name):
             continue  # it has just ended
         if ancestor == os.getpid():
             yield int(folder.name)
-
-
-def test_middles_are_scored_given_all_that_precedes():
-    model, encoder = make_model(420 + 4), PromptEncoder(make_tokenizer(), FIM)
-    predictor = TorchPredictor("m", model, encoder)
-    ids = list(range(40, 60))
-    logits = model(torch.tensor([ids])).logits[0].log_softmax(dim=-1)
-    truth = -sum(float(logits[place - 1, ids[place]]) for place in range(15, 20))
-    assert predictor.nats_after(ids, 15) == pytest.approx(truth, rel=1e-4)
-    assert predictor.nats(ids) == pytest.approx(predictor.nats_after(ids, 1))
 
 
 def test_combinations_and_what_cannot_be():
