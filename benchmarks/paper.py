@@ -28,11 +28,11 @@ SEEDS = (0, 1, 2)
 RATIO = "0.5"  # as in the paper
 OTHER_PACKAGES = "_other"  # after a language's name: calibrated on a package outside of its set
 STRUCTURED_RATIO = "0.35"  # --size 0.65 of a build
-# Wanda twice: on pieces of text, as in the paper, and on what the server sends. Each is measured on both, and means
-# something on its own kind: a model that was pruned on prompts alone has lost what text without them begins with.
+# Wanda twice: on pieces of text, as in the paper, and on what the server sends. A model is read as it was calibrated:
+# pruned on prompts alone it has lost what text without them begins with, and on text alone what fills in the middle.
 MATRICES = {
     "matrix-structured": ("--method", "structured", "--sparsity", STRUCTURED_RATIO),
-    "matrix-wanda-plain": ("--method", "wanda", "--sparsity", RATIO, "--form", "plain"),
+    "matrix-wanda-plain": ("--method", "wanda", "--sparsity", RATIO, "--form", "plain", "--middles", "0"),
     "matrix-wanda-prompts": ("--method", "wanda", "--sparsity", RATIO),
 }
 
