@@ -66,18 +66,26 @@ def read_power() -> Power:
     """Ask the machine; the load is that since the last call."""
     import psutil
 
-    battery = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
-    own = _own_process().cpu_percent() / (psutil.cpu_count() or 1)
+    battery = _told(lambda: psutil.sensors_battery())
+    busy, own = _told(psutil.cpu_percent), _told(lambda: _own_process().cpu_percent() / (psutil.cpu_count() or 1))
     return Power(
         on_battery=None if battery is None or battery.power_plugged is None else not battery.power_plugged,
         battery_percent=None if battery is None else float(battery.percent),
-        load=max(0.0, (psutil.cpu_percent() - own) / 100),
+        load=None if busy is None or own is None else max(0.0, (busy - own) / 100),
     )
 
 
 def memory_bytes() -> int:
     """Resident memory of this process."""
     return int(_own_process().memory_info().rss)
+
+
+def _told(ask: Callable[[], Any]) -> Any:
+    """What psutil says; None where it can't, as on kernels and in containers without the files that it reads."""
+    try:
+        return ask()
+    except Exception:  # another one on each system, and none of them is worth a completion
+        return None
 
 
 @cache

@@ -44,6 +44,17 @@ def test_the_machine_is_not_read_at_every_key() -> None:
     assert meter.power == Power(load=0.2)
 
 
+def test_a_machine_that_tells_nothing_is_no_hindrance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As psutil does on kernels without /sys/class/power_supply, and where /proc is hidden."""
+
+    def missing(*_: object) -> None:
+        raise FileNotFoundError("/sys/class/power_supply")
+
+    monkeypatch.setattr("psutil.sensors_battery", missing)
+    monkeypatch.setattr("psutil.cpu_percent", missing)
+    assert read_power() == Power()
+
+
 def test_this_machine_can_be_read() -> None:
     power = read_power()
     assert power.load is not None
