@@ -25,7 +25,7 @@ from lsp_server.prefetch import place_after_accepting
 from lsp_server.service import Answer, CompletionService, Question
 from lsp_server.suggestion.situation import Situation
 from lsp_server.suggestion.steps import Step
-from lsp_server.suggestion_cache import Suggestion, SuggestionCache
+from lsp_server.suggestion_cache import Hit, Suggestion, SuggestionCache
 from lsp_server.syntax.grammars import find_grammar, language_name
 from lsp_server.triggers import find_refusal
 
@@ -127,9 +127,9 @@ class Assistant:
         """What the machine can give, with a sentence about it."""
         return choose_policy(self.meter.power, self.options.care)
 
-    def threads(self, policy: Policy) -> int | None:
-        """Cores for the model; None: the engine's own default."""
-        if policy is not Policy.SAVING:
+    def threads(self) -> int | None:
+        """Cores for the model, on battery half of them, by hand too; None: the engine's own default."""
+        if not self.meter.power.on_battery or self.options.care.on_battery == "full":
             return self.options.threads
         return max(1, (self.options.threads or default_threads()) // 2)
 
@@ -159,20 +159,17 @@ class Assistant:
             options = replace(options, trigger=replace(options.trigger, multi_line=False))
         if place.is_invoked:
             options = replace(options, gate=WHEN_ASKED.gate)
-        scope = f"{place.bundle}\0{place.path}"
         question = Question(
             text=place.text,
             offset=place.offset,
             bundle=place.bundle,
             path=place.path,
             language_id=place.language_id,
-            threads=self.threads(policy),
+            threads=self.threads(),
             repository=place.root.name if place.root is not None else "",
             options=options,
         )
-        cached = self.cache.get(scope, place.text, place.offset)
-        if cached is not None and place.is_invoked and cached[0].rule == "gate":
-            cached = None
+        cached = self._cached(question)
         draft.cache = "miss"
         if cached is not None:
             found, draft.cache = cached
@@ -186,25 +183,45 @@ class Assistant:
                 draft.context = tuple(self._find_context(place, options))
             question = replace(question, context=draft.context)
             answer = await self.service.complete(question, unwanted)
-            suggestion = self._judge(draft, answer, scope)
-        if suggestion is not None and policy is Policy.FULL and options.care.prefetch:
-            self._look_ahead(question, suggestion, scope)
+            suggestion = self._judge(draft, answer, question)
+        # Where a newer request waits for the model, looking ahead would end that one.
+        is_free = self.service.is_newest(unwanted)
+        if suggestion is not None and policy is Policy.FULL and options.care.prefetch and is_free:
+            self._look_ahead(question, suggestion)
         return suggestion
 
-    def _look_ahead(self, question: Question, suggestion: Suggestion, scope: str) -> None:
+    def _cached(self, question: Question) -> tuple[Suggestion, Hit] | None:
+        """What was found there before.
+
+        By hand also what came by itself, unless the gate held it back; by itself what was asked for by hand only as
+        long as it is typed along, for the gate has not judged it.
+        """
+        found = self.cache.get(_scope(question), question.text, question.offset)
+        if found is not None:
+            return found
+        is_asked = question.options.gate == WHEN_ASKED.gate
+        found = self.cache.get(
+            _scope(_with_gate(question, self.options if is_asked else WHEN_ASKED)), question.text, question.offset
+        )
+        if found is None or (found[0].rule == "gate" if is_asked else found[1] == "exact"):
+            return None
+        return found
+
+    def _look_ahead(self, question: Question, suggestion: Suggestion) -> None:
         """Ask for the line after a suggestion, unless its answer is there already. The next request ends it."""
         after = place_after_accepting(question.text, question.offset, suggestion.text, suggestion.replaces)
-        if after is None or self.cache.get(scope, *after) is not None:
+        if after is None:
             return
-        unwanted = self.service.supersede()
-        options = replace(question.options, gate=self.options.gate)  # nobody has asked for that one
-        ahead = replace(question, text=after[0], offset=after[1], options=options)
-        self._prefetch = asyncio.get_running_loop().create_task(self._fetch(ahead, unwanted, scope))
+        # Nobody has asked for that one.
+        ahead = replace(_with_gate(question, self.options), text=after[0], offset=after[1])
+        if self._cached(ahead) is None:
+            unwanted = self.service.supersede()
+            self._prefetch = asyncio.get_running_loop().create_task(self._fetch(ahead, unwanted))
 
-    async def _fetch(self, question: Question, unwanted: threading.Event, scope: str) -> None:
+    async def _fetch(self, question: Question, unwanted: threading.Event) -> None:
         answer = await self.service.complete(question, unwanted)
         if answer is not None and answer.completion is not None:
-            self._keep(question, answer.completion, self.decisions.next_id(), scope)
+            self._keep(question, answer.completion, self.decisions.next_id())
 
     async def _wait(self, draft: _Draft, unwanted: threading.Event, wait_s: float) -> bool:
         """Let a key pass that comes at once; False where a newer request came meanwhile."""
@@ -242,8 +259,7 @@ class Assistant:
         rule = suggestion.rule or "empty"
         return self._nothing(draft, _refuse(rule, "nothing was found worth showing here before"))
 
-    def _judge(self, draft: _Draft, answer: Answer | None, scope: str) -> Suggestion | None:
-        place = draft.place
+    def _judge(self, draft: _Draft, answer: Answer | None, question: Question) -> Suggestion | None:
         if answer is None:
             self._record(draft, Outcome.SUPERSEDED, "A newer request came.")
             return None
@@ -268,7 +284,7 @@ class Assistant:
             self._record(draft, Outcome.SUPERSEDED, "A newer request came.")
             return None
         self.tracker.statistics.latencies_ms.append((self._now() - draft.started) * 1000 - draft.debounce_ms)
-        suggestion = self._keep(place, completion, draft.id, scope)
+        suggestion = self._keep(question, completion, draft.id)
         if completion.text:
             return self._shown(draft, suggestion, "The model said so.")
         step = completion.steps[-1] if completion.steps and completion.steps[-1].action == "rejected" else None
@@ -277,7 +293,7 @@ class Assistant:
         self._record(draft, Outcome.NOTHING, _sentence(detail), rule=completion.rule)
         return None
 
-    def _keep(self, place: Place | Question, completion: Completion, decision_id: int, scope: str) -> Suggestion:
+    def _keep(self, question: Question, completion: Completion, decision_id: int) -> Suggestion:
         """What was found there, which the cache holds from now on unless it was stopped midway."""
         suggestion = Suggestion(
             text=completion.text,
@@ -288,16 +304,16 @@ class Assistant:
         )
         # With more time it would be another.
         if completion.rule != "cancelled" and not any(step.name == "budget" for step in completion.steps):
-            self.cache.put(scope, place.text, place.offset, suggestion)
+            self.cache.put(_scope(question), question.text, question.offset, suggestion)
         return suggestion
 
     def _shown(self, draft: _Draft, suggestion: Suggestion, reason: str) -> Suggestion:
         place = draft.place
         self._record(draft, Outcome.SHOWN, reason, text=suggestion.text)
-        if self.options.statistics:
-            language = language_name(place.path, place.language_id)
-            text = suggestion.text.replace("\n", place.line_end)
-            self.tracker.sent(suggestion.decision_id, place.uri, place.own_offset, text, language)
+        language = language_name(place.path, place.language_id)
+        text = suggestion.text.replace("\n", place.line_end)
+        counts = self.options.statistics
+        self.tracker.sent(suggestion.decision_id, place.uri, place.own_offset, text, language, counts=counts)
         return suggestion
 
     def _nothing(self, draft: _Draft, step: Step) -> Suggestion | None:
@@ -335,6 +351,16 @@ class Assistant:
                 **fields,  # type: ignore[arg-type]
             )
         )
+
+
+def _with_gate(question: Question, options: ServerOptions) -> Question:
+    return replace(question, options=replace(question.options, gate=options.gate))
+
+
+def _scope(question: Question) -> str:
+    """What an answer hangs on besides the text: who gives it, and how much may be shown."""
+    options = question.options
+    return f"{question.bundle}\0{question.path}\0{options.gate.precision}\0{options.trigger.multi_line}"
 
 
 def _refuse(name: str, detail: str) -> Step:

@@ -142,8 +142,7 @@ class CompletionServer(LanguageServer):
         older = self.finder.roll_back(bundle, older)
         self.assistant.cache.clear()
         await asyncio.wrap_future(self.service.unload(bundle, forget=True))
-        policy, _ = self.assistant.policy()
-        await self._load(older, self.assistant.threads(policy))
+        await self._load(older, self.assistant.threads())
 
     def send_status_in(self, seconds: float) -> None:
         """Tell the client then, as when a snooze is over."""
@@ -183,11 +182,10 @@ class CompletionServer(LanguageServer):
             except SubmodelError as error:
                 self.warn_once(f"{error} Until then submodel completes nothing.")
         self.is_started = True
-        policy, _ = self.assistant.policy()
         for bundle in found:
             status = self.service.bundles.get(bundle)
             if status is None or status.state is BundleState.FAILED:
-                await self._load(bundle, self.assistant.threads(policy))
+                await self._load(bundle, self.assistant.threads())
         self.read_repositories()
         self.note_use()
         self.send_status()

@@ -114,6 +114,10 @@ class CompletionService:
         self._newest = threading.Event()
         return self._newest
 
+    def is_newest(self, unwanted: threading.Event) -> bool:
+        """Whether no request came after the one that got this event."""
+        return self._newest is unwanted
+
     async def complete(self, question: Question, unwanted: threading.Event | None = None) -> Answer | None:
         """What to show there; None where a newer request came.
 

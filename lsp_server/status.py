@@ -35,7 +35,7 @@ def describe_status(ls: CompletionServer) -> dict[str, Any]:
             "load": power.load,
             "policy": policy.value,
         },
-        "threads": assistant.threads(policy),
+        "threads": assistant.threads(),
         "memoryBytes": memory_bytes(),
         "latencyMs": assistant.tracker.statistics.latency(),
         "bundles": [_describe_bundle(ls, folder, status) for folder, status in ls.service.bundles.items()],

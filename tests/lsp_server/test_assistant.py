@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,6 +30,8 @@ class FakeService:
     def __init__(self, completion: Completion | None) -> None:
         self.completion = completion
         self.questions: list[Question] = []
+        self.wait: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(0)
+        self.first_is_too_late = False  # it is answered though a newer request has come, as in a model's last step
         self._newest = threading.Event()
 
     def supersede(self) -> threading.Event:
@@ -37,12 +39,16 @@ class FakeService:
         self._newest = threading.Event()
         return self._newest
 
+    def is_newest(self, unwanted: threading.Event) -> bool:
+        return self._newest is unwanted
+
     async def complete(self, question: Question, unwanted: threading.Event) -> Answer | None:
         if unwanted.is_set():
             return None
+        is_too_late = self.first_is_too_late and not self.questions
         self.questions.append(question)
-        await asyncio.sleep(0)
-        if unwanted.is_set():
+        await self.wait()
+        if unwanted.is_set() and not is_too_late:
             return None
         return Answer(completion=self.completion, queue_ms=1.0, error=None if self.completion else "It is broken.")
 
@@ -203,6 +209,17 @@ def test_after_an_accepted_line_nothing_is_asked() -> None:
     assert len(service.questions) == 1
 
 
+def test_after_an_accepted_line_nothing_is_asked_without_statistics_either() -> None:
+    assistant, _ = make(options=replace(OPTIONS, statistics=False))
+    assert ask(assistant, at("x = ‸\n")) == ["foo(bar)"]
+    assistant.tracker.edited(URI, "x = foo(bar)\n", [Edit(start=4, removed=0, inserted="foo(bar)")])
+    assert ask(assistant, at("x = foo(bar)‸\n")) == [None]
+    assert last(assistant).rule == "after-accepted-line"
+    counted = assistant.tracker.statistics
+    assert (counted.shown, counted.accepted, counted.rejected) == (0, 0, 0)
+    assert assistant.tracker.check_survival(lambda uri: "") is None
+
+
 def test_battery_saves_cores_and_blocks() -> None:
     assistant, service = make(
         options=ServerOptions(threads=4, trigger=OPTIONS.trigger), power=Power(on_battery=True, battery_percent=50)
@@ -219,6 +236,15 @@ def test_low_battery_answers_only_what_is_asked_by_hand() -> None:
     )
     assert ask(assistant, at("x = ‸\n"), at("x = ‸\n", is_invoked=True)) == [None, "foo(bar)"]
     assert assistant.decisions.newest(2)[1].rule == "machine"
+
+
+def test_low_battery_takes_no_more_cores_than_a_full_one() -> None:
+    options = ServerOptions(threads=4, care=CareOptions(low_battery_percent=20))
+    for percent in (80.0, 5.0):
+        assistant, _ = make(options=options, power=Power(on_battery=True, battery_percent=percent))
+        assert assistant.threads() == 2
+    busy, _ = make(options=ServerOptions(threads=4, care=CareOptions(max_load=0.5)), power=Power(load=0.9))
+    assert (busy.policy()[0], busy.threads()) == (Policy.OFF, 4)
 
 
 def test_another_file_is_another_place(tmp_path: Path) -> None:
@@ -260,6 +286,23 @@ def test_a_key_ends_what_was_asked_ahead() -> None:
     assert [question.text for question in service.questions] == ["x = \n", "x = b\n", "x = bfoo(bar)\n\n"]
 
 
+def test_looking_ahead_does_not_end_a_newer_request() -> None:
+    assistant, service = make(options=AHEAD)
+    service.first_is_too_late = True
+
+    async def test() -> list[Any]:
+        let_go = asyncio.Event()
+        service.wait = let_go.wait  # type: ignore[assignment]
+        older = asyncio.create_task(assistant.suggest(at("x = ‸\n")))
+        await asyncio.sleep(0.01)
+        newer = asyncio.create_task(assistant.suggest(at("x = y‸\n")))
+        await asyncio.sleep(0)
+        let_go.set()
+        return [await older, await newer]
+
+    assert [answer.text for answer in asyncio.run(test())] == ["foo(bar)", "foo(bar)"]
+
+
 @pytest.mark.parametrize("power", [Power(on_battery=True, battery_percent=80.0)])
 def test_nothing_is_asked_ahead_on_battery(power: Power) -> None:
     assistant, service = make(options=AHEAD, power=power)
@@ -278,6 +321,32 @@ def test_gate_is_for_what_nobody_asked_for() -> None:
     service.completion = Completion(text="foo", confidence=0.1)
     assert ask(assistant, at("x = ‸\n"), at("x = ‸\n", is_invoked=True)) == [None, "foo"]
     assert [question.options.gate.precision for question in service.questions] == [0.5, 0.0]
+
+
+def test_what_was_asked_for_by_hand_comes_by_itself_only_while_it_is_typed() -> None:
+    assistant, service = make(Completion(text="foo(bar)", confidence=0.1))
+    assert ask(assistant, at("x = ‸\n", is_invoked=True), at("x = fo‸\n")) == ["foo(bar)", "o(bar)"]
+    assert len(service.questions) == 1
+    service.completion = Completion(text="", rule="gate", confidence=0.1)
+    assert ask(assistant, at("x = ‸\n")) == [None]
+    assert last(assistant).rule == "gate"
+
+
+def test_what_came_by_itself_is_there_by_hand() -> None:
+    assistant, service = make()
+    assert ask(assistant, at("x = ‸\n"), at("x = ‸\n", is_invoked=True)) == ["foo(bar)"] * 2
+    assert len(service.questions) == 1
+
+
+def test_one_line_on_battery_is_no_answer_where_a_block_may_come() -> None:
+    powers = iter([Power(on_battery=True, battery_percent=50.0), Power(on_battery=False)])
+    now = iter(range(0, 1000, 20))
+    service = FakeService(Completion(text="foo(bar)"))
+    meter = PowerMeter(lambda: next(now), lambda: next(powers, Power(on_battery=False)))
+    assistant = Assistant(service, OPTIONS, meter=meter)  # type: ignore[arg-type]
+    ask(assistant, at("x = ‸\n"))
+    service.completion = Completion(text="foo(bar)\nbaz()")
+    assert ask(assistant, at("x = ‸\n")) == ["foo(bar)\nbaz()"]
 
 
 def test_line_after_what_was_asked_for_is_gated() -> None:

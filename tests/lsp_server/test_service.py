@@ -81,6 +81,18 @@ def test_newest_request_stops_the_running_one_and_skips_those_between() -> None:
     run(test)
 
 
+def test_which_request_is_the_newest_is_known_after_its_answer_too() -> None:
+    async def test(service: CompletionService, completer: SlowCompleter) -> None:
+        completer.release.set()
+        unwanted = service.supersede()
+        await service.complete(Question(text=TEXT, offset=len(TEXT), bundle=BUNDLE), unwanted)
+        assert service.is_newest(unwanted)
+        service.supersede()
+        assert not service.is_newest(unwanted)
+
+    run(test)
+
+
 def test_request_that_was_not_begun_is_answered_at_once_by_a_newer_one() -> None:
     class StubbornCompleter(SlowCompleter):
         """Reads a long chunk of a prompt, and asks nobody meanwhile."""
