@@ -42,19 +42,21 @@ class BundleFinder:
                 return self._instead.get(bundle, bundle)
         return None
 
-    def roll_back(self, bundle: Path, older: Path | None) -> Path:
-        """Serve an older bundle in a bundle's place: the one that is named, else the newest that there is.
+    def roll_back(self, served: Sequence[Path], older: Path | None) -> tuple[Path, Path]:
+        """Serve an older bundle in the place of one of these: the one that is named, else the newest of the first.
 
-        Raises BundleError where there is none.
+        Gives the bundle that is not served any more, and the older one. Raises BundleError where there is none.
         """
-        own = next((key for key, value in self._instead.items() if value == bundle), bundle)
-        previous = previous_bundles(own)
-        if older is None and not previous:
-            raise BundleError(f"There is no older bundle beside {own}; the next build keeps this one.")
-        if older is not None and older not in previous:
-            raise BundleError(f"{older} is no older bundle of {own}; known are {[str(one) for one in previous]}.")
-        self._instead[own] = older or previous[0]
-        return self._instead[own]
+        for bundle in served:
+            own = next((key for key, value in self._instead.items() if value == bundle), bundle)
+            previous = previous_bundles(own)
+            if previous and (older is None or older in previous):
+                self._instead[own] = older or previous[0]
+                return bundle, self._instead[own]
+        beside = ", ".join(map(str, served))
+        if older is None:
+            raise BundleError(f"There is no older bundle beside {beside}; the next build keeps this one.")
+        raise BundleError(f"{older} is no older bundle of {beside}; submodel/status lists them as `previous`.")
 
     def forget(self) -> None:
         """Look anew, as after a build."""

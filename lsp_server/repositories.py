@@ -15,7 +15,7 @@ from typing import Any
 from builder.errors import SubmodelError
 from builder.prompt import ContextPiece
 from lsp_server.assistant import Place
-from lsp_server.bundle_finder import read_manifest
+from lsp_server.bundle_finder import read_manifest, workspace_of
 from lsp_server.context.finder import ContextFinder
 from lsp_server.context.repository_index import RepositoryIndex, read_index
 from lsp_server.drift import Drift, measure_drift
@@ -53,20 +53,35 @@ class Repositories:
         """As it stands in the status; None where it is not known (yet)."""
         return self._drifts.get(bundle)
 
-    def read(self, root: Path, bundle: Path, options: ServerOptions) -> None:
-        """Begin to read a repository where some option needs it, now and every half hour."""
-        timer = self._timers.pop(root, None)
-        if timer is not None:
-            timer.cancel()
+    def keep(self, folders: Sequence[Path]) -> None:
+        """Forget all repositories but those that these folders lie in or hold."""
+        known = {*self._finders, *self._timers}
+        gone = {one for one in known if not any(one.is_relative_to(f) or f.is_relative_to(one) for f in folders)}
+        for root in gone:
+            self._finders.pop(root, None)
+            self._stop(root)
+        self._drifts = {bundle: drift for bundle, drift in self._drifts.items() if workspace_of(bundle) not in gone}
+
+    def read_once(self, root: Path, bundle: Path | None, options: ServerOptions) -> None:
+        """As `read`, where that has not begun."""
+        if root not in self._timers:
+            self.read(root, bundle, options)
+
+    def read(self, root: Path, bundle: Path | None, options: ServerOptions) -> None:
+        """Begin to read a repository where some option needs it, now and every half hour.
+
+        `bundle` is the repository's own, None where another serves it, of which there is no drift.
+        """
+        self._stop(root)
         context = options.context
-        if not (options.drift or context.imports or context.similar):
+        if not ((options.drift and bundle is not None) or context.imports or context.similar):
             return
         loop = asyncio.get_running_loop()
 
         def work() -> None:
             try:
                 index = read_index(root)
-                drift = measure_drift(index.texts.values(), read_manifest(bundle))
+                drift = measure_drift(index.texts.values(), read_manifest(bundle)) if bundle is not None else None
             except SubmodelError as error:
                 log.warning("The repository can't be read: %s", error)
                 return
@@ -82,8 +97,15 @@ class Repositories:
         for timer in self._timers.values():
             timer.cancel()
 
-    def _take(self, root: Path, bundle: Path, index: RepositoryIndex, drift: Drift | None) -> None:
+    def _stop(self, root: Path) -> None:
+        timer = self._timers.pop(root, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _take(self, root: Path, bundle: Path | None, index: RepositoryIndex, drift: Drift | None) -> None:
+        if root not in self._timers:
+            return  # it was forgotten meanwhile
         self.finder(root).index = index
-        if drift is not None:
+        if bundle is not None and drift is not None:
             self._drifts[bundle] = drift.to_json(root)
             self._on_drift(root, drift)

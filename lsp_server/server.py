@@ -111,10 +111,11 @@ class CompletionServer(LanguageServer):
 
     def read_repositories(self) -> None:
         """Read the repositories of the bundles that are served, as far as the options need it."""
-        for bundle in self.service.bundles:
-            root = workspace_of(bundle)
-            if root is not None:
-                self.repositories.read(root, bundle, self.options)
+        for folder in self.folders:
+            bundle = self.finder.for_file(None, [folder])
+            if bundle is not None and self.options.enabled:
+                root = self._root_of(folder, bundle) or folder
+                self.repositories.read(root, bundle if _is_own(bundle, root) else None, self.options)
 
     def open_document(self, document: Document) -> None:
         """Take a document in the place of pygls' own."""
@@ -135,11 +136,14 @@ class CompletionServer(LanguageServer):
         return self.repositories.drift_of(bundle)
 
     async def roll_back(self, older: Path | None) -> None:
-        """Serve an older bundle of the first folder that has any; raises BundleError where there is none."""
-        bundle = self.finder.for_file(None, self.folders)
-        if bundle is None:
+        """Serve an older bundle: the one that is named, else that of the first folder that has any.
+
+        Raises BundleError where there is none.
+        """
+        served = self._served()
+        if not served:
             raise BundleError("There is no bundle in this workspace; run `submodel build` in the repository.")
-        older = self.finder.roll_back(bundle, older)
+        bundle, older = self.finder.roll_back(served, older)
         self.assistant.cache.clear()
         await asyncio.wrap_future(self.service.unload(bundle, forget=True))
         await self._load(older, self.assistant.threads())
@@ -170,10 +174,10 @@ class CompletionServer(LanguageServer):
         The user is told what is wrong.
         """
         self._loop = asyncio.get_running_loop()
+        self.repositories.keep(self.folders if self.options.enabled else ())
         if not self.options.enabled:
             return
-        bundles = dict.fromkeys(self.finder.for_file(None, [folder]) for folder in self.folders)
-        found = [bundle for bundle in bundles if bundle is not None]
+        found = self._served()
         for gone in set(self.service.bundles) - set(found):
             self.service.unload(gone, forget=True)
         if not found:
@@ -193,6 +197,7 @@ class CompletionServer(LanguageServer):
     async def reload(self) -> None:
         """Forget what was found and loaded, and begin anew."""
         self._warned.clear()
+        self.service.supersede()  # what waits for a key to pass would load a model again
         self.finder.forget()
         self.assistant.cache.clear()
         await asyncio.wrap_future(self.service.unload(forget=True))
@@ -222,10 +227,11 @@ class CompletionServer(LanguageServer):
         notice = types.ShowMessageParams(type=types.MessageType.Warning, message=f"submodel: {message}")
         self.window_show_message(notice)
 
-    def warn_once(self, message: str) -> None:
-        """Tell the user, but not again what was told already."""
-        if message not in self._warned:
-            self._warned.add(message)
+    def warn_once(self, message: str, about: str | None = None) -> None:
+        """Tell the user, but not again what was told already, or what is about the same."""
+        about = about or message
+        if about not in self._warned:
+            self._warned.add(about)
             self.warn(message)
 
     def send_status(self) -> None:
@@ -252,8 +258,13 @@ class CompletionServer(LanguageServer):
     def _place(self, document: Document, text: str, offset: int, position: types.Position, is_invoked: bool) -> Place:
         source_offset, line_end = offset, "\r\n" if "\r\n" in text else "\n"
         text, offset = _with_plain_line_ends(text, offset)
-        file = to_fs_path(document.uri) if document.uri.startswith("file:") else None
-        root, path = self._repository_of(document) or (None, Path(document.path or document.uri).name)
+        file, path = _file_of(document), Path(document.path or document.uri).name
+        bundle = self.finder.for_file(file, self.folders)
+        root = self._root_of(file, bundle) if file is not None else None
+        if file is not None and root is not None:
+            path = _path_in(root, file)
+            if self.options.enabled:
+                self.repositories.read_once(root, bundle if _is_own(bundle, root) else None, self.options)
         return Place(
             uri=document.uri,
             path=path,
@@ -263,29 +274,40 @@ class CompletionServer(LanguageServer):
             character=position.character,
             language_id=document.language_id,
             is_invoked=is_invoked,
-            bundle=self.finder.for_file(Path(file) if file else None, self.folders),
+            bundle=bundle,
             root=root,
             source_offset=source_offset,
             line_end=line_end,
             refusal=None if document.is_kept else _NOT_KEPT,
         )
 
-    def _repository_of(self, document: Document) -> tuple[Path, str] | None:
-        """The root that a file lies in, and its path there with slashes; None for what is no file of the workspace."""
-        file = to_fs_path(document.uri) if document.uri.startswith("file:") else None
-        root = next((one for one in self.folders if file is not None and Path(file).is_relative_to(one)), None)
-        return (root, Path(file).relative_to(root).as_posix()) if file is not None and root is not None else None
+    def _served(self) -> list[Path]:
+        """The bundles of the workspace's folders."""
+        bundles = dict.fromkeys(self.finder.for_file(None, [folder]) for folder in self.folders)
+        return [bundle for bundle in bundles if bundle is not None]
+
+    def _root_of(self, path: Path, bundle: Path | None) -> Path | None:
+        """The repository that a path lies in: its bundle's, else the nearest folder of the workspace, else None."""
+        folders = sorted(self.folders, key=lambda folder: len(folder.parts), reverse=True)
+        own = workspace_of(bundle) if bundle is not None else None
+        # A bundle that is set for all files may lie anywhere, below a folder that is no repository.
+        roots = folders if own is None or self.finder.fixed is not None else [own, *folders]
+        return next((root for root in roots if path.is_relative_to(root)), None)
 
     def _note_place(self, document: Document, offset: int) -> None:
-        where = self._repository_of(document)
-        if where is not None and self.options.context.recent:
-            self.repositories.note(*where, document.source, offset)
+        file = _file_of(document)
+        if file is None or not self.options.context.recent:
+            return
+        root = self._root_of(file, self.finder.for_file(file, self.folders))
+        if root is not None:
+            self.repositories.note(root, _path_in(root, file), document.source, offset)
 
     def _on_drift(self, root: Path, drift: Drift) -> None:
         if drift.is_stale and self.options.drift:
             self.warn_once(
                 f"{drift.changed + drift.added} of {drift.files} files in {root} have changed since the build, so "
-                f"completions know them less well; run `submodel build {root}`."
+                f"completions know them less well; run `submodel build {root}`.",
+                about=f"the drift of {root}",
             )
 
     async def _load(self, bundle: Path, threads: int | None) -> None:
@@ -326,6 +348,21 @@ async def _settle(loading: Future[None]) -> None:
     error = loading.exception()
     if error is not None and not isinstance(error, SubmodelError):
         raise error
+
+
+def _file_of(document: Document) -> Path | None:
+    path = to_fs_path(document.uri) if document.uri.startswith("file:") else None
+    return Path(path) if path else None
+
+
+def _path_in(root: Path, file: Path) -> str:
+    """With slashes."""
+    return file.relative_to(root).as_posix()
+
+
+def _is_own(bundle: Path | None, root: Path) -> bool:
+    """Whether a bundle was built of the repository that it serves."""
+    return bundle is not None and workspace_of(bundle) == root
 
 
 def _with_plain_line_ends(text: str, offset: int) -> tuple[str, int]:

@@ -53,9 +53,9 @@ def test_roll_back_serves_an_older_one_until_all_is_forgotten(tmp_path: Path) ->
     old, older = make_bundle(tmp_path, "previous/b", 10), make_bundle(tmp_path, "previous/a", 20)
     assert previous_bundles(bundle) == [old, older]
     finder = BundleFinder()
-    assert finder.roll_back(bundle, None) == old
+    assert finder.roll_back([bundle], None) == (bundle, old)
     assert finder.for_file(tmp_path / "a.py", []) == old
-    assert finder.roll_back(old, older) == older
+    assert finder.roll_back([old], older) == (old, older)
     assert finder.for_file(tmp_path / "a.py", []) == older
     finder.forget()
     assert finder.for_file(tmp_path / "a.py", []) == bundle
@@ -64,10 +64,18 @@ def test_roll_back_serves_an_older_one_until_all_is_forgotten(tmp_path: Path) ->
 def test_roll_back_to_what_is_not_there(tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path)
     with pytest.raises(BundleError, match="no older bundle"):
-        BundleFinder().roll_back(bundle, None)
+        BundleFinder().roll_back([bundle], None)
     make_bundle(tmp_path, "previous/a")
     with pytest.raises(BundleError, match="/elsewhere is no older bundle"):
-        BundleFinder().roll_back(bundle, Path("/elsewhere"))
+        BundleFinder().roll_back([bundle], Path("/elsewhere"))
+
+
+def test_roll_back_of_another_folder_than_the_first(tmp_path: Path) -> None:
+    first, second = make_bundle(tmp_path / "one"), make_bundle(tmp_path / "two")
+    old, older = make_bundle(tmp_path / "two", "previous/b", 10), make_bundle(tmp_path / "two", "previous/a", 20)
+    assert BundleFinder().roll_back([first, second], None) == (second, old)
+    make_bundle(tmp_path / "one", "previous/b")
+    assert BundleFinder().roll_back([first, second], older) == (second, older)
 
 
 def test_facts_of_a_bundle(tmp_path: Path) -> None:

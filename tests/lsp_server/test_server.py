@@ -10,6 +10,7 @@ from lsprotocol import types
 
 from benchmarks.robustness.fuzz_protocol import ProtocolReader
 from benchmarks.robustness.fuzz_readers import READERS
+from lsp_server.drift import Drift
 from lsp_server.options import ServerOptions
 from lsp_server.serve import create_server
 
@@ -65,6 +66,27 @@ def test_a_snooze_takes_the_place_of_the_last_one_and_ends_with_the_server() -> 
         return [timer.cancelled() for timer in timers if timer is not None]
 
     assert asyncio.run(snooze()) == [True, True]
+
+
+def test_a_repository_that_goes_on_and_on_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    server, told = create_server(ServerOptions(), "1"), []
+    monkeypatch.setattr(server, "warn", told.append)
+    for changed in (20, 21, 22):
+        server._on_drift(Path("/repo"), Drift(files=100, changed=changed, added=0, removed=0))
+    server._on_drift(Path("/other"), Drift(files=100, changed=30, added=0, removed=0))
+    server.close()
+    assert len(told) == 2
+    assert "20 of 100 files in /repo" in told[0]
+
+
+def test_switched_off_nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = create_server(ServerOptions(enabled=False), "1")
+    kept: list[Any] = []
+    monkeypatch.setattr(server.repositories, "keep", kept.append)
+    monkeypatch.setattr(server.finder, "for_file", lambda *_: pytest.fail("it looks for bundles"))
+    asyncio.run(server.load_bundles())
+    server.close()
+    assert kept == [()]
 
 
 def test_nothing_of_a_message_stays_once_it_is_answered(tmp_path: Path) -> None:

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import shutil
+from pathlib import Path
+
+import pytest
+
+from exporters.bundle import Bundle, read_manifest, seal_manifest
+from lsp_server.drift import Drift
+from lsp_server.options import ContextOptions, ServerOptions
+from lsp_server.repositories import Repositories
+
+SIMILAR = ServerOptions(context=ContextOptions(similar=True))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    (folder / "shapes.py").write_text("def area(width):\n    return width\n")
+    return folder
+
+
+@pytest.fixture
+def bundle(root: Path, tiny_bundle: Bundle) -> Path:
+    """The repository's own, built when there was another file."""
+    folder = root / ".submodel" / "bundle"
+    shutil.copytree(tiny_bundle.folder, folder)
+    seal_manifest(folder, {**read_manifest(folder), "learned_sha256": [hashlib.sha256(b"gone").hexdigest()]})
+    return folder
+
+
+async def until_read(repositories: Repositories, root: Path) -> None:
+    while repositories.finder(root).index is None:
+        await asyncio.sleep(0.01)
+
+
+def test_what_is_forgotten_is_read_no_more(root: Path, bundle: Path) -> None:
+    told: list[Path] = []
+
+    async def test() -> None:
+        repositories = Repositories(on_drift=lambda root, drift: told.append(root))
+        repositories.read(root, bundle, SIMILAR)
+        await until_read(repositories, root)
+        assert repositories.drift_of(bundle) is not None
+        repositories.keep([root / "src"])  # a folder of it is open
+        repositories.keep([root.parent])  # or one that holds it
+        assert repositories.drift_of(bundle) is not None
+        repositories.read(root, bundle, SIMILAR)
+        repositories.keep([root.parent / "other"])  # before the second reading is over
+        await asyncio.sleep(0.2)
+        assert repositories.drift_of(bundle) is None
+        assert repositories.finder(root).index is None
+
+    asyncio.run(test())
+    assert told == [root]
+
+
+def test_a_repository_is_read_once_unless_it_is_asked_to_be_read_anew(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr(Repositories, "_take", lambda self, root, *_: read.append(root))
+
+    async def test() -> None:
+        repositories = Repositories()
+        for _ in range(3):
+            repositories.read_once(root, None, SIMILAR)
+        repositories.read(root, None, SIMILAR)
+        while len(read) < 2:
+            await asyncio.sleep(0.01)
+        repositories.close()
+
+    asyncio.run(test())
+    assert read == [root, root]
+
+
+def test_of_a_repository_that_another_bundle_serves_there_is_no_drift(root: Path) -> None:
+    told: list[Drift] = []
+
+    async def test() -> None:
+        repositories = Repositories(on_drift=lambda root, drift: told.append(drift))
+        repositories.read(root, None, ServerOptions(drift=True))  # for drift alone it need not be read
+        await asyncio.sleep(0.1)
+        assert repositories.finder(root).index is None
+        repositories.read(root, None, SIMILAR)
+        await until_read(repositories, root)
+        repositories.close()
+
+    asyncio.run(test())
+    assert told == []
