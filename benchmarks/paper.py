@@ -33,7 +33,7 @@ STRUCTURED_RATIO = "0.35"  # --size 0.65 of a build
 MATRICES = {
     "matrix-structured": ("--method", "structured", "--sparsity", STRUCTURED_RATIO),
     "matrix-wanda-plain": ("--method", "wanda", "--sparsity", RATIO, "--form", "plain", "--middles", "0"),
-    "matrix-wanda-prompts": ("--method", "wanda", "--sparsity", RATIO),
+    "matrix-wanda-prompts": ("--method", "wanda", "--sparsity", RATIO, "--excerpts", "1"),
 }
 
 
@@ -111,7 +111,7 @@ def languages(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
         name: _submodel("build", "--language", name, "-o", folder / name, "--base", base, "--positions", "0")
         for name in LANGUAGES
     }
-    facts = ("plan", "recovery", "seconds", "peak_rss_bytes")
+    facts = ("plan", "recovery", "stages", "peak_rss_bytes")
     return {
         "builds": {name: {key: document[key] for key in facts} for name, document in builds.items()},
         "scored_on": {name: _score_on(name, base, folder) for name in LANGUAGES},

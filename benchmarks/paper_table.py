@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from statistics import fmean
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from statistics import correlation, fmean
 from typing import Any
 
 from benchmarks.builds import RESULTS
@@ -20,6 +21,8 @@ def main() -> None:
     """Each part that has been measured."""
     printers = {
         **dict.fromkeys(MATRICES, print_matrix),
+        # Left to right, masks of prompts are at the mercy of what stands first in a text: docs/LOG.md.
+        "matrix-wanda-prompts": partial(print_matrix, figures=("fim_bits_per_byte",)),
         "languages": print_languages,
         "regions": print_regions,
         "sensitivity": print_sweep,
@@ -30,26 +33,47 @@ def main() -> None:
             show(json.loads(path.read_text("utf-8")))
 
 
-def print_matrix(document: Mapping[str, Any]) -> None:
+def print_matrix(document: Mapping[str, Any], figures: Iterable[str] = FIGURES) -> None:
     """Calibrated on × measured on, for each figure, with the dense base above and the gains below."""
     dense = next(row for row in document["points"] if row["method"] == "dense")["quality"]
-    for matrix in document["matrices"]:
+    for matrix in (one for one in document["matrices"] if one["figure"] in figures):
         measured, figure = matrix["measured_on"], matrix["figure"]
         print(f"{matrix['method']} at {matrix['sparsity']:g}, {FIGURES[figure]}, {matrix['seeds']} seeds\n")
         print_head("calibrated on ↓, measured on →", *map(_name, measured))
         print_row("dense", *(f"{dense[domain][figure]:.3f}" for domain in measured))
         for row, (calibration, means) in enumerate(zip(matrix["calibrated_on"], matrix["mean"], strict=True)):
-            cells = [f"{mean:.3f}" for mean in means]
+            least = [min(column) for column in zip(*matrix["mean"], strict=True)]
+            cells = [
+                f"**{mean:.3f}**" if mean == best else f"{mean:.3f}" for mean, best in zip(means, least, strict=True)
+            ]
             if "spread" in matrix:
                 cells = [f"{cell} ± {spread:.3f}" for cell, spread in zip(cells, matrix["spread"][row], strict=True)]
             print_row(" + ".join(map(_name, calibration.split("+language:"))), *cells)
         gains = [matrix["diagonal_is_best"][domain] for domain in measured]
-        print_row("own language over the next best", *(f"{one['gain']:+.3f}" for one in gains))
-        if matrix["seeds"] > 1:
-            print_row("of each seed", *(", ".join(f"{gain:+.3f}" for gain in one["gain_by_seed"]) for one in gains))
-        if all("gain_interval" in one for one in gains):
-            print_row("its interval over texts", *("{:+.3f} to {:+.3f}".format(*one["gain_interval"]) for one in gains))
+        _print_gains("own language over the best other one", gains)
+        if all("over_mixed" in one for one in gains):
+            _print_gains("own language over the mixture", [one["over_mixed"] for one in gains])
         print()
+        print_layers(document["points"], figure)
+
+
+def print_layers(points: Sequence[Mapping[str, Any]], figure: str) -> None:
+    """The layer whose share of lost output differs most between points, beside the figure's mean over what is measured.
+
+    Where points stand in the same order by both, that layer decides the figures, and not what they were calibrated on.
+    """
+    points = [row for row in points if "layer_output_error" in row]
+    if len(points) < 3:
+        return
+    columns = list(zip(*(row["layer_output_error"] for row in points), strict=True))
+    layer = max(range(len(columns)), key=lambda index: max(columns[index]) / max(min(columns[index]), 1e-9))
+    bits = [fmean(quality[figure] for quality in row["quality"].values()) for row in points]
+    order = correlation(_ranks(columns[layer]), _ranks(bits))
+    print(f"share of layer {layer}'s output that is lost, beside {FIGURES[figure]}; rank correlation {order:.2f}\n")
+    print_head("calibrated on", "seed", f"layer {layer}", "mean bits")
+    for row, error, mean in sorted(zip(points, columns[layer], bits, strict=True), key=lambda one: one[1]):
+        print_row(" + ".join(map(_name, row["calibration"])), str(row["seed"]), f"{error:.3f}", f"{mean:.3f}")
+    print()
 
 
 def print_languages(document: Mapping[str, Any]) -> None:
@@ -67,7 +91,7 @@ def print_languages(document: Mapping[str, Any]) -> None:
         print_row(name, *("" if one is None else _difference(one) for one in differences))
     print()
     for name, build in builds.items():
-        tuned, seconds = build["recovery"], build["seconds"]
+        tuned, seconds = build["recovery"], sum(stage["seconds"] for stage in build["stages"])
         print(f"- {name}: {tuned['tokens']:,} tokens in {tuned['minutes']:.1f} min of tuning, {seconds:,.0f} s in all")
     print()
 
@@ -111,6 +135,19 @@ def print_sweep(document: Mapping[str, Any]) -> None:
             bits = {ratio: f"{mean:.3f}" for ratio, mean, *_ in curve["points"]}
             print_row(curve["method"], *(bits.get(ratio, "") for ratio in ratios))
         print()
+
+
+def _print_gains(name: str, gains: Sequence[Mapping[str, Any]]) -> None:
+    print_row(name, *(f"{one['gain']:+.3f}" for one in gains))
+    if all("gain_by_seed" in one for one in gains):
+        print_row("of each seed", *(", ".join(f"{gain:+.3f}" for gain in one["gain_by_seed"]) for one in gains))
+    if all("gain_interval" in one for one in gains):
+        print_row("its interval over texts", *("{:+.3f} to {:+.3f}".format(*one["gain_interval"]) for one in gains))
+
+
+def _ranks(values: Sequence[float]) -> list[float]:
+    order = sorted(values)
+    return [order.index(value) for value in values]
 
 
 def _difference(one: Mapping[str, Mapping[str, float]]) -> str:

@@ -1,6 +1,6 @@
 """The tables of docs/paper.md: no cell under another heading, nothing that only whole studies have."""
 
-from benchmarks.paper_table import print_languages, print_matrix, print_regions, print_sweep
+from benchmarks.paper_table import print_languages, print_layers, print_matrix, print_regions, print_sweep
 from submodel.experiments.compare_run import OTHER_DOMAIN, OTHER_FORM, SAME_DOMAIN
 from submodel.experiments.sweep_document import make_curves, make_matrices
 from tests.submodel.test_sweep_document import row
@@ -28,10 +28,32 @@ def test_a_matrix_of_one_seed(capsys):
     lines = [cells(line) for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
     assert lines[2:] == [
         ["dense", "0.500", "0.600"],
-        ["py", "0.600", "0.900"],
-        ["js", "0.800", "0.700"],
-        ["own language over the next best", "+0.200", "+0.200"],
+        ["py", "**0.600**", "0.900"],
+        ["js", "0.800", "**0.700**"],
+        ["own language over the best other one", "+0.200", "+0.200"],
     ]
+
+
+def test_a_layer_that_decides_the_figures_is_shown(capsys):
+    rows = [row("dense", 0.0, "", None, py=0.5, js=0.6)]
+    for seed, (error, bits) in enumerate([(0.1, 0.9), (0.01, 0.7), (0.2, 1.1)]):
+        point = row("wanda", 0.5, "py", seed, py=bits, js=bits)
+        rows.append({**point, "layer_output_error": [0.05, error, 0.06 + 0.01 * seed]})
+    print_layers(rows, "bits_per_byte")
+    title, _, *lines = capsys.readouterr().out.splitlines()
+    assert "layer 1's" in title and "correlation 1.00" in title
+    assert [cells(line) for line in lines[2:5]] == [
+        ["py", "1", "0.010", "0.700"],
+        ["py", "0", "0.100", "0.900"],
+        ["py", "2", "0.200", "1.100"],
+    ]
+
+
+def test_a_matrix_tells_only_the_figures_that_are_asked_for(capsys):
+    rows = [row("dense", 0.0, "", None, py=0.5, js=0.6)]
+    rows += [row("wanda", 0.5, "py", 0, py=0.6, js=0.9), row("wanda", 0.5, "js", 0, py=0.8, js=0.7)]
+    print_matrix({"points": rows, "matrices": make_matrices(rows)}, figures=("fim_bits_per_byte",))
+    assert capsys.readouterr().out == ""
 
 
 def test_a_language_s_own_model_is_what_the_others_are_set_against(capsys):
@@ -42,7 +64,8 @@ def test_a_language_s_own_model_is_what_the_others_are_set_against(capsys):
     def model(bits, exact):
         return {"bits_per_byte": bits, "fim_exact_match": exact, "parameters": 300_000_000}
 
-    build = {"recovery": {"tokens": 45_000, "minutes": 4.5}, "seconds": 800}
+    stages = [{"name": "prune", "seconds": 300.0}, {"name": "recover", "seconds": 500.0}]
+    build = {"recovery": {"tokens": 45_000, "minutes": 4.5}, "stages": stages}
     scored = {
         "python": {
             "models": {"python": model(0.5, 0.3), "base": model(0.6, 0.2), "java": model(0.7, 0.1)},

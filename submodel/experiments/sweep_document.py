@@ -76,7 +76,7 @@ def make_matrices(rows: Sequence[Row]) -> list[dict[str, Any]]:
     seeds that every cell has. `diagonal_is_best`: for each measured domain that is also a calibration of its own,
     whether that one's mean is the best of the single-domain calibrations, and by how much it beats the next, in units
     of the figure; the same of each seed alone (`gain_by_seed`), and, of means over seeds, its 95 % interval over the
-    held-out pieces of text (`gain_interval`, by paired bootstrap).
+    held-out pieces of text (`gain_interval`, by paired bootstrap). `over_mixed`: the same against the mixture.
     """
     groups: defaultdict[tuple[str, float], list[Row]] = defaultdict(list)
     for row in rows:
@@ -89,6 +89,7 @@ def make_matrices(rows: Sequence[Row]) -> list[dict[str, Any]]:
         if min(len(calibrations), len(measured)) < 2:
             continue
         singles = [index for index, name in enumerate(calibrations) if name in measured]
+        mixed = [index for index in range(len(calibrations)) if index not in singles]
         for figure in FIGURES:
             cells = [
                 [_cell(members, calibration, domain, figure) for domain in measured] for calibration in calibrations
@@ -111,7 +112,10 @@ def make_matrices(rows: Sequence[Row]) -> list[dict[str, Any]]:
                 column = measured.index(calibrations[own])
                 figures = [[line[column][seed] for seed in seeds] for line in cells]
                 others = [index for index in singles if index != own]
-                matrix["diagonal_is_best"][calibrations[own]] = _gain(own, others, figures, figure)
+                told = _gain(own, others, figures, figure)
+                if mixed:
+                    told["over_mixed"] = _gain(own, mixed, figures, figure)
+                matrix["diagonal_is_best"][calibrations[own]] = told
             if len(seeds) > 1:
                 matrix["spread"] = [[stdev(cell) for cell in line] for line in values]
             matrices.append(matrix)

@@ -244,6 +244,8 @@ def _row(point: Point, result: Mapping[str, Any] | None, domains: Mapping[str, D
         **({} if method is None else {"form": method.form, "tokens": method.tokens}),
         **({} if point.most_bytes is None else {"most_bytes": dict(point.most_bytes)}),
         "removed_share": result["removed_share"],
+        # A layer that makes what all others need may decide the figures: by how much of its output each has lost.
+        **{key: result["plan"][key] for key in ("layer_output_error",) if key in result["plan"]},
         "quality": result["quality"],
         "seconds": result["seconds"],
     }

@@ -44,10 +44,15 @@ def test_a_matrix_tells_whether_the_diagonal_is_best():
     assert matrix["mean"][0] == pytest.approx([0.72, 0.92])
     assert matrix["spread"][1] == pytest.approx([0.0, 0.0002**0.5])
     best = matrix["diagonal_is_best"]
-    assert best["py"]["is_best"] and best["py"]["gain"] == pytest.approx(0.08)  # the mixture is another question
+    assert best["py"]["is_best"] and best["py"]["gain"] == pytest.approx(0.08)
     assert best["py"]["gain_by_seed"] == pytest.approx([0.10, 0.06])
     assert best["js"]["gain"] == pytest.approx(0.92 - 0.71)
     assert best["js"]["gain_by_seed"] == pytest.approx([0.90 - 0.70, 0.94 - 0.72])
+    assert best["py"]["over_mixed"] == {
+        "is_best": False,
+        "gain": pytest.approx(0.60 - 0.72),
+        "gain_by_seed": pytest.approx([0.60 - 0.70, 0.60 - 0.74]),
+    }
 
 
 def test_a_diagonal_that_loses_is_told():
