@@ -116,6 +116,7 @@ def measure_point(document: Mapping[str, Any], threads: int | None = None) -> di
         "quality": quality,
         "removed_share": _removed_share(point, facts, base.provenance["parameters"]),
         "plan": {key: value for key, value in facts.items() if key != "layer_ridge"},
+        "threads": torch.get_num_threads(),  # others add in another order
         "seconds": {"prune": round(pruned_s, 1), "all": round(time.perf_counter() - started, 1)},
     }
 
