@@ -5,7 +5,8 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { CodeServer } from './setup/codeServer.mjs';
 import { Editor } from './setup/editor.mjs';
 import { note } from './setup/figures.mjs';
-import { CODE, makeFolder, makeWorkspace, TYPED } from './setup/workspaces.mjs';
+import { findServer } from './setup/serverProcess.mjs';
+import { CODE, makeFolder, makeWorkspace, replaceBundle, TYPED } from './setup/workspaces.mjs';
 
 const LONG = 20_000; // lines
 
@@ -32,7 +33,13 @@ test('a path with spaces and letters of other scripts', async () => {
   expect(await suggestIn(path.join(folder, 'größe ж.py'))).not.toBe('');
 });
 
-test('a workspace of two folders, each with its bundle', async () => {
+/** Until the server of a workspace is another than that, as after a build in a terminal. */
+async function untilAnotherServer(workspace: string, old: number | undefined): Promise<void> {
+  const find = (): Promise<number | undefined> => Promise.resolve(findServer(workspace));
+  await editor.until(find, (now) => now !== undefined && now !== old, 'another server');
+}
+
+test('a workspace of two folders, each with its bundle, which is noticed when it is built anew', async () => {
   const folders = ['left root', 'right root'].map((name) => makeWorkspace(name, { [`${name}.py`]: CODE }));
   const file = path.join(makeFolder('several', {}), 'several.code-workspace');
   fs.mkdirSync(path.dirname(file), { recursive: true });
@@ -41,6 +48,22 @@ test('a workspace of two folders, each with its bundle', async () => {
   for (const folder of folders) {
     expect(await suggestIn(path.join(folder, `${path.basename(folder)}.py`))).not.toBe('');
   }
+  const [first, second] = folders;
+  const before = findServer(first!);
+  expect(before).toBeDefined();
+  replaceBundle(second!);
+  await untilAnotherServer(first!, before);
+});
+
+test('a folder of a repository, whose bundle is noticed when it is built anew', async () => {
+  const repository = makeWorkspace('above', { 'src/points.py': CODE });
+  const folder = path.join(repository, 'src');
+  editor = await Editor.open(server, folder);
+  expect(await suggestIn(path.join(folder, 'points.py'))).not.toBe('');
+  const before = findServer(folder);
+  expect(before).toBeDefined();
+  replaceBundle(repository);
+  await untilAnotherServer(folder, before);
 });
 
 test('line ends of Windows stay', async () => {

@@ -61,7 +61,7 @@ export function activate(context: vscode.ExtensionContext): void {
     controller.onNoBundle(() => void offers.offerToBuild()),
     controller.onNoExecutable((problem) => void offers.tellOfMissingExecutable(problem, false)),
     controller.onGaveUp(() => void offers.tellOfCrashes()),
-    watchBundles(() => void controller.restartForBundle('the bundle on disk has changed')),
+    watchBundles(bundles, () => void controller.restartForBundle('the bundle on disk has changed')),
     onDidSelectInterpreter(restart('another Python environment was selected')),
     vscode.workspace.onDidChangeConfiguration((event) => {
       if (RESTARTING_SETTINGS.some((name) => event.affectsConfiguration(name))) {

@@ -45,6 +45,13 @@ export function makeWorkspace(name: string, files: Files): string {
   return folder;
 }
 
+/** Another build of the same bundle in its place. */
+export function replaceBundle(workspace: string): void {
+  const place = path.join(workspace, '.submodel', 'bundle');
+  fs.rmSync(place);
+  fs.cpSync(bundle(), place, { recursive: true });
+}
+
 /** A repository that is large enough to build of: this project's own Python. */
 export function makeRepository(name: string): string {
   const folder = makeFolder(name, { 'points.py': CODE });

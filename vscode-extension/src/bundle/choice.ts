@@ -23,26 +23,22 @@ export class Bundles {
     return this.memory.get<string>(PICKED);
   }
 
-  /** The first bundle that a server would serve, read; undefined where there is none. */
-  async served(): Promise<BundleInfo | undefined> {
+  /** The bundles that a server would serve, read; each folder's own where none is named. */
+  async served(): Promise<BundleInfo[]> {
     const picked = this.picked();
     if (picked !== undefined) {
       const bundle = await readBundle(picked);
       if (bundle || readSettings().bundle) {
-        return bundle;
+        return bundle ? [bundle] : [];
       }
       await this.forgetPick(); // it was deleted
     }
     if (!vscode.workspace.isTrusted) {
-      return undefined; // a stranger's model is as good as a program of theirs
+      return []; // a stranger's model is as good as a program of theirs
     }
-    for (const repository of await this.repositories()) {
-      const bundle = await readBundle(path.join(repository, OWN_BUNDLE));
-      if (bundle) {
-        return bundle;
-      }
-    }
-    return undefined;
+    const repositories = await this.repositories();
+    const bundles = await Promise.all(repositories.map((folder) => readBundle(path.join(folder, OWN_BUNDLE))));
+    return bundles.filter((bundle) => bundle !== undefined);
   }
 
   /** Let the user pick among the bundles of the workspace; whether the pick has changed what is served. */
@@ -102,7 +98,8 @@ export class Bundles {
     return items;
   }
 
-  private async repositories(): Promise<string[]> {
+  /** The nearest folder with a bundle at or above each of the workspace's. */
+  async repositories(): Promise<string[]> {
     const found = await Promise.all(workspaceFolders().map(findRepository));
     return [...new Set(found.filter((folder) => folder !== undefined))];
   }
@@ -121,7 +118,8 @@ async function browse(): Promise<string> {
   return uri.fsPath;
 }
 
-function workspaceFolders(): string[] {
+/** Their paths; those that are not on disk have none. */
+export function workspaceFolders(): string[] {
   return (vscode.workspace.workspaceFolders ?? [])
     .filter((folder) => folder.uri.scheme === 'file')
     .map((folder) => folder.uri.fsPath);

@@ -53,7 +53,7 @@ export class ServerController implements vscode.Disposable {
     });
   }
 
-  /** As `restart`, unless the very bundle that it would serve is being served. */
+  /** As `restart`, unless the very bundles that it would serve are being served. */
   async restartForBundle(reason: string): Promise<void> {
     const served = await this.bundles.served();
     if (stampOf(served) !== this.servedStamp) {
@@ -79,7 +79,8 @@ export class ServerController implements vscode.Disposable {
       this.status.update({ phase: 'disabled' });
       return;
     }
-    const bundle = await this.bundles.served();
+    const bundles = await this.bundles.served();
+    const [bundle] = bundles;
     if (!bundle && readSettings().bundle) {
       const problem = `the setting submodel.bundle names ${this.bundles.picked() ?? ''}, which is no bundle`;
       this.status.update({ phase: 'failed', problem });
@@ -104,7 +105,7 @@ export class ServerController implements vscode.Disposable {
     }
     this.status.update({ version: found.executable.version, executable: found.executable.command });
     await this.spawn(found.executable);
-    this.servedStamp = stampOf(bundle);
+    this.servedStamp = stampOf(bundles);
   }
 
   private async spawn(executable: Executable): Promise<void> {
@@ -200,6 +201,6 @@ export class ServerController implements vscode.Disposable {
   }
 }
 
-function stampOf(bundle: { readonly folder: string; readonly builtAt: Date } | undefined): string | undefined {
-  return bundle && `${bundle.folder}\n${bundle.builtAt.getTime()}`;
+function stampOf(bundles: readonly { readonly folder: string; readonly builtAt: Date }[]): string {
+  return bundles.map((bundle) => `${bundle.folder}\n${bundle.builtAt.getTime()}`).join('\n');
 }
