@@ -1,4 +1,4 @@
-// Commands that turn a setting over, where it is set or else for the user.
+// Commands that turn a setting over, wherever it is set: in folders, in the workspace, or else for the user.
 
 import * as vscode from 'vscode';
 
@@ -20,4 +20,12 @@ async function write(name: string, value: unknown): Promise<void> {
   const inWorkspace = section.inspect(name)?.workspaceValue !== undefined;
   const target = inWorkspace ? vscode.ConfigurationTarget.Workspace : vscode.ConfigurationTarget.Global;
   await section.update(name, value, target);
+  const folders = vscode.workspace.workspaceFolders ?? [];
+  // In a window of one folder its values are the workspace's, which are written already.
+  for (const folder of folders.length > 1 ? folders : []) {
+    const own = vscode.workspace.getConfiguration(SECTION, folder);
+    if (own.inspect(name)?.workspaceFolderValue !== undefined) {
+      await own.update(name, value, vscode.ConfigurationTarget.WorkspaceFolder);
+    }
+  }
 }
