@@ -100,18 +100,16 @@ def print_regions(document: Mapping[str, Any]) -> None:
     """Distances by kind of pair, with the random baseline."""
     pairs = document["pairs"]
     plain = [one for one in pairs if not any("-prompt-" in name for name in one["models"])]
+    listed = [one for one in plain if not any(name.endswith(OTHER_PACKAGES) for name in _domains(one))]
+    across = [one for one in listed if one["relation"] == OTHER_DOMAIN]
     kinds = {
         "same packages, another seed": [one for one in plain if one["relation"] == SAME_DOMAIN],
         "same packages, prompts instead of pieces": [
             one for one in pairs if one["relation"] == OTHER_FORM and len(_domains(one)) == 1
         ],
         "same language, other packages": [one for one in plain if one["relation"] == OTHER_DOMAIN and _is_alike(one)],
-        "two languages": [
-            one for one in plain if one["relation"] == OTHER_DOMAIN and not (_is_alike(one) or "text" in _domains(one))
-        ],
-        "a language and documentation": [
-            one for one in plain if one["relation"] == OTHER_DOMAIN and "text" in _domains(one)
-        ],
+        "two languages": [one for one in across if "text" not in _domains(one)],
+        "a language and documentation": [one for one in across if "text" in _domains(one)],
     }
     print_head("pairs", "number", "mean", "least", "most")
     for kind, members in kinds.items():

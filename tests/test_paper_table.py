@@ -91,7 +91,8 @@ def test_each_pair_of_regions_is_counted_under_what_tells_it_apart(capsys):
         ("python-plain-0", "python_other-plain-0"): (OTHER_DOMAIN, 0.3),
         ("python-plain-0", "java-plain-0"): (OTHER_DOMAIN, 0.4),
         ("python-prompt-0", "java-prompt-0"): (OTHER_DOMAIN, 0.9),
-        ("python_other-plain-0", "text-plain-0"): (OTHER_DOMAIN, 0.5),
+        ("java-plain-0", "text-plain-0"): (OTHER_DOMAIN, 0.5),
+        ("python_other-plain-0", "java-plain-0"): (OTHER_DOMAIN, 0.9),
     }
     pairs = [
         {"models": models, "relation": relation, "jaccard_distance": distance}
