@@ -80,6 +80,7 @@ def _sweep_and_kill(base: str, folder: Path, points: int) -> tuple[dict[str, Any
             at_work, alive = _points_at_work(doomed), [_alive(ray)]
             cluster.remove_node(doomed, allow_graceful=False)
             measured = _count(folder)
+            _wait_for(lambda: _alive(ray) < alive[0], sweep)
             alive.append(_alive(ray))
             time.sleep(LATER_S)
             cluster.add_node(num_cpus=1)

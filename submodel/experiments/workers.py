@@ -6,6 +6,7 @@ gives its memory back.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -115,6 +116,12 @@ def run_on_ray(tasks: Mapping[str, Document], *, address: str, threads: int) -> 
     submodel[build] and the base have to be had on every machine of the cluster, and folders to lie at the same paths;
     points are lost on a machine where a text, the base or the version of submodel differs.
     """
+    # Ray's own threads print what became of its nodes to stdout, which is the answer's.
+    with contextlib.redirect_stdout(sys.stderr):
+        yield from _run_on_ray(tasks, address, threads)
+
+
+def _run_on_ray(tasks: Mapping[str, Document], address: str, threads: int) -> Iterator[Done | Lost]:
     try:
         import ray
     except ImportError as error:

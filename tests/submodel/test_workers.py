@@ -117,6 +117,7 @@ def played_ray(monkeypatch):
         return lambda function: SimpleNamespace(remote=Reference)
 
     def get(reference):
+        print("(raylet) a node has died")
         document, threads = reference.arguments
         if document["what"] == "crash":
             raise RayError("The worker died unexpectedly.")
@@ -139,13 +140,16 @@ def played_ray(monkeypatch):
     return calls
 
 
-def test_a_cluster_does_the_points(played_ray):
+def test_a_cluster_does_the_points(played_ray, capsys):
     tasks = {what: {"what": what} for what in ("fine", "crash", "refuse", "outdated")}
     outcomes = {outcome.name: outcome for outcome in run_on_ray(tasks, address="local", threads=2)}
     assert outcomes["fine"] == Done(name="fine", result={"what": "fine", "threads": 2})
     assert outcomes["crash"] == Lost(name="crash", reason="The worker died unexpectedly.", is_final=False)
     assert outcomes["refuse"] == Lost(name="refuse", reason="This can not be.", is_final=True)
     assert outcomes["outdated"] == Lost(name="outdated", reason="Another version is here.", is_final=False)
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "a node has died" in told.err
     names = [name for name, _ in played_ray]
     assert names == ["init", "remote", "shutdown"]
     assert played_ray[0][1]["address"] == "local"  # a new one, though another may be at work on this machine
