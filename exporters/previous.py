@@ -6,6 +6,7 @@ The VS Code extension keeps bundles in the same place under the same names.
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,8 +17,11 @@ _MANIFEST_FILE = "bundle.json"
 
 def previous_bundles(bundle: Path) -> list[Path]:
     """Older bundles of the workspace whose bundle this is, newest first."""
-    found = [path.parent for path in (bundle.parent / PREVIOUS).glob(f"*/{_MANIFEST_FILE}")]
-    return sorted(found, key=_built_at, reverse=True)
+    found = []
+    for manifest in (bundle.parent / PREVIOUS).glob(f"*/{_MANIFEST_FILE}"):
+        with suppress(FileNotFoundError):  # a build has just removed it
+            found.append((_built_at(manifest.parent), manifest.parent))
+    return [folder for _, folder in sorted(found, reverse=True)]
 
 
 def place_for(bundle: Path) -> Path | None:

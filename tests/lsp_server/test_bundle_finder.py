@@ -86,3 +86,11 @@ def test_facts_of_a_bundle(tmp_path: Path) -> None:
     assert read_manifest(bundle) == {}
     (bundle / "bundle.json").write_text("[")
     assert read_manifest(bundle) == {}
+
+
+def test_a_bundle_that_a_build_removes_meanwhile_is_not_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle, kept, gone = make_bundle(tmp_path), make_bundle(tmp_path, "previous/a"), make_bundle(tmp_path, "previous/b")
+    manifests = [folder / "bundle.json" for folder in (gone, kept)]
+    (gone / "bundle.json").unlink()
+    monkeypatch.setattr(Path, "glob", lambda *_: manifests)
+    assert previous_bundles(bundle) == [kept]
