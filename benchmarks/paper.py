@@ -123,7 +123,7 @@ def _score_on(language: str, base: str, folder: Path) -> dict[str, Any]:
     places = {language: str(folder / language / "model"), "base": "base"}
     places |= {name: str(folder / name / "model") for name in LANGUAGES if name != language}
     models = [word for place in places.values() for word in ("--model", place)]
-    document = _submodel("eval", "--language", language, "--base", base, *models, "--blocks", "0")
+    document = _submodel("eval", "--language", language, "--base", base, *models, "--positions", "100", "--blocks", "0")
     own, *others = places
     return {
         "models": dict(zip(places, document["models"], strict=True)),
