@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import shutil
 import sys
@@ -42,10 +43,11 @@ def main() -> None:
     shutil.rmtree(there, ignore_errors=True)
     for folder in (here, there):
         folder.mkdir(parents=True, exist_ok=True)
-    _forget_other_threads(here)
     by_processes = _figures(sensitivity(base, here, ["--jobs", "2", *THREADS]))
     # The number format is measured where a sweep begins, and decides the figures.
     shutil.copyfile(here / "dtype.json", there / "dtype.json")
+    if any(row["threads"] != 1 for row in by_processes):
+        sys.exit(f"{here} was measured with more threads than one each; do it again with --jobs {os.cpu_count()}.")
     swept, loss = _sweep_and_kill(base, there, len(by_processes))
     by_cluster = _figures(swept)
     differing = [one for one, other in zip(by_processes, by_cluster, strict=False) if one != other]
@@ -123,13 +125,6 @@ def _alive(ray: Any) -> int:
 
 def _count(folder: Path) -> int:
     return len(list((folder / "points").glob("*.json")))
-
-
-def _forget_other_threads(folder: Path) -> None:
-    """Remove points of another number of threads, so that they are measured anew."""
-    for path in (folder / "points").glob("*.json"):
-        if json.loads(path.read_text("utf-8"))["result"].get("threads") != 1:
-            path.unlink()
 
 
 def _figures(document: dict[str, Any]) -> list[dict[str, Any]]:

@@ -26,10 +26,22 @@ class BundleFinder:
     """Remembers what it has found. `now` is a monotonic clock in seconds."""
 
     def __init__(self, fixed: Path | None = None, now: Callable[[], float] = time.monotonic) -> None:
-        self.fixed = fixed  # one bundle for all files
+        self.fix(fixed)
         self._now = now
         self._found: dict[Path, _Found] = {}
         self._instead: dict[Path, Path] = {}
+
+    def fix(self, bundle: Path | None) -> None:
+        """Serve all files with this bundle; None: each with its nearest."""
+        self.fixed = None if bundle is None else bundle.absolute()
+
+    def repository_of(self, bundle: Path, folder: Path) -> Path | None:
+        """The repository that a bundle was built of; None where it is set for a folder of another, or of none."""
+        own = workspace_of(bundle)
+        if self.fixed is None or own is None:
+            return own
+        nearest = self._nearest(folder)  # a bundle that is set may lie below a folder that is no repository
+        return own if nearest is not None and workspace_of(nearest) == own else None
 
     def for_file(self, path: Path | None, folders: Sequence[Path]) -> Path | None:
         """The bundle for a file, or for a document that is none; the first of the workspace where it has no nearer."""

@@ -26,6 +26,11 @@ log = logging.getLogger(__name__)
 REREAD_S = 1800.0
 
 
+def is_of(root: Path, folders: Sequence[Path]) -> bool:
+    """Whether a repository lies in one of these folders of a workspace, or holds one."""
+    return any(root.is_relative_to(folder) or folder.is_relative_to(root) for folder in folders)
+
+
 class Repositories:
     """One client's. All methods are called from the event loop's thread."""
 
@@ -55,12 +60,17 @@ class Repositories:
 
     def keep(self, folders: Sequence[Path]) -> None:
         """Forget all repositories but those that these folders lie in or hold."""
-        known = {*self._finders, *self._timers}
-        gone = {one for one in known if not any(one.is_relative_to(f) or f.is_relative_to(one) for f in folders)}
+        gone = {root for root in (*self._finders, *self._timers) if not is_of(root, folders)}
         for root in gone:
             self._finders.pop(root, None)
             self._stop(root)
         self._drifts = {bundle: drift for bundle, drift in self._drifts.items() if workspace_of(bundle) not in gone}
+
+    def forget_readings(self) -> None:
+        """Let everything be read anew, as after a build; where the user was is kept."""
+        for root in [*self._timers]:
+            self._stop(root)
+        self._drifts = {}
 
     def read_once(self, root: Path, bundle: Path | None, options: ServerOptions) -> None:
         """As `read`, where that has not begun."""

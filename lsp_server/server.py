@@ -29,7 +29,7 @@ from lsp_server.documents import MAX_DOCUMENT_CHARS, Document, Edit, OpenDocumen
 from lsp_server.drift import Drift
 from lsp_server.options import ServerOptions, read_options
 from lsp_server.positions import Encoding
-from lsp_server.repositories import Repositories
+from lsp_server.repositories import Repositories, is_of
 from lsp_server.service import BundleState, CompletionService
 from lsp_server.wire import TolerantProtocol
 
@@ -104,7 +104,7 @@ class CompletionServer(LanguageServer):
         before = self.options
         self.assistant.options, self.problems = read_options(document, self.defaults)
         self.assistant.cache.clear()
-        self.finder.fixed = self.options.bundle
+        self.finder.fix(self.options.bundle)
         now = self.options
         self.service.provider = Provider(now.provider)
         return any(getattr(before, name) != getattr(now, name) for name in ("bundle", "threads", "provider", "enabled"))
@@ -115,7 +115,7 @@ class CompletionServer(LanguageServer):
             bundle = self.finder.for_file(None, [folder])
             if bundle is not None and self.options.enabled:
                 root = self._root_of(folder, bundle) or folder
-                self.repositories.read(root, bundle if _is_own(bundle, root) else None, self.options)
+                self.repositories.read(root, self._own(bundle, root), self.options)
 
     def open_document(self, document: Document) -> None:
         """Take a document in the place of pygls' own."""
@@ -140,7 +140,7 @@ class CompletionServer(LanguageServer):
 
         Raises BundleError where there is none.
         """
-        served = self._served()
+        served = list(dict.fromkeys([*self._served(), *self.service.bundles]))
         if not served:
             raise BundleError("There is no bundle in this workspace; run `submodel build` in the repository.")
         bundle, older = self.finder.roll_back(served, older)
@@ -197,6 +197,7 @@ class CompletionServer(LanguageServer):
     async def reload(self) -> None:
         """Forget what was found and loaded, and begin anew."""
         self._warned.clear()
+        self.repositories.forget_readings()
         self.service.supersede()  # what waits for a key to pass would load a model again
         self.finder.forget()
         self.assistant.cache.clear()
@@ -263,8 +264,8 @@ class CompletionServer(LanguageServer):
         root = self._root_of(file, bundle) if file is not None else None
         if file is not None and root is not None:
             path = _path_in(root, file)
-            if self.options.enabled:
-                self.repositories.read_once(root, bundle if _is_own(bundle, root) else None, self.options)
+            if self.options.enabled and is_of(root, self.folders):
+                self.repositories.read_once(root, self._own(bundle, root), self.options)
         return Place(
             uri=document.uri,
             path=path,
@@ -289,10 +290,15 @@ class CompletionServer(LanguageServer):
     def _root_of(self, path: Path, bundle: Path | None) -> Path | None:
         """The repository that a path lies in: its bundle's, else the nearest folder of the workspace, else None."""
         folders = sorted(self.folders, key=lambda folder: len(folder.parts), reverse=True)
-        own = workspace_of(bundle) if bundle is not None else None
-        # A bundle that is set for all files may lie anywhere, below a folder that is no repository.
-        roots = folders if own is None or self.finder.fixed is not None else [own, *folders]
+        start = path if path in folders else path.parent
+        own = self.finder.repository_of(bundle, start) if bundle is not None else None
+        roots = folders if own is None else [own, *folders]
         return next((root for root in roots if path.is_relative_to(root)), None)
+
+    @staticmethod
+    def _own(bundle: Path | None, root: Path) -> Path | None:
+        """The bundle, where it was built of this repository."""
+        return bundle if bundle is not None and workspace_of(bundle) == root else None
 
     def _note_place(self, document: Document, offset: int) -> None:
         file = _file_of(document)
@@ -358,11 +364,6 @@ def _file_of(document: Document) -> Path | None:
 def _path_in(root: Path, file: Path) -> str:
     """With slashes."""
     return file.relative_to(root).as_posix()
-
-
-def _is_own(bundle: Path | None, root: Path) -> bool:
-    """Whether a bundle was built of the repository that it serves."""
-    return bundle is not None and workspace_of(bundle) == root
 
 
 def _with_plain_line_ends(text: str, offset: int) -> tuple[str, int]:

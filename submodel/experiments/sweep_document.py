@@ -89,7 +89,8 @@ def make_matrices(rows: Sequence[Row]) -> list[dict[str, Any]]:
         if min(len(calibrations), len(measured)) < 2:
             continue
         singles = [index for index, name in enumerate(calibrations) if name in measured]
-        mixed = [index for index in range(len(calibrations)) if index not in singles]
+        mixtures = {"+".join(row["calibration"]) for row in members if len(row["calibration"]) > 1}
+        mixed = [index for index, name in enumerate(calibrations) if name in mixtures]
         for figure in FIGURES:
             cells = [
                 [_cell(members, calibration, domain, figure) for domain in measured] for calibration in calibrations

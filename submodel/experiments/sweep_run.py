@@ -247,5 +247,6 @@ def _row(point: Point, result: Mapping[str, Any] | None, domains: Mapping[str, D
         # A layer that makes what all others need may decide the figures: by how much of its output each has lost.
         **{key: result["plan"][key] for key in ("layer_output_error",) if key in result["plan"]},
         "quality": result["quality"],
+        "threads": result.get("threads"),
         "seconds": result["seconds"],
     }

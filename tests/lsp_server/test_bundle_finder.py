@@ -38,6 +38,24 @@ def test_one_that_is_set_serves_all(tmp_path: Path) -> None:
     assert BundleFinder(Path("/set")).for_file(tmp_path / "a.py", [tmp_path]) == Path("/set")
 
 
+def test_one_that_is_set_belongs_to_the_repository_that_it_lies_in_if_that_has_a_bundle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_bundle(tmp_path)
+    old = make_bundle(tmp_path, "previous/a")
+    (tmp_path / "src").mkdir()
+    assert BundleFinder(old).repository_of(old, tmp_path / "src") == tmp_path
+    monkeypatch.chdir(tmp_path)
+    finder = BundleFinder(Path(".submodel/bundle"))
+    bundle = finder.for_file(None, [])
+    assert bundle is not None
+    assert finder.repository_of(bundle, tmp_path) == tmp_path
+    home = tmp_path / "home"
+    other = make_bundle(home, "models/python")
+    (home / "work").mkdir()
+    assert BundleFinder(other).repository_of(other, home / "work") is None, "all of the home folder is no repository"
+
+
 def test_bundle_that_is_built_meanwhile_is_found(tmp_path: Path) -> None:
     now = 0.0
     finder = BundleFinder(now=lambda: now)

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,8 +38,16 @@ async def until_read(repositories: Repositories, root: Path) -> None:
         await asyncio.sleep(0.01)
 
 
-def test_what_is_forgotten_is_read_no_more(root: Path, bundle: Path) -> None:
+def test_what_is_forgotten_is_read_no_more(root: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[Path] = []
+    read: list[Path] = []
+    take = Repositories._take
+
+    def noted(self: Repositories, root: Path, *rest: Any) -> None:
+        take(self, root, *rest)
+        read.append(root)
+
+    monkeypatch.setattr(Repositories, "_take", noted)
 
     async def test() -> None:
         repositories = Repositories(on_drift=lambda root, drift: told.append(root))
@@ -50,7 +59,8 @@ def test_what_is_forgotten_is_read_no_more(root: Path, bundle: Path) -> None:
         assert repositories.drift_of(bundle) is not None
         repositories.read(root, bundle, SIMILAR)
         repositories.keep([root.parent / "other"])  # before the second reading is over
-        await asyncio.sleep(0.2)
+        while len(read) < 2:
+            await asyncio.sleep(0.01)
         assert repositories.drift_of(bundle) is None
         assert repositories.finder(root).index is None
 
@@ -75,6 +85,22 @@ def test_a_repository_is_read_once_unless_it_is_asked_to_be_read_anew(
 
     asyncio.run(test())
     assert read == [root, root]
+
+
+def test_after_a_build_a_repository_is_read_anew_though_it_was_found_by_a_request(root: Path, bundle: Path) -> None:
+    async def test() -> None:
+        repositories = Repositories()
+        repositories.read_once(root, bundle, SIMILAR)
+        await until_read(repositories, root)
+        repositories.note(root, "shapes.py", "def area(width):\n", 4)
+        repositories.forget_readings()
+        assert repositories.drift_of(bundle) is None
+        repositories.read_once(root, bundle, SIMILAR)
+        while repositories.drift_of(bundle) is None:
+            await asyncio.sleep(0.01)
+        repositories.close()
+
+    asyncio.run(test())
 
 
 def test_of_a_repository_that_another_bundle_serves_there_is_no_drift(root: Path) -> None:

@@ -55,6 +55,14 @@ def test_a_matrix_tells_whether_the_diagonal_is_best():
     }
 
 
+def test_what_is_calibrated_on_but_not_measured_is_no_mixture():
+    rows = [*ROWS, row("wanda", 0.5, "docs", 0, py=0.1, js=0.1), row("wanda", 0.5, "docs", 1, py=0.1, js=0.1)]
+    (matrix,) = make_matrices(rows)
+    assert matrix["diagonal_is_best"]["py"]["over_mixed"]["gain"] == pytest.approx(0.60 - 0.72)
+    (matrix,) = make_matrices([one for one in rows if len(one["calibration"]) < 2])
+    assert "over_mixed" not in matrix["diagonal_is_best"]["py"]
+
+
 def test_a_diagonal_that_loses_is_told():
     rows = [row("wanda", 0.5, "py", 0, py=0.9, js=0.8), row("wanda", 0.5, "js", 0, py=0.8, js=0.7)]
     (matrix,) = make_matrices(rows)

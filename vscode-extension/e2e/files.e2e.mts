@@ -55,6 +55,23 @@ test('a workspace of two folders, each with its bundle, which is noticed when it
   await untilAnotherServer(first!, before);
 });
 
+test('switched off and on again, a folder that is off for itself stays off', async () => {
+  const [on, off] = ['switched on', 'switched off'].map((name) => makeWorkspace(name, { [`${name}.py`]: CODE }));
+  const settings = path.join(off!, '.vscode', 'settings.json');
+  fs.mkdirSync(path.dirname(settings));
+  fs.writeFileSync(settings, '{"submodel.enabled": false}');
+  const file = path.join(makeFolder('switches', {}), 'switches.code-workspace');
+  fs.mkdirSync(path.dirname(file), { recursive: true });
+  fs.writeFileSync(file, JSON.stringify({ folders: [on, off].map((folder) => ({ path: folder })) }));
+  editor = await Editor.open(server, file);
+  await editor.untilStatus(/ready/);
+  await editor.run('submodel: Turn Suggestions On or Off');
+  await editor.untilStatus(/submodel: off/);
+  await editor.run('submodel: Turn Suggestions On or Off');
+  await editor.untilStatus(/, ready/);
+  expect(JSON.parse(fs.readFileSync(settings, 'utf8'))).toEqual({ 'submodel.enabled': false });
+});
+
 test('a folder of a repository, whose bundle is noticed when it is built anew', async () => {
   const repository = makeWorkspace('above', { 'src/points.py': CODE });
   const folder = path.join(repository, 'src');

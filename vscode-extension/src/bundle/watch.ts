@@ -1,10 +1,13 @@
 // Notices bundles that appear or change on disk, as when a build runs in a terminal.
 
+import * as path from 'node:path';
 import * as vscode from 'vscode';
 
 import { type Bundles, workspaceFolders } from './choice';
 
 const SETTLING_MS = 1_000; // a folder that is replaced tells of many files
+
+const FILES = '{bundle,bundle/bundle.json}';
 
 /** Watches the workspace's folders, and those above them that have a bundle for them. */
 export function watchBundles(bundles: Bundles, listener: () => void): vscode.Disposable {
@@ -14,24 +17,33 @@ export function watchBundles(bundles: Bundles, listener: () => void): vscode.Dis
     clearTimeout(timer);
     timer = setTimeout(listener, SETTLING_MS);
   };
-  const watch = (folders: readonly string[]): void => {
-    for (const [folder, watcher] of watchers) {
-      if (!folders.includes(folder)) {
+  const watch = (folders: readonly string[], above: readonly string[]): void => {
+    const patterns = [
+      ...folders.map((folder) => new vscode.RelativePattern(vscode.Uri.file(folder), `.submodel/${FILES}`)),
+      // VS Code watches all of a base, which the workspace's folders are anyway, and a folder above is not.
+      ...above.map((folder) => new vscode.RelativePattern(vscode.Uri.file(path.join(folder, '.submodel')), FILES)),
+    ];
+    const wanted = new Map(patterns.map((pattern) => [pattern.baseUri.toString(), pattern]));
+    for (const [base, watcher] of watchers) {
+      if (!wanted.has(base)) {
         watcher.dispose();
-        watchers.delete(folder);
+        watchers.delete(base);
       }
     }
-    for (const folder of folders.filter((one) => !watchers.has(one))) {
-      const pattern = new vscode.RelativePattern(vscode.Uri.file(folder), '.submodel/{bundle,bundle/bundle.json}');
+    for (const [base, pattern] of wanted) {
+      if (watchers.has(base)) {
+        continue;
+      }
       const watcher = vscode.workspace.createFileSystemWatcher(pattern);
-      watchers.set(folder, vscode.Disposable.from(watcher, watcher.onDidCreate(later), watcher.onDidChange(later)));
+      watchers.set(base, vscode.Disposable.from(watcher, watcher.onDidCreate(later), watcher.onDidChange(later)));
     }
   };
   let isOver = false;
   const watchAll = async (): Promise<void> => {
-    watch(workspaceFolders()); // at once, for a bundle that comes while one above is looked for
-    const above = await bundles.repositories();
-    watch(isOver ? [] : [...new Set([...workspaceFolders(), ...above])]);
+    watch(workspaceFolders(), []); // at once, for a bundle that comes while one above is looked for
+    const found = await bundles.repositories();
+    const folders = isOver ? [] : workspaceFolders();
+    watch(folders, isOver ? [] : found.filter((folder) => !folders.includes(folder)));
   };
   void watchAll();
   return vscode.Disposable.from(
@@ -39,7 +51,7 @@ export function watchBundles(bundles: Bundles, listener: () => void): vscode.Dis
     new vscode.Disposable(() => {
       isOver = true;
       clearTimeout(timer);
-      watch([]);
+      watch([], []);
     }),
   );
 }

@@ -201,6 +201,7 @@ export class ServerController implements vscode.Disposable {
   }
 }
 
-function stampOf(bundles: readonly { readonly folder: string; readonly builtAt: Date }[]): string {
-  return bundles.map((bundle) => `${bundle.folder}\n${bundle.builtAt.getTime()}`).join('\n');
+/** What tells these bundles from others; undefined for none. */
+function stampOf(bundles: readonly { readonly folder: string; readonly builtAt: Date }[]): string | undefined {
+  return bundles.map((bundle) => `${bundle.folder}\n${bundle.builtAt.getTime()}`).join('\n') || undefined;
 }

@@ -2,10 +2,21 @@
 
 import * as vscode from 'vscode';
 
-import { isEnabledSomewhere, SECTION } from '../settings';
+import { isEnabledFor, isEnabledSomewhere, SECTION } from '../settings';
 
+/** Off is off in every folder; on leaves off what a folder has for itself, unless nothing would be on. */
 export async function toggleEnabled(): Promise<void> {
-  await write('enabled', !isEnabledSomewhere());
+  const isOn = !isEnabledSomewhere();
+  const folders = vscode.workspace.workspaceFolders ?? [];
+  const own = folders.filter((folder) => inspect('enabled', folder)?.workspaceFolderValue !== undefined);
+  if (folders.length === 0 || own.length < folders.length) {
+    await write('enabled', isOn);
+  }
+  const chosen = isOn ? (isEnabledSomewhere() ? [] : own) : own.filter((folder) => isEnabledFor(folder));
+  for (const folder of chosen) {
+    const section = vscode.workspace.getConfiguration(SECTION, folder);
+    await section.update('enabled', isOn, vscode.ConfigurationTarget.WorkspaceFolder);
+  }
 }
 
 export async function togglePauseOnBattery(): Promise<void> {
@@ -16,16 +27,11 @@ export async function togglePauseOnBattery(): Promise<void> {
 }
 
 async function write(name: string, value: unknown): Promise<void> {
-  const section = vscode.workspace.getConfiguration(SECTION);
-  const inWorkspace = section.inspect(name)?.workspaceValue !== undefined;
+  const inWorkspace = inspect(name)?.workspaceValue !== undefined;
   const target = inWorkspace ? vscode.ConfigurationTarget.Workspace : vscode.ConfigurationTarget.Global;
-  await section.update(name, value, target);
-  const folders = vscode.workspace.workspaceFolders ?? [];
-  // In a window of one folder its values are the workspace's, which are written already.
-  for (const folder of folders.length > 1 ? folders : []) {
-    const own = vscode.workspace.getConfiguration(SECTION, folder);
-    if (own.inspect(name)?.workspaceFolderValue !== undefined) {
-      await own.update(name, value, vscode.ConfigurationTarget.WorkspaceFolder);
-    }
-  }
+  await vscode.workspace.getConfiguration(SECTION).update(name, value, target);
+}
+
+function inspect(name: string, scope?: vscode.WorkspaceFolder): ReturnType<vscode.WorkspaceConfiguration['inspect']> {
+  return vscode.workspace.getConfiguration(SECTION, scope).inspect(name);
 }
