@@ -60,7 +60,7 @@ def print_matrix(document: Mapping[str, Any], figures: Iterable[str] = FIGURES) 
 def print_layers(points: Sequence[Mapping[str, Any]], figure: str) -> None:
     """The layer whose share of lost output differs most between points, beside the figure's mean over what is measured.
 
-    Where points stand in the same order by both, that layer decides the figures, and not what they were calibrated on.
+    Where points stand in the same order by both, what that layer makes may be what the figures are about.
     """
     points = [row for row in points if "layer_output_error" in row]
     if len(points) < 3:
