@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import shutil
 import sys
@@ -47,7 +46,7 @@ def main() -> None:
     # The number format is measured where a sweep begins, and decides the figures.
     shutil.copyfile(here / "dtype.json", there / "dtype.json")
     if any(row["threads"] != 1 for row in by_processes):
-        sys.exit(f"{here} was measured with more threads than one each; do it again with --jobs {os.cpu_count()}.")
+        sys.exit(f"Points of {here} were measured with more than one thread each; remove that folder and start again.")
     swept, loss = _sweep_and_kill(base, there, len(by_processes))
     by_cluster = _figures(swept)
     differing = [one for one, other in zip(by_processes, by_cluster, strict=False) if one != other]

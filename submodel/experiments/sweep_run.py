@@ -233,7 +233,7 @@ def _row(point: Point, result: Mapping[str, Any] | None, domains: Mapping[str, D
     """A point as `sweep_document` wants it: what it is, and its figures."""
     if result is None:
         return None
-    method = point.method
+    method, errors = point.method, result["plan"].get("layer_output_error")
     names = [domains[spec].name for spec in point.calibration]
     return {
         "method": "dense" if method is None else method.method + ("+owl" if method.owl else ""),
@@ -245,7 +245,7 @@ def _row(point: Point, result: Mapping[str, Any] | None, domains: Mapping[str, D
         **({} if point.most_bytes is None else {"most_bytes": dict(point.most_bytes)}),
         "removed_share": result["removed_share"],
         # A layer that makes what all others need may decide the figures: by how much of its output each has lost.
-        **{key: result["plan"][key] for key in ("layer_output_error",) if key in result["plan"]},
+        **({} if errors is None else {"layer_output_error": errors}),
         "quality": result["quality"],
         "threads": result.get("threads"),
         "seconds": result["seconds"],
