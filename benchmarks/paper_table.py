@@ -12,7 +12,7 @@ from benchmarks.builds import RESULTS
 from benchmarks.markdown import print_head, print_row
 from benchmarks.paper import MATRICES, OTHER_PACKAGES
 from submodel.experiments.compare_run import OTHER_DOMAIN, OTHER_FORM, SAME_DOMAIN
-from submodel.report.wording import change, points
+from submodel.report.wording import change, points, ranked
 
 FIGURES = {"bits_per_byte": "left to right", "fim_bits_per_byte": "missing ends of lines"}
 
@@ -121,7 +121,7 @@ def print_regions(document: Mapping[str, Any]) -> None:
 
 
 def print_sweep(document: Mapping[str, Any]) -> None:
-    """Bits per byte over the ratio, a method a row."""
+    """Bits per byte over the ratio, a method a row; then methods that remove the same share, by how well they do."""
     for figure, title in FIGURES.items():
         curves = [curve for curve in document["curves"] if curve["figure"] == figure and curve["is_own"]]
         if not curves:
@@ -133,6 +133,11 @@ def print_sweep(document: Mapping[str, Any]) -> None:
             bits = {ratio: f"{mean:.3f}" for ratio, mean, *_ in curve["points"]}
             print_row(curve["method"], *(bits.get(ratio, "") for ratio in ratios))
         print()
+    print_head("removed", "calibrated on", "measured on", "figure", "methods, best first, and how far before the next")
+    for one in document["rankings"]:
+        names = (_name(one["calibration"]), _name(one["measured_on"]), FIGURES.get(one["figure"], one["figure"]))
+        print_row(f"{one['removed_share']:.1%}", *names, "; ".join(map(ranked, one["methods"])))
+    print()
 
 
 def _print_gains(name: str, gains: Sequence[Mapping[str, Any]]) -> None:

@@ -2,7 +2,7 @@
 
 from benchmarks.paper_table import print_languages, print_layers, print_matrix, print_regions, print_sweep
 from submodel.experiments.compare_run import OTHER_DOMAIN, OTHER_FORM, SAME_DOMAIN
-from submodel.experiments.sweep_document import make_curves, make_matrices
+from submodel.experiments.sweep_document import make_curves, make_matrices, make_rankings
 from tests.submodel.test_sweep_document import row
 
 
@@ -14,11 +14,14 @@ def test_a_sweep_of_a_base_that_fills_no_middles_and_a_point_that_is_lost(capsys
     rows = [row("dense", 0.0, "", None, py=0.5)]
     rows += [row("magnitude", ratio, "py", 0, py=ratio) for ratio in (0.6, 0.7)]
     rows += [row("wanda", 0.7, "py", 0, py=0.65)]
-    print_sweep({"curves": make_curves(rows)})
-    head, _, magnitude, wanda = capsys.readouterr().out.splitlines()[2:6]
+    print_sweep({"curves": make_curves(rows), "rankings": make_rankings(rows)})
+    lines = capsys.readouterr().out.splitlines()
+    head, _, magnitude, wanda = lines[2:6]
     assert cells(head) == ["method", "0%", "60%", "70%"]
     assert cells(magnitude) == ["magnitude", "0.500", "0.600", "0.700"]
     assert cells(wanda) == ["wanda", "0.500", "", "0.650"]
+    (ranking,) = (line for line in lines if line.startswith("| 70.0%"))
+    assert cells(ranking)[3:] == ["left to right", "wanda 0.650, by 0.050; magnitude 0.700"]
 
 
 def test_a_matrix_of_one_seed(capsys):

@@ -1,7 +1,11 @@
-"""A sweep's points as curves over the ratio, and as matrices of calibrated on × measured on. Pure functions on rows."""
+"""A sweep's points as curves over the ratio, rankings of methods, and matrices of calibrated on × measured on.
+
+Pure functions on rows.
+"""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -67,6 +71,47 @@ def make_curves(rows: Sequence[Row]) -> list[dict[str, Any]]:
             }
         )
     return curves
+
+
+def make_rankings(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Methods that remove the same share of all parameters, best first, wherever there are several of them.
+
+    For each calibration, measured domain and figure. `methods`: name, mean over the seeds that all of them have, and,
+    but for the last, how far it is before the next one, as in `make_matrices`. The structured method's ratio is a share
+    of all parameters, the others' of the pruned matrices: it is rarely among methods of the same ratio.
+    """
+    groups: defaultdict[tuple[str, float], list[Row]] = defaultdict(list)
+    for row in rows:
+        if row["method"] != "dense":
+            groups["+".join(row["calibration"]), round(row["removed_share"], 3)].append(row)
+    rankings = []
+    for (calibration, share), members in groups.items():
+        for domain, figure in itertools.product(members[0]["quality"], FIGURES):
+            cells: defaultdict[str, dict[int, Mapping[str, Any]]] = defaultdict(dict)
+            for row in members:
+                if figure in row["quality"][domain]:
+                    cells[_method(row)][row["seed"]] = row["quality"][domain]
+            seeds = sorted(set.intersection(*map(set, cells.values()))) if len(cells) > 1 else []
+            if not seeds:
+                continue
+            sign = _sign(figure)
+            means = {method: fmean(cell[seed][figure] for seed in seeds) for method, cell in cells.items()}
+            ordered = sorted(means, key=lambda method: -sign * means[method])
+            columns = [[cells[method][seed] for seed in seeds] for method in ordered]
+            methods: list[dict[str, Any]] = [{"method": method, "mean": means[method]} for method in ordered]
+            for place, told in enumerate(methods[:-1]):
+                told["over_next"] = _gain(place, [place + 1], columns, figure)
+            rankings.append(
+                {
+                    "removed_share": share,
+                    "calibration": calibration,
+                    "measured_on": domain,
+                    "figure": figure,
+                    "seeds": len(seeds),
+                    "methods": methods,
+                }
+            )
+    return rankings
 
 
 def make_matrices(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -135,8 +180,8 @@ def _cell(rows: Sequence[Row], calibration: str, domain: str, figure: str) -> di
 def _gain(
     own: int, others: Sequence[int], column: Sequence[Sequence[Mapping[str, Any]]], figure: str
 ) -> dict[str, Any]:
-    """How far one calibration is before the best of the others; `column`: calibrations × seeds, of one domain."""
-    sign = 1.0 if "match" in figure else -1.0
+    """How far one is before the best of the others; `column`: calibrations, or methods, × seeds, of one domain."""
+    sign = _sign(figure)
     best = [[sign * one[figure] for one in cell] for cell in column]
 
     def over_next(scores: Sequence[float]) -> float:
@@ -158,6 +203,11 @@ def _gain(
         interval = bootstrap(drawn_gain, len(sizes))
         told["gain_interval"] = [interval.low, interval.high]
     return told
+
+
+def _sign(figure: str) -> float:
+    """1 where more is better, -1 where less is."""
+    return 1.0 if "match" in figure else -1.0
 
 
 def _method(row: Row) -> str:

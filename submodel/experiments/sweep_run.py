@@ -25,7 +25,7 @@ from submodel.experiments.method import STRUCTURED, MethodSettings
 from submodel.experiments.options import choose_dtype
 from submodel.experiments.point import Point, fingerprints_of
 from submodel.experiments.quality import QualitySettings
-from submodel.experiments.sweep_document import make_curves, make_matrices, without_pieces
+from submodel.experiments.sweep_document import make_curves, make_matrices, make_rankings, without_pieces
 from submodel.experiments.workers import Done, Lost, run_in_processes, run_on_ray
 from submodel.report.pictures import draw_sweep
 
@@ -127,6 +127,7 @@ def run_sweep(settings: SweepSettings, display: StageDisplay) -> dict[str, Any]:
         },
         "points": without_pieces(rows),
         "curves": make_curves(rows),
+        "rankings": make_rankings(rows),
         "matrices": make_matrices(rows),
         "failed": [
             {"point": missing[key].label, "reason": one.reason, "is_final": one.is_final} for key, one in lost.items()

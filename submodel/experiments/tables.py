@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
+
+from submodel.report.wording import ranked
 
 
 def regions_table(document: Mapping[str, Any]) -> list[Table]:
@@ -38,7 +40,7 @@ def regions_table(document: Mapping[str, Any]) -> list[Table]:
 
 
 def sweep_tables(document: Mapping[str, Any]) -> list[Table]:
-    """Of `submodel sweep`: bits per byte of every point, then what was calibrated on against what was measured on."""
+    """Of `submodel sweep`: bits per byte of every point, methods against one another, and domains against domains."""
     if not document["points"]:
         return []
     domains = list(document["points"][0]["quality"])
@@ -52,12 +54,23 @@ def sweep_tables(document: Mapping[str, Any]) -> list[Table]:
         points.add_row(
             row["method"], ratio, f"{row['removed_share']:.1%}", escape(" + ".join(row["calibration"])), seed, *cells
         )
-    return [points, *map(_matrix, document["matrices"])]
+    rankings = [_rankings(document["rankings"])] if document["rankings"] else []
+    return [points, *rankings, *map(_matrix, document["matrices"])]
 
 
 def _bits(figures: Mapping[str, Any]) -> str:
     shown = [f"{figures[key]:.3f}" for key in ("bits_per_byte", "fim_bits_per_byte") if key in figures]
     return " / ".join(shown)
+
+
+def _rankings(rankings: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table(title="methods that remove the same share, best first", caption="and by how much, with 95 % interval")
+    for title in ("removed", "calibrated on", "measured on", "figure", "methods"):
+        table.add_column(title, justify="right" if title == "removed" else "left")
+    for one in rankings:
+        names = (one["calibration"], one["measured_on"], one["figure"])
+        table.add_row(f"{one['removed_share']:.1%}", *map(escape, names), "\n".join(map(ranked, one["methods"])))
+    return table
 
 
 def _matrix(matrix: Mapping[str, Any]) -> Table:

@@ -55,7 +55,7 @@ class Line:
 
 
 def line_chart(lines: Sequence[Line], *, x_label: str, y_label: str) -> Markup:
-    """Lines over a common pair of axes, whose ends are labelled."""
+    """Lines over a common pair of axes, whose ends are labelled, and each place between where few fit."""
     left, top, bottom, height = 60, 14, 40, 240
     labels = [_shorten(line.label) for line in lines]
     right = max([120, *(10 + 7.8 * len(label) for label in labels)])  # room for the labels
@@ -73,8 +73,7 @@ def line_chart(lines: Sequence[Line], *, x_label: str, y_label: str) -> Markup:
         Markup('<path d="M{} {}V{}H{}" class="axis"/>').format(left, top, base, WIDTH - right),
         _text(left - 8, base, f"{y_low:.2f}", "end"),
         _text(left - 8, top + 10, f"{y_high:.2f}", "end"),
-        _text(left, base + 16, f"{x_low:g}", "middle"),
-        _text(WIDTH - right, base + 16, f"{x_high:.3g}", "middle"),
+        *(_text(left + (x - x_low) * x_scale, base + 16, f"{x:.3g}", "middle") for x in _ticks(xs, 36 / x_scale)),
         _text((left + WIDTH - right) / 2, height - 6, x_label, "middle"),
         _text(4, top - 2, y_label, "start"),
     ]
@@ -87,6 +86,13 @@ def line_chart(lines: Sequence[Line], *, x_label: str, y_label: str) -> Markup:
     for label, (x, _), y in zip(labels, ends, heights, strict=True):
         parts.append(_text(x + 6, y + 4, label, "start"))
     return _svg(parts, height, f"{y_label} over {x_label}")
+
+
+def _ticks(values: Sequence[float], gap: float) -> list[float]:
+    """Each value once, or the ends alone where labels of some would be nearer than `gap` to one another."""
+    every = sorted(set(values))
+    fits = all(after - before >= gap for before, after in itertools.pairwise(every))
+    return every if fits else [every[0], every[-1]]
 
 
 def _shorten(label: str, most: int = 40) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 Figure = Mapping[str, float]  # value, low, high
 
@@ -17,3 +18,13 @@ def change(figure: Figure) -> str:
     """A ratio, as what it is more or less than one."""
     value, low, high = (figure[key] - 1 for key in ("value", "low", "high"))
     return f"{value:+.1%} ({low:+.1%} to {high:+.1%})"
+
+
+def ranked(method: Mapping[str, Any]) -> str:
+    """A method of a sweep's ranking: its mean, and by how much it is before the next one."""
+    told = f"{method['method']} {method['mean']:.3f}"
+    if "over_next" not in method:
+        return told
+    gain = method["over_next"]
+    interval = " ({:.3f} to {:.3f})".format(*gain["gain_interval"]) if "gain_interval" in gain else ""
+    return f"{told}, by {gain['gain']:.3f}{interval}"

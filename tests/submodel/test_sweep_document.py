@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from submodel.experiments.sweep_document import make_curves, make_matrices, without_pieces
+from submodel.experiments.sweep_document import make_curves, make_matrices, make_rankings, without_pieces
 from submodel.report.pictures import draw_sweep
 
 
@@ -13,6 +13,7 @@ def row(method, sparsity, calibration, seed, **bits):
     return {
         "method": method,
         "sparsity": sparsity,
+        "removed_share": sparsity,
         "calibration": calibration.split("+") if calibration else [],
         "seed": seed,
         "quality": {domain: {"bits_per_byte": value} for domain, value in bits.items()},
@@ -105,9 +106,54 @@ def test_the_gain_has_an_interval_over_pieces_of_text():
     assert without_pieces(rows)[0]["quality"]["py"].keys() == {"bits_per_byte"}
 
 
+def ranked(method, removed_share, seed, nats):
+    figures = {"bits_per_byte": sum(nats) / math.log(2) / 40, "excerpt_nats": nats, "excerpt_bytes": [10] * 4}
+    return {**row(method, 0.5, "py", seed), "removed_share": removed_share, "quality": {"py": figures}}
+
+
+def test_methods_that_remove_the_same_share_are_ranked_with_an_interval_over_pieces():
+    rows = [
+        row("dense", 0.0, "", None, py=0.1),
+        ranked("magnitude", 0.4001, 0, [9.0, 9.0, 9.0, 9.0]),
+        ranked("wanda", 0.4, 0, [7.0, 8.0, 6.0, 8.0]),
+        ranked("sparsegpt", 0.4, 0, [7.0, 6.0, 7.0, 6.0]),
+        ranked("structured", 0.5, 0, [1.0, 1.0, 1.0, 1.0]),
+    ]
+    (ranking,) = make_rankings(rows)
+    assert (ranking["calibration"], ranking["measured_on"], ranking["seeds"]) == ("py", "py", 1)
+    assert [one["method"] for one in ranking["methods"]] == ["sparsegpt", "wanda", "magnitude"]
+    first, second, last = ranking["methods"]
+    bit = math.log(2) * 40
+    assert first["over_next"]["gain"] == pytest.approx(3 / bit)
+    assert first["over_next"]["gain_interval"] == pytest.approx([-2 / bit, 8 / bit])
+    assert second["over_next"]["gain_interval"] == pytest.approx([4 / bit, 11 / bit], abs=1.01 / bit)
+    assert "over_next" not in last
+
+
+def test_more_matches_rank_higher():
+    rows = [{**row(name, 0.5, "py", 0), "removed_share": 0.4} for name in ("wanda", "magnitude")]
+    for one, share in zip(rows, (0.2, 0.3), strict=True):
+        one["quality"] = {"py": {"fim_exact_match": share}}
+    (ranking,) = make_rankings(rows)
+    assert [one["method"] for one in ranking["methods"]] == ["magnitude", "wanda"]
+    assert ranking["methods"][0]["over_next"] == {"is_best": True, "gain": pytest.approx(0.1)}
+
+
+def test_methods_are_ranked_over_the_seeds_that_all_of_them_have():
+    rows = [
+        ranked("wanda", 0.4, 0, [1.0, 1.0, 1.0, 1.0]),
+        ranked("wanda", 0.4, 1, [5.0, 5.0, 5.0, 5.0]),
+        ranked("magnitude", 0.4, 1, [4.0, 4.0, 4.0, 4.0]),
+    ]
+    (ranking,) = make_rankings(rows)
+    assert [one["method"] for one in ranking["methods"]] == ["magnitude", "wanda"]
+    assert make_rankings(rows[:2]) == make_rankings([rows[0], rows[2]]) == []
+
+
 def test_the_picture_shows_own_domains_and_cuts_off_what_is_far_away():
     rows = [*ROWS, row("wanda", 0.7, "py", 0, py=9.0, js=9.0)]
     page = draw_sweep({"curves": make_curves(rows)})
     assert page.count("<path") == 3  # the axes and two lines
     assert "wanda, py (more beyond)" in page
+    assert [f">{ratio:g}<" in page for ratio in (0, 0.5)] == [True, True]
     assert "9.0" not in re.sub(r'"[^"]*"', "", page)
