@@ -144,8 +144,10 @@ def _run_on_ray(tasks: Mapping[str, Document], address: str, threads: int) -> It
             name = names.pop(ready)
             try:
                 yield Done(name=name, result=ray.get(ready))
-            except SubmodelError as error:  # Ray raises what the task raised, under its own class and this one
-                yield Lost(name=name, reason=_last_line(error), is_final=not isinstance(error, Unprepared))
+            except SubmodelError as error:
+                # Ray raises it under its own class and the task's, worded as a traceback; the task's own is its cause.
+                cause = getattr(error, "cause", error)
+                yield Lost(name=name, reason=_last_line(cause), is_final=not isinstance(error, Unprepared))
             except ray.exceptions.RayError as error:
                 yield Lost(name=name, reason=_last_line(error), is_final=False)
     finally:

@@ -100,11 +100,20 @@ def played_ray(monkeypatch):
     class RayError(Exception):
         pass
 
-    class TaskError(RayError, SubmodelError):
-        """Ray raises a task's error under a class that is both."""
+    class Traced:
+        """Ray raises a task's error under a class that is both, worded as its traceback."""
 
-    class UnpreparedTask(RayError, Unprepared):
-        """Likewise."""
+        def __init__(self, cause):
+            self.cause = cause
+
+        def __str__(self):
+            return f"Traceback\n  deep inside\n{type(self.cause).__module__}.{type(self.cause).__name__}: {self.cause}"
+
+    class TaskError(Traced, RayError, SubmodelError):
+        pass
+
+    class UnpreparedTask(Traced, RayError, Unprepared):
+        pass
 
     class Reference:
         def __init__(self, *arguments):
@@ -122,9 +131,9 @@ def played_ray(monkeypatch):
         if document["what"] == "crash":
             raise RayError("The worker died unexpectedly.")
         if document["what"] == "refuse":
-            raise TaskError("Traceback\n  deep inside\nThis can not be.")
+            raise TaskError(SubmodelError("This can not be."))
         if document["what"] == "outdated":
-            raise UnpreparedTask("Another version is here.")
+            raise UnpreparedTask(Unprepared("Another version is here."))
         return {"what": document["what"], "threads": threads}
 
     fake = SimpleNamespace(
