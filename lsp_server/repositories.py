@@ -80,23 +80,24 @@ class Repositories:
     def read(self, root: Path, bundle: Path | None, options: ServerOptions) -> None:
         """Begin to read a repository where some option needs it, now and every half hour.
 
-        `bundle` is the repository's own, None where another serves it, of which there is no drift.
+        `bundle` serves it; where it was built of another repository, or of none, there is no drift.
         """
         self._stop(root)
         context = options.context
-        if not ((options.drift and bundle is not None) or context.imports or context.similar):
+        own = bundle if bundle is not None and workspace_of(bundle) == root else None
+        if not ((options.drift and own is not None) or context.imports or context.similar):
             return
         loop = asyncio.get_running_loop()
 
         def work() -> None:
             try:
                 index = read_index(root)
-                drift = measure_drift(index.texts.values(), read_manifest(bundle)) if bundle is not None else None
+                drift = measure_drift(index.texts.values(), read_manifest(own)) if own is not None else None
             except SubmodelError as error:
                 log.warning("The repository can't be read: %s", error)
                 return
             if not loop.is_closed():
-                loop.call_soon_threadsafe(self._take, root, bundle, index, drift)
+                loop.call_soon_threadsafe(self._take, root, own, index, drift)
 
         # A daemon: a server whose client has left does not wait for it.
         threading.Thread(target=work, name="repository", daemon=True).start()

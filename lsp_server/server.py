@@ -22,7 +22,7 @@ from builder.errors import SubmodelError
 from exporters.bundle import find_bundle
 from exporters.errors import BundleError
 from lsp_server.assistant import Assistant, Place
-from lsp_server.bundle_finder import BundleFinder, workspace_of
+from lsp_server.bundle_finder import BundleFinder
 from lsp_server.converter import lenient_converter
 from lsp_server.decoding.providers import Provider
 from lsp_server.documents import MAX_DOCUMENT_CHARS, Document, Edit, OpenDocuments
@@ -115,7 +115,7 @@ class CompletionServer(LanguageServer):
             bundle = self.finder.for_file(None, [folder])
             if bundle is not None and self.options.enabled:
                 root = self._root_of(folder, bundle) or folder
-                self.repositories.read(root, self._own(bundle, root), self.options)
+                self.repositories.read(root, bundle, self.options)
 
     def open_document(self, document: Document) -> None:
         """Take a document in the place of pygls' own."""
@@ -265,7 +265,7 @@ class CompletionServer(LanguageServer):
         if file is not None and root is not None:
             path = _path_in(root, file)
             if self.options.enabled and is_of(root, self.folders):
-                self.repositories.read_once(root, self._own(bundle, root), self.options)
+                self.repositories.read_once(root, bundle, self.options)
         return Place(
             uri=document.uri,
             path=path,
@@ -294,11 +294,6 @@ class CompletionServer(LanguageServer):
         own = self.finder.repository_of(bundle, start) if bundle is not None else None
         roots = folders if own is None else [own, *folders]
         return next((root for root in roots if path.is_relative_to(root)), None)
-
-    @staticmethod
-    def _own(bundle: Path | None, root: Path) -> Path | None:
-        """The bundle, where it was built of this repository."""
-        return bundle if bundle is not None and workspace_of(bundle) == root else None
 
     def _note_place(self, document: Document, offset: int) -> None:
         file = _file_of(document)

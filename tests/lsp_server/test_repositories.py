@@ -103,16 +103,21 @@ def test_after_a_build_a_repository_is_read_anew_though_it_was_found_by_a_reques
     asyncio.run(test())
 
 
-def test_of_a_repository_that_another_bundle_serves_there_is_no_drift(root: Path) -> None:
+def test_of_a_repository_that_another_bundle_serves_there_is_no_drift(root: Path, bundle: Path) -> None:
+    other = root.parent / "other"
+    other.mkdir()
+    shutil.move(root / ".submodel", other)
+    bundle = other / bundle.relative_to(root)
     told: list[Drift] = []
 
     async def test() -> None:
         repositories = Repositories(on_drift=lambda root, drift: told.append(drift))
-        repositories.read(root, None, ServerOptions(drift=True))  # for drift alone it need not be read
+        repositories.read(root, bundle, ServerOptions(drift=True))  # for drift alone it need not be read
         await asyncio.sleep(0.1)
         assert repositories.finder(root).index is None
-        repositories.read(root, None, SIMILAR)
+        repositories.read(root, bundle, SIMILAR)
         await until_read(repositories, root)
+        assert repositories.drift_of(bundle) is None
         repositories.close()
 
     asyncio.run(test())
