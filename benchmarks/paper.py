@@ -1,7 +1,7 @@
 """The paper's questions on real models, by the commands that users have: docs/paper.md says what each part answers.
 
 `python -m benchmarks.paper PART --base NAME`, PART one of sensitivity, matrix-structured, matrix-wanda-plain,
-matrix-wanda-prompts, regions, languages. Each part goes on where it was stopped, and leaves its figures in
+matrix-wanda-prompts, regions, languages, programs. Each part goes on where it was stopped, and leaves its figures in
 benchmarks/results/paper-PART-NAME.json, with a picture where there is one.
 """
 
@@ -40,7 +40,7 @@ MATRICES = {
 def main() -> None:
     """One part of the study."""
     matrices = {name: partial(matrix, sweep) for name, sweep in MATRICES.items()}
-    parts = {"sensitivity": sensitivity, **matrices, "regions": regions, "languages": languages}
+    parts = {"sensitivity": sensitivity, **matrices, "regions": regions, "languages": languages, "programs": programs}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", choices=parts)
     parser.add_argument("--base", required=True)
@@ -52,7 +52,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     document = parts[options.part](options.base, folder, spread)
     document |= {
-        "command": f"python -m benchmarks.paper {options.part} --base {options.base}",
+        "command": " ".join(["python -m benchmarks.paper", *sys.argv[1:]]),
         "machine": describe_machine(),
         "versions": describe_versions(),
     }
@@ -85,37 +85,63 @@ def regions(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
     """Mask distances within and across languages; of other packages, documentation, and the same code as prompts."""
     domains = {name: f"language:{name}" for name in LANGUAGES}
     domains |= {"text": "text", f"python{OTHER_PACKAGES}": "wheel:networkx==3.4.2"}
-    # Masks of other texts, or of an earlier version of the study, are not compared with these.
-    texts = {name: open_domain(spec).corpus.fingerprint[:8] for name, spec in domains.items()}
-    folders = {name: folder / f"{POINT_VERSION}-{texts[name]}" for name in domains}
     # Pieces of text, as in the paper; two languages as the server's prompts too.
     wanted = [(name, "plain", seed) for name in domains for seed in SEEDS[:2]]
     wanted += [(name, "prompt", SEEDS[0]) for name in LANGUAGES[:2]]
     models = []
     for name, form, seed in wanted:
-        model = folders[name] / f"{name}-{form}-{seed}"
-        models.append(model)
-        if not model.is_dir():
-            options = ["--calibration", domains[name], "--form", form, "--seed", str(seed)]
-            # The same number format for all: what is fastest is measured anew by each command.
-            options += ["--sparsity", RATIO, "--masks-only", "--dtype", "bfloat16"]
-            _submodel("prune", "-o", model, "--base", base, *options)
+        options = ("--base", base, "--form", form, "--seed", str(seed), "--masks-only")
+        models.append(_prune(folder, f"{name}-{form}-{seed}", domains[name], *options))
     document = _submodel("compare", *models, "--picture", folder / "regions.svg")
     del document["layers"]  # a megabyte, and in the picture
     return document
 
 
+def _prune(folder: Path, label: str, domain: str, *options: str) -> Path:
+    """A half-empty model, from `folder` where it was made before; `label` names what `options` say."""
+    # Masks of other texts, or of an earlier version of the study, are not compared with these.
+    texts = open_domain(domain).corpus.fingerprint[:8]
+    model = folder / f"{POINT_VERSION}-{texts}" / label
+    if not model.is_dir():
+        # The same number format for all: what is fastest is measured anew by each command.
+        fixed = ("--calibration", domain, "--sparsity", RATIO, "--dtype", "bfloat16")
+        _submodel("prune", "-o", model, *fixed, *options)
+    return model
+
+
 def languages(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
     """A language sub-model of each language by one command, and each scored on each language's held-out files."""
-    builds = {
-        name: _submodel("build", "--language", name, "-o", folder / name, "--base", base, "--positions", "0")
-        for name in LANGUAGES
-    }
+    builds = {name: _build_language(name, base, folder / name) for name in LANGUAGES}
     facts = ("plan", "recovery", "stages", "peak_rss_bytes")
     return {
         "builds": {name: {key: document[key] for key in facts} for name, document in builds.items()},
         "scored_on": {name: _score_on(name, base, folder) for name in LANGUAGES},
     }
+
+
+def programs(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
+    """HumanEval of the base, of half-empty models of code and of documentation, and of a sub-model of Python.
+
+    Nothing of HumanEval calibrates, tunes or chooses anything here. The half-empty models are calibrated on pieces of
+    text, as in the paper, so that their infilling tells nothing.
+    """
+    places = {"base": "base"}
+    for name, domain in {"python": "language:python", "text": "text"}.items():
+        for seed in SEEDS[:2]:
+            label = f"{name}-plain-{seed}"
+            options = ("--base", base, "--form", "plain", "--seed", str(seed))
+            places[label] = str(_prune(folder, label, domain, *options))
+    built = folder.parent / "languages" / "python"
+    _build_language("python", base, built)
+    places["sub-model"] = str(built / "model")
+    models = [word for place in places.values() for word in ("--model", place)]
+    asked = ["--language", "python", "--base", base, "--positions", "1", "--blocks", "0", "--humaneval"]
+    rates = _submodel("eval", *asked, *models)["humaneval"]
+    return {"humaneval": {name: rates[2 * index : 2 * index + 2] for index, name in enumerate(places)}}
+
+
+def _build_language(name: str, base: str, folder: Path) -> dict[str, Any]:
+    return _submodel("build", "--language", name, "-o", folder, "--base", base, "--positions", "0")
 
 
 def _score_on(language: str, base: str, folder: Path) -> dict[str, Any]:

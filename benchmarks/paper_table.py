@@ -24,6 +24,7 @@ def main() -> None:
         # Left to right, masks of prompts are at the mercy of what stands first in a text: docs/LOG.md.
         "matrix-wanda-prompts": partial(print_matrix, figures=("fim_bits_per_byte",)),
         "languages": print_languages,
+        "programs": print_programs,
         "regions": print_regions,
         "sensitivity": print_sweep,
     }
@@ -96,6 +97,15 @@ def print_languages(document: Mapping[str, Any]) -> None:
     print()
 
 
+def print_programs(document: Mapping[str, Any]) -> None:
+    """Programs that pass, of each model, with the interval over the problems."""
+    print_head("model", *(one["task"] for one in document["humaneval"]["base"]))
+    for name, tasks in document["humaneval"].items():
+        cells = ("{:.1%} ({:.0%} to {:.0%})".format(one["pass_at_1"], *one["pass_at_1_interval"]) for one in tasks)
+        print_row(name, *cells)
+    print()
+
+
 def print_regions(document: Mapping[str, Any]) -> None:
     """Distances by kind of pair, with the random baseline."""
     pairs = document["pairs"]
@@ -121,7 +131,7 @@ def print_regions(document: Mapping[str, Any]) -> None:
 
 
 def print_sweep(document: Mapping[str, Any]) -> None:
-    """Bits per byte over the ratio, a method a row; then methods that remove the same share, by how well they do."""
+    """Bits per byte over the ratio, a method a row; then methods of one ratio, best first."""
     for figure, title in FIGURES.items():
         curves = [curve for curve in document["curves"] if curve["figure"] == figure and curve["is_own"]]
         if not curves:
@@ -133,10 +143,11 @@ def print_sweep(document: Mapping[str, Any]) -> None:
             bits = {ratio: f"{mean:.3f}" for ratio, mean, *_ in curve["points"]}
             print_row(curve["method"], *(bits.get(ratio, "") for ratio in ratios))
         print()
-    print_head("removed", "calibrated on", "measured on", "figure", "methods, best first, and how far before the next")
-    for one in document["rankings"]:
-        names = (_name(one["calibration"]), _name(one["measured_on"]), FIGURES.get(one["figure"], one["figure"]))
-        print_row(f"{one['removed_share']:.1%}", *names, "; ".join(map(ranked, one["methods"])))
+    if rankings := [one for one in document["rankings"] if one["figure"] in FIGURES]:
+        print_head("ratio", "calibrated on", "measured on", "figure", "methods, best first, by how much")
+    for one in rankings:
+        names = (_name(one["calibration"]), _name(one["measured_on"]), FIGURES[one["figure"]])
+        print_row(f"{one['sparsity']:.0%}", *names, "; ".join(map(ranked, one["methods"])))
     print()
 
 

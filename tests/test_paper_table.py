@@ -1,6 +1,13 @@
 """The tables of docs/paper.md: no cell under another heading, nothing that only whole studies have."""
 
-from benchmarks.paper_table import print_languages, print_layers, print_matrix, print_regions, print_sweep
+from benchmarks.paper_table import (
+    print_languages,
+    print_layers,
+    print_matrix,
+    print_programs,
+    print_regions,
+    print_sweep,
+)
 from submodel.experiments.compare_run import OTHER_DOMAIN, OTHER_FORM, SAME_DOMAIN
 from submodel.experiments.sweep_document import make_curves, make_matrices, make_rankings
 from tests.submodel.test_sweep_document import row
@@ -20,7 +27,7 @@ def test_a_sweep_of_a_base_that_fills_no_middles_and_a_point_that_is_lost(capsys
     assert cells(head) == ["method", "0%", "60%", "70%"]
     assert cells(magnitude) == ["magnitude", "0.500", "0.600", "0.700"]
     assert cells(wanda) == ["wanda", "0.500", "", "0.650"]
-    (ranking,) = (line for line in lines if line.startswith("| 70.0%"))
+    (ranking,) = (line for line in lines if line.startswith("| 70%"))
     assert cells(ranking)[3:] == ["left to right", "wanda 0.650, by 0.050; magnitude 0.700"]
 
 
@@ -84,6 +91,16 @@ def test_a_language_s_own_model_is_what_the_others_are_set_against(capsys):
     assert lines[3] == ["python", "300 M", "0.500, 30.0%", "0.600, 30.0%"]
     assert lines[4] == ["java", "300 M", "0.700, 10.0%", "0.400, 50.0%"]
     assert lines[-2] == ["python", "", "-20.0 points (-21.0 to -19.0); bits +50.0% (+49.0% to +51.0%)"]
+
+
+def test_programs_that_pass_are_shown_by_model_and_task(capsys):
+    rate = {"pass_at_1": 0.25, "pass_at_1_interval": [0.2, 0.301]}
+    tasks = [{"task": "completion", **rate}, {"task": "single-line infilling", **rate}]
+    others = [{"task": one["task"], "pass_at_1": 0.5, "pass_at_1_interval": [0.4, 0.6]} for one in tasks]
+    print_programs({"humaneval": {"base": tasks, "sub-model": others}})
+    lines = [cells(line) for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert lines[0] == ["model", "completion", "single-line infilling"]
+    assert lines[2:] == [["base", *["25.0% (20% to 30%)"] * 2], ["sub-model", *["50.0% (40% to 60%)"] * 2]]
 
 
 def test_each_pair_of_regions_is_counted_under_what_tells_it_apart(capsys):

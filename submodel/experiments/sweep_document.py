@@ -13,6 +13,7 @@ from statistics import fmean, stdev
 from typing import Any, Final
 
 from builder.evaluation.metrics import bootstrap
+from submodel.experiments.method import STRUCTURED
 
 FIGURES: Final = ("bits_per_byte", "fim_bits_per_byte", "fim_exact_match")
 # Of figures that are sums over pieces of held-out text: what each piece adds.
@@ -74,18 +75,18 @@ def make_curves(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def make_rankings(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Methods that remove the same share of all parameters, best first, wherever there are several of them.
+    """Methods of one ratio, best first: a ranking for each calibration, ratio, measured domain and figure.
 
-    For each calibration, measured domain and figure. `methods`: name, mean over the seeds that all of them have, and,
-    but for the last, how far it is before the next one, as in `make_matrices`. The structured method's ratio is a share
-    of all parameters, the others' of the pruned matrices: it is rarely among methods of the same ratio.
+    `methods`: name, mean over the seeds that all of them have, and, but for the last, how far it is before the next
+    one, as in `make_matrices`. `removed_share`: of all parameters, a mean. The structured method is in none: its ratio
+    is a share of all parameters, the others' one of the pruned matrices.
     """
     groups: defaultdict[tuple[str, float], list[Row]] = defaultdict(list)
     for row in rows:
-        if row["method"] != "dense":
-            groups["+".join(row["calibration"]), round(row["removed_share"], 3)].append(row)
+        if row["method"] not in ("dense", STRUCTURED):
+            groups["+".join(row["calibration"]), row["sparsity"]].append(row)
     rankings = []
-    for (calibration, share), members in groups.items():
+    for (calibration, ratio), members in groups.items():
         for domain, figure in itertools.product(members[0]["quality"], FIGURES):
             cells: defaultdict[str, dict[int, Mapping[str, Any]]] = defaultdict(dict)
             for row in members:
@@ -103,7 +104,8 @@ def make_rankings(rows: Sequence[Row]) -> list[dict[str, Any]]:
                 told["over_next"] = _gain(place, [place + 1], columns, figure)
             rankings.append(
                 {
-                    "removed_share": share,
+                    "sparsity": ratio,
+                    "removed_share": fmean(row["removed_share"] for row in members),
                     "calibration": calibration,
                     "measured_on": domain,
                     "figure": figure,

@@ -64,12 +64,12 @@ def _bits(figures: Mapping[str, Any]) -> str:
 
 
 def _rankings(rankings: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table(title="methods that remove the same share, best first", caption="and by how much, with 95 % interval")
-    for title in ("removed", "calibrated on", "measured on", "figure", "methods"):
-        table.add_column(title, justify="right" if title == "removed" else "left")
+    table = Table(title="methods, best first, by how much", caption="95 % intervals over held-out text, not over seeds")
+    for title in ("ratio", "calibrated on", "measured on", "figure", "methods"):
+        table.add_column(title, justify="right" if title == "ratio" else "left")
     for one in rankings:
         names = (one["calibration"], one["measured_on"], one["figure"])
-        table.add_row(f"{one['removed_share']:.1%}", *map(escape, names), "\n".join(map(ranked, one["methods"])))
+        table.add_row(f"{one['sparsity']:g}", *map(escape, names), "\n".join(map(ranked, one["methods"])))
     return table
 
 

@@ -73,7 +73,7 @@ def line_chart(lines: Sequence[Line], *, x_label: str, y_label: str) -> Markup:
         Markup('<path d="M{} {}V{}H{}" class="axis"/>').format(left, top, base, WIDTH - right),
         _text(left - 8, base, f"{y_low:.2f}", "end"),
         _text(left - 8, top + 10, f"{y_high:.2f}", "end"),
-        *(_text(left + (x - x_low) * x_scale, base + 16, f"{x:.3g}", "middle") for x in _ticks(xs, 36 / x_scale)),
+        *(_text(left + (x - x_low) * x_scale, base + 16, f"{x:.3g}", "middle") for x in _ticks(xs, 44 / x_scale)),
         _text((left + WIDTH - right) / 2, height - 6, x_label, "middle"),
         _text(4, top - 2, y_label, "start"),
     ]

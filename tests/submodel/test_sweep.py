@@ -21,6 +21,7 @@ from submodel.experiments.method import MethodSettings
 from submodel.experiments.point import Point, Unprepared, measure_point
 from submodel.experiments.quality import QualitySettings
 from submodel.experiments.sweep_run import SweepSettings, is_complete, make_methods, run_sweep
+from submodel.experiments.tables import sweep_tables
 from submodel.experiments.workers import Done, Lost, run_in_processes
 from tests.builder.tiny_bases import save_folder
 from tests.builder.tiny_domains import write_code
@@ -91,21 +92,30 @@ def test_a_point_survives_the_way_to_another_machine(method):
 def test_points_in_processes_of_their_own(place, tmp_path):
     """For real: the command, two workers at a time, one file a point, curves and a picture."""
     command = ["sweep", str(place / "py"), "-o", str(tmp_path), "--base", str(place / "base"), "--method", "wanda"]
-    command += ["--method", "structured", "--sparsity", "0.2", "--tokens", "1500", "--dtype", "float32", "--jobs", "2"]
+    command += ["--method", "magnitude", "--method", "structured", "--sparsity", "0.2", "--tokens", "1500"]
+    command += ["--dtype", "float32", "--jobs", "2"]
     command += ["--excerpts", "3", "--middles", "4", "--threads", "1", "--json"]
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.output + repr(done.exception)
     document = json.loads(done.stdout)
-    assert [row["method"] for row in document["points"]] == ["dense", "wanda", "structured"]
+    assert [row["method"] for row in document["points"]] == ["dense", "wanda", "magnitude", "structured"]
     assert document["failed"] == []
     for row in document["points"]:
         assert 0 < row["quality"]["py"]["bits_per_byte"] < 20
         assert 0 < row["quality"]["py"]["fim_bits_per_byte"] < 20
-    dense, wanda, structured = (row["removed_share"] for row in document["points"])
-    assert dense == 0 and 0 < wanda < 0.2 <= structured  # embeddings stay whole: less than what was asked for is gone
-    assert len(list((tmp_path / "points").iterdir())) == 3
+    dense, wanda, magnitude, structured = (row["removed_share"] for row in document["points"])
+    assert dense == 0
+    assert 0 < wanda == magnitude < 0.2 <= structured  # embeddings stay whole: less than what was asked for is gone
+    assert len(list((tmp_path / "points").iterdir())) == 4
     assert (tmp_path / "sweep.svg").read_text().startswith("<svg xmlns=")
     assert json.loads((tmp_path / "sweep.json").read_text()) == document
+    assert {one["figure"] for one in document["rankings"]} == {"bits_per_byte", "fim_bits_per_byte"}
+    for ranking in document["rankings"]:
+        assert {one["method"] for one in ranking["methods"]} == {"wanda", "magnitude"}
+        low, high = ranking["methods"][0]["over_next"]["gain_interval"]
+        assert low <= ranking["methods"][0]["over_next"]["gain"] <= high
+    _, rankings = sweep_tables(document)
+    assert len(rankings.rows) == 2
 
 
 def test_a_sweep_goes_on_where_it_was(place, tmp_path, monkeypatch):
@@ -286,8 +296,11 @@ def test_a_real_cluster_gives_the_same_numbers_though_a_worker_is_killed(place, 
 
     monkeypatch.setattr(ray, "wait", wait)
     monkeypatch.setattr(ray, "init", lambda **options: None)
-    document = run(settings_of(place, tmp_path / "ray", ray="auto"))
-    assert document["failed"] == []
+    defaults = settings_of(place, tmp_path / "ray", ray="auto")
+    methods = (*defaults.methods, MethodSettings(method="structured", sparsity=0.9, tokens=1500))
+    document = run(replace(defaults, methods=methods))
+    (refused,) = document["failed"]  # and one that can't be is told as by a process
+    assert refused["is_final"] and refused["reason"].startswith("--size 0.1 can't be reached")
     assert len(killed) == 1
     assert without_times(document["points"]) == without_times(whole["points"])
 

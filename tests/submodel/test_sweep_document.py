@@ -106,21 +106,22 @@ def test_the_gain_has_an_interval_over_pieces_of_text():
     assert without_pieces(rows)[0]["quality"]["py"].keys() == {"bits_per_byte"}
 
 
-def ranked(method, removed_share, seed, nats):
+def ranked(method, seed, nats, **other):
     figures = {"bits_per_byte": sum(nats) / math.log(2) / 40, "excerpt_nats": nats, "excerpt_bytes": [10] * 4}
-    return {**row(method, 0.5, "py", seed), "removed_share": removed_share, "quality": {"py": figures}}
+    return {**row(method, 0.5, "py", seed), "removed_share": 0.4, "quality": {"py": figures}, **other}
 
 
-def test_methods_that_remove_the_same_share_are_ranked_with_an_interval_over_pieces():
+def test_methods_of_one_ratio_are_ranked_with_an_interval_over_pieces():
     rows = [
-        row("dense", 0.0, "", None, py=0.1),
-        ranked("magnitude", 0.4001, 0, [9.0, 9.0, 9.0, 9.0]),
-        ranked("wanda", 0.4, 0, [7.0, 8.0, 6.0, 8.0]),
-        ranked("sparsegpt", 0.4, 0, [7.0, 6.0, 7.0, 6.0]),
-        ranked("structured", 0.5, 0, [1.0, 1.0, 1.0, 1.0]),
+        ranked("magnitude", 0, [9.0, 9.0, 9.0, 9.0]),
+        ranked("wanda", 0, [7.0, 8.0, 6.0, 8.0], removed_share=0.41),
+        ranked("sparsegpt", 0, [7.0, 6.0, 7.0, 6.0]),
+        ranked("structured", 0, [1.0, 1.0, 1.0, 1.0]),  # its ratio is another
+        ranked("wanda", 0, [1.0, 1.0, 1.0, 1.0], sparsity=0.4),  # alone at its ratio
     ]
     (ranking,) = make_rankings(rows)
     assert (ranking["calibration"], ranking["measured_on"], ranking["seeds"]) == ("py", "py", 1)
+    assert ranking["sparsity"] == 0.5 and ranking["removed_share"] == pytest.approx((0.4 + 0.41 + 0.4) / 3)
     assert [one["method"] for one in ranking["methods"]] == ["sparsegpt", "wanda", "magnitude"]
     first, second, last = ranking["methods"]
     bit = math.log(2) * 40
@@ -130,8 +131,28 @@ def test_methods_that_remove_the_same_share_are_ranked_with_an_interval_over_pie
     assert "over_next" not in last
 
 
+def test_rankings_keep_calibrations_and_domains_apart_and_patterns_together():
+    rows = [
+        row("wanda", 0.5, "py", 0, py=0.7, js=0.9),
+        row("magnitude", 0.5, "py", 0, py=0.8, js=0.8),
+        {**row("wanda", 0.5, "py", 0, py=0.9, js=1.0), "pattern": "2:4"},
+        row("wanda", 0.5, "js", 0, py=0.9, js=0.7),
+        row("magnitude", 0.5, "js", 0, py=0.8, js=0.8),
+    ]
+    orders = {
+        (one["calibration"], one["measured_on"]): [method["method"] for method in one["methods"]]
+        for one in make_rankings(rows)
+    }
+    assert orders == {
+        ("py", "py"): ["wanda", "magnitude", "wanda 2:4"],
+        ("py", "js"): ["magnitude", "wanda", "wanda 2:4"],
+        ("js", "py"): ["magnitude", "wanda"],
+        ("js", "js"): ["wanda", "magnitude"],
+    }
+
+
 def test_more_matches_rank_higher():
-    rows = [{**row(name, 0.5, "py", 0), "removed_share": 0.4} for name in ("wanda", "magnitude")]
+    rows = [row(name, 0.5, "py", 0) for name in ("wanda", "magnitude")]
     for one, share in zip(rows, (0.2, 0.3), strict=True):
         one["quality"] = {"py": {"fim_exact_match": share}}
     (ranking,) = make_rankings(rows)
@@ -141,9 +162,9 @@ def test_more_matches_rank_higher():
 
 def test_methods_are_ranked_over_the_seeds_that_all_of_them_have():
     rows = [
-        ranked("wanda", 0.4, 0, [1.0, 1.0, 1.0, 1.0]),
-        ranked("wanda", 0.4, 1, [5.0, 5.0, 5.0, 5.0]),
-        ranked("magnitude", 0.4, 1, [4.0, 4.0, 4.0, 4.0]),
+        ranked("wanda", 0, [1.0, 1.0, 1.0, 1.0]),
+        ranked("wanda", 1, [5.0, 5.0, 5.0, 5.0]),
+        ranked("magnitude", 1, [4.0, 4.0, 4.0, 4.0]),
     ]
     (ranking,) = make_rankings(rows)
     assert [one["method"] for one in ranking["methods"]] == ["magnitude", "wanda"]
