@@ -2,10 +2,11 @@ import * as process from 'node:process';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 
 import { CodeServer } from './setup/codeServer.mjs';
-import { Editor } from './setup/editor.mjs';
+import type { Editor } from './setup/editor.mjs';
 import { note } from './setup/figures.mjs';
+import { openPoints } from './setup/points.mjs';
 import { findServer } from './setup/serverProcess.mjs';
-import { CODE, makeWorkspace, TYPED } from './setup/workspaces.mjs';
+import { TYPED } from './setup/workspaces.mjs';
 
 let server: CodeServer;
 let folder: string;
@@ -16,11 +17,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 beforeEach(async () => {
-  folder = makeWorkspace('points', { 'points.py': CODE });
-  editor = await Editor.open(server, folder);
-  await editor.openFile(`${folder}/points.py`);
-  await editor.goToEnd();
-  await editor.untilStatus(/ready/);
+  ({ folder, editor } = await openPoints(server));
   await editor.type(TYPED);
   await editor.untilGhost();
 });

@@ -1,9 +1,10 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 
 import { CodeServer } from './setup/codeServer.mjs';
-import { Editor } from './setup/editor.mjs';
-import { CODE, makeWorkspace, TYPED } from './setup/workspaces.mjs';
+import type { Editor } from './setup/editor.mjs';
+import { openPoints } from './setup/points.mjs';
 import { findServer } from './setup/serverProcess.mjs';
+import { TYPED } from './setup/workspaces.mjs';
 
 let server: CodeServer;
 let folder: string;
@@ -14,11 +15,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 beforeEach(async () => {
-  folder = makeWorkspace('points', { 'points.py': CODE });
-  editor = await Editor.open(server, folder);
-  await editor.openFile(`${folder}/points.py`);
-  await editor.goToEnd();
-  await editor.untilStatus(/ready/);
+  ({ folder, editor } = await openPoints(server));
 });
 afterEach(() => editor.close());
 
