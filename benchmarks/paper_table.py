@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks.builds import RESULTS
 from benchmarks.markdown import print_head, print_row
 from benchmarks.paper import MATRICES, OTHER_PACKAGES
+from builder.evaluation.metrics import bootstrap
 from submodel.experiments.compare_run import OTHER_DOMAIN, OTHER_FORM, SAME_DOMAIN
 from submodel.report.wording import change, points, ranked
 
@@ -103,7 +104,20 @@ def print_programs(document: Mapping[str, Any]) -> None:
     for name, tasks in document["humaneval"].items():
         cells = ("{:.1%} ({:.0%} to {:.0%})".format(one["pass_at_1"], *one["pass_at_1_interval"]) for one in tasks)
         print_row(name, *cells)
+    solved = {name: set(tasks[0]["passed"]) for name, tasks in document["humaneval"].items()}
+    code, text = ([one for name, one in solved.items() if name.startswith(of)] for of in ("python-", "text-"))
+    if code and text:
+        first = document["humaneval"]["base"][0]
+        lead = bootstrap(partial(_lead, code, text), first["questions"])
+        print(f"\ncode before documentation, paired: {lead.value:+.1%} ({lead.low:+.1%} to {lead.high:+.1%})")
     print()
+
+
+def _lead(code: Sequence[set[str]], text: Sequence[set[str]], drawn: Sequence[int]) -> float:
+    """How much larger a share of the drawn HumanEval problems the first models solve; means over models."""
+    names = [f"HumanEval/{index}" for index in drawn]
+    shares = (fmean(fmean(name in solved for name in names) for solved in models) for models in (code, text))
+    return next(shares) - next(shares)
 
 
 def print_regions(document: Mapping[str, Any]) -> None:

@@ -94,13 +94,18 @@ def test_a_language_s_own_model_is_what_the_others_are_set_against(capsys):
 
 
 def test_programs_that_pass_are_shown_by_model_and_task(capsys):
-    rate = {"pass_at_1": 0.25, "pass_at_1_interval": [0.2, 0.301]}
+    rate = {"pass_at_1": 0.25, "pass_at_1_interval": [0.2, 0.301], "questions": 4, "passed": ["HumanEval/0"]}
     tasks = [{"task": "completion", **rate}, {"task": "single-line infilling", **rate}]
-    others = [{"task": one["task"], "pass_at_1": 0.5, "pass_at_1_interval": [0.4, 0.6]} for one in tasks]
+    others = [{**one, "pass_at_1": 0.5, "pass_at_1_interval": [0.4, 0.6]} for one in tasks]
     print_programs({"humaneval": {"base": tasks, "sub-model": others}})
-    lines = [cells(line) for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    told = capsys.readouterr().out
+    lines = [cells(line) for line in told.splitlines() if line.startswith("|")]
     assert lines[0] == ["model", "completion", "single-line infilling"]
     assert lines[2:] == [["base", *["25.0% (20% to 30%)"] * 2], ["sub-model", *["50.0% (40% to 60%)"] * 2]]
+    assert "paired" not in told
+    none = [{**one, "passed": []} for one in tasks]
+    print_programs({"humaneval": {"base": tasks, "python-0": tasks, "python-1": none, "text-0": none}})
+    assert "paired: +12.5% (+0.0% to +37.5%)" in capsys.readouterr().out
 
 
 def test_each_pair_of_regions_is_counted_under_what_tells_it_apart(capsys):
