@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -100,13 +100,18 @@ def regions(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
 def _prune(folder: Path, label: str, domain: str, *options: str) -> Path:
     """A half-empty model, from `folder` where it was made before; `label` names what `options` say."""
     # Masks of other texts, or of an earlier version of the study, are not compared with these.
-    texts = open_domain(domain).corpus.fingerprint[:8]
-    model = folder / f"{POINT_VERSION}-{texts}" / label
+    model = folder / f"{POINT_VERSION}-{_texts_of(domain)}" / label
     if not model.is_dir():
         # The same number format for all: what is fastest is measured anew by each command.
         fixed = ("--calibration", domain, "--sparsity", RATIO, "--dtype", "bfloat16")
         _submodel("prune", "-o", model, *fixed, *options)
     return model
+
+
+@cache
+def _texts_of(domain: str) -> str:
+    """What tells a domain's texts from others."""
+    return open_domain(domain).corpus.fingerprint[:8]
 
 
 def languages(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:

@@ -115,9 +115,11 @@ def print_programs(document: Mapping[str, Any]) -> None:
 
 def _lead(code: Sequence[set[str]], text: Sequence[set[str]], drawn: Sequence[int]) -> float:
     """How much larger a share of the drawn HumanEval problems the first models solve; means over models."""
-    names = [f"HumanEval/{index}" for index in drawn]
-    shares = (fmean(fmean(name in solved for name in names) for solved in models) for models in (code, text))
-    return next(shares) - next(shares)
+
+    def share(models: Sequence[set[str]]) -> float:
+        return fmean(f"HumanEval/{index}" in solved for solved in models for index in drawn)
+
+    return share(code) - share(text)
 
 
 def print_regions(document: Mapping[str, Any]) -> None:

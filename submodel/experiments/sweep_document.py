@@ -81,17 +81,15 @@ def make_rankings(rows: Sequence[Row]) -> list[dict[str, Any]]:
     one, as in `make_matrices`. `removed_share`: of all parameters, a mean. The structured method is in none: its ratio
     is a share of all parameters, the others' one of the pruned matrices.
     """
-    groups: defaultdict[tuple[str, float], list[Row]] = defaultdict(list)
+    groups: defaultdict[tuple[str, float], defaultdict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         if row["method"] not in ("dense", STRUCTURED):
-            groups["+".join(row["calibration"]), row["sparsity"]].append(row)
+            groups["+".join(row["calibration"]), row["sparsity"]][_method(row)].append(row)
     rankings = []
-    for (calibration, ratio), members in groups.items():
-        for domain, figure in itertools.product(members[0]["quality"], FIGURES):
-            cells: defaultdict[str, dict[int, Mapping[str, Any]]] = defaultdict(dict)
-            for row in members:
-                if figure in row["quality"][domain]:
-                    cells[_method(row)][row["seed"]] = row["quality"][domain]
+    for (calibration, ratio), by_method in groups.items():
+        for domain, figure in itertools.product(rows[0]["quality"], FIGURES):
+            measured = {method: _cell(members, calibration, domain, figure) for method, members in by_method.items()}
+            cells = {method: cell for method, cell in measured.items() if cell}
             seeds = sorted(set.intersection(*map(set, cells.values()))) if len(cells) > 1 else []
             if not seeds:
                 continue
@@ -105,7 +103,7 @@ def make_rankings(rows: Sequence[Row]) -> list[dict[str, Any]]:
             rankings.append(
                 {
                     "sparsity": ratio,
-                    "removed_share": fmean(row["removed_share"] for row in members),
+                    "removed_share": fmean(row["removed_share"] for row in itertools.chain(*by_method.values())),
                     "calibration": calibration,
                     "measured_on": domain,
                     "figure": figure,

@@ -20,6 +20,12 @@ def row(method, sparsity, calibration, seed, **bits):
     }
 
 
+def pieces(nats):
+    """Figures of four pieces of ten bytes."""
+    bits = sum(nats) / math.log(2) / 40
+    return {"bits_per_byte": bits, "excerpt_nats": nats, "excerpt_bytes": [10] * 4}
+
+
 ROWS = [
     row("dense", 0.0, "", None, py=0.5, js=0.6),
     row("wanda", 0.5, "py", 0, py=0.70, js=0.90),
@@ -82,11 +88,6 @@ def test_cells_are_compared_over_the_seeds_that_all_of_them_have():
 
 def test_the_gain_has_an_interval_over_pieces_of_text():
     """Of two calibrations and two seeds: the better one wins on three pieces of four, by their means over seeds."""
-
-    def pieces(nats):
-        bits = sum(nats) / math.log(2) / 40
-        return {"bits_per_byte": bits, "excerpt_nats": nats, "excerpt_bytes": [10] * 4}
-
     nats = {
         ("py", 0): [5.0, 6.0, 7.0, 9.0],
         ("py", 1): [7.0, 8.0, 9.0, 9.0],
@@ -107,8 +108,7 @@ def test_the_gain_has_an_interval_over_pieces_of_text():
 
 
 def ranked(method, seed, nats, **other):
-    figures = {"bits_per_byte": sum(nats) / math.log(2) / 40, "excerpt_nats": nats, "excerpt_bytes": [10] * 4}
-    return {**row(method, 0.5, "py", seed), "removed_share": 0.4, "quality": {"py": figures}, **other}
+    return {**row(method, 0.5, "py", seed), "removed_share": 0.4, "quality": {"py": pieces(nats)}, **other}
 
 
 def test_methods_of_one_ratio_are_ranked_with_an_interval_over_pieces():
@@ -176,5 +176,5 @@ def test_the_picture_shows_own_domains_and_cuts_off_what_is_far_away():
     page = draw_sweep({"curves": make_curves(rows)})
     assert page.count("<path") == 3  # the axes and two lines
     assert "wanda, py (more beyond)" in page
-    assert [f">{ratio:g}<" in page for ratio in (0, 0.5)] == [True, True]
+    assert all(f">{ratio:g}<" in page for ratio in (0, 0.5))
     assert "9.0" not in re.sub(r'"[^"]*"', "", page)

@@ -1,4 +1,4 @@
-// What most tests begin with: the code of `workspaces.CODE`, opened beside its bundle.
+// What the tests of suggestions begin with: the code of `workspaces.CODE`, opened beside its bundle.
 
 import type { CodeServer } from './codeServer.mjs';
 import { Editor } from './editor.mjs';

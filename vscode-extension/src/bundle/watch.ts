@@ -42,8 +42,14 @@ export function watchBundles(bundles: Bundles, listener: () => void): vscode.Dis
   const watchAll = async (): Promise<void> => {
     watch(workspaceFolders(), []); // at once, for a bundle that comes while one above is looked for
     const found = await bundles.repositories();
-    const folders = isOver ? [] : workspaceFolders();
-    watch(folders, isOver ? [] : found.filter((folder) => !folders.includes(folder)));
+    if (isOver) {
+      return;
+    }
+    const folders = workspaceFolders();
+    watch(
+      folders,
+      found.filter((folder) => !folders.includes(folder)),
+    );
   };
   void watchAll();
   return vscode.Disposable.from(
