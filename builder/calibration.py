@@ -7,6 +7,7 @@ padding enters the statistics.
 
 from __future__ import annotations
 
+import random
 from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,9 @@ from builder.errors import CorpusError
 from builder.prompt import PromptEncoder
 
 PLAIN_EVERY = 8  # plain text keeps the model able to write on without a suffix
+SPREAD_CHARS = 1024  # that middles of one file lie apart, as long as there is room
+# A share of the examples has a window of a quarter: it gives more middles for the same tokens.
+SHORT_SHARE = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,11 +103,14 @@ def make_examples(
     """
     examples: list[Example] = []
     count = 0
+    rng = random.Random(seed)
+    form = encoder.form
+    short = form.with_window(max(1, form.max_prefix_tokens // 4), form.max_suffix_tokens // 4)
     cuts = cut_mixture(files, tokens, seed, kind=kind)  # at least one token a sequence, so there are enough
-    for cut in _spread(cuts, encoder.form.max_prefix_chars):
+    for cut in _spread(cuts, SPREAD_CHARS):
         if count >= tokens:
             break
-        window = cut.window(encoder.form)
+        window = encoder.window(cut.text, cut.offset, short if rng.random() < SHORT_SHARE else None)
         if len(examples) % PLAIN_EVERY == PLAIN_EVERY - 1:
             prompt, answer = encoder.left_to_right(window.prefix + cut.middle + window.suffix), []
         else:

@@ -74,8 +74,7 @@ def save_reweighted(
 def write_prompts(folder: Path, encoder: PromptEncoder, cuts: Sequence[Cut]) -> None:
     """As `SubModel.parity_prompts` reads them."""
     prompts = [
-        {"prompt_ids": encoder.encode(cut.window(encoder.form)), "truth_ids": encoder.text_ids(cut.middle)}
-        for cut in cuts
+        {"prompt_ids": encoder.encode(cut.window(encoder)), "truth_ids": encoder.text_ids(cut.middle)} for cut in cuts
     ]
     (folder / PARITY_PROMPTS).write_text(json.dumps(prompts), "utf-8")
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from builder.corpus.corpus import SourceFile
 from builder.corpus.languages import Kind, Language, get_language, is_comment_line
-from builder.prompt import PromptFormat, Window, cut_window
+from builder.prompt import PromptEncoder, Window
 
 MAX_BLOCK_LINES = 6  # of a completion of several lines
 MAX_LINE_CHARS = 200  # longer lines are data
@@ -30,10 +30,14 @@ class Cut:
     offset: int
     middle: str
 
-    def window(self, form: PromptFormat) -> Window:
+    @property
+    def text(self) -> str:
+        """The file as it was before the user typed the middle."""
+        return self.file.text[: self.offset] + self.file.text[self.offset + len(self.middle) :]
+
+    def window(self, encoder: PromptEncoder) -> Window:
         """The window that the server would see, had the user not yet typed the middle."""
-        text = self.file.text
-        return cut_window(text[: self.offset] + text[self.offset + len(self.middle) :], self.offset, form)
+        return encoder.window(self.text, self.offset)
 
 
 def cut_files(files: Sequence[SourceFile], count: int, seed: int, *, kind: Kind = "code") -> tuple[Cut, ...]:

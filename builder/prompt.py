@@ -1,13 +1,14 @@
 """The prompt: what the server sends to the model, and so what the builder calibrates, tunes and scores on.
 
 It covers cutting a window around the cursor and turning it into token ids. It imports nothing heavy, since the language
-server uses it too. A model that never saw this form during pruning loses it (docs/LOG.md, first entry).
+server uses it too. A model that was pruned without this format can no longer answer in it (docs/LOG.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -18,7 +19,12 @@ _REPOSITORY_TOKENS = (("<|repo_name|>", "<|file_sep|>"), ("<repo_name>", "<file_
 
 _CLOSERS = frozenset(")]}\"'` ")  # what editors put right of the cursor by themselves
 
-MAX_WINDOW_CHARS = 1 << 20  # more than any model's positions; bounds what a damaged manifest can ask for
+MAX_WINDOW_TOKENS = 1 << 17  # more than most models' positions; bounds what a damaged manifest can ask for
+
+# Tokens are counted from a multiple of this many characters on, not from the start of the file: a count stays cheap in
+# a long file, and the places where a window may start stay where they are while one types.
+COUNTED_CHARS = 1 << 16
+SEGMENT_CHARS = 400  # a longer line is counted, and where need be cut, in segments of this length
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,16 +43,16 @@ class PromptFormat:
     # the prompt only grows at its end, and the KV cache keeps everything before.
     suffix_first: bool = False
 
-    max_prefix_chars: int = 1024  # about 300 tokens: near half of the prompt time for what most lines need
-    prefix_step_chars: int = 512  # the window's start moves in steps, so that the KV cache survives typing
-    max_suffix_chars: int = 256  # short: it is computed anew with each change before it
+    max_prefix_tokens: int = 1024
+    prefix_step_tokens: int = 256  # the window's start moves in steps, so that the KV cache survives typing
+    max_suffix_tokens: int = 256
 
     def __post_init__(self) -> None:
         fim = (self.prefix_token, self.suffix_token, self.middle_token)
         if any(fim) and not all(fim):
             raise BuildError(f"A prompt format needs all three fill-in-the-middle tokens or none, not {fim}.")
-        if min(self.max_prefix_chars, self.prefix_step_chars) < 1 or self.max_suffix_chars < 0:
-            raise BuildError("A prompt window needs a prefix and a step of at least one character.")
+        if min(self.max_prefix_tokens, self.prefix_step_tokens) < 1 or self.max_suffix_tokens < 0:
+            raise BuildError("A prompt window needs a prefix and a step of at least one token.")
 
     @property
     def is_fim(self) -> bool:
@@ -59,6 +65,11 @@ class PromptFormat:
         known = [pair for pair in _REPOSITORY_TOKENS if pair[1] in self.stop_tokens]
         repository, file = known[0] if known else (None, None)
         return (repository if repository in self.stop_tokens else None), file
+
+    def with_window(self, prefix: int, suffix: int) -> PromptFormat:
+        """The same format with a window of at most `prefix` tokens before the cursor and `suffix` behind it."""
+        step = max(1, min(self.prefix_step_tokens, prefix // 2))
+        return replace(self, max_prefix_tokens=prefix, prefix_step_tokens=step, max_suffix_tokens=suffix)
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in manifests."""
@@ -84,8 +95,8 @@ def _check_kind(name: str, value: object) -> None:
         is_right = isinstance(value, tuple) and all(isinstance(token, str) for token in value)
     elif name.endswith("_token"):
         is_right = value is None or isinstance(value, str)
-    elif name.endswith("_chars"):
-        is_right = type(value) is int and 0 <= value <= MAX_WINDOW_CHARS
+    elif name.endswith("_tokens"):
+        is_right = type(value) is int and 0 <= value <= MAX_WINDOW_TOKENS
     else:
         is_right = isinstance(value, bool)
     if not is_right:
@@ -109,25 +120,57 @@ class Window:
     suffix: str
 
 
-def cut_window(text: str, offset: int, form: PromptFormat) -> Window:
+def cut_window(text: str, offset: int, form: PromptFormat, count: Callable[[str], int]) -> Window:
     """Cut the window around `offset` (characters from the start of `text`, 0 ≤ offset ≤ len(text)).
 
-    The prefix starts at the start of a line. While the cursor moves within one step that start stays where it is, so
-    the prompts of neighbouring keystrokes share their first tokens. The suffix ends at a line's end where it can.
-    Where it comes first it leaves out closers that end the cursor's line: editors put them there while one types, and
-    the whole prompt would change with each.
+    `count` gives the tokens of a piece of text. The window is cut at lines, so that its tokens are summed over lines: a
+    few percent off where tokens span lines. The prefix starts at the start of a line. While the cursor moves within
+    one step that start stays where it is, so the prompts of neighbouring keystrokes share their first tokens. The
+    suffix ends at a line's end where it can. Where it comes first it leaves out closers that end the cursor's line:
+    editors put them there while one types, and the whole prompt would change with each.
     """
-    start = 0
-    if offset > form.max_prefix_chars:
-        step = form.prefix_step_chars
-        earliest = -(-(offset - form.max_prefix_chars) // step) * step  # rounded up: never longer than the maximum
-        newline = text.find("\n", earliest - 1, offset)
-        start = newline + 1 if newline >= 0 else earliest
+    start = _prefix_start(text, offset, form, count)
     behind = _behind_closers(text, offset) if form.suffix_first else offset
-    suffix = text[behind : behind + form.max_suffix_chars]
-    if behind + form.max_suffix_chars < len(text) and "\n" in suffix:
-        suffix = suffix[: suffix.rindex("\n") + 1]
-    return Window(prefix=text[start:offset], suffix=suffix if form.is_fim else "")
+    suffix = text[behind : _suffix_end(text, behind, form, count)] if form.is_fim else ""
+    return Window(prefix=text[start:offset], suffix=suffix)
+
+
+def _prefix_start(text: str, offset: int, form: PromptFormat, count: Callable[[str], int]) -> int:
+    """Where the prefix starts: the first line behind as many steps as make the rest short enough."""
+    origin = max(0, offset - COUNTED_CHARS) // COUNTED_CHARS * COUNTED_CHARS
+    segments = list(_segments(text, origin, offset))
+    totals = [0]
+    for begin, end in segments:
+        totals.append(totals[-1] + count(text[begin:end]))
+    surplus = totals[-1] - form.max_prefix_tokens
+    if surplus <= 0 and not origin:
+        return 0
+    step = form.prefix_step_tokens
+    least = -(-surplus // step) * step if surplus > 0 else 0  # rounded up: never longer than the maximum
+    behind = [begin for (begin, _), total in zip(segments, totals, strict=False) if total >= least]
+    lines = (begin for begin in behind if begin == 0 or text[begin - 1] == "\n")
+    return next(lines, behind[0] if behind else offset)
+
+
+def _suffix_end(text: str, start: int, form: PromptFormat, count: Callable[[str], int]) -> int:
+    """Where the suffix ends: behind the last whole line that fits, or within a first line that is too long."""
+    left, end = form.max_suffix_tokens, start
+    for begin, after in _segments(text, start, len(text)):
+        left -= count(text[begin:after])
+        if left < 0:
+            newline = text.rfind("\n", start, end)
+            return newline + 1 if newline >= 0 else end
+        end = after
+    return end
+
+
+def _segments(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The lines of text[start:end] with their line feeds, longer ones in segments of SEGMENT_CHARS."""
+    while start < end:
+        newline = text.find("\n", start, min(end, start + SEGMENT_CHARS))
+        after = newline + 1 if newline >= 0 else min(end, start + SEGMENT_CHARS)
+        yield start, after
+        start = after
 
 
 def _behind_closers(text: str, offset: int) -> int:
@@ -142,12 +185,20 @@ def _behind_closers(text: str, offset: int) -> int:
 class PromptEncoder:
     """Windows to token ids, for one tokenizer and one format."""
 
+    drops_indentation = False  # whether an answer at the start of a line's text begins with the line's indentation
+
     def __init__(self, tokenizer: Tokenizer, form: PromptFormat) -> None:
         # Text of files must never turn into control tokens, whatever it spells.
         tokenizer.encode_special_tokens = True
         self.tokenizer = tokenizer
         self.form = form
         self.stop_ids = frozenset(self._id(token) for token in form.stop_tokens)
+        # Lines come again with each keystroke. Some 20 MB at most.
+        self._count = lru_cache(maxsize=1 << 16)(lambda line: len(self.text_ids(line)))
+
+    def window(self, text: str, offset: int, form: PromptFormat | None = None) -> Window:
+        """The window around `offset`; see `cut_window`. form: another window than the encoder's own."""
+        return cut_window(text, offset, form or self.form, self._count)
 
     def _id(self, token: str) -> int:
         token_id = self.tokenizer.token_to_id(token)
@@ -156,7 +207,12 @@ class PromptEncoder:
         return int(token_id)
 
     def text_ids(self, text: str) -> list[int]:
-        """Token ids of plain text, nothing added."""
+        """Token ids of plain text, nothing added.
+
+        Half characters, which JSON can carry and a tokenizer can't, become the replacement character.
+        """
+        if not text.isascii():
+            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
     def end_ids(self) -> list[int]:

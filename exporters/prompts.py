@@ -54,7 +54,7 @@ def _own_prompts(source: SubModel) -> list[ParityPrompt]:
 def _package_prompts(encoder: PromptEncoder, count: int) -> list[ParityPrompt]:
     files = [_source_file(path) for package in (builder, exporters) for path in _python_files(package.__path__)]
     cuts = cut_files(files, count, seed=0)
-    prompts = [_prompt(encoder.encode(cut.window(encoder.form)), encoder.text_ids(cut.middle)) for cut in cuts]
+    prompts = [_prompt(encoder.encode(cut.window(encoder)), encoder.text_ids(cut.middle)) for cut in cuts]
     return [prompt for prompt in prompts if prompt.prompt_ids]
 
 

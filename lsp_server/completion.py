@@ -10,10 +10,10 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from builder.prompt import ContextPiece, Window, cut_window
+from builder.prompt import ContextPiece
 from exporters.bundle import read_bundle
 from exporters.gate import Gate, read_gate
 from lsp_server.decoding.detokenizer import Detokenizer
@@ -154,30 +154,19 @@ class Completer:
             text, offset = text[: situation.line_start] + text[offset:], situation.line_start
         elif start:
             text, offset = text[: offset - len(start)] + text[offset:], offset - len(start)
-        form = self._engine.encoder.form
+        encoder = self._engine.encoder
+        form = encoder.form
         while True:
-            window = cut_window(text, offset, form)
+            window = encoder.window(text, offset, form)
             if not (window.prefix + window.suffix).strip():
                 return []
-            pieces = [replace(piece, text=_mended(piece.text)) for piece in context]
-            prompt_ids = self._engine.encoder.encode(
-                Window(prefix=_mended(window.prefix), suffix=_mended(window.suffix)),
-                pieces,
-                repository=repository,
-                path=_mended(path),
-            )
-            if len(prompt_ids) + max_new_tokens <= self._engine.max_positions or form.max_prefix_chars < 2:
+            prompt_ids = encoder.encode(window, context, repository=repository, path=path)
+            if len(prompt_ids) + max_new_tokens <= self._engine.max_positions or form.max_prefix_tokens < 2:
                 return prompt_ids
             if context:
                 context = context[:-1]
                 continue
-            chars = form.max_prefix_chars // 2
-            form = replace(
-                form,
-                max_prefix_chars=chars,
-                prefix_step_chars=max(1, min(form.prefix_step_chars, chars // 2)),
-                max_suffix_chars=form.max_suffix_chars // 2,
-            )
+            form = form.with_window(form.max_prefix_tokens // 2, form.max_suffix_tokens // 2)
 
 
 def open_completer(
@@ -225,8 +214,3 @@ def _with_plain_line_ends(text: str, offset: int) -> tuple[str, int]:
         return text, offset
     before, after = (part.replace("\r\n", "\n").replace("\r", "\n") for part in (text[:offset], text[offset:]))
     return before + after, len(before)
-
-
-def _mended(text: str) -> str:
-    """Half characters, which JSON can carry and a tokenizer can't, become the replacement character."""
-    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -135,7 +135,7 @@ class BundleReader(Reader):
         index = open_index(self.folder / FOLDER)
         if index is not None:
             index.propose([5, 6, 7, 8], 4)
-        cut_window("a = 1\n" * 2000, 6000, bundle.prompt)
+        cut_window("a = 1\n" * 2000, 6000, bundle.prompt, len)
 
 
 class ArchiveReader(Reader):

@@ -52,11 +52,14 @@ def score(predictor: Predictor, held_out: HeldOut, *, on_progress: Callable[[int
         if on_progress is not None:
             on_progress(done, total)
 
+    def mend(cut: Cut, answer: str) -> str:
+        return without_indentation(answer, cut.text[: cut.offset]) if encoder.drops_indentation else answer
+
     def ask(cuts: Sequence[Cut], lines: int) -> tuple[Answer, ...]:
-        prompts = [encoder.encode(cut.window(encoder.form)) for cut in cuts]
+        prompts = [encoder.encode(cut.window(encoder)) for cut in cuts]
         answers = predictor.complete(prompts, step, lines=lines) if prompts else []
         return tuple(
-            Answer(answer=_as_long_as(cut.middle, answer), truth=cut.middle, language=cut.file.language)
+            Answer(answer=_as_long_as(cut.middle, mend(cut, answer)), truth=cut.middle, language=cut.file.language)
             for cut, answer in zip(cuts, answers, strict=True)
         )
 
@@ -78,3 +81,12 @@ def score(predictor: Predictor, held_out: HeldOut, *, on_progress: Callable[[int
 def _as_long_as(truth: str, answer: str) -> str:
     """As many lines as the truth has: what a model would write after them is another question."""
     return "\n".join(answer.split("\n")[: truth.count("\n") + 1])
+
+
+def without_indentation(answer: str, before: str) -> str:
+    """The answer without as many blanks as stand before the cursor in its line, where nothing else does."""
+    start = before.rpartition("\n")[2]
+    if start.strip():
+        return answer
+    blanks = len(answer) - len(answer.lstrip(" \t"))
+    return answer[min(blanks, len(start)) :]

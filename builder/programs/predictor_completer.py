@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 from builder.evaluation.scoring import Predictor
 from builder.programs.completer import CompletionRequest
-from builder.prompt import Window, cut_window
 
 
 class PredictorCompleter:
@@ -36,5 +35,4 @@ class PredictorCompleter:
         encoder = self._predictor.encoder
         if request.suffix is None:
             return encoder.left_to_right(request.prefix)
-        window = cut_window(request.prefix + request.suffix, len(request.prefix), encoder.form)
-        return encoder.encode(Window(prefix=window.prefix, suffix=window.suffix))
+        return encoder.encode(encoder.window(request.prefix + request.suffix, len(request.prefix)))

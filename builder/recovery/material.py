@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import torch
 
@@ -10,6 +11,9 @@ from builder.calibration import Example, make_examples, make_sequences
 from builder.corpus.corpus import SourceFile
 from builder.prompt import PromptEncoder
 from builder.recovery.settings import RecoverySettings
+
+Step = Sequence[Example]
+T = TypeVar("T")
 
 
 class Material:
@@ -23,22 +27,22 @@ class Material:
         self.validation = make_sequences(parts["validation"], encoder, settings.validation_tokens, settings.seed)
         self._files, self._encoder, self._settings = parts["calibration"], encoder, settings
         self._pass_tokens = sum(len(encoder.text_ids(file.text)) for file in self._files if file.is_code)
-        self._passes: list[tuple[Example, ...]] = []
-        self._a_step = settings.sequences_a_step
+        self._passes: list[tuple[Step, ...]] = []
         self.first = self._pass(0)
-        self.most_steps = max(1, len(self.first) * settings.max_passes // self._a_step)
+        self.most_steps = max(1, len(self.first) * settings.max_passes)
 
-    def _pass(self, number: int) -> tuple[Example, ...]:
+    def _pass(self, number: int) -> tuple[Step, ...]:
         while len(self._passes) <= number:
             seed = self._settings.seed + 1000 * (len(self._passes) + 1)
-            self._passes.append(make_examples(self._files, self._encoder, self._pass_tokens, seed))
+            examples = make_examples(self._files, self._encoder, self._pass_tokens, seed)
+            self._passes.append(tuple(in_steps(examples, self._settings.tokens_a_step, lambda one: len(one.ids))))
         return self._passes[number]
 
-    def batch(self, step: int) -> list[Example]:
+    def batch(self, step: int) -> Step:
         """What one step learns from."""
-        size = len(self.first)
-        chosen = range(step * self._a_step, (step + 1) * self._a_step)
-        return [examples[i % len(examples)] for i in chosen if (examples := self._pass(i // size))]
+        number, place = divmod(step, len(self.first))
+        steps = self._pass(number)
+        return steps[place % len(steps)]
 
     def weights(self, batch: Sequence[Example]) -> torch.Tensor:
         """What each token of a step counts but the first of each sequence, one sequence behind the other, (tokens,)."""
@@ -50,3 +54,17 @@ def token_weights(example: Example, middle_weight: float) -> torch.Tensor:
     weights = torch.ones(len(example.ids) - 1)
     weights[max(example.prompt_tokens - 1, 0) :] = middle_weight
     return weights
+
+
+def in_steps(sequences: Sequence[T], tokens: int, length: Callable[[T], int]) -> Iterator[Sequence[T]]:
+    """The sequences in their order, in groups that each reach `tokens` tokens with their last one."""
+    group: list[T] = []
+    count = 0
+    for sequence in sequences:
+        group.append(sequence)
+        count += length(sequence)
+        if count >= tokens:
+            yield group
+            group, count = [], 0
+    if group:
+        yield group

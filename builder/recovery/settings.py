@@ -18,11 +18,11 @@ class RecoverySettings:
     learning_rate: float = 5e-4
     new_rows_pace: float = 10.0  # learning rate of embeddings that are new, over the others
     warmup_steps: int = 8  # short; the rate of training is measured on them, too
-    sequences_a_step: int = 4  # some 900 tokens
+    tokens_a_step: int = 900  # or a few more: a step takes whole sequences, at least one
     # Middles are what completions are made of, and one token in twenty: counted more, more of them come out right.
     middle_weight: float = 2.0
     max_passes: int = 4  # over the calibration files; more repeat what is known by heart
-    validation_tokens: int = 2_048
+    validation_tokens: int = 4_096  # each of its prompts is as long as the window
     least_validations: int = 4  # spread evenly over the steps; each costs some six seconds of the budget
     least_patience: int = 3  # validations without a new best before it stops
     seed: int = 0

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from builder.recovery.material import Material
+from builder.recovery.material import Material, in_steps
 from builder.recovery.packed import packed_nats
 from builder.recovery.schedule import learning_rate_at, steps_within, validation_steps
 from builder.recovery.settings import RecoverySettings
@@ -163,13 +163,10 @@ class TrainingRun:
     @torch.no_grad()
     def _validate(self) -> float:
         self._model.eval()
-        size, validation = self._settings.sequences_a_step, self._material.validation
         nats = []
-        for start in range(0, len(validation), size):
+        for batch in in_steps(self._material.validation, self._settings.tokens_a_step, len):
             started = time.perf_counter()
-            nats.append(
-                packed_nats(self._model, validation[start : start + size], self._device).cpu()
-            )  # waits for a GPU
+            nats.append(packed_nats(self._model, batch, self._device).cpu())  # waits for a GPU
             if self.progress.total is None:
                 self._pass_seconds.append(time.perf_counter() - started)
         return float(torch.cat(nats).mean())

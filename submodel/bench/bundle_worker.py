@@ -31,10 +31,10 @@ class BundleWorker:
         if not has_drafts:
             self.engine.drafter = None
 
-    def complete(self, prefix: str, suffix: str) -> dict[str, Any]:
+    def complete(self, before: str, behind: str) -> dict[str, Any]:
         """The rest of the line, with all that the product does for it."""
         started = time.perf_counter()
-        completion = self.completer.complete(prefix + suffix, len(prefix), options=PATIENT)
+        completion = self.completer.complete(before + behind, len(before), options=PATIENT)
         milliseconds = (time.perf_counter() - started) * 1000
         return {"text": completion.text, "tokens": completion.tokens, "milliseconds": milliseconds}
 

@@ -16,6 +16,10 @@ FIM = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
 SUFFIX_FIRST = "submodel.prompt.suffix_first"  # our exporter says so in the file
 LINE_TOKENS = 32
 
+# What llama.vscode sends and llama.cpp's server keeps of it (see builder/evaluation/infill.py, which asks torch so).
+PREFIX_LINES, SUFFIX_LINES, BATCH_TOKENS = 256, 64, 1024
+HEAD = (("<|repo_name|>", "myproject\n"), ("<|file_sep|>", "filename\n"))
+
 
 class Peer:
     """One model. It keeps what a prompt shares with the last one, as llama.cpp's server does."""
@@ -39,16 +43,27 @@ class Peer:
         self.version = llama_cpp.__version__
         self.suffix_first = self.llm.metadata.get(SUFFIX_FIRST) == "true"
         self.fim_ids = [self._special(token) for token in FIM]
-        self.end_ids = {self.llm.token_eos(), *self.fim_ids, *map(self._special, ("<|endoftext|>", "<|fim_pad|>"))}
+        ends = ("<|endoftext|>", "<|fim_pad|>", "<|repo_name|>", "<|file_sep|>")
+        self.end_ids = {self.llm.token_eos(), *self.fim_ids, *map(self._special, ends)}
 
-    def complete(self, prefix: str, suffix: str) -> dict[str, Any]:
-        """The rest of the line, greedily."""
+    def complete(self, before: str, behind: str) -> dict[str, Any]:
+        """The rest of the line, greedily; `before` and `behind` are the file around the cursor."""
         started = time.perf_counter()
-        before, behind, middle = self.fim_ids
+        begin = before.rfind("\n") + 1
+        indentation = "" if before[begin:].strip() else before[begin:]
+        typed = self._text("" if indentation else before[begin:])
+        lines = "\n".join(before[:begin].split("\n")[-PREFIX_LINES - 1 :])
+        prefix = [*self._text(lines)[-(BATCH_TOKENS // 4 * 3) :], *typed]
+        lines = "\n".join(behind.split("\n")[: SUFFIX_LINES + 1]) + "\n"
+        suffix = self._text(lines)[: max(0, BATCH_TOKENS // 4 - 2 - len(typed))]
+        pre, suf, mid = self.fim_ids
         if self.suffix_first:
-            prompt = [before, behind, *self._text(suffix), middle, *self._text(prefix)]
+            prompt = [pre, suf, *suffix, mid, *prefix]
         else:
-            prompt = [before, *self._text(prefix), behind, *self._text(suffix), middle]
+            head = [
+                i for token, text in HEAD if (known := self._special(token)) >= 0 for i in (known, *self._text(text))
+            ]
+            prompt = [*head, pre, *prefix, suf, *suffix, mid]
         answer, count = b"", 0
         for token in self.llm.generate(prompt, top_k=1, temp=0.0, repeat_penalty=1.0, reset=True):
             if token in self.end_ids or self.llm.token_eos() == token:
@@ -58,6 +73,8 @@ class Peer:
             if b"\n" in answer or count == LINE_TOKENS:
                 break
         text = answer.decode("utf-8", "replace").split("\n")[0]
+        blanks = len(text) - len(text.lstrip(" \t"))
+        text = text[min(blanks, len(indentation)) :]
         return {"text": text, "tokens": count, "milliseconds": (time.perf_counter() - started) * 1000}
 
     def speed(self, text: str, prompt_tokens: int, decode_tokens: int) -> dict[str, Any]:

@@ -10,9 +10,6 @@ from pathlib import Path
 from builder.corpus.corpus import read_corpus
 from builder.cuts import Cut, worthwhile_lines
 from builder.evaluation.held_out import ScoringSettings, make_held_out
-from builder.prompt import PromptFormat, Window, cut_window
-
-WINDOW = PromptFormat(prefix_token="p", suffix_token="s", middle_token="m")  # the same window for every engine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,10 +24,10 @@ class ReplaySettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Keystroke:
-    """One request: the window at the cursor and what stands there in the file."""
+    """One request: a file at the cursor, of which each engine sees what its users send, and what comes there."""
 
-    prefix: str
-    suffix: str
+    before: str
+    behind: str
     truth: str  # the rest of the line
     is_new_line: bool  # the first of its line
     is_new_place: bool  # the first of its passage: whatever was typed before is elsewhere
@@ -58,10 +55,9 @@ def _type(cut: Cut, settings: ReplaySettings) -> Iterator[Keystroke]:
     behind = text[spans[-1][1] :]
     for begin, end in spans:
         for cursor in range(begin, min(end, begin + settings.keys)):
-            window: Window = cut_window(text[:cursor] + behind, cursor, WINDOW)
             yield Keystroke(
-                prefix=window.prefix,
-                suffix=window.suffix,
+                before=text[:cursor],
+                behind=behind,
                 truth=text[cursor:end],
                 is_new_line=cursor == begin,
                 is_new_place=cursor == cut.offset,

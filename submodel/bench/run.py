@@ -244,7 +244,7 @@ def _type_passages(replay: Replay, workers: Sequence[_Worker], display: StageDis
                 _rest(workers)
                 notes = typed[worker.name]
                 for stroke in passage:
-                    told = worker.ask("complete", prefix=stroke.prefix, suffix=stroke.suffix)
+                    told = worker.ask("complete", before=stroke.before, behind=stroke.behind)
                     notes.times_ms.append(told["milliseconds"])
                     notes.texts.append(told["text"])
                     if stroke.is_new_place:

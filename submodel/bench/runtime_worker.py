@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from builder.prompt import PromptEncoder, Window, shared_prefix
+from builder.prompt import PromptEncoder, shared_prefix
 from exporters.bundle import Bundle, read_bundle
 from lsp_server.decoding.detokenizer import Detokenizer, control_ids, load_tokenizer
 from lsp_server.decoding.engine import LINE_TOKENS
@@ -134,10 +134,10 @@ class RuntimeWorker:
         self.load_s = time.perf_counter() - started
         self.version = self._runtime.version
 
-    def complete(self, prefix: str, suffix: str) -> dict[str, Any]:
+    def complete(self, before: str, behind: str) -> dict[str, Any]:
         """The rest of the line, greedily."""
         started = time.perf_counter()
-        ids = self._encoder.encode(Window(prefix=prefix, suffix=suffix))
+        ids = self._encoder.encode(self._encoder.window(before + behind, len(before)))
         detokenizer, tokens, text = Detokenizer(self._encoder.tokenizer, ids), list[int](), ""
         for token in self._runtime.continued(ids) if ids else ():
             if token in self._ends:

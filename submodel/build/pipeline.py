@@ -21,6 +21,7 @@ from builder.cuts import Cut, cut_files
 from builder.domains import open_language
 from builder.evaluation.baselines import score_baselines
 from builder.evaluation.held_out import HeldOut, make_held_out
+from builder.evaluation.infill import InfillEncoder
 from builder.evaluation.scores import Scores, compare
 from builder.evaluation.scoring import Predictor, score
 from builder.evaluation.torch_predictor import TorchPredictor
@@ -48,7 +49,7 @@ from submodel.evaluation.line_times import line_times
 from submodel.evaluation.predictors import open_checkpoint
 from submodel.report.render import REPORT_SCHEMA, render_report
 
-PIPELINE_VERSION = 10  # raised when the same inputs give another model, so that stages of older versions are not kept
+PIPELINE_VERSION = 11  # raised when the same inputs give another model, so that stages of older versions are not kept
 # Likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits, 4: drafts, 5: display gate,
 # 6: one step for even rows.
 EXPORT_VERSION = 6
@@ -319,7 +320,7 @@ class _Build:
 
     def _open_base(self) -> Predictor:
         base = self._loaded
-        return TorchPredictor("base", base.model, PromptEncoder(base.tokenizer, base.prompt))
+        return TorchPredictor("base", base.model, InfillEncoder(base.tokenizer, base.prompt))
 
     def _open_model(self, paths: BuildPaths) -> Callable[[], Predictor]:
         return lambda: open_checkpoint("sub-model", read_artifact(paths.model), self._dtype)

@@ -30,9 +30,8 @@ def measure_gate(
     """Ask for each cut and fit the curve. Right is an answer that is the rest of the line, white space aside."""
     answers = []
     for index, cut in enumerate(cuts):
-        text = cut.file.text[: cut.offset] + cut.file.text[cut.offset + len(cut.middle) :]
         # What is fitted is how sure the model is, not how fast the machine.
-        completion = completer.complete(text, cut.offset, path=cut.file.path, options=PATIENT)
+        completion = completer.complete(cut.text, cut.offset, path=cut.file.path, options=PATIENT)
         if completion.text and completion.confidence is not None:
             answers.append((completion.confidence, is_exact(completion.text, cut.middle)))
         on_progress(index + 1, len(cuts))

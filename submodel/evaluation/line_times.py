@@ -27,14 +27,12 @@ def line_times(
     predictors = {name: BundlePredictor(bundle) for name, bundle in opened.items()}
     room = min(bundle.architecture.max_positions for bundle in opened.values()) - LINE_TOKENS
     encoders = [predictor.encoder for predictor in predictors.values()]
-    fitting = (
-        cut for cut in cuts if all(len(encoder.encode(cut.window(encoder.form))) <= room for encoder in encoders)
-    )
+    fitting = (cut for cut in cuts if all(len(encoder.encode(cut.window(encoder))) <= room for encoder in encoders))
     chosen = list(islice(fitting, POSITIONS))
     times: dict[str, list[float]] = {name: [] for name in predictors}
     for number, cut in enumerate(chosen, start=1):
         for name, predictor in predictors.items():
-            predictor.complete([predictor.encoder.encode(cut.window(predictor.encoder.form))], lambda count: None)
+            predictor.complete([predictor.encoder.encode(cut.window(predictor.encoder))], lambda count: None)
             times[name] += predictor.milliseconds
         on_progress(number, len(chosen))
     return {

@@ -16,6 +16,7 @@ from builder.bases.load import load_base, load_resolved
 from builder.bases.resolve import resolve_base
 from builder.corpus.corpus import SourceFile
 from builder.errors import BuildError
+from builder.evaluation.infill import InfillEncoder
 from builder.evaluation.scoring import Predictor
 from builder.evaluation.torch_predictor import TorchPredictor
 from builder.prompt import PromptEncoder
@@ -73,7 +74,7 @@ def open_predictor(candidate: Candidate, base: str, dtype: torch.dtype, say: Say
     """The model in memory, ready to be scored."""
     if candidate.folder is None:
         loaded = load_resolved(resolve_base(base, on_event=say), dtype=dtype, on_event=say)
-        return TorchPredictor(candidate.name, loaded.model, PromptEncoder(loaded.tokenizer, loaded.prompt))
+        return TorchPredictor(candidate.name, loaded.model, InfillEncoder(loaded.tokenizer, loaded.prompt))
     if candidate.is_bundle:
         predictor = BundlePredictor(read_bundle(candidate.folder))
         predictor.name = candidate.name

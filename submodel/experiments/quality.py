@@ -72,7 +72,7 @@ def _middles(predictor: TorchPredictor, domain: Domain, settings: QualitySetting
     encoder = predictor.encoder
     nats, sizes = [], []
     for cut in cut_files(domain.select("held-out"), settings.middles, settings.seed + 1, kind=domain.kind):
-        prompt, middle = encoder.encode(cut.window(encoder.form)), encoder.text_ids(cut.middle)
+        prompt, middle = encoder.encode(cut.window(encoder)), encoder.text_ids(cut.middle)
         nats.append(predictor.nats_after([*prompt, *middle], len(prompt)))
         sizes.append(len(cut.middle.encode()))
     if not nats:

@@ -5,9 +5,10 @@ from hypothesis import strategies as st
 
 from builder.corpus.corpus import SourceFile
 from builder.cuts import MAX_BLOCK_LINES, cut_blocks, cut_files, cut_mixture
-from builder.prompt import PromptFormat
+from builder.prompt import PromptEncoder, PromptFormat
+from tests.builder.tiny import make_tokenizer
 
-FIM = PromptFormat(prefix_token="<P>", suffix_token="<S>", middle_token="<M>")
+FIM = PromptFormat(prefix_token="<|fim_prefix|>", suffix_token="<|fim_suffix|>", middle_token="<|fim_middle|>")
 CODE = """# a comment line
 def area(width, height):
     # another comment
@@ -37,7 +38,7 @@ def test_middle_is_the_rest_of_its_line_and_not_in_the_window(seed):
     for cut in cut_files([source(CODE)], 3, seed):
         end = CODE.index("\n", cut.offset)
         assert CODE[cut.offset : end] == cut.middle
-        window = cut.window(FIM)
+        window = cut.window(PromptEncoder(make_tokenizer(), FIM))
         assert window.prefix == CODE[: cut.offset]
         assert window.suffix == CODE[end:]
 

@@ -46,8 +46,8 @@ def test_each_request_has_its_form_and_its_end():
 
 
 def test_a_model_without_the_form_sees_the_prefix_and_long_files_are_cut():
-    writer = Writer(PromptFormat(max_prefix_chars=12, prefix_step_chars=4))
+    writer = Writer(PromptFormat(max_prefix_tokens=12, prefix_step_tokens=4))
     PredictorCompleter(writer).complete([request("a = 1\n" * 10 + "b", "c", ())], lambda count: None)
-    assert writer.asked == ["a = 1\nb"]
+    assert writer.asked == ["a = 1\na = 1\nb"]
     PredictorCompleter(writer).complete([request("a = 1\n" * 10, None, ())], lambda count: None)
     assert writer.asked == ["a = 1\n" * 10]

@@ -26,7 +26,7 @@ from exporters.errors import BundleError, ExportError
 from exporters.previous import MOST_KEPT, previous_bundles
 
 ARCHITECTURE = Architecture(layers=2, kv_heads=2, head_dim=16, hidden_size=64, vocab_size=261, max_positions=2048)
-PROMPT = PromptFormat(stop_tokens=("<|endoftext|>",), max_prefix_chars=700)
+PROMPT = PromptFormat(stop_tokens=("<|endoftext|>",), max_prefix_tokens=700)
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def sub_model(tmp_path: Path, model_folder: Callable[[str], Path]) -> Path:
         "schema": 1,
         "base": {"name": "random", "sha256": "0" * 64},
         "licence": "Apache-2.0",
-        "prompt": PromptFormat(stop_tokens=("<|unused|>",), max_prefix_chars=99).to_json(),
+        "prompt": PromptFormat(stop_tokens=("<|unused|>",), max_prefix_tokens=99).to_json(),
         "plan": {"ffn_width": 128},
         "calibration": {"sequences": 3},
         "parameters": 98_000,
@@ -86,7 +86,7 @@ def test_exports_a_sub_model(sub_model: Path, tmp_path: Path, settings: ExportSe
     ]
     for name in ("config.json", "generation_config.json", "tokenizer.json"):
         assert (bundle.folder / name).read_bytes() == (sub_model / name).read_bytes()
-    assert bundle.prompt.max_prefix_chars == 99
+    assert bundle.prompt.max_prefix_tokens == 99
     assert len(events) == len(set(events)) > 2
 
 

@@ -65,15 +65,15 @@ def test_passages_are_typed_key_by_key(repository):
     for passage in replay.passages:
         assert [stroke.is_new_place for stroke in passage] == [True] + [False] * (len(passage) - 1)
         assert 1 <= sum(stroke.is_new_line for stroke in passage) <= 3
-        assert len({stroke.suffix for stroke in passage}) == 1  # what stands behind all of it
+        assert len({stroke.behind for stroke in passage}) == 1  # what stands behind all of it
         for before, after in itertools.pairwise(passage):
             if after.is_new_line:
-                assert before.prefix + before.truth in after.prefix or len(before.truth) > 200
+                assert (before.before + before.truth) in after.before
                 assert after.truth.strip() == after.truth != ""
             else:
-                assert after.prefix.endswith(before.truth[0])
+                assert after.before.endswith(before.truth[0])
                 assert before.truth == before.truth[0] + after.truth
-            assert after.truth not in after.suffix.split("\n")[0]
+            assert after.truth not in after.behind.split("\n")[0]
 
 
 def test_a_passage_of_one_line_ends_with_it(repository):
