@@ -103,7 +103,7 @@ def _locations(content: mmap.mmap) -> Iterator[str]:
                 continue
             if wire == _BYTES:
                 size, at = _varint(content, at, end)
-            elif wire == _FIXED64 or wire == _FIXED32:
+            elif wire in (_FIXED64, _FIXED32):
                 size = 8 if wire == _FIXED64 else 4
             else:
                 raise _Broken(f"a field has the wire type {wire}")

@@ -113,7 +113,7 @@ def added(tensor: TensorProto) -> Callable[[ModelProto], None]:
 def test_a_graph_that_reads_an_unlisted_neighbour_is_not_loaded(hostile: Callable[..., Path]) -> None:
     folder = hostile(added(external("notes.bin")))
     (folder / "onnx" / "notes.bin").write_bytes(b"\0\0\x80?" * 4)
-    with pytest.raises(SubmodelError, match="'notes.bin', which the bundle does not list"):
+    with pytest.raises(SubmodelError, match=r"'notes\.bin', which the bundle does not list"):
         open_completer(folder, threads=1)
 
 
@@ -134,7 +134,7 @@ def test_a_name_is_found_wherever_a_tensor_can_be(
     hostile: Callable[..., Path], place: Callable[[ModelProto, TensorProto], None]
 ) -> None:
     folder = hostile(lambda model: place(model, external("notes.bin")))
-    with pytest.raises(SubmodelError, match="'notes.bin', which the bundle does not list"):
+    with pytest.raises(SubmodelError, match=r"'notes\.bin', which the bundle does not list"):
         open_completer(folder, threads=1)
 
 
