@@ -92,12 +92,17 @@ class Bundle:
 def find_bundle(start: Path) -> Path:
     """The bundle folder of the nearest folder at or above `start` (a file or folder) that has one.
 
+    The search ends at the root of a git repository, and never climbs into the home folder or the file system's root.
     Raises BundleError where none has.
     """
-    origin = start.absolute()
+    origin, home = start.absolute(), Path("~").expanduser()
     for folder in (origin, *origin.parents):
+        if folder != origin and folder in (home, home.resolve(), Path(folder.anchor)):
+            break
         if (folder / WORKSPACE_BUNDLE).is_dir():
             return folder / WORKSPACE_BUNDLE
+        if (folder / ".git").exists():
+            break
     raise BundleError(
         f"No bundle ({WORKSPACE_BUNDLE.as_posix()}) in {origin} or a folder above it; "
         "run `submodel build` in the repository, or name one with --bundle."

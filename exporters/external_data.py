@@ -1,7 +1,7 @@
 """Which files an ONNX graph names besides itself, read from its bytes before any runtime opens it.
 
-A tensor can keep its values in another file, whose name ("location") the graph's author chooses. ONNX Runtime opens what
-is named, whether a bundle lists it or not, and before 1.24 it followed `..`, absolute paths and links. This reads the
+A tensor can keep its values in another file, whose name ("location") the graph's author chooses. ONNX Runtime opens
+what is named, whether a bundle lists it or not, and before 1.24 it followed `..`, absolute paths and links. This reads the
 names alone, by the layout of protocol buffers, since the server has no `onnx` package. It covers tensors wherever the
 format has them: initializers, sparse ones, attributes, subgraphs, functions and training information.
 """
