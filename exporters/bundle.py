@@ -10,10 +10,10 @@ import hashlib
 import json
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from builder.errors import BuildError
@@ -80,6 +80,7 @@ class Bundle:
     prompt: PromptFormat
     architecture: Architecture
     manifest: Mapping[str, Any]
+    build: str  # as of `build_of`
 
     @property
     def graphs(self) -> dict[str, Path]:
@@ -91,12 +92,17 @@ class Bundle:
 def find_bundle(start: Path) -> Path:
     """The bundle folder of the nearest folder at or above `start` (a file or folder) that has one.
 
+    The search ends at the root of a git repository, and never climbs into the home folder or the file system's root.
     Raises BundleError where none has.
     """
-    origin = start.absolute()
+    origin, home = start.absolute(), Path("~").expanduser()
     for folder in (origin, *origin.parents):
+        if folder != origin and folder in (home, home.resolve(), Path(folder.anchor)):
+            break
         if (folder / WORKSPACE_BUNDLE).is_dir():
             return folder / WORKSPACE_BUNDLE
+        if (folder / ".git").exists():
+            break
     raise BundleError(
         f"No bundle ({WORKSPACE_BUNDLE.as_posix()}) in {origin} or a folder above it; "
         "run `submodel build` in the repository, or name one with --bundle."
@@ -110,7 +116,7 @@ def read_bundle(folder: Path, verify: bool = True, *, layout: str = DECODE_GRAPH
     second a gigabyte). Files that the manifest does not list are nobody's: no reader of ours opens them. Raises
     BundleError naming the file that is missing, changed or not understood.
     """
-    manifest = read_manifest(folder)
+    build, manifest = _read(folder)
     found = manifest.get("layout", DECODE_GRAPH_LAYOUT)
     if found != layout:
         raise BundleError(
@@ -121,8 +127,6 @@ def read_bundle(folder: Path, verify: bool = True, *, layout: str = DECODE_GRAPH
     try:
         prompt = PromptFormat.from_json(manifest["prompt"])
         numbers = manifest["architecture"]
-        if not all(variant["file"] in manifest["files"] for variant in manifest.get("variants", {}).values()):
-            raise KeyError("variants")
         architecture = Architecture(**{name: int(numbers[name]) for name in Architecture.__dataclass_fields__})
     except (BuildError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BundleError(f"{folder / MANIFEST_FILE} lacks or misstates a key ({error!r}); {AGAIN}.") from error
@@ -133,7 +137,29 @@ def read_bundle(folder: Path, verify: bool = True, *, layout: str = DECODE_GRAPH
         prompt=prompt,
         architecture=architecture,
         manifest=manifest,
+        build=build,
     )
+
+
+def verify_bundle(bundle: Bundle) -> None:
+    """Compare every file with the manifest that was read; raises BundleError naming the one that differs."""
+    _check_files(bundle.folder, bundle.manifest, verify=True)
+
+
+def is_replaced(bundle: Bundle) -> bool:
+    """Whether another bundle, or none, lies in the folder since this one was read."""
+    try:
+        return _read(bundle.folder)[0] != bundle.build
+    except BundleError:
+        return True
+
+
+def build_of(folder: Path) -> str:
+    """SHA-256 of a bundle's manifest, which names the build: the manifest holds the SHA-256 of every other file.
+
+    Raises BundleError if there is no manifest that holds.
+    """
+    return _read(folder)[0]
 
 
 def lists_file(bundle: Bundle, relative: str) -> bool:
@@ -181,10 +207,15 @@ def replace_bundle(target: Path) -> Iterator[Path]:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """bundle.json of a bundle folder, checked by its checksum and schema, its files unseen; raises BundleError.
+    """bundle.json of a bundle folder, checked by its checksum and its form, its files unseen; raises BundleError.
 
     A bundle of a version before checksums has none, and is taken as it is.
     """
+    return _read(folder)[1]
+
+
+def _read(folder: Path) -> tuple[str, dict[str, Any]]:
+    """The SHA-256 of bundle.json, and the document in it."""
     path = folder / MANIFEST_FILE
     try:
         content = read_bytes(path, MAX_MANIFEST_BYTES)
@@ -198,31 +229,49 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         document = parse_json(content.decode("utf-8"))
     except ValueError as error:  # not UTF-8, or not JSON
         raise BundleError(f"{path} is not valid JSON ({error}); {AGAIN}.") from error
-    _check_schema(document, path)
+    check_manifest(document, path)
     seal = _SEAL.search(content)
     if CHECKSUM in document or seal is not None:
         start, end = seal.span(1) if seal is not None else (0, 0)
         zeroed = content[:start] + _NO_CHECKSUM.encode() + content[end:]
         if document.get(CHECKSUM) != hashlib.sha256(zeroed).hexdigest():
             raise BundleError(f"{path} has changed since it was written (its checksum differs); {AGAIN}.")
-    return dict(document)
+    return hashlib.sha256(content).hexdigest(), dict(document)
 
 
 def check_manifest(document: Any, where: Path) -> None:
-    """Raise BundleError, naming `where` it came from, unless it is a manifest whose files all stay in their folder."""
-    _check_schema(document, where)
+    """Raise BundleError, naming `where` it came from, unless it is a manifest whose files all stay in their folder.
+
+    What readers take for granted of the other keys holds as well: `base` is an object, `parameters` a number, the lists
+    of hashes hold hashes, and `variants` names files of the bundle.
+    """
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        found = document.get("schema") if isinstance(document, dict) else None
+        raise BundleError(f"{where} has the schema {found!r}, this version reads {SCHEMA}; {AGAIN}.")
     files = document.get("files")
     if not isinstance(files, dict) or not {MODEL_FILE, TOKENIZER_FILE} <= files.keys():
         raise BundleError(f"{where} lists no {MODEL_FILE} or {TOKENIZER_FILE}; {AGAIN}.")
     for name, facts in files.items():
         if not _is_inside(name) or not isinstance(facts, dict) or not _are_facts(facts):
             raise BundleError(f"{where} has a bad entry for the file {name!r}; {AGAIN}.")
+    forms: dict[str, Callable[[Any], bool]] = {
+        "base": lambda value: isinstance(value, dict),
+        "parameters": lambda value: type(value) is int and value >= 0,
+        "held_out_sha256": _are_hashes,
+        "learned_sha256": _are_hashes,
+        "variants": lambda value: _are_variants(value, files),
+    }
+    for key, is_right in forms.items():
+        if key in document and not is_right(document[key]):
+            raise BundleError(f"{where} has a bad value for {key!r}; {AGAIN}.")
 
 
-def _check_schema(document: Any, where: Path) -> None:
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        found = document.get("schema") if isinstance(document, dict) else None
-        raise BundleError(f"{where} has the schema {found!r}, this version reads {SCHEMA}; {AGAIN}.")
+def _are_hashes(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) and DIGEST.fullmatch(one) for one in value)
+
+
+def _are_variants(value: object, files: Mapping[str, Any]) -> bool:
+    return isinstance(value, dict) and all(isinstance(one, dict) and one.get("file") in files for one in value.values())
 
 
 def _is_inside(name: str) -> bool:
@@ -242,11 +291,13 @@ def _are_facts(facts: Mapping[str, Any]) -> bool:
 
 
 def _check_files(folder: Path, manifest: Mapping[str, Any], verify: bool) -> None:
-    check_manifest(manifest, folder / MANIFEST_FILE)
     for relative, facts in manifest["files"].items():
         path = folder / relative
         try:
-            status = path.stat()
+            parents = [folder / parent for parent in PurePosixPath(relative).parents[:-1]]
+            status = path.lstat()
+            if stat.S_ISLNK(status.st_mode) or any(parent.is_symlink() for parent in parents):
+                raise BundleError(f"A link leads to {path}, and a bundle has none; {AGAIN}.")
             if not stat.S_ISREG(status.st_mode):
                 raise BundleError(f"{path} is not a regular file; {AGAIN}.")
             size = status.st_size

@@ -79,12 +79,14 @@ def export_bundle(
     settings: ExportSettings | None = None,
     *,
     drafts: Iterable[Sequence[int]] = (),
+    measure: Callable[[Path], Mapping[str, Any]] = lambda folder: {},
     on_event: Report = lambda text: None,
     on_progress: Progress = lambda done, total: None,
 ) -> Bundle:
     """Export a sub-model, or any Llama- or Qwen2-shaped checkpoint, and check it; gives the bundle as read back.
 
     drafts: the repository's files as token ids, a sequence each, for speculative decoding (`exporters.drafts`).
+    measure: is called with the whole bundle before it takes its place; what it returns goes into the manifest.
     Each call of `on_event` begins something, and the calls of `on_progress` after it (done, of all) are its progress.
     Raises ExportError where the checkpoint does not fit, the parity check fails or the folder can't be written, and
     BuildError or BaseModelError where `model_folder` is no model.
@@ -123,7 +125,11 @@ def export_bundle(
         if len(index.tokens):
             write_index(index, fresh / FOLDER)
             facts["drafts"] = {"tokens": len(index.tokens)}
-        write_bundle_manifest(fresh, _manifest(facts, checkpoint.shape, precision, report))
+        manifest = _manifest(facts, checkpoint.shape, precision, report)
+        write_bundle_manifest(fresh, manifest)
+        measured = measure(fresh)
+        if measured:
+            write_bundle_manifest(fresh, {**manifest, **measured})
     return read_bundle(bundle_folder)
 
 

@@ -61,7 +61,6 @@ def pack_bundle(folder: Path, archive: Path, *, drafts: bool = True) -> PackedBu
     BundleError where the bundle is missing, incomplete or changed, and ExportError where the file can't be written.
     """
     manifest = read_manifest(folder)
-    check_manifest(manifest, folder / MANIFEST_FILE)
     if not drafts:
         manifest = _without_drafts(manifest)
     files: Mapping[str, Any] = manifest["files"]

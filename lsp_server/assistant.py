@@ -75,6 +75,7 @@ class _Draft:
     cache: str = "none"
     context: tuple[ContextPiece, ...] = ()
     fields: dict[str, object] = field(default_factory=dict)
+    generation: int = 0  # of the cache, when the request came
 
 
 class Assistant:
@@ -136,7 +137,7 @@ class Assistant:
     async def suggest(self, place: Place) -> Suggestion | None:
         """What to show there, None where nothing; the reason is among the decisions in any case."""
         self.tracker.statistics.requests += 1
-        draft = _Draft(place=place, id=self.decisions.next_id(), started=self._now())
+        draft = _Draft(place=place, id=self.decisions.next_id(), started=self._now(), generation=self.cache.generation)
         unwanted = self.service.supersede()
         try:
             return await self._suggest(draft, unwanted)
@@ -216,12 +217,12 @@ class Assistant:
         ahead = replace(_with_gate(question, self.options), text=after[0], offset=after[1])
         if self._cached(ahead) is None:
             unwanted = self.service.supersede()
-            self._prefetch = asyncio.get_running_loop().create_task(self._fetch(ahead, unwanted))
+            self._prefetch = asyncio.get_running_loop().create_task(self._fetch(ahead, unwanted, self.cache.generation))
 
-    async def _fetch(self, question: Question, unwanted: threading.Event) -> None:
+    async def _fetch(self, question: Question, unwanted: threading.Event, generation: int) -> None:
         answer = await self.service.complete(question, unwanted)
         if answer is not None and answer.completion is not None:
-            self._keep(question, answer.completion, self.decisions.next_id())
+            self._keep(question, answer.completion, self.decisions.next_id(), generation)
 
     async def _wait(self, draft: _Draft, unwanted: threading.Event, wait_s: float) -> bool:
         """Let a key pass that comes at once; False where a newer request came meanwhile."""
@@ -284,7 +285,7 @@ class Assistant:
             self._record(draft, Outcome.SUPERSEDED, "A newer request came.")
             return None
         self.tracker.statistics.latencies_ms.append((self._now() - draft.started) * 1000 - draft.debounce_ms)
-        suggestion = self._keep(question, completion, draft.id)
+        suggestion = self._keep(question, completion, draft.id, draft.generation)
         if completion.text:
             return self._shown(draft, suggestion, "The model said so.")
         step = completion.steps[-1] if completion.steps and completion.steps[-1].action == "rejected" else None
@@ -293,8 +294,11 @@ class Assistant:
         self._record(draft, Outcome.NOTHING, _sentence(detail), rule=completion.rule)
         return None
 
-    def _keep(self, question: Question, completion: Completion, decision_id: int) -> Suggestion:
-        """What was found there, which the cache holds from now on unless it was stopped midway."""
+    def _keep(self, question: Question, completion: Completion, decision_id: int, generation: int) -> Suggestion:
+        """What was found there, which the cache holds from now on.
+
+        It does not if the answer was stopped midway, or the cache was cleared after the request of `generation` came.
+        """
         suggestion = Suggestion(
             text=completion.text,
             replaces=completion.replaces,
@@ -304,7 +308,7 @@ class Assistant:
         )
         # With more time it would be another.
         if completion.rule != "cancelled" and not any(step.name == "budget" for step in completion.steps):
-            self.cache.put(_scope(question), question.text, question.offset, suggestion)
+            self.cache.put(_scope(question), question.text, question.offset, suggestion, generation=generation)
         return suggestion
 
     def _shown(self, draft: _Draft, suggestion: Suggestion, reason: str) -> Suggestion:

@@ -13,8 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from builder.errors import SubmodelError
 from builder.prompt import ContextPiece
-from exporters.bundle import read_bundle
+from exporters.bundle import Bundle, is_replaced, read_bundle, verify_bundle
+from exporters.errors import BundleError
 from exporters.gate import Gate, read_gate
 from lsp_server.decoding.detokenizer import Detokenizer
 from lsp_server.decoding.engine import LINE_TOKENS, Engine, FinishReason, Generation
@@ -51,9 +53,10 @@ class Completion:
 class Completer:
     """Asks an engine in the form that its model knows. Not for several threads at once."""
 
-    def __init__(self, engine: Engine, gate: Gate | None = None) -> None:
+    def __init__(self, engine: Engine, gate: Gate | None = None, *, build: str = "") -> None:
         self._engine = engine
         self._gate = gate
+        self.build = build  # of the bundle, as of `exporters.bundle.build_of`
 
     @property
     def choice(self) -> Choice:
@@ -172,15 +175,34 @@ class Completer:
 def open_completer(
     bundle_folder: Path, *, threads: int | None = None, provider: Provider = Provider.CPU, verify: bool = True
 ) -> Completer:
-    """Read a bundle and load it. Raises BundleError for a folder that is none, ServeError where it can't be loaded."""
-    bundle = read_bundle(bundle_folder, verify=False)
+    """Read a bundle and load it: manifest, files and display gate of one build, also while another takes its place.
+
+    Raises BundleError for a folder that is none, ServeError where it can't be loaded.
+    """
+    for is_last in (False, False, True):
+        bundle = read_bundle(bundle_folder, verify=False)
+        try:
+            completer = _open(bundle, threads, provider, verify)
+        except SubmodelError:
+            if is_last or not is_replaced(bundle):
+                raise
+        else:
+            if not is_replaced(bundle):
+                return completer
+    raise BundleError(
+        f"{bundle_folder} was replaced again and again while it was loaded; load it once builds are over."
+    )
+
+
+def _open(bundle: Bundle, threads: int | None, provider: Provider, verify: bool) -> Completer:
     with ThreadPoolExecutor(max_workers=1) as beside:  # hashing takes a third of the time that loading takes
-        check = beside.submit(read_bundle, bundle_folder, verify=verify)
+        check = beside.submit(verify_bundle, bundle) if verify else None
         try:
             engine = Engine(bundle, threads=threads, provider=provider)
         finally:
-            check.result()  # says what is wrong better than a model that does not load
-    return Completer(engine, read_gate(bundle.manifest))
+            if check is not None:
+                check.result()  # says what is wrong better than a model that does not load
+    return Completer(engine, read_gate(bundle.manifest), build=bundle.build)
 
 
 def _gated(refined: Refined, confidence: float, threshold: float) -> Refined:

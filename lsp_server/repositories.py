@@ -9,6 +9,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,12 @@ log = logging.getLogger(__name__)
 REREAD_S = 1800.0
 
 
+def holds_home(root: Path) -> bool:
+    """Whether a folder is the home folder or holds it, as the root of the file system does: none is a repository."""
+    real, home = root.resolve(), Path("~").expanduser()
+    return real == Path(real.anchor) or home.is_relative_to(real) or home.resolve().is_relative_to(real)
+
+
 def is_of(root: Path, folders: Sequence[Path]) -> bool:
     """Whether a repository lies in one of these folders of a workspace, or holds one."""
     return any(root.is_relative_to(folder) or folder.is_relative_to(root) for folder in folders)
@@ -39,6 +46,9 @@ class Repositories:
         self._drifts: dict[Path, dict[str, Any]] = {}  # by bundle
         self._on_drift = on_drift
         self._timers: dict[Path, asyncio.TimerHandle] = {}
+        self._wanted: dict[Path, Callable[[], None]] = {}  # by repository, the newest reading that has not begun
+        self._is_reading = False
+        self._generations: dict[Path, int] = {}  # how often a reading of it was asked for
 
     def finder(self, root: Path) -> ContextFinder:
         """What knows the other files of a repository."""
@@ -85,22 +95,28 @@ class Repositories:
         self._stop(root)
         context = options.context
         own = bundle if bundle is not None and workspace_of(bundle) == root else None
+        if holds_home(root):
+            log.warning("%s holds a home folder, so it is not read as a repository.", root)
+            return
         if not ((options.drift and own is not None) or context.imports or context.similar):
             return
         loop = asyncio.get_running_loop()
+        generation = self._generations[root] = self._generations.get(root, 0) + 1
 
         def work() -> None:
+            index: RepositoryIndex | None = None
+            drift: Drift | None = None
             try:
                 index = read_index(root)
                 drift = measure_drift(index.texts.values(), read_manifest(own)) if own is not None else None
             except SubmodelError as error:
                 log.warning("The repository can't be read: %s", error)
-                return
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(self._take, root, own, index, drift)
+            finally:
+                with suppress(RuntimeError):  # the loop is closed: the client has left
+                    loop.call_soon_threadsafe(self._finish, root, generation, own, index, drift)
 
-        # A daemon: a server whose client has left does not wait for it.
-        threading.Thread(target=work, name="repository", daemon=True).start()
+        self._wanted[root] = work
+        self._begin()
         self._timers[root] = loop.call_later(REREAD_S, self.read, root, bundle, options)
 
     def close(self) -> None:
@@ -108,7 +124,25 @@ class Repositories:
         for timer in self._timers.values():
             timer.cancel()
 
+    def _begin(self) -> None:
+        """Start the next reading, one at a time."""
+        if not self._is_reading and self._wanted:
+            self._is_reading = True
+            work = self._wanted.pop(next(iter(self._wanted)))
+            # A daemon: a server whose client has left does not wait for it.
+            threading.Thread(target=work, name="repository", daemon=True).start()
+
+    def _finish(
+        self, root: Path, generation: int, bundle: Path | None, index: RepositoryIndex | None, drift: Drift | None
+    ) -> None:
+        """A reading is over; it counts unless a newer one was asked for."""
+        self._is_reading = False
+        if index is not None and generation == self._generations.get(root):
+            self._take(root, bundle, index, drift)
+        self._begin()
+
     def _stop(self, root: Path) -> None:
+        self._wanted.pop(root, None)
         timer = self._timers.pop(root, None)
         if timer is not None:
             timer.cancel()

@@ -38,12 +38,15 @@ class SuggestionCache:
 
     def __init__(self) -> None:
         self._entries: OrderedDict[_Key, Suggestion] = OrderedDict()
+        self.generation = 0  # how often it was cleared
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def put(self, scope: str, text: str, offset: int, suggestion: Suggestion) -> None:
-        """Keep what was found at a place."""
+    def put(self, scope: str, text: str, offset: int, suggestion: Suggestion, *, generation: int | None = None) -> None:
+        """Keep what was found at a place, unless it was asked for in an earlier `generation` than this one."""
+        if generation is not None and generation != self.generation:
+            return
         key = _key(scope, text, offset, text[offset : offset + _SUFFIX_CHARS])
         self._entries[key] = suggestion
         self._entries.move_to_end(key)
@@ -75,6 +78,7 @@ class SuggestionCache:
     def clear(self) -> None:
         """Forget everything, as when another model answers."""
         self._entries.clear()
+        self.generation += 1
 
 
 def _key(scope: str, text: str, offset: int, suffix: str) -> _Key:

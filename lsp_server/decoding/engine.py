@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from builder.prompt import PromptEncoder, shared_prefix
 from exporters.bundle import Bundle, lists_file
 from exporters.drafts import FOLDER, open_index
+from exporters.external_data import check_external_data
 from lsp_server.decoding.decoder import Decoder
 from lsp_server.decoding.detokenizer import Detokenizer, control_ids, load_tokenizer
 from lsp_server.decoding.greedy import GreedyTokens
@@ -62,7 +63,7 @@ class Engine:
     """A bundle in memory, ready to answer. Not for several threads at once."""
 
     def __init__(self, bundle: Bundle, *, threads: int | None = None, provider: Provider = Provider.CPU) -> None:
-        """Load the bundle; raises ServeError or BuildError where its model or tokenizer is not one to load.
+        """Load the bundle; raises ServeError, BundleError or BuildError if its model or tokenizer is not one to load.
 
         `choice` then says where it runs, and why there.
         """
@@ -82,6 +83,7 @@ class Engine:
             "Running on %s: %s.", self.choice.provider, self.choice.why
         )
         path = bundle.graphs[self.choice.precision] if self.choice.precision else bundle.model_path
+        check_external_data(bundle, path)  # the runtime opens what a graph names
         self.decoder = Decoder(path, self._cache, shape.vocab_size, threads, self.choice.provider)
 
     def generate(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -32,6 +32,7 @@ from builder.pruning.prune import least_size_for, prune
 from builder.recovery.fim_tokens import FIM_TOKENS, add_fim_tokens
 from exporters.bundle import read_bundle
 from exporters.export import export_bundle
+from exporters.gate import KEY
 from exporters.precision import parse_precision
 from exporters.settings import ExportSettings
 from lsp_server.completion import open_completer
@@ -44,7 +45,7 @@ from submodel.build.size_search import SIZES, is_as_good, is_worse, smallest_siz
 from submodel.build.stages import StageRecord, Stages, key_of
 from submodel.console import Advance, StageDisplay
 from submodel.evaluation.bundle_predictor import BundlePredictor
-from submodel.evaluation.gate import measure_gate, store_gate
+from submodel.evaluation.gate import measure_gate
 from submodel.evaluation.line_times import line_times
 from submodel.evaluation.predictors import open_checkpoint
 from submodel.report.render import REPORT_SCHEMA, render_report
@@ -277,10 +278,21 @@ class _Build:
 
     def _export_served(self, paths: BuildPaths, advance: Advance) -> dict[str, Any]:
         """The bundle that is served, which the rival's is not, has a display gate."""
-        exported = self._export(paths, advance)
-        return {**exported, "gate": self._fit_gate(paths.bundle, advance)}
+        gate: dict[str, Any] = {}
 
-    def _export(self, paths: BuildPaths, advance: Advance) -> dict[str, Any]:
+        def measure(folder: Path) -> Mapping[str, Any]:
+            gate.update(self._fit_gate(folder, advance))
+            return {KEY: gate}
+
+        exported = self._export(paths, advance, measure)
+        return {**exported, "gate": gate}
+
+    def _export(
+        self,
+        paths: BuildPaths,
+        advance: Advance,
+        measure: Callable[[Path], Mapping[str, Any]] = lambda folder: {},
+    ) -> dict[str, Any]:
         settings = ExportSettings(precision=parse_precision(self._settings.quantize))
         tokenizer = Tokenizer.from_file(str(paths.model / "tokenizer.json"))
         tokenizer.encode_special_tokens = True
@@ -291,6 +303,7 @@ class _Build:
             paths.bundle,
             settings,
             drafts=(tokenizer.encode(text, add_special_tokens=False).ids for text in learned),
+            measure=measure,
             on_event=self._display.say,
             on_progress=advance,
         )
@@ -302,9 +315,7 @@ class _Build:
         files = [file for file in self._corpus.files if file.split == "validation" and file.is_code]
         drawn = cut_files(files, GATE_POSITIONS, self._settings.seed + 2)
         cuts = sorted(drawn, key=lambda cut: (cut.file.path, cut.offset))  # so that a prompt begins as the one before
-        gate = measure_gate(open_completer(bundle, verify=False), cuts, advance)
-        store_gate(bundle, gate)
-        return gate.to_json()
+        return measure_gate(open_completer(bundle, verify=False), cuts, advance).to_json()
 
     def _score_base(self, name: str, held_out: HeldOut) -> StageRecord:
         return self._score(name, key_of(**self._inputs), self._open_base, held_out)

@@ -72,15 +72,20 @@ def test_a_repository_is_read_once_unless_it_is_asked_to_be_read_anew(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[Path] = []
-    monkeypatch.setattr(Repositories, "_take", lambda self, root, *_: read.append(root))
+    finish = Repositories._finish
+
+    def noted(self: Repositories, root: Path, *rest: Any) -> None:
+        read.append(root)
+        finish(self, root, *rest)
+
+    monkeypatch.setattr(Repositories, "_finish", noted)
 
     async def test() -> None:
         repositories = Repositories()
         for _ in range(3):
             repositories.read_once(root, None, SIMILAR)
         repositories.read(root, None, SIMILAR)
-        while len(read) < 2:
-            await asyncio.sleep(0.01)
+        await until_read(repositories, root)
         repositories.close()
 
     asyncio.run(test())

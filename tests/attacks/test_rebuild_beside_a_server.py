@@ -1,0 +1,102 @@
+"""A rebuild, and changes of the configuration, beside a running server.
+
+Both tests succeed as attacks on 9201313: an answer of the old model stayed in the cache that a reload had cleared, and
+20 changes of the configuration started 20 readings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lsp_server.repositories as module
+from lsp_server.assistant import Assistant, Place
+from lsp_server.completion import Completion
+from lsp_server.context.repository_index import RepositoryIndex
+from lsp_server.options import CareOptions, ContextOptions, ServerOptions, TriggerOptions
+from lsp_server.repositories import Repositories
+from lsp_server.service import Answer, CompletionService, Question
+
+
+def test_an_answer_of_the_old_model_does_not_stay_in_a_cache_that_was_cleared() -> None:
+    class Service(CompletionService):
+        asked = 0
+
+        async def complete(self, question: Question, unwanted: threading.Event | None = None) -> Answer | None:
+            self.asked += 1
+            assistant.cache.clear()  # a reload, just before the answer comes
+            return Answer(completion=Completion(text=f"answer {self.asked}"), queue_ms=0.0)
+
+    service = Service()
+    trigger = TriggerOptions(debounce_min_ms=0, debounce_max_ms=0)
+    care = CareOptions(on_battery="full", low_battery_percent=0, prefetch=False)
+    assistant = Assistant(service, ServerOptions(trigger=trigger, care=care))
+    text = "value = "
+    place = Place(
+        uri="file:///a.txt",
+        path="a.txt",
+        text=text,
+        offset=len(text),
+        line=0,
+        character=len(text),
+        language_id=None,
+        is_invoked=True,
+        bundle=Path("/bundle"),
+    )
+
+    async def ask() -> list[str]:
+        return [found.text for found in [await assistant.suggest(place), await assistant.suggest(place)] if found]
+
+    try:
+        assert asyncio.run(ask()) == ["answer 1", "answer 2"]
+    finally:
+        service.close()
+
+
+def test_changes_of_the_configuration_start_one_reading_and_the_newest_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[RepositoryIndex] = []
+    go_on = threading.Event()
+
+    def read(root: Path) -> RepositoryIndex:
+        index = RepositoryIndex(texts={"number": str(len(begun))})
+        begun.append(index)
+        go_on.wait(10)
+        return index
+
+    monkeypatch.setattr(module, "read_index", read)
+    options = ServerOptions(context=ContextOptions(similar=True))
+
+    async def test() -> Any:
+        repositories = Repositories()
+        for _ in range(20):
+            repositories.read(tmp_path, None, options)
+        go_on.set()
+        while repositories.finder(tmp_path).index is None:
+            await asyncio.sleep(0.01)
+        repositories.close()
+        return repositories.finder(tmp_path).index
+
+    newest = asyncio.run(asyncio.wait_for(test(), 20))
+    assert len(begun) == 2, "one that ran when the others came, and the newest"
+    assert newest is begun[-1]
+
+
+@pytest.mark.parametrize("folder", ["/", "~", "~/.."])
+def test_a_home_folder_is_never_read(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Succeeds on 9201313: all of it was walked, every half hour."""
+    started: list[object] = []
+    monkeypatch.setattr(module.threading, "Thread", lambda **words: started.append(words))  # type: ignore[attr-defined]
+
+    async def test() -> None:
+        repositories = Repositories()
+        repositories.read(Path(folder).expanduser(), None, ServerOptions(context=ContextOptions(similar=True)))
+        repositories.close()
+
+    asyncio.run(test())
+    assert started == []
