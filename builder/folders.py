@@ -1,8 +1,11 @@
 """Folders and files that are written whole or not at all, so that a stage never leaves half of something.
 
 Everything is forced to the disk before it takes its name, and the name after that: so neither a killed process nor a
-power cut leaves less than the old state or the new one. What a killed run leaves beside them (`.NAME.partial`) is
+power cut leaves less than the old state or the new one. What a killed run leaves beside them (`.NAME.….partial`) is
 removed by the next one.
+
+Nothing is written through a link: a fresh file has a random name and is made by the call that opens it, a fresh folder
+by the call that makes it, and a link that stands where something is to be put is itself replaced.
 """
 
 from __future__ import annotations
@@ -11,8 +14,11 @@ import ctypes
 import errno
 import json
 import os
+import re
+import secrets
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +29,8 @@ from builder.errors import BuildError, SubmodelError
 DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO})
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 0x2  # renameat2(2)
 _RENAME_SWAP = 0x2  # renamex_np(2), macOS
+# Windows renames nothing that another process has open or mapped: virus scanners let go soon, servers don't.
+_RENAME_WAITS_S = (0.05, 0.1, 0.2, 0.4, 0.8)
 
 
 def write_json(path: Path, document: object) -> None:
@@ -38,22 +46,51 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def replace_file(path: Path) -> Iterator[Path]:
-    """Yield the name of a file beside `path`; when the block ends well, that file takes the name `path`.
+    """Yield an empty file beside `path`; when the block ends well, that file takes the name `path`.
 
     Both are forced to the disk. Until then the old file stays; if the block fails it stays for good, and what was
-    written beside it is removed. One writer at a time.
+    written beside it is removed. One writer at a time: what earlier ones left is removed first.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.partial")  # of one name, so that a killed run leaves one at most
+    _remove_partial_files(path)
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
+    os.close(os.open(fresh, flags, 0o666))  # less what the user's umask takes away
     try:
         yield fresh
         sync(fresh)
-        fresh.replace(path)
+        rename(fresh, path)
         sync(path.parent)
     except BaseException:
         with suppress(OSError):
             fresh.unlink(missing_ok=True)
         raise
+
+
+def _remove_partial_files(path: Path) -> None:
+    """Remove what killed writers of `path` left; a link is removed, what it leads to is not."""
+    pattern = re.compile(rf"\.{re.escape(path.name)}(\.[0-9a-f]{{16}})?\.partial")
+    with os.scandir(path.parent) as entries:
+        stale = [entry.path for entry in entries if pattern.fullmatch(entry.name)]
+    for name in stale:
+        with suppress(OSError):  # a folder of that name is none of ours
+            os.unlink(name)  # noqa: PTH108 - of a scandir's name
+
+
+def rename(source: Path, target: Path) -> None:
+    """Give `source` the name `target`, in the place of what had it; waits for a moment where Windows refuses.
+
+    Raises PermissionError where another process keeps `target` open on Windows, OSError as the system does.
+    """
+    for wait_s in _RENAME_WAITS_S:
+        try:
+            source.replace(target)
+            return
+        except PermissionError:
+            if not _is_windows():
+                raise
+            time.sleep(wait_s)
+    source.replace(target)
 
 
 @contextmanager
@@ -88,7 +125,7 @@ def replace_folder(
         if keep is not None and retired.exists():
             keep.parent.mkdir(parents=True, exist_ok=True)
             _remove(keep)
-            retired.replace(keep)
+            rename(retired, keep)
             sync(keep.parent)
         _remove(retired)
     except OSError as error:
@@ -136,23 +173,29 @@ def sync_tree(folder: Path) -> None:
         sync(path)
 
 
+def _is_windows() -> bool:
+    return os.name == "nt"
+
+
 def _cannot_write(target: Path, why: str) -> str:
+    holder = "close what has it open (an editor's server, say), " if _is_windows() else ""
     return (
-        f"{target} can't be written{why}; free space or choose a folder that can be written with -o, and run it again."
+        f"{target} can't be written{why}; {holder}free space or choose a folder that can be written with -o, and run "
+        "it again."
     )
 
 
 def _take_place(fresh: Path, target: Path, retired: Path) -> None:
     """Put `fresh` in the place of `target`, which then lies at `retired` if there was one."""
-    if not target.exists():
-        fresh.replace(target)
+    if not os.path.lexists(target):
+        rename(fresh, target)
     elif _exchange(fresh, target):
         sync(target.parent)
-        fresh.replace(retired)
+        rename(fresh, retired)
     else:
-        target.replace(retired)
+        rename(target, retired)
         try:
-            fresh.replace(target)
+            rename(fresh, target)
         except OSError:
             _restore(target, retired)
             raise
@@ -176,16 +219,27 @@ def _exchange(one: Path, other: Path) -> bool:
 
 def _restore(target: Path, retired: Path) -> None:
     """Undo a replacement that was cut off between its two renames, or finish cleaning up after one that was not."""
-    if retired.exists() and not target.exists():
-        retired.replace(target)
+    if os.path.lexists(retired) and not os.path.lexists(target):
+        rename(retired, target)
         sync(target.parent)
     _remove(retired)
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder under a name that nobody takes for a whole one, and what an earlier removal left."""
+    """Remove a folder under a name that nobody takes for a whole one, and what an earlier removal left.
+
+    Of a link only the link is removed.
+    """
     doomed = folder.with_name(f"{folder.name}.removed" if folder.name.startswith(".") else f".{folder.name}.removed")
-    shutil.rmtree(doomed, ignore_errors=True)
-    if folder.exists():
-        folder.replace(doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
+    _discard(doomed)
+    if os.path.lexists(folder):
+        rename(folder, doomed)
+        _discard(doomed)
+
+
+def _discard(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from builder.folders import replace_file
+from builder.folders import replace_file, write_text
 from exporters.bundle import (
     MANIFEST_FILE,
     WORKSPACE_BUNDLE,
@@ -247,7 +247,7 @@ def _hide_from_git(folder: Path) -> None:
     """As `submodel build` does: what lies in .submodel never shows up in git."""
     workspace = folder.absolute()
     if workspace.parts[-2:] == WORKSPACE_BUNDLE.parts and not (workspace.parent / ".gitignore").exists():
-        (workspace.parent / ".gitignore").write_text("*\n", "utf-8")
+        write_text(workspace.parent / ".gitignore", "*\n")
 
 
 def _broken(archive: Path, why: str) -> BundleError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,14 @@ settings.load_profile("no deadline")
 TINY_FORMAT = PromptFormat(
     prefix_token="<|prefix|>", suffix_token="<|suffix|>", middle_token="<|middle|>", stop_tokens=("<|end|>",)
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A state folder of the tests' own, for their child processes too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SUBMODEL_STATE_DIR", str(tmp_path_factory.mktemp("state")))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

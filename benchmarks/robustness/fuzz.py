@@ -1,6 +1,6 @@
 """Readers of files and messages from strangers, fed with changed ones: what they refuse, and where they fail.
 
-    python -m benchmarks.robustness.fuzz --reader gguf|safetensors|tokenizer|bundle|archive|protocol|report-json \
+    python -m benchmarks.robustness.fuzz --reader gguf|safetensors|tokenizer|bundle|archive|protocol|report-json|stage-record \
         --inputs 200000 --seed 0
 
 Valid seeds are changed where their structure is: numbers, lengths, JSON values, lines, or any byte. Refusing an input

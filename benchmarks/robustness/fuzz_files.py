@@ -5,12 +5,17 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import secrets
 import shutil
 import tarfile
 import zipfile
 
 from benchmarks.robustness.fuzz_mutation import Shape
 from benchmarks.robustness.fuzz_reader import Reader
+from builder.errors import BuildError
+from builder.seals import KEY_BYTES, open_sealed, sealed_json
+from builder.untrusted_json import read_bytes
+from submodel.build.stages import PURPOSE
 
 
 class GgufReader(Reader):
@@ -54,14 +59,15 @@ class SafetensorsReader(Reader):
 
     def read(self, data: bytes) -> None:
         """Every tensor, as the exporter does; and the same bytes as the state of a recovery and as masks."""
-        from builder.errors import BuildError
         from builder.recovery.state import StateFile
         from builder.sparsity.mask_file import MaskFile
         from exporters.checkpoint import Checkpoint
 
         path = self.folder / "model" / "model.safetensors"
         path.write_bytes(data)
-        StateFile(path=path, key="a key").load()
+        state = StateFile(path=path, key="a key")
+        state.vouch_for(path)  # or nothing behind the seal would be tried
+        state.load()
         with contextlib.suppress(BuildError):
             MaskFile(path)
         checkpoint = Checkpoint(self.folder / "model")
@@ -178,6 +184,32 @@ class ArchiveReader(Reader):
             links = [path for path in target.rglob("*") if path.is_symlink()]
             assert outside == [self.folder / "room" / "deep"], outside
             assert not links, links
+
+
+class RecordReader(Reader):
+    """The record of a finished stage, with its MAC: none is believed but the very bytes that this user's build wrote."""
+
+    shape: Shape = "json"
+
+    def prepare(self) -> None:
+        """Two records, as `Stages` writes them, under a key that the readers of this run share."""
+        self._key = secrets.token_bytes(KEY_BYTES)
+        outputs = [{"model.safetensors": "0" * 64, "plan.json": "1" * 64}]
+        for result in ({"plan": {"size": 0.5, "layers": [1, 2]}, "why": "ü\u2028"}, None):
+            record = {"key": "ab" * 32, "seconds": 1.25, "result": result, "outputs": outputs}
+            self.seeds.append(sealed_json(self._key, PURPOSE, "prune", record).encode())
+
+    def read(self, data: bytes) -> None:
+        """As `Stages` does, by a file; also under another stage's name and another user's key."""
+        path = self.folder / "prune.json"
+        path.write_bytes(data)
+        content = read_bytes(path)
+        found = open_sealed(self._key, PURPOSE, "prune", content)
+        assert (found is not None) == (data in self.seeds), "a record is believed that was changed, or not its own"
+        assert open_sealed(self._key, PURPOSE, "recover", content) is None, "a record of another stage is believed"
+        assert open_sealed(bytes(KEY_BYTES), PURPOSE, "prune", content) is None, "another user's record is believed"
+        if found is None:
+            raise BuildError("The record is not this user's.")
 
 
 class ReportReader(Reader):

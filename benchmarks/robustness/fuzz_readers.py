@@ -9,6 +9,7 @@ from benchmarks.robustness.fuzz_files import (
     ArchiveReader,
     BundleReader,
     GgufReader,
+    RecordReader,
     ReportReader,
     SafetensorsReader,
     TokenizerReader,
@@ -24,4 +25,5 @@ READERS: dict[str, Callable[[Path], Reader]] = {
     "archive": ArchiveReader,
     "protocol": ProtocolReader,
     "report-json": ReportReader,
+    "stage-record": RecordReader,
 }

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from builder.corpus.git import GitError, run_git
 from builder.errors import BuildError
 from builder.folders import write_text
 
@@ -57,11 +60,56 @@ class BuildPaths:
 
 
 def prepare_output(folder: Path) -> None:
-    """Make `.submodel` and keep git from seeing it; raises BuildError where it can't be written."""
+    """Make `.submodel` and keep git from seeing it.
+
+    Raises BuildError where it can't be written, or where `check_own` refuses it.
+    """
+    check_own(folder)
     make_folder(folder)
     ignore = folder / ".gitignore"
     if not ignore.exists():
         write_text(ignore, "*\n")
+
+
+def check_own(folder: Path) -> None:
+    """Raise BuildError where the output folder may have come with a repository, or is not this user's.
+
+    That is: where it or anything below it is a link or belongs to another user, and where git tracks anything of it.
+    """
+    if not os.path.lexists(folder):
+        return
+    if _is_tracked(folder):
+        raise BuildError(
+            f"{folder} is tracked by git, so that it may be somebody else's; take it out of git (git rm -r --cached) "
+            "and remove it, or choose another folder with -o."
+        )
+    pending = [folder]
+    while pending:  # no recursion: a hostile tree can be deeper than Python's stack
+        path = pending.pop()
+        if _is_own_folder(path):
+            with os.scandir(path) as entries:
+                pending += [path / entry.name for entry in entries]
+
+
+def _is_own_folder(path: Path) -> bool:
+    """Whether it is a folder; raises BuildError where it is a link or another user's."""
+    status = path.lstat()
+    is_junction = getattr(status, "st_reparse_tag", 0) == getattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", -1)  # Windows
+    if stat.S_ISLNK(status.st_mode) or is_junction:
+        raise BuildError(f"{path} is a link, and a build writes through none; remove it, or choose a folder with -o.")
+    if os.name == "posix" and status.st_uid != os.geteuid():
+        raise BuildError(f"{path} belongs to another user; remove it, or choose a folder of your own with -o.")
+    return stat.S_ISDIR(status.st_mode)
+
+
+def _is_tracked(folder: Path) -> bool:
+    """Whether git knows the folder, or anything in it; names are compared as file systems without cases do."""
+    folder = folder.absolute()
+    try:
+        names = run_git(folder.parent, "ls-files", "-z", "--cached").split(b"\0")
+    except GitError:
+        return False  # no git, no repository, or not this user's
+    return any(os.fsdecode(name).partition("/")[0].casefold() == folder.name.casefold() for name in names if name)
 
 
 def make_folder(folder: Path) -> None:

@@ -30,6 +30,7 @@ from builder.precision import fastest_dtype
 from builder.prompt import PromptEncoder
 from builder.pruning.prune import least_size_for, prune
 from builder.recovery.fim_tokens import FIM_TOKENS, add_fim_tokens
+from builder.recovery.state import StateFile
 from exporters.bundle import read_bundle
 from exporters.export import export_bundle
 from exporters.gate import KEY
@@ -246,7 +247,7 @@ class _Build:
         facts = {"recovery": summary, "stages": [*known["stages"], stage], "peak_rss_bytes": peak_rss_bytes()}
         has_learned = summary.get("kept_step", 0) > 0
         save_reweighted(paths.model, source, model, encoder if has_learned else before, self._parity_cuts, facts)
-        state_path.unlink(missing_ok=True)
+        StateFile(path=state_path, key=key).remove()
         return summary
 
     def _compete(self, held_out: HeldOut, ours: Scores, bundle_key: str) -> dict[str, Any]:

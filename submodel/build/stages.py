@@ -1,4 +1,8 @@
-"""Stages that are not repeated: each records what it was made from, and is skipped while that still holds."""
+"""Stages that are not repeated: each records what it was made from, and is skipped while that still holds.
+
+A record is believed only where this user's own program wrote it (`builder.seals`) and the files that it vouches for
+hash to what they were: a repository can bring records and models of its own along.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from builder.folders import write_json
-from builder.untrusted_json import read_json
+from builder.errors import BuildError
+from builder.folders import write_text
+from builder.seals import open_sealed, seal_key, sealed_json
+from builder.untrusted_json import read_bytes
+from submodel.build.outputs import OutputHashes
 from submodel.console import Advance, StageDisplay
+
+PURPOSE: Final = "stage record"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +47,9 @@ class Stages:
         self._folder = folder
         self._display = display
         self._force = force
+        self._key = seal_key()
+        self._hashes = OutputHashes()
         self.records: list[StageRecord] = []
-
-    def is_finished(self, name: str, key: str, outputs: Sequence[Path] = ()) -> bool:
-        """Whether the stage has run on the same inputs and its outputs are still there."""
-        return not self._force and self._read(name, key, outputs) is not None
 
     def run(self, name: str, key: str, make: Callable[[Advance], Any], outputs: Sequence[Path] = ()) -> StageRecord:
         """The stage's record, from an earlier run where it holds. `make(advance)` returns the result, as JSON.
@@ -59,25 +66,48 @@ class Stages:
             with self._display.stage(name) as advance:
                 result = make(advance)
             seconds = round(time.perf_counter() - started, 2)
-            write_json(self._path(name), {"key": key, "seconds": seconds, "result": result})
+            made = [self._hashes.of(path) for path in outputs]
+            self._write(name, {"key": key, "seconds": seconds, "result": result, "outputs": made})
             record = StageRecord(name=name, key=key, seconds=seconds, result=result, is_fresh=True)
         self.records.append(record)
         return record
 
     def adopt(self, name: str, other: str) -> None:
-        """Let the finished stage `other` count as `name`, whose outputs the caller has put in place."""
-        write_json(self._path(name), json.loads(self._path(other).read_text("utf-8")))
+        """Let the finished stage `other` count as `name`, whose outputs the caller has put in place.
+
+        Raises BuildError where the record of `other` is not this user's.
+        """
+        record = open_sealed(self._key, PURPOSE, other, read_bytes(self._path(other)))
+        if record is None:
+            raise BuildError(f"{self._path(other)} was changed while the build ran; run it again.")
+        self._write(name, record)
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.json"
 
+    def _write(self, name: str, record: Mapping[str, Any]) -> None:
+        write_text(self._path(name), sealed_json(self._key, PURPOSE, name, record))
+
     def _read(self, name: str, key: str, outputs: Sequence[Path]) -> Mapping[str, Any] | None:
         try:
-            record = read_json(self._path(name))
-        except (OSError, ValueError):
+            content = read_bytes(self._path(name))
+        except FileNotFoundError:
             return None  # never run, or interrupted
-        if not isinstance(record, dict) or not {"key", "seconds", "result"} <= record.keys():
+        except (OSError, ValueError):
+            content = b""
+        record = open_sealed(self._key, PURPOSE, name, content)
+        if record is None:
+            self._display.say(
+                f"{name}: the record of an earlier run is not one of this user's, so the stage runs again"
+            )
             return None
         if record["key"] != key or not all(path.exists() for path in outputs):
             return None
-        return dict(record)
+        try:
+            is_same = [self._hashes.of(path) for path in outputs] == record["outputs"]
+        except (OSError, BuildError):  # a link, say: nothing that a stage has made
+            is_same = False
+        if not is_same:
+            self._display.say(f"{name}: what an earlier run made was changed, so the stage runs again")
+            return None
+        return record

@@ -43,8 +43,12 @@ def unpack(
     """Unpack a file of `submodel pack`, checking every byte; what was there stays until the new bundle is whole."""
     from exporters.bundle import WORKSPACE_BUNDLE
     from exporters.packed_bundle import unpack_bundle
+    from submodel.build.paths import check_own
 
-    unpacked = unpack_bundle(file, output or WORKSPACE_BUNDLE)
+    target = output or WORKSPACE_BUNDLE
+    if target.absolute().parts[-2:] == WORKSPACE_BUNDLE.parts:
+        check_own(target.parent)
+    unpacked = unpack_bundle(file, target)
     _tell(unpacked, f"Unpacked {unpacked.bundle_bytes:,} bytes to {unpacked.path}, all checked", as_json)
 
 

