@@ -33,7 +33,7 @@ from lsp_server.decoding.engine import Engine
 from lsp_server.decoding.huge_pages import use_huge_pages
 from lsp_server.decoding.session import session_options
 
-PROMPT = 400  # tokens before the steps, about what a window holds
+PROMPT = 1_024  # tokens before the steps, about what a window holds
 STEPS = 64
 VECTOR_BYTES = 1 << 29
 

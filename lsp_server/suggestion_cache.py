@@ -1,6 +1,7 @@
 """Suggestions by the text around the cursor, so that typing along one, and going back, asks no model.
 
-A hit is exact: the model would be given the same text. A user who types what a suggestion says keeps the rest of it;
+A hit has the same text around the cursor as the model was given, or nearly all of it: windows are counted in tokens, keys
+in characters. A user who types what a suggestion says keeps the rest of it;
 one who deletes it again meets the earlier suggestion.
 """
 
@@ -15,8 +16,8 @@ from lsp_server.suggestion.brackets import CLOSING, OPENERS
 
 ENTRIES = 250
 MAX_TYPED_CHARS = 128  # how far along a suggestion is followed
-_PREFIX_CHARS = 1024  # what prompts hold at most
-_SUFFIX_CHARS = 256
+_PREFIX_CHARS = 8192  # 1,024 tokens of 8 characters each; code has 3 to 4
+_SUFFIX_CHARS = 2048
 
 Hit = Literal["exact", "typed-through"]
 _Key = tuple[str, str, str]

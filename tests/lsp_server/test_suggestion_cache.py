@@ -74,3 +74,13 @@ def test_the_least_recently_used_goes_first() -> None:
 @pytest.mark.parametrize(("length", "is_found"), [(MAX_TYPED_CHARS, True), (MAX_TYPED_CHARS + 1, False)])
 def test_how_far_a_suggestion_is_followed(length: int, is_found: bool) -> None:
     assert (ask(cache_with("a" * 200), "a" * length) is not None) is is_found
+
+
+def test_a_change_anywhere_in_the_window_is_another_place() -> None:
+    """Windows reach thousands of characters: what was found beside another line far above is no answer here."""
+    cache = SuggestionCache()
+    far = "import json\n" + "x = 1\n" * 700
+    cache.put("b", far + BEFORE + AFTER, len(far + BEFORE), Suggestion(text="foo"))
+    other = far.replace("json", "yaml")
+    assert cache.get("b", far + BEFORE + AFTER, len(far + BEFORE)) is not None
+    assert cache.get("b", other + BEFORE + AFTER, len(other + BEFORE)) is None
