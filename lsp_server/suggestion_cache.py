@@ -1,8 +1,8 @@
 """Suggestions by the text around the cursor, so that typing along one, and going back, asks no model.
 
-A hit has the same text around the cursor as the model was given, or nearly all of it: windows are counted in tokens, keys
-in characters. A user who types what a suggestion says keeps the rest of it;
-one who deletes it again meets the earlier suggestion.
+A hit has the same text around the cursor as the model was given, or nearly all of it: windows are counted in tokens,
+keys in characters. A user who types what a suggestion says keeps the rest of it; one who deletes it again meets the
+earlier suggestion.
 """
 
 from __future__ import annotations

@@ -30,7 +30,10 @@ def print_scores(document: Mapping[str, Any]) -> None:
     scored = [row for row in document["models"] if "positions" in row]
     if not scored:
         return
-    table = Table(caption=f"held-out files of the repository, {scored[0]['positions']} lines completed")
+    table = Table(
+        caption=f"held-out files of the repository, {scored[0]['positions']} lines completed; "
+        "the base is asked as llama.vscode asks it"
+    )
     table.add_column("")
     titles = ["parameters", "bytes", "bits per byte", "exact match (95 %)", "edit similarity"]
     has_blocks = "multi_line_positions" in scored[0]
