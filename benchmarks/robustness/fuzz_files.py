@@ -187,7 +187,7 @@ class ArchiveReader(Reader):
 
 
 class RecordReader(Reader):
-    """The record of a finished stage, with its MAC: none is believed but the very bytes that this user's build wrote."""
+    """The record of a finished stage, with its MAC: believed are the very bytes that this user wrote."""
 
     shape: Shape = "json"
 
