@@ -187,7 +187,7 @@ class ArchiveReader(Reader):
 
 
 class RecordReader(Reader):
-    """The record of a finished stage, with its MAC: only the very bytes that this user's build wrote count."""
+    """The record of a finished stage, with its MAC: believed are the very bytes that this user wrote."""
 
     shape: Shape = "json"
 
