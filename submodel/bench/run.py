@@ -32,6 +32,7 @@ from submodel.bench.replay import Replay, ReplaySettings, make_replay
 from submodel.console import StageDisplay
 
 PEER_WORKER = Path(__file__).with_name("llama_cpp_worker.py")
+MODULE = (sys.executable, "-P", "-m")  # -P: no json.py of the folder that we stand in is imported
 DRAFTS = "+drafts"  # ends the name of a llama.cpp that is to use its own, from the prompt
 VERSIONED = ("submodel", "onnxruntime", "tokenizers", "numpy")
 
@@ -151,11 +152,11 @@ def ratios(ours: dict[str, Any], peers: Sequence[dict[str, Any]]) -> dict[str, d
 def _open_workers(settings: BenchSettings, stack: ExitStack) -> Iterator[_Worker]:
     threads = settings.threads or default_threads()
     own = {"bundle": str(settings.bundle), "threads": threads}
-    module = [sys.executable, "-m", "submodel.bench.bundle_worker"]
+    module = [*MODULE, "submodel.bench.bundle_worker"]
     yield stack.enter_context(_opened("submodel", [*module, json.dumps({**own, "has_drafts": True})]))
     yield stack.enter_context(_opened("submodel, no drafts", [*module, json.dumps({**own, "has_drafts": False})]))
     for name in settings.runtimes:
-        command = [sys.executable, "-m", "submodel.bench.runtime_worker", json.dumps({"runtime": name, **own})]
+        command = [*MODULE, "submodel.bench.runtime_worker", json.dumps({"runtime": name, **own})]
         yield stack.enter_context(_opened(name, command))
     for name, file in settings.peers:
         arguments = {"model": str(file), "threads": threads, "context": 4096, "has_drafts": name.endswith(DRAFTS)}

@@ -18,6 +18,8 @@ from submodel.replay.figures import Replayed
 from submodel.replay.passages import Passage
 from submodel.replay.typist import Change, Offer, Typist, keys_alone
 
+# -P: no json.py of the repository that we stand in is imported in the place of Python's own.
+SERVE = (sys.executable, "-P", "-m", "submodel", "serve", "--stdio")
 START_TIMEOUT_S = 300  # a bundle of a gigabyte on a busy machine
 
 
@@ -54,7 +56,7 @@ async def _replay(
 async def _server(root: Path, bundle: Path, options: dict[str, Any]) -> AsyncIterator[LanguageClient]:
     client = LanguageClient("submodel-replay", "1")
     trigger = {"debounceMinMs": 0, "debounceMaxMs": 0, **options.get("trigger", {})}
-    await client.start_io(sys.executable, "-m", "submodel", "serve", "--stdio", "--bundle", str(bundle))
+    await client.start_io(*SERVE, "--bundle", str(bundle))
     try:
         inline = types.InlineCompletionClientCapabilities()
         text_document = types.TextDocumentClientCapabilities(inline_completion=inline)
