@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from builder.prompt import ContextPiece
 from lsp_server.acceptance import AcceptanceTracker
+from lsp_server.allowance import Allowance
 from lsp_server.debounce import Debounce
 from lsp_server.decisions import Decision, DecisionLog, Outcome, Times, Tokens
 from lsp_server.decoding.cores import default_threads
@@ -102,6 +103,8 @@ class Assistant:
         self._now = now
         self._find_context = find_context
         self._prefetch: asyncio.Task[None] | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self.allowance = Allowance(now)
 
     @property
     def is_snoozed(self) -> bool:
@@ -145,6 +148,43 @@ class Assistant:
             self._record(draft, Outcome.CANCELLED, "The client took the request back.")
             raise
 
+    def read_ahead(self, place: Place) -> bool:
+        """Read the text around a cursor that rests there, so that the next key need not wait; whether that was begun.
+
+        Where a key would ask for nothing since text stands right of the cursor, the end of the line is read. It costs
+        `Allowance` at most on average as long as no key makes use of it. Any request ends it.
+        """
+        if not self._may_read_ahead(place):
+            return False
+        end = place.text.find("\n", place.offset)
+        refusal = self._refusal(place)
+        if refusal is not None and refusal.name in ("mid-word", "before-text"):
+            place = replace(place, offset=len(place.text) if end < 0 else end, source_offset=None)
+            refusal = self._refusal(place)
+        if refusal is not None:
+            return False
+        question = self._question(place, self.options)
+        if self._find_context is not None:
+            question = replace(question, context=tuple(self._find_context(place, self.options)))
+        self._reading = asyncio.get_running_loop().create_task(self._read(question, self.allowance.left_s))
+        return True
+
+    def _may_read_ahead(self, place: Place) -> bool:
+        return (
+            self.options.care.read_ahead
+            and place.bundle is not None
+            and self.allowance.left_s > 0
+            and self.policy()[0] is Policy.FULL
+            and self.service.can_read_ahead(place.bundle, self.threads())
+        )
+
+    async def _read(self, question: Question, max_core_s: float) -> None:
+        reading = await self.service.read_ahead(question, max_core_s)
+        self.allowance.spend(reading.core_s)
+
+    async def _read_whole(self, question: Question) -> None:
+        await self.service.read_ahead(question, self.allowance.burst_s)
+
     async def _suggest(self, draft: _Draft, unwanted: threading.Event) -> Suggestion | None:
         place = draft.place
         refusal = self._refusal(place)
@@ -159,18 +199,11 @@ class Assistant:
         if policy is Policy.SAVING:
             options = replace(options, trigger=replace(options.trigger, multi_line=False))
         if place.is_invoked:
-            options = replace(options, gate=WHEN_ASKED.gate)
-        question = Question(
-            text=place.text,
-            offset=place.offset,
-            bundle=place.bundle,
-            path=place.path,
-            language_id=place.language_id,
-            threads=self.threads(),
-            repository=place.root.name if place.root is not None else "",
-            options=options,
-        )
-        cached = self._cached(question)
+            trigger = replace(options.trigger, cold_ms=WHEN_ASKED.trigger.cold_ms)
+            options = replace(options, gate=WHEN_ASKED.gate, trigger=trigger)
+        question = self._question(place, options)
+        self.allowance.use()
+        cached, is_near = self._cached(question), False
         draft.cache = "miss"
         if cached is not None:
             found, draft.cache = cached
@@ -185,11 +218,27 @@ class Assistant:
             question = replace(question, context=draft.context)
             answer = await self.service.complete(question, unwanted)
             suggestion = self._judge(draft, answer, question)
+            is_near = answer is not None and answer.completion is not None and answer.completion.is_near
         # Where a newer request waits for the model, looking ahead would end that one.
         is_free = self.service.is_newest(unwanted)
-        if suggestion is not None and policy is Policy.FULL and options.care.prefetch and is_free:
+        if is_near and is_free and policy is Policy.FULL:
+            self._reading = asyncio.get_running_loop().create_task(self._read_whole(question))
+        elif suggestion is not None and policy is Policy.FULL and options.care.prefetch and is_free:
             self._look_ahead(question, suggestion)
         return suggestion
+
+    def _question(self, place: Place, options: ServerOptions) -> Question:
+        assert place.bundle is not None
+        return Question(
+            text=place.text,
+            offset=place.offset,
+            bundle=place.bundle,
+            path=place.path,
+            language_id=place.language_id,
+            threads=self.threads(),
+            repository=place.root.name if place.root is not None else "",
+            options=options,
+        )
 
     def _cached(self, question: Question) -> tuple[Suggestion, Hit] | None:
         """What was found there before.
@@ -307,7 +356,8 @@ class Assistant:
             confidence=completion.confidence,
         )
         # With more time it would be another.
-        if completion.rule != "cancelled" and not any(step.name == "budget" for step in completion.steps):
+        is_late = completion.is_near or any(step.name == "budget" for step in completion.steps)
+        if completion.rule != "cancelled" and not is_late:
             self.cache.put(_scope(question), question.text, question.offset, suggestion, generation=generation)
         return suggestion
 

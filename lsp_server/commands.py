@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lsprotocol import types
+
 from exporters.errors import BundleError
 from lsp_server.assistant import SNOOZE_MINUTES
 from lsp_server.handlers import ACCEPTED
@@ -17,6 +19,7 @@ from lsp_server.server import STATUS, CompletionServer
 from lsp_server.status import describe_status
 
 EXPLAIN = "submodel/explain"
+CURSOR = "submodel/cursor"
 DID_SHOW = "textDocument/didShowCompletion"
 DID_PARTIALLY_ACCEPT = "textDocument/didPartiallyAcceptCompletion"
 
@@ -35,6 +38,13 @@ def register_commands(server: CompletionServer) -> None:
         count = _get(params, "count")
         decisions = ls.assistant.decisions.newest(count if isinstance(count, int) else 1, uri)
         return {"decisions": [decision.to_json() for decision in decisions]}
+
+    @server.feature(CURSOR)
+    def submodel_cursor(ls: CompletionServer, params: object) -> None:
+        uri, position = _get(_get(params, "textDocument"), "uri"), _get(params, "position")
+        line, character = _get(position, "line"), _get(position, "character")
+        if isinstance(uri, str) and _is_count(line) and _is_count(character):
+            ls.note_cursor(uri, types.Position(line, character))
 
     @server.feature(DID_SHOW)
     def text_document_did_show_completion(ls: CompletionServer, params: object) -> None:
@@ -100,6 +110,10 @@ def _decision_of(params: object) -> int:
 def _number(arguments: Sequence[Any], default: float) -> float:
     value = arguments[0] if arguments else None
     return value if isinstance(value, (int, float)) and 0 <= value < math.inf else default
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < 1 << 31
 
 
 def _get(value: object, key: str) -> Any:

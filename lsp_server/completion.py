@@ -10,11 +10,11 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from builder.errors import SubmodelError
-from builder.prompt import ContextPiece
+from builder.prompt import ContextPiece, PromptFormat
 from exporters.bundle import Bundle, is_replaced, read_bundle, verify_bundle
 from exporters.errors import BundleError
 from exporters.gate import Gate, read_gate
@@ -30,6 +30,7 @@ from lsp_server.syntax.grammars import find_grammar
 from lsp_server.syntax.parsed_text import begins_block
 
 BLOCK_TOKENS = 128  # 8 lines of 16 tokens
+NEAR_PREFIX_TOKENS, NEAR_SUFFIX_TOKENS = 256, 64  # of the prompt that a cold place is answered from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,18 @@ class Completion:
     confidence: float | None = None  # the model's probability of the shown text, its end included
     threshold: float | None = None  # below which nothing is shown
     is_multi_line: bool = False
+    is_near: bool = False  # from a short prompt, since the whole one was not read yet: the next answer may be another
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """What the model is asked at a place, and what its answer has to fit."""
+
+    situation: Situation
+    refinery: Refinery
+    max_new_tokens: int
+    start: str  # what the answer begins with
+    prompt_ids: list[int]  # empty where there is nothing to go by
 
 
 class Completer:
@@ -81,16 +94,13 @@ class Completer:
         between tokens; a stopped completion shows nothing. Raises ServeError where the model fails.
         """
         deadline = time.perf_counter() + options.trigger.budget_ms / 1000
-        text, offset = _with_plain_line_ends(text, offset)
-        grammar = find_grammar(path, language_id)
-        is_multi_line = options.trigger.multi_line and grammar is not None and begins_block(text, offset, grammar)
-        situation = Situation(text=text, offset=offset, grammar=grammar, is_multi_line=is_multi_line)
-        refinery = Refinery(stops=options.stops, filters=options.filters)
-        limit = options.max_new_tokens or (BLOCK_TOKENS if is_multi_line else LINE_TOKENS)
-        start = self._begun_word(situation, options)
-        prompt_ids = self._encode(situation, refinery, limit, context, repository, path, start)
+        asked = self._ask(text, offset, path, language_id, context, repository, options)
+        situation, refinery, limit = asked.situation, asked.refinery, asked.max_new_tokens
+        start, prompt_ids, is_multi_line = asked.start, asked.prompt_ids, asked.situation.is_multi_line
         if not prompt_ids:
             return Completion(text="", rule="empty-document", is_multi_line=is_multi_line)
+        near_ids = self._near(asked, path, repository, options)
+        prompt_ids = near_ids or prompt_ids
         is_late = False
 
         def is_done(raw: str) -> bool:
@@ -110,7 +120,61 @@ class Completer:
         threshold = self._threshold(options.gate.precision)
         if confidence is not None and threshold is not None and confidence < threshold:
             refined = _gated(refined, confidence, threshold)
-        return _completion(answer, refined, situation, confidence, threshold)
+        completion = _completion(answer, refined, situation, confidence, threshold)
+        return replace(completion, is_near=bool(near_ids))
+
+    def read_ahead(
+        self,
+        text: str,
+        offset: int,
+        *,
+        path: str = "",
+        language_id: str | None = None,
+        context: Sequence[ContextPiece] = (),
+        repository: str = "",
+        options: ServerOptions = WHEN_ASKED,
+        stop: Callable[[], bool] | None = None,
+    ) -> int:
+        """Read the prompt that `complete` would ask there, and return how many of its tokens were computed.
+
+        The arguments are those of `complete`. `stop` is asked before each chunk of the prompt. Raises ServeError if
+        the model fails.
+        """
+        prompt_ids = self._ask(text, offset, path, language_id, context, repository, options).prompt_ids
+        return self._engine.read(prompt_ids, stop) if prompt_ids else 0
+
+    def _ask(
+        self,
+        text: str,
+        offset: int,
+        path: str,
+        language_id: str | None,
+        context: Sequence[ContextPiece],
+        repository: str,
+        options: ServerOptions,
+    ) -> _Asked:
+        """What the model is asked at a place."""
+        text, offset = _with_plain_line_ends(text, offset)
+        grammar = find_grammar(path, language_id)
+        is_multi_line = options.trigger.multi_line and grammar is not None and begins_block(text, offset, grammar)
+        situation = Situation(text=text, offset=offset, grammar=grammar, is_multi_line=is_multi_line)
+        refinery = Refinery(stops=options.stops, filters=options.filters)
+        limit = options.max_new_tokens or (BLOCK_TOKENS if is_multi_line else LINE_TOKENS)
+        start = self._begun_word(situation, options)
+        prompt_ids = self._encode(situation, refinery, limit, context, repository, path, start)
+        return _Asked(situation=situation, refinery=refinery, max_new_tokens=limit, start=start, prompt_ids=prompt_ids)
+
+    def _near(self, asked: _Asked, path: str, repository: str, options: ServerOptions) -> list[int]:
+        """A short prompt if reading the whole one would take longer than an answer may wait, else []."""
+        wait_s = min(options.trigger.cold_ms, options.trigger.budget_ms) / 1000
+        whole_s = self._engine.reading_s(asked.prompt_ids)
+        if whole_s <= wait_s:
+            return []
+        form = _near_form(self._engine.encoder.form)
+        near_ids = self._encode(
+            asked.situation, asked.refinery, asked.max_new_tokens, (), repository, path, asked.start, form
+        )
+        return near_ids if self._engine.reading_s(near_ids) < whole_s / 2 else []
 
     def _threshold(self, precision: float) -> float | None:
         """How sure the model must be; None where everything is shown or the build measured no gate."""
@@ -147,8 +211,9 @@ class Completer:
         repository: str,
         path: str,
         start: str,
+        form: PromptFormat | None = None,
     ) -> list[int]:
-        """The prompt without the begun word `start`.
+        """The prompt without the begun word `start`; `form` is the engine's unless it is given.
 
         It is cut shorter where a dense script needs more tokens than the model has positions.
         """
@@ -158,7 +223,7 @@ class Completer:
         elif start:
             text, offset = text[: offset - len(start)] + text[offset:], offset - len(start)
         encoder = self._engine.encoder
-        form = encoder.form
+        form = form or encoder.form
         while True:
             window = encoder.window(text, offset, form)
             if not (window.prefix + window.suffix).strip():
@@ -203,6 +268,13 @@ def _open(bundle: Bundle, threads: int | None, provider: Provider, verify: bool)
             if check is not None:
                 check.result()  # says what is wrong better than a model that does not load
     return Completer(engine, read_gate(bundle.manifest), build=bundle.build)
+
+
+def _near_form(form: PromptFormat) -> PromptFormat:
+    """The same with a window of the size that every machine reads within half a second."""
+    return form.with_window(
+        min(form.max_prefix_tokens, NEAR_PREFIX_TOKENS), min(form.max_suffix_tokens, NEAR_SUFFIX_TOKENS)
+    )
 
 
 def _gated(refined: Refined, confidence: float, threshold: float) -> Refined:

@@ -86,6 +86,11 @@ class TriggerOptions:
     budget_ms: int = _option(
         1500, _count(50, 60_000), "time for an answer; what is there by then is cut at its last whole word"
     )
+    cold_ms: int = _option(
+        400,
+        _count(0, 60_000),
+        "where reading the text around the cursor would take longer than this, the first answer comes from less of it",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +153,12 @@ class CareOptions:
     prefetch: bool = _flag(
         True, "while a suggestion is read, the line after it is asked for; not while the machine is spared"
     )
+    read_ahead: bool = _flag(
+        True,
+        "the text around the cursor is read before a key is hit, where the editor says where the cursor is; not while "
+        "the machine is spared",
+    )
+    read_ahead_delay_ms: int = _option(150, _count(0, 60_000), "how long the cursor must rest before that")
     max_load: float = _option(
         0, _number(0, 100), "nothing while typing where others keep so many of the cores busy, per core; 0: no limit"
     )
@@ -180,9 +191,10 @@ class ServerOptions:
     care: CareOptions = _group(CareOptions)
 
 
-WHEN_ASKED = ServerOptions(gate=GateOptions(precision=0.0))  # somebody wants an answer, however sure the model is
+# Somebody wants an answer, however sure the model is and however long it reads.
+WHEN_ASKED = ServerOptions(gate=GateOptions(precision=0.0), trigger=TriggerOptions(cold_ms=60_000))
 # One line, and all the time that it takes: to measure answers.
-PATIENT = replace(WHEN_ASKED, trigger=TriggerOptions(multi_line=False, budget_ms=60_000))
+PATIENT = replace(WHEN_ASKED, trigger=TriggerOptions(multi_line=False, budget_ms=60_000, cold_ms=60_000))
 
 
 def read_options(document: object, defaults: ServerOptions) -> tuple[ServerOptions, list[str]]:

@@ -62,6 +62,8 @@ class CompletionServer(LanguageServer):
         self._idle: asyncio.TimerHandle | None = None
         self._survival: asyncio.TimerHandle | None = None
         self._snooze: asyncio.TimerHandle | None = None
+        self._rest: asyncio.TimerHandle | None = None
+        self._cursor: tuple[str, types.Position] | None = None  # in which document it rests, until that is read
 
     @property
     def options(self) -> ServerOptions:
@@ -124,12 +126,21 @@ class CompletionServer(LanguageServer):
 
     def note_edits(self, document: Document, edits: Sequence[Edit]) -> None:
         """The user has changed a document."""
+        self._cursor = None  # a request will follow
         self.assistant.debounce.note_edit()
         self.assistant.tracker.edited(document.uri, document.source, edits)
         self.look_at_accepted()
         self.documents.note_use(document)
         if edits:
             self._note_place(document, edits[-1].start)
+
+    def note_cursor(self, uri: str, position: types.Position) -> None:
+        """The cursor has moved, and nothing was typed: what is around it is read once it has rested for a while."""
+        self._loop = asyncio.get_running_loop()
+        self._cursor = (uri, position)
+        if self._rest is not None:
+            self._rest.cancel()
+        self._rest = self._loop.call_later(self.options.care.read_ahead_delay_ms / 1000, self._read_at_cursor)
 
     def drift_of(self, bundle: Path) -> dict[str, Any] | None:
         """How far the repository has gone from its bundle; None where that is not known (yet)."""
@@ -250,7 +261,7 @@ class CompletionServer(LanguageServer):
 
     def close(self) -> None:
         """Stop what runs, and the timers."""
-        for timer in (self._idle, self._survival, self._snooze):
+        for timer in (self._idle, self._survival, self._snooze, self._rest):
             if timer is not None:
                 timer.cancel()
         self.repositories.close()
@@ -303,6 +314,19 @@ class CompletionServer(LanguageServer):
         if root is not None:
             self.repositories.note(root, _path_in(root, file), document.source, offset)
 
+    def _read_at_cursor(self) -> None:
+        self._rest = None
+        document = self.document(self._cursor[0]) if self._cursor is not None else None
+        if self._cursor is None or document is None:
+            return
+        if self.assistant.read_ahead(self.place(document, self._cursor[1], is_invoked=False)):
+            self._cursor = None
+
+    def _note_service_change(self) -> None:
+        self.send_status()
+        if self._rest is None:  # the cursor may have rested before its bundle was loaded
+            self._read_at_cursor()
+
     def _on_drift(self, root: Path, drift: Drift) -> None:
         if drift.is_stale and self.options.drift:
             self.warn_once(
@@ -340,7 +364,7 @@ class CompletionServer(LanguageServer):
     def _on_service_change(self) -> None:
         """Called from the worker's thread, and from the loop's own."""
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self.send_status)
+            self._loop.call_soon_threadsafe(self._note_service_change)
 
 
 async def _settle(loading: Future[None]) -> None:

@@ -79,6 +79,15 @@ class Answer:
     error: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What the worker has read ahead, and the processor time that all threads of the process took meanwhile."""
+
+    tokens: int = 0
+    core_s: float = 0.0
+    is_whole: bool = False  # nothing of the prompt is left to read
+
+
 class CompletionService:
     """All methods are called from the event loop's thread; `on_change` is called from the worker's."""
 
@@ -93,6 +102,7 @@ class CompletionService:
         self._crashes: Counter[Path] = Counter()  # the worker's; since the last answer
         self._waiting: Future[Answer | None] | None = None  # the newest request's
         self._newest = threading.Event()  # set: the request that it belongs to is not wanted any more
+        self._reading = threading.Event()  # set: reading ahead ends at its next chunk
 
     def load(self, bundle_folder: Path, threads: int | None) -> Future[None]:
         """Load a bundle in the worker, anew where it is loaded. The future raises a SubmodelError where that fails."""
@@ -109,6 +119,7 @@ class CompletionService:
         One that the worker has not begun is answered at once, one that it has at the next token.
         """
         self._newest.set()
+        self._reading.set()
         if self._waiting is not None:
             self._waiting.cancel()
         self._newest = threading.Event()
@@ -126,6 +137,7 @@ class CompletionService:
         unwanted = unwanted or self.supersede()
         if unwanted.is_set():
             return None
+        self._reading.set()
         answer = self._waiting = self._worker.submit(self._complete, question, unwanted, time.perf_counter())
         try:
             return await asyncio.wrap_future(answer)
@@ -137,9 +149,25 @@ class CompletionService:
         finally:
             unwanted.set()
 
+    def can_read_ahead(self, bundle_folder: Path, threads: int | None) -> bool:
+        """Return whether the worker is free and has the bundle in memory, as a request with `threads` would use it."""
+        status = self.bundles.get(bundle_folder)
+        is_free = self._waiting is None or self._waiting.done()
+        return is_free and status is not None and status.state is BundleState.READY and status.threads == threads
+
+    async def read_ahead(self, question: Question, max_core_s: float) -> Reading:
+        """Read what `complete` would ask the model, with at most `max_core_s` seconds of the cores and a chunk more.
+
+        Any request ends it at its next chunk, and so does the next reading. It loads no model.
+        """
+        self._reading.set()
+        unwanted = self._reading = threading.Event()
+        return await asyncio.wrap_future(self._worker.submit(self._read_ahead, question, unwanted, max_core_s))
+
     def close(self) -> None:
         """Stop what runs and let the worker end."""
         self._newest.set()
+        self._reading.set()
         self._worker.shutdown(wait=False, cancel_futures=True)
 
     def _load(self, folder: Path, threads: int | None) -> None:
@@ -207,6 +235,40 @@ class CompletionService:
         self._crashes.pop(question.bundle, None)
         log.debug("%d tokens in %.0f ms", completion.tokens, completion.milliseconds)
         return Answer(completion=completion, queue_ms=queue_ms)
+
+    def _read_ahead(self, question: Question, unwanted: threading.Event, max_core_s: float) -> Reading:
+        status, completer = self.bundles.get(question.bundle), self._loaded.get(question.bundle)
+        if completer is None or status is None or status.threads != question.threads:
+            return Reading()
+        began, is_stopped = time.process_time(), False
+
+        def stop() -> bool:
+            nonlocal is_stopped
+            is_stopped = unwanted.is_set() or time.process_time() - began >= max_core_s
+            return is_stopped
+
+        if stop():
+            return Reading()
+        try:
+            tokens = completer.read_ahead(
+                question.text,
+                question.offset,
+                path=question.path,
+                language_id=question.language_id,
+                context=question.context,
+                repository=question.repository,
+                options=question.options,
+                stop=stop,
+            )
+        except SubmodelError as error:  # a request there will say so
+            log.debug("Nothing read ahead: %s", error)
+            return Reading(core_s=time.process_time() - began)
+        except Exception as error:  # the engine's fault must not become the protocol's
+            log.exception("The engine failed")
+            self._note_crash(question.bundle, error)
+            return Reading(core_s=time.process_time() - began)
+        log.debug("%d tokens read ahead", tokens)
+        return Reading(tokens=tokens, core_s=time.process_time() - began, is_whole=not is_stopped)
 
     def _note_crash(self, folder: Path, error: Exception) -> str:
         """Drop an engine in an unknown state: the next request loads it anew, but not for ever."""

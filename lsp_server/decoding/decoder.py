@@ -20,7 +20,7 @@ LOGITS_TO_KEEP = "num_logits_to_keep"  # optional input of the graph: compute th
 
 
 class Decoder:
-    """One session and one KV cache. Not for several threads at once."""
+    """One session, and the KV cache in use. Not for several threads at once."""
 
     def __init__(
         self,
@@ -37,12 +37,18 @@ class Decoder:
         cache.number = np.float16 if types.get(f"{PAST}0.key") == "tensor(float16)" else np.float32
         if PROVIDERS[provider].name in self._session.get_providers():  # it may have failed to start, and said so
             cache.device = PROVIDERS[provider].device
+        self._is_bound = False  # the cache's buffers, to the session
         self._binding: IOBinding = self._session.io_binding()
         self._can_keep_last = LOGITS_TO_KEEP in {value.name for value in self._session.get_overridable_initializers()}
         self._inputs: dict[str, NDArray[np.int64]] = {}
         self._mask = np.ones((1, cache.max_positions), np.int64)
         self._buffer: NDArray[np.float32] = np.empty((1, 0, vocab_size), np.float32)
         self._logits = self._buffer
+
+    def use(self, cache: KvCache, positions: int) -> None:
+        """Read into `cache` from now on, which gets room for `positions` tokens at once."""
+        if cache.reserve(positions) or cache is not self.cache:
+            self.cache, self._is_bound = cache, False
 
     def feed(self, tokens: Sequence[int], *, keep: int = 1) -> NDArray[np.float32]:
         """Read `tokens` (at least one) after those in the cache; logits after the last `keep` of them.
@@ -54,8 +60,9 @@ class Decoder:
         total = len(cache.tokens) + len(tokens)
         if total > cache.max_positions:
             raise ServeError(f"{total} tokens don't fit into the bundle's {cache.max_positions} positions.")
-        if cache.reserve(total):
+        if cache.reserve(total) or not self._is_bound:
             cache.bind(self._binding)
+            self._is_bound = True
         self._bind("input_ids", np.array([tokens], np.int64))
         self._bind("attention_mask", self._mask[:, :total])
         self._bind_logits(keep if self._can_keep_last else len(tokens))

@@ -15,7 +15,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from builder.prompt import PromptEncoder, shared_prefix
+from builder.prompt import PromptEncoder
 from exporters.bundle import Bundle, lists_file
 from exporters.drafts import FOLDER, open_index
 from exporters.external_data import check_external_data
@@ -23,16 +23,17 @@ from lsp_server.decoding.decoder import Decoder
 from lsp_server.decoding.detokenizer import Detokenizer, control_ids, load_tokenizer
 from lsp_server.decoding.greedy import GreedyTokens
 from lsp_server.decoding.healing import Start, Vocabulary
-from lsp_server.decoding.kv_cache import KvCache
+from lsp_server.decoding.kv_cache import KvCache, KvMemory
 from lsp_server.decoding.prompt_chunks import PROMPT_CHUNK
 from lsp_server.decoding.providers import Provider, choose_provider
 from lsp_server.decoding.session import offered_providers
-from lsp_server.decoding.speculation import Drafter
+from lsp_server.decoding.speculation import MAX_DRAFT, Drafter
 from lsp_server.errors import ServeError
 
 log = logging.getLogger(__name__)
 
 LINE_TOKENS = 32  # nearly every line of code is shorter, from the cursor on
+KV_BYTES = 256 << 20  # keys and values of several places: half a billion parameters take 24 KB a token
 
 
 class FinishReason(StrEnum):
@@ -62,14 +63,21 @@ class Generation:
 class Engine:
     """A bundle in memory, ready to answer. Not for several threads at once."""
 
-    def __init__(self, bundle: Bundle, *, threads: int | None = None, provider: Provider = Provider.CPU) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        threads: int | None = None,
+        provider: Provider = Provider.CPU,
+        kv_bytes: int = KV_BYTES,
+    ) -> None:
         """Load the bundle; raises ServeError, BundleError or BuildError if its model or tokenizer is not one to load.
 
-        `choice` then says where it runs, and why there.
+        `choice` then says where it runs, and why there. `kv_bytes` bounds the keys and values of all places together.
         """
         shape = bundle.architecture
         self.max_positions = shape.max_positions
-        self._cache = KvCache(
+        cache = KvCache(
             layers=shape.layers, kv_heads=shape.kv_heads, head_dim=shape.head_dim, max_positions=shape.max_positions
         )
         # One after the other: side by side would be a little faster, and the peak of memory a quarter higher.
@@ -84,7 +92,8 @@ class Engine:
         )
         path = bundle.graphs[self.choice.precision] if self.choice.precision else bundle.model_path
         check_external_data(bundle, path)  # the runtime opens what a graph names
-        self.decoder = Decoder(path, self._cache, shape.vocab_size, threads, self.choice.provider)
+        self.decoder = Decoder(path, cache, shape.vocab_size, threads, self.choice.provider)
+        self.memory = KvMemory(cache, kv_bytes)
 
     def generate(
         self,
@@ -104,18 +113,15 @@ class Engine:
         for an answer, or the model fails.
         """
         started = time.perf_counter()
-        if not prompt_ids:
-            raise ServeError("An empty prompt has no continuation; give at least one token.")
-        if len(prompt_ids) >= self.max_positions:
-            raise ServeError(f"A prompt of {len(prompt_ids)} tokens leaves no room in {self.max_positions} positions.")
+        self._check(prompt_ids)
         is_stopped = stop or _never
-        # The last token is always computed anew, since its logits are what the answer starts from.
-        kept = min(shared_prefix(self._cache.tokens, prompt_ids), len(prompt_ids) - 1)
-        self._cache.keep(kept)
+        limit = LINE_TOKENS * (lines or 1) if max_new_tokens is None else max_new_tokens
+        cache = self._use_memory(prompt_ids, limit)
+        cache.keep(len(prompt_ids) - 1)  # the last token is always computed: its logits are what the answer starts from
+        kept = len(cache.tokens)
         begin = Start(self._vocabulary, start) if start else None
         greedy = GreedyTokens(self.decoder, prompt_ids, kept, is_stopped, self.drafter, begin)
         detokenizer = Detokenizer(self.encoder.tokenizer, prompt_ids)
-        limit = LINE_TOKENS * (lines or 1) if max_new_tokens is None else max_new_tokens
         room = min(limit, self.max_positions - len(prompt_ids))
         token_ids: list[int] = []
         probabilities: list[float] = []
@@ -155,14 +161,48 @@ class Engine:
             finish=finish,
         )
 
+    def read(self, prompt_ids: Sequence[int], stop: Callable[[], bool] | None = None) -> int:
+        """Read a prompt that may be asked for soon, and return how many tokens were computed.
+
+        `stop` is asked before each chunk, of `AHEAD_S` at most; what was read until then is kept. Raises ServeError
+        as `generate` does.
+        """
+        self._check(prompt_ids)
+        cache, sizes = self._use_memory(prompt_ids, LINE_TOKENS), self.decoder.chunk
+        known = len(cache.tokens)
+        while (left := len(prompt_ids) - len(cache.tokens)) and not (stop or _never)():
+            chunk = prompt_ids[-left:][: sizes.take_ahead(left)]
+            began = time.perf_counter()
+            self.decoder.feed(chunk)
+            sizes.observe(len(chunk), time.perf_counter() - began)
+        return len(cache.tokens) - known
+
+    def reading_s(self, prompt_ids: Sequence[int]) -> float:
+        """Return the time that reading what is not known of a prompt is expected to take."""
+        return self.decoder.chunk.seconds(len(prompt_ids) - self.memory.known(prompt_ids))
+
     def all_logits(self, token_ids: Sequence[int]) -> NDArray[np.float32]:
         """Logits after each of `token_ids`, (tokens, vocabulary), from an empty cache; for scoring, not for answers.
 
         Raises ServeError where there are more tokens than positions.
         """
-        self._cache.keep(0)
+        self.memory.clear()
+        self.decoder.use(self.memory.take(token_ids, len(token_ids)), len(token_ids))
         chunks = [token_ids[start : start + PROMPT_CHUNK] for start in range(0, len(token_ids), PROMPT_CHUNK)]
         return np.concatenate([self.decoder.feed(chunk, keep=len(chunk)).copy() for chunk in chunks])
+
+    def _check(self, prompt_ids: Sequence[int]) -> None:
+        if not prompt_ids:
+            raise ServeError("An empty prompt has no continuation; give at least one token.")
+        if len(prompt_ids) >= self.max_positions:
+            raise ServeError(f"A prompt of {len(prompt_ids)} tokens leaves no room in {self.max_positions} positions.")
+
+    def _use_memory(self, prompt_ids: Sequence[int], new_tokens: int) -> KvCache:
+        """Let the decoder use the cache that knows most of the prompt, with room for an answer."""
+        positions = min(len(prompt_ids) + new_tokens + MAX_DRAFT + 1, self.max_positions)
+        cache = self.memory.take(prompt_ids, positions)
+        self.decoder.use(cache, positions)
+        return cache
 
 
 def _never() -> bool:

@@ -6,13 +6,18 @@ and rolling back is a matter of passing a smaller length.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from onnxruntime import IOBinding, OrtValue
 
+from builder.prompt import shared_prefix
+
 GROWTH_POSITIONS = 512  # most prompts and their answers fit into the first; attention's scratch grows with the buffer
+
+MAX_CACHES = 16  # choosing one compares the prompt with each
 
 PAST = "past_key_values."  # before layer and kind, in the names of the graph's inputs
 
@@ -30,10 +35,40 @@ class KvCache:
         self._buffers: list[NDArray[np.floating[Any]]] = [np.zeros(self._shape, np.float32) for _ in self._names]
         self._on_device: list[OrtValue] = []
 
+    def empty(self) -> KvCache:
+        """Return another cache for the same graph and device, which holds nothing."""
+        other = KvCache(
+            layers=len(self._names) // 2,
+            kv_heads=self._shape[1],
+            head_dim=self._shape[3],
+            max_positions=self.max_positions,
+        )
+        other.number, other.device = self.number, self.device
+        return other
+
     @property
     def capacity(self) -> int:
         """Positions that the buffers have room for."""
         return self.max_positions if self._on_device else int(self._buffers[0].shape[2])
+
+    @property
+    def bytes(self) -> int:
+        """Memory of the buffers."""
+        return self.capacity * self._position_bytes
+
+    def bytes_for(self, positions: int) -> int:
+        """Return the memory of the buffers once there is room for `positions` tokens."""
+        return max(self.capacity, self._grown(positions)) * self._position_bytes
+
+    def copy_start(self, other: KvCache, count: int) -> None:
+        """Hold the first `count` tokens of another cache, and nothing else; nothing at all on an accelerator."""
+        self.keep(0)
+        if self.device is not None:  # its memory can't be copied from here
+            return
+        self.reserve(count)
+        for own, theirs in zip(self._buffers, other._buffers, strict=True):
+            own[:, :, :count] = theirs[:, :, :count]
+        self.tokens = other.tokens[:count]
 
     def keep(self, count: int) -> None:
         """Forget all but the first `count` tokens."""
@@ -52,7 +87,7 @@ class KvCache:
                 OrtValue.ortvalue_from_shape_and_type(full, self.number, self.device) for _ in self._names
             ]
             return True
-        capacity = min(-(-positions // GROWTH_POSITIONS) * GROWTH_POSITIONS, self.max_positions)
+        capacity = self._grown(positions)
         _, kv_heads, _, head_dim = self._shape
         for index, old in enumerate(self._buffers):
             # Zeros, not empty: the system then gives memory only to the pages that are written.
@@ -67,3 +102,63 @@ class KvCache:
         for name, value in zip(self._names, values, strict=True):
             binding.bind_ortvalue_input(f"{PAST}{name}", value)
             binding.bind_ortvalue_output(f"present.{name}", value)
+
+    @property
+    def _position_bytes(self) -> int:
+        _, kv_heads, _, head_dim = self._shape
+        return len(self._names) * kv_heads * head_dim * np.dtype(self.number).itemsize
+
+    def _grown(self, positions: int) -> int:
+        """The capacity that `reserve` chooses."""
+        if self.device is not None:
+            return self.max_positions
+        return min(-(-positions // GROWTH_POSITIONS) * GROWTH_POSITIONS, self.max_positions)
+
+
+class KvMemory:
+    """Caches of several places within `max_bytes`, so that going back to a place reads nothing again.
+
+    The least recently used caches make room. The one in use may be larger than `max_bytes`; then it is alone.
+    """
+
+    def __init__(self, first: KvCache, max_bytes: int) -> None:
+        self._caches = [first]  # the last used is last
+        self._max_bytes = max_bytes
+
+    @property
+    def bytes(self) -> int:
+        """Memory of all caches."""
+        return sum(cache.bytes for cache in self._caches)
+
+    def __len__(self) -> int:
+        return len(self._caches)
+
+    def known(self, prompt_ids: Sequence[int]) -> int:
+        """Return how many tokens of the prompt's start a cache holds."""
+        return max(shared_prefix(cache.tokens, prompt_ids) for cache in self._caches)
+
+    def take(self, prompt_ids: Sequence[int], positions: int) -> KvCache:
+        """Return the cache for a prompt that will grow to `positions` tokens; it holds a start of the prompt.
+
+        A prompt that shares more with a cache than it would make that cache forget goes on there. Another one gets a
+        cache of its own, with a copy of what it shares: copying a token takes a thousandth of the time of reading it.
+        """
+        best = max(self._caches, key=lambda cache: shared_prefix(cache.tokens, prompt_ids))
+        shared = shared_prefix(best.tokens, prompt_ids)
+        if 2 * shared >= len(best.tokens):
+            best.keep(shared)
+            chosen = best
+        else:
+            chosen = next((cache for cache in self._caches if not cache.tokens), None) or best.empty()
+            chosen.copy_start(best, shared)
+        self._caches = [cache for cache in self._caches if cache is not chosen]
+        wanted = chosen.bytes_for(positions)
+        while self._caches and (self.bytes + wanted > self._max_bytes or len(self._caches) >= MAX_CACHES):
+            del self._caches[0]
+        self._caches.append(chosen)
+        return chosen
+
+    def clear(self) -> None:
+        """Forget all tokens, and free all caches but the last one."""
+        del self._caches[:-1]
+        self._caches[-1].keep(0)

@@ -48,7 +48,7 @@ def measure_speed(
 ) -> dict[str, Any]:
     """Times, in seconds, of a prompt from nothing and of the tokens after it."""
     ids = engine.encoder.text_ids(text)[:prompt_tokens]
-    engine.decoder.cache.keep(0)
+    engine.memory.clear()
     started = time.perf_counter()
     tokens = iter(GreedyTokens(engine.decoder, ids, 0, lambda: False, drafter))
     next(tokens)

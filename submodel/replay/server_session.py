@@ -45,7 +45,7 @@ async def _replay(
     on_progress: Callable[[int, int], None],
 ) -> list[Replayed]:
     replayed = []
-    async with _server(root, bundle, options) as client:
+    async with server(root, bundle, options) as client:
         for index, passage in enumerate(passages):
             replayed.append(await _type(client, root, passage))
             on_progress(index + 1, len(passages))
@@ -53,7 +53,8 @@ async def _replay(
 
 
 @asynccontextmanager
-async def _server(root: Path, bundle: Path, options: dict[str, Any]) -> AsyncIterator[LanguageClient]:
+async def server(root: Path, bundle: Path, options: dict[str, Any]) -> AsyncIterator[LanguageClient]:
+    """A client whose server has its bundle in memory, and need not wait for pauses in typing."""
     client = LanguageClient("submodel-replay", "1")
     trigger = {"debounceMinMs": 0, "debounceMaxMs": 0, **options.get("trigger", {})}
     await client.start_io(*SERVE, "--bundle", str(bundle))

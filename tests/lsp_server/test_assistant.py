@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
+from lsp_server.allowance import BURST_S, RATE
 from lsp_server.assistant import Assistant, Place
 from lsp_server.completion import Completion
 from lsp_server.decisions import Decision
 from lsp_server.documents import Edit
 from lsp_server.options import CareOptions, ServerOptions, TriggerOptions
 from lsp_server.power import Policy, Power, PowerMeter
-from lsp_server.service import Answer, Question
+from lsp_server.service import Answer, Question, Reading
 from lsp_server.suggestion.steps import Step
 
 URI = "file:///w/a.py"
@@ -32,7 +33,17 @@ class FakeService:
         self.questions: list[Question] = []
         self.wait: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(0)
         self.first_is_too_late = False  # it is answered though a newer request has come, as in a model's last step
+        self.read: list[tuple[Question, float]] = []
+        self.can_read = True
+        self.core_s = 4.0  # that a reading takes
         self._newest = threading.Event()
+
+    def can_read_ahead(self, bundle_folder: Path, threads: int | None) -> bool:
+        return self.can_read
+
+    async def read_ahead(self, question: Question, max_core_s: float) -> Reading:
+        self.read.append((question, max_core_s))
+        return Reading(core_s=self.core_s)
 
     def supersede(self) -> threading.Event:
         self._newest.set()
@@ -366,3 +377,92 @@ def test_longest_snooze_is_a_week() -> None:
     assert assistant.is_snoozed
     assert assistant.snoozed_until is not None
     assert assistant.snoozed_until - datetime.now(UTC) <= timedelta(days=7)
+
+
+def read_ahead(assistant: Assistant, *places: Place) -> list[bool]:
+    async def test() -> list[bool]:
+        begun = []
+        for place in places:
+            begun.append(assistant.read_ahead(place))
+            await asyncio.sleep(0.001)
+        return begun
+
+    return asyncio.run(test())
+
+
+@pytest.mark.parametrize(
+    ("document", "read_to"),
+    [
+        ("x = ‸\ny = 1\n", "x = "),
+        ("x = f(‸)\n", "x = f("),
+        ("‸x = 1\ny = 2\n", "x = 1"),
+        ("val‸ue = 1", "value = 1"),
+    ],
+)
+def test_where_the_next_key_will_ask_is_read(document: str, read_to: str) -> None:
+    assistant, service = make()
+    assert read_ahead(assistant, at(document)) == [True]
+    [(question, _)] = service.read
+    assert question.text[: question.offset] == read_to
+    assert assistant.decisions.newest() == [], "nobody has asked"
+
+
+@pytest.mark.parametrize(
+    ("prepare", "options", "power", "place"),
+    [
+        (lambda assistant, _: assistant.pause(), OPTIONS, Power(), at("x = ‸")),
+        (lambda assistant, _: assistant.snooze(5), OPTIONS, Power(), at("x = ‸")),
+        (lambda _, service: setattr(service, "can_read", False), OPTIONS, Power(), at("x = ‸")),
+        (lambda *_: None, replace(OPTIONS, enabled=False), Power(), at("x = ‸")),
+        (lambda *_: None, replace(OPTIONS, care=CareOptions(read_ahead=False)), Power(), at("x = ‸")),
+        (lambda *_: None, replace(OPTIONS, trigger=TriggerOptions(automatic=False)), Power(), at("x = ‸")),
+        (lambda *_: None, OPTIONS, Power(on_battery=True, battery_percent=90.0), at("x = ‸")),
+        (lambda *_: None, OPTIONS, Power(), at("x = ‸", bundle=None)),
+        (lambda *_: None, OPTIONS, Power(), replace(at("x = ‸"), refusal="it is too long")),
+        (lambda *_: None, OPTIONS, Power(), at("‸\n")),
+    ],
+    ids=["paused", "snoozed", "busy", "disabled", "option", "manual", "battery", "no-bundle", "document", "empty"],
+)
+def test_nothing_is_read(
+    prepare: Callable[[Assistant, FakeService], None], options: ServerOptions, power: Power, place: Place
+) -> None:
+    assistant, service = make(options=options, power=power)
+    prepare(assistant, service)
+    assert read_ahead(assistant, place) == [False]
+    assert service.read == []
+
+
+def test_browsing_takes_what_it_may_and_typing_gives_it_back() -> None:
+    now = 0.0
+    service = FakeService(Completion(text="foo(bar)"))
+    assistant = Assistant(service, OPTIONS, now=lambda: now, meter=PowerMeter(lambda: 0.0, Power))  # type: ignore[arg-type]
+    there = at("x = ‸\n")
+    assert read_ahead(assistant, there, there, there) == [True, True, False], "two places of 4 s fill 6 s"
+    assert [most for _, most in service.read] == [BURST_S, BURST_S - 4.0]
+    now = 1.9 / RATE  # 2 s over the allowance flow off until then, but for a tenth
+    assert read_ahead(assistant, there) == [False]
+    now = 2.1 / RATE
+    assert read_ahead(assistant, there) == [True]
+    ask(assistant, there)
+    assert read_ahead(assistant, there) == [True], "what a key made use of does not count"
+
+
+def test_after_an_answer_from_a_short_prompt_the_whole_one_is_read() -> None:
+    assistant, service = make(Completion(text="foo(bar)", is_near=True), options=AHEAD)
+
+    async def test() -> None:
+        for _ in range(2):
+            assert await assistant.suggest(at("x = ‸\n"))
+            await asyncio.sleep(0.001)
+
+    asyncio.run(test())
+    assert len(service.questions) == 2, "it is not cached, and no line after it is asked for"
+    assert [question.offset for question, _ in service.read] == [4, 4]
+    assert assistant.allowance.left_s == BURST_S, "it is no browsing"
+
+
+def test_asked_by_hand_the_whole_prompt_is_waited_for() -> None:
+    assistant, service = make()
+    ask(assistant, at("x = ‸\n", is_invoked=True))
+    ask(assistant, at("y = ‸\n"))
+    assert [question.options.trigger.cold_ms for question in service.questions] == [60_000, 400]

@@ -30,6 +30,8 @@ class FixedEngine:
         self.encoder = encoder
         self.max_positions = max_positions
         self.prompts: list[list[int]] = []
+        self.token_s = 0.0  # how long it reads a token
+        self.read_ahead: list[list[int]] = []
         self._answer = Generation(
             text=text,
             token_ids=(1, 2),
@@ -43,6 +45,13 @@ class FixedEngine:
     def generate(self, prompt_ids: Sequence[int], **_: object) -> Generation:
         self.prompts.append(list(prompt_ids))
         return self._answer
+
+    def reading_s(self, prompt_ids: Sequence[int]) -> float:
+        return len(prompt_ids) * self.token_s
+
+    def read(self, prompt_ids: Sequence[int], stop: object) -> int:
+        self.read_ahead.append(list(prompt_ids))
+        return len(prompt_ids)
 
 
 @pytest.fixture(scope="module")
@@ -266,3 +275,31 @@ def test_opens_a_bundle_and_refuses_a_changed_one(tiny_bundle: Bundle, tmp_path:
     (changed / "tokenizer.json").write_bytes((changed / "tokenizer.json").read_bytes().replace(b"BPE", b"PBE"))
     with pytest.raises(BundleError, match=r"tokenizer\.json has changed"):
         open_completer(changed)
+
+
+@pytest.mark.parametrize("end", ["return self.wid", "return ", "return self.width * (", "\n\n", "    "])
+def test_what_is_read_ahead_is_what_is_asked(engine: Engine, end: str) -> None:
+    completer, double = fixed(engine)
+    text, offset = f"{CODE}{end})\n{CODE}", len(CODE) + len(end)
+    completer.complete(text, offset, path="a.py", options=ServerOptions())
+    assert completer.read_ahead(text, offset, path="a.py", options=ServerOptions()) == len(double.prompts[0])
+    assert double.read_ahead == double.prompts
+    assert completer.read_ahead("", 0) == 0
+
+
+def test_a_cold_place_is_answered_from_a_short_prompt_first(engine: Engine) -> None:
+    text = "".join(f"value_{number} = compute({number})\n" for number in range(400)) + "x = "
+    completer, double = fixed(engine, max_positions=100_000)
+    engine_form = double.encoder.form
+    double.encoder = PromptEncoder(engine.encoder.tokenizer, engine_form.with_window(2000, 256))
+    whole = completer.complete(text, len(text), options=ServerOptions())
+    assert not whole.is_near
+    double.token_s = 0.4 / len(double.prompts[0]) * 1.01
+    near = completer.complete(text, len(text), options=ServerOptions())
+    assert near.is_near
+    assert len(double.prompts[1]) < len(double.prompts[0]) / 4
+    patient = ServerOptions(trigger=TriggerOptions(cold_ms=1000))
+    assert not completer.complete(text, len(text), options=patient).is_near
+    double.token_s *= 5
+    assert completer.complete(text, len(text), options=replace(patient, trigger=TriggerOptions(cold_ms=60_000))).is_near
+    assert not completer.complete("x = ", 4, options=ServerOptions(trigger=TriggerOptions(cold_ms=0))).is_near

@@ -170,7 +170,7 @@ def test_right_drafts_save_steps(engine: Engine, session: onnxruntime.InferenceS
         engine.decoder, "feed", lambda tokens, keep=1: calls.append(len(tokens)) or feed(tokens, keep=keep)
     )
     monkeypatch.setattr(engine, "drafter", Oracle(expected[:11]))
-    engine._cache.keep(0)
+    engine.memory.clear()
     assert list(engine.generate(prompt_ids, max_new_tokens=12).token_ids) == expected
     assert calls == [len(prompt_ids) + 11]  # the prompt and the whole draft in one step
 
@@ -180,7 +180,7 @@ def test_cancelled_anywhere_the_next_answer_is_right(
     engine: Engine, session: onnxruntime.InferenceSession, monkeypatch: pytest.MonkeyPatch, calls: int
 ) -> None:
     prompt_ids = [5 * i % 251 for i in range(2 * PROMPT_CHUNK + 50)]  # three chunks
-    engine.generate([1], max_new_tokens=1)
+    engine.memory.clear()
     monkeypatch.setattr(engine, "drafter", None)
     monkeypatch.setattr(engine.decoder, "chunk", ChunkSize())
     monkeypatch.setattr(engine.decoder.chunk, "observe", lambda tokens, seconds: None)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,11 @@ from lsprotocol import types
 
 from benchmarks.robustness.fuzz_protocol import ProtocolReader
 from benchmarks.robustness.fuzz_readers import READERS
+from lsp_server.assistant import Place
 from lsp_server.drift import Drift
-from lsp_server.options import ServerOptions
+from lsp_server.options import CareOptions, ServerOptions
 from lsp_server.serve import create_server
+from tests.lsp_server.test_load import Client, edit, talk
 
 
 def inline_completion(trigger_kind: int) -> dict[str, Any]:
@@ -113,3 +115,80 @@ def test_shutdown_cancels_what_has_not_ended() -> None:
         return [future.cancelled() for future in ended]
 
     assert asyncio.run(shut_down()) == [True, True, True]
+
+
+class Reader:
+    """An assistant's `read_ahead`, and whether it can read."""
+
+    def __init__(self) -> None:
+        self.places: list[Place] = []
+        self.is_ready = True
+
+    def __call__(self, place: Place) -> bool:
+        self.places.append(place)
+        return self.is_ready
+
+
+async def rest() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0.002)
+
+
+def with_reader(monkeypatch: pytest.MonkeyPatch, test: Callable[[Client, Reader], Awaitable[None]]) -> None:
+    reader = Reader()
+
+    async def run(client: Client) -> None:
+        monkeypatch.setattr(client.server.assistant, "read_ahead", reader)
+        client.open("file:///a.py", "x = 1\ny = 2\n")
+        await test(client, reader)
+
+    talk(run, ServerOptions(care=CareOptions(read_ahead_delay_ms=1)))
+
+
+def cursor(line: object, character: object = 0, uri: object = "file:///a.py") -> dict[str, object]:
+    return {"textDocument": {"uri": uri, "version": 1}, "position": {"line": line, "character": character}}
+
+
+def test_what_is_around_a_cursor_that_rests_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(client: Client, reader: Reader) -> None:
+        await rest()
+        assert reader.places == [], "where the cursor is, the client has not said"
+        client.send("submodel/cursor", cursor(0))
+        client.send("submodel/cursor", cursor(1, 3))
+        await rest()
+        assert [(place.line, place.offset) for place in reader.places] == [(1, 9)], "where it has come to rest"
+        client.server._note_service_change()
+        assert len(reader.places) == 1, "once"
+
+    with_reader(monkeypatch, test)
+
+
+def test_a_cursor_that_rests_before_its_bundle_is_loaded_is_read_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(client: Client, reader: Reader) -> None:
+        reader.is_ready = False
+        client.send("submodel/cursor", cursor(1))
+        await rest()
+        reader.is_ready = True
+        client.server._note_service_change()
+        assert len(reader.places) == 2
+        reader.is_ready = False
+        client.send("submodel/cursor", cursor(1))
+        await rest()
+        client.change("file:///a.py", edit(0, 0, "z"))
+        client.server._note_service_change()
+        assert len(reader.places) == 3, "after an edit a request comes"
+
+    with_reader(monkeypatch, test)
+
+
+@pytest.mark.parametrize(
+    "params", [None, [], {}, cursor(-1), cursor(0, "3"), cursor(True), cursor(0, uri=7), cursor(2**40)]
+)
+def test_a_cursor_that_is_none_is_passed_over(monkeypatch: pytest.MonkeyPatch, params: object) -> None:
+    async def test(client: Client, reader: Reader) -> None:
+        client.send("submodel/cursor", params)
+        client.send("submodel/cursor", cursor(0, uri="file:///unknown.py"))
+        await rest()
+        assert reader.places == []
+
+    with_reader(monkeypatch, test)

@@ -12,7 +12,7 @@ from exporters.bundle import Bundle
 from exporters.errors import BundleError
 from lsp_server.completion import Completion
 from lsp_server.errors import ServeError
-from lsp_server.service import MAX_LOADED, BundleState, BundleStatus, CompletionService, Question
+from lsp_server.service import MAX_LOADED, BundleState, BundleStatus, CompletionService, Question, Reading
 
 
 class SlowCompleter:
@@ -32,6 +32,15 @@ class SlowCompleter:
                 self.stopped.append(text)
                 return Completion(text="")
         return Completion(text=f"answer to {text}")
+
+    def read_ahead(self, text: str, offset: int, *, stop: Callable[[], bool], **_: object) -> int:
+        """Chunk after chunk, without end."""
+        self.started.append(text)
+        self.is_started.set()
+        while not stop():
+            self.release.wait(0.001)
+        self.stopped.append(text)
+        return 1
 
 
 BUNDLE = Path("/bundle")
@@ -219,5 +228,83 @@ def test_the_least_recently_used_bundle_goes(tiny_bundle: Bundle) -> None:
         await ask(service, TEXT, tiny_bundle.folder)
         assert list(service._loaded) == [other, tiny_bundle.folder]
         assert service.bundles[BUNDLE].state is BundleState.UNLOADED
+
+    run(test)
+
+
+def question(text: str, **fields: Any) -> Question:
+    return Question(text=text, offset=len(text), bundle=BUNDLE, **fields)
+
+
+async def read(service: CompletionService, completer: SlowCompleter, text: str) -> asyncio.Task[Reading]:
+    """A reading that the worker is busy with."""
+    completer.is_started.clear()
+    task = asyncio.create_task(service.read_ahead(question(text), 1000))
+    while not completer.is_started.is_set():
+        await asyncio.sleep(0.001)
+    return task
+
+
+@pytest.mark.parametrize("how", ["supersede", "complete", "read"])
+def test_reading_ahead_ends_for_any_request_and_for_the_next_reading(how: str) -> None:
+    async def test(service: CompletionService, completer: SlowCompleter) -> None:
+        unwanted = service.supersede()
+        reading = await read(service, completer, "ahead")
+        if how == "supersede":
+            service.supersede()
+        elif how == "complete":
+            completer.release.set()
+            assert await service.complete(question("x"), unwanted) is not None
+        else:
+            newer = await read(service, completer, "newer")
+            service.supersede()
+            assert not (await newer).is_whole
+        assert (await reading).tokens == 1
+        assert not (await reading).is_whole
+        assert completer.stopped[0] == "ahead"
+
+    run(test)
+
+
+def test_readings_that_wait_behind_a_request_starve_nobody() -> None:
+    async def test(service: CompletionService, completer: SlowCompleter) -> None:
+        asked = await start(service, completer, "asked")
+        assert not service.can_read_ahead(BUNDLE, None), "the worker is not free"
+        readings = [asyncio.create_task(service.read_ahead(question(f"{number}"), 1000)) for number in range(20)]
+        await asyncio.sleep(0)
+        newer = asyncio.create_task(ask(service, "newer"))
+        assert await asked == ""
+        completer.release.set()
+        assert await newer == "answer to newer"
+        assert [await reading for reading in readings] == [Reading()] * 20
+        assert completer.started == ["asked", "newer"]
+        assert service.can_read_ahead(BUNDLE, None)
+        assert not service.can_read_ahead(BUNDLE, 1), "it would be loaded again"
+        assert not service.can_read_ahead(Path("/other"), None)
+
+    run(test)
+
+
+def test_reading_ahead_takes_no_more_of_the_cores_than_it_may() -> None:
+    async def test(service: CompletionService, completer: SlowCompleter) -> None:
+        assert await service.read_ahead(question("x"), 0) == Reading()
+        reading = await service.read_ahead(question("x"), 0.01)
+        assert reading.core_s >= 0.01
+        assert not reading.is_whole
+
+    run(test)
+
+
+def test_reading_ahead_loads_nothing(tiny_bundle: Bundle) -> None:
+    async def test(service: CompletionService, _: SlowCompleter) -> None:
+        there = Question(text=TEXT, offset=len(TEXT), bundle=tiny_bundle.folder)
+        assert await service.read_ahead(there, 1000) == Reading()
+        assert tiny_bundle.folder not in service._loaded
+        await asyncio.wrap_future(service.load(tiny_bundle.folder, None))
+        assert (await service.read_ahead(there, 1000)).is_whole
+        answer = await service.complete(there)
+        assert answer is not None
+        assert answer.completion is not None
+        assert answer.completion.computed_tokens == 1
 
     run(test)

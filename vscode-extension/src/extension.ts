@@ -6,6 +6,7 @@ import { BuildCommand } from './build/command';
 import { registerTaskProvider } from './build/task';
 import { Bundles } from './bundle/choice';
 import { watchBundles } from './bundle/watch';
+import { followCursor } from './completion/cursor';
 import { Snooze } from './completion/snooze';
 import { Suggestions } from './completion/suggestions';
 import { onDidSelectInterpreter } from './executable/python';
@@ -52,6 +53,7 @@ export function activate(context: vscode.ExtensionContext): void {
     snooze,
     pages,
     createStatusItems(status),
+    followCursor(controller, status),
     registerTaskProvider(log),
     status.onDidChange(followState),
     suggestions.onFirstShown(() => {

@@ -7,12 +7,12 @@ export const SERVER_OPTIONS: readonly string[] = [
   'statistics',
   'drift',
   ...of('trigger', 'automatic debounceMinMs debounceMaxMs midWord beforeText afterAcceptedLine'),
-  ...of('trigger', 'comments strings multiLine budgetMs'),
+  ...of('trigger', 'comments strings multiLine budgetMs coldMs'),
   ...of('stops', 'newline dedent nextLine repetition'),
   ...of('filters', 'wholeLine healing specialTokens indentation secret suffixDuplicate doubledClosers syntax'),
   ...of('gate', 'precision'),
   ...of('context', 'recent imports similar maxCharacters'),
-  ...of('care', 'idleUnloadMinutes onBattery lowBatteryPercent prefetch maxLoad'),
+  ...of('care', 'idleUnloadMinutes onBattery lowBatteryPercent prefetch readAhead readAheadDelayMs maxLoad'),
 ];
 
 /** `{"trigger.comments": false}` as `{"trigger": {"comments": false}}`, and the bundle, where one was picked. */

@@ -3,6 +3,7 @@
 import type { LanguageClient } from 'vscode-languageclient/node';
 
 export const STATUS_METHOD = 'submodel/status';
+export const CURSOR_METHOD = 'submodel/cursor';
 export const EXPLAIN_METHOD = 'submodel/explain';
 export const STATISTICS_COMMAND = 'submodel.statistics';
 

@@ -1,0 +1,190 @@
+"""The first key after a file was opened or the cursor moved, with and without reading ahead, through the real server.
+
+    python -m benchmarks.read_ahead BUNDLE REPO [--moves 30] [--browse-s 120] [--seed 0]
+
+A seeded walk over the repository's files: open one or move by some lines or anywhere in the file, rest 0.5 to 3 s, hit
+a key at the end of the line (the first character of a word that stands in the file), wait for the answer. The same walk
+runs twice. Then the walk goes on without keys, and the processor time of the server is measured. Writes
+benchmarks/results/read-ahead.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lsprotocol import types
+from pygls.lsp.client import LanguageClient
+
+from benchmarks.builds import RESULTS
+from benchmarks.machine import describe_machine, describe_versions
+from builder.corpus.corpus import read_corpus
+from submodel.bench.run import processor_s
+from submodel.replay.server_session import server
+
+RESULT = RESULTS / "read-ahead.json"
+GOAL_MS = 150
+LEAST_LINES = 40  # of a file that is walked through
+OPEN_SHARE, NEAR_SHARE = 0.3, 0.4  # of the moves; the others go anywhere in the file
+NEAR_LINES = 15
+
+
+@dataclass(frozen=True, kw_only=True)
+class Move:
+    """To the end of a line of a file, a rest there, and the key that is hit then."""
+
+    path: str
+    line: int
+    character: int
+    rest_s: float
+    key: str
+    kind: str  # open, near or far
+
+
+def plan_walk(files: dict[str, str], moves: int, seed: int) -> list[Move]:
+    """A walk over files (path → text); the same for the same seed."""
+    rng = random.Random(seed)
+    paths = sorted(path for path, text in files.items() if text.count("\n") >= LEAST_LINES)
+    walk: list[Move] = []
+    path, line = "", 0
+    for _ in range(moves):
+        chance = rng.random()
+        kind = "open" if not path or chance < OPEN_SHARE else "near" if chance < OPEN_SHARE + NEAR_SHARE else "far"
+        if kind == "open":
+            path = rng.choice([one for one in paths if one != path] or paths)
+        lines = files[path].split("\n")
+        step = rng.choice([-1, 1]) * rng.randint(1, NEAR_LINES)
+        wanted = line + step if kind == "near" else rng.randrange(len(lines))
+        line = min(max(0, wanted), len(lines) - 1)
+        key = rng.choice(re.findall(r"[A-Za-z_]\w+", files[path]))[0]
+        rest_s = rng.uniform(0.5, 3.0)
+        character = len(lines[line].encode("utf-16-le")) // 2
+        walk.append(Move(path=path, line=line, character=character, rest_s=rest_s, key=key, kind=kind))
+    return walk
+
+
+class Walker:
+    """An editor's user: moves, and hits keys. Positions are in UTF-32 as well as in UTF-16 where files are ASCII."""
+
+    def __init__(self, client: LanguageClient, root: Path, files: dict[str, str]) -> None:
+        self._client, self._root, self._files = client, root, files
+        self._versions: dict[str, int] = {}
+        self._path = ""
+
+    async def go(self, move: Move) -> None:
+        """Open the file unless it is the one that is open, and let the cursor rest."""
+        if move.path != self._path:
+            self._close()
+            self._path = move.path
+            self._versions[move.path] = self._versions.get(move.path, 0) + 1
+            item = types.TextDocumentItem(self._uri, "", self._versions[move.path], self._files[move.path])
+            self._client.text_document_did_open(types.DidOpenTextDocumentParams(item))
+        position = {"line": move.line, "character": move.character}
+        self._client.protocol.notify("submodel/cursor", {"textDocument": {"uri": self._uri}, "position": position})
+        await asyncio.sleep(move.rest_s)
+
+    async def hit(self, move: Move) -> float:
+        """Hit the key, and take it back once the answer is there; milliseconds from the key to the answer."""
+        there = types.Position(move.line, move.character)
+        behind = types.Position(move.line, move.character + 1)
+        started = time.perf_counter()
+        self._change(types.Range(there, there), move.key)
+        kind = types.InlineCompletionTriggerKind.Automatic
+        context, document = types.InlineCompletionContext(kind), types.TextDocumentIdentifier(self._uri)
+        params = types.InlineCompletionParams(context, document, behind)
+        await self._client.text_document_inline_completion_async(params)
+        milliseconds = (time.perf_counter() - started) * 1000
+        self._change(types.Range(there, behind), "")
+        return milliseconds
+
+    @property
+    def _uri(self) -> str:
+        return (self._root / self._path).as_uri()
+
+    def _change(self, there: types.Range, text: str) -> None:
+        self._versions[self._path] += 1
+        document = types.VersionedTextDocumentIdentifier(version=self._versions[self._path], uri=self._uri)
+        change = types.TextDocumentContentChangePartial(range=there, text=text)
+        self._client.text_document_did_change(types.DidChangeTextDocumentParams(document, [change]))
+
+    def _close(self) -> None:
+        if self._path:
+            params = types.DidCloseTextDocumentParams(types.TextDocumentIdentifier(self._uri))
+            self._client.text_document_did_close(params)
+
+
+async def measure(
+    root: Path, bundle: Path, files: dict[str, str], walk: list[Move], browse_s: float, options: dict[str, Any]
+) -> dict[str, Any]:
+    """One server: keys along the walk, then `browse_s` seconds of the walk without any."""
+    async with server(root, bundle, options) as client:
+        walker = Walker(client, root, files)
+        times: dict[str, list[float]] = {}
+        for move in walk:
+            await walker.go(move)
+            times.setdefault(move.kind, []).append(await walker.hit(move))
+        pid = client._server.pid  # type: ignore[union-attr]
+        before, started = processor_s(pid), time.perf_counter()
+        while time.perf_counter() - started < browse_s:
+            for move in walk:
+                if time.perf_counter() - started < browse_s:
+                    await walker.go(move)
+        seconds = time.perf_counter() - started
+        core_s = processor_s(pid) - before
+        return {
+            "first_key": describe([one for some in times.values() for one in some]),
+            **{f"first_key_{kind}": describe(some) for kind, some in sorted(times.items())},
+            "browsing_s": round(seconds, 1),
+            "browsing_core_s_a_minute": round(core_s / seconds * 60, 2) if seconds >= 1 else None,
+        }
+
+
+def describe(times_ms: list[float]) -> dict[str, float]:
+    """Median, 95th percentile, and the share within the goal."""
+    return {
+        "count": len(times_ms),
+        "p50_ms": round(float(np.median(times_ms)), 1),
+        "p95_ms": round(float(np.percentile(times_ms, 95)), 1),
+        f"share_within_{GOAL_MS}_ms": round(float(np.mean(np.array(times_ms) <= GOAL_MS)), 3),
+    }
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("repository", type=Path)
+    parser.add_argument("--moves", type=int, default=30)
+    parser.add_argument("--browse-s", type=float, default=120.0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cold-ms", type=int, default=400, help="the option trigger.coldMs")
+    arguments = parser.parse_args()
+    root = arguments.repository.resolve()
+    files = {file.path: file.text for file in read_corpus(root).files}
+    walk = plan_walk(files, arguments.moves, arguments.seed)
+    runs = {}
+    for name, is_on in (("without", False), ("with", True)):
+        options = {"care": {"readAhead": is_on, "onBattery": "full"}, "trigger": {"coldMs": arguments.cold_ms}}
+        measured = measure(root, arguments.bundle.resolve(), files, walk, arguments.browse_s, options)
+        runs[name] = asyncio.run(measured)
+        print(name, json.dumps(runs[name], indent=2))
+    asked = f"--moves {arguments.moves} --browse-s {arguments.browse_s:g} --seed {arguments.seed}"
+    document = {
+        "command": f"python -m benchmarks.read_ahead BUNDLE {root.name} {asked} --cold-ms {arguments.cold_ms}",
+        "runs": runs,
+        "machine": describe_machine(),
+        "versions": describe_versions(),
+    }
+    RESULT.write_text(json.dumps(document, indent=2) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

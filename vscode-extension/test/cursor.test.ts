@@ -1,0 +1,56 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+
+import { type CursorPlace, RestingCursor } from '../src/completion/restingCursor';
+
+let sent: number[] = [];
+const at = (line: number, version = 1, uri = 'file:///a.py'): CursorPlace => ({ uri, version, line, character: 0 });
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  sent = [];
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+function follow(): RestingCursor {
+  return new RestingCursor(({ line }) => sent.push(line));
+}
+
+test('where the cursor comes to rest is sent once, and nothing on the way there', () => {
+  const cursor = follow();
+  for (const line of [1, 2, 3]) {
+    cursor.moved(at(line));
+    vi.advanceTimersByTime(50);
+  }
+  expect(sent).toEqual([]);
+  vi.advanceTimersByTime(1000);
+  expect(sent).toEqual([3]);
+});
+
+test('a move that came with a change of the document is typing', () => {
+  const cursor = follow();
+  cursor.moved(at(1));
+  cursor.moved(at(2, 2));
+  vi.advanceTimersByTime(1000);
+  expect(sent).toEqual([]);
+  cursor.moved(at(7, 2));
+  vi.advanceTimersByTime(1000);
+  expect(sent).toEqual([7]);
+});
+
+test('another document is no typing, whatever its version', () => {
+  const cursor = follow();
+  cursor.moved(at(1));
+  cursor.moved(at(9, 5, 'file:///b.py'));
+  vi.advanceTimersByTime(1000);
+  expect(sent).toEqual([9]);
+});
+
+test('nothing is sent after the end', () => {
+  const cursor = follow();
+  cursor.moved(at(1));
+  cursor.dispose();
+  vi.advanceTimersByTime(1000);
+  expect(sent).toEqual([]);
+});
