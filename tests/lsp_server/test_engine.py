@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -10,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exporters.bundle import Bundle
+from exporters.errors import BundleError
 from lsp_server.decoding.engine import Engine, FinishReason, Generation
 from lsp_server.decoding.kv_cache import GROWTH_POSITIONS
 from lsp_server.decoding.prompt_chunks import MAX_CHUNK, PROMPT_CHUNK, ChunkSize
@@ -274,8 +276,12 @@ def test_all_logits_are_those_of_the_whole_sequence(engine: Engine, session: onn
     np.testing.assert_allclose(engine.all_logits(token_ids), naive_logits(session, token_ids), rtol=1e-3, atol=1e-3)
 
 
-def test_files_of_the_wrong_kind(tiny_bundle: Bundle) -> None:
-    with pytest.raises(ServeError, match="can't load"):
+def test_files_of_the_wrong_kind(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="is not named as an ONNX graph"):
         Engine(replace(tiny_bundle, model_path=tiny_bundle.tokenizer_path))
+    bare = tmp_path / "model.onnx"
+    bare.write_bytes(b"\x08\x08")  # a version, and nothing else
+    with pytest.raises(ServeError, match="can't load"):
+        Engine(replace(tiny_bundle, folder=tmp_path, model_path=bare))
     with pytest.raises(ServeError, match="is no tokenizer"):
         Engine(replace(tiny_bundle, tokenizer_path=tiny_bundle.model_path))
