@@ -102,7 +102,7 @@ class StepCounter:
         if kind in REPEATS:
             return self._repeat(kind, value, at, flags, rest)
         if kind is sre.BRANCH:
-            for one in value[1]:  # no generator: calls through C use up its stack
+            for one in value[1]:  # noqa: SIM110 - no generator: calls through C use up its stack
                 if self._match(list(one), 0, at, flags, rest):
                     return True
             return False
@@ -145,7 +145,9 @@ class StepCounter:
         def again(count: int, position: int, previous: int) -> bool:
             def more() -> bool:
                 is_allowed = count < most and position != previous
-                return is_allowed and self._match(inner, 0, position, flags, lambda end: again(count + 1, end, position))
+                return is_allowed and self._match(
+                    inner, 0, position, flags, lambda end: again(count + 1, end, position)
+                )
 
             if count < least:
                 return more()
@@ -184,7 +186,7 @@ class StepCounter:
             count += 1
         if kind is sre.POSSESSIVE_REPEAT:
             return count >= least and rest(at + count)
-        for length in range(count, least - 1, -1):
+        for length in range(count, least - 1, -1):  # noqa: SIM110 - as above
             if rest(at + length):
                 return True
         return False
