@@ -42,7 +42,7 @@ _CHECK = re.compile(r"(?:^|\\n|[\"'])def check\(candidate\):", re.MULTILINE)
 
 _TASK = re.compile(r"[Ww]rite a (?:python )?function (?:to|that|which|for|of) [^\n\"\\]{8,}")
 _TASK_LEAD = re.compile(
-    r"""(?:^|\\n|task:|["'`])[ \t]*(?:\#+|/{2,}|/?\*+|-{2,}|;+|%+)?[ \t]*["'`]{0,3}[ \t]*$""", re.VERBOSE
+    r"""(?:^|\\n|task:|["'`])[ \t]*+(?:(?:\#+|/{2,}|/?\*+|-{2,}|;+|%+)[ \t]*+)?+(?:["'`]{1,3}+[ \t]*+)?+$""", re.VERBOSE
 )
 _LEAD_CHARS = 100
 # What stands by the sentence in prompts made of MBPP; a line end may be written out, as in a string of JSON.
@@ -54,7 +54,7 @@ _ASSERTION = re.compile(r"(?:\b|\\n)assert\w*[ (.!]")
 
 # Both are asked for: `candidate` is a common name, but seldom another name of a function, and that called in tests.
 _CANDIDATE_BOUND = re.compile(
-    r"""\bcandidate[ \t]*(?::=|<-|=)[ \t]*(?:[\\&]{0,2}\w+|method\(:\w+\))[ \t]*;?[ \t]*(?:$|\\n)
+    r"""\bcandidate[ \t]*(?::=|<-|=)[ \t]*(?:[\\&]{0,2}\w+|method\(:\w+\))[ \t]*+(?:;[ \t]*+)?+(?:$|\\n)
       | \bcandidate\(\)[ \t]*\{ | \bfunction[ ]candidate\(\.\.\. | \([ ]?candidate[ ][\w-]+\)""",
     re.VERBOSE | re.MULTILINE,
 )

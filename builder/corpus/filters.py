@@ -46,7 +46,7 @@ _GENERATED_MARK = re.compile(
       | \bgenerated\ by\ the\ protocol\ buffer\ compiler\b""",
     re.VERBOSE | re.IGNORECASE,
 )
-_COMMENT_START = re.compile(r"\s*(#|//|/\*|\*|--|<!--|;|%|\(\*|'|\"\"\"|\{-)")
+_COMMENT_START = re.compile(r"^\s*+(#|//|/\*|\*|--|<!--|;|%|\(\*|'|\"\"\"|\{-)")
 _MARK_LINES = 12
 _MARK_CHARS = 2000
 

@@ -78,7 +78,7 @@ _TOKEN_FORMS: tuple[_TokenForm, ...] = (
     _form("Atlassian token", "ATATT3 ATCTT3", r"AT[AC]TT3[\w=-]{60,300}"),
     _form("Mailgun key", "key-", r"key-[0-9a-f]{32}\b"),
     _form("Square token", "sq0 EAAA", r"(?:sq0(?:atp|csp)-[\w-]{22,43}|EAAA[\w-]{60})"),
-    _form("JWT", "eyJ", r"eyJ[\w-]{8,4000}\.eyJ[\w-]{8,8000}\.[\w-]{0,2000}"),
+    _form("JWT", "eyJ", r"(?:(?<![_-])eyJ[\w-]{8,4000}+|eyJ[\w-]{8,400}+)\.eyJ[\w-]{8}"),
 )
 
 _AWS_SECRET = re.compile(r"(?i)aws.{0,30}?(?:secret|key).{0,30}?[\"'=:\s]([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])")
@@ -110,7 +110,10 @@ _CONNECTION_PASSWORD = re.compile(r"(?i)[;\"'`]\s{0,4}(?:password|pwd)\s{0,4}=\s
 # A line of a Docker configuration: user and password in base64.
 _DOCKER_AUTH = re.compile(r"(?i)[\"']auth[\"']\s{0,8}:\s{0,8}[\"']([A-Za-z0-9+/]{12,2000}={0,2})[\"']")
 
-_PASSWORD_WORDS = ("password", "passwd", "passphrase", "passwort", "pwd")
+_PASSWORD_WORDS = (
+    *("password", "passwd", "passphrase", "pwd", "passwort", "kennwort", "motdepasse", "mot_de_passe", "contraseña"),
+    *("contrasena", "senha", "wachtwoord", "hasło", "haslo", "parola"),
+)
 _SECRET_WORDS = (
     *("secret", "token", "credential", "api_key", "apikey", "api-key", "private_key", "privatekey", "access_key"),
     *("accesskey", "access-key", "auth_key", "authkey", "encryption_key", "signing_key", "account_key"),
@@ -122,29 +125,34 @@ _NAME_LEADS = (*_PASSWORD_WORDS, "secret", "token", "credential", "key", "basic"
 
 # What may stand between a name and its value: the rest of the name, a closing quote or bracket, a type, an operator.
 _JOIN = (
-    r"[\w-]{0,40}[\"'\]`)]{0,3}(?:\s{0,8}:\s{0,8}[\w\[\]|. ]{1,40}?)?"
-    r"\s{0,20}(?::=|=>|\|\|=|\?\?=|=|:|,|\(|>)\s{0,20}"
+    r"[\w-]{0,40}+[\"'\]`)]{0,3}+(?:\s{0,8}+:[\w\[\]|. ]{1,40}+(?==))?+"
+    r"\s{0,20}+(?::=|=>|\|\|=|\?\?=|=|:|,|\(|>)\s{0,20}+"
 )
-_QUOTED_VALUE = re.compile(_JOIN + r"(?:[\w.]{1,40}\(\s{0,4})?[bBrRuU@]{0,2}([\"'`])((?:(?!\1)[^\s\\]){8,1000})\1")
+_QUOTED_VALUE = re.compile(_JOIN + r"(?:[\w.]{1,40}+\(\s{0,4}+)?+[bBrRuU@]{0,2}+([\"'`])((?:(?!\1)[^\s\\]){8,1000}+)\1")
 _BARE_VALUE = re.compile(
-    r"[\w.-]{0,40}\s{0,8}(?:=|:|>)\s{0,8}([^\s\"'`()\[\]{},;<>$]{8,1000})\s{0,8}(?:</[\w.-]+>\s*)?(?:[#;].*)?$"
+    r"[\w.-]{0,40}+\s{0,8}+[=:>]\s{0,8}+([^\s\"'`()\[\]{},;<>$]{8,1000}+)\s{0,8}+(?:</[\w.-]{1,80}+>\s*+)?+(?:[#;].*)?$"
 )
-_BARE_NAME_START = re.compile(r"\s*(?:[#;/*-]+\s*|export\s+|set\s+|ENV\s+|ARG\s+|<)?[\w.-]*$")
+_BARE_NAME_START = re.compile(r"^\s*+(?:[#;/*-]++\s*+|export\s++|set\s++|ENV\s++|ARG\s++|<)?+[\w.-]*+$")
 _MAX_NAME_START_CHARS = 200
-_OPEN_VALUE = re.compile(_JOIN + r"(?:[\w.]{1,40}\()?\s*[(\\]?\s*$")
+_OPEN_VALUE = re.compile(_JOIN + r"(?:[\w.]{1,40}+\()?+\s*+[(\\]?+\s*+$")
 
 _PLACEHOLDER = re.compile(
     r"""example | sample | dummy | fake | placeholder | change | replace | redacted | insert | default | foobar | lorem
       | your | xxx | \*\*\* | \.\.\. | todo | test | mock | password | passwd | secret | hunter2 | letmein | qwerty
-      | ^pass | abc123 | 12345 | 0123 | abcd | 0000 | 1111 | aaaa | ^my[_-] | ^some | ^none$ | ^null$ | undefined
-      | \$\{ | \$\( | ^\$ | \{\{ | ^\{ | ^% | %\( | %s | ^< | >$ | environ | getenv | process\.env""",
+      | ^pass | abc123 | 12345 | 0123 | abcd | 0000 | 1111 | aaaa | ^my[_-] | ^some | undefined""",
+    re.VERBOSE | re.IGNORECASE,
+)
+# A reference to a value elsewhere, whatever else is there.
+_REFERENCE = re.compile(
+    r"""\$\{ | \$\(\w{1,80}+\) | ^\$\w*+$ | \{\{ | ^\{ | ^%\w{1,80}+%$ | %\(\w{1,80}+\)s | %s(?!\w) | ^<.*>$
+      | ^none$ | ^null$ | environ | getenv | process\.env""",
     re.VERBOSE | re.IGNORECASE,
 )
 _NOT_SECRET_NAME = re.compile(
     r"(?i)public|sha\d+|md5|checksum|digest|csrf_?token_?name|token(?:izer|ize|_?type|_?url|_?uri|_?name|s?\b\s*\[)"
 )
 _HEX = re.compile(r"[0-9a-fA-F]+")
-_TOKEN_CHARACTERS = re.compile(r"[A-Za-z0-9+/=_.~:!@#%^&*-]+")
+_TOKEN_CHARACTERS = re.compile(r"[A-Za-z0-9+/=_.~:!@#$%^&*()-]+")
 _WORD = re.compile(r"[A-Z]?[a-z]{3,}|[A-Z]{4,}")
 _FIVE_CONSONANTS = re.compile(r"(?i)[bcdfghjklmnpqrstvwxz]{5}")
 _MIN_TOKEN_CHARS = 20  # shorter values of tokens and keys are names and identifiers as often as not
@@ -283,7 +291,7 @@ def _key_block_length(lines: list[str], start: int) -> int:
 
 def _is_url_password(match: re.Match[str]) -> bool:
     user, password, host = match.groups()
-    if _PLACEHOLDER.search(password) or password.lower() in _PLAIN_PASSWORDS or password == user:
+    if _is_placeholder(password) or password.lower() in _PLAIN_PASSWORDS or password == user:
         return False
     if host.lower() in ("localhost", "127.0.0.1", "host", "hostname") or "example" in host.lower():
         return _entropy_bits(password) * len(password) > 28 and is_random(password)
@@ -306,14 +314,14 @@ def _is_basic_credential(value: str) -> bool:
         user, colon, password = base64.b64decode(value, validate=True).decode("utf-8").partition(":")
     except (binascii.Error, UnicodeDecodeError):
         return False
-    is_placeholder = _PLACEHOLDER.search(password) or password.lower() in _PLAIN_PASSWORDS or password == user
+    is_placeholder = _is_placeholder(password) or password.lower() in _PLAIN_PASSWORDS or password == user
     return bool(colon) and len(password) >= 4 and not is_placeholder
 
 
 def _is_used_password(value: str) -> bool:
     """Whether a value that can only be a password looks like one in use: letters and digits at least."""
     is_mixed = any(map(str.isdigit, value)) and any(map(str.isalpha, value))
-    return is_mixed and not _PLACEHOLDER.search(value) and value.lower() not in _PLAIN_PASSWORDS
+    return is_mixed and not _is_placeholder(value) and value.lower() not in _PLAIN_PASSWORDS
 
 
 def _whole_name(line: str, part: re.Match[str]) -> str:
@@ -344,10 +352,22 @@ def _find_assigned(line: str) -> str | None:
     return None
 
 
+def _is_placeholder(value: str) -> bool:
+    """Whether a value stands for another. Most of a random one is left when the words are taken out of it."""
+    if _REFERENCE.search(value):
+        return True
+    core, count = _PLACEHOLDER.subn("", value)
+    return count > 0 and (len(core) < 12 or 3 * len(core) < 2 * len(value) or not _looks_drawn(core))
+
+
 def is_random(value: str) -> bool:
     """Whether a value looks drawn at random rather than written: no words, no placeholder, varied characters."""
-    if _PLACEHOLDER.search(value) or not _TOKEN_CHARACTERS.fullmatch(value):
+    if _is_placeholder(value) or not _TOKEN_CHARACTERS.fullmatch(value):
         return False
+    return _looks_drawn(value)
+
+
+def _looks_drawn(value: str) -> bool:
     if not any(map(str.isdigit, value)) or not any(map(str.isalpha, value)):
         return False
     if _HEX.fullmatch(value):
@@ -358,7 +378,7 @@ def is_random(value: str) -> bool:
 
 def is_strong_password(value: str) -> bool:
     """Whether a literal of at least eight characters looks like a password in use rather than a stand-in."""
-    if len(value) < 8 or _PLACEHOLDER.search(value) or set(value) & set("{}<>()[] /"):
+    if len(value) < 8 or _is_placeholder(value) or set(value) & set("{}<>()[] /"):
         return False
     kinds = (str.islower, str.isupper, str.isdigit, lambda character: not character.isalnum())
     return sum(any(map(kind, value)) for kind in kinds) >= 3 or (any(map(str.isdigit, value)) and is_random(value))

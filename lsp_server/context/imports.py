@@ -17,8 +17,8 @@ from lsp_server.syntax.parsed_text import ParsedText
 
 _MAX_DEFINITION_LINES = 12
 _SCRIPT_ENDINGS = ("", ".ts", ".tsx", ".js", ".jsx", ".mjs", "/index.ts", "/index.js")
-_FROM_IMPORT = re.compile(r"\s*from\s+(\.*)([\w.]*)\s+import\s+(.*)", re.DOTALL)
-_SCRIPT_IMPORT = re.compile(r"import\s+(.*?)\s+from\s+[\"'](\.[^\"']*)[\"']", re.DOTALL)
+_FROM_IMPORT = re.compile(r"^\s*+from\s++(\.*+)([\w.]*+)\s++import\s++(.*)", re.DOTALL)
+_SCRIPT_SOURCE = re.compile(r"(?<=[\s}])from\s*+[\"'](\.[^\"']*+)[\"']")
 
 Exists = Callable[[str], bool]
 
@@ -67,10 +67,10 @@ def _python_import(path: str, statement: str, exists: Exists) -> tuple[str, list
 
 
 def _script_import(path: str, statement: str, exists: Exists) -> tuple[str, list[str]] | None:
-    match = _SCRIPT_IMPORT.match(statement)
-    if match is None:
+    match = _SCRIPT_SOURCE.search(statement)
+    if match is None or not statement.startswith("import"):
         return None
-    names, module = match.groups()
+    names, module = statement.removeprefix("import")[: match.start() - len("import")].strip(), match.group(1)
     start = posixpath.normpath(posixpath.join(posixpath.dirname(path), module))
     for ending in _SCRIPT_ENDINGS:
         if exists(start + ending):

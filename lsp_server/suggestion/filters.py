@@ -22,7 +22,7 @@ _SPECIAL_TOKEN = re.compile(
 )
 _WORD_END = re.compile(r"\w+|[^\w\s]|\s+")
 _PYTHON_HEADER = re.compile(
-    r"\s*(?:async\s+)?(?:if|elif|else|for|while|with|def|class|try|except|finally|match|case)\b"
+    r"^\s*+(?:async\s++)?+(?:if|elif|else|for|while|with|def|class|try|except|finally|match|case)\b"
 )
 _MAX_CUTS = 24  # places that are tried; each costs one parse
 _KEY_LINES = 250  # above the cursor, in which a private key may have begun

@@ -28,6 +28,7 @@ FILTERS: dict[str, filters.Filter] = {
     "syntax": filters.syntax,
 }
 
+_LAST_WORD = re.compile(r"(?<!\w)\w++$")
 _OUT_OF_TIME = "time or tokens ran out before the line was whole"
 
 
@@ -140,7 +141,7 @@ def _whole_words(text: str) -> str:
     """Without the last line of several, or the last word of one, which may have been meant to go on."""
     if "\n" in text.strip():
         return text[: text.rindex("\n")]
-    return re.sub(r"\w+$", "", text)
+    return _LAST_WORD.sub("", text)
 
 
 def _changed(rule: str, change: Change, draft: Draft) -> Step:

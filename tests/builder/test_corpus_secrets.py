@@ -147,6 +147,27 @@ def test_passwords_and_credentials_are_found(line: str) -> None:
     assert find_secrets(line)
 
 
+DJANGO = string.ascii_lowercase + string.digits + "!@#$%^&*(-_=+)"  # what `startproject` draws from
+
+
+def test_keys_of_django_are_found() -> None:
+    """Succeeds as an attack on 9201313, where 4 % are found: `$`, `(` and `)` were no characters of a key."""
+    lines = [f"SECRET_KEY = 'django-insecure-{draw(DJANGO, 50, seed)}'" for seed in range(200)]
+    assert sum(find_secrets(line) is not None for line in lines) >= 0.97 * len(lines)
+
+
+@pytest.mark.parametrize("word", ["test", "1111", "sample", "abcd"])
+def test_a_random_value_may_hold_the_word_of_a_placeholder(word: str) -> None:
+    """Succeeds as an attack on 9201313, where each of these words let any value pass."""
+    values = [draw(ALNUM, 18, seed) + word + draw(ALNUM, 18, seed + 1000) for seed in range(200)]
+    assert sum(find_secrets(f'API_TOKEN = "{value}"') is not None for value in values) >= 0.95 * len(values)
+
+
+@pytest.mark.parametrize("name", ["kennwort", "motdepasse", "contraseña", "senha", "wachtwoord", "hasło"])
+def test_passwords_are_called_so_in_other_languages(name: str) -> None:
+    assert find_secrets(f'{name} = "' + "kV9#mLq2" + '!x"')
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -1,0 +1,185 @@
+"""No regular expression over a stranger's text takes more than linear time.
+
+Succeeds on 9201313 with ten expressions. Seven take the square or worse where they are used: the rule for JWTs (255
+kB of `eyJ-` take 1.3 s with the interpreter's lock held), the one for a value on the line below its name, the two for
+MBPP's tasks and MultiPL-E's candidates, the last word of an answer, Python's imports (dots) and JavaScript's (white
+space, the cube). Three are only ever asked at a line's start, and now say so.
+
+Steps are counted, not seconds: see `regex_steps`.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+import random
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import builder
+import exporters
+import lsp_server
+import submodel.replay
+from tests.attacks.regex_steps import StepCounter, TooManySteps, pumps
+
+SHORT, LONG = 500, 2000  # characters; a repeat of up to 300, tried at each place, is still linear
+MAX_GROWTH = 10.0  # of the steps, from SHORT to LONG: 4 is linear, 16 the square
+FREE_STEPS = 20 * LONG  # few enough whatever they grow with
+MAX_STEPS = 400 * LONG
+
+# Asked by `match` or `fullmatch` alone, at one place: what is counted is the work there.
+_SECRETS = "builder.corpus.secrets"
+ANCHORED = frozenset(
+    {
+        "builder.bases.resolve.HUB_ID.0",
+        *(f"{_SECRETS}.{name}.0" for name in ("_QUOTED_VALUE", "_BARE_VALUE", "_OPEN_VALUE")),
+    }
+)
+_NEEDS_MORE = ("torch", "transformers", "onnx", "gguf", "optimum", "onnx_ir")  # not of every installation
+
+
+def modules() -> Iterator[ModuleType]:
+    for package in (builder, exporters, lsp_server, submodel.replay):
+        for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            try:
+                yield importlib.import_module(info.name)
+            except ModuleNotFoundError as error:
+                if not str(error.name).startswith(_NEEDS_MORE):
+                    raise
+
+
+def _patterns_in(value: object, depth: int = 0) -> Iterator[re.Pattern[str]]:
+    if isinstance(value, re.Pattern):
+        if isinstance(value.pattern, str):
+            yield value
+    elif depth < 3 and isinstance(value, tuple | list | frozenset):
+        for one in value:
+            yield from _patterns_in(one, depth + 1)
+    elif depth < 3 and isinstance(value, dict):
+        for one in value.values():
+            yield from _patterns_in(one, depth + 1)
+    elif depth < 3 and hasattr(value, "__dataclass_fields__") and not isinstance(value, type):
+        for name in value.__dataclass_fields__:
+            yield from _patterns_in(getattr(value, name), depth + 1)
+
+
+def all_patterns() -> dict[str, re.Pattern[str]]:
+    """Every compiled expression that a module of ours keeps, by its place."""
+    found: dict[re.Pattern[str], str] = {}
+    for module in modules():
+        for name, value in vars(module).items():
+            for number, pattern in enumerate(_patterns_in(value)):
+                found.setdefault(pattern, f"{module.__name__}.{name}.{number}")
+        for number, pattern in enumerate(_inline_patterns(module)):
+            found.setdefault(pattern, f"{module.__name__}.inline.{number}")
+    return {place: _at_start(pattern) if place in ANCHORED else pattern for pattern, place in found.items()}
+
+
+def _at_start(pattern: re.Pattern[str]) -> re.Pattern[str]:
+    return re.compile(f"^(?:{pattern.pattern})", pattern.flags)
+
+
+def _inline_patterns(module: ModuleType) -> Iterator[re.Pattern[str]]:
+    """What is written into a call: `re.sub("…", …)`."""
+    for node in ast.walk(ast.parse(Path(str(module.__file__)).read_text("utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
+            owner, first = node.func.value, node.args[0]
+            is_call = isinstance(owner, ast.Name) and owner.id == "re" and node.func.attr != "compile"
+            if is_call and isinstance(first, ast.Constant) and isinstance(first.value, str):
+                is_anchored = node.func.attr in ("match", "fullmatch")
+                yield re.compile(f"^(?:{first.value})" if is_anchored else first.value)
+
+
+PATTERNS = all_patterns()
+
+
+def line_of(prefix: str, pump: str, suffix: str, length: int) -> str:
+    return prefix + pump * max(1, (length - len(prefix)) // len(pump)) + suffix
+
+
+def assert_linear(pattern: re.Pattern[str], prefix: str, pump: str, suffix: str) -> None:
+    counter = StepCounter(pattern)
+    try:
+        long = counter.count(line_of(prefix, pump, suffix, LONG), MAX_STEPS)
+    except TooManySteps:
+        pytest.fail(f"more than {MAX_STEPS:,} steps: {pattern.pattern!r} on {prefix!r} + n * {pump!r} + {suffix!r}")
+    if long > FREE_STEPS:
+        short = counter.count(line_of(prefix, pump, suffix, SHORT))
+        assert long <= MAX_GROWTH * short, (
+            f"{short:,} steps become {long:,}: {pattern.pattern!r} on {prefix!r} + n * {pump!r} + {suffix!r}"
+        )
+
+
+def test_the_counter_knows_slow_expressions() -> None:
+    """The measure itself: it finds what is known to take the square or worse, and passes what does not."""
+    for slow, pump in ((r"a*a*b", "a"), (r"(?:a|aa)+b", "a"), (r"eyJ[\w-]*\.", "eyJ-"), (r"\s+$", " ")):
+        with pytest.raises((AssertionError, pytest.fail.Exception)):
+            assert_linear(re.compile(slow), "", pump, "\x01")
+    for quick, pump in ((r"a*b", "b"), (r"(?<!a)a++b", "a"), (r"^\s+$", " "), (r"(?>a+)b(?<=ab)", "ab")):
+        assert_linear(re.compile(quick), "", pump, "\x01")
+
+
+def test_the_counter_agrees_with_the_engine() -> None:
+    """What it takes for a match is one: else it would count the work of other expressions."""
+    rng = random.Random(0)
+    for place, pattern in PATTERNS.items():
+        for prefix, pump, suffix in list(pumps(pattern, rng))[:12]:
+            text = line_of(prefix, pump, suffix, 60)
+            assert StepCounter(pattern).find(text) == _span(pattern.search(text)), (place, text)
+
+
+def _span(match: re.Match[str] | None) -> tuple[int, int] | None:
+    return match.span() if match else None
+
+
+@pytest.mark.parametrize("place", PATTERNS)
+def test_no_expression_takes_more_than_linear_time(place: str) -> None:
+    pattern = PATTERNS[place]
+    for prefix, pump, suffix in dict.fromkeys(pumps(pattern, random.Random(place))):
+        assert_linear(pattern, prefix, pump, suffix)
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_nor_on_pieces_of_it_that_are_put_together(data: st.DataObject) -> None:
+    pattern = PATTERNS[data.draw(st.sampled_from(sorted(PATTERNS)))]
+    pieces = list(dict.fromkeys(part for one in pumps(pattern, random.Random(0)) for part in one if part))
+    parts = st.lists(st.sampled_from(pieces), min_size=1, max_size=4).map("".join)
+    assert_linear(
+        pattern, data.draw(st.sampled_from(["", *pieces])), data.draw(parts), data.draw(st.sampled_from(pieces))
+    )
+
+
+SMOKE = """
+from builder.corpus.filters import reason_by_text
+from builder.corpus.languages import find_language
+from builder.corpus.secrets import blank_secrets
+from lsp_server.context.imports import imported_definitions
+size = 256_000
+pieces = ("key=", "eyJ-", "token: ", "aws", "://a:", "password='", "secret(", "+", "sk-", "basic ", "login a ",
+          "curl -u a:", "'\\\\'+'", "A", "a1", "-", "\\\\n", "\\"d\\":\\"", "MII", "password ", "' + '", "x=")
+for piece in pieces:
+    for text in (piece * (size // len(piece)), (piece + "\\n") * (size // (len(piece) + 1))):
+        blank_secrets(text)
+tasks = ("'" + " " * 95 + "x Write a function to abcdefghi\\n") * 2000
+texts = ("candidate " * 3 + "candidate=x" + " " * size + "y", tasks)
+for text in texts:
+    reason_by_text(text, find_language("a.py"))
+files = {"b.py": "def f(): pass"}
+imported_definitions("a.py", "from " + "." * size + "a import(b)\\n", files)
+imported_definitions("a.js", "import {a" + " " * size + "} from 'x'\\n", files)
+"""
+
+
+def test_slow_lines_of_a_whole_file_end() -> None:
+    """No limit of speed: a pattern that takes the square would take minutes, and is killed."""
+    subprocess.run([sys.executable, "-P", "-c", SMOKE], check=True, timeout=120, env={"PYTHONPATH": ":".join(sys.path)})
