@@ -3,7 +3,7 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
-import { findRepository, listKept, OWN_BUNDLE, readBundle } from '../src/bundle/bundles';
+import { findRepository, listKept, OWN_BUNDLE, readBounded, readBundle } from '../src/bundle/bundles';
 import { shortBytes, shortCount } from '../src/bundle/manifest';
 
 let repository: string;
@@ -57,4 +57,12 @@ test('older bundles come newest first, and only those that can be read', async (
 test('counts and bytes are short', () => {
   expect([80_708_544, 1_540_000_000, 12_000].map(shortCount)).toEqual(['81M', '1.5B', '12k']);
   expect([98_015_180, 1_540_000_000].map(shortBytes)).toEqual(['98 MB', '1.5 GB']);
+});
+
+test('files are read up to a bound, and nothing but files', async () => {
+  const file = path.join(repository, 'a.txt');
+  fs.writeFileSync(file, 'äbc');
+  expect(await readBounded(file, 4)).toBe('äbc');
+  await expect(readBounded(file, 3)).rejects.toThrow('at most 3 bytes');
+  await expect(readBounded(repository, 1_000_000)).rejects.toThrow();
 });

@@ -8,15 +8,32 @@ import { type BundleInfo, readManifest } from './manifest';
 export const OWN_BUNDLE = path.join('.submodel', 'bundle');
 const KEPT_BUNDLES = path.join('.submodel', 'previous');
 const MANIFEST = 'bundle.json';
+const MAX_MANIFEST_BYTES = 16 * 1024 * 1024; // hashes of a hundred thousand files
 
 /** The bundle folder, read; undefined where it is none. */
 export async function readBundle(folder: string): Promise<BundleInfo | undefined> {
   try {
     const file = path.join(folder, MANIFEST);
-    const [text, facts] = await Promise.all([fs.readFile(file, 'utf8'), fs.stat(file)]);
+    const [text, facts] = await Promise.all([readBounded(file, MAX_MANIFEST_BYTES), fs.stat(file)]);
     return readManifest(text, folder, facts.mtime);
   } catch {
     return undefined;
+  }
+}
+
+/** The text of a regular file of at most `maxBytes`; throws for any other. */
+export async function readBounded(file: string, maxBytes: number): Promise<string> {
+  const handle = await fs.open(file, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK); // a pipe would wait
+  try {
+    const facts = await handle.stat();
+    if (!facts.isFile() || facts.size > maxBytes) {
+      throw new Error(`${file} is no file of at most ${maxBytes} bytes.`);
+    }
+    const buffer = Buffer.alloc(facts.size);
+    const { bytesRead } = await handle.read(buffer, 0, facts.size, 0); // no more, if it grows meanwhile
+    return buffer.toString('utf8', 0, bytesRead);
+  } finally {
+    await handle.close();
   }
 }
 

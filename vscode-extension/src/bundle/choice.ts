@@ -10,6 +10,7 @@ import { findRepository, listKept, OWN_BUNDLE, readBundle } from './bundles';
 import { type BundleInfo, describeBundle } from './manifest';
 
 const PICKED = 'bundle';
+const WORKSPACE_VARIABLE = '${workspaceFolder';
 
 export class Bundles {
   constructor(private readonly memory: vscode.Memento) {}
@@ -18,6 +19,9 @@ export class Bundles {
   picked(): string | undefined {
     const { bundle } = readSettings();
     if (bundle) {
+      if (!vscode.workspace.isTrusted && bundle.includes(WORKSPACE_VARIABLE)) {
+        return undefined; // it would name a stranger's bundle
+      }
       return expand(bundle, { home: os.homedir(), workspaceFolders: workspaceFolders() });
     }
     return this.memory.get<string>(PICKED);
@@ -84,7 +88,7 @@ export class Bundles {
           : repositories.map((folder) => path.join(folder, OWN_BUNDLE)).join(', '),
       folder: undefined,
     });
-    for (const repository of repositories) {
+    for (const repository of vscode.workspace.isTrusted ? repositories : []) {
       for (const kept of await listKept(repository)) {
         items.push({
           label: `${mark(kept.folder)}$(history) Built ${kept.builtAt.toLocaleString()}`,

@@ -5,7 +5,8 @@ const POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; fo
 const STYLE =
   '<style>html { background: Canvas; color: CanvasText; color-scheme: light; } body { padding: 1rem; }</style>';
 
+/** The page behind its policy. Nothing of the page comes first, so that no comment of its own can swallow the policy. */
 export function withPolicy(html: string): string {
   const head = `<meta http-equiv="Content-Security-Policy" content="${POLICY}">${STYLE}`;
-  return /<head[^>]*>/i.test(html) ? html.replace(/<head[^>]*>/i, (tag) => tag + head) : head + html;
+  return `<!doctype html><html><head>${head}</head>${html}`;
 }

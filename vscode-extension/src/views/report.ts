@@ -4,11 +4,12 @@ import * as fs from 'node:fs/promises';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 
-import { OWN_BUNDLE } from '../bundle/bundles';
+import { OWN_BUNDLE, readBounded } from '../bundle/bundles';
 import type { StatusModel } from '../status/model';
 import { withPolicy } from './policy';
 
 const REPORT = path.join('.submodel', 'report.html');
+const MAX_REPORT_BYTES = 64 * 1024 * 1024;
 
 export async function openReport(status: StatusModel): Promise<void> {
   const file = await findReport(status);
@@ -16,12 +17,17 @@ export async function openReport(status: StatusModel): Promise<void> {
     void vscode.window.showInformationMessage('There is no report yet: a build with scoring writes it.');
     return;
   }
+  const html = await readBounded(file, MAX_REPORT_BYTES).catch(() => undefined);
+  if (html === undefined) {
+    void vscode.window.showWarningMessage(`${file} is too large or no file; build again to renew it.`);
+    return;
+  }
   const panel = vscode.window.createWebviewPanel('submodel.report', 'submodel: report', vscode.ViewColumn.Active, {
     enableScripts: false,
     enableFindWidget: true,
     localResourceRoots: [],
   });
-  panel.webview.html = withPolicy(await fs.readFile(file, 'utf8'));
+  panel.webview.html = withPolicy(html);
 }
 
 async function findReport(status: StatusModel): Promise<string | undefined> {
