@@ -6,13 +6,11 @@ The build asks for validation lines, so that what is reported on held-out ones s
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Protocol
 
 from builder.cuts import Cut
 from builder.evaluation.metrics import is_exact
-from exporters.bundle import read_manifest, seal_manifest
-from exporters.gate import KEY, Gate, fit_gate
+from exporters.gate import Gate, fit_gate
 from lsp_server.completion import Completion
 from lsp_server.options import PATIENT, ServerOptions
 
@@ -36,8 +34,3 @@ def measure_gate(
             answers.append((completion.confidence, is_exact(completion.text, cut.middle)))
         on_progress(index + 1, len(cuts))
     return fit_gate(answers, len(cuts))
-
-
-def store_gate(bundle: Path, gate: Gate) -> None:
-    """Put the gate into the bundle's manifest; raises BundleError where that can't be read."""
-    seal_manifest(bundle, {**read_manifest(bundle), KEY: gate.to_json()})

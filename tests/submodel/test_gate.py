@@ -7,11 +7,11 @@ import pytest
 
 from builder.corpus.corpus import SourceFile
 from builder.cuts import cut_files
-from exporters.bundle import Bundle, read_bundle
-from exporters.gate import read_gate
+from exporters.bundle import Bundle, read_bundle, read_manifest, seal_manifest
+from exporters.gate import KEY, Gate, read_gate
 from lsp_server.completion import Completion, open_completer
 from lsp_server.options import GateOptions, ServerOptions
-from submodel.evaluation.gate import measure_gate, store_gate
+from submodel.evaluation.gate import measure_gate
 
 FILE = SourceFile(
     path="a.py",
@@ -30,6 +30,10 @@ class HalfSure:
         is_known = offset % 2 == 0
         assert not options.trigger.multi_line
         return Completion(text=truth if is_known else "wrong", confidence=0.9 if is_known else 0.1)
+
+
+def store_gate(bundle: Path, gate: Gate) -> None:
+    seal_manifest(bundle, {**read_manifest(bundle), KEY: gate.to_json()})
 
 
 def test_gate_is_measured_and_kept_in_the_bundle(tiny_bundle: Bundle, tmp_path: Path) -> None:
