@@ -175,7 +175,7 @@ def main() -> None:
         options = {"care": {"readAhead": is_on, "onBattery": "full"}, "trigger": {"coldMs": arguments.cold_ms}}
         measured = measure(root, arguments.bundle.resolve(), files, walk, arguments.browse_s, options)
         runs[name] = asyncio.run(measured)
-        print(name, json.dumps(runs[name], indent=2))
+        print(name, json.dumps(runs[name], indent=2), flush=True)
     asked = f"--moves {arguments.moves} --browse-s {arguments.browse_s:g} --seed {arguments.seed}"
     document = {
         "command": f"python -m benchmarks.read_ahead BUNDLE {root.name} {asked} --cold-ms {arguments.cold_ms}",
