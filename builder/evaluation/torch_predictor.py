@@ -29,7 +29,7 @@ class TorchPredictor:
         encoder: PromptEncoder,
         *,
         line_tokens: int = 32,
-        batch: int = 128,
+        batch: int = 48,  # prompts of 1,000 tokens: 0.6 GB of keys and values, twice while a batch is made
         pack_tokens: int = 300,
     ) -> None:
         self.name = name
