@@ -31,14 +31,19 @@ def test_a_finished_stage_is_kept_until_its_key_changes(tmp_path):
 
 
 def test_force_and_missing_outputs_repeat_it(tmp_path):
-    make = Counter()
+    counter = Counter()
     output = tmp_path / "model"
-    output.mkdir()
+
+    def make(advance):
+        output.mkdir(exist_ok=True)
+        return counter(advance)
+
     run(tmp_path, "a", make, [output])
     assert run(tmp_path, "a", make, [output], force=True).is_fresh
     output.rmdir()
     assert run(tmp_path, "a", make, [output]).is_fresh
-    assert make.calls == 3
+    assert counter.calls == 3
+    assert not run(tmp_path, "a", make, [output]).is_fresh
 
 
 def test_an_interrupted_stage_counts_as_not_run_even_if_an_earlier_one_was(tmp_path):
