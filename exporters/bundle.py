@@ -80,7 +80,7 @@ class Bundle:
     prompt: PromptFormat
     architecture: Architecture
     manifest: Mapping[str, Any]
-    build: str  # as of `build_of`
+    build: str  # SHA-256 of bundle.json, which holds that of every other file
 
     @property
     def graphs(self) -> dict[str, Path]:
@@ -152,14 +152,6 @@ def is_replaced(bundle: Bundle) -> bool:
         return _read(bundle.folder)[0] != bundle.build
     except BundleError:
         return True
-
-
-def build_of(folder: Path) -> str:
-    """SHA-256 of a bundle's manifest, which names the build: the manifest holds the SHA-256 of every other file.
-
-    Raises BundleError if there is no manifest that holds.
-    """
-    return _read(folder)[0]
 
 
 def lists_file(bundle: Bundle, relative: str) -> bool:

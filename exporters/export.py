@@ -24,7 +24,9 @@ from exporters.bundle import (
     Architecture,
     Bundle,
     read_bundle,
+    read_manifest,
     replace_bundle,
+    seal_manifest,
     write_bundle_manifest,
 )
 from exporters.checkpoint import DECODER_TYPES, Checkpoint, DecoderShape, read_config
@@ -125,11 +127,9 @@ def export_bundle(
         if len(index.tokens):
             write_index(index, fresh / FOLDER)
             facts["drafts"] = {"tokens": len(index.tokens)}
-        manifest = _manifest(facts, checkpoint.shape, precision, report)
-        write_bundle_manifest(fresh, manifest)
-        measured = measure(fresh)
-        if measured:
-            write_bundle_manifest(fresh, {**manifest, **measured})
+        write_bundle_manifest(fresh, _manifest(facts, checkpoint.shape, precision, report))
+        if measured := measure(fresh):
+            seal_manifest(fresh, {**read_manifest(fresh), **measured})
     return read_bundle(bundle_folder)
 
 

@@ -66,10 +66,9 @@ class _Asked:
 class Completer:
     """Asks an engine in the form that its model knows. Not for several threads at once."""
 
-    def __init__(self, engine: Engine, gate: Gate | None = None, *, build: str = "") -> None:
+    def __init__(self, engine: Engine, gate: Gate | None = None) -> None:
         self._engine = engine
         self._gate = gate
-        self.build = build  # of the bundle, as of `exporters.bundle.build_of`
 
     @property
     def choice(self) -> Choice:
@@ -254,6 +253,7 @@ def open_completer(
         else:
             if not is_replaced(bundle):
                 return completer
+            del completer  # before the next one is loaded: two models need twice the memory
     raise BundleError(
         f"{bundle_folder} was replaced again and again while it was loaded; load it once builds are over."
     )
@@ -267,7 +267,7 @@ def _open(bundle: Bundle, threads: int | None, provider: Provider, verify: bool)
         finally:
             if check is not None:
                 check.result()  # says what is wrong better than a model that does not load
-    return Completer(engine, read_gate(bundle.manifest), build=bundle.build)
+    return Completer(engine, read_gate(bundle.manifest))
 
 
 def _near_form(form: PromptFormat) -> PromptFormat:
