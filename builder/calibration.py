@@ -99,7 +99,8 @@ def make_examples(
     """Prompts of random cuts, each with its middle and what ends it; `tokens` tokens or a few more.
 
     One in PLAIN_EVERY is the same text as it stands in the file. Fewer where the files have no more lines. `kind`: of
-    the files that count. Windows that overlap come last.
+    the files that count. A SHORT_SHARE of the windows has a quarter of the length. Cuts that lie close together come
+    last.
     """
     examples: list[Example] = []
     count = 0

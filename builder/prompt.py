@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -139,9 +140,7 @@ def _prefix_start(text: str, offset: int, form: PromptFormat, count: Callable[[s
     """Where the prefix starts: the first line behind as many steps as make the rest short enough."""
     origin = max(0, offset - COUNTED_CHARS) // COUNTED_CHARS * COUNTED_CHARS
     segments = list(_segments(text, origin, offset))
-    totals = [0]
-    for begin, end in segments:
-        totals.append(totals[-1] + count(text[begin:end]))
+    totals = list(accumulate((count(text[begin:end]) for begin, end in segments), initial=0))
     surplus = totals[-1] - form.max_prefix_tokens
     if surplus <= 0 and not origin:
         return 0

@@ -1,4 +1,4 @@
-"""What this user's own program wrote, told from what came with a repository: a MAC under a key that no clone can know.
+"""A MAC under a key that no clone can know: it shows that this user's own program wrote something.
 
 The key lies in the state folder (`builder.state_folder`), which no repository can write or read. A MAC covers the
 purpose and the name that something is kept under, so that one thing never passes as another.

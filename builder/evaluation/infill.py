@@ -37,7 +37,10 @@ class InfillEncoder(PromptEncoder):
     def encode(
         self, window: Window, context: Sequence[ContextPiece] = (), *, repository: str = "", path: str = ""
     ) -> list[int]:
-        """The base's own order of the parts, behind what the server puts before them where the base has such tokens."""
+        """The base's own order of the parts, behind what the server puts before them where the base has such tokens.
+
+        `context`, `repository` and `path` have no part in it: the server writes names of its own.
+        """
         repository_token, file_token = self.form.repository_tokens
         head: list[int] = []
         if self.form.is_fim and repository_token is not None:
