@@ -81,7 +81,9 @@ def make_tiny_bundle(folder: Path, checkpoint_folder: Path) -> None:
     torch.manual_seed(0)
     model = LlamaForCausalLM(config)
     text = [tokenizer.decode([token_id], skip_special_tokens=False) for token_id in range(vocabulary)]
-    unwanted = [i for i, piece in enumerate(text) if piece.startswith("<|") or not piece.isascii() or "\n" in piece]
+    unwanted = [
+        i for i, piece in enumerate(text) if piece.startswith("<|") or not (piece.isascii() and piece.isprintable())
+    ]
     with torch.no_grad():
         model.model.embed_tokens.weight[unwanted] *= 0.01  # their logits are about 0: never the largest
     model.save_pretrained(checkpoint_folder)

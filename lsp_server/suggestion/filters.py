@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator
 
 from builder.corpus.secrets import blank_secrets, find_secrets
@@ -36,6 +37,18 @@ def special_tokens(draft: Draft, situation: Situation) -> Change | Rejection | N
     kept = draft.text[: match.start()].rstrip()
     detail = f"{match.group()!r} is no text"
     return Change(draft=Draft(text=kept, replaces=draft.replaces), detail=detail) if kept else Rejection(detail=detail)
+
+
+def invisible(draft: Draft, situation: Situation) -> Change | Rejection | None:
+    """Text with a character that editors don't show, or that reorders what they show, is never shown.
+
+    Such text reads as one program and runs as another (CVE-2021-42574). It has no option. Unicode's categories say
+    which characters these are: Cc (control), Cf (format: bidirectional, zero-width, tags), Co and Cs.
+    """
+    for character in draft.text:
+        if character not in "\n\t" and unicodedata.category(character) in {"Cc", "Cf", "Co", "Cs"}:
+            return Rejection(detail=f"U+{ord(character):04X} in it can't be seen")
+    return None
 
 
 def indentation(draft: Draft, situation: Situation) -> Change | Rejection | None:

@@ -12,7 +12,8 @@ from lsp_server.suggestion.situation import Situation
 from lsp_server.suggestion.steps import Action, Change, Draft, Rejection, Step
 from lsp_server.suggestion.stops import Cut, Stop
 
-# In this order: what is no text first, what needs the final text last. The names are those of the options.
+# In this order: what is no text first, what needs the final text last. The names are those of the options; what has
+# none is always on.
 STOPS: dict[str, Stop] = {
     "newline": stops.newline,
     "dedent": stops.dedent,
@@ -20,6 +21,7 @@ STOPS: dict[str, Stop] = {
     "repetition": stops.repetition,
 }
 FILTERS: dict[str, filters.Filter] = {
+    "invisible": filters.invisible,
     "special_tokens": filters.special_tokens,
     "indentation": filters.indentation,
     "secret": filters.secret,
@@ -99,7 +101,7 @@ class Refinery:
 
     def _filtered(self, draft: Draft, situation: Situation, steps: list[Step]) -> Refined:
         for name, act in FILTERS.items():
-            if not getattr(self.filters, name) or not draft.text.strip():
+            if not getattr(self.filters, name, True) or not draft.text.strip():
                 continue
             verdict = act(draft, situation)
             if verdict is None:
