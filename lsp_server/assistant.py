@@ -207,6 +207,7 @@ class Assistant:
         draft.cache = "miss"
         if cached is not None:
             found, draft.cache = cached
+            draft.fields["build"] = self.service.build_of(question.bundle)
             suggestion = self._from_cache(draft, found)
         else:
             if not place.is_invoked:
@@ -246,13 +247,13 @@ class Assistant:
         By hand also what came by itself, unless the gate held it back; by itself what was asked for by hand only as
         long as it is typed along, for the gate has not judged it.
         """
-        found = self.cache.get(_scope(question), question.text, question.offset)
+        build = self.service.build_of(question.bundle)
+        found = self.cache.get(_scope(question, build), question.text, question.offset)
         if found is not None:
             return found
         is_asked = question.options.gate == WHEN_ASKED.gate
-        found = self.cache.get(
-            _scope(_with_gate(question, self.options if is_asked else WHEN_ASKED)), question.text, question.offset
-        )
+        other = _scope(_with_gate(question, self.options if is_asked else WHEN_ASKED), build)
+        found = self.cache.get(other, question.text, question.offset)
         if found is None or (found[0].rule == "gate" if is_asked else found[1] == "exact"):
             return None
         return found
@@ -271,7 +272,7 @@ class Assistant:
     async def _fetch(self, question: Question, unwanted: threading.Event, generation: int) -> None:
         answer = await self.service.complete(question, unwanted)
         if answer is not None and answer.completion is not None:
-            self._keep(question, answer.completion, self.decisions.next_id(), generation)
+            self._keep(question, answer.completion, answer.build, self.decisions.next_id(), generation)
 
     async def _wait(self, draft: _Draft, unwanted: threading.Event, wait_s: float) -> bool:
         """Let a key pass that comes at once; False where a newer request came meanwhile."""
@@ -330,11 +331,12 @@ class Assistant:
         }
         times = Times(debounce=draft.debounce_ms, queue=answer.queue_ms, model=completion.milliseconds)
         draft.fields["times"] = times
+        draft.fields["build"] = answer.build
         if completion.rule == "cancelled":
             self._record(draft, Outcome.SUPERSEDED, "A newer request came.")
             return None
         self.tracker.statistics.latencies_ms.append((self._now() - draft.started) * 1000 - draft.debounce_ms)
-        suggestion = self._keep(question, completion, draft.id, draft.generation)
+        suggestion = self._keep(question, completion, answer.build, draft.id, draft.generation)
         if completion.text:
             return self._shown(draft, suggestion, "The model said so.")
         step = completion.steps[-1] if completion.steps and completion.steps[-1].action == "rejected" else None
@@ -343,7 +345,9 @@ class Assistant:
         self._record(draft, Outcome.NOTHING, _sentence(detail), rule=completion.rule)
         return None
 
-    def _keep(self, question: Question, completion: Completion, decision_id: int, generation: int) -> Suggestion:
+    def _keep(
+        self, question: Question, completion: Completion, build: str | None, decision_id: int, generation: int
+    ) -> Suggestion:
         """What was found there, which the cache holds from now on.
 
         It does not if the answer was stopped midway, or the cache was cleared after the request of `generation` came.
@@ -358,7 +362,8 @@ class Assistant:
         # With more time it would be another.
         is_late = completion.is_near or any(step.name == "budget" for step in completion.steps)
         if completion.rule != "cancelled" and not is_late:
-            self.cache.put(_scope(question), question.text, question.offset, suggestion, generation=generation)
+            scope = _scope(question, build)
+            self.cache.put(scope, question.text, question.offset, suggestion, generation=generation)
         return suggestion
 
     def _shown(self, draft: _Draft, suggestion: Suggestion, reason: str) -> Suggestion:
@@ -411,10 +416,10 @@ def _with_gate(question: Question, options: ServerOptions) -> Question:
     return replace(question, options=replace(question.options, gate=options.gate))
 
 
-def _scope(question: Question) -> str:
-    """What an answer hangs on besides the text: who gives it, and how much may be shown."""
+def _scope(question: Question, build: str | None) -> str:
+    """What an answer depends on besides the text: which build gives it, and how much may be shown."""
     options = question.options
-    return f"{question.bundle}\0{question.path}\0{options.gate.precision}\0{options.trigger.multi_line}"
+    return f"{question.bundle}\0{build}\0{question.path}\0{options.gate.precision}\0{options.trigger.multi_line}"
 
 
 def _refuse(name: str, detail: str) -> Step:

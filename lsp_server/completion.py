@@ -66,9 +66,14 @@ class _Asked:
 class Completer:
     """Asks an engine in the form that its model knows. Not for several threads at once."""
 
-    def __init__(self, engine: Engine, gate: Gate | None = None) -> None:
+    def __init__(self, engine: Engine, gate: Gate | None = None, build: str = "") -> None:
         self._engine = engine
         self._gate = gate
+        self.build = build  # SHA-256 of the bundle's bundle.json
+
+    def interrupt(self) -> None:
+        """Make what runs fail as soon as it can, and whatever is asked afterwards; for another thread to call."""
+        self._engine.decoder.interrupt()
 
     @property
     def choice(self) -> Choice:
@@ -267,7 +272,7 @@ def _open(bundle: Bundle, threads: int | None, provider: Provider, verify: bool)
         finally:
             if check is not None:
                 check.result()  # says what is wrong better than a model that does not load
-    return Completer(engine, read_gate(bundle.manifest))
+    return Completer(engine, read_gate(bundle.manifest), bundle.build)
 
 
 def _near_form(form: PromptFormat) -> PromptFormat:

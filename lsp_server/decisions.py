@@ -66,6 +66,7 @@ class Decision:
     tokens: Tokens = field(default_factory=Tokens)
     times: Times = field(default_factory=Times)
     bundle: str | None = None
+    build: str | None = None  # SHA-256 of the bundle.json that answered
     time: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def to_json(self) -> dict[str, Any]:
@@ -94,6 +95,7 @@ class Decision:
             "tokens": vars(self.tokens),
             "milliseconds": {name: round(value, 2) for name, value in vars(self.times).items()},
             "bundle": self.bundle,
+            "build": self.build,
         }
 
 

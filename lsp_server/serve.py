@@ -20,6 +20,8 @@ from lsp_server.wire import BoundedInput, serve_one_client
 
 log = logging.getLogger(__name__)
 
+END_WITHIN_S = 2.0  # native code that runs when the client leaves; then the process ends without it
+
 
 def create_server(options: ServerOptions, version: str) -> CompletionServer:
     """A server whose defaults are `options`; what the client sends with `initialize` goes before them."""
@@ -40,6 +42,7 @@ def serve_stdio(options: ServerOptions, version: str) -> None:
         server.start_io(stdin=cast(BinaryIO, BoundedInput(sys.stdin.buffer)), stdout=protocol_output)
     finally:
         server.close()
+        _end_without(server)
 
 
 def serve_tcp(host: str, port: int, options: ServerOptions, version: str) -> None:
@@ -55,6 +58,14 @@ def serve_tcp(host: str, port: int, options: ServerOptions, version: str) -> Non
         raise ServeError(f"Can't listen on {host}:{port} ({error.strerror}); give another host or port.") from error
     finally:
         server.close()
+
+
+def _end_without(server: CompletionServer) -> None:
+    """End the process here if native code of its model does not come back: Python would wait for it for ever."""
+    if not server.service.has_ended(END_WITHIN_S):
+        log.error("The model does not come back; the server ends without it.")
+        logging.shutdown()
+        os._exit(1)
 
 
 def _log_to_stderr() -> None:

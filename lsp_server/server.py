@@ -156,7 +156,7 @@ class CompletionServer(LanguageServer):
             raise BundleError("There is no bundle in this workspace; run `submodel build` in the repository.")
         bundle, older = self.finder.roll_back(served, older)
         self.assistant.cache.clear()
-        await asyncio.wrap_future(self.service.unload(bundle, forget=True))
+        await self.service.forget(bundle)
         await self._load(older, self.assistant.threads())
 
     def send_status_in(self, seconds: float) -> None:
@@ -212,7 +212,7 @@ class CompletionServer(LanguageServer):
         self.service.supersede()  # what waits for a key to pass would load a model again
         self.finder.forget()
         self.assistant.cache.clear()
-        await asyncio.wrap_future(self.service.unload(forget=True))
+        await self.service.forget()
         await self.load_bundles()
 
     def note_use(self) -> None:
@@ -338,20 +338,26 @@ class CompletionServer(LanguageServer):
     async def _load(self, bundle: Path, threads: int | None) -> None:
         loading = self.service.load(bundle, threads)
         if not self._has_progress():
-            await _settle(loading)
+            await self._is_loaded(loading)
             return
         token = str(uuid.uuid4())
         try:
             await asyncio.wait_for(self.work_done_progress.create_async(token), PROGRESS_TIMEOUT_S)
         except (TimeoutError, JsonRpcException):  # the client does not want it after all
-            await _settle(loading)
+            await self._is_loaded(loading)
             return
         begin = types.WorkDoneProgressBegin(title="submodel", message=f"loading {bundle}", cancellable=False)
         self.work_done_progress.begin(token, begin)
-        await _settle(loading)
-        is_ready = loading.exception() is None
-        message = "ready" if is_ready else "failed"
+        message = "ready" if await self._is_loaded(loading) else "failed"
         self.work_done_progress.end(token, types.WorkDoneProgressEnd(message=message))
+
+    async def _is_loaded(self, loading: Future[None]) -> bool:
+        """Wait for a bundle, and return whether it is there; why not is in the service's account of it."""
+        try:
+            await self.service.settle(loading)
+        except SubmodelError:
+            return False
+        return True
 
     def _has_progress(self) -> bool:
         window = self.client_capabilities.window
@@ -365,14 +371,6 @@ class CompletionServer(LanguageServer):
         """Called from the worker's thread, and from the loop's own."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._note_service_change)
-
-
-async def _settle(loading: Future[None]) -> None:
-    """Wait for a bundle; that it failed is in the service's account of it."""
-    await asyncio.wait([asyncio.wrap_future(loading)])
-    error = loading.exception()
-    if error is not None and not isinstance(error, SubmodelError):
-        raise error
 
 
 def _file_of(document: Document) -> Path | None:

@@ -14,11 +14,11 @@ import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from builder.errors import SubmodelError
 from builder.prompt import ContextPiece
@@ -26,6 +26,7 @@ from lsp_server.decoding.huge_pages import use_huge_pages
 from lsp_server.decoding.providers import Provider
 from lsp_server.errors import ServeError
 from lsp_server.options import ServerOptions
+from lsp_server.worker import Worker
 
 if TYPE_CHECKING:
     from lsp_server.completion import Completer, Completion
@@ -34,6 +35,10 @@ log = logging.getLogger(__name__)
 
 MAX_LOADED = 2  # bundles in memory; a workspace of more folders takes turns
 MAX_CRASHES = 3  # of one bundle, one after the other: then it counts as failed until it is loaded anew
+LOADING_S = 600.0  # a model of some gigabytes from a slow disk; longer, and it will not come
+WATCH_S = 1.0  # between two looks at the worker while somebody waits for it
+
+T = TypeVar("T")
 
 
 class BundleState(StrEnum):
@@ -53,6 +58,7 @@ class BundleStatus:
     error: str | None = None
     threads: int | None = None
     provider: str | None = None  # where it runs, and why there
+    build: str | None = None  # which build is in memory: SHA-256 of its bundle.json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +83,7 @@ class Answer:
     completion: Completion | None
     queue_ms: float
     error: str | None = None
+    build: str | None = None  # of the bundle that answered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +104,7 @@ class CompletionService:
         self.provider = Provider.AUTO  # of bundles that are loaded from now on
         self._on_change = on_change
         self._lock = threading.Lock()
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="completion")
+        self._worker = Worker()
         self._loaded: OrderedDict[Path, Completer] = OrderedDict()  # the worker's; the last used is last
         self._crashes: Counter[Path] = Counter()  # the worker's; since the last answer
         self._waiting: Future[Answer | None] | None = None  # the newest request's
@@ -140,7 +147,9 @@ class CompletionService:
         self._reading.set()
         answer = self._waiting = self._worker.submit(self._complete, question, unwanted, time.perf_counter())
         try:
-            return await asyncio.wrap_future(answer)
+            return await self.settle(answer)
+        except ServeError as error:  # of the worker, which does not come back
+            return Answer(completion=None, queue_ms=0.0, error=str(error))
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if answer.cancelled() and task is not None and not task.cancelling():
@@ -148,6 +157,11 @@ class CompletionService:
             raise
         finally:
             unwanted.set()
+
+    def build_of(self, bundle_folder: Path) -> str | None:
+        """Return which build of a bundle answers, or answered last: SHA-256 of its bundle.json; None before that."""
+        status = self.bundles.get(bundle_folder)
+        return status.build if status is not None else None
 
     def can_read_ahead(self, bundle_folder: Path, threads: int | None) -> bool:
         """Return whether the worker is free and has the bundle in memory, as a request with `threads` would use it."""
@@ -162,13 +176,66 @@ class CompletionService:
         """
         self._reading.set()
         unwanted = self._reading = threading.Event()
-        return await asyncio.wrap_future(self._worker.submit(self._read_ahead, question, unwanted, max_core_s))
+        try:
+            return await self.settle(self._worker.submit(self._read_ahead, question, unwanted, max_core_s))
+        except ServeError:  # a request will say so
+            return Reading()
+
+    async def settle(self, future: Future[T]) -> T:
+        """Return what one of this service's futures gives.
+
+        A worker that is stuck in native code is given up, with the models that it holds, and another takes its place:
+        raises ServeError then. Raises asyncio.CancelledError if the job was cancelled before it began.
+        """
+        worker, result = self._worker, asyncio.wrap_future(future)
+        try:
+            while not result.done():
+                await asyncio.wait((result,), timeout=WATCH_S)
+                if self._worker is worker and worker.is_stuck():
+                    self._give_up_worker()
+                if self._worker is not worker and (future.cancelled() or not future.done()):
+                    raise ServeError("The model did not come back and was given up; it is loaded again when asked.")
+        finally:
+            result.cancel()
+        return result.result()
+
+    async def forget(self, bundle_folder: Path | None = None) -> None:
+        """Free one bundle's memory, or all of it, and forget its state; a worker that is stuck does not hold it up."""
+        try:
+            await self.settle(self.unload(bundle_folder, forget=True))
+        except ServeError:
+            await self.settle(self.unload(bundle_folder, forget=True))
 
     def close(self) -> None:
         """Stop what runs and let the worker end."""
         self._newest.set()
         self._reading.set()
-        self._worker.shutdown(wait=False, cancel_futures=True)
+        self._worker.close()
+
+    def has_ended(self, within_s: float) -> bool:
+        """Return whether no native code runs any more, as soon as that is so or `within_s` seconds after `close`."""
+        until = time.monotonic() + within_s
+        while not self._worker.is_idle() and time.monotonic() < until:
+            time.sleep(0.01)
+        if not self._worker.is_idle():
+            self._interrupt()
+        return self._worker.is_idle()
+
+    def _give_up_worker(self) -> None:
+        """Let another worker begin; what the stuck one holds is interrupted, and freed if that helps."""
+        log.error("The model does not come back; its thread is given up.")
+        self._interrupt()
+        stuck, self._worker = self._worker, Worker()
+        self._loaded, self._crashes = OrderedDict(), Counter()
+        self.is_busy = False
+        stuck.close()
+        with self._lock:
+            self.bundles = {key: BundleStatus(state=BundleState.UNLOADED) for key in self.bundles}
+        self._on_change()
+
+    def _interrupt(self) -> None:
+        for completer in [*self._loaded.values()]:
+            completer.interrupt()
 
     def _load(self, folder: Path, threads: int | None) -> None:
         # Here and not above: loading ONNX Runtime takes longer than answering `initialize`, which need not wait.
@@ -176,8 +243,9 @@ class CompletionService:
 
         self._loaded.pop(folder, None)
         self._set(folder, BundleStatus(state=BundleState.LOADING))
+        self._worker.beat(LOADING_S)
         try:
-            completer = self._loaded[folder] = open_completer(folder, threads=threads, provider=self.provider)
+            completer = open_completer(folder, threads=threads, provider=self.provider)
         except SubmodelError as error:
             self._set(folder, BundleStatus(state=BundleState.FAILED, error=str(error)))
             raise
@@ -186,8 +254,11 @@ class CompletionService:
             told = f"{folder} can't be loaded ({_first_line(error)}); build it again."
             self._set(folder, BundleStatus(state=BundleState.FAILED, error=told))
             raise ServeError(told) from error
+        self._worker.beat()
+        self._loaded[folder] = completer
         provider = f"{completer.choice.provider}: {completer.choice.why}"
-        self._set(folder, BundleStatus(state=BundleState.READY, threads=threads, provider=provider))
+        status = BundleStatus(state=BundleState.READY, threads=threads, provider=provider, build=completer.build)
+        self._set(folder, status)
         log.info("Serving %s", folder)
         while len(self._loaded) > MAX_LOADED:
             self._unload(next(iter(self._loaded)), forget=False)
@@ -197,7 +268,7 @@ class CompletionService:
     def _unload(self, folder: Path | None, forget: bool) -> None:
         for one in [*self._loaded] if folder is None else [folder]:
             if self._loaded.pop(one, None) is not None:
-                self._set(one, BundleStatus(state=BundleState.UNLOADED))
+                self._set(one, BundleStatus(state=BundleState.UNLOADED, build=self.build_of(one)))
                 log.info("Freed %s", one)
         gc.collect()  # sessions hold their memory until then
         if forget:
@@ -206,7 +277,11 @@ class CompletionService:
             self._on_change()
 
     def _complete(self, question: Question, unwanted: threading.Event, asked_at: float) -> Answer | None:
-        if unwanted.is_set():
+        def stop() -> bool:
+            self._worker.beat()
+            return unwanted.is_set()
+
+        if stop():
             return None
         queue_ms = (time.perf_counter() - asked_at) * 1000
         self.is_busy = True
@@ -222,8 +297,9 @@ class CompletionService:
                 context=question.context,
                 repository=question.repository,
                 options=question.options,
-                stop=unwanted.is_set,
+                stop=stop,
             )
+            self._worker.beat()
         except SubmodelError as error:
             log.error("No completion: %s", error)
             return Answer(completion=None, queue_ms=queue_ms, error=str(error))
@@ -234,7 +310,7 @@ class CompletionService:
             self.is_busy = False
         self._crashes.pop(question.bundle, None)
         log.debug("%d tokens in %.0f ms", completion.tokens, completion.milliseconds)
-        return Answer(completion=completion, queue_ms=queue_ms)
+        return Answer(completion=completion, queue_ms=queue_ms, build=self.bundles[question.bundle].build)
 
     def _read_ahead(self, question: Question, unwanted: threading.Event, max_core_s: float) -> Reading:
         status, completer = self.bundles.get(question.bundle), self._loaded.get(question.bundle)
@@ -244,6 +320,7 @@ class CompletionService:
 
         def stop() -> bool:
             nonlocal is_stopped
+            self._worker.beat()
             is_stopped = unwanted.is_set() or time.process_time() - began >= max_core_s
             return is_stopped
 

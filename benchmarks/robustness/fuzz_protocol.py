@@ -185,6 +185,17 @@ class PlayedService:
         """Freed."""
         return self._done()
 
+    async def settle(self, future: Any) -> Any:
+        """What a future gives that is done."""
+        return future.result()
+
+    async def forget(self, folder: Path | None = None) -> None:
+        """Freed."""
+
+    def build_of(self, folder: Path) -> str | None:
+        """None was loaded."""
+        return None
+
     def close(self) -> None:
         """Nothing runs."""
 

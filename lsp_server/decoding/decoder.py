@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from onnxruntime import IOBinding, OrtValue
+from onnxruntime import IOBinding, OrtValue, RunOptions
 
 from exporters.runtime_errors import RUNTIME_ERRORS
 from lsp_server.decoding.kv_cache import PAST, KvCache
@@ -39,6 +39,7 @@ class Decoder:
             cache.device = PROVIDERS[provider].device
         self._is_bound = False  # the cache's buffers, to the session
         self._binding: IOBinding = self._session.io_binding()
+        self._run_options = RunOptions()
         self._can_keep_last = LOGITS_TO_KEEP in {value.name for value in self._session.get_overridable_initializers()}
         self._inputs: dict[str, NDArray[np.int64]] = {}
         self._mask = np.ones((1, cache.max_positions), np.int64)
@@ -49,6 +50,10 @@ class Decoder:
         """Read into `cache` from now on, which gets room for `positions` tokens at once."""
         if cache.reserve(positions) or cache is not self.cache:
             self.cache, self._is_bound = cache, False
+
+    def interrupt(self) -> None:
+        """End a `feed` that runs in another thread, between two nodes of the graph, and fail all later ones."""
+        self._run_options.terminate = True
 
     def feed(self, tokens: Sequence[int], *, keep: int = 1) -> NDArray[np.float32]:
         """Read `tokens` (at least one) after those in the cache; logits after the last `keep` of them.
@@ -67,7 +72,7 @@ class Decoder:
         self._bind("attention_mask", self._mask[:, :total])
         self._bind_logits(keep if self._can_keep_last else len(tokens))
         try:
-            self._session.run_with_iobinding(self._binding)
+            self._session.run_with_iobinding(self._binding, self._run_options)
         except RUNTIME_ERRORS as error:
             raise ServeError(f"The model failed on {len(tokens)} tokens ({error}); build the bundle again.") from error
         cache.tokens.extend(tokens)

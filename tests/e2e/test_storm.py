@@ -66,7 +66,7 @@ def test_storm_of_keys_leaves_no_pile(tiny_bundle: Bundle) -> None:
                 most_waiting = max(most_waiting, len(tasks))
         while tasks:
             await asyncio.wait(tasks)
-        assert service._worker._work_queue.qsize() == 0
+        assert service._worker._executor._work_queue.qsize() == 0
         last = await assistant.suggest(place(KEYS))
         assert last is not None, "after the storm it answers as before"
 

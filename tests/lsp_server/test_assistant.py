@@ -38,6 +38,9 @@ class FakeService:
         self.core_s = 4.0  # that a reading takes
         self._newest = threading.Event()
 
+    def build_of(self, bundle: Path) -> str | None:
+        return None
+
     def can_read_ahead(self, bundle_folder: Path, threads: int | None) -> bool:
         return self.can_read
 

@@ -180,6 +180,7 @@ class Broken:
 
     def __init__(self, failures: int) -> None:
         self.failures = failures
+        self.build = ""
         self.choice = choose_provider(Provider.AUTO, [], [])
 
     def complete(self, *_: object, **__: object) -> Any:

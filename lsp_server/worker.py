@@ -1,0 +1,61 @@
+"""One thread for native code, which can't be interrupted: it is watched, and given up if it does not come back."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+SILENT_S = 30.0  # between two beats: a token or a chunk of a prompt takes a second at most
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class GivenUp(BaseException):
+    """Ends a thread that comes back after it was given up; `except Exception` must not hold it."""
+
+
+class Worker:
+    """A thread that runs jobs one after the other. Each job calls `beat` between two calls of native code."""
+
+    def __init__(self) -> None:
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="completion")
+        self._thread: int | None = None
+        self._due_s: float | None = None  # when the next beat must have come, by time.monotonic(); None between jobs
+
+    def submit(self, job: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Run a job after those that were submitted before."""
+        return self._executor.submit(lambda: self._run(job, *args, **kwargs))
+
+    def beat(self, silent_s: float = SILENT_S) -> None:
+        """Tell who watches that the job goes on, and that it may be silent for `silent_s` seconds from now on.
+
+        Raises GivenUp in the thread of a worker that another one has taken the place of.
+        """
+        if threading.get_ident() != self._thread:
+            raise GivenUp
+        self._due_s = time.monotonic() + silent_s
+
+    def is_stuck(self) -> bool:
+        """Return whether a job has been silent for longer than it may."""
+        due_s = self._due_s
+        return due_s is not None and time.monotonic() > due_s
+
+    def is_idle(self) -> bool:
+        """Return whether no job runs."""
+        return self._due_s is None
+
+    def close(self) -> None:
+        """Begin no further job. Jobs that wait are cancelled; the one that runs goes on."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _run(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        self._thread = threading.get_ident()
+        self.beat()
+        try:
+            return job(*args, **kwargs)
+        finally:
+            self._due_s = None

@@ -1,0 +1,147 @@
+"""Native code of a model that does not come back: the server answers, reloads and ends all the same.
+
+All tests succeed as attacks on 104ea66: the reload waited for ever, and so did the process that was told to exit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+from onnx import TensorProto, ValueInfoProto, helper
+
+import lsp_server.service as module
+from exporters.bundle import Bundle
+from lsp_server.completion import Completion
+from lsp_server.service import BundleState, BundleStatus, CompletionService, Question
+from lsp_server.worker import GivenUp, Worker
+
+STUCK = Path("/stuck")
+
+
+class StuckCompleter:
+    """Asks nobody, and comes back when the test is over."""
+
+    def __init__(self) -> None:
+        self.begun, self.release, self.interrupted = threading.Event(), threading.Event(), threading.Event()
+
+    def complete(self, *_: object, stop: Callable[[], bool], **__: object) -> Completion:
+        self.begun.set()
+        self.release.wait()
+        return Completion(text="too late")
+
+    def interrupt(self) -> None:
+        self.interrupted.set()
+
+
+def run(test: Callable[[CompletionService, StuckCompleter], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lsp_server.worker.SILENT_S", 0.2)
+    monkeypatch.setattr(Worker.beat, "__defaults__", (0.2,))
+    monkeypatch.setattr(module, "WATCH_S", 0.05)
+    service, completer = CompletionService(), StuckCompleter()
+    service._loaded[STUCK] = completer  # type: ignore[assignment]
+    service.bundles = {STUCK: BundleStatus(state=BundleState.READY)}
+    try:
+        asyncio.run(asyncio.wait_for(test(service, completer), 20))  # type: ignore[arg-type]
+    finally:
+        completer.release.set()
+        service.close()
+
+
+def test_a_request_is_answered_and_the_next_bundle_is_loaded(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(service: CompletionService, completer: StuckCompleter) -> None:
+        answer = await service.complete(Question(text="x = ", offset=4, bundle=STUCK))
+        assert answer is not None
+        assert answer.error == "The model did not come back and was given up; it is loaded again when asked."
+        assert completer.interrupted.is_set()
+        assert service.bundles[STUCK].state is BundleState.UNLOADED
+        other = await service.complete(Question(text="x = ", offset=4, bundle=tiny_bundle.folder))
+        assert other is not None
+        assert other.completion is not None
+        completer.release.set()
+        await asyncio.sleep(0.1)
+        assert list(service._loaded) == [tiny_bundle.folder], "who comes back too late changes nothing"
+
+    run(test, monkeypatch)
+
+
+def test_a_reload_does_not_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(service: CompletionService, completer: StuckCompleter) -> None:
+        request = asyncio.create_task(service.complete(Question(text="x = ", offset=4, bundle=STUCK)))
+        while not completer.begun.is_set():
+            await asyncio.sleep(0.01)
+        service.supersede()
+        await service.forget()
+        assert service.bundles == {}
+        answer = await request
+        assert answer is not None
+        assert answer.completion is None
+
+    run(test, monkeypatch)
+
+
+def test_a_thread_that_was_given_up_ends_at_its_next_beat() -> None:
+    first, second = Worker(), Worker()
+    first.submit(first.beat).result()
+    with pytest.raises(GivenUp):
+        first.submit(second.beat).result()
+    first.close()
+    second.close()
+
+
+def test_a_graph_without_end_is_interrupted() -> None:
+    """What `Decoder.interrupt` relies on: ONNX Runtime looks at `terminate` between two nodes, in loops too."""
+    number, truth = TensorProto.INT64, TensorProto.BOOL
+
+    def scalar(name: str, kind: int) -> ValueInfoProto:
+        return helper.make_tensor_value_info(name, kind, [])
+
+    nodes = [helper.make_node("Identity", ["go_on"], ["again"]), helper.make_node("Add", ["before", "turn"], ["after"])]
+    inside = [scalar("turn", number), scalar("go_on", truth), scalar("before", number)]
+    body = helper.make_graph(nodes, "body", inside, [scalar("again", truth), scalar("after", number)])
+    loop = helper.make_node("Loop", ["turns", "go", "turns"], ["sum"], body=body)
+    graph = helper.make_graph(
+        [loop], "endless", [scalar("turns", number), scalar("go", truth)], [scalar("sum", number)]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    options = onnxruntime.RunOptions()
+    threading.Timer(0.2, lambda: setattr(options, "terminate", True)).start()
+    with pytest.raises(Exception, match="terminate"):
+        session.run(None, {"turns": np.array(1 << 62), "go": np.array(True)}, options)
+
+
+END = """
+import sys, threading, time
+from pathlib import Path
+from lsp_server import serve
+from lsp_server.options import ServerOptions
+serve.END_WITHIN_S = 0.2
+create = serve.create_server
+def create_stuck(*arguments):
+    server = create(*arguments)
+    begun = threading.Event()
+    server.service._worker.submit(lambda: (begun.set(), time.sleep(3600)))
+    begun.wait()
+    return server
+serve.create_server = create_stuck
+serve.serve_stdio(ServerOptions(), "0")
+"""
+
+
+def test_the_server_ends_when_its_client_leaves(tmp_path: Path) -> None:
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", END], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    assert done.returncode == 1
+    assert b"The model does not come back; the server ends without it." in done.stderr
+    assert time.monotonic() - began < 60
