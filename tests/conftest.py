@@ -54,7 +54,7 @@ def make_tiny_tokenizer() -> Tokenizer:
     return tokenizer
 
 
-def make_tiny_bundle(folder: Path, checkpoint_folder: Path) -> None:
+def make_tiny_bundle(folder: Path, checkpoint_folder: Path, *, seed: int = 0) -> None:
     """A random two-layer model in fp32 that answers in printable ASCII and never ends by itself."""
     # Here and not above: most tests do without torch and its two seconds.
     import torch
@@ -78,7 +78,7 @@ def make_tiny_bundle(folder: Path, checkpoint_folder: Path) -> None:
         initializer_range=0.5,  # wide: the next token then hangs on the whole prompt, and ties are far away
         tie_word_embeddings=True,
     )
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     model = LlamaForCausalLM(config)
     text = [tokenizer.decode([token_id], skip_special_tokens=False) for token_id in range(vocabulary)]
     unwanted = [

@@ -1,7 +1,7 @@
 """Readers of files and messages from strangers, fed with changed ones: what they refuse, and where they fail.
 
     python -m benchmarks.robustness.fuzz --inputs 200000 --seed 0 --reader \
-        gguf|safetensors|tokenizer|bundle|archive|protocol|report-json|stage-record
+        gguf|safetensors|tokenizer|bundle|archive|protocol|report-json|stage-record|external-data
 
 Valid seeds are changed where their structure is: numbers, lengths, JSON values, lines, or any byte. Refusing an input
 with one of the project's own errors, in one sentence, is what is expected. A failure is any other exception, a second

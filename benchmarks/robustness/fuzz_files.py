@@ -9,6 +9,9 @@ import secrets
 import shutil
 import tarfile
 import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.robustness.fuzz_mutation import Shape
 from benchmarks.robustness.fuzz_reader import Reader
@@ -16,6 +19,9 @@ from builder.errors import BuildError
 from builder.seals import KEY_BYTES, open_sealed, sealed_json
 from builder.untrusted_json import read_bytes
 from submodel.build.stages import PURPOSE
+
+if TYPE_CHECKING:
+    from exporters.bundle import Bundle
 
 
 class GgufReader(Reader):
@@ -210,6 +216,85 @@ class RecordReader(Reader):
         assert open_sealed(bytes(KEY_BYTES), PURPOSE, "prune", content) is None, "another user's record is believed"
         if found is None:
             raise BuildError("The record is not this user's.")
+
+
+class ExternalDataReader(Reader):
+    """An ONNX graph that keeps tensors in another file: what the check lets pass names listed files alone."""
+
+    listed = "onnx/weights.bin"
+
+    def prepare(self) -> None:
+        """A tensor in every kind of place, and a graph of one of them."""
+        from onnx import (
+            AttributeProto,
+            FunctionProto,
+            GraphProto,
+            ModelProto,
+            NodeProto,
+            SparseTensorProto,
+            TensorProto,
+            TrainingInfoProto,
+        )
+
+        tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[4], data_location=TensorProto.EXTERNAL)
+        for key, value in (("location", "weights.bin"), ("offset", "0"), ("length", "16")):
+            tensor.external_data.add(key=key, value=value)
+        sparse = SparseTensorProto(values=tensor, indices=tensor)
+        inner = GraphProto(name="inner", initializer=[tensor], sparse_initializer=[sparse])
+        attribute = AttributeProto(name="a", t=tensor, tensors=[tensor], sparse_tensor=sparse, g=inner, graphs=[inner])
+        node = NodeProto(op_type="If", input=["c"], output=["y"], attribute=[attribute])
+        function = FunctionProto(name="f", domain="d", node=[node], attribute_proto=[attribute])
+        graph = GraphProto(name="g", initializer=[tensor], sparse_initializer=[sparse], node=[node])
+        training = TrainingInfoProto(initialization=inner, algorithm=inner)
+        whole = ModelProto(ir_version=9, graph=graph, functions=[function], training_info=[training])
+        self.seeds = [model.SerializeToString() for model in (whole, ModelProto(ir_version=9, graph=inner))]
+        (self.folder / "onnx").mkdir()
+
+    def read(self, data: bytes) -> None:
+        """Check it, and compare with the names that the protocol buffers' own reader finds."""
+        from google.protobuf.message import DecodeError
+        from onnx import ModelProto
+
+        from exporters.external_data import check_external_data
+
+        graph = self.folder / "onnx" / "model.onnx"
+        graph.write_bytes(data)
+        check_external_data(_listing(self.folder, graph, self.listed), graph)
+        try:
+            model = ModelProto.FromString(data)
+        except DecodeError:
+            return
+        named = {f"onnx/{one}" for one in _locations_in(model)}
+        assert named <= {self.listed}, f"unlisted files pass: {named}"
+
+
+def _listing(folder: Path, graph: Path, listed: str) -> Bundle:
+    """A bundle that lists one file."""
+    from builder.prompt import PromptFormat
+    from exporters.bundle import Architecture, Bundle
+
+    form = PromptFormat(prefix_token="<p>", suffix_token="<s>", middle_token="<m>", stop_tokens=("<e>",))
+    shape = Architecture(layers=1, kv_heads=1, head_dim=1, hidden_size=1, vocab_size=1, max_positions=1)
+    return Bundle(
+        folder=folder,
+        model_path=graph,
+        tokenizer_path=folder / "tokenizer.json",
+        prompt=form,
+        architecture=shape,
+        manifest={"files": {listed: {}}},
+        build="",
+    )
+
+
+def _locations_in(message: Any) -> Iterator[str]:
+    """The values of all entries `location` below a message, wherever they stand."""
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        for one in value if field.is_repeated else [value]:
+            if field.name == "external_data" and one.key == "location":
+                yield one.value
+            yield from _locations_in(one)
 
 
 class ReportReader(Reader):

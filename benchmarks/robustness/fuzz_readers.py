@@ -8,6 +8,7 @@ from pathlib import Path
 from benchmarks.robustness.fuzz_files import (
     ArchiveReader,
     BundleReader,
+    ExternalDataReader,
     GgufReader,
     RecordReader,
     ReportReader,
@@ -26,4 +27,5 @@ READERS: dict[str, Callable[[Path], Reader]] = {
     "protocol": ProtocolReader,
     "report-json": ReportReader,
     "stage-record": RecordReader,
+    "external-data": ExternalDataReader,
 }
