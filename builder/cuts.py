@@ -51,13 +51,18 @@ def cut_files(files: Sequence[SourceFile], count: int, seed: int, *, kind: Kind 
     cuts = []
     for file, start, end in rng.sample(lines, min(count, len(lines))):
         line = file.text[start:end]
-        indent = len(line) - len(line.lstrip())
-        column = indent
-        if rng.random() < 0.5:
-            inner = [m.start() for m in _WORD_STARTS.finditer(line) if indent < m.start() <= len(line) - _MIN_MIDDLE]
-            column = rng.choice(inner) if inner else indent
+        column = draw_column(line, rng)
         cuts.append(Cut(file=file, offset=start + column, middle=line[column:]))
     return tuple(cuts)
+
+
+def draw_column(line: str, rng: random.Random) -> int:
+    """Return where a line is cut: before its first character, or, half of the time, at a random word within it."""
+    indent = len(line) - len(line.lstrip())
+    if rng.random() >= 0.5:
+        return indent
+    inner = [m.start() for m in _WORD_STARTS.finditer(line) if indent < m.start() <= len(line) - _MIN_MIDDLE]
+    return rng.choice(inner) if inner else indent
 
 
 def cut_mixture(files: Sequence[SourceFile], count: int, seed: int, *, kind: Kind = "code") -> tuple[Cut, ...]:

@@ -1,15 +1,18 @@
-"""What the engines are asked: held-out passages of a repository, typed key by key."""
+"""What the engines are asked: held-out passages of a repository, or lines that were added later, typed key by key."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import random
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from builder.corpus.corpus import read_corpus
-from builder.cuts import Cut, worthwhile_lines
+from builder.corpus.languages import get_language
+from builder.cuts import Cut, draw_column, is_worthwhile, worthwhile_lines
 from builder.evaluation.held_out import ScoringSettings, make_held_out
+from submodel.replay.passages import Passage, passages_of_history
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +23,7 @@ class ReplaySettings:
     lines: int = 3  # of each passage
     keys: int = 6  # of each line are asked about; the rest of it appears at once, as when a suggestion is accepted
     seed: int = 1
+    since: str | None = None  # type what commits after this revision added, in place of held-out files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,25 +46,32 @@ class Replay:
 
 
 def make_replay(repository: Path, settings: ReplaySettings) -> Replay:
-    """Passages of held-out files that begin where held-out lines are cut. Raises SubmodelError."""
+    """Passages of held-out files, or of later commits, that begin where lines are cut. Raises SubmodelError."""
     corpus = read_corpus(repository)
     held_out = make_held_out(corpus.files, ScoringSettings(positions=settings.passages, seed=settings.seed))
     text = "\n".join(file.text for file in corpus.files if file.split == "held-out")
-    return Replay(passages=tuple(tuple(_type(cut, settings)) for cut in held_out.cuts), text=text)
+    if settings.since is None:
+        typed = [_type(cut.file.text, _lines(cut, settings.lines), settings.keys) for cut in held_out.cuts]
+    else:
+        rng = random.Random(settings.seed)
+        added = passages_of_history(repository, settings.since, settings.passages, settings.seed)
+        typed = [
+            _type(one.before + one.truth + one.after, _lines_added(one, settings.lines, rng), settings.keys)
+            for one in added
+        ]
+    return Replay(passages=tuple(map(tuple, typed)), text=text)
 
 
-def _type(cut: Cut, settings: ReplaySettings) -> Iterator[Keystroke]:
-    text = cut.file.text
-    spans = _lines(cut, settings.lines)
+def _type(text: str, spans: Sequence[tuple[int, int]], keys: int) -> Iterator[Keystroke]:
     behind = text[spans[-1][1] :]
     for begin, end in spans:
-        for cursor in range(begin, min(end, begin + settings.keys)):
+        for cursor in range(begin, min(end, begin + keys)):
             yield Keystroke(
                 before=text[:cursor],
                 behind=behind,
                 truth=text[cursor:end],
                 is_new_line=cursor == begin,
-                is_new_place=cursor == cut.offset,
+                is_new_place=cursor == spans[0][0],
             )
 
 
@@ -71,3 +82,15 @@ def _lines(cut: Cut, count: int) -> list[tuple[int, int]]:
     for start, end in islice(behind, count - 1):
         spans.append((end - len(cut.file.text[start:end].lstrip()), end))
     return spans
+
+
+def _lines_added(passage: Passage, count: int, rng: random.Random) -> list[tuple[int, int]]:
+    """The same of a passage of a commit: its first line, cut as held-out lines are, and the next ones worth it."""
+    language, start = get_language(passage.language), len(passage.before)
+    spans: list[tuple[int, int]] = []
+    for line in passage.truth.split("\n"):
+        if not spans or is_worthwhile(line, language):
+            column = len(line) - len(line.lstrip()) if spans else draw_column(line, rng)
+            spans.append((start + column, start + len(line)))
+        start += len(line) + 1
+    return spans[:count]

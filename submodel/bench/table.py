@@ -13,7 +13,7 @@ from submodel.console import console
 def print_bench(document: Mapping[str, Any]) -> None:
     """Engines side by side; behind each peer's figures, how many times the first engine is as good."""
     counts = (f"{document[what]} {what}" for what in ("passages", "lines", "keystrokes"))
-    table = Table(caption=f"Held out: {', '.join(counts)}")
+    table = Table(caption=f"Typed: {', '.join(counts)}; in brackets how many times submodel is as good")
     table.add_column("")
     speeds = ("prompt tokens/s", "decode tokens/s")
     for title in (
@@ -36,10 +36,15 @@ def print_bench(document: Mapping[str, Any]) -> None:
             _with(f"{engine['completion_ms_p95']:.0f}", ratio.get("completion_p95")),
             _with(f"{engine['new_place_ms_p50']:.0f}", ratio.get("new_place_p50")),
             _with(f"{engine['resident_bytes'] / 1e6:.0f} MB", ratio.get("memory")),
-            f"{engine['exact_match']:.1%}",
+            f"{engine['exact_match']:.1%}{_lead(document['leads'].get(engine['name']))}",
             f"{engine['same_answers']:.1%}",
         )
     console.print(table)
+
+
+def _lead(lead: Mapping[str, float] | None) -> str:
+    """In points, with its interval."""
+    return "" if lead is None else f" ({lead['value']:+.1%}: {lead['low']:+.1%} to {lead['high']:+.1%})"
 
 
 def _with(figure: str, ratio: float | None) -> str:

@@ -27,6 +27,10 @@ def bench(
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Of every engine. Default: as the server has it.")] = None,
     passages: Annotated[int, typer.Option(min=2, help="Held-out passages to type, of three lines each.")] = 20,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="REVISION", help="Type what commits after this one added. Default: held-out files."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Prompt and decode speed, keystroke latency, memory and exact match, engine by engine."""
@@ -52,7 +56,7 @@ def bench(
         runtimes=runtimes,
         peer_python=peer_python or sys.executable,
         threads=threads,
-        replay=ReplaySettings(passages=passages),
+        replay=ReplaySettings(passages=passages, since=since),
     )
     with StageDisplay() as display:
         document = run_bench(settings, display)

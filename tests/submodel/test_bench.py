@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from submodel.bench.replay import ReplaySettings, make_replay
-from submodel.bench.run import BenchSettings, own_environment, ratios, run_bench
+from submodel.bench.run import BenchSettings, leads, own_environment, ratios, run_bench
 from submodel.console import StageDisplay
 
 
@@ -82,6 +82,37 @@ def test_a_passage_of_one_line_ends_with_it(repository):
         assert len(passage[-1].truth) == 1
 
 
+def test_lines_that_were_added_later_are_typed(tmp_path):
+    def git(*words):
+        name = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run(["git", *name, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    for number in range(40):
+        lines = [f"def old_{number}_{i}(value):\n    return value + {number * i}\n" for i in range(30)]
+        (tmp_path / f"old_{number}.py").write_text("\n".join(lines))
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "old")
+    new = ["class New:", "    def __init__(self):", "        self.a = 1", "", "    # why", "    b = 2"]
+    (tmp_path / "new.py").write_text("\n".join(new))
+    git("add", ".")
+    git("commit", "-m", "new")
+    passages = make_replay(tmp_path, ReplaySettings(passages=5, lines=9, keys=99, since="HEAD~1")).passages
+    assert len(passages) == 1
+    first, *rest = [stroke for stroke in passages[0] if stroke.is_new_line]
+    assert "class New:".endswith(first.truth)
+    assert first.behind == "\n\n    # why\n    b = 2", "what its commit held"
+    assert [stroke.truth for stroke in rest] == ["def __init__(self):", "self.a = 1"]
+    assert passages[0][0].is_new_place
+
+
+def test_a_lead_is_paired_and_has_an_interval():
+    found = leads({"ours": [True] * 50 + [False] * 50, "same": [True] * 50 + [False] * 50, "worse": [False] * 100})
+    assert found["same"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+    assert found["worse"]["value"] == 0.5
+    assert 0.35 < found["worse"]["low"] < 0.5 < found["worse"]["high"] < 0.65
+
+
 def test_engines_are_measured_side_by_side(repository, tiny_bundle):
     settings = BenchSettings(
         bundle=tiny_bundle.folder,
@@ -101,6 +132,9 @@ def test_engines_are_measured_side_by_side(repository, tiny_bundle):
     assert document["passages"] == 3
     assert document["lines"] == 6
     assert 6 < document["keystrokes"] <= 12
+    assert document["leads"] == {"submodel, no drafts": {"value": 0.0, "low": 0.0, "high": 0.0}}
+    assert document["exact"]["submodel"] == document["exact"]["submodel, no drafts"]
+    assert len(document["exact"]["submodel"]) == 6
     for figures in document["engines"]:
         assert figures["prompt_tokens_per_s"] > 0
         assert figures["completion_ms_p50"] <= figures["completion_ms_p95"]

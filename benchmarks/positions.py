@@ -1,0 +1,70 @@
+r"""Single positions of a repository, asked of a bundle and of llama.cpp as its users ask: held out, and added later.
+
+    python -m benchmarks.positions BUNDLE REPOSITORY --since REVISION --name httpx \
+        --peer "llama.cpp Q8_0=FILE" --llama-python PYTHON [--count 150]
+
+BUNDLE was built of REPOSITORY as it stood at REVISION; REPOSITORY has its whole history. Held-out lines come from the
+folder that --built names (a checkout of REVISION), later ones from the commits after it. Each position is cold: the
+engine saw another one before. Writes benchmarks/results/positions-NAME.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.builds import write_result
+from benchmarks.machine import describe_machine, describe_versions
+from submodel.bench.replay import ReplaySettings
+from submodel.bench.run import BenchSettings, run_bench
+from submodel.bench.table import print_bench
+from submodel.console import StageDisplay
+
+KEPT = ("engines", "ratios", "leads", "exact", "lines", "threads")
+
+
+def main() -> None:
+    """Ask both kinds, one after the other, and keep the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("repository", type=Path)
+    parser.add_argument("--built", type=Path, required=True, help="the checkout that the bundle was built of")
+    parser.add_argument("--since", required=True)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME=FILE")
+    parser.add_argument("--llama-python", default=sys.executable)
+    parser.add_argument("--count", type=int, default=150)
+    arguments = parser.parse_args()
+    peers = tuple((name, Path(file)) for name, _, file in (text.partition("=") for text in arguments.peer))
+    kinds: dict[str, Any] = {}
+    for kind, repository, since in (
+        ("held-out", arguments.built, None),
+        ("later", arguments.repository, arguments.since),
+    ):
+        settings = BenchSettings(
+            bundle=arguments.bundle,
+            repository=repository,
+            peers=peers,
+            peer_python=arguments.llama_python,
+            replay=ReplaySettings(passages=arguments.count, lines=1, keys=1, since=since),
+            rounds=2,
+        )
+        with StageDisplay() as display:
+            document = run_bench(settings, display)
+        print_bench(document)
+        kinds[kind] = {key: document[key] for key in KEPT}
+        versions = document["versions"]
+    told = {
+        "command": f"python -m benchmarks.positions BUNDLE {arguments.name} --since {arguments.since} "
+        f"--count {arguments.count}",
+        "kinds": kinds,
+        "machine": describe_machine(),
+        "versions": {**describe_versions(), **versions},
+    }
+    write_result(f"positions-{arguments.name}", told)
+
+
+if __name__ == "__main__":
+    main()
