@@ -45,7 +45,7 @@ def list_files(root: Path) -> Listing:
 
 
 def _finish(paths: list[str]) -> tuple[str, ...]:
-    return tuple(sorted({path for path in paths if not OWN_FOLDERS.intersection(path.lower().split("/"))}))
+    return tuple(sorted({path for path in paths if not OWN_FOLDERS.intersection(path.casefold().split("/"))}))
 
 
 def _list_with_git(root: Path) -> list[str] | None:
@@ -78,7 +78,7 @@ def _walk(root: Path) -> Listing:
             rules = _add_rules(rules, reader, folder)
         for name, is_folder in found:
             path = folder + name
-            if name.lower() in OWN_FOLDERS or rules.is_ignored(path, is_folder=is_folder):
+            if name.casefold() in OWN_FOLDERS or rules.is_ignored(path, is_folder=is_folder):
                 continue
             if is_folder:
                 pending.append((path + "/", rules))
