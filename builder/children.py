@@ -31,7 +31,7 @@ def find_program(name: str) -> str | None:
     for folder in folders:
         for ending in endings:
             path = folder / (name + ending)  # no link is resolved: a Python would leave its virtual environment
-            if path.is_file() and os.access(path, os.X_OK):
+            if os.access(path, os.X_OK) and path.is_file():  # in this order: no error in a folder that is closed to us
                 return str(path)
     return None
 
