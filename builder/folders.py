@@ -209,12 +209,11 @@ def _exchange(one: Path, other: Path) -> bool:
     """Let two folders change names in one step; False where the system or its file system can't."""
     try:
         library = ctypes.CDLL(None, use_errno=True)
+        code = -1  # Windows has no such call
         if sys.platform == "linux":
             code = library.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
         elif sys.platform == "darwin":
             code = library.renamex_np(os.fsencode(one), os.fsencode(other), _RENAME_SWAP)
-        else:
-            return False
     except (OSError, AttributeError, TypeError):  # an old C library; none that can be named
         return False
     return bool(code == 0)

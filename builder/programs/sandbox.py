@@ -225,7 +225,8 @@ def _read(told: int, launcher: subprocess.Popen[bytes], limits: Limits, deadline
     tails = {stream: bytearray() for stream in streams}
     with selectors.DefaultSelector() as selector:
         for stream in streams:
-            os.set_blocking(stream, False)
+            if sys.platform != "win32":  # `run_sandboxed` has refused it
+                os.set_blocking(stream, False)
             selector.register(stream, selectors.EVENT_READ)
         while told in selector.get_map():
             if time.monotonic() > deadline:
@@ -272,9 +273,13 @@ def _outcome(document: Mapping[str, Any], stderr: str, limits: Limits) -> Outcom
     code = document["code"]
     if code == 0:
         return "passed"
-    if code == -signal.SIGXCPU or (code == -signal.SIGKILL and document["cpu_s"] >= limits.cpu_s):
+    killed, is_over_time = False, False
+    if sys.platform != "win32":
+        killed = code == -signal.SIGKILL
+        is_over_time = code == -signal.SIGXCPU or (killed and document["cpu_s"] >= limits.cpu_s)
+    if is_over_time:
         return "timed out"
     last = stderr.rstrip().rpartition("\n")[2]
-    if code == -signal.SIGKILL or re.match(r"MemoryError\b|.*(bad_alloc|Cannot allocate memory)", last):
+    if killed or re.match(r"MemoryError\b|.*(bad_alloc|Cannot allocate memory)", last):
         return "out of memory"
     return "failed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +98,7 @@ def _is_own_folder(path: Path) -> bool:
     status = path.lstat()
     if is_link_status(status):
         raise BuildError(f"{path} is a link, and a build writes through none; remove it, or choose a folder with -o.")
-    if os.name == "posix" and status.st_uid != os.geteuid():
+    if sys.platform != "win32" and status.st_uid != os.geteuid():
         raise BuildError(f"{path} belongs to another user; remove it, or choose a folder of your own with -o.")
     return stat.S_ISDIR(status.st_mode)
 
