@@ -1,4 +1,4 @@
-"""Names of files that strangers chose, and what the system that a folder lies on takes them for.
+"""Names of files, and what the system that a folder lies on takes them for: strangers choose names, editors cases.
 
 Windows splits a name at a backslash too, takes `c:x` for a file of another drive, `a.py:x` for a stream beside a.py,
 `aux.py` for a device and `GIT~1` for `.git`, and drops dots and spaces at the end. Elsewhere each of these is a file
@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import re
 import stat
+import unicodedata
+from contextlib import suppress
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Final
 
@@ -34,6 +36,23 @@ def is_plain(name: str, folder: PurePath) -> bool:
         _NO_NAME.search(part) or _SHORT.fullmatch(part) or part.partition(".")[0].rstrip(" ").upper() in DEVICES
         for part in PurePosixPath(name).parts
     )
+
+
+def path_below(path: Path, folder: Path) -> Path | None:
+    """Return the rest of a path below `folder`, or None if it lies elsewhere.
+
+    macOS and Windows take /Users/Ada and /users/ada for one folder, and editors may name both: names that differ only
+    in case or in the form of their accents are compared by what lies there.
+    """
+    start, rest = path.parts[: len(folder.parts)], path.parts[len(folder.parts) :]
+    if start != folder.parts and _folded(start) == _folded(folder.parts):
+        with suppress(OSError):  # one of them is not there
+            return Path(*rest) if Path(*start).samefile(folder) else None
+    return path.relative_to(folder) if path.is_relative_to(folder) else None
+
+
+def _folded(parts: tuple[str, ...]) -> list[str]:
+    return [unicodedata.normalize("NFD", part.casefold()) for part in parts]
 
 
 def is_link(path: Path) -> bool:

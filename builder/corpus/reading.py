@@ -12,7 +12,7 @@ import os
 import stat
 from pathlib import Path, PurePosixPath
 
-from builder.file_names import is_link, is_link_status, is_plain, leads_outside
+from builder.file_names import is_link, is_link_status, is_plain, leads_outside, path_below
 
 
 class Unreadable(Exception):
@@ -73,7 +73,7 @@ class SourceReader:
             if error.errno in (errno.ENOENT, errno.ELOOP):
                 return "broken link"
             return "unreadable"
-        return "link" if Path(target).is_relative_to(self._root) else "link outside"
+        return "link outside" if path_below(Path(target), self._root) is None else "link"
 
     def _is_real_folder(self, folder: PurePosixPath) -> bool:
         known = self._real_folders.get(folder)
