@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.repositories import CACHE, Repository, tree_hash
+from builder.children import python_module
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -22,7 +22,7 @@ def output_of(name: str) -> Path:
 def build(folder: Path, name: str, base: str, arguments: Sequence[str]) -> Path:
     """`submodel build` of a folder; the output folder. Stages that an earlier run finished are kept."""
     output = output_of(name)
-    command = [sys.executable, "-m", "submodel", "build", str(folder), "-o", str(output), "--base", base]
+    command = [*python_module("submodel"), "build", str(folder), "-o", str(output), "--base", base]
     subprocess.run([*command, *arguments], check=True)
     return output
 

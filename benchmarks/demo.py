@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.repositories import REPORTED, fetch
+from builder.children import python_module
 from builder.corpus.corpus import read_corpus
 from builder.evaluation.metrics import is_exact
 from lsp_server.completion import open_completer
@@ -36,9 +37,7 @@ def main() -> None:
     console.print(f"Repository: {DEMO.name} {DEMO.version} in {repository}", highlight=False, soft_wrap=True)
     build = subprocess.run(
         [
-            sys.executable,
-            "-m",
-            "submodel",
+            *python_module("submodel"),
             "build",
             str(repository),
             "--base",

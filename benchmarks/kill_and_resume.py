@@ -22,6 +22,7 @@ from typing import Any
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.repositories import CACHE
+from builder.children import python_module
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("lsp_server/suggestion", "lsp_server/context")  # some 50 steps
@@ -67,7 +68,7 @@ def main() -> None:
 
 
 def _start(folder: Path, output: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "submodel", "build", str(folder / "repository"), "-o", str(output), *OPTIONS]
+    command = [*python_module("submodel"), "build", str(folder / "repository"), "-o", str(output), *OPTIONS]
     return subprocess.Popen(command)
 
 

@@ -20,6 +20,7 @@ from typing import Any
 from benchmarks.builds import RESULTS, write_result
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.repositories import CACHE
+from builder.children import python_module
 from builder.domains import open_domain
 from submodel.experiments.point import POINT_VERSION
 
@@ -165,7 +166,7 @@ def _score_on(language: str, base: str, folder: Path) -> dict[str, Any]:
 
 def _submodel(*arguments: object) -> dict[str, Any]:
     """A command's document."""
-    command = [sys.executable, "-m", "submodel", *map(str, arguments), "--json"]
+    command = [*python_module("submodel"), *map(str, arguments), "--json"]
     # A sweep that lost a point ends with 1: no figures rather than some.
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     document: dict[str, Any] = json.loads(done.stdout)

@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import json
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -22,6 +21,7 @@ from lsprotocol import types
 from pygls.lsp.client import LanguageClient
 
 from benchmarks.machine import describe_machine, describe_versions
+from builder.children import python_module
 from builder.corpus.corpus import read_corpus
 from submodel.bench.run import processor_s
 
@@ -34,7 +34,7 @@ async def ask_server(files: list[tuple[Path, types.Position]], bundle: str) -> d
     """Start a server, ask it for each position, and look at its process."""
     client = LanguageClient("benchmark", "1")
     started = time.perf_counter()
-    await client.start_io(sys.executable, "-m", "submodel", "serve", "--stdio", "--bundle", bundle)
+    await client.start_io(*python_module("submodel"), "serve", "--stdio", "--bundle", bundle)
     await client.initialize_async(types.InitializeParams(capabilities=types.ClientCapabilities()))
     initialized_s = time.perf_counter() - started
     client.initialized(types.InitializedParams())
@@ -76,7 +76,7 @@ async def ask_server(files: list[tuple[Path, types.Position]], bundle: str) -> d
 def ask_command_line(file: Path, position: types.Position, bundle: str) -> dict[str, Any]:
     """`submodel complete` in a process of its own."""
     place = ["--line", str(position.line), "--character", str(position.character)]
-    command = [sys.executable, "-m", "submodel", "complete", str(file), *place, "--bundle", bundle, "--json"]
+    command = [*python_module("submodel"), "complete", str(file), *place, "--bundle", bundle, "--json"]
     return dict(json.loads(subprocess.run(command, capture_output=True, check=True).stdout))
 
 

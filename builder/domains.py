@@ -25,7 +25,7 @@ from builder.corpus.languages import Kind
 from builder.corpus.split import SPLITS, Candidate, Split, split_by_hash, split_by_origin
 from builder.errors import CorpusError
 from builder.evaluation.held_out import excerpt_starts
-from builder.folders import sync, sync_tree
+from builder.folders import rename, sync, sync_tree
 from builder.prompt import PromptEncoder
 from builder.sources.distribution import Distribution, is_distribution, parse_distribution
 from builder.sources.fetch import fetch
@@ -132,7 +132,7 @@ def _gather(chosen: LanguageSet, sources: Path, on_event: Say) -> Path:
             for one in chosen.distributions:
                 shutil.copytree(fetch(one, sources, on_event=on_event), fresh / one.path)
             sync_tree(fresh)
-            fresh.rename(folder)
+            rename(fresh, folder)
             sync(folder.parent)
     return folder
 

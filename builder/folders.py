@@ -30,7 +30,8 @@ DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 0x2  # renameat2(2)
 _RENAME_SWAP = 0x2  # renamex_np(2), macOS
 # Windows renames nothing that another process has open or mapped: virus scanners let go soon, servers don't.
-_RENAME_WAITS_S = (0.05, 0.1, 0.2, 0.4, 0.8)
+_RENAME_WAITS_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0)
+_MAPPED = 1224  # ERROR_USER_MAPPED_FILE, which Python takes for no PermissionError
 
 
 def write_json(path: Path, document: object) -> None:
@@ -78,19 +79,23 @@ def _remove_partial_files(path: Path) -> None:
 
 
 def rename(source: Path, target: Path) -> None:
-    """Give `source` the name `target`, in the place of what had it; waits for a moment where Windows refuses.
+    """Give `source` the name `target`, in the place of what had it; waits for some seconds if Windows refuses.
 
-    Raises PermissionError where another process keeps `target` open on Windows, OSError as the system does.
+    Raises PermissionError, saying what to do, if another process keeps one of the two open on Windows; OSError as the
+    system does.
     """
-    for wait_s in _RENAME_WAITS_S:
+    for wait_s in (*_RENAME_WAITS_S, None):
         try:
             source.replace(target)
             return
-        except PermissionError:
-            if not _is_windows():
+        except OSError as error:
+            is_held = isinstance(error, PermissionError) or getattr(error, "winerror", None) == _MAPPED
+            if not (is_held and _is_windows()):
                 raise
+            if wait_s is None:
+                why = "it is in use; close what has it open (an editor, say)"
+                raise PermissionError(errno.EACCES, why, str(target)) from error
             time.sleep(wait_s)
-    source.replace(target)
 
 
 @contextmanager
@@ -178,10 +183,8 @@ def _is_windows() -> bool:
 
 
 def _cannot_write(target: Path, why: str) -> str:
-    holder = "close what has it open (an editor's server, say), " if _is_windows() else ""
     return (
-        f"{target} can't be written{why}; {holder}free space or choose a folder that can be written with -o, and run "
-        "it again."
+        f"{target} can't be written{why}; free space or choose a folder that can be written with -o, and run it again."
     )
 
 
@@ -206,12 +209,11 @@ def _exchange(one: Path, other: Path) -> bool:
     """Let two folders change names in one step; False where the system or its file system can't."""
     try:
         library = ctypes.CDLL(None, use_errno=True)
+        code = -1  # Windows has no such call
         if sys.platform == "linux":
             code = library.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
         elif sys.platform == "darwin":
             code = library.renamex_np(os.fsencode(one), os.fsencode(other), _RENAME_SWAP)
-        else:
-            return False
     except (OSError, AttributeError, TypeError):  # an old C library; none that can be named
         return False
     return bool(code == 0)

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from builder.folders import rename
 from builder.state_folder import StateFolderError, state_folder
 from builder.untrusted_json import parse_json
 
@@ -58,7 +59,7 @@ def _make_key(path: Path) -> None:
     except FileExistsError:
         pass
     except OSError:  # a file system without hard links
-        fresh.replace(path)
+        rename(fresh, path)
     finally:
         fresh.unlink(missing_ok=True)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -38,7 +39,7 @@ def state_folder() -> Path:
         status = folder.lstat()
         if not stat.S_ISDIR(status.st_mode):
             raise StateFolderError(f"{folder} is not a folder; remove it, or name another one with {VARIABLE}.")
-        if os.name == "posix":
+        if sys.platform != "win32":
             if status.st_uid != os.geteuid():
                 raise StateFolderError(f"{folder} belongs to another user; name a folder of yours with {VARIABLE}.")
             if stat.S_IMODE(status.st_mode) & 0o077:

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from builder.errors import BuildError
+from builder.file_names import DEVICES
 from builder.folders import replace_folder, write_text
 from builder.prompt import PromptFormat
 from builder.untrusted_json import parse_json, read_bytes
@@ -36,7 +37,6 @@ MAX_MANIFEST_BYTES = 16 << 20
 MAX_CACHE_BYTES = 64 << 30  # of keys and values; a laptop has less, and a number that is wrong by a digit has more
 MAX_NAME = 200  # characters of a file's name with its folders
 SAFE_PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._+-]*")  # no separator, drive, stream, hidden or odd name
-DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(10))}  # on Windows
 DIGEST = re.compile(r"[0-9a-f]{64}")
 _NO_CHECKSUM = "0" * 64
 _SEAL = re.compile(rb'"[^"\n]{0,40}": "([0-9a-zA-Z]{64})"\n}\n?$')

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from builder.errors import SubmodelError
+from builder.file_names import path_below
 from builder.prompt import ContextPiece
 from lsp_server.assistant import Place
 from lsp_server.bundle_finder import read_manifest, workspace_of
@@ -35,7 +36,8 @@ def holds_home(root: Path) -> bool:
 
 def is_of(root: Path, folders: Sequence[Path]) -> bool:
     """Whether a repository lies in one of these folders of a workspace, or holds one."""
-    return any(root.is_relative_to(folder) or folder.is_relative_to(root) for folder in folders)
+    pairs = [pair for folder in folders for pair in ((root, folder), (folder, root))]
+    return any(path_below(one, other) is not None for one, other in pairs)
 
 
 class Repositories:

@@ -19,6 +19,7 @@ from pygls.lsp.server import LanguageServer
 from pygls.uris import to_fs_path
 
 from builder.errors import SubmodelError
+from builder.file_names import path_below
 from exporters.bundle import find_bundle
 from exporters.errors import BundleError
 from lsp_server.assistant import Assistant, Place
@@ -304,7 +305,7 @@ class CompletionServer(LanguageServer):
         start = path if path in folders else path.parent
         own = self.finder.repository_of(bundle, start) if bundle is not None else None
         roots = folders if own is None else [own, *folders]
-        return next((root for root in roots if path.is_relative_to(root)), None)
+        return next((root for root in roots if path_below(path, root) is not None), None)
 
     def _note_place(self, document: Document, offset: int) -> None:
         file = _file_of(document)
@@ -380,7 +381,7 @@ def _file_of(document: Document) -> Path | None:
 
 def _path_in(root: Path, file: Path) -> str:
     """With slashes."""
-    return file.relative_to(root).as_posix()
+    return (path_below(file, root) or file).as_posix()
 
 
 def _with_plain_line_ends(text: str, offset: int) -> tuple[str, int]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ import onnx_ir as ir
 
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
+from builder.children import find_program
 from exporters.precision import Int8Matrices
 from tests.exporters.matrix_graph import matrix_of, model_of
 
@@ -74,13 +74,14 @@ def compute(folder: Path, *prefix: str) -> dict[str, np.ndarray[Any, Any]]:
 
 def main() -> None:
     """Compare, and write what was found."""
-    if shutil.which("qemu-x86_64") is None:
+    qemu = find_program("qemu-x86_64")
+    if qemu is None:
         sys.exit("qemu-x86_64 is not here; install qemu-user (Debian), and run it again.")
     with tempfile.TemporaryDirectory() as scratch:
         exact = write_model(Path(scratch))
         found = {
             "this processor": compute(Path(scratch)),
-            PROCESSOR: compute(Path(scratch), "qemu-x86_64", "-cpu", PROCESSOR),
+            PROCESSOR: compute(Path(scratch), qemu, "-cpu", PROCESSOR),
         }
     largest = np.abs(exact).max()
     errors = {

@@ -21,6 +21,7 @@ from typing import Any
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine
 from benchmarks.portability.runtimes import DTYPES, JAVASCRIPT, PLACE, install_packages
+from builder.children import find_program
 from builder.prompt import Window
 from builder.versions import installed_versions
 from exporters.bundle import Bundle, read_bundle
@@ -65,15 +66,16 @@ def prompt_ids(bundle: Bundle) -> list[int]:
 
 def ask_page(bundle: Bundle, graph: Path, picture: Path) -> dict[str, Any]:
     """What the page found: its tokens and times, or an error."""
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    if chromium is None:
-        sys.exit("Chromium is not here; install it (Debian: chromium) or name it in CHROMIUM.")
+    chromium = os.environ.get("CHROMIUM") or find_program("chromium")
+    node = find_program("node")
+    if chromium is None or node is None:
+        sys.exit("Chromium or Node is not here; install both (Debian: chromium, nodejs), or name Chromium in CHROMIUM.")
     install_packages()
     for name in ("page.html", "browser.mjs"):
         shutil.copyfile(JAVASCRIPT / name, PLACE / name)
     question = {"prefix": PREFIX, "ids": prompt_ids(bundle), "tokens": TOKENS, "dtype": DTYPES[graph.name]}
     done = subprocess.run(
-        ["node", "browser.mjs", str(bundle.folder), chromium, str(picture)],
+        [node, "browser.mjs", str(bundle.folder), chromium, str(picture)],
         cwd=PLACE,
         input=json.dumps(question),
         stdout=subprocess.PIPE,

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
-import sys
 import tempfile
 import time
 import venv
@@ -21,6 +20,7 @@ from typing import Any
 
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine
+from builder.children import python_module
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = "def area(self):\n    return "
@@ -41,22 +41,23 @@ def main() -> None:
 def measure(archive: Path, scratch: Path) -> dict[str, Any]:
     """The figures; everything happens in the empty folder `scratch`."""
     wheels, environment, repository = (scratch / name for name in ("wheels", "environment", "repository"))
-    run(sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", wheels, ROOT)
+    run(*python_module("pip"), "wheel", "--quiet", "--wheel-dir", wheels, ROOT)
     venv.create(environment, with_pip=True)
     before = bytes_of(environment)
     python = environment / "bin" / "python"
-    run(python, "-m", "pip", "install", "--quiet", "--no-index", "--find-links", wheels, "submodel")
-    listed = json.loads(run(python, "-m", "pip", "list", "--format", "json"))
+    run(python, "-P", "-m", "pip", "install", "--quiet", "--no-index", "--find-links", wheels, "submodel")
+    listed = json.loads(run(python, "-P", "-m", "pip", "list", "--format", "json"))
     packages = {package["name"].lower(): package["version"] for package in listed}
     assert not set(FORBIDDEN) & packages.keys(), packages
     repository.mkdir()
     (repository / "area.py").write_text(PROGRAM, "utf-8")
     started = time.perf_counter()
-    run(python, "-m", "submodel", "unpack", archive, cwd=repository)
+    run(python, "-P", "-m", "submodel", "unpack", archive, cwd=repository)
     unpacked = time.perf_counter()
     answer = json.loads(
         run(
             python,
+            "-P",
             "-m",
             "submodel",
             "complete",

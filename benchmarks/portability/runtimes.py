@@ -27,6 +27,7 @@ from benchmarks.builds import RESULTS, write_result
 from benchmarks.machine import describe_machine
 from benchmarks.repositories import CACHE
 from builder.artifact import read_artifact
+from builder.children import find_program
 from builder.versions import installed_versions
 from exporters.bundle import Bundle, read_bundle
 
@@ -245,12 +246,13 @@ def ask_transformers_js(bundle: Bundle, graph: Path, prompts: list[list[int]]) -
 
 def run_javascript(script: str, prompts: list[list[int]], *arguments: str) -> Told:
     """A script of benchmarks/portability/javascript in npm's folder in the cache."""
-    if shutil.which("node") is None:
+    node = find_program("node")
+    if node is None:
         raise Missing("install Node 20")
     install_packages()
     shutil.copyfile(JAVASCRIPT / script, PLACE / script)
     done = subprocess.run(
-        ["node", script, *arguments],
+        [node, script, *arguments],
         cwd=PLACE,
         input=json.dumps({"prompts": prompts, "tokens": TOKENS}),
         capture_output=True,
@@ -266,7 +268,10 @@ def install_packages() -> Path:
     """Packages of npm, in the cache; nothing of them runs while they are installed."""
     PLACE.mkdir(parents=True, exist_ok=True)
     if not (PLACE / "node_modules" / "@huggingface" / "transformers").is_dir():
-        command = ["npm", "install", "--prefix", str(PLACE), "--ignore-scripts", "--no-save", *PACKAGES]
+        npm = find_program("npm")
+        if npm is None:
+            raise Missing("install npm")
+        command = [npm, "install", "--prefix", str(PLACE), "--ignore-scripts", "--no-save", *PACKAGES]
         subprocess.run(command, check=True, env={**os.environ, "npm_config_loglevel": "error"})
     return PLACE
 

@@ -10,12 +10,12 @@ could ask, and 0 else.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from builder.children import child_environment, find_program, python_module
 
 ROOT = Path(__file__).parents[2]
 LOCK = ROOT / "requirements-dev.lock"
@@ -26,10 +26,10 @@ TIMEOUT_S = 300
 def audit_python() -> int | None:
     """How many faults are known of the locked Python packages; None where that could not be asked."""
     with tempfile.TemporaryDirectory() as room:
-        install = [sys.executable, "-m", "pip", "install", "--quiet", "--target", room, "pip-audit>=2.7"]
+        install = [*python_module("pip"), "install", "--quiet", "--target", room, "pip-audit>=2.7"]
         if _run(install) is None:
             return None
-        words = ["-m", "pip_audit", "--requirement", str(LOCK), "--no-deps", "--disable-pip", "--format", "json"]
+        words = ["-P", "-m", "pip_audit", "--requirement", str(LOCK), "--no-deps", "--disable-pip", "--format", "json"]
         done = _run([sys.executable, *words, "--progress-spinner", "off"], PYTHONPATH=room, accepts=(0, 1))
         try:
             packages = json.loads(done or "")["dependencies"]
@@ -43,9 +43,10 @@ def audit_python() -> int | None:
 
 def audit_npm() -> int | None:
     """The same of the extension's packages."""
-    if shutil.which("npm") is None:
+    npm = find_program("npm")
+    if npm is None:
         return None
-    done = _run(["npm", "audit", "--json", "--package-lock-only"], folder=EXTENSION, accepts=(0, 1))
+    done = _run([npm, "audit", "--json", "--package-lock-only"], folder=EXTENSION, accepts=(0, 1))
     try:
         faults = json.loads(done or "")["vulnerabilities"]
     except (ValueError, KeyError, TypeError):
@@ -61,7 +62,7 @@ def _run(command: list[str], *, folder: Path = ROOT, accepts: tuple[int, ...] = 
         done = subprocess.run(
             command,
             cwd=folder,
-            env=os.environ | environment,
+            env=child_environment() | environment,
             capture_output=True,
             text=True,
             timeout=TIMEOUT_S,

@@ -33,6 +33,7 @@ from typing import Any
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.robustness.tiny_build import check_state, command, hashes, make_inputs
+from builder.children import python_module
 from exporters.bundle import read_bundle
 from exporters.errors import BundleError
 from exporters.packed_bundle import unpack_bundle
@@ -208,7 +209,7 @@ def _key(said: str) -> str:
 
 
 def _submodel(*words: object) -> list[str]:
-    return [sys.executable, "-m", "submodel", *map(str, words)]
+    return [*python_module("submodel"), *map(str, words)]
 
 
 def _finish(words: Sequence[str]) -> None:

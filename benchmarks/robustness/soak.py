@@ -28,6 +28,7 @@ from pygls.lsp.client import LanguageClient
 
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
+from builder.children import python_module
 
 WARM = 10_000  # requests before the first figures: caches are full then
 
@@ -35,7 +36,7 @@ WARM = 10_000  # requests before the first figures: caches are full then
 async def run(bundle: Path, requests: int, documents: int, seed: int) -> dict[str, Any]:
     """Start the server, ask it, and look at it from outside."""
     client = LanguageClient("soak", "1")
-    await client.start_io(sys.executable, "-m", "submodel", "serve", "--stdio", "--bundle", str(bundle))
+    await client.start_io(*python_module("submodel"), "serve", "--stdio", "--bundle", str(bundle))
     assert client._server is not None
     process = psutil.Process(client._server.pid)
     inline = types.TextDocumentClientCapabilities(inline_completion=types.InlineCompletionClientCapabilities())

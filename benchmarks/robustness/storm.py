@@ -25,6 +25,7 @@ from pygls.lsp.client import LanguageClient
 
 from benchmarks.builds import RESULTS
 from benchmarks.machine import describe_machine, describe_versions
+from builder.children import python_module
 
 RESULT = RESULTS / "storm.json"
 IDLE_SAMPLES = 200
@@ -116,7 +117,7 @@ class Storm:
 async def run(bundle: Path, keys: int, rate: float, threads: int | None) -> dict[str, Any]:
     """Start a server, let the storm pass over it, and look at what is left."""
     client = LanguageClient("storm", "1")
-    await client.start_io(sys.executable, "-m", "submodel", "serve", "--stdio", "--bundle", str(bundle))
+    await client.start_io(*python_module("submodel"), "serve", "--stdio", "--bundle", str(bundle))
     inline = types.TextDocumentClientCapabilities(inline_completion=types.InlineCompletionClientCapabilities())
     await client.initialize_async(
         types.InitializeParams(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import random
-import sys
 from pathlib import Path
+
+from builder.children import python_module
 
 # No recovery: its number of steps hangs on the machine's speed (benchmarks/kill_and_resume.py kills that).
 OPTIONS = ("--size", "0.8", "--minutes", "0", "--quantize", "fp32", "--positions", "6")
@@ -29,7 +30,7 @@ def make_inputs(folder: Path) -> tuple[Path, Path]:
 def command(repository: Path, base: Path, output: Path) -> list[str]:
     """`submodel build` of them."""
     words = ["build", str(repository), "-o", str(output), "--base", str(base), *OPTIONS, "--json"]
-    return [sys.executable, "-m", "submodel", *words]
+    return [*python_module("submodel"), *words]
 
 
 def hashes(output: Path) -> dict[str, str]:

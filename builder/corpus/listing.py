@@ -16,6 +16,7 @@ from typing import Literal
 from builder.corpus.git import GitError, run_git
 from builder.corpus.ignore_rules import IgnoreRules
 from builder.corpus.reading import SourceReader, Unreadable
+from builder.file_names import path_below
 
 # Never part of a corpus, at any depth, and in any case: file systems may not tell .GIT from .git.
 OWN_FOLDERS: frozenset[str] = frozenset({".git", ".submodel"})
@@ -45,7 +46,7 @@ def list_files(root: Path) -> Listing:
 
 
 def _finish(paths: list[str]) -> tuple[str, ...]:
-    return tuple(sorted({path for path in paths if not OWN_FOLDERS.intersection(path.lower().split("/"))}))
+    return tuple(sorted({path for path in paths if not OWN_FOLDERS.intersection(path.casefold().split("/"))}))
 
 
 def _list_with_git(root: Path) -> list[str] | None:
@@ -53,7 +54,7 @@ def _list_with_git(root: Path) -> list[str] | None:
     try:
         top = run_git(root, "rev-parse", "--show-toplevel")
         # core.worktree can name any folder as the work tree: only this folder, or one above it, is believed.
-        if not top or not root.is_relative_to(os.path.realpath(os.fsdecode(top.removesuffix(b"\n")))):
+        if not top or path_below(root, Path(os.path.realpath(os.fsdecode(top.removesuffix(b"\n"))))) is None:
             return None
         names = run_git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     except GitError:
@@ -78,7 +79,7 @@ def _walk(root: Path) -> Listing:
             rules = _add_rules(rules, reader, folder)
         for name, is_folder in found:
             path = folder + name
-            if name.lower() in OWN_FOLDERS or rules.is_ignored(path, is_folder=is_folder):
+            if name.casefold() in OWN_FOLDERS or rules.is_ignored(path, is_folder=is_folder):
                 continue
             if is_folder:
                 pending.append((path + "/", rules))

@@ -12,6 +12,8 @@ import os
 import stat
 from pathlib import Path, PurePosixPath
 
+from builder.file_names import is_link, is_link_status, is_plain, leads_outside, path_below
+
 
 class Unreadable(Exception):
     """A file that is left out; its message is the reason to count. It never leaves the corpus package."""
@@ -27,9 +29,12 @@ class SourceReader:
 
     def read(self, path: str) -> bytes:
         """The content of the file at a relative posix path, at most `max_bytes`; raises Unreadable with the reason."""
-        pure = PurePosixPath(path)
-        if pure.is_absolute() or ".." in pure.parts:  # a hostile git index can hold such names
+        # A hostile git index can hold such names.
+        if leads_outside(path, self._root):
             raise Unreadable("link outside")
+        if not is_plain(path, self._root):
+            raise Unreadable("odd name")
+        pure = PurePosixPath(path)
         full = self._root / pure
         try:
             if not self._is_real_folder(pure.parent):
@@ -51,7 +56,7 @@ class SourceReader:
         return content
 
     def _check_kind(self, status: os.stat_result, full: Path) -> None:
-        if stat.S_ISLNK(status.st_mode):
+        if is_link_status(status):
             raise Unreadable(self._link_reason(full))
         if stat.S_ISDIR(status.st_mode):  # git lists a submodule, or another repository inside, as one entry
             raise Unreadable("nested repository")
@@ -68,12 +73,12 @@ class SourceReader:
             if error.errno in (errno.ENOENT, errno.ELOOP):
                 return "broken link"
             return "unreadable"
-        return "link" if Path(target).is_relative_to(self._root) else "link outside"
+        return "link outside" if path_below(Path(target), self._root) is None else "link"
 
     def _is_real_folder(self, folder: PurePosixPath) -> bool:
         known = self._real_folders.get(folder)
         if known is None:
             steps = [folder, *folder.parents][:-1]  # without the root; a loop, since trees can be deeper than the stack
-            known = not any((self._root / step).is_symlink() for step in steps)
+            known = not any(is_link(self._root / step) for step in steps)
             self._real_folders[folder] = known
         return known

@@ -28,7 +28,6 @@ import json
 import os
 import re
 import selectors
-import shutil
 import signal
 import subprocess
 import sys
@@ -39,6 +38,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from builder.children import find_program
 from builder.errors import EvaluationError
 
 Outcome = Literal["passed", "failed", "timed out", "out of memory", "too many processes"]
@@ -130,7 +130,7 @@ def run_sandboxed(
     """
     if os.name != "posix":
         raise EvaluationError("Programs are sandboxed on Linux and macOS only; on Windows run it within WSL.")
-    program = shutil.which(command[0])
+    program = find_program(command[0])
     if program is None:
         raise EvaluationError(f"There is no program {command[0]} to run in the sandbox.")
     # What a program did to its folder must not stop the measurement, hence no error from clearing away.
@@ -144,7 +144,7 @@ def run_sandboxed(
             (home / file_name).write_text(text, encoding="utf-8")
         work = home if folder is None else folder.resolve()
         job = {
-            "command": [os.path.abspath(program), *command[1:]],  # noqa: PTH100 - resolve() would leave a virtual environment
+            "command": [program, *command[1:]],
             "folder": str(work),
             "writable": sorted({str(home), str(work)}),
             "preamble": str(preamble) if _reads_python_path(command) else None,
@@ -225,7 +225,8 @@ def _read(told: int, launcher: subprocess.Popen[bytes], limits: Limits, deadline
     tails = {stream: bytearray() for stream in streams}
     with selectors.DefaultSelector() as selector:
         for stream in streams:
-            os.set_blocking(stream, False)
+            if sys.platform != "win32":  # `run_sandboxed` has refused it
+                os.set_blocking(stream, False)
             selector.register(stream, selectors.EVENT_READ)
         while told in selector.get_map():
             if time.monotonic() > deadline:
@@ -272,9 +273,13 @@ def _outcome(document: Mapping[str, Any], stderr: str, limits: Limits) -> Outcom
     code = document["code"]
     if code == 0:
         return "passed"
-    if code == -signal.SIGXCPU or (code == -signal.SIGKILL and document["cpu_s"] >= limits.cpu_s):
+    killed, is_over_time = False, False
+    if sys.platform != "win32":
+        killed = code == -signal.SIGKILL
+        is_over_time = code == -signal.SIGXCPU or (killed and document["cpu_s"] >= limits.cpu_s)
+    if is_over_time:
         return "timed out"
     last = stderr.rstrip().rpartition("\n")[2]
-    if code == -signal.SIGKILL or re.match(r"MemoryError\b|.*(bad_alloc|Cannot allocate memory)", last):
+    if killed or re.match(r"MemoryError\b|.*(bad_alloc|Cannot allocate memory)", last):
         return "out of memory"
     return "failed"

@@ -29,6 +29,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+assert sys.platform != "win32"  # nothing below is there; `run_sandboxed` says so to people
+
 IS_LINUX = sys.platform == "linux"
 WATCH_S = 0.05  # how often processes are counted
 END_S = 5.0  # how long killed processes may take to be gone

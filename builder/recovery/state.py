@@ -106,7 +106,8 @@ class StateFile:
                 groups: dict[str, dict[str, torch.Tensor]] = {"weights": {}, "moments": {}, "best": {}}
                 for name in file.keys():  # noqa: SIM118
                     group, _, rest = name.partition("/")
-                    groups[group][rest] = file.get_tensor(name)
+                    # A copy: a tensor of an open file keeps it mapped, and Windows replaces no file that is.
+                    groups[group][rest] = file.get_tensor(name).clone()
                 return Progress(**json.loads(metadata["progress"])), groups
         except (OSError, SafetensorError, ValueError, TypeError, KeyError):
             return None  # never begun, cut off, or of another version: begin anew

@@ -16,8 +16,10 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import IO, Any, Final, cast
+
+from builder.file_names import is_plain, leads_outside
 
 MAX_MEMBERS: Final = 200_000  # the largest listed distribution has some ten thousand
 MAX_BYTES: Final = 2 << 30
@@ -74,7 +76,7 @@ class _Writer:
             raise ArchiveError(f"it holds more than {self._max_members:,} members")
 
     def write(self, name: str, source: IO[bytes]) -> None:
-        path = self._target.joinpath(*_safe_parts(name))
+        path = self._target.joinpath(*_safe_parts(name, self._target))
         if path.exists() or any(one.is_file() for one in path.parents if one.is_relative_to(self._target)):
             raise ArchiveError(f"it holds {name!r} twice")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,14 +88,19 @@ class _Writer:
                 file.write(chunk)
 
 
-def _safe_parts(name: str) -> tuple[str, ...]:
-    """The folders and the name of a member; raises ArchiveError for one that leads outside or is no name."""
+def _safe_parts(name: str, target: PurePath) -> tuple[str, ...]:
+    """The folders and the name of a member; raises ArchiveError for one that leads outside or is no name.
+
+    What leads outside on any system is refused on all: nobody who means well packs it. What is no name on Windows
+    alone, as `aux.py`, is refused there.
+    """
     pure = PurePosixPath(name)
-    is_outside = pure.is_absolute() or ".." in pure.parts or "\\" in name or (len(name) > 1 and name[1] == ":")
+    is_outside = "\\" in name or any(leads_outside(name, system) for system in (PurePosixPath(), PureWindowsPath()))
     if is_outside or not pure.parts:
         raise ArchiveError(f"it names a path outside of its folder, {name[:80]!r}")
     size = len(name.encode("utf-8", "surrogateescape"))
-    if size > MAX_NAME_BYTES or len(pure.parts) > MAX_DEPTH or any(not ord(one) >= 0x20 for one in name):
+    is_odd = any(not ord(one) >= 0x20 for one in name) or not is_plain(name, target)
+    if size > MAX_NAME_BYTES or len(pure.parts) > MAX_DEPTH or is_odd:
         raise ArchiveError(f"it holds a name that no file should have, {name[:80]!r}")
     return pure.parts
 

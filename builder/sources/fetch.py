@@ -8,7 +8,6 @@ that package's code: name only packages that you would install. For the other in
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
 import subprocess
@@ -21,12 +20,13 @@ from typing import Final
 
 from filelock import FileLock
 
+from builder.children import child_environment, find_program, python_module
 from builder.errors import CorpusError
-from builder.folders import sync, sync_tree
+from builder.folders import rename, sync, sync_tree
 from builder.sources.archives import ArchiveError, unpack
 from builder.sources.distribution import Distribution
 
-_PIP: Final = (sys.executable, "-P", "-m", "pip", "download", "--quiet", "--no-deps")
+_PIP: Final = (*python_module("pip"), "download", "--quiet", "--no-deps")
 _TIMEOUT_S: Final = 600
 APT: Final = Path("/etc/apt")
 _LISTS_AGE_S: Final = 24 * 3600  # apt's lists are fetched anew after that
@@ -57,7 +57,7 @@ def fetch(distribution: Distribution, into: Path, *, on_event: Callable[[str], N
             whole = tops[0] if len(tops) == 1 and tops[0].is_dir() else fresh / "unpacked"
             sync_tree(whole)
             folder.parent.mkdir(exist_ok=True)
-            whole.rename(folder)
+            rename(whole, folder)
             sync(folder.parent)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
@@ -101,11 +101,17 @@ def _apt_options(folder: Path) -> list[str]:
     for path in (APT / "sources.list", *sorted((APT / "sources.list.d").glob("*.*"))):
         if path.is_file() and path.suffix in (".list", ".sources"):
             (parts / path.name).write_text(_of_sources(path.read_text("utf-8")), "utf-8")
-    if shutil.which("apt-get"):
-        update = ["apt-get", *flags, "update", "--quiet"]
+    apt = find_program("apt-get")
+    if apt is not None:
         with suppress(subprocess.TimeoutExpired):
             done = subprocess.run(
-                update, stdin=subprocess.DEVNULL, capture_output=True, timeout=_TIMEOUT_S, check=False
+                [apt, *flags, "update", "--quiet"],
+                cwd=folder,
+                env=child_environment(),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_TIMEOUT_S,
+                check=False,
             )
             if done.returncode == 0:
                 stamp.touch()
@@ -121,12 +127,13 @@ def _of_sources(text: str) -> str:
 
 def _run(command: list[str], folder: Path, distribution: Distribution) -> None:
     client = "pip" if command[0] == sys.executable else command[0]
-    if shutil.which(command[0]) is None:
+    program = find_program(command[0])
+    if program is None:
         raise CorpusError(f"{distribution} is fetched with {client}, which is not here; install it, or name a folder.")
-    environment = os.environ | {"PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "LC_ALL": "C"}
+    environment = child_environment() | {"PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "LC_ALL": "C"}
     try:
         done = subprocess.run(
-            command,
+            [program, *command[1:]],
             cwd=folder,
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -32,8 +32,11 @@ def use_huge_pages() -> int:
 
     Never fails: where the kernel does not know how, or has no room, the pages stay as they are. One call at a time.
     """
-    if sys.platform != "linux" or not _lock.acquire(blocking=False):
-        return 0
+    return _use_huge_pages() if sys.platform == "linux" and _lock.acquire(blocking=False) else 0
+
+
+def _use_huge_pages() -> int:
+    """The work of it, by the holder of the lock."""
     try:
         if "[never]" in (SETTINGS / "enabled").read_text():
             return 0

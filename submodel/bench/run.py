@@ -8,7 +8,6 @@ wait actively for a second after an answer.
 from __future__ import annotations
 
 import json
-import os
 import platform
 import random
 import subprocess
@@ -25,6 +24,7 @@ from typing import Any
 import numpy as np
 import psutil
 
+from builder.children import child_environment, find_program, python_module
 from builder.errors import SubmodelError
 from builder.evaluation.metrics import bootstrap, is_exact
 from builder.versions import installed_versions
@@ -33,7 +33,6 @@ from submodel.bench.replay import Replay, ReplaySettings, make_replay
 from submodel.console import StageDisplay
 
 PEER_WORKER = Path(__file__).with_name("llama_cpp_worker.py")
-MODULE = (sys.executable, "-P", "-m")  # -P: no json.py of the folder that we stand in is imported
 DRAFTS = "+drafts"  # ends the name of a llama.cpp that is to use its own, from the prompt
 VERSIONED = ("submodel", "onnxruntime", "tokenizers", "numpy")
 
@@ -64,7 +63,7 @@ class _Worker:
     def __init__(self, name: str, command: Sequence[str]) -> None:
         self.name = name
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=own_environment(os.environ)
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=own_environment(child_environment())
         )
         self.loaded = self._answer()
 
@@ -167,15 +166,18 @@ def leads(exact: Mapping[str, Sequence[bool]]) -> dict[str, dict[str, float]]:
 def _open_workers(settings: BenchSettings, stack: ExitStack) -> Iterator[_Worker]:
     threads = settings.threads or default_threads()
     own = {"bundle": str(settings.bundle), "threads": threads}
-    module = [*MODULE, "submodel.bench.bundle_worker"]
+    module = [*python_module("submodel.bench.bundle_worker")]
     yield stack.enter_context(_opened("submodel", [*module, json.dumps({**own, "has_drafts": True})]))
     yield stack.enter_context(_opened("submodel, no drafts", [*module, json.dumps({**own, "has_drafts": False})]))
     for name in settings.runtimes:
-        command = [*MODULE, "submodel.bench.runtime_worker", json.dumps({"runtime": name, **own})]
+        command = [*python_module("submodel.bench.runtime_worker"), json.dumps({"runtime": name, **own})]
         yield stack.enter_context(_opened(name, command))
     for name, file in settings.peers:
         arguments = {"model": str(file), "threads": threads, "context": 4096, "has_drafts": name.endswith(DRAFTS)}
-        command = [settings.peer_python, str(PEER_WORKER), json.dumps(arguments)]
+        python = find_program(settings.peer_python)
+        if python is None:
+            raise BenchError(f"There is no Python {settings.peer_python}; name one that has llama-cpp-python.")
+        command = [python, str(PEER_WORKER), json.dumps(arguments)]
         yield stack.enter_context(_opened(name, command))
 
 

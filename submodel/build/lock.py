@@ -1,4 +1,4 @@
-"""One build a folder: the second one says who holds it."""
+"""One command a folder writes to it: the second one says who holds it."""
 
 from __future__ import annotations
 
@@ -14,24 +14,32 @@ from filelock import FileLock, Timeout
 
 from builder.errors import BuildError
 from builder.folders import write_json
+from exporters.bundle import WORKSPACE_BUNDLE
+from submodel.build.paths import prepare_output
 
 LOCK, OWNER = "lock", "lock.json"  # the system frees the first when its holder ends, however that happens
 
 
+class LockedError(BuildError):
+    """A folder that another command holds, or that can't be locked."""
+
+
 @contextmanager
 def build_lock(folder: Path) -> Iterator[None]:
-    """Hold `folder` (that exists) for one build.
+    """Hold `folder` (that exists) for one command.
 
-    Raises BuildError, naming the holder, where another one has it, and where the folder's disk can't lock (some
+    Raises LockedError, naming the holder, where another one has it, and where the folder's disk can't lock (some
     network drives), or the lock is a link.
     """
     lock = FileLock(folder / LOCK)
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise BuildError(f"Another build{_owner(folder)} is writing to {folder}; wait for it, or stop it.") from error
+        raise LockedError(
+            f"Another submodel command{_owner(folder)} is writing to {folder}; wait for it, or stop it."
+        ) from error
     except OSError as error:
-        raise BuildError(
+        raise LockedError(
             f"{folder / LOCK} can't be locked ({error.strerror or error}); remove it if it is a link, or choose a "
             "folder on a disk of this machine with -o."
         ) from error
@@ -41,6 +49,21 @@ def build_lock(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def bundle_lock(target: Path) -> Iterator[None]:
+    """Hold the folder that a workspace's bundle lies in, made where there is none; any other target needs no lock.
+
+    Raises LockedError as `build_lock` does, and BuildError as `prepare_output` does.
+    """
+    target = target.absolute()
+    if target.parts[-2:] != WORKSPACE_BUNDLE.parts:
+        yield
+        return
+    prepare_output(target.parent)
+    with build_lock(target.parent):
+        yield
 
 
 def _owner(folder: Path) -> str:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 def peak_rss_bytes() -> int | None:
     """The largest resident set that this process ever had, in bytes; None where the system doesn't tell."""
-    if sys.platform == "win32":
-        return None
     if sys.platform == "linux":
         # Not getrusage: there a process begins at the peak of the one that started it.
         status = Path("/proc/self/status").read_text("ascii").split("VmHWM:")
         if len(status) == 2:
             return int(status[1].split()[0]) * 1024
-    import resource
+    peak: int | None = None
+    if sys.platform != "win32":
+        import resource
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return peak

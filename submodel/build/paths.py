@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from builder.corpus.git import GitError, run_git
 from builder.errors import BuildError
+from builder.file_names import is_link_status
 from builder.folders import write_text
 
 
@@ -94,10 +96,9 @@ def check_own(folder: Path) -> None:
 def _is_own_folder(path: Path) -> bool:
     """Whether it is a folder; raises BuildError where it is a link or another user's."""
     status = path.lstat()
-    is_junction = getattr(status, "st_reparse_tag", 0) == getattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", -1)  # Windows
-    if stat.S_ISLNK(status.st_mode) or is_junction:
+    if is_link_status(status):
         raise BuildError(f"{path} is a link, and a build writes through none; remove it, or choose a folder with -o.")
-    if os.name == "posix" and status.st_uid != os.geteuid():
+    if sys.platform != "win32" and status.st_uid != os.geteuid():
         raise BuildError(f"{path} belongs to another user; remove it, or choose a folder of your own with -o.")
     return stat.S_ISDIR(status.st_mode)
 

@@ -48,11 +48,12 @@ def export(
     from exporters.export import add_precision, export_any
     from exporters.precision import parse_precision
     from exporters.settings import ExportSettings
+    from submodel.build.lock import bundle_lock
     from submodel.console import StageDisplay, console, print_json
 
     settings = ExportSettings(precision=parse_precision(quantize))
     work = add_precision if add else export_any
-    with StageDisplay() as display, display.stage("export") as advance:
+    with bundle_lock(output), StageDisplay() as display, display.stage("export") as advance:
         bundle = work(model, output, settings, on_event=display.say, on_progress=advance)
     facts = bundle.manifest["variants"][str(settings.precision)] if add else bundle.manifest
     parity = facts["parity"]

@@ -43,12 +43,11 @@ def unpack(
     """Unpack a file of `submodel pack`, checking every byte; what was there stays until the new bundle is whole."""
     from exporters.bundle import WORKSPACE_BUNDLE
     from exporters.packed_bundle import unpack_bundle
-    from submodel.build.paths import check_own
+    from submodel.build.lock import bundle_lock
 
     target = output or WORKSPACE_BUNDLE
-    if target.absolute().parts[-2:] == WORKSPACE_BUNDLE.parts:
-        check_own(target.parent)
-    unpacked = unpack_bundle(file, target)
+    with bundle_lock(target):
+        unpacked = unpack_bundle(file, target)
     _tell(unpacked, f"Unpacked {unpacked.bundle_bytes:,} bytes to {unpacked.path}, all checked", as_json)
 
 

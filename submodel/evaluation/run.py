@@ -29,6 +29,7 @@ from builder.programs.humaneval import (
     score_questions,
 )
 from builder.programs.predictor_completer import PredictorCompleter
+from submodel.build.lock import LockedError, build_lock
 from submodel.build.paths import check_own
 from submodel.console import StageDisplay
 from submodel.evaluation.predictors import (
@@ -169,6 +170,13 @@ class _Evaluation:
         if self._settings.language is not None or not figures.is_file():
             return
         check_own(self._root)
+        try:
+            with build_lock(self._root):
+                self._write(document, figures)
+        except LockedError as error:
+            self._display.say(f"The figures were not kept: {error}")
+
+    def _write(self, document: dict[str, Any], figures: Path) -> None:
         build = read_saved(figures)
         write_json(self._root / "evaluation.json", document)
         if build.get("schema") != REPORT_SCHEMA:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from builder.children import child_environment, python_module
 from builder.errors import SubmodelError
 from submodel.experiments.point import Unprepared, measure_point
 
@@ -74,15 +74,14 @@ class _Process:
         self._target = folder / f"{name}.result.json"
         self._words = folder / f"{name}.log"
         source.write_text(json.dumps(document), "utf-8")
-        # -P: a folder named submodel where the user stands must not run in ours' place.
-        command = [sys.executable, "-P", "-m", "submodel.experiments", str(source), str(self._target), str(threads)]
+        command = [*python_module("submodel.experiments"), str(source), str(self._target), str(threads)]
         with self._words.open("wb") as words:
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,  # never written to: its end tells the worker that the sweep is gone
                 stdout=words,
                 stderr=words,
-                env=os.environ | {"OMP_NUM_THREADS": str(threads)},
+                env=child_environment() | {"OMP_NUM_THREADS": str(threads)},
             )
 
     def has_ended(self) -> bool:

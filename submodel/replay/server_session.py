@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -13,13 +12,13 @@ from typing import Any
 from lsprotocol import types
 from pygls.lsp.client import LanguageClient
 
+from builder.children import child_environment, python_module
 from builder.errors import SubmodelError
 from submodel.replay.figures import Replayed
 from submodel.replay.passages import Passage
 from submodel.replay.typist import Change, Offer, Typist, keys_alone
 
-# -P: no json.py of the repository that we stand in is imported in the place of Python's own.
-SERVE = (sys.executable, "-P", "-m", "submodel", "serve", "--stdio")
+SERVE = (*python_module("submodel"), "serve", "--stdio")
 START_TIMEOUT_S = 300  # a bundle of a gigabyte on a busy machine
 
 
@@ -57,7 +56,7 @@ async def server(root: Path, bundle: Path, options: dict[str, Any]) -> AsyncIter
     """A client whose server has its bundle in memory, and need not wait for pauses in typing."""
     client = LanguageClient("submodel-replay", "1")
     trigger = {"debounceMinMs": 0, "debounceMaxMs": 0, **options.get("trigger", {})}
-    await client.start_io(*SERVE, "--bundle", str(bundle))
+    await client.start_io(*SERVE, "--bundle", str(bundle), env=child_environment())
     try:
         inline = types.InlineCompletionClientCapabilities()
         text_document = types.TextDocumentClientCapabilities(inline_completion=inline)

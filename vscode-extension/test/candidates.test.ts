@@ -9,6 +9,7 @@ const AROUND: Surroundings = {
   pythonExecutables: ['/envs/app/bin/python'],
   home: '/home/ada',
   platform: 'linux',
+  isFile: () => false,
 };
 
 test('the order: the workspace, the selected environment, PATH, where tools are installed', () => {
@@ -42,6 +43,21 @@ test('an environment that is both selected and in the workspace is asked once', 
 test('Windows has other names', () => {
   const around = { ...AROUND, workspaceFolders: ['C:\\app'], pythonExecutables: [], home: 'C:\\Users\\ada' };
   expect(listCandidates({ ...around, platform: 'win32' })[0]?.command).toBe('C:\\app\\.venv\\Scripts\\submodel.exe');
+});
+
+test('PATH gives an absolute path, and no folder of it is completed by the current one', () => {
+  const environment = { PATH: ':.:tools:/opt/a:/opt/b' };
+  const asked: string[] = [];
+  const isFile = (file: string): boolean => asked.push(file) > 0 && file !== '/opt/a/submodel';
+  const found = listCandidates({ ...AROUND, environment, isFile });
+  expect(found.map(({ command }) => command)).toContain('/opt/b/submodel');
+  expect(asked).toEqual(['/opt/a/submodel', '/opt/b/submodel']);
+});
+
+test('a bare name that the user set is looked up in PATH, too', () => {
+  const windows = { ...AROUND, platform: 'win32' as const, isFile: () => true, setting: 'submodel.exe' };
+  const environment = { Path: 'tools;C:relative;\\rooted;C:\\bin' };
+  expect(listCandidates({ ...windows, environment })[0]?.command).toBe('C:\\bin\\submodel.exe');
 });
 
 test.each([

@@ -13,7 +13,13 @@ test.each([
 });
 
 test('a program that is not there, one that fails and another one', async () => {
-  expect(await probeVersion('/nowhere/submodel', undefined)).toMatchObject({ isMissing: true });
-  expect(await probeVersion('/bin/false', undefined)).toMatchObject({ isMissing: false });
-  expect(await probeVersion(process.execPath, undefined)).toMatchObject({ isMissing: false });
+  expect(await probeVersion('/nowhere/submodel')).toMatchObject({ isMissing: true });
+  expect(await probeVersion('/bin/false')).toMatchObject({ isMissing: false });
+  expect(await probeVersion(process.execPath)).toMatchObject({ isMissing: false });
+});
+
+test('a name that the current folder would complete is not run', async () => {
+  for (const command of ['submodel', './submodel', 'bin/submodel']) {
+    expect(await probeVersion(command)).toMatchObject({ isMissing: true });
+  }
 });

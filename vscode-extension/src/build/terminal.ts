@@ -1,7 +1,10 @@
 // A terminal that runs `submodel build` as a process of ours: its output can be read, and it can be stopped in order.
 
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import * as path from 'node:path';
 import * as vscode from 'vscode';
+
+import { childEnvironment } from '../executable/environment';
 
 const PATIENCE_MS = 15_000; // a stage notices an interrupt at its next step
 const TAIL = 4_000; // characters kept for the message about a failure
@@ -46,7 +49,7 @@ export class BuildTerminal implements vscode.Pseudoterminal {
       windowsHide: true,
       stdio: ['ignore', 'pipe', 'pipe'],
       env: {
-        ...process.env,
+        ...childEnvironment(process.env, process.platform),
         FORCE_COLOR: '1', // bars and colours: this is a terminal, though no tty
         COLUMNS: String(Math.min(size?.columns ?? 100, 120)),
         PYTHONIOENCODING: 'utf-8',
@@ -110,7 +113,8 @@ export class BuildTerminal implements vscode.Pseudoterminal {
 
 function signal(pid: number, name: 'SIGINT' | 'SIGKILL'): void {
   if (process.platform === 'win32') {
-    execFile('taskkill', ['/pid', String(pid), '/T', '/F'], () => undefined);
+    const system = path.win32.join(process.env['SystemRoot'] ?? 'C:\\Windows', 'System32');
+    execFile(path.win32.join(system, 'taskkill.exe'), ['/pid', String(pid), '/T', '/F'], () => undefined);
     return;
   }
   try {

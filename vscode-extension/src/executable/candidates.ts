@@ -2,8 +2,10 @@
 
 import * as path from 'node:path';
 
+import { searchPath } from './environment';
+
 export interface Candidate {
-  readonly command: string; // a path, or a bare name for PATH to resolve
+  readonly command: string; // a path; a bare name where PATH has none of it
   readonly source: string; // for people: why it was looked for there
   readonly isDemanded: boolean; // named by the user: where it does not work, nothing else is tried
 }
@@ -15,6 +17,7 @@ export interface Surroundings {
   readonly pythonExecutables: readonly string[]; // the selected ones; none where the workspace is not trusted
   readonly home: string;
   readonly platform: NodeJS.Platform;
+  readonly isFile: (path: string) => boolean;
 }
 
 export function listCandidates(around: Surroundings): Candidate[] {
@@ -22,11 +25,19 @@ export function listCandidates(around: Surroundings): Candidate[] {
   const name = around.platform === 'win32' ? 'submodel.exe' : 'submodel';
   const setting = around.setting.trim();
   if (setting) {
-    return [{ command: expand(setting, around), source: 'the setting submodel.path', isDemanded: true }];
+    return [
+      { command: onPath(expand(setting, around), around), source: 'the setting submodel.path', isDemanded: true },
+    ];
   }
   const variable = around.environment['SUBMODEL_PATH']?.trim();
   if (variable) {
-    return [{ command: expand(variable, around), source: 'the environment variable SUBMODEL_PATH', isDemanded: true }];
+    return [
+      {
+        command: onPath(expand(variable, around), around),
+        source: 'the environment variable SUBMODEL_PATH',
+        isDemanded: true,
+      },
+    ];
   }
   const scripts = around.platform === 'win32' ? 'Scripts' : 'bin';
   const found: Candidate[] = [];
@@ -41,10 +52,20 @@ export function listCandidates(around: Surroundings): Candidate[] {
   for (const python of around.pythonExecutables) {
     add(paths.join(paths.dirname(python), name), 'the selected Python environment');
   }
-  add(name, 'PATH');
+  add(onPath(name, around), 'PATH');
   // A desktop starts editors without the PATH of a shell.
   add(paths.join(around.home, '.local', 'bin', name), "the programs that 'uv tool' and pipx install");
   return found;
+}
+
+/** A bare name as the path that PATH gives it. The system itself would look into the current folder first on Windows. */
+function onPath(command: string, around: Surroundings): string {
+  const paths = around.platform === 'win32' ? path.win32 : path.posix;
+  if (paths.basename(command) !== command) {
+    return command;
+  }
+  const places = searchPath(around.environment, around.platform).map((folder) => paths.join(folder, command));
+  return places.find(around.isFile) ?? command;
 }
 
 /** `~` and `${workspaceFolder}` in a path. */

@@ -1,5 +1,6 @@
 // The program `submodel` for this workspace: the first candidate that answers.
 
+import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as vscode from 'vscode';
 
@@ -30,11 +31,10 @@ export async function findExecutable(
     pythonExecutables: isTrusted && !settings.path ? await selectedInterpreters(folders, log) : [],
     home: os.homedir(),
     platform: process.platform,
+    isFile: (file) => fs.statSync(file, { throwIfNoEntry: false })?.isFile() ?? false,
   });
-  // Where the workspace is not trusted, not even PATH may lead into it.
-  const cwd = isTrusted ? undefined : os.homedir();
   for (const { command, source, isDemanded } of candidates) {
-    const probe = await probeVersion(command, cwd);
+    const probe = await probeVersion(command);
     if ('version' in probe) {
       log.info(`submodel ${probe.version} from ${source}: ${command}`);
       return { executable: { command, version: probe.version, source } };

@@ -1,17 +1,26 @@
 // Asks a program for its version. Free of VS Code.
 
 import { execFile } from 'node:child_process';
+import * as os from 'node:os';
+import * as path from 'node:path';
+
+import { childEnvironment } from './environment';
 
 const TIMEOUT_MS = 30_000; // a cold disk and a busy machine; Python alone takes a second there
 
 export type Probe = { readonly version: string } | { readonly problem: string; readonly isMissing: boolean };
 
-export function probeVersion(command: string, cwd: string | undefined): Promise<Probe> {
+export function probeVersion(command: string): Promise<Probe> {
+  if (!path.isAbsolute(command)) {
+    // The system would complete it with the current folder, which may be a stranger's.
+    return Promise.resolve({ problem: 'it is neither an absolute path nor a program in PATH', isMissing: true });
+  }
+  const env = childEnvironment(process.env, process.platform);
   return new Promise((resolve) => {
     execFile(
       command,
       ['--version'],
-      { timeout: TIMEOUT_MS, windowsHide: true, ...(cwd === undefined ? {} : { cwd }) },
+      { timeout: TIMEOUT_MS, windowsHide: true, cwd: os.homedir(), env },
       (error, stdout, stderr) => {
         if (error) {
           const isMissing = 'code' in error && error.code === 'ENOENT';

@@ -139,11 +139,8 @@ export class ServerController implements vscode.Disposable {
   }
 
   private serverSettings(executable: Executable): LaunchSettings {
-    const [folder] = vscode.workspace.workspaceFolders ?? [];
-    const cwd = vscode.workspace.isTrusted && folder?.uri.scheme === 'file' ? folder.uri.fsPath : undefined;
     return {
       executable,
-      cwd,
       initializationOptions: toInitializationOptions(readServerOptions(), this.bundles.picked()),
       middleware: { provideInlineCompletionItems: this.inlineCompletions },
       onLog: (text) => {

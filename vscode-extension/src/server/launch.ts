@@ -1,6 +1,7 @@
 // One start of the server: its process, and the language client that speaks to it. A restart makes a new one.
 
 import { type ChildProcess, spawn } from 'node:child_process';
+import * as os from 'node:os';
 import * as readline from 'node:readline';
 import * as vscode from 'vscode';
 import {
@@ -15,6 +16,7 @@ import {
   type StaticFeature,
 } from 'vscode-languageclient/node';
 
+import { childEnvironment } from '../executable/environment';
 import type { Executable } from '../executable/find';
 import { type Logger, messageOf } from '../logger';
 import { SELECTOR } from './selector';
@@ -25,7 +27,6 @@ const STOP_TIMEOUT_MS = 3_000;
 
 export interface LaunchSettings {
   readonly executable: Executable;
-  readonly cwd: string | undefined;
   readonly initializationOptions: object;
   readonly middleware: Middleware;
   readonly onLog: (text: string) => void; // each line of the server's own log
@@ -95,9 +96,10 @@ export class RunningServer {
   }
 
   private spawn(): Promise<ChildProcess> {
-    const { executable, cwd } = this.settings;
+    const { executable } = this.settings;
+    const env = childEnvironment(process.env, process.platform);
     return new Promise((resolve, reject) => {
-      const child = spawn(executable.command, ['serve', '--stdio'], { cwd, windowsHide: true });
+      const child = spawn(executable.command, ['serve', '--stdio'], { cwd: os.homedir(), env, windowsHide: true });
       this.child = child;
       child.on('error', reject);
       child.on('spawn', () => {

@@ -1,0 +1,51 @@
+"""How other programs are started where the current folder may be a stranger's repository.
+
+A program is found in the absolute folders of PATH alone, and is given by its absolute path. `shutil.which` and Windows
+itself look into the current folder first, where a clone may have put a `git.exe`. An entry of PATH or PYTHONPATH that
+is empty or relative names a folder of the repository, too.
+
+What it does not cover: an absolute entry that leads into the repository, as an activated environment's does.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path, PurePath
+
+# What Windows can start without a shell. npm is `npm.cmd` there, beside a shell script named `npm`.
+_ENDINGS: tuple[str, ...] = (".com", ".exe", ".bat", ".cmd") if sys.platform == "win32" else ("",)
+
+
+def python_module(name: str) -> tuple[str, ...]:
+    """Return the command that runs a module of ours, or pip."""
+    return sys.executable, "-P", "-m", name  # -P: no json.py of the folder that it starts in is imported
+
+
+def find_program(name: str) -> str | None:
+    """Return the absolute path of a program, or None; a `name` with a folder in it is looked up there, not in PATH."""
+    is_path = any(mark in name for mark in (os.sep, os.altsep) if mark)
+    folders = [Path.cwd()] if is_path else [Path(entry) for entry in _absolute(os.environ.get("PATH", os.defpath))]
+    endings = ("",) if name.lower().endswith(tuple(filter(None, _ENDINGS))) else _ENDINGS
+    for folder in folders:
+        for ending in endings:
+            path = folder / (name + ending)  # no link is resolved: a Python would leave its virtual environment
+            if os.access(path, os.X_OK) and path.is_file():  # in this order: no error in a folder that is closed to us
+                return str(path)
+    return None
+
+
+def child_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment (default: this process's) in which a child looks for nothing in its current folder."""
+    kept = dict(os.environ if environment is None else environment)
+    for variable in ("PATH", "PYTHONPATH"):
+        entries = _absolute(kept.pop(variable, ""))
+        if entries:  # an empty PATH would be the current folder
+            kept[variable] = os.pathsep.join(entries)
+    return kept | {"NoDefaultCurrentDirectoryInExePath": "1"}  # Windows: for what the child itself starts
+
+
+def _absolute(entries: str) -> list[str]:
+    """The entries of a list such as PATH, without those that the current folder completes."""
+    return [entry for entry in entries.split(os.pathsep) if PurePath(entry).is_absolute()]

@@ -1,0 +1,137 @@
+r"""Names that Windows takes for something else than one file below a folder: `..\x`, `c:x`, `a.py:x`, `aux.py`.
+
+Each test but those that say so succeeds as an attack on 104ea66 (the test fails there). Windows is played by the paths:
+a root that is a `PureWindowsPath` joins names as Windows does, and what would be opened is noted instead.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tarfile
+import zipfile
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import cast
+
+import pytest
+
+from builder.corpus.listing import list_files
+from builder.corpus.reading import SourceReader, Unreadable
+from builder.sources.archives import ArchiveError, _Writer, unpack
+
+posix = pytest.mark.skipif(os.name != "posix", reason="Windows can't make these files")
+OUTSIDE = [r"..\secret.py", r"a\..\..\secret.py", "c:secret.py", r"C:\secret.py", "C:/secret.py", r"\\server\x\a.py"]
+OUTSIDE += ["pkg/c:secret.py", r"\secret.py", r"//server/x/a.py"]
+ODD = ["aux.py", "con", "pkg/nul.tar.gz", "COM1.py", "lpt³", "a.py.", "a.py ", "a.py:evil", ".git::$INDEX_ALLOCATION"]
+ODD += ["a.py::$DATA", ".git./config", ".git /config", r".git\config", "GIT~1/config", "SUBMOD~1/lock.json"]
+ODD += ["a?.py", "a\x01.py", "aux .py"]
+ORDINARY = ["a.py", "pkg/.hidden.py", "auxiliary.py", "a..b.py", "com10.py", "sub.aux", "ä b.py", "a~b.py", "Nully.py"]
+
+
+def read_on_windows(name: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is touched where a repository at C:\\repo holds `name`; empty if it is refused before."""
+    touched: list[str] = []
+
+    def lstat(path: object, *_: object, **__: object) -> os.stat_result:
+        touched.append(str(path))
+        raise FileNotFoundError(2, "no such file")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "lstat", lstat)
+        patch.setattr(PureWindowsPath, "lstat", lstat, raising=False)
+        patch.setattr(PureWindowsPath, "is_symlink", lambda path: touched.append(str(path)), raising=False)
+        with pytest.raises(Unreadable):
+            SourceReader(cast(Path, PureWindowsPath(r"C:\repo")), max_bytes=9).read(name)
+    return touched
+
+
+@pytest.mark.parametrize("name", OUTSIDE + ODD)
+def test_no_odd_name_of_the_index_is_touched_on_windows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_on_windows(name, monkeypatch) == []
+
+
+@pytest.mark.parametrize("name", ORDINARY)
+def test_ordinary_names_are_opened_on_windows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No attack: what is refused is not all."""
+    assert str(PureWindowsPath(r"C:\repo") / name) in read_on_windows(name, monkeypatch)
+
+
+@posix
+@pytest.mark.parametrize("name", [*ODD, *OUTSIDE[:4], "pkg/c:secret.py"])
+def test_elsewhere_they_are_files_like_any_other(name: str, tmp_path: Path) -> None:
+    """No attack: a repository of Linux may hold them."""
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text("x = 1\n")
+    assert SourceReader(tmp_path, max_bytes=9).read(name) == b"x = 1\n"
+
+
+@posix
+@pytest.mark.parametrize("name", ["../secret.py", "/etc/passwd", "a/../../secret.py", "a\0.py"])
+def test_names_that_no_system_has_below_a_folder(name: str, tmp_path: Path) -> None:
+    """The one with a NUL ends in a ValueError on 104ea66; the others held there."""
+    with pytest.raises(Unreadable):
+        SourceReader(tmp_path, max_bytes=9).read(name)
+
+
+@posix
+@pytest.mark.parametrize("folder", [".Git", ".ſubmodel", ".SUBMODEL"])
+def test_own_folders_under_another_case_are_no_part_of_a_corpus(folder: str, tmp_path: Path) -> None:
+    """`.ſubmodel` is `.submodel` on macOS, which folds cases as Unicode does; the others held on 104ea66."""
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / "a.py").touch()
+    (tmp_path / "b.py").touch()
+    assert list_files(tmp_path).paths == ("b.py",)
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    assert list_files(tmp_path).paths == ("b.py",)
+
+
+# Archives
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+@pytest.mark.parametrize("name", ["pkg/c:evil.py", "pkg/sub/D:evil.py", r"pkg/..\..\evil.py"])
+def test_a_member_that_leads_outside_on_windows_is_refused_everywhere(kind: str, name: str, tmp_path: Path) -> None:
+    """`pkg/c:evil.py` joined to a folder is a file of drive C there. The one with backslashes held on 104ea66."""
+    path = tmp_path / f"a.{kind}"
+    (tmp_path / "x").write_bytes(b"x")
+    if kind == "tar":
+        with tarfile.open(path, "w") as archive:
+            archive.add(tmp_path / "x", name)
+    else:
+        with zipfile.ZipFile(path, "w") as zipped:
+            zipped.write(tmp_path / "x", name)
+    with pytest.raises(ArchiveError, match="path outside"):
+        unpack(path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["pkg/aux.py", "pkg/a.py:evil", "pkg/a.py.", "pkg/GIT~1", "pkg/con"])
+def test_a_member_that_is_no_file_on_windows_is_refused_there(name: str, tmp_path: Path) -> None:
+    class Room(PureWindowsPath):
+        def exists(self) -> bool:
+            raise AssertionError(f"{self} is looked at")
+
+    with pytest.raises(ArchiveError, match="name that no file should have"):
+        _Writer(cast(Path, Room(r"C:\room")), 9, 9).write(name, cast("tarfile.ExFileObject", None))
+
+
+@posix
+def test_a_member_named_as_a_device_is_unpacked_elsewhere(tmp_path: Path) -> None:
+    """No attack: Linux packages hold such files."""
+    (tmp_path / "x").write_bytes(b"x")
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for name in ("pkg/aux.py", "man/Foo::Bar.3", "pkg/nul"):
+            archive.add(tmp_path / "x", name)
+    unpack(tmp_path / "a.tar", tmp_path / "out")
+    assert sum(path.is_file() for path in (tmp_path / "out").rglob("*")) == 3
+
+
+def test_one_rule_for_both_flavours() -> None:
+    """No attack: the rule itself, asked of each system. Fails on 104ea66, which has none."""
+    from builder.file_names import is_plain, leads_outside
+
+    windows, linux = PureWindowsPath(r"C:\repo"), PurePosixPath("/repo")
+    assert all(leads_outside(name, windows) for name in OUTSIDE)
+    assert [name for name in OUTSIDE if leads_outside(name, linux)] == ["//server/x/a.py"]
+    assert not any(leads_outside(name, windows) or not is_plain(name, windows) for name in ORDINARY)
+    assert not any(is_plain(name, windows) for name in ODD)
+    assert all(is_plain(name, linux) for name in ODD)

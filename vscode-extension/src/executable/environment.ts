@@ -1,0 +1,40 @@
+// How programs are found and started where the current folder may be a stranger's. Free of VS Code.
+
+import * as path from 'node:path';
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The folders of PATH without those that the current folder completes: one that is empty or relative. */
+export function searchPath(environment: Environment, platform: NodeJS.Platform): string[] {
+  const value = Object.entries(environment).find(([name]) => isNamed(name, 'PATH', platform))?.[1];
+  return absoluteEntries(value, platform);
+}
+
+/** The environment in which a child looks for nothing, neither programs nor modules, in its current folder. */
+export function childEnvironment(environment: Environment, platform: NodeJS.Platform): Record<string, string> {
+  const kept: Record<string, string> = {};
+  for (const [name, value] of Object.entries(environment)) {
+    const isList = isNamed(name, 'PATH', platform) || isNamed(name, 'PYTHONPATH', platform);
+    const text = isList ? absoluteEntries(value, platform).join(delimiter(platform)) : value;
+    if (text !== undefined && (text || !isList)) {
+      kept[name] = text; // an empty PATH would be the current folder
+    }
+  }
+  kept['NoDefaultCurrentDirectoryInExePath'] = '1'; // Windows: for what the child itself starts
+  return kept;
+}
+
+function absoluteEntries(value: string | undefined, platform: NodeJS.Platform): string[] {
+  // On Windows `\x` is of whatever drive is the current one.
+  const isWhole = (entry: string): boolean =>
+    platform === 'win32' ? /^([A-Za-z]:[\\/]|\\\\)/.test(entry) : path.posix.isAbsolute(entry);
+  return (value ?? '').split(delimiter(platform)).filter(isWhole);
+}
+
+function isNamed(name: string, wanted: string, platform: NodeJS.Platform): boolean {
+  return platform === 'win32' ? name.toUpperCase() === wanted : name === wanted; // there it is often `Path`
+}
+
+function delimiter(platform: NodeJS.Platform): string {
+  return platform === 'win32' ? ';' : ':';
+}
