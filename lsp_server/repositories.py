@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from builder.errors import SubmodelError
+from builder.home import holds_home
 from builder.prompt import ContextPiece
 from lsp_server.assistant import Place
 from lsp_server.bundle_finder import read_manifest, workspace_of
@@ -25,12 +26,6 @@ from lsp_server.options import ServerOptions
 log = logging.getLogger(__name__)
 
 REREAD_S = 1800.0
-
-
-def holds_home(root: Path) -> bool:
-    """Whether a folder is the home folder or holds it, as the root of the file system does: none is a repository."""
-    real, home = root.resolve(), Path("~").expanduser()
-    return real == Path(real.anchor) or home.is_relative_to(real) or home.resolve().is_relative_to(real)
 
 
 def is_of(root: Path, folders: Sequence[Path]) -> bool:

@@ -43,6 +43,7 @@ class BundleState(StrEnum):
     READY = "ready"
     UNLOADED = "unloaded"
     FAILED = "failed"
+    UNTRUSTED = "untrusted"  # found, but neither this account's nor trusted: nothing of it is loaded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +96,7 @@ class CompletionService:
         self.bundles: dict[Path, BundleStatus] = {}  # replaced as a whole by the worker, never changed
         self.is_busy = False
         self.provider = Provider.AUTO  # of bundles that are loaded from now on
+        self.named: Path | None = None  # the bundle that the user has named; all others must be trusted
         self._on_change = on_change
         self._lock = threading.Lock()
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="completion")
@@ -177,7 +179,9 @@ class CompletionService:
         self._loaded.pop(folder, None)
         self._set(folder, BundleStatus(state=BundleState.LOADING))
         try:
-            completer = self._loaded[folder] = open_completer(folder, threads=threads, provider=self.provider)
+            completer = self._loaded[folder] = open_completer(
+                folder, threads=threads, provider=self.provider, is_named=folder == self.named
+            )
         except SubmodelError as error:
             self._set(folder, BundleStatus(state=BundleState.FAILED, error=str(error)))
             raise
