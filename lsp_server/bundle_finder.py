@@ -23,6 +23,7 @@ RETRY_S = 5.0  # a bundle that is built meanwhile is found without a restart
 @dataclass(frozen=True, kw_only=True)
 class _Found:
     bundle: Path | None
+    refused: tuple[Path, str] | None  # one that lies there but is not served, and a sentence why
     at_s: float
 
 
@@ -34,7 +35,11 @@ class BundleFinder:
         self._now = now
         self._found: dict[Path, _Found] = {}
         self._instead: dict[Path, Path] = {}
-        self.refused: dict[Path, str] = {}  # bundles that were found but are not served, and a sentence why
+
+    @property
+    def refused(self) -> dict[Path, str]:
+        """The bundles that were found but are not served, and a sentence why."""
+        return dict(one.refused for one in self._found.values() if one.refused is not None)
 
     def fix(self, bundle: Path | None) -> None:
         """Serve all files with this bundle; None: each with its nearest."""
@@ -79,27 +84,24 @@ class BundleFinder:
         """Look anew, as after a build."""
         self._found.clear()
         self._instead.clear()
-        self.refused.clear()
 
     def _nearest(self, start: Path) -> Path | None:
         known = self._found.get(start)
         if known is not None and (known.bundle is not None or self._now() - known.at_s < RETRY_S):
             return known.bundle
-        bundle = self._look(start)
-        self._found[start] = _Found(bundle=bundle, at_s=self._now())
+        bundle, refused = _look(start)
+        self._found[start] = _Found(bundle=bundle, refused=refused, at_s=self._now())
         return bundle
 
-    def _look(self, start: Path) -> Path | None:
-        try:
-            bundle = find_bundle(start)
-        except BundleError:
-            return None
-        refusal = _refusal(bundle)
-        if refusal is not None:
-            self.refused[bundle] = refusal
-            return None
-        self.refused.pop(bundle, None)
-        return bundle
+
+def _look(start: Path) -> tuple[Path | None, tuple[Path, str] | None]:
+    """The nearest bundle, or else the one that lies there but is not served."""
+    try:
+        bundle = find_bundle(start)
+    except BundleError:
+        return None, None
+    refusal = _refusal(bundle)
+    return (bundle, None) if refusal is None else (None, (bundle, refusal))
 
 
 def older_bundles(bundle: Path) -> list[Path]:

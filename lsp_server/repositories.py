@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from builder.errors import SubmodelError
-from builder.home import holds_home
 from builder.prompt import ContextPiece
 from lsp_server.assistant import Place
 from lsp_server.bundle_finder import read_manifest, workspace_of
@@ -90,9 +89,6 @@ class Repositories:
         self._stop(root)
         context = options.context
         own = bundle if bundle is not None and workspace_of(bundle) == root else None
-        if holds_home(root):
-            log.warning("%s holds a home folder, so it is not read as a repository.", root)
-            return
         if not ((options.drift and own is not None) or context.imports or context.similar):
             return
         loop = asyncio.get_running_loop()

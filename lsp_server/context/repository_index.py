@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from builder.errors import CorpusError
+from builder.home import holds_home
 from lsp_server.context.chunks import Chunk, similarity, split_chunks
 
 MIN_SIMILARITY = 0.15  # below it the shared names are those that all code shares
@@ -43,7 +45,12 @@ class RepositoryIndex:
 
 
 def read_index(root: Path) -> RepositoryIndex:
-    """Read a repository; raises CorpusError where it can't be read, has too many files or takes too long."""
+    """Read a repository.
+
+    Raises CorpusError where it can't be read, holds the home folder, has too many files or takes too long.
+    """
+    if holds_home(root):
+        raise CorpusError(f"{root} is the home folder or holds it, so it is not read as a repository; open one in it.")
     # Here and not above: it loads numpy, which answering `initialize` need not wait for.
     from builder.corpus.corpus import CorpusSettings, read_texts
 

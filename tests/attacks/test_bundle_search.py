@@ -1,4 +1,7 @@
-"""Bundles above a repository, and manifests that break their readers. Each test succeeds as an attack on 9201313 or 104ea66."""
+"""Bundles above a repository, and manifests that break their readers.
+
+Each test succeeds as an attack on 9201313, that of a folder which holds the home folder also on 104ea66.
+"""
 
 from __future__ import annotations
 

@@ -248,15 +248,19 @@ def test_the_home_folder_and_what_holds_it_are_never_read(tmp_path: Path, monkey
         assert not holds_home(home / "work")
         assert not holds_home(tmp_path / "elsewhere")
 
+    listed: list[Path] = []
+    monkeypatch.setattr("builder.corpus.corpus.list_files", lambda root, limits: listed.append(root))
+
     async def test() -> None:
         repositories = Repositories()
         for root in (home, home.parent, Path("/")):
             repositories.read(root, None, ServerOptions(context=ContextOptions(similar=True)))
-        await asyncio.sleep(0.2)
-        assert all(repositories.finder(root).index is None for root in (home, home.parent, Path("/")))
+        while repositories._is_reading:
+            await asyncio.sleep(0.01)
         repositories.close()
 
     asyncio.run(test())
+    assert listed == []
 
 
 def test_reading_for_the_server_ends_at_a_bound(tmp_path: Path) -> None:
