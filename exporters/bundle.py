@@ -19,10 +19,12 @@ from typing import Any
 from builder.errors import BuildError
 from builder.file_names import DEVICES
 from builder.folders import replace_folder, write_text
+from builder.home import holds_home
 from builder.prompt import PromptFormat
 from builder.untrusted_json import parse_json, read_bytes
 from exporters.errors import BundleError, ExportError
 from exporters.previous import forget_older, place_for
+from exporters.trust import check_trusted, trust_build, trusted_folder
 
 SCHEMA = 1
 MANIFEST_FILE = "bundle.json"
@@ -92,12 +94,12 @@ class Bundle:
 def find_bundle(start: Path) -> Path:
     """The bundle folder of the nearest folder at or above `start` (a file or folder) that has one.
 
-    The search ends at the root of a git repository, and never climbs into the home folder or the file system's root.
-    Raises BundleError where none has.
+    The search ends at the root of a git repository, and never climbs into the home folder or one that holds it. It
+    tells nothing of who made the bundle. Raises BundleError where none has one.
     """
-    origin, home = start.absolute(), Path("~").expanduser()
+    origin = start.absolute()
     for folder in (origin, *origin.parents):
-        if folder != origin and folder in (home, home.resolve(), Path(folder.anchor)):
+        if folder != origin and holds_home(folder):
             break
         if (folder / WORKSPACE_BUNDLE).is_dir():
             return folder / WORKSPACE_BUNDLE
@@ -107,6 +109,18 @@ def find_bundle(start: Path) -> Path:
         f"No bundle ({WORKSPACE_BUNDLE.as_posix()}) in {origin} or a folder above it; "
         "run `submodel build` in the repository, or name one with --bundle."
     )
+
+
+def find_trusted_bundle(start: Path) -> Path:
+    """As `find_bundle`, of this account's own and trusted bundles; raises BundleError where there is none."""
+    folder = find_bundle(start)
+    check_trusted(folder, build_of(folder))
+    return folder
+
+
+def build_of(folder: Path) -> str:
+    """The build that lies in a bundle folder (`Bundle.build`), nothing of it checked; raises BundleError for none."""
+    return hashlib.sha256(_read_content(folder)).hexdigest()
 
 
 def read_bundle(folder: Path, verify: bool = True, *, layout: str = DECODE_GRAPH_LAYOUT) -> Bundle:
@@ -186,14 +200,18 @@ def sealed_manifest(document: Mapping[str, Any]) -> str:
 def replace_bundle(target: Path) -> Iterator[Path]:
     """An empty folder that takes the place of the bundle `target` as a whole when the block ends well.
 
-    The bundle that a workspace had before is kept (`exporters.previous`), so that the server can go back to it. Raises
-    ExportError where `target` is something else than a bundle, or can't be written.
+    It is on the list of trusted bundles (`exporters.trust`) before it takes that place, so that a server never finds it
+    untrusted. The bundle that a workspace had before is kept (`exporters.previous`), so that the server can go back to
+    it. Raises StateFolderError where the list can't be used, before the block runs, and ExportError where `target` is
+    something else than a bundle, or can't be written.
     """
     target = target.absolute()
+    trusted_folder()
     is_workspace_s = target.parts[-2:] == WORKSPACE_BUNDLE.parts
     keep = place_for(target) if is_workspace_s else None
     with replace_folder(target, marker=MANIFEST_FILE, error_type=ExportError, keep=keep) as fresh:
         yield fresh
+        trust_build(build_of(fresh))
     if is_workspace_s:
         forget_older(target)
 
@@ -208,15 +226,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def _read(folder: Path) -> tuple[str, dict[str, Any]]:
     """The SHA-256 of bundle.json, and the document in it."""
-    path = folder / MANIFEST_FILE
-    try:
-        content = read_bytes(path, MAX_MANIFEST_BYTES)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise BundleError(f"{folder} is no bundle: it has no {MANIFEST_FILE}; {AGAIN}.") from error
-    except OSError as error:
-        raise BundleError(f"{path} can't be read ({error.strerror}); check its permissions.") from error
-    except ValueError as error:
-        raise BundleError(f"{path} can't be read ({error}); {AGAIN}.") from error
+    path, content = folder / MANIFEST_FILE, _read_content(folder)
     try:
         document = parse_json(content.decode("utf-8"))
     except ValueError as error:  # not UTF-8, or not JSON
@@ -229,6 +239,18 @@ def _read(folder: Path) -> tuple[str, dict[str, Any]]:
         if document.get(CHECKSUM) != hashlib.sha256(zeroed).hexdigest():
             raise BundleError(f"{path} has changed since it was written (its checksum differs); {AGAIN}.")
     return hashlib.sha256(content).hexdigest(), dict(document)
+
+
+def _read_content(folder: Path) -> bytes:
+    path = folder / MANIFEST_FILE
+    try:
+        return read_bytes(path, MAX_MANIFEST_BYTES)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise BundleError(f"{folder} is no bundle: it has no {MANIFEST_FILE}; {AGAIN}.") from error
+    except OSError as error:
+        raise BundleError(f"{path} can't be read ({error.strerror}); check its permissions.") from error
+    except ValueError as error:
+        raise BundleError(f"{path} can't be read ({error}); {AGAIN}.") from error
 
 
 def check_manifest(document: Any, where: Path) -> None:

@@ -1,4 +1,7 @@
-"""Which bundle serves a file: that of the nearest folder above it, so that each root of a workspace has its own."""
+"""Which bundle serves a file: that of the nearest folder above it, so that each root of a workspace has its own.
+
+What is found must be this account's own or trusted (`exporters.trust`); what the user has set need not be.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporters.bundle import WORKSPACE_BUNDLE, find_bundle
+from exporters.bundle import WORKSPACE_BUNDLE, build_of, find_bundle
 from exporters.bundle import read_manifest as bundle_manifest
 from exporters.errors import BundleError
-from exporters.previous import previous_bundles
+from exporters.previous import MOST_KEPT, previous_bundles
+from exporters.trust import check_trusted
 
 RETRY_S = 5.0  # a bundle that is built meanwhile is found without a restart
 
@@ -19,6 +23,7 @@ RETRY_S = 5.0  # a bundle that is built meanwhile is found without a restart
 @dataclass(frozen=True, kw_only=True)
 class _Found:
     bundle: Path | None
+    refused: tuple[Path, str] | None  # one that lies there but is not served, and a sentence why
     at_s: float
 
 
@@ -30,6 +35,11 @@ class BundleFinder:
         self._now = now
         self._found: dict[Path, _Found] = {}
         self._instead: dict[Path, Path] = {}
+
+    @property
+    def refused(self) -> dict[Path, str]:
+        """The bundles that were found but are not served, and a sentence why."""
+        return dict(one.refused for one in self._found.values() if one.refused is not None)
 
     def fix(self, bundle: Path | None) -> None:
         """Serve all files with this bundle; None: each with its nearest."""
@@ -61,7 +71,7 @@ class BundleFinder:
         """
         for bundle in served:
             own = next((key for key, value in self._instead.items() if value == bundle), bundle)
-            previous = previous_bundles(own)
+            previous = older_bundles(own)
             if previous and (older is None or older in previous):
                 self._instead[own] = older or previous[0]
                 return bundle, self._instead[own]
@@ -79,12 +89,33 @@ class BundleFinder:
         known = self._found.get(start)
         if known is not None and (known.bundle is not None or self._now() - known.at_s < RETRY_S):
             return known.bundle
-        try:
-            bundle: Path | None = find_bundle(start)
-        except BundleError:
-            bundle = None
-        self._found[start] = _Found(bundle=bundle, at_s=self._now())
+        bundle, refused = _look(start)
+        self._found[start] = _Found(bundle=bundle, refused=refused, at_s=self._now())
         return bundle
+
+
+def _look(start: Path) -> tuple[Path | None, tuple[Path, str] | None]:
+    """The nearest bundle, or else the one that lies there but is not served."""
+    try:
+        bundle = find_bundle(start)
+    except BundleError:
+        return None, None
+    refusal = _refusal(bundle)
+    return (bundle, None) if refusal is None else (None, (bundle, refusal))
+
+
+def older_bundles(bundle: Path) -> list[Path]:
+    """The older bundles of a workspace that may be served, newest first."""
+    return [one for one in previous_bundles(bundle)[:MOST_KEPT] if _refusal(one) is None]
+
+
+def _refusal(bundle: Path) -> str | None:
+    """Why a bundle that was found is not served; None where it is."""
+    try:
+        check_trusted(bundle, build_of(bundle))
+    except BundleError as error:
+        return str(error)
+    return None
 
 
 def workspace_of(bundle: Path) -> Path | None:

@@ -18,6 +18,7 @@ from builder.prompt import ContextPiece, PromptFormat
 from exporters.bundle import Bundle, is_replaced, read_bundle, verify_bundle
 from exporters.errors import BundleError
 from exporters.gate import Gate, read_gate
+from exporters.trust import check_trusted
 from lsp_server.decoding.detokenizer import Detokenizer
 from lsp_server.decoding.engine import LINE_TOKENS, Engine, FinishReason, Generation
 from lsp_server.decoding.healing import begun_word, without_start
@@ -242,14 +243,22 @@ class Completer:
 
 
 def open_completer(
-    bundle_folder: Path, *, threads: int | None = None, provider: Provider = Provider.CPU, verify: bool = True
+    bundle_folder: Path,
+    *,
+    threads: int | None = None,
+    provider: Provider = Provider.CPU,
+    verify: bool = True,
+    is_named: bool = True,
 ) -> Completer:
     """Read a bundle and load it: manifest, files and display gate of one build, also while another takes its place.
 
-    Raises BundleError for a folder that is none, ServeError where it can't be loaded.
+    One that the user has not named must be on this account's list (`exporters.trust`). Raises BundleError for a folder
+    that is none or not trusted, ServeError where it can't be loaded.
     """
     for is_last in (False, False, True):
         bundle = read_bundle(bundle_folder, verify=False)
+        if not is_named:
+            check_trusted(bundle.folder, bundle.build)
         try:
             completer = _open(bundle, threads, provider, verify)
         except SubmodelError:

@@ -28,12 +28,6 @@ log = logging.getLogger(__name__)
 REREAD_S = 1800.0
 
 
-def holds_home(root: Path) -> bool:
-    """Whether a folder is the home folder or holds it, as the root of the file system does: none is a repository."""
-    real, home = root.resolve(), Path("~").expanduser()
-    return real == Path(real.anchor) or home.is_relative_to(real) or home.resolve().is_relative_to(real)
-
-
 def is_of(root: Path, folders: Sequence[Path]) -> bool:
     """Whether a repository lies in one of these folders of a workspace, or holds one."""
     pairs = [pair for folder in folders for pair in ((root, folder), (folder, root))]
@@ -97,9 +91,6 @@ class Repositories:
         self._stop(root)
         context = options.context
         own = bundle if bundle is not None and workspace_of(bundle) == root else None
-        if holds_home(root):
-            log.warning("%s holds a home folder, so it is not read as a repository.", root)
-            return
         if not ((options.drift and own is not None) or context.imports or context.similar):
             return
         loop = asyncio.get_running_loop()

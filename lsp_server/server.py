@@ -55,6 +55,7 @@ class CompletionServer(LanguageServer):
         self.repositories = Repositories(on_drift=self._on_drift)
         self.assistant = Assistant(self.service, options, find_context=self.repositories.pieces)
         self.finder = BundleFinder(options.bundle)
+        self.service.named = self.finder.fixed
         self.describe: Callable[[], dict[str, Any]] = dict  # set by `lsp_server.commands`
         self.is_started = False  # bundles were looked for
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -108,6 +109,7 @@ class CompletionServer(LanguageServer):
         self.assistant.options, self.problems = read_options(document, self.defaults)
         self.assistant.cache.clear()
         self.finder.fix(self.options.bundle)
+        self.service.named = self.finder.fixed
         now = self.options
         self.service.provider = Provider(now.provider)
         return any(getattr(before, name) != getattr(now, name) for name in ("bundle", "threads", "provider", "enabled"))
@@ -192,7 +194,8 @@ class CompletionServer(LanguageServer):
         found = self._served()
         for gone in set(self.service.bundles) - set(found):
             self.service.unload(gone, forget=True)
-        if not found:
+        self._tell_refused()
+        if not found and not self.finder.refused:
             try:
                 find_bundle(self.folders[0])
             except SubmodelError as error:
@@ -273,6 +276,7 @@ class CompletionServer(LanguageServer):
         text, offset = _with_plain_line_ends(text, offset)
         file, path = _file_of(document), Path(document.path or document.uri).name
         bundle = self.finder.for_file(file, self.folders)
+        self._tell_refused()
         root = self._root_of(file, bundle) if file is not None else None
         if file is not None and root is not None:
             path = _path_in(root, file)
@@ -293,6 +297,11 @@ class CompletionServer(LanguageServer):
             line_end=line_end,
             refusal=None if document.is_kept else _NOT_KEPT,
         )
+
+    def _tell_refused(self) -> None:
+        """Tell the user of each bundle that was found but is not served."""
+        for bundle, sentence in self.finder.refused.items():
+            self.warn_once(sentence, about=f"the trust in {bundle}")
 
     def _served(self) -> list[Path]:
         """The bundles of the workspace's folders."""

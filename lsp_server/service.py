@@ -48,6 +48,7 @@ class BundleState(StrEnum):
     READY = "ready"
     UNLOADED = "unloaded"
     FAILED = "failed"
+    UNTRUSTED = "untrusted"  # found, but neither this account's nor trusted: nothing of it is loaded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +103,7 @@ class CompletionService:
         self.bundles: dict[Path, BundleStatus] = {}  # replaced as a whole by the worker, never changed
         self.is_busy = False
         self.provider = Provider.AUTO  # of bundles that are loaded from now on
+        self.named: Path | None = None  # the bundle that the user has named; all others must be trusted
         self._on_change = on_change
         self._lock = threading.Lock()
         self._worker = Worker()
@@ -245,7 +247,7 @@ class CompletionService:
         self._set(folder, BundleStatus(state=BundleState.LOADING))
         self._worker.beat(LOADING_S)
         try:
-            completer = open_completer(folder, threads=threads, provider=self.provider)
+            completer = open_completer(folder, threads=threads, provider=self.provider, is_named=folder == self.named)
         except SubmodelError as error:
             self._set(folder, BundleStatus(state=BundleState.FAILED, error=str(error)))
             raise

@@ -9,8 +9,7 @@ from typing import Any
 from exporters.bundle import MANIFEST_FILE, WORKSPACE_BUNDLE
 from exporters.errors import BundleError
 from exporters.gate import read_gate
-from exporters.previous import previous_bundles
-from lsp_server.bundle_finder import read_manifest, workspace_of
+from lsp_server.bundle_finder import older_bundles, read_manifest, workspace_of
 from lsp_server.power import memory_bytes
 from lsp_server.server import CompletionServer
 from lsp_server.service import BundleState, BundleStatus
@@ -21,7 +20,8 @@ def describe_status(ls: CompletionServer) -> dict[str, Any]:
     assistant = ls.assistant
     policy, power_reason = assistant.policy()
     power = assistant.meter.power
-    state, message = _state(ls)
+    bundles = _bundles(ls)
+    state, message = _state(ls, bundles)
     snoozed = assistant.snoozed_until if assistant.is_snoozed else None
     return {
         "state": state,
@@ -38,13 +38,20 @@ def describe_status(ls: CompletionServer) -> dict[str, Any]:
         "threads": assistant.threads(),
         "memoryBytes": memory_bytes(),
         "latencyMs": assistant.tracker.statistics.latency(),
-        "bundles": [_describe_bundle(ls, folder, status) for folder, status in ls.service.bundles.items()],
+        "bundles": [_describe_bundle(ls, folder, status) for folder, status in bundles.items()],
     }
 
 
-def _state(ls: CompletionServer) -> tuple[str, str]:
-    assistant, bundles = ls.assistant, ls.service.bundles.values()
-    states = {status.state for status in bundles}
+def _bundles(ls: CompletionServer) -> dict[Path, BundleStatus]:
+    """Those that are served, and those that were found but are not trusted."""
+    refused = ls.finder.refused.items()
+    untrusted = {folder: BundleStatus(state=BundleState.UNTRUSTED, error=why) for folder, why in refused}
+    return untrusted | ls.service.bundles
+
+
+def _state(ls: CompletionServer, bundles: dict[Path, BundleStatus]) -> tuple[str, str]:
+    assistant = ls.assistant
+    states = {status.state for status in bundles.values()}
     if not ls.options.enabled:
         return "disabled", "submodel is switched off (option enabled)."
     if assistant.is_paused:
@@ -53,8 +60,8 @@ def _state(ls: CompletionServer) -> tuple[str, str]:
         return "snoozed", f"submodel is snoozed until {assistant.snoozed_until:%H:%M} UTC."
     if not states:
         return ("failed", "No bundle; run `submodel build` in the repository.") if ls.is_started else ("starting", "")
-    if states == {BundleState.FAILED}:
-        return "failed", next(status.error or "" for status in bundles)
+    if states <= {BundleState.FAILED, BundleState.UNTRUSTED}:
+        return "failed", next(status.error or "" for status in bundles.values())
     if BundleState.LOADING in states:
         return "loading", "submodel loads its model."
     if BundleState.READY in states:
@@ -63,7 +70,7 @@ def _state(ls: CompletionServer) -> tuple[str, str]:
 
 
 def _describe_bundle(ls: CompletionServer, folder: Path, status: BundleStatus) -> dict[str, Any]:
-    manifest = read_manifest(folder)
+    manifest = {} if status.state is BundleState.UNTRUSTED else read_manifest(folder)
     workspace = workspace_of(folder)
     base = manifest.get("base")
     files = manifest.get("files") or {}
@@ -83,7 +90,7 @@ def _describe_bundle(ls: CompletionServer, folder: Path, status: BundleStatus) -
         "builtAt": built_at,
         "gate": _gate(ls, manifest),
         "drift": ls.drift_of(folder),
-        "previous": [str(one) for one in previous_bundles(workspace / WORKSPACE_BUNDLE)] if workspace else [],
+        "previous": [str(one) for one in older_bundles(workspace / WORKSPACE_BUNDLE)] if workspace else [],
     }
 
 

@@ -25,6 +25,7 @@ from submodel.commands.prune import prune
 from submodel.commands.replay import replay
 from submodel.commands.serve import serve
 from submodel.commands.sweep import sweep
+from submodel.commands.trust import trust
 
 app = typer.Typer(
     name="submodel",
@@ -34,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (build, bases, complete, serve, export, pack, unpack, bench, replay, prune, compare, sweep):
+for command in (build, bases, complete, serve, export, pack, unpack, trust, bench, replay, prune, compare, sweep):
     app.command()(command)
 app.command("eval")(evaluate)
 

@@ -12,6 +12,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 
 from builder.prompt import PromptFormat
 from exporters.bundle import MODEL_FILE, TOKENIZER_FILE, Architecture, Bundle, read_bundle, write_bundle_manifest
+from exporters.trust import trust_build
 
 # No test asserts a wall-clock time, and that of an example hangs on what else the machine does.
 settings.register_profile("no deadline", deadline=None)
@@ -94,10 +95,12 @@ def make_tiny_bundle(folder: Path, checkpoint_folder: Path, *, seed: int = 0) ->
 
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """The tiny bundle, in `<workspace>/.submodel/bundle`."""
+    """The tiny bundle, in `<workspace>/.submodel/bundle`, as a build leaves it: it and its copies are trusted."""
     folder = tmp_path_factory.mktemp("workspace") / ".submodel" / "bundle"
     make_tiny_bundle(folder, tmp_path_factory.mktemp("checkpoint"))
-    return read_bundle(folder)
+    bundle = read_bundle(folder)
+    trust_build(bundle.build)
+    return bundle
 
 
 @pytest.fixture(scope="session")

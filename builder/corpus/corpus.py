@@ -7,7 +7,9 @@ ends, whatever the files have. Two reads of the same tree give the same corpus, 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
+import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ from typing import Any
 
 from builder.corpus.filters import decode_text, reason_by_path, reason_by_text
 from builder.corpus.languages import Kind, find_language, get_language
-from builder.corpus.listing import Listing, list_files
+from builder.corpus.listing import MAX_ENTRIES, Listing, ListingLimits, list_files
 from builder.corpus.reading import SourceReader, Unreadable
 from builder.corpus.secrets import remove_secrets
 from builder.corpus.split import SPLITS, Candidate, Split, split_files
@@ -30,6 +32,8 @@ class CorpusSettings:
     max_file_bytes: int = 256 << 10  # larger ones are tables and bundles, seldom what a person writes line by line
     max_total_bytes: int = 64 << 20  # far more than a build looks at; bounds memory on the largest repositories
     max_files: int = 100_000  # read ones; the largest repositories have some hundred thousand, and a trap any number
+    max_entries: int = MAX_ENTRIES  # listed ones
+    max_seconds: float = math.inf  # for listing and reading: whoever builds sees it run, and can end it
     min_calibration_bytes: int = 20_000  # of code: about 6,000 tokens; with fewer the refit has more unknowns than data
     min_held_out_bytes: int = 2_000  # of code: some 60 lines, or the score is noise
 
@@ -129,9 +133,10 @@ _DEFAULT_SETTINGS = CorpusSettings()
 def read_corpus(root: Path, settings: CorpusSettings = _DEFAULT_SETTINGS) -> Corpus:
     """Read a repository or any folder of source files.
 
-    Raises CorpusError where the folder is missing or can't be read, has nothing to learn from, or too little to split.
+    Raises CorpusError where the folder is missing or can't be read, has nothing to learn from, or too little to split,
+    and where it goes beyond the settings' `max_entries` or `max_seconds`.
     """
-    listing = _list(root)
+    listing = _list(root, settings)
     reading = _read_texts(listing, settings)
     if not reading.texts:
         raise CorpusError(_say_nothing_usable(root, reading.skipped))
@@ -161,15 +166,16 @@ def read_texts(root: Path, settings: CorpusSettings = _DEFAULT_SETTINGS) -> Mapp
     """Path → (language, text) of what `read_corpus` would read, neither split nor too small for it.
 
     For those who serve: what has changed since a build, and pieces of other files. Raises CorpusError where the folder
-    is missing or can't be read.
+    is missing, can't be read or goes beyond the settings' `max_entries` or `max_seconds`.
     """
-    return _read_texts(_list(root), settings).texts
+    return _read_texts(_list(root, settings), settings).texts
 
 
 @dataclass(frozen=True, kw_only=True)
 class _RootListing:
     root: Path  # without links
     files: Listing
+    limits: ListingLimits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,12 +185,13 @@ class _Reading:
     secret_lines: Counter[str]
 
 
-def _list(root: Path) -> _RootListing:
+def _list(root: Path, settings: CorpusSettings) -> _RootListing:
+    limits = ListingLimits(max_entries=settings.max_entries, until_s=time.monotonic() + settings.max_seconds)
     try:
         real = Path(os.path.realpath(root, strict=True))
         if not real.is_dir():
             raise CorpusError(f"{root} is a file, not a folder; name the repository's folder.")
-        return _RootListing(root=real, files=list_files(real))
+        return _RootListing(root=real, files=list_files(real, limits), limits=limits)
     except FileNotFoundError as error:
         raise CorpusError(f"There is no folder {root}; name the repository's folder.") from error
     except OSError as error:
@@ -210,6 +217,7 @@ def _read_texts(listing: _RootListing, settings: CorpusSettings) -> _Reading:
         if reason is not None:
             skipped[reason] += 1
             continue
+        listing.limits.check(listing.root, opened)
         opened += 1
         try:
             content = reader.read(path)

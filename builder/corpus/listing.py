@@ -3,12 +3,15 @@
 A source distribution, or a machine without git, gets the walk: nested `.gitignore` files as git reads them, but neither
 the user's global excludes nor `.git/info/exclude`. Nothing is opened here but `.gitignore` files, and no link followed.
 
-git is asked through `builder.corpus.git`, so that nothing which the repository names is run.
+git is asked through `builder.corpus.git`, so that nothing which the repository names is run. `ListingLimits`
+bound what a stranger's tree can cost.
 """
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -16,11 +19,13 @@ from typing import Literal
 from builder.corpus.git import GitError, run_git
 from builder.corpus.ignore_rules import IgnoreRules
 from builder.corpus.reading import SourceReader, Unreadable
+from builder.errors import CorpusError
 from builder.file_names import path_below
 
 # Never part of a corpus, at any depth, and in any case: file systems may not tell .GIT from .git.
 OWN_FOLDERS: frozenset[str] = frozenset({".git", ".submodel"})
 
+MAX_ENTRIES = 5_000_000  # some hundred bytes each; far more than a repository has
 _MAX_IGNORE_BYTES = 128 << 10
 
 
@@ -33,16 +38,41 @@ class Listing:
     unreadable_folders: int = 0
 
 
-def list_files(root: Path) -> Listing:
-    """List the repository at `root`, a real path of a folder; raises OSError where that folder itself can't be read."""
+@dataclass(frozen=True, kw_only=True)
+class ListingLimits:
+    """How much of a tree is looked at; git has a time limit of its own."""
+
+    max_entries: int = MAX_ENTRIES  # files and folders, ignored ones too where there is no git
+    until_s: float = math.inf  # of `time.monotonic`
+
+    def check(self, root: Path, entries: int) -> None:
+        """Raise CorpusError once so many entries are too many, or the time is over."""
+        if entries > self.max_entries:
+            raise CorpusError(
+                f"{root} has more than {self.max_entries:,} files and folders; leave those that are no source out "
+                "with a .gitignore file, or choose a smaller folder."
+            )
+        if time.monotonic() > self.until_s:
+            raise CorpusError(f"Reading {root} takes too long; choose a smaller folder.")
+
+
+_DEFAULT_LIMITS = ListingLimits()
+
+
+def list_files(root: Path, limits: ListingLimits = _DEFAULT_LIMITS) -> Listing:
+    """List the repository at `root`, a real path of a folder.
+
+    Raises OSError where that folder itself can't be read, and CorpusError where it goes beyond the limits.
+    """
     with os.scandir(root):
         pass  # git would answer with an empty list
     paths = _list_with_git(root)
+    limits.check(root, len(paths or ()))
     if paths:
         return Listing(paths=_finish(paths), source="git")
     # Also where git lists nothing: the folder may lie in an ignored place of a repository that has nothing to do with
     # it, as an unpacked source distribution does.
-    return _walk(root)
+    return _walk(root, limits)
 
 
 def _finish(paths: list[str]) -> tuple[str, ...]:
@@ -62,16 +92,20 @@ def _list_with_git(root: Path) -> list[str] | None:
     return [os.fsdecode(name).removesuffix("/") for name in names.split(b"\0") if name]
 
 
-def _walk(root: Path) -> Listing:
+def _walk(root: Path, limits: ListingLimits) -> Listing:
     reader = SourceReader(root, max_bytes=_MAX_IGNORE_BYTES)
     paths: list[str] = []
-    unreadable = 0
+    visited = unreadable = 0
     pending: list[tuple[str, IgnoreRules]] = [("", IgnoreRules())]  # a stack, since trees can be deeper than Python's
     while pending:
         folder, rules = pending.pop()
         try:
             with os.scandir(root / folder) as entries:
-                found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+                found = []
+                for entry in entries:
+                    visited += 1
+                    limits.check(root, visited)
+                    found.append((entry.name, entry.is_dir(follow_symlinks=False)))
         except OSError:
             unreadable += 1
             continue

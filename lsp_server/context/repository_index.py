@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from builder.errors import CorpusError
+from builder.home import holds_home
 from lsp_server.context.chunks import Chunk, similarity, split_chunks
 
 MIN_SIMILARITY = 0.15  # below it the shared names are those that all code shares
 _MAX_CHUNKS = 20_000
+# Beyond these a workspace is not read, which nobody has asked for; the largest repositories have some 100,000 files.
+MAX_ENTRIES, MAX_SECONDS = 200_000, 120.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +45,16 @@ class RepositoryIndex:
 
 
 def read_index(root: Path) -> RepositoryIndex:
-    """Read a repository; raises CorpusError where it can't be read."""
-    # Here and not above: it loads numpy, which answering `initialize` need not wait for.
-    from builder.corpus.corpus import read_texts
+    """Read a repository.
 
-    index = RepositoryIndex(texts={path: text for path, (_, text) in read_texts(root).items()})
+    Raises CorpusError where it can't be read, holds the home folder, has too many files or takes too long.
+    """
+    if holds_home(root):
+        raise CorpusError(f"{root} is the home folder or holds it, so it is not read as a repository; open one in it.")
+    # Here and not above: it loads numpy, which answering `initialize` need not wait for.
+    from builder.corpus.corpus import CorpusSettings, read_texts
+
+    settings = CorpusSettings(max_entries=MAX_ENTRIES, max_seconds=MAX_SECONDS)
+    index = RepositoryIndex(texts={path: text for path, (_, text) in read_texts(root, settings).items()})
     index.prepare()
     return index

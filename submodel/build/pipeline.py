@@ -31,11 +31,12 @@ from builder.prompt import PromptEncoder
 from builder.pruning.prune import least_size_for, prune
 from builder.recovery.fim_tokens import FIM_TOKENS, add_fim_tokens
 from builder.recovery.state import StateFile
-from exporters.bundle import read_bundle
+from exporters.bundle import build_of, read_bundle
 from exporters.export import export_bundle
 from exporters.gate import KEY
 from exporters.precision import parse_precision
 from exporters.settings import ExportSettings
+from exporters.trust import trust_build
 from lsp_server.completion import open_completer
 from submodel.build.document import score_part, scores_of, stage_rows
 from submodel.build.lock import build_lock
@@ -98,6 +99,7 @@ class _Build:
         pruned, recovered, model_key = self._model_at(size, paths)
         bundle_key = self._bundle_key(model_key)
         exported = stages.run("export", bundle_key, partial(self._export_served, paths), [paths.bundle])
+        trust_build(build_of(paths.bundle))  # a bundle that is kept may be older than the list, or the list lost
         if held_out:
             scores.append(self._score("score the sub-model", model_key, self._open_model(paths), held_out))
             if settings.scores_bundle:

@@ -27,13 +27,14 @@ def complete(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Complete at a place in a file: a line, or the lines of a block that begins there."""
-    from exporters.bundle import find_bundle
+    from exporters.bundle import find_trusted_bundle
     from lsp_server.completion import open_completer
     from lsp_server.positions import offset_at
 
     text = read_text(file)
     offset = offset_at(text, line, character)
-    completion = open_completer(bundle or find_bundle(file), provider=provider).complete(text, offset, path=str(file))
+    completer = open_completer(bundle or find_trusted_bundle(file), provider=provider)
+    completion = completer.complete(text, offset, path=str(file))
     typer.echo(json.dumps(asdict(completion), ensure_ascii=False) if as_json else completion.text)
 
 

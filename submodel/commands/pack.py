@@ -22,10 +22,10 @@ def pack(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Pack a bundle into one file with checksums, for another laptop."""
-    from exporters.bundle import WORKSPACE_BUNDLE, find_bundle
+    from exporters.bundle import WORKSPACE_BUNDLE, find_trusted_bundle
     from exporters.packed_bundle import SUFFIX, pack_bundle
 
-    folder = (bundle or find_bundle(Path())).absolute()
+    folder = (bundle or find_trusted_bundle(Path())).absolute()
     is_workspace_s = folder.parts[-2:] == WORKSPACE_BUNDLE.parts
     name = folder.parents[1].name if is_workspace_s else folder.name
     packed = pack_bundle(folder, output or Path(f"{name or 'bundle'}{SUFFIX}"), drafts=drafts)

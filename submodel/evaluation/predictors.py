@@ -20,10 +20,14 @@ from builder.evaluation.infill import InfillEncoder
 from builder.evaluation.scoring import Predictor
 from builder.evaluation.torch_predictor import TorchPredictor
 from builder.prompt import PromptEncoder
-from exporters.bundle import MANIFEST_FILE, read_bundle
+from exporters.bundle import MANIFEST_FILE, build_of, read_bundle
+from exporters.trust import check_trusted
 from submodel.evaluation.bundle_predictor import BundlePredictor
 
 Say = Callable[[str], None]
+
+
+OWN_BUNDLE = "bundle"  # the name of the workspace's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +46,18 @@ class Candidate:
 def find_candidates(asked: list[str], root: Path) -> list[Candidate]:
     """The models that were asked for, or all that `root` (.submodel) has beside the base.
 
-    Raises BuildError where a name is none of "base", "sub-model", "bundle" and no folder either.
+    Raises BuildError where a name is none of "base", "sub-model", "bundle" and no folder either, and BundleError where
+    the bundle of `root` is not trusted, unless it is named by its folder.
     """
-    own = {"sub-model": root / "model", "bundle": root / "bundle"}
+    candidates = _list_candidates(asked, root)
+    for candidate in candidates:
+        if candidate.name == OWN_BUNDLE and candidate.is_bundle and candidate.folder is not None:
+            check_trusted(candidate.folder, build_of(candidate.folder))
+    return candidates
+
+
+def _list_candidates(asked: list[str], root: Path) -> list[Candidate]:
+    own = {"sub-model": root / "model", OWN_BUNDLE: root / "bundle"}
     if not asked:
         return [
             Candidate(name="base", folder=None),

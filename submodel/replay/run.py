@@ -10,7 +10,7 @@ from typing import Any
 
 from builder.corpus.corpus import read_corpus
 from builder.errors import BuildError
-from exporters.bundle import find_bundle, read_bundle
+from exporters.bundle import find_trusted_bundle, read_bundle
 from lsp_server.options import FilterOptions, StopOptions, wire_name
 from submodel.console import StageDisplay
 from submodel.replay.baseline import replay_baseline
@@ -48,7 +48,7 @@ class ReplaySettings:
 def run_replay(settings: ReplaySettings, display: StageDisplay) -> dict[str, Any]:
     """The document that `--json` prints. Raises SubmodelError."""
     root = settings.repository.resolve()
-    bundle = settings.bundle or find_bundle(root)
+    bundle = settings.bundle or find_trusted_bundle(root)
     unknown = [name for name in settings.switches if name not in SWITCHES]
     if unknown:
         raise BuildError(f"There is no part {unknown[0]!r} to switch; known are {', '.join(SWITCHES)}.")

@@ -1,4 +1,7 @@
-"""Bundles above a repository, and manifests that break their readers. Each test succeeds as an attack on 9201313."""
+"""Bundles above a repository, and manifests that break their readers.
+
+Each test succeeds as an attack on 9201313, that of a folder which holds the home folder also on 104ea66.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,19 @@ def test_a_bundle_of_the_home_folder_is_not_found(tmp_path: Path, monkeypatch: p
     (tmp_path / "work").mkdir()
     with pytest.raises(BundleError, match="No bundle"):
         find_bundle(tmp_path / "work")
+
+
+def test_a_bundle_of_a_folder_that_holds_the_home_folder_is_not_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "homes" / "me"
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    (tmp_path / "homes" / ".submodel" / "bundle").mkdir(parents=True)
+    for work in (home / "work", tmp_path / "homes" / "work"):
+        work.mkdir(parents=True)
+        with pytest.raises(BundleError, match="No bundle"):
+            find_bundle(work)
 
 
 @pytest.mark.parametrize(

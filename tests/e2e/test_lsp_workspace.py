@@ -10,7 +10,8 @@ from typing import Any
 
 from lsprotocol import types
 
-from exporters.bundle import Bundle, read_manifest, seal_manifest
+from exporters.bundle import Bundle, build_of, read_manifest, seal_manifest
+from exporters.trust import trust_build
 from tests.e2e.editor import TEXT, editing, expected, run
 
 
@@ -218,6 +219,7 @@ def test_repository_that_has_gone_on_is_told_with_what_to_do(workspace: Path) ->
     bundle = workspace / ".submodel" / "bundle"
     known = {"learned_sha256": [hashlib.sha256(b"one = 1\n").hexdigest(), hashlib.sha256(b"two = 2\n").hexdigest()]}
     seal_manifest(bundle, {**read_manifest(bundle), **known})
+    trust_build(build_of(bundle))
     (workspace / "one.py").write_text("one = 1\n")
     (workspace / "two.py").write_text("two = 3\n")
 

@@ -122,9 +122,9 @@ def test_finds_the_nearest_bundle_above(bundle: Path) -> None:
 
 def test_replaces_a_bundle_as_a_whole(bundle: Path) -> None:
     with replace_bundle(bundle) as fresh:
-        (fresh / "new").write_text("new")
+        (fresh / MANIFEST_FILE).write_text("new")
         assert (bundle / MODEL_FILE).exists()
-    assert [path.name for path in bundle.iterdir()] == ["new"]
+    assert [path.name for path in bundle.iterdir()] == [MANIFEST_FILE]
     assert sorted(path.name for path in bundle.parent.iterdir()) == ["bundle", "previous"]
 
 

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from exporters.bundle import build_of
 from exporters.errors import BundleError
 from exporters.previous import previous_bundles
+from exporters.trust import trust_build
 from lsp_server.bundle_finder import RETRY_S, BundleFinder, read_manifest, workspace_of
 
 
@@ -15,6 +17,7 @@ def make_bundle(root: Path, name: str = "bundle", age: int = 0) -> Path:
     folder.mkdir(parents=True)
     (folder / "bundle.json").write_text("{}")
     os.utime(folder / "bundle.json", (1e9 - age, 1e9 - age))
+    trust_build(build_of(folder))
     return folder
 
 

@@ -194,7 +194,7 @@ class Broken:
 
 def ask_often(engine: Broken, count: int, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Any], CompletionService]:
     folder = Path("/w/.submodel/bundle")
-    monkeypatch.setattr("lsp_server.completion.open_completer", lambda path, *, threads, provider: engine)
+    monkeypatch.setattr("lsp_server.completion.open_completer", lambda path, **options: engine)
     service = CompletionService()
 
     async def test() -> list[Any]:
@@ -223,7 +223,7 @@ def test_an_engine_that_always_fails_is_given_up_in_one_sentence(monkeypatch: py
 
 
 def test_a_load_that_fails_in_a_library_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(path: Path, *, threads: int | None) -> Any:
+    def fail(path: Path, **options: Any) -> Any:
         raise MemoryError
 
     monkeypatch.setattr("lsp_server.completion.open_completer", fail)

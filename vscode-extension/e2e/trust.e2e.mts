@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { CodeServer } from './setup/codeServer.mjs';
 import { Editor } from './setup/editor.mjs';
 import { findServer } from './setup/serverProcess.mjs';
-import { CODE, makeWorkspace, TYPED } from './setup/workspaces.mjs';
+import { CODE, makeWorkspace, replaceWithForeign, TYPED } from './setup/workspaces.mjs';
 
 const PROMPTS = { 'security.workspace.trust.startupPrompt': 'never', 'security.workspace.trust.banner': 'never' };
 
@@ -41,5 +41,17 @@ test('nothing that an untrusted workspace names or holds is run', async () => {
   await editor.run('Manage Workspace Trust');
   await editor.page.getByText('You are in Restricted Mode').first().waitFor(); // or the test shows nothing
   await editor.page.getByRole('button', { name: 'Trust', exact: true }).click();
+  await editor.untilStatus(/ready/);
+});
+
+test('a bundle that another account built is loaded once it is trusted', async () => {
+  const folder = makeWorkspace('foreign', { 'points.py': CODE });
+  replaceWithForeign(folder);
+  editor = await Editor.open(server, folder);
+  await editor.run('Manage Workspace Trust');
+  await editor.page.getByText('You are in Restricted Mode').first().waitFor();
+  await editor.page.getByRole('button', { name: 'Trust', exact: true }).click();
+  await editor.untilNotification(/run `?submodel trust/);
+  await editor.page.getByRole('button', { name: 'Trust This Bundle' }).click();
   await editor.untilStatus(/ready/);
 });

@@ -4,6 +4,7 @@ import * as path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
 import { findRepository, listKept, OWN_BUNDLE, readBounded, readBundle } from '../src/bundle/bundles';
+import { untrustedIn } from '../src/bundle/trust';
 import { shortBytes, shortCount } from '../src/bundle/manifest';
 
 let repository: string;
@@ -41,6 +42,30 @@ test('the repository is found from a folder below', async () => {
   fs.mkdirSync(below, { recursive: true });
   expect(await findRepository(below)).toBe(repository);
   expect(await findRepository(os.tmpdir())).toBeUndefined();
+});
+
+test('no search leaves a git repository or climbs into the home folder', async () => {
+  build(1000);
+  const below = path.join(repository, 'homes', 'me', 'work');
+  fs.mkdirSync(below, { recursive: true });
+  expect(await findRepository(below, path.join(repository, 'homes', 'me'))).toBeUndefined();
+  expect(await findRepository(below, path.join(repository, 'homes', 'other', 'deep'))).toBeUndefined();
+  expect(await findRepository(below, repository)).toBeUndefined();
+  expect(await findRepository(repository, repository)).toBe(repository);
+  expect(await findRepository(below, '/elsewhere')).toBe(repository);
+  fs.mkdirSync(path.join(below, '.git'));
+  expect(await findRepository(below, '/elsewhere')).toBeUndefined();
+});
+
+test('a message is about the untrusted bundle whose sentence it ends with', () => {
+  const error = 'The bundle /a was not built by this account; run `submodel trust /a` to use it, or delete it.';
+  const bundles = [
+    { folder: '/b', state: 'failed', error },
+    { folder: '/a', state: 'untrusted', error },
+  ];
+  expect(untrustedIn(`submodel: ${error}`, bundles)).toBe('/a');
+  expect(untrustedIn('submodel: something else', bundles)).toBeUndefined();
+  expect(untrustedIn('', [{ folder: '/a', state: 'untrusted', error: null }])).toBeUndefined();
 });
 
 test('older bundles come newest first, and only those that can be read', async () => {

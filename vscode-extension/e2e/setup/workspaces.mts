@@ -45,6 +45,15 @@ export function makeWorkspace(name: string, files: Files): string {
   return folder;
 }
 
+/** A bundle of somebody else in the place of the tests' own. */
+export function replaceWithForeign(workspace: string): void {
+  replaceBundle(workspace);
+  const manifest = path.join(workspace, '.submodel', 'bundle', 'bundle.json');
+  // Without its checksum a manifest is taken as one of a version before checksums.
+  const document = JSON.parse(fs.readFileSync(manifest, 'utf8')) as object;
+  fs.writeFileSync(manifest, JSON.stringify({ ...document, checksum: undefined, mark: Date.now() }));
+}
+
 /** Another build of the same bundle in its place. */
 export function replaceBundle(workspace: string): void {
   const place = path.join(workspace, '.submodel', 'bundle');
@@ -72,7 +81,7 @@ export function keepBundle(from: string): void {
 
 function bundle(): string {
   if (GIVEN_BUNDLE !== undefined) {
-    return path.resolve(GIVEN_BUNDLE);
+    return trusted(path.resolve(GIVEN_BUNDLE));
   }
   if (!fs.existsSync(path.join(BUNDLE, 'bundle.json'))) {
     const repository = makeRepository('for the bundle');
@@ -80,5 +89,11 @@ function bundle(): string {
     execFileSync(SUBMODEL, ['build', repository, ...options], { stdio: 'inherit' });
     keepBundle(path.join(repository, '.submodel', 'bundle'));
   }
-  return BUNDLE;
+  return trusted(BUNDLE);
+}
+
+/** The same folder: it may have been built by another account, or when nothing kept a list. */
+function trusted(folder: string): string {
+  execFileSync(SUBMODEL, ['trust', folder], { stdio: 'pipe' });
+  return folder;
 }

@@ -1,6 +1,7 @@
 // The bundles on disk: the workspace's own, and the older ones that builds have kept beside it. Free of VS Code.
 
 import * as fs from 'node:fs/promises';
+import * as os from 'node:os';
 import * as path from 'node:path';
 
 import { type BundleInfo, readManifest } from './manifest';
@@ -37,16 +38,24 @@ export async function readBounded(file: string, maxBytes: number): Promise<strin
   }
 }
 
-/** The nearest folder at or above `start` that has a `.submodel/bundle`, as the server looks for it. */
-export async function findRepository(start: string): Promise<string | undefined> {
-  for (let folder = path.resolve(start); ; folder = path.dirname(folder)) {
+/**
+ * The nearest folder at or above `start` that has a `.submodel/bundle`, as the server looks for it: not above the root
+ * of a git repository, and not by climbing into the home folder or one that holds it.
+ */
+export async function findRepository(start: string, home: string = os.homedir()): Promise<string | undefined> {
+  const homes = [home, await fs.realpath(home).catch(() => home)];
+  const origin = path.resolve(start);
+  for (let folder = origin; folder === origin || !homes.some((one) => isAtOrBelow(one, folder));) {
     if (await isFolder(path.join(folder, OWN_BUNDLE))) {
       return folder;
     }
-    if (folder === path.dirname(folder)) {
+    const above = path.dirname(folder);
+    if (folder === above || (await exists(path.join(folder, '.git')))) {
       return undefined;
     }
+    folder = above;
   }
+  return undefined;
 }
 
 /** The bundles kept in a repository, newest first. */
@@ -57,6 +66,18 @@ export async function listKept(repository: string): Promise<BundleInfo[]> {
   return bundles
     .filter((bundle) => bundle !== undefined)
     .sort((left, right) => right.builtAt.getTime() - left.builtAt.getTime());
+}
+
+function isAtOrBelow(one: string, folder: string): boolean {
+  const relative = path.relative(folder, one);
+  return relative !== '..' && !relative.startsWith(`..${path.sep}`) && !path.isAbsolute(relative);
+}
+
+async function exists(file: string): Promise<boolean> {
+  return fs.lstat(file).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function isFolder(folder: string): Promise<boolean> {

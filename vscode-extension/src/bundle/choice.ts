@@ -104,7 +104,7 @@ export class Bundles {
 
   /** The nearest folder with a bundle at or above each of the workspace's. */
   async repositories(): Promise<string[]> {
-    const found = await Promise.all(workspaceFolders().map(findRepository));
+    const found = await Promise.all(workspaceFolders().map((folder) => findRepository(folder)));
     return [...new Set(found.filter((folder) => folder !== undefined))];
   }
 }

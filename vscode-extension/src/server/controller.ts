@@ -4,6 +4,7 @@ import * as vscode from 'vscode';
 import type { LanguageClient, Middleware } from 'vscode-languageclient/node';
 
 import type { Bundles } from '../bundle/choice';
+import { trustBundle, untrustedIn } from '../bundle/trust';
 import { type Executable, findExecutable } from '../executable/find';
 import { type Logger, messageOf } from '../logger';
 import { JobQueue } from '../queue';
@@ -151,13 +152,13 @@ export class ServerController implements vscode.Disposable {
         }
       },
       onMessage: (text, isProblem) => {
-        this.tell(text, isProblem);
+        this.tell(text, isProblem, executable);
       },
     };
   }
 
   /** The server's own words to the user: each once, however often it restarts. */
-  private tell(text: string, isProblem: boolean): void {
+  private tell(text: string, isProblem: boolean, executable: Executable): void {
     this.log.info(`The server says: ${text}`);
     if (isProblem) {
       // While a bundle is loaded, this is most likely why it can't be; if it loads after all, that is seen too.
@@ -167,7 +168,26 @@ export class ServerController implements vscode.Disposable {
       return;
     }
     this.toldProblems.add(text);
-    void (isProblem ? vscode.window.showWarningMessage(text) : vscode.window.showInformationMessage(text));
+    void (isProblem ? this.warn(text, executable) : vscode.window.showInformationMessage(text));
+  }
+
+  /** A warning; one about a bundle of another account offers to trust it, which is what it tells to run. */
+  private async warn(text: string, { command }: Executable): Promise<void> {
+    const client = text.includes('submodel trust') ? this.current?.client : undefined;
+    const status = client && (await requestIfKnown<ServerStatus>(client, STATUS_METHOD, {}).catch(() => undefined));
+    const folder = untrustedIn(text, status?.bundles ?? []);
+    const trust = 'Trust This Bundle';
+    const answer = await vscode.window.showWarningMessage(text, ...(folder === undefined ? [] : [trust]));
+    if (folder === undefined || answer !== trust) {
+      return;
+    }
+    try {
+      await trustBundle(command, folder);
+    } catch (error) {
+      void vscode.window.showErrorMessage(messageOf(error));
+      return;
+    }
+    await this.restart(`the bundle ${folder} is trusted`);
   }
 
   private died(executable: Executable, how: string): void {

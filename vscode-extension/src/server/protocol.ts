@@ -9,9 +9,17 @@ export const STATISTICS_COMMAND = 'submodel.statistics';
 
 const METHOD_NOT_FOUND = -32601;
 
+/** As far as we read it. */
+export interface ServedBundle {
+  readonly folder?: string;
+  readonly state?: string;
+  readonly error?: string | null;
+}
+
 export interface ServerStatus {
   readonly state?: 'starting' | 'loading' | 'ready' | 'unloaded' | 'paused' | 'snoozed' | 'disabled' | 'failed';
   readonly message?: string;
+  readonly bundles?: readonly ServedBundle[];
   readonly threads?: number | null;
   readonly memoryBytes?: number | null;
   readonly power?: { readonly policy?: 'full' | 'saving' | 'off'; readonly onBattery?: boolean | null };

@@ -1,0 +1,27 @@
+"""Which folders are no repository whatever they hold: the home folder, and all that hold it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+
+def holds_home(folder: Path) -> bool:
+    """Whether a folder is the home folder, holds it, or is the root of a file system.
+
+    Folders are compared as the file system does, so that a link, a mount or another case of letters is no way around.
+    """
+    real = Path(os.path.realpath(folder))
+    named = os.path.expanduser("~")  # noqa: PTH111 - of a user without a home folder it stays "~"
+    homes = [Path(named), Path(os.path.realpath(named))] if named != "~" else []
+    holders = [one for home in homes for one in (home, *home.parents)]
+    return real == Path(real.anchor) or any(_is_same(real, one) for one in holders)
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    if one == other:
+        return True
+    with suppress(OSError):  # one of them is not there
+        return one.samefile(other)
+    return False

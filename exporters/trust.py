@@ -1,0 +1,57 @@
+"""Which bundles this account's own programs may load unasked: those that they wrote, and those that the user trusts.
+
+A bundle is known by its build, the SHA-256 of its bundle.json, which holds that of every other file. The list is a
+folder in the state folder with an empty file a build: two builds that end together lose nothing of it, and no
+repository can write there.
+
+What it does not cover: a bundle that the user names is loaded without being on the list.
+"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Final
+
+from builder.folders import sync
+from builder.state_folder import StateFolderError, state_folder
+from exporters.errors import BundleError
+
+FOLDER: Final = "trusted"
+
+
+class UntrustedError(BundleError):
+    """A bundle that was found, not named, is not on this account's list."""
+
+
+def trusted_folder() -> Path:
+    """Return the folder of the list, made where there is none; raises StateFolderError where it can't be used."""
+    folder = state_folder() / FOLDER
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise StateFolderError(f"{folder} can't be used ({error.strerror or error}); check its permissions.") from error
+    return folder
+
+
+def trust_build(build: str) -> None:
+    """Put a build on the list, for good; raises StateFolderError where it can't be written."""
+    folder = trusted_folder()
+    try:
+        (folder / build).touch(mode=0o600)
+        sync(folder)
+    except OSError as error:
+        raise StateFolderError(f"{folder} can't be written ({error.strerror or error}); free space there.") from error
+
+
+def check_trusted(bundle: Path, build: str) -> None:
+    """Raise UntrustedError, which says what to do, unless the build that lies at `bundle` is on the list."""
+    try:
+        is_trusted = (trusted_folder() / build).is_file()
+    except StateFolderError as error:
+        raise UntrustedError(f"The bundle {bundle} is not used, since nothing tells who built it: {error}") from error
+    if not is_trusted:
+        raise UntrustedError(
+            f"The bundle {bundle} was not built by this account, or has changed since; "
+            f"run `submodel trust {shlex.quote(str(bundle))}` to use it, or delete it."
+        )

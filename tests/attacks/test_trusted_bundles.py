@@ -1,0 +1,305 @@
+"""Bundles that somebody else built, and what a bundle makes the server read.
+
+On 104ea66 a real server loads the stranger's bundle, the changed one and the older one, and its reading has no bound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builder.corpus.corpus import CorpusSettings, read_texts
+from builder.errors import CorpusError
+from builder.home import holds_home
+from builder.state_folder import VARIABLE, StateFolderError
+from exporters.bundle import (
+    Bundle,
+    build_of,
+    find_trusted_bundle,
+    read_manifest,
+    replace_bundle,
+    seal_manifest,
+)
+from exporters.errors import BundleError
+from exporters.packed_bundle import pack_bundle, unpack_bundle
+from exporters.trust import UntrustedError, check_trusted
+from lsp_server.bundle_finder import RETRY_S, BundleFinder
+from lsp_server.completion import open_completer
+from lsp_server.options import ContextOptions, ServerOptions
+from lsp_server.repositories import Repositories
+from submodel.commands.complete import complete
+from submodel.commands.pack import pack
+from submodel.evaluation.predictors import find_candidates
+from submodel.replay.run import ReplaySettings, run_replay
+from tests.e2e.editor import Editor, editing, run
+
+SUBMODEL = (sys.executable, "-m", "submodel")
+
+
+def change(bundle: Path, mark: object = None) -> None:
+    """Make of a bundle a whole one of somebody else's, with checksums that fit."""
+    seal_manifest(bundle, {**read_manifest(bundle), "mark": mark or str(bundle)})
+
+
+@pytest.fixture
+def clone(tiny_bundle: Bundle, tmp_path: Path) -> Path:
+    """A repository that brings a whole bundle along."""
+    root = tmp_path / "clone"
+    (root / ".git").mkdir(parents=True)
+    bundle = Path(shutil.copytree(tiny_bundle.folder, root / ".submodel" / "bundle"))
+    change(bundle)
+    return root
+
+
+def serve(root: Path, test: Callable[[Editor], Any], options: object = None) -> list[str]:
+    """What a real server told the editor meanwhile."""
+    told: list[str] = []
+
+    async def talk() -> None:
+        async with editing(root) as editor:
+            await editor.begin(options=options)
+            await test(editor)
+            told.extend(editor.messages)
+
+    run(talk)
+    return told
+
+
+def trust(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*SUBMODEL, "trust", *arguments], cwd=cwd, capture_output=True, text=True, timeout=60)
+
+
+async def answers(editor: Editor) -> None:
+    assert await editor.complete(1, 24) != []
+
+
+async def answers_nothing(editor: Editor) -> None:
+    assert await editor.complete(1, 24) == []
+    assert await editor.complete(1, 23) == []
+    status = await editor.request("submodel/status")
+    [bundle] = status["bundles"]
+    assert (status["state"], bundle["state"]) == ("failed", "untrusted")
+    assert "submodel trust" in status["message"] == bundle["error"]
+    assert bundle["base"] is None, "nothing is told of what a stranger's manifest says"
+
+
+def test_a_stranger_s_bundle_is_not_loaded_and_the_editor_is_told_what_to_do(clone: Path) -> None:
+    [sentence] = serve(clone, answers_nothing)
+    bundle = clone / ".submodel" / "bundle"
+    assert f"run `submodel trust {bundle}` to use it" in sentence
+    assert serve(clone, answers, {"bundle": str(bundle), "trigger": {"budgetMs": 60_000}}) == [], "it was named"
+
+
+def test_a_stranger_s_bundle_below_the_own_one_is_passed_over(clone: Path, tiny_bundle: Bundle) -> None:
+    inner = clone / "vendored"
+    inner.mkdir()
+    shutil.move(clone / ".submodel", inner)
+    shutil.copytree(tiny_bundle.folder, clone / ".submodel" / "bundle")
+    finder = BundleFinder()
+    assert finder.for_file(inner / "a.py", [clone]) == clone / ".submodel" / "bundle"
+    assert list(finder.refused) == [inner / ".submodel" / "bundle"]
+
+
+def test_it_is_loaded_once_it_is_trusted_by_a_server_that_runs(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(editor: Editor) -> None:
+        assert await editor.complete(1, 24) == []
+        done = await asyncio.to_thread(trust, cwd=clone)
+        assert done.returncode == 0, done.stderr
+        while await editor.complete(1, 24) == []:
+            await asyncio.sleep(RETRY_S / 10)
+        assert (await editor.request("submodel/status"))["state"] == "ready"
+
+    assert len(serve(clone, test)) == 1
+
+
+def test_what_is_trusted_is_shown_without_what_a_terminal_obeys(clone: Path) -> None:
+    bundle = clone / ".submodel" / "bundle"
+    seal_manifest(bundle, {**read_manifest(bundle), "base": {"name": "qwen\x1b[2J\x07"}, "parameters": 1234})
+    done = trust(str(clone))
+    assert done.returncode == 0
+    assert str(bundle) in done.stderr
+    assert "base  qwen?[2J?" in done.stderr
+    assert "1,234" in done.stderr
+
+
+def test_what_is_no_whole_bundle_is_not_trusted(clone: Path, tmp_path: Path) -> None:
+    model = clone / ".submodel" / "bundle" / "onnx" / "model.onnx"
+    model.write_bytes(model.read_bytes()[:-1] + b"!")
+    for folder in (clone, tmp_path / "elsewhere"):
+        done = trust(str(folder))
+        assert (done.returncode, done.stdout) == (1, "")
+        assert len(done.stderr.splitlines()) == 1
+    with pytest.raises(UntrustedError):
+        find_trusted_bundle(clone)
+
+
+def test_a_bundle_that_was_changed_since_it_was_trusted_is_refused(clone: Path) -> None:
+    assert trust(str(clone)).returncode == 0
+    assert find_trusted_bundle(clone) == clone / ".submodel" / "bundle"
+    change(clone / ".submodel" / "bundle", "another")
+    [sentence] = serve(clone, answers_nothing)
+    assert "has changed since" in sentence
+
+
+def test_a_bundle_that_was_changed_since_it_was_found_is_not_loaded(clone: Path) -> None:
+    bundle = clone / ".submodel" / "bundle"
+    assert trust(str(clone)).returncode == 0
+
+    async def test(editor: Editor) -> None:
+        assert await editor.complete(1, 24) != []
+        while (await editor.request("submodel/status"))["state"] != "unloaded":
+            await asyncio.sleep(0.05)
+        change(bundle, "another")
+        editor.change(" ", 0, 0)
+        assert await editor.complete(1, 24) == []
+
+    [sentence] = serve(clone, test, {"care": {"idleUnloadMinutes": 0.005}})
+    assert "submodel trust" in sentence
+    with pytest.raises(UntrustedError):
+        open_completer(bundle, is_named=False)
+
+
+def test_what_this_account_builds_or_unpacks_is_loaded_at_once(clone: Path, tmp_path: Path) -> None:
+    source = clone / ".submodel" / "bundle"
+    built = tmp_path / "built" / ".submodel" / "bundle"
+    with replace_bundle(built) as fresh:
+        shutil.copytree(source, fresh, dirs_exist_ok=True)
+        change(fresh, "built")
+        with pytest.raises(UntrustedError):  # a copy alone is not on the list
+            check_trusted(built, build_of(fresh))
+    assert serve(tmp_path / "built", answers) == []
+    archive = tmp_path / "given.submodel"
+    change(source, "packed")
+    pack_bundle(source, archive)
+    unpack_bundle(archive, tmp_path / "unpacked" / ".submodel" / "bundle")
+    assert serve(tmp_path / "unpacked", answers) == []
+
+
+def test_nothing_rolls_back_to_a_stranger_s_bundle(clone: Path, tiny_bundle: Bundle) -> None:
+    previous = clone / ".submodel" / "previous" / "2020-01-01T00-00-00-000Z"
+    shutil.move(clone / ".submodel" / "bundle", previous)
+    own = Path(shutil.copytree(tiny_bundle.folder, clone / ".submodel" / "bundle"))
+    for older in (None, previous):
+        with pytest.raises(BundleError, match="no older bundle"):
+            BundleFinder().roll_back([own], older)
+    assert trust(str(previous)).returncode == 0
+    assert BundleFinder().roll_back([own], None) == (own, previous)
+
+
+def test_commands_that_look_for_a_bundle_take_no_stranger_s(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = clone / "a.txt"
+    file.write_text("x = \n")
+    monkeypatch.chdir(clone)
+    replay = ReplaySettings(repository=clone, options={})
+    commands: list[Callable[[], object]] = [
+        lambda: complete(file, 0, 4),
+        lambda: run_replay(replay, None),  # type: ignore[arg-type]
+        lambda: pack(),
+        lambda: find_candidates([], clone / ".submodel"),
+        lambda: find_candidates(["bundle"], clone / ".submodel"),
+    ]
+    for command in commands:
+        with pytest.raises(UntrustedError, match="run `submodel trust "):
+            command()
+    complete(file, 0, 4, bundle=clone / ".submodel" / "bundle")
+    assert find_candidates([str(clone / ".submodel" / "bundle")], clone / ".submodel")
+
+
+def test_a_name_that_a_shell_would_run_is_quoted(tmp_path: Path) -> None:
+    folder = tmp_path / "x; touch ran" / ".submodel" / "bundle"
+    with pytest.raises(UntrustedError, match=f"submodel trust '{folder}'"):
+        check_trusted(folder, "0" * 64)
+
+
+def test_without_a_state_folder_there_is_one_sentence(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (clone / "file").write_text("")
+    monkeypatch.setenv(VARIABLE, str(clone / "file" / "state"))
+    with pytest.raises(StateFolderError, match=VARIABLE), replace_bundle(clone / "out"):
+        raise AssertionError("the export's minutes would be lost")
+
+    async def test(editor: Editor) -> None:
+        assert await editor.complete(1, 24) == []
+
+    [sentence] = serve(clone, test)
+    assert VARIABLE in sentence
+    done = trust(str(clone))
+    assert done.returncode == 1
+    assert VARIABLE in done.stderr.splitlines()[-1]
+
+
+def test_the_home_folder_and_what_holds_it_are_never_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "homes" / "me"
+    (home / "work").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(home, target_is_directory=True)
+    (home / "notes.py").write_text("password = 1\n")
+    for chosen in (home, tmp_path / "link"):
+        monkeypatch.setenv("HOME", str(chosen))
+        monkeypatch.setenv("USERPROFILE", str(chosen))
+        for folder in (home, tmp_path / "link", home.parent, tmp_path, Path("/"), home / "work" / ".."):
+            assert holds_home(folder), folder
+        assert not holds_home(home / "work")
+        assert not holds_home(tmp_path / "elsewhere")
+
+    listed: list[Path] = []
+    monkeypatch.setattr("builder.corpus.corpus.list_files", lambda root, limits: listed.append(root))
+
+    async def test() -> None:
+        repositories = Repositories()
+        for root in (home, home.parent, Path("/")):
+            repositories.read(root, None, ServerOptions(context=ContextOptions(similar=True)))
+        while repositories._is_reading:
+            await asyncio.sleep(0.01)
+        repositories.close()
+
+    asyncio.run(test())
+    assert listed == []
+
+
+def test_reading_for_the_server_ends_at_a_bound(tmp_path: Path) -> None:
+    for number in range(30):
+        (tmp_path / f"{number}" / "deep").mkdir(parents=True)
+    (tmp_path / "a.py").write_text("x = 1\n" * 20)
+    with pytest.raises(CorpusError, match="more than 50 files and folders"):
+        read_texts(tmp_path, CorpusSettings(max_entries=50))
+    with pytest.raises(CorpusError, match="takes too long"):
+        read_texts(tmp_path, CorpusSettings(max_seconds=-1.0))
+    assert list(read_texts(tmp_path, CorpusSettings(max_entries=61))) == ["a.py"]
+
+
+def test_the_server_reads_within_the_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lsp_server.context.repository_index.MAX_ENTRIES", 2)
+    for name in "abc":
+        (tmp_path / f"{name}.py").write_text(f"{name} = 1\n")
+    repositories = Repositories()
+
+    async def test() -> None:
+        repositories.read(tmp_path, None, ServerOptions(context=ContextOptions(similar=True)))
+        while repositories._is_reading:
+            await asyncio.sleep(0.01)
+        assert repositories.finder(tmp_path).index is None
+        repositories.close()
+
+    asyncio.run(test())
+
+
+def test_two_builds_that_end_together_are_both_on_the_list(clone: Path, tmp_path: Path) -> None:
+    code = (
+        "import shutil, sys; from exporters.bundle import *; from pathlib import Path\n"
+        "with replace_bundle(Path(sys.argv[2])) as fresh:\n"
+        "    shutil.copytree(sys.argv[1], fresh, dirs_exist_ok=True)\n"
+        "    seal_manifest(fresh, {**read_manifest(fresh), 'mark': sys.argv[2]})\n"
+    )
+    places = [tmp_path / str(number) / ".submodel" / "bundle" for number in range(4)]
+    source = str(clone / ".submodel" / "bundle")
+    processes = [subprocess.Popen([sys.executable, "-c", code, source, str(place)], env=os.environ) for place in places]
+    assert [process.wait(60) for process in processes] == [0] * len(places)
+    for place in places:
+        assert find_trusted_bundle(place.parents[1]) == place
