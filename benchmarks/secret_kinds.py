@@ -115,7 +115,9 @@ def _sentry_token(rng: random.Random) -> str:
 
 
 def _grafana_cloud_token(rng: random.Random) -> str:
-    claims = json.dumps({"o": _chars(_DIGITS, 6)(rng), "n": "publisher", "k": _chars(_ALNUM, 24)(rng), "m": {"r": "eu"}})
+    claims = json.dumps(
+        {"o": _chars(_DIGITS, 6)(rng), "n": "publisher", "k": _chars(_ALNUM, 24)(rng), "m": {"r": "eu"}}
+    )
     return f"glc_{base64.b64encode(claims.encode()).decode()}"
 
 
@@ -257,7 +259,12 @@ _NAMED: Final = (
     _value("Cloudflare", _chars(_URL_SAFE, 40), "CLOUDFLARE_API_TOKEN={}", '  api_token = "{}"', "apiToken: '{}',"),
     _value("Heroku, a UUID", _uuid, "HEROKU_API_KEY={}", 'heroku_api_key = "{}"', "  api_key: {}"),
     _value("npmrc", _chars(_HEX, 40), "//registry.company.io/:_authToken={}"),
-    _value("bearer", _chars(_ALNUM, 32, 64), 'headers = {"Authorization": "Bearer {}"}', "curl -H 'Authorization: Bearer {}' x"),
+    _value(
+        "bearer",
+        _chars(_ALNUM, 32, 64),
+        'headers = {"Authorization": "Bearer {}"}',
+        "curl -H 'Authorization: Bearer {}' x",
+    ),
     _value(
         "Azure shared access signature",
         lambda rng: urllib.parse.quote(_bytes_in_base64(rng, 32), safe=""),
@@ -311,7 +318,9 @@ def _pkcs8(rng: random.Random) -> bytes:
             (_der(48, _der(6, bytes.fromhex("2b6570"))), _der(4, rng.randbytes(32))),
             (
                 _der(48, _der(6, bytes.fromhex("2a8648ce3d0201")), _der(6, bytes.fromhex("2a8648ce3d030107"))),
-                _der(48, _der(2, b"\x01"), _der(4, rng.randbytes(32)), _der(0xA1, _der(3, b"\0\x04" + rng.randbytes(64)))),
+                _der(
+                    48, _der(2, b"\x01"), _der(4, rng.randbytes(32)), _der(0xA1, _der(3, b"\0\x04" + rng.randbytes(64)))
+                ),
             ),
         ]
     )
@@ -322,7 +331,12 @@ def _encrypted_pkcs8(rng: random.Random) -> bytes:
     derivation = _der(
         48,
         _der(6, bytes.fromhex("2a864886f70d01050c")),
-        _der(48, _der(4, rng.randbytes(8)), _der(2, b"\x08\0"), _der(48, _der(6, bytes.fromhex("2a864886f70d0209")), b"\x05\0")),
+        _der(
+            48,
+            _der(4, rng.randbytes(8)),
+            _der(2, b"\x08\0"),
+            _der(48, _der(6, bytes.fromhex("2a864886f70d0209")), b"\x05\0"),
+        ),
     )
     cipher = _der(48, _der(6, bytes.fromhex("60864801650304012a")), _der(4, rng.randbytes(16)))
     algorithm = _der(48, _der(6, bytes.fromhex("2a864886f70d01050d")), _der(48, derivation, cipher))
@@ -334,7 +348,15 @@ def _openssh(rng: random.Random) -> bytes:
         return len(content).to_bytes(4, "big") + content
 
     public = field(field(b"ssh-ed25519") + field(rng.randbytes(32)))
-    return b"openssh-key-v1\0" + field(b"none") + field(b"none") + field(b"") + b"\0\0\0\x01" + public + field(rng.randbytes(136))
+    return (
+        b"openssh-key-v1\0"
+        + field(b"none")
+        + field(b"none")
+        + field(b"")
+        + b"\0\0\0\x01"
+        + public
+        + field(rng.randbytes(136))
+    )
 
 
 def _body(make: Callable[[random.Random], bytes]) -> Draw:
@@ -478,12 +500,23 @@ _URL_PLACES: Final = (
     '"mongo": "mongodb+srv://ada:{}@cluster0.mongodb.net/app"',
 )
 _COMMAND_PLACES: Final = {
-    "curl -u": ("curl -u ada:{} https://api.company.io/v1", "curl --user 'ada:{}' https://api.company.io", 'curl -s -u "ada:{}" x'),
+    "curl -u": (
+        "curl -u ada:{} https://api.company.io/v1",
+        "curl --user 'ada:{}' https://api.company.io",
+        'curl -s -u "ada:{}" x',
+    ),
     "sshpass -p": ("sshpass -p {} ssh ada@host", "sshpass -p '{}' scp a ada@host:", 'sshpass -p"{}" rsync a b'),
-    "mysql -p": ("mysql -u root -p{} app", "mysqldump -h db -uapp -p'{}' app > x", "mysql --user=ada --password={} app"),
+    "mysql -p": (
+        "mysql -u root -p{} app",
+        "mysqldump -h db -uapp -p'{}' app > x",
+        "mysql --user=ada --password={} app",
+    ),
     "PGPASSWORD=": ("PGPASSWORD={} psql -h db -U ada app", "PGPASSWORD='{}' pg_dump app", "export PGPASSWORD={}"),
     "docker login -p": ("docker login -u ada -p {} registry.company.io", "docker login --username ada --password '{}'"),
-    "docker run -e": ("docker run -e POSTGRES_PASSWORD={} -d postgres", "docker run --env MYSQL_ROOT_PASSWORD='{}' mysql"),
+    "docker run -e": (
+        "docker run -e POSTGRES_PASSWORD={} -d postgres",
+        "docker run --env MYSQL_ROOT_PASSWORD='{}' mysql",
+    ),
     "redis-cli -a": ("redis-cli -h cache -a {} ping", "redis-cli -a '{}'"),
     "openssl pass:": ("openssl rsa -in k.pem -passin pass:{} -out k", "openssl pkcs12 -export -passout 'pass:{}'"),
     "psk=": ('  psk="{}"', "psk={}", "wpa-psk {}"),

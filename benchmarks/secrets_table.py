@@ -92,7 +92,9 @@ def main() -> None:
     for name, one in kinds.items():
         print(f"{one['found']:4} / {PLANTED}  {name}{'  < needed' if name in short else ''}")
     for name, one in alarms.items():
-        print(f"{one['alarms']:4} alarms in {one['lines']:,} lines of {name}: {one['alarms_per_1000_lines']} a thousand")
+        print(
+            f"{one['alarms']:4} alarms in {one['lines']:,} lines of {name}: {one['alarms_per_1000_lines']} a thousand"
+        )
     sys.exit(bool(short))
 
 
