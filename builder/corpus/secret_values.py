@@ -16,22 +16,23 @@ PLAIN_PASSWORDS = frozenset(
 _PLACEHOLDER = re.compile(
     r"""example | sample | dummy | fake | placeholder | change | replace | redacted | insert | default | foobar | lorem
       | your | xxx | \*\*\* | \.\.\. | todo | test | mock | password | passwd | secret | hunter2 | letmein | qwerty
-      | ^pass | abc123 | 12345 | 0123 | abcd | 0000 | 1111 | aaaa | ^my[_-] | ^some | undefined""",
+      | ^pass | abc123 | 12345 | 0123 | abcd | 0000 | 1111 | aaaa | ^my[_-] | ^some | undefined | %s(?!\w)""",
     re.VERBOSE | re.IGNORECASE,
 )
 # A reference to a value elsewhere, whatever else is there.
 _REFERENCE = re.compile(
-    r"""\$\{ | \$\(\w{1,80}+\) | ^\$\w*+$ | \{\{ | ^\{ | ^%\w{1,80}+%$ | %\(\w{1,80}+\)s | %s(?!\w) | ^<.*>$
+    r"""\$\{ | \$\(\w{1,80}+\) | ^\$\w*+$ | \{\{ | ^\{ | ^%\w{1,80}+%$ | %\(\w{1,80}+\)s | ^<.*>$
       | ^none$ | ^null$ | environ | getenv | process\.env""",
     re.VERBOSE | re.IGNORECASE,
 )
+_CASE_CHANGE = re.compile(r"[a-z][A-Z].*[A-Z][a-z].*[a-z][A-Z]")  # of a drawn value without a digit, 14 % of 12 characters
 _HEX = re.compile(r"[0-9a-fA-F]+")
 _TOKEN_CHARACTERS = re.compile(r"[A-Za-z0-9+/=_.~:!@#$%^&*()-]+")
-_WORD = re.compile(r"[A-Z]?[a-z]{3,}|[A-Z]{4,}")
+_WORD = re.compile(r"[A-Z]?[a-z]{3,}|(?<![a-z])[A-Z]{4,}+(?![a-z])")
 _FIVE_CONSONANTS = re.compile(r"(?i)[bcdfghjklmnpqrstvwxz]{5}")
 # A field of a format, a tag, a call, an index: no literal password.
 _MARKUP = re.compile(r"\{[\w.:!$ -]{0,60}\}|<[\w/. -]{1,60}>|\w\([\w, .]{0,60}\)|\[[\w .:-]{0,60}\]|\$\(")
-_CODE = re.compile(r"^[a-z_]+(?:\.[a-z_]+\d?)+$|::|->|=>|^[&*]\w+$", re.IGNORECASE)
+_CODE = re.compile(r"^[a-z_]+(?:\.[a-z_]+\d?)+$|::|->|=>|^[&*]\w+$|\w[(\[]", re.IGNORECASE)
 _WORDED_PASSWORD = re.compile(
     r"[A-Za-z0-9]{2,20}\d{2,4}[!@#$%&*?.+=_-]{0,3}|[!@#$%&*?.+=-]{1,2}[A-Za-z]{3,20}\d{1,4}[!@#$%&*?.]{0,2}"
 )
@@ -42,7 +43,8 @@ _MIN_HEX_ENTROPY_BITS = 3.0  # at most 4
 def is_used_password(value: str) -> bool:
     """Whether a value that can only be a password looks like one in use: letters and digits at least."""
     is_mixed = any(map(str.isdigit, value)) and any(map(str.isalpha, value))
-    return is_mixed and not is_placeholder(value) and not _is_path(value) and value.lower() not in PLAIN_PASSWORDS
+    is_else = is_placeholder(value) or _is_path(value) or _CODE.search(value) or value.lower() in PLAIN_PASSWORDS
+    return is_mixed and not is_else
 
 
 def is_placeholder(value: str) -> bool:
@@ -61,12 +63,19 @@ def is_random(value: str) -> bool:
 
 
 def _looks_drawn(value: str) -> bool:
-    if not any(map(str.isdigit, value)) or not any(map(str.isalpha, value)):
+    has_digit = any(map(str.isdigit, value))
+    if not any(map(str.isalpha, value)) or not (has_digit or _CASE_CHANGE.search(value)):
         return False
     if _HEX.fullmatch(value):
         return entropy_bits(value) >= min(_MIN_HEX_ENTROPY_BITS, 0.7 * math.log2(len(value)))
-    worded = sum(len(word) for word in _WORD.findall(value) if _is_pronounceable(word))
-    return entropy_bits(value) >= min(_MIN_ENTROPY_BITS, 0.85 * math.log2(len(value))) and worded <= 0.5 * len(value)
+    worded = _worded_share(value)
+    return entropy_bits(value) >= min(_MIN_ENTROPY_BITS, 0.85 * math.log2(len(value))) and worded <= (
+        0.5 if has_digit else 0.3
+    )
+
+
+def _worded_share(value: str) -> float:
+    return sum(len(word) for word in _WORD.findall(value) if _is_pronounceable(word)) / len(value)
 
 
 def is_strong_password(value: str) -> bool:
@@ -78,9 +87,11 @@ def is_strong_password(value: str) -> bool:
     return _count_kinds(value) >= 3 or (any(map(str.isdigit, value)) and is_random(value))
 
 
-def is_worded_password(value: str) -> bool:
+def is_chosen_password(value: str) -> bool:
     """Whether it is a word and a number, as people choose: "winter1998", but no name of code, as "field_2"."""
-    return len(value) >= 8 and _WORDED_PASSWORD.fullmatch(value) is not None and is_used_password(value)
+    if len(value) < 8 or not is_used_password(value):
+        return False
+    return _WORDED_PASSWORD.fullmatch(value) is not None or (_count_kinds(value) >= 3 and _worded_share(value) <= 0.75)
 
 
 def is_bare_password(value: str) -> bool:
@@ -91,7 +102,8 @@ def is_bare_password(value: str) -> bool:
 
 
 def _is_path(value: str) -> bool:
-    return value.startswith(("/", "./", "../", "~/", "file:")) or "://" in value
+    is_plain = value.startswith(("./", "../", "~/", "file:")) or "://" in value
+    return is_plain or ("/" in value and not _looks_drawn(value))
 
 
 def _count_kinds(value: str) -> int:

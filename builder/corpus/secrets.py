@@ -22,7 +22,7 @@ from builder.corpus.secret_values import (
     is_placeholder,
     is_random,
     is_strong_password,
-    is_worded_password,
+    is_chosen_password,
 )
 
 _AWS_SECRET = re.compile(r"(?i)aws.{0,30}?(?:secret|key).{0,30}?[\"'=:\s]([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])")
@@ -37,12 +37,17 @@ _KEY_BLOCK_LINES = 250  # an RSA key of 16,384 bits has about 200
 _KEY_BODY_LEADS = ("MI", "CAQ", "b3BlbnNzaC1rZXktdjE")
 _KEY_BODY_START = re.compile(
     r"(?<![A-Za-z0-9+/])(?:MI[I-L][A-Za-z0-9+/]{2}[AQgw]IBA[A-Za-z0-9]|MI[E-H][A-Za-z0-9+/]AgE[A-D]"
-    r"|M[A-H][AEIMQUYcgkosw048]CAQ[A-P]|MI[E-L][A-Za-z0-9+/]{2,6}BgkqhkiG9w0BBQ|b3BlbnNzaC1rZXktdjE)[A-Za-z0-9+/=]{30}"
+    r"|M[A-H][AEIMQUYcgkosw048]CAQ[A-P]|MI[I-L][A-Za-z0-9+/]{5}BgkqhkiG9w0BBQ|MI[E-H][A-Za-z0-9+/]M[A-H][A-Za-z0-9+/]GCSqGSIb3DQEF|b3BlbnNzaC1rZXktdjE)[A-Za-z0-9+/=]{30}"
 )
 # A line of the body, quoted, commented or joined as programming languages do: base64, or a header of PEM.
 _KEY_BODY_WRAP = " \t#*/>|\"'`+(,;)b"
-_KEY_REST = re.compile(r"[A-Za-z0-9+/]{2,40}={0,2}")
+_KEY_REST = re.compile(r"[A-Za-z0-9+/]{2,60}={0,2}")
 _KEY_BODY = re.compile(r"[A-Za-z0-9+/=]{40,}(?:\\[rn])*+|(?:Proc-Type|DEK-Info|Version|Comment|Hash|Charset):.*|")
+# Between two literals that are one: "a" + "b", 'a' 'b', `a` . `b`.
+_JOINT = re.compile(r"([\"'`])\s{0,40}+[+.&\\]{0,2}+\s{0,40}+\1")
+_LITERAL_ENDS = tuple(f"{quote}{joint}" for quote in "\"'`" for joint in ("", "+", " +", "\\", " \\", ".", " .", " &"))
+_MAX_SPLIT_LINES = 4
+
 _URL_PASSWORD = re.compile(
     r"[a-z][a-z0-9+.-]{1,20}://([^\s:/?#@\"'<>]{0,100}):([^\s/?#@\"'<>]{1,200})@([\w.-]+|\[[\da-f:]+\])"
 )
@@ -182,9 +187,9 @@ def _leads_in(text: str) -> _Leads:
 
 
 def _find_in_line(line: str, leads: _Leads) -> str | None:
-    for lead, form in leads.forms:
-        if lead in line and form.pattern.search(line):
-            return form.kind
+    kind = _find_form(line, leads) or _find_form(_JOINT.sub("", line), leads)
+    if kind is not None:
+        return kind
     if leads.has_key_block and _KEY_BLOCK_START.search(line):
         return _PRIVATE_KEY
     if leads.has_key_body and _KEY_BODY_START.search(line):
@@ -196,6 +201,13 @@ def _find_in_line(line: str, leads: _Leads) -> str | None:
         if lead in lowered and any(map(place.is_secret, place.pattern.findall(line))):
             return place.kind
     return _find_named(line) if any(name in lowered for name in leads.names) else None
+
+
+def _find_form(line: str, leads: _Leads) -> str | None:
+    for lead, form in leads.forms:
+        if lead in line and form.pattern.search(line):
+            return form.kind
+    return None
 
 
 def _find_named(line: str) -> str | None:
@@ -219,7 +231,20 @@ def _find_at(lines: list[str], position: int, leads: _Leads) -> tuple[str | None
                 kind = find_secrets(f"{_whole_name(line, name)} = {lines[position + 1].strip()}")
                 if kind is not None:
                     return kind, 2
-    return kind, 1
+    return _find_split(lines, position, leads) if kind is None else (kind, 1)
+
+
+def _find_split(lines: list[str], position: int, leads: _Leads) -> tuple[str | None, int]:
+    """A token in literals that are joined over several lines, as `_find_at` tells it."""
+    joined = lines[position].rstrip()
+    for count in range(2, _MAX_SPLIT_LINES + 1):
+        if position + count > len(lines) or not joined.endswith(_LITERAL_ENDS):
+            break
+        joined = _JOINT.sub("", f"{joined} {lines[position + count - 1].strip()}")
+        kind = _find_form(joined, leads)
+        if kind is not None:
+            return kind, count
+    return None, 1
 
 
 def _key_block_length(lines: list[str], start: int) -> int:
@@ -241,8 +266,7 @@ def _key_body_length(lines: list[str], start: int) -> int:
         end += 1
     if end < len(lines) and len(lines[end]) < len(lines[end - 1]):
         rest = lines[end].strip(_KEY_BODY_WRAP)
-        is_base64 = len(rest) % 4 == 0 and _KEY_REST.fullmatch(rest) is not None
-        end += is_base64 and (rest.endswith("=") or any(map(str.isdigit, rest)))
+        end += _KEY_REST.fullmatch(rest) is not None and (rest.endswith("=") or any(map(str.isdigit, rest)))
     if end < len(lines) and _KEY_BLOCK_END.search(lines[end]):
         end += 1
     return end - start
@@ -254,7 +278,7 @@ def _is_url_password(match: re.Match[str]) -> bool:
         return False
     if host.lower() in ("localhost", "127.0.0.1", "host", "hostname") or "example" in host.lower():
         return entropy_bits(password) * len(password) > 28 and is_random(password)
-    return not (set(password) & set("{}[]()|\\*")) and len(password) >= 4
+    return not (set(password) & set("{}[]()|\\")) and len(password) >= 4
 
 
 def _holds_auth_header(line: str) -> bool:
@@ -290,7 +314,7 @@ def _find_assigned(line: str) -> str | None:
         word = name.group().lower()
         if word in _PASSWORD_WORDS or word in _SHORT_PASSWORD_WORDS:
             is_password = is_strong_password if quoted else is_bare_password
-            if is_password(value) or (_ENDS_NAME.match(line, name.end()) and is_worded_password(value)):
+            if is_password(value) or (_ENDS_NAME.match(line, name.end()) and is_chosen_password(value)):
                 return "password"
         elif len(value) >= _MIN_CHARS.get(word, _MIN_TOKEN_CHARS) and is_random(value):
             return "secret value"
