@@ -406,12 +406,21 @@ _PRIVATE_KEYS: Final = (
     _value("JWK, k of 32 bytes", _chars(_URL_SAFE, 43), '{"kty":"oct","alg":"HS256","k":"{}"}', '  "k": "{}",'),
 )
 
+
+def _split(make: Draw, joint: str) -> Draw:
+    def draw(rng: random.Random) -> str:
+        token = make(rng)
+        return token[:12] + joint + token[12:]
+
+    return draw
+
+
 # Tokens in two literals, on one line and on two.
 _SPLIT: Final = tuple(
     SecretKind(
         name=f"{name}, split {how}",
         group="keyed",
-        draw=(lambda make, joint: lambda rng: (lambda token: token[:12] + joint + token[12:])(make(rng)))(make, joint),
+        draw=_split(make, joint),
         places=('token = "{}"',),
     )
     for name, make in (

@@ -190,7 +190,7 @@ PLACES: tuple[Place, ...] = (
     ),
     # JSON Web Key: the private numbers of RFC 7518, sections 6.2.2, 6.3.2 and 6.4
     _place(
-        "d k p q dp dq qi",
+        " ".join(f"\"{name}\" '{name}' {name}:" for name in ("d", "k", "p", "q", "dp", "dq", "qi")),
         r"(?<![\w.-])(?:d|k|p|q|dp|dq|qi)[\"']?\s{0,8}:\s{0,8}[\"']([\w-]{40,1500})[\"']",
         kind="private key",
         is_secret=is_random,

@@ -25,14 +25,18 @@ _REFERENCE = re.compile(
       | ^none$ | ^null$ | environ | getenv | process\.env""",
     re.VERBOSE | re.IGNORECASE,
 )
-_CASE_CHANGE = re.compile(r"[a-z][A-Z].*[A-Z][a-z].*[a-z][A-Z]")  # of a drawn value without a digit, 14 % of 12 characters
+_CASE_CHANGE = re.compile(
+    r"[a-z][A-Z].*[A-Z][a-z].*[a-z][A-Z]"
+)  # of a drawn value without a digit, 14 % of 12 characters
 _HEX = re.compile(r"[0-9a-fA-F]+")
 _TOKEN_CHARACTERS = re.compile(r"[A-Za-z0-9+/=_.~:!@#$%^&*()-]+")
 _WORD = re.compile(r"[A-Z]?[a-z]{3,}|(?<![a-z])[A-Z]{4,}+(?![a-z])")
 _FIVE_CONSONANTS = re.compile(r"(?i)[bcdfghjklmnpqrstvwxz]{5}")
 # A field of a format, a tag, a call, an index: no literal password.
 _MARKUP = re.compile(r"\{[\w.:!$ -]{0,60}\}|<[\w/. -]{1,60}>|\w\([\w, .]{0,60}\)|\[[\w .:-]{0,60}\]|\$\(")
-_CODE = re.compile(r"^[a-z_]+(?:\.[a-z_]+\d?)+$|::|->|=>|^[&*]\w+$|\w[(\[]", re.IGNORECASE)
+_SENTENCE = frozenset("{}<>()[] /")  # of sentences, code and paths as well as of passwords
+# A name, an attribute, a call, a reference of YAML or C.
+_CODE = re.compile(r"^[a-z]+(?:_[a-z0-9]+)+$|^[a-z_]+(?:\.[a-z_]+\d?)+$|::|->|=>|^[&*]\w+$|\w[(\[]", re.IGNORECASE)
 _WORDED_PASSWORD = re.compile(
     r"[A-Za-z0-9]{2,20}\d{2,4}[!@#$%&*?.+=_-]{0,3}|[!@#$%&*?.+=-]{1,2}[A-Za-z]{3,20}\d{1,4}[!@#$%&*?.]{0,2}"
 )
@@ -82,14 +86,14 @@ def is_strong_password(value: str) -> bool:
     """Whether a literal of at least eight characters looks like a password in use rather than a stand-in."""
     if len(value) < 8 or is_placeholder(value) or _is_path(value) or _MARKUP.search(value):
         return False
-    if set(value) & set("{}<>()[] /"):  # of sentences, code and paths as well
+    if set(value) & _SENTENCE:
         return _count_kinds(value) >= 3 and _looks_drawn(value)
     return _count_kinds(value) >= 3 or (any(map(str.isdigit, value)) and is_random(value))
 
 
 def is_chosen_password(value: str) -> bool:
     """Whether it is a word and a number, as people choose: "winter1998", but no name of code, as "field_2"."""
-    if len(value) < 8 or not is_used_password(value):
+    if len(value) < 8 or set(value) & _SENTENCE or not is_used_password(value):
         return False
     return _WORDED_PASSWORD.fullmatch(value) is not None or (_count_kinds(value) >= 3 and _worded_share(value) <= 0.75)
 
@@ -113,7 +117,7 @@ def _count_kinds(value: str) -> int:
 
 def _is_pronounceable(word: str) -> bool:
     vowels = sum(character in "aeiouyAEIOUY" for character in word)
-    return vowels * 5 >= len(word) and not _FIVE_CONSONANTS.search(word)
+    return vowels * 6 >= len(word) and not _FIVE_CONSONANTS.search(word)
 
 
 def entropy_bits(value: str) -> float:

@@ -19,10 +19,10 @@ from builder.corpus.secret_values import (
     PLAIN_PASSWORDS,
     entropy_bits,
     is_bare_password,
+    is_chosen_password,
     is_placeholder,
     is_random,
     is_strong_password,
-    is_chosen_password,
 )
 
 _AWS_SECRET = re.compile(r"(?i)aws.{0,30}?(?:secret|key).{0,30}?[\"'=:\s]([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])")
@@ -32,8 +32,8 @@ _PRIVATE_KEY = "private key"
 _KEY_BLOCK_START = re.compile(r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----|PuTTY-User-Key-File-\d")
 _KEY_BLOCK_END = re.compile(r"-----END (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----|Private-MAC:")
 _KEY_BLOCK_LINES = 250  # an RSA key of 16,384 bits has about 200
-# The first bytes of a private key in base64, without a header above: DER says SEQUENCE, its length, and a version below 4,
-# which stands in no certificate and no public key; an encrypted one says how; OpenSSH's says its name.
+# The first bytes of a private key in base64, without a header above: DER says SEQUENCE, its length, and a version below
+# 4, which stands in no certificate and no public key; an encrypted one says how; OpenSSH's says its name.
 _KEY_BODY_LEADS = ("MI", "CAQ", "b3BlbnNzaC1rZXktdjE")
 _KEY_BODY_START = re.compile(
     r"(?<![A-Za-z0-9+/])(?:MI[I-L][A-Za-z0-9+/]{2}[AQgw]IBA[A-Za-z0-9]|MI[E-H][A-Za-z0-9+/]AgE[A-D]"
@@ -187,7 +187,8 @@ def _leads_in(text: str) -> _Leads:
 
 
 def _find_in_line(line: str, leads: _Leads) -> str | None:
-    kind = _find_form(line, leads) or _find_form(_JOINT.sub("", line), leads)
+    joined = _JOINT.sub("", line)
+    kind = _find_form(line, leads) or (_find_form(joined, leads) if joined != line else None)
     if kind is not None:
         return kind
     if leads.has_key_block and _KEY_BLOCK_START.search(line):
@@ -316,6 +317,8 @@ def _find_assigned(line: str) -> str | None:
             is_password = is_strong_password if quoted else is_bare_password
             if is_password(value) or (_ENDS_NAME.match(line, name.end()) and is_chosen_password(value)):
                 return "password"
-        elif len(value) >= _MIN_CHARS.get(word, _MIN_TOKEN_CHARS) and is_random(value):
-            return "secret value"
+        elif len(value) >= _MIN_CHARS.get(word, _MIN_TOKEN_CHARS):
+            is_chosen = word == "secret" and value.isalnum() and _ENDS_NAME.match(line, name.end())
+            if is_random(value) or (is_chosen and is_chosen_password(value)):
+                return "secret value"
     return None
