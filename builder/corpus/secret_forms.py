@@ -192,7 +192,7 @@ PLACES: tuple[Place, ...] = (
     _place(
         " ".join(f"\"{name}\" '{name}' {name}:" for name in ("d", "k", "p", "q", "dp", "dq", "qi")),
         r"(?<![\w.-])(?:d|k|p|q|dp|dq|qi)[\"']?\s{0,8}:\s{0,8}[\"']([\w-]{40,1500})[\"']",
-        kind="private key",
+        kind="JSON Web Key",
         is_secret=is_random,
     ),
 )

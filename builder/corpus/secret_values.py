@@ -68,7 +68,7 @@ def is_random(value: str) -> bool:
 
 def _looks_drawn(value: str) -> bool:
     has_digit = any(map(str.isdigit, value))
-    if not any(map(str.isalpha, value)) or not (has_digit or _CASE_CHANGE.search(value)):
+    if not any(map(str.isalpha, value)) or not (has_digit or len(_CASE_CHANGE.findall(value)) >= 2):
         return False
     if _HEX.fullmatch(value):
         return entropy_bits(value) >= min(_MIN_HEX_ENTROPY_BITS, 0.7 * math.log2(len(value)))

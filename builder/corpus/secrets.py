@@ -37,7 +37,8 @@ _KEY_BLOCK_LINES = 250  # an RSA key of 16,384 bits has about 200
 _KEY_BODY_LEADS = ("MI", "CAQ", "b3BlbnNzaC1rZXktdjE")
 _KEY_BODY_START = re.compile(
     r"(?<![A-Za-z0-9+/])(?:MI[I-L][A-Za-z0-9+/]{2}[AQgw]IBA[A-Za-z0-9]|MI[E-H][A-Za-z0-9+/]AgE[A-D]"
-    r"|M[A-H][AEIMQUYcgkosw048]CAQ[A-P]|MI[I-L][A-Za-z0-9+/]{5}BgkqhkiG9w0BBQ|MI[E-H][A-Za-z0-9+/]M[A-H][A-Za-z0-9+/]GCSqGSIb3DQEF|b3BlbnNzaC1rZXktdjE)[A-Za-z0-9+/=]{30}"
+    r"|M[A-H][AEIMQUYcgkosw048]CAQ[A-P]|MI[I-L][A-Za-z0-9+/]{5}BgkqhkiG9w0BBQ"
+    r"|MI[E-H][A-Za-z0-9+/]M[A-H][A-Za-z0-9+/]GCSqGSIb3DQEF|b3BlbnNzaC1rZXktdjE)[A-Za-z0-9+/=]{30}"
 )
 # A line of the body, quoted, commented or joined as programming languages do: base64, or a header of PEM.
 _KEY_BODY_WRAP = " \t#*/>|\"'`+(,;)b"
@@ -46,6 +47,7 @@ _KEY_BODY = re.compile(r"[A-Za-z0-9+/=]{40,}(?:\\[rn])*+|(?:Proc-Type|DEK-Info|V
 # Between two literals that are one: "a" + "b", 'a' 'b', `a` . `b`.
 _JOINT = re.compile(r"([\"'`])\s{0,40}+[+.&\\]{0,2}+\s{0,40}+\1")
 _LITERAL_ENDS = tuple(f"{quote}{joint}" for quote in "\"'`" for joint in ("", "+", " +", "\\", " \\", ".", " .", " &"))
+_LAST_OF_LITERAL = frozenset(end[-1] for end in _LITERAL_ENDS)
 _MAX_SPLIT_LINES = 4
 
 _URL_PASSWORD = re.compile(
@@ -54,19 +56,8 @@ _URL_PASSWORD = re.compile(
 _AUTH_HEADER = re.compile(r"(?i)\b(basic|bearer|token)\s+([A-Za-z0-9+/=_.~-]{8,2000})")
 
 _PASSWORD_WORDS = (
-    *(
-        "password",
-        "passwd",
-        "passphrase",
-        "pwd",
-        "passcode",
-        "passwort",
-        "kennwort",
-        "motdepasse",
-        "mot_de_passe",
-        "contraseña",
-    ),
-    *("contrasena", "senha", "wachtwoord", "hasło", "haslo", "parola"),
+    *("password", "passwd", "passphrase", "passcode", "pwd", "passwort", "kennwort", "motdepasse", "mot_de_passe"),
+    *("contraseña", "contrasena", "senha", "wachtwoord", "hasło", "haslo", "parola"),
 )
 _SECRET_WORDS = (
     *("secret", "token", "credential", "api_key", "apikey", "api-key", "private_key", "privatekey", "access_key"),
@@ -77,17 +68,8 @@ _NAME = re.compile(
     rf"(?i)(?:{'|'.join((*_PASSWORD_WORDS, *_SECRET_WORDS))}|(?<![a-z])(?:key|pass|pw|psk)(?![a-z])"
     r"|(?-i:(?<=[a-z])(?:Key|Pass|Psk)\b))"
 )
-_NAME_LEADS = (
-    *_PASSWORD_WORDS,
-    *_SHORT_PASSWORD_WORDS,
-    "secret",
-    "token",
-    "credential",
-    "key",
-    "basic",
-    "bearer",
-    "auth",
-)
+_OTHER_LEADS = ("secret", "token", "credential", "key", "basic", "bearer", "auth")
+_NAME_LEADS = (*_PASSWORD_WORDS, *_SHORT_PASSWORD_WORDS, *_OTHER_LEADS)
 
 # What may stand between a name and its value: the rest of the name, a closing quote or bracket, a type, an operator.
 _JOIN = (
@@ -238,6 +220,8 @@ def _find_at(lines: list[str], position: int, leads: _Leads) -> tuple[str | None
 def _find_split(lines: list[str], position: int, leads: _Leads) -> tuple[str | None, int]:
     """A token in literals that are joined over several lines, as `_find_at` tells it."""
     joined = lines[position].rstrip()
+    if joined[-1:] not in _LAST_OF_LITERAL:
+        return None, 1
     for count in range(2, _MAX_SPLIT_LINES + 1):
         if position + count > len(lines) or not joined.endswith(_LITERAL_ENDS):
             break
@@ -265,7 +249,10 @@ def _key_body_length(lines: list[str], start: int) -> int:
     end = start + 1
     while end < len(lines) and _KEY_BODY.fullmatch(lines[end].strip(_KEY_BODY_WRAP)):
         end += 1
-    if end < len(lines) and len(lines[end]) < len(lines[end - 1]):
+    while end > start + 1 and not lines[end - 1].strip():
+        end -= 1
+    is_body = _KEY_BODY.fullmatch(lines[end - 1].strip(_KEY_BODY_WRAP)) is not None
+    if is_body and end < len(lines) and len(lines[end]) < len(lines[end - 1]):
         rest = lines[end].strip(_KEY_BODY_WRAP)
         end += _KEY_REST.fullmatch(rest) is not None and (rest.endswith("=") or any(map(str.isdigit, rest)))
     if end < len(lines) and _KEY_BLOCK_END.search(lines[end]):

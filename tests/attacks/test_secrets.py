@@ -64,3 +64,9 @@ def test_code_below_a_key_without_a_header_is_kept() -> None:
     kind = next(one for one in KINDS if one.name == "PKCS#1 RSA body without a header")
     body = kind.draw(random.Random(0))
     assert remove_secrets(f"a = 1\n{body}\nreturn\nb = 2").text == "a = 1\nreturn\nb = 2"
+
+
+def test_blank_lines_below_a_key_on_one_line_are_kept() -> None:
+    kind = next(one for one in KINDS if one.name == "PKCS#8 body on one line")
+    text = f'pem = "{kind.draw(random.Random(0))}"\n\nx1\n'
+    assert remove_secrets(text).text == "\nx1\n"
