@@ -180,7 +180,7 @@ PLACES: tuple[Place, ...] = (
     # "Server=…;Password=password;"
     _place("password pwd", r"(?i)[;\"'`]\s{0,4}(?:password|pwd)\s{0,4}=\s{0,4}([^\s;\"'`<>{}$%]{6,200})"),
     # XML of .NET: <add key="SmtpPassword" value="password" />
-    _place("password", r"(?i)password[\"']\s{1,8}value\s{0,4}=\s{0,4}[\"']([^\s\"'`<>]{6,200})[\"']"),
+    _place("password", r"(?i)password[\"']\s{1,8}value\s{0,4}=\s{0,4}[\"']([^\"']{6,200})[\"']"),
     # Docker's config.json: user and password in base64
     _place(
         "auth",

@@ -25,9 +25,7 @@ _REFERENCE = re.compile(
       | ^none$ | ^null$ | environ | getenv | process\.env""",
     re.VERBOSE | re.IGNORECASE,
 )
-_CASE_CHANGE = re.compile(
-    r"[a-z][A-Z].*[A-Z][a-z].*[a-z][A-Z]"
-)  # of a drawn value without a digit, 14 % of 12 characters
+_CASE_CHANGE = re.compile(r"[a-z][A-Z]")  # of which a value drawn without a digit has several
 _HEX = re.compile(r"[0-9a-fA-F]+")
 _TOKEN_CHARACTERS = re.compile(r"[A-Za-z0-9+/=_.~:!@#$%^&*()-]+")
 _WORD = re.compile(r"[A-Z]?[a-z]{3,}|(?<![a-z])[A-Z]{4,}+(?![a-z])")
