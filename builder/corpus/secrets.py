@@ -2,83 +2,27 @@
 
 It covers one line at a time (`find_secrets`) and whole texts (`remove_secrets`, which also sees private key blocks and
 a value on the line below its name). Standard library only, since the server asks it about completions. It errs towards
-keeping a line: placeholders, look-ups in the environment and words are no secrets, and a password that is one plain
-word is not found. Token forms are those that their issuers document.
+keeping a line: placeholders, look-ups in the environment and words are no secrets, and a password of plain words
+without a digit is not found. Token forms are those that their issuers document. `benchmarks/secrets_table.py` counts
+what is found of each kind.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import math
 import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True, kw_only=True)
-class _TokenForm:
-    """A token that its form alone gives away."""
-
-    kind: str
-    leads: tuple[str, ...]  # one of them is in every match: asked first, since it is many times faster than the pattern
-    pattern: re.Pattern[str]
-
-
-def _form(kind: str, leads: str, pattern: str) -> _TokenForm:
-    # Not within a word, as in "disk-…", but after a line end that is written out.
-    start = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))"
-    return _TokenForm(kind=kind, leads=tuple(leads.split()), pattern=re.compile(rf"{start}(?:{pattern})"))
-
-
-_TOKEN_FORMS: tuple[_TokenForm, ...] = (
-    _form("AWS key", "AKIA ASIA ABIA ACCA", r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}\b"),
-    _form("GitHub token", "ghp_ gho_ ghu_ ghs_ ghr_", r"gh[pousr]_[A-Za-z0-9]{36,255}"),
-    _form("GitHub token", "github_pat_", r"github_pat_\w{22,255}"),
-    _form("GitLab token", "glpat- gldt- glrt- glcbt- glptt- gloas-", r"gl(?:pat|dt|rt|cbt|ptt|oas)-[\w.-]{20,300}"),
-    _form("Slack token", "xox xapp-", r"(?:xox[abeoprs](?:\.xox[bp])?|xapp)-[A-Za-z0-9-]{10,250}"),
-    _form("Slack webhook", "hooks.slack.com", r"hooks\.slack\.com/(?:services|workflows|triggers)/[\w/+-]{20,100}"),
-    _form("Stripe key", "k_live_ k_test_ whsec_", r"(?:[srp]k_(?:live|test)_|whsec_)[A-Za-z0-9]{16,250}"),
-    _form("Anthropic key", "sk-ant-", r"sk-ant-[\w-]{20,250}"),
-    _form("OpenAI key", "sk-", r"sk-(?:proj|svcacct|admin|or-v1|None)-[\w-]{20,250}"),
-    _form("OpenAI key", "sk-", r"sk-(?=[A-Za-z]{0,31}\d)[A-Za-z0-9]{32,64}\b"),
-    _form("Google key", "AIza", r"AIza[\w-]{35}"),
-    _form("Google key", "ya29. GOCSPX-", r"(?:ya29\.[\w-]{20,250}|GOCSPX-[\w-]{28})"),
-    _form("npm token", "npm_", r"npm_[A-Za-z0-9]{36}\b"),
-    _form("npm token", ":_authToken=", r":_authToken=(?!\$)[\w./+=-]{20,250}"),
-    _form("PyPI token", "pypi-AgE", r"pypi-AgE[\w-]{50,500}"),
-    _form("Hugging Face token", "hf_", r"hf_[A-Za-z0-9]{34}\b"),
-    _form("SendGrid key", "SG.", r"SG\.[\w-]{20,24}\.[\w-]{39,50}"),
-    _form("Twilio key", "SK", r"SK[0-9a-f]{32}\b"),
-    _form("DigitalOcean token", "do", r"do[opr]_v1_[0-9a-f]{64}\b"),
-    _form("Docker token", "dckr_", r"dckr_[po]at_[\w-]{27,64}"),
-    _form("Databricks token", "dapi", r"dapi[0-9a-f]{32}(?:-\d)?\b"),
-    _form("Shopify token", "shp", r"shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}\b"),
-    _form("Telegram token", ":AA", r"(?:bot)?\d{8,10}:AA[\w-]{33}\b"),
-    _form("Azure key", "AccountKey= SharedAccessKey=", r"(?:AccountKey|SharedAccessKey)=[A-Za-z0-9+/]{40,100}={0,2}"),
-    _form("age key", "AGE-SECRET-KEY-1", r"AGE-SECRET-KEY-1[A-Z0-9]{58}"),
-    _form("Azure key", "8Q~ 7Q~", r"[A-Za-z0-9_~.-]{3}[78]Q~[A-Za-z0-9_~.-]{30,38}"),  # a client secret
-    _form("Azure key", "sig=", r"sig=[A-Za-z0-9%+/]{40,120}(?:%3D|=){0,2}"),  # a shared access signature
-    _form("Vault token", "hvs. hvb.", r"hv[sb]\.[\w-]{24,300}"),
-    _form("Terraform token", ".atlasv1.", r"[A-Za-z0-9]{14}\.atlasv1\.[\w-]{60,80}"),
-    _form("Grafana token", "glsa_ glc_", r"gl(?:sa|c)_[A-Za-z0-9+/=_]{32,400}"),
-    _form("Discord token", ".", r"[MNO][A-Za-z\d_-]{23,27}\.[A-Za-z\d_-]{6}\.[A-Za-z\d_-]{27,38}\b"),
-    _form("Groq key", "gsk_", r"gsk_[A-Za-z0-9]{48,60}\b"),
-    _form("xAI key", "xai-", r"xai-[A-Za-z0-9]{60,100}\b"),
-    _form("Perplexity key", "pplx-", r"pplx-[A-Za-z0-9]{40,60}\b"),
-    _form("Replicate token", "r8_", r"r8_[A-Za-z0-9]{37}\b"),
-    _form("Supabase token", "sbp_ sb_secret_", r"(?:sbp_[0-9a-f]{40}|sb_secret_[\w-]{20,60})"),
-    _form("Linear key", "lin_api_", r"lin_api_[A-Za-z0-9]{32,48}"),
-    _form("Notion token", "ntn_ secret_", r"(?:ntn_[A-Za-z0-9]{40,60}|secret_[A-Za-z0-9]{43})\b"),
-    _form("Figma token", "figd_", r"figd_[\w-]{32,60}"),
-    _form("Postman key", "PMAK-", r"PMAK-[0-9a-f]{24}-[0-9a-f]{34}\b"),
-    _form("New Relic key", "NRAK- NRJS- NRII-", r"NR(?:AK|JS|II)-[A-Z0-9]{19,32}"),
-    _form("Sentry token", "sntrys_ sntryu_", r"sntry[su]_[A-Za-z0-9+/=_]{40,300}"),
-    _form("Atlassian token", "ATATT3 ATCTT3", r"AT[AC]TT3[\w=-]{60,300}"),
-    _form("Mailgun key", "key-", r"key-[0-9a-f]{32}\b"),
-    _form("Square token", "sq0 EAAA", r"(?:sq0(?:atp|csp)-[\w-]{22,43}|EAAA[\w-]{60})"),
-    _form("JWT", "eyJ", r"(?:(?<![_-])eyJ[\w-]{8,4000}+|eyJ[\w-]{8,400}+)\.eyJ[\w-]{8}"),
+from builder.corpus.secret_forms import PLACES, TOKEN_FORMS, Place, TokenForm, is_basic_credential
+from builder.corpus.secret_values import (
+    PLAIN_PASSWORDS,
+    entropy_bits,
+    is_bare_password,
+    is_chosen_password,
+    is_placeholder,
+    is_random,
+    is_strong_password,
 )
 
 _AWS_SECRET = re.compile(r"(?i)aws.{0,30}?(?:secret|key).{0,30}?[\"'=:\s]([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])")
@@ -88,77 +32,66 @@ _PRIVATE_KEY = "private key"
 _KEY_BLOCK_START = re.compile(r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----|PuTTY-User-Key-File-\d")
 _KEY_BLOCK_END = re.compile(r"-----END (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----|Private-MAC:")
 _KEY_BLOCK_LINES = 250  # an RSA key of 16,384 bits has about 200
+# The first bytes of a private key in base64, without a header above: DER says SEQUENCE, its length, and a version below
+# 4, which stands in no certificate and no public key; an encrypted one says how; OpenSSH's says its name.
+_KEY_BODY_LEADS = ("MI", "CAQ", "b3BlbnNzaC1rZXktdjE")
+_KEY_BODY_START = re.compile(
+    r"(?<![A-Za-z0-9+/])(?:MI[I-L][A-Za-z0-9+/]{2}[AQgw]IBA[A-Za-z0-9]|MI[E-H][A-Za-z0-9+/]AgE[A-D]"
+    r"|M[A-H][AEIMQUYcgkosw048]CAQ[A-P]|MI[I-L][A-Za-z0-9+/]{5}BgkqhkiG9w0BBQ"
+    r"|MI[E-H][A-Za-z0-9+/]M[A-H][A-Za-z0-9+/]GCSqGSIb3DQEF|b3BlbnNzaC1rZXktdjE)[A-Za-z0-9+/=]{30}"
+)
 # A line of the body, quoted, commented or joined as programming languages do: base64, or a header of PEM.
 _KEY_BODY_WRAP = " \t#*/>|\"'`+(,;)b"
-_KEY_BODY = re.compile(r"[A-Za-z0-9+/=]{40,}(?:\\[rn])*|(?:Proc-Type|DEK-Info|Version|Comment|Hash|Charset):.*|")
+_KEY_REST = re.compile(r"[A-Za-z0-9+/]{2,60}={0,2}")
+_KEY_BODY = re.compile(r"[A-Za-z0-9+/=]{40,}(?:\\[rn])*+|(?:Proc-Type|DEK-Info|Version|Comment|Hash|Charset):.*|")
+# Between two literals that are one: "a" + "b", 'a' 'b', `a` . `b`.
+_JOINT = re.compile(r"([\"'`])\s{0,40}+[+.&\\]{0,2}+\s{0,40}+\1")
+_LITERAL_ENDS = tuple(f"{quote}{joint}" for quote in "\"'`" for joint in ("", "+", " +", "\\", " \\", ".", " .", " &"))
+_LAST_OF_LITERAL = frozenset(end[-1] for end in _LITERAL_ENDS)
+_MAX_SPLIT_LINES = 4
 
 _URL_PASSWORD = re.compile(
     r"[a-z][a-z0-9+.-]{1,20}://([^\s:/?#@\"'<>]{0,100}):([^\s/?#@\"'<>]{1,200})@([\w.-]+|\[[\da-f:]+\])"
 )
-_PLAIN_PASSWORDS = frozenset(
-    {"pass", "pw", "pwd", "password", "passwd", "passw0rd", "secret", "user", "username", "token", "key", "abc", "xyz"}
-)
-
 _AUTH_HEADER = re.compile(r"(?i)\b(basic|bearer|token)\s+([A-Za-z0-9+/=_.~-]{8,2000})")
 
-# `.netrc`, and connection strings: "Server=…;Password=…;".
-_NETRC_PASSWORD = re.compile(
-    r"(?i)(?:^\s{0,40}|\b(?:login|user|account)\s{1,8}\S{1,200}\s{1,8})password\s{1,8}([^\s\"'`,;(){}]{6,200})"
-    r"\s{0,8}(?:$|#|account\b|machine\b)"
-)
-_CONNECTION_PASSWORD = re.compile(r"(?i)[;\"'`]\s{0,4}(?:password|pwd)\s{0,4}=\s{0,4}([^\s;\"'`<>{}$%]{6,200})")
-# A line of a Docker configuration: user and password in base64.
-_DOCKER_AUTH = re.compile(r"(?i)[\"']auth[\"']\s{0,8}:\s{0,8}[\"']([A-Za-z0-9+/]{12,2000}={0,2})[\"']")
-
 _PASSWORD_WORDS = (
-    *("password", "passwd", "passphrase", "pwd", "passwort", "kennwort", "motdepasse", "mot_de_passe", "contraseña"),
-    *("contrasena", "senha", "wachtwoord", "hasło", "haslo", "parola"),
+    *("password", "passwd", "passphrase", "passcode", "pwd", "passwort", "kennwort", "motdepasse", "mot_de_passe"),
+    *("contraseña", "contrasena", "senha", "wachtwoord", "hasło", "haslo", "parola"),
 )
 _SECRET_WORDS = (
     *("secret", "token", "credential", "api_key", "apikey", "api-key", "private_key", "privatekey", "access_key"),
     *("accesskey", "access-key", "auth_key", "authkey", "encryption_key", "signing_key", "account_key"),
 )
+_SHORT_PASSWORD_WORDS = ("pass", "pw", "psk")  # parts of many words: alone, or as in "smtpPass"
 _NAME = re.compile(
-    rf"(?i)(?:{'|'.join((*_PASSWORD_WORDS, *_SECRET_WORDS))}|(?<![a-z])key(?![a-z])|(?-i:(?<=[a-z])Key\b))"
+    rf"(?i)(?:{'|'.join((*_PASSWORD_WORDS, *_SECRET_WORDS))}|(?<![a-z])(?:key|pass|pw|psk)(?![a-z])"
+    r"|(?-i:(?<=[a-z])(?:Key|Pass|Psk)\b))"
 )
-_NAME_LEADS = (*_PASSWORD_WORDS, "secret", "token", "credential", "key", "basic", "bearer", "auth")
+_OTHER_LEADS = ("secret", "token", "credential", "key", "basic", "bearer", "auth")
+_NAME_LEADS = (*_PASSWORD_WORDS, *_SHORT_PASSWORD_WORDS, *_OTHER_LEADS)
 
 # What may stand between a name and its value: the rest of the name, a closing quote or bracket, a type, an operator.
 _JOIN = (
     r"[\w-]{0,40}+[\"'\]`)]{0,3}+(?:\s{0,8}+:[\w\[\]|. ]{1,40}+(?==))?+"
     r"\s{0,20}+(?::=|=>|\|\|=|\?\?=|=|:|,|\(|>)\s{0,20}+"
 )
-_QUOTED_VALUE = re.compile(_JOIN + r"(?:[\w.]{1,40}+\(\s{0,4}+)?+[bBrRuU@]{0,2}+([\"'`])((?:(?!\1)[^\s\\]){8,1000}+)\1")
+_QUOTED_VALUE = re.compile(
+    _JOIN + r"(?:[\w.]{1,40}+\(\s{0,4}+)?+[bBrRuU@]{0,2}+([\"'`])((?:(?!\1)[^\\]|\\[^\s]){8,1000}+)\1"
+)
 _BARE_VALUE = re.compile(
-    r"[\w.-]{0,40}+\s{0,8}+[=:>]\s{0,8}+([^\s\"'`()\[\]{},;<>$]{8,1000}+)\s{0,8}+(?:</[\w.-]{1,80}+>\s*+)?+(?:[#;].*)?$"
+    r"[\w.-]{0,40}+\s{0,8}+[=:>]\s{0,8}+([^\s\"'`()\[\]{},;<>]{8,1000}+)\s{0,8}+(?:</[\w.-]{1,80}+>\s*+)?+(?:[#;].*)?$"
 )
 _BARE_NAME_START = re.compile(r"^\s*+(?:[#;/*-]++\s*+|export\s++|set\s++|ENV\s++|ARG\s++|<)?+[\w.-]*+$")
 _MAX_NAME_START_CHARS = 200
 _OPEN_VALUE = re.compile(_JOIN + r"(?:[\w.]{1,40}+\()?+\s*+[(\\]?+\s*+$")
 
-_PLACEHOLDER = re.compile(
-    r"""example | sample | dummy | fake | placeholder | change | replace | redacted | insert | default | foobar | lorem
-      | your | xxx | \*\*\* | \.\.\. | todo | test | mock | password | passwd | secret | hunter2 | letmein | qwerty
-      | ^pass | abc123 | 12345 | 0123 | abcd | 0000 | 1111 | aaaa | ^my[_-] | ^some | undefined""",
-    re.VERBOSE | re.IGNORECASE,
-)
-# A reference to a value elsewhere, whatever else is there.
-_REFERENCE = re.compile(
-    r"""\$\{ | \$\(\w{1,80}+\) | ^\$\w*+$ | \{\{ | ^\{ | ^%\w{1,80}+%$ | %\(\w{1,80}+\)s | %s(?!\w) | ^<.*>$
-      | ^none$ | ^null$ | environ | getenv | process\.env""",
-    re.VERBOSE | re.IGNORECASE,
-)
+_ENDS_NAME = re.compile(r"[\d_]{0,4}(?![\w-])")
 _NOT_SECRET_NAME = re.compile(
     r"(?i)public|sha\d+|md5|checksum|digest|csrf_?token_?name|token(?:izer|ize|_?type|_?url|_?uri|_?name|s?\b\s*\[)"
 )
-_HEX = re.compile(r"[0-9a-fA-F]+")
-_TOKEN_CHARACTERS = re.compile(r"[A-Za-z0-9+/=_.~:!@#$%^&*()-]+")
-_WORD = re.compile(r"[A-Z]?[a-z]{3,}|[A-Z]{4,}")
-_FIVE_CONSONANTS = re.compile(r"(?i)[bcdfghjklmnpqrstvwxz]{5}")
 _MIN_TOKEN_CHARS = 20  # shorter values of tokens and keys are names and identifiers as often as not
-_MIN_KEY_CHARS = 32  # of a name that says "key" alone, which maps, sorts and caches have as well
-_MIN_ENTROPY_BITS = 3.3  # a character; random base64 of 20 characters has about 4.1, English names about 3
-_MIN_HEX_ENTROPY_BITS = 3.0  # at most 4
+_MIN_CHARS = {"secret": 14, "key": 32}  # by the word; "key" alone is said of maps, sorts and caches as well
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,38 +145,51 @@ def remove_secrets(text: str) -> CleanText:
 class _Leads:
     """What of all that can be found at all, given the strings that are there: most texts hold few of them."""
 
-    forms: tuple[tuple[str, _TokenForm], ...]
+    forms: tuple[tuple[str, TokenForm], ...]
+    places: tuple[tuple[str, Place], ...]  # lower case
     names: tuple[str, ...]  # lower case
     has_key_block: bool
+    has_key_body: bool
     has_url: bool
 
     def __bool__(self) -> bool:
-        return bool(self.forms or self.names or self.has_key_block or self.has_url)
+        return bool(self.forms or self.places or self.names or self.has_key_block or self.has_key_body or self.has_url)
 
 
 def _leads_in(text: str) -> _Leads:
     lowered = text.lower()
     return _Leads(
-        forms=tuple((lead, form) for form in _TOKEN_FORMS for lead in form.leads if lead in text),
+        forms=tuple((lead, form) for form in TOKEN_FORMS for lead in form.leads if lead in text),
+        places=tuple((lead, place) for place in PLACES for lead in place.leads if lead in lowered),
         names=tuple(name for name in _NAME_LEADS if name in lowered),
+        has_key_body=any(lead in text for lead in _KEY_BODY_LEADS),
         has_key_block="PRIVATE KEY" in text or "PuTTY-User-Key-File" in text,
         has_url="://" in text,
     )
 
 
 def _find_in_line(line: str, leads: _Leads) -> str | None:
-    for lead, form in leads.forms:
-        if lead in line and form.pattern.search(line):
-            return form.kind
+    joined = _JOINT.sub("", line)
+    kind = _find_form(line, leads) or (_find_form(joined, leads) if joined != line else None)
+    if kind is not None:
+        return kind
     if leads.has_key_block and _KEY_BLOCK_START.search(line):
+        return _PRIVATE_KEY
+    if leads.has_key_body and _KEY_BODY_START.search(line):
         return _PRIVATE_KEY
     if leads.has_url and "://" in line and any(map(_is_url_password, _URL_PASSWORD.finditer(line))):
         return "password in a URL"
-    if leads.names:
-        lowered = line.lower()
-        for name in leads.names:
-            if name in lowered:
-                return _find_named(line)
+    lowered = line.lower()
+    for lead, place in leads.places:
+        if lead in lowered and any(map(place.is_secret, place.pattern.findall(line))):
+            return place.kind
+    return _find_named(line) if any(name in lowered for name in leads.names) else None
+
+
+def _find_form(line: str, leads: _Leads) -> str | None:
+    for lead, form in leads.forms:
+        if lead in line and form.pattern.search(line):
+            return form.kind
     return None
 
 
@@ -253,11 +199,6 @@ def _find_named(line: str) -> str | None:
         return "AWS key"
     if _holds_auth_header(line):
         return "authorization header"
-    if any(map(_is_basic_credential, _DOCKER_AUTH.findall(line))):
-        return "registry password"
-    for pattern in (_NETRC_PASSWORD, _CONNECTION_PASSWORD):
-        if any(map(_is_used_password, pattern.findall(line))):
-            return "password"
     return _find_assigned(line)
 
 
@@ -273,55 +214,70 @@ def _find_at(lines: list[str], position: int, leads: _Leads) -> tuple[str | None
                 kind = find_secrets(f"{_whole_name(line, name)} = {lines[position + 1].strip()}")
                 if kind is not None:
                     return kind, 2
-    return kind, 1
+    return _find_split(lines, position, leads) if kind is None else (kind, 1)
+
+
+def _find_split(lines: list[str], position: int, leads: _Leads) -> tuple[str | None, int]:
+    """A token in literals that are joined over several lines, as `_find_at` tells it."""
+    joined = lines[position].rstrip()
+    if joined[-1:] not in _LAST_OF_LITERAL:
+        return None, 1
+    for count in range(2, _MAX_SPLIT_LINES + 1):
+        if position + count > len(lines) or not joined.endswith(_LITERAL_ENDS):
+            break
+        joined = _JOINT.sub("", f"{joined} {lines[position + count - 1].strip()}")
+        kind = _find_form(joined, leads)
+        if kind is not None:
+            return kind, count
+    return None, 1
 
 
 def _key_block_length(lines: list[str], start: int) -> int:
-    """How many lines a private key block takes. Without an end it must not take the code below with it."""
+    """How many lines a private key takes. Without an end it must not take the code below with it."""
+    if not _KEY_BLOCK_START.search(lines[start]):
+        return _key_body_length(lines, start)
     for end in range(start, min(start + _KEY_BLOCK_LINES, len(lines))):
         if _KEY_BLOCK_END.search(lines[end]):
             return end - start + 1
         if end > start and _KEY_BLOCK_START.search(lines[end]):
             break
+    return _key_body_length(lines, start)
+
+
+def _key_body_length(lines: list[str], start: int) -> int:
+    """How many lines follow one another as those of a key do: of one length, then a shorter one."""
     end = start + 1
     while end < len(lines) and _KEY_BODY.fullmatch(lines[end].strip(_KEY_BODY_WRAP)):
+        end += 1
+    while end > start + 1 and not lines[end - 1].strip():
+        end -= 1
+    is_body = _KEY_BODY.fullmatch(lines[end - 1].strip(_KEY_BODY_WRAP)) is not None
+    if is_body and end < len(lines) and len(lines[end]) < len(lines[end - 1]):
+        rest = lines[end].strip(_KEY_BODY_WRAP)
+        end += _KEY_REST.fullmatch(rest) is not None and (rest.endswith("=") or any(map(str.isdigit, rest)))
+    if end < len(lines) and _KEY_BLOCK_END.search(lines[end]):
         end += 1
     return end - start
 
 
 def _is_url_password(match: re.Match[str]) -> bool:
     user, password, host = match.groups()
-    if _is_placeholder(password) or password.lower() in _PLAIN_PASSWORDS or password == user:
+    if is_placeholder(password) or password.lower() in PLAIN_PASSWORDS or password == user:
         return False
     if host.lower() in ("localhost", "127.0.0.1", "host", "hostname") or "example" in host.lower():
-        return _entropy_bits(password) * len(password) > 28 and is_random(password)
-    return not (set(password) & set("{}[]()|\\*")) and len(password) >= 4
+        return entropy_bits(password) * len(password) > 28 and is_random(password)
+    return not (set(password) & set("{}[]()|\\")) and len(password) >= 4
 
 
 def _holds_auth_header(line: str) -> bool:
     for match in _AUTH_HEADER.finditer(line):
         scheme, value = match.groups()
         if scheme.lower() == "basic":
-            if _is_basic_credential(value):
+            if is_basic_credential(value):
                 return True
         elif len(value) >= _MIN_TOKEN_CHARS and is_random(value):
             return True
     return False
-
-
-def _is_basic_credential(value: str) -> bool:
-    try:
-        user, colon, password = base64.b64decode(value, validate=True).decode("utf-8").partition(":")
-    except (binascii.Error, UnicodeDecodeError):
-        return False
-    is_placeholder = _is_placeholder(password) or password.lower() in _PLAIN_PASSWORDS or password == user
-    return bool(colon) and len(password) >= 4 and not is_placeholder
-
-
-def _is_used_password(value: str) -> bool:
-    """Whether a value that can only be a password looks like one in use: letters and digits at least."""
-    is_mixed = any(map(str.isdigit, value)) and any(map(str.isalpha, value))
-    return is_mixed and not _is_placeholder(value) and value.lower() not in _PLAIN_PASSWORDS
 
 
 def _whole_name(line: str, part: re.Match[str]) -> str:
@@ -344,52 +300,12 @@ def _find_assigned(line: str) -> str | None:
         bare = _BARE_VALUE.match(line, name.end()) if starts_line and not quoted else None
         value = quoted.group(2) if quoted else bare.group(1) if bare else ""
         word = name.group().lower()
-        if word in _PASSWORD_WORDS:
-            if is_strong_password(value) if quoted else len(value) >= 12 and is_random(value):
+        if word in _PASSWORD_WORDS or word in _SHORT_PASSWORD_WORDS:
+            is_password = is_strong_password if quoted else is_bare_password
+            if is_password(value) or (_ENDS_NAME.match(line, name.end()) and is_chosen_password(value)):
                 return "password"
-        elif len(value) >= (_MIN_KEY_CHARS if word == "key" else _MIN_TOKEN_CHARS) and is_random(value):
-            return "secret value"
+        elif len(value) >= _MIN_CHARS.get(word, _MIN_TOKEN_CHARS):
+            is_chosen = word == "secret" and value.isalnum() and _ENDS_NAME.match(line, name.end())
+            if is_random(value) or (is_chosen and is_chosen_password(value)):
+                return "secret value"
     return None
-
-
-def _is_placeholder(value: str) -> bool:
-    """Whether a value stands for another. Most of a random one is left when the words are taken out of it."""
-    if _REFERENCE.search(value):
-        return True
-    core, count = _PLACEHOLDER.subn("", value)
-    return count > 0 and (len(core) < 12 or 3 * len(core) < 2 * len(value) or not _looks_drawn(core))
-
-
-def is_random(value: str) -> bool:
-    """Whether a value looks drawn at random rather than written: no words, no placeholder, varied characters."""
-    if _is_placeholder(value) or not _TOKEN_CHARACTERS.fullmatch(value):
-        return False
-    return _looks_drawn(value)
-
-
-def _looks_drawn(value: str) -> bool:
-    if not any(map(str.isdigit, value)) or not any(map(str.isalpha, value)):
-        return False
-    if _HEX.fullmatch(value):
-        return _entropy_bits(value) >= _MIN_HEX_ENTROPY_BITS
-    worded = sum(len(word) for word in _WORD.findall(value) if _is_pronounceable(word))
-    return _entropy_bits(value) >= _MIN_ENTROPY_BITS and worded <= 0.5 * len(value)
-
-
-def is_strong_password(value: str) -> bool:
-    """Whether a literal of at least eight characters looks like a password in use rather than a stand-in."""
-    if len(value) < 8 or _is_placeholder(value) or set(value) & set("{}<>()[] /"):
-        return False
-    kinds = (str.islower, str.isupper, str.isdigit, lambda character: not character.isalnum())
-    return sum(any(map(kind, value)) for kind in kinds) >= 3 or (any(map(str.isdigit, value)) and is_random(value))
-
-
-def _is_pronounceable(word: str) -> bool:
-    vowels = sum(character in "aeiouyAEIOUY" for character in word)
-    return vowels * 5 >= len(word) and not _FIVE_CONSONANTS.search(word)
-
-
-def _entropy_bits(value: str) -> float:
-    """Shannon entropy of the characters, bits a character."""
-    counts = Counter(value)
-    return -sum(count / len(value) * math.log2(count / len(value)) for count in counts.values())

@@ -41,6 +41,8 @@ def make_planted() -> dict[str, tuple[str, str]]:
         kind: (f'VALUE = "{token}"', max(token.split("."), key=len)[-20:]) for kind, token in make_tokens(3).items()
     }
     body = [draw(64, seed) for seed in range(100, 110)]
+    der = base64.b64encode(bytes.fromhex("308204a3020100") + random.Random(7).randbytes(1185)).decode()
+    planted["PKCS#1 without a header"] = ("\n".join(der[at : at + 64] for at in range(0, len(der), 64)), der[1000:1020])
     for label in ("RSA PRIVATE KEY", "PRIVATE KEY", "OPENSSH PRIVATE KEY", "EC PRIVATE KEY", "PGP PRIVATE KEY BLOCK"):
         own = [label.encode().hex()[:8] + line[8:] for line in body]
         block = [f"-----BEGIN {label}-----", *own, f"-----END {label}-----"]
@@ -63,6 +65,12 @@ def make_planted() -> dict[str, tuple[str, str]]:
         "JSON": '"apiKey": "{}",',
         "next line": 'SESSION_SECRET = (\n    "{}"\n)',
         "git remote": "git clone https://ada:{}@git.company.io/x.git",
+        "curl": "curl -u ada:{} https://api.company.io",
+        "sshpass": "sshpass -p {} ssh ada@host",
+        "mysql": "mysql -u root -p{} app",
+        "PGPASSWORD": "PGPASSWORD={} psql -h db app",
+        "WLAN": 'psk="{}"',
+        "JSON Web Key": '{{"kty": "OKP", "d": "{}"}}',
     }
     for seed, (kind, line) in enumerate(lines.items(), start=500):
         value = draw(40, seed)
