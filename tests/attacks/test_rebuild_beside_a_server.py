@@ -85,18 +85,3 @@ def test_changes_of_the_configuration_start_one_reading_and_the_newest_counts(
     newest = asyncio.run(asyncio.wait_for(test(), 20))
     assert len(begun) == 2, "one that ran when the others came, and the newest"
     assert newest is begun[-1]
-
-
-@pytest.mark.parametrize("folder", ["/", "~", "~/.."])
-def test_a_home_folder_is_never_read(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Succeeds on 9201313: all of it was walked, every half hour."""
-    started: list[object] = []
-    monkeypatch.setattr(module.threading, "Thread", lambda **words: started.append(words))  # type: ignore[attr-defined]
-
-    async def test() -> None:
-        repositories = Repositories()
-        repositories.read(Path(folder).expanduser(), None, ServerOptions(context=ContextOptions(similar=True)))
-        repositories.close()
-
-    asyncio.run(test())
-    assert started == []
