@@ -1,6 +1,7 @@
 """A repository's tests, or a program that a model wrote, must not reach out of the sandbox.
 
-Each attack succeeds on 104ea66, but for the abstract socket, which the network namespace cut off there already.
+Each attack succeeds on 104ea66, but for two that namespaces stopped there already: the abstract socket, and the outcome
+told from within them.
 """
 
 import json
@@ -129,7 +130,7 @@ def test_the_hosts_sockets_cant_be_spoken_to(in_namespaces, tmp_path, monkeypatc
         assert json.loads(in_namespaces(speak).stdout) == []
 
 
-@pytest.mark.parametrize("name", ["fuse", "kvm", "loop-control", "loop0", "net/tun", "kmsg"])
+@pytest.mark.parametrize("name", ["fuse", "kvm", "loop-control", "loop0", "net/tun"])
 def test_devices_cant_be_opened(in_namespaces, name):
     """The user may have the right to: root has, and others as members of groups such as kvm."""
     if not os.access(f"/dev/{name}", os.R_OK):
