@@ -3,7 +3,8 @@
 Models and strangers write the programs that run here. A program runs in namespaces of its own, which Linux grants to
 ordinary users on most machines; all of these walls stand, or it does not start:
 
-- network "namespace": a loopback of its own and nothing else. Abstract Unix sockets belong to it too.
+- network "namespace": a loopback of its own and nothing else; no abstract Unix sockets of the host, and on x86-64 and
+  ARM64 no AF_VSOCK, which leads from a virtual machine to its host.
 - processes "namespace": it sees no others, and the kernel ends them all with the first.
 - files "read-only" but for its folder: all that the user can read can be read. The folders for temporary files and
   those of running services (`_hidden_folders`) are fresh and empty, and /dev holds null, zero, full, random, urandom
@@ -13,7 +14,8 @@ Where the kernel grants no namespaces (most containers, macOS), EvaluationError 
 `Limits.needs_namespaces` is False. A program then has the rights of its user, and only a machine or container that can
 be thrown away protects the rest:
 
-- network "python" for Python programs (a hook refuses sockets; calls of the C library pass it) and else "none".
+- network "seccomp": a filter of system calls refuses sockets, but for Unix ones (Linux on x86-64 and ARM64); else
+  "python" for Python programs (a hook refuses sockets; calls of the C library pass it), and "none" for others.
 - processes "adopted": found by their descent and ended; on macOS "group": one that leaves its session survives, and
   they aren't counted. Other processes of the user can be looked at, their environment included.
 - files "writable", those that judge included: what is told of a program that attacks is worth nothing then.
@@ -24,12 +26,12 @@ What an outcome means: how the command ended, which the kernel tells the launche
 does not mean that the program did what it was asked. Code that runs in the same process as its tests can end that
 process with 0 and print what the tests would have printed.
 
-What it does not cover. It is no boundary against code that attacks the kernel. AF_VSOCK, which leads from a virtual
-machine to its host, has no namespaces. A socket that another program makes while this one runs, outside of the hidden
-folders, can be spoken to. Limits of memory, CPU time and open files hold for each process, not for their sum, and the
-disk is limited by file, not in all. Root is exempt from RLIMIT_NPROC (which counts threads too), so that processes are
-also counted from outside, every 50 ms: a fork bomb gets a moment. Memory means address space, of which some programs
-reserve more than they ever use; macOS has no working RLIMIT_AS. On Windows nothing runs: EvaluationError.
+What it does not cover. It is no boundary against code that attacks the kernel. A Unix socket that another program makes
+while this one runs, outside of the hidden folders, can be spoken to. Limits of memory, CPU time and open files hold for
+each process, not for their sum, and the disk is limited by file, not in all. Root is exempt from RLIMIT_NPROC (which
+counts threads too), so that processes are also counted from outside, every 50 ms: a fork bomb gets a moment. Memory
+means address space, of which some programs reserve more than they ever use; macOS has no working RLIMIT_AS. On Windows
+nothing runs: EvaluationError.
 """
 
 from __future__ import annotations
@@ -55,7 +57,7 @@ from typing import Any, Final, Literal
 from builder.errors import EvaluationError
 
 Outcome = Literal["passed", "failed", "timed out", "out of memory", "too many processes"]
-Network = Literal["namespace", "python", "none"]
+Network = Literal["namespace", "seccomp", "python", "none"]
 Processes = Literal["namespace", "adopted", "group"]
 Files = Literal["read-only", "writable"]
 

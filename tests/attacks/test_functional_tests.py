@@ -139,6 +139,25 @@ def test_devices_cant_be_opened(in_namespaces, name):
     assert "FileNotFoundError" in run.stderr
 
 
+def test_there_is_no_way_to_the_host_of_a_virtual_machine(in_namespaces):
+    """AF_VSOCK knows no network namespaces."""
+    try:
+        socket.socket(socket.AF_VSOCK).close()
+    except OSError:
+        pytest.skip("this system has no AF_VSOCK")
+    run = in_namespaces("import socket; socket.socket(socket.AF_VSOCK)")
+    assert "Address family not supported" in run.stderr
+
+
+def test_without_namespaces_calls_of_the_c_library_reach_no_network():
+    """The hook in Python was passed so."""
+    call = "import ctypes, sys; sys.exit(ctypes.CDLL(None).socket(2, 1, 0) + 1)"
+    run = run_sandboxed([sys.executable, "-c", call], UNSAFE, isolate=False)
+    if run.network == "python":
+        pytest.skip("this machine has no filter of system calls")
+    assert run.is_passed
+
+
 def test_there_are_no_namespaces_below(in_namespaces):
     """In one of its own a program would have all rights again, and the kernel's whole face to attack."""
     run = in_namespaces("import ctypes, sys; sys.exit(ctypes.CDLL(None).unshare(0x10000000) + 1)")

@@ -22,6 +22,7 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="macOS can't find 
 
 QUICK = Limits(wall_s=5, cpu_s=5, memory_bytes=256 << 20, processes=16, file_bytes=1 << 20, tail_bytes=1000)
 UNSAFE = Limits(needs_namespaces=False)
+HAS_FILTER = sys.platform == "linux" and os.uname().machine in ("x86_64", "aarch64")
 MARKED_CHILD = """
 import subprocess, sys, time
 if len(sys.argv) == 1:
@@ -80,7 +81,7 @@ def test_what_held_it_is_told(run):
     if run.isolates:
         assert (result.network, result.processes) == ("namespace", "namespace")
     else:
-        assert (result.network, result.files) == ("python", "writable")
+        assert (result.network, result.files) == ("seccomp" if HAS_FILTER else "python", "writable")
         assert result.processes == ("adopted" if sys.platform == "linux" else "group")
 
 
@@ -195,7 +196,9 @@ def test_a_program_may_speak_to_itself(run):
         assert run(own).is_passed
 
 
-def test_without_the_hook_nothing_is_claimed():
+def test_without_filter_and_hook_nothing_is_claimed():
+    if HAS_FILTER:
+        pytest.skip("this system's filter holds other programs as well")
     assert run_sandboxed([sys.executable, "-I", "-c", ""], UNSAFE, isolate=False).network == "none"
     assert run_sandboxed(["true"], UNSAFE, isolate=False).network == "none"
     assert run_sandboxed([sys.executable, "-c", "-I"], UNSAFE, isolate=False).network == "python"
