@@ -192,8 +192,8 @@ def become_program(job: dict[str, Any], has_namespaces: bool) -> None:
     os.setsid()
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.chdir(job["folder"])
-    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
-        signal.signal(number, signal.SIG_DFL)  # Python ignores the first two, and exec would hand that on
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)  # some are ignored here, and exec would hand that on
     limits = job["limits"]
     _limit(resource.RLIMIT_CPU, limits["cpu_s"], limits["cpu_s"] + 1)
     _limit(resource.RLIMIT_FSIZE, limits["file_bytes"])
@@ -230,6 +230,7 @@ def supervise(job: dict[str, Any], *, has_namespaces: bool, sees_own: bool) -> d
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer)
     signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # from the program; others don't reach a namespace's first process
     deadline = time.monotonic() + job["limits"]["wall_s"]
     program = os.fork()
     if program == 0:
