@@ -1,33 +1,40 @@
 """The repository's own tests as the judge: a model writes a function's body, and the tests run with it in place.
 
-They run in a copy, in the sandbox, without network, and the user's folder is only read. A function counts where the
-tests notice its absence: they pass with the file as it is and fail with `raise NotImplementedError` for a body.
+Each run has a fresh copy, in the sandbox, without network, and the user's folder is only read. A body is put into the
+copy before anything of the repository runs there, and nothing is written to a copy afterwards: a link that tests leave
+in the place of a file leads no later write astray. The copy that the others are made from lies where no program in
+namespaces sees it. A function counts where the tests notice its absence: they pass with the file as it is and fail with
+`raise NotImplementedError` for a body.
 
-What it does not cover: languages other than Python; tests that need a network, a container or files that are left out
-of the copy (`LEFT_OUT`); tests that fail now and then, which make functions look covered and models look worse; tests
-that change the repository's own files, which stay changed for the next run. That tests passed is the command's exit
-code, and for pytest also its count: an answer that ends the process early with 0 is told by the missing count, but by
-nothing under other test runners.
+What it does not cover: languages other than Python; tests that need a network, a container, devices or files that are
+left out of the copy (`LEFT_OUT`); tests that fail now and then, which make functions look covered and models look
+worse.
+
+That tests passed is the command's exit code, and for pytest also its count: an answer that ends the process early with
+0 is told by the missing count, but by nothing under other test runners. Answer and tests share a process: an answer
+that prints pytest's last line and then ends the process passes. The figures tell what models that try to solve the
+task can do, and nothing of those that try to pass.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import shutil
 import sys
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from builder.errors import EvaluationError
 from builder.evaluation.metrics import bootstrap, mean
 from builder.programs.completer import Completer
 from builder.programs.functions import BLANK, Function, find_functions, is_test_file
-from builder.programs.sandbox import Limits, Network, SandboxRun, run_sandboxed
+from builder.programs.sandbox import Limits, Network, SandboxRun, run_sandboxed, temporary_folder
 
 LEFT_OUT: Final = (".git", ".submodel", ".venv", "venv", "node_modules", "__pycache__", ".tox", ".nox")
 TESTS_LIMITS: Final = Limits(
@@ -96,7 +103,7 @@ def _rate(passes: Sequence[bool]) -> dict[str, Any]:
 
 
 class RepositoryCopy:
-    """A copy of the repository whose tests pass, in which bodies are exchanged one at a time."""
+    """A copy of the repository whose tests pass; each run of them gets a copy of it, in which one body is exchanged."""
 
     def __init__(self, folder: Path, settings: FunctionalSettings) -> None:
         self._folder = folder
@@ -113,14 +120,8 @@ class RepositoryCopy:
         self._limits = replace(self._limits, wall_s=wall_s)
 
     def passes(self, function: Function, body: str) -> bool:
-        """Whether the tests pass with that body; afterwards the file is what it was."""
-        path = self._folder / function.path
-        original = path.read_bytes()
-        path.write_text(function.with_body(body), encoding="utf-8", newline="\n")
-        try:
-            run = self._run_tests()
-        finally:
-            path.write_bytes(original)
+        """Whether the tests pass with that body."""
+        run = self._run_tests({function.path: function.with_body(body)})
         return run.is_passed and _passed_count(run.stdout) == self._count
 
     def find_functions(self, paths: Iterable[str]) -> tuple[Function, ...]:
@@ -130,10 +131,10 @@ class RepositoryCopy:
             if not path.endswith(".py") or is_test_file(path):
                 continue
             try:
-                real = (self._folder / path).resolve(strict=True)
-                if not real.is_relative_to(self._folder):  # a link to the user's own files, which stay as they are
+                whole = self._folder / path
+                if whole.resolve(strict=True) != whole:  # a link, perhaps to the user's own files
                     continue
-                text = real.read_bytes().decode().replace("\r\n", "\n")
+                text = whole.read_bytes().decode().replace("\r\n", "\n")
             except FileNotFoundError as error:
                 raise EvaluationError(f"There is no file {path} in the repository to take functions from.") from error
             except UnicodeDecodeError:
@@ -142,10 +143,40 @@ class RepositoryCopy:
             found += find_functions(path, text, min_lines=settings.min_lines, max_lines=settings.max_lines)
         return tuple(found)
 
-    def _run_tests(self) -> SandboxRun:
-        # Before what is installed: an editable install would lead the tests back to the user's own folder.
-        roots = [self._folder, *(source for source in [self._folder / "src"] if source.is_dir())]
-        return run_sandboxed(self._settings.command, self._limits, folder=self._folder, python_path=roots)
+    def _run_tests(self, changed: Mapping[str, str] = MappingProxyType({})) -> SandboxRun:
+        """Run them in a fresh copy, in which the files `changed` (path → text) are written anew beforehand."""
+        with temporary_folder("submodel-run-") as parent:
+            folder = parent / self._folder.name
+            try:
+                shutil.copytree(self._folder, folder, symlinks=True)
+                for path, text in changed.items():
+                    _replace_text(folder, path, text)
+            except (OSError, shutil.Error) as error:
+                raise EvaluationError(
+                    f"The repository can't be copied to {parent} for a run of its tests: {error}"
+                ) from error
+            # Before what is installed: an editable install would lead the tests back to the user's own folder.
+            roots = [folder, *(source for source in [folder / "src"] if source.is_dir())]
+            return run_sandboxed(self._settings.command, self._limits, folder=folder, python_path=roots)
+
+
+def _replace_text(root: Path, path: str, text: str) -> None:
+    """Put a new file with that text in the place of `path` (posix, below `root`); OSError where a link leads to it."""
+    *folders, name = path.split("/")
+    no_link = getattr(os, "O_NOFOLLOW", 0)  # functions are tried on POSIX only
+    flags = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | no_link
+    descriptor = os.open(root, flags)
+    try:
+        for folder in folders:
+            above, descriptor = descriptor, os.open(folder, flags, dir_fd=descriptor)
+            os.close(above)
+        mode = os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode
+        os.unlink(name, dir_fd=descriptor)
+        fresh = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | no_link, mode & 0o777, dir_fd=descriptor)
+        with os.fdopen(fresh, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -154,8 +185,8 @@ def copied_repository(repository: Path, settings: FunctionalSettings = _DEFAULT_
 
     Raises EvaluationError where it can't be copied or its tests do not pass.
     """
-    with tempfile.TemporaryDirectory(prefix="submodel-tests-", ignore_cleanup_errors=True) as name:
-        folder = Path(name).resolve() / (repository.resolve().name or "repository")
+    with temporary_folder("submodel-tests-") as parent:
+        folder = parent / (repository.resolve().name or "repository")
         try:
             shutil.copytree(repository, folder, symlinks=True, ignore=shutil.ignore_patterns(*LEFT_OUT))
         except (OSError, shutil.Error) as error:

@@ -1,39 +1,55 @@
 """An untrusted program under limits: time, memory, processes, files, no network, no secrets, nothing left behind.
 
-Models write the programs that run here, so what is guarded against is what careless code does: endless loops, memory
-and disk filled, processes that multiply or stay, calls to the network, files deleted, keys read from the environment.
+Models and strangers write the programs that run here. A program runs in namespaces of its own, which Linux grants to
+ordinary users on most machines; all of these walls stand, or it does not start:
 
-What it does not cover. It is no boundary against code that attacks the kernel. Files can be read wherever the user can
-read them, and a Unix socket with a path (a container service's, say) can still be spoken to. Limits of memory,
-CPU time and open files hold for each process, not for their sum, and the disk is limited by file, not in all. Root is
-exempt from RLIMIT_NPROC (which counts threads too), so that processes are also counted from outside, every 50 ms: a
-fork bomb gets a moment. Memory means address space, of which some programs reserve more than they ever use.
+- network "namespace": a loopback of its own and nothing else; no abstract Unix sockets of the host, and on x86-64 and
+  ARM64 no AF_VSOCK, which leads from a virtual machine to its host.
+- processes "namespace": it sees no others, and the kernel ends them all with the first.
+- files "read-only" but for its folder: all that the user can read can be read. The folders for temporary files and
+  those of running services (`_hidden_folders`) are fresh and empty, and /dev holds null, zero, full, random, urandom
+  and pseudo-terminals. The host's Unix sockets elsewhere are covered one by one, as they were when it started.
 
-What holds where, told by each result:
+Where the kernel grants no namespaces (most containers, macOS), EvaluationError says so, unless
+`Limits.needs_namespaces` is False. A program then has the rights of its user, and only a machine or container that can
+be thrown away protects the rest:
 
-- Linux that grants user namespaces: network "namespace" (a loopback of the program's own and nothing else), processes
-  "namespace" (the kernel ends them all, and they see no others), files "read-only" (since 5.12) but for its folder.
-- Other Linux: network "python" for Python programs (a hook that can't be taken off refuses sockets; programs that it
-  starts are held by it only where they are Python too) and else "none"; processes "adopted": found by their descent and
-  ended; files "writable". Other processes of the same user can be looked at, their environment included.
-- macOS: as there, but processes "group": one that leaves its session survives, and they aren't counted. The memory
-  limit does not hold, for want of a working RLIMIT_AS.
-- Windows: nothing runs; EvaluationError.
+- network "seccomp": a filter of system calls refuses sockets, but for Unix ones (Linux on x86-64 and ARM64); else
+  "python" for Python programs (a hook refuses sockets; calls of the C library pass it), and "none" for others.
+- processes "adopted": found by their descent and ended; on macOS "group": one that leaves its session survives, and
+  they aren't counted. Other processes of the user can be looked at, their environment included.
+- files "writable", those that judge included: what is told of a program that attacks is worth nothing then.
+- On Linux this process and the launcher are undumpable while a program runs, and programs run one after the other:
+  none can write its own outcome through their descriptors in /proc, nor reach their memory.
+
+What an outcome means: how the command ended, which the kernel tells the launcher, and the launcher this process. It
+does not mean that the program did what it was asked. Code that runs in the same process as its tests can end that
+process with 0 and print what the tests would have printed.
+
+What it does not cover. It is no boundary against code that attacks the kernel. A Unix socket that another program makes
+while this one runs, outside of the hidden folders, can be spoken to. Limits of memory, CPU time and open files hold for
+each process, not for their sum, and the disk is limited by file, not in all. Root is exempt from RLIMIT_NPROC (which
+counts threads too), so that processes are also counted from outside, every 50 ms: a fork bomb gets a moment. Memory
+means address space, of which some programs reserve more than they ever use; macOS has no working RLIMIT_AS. On Windows
+nothing runs: EvaluationError.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import re
 import selectors
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -42,14 +58,18 @@ from builder.children import find_program
 from builder.errors import EvaluationError
 
 Outcome = Literal["passed", "failed", "timed out", "out of memory", "too many processes"]
-Network = Literal["namespace", "python", "none"]
+Network = Literal["namespace", "seccomp", "python", "none"]
 Processes = Literal["namespace", "adopted", "group"]
 Files = Literal["read-only", "writable"]
 
+IS_LINUX: Final[bool] = sys.platform == "linux"
 LAUNCHER: Final = Path(__file__).with_name("sandbox_launcher.py")
 GRACE_S: Final = 10.0  # what setting up and clearing away may take on a busy machine
 CHUNK_BYTES: Final = 1 << 16
 REPORT_BYTES: Final = 1 << 16
+PR_GET_DUMPABLE, PR_SET_DUMPABLE = 3, 4  # prctl(2)
+
+_alone: Final = threading.Lock()
 
 # Audit hooks can't be removed. Sockets of the Unix family stay: asyncio talks to itself through a pair of them.
 NO_NETWORK: Final = '''\
@@ -71,6 +91,8 @@ sys.addaudithook(_refuse)
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """What one program may take; each process of it, but for `wall_s`, `processes` and `tail_bytes`."""
+
+    needs_namespaces: bool = True  # False: it runs where the kernel grants none as well, with less protection
 
     wall_s: float = 10.0
     cpu_s: int = 10
@@ -126,16 +148,15 @@ def run_sandboxed(
     It starts in `folder`, which it may change, or else in a fresh temporary one that holds `texts` (name → content) and
     is removed afterwards. HOME and TMPDIR are fresh in either case, and of the environment only PATH is handed on.
     `isolate=False` leaves the namespaces out, as if the kernel had refused them. Raises EvaluationError where the
-    program can't be started or the system has no such sandbox.
+    program can't be started, where the system has no such sandbox, or where it refuses namespaces that are needed.
     """
     if os.name != "posix":
         raise EvaluationError("Programs are sandboxed on Linux and macOS only; on Windows run it within WSL.")
-    program = find_program(command[0])
-    if program is None:
+    found = find_program(command[0])
+    if found is None:
         raise EvaluationError(f"There is no program {command[0]} to run in the sandbox.")
-    # What a program did to its folder must not stop the measurement, hence no error from clearing away.
-    with tempfile.TemporaryDirectory(prefix="submodel-sandbox-", ignore_cleanup_errors=True) as name:
-        scratch = Path(name).resolve()
+    program = Path(found)
+    with temporary_folder("submodel-sandbox-") as scratch:
         home, preamble = scratch / "home", scratch / "preamble"
         home.mkdir()
         preamble.mkdir()
@@ -143,15 +164,88 @@ def run_sandboxed(
         for file_name, text in (texts or {}).items():
             (home / file_name).write_text(text, encoding="utf-8")
         work = home if folder is None else folder.resolve()
+        hidden = _hidden_folders()
+        needed = [*_installations(program), *(path.resolve() for path in python_path if not path.is_relative_to(work))]
         job = {
-            "command": [program, *command[1:]],
+            "command": [str(program), *command[1:]],
             "folder": str(work),
             "writable": sorted({str(home), str(work)}),
+            "covered": [str(path) for path in hidden],
+            "readable": [str(path) for path in needed if any(one in path.parents for one in hidden)],
             "preamble": str(preamble) if _reads_python_path(command) else None,
-            "isolate": isolate,
             "limits": asdict(limits),
         }
-        return _run(job, _environment(home, python_path), limits)
+        environment = _environment(home, python_path)
+        reason = "they are left out"
+        if isolate:
+            try:
+                return _run({**job, "isolate": True}, environment, limits)
+            except _Unwalled as error:
+                reason = str(error)
+        if limits.needs_namespaces:
+            raise EvaluationError(
+                f"This system grants no namespaces to hold a program that a model or a stranger wrote ({reason}); in a "
+                "container or machine that can be thrown away, run it with --unsafe-programs."
+            )
+        with _out_of_reach():
+            return _run({**job, "isolate": False}, environment, limits)
+
+
+class _Unwalled(Exception):
+    """The program was not started, since the kernel refuses namespaces or mounts in them; the message says why."""
+
+
+@contextlib.contextmanager
+def temporary_folder(prefix: str) -> Iterator[Path]:
+    """A fresh folder of the user's own, in which programs may do anything; afterwards it is removed.
+
+    No link in it is followed. What can't be removed stays, since it must not stop a measurement. TemporaryDirectory
+    is no help: before Python 3.11.8 and 3.12.1 it changes the mode of what a link leads to (CVE-2023-6597).
+    """
+    folder = Path(tempfile.mkdtemp(prefix=prefix)).resolve()
+    try:
+        yield folder
+    finally:
+        with contextlib.suppress(OSError, RecursionError):  # a tree can be deeper than the stack
+            for root, names, _ in os.walk(folder):
+                for name in names:
+                    path = Path(root, name)
+                    if not path.is_symlink():
+                        path.chmod(0o700)
+        with contextlib.suppress(RecursionError):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _out_of_reach() -> Iterator[None]:
+    """Keep this process's descriptors and memory from a program of the same user, and run one such program at a time.
+
+    A launcher is within reach for a moment, until it is undumpable; so nothing else may run when it starts.
+    """
+    with _alone:
+        if not IS_LINUX:
+            yield
+            return
+        prctl = ctypes.CDLL(None).prctl
+        before = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0)
+        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+        try:
+            yield
+        finally:
+            prctl(PR_SET_DUMPABLE, before, 0, 0, 0)
+
+
+def _hidden_folders() -> list[Path]:
+    """Folders where programs leave files and sockets for each other."""
+    names = ["/tmp", "/var/tmp", "/run", "/var/run", tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR")]
+    folders = {Path(name).resolve() for name in names if name} - {Path("/")}
+    return sorted(path for path in folders if path.is_dir() and not folders.intersection(path.parents))
+
+
+def _installations(program: Path) -> list[Path]:
+    """Where a program has its own files, such as a virtual environment and the Python that it was made from."""
+    places = (program, program.resolve())
+    return [path.parent.parent if path.parent.name == "bin" else path.parent for path in places]
 
 
 def _environment(home: Path, python_path: Sequence[Path]) -> dict[str, str]:
@@ -203,6 +297,8 @@ def _run(job: Mapping[str, Any], environment: Mapping[str, str], limits: Limits)
         finally:
             _end(launcher)
     document = _first_report(tails[0])
+    if "unwalled" in document:
+        raise _Unwalled(document["unwalled"])
     if "error" in document:
         raise EvaluationError(f"The sandbox can't run {job['command'][0]}: {document['error']}.")
     stdout, stderr = (tail.decode(errors="replace") for tail in tails[1:])

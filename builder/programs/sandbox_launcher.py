@@ -5,10 +5,14 @@ itself can't be undone, and forking is safe in it, as it would not be in a build
 the job as JSON. File descriptor 0 is a pipe whose end means that the builder wants no more, or is no more. The outcome
 is one line of JSON in the descriptor that the job names.
 
-On Linux, where the kernel allows it, the program gets its own user, network, process, mount and IPC namespaces: no
-network but its own loopback, no sight of other processes, and a file system that can't be written but in its own folder
-and the device files. Elsewhere the launcher adopts what the program leaves behind (Linux) or ends its process group
-(macOS).
+With `isolate`, on Linux, the program gets its own user, network, process, mount and IPC namespaces: no network but its
+own loopback, no sight of other processes, six harmless devices, no Unix socket of the host, and a file system that
+can't be written but in its own folders. Where one of these walls can't be made, the program is not started, and the
+line names the reason as `unwalled`. Without `isolate` the launcher adopts what the program leaves behind (Linux) or
+ends its process group (macOS).
+
+On Linux the launcher is undumpable before the program starts. The program has the same user, but can't open the
+launcher's descriptors in /proc, nor read or write its memory.
 """
 
 from __future__ import annotations
@@ -19,10 +23,12 @@ import errno
 import fcntl
 import json
 import os
+import re
 import resource
 import select
 import signal
 import socket
+import stat
 import struct
 import sys
 import time
@@ -32,15 +38,24 @@ from typing import Any
 assert sys.platform != "win32"  # nothing below is there; `run_sandboxed` says so to people
 
 IS_LINUX = sys.platform == "linux"
+O_PATH = getattr(os, "O_PATH", 0)  # Linux only
 WATCH_S = 0.05  # how often processes are counted
 END_S = 5.0  # how long killed processes may take to be gone
 
 # unshare(2), mount(2), mount_setattr(2), prctl(2)
 NEW_USER, NEW_MOUNTS, NEW_IPC, NEW_PROCESSES, NEW_NETWORK = 0x10000000, 0x00020000, 0x08000000, 0x20000000, 0x40000000
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 0x2, 0x4, 0x8, 0x1000, 0x4000, 0x40000
-SYS_MOUNT_SETATTR, AT_FDCWD, AT_RECURSIVE, ATTR_READ_ONLY = 442, -100, 0x8000, 0x1
-PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 24, 36, 38
-SIOCSIFFLAGS, IFF_UP = 0x8914, 0x1
+SYS_MOUNT_SETATTR, AT_FDCWD, AT_RECURSIVE, ATTR_READ_ONLY, ATTR_NO_DEVICES = 442, -100, 0x8000, 0x1, 0x4
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 4, 24, 36, 38
+PR_SET_SECCOMP, SECCOMP_MODE_FILTER, SECCOMP_ALLOW, SECCOMP_ERRNO = 22, 2, 0x7FFF0000, 0x00050000
+LOAD_WORD, JUMP_EQUAL, JUMP_GREATER_EQUAL, RETURN = 0x20, 0x15, 0x35, 0x06  # classic BPF
+SYS_IO_URING_SETUP, X32 = 425, 0x40000000
+SECCOMP_MACHINES = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}  # AUDIT_ARCH_…, number of socket(2)
+SIOCSIFFLAGS, IFF_UP, AF_NETLINK = 0x8914, 0x1, 16
+
+DEVICES = ("null", "zero", "full", "random", "urandom")  # what /dev holds, and pseudo-terminals of its own
+DEVICE_LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2", "ptmx": "pts/ptmx"}
+FRESH = b"size=64m,mode=1777"  # a folder in memory, empty
 
 
 def call_libc(name: str, *arguments: Any) -> None:
@@ -50,50 +65,129 @@ def call_libc(name: str, *arguments: Any) -> None:
         raise OSError(number, os.strerror(number), name)
 
 
-def enter_namespaces() -> bool:
-    """New namespaces for this process and, as for processes, its children; False where the kernel allows none."""
+def hide_from_program() -> None:
+    """Close this process's /proc entries and memory to programs of the same user. Children inherit it until exec."""
+    call_libc("prctl", PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def enter_namespaces() -> None:
+    """New namespaces for this process and, as for processes, its children; OSError where the kernel allows none."""
     uid, gid = os.getuid(), os.getgid()
-    try:
-        call_libc("unshare", NEW_USER | NEW_NETWORK | NEW_PROCESSES | NEW_MOUNTS | NEW_IPC)
-    except OSError:
-        return False
+    call_libc("unshare", NEW_USER | NEW_NETWORK | NEW_PROCESSES | NEW_MOUNTS | NEW_IPC)
     for name, line in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
         Path("/proc/self", name).write_text(line)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:  # tests often serve to themselves
         fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", IFF_UP))
+
+
+def allow_sockets(*families: int) -> bool:
+    """Refuse sockets of other families to this process and its children, for good; False where there is no such filter.
+
+    Network namespaces leave some families out, such as AF_VSOCK, which leads from a virtual machine to its host. With
+    them go io_uring, which makes sockets by other ways than socket(2), and calls of other architectures.
+    """
+    machine, number = SECCOMP_MACHINES.get(os.uname().machine, (0, 0))
+    if not machine or sys.maxsize < 1 << 32:
+        return False
+    refuse, allow = 8 + len(families), 9 + len(families)  # where these two stand; jumps count from the next line
+    lines = [
+        (LOAD_WORD, 0, 0, 4),  # the architecture
+        (JUMP_EQUAL, 1, 0, machine),
+        (RETURN, 0, 0, SECCOMP_ERRNO | errno.ENOSYS),
+        (LOAD_WORD, 0, 0, 0),  # the call's number
+        (JUMP_GREATER_EQUAL, refuse - 5, 0, X32),
+        (JUMP_EQUAL, refuse - 6, 0, SYS_IO_URING_SETUP),
+        (JUMP_EQUAL, 0, allow - 7, number),
+        (LOAD_WORD, 0, 0, 16),  # its first argument, the family
+        *((JUMP_EQUAL, allow - 9 - index, 0, family) for index, family in enumerate(families)),
+        (RETURN, 0, 0, SECCOMP_ERRNO | errno.EAFNOSUPPORT),
+        (RETURN, 0, 0, SECCOMP_ALLOW),
+    ]
+    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in lines))
+    try:
+        call_libc("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        call_libc(
+            "prctl", PR_SET_SECCOMP, SECCOMP_MODE_FILTER, struct.pack("HP", len(lines), ctypes.addressof(code)), 0, 0
+        )
+    except OSError:
+        return False
     return True
 
 
 def hide_processes() -> bool:
     """A /proc of this namespace alone; False where the kernel refuses, as in some containers."""
-    call_libc("mount", None, b"/", None, MS_REC | MS_PRIVATE, None)
     try:
         call_libc("mount", b"proc", b"/proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, None)
     except OSError:
         return False
+    with contextlib.suppress(OSError):  # no namespaces below this one, in which the program would have all rights again
+        Path("/proc/sys/user/max_user_namespaces").write_text("0")
     return True
 
 
-def protect_files(writable: list[str]) -> bool:
-    """Everything mounted becomes read-only but the folders in `writable`; False before Linux 5.12."""
-    folders = [os.fsencode(folder) for folder in writable]
-    for folder in folders:
-        call_libc("mount", folder, folder, None, MS_BIND, None)
-    try:
-        _set_mount(b"/", AT_RECURSIVE, ATTR_READ_ONLY, 0)
-    except OSError:
-        return False
-    for folder in folders:
+def wall_files(job: dict[str, Any], sockets: list[bytes]) -> None:
+    """Hide the folders in `covered` but for what lies there of `readable` and `writable`; only the last can be written.
+
+    Of /dev only DEVICES are left. `sockets` lie elsewhere, and are covered one by one. Raises OSError where one of
+    these walls can't be made, as before Linux 5.12.
+    """
+    writable = [os.fsencode(folder) for folder in job["writable"]]
+    shown = {folder: os.open(folder, O_PATH) for folder in [*map(os.fsencode, job["readable"]), *writable]}
+    devices = {os.fsencode(f"/dev/{name}"): os.open(f"/dev/{name}", O_PATH) for name in DEVICES}
+    fresh = [os.fsencode(folder) for folder in job["covered"]]
+    for folder in fresh:
+        call_libc("mount", b"tmpfs", folder, b"tmpfs", MS_NOSUID | MS_NODEV, FRESH)
+    for folder, descriptor in shown.items():
+        os.makedirs(folder, exist_ok=True)  # noqa: PTH103 - of bytes
+        _bind(descriptor, folder)
+    _make_devices(devices)
+    for path in sockets:
+        if _is_socket(path):
+            _bind(devices[b"/dev/null"], path)
+    _set_mount(b"/", AT_RECURSIVE, ATTR_READ_ONLY | ATTR_NO_DEVICES, 0)
+    for folder in [*fresh, *writable, b"/dev/shm"]:
         _set_mount(folder, 0, 0, ATTR_READ_ONLY)
-    with contextlib.suppress(OSError):  # no such folder: nothing needs it then
-        call_libc("mount", b"tmpfs", b"/dev/shm", b"tmpfs", MS_NOSUID | MS_NODEV, b"size=64m")
-    return True
+    for path in [*devices, b"/dev/pts"]:
+        _set_mount(path, 0, 0, ATTR_NO_DEVICES)
 
 
-def _set_mount(folder: bytes, flags: int, on: int, off: int) -> None:
+def _make_devices(devices: dict[bytes, int]) -> None:
+    # Nobody but the owner opens a device for writing, with O_CREAT as open(…, "w") does, in a folder for all.
+    call_libc("mount", b"tmpfs", b"/dev", b"tmpfs", MS_NOSUID, b"size=64k,mode=755")
+    for path, descriptor in devices.items():
+        Path(os.fsdecode(path)).touch()
+        _bind(descriptor, path)
+    for name, target in DEVICE_LINKS.items():
+        Path("/dev", name).symlink_to(target)
+    Path("/dev/shm").mkdir()
+    call_libc("mount", b"tmpfs", b"/dev/shm", b"tmpfs", MS_NOSUID | MS_NODEV, FRESH)
+    Path("/dev/pts").mkdir()
+    call_libc("mount", b"devpts", b"/dev/pts", b"devpts", MS_NOSUID | MS_NOEXEC, b"newinstance,ptmxmode=0666,mode=620")
+
+
+def _bind(descriptor: int, path: bytes) -> None:
+    call_libc("mount", b"/proc/self/fd/%d" % descriptor, path, None, MS_BIND | MS_REC, None)
+
+
+def _set_mount(path: bytes, flags: int, on: int, off: int) -> None:
     attributes = struct.pack("QQQQ", on, off, 0, 0)
     size = ctypes.c_size_t(len(attributes))
-    call_libc("syscall", ctypes.c_long(SYS_MOUNT_SETATTR), AT_FDCWD, folder, ctypes.c_uint(flags), attributes, size)
+    call_libc("syscall", ctypes.c_long(SYS_MOUNT_SETATTR), AT_FDCWD, path, ctypes.c_uint(flags), attributes, size)
+
+
+def find_sockets() -> list[bytes]:
+    """Paths of Unix sockets: those that this network namespace knows, and those that are mounted (in containers)."""
+    bound = [b"/" + line.partition(b" /")[2] for line in Path("/proc/net/unix").read_bytes().splitlines()]
+    mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_bytes().splitlines()]
+    unescaped = [re.sub(rb"\\(\d{3})", lambda code: bytes([int(code[1], 8)]), path) for path in mounted]
+    return sorted({path for path in [*bound, *unescaped] if _is_socket(path)})
+
+
+def _is_socket(path: bytes) -> bool:
+    try:
+        return stat.S_ISSOCK(os.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
 def become_program(job: dict[str, Any], has_namespaces: bool) -> None:
@@ -101,8 +195,8 @@ def become_program(job: dict[str, Any], has_namespaces: bool) -> None:
     os.setsid()
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.chdir(job["folder"])
-    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
-        signal.signal(number, signal.SIG_DFL)  # Python ignores the first two, and exec would hand that on
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)  # some are ignored here, and exec would hand that on
     limits = job["limits"]
     _limit(resource.RLIMIT_CPU, limits["cpu_s"], limits["cpu_s"] + 1)
     _limit(resource.RLIMIT_FSIZE, limits["file_bytes"])
@@ -112,13 +206,13 @@ def become_program(job: dict[str, Any], has_namespaces: bool) -> None:
         _limit(resource.RLIMIT_AS, limits["memory_bytes"])
     if has_namespaces:
         _limit(resource.RLIMIT_NPROC, limits["processes"] + 2)  # counted within the namespace, this script included
-        for capability in range(64):
-            with contextlib.suppress(OSError):  # beyond the kernel's last
-                call_libc("prctl", PR_CAPBSET_DROP, capability, 0, 0, 0)
     elif job["preamble"] is not None:
         paths = [job["preamble"], *filter(None, [os.environ.get("PYTHONPATH")])]
         os.environ["PYTHONPATH"] = os.pathsep.join(paths)
     if IS_LINUX:
+        for capability in range(64):  # root could trace the launcher with them
+            with contextlib.suppress(OSError):  # beyond the kernel's last; or none to drop
+                call_libc("prctl", PR_CAPBSET_DROP, capability, 0, 0, 0)
         call_libc("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     os.execvp(job["command"][0], job["command"])
 
@@ -139,6 +233,7 @@ def supervise(job: dict[str, Any], *, has_namespaces: bool, sees_own: bool) -> d
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer)
     signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # from the program; others don't reach a namespace's first process
     deadline = time.monotonic() + job["limits"]["wall_s"]
     program = os.fork()
     if program == 0:
@@ -232,33 +327,61 @@ def main() -> None:
     """One job."""
     job = json.loads(sys.argv[1])
     os.set_inheritable(job["report_fd"], False)  # the program must not tell its own outcome
+    if job["isolate"]:
+        run_walled(job)
+        return
+    has_filter = False
+    if IS_LINUX:
+        hide_from_program()
+        call_libc("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        has_filter = allow_sockets(socket.AF_UNIX)  # asyncio talks to itself through a pair of them
     walls = {
-        "network": "none" if job["preamble"] is None else "python",
+        "network": "seccomp" if has_filter else "none" if job["preamble"] is None else "python",
         "processes": "adopted" if IS_LINUX else "group",
         "files": "writable",
     }
-    if not (job["isolate"] and IS_LINUX and enter_namespaces()):
-        if IS_LINUX:
-            call_libc("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        report(job, supervise(job, has_namespaces=False, sees_own=IS_LINUX) | walls)
+    report(job, supervise(job, has_namespaces=False, sees_own=IS_LINUX) | walls)
+
+
+def run_walled(job: dict[str, Any]) -> None:
+    """Run the program in namespaces, or report why there can be none."""
+    if not IS_LINUX:
+        report(job, {"unwalled": f"{sys.platform} has none"})
         return
-    first = os.fork()
+    try:
+        sockets = find_sockets()
+        enter_namespaces()
+        hide_from_program()  # not before: the maps of an undumpable process belong to root
+        first = os.fork()
+    except OSError as error:
+        report(job, {"unwalled": _say(error)})
+        return
     if first:
         os.waitpid(first, 0)
         return
-    call_libc("prctl", PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     # This process is number 1 of its namespace: when it ends, the kernel ends all others in there, and the launcher's
     # wait is over only when they are gone.
     try:
+        call_libc("prctl", PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getpid() != 1:
             raise OSError(errno.ECHILD, "its process namespace is not a new one")
+        call_libc("mount", None, b"/", None, MS_REC | MS_PRIVATE, None)
         sees_own = hide_processes()
-        walls |= {"network": "namespace", "processes": "namespace"}
-        walls["files"] = "read-only" if protect_files(job["writable"]) else "writable"
+        wall_files(job, sockets)
+        allow_sockets(socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, AF_NETLINK)
+    except OSError as error:
+        report(job, {"unwalled": _say(error)})
+        os._exit(0)
+    try:
+        walls = {"network": "namespace", "processes": "namespace", "files": "read-only"}
         report(job, supervise(job, has_namespaces=True, sees_own=sees_own) | walls)
     except OSError as error:
-        report(job, {"error": f"{error.filename or 'the sandbox'}: {error.strerror}"})
+        report(job, {"error": _say(error)})
     os._exit(0)
+
+
+def _say(error: OSError) -> str:
+    return f"{error.filename or 'the sandbox'}: {error.strerror}"
 
 
 if __name__ == "__main__":

@@ -42,6 +42,13 @@ def evaluate(
     test_command: Annotated[
         str | None, typer.Option(help="With --functional: another command than `python -m pytest -x -q`.")
     ] = None,
+    unsafe_programs: Annotated[
+        bool,
+        typer.Option(
+            "--unsafe-programs",
+            help="Run programs even where the system grants no namespaces; only for a throw-away container.",
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the positions.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
@@ -63,6 +70,7 @@ def evaluate(
         blocks=blocks,
         seed=seed,
         humaneval=humaneval,
+        unsafe_programs=unsafe_programs,
         functional=FunctionalSettings(
             python=python or sys.executable, test_command=tuple(shlex.split(test_command or ""))
         )

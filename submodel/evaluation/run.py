@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from builder.precision import fastest_dtype
 from builder.programs.completer import Completer
 from builder.programs.functional import FunctionalSettings, score_functions
 from builder.programs.humaneval import (
+    PROGRAM_LIMITS,
     Problem,
     completion_questions,
     fetch_problems,
@@ -29,6 +30,7 @@ from builder.programs.humaneval import (
     score_questions,
 )
 from builder.programs.predictor_completer import PredictorCompleter
+from builder.programs.sandbox import Limits, run_python
 from submodel.build.lock import LockedError, build_lock
 from submodel.build.paths import check_own
 from submodel.console import StageDisplay
@@ -58,6 +60,7 @@ class EvalSettings:
     seed: int = 0  # the same as a build's gives the same positions
     humaneval: bool = False
     functional: FunctionalSettings | None = None  # None: the repository's own tests are not run
+    unsafe_programs: bool = False  # programs run even where the system grants no namespaces to hold them
 
     def __post_init__(self) -> None:
         if self.language is not None and self.functional is not None:
@@ -85,6 +88,8 @@ class _Evaluation:
     def run(self) -> dict[str, Any]:
         started = time.perf_counter()
         settings = self._settings
+        if settings.humaneval or settings.functional:
+            run_python("", self._may_lack_namespaces(Limits()))  # a refusal is told before hours of scoring
         with self._display.stage("read the repository"):
             corpus = self._read_corpus()
             files, changed = still_held_out(corpus.files, files_held_out_from(self._candidates, corpus.files))
@@ -137,11 +142,13 @@ class _Evaluation:
             "completion": completion_questions(problems),
             "single-line infilling": infilling_problems(problems, INFILLING_LINES, self._settings.seed),
         }
+        limits = self._may_lack_namespaces(PROGRAM_LIMITS)
         for task, questions in tasks.items():
             began = time.perf_counter()
             name = f"HumanEval {task}, {completer.name}"
             with self._display.stage(name) as advance:
-                yield score_questions(completer, questions, task, on_progress=advance).to_json()  # type: ignore[arg-type]
+                rate = score_questions(completer, questions, task, limits=limits, on_progress=advance)  # type: ignore[arg-type]
+                yield rate.to_json()
             self._note(name, began)
 
     def _score_functional(self, settings: FunctionalSettings, files: Sequence[SourceFile]) -> dict[str, Any]:
@@ -152,11 +159,14 @@ class _Evaluation:
                 self._settings.repository,
                 paths,
                 (PredictorCompleter(self._open(candidate)) for candidate in self._candidates),
-                settings,
+                replace(settings, limits=self._may_lack_namespaces(settings.limits)),
                 on_progress=lambda what, done, total: advance(done, total),
             )
         self._note("run the repository's tests", began)
         return scores.to_json()
+
+    def _may_lack_namespaces(self, limits: Limits) -> Limits:
+        return replace(limits, needs_namespaces=not self._settings.unsafe_programs)
 
     def _open(self, candidate: Candidate) -> Predictor:
         return open_predictor(candidate, self._base, self._dtype, self._display.say)

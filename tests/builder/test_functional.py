@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -37,9 +38,9 @@ def test_add():
 def test_zero():
     assert add(0, 0) == 0
 """
+LIMITS = Limits(needs_namespaces=False, wall_s=60, cpu_s=60, memory_bytes=4 << 30)
 QUICK = FunctionalSettings(
-    test_command=(sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"),
-    limits=Limits(wall_s=60, cpu_s=60, memory_bytes=4 << 30),
+    test_command=(sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"), limits=LIMITS
 )
 
 
@@ -107,7 +108,6 @@ def test_each_run_starts_from_the_files_as_they_were(repository):
         assert copy.passes(add, COVERED_BODY)
         assert copy.passes(never_called, "raise ValueError")
         folder = copy._folder
-        # No compiled file either: two bodies of one length, written within a second, would share it.
         assert {str(path): text for path, text in tree(folder).items()} == {
             "shelf.py": SHELF.encode(),
             "test_shelf.py": TESTS.encode(),
@@ -115,10 +115,17 @@ def test_each_run_starts_from_the_files_as_they_were(repository):
     assert not folder.exists()
 
 
+def test_what_tests_change_is_gone_in_the_next_run(repository):
+    once = "import pathlib; left = pathlib.Path('left'); assert not left.exists(); left.touch()"
+    settings = FunctionalSettings(test_command=(sys.executable, "-c", once), limits=LIMITS)
+    with copied_repository(repository, settings) as copy:
+        assert copy.passes(copy.find_functions(["shelf.py"])[0], "pass")
+
+
 def test_an_endless_body_fails(repository):
     with copied_repository(repository, QUICK) as copy:
         add = copy.find_functions(["shelf.py"])[0]
-        copy._limits = Limits(wall_s=1.5, memory_bytes=4 << 30)
+        copy._limits = replace(LIMITS, wall_s=1.5)
         assert not copy.passes(add, "while True:\n        pass")
 
 
@@ -126,7 +133,9 @@ def test_functions_are_drawn_by_seed(repository):
     search = "import sys; sys.exit('NotImplementedError' in open('shelf.py').read())"  # every function is covered
 
     def draw(seed):
-        settings = FunctionalSettings(test_command=(sys.executable, "-c", search), functions=1, seed=seed)
+        settings = FunctionalSettings(
+            test_command=(sys.executable, "-c", search), limits=LIMITS, functions=1, seed=seed
+        )
         scores = score_functions(repository, ["shelf.py"], [], settings)
         assert scores.tried == 1
         return scores.covered[0].name
@@ -152,7 +161,7 @@ def test_modules_come_from_the_copy_even_where_the_original_is_installed(reposit
     (repository / "shelf.py").rename(source / "shelf.py")
     # What an editable install does: the user's own folder is on the path.
     tests = f"import sys; sys.path.append({str(source)!r}); import shelf; assert shelf.add(2, 3) == 5"
-    settings = FunctionalSettings(test_command=(sys.executable, "-c", tests))
+    settings = FunctionalSettings(test_command=(sys.executable, "-c", tests), limits=LIMITS)
     with copied_repository(repository, settings) as copy:
         add = copy.find_functions(["src/shelf.py"])[0]
         assert not copy.passes(add, "return 0")
@@ -165,7 +174,7 @@ def test_links_to_the_users_files_are_left_alone(repository):
 
 
 def test_a_missing_file_is_told(repository):
-    settings = FunctionalSettings(test_command=("true",))
+    settings = FunctionalSettings(test_command=("true",), limits=LIMITS)
     with copied_repository(repository, settings) as copy, pytest.raises(EvaluationError, match=r"no file gone\.py"):
         copy.find_functions(["gone.py"])
     with pytest.raises(EvaluationError, match="can't be copied"), copied_repository(repository / "none", settings):

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from builder.programs import humaneval
 from builder.programs.completer import cut_at_stops
 from builder.programs.humaneval import (
     HUMANEVAL,
+    PROGRAM_LIMITS,
     STOPS,
     completion_questions,
     infilling_problems,
@@ -22,6 +24,7 @@ from builder.programs.humaneval import (
 )
 
 needs_posix = pytest.mark.skipif(os.name != "posix", reason="there is no sandbox on Windows")
+LIMITS = replace(PROGRAM_LIMITS, needs_namespaces=False)
 
 INVENTED = [
     {
@@ -86,6 +89,7 @@ def test_the_truth_passes_everywhere(problems):
         Fixed([question.truth for question in questions]),
         questions,
         "completion",
+        limits=LIMITS,
         on_progress=lambda done, total: seen.append((done, total)),
     )
     assert rate.passed == [True, True]
@@ -95,7 +99,7 @@ def test_the_truth_passes_everywhere(problems):
 
 @needs_posix
 def test_doing_nothing_passes_nowhere(problems):
-    rate = score_questions(Fixed("    pass\n"), completion_questions(problems), "completion")
+    rate = score_questions(Fixed("    pass\n"), completion_questions(problems), "completion", limits=LIMITS)
     assert rate.pass_at_1.value == 0
     document = rate.to_json()
     assert document["outcomes"] == {"failed": 2}
@@ -105,7 +109,7 @@ def test_doing_nothing_passes_nowhere(problems):
 @needs_posix
 @pytest.mark.parametrize("leave", ["exit(0)", "import os; os._exit(0)", "raise SystemExit"])
 def test_leaving_early_passes_nothing(problems, leave):
-    rate = score_questions(Fixed(f"    {leave}\n"), completion_questions(problems), "completion")
+    rate = score_questions(Fixed(f"    {leave}\n"), completion_questions(problems), "completion", limits=LIMITS)
     assert rate.passed == [False, False]
 
 
@@ -113,16 +117,16 @@ def test_leaving_early_passes_nothing(problems, leave):
 def test_a_right_answer_may_talk_on(problems):
     question = completion_questions(problems)[0]
     answer = question.truth + "\n\ndef more(:\n  nonsense"
-    (run,) = run_programs([question.program(answer)])
+    (run,) = run_programs([question.program(answer)], limits=LIMITS)
     assert run.is_passed
-    (uncut,) = run_programs([question.request.prefix + answer + question.after])
+    (uncut,) = run_programs([question.request.prefix + answer + question.after], limits=LIMITS)
     assert uncut.outcome == "failed"
 
 
 @needs_posix
 def test_results_keep_their_order():
     programs = ["import time; time.sleep(0.5)", "raise ValueError", "", "raise ValueError"]
-    assert [run.is_passed for run in run_programs(programs)] == [True, False, True, False]
+    assert [run.is_passed for run in run_programs(programs, limits=LIMITS)] == [True, False, True, False]
 
 
 def test_completions_are_asked_left_to_right(problems):
@@ -158,9 +162,11 @@ def test_lines_are_drawn_by_seed(problems):
 def test_filled_lines_are_run(problems):
     questions = infilling_problems(problems, 99, seed=0)
     truths = [question.truth for question in questions]
-    right = score_questions(Fixed([f"{truth}\nand more" for truth in truths]), questions, "single-line infilling")
+    right = score_questions(
+        Fixed([f"{truth}\nand more" for truth in truths]), questions, "single-line infilling", limits=LIMITS
+    )
     assert right.passed == [True] * 4
-    wrong = score_questions(Fixed([*truths[:2], "    return 0", ""]), questions, "single-line infilling")
+    wrong = score_questions(Fixed([*truths[:2], "    return 0", ""]), questions, "single-line infilling", limits=LIMITS)
     assert wrong.passed == [True, True, False, False]
     document = wrong.to_json()
     assert (document["pass_at_1"], document["questions"], document["problems"]) == (0.5, 4, 2)

@@ -1,0 +1,190 @@
+"""A repository's tests, or a program that a model wrote, must not reach out of the sandbox.
+
+Each attack succeeds on 104ea66, but for two that namespaces stopped there already: the abstract socket, and the outcome
+told from within them.
+"""
+
+import json
+import os
+import socket
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from builder.errors import EvaluationError
+from builder.programs.functional import FunctionalSettings, copied_repository
+from builder.programs.sandbox import Limits, run_sandboxed
+from submodel.evaluation.run import EvalSettings, run_evaluation
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="these attacks are on Linux' sandbox")
+
+# Trees before the flag ran programs without namespaces unasked.
+UNSAFE = Limits(**{"needs_namespaces": False} if hasattr(Limits, "needs_namespaces") else {})
+SUMS = "def add(first, second):\n    total = first\n    return total + second\n"
+
+# What the launcher would tell of a good program, into every descriptor of those who wait for the outcome.
+FORGE = """
+import ctypes, json, os
+told = {"ended_by": "itself", "code": 0, "cpu_s": 0.0, "network": "none", "processes": "group", "files": "writable"}
+reached = []
+parent, last = os.getppid(), WAITS_FOR_IT
+while True:
+    try:
+        for name in os.listdir(f"/proc/{parent}/fd"):
+            try:
+                if os.readlink(f"/proc/{parent}/fd/{name}").startswith("pipe:"):
+                    end = os.open(f"/proc/{parent}/fd/{name}", os.O_WRONLY | os.O_NONBLOCK)
+                    os.write(end, json.dumps(told).encode() + b"\\n")
+                    reached.append(f"descriptor {name} of {parent}")
+            except OSError:
+                pass
+    except OSError:
+        pass
+    try:
+        os.close(os.open(f"/proc/{parent}/mem", os.O_RDWR))
+        reached.append(f"memory of {parent}")
+    except OSError:
+        pass
+    if parent == last:
+        break
+    parent = int(open(f"/proc/{parent}/stat").read().rpartition(")")[2].split()[1])
+print(reached, flush=True)
+os._exit(3)
+"""
+
+
+@pytest.fixture
+def in_namespaces():
+    """Run a Python text as in the safe mode; skips where the kernel grants no namespaces."""
+    if run_sandboxed(["true"], UNSAFE).network != "namespace":
+        pytest.skip("this system grants no user namespaces, so that programs are refused")
+    return lambda text: run_sandboxed([sys.executable, "program.py"], texts={"program.py": text})
+
+
+@pytest.fixture
+def victim(tmp_path):
+    """A file of the user's."""
+    path = tmp_path / "home" / "shelf.py"
+    path.parent.mkdir()
+    path.write_text("precious")
+    path.chmod(0o640)
+    return path
+
+
+@pytest.mark.parametrize("swapped", ["file", "folder"])
+def test_nothing_is_written_through_a_link_that_tests_left(tmp_path, victim, swapped):
+    repository = tmp_path / "repository"
+    (repository / "sums").mkdir(parents=True)
+    (repository / "sums" / "shelf.py").write_text(SUMS)
+    old, new = ("sums/shelf.py", victim) if swapped == "file" else ("sums", victim.parent)
+    swap = (
+        "import os, sys\nif 'NotImplementedError' in open('sums/shelf.py').read():\n"
+        f"    os.rename({old!r}, 'moved')\n    os.symlink({str(new)!r}, {old!r})\n    sys.exit(1)"
+    )
+    settings = FunctionalSettings(test_command=(sys.executable, "-c", swap), limits=UNSAFE)
+    with copied_repository(repository, settings) as copy:
+        (add,) = copy.find_functions(["sums/shelf.py"])
+        assert not copy.passes(add, "raise NotImplementedError")
+        assert copy.passes(add, "return 5")
+    assert victim.read_text() == "precious"
+
+
+def test_no_mode_is_changed_through_a_link(victim):
+    """Python's own way to remove a temporary folder did so, before 3.11.8 and 3.12.1 (CVE-2023-6597)."""
+    if os.geteuid() == 0:
+        pytest.skip("root removes links from any folder, and changes no mode to do so")
+    leave = f"import os; os.mkdir('x'); os.symlink({str(victim)!r}, 'x/link'); os.chmod('x', 0o500)"
+    run_sandboxed([sys.executable, "-c", leave], UNSAFE)
+    assert victim.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("isolate", [True, False], ids=["namespaces", "without"])
+def test_a_program_cant_tell_its_own_outcome(isolate):
+    text = FORGE.replace("WAITS_FOR_IT", str(os.getpid() if not isolate else 1))
+    run = run_sandboxed([sys.executable, "program.py"], UNSAFE, texts={"program.py": text}, isolate=isolate)
+    assert (run.outcome, run.code, run.stdout) == ("failed", 3, "[]\n")
+
+
+def test_a_program_cant_end_what_watches_it(in_namespaces):
+    """One that could would end the whole evaluation."""
+    run = in_namespaces("import os, signal\nfor number in range(1, 65): os.kill(1, number)\nos._exit(3)")
+    assert (run.outcome, run.code) == ("failed", 3)
+
+
+def test_the_hosts_sockets_cant_be_spoken_to(in_namespaces, tmp_path, monkeypatch):
+    with (
+        tempfile.TemporaryDirectory(dir=Path.home()) as runtime,
+        tempfile.TemporaryDirectory(dir=Path.home()) as elsewhere,
+        socket.socket(socket.AF_UNIX) as temporary_one,
+        socket.socket(socket.AF_UNIX) as runtime_one,
+        socket.socket(socket.AF_UNIX) as other_one,
+        socket.socket(socket.AF_UNIX) as abstract_one,
+    ):
+        monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
+        addresses = [f"{tmp_path}/s", f"{runtime}/bus", f"{elsewhere}/a socket", f"\0{tmp_path}"]
+        for one, address in zip([temporary_one, runtime_one, other_one, abstract_one], addresses, strict=True):
+            one.bind(address)
+            one.listen()
+        speak = (
+            f"import json, socket\nspoken = []\nfor address in {addresses!r}:\n"
+            "    try:\n        socket.socket(socket.AF_UNIX).connect(address)\n        spoken.append(address)\n"
+            "    except OSError: pass\nprint(json.dumps(spoken))"
+        )
+        assert json.loads(run_sandboxed([sys.executable, "-c", speak], UNSAFE, isolate=False).stdout) == addresses
+        assert json.loads(in_namespaces(speak).stdout) == []
+
+
+@pytest.mark.parametrize("name", ["fuse", "kvm", "loop-control", "loop0", "net/tun"])
+def test_devices_cant_be_opened(in_namespaces, name):
+    """The user may have the right to: root has, and others as members of groups such as kvm."""
+    if not os.access(f"/dev/{name}", os.R_OK):
+        pytest.skip(f"this machine has no /dev/{name}, or this user may not open it")
+    run = in_namespaces(f"import os; os.close(os.open('/dev/{name}', os.O_RDONLY))")
+    assert "FileNotFoundError" in run.stderr
+
+
+def test_there_is_no_way_to_the_host_of_a_virtual_machine(in_namespaces):
+    """AF_VSOCK knows no network namespaces."""
+    try:
+        socket.socket(socket.AF_VSOCK).close()
+    except OSError:
+        pytest.skip("this system has no AF_VSOCK")
+    run = in_namespaces("import socket; socket.socket(socket.AF_VSOCK)")
+    assert "Address family not supported" in run.stderr
+
+
+def test_without_namespaces_calls_of_the_c_library_reach_no_network():
+    """The hook in Python was passed so."""
+    if os.uname().machine not in ("x86_64", "aarch64"):
+        pytest.skip("the filter of system calls knows x86-64 and ARM64 alone")
+    call = "import ctypes, sys; sys.exit(ctypes.CDLL(None).socket(2, 1, 0) + 1)"
+    run = run_sandboxed([sys.executable, "-c", call], UNSAFE, isolate=False)
+    assert run.is_passed
+
+
+def test_there_are_no_namespaces_below(in_namespaces):
+    """In one of its own a program would have all rights again, and the kernel's whole face to attack."""
+    run = in_namespaces("import ctypes, sys; sys.exit(ctypes.CDLL(None).unshare(0x10000000) + 1)")
+    assert run.is_passed
+
+
+def test_without_namespaces_nothing_runs_unasked():
+    with pytest.raises(EvaluationError, match="--unsafe-programs") as refused:
+        run_sandboxed(["true"], isolate=False)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "asked", [{"humaneval": True}, {"functional": FunctionalSettings()}], ids=["humaneval", "functional"]
+)
+def test_a_refusal_is_told_before_models_are_scored(asked, tmp_path, monkeypatch):
+    def refuse(source, limits):
+        assert limits.needs_namespaces
+        return run_sandboxed(["true"], limits, isolate=False)
+
+    monkeypatch.setattr("submodel.evaluation.run.run_python", refuse)
+    settings = EvalSettings(repository=tmp_path, models=("base",), base="smollm2-135m", **asked)
+    with pytest.raises(EvaluationError, match="--unsafe-programs"):
+        run_evaluation(settings, display=None)
