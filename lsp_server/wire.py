@@ -111,7 +111,13 @@ class BoundedReader:
         self._reader = reader
 
     async def readline(self) -> bytes:
-        """A header line, b"" at the end."""
+        """A header line, b"" at the end; what the last message began has run up to its first wait by then.
+
+        A request thereby takes its place from the text as it was, whatever change stands behind it in the same segment.
+        """
+        await asyncio.sleep(
+            0
+        )  # the reader doesn't yield while it has bytes, and a handler begins in the loop's next turn
         try:
             return await self._reader.readline()
         except ValueError:  # longer than asyncio's own limit, which has dropped it
