@@ -1,7 +1,7 @@
 """Where messages come in: streams that are bounded, and a protocol that outlives what clients get wrong.
 
 pygls reads whatever length a header names, leaves a request whose parameters it can't read without an answer, and fails
-on a change of a document that was never opened. A TCP client that vanishes would leave its server behind.
+on a change of a document that was never opened.
 """
 
 from __future__ import annotations
@@ -10,14 +10,11 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Generator
-from threading import Event
 from typing import Any, BinaryIO
 from urllib.parse import unquote
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException, JsonRpcInvalidRequest
-from pygls.io_ import run_async
-from pygls.lsp.server import LanguageServer
 from pygls.protocol import LanguageServerProtocol
 from pygls.protocol.language_server import lsp_method
 
@@ -157,33 +154,3 @@ class BoundedReader:
             return NO_MESSAGE
         except (asyncio.IncompleteReadError, ConnectionError):
             return b""
-
-
-async def serve_one_client(server: LanguageServer, host: str, port: int) -> None:
-    """Serve the first client that connects, until it leaves, however it does; raises OSError where it can't listen."""
-    is_over = asyncio.Event()
-    has_client = False
-
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal has_client
-        if has_client:
-            writer.close()
-            return
-        has_client = True
-        server.protocol.set_writer(writer)
-        try:
-            await run_async(
-                stop_event=Event(),
-                reader=BoundedReader(reader),
-                protocol=server.protocol,
-                logger=log,
-                error_handler=server.report_server_error,
-            )
-        finally:
-            writer.close()
-            is_over.set()
-
-    listener = await asyncio.start_server(talk, host, port)
-    log.info("Serving on %s", [socket.getsockname() for socket in listener.sockets])
-    async with listener:
-        await is_over.wait()
