@@ -84,7 +84,7 @@ def register_handlers(server: CompletionServer) -> None:
         suggestion = await ls.assistant.suggest(place)
         if suggestion is None:
             return NO_ITEMS
-        text = _with_line_ends_of(document.source, suggestion.text)
+        text = _with_line_ends(suggestion.text, place.line_end)
         cursor = types.Position(place.line, place.character)  # within the document, wherever the client believes it
         start = cursor if info is None else info.range.start
         end = _behind(place.text, place.offset, suggestion, cursor if info is None else info.range.end, ls)
@@ -121,7 +121,7 @@ async def text_document_completion(ls: CompletionServer, params: types.Completio
         insert_text_format=types.InsertTextFormat.PlainText,
         insert_text_mode=types.InsertTextMode.AsIs,
         text_edit=types.TextEdit(
-            range=types.Range(start=start, end=end), new_text=_with_line_ends_of(document.source, text)
+            range=types.Range(start=start, end=end), new_text=_with_line_ends(text, place.line_end)
         ),
         command=_accepted(suggestion),
     )
@@ -143,8 +143,8 @@ def _word_before(text: str, offset: int) -> str:
     return text[start:offset]
 
 
-def _with_line_ends_of(document: str, text: str) -> str:
-    return text.replace("\n", "\r\n") if "\r\n" in document else text
+def _with_line_ends(text: str, line_end: str) -> str:
+    return text.replace("\n", line_end)
 
 
 def _accepted(suggestion: Suggestion) -> types.Command:

@@ -16,7 +16,8 @@ from lsp_server.errors import ServeError
 from lsp_server.handlers import register_handlers
 from lsp_server.options import ServerOptions
 from lsp_server.server import CompletionServer
-from lsp_server.wire import BoundedInput, serve_one_client
+from lsp_server.tcp import find_addresses, serve_one_client, take_token
+from lsp_server.wire import BoundedInput
 
 log = logging.getLogger(__name__)
 
@@ -45,12 +46,16 @@ def serve_stdio(options: ServerOptions, version: str) -> None:
         _end_without(server)
 
 
-def serve_tcp(host: str, port: int, options: ServerOptions, version: str) -> None:
-    """Serve the one client that connects to host:port until it leaves; ServeError where that address is not free."""
+def serve_tcp(host: str, port: int, options: ServerOptions, version: str, *, is_any_allowed: bool = False) -> None:
+    """Serve the first client that connects to host:port and knows the token, until it leaves.
+
+    Raises ServeError if the address is not free, or if other machines reach it and that is not allowed.
+    """
     _log_to_stderr()
     server = create_server(options, version)
     try:
-        asyncio.run(serve_one_client(server, host, port))
+        addresses = find_addresses(host, port, is_any_allowed=is_any_allowed)
+        asyncio.run(serve_one_client(server, addresses, port, take_token()))
     except SystemExit as done:  # the client's `exit`, as over stdio
         if done.code:
             log.warning("The client left without a shutdown.")
@@ -77,6 +82,6 @@ def _log_to_stderr() -> None:
 
 
 def _without_text(record: logging.LogRecord) -> bool:
-    if record.name.startswith(("pygls", "lsp_server.wire")) and isinstance(record.args, tuple):
+    if record.name.startswith(("pygls", "lsp_server.wire", "lsp_server.tcp")) and isinstance(record.args, tuple):
         record.args = tuple(one if isinstance(one, (int, float)) else str(one)[:80] for one in record.args)
     return True

@@ -1,28 +1,29 @@
 """Where messages come in: streams that are bounded, and a protocol that outlives what clients get wrong.
 
 pygls reads whatever length a header names, leaves a request whose parameters it can't read without an answer, and fails
-on a change of a document that was never opened. A TCP client that vanishes would leave its server behind.
+on a change of a document that was never opened.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable, Generator
-from threading import Event
 from typing import Any, BinaryIO
 from urllib.parse import unquote
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException, JsonRpcInvalidRequest
-from pygls.io_ import run_async
-from pygls.lsp.server import LanguageServer
 from pygls.protocol import LanguageServerProtocol
 from pygls.protocol.language_server import lsp_method
 
 log = logging.getLogger(__name__)
 
-MAX_MESSAGE_BYTES = 256 << 20  # a document of 50 MB with every character escaped; longer messages are thrown away
+MAX_MESSAGE_BYTES = (
+    64 << 20
+)  # a document of 50 MB, the most that VS Code sends, and escapes; what is longer is thrown away
+MAX_BARE_BYTES = 1 << 20  # of a message's JSON outside of strings: some 40,000 edits; parsing takes 0.3 s at most
 MAX_HEADER_BYTES = 8 << 10
 NO_MESSAGE = b"{}"  # JSON that is no message: pygls refuses it and goes on
 _CHUNK_BYTES = 1 << 20
@@ -79,6 +80,23 @@ def _check(data: dict[str, Any]) -> None:
         raise JsonRpcInvalidRequest()
 
 
+def _bounded(body: bytes) -> bytes:
+    """A message's body; NO_MESSAGE in its place if it holds so many values that the event loop would stand still."""
+    if len(body) <= MAX_BARE_BYTES:
+        return body
+    # The server speaks UTF-8 alone; in another encoding a quotation mark may be half of a letter.
+    if json.detect_encoding(body).startswith("utf-8") and _bare_bytes(body) <= MAX_BARE_BYTES:
+        return body
+    log.warning("A message of %d bytes is passed over; it holds too many values, or is not UTF-8.", len(body))
+    return NO_MESSAGE
+
+
+def _bare_bytes(body: bytes) -> int:
+    """Bytes of JSON outside of strings, MAX_BARE_BYTES of which are told from more."""
+    pieces = body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"', 2 * MAX_BARE_BYTES)
+    return sum(map(len, pieces[::2]))
+
+
 class BoundedInput:
     """A binary stream whose lines and reads have a limit; what is longer is read and thrown away."""
 
@@ -97,7 +115,7 @@ class BoundedInput:
     def read(self, size: int) -> bytes:
         """A message's body."""
         if size <= MAX_MESSAGE_BYTES:
-            return self._stream.read(size)
+            return _bounded(self._stream.read(size))
         log.warning("A message of %d bytes is passed over; the most is %d.", size, MAX_MESSAGE_BYTES)
         while size > 0 and (chunk := self._stream.read(min(size, _CHUNK_BYTES))):
             size -= len(chunk)
@@ -111,7 +129,13 @@ class BoundedReader:
         self._reader = reader
 
     async def readline(self) -> bytes:
-        """A header line, b"" at the end."""
+        """A header line, b"" at the end; what the last message began has run up to its first wait by then.
+
+        A request thereby takes its place from the text as it was, whatever change stands behind it in the same segment.
+        """
+        await asyncio.sleep(
+            0
+        )  # the reader doesn't yield while it has bytes, and a handler begins in the loop's next turn
         try:
             return await self._reader.readline()
         except ValueError:  # longer than asyncio's own limit, which has dropped it
@@ -123,40 +147,10 @@ class BoundedReader:
         """A message's body, b"" where the stream ends inside it."""
         try:
             if size <= MAX_MESSAGE_BYTES:
-                return await self._reader.readexactly(size)
+                return _bounded(await self._reader.readexactly(size))
             log.warning("A message of %d bytes is passed over; the most is %d.", size, MAX_MESSAGE_BYTES)
             while size > 0:
                 size -= len(await self._reader.readexactly(min(size, _CHUNK_BYTES)))
             return NO_MESSAGE
         except (asyncio.IncompleteReadError, ConnectionError):
             return b""
-
-
-async def serve_one_client(server: LanguageServer, host: str, port: int) -> None:
-    """Serve the first client that connects, until it leaves, however it does; raises OSError where it can't listen."""
-    is_over = asyncio.Event()
-    has_client = False
-
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal has_client
-        if has_client:
-            writer.close()
-            return
-        has_client = True
-        server.protocol.set_writer(writer)
-        try:
-            await run_async(
-                stop_event=Event(),
-                reader=BoundedReader(reader),
-                protocol=server.protocol,
-                logger=log,
-                error_handler=server.report_server_error,
-            )
-        finally:
-            writer.close()
-            is_over.set()
-
-    listener = await asyncio.start_server(talk, host, port)
-    log.info("Serving on %s", [socket.getsockname() for socket in listener.sockets])
-    async with listener:
-        await is_over.wait()

@@ -169,6 +169,14 @@ class PlayedService:
         """As the real one."""
         return self._event()
 
+    def is_newest(self, unwanted: Any) -> bool:
+        """Nothing else waits."""
+        return True
+
+    def can_read_ahead(self, folder: Path, threads: int | None) -> bool:
+        """There is no model to read anything."""
+        return False
+
     async def complete(self, question: Any, unwanted: Any) -> Any:
         """A text that hangs on nothing."""
         from lsp_server.completion import Completion

@@ -14,8 +14,18 @@ from lsp_server.errors import ServeError
 def serve(
     stdio: Annotated[bool, typer.Option("--stdio", help="Talk over stdin and stdout. This is the default.")] = False,
     tcp: Annotated[
-        str | None, typer.Option("--tcp", metavar="HOST:PORT", help="Wait for one client at this address instead.")
+        str | None,
+        typer.Option(
+            "--tcp",
+            metavar="HOST:PORT",
+            help="Wait for one client at this address of this machine instead. It must send the token "
+            "that SUBMODEL_TCP_TOKEN holds, else one that is printed.",
+        ),
     ] = None,
+    tcp_any_address: Annotated[
+        bool,
+        typer.Option("--tcp-any-address", help="Let --tcp wait where other machines reach it. Nothing is encrypted."),
+    ] = False,
     bundle: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="The bundle to serve. Default: that of the client's workspace folder."),
@@ -30,6 +40,8 @@ def serve(
     """Serve completions to an editor."""
     if stdio and tcp is not None:
         raise ServeError("--stdio and --tcp exclude each other; give one.")
+    if tcp_any_address and tcp is None:
+        raise ServeError("--tcp-any-address says where --tcp may wait; give --tcp HOST:PORT too.")
     address = None if tcp is None else parse_address(tcp)
 
     from lsp_server.options import ServerOptions
@@ -40,7 +52,7 @@ def serve(
     if address is None:
         serve_stdio(options, __version__)
     else:
-        serve_tcp(*address, options, __version__)
+        serve_tcp(*address, options, __version__, is_any_allowed=tcp_any_address)
 
 
 def parse_address(address: str) -> tuple[str, int]:

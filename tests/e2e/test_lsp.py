@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import sys
 from pathlib import Path
 
@@ -12,7 +11,8 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcRequestCancelled
 
 from exporters.bundle import Bundle
-from tests.e2e.editor import COMMAND, TEXT, Editor, editing, expected, run
+from tests.attacks.lsp_process import TOKEN, listening
+from tests.e2e.editor import TEXT, Editor, editing, expected, run
 
 
 def test_answers_what_the_completer_answers_and_never_loads_torch(workspace: Path, tiny_bundle: Bundle) -> None:
@@ -236,27 +236,14 @@ def test_no_socket_is_opened_over_stdio(workspace: Path) -> None:
 
 
 def test_over_tcp(workspace: Path, tiny_bundle: Bundle) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-
-    async def connect(editor: Editor) -> None:
-        for _ in range(2000):
-            try:
-                return await editor.start_tcp("127.0.0.1", port)
-            except ConnectionRefusedError:
-                await asyncio.sleep(0.02)
-        raise AssertionError("nobody listens")
-
     async def test() -> None:
-        server = await asyncio.create_subprocess_exec(
-            *COMMAND, "--tcp", f"127.0.0.1:{port}", stderr=asyncio.subprocess.PIPE
-        )
         editor = Editor(workspace)
-        await connect(editor)
-        await editor.begin()
+        await editor.start_tcp("127.0.0.1", port)
+        await editor.begin(options={"trigger": {"budgetMs": 60_000}, "token": TOKEN})
         assert await editor.complete(1, 24) == expected(tiny_bundle, TEXT, 1, 24)
         await editor.end()
-        await server.communicate()
+        assert editor.messages == [], "the token is no option, and nothing is said about it"
 
-    run(test)
+    with listening("--threads", "1") as (server, port):
+        run(test)
+        assert server.wait(60) == 0

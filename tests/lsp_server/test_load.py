@@ -9,7 +9,6 @@ import os
 import random
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from lsp_server.serve import create_server
 from lsp_server.server import CompletionServer
 from lsp_server.service import MAX_CRASHES, BundleState, CompletionService, Question
 from lsp_server.wire import MAX_MESSAGE_BYTES, NO_MESSAGE, BoundedInput
+from tests.attacks.lsp_process import TOKEN, answer_to, connect, initialize, listening
 
 
 class Client:
@@ -281,21 +281,11 @@ def test_a_client_that_talks_nonsense_and_vanishes_ends_the_server(garbage: byte
 
 
 def test_a_client_that_vanishes_from_a_socket_ends_the_server() -> None:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "submodel", "serve", "--tcp", f"127.0.0.1:{port}"]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server:
-        for _ in range(600):
-            try:
-                client = socket.create_connection(("127.0.0.1", port))
-                break
-            except ConnectionRefusedError:
-                time.sleep(0.1)
-        client.sendall(b"Content-Length: 500\r\n\r\n{")
-        client.close()
+    with listening() as (server, port):
+        with connect(port) as client, client.makefile("rb") as stream:
+            client.sendall(initialize({"token": TOKEN}))
+            assert "result" in answer_to(1, stream)
+            client.sendall(b"Content-Length: 500\r\n\r\n{")
         assert server.wait(60) == 0
 
 

@@ -1,0 +1,193 @@
+"""TCP: the first client that knows the token is served, until it leaves.
+
+A port is open to all users of a machine, and to each page that a browser shows. So nothing of a connection reaches
+pygls before its first message was an `initialize` with the token in `initializationOptions.token`. Nothing is
+encrypted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import ipaddress
+import json
+import logging
+import os
+import re
+import secrets
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from threading import Event
+from typing import Any
+
+from lsprotocol import types
+from pygls.io_ import run_async
+from pygls.lsp.server import LanguageServer
+
+from lsp_server.errors import ServeError
+from lsp_server.wire import BoundedReader
+
+log = logging.getLogger(__name__)
+
+TOKEN_VARIABLE = "SUBMODEL_TCP_TOKEN"
+MIN_TOKEN_CHARS = 16
+MAX_WAITING = 128  # connections without a first message; the oldest gives way, but none to others of its own backlog
+MAX_WAIT_S = 10.0  # for the whole of it
+MAX_FIRST_BYTES = 256 << 10  # editors send some 10 KB
+_BACKLOG = 100  # connections that asyncio accepts at once, before it reads from any
+_MAX_HEADERS = 8
+_HEADER = re.compile(rb"Content-(?:Length: (?P<size>\d{1,9})|Type: [^\r\n]*)\r\n")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Client:
+    """A connection whose first message had the token."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    initialize: bytes  # that message as it stands in a stream, without the token
+
+
+def take_token() -> str:
+    """Return the environment's token, which child processes then don't inherit, else a new one, which stderr is told.
+
+    Raises ServeError for a token that is short enough to be guessed.
+    """
+    token = os.environ.pop(TOKEN_VARIABLE, "")
+    if not token:
+        token = secrets.token_urlsafe()
+        print(f"submodel: Clients must send initializationOptions.token: {token}", file=sys.stderr, flush=True)
+    elif len(token) < MIN_TOKEN_CHARS:
+        raise ServeError(f"{TOKEN_VARIABLE} has fewer than {MIN_TOKEN_CHARS} characters; give a longer one, or none.")
+    return token
+
+
+def find_addresses(host: str, port: int, *, is_any_allowed: bool) -> list[str]:
+    """Return the addresses that a host stands for.
+
+    Raises ServeError if other machines reach one of them and that is not allowed, OSError if there is none.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = list(dict.fromkeys(str(address[0]) for *_, address in found))
+    outside = [address for address in addresses if not ipaddress.ip_address(address).is_loopback]
+    if outside and not is_any_allowed:
+        raise ServeError(
+            f"Other machines may reach {host} ({outside[0]}), and --tcp sends the text of files unencrypted; give "
+            "127.0.0.1, or add --tcp-any-address."
+        )
+    return addresses
+
+
+async def serve_one_client(server: LanguageServer, addresses: Sequence[str], port: int, token: str) -> None:
+    """Serve the first client that sends the token, until it leaves; raises OSError if it can't listen there."""
+    entrance = Entrance(token)
+    listener = await asyncio.start_server(entrance.receive, addresses, port, backlog=_BACKLOG)
+    log.info("Serving on %s", [socket.getsockname() for socket in listener.sockets])
+    try:
+        client = await entrance.client
+    finally:
+        listener.close()
+        entrance.close()
+    first = asyncio.StreamReader()
+    first.feed_data(client.initialize)
+    first.feed_eof()
+    server.protocol.set_writer(client.writer)
+    try:
+        for reader in (first, client.reader):
+            await run_async(
+                stop_event=Event(),
+                reader=BoundedReader(reader),
+                protocol=server.protocol,
+                logger=log,
+                error_handler=server.report_server_error,
+            )
+    finally:
+        client.writer.close()
+
+
+class Entrance:
+    """Where connections wait until one of them has sent the token, which is `client` then."""
+
+    def __init__(self, token: str) -> None:
+        self.client: asyncio.Future[Client] = asyncio.get_running_loop().create_future()
+        self._token = token
+        self._waiting: dict[asyncio.StreamWriter, None] = {}  # the oldest first
+
+    async def receive(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take a connection as the client, or end it."""
+        self._waiting[writer] = None
+        if len(self._waiting) > MAX_WAITING:
+            self._end(next(iter(self._waiting)))
+        try:
+            async with asyncio.timeout(MAX_WAIT_S):
+                message = await _read_message(reader)
+        except (OSError, EOFError, ValueError, RecursionError):  # OSError: the time is over, too
+            message = None
+        if writer not in self._waiting:
+            return
+        if message is not None and _take_token(message, self._token) and not self.client.done():
+            del self._waiting[writer]
+            self.client.set_result(Client(reader=reader, writer=writer, initialize=_framed(message)))
+            return
+        if message is not None and isinstance(message.get("id"), (int, str)):
+            writer.write(_framed(_refusal(message["id"])))
+        del self._waiting[writer]
+        writer.close()
+
+    def close(self) -> None:
+        """End all connections that wait."""
+        for writer in [*self._waiting]:
+            self._end(writer)
+
+    def _end(self, writer: asyncio.StreamWriter) -> None:
+        del self._waiting[writer]
+        writer.transport.abort()
+
+
+async def _read_message(reader: asyncio.StreamReader) -> dict[str, Any] | None:
+    """Return a connection's first message, None if it is none of this protocol, as a web page's, or too long.
+
+    Raises OSError or EOFError if the connection ends, ValueError or RecursionError for what is no JSON.
+    """
+    size = 0
+    for _ in range(_MAX_HEADERS):
+        line = await reader.readline()
+        if line == b"\r\n":
+            break
+        header = _HEADER.fullmatch(line)
+        if header is None:
+            return None
+        size = int(header["size"] or size)
+    if not 0 < size <= MAX_FIRST_BYTES:
+        return None
+    message = json.loads(await reader.readexactly(size))
+    return message if isinstance(message, dict) else None
+
+
+def _take_token(message: dict[str, Any], token: str) -> bool:
+    """Take the token out of an `initialize`, and return whether it is the right one."""
+    params = message.get("params")
+    options = params.get("initializationOptions") if isinstance(params, dict) else None
+    if message.get("method") != types.INITIALIZE or not isinstance(options, dict):
+        return False
+    given = options.pop("token", None)
+    return isinstance(given, str) and hmac.compare_digest(_as_bytes(given), _as_bytes(token))
+
+
+def _as_bytes(token: str) -> bytes:
+    return token.encode("utf-8", "surrogatepass")
+
+
+def _refusal(number: int | str) -> dict[str, Any]:
+    text = (
+        "The first request must be `initialize` with this server's token as initializationOptions.token; it stood in "
+        f"{TOKEN_VARIABLE} when the server started, or else the server has printed it."
+    )
+    return {"jsonrpc": "2.0", "id": number, "error": {"code": int(types.LSPErrorCodes.RequestFailed), "message": text}}
+
+
+def _framed(message: dict[str, Any]) -> bytes:
+    body = json.dumps(message).encode()
+    return b"Content-Length: %d\r\n\r\n" % len(body) + body

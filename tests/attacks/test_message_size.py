@@ -1,0 +1,95 @@
+"""A message of very many values: what the server makes of it takes time and memory by its bytes, a few of them each.
+
+Both attacks succeed on 104ea66: 1 MB of `{},` kept the event loop for 25 s and took 2 GB, since pygls makes a class for
+each object; 8 MB took 300 s and 15 GB.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lsp_server.options import ServerOptions
+from lsp_server.serve import create_server
+from lsp_server.wire import MAX_BARE_BYTES, NO_MESSAGE, BoundedInput, BoundedReader, _bare_bytes
+
+UNITS = [b"{}", b"[]", b"0", b'""', b'{"":""}', b'"\\""', b'"\\\\"']
+
+
+def message_of(unit: bytes, size: int = 8 << 20) -> bytes:
+    count = size // (len(unit) + 1)
+    return b'{"jsonrpc":"2.0","method":"submodel/nothing","params":{"a":[' + b",".join([unit] * count) + b"]}}"
+
+
+def read_both(body: bytes) -> set[bytes]:
+    """What stdio and TCP make of a body."""
+
+    async def read() -> bytes:
+        reader = asyncio.StreamReader()
+        reader.feed_data(body)
+        reader.feed_eof()
+        return await BoundedReader(reader).readexactly(len(body))
+
+    return {BoundedInput(io.BytesIO(body)).read(len(body)), asyncio.run(read())}
+
+
+@pytest.mark.parametrize(
+    "message", [{"method": "submodel/nothing"}, {"method": "submodel/nothing", "id": 1}, {"id": 1}]
+)
+def test_objects_of_a_message_stay_what_they_are(message: dict[str, Any]) -> None:
+    field = "params" if "method" in message else "result"
+    value = {"a": [{} for _ in range(10)], "b": {"c": 1}}
+    text = json.dumps({"jsonrpc": "2.0", **message, field: value})
+    structured = json.loads(text, object_hook=create_server(ServerOptions(), "1").protocol.structure_message)
+    assert getattr(structured, field) == value
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_a_message_of_millions_of_values_is_passed_over(unit: bytes) -> None:
+    assert read_both(message_of(unit)) == {NO_MESSAGE}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_no_other_encoding_hides_them(encoding: str) -> None:
+    text = '{"\u0122":[' + "{}," * 1_000_000 + "0]}"  # half of the letter is a quotation mark
+    assert read_both(text.encode(encoding)) == {NO_MESSAGE}
+
+
+@pytest.mark.parametrize(
+    "text", ["x = 1\n" * 2_000_000, '{"a": "\\\\"},\n' * 1_000_000, '"' * 5_000_000, "\\" * 5_000_000]
+)
+def test_a_long_document_is_read_whatever_it_says(text: str) -> None:
+    body = json.dumps({"jsonrpc": "2.0", "method": "textDocument/didOpen", "params": {"text": text}}).encode()
+    assert read_both(body) == {body}
+
+
+def test_ten_thousand_edits_are_read() -> None:
+    place = {"line": 1000, "character": 20}
+    edits = [{"range": {"start": place, "end": place}, "text": "x" * 100}] * 10_000
+    body = json.dumps({"jsonrpc": "2.0", "params": {"contentChanges": edits}}).encode()
+    assert len(body) > MAX_BARE_BYTES
+    assert read_both(body) == {body}
+
+
+TREES = st.recursive(
+    st.none() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+)
+
+
+@given(TREES, st.booleans())
+def test_bytes_outside_of_strings_are_counted(tree: Any, is_ascii: bool) -> None:
+    body, count, is_inside, is_escaped = json.dumps(tree, ensure_ascii=is_ascii), 0, False, False
+    for letter in body:
+        if is_inside:
+            is_inside = is_escaped or letter != '"'
+            is_escaped = letter == "\\" and not is_escaped
+        else:
+            is_inside = letter == '"'
+            count += not is_inside
+    assert _bare_bytes(body.encode("utf-8", "surrogatepass")) == count

@@ -1,0 +1,248 @@
+"""What other users of a machine, and web pages in its browser, can do to `submodel serve --tcp`.
+
+Each attack on a server process succeeds on 104ea66: the first connection was the client, whatever it said, and its end
+was that of the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+
+import pytest
+
+from lsp_server import tcp
+from lsp_server.errors import ServeError
+from lsp_server.options import ServerOptions
+from lsp_server.serve import create_server
+from lsp_server.tcp import find_addresses, serve_one_client, take_token
+from tests.attacks.lsp_process import (
+    HOST,
+    TOKEN,
+    answer_to,
+    connect,
+    framed,
+    initialize,
+    is_closed,
+    listening,
+    request,
+)
+
+IN_TIME_S = 5.0  # what is closed at once needs milliseconds; the deadline of a connection is 10 s
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A server that listens; after the attack an editor connects to it, is served, and leaves."""
+    with listening() as (server, port):
+        yield port
+        assert is_served(port), "an editor that comes later is served"
+        assert server.wait(30) == 0, "and when it has left, the server ends"
+
+
+def is_served(port: int) -> bool:
+    with connect(port) as editor, editor.makefile("rb") as stream:
+        editor.sendall(initialize({"token": TOKEN}))
+        is_initialized = "capabilities" in answer_to(1, stream).get("result", {})
+        editor.sendall(request(2, "shutdown", None) + framed({"jsonrpc": "2.0", "method": "exit"}))
+        answer_to(2, stream)
+        return is_initialized
+
+
+def refusal_of(port: int, message: bytes) -> str:
+    """What a client is told, whose connection then ends."""
+    with connect(port) as client, client.makefile("rb") as stream:
+        client.sendall(message)
+        answer = answer_to(1, stream)
+        assert "result" not in answer
+        assert is_closed(client, IN_TIME_S)
+        return str(answer["error"]["message"])
+
+
+def test_a_probe_does_not_end_the_server(port: int) -> None:
+    for _ in range(20):
+        connect(port).close()
+
+
+def test_a_silent_client_locks_nobody_out() -> None:
+    with listening() as (_, port), connect(port):
+        assert is_served(port)
+
+
+ORIGIN = b"Host: 127.0.0.1\r\nOrigin: https://evil.example\r\n"
+PAGES = (
+    b"POST / HTTP/1.1\r\n" + ORIGIN + b"Content-Type: text/plain\r\n",
+    b"GET / HTTP/1.1\r\n" + ORIGIN + b"Upgrade: websocket\r\n",
+    b"X: y\r\n",
+    b"\r\n",
+    b"\x16\x03\x01\n",
+    b"x" * 100_000,
+)
+
+
+def test_a_web_page_s_request_is_no_message(port: int) -> None:
+    """Even of one that knows the token: pygls passes over headers that it doesn't know."""
+    message = initialize({"token": TOKEN})
+    length = b"Content-Length: %d\r\n" % len(message)
+    for page in PAGES:
+        for text in (page + message, page + length + b"\r\n" + message):
+            with connect(port) as client:
+                client.settimeout(IN_TIME_S)
+                with suppress(ConnectionError):
+                    client.sendall(text)
+                assert received(client) == b""
+
+
+def received(client: socket.socket) -> bytes:
+    """All that the server says before it ends the connection."""
+    try:
+        return b"".join(iter(lambda: client.recv(1 << 16), b""))
+    except ConnectionError:
+        return b""
+
+
+def test_without_the_token_nobody_is_served(port: int) -> None:
+    for token in (None, "", TOKEN[:-1], TOKEN + "x", "é\ud800", [TOKEN]):
+        assert "initializationOptions.token" in refusal_of(port, initialize({"token": token}))
+    for options in (None, {}, [], TOKEN):
+        assert "initializationOptions.token" in refusal_of(port, initialize(options))
+
+
+def test_nothing_is_answered_before_the_token(port: int) -> None:
+    status = request(1, "submodel/status", {"initializationOptions": {"token": TOKEN}})
+    assert "initializationOptions.token" in refusal_of(port, status)
+    for message in ({"jsonrpc": "2.0", "method": "exit"}, [], {"id": None}, 7):
+        with connect(port) as client:
+            client.sendall(framed(message) + initialize({"token": TOKEN}))
+            client.settimeout(IN_TIME_S)
+            assert received(client) == b""
+
+
+def test_no_long_message_is_read_before_the_token(port: int) -> None:
+    for size in (tcp.MAX_FIRST_BYTES + 1, 200 << 20, 10**30):
+        with connect(port) as client:
+            client.sendall(b"Content-Length: %d\r\n\r\n{" % size)
+            assert is_closed(client, IN_TIME_S)
+
+
+def test_three_hundred_that_say_half_of_it_lock_nobody_out() -> None:
+    with listening() as (_, port), ExitStack() as others:
+        clients = [others.enter_context(connect(port)) for _ in range(300)]
+        for client in clients:
+            with suppress(ConnectionError):
+                client.sendall(b"Content-Length: 500\r\n\r\n{")
+        early = clients[: -tcp.MAX_WAITING]
+        assert sum(is_closed(client, IN_TIME_S) for client in early) == len(early)
+        assert is_served(port)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs signals that stop a process")
+def test_a_burst_of_others_does_not_push_out_an_editor() -> None:
+    """All come at once for the server, the editor in their midst."""
+    with listening() as (server, port), ExitStack() as all_of_them:
+        server.send_signal(signal.SIGSTOP)
+        for _ in range(40):
+            all_of_them.enter_context(connect(port))
+        editor = all_of_them.enter_context(connect(port))
+        editor.sendall(initialize({"token": TOKEN}))
+        for _ in range(50):
+            all_of_them.enter_context(connect(port))
+        server.send_signal(signal.SIGCONT)
+        assert "result" in answer_to(1, all_of_them.enter_context(editor.makefile("rb")))
+
+
+@pytest.mark.parametrize("said", [b"", b"C", b"Content-Length: 50\r\n\r\n"])
+def test_who_does_not_come_to_the_point_is_sent_away(said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte at a time, however long: the time is for the whole message."""
+    monkeypatch.setattr(tcp, "MAX_WAIT_S", 0.3)
+
+    async def drip(port: int) -> bytes:
+        reader, writer = await asyncio.open_connection(HOST, port)
+        writer.write(said)
+        ended = asyncio.ensure_future(reader.read())
+        while not ended.done():
+            writer.write(b" ")
+            await asyncio.wait([ended], timeout=0.02)
+        writer.close()
+        return ended.result() if ended.exception() is None else b""
+
+    async def test() -> bytes:
+        with socket.socket() as probe:
+            probe.bind((HOST, 0))
+            port = probe.getsockname()[1]
+        server = create_server(ServerOptions(), "1")
+        serving = asyncio.create_task(serve_one_client(server, [HOST], port, TOKEN))
+        try:
+            await asyncio.sleep(0.1)
+            return await drip(port)
+        finally:
+            serving.cancel()
+            server.close()
+
+    assert asyncio.run(asyncio.wait_for(test(), 20)) == b""
+
+
+def test_the_second_client_is_refused_by_the_system() -> None:
+    with listening() as (_, port), connect(port) as editor, editor.makefile("rb") as stream:
+        early = connect(port)
+        editor.sendall(initialize({"token": TOKEN}))
+        answer_to(1, stream)
+        assert is_closed(early, IN_TIME_S), "who has waited is sent away"
+        early.close()
+        with pytest.raises(ConnectionError):
+            connect(port)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "0", "192.0.2.1", "::ffff:192.0.2.1"])
+def test_only_this_machine_reaches_it_unless_that_is_asked_for(host: str) -> None:
+    with pytest.raises(ServeError, match="--tcp-any-address"):
+        find_addresses(host, 2087, is_any_allowed=False)
+    assert find_addresses(host, 2087, is_any_allowed=True)
+
+
+def test_this_machine_has_many_names() -> None:
+    assert find_addresses("127.0.0.1", 2087, is_any_allowed=False) == ["127.0.0.1"]
+    assert find_addresses("::1", 2087, is_any_allowed=False) == ["::1"]
+    assert find_addresses("localhost", 2087, is_any_allowed=False)
+
+
+def test_all_addresses_are_refused_in_one_sentence() -> None:
+    command = [sys.executable, "-m", "submodel", "serve", "--tcp", "0.0.0.0:2087"]
+    done = subprocess.run(command, stderr=subprocess.PIPE, timeout=20, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count(b"--tcp-any-address") == 1
+
+
+def test_the_token_is_told_once_and_nowhere_else(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv(tcp.TOKEN_VARIABLE, raising=False)
+    tokens = {take_token() for _ in range(2)}
+    assert len(tokens) == 2
+    assert {line.rpartition(" ")[2] for line in capsys.readouterr().err.splitlines()} == tokens
+    monkeypatch.setenv(tcp.TOKEN_VARIABLE, TOKEN)
+    assert take_token() == TOKEN
+    assert tcp.TOKEN_VARIABLE not in os.environ, "no program that the server starts has it"
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv(tcp.TOKEN_VARIABLE, "short")
+    with pytest.raises(ServeError, match="16 characters"):
+        take_token()
+
+
+def test_the_token_is_in_no_log_no_status_and_no_option() -> None:
+    with listening() as (server, port):
+        with connect(port) as editor, editor.makefile("rb") as stream:
+            editor.sendall(initialize({"token": TOKEN}) + request(2, "submodel/status", {}))
+            answers = [answer_to(1, stream), answer_to(2, stream)]
+            editor.sendall(request(3, "submodel/explain", {"count": 100}) + request(4, "shutdown", None))
+            answers += [answer_to(3, stream), answer_to(4, stream)]
+        assert TOKEN not in json.dumps(answers)
+        assert server.stderr is not None
+        assert TOKEN.encode() not in server.stderr.read()
