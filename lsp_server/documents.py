@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from lsprotocol import types
 from pygls.workspace import PositionCodec, TextDocument
 
-from lsp_server.positions import Encoding, clamp, clamped_offset_at
+from lsp_server.positions import Encoding, LineStarts, clamp
 
 MAX_DOCUMENT_CHARS = 2_000_000  # some 50,000 lines
 MAX_TOTAL_CHARS = 64_000_000  # 64 MB of ASCII, at most 256 MB
@@ -45,6 +45,7 @@ class Document(TextDocument):
             position_codec=PositionCodec(types.PositionEncodingKind(encoding.value)),
         )
         self._encoding = encoding
+        self._lines = LineStarts()
         self._edits: list[Edit] = []
         self.is_kept = len(item.text) <= MAX_DOCUMENT_CHARS
 
@@ -56,21 +57,23 @@ class Document(TextDocument):
     def drop(self) -> None:
         """Keep the text no longer."""
         self._source, self._edits, self.is_kept = "", [], False
+        self._lines = LineStarts()
 
     def apply_change(self, change: types.TextDocumentContentChangeEvent) -> None:
         """Replace the range, or the whole text where the change has none."""
         if isinstance(change, types.TextDocumentContentChangePartial):
             if not self.is_kept:
                 return
-            text, start, end = self.source, change.range.start, change.range.end
-            first = clamped_offset_at(text, start.line, start.character, self._encoding)
-            last = clamped_offset_at(text, end.line, end.character, self._encoding)
-            last = max(first, last)
+            text = self.source
+            first = self.offset_at_position(change.range.start)
+            last = max(first, self.offset_at_position(change.range.end))
             self._source = text[:first] + change.text + text[last:]
+            self._lines.note_edit(first)
             self._edits.append(Edit(start=first, removed=last - first, inserted=change.text))
         else:
             self._edits.append(Edit(start=0, removed=len(self.source), inserted=change.text))
             self._source, self.is_kept = change.text, True
+            self._lines = LineStarts()
         if self.size > MAX_DOCUMENT_CHARS:
             self.drop()
 
@@ -81,11 +84,11 @@ class Document(TextDocument):
 
     def offset_at_position(self, client_position: types.Position) -> int:
         """The offset into `source` of a client's position, clamped to the document."""
-        return clamped_offset_at(self.source, client_position.line, client_position.character, self._encoding)
+        return self.clamp(client_position)[0]
 
     def clamp(self, position: types.Position) -> tuple[int, types.Position]:
         """The offset into `source` and the position within the document that a client's position stands for."""
-        offset, *within = clamp(self.source, position.line, position.character, self._encoding)
+        offset, *within = clamp(self.source, position.line, position.character, self._encoding, self._lines)
         return offset, types.Position(*within)
 
 

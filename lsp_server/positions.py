@@ -9,6 +9,7 @@ clamp it.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from enum import StrEnum
 
 from lsp_server.errors import ServeError
@@ -24,12 +25,38 @@ class Encoding(StrEnum):
     UTF32 = "utf-32"
 
 
+class LineStarts:
+    """Where the lines of a text begin, as far as they were looked for; an edit keeps those before it.
+
+    So neither thousands of edits in one message nor a key at the end of a long file cost a pass over the text each.
+    """
+
+    def __init__(self) -> None:
+        self._starts = [0]
+
+    def find(self, text: str, line: int) -> tuple[int, int, int]:
+        """Number, start and end of a line, its line end not included; of the last one where there are not that many."""
+        starts = self._starts
+        if not 0 <= line < len(starts):
+            for match in _LINE_END.finditer(text, starts[-1]):
+                starts.append(match.end())
+                if len(starts) == line + 1:
+                    break
+        number = line if 0 <= line < len(starts) else len(starts) - 1
+        end = _LINE_END.search(text, starts[number])
+        return number, starts[number], end.start() if end else len(text)
+
+    def note_edit(self, offset: int) -> None:
+        """The text has changed from `offset` on."""
+        del self._starts[max(1, bisect_left(self._starts, offset)) :]
+
+
 def offset_at(text: str, line: int, character: int, encoding: Encoding = Encoding.UTF16) -> int:
     """The offset into `text` (code points) of a 0-based position; of a place within a surrogate pair, that before it.
 
     Raises ServeError where the file has no such line, or the line no such character.
     """
-    number, start, end = _find_line(text, line)
+    number, start, end = LineStarts().find(text, line)
     if number != line:
         raise ServeError(f"Line {line} is outside the file, whose lines are 0 to {number}; give a line within it.")
     index, units = _count(text[start:end], character, encoding)
@@ -41,28 +68,18 @@ def offset_at(text: str, line: int, character: int, encoding: Encoding = Encodin
     return start + index
 
 
-def clamped_offset_at(text: str, line: int, character: int, encoding: Encoding = Encoding.UTF16) -> int:
-    """Like `offset_at`, but a character past its line's end stands for that end, a line past the last for the end."""
-    return clamp(text, line, character, encoding)[0]
+def clamp(
+    text: str, line: int, character: int, encoding: Encoding = Encoding.UTF16, lines: LineStarts | None = None
+) -> tuple[int, int, int]:
+    """The offset into `text`, the line and the character that a position stands for, within the text or not.
 
-
-def clamp(text: str, line: int, character: int, encoding: Encoding = Encoding.UTF16) -> tuple[int, int, int]:
-    """The offset into `text`, the line and the character that a position stands for, within the text or not."""
-    number, start, end = _find_line(text, line)
+    A character past its line's end stands for that end, a line past the last for the end. `lines` are the text's.
+    """
+    number, start, end = (lines or LineStarts()).find(text, line)
     index, units = _count(text[start:end], character, encoding)
     if number != line:
         return len(text), number, units
     return start + index, number, max(0, min(character, units))
-
-
-def _find_line(text: str, line: int) -> tuple[int, int, int]:
-    """Number, start and end of a line, its line end not included; of the last one where there are not that many."""
-    start = number = 0
-    for match in _LINE_END.finditer(text):
-        if number == line:
-            return number, start, match.start()
-        start, number = match.end(), number + 1
-    return number, start, len(text)
 
 
 def _count(line: str, character: int, encoding: Encoding) -> tuple[int, int]:

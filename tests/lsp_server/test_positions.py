@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsp_server.errors import ServeError
-from lsp_server.positions import Encoding, clamp, clamped_offset_at, offset_at
+from lsp_server.positions import Encoding, clamp, offset_at
 
 TEXTS = st.text(alphabet="ab é𝕏\n\r\f\u2028", max_size=40)
 CODECS = {Encoding.UTF8: ("utf-8", 1), Encoding.UTF16: ("utf-16-le", 2), Encoding.UTF32: ("utf-32-le", 4)}
@@ -27,12 +27,12 @@ def test_every_offset_comes_back(text: str, place: int, encoding: Encoding) -> N
         offset += 1
     line, character = position_of(text, offset, encoding)
     assert offset_at(text, line, character, encoding) == offset
-    assert clamped_offset_at(text, line, character, encoding) == offset
+    assert clamp(text, line, character, encoding)[0] == offset
 
 
 @given(text=TEXTS, line=st.integers(0, 9), character=st.integers(0, 50), encoding=st.sampled_from(Encoding))
 def test_outside_is_refused_or_clamped(text: str, line: int, character: int, encoding: Encoding) -> None:
-    clamped = clamped_offset_at(text, line, character, encoding)
+    clamped = clamp(text, line, character, encoding)[0]
     lines = re.split("\r\n|\r|\n", text)
     codec, width = CODECS[encoding]
     if line >= len(lines):
@@ -53,7 +53,7 @@ def test_clamped_position_is_that_of_the_clamped_offset(
     text: str, line: int, character: int, encoding: Encoding
 ) -> None:
     offset, *clamped = clamp(text, line, character, encoding)
-    assert offset_at(text, *clamped, encoding) == offset == clamped_offset_at(text, line, character, encoding)
+    assert offset_at(text, *clamped, encoding) == offset == clamp(text, line, character, encoding)[0]
     lines = re.split("\r\n|\r|\n", text)
     assert clamped[0] == min(line, len(lines) - 1)
     codec, width = CODECS[encoding]
