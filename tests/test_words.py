@@ -25,8 +25,10 @@ def banned_phrases() -> list[str]:
 
 
 def pages() -> list[Path]:
+    extension = ROOT / "vscode-extension"
     documents = sorted(path for path in (ROOT / "docs").glob("*.md") if path.name not in UNCHECKED)
-    return [ROOT / "README.md", ROOT / "SECURITY.md", ROOT / "vscode-extension" / "README.md", *documents]
+    walkthrough = sorted((extension / "media" / "walkthrough").glob("*.md"))
+    return [ROOT / "README.md", ROOT / "SECURITY.md", extension / "README.md", *walkthrough, *documents]
 
 
 def pattern(phrase: str) -> re.Pattern[str]:
