@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from builder.artifact import MANIFEST, PARITY_PROMPTS, SCHEMA_VERSION, SubModel
 from builder.corpus.corpus import SourceFile
-from builder.cuts import Cut, cut_files
+from builder.cuts import Cut, cut_files, parity_windows
 from builder.folders import replace_folder, write_json
 from builder.prompt import PromptEncoder
 from builder.pruning.prune import Pruned
@@ -74,7 +74,8 @@ def save_reweighted(
 def write_prompts(folder: Path, encoder: PromptEncoder, cuts: Sequence[Cut]) -> None:
     """As `SubModel.parity_prompts` reads them."""
     prompts = [
-        {"prompt_ids": encoder.encode(cut.window(encoder)), "truth_ids": encoder.text_ids(cut.middle)} for cut in cuts
+        {"prompt_ids": encoder.encode(window), "truth_ids": encoder.text_ids(cut.middle)}
+        for cut, window in zip(cuts, parity_windows(cuts, encoder), strict=True)
     ]
     (folder / PARITY_PROMPTS).write_text(json.dumps(prompts), "utf-8")
 

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 
 from builder.corpus.corpus import SourceFile
 from builder.corpus.languages import Kind, Language, get_language, is_comment_line
-from builder.prompt import PromptEncoder, Window
+from builder.prompt import PromptEncoder, PromptFormat, Window
 
 MAX_BLOCK_LINES = 6  # of a completion of several lines
 MAX_LINE_CHARS = 200  # longer lines are data
+PARITY_PREFIX_TOKENS, PARITY_SUFFIX_TOKENS, WHOLE_EVERY = 160, 48, 8  # of `parity_windows`
 _MIN_MIDDLE = 3  # characters; shorter ends of lines are closers and commas
 _WORD_STARTS = re.compile(r"\b\w|(?<=\w)\W")
 
@@ -35,9 +36,21 @@ class Cut:
         """The file as it was before the user typed the middle."""
         return self.file.text[: self.offset] + self.file.text[self.offset + len(self.middle) :]
 
-    def window(self, encoder: PromptEncoder) -> Window:
-        """The window that the server would see, had the user not yet typed the middle."""
-        return encoder.window(self.text, self.offset)
+    def window(self, encoder: PromptEncoder, form: PromptFormat | None = None) -> Window:
+        """The window that the server would see, had the user not yet typed the middle; `form` is by default its own."""
+        return encoder.window(self.text, self.offset, form or encoder.form)
+
+
+def parity_windows(cuts: Sequence[Cut], encoder: PromptEncoder) -> list[Window]:
+    """Windows for comparing two forms of one model: a few whole ones, the rest small.
+
+    A graph that is right on a few whole windows and on many small ones is right; whole ones cost eight times as much.
+    """
+    small = encoder.form.with_window(
+        min(encoder.form.max_prefix_tokens, PARITY_PREFIX_TOKENS),
+        min(encoder.form.max_suffix_tokens, PARITY_SUFFIX_TOKENS),
+    )
+    return [cut.window(encoder, small if index % WHOLE_EVERY else None) for index, cut in enumerate(cuts)]
 
 
 def cut_files(files: Sequence[SourceFile], count: int, seed: int, *, kind: Kind = "code") -> tuple[Cut, ...]:

@@ -25,7 +25,8 @@ class ParitySettings:
     """How much is compared, and what passes. About a minute for 320 million parameters on two cores."""
 
     prompts: int = 32  # 500 greedy tokens: one standard error of the agreement is then below one point
-    max_prompt_tokens: int = 224  # longer ones are passed over: two thirds of the time is the float32 pass
+    max_prompt_tokens: int = 224  # of all but `whole_prompts`: two thirds of the time is the float32 pass
+    whole_prompts: int = 2  # as long as the server's
     continuation_tokens: int = 16  # a line of code and a little more
     logit_prompts: int = 4  # a wrong graph is wrong on the first one
     logit_positions: int = 64

@@ -14,7 +14,7 @@ import builder
 import exporters
 from builder.artifact import PARITY_PROMPTS, SubModel
 from builder.corpus.corpus import SourceFile
-from builder.cuts import cut_files
+from builder.cuts import cut_files, parity_windows
 from builder.prompt import PromptEncoder
 from exporters.errors import ExportError
 from exporters.parity import ParitySettings
@@ -24,7 +24,7 @@ from exporters.reference import ParityPrompt
 def choose_prompts(
     source: SubModel, encoder: PromptEncoder, settings: ParitySettings, *, max_positions: int
 ) -> list[ParityPrompt]:
-    """As many prompts as `settings` ask for, of at most its length where there are enough of these, else the shortest.
+    """As many prompts as `settings` ask for: a few of the longest, the rest of at most its length, else the shortest.
 
     Every prompt leaves room for its answer within `max_positions`. Raises ExportError where there is none.
     """
@@ -36,7 +36,8 @@ def choose_prompts(
     limit = settings.max_prompt_tokens
     fitting = [prompt for prompt in prompts if len(prompt.prompt_ids) <= limit]
     longer = sorted((p for p in prompts if len(p.prompt_ids) > limit), key=lambda prompt: len(prompt.prompt_ids))
-    chosen = [*fitting, *longer][: settings.prompts]
+    few = max(0, len(longer) - settings.whole_prompts)
+    chosen = [*longer[few:], *fitting, *longer[:few]][: settings.prompts]
     if not chosen:
         raise ExportError(f"There is no prompt to compare the graph and {source.folder} on; build the model again.")
     return chosen
@@ -54,7 +55,10 @@ def _own_prompts(source: SubModel) -> list[ParityPrompt]:
 def _package_prompts(encoder: PromptEncoder, count: int) -> list[ParityPrompt]:
     files = [_source_file(path) for package in (builder, exporters) for path in _python_files(package.__path__)]
     cuts = cut_files(files, count, seed=0)
-    prompts = [_prompt(encoder.encode(cut.window(encoder)), encoder.text_ids(cut.middle)) for cut in cuts]
+    windows = parity_windows(cuts, encoder)
+    prompts = [
+        _prompt(encoder.encode(window), encoder.text_ids(cut.middle)) for cut, window in zip(cuts, windows, strict=True)
+    ]
     return [prompt for prompt in prompts if prompt.prompt_ids]
 
 

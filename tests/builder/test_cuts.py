@@ -4,7 +4,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builder.corpus.corpus import SourceFile
-from builder.cuts import MAX_BLOCK_LINES, cut_blocks, cut_files, cut_mixture
+from builder.cuts import (
+    MAX_BLOCK_LINES,
+    PARITY_PREFIX_TOKENS,
+    PARITY_SUFFIX_TOKENS,
+    WHOLE_EVERY,
+    cut_blocks,
+    cut_files,
+    cut_mixture,
+    parity_windows,
+)
 from builder.prompt import PromptEncoder, PromptFormat
 from tests.builder.tiny import make_tokenizer
 
@@ -47,6 +56,18 @@ def test_same_seed_same_cuts_other_seed_others():
     files = [source(CODE * 20)]
     assert cut_files(files, 10, 1) == cut_files(files, 10, 1)
     assert cut_files(files, 10, 1) != cut_files(files, 10, 2)
+
+
+def test_most_parity_windows_are_small():
+    encoder = PromptEncoder(make_tokenizer(), FIM)
+    cuts = cut_files([source(CODE * 200)], 2 * WHOLE_EVERY, seed=0)
+    windows = parity_windows(cuts, encoder)
+    for index, (cut, window) in enumerate(zip(cuts, windows, strict=True)):
+        if index % WHOLE_EVERY == 0:
+            assert window == cut.window(encoder)
+        else:
+            assert len(encoder.text_ids(window.prefix)) <= PARITY_PREFIX_TOKENS
+            assert len(encoder.text_ids(window.suffix)) <= PARITY_SUFFIX_TOKENS
 
 
 def test_half_of_the_cuts_are_within_a_line():

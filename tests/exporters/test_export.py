@@ -24,6 +24,7 @@ from exporters.errors import ExportError
 from exporters.export import add_precision, export_any, export_bundle
 from exporters.parity import ParitySettings
 from exporters.precision import Precision
+from exporters.prompts import choose_prompts
 from exporters.settings import ExportSettings
 
 # Of random weights the next token is nearly a tie, so int8 agrees seldom.
@@ -162,6 +163,23 @@ def test_refuses_what_is_no_model(tmp_path: Path, sub_model: Path) -> None:
     with pytest.raises(SubmodelError, match=r"tokenizer\.json missing"):
         export_bundle(sub_model, tmp_path / "bundle", INT8)
     assert not (tmp_path / "bundle").exists()
+
+
+def test_parity_is_checked_on_a_few_whole_prompts_and_many_short_ones() -> None:
+    class Source:
+        folder = Path("model")
+
+        def parity_prompts(self) -> list[dict[str, list[int]]]:
+            return [{"prompt_ids": [1] * length, "truth_ids": [2]} for length in (900, 200, 100, 1200, 150, 300)]
+
+    def lengths(prompts: int, max_positions: int = 2048) -> list[int]:
+        settings = ParitySettings(prompts=prompts, max_prompt_tokens=224, whole_prompts=2)
+        chosen = choose_prompts(Source(), None, settings, max_positions=max_positions)  # type: ignore[arg-type]
+        return [len(prompt.prompt_ids) for prompt in chosen]
+
+    assert lengths(5) == [900, 1200, 200, 100, 150]
+    assert lengths(6) == [900, 1200, 200, 100, 150, 300], "the shortest of the longer ones where there are too few"
+    assert lengths(5, max_positions=1000) == [300, 900, 200, 100, 150]
 
 
 def test_refuses_spoiled_parity_prompts(sub_model: Path, tmp_path: Path) -> None:
