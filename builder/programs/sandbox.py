@@ -3,14 +3,17 @@
 Models and strangers write the programs that run here. A program runs in namespaces of its own, which Linux grants to
 ordinary users on most machines; all of these walls stand, or it does not start:
 
-- network "namespace": a loopback of its own and nothing else; no abstract Unix sockets of the host, and on x86-64 and
-  ARM64 no AF_VSOCK, which leads from a virtual machine to its host.
+- network "namespace": a loopback of its own and nothing else. A filter of system calls refuses sockets of other kinds
+  than IPv4, IPv6 and netlink, so that none of the host's Unix sockets is spoken to. Connected pairs of Unix sockets
+  stay, which asyncio and multiprocessing need; multiprocessing's managers and its "forkserver" need more, and fail.
+- the same filter refuses the kernel's keys, ptrace and its kin, and limits of other processes. It knows x86-64 and
+  ARM64; on other machines nothing runs here.
 - processes "namespace": it sees no others, and the kernel ends them all with the first.
 - files "read-only" but for its folder: all that the user can read can be read. The folders for temporary files and
   those of running services (`_hidden_folders`) are fresh and empty, and /dev holds null, zero, full, random, urandom
-  and pseudo-terminals. The host's Unix sockets elsewhere are covered one by one, as they were when it started.
+  and pseudo-terminals.
 
-Where the kernel grants no namespaces (most containers, macOS), EvaluationError says so, unless
+Where the kernel grants not all of it (most containers, macOS), EvaluationError says so, unless
 `Limits.needs_namespaces` is False. A program then has the rights of its user, and only a machine or container that can
 be thrown away protects the rest:
 
@@ -26,12 +29,12 @@ What an outcome means: how the command ended, which the kernel tells the launche
 does not mean that the program did what it was asked. Code that runs in the same process as its tests can end that
 process with 0 and print what the tests would have printed.
 
-What it does not cover. It is no boundary against code that attacks the kernel. A Unix socket that another program makes
-while this one runs, outside of the hidden folders, can be spoken to. Limits of memory, CPU time and open files hold for
-each process, not for their sum, and the disk is limited by file, not in all. Root is exempt from RLIMIT_NPROC (which
-counts threads too), so that processes are also counted from outside, every 50 ms: a fork bomb gets a moment. Memory
-means address space, of which some programs reserve more than they ever use; macOS has no working RLIMIT_AS. On Windows
-nothing runs: EvaluationError.
+What it does not cover. It is no boundary against code that attacks the kernel. A program can lower the priority of the
+process that watches it; if that one is late by GRACE_S, the evaluation ends with EvaluationError. Limits of memory, CPU
+time and open files hold for each process, not for their sum, and the disk is limited by file, not in all. Root is
+exempt from RLIMIT_NPROC (which counts threads too), so that processes are also counted from outside, every 50 ms: a
+fork bomb gets a moment. Memory means address space, of which some programs reserve more than they ever use; macOS has
+no working RLIMIT_AS. On Windows nothing runs: EvaluationError.
 """
 
 from __future__ import annotations
