@@ -155,15 +155,11 @@ def _refuse(number: int) -> Line:
     return RETURN, 0, 0, SECCOMP_ERRNO | number
 
 
-def hide_processes() -> bool:
-    """A /proc of this namespace alone; False where the kernel refuses, as in some containers."""
-    try:
-        call_libc("mount", b"proc", b"/proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, None)
-    except OSError:
-        return False
-    with contextlib.suppress(OSError):  # no namespaces below this one, in which the program would have all rights again
-        Path("/proc/sys/user/max_user_namespaces").write_text("0")
-    return True
+def hide_processes() -> None:
+    """A /proc of this namespace alone; OSError where the kernel refuses, as in some containers."""
+    call_libc("mount", b"proc", b"/proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, None)
+    # No namespaces below this one, in which the program would have all rights again.
+    Path("/proc/sys/user/max_user_namespaces").write_text("0")
 
 
 def wall_files(job: dict[str, Any]) -> None:
@@ -245,7 +241,7 @@ def _limit(what: int, soft: int, hard: int | None = None) -> None:
     resource.setrlimit(what, wanted if most == resource.RLIM_INFINITY else (min(soft, most), min(wanted[1], most)))
 
 
-def supervise(job: dict[str, Any], *, has_namespaces: bool, sees_own: bool) -> dict[str, Any]:
+def supervise(job: dict[str, Any], *, has_namespaces: bool) -> dict[str, Any]:
     """Start the program, wait until it ends or must end, and end all that it started, outside of namespaces.
 
     Returns `ended_by` ("itself", "timed out", "too many processes" or "abandoned"), `code` (as subprocess has it; None
@@ -278,7 +274,7 @@ def supervise(job: dict[str, Any], *, has_namespaces: bool, sees_own: bool) -> d
             break
         if left_s <= 0:
             ended_by = "timed out"
-        elif sees_own and _count(has_namespaces) > job["limits"]["processes"]:
+        elif IS_LINUX and _count(has_namespaces) > job["limits"]["processes"]:
             ended_by = "too many processes"
         else:
             ready = select.select([0, reader], [], [], min(left_s, WATCH_S))[0]
@@ -364,7 +360,7 @@ def main() -> None:
         "processes": "adopted" if IS_LINUX else "group",
         "files": "writable",
     }
-    report(job, supervise(job, has_namespaces=False, sees_own=IS_LINUX) | walls)
+    report(job, supervise(job, has_namespaces=False) | walls)
 
 
 def run_walled(job: dict[str, Any]) -> None:
@@ -389,7 +385,7 @@ def run_walled(job: dict[str, Any]) -> None:
         if os.getpid() != 1:
             raise OSError(errno.ECHILD, "its process namespace is not a new one")
         call_libc("mount", None, b"/", None, MS_REC | MS_PRIVATE, None)
-        sees_own = hide_processes()
+        hide_processes()
         wall_files(job)
         filter_calls(socket.AF_INET, socket.AF_INET6, AF_NETLINK)
     except OSError as error:
@@ -397,7 +393,7 @@ def run_walled(job: dict[str, Any]) -> None:
         os._exit(0)
     try:
         walls = {"network": "namespace", "processes": "namespace", "files": "read-only"}
-        report(job, supervise(job, has_namespaces=True, sees_own=sees_own) | walls)
+        report(job, supervise(job, has_namespaces=True) | walls)
     except OSError as error:
         report(job, {"error": _say(error)})
     os._exit(0)

@@ -277,3 +277,19 @@ def test_nothing_runs_where_no_filter_is_known(in_namespaces):
     if "no such personality" in ended.stderr:
         pytest.skip("this processor knows no 32-bit programs")
     assert "no filter of system calls is known" in ended.stdout
+
+
+def test_nothing_runs_where_other_processes_stay_in_sight(in_namespaces):
+    """The kernel grants no fresh /proc where a part of the old one is covered, as containers do."""
+    run = (
+        "import sys\nfrom builder.errors import EvaluationError\nfrom builder.programs.sandbox import run_sandboxed\n"
+        "command = [sys.executable, '-c', 'import os; print(sum(map(str.isdigit, os.listdir(\"/proc\"))))']\n"
+        "try: print(run_sandboxed(command).stdout)\nexcept EvaluationError as error: print(error)"
+    )
+    cover = 'mount -t tmpfs none /proc/sys && exec "$0" -c "$1"'
+    unshare = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", cover, sys.executable, run]
+    try:
+        ended = subprocess.run(unshare, capture_output=True, text=True, check=True)
+    except (FileNotFoundError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"this system has no unshare(1) or mount(8) to make such a /proc: {error}")
+    assert "(mount: Operation not permitted)" in ended.stdout
