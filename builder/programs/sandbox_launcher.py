@@ -78,6 +78,7 @@ MACHINES = {
 DEVICES = ("null", "zero", "full", "random", "urandom")  # what /dev holds, and pseudo-terminals of its own
 DEVICE_LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2", "ptmx": "pts/ptmx"}
 FRESH = b"size=64m,mode=1777"  # a folder in memory, empty
+COVER = b"size=1m,mode=755"  # the same, of which nothing but folders on the way to others is used
 
 
 def call_libc(name: str, *arguments: Any) -> None:
@@ -163,25 +164,33 @@ def hide_processes() -> None:
 
 
 def wall_files(job: dict[str, Any]) -> None:
-    """Hide the folders in `covered` but for what lies there of `readable` and `writable`; only the last can be written.
+    """Hide the folders in `covered` but for what lies there of `readable`, `writable` and `fresh`, which are empty.
 
-    Of /dev only DEVICES are left. Raises OSError where one of these walls can't be made, as before Linux 5.12.
+    Only the last two can be written. Of /dev only DEVICES are left. Raises OSError where one of these walls can't be
+    made, as before Linux 5.12.
     """
-    writable = [os.fsencode(folder) for folder in job["writable"]]
-    shown = {folder: os.open(folder, O_PATH) for folder in [*map(os.fsencode, job["readable"]), *writable]}
+    shown = {folder: os.open(folder, O_PATH) for folder in [*job["readable"], *job["writable"]]}
     devices = {os.fsencode(f"/dev/{name}"): os.open(f"/dev/{name}", O_PATH) for name in DEVICES}
-    fresh = [os.fsencode(folder) for folder in job["covered"]]
-    for folder in fresh:
-        call_libc("mount", b"tmpfs", folder, b"tmpfs", MS_NOSUID | MS_NODEV, FRESH)
-    for folder, descriptor in shown.items():
-        os.makedirs(folder, exist_ok=True)  # noqa: PTH103 - of bytes
-        _bind(descriptor, folder)
+    for folder in job["covered"]:
+        call_libc("mount", b"tmpfs", os.fsencode(folder), b"tmpfs", MS_NOSUID | MS_NODEV, COVER)
     _make_devices(devices)
+    fresh = [_make_folder(folder) for folder in job["fresh"]]
+    for path in fresh:
+        call_libc("mount", b"tmpfs", path, b"tmpfs", MS_NOSUID | MS_NODEV, FRESH)
+    for folder, descriptor in shown.items():
+        _bind(descriptor, _make_folder(folder))
     _set_mount(b"/", AT_RECURSIVE, ATTR_READ_ONLY | ATTR_NO_DEVICES, 0)
-    for folder in [*fresh, *writable, b"/dev/shm"]:
-        _set_mount(folder, 0, 0, ATTR_READ_ONLY)
+    for path in [*fresh, *map(_make_folder, job["writable"]), b"/dev/shm"]:
+        _set_mount(path, 0, 0, ATTR_READ_ONLY)
     for path in [*devices, b"/dev/pts"]:
         _set_mount(path, 0, 0, ATTR_NO_DEVICES)
+
+
+def _make_folder(folder: str) -> bytes:
+    """Make it if it is not there, and return its path: a link such as /home may lead into a folder that is covered."""
+    path = os.path.realpath(folder)
+    os.makedirs(path, exist_ok=True)  # noqa: PTH103 - the path that realpath gives is a text
+    return os.fsencode(path)
 
 
 def _make_devices(devices: dict[bytes, int]) -> None:

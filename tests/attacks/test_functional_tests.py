@@ -293,3 +293,23 @@ def test_nothing_runs_where_other_processes_stay_in_sight(in_namespaces):
     except (FileNotFoundError, subprocess.CalledProcessError) as error:
         pytest.skip(f"this system has no unshare(1) or mount(8) to make such a /proc: {error}")
     assert "(mount: Operation not permitted)" in ended.stdout
+
+
+def test_the_users_files_cant_be_read_nor_pipes_written(in_namespaces):
+    """A pipe can be written to where the mount can't; a service of the user's may read commands from it."""
+    with tempfile.TemporaryDirectory(dir=Path.home()) as folder:
+        Path(folder, "id_rsa").write_text("sesame")
+        os.mkfifo(Path(folder, "pipe"))
+        reader = os.open(Path(folder, "pipe"), os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            reach = (
+                f"import os\nfor path in {folder + '/id_rsa'!r}, {__file__!r}:\n"
+                "    try: open(path); print(path)\n    except FileNotFoundError: pass\n"
+                f"os.write(os.open({folder + '/pipe'!r}, os.O_WRONLY | os.O_NONBLOCK), b'forged')"
+            )
+            run = in_namespaces(reach)
+            assert os.read(reader, 10) == b""
+        finally:
+            os.close(reader)
+    assert run.stdout == ""
+    assert "FileNotFoundError" in run.stderr
