@@ -6,9 +6,9 @@ in the place of a file leads no later write astray. The copy that the others are
 namespaces sees it. A function counts where the tests notice its absence: they pass with the file as it is and fail with
 `raise NotImplementedError` for a body.
 
-What it does not cover: languages other than Python; tests that need a network, a container, devices or files that are
-left out of the copy (`LEFT_OUT`); tests that fail now and then, which make functions look covered and models look
-worse.
+What it does not cover: languages other than Python; tests that need a network, a container, devices, Unix sockets, or
+files that are left out of the copy (`LEFT_OUT`) or that the sandbox hides, as in the home folder; tests that fail now
+and then, which make functions look covered and models look worse.
 
 That tests passed is the command's exit code, and for pytest also its count: an answer that ends the process early with
 0 is told by the missing count, but by nothing under other test runners. Answer and tests share a process: an answer
@@ -261,5 +261,5 @@ def _say_failure(command: Sequence[str], run: SandboxRun) -> str:
     last = f": {lines[-1].strip()}" if lines else ""
     return (
         f"The repository's tests do not pass as they are ({' '.join(command)}, {run.outcome}{last}); name an "
-        "interpreter that has what they need, or a command whose tests pass in a copy without network."
+        "interpreter that has what they need, or a command whose tests pass in a copy without network and home folder."
     )

@@ -3,14 +3,18 @@
 Models and strangers write the programs that run here. A program runs in namespaces of its own, which Linux grants to
 ordinary users on most machines; all of these walls stand, or it does not start:
 
-- network "namespace": a loopback of its own and nothing else; no abstract Unix sockets of the host, and on x86-64 and
-  ARM64 no AF_VSOCK, which leads from a virtual machine to its host.
+- network "namespace": a loopback of its own and nothing else. A filter of system calls refuses sockets of other kinds
+  than IPv4, IPv6 and netlink, so that none of the host's Unix sockets is spoken to. Connected pairs of Unix sockets
+  stay, which asyncio and multiprocessing need; multiprocessing's managers and its "forkserver" need more, and fail.
+- the same filter refuses the kernel's keys, ptrace and its kin, and limits of other processes. It knows x86-64 and
+  ARM64; on other machines nothing runs here.
 - processes "namespace": it sees no others, and the kernel ends them all with the first.
-- files "read-only" but for its folder: all that the user can read can be read. The folders for temporary files and
-  those of running services (`_hidden_folders`) are fresh and empty, and /dev holds null, zero, full, random, urandom
-  and pseudo-terminals. The host's Unix sockets elsewhere are covered one by one, as they were when it started.
+- files "read-only" but for its folder. Of the root's folders it sees the system's (SYSTEM_FOLDERS), without what the
+  user has in them (`_hidden_folders`); the home folder and all others are empty, but for the program's own installation
+  (`_installations`) and what the caller names. /tmp, /var/tmp and /dev/shm are fresh and empty, and /dev holds null,
+  zero, full, random, urandom and pseudo-terminals.
 
-Where the kernel grants no namespaces (most containers, macOS), EvaluationError says so, unless
+Where the kernel grants not all of it (most containers, macOS), EvaluationError says so, unless
 `Limits.needs_namespaces` is False. A program then has the rights of its user, and only a machine or container that can
 be thrown away protects the rest:
 
@@ -26,8 +30,10 @@ What an outcome means: how the command ended, which the kernel tells the launche
 does not mean that the program did what it was asked. Code that runs in the same process as its tests can end that
 process with 0 and print what the tests would have printed.
 
-What it does not cover. It is no boundary against code that attacks the kernel. A Unix socket that another program makes
-while this one runs, outside of the hidden folders, can be spoken to. Limits of memory, CPU time and open files hold for
+What it does not cover. It is no boundary against code that attacks the kernel. In the system's folders and in
+installations, a program can read what the user can (root: /etc/shadow as well), and write into pipes that the user can
+write to. /proc/keys names the kernel's keys. A program can lower the priority of the process that watches it; if that
+one is late by GRACE_S, the evaluation ends with EvaluationError. Limits of memory, CPU time and open files hold for
 each process, not for their sum, and the disk is limited by file, not in all. Root is exempt from RLIMIT_NPROC (which
 counts threads too), so that processes are also counted from outside, every 50 ms: a fork bomb gets a moment. Memory
 means address space, of which some programs reserve more than they ever use; macOS has no working RLIMIT_AS. On Windows
@@ -65,6 +71,10 @@ Files = Literal["read-only", "writable"]
 IS_LINUX: Final[bool] = sys.platform == "linux"
 LAUNCHER: Final = Path(__file__).with_name("sandbox_launcher.py")
 GRACE_S: Final = 10.0  # what setting up and clearing away may take on a busy machine
+# Of the root, what programs have in common. Users' files seldom lie here, nor do pipes that they can write to.
+SYSTEM_FOLDERS: Final = frozenset(
+    {"bin", "dev", "etc", "gnu", "lib", "lib32", "lib64", "libx32", "nix", "opt", "proc", "sbin", "sys", "usr"}
+)
 CHUNK_BYTES: Final = 1 << 16
 REPORT_BYTES: Final = 1 << 16
 PR_GET_DUMPABLE, PR_SET_DUMPABLE = 3, 4  # prctl(2)
@@ -165,13 +175,15 @@ def run_sandboxed(
             (home / file_name).write_text(text, encoding="utf-8")
         work = home if folder is None else folder.resolve()
         hidden = _hidden_folders()
-        needed = [*_installations(program), *(path.resolve() for path in python_path if not path.is_relative_to(work))]
+        named = [path.resolve() for path in python_path if path.is_dir() and not path.is_relative_to(work)]
+        fresh = {Path(name).resolve() for name in ("/tmp", "/var/tmp", tempfile.gettempdir()) if Path(name).is_dir()}
         job = {
             "command": [str(program), *command[1:]],
             "folder": str(work),
             "writable": sorted({str(home), str(work)}),
             "covered": [str(path) for path in hidden],
-            "readable": [str(path) for path in needed if any(one in path.parents for one in hidden)],
+            "fresh": sorted(map(str, fresh)),
+            "readable": [str(path) for path in [*_readable_folders(program, hidden), *named]],
             "preamble": str(preamble) if _reads_python_path(command) else None,
             "limits": asdict(limits),
         }
@@ -236,16 +248,67 @@ def _out_of_reach() -> Iterator[None]:
 
 
 def _hidden_folders() -> list[Path]:
-    """Folders where programs leave files and sockets for each other."""
-    names = ["/tmp", "/var/tmp", "/run", "/var/run", tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR")]
-    folders = {Path(name).resolve() for name in names if name} - {Path("/")}
-    return sorted(path for path in folders if path.is_dir() and not folders.intersection(path.parents))
+    """The root's folders but for the system's, and in those what is the user's; none lies within another."""
+    with os.scandir("/") as entries:
+        folders = {
+            Path(entry.path)
+            for entry in entries
+            if entry.name not in SYSTEM_FOLDERS and entry.is_dir(follow_symlinks=False)
+        }
+    for name in (tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR"), _home()):
+        path = Path(name or "/").resolve()
+        # A service may have /usr/sbin for its home.
+        if path.is_dir() and path.parent != path and (path != _home() or path.stat().st_uid == os.getuid()):
+            folders.add(path)
+    return sorted(path for path in folders if not folders.intersection(path.parents))
 
 
-def _installations(program: Path) -> list[Path]:
-    """Where a program has its own files, such as a virtual environment and the Python that it was made from."""
-    places = (program, program.resolve())
-    return [path.parent.parent if path.parent.name == "bin" else path.parent for path in places]
+def _readable_folders(program: Path, hidden: Sequence[Path]) -> list[Path]:
+    """What is shown of the hidden folders: installations of the program, and of the Python that PATH leads to.
+
+    The home folder itself is never shown, nor is what holds it.
+    """
+    pythons = [Path(found) for found in map(find_program, ("python", "python3")) if found]
+    needed = {folder for place in (program, *pythons) for folder in _installations(place)}
+    needed |= {Path("/", name).resolve() for name in (*SYSTEM_FOLDERS, "usr/local")}  # some systems have them in /var
+    places = {folder: {folder, folder.resolve()} for folder in needed if folder.is_dir()}
+    return sorted(
+        folder
+        for folder, names in places.items()
+        if any(name.is_relative_to(one) for name in names for one in hidden)
+        and not any(_home().is_relative_to(name) for name in names)
+    )
+
+
+def _installations(program: Path) -> set[Path]:
+    """Folders of a program: its own, those that links lead through, and of a virtual environment the Python's."""
+    places: set[Path] = set()
+    waiting = [program, program.resolve()]
+    while waiting:
+        place = waiting.pop()
+        if place in places:
+            continue
+        places.add(place)
+        if place.is_symlink():
+            waiting.append(Path(os.path.normpath(place.parent / place.readlink())))
+        settings = place.parent.parent / "pyvenv.cfg"
+        if settings.is_file():
+            waiting.append(place.parent / "python")
+            text = settings.read_text(encoding="utf-8", errors="replace")
+            waiting += [Path(home.strip(), "python3") for home in re.findall(r"(?m)^home *=(.+)$", text)]
+    return {folder for place in places for folder in _own_folders(place)}
+
+
+def _own_folders(program: Path) -> list[Path]:
+    folder, prefix = program.parent, program.parent.parent
+    if folder.name != "bin":
+        return [folder]
+    is_shared = prefix.resolve() == _home() / ".local" or _home().is_relative_to(prefix.resolve())
+    return [folder, prefix / "lib"] if is_shared else [prefix]
+
+
+def _home() -> Path:
+    return Path(os.path.expanduser("~")).resolve()  # noqa: PTH111 - no error for a user who has none
 
 
 def _environment(home: Path, python_path: Sequence[Path]) -> dict[str, str]:

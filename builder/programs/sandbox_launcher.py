@@ -6,10 +6,10 @@ the job as JSON. File descriptor 0 is a pipe whose end means that the builder wa
 is one line of JSON in the descriptor that the job names.
 
 With `isolate`, on Linux, the program gets its own user, network, process, mount and IPC namespaces: no network but its
-own loopback, no sight of other processes, six harmless devices, no Unix socket of the host, and a file system that
-can't be written but in its own folders. Where one of these walls can't be made, the program is not started, and the
-line names the reason as `unwalled`. Without `isolate` the launcher adopts what the program leaves behind (Linux) or
-ends its process group (macOS).
+own loopback, no sight of other processes, six harmless devices, and a file system that can't be written but in its own
+folders. A filter of system calls (`filter_calls`) refuses Unix sockets and the kernel's keys. Where one of these walls
+can't be made, the program is not started, and the line names the reason as `unwalled`. Without `isolate` the launcher
+adopts what the program leaves behind (Linux) or ends its process group (macOS).
 
 On Linux the launcher is undumpable before the program starts. The program has the same user, but can't open the
 launcher's descriptors in /proc, nor read or write its memory.
@@ -23,15 +23,14 @@ import errno
 import fcntl
 import json
 import os
-import re
 import resource
 import select
 import signal
 import socket
-import stat
 import struct
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +47,38 @@ MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 0x2, 0x4, 0x8, 0x1
 SYS_MOUNT_SETATTR, AT_FDCWD, AT_RECURSIVE, ATTR_READ_ONLY, ATTR_NO_DEVICES = 442, -100, 0x8000, 0x1, 0x4
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 4, 24, 36, 38
 PR_SET_SECCOMP, SECCOMP_MODE_FILTER, SECCOMP_ALLOW, SECCOMP_ERRNO = 22, 2, 0x7FFF0000, 0x00050000
-LOAD_WORD, JUMP_EQUAL, JUMP_GREATER_EQUAL, RETURN = 0x20, 0x15, 0x35, 0x06  # classic BPF
-SYS_IO_URING_SETUP, X32 = 425, 0x40000000
-SECCOMP_MACHINES = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}  # AUDIT_ARCH_…, number of socket(2)
+LOAD_WORD, AND, JUMP_EQUAL, JUMP_GREATER_EQUAL, RETURN = 0x20, 0x54, 0x15, 0x35, 0x06  # classic BPF
+X32, SOCKET_TYPE_MASK = 0x40000000, 0xF
 SIOCSIFFLAGS, IFF_UP, AF_NETLINK = 0x8914, 0x1, 16
+
+Line = tuple[int, int, int, int]  # of classic BPF: what to do, lines to skip if true and if false, operand
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """The numbers that the filter needs: AUDIT_ARCH_… and those of system calls."""
+
+    architecture: int
+    socket: int
+    socketpair: int
+    prlimit64: int
+    refused: tuple[int, ...]  # ptrace, add_key, request_key, keyctl, process_vm_readv, process_vm_writev
+
+
+EVERYWHERE_REFUSED = (425, 438)  # io_uring_setup, which makes sockets by other ways than socket(2); pidfd_getfd
+MACHINES = {
+    "x86_64": Machine(
+        architecture=0xC000003E, socket=41, socketpair=53, prlimit64=302, refused=(101, 248, 249, 250, 310, 311)
+    ),
+    "aarch64": Machine(
+        architecture=0xC00000B7, socket=198, socketpair=199, prlimit64=261, refused=(117, 217, 218, 219, 270, 271)
+    ),
+}
 
 DEVICES = ("null", "zero", "full", "random", "urandom")  # what /dev holds, and pseudo-terminals of its own
 DEVICE_LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2", "ptmx": "pts/ptmx"}
 FRESH = b"size=64m,mode=1777"  # a folder in memory, empty
+COVER = b"size=1m,mode=755"  # the same, of which nothing but folders on the way to others is used
 
 
 def call_libc(name: str, *arguments: Any) -> None:
@@ -80,75 +103,94 @@ def enter_namespaces() -> None:
         fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", IFF_UP))
 
 
-def allow_sockets(*families: int) -> bool:
-    """Refuse sockets of other families to this process and its children, for good; False where there is no such filter.
+def filter_calls(*families: int) -> None:
+    """Refuse system calls to this process and its children, for good; OSError where there is no such filter.
 
-    Network namespaces leave some families out, such as AF_VSOCK, which leads from a virtual machine to its host. With
-    them go io_uring, which makes sockets by other ways than socket(2), and calls of other architectures.
+    Network namespaces leave some families of sockets out: Unix sockets that have a path, and AF_VSOCK, which leads from
+    a virtual machine to its host. So only `families` are left, and connected pairs of Unix sockets: a datagram socket
+    of a pair could send to any path. Kernel keys know no namespaces; a session's may hold Kerberos tickets. Limits of
+    another process could end the one that watches. Calls of other architectures are refused altogether.
     """
-    machine, number = SECCOMP_MACHINES.get(os.uname().machine, (0, 0))
-    if not machine or sys.maxsize < 1 << 32:
-        return False
-    refuse, allow = 8 + len(families), 9 + len(families)  # where these two stand; jumps count from the next line
-    lines = [
+    machine = MACHINES.get(os.uname().machine)
+    if machine is None or sys.maxsize < 1 << 32:
+        raise OSError(errno.ENOSYS, f"no filter of system calls is known for {os.uname().machine}", "seccomp")
+    lines: list[Line] = [
         (LOAD_WORD, 0, 0, 4),  # the architecture
-        (JUMP_EQUAL, 1, 0, machine),
-        (RETURN, 0, 0, SECCOMP_ERRNO | errno.ENOSYS),
+        (JUMP_EQUAL, 1, 0, machine.architecture),
+        _refuse(errno.ENOSYS),
         (LOAD_WORD, 0, 0, 0),  # the call's number
-        (JUMP_GREATER_EQUAL, refuse - 5, 0, X32),
-        (JUMP_EQUAL, refuse - 6, 0, SYS_IO_URING_SETUP),
-        (JUMP_EQUAL, 0, allow - 7, number),
-        (LOAD_WORD, 0, 0, 16),  # its first argument, the family
-        *((JUMP_EQUAL, allow - 9 - index, 0, family) for index, family in enumerate(families)),
-        (RETURN, 0, 0, SECCOMP_ERRNO | errno.EAFNOSUPPORT),
+        (JUMP_GREATER_EQUAL, 0, 1, X32),
+        _refuse(errno.ENOSYS),
+        *(line for number in (*machine.refused, *EVERYWHERE_REFUSED) for line in _call(number, _refuse(errno.EPERM))),
+        *_call(machine.socket, _argument(0), *_allow(*families), _refuse(errno.EAFNOSUPPORT)),
+        *_call(
+            machine.socketpair,
+            _argument(1),
+            (AND, 0, 0, SOCKET_TYPE_MASK),
+            *_allow(socket.SOCK_STREAM, socket.SOCK_SEQPACKET),
+            _refuse(errno.EPROTONOSUPPORT),
+        ),
+        *_call(machine.prlimit64, _argument(0), *_allow(0), _refuse(errno.EPERM)),  # 0: the caller
         (RETURN, 0, 0, SECCOMP_ALLOW),
     ]
     code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in lines))
-    try:
-        call_libc("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        call_libc(
-            "prctl", PR_SET_SECCOMP, SECCOMP_MODE_FILTER, struct.pack("HP", len(lines), ctypes.addressof(code)), 0, 0
-        )
-    except OSError:
-        return False
-    return True
+    program = struct.pack("HP", len(lines), ctypes.addressof(code))
+    call_libc("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    call_libc("prctl", PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program, 0, 0)
 
 
-def hide_processes() -> bool:
-    """A /proc of this namespace alone; False where the kernel refuses, as in some containers."""
-    try:
-        call_libc("mount", b"proc", b"/proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, None)
-    except OSError:
-        return False
-    with contextlib.suppress(OSError):  # no namespaces below this one, in which the program would have all rights again
-        Path("/proc/sys/user/max_user_namespaces").write_text("0")
-    return True
+def _call(number: int, *lines: Line) -> list[Line]:
+    """What is done at one call; the last line returns."""
+    return [(JUMP_EQUAL, 0, len(lines), number), *lines]
 
 
-def wall_files(job: dict[str, Any], sockets: list[bytes]) -> None:
-    """Hide the folders in `covered` but for what lies there of `readable` and `writable`; only the last can be written.
+def _allow(*values: int) -> list[Line]:
+    return [line for value in values for line in ((JUMP_EQUAL, 0, 1, value), (RETURN, 0, 0, SECCOMP_ALLOW))]
 
-    Of /dev only DEVICES are left. `sockets` lie elsewhere, and are covered one by one. Raises OSError where one of
-    these walls can't be made, as before Linux 5.12.
+
+def _argument(index: int) -> Line:
+    return LOAD_WORD, 0, 0, 16 + 8 * index  # its lower half, since both machines are little-endian
+
+
+def _refuse(number: int) -> Line:
+    return RETURN, 0, 0, SECCOMP_ERRNO | number
+
+
+def hide_processes() -> None:
+    """A /proc of this namespace alone; OSError where the kernel refuses, as in some containers."""
+    call_libc("mount", b"proc", b"/proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, None)
+    # No namespaces below this one, in which the program would have all rights again.
+    Path("/proc/sys/user/max_user_namespaces").write_text("0")
+
+
+def wall_files(job: dict[str, Any]) -> None:
+    """Hide the folders in `covered` but for what lies there of `readable`, `writable` and `fresh`, which are empty.
+
+    Only the last two can be written. Of /dev only DEVICES are left. Raises OSError where one of these walls can't be
+    made, as before Linux 5.12.
     """
-    writable = [os.fsencode(folder) for folder in job["writable"]]
-    shown = {folder: os.open(folder, O_PATH) for folder in [*map(os.fsencode, job["readable"]), *writable]}
+    shown = {folder: os.open(folder, O_PATH) for folder in [*job["readable"], *job["writable"]]}
     devices = {os.fsencode(f"/dev/{name}"): os.open(f"/dev/{name}", O_PATH) for name in DEVICES}
-    fresh = [os.fsencode(folder) for folder in job["covered"]]
-    for folder in fresh:
-        call_libc("mount", b"tmpfs", folder, b"tmpfs", MS_NOSUID | MS_NODEV, FRESH)
-    for folder, descriptor in shown.items():
-        os.makedirs(folder, exist_ok=True)  # noqa: PTH103 - of bytes
-        _bind(descriptor, folder)
+    for folder in job["covered"]:
+        call_libc("mount", b"tmpfs", os.fsencode(folder), b"tmpfs", MS_NOSUID | MS_NODEV, COVER)
     _make_devices(devices)
-    for path in sockets:
-        if _is_socket(path):
-            _bind(devices[b"/dev/null"], path)
+    fresh = [_make_folder(folder) for folder in job["fresh"]]
+    for path in fresh:
+        call_libc("mount", b"tmpfs", path, b"tmpfs", MS_NOSUID | MS_NODEV, FRESH)
+    for folder, descriptor in shown.items():
+        _bind(descriptor, _make_folder(folder))
     _set_mount(b"/", AT_RECURSIVE, ATTR_READ_ONLY | ATTR_NO_DEVICES, 0)
-    for folder in [*fresh, *writable, b"/dev/shm"]:
-        _set_mount(folder, 0, 0, ATTR_READ_ONLY)
+    for path in [*fresh, *map(_make_folder, job["writable"]), b"/dev/shm"]:
+        _set_mount(path, 0, 0, ATTR_READ_ONLY)
     for path in [*devices, b"/dev/pts"]:
         _set_mount(path, 0, 0, ATTR_NO_DEVICES)
+
+
+def _make_folder(folder: str) -> bytes:
+    """Make it if it is not there, and return its path: a link such as /home may lead into a folder that is covered."""
+    path = os.path.realpath(folder)
+    os.makedirs(path, exist_ok=True)  # noqa: PTH103 - the path that realpath gives is a text
+    return os.fsencode(path)
 
 
 def _make_devices(devices: dict[bytes, int]) -> None:
@@ -173,21 +215,6 @@ def _set_mount(path: bytes, flags: int, on: int, off: int) -> None:
     attributes = struct.pack("QQQQ", on, off, 0, 0)
     size = ctypes.c_size_t(len(attributes))
     call_libc("syscall", ctypes.c_long(SYS_MOUNT_SETATTR), AT_FDCWD, path, ctypes.c_uint(flags), attributes, size)
-
-
-def find_sockets() -> list[bytes]:
-    """Paths of Unix sockets: those that this network namespace knows, and those that are mounted (in containers)."""
-    bound = [b"/" + line.partition(b" /")[2] for line in Path("/proc/net/unix").read_bytes().splitlines()]
-    mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_bytes().splitlines()]
-    unescaped = [re.sub(rb"\\(\d{3})", lambda code: bytes([int(code[1], 8)]), path) for path in mounted]
-    return sorted({path for path in [*bound, *unescaped] if _is_socket(path)})
-
-
-def _is_socket(path: bytes) -> bool:
-    try:
-        return stat.S_ISSOCK(os.lstat(path).st_mode)
-    except OSError:
-        return False
 
 
 def become_program(job: dict[str, Any], has_namespaces: bool) -> None:
@@ -223,7 +250,7 @@ def _limit(what: int, soft: int, hard: int | None = None) -> None:
     resource.setrlimit(what, wanted if most == resource.RLIM_INFINITY else (min(soft, most), min(wanted[1], most)))
 
 
-def supervise(job: dict[str, Any], *, has_namespaces: bool, sees_own: bool) -> dict[str, Any]:
+def supervise(job: dict[str, Any], *, has_namespaces: bool) -> dict[str, Any]:
     """Start the program, wait until it ends or must end, and end all that it started, outside of namespaces.
 
     Returns `ended_by` ("itself", "timed out", "too many processes" or "abandoned"), `code` (as subprocess has it; None
@@ -256,7 +283,7 @@ def supervise(job: dict[str, Any], *, has_namespaces: bool, sees_own: bool) -> d
             break
         if left_s <= 0:
             ended_by = "timed out"
-        elif sees_own and _count(has_namespaces) > job["limits"]["processes"]:
+        elif IS_LINUX and _count(has_namespaces) > job["limits"]["processes"]:
             ended_by = "too many processes"
         else:
             ready = select.select([0, reader], [], [], min(left_s, WATCH_S))[0]
@@ -334,13 +361,15 @@ def main() -> None:
     if IS_LINUX:
         hide_from_program()
         call_libc("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        has_filter = allow_sockets(socket.AF_UNIX)  # asyncio talks to itself through a pair of them
+        with contextlib.suppress(OSError):
+            filter_calls(socket.AF_UNIX)
+            has_filter = True
     walls = {
         "network": "seccomp" if has_filter else "none" if job["preamble"] is None else "python",
         "processes": "adopted" if IS_LINUX else "group",
         "files": "writable",
     }
-    report(job, supervise(job, has_namespaces=False, sees_own=IS_LINUX) | walls)
+    report(job, supervise(job, has_namespaces=False) | walls)
 
 
 def run_walled(job: dict[str, Any]) -> None:
@@ -349,7 +378,6 @@ def run_walled(job: dict[str, Any]) -> None:
         report(job, {"unwalled": f"{sys.platform} has none"})
         return
     try:
-        sockets = find_sockets()
         enter_namespaces()
         hide_from_program()  # not before: the maps of an undumpable process belong to root
         first = os.fork()
@@ -366,15 +394,15 @@ def run_walled(job: dict[str, Any]) -> None:
         if os.getpid() != 1:
             raise OSError(errno.ECHILD, "its process namespace is not a new one")
         call_libc("mount", None, b"/", None, MS_REC | MS_PRIVATE, None)
-        sees_own = hide_processes()
-        wall_files(job, sockets)
-        allow_sockets(socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, AF_NETLINK)
+        hide_processes()
+        wall_files(job)
+        filter_calls(socket.AF_INET, socket.AF_INET6, AF_NETLINK)
     except OSError as error:
         report(job, {"unwalled": _say(error)})
         os._exit(0)
     try:
         walls = {"network": "namespace", "processes": "namespace", "files": "read-only"}
-        report(job, supervise(job, has_namespaces=True, sees_own=sees_own) | walls)
+        report(job, supervise(job, has_namespaces=True) | walls)
     except OSError as error:
         report(job, {"error": _say(error)})
     os._exit(0)

@@ -1,12 +1,14 @@
 """A repository's tests, or a program that a model wrote, must not reach out of the sandbox.
 
 Each attack succeeds on 104ea66, but for two that namespaces stopped there already: the abstract socket, and the outcome
-told from within them.
+told from within them. Those below the line succeed on 63ec2ff as well.
 """
 
+import ctypes
 import json
 import os
 import socket
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -60,7 +62,7 @@ def in_namespaces():
     """Run a Python text as in the safe mode; skips where the kernel grants no namespaces."""
     if run_sandboxed(["true"], UNSAFE).network != "namespace":
         pytest.skip("this system grants no user namespaces, so that programs are refused")
-    return lambda text: run_sandboxed([sys.executable, "program.py"], texts={"program.py": text})
+    return lambda text, **options: run_sandboxed([sys.executable, "program.py"], texts={"program.py": text}, **options)
 
 
 @pytest.fixture
@@ -188,3 +190,126 @@ def test_a_refusal_is_told_before_models_are_scored(asked, tmp_path, monkeypatch
     settings = EvalSettings(repository=tmp_path, models=("base",), base="smollm2-135m", **asked)
     with pytest.raises(EvaluationError, match="--unsafe-programs"):
         run_evaluation(settings, display=None)
+
+
+# ---- Found by the second reading.
+
+KEY_CALLS = {"x86_64": (248, 250), "aarch64": (217, 219)}  # add_key(2), keyctl(2)
+SESSION_KEYRING, UNLINK, SEARCH, READ = -3, 9, 10, 11
+
+
+def test_sockets_under_other_names_cant_be_spoken_to(in_namespaces, tmp_path, monkeypatch):
+    """The kernel lists names that sockets were bound under; OpenSSH binds, links and unlinks its ControlMaster's."""
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as linked, socket.socket(socket.AF_UNIX) as relative:
+        linked.bind(f"{tmp_path}/cm.random")
+        Path("cm").hardlink_to("cm.random")
+        Path("cm.random").unlink()
+        relative.bind("relative")
+        for one in (linked, relative):
+            one.listen()
+        speak = (
+            "import socket\nfor name in 'cm', 'relative':\n"
+            f"    try: socket.socket(socket.AF_UNIX).connect({str(tmp_path)!r} + '/' + name); print(name)\n"
+            "    except OSError: pass"
+        )
+        # The folder is named, so that it is seen: nothing but the filter holds the program.
+        assert in_namespaces(speak, python_path=[tmp_path]).stdout == ""
+
+
+def test_no_datagram_leaves_a_pair_of_sockets(in_namespaces, tmp_path):
+    """Either of such a pair may send to any path, without socket(2)."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+        log.bind(str(tmp_path / "random"))
+        (tmp_path / "log").hardlink_to(tmp_path / "random")
+        (tmp_path / "random").unlink()
+        log.setblocking(False)
+        send = f"import socket; socket.socketpair(type=socket.SOCK_DGRAM)[0].sendto(b'told', {str(tmp_path / 'log')!r})"
+        run = in_namespaces(send, python_path=[tmp_path])
+        with pytest.raises(BlockingIOError):
+            log.recv(10)
+        assert "Protocol not supported" in run.stderr
+
+
+def test_keys_of_the_session_cant_be_read(in_namespaces):
+    """Kerberos keeps tickets there; no namespace holds them."""
+    add_key, keyctl = KEY_CALLS[os.uname().machine]
+    call = ctypes.CDLL(None, use_errno=True).syscall
+    key = call(add_key, b"user", b"submodel test", b"sesame", 6, SESSION_KEYRING)
+    if key < 0:
+        pytest.skip("this kernel has no keys")
+    try:
+        read = (
+            "import ctypes\ncall = ctypes.CDLL(None).syscall\ntext = ctypes.create_string_buffer(64)\n"
+            f"key = call({keyctl}, {SEARCH}, {SESSION_KEYRING}, b'user', b'submodel test', 0)\n"
+            f"print(key, call({keyctl}, {READ}, key, text, 64), text.value)"
+        )
+        assert in_namespaces(read).stdout == "-1 -1 b''\n"
+    finally:
+        call(keyctl, UNLINK, key, SESSION_KEYRING)
+
+
+@pytest.mark.parametrize("call", ["ptrace(0, 0, 0, 0)", "process_vm_readv(os.getpid(), 0, 0, 0, 0, 0)"])
+def test_memory_of_processes_cant_be_asked_for(in_namespaces, call):
+    """Not even of its own, where nothing else refuses it."""
+    ask = f"import ctypes, os\nlibc = ctypes.CDLL(None, use_errno=True)\nprint(libc.{call}, ctypes.get_errno())"
+    assert in_namespaces(ask).stdout == "-1 1\n"
+
+
+def test_limits_of_what_watches_it_cant_be_set(in_namespaces):
+    """Without open files that one can count no processes, and ended the evaluation."""
+    run = in_namespaces(
+        "import os, resource, time\ntry: resource.prlimit(1, resource.RLIMIT_NOFILE, (0, 0))\n"
+        "except PermissionError: pass\ntime.sleep(0.3)\nos._exit(3)"
+    )
+    assert (run.outcome, run.code) == ("failed", 3)
+
+
+def test_nothing_runs_where_no_filter_is_known(in_namespaces):
+    """As on other processors than x86-64 and ARM64; this process says that it is on one."""
+    run = (
+        "import ctypes, os, sys\nfrom builder.errors import EvaluationError\n"
+        "from builder.programs.sandbox import run_sandboxed\nctypes.CDLL(None).personality(8)  # PER_LINUX32\n"
+        "if os.uname().machine in ('x86_64', 'aarch64'): sys.exit('no such personality')\n"
+        "try: print(run_sandboxed(['true']).network)\nexcept EvaluationError as error: print(error)"
+    )
+    ended = subprocess.run([sys.executable, "-c", run], capture_output=True, text=True, check=False)
+    if "no such personality" in ended.stderr:
+        pytest.skip("this processor knows no 32-bit programs")
+    assert "no filter of system calls is known" in ended.stdout
+
+
+def test_nothing_runs_where_other_processes_stay_in_sight(in_namespaces):
+    """The kernel grants no fresh /proc where a part of the old one is covered, as containers do."""
+    run = (
+        "import sys\nfrom builder.errors import EvaluationError\nfrom builder.programs.sandbox import run_sandboxed\n"
+        "command = [sys.executable, '-c', 'import os; print(sum(map(str.isdigit, os.listdir(\"/proc\"))))']\n"
+        "try: print(run_sandboxed(command).stdout)\nexcept EvaluationError as error: print(error)"
+    )
+    cover = 'mount -t tmpfs none /proc/sys && exec "$0" -c "$1"'
+    unshare = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", cover, sys.executable, run]
+    try:
+        ended = subprocess.run(unshare, capture_output=True, text=True, check=True)
+    except (FileNotFoundError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"this system has no unshare(1) or mount(8) to make such a /proc: {error}")
+    assert "(mount: Operation not permitted)" in ended.stdout
+
+
+def test_the_users_files_cant_be_read_nor_pipes_written(in_namespaces):
+    """A pipe can be written to where the mount can't; a service of the user's may read commands from it."""
+    with tempfile.TemporaryDirectory(dir=Path.home()) as folder:
+        Path(folder, "id_rsa").write_text("sesame")
+        os.mkfifo(Path(folder, "pipe"))
+        reader = os.open(Path(folder, "pipe"), os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            reach = (
+                f"import os\nfor path in {folder + '/id_rsa'!r}, {__file__!r}:\n"
+                "    try: open(path); print(path)\n    except FileNotFoundError: pass\n"
+                f"os.write(os.open({folder + '/pipe'!r}, os.O_WRONLY | os.O_NONBLOCK), b'forged')"
+            )
+            run = in_namespaces(reach)
+            assert os.read(reader, 10) == b""
+        finally:
+            os.close(reader)
+    assert run.stdout == ""
+    assert "FileNotFoundError" in run.stderr

@@ -247,6 +247,42 @@ def test_an_interpreter_among_temporary_files_is_found(run, tmp_path):
     assert result.stdout == f"{python.parent.parent}\n"
 
 
+@pytest.mark.parametrize("symlinks", [True, False], ids=["linked", "copied"])
+def test_an_interpreter_behind_links_is_found(run, tmp_path, symlinks):
+    """As uv links its Pythons by their minor version, and pipx its programs."""
+    venv.EnvBuilder(symlinks=symlinks).create(tmp_path / "3.11.7")
+    (tmp_path / "3.11").symlink_to("3.11.7")
+    (tmp_path / "tools").mkdir()
+    python = tmp_path / "tools" / "python"
+    python.symlink_to("../3.11/bin/python")
+    limits = replace(QUICK, needs_namespaces=run.isolates)
+    result = run_sandboxed(
+        [str(python), "-c", "import json, sys; print(sys.base_prefix)"], limits, isolate=run.isolates
+    )
+    assert result.stderr == ""
+    assert Path(result.stdout.strip()).resolve() == Path(sys.base_prefix).resolve()
+
+
+@pytest.mark.parametrize("folder", ["bin", ".local/bin", "."])
+def test_a_program_of_the_home_folder_brings_nothing_else_of_it(run, tmp_path, monkeypatch, folder):
+    if not run.isolates:
+        pytest.skip("only a namespace hides it")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    secret = tmp_path / folder / ".." / "share" / "keyrings" if folder != "." else tmp_path / "share"
+    secret.mkdir(parents=True)
+    program = tmp_path / folder / "program"
+    program.parent.mkdir(parents=True, exist_ok=True)
+    program.write_text(f"#!/bin/sh\necho run\nls {secret}\n")
+    program.chmod(0o755)
+    if folder == ".":
+        with pytest.raises(EvaluationError, match="No such file"):
+            run_sandboxed([str(program)])
+    else:
+        result = run_sandboxed([str(program)])
+        assert result.stdout == "run\n"
+        assert "No such file" in result.stderr
+
+
 def test_the_folder_is_fresh_writable_and_removed(run):
     result = run(
         "import os, tempfile\nprint(os.getcwd())\nprint(os.listdir())\nopen('x', 'w').close()\n"
