@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from typing import Final
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
 
 console = Console(stderr=True)
 
@@ -25,6 +27,26 @@ def print_json(document: object) -> None:
     """One JSON document on stdout, and nothing else."""
     json.dump(document, sys.stdout, indent=2, ensure_ascii=False)
     sys.stdout.write("\n")
+
+
+def print_table(table: Table, to: Console = console) -> None:
+    """Print a table whose words stay whole where the width allows it; elsewhere they fold, the names in front last.
+
+    Nothing is cut. rich by itself shortens a long word, such as a model's name, to make room for a long text beside it.
+    """
+    sizes = [
+        [Measurement.get(to, to.options, cell) for cell in (column.header, *column.cells)] for column in table.columns
+    ]
+    least = [max(size.minimum for size in column) for column in sizes]  # the longest word
+    room = to.width - sum(least) - 3 * len(least) - 1  # each column's padding and border
+    for column, width, size in zip(table.columns, least, sizes, strict=True):
+        column.overflow = "fold"
+        if room >= 0:
+            more = min(room, max(one.maximum for one in size) - width)
+            column.width, room = width + more, room - more
+    if room < 0:
+        table.columns[0].width = min(least[0], to.width // 3)
+    to.print(table)
 
 
 class StageDisplay:
