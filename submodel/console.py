@@ -29,6 +29,11 @@ def print_json(document: object) -> None:
     sys.stdout.write("\n")
 
 
+def printable(text: str) -> str:
+    """A stranger's text without what a terminal takes for commands."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
 def print_table(table: Table, to: Console = console) -> None:
     """Print a table whose words stay whole where the width allows it; elsewhere they fold, the names in front last.
 
