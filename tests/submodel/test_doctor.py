@@ -1,5 +1,6 @@
 """What `submodel doctor` finds on machines that lack one thing or another."""
 
+import contextlib
 import http.server
 import json
 import shutil
@@ -284,6 +285,20 @@ def test_a_hub_that_answers_refuses_or_keeps_silent(monkeypatch):
         assert not doctor._hub_has("owner/there")
     monkeypatch.setenv("HF_ENDPOINT", "no address")
     assert not doctor._hub_has("owner/there")
+
+
+def test_a_look_up_of_the_hub_s_name_is_not_waited_for(monkeypatch):
+    released = threading.Event()
+
+    def look_up(*_, **__):
+        released.wait(30)
+        return contextlib.nullcontext()
+
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr("urllib.request.urlopen", look_up)
+    monkeypatch.setattr(doctor, "PATIENCE_S", 0.1)
+    assert not doctor._hub_has("owner/there")
+    released.set()
 
 
 def test_an_index_without_the_wheel(tmp_path, monkeypatch):
