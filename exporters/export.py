@@ -15,6 +15,7 @@ import torch
 
 from builder.artifact import SubModel, read_artifact
 from builder.bases.load import LoadedBase, load_base
+from builder.progress import Progress, part_of
 from builder.prompt import PromptEncoder, PromptFormat
 from builder.versions import installed_versions
 from exporters.bundle import (
@@ -55,8 +56,10 @@ INHERITED = (
     "learned_sha256",
 )
 
+# Where an export's time goes, roughly: the checkpoint's own answers, the float32 graph, the quantized one.
+PARTS = ((0, 0.45), (0.45, 0.65), (0.65, 1))
+
 Report = Callable[[str], None]
-Progress = Callable[[int, int], None]
 
 
 def export_any(
@@ -89,8 +92,8 @@ def export_bundle(
 
     drafts: the repository's files as token ids, a sequence each, for speculative decoding (`exporters.drafts`).
     measure: is called with the whole bundle before it takes its place; what it returns goes into the manifest.
-    Each call of `on_event` begins something, and the calls of `on_progress` after it (done, of all) are its progress.
-    Raises ExportError where the checkpoint does not fit, the parity check fails or the folder can't be written, and
+    Each call of `on_event` begins something; `on_progress` (done, of all) is the progress of the whole. Raises
+    ExportError where the checkpoint does not fit, the parity check fails or the folder can't be written, and
     BuildError or BaseModelError where `model_folder` is no model.
     """
     settings = settings or ExportSettings()
@@ -102,17 +105,19 @@ def export_bundle(
             f"{' and '.join(DECODER_TYPES)} only; `submodel export --quantize fp32` takes others through optimum."
         )
     checkpoint = Checkpoint(model_folder)
+    asked, checked, quantized = (part_of(on_progress, *part) for part in PARTS)
     with replace_bundle(bundle_folder) as fresh:
         loaded = load_base(str(model_folder.absolute()), dtype=torch.float32, on_event=on_event)
-        references = _references(source, loaded, settings.parity, checkpoint.shape, on_event, on_progress)
+        references = _references(source, loaded, settings.parity, checkpoint.shape, on_event, asked)
         facts = _facts(source, loaded)
         _write_tokenizer(fresh, source, loaded)
         del loaded  # the float32 model makes room for the sessions
 
         report = _check_float32(fresh, checkpoint, references, settings, on_event)
+        checked(1, 1)
         precision, path = settings.precision, fresh / MODEL_FILE
         if precision is Precision.AUTO:
-            trials = _try_all(fresh / "trials", checkpoint, references, settings, report, on_event, on_progress)
+            trials = _try_all(fresh / "trials", checkpoint, references, settings, report, on_event, quantized)
             chosen = choose_fastest(trials, facts["parameters"])
             path.parent.mkdir(exist_ok=True)
             (fresh / "trials" / f"{chosen.precision}.onnx").replace(path)
@@ -121,7 +126,7 @@ def export_bundle(
             facts["precisions_tried"] = [trial.to_json() for trial in trials]
             on_event(f"{precision} is the fastest here of those that answer as the checkpoint does")
         elif precision is not Precision.FP32:
-            precision, report = _quantize(path, checkpoint, references, settings, report, on_event, on_progress)
+            precision, report = _quantize(path, checkpoint, references, settings, report, on_event, quantized)
         _write_configs(fresh, source, checkpoint)
         index = build_index(drafts)
         if len(index.tokens):
@@ -153,17 +158,19 @@ def add_precision(
         )
     source = read_artifact(model_folder)
     checkpoint = Checkpoint(model_folder)
+    asked, checked, quantized = (part_of(on_progress, *part) for part in PARTS)
     with replace_bundle(bundle_folder) as fresh:
         loaded = load_base(str(model_folder.absolute()), dtype=torch.float32, on_event=on_event)
         _write_tokenizer(fresh, source, loaded)
         is_same = (fresh / TOKENIZER_FILE).read_bytes() == old.tokenizer_path.read_bytes()
         if not is_same or _architecture(checkpoint.shape) != old.architecture:
             raise ExportError(f"{bundle_folder} is the bundle of another model than {model_folder}; give its own.")
-        references = _references(source, loaded, settings.parity, checkpoint.shape, on_event, on_progress)
+        references = _references(source, loaded, settings.parity, checkpoint.shape, on_event, asked)
         del loaded
         path = VARIANT_FILES[settings.precision]
         report = _check_float32(fresh, checkpoint, references, settings, on_event)
-        precision, report = _quantize(fresh / path, checkpoint, references, settings, report, on_event, on_progress)
+        checked(1, 1)
+        precision, report = _quantize(fresh / path, checkpoint, references, settings, report, on_event, quantized)
         shutil.copytree(bundle_folder, fresh, dirs_exist_ok=True, ignore=lambda _, names: {Path(path).name} & {*names})
         variant = {"file": path, "quantization": str(precision), "parity": report.to_json()}
         variants = {**old.manifest.get("variants", {}), str(settings.precision): variant}
@@ -183,7 +190,7 @@ def _try_all(
 ) -> list[Trial]:
     """Write each candidate into `folder` as PRECISION.onnx, compare it, and time those that pass."""
     trials = []
-    for candidate in AUTO_CANDIDATES:
+    for index, candidate in enumerate(AUTO_CANDIDATES):
         if not can_hold(candidate, checkpoint.shape):
             trials.append(Trial(precision=candidate, parity=None, refusal="its blocks do not divide the matrices"))
             continue
@@ -193,7 +200,8 @@ def _try_all(
         session = DecodeSession(path, checkpoint.shape)
         grown = resident_bytes() - before
         try:
-            parity = check_quantized(session, references, settings.parity, report, on_progress)
+            part = part_of(on_progress, index / len(AUTO_CANDIDATES), (index + 1) / len(AUTO_CANDIDATES))
+            parity = check_quantized(session, references, settings.parity, report, part)
         except ParityError as error:
             on_event(str(error).partition(", so nothing")[0])
             trials.append(Trial(precision=candidate, parity=error.report, refusal=str(error).partition(",")[0]))

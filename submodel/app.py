@@ -18,6 +18,7 @@ from submodel.commands.bench import bench
 from submodel.commands.build import build
 from submodel.commands.compare import compare
 from submodel.commands.complete import complete
+from submodel.commands.doctor import doctor
 from submodel.commands.eval import evaluate
 from submodel.commands.export import export
 from submodel.commands.pack import pack, unpack
@@ -35,7 +36,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (build, bases, complete, serve, export, pack, unpack, trust, bench, replay, prune, compare, sweep):
+for command in (
+    build,
+    bases,
+    complete,
+    serve,
+    export,
+    pack,
+    unpack,
+    trust,
+    doctor,
+    bench,
+    replay,
+    prune,
+    compare,
+    sweep,
+):
     app.command()(command)
 app.command("eval")(evaluate)
 

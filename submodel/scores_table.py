@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from submodel.console import console
+from submodel.console import console, print_table
 from submodel.report.wording import change, points
 
 
@@ -35,13 +35,13 @@ def print_scores(document: Mapping[str, Any]) -> None:
         "the base is asked as llama.vscode asks it"
     )
     table.add_column("")
-    titles = ["parameters", "bytes", "bits per byte", "exact match (95 %)", "edit similarity"]
+    titles = ["parameters", "bytes", "bits per byte", "exact match\n(95 %)", "edit similarity"]
     has_blocks = "multi_line_positions" in scored[0]
     for title in titles + ["several lines"] * has_blocks:
         table.add_column(title, justify="right")
     for row in [*document["models"], *document.get("baselines", ())]:
         table.add_row(*_cells(row), *([_blocks(row)] if has_blocks else []))
-    console.print(table)
+    print_table(table)
     for name, figures in document.get("against_base", {}).items():
         console.print(f"{name} against {scored[0]['name']}: {_told(figures)}.", highlight=False)
     _print_programs(document)

@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import huggingface_hub
 import platformdirs
 
 CACHE_VARIABLE: Final = "SUBMODEL_CACHE"
-HUB_WEIGHTS: Final = ("model.safetensors", "model.safetensors.index.json")  # either means that the weights were fetched
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,12 +148,3 @@ def cache_folder() -> Path:
 def gguf_path(packaged: PackagedFile, cache_dir: Path) -> Path:
     """Where the file lies once it is fetched."""
     return cache_dir / "bases" / packaged.file_name
-
-
-def is_cached(entry: BaseModel, cache_dir: Path) -> bool:
-    """Whether the entry can be had without network: as a whole GGUF file, or in the hub's own cache."""
-    if entry.packaged is not None:
-        path = gguf_path(entry.packaged, cache_dir)
-        if path.is_file() and path.stat().st_size == entry.packaged.size:
-            return True
-    return any(isinstance(huggingface_hub.try_to_load_from_cache(entry.hub_id, name), str) for name in HUB_WEIGHTS)

@@ -28,10 +28,12 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import disable_progress_bars
 
+from builder.bases.catalogue import BaseModel, gguf_path
 from builder.bases.fetch import disk_refusal
 from builder.errors import BaseModelError
 from builder.untrusted_json import read_json
 
+HUB_WEIGHTS: Final = ("model.safetensors", "model.safetensors.index.json")  # either means that the weights were fetched
 PATIENCE_S: Final = 5.0  # for the hub's first answer
 POLL_S: Final = 0.2
 WANTED_FILES: Final = (
@@ -55,6 +57,15 @@ class Snapshot:
     folder: Path
     revision: str  # the commit's hash
     sha256: Mapping[str, str] = field(default_factory=dict)  # what the hub says of its large files, by file name
+
+
+def is_cached(entry: BaseModel, cache_dir: Path) -> bool:
+    """Whether the entry can be had without network: as a whole GGUF file, or in the hub's own cache."""
+    if entry.packaged is not None:
+        path = gguf_path(entry.packaged, cache_dir)
+        if path.is_file() and path.stat().st_size == entry.packaged.size:
+            return True
+    return any(isinstance(huggingface_hub.try_to_load_from_cache(entry.hub_id, name), str) for name in HUB_WEIGHTS)
 
 
 def cached_snapshot(hub_id: str) -> Snapshot | None:

@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from builder.corpus.filters import decode_text, reason_by_path, reason_by_text
 from builder.corpus.languages import Kind, find_language, get_language
@@ -23,6 +23,9 @@ from builder.corpus.reading import SourceReader, Unreadable
 from builder.corpus.secrets import remove_secrets
 from builder.corpus.split import SPLITS, Candidate, Split, split_files
 from builder.errors import CorpusError
+from builder.progress import Progress
+
+REPORT_EVERY: Final = 64  # files between two reports of progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,14 +133,19 @@ class Corpus:
 _DEFAULT_SETTINGS = CorpusSettings()
 
 
-def read_corpus(root: Path, settings: CorpusSettings = _DEFAULT_SETTINGS) -> Corpus:
-    """Read a repository or any folder of source files.
+def read_corpus(
+    root: Path,
+    settings: CorpusSettings = _DEFAULT_SETTINGS,
+    *,
+    on_progress: Progress = lambda done, total: None,
+) -> Corpus:
+    """Read a repository or any folder of source files; on_progress(done, total) counts the listed files, now and then.
 
     Raises CorpusError where the folder is missing or can't be read, has nothing to learn from, or too little to split,
     and where it goes beyond the settings' `max_entries` or `max_seconds`.
     """
     listing = _list(root, settings)
-    reading = _read_texts(listing, settings)
+    reading = _read_texts(listing, settings, on_progress)
     if not reading.texts:
         raise CorpusError(_say_nothing_usable(root, reading.skipped))
     paths = sorted(reading.texts)
@@ -168,7 +176,7 @@ def read_texts(root: Path, settings: CorpusSettings = _DEFAULT_SETTINGS) -> Mapp
     For those who serve: what has changed since a build, and pieces of other files. Raises CorpusError where the folder
     is missing, can't be read or goes beyond the settings' `max_entries` or `max_seconds`.
     """
-    return _read_texts(_list(root, settings), settings).texts
+    return _read_texts(_list(root, settings), settings, lambda done, total: None).texts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,7 +206,7 @@ def _list(root: Path, settings: CorpusSettings) -> _RootListing:
         raise CorpusError(f"The folder {root} can't be read ({error.strerror}); check its permissions.") from error
 
 
-def _read_texts(listing: _RootListing, settings: CorpusSettings) -> _Reading:
+def _read_texts(listing: _RootListing, settings: CorpusSettings, on_progress: Progress) -> _Reading:
     reader = SourceReader(listing.root, max_bytes=settings.max_file_bytes)
     skipped: Counter[str] = Counter()
     secret_lines: Counter[str] = Counter()
@@ -208,7 +216,9 @@ def _read_texts(listing: _RootListing, settings: CorpusSettings) -> _Reading:
     if listing.files.unreadable_folders:
         skipped["unreadable"] += listing.files.unreadable_folders
     # In an order that is fixed but has nothing to do with folders, so that the cap cuts evenly through a huge tree.
-    for path in sorted(listing.files.paths, key=_order_of):
+    for number, path in enumerate(sorted(listing.files.paths, key=_order_of)):
+        if number % REPORT_EVERY == 0:
+            on_progress(number, len(listing.files.paths))
         reason = _reason_by_name(path)
         if reason is None and total > settings.max_total_bytes:
             reason = "over the total limit"

@@ -17,14 +17,21 @@ def saturates(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     So do AVX2 and AVX-512 without VNNI; ONNX Runtime has u8·u8 kernels for them, which take twice as long, and takes
     these everywhere once it is asked for precision. Where nobody tells what the processor has, right answers go first.
     """
-    if platform.machine().lower() not in ("x86_64", "amd64", "x86"):
-        return False
+    return is_x86() and not {"avx512_vnni", "avx_vnni", "amx_int8"} & processor_flags(cpuinfo)
+
+
+def is_x86() -> bool:
+    """Whether this is a processor of Intel's or AMD's kind."""
+    return platform.machine().lower() in ("x86_64", "amd64", "x86")
+
+
+def processor_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
+    """What the processor can, by Linux's names; empty where nobody tells."""
     try:
         text = cpuinfo.read_text("utf-8", "replace")
     except OSError:
-        return True
-    flags = next((line for line in text.splitlines() if line.startswith("flags")), "").split()
-    return not {"avx512_vnni", "avx_vnni", "amx_int8"} & set(flags)
+        return set()
+    return set(next((line for line in text.splitlines() if line.startswith("flags")), "").split())
 
 
 def default_threads() -> int:

@@ -27,6 +27,7 @@ from builder.evaluation.scoring import Predictor, score
 from builder.evaluation.torch_predictor import TorchPredictor
 from builder.folders import replace_folder, write_json, write_text
 from builder.precision import fastest_dtype
+from builder.progress import part_of
 from builder.prompt import PromptEncoder
 from builder.pruning.prune import least_size_for, prune
 from builder.recovery.fim_tokens import FIM_TOKENS, add_fim_tokens
@@ -57,6 +58,7 @@ PIPELINE_VERSION = 11  # raised when the same inputs give another model, so that
 # 6: one step for even rows.
 EXPORT_VERSION = 6
 GATE_POSITIONS = 100  # validation lines that the display gate is fitted on
+GATE_BEGINS = 0.7  # of an export's time, roughly
 
 
 def run_build(settings: BuildSettings, display: StageDisplay) -> dict[str, Any]:
@@ -77,8 +79,8 @@ class _Build:
     def run(self) -> dict[str, Any]:
         started = time.perf_counter()
         settings, paths = self._settings, self._paths
-        with self._display.stage("read the repository"):
-            self._corpus = self._read_corpus()
+        with self._display.stage("read the repository") as advance:
+            self._corpus = self._read_corpus(advance)
             held_out = make_held_out(self._corpus.files, settings.scoring) if settings.positions else None
         prepare_output(paths.root)
         with build_lock(paths.root):
@@ -120,7 +122,9 @@ class _Build:
         if search:
             document["size_search"] = search
         if held_out:
-            document |= score_part(scores, held_out, score_baselines(self._corpus, held_out.cuts))
+            with self._display.stage("score the baselines"):
+                baselines = score_baselines(self._corpus, held_out.cuts)
+            document |= score_part(scores, held_out, baselines)
             document["is_worse"] = is_worse(document["against_base"]["sub-model"])
             if settings.rival:
                 document["rival"] = self._compete(held_out, scores_of(scores[1]), bundle_key)
@@ -137,12 +141,12 @@ class _Build:
         write_text(paths.report, render_report(document, title=settings.title))
         return document
 
-    def _read_corpus(self) -> Corpus:
+    def _read_corpus(self, advance: Advance) -> Corpus:
         """The repository, or the language's packages, of which the manifest then tells."""
         settings = self._settings
         self._learned_from: dict[str, Any] = {}
         if settings.language is None:
-            return read_corpus(settings.repository)
+            return read_corpus(settings.repository, on_progress=advance)
         domain = open_language(settings.language, settings.sources, on_event=self._display.say)
         self._learned_from = {"language": domain.name, "distributions": domain.told_distributions()}
         return domain.corpus
@@ -284,10 +288,10 @@ class _Build:
         gate: dict[str, Any] = {}
 
         def measure(folder: Path) -> Mapping[str, Any]:
-            gate.update(self._fit_gate(folder, advance))
+            gate.update(self._fit_gate(folder, part_of(advance, GATE_BEGINS, 1)))
             return {KEY: gate}
 
-        exported = self._export(paths, advance, measure)
+        exported = self._export(paths, part_of(advance, 0, GATE_BEGINS), measure)
         return {**exported, "gate": gate}
 
     def _export(

@@ -15,8 +15,9 @@ def bases(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON d
     from submodel.extras import prepare_to_build
 
     prepare_to_build("bases")
-    from builder.bases.catalogue import AUTO_ORDER, CATALOGUE, cache_folder, is_cached
-    from submodel.console import print_json
+    from builder.bases.catalogue import AUTO_ORDER, CATALOGUE, cache_folder
+    from builder.bases.hub import is_cached
+    from submodel.console import print_json, print_table
 
     automatic = [entry.name for entry in AUTO_ORDER]
     rows: list[dict[str, Any]] = [
@@ -38,16 +39,15 @@ def bases(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON d
         print_json({"bases": rows})
         return
     table = Table()
-    for title in ("name", "parameters", "file", "licence", "fill-in-the-middle", "from", "cached"):
+    for title in ("name", "parameters (file)", "licence", "fills in the middle", "from", "cached"):
         table.add_column(title)
     for row in rows:
         table.add_row(
             row["name"],
-            f"{row['parameters'] / 1e6:,.0f} M",
-            f"{row['bytes'] / 1e6:,.0f} MB",
+            f"{row['parameters'] / 1e6:,.0f} M\n({row['bytes'] / 1e6:,.0f} MB)",
             row["licence"],
             "yes" if row["fim"] else "no",
             ", ".join(row["sources"]) + (f" ({row['packaged_form']})" if row["packaged_form"] else ""),
             "yes" if row["cached"] else "no",
         )
-    Console().print(table)
+    print_table(table, Console())

@@ -24,7 +24,7 @@ def compare(
 
     prepare_to_build("compare")
     from builder.folders import write_text
-    from submodel.console import StageDisplay, console, print_json
+    from submodel.console import StageDisplay, console, print_json, print_table
     from submodel.experiments.compare_run import run_compare
     from submodel.experiments.tables import regions_table
     from submodel.report.pictures import draw_regions
@@ -32,7 +32,7 @@ def compare(
     with StageDisplay() as display, display.stage("compare") as advance:
         document = run_compare(models, seed=seed, on_progress=advance)
     for table in regions_table(document):
-        console.print(table)
+        print_table(table)
     if as_json:
         print_json(document)
     if picture is not None:

@@ -70,7 +70,7 @@ def sweep(
     prepare_to_build("sweep")
     from builder.domains import LANGUAGE_PREFIX
     from builder.sparsity.pattern import parse_pattern
-    from submodel.console import StageDisplay, console, print_json
+    from submodel.console import StageDisplay, console, print_json, print_table
     from submodel.experiments.method import MethodSettings
     from submodel.experiments.options import absolute, calibration_specs, domain_specs, parse_form, parse_ratios
     from submodel.experiments.quality import QualitySettings
@@ -103,7 +103,7 @@ def sweep(
     with StageDisplay() as display:
         document = run_sweep(settings, display)
     for table in sweep_tables(document):
-        console.print(table)
+        print_table(table)
     for one in document["failed"]:
         console.print(f"Not measured: {one['point']}: {one['reason']}", style="yellow", highlight=False, markup=False)
     written = f"{output / 'sweep.json'}" + (" and sweep.svg" if document["curves"] else "")

@@ -55,6 +55,6 @@ def _facts(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> str:
-    """A stranger's text without what a terminal takes for commands."""
-    text = f"{value:,}" if type(value) is int else "unknown" if value is None else str(value)
-    return "".join(character if character.isprintable() else "?" for character in text)
+    from submodel.console import printable
+
+    return printable(f"{value:,}" if type(value) is int else "unknown" if value is None else str(value))

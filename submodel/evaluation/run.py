@@ -33,7 +33,7 @@ from builder.programs.predictor_completer import PredictorCompleter
 from builder.programs.sandbox import Limits, run_python
 from submodel.build.lock import LockedError, build_lock
 from submodel.build.paths import check_own
-from submodel.console import StageDisplay
+from submodel.console import Advance, StageDisplay
 from submodel.evaluation.predictors import (
     Candidate,
     base_of,
@@ -90,8 +90,8 @@ class _Evaluation:
         settings = self._settings
         if settings.humaneval or settings.functional:
             run_python("", self._may_lack_namespaces(Limits()))  # a refusal is told before hours of scoring
-        with self._display.stage("read the repository"):
-            corpus = self._read_corpus()
+        with self._display.stage("read the repository") as advance:
+            corpus = self._read_corpus(advance)
             files, changed = still_held_out(corpus.files, files_held_out_from(self._candidates, corpus.files))
             held_out = make_held_out(files, self._scoring())
             problems = fetch_problems() if settings.humaneval else ()
@@ -105,10 +105,12 @@ class _Evaluation:
             if problems:
                 general += self._score_general(PredictorCompleter(predictor), problems)
             del predictor  # makes room for the next one
+        with self._display.stage("score the baselines"):
+            baselines = score_baselines(corpus, held_out.cuts)
         first, *others = scores
         document: dict[str, Any] = {
             "models": [one.to_json() for one in scores],
-            "baselines": [one.to_json() for one in score_baselines(corpus, held_out.cuts)],
+            "baselines": [one.to_json() for one in baselines],
             "against": first.name,
             "against_base": {one.name: compare(one, first) for one in others},
         }
@@ -120,10 +122,10 @@ class _Evaluation:
         self._keep(document)
         return document
 
-    def _read_corpus(self) -> Corpus:
+    def _read_corpus(self, advance: Advance) -> Corpus:
         settings = self._settings
         if settings.language is None:
-            return read_corpus(settings.repository)
+            return read_corpus(settings.repository, on_progress=advance)
         return open_language(settings.language, on_event=self._display.say).corpus
 
     def _scoring(self) -> ScoringSettings:

@@ -8,6 +8,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from builder.domains import LANGUAGE_PREFIX
 from submodel.report.wording import ranked
 
 
@@ -43,24 +44,31 @@ def sweep_tables(document: Mapping[str, Any]) -> list[Table]:
     """Of `submodel sweep`: bits per byte of every point, methods against one another, and domains against domains."""
     if not document["points"]:
         return []
-    domains = list(document["points"][0]["quality"])
-    points = Table(title="bits per byte: left to right / missing middles", caption="removed: share of all parameters")
-    for title in ("method", "ratio", "removed", "calibrated on", "seed", *map(escape, domains)):
-        points.add_column(title, justify="left" if title in ("method", "calibrated on") else "right")
+    points = Table(title="bits per byte: left to right/missing middles", caption="removed: share of all parameters")
+    for title in ("method, ratio", "removed", "calibrated on", "measured on", "bits per byte"):
+        points.add_column(title, justify="right" if title in ("removed", "bits per byte") else "left")
     for row in document["points"]:
-        cells = [_bits(row["quality"].get(domain, {})) for domain in domains]
-        seed = "" if row["seed"] is None else str(row["seed"])
         ratio = row.get("pattern", f"{row['sparsity']:g}")
-        points.add_row(
-            row["method"], ratio, f"{row['removed_share']:.1%}", escape(" + ".join(row["calibration"])), seed, *cells
+        seed = "" if row["seed"] is None else f", seed {row['seed']}"
+        method = (
+            f"{row['method']} {ratio}{seed}",
+            f"{row['removed_share']:.1%}",
+            _named(" + ".join(row["calibration"])),
         )
+        for index, (domain, figures) in enumerate(row["quality"].items()):
+            points.add_row(*(method if index == 0 else ("", "", "")), _named(domain), _bits(figures))
     rankings = [_rankings(document["rankings"])] if document["rankings"] else []
     return [points, *rankings, *map(_matrix, document["matrices"])]
 
 
+def _named(domain: str) -> str:
+    """A domain's name, or a mixture's, without what most names begin with."""
+    return escape(domain.replace(LANGUAGE_PREFIX, ""))
+
+
 def _bits(figures: Mapping[str, Any]) -> str:
     shown = [f"{figures[key]:.3f}" for key in ("bits_per_byte", "fim_bits_per_byte") if key in figures]
-    return " / ".join(shown)
+    return "/".join(shown)
 
 
 def _rankings(rankings: Sequence[Mapping[str, Any]]) -> Table:
@@ -68,8 +76,8 @@ def _rankings(rankings: Sequence[Mapping[str, Any]]) -> Table:
     for title in ("ratio", "calibrated on", "measured on", "figure", "methods"):
         table.add_column(title, justify="right" if title == "ratio" else "left")
     for one in rankings:
-        names = (one["calibration"], one["measured_on"], one["figure"])
-        table.add_row(f"{one['sparsity']:g}", *map(escape, names), "\n".join(map(ranked, one["methods"])))
+        names = (_named(one["calibration"]), _named(one["measured_on"]), one["figure"])
+        table.add_row(f"{one['sparsity']:g}", *names, "\n".join(map(ranked, one["methods"])))
     return table
 
 
@@ -77,12 +85,12 @@ def _matrix(matrix: Mapping[str, Any]) -> Table:
     table = Table(title=f"{matrix['figure']}, {matrix['method']} at {matrix['sparsity']:g}, {matrix['seeds']} seeds")
     table.add_column("calibrated on ↓, measured on →")
     for domain in matrix["measured_on"]:
-        table.add_column(escape(domain), justify="right")
+        table.add_column(_named(domain), justify="right")
     for row, calibration in enumerate(matrix["calibrated_on"]):
         spread = matrix["spread"][row] if "spread" in matrix else [None] * len(matrix["measured_on"])
         cells = [
             f"{mean:.4f}" + ("" if other is None else f" ± {other:.4f}")
             for mean, other in zip(matrix["mean"][row], spread, strict=True)
         ]
-        table.add_row(escape(calibration), *cells)
+        table.add_row(_named(calibration), *cells)
     return table

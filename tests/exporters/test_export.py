@@ -91,6 +91,15 @@ def test_exports_a_sub_model(sub_model: Path, tmp_path: Path, settings: ExportSe
     assert len(events) == len(set(events)) > 2
 
 
+def test_the_progress_is_one_of_the_whole_export(sub_model: Path, tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    export_bundle(sub_model, tmp_path / "bundle", INT8, on_progress=lambda done, total: seen.append((done, total)))
+    shares = [done / total for done, total in seen]
+    assert shares == sorted(shares)
+    assert shares[0] < 0.5 < shares[-1] == 1
+    assert {total for _, total in seen} == {1_000}
+
+
 def test_exports_a_foreign_checkpoint(model_folder: Callable[[str], Path], tmp_path: Path) -> None:
     """No manifest: the prompt's form is read off the tokenizer, the parity prompts are this package's own code."""
     bundle = export_any(model_folder("qwen2-untied"), tmp_path / "bundle", INT8)

@@ -10,7 +10,9 @@ test.each([
   [BAR, { stage: 'prune', percent: 43 }],
   [`corpus   ━━━━ 100% 0:00:01\n${BAR}\n`, { stage: 'prune', percent: 43 }],
   ['recover the model   ━━━━━━━━   7% 0:00:12', { stage: 'recover the model', percent: 7 }],
+  ['corpus: 1.2 s\nprune: 8 % after 28 s, about 2 min 6 s left\n', { stage: 'prune', percent: 8 }],
   ['corpus: 1.2 s\n', undefined],
+  ['find the base: 15 s so far\n', undefined],
   ['smollm2-135m: it was asked for, and 5% of it is new\n', undefined],
 ])('%j', (output, progress) => {
   expect(readProgress(output)).toEqual(progress);

