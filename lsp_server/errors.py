@@ -5,5 +5,9 @@ from __future__ import annotations
 from builder.errors import SubmodelError
 
 
+class EngineCrash(Exception):
+    """A library failed while the model ran, in a way that it has no error for: the engine's state is unknown."""
+
+
 class ServeError(SubmodelError):
     """A completion can't be computed: the model does not load or run, or the request has no sense in its file."""

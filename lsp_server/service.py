@@ -24,7 +24,7 @@ from builder.errors import SubmodelError
 from builder.prompt import ContextPiece
 from lsp_server.decoding.huge_pages import use_huge_pages
 from lsp_server.decoding.providers import Provider
-from lsp_server.errors import ServeError
+from lsp_server.errors import EngineCrash, ServeError
 from lsp_server.options import ServerOptions
 from lsp_server.worker import Worker
 
@@ -305,9 +305,13 @@ class CompletionService:
         except SubmodelError as error:
             log.error("No completion: %s", error)
             return Answer(completion=None, queue_ms=queue_ms, error=str(error))
-        except Exception as error:  # the engine's fault must not become the protocol's
+        except EngineCrash as error:
             log.exception("The engine failed")
             return Answer(completion=None, queue_ms=queue_ms, error=self._note_crash(question.bundle, error))
+        except Exception as error:  # of what reads the document: the model is as good as before
+            log.exception("No completion")
+            told = f"Nothing can be completed here ({_first_line(error)}); please report this."
+            return Answer(completion=None, queue_ms=queue_ms, error=told)
         finally:
             self.is_busy = False
         self._crashes.pop(question.bundle, None)
@@ -342,9 +346,12 @@ class CompletionService:
         except SubmodelError as error:  # a request there will say so
             log.debug("Nothing read ahead: %s", error)
             return Reading(core_s=time.process_time() - began)
-        except Exception as error:  # the engine's fault must not become the protocol's
+        except EngineCrash as error:
             log.exception("The engine failed")
             self._note_crash(question.bundle, error)
+            return Reading(core_s=time.process_time() - began)
+        except Exception:  # of what reads the document
+            log.exception("Nothing read ahead")
             return Reading(core_s=time.process_time() - began)
         log.debug("%d tokens read ahead", tokens)
         return Reading(tokens=tokens, core_s=time.process_time() - began, is_whole=not is_stopped)

@@ -14,7 +14,7 @@ from lsp_server.decoding.kv_cache import PAST, KvCache
 from lsp_server.decoding.prompt_chunks import ChunkSize
 from lsp_server.decoding.providers import PROVIDERS, Provider
 from lsp_server.decoding.session import open_session
-from lsp_server.errors import ServeError
+from lsp_server.errors import EngineCrash, ServeError
 
 LOGITS_TO_KEEP = "num_logits_to_keep"  # optional input of the graph: compute the head for the last positions only
 
@@ -59,7 +59,8 @@ class Decoder:
         """Read `tokens` (at least one) after those in the cache; logits after the last `keep` of them.
 
         (keep, vocabulary); the next call may overwrite them. Raises ServeError where the graph fails or the
-        positions run out; the cache then holds what it held, since the graph only writes behind that.
+        positions run out; the cache then holds what it held, since the graph only writes behind that. Raises
+        EngineCrash for any other fault.
         """
         cache = self.cache
         total = len(cache.tokens) + len(tokens)
@@ -75,6 +76,8 @@ class Decoder:
             self._session.run_with_iobinding(self._binding, self._run_options)
         except RUNTIME_ERRORS as error:
             raise ServeError(f"The model failed on {len(tokens)} tokens ({error}); build the bundle again.") from error
+        except Exception as error:  # of memory, or of the runtime's own binding
+            raise EngineCrash(str(error) or type(error).__name__) from error
         cache.tokens.extend(tokens)
         return self._logits[0, -keep:]
 

@@ -121,10 +121,16 @@ def _behind(point: Point, text: bytes) -> Point:
     return Point(point.row + lines, len(text) - text.rfind(b"\n") - 1 if lines else point.column + len(text))
 
 
-def _errors(node: Node) -> int:
-    if node.is_error or node.is_missing:
-        return 1
-    if not node.has_error:
-        return 0
-    # At least one: a line end that Python's grammar missed is no child of the node that it makes erroneous.
-    return max(1, sum(_errors(child) for child in node.children))
+def _errors(root: Node) -> int:
+    """Count errors with a stack: generated code nests deeper than Python's own."""
+    count, pending = 0, [root]
+    while pending:
+        node = pending.pop()
+        if node.is_error or node.is_missing:
+            count += 1
+        elif node.has_error:
+            inner = [child for child in node.children if child.is_error or child.is_missing or child.has_error]
+            # At least one: a line end that Python's grammar missed is no child of the node that it makes erroneous.
+            count += not inner
+            pending += inner
+    return count

@@ -21,6 +21,7 @@ from exporters.bundle import Bundle
 from lsp_server import documents as documents_module
 from lsp_server.decoding.providers import Provider, choose_provider
 from lsp_server.documents import MAX_DOCUMENT_CHARS, Document
+from lsp_server.errors import EngineCrash
 from lsp_server.options import ServerOptions, TriggerOptions
 from lsp_server.positions import Encoding
 from lsp_server.serve import create_server
@@ -186,7 +187,7 @@ class Broken:
     def complete(self, *_: object, **__: object) -> Any:
         if self.failures:
             self.failures -= 1
-            raise RuntimeError("non-zero status code\nsecond line")
+            raise EngineCrash("non-zero status code\nsecond line")
         from lsp_server.completion import Completion
 
         return Completion(text="fine")

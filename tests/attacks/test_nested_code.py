@@ -1,0 +1,71 @@
+"""Source files that nest deeper than Python's stack, as generated code does: they cost no completions elsewhere.
+
+All tests succeed as attacks on 63ec2ff: the syntax filter raised RecursionError, which counted as a crash of the model;
+after three of them it was given up for all files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lsp_server.completion import Completion
+from lsp_server.service import MAX_CRASHES, BundleState, CompletionService, Question
+from lsp_server.syntax.grammars import find_grammar
+from lsp_server.syntax.parsed_text import ParsedText, begins_block
+
+DEPTH = 3000
+NESTED = {
+    "brackets.py": "x = " + "[" * DEPTH + "1 $ 2" + "]" * DEPTH,
+    "blocks.py": "".join(" " * depth + "if a:\n" for depth in range(400)) + " " * 400 + "x $ y\n",
+    "chain.c": "void f() { if (a) {} " + "else if (a) {} " * DEPTH + "else if (a { } }",
+    "open.js": "(" * DEPTH + "x",
+}
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_errors_of_nested_code_are_counted(name: str) -> None:
+    grammar = find_grammar(name, None)
+    assert grammar is not None
+    assert ParsedText(NESTED[name], grammar).errors() > 0
+    begins_block(NESTED[name] + "\n", len(NESTED[name]) + 1, grammar)
+
+
+def test_a_fault_of_what_reads_a_document_costs_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Completer:
+        choice: Any = type("Choice", (), {"provider": "cpu", "why": "it is here"})()
+        build = ""
+
+        def complete(self, text: str, *_: object, **__: object) -> Completion:
+            if text == "deep":
+                raise RecursionError("maximum recursion depth exceeded")
+            return Completion(text="fine")
+
+    loaded: list[Path] = []
+
+    def load(folder: Path, **_: object) -> Completer:
+        loaded.append(folder)
+        return Completer()
+
+    monkeypatch.setattr("lsp_server.completion.open_completer", load)
+    service, bundle = CompletionService(), Path("/w/bundle")
+
+    async def ask(text: str) -> Any:
+        return await service.complete(Question(text=text, offset=0, bundle=bundle))
+
+    async def test() -> list[Any]:
+        return [await ask(text) for text in ["deep"] * MAX_CRASHES + ["healthy"]]
+
+    try:
+        *deep, healthy = asyncio.run(test())
+    finally:
+        service.close()
+    assert {one.error for one in deep} == {
+        "Nothing can be completed here (maximum recursion depth exceeded); please report this."
+    }
+    assert healthy.completion.text == "fine"
+    assert service.bundles[bundle].state is BundleState.READY
+    assert len(loaded) == 1

@@ -1,0 +1,65 @@
+"""The pages use the words of docs/glossary.md: none of the phrases in its last table, outside of code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+GLOSSARY = ROOT / "docs" / "glossary.md"
+HEADING = "## Phrases that the pages don't use"
+
+# The first is a log of dated experiments, the second is a study of its own, the others are generated from the code.
+UNCHECKED = {"LOG.md", "paper.md", "options.md", "reference.md"}
+
+CODE = re.compile(r"^(```|~~~).*?^\1|`[^`]*`", re.DOTALL | re.MULTILINE)
+
+
+def banned_phrases() -> list[str]:
+    _, found, table = GLOSSARY.read_text("utf-8").partition(HEADING)
+    assert found, f"{GLOSSARY} has no heading {HEADING!r}"
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    return [phrase for cell in rows for phrase in re.findall(r"`([^`]+)`", cell)]
+
+
+def pages() -> list[Path]:
+    extension = ROOT / "vscode-extension"
+    documents = sorted(path for path in (ROOT / "docs").glob("*.md") if path.name not in UNCHECKED)
+    walkthrough = sorted((extension / "media" / "walkthrough").glob("*.md"))
+    return [ROOT / "README.md", ROOT / "SECURITY.md", extension / "README.md", *walkthrough, *documents]
+
+
+def pattern(phrase: str) -> re.Pattern[str]:
+    """Whole words in any case; a space also matches the end of a line, and `N` a number."""
+    words = r"\s+".join(r"\d+" if word == "N" else re.escape(word) for word in phrase.split())
+    return re.compile(rf"(?<![\w-]){words}(?![\w-])", re.IGNORECASE)
+
+
+def find_banned(text: str, phrases: list[str]) -> list[tuple[int, str]]:
+    """Return the line (from 1) and the phrase of each one that stands outside of code."""
+    prose = CODE.sub(lambda code: re.sub(r"[^\n]", "`", code.group()), text)
+    found = [(match.start(), phrase) for phrase in phrases for match in pattern(phrase).finditer(prose)]
+    return [(prose.count("\n", 0, start) + 1, phrase) for start, phrase in sorted(found)]
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_has_no_banned_phrase(page: Path) -> None:
+    found = find_banned(page.read_text("utf-8"), banned_phrases())
+    name = page.relative_to(ROOT)
+    report = "\n".join(f"{name}:{line}: {phrase!r}" for line, phrase in found)
+    assert not found, f"docs/glossary.md has another word for each:\n{report}"
+
+
+@pytest.mark.parametrize("phrase", banned_phrases())
+def test_each_phrase_is_found_in_any_case_and_over_the_end_of_a_line(phrase: str) -> None:
+    phrase = phrase.replace("N", "24")
+    text = f"# A page\n\nIt {phrase.upper().replace(' ', chr(10), 1)} here.\n"
+    assert any(line == 3 for line, _ in find_banned(text, banned_phrases()))
+
+
+def test_code_and_longer_words_are_no_prose() -> None:
+    text = "Use `--rival` for fine-tuning.\n\n```sh\nsubmodel build --rival\n```\n\nThe investigated rivalry.\n"
+    assert find_banned(text, ["rival", "gate", "tuning"]) == []
+    assert find_banned(text + "A rival.\n", ["rival"]) == [(8, "rival")]
