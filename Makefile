@@ -6,7 +6,7 @@ BASE   ?= auto
 
 EXTENSION := vscode-extension
 
-.PHONY: demo test check audit lock bench vsix test-editor clean
+.PHONY: demo test check docs audit lock bench vsix test-editor clean
 .DEFAULT_GOAL := test
 
 # The environment is made anew when pyproject.toml changes; the stamp is written last, so that a broken install is repeated.
@@ -23,12 +23,20 @@ demo: $(VENV)/installed  ## build a sub-model of a real repository and show its 
 test: $(VENV)/installed  ## all tests, with one real build on the packaged small base
 	$(BIN)/python -m pytest
 
-check: $(VENV)/installed  ## style, types as on Linux, macOS and Windows, and the import contracts
+check: docs  ## style, types as on Linux, macOS and Windows, the import contracts, and the links of the pages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@# A cache for each, since mypy throws away what it knows of another system.
 	for system in linux darwin win32; do $(BIN)/mypy --platform $$system --cache-dir .mypy_cache/$$system || exit 1; done
 	$(BIN)/lint-imports
+
+# What is tracked or about to be, under its own path: `tar` keeps folders on every system, where `cp --parents` does not.
+docs: $(VENV)/installed  ## the pages as a site in build/site; fails at a link that leads nowhere
+	@rm -rf build/pages && mkdir -p build/pages
+	@git ls-files --cached --others --exclude-standard -- '*.md' docs vscode-extension/media 'benchmarks/results/*.svg' ':!tests' \
+	  ':!.github' ':!*/CHANGELOG.md' | tar -cf - -T - | tar -xf - -C build/pages
+	@# Not --quiet: it would pass over what --strict fails at.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # Not a part of `check`, which works without a network; it says so where it can't ask.
 audit: $(VENV)/installed  ## known faults of what we depend on, by pip-audit and npm audit

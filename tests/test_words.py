@@ -28,7 +28,8 @@ def pages() -> list[Path]:
     extension = ROOT / "vscode-extension"
     documents = sorted(path for path in (ROOT / "docs").glob("*.md") if path.name not in UNCHECKED)
     walkthrough = sorted((extension / "media" / "walkthrough").glob("*.md"))
-    return [ROOT / "README.md", ROOT / "SECURITY.md", extension / "README.md", *walkthrough, *documents]
+    fronts = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
+    return [*fronts, extension / "README.md", *walkthrough, *documents]
 
 
 def pattern(phrase: str) -> re.Pattern[str]:

@@ -235,6 +235,7 @@ def test_without_a_state_folder_there_is_one_sentence(clone: Path, monkeypatch: 
     assert VARIABLE in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="links need a right on Windows")
 def test_the_home_folder_and_what_holds_it_are_never_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path / "homes" / "me"
     (home / "work").mkdir(parents=True)

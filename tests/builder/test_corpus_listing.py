@@ -143,6 +143,7 @@ def test_another_repository_inside_is_one_entry_for_git(tmp_path: Path) -> None:
     assert list_files(tmp_path / "repo").paths == ("inner", "main.py")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="the hostile program is a shell script")
 def test_nothing_of_the_repository_s_configuration_is_run(tmp_path: Path) -> None:
     root = tmp_path / "repo"
     write_files(root, {"main.py": "", "x.bin": "", ".gitattributes": "* filter=evil diff=evil\n"})
@@ -214,6 +215,7 @@ def test_an_index_that_is_damaged_or_hostile_is_walked_around(tmp_path: Path) ->
     assert list_files(root).paths == ("main.py",)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="named pipes are POSIX's")
 def test_a_pipe_that_git_would_wait_for_holds_nothing_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "repo"
     write_files(root, {"main.py": ""})
@@ -273,6 +275,7 @@ def test_a_work_tree_named_elsewhere_is_not_believed(tmp_path: Path) -> None:
     assert list_files(tmp_path / "repo").paths == ("main.py",)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="links need a right on Windows")
 def test_links_are_listed_and_never_entered(tmp_path: Path) -> None:
     root = tmp_path / "repo"
     write_files(root, {"sub/main.py": ""})
@@ -289,6 +292,7 @@ def test_costly_and_broken_patterns_are_passed_over(tmp_path: Path) -> None:
     assert list_files(tmp_path / "repo").paths == (".gitignore", "a" * 200, "main.py")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="named pipes are POSIX's")
 def test_ignore_rules_that_are_no_file_are_passed_over(tmp_path: Path) -> None:
     write_files(tmp_path / "repo", {"main.py": "", "sub/x.py": ""})
     os.mkfifo(tmp_path / "repo" / ".gitignore")

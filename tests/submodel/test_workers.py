@@ -18,6 +18,7 @@ from submodel.experiments.point import Unprepared
 from submodel.experiments.workers import Done, Lost, run_in_processes, run_on_ray
 
 
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 def test_a_process_that_is_killed_is_lost_and_the_others_are_not(monkeypatch):
     real, started = subprocess.Popen, []
 

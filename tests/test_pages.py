@@ -1,0 +1,102 @@
+"""What docs/architecture.md and CONTRIBUTING.md name is there: paths, functions, constants, contracts, quoted lines."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+PAGES = [ARCHITECTURE, ROOT / "CONTRIBUTING.md"]
+_FOLDER = re.compile(r"[\w.-]+(?:/[\w.-]+)*/")
+_FILE = re.compile(r"(?:[\w.-]+/)*[\w.-]+\.(?:py|ts|md|toml|npz)|vscode-extension/[\w./-]+\.json")
+_MADE_BY_A_BUILD = {".submodel/", "pruned/", "model/", "bundle/", "previous/", "stages/"}
+_NAME = re.compile(r"([A-Za-z_]\w*(?:\.\w+)?)\(\)|([A-Z]\w+)")  # a call, a constant, a class
+_NO_NAME = re.compile(r"SUBMODEL_\w+|PIP_\w+|Makefile")
+
+
+def prose(page: Path) -> str:
+    """The page without its fenced blocks."""
+    return re.sub(r"(?ms)^```.*?^```$", "", page.read_text("utf-8"))
+
+
+def blocks(page: Path) -> list[str]:
+    """Paragraphs, list items and rows of tables."""
+    return re.split(r"\n(?=\s*(?:-|\d+\.)\s|\||\n)", prose(page))
+
+
+def quoted(text: str) -> list[str]:
+    return re.findall(r"`([^`\n]+)`", text)
+
+
+def is_path(token: str) -> bool:
+    return bool(_FOLDER.fullmatch(token) or _FILE.fullmatch(token)) and token not in _MADE_BY_A_BUILD
+
+
+def names_in(path: Path) -> set[str]:
+    """What a Python file defines: functions, classes, methods as Class.method, and constants."""
+    return set(_names(ast.parse(path.read_text("utf-8")), ""))
+
+
+def _names(node: ast.AST, prefix: str) -> Iterator[str]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ClassDef):
+            yield child.name
+            yield from _names(child, f"{child.name}.")
+        elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield prefix + child.name
+            yield from _names(child, prefix)
+        elif isinstance(child, ast.Assign | ast.AnnAssign):
+            targets = child.targets if isinstance(child, ast.Assign) else [child.target]
+            yield from (prefix + one.id for one in targets if isinstance(one, ast.Name))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_path_exists(page: Path) -> None:
+    paths = {token for token in quoted(prose(page)) if is_path(token)}
+    assert len(paths) > 10
+    assert [path for path in sorted(paths) if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_link_leads_to_a_file(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text("utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_name_is_defined_in_a_file_that_stands_beside_it(page: Path) -> None:
+    missing = []
+    for block in blocks(page):
+        tokens = quoted(block)
+        files = [ROOT / token for token in tokens if is_path(token) and token.endswith(".py")]
+        defined = {name for file in files if file.exists() for name in names_in(file)}
+        wanted = [match.group(1) or match.group(2) for token in tokens if (match := _NAME.fullmatch(token))]
+        missing += [name for name in wanted if name not in defined and not _NO_NAME.fullmatch(name)]
+    assert missing == []
+
+
+def test_each_line_that_is_quoted_of_us_is_there() -> None:
+    quotes = re.findall(r"(?m)^Ours, `([^`]+)`:\n\n```\w+\n((?:.*\n)*?)```", ARCHITECTURE.read_text("utf-8"))
+    assert quotes
+    for path, quote in quotes:
+        lines = set((ROOT / path).read_text("utf-8").splitlines())
+        assert [line for line in quote.splitlines() if line not in lines] == [], path
+
+
+def test_each_import_contract_is_told() -> None:
+    document = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    contracts = [contract["name"] for contract in document["tool"]["importlinter"]["contracts"]]
+    page = " ".join(ARCHITECTURE.read_text("utf-8").split())
+    assert [name for name in contracts if name not in page] == []
+
+
+def test_each_package_is_typed() -> None:
+    document = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    packages = document["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert [name for name in packages if not (ROOT / name / "py.typed").is_file()] == []
