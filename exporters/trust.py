@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from builder.folders import sync
-from builder.state_folder import StateFolderError, state_folder
+from builder.state_folder import StateFolderError, check_private, state_folder
 from exporters.errors import BundleError
 
 FOLDER: Final = "trusted"
@@ -29,6 +29,7 @@ def trusted_folder() -> Path:
     folder = state_folder() / FOLDER
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
+        check_private(folder, folder.lstat())
     except OSError as error:
         raise StateFolderError(f"{folder} can't be used ({error.strerror or error}); check its permissions.") from error
     return folder
