@@ -4,7 +4,7 @@ A bundle is known by its build, the SHA-256 of its bundle.json, which holds that
 folder in the state folder with an empty file a build: two builds that end together lose nothing of it, and no
 repository can write there.
 
-What it does not cover: a bundle that the user names is loaded without being on the list.
+What it does not cover: a bundle that the user names on a command line is loaded without being on the list.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FOLDER: Final = "trusted"
 
 
 class UntrustedError(BundleError):
-    """A bundle that was found, not named, is not on this account's list."""
+    """A bundle that was found, or set by a client, is not on this account's list."""
 
 
 def trusted_folder() -> Path:

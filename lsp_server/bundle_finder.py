@@ -1,6 +1,7 @@
 """Which bundle serves a file: that of the nearest folder above it, so that each root of a workspace has its own.
 
-What is found must be this account's own or trusted (`exporters.trust`); what the user has set need not be.
+What is found must be this account's own or trusted (`exporters.trust`), and so must what a client sets: clients relay
+settings that a repository brings along. Only what the command line names need not be.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from exporters.bundle import WORKSPACE_BUNDLE, build_of, find_bundle
 from exporters.bundle import read_manifest as bundle_manifest
 from exporters.errors import BundleError
 from exporters.previous import MOST_KEPT, previous_bundles
-from exporters.trust import check_trusted
+from exporters.trust import UntrustedError, check_trusted
 
 RETRY_S = 5.0  # a bundle that is built meanwhile is found without a restart
 
@@ -27,13 +28,21 @@ class _Found:
     at_s: float
 
 
-class BundleFinder:
-    """Remembers what it has found. `now` is a monotonic clock in seconds."""
+_Look = Callable[[Path], tuple[Path | None, tuple[Path, str] | None]]  # the first two of these, of a place
 
-    def __init__(self, fixed: Path | None = None, now: Callable[[], float] = time.monotonic) -> None:
-        self.fix(fixed)
+
+class BundleFinder:
+    """Remembers what it has found.
+
+    `named` is the bundle of the command line, which serves all files unless a client sets another. `now` is a monotonic
+    clock in seconds.
+    """
+
+    def __init__(self, named: Path | None = None, now: Callable[[], float] = time.monotonic) -> None:
+        self.fix(named)
+        self.named = self.fixed
         self._now = now
-        self._found: dict[Path, _Found] = {}
+        self._found: dict[tuple[_Look, Path], _Found] = {}
         self._instead: dict[Path, Path] = {}
 
     @property
@@ -56,7 +65,9 @@ class BundleFinder:
     def for_file(self, path: Path | None, folders: Sequence[Path]) -> Path | None:
         """The bundle for a file, or for a document that is none; the first of the workspace where it has no nearer."""
         if self.fixed is not None:
-            return self._instead.get(self.fixed, self.fixed)
+            is_named = self.fixed == self.named
+            bundle = self.fixed if is_named else self._remembered(_look_at, self.fixed)
+            return None if bundle is None else self._instead.get(bundle, bundle)
         starts = ([path.parent] if path is not None else []) + list(folders)
         for start in starts:
             bundle = self._nearest(start)
@@ -86,15 +97,29 @@ class BundleFinder:
         self._instead.clear()
 
     def _nearest(self, start: Path) -> Path | None:
-        known = self._found.get(start)
+        return self._remembered(_look_above, start)
+
+    def _remembered(self, look: _Look, place: Path) -> Path | None:
+        known = self._found.get((look, place))
         if known is not None and (known.bundle is not None or self._now() - known.at_s < RETRY_S):
             return known.bundle
-        bundle, refused = _look(start)
-        self._found[start] = _Found(bundle=bundle, refused=refused, at_s=self._now())
+        bundle, refused = look(place)
+        self._found[look, place] = _Found(bundle=bundle, refused=refused, at_s=self._now())
         return bundle
 
 
-def _look(start: Path) -> tuple[Path | None, tuple[Path, str] | None]:
+def _look_at(bundle: Path) -> tuple[Path | None, tuple[Path, str] | None]:
+    """A bundle that a client has set, unless it is not trusted; if it can't be read, its loading says what is wrong."""
+    try:
+        check_trusted(bundle, build_of(bundle))
+    except UntrustedError as error:
+        return None, (bundle, str(error))
+    except BundleError:
+        pass
+    return bundle, None
+
+
+def _look_above(start: Path) -> tuple[Path | None, tuple[Path, str] | None]:
     """The nearest bundle, or else the one that lies there but is not served."""
     try:
         bundle = find_bundle(start)

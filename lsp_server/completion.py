@@ -252,8 +252,8 @@ def open_completer(
 ) -> Completer:
     """Read a bundle and load it: manifest, files and display gate of one build, also while another takes its place.
 
-    One that the user has not named must be on this account's list (`exporters.trust`). Raises BundleError for a folder
-    that is none or not trusted, ServeError where it can't be loaded.
+    One that the user has not named on a command line must be on this account's list (`exporters.trust`). Raises
+    BundleError for a folder that is none or not trusted, ServeError where it can't be loaded.
     """
     for is_last in (False, False, True):
         bundle = read_bundle(bundle_folder, verify=False)

@@ -55,7 +55,7 @@ class CompletionServer(LanguageServer):
         self.repositories = Repositories(on_drift=self._on_drift)
         self.assistant = Assistant(self.service, options, find_context=self.repositories.pieces)
         self.finder = BundleFinder(options.bundle)
-        self.service.named = self.finder.fixed
+        self.service.named = self.finder.named
         self.describe: Callable[[], dict[str, Any]] = dict  # set by `lsp_server.commands`
         self.is_started = False  # bundles were looked for
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -109,7 +109,6 @@ class CompletionServer(LanguageServer):
         self.assistant.options, self.problems = read_options(document, self.defaults)
         self.assistant.cache.clear()
         self.finder.fix(self.options.bundle)
-        self.service.named = self.finder.fixed
         now = self.options
         self.service.provider = Provider(now.provider)
         return any(getattr(before, name) != getattr(now, name) for name in ("bundle", "threads", "provider", "enabled"))

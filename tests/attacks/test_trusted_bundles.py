@@ -1,6 +1,7 @@
 """Bundles that somebody else built, and what a bundle makes the server read.
 
 On 104ea66 a real server loads the stranger's bundle, the changed one and the older one, and its reading has no bound.
+On 63ec2ff it loads the one that a client's options name, as a clone's editor settings do.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lsprotocol import types
 
 from builder.corpus.corpus import CorpusSettings, read_texts
 from builder.errors import CorpusError
@@ -59,12 +61,12 @@ def clone(tiny_bundle: Bundle, tmp_path: Path) -> Path:
     return root
 
 
-def serve(root: Path, test: Callable[[Editor], Any], options: object = None) -> list[str]:
-    """What a real server told the editor meanwhile."""
+def serve(root: Path, test: Callable[[Editor], Any], options: object = None, *arguments: str) -> list[str]:
+    """What a real server told the editor meanwhile; `arguments` are of its command line."""
     told: list[str] = []
 
     async def talk() -> None:
-        async with editing(root) as editor:
+        async with editing(root, *arguments) as editor:
             await editor.begin(options=options)
             await test(editor)
             told.extend(editor.messages)
@@ -95,7 +97,43 @@ def test_a_stranger_s_bundle_is_not_loaded_and_the_editor_is_told_what_to_do(clo
     [sentence] = serve(clone, answers_nothing)
     bundle = clone / ".submodel" / "bundle"
     assert f"run `submodel trust {bundle}` to use it" in sentence
-    assert serve(clone, answers, {"bundle": str(bundle), "trigger": {"budgetMs": 60_000}}) == [], "it was named"
+    assert serve(clone, answers, None, "--bundle", str(bundle)) == [], "it was named"
+
+
+def test_a_stranger_s_bundle_that_the_client_s_options_name_is_not_loaded(clone: Path) -> None:
+    """Clients relay what a clone's own settings say: .vscode/settings.json, .zed/settings.json, coc-settings.json."""
+    named = {"bundle": str(clone / ".submodel" / "bundle"), "trigger": {"budgetMs": 60_000}}
+
+    async def changed(editor: Editor) -> None:
+        for settings in (named, {"submodel": named}):
+            editor.workspace_did_change_configuration(types.DidChangeConfigurationParams(settings))
+            await answers_nothing(editor)
+
+    for test, options in ((answers_nothing, named), (changed, None)):
+        [sentence] = {*serve(clone, test, options)}
+        assert "run `submodel trust " in sentence
+
+
+def test_a_client_s_options_name_no_other_bundle_than_the_command_line(clone: Path, tiny_bundle: Bundle) -> None:
+    named = {"bundle": str(clone / ".submodel" / "bundle")}
+    [sentence] = serve(clone, answers_nothing, named, "--bundle", str(tiny_bundle.folder))
+    assert "run `submodel trust " in sentence
+
+
+def test_what_a_client_s_options_name_is_loaded_once_it_is_trusted(clone: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "unpacked"
+    shutil.move(clone / ".submodel" / "bundle", elsewhere)
+
+    async def test(editor: Editor) -> None:
+        assert await editor.complete(1, 24) == []
+        done = await asyncio.to_thread(trust, str(elsewhere))
+        assert done.returncode == 0, done.stderr
+        while await editor.complete(1, 24) == []:
+            await asyncio.sleep(RETRY_S / 10)
+
+    options = {"bundle": str(elsewhere), "trigger": {"budgetMs": 60_000}}
+    assert len(serve(clone, test, options)) == 1
+    assert serve(clone, answers, options) == []
 
 
 def test_a_stranger_s_bundle_below_the_own_one_is_passed_over(clone: Path, tiny_bundle: Bundle) -> None:
