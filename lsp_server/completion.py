@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -274,13 +273,9 @@ def open_completer(
 
 
 def _open(bundle: Bundle, threads: int | None, provider: Provider, verify: bool) -> Completer:
-    with ThreadPoolExecutor(max_workers=1) as beside:  # hashing takes a third of the time that loading takes
-        check = beside.submit(verify_bundle, bundle) if verify else None
-        try:
-            engine = Engine(bundle, threads=threads, provider=provider)
-        finally:
-            if check is not None:
-                check.result()  # says what is wrong better than a model that does not load
+    if verify:
+        verify_bundle(bundle)  # first: native code parses what the engine opens, and trust is in the hashes
+    engine = Engine(bundle, threads=threads, provider=provider)
     return Completer(engine, read_gate(bundle.manifest), bundle.build)
 
 

@@ -205,6 +205,23 @@ def test_a_bundle_that_was_changed_since_it_was_found_is_not_loaded(clone: Path)
         open_completer(bundle, is_named=False)
 
 
+@pytest.mark.parametrize("name", ["onnx/model.onnx", "tokenizer.json"])
+@pytest.mark.parametrize("is_named", [False, True])
+def test_no_file_is_parsed_before_all_are_hashed(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, name: str, is_named: bool
+) -> None:
+    """Succeeds on 63ec2ff: hashes are compared beside loading, and native code has the stranger's graph by then."""
+    bundle = clone / ".submodel" / "bundle"
+    assert trust(str(clone)).returncode == 0
+    content = (bundle / name).read_bytes()
+    (bundle / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))  # of the same size
+    opened: list[Bundle] = []
+    monkeypatch.setattr("lsp_server.completion.Engine", lambda bundle, **_: opened.append(bundle))
+    with pytest.raises(BundleError, match=f"{name} has changed"):
+        open_completer(bundle, is_named=is_named)
+    assert opened == []
+
+
 def test_what_this_account_builds_or_unpacks_is_loaded_at_once(clone: Path, tmp_path: Path) -> None:
     source = clone / ".submodel" / "bundle"
     built = tmp_path / "built" / ".submodel" / "bundle"
