@@ -52,14 +52,14 @@ def unpack(
 
 
 def _tell(packed: Any, sentence: str, as_json: bool) -> None:
-    typer.echo(f"{sentence}.", err=True)
+    from submodel.console import plain, print_json
+
+    typer.echo(plain(f"{sentence}."), err=True)
     if packed.has_drafts:
         typer.echo(
             "The repository's own code is inside, as tokens (`submodel pack --no-drafts` leaves it out).", err=True
         )
     if as_json:
         from dataclasses import asdict
-
-        from submodel.console import print_json
 
         print_json({**asdict(packed), "path": str(packed.path)})
