@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 
 import { plain } from '../src/plainText';
 
-const SOURCES = path.resolve(import.meta.dirname, '..', 'src');
+const SOURCES = path.join(__dirname, '..', 'src');
 // As in vs/base/common/linkedText.ts of VS Code.
 const LINK = /\[([^\]]+)\]\(((?:https?:\/\/|command:|file:)[^)\s]+)(?: (["'])(.+?)(\3))?\)/i;
 
