@@ -21,7 +21,11 @@ FOLDER: Final = "trusted"
 
 
 class UntrustedError(BundleError):
-    """A bundle that was found, or set by a client, is not on this account's list."""
+    """A bundle that was found, or set by a client, is of a `build` that is not on this account's list."""
+
+    def __init__(self, message: str, build: str) -> None:
+        super().__init__(message)
+        self.build = build
 
 
 def trusted_folder() -> Path:
@@ -45,14 +49,32 @@ def trust_build(build: str) -> None:
         raise StateFolderError(f"{folder} can't be written ({error.strerror or error}); free space there.") from error
 
 
+def forget_build(build: str) -> bool:
+    """Take a build off the list; whether it was on it. Raises StateFolderError where the list can't be written."""
+    folder = trusted_folder()
+    try:
+        (folder / build).unlink()
+        sync(folder)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StateFolderError(
+            f"{folder} can't be written ({error.strerror or error}); check its permissions."
+        ) from error
+    return True
+
+
 def check_trusted(bundle: Path, build: str) -> None:
     """Raise UntrustedError, which says what to do, unless the build that lies at `bundle` is on the list."""
     try:
         is_trusted = (trusted_folder() / build).is_file()
     except StateFolderError as error:
-        raise UntrustedError(f"The bundle {bundle} is not used, since nothing tells who built it: {error}") from error
+        raise UntrustedError(
+            f"The bundle {bundle} is not used, since nothing tells who built it: {error}", build
+        ) from error
     if not is_trusted:
         raise UntrustedError(
             f"The bundle {bundle} was not built by this account, or has changed since; "
-            f"run `submodel trust {shlex.quote(str(bundle))}` to use it, or delete it."
+            f"run `submodel trust {shlex.quote(str(bundle))}` to use it, or delete it.",
+            build,
         )

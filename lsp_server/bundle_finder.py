@@ -24,11 +24,11 @@ RETRY_S = 5.0  # a bundle that is built meanwhile is found without a restart
 @dataclass(frozen=True, kw_only=True)
 class _Found:
     bundle: Path | None
-    refused: tuple[Path, str] | None  # one that lies there but is not served, and a sentence why
+    refused: tuple[Path, BundleError] | None  # one that lies there but is not served, and why
     at_s: float
 
 
-_Look = Callable[[Path], tuple[Path | None, tuple[Path, str] | None]]  # the first two of these, of a place
+_Look = Callable[[Path], tuple[Path | None, tuple[Path, BundleError] | None]]  # the first two of these, of a place
 
 
 class BundleFinder:
@@ -46,8 +46,8 @@ class BundleFinder:
         self._instead: dict[Path, Path] = {}
 
     @property
-    def refused(self) -> dict[Path, str]:
-        """The bundles that were found but are not served, and a sentence why."""
+    def refused(self) -> dict[Path, BundleError]:
+        """The bundles that were found but are not served, and why."""
         return dict(one.refused for one in self._found.values() if one.refused is not None)
 
     def fix(self, bundle: Path | None) -> None:
@@ -108,18 +108,13 @@ class BundleFinder:
         return bundle
 
 
-def _look_at(bundle: Path) -> tuple[Path | None, tuple[Path, str] | None]:
+def _look_at(bundle: Path) -> tuple[Path | None, tuple[Path, BundleError] | None]:
     """A bundle that a client has set, unless it is not trusted; if it can't be read, its loading says what is wrong."""
-    try:
-        check_trusted(bundle, build_of(bundle))
-    except UntrustedError as error:
-        return None, (bundle, str(error))
-    except BundleError:
-        pass
-    return bundle, None
+    refusal = _refusal(bundle)
+    return (None, (bundle, refusal)) if isinstance(refusal, UntrustedError) else (bundle, None)
 
 
-def _look_above(start: Path) -> tuple[Path | None, tuple[Path, str] | None]:
+def _look_above(start: Path) -> tuple[Path | None, tuple[Path, BundleError] | None]:
     """The nearest bundle, or else the one that lies there but is not served."""
     try:
         bundle = find_bundle(start)
@@ -134,12 +129,12 @@ def older_bundles(bundle: Path) -> list[Path]:
     return [one for one in previous_bundles(bundle)[:MOST_KEPT] if _refusal(one) is None]
 
 
-def _refusal(bundle: Path) -> str | None:
-    """Why a bundle that was found is not served; None where it is."""
+def _refusal(bundle: Path) -> BundleError | None:
+    """Why a bundle that the user has not named is not served; None where it is."""
     try:
         check_trusted(bundle, build_of(bundle))
     except BundleError as error:
-        return str(error)
+        return error
     return None
 
 

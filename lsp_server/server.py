@@ -299,8 +299,8 @@ class CompletionServer(LanguageServer):
 
     def _tell_refused(self) -> None:
         """Tell the user of each bundle that was found but is not served."""
-        for bundle, sentence in self.finder.refused.items():
-            self.warn_once(sentence, about=f"the trust in {bundle}")
+        for bundle, why in self.finder.refused.items():
+            self.warn_once(str(why), about=f"the trust in {bundle}")
 
     def _served(self) -> list[Path]:
         """The bundles of the workspace's folders."""

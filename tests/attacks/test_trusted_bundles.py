@@ -179,6 +179,41 @@ def test_what_is_no_whole_bundle_is_not_trusted(clone: Path, tmp_path: Path) -> 
         find_trusted_bundle(clone)
 
 
+def test_what_took_the_place_of_the_build_that_was_shown_is_not_trusted(clone: Path) -> None:
+    """Succeeds on 63ec2ff: a click trusts whatever lies there by then."""
+    bundle = clone / ".submodel" / "bundle"
+    shown: list[str] = []
+
+    async def test(editor: Editor) -> None:
+        assert await editor.complete(1, 24) == []
+        [status] = (await editor.request("submodel/status"))["bundles"]
+        shown.append(status["build"])
+
+    serve(clone, test)
+    assert shown == [build_of(bundle)]
+    change(bundle, "another")
+    for more in ((), ("--forget",)):
+        done = trust(str(clone), "--build", *shown, *more)
+        assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+        assert "not the one that you named" in done.stderr
+    with pytest.raises(UntrustedError):
+        find_trusted_bundle(clone)
+    assert trust(str(clone), "--build", build_of(bundle).upper()).returncode == 0
+    assert find_trusted_bundle(clone) == bundle
+
+
+def test_trust_is_taken_back(clone: Path) -> None:
+    bundle = clone / ".submodel" / "bundle"
+    assert "was not on the list" in trust("--forget", str(clone)).stderr
+    assert trust(str(clone)).returncode == 0
+    (bundle / "tokenizer.json").unlink()  # also of one that is no whole bundle any more
+    done = trust("--forget", str(bundle))
+    assert done.returncode == 0
+    assert "off the list" in done.stderr
+    with pytest.raises(UntrustedError):
+        find_trusted_bundle(clone)
+
+
 def test_a_bundle_that_was_changed_since_it_was_trusted_is_refused(clone: Path) -> None:
     assert trust(str(clone)).returncode == 0
     assert find_trusted_bundle(clone) == clone / ".submodel" / "bundle"

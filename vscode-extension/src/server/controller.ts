@@ -176,19 +176,19 @@ export class ServerController implements vscode.Disposable {
   private async warn(text: string, { command }: Executable): Promise<void> {
     const client = text.includes('submodel trust') ? this.current?.client : undefined;
     const status = client && (await requestIfKnown<ServerStatus>(client, STATUS_METHOD, {}).catch(() => undefined));
-    const folder = untrustedIn(text, status?.bundles ?? []);
+    const bundle = untrustedIn(text, status?.bundles ?? []);
     const trust = 'Trust This Bundle';
-    const answer = await vscode.window.showWarningMessage(plain(text), ...(folder === undefined ? [] : [trust]));
-    if (folder === undefined || answer !== trust) {
+    const answer = await vscode.window.showWarningMessage(plain(text), ...(bundle ? [trust] : []));
+    if (!bundle || answer !== trust) {
       return;
     }
     try {
-      await trustBundle(command, folder);
+      await trustBundle(command, bundle);
     } catch (error) {
       void vscode.window.showErrorMessage(plain(messageOf(error)));
       return;
     }
-    await this.restart(`the bundle ${folder} is trusted`);
+    await this.restart(`the bundle ${bundle.folder} is trusted`);
   }
 
   private died(executable: Executable, how: string): void {
