@@ -191,7 +191,7 @@ def test_what_took_the_place_of_the_build_that_was_shown_is_not_trusted(clone: P
 
     serve(clone, test)
     assert shown == [build_of(bundle)]
-    change(bundle, "another")
+    change(bundle, f"in the place of {clone}'s")
     for more in ((), ("--forget",)):
         done = trust(str(clone), "--build", *shown, *more)
         assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
@@ -271,6 +271,19 @@ def test_what_this_account_builds_or_unpacks_is_loaded_at_once(clone: Path, tmp_
     pack_bundle(source, archive)
     unpack_bundle(archive, tmp_path / "unpacked" / ".submodel" / "bundle")
     assert serve(tmp_path / "unpacked", answers) == []
+
+
+def test_unpacking_says_that_it_trusts(clone: Path, tmp_path: Path) -> None:
+    """On 63ec2ff it says only that all bytes were checked."""
+    bundle = clone / ".submodel" / "bundle"
+    pack_bundle(bundle, tmp_path / "given.submodel")
+    command = [*SUBMODEL, "unpack", str(tmp_path / "given.submodel"), "-o", str(tmp_path / "unpacked")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "as good as a program of whoever packed it" in done.stderr
+    assert trust("--forget", str(tmp_path / "unpacked")).returncode == 0
+    with pytest.raises(UntrustedError):
+        check_trusted(tmp_path / "unpacked", build_of(tmp_path / "unpacked"))
 
 
 def test_nothing_rolls_back_to_a_stranger_s_bundle(clone: Path, tiny_bundle: Bundle) -> None:
