@@ -64,16 +64,15 @@ def check_private(path: Path, status: os.stat_result) -> None:
 
     What comes with a clone or an archive under the usual umask is open to them. Windows has no such modes.
     """
-    if sys.platform == "win32":
-        return
-    if status.st_uid != os.geteuid():
-        raise StateFolderError(f"{path} belongs to another user; {_ANOTHER}.")
-    if stat.S_IMODE(status.st_mode) & 0o077:
-        mode = "700" if stat.S_ISDIR(status.st_mode) else "600"
-        raise StateFolderError(
-            f"{path} is open to other users; run `chmod {mode} {shlex.quote(str(path))}` if submodel made it, else "
-            f"{_ANOTHER}."
-        )
+    if sys.platform != "win32":
+        if status.st_uid != os.geteuid():
+            raise StateFolderError(f"{path} belongs to another user; {_ANOTHER}.")
+        if stat.S_IMODE(status.st_mode) & 0o077:
+            mode = "700" if stat.S_ISDIR(status.st_mode) else "600"
+            raise StateFolderError(
+                f"{path} is open to other users; run `chmod {mode} {shlex.quote(str(path))}` if submodel made it, else "
+                f"{_ANOTHER}."
+            )
 
 
 def _work_tree(folder: Path) -> Path | None:
