@@ -27,6 +27,8 @@ from builder.errors import BuildError, SubmodelError
 
 # The user's to mend: full disk or quota, no permission, read-only media.
 DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO})
+OPEN = 0o666  # the mode of files that others may read, if the user's umask lets them
+PRIVATE = 0o600  # of files that hold text of the repository, whose own files may be closed to others
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 0x2  # renameat2(2)
 _RENAME_SWAP = 0x2  # renamex_np(2), macOS
 # Windows renames nothing that another process has open or mapped: virus scanners let go soon, servers don't.
@@ -34,20 +36,20 @@ _RENAME_WAITS_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0)
 _MAPPED = 1224  # ERROR_USER_MAPPED_FILE, which Python takes for no PermissionError
 
 
-def write_json(path: Path, document: object) -> None:
+def write_json(path: Path, document: object, *, mode: int = OPEN) -> None:
     """Write JSON so that `path` holds either the old document or the whole new one."""
-    write_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n", mode=mode)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, mode: int = OPEN) -> None:
     """Write UTF-8 so that `path` holds either the old text or the whole new one; one writer at a time."""
-    with replace_file(path) as fresh, fresh.open("w", encoding="utf-8", newline="\n") as file:
+    with replace_file(path, mode=mode) as fresh, fresh.open("w", encoding="utf-8", newline="\n") as file:
         file.write(text)
 
 
 @contextmanager
-def replace_file(path: Path) -> Iterator[Path]:
-    """Yield an empty file beside `path`; when the block ends well, that file takes the name `path`.
+def replace_file(path: Path, *, mode: int = OPEN) -> Iterator[Path]:
+    """Yield an empty file of `mode` beside `path`; when the block ends well, that file takes the name `path`.
 
     Both are forced to the disk. Until then the old file stays; if the block fails it stays for good, and what was
     written beside it is removed. One writer at a time: what earlier ones left is removed first.
@@ -56,7 +58,7 @@ def replace_file(path: Path) -> Iterator[Path]:
     _remove_partial_files(path)
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
-    os.close(os.open(fresh, flags, 0o666))  # less what the user's umask takes away
+    os.close(os.open(fresh, flags, mode))  # less what the user's umask takes away
     try:
         yield fresh
         sync(fresh)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from builder.folders import rename
-from builder.state_folder import StateFolderError, state_folder
+from builder.state_folder import StateFolderError, check_private, state_folder
 from builder.untrusted_json import parse_json
 
 KEY_FILE: Final = "seal.key"
@@ -34,8 +34,10 @@ def seal_key() -> bytes:
         _make_key(path)
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
         with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
                 raise StateFolderError(f"{path} is not a file; remove it and run again.")
+            check_private(path, status)
             key = file.read(KEY_BYTES + 1)
     except OSError as error:
         raise StateFolderError(f"The key {path} can't be used ({error.strerror or error}); remove it.") from error

@@ -73,7 +73,8 @@ def pack_bundle(folder: Path, archive: Path, *, drafts: bool = True) -> PackedBu
             target.writestr(_entry(MANIFEST_FILE), sealed_manifest(manifest).encode(), compresslevel=LEVEL)
             for name in sorted(files):
                 with target.open(_entry(name, files[name]["bytes"]), "w") as entry:
-                    _copy(_open(folder / name), entry, folder / name, files[name])
+                    source = _open(folder / name, "build or export the bundle again")
+                    _copy(source, entry, folder / name, files[name])
     except OSError as error:
         raise ExportError(
             f"{archive} can't be written ({error.strerror or error}); free space or choose another file with -o."
@@ -135,11 +136,16 @@ def _entry(name: str, size: int = 0) -> zipfile.ZipInfo:
     return entry
 
 
-def _open(path: Path) -> IO[bytes]:
+def _open(path: Path, advice: str) -> IO[bytes]:
+    """A regular file to read from; raises BundleError for another thing: a pipe would wait, a device might not end."""
     try:
-        return path.open("rb")
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as error:
-        raise BundleError(f"{path} can't be read ({error.strerror}); build or export the bundle again.") from error
+        raise BundleError(f"{path} can't be read ({error.strerror}); {advice}.") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise BundleError(f"{path} is not a regular file; {advice}.")
+    return os.fdopen(descriptor, "rb")
 
 
 def _copy(source: IO[bytes], target: IO[bytes], what: object, facts: Mapping[str, Any]) -> None:
@@ -171,7 +177,7 @@ def _refuse_foreign(archive: Path) -> None:
 def _check_directory(archive: Path) -> int:
     """The archive's size in bytes, once its list of files is known to be short; zipfile reads all of it into memory."""
     try:
-        with archive.open("rb") as file:
+        with _open(archive, "give a file of `submodel pack`") as file:
             size = file.seek(0, os.SEEK_END)
             tail = min(size, _END.size + _LOCATOR64.size + _END64.size)
             file.seek(size - tail)

@@ -1,6 +1,7 @@
 """Which bundle serves a file: that of the nearest folder above it, so that each root of a workspace has its own.
 
-What is found must be this account's own or trusted (`exporters.trust`); what the user has set need not be.
+What is found must be this account's own or trusted (`exporters.trust`), and so must what a client sets: clients relay
+settings that a repository brings along. Only what the command line names need not be.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from exporters.bundle import WORKSPACE_BUNDLE, build_of, find_bundle
 from exporters.bundle import read_manifest as bundle_manifest
 from exporters.errors import BundleError
 from exporters.previous import MOST_KEPT, previous_bundles
-from exporters.trust import check_trusted
+from exporters.trust import UntrustedError, check_trusted
 
 RETRY_S = 5.0  # a bundle that is built meanwhile is found without a restart
 
@@ -23,22 +24,30 @@ RETRY_S = 5.0  # a bundle that is built meanwhile is found without a restart
 @dataclass(frozen=True, kw_only=True)
 class _Found:
     bundle: Path | None
-    refused: tuple[Path, str] | None  # one that lies there but is not served, and a sentence why
+    refused: tuple[Path, BundleError] | None  # one that lies there but is not served, and why
     at_s: float
 
 
-class BundleFinder:
-    """Remembers what it has found. `now` is a monotonic clock in seconds."""
+_Look = Callable[[Path], tuple[Path | None, tuple[Path, BundleError] | None]]  # the first two of these, of a place
 
-    def __init__(self, fixed: Path | None = None, now: Callable[[], float] = time.monotonic) -> None:
-        self.fix(fixed)
+
+class BundleFinder:
+    """Remembers what it has found.
+
+    `named` is the bundle of the command line, which serves all files unless a client sets another. `now` is a monotonic
+    clock in seconds.
+    """
+
+    def __init__(self, named: Path | None = None, now: Callable[[], float] = time.monotonic) -> None:
+        self.fix(named)
+        self.named = self.fixed
         self._now = now
-        self._found: dict[Path, _Found] = {}
+        self._found: dict[tuple[_Look, Path], _Found] = {}
         self._instead: dict[Path, Path] = {}
 
     @property
-    def refused(self) -> dict[Path, str]:
-        """The bundles that were found but are not served, and a sentence why."""
+    def refused(self) -> dict[Path, BundleError]:
+        """The bundles that were found but are not served, and why."""
         return dict(one.refused for one in self._found.values() if one.refused is not None)
 
     def fix(self, bundle: Path | None) -> None:
@@ -56,7 +65,9 @@ class BundleFinder:
     def for_file(self, path: Path | None, folders: Sequence[Path]) -> Path | None:
         """The bundle for a file, or for a document that is none; the first of the workspace where it has no nearer."""
         if self.fixed is not None:
-            return self._instead.get(self.fixed, self.fixed)
+            is_named = self.fixed == self.named
+            bundle = self.fixed if is_named else self._remembered(_look_at, self.fixed)
+            return None if bundle is None else self._instead.get(bundle, bundle)
         starts = ([path.parent] if path is not None else []) + list(folders)
         for start in starts:
             bundle = self._nearest(start)
@@ -86,15 +97,24 @@ class BundleFinder:
         self._instead.clear()
 
     def _nearest(self, start: Path) -> Path | None:
-        known = self._found.get(start)
+        return self._remembered(_look_above, start)
+
+    def _remembered(self, look: _Look, place: Path) -> Path | None:
+        known = self._found.get((look, place))
         if known is not None and (known.bundle is not None or self._now() - known.at_s < RETRY_S):
             return known.bundle
-        bundle, refused = _look(start)
-        self._found[start] = _Found(bundle=bundle, refused=refused, at_s=self._now())
+        bundle, refused = look(place)
+        self._found[look, place] = _Found(bundle=bundle, refused=refused, at_s=self._now())
         return bundle
 
 
-def _look(start: Path) -> tuple[Path | None, tuple[Path, str] | None]:
+def _look_at(bundle: Path) -> tuple[Path | None, tuple[Path, BundleError] | None]:
+    """A bundle that a client has set, unless it is not trusted; if it can't be read, its loading says what is wrong."""
+    refusal = _refusal(bundle)
+    return (None, (bundle, refusal)) if isinstance(refusal, UntrustedError) else (bundle, None)
+
+
+def _look_above(start: Path) -> tuple[Path | None, tuple[Path, BundleError] | None]:
     """The nearest bundle, or else the one that lies there but is not served."""
     try:
         bundle = find_bundle(start)
@@ -109,12 +129,12 @@ def older_bundles(bundle: Path) -> list[Path]:
     return [one for one in previous_bundles(bundle)[:MOST_KEPT] if _refusal(one) is None]
 
 
-def _refusal(bundle: Path) -> str | None:
-    """Why a bundle that was found is not served; None where it is."""
+def _refusal(bundle: Path) -> BundleError | None:
+    """Why a bundle that the user has not named is not served; None where it is."""
     try:
         check_trusted(bundle, build_of(bundle))
     except BundleError as error:
-        return str(error)
+        return error
     return None
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -252,8 +251,8 @@ def open_completer(
 ) -> Completer:
     """Read a bundle and load it: manifest, files and display gate of one build, also while another takes its place.
 
-    One that the user has not named must be on this account's list (`exporters.trust`). Raises BundleError for a folder
-    that is none or not trusted, ServeError where it can't be loaded.
+    One that the user has not named on a command line must be on this account's list (`exporters.trust`). Raises
+    BundleError for a folder that is none or not trusted, ServeError where it can't be loaded.
     """
     for is_last in (False, False, True):
         bundle = read_bundle(bundle_folder, verify=False)
@@ -274,13 +273,9 @@ def open_completer(
 
 
 def _open(bundle: Bundle, threads: int | None, provider: Provider, verify: bool) -> Completer:
-    with ThreadPoolExecutor(max_workers=1) as beside:  # hashing takes a third of the time that loading takes
-        check = beside.submit(verify_bundle, bundle) if verify else None
-        try:
-            engine = Engine(bundle, threads=threads, provider=provider)
-        finally:
-            if check is not None:
-                check.result()  # says what is wrong better than a model that does not load
+    if verify:
+        verify_bundle(bundle)  # first: native code parses what the engine opens, and trust is in the hashes
+    engine = Engine(bundle, threads=threads, provider=provider)
     return Completer(engine, read_gate(bundle.manifest), bundle.build)
 
 

@@ -169,7 +169,9 @@ class ServerOptions:
     """How this server behaves for one client."""
 
     enabled: bool = _flag(True, "false: nothing at all, and no model in memory")
-    bundle: Path | None = _option(None, _FOLDER, "one bundle for all files; without it each folder has its own")
+    bundle: Path | None = _option(
+        None, _FOLDER, "one bundle for all files, built here or trusted; without it each folder has its own"
+    )
     threads: int | None = _option(
         None, _count(1, THREADS_LIMIT), "cores to use; without it the physical ones, at most 8"
     )

@@ -55,7 +55,7 @@ class CompletionServer(LanguageServer):
         self.repositories = Repositories(on_drift=self._on_drift)
         self.assistant = Assistant(self.service, options, find_context=self.repositories.pieces)
         self.finder = BundleFinder(options.bundle)
-        self.service.named = self.finder.fixed
+        self.service.named = self.finder.named
         self.describe: Callable[[], dict[str, Any]] = dict  # set by `lsp_server.commands`
         self.is_started = False  # bundles were looked for
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -109,7 +109,6 @@ class CompletionServer(LanguageServer):
         self.assistant.options, self.problems = read_options(document, self.defaults)
         self.assistant.cache.clear()
         self.finder.fix(self.options.bundle)
-        self.service.named = self.finder.fixed
         now = self.options
         self.service.provider = Provider(now.provider)
         return any(getattr(before, name) != getattr(now, name) for name in ("bundle", "threads", "provider", "enabled"))
@@ -300,8 +299,8 @@ class CompletionServer(LanguageServer):
 
     def _tell_refused(self) -> None:
         """Tell the user of each bundle that was found but is not served."""
-        for bundle, sentence in self.finder.refused.items():
-            self.warn_once(sentence, about=f"the trust in {bundle}")
+        for bundle, why in self.finder.refused.items():
+            self.warn_once(str(why), about=f"the trust in {bundle}")
 
     def _served(self) -> list[Path]:
         """The bundles of the workspace's folders."""

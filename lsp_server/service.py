@@ -103,7 +103,7 @@ class CompletionService:
         self.bundles: dict[Path, BundleStatus] = {}  # replaced as a whole by the worker, never changed
         self.is_busy = False
         self.provider = Provider.AUTO  # of bundles that are loaded from now on
-        self.named: Path | None = None  # the bundle that the user has named; all others must be trusted
+        self.named: Path | None = None  # the bundle of the command line; all others must be trusted
         self._on_change = on_change
         self._lock = threading.Lock()
         self._worker = Worker()

@@ -9,6 +9,7 @@ from typing import Any
 from exporters.bundle import MANIFEST_FILE, WORKSPACE_BUNDLE
 from exporters.errors import BundleError
 from exporters.gate import read_gate
+from exporters.trust import UntrustedError
 from lsp_server.bundle_finder import older_bundles, read_manifest, workspace_of
 from lsp_server.power import memory_bytes
 from lsp_server.server import CompletionServer
@@ -44,8 +45,12 @@ def describe_status(ls: CompletionServer) -> dict[str, Any]:
 
 def _bundles(ls: CompletionServer) -> dict[Path, BundleStatus]:
     """Those that are served, and those that were found but are not trusted."""
-    refused = ls.finder.refused.items()
-    untrusted = {folder: BundleStatus(state=BundleState.UNTRUSTED, error=why) for folder, why in refused}
+    untrusted = {
+        folder: BundleStatus(
+            state=BundleState.UNTRUSTED, error=str(why), build=why.build if isinstance(why, UntrustedError) else None
+        )
+        for folder, why in ls.finder.refused.items()
+    }
     return untrusted | ls.service.bundles
 
 
@@ -83,6 +88,7 @@ def _describe_bundle(ls: CompletionServer, folder: Path, status: BundleStatus) -
         "workspaceFolder": str(workspace) if workspace else None,
         "state": status.state.value,
         "error": status.error,
+        "build": status.build,
         "provider": status.provider,
         "base": base.get("name") if isinstance(base, dict) else None,
         "parameters": manifest.get("parameters"),

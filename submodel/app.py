@@ -79,18 +79,23 @@ def main() -> None:
     try:
         app()
     except SubmodelError as error:
-        typer.echo(f"submodel: {error}", err=True)
+        _tell(str(error))
         sys.exit(1)
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise
         where = f" ({error.filename})" if error.filename else ""
-        typer.echo(
-            f"submodel: {error.strerror}{where}; what was finished before is kept: free space, or name a folder that "
-            "can be written with -o, and run it again to go on.",
-            err=True,
+        _tell(
+            f"{error.strerror}{where}; what was finished before is kept: free space, or name a folder that can be "
+            "written with -o, and run it again to go on."
         )
         sys.exit(1)
     except KeyboardInterrupt:
-        typer.echo("submodel: stopped; run it again to go on.", err=True)
+        _tell("stopped; run it again to go on.")
         sys.exit(130)
+
+
+def _tell(sentence: str) -> None:
+    from submodel.console import plain  # with rich, which takes longer to load than `serve` need wait
+
+    typer.echo(f"submodel: {plain(sentence)}", err=True)

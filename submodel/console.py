@@ -1,4 +1,7 @@
-"""What people see while they wait: on stderr, so that stdout stays the answer's."""
+"""What people see while they wait: on stderr, so that stdout stays the answer's.
+
+Names of files and what a stranger's files say may hold what a terminal takes for commands; `plain` takes it out.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,29 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 from rich.console import Console
 from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
-console = Console(stderr=True)
+
+def plain(text: str) -> str:
+    """The text in one line, with `?` for each character that a terminal obeys or does not show."""
+    return "".join(one if one.isprintable() else " " if one in "\t\n" else "?" for one in text)
+
+
+class PlainConsole(Console):
+    """A console whose texts and cells are `plain`, line by line; its own colours and bars stay."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """As rich's, which every string goes through that is printed or stands in a table."""
+        return super().render_str("\n".join(plain(line) for line in text.split("\n")), **options)
+
+
+console = PlainConsole(stderr=True)
 
 Advance = Callable[[int, int], None]
 
@@ -27,11 +45,6 @@ def print_json(document: object) -> None:
     """One JSON document on stdout, and nothing else."""
     json.dump(document, sys.stdout, indent=2, ensure_ascii=False)
     sys.stdout.write("\n")
-
-
-def printable(text: str) -> str:
-    """A stranger's text without what a terminal takes for commands."""
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def print_table(table: Table, to: Console = console) -> None:

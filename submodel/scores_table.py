@@ -21,7 +21,7 @@ def print_build(document: Mapping[str, Any]) -> None:
             style="yellow",
         )
     for name, path in document["paths"].items():
-        console.print(f"{name:>8}  {path}", highlight=False, soft_wrap=True)
+        console.print(f"{name:>8}  {path}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"Built in {document['seconds']:.0f} s. Open your editor, or try `submodel complete FILE`.")
 
 

@@ -257,6 +257,8 @@ def _hidden_folders() -> list[Path]:
         }
     for name in (tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR"), _home()):
         path = Path(name or "/").resolve()
+        if sys.platform == "win32":  # `run_sandboxed` has refused it
+            continue
         # A service may have /usr/sbin for its home.
         if path.is_dir() and path.parent != path and (path != _home() or path.stat().st_uid == os.getuid()):
             folders.add(path)

@@ -25,7 +25,7 @@ from builder.evaluation.infill import InfillEncoder
 from builder.evaluation.scores import Scores, compare
 from builder.evaluation.scoring import Predictor, score
 from builder.evaluation.torch_predictor import TorchPredictor
-from builder.folders import replace_folder, write_json, write_text
+from builder.folders import PRIVATE, replace_folder, write_json, write_text
 from builder.precision import fastest_dtype
 from builder.progress import part_of
 from builder.prompt import PromptEncoder
@@ -137,8 +137,8 @@ class _Build:
             "peak_rss_bytes": (read_artifact(paths.model).manifest or {}).get("peak_rss_bytes"),
             "paths": {"model": str(paths.model), "bundle": str(paths.bundle), "report": str(paths.report)},
         }
-        write_json(paths.figures, document)
-        write_text(paths.report, render_report(document, title=settings.title))
+        write_json(paths.figures, document, mode=PRIVATE)
+        write_text(paths.report, render_report(document, title=settings.title), mode=PRIVATE)
         return document
 
     def _read_corpus(self, advance: Advance) -> Corpus:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from builder.errors import BuildError
-from builder.folders import write_text
+from builder.folders import PRIVATE, write_text
 from builder.seals import open_sealed, seal_key, sealed_json
 from builder.untrusted_json import read_bytes
 from submodel.build.outputs import OutputHashes
@@ -86,7 +86,7 @@ class Stages:
         return self._folder / f"{name}.json"
 
     def _write(self, name: str, record: Mapping[str, Any]) -> None:
-        write_text(self._path(name), sealed_json(self._key, PURPOSE, name, record))
+        write_text(self._path(name), sealed_json(self._key, PURPOSE, name, record), mode=PRIVATE)
 
     def _read(self, name: str, key: str, outputs: Sequence[Path]) -> Mapping[str, Any] | None:
         try:

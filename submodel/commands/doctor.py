@@ -23,7 +23,7 @@ def doctor(
     from rich.markup import escape
     from rich.table import Table
 
-    from submodel.console import print_json, print_table, printable
+    from submodel.console import plain, print_json, print_table
     from submodel.doctor import run_checks
 
     checks = run_checks(folder.absolute(), is_offline=offline)
@@ -35,7 +35,7 @@ def doctor(
         styles = {"ok": "green", "warn": "yellow", "fail": "red"}
         for check in checks:
             style = styles[check.status]
-            told = "\n".join(escape(printable(text)) for text in (check.found, check.advice) if text)
+            told = "\n".join(escape(plain(text)) for text in (check.found, check.advice) if text)
             table.add_row(check.name, f"[{style}]{check.status}[/{style}]", told)
         print_table(table, Console())
     if has_failed:

@@ -7,6 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
+_TRUSTED = (
+    "Servers of this account load it from now on, and a bundle is as good as a program of whoever packed it: keep it "
+    "only if you trust them (`submodel trust --forget` takes that back)"
+)
+
 
 def pack(
     bundle: Annotated[
@@ -40,7 +45,10 @@ def unpack(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Unpack a file of `submodel pack`, checking every byte; what was there stays until the new bundle is whole."""
+    """Unpack a file of `submodel pack`, checking every byte; what was there stays until the new bundle is whole.
+
+    It is trusted from then on, as if this account had built it: a bundle is as good as a program of whoever packed it.
+    """
     from exporters.bundle import WORKSPACE_BUNDLE
     from exporters.packed_bundle import unpack_bundle
     from submodel.build.lock import bundle_lock
@@ -48,18 +56,19 @@ def unpack(
     target = output or WORKSPACE_BUNDLE
     with bundle_lock(target):
         unpacked = unpack_bundle(file, target)
-    _tell(unpacked, f"Unpacked {unpacked.bundle_bytes:,} bytes to {unpacked.path}, all checked", as_json)
+    sentence = f"Unpacked {unpacked.bundle_bytes:,} bytes to {unpacked.path}, all checked"
+    _tell(unpacked, f"{sentence}. {_TRUSTED}", as_json)
 
 
 def _tell(packed: Any, sentence: str, as_json: bool) -> None:
-    typer.echo(f"{sentence}.", err=True)
+    from submodel.console import plain, print_json
+
+    typer.echo(plain(f"{sentence}."), err=True)
     if packed.has_drafts:
         typer.echo(
             "The repository's own code is inside, as tokens (`submodel pack --no-drafts` leaves it out).", err=True
         )
     if as_json:
         from dataclasses import asdict
-
-        from submodel.console import print_json
 
         print_json({**asdict(packed), "path": str(packed.path)})

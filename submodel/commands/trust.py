@@ -14,17 +14,39 @@ def trust(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="A bundle's folder, or a repository's. Default: that from here up.")
     ] = Path(),
+    build: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SHA256", help="Refuse any other build: the SHA-256 of the bundle.json that you looked at."
+        ),
+    ] = None,
+    forget: Annotated[bool, typer.Option("--forget", help="Take it off the list instead.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Trust a bundle that another account built: check its files and let `serve` load it as long as it stays as it is.
 
     A bundle is as good as a program of whoever built it. What this account builds, exports or unpacks is trusted.
     """
-    from exporters.bundle import MANIFEST_FILE, find_bundle, read_bundle
-    from exporters.trust import trust_build
+    from exporters.bundle import MANIFEST_FILE, build_of, find_bundle, read_bundle
+    from exporters.errors import BundleError
+    from exporters.trust import forget_build, trust_build
+    from submodel.console import plain, print_json
 
     named = folder.absolute()
-    bundle = read_bundle(named if (named / MANIFEST_FILE).is_file() else find_bundle(named))
+    place = named if (named / MANIFEST_FILE).is_file() else find_bundle(named)
+    found = build_of(place)
+    if build is not None and found != build.lower():
+        raise BundleError(f"{place} holds the build {found}, not the one that you named; look at it again.")
+    if forget:
+        was_trusted = forget_build(found)
+        done = "is off the list; a server that has it in memory keeps it until it is restarted"
+        typer.echo(plain(f"{place} {done if was_trusted else 'was not on the list'}."), err=True)
+        if as_json:
+            print_json({"bundle": str(place), "build": found, "was_trusted": was_trusted})
+        return
+    bundle = read_bundle(place)
+    if bundle.build != found:
+        raise BundleError(f"{place} was replaced meanwhile; look at it again.")
     written = datetime.fromtimestamp((bundle.folder / MANIFEST_FILE).stat().st_mtime).astimezone()
     facts = {
         "bundle": str(bundle.folder),
@@ -33,12 +55,10 @@ def trust(
         **_facts(bundle.manifest),
     }
     for name, value in facts.items():
-        typer.echo(f"{name:>12}  {_plain(value)}", err=True)
+        typer.echo(f"{name:>12}  {plain(_worded(value))}", err=True)
     trust_build(bundle.build)
     typer.echo("All files are as its bundle.json says; servers of this account load it from now on.", err=True)
     if as_json:
-        from submodel.console import print_json
-
         print_json(facts)
 
 
@@ -54,7 +74,5 @@ def _facts(manifest: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _plain(value: Any) -> str:
-    from submodel.console import printable
-
-    return printable(f"{value:,}" if type(value) is int else "unknown" if value is None else str(value))
+def _worded(value: Any) -> str:
+    return f"{value:,}" if type(value) is int else "unknown" if value is None else str(value)

@@ -17,7 +17,7 @@ from builder.evaluation.baselines import score_baselines
 from builder.evaluation.held_out import HeldOut, ScoringSettings, make_held_out
 from builder.evaluation.scores import Scores, compare
 from builder.evaluation.scoring import Predictor, score
-from builder.folders import write_json, write_text
+from builder.folders import PRIVATE, write_json, write_text
 from builder.precision import fastest_dtype
 from builder.programs.completer import Completer
 from builder.programs.functional import FunctionalSettings, score_functions
@@ -190,12 +190,13 @@ class _Evaluation:
 
     def _write(self, document: dict[str, Any], figures: Path) -> None:
         build = read_saved(figures)
-        write_json(self._root / "evaluation.json", document)
+        write_json(self._root / "evaluation.json", document, mode=PRIVATE)
         if build.get("schema") != REPORT_SCHEMA:
             self._display.say(f"{figures} is of another version, so the report stays as it is; build again to renew it")
             return
         title = self._settings.repository.resolve().name
-        write_text(self._root / "report.html", render_saved({**build, "evaluation": document}, figures, title=title))
+        page = render_saved({**build, "evaluation": document}, figures, title=title)
+        write_text(self._root / "report.html", page, mode=PRIVATE)
 
 
 def still_held_out(files: Sequence[SourceFile], recorded: frozenset[str] | None) -> tuple[tuple[SourceFile, ...], int]:

@@ -7,6 +7,7 @@ import sys
 import threading
 
 from builder.errors import SubmodelError
+from submodel.console import plain
 from submodel.experiments.point import Unprepared, main
 from submodel.experiments.workers import REFUSED, UNPREPARED
 
@@ -21,5 +22,5 @@ threading.Thread(target=_end_with_the_sweep, daemon=True).start()
 try:
     main(sys.argv[1:])
 except SubmodelError as error:
-    print(error, file=sys.stderr)
+    print(plain(str(error)), file=sys.stderr)
     sys.exit(UNPREPARED if isinstance(error, Unprepared) else REFUSED)

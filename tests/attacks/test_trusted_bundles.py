@@ -1,6 +1,7 @@
 """Bundles that somebody else built, and what a bundle makes the server read.
 
 On 104ea66 a real server loads the stranger's bundle, the changed one and the older one, and its reading has no bound.
+On 63ec2ff it loads the one that a client's options name, as a clone's editor settings do.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lsprotocol import types
 
 from builder.corpus.corpus import CorpusSettings, read_texts
 from builder.errors import CorpusError
@@ -59,12 +61,12 @@ def clone(tiny_bundle: Bundle, tmp_path: Path) -> Path:
     return root
 
 
-def serve(root: Path, test: Callable[[Editor], Any], options: object = None) -> list[str]:
-    """What a real server told the editor meanwhile."""
+def serve(root: Path, test: Callable[[Editor], Any], options: object = None, *arguments: str) -> list[str]:
+    """What a real server told the editor meanwhile; `arguments` are of its command line."""
     told: list[str] = []
 
     async def talk() -> None:
-        async with editing(root) as editor:
+        async with editing(root, *arguments) as editor:
             await editor.begin(options=options)
             await test(editor)
             told.extend(editor.messages)
@@ -95,7 +97,43 @@ def test_a_stranger_s_bundle_is_not_loaded_and_the_editor_is_told_what_to_do(clo
     [sentence] = serve(clone, answers_nothing)
     bundle = clone / ".submodel" / "bundle"
     assert f"run `submodel trust {bundle}` to use it" in sentence
-    assert serve(clone, answers, {"bundle": str(bundle), "trigger": {"budgetMs": 60_000}}) == [], "it was named"
+    assert serve(clone, answers, None, "--bundle", str(bundle)) == [], "it was named"
+
+
+def test_a_stranger_s_bundle_that_the_client_s_options_name_is_not_loaded(clone: Path) -> None:
+    """Clients relay what a clone's own settings say: .vscode/settings.json, .zed/settings.json, coc-settings.json."""
+    named = {"bundle": str(clone / ".submodel" / "bundle"), "trigger": {"budgetMs": 60_000}}
+
+    async def changed(editor: Editor) -> None:
+        for settings in (named, {"submodel": named}):
+            editor.workspace_did_change_configuration(types.DidChangeConfigurationParams(settings))
+            await answers_nothing(editor)
+
+    for test, options in ((answers_nothing, named), (changed, None)):
+        [sentence] = {*serve(clone, test, options)}
+        assert "run `submodel trust " in sentence
+
+
+def test_a_client_s_options_name_no_other_bundle_than_the_command_line(clone: Path, tiny_bundle: Bundle) -> None:
+    named = {"bundle": str(clone / ".submodel" / "bundle")}
+    [sentence] = serve(clone, answers_nothing, named, "--bundle", str(tiny_bundle.folder))
+    assert "run `submodel trust " in sentence
+
+
+def test_what_a_client_s_options_name_is_loaded_once_it_is_trusted(clone: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "unpacked"
+    shutil.move(clone / ".submodel" / "bundle", elsewhere)
+
+    async def test(editor: Editor) -> None:
+        assert await editor.complete(1, 24) == []
+        done = await asyncio.to_thread(trust, str(elsewhere))
+        assert done.returncode == 0, done.stderr
+        while await editor.complete(1, 24) == []:
+            await asyncio.sleep(RETRY_S / 10)
+
+    options = {"bundle": str(elsewhere), "trigger": {"budgetMs": 60_000}}
+    assert len(serve(clone, test, options)) == 1
+    assert serve(clone, answers, options) == []
 
 
 def test_a_stranger_s_bundle_below_the_own_one_is_passed_over(clone: Path, tiny_bundle: Bundle) -> None:
@@ -141,6 +179,41 @@ def test_what_is_no_whole_bundle_is_not_trusted(clone: Path, tmp_path: Path) -> 
         find_trusted_bundle(clone)
 
 
+def test_what_took_the_place_of_the_build_that_was_shown_is_not_trusted(clone: Path) -> None:
+    """Succeeds on 63ec2ff: a click trusts whatever lies there by then."""
+    bundle = clone / ".submodel" / "bundle"
+    shown: list[str] = []
+
+    async def test(editor: Editor) -> None:
+        assert await editor.complete(1, 24) == []
+        [status] = (await editor.request("submodel/status"))["bundles"]
+        shown.append(status["build"])
+
+    serve(clone, test)
+    assert shown == [build_of(bundle)]
+    change(bundle, f"in the place of {clone}'s")
+    for more in ((), ("--forget",)):
+        done = trust(str(clone), "--build", *shown, *more)
+        assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+        assert "not the one that you named" in done.stderr
+    with pytest.raises(UntrustedError):
+        find_trusted_bundle(clone)
+    assert trust(str(clone), "--build", build_of(bundle).upper()).returncode == 0
+    assert find_trusted_bundle(clone) == bundle
+
+
+def test_trust_is_taken_back(clone: Path) -> None:
+    bundle = clone / ".submodel" / "bundle"
+    assert "was not on the list" in trust("--forget", str(clone)).stderr
+    assert trust(str(clone)).returncode == 0
+    (bundle / "tokenizer.json").unlink()  # also of one that is no whole bundle any more
+    done = trust("--forget", str(bundle))
+    assert done.returncode == 0
+    assert "off the list" in done.stderr
+    with pytest.raises(UntrustedError):
+        find_trusted_bundle(clone)
+
+
 def test_a_bundle_that_was_changed_since_it_was_trusted_is_refused(clone: Path) -> None:
     assert trust(str(clone)).returncode == 0
     assert find_trusted_bundle(clone) == clone / ".submodel" / "bundle"
@@ -167,6 +240,23 @@ def test_a_bundle_that_was_changed_since_it_was_found_is_not_loaded(clone: Path)
         open_completer(bundle, is_named=False)
 
 
+@pytest.mark.parametrize("name", ["onnx/model.onnx", "tokenizer.json"])
+@pytest.mark.parametrize("is_named", [False, True])
+def test_no_file_is_parsed_before_all_are_hashed(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, name: str, is_named: bool
+) -> None:
+    """Succeeds on 63ec2ff: hashes are compared beside loading, and native code has the stranger's graph by then."""
+    bundle = clone / ".submodel" / "bundle"
+    assert trust(str(clone)).returncode == 0
+    content = (bundle / name).read_bytes()
+    (bundle / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))  # of the same size
+    opened: list[Bundle] = []
+    monkeypatch.setattr("lsp_server.completion.Engine", lambda bundle, **_: opened.append(bundle))
+    with pytest.raises(BundleError, match=f"{name} has changed"):
+        open_completer(bundle, is_named=is_named)
+    assert opened == []
+
+
 def test_what_this_account_builds_or_unpacks_is_loaded_at_once(clone: Path, tmp_path: Path) -> None:
     source = clone / ".submodel" / "bundle"
     built = tmp_path / "built" / ".submodel" / "bundle"
@@ -181,6 +271,19 @@ def test_what_this_account_builds_or_unpacks_is_loaded_at_once(clone: Path, tmp_
     pack_bundle(source, archive)
     unpack_bundle(archive, tmp_path / "unpacked" / ".submodel" / "bundle")
     assert serve(tmp_path / "unpacked", answers) == []
+
+
+def test_unpacking_says_that_it_trusts(clone: Path, tmp_path: Path) -> None:
+    """On 63ec2ff it says only that all bytes were checked."""
+    bundle = clone / ".submodel" / "bundle"
+    pack_bundle(bundle, tmp_path / "given.submodel")
+    command = [*SUBMODEL, "unpack", str(tmp_path / "given.submodel"), "-o", str(tmp_path / "unpacked")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "as good as a program of whoever packed it" in done.stderr
+    assert trust("--forget", str(tmp_path / "unpacked")).returncode == 0
+    with pytest.raises(UntrustedError):
+        check_trusted(tmp_path / "unpacked", build_of(tmp_path / "unpacked"))
 
 
 def test_nothing_rolls_back_to_a_stranger_s_bundle(clone: Path, tiny_bundle: Bundle) -> None:

@@ -17,10 +17,21 @@ def test_it_is_made_for_this_user_alone(tmp_path, monkeypatch):
 
 
 @posix
-def test_an_open_one_is_closed(tmp_path, monkeypatch):
-    monkeypatch.setenv("SUBMODEL_STATE_DIR", str(tmp_path))
-    tmp_path.chmod(0o777)
-    assert stat.S_IMODE(state_folder().stat().st_mode) == 0o700
+def test_an_open_one_is_refused_until_it_is_closed(tmp_path, monkeypatch):
+    monkeypatch.setenv("SUBMODEL_STATE_DIR", str(tmp_path / "my state"))
+    (tmp_path / "my state").mkdir(mode=0o755)
+    with pytest.raises(StateFolderError, match=f"run `chmod 700 '{tmp_path}/my state'`"):
+        state_folder()
+    (tmp_path / "my state").chmod(0o700)
+    assert state_folder() == tmp_path / "my state"
+
+
+def test_a_home_folder_under_git_is_the_users_own(tmp_path, monkeypatch):
+    (tmp_path / ".git").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setenv("SUBMODEL_STATE_DIR", "~/state")
+    assert state_folder() == tmp_path / "state"
 
 
 @posix

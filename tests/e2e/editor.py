@@ -129,9 +129,9 @@ class Editor(LanguageClient):
 
 
 @asynccontextmanager
-async def editing(workspace: Path) -> AsyncIterator[Editor]:
+async def editing(workspace: Path, *arguments: str) -> AsyncIterator[Editor]:
     editor = Editor(workspace)
-    await editor.start_io(*COMMAND, "--stdio")
+    await editor.start_io(*COMMAND, "--stdio", *arguments)
     assert editor._server is not None
     try:
         yield editor

@@ -58,6 +58,8 @@ def test_the_document_keeps_its_promise(built, repository):
     assert {stage["name"] for stage in built["stages"]} >= {"prune", "export"}
     for path in built["paths"].values():
         assert Path(path).exists()
+    report = Path(built["paths"]["report"])  # which quotes held-out code
+    assert [path.stat().st_mode & 0o077 for path in (report, report.with_suffix(".json"))] == [0, 0]
     assert (repository / ".submodel" / ".gitignore").read_text() == "*\n"
 
 

@@ -4,7 +4,7 @@ import * as path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
 import { findRepository, listKept, OWN_BUNDLE, readBounded, readBundle } from '../src/bundle/bundles';
-import { untrustedIn } from '../src/bundle/trust';
+import { trustBundle, untrustedIn } from '../src/bundle/trust';
 import { shortBytes, shortCount } from '../src/bundle/manifest';
 
 let repository: string;
@@ -61,11 +61,32 @@ test('a message is about the untrusted bundle whose sentence it ends with', () =
   const error = 'The bundle /a was not built by this account; run `submodel trust /a` to use it, or delete it.';
   const bundles = [
     { folder: '/b', state: 'failed', error },
-    { folder: '/a', state: 'untrusted', error },
+    { folder: '/a', state: 'untrusted', error, build: 'b0' },
   ];
-  expect(untrustedIn(`submodel: ${error}`, bundles)).toBe('/a');
+  expect(untrustedIn(`submodel: ${error}`, bundles)).toEqual({ folder: '/a', build: 'b0' });
+  const [, { folder, state }] = bundles as [unknown, { folder: string; state: string }];
+  expect(untrustedIn(error, [{ folder, state, error }])).toEqual({ folder: '/a', build: undefined });
   expect(untrustedIn('submodel: something else', bundles)).toBeUndefined();
   expect(untrustedIn('', [{ folder: '/a', state: 'untrusted', error: null }])).toBeUndefined();
+});
+
+test('the build that was shown is trusted, by a child that looks for nothing in its current folder', async () => {
+  const command = path.join(repository, 'submodel');
+  const script =
+    '#!/bin/sh\n{ printf "%s|" "$@"; pwd; printf "%s" "$PATH"; } >"$0.ran"\necho its sentence >&2\nexit 1\n';
+  fs.writeFileSync(command, script, { mode: 0o755 });
+  const before = process.env['PATH'];
+  process.env['PATH'] = `.:bin:${before ?? ''}`;
+  try {
+    await expect(trustBundle(command, { folder: '/a', build: 'b0' })).rejects.toThrow('its sentence');
+  } finally {
+    process.env['PATH'] = before;
+  }
+  const [started, searched = ''] = fs.readFileSync(`${command}.ran`, 'utf8').split('\n');
+  expect(started).toBe(`trust|/a|--build|b0|${fs.realpathSync(os.homedir())}`);
+  expect(searched.split(':').every((folder) => path.isAbsolute(folder))).toBe(true);
+  await expect(trustBundle(command, { folder: '/a', build: undefined })).rejects.toThrow();
+  expect(fs.readFileSync(`${command}.ran`, 'utf8')).toMatch(/^trust\|\/a\|\//);
 });
 
 test('older bundles come newest first, and only those that can be read', async () => {

@@ -7,6 +7,7 @@ import { OWN_BUNDLE, readBundle } from '../bundle/bundles';
 import type { Bundles } from '../bundle/choice';
 import { describeBundle } from '../bundle/manifest';
 import { type Logger, messageOf } from '../logger';
+import { plain } from '../plainText';
 import type { ServerController } from '../server/controller';
 import type { StatusModel } from '../status/model';
 import { readFailure, readProgress } from './progress';
@@ -80,7 +81,7 @@ export class BuildCommand implements vscode.Disposable {
 
   private async follow(folder: vscode.WorkspaceFolder, terminal: BuildTerminal): Promise<number> {
     const task = createTask(folder, buildDefinition(), () => Promise.resolve(terminal));
-    const title = `Building a sub-model of ${folder.name}`;
+    const title = plain(`Building a sub-model of ${folder.name}`);
     const location = vscode.ProgressLocation.Notification;
     return vscode.window.withProgress({ location, title, cancellable: true }, async (progress, token) => {
       const listening = vscode.Disposable.from(
@@ -91,7 +92,7 @@ export class BuildCommand implements vscode.Disposable {
           const now = readProgress(text);
           if (now) {
             const share = now.percent === undefined ? '' : ` ${now.percent} %`;
-            progress.report({ message: now.stage + share });
+            progress.report({ message: plain(now.stage + share) });
             this.status.update({ building: now.stage });
           }
         }),
@@ -109,7 +110,7 @@ export class BuildCommand implements vscode.Disposable {
     const bundle = await readBundle(path.join(repository, OWN_BUNDLE));
     const report = 'Open the Report';
     const what = bundle ? ` (${describeBundle(bundle)})` : '';
-    void vscode.window.showInformationMessage(`The sub-model is built${what}.`, report).then((answer) => {
+    void vscode.window.showInformationMessage(plain(`The sub-model is built${what}.`), report).then((answer) => {
       if (answer === report) {
         void vscode.commands.executeCommand('submodel.openReport');
       }
@@ -118,7 +119,7 @@ export class BuildCommand implements vscode.Disposable {
 
   private async tellFailure(folder: vscode.WorkspaceFolder, problem: string): Promise<void> {
     const again = 'Try Again';
-    const answer = await vscode.window.showErrorMessage(`${folder.name}: ${problem}`, again);
+    const answer = await vscode.window.showErrorMessage(plain(`${folder.name}: ${problem}`), again);
     if (answer === again) {
       await this.run();
     }

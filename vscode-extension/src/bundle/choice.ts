@@ -5,6 +5,7 @@ import * as path from 'node:path';
 import * as vscode from 'vscode';
 
 import { expand } from '../executable/candidates';
+import { plain } from '../plainText';
 import { readSettings } from '../settings';
 import { findRepository, listKept, OWN_BUNDLE, readBundle } from './bundles';
 import { type BundleInfo, describeBundle } from './manifest';
@@ -116,7 +117,7 @@ async function browse(): Promise<string> {
     return 'cancelled';
   }
   if (!(await readBundle(uri.fsPath))) {
-    void vscode.window.showWarningMessage(`${uri.fsPath} is no bundle: it has no readable bundle.json.`);
+    void vscode.window.showWarningMessage(plain(`${uri.fsPath} is no bundle: it has no readable bundle.json.`));
     return 'cancelled';
   }
   return uri.fsPath;

@@ -2,6 +2,7 @@
 
 import * as vscode from 'vscode';
 
+import { plain } from '../plainText';
 import { SECTION, readSettings } from '../settings';
 
 const OFFERED = 'offeredToBuild';
@@ -42,7 +43,7 @@ export class Offers {
     }
     this.hasToldOfExecutable = true;
     const [install, set] = ['How to Install', 'Set the Path'];
-    const answer = await vscode.window.showWarningMessage(problem, install, set);
+    const answer = await vscode.window.showWarningMessage(plain(problem), install, set);
     if (answer === install) {
       await vscode.commands.executeCommand('submodel.openWalkthrough');
     } else if (answer === set) {

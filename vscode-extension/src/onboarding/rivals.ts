@@ -3,6 +3,7 @@
 import * as vscode from 'vscode';
 
 import type { Logger } from '../logger';
+import { plain } from '../plainText';
 import type { StatusModel } from '../status/model';
 import { findRivals } from './rivalNames';
 
@@ -20,7 +21,7 @@ export async function noteRivals(memory: vscode.Memento, status: StatusModel, lo
   const text = `${fresh.join(' and ')} suggests inline too: what you see may be from there. Turn one of them off.`;
   log.info(text);
   const show = 'Show Extension';
-  if ((await vscode.window.showInformationMessage(`submodel: ${text}`, show)) === show) {
+  if ((await vscode.window.showInformationMessage(plain(`submodel: ${text}`), show)) === show) {
     await vscode.commands.executeCommand('workbench.extensions.search', `@enabled ${fresh[0] ?? ''}`);
   }
 }

@@ -7,6 +7,7 @@ import type { Bundles } from '../bundle/choice';
 import { trustBundle, untrustedIn } from '../bundle/trust';
 import { type Executable, findExecutable } from '../executable/find';
 import { type Logger, messageOf } from '../logger';
+import { plain } from '../plainText';
 import { JobQueue } from '../queue';
 import { isEnabledSomewhere, readServerOptions, readSettings } from '../settings';
 import type { StatusModel } from '../status/model';
@@ -168,26 +169,26 @@ export class ServerController implements vscode.Disposable {
       return;
     }
     this.toldProblems.add(text);
-    void (isProblem ? this.warn(text, executable) : vscode.window.showInformationMessage(text));
+    void (isProblem ? this.warn(text, executable) : vscode.window.showInformationMessage(plain(text)));
   }
 
   /** A warning; one about a bundle of another account offers to trust it, which is what it tells to run. */
   private async warn(text: string, { command }: Executable): Promise<void> {
     const client = text.includes('submodel trust') ? this.current?.client : undefined;
     const status = client && (await requestIfKnown<ServerStatus>(client, STATUS_METHOD, {}).catch(() => undefined));
-    const folder = untrustedIn(text, status?.bundles ?? []);
+    const bundle = untrustedIn(text, status?.bundles ?? []);
     const trust = 'Trust This Bundle';
-    const answer = await vscode.window.showWarningMessage(text, ...(folder === undefined ? [] : [trust]));
-    if (folder === undefined || answer !== trust) {
+    const answer = await vscode.window.showWarningMessage(plain(text), ...(bundle ? [trust] : []));
+    if (!bundle || answer !== trust) {
       return;
     }
     try {
-      await trustBundle(command, folder);
+      await trustBundle(command, bundle);
     } catch (error) {
-      void vscode.window.showErrorMessage(messageOf(error));
+      void vscode.window.showErrorMessage(plain(messageOf(error)));
       return;
     }
-    await this.restart(`the bundle ${folder} is trusted`);
+    await this.restart(`the bundle ${bundle.folder} is trusted`);
   }
 
   private died(executable: Executable, how: string): void {

@@ -14,6 +14,7 @@ export interface ServedBundle {
   readonly folder?: string;
   readonly state?: string;
   readonly error?: string | null;
+  readonly build?: string | null;
 }
 
 export interface ServerStatus {

@@ -2,6 +2,7 @@
 
 import * as vscode from 'vscode';
 
+import { plain } from '../plainText';
 import { isEnabledFor, isEnabledSomewhere, SECTION } from '../settings';
 
 /** Off is off in every folder; on leaves off what a folder has for itself, unless nothing would be on. */
@@ -23,7 +24,7 @@ export async function togglePauseOnBattery(): Promise<void> {
   const isPausing = vscode.workspace.getConfiguration(SECTION).get('care.onBattery') === 'off';
   await write('care.onBattery', isPausing ? undefined : 'off');
   const text = isPausing ? 'On battery, suggestions come sparingly.' : 'On battery, there are no suggestions.';
-  void vscode.window.showInformationMessage(text);
+  void vscode.window.showInformationMessage(plain(text));
 }
 
 async function write(name: string, value: unknown): Promise<void> {

@@ -4,6 +4,7 @@ import * as vscode from 'vscode';
 
 import type { Suggestions } from '../completion/suggestions';
 import { messageOf } from '../logger';
+import { plain } from '../plainText';
 import type { ServerController } from '../server/controller';
 import { executeIfKnown, EXPLAIN_METHOD, requestIfKnown, STATISTICS_COMMAND } from '../server/protocol';
 import { toMarkdown } from './outline';
@@ -39,11 +40,11 @@ async function show(
   try {
     const answer = await ask(client);
     if (answer === undefined) {
-      void vscode.window.showInformationMessage(`This version of submodel has no ${what}.`);
+      void vscode.window.showInformationMessage(plain(`This version of submodel has no ${what}.`));
       return;
     }
     await pages.show(title, toMarkdown(title, answer));
   } catch (error) {
-    void vscode.window.showWarningMessage(`submodel: ${messageOf(error)}`);
+    void vscode.window.showWarningMessage(plain(`submodel: ${messageOf(error)}`));
   }
 }

@@ -5,6 +5,7 @@ import * as path from 'node:path';
 import * as vscode from 'vscode';
 
 import { OWN_BUNDLE, readBounded } from '../bundle/bundles';
+import { plain } from '../plainText';
 import type { StatusModel } from '../status/model';
 import { withPolicy } from './policy';
 
@@ -19,7 +20,7 @@ export async function openReport(status: StatusModel): Promise<void> {
   }
   const html = await readBounded(file, MAX_REPORT_BYTES).catch(() => undefined);
   if (html === undefined) {
-    void vscode.window.showWarningMessage(`${file} is too large or no file; build again to renew it.`);
+    void vscode.window.showWarningMessage(plain(`${file} is too large or no file; build again to renew it.`));
     return;
   }
   const panel = vscode.window.createWebviewPanel('submodel.report', 'submodel: report', vscode.ViewColumn.Active, {

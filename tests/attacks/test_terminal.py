@@ -1,0 +1,63 @@
+"""Names and texts of a stranger's that a terminal obeys: cursor movements, titles, links, a line written over.
+
+Attacked: `submodel.app`, `submodel.console`. Each succeeds on 63ec2ff.
+"""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.table import Table
+
+from exporters.errors import BundleError
+from submodel import app
+from submodel.console import StageDisplay, console
+
+HOSTILE = "a\x1b]0;owned\x07\x1b[2K\rsafe\x9b1m\u202eb"
+
+
+def is_plain(text: str) -> bool:
+    """Whether nothing but printable characters and line ends is in a text, and the hostile name is."""
+    return "safe" in text and all(one.isprintable() or one == "\n" for one in text)
+
+
+def test_an_error_s_sentence_moves_no_cursor(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for error in (BundleError(f"The bundle {HOSTILE} is none."), OSError(28, "No space left on device", HOSTILE)):
+
+        def fail(error: Exception = error) -> None:
+            raise error
+
+        monkeypatch.setattr(app, "app", fail)
+        with pytest.raises(SystemExit):
+            app.main()
+        told = capsys.readouterr().err
+        assert is_plain(told)
+        assert told.count("\n") == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
+def test_a_command_tells_of_a_file_without_what_its_name_does(tmp_path: Path) -> None:
+    (tmp_path / HOSTILE).write_bytes(b"no archive")
+    done = subprocess.run(
+        [sys.executable, "-m", "submodel", "unpack", HOSTILE], cwd=tmp_path, capture_output=True, timeout=60
+    )
+    assert done.returncode == 1
+    assert is_plain(done.stderr.decode())
+
+
+def test_events_and_tables_move_no_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "file", io.StringIO())
+    with StageDisplay() as display:
+        display.say(f"{HOSTILE} was changed")
+    table = Table("name")
+    table.add_row(HOSTILE)
+    console.print(table, HOSTILE, f"two\nlines of {HOSTILE}")
+    assert isinstance(console.file, io.StringIO)
+    assert is_plain(console.file.getvalue())
+    assert "two\nlines" in console.file.getvalue()
