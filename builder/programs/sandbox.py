@@ -257,10 +257,9 @@ def _hidden_folders() -> list[Path]:
         }
     for name in (tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR"), _home()):
         path = Path(name or "/").resolve()
-        if sys.platform == "win32":  # `run_sandboxed` has refused it
-            continue
         # A service may have /usr/sbin for its home.
-        if path.is_dir() and path.parent != path and (path != _home() or path.stat().st_uid == os.getuid()):
+        is_own = sys.platform != "win32" and path.is_dir() and path.stat().st_uid == os.getuid()
+        if path.is_dir() and path.parent != path and (path != _home() or is_own):
             folders.add(path)
     return sorted(path for path in folders if not folders.intersection(path.parents))
 
