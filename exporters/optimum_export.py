@@ -104,6 +104,8 @@ def export_with_optimum(
 def _run_optimum(model: PreTrainedModel, fresh: Path) -> None:
     """Optimum's files in `fresh`/onnx, without its copies of configuration and tokenizer."""
     scratch = fresh / "optimum"
+    scratch.mkdir()
+    model.config.name_or_path = str(scratch)  # where optimum looks for a tokenizer to copy; else it asks the model hub
     model.config.use_cache = True  # as optimum's own loader has it: the graph gives keys and values back
     try:
         with warnings.catch_warnings():
@@ -120,7 +122,10 @@ def _run_optimum(model: PreTrainedModel, fresh: Path) -> None:
 
 def _load(model_folder: Path) -> PreTrainedModel:
     """The model of a folder that transformers never sees (`builder.bases.folder_model`)."""
-    document = without_code(read_config(model_folder))
+    document = read_config(model_folder)
+    if "quantization_config" in document:
+        raise ExportError(f"{model_folder} holds quantized weights; give the original model.")
+    document = without_code(document)
     try:
         config = AutoConfig.for_model(document.pop("model_type"), **document)
         model_class = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]

@@ -101,6 +101,7 @@ def model_with_weights(
     model, report = model_class.from_pretrained(
         None, config=config, state_dict=_read_weights(folder), dtype=dtype, output_loading_info=True, **options
     )
+    model.name_or_path = model.config.name_or_path = ""  # not "None", by which a library would ask the model hub
     return model.eval(), report
 
 
