@@ -24,7 +24,7 @@ from exporters.export import export_any
 from exporters.optimum_export import without_code
 from exporters.precision import Precision
 from exporters.settings import ExportSettings
-from tests.builder.tiny_bases import save_folder
+from tests.builder.tiny_bases import save_folder, write_parity_prompts
 
 FP32 = ExportSettings(precision=Precision.FP32)
 KERNEL = "evil-org/evil-kernel"
@@ -41,6 +41,7 @@ def other(tmp_path: Path) -> Path:
     folder = Path(save_folder(tmp_path / "other"))
     config = GPT2Config(vocab_size=500, n_embd=32, n_layer=1, n_head=2, bos_token_id=None, eos_token_id=None)
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    write_parity_prompts(folder)
     return folder
 
 
