@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -171,6 +172,18 @@ def is_replaced(bundle: Bundle) -> bool:
 def lists_file(bundle: Bundle, relative: str) -> bool:
     """Whether a bundle's manifest vouches for a file, given by its posix path."""
     return relative in bundle.manifest["files"]
+
+
+def copy_files(bundle: Bundle, target: Path) -> None:
+    """Copy the files that a bundle's manifest lists to a folder, but for those that it has already.
+
+    Raises BundleError where a copy is not what the manifest says: what lies in `target` is about to be listed anew.
+    """
+    kept = {name: facts for name, facts in bundle.manifest["files"].items() if not (target / name).exists()}
+    for name in kept:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(bundle.folder / name, target / name, follow_symlinks=False)
+    _check_files(target, {"files": kept}, verify=True)
 
 
 def write_bundle_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:

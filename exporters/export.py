@@ -24,6 +24,7 @@ from exporters.bundle import (
     TOKENIZER_FILE,
     Architecture,
     Bundle,
+    copy_files,
     read_bundle,
     read_manifest,
     replace_bundle,
@@ -42,6 +43,7 @@ from exporters.prompts import choose_prompts
 from exporters.reference import Reference, compute_references
 from exporters.rotation import RotatedCheckpoint
 from exporters.settings import COPIED_FILES, ExportSettings
+from exporters.trust import check_trusted
 
 VERSIONED = ("submodel", "onnx-ir", "onnxruntime", "tokenizers", "torch", "transformers")
 # What the sub-model's manifest knows and a bundle's reader may ask for.
@@ -149,9 +151,11 @@ def add_precision(
     """Add a graph in another precision to the bundle of the same checkpoint, under the name that transformers.js wants.
 
     onnx/model.onnx stays what it is. Raises ExportError where the bundle is another model's, has this precision already
-    as onnx/model.onnx, or the parity check fails; BundleError where `bundle_folder` is no bundle.
+    as onnx/model.onnx, or the parity check fails; BundleError where `bundle_folder` is no bundle, or none that this
+    account made or trusts: what is written is on the list of trusted bundles.
     """
     old = read_bundle(bundle_folder)
+    check_trusted(bundle_folder, old.build)
     if settings.precision not in VARIANT_FILES or str(settings.precision) == old.manifest["quantization"]:
         raise ExportError(
             f"{bundle_folder} keeps {settings.precision} as {MODEL_FILE} or not at all; export it anew without --add."
@@ -171,7 +175,7 @@ def add_precision(
         report = _check_float32(fresh, checkpoint, references, settings, on_event)
         checked(1, 1)
         precision, report = _quantize(fresh / path, checkpoint, references, settings, report, on_event, quantized)
-        shutil.copytree(bundle_folder, fresh, dirs_exist_ok=True, ignore=lambda _, names: {Path(path).name} & {*names})
+        copy_files(old, fresh)
         variant = {"file": path, "quantization": str(precision), "parity": report.to_json()}
         variants = {**old.manifest.get("variants", {}), str(settings.precision): variant}
         kept = {key: value for key, value in old.manifest.items() if key not in ("schema", "files")}

@@ -9,19 +9,21 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from optimum.exporters.onnx import main_export
+from optimum.exporters.onnx import onnx_export_from_model
 from optimum.exporters.tasks import TasksManager
 from optimum.onnxruntime import ORTModelForCausalLM
+from safetensors import SafetensorError
 from tokenizers import Tokenizer
-from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, PretrainedConfig, PreTrainedModel
 
 from builder.artifact import SubModel, read_artifact
+from builder.bases.folder_model import model_with_weights
 from builder.bases.prompt_tokens import make_prompt_format, with_control_tokens_special
 from builder.prompt import PromptEncoder
 from builder.versions import installed_versions
@@ -44,6 +46,8 @@ from exporters.runtime_errors import RUNTIME_ERRORS
 from exporters.settings import COPIED_FILES, ExportSettings
 
 TASK = "text-generation-with-past"
+# A kernel of the model hub, a class of the folder, a quantizer's library; `_attn_implementation` begins with "_".
+CODE_KEYS = frozenset({"attn_implementation", "auto_map", "quantization_config", "transformers_weights"})
 VERSIONED = ("submodel", "onnxruntime", "optimum", "optimum-onnx", "tokenizers", "torch", "transformers")
 
 
@@ -79,7 +83,7 @@ def export_with_optimum(
     prompts = choose_prompts(source, encoder, sample, max_positions=_positions(model.config))
     with replace_bundle(bundle_folder) as fresh:
         on_event(f"Exporting {model_type} through optimum")
-        _run_optimum(model_folder, fresh)
+        _run_optimum(model, fresh)
         for name in COPIED_FILES:
             if (model_folder / name).is_file():
                 shutil.copyfile(model_folder / name, fresh / name)
@@ -97,16 +101,19 @@ def export_with_optimum(
     return read_bundle(bundle_folder, layout=OPTIMUM_LAYOUT)
 
 
-def _run_optimum(model_folder: Path, fresh: Path) -> None:
+def _run_optimum(model: PreTrainedModel, fresh: Path) -> None:
     """Optimum's files in `fresh`/onnx, without its copies of configuration and tokenizer."""
     scratch = fresh / "optimum"
+    scratch.mkdir()
+    model.config.name_or_path = str(scratch)  # where optimum looks for a tokenizer to copy; else it asks the model hub
+    model.config.use_cache = True  # as optimum's own loader has it: the graph gives keys and values back
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the tracer's and the exporter's remarks on transformers' own code
             # Its own validation only warns; ours follows and stops.
-            main_export(str(model_folder), scratch, task=TASK, do_validation=False, local_files_only=True)
+            onnx_export_from_model(model, scratch, task=TASK, do_validation=False)
     except (ValueError, KeyError, TypeError, NotImplementedError, RuntimeError) as error:
-        raise ExportError(f"optimum can't export the model in {model_folder}: {error}.") from error
+        raise ExportError(f"optimum can't export a model of the type {model.config.model_type!r}: {error}.") from error
     (fresh / "onnx").mkdir()
     for path in scratch.glob("*.onnx*"):
         path.rename(fresh / "onnx" / path.name)
@@ -114,13 +121,29 @@ def _run_optimum(model_folder: Path, fresh: Path) -> None:
 
 
 def _load(model_folder: Path) -> PreTrainedModel:
+    """The model of a folder that transformers never sees (`builder.bases.folder_model`)."""
+    document = read_config(model_folder)
+    if "quantization_config" in document:
+        raise ExportError(f"{model_folder} holds quantized weights; give the original model.")
+    document = without_code(document)
     try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            model_folder, dtype=torch.float32, local_files_only=True, use_safetensors=True
-        )
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        config = AutoConfig.for_model(document.pop("model_type"), **document)
+        model_class = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+        model, report = model_with_weights(model_class, config, model_folder, torch.float32)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise ExportError(f"The model in {model_folder} can't be read: {error}.") from error
-    return model.eval()
+    if missing := sorted(report["missing_keys"]):
+        raise ExportError(f"The model in {model_folder} lacks {len(missing)} tensors, first {missing[0]}.")
+    return model
+
+
+def without_code(config: Mapping[str, Any]) -> dict[str, Any]:
+    """config.json without the keys by which transformers finds code: any architecture may have any other key."""
+    return {
+        key: without_code(value) if isinstance(value, dict) else value
+        for key, value in config.items()
+        if not key.startswith("_") and key not in CODE_KEYS
+    }
 
 
 def _encoder(model_folder: Path, config: PretrainedConfig) -> PromptEncoder:

@@ -1,7 +1,6 @@
 """A base model in memory: weights, tokenizer, prompt format and provenance, whatever it was read from.
 
-Two architectures are taken, Llama and Qwen2, since those are what the pruning and the export know. No code that comes
-with a model is ever run, and no pickle read.
+No code that comes with a model is ever run, and no pickle read.
 """
 
 from __future__ import annotations
@@ -9,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from tokenizers import Tokenizer
-from transformers import LlamaForCausalLM, PreTrainedModel, Qwen2ForCausalLM
+from transformers import PreTrainedModel
 
+from builder.bases.folder_model import first_line, read_folder_model, read_object
 from builder.bases.prompt_tokens import make_prompt_format, with_control_tokens_special
 from builder.bases.resolve import UNKNOWN_LICENCE, ResolvedBase, resolve_base
 from builder.errors import BaseModelError
@@ -24,11 +23,8 @@ from builder.gguf.tokenizer import read_tokenizer
 from builder.gguf.weights import read_model
 from builder.prompt import PromptFormat
 from builder.tokenizer_file import TokenizerError, read_tokenizer_file
-from builder.untrusted_json import read_json
 
 __all__ = ["LoadedBase", "ResolvedBase", "load_base", "load_resolved", "resolve_base"]
-
-MODEL_CLASSES: Final = {"llama": LlamaForCausalLM, "qwen2": Qwen2ForCausalLM}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +91,7 @@ def load_resolved(
         )
     else:
         vocabulary = _folder_vocabulary(base.path)
-        model = _folder_model(base.path, dtype)
+        model = read_folder_model(base.path, dtype)
     tokenizer = with_control_tokens_special(vocabulary.tokenizer)
     _name_special_tokens(model, tokenizer, vocabulary)
     rows = model.get_input_embeddings().num_embeddings
@@ -127,34 +123,6 @@ def _name_special_tokens(model: PreTrainedModel, tokenizer: Tokenizer, vocabular
             setattr(model.generation_config, f"{role}_id", token_id)
 
 
-def _folder_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
-    config = _json(folder / "config.json")
-    kind = config.get("model_type")
-    if kind not in MODEL_CLASSES:
-        raise BaseModelError(
-            f"{folder} is a model of the type {kind!r}; only {' and '.join(MODEL_CLASSES)} can be read."
-        )
-    model_class = MODEL_CLASSES[kind]
-    if config.get("architectures") not in (None, [model_class.__name__]):
-        raise BaseModelError(f"{folder} is a {config['architectures']}, not a {model_class.__name__} that writes text.")
-    if "quantization_config" in config:
-        raise BaseModelError(f"{folder} holds quantized weights, which can't be pruned; give the original model.")
-    try:
-        model, report = model_class.from_pretrained(
-            folder, dtype=dtype, local_files_only=True, use_safetensors=True, output_loading_info=True
-        )
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
-        raise BaseModelError(f"The model in {folder} can't be read: {_first_line(error)}; fetch it again.") from error
-    # Old checkpoints carry the rotary frequencies, which follow from the configuration.
-    surplus = {key for key in report["unexpected_keys"] if not key.endswith("rotary_emb.inv_freq")}
-    if wrong := sorted(surplus.union(report["missing_keys"])):
-        raise BaseModelError(
-            f"The weights in {folder} don't fit its config.json: {wrong[0]} is missing or left over; fetch it again."
-        )
-    model.eval()
-    return model
-
-
 def _folder_vocabulary(folder: Path) -> _Vocabulary:
     path = folder / "tokenizer.json"
     try:
@@ -164,7 +132,7 @@ def _folder_vocabulary(folder: Path) -> _Vocabulary:
     except TokenizerError as error:
         raise BaseModelError(f"The tokenizer {path} can't be read: {error}; fetch it again.") from error
     except Exception as error:  # the tokenizers library raises nothing narrower
-        raise BaseModelError(f"The tokenizer {path} can't be used: {_first_line(error)}; fetch it again.") from error
+        raise BaseModelError(f"The tokenizer {path} can't be used: {first_line(error)}; fetch it again.") from error
     # A tokenizer that puts a token in front says so only by doing it.
     first = tokenizer.id_to_token(wrapped[0]) if len(wrapped) > len(plain) and wrapped[:1] != plain[:1] else None
     names = {role: _token_name(folder, role) for role in ("bos_token", "eos_token", "pad_token")}
@@ -181,23 +149,9 @@ def _token_name(folder: Path, role: str) -> str | None:
     for name in ("tokenizer_config.json", "special_tokens_map.json"):
         if not (folder / name).is_file():
             continue
-        token = _json(folder / name).get(role)
+        token = read_object(folder / name).get(role)
         if isinstance(token, dict):  # an AddedToken, written out
             token = token.get("content")
         if isinstance(token, str):
             return token
     return None
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        document = read_json(path)
-    except (OSError, ValueError) as error:
-        raise BaseModelError(f"{path} can't be read: {_first_line(error)}; fetch it again.") from error
-    if not isinstance(document, dict):
-        raise BaseModelError(f"{path} holds no JSON object; fetch it again.")
-    return document
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -19,7 +19,7 @@ from builder.errors import BaseModelError
 from builder.untrusted_json import read_json
 
 AUTO: Final = "auto"
-HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+")
+HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+/*")
 UNKNOWN_LICENCE: Final = "unknown"
 LICENCE_LINE: Final = re.compile(r"^license:\s*[\"']?([\w.+-]+)[\"']?\s*$", re.MULTILINE)
 
@@ -67,19 +67,20 @@ def resolve_base(
 ) -> ResolvedBase:
     """Find or fetch the base that `spec` names: "auto", a catalogue name, a folder, a GGUF file or a hub id.
 
-    A name of the catalogue goes before a folder of that name (write ./NAME for the folder), and a folder before a hub
-    id. `on_event` gets a sentence for each thing that is tried, `on_progress` bytes of the download that it began.
-    Raises BaseModelError where nothing can be had, and where a file is not what it should be.
+    Names of the catalogue and hub ids (owner/name) go before folders of that name, which a repository may have brought
+    along: write ./NAME or ./owner/name for the folder. `on_event` gets a sentence for each thing that is tried,
+    `on_progress` bytes of the download that it began. Raises BaseModelError where nothing can be had, and where a file
+    is not what it should be.
     """
     cache_dir = cache_folder() if cache_dir is None else cache_dir
     if spec == AUTO:
         found = _first_of_catalogue(cache_dir, on_event, on_progress)
     elif spec in CATALOGUE:
         found = _from_catalogue(CATALOGUE[spec], "it was asked for", cache_dir, on_event, on_progress)
+    elif HUB_ID.fullmatch(spec) and not spec.startswith(".") and not spec.endswith(".gguf"):
+        found = _from_hub_id(spec.rstrip("/"), on_event, on_progress)
     elif Path(spec).expanduser().exists():
         found = _from_disk(Path(spec).expanduser())
-    elif HUB_ID.fullmatch(spec) and not spec.startswith(".") and not spec.endswith(".gguf"):
-        found = _from_hub_id(spec, on_event, on_progress)
     else:
         raise BaseModelError(
             f"There is no base model {spec!r}: it is no folder or GGUF file here, no hub id (owner/name), and none of "
@@ -139,7 +140,12 @@ def _from_hub_id(hub_id: str, on_event: Report, on_progress: Progress) -> Resolv
     snapshot = cached_snapshot(hub_id)
     if snapshot is None:
         on_event(f"Asking the model hub for {hub_id}")
-        snapshot = fetch_snapshot(hub_id, on_progress)
+        try:
+            snapshot = fetch_snapshot(hub_id, on_progress)
+        except BaseModelError as error:
+            if not Path(hub_id).exists():
+                raise
+            raise BaseModelError(f"{error} There is a folder of that name here; give ./{hub_id} for it.") from error
     known = next((entry for entry in CATALOGUE.values() if entry.hub_id == hub_id), None)
     return _of_snapshot(snapshot, known, "it was asked for", hub_id)
 

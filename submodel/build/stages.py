@@ -40,6 +40,23 @@ def key_of(**inputs: object) -> str:
     return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()
 
 
+def is_output_of(name: str, output: Path, folder: Path) -> bool:
+    """Whether `output` lies there as the stage `name` made it, its only output, by its record in `folder`.
+
+    False too where the record is none of this user's. Raises StateFolderError if this user's key can't be read.
+    """
+    key = seal_key()
+    try:
+        record = open_sealed(key, PURPOSE, name, read_bytes(_record_path(folder, name)))
+        return record is not None and record.get("outputs") == [OutputHashes().of(output)]
+    except (OSError, ValueError, BuildError):  # no record, or an output that no stage has made
+        return False
+
+
+def _record_path(folder: Path, name: str) -> Path:
+    return folder / f"{name}.json"
+
+
 class Stages:
     """The stages of one build and their records in `folder`."""
 
@@ -83,7 +100,7 @@ class Stages:
         self._write(name, record)
 
     def _path(self, name: str) -> Path:
-        return self._folder / f"{name}.json"
+        return _record_path(self._folder, name)
 
     def _write(self, name: str, record: Mapping[str, Any]) -> None:
         write_text(self._path(name), sealed_json(self._key, PURPOSE, name, record), mode=PRIVATE)

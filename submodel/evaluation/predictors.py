@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer
-from transformers import AutoModelForCausalLM
 
 from builder.artifact import SubModel, read_artifact
+from builder.bases.catalogue import CATALOGUE
+from builder.bases.folder_model import read_folder_model
 from builder.bases.load import load_base, load_resolved
-from builder.bases.resolve import resolve_base
+from builder.bases.resolve import AUTO, resolve_base
 from builder.corpus.corpus import SourceFile
 from builder.errors import BuildError
 from builder.evaluation.infill import InfillEncoder
 from builder.evaluation.scoring import Predictor
 from builder.evaluation.torch_predictor import TorchPredictor
 from builder.prompt import PromptEncoder
+from builder.tokenizer_file import TokenizerError, read_tokenizer_file
 from exporters.bundle import MANIFEST_FILE, build_of, read_bundle
 from exporters.trust import check_trusted
+from submodel.build.paths import BuildPaths, check_own
+from submodel.build.stages import is_output_of
 from submodel.evaluation.bundle_predictor import BundlePredictor
 
 Say = Callable[[str], None]
 
 
-OWN_BUNDLE = "bundle"  # the name of the workspace's
+OWN_MODEL, OWN_BUNDLE = "sub-model", "bundle"  # the names of the workspace's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,18 +50,30 @@ class Candidate:
 def find_candidates(asked: list[str], root: Path) -> list[Candidate]:
     """The models that were asked for, or all that `root` (.submodel) has beside the base.
 
-    Raises BuildError where a name is none of "base", "sub-model", "bundle" and no folder either, and BundleError where
-    the bundle of `root` is not trusted, unless it is named by its folder.
+    Raises BuildError where a name is none of "base", "sub-model", "bundle" and no folder either, and where the
+    sub-model of `root` is none that this user's own build made; BundleError where the bundle of `root` is not trusted.
+    A model that is named by its folder is taken as it is.
     """
     candidates = _list_candidates(asked, root)
     for candidate in candidates:
-        if candidate.name == OWN_BUNDLE and candidate.is_bundle and candidate.folder is not None:
-            check_trusted(candidate.folder, build_of(candidate.folder))
+        if candidate.name in (OWN_MODEL, OWN_BUNDLE) and candidate.folder is not None:
+            check_own(root)
+            _check_made_here(candidate.name, BuildPaths(root=root))
     return candidates
 
 
+def _check_made_here(name: str, paths: BuildPaths) -> None:
+    if name == OWN_BUNDLE:
+        check_trusted(paths.bundle, build_of(paths.bundle))
+    elif not is_output_of("recover", paths.model, paths.stages):
+        raise BuildError(
+            f"The model {paths.model} was not built by this account, or has changed since; run `submodel build` again, "
+            f"or score it as it is with --model {shlex.quote(str(paths.model))}."
+        )
+
+
 def _list_candidates(asked: list[str], root: Path) -> list[Candidate]:
-    own = {"sub-model": root / "model", OWN_BUNDLE: root / "bundle"}
+    own = {OWN_MODEL: root / "model", OWN_BUNDLE: root / "bundle"}
     if not asked:
         return [
             Candidate(name="base", folder=None),
@@ -74,13 +90,23 @@ def _list_candidates(asked: list[str], root: Path) -> list[Candidate]:
 
 
 def base_of(candidates: list[Candidate], asked: str | None) -> str:
-    """Which base the models are compared with: what was asked for, else what the first checkpoint was made from."""
+    """Which base the models are compared with: what was asked for, else what the first checkpoint was made from.
+
+    Raises BuildError if the base is to be scored and that checkpoint names one outside of the catalogue: a manifest
+    decides neither what is fetched from the model hub nor which folder is read.
+    """
     if asked is not None:
         return asked
     for candidate in candidates:
         if known := _manifest(candidate).get("base"):
-            return str(known["name"])
-    return "auto"
+            name = known.get("name") if isinstance(known, Mapping) else None
+            if (isinstance(name, str) and name in CATALOGUE) or all(one.folder is not None for one in candidates):
+                return str(name)
+            raise BuildError(
+                f"{candidate.folder} was made from {name!r}, which is none of the known bases; say where it is with "
+                "--base, or leave the base out with --model."
+            )
+    return AUTO
 
 
 def open_predictor(candidate: Candidate, base: str, dtype: torch.dtype, say: Say) -> Predictor:
@@ -94,15 +120,19 @@ def open_predictor(candidate: Candidate, base: str, dtype: torch.dtype, say: Say
         return predictor
     source = read_artifact(candidate.folder)
     if source.manifest is None:
-        loaded = load_base(str(candidate.folder), dtype=dtype, on_event=say)
+        loaded = load_base(str(candidate.folder.absolute()), dtype=dtype, on_event=say)
         return TorchPredictor(candidate.name, loaded.model, PromptEncoder(loaded.tokenizer, loaded.prompt))
     return open_checkpoint(candidate.name, source, dtype)
 
 
 def open_checkpoint(name: str, source: SubModel, dtype: torch.dtype) -> TorchPredictor:
-    """A sub-model's folder as a predictor."""
-    model = AutoModelForCausalLM.from_pretrained(source.folder, dtype=dtype, local_files_only=True).eval()
-    tokenizer = Tokenizer.from_file(str(source.folder / "tokenizer.json"))
+    """A sub-model's folder as a predictor; raises BaseModelError or BuildError if it can't be read."""
+    model = read_folder_model(source.folder, dtype)
+    path = source.folder / "tokenizer.json"
+    try:
+        tokenizer = read_tokenizer_file(path)
+    except TokenizerError as error:
+        raise BuildError(f"The tokenizer {path} can't be read: {error}; run `submodel build` again.") from error
     return TorchPredictor(name, model, PromptEncoder(tokenizer, source.prompt))
 
 

@@ -88,6 +88,8 @@ class _Evaluation:
     def run(self) -> dict[str, Any]:
         started = time.perf_counter()
         settings = self._settings
+        if self._keeps_figures():
+            check_own(self._root)  # before hours of scoring, and again before it is written to
         if settings.humaneval or settings.functional:
             run_python("", self._may_lack_namespaces(Limits()))  # a refusal is told before hours of scoring
         with self._display.stage("read the repository") as advance:
@@ -176,10 +178,13 @@ class _Evaluation:
     def _note(self, name: str, began: float) -> None:
         self._stages.append({"name": name, "seconds": round(time.perf_counter() - began, 2)})
 
+    def _keeps_figures(self) -> bool:
+        return self._settings.language is None and (self._root / "report.json").is_file()
+
     def _keep(self, document: dict[str, Any]) -> None:
         """Beside the build's report, where there is one, which then shows both."""
         figures = self._root / "report.json"
-        if self._settings.language is not None or not figures.is_file():
+        if not self._keeps_figures():
             return
         check_own(self._root)
         try:

@@ -2,6 +2,7 @@
 
 On 104ea66 a real server loads the stranger's bundle, the changed one and the older one, and its reading has no bound.
 On 63ec2ff it loads the one that a client's options name, as a clone's editor settings do.
+On 63ec2ff `export --add` puts a stranger's bundle on the list, with files that it does not list and what links lead to.
 """
 
 from __future__ import annotations
@@ -26,12 +27,17 @@ from exporters.bundle import (
     Bundle,
     build_of,
     find_trusted_bundle,
+    read_bundle,
     read_manifest,
     replace_bundle,
     seal_manifest,
 )
 from exporters.errors import BundleError
+from exporters.export import add_precision, export_bundle
 from exporters.packed_bundle import pack_bundle, unpack_bundle
+from exporters.parity import ParitySettings
+from exporters.precision import Precision
+from exporters.settings import ExportSettings
 from exporters.trust import UntrustedError, check_trusted
 from lsp_server.bundle_finder import RETRY_S, BundleFinder
 from lsp_server.completion import open_completer
@@ -41,9 +47,13 @@ from submodel.commands.complete import complete
 from submodel.commands.pack import pack
 from submodel.evaluation.predictors import find_candidates
 from submodel.replay.run import ReplaySettings, run_replay
+from tests.builder.tiny_bases import save_folder, write_parity_prompts
 from tests.e2e.editor import Editor, editing, run
 
 SUBMODEL = (sys.executable, "-m", "submodel")
+# Of random weights the next token is nearly a tie.
+LOOSE = ParitySettings(prompts=2, max_prompt_tokens=32, continuation_tokens=2, min_agreement=0.0, max_loss_increase=1.0)
+FP16 = ExportSettings(precision=Precision.FP16, parity=LOOSE)
 
 
 def change(bundle: Path, mark: object = None) -> None:
@@ -314,6 +324,60 @@ def test_commands_that_look_for_a_bundle_take_no_stranger_s(clone: Path, monkeyp
             command()
     complete(file, 0, 4, bundle=clone / ".submodel" / "bundle")
     assert find_candidates([str(clone / ".submodel" / "bundle")], clone / ".submodel")
+
+
+@pytest.fixture
+def exported(tmp_path: Path) -> tuple[Path, Path]:
+    """A model, and a bundle that this account made of it."""
+    model = Path(save_folder(tmp_path / "model"))
+    write_parity_prompts(model)
+    export_bundle(model, tmp_path / "exported", ExportSettings(precision=Precision.FP32, parity=LOOSE))
+    return model, tmp_path / "exported"
+
+
+def test_a_precision_is_not_added_to_a_stranger_s_bundle(exported: tuple[Path, Path]) -> None:
+    model, bundle = exported
+    change(bundle)
+    with pytest.raises(UntrustedError, match="run `submodel trust "):
+        add_precision(model, bundle, FP16)
+    with pytest.raises(UntrustedError):
+        check_trusted(bundle, build_of(bundle))
+
+
+def test_a_precision_is_added_to_the_listed_files_only(exported: tuple[Path, Path], tmp_path: Path) -> None:
+    model, bundle = exported
+    listed = set(read_manifest(bundle)["files"])
+    (tmp_path / "id_rsa").write_text("the key")
+    (bundle / "drafts").mkdir()
+    (bundle / "drafts" / "tokens.npy").write_text("the stranger's")
+    (bundle / "notes.txt").symlink_to(tmp_path / "id_rsa")
+    add_precision(model, bundle, FP16)
+    assert set(read_manifest(bundle)["files"]) == listed | {"onnx/model_fp16.onnx"}
+    assert {path.name for path in bundle.iterdir() if path.name != "bundle.json"} == {
+        name.partition("/")[0] for name in listed
+    }
+
+
+@pytest.mark.parametrize("how", ["changed", "link"])
+def test_a_file_that_is_changed_meanwhile_is_not_listed_anew(
+    exported: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    model, bundle = exported
+    graph = bundle / "onnx" / "model.onnx"
+
+    def read(folder: Path) -> Bundle:
+        """The bundle, found whole; the stranger is at work while the precision is made, which takes minutes."""
+        found = read_bundle(folder)
+        graph.rename(tmp_path / "model.onnx")
+        if how == "link":
+            graph.symlink_to(tmp_path / "model.onnx")
+        else:
+            graph.write_bytes((tmp_path / "model.onnx").read_bytes()[:-1] + b"!")
+        return found
+
+    monkeypatch.setattr("exporters.export.read_bundle", read)
+    with pytest.raises(BundleError, match=r"has changed since|A link leads to"):
+        add_precision(model, bundle, FP16)
 
 
 def test_a_name_that_a_shell_would_run_is_quoted(tmp_path: Path) -> None:

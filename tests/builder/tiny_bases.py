@@ -51,3 +51,9 @@ def save_folder(folder, kind="llama"):
     (folder / "README.md").write_text("---\nlicense: mit\n---\n# A model\nlicense: gpl\n")
     (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": {"content": "<|endoftext|>"}}))
     return folder
+
+
+def write_parity_prompts(folder):
+    """What an export compares on: without it, cuts of our own source, which may be too long for a tiny model."""
+    prompts = [{"prompt_ids": list(range(start, start + 20)), "truth_ids": [5, 6]} for start in range(8)]
+    (folder / "parity_prompts.json").write_text(json.dumps(prompts))

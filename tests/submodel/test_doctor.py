@@ -110,7 +110,7 @@ def test_no_bundle_is_no_failure(tmp_path):
 
 def test_a_stranger_s_bundle_is_told_and_no_failure(workspace, monkeypatch):
     def refuse(bundle, build):
-        raise trust.UntrustedError("run `submodel trust` to use it.")
+        raise trust.UntrustedError("run `submodel trust` to use it.", build)
 
     monkeypatch.setattr(doctor, "check_trusted", refuse)
     check = doctor.check_bundle(workspace)

@@ -6,6 +6,7 @@ import pytest
 
 from builder.corpus.corpus import SourceFile
 from builder.errors import BuildError
+from submodel.build.stages import Stages
 from submodel.console import StageDisplay
 from submodel.evaluation.predictors import base_of, files_held_out_from, find_candidates
 from submodel.evaluation.run import EvalSettings, _Evaluation, still_held_out
@@ -13,6 +14,13 @@ from submodel.evaluation.run import EvalSettings, _Evaluation, still_held_out
 
 def source_file(split, sha256):
     return SourceFile(path=f"{sha256}.py", language="Python", text="x = 1\n", sha256=sha256, split=split)
+
+
+def build_checkpoint(root, held_out, learned=()):
+    """What `submodel build` leaves in `root`: the model, and the record that this user's own program made it."""
+    stages = Stages(root / "stages", StageDisplay(), force=True)
+    stages.run("recover", "key", lambda _: make_checkpoint(root / "model", held_out, learned) and {}, [root / "model"])
+    return root / "model"
 
 
 def make_checkpoint(folder, held_out, learned=()):
@@ -26,12 +34,12 @@ def make_checkpoint(folder, held_out, learned=()):
 
 def test_without_names_everything_there_is_is_scored(tmp_path):
     assert [one.name for one in find_candidates([], tmp_path)] == ["base"]
-    make_checkpoint(tmp_path / "model", [])
+    build_checkpoint(tmp_path, [])
     assert [one.name for one in find_candidates([], tmp_path)] == ["base", "sub-model"]
 
 
 def test_names_and_folders(tmp_path):
-    own = make_checkpoint(tmp_path / "model", [])
+    own = build_checkpoint(tmp_path, [])
     candidates = find_candidates(["sub-model", str(own), "base"], tmp_path)
     assert [one.folder for one in candidates] == [own, own, None]
     assert base_of(candidates, None) == "smollm2-135m"
@@ -40,7 +48,7 @@ def test_names_and_folders(tmp_path):
 
 
 def test_what_any_build_of_this_repository_read_is_known(tmp_path):
-    make_checkpoint(tmp_path / "model", ["a", "b"], ["c"])
+    build_checkpoint(tmp_path, ["a", "b"], ["c"])
     other = make_checkpoint(tmp_path / "other", ["b", "c"], ["d"])
     foreign = make_checkpoint(tmp_path / "foreign", ["x"], ["y"])
     files = [source_file("held-out", sha256) for sha256 in "abcd"]
@@ -68,7 +76,7 @@ def test_files_that_a_build_may_have_read_are_not_scored():
 @pytest.mark.parametrize("schema", [None, 1])
 def test_a_report_of_another_version_is_left_alone(tmp_path, schema):
     root = tmp_path / ".submodel"
-    make_checkpoint(root / "model", [])
+    build_checkpoint(root, [])
     (root / "report.json").write_text(json.dumps({"models": []} | ({"schema": schema} if schema else {})))
     (root / "report.html").write_text("old")
     said = []

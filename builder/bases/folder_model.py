@@ -1,0 +1,139 @@
+"""The model of a transformers folder, made without transformers ever being shown the folder.
+
+`from_pretrained(folder)` runs or fetches what the folder names: custom_generate/generate.py, kernels of the model hub,
+adapters, pickled shards. So config.json is read here, by the names of its keys, and the weights are read by
+safetensors. Two architectures are taken, Llama and Qwen2, since those are what the pruning and the export know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    PretrainedConfig,
+    PreTrainedModel,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
+
+from builder.errors import BaseModelError
+from builder.untrusted_json import read_json
+
+ARCHITECTURES: Final = {"llama": (LlamaConfig, LlamaForCausalLM), "qwen2": (Qwen2Config, Qwen2ForCausalLM)}
+ATTENTION: Final = "sdpa"  # torch's own, which these two have
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+_SHARED_KEYS: Final = frozenset(
+    {
+        "vocab_size",
+        "hidden_size",
+        "intermediate_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "num_key_value_heads",
+        "head_dim",
+        "hidden_act",
+        "max_position_embeddings",
+        "initializer_range",
+        "rms_norm_eps",
+        "use_cache",
+        "tie_word_embeddings",
+        "rope_theta",
+        "rope_scaling",
+        "attention_dropout",
+        "bos_token_id",
+        "eos_token_id",
+        "pad_token_id",
+    }
+)
+# What is taken from config.json. Any other key is dropped: some name code (`_attn_implementation_internal`).
+CONFIG_KEYS: Final[Mapping[str, frozenset[str]]] = {
+    "llama": _SHARED_KEYS | {"attention_bias", "mlp_bias", "pretraining_tp"},
+    "qwen2": _SHARED_KEYS | {"use_sliding_window", "sliding_window", "max_window_layers", "layer_types"},
+}
+
+
+def read_folder_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
+    """Read a Llama- or Qwen2-shaped model, on the CPU and in evaluation mode; raises BaseModelError for any other."""
+    document = read_object(folder / "config.json")
+    kind = document.get("model_type")
+    if not isinstance(kind, str) or kind not in ARCHITECTURES:
+        raise BaseModelError(
+            f"{folder} is a model of the type {kind!r}; only {' and '.join(ARCHITECTURES)} can be read."
+        )
+    config_class, model_class = ARCHITECTURES[kind]
+    if document.get("architectures") not in (None, [model_class.__name__]):
+        raise BaseModelError(
+            f"{folder} is a {document['architectures']}, not a {model_class.__name__} that writes text."
+        )
+    if "quantization_config" in document:
+        raise BaseModelError(f"{folder} holds quantized weights, which can't be pruned; give the original model.")
+    keys = CONFIG_KEYS[kind]
+    try:
+        config = config_class(**{key: value for key, value in document.items() if key in keys})
+        model, report = model_with_weights(model_class, config, folder, dtype, attn_implementation=ATTENTION)
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
+        raise BaseModelError(f"The model in {folder} can't be read: {first_line(error)}; fetch it again.") from error
+    # Old checkpoints carry the rotary frequencies, which follow from the configuration.
+    surplus = {key for key in report["unexpected_keys"] if not key.endswith("rotary_emb.inv_freq")}
+    if wrong := sorted(surplus.union(report["missing_keys"])):
+        raise BaseModelError(
+            f"The weights in {folder} don't fit its config.json: {wrong[0]} is missing or left over; fetch it again."
+        )
+    return model
+
+
+def model_with_weights(
+    model_class: Any, config: PretrainedConfig, folder: Path, dtype: torch.dtype, **options: Any
+) -> tuple[PreTrainedModel, dict[str, Any]]:
+    """Make the model of a configuration with the weights of a folder's safetensors files, and of no other file.
+
+    `options` go to `model_class.from_pretrained`. Returns the model in evaluation mode, and what transformers says of
+    the weights' names. Raises OSError, ValueError, TypeError, KeyError, RuntimeError or SafetensorError if the files
+    can't be read or don't fit, and BaseModelError if the index is none.
+    """
+    model, report = model_class.from_pretrained(
+        None, config=config, state_dict=_read_weights(folder), dtype=dtype, output_loading_info=True, **options
+    )
+    model.name_or_path = model.config.name_or_path = ""  # not "None", by which a library would ask the model hub
+    return model.eval(), report
+
+
+def _read_weights(folder: Path) -> dict[str, torch.Tensor]:
+    weights: dict[str, torch.Tensor] = {}
+    for path in _weight_files(folder):
+        weights |= load_file(path)
+    return weights
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
+    weight_map = read_object(folder / INDEX).get("weight_map")
+    names = sorted(set(weight_map.values())) if isinstance(weight_map, dict) else []
+    for name in names:
+        if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
+            raise BaseModelError(f"{folder / INDEX} names {name!r}, which is no safetensors file beside it.")
+    return [folder / name for name in names]
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a file of a model that holds one JSON object; raises BaseModelError."""
+    try:
+        document = read_json(path)
+    except (OSError, ValueError) as error:
+        raise BaseModelError(f"{path} can't be read: {first_line(error)}; fetch it again.") from error
+    if not isinstance(document, dict):
+        raise BaseModelError(f"{path} holds no JSON object; fetch it again.")
+    return document
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an error says first, to be put into a sentence."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -1,0 +1,67 @@
+"""A repository that holds folders named as base models are: `submodel build --base NAME` must not take those.
+
+Attacked: `builder.bases.resolve`. VS Code starts a build with the clone as working folder. Each test fails on 63ec2ff,
+in some of its cases, unless it says that it is no attack.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from builder.bases import resolve
+from builder.bases.catalogue import CATALOGUE
+from builder.bases.hub import Snapshot
+from builder.bases.resolve import resolve_base
+from builder.errors import BaseModelError
+from tests.builder.tiny_bases import save_folder
+
+
+@pytest.fixture(autouse=True)
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, which holds a model at owner/name."""
+    (tmp_path / "clone").mkdir()
+    monkeypatch.chdir(tmp_path / "clone")
+    monkeypatch.setattr(resolve, "cached_snapshot", lambda hub_id: None)
+    return Path(save_folder(tmp_path / "clone" / "owner" / "name"))
+
+
+def refuse(hub_id: str, on_progress: object) -> Snapshot:
+    raise BaseModelError(f"{hub_id} can't be had from the model hub: it can't be reached.")
+
+
+@pytest.mark.parametrize("spec", ["owner/name", "owner/name/", "owner/name//"])
+def test_a_hub_id_is_not_taken_from_the_working_folder(
+    spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = Snapshot(folder=Path(save_folder(tmp_path / "hub")), revision="abc")
+    monkeypatch.setattr(resolve, "fetch_snapshot", lambda hub_id, on_progress: snapshot)
+    base = resolve_base(spec)
+    assert base.path == snapshot.folder
+    assert base.source == "model hub owner/name"
+
+
+def test_without_the_hub_it_is_said_how_to_name_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolve, "fetch_snapshot", refuse)
+    with pytest.raises(BaseModelError, match=r"can't be reached\. There is a folder of that name.*\./owner/name"):
+        resolve_base("owner/name")
+    with pytest.raises(BaseModelError, match=r"can't be reached\.$"):
+        resolve_base("owner/other")
+
+
+@pytest.mark.parametrize("name", ["auto", *CATALOGUE])
+def test_a_catalogue_name_is_not_taken_from_the_working_folder(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No attack on 63ec2ff."""
+    save_folder(Path(name))
+    monkeypatch.setattr(resolve, "fetch_snapshot", refuse)
+    monkeypatch.setattr(resolve, "find_gguf", lambda entry, cache: None)
+    monkeypatch.setattr(resolve, "fetch_gguf", lambda entry, cache, progress: refuse(entry.name, None))
+    with pytest.raises(BaseModelError, match="can't be"):
+        resolve_base(name)
+
+
+def test_a_folder_is_taken_where_it_is_written_as_one(clone: Path) -> None:
+    """No attack: what is refused is not all."""
+    for spec in ("./owner/name", "../clone/owner/name", str(clone)):
+        assert resolve_base(spec).path.resolve() == clone.resolve()

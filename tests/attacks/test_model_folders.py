@@ -1,0 +1,162 @@
+"""Model folders that a stranger made: what they name must be neither fetched nor run, nor any pickle of theirs read.
+
+Attacked: `builder.bases.folder_model`, `exporters.optimum_export`. transformers runs custom_generate/generate.py of any
+local folder, follows adapter_config.json, and reads a pickled shard that an index of safetensors names. Each test
+fails on 63ec2ff, in some of its cases, unless it says that it is no attack.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers.modeling_utils
+from transformers import AutoModelForCausalLM, GPT2Config
+
+from builder.bases.folder_model import read_folder_model
+from builder.bases.load import load_base
+from builder.errors import BaseModelError, SubmodelError
+from exporters.export import export_any
+from exporters.optimum_export import without_code
+from exporters.precision import Precision
+from exporters.settings import ExportSettings
+from tests.builder.tiny_bases import save_folder, write_parity_prompts
+
+FP32 = ExportSettings(precision=Precision.FP32)
+KERNEL = "evil-org/evil-kernel"
+
+
+@pytest.fixture(params=["llama", "qwen2"])
+def base(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    return Path(save_folder(tmp_path / "base", request.param))
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Path:
+    """A model of an architecture that only optimum exports."""
+    folder = Path(save_folder(tmp_path / "other"))
+    config = GPT2Config(vocab_size=500, n_embd=32, n_layer=1, n_head=2, bos_token_id=None, eos_token_id=None)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    write_parity_prompts(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def pickles(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What torch.load is called with."""
+    read: list[object] = []
+
+    def load(file: object, *_: object, **__: object) -> dict[str, torch.Tensor]:
+        read.append(file)
+        return {}
+
+    monkeypatch.setattr(torch, "load", load)
+    return read
+
+
+@pytest.fixture(autouse=True)
+def kernels(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Code that is fetched from the model hub where the package `kernels` is installed."""
+    fetched: list[str] = []
+    monkeypatch.setattr(transformers.modeling_utils, "load_and_register_kernel", fetched.append)
+    return fetched
+
+
+def change_config(folder: Path, **keys: Any) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | keys))
+
+
+def plant_generate(folder: Path) -> Path:
+    """A custom_generate/generate.py that leaves a mark."""
+    mark = folder.parent / "ran"
+    (folder / "custom_generate").mkdir()
+    code = f"open({str(mark)!r}, 'w').close()\n\n\ndef generate(model, *_, **__):\n    pass\n"
+    (folder / "custom_generate" / "generate.py").write_text(code)
+    return mark
+
+
+def test_no_code_beside_a_base_is_run(base: Path) -> None:
+    mark = plant_generate(base)
+    load_base(str(base))
+    assert not mark.exists()
+
+
+def test_no_code_beside_a_model_that_is_exported_is_run(other: Path, tmp_path: Path) -> None:
+    mark = plant_generate(other)
+    export_any(other, tmp_path / "bundle", FP32)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("key", ["_attn_implementation_internal", "_attn_implementation", "attn_implementation"])
+def test_a_base_names_no_code_on_the_hub(base: Path, kernels: list[str], key: str) -> None:
+    change_config(base, **{key: KERNEL})
+    model = load_base(str(base)).model
+    assert kernels == []
+    assert model.config._attn_implementation == "sdpa"
+
+
+def test_an_exported_model_names_no_code_on_the_hub(other: Path, kernels: list[str], tmp_path: Path) -> None:
+    change_config(other, _attn_implementation_internal=KERNEL)
+    export_any(other, tmp_path / "bundle", FP32)
+    assert kernels == []
+
+
+def test_an_adapter_leads_nowhere(base: Path, tmp_path: Path, pickles: list[object]) -> None:
+    elsewhere = shutil.copytree(base, tmp_path / "elsewhere")
+    adapter = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": str(elsewhere)}
+    (base / "adapter_config.json").write_text(json.dumps(adapter | {"target_modules": ["q_proj"]}))
+    (base / "adapter_model.bin").write_bytes(b"")
+    (elsewhere / "model.safetensors").unlink()
+    model = load_base(str(base)).model
+    assert pickles == []
+    assert not model._hf_peft_config_loaded
+
+
+@pytest.mark.parametrize("shard", ["evil.bin", "../evil.safetensors", 7, None])
+def test_an_index_names_safetensors_files_of_its_folder_only(base: Path, pickles: list[object], shard: object) -> None:
+    weights = base / "model.safetensors"
+    shutil.copy(weights, base.parent / "evil.safetensors")
+    (base / "evil.bin").write_bytes(b"")
+    weights.rename(base / "model-1.safetensors")
+    names = json.dumps({"metadata": {}, "weight_map": {"model.norm.weight": shard}})
+    (base / "model.safetensors.index.json").write_text(names)
+    with pytest.raises(BaseModelError, match=r"no safetensors file beside it|can't be read"):
+        load_base(str(base))
+    assert pickles == []
+
+
+def test_a_pickle_in_the_place_of_safetensors_is_not_read(base: Path, other: Path, pickles: list[object]) -> None:
+    """No attack on 63ec2ff."""
+    for folder in (base, other):
+        (folder / "model.safetensors").rename(folder / "junk.safetensors")
+        (folder / "pytorch_model.bin").write_bytes(b"")
+    with pytest.raises(BaseModelError):
+        read_folder_model(base, torch.float32)
+    with pytest.raises(SubmodelError):
+        export_any(other, other.parent / "bundle", FP32)
+    assert pickles == []
+
+
+def test_what_names_code_is_dropped_at_any_depth() -> None:
+    """No attack on 63ec2ff, which has no such function."""
+    evil = {"auto_map": {}, "_attn_implementation": KERNEL, "quantization_config": {}, "attn_implementation": KERNEL}
+    assert without_code({**evil, "n_layer": 1, "text_config": {**evil, "n_head": 2}}) == {
+        "n_layer": 1,
+        "text_config": {"n_head": 2},
+    }
+
+
+def test_a_sharded_base_is_read(base: Path) -> None:
+    """No attack: what is refused is not all."""
+    whole = load_base(str(base), dtype=torch.float32).model
+    for path in base.glob("*.safetensors"):
+        path.unlink()
+    whole.save_pretrained(base, max_shard_size="50KB")
+    assert (base / "model.safetensors.index.json").is_file()
+    ids = torch.tensor([[1, 2, 3]])
+    torch.testing.assert_close(load_base(str(base), dtype=torch.float32).model(ids).logits, whole(ids).logits)
