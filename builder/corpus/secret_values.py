@@ -39,6 +39,7 @@ _WORDED_PASSWORD = re.compile(
     r"[A-Za-z0-9]{2,20}\d{2,4}[!@#$%&*?.+=_-]{0,3}|[!@#$%&*?.+=-]{1,2}[A-Za-z]{3,20}\d{1,4}[!@#$%&*?.]{0,2}"
 )
 _MIN_ENTROPY_BITS = 3.3  # a character; random base64 of 20 characters has about 4.1, English names about 3
+_SEED_PHRASE_WORDS = (12, 15, 18, 21, 24)
 _MIN_HEX_ENTROPY_BITS = 3.0  # at most 4
 
 
@@ -47,6 +48,12 @@ def is_used_password(value: str) -> bool:
     is_mixed = any(map(str.isdigit, value)) and any(map(str.isalpha, value))
     is_else = is_placeholder(value) or _is_path(value) or _CODE.search(value) or value.lower() in PLAIN_PASSWORDS
     return is_mixed and not is_else
+
+
+def is_seed_phrase(value: str) -> bool:
+    """Whether words are as many as BIP-39 takes and, as drawn ones are, hardly ever the same."""
+    words = value.split()
+    return len(words) in _SEED_PHRASE_WORDS and 3 * len(set(words)) >= 2 * len(words)
 
 
 def is_placeholder(value: str) -> bool:
