@@ -26,6 +26,7 @@ _REFERENCE = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _CASE_CHANGE = re.compile(r"[a-z][A-Z]")  # of which a value drawn without a digit has several
+_KIND_CHANGE = re.compile(r"[a-z](?=[A-Z0-9])|[A-Z](?=[a-z0-9])|[0-9](?=[A-Za-z])")
 _HEX = re.compile(r"[0-9a-fA-F]+")
 _TOKEN_CHARACTERS = re.compile(r"[A-Za-z0-9+/=_.~:!@#$%^&*()-]+")
 _WORD = re.compile(r"[A-Z]?[a-z]{3,}|(?<![a-z])[A-Z]{4,}+(?![a-z])")
@@ -77,10 +78,11 @@ def _looks_drawn(value: str) -> bool:
         return False
     if _HEX.fullmatch(value):
         return entropy_bits(value) >= min(_MIN_HEX_ENTROPY_BITS, 0.7 * math.log2(len(value)))
-    worded = _worded_share(value)
-    return entropy_bits(value) >= min(_MIN_ENTROPY_BITS, 0.85 * math.log2(len(value))) and worded <= (
-        0.5 if has_digit else 0.3
-    )
+    # Chance makes words too, but between many changes of kind: every other character, and in names every sixth.
+    is_mixed = 2 * len(_KIND_CHANGE.findall(value)) >= len(value)
+    words_allowed = 0.7 if is_mixed else 0.5 if has_digit else 0.3
+    varied = min(_MIN_ENTROPY_BITS, 0.85 * math.log2(len(value)))
+    return _worded_share(value) <= words_allowed and entropy_bits(value) >= varied
 
 
 def _worded_share(value: str) -> float:

@@ -254,11 +254,13 @@ def _find_at(lines: list[str], position: int, leads: _Leads) -> tuple[str | None
 
 def _find_below(line: str, below: str) -> str | None:
     """What a line names and the next one holds; a private key begins with the next one, whatever it is called."""
+    if line.rstrip().endswith(":") and below.lstrip().startswith(('"""', "'''")):
+        return None  # a function's documentation
     for name in _NAME.finditer(line):
         if _OPEN_VALUE.match(line, name.end()):
             whole, value = _whole_name(line, name), below.strip()
             kind = find_secrets(f"{whole} = {value}")
-            if kind is None and line.rstrip().endswith(_BLOCK_ENDS):
+            if kind is None and line.rstrip().endswith(_BLOCK_ENDS) and value.count(" ") < 2:  # else a sentence
                 kind = find_secrets(f'{whole} = """' + value.rstrip("\"'`;,)"))
             if kind is not None:
                 return None if kind == _PRIVATE_KEY else kind
