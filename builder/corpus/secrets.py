@@ -69,17 +69,18 @@ _PASSWORD_WORDS = (
     *("contraseña", "contrasena", "senha", "wachtwoord", "hasło", "haslo", "parola", "пароль", "密码", "密碼", "口令"),
     *("パスワード", "비밀번호"),
 )
+_SECRET_WORDS_ELSEWHERE = ("токен", "секрет", "密钥", "密鑰", "令牌")
 _SECRET_WORDS = (
     *("secret", "token", "credential", "api_key", "apikey", "api-key", "private_key", "privatekey", "access_key"),
     *("accesskey", "access-key", "auth_key", "authkey", "encryption_key", "signing_key", "account_key"),
-    *("токен", "секрет", "密钥", "密鑰", "令牌"),
+    *_SECRET_WORDS_ELSEWHERE,
 )
 _SHORT_PASSWORD_WORDS = ("pass", "pw", "psk")  # parts of many words: alone, or as in "smtpPass"
 _NAME = re.compile(
     rf"(?i)(?:{'|'.join((*_PASSWORD_WORDS, *_SECRET_WORDS))}|(?<![a-z])(?:key|pass|pw|psk)(?![a-z])"
     r"|(?-i:(?<=[a-z])(?:Key|Pass|Psk)\b))"
 )
-_OTHER_LEADS = ("secret", "token", "credential", "key", "basic", "bearer", "auth", *_SECRET_WORDS[-5:])
+_OTHER_LEADS = ("secret", "token", "credential", "key", "basic", "bearer", "auth", *_SECRET_WORDS_ELSEWHERE)
 _NAME_LEADS = (*_PASSWORD_WORDS, *_SHORT_PASSWORD_WORDS, *_OTHER_LEADS)
 
 # What may stand between a name and its value: the rest of the name, a closing quote or bracket, a type, an operator.

@@ -174,7 +174,9 @@ from builder.corpus.secrets import blank_secrets
 from lsp_server.context.imports import imported_definitions
 size = 256_000
 pieces = ("key=", "eyJ-", "token: ", "aws", "://a:", "password='", "secret(", "+", "sk-", "basic ", "login a ",
-          "curl -u a:", "'\\\\'+'", "A", "a1", "-", "\\\\n", "\\"d\\":\\"", "MII", "password ", "' + '", "x=")
+          "curl -u a:", "'\\\\'+'", "A", "a1", "-", "\\\\n", "\\"d\\":\\"", "MII", "password ", "' + '", "x=",
+          "?token=", "'x-key:", "openssl ", "auth=('", "mnemonic ", "://a", "env a", "password: |", "\u200bpw", "\\\\'",
+          'password=\\"\\"\\"')
 for piece in pieces:
     for text in (piece * (size // len(piece)), (piece + "\\n") * (size // (len(piece) + 1))):
         blank_secrets(text)
