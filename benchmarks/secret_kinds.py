@@ -65,6 +65,19 @@ _TOKEN_PLACES: Final = (
 )
 
 
+# A part of BIP-39's list.
+_SEED_WORDS: Final = (
+    *("abandon", "absorb", "acid", "across", "adapt", "advice", "afford", "airport", "album", "alien", "alpha"),
+    *("amused", "ancient", "ankle", "apology", "arena", "artist", "athlete", "autumn", "awake", "bacon"),
+    *("balcony", "banana", "basket", "bicycle", "blossom", "border", "bracket", "bridge", "bubble", "cabbage"),
+    *("cactus", "canyon", "cat", "casino", "cereal", "cherry", "cinnamon", "clarify", "coconut", "copper"),
+    *("couple", "cricket", "curtain", "dad", "decade", "dentist", "dilemma", "dog", "donkey", "drama", "eagle"),
+    *("elbow", "embark", "engine", "evoke", "fabric", "fox", "galaxy", "ghost", "glove", "hamster", "humble"),
+    *("icon", "jelly", "kit", "legal", "lunar", "matrix", "nasty", "oak", "orbit", "panda", "quantum", "ritual"),
+    *("sausage", "spatial", "thank", "toe", "useful", "velvet", "wave", "worth", "zebra"),
+)
+
+
 def _chars(alphabet: str, count: int, longest: int | None = None) -> Draw:
     return lambda rng: "".join(rng.choices(alphabet, k=rng.randint(count, longest or count)))
 
@@ -216,6 +229,17 @@ _TOKENS: Final = (
     _token("JWT", _jwt),
 )
 
+_HEADER_PLACES: Final = (
+    "curl -H 'X-Api-Key: {}' https://api.company.io/v1",
+    'curl -s -H "X-Auth-Token: {}" x',
+    "X-Api-Key: {}",
+    '{"X-Api-Key": "{}"}',
+    'req.Header.Set("X-Api-Key", "{}")',
+    "wget --header='Private-Token: {}' https://git.company.io/x.tar",
+    'command = "curl -H \\"Ocp-Apim-Subscription-Key: {}\\" x"',
+    "http GET api.company.io X-Api-Key:{}",
+)
+
 _NAMED: Final = (
     _value(
         "AWS secret access key",
@@ -276,6 +300,100 @@ _NAMED: Final = (
         lambda rng: base64.b64encode(f"ada:{_chars(_ALNUM, 12, 20)(rng)}".encode()).decode(),
         '"auths": {"registry.company.io": {"auth": "{}"}}',
         '      "auth": "{}"',
+    ),
+    _value(
+        "npmrc, user and password",
+        lambda rng: base64.b64encode(f"ada:{_chars(_ALNUM, 12, 20)(rng)}".encode()).decode(),
+        "//registry.company.io/:_auth={}",
+        "_auth={}",
+        '//registry.company.io/:_auth = "{}"',
+    ),
+    _value("npmrc, token", _uuid, "//registry.company.io/:_authToken={}", '//npm.company.io/:_authToken="{}"'),
+    _value(
+        "header of an API key, hexadecimal",
+        _chars(_HEX, 32),
+        *_HEADER_PLACES,
+    ),
+    _value("header of an API key, letters and digits", _chars(_ALNUM, 40), *_HEADER_PLACES),
+    _value("header of an API key, a UUID", _uuid, *_HEADER_PLACES),
+    _value(
+        "query of a URL",
+        _chars(_ALNUM, 32, 40),
+        'url = "https://api.company.io/v1/me?access_token={}"',
+        "curl 'https://api.company.io/v1?units=metric&api_key={}'",
+        "GET https://api.company.io/v1?apikey={}&limit=3",
+        "fetch(`https://api.company.io/v1?limit=3&token={}`)",
+        '<img src="https://maps.company.io/static?zoom=3&amp;key={}">',
+        "https://api.company.io/oauth?client_id=app&client_secret={}",
+    ),
+    _value(
+        "user of a URL is the token",
+        _chars(_ALNUM, 40),
+        "git clone https://{}@github.com/company/x",
+        "git remote add origin https://{}:x-oauth-basic@github.com/company/x.git",
+        "pip install git+https://{}@git.company.io/x.git@v1",
+        "  url: https://{}:@api.company.io/v1",
+    ),
+    _value(
+        "YAML block, key",
+        _chars(_ALNUM, 32, 40),
+        "api_token: >-\n  {}",
+        "  secret_key: |\n    {}",
+        "apiKey: |-\n  {}",
+        "access_token: >\n    {}",
+    ),
+    _value(
+        "three quotes, key",
+        _chars(_ALNUM, 32, 40),
+        'API_TOKEN = """{}"""',
+        "SECRET_KEY = '''{}'''",
+        'API_KEY = """\n{}\n"""',
+        'API_KEY = """\\\n{}"""',
+        "const apiKey = `\n{}`;",
+        'api_key = """{}\n"""',
+    ),
+    _value(
+        "JSON in a literal, key",
+        _chars(_ALNUM, 32, 40),
+        'body = "{\\"api_key\\": \\"{}\\"}"',
+        '"payload": "{\\\\\\"token\\\\\\":\\\\\\"{}\\\\\\"}"',
+        '-d "{\\"client_secret\\":\\"{}\\",\\"x\\":1}"',
+    ),
+    _value(
+        "ENV of a Dockerfile, key",
+        _chars(_ALNUM, 32, 40),
+        "ENV API_TOKEN {}",
+        'ENV JWT_SECRET "{}"',
+        "setenv SERVICE_API_KEY {}",
+        "SetEnv APP_SECRET {}",
+        "set -x API_KEY {}",
+    ),
+    _value(
+        "seed phrase of BIP-39",
+        lambda rng: " ".join(rng.choices(_SEED_WORDS, k=rng.choice((12, 24)))),
+        'MNEMONIC = "{}"',
+        "MNEMONIC={}",
+        "  mnemonic: '{}',",
+        'seed_phrase = "{}"',
+        "WALLET_SEED_PHRASE='{}'",
+        '"recoveryPhrase": "{}",',
+        "  mnemonic: {}",
+        'const wallet = Wallet.fromMnemonic("{}");',
+    ),
+    _value(
+        "names in other scripts, key", _chars(_ALNUM, 32), 'токен = "{}"', "密钥：{}", '令牌 = "{}"', 'секрет: "{}"'
+    ),
+    _value(
+        "unseen characters in a name, key",
+        _chars(_ALNUM, 32),
+        'api_\u200bkey = "{}"',
+        "to\u00adken: {}",
+        's\u2060ecret = "{}"',
+    ),
+    _value(
+        "unseen characters in a token",
+        lambda rng: "ghp_{}\u200b{}".format(*(_chars(_ALNUM, 18)(rng) for _ in "12")),
+        *_TOKEN_PLACES,
     ),
     _value(
         "basic authorization",
@@ -476,6 +594,10 @@ def _slashed_password(rng: random.Random) -> str:
             return password
 
 
+def _in_base64(draw: Draw) -> Draw:
+    return lambda rng: base64.b64encode(draw(rng).encode()).decode()
+
+
 def _encoded(draw: Draw) -> Draw:
     return lambda rng: urllib.parse.quote(draw(rng), safe="!$&*+,;=")
 
@@ -531,7 +653,75 @@ _COMMAND_PLACES: Final = {
     "psk=": ('  psk="{}"', "psk={}", "wpa-psk {}"),
     "chpasswd": ("echo 'ada:{}' | chpasswd", 'echo "ada:{}" | sudo chpasswd'),
     "netrc": ("machine git.company.io login ada password {}", "  password {}"),
+    "ssh-keygen -N": (
+        'ssh-keygen -t ed25519 -N "{}" -f key',
+        "ssh-keygen -q -N {} -f key",
+        "run(['ssh-keygen', '-N', '{}', '-f', 'key'])",
+    ),
+    "openssl enc -k": (
+        "openssl enc -aes-256-cbc -k {} -in a -out b",
+        "openssl enc -d -aes-256-cbc -in a -k '{}'",
+        'run(["openssl", "enc", "-k", "{}"])',
+    ),
+    "requirepass": ("requirepass {}", 'masterauth "{}"', "command: redis-server --requirepass {}", "# requirepass {}"),
+    "ENV of a Dockerfile": (
+        "ENV DB_PASSWORD {}",
+        'ENV ADMIN_PASS "{}"',
+        "ARG ROOT_PWD {}",
+        "setenv DB_PASSWORD {}",
+        "set -gx DB_PASSWORD {}",
+    ),
+    "query of a URL,": ("url = 'https://company.io/login?user=ada&password={}'", "https://company.io/?pwd={}&x=1"),
+    "npmrc password,": ("//registry.company.io/:_password={}", "_password = {}"),
     "connection string": ('DSN = "Server=db;User ID=ada;Password={};Encrypt=yes"', "Server=db;Uid=ada;Pwd={};"),
+}
+_BLOCK_OF_YAML_PLACES: Final = (
+    "password: |\n  {}",
+    "db_password: >-\n  {}",
+    "    smtpPassword: |-\n      {}",
+    "  passphrase: >\n    {}",
+)
+_THREE_QUOTES_PLACES: Final = (
+    'PASSWORD = """{}"""',
+    "password = '''{}'''",
+    'PASSWORD = """\n{}\n"""',
+    'DB_PASSWORD = """\\\n{}"""',
+    'password = """{}\n"""',
+    'String password = """\n    {}""";',
+)
+_ESCAPED_PLACES: Final = (
+    'body = "{\\"password\\": \\"{}\\"}"',
+    '"payload": "{\\\\\\"passwd\\\\\\":\\\\\\"{}\\\\\\"}"',
+    '-d "{\\"user\\":\\"ada\\",\\"password\\":\\"{}\\"}"',
+    'String json = "{\\"dbPassword\\":\\"{}\\"}";',
+)
+_SCRIPT_PLACES: Final = (
+    'пароль = "{}"',
+    "пароль: {}",
+    '密码 = "{}"',
+    "密码：{}",
+    '"パスワード": "{}",',
+    "ｐａｓｓｗｏｒｄ = '{}'",
+)
+_UNSEEN_PLACES: Final = ('pass\u200bword = "{}"', "DB_PASS\u00adWORD={}", "\ufeffpass\u200dword: '{}'")
+_USER_PAIR_PLACES: Final = (
+    'requests.get(url, auth=("ada", "{}"))',
+    "    auth=('ada', '{}'),",
+    'session.auth = ("ada", "{}")',
+    'HTTPBasicAuth("ada", "{}")',
+    'request.SetBasicAuth("ada", "{}")',
+    'smtp.login("ada@company.io", "{}")',
+    'new NetworkCredential("ada", "{}")',
+    'new UsernamePasswordCredentials("ada", "{}")',
+    'Credentials.basic("ada", "{}")',
+)
+_FORM_PLACES: Final = {
+    "YAML block,": _BLOCK_OF_YAML_PLACES,
+    "three quotes,": _THREE_QUOTES_PLACES,
+    "JSON in a literal,": _ESCAPED_PLACES,
+    "names in other scripts,": _SCRIPT_PLACES,
+    "unseen characters in a name,": _UNSEEN_PLACES,
+    "user and password,": _USER_PAIR_PLACES,
 }
 _FOREIGN_PLACES: Final = (
     'kennwort = "{}"',
@@ -556,9 +746,10 @@ def _passwords() -> Iterator[SecretKind]:
     yield kind("base64 with a slash, quoted", _slashed_password, _QUOTED_PLACES)
     yield kind("base64 with a slash, bare", _slashed_password, _BARE_PLACES)
     yield kind("foreign names", _alnum_password, _FOREIGN_PLACES)
-    for name, places in _COMMAND_PLACES.items():
-        yield kind(f"{name} word and digits", _worded, places)
-        yield kind(f"{name} letters and digits", _alnum_password, places)
+    for name, places in (_COMMAND_PLACES | _FORM_PLACES).items():
+        encode = _in_base64 if name == "npmrc password," else lambda draw: draw
+        yield kind(f"{name} word and digits", encode(_worded), places)
+        yield kind(f"{name} letters and digits", encode(_alnum_password), places)
 
 
 KINDS: Final[tuple[SecretKind, ...]] = (*_TOKENS, *_NAMED, *_PRIVATE_KEYS, *_SPLIT, *_passwords())

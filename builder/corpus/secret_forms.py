@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from builder.corpus.secret_values import PLAIN_PASSWORDS, is_placeholder, is_random, is_used_password
+from builder.corpus.secret_values import PLAIN_PASSWORDS, is_placeholder, is_random, is_seed_phrase, is_used_password
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +127,11 @@ def is_basic_credential(value: str) -> bool:
     return bool(colon) and len(password) >= 4 and not is_stand_in
 
 
+def is_encoded_password(value: str) -> bool:
+    """Whether a value is a password in base64, with a user or without, or a drawn token."""
+    return is_basic_credential(value) or is_random(value)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Place:
     """Where a command or a file takes a secret by its position: the pattern's only group is the value."""
@@ -138,6 +143,7 @@ class Place:
 
 
 _WORD = r"[\"']?([^\s\"'`]{6,200})"  # of a shell, quoted or not
+_SETS = r"(?i)^\s{0,40}(?:RUN\s{1,8})?(?:ENV|ARG|setenv|setx|set\s{1,8}-\w{1,4})\s{1,8}"  # a variable
 
 
 def _place(
@@ -177,6 +183,68 @@ PLACES: tuple[Place, ...] = (
     ),
     # .pgpass: host:port:database:user:password
     _place(":54 :*:", r"^[\w.*-]{1,100}:(?:\*|54\d\d):[^\s:]{1,60}:[^\s:]{1,60}:([^\s\"'`]{6,200})$"),
+    # ssh-keygen -N password, as a command and as its list of arguments
+    _place("ssh-keygen", rf"[\s\"']-[NP][\"']?,?\s{{0,8}}{_WORD}"),
+    # openssl enc -k password, -K key
+    _place("openssl", rf"\bopenssl\b[^|;&]{{0,200}}?[\s\"']-[kK][\"']?,?\s{{1,8}}{_WORD}"),
+    # redis.conf: requirepass password
+    _place("requirepass masterauth", rf"\b(?:requirepass|masterauth)\s{{1,8}}{_WORD}"),
+    # Dockerfile: ENV DB_PASSWORD password; csh's setenv, Apache's SetEnv, Windows' setx, fish's set -x
+    _place("env arg setx set", rf"{_SETS}\w{{0,40}}(?:PASSWORD|PASSWD|PASSPHRASE|PASS|PWD)\s{{1,8}}{_WORD}[\"']?\s*$"),
+    _place(
+        "env arg setx set",
+        rf"{_SETS}\w{{0,40}}(?:TOKEN|SECRET|KEY)\s{{1,8}}[\"']?([^\s\"'`]{{20,500}})[\"']?\s*$",
+        kind="secret value",
+        is_secret=is_random,
+    ),
+    # auth=("user", "password"), HTTPBasicAuth("user", "password"), smtp.login("user", "password")
+    _place(
+        "auth credential login(",
+        r"(?i)(?:\bauth[\"']?\]?\s{0,4}[=:]\s{0,4}[(\[]|(?:auth|credentials?|credentials\.basic|\.login)\()\s{0,4}"
+        r"[bruf]{0,2}[\"'][^\"'\s]{1,100}[\"']\s{0,4},\s{0,4}(?:Some\()?[bruf]{0,2}[\"']([^\"'\s]{8,200})[\"']",
+    ),
+    # .npmrc: //registry.npmjs.org/:_auth=user and password in base64, _password=password in base64
+    _place(
+        "_auth _password",
+        r"(?:^|[:\s])_(?:auth|authToken|password)\s{0,4}=\s{0,4}[\"']?([A-Za-z0-9+/=_.-]{8,2000})(?![\w(\[$.])",
+        kind="registry password",
+        is_secret=is_encoded_password,
+    ),
+    # "X-Api-Key: key" as one literal; Private-Token: token
+    _place(
+        "key: token: secret: auth:",
+        r"(?i)(?:[\"'`]|(?:^|\s)(?=[a-z0-9]{1,20}-))[a-z0-9-]{0,40}"
+        r"(?:(?:api|auth|access|subscription|functions|account|secret|admin|master|service|application)-?key"
+        r"|(?<!csrf-)(?<!xsrf-)token|secret|auth):\s{0,4}([\w+/=.~-]{20,1000})(?![^\s\"'`\\,;)])",
+        kind="secret value",
+        is_secret=is_random,
+    ),
+    # https://host/path?access_token=token, ?password=password
+    _place(
+        "token= key= secret=",
+        r"(?i)[?&](?:amp;)?(?:(?:access|auth|api|refresh|private|oauth|client|session|secret|app|admin|user|service|bot)"
+        r"[_-]?)?(?:token|key|secret)=([\w.~%+/=-]{20,1000})",
+        kind="secret value",
+        is_secret=is_random,
+    ),
+    _place(
+        "password= passwd= pwd= pass=", r"(?i)[?&](?:amp;)?(?:password|passwd|pwd|pass)=([^\s\"'`<>&#{}$()]{8,200})"
+    ),
+    # https://token@host; not Sentry's, which are public
+    _place(
+        "://",
+        r"://([\w.~+=%-]{20,300}+)(?::[\w-]{0,30}+)?+@(?![\w.-]{0,80}sentry)",
+        kind="password in a URL",
+        is_secret=is_random,
+    ),
+    # The words from which a wallet's keys are made: BIP-39
+    _place(
+        "mnemonic phrase seed",
+        r"(?i)(?:mnemonic|(?:seed|recovery|backup|secret|wallet)[\s_-]?(?:phrase|words)|(?<![a-z])seed)\w{0,20}[\"'\])]{0,3}"
+        r"\s{0,4}(?::=|[=:,(])\s{0,4}[\"'`]?((?:[a-z]{3,8}\s){11,23}[a-z]{3,8})(?![\w ])",
+        kind="seed phrase",
+        is_secret=is_seed_phrase,
+    ),
     # "Server=…;Password=password;"
     _place("password pwd", r"(?i)[;\"'`]\s{0,4}(?:password|pwd)\s{0,4}=\s{0,4}([^\s;\"'`<>{}$%]{6,200})"),
     # XML of .NET: <add key="SmtpPassword" value="password" />

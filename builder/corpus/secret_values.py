@@ -26,6 +26,7 @@ _REFERENCE = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _CASE_CHANGE = re.compile(r"[a-z][A-Z]")  # of which a value drawn without a digit has several
+_KIND_CHANGE = re.compile(r"[a-z](?=[A-Z0-9])|[A-Z](?=[a-z0-9])|[0-9](?=[A-Za-z])")
 _HEX = re.compile(r"[0-9a-fA-F]+")
 _TOKEN_CHARACTERS = re.compile(r"[A-Za-z0-9+/=_.~:!@#$%^&*()-]+")
 _WORD = re.compile(r"[A-Z]?[a-z]{3,}|(?<![a-z])[A-Z]{4,}+(?![a-z])")
@@ -39,6 +40,7 @@ _WORDED_PASSWORD = re.compile(
     r"[A-Za-z0-9]{2,20}\d{2,4}[!@#$%&*?.+=_-]{0,3}|[!@#$%&*?.+=-]{1,2}[A-Za-z]{3,20}\d{1,4}[!@#$%&*?.]{0,2}"
 )
 _MIN_ENTROPY_BITS = 3.3  # a character; random base64 of 20 characters has about 4.1, English names about 3
+_SEED_PHRASE_WORDS = (12, 15, 18, 21, 24)
 _MIN_HEX_ENTROPY_BITS = 3.0  # at most 4
 
 
@@ -47,6 +49,12 @@ def is_used_password(value: str) -> bool:
     is_mixed = any(map(str.isdigit, value)) and any(map(str.isalpha, value))
     is_else = is_placeholder(value) or _is_path(value) or _CODE.search(value) or value.lower() in PLAIN_PASSWORDS
     return is_mixed and not is_else
+
+
+def is_seed_phrase(value: str) -> bool:
+    """Whether words are as many as BIP-39 takes and, as drawn ones are, hardly ever the same."""
+    words = value.split()
+    return len(words) in _SEED_PHRASE_WORDS and 3 * len(set(words)) >= 2 * len(words)
 
 
 def is_placeholder(value: str) -> bool:
@@ -70,10 +78,11 @@ def _looks_drawn(value: str) -> bool:
         return False
     if _HEX.fullmatch(value):
         return entropy_bits(value) >= min(_MIN_HEX_ENTROPY_BITS, 0.7 * math.log2(len(value)))
-    worded = _worded_share(value)
-    return entropy_bits(value) >= min(_MIN_ENTROPY_BITS, 0.85 * math.log2(len(value))) and worded <= (
-        0.5 if has_digit else 0.3
-    )
+    # Chance makes words too, but between many changes of kind: every other character, and in names every sixth.
+    is_mixed = 2 * len(_KIND_CHANGE.findall(value)) >= len(value)
+    words_allowed = 0.7 if is_mixed else 0.5 if has_digit else 0.3
+    varied = min(_MIN_ENTROPY_BITS, 0.85 * math.log2(len(value)))
+    return _worded_share(value) <= words_allowed and entropy_bits(value) >= varied
 
 
 def _worded_share(value: str) -> float:

@@ -1,17 +1,18 @@
 """Lines that look like secrets: keys, tokens, passwords. The corpus leaves them out, so that no model learns one.
 
 It covers one line at a time (`find_secrets`) and whole texts (`remove_secrets`, which also sees private key blocks and
-a value on the line below its name). Standard library only, since the server asks it about completions. It errs towards
-keeping a line: placeholders, look-ups in the environment and words are no secrets, and a password of plain words
-without a digit is not found. Token forms are those that their issuers document. `benchmarks/secrets_table.py` counts
-what is found of each kind.
+a value on the line below its name). Characters that no reader sees are passed over. Standard library only, since the
+server asks it about completions. It errs towards keeping a line: placeholders, look-ups in the environment and words
+are no secrets, and a password of plain words without a digit is not found; nor is a password's hash one, as in a file
+of htpasswd. Token forms are those that their issuers document. `benchmarks/secrets_table.py` counts what is found of
+each kind.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from builder.corpus.secret_forms import PLACES, TOKEN_FORMS, Place, TokenForm, is_basic_credential
@@ -24,6 +25,14 @@ from builder.corpus.secret_values import (
     is_random,
     is_strong_password,
 )
+
+# What no reader sees within a name or a token, and the wide forms of ASCII.
+_DISGUISE = re.compile(
+    "[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0000-\U000e01ef]"
+    "|[\uff01-\uff5e]"
+)
+_WIDE_OFFSET = 0xFEE0
+_ESCAPED_QUOTE = re.compile(r"\\{1,7}+([\"'])")
 
 _AWS_SECRET = re.compile(r"(?i)aws.{0,30}?(?:secret|key).{0,30}?[\"'=:\s]([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])")
 
@@ -57,18 +66,21 @@ _AUTH_HEADER = re.compile(r"(?i)\b(basic|bearer|token)\s+([A-Za-z0-9+/=_.~-]{8,2
 
 _PASSWORD_WORDS = (
     *("password", "passwd", "passphrase", "passcode", "pwd", "passwort", "kennwort", "motdepasse", "mot_de_passe"),
-    *("contraseña", "contrasena", "senha", "wachtwoord", "hasło", "haslo", "parola"),
+    *("contraseña", "contrasena", "senha", "wachtwoord", "hasło", "haslo", "parola", "пароль", "密码", "密碼", "口令"),
+    *("パスワード", "비밀번호"),
 )
+_SECRET_WORDS_ELSEWHERE = ("токен", "секрет", "密钥", "密鑰", "令牌")
 _SECRET_WORDS = (
     *("secret", "token", "credential", "api_key", "apikey", "api-key", "private_key", "privatekey", "access_key"),
     *("accesskey", "access-key", "auth_key", "authkey", "encryption_key", "signing_key", "account_key"),
+    *_SECRET_WORDS_ELSEWHERE,
 )
 _SHORT_PASSWORD_WORDS = ("pass", "pw", "psk")  # parts of many words: alone, or as in "smtpPass"
 _NAME = re.compile(
     rf"(?i)(?:{'|'.join((*_PASSWORD_WORDS, *_SECRET_WORDS))}|(?<![a-z])(?:key|pass|pw|psk)(?![a-z])"
     r"|(?-i:(?<=[a-z])(?:Key|Pass|Psk)\b))"
 )
-_OTHER_LEADS = ("secret", "token", "credential", "key", "basic", "bearer", "auth")
+_OTHER_LEADS = ("secret", "token", "credential", "key", "basic", "bearer", "auth", *_SECRET_WORDS_ELSEWHERE)
 _NAME_LEADS = (*_PASSWORD_WORDS, *_SHORT_PASSWORD_WORDS, *_OTHER_LEADS)
 
 # What may stand between a name and its value: the rest of the name, a closing quote or bracket, a type, an operator.
@@ -77,14 +89,18 @@ _JOIN = (
     r"\s{0,20}+(?::=|=>|\|\|=|\?\?=|=|:|,|\(|>)\s{0,20}+"
 )
 _QUOTED_VALUE = re.compile(
-    _JOIN + r"(?:[\w.]{1,40}+\(\s{0,4}+)?+[bBrRuU@]{0,2}+([\"'`])((?:(?!\1)[^\\]|\\[^\s]){8,1000}+)\1"
+    _JOIN + r"(?:[\w.]{1,40}+\(\s{0,4}+)?+[bBrRuU@]{0,2}+"
+    r"(?:(?:\"{3}|'{3})([^\"'\\]{8,1000}+)(?:[\"']|$)|([\"'`])((?:(?!\2)[^\\]|\\[^\s]){8,1000}+)\2)"
 )
 _BARE_VALUE = re.compile(
     r"[\w.-]{0,40}+\s{0,8}+[=:>]\s{0,8}+([^\s\"'`()\[\]{},;<>]{8,1000}+)\s{0,8}+(?:</[\w.-]{1,80}+>\s*+)?+(?:[#;].*)?$"
 )
 _BARE_NAME_START = re.compile(r"^\s*+(?:[#;/*-]++\s*+|export\s++|set\s++|ENV\s++|ARG\s++|<)?+[\w.-]*+$")
 _MAX_NAME_START_CHARS = 200
-_OPEN_VALUE = re.compile(_JOIN + r"(?:[\w.]{1,40}+\()?+\s*+[(\\]?+\s*+$")
+# The value begins on the next line: behind an operator; or in a block, where it has no quotes of its own.
+_BLOCK_ENDS = ("|", "|-", "|+", ">", ">-", ">+", '"""', "'''", "`", '"""\\', "'''\\")
+_OPEN_ENDS = ("=", "(", "\\", ":", *_BLOCK_ENDS)
+_OPEN_VALUE = re.compile(_JOIN + r"(?:[\w.]{1,40}+\()?+\s*+(?:[(\\]|[|>][+-]?+|[bBrRuU]?+(?:\"{3}|'{3}|`)\\?+)?+\s*+$")
 
 _ENDS_NAME = re.compile(r"[\d_]{0,4}(?![\w-])")
 _NOT_SECRET_NAME = re.compile(
@@ -104,41 +120,54 @@ class CleanText:
 
 def find_secrets(line: str) -> str | None:
     """The kind of secret that a line seems to hold, or None. The time is linear in the line's length."""
+    line = _undisguise(line)
     return _find_in_line(line, _leads_in(line))
 
 
 def blank_secrets(text: str) -> str:
     """The text with empty lines in the place of what `remove_secrets` removes, so that lines keep their numbers."""
-    leads = _leads_in(text)
-    if not leads:
-        return text
     lines = text.split("\n")
-    position = 0
-    while position < len(lines):
-        kind, count = _find_at(lines, position, leads)
-        if kind is not None:
-            lines[position : position + count] = [""] * min(count, len(lines) - position)
-        position += count
+    for _, numbers in _find_all(text):
+        for number in numbers:
+            lines[number] = ""
     return "\n".join(lines)
 
 
 def remove_secrets(text: str) -> CleanText:
     """Remove every line that looks like a secret, and private key blocks whole. Lines end in LF."""
+    removed: Counter[str] = Counter()
+    gone: set[int] = set()
+    for kind, numbers in _find_all(text):
+        removed[kind] += len(numbers)
+        gone.update(numbers)
+    if gone:
+        text = "\n".join(line for number, line in enumerate(text.split("\n")) if number not in gone)
+    return CleanText(text=text, removed_lines=dict(removed))
+
+
+def _find_all(text: str) -> Iterator[tuple[str, range]]:
+    """The kind and the lines (from 0) of each secret in a text."""
+    text = _undisguise(text)
     leads = _leads_in(text)
     if not leads:
-        return CleanText(text=text, removed_lines={})
-    kept: list[str] = []
-    removed: Counter[str] = Counter()
+        return
     lines = text.split("\n")
     position = 0
     while position < len(lines):
         kind, count = _find_at(lines, position, leads)
-        if kind is None:
-            kept.append(lines[position])
-        else:
-            removed[kind] += count
+        if kind is not None:
+            yield kind, range(position, min(position + count, len(lines)))
         position += count
-    return CleanText(text="\n".join(kept) if removed else text, removed_lines=dict(removed))
+
+
+def _undisguise(text: str) -> str:
+    """The text as a reader takes it, in as many lines."""
+    return text if text.isascii() else _DISGUISE.sub(_seen_character, text)
+
+
+def _seen_character(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    return chr(code - _WIDE_OFFSET) if 0xFF01 <= code <= 0xFF5E else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,6 +208,14 @@ def _find_in_line(line: str, leads: _Leads) -> str | None:
         return _PRIVATE_KEY
     if leads.has_url and "://" in line and any(map(_is_url_password, _URL_PASSWORD.finditer(line))):
         return "password in a URL"
+    kind = _find_by_surroundings(line, leads)
+    if kind is None and "\\" in line:
+        unescaped = _ESCAPED_QUOTE.sub(r"\1", line)
+        kind = _find_by_surroundings(unescaped, leads) if unescaped != line else None
+    return kind
+
+
+def _find_by_surroundings(line: str, leads: _Leads) -> str | None:
     lowered = line.lower()
     for lead, place in leads.places:
         if lead in lowered and any(map(place.is_secret, place.pattern.findall(line))):
@@ -208,13 +245,27 @@ def _find_at(lines: list[str], position: int, leads: _Leads) -> tuple[str | None
     kind = _find_in_line(line, leads)
     if kind == _PRIVATE_KEY:
         return kind, _key_block_length(lines, position)
-    if kind is None and position + 1 < len(lines) and line.rstrip().endswith(("=", "(", "\\", ":")):
-        for name in _NAME.finditer(line):
-            if _OPEN_VALUE.match(line, name.end()):
-                kind = find_secrets(f"{_whole_name(line, name)} = {lines[position + 1].strip()}")
-                if kind is not None:
-                    return kind, 2
+    if kind is None and leads.names and position + 1 < len(lines) and line.rstrip().endswith(_OPEN_ENDS):
+        kind = _find_below(line, lines[position + 1])
+        if kind is not None:
+            is_block = line.rstrip().endswith(_BLOCK_ENDS)
+            return kind, 1 + (_key_body_length(lines, position + 1) if is_block else 1)
     return _find_split(lines, position, leads) if kind is None else (kind, 1)
+
+
+def _find_below(line: str, below: str) -> str | None:
+    """What a line names and the next one holds; a private key begins with the next one, whatever it is called."""
+    if line.rstrip().endswith(":") and below.lstrip().startswith(('"""', "'''")):
+        return None  # a function's documentation
+    for name in _NAME.finditer(line):
+        if _OPEN_VALUE.match(line, name.end()):
+            whole, value = _whole_name(line, name), below.strip()
+            kind = find_secrets(f"{whole} = {value}")
+            if kind is None and line.rstrip().endswith(_BLOCK_ENDS) and value.count(" ") < 2:  # else a sentence
+                kind = find_secrets(f'{whole} = """' + value.rstrip("\"'`;,)"))
+            if kind is not None:
+                return None if kind == _PRIVATE_KEY else kind
+    return None
 
 
 def _find_split(lines: list[str], position: int, leads: _Leads) -> tuple[str | None, int]:
@@ -298,7 +349,7 @@ def _find_assigned(line: str) -> str | None:
         quoted = _QUOTED_VALUE.match(line, name.end())
         starts_line = name.start() < _MAX_NAME_START_CHARS and _BARE_NAME_START.match(line[: name.start()])
         bare = _BARE_VALUE.match(line, name.end()) if starts_line and not quoted else None
-        value = quoted.group(2) if quoted else bare.group(1) if bare else ""
+        value = (quoted.group(1) or quoted.group(3)) if quoted else bare.group(1) if bare else ""
         word = name.group().lower()
         if word in _PASSWORD_WORDS or word in _SHORT_PASSWORD_WORDS:
             is_password = is_strong_password if quoted else is_bare_password

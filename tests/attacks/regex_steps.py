@@ -221,7 +221,8 @@ class StepCounter:
 def pumps(pattern: re.Pattern[str], rng: random.Random) -> Iterator[tuple[str, str, str]]:
     """(prefix, pump, suffix): each repeat of the expression reached, filled with what it takes, and then spoilt.
 
-    Also each fitting text as a whole, again and again, with and without its end.
+    Also each fitting text as a whole, again and again, with and without its end; and each part between two repeats,
+    with a character behind it that keeps it from growing together with the next.
     """
     tree = list(_parser.parse(pattern.pattern, pattern.flags))
     for prefix, inner in _repeats(tree, "", rng):
@@ -229,6 +230,8 @@ def pumps(pattern: re.Pattern[str], rng: random.Random) -> Iterator[tuple[str, s
             for suffix in ("\x01", "\n"):
                 yield prefix, pump, suffix
             yield "", prefix + pump, "\x01"
+    for prefix, pump in _parts(tree, "", rng):
+        yield prefix, pump, "\x01"
     for _ in range(3):
         whole = _sample(tree, rng)
         for pump in {whole, whole[:-1], whole[: len(whole) // 2]} - {""}:
@@ -243,14 +246,39 @@ def _repeats(nodes: list[Node], prefix: str, rng: random.Random) -> Iterator[tup
         if kind in REPEATS:
             yield prefix, list(value[2])
             yield from _repeats(list(value[2]), prefix, rng)
-        elif kind is sre.SUBPATTERN:
-            yield from _repeats(list(value[3]), prefix, rng)
-        elif kind is sre.ATOMIC_GROUP:
-            yield from _repeats(list(value), prefix, rng)
-        elif kind is sre.BRANCH:
-            for one in value[1]:
-                yield from _repeats(list(one), prefix, rng)
+        for inner in _inner(node):
+            yield from _repeats(inner, prefix, rng)
         prefix += _sample([node], rng)
+
+
+def _parts(nodes: list[Node], prefix: str, rng: random.Random) -> Iterator[tuple[str, str]]:
+    """(prefix, pump): what fits between two repeats, behind a text that reaches it."""
+    part: list[Node] = []
+    for node in nodes:
+        kind, value = node
+        if kind not in REPEATS:
+            part.append(node)
+        elif part:
+            reached, filling = _sample(part, rng), list(value[2])
+            for end in dict.fromkeys((_break_in(filling), _sample(filling, rng))):
+                if reached + end:
+                    yield prefix, reached + end
+            prefix += reached
+            part = []
+        if kind in REPEATS:
+            yield from _parts(list(value[2]), prefix, rng)
+        for inner in _inner(node):
+            yield from _parts(inner, prefix + _sample(part[:-1], rng), rng)
+
+
+def _inner(node: Node) -> list[list[Node]]:
+    """The sequences of which a group or a choice consists; none of another node."""
+    kind, value = node
+    if kind is sre.BRANCH:
+        return [list(one) for one in value[1]]
+    if kind is sre.SUBPATTERN:
+        return [list(value[3])]
+    return [list(value)] if kind is sre.ATOMIC_GROUP else []
 
 
 def _sample(nodes: list[Node], rng: random.Random) -> str:
@@ -284,13 +312,17 @@ def _member(members: list[Node], rng: random.Random) -> str:
 
 def _break_in(nodes: list[Node]) -> str:
     """A character that a repeat takes and that ends a word, so that the expression may begin again behind it."""
-    if len(nodes) == 1 and nodes[0][0] is sre.IN:
-        members = nodes[0][1]
-        is_negated = members[0][0] is sre.NEGATE
-        for one in "-_ ./+=:":
-            if any(_is_member(one, member) for member in members[is_negated:]) != is_negated:
-                return one
-    return ""
+    if len(nodes) != 1 or nodes[0][0] not in _SINGLE:
+        return ""
+    kind, value = nodes[0]
+    if kind is sre.IN:
+        is_negated = value[0][0] is sre.NEGATE
+        members = value[is_negated:]
+    else:
+        is_negated = kind is not sre.LITERAL
+        members = [] if kind is sre.ANY else [(sre.LITERAL, value)]
+    free = (one for one in "-_ ./+=:" if any(_is_member(one, member) for member in members) != is_negated)
+    return next(free, "")
 
 
 def _is_member(character: str, member: Node) -> bool:

@@ -1,19 +1,23 @@
 """Secrets of each kind, drawn as their issuers draw them, are found: 200 of each, in the lines where they stand.
 
 Succeeds as an attack on 104ea66, where 77 of the 148 kinds fall short and 61 are never found: keys without a header,
-JSON Web Keys, passwords of command lines, split tokens, and issuers that had no rule. `benchmarks/secrets_table.py`
-writes the same counts as a table, beside the false alarms.
+JSON Web Keys, passwords of command lines, split tokens, and issuers that had no rule. Succeeds on 63ec2ff with 38 of
+the 187 kinds: blocks of YAML, three quotes, JSON in a literal, headers, queries and users of URLs, pairs of user and
+password, `ssh-keygen -N`, `openssl enc -k`, npmrc, Dockerfile's `ENV`, `requirepass`, seed phrases, names in other
+scripts, characters that are not seen. `benchmarks/secrets_table.py` writes the same counts as a table, beside the false
+alarms.
 """
 
 from __future__ import annotations
 
+import base64
 import random
 
 import pytest
 
 from benchmarks.secret_kinds import KINDS, SecretKind
 from benchmarks.secrets_table import PLANTED, SHARE_NEEDED, count_found
-from builder.corpus.secrets import find_secrets, remove_secrets
+from builder.corpus.secrets import blank_secrets, find_secrets, remove_secrets
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=[kind.name for kind in KINDS])
@@ -51,6 +55,25 @@ def test_a_count_that_finds_nothing_is_told() -> None:
         "pass: 3",
         "secretName: database-credentials-v2",
         'token = "first" + "second"',
+        "https://cdn.company.io/lib.js?token=${TOKEN}&key=name-of-the-index-2",
+        "https://codecov.io/gh/company/x/branch/main/graph/badge.svg?token=A1B2C3D4E5",
+        "https://0123456789abcdef0123456789abcdef@o123.ingest.sentry.io/4",
+        "pip install git+https://github.com/company/x@6b1d2f0c9a8e7f3b5d4c2a1908f7e6d5c4b3a291",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        "curl -H 'Idempotency-Key: 0b9f1d3e-7c52-4f6a-9a31-2f4f8c0d6e17' x",
+        "curl -H 'X-Api-Key: $API_KEY_2' x",
+        'auth=("user", "password1")',
+        "auth=(user2, passwd2())",
+        "ssh-keygen -t ed25519 -N '' -f key2",
+        "openssl enc -aes-256-cbc -kfile key2.bin",
+        "# requirepass foobared",
+        "ENV PASSWORD_FILE /run/secrets/db1",
+        "ENV NODE_VERSION 20.11.1",
+        "//registry.company.io/:_authToken=${NPM_TOKEN_2}",
+        'mnemonic = "a name of an instruction that is long enough to be said in full here"',
+        "bob:$apr1$Qx9wLk2z$3kZtP0b8mVn5rYc7sHdGj1",  # a hash is no password
+        'пароль = "Введите пароль"',
+        'body = "{\\"password\\": \\"%s\\"}"',
         "MIIDdzCCAl+gAwIBAgIEAgAAuTANBgkqhkiG9w0BAQUFADBaMQswCQYDVQQGEwJJ",  # a certificate's first line
         "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAu1SU1LfVLPHCozMxH2Mo",  # a public key's
         "MIIBCgKCAQEA61BjmfXGEvWmegnBGSuS+rU9soUg2FnODva32D1AqhwdziwHINFa",  # the same in PKCS#1
@@ -58,6 +81,34 @@ def test_a_count_that_finds_nothing_is_told() -> None:
 )
 def test_what_looks_like_it_is_kept(line: str) -> None:
     assert find_secrets(line) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'def login(password):\n    """Consumer. 2 of them."""\n',
+        "password: |\n  At least 8 characters, one of them a digit.\nx: 1\n",
+        "token: >-\n  ${{ secrets.DEPLOY_TOKEN_2 }}\n",
+        'PASSWORD_HELP = """\nAsk the admin of db-2 for it.\n"""\n',
+        "parameters:\n  password:\n    type: string2\n",
+        '"password" |\nfield_2\n',
+        "family: 👩\u200d💻\nemoji = '☺\ufe0f'\n",
+    ],
+)
+def test_what_stands_below_a_name_is_kept(text: str) -> None:
+    assert remove_secrets(text).text == text
+
+
+def test_unseen_characters_move_no_line() -> None:
+    """Lines are those of the text as it is, and what is kept keeps its characters."""
+    lines = ["a\u200bb", 'pass\u200bword = "kV9mLq2x"', "ｗｉｄｅ", "c"]
+    assert remove_secrets("\n".join(lines)).text == "a\u200bb\nｗｉｄｅ\nc"
+    assert blank_secrets("\n".join(lines)).split("\n") == ["a\u200bb", "", "ｗｉｄｅ", "c"]
+
+
+def test_a_block_goes_with_all_its_lines() -> None:
+    rows = "".join(f"  {base64.b64encode(random.Random(row).randbytes(45)).decode()}\n" for row in range(3))
+    assert remove_secrets(f"a: 1\nsigning_key: |\n{rows}b: 2\n").text == "a: 1\nb: 2\n"
 
 
 def test_code_below_a_key_without_a_header_is_kept() -> None:

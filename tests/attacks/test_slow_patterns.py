@@ -128,6 +128,14 @@ def test_the_counter_knows_slow_expressions() -> None:
         assert_linear(re.compile(quick), "", pump, "\x01")
 
 
+def test_the_pumps_reach_what_is_slow_between_two_repeats() -> None:
+    """Succeeds on 63ec2ff, where only single repeats and whole texts were repeated: `aA` + n * `Aa-` was not tried."""
+    pattern = re.compile(r"[a-z][A-Z].*[A-Z][a-z].*[a-z][A-Z]")
+    with pytest.raises((AssertionError, pytest.fail.Exception)):
+        for prefix, pump, suffix in pumps(pattern, random.Random(0)):
+            assert_linear(pattern, prefix, pump, suffix)
+
+
 def test_the_counter_agrees_with_the_engine() -> None:
     """What it takes for a match is one: else it would count the work of other expressions."""
     rng = random.Random(0)
@@ -166,7 +174,9 @@ from builder.corpus.secrets import blank_secrets
 from lsp_server.context.imports import imported_definitions
 size = 256_000
 pieces = ("key=", "eyJ-", "token: ", "aws", "://a:", "password='", "secret(", "+", "sk-", "basic ", "login a ",
-          "curl -u a:", "'\\\\'+'", "A", "a1", "-", "\\\\n", "\\"d\\":\\"", "MII", "password ", "' + '", "x=")
+          "curl -u a:", "'\\\\'+'", "A", "a1", "-", "\\\\n", "\\"d\\":\\"", "MII", "password ", "' + '", "x=",
+          "?token=", "'x-key:", "openssl ", "auth=('", "mnemonic ", "://a", "env a", "password: |", "\u200bpw", "\\\\'",
+          'password=\\"\\"\\"')
 for piece in pieces:
     for text in (piece * (size // len(piece)), (piece + "\\n") * (size // (len(piece) + 1))):
         blank_secrets(text)
