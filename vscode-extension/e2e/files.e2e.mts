@@ -5,7 +5,6 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { CodeServer } from './setup/codeServer.mjs';
 import { Editor } from './setup/editor.mjs';
 import { note } from './setup/figures.mjs';
-import { findServer } from './setup/serverProcess.mjs';
 import { CODE, makeFolder, makeWorkspace, replaceBundle, TYPED } from './setup/workspaces.mjs';
 
 const LONG = 20_000; // lines
@@ -33,9 +32,9 @@ test('a path with spaces and letters of other scripts', async () => {
   expect(await suggestIn(path.join(folder, 'größe ж.py'))).not.toBe('');
 });
 
-/** Until the server of a workspace is another than that, as after a build in a terminal. */
-async function untilAnotherServer(workspace: string, old: number | undefined): Promise<void> {
-  const find = (): Promise<number | undefined> => Promise.resolve(findServer(workspace));
+/** Until the server is another than that, as after a build in a terminal. */
+async function untilAnotherServer(old: number | undefined): Promise<void> {
+  const find = (): Promise<number | undefined> => Promise.resolve(editor.server());
   await editor.until(find, (now) => now !== undefined && now !== old, 'another server');
 }
 
@@ -48,11 +47,11 @@ test('a workspace of two folders, each with its bundle, which is noticed when it
   for (const folder of folders) {
     expect(await suggestIn(path.join(folder, `${path.basename(folder)}.py`))).not.toBe('');
   }
-  const [first, second] = folders;
-  const before = findServer(first!);
+  const second = folders[1];
+  const before = editor.server();
   expect(before).toBeDefined();
   replaceBundle(second!);
-  await untilAnotherServer(first!, before);
+  await untilAnotherServer(before);
 });
 
 test('switched off and on again, a folder that is off for itself stays off', async () => {
@@ -77,10 +76,10 @@ test('a folder of a repository, whose bundle is noticed when it is built anew', 
   const folder = path.join(repository, 'src');
   editor = await Editor.open(server, folder);
   expect(await suggestIn(path.join(folder, 'points.py'))).not.toBe('');
-  const before = findServer(folder);
+  const before = editor.server();
   expect(before).toBeDefined();
   replaceBundle(repository);
-  await untilAnotherServer(folder, before);
+  await untilAnotherServer(before);
 });
 
 test('line ends of Windows stay', async () => {

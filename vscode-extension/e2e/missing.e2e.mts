@@ -4,7 +4,6 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 
 import { CodeServer } from './setup/codeServer.mjs';
 import { Editor } from './setup/editor.mjs';
-import { findServer } from './setup/serverProcess.mjs';
 import { CODE, makeFolder, makeWorkspace } from './setup/workspaces.mjs';
 
 let server: CodeServer;
@@ -21,7 +20,7 @@ test('without a bundle there is one quiet offer, and no server', async () => {
   editor = await Editor.open(server, folder);
   expect(await editor.untilNotification(/no sub-model of this workspace yet/)).toContain('on this machine');
   await editor.untilStatus(/not built/);
-  expect(findServer(folder)).toBeUndefined();
+  expect(editor.server()).toBeUndefined();
   await editor.screenshot('offer to build');
 
   await editor.dismissNotifications();

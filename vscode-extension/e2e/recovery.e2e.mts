@@ -5,11 +5,9 @@ import { CodeServer } from './setup/codeServer.mjs';
 import type { Editor } from './setup/editor.mjs';
 import { note } from './setup/figures.mjs';
 import { openPoints } from './setup/points.mjs';
-import { findServer } from './setup/serverProcess.mjs';
 import { TYPED } from './setup/workspaces.mjs';
 
 let server: CodeServer;
-let folder: string;
 let editor: Editor;
 
 beforeAll(async () => {
@@ -17,7 +15,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 beforeEach(async () => {
-  ({ folder, editor } = await openPoints(server));
+  editor = await openPoints(server);
   await editor.type(TYPED);
   await editor.untilGhost();
 });
@@ -25,7 +23,7 @@ afterEach(() => editor.close());
 
 async function kill(): Promise<number> {
   const pid = await editor.until(
-    () => Promise.resolve(findServer(folder)),
+    () => Promise.resolve(editor.server()),
     (found) => found !== undefined,
     'server',
   );
@@ -42,7 +40,7 @@ test('killed while typing, it comes back by itself, without a word', async () =>
     const killed = performance.now();
     await editor.typeUntilGhost('n');
     seconds.push(Math.round((performance.now() - killed) / 10) / 100);
-    expect(findServer(folder)).not.toBe(pid);
+    expect(editor.server()).not.toBe(pid);
     expect(await editor.notifications()).toEqual([]);
     await editor.press('Escape');
     await editor.press('Backspace');
@@ -53,7 +51,7 @@ test('killed while typing, it comes back by itself, without a word', async () =>
 test('killed again and again, it is left off and says so once', async () => {
   let last: number | undefined;
   const isGone = async (): Promise<boolean> => {
-    const pid = findServer(folder);
+    const pid = editor.server();
     if (pid !== undefined && pid !== last) {
       last = pid;
       process.kill(pid, 'SIGKILL');

@@ -3,11 +3,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest
 import { CodeServer } from './setup/codeServer.mjs';
 import type { Editor } from './setup/editor.mjs';
 import { openPoints } from './setup/points.mjs';
-import { findServer } from './setup/serverProcess.mjs';
 import { TYPED } from './setup/workspaces.mjs';
 
 let server: CodeServer;
-let folder: string;
 let editor: Editor;
 
 beforeAll(async () => {
@@ -15,7 +13,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 beforeEach(async () => {
-  ({ folder, editor } = await openPoints(server));
+  editor = await openPoints(server);
 });
 afterEach(() => editor.close());
 
@@ -52,7 +50,7 @@ test('turned off, there is no server; turned on, there are suggestions', async (
   await editor.run('submodel: Turn Suggestions On or Off');
   await editor.untilStatus(/submodel: off/);
   await editor.until(
-    () => Promise.resolve(findServer(folder)),
+    () => Promise.resolve(editor.server()),
     (pid) => pid === undefined,
     'end of the server',
   );

@@ -1,11 +1,9 @@
 import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 
 import { CodeServer } from './setup/codeServer.mjs';
 import { Editor } from './setup/editor.mjs';
-import { findServer } from './setup/serverProcess.mjs';
 import { CODE, makeWorkspace, replaceWithForeign, TYPED } from './setup/workspaces.mjs';
 
 const PROMPTS = { 'security.workspace.trust.startupPrompt': 'never', 'security.workspace.trust.banner': 'never' };
@@ -33,7 +31,7 @@ test('nothing that an untrusted workspace names or holds is run', async () => {
   await editor.openFile(path.join(folder, 'points.py'));
   await editor.goToEnd();
   await editor.type(TYPED);
-  expect(findServer(folder) ?? findServer(os.homedir())).toBeUndefined();
+  expect(editor.server()).toBeUndefined();
   expect(fs.existsSync(ran)).toBe(false);
 
   fs.rmSync(path.join(folder, '.venv'), { recursive: true });

@@ -6,6 +6,7 @@ import { type Browser, chromium, type Page } from 'playwright-core';
 
 import type { CodeServer } from './codeServer.mjs';
 import { CHROMIUM, PICTURES } from './places.mjs';
+import { findServer } from './serverProcess.mjs';
 
 const PATIENCE_MS = Number(process.env['SUBMODEL_E2E_PATIENCE_MS'] ?? 120_000);
 const FLAGS = [
@@ -23,6 +24,7 @@ export class Editor {
   private constructor(
     private readonly browser: Browser,
     readonly page: Page,
+    private readonly openedAt: number,
   ) {}
 
   /** Open a folder, or a `.code-workspace` file. */
@@ -30,17 +32,23 @@ export class Editor {
     if (CHROMIUM === undefined) {
       throw new Error('There is no chromium; see vscode-extension/e2e/install.sh.');
     }
+    const openedAt = Date.now();
     const browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
     const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
     page.setDefaultTimeout(PATIENCE_MS);
     const kind = folder.endsWith('.code-workspace') ? 'workspace' : 'folder';
     await page.goto(`${server.url}/?${kind}=${encodeURIComponent(folder)}`, { waitUntil: 'domcontentloaded' });
     await page.waitForSelector('.monaco-workbench');
-    const editor = new Editor(browser, page);
+    const editor = new Editor(browser, page, openedAt);
     if (kind === 'workspace') {
       await editor.untilFolders();
     }
     return editor;
+  }
+
+  /** The process of this editor's server. */
+  server(): number | undefined {
+    return findServer(this.openedAt);
   }
 
   async close(): Promise<void> {

@@ -4,17 +4,12 @@ import type { CodeServer } from './codeServer.mjs';
 import { Editor } from './editor.mjs';
 import { CODE, makeWorkspace } from './workspaces.mjs';
 
-export interface Points {
-  readonly folder: string;
-  readonly editor: Editor;
-}
-
 /** An editor that stands at the end of the code, with the model ready. */
-export async function openPoints(server: CodeServer): Promise<Points> {
+export async function openPoints(server: CodeServer): Promise<Editor> {
   const folder = makeWorkspace('points', { 'points.py': CODE });
   const editor = await Editor.open(server, folder);
   await editor.openFile(`${folder}/points.py`);
   await editor.goToEnd();
   await editor.untilStatus(/ready/);
-  return { folder, editor };
+  return editor;
 }

@@ -1,17 +1,25 @@
-// The language server's process, found by the workspace that it was started in. Linux only, as are these tests.
+// The language server's process. Linux only, as are these tests.
 
 import * as fs from 'node:fs';
 
-export function findServer(workspace: string): number | undefined {
+const TICKS_A_SECOND = 100; // of /proc on every Linux of today
+
+/** The newest server that was started after `since` (milliseconds, as Date.now); one editor is open at a time. */
+export function findServer(since: number): number | undefined {
+  const bootedAt = Date.now() - 1000 * Number(fs.readFileSync('/proc/uptime', 'utf8').split(' ')[0]);
+  let newest: { pid: number; startedAt: number } | undefined;
   for (const pid of fs.readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     try {
       const command = fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-      if (command.includes('serve') && fs.readlinkSync(`/proc/${pid}/cwd`) === workspace) {
-        return Number(pid);
+      const [state, ...fields] = fs.readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)!.split(' ');
+      const startedAt = bootedAt + (1000 * Number(fields[18])) / TICKS_A_SECOND; // the 22nd field of all
+      const isOurs = command.includes('serve') && command.includes('--stdio') && state !== 'Z';
+      if (isOurs && startedAt > since && startedAt > (newest?.startedAt ?? 0)) {
+        newest = { pid: Number(pid), startedAt };
       }
     } catch {
-      // it ended meanwhile, or is another user's
+      // it ended meanwhile
     }
   }
-  return undefined;
+  return newest?.pid;
 }
