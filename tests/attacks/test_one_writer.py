@@ -52,6 +52,7 @@ def test_figures_of_an_evaluation_are_shown_but_not_written_beside_a_build(works
     evaluation = SimpleNamespace(
         _root=workspace, _settings=SimpleNamespace(language=None), _display=SimpleNamespace(say=said.append)
     )
+    evaluation._keeps_figures = lambda: _Evaluation._keeps_figures(evaluation)  # type: ignore[arg-type]
     evaluation._write = lambda *arguments: _Evaluation._write(evaluation, *arguments)  # type: ignore[arg-type]
     with build_lock(workspace):
         _Evaluation._keep(evaluation, {"models": []})  # type: ignore[arg-type]

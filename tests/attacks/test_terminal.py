@@ -52,7 +52,7 @@ def test_a_command_tells_of_a_file_without_what_its_name_does(tmp_path: Path) ->
 
 
 def test_events_and_tables_move_no_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(console, "file", io.StringIO())
+    monkeypatch.setattr(console, "_file", io.StringIO())  # not `file`: what that gives is set for good afterwards
     with StageDisplay() as display:
         display.say(f"{HOSTILE} was changed")
     table = Table("name")
