@@ -34,6 +34,7 @@ from exporters.gate import KEY, Gate, GatePoint
 from submodel.replay.server_session import SERVE
 
 FILE = "src/area.py"
+WHOLE_MS = 10_000  # so that no answer depends on a time: the whole window is read, and nothing is cut off
 LINES = "".join(
     f"def area_{number}(self, width, height):\n    return width * height + {number}\n" for number in range(60)
 )
@@ -90,10 +91,11 @@ async def run(builds: tuple[Path, Path], rebuilds: int, rate: float, every_s: fl
             types.InitializeParams(
                 capabilities=types.ClientCapabilities(text_document=inline),
                 workspace_folders=[types.WorkspaceFolder(uri=root.as_uri(), name="rebuilds")],
-                # Without the wait for a pause in typing, which would leave nearly all keys without an answer.
+                # Without the wait for a pause in typing, which would leave nearly all keys without an answer; without
+                # the first answer from a small window, which depends on the time that reading is expected to take.
                 initialization_options={
                     "care": {"onBattery": "full", "prefetch": False},
-                    "trigger": {"debounceMinMs": 0, "debounceMaxMs": 0},
+                    "trigger": {"debounceMinMs": 0, "debounceMaxMs": 0, "coldMs": WHOLE_MS, "budgetMs": WHOLE_MS},
                 },
             )
         )
@@ -170,9 +172,10 @@ async def _type(session: Session, keys: int, rate: float, phase: str) -> None:
 def _compare(session: Session, builds: tuple[Path, Path]) -> tuple[int, list[dict[str, Any]], int]:
     """How many answers were compared with their build's own, those that differ, and how many came from the cache."""
     from lsp_server.completion import open_completer
-    from lsp_server.options import ServerOptions
+    from lsp_server.options import ServerOptions, TriggerOptions
 
     wrong, compared, cached = [], 0, 0
+    options = ServerOptions(trigger=TriggerOptions(cold_ms=WHOLE_MS, budget_ms=WHOLE_MS))
     lines = LINES.split("\n")
     for folder in builds:
         completer = open_completer(folder)
@@ -185,7 +188,7 @@ def _compare(session: Session, builds: tuple[Path, Path]) -> tuple[int, list[dic
                 continue
             offset = sum(len(line) + 1 for line in lines[: one.line]) + one.character
             alone = completer.complete(
-                LINES[:offset], offset, path=FILE, language_id="python", options=ServerOptions(), repository=""
+                LINES[:offset], offset, path=FILE, language_id="python", options=options, repository=""
             )
             compared += 1
             if one.text != alone.text or one.threshold is None or one.threshold != alone.threshold:
