@@ -3,7 +3,7 @@
     python -m benchmarks.secrets_table [FOLDER…]
 
 A value counts as found if no part of it is left in the cleaned text. In the repositories every flagged line counts as a
-false alarm; each is listed with its place and masked. How many are of private keys that lie among tests is told apart.
+false alarm; each is listed with its place and masked. Private keys that lie among tests are counted separately.
 """
 
 from __future__ import annotations

@@ -1,5 +1,12 @@
 """What can go wrong in the builder, each as one sentence: what happened, where, what to do next."""
 
+from __future__ import annotations
+
+
+def first_line(error: BaseException, most: int | None = None) -> str:
+    """Return what an error of a library says first, to be put into a sentence; at most so many characters."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")[:most]
+
 
 class SubmodelError(Exception):
     """Base of every error that a user can cause or mend; the command line prints its message and exits with 1."""

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from tokenizers import Tokenizer
 
+from builder.errors import first_line
 from builder.untrusted_json import parse_json, read_bytes
 
 T = TypeVar("T")
@@ -46,11 +47,11 @@ def guarded(work: Callable[[], T]) -> T:
     except TokenizerError:
         raise
     except Exception as error:  # the library raises nothing narrower
-        raise TokenizerError(_first_line(error)) from error
+        raise TokenizerError(first_line(error, 300)) from error
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # of pyo3, which gives no name to import
             raise
-        raise TokenizerError(f"it makes the tokenizers library fail: {_first_line(error)}") from error
+        raise TokenizerError(f"it makes the tokenizers library fail: {first_line(error, 300)}") from error
 
 
 def _read(text: str) -> Tokenizer:
@@ -71,7 +72,3 @@ def _read(text: str) -> Tokenizer:
         tokenizer.decode(tokenizer.encode(probe, add_special_tokens=False).ids, skip_special_tokens=False)
         tokenizer.encode(probe)
     return tokenizer
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")[:300]

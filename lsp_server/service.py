@@ -20,7 +20,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from builder.errors import SubmodelError
+from builder.errors import SubmodelError, first_line
 from builder.prompt import ContextPiece
 from lsp_server.decoding.huge_pages import use_huge_pages
 from lsp_server.decoding.providers import Provider
@@ -253,7 +253,7 @@ class CompletionService:
             raise
         except Exception as error:  # a library's fault: of memory, of ONNX Runtime, of a file that nobody checked
             log.exception("Loading %s failed", folder)
-            told = f"{folder} can't be loaded ({_first_line(error)}); build it again."
+            told = f"{folder} can't be loaded ({first_line(error, 200)}); build it again."
             self._set(folder, BundleStatus(state=BundleState.FAILED, error=told))
             raise ServeError(told) from error
         self._worker.beat()
@@ -310,7 +310,7 @@ class CompletionService:
             return Answer(completion=None, queue_ms=queue_ms, error=self._note_crash(question.bundle, error))
         except Exception as error:  # of what reads the document: the model is as good as before
             log.exception("No completion")
-            told = f"Nothing can be completed here ({_first_line(error)}); please report this."
+            told = f"Nothing can be completed here ({first_line(error, 200)}); please report this."
             return Answer(completion=None, queue_ms=queue_ms, error=told)
         finally:
             self.is_busy = False
@@ -361,7 +361,7 @@ class CompletionService:
         self._loaded.pop(folder, None)
         gc.collect()
         self._crashes[folder] += 1
-        told = f"The model of {folder} failed ({_first_line(error)})"
+        told = f"The model of {folder} failed ({first_line(error, 200)})"
         if self._crashes[folder] < MAX_CRASHES:
             self._set(folder, BundleStatus(state=BundleState.UNLOADED))
             return f"{told}; it is loaded again."
@@ -386,7 +386,3 @@ class CompletionService:
         with self._lock:
             self.bundles = {**self.bundles, folder: status}
         self._on_change()
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")[:200]

@@ -20,9 +20,8 @@ from pygls.protocol.language_server import lsp_method
 
 log = logging.getLogger(__name__)
 
-MAX_MESSAGE_BYTES = (
-    64 << 20
-)  # a document of 50 MB, the most that VS Code sends, and escapes; what is longer is thrown away
+# A document of 50 MB, the most that VS Code sends, and escapes; longer messages are thrown away.
+MAX_MESSAGE_BYTES = 64 << 20
 MAX_BARE_BYTES = 1 << 20  # of a message's JSON outside of strings: some 40,000 edits; parsing takes 0.3 s at most
 MAX_HEADER_BYTES = 8 << 10
 NO_MESSAGE = b"{}"  # JSON that is no message: pygls refuses it and goes on
@@ -133,9 +132,8 @@ class BoundedReader:
 
         A request thereby takes its place from the text as it was, whatever change stands behind it in the same segment.
         """
-        await asyncio.sleep(
-            0
-        )  # the reader doesn't yield while it has bytes, and a handler begins in the loop's next turn
+        # The reader doesn't yield while it has bytes, and a handler begins in the loop's next turn.
+        await asyncio.sleep(0)
         try:
             return await self._reader.readline()
         except ValueError:  # longer than asyncio's own limit, which has dropped it

@@ -23,7 +23,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from builder.errors import BaseModelError
+from builder.errors import BaseModelError, first_line
 from builder.untrusted_json import read_json
 
 ARCHITECTURES: Final = {"llama": (LlamaConfig, LlamaForCausalLM), "qwen2": (Qwen2Config, Qwen2ForCausalLM)}
@@ -132,8 +132,3 @@ def read_object(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise BaseModelError(f"{path} holds no JSON object; fetch it again.")
     return document
-
-
-def first_line(error: BaseException) -> str:
-    """Return what an error says first, to be put into a sentence."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

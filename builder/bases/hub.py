@@ -60,7 +60,7 @@ class Snapshot:
 
 
 def is_cached(entry: BaseModel, cache_dir: Path) -> bool:
-    """Whether the entry can be had without network: as a whole GGUF file, or in the hub's own cache."""
+    """Whether the entry is on this disk: as a whole GGUF file, or in the hub's own cache."""
     if entry.packaged is not None:
         path = gguf_path(entry.packaged, cache_dir)
         if path.is_file() and path.stat().st_size == entry.packaged.size:

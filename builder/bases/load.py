@@ -14,10 +14,10 @@ import torch
 from tokenizers import Tokenizer
 from transformers import PreTrainedModel
 
-from builder.bases.folder_model import first_line, read_folder_model, read_object
+from builder.bases.folder_model import read_folder_model, read_object
 from builder.bases.prompt_tokens import make_prompt_format, with_control_tokens_special
 from builder.bases.resolve import UNKNOWN_LICENCE, ResolvedBase, resolve_base
-from builder.errors import BaseModelError
+from builder.errors import BaseModelError, first_line
 from builder.gguf.reader import open_gguf
 from builder.gguf.tokenizer import read_tokenizer
 from builder.gguf.weights import read_model

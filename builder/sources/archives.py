@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import IO, Any, Final, cast
 
+from builder.errors import first_line
 from builder.file_names import is_plain, leads_outside
 
 MAX_MEMBERS: Final = 200_000  # the largest listed distribution has some ten thousand
@@ -58,7 +59,7 @@ def unpack(archive: Path, target: Path, *, max_bytes: int = MAX_BYTES, max_membe
         else:
             _unpack_tar(archive, start, writer)
     except _FAULTS as error:
-        raise ArchiveError(_words(error)) from error
+        raise ArchiveError(first_line(error, 300)) from error
 
 
 class _Writer:
@@ -165,7 +166,3 @@ class _Bounded(io.RawIOBase):
     def _check(self, position: int) -> None:
         if not 0 <= position <= self._most:
             raise ArchiveError(f"it unpacks to more than {self._most:,} bytes")
-
-
-def _words(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")[:300]
