@@ -50,6 +50,7 @@ def main() -> None:
             peer_python=arguments.llama_python,
             replay=ReplaySettings(passages=arguments.count, lines=1, keys=1, since=since),
             rounds=2,
+            with_plain=False,
         )
         with StageDisplay() as display:
             document = run_bench(settings, display)

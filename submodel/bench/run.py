@@ -55,6 +55,7 @@ class BenchSettings:
     prompt_tokens: int = 512
     decode_tokens: int = 64
     rounds: int = 5
+    with_plain: bool = True  # the bundle without drafts as well
 
 
 class _Worker:
@@ -168,7 +169,8 @@ def _open_workers(settings: BenchSettings, stack: ExitStack) -> Iterator[_Worker
     own = {"bundle": str(settings.bundle), "threads": threads}
     module = [*python_module("submodel.bench.bundle_worker")]
     yield stack.enter_context(_opened("submodel", [*module, json.dumps({**own, "has_drafts": True})]))
-    yield stack.enter_context(_opened("submodel, no drafts", [*module, json.dumps({**own, "has_drafts": False})]))
+    if settings.with_plain:
+        yield stack.enter_context(_opened("submodel, no drafts", [*module, json.dumps({**own, "has_drafts": False})]))
     for name in settings.runtimes:
         command = [*python_module("submodel.bench.runtime_worker"), json.dumps({"runtime": name, **own})]
         yield stack.enter_context(_opened(name, command))
