@@ -129,6 +129,15 @@ class Corpus:
             "fingerprint": self.fingerprint,
         }
 
+    def provenance(self) -> dict[str, Any]:
+        """The summary, and the hashes of the texts: what the manifest of a model says of what it has read."""
+        return {
+            "corpus": self.summary(),
+            # Of texts, not of files, so that `submodel eval` can tell what this build has read.
+            "held_out_sha256": [file.sha256 for file in self.files if file.split == "held-out"],
+            "learned_sha256": [file.sha256 for file in self.learned],
+        }
+
 
 _DEFAULT_SETTINGS = CorpusSettings()
 

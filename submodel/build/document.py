@@ -1,12 +1,15 @@
-"""The document of a build: what `--json` prints and the report shows. Pure functions on the stages' records."""
+"""The document of a build: what `--json` prints and the report shows, from the stages' records and folders."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from builder.artifact import read_artifact
 from builder.evaluation.held_out import HeldOut
 from builder.evaluation.scores import Scores, compare
+from exporters.bundle import read_bundle
 from submodel.build.stages import StageRecord
 
 
@@ -31,6 +34,19 @@ def scores_of(record: StageRecord) -> Scores:
 def stage_rows(records: Sequence[StageRecord]) -> list[Mapping[str, Any]]:
     """Names and times; those of an earlier run are marked."""
     return [{"name": one.name, "seconds": one.seconds, "is_fresh": one.is_fresh} for one in records]
+
+
+def bundle_row(folder: Path) -> dict[str, Any]:
+    """The row of a bundle, without the figures that were not measured."""
+    bundle = read_bundle(folder, verify=False)
+    size = bundle.model_path.stat().st_size
+    return {"name": "bundle", "parameters": bundle.manifest["parameters"], "bytes": size}
+
+
+def licence_of(model: Path) -> dict[str, str]:
+    """The licence that the sub-model was made under, for the report."""
+    licence = (read_artifact(model).manifest or {}).get("licence")
+    return {"licence": licence} if isinstance(licence, str) else {}
 
 
 def _answers(scores: Sequence[Scores], held_out: HeldOut, times: Sequence[float] | None) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -39,7 +39,8 @@ from exporters.precision import parse_precision
 from exporters.settings import ExportSettings
 from exporters.trust import trust_build
 from lsp_server.completion import open_completer
-from submodel.build.document import score_part, scores_of, stage_rows
+from submodel.build.document import bundle_row, licence_of, score_part, scores_of, stage_rows
+from submodel.build.history import remember_build
 from submodel.build.lock import build_lock
 from submodel.build.memory import peak_rss_bytes
 from submodel.build.paths import BuildPaths, prepare_output
@@ -57,6 +58,7 @@ PIPELINE_VERSION = 11  # raised when the same inputs give another model, so that
 # Likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits, 4: drafts, 5: display gate,
 # 6: one step for even rows.
 EXPORT_VERSION = 6
+PROGRAM = f"{PIPELINE_VERSION}.{EXPORT_VERSION}"  # an update goes on from models of this one alone
 GATE_POSITIONS = 100  # validation lines that the display gate is fitted on
 GATE_BEGINS = 0.7  # of an export's time, roughly
 
@@ -66,10 +68,15 @@ def run_build(settings: BuildSettings, display: StageDisplay) -> dict[str, Any]:
 
     Raises SubmodelError. What an earlier build left stays until a stage has something whole to put in its place.
     """
-    return _Build(settings, display).run()
+    return Build(settings, display).run()
 
 
-class _Build:
+class Build:
+    """One run of the stages in their order; an update (`submodel.build.update`) has other first ones."""
+
+    _fresh: frozenset[str] = frozenset()  # paths that an update learns first
+    _gate_positions = GATE_POSITIONS
+
     def __init__(self, settings: BuildSettings, display: StageDisplay) -> None:
         self._settings = settings
         self._display = display
@@ -77,6 +84,7 @@ class _Build:
         self._stages = Stages(self._paths.stages, display, force=settings.force)
 
     def run(self) -> dict[str, Any]:
+        """Run the stages; returns the document that `--json` prints."""
         started = time.perf_counter()
         settings, paths = self._settings, self._paths
         with self._display.stage("read the repository") as advance:
@@ -111,7 +119,7 @@ class _Build:
             "schema": REPORT_SCHEMA,
             "models": [],
             # A GGUF file's licence is known only once it was read, which a stage that is kept does not do.
-            "base": {**self._base.to_json(), **_licence_of(paths.model)},
+            "base": {**self._base.to_json(), **licence_of(paths.model)},
             "plan": pruned.result["plan"],
             "calibration": pruned.result["calibration"],
             "recovery": recovered.result,
@@ -129,7 +137,7 @@ class _Build:
             if settings.rival:
                 document["rival"] = self._compete(held_out, scores_of(scores[1]), bundle_key)
         if not (held_out and settings.scores_bundle):
-            document["models"].append(self._unscored_bundle())
+            document["models"].append(bundle_row(paths.bundle))
         document |= {
             "stages": stage_rows(stages.records),
             "seconds": round(time.perf_counter() - started, 1),
@@ -137,6 +145,8 @@ class _Build:
             "peak_rss_bytes": (read_artifact(paths.model).manifest or {}).get("peak_rss_bytes"),
             "paths": {"model": str(paths.model), "bundle": str(paths.bundle), "report": str(paths.report)},
         }
+        if settings.language is None:
+            document["history"] = remember_build(paths.stages, self._corpus, PROGRAM, model_key, document)
         write_json(paths.figures, document, mode=PRIVATE)
         write_text(paths.report, render_report(document, title=settings.title), mode=PRIVATE)
         return document
@@ -204,11 +214,8 @@ class _Build:
             {
                 "base": base.provenance,
                 "licence": base.provenance["licence"],
-                "corpus": self._corpus.summary(),
                 **self._learned_from,
-                # Of texts, not of files, so that `submodel eval` can tell what this build has read.
-                "held_out_sha256": [file.sha256 for file in self._corpus.files if file.split == "held-out"],
-                "learned_sha256": [file.sha256 for file in self._corpus.learned],
+                **self._corpus.provenance(),
                 "seeds": {"calibration": settings.calibration.seed, "scoring": self._settings.scoring.seed},
                 "settings": settings.to_json(),
                 "new_tokens": list(FIM_TOKENS) if learns_fim else [],
@@ -243,6 +250,7 @@ class _Build:
                 settings,
                 state_path=state_path,
                 key=key,
+                fresh=self._fresh,
                 new_token_ids=tuple(encoder.tokenizer.token_to_id(token) for token in new_tokens),
                 on_event=self._display.say,
                 on_progress=advance,
@@ -250,7 +258,12 @@ class _Build:
             model, summary = tuned.model, tuned.summary
         stage = {"name": "recover", "seconds": round(time.perf_counter() - started, 2)}
         known = source.manifest or {}
-        facts = {"recovery": summary, "stages": [*known["stages"], stage], "peak_rss_bytes": peak_rss_bytes()}
+        facts = {
+            **self._corpus.provenance(),
+            "recovery": summary,
+            "stages": [*known["stages"], stage],
+            "peak_rss_bytes": peak_rss_bytes(),
+        }
         has_learned = summary.get("kept_step", 0) > 0
         save_reweighted(paths.model, source, model, encoder if has_learned else before, self._parity_cuts, facts)
         StateFile(path=state_path, key=key).remove()
@@ -300,27 +313,34 @@ class _Build:
         advance: Advance,
         measure: Callable[[Path], Mapping[str, Any]] = lambda folder: {},
     ) -> dict[str, Any]:
-        settings = ExportSettings(precision=parse_precision(self._settings.quantize))
-        tokenizer = Tokenizer.from_file(str(paths.model / "tokenizer.json"))
-        tokenizer.encode_special_tokens = True
-        # Held-out files stay out of the drafts too: a bundle is measured on them.
-        learned = [file.text for file in self._corpus.learned if file.is_code]
         bundle = export_bundle(
             paths.model,
             paths.bundle,
-            settings,
-            drafts=(tokenizer.encode(text, add_special_tokens=False).ids for text in learned),
+            self._export_settings,
+            drafts=self._drafts(paths),
             measure=measure,
             on_event=self._display.say,
             on_progress=advance,
         )
         return {"parity": bundle.manifest["parity"]}
 
+    @property
+    def _export_settings(self) -> ExportSettings:
+        return ExportSettings(precision=parse_precision(self._settings.quantize))
+
+    def _drafts(self, paths: BuildPaths) -> Iterator[Sequence[int]]:
+        """The token ids of each code file but the held-out ones: a bundle is measured on those."""
+        tokenizer = Tokenizer.from_file(str(paths.model / "tokenizer.json"))
+        tokenizer.encode_special_tokens = True
+        for file in self._corpus.learned:
+            if file.is_code:
+                yield tokenizer.encode(file.text, add_special_tokens=False).ids
+
     def _fit_gate(self, bundle: Path, advance: Advance) -> dict[str, Any]:
         """How sure the served model has to be for a share of its suggestions to be right, on validation files."""
         self._display.say("Fitting the display gate on lines that it did not learn from")
         files = [file for file in self._corpus.files if file.split == "validation" and file.is_code]
-        drawn = cut_files(files, GATE_POSITIONS, self._settings.seed + 2)
+        drawn = cut_files(files, self._gate_positions, self._settings.seed + 2)
         cuts = sorted(drawn, key=lambda cut: (cut.file.path, cut.offset))  # so that a prompt begins as the one before
         return measure_gate(open_completer(bundle, verify=False), cuts, advance).to_json()
 
@@ -368,26 +388,13 @@ class _Build:
 
         least = least_size_for(self._loaded.model, self._loaded.tokenizer, self._corpus, self._settings.prune_to(1.0))
         size = smallest_size([size for size in SIZES if size >= least], passes)
-        self._adopt(size)
+        trial = self._paths.trial(size)  # becomes the build's own, so that its stages need not run again
+        self._adopt(trial.pruned, self._paths.pruned, "prune", f"prune at {size:g}")
+        self._adopt(trial.model, self._paths.model, "recover", f"recover at {size:g}")
         return {"size": size, "trials": [trials[tried] for tried in sorted(trials)]}
 
-    def _adopt(self, size: float) -> None:
-        """Make the trial's model the build's own, so that its stages need not run again."""
-        trial = self._paths.trial(size)
-        for source, target in ((trial.pruned, self._paths.pruned), (trial.model, self._paths.model)):
-            with replace_folder(target, marker=MANIFEST) as fresh:
-                shutil.copytree(source, fresh, dirs_exist_ok=True)
-        for stage in ("prune", "recover"):
-            self._stages.adopt(stage, f"{stage} at {size:g}")
-
-    def _unscored_bundle(self) -> dict[str, Any]:
-        """The bundle's row without figures that were not measured."""
-        bundle = read_bundle(self._paths.bundle, verify=False)
-        size = bundle.model_path.stat().st_size
-        return {"name": "bundle", "parameters": bundle.manifest["parameters"], "bytes": size}
-
-
-def _licence_of(model: Path) -> dict[str, str]:
-    """The licence that the sub-model was made under, for the report."""
-    licence = (read_artifact(model).manifest or {}).get("licence")
-    return {"licence": licence} if isinstance(licence, str) else {}
+    def _adopt(self, source: Path, target: Path, stage: str, made_by: str) -> None:
+        """Put a copy of the model that the stage `made_by` made in the place of what `stage` makes, as its result."""
+        with replace_folder(target, marker=MANIFEST) as fresh:
+            shutil.copytree(source, fresh, dirs_exist_ok=True)
+        self._stages.adopt(stage, made_by)
