@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from builder.corpus.changes import head_commit
 from builder.corpus.corpus import Corpus
-from builder.corpus.following import KnownFile, know
+from builder.corpus.following import Known, know
 from builder.folders import PRIVATE, write_text
 from builder.seals import open_sealed, seal_key, sealed_json
 from builder.untrusted_json import read_bytes
@@ -30,7 +30,7 @@ class History:
     program: str  # the versions of pipeline and export: another one asks for a build
     model_key: str  # of the stage that made the model
     commit: str | None  # that was checked out; None without git
-    files: Mapping[str, KnownFile]  # by path, all that ever were
+    known: Known  # the files and texts of all versions
     # A build or an update each, the oldest first: what the report and `--json` show.
     versions: tuple[Mapping[str, Any], ...]
 
@@ -54,7 +54,7 @@ def remember_build(
             version["held_out"] = figures_of(row)
     versions = (*(before.versions if before else ()), version)
     write_history(
-        folder, History(program=program, model_key=model_key, commit=commit, files=know(corpus), versions=versions)
+        folder, History(program=program, model_key=model_key, commit=commit, known=know(corpus), versions=versions)
     )
     return list(versions)
 
@@ -82,7 +82,8 @@ def write_history(folder: Path, history: History) -> None:
         "program": history.program,
         "model_key": history.model_key,
         "commit": history.commit,
-        "files": {path: [one.sha256, one.place] for path, one in sorted(history.files.items())},
+        "paths": dict(history.known.paths),
+        "texts": dict(history.known.texts),
         "versions": list(history.versions),
     }
     write_text(folder / FILE, sealed_json(seal_key(), PURPOSE, FILE, document), mode=PRIVATE)
@@ -104,6 +105,6 @@ def read_history(folder: Path) -> History | None:
         program=document["program"],
         model_key=document["model_key"],
         commit=document["commit"],
-        files={path: KnownFile(sha256=sha256, place=place) for path, (sha256, place) in document["files"].items()},
+        known=Known(paths=document["paths"], texts=document["texts"]),
         versions=tuple(document["versions"]),
     )

@@ -113,7 +113,7 @@ class _Update(Build):
         with self._display.stage("read the repository") as advance:
             found = read_corpus(settings.repository, on_progress=advance)
             changes = changes_since(found.root, history.commit)
-            followed = follow(found, history.files, changes.renames if changes else {})
+            followed = follow(found, history.known, changes.renames if changes else {})
             self._corpus, self._fresh = followed.corpus, followed.fresh
         commit = head_commit(found.root)
         document: dict[str, Any] = {
@@ -145,7 +145,7 @@ class _Update(Build):
             )
             document |= {"kept": "new", **exported.result}
             self._adopt(self._paths.model, self._paths.pruned, "recover", "update")
-            history = replace(history, model_key=key, commit=commit, files=followed.known)
+            history = replace(history, model_key=key, commit=commit, known=followed.known)
         else:
             if settings.minutes > 0:
                 self._display.say("The old model stays: the new one is not better on the validation files")
@@ -237,7 +237,7 @@ class _Update(Build):
 
         def is_new(cut: Cut) -> bool:
             path = cut.file.path
-            is_known = path in self._history.files or (changes is not None and path in changes.renames)
+            is_known = path in self._history.known.paths or (changes is not None and path in changes.renames)
             if changes is None or not is_known:
                 return True
             return _line_of(cut.file, cut.offset) in changes.added_lines.get(path, ())

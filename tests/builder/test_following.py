@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.corpus.corpus import Corpus, SourceFile
-from builder.corpus.following import KnownFile, follow, know
+from builder.corpus.following import follow, know
 from builder.corpus.split import split_by_hash
 
 
@@ -96,7 +96,7 @@ def test_held_out_code_that_was_copied_into_a_learned_file_is_not_learned():
 def test_a_held_out_file_that_became_a_copy_of_a_learned_one_is_not_scored_and_not_learned():
     followed = follow(corpus(BEFORE | {"a.py": BEFORE["c.py"] + text(8, 3)}), KNOWN, {})
     assert splits_of(followed) == {"b.py": "validation", "c.py": "calibration"}
-    assert followed.known["a.py"].place == "held-out"
+    assert followed.known.paths["a.py"] == "held-out"
     apart = follow(corpus(BEFORE | {"a.py": text(9)}), followed.known, {})
     assert splits_of(apart)["a.py"] == "held-out"
 
@@ -119,16 +119,13 @@ def test_no_text_is_ever_both_learned_and_held_out(trees, first_splits):
         return corpus({path: text(number, 6) for number, path in {n: p for p, n in tree.items()}.items()}, splits)
 
     known = know(read(trees[0], first_splits))
-    learned = {one.sha256 for one in known.values() if one.place != "held-out"}
-    held_out = {one.sha256 for one in known.values() if one.place == "held-out"}
+    learned = {text for text, place in known.texts.items() if place != "held-out"}
+    held_out = {text for text, place in known.texts.items() if place == "held-out"}
     for tree in trees[1:]:
         followed = follow(read(tree), known, {})
         known = followed.known
         learned |= {file.sha256 for file in followed.corpus.learned}
         held_out |= {file.sha256 for file in followed.corpus.files if file.split == "held-out"}
         assert not learned & held_out
-        assert {file.path for file in followed.corpus.files} <= {path for path in known if path in tree}
-
-
-def test_a_history_of_one_build_covers_its_files():
-    assert KNOWN["a.py"] == KnownFile(sha256=hashlib.sha256(BEFORE["a.py"].encode()).hexdigest(), place="held-out")
+        for path in {path for path, place in known.paths.items() if place == "held-out"} & set(tree):
+            assert path not in {file.path for file in followed.corpus.learned}
