@@ -47,12 +47,12 @@ def corpus():
 
 
 def many_files():
-    """Five of each split but for held-out, alike but for a name that is one token for each."""
+    """Five of two splits, alike but for a name."""
     return [
         SourceFile(
             path=f"{split}_{number}.py",
             language="Python",
-            text=TEXT.replace("settings", f"{split}_{number}"),
+            text=12 * TEXT.replace("settings", f"{split}_{number}"),
             sha256="0",
             split=split,
         )
@@ -92,7 +92,7 @@ def test_an_update_learns_mostly_fresh_files_and_validates_on_them_first(monkeyp
 def test_a_small_update_is_filled_up_with_old_files():
     encoder, _ = encoder_and_model()
     update = Material(many_files(), encoder, SETTINGS, frozenset({"calibration_1.py"}))
-    assert sum(len(one.ids) for step in update.first for one in step) > 5 * len(encoder.text_ids(TEXT))
+    assert sum(len(one.ids) for step in update.first for one in step) > 30 * len(encoder.text_ids(TEXT))
 
 
 def encoder_and_model():

@@ -9,10 +9,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 
 from builder.artifact import read_artifact
 from builder.errors import BuildError
 from builder.folders import replace_folder
+from builder.recovery.training_run import TrainingRun
 from exporters.bundle import build_of, read_bundle
 from exporters.trust import check_trusted
 from submodel.build import pipeline, update
@@ -77,6 +79,12 @@ def built(tmp_path_factory) -> Path:
     return room
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> None:
+    """Other tests and people share the machine: two threads that wait for each other take ten times as long then."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture
 def repository(built, tmp_path, monkeypatch) -> Path:
     """A copy of it."""
@@ -105,7 +113,13 @@ def change(root: Path) -> None:
 def always_better(monkeypatch, is_better: bool = True) -> None:
     """A random model need not get better within eight steps: the validation says so in its place."""
     losses = iter(range(1000, 0, -1) if is_better else range(1000))
-    monkeypatch.setattr("builder.recovery.training_run.TrainingRun._validate", lambda run: float(next(losses)))
+    measure = TrainingRun._validate
+
+    def judge(run: TrainingRun) -> float:
+        measure(run)
+        return float(next(losses))
+
+    monkeypatch.setattr(TrainingRun, "_validate", judge)
 
 
 def splits(root: Path) -> dict[str, str]:
@@ -209,7 +223,7 @@ def _raise(*_: object, **__: object) -> None:
 
 
 KILLS = {
-    "in training": lambda patch: patch.setattr("builder.recovery.training_run.TrainingRun._step", _raise),
+    "in training": lambda patch: patch.setattr(TrainingRun, "_step", _raise),
     "before the export": lambda patch: patch.setattr(pipeline, "export_bundle", _raise),
     "after the bundle took its place": lambda patch: patch.setattr(update._Update, "_adopt", _raise),
     "after the model took its place": lambda patch: patch.setattr(pipeline.Stages, "adopt", _raise),
