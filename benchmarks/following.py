@@ -26,14 +26,14 @@ from typing import Any
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.repositories import CACHE
-from builder.children import python_module
-from builder.corpus.git import run_git
 from builder.evaluation.metrics import bootstrap, is_exact
-from exporters.bundle import read_bundle
+from contract.bundle.bundle import read_bundle
+from contract.children import python_module
+from contract.repository.git import run_git
+from laboratory.bench.workload import Keystroke, WorkloadSettings, make_workload
 from lsp_server.completion import Completer
 from lsp_server.decoding.engine import Engine
 from lsp_server.options import PATIENT
-from submodel.bench.replay import Keystroke, ReplaySettings, make_replay
 
 ARMS = ("never", "memory", "update", "build")
 
@@ -68,9 +68,9 @@ def main() -> None:
                 shutil.copytree(arguments.built, folder / ".submodel")
             runs[arm] = dict(follow(arm, number, folder, room, arguments))
             bundles[arm] = folder / ".submodel" / "bundle"
-        typed = make_replay(
+        typed = make_workload(
             checkout(arguments.clone, room / "later", later),
-            ReplaySettings(passages=arguments.count, lines=1, keys=1, since=commit),
+            WorkloadSettings(passages=arguments.count, lines=1, keys=1, since=commit),
         )
         strokes = [stroke for passage in typed.passages for stroke in passage]
         point = {"back": back, "commit": commit, "positions": len(strokes), "runs": runs}

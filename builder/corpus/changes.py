@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from builder.corpus.git import DIFF_OPTIONS, GitError, run_git
+from contract.repository.git import DIFF_OPTIONS, GitError, run_git
 
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 

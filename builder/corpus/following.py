@@ -18,7 +18,7 @@ from typing import Literal
 
 from builder.corpus.corpus import Corpus, SourceFile
 from builder.corpus.duplicates import EVERY_FILE, evidence_lines, find_near_files
-from builder.corpus.split import Candidate, Split, move_near_copies
+from builder.corpus.split import Split, SplitCandidate, move_near_copies
 
 Place = Literal["calibration", "validation", "held-out", "aside"]
 LEARNED = ("calibration", "validation")
@@ -93,5 +93,5 @@ def follow(corpus: Corpus, known: Known, renames: Mapping[str, str]) -> Followed
 
 def _split_of(place: Place | None, file: SourceFile) -> Split:
     if place is None:
-        return Candidate(text=file.text, language=file.language, sha256=file.sha256).split_by_hash
+        return SplitCandidate(text=file.text, language=file.language, sha256=file.sha256).split_by_hash
     return "calibration" if place == "aside" else place

@@ -9,7 +9,7 @@ from typing import Any
 from builder.artifact import read_artifact
 from builder.evaluation.held_out import HeldOut
 from builder.evaluation.scores import Scores, compare
-from exporters.bundle import read_bundle
+from contract.bundle.bundle import read_bundle
 from submodel.build.stages import StageRecord
 
 

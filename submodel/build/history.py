@@ -1,6 +1,6 @@
 """What the model of a repository has seen, version by version: what an update starts from.
 
-One sealed file (`builder.seals`) beside the stages' records, replaced as a whole when a build or an update ends. It
+One sealed file (`contract.files.seals`) beside the stages' records, replaced as a whole when a build or an update ends. It
 holds paths and hashes of texts, no text.
 """
 
@@ -15,9 +15,9 @@ from typing import Any, Final
 from builder.corpus.changes import head_commit
 from builder.corpus.corpus import Corpus
 from builder.corpus.following import Known, know
-from builder.folders import PRIVATE, write_text
-from builder.seals import open_sealed, seal_key, sealed_json
-from builder.untrusted_json import read_bytes
+from contract.files.folders import PRIVATE, write_text
+from contract.files.seals import open_sealed, seal_key, sealed_json
+from contract.files.untrusted_json import read_bytes
 
 FILE: Final = "history.json"
 PURPOSE: Final = "history"

@@ -22,24 +22,24 @@ from builder.artifact import read_artifact
 from builder.corpus.changes import Changes, changes_since, head_commit
 from builder.corpus.corpus import SourceFile, read_corpus
 from builder.corpus.following import Followed, follow
-from builder.cuts import Cut, cut_files
-from builder.errors import BuildError
 from builder.evaluation.held_out import HeldOut, make_held_out
-from builder.folders import PRIVATE, write_json, write_text
-from builder.recovery.settings import RecoverySettings
-from exporters.bundle import build_of, read_bundle
+from builder.fim_examples import FimExample, cut_files
+from builder.finetuning.finetune_settings import RecoverySettings
+from contract.bundle.bundle import build_of, read_bundle
+from contract.bundle.trust import check_trusted
+from contract.console import Advance, StageDisplay
+from contract.errors import BuildError
+from contract.files.folders import PRIVATE, write_json, write_text
 from exporters.export import renew_drafts
+from exporters.export_settings import SHORT_PARITY, ExportSettings
 from exporters.precision import Precision
-from exporters.settings import SHORT_PARITY, ExportSettings
-from exporters.trust import check_trusted
+from submodel.build.build_settings import BuildSettings
 from submodel.build.document import bundle_row, scores_of, stage_rows
 from submodel.build.history import History, describe_version, figures_of, read_history, write_history
 from submodel.build.lock import build_lock
 from submodel.build.paths import BuildPaths, UpdatePaths, prepare_output
 from submodel.build.pipeline import PROGRAM, Build
-from submodel.build.settings import BuildSettings
 from submodel.build.stages import StageRecord, is_output_of, key_of, key_of_output
-from submodel.console import Advance, StageDisplay
 from submodel.evaluation.bundle_predictor import BundlePredictor
 from submodel.report.saved import read_saved, render_saved
 
@@ -232,10 +232,10 @@ class _Update(Build):
             scores["since"] = self._score_bundle("score new lines", key, since)
         return scores
 
-    def _new_lines(self, changes: Changes | None) -> Callable[[Cut], bool]:
+    def _new_lines(self, changes: Changes | None) -> Callable[[FimExample], bool]:
         """Whether a cut stands in a line that was written since; of a file without its commits any line may be."""
 
-        def is_new(cut: Cut) -> bool:
+        def is_new(cut: FimExample) -> bool:
             path = cut.file.path
             is_known = path in self._history.known.paths or (changes is not None and path in changes.renames)
             if changes is None or not is_known:

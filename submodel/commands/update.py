@@ -26,8 +26,8 @@ def update(
     from submodel.extras import prepare_to_build
 
     prepare_to_build("update")
+    from contract.console import StageDisplay, console, print_json
     from submodel.build.update import UpdateSettings, run_update
-    from submodel.console import StageDisplay, console, print_json
 
     settings = UpdateSettings(
         repository=repository, output=output or repository / ".submodel", minutes=minutes, positions=positions

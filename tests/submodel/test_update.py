@@ -12,18 +12,18 @@ import pytest
 import torch
 
 from builder.artifact import read_artifact
-from builder.errors import BuildError
-from builder.folders import replace_folder
-from builder.recovery.training_run import TrainingRun
-from exporters.bundle import build_of, read_bundle
-from exporters.trust import check_trusted
+from builder.finetuning.training_run import TrainingRun
+from contract.bundle.bundle import build_of, read_bundle
+from contract.bundle.trust import check_trusted
+from contract.console import StageDisplay
+from contract.errors import BuildError
+from contract.files.folders import replace_folder
 from submodel.build import pipeline, update
+from submodel.build.build_settings import BuildSettings
 from submodel.build.history import read_history, write_history
 from submodel.build.pipeline import run_build
-from submodel.build.settings import BuildSettings
 from submodel.build.stages import is_output_of
 from submodel.build.update import UpdateSettings, run_update
-from submodel.console import StageDisplay
 from tests.builder.tiny_bases import save_folder
 
 MINUTES = 0.02  # the least number of steps of a model of two layers
