@@ -36,8 +36,8 @@ fi
 
 case $version in
   latest) requirement="submodel$extra" ;;
-  /*) requirement="submodel$extra @ file://$version" ;;
   *://*) requirement="submodel$extra @ $version" ;;
+  *.whl) requirement="submodel$extra @ file://$(realpath "$version")" ;; # relative to this script's folder, where it runs
   *) requirement="submodel$extra==$version" ;;
 esac
 
