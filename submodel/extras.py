@@ -14,7 +14,7 @@ from typing import Final
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from builder.errors import SubmodelError
+from contract.errors import SubmodelError
 
 _MODULES: Final = (
     "gguf",

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from submodel.report.charts import Bar, Line, columns, heatmap, interval_bars, line_chart, round_ticks, spread
+from builder.evaluation.charts import Bar, Line, columns, heatmap, interval_bars, line_chart, round_ticks, spread
 
 WIDE, TALL = 6.5, 12.0  # of a character of 13 px in a usual font; labels are given more
 NUMBERS = st.floats(-1e9, 1e9, allow_subnormal=False)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from builder.errors import SubmodelError
+from contract.errors import SubmodelError
 from submodel import extras
 
 WHEEL = {"url": "file:///tmp/my%20wheels/submodel-0.1.0-py3-none-any.whl", "archive_info": {}}
