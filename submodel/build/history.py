@@ -1,7 +1,7 @@
 """What the model of a repository has seen, version by version: what an update starts from.
 
-One sealed file (`contract.files.seals`) beside the stages' records, replaced as a whole when a build or an update ends. It
-holds paths and hashes of texts, no text.
+One sealed file (`contract.files.seals`) beside the stages' records, replaced as a whole when a build or an update ends.
+It holds paths and hashes of texts, no text.
 """
 
 from __future__ import annotations

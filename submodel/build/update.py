@@ -171,7 +171,7 @@ class _Update(Build):
         return replace(settings, parity=SHORT_PARITY)
 
     def _renew_drafts(self, advance: Advance) -> dict[str, Any]:
-        bundle = renew_drafts(self._paths.bundle, self._drafts(UpdatePaths(root=self._paths.root)))
+        bundle = renew_drafts(self._paths.bundle, self._drafts(BuildPaths(root=self._paths.root)))
         return dict(bundle.manifest["drafts"])
 
     def _remember(self, history: History, version: Mapping[str, Any]) -> History:
