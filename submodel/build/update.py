@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from builder.artifact import read_artifact
-from builder.corpus.changes import Changes, changes_since, head_commit
+from builder.corpus.changes import changes_since, head_commit
 from builder.corpus.corpus import SourceFile, read_corpus
 from builder.corpus.following import Followed, follow
 from builder.evaluation.held_out import HeldOut, make_held_out
@@ -105,62 +105,76 @@ class _Update(Build):
         super().__init__(settings, display)
         self._paths = UpdatePaths(root=settings.output)
         self._history = history
+        # Graphs that `submodel export --add` has put into the bundle that is there.
+        self._added = tuple(read_bundle(self._paths.bundle, verify=False).manifest.get("variants", ()))
 
     def run(self) -> dict[str, Any]:
         """Learn, and export if that made the model better; else renew the drafts alone."""
         started = time.perf_counter()
-        history, settings, stages = self._history, self._settings, self._stages
         with self._display.stage("read the repository") as advance:
-            found = read_corpus(settings.repository, on_progress=advance)
-            changes = changes_since(found.root, history.commit)
-            followed = follow(found, history.known, changes.renames if changes else {})
-            self._corpus, self._fresh = followed.corpus, followed.fresh
-        commit = head_commit(found.root)
+            self._read(advance)
+        commit = head_commit(self._corpus.root)
         document: dict[str, Any] = {
             "kept": "old",
-            **({} if history.commit is None else {"from_commit": history.commit}),
+            **({} if self._history.commit is None else {"from_commit": self._history.commit}),
             **({} if commit is None else {"to_commit": commit}),
-            "files": self._count(followed),
+            "files": self._count(self._followed),
         }
-        tuning = settings.recovery.to_json()
-        inputs = {"version": UPDATE_VERSION, "model": history.model_key, "corpus": self._corpus.fingerprint}
-        key = key_of(**inputs, recovery=tuning)
-        if not followed.fresh_to_learn or history.versions[-1].get("key") == key:
+        key = key_of(
+            version=UPDATE_VERSION,
+            model=self._history.model_key,
+            corpus=self._corpus.fingerprint,
+            recovery=self._settings.recovery.to_json(),
+        )
+        if not self._followed.fresh_to_learn or self._history.versions[-1].get("key") == key:
             self._display.say("Nothing has changed since that the model has not learned or tried; all stays as it is")
-            return self._finish(document, history, started)
+            return self._finish(document, {}, started)
         self._display.say(_describe(document["files"]))
-        held_out = make_held_out(self._corpus.files, settings.scoring) if settings.positions else None
-        scores: dict[str, StageRecord] = {}
-        # Once the new bundle is there it can't be asked in the old one's place.
-        if held_out and key_of_output("export", self._paths.bundle, self._paths.stages) != self._bundle_key(key):
-            scores = self._score_old(held_out, followed, changes)
-        tuned: dict[str, Any] = {"minutes": 0.0}
-        if settings.minutes > 0:
-            is_suffix_first = read_artifact(self._paths.pruned).prompt.suffix_first
-            make = partial(self._recover, key, self._paths, is_suffix_first)
-            tuned = document["recovery"] = stages.run("update", key, make, [self._paths.model]).result
+        scores = self._score_old(key)
+        tuned = self._learn(key)
         if tuned.get("kept_step", 0) > 0:
-            exported = stages.run(
-                "export", self._bundle_key(key), partial(self._export_served, self._paths), [self._paths.bundle]
-            )
-            document |= {"kept": "new", **exported.result}
-            self._adopt(self._paths.model, self._paths.pruned, "recover", "update")
-            history = replace(history, model_key=key, commit=commit, known=followed.known)
+            document |= {"kept": "new", **self._swap(key)}
+            self._history = replace(self._history, model_key=key, commit=commit, known=self._followed.known)
         else:
-            if settings.minutes > 0:
-                self._display.say("The old model stays: the new one is not better on the validation files")
-            stages.run("renew the drafts", key, self._renew_drafts, [self._paths.bundle])
+            self._stages.run("renew the drafts", key, self._renew_drafts, [self._paths.bundle])
         version = {**describe_version("update", commit, tuned, 0.0), "kept": document["kept"], "key": key}
-        history = self._remember(history, version)
-        if held_out and document["kept"] == "new":
-            scores["held_out"] = self._score_bundle("score the bundle", key, held_out)
-        elif "held_out_before" in scores:
-            scores["held_out"] = scores["held_out_before"]
+        self._remember(version)  # before the scores: what is left to do then is of no importance to the model
+        scores |= self._score_new(key, scores, document["kept"] == "new")
         figures = {name: scores_of(record).to_json() for name, record in scores.items()}
         version |= {name: figures_of(row) for name, row in figures.items()}
-        version["seconds"] = round(time.perf_counter() - started, 1)
-        document["scores"] = figures
-        return self._finish(document, self._remember(history, version), started)
+        self._remember(version | {"seconds": round(time.perf_counter() - started, 1)})
+        if self._settings.minutes > 0:
+            document["recovery"] = tuned
+        return self._finish(document, figures, started)
+
+    def _read(self, advance: Advance) -> None:
+        found = read_corpus(self._settings.repository, on_progress=advance)
+        self._changes = changes_since(found.root, self._history.commit)
+        self._followed = follow(found, self._history.known, self._changes.renames if self._changes else {})
+        self._corpus, self._fresh = self._followed.corpus, self._followed.fresh
+
+    def _learn(self, key: str) -> dict[str, Any]:
+        """The summary of the fine-tuning."""
+        if self._settings.minutes == 0:
+            return {"minutes": 0.0}
+        is_suffix_first = read_artifact(self._paths.pruned).prompt.suffix_first
+        make = partial(self._recover, key, self._paths, is_suffix_first)
+        summary: dict[str, Any] = self._stages.run("update", key, make, [self._paths.model]).result
+        if summary["kept_step"] == 0:
+            self._display.say("The old model stays: the new one is not better on the validation files")
+        return summary
+
+    def _swap(self, key: str) -> dict[str, Any]:
+        """Put the bundle of the new model, then that model, in the place of the old ones."""
+        make = partial(self._export_served, self._paths)
+        exported: dict[str, Any] = self._stages.run("export", self._bundle_key(key), make, [self._paths.bundle]).result
+        for precision in self._added:
+            self._display.say(
+                f"The new bundle has no {precision} graph as the old one had; add it with `submodel export "
+                f"{self._paths.pruned} -o {self._paths.bundle} --quantize {precision} --add`."
+            )
+        self._adopt(self._paths.model, self._paths.pruned, "recover", "update")
+        return exported
 
     @property
     def _export_settings(self) -> ExportSettings:
@@ -174,25 +188,25 @@ class _Update(Build):
         bundle = renew_drafts(self._paths.bundle, self._drafts(BuildPaths(root=self._paths.root)))
         return dict(bundle.manifest["drafts"])
 
-    def _remember(self, history: History, version: Mapping[str, Any]) -> History:
+    def _remember(self, version: Mapping[str, Any]) -> None:
         """Put the version last, in the place of an earlier record of it, and write the history."""
-        others = history.versions
+        others = self._history.versions
         if others and others[-1].get("key") == version["key"]:
             others = others[:-1]
-        history = replace(history, versions=(*others, version))
-        write_history(self._paths.stages, history)
-        return history
+        self._history = replace(self._history, versions=(*others, version))
+        write_history(self._paths.stages, self._history)
 
-    def _finish(self, document: dict[str, Any], history: History, started: float) -> dict[str, Any]:
+    def _finish(
+        self, document: dict[str, Any], rows: Mapping[str, Mapping[str, Any]], started: float
+    ) -> dict[str, Any]:
         """The whole document; the build's report gets the versions."""
         paths = self._paths
         shutil.rmtree(paths.model, ignore_errors=True)  # it has taken its place, or was not better
-        rows = document.pop("scores", {})
         document |= {
             "models": [{**rows.get("held_out", {}), **bundle_row(paths.bundle)}],
             **({"held_out_before": rows["held_out_before"]} if "held_out_before" in rows else {}),
             **({"since": rows["since"]} if "since" in rows else {}),
-            "history": [{name: one[name] for name in one if name != "key"} for one in history.versions],
+            "history": [{name: one[name] for name in one if name != "key"} for one in self._history.versions],
             "stages": stage_rows(self._stages.records),
             "seconds": round(time.perf_counter() - started, 1),
             "paths": {"model": str(paths.pruned), "bundle": str(paths.bundle), "report": str(paths.report)},
@@ -219,30 +233,39 @@ class _Update(Build):
             "set_aside": followed.set_aside,
         }
 
-    def _score_old(self, held_out: HeldOut, followed: Followed, changes: Changes | None) -> dict[str, StageRecord]:
+    def _score_old(self, key: str) -> dict[str, StageRecord]:
         """The bundle that is there: on held-out lines, and on lines written since, none of which it knows."""
-        key = self._history.model_key
-        scores = {"held_out_before": self._score_bundle("score the old bundle", key, held_out)}
-        fresh = [file for file in followed.corpus.files if file.path in followed.fresh and file.is_code]
-        drawn = cut_files(fresh, sum(file.text.count("\n") + 1 for file in fresh), self._settings.scoring.seed)
-        is_new = self._new_lines(changes)
-        cuts = tuple(cut for cut in drawn if is_new(cut))[: self._settings.positions]
+        paths, settings = self._paths, self._settings
+        # Once the new bundle is there it can't be asked in the old one's place.
+        is_swapped = key_of_output("export", paths.bundle, paths.stages) == self._bundle_key(key)
+        if settings.positions == 0 or is_swapped:
+            return {}
+        held_out, model_key = make_held_out(self._corpus.files, settings.scoring), self._history.model_key
+        scores = {"held_out_before": self._score_bundle("score the old bundle", model_key, held_out)}
+        fresh = [file for file in self._corpus.files if file.path in self._fresh and file.is_code]
+        drawn = cut_files(fresh, sum(file.text.count("\n") + 1 for file in fresh), settings.scoring.seed)
+        cuts = tuple(cut for cut in drawn if self._is_new(cut))[: settings.positions]
         if cuts:
             since = HeldOut(cuts=cuts, blocks=(), excerpts=())
-            scores["since"] = self._score_bundle("score new lines", key, since)
+            scores["since"] = self._score_bundle("score new lines", model_key, since)
         return scores
 
-    def _new_lines(self, changes: Changes | None) -> Callable[[FimExample], bool]:
+    def _score_new(self, key: str, old: Mapping[str, StageRecord], is_new: bool) -> dict[str, StageRecord]:
+        """The bundle that is there now, on held-out lines."""
+        if not is_new:
+            return {"held_out": old["held_out_before"]} if "held_out_before" in old else {}
+        if self._settings.positions == 0:
+            return {}
+        held_out = make_held_out(self._corpus.files, self._settings.scoring)
+        return {"held_out": self._score_bundle("score the bundle", key, held_out)}
+
+    def _is_new(self, cut: FimExample) -> bool:
         """Whether a cut stands in a line that was written since; of a file without its commits any line may be."""
-
-        def is_new(cut: FimExample) -> bool:
-            path = cut.file.path
-            is_known = path in self._history.known.paths or (changes is not None and path in changes.renames)
-            if changes is None or not is_known:
-                return True
-            return _line_of(cut.file, cut.offset) in changes.added_lines.get(path, ())
-
-        return is_new
+        path, changes = cut.file.path, self._changes
+        is_known = path in self._history.known.paths or (changes is not None and path in changes.renames)
+        if changes is None or not is_known:
+            return True
+        return _line_of(cut.file, cut.offset) in changes.added_lines.get(path, ())
 
     def _score_bundle(self, name: str, model_key: str, held_out: HeldOut) -> StageRecord:
         key = key_of(bundle=model_key)
