@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 
-from lsp_server.errors import ServeError
+from lsp_server.serve_errors import ServeError
 
 
 def find_addresses(host: str, port: int, *, is_any_allowed: bool, option: str = "--tcp") -> list[str]:

@@ -25,7 +25,7 @@ from pygls.lsp.client import LanguageClient
 
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
-from builder.children import python_module
+from contract.children import python_module
 from lsp_server.http.guard import read_token
 
 CLIENTS = ("llama.vim", "minuet", "continue", "zed")

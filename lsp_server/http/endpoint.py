@@ -15,9 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from builder.errors import SubmodelError
-from builder.prompt import ContextPiece
-from exporters.bundle import build_of, find_bundle
+from contract.bundle.bundle import build_of, find_bundle
+from contract.errors import SubmodelError
+from contract.prompt import ContextPiece
 from lsp_server.allowance import BURST_S
 from lsp_server.bundle_finder import RETRY_S, BundleFinder, workspace_of
 from lsp_server.decoding.cores import default_threads

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from builder.seals import private_key
-from builder.state_folder import state_folder
+from contract.files.seals import private_key
+from contract.files.state_folder import state_folder
 from lsp_server.http.messages import Refusal
 
 TOKEN_FILE: Final = "http-token"

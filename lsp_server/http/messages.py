@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from builder.prompt import ContextPiece
+from contract.prompt import ContextPiece
 from lsp_server.suggestion.brackets import open_at_end, outer_closers
 
 MAX_TEXT_CHARS: Final = 2_000_000  # as the language server keeps of a document

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Final
 
 from lsp_server.addresses import find_addresses
-from lsp_server.errors import ServeError
 from lsp_server.http.connection import Connection
 from lsp_server.http.endpoint import Endpoint
 from lsp_server.http.guard import Guard, read_token
 from lsp_server.options import ServerOptions
+from lsp_server.serve_errors import ServeError
 
 log = logging.getLogger(__name__)
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from builder.state_folder import state_folder
-from exporters.bundle import Bundle
-from lsp_server.errors import ServeError
+from contract.bundle.bundle import Bundle
+from contract.files.state_folder import state_folder
 from lsp_server.http import connection, serve
 from lsp_server.http.guard import TOKEN_FILE, Guard, read_token
 from lsp_server.http.messages import Refusal
 from lsp_server.options import ServerOptions
+from lsp_server.serve_errors import ServeError
 from tests.http_server import HttpServer, head, received, serving
 
 PROMPT = {"prompt": "def greet(name):\n    return ", "max_tokens": 4}

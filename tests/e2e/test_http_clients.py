@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from exporters.bundle import Bundle
+from contract.bundle.bundle import Bundle
 from lsp_server.completion import open_completer
 from lsp_server.http.guard import read_token
 from lsp_server.http.messages import read_completion, read_infill, until_stop

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from builder.prompt import ContextPiece
-from exporters.bundle import Bundle, read_bundle
+from contract.bundle.bundle import Bundle, read_bundle
+from contract.prompt import ContextPiece
 from lsp_server.completion import Completion
 from lsp_server.http.connection import Connection, Request
 from lsp_server.http.endpoint import SUPERSEDED, Endpoint, _newest_pieces

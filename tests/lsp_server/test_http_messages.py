@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from builder.prompt import ContextPiece
+from contract.prompt import ContextPiece
 from lsp_server.http.messages import (
     Found,
     Refusal,
