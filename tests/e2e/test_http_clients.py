@@ -56,13 +56,15 @@ def shown(content: str) -> str:
 
 @pytest.mark.parametrize("name", ["llama-vim", "llama-vscode", "minuet", "zed", "continue"])
 def test_a_recorded_request_gets_the_completer_s_answer(name: str, server: HttpServer, tiny_bundle: Bundle) -> None:
-    recorded = json.loads((RECORDED / f"{name}.json").read_text("utf-8"))
+    text = (RECORDED / f"{name}.json").read_text("utf-8")
+    # Of no language that has a grammar, so that what the random model says is not cut to what parses.
+    recorded = json.loads(text.replace("greet.py", "greet.txt").replace('"python"', '"text"'))
     status, answer = server.ask("POST", recorded["path"], recorded["body"], **recorded["headers"])
     assert status == 200
     content = answer if isinstance(answer, str) else json.dumps(answer)
     body: dict[str, Any] = recorded["body"]
     # What these clients send besides the text: the file's path, and text of other files.
-    path = {"minuet": "greet.py", "continue": "greet.txt"}.get(name, "")
+    path = {"minuet": "greet.txt", "continue": "greet.txt"}.get(name, "")
     after = AFTER[:-1] if name == "minuet" else AFTER
     read = read_infill if recorded["path"] == "/infill" else read_completion
     wanted = read(json.dumps(body).encode())
