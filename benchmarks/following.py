@@ -7,8 +7,8 @@ first of --at. At each of them four models are asked for the lines that the next
 cold: "never" is the build of the first; "memory" is that with renewed drafts; "update" was updated at each point so
 far; "build" is a whole build of that commit. The share of what a build gains over never updating that updates gain is
 pooled over the points after the first, with a bootstrap interval over lines, which leaves out the variance between
-training runs. Other options, such as --size, are those of `submodel build`. Clones, builds and answers are kept in the cache: run again, it goes on. Writes
-benchmarks/results/following-NAME.json after each point.
+training runs. Other options, such as --size, are those of `submodel build`. Clones and builds are kept in the cache:
+run again, it goes on. Writes benchmarks/results/following-NAME.json after each point.
 """
 
 from __future__ import annotations
@@ -47,14 +47,15 @@ def main() -> None:
     parser.add_argument("--at", default="300,200,100,50", help="commits before HEAD, the first is built")
     parser.add_argument("--ahead", type=int, default=50, help="commits whose lines are asked")
     parser.add_argument("--count", type=int, default=150, help="positions a point")
-    parser.add_argument("--minutes", type=float, default=2.0, help="of fine-tuning, of each update")
+    parser.add_argument("--update-minutes", type=float, default=2.0, help="of fine-tuning, of each update")
     parser.add_argument("--built", type=Path, help="a .submodel of the first commit, copied in place of building it")
     arguments, arguments.build_options = parser.parse_known_args()
     points = [int(text) for text in arguments.at.split(",")]
     room = CACHE / "following" / arguments.name
     told: dict[str, Any] = {
         "command": f"python -m benchmarks.following CLONE --name {arguments.name} --base {arguments.base} "
-        f"--at {arguments.at} --ahead {arguments.ahead} --count {arguments.count} --minutes {arguments.minutes:g} "
+        f"--at {arguments.at} --ahead {arguments.ahead} --count {arguments.count} "
+        + f"--update-minutes {arguments.update_minutes:g} "
         + " ".join(arguments.build_options),
         "machine": describe_machine(),
         "versions": describe_versions(),
@@ -104,7 +105,7 @@ def follow(
             shutil.copytree(room / "never" / ".submodel", folder / ".submodel", dirs_exist_ok=True)
         words = ["build", ".", "--base", arguments.base, *arguments.build_options]
         if arm in ("memory", "update"):
-            words = ["update", ".", "--minutes", f"{arguments.minutes if arm == 'update' else 0:g}"]
+            words = ["update", ".", "--minutes", f"{arguments.update_minutes if arm == 'update' else 0:g}"]
         took = run([*words, "--positions", "0", "--json"], folder)
         mark.write_text(json.dumps(took))
     yield from (json.loads(mark.read_text()) if mark.exists() else {}).items()
