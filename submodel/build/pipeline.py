@@ -32,13 +32,14 @@ from builder.prompt import PromptEncoder
 from builder.pruning.prune import least_size_for, prune
 from builder.recovery.fim_tokens import FIM_TOKENS, add_fim_tokens
 from builder.recovery.state import StateFile
-from exporters.bundle import build_of, read_bundle
+from exporters.bundle import Bundle, build_of, read_bundle
 from exporters.export import export_bundle
 from exporters.gate import KEY
 from exporters.precision import parse_precision
 from exporters.settings import ExportSettings
 from exporters.trust import trust_build
-from lsp_server.completion import open_completer
+from lsp_server.completion import Completer
+from lsp_server.decoding.engine import Engine
 from submodel.build.document import score_part, scores_of, stage_rows
 from submodel.build.lock import build_lock
 from submodel.build.memory import peak_rss_bytes
@@ -287,8 +288,8 @@ class _Build:
         """The bundle that is served, which the rival's is not, has a display gate."""
         gate: dict[str, Any] = {}
 
-        def measure(folder: Path) -> Mapping[str, Any]:
-            gate.update(self._fit_gate(folder, part_of(advance, GATE_BEGINS, 1)))
+        def measure(bundle: Bundle) -> Mapping[str, Any]:
+            gate.update(self._fit_gate(bundle, part_of(advance, GATE_BEGINS, 1)))
             return {KEY: gate}
 
         exported = self._export(paths, part_of(advance, 0, GATE_BEGINS), measure)
@@ -298,7 +299,7 @@ class _Build:
         self,
         paths: BuildPaths,
         advance: Advance,
-        measure: Callable[[Path], Mapping[str, Any]] = lambda folder: {},
+        measure: Callable[[Bundle], Mapping[str, Any]] = lambda bundle: {},
     ) -> dict[str, Any]:
         settings = ExportSettings(precision=parse_precision(self._settings.quantize))
         tokenizer = Tokenizer.from_file(str(paths.model / "tokenizer.json"))
@@ -316,13 +317,13 @@ class _Build:
         )
         return {"parity": bundle.manifest["parity"]}
 
-    def _fit_gate(self, bundle: Path, advance: Advance) -> dict[str, Any]:
+    def _fit_gate(self, bundle: Bundle, advance: Advance) -> dict[str, Any]:
         """How sure the served model has to be for a share of its suggestions to be right, on validation files."""
         self._display.say("Fitting the display gate on lines that it did not learn from")
         files = [file for file in self._corpus.files if file.split == "validation" and file.is_code]
         drawn = cut_files(files, GATE_POSITIONS, self._settings.seed + 2)
         cuts = sorted(drawn, key=lambda cut: (cut.file.path, cut.offset))  # so that a prompt begins as the one before
-        return measure_gate(open_completer(bundle, verify=False), cuts, advance).to_json()
+        return measure_gate(Completer(Engine(bundle)), cuts, advance).to_json()
 
     def _score_base(self, name: str, held_out: HeldOut) -> StageRecord:
         return self._score(name, key_of(**self._inputs), self._open_base, held_out)
