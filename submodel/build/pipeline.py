@@ -17,7 +17,7 @@ from builder.artifact import MANIFEST, read_artifact
 from builder.bases.load import LoadedBase, load_resolved, resolve_base
 from builder.checkpoint import parity_cuts, save_checkpoint, save_reweighted
 from builder.corpus.corpus import Corpus, read_corpus
-from builder.cuts import Cut, cut_files
+from builder.cuts import Cut, cut_twice
 from builder.domains import open_language
 from builder.evaluation.baselines import score_baselines
 from builder.evaluation.held_out import HeldOut, make_held_out
@@ -55,11 +55,12 @@ from submodel.evaluation.predictors import open_checkpoint
 from submodel.report.render import REPORT_SCHEMA, render_report
 
 PIPELINE_VERSION = 11  # raised when the same inputs give another model, so that stages of older versions are not kept
+SCORING_VERSION = 1  # likewise for the base's scores
 # Likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits, 4: drafts, 5: display gate,
-# 6: one step for even rows.
-EXPORT_VERSION = 6
-GATE_POSITIONS = 100  # validation lines that the display gate is fitted on
-GATE_BEGINS = 0.7  # of an export's time, roughly
+# 6: one step for even rows, 7: gate on two places a line.
+EXPORT_VERSION = 7
+GATE_LINES = 50  # validation lines that the display gate is fitted on, at two places each
+GATE_BEGINS = 0.5  # of an export's time, roughly
 
 
 def run_build(settings: BuildSettings, display: StageDisplay) -> dict[str, Any]:
@@ -165,8 +166,11 @@ class _Build:
     @cached_property
     def _inputs(self) -> dict[str, Any]:
         """What every stage depends on, for its key."""
-        identity = {key: value for key, value in self._base.to_json().items() if key != "why"}
-        return {"version": PIPELINE_VERSION, "corpus": self._corpus.fingerprint, "base": identity}
+        return {"version": PIPELINE_VERSION, "corpus": self._corpus.fingerprint, "base": self._base_identity}
+
+    @property
+    def _base_identity(self) -> dict[str, Any]:
+        return {key: value for key, value in self._base.to_json().items() if key != "why"}
 
     def _model_at(
         self, size: float, paths: BuildPaths, suffix: str = "", *, keeps_layout: bool = False
@@ -321,12 +325,13 @@ class _Build:
         """How sure the served model has to be for a share of its suggestions to be right, on validation files."""
         self._display.say("Fitting the display gate on lines that it did not learn from")
         files = [file for file in self._corpus.files if file.split == "validation" and file.is_code]
-        drawn = cut_files(files, GATE_POSITIONS, self._settings.seed + 2)
-        cuts = sorted(drawn, key=lambda cut: (cut.file.path, cut.offset))  # so that a prompt begins as the one before
+        cuts = cut_twice(files, GATE_LINES, self._settings.seed + 2)
         return measure_gate(Completer(Engine(bundle)), cuts, advance).to_json()
 
     def _score_base(self, name: str, held_out: HeldOut) -> StageRecord:
-        return self._score(name, key_of(**self._inputs), self._open_base, held_out)
+        """Kept as long as the base and the files that it is asked about stay the same, whatever happens to others."""
+        key = key_of(version=SCORING_VERSION, base=self._base_identity)
+        return self._score(name, key, self._open_base, held_out)
 
     def _score(self, name: str, model_key: str, open_model: Callable[[], Predictor], held_out: HeldOut) -> StageRecord:
         def make(advance: Advance) -> dict[str, Any]:
