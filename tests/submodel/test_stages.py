@@ -1,12 +1,12 @@
 """Finished stages are not repeated; interrupted and changed ones are."""
 
-import json
-
 import pytest
-from typer.testing import CliRunner
 
 from builder.corpus.corpus import read_corpus
-from submodel.app import app
+from builder.errors import BuildError
+from submodel.build import pipeline
+from submodel.build.pipeline import run_build
+from submodel.build.settings import BuildSettings
 from submodel.build.stages import Stages, key_of
 from submodel.console import StageDisplay
 from tests.builder.tiny_bases import save_folder
@@ -74,31 +74,35 @@ def test_keys_tell_inputs_apart_whatever_their_order():
     assert key_of(a=1) != key_of(a=2)
 
 
-def test_the_base_is_scored_again_only_if_files_that_it_is_asked_about_change(tmp_path):
+def test_the_base_is_scored_again_only_if_files_that_it_is_asked_about_change(tmp_path, monkeypatch):
     repository = tmp_path / "repository"
     repository.mkdir()
     for number in range(24):
-        lines = (f"def compute_{number}_{i}(value):\n    return value + {number * i}\n" for i in range(40))
+        lines = (f"def compute_{number}_{i}(value):\n    return value + {number * i}\n" for i in range(8))
         (repository / f"part_{number}.py").write_text("\n".join(lines))
     base = save_folder(tmp_path / "base", kind="qwen2")
-    options = ("--base", base, "--size", "0.8", "--minutes", "0", "--quantize", "fp32", "--positions", "4", "--json")
 
-    def build():
-        done = CliRunner().invoke(app, ["build", *map(str, (repository, *options))])
-        assert done.exit_code == 0, done.output + repr(done.exception)
-        document = json.loads(done.stdout)
-        return document["models"][0], {stage["name"]: stage["is_fresh"] for stage in document["stages"]}
+    def stop(*arguments, **options):
+        raise BuildError("The test needs no more than the base's scores.")
+
+    monkeypatch.setattr(pipeline, "prune", stop)
+
+    def is_scored():
+        told = []
+        settings = BuildSettings(repository=repository, output=tmp_path / "out", base=str(base), positions=4)
+        with StageDisplay() as display, pytest.raises(BuildError, match="no more"):
+            display.say = told.append
+            run_build(settings, display)
+        return "score the base: kept from an earlier run" not in told
 
     def change(split):
         path = next(file.path for file in read_corpus(repository).files if file.split == split)
         with (repository / path).open("a") as file:
             file.write("\nADDED = 1\n")
 
-    first, _ = build()
+    assert is_scored()
+    assert not is_scored()
     change("calibration")
-    second, is_fresh = build()
-    assert not is_fresh["score the base"]
-    assert is_fresh["prune"]
-    assert second == first
+    assert not is_scored()
     change("held-out")
-    assert build()[1]["score the base"]
+    assert is_scored()
