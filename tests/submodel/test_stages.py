@@ -78,7 +78,7 @@ def test_the_base_is_scored_again_only_if_files_that_it_is_asked_about_change(tm
     repository = tmp_path / "repository"
     repository.mkdir()
     for number in range(24):
-        lines = (f"def compute_{number}_{i}(value):\n    return value + {number * i}\n" for i in range(8))
+        lines = (f"def compute_{number}_{i}(value):\n    return value + {number * i}\n" for i in range(40))
         (repository / f"part_{number}.py").write_text("\n".join(lines))
     base = save_folder(tmp_path / "base", kind="qwen2")
 
@@ -95,10 +95,18 @@ def test_the_base_is_scored_again_only_if_files_that_it_is_asked_about_change(tm
             run_build(settings, display)
         return "score the base: kept from an earlier run" not in told
 
+    def held_out():
+        return {file.text for file in read_corpus(repository).files if file.split == "held-out"}
+
     def change(split):
-        path = next(file.path for file in read_corpus(repository).files if file.split == split)
-        with (repository / path).open("a") as file:
-            file.write("\nADDED = 1\n")
+        """Change a file of the split; which one it is in afterwards is a matter of its hash."""
+        before = held_out()
+        file = next(file for file in read_corpus(repository).files if file.split == split)
+        for number in range(50):
+            (repository / file.path).write_text(f"{file.text}\nADDED = {number}\n")
+            if (held_out() == before) == (split == "calibration"):
+                return
+        pytest.fail("No change of the file does.")
 
     assert is_scored()
     assert not is_scored()
