@@ -34,8 +34,8 @@ def main() -> None:
     parser.add_argument("--name", required=True)
     known = parser.parse_args()
     prepare_to_build("build")
+    from submodel.build.build_settings import BuildSettings
     from submodel.build.pipeline import run_build
-    from submodel.build.settings import BuildSettings
 
     settings = BuildSettings(
         repository=known.repository,
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def _make_display() -> Any:
-    from submodel.console import Advance, StageDisplay
+    from contract.console import Advance, StageDisplay
 
     class TimedDisplay(StageDisplay):
         """Also keeps what each stage and step took."""

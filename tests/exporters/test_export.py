@@ -14,18 +14,17 @@ from optimum.onnxruntime import ORTModelForCausalLM
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM
 
-from builder.errors import BuildError, SubmodelError
-from builder.prompt import PromptFormat
+from contract.bundle.bundle import MANIFEST_FILE, Bundle, read_bundle
+from contract.bundle.drafts import FOLDER, open_index
+from contract.errors import BuildError, ExportError, SubmodelError
+from contract.prompt import PromptFormat
 from exporters import export as export_module
-from exporters.bundle import MANIFEST_FILE, Bundle, read_bundle
-from exporters.choice import Speed
-from exporters.drafts import FOLDER, open_index
-from exporters.errors import ExportError
+from exporters.auto_precision import Speed
 from exporters.export import add_precision, export_any, export_bundle
+from exporters.export_settings import ExportSettings
 from exporters.parity import ParitySettings
 from exporters.precision import Precision
 from exporters.prompts import choose_prompts
-from exporters.settings import ExportSettings
 from lsp_server.decoding.engine import Engine
 
 # Of random weights the next token is nearly a tie, so int8 agrees seldom.

@@ -3,12 +3,12 @@
 import pytest
 
 from builder.corpus.corpus import read_corpus
-from builder.errors import BuildError
+from contract.console import StageDisplay
+from contract.errors import BuildError
 from submodel.build import pipeline
+from submodel.build.build_settings import BuildSettings
 from submodel.build.pipeline import run_build
-from submodel.build.settings import BuildSettings
 from submodel.build.stages import Stages, key_of
-from submodel.console import StageDisplay
 from tests.builder.tiny_bases import save_folder
 
 
