@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from exporters.bundle import MANIFEST_FILE, WORKSPACE_BUNDLE
 from exporters.errors import BundleError
@@ -12,18 +12,20 @@ from exporters.gate import read_gate
 from exporters.trust import UntrustedError
 from lsp_server.bundle_finder import older_bundles, read_manifest, workspace_of
 from lsp_server.power import memory_bytes
-from lsp_server.server import CompletionServer
 from lsp_server.service import BundleState, BundleStatus
+
+if TYPE_CHECKING:
+    from lsp_server.server import CompletionServer
 
 
 def describe_status(ls: CompletionServer) -> dict[str, Any]:
     """As `submodel/status` answers it (docs/protocol.md)."""
-    assistant = ls.assistant
-    policy, power_reason = assistant.policy()
-    power = assistant.meter.power
+    session = ls.session
+    policy, power_reason = session.policy()
+    power = session.meter.power
     bundles = _bundles(ls)
     state, message = _state(ls, bundles)
-    snoozed = assistant.snoozed_until if assistant.is_snoozed else None
+    snoozed = session.snoozed_until if session.is_snoozed else None
     return {
         "state": state,
         "message": message if message or not power_reason else power_reason,
@@ -36,9 +38,9 @@ def describe_status(ls: CompletionServer) -> dict[str, Any]:
             "load": power.load,
             "policy": policy.value,
         },
-        "threads": assistant.threads(),
+        "threads": session.threads(),
         "memoryBytes": memory_bytes(),
-        "latencyMs": assistant.tracker.statistics.latency(),
+        "latencyMs": session.tracker.statistics.latency(),
         "bundles": [_describe_bundle(ls, folder, status) for folder, status in bundles.items()],
     }
 
@@ -55,14 +57,14 @@ def _bundles(ls: CompletionServer) -> dict[Path, BundleStatus]:
 
 
 def _state(ls: CompletionServer, bundles: dict[Path, BundleStatus]) -> tuple[str, str]:
-    assistant = ls.assistant
+    session = ls.session
     states = {status.state for status in bundles.values()}
     if not ls.options.enabled:
         return "disabled", "submodel is switched off (option enabled)."
-    if assistant.is_paused:
+    if session.is_paused:
         return "paused", "submodel is paused; resume it with submodel.resume."
-    if assistant.is_snoozed:
-        return "snoozed", f"submodel is snoozed until {assistant.snoozed_until:%H:%M} UTC."
+    if session.is_snoozed:
+        return "snoozed", f"submodel is snoozed until {session.snoozed_until:%H:%M} UTC."
     if not states:
         return ("failed", "No bundle; run `submodel build` in the repository.") if ls.is_started else ("starting", "")
     if states <= {BundleState.FAILED, BundleState.UNTRUSTED}:
@@ -95,7 +97,7 @@ def _describe_bundle(ls: CompletionServer, folder: Path, status: BundleStatus) -
         "bytes": sum(facts.get("bytes", 0) for facts in files.values()) or None,
         "builtAt": built_at,
         "gate": _gate(ls, manifest),
-        "drift": ls.drift_of(folder),
+        "drift": ls.repositories.drift_of(folder),
         "previous": [str(one) for one in older_bundles(workspace / WORKSPACE_BUNDLE)] if workspace else [],
     }
 

@@ -6,10 +6,10 @@ The attack succeeds on 104ea66: a model that was trained on such text suggested 
 from __future__ import annotations
 
 import pytest
+from lsp_server.suggestion.situation import Situation
 
 from lsp_server.options import FilterOptions, StopOptions
 from lsp_server.suggestion.refine import Refinery
-from lsp_server.suggestion.situation import Situation
 
 ALL_OFF = FilterOptions(**dict.fromkeys(FilterOptions.__dataclass_fields__, False))
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lsp_server.assistant import Assistant, Place
 
 import lsp_server.repositories as module
-from lsp_server.assistant import Assistant, Place
 from lsp_server.completion import Completion
 from lsp_server.context.repository_index import RepositoryIndex
 from lsp_server.options import CareOptions, ContextOptions, ServerOptions, TriggerOptions

@@ -11,8 +11,9 @@ import random
 from collections import Counter
 from pathlib import Path
 
-from exporters.bundle import Bundle
 from lsp_server.assistant import Assistant, Place
+
+from exporters.bundle import Bundle
 from lsp_server.options import ServerOptions, TriggerOptions
 from lsp_server.service import CompletionService
 

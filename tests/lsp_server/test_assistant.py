@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lsp_server.assistant import Assistant, Place
+from lsp_server.decisions import Decision
 
 from lsp_server.allowance import BURST_S, RATE
-from lsp_server.assistant import Assistant, Place
 from lsp_server.completion import Completion
-from lsp_server.decisions import Decision
 from lsp_server.documents import Edit
 from lsp_server.options import CareOptions, ServerOptions, TriggerOptions
 from lsp_server.power import Policy, Power, PowerMeter

@@ -6,10 +6,10 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import pytest
+from lsp_server.suggestion.situation import Situation
 
 from lsp_server.options import FilterOptions, StopOptions
 from lsp_server.suggestion.refine import FILTERS, STOPS, Refinery
-from lsp_server.suggestion.situation import Situation
 from lsp_server.syntax.grammars import find_grammar
 
 FOLDER = Path(__file__).parent / "golden"

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lsp_server.assistant import Place
 from lsprotocol import types
 
 from benchmarks.robustness.fuzz_protocol import ProtocolReader
 from benchmarks.robustness.fuzz_readers import READERS
-from lsp_server.assistant import Place
 from lsp_server.drift import Drift
 from lsp_server.options import CareOptions, ServerOptions
 from lsp_server.serve import create_server

@@ -10,7 +10,7 @@ PROGRAM = """
 import numpy as np
 import onnxruntime
 from onnx import TensorProto, helper
-from lsp_server.decoding.session import session_options
+from lsp_server.decoding.runtime import session_options
 
 shape = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [4]) for name in ("x", "y")]
 graph = helper.make_graph([helper.make_node("Mul", ["x", "x"], ["y"])], "square", shape[:1], shape[1:])

@@ -3,9 +3,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from lsp_server.suggestion.situation import Situation
 
 from lsp_server.options import TriggerOptions
-from lsp_server.suggestion.situation import Situation
 from lsp_server.syntax.grammars import find_grammar
 from lsp_server.triggers import find_refusal
 
