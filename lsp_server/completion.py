@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from builder.errors import SubmodelError
-from builder.prompt import PromptFormat
+from builder.prompt import ContextPiece, PromptFormat
 from exporters.bundle import Bundle, is_replaced, read_bundle, verify_bundle
 from exporters.errors import BundleError
 from exporters.gate import Gate, read_gate
@@ -35,8 +35,9 @@ Stop = Callable[[], bool]
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
-    """What the model reads, and what its answer has to fit."""
+    """What the model reads for a request, and what its answer has to fit."""
 
+    request: CompletionRequest  # with what the syntax says of it
     ids: list[int]  # empty if there is nothing to go by
     start: str  # what the answer begins with
     max_new_tokens: int
@@ -65,11 +66,11 @@ class Completer:
         `stop` is asked between tokens; a stopped completion shows nothing. Raises ServeError if the model fails.
         """
         deadline = time.perf_counter() + request.options.trigger.budget_ms / 1000
-        request = _with_block(request)
         prompt = self._prompt(request)
+        request = prompt.request
         if not prompt.ids:
             return self._described(Completion(rule="empty-document"), request)
-        near_ids = self._near_ids(request, prompt)
+        near_ids = self._near_ids(prompt)
         prompt = replace(prompt, ids=near_ids or prompt.ids)
         is_late = False
 
@@ -90,7 +91,7 @@ class Completer:
             return self._described(Completion(rule="cancelled"), request, answer)
         is_unfinished = is_late or answer.finish is FinishReason.LENGTH
         completion = refine(without_start(answer.text, prompt.start), request, is_unfinished=is_unfinished)
-        completion = self._gated(completion, request, prompt, answer)
+        completion = self._gated(completion, prompt, answer)
         return replace(self._described(completion, request, answer), is_near=bool(near_ids))
 
     def read_ahead(self, request: CompletionRequest, stop: Stop | None = None) -> int:
@@ -98,32 +99,36 @@ class Completer:
 
         `stop` is asked before each chunk of the prompt. Raises ServeError if the model fails.
         """
-        ids = self._prompt(_with_block(request)).ids
+        ids = self._prompt(request).ids
         return self._engine.read(ids, stop) if ids else 0
 
     def _prompt(self, request: CompletionRequest) -> Prompt:
+        grammar = request.grammar if request.options.trigger.multi_line else None
+        is_block = grammar is not None and begins_block(request.text, request.offset, grammar)
+        request = replace(request, is_multi_line=is_block)
         limit = request.options.max_new_tokens or (BLOCK_TOKENS if request.is_multi_line else LINE_TOKENS)
         before = request.text[: request.offset]
         word = begun_word(self._engine.encoder.tokenizer, before) if request.options.filters.healing else ""
         start = word if len(word) < len(before) else ""  # never all that stands before the cursor
-        prompt = Prompt(ids=[], start=start, max_new_tokens=limit)
-        return replace(prompt, ids=self._encode(request, prompt, self._engine.encoder.form))
+        prompt = Prompt(request=request, ids=[], start=start, max_new_tokens=limit)
+        return replace(prompt, ids=self._encode(prompt, request.context, self._engine.encoder.form))
 
-    def _near_ids(self, request: CompletionRequest, whole: Prompt) -> list[int]:
+    def _near_ids(self, whole: Prompt) -> list[int]:
         """A short prompt if reading the whole one would take longer than an answer may wait, else []."""
-        trigger = request.options.trigger
+        trigger = whole.request.options.trigger
         whole_s = self._engine.reading_s(whole.ids)
         if whole_s <= min(trigger.cold_ms, trigger.budget_ms) / 1000:
             return []
-        near_ids = self._encode(replace(request, context=()), whole, _near_form(self._engine.encoder.form))
+        near_ids = self._encode(whole, (), _near_form(self._engine.encoder.form))
         return near_ids if self._engine.reading_s(near_ids) < whole_s / 2 else []
 
-    def _encode(self, request: CompletionRequest, prompt: Prompt, form: PromptFormat) -> list[int]:
+    def _encode(self, prompt: Prompt, context: tuple[ContextPiece, ...], form: PromptFormat) -> list[int]:
         """The prompt's token ids, without the begun word that it starts with.
 
         It is cut shorter if a dense script needs more tokens than the model has positions.
         """
-        text, offset, context = request.text, request.offset, request.context
+        request = prompt.request
+        text, offset = request.text, request.offset
         start = request.line_start if reads_from_column_0(request) else offset - len(prompt.start)
         text, offset = text[:start] + text[offset:], start
         encoder = self._engine.encoder
@@ -139,28 +144,24 @@ class Completer:
                 continue
             form = form.with_window(form.max_prefix_tokens // 2, form.max_suffix_tokens // 2)
 
-    def _gated(
-        self, completion: Completion, request: CompletionRequest, prompt: Prompt, answer: Generation
-    ) -> Completion:
+    def _gated(self, completion: Completion, prompt: Prompt, answer: Generation) -> Completion:
         """The completion with its confidence, and without its text if that is below the bundle's threshold."""
-        precision = request.options.gate.precision
+        precision = prompt.request.options.gate.precision
         point = self._gate.at(precision) if self._gate is not None and precision > 0 else None
         threshold = point.threshold if point is not None else None
         if not completion.text:
             return replace(completion, threshold=threshold)
-        confidence = self._confidence(completion, request, prompt, answer)
+        confidence = self._confidence(completion, prompt, answer)
         if threshold is not None and confidence < threshold:
             detail = f"the model is sure to {confidence:.0%}, and {threshold:.0%} are asked for"
             step = Step(name="gate", kind="gate", action="rejected", detail=detail, before=completion.text)
             completion = Completion(rule="gate", steps=(*completion.steps, step))
         return replace(completion, confidence=confidence, threshold=threshold)
 
-    def _confidence(
-        self, completion: Completion, request: CompletionRequest, prompt: Prompt, answer: Generation
-    ) -> float:
+    def _confidence(self, completion: Completion, prompt: Prompt, answer: Generation) -> float:
         """The product of the probabilities of the tokens that the shown text was made of, and of the one after them."""
         raw = without_start(answer.text, prompt.start)
-        shown_from = len(prompt.start) + begun_characters(raw, request)
+        shown_from = len(prompt.start) + begun_characters(raw, prompt.request)
         shown_to = shown_from + len(completion.text)
         detokenizer = Detokenizer(self._engine.encoder.tokenizer, prompt.ids)
         logarithm, end = 0.0, 0
@@ -232,9 +233,3 @@ def _near_form(form: PromptFormat) -> PromptFormat:
     return form.with_window(
         min(form.max_prefix_tokens, NEAR_PREFIX_TOKENS), min(form.max_suffix_tokens, NEAR_SUFFIX_TOKENS)
     )
-
-
-def _with_block(request: CompletionRequest) -> CompletionRequest:
-    """The request, for several lines if the syntax says that a block begins at the cursor."""
-    grammar = request.grammar if request.options.trigger.multi_line else None
-    return replace(request, is_multi_line=grammar is not None and begins_block(request.text, request.offset, grammar))

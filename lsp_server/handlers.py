@@ -81,7 +81,9 @@ def register_handlers(server: CompletionServer) -> None:
         if completion is None:
             return NO_ITEMS
         text = request.client.with_line_ends(completion.text)
-        cursor = _cursor_of(request)  # within the document, wherever the client believes it
+        cursor = types.Position(
+            request.client.line, request.client.character
+        )  # within the document, wherever the client believes it
         start, end = (cursor, cursor) if info is None else (info.range.start, info.range.end)
         item = types.InlineCompletionItem(
             insert_text=text if info is None else info.text + text,
@@ -102,7 +104,7 @@ async def text_document_completion(ls: CompletionServer, params: types.Completio
         return types.CompletionList(is_incomplete=True, items=())
     # Editors filter their lists by the word in front of the cursor, so that the item has to begin with it.
     word = _word_before(request.text, request.offset)
-    cursor = _cursor_of(request)
+    cursor = types.Position(request.client.line, request.client.character)
     start = types.Position(cursor.line, cursor.character - units_of(word, ls.encoding))
     where = types.Range(start=start, end=_behind(request, completion, cursor, ls))
     text = word + completion.text
@@ -119,10 +121,6 @@ async def text_document_completion(ls: CompletionServer, params: types.Completio
         command=_accepted(completion),
     )
     return types.CompletionList(is_incomplete=True, items=[item])
-
-
-def _cursor_of(request: CompletionRequest) -> types.Position:
-    return types.Position(request.client.line, request.client.character)
 
 
 def _behind(

@@ -263,7 +263,8 @@ class CompletionService:
         if stop():
             return None
         queue_ms = (time.perf_counter() - asked_at) * 1000
-        bundle = _bundle_of(request)
+        bundle = request.bundle
+        assert bundle is not None, "the session asks nothing if no bundle was found"
         status = self.bundles.get(bundle)
         if status is not None and status.state is BundleState.FAILED:  # it was logged when it failed
             raise ServeError(status.error or "The model gave no answer.")
@@ -288,7 +289,8 @@ class CompletionService:
         return replace(completion, queue_ms=queue_ms)
 
     def _read_ahead(self, request: CompletionRequest, unwanted: threading.Event, max_core_s: float) -> Reading:
-        bundle = _bundle_of(request)
+        bundle = request.bundle
+        assert bundle is not None, "the session reads nothing if no bundle was found"
         status, completer = self.bundles.get(bundle), self._loaded.get(bundle)
         if completer is None or status is None or status.threads != request.threads:
             return Reading()
@@ -344,8 +346,3 @@ class CompletionService:
         with self._lock:
             self.bundles = {**self.bundles, folder: status}
         self._on_change()
-
-
-def _bundle_of(request: CompletionRequest) -> Path:
-    assert request.bundle is not None, "the session asks for nothing where no bundle was found"
-    return request.bundle

@@ -167,8 +167,11 @@ class Session:
             shown, is_near = self._show_known(request, trace, known), False
         else:
             trace.cache = "miss"
-            if not request.is_invoked and not await self._wait(trace, unwanted, self._wait_s(request, policy)):
-                return None
+            if not request.is_invoked:
+                factor = SAVING_WAIT if policy is Policy.SAVING else 1.0
+                wait_s = self.debounce.wait_s(request.options.trigger, factor=factor)
+                if not await self._wait(trace, unwanted, wait_s):
+                    return None
             request = replace(request, context=tuple(self._find_context(request)))
             trace.context = tuple((piece.source, piece.path, len(piece.text)) for piece in request.context)
             try:
@@ -239,10 +242,6 @@ class Session:
         task = asyncio.get_running_loop().create_task(ahead)
         self._ahead.add(task)
         task.add_done_callback(self._ahead.discard)
-
-    def _wait_s(self, request: CompletionRequest, policy: Policy) -> float:
-        factor = SAVING_WAIT if policy is Policy.SAVING else 1.0
-        return self.debounce.wait_s(request.options.trigger, factor=factor)
 
     async def _wait(self, trace: Trace, unwanted: threading.Event, wait_s: float) -> bool:
         """Let a key pass that comes at once; False if a newer request came meanwhile."""
