@@ -16,7 +16,6 @@ from exporters.errors import BundleError
 from lsp_server.handlers import ACCEPTED
 from lsp_server.server import STATUS, CompletionServer
 from lsp_server.session import SNOOZE_MINUTES
-from lsp_server.status import describe_status
 
 EXPLAIN = "submodel/explain"
 CURSOR = "submodel/cursor"
@@ -29,7 +28,7 @@ def register_commands(server: CompletionServer) -> None:
 
     @server.feature(STATUS)
     def submodel_status(ls: CompletionServer, params: object) -> dict[str, Any]:
-        return describe_status(ls)
+        return ls.describe()
 
     @server.feature(EXPLAIN)
     def submodel_explain(ls: CompletionServer, params: object) -> dict[str, Any]:
@@ -70,25 +69,25 @@ def register_commands(server: CompletionServer) -> None:
     def submodel_pause(ls: CompletionServer, *arguments: Any) -> dict[str, Any]:
         ls.session.pause()
         ls.send_status()
-        return describe_status(ls)
+        return ls.describe()
 
     @server.command("submodel.resume")
     def submodel_resume(ls: CompletionServer, *arguments: Any) -> dict[str, Any]:
         ls.session.resume()
         ls.send_status()
-        return describe_status(ls)
+        return ls.describe()
 
     @server.command("submodel.snooze")
     def submodel_snooze(ls: CompletionServer, *arguments: Any) -> dict[str, Any]:
         minutes = ls.session.snooze(_number(arguments, SNOOZE_MINUTES))
         ls.send_status_in(minutes * 60)
         ls.send_status()
-        return describe_status(ls)
+        return ls.describe()
 
     @server.command("submodel.reload")
     async def submodel_reload(ls: CompletionServer, *arguments: Any) -> dict[str, Any]:
         await ls.reload()
-        return describe_status(ls)
+        return ls.describe()
 
     @server.command("submodel.rollback")
     async def submodel_rollback(ls: CompletionServer, *arguments: Any) -> dict[str, Any]:
@@ -97,7 +96,7 @@ def register_commands(server: CompletionServer) -> None:
             await ls.roll_back(older)
         except BundleError as error:
             ls.warn(str(error))
-        return describe_status(ls)
+        return ls.describe()
 
 
 def _trace_of(params: object) -> int:

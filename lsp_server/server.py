@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
@@ -270,13 +271,19 @@ class CompletionServer(LanguageServer):
             self._warned.add(about)
             self.warn(message)
 
+    def describe(self) -> dict[str, Any]:
+        """Return the status object (docs/protocol.md)."""
+        return describe_status(
+            self.session, self.finder, self.repositories, version=self.version, is_started=self.is_started
+        )
+
     def send_status(self) -> None:
         """Tell a client that wants to know, where the state has changed; and the user, where a bundle has failed."""
         for bundle, status in self.service.bundles.items():
             if status.state is BundleState.FAILED and status.error:
                 hint = "Then run the command submodel.reload, or restart the language server."
                 self.warn_once(f"{status.error} {hint}" if str(bundle) in status.error else f"{bundle}: {status.error}")
-        document = describe_status(self)
+        document = self.describe()
         if document.get("state") == self._last_state:
             return
         self._last_state = document.get("state", "")
