@@ -108,6 +108,10 @@ class Session:
         except asyncio.CancelledError:
             self._end(trace, Outcome.CANCELLED, "The client took the request back.")
             raise
+        except SubmodelError as error:  # the model's
+            self._count_nothing("failed")
+            self._end(trace, Outcome.FAILED, str(error), rule="failed")
+            return None
 
     def read_ahead(self, request: CompletionRequest) -> bool:
         """Read the text around a cursor that rests, so that the next key need not wait; whether that was begun.
@@ -160,11 +164,11 @@ class Session:
             return self._refused(trace, refuse("no-bundle", "no bundle was found for this file"))
         request = replace(request, options=self._options_for(request, policy), threads=self.threads())
         self.allowance.use()
-        found = self._find_known(request)
+        found, completion = self._find_known(request), None
         if found is not None:
             known, trace.cache = found
             trace.build = self.service.build_of(bundle)
-            shown, is_near = self._show_known(request, trace, known), False
+            shown = self._show_known(request, trace, known)
         else:
             trace.cache = "miss"
             if not request.is_invoked:
@@ -174,20 +178,13 @@ class Session:
                     return None
             request = replace(request, context=tuple(self._find_context(request)))
             trace.context = tuple((piece.source, piece.path, len(piece.text)) for piece in request.context)
-            try:
-                completion = await self.service.complete(request, unwanted)
-            except SubmodelError as error:
-                self._count_nothing("failed")
-                self._end(trace, Outcome.FAILED, str(error), rule="failed")
-                completion = shown = None
-            else:
-                shown = self._judge(request, trace, completion, generation)
-            is_near = completion is not None and completion.is_near
+            completion = await self.service.complete(request, unwanted)
+            shown = self._judge(request, trace, completion, generation)
         # If a newer request waits for the model, looking ahead would end that one.
         if policy is Policy.FULL and self.service.is_newest(unwanted):
-            if is_near:
+            if completion is not None and completion.is_near:
                 self._start(self._read_whole(request))
-            elif shown is not None and self.options.care.prefetch:
+            elif shown is not None and request.options.care.prefetch:
                 self._look_ahead(request, shown)
         return shown
 
