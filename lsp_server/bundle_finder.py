@@ -47,8 +47,10 @@ class BundleFinder:
 
     @property
     def refused(self) -> dict[Path, BundleError]:
-        """The bundles that were found but are not served, and why."""
-        return dict(one.refused for one in self._found.values() if one.refused is not None)
+        """The bundles that were found but are not served, and why; not the one that the command line has named."""
+        found = dict(one.refused for one in self._found.values() if one.refused is not None)
+        served = self._named if self.fixed == self._named else None
+        return {bundle: why for bundle, why in found.items() if bundle != served}
 
     def fix(self, bundle: Path | None) -> None:
         """Serve all files with this bundle; None: each with its nearest."""
