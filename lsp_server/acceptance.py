@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
-from builder.prompt import shared_prefix
+from contract.prompt import shared_prefix
 from lsp_server.documents import Edit
 from lsp_server.statistics import SURVIVAL_S, Statistics
 

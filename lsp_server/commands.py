@@ -12,7 +12,7 @@ from typing import Any
 
 from lsprotocol import types
 
-from exporters.errors import BundleError
+from contract.errors import BundleError
 from lsp_server.handlers import ACCEPTED
 from lsp_server.server import STATUS, CompletionServer
 from lsp_server.session import SNOOZE_MINUTES

@@ -13,9 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from builder.errors import SubmodelError
-from builder.file_names import path_below
-from builder.prompt import ContextPiece
+from contract.errors import SubmodelError
+from contract.files.file_names import path_below
+from contract.prompt import ContextPiece
 from lsp_server.bundle_finder import read_manifest, workspace_of
 from lsp_server.context.finder import ContextFinder
 from lsp_server.context.repository_index import RepositoryIndex, read_index

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from builder.prompt import ContextPiece
+from contract.prompt import ContextPiece
 from lsp_server.options import WHEN_ASKED, ServerOptions
 from lsp_server.suggestion.steps import Step
 from lsp_server.syntax.grammars import Grammar, find_grammar

@@ -20,11 +20,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from builder.errors import SubmodelError, first_line
+from contract.errors import SubmodelError, first_line
 from lsp_server.decoding.huge_pages import use_huge_pages
 from lsp_server.decoding.providers import Provider
-from lsp_server.errors import EngineCrash, ServeError
 from lsp_server.request import Completion, CompletionRequest
+from lsp_server.serve_errors import EngineCrash, ServeError
 from lsp_server.worker import Worker
 
 if TYPE_CHECKING:

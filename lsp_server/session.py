@@ -13,8 +13,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from builder.errors import SubmodelError
-from builder.prompt import ContextPiece
+from contract.errors import SubmodelError
+from contract.prompt import ContextPiece
 from lsp_server.acceptance import AcceptanceTracker
 from lsp_server.allowance import Allowance
 from lsp_server.debounce import Debounce

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from exporters.bundle import MANIFEST_FILE, WORKSPACE_BUNDLE
-from exporters.errors import BundleError
-from exporters.gate import read_gate
-from exporters.trust import UntrustedError
+from contract.bundle.bundle import MANIFEST_FILE, WORKSPACE_BUNDLE
+from contract.bundle.threshold import read_gate
+from contract.bundle.trust import UntrustedError
+from contract.errors import BundleError
 from lsp_server.bundle_finder import BundleFinder, older_bundles, read_manifest, workspace_of
 from lsp_server.power import memory_bytes
 from lsp_server.repositories import Repositories

@@ -11,7 +11,7 @@ from builder.evaluation.metrics import bootstrap, edit_similarity, is_exact, is_
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class ScoredAnswer:
     """A completion beside what stands in the file."""
 
     answer: str
@@ -40,8 +40,8 @@ class Scores:
     name: str
     parameters: int | None = None  # None: it has none (a baseline)
     bytes: int | None = None
-    lines: tuple[Answer, ...]
-    blocks: tuple[Answer, ...] = ()
+    lines: tuple[ScoredAnswer, ...]
+    blocks: tuple[ScoredAnswer, ...] = ()
     excerpts: tuple[ExcerptScore, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -72,8 +72,8 @@ class Scores:
             name=record["name"],
             parameters=record["parameters"],
             bytes=record["bytes"],
-            lines=tuple(Answer(**answer) for answer in record["lines"]),
-            blocks=tuple(Answer(**answer) for answer in record["blocks"]),
+            lines=tuple(ScoredAnswer(**answer) for answer in record["lines"]),
+            blocks=tuple(ScoredAnswer(**answer) for answer in record["blocks"]),
             excerpts=tuple(ExcerptScore(**excerpt) for excerpt in record["excerpts"]),
         )
 
@@ -102,7 +102,9 @@ def compare(ours: Scores, base: Scores) -> dict[str, Any]:
     return figures
 
 
-def _figures(lines: Sequence[Answer], blocks: Sequence[Answer], excerpts: Sequence[ExcerptScore]) -> dict[str, Any]:
+def _figures(
+    lines: Sequence[ScoredAnswer], blocks: Sequence[ScoredAnswer], excerpts: Sequence[ExcerptScore]
+) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     if excerpts:
         bits = sum(excerpt.nats for excerpt in excerpts) / math.log(2)

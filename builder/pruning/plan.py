@@ -7,8 +7,8 @@ from typing import Any
 
 from transformers import PretrainedConfig, PreTrainedModel
 
-from builder.errors import BuildError
 from builder.pruning.vocabulary import TokenOrder
+from contract.errors import BuildError
 
 WIDTH_STEP = 128  # fast kernels and 4-bit blocks ask for it, and every runtime takes it
 

@@ -73,9 +73,9 @@ def build(
     from submodel.extras import prepare_to_build
 
     prepare_to_build("build")
+    from contract.console import StageDisplay, print_json
+    from submodel.build.build_settings import BuildSettings, parse_size
     from submodel.build.pipeline import run_build
-    from submodel.build.settings import BuildSettings, parse_size
-    from submodel.console import StageDisplay, print_json
     from submodel.scores_table import print_build
 
     settings = BuildSettings(

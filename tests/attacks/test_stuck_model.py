@@ -19,9 +19,9 @@ import pytest
 from onnx import TensorProto, ValueInfoProto, helper
 
 import lsp_server.service as module
-from exporters.bundle import Bundle
-from lsp_server.errors import ServeError
+from contract.bundle.bundle import Bundle
 from lsp_server.request import Completion, CompletionRequest
+from lsp_server.serve_errors import ServeError
 from lsp_server.service import BundleState, BundleStatus, CompletionService
 from lsp_server.worker import GivenUp, Worker
 

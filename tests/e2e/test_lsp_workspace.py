@@ -10,8 +10,8 @@ from typing import Any
 
 from lsprotocol import types
 
-from exporters.bundle import Bundle, build_of, read_manifest, seal_manifest
-from exporters.trust import trust_build
+from contract.bundle.bundle import Bundle, build_of, read_manifest, seal_manifest
+from contract.bundle.trust import trust_build
 from tests.e2e.editor import TEXT, editing, expected, run
 
 

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from builder.errors import SubmodelError
-from exporters.bundle import Bundle
-from exporters.errors import BundleError
-from lsp_server.errors import ServeError
+from contract.bundle.bundle import Bundle
+from contract.errors import BundleError, SubmodelError
 from lsp_server.request import Completion, CompletionRequest
+from lsp_server.serve_errors import ServeError
 from lsp_server.service import MAX_LOADED, BundleState, BundleStatus, CompletionService, Reading
 
 
