@@ -112,13 +112,26 @@ export class Editor {
     return all.find((text) => wanted.test(text))!;
   }
 
-  /** Run a command of the palette by its whole title. */
+  /** Run a command of the palette by its whole title; the palette opens anew until the workbench has registered it. */
   async run(title: string): Promise<void> {
-    await this.page.keyboard.press('F1');
     const input = this.page.locator('.quick-input-widget input.input');
-    await input.waitFor();
-    await input.fill(`>${title}`);
-    await this.page.locator('.quick-input-list .monaco-list-row').filter({ hasText: title }).first().click();
+    const row = this.page.locator('.quick-input-list .monaco-list-row').filter({ hasText: title }).first();
+    for (const end = Date.now() + PATIENCE_MS; ;) {
+      await this.page.keyboard.press('F1');
+      await input.waitFor();
+      await input.fill(`>${title}`);
+      try {
+        await row.waitFor({ timeout: 10_000 });
+        break;
+      } catch (error) {
+        if (Date.now() > end) {
+          throw error;
+        }
+        console.log(`The palette does not list "${title}" yet; open it again.`);
+        await this.page.keyboard.press('Escape');
+      }
+    }
+    await row.click();
   }
 
   /** Open a file by its whole path: without an index of the files, which this code-server lacks. */
