@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -90,9 +91,20 @@ def test_address_that_is_none(address: str) -> None:
         parse_address(address)
 
 
-def test_two_transports_exclude_each_other() -> None:
-    with pytest.raises(ServeError, match="exclude each other"):
-        serve(stdio=True, tcp="localhost:80")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"stdio": True, "tcp": "localhost:80"}, "exclude each other"),
+        ({"stdio": True, "http": "localhost:80"}, "exclude each other"),
+        ({"tcp": "localhost:80", "http": "localhost:81"}, "exclude each other"),
+        ({"http_any_address": True}, "give --http HOST:PORT too"),
+        ({"tcp": "localhost:80", "http_no_token": True}, "give --http HOST:PORT too"),
+        ({"http": "80"}, "HOST:PORT"),
+    ],
+)
+def test_transports_exclude_each_other(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ServeError, match=message):
+        serve(**options)
 
 
 def test_completing_never_loads_torch(workspace: Path) -> None:
