@@ -21,11 +21,12 @@ from contract.bundle.bundle import (
     TOKENIZER_FILE,
     Architecture,
     Bundle,
+    complete_manifest,
     copy_files,
     read_bundle,
-    read_manifest,
     replace_bundle,
     seal_manifest,
+    unsealed_bundle,
     write_bundle_manifest,
 )
 from contract.bundle.drafts import FOLDER, build_index, write_index
@@ -86,14 +87,14 @@ def export_bundle(
     settings: ExportSettings | None = None,
     *,
     drafts: Iterable[Sequence[int]] = (),
-    measure: Callable[[Path], Mapping[str, Any]] = lambda folder: {},
+    measure: Callable[[Bundle], Mapping[str, Any]] = lambda bundle: {},
     on_event: Report = lambda text: None,
     on_progress: Progress = lambda done, total: None,
 ) -> Bundle:
     """Export a sub-model, or any Llama- or Qwen2-shaped checkpoint, and check it; gives the bundle as read back.
 
     drafts: the repository's files as token ids, a sequence each, for speculative decoding (`contract.bundle.drafts`).
-    measure: is called with the whole bundle before it takes its place; what it returns goes into the manifest.
+    measure: is called with the whole bundle before it is sealed; what it returns goes into the manifest.
     Each call of `on_event` begins something; `on_progress` (done, of all) is the progress of the whole. Raises
     ExportError where the checkpoint does not fit, the parity check fails or the folder can't be written, and
     BuildError or BaseModelError where `model_folder` is no model.
@@ -134,9 +135,8 @@ def export_bundle(
         if len(index.tokens):
             write_index(index, fresh / FOLDER)
             facts["drafts"] = {"tokens": len(index.tokens)}
-        write_bundle_manifest(fresh, _manifest(facts, checkpoint.shape, precision, report))
-        if measured := measure(fresh):
-            seal_manifest(fresh, {**read_manifest(fresh), **measured})
+        document = complete_manifest(fresh, _manifest(facts, checkpoint.shape, precision, report))
+        seal_manifest(fresh, {**document, **measure(unsealed_bundle(fresh, document))})
     return read_bundle(bundle_folder)
 
 

@@ -138,6 +138,20 @@ def read_bundle(folder: Path, verify: bool = True, *, layout: str = DECODE_GRAPH
             "export a Llama- or Qwen2-shaped model with `submodel export`."
         )
     _check_files(folder, manifest, verify)
+    return _describe(folder, manifest, build)
+
+
+def unsealed_bundle(folder: Path, document: Mapping[str, Any]) -> Bundle:
+    """The bundle whose files lie in `folder` and whose manifest will hold `document` (`complete_manifest`).
+
+    It can be loaded, to measure what belongs into the manifest; `build` is "" until it is sealed. Raises BundleError
+    where the document lacks or misstates a key.
+    """
+    check_manifest(document, folder / MANIFEST_FILE)
+    return _describe(folder, document, build="")
+
+
+def _describe(folder: Path, manifest: Mapping[str, Any], build: str) -> Bundle:
     try:
         prompt = PromptFormat.from_json(manifest["prompt"])
         numbers = manifest["architecture"]
@@ -187,12 +201,17 @@ def copy_files(bundle: Bundle, target: Path) -> None:
 
 def write_bundle_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Write bundle.json last: `manifest` plus the schema and the size and SHA-256 of every file in `folder`."""
+    seal_manifest(folder, complete_manifest(folder, manifest))
+
+
+def complete_manifest(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """`manifest` plus the schema and the size and SHA-256 of every file in `folder`, as `seal_manifest` takes it."""
     files = {}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder).as_posix()
         if path.is_file() and relative != MANIFEST_FILE:
             files[relative] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
-    seal_manifest(folder, {"schema": SCHEMA, **manifest, "files": files})
+    return {"schema": SCHEMA, **manifest, "files": files}
 
 
 def seal_manifest(folder: Path, document: Mapping[str, Any]) -> None:

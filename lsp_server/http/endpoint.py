@@ -27,7 +27,8 @@ from lsp_server.http.connection import Request
 from lsp_server.http.messages import Found, Refusal, Reply, Wanted
 from lsp_server.options import ServerOptions
 from lsp_server.power import Policy, PowerMeter, choose_policy
-from lsp_server.service import Answer, BundleState, CompletionService, Question
+from lsp_server.request import Completion, CompletionRequest
+from lsp_server.service import BundleState, CompletionService
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +42,9 @@ class Endpoint:
 
     def __init__(self, options: ServerOptions, folder: Path, now: Callable[[], float] = time.monotonic) -> None:
         self.options = options
-        self.service = CompletionService()
-        self.service.provider = Provider(options.provider)
         self._finder = BundleFinder(options.bundle, now)
-        self.service.named = self._finder.named
+        self.service = CompletionService(is_named=self._finder.is_named)
+        self.service.provider = Provider(options.provider)
         self._folder = folder
         self._now = now
         self._meter = PowerMeter(now)
@@ -116,17 +116,14 @@ class Endpoint:
         policy, _ = choose_policy(self._meter.power, self.options.care)
         if policy is Policy.OFF or not wanted.text.strip():
             return Found(text="", model=MODEL)
-        question = self._question(wanted, policy)
+        asked = self._completion_request(wanted, policy)
         self._note_use()
         if wanted.max_tokens == 0:
-            reading = await self.service.read_ahead(question, BURST_S)
+            reading = await self.service.read_ahead(asked, BURST_S)
             return Found(text="", model=MODEL, computed_tokens=reading.tokens)
-        answer = await self._ask(question, f"{request.headers.get('user-agent', '')}\0{wanted.user}")
-        completion = answer.completion
-        if completion is None:
-            raise Refusal(503, answer.error or "The model gave no answer; ask again.")
+        completion = await self._ask(asked, f"{request.headers.get('user-agent', '')}\0{wanted.user}")
         if completion.is_near and not self._newest and policy is Policy.FULL:
-            self._reading = asyncio.ensure_future(self.service.read_ahead(question, BURST_S))
+            self._reading = asyncio.ensure_future(self.service.read_ahead(asked, BURST_S))
         is_cut = any(step.name == "budget" for step in completion.steps)
         return Found(
             text=_for_client(wanted, completion.text, completion.replaces),
@@ -137,36 +134,37 @@ class Endpoint:
             tokens=completion.tokens,
         )
 
-    async def _ask(self, question: Question, client: str) -> Answer:
-        """What the service answers. Raises Refusal if a newer request of the client comes."""
+    async def _ask(self, request: CompletionRequest, client: str) -> Completion:
+        """What the service answers. Raises Refusal if it can't, or if a newer request of the client comes."""
         older = self._newest.get(client)
         if older is not None and not older.done():
             older.set_result(None)
         newer = self._newest[client] = asyncio.get_running_loop().create_future()
         # An event of its own: that of the service's `supersede` would end the requests of other clients too.
         unwanted = threading.Event()
-        asking = asyncio.ensure_future(self.service.complete(question, unwanted))
+        asking = asyncio.ensure_future(self.service.complete(request, unwanted))
         try:
             await asyncio.wait((asking, newer), return_when=asyncio.FIRST_COMPLETED)
-            answer = asking.result() if asking.done() else None
-            if answer is None or (answer.completion is not None and answer.completion.rule == "cancelled"):
+            completion = asking.result() if asking.done() else None
+            if completion is None or completion.rule == "cancelled":
                 raise Refusal(SUPERSEDED, "The operation was aborted: a newer request of this client came.")
-            return answer
+            return completion
+        except SubmodelError as error:  # of the model
+            raise Refusal(503, str(error)) from error
         finally:  # a client that hangs up comes here as well
             unwanted.set()
             asking.cancel()
             if self._newest.get(client) is newer:
                 del self._newest[client]
 
-    def _question(self, wanted: Wanted, policy: Policy) -> Question:
+    def _completion_request(self, wanted: Wanted, policy: Policy) -> CompletionRequest:
         bundle, options = self._bundle(), self.options
         self._follow_build(bundle)
         if policy is Policy.SAVING:
             options = replace(options, trigger=replace(options.trigger, multi_line=False))
-        root = workspace_of(bundle)
         if wanted.max_tokens:
             options = replace(options, max_new_tokens=self._limit(wanted.max_tokens))
-        return Question(
+        return CompletionRequest(
             text=wanted.text,
             offset=wanted.offset,
             bundle=bundle,
@@ -174,7 +172,7 @@ class Endpoint:
             language_id=wanted.language,
             threads=self._threads(),
             context=_newest_pieces(wanted.context, options.context.max_characters),
-            repository=root.name if root is not None else "",
+            root=workspace_of(bundle),
             options=options,
         )
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer
 
 from builder.artifact import MANIFEST, read_artifact
 from builder.bases.load import LoadedBase, load_resolved, resolve_base
@@ -24,13 +23,13 @@ from builder.evaluation.infill import InfillEncoder
 from builder.evaluation.scores import Scores, compare
 from builder.evaluation.scoring import Predictor, score
 from builder.evaluation.torch_predictor import TorchPredictor
-from builder.fim_examples import FimExample, cut_files
+from builder.fim_examples import FimExample, cut_twice
 from builder.finetuning.fim_tokens import FIM_TOKENS, add_fim_tokens
 from builder.finetuning.training_state import StateFile
 from builder.memory import peak_rss_bytes
 from builder.number_format import fastest_dtype
 from builder.pruning.prune import least_size_for, prune
-from contract.bundle.bundle import build_of, read_bundle
+from contract.bundle.bundle import Bundle, build_of, read_bundle
 from contract.bundle.threshold import KEY
 from contract.bundle.trust import trust_build
 from contract.console import Advance, StageDisplay
@@ -40,7 +39,8 @@ from contract.prompt import PromptEncoder
 from exporters.export import export_bundle
 from exporters.export_settings import ExportSettings
 from exporters.precision import parse_precision
-from lsp_server.completion import open_completer
+from lsp_server.completion import Completer
+from lsp_server.decoding.engine import Engine
 from submodel.build.build_settings import BuildSettings
 from submodel.build.document import bundle_row, licence_of, score_part, scores_of, stage_rows
 from submodel.build.history import remember_build
@@ -55,12 +55,13 @@ from submodel.evaluation.predictors import open_checkpoint
 from submodel.report.render import REPORT_SCHEMA, render_report
 
 PIPELINE_VERSION = 11  # raised when the same inputs give another model, so that stages of older versions are not kept
+SCORING_VERSION = 1  # likewise for the base's scores
 # Likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits, 4: drafts, 5: display gate,
-# 6: one step for even rows.
-EXPORT_VERSION = 6
+# 6: one step for even rows, 7: gate on two places a line.
+EXPORT_VERSION = 7
 PROGRAM = f"{PIPELINE_VERSION}.{EXPORT_VERSION}"  # an update goes on from models of this one alone
-GATE_POSITIONS = 100  # validation lines that the display gate is fitted on
-GATE_BEGINS = 0.7  # of an export's time, roughly
+GATE_LINES = 50  # validation lines that the display gate is fitted on, at two places each
+GATE_BEGINS = 0.5  # of an export's time, roughly
 
 
 def run_build(settings: BuildSettings, display: StageDisplay) -> dict[str, Any]:
@@ -75,7 +76,7 @@ class Build:
     """One run of the stages in their order; an update (`submodel.build.update`) has other first ones."""
 
     _fresh: frozenset[str] = frozenset()  # paths that an update learns first
-    _gate_positions = GATE_POSITIONS
+    _gate_lines = GATE_LINES
 
     def __init__(self, settings: BuildSettings, display: StageDisplay) -> None:
         self._settings = settings
@@ -174,8 +175,11 @@ class Build:
     @cached_property
     def _inputs(self) -> dict[str, Any]:
         """What every stage depends on, for its key."""
-        identity = {key: value for key, value in self._base.to_json().items() if key != "why"}
-        return {"version": PIPELINE_VERSION, "corpus": self._corpus.fingerprint, "base": identity}
+        return {"version": PIPELINE_VERSION, "corpus": self._corpus.fingerprint, "base": self._base_identity}
+
+    @property
+    def _base_identity(self) -> dict[str, Any]:
+        return {key: value for key, value in self._base.to_json().items() if key != "why"}
 
     def _model_at(
         self, size: float, paths: BuildPaths, suffix: str = "", *, keeps_layout: bool = False
@@ -300,8 +304,8 @@ class Build:
         """The bundle that is served, which the rival's is not, has a display gate."""
         gate: dict[str, Any] = {}
 
-        def measure(folder: Path) -> Mapping[str, Any]:
-            gate.update(self._fit_gate(folder, part_of(advance, GATE_BEGINS, 1)))
+        def measure(bundle: Bundle) -> Mapping[str, Any]:
+            gate.update(self._fit_gate(bundle, part_of(advance, GATE_BEGINS, 1)))
             return {KEY: gate}
 
         exported = self._export(paths, part_of(advance, 0, GATE_BEGINS), measure)
@@ -311,7 +315,7 @@ class Build:
         self,
         paths: BuildPaths,
         advance: Advance,
-        measure: Callable[[Path], Mapping[str, Any]] = lambda folder: {},
+        measure: Callable[[Bundle], Mapping[str, Any]] = lambda bundle: {},
     ) -> dict[str, Any]:
         bundle = export_bundle(
             paths.model,
@@ -330,22 +334,19 @@ class Build:
 
     def _drafts(self, paths: BuildPaths) -> Iterator[Sequence[int]]:
         """The token ids of each code file but the held-out ones: a bundle is measured on those."""
-        tokenizer = Tokenizer.from_file(str(paths.model / "tokenizer.json"))
-        tokenizer.encode_special_tokens = True
-        for file in self._corpus.learned:
-            if file.is_code:
-                yield tokenizer.encode(file.text, add_special_tokens=False).ids
+        return read_artifact(paths.model).token_ids(file.text for file in self._corpus.learned if file.is_code)
 
-    def _fit_gate(self, bundle: Path, advance: Advance) -> dict[str, Any]:
+    def _fit_gate(self, bundle: Bundle, advance: Advance) -> dict[str, Any]:
         """How sure the served model has to be for a share of its suggestions to be right, on validation files."""
         self._display.say("Fitting the display gate on lines that it did not learn from")
         files = [file for file in self._corpus.files if file.split == "validation" and file.is_code]
-        drawn = cut_files(files, self._gate_positions, self._settings.seed + 2)
-        cuts = sorted(drawn, key=lambda cut: (cut.file.path, cut.offset))  # so that a prompt begins as the one before
-        return measure_gate(open_completer(bundle, verify=False), cuts, advance).to_json()
+        cuts = cut_twice(files, self._gate_lines, self._settings.seed + 2)
+        return measure_gate(Completer(Engine(bundle)), cuts, advance).to_json()
 
     def _score_base(self, name: str, held_out: HeldOut) -> StageRecord:
-        return self._score(name, key_of(**self._inputs), self._open_base, held_out)
+        """Kept as long as the base and the files that it is asked about stay the same, whatever happens to others."""
+        key = key_of(version=SCORING_VERSION, base=self._base_identity)
+        return self._score(name, key, self._open_base, held_out)
 
     def _score(self, name: str, model_key: str, open_model: Callable[[], Predictor], held_out: HeldOut) -> StageRecord:
         def make(advance: Advance) -> dict[str, Any]:

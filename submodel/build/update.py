@@ -45,7 +45,7 @@ from submodel.report.saved import read_saved, render_saved
 
 UPDATE_VERSION = 1  # raised when the same inputs give another model
 # The threshold moves little between two versions; a build asks for twice as many.
-THRESHOLD_POSITIONS = 50
+THRESHOLD_LINES = 25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +99,7 @@ def _read_history(paths: BuildPaths) -> History:
 
 
 class _Update(Build):
-    _gate_positions = THRESHOLD_POSITIONS
+    _gate_lines = THRESHOLD_LINES
 
     def __init__(self, settings: UpdateSettings, display: StageDisplay, history: History) -> None:
         super().__init__(settings, display)

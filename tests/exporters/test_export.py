@@ -14,7 +14,7 @@ from optimum.onnxruntime import ORTModelForCausalLM
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM
 
-from contract.bundle.bundle import read_bundle
+from contract.bundle.bundle import MANIFEST_FILE, Bundle, read_bundle
 from contract.bundle.drafts import FOLDER, open_index
 from contract.errors import BuildError, BundleError, ExportError, SubmodelError
 from contract.prompt import PromptFormat
@@ -25,6 +25,7 @@ from exporters.export_settings import ExportSettings
 from exporters.parity import ParitySettings
 from exporters.precision import Precision
 from exporters.prompts import choose_prompts
+from lsp_server.decoding.engine import Engine
 
 # Of random weights the next token is nearly a tie, so int8 agrees seldom.
 LOOSE = ParitySettings(prompts=6, max_prompt_tokens=64, continuation_tokens=4, min_agreement=0.3, max_loss_increase=0.1)
@@ -63,6 +64,23 @@ def test_the_repository_s_tokens_travel_as_drafts(sub_model: Path, tmp_path: Pat
     without = export_bundle(sub_model, tmp_path / "other", FP32)
     assert open_index(without.folder / FOLDER) is None
     assert "drafts" not in without.manifest
+
+
+def test_what_is_measured_is_in_the_manifest_when_it_is_sealed_the_first_time(sub_model: Path, tmp_path: Path) -> None:
+    measured: list[Bundle] = []
+
+    def measure(bundle: Bundle) -> dict[str, Any]:
+        assert not (bundle.folder / MANIFEST_FILE).exists()
+        answer = Engine(bundle, threads=1).generate([65, 66, 67], max_new_tokens=2)
+        measured.append(bundle)
+        return {"gate": {"tokens": answer.prompt_tokens}}
+
+    bundle = export_bundle(sub_model, tmp_path / "bundle", FP32, drafts=[[5, 6, 7, 8, 9]], measure=measure)
+    assert bundle.manifest["gate"] == {"tokens": 3}
+    (before,) = measured
+    assert before.build == ""
+    sealed = {key: value for key, value in bundle.manifest.items() if key not in ("gate", "checksum")}
+    assert sealed == json.loads(json.dumps(before.manifest))
 
 
 @pytest.mark.parametrize("settings", [FP32, INT8], ids=["fp32", "int8"])

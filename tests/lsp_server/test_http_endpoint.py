@@ -12,13 +12,13 @@ import pytest
 
 from contract.bundle.bundle import Bundle, read_bundle
 from contract.prompt import ContextPiece
-from lsp_server.completion import Completion
 from lsp_server.http.connection import Connection, Request
 from lsp_server.http.endpoint import SUPERSEDED, Endpoint, _newest_pieces
 from lsp_server.http.guard import Guard
 from lsp_server.http.messages import Refusal
 from lsp_server.options import ServerOptions, TriggerOptions
 from lsp_server.power import Power
+from lsp_server.request import Completion, CompletionRequest
 from lsp_server.service import BundleState, BundleStatus
 
 BUNDLE = Path("/bundle")
@@ -30,20 +30,21 @@ class SlowCompleter:
     def __init__(self) -> None:
         self.started: list[str] = []
         self.stopped: list[str] = []
-        self.asked: list[dict[str, Any]] = []
+        self.asked: list[CompletionRequest] = []
         self.release = threading.Event()
 
-    def complete(self, text: str, offset: int, *, stop: Callable[[], bool], **more: Any) -> Completion:
+    def complete(self, request: CompletionRequest, stop: Callable[[], bool]) -> Completion:
+        text = request.text
         self.started.append(text)
-        self.asked.append(more)
+        self.asked.append(request)
         while not self.release.wait(0.001):
             if stop():
                 self.stopped.append(text)
                 return Completion(text="", rule="cancelled")
-        return Completion(text=f"answer to {text}".replace("\r\n", "\n"))
+        return Completion(text=f"answer to {text}")
 
-    def read_ahead(self, text: str, offset: int, **_: object) -> int:
-        self.started.append(f"read {text}")
+    def read_ahead(self, request: CompletionRequest, stop: Callable[[], bool]) -> int:
+        self.started.append(f"read {request.text}")
         return 7
 
 
@@ -216,7 +217,7 @@ def test_a_client_s_limit_holds_if_it_is_lower() -> None:
         completer.release.set()
         await outcome(endpoint, request("a", max_tokens=max_tokens))
         endpoint.close()
-        return completer.asked[0]["options"].max_new_tokens
+        return completer.asked[0].options.max_new_tokens
 
     assert asyncio.run(limit(None)) is None
     assert asyncio.run(limit(20)) == 20
@@ -263,7 +264,8 @@ def test_the_answer_is_the_completer_s_own(tiny_bundle: Bundle) -> None:
         return answer
 
     completer = open_completer(tiny_bundle.folder, threads=1)
-    expected = completer.complete(before + after, len(before), path="greet.txt", options=options).text
+    asked = CompletionRequest(text=before + after, offset=len(before), path="greet.txt", options=options)
+    expected = completer.complete(asked).text
     assert expected
     assert asyncio.run(run()) == expected
 

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from contract.bundle.bundle import Bundle
 from contract.errors import BundleError, SubmodelError
 from lsp_server.completion import open_completer
+from lsp_server.request import CompletionRequest
 from lsp_server.serve_errors import ServeError
 from submodel.commands.complete import complete
 from submodel.commands.serve import parse_address, serve
@@ -40,7 +41,8 @@ def workspace(tiny_bundle: Bundle, tmp_path: Path) -> Path:
 def test_prints_the_completion(workspace: Path, tiny_bundle: Bundle) -> None:
     file = workspace / "src" / "area.txt"
     file.write_text(TEXT, encoding="utf-8")
-    expected = open_completer(tiny_bundle.folder).complete(TEXT, TEXT.index("return ") + 7, path="area.txt").text
+    request = CompletionRequest(text=TEXT, offset=TEXT.index("return ") + 7, path="area.txt")
+    expected = open_completer(tiny_bundle.folder).complete(request).text
     assert run_complete(file, "--line", 1, "--character", ENDING) == expected + "\n"
     document = json.loads(run_complete(file, "--line", 1, "--character", ENDING, "--json"))
     assert document.pop("milliseconds") > 0
@@ -52,7 +54,8 @@ def test_prints_the_completion(workspace: Path, tiny_bundle: Bundle) -> None:
 def test_line_ends_and_byte_order_mark_count_as_in_editors(workspace: Path, tiny_bundle: Bundle) -> None:
     file = workspace / "area.txt"
     file.write_bytes(b"\xef\xbb\xbf" + TEXT.replace("\n", "\r\n").encode())
-    expected = open_completer(tiny_bundle.folder).complete(TEXT, TEXT.index("return ") + 7, path="area.txt").text
+    request = CompletionRequest(text=TEXT, offset=TEXT.index("return ") + 7, path="area.txt")
+    expected = open_completer(tiny_bundle.folder).complete(request).text
     assert run_complete(file, "--line", 1, "--character", ENDING, "--bundle", tiny_bundle.folder) == expected + "\n"
 
 
