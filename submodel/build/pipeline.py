@@ -60,7 +60,6 @@ SCORING_VERSION = 1  # likewise for the base's scores
 # 6: one step for even rows, 7: gate on two places a line.
 EXPORT_VERSION = 7
 PROGRAM = f"{PIPELINE_VERSION}.{EXPORT_VERSION}"  # an update goes on from models of this one alone
-GATE_LINES = 50  # validation lines that the display gate is fitted on, at two places each
 GATE_BEGINS = 0.5  # of an export's time, roughly
 
 
@@ -76,7 +75,7 @@ class Build:
     """One run of the stages in their order; an update (`submodel.build.update`) has other first ones."""
 
     _fresh: frozenset[str] = frozenset()  # paths that an update learns first
-    _gate_lines = GATE_LINES
+    _gate_lines = 50  # validation lines that the display gate is fitted on, at two places each
 
     def __init__(self, settings: BuildSettings, display: StageDisplay) -> None:
         self._settings = settings
