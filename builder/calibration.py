@@ -11,11 +11,11 @@ import random
 from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from builder.corpus.corpus import SourceFile
 from builder.corpus.languages import Kind
 from builder.cuts import Cut, cut_mixture
+from builder.documents import CalibrationFacts
 from builder.errors import CorpusError
 from builder.prompt import PromptEncoder
 
@@ -48,7 +48,7 @@ class CalibrationSet:
     validation: tuple[tuple[int, ...], ...]
     form: str  # "fill-in-the-middle" or "prefix"
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> CalibrationFacts:
         """For the manifest."""
         return {
             "form": self.form,

@@ -12,6 +12,7 @@ from typing import Any
 
 from lsprotocol import types
 
+from builder.documents import ServerStatus
 from exporters.errors import BundleError
 from lsp_server.assistant import SNOOZE_MINUTES
 from lsp_server.handlers import ACCEPTED
@@ -29,7 +30,7 @@ def register_commands(server: CompletionServer) -> None:
     server.describe = lambda: describe_status(server)
 
     @server.feature(STATUS)
-    def submodel_status(ls: CompletionServer, params: object) -> dict[str, Any]:
+    def submodel_status(ls: CompletionServer, params: object) -> ServerStatus:
         return describe_status(ls)
 
     @server.feature(EXPLAIN)
@@ -68,31 +69,31 @@ def register_commands(server: CompletionServer) -> None:
         return document
 
     @server.command("submodel.pause")
-    def submodel_pause(ls: CompletionServer, *arguments: Any) -> dict[str, Any]:
+    def submodel_pause(ls: CompletionServer, *arguments: Any) -> ServerStatus:
         ls.assistant.pause()
         ls.send_status()
         return describe_status(ls)
 
     @server.command("submodel.resume")
-    def submodel_resume(ls: CompletionServer, *arguments: Any) -> dict[str, Any]:
+    def submodel_resume(ls: CompletionServer, *arguments: Any) -> ServerStatus:
         ls.assistant.resume()
         ls.send_status()
         return describe_status(ls)
 
     @server.command("submodel.snooze")
-    def submodel_snooze(ls: CompletionServer, *arguments: Any) -> dict[str, Any]:
+    def submodel_snooze(ls: CompletionServer, *arguments: Any) -> ServerStatus:
         minutes = ls.assistant.snooze(_number(arguments, SNOOZE_MINUTES))
         ls.send_status_in(minutes * 60)
         ls.send_status()
         return describe_status(ls)
 
     @server.command("submodel.reload")
-    async def submodel_reload(ls: CompletionServer, *arguments: Any) -> dict[str, Any]:
+    async def submodel_reload(ls: CompletionServer, *arguments: Any) -> ServerStatus:
         await ls.reload()
         return describe_status(ls)
 
     @server.command("submodel.rollback")
-    async def submodel_rollback(ls: CompletionServer, *arguments: Any) -> dict[str, Any]:
+    async def submodel_rollback(ls: CompletionServer, *arguments: Any) -> ServerStatus:
         older = Path(arguments[0]) if arguments and isinstance(arguments[0], str) else None
         try:
             await ls.roll_back(older)

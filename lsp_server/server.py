@@ -11,13 +11,13 @@ import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 from pygls.uris import to_fs_path
 
+from builder.documents import DriftFacts, ServerStatus
 from builder.errors import SubmodelError
 from builder.file_names import path_below
 from exporters.bundle import find_bundle
@@ -56,7 +56,7 @@ class CompletionServer(LanguageServer):
         self.assistant = Assistant(self.service, options, find_context=self.repositories.pieces)
         self.finder = BundleFinder(options.bundle)
         self.service.named = self.finder.named
-        self.describe: Callable[[], dict[str, Any]] = dict  # set by `lsp_server.commands`
+        self.describe: Callable[[], ServerStatus] | None = None  # set by `lsp_server.commands`
         self.is_started = False  # bundles were looked for
         self._loop: asyncio.AbstractEventLoop | None = None
         self._warned: set[str] = set()
@@ -144,7 +144,7 @@ class CompletionServer(LanguageServer):
             self._rest.cancel()
         self._rest = self._loop.call_later(self.options.care.read_ahead_delay_ms / 1000, self._read_at_cursor)
 
-    def drift_of(self, bundle: Path) -> dict[str, Any] | None:
+    def drift_of(self, bundle: Path) -> DriftFacts | None:
         """How far the repository has gone from its bundle; None where that is not known (yet)."""
         return self.repositories.drift_of(bundle)
 
@@ -255,10 +255,10 @@ class CompletionServer(LanguageServer):
             if status.state is BundleState.FAILED and status.error:
                 hint = "Then run the command submodel.reload, or restart the language server."
                 self.warn_once(f"{status.error} {hint}" if str(bundle) in status.error else f"{bundle}: {status.error}")
-        document = self.describe()
-        if document.get("state") == self._last_state:
+        document = self.describe() if self.describe is not None else None
+        if document is None or document["state"] == self._last_state:
             return
-        self._last_state = document.get("state", "")
+        self._last_state = document["state"]
         if _wants_status(self.client_capabilities.experimental):
             self.protocol.notify(STATUS, document)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from builder.documents import ServedBundle, ServerState, ServerStatus, ThresholdPoint
 from exporters.bundle import MANIFEST_FILE, WORKSPACE_BUNDLE
 from exporters.errors import BundleError
 from exporters.gate import read_gate
@@ -16,7 +18,7 @@ from lsp_server.server import CompletionServer
 from lsp_server.service import BundleState, BundleStatus
 
 
-def describe_status(ls: CompletionServer) -> dict[str, Any]:
+def describe_status(ls: CompletionServer) -> ServerStatus:
     """As `submodel/status` answers it (docs/protocol.md)."""
     assistant = ls.assistant
     policy, power_reason = assistant.policy()
@@ -54,7 +56,7 @@ def _bundles(ls: CompletionServer) -> dict[Path, BundleStatus]:
     return untrusted | ls.service.bundles
 
 
-def _state(ls: CompletionServer, bundles: dict[Path, BundleStatus]) -> tuple[str, str]:
+def _state(ls: CompletionServer, bundles: dict[Path, BundleStatus]) -> tuple[ServerState, str]:
     assistant = ls.assistant
     states = {status.state for status in bundles.values()}
     if not ls.options.enabled:
@@ -74,8 +76,8 @@ def _state(ls: CompletionServer, bundles: dict[Path, BundleStatus]) -> tuple[str
     return "unloaded", "submodel has freed its memory and loads its model again at the next request."
 
 
-def _describe_bundle(ls: CompletionServer, folder: Path, status: BundleStatus) -> dict[str, Any]:
-    manifest = {} if status.state is BundleState.UNTRUSTED else read_manifest(folder)
+def _describe_bundle(ls: CompletionServer, folder: Path, status: BundleStatus) -> ServedBundle:
+    manifest: Mapping[str, Any] = {} if status.state is BundleState.UNTRUSTED else read_manifest(folder)
     workspace = workspace_of(folder)
     base = manifest.get("base")
     files = manifest.get("files") or {}
@@ -100,11 +102,11 @@ def _describe_bundle(ls: CompletionServer, folder: Path, status: BundleStatus) -
     }
 
 
-def _gate(ls: CompletionServer, manifest: dict[str, Any]) -> dict[str, float] | None:
+def _gate(ls: CompletionServer, manifest: Mapping[str, Any]) -> ThresholdPoint | None:
     precision = ls.options.gate.precision
     try:
         gate = read_gate(manifest)
     except BundleError:
         return None
     point = gate.at(precision) if gate is not None and precision > 0 else None
-    return {**vars(point)} if point is not None else None
+    return point.to_json() if point is not None else None

@@ -10,11 +10,11 @@ import hashlib
 import math
 import os
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from builder.corpus.filters import decode_text, reason_by_path, reason_by_text
 from builder.corpus.languages import Kind, find_language, get_language
@@ -22,6 +22,7 @@ from builder.corpus.listing import MAX_ENTRIES, Listing, ListingLimits, list_fil
 from builder.corpus.reading import SourceReader, Unreadable
 from builder.corpus.secrets import remove_secrets
 from builder.corpus.split import SPLITS, Candidate, Split, split_files
+from builder.documents import CorpusFacts, LanguageFacts, SplitFacts
 from builder.errors import CorpusError
 from builder.progress import Progress
 
@@ -99,16 +100,17 @@ class Corpus:
             digest.update(f"{file.path}\0{file.sha256}\0{file.split}\0".encode())
         return digest.hexdigest()
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> CorpusFacts:
         """Figures for manifests and for the user; no path and no text."""
-        by_language: defaultdict[str, dict[str, Any]] = defaultdict(
-            lambda: {"files": 0, "bytes": dict.fromkeys(SPLITS, 0)}
-        )
-        by_split = {split: {"files": 0, "bytes": 0, "code_files": 0, "code_bytes": 0} for split in SPLITS}
+        by_language: dict[str, LanguageFacts] = {}
+        by_split: dict[str, SplitFacts] = {
+            split: {"files": 0, "bytes": 0, "code_files": 0, "code_bytes": 0} for split in SPLITS
+        }
         for file in self.files:
             size = file.size_bytes
-            entry = by_language[file.language]
-            entry["kind"] = file.kind
+            entry = by_language.setdefault(
+                file.language, {"files": 0, "bytes": dict.fromkeys(SPLITS, 0), "kind": file.kind}
+            )
             entry["files"] += 1
             entry["bytes"][file.split] += size
             total = by_split[file.split]

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from builder.calibration import CalibrationSet, CalibrationSettings, make_calibration_set
 from builder.corpus.corpus import Corpus
+from builder.documents import PlanFacts
 from builder.errors import BuildError
 from builder.prompt import PromptEncoder, PromptFormat
 from builder.pruning.code_pieces import expected_tokens
@@ -51,7 +52,7 @@ class Pruned:
     tokenizer: Tokenizer
     prompt: PromptFormat
     plan: PrunePlan
-    plan_summary: dict[str, Any]
+    plan_summary: PlanFacts
     calibration: CalibrationSet
 
 

@@ -19,6 +19,7 @@ from peft.helpers import disable_input_dtype_casting
 from transformers import PreTrainedModel
 
 from builder.corpus.corpus import SourceFile
+from builder.documents import FineTuningFacts
 from builder.errors import CorpusError
 from builder.prompt import PromptEncoder
 from builder.recovery.fim_tokens import NewRows
@@ -36,7 +37,7 @@ class Recovered:
     """A tuned model, its factors merged, and how it came about."""
 
     model: PreTrainedModel
-    summary: dict[str, Any]
+    summary: FineTuningFacts
 
 
 def recover(

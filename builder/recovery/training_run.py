@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from builder.documents import FineTuningFacts
 from builder.recovery.material import Material, in_steps
 from builder.recovery.packed import packed_nats
 from builder.recovery.schedule import learning_rate_at, steps_within, validation_steps
@@ -98,7 +99,7 @@ class TrainingRun:
         self._save()
         self._load(self._best)
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> FineTuningFacts:
         """For the manifest and the report."""
         progress = self.progress
         return {

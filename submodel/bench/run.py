@@ -25,6 +25,7 @@ import numpy as np
 import psutil
 
 from builder.children import child_environment, find_program, python_module
+from builder.documents import Estimate
 from builder.errors import SubmodelError
 from builder.evaluation.metrics import bootstrap, is_exact
 from builder.versions import installed_versions
@@ -154,7 +155,7 @@ def ratios(ours: dict[str, Any], peers: Sequence[dict[str, Any]]) -> dict[str, d
     }
 
 
-def leads(exact: Mapping[str, Sequence[bool]]) -> dict[str, dict[str, float]]:
+def leads(exact: Mapping[str, Sequence[bool]]) -> dict[str, Estimate]:
     """By how much of all lines the first engine has more right than each other, paired, with the 95 % interval."""
     ours, *others = exact
 

@@ -85,7 +85,8 @@ def test_two_folders_have_a_bundle_each(workspace: Path, tiny_bundle: Bundle, tm
                 [decision] = (await editor.request("submodel/explain"))["decisions"]
                 served.append(decision["bundle"])
             assert served == [str(folder / ".submodel" / "bundle") for folder in (workspace, other)]
-            bundles = (await editor.request("submodel/status"))["bundles"]
+            status = await editor.request("submodel/status")
+            bundles = convert(status, ServerStatus)["bundles"]
             assert [(one["workspaceFolder"], one["state"]) for one in bundles] == [
                 (str(workspace), "ready"),
                 (str(other), "ready"),

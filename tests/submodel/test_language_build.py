@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec import convert
 from tokenizers import Tokenizer
 from typer.testing import CliRunner
 
 from builder import domains
 from builder.artifact import read_artifact
+from builder.documents import BuildReport, Manifest
 from builder.errors import BuildError, CorpusError
 from submodel.app import app
 from submodel.build.settings import BuildSettings
@@ -37,7 +39,8 @@ def test_a_language_is_built_and_evaluated_by_its_name(index, tmp_path, monkeypa
     assert set(document["corpus"]["languages"]) == {"Python"}
     folder = tmp_path / "submodel-python"
     assert document["paths"]["model"] == "submodel-python/model"
-    assert (folder / "bundle" / "bundle.json").is_file()
+    convert(document, BuildReport)
+    convert(json.loads((folder / "bundle" / "bundle.json").read_text()), Manifest)
     page = (folder / "report.html").read_text()
     assert "<h1>python</h1>" in page
     assert "honest rival" in page
