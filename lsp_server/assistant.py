@@ -117,7 +117,7 @@ class Assistant:
         self.service.supersede()
 
     def snooze(self, minutes: float = SNOOZE_MINUTES) -> float:
-        """Nothing for so long, MAX_SNOOZE_MINUTES at most; gives how many minutes that are."""
+        """Only what is asked for by hand for so long, MAX_SNOOZE_MINUTES at most; return how many minutes that are."""
         minutes = min(minutes, MAX_SNOOZE_MINUTES)
         self.snoozed_until = datetime.now(UTC) + timedelta(minutes=minutes)
         self.service.supersede()
@@ -293,7 +293,7 @@ class Assistant:
             return _refuse("disabled", "submodel is switched off (option enabled)")
         if self.is_paused:
             return _refuse("paused", "submodel is paused")
-        if self.is_snoozed:
+        if self.is_snoozed and not place.is_invoked:
             return _refuse("snoozed", f"submodel is snoozed until {self.snoozed_until:%H:%M} UTC")
         if place.refusal is not None:
             return _refuse("document", place.refusal)

@@ -47,6 +47,7 @@ from submodel.build.memory import peak_rss_bytes
 from submodel.build.paths import BuildPaths, prepare_output
 from submodel.build.settings import BuildSettings
 from submodel.build.size_search import SIZES, is_as_good, is_worse, smallest_size
+from submodel.build.stage_times import expected_stages, remember_stages
 from submodel.build.stages import StageRecord, Stages, key_of
 from submodel.console import Advance, StageDisplay
 from submodel.evaluation.bundle_predictor import BundlePredictor
@@ -106,7 +107,9 @@ class _Build:
         self._stages = Stages(self._paths.stages, display, force=settings.force)
 
     def run(self, held_out: HeldOut | None, started: float) -> BuildReport:
-        settings, paths, stages = self._settings, self._paths, self._stages
+        settings, paths, stages, display = self._settings, self._paths, self._stages, self._display
+        if settings.size is not None:  # how many sizes a search tries isn't known
+            display.expect(expected_stages(settings, self._base))
         # The base is scored first: pruning changes it in place, and two copies need twice the memory.
         base_record = self._score_base("score the base", held_out) if held_out else None
         search: dict[str, Any] | None = None
@@ -156,6 +159,7 @@ class _Build:
             document["models"].append(self._unscored_bundle())
         document["stages"] = stage_rows(stages.records)
         document["seconds"] = round(time.perf_counter() - started, 1)
+        remember_stages(settings, self._base, stages.records)
         write_json(paths.figures, document, mode=PRIVATE)
         write_text(paths.report, render_report(document, title=settings.title), mode=PRIVATE)
         return document

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from lsprotocol import types
+from msgspec import convert
 
+from builder.documents import ServerStatus
 from exporters.bundle import Bundle, build_of, read_manifest, seal_manifest
 from exporters.trust import trust_build
 from tests.e2e.editor import TEXT, editing, expected, run

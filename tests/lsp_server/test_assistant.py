@@ -138,7 +138,7 @@ def test_typing_along_asks_no_model() -> None:
     ("prepare", "place", "rule"),
     [
         (lambda assistant: assistant.pause(), at("x = ‸\n", is_invoked=True), "paused"),
-        (lambda assistant: assistant.snooze(5), at("x = ‸\n", is_invoked=True), "snoozed"),
+        (lambda assistant: assistant.snooze(5), at("x = ‸\n"), "snoozed"),
         (lambda assistant: None, at("ab‸cd\n"), "mid-word"),
         (lambda assistant: None, at("x = ‸\n", bundle=None), "no-bundle"),
     ],
@@ -153,6 +153,12 @@ def test_why_nothing(prepare: Callable[[Assistant], None], place: Place, rule: s
     assert assistant.tracker.statistics.nothing == {rule: 1}
     assistant.resume()
     assert ask(assistant, at("x = ‸\n")) == ["foo(bar)"]
+
+
+def test_asked_by_hand_it_answers_through_a_snooze() -> None:
+    assistant, _ = make()
+    assistant.snooze(5)
+    assert ask(assistant, at("x = ‸\n", is_invoked=True)) == ["foo(bar)"]
 
 
 def test_asked_by_hand_rules_of_typing_do_not_hold() -> None:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from builder import domains
 from builder.artifact import read_artifact
-from builder.documents import BuildReport, Manifest
+from builder.documents import BuildProgress, BuildReport, Manifest
 from builder.errors import BuildError, CorpusError
 from submodel.app import app
 from submodel.build.settings import BuildSettings
@@ -25,9 +25,13 @@ def index(tmp_path, monkeypatch):
 
 
 def run(*arguments):
-    done = CliRunner().invoke(app, [*map(str, arguments), "--json"])
+    return json.loads(invoke(*arguments, "--json").stdout)
+
+
+def invoke(*arguments):
+    done = CliRunner().invoke(app, list(map(str, arguments)))
     assert done.exit_code == 0, done.output + repr(done.exception)
-    return json.loads(done.stdout)
+    return done
 
 
 def test_a_language_is_built_and_evaluated_by_its_name(index, tmp_path, monkeypatch):
@@ -52,6 +56,13 @@ def test_a_language_is_built_and_evaluated_by_its_name(index, tmp_path, monkeypa
     manifest = json.loads((folder / "model" / "manifest.json").read_text())
     assert manifest["language"] == "language:python"
     assert [one["distribution"] for one in manifest["distributions"]] == ["npm:pack@1"]
+    again = invoke("build", "--language", "python", *options, "--progress", "json").stderr.splitlines()
+    progress = [convert(json.loads(line), BuildProgress) for line in again if line.startswith("{")]
+    kept = [one["stage"] for one in progress if one.get("state") == "kept"]
+    assert kept == [stage["name"] for stage in document["stages"]], (
+        "and each is one that the whole was expected to have"
+    )
+    assert "base" in progress[-1]["text"], "the table of models"
     scored = run("eval", "--language", "javascript", "--model", folder / "model", "--positions", 4, "--blocks", 0)
     assert set(scored["models"][0]["languages"]) == {"JavaScript"}
     assert not layout(folder / "model"), "nothing has taught it another than its base's"

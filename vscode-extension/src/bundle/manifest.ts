@@ -1,5 +1,7 @@
 // What bundle.json tells of a bundle. Free of VS Code.
 
+import type { BaseFacts, FileFacts, Manifest } from '../documents';
+
 export interface BundleInfo {
   readonly folder: string;
   readonly base: string;
@@ -11,15 +13,15 @@ export interface BundleInfo {
 /** Reads the text of a bundle.json; raises where it is none. */
 export function readManifest(text: string, folder: string, builtAt: Date): BundleInfo {
   const document: unknown = JSON.parse(text);
-  if (!isRecord(document) || !isRecord(document['files'])) {
+  if (!isUnchecked<Manifest>(document) || !isUnchecked<Manifest['files']>(document.files)) {
     throw new Error('it lists no files');
   }
-  const base = isRecord(document['base']) ? document['base']['name'] : undefined;
-  const sizes = Object.values(document['files']).map((facts) => (isRecord(facts) ? facts['bytes'] : undefined));
+  const base = isUnchecked<BaseFacts>(document.base) ? document.base.name : undefined;
+  const sizes = Object.values(document.files).map((facts) => (isUnchecked<FileFacts>(facts) ? facts.bytes : undefined));
   return {
     folder,
     base: typeof base === 'string' ? base : 'unknown base',
-    parameters: typeof document['parameters'] === 'number' ? document['parameters'] : undefined,
+    parameters: typeof document.parameters === 'number' ? document.parameters : undefined,
     bytes: sizes.every((size) => typeof size === 'number') ? sizes.reduce((sum, size) => sum + size, 0) : undefined,
     builtAt,
   };
@@ -49,6 +51,9 @@ export function describeBundle(bundle: BundleInfo): string {
     .join(', ');
 }
 
-function isRecord(value: unknown): value is Record<string, unknown> {
+/** An object with the keys of a document, whose values nobody has checked. */
+type Unchecked<T extends object> = { readonly [Key in keyof T]?: unknown };
+
+function isUnchecked<T extends object>(value: unknown): value is Unchecked<T> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
