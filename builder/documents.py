@@ -322,12 +322,9 @@ class BuildReport(TypedDict):
 
 
 class BuildProgress(TypedDict):
-    """A line that `submodel build --progress json` writes to stderr.
+    """A line that `submodel build --progress json` writes to stderr: a stage begins, goes on or ends, or a message."""
 
-    `stage`: a stage began, went on or ended. `message`: a sentence for the user. `error`: why the build failed.
-    """
-
-    kind: Literal["stage", "message", "error"]
+    kind: Literal["stage", "message"]
     text: NotRequired[str]
     stage: NotRequired[str]
     state: NotRequired[Literal["running", "finished", "kept"]]

@@ -11,6 +11,7 @@ from builder.artifact import read_artifact
 from builder.documents import AnsweredPosition, BaseFacts, Comparison, ModelRow, StageRow
 from builder.evaluation.held_out import HeldOut
 from builder.evaluation.scores import Scores, compare
+from exporters.bundle import read_bundle
 from submodel.build.stages import StageRecord
 
 
@@ -63,6 +64,13 @@ def scores_of(record: StageRecord) -> Scores:
 def stage_rows(records: Sequence[StageRecord]) -> list[StageRow]:
     """Names and times; those of an earlier run are marked."""
     return [{"name": one.name, "seconds": one.seconds, "is_fresh": one.is_fresh} for one in records]
+
+
+def unscored_bundle(folder: Path) -> ModelRow:
+    """The row of a bundle without figures that were not measured."""
+    bundle = read_bundle(folder, verify=False)
+    size = bundle.model_path.stat().st_size
+    return {"name": "bundle", "parameters": bundle.manifest["parameters"], "bytes": size}
 
 
 def _answers(scores: Sequence[Scores], held_out: HeldOut, times: Sequence[float]) -> list[AnsweredPosition]:

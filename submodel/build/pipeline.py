@@ -19,7 +19,7 @@ from builder.bases.resolve import ResolvedBase
 from builder.checkpoint import parity_cuts, save_checkpoint, save_reweighted
 from builder.corpus.corpus import Corpus, read_corpus
 from builder.cuts import Cut, cut_files
-from builder.documents import BuildReport, FineTuningFacts, ModelRow, ThresholdFacts
+from builder.documents import BuildReport, FineTuningFacts, ThresholdFacts
 from builder.domains import open_language
 from builder.evaluation.baselines import score_baselines
 from builder.evaluation.held_out import HeldOut, make_held_out
@@ -41,7 +41,7 @@ from exporters.precision import parse_precision
 from exporters.settings import ExportSettings
 from exporters.trust import trust_build
 from lsp_server.completion import open_completer
-from submodel.build.document import ScoreRecords, base_facts, score_part, scores_of, stage_rows
+from submodel.build.document import ScoreRecords, base_facts, score_part, scores_of, stage_rows, unscored_bundle
 from submodel.build.lock import build_lock
 from submodel.build.memory import peak_rss_bytes
 from submodel.build.paths import BuildPaths, prepare_output
@@ -156,7 +156,7 @@ class _Build:
             if settings.rival:
                 document["rival"] = self._compete(held_out, scores_of(records.sub_model), bundle_key)
         if not (held_out and settings.scores_bundle):
-            document["models"].append(self._unscored_bundle())
+            document["models"].append(unscored_bundle(paths.bundle))
         document["stages"] = stage_rows(stages.records)
         document["seconds"] = round(time.perf_counter() - started, 1)
         remember_stages(settings, self._base, stages.records)
@@ -395,9 +395,3 @@ class _Build:
                 shutil.copytree(source, fresh, dirs_exist_ok=True)
         for stage in ("prune", "recover"):
             self._stages.adopt(stage, f"{stage} at {size:g}")
-
-    def _unscored_bundle(self) -> ModelRow:
-        """The bundle's row without figures that were not measured."""
-        bundle = read_bundle(self._paths.bundle, verify=False)
-        size = bundle.model_path.stat().st_size
-        return {"name": "bundle", "parameters": bundle.manifest["parameters"], "bytes": size}

@@ -353,12 +353,10 @@ export interface StageRow {
   seconds: number;
 }
 /**
- * A line that `submodel build --progress json` writes to stderr.
- *
- * `stage`: a stage began, went on or ended. `message`: a sentence for the user. `error`: why the build failed.
+ * A line that `submodel build --progress json` writes to stderr: a stage begins, goes on or ends, or a message.
  */
 export interface BuildProgress {
-  kind: 'error' | 'message' | 'stage';
+  kind: 'message' | 'stage';
   seconds?: number;
   seconds_left?: number;
   share?: number;

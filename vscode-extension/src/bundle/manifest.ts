@@ -12,15 +12,16 @@ export interface BundleInfo {
 
 /** Reads the text of a bundle.json; raises where it is none. */
 export function readManifest(text: string, folder: string, builtAt: Date): BundleInfo {
-  const document: unknown = JSON.parse(text);
-  if (!isUnchecked<Manifest>(document) || !isUnchecked<Manifest['files']>(document.files)) {
+  const document: Unchecked<Manifest> = toObject(JSON.parse(text)) ?? {};
+  const files = toObject(document.files);
+  if (!files) {
     throw new Error('it lists no files');
   }
-  const base = isUnchecked<BaseFacts>(document.base) ? document.base.name : undefined;
-  const sizes = Object.values(document.files).map((facts) => (isUnchecked<FileFacts>(facts) ? facts.bytes : undefined));
+  const base: Unchecked<BaseFacts> = toObject(document.base) ?? {};
+  const sizes = Object.values(files).map((facts) => (toObject(facts) as Unchecked<FileFacts> | undefined)?.bytes);
   return {
     folder,
-    base: typeof base === 'string' ? base : 'unknown base',
+    base: typeof base.name === 'string' ? base.name : 'unknown base',
     parameters: typeof document.parameters === 'number' ? document.parameters : undefined,
     bytes: sizes.every((size) => typeof size === 'number') ? sizes.reduce((sum, size) => sum + size, 0) : undefined,
     builtAt,
@@ -51,9 +52,9 @@ export function describeBundle(bundle: BundleInfo): string {
     .join(', ');
 }
 
-/** An object with the keys of a document, whose values nobody has checked. */
-type Unchecked<T extends object> = { readonly [Key in keyof T]?: unknown };
+/** The keys of a document, whose values nobody has checked. */
+type Unchecked<T> = { readonly [Key in keyof T]?: unknown };
 
-function isUnchecked<T extends object>(value: unknown): value is Unchecked<T> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+function toObject(value: unknown): object | undefined {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : undefined;
 }
