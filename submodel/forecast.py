@@ -37,8 +37,11 @@ class Forecast:
         """Measured seconds for an expected second, over the stages whose time the machine decides."""
         measured = expected = _TRUSTED_S
         took = {stage: (seconds, 1.0) for stage, seconds in self._ended.items() if seconds > 0}
-        if running in self.expected and left_s is not None and spent_s > 0:
-            took[running] = (spent_s + left_s, spent_s / (spent_s + left_s))
+        if running in self.expected and spent_s > 0:
+            if left_s is not None:
+                took[running] = (spent_s + left_s, spent_s / (spent_s + left_s))
+            elif spent_s > self.expected[running]:  # it takes at least that
+                took[running] = (spent_s, 1.0)
         for stage, (seconds, share) in took.items():
             if not stage.startswith(FIXED):
                 measured += seconds * share

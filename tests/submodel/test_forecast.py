@@ -42,9 +42,10 @@ def test_a_stage_that_was_kept_takes_no_time_and_teaches_nothing() -> None:
     assert forecast.left_s() == 590
 
 
-def test_a_stage_that_takes_longer_than_expected_has_no_negative_rest() -> None:
-    forecast = Forecast({"prune": 10.0, "export": 20.0})
-    assert forecast.left_s("prune", 500.0) == 20
+def test_a_stage_that_takes_longer_than_expected_says_so_of_those_to_come() -> None:
+    forecast = Forecast({"prune": 10.0, "recover": 60.0, "export": 20.0})
+    assert forecast.left_s("prune", 9.0) == 81
+    assert forecast.left_s("prune", 500.0) == pytest.approx(60 + 20 * 503 / 13), "and it has no negative rest itself"
 
 
 @pytest.fixture
