@@ -18,12 +18,12 @@ from typing import Any
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
 from builder.bases.resolve import resolve_base
+from contract.console import StageDisplay
 from exporters.gguf_export import GgufPrecision, export_gguf
-from submodel.bench.replay import ReplaySettings
-from submodel.bench.run import BenchSettings, run_bench
-from submodel.bench.runtime_worker import RUNTIMES
-from submodel.bench.table import print_bench
-from submodel.console import StageDisplay
+from laboratory.bench.bench_run import BenchSettings, run_bench
+from laboratory.bench.bench_table import print_bench
+from laboratory.bench.runtime_worker import RUNTIMES
+from laboratory.bench.workload import WorkloadSettings
 
 # llama.cpp's own quantizer, which only its library has.
 QUANTIZE = """
@@ -59,7 +59,7 @@ def main() -> None:
             peers=tuple(peers),
             runtimes=RUNTIMES,
             peer_python=arguments.llama_python,
-            replay=ReplaySettings(passages=arguments.passages),
+            replay=WorkloadSettings(passages=arguments.passages),
         )
         with StageDisplay() as display:
             document: dict[str, Any] = run_bench(settings, display)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.repositories import CACHE, Repository, tree_hash
-from builder.children import python_module
+from contract.children import python_module
 
 RESULTS = Path(__file__).parent / "results"
 

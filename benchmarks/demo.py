@@ -17,9 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.repositories import REPORTED, fetch
-from builder.children import python_module
 from builder.corpus.corpus import read_corpus
 from builder.evaluation.metrics import is_exact
+from contract.children import python_module
 from lsp_server.completion import open_completer
 
 SHOWN = 10

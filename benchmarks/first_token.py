@@ -20,12 +20,12 @@ from transformers import PreTrainedModel
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
 from builder.bases.load import load_base
-from builder.domains import open_domain
+from builder.datasets import open_domain
 from builder.evaluation.held_out import Excerpt, ScoringSettings, draw_excerpts
 from builder.evaluation.torch_predictor import TorchPredictor
-from builder.prompt import PromptEncoder
-from submodel.experiments.method import MethodSettings, apply_method
-from submodel.experiments.options import choose_dtype
+from contract.prompt import PromptEncoder
+from laboratory.experiments.method import MethodSettings, apply_method
+from laboratory.experiments.study_options import choose_dtype
 
 CALIBRATED_ON = "language:java"
 MEASURED_ON = ("language:python", CALIBRATED_ON)

@@ -26,15 +26,15 @@ import psutil
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
 from builder.corpus.corpus import read_corpus
-from exporters.bundle import read_bundle
-from exporters.drafts import MAX_TOKENS, build_index, open_index, write_index
+from contract.bundle.bundle import read_bundle
+from contract.bundle.drafts import MAX_TOKENS, build_index, open_index, write_index
+from laboratory.bench.workload import WorkloadSettings, make_workload
 from lsp_server.completion import Completer
 from lsp_server.decoding.engine import Engine
 from lsp_server.decoding.greedy import GreedyTokens
 from lsp_server.decoding.huge_pages import use_huge_pages
 from lsp_server.decoding.speculation import Drafter
 from lsp_server.options import PATIENT
-from submodel.bench.replay import ReplaySettings, make_replay
 
 LINES = (10_000, 1_000_000, 10_000_000)
 PROMPTS = (256, 512, 1024, 2048, 4096)
@@ -100,7 +100,7 @@ def _renamed(text: str, copy: int) -> str:
 
 def _type(engine: Engine, repositories: list[dict[str, Any]], repository: Path, lines: int) -> None:
     """Adds each repository's milliseconds of a keystroke, and the memory that its look-ups took."""
-    replay = make_replay(repository, ReplaySettings(passages=lines, lines=1))
+    replay = make_workload(repository, WorkloadSettings(passages=lines, lines=1))
     drafters = [Drafter(open_index(one["folder"])) for one in repositories]
     times: list[list[float]] = [[] for _ in repositories]
     grown = [0 for _ in repositories]

@@ -22,7 +22,7 @@ from typing import Any
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.repositories import CACHE
-from builder.children import python_module
+from contract.children import python_module
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("lsp_server/suggestion", "lsp_server/context")  # some 50 steps

@@ -27,7 +27,7 @@ from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.paper import sensitivity
 from benchmarks.repositories import CACHE
-from builder.versions import installed_versions
+from contract.versions import installed_versions
 
 LATER_S = 30.0  # until another node joins
 THREADS = ("--threads", "1")

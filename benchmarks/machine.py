@@ -7,7 +7,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from builder.versions import installed_versions
+from contract.versions import installed_versions
 
 _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 _PACKAGES = ("submodel", "torch", "transformers", "onnxruntime", "onnx", "tokenizers", "numpy", "pygls")

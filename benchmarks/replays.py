@@ -13,9 +13,9 @@ import argparse
 from benchmarks.builds import build, describe_repository, output_of, write_result
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.repositories import add_only, chosen, fetch
-from submodel.console import StageDisplay
-from submodel.replay.run import SWITCHES, ReplaySettings, run_replay
-from submodel.replay.table import print_replay
+from contract.console import StageDisplay
+from laboratory.replay.replay_run import SWITCHES, ReplaySettings, run_replay
+from laboratory.replay.replay_table import print_replay
 
 
 def main() -> None:

@@ -25,9 +25,9 @@ from builder.evaluation.baselines import score_baselines
 from builder.evaluation.held_out import HeldOut, ScoringSettings, make_held_out
 from builder.evaluation.scores import Scores, compare
 from builder.evaluation.scoring import score
-from builder.precision import fastest_dtype
+from builder.number_format import fastest_dtype
 from submodel.build.stages import key_of
-from submodel.evaluation.predictors import Candidate, open_predictor
+from submodel.evaluation.predictors import ScoredModel, open_predictor
 
 POSITIONS = 200
 # Left minus right, each with its interval: what a reader asks.
@@ -124,7 +124,7 @@ def _folder_scores(folder: Path, held_out: HeldOut, records: Path, fingerprint: 
     if path.exists() and (known := json.loads(path.read_text("utf-8")))["key"] == key:
         return Scores.from_record(known["scores"])
     started = time.perf_counter()
-    candidate = Candidate(name=str(folder), folder=folder)
+    candidate = ScoredModel(name=str(folder), folder=folder)
     scores = score(open_predictor(candidate, "", fastest_dtype(), print), held_out)
     print(f"scored {folder} in {time.perf_counter() - started:.0f} s", flush=True)
     path.write_text(json.dumps({"key": key, "scores": scores.to_record()}), "utf-8")

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.builds import RESULTS
 from benchmarks.markdown import print_head, print_row
-from submodel.report.wording import points
+from builder.evaluation.wording import points
 
 HEADINGS = ("repository", "", "parameters", "bits per byte", "exact match", "against the base", "edit similarity")
 

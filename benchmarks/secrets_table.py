@@ -22,7 +22,7 @@ from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.repositories import REPORTED, fetch, tree_hash
 from benchmarks.secret_kinds import KINDS, SecretKind, plant
 from benchmarks.tokenizer_parity import text_files
-from builder.corpus.secrets import blank_secrets, find_secrets, remove_secrets
+from contract.repository.secrets import blank_secrets, find_secrets, remove_secrets
 
 RESULTS = Path(__file__).parent / "results" / "secrets.json"
 PLANTED = 200  # of each kind

@@ -21,9 +21,9 @@ from lsprotocol import types
 from pygls.lsp.client import LanguageClient
 
 from benchmarks.machine import describe_machine, describe_versions
-from builder.children import python_module
 from builder.corpus.corpus import read_corpus
-from submodel.bench.run import processor_s
+from contract.children import python_module
+from laboratory.bench.bench_run import processor_s
 
 POSITIONS = 10
 IDLE_AFTER_S, IDLE_S = 2.0, 20.0

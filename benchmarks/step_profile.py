@@ -27,7 +27,7 @@ import onnx
 
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
-from exporters.bundle import Bundle, read_bundle
+from contract.bundle.bundle import Bundle, read_bundle
 from lsp_server.decoding.cores import default_threads
 from lsp_server.decoding.engine import Engine
 from lsp_server.decoding.huge_pages import use_huge_pages

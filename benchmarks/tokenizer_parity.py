@@ -28,7 +28,7 @@ from tokenizers import Tokenizer
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.repositories import REPORTED, TUNING, fetch
 from builder.bases.catalogue import AUTO_ORDER, BaseModel
-from builder.bases.fetch import fetch_gguf
+from builder.bases.download import fetch_gguf
 from builder.gguf.reader import open_gguf
 from builder.gguf.tokenizer import read_tokenizer
 

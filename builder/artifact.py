@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from builder.errors import BuildError
-from builder.prompt import PromptFormat
-from builder.untrusted_json import read_json
+from contract.errors import BuildError
+from contract.files.untrusted_json import read_json
+from contract.prompt import PromptFormat
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"

@@ -1,6 +1,6 @@
 """Calibration: the token sequences on whose activations the pruning decides.
 
-They have the form that the server sends (`builder.prompt`): fill-in-the-middle prompts followed by their middles where
+They have the form that the server sends (`contract.prompt`): fill-in-the-middle prompts followed by their middles where
 the base knows that form, plain text up to the end of the line where it does not. Sequences are not padded, so that no
 padding enters the statistics.
 """
@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from builder.corpus.corpus import SourceFile
-from builder.corpus.languages import Kind
-from builder.cuts import Cut, cut_mixture
-from builder.documents import CalibrationFacts
-from builder.errors import CorpusError
-from builder.prompt import PromptEncoder
+from builder.fim_examples import FimExample, cut_mixture
+from contract.documents import CalibrationFacts
+from contract.errors import CorpusError
+from contract.prompt import PromptEncoder
+from contract.repository.languages import Kind
 
 PLAIN_EVERY = 8  # plain text keeps the model able to write on without a suffix
 SPREAD_CHARS = 1024  # that middles of one file lie apart, as long as there is room
@@ -122,13 +122,13 @@ def make_examples(
     return tuple(examples)
 
 
-def _spread(cuts: Sequence[Cut], distance: int) -> list[Cut]:
+def _spread(cuts: Sequence[FimExample], distance: int) -> list[FimExample]:
     """The same cuts, those first that lie at least `distance` characters from each earlier one in their file.
 
     Windows that overlap repeat each other's tokens, and teach less for the same time.
     """
-    first: list[Cut] = []
-    rest: list[Cut] = []
+    first: list[FimExample] = []
+    rest: list[FimExample] = []
     taken: dict[str, list[int]] = {}
     for cut in cuts:
         offsets = taken.setdefault(cut.file.path, [])

@@ -1,3 +1,3 @@
-from builder.telemetry import turn_off_telemetry
+from contract.telemetry import turn_off_telemetry
 
 turn_off_telemetry()

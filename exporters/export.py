@@ -15,10 +15,7 @@ import torch
 
 from builder.artifact import SubModel, read_artifact
 from builder.bases.load import LoadedBase, load_base
-from builder.progress import Progress, part_of
-from builder.prompt import PromptEncoder, PromptFormat
-from builder.versions import installed_versions
-from exporters.bundle import (
+from contract.bundle.bundle import (
     DECODE_GRAPH_LAYOUT,
     MODEL_FILE,
     TOKENIZER_FILE,
@@ -31,10 +28,15 @@ from exporters.bundle import (
     seal_manifest,
     write_bundle_manifest,
 )
-from exporters.checkpoint import DECODER_TYPES, Checkpoint, DecoderShape, read_config
-from exporters.choice import Trial, choose_fastest, measure_speed, resident_bytes
-from exporters.drafts import FOLDER, build_index, write_index
-from exporters.errors import ExportError, ParityError
+from contract.bundle.drafts import FOLDER, build_index, write_index
+from contract.bundle.trust import check_trusted
+from contract.errors import ExportError, ParityError
+from contract.progress import Progress, part_of
+from contract.prompt import PromptEncoder, PromptFormat
+from contract.versions import installed_versions
+from exporters.auto_precision import Trial, choose_fastest, measure_speed, resident_bytes
+from exporters.checkpoint_reader import DECODER_TYPES, Checkpoint, DecoderShape, read_config
+from exporters.export_settings import COPIED_FILES, ExportSettings
 from exporters.genai import make_genai_config
 from exporters.graph import build_graph, save_graph
 from exporters.parity import DecodeSession, ParityReport, ParitySettings, check_logits, check_quantized
@@ -42,8 +44,6 @@ from exporters.precision import AUTO_CANDIDATES, CANDIDATES, VARIANT_FILES, Prec
 from exporters.prompts import choose_prompts
 from exporters.reference import Reference, compute_references
 from exporters.rotation import RotatedCheckpoint
-from exporters.settings import COPIED_FILES, ExportSettings
-from exporters.trust import check_trusted
 
 VERSIONED = ("submodel", "onnx-ir", "onnxruntime", "tokenizers", "torch", "transformers")
 # What the sub-model's manifest knows and a bundle's reader may ask for.
@@ -92,7 +92,7 @@ def export_bundle(
 ) -> Bundle:
     """Export a sub-model, or any Llama- or Qwen2-shaped checkpoint, and check it; gives the bundle as read back.
 
-    drafts: the repository's files as token ids, a sequence each, for speculative decoding (`exporters.drafts`).
+    drafts: the repository's files as token ids, a sequence each, for speculative decoding (`contract.bundle.drafts`).
     measure: is called with the whole bundle before it takes its place; what it returns goes into the manifest.
     Each call of `on_event` begins something; `on_progress` (done, of all) is the progress of the whole. Raises
     ExportError where the checkpoint does not fit, the parity check fails or the folder can't be written, and

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from exporters.bundle import MODEL_FILE
-from exporters.checkpoint import DecoderShape
+from contract.bundle.bundle import MODEL_FILE
+from exporters.checkpoint_reader import DecoderShape
 
 
 def make_genai_config(shape: DecoderShape, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,12 +20,12 @@ from gguf.quants import quantize
 from tokenizers import Tokenizer
 
 from builder.artifact import SubModel, read_artifact
-from builder.folders import replace_file
 from builder.gguf.reader import open_gguf
 from builder.gguf.tokenizer import read_tokenizer
 from builder.gguf.weights import LAYER_TENSORS, OUTER_TENSORS
-from exporters.checkpoint import DECODER_TYPES, Checkpoint, DecoderShape, FloatArray, read_config
-from exporters.errors import ExportError
+from contract.errors import ExportError
+from contract.files.folders import replace_file
+from exporters.checkpoint_reader import DECODER_TYPES, Checkpoint, DecoderShape, FloatArray, read_config
 from exporters.gguf_tokenizer import PROBE, GgufVocabulary, read_vocabulary
 
 QUANTIZATION_VERSION: Final = gguf.GGML_QUANT_VERSION

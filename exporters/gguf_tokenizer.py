@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 
 from builder.bases.prompt_tokens import FIM_FAMILIES, with_control_tokens_special
 from builder.gguf.tokenizer import CONTROL, PRE_TOKENIZERS, UNUSED, USER_DEFINED
-from exporters.errors import ExportError
+from contract.errors import ExportError
 
 NORMAL: Final = 1
 # Runs of blanks before words and digits, contractions in both cases, numbers of several lengths, line ends, marks.

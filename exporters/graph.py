@@ -20,7 +20,7 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.tape import Tape
 
-from exporters.checkpoint import Checkpoint, DecoderShape, FloatArray
+from exporters.checkpoint_reader import Checkpoint, DecoderShape, FloatArray
 from exporters.matrices import MICROSOFT, Matrices, Matrix, Rows
 from exporters.precision import MATRICES, Precision
 

@@ -12,7 +12,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.tape import Tape
 
-from exporters.checkpoint import FloatArray
+from exporters.checkpoint_reader import FloatArray
 from exporters.matrices import CODE_LIMIT, MICROSOFT, Matrices, Matrix, Rows, largest_to_scale
 
 BLOCK = 32  # 128 is a sixth smaller and a fifth faster, and loses more

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.tape import Tape
 
-from exporters.checkpoint import FloatArray
+from exporters.checkpoint_reader import FloatArray
 
 MICROSOFT = "com.microsoft"
 CODE_LIMIT = 127  # int8 codes are −127 … 127: symmetric, so that a zero stays a zero

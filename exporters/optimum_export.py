@@ -25,9 +25,7 @@ from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, PretrainedConf
 from builder.artifact import SubModel, read_artifact
 from builder.bases.folder_model import model_with_weights
 from builder.bases.prompt_tokens import make_prompt_format, with_control_tokens_special
-from builder.prompt import PromptEncoder
-from builder.versions import installed_versions
-from exporters.bundle import (
+from contract.bundle.bundle import (
     OPTIMUM_LAYOUT,
     TOKENIZER_FILE,
     Architecture,
@@ -36,14 +34,16 @@ from exporters.bundle import (
     replace_bundle,
     write_bundle_manifest,
 )
-from exporters.checkpoint import FloatArray, read_config
-from exporters.errors import ExportError
+from contract.errors import ExportError
+from contract.prompt import PromptEncoder
+from contract.runtime_errors import RUNTIME_ERRORS
+from contract.versions import installed_versions
+from exporters.checkpoint_reader import FloatArray, read_config
+from exporters.export_settings import COPIED_FILES, ExportSettings
 from exporters.parity import ParityReport, ParitySettings, compare_logits
 from exporters.precision import Precision
 from exporters.prompts import choose_prompts
 from exporters.reference import ParityPrompt
-from exporters.runtime_errors import RUNTIME_ERRORS
-from exporters.settings import COPIED_FILES, ExportSettings
 
 TASK = "text-generation-with-past"
 # A kernel of the model hub, a class of the folder, a quantizer's library; `_attn_implementation` begins with "_".

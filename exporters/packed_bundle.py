@@ -20,9 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
-from builder.documents import FileFacts, Manifest
-from builder.folders import replace_file, write_text
-from exporters.bundle import (
+from contract.bundle.bundle import (
     MANIFEST_FILE,
     WORKSPACE_BUNDLE,
     check_manifest,
@@ -30,8 +28,10 @@ from exporters.bundle import (
     replace_bundle,
     sealed_manifest,
 )
-from exporters.drafts import FOLDER as DRAFTS
-from exporters.errors import BundleError, ExportError
+from contract.bundle.drafts import FOLDER as DRAFTS
+from contract.documents import FileFacts, Manifest
+from contract.errors import BundleError, ExportError
+from contract.files.folders import replace_file, write_text
 
 SUFFIX = ".submodel"
 MAX_FILES = 256  # a bundle has about a dozen

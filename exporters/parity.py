@@ -15,9 +15,9 @@ import numpy as np
 import onnxruntime as ort
 import torch
 
-from builder.documents import ParityFacts
-from exporters.checkpoint import DecoderShape, FloatArray
-from exporters.errors import ExportError, ParityError
+from contract.documents import ParityFacts
+from contract.errors import ExportError, ParityError
+from exporters.checkpoint_reader import DecoderShape, FloatArray
 from exporters.reference import Reference, token_log_probabilities
 
 
@@ -61,7 +61,7 @@ class DecodeSession:
     """A decode graph in ONNX Runtime's plainest use: one prompt, past of exact length."""
 
     def __init__(self, path: Path, shape: DecoderShape) -> None:
-        ort.disable_telemetry_events()  # older builds for Windows know no other switch (builder/telemetry.py)
+        ort.disable_telemetry_events()  # older builds for Windows know no other switch (contract/telemetry.py)
         options = ort.SessionOptions()
         options.log_severity_level = 3  # the overridable initializer is meant; ONNX Runtime warns of it
         self.shape = shape

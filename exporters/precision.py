@@ -14,8 +14,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.tape import Tape
 
-from exporters.checkpoint import DecoderShape, FloatArray
-from exporters.errors import ExportError
+from contract.errors import ExportError
+from exporters.checkpoint_reader import DecoderShape, FloatArray
 from exporters.int4 import Int4Matrices
 from exporters.matrices import CODE_LIMIT, MICROSOFT, Matrices, Matrix, Rows, largest_to_scale
 from exporters.weight_quantization import Int8WeightMatrices
@@ -28,7 +28,7 @@ class Precision(StrEnum):
     FP16 = "fp16"  # weights, activations and KV cache: for GPU providers; a CPU computes most of it in float32
     INT8 = "int8"  # activations too: the fastest
     INT8_WEIGHTS = "int8-weights"  # activations stay float32: what int8 falls back to where its parity check fails
-    AUTO = "auto"  # the fastest on this machine of those that answer well enough (`exporters.choice`)
+    AUTO = "auto"  # the fastest on this machine of those that answer well enough (`exporters.auto_precision`)
     INT4 = "int4"  # a scale for each 32 weights, embedding and head in 8 bits: the smallest, and it costs answers
 
 

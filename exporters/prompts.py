@@ -14,9 +14,9 @@ import builder
 import exporters
 from builder.artifact import PARITY_PROMPTS, SubModel
 from builder.corpus.corpus import SourceFile
-from builder.cuts import cut_files, parity_windows
-from builder.prompt import PromptEncoder
-from exporters.errors import ExportError
+from builder.fim_examples import cut_files, parity_windows
+from contract.errors import ExportError
+from contract.prompt import PromptEncoder
 from exporters.parity import ParitySettings
 from exporters.reference import ParityPrompt
 

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import DynamicCache, PreTrainedModel
 
-from exporters.checkpoint import FloatArray
+from exporters.checkpoint_reader import FloatArray
 
 
 @dataclass(frozen=True, kw_only=True)

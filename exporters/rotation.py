@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from exporters.checkpoint import Checkpoint, FloatArray
+from exporters.checkpoint_reader import Checkpoint, FloatArray
 
 SEED = 0  # any rotation does; one and the same gives the same file again
 EMBEDDING, HEAD, FINAL_GAIN = "model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"

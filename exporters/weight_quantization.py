@@ -13,7 +13,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.tape import Tape
 
-from exporters.checkpoint import FloatArray
+from exporters.checkpoint_reader import FloatArray
 from exporters.matrices import CODE_LIMIT, MICROSOFT, Matrices, Matrix, Rows, largest_to_scale
 
 BLOCK = 64  # 6 % more bytes than a scale a column; 32 gains nothing measurable

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builder.prompt import ContextPiece
+from contract.prompt import ContextPiece
 from lsp_server.acceptance import AcceptanceTracker
 from lsp_server.allowance import Allowance
 from lsp_server.debounce import Debounce

@@ -1,6 +1,6 @@
 """Which bundle serves a file: that of the nearest folder above it, so that each root of a workspace has its own.
 
-What is found must be this account's own or trusted (`exporters.trust`), and so must what a client sets: clients relay
+What is found must be this account's own or trusted (`contract.bundle.trust`), and so must what a client sets: clients relay
 settings that a repository brings along. Only what the command line names need not be.
 """
 
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporters.bundle import WORKSPACE_BUNDLE, build_of, find_bundle
-from exporters.bundle import read_manifest as bundle_manifest
-from exporters.errors import BundleError
-from exporters.previous import MOST_KEPT, previous_bundles
-from exporters.trust import UntrustedError, check_trusted
+from contract.bundle.bundle import WORKSPACE_BUNDLE, build_of, find_bundle
+from contract.bundle.bundle import read_manifest as bundle_manifest
+from contract.bundle.previous import MOST_KEPT, previous_bundles
+from contract.bundle.trust import UntrustedError, check_trusted
+from contract.errors import BundleError
 
 RETRY_S = 5.0  # a bundle that is built meanwhile is found without a restart
 

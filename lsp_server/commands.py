@@ -12,8 +12,8 @@ from typing import Any
 
 from lsprotocol import types
 
-from builder.documents import ServerStatus
-from exporters.errors import BundleError
+from contract.documents import ServerStatus
+from contract.errors import BundleError
 from lsp_server.assistant import SNOOZE_MINUTES
 from lsp_server.handlers import ACCEPTED
 from lsp_server.server import STATUS, CompletionServer

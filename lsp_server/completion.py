@@ -12,12 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from builder.errors import SubmodelError
-from builder.prompt import ContextPiece, PromptFormat
-from exporters.bundle import Bundle, is_replaced, read_bundle, verify_bundle
-from exporters.errors import BundleError
-from exporters.gate import Gate, read_gate
-from exporters.trust import check_trusted
+from contract.bundle.bundle import Bundle, is_replaced, read_bundle, verify_bundle
+from contract.bundle.threshold import Gate, read_gate
+from contract.bundle.trust import check_trusted
+from contract.errors import BundleError, SubmodelError
+from contract.prompt import ContextPiece, PromptFormat
 from lsp_server.decoding.detokenizer import Detokenizer
 from lsp_server.decoding.engine import LINE_TOKENS, Engine, FinishReason, Generation
 from lsp_server.decoding.healing import begun_word, without_start
@@ -251,7 +250,7 @@ def open_completer(
 ) -> Completer:
     """Read a bundle and load it: manifest, files and display gate of one build, also while another takes its place.
 
-    One that the user has not named on a command line must be on this account's list (`exporters.trust`). Raises
+    One that the user has not named on a command line must be on this account's list (`contract.bundle.trust`). Raises
     BundleError for a folder that is none or not trusted, ServeError where it can't be loaded.
     """
     for is_last in (False, False, True):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from builder.documents import DriftFacts
+from contract.documents import DriftFacts
 
 STALE_SHARE = 0.2  # of the files; by then most of what is written touches code that the model has not seen
 

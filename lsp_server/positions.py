@@ -12,7 +12,7 @@ import re
 from bisect import bisect_left
 from enum import StrEnum
 
-from lsp_server.errors import ServeError
+from lsp_server.serve_errors import ServeError
 
 _LINE_END = re.compile(r"\r\n|\n|\r")
 

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from builder.documents import DriftFacts
-from builder.errors import SubmodelError
-from builder.file_names import path_below
-from builder.prompt import ContextPiece
+from contract.documents import DriftFacts
+from contract.errors import SubmodelError
+from contract.files.file_names import path_below
+from contract.prompt import ContextPiece
 from lsp_server.assistant import Place
 from lsp_server.bundle_finder import read_manifest, workspace_of
 from lsp_server.context.finder import ContextFinder

@@ -17,11 +17,10 @@ from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 from pygls.uris import to_fs_path
 
-from builder.documents import DriftFacts, ServerStatus
-from builder.errors import SubmodelError
-from builder.file_names import path_below
-from exporters.bundle import find_bundle
-from exporters.errors import BundleError
+from contract.bundle.bundle import find_bundle
+from contract.documents import DriftFacts, ServerStatus
+from contract.errors import BundleError, SubmodelError
+from contract.files.file_names import path_below
 from lsp_server.assistant import Assistant, Place
 from lsp_server.bundle_finder import BundleFinder
 from lsp_server.converter import lenient_converter

@@ -20,12 +20,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from builder.errors import SubmodelError, first_line
-from builder.prompt import ContextPiece
+from contract.errors import SubmodelError, first_line
+from contract.prompt import ContextPiece
 from lsp_server.decoding.huge_pages import use_huge_pages
 from lsp_server.decoding.providers import Provider
-from lsp_server.errors import EngineCrash, ServeError
 from lsp_server.options import ServerOptions
+from lsp_server.serve_errors import EngineCrash, ServeError
 from lsp_server.worker import Worker
 
 if TYPE_CHECKING:

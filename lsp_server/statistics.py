@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from builder.documents import LatencyFacts
+from contract.documents import LatencyFacts
 
 KEPT_LATENCIES = 200
 SURVIVAL_S = (30, 300)  # after which an accepted text is looked at again

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from builder.documents import ServedBundle, ServerState, ServerStatus, ThresholdPoint
-from exporters.bundle import MANIFEST_FILE, WORKSPACE_BUNDLE
-from exporters.errors import BundleError
-from exporters.gate import read_gate
-from exporters.trust import UntrustedError
+from contract.bundle.bundle import MANIFEST_FILE, WORKSPACE_BUNDLE
+from contract.bundle.threshold import read_gate
+from contract.bundle.trust import UntrustedError
+from contract.documents import ServedBundle, ServerState, ServerStatus, ThresholdPoint
+from contract.errors import BundleError
 from lsp_server.bundle_finder import older_bundles, read_manifest, workspace_of
 from lsp_server.power import memory_bytes
 from lsp_server.server import CompletionServer

@@ -26,7 +26,7 @@ from lsprotocol import types
 from pygls.io_ import run_async
 from pygls.lsp.server import LanguageServer
 
-from lsp_server.errors import ServeError
+from lsp_server.serve_errors import ServeError
 from lsp_server.wire import BoundedReader
 
 log = logging.getLogger(__name__)

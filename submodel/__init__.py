@@ -1,6 +1,6 @@
 """Submodel: a smaller code model, fitted to your repository, served to your editor."""
 
-from builder.telemetry import turn_off_telemetry
+from contract.telemetry import turn_off_telemetry
 
 __version__ = "0.1.0"
 

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from builder.errors import SubmodelError
-from builder.folders import DISK_ERRORS
+from contract.errors import SubmodelError
+from contract.files.folders import DISK_ERRORS
 from submodel import __version__
 from submodel.commands.bases import bases
 from submodel.commands.bench import bench
@@ -96,6 +96,6 @@ def main() -> None:
 
 
 def _tell(sentence: str) -> None:
-    from submodel.console import plain  # with rich, which takes longer to load than `serve` need wait
+    from contract.console import plain  # with rich, which takes longer to load than `serve` need wait
 
     typer.echo(f"submodel: {plain(sentence)}", err=True)

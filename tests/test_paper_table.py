@@ -8,9 +8,9 @@ from benchmarks.paper_table import (
     print_regions,
     print_sweep,
 )
-from submodel.experiments.compare_run import OTHER_DOMAIN, OTHER_FORM, SAME_DOMAIN
-from submodel.experiments.sweep_document import make_curves, make_matrices, make_rankings
-from tests.submodel.test_sweep_document import row
+from laboratory.experiments.compare_run import OTHER_DOMAIN, OTHER_FORM, SAME_DOMAIN
+from laboratory.experiments.sweep_document import make_curves, make_matrices, make_rankings
+from tests.laboratory.test_sweep_document import row
 
 
 def cells(line):

@@ -20,13 +20,13 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
-from builder.errors import SubmodelError
-from builder.versions import installed_versions
-from exporters.checkpoint import DECODER_TYPES
+from contract.errors import SubmodelError
+from contract.versions import installed_versions
+from exporters.checkpoint_reader import DECODER_TYPES
 from exporters.export import export_any
+from exporters.export_settings import ExportSettings
 from exporters.parity import ParitySettings
 from exporters.precision import Precision
-from exporters.settings import ExportSettings
 
 # Decoders that code models are published in.
 TYPES = (

@@ -23,7 +23,7 @@ import onnx_ir as ir
 
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
-from builder.children import find_program
+from contract.children import find_program
 from exporters.precision import Int8Matrices
 from tests.exporters.matrix_graph import matrix_of, model_of
 

@@ -21,10 +21,10 @@ from typing import Any
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine
 from benchmarks.portability.runtimes import DTYPES, JAVASCRIPT, PLACE, install_packages
-from builder.children import find_program
-from builder.prompt import Window
-from builder.versions import installed_versions
-from exporters.bundle import Bundle, read_bundle
+from contract.bundle.bundle import Bundle, read_bundle
+from contract.children import find_program
+from contract.prompt import Window
+from contract.versions import installed_versions
 
 PREFIX = "def area(width, height):\n    return"
 TOKENS = 12

@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine
-from builder.children import python_module
+from contract.children import python_module
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = "def area(self):\n    return "

@@ -20,11 +20,11 @@ from typing import Any
 
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
-from exporters.bundle import Bundle, read_bundle
+from contract.bundle.bundle import Bundle, read_bundle
+from laboratory.bench.bundle_worker import measure_speed
 from lsp_server.decoding.cores import default_threads
 from lsp_server.decoding.engine import Engine
 from lsp_server.decoding.huge_pages import use_huge_pages
-from submodel.bench.bundle_worker import measure_speed
 
 PROMPT, STEPS, TURNS = 512, 32, 5
 TEXT = Path(__file__).with_name("runtimes.py").read_text("utf-8")

@@ -27,9 +27,9 @@ from benchmarks.builds import RESULTS, write_result
 from benchmarks.machine import describe_machine
 from benchmarks.repositories import CACHE
 from builder.artifact import read_artifact
-from builder.children import find_program
-from builder.versions import installed_versions
-from exporters.bundle import Bundle, read_bundle
+from contract.bundle.bundle import Bundle, read_bundle
+from contract.children import find_program
+from contract.versions import installed_versions
 
 PROMPTS, TOKENS, LONGEST = 10, 16, 224
 PLACE = CACHE.parent / "benchmarks" / "runtimes"

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from builder.children import child_environment, find_program, python_module
+from contract.children import child_environment, find_program, python_module
 
 ROOT = Path(__file__).parents[2]
 LOCK = ROOT / "requirements-dev.lock"

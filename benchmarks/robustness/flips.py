@@ -22,8 +22,8 @@ from typing import Any
 
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
-from exporters.bundle import read_bundle
-from exporters.errors import BundleError
+from contract.bundle.bundle import read_bundle
+from contract.errors import BundleError
 
 STARTS = 5
 

@@ -29,8 +29,8 @@ from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.robustness.fuzz_mutation import mutate
 from benchmarks.robustness.fuzz_readers import READERS, Reader
-from builder.errors import SubmodelError
-from submodel.build.memory import peak_rss_bytes
+from builder.memory import peak_rss_bytes
+from contract.errors import SubmodelError
 
 CORPUS = Path(__file__).parents[2] / "tests" / "corpus"
 MAX_S = 1.0  # of processor time, so that a busy machine is no failure

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.robustness.fuzz_mutation import Shape
 from benchmarks.robustness.fuzz_reader import Reader
-from builder.errors import BuildError
-from builder.seals import KEY_BYTES, open_sealed, sealed_json
-from builder.untrusted_json import read_bytes
+from contract.errors import BuildError
+from contract.files.seals import KEY_BYTES, open_sealed, sealed_json
+from contract.files.untrusted_json import read_bytes
 from submodel.build.stages import PURPOSE
 
 if TYPE_CHECKING:
-    from exporters.bundle import Bundle
+    from contract.bundle.bundle import Bundle
 
 
 class GgufReader(Reader):
@@ -65,9 +65,9 @@ class SafetensorsReader(Reader):
 
     def read(self, data: bytes) -> None:
         """Every tensor, as the exporter does; and the same bytes as the state of a recovery and as masks."""
-        from builder.recovery.state import StateFile
-        from builder.sparsity.mask_file import MaskFile
-        from exporters.checkpoint import Checkpoint
+        from builder.finetuning.training_state import StateFile
+        from exporters.checkpoint_reader import Checkpoint
+        from laboratory.sparsity.mask_file import MaskFile
 
         path = self.folder / "model" / "model.safetensors"
         path.write_bytes(data)
@@ -108,8 +108,8 @@ class BundleReader(Reader):
 
     def prepare(self) -> None:
         """Files of a few bytes: what is in them is read elsewhere."""
-        from exporters.bundle import MANIFEST_FILE, write_bundle_manifest
-        from exporters.drafts import FOLDER, build_index, write_index
+        from contract.bundle.bundle import MANIFEST_FILE, write_bundle_manifest
+        from contract.bundle.drafts import FOLDER, build_index, write_index
 
         (self.folder / "onnx").mkdir()
         for name in ("onnx/model.onnx", "tokenizer.json"):
@@ -123,11 +123,11 @@ class BundleReader(Reader):
 
     def read(self, data: bytes) -> None:
         """The manifest, every file, the display gate, the drafts, and a window in the prompt's format."""
-        from builder.prompt import cut_window
-        from builder.untrusted_json import parse_json
-        from exporters.bundle import MANIFEST_FILE, read_bundle, seal_manifest
-        from exporters.drafts import FOLDER, open_index
-        from exporters.gate import read_gate
+        from contract.bundle.bundle import MANIFEST_FILE, read_bundle, seal_manifest
+        from contract.bundle.drafts import FOLDER, open_index
+        from contract.bundle.threshold import read_gate
+        from contract.files.untrusted_json import parse_json
+        from contract.prompt import cut_window
 
         try:
             document = parse_json(data)
@@ -255,7 +255,7 @@ class ExternalDataReader(Reader):
         from google.protobuf.message import DecodeError
         from onnx import ModelProto
 
-        from exporters.external_data import check_external_data
+        from contract.bundle.external_data import check_external_data
 
         graph = self.folder / "onnx" / "model.onnx"
         graph.write_bytes(data)
@@ -270,8 +270,8 @@ class ExternalDataReader(Reader):
 
 def _listing(folder: Path, graph: Path, listed: str) -> Bundle:
     """A bundle that lists one file."""
-    from builder.prompt import PromptFormat
-    from exporters.bundle import Architecture, Bundle
+    from contract.bundle.bundle import Architecture, Bundle
+    from contract.prompt import PromptFormat
 
     form = PromptFormat(prefix_token="<p>", suffix_token="<s>", middle_token="<m>", stop_tokens=("<e>",))
     shape = Architecture(layers=1, kv_heads=1, head_dim=1, hidden_size=1, vocab_size=1, max_positions=1)

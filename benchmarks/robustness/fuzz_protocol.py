@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.robustness.fuzz_mutation import Shape
 from benchmarks.robustness.fuzz_reader import Reader
-from builder.errors import SubmodelError
+from contract.errors import SubmodelError
 
 
 class Refused(SubmodelError):

@@ -33,9 +33,9 @@ from typing import Any
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.robustness.tiny_build import check_state, command, hashes, make_inputs
-from builder.children import python_module
-from exporters.bundle import read_bundle
-from exporters.errors import BundleError
+from contract.bundle.bundle import read_bundle
+from contract.children import python_module
+from contract.errors import BundleError
 from exporters.packed_bundle import unpack_bundle
 
 MAX_KILLS_A_ROUND = 6

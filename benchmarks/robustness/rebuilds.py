@@ -29,9 +29,9 @@ from pygls.lsp.client import LanguageClient
 
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
-from exporters.bundle import WORKSPACE_BUNDLE, read_bundle, replace_bundle, seal_manifest
-from exporters.gate import KEY, Gate, GatePoint
-from submodel.replay.server_session import SERVE
+from contract.bundle.bundle import WORKSPACE_BUNDLE, read_bundle, replace_bundle, seal_manifest
+from contract.bundle.threshold import KEY, Gate, GatePoint
+from laboratory.replay.server_session import SERVE
 
 FILE = "src/area.py"
 WHOLE_MS = 10_000  # so that no answer depends on a time: the whole window is read, and nothing is cut off

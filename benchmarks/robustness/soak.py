@@ -28,7 +28,7 @@ from pygls.lsp.client import LanguageClient
 
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
-from builder.children import python_module
+from contract.children import python_module
 
 WARM = 10_000  # requests before the first figures: caches are full then
 

@@ -25,7 +25,7 @@ from pygls.lsp.client import LanguageClient
 
 from benchmarks.builds import RESULTS
 from benchmarks.machine import describe_machine, describe_versions
-from builder.children import python_module
+from contract.children import python_module
 
 RESULT = RESULTS / "storm.json"
 IDLE_SAMPLES = 200

@@ -6,7 +6,7 @@ import hashlib
 import random
 from pathlib import Path
 
-from builder.children import python_module
+from contract.children import python_module
 
 # No recovery: its number of steps hangs on the machine's speed (benchmarks/kill_and_resume.py kills that).
 OPTIONS = ("--size", "0.8", "--minutes", "0", "--quantize", "fp32", "--positions", "6")
@@ -46,10 +46,10 @@ def hashes(output: Path) -> dict[str, str]:
 def check_state(output: Path) -> str | None:
     """What is wrong with what a build left: every folder is absent or whole, every JSON file a document."""
     from builder.artifact import MANIFEST, read_artifact
-    from builder.errors import SubmodelError
-    from builder.untrusted_json import read_json
-    from exporters.bundle import read_bundle
-    from exporters.checkpoint import Checkpoint
+    from contract.bundle.bundle import read_bundle
+    from contract.errors import SubmodelError
+    from contract.files.untrusted_json import read_json
+    from exporters.checkpoint_reader import Checkpoint
 
     try:
         for name in ("pruned", "model"):

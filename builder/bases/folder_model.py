@@ -23,8 +23,8 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from builder.errors import BaseModelError, first_line
-from builder.untrusted_json import read_json
+from contract.errors import BaseModelError, first_line
+from contract.files.untrusted_json import read_json
 
 ARCHITECTURES: Final = {"llama": (LlamaConfig, LlamaForCausalLM), "qwen2": (Qwen2Config, Qwen2ForCausalLM)}
 ATTENTION: Final = "sdpa"  # torch's own, which these two have

@@ -29,9 +29,9 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import disable_progress_bars
 
 from builder.bases.catalogue import BaseModel, gguf_path
-from builder.bases.fetch import disk_refusal
-from builder.errors import BaseModelError
-from builder.untrusted_json import read_json
+from builder.bases.download import disk_refusal
+from contract.errors import BaseModelError
+from contract.files.untrusted_json import read_json
 
 HUB_WEIGHTS: Final = ("model.safetensors", "model.safetensors.index.json")  # either means that the weights were fetched
 PATIENCE_S: Final = 5.0  # for the hub's first answer

@@ -16,13 +16,13 @@ from transformers import PreTrainedModel
 from builder.bases.folder_model import read_folder_model, read_object
 from builder.bases.prompt_tokens import make_prompt_format, with_control_tokens_special
 from builder.bases.resolve import UNKNOWN_LICENCE, ResolvedBase, resolve_base
-from builder.documents import BaseFacts
-from builder.errors import BaseModelError, first_line
 from builder.gguf.reader import open_gguf
 from builder.gguf.tokenizer import read_tokenizer
 from builder.gguf.weights import read_model
-from builder.prompt import PromptFormat
-from builder.tokenizer_file import TokenizerError, read_tokenizer_file
+from contract.documents import BaseFacts
+from contract.errors import BaseModelError, first_line
+from contract.prompt import PromptFormat
+from contract.tokenizer_file import TokenizerError, read_tokenizer_file
 
 __all__ = ["LoadedBase", "ResolvedBase", "load_base", "load_resolved", "resolve_base"]
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from tokenizers import Tokenizer
 
-from builder.prompt import PromptFormat
+from contract.prompt import PromptFormat
 
 # Prefix, suffix, middle; each family writes them in this order.
 FIM_FAMILIES: Final = (

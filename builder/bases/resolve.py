@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Final
 
 from builder.bases.catalogue import AUTO_ORDER, CATALOGUE, BaseModel, PackagedFile, cache_folder
-from builder.bases.fetch import ChangedFileError, fetch_gguf, find_gguf, sha256_of
+from builder.bases.download import ChangedFileError, fetch_gguf, find_gguf, sha256_of
 from builder.bases.hub import Snapshot, cached_snapshot, fetch_snapshot
-from builder.documents import BaseFacts
-from builder.errors import BaseModelError
-from builder.untrusted_json import read_json
+from contract.documents import BaseFacts
+from contract.errors import BaseModelError
+from contract.files.untrusted_json import read_json
 
 AUTO: Final = "auto"
 HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+/*")

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Final
 
 from builder.bases.catalogue import WheelPart
-from builder.children import child_environment, python_module
-from builder.errors import BaseModelError
-from builder.folders import rename
+from contract.children import child_environment, python_module
+from contract.errors import BaseModelError
+from contract.files.folders import rename
 
 POLL_S: Final = 0.2  # how often the progress is looked at
 INCOMING_PREFIX: Final = "incoming-"

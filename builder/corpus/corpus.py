@@ -16,15 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from builder.corpus.filters import decode_text, reason_by_path, reason_by_text
-from builder.corpus.languages import Kind, find_language, get_language
-from builder.corpus.listing import MAX_ENTRIES, Listing, ListingLimits, list_files
-from builder.corpus.reading import SourceReader, Unreadable
-from builder.corpus.secrets import remove_secrets
-from builder.corpus.split import SPLITS, Candidate, Split, split_files
-from builder.documents import CorpusFacts, LanguageFacts, SplitFacts
-from builder.errors import CorpusError
-from builder.progress import Progress
+from builder.corpus.split import SPLITS, Split, SplitCandidate, split_files
+from contract.documents import CorpusFacts, LanguageFacts, SplitFacts
+from contract.errors import CorpusError
+from contract.progress import Progress
+from contract.repository.file_filters import decode_text, reason_by_path, reason_by_text
+from contract.repository.languages import Kind, find_language, get_language
+from contract.repository.listing import MAX_ENTRIES, Listing, ListingLimits, list_files
+from contract.repository.reading import SourceReader, Unreadable
+from contract.repository.secrets import remove_secrets
 
 REPORT_EVERY: Final = 64  # files between two reports of progress
 
@@ -152,7 +152,7 @@ def read_corpus(
         raise CorpusError(_say_nothing_usable(root, reading.skipped))
     paths = sorted(reading.texts)
     candidates = [
-        Candidate(text=text, language=language, sha256=hashlib.sha256(text.encode()).hexdigest())
+        SplitCandidate(text=text, language=language, sha256=hashlib.sha256(text.encode()).hexdigest())
         for language, text in map(reading.texts.__getitem__, paths)
     ]
     split = split_files(candidates)

@@ -14,7 +14,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from builder.corpus.languages import get_language, is_comment_line
+from contract.repository.languages import get_language, is_comment_line
 
 MIN_CONTAINMENT = 0.5
 COMMON_FILES = 50  # bounds the work by this many files for each line

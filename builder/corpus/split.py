@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from builder.corpus.duplicates import EVERY_FILE, evidence_lines, find_near_files
-from builder.corpus.languages import get_language
+from contract.repository.languages import get_language
 
 Split = Literal["calibration", "validation", "held-out"]
 SPLITS: tuple[Split, ...] = ("calibration", "validation", "held-out")
@@ -43,7 +43,7 @@ _BOUNDS: Mapping[Split, Bounds] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidate:
+class SplitCandidate:
     """What the split needs to know of a file."""
 
     text: str
@@ -77,13 +77,13 @@ def split_by_hash(sha256: str) -> Split:
     return "validation" if place < HELD_OUT_SHARE + VALIDATION_SHARE else "calibration"
 
 
-def split_files(candidates: Sequence[Candidate]) -> SplitResult:
+def split_files(candidates: Sequence[SplitCandidate]) -> SplitResult:
     """Split files with distinct texts. The same set of files gives each the same split, in whatever order they come."""
     splits = [candidate.split_by_hash for candidate in candidates]
     return _settle(splits, candidates, ("held-out", "validation"))
 
 
-def split_by_origin(candidates: Sequence[Candidate], is_held_out: Sequence[bool]) -> SplitResult:
+def split_by_origin(candidates: Sequence[SplitCandidate], is_held_out: Sequence[bool]) -> SplitResult:
     """Hold out the files that come from elsewhere, near-copies of learned ones aside; a hash splits the others.
 
     So a model is measured on projects that it has never seen, not on other files of those that it has learned from.
@@ -95,7 +95,7 @@ def split_by_origin(candidates: Sequence[Candidate], is_held_out: Sequence[bool]
     return _settle(splits, candidates, ("validation",))
 
 
-def _settle(splits: list[Split], candidates: Sequence[Candidate], bounded: Sequence[Split]) -> SplitResult:
+def _settle(splits: list[Split], candidates: Sequence[SplitCandidate], bounded: Sequence[Split]) -> SplitResult:
     """Move near-copies, then whatever keeps the `bounded` splits from their bounds."""
     near = find_near_files([evidence_lines(candidate.text, candidate.language) for candidate in candidates])
     moved = _move_near_copies(splits, near)

@@ -13,27 +13,29 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from builder.corpus.corpus import Corpus, SourceFile
-from builder.cuts import Cut
-from builder.evaluation.scores import Answer, Scores
+from builder.evaluation.scores import ScoredAnswer, Scores
+from builder.fim_examples import FimExample
 
 _WORD = re.compile(r"\w+|\n|[^\w\S\n]+|[^\w\s]")
 _MAX_WORDS = 40
 
 
-def score_baselines(corpus: Corpus, cuts: Sequence[Cut]) -> tuple[Scores, ...]:
+def score_baselines(corpus: Corpus, cuts: Sequence[FimExample]) -> tuple[Scores, ...]:
     """Both of them on the same positions as the models."""
     n_gram = NGram.of(corpus.select("calibration"))
     completers = {"similar line": complete_by_similar_line, "n-gram": n_gram.complete}
     return tuple(
         Scores(
             name=name,
-            lines=tuple(Answer(answer=complete(cut), truth=cut.middle, language=cut.file.language) for cut in cuts),
+            lines=tuple(
+                ScoredAnswer(answer=complete(cut), truth=cut.middle, language=cut.file.language) for cut in cuts
+            ),
         )
         for name, complete in completers.items()
     )
 
 
-def complete_by_similar_line(cut: Cut) -> str:
+def complete_by_similar_line(cut: FimExample) -> str:
     """The rest of the nearest earlier line that begins like the current one; "" where none does."""
     before = cut.file.text[: cut.offset]
     *earlier, current = before.split("\n")
@@ -68,7 +70,7 @@ class NGram:
                 _count(_WORD.findall(file.text), order, following)
         return cls(order, dict(following))
 
-    def complete(self, cut: Cut) -> str:
+    def complete(self, cut: FimExample) -> str:
         """The likeliest words one after the other, by the longest known context, up to the end of the line."""
         words = _WORD.findall(cut.file.text[: cut.offset])
         local: defaultdict[tuple[str, ...], Counter[str]] = defaultdict(Counter)

@@ -1,7 +1,7 @@
 """What every model is asked: positions and excerpts of held-out files, drawn by a seed.
 
 Everything is text, so that models with different vocabularies compare. The rules for positions are those of
-`builder.cuts`: no blank and no comment lines, half of the cuts within a line.
+`builder.fim_examples`: no blank and no comment lines, half of the cuts within a line.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from builder.corpus.corpus import SourceFile
 from builder.corpus.split import Split
-from builder.cuts import Cut, cut_blocks, cut_files
-from builder.errors import CorpusError
+from builder.fim_examples import FimExample, cut_blocks, cut_files
+from contract.errors import CorpusError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +40,8 @@ class Excerpt:
 class HeldOut:
     """What every model is asked."""
 
-    cuts: tuple[Cut, ...]  # the rest of one line each
-    blocks: tuple[Cut, ...]  # 2 to 6 lines each
+    cuts: tuple[FimExample, ...]  # the rest of one line each
+    blocks: tuple[FimExample, ...]  # 2 to 6 lines each
     excerpts: tuple[Excerpt, ...]
 
     @property

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from builder.prompt import ContextPiece, PromptEncoder, PromptFormat, Window
+from contract.prompt import ContextPiece, PromptEncoder, PromptFormat, Window
 
 PREFIX_LINES = 256
 SUFFIX_LINES = 64

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from builder.documents import Estimate
+from contract.documents import Estimate
 
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from builder.prompt import shared_prefix
+from contract.prompt import shared_prefix
 
 
 @dataclass

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
-from builder.documents import Comparison, Figures, ModelRow
 from builder.evaluation.metrics import bootstrap, edit_similarity, is_exact, is_identifier_match, mean
+from contract.documents import Comparison, Figures, ModelRow
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class ScoredAnswer:
     """A completion beside what stands in the file."""
 
     answer: str
@@ -41,8 +41,8 @@ class Scores:
     name: str
     parameters: int | None = None  # None: it has none (a baseline)
     bytes: int | None = None
-    lines: tuple[Answer, ...]
-    blocks: tuple[Answer, ...] = ()
+    lines: tuple[ScoredAnswer, ...]
+    blocks: tuple[ScoredAnswer, ...] = ()
     excerpts: tuple[ExcerptScore, ...] = ()
 
     def to_json(self) -> ModelRow:
@@ -74,8 +74,8 @@ class Scores:
             name=record["name"],
             parameters=record["parameters"],
             bytes=record["bytes"],
-            lines=tuple(Answer(**answer) for answer in record["lines"]),
-            blocks=tuple(Answer(**answer) for answer in record["blocks"]),
+            lines=tuple(ScoredAnswer(**answer) for answer in record["lines"]),
+            blocks=tuple(ScoredAnswer(**answer) for answer in record["blocks"]),
             excerpts=tuple(ExcerptScore(**excerpt) for excerpt in record["excerpts"]),
         )
 
@@ -104,7 +104,9 @@ def compare(ours: Scores, base: Scores) -> Comparison:
     return figures
 
 
-def _figures(lines: Sequence[Answer], blocks: Sequence[Answer], excerpts: Sequence[ExcerptScore]) -> Figures:
+def _figures(
+    lines: Sequence[ScoredAnswer], blocks: Sequence[ScoredAnswer], excerpts: Sequence[ExcerptScore]
+) -> Figures:
     figures: Figures = {}
     if excerpts:
         bits = sum(excerpt.nats for excerpt in excerpts) / math.log(2)

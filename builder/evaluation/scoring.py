@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from builder.cuts import MAX_BLOCK_LINES, Cut
 from builder.evaluation.held_out import HeldOut
-from builder.evaluation.scores import Answer, ExcerptScore, Scores
-from builder.prompt import PromptEncoder
+from builder.evaluation.scores import ExcerptScore, ScoredAnswer, Scores
+from builder.fim_examples import MAX_BLOCK_LINES, FimExample
+from contract.prompt import PromptEncoder
 
 
 class Predictor(Protocol):
@@ -52,14 +52,16 @@ def score(predictor: Predictor, held_out: HeldOut, *, on_progress: Callable[[int
         if on_progress is not None:
             on_progress(done, total)
 
-    def mend(cut: Cut, answer: str) -> str:
+    def mend(cut: FimExample, answer: str) -> str:
         return without_indentation(answer, cut.text[: cut.offset]) if encoder.drops_indentation else answer
 
-    def ask(cuts: Sequence[Cut], lines: int) -> tuple[Answer, ...]:
+    def ask(cuts: Sequence[FimExample], lines: int) -> tuple[ScoredAnswer, ...]:
         prompts = [encoder.encode(cut.window(encoder)) for cut in cuts]
         answers = predictor.complete(prompts, step, lines=lines) if prompts else []
         return tuple(
-            Answer(answer=_as_long_as(cut.middle, mend(cut, answer)), truth=cut.middle, language=cut.file.language)
+            ScoredAnswer(
+                answer=_as_long_as(cut.middle, mend(cut, answer)), truth=cut.middle, language=cut.file.language
+            )
             for cut, answer in zip(cuts, answers, strict=True)
         )
 

@@ -15,8 +15,8 @@ from transformers import DynamicCache, PreTrainedModel, StaticCache
 
 from builder.evaluation.attention import grouped
 from builder.evaluation.packing import Pack, pack_prompts
-from builder.prompt import PromptEncoder
 from builder.pruning.plan import count_parameters
+from contract.prompt import PromptEncoder
 
 
 class TorchPredictor:

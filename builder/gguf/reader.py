@@ -21,7 +21,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
-from builder.errors import BaseModelError
+from contract.errors import BaseModelError
 
 T = TypeVar("T")
 

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 
-from builder.errors import BaseModelError
 from builder.gguf.reader import GgufFile
+from contract.errors import BaseModelError
 
 CONTROL: Final = 3  # token types of llama.cpp's llama_token_type
 USER_DEFINED: Final = 4

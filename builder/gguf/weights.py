@@ -18,9 +18,9 @@ from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 from gguf.quants import dequantize
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
 
-from builder.errors import BaseModelError
 from builder.gguf.reader import GgufFile, TensorInfo
 from builder.gguf.tokenizer import vocabulary
+from contract.errors import BaseModelError
 
 SLICE_ELEMENTS: Final = 1 << 20  # 4 MiB of fp32: stays near the cache, and numpy's overhead a call is small
 GROUP_ROWS: Final = 16  # gguf-py works on this many rows at once

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import torch
 
-from builder.errors import BuildError
+from contract.errors import BuildError
 
 Tensor = torch.Tensor
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from transformers import PretrainedConfig, PreTrainedModel
 
-from builder.documents import PlanFacts
-from builder.errors import BuildError
 from builder.pruning.vocabulary import TokenOrder
+from contract.documents import PlanFacts
+from contract.errors import BuildError
 
 WIDTH_STEP = 128  # fast kernels and 4-bit blocks ask for it, and every runtime takes it
 

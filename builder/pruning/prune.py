@@ -12,9 +12,6 @@ from transformers import PreTrainedModel
 
 from builder.calibration import CalibrationSet, CalibrationSettings, make_calibration_set
 from builder.corpus.corpus import Corpus
-from builder.documents import PlanFacts
-from builder.errors import BuildError
-from builder.prompt import PromptEncoder, PromptFormat
 from builder.pruning.code_pieces import expected_tokens
 from builder.pruning.depth import choose_layers, drop_layers
 from builder.pruning.layers import WidthSettings, narrow_layers
@@ -27,6 +24,9 @@ from builder.pruning.vocabulary import (
     trim_embeddings,
     trim_tokenizer,
 )
+from contract.documents import PlanFacts
+from contract.errors import BuildError
+from contract.prompt import PromptEncoder, PromptFormat
 
 DEPTH_TOKENS = 1_024  # tell layers apart; their log-probabilities are held in memory
 

@@ -18,11 +18,11 @@ from tokenizers import Tokenizer
 from torch import nn
 from transformers import PreTrainedModel
 
-from builder.errors import BuildError
+from contract.errors import BuildError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Vocabulary:
+class BpeVocabulary:
     """A byte-level BPE vocabulary as its tokenizer states it."""
 
     ids: dict[str, int]  # without the added tokens
@@ -43,7 +43,7 @@ class Vocabulary:
         return parts
 
 
-def read_vocabulary(tokenizer: Tokenizer) -> Vocabulary:
+def read_vocabulary(tokenizer: Tokenizer) -> BpeVocabulary:
     """Read it from the tokenizer's own JSON; raises BuildError where the tokenizer is no byte-level BPE."""
     document = json.loads(tokenizer.to_str())
     model = document["model"]
@@ -57,10 +57,10 @@ def read_vocabulary(tokenizer: Tokenizer) -> Vocabulary:
         raise BuildError(
             "The base's tokenizer is not byte-level (SentencePiece, say); choose a base whose tokenizer is."
         )
-    return Vocabulary(ids=ids, merges=merges, added=added)
+    return BpeVocabulary(ids=ids, merges=merges, added=added)
 
 
-def close_under_merges(wanted: Iterable[int], vocabulary: Vocabulary) -> frozenset[int]:
+def close_under_merges(wanted: Iterable[int], vocabulary: BpeVocabulary) -> frozenset[int]:
     """The wanted ids and, recursively, the parts from which merges make them."""
     closed: set[int] = set()
     pending = list(wanted)
@@ -73,7 +73,7 @@ def close_under_merges(wanted: Iterable[int], vocabulary: Vocabulary) -> frozens
     return frozenset(closed)
 
 
-def always_kept(vocabulary: Vocabulary) -> frozenset[int]:
+def always_kept(vocabulary: BpeVocabulary) -> frozenset[int]:
     """Ids that no plan drops: the added tokens and the single symbols (the 256 bytes among them)."""
     return frozenset(vocabulary.added.values()) | {i for token, i in vocabulary.ids.items() if len(token) == 1}
 
@@ -92,7 +92,7 @@ class TokenOrder:
 
 
 def order_tokens(
-    vocabulary: Vocabulary, used: Iterable[int], likely: Iterable[int] = (), unlikely: Iterable[int] = ()
+    vocabulary: BpeVocabulary, used: Iterable[int], likely: Iterable[int] = (), unlikely: Iterable[int] = ()
 ) -> TokenOrder:
     """First what can't leave, then the likely ids in their order, the unlikely, and the others by the ranks of merges.
 

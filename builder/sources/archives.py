@@ -19,8 +19,8 @@ from collections.abc import Callable
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import IO, Any, Final, cast
 
-from builder.errors import first_line
-from builder.file_names import is_plain, leads_outside
+from contract.errors import first_line
+from contract.files.file_names import is_plain, leads_outside
 
 MAX_MEMBERS: Final = 200_000  # the largest listed distribution has some ten thousand
 MAX_BYTES: Final = 2 << 30

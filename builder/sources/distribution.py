@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from builder.errors import CorpusError
+from contract.errors import CorpusError
 
 # The index's name → what stands between a package and its version in its own client's language.
 SEPARATORS: Final = {"pypi": "==", "wheel": "==", "npm": "@", "debian": "="}

@@ -20,11 +20,11 @@ from typing import Final
 
 from filelock import FileLock
 
-from builder.children import child_environment, find_program, python_module
-from builder.errors import CorpusError
-from builder.folders import rename, sync, sync_tree
 from builder.sources.archives import ArchiveError, unpack
 from builder.sources.distribution import Distribution
+from contract.children import child_environment, find_program, python_module
+from contract.errors import CorpusError
+from contract.files.folders import rename, sync, sync_tree
 
 _PIP: Final = (*python_module("pip"), "download", "--quiet", "--no-deps")
 _TIMEOUT_S: Final = 600

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from builder.corpus.languages import Kind
-from builder.errors import CorpusError
 from builder.sources.distribution import Distribution
+from contract.errors import CorpusError
+from contract.repository.languages import Kind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class LanguageSet:
     """
 
     name: str
-    languages: tuple[str, ...]  # names in `builder.corpus.languages`
+    languages: tuple[str, ...]  # names in `contract.repository.languages`
     distributions: tuple[Distribution, ...]
     held_out: str = ""
     kind: Kind = "code"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from builder.prompt import ContextPiece
+from contract.prompt import ContextPiece
 from lsp_server.context.chunks import Chunk, chunk_around
 from lsp_server.context.imports import imported_definitions
 from lsp_server.context.recent import RecentChunks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from builder.corpus.secrets import blank_secrets
+from contract.repository.secrets import blank_secrets
 from lsp_server.context.chunks import Chunk, chunk_around
 
 KEPT = 16

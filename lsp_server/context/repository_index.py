@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from builder.errors import CorpusError
-from builder.home import holds_home
+from contract.errors import CorpusError
+from contract.files.home import holds_home
 from lsp_server.context.chunks import Chunk, similarity, split_chunks
 
 MIN_SIMILARITY = 0.15  # below it the shared names are those that all code shares
@@ -52,7 +52,9 @@ def read_index(root: Path) -> RepositoryIndex:
     if holds_home(root):
         raise CorpusError(f"{root} is the home folder or holds it, so it is not read as a repository; open one in it.")
     # Here and not above: it loads numpy, which answering `initialize` need not wait for.
-    from builder.corpus.corpus import CorpusSettings, read_texts
+    from contract.repository.texts import read_texts
+
+    from builder.corpus.corpus import CorpusSettings
 
     settings = CorpusSettings(max_entries=MAX_ENTRIES, max_seconds=MAX_SECONDS)
     index = RepositoryIndex(texts={path: text for path, (_, text) in read_texts(root, settings).items()})

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from onnxruntime import IOBinding, OrtValue, RunOptions
 
-from exporters.runtime_errors import RUNTIME_ERRORS
+from contract.runtime_errors import RUNTIME_ERRORS
 from lsp_server.decoding.kv_cache import PAST, KvCache
 from lsp_server.decoding.prompt_chunks import ChunkSize
 from lsp_server.decoding.providers import PROVIDERS, Provider
 from lsp_server.decoding.session import open_session
-from lsp_server.errors import EngineCrash, ServeError
+from lsp_server.serve_errors import EngineCrash, ServeError
 
 LOGITS_TO_KEEP = "num_logits_to_keep"  # optional input of the graph: compute the head for the last positions only
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from builder.tokenizer_file import TokenizerError, read_tokenizer_file
-from lsp_server.errors import ServeError
+from contract.tokenizer_file import TokenizerError, read_tokenizer_file
+from lsp_server.serve_errors import ServeError
 
 REPLACEMENT = "\ufffd"  # what decoding puts for bytes that are no whole character
 

@@ -1,6 +1,6 @@
 """Greedy decoding over a bundle, with the KV cache kept from one request to the next.
 
-It covers tokens to tokens and the text of the answer. What the prompt says is `builder.prompt`'s matter, what is shown
+It covers tokens to tokens and the text of the answer. What the prompt says is `contract.prompt`'s matter, what is shown
 of the answer `lsp_server.completion`'s.
 """
 
@@ -15,10 +15,10 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from builder.prompt import PromptEncoder
-from exporters.bundle import Bundle, lists_file
-from exporters.drafts import FOLDER, open_index
-from exporters.external_data import check_external_data
+from contract.bundle.bundle import Bundle, lists_file
+from contract.bundle.drafts import FOLDER, open_index
+from contract.bundle.external_data import check_external_data
+from contract.prompt import PromptEncoder
 from lsp_server.decoding.decoder import Decoder
 from lsp_server.decoding.detokenizer import Detokenizer, control_ids, load_tokenizer
 from lsp_server.decoding.greedy import GreedyTokens
@@ -28,7 +28,7 @@ from lsp_server.decoding.prompt_chunks import PROMPT_CHUNK
 from lsp_server.decoding.providers import Provider, choose_provider
 from lsp_server.decoding.session import offered_providers
 from lsp_server.decoding.speculation import MAX_DRAFT, Drafter
-from lsp_server.errors import ServeError
+from lsp_server.serve_errors import ServeError
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnxruntime import IOBinding, OrtValue
 
-from builder.prompt import shared_prefix
+from contract.prompt import shared_prefix
 
 GROWTH_POSITIONS = 512  # most prompts and their answers fit into the first; attention's scratch grows with the buffer
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import onnxruntime
 
-from exporters.runtime_errors import RUNTIME_ERRORS
+from contract.runtime_errors import RUNTIME_ERRORS
 from lsp_server.decoding.cores import default_threads, saturates
 from lsp_server.decoding.providers import PROVIDERS, Provider
-from lsp_server.errors import ServeError
+from lsp_server.serve_errors import ServeError
 
 SPIN_US = 20  # bridges the gaps between operators; longer ones gain little and take more from other programs
 SPIN_BOUNDED_SINCE = (1, 26)  # the version of ONNX Runtime that knows session.intra_op.spin_duration_us
@@ -31,7 +31,7 @@ def open_session(
 
     Raises ServeError where the file is not a model that this version of ONNX Runtime can run.
     """
-    onnxruntime.disable_telemetry_events()  # older builds for Windows know no other switch (builder/telemetry.py)
+    onnxruntime.disable_telemetry_events()  # older builds for Windows know no other switch (contract/telemetry.py)
     names = list(dict.fromkeys((PROVIDERS[provider].name, PROVIDERS[Provider.CPU].name)))
     try:
         session = onnxruntime.InferenceSession(str(model_path), session_options(threads), providers=names)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from exporters.drafts import RUNS, DraftIndex
+from contract.bundle.drafts import RUNS, DraftIndex
 
 ANSWERS = 8  # that are remembered
 MAX_DRAFT = 12  # tokens; a longer step costs more than its last tokens bring

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator
 
-from builder.corpus.secrets import blank_secrets, find_secrets
+from contract.repository.secrets import blank_secrets, find_secrets
 from lsp_server.suggestion.brackets import open_at_end
 from lsp_server.suggestion.indentation import indent_unit, reindent
 from lsp_server.suggestion.situation import Situation

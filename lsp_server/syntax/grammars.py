@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 
 from tree_sitter import Language
 
-from builder.corpus.languages import find_language
+from contract.repository.languages import find_language
 
 MAX_PARSED_CHARS = 300_000  # a tenth of a second to parse; longer files are served without syntax
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TypedDict
 
 from builder.artifact import read_artifact
-from builder.documents import AnsweredPosition, BaseFacts, Comparison, ModelRow, StageRow
 from builder.evaluation.held_out import HeldOut
 from builder.evaluation.scores import Scores, compare
-from exporters.bundle import read_bundle
+from contract.bundle.bundle import read_bundle
+from contract.documents import AnsweredPosition, BaseFacts, Comparison, ModelRow, StageRow
 from submodel.build.stages import StageRecord
 
 

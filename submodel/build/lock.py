@@ -12,9 +12,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from builder.errors import BuildError
-from builder.folders import write_json
-from exporters.bundle import WORKSPACE_BUNDLE
+from contract.bundle.bundle import WORKSPACE_BUNDLE
+from contract.errors import BuildError
+from contract.files.folders import write_json
 from submodel.build.paths import prepare_output
 
 LOCK, OWNER = "lock", "lock.json"  # the system frees the first when its holder ends, however that happens

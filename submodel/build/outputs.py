@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from builder.errors import BuildError
+from contract.errors import BuildError
 
 Hashes = dict[str, str]  # relative posix path → SHA-256; "." for an output that is one file
 

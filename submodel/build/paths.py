@@ -9,10 +9,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.corpus.git import GitError, run_git
-from builder.errors import BuildError
-from builder.file_names import is_link_status
-from builder.folders import write_text
+from contract.errors import BuildError
+from contract.files.file_names import is_link_status
+from contract.files.folders import write_text
+from contract.repository.git import GitError, run_git
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,42 +16,42 @@ from tokenizers import Tokenizer
 from builder.artifact import MANIFEST, read_artifact
 from builder.bases.load import LoadedBase, load_resolved, resolve_base
 from builder.bases.resolve import ResolvedBase
-from builder.checkpoint import parity_cuts, save_checkpoint, save_reweighted
+from builder.checkpoint_writer import parity_cuts, save_checkpoint, save_reweighted
 from builder.corpus.corpus import Corpus, read_corpus
-from builder.cuts import Cut, cut_files
-from builder.documents import BuildReport, FineTuningFacts, ThresholdFacts
-from builder.domains import open_language
+from builder.datasets import open_language
 from builder.evaluation.baselines import score_baselines
 from builder.evaluation.held_out import HeldOut, make_held_out
 from builder.evaluation.infill import InfillEncoder
 from builder.evaluation.scores import Scores, compare
 from builder.evaluation.scoring import Predictor, score
 from builder.evaluation.torch_predictor import TorchPredictor
-from builder.folders import PRIVATE, replace_folder, write_json, write_text
-from builder.precision import fastest_dtype
-from builder.progress import part_of
-from builder.prompt import PromptEncoder
+from builder.fim_examples import FimExample, cut_files
+from builder.finetuning.fim_tokens import FIM_TOKENS, add_fim_tokens
+from builder.finetuning.training_state import StateFile
+from builder.memory import peak_rss_bytes
+from builder.number_format import fastest_dtype
 from builder.pruning.prune import least_size_for, prune
-from builder.recovery.fim_tokens import FIM_TOKENS, add_fim_tokens
-from builder.recovery.state import StateFile
-from exporters.bundle import build_of, read_bundle
+from contract.bundle.bundle import build_of, read_bundle
+from contract.bundle.threshold import KEY
+from contract.bundle.trust import trust_build
+from contract.console import Advance, StageDisplay
+from contract.documents import BuildReport, FineTuningFacts, ThresholdFacts
+from contract.files.folders import PRIVATE, replace_folder, write_json, write_text
+from contract.progress import part_of
+from contract.prompt import PromptEncoder
 from exporters.export import export_bundle
-from exporters.gate import KEY
+from exporters.export_settings import ExportSettings
 from exporters.precision import parse_precision
-from exporters.settings import ExportSettings
-from exporters.trust import trust_build
 from lsp_server.completion import open_completer
+from submodel.build.build_settings import BuildSettings
 from submodel.build.document import ScoreRecords, base_facts, score_part, scores_of, stage_rows, unscored_bundle
 from submodel.build.lock import build_lock
-from submodel.build.memory import peak_rss_bytes
 from submodel.build.paths import BuildPaths, prepare_output
-from submodel.build.settings import BuildSettings
 from submodel.build.size_search import SIZES, is_as_good, is_worse, smallest_size
 from submodel.build.stage_times import expected_stages, remember_stages
 from submodel.build.stages import StageRecord, Stages, key_of
-from submodel.console import Advance, StageDisplay
 from submodel.evaluation.bundle_predictor import BundlePredictor
-from submodel.evaluation.gate import measure_gate
+from submodel.evaluation.fit_threshold import measure_gate
 from submodel.evaluation.line_times import line_times
 from submodel.evaluation.predictors import open_checkpoint
 from submodel.report.render import REPORT_SCHEMA, render_report
@@ -234,7 +234,7 @@ class _Build:
         return {"plan": pruned.plan_summary, "calibration": pruned.calibration.summary()}
 
     @cached_property
-    def _parity_cuts(self) -> tuple[Cut, ...]:
+    def _parity_cuts(self) -> tuple[FimExample, ...]:
         return parity_cuts(self._corpus.files, self._settings.seed)
 
     def _recover(self, key: str, paths: BuildPaths, suffix_first: bool, advance: Advance) -> FineTuningFacts:
@@ -248,7 +248,7 @@ class _Build:
         summary: FineTuningFacts = {"minutes": 0.0}
         state_path = self._paths.stages / "recovery.safetensors"
         if settings.minutes > 0:
-            from builder.recovery.recover import recover  # peft takes a second to import
+            from builder.finetuning.finetune import recover  # peft takes a second to import
 
             tuned = recover(
                 model,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from builder.errors import BuildError
+from contract.errors import BuildError
 
 SIZES = (0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8)  # shares of the base's parameters that are tried
 

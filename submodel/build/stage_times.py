@@ -14,12 +14,12 @@ from typing import Any, Final
 
 from builder.bases.catalogue import CATALOGUE
 from builder.bases.resolve import ResolvedBase
-from builder.folders import PRIVATE, write_json
-from builder.state_folder import state_folder
-from builder.untrusted_json import read_json
-from submodel.build.settings import BuildSettings
+from contract.files.folders import PRIVATE, write_json
+from contract.files.state_folder import state_folder
+from contract.files.untrusted_json import read_json
+from contract.forecast import FIXED
+from submodel.build.build_settings import BuildSettings
 from submodel.build.stages import StageRecord
-from submodel.forecast import FIXED
 
 # Seconds for a unit of work, as `make demo` took on two cores of a server without AMX.
 SECONDS: Final = {"score": 0.22, "prune": 0.42, "recover": 0.05, "export": 0.35, "time": 0.1}

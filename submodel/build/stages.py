@@ -1,6 +1,6 @@
 """Stages that are not repeated: each records what it was made from, and is skipped while that still holds.
 
-A record is believed only where this user's own program wrote it (`builder.seals`) and the files that it vouches for
+A record is believed only where this user's own program wrote it (`contract.files.seals`) and the files that it vouches for
 hash to what they were: a repository can bring records and models of its own along.
 """
 
@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from builder.errors import BuildError
-from builder.folders import PRIVATE, write_text
-from builder.seals import open_sealed, seal_key, sealed_json
-from builder.untrusted_json import read_bytes
+from contract.console import Advance, StageDisplay
+from contract.errors import BuildError
+from contract.files.folders import PRIVATE, write_text
+from contract.files.seals import open_sealed, seal_key, sealed_json
+from contract.files.untrusted_json import read_bytes
 from submodel.build.outputs import OutputHashes
-from submodel.console import Advance, StageDisplay
 
 PURPOSE: Final = "stage record"
 

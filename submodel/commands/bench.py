@@ -34,11 +34,11 @@ def bench(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Prompt and decode speed, keystroke latency, memory and exact match, engine by engine."""
-    from submodel.bench.replay import ReplaySettings
-    from submodel.bench.run import BenchError, BenchSettings, run_bench
-    from submodel.bench.runtime_worker import RUNTIMES
-    from submodel.bench.table import print_bench
-    from submodel.console import StageDisplay, print_json
+    from contract.console import StageDisplay, print_json
+    from laboratory.bench.bench_run import BenchError, BenchSettings, run_bench
+    from laboratory.bench.bench_table import print_bench
+    from laboratory.bench.runtime_worker import RUNTIMES
+    from laboratory.bench.workload import WorkloadSettings
 
     runtimes = tuple(text for text in peer or () if text in RUNTIMES)
     peers = []
@@ -56,7 +56,7 @@ def bench(
         runtimes=runtimes,
         peer_python=peer_python or sys.executable,
         threads=threads,
-        replay=ReplaySettings(passages=passages, since=since),
+        replay=WorkloadSettings(passages=passages, since=since),
     )
     with StageDisplay() as display:
         document = run_bench(settings, display)

@@ -13,7 +13,7 @@ class ProgressForm(StrEnum):
     """How progress is shown on stderr."""
 
     AUTO = "auto"  # bars on a terminal, elsewhere plain lines
-    JSON = "json"  # a document a line, `builder.documents.BuildProgress`
+    JSON = "json"  # a document a line, `contract.documents.BuildProgress`
 
 
 def build(
@@ -85,9 +85,9 @@ def build(
     from submodel.extras import prepare_to_build
 
     prepare_to_build("build")
+    from contract.console import StageDisplay, console, print_json
+    from submodel.build.build_settings import BuildSettings, parse_size
     from submodel.build.pipeline import run_build
-    from submodel.build.settings import BuildSettings, parse_size
-    from submodel.console import StageDisplay, console, print_json
     from submodel.scores_table import print_build
 
     settings = BuildSettings(

@@ -23,11 +23,11 @@ def compare(
     from submodel.extras import prepare_to_build
 
     prepare_to_build("compare")
-    from builder.folders import write_text
-    from submodel.console import StageDisplay, console, print_json, print_table
-    from submodel.experiments.compare_run import run_compare
-    from submodel.experiments.tables import regions_table
-    from submodel.report.pictures import draw_regions
+    from contract.console import StageDisplay, console, print_json, print_table
+    from contract.files.folders import write_text
+    from laboratory.experiments.compare_run import run_compare
+    from laboratory.experiments.pictures import draw_regions
+    from laboratory.experiments.tables import regions_table
 
     with StageDisplay() as display, display.stage("compare") as advance:
         document = run_compare(models, seed=seed, on_progress=advance)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from lsp_server.decoding.providers import Provider
-from lsp_server.errors import ServeError
+from lsp_server.serve_errors import ServeError
 
 
 def complete(
@@ -27,7 +27,7 @@ def complete(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Complete at a place in a file: a line, or the lines of a block that begins there."""
-    from exporters.bundle import find_trusted_bundle
+    from contract.bundle.bundle import find_trusted_bundle
     from lsp_server.completion import open_completer
     from lsp_server.positions import offset_at
 

@@ -23,7 +23,7 @@ def doctor(
     from rich.markup import escape
     from rich.table import Table
 
-    from submodel.console import plain, print_json, print_table
+    from contract.console import plain, print_json, print_table
     from submodel.doctor import run_checks
 
     checks = run_checks(folder.absolute(), is_offline=offline)

@@ -56,9 +56,9 @@ def evaluate(
     from submodel.extras import prepare_to_build
 
     prepare_to_build("eval")
-    from builder.programs.functional import FunctionalSettings
-    from submodel.console import StageDisplay, print_json
-    from submodel.evaluation.run import EvalSettings, run_evaluation
+    from contract.console import StageDisplay, print_json
+    from laboratory.programs.functional import FunctionalSettings
+    from submodel.evaluation.evaluation_run import EvalSettings, run_evaluation
     from submodel.scores_table import print_scores
 
     settings = EvalSettings(

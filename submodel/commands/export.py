@@ -45,11 +45,11 @@ def export(
     if form is Format.GGUF:
         _export_gguf(model, output, quantize, add, as_json)
         return
+    from contract.console import StageDisplay, console, print_json
     from exporters.export import add_precision, export_any
+    from exporters.export_settings import ExportSettings
     from exporters.precision import parse_precision
-    from exporters.settings import ExportSettings
     from submodel.build.lock import bundle_lock
-    from submodel.console import StageDisplay, console, print_json
 
     settings = ExportSettings(precision=parse_precision(quantize))
     work = add_precision if add else export_any
@@ -67,9 +67,9 @@ def export(
 
 
 def _export_gguf(model: Path, output: Path, quantize: str, add: bool, as_json: bool) -> None:
-    from exporters.errors import ExportError
+    from contract.console import StageDisplay, console, print_json
+    from contract.errors import ExportError
     from exporters.gguf_export import export_gguf, parse_gguf_precision
-    from submodel.console import StageDisplay, console, print_json
 
     if add:
         raise ExportError("A GGUF file holds one precision, so that --add has no place; leave it out.")

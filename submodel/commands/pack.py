@@ -27,7 +27,7 @@ def pack(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Pack a bundle into one file with checksums, for another laptop."""
-    from exporters.bundle import WORKSPACE_BUNDLE, find_trusted_bundle
+    from contract.bundle.bundle import WORKSPACE_BUNDLE, find_trusted_bundle
     from exporters.packed_bundle import SUFFIX, pack_bundle
 
     folder = (bundle or find_trusted_bundle(Path())).absolute()
@@ -49,7 +49,7 @@ def unpack(
 
     It is trusted from then on, as if this account had built it: a bundle is as good as a program of whoever packed it.
     """
-    from exporters.bundle import WORKSPACE_BUNDLE
+    from contract.bundle.bundle import WORKSPACE_BUNDLE
     from exporters.packed_bundle import unpack_bundle
     from submodel.build.lock import bundle_lock
 
@@ -61,7 +61,7 @@ def unpack(
 
 
 def _tell(packed: Any, sentence: str, as_json: bool) -> None:
-    from submodel.console import plain, print_json
+    from contract.console import plain, print_json
 
     typer.echo(plain(f"{sentence}."), err=True)
     if packed.has_drafts:

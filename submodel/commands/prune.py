@@ -50,12 +50,12 @@ def prune(
     from submodel.extras import prepare_to_build
 
     prepare_to_build("prune")
-    from builder.sparsity.pattern import parse_pattern
-    from builder.sparsity.settings import resolve_sparsity
-    from submodel.console import StageDisplay, console, print_json
-    from submodel.experiments.method import MethodSettings
-    from submodel.experiments.options import calibration_specs, parse_form
-    from submodel.experiments.prune_run import PruneRunSettings, run_prune
+    from contract.console import StageDisplay, console, print_json
+    from laboratory.experiments.method import MethodSettings
+    from laboratory.experiments.prune_run import PruneRunSettings, run_prune
+    from laboratory.experiments.study_options import calibration_specs, parse_form
+    from laboratory.sparsity.pattern import parse_pattern
+    from laboratory.sparsity.sparsity_settings import resolve_sparsity
 
     groups = None if pattern is None else parse_pattern(pattern)
     settings = PruneRunSettings(

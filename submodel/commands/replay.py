@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from builder.errors import SubmodelError
+from contract.errors import SubmodelError
 
 
 def replay(
@@ -34,9 +34,9 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Type code at the real server and count what it saves."""
-    from submodel.console import StageDisplay, print_json
-    from submodel.replay.run import SWITCHES, ReplaySettings, run_replay
-    from submodel.replay.table import print_replay
+    from contract.console import StageDisplay, print_json
+    from laboratory.replay.replay_run import SWITCHES, ReplaySettings, run_replay
+    from laboratory.replay.replay_table import print_replay
 
     try:
         server_options = json.loads(options)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lsp_server.decoding.providers import Provider
-from lsp_server.errors import ServeError
+from lsp_server.serve_errors import ServeError
 
 
 def serve(

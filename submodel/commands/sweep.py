@@ -68,14 +68,14 @@ def sweep(
     from submodel.extras import prepare_to_build
 
     prepare_to_build("sweep")
-    from builder.domains import LANGUAGE_PREFIX
-    from builder.sparsity.pattern import parse_pattern
-    from submodel.console import StageDisplay, console, print_json, print_table
-    from submodel.experiments.method import MethodSettings
-    from submodel.experiments.options import absolute, calibration_specs, domain_specs, parse_form, parse_ratios
-    from submodel.experiments.quality import QualitySettings
-    from submodel.experiments.sweep_run import SweepSettings, is_complete, make_methods, run_sweep
-    from submodel.experiments.tables import sweep_tables
+    from builder.datasets import LANGUAGE_PREFIX
+    from contract.console import StageDisplay, console, print_json, print_table
+    from laboratory.experiments.method import MethodSettings
+    from laboratory.experiments.quality import QualitySettings
+    from laboratory.experiments.study_options import absolute, calibration_specs, domain_specs, parse_form, parse_ratios
+    from laboratory.experiments.sweep_run import SweepSettings, is_complete, make_methods, run_sweep
+    from laboratory.experiments.tables import sweep_tables
+    from laboratory.sparsity.pattern import parse_pattern
 
     groups = None if pattern is None else parse_pattern(pattern)
     named = [*(LANGUAGE_PREFIX + language for language in languages or ()), *(calibration or ())]

@@ -27,10 +27,10 @@ def trust(
 
     A bundle is as good as a program of whoever built it. What this account builds, exports or unpacks is trusted.
     """
-    from exporters.bundle import MANIFEST_FILE, build_of, find_bundle, read_bundle
-    from exporters.errors import BundleError
-    from exporters.trust import forget_build, trust_build
-    from submodel.console import plain, print_json
+    from contract.bundle.bundle import MANIFEST_FILE, build_of, find_bundle, read_bundle
+    from contract.bundle.trust import forget_build, trust_build
+    from contract.console import plain, print_json
+    from contract.errors import BundleError
 
     named = folder.absolute()
     place = named if (named / MANIFEST_FILE).is_file() else find_bundle(named)

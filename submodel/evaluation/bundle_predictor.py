@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from exporters.bundle import Bundle
+from contract.bundle.bundle import Bundle
 from lsp_server.decoding.engine import Engine, Generation
 
 

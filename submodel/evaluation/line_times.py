@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from builder.cuts import Cut
-from exporters.bundle import read_bundle
+from builder.fim_examples import FimExample
+from contract.bundle.bundle import read_bundle
 from lsp_server.decoding.engine import LINE_TOKENS
 from submodel.evaluation.bundle_predictor import BundlePredictor
 
@@ -17,7 +17,9 @@ POSITIONS = 40
 
 
 def line_times(
-    bundles: Mapping[str, Path], cuts: Sequence[Cut], on_progress: Callable[[int, int], None] = lambda done, total: None
+    bundles: Mapping[str, Path],
+    cuts: Sequence[FimExample],
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, dict[str, float]]:
     """Median and 95th percentile of a line's milliseconds by bundle, each line from a prompt that no cache holds.
 

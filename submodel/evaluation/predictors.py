@@ -16,14 +16,14 @@ from builder.bases.folder_model import read_folder_model
 from builder.bases.load import load_base, load_resolved
 from builder.bases.resolve import AUTO, resolve_base
 from builder.corpus.corpus import SourceFile
-from builder.errors import BuildError
 from builder.evaluation.infill import InfillEncoder
 from builder.evaluation.scoring import Predictor
 from builder.evaluation.torch_predictor import TorchPredictor
-from builder.prompt import PromptEncoder
-from builder.tokenizer_file import TokenizerError, read_tokenizer_file
-from exporters.bundle import MANIFEST_FILE, build_of, read_bundle
-from exporters.trust import check_trusted
+from contract.bundle.bundle import MANIFEST_FILE, build_of, read_bundle
+from contract.bundle.trust import check_trusted
+from contract.errors import BuildError
+from contract.prompt import PromptEncoder
+from contract.tokenizer_file import TokenizerError, read_tokenizer_file
 from submodel.build.paths import BuildPaths, check_own
 from submodel.build.stages import is_output_of
 from submodel.evaluation.bundle_predictor import BundlePredictor
@@ -35,7 +35,7 @@ OWN_MODEL, OWN_BUNDLE = "sub-model", "bundle"  # the names of the workspace's
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidate:
+class ScoredModel:
     """A model by its name in the table. Without a folder it is the base."""
 
     name: str
@@ -47,7 +47,7 @@ class Candidate:
         return self.folder is not None and (self.folder / MANIFEST_FILE).is_file()
 
 
-def find_candidates(asked: list[str], root: Path) -> list[Candidate]:
+def find_candidates(asked: list[str], root: Path) -> list[ScoredModel]:
     """The models that were asked for, or all that `root` (.submodel) has beside the base.
 
     Raises BuildError where a name is none of "base", "sub-model", "bundle" and no folder either, and where the
@@ -72,12 +72,12 @@ def _check_made_here(name: str, paths: BuildPaths) -> None:
         )
 
 
-def _list_candidates(asked: list[str], root: Path) -> list[Candidate]:
+def _list_candidates(asked: list[str], root: Path) -> list[ScoredModel]:
     own = {OWN_MODEL: root / "model", OWN_BUNDLE: root / "bundle"}
     if not asked:
         return [
-            Candidate(name="base", folder=None),
-            *(Candidate(name=name, folder=folder) for name, folder in own.items() if folder.is_dir()),
+            ScoredModel(name="base", folder=None),
+            *(ScoredModel(name=name, folder=folder) for name, folder in own.items() if folder.is_dir()),
         ]
     candidates = []
     for name in asked:
@@ -85,11 +85,11 @@ def _list_candidates(asked: list[str], root: Path) -> list[Candidate]:
         if folder is not None and not folder.is_dir():
             hint = "run `submodel build` first" if name in own else "give base, sub-model, bundle or a model's folder"
             raise BuildError(f"There is no model {name!r} ({folder} is no folder); {hint}.")
-        candidates.append(Candidate(name=name, folder=folder))
+        candidates.append(ScoredModel(name=name, folder=folder))
     return candidates
 
 
-def base_of(candidates: list[Candidate], asked: str | None) -> str:
+def base_of(candidates: list[ScoredModel], asked: str | None) -> str:
     """Which base the models are compared with: what was asked for, else what the first checkpoint was made from.
 
     Raises BuildError if the base is to be scored and that checkpoint names one outside of the catalogue: a manifest
@@ -109,7 +109,7 @@ def base_of(candidates: list[Candidate], asked: str | None) -> str:
     return AUTO
 
 
-def open_predictor(candidate: Candidate, base: str, dtype: torch.dtype, say: Say) -> Predictor:
+def open_predictor(candidate: ScoredModel, base: str, dtype: torch.dtype, say: Say) -> Predictor:
     """The model in memory, ready to be scored."""
     if candidate.folder is None:
         loaded = load_resolved(resolve_base(base, on_event=say), dtype=dtype, on_event=say)
@@ -136,7 +136,7 @@ def open_checkpoint(name: str, source: SubModel, dtype: torch.dtype) -> TorchPre
     return TorchPredictor(name, model, PromptEncoder(tokenizer, source.prompt))
 
 
-def files_held_out_from(candidates: list[Candidate], files: Sequence[SourceFile]) -> frozenset[str] | None:
+def files_held_out_from(candidates: list[ScoredModel], files: Sequence[SourceFile]) -> frozenset[str] | None:
     """SHA-256 of the texts that every build of this repository held out; None where none of the models is from it.
 
     A model of another repository (by the texts that its build knew, none of which is here) limits nothing.
@@ -151,7 +151,7 @@ def files_held_out_from(candidates: list[Candidate], files: Sequence[SourceFile]
     return frozenset.intersection(*lists) if lists else None
 
 
-def _manifest(candidate: Candidate) -> Mapping[str, Any]:
+def _manifest(candidate: ScoredModel) -> Mapping[str, Any]:
     if candidate.folder is None:
         return {}
     if candidate.is_bundle:

@@ -9,9 +9,9 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, Template, select_autoescape
 from markupsafe import Markup
 
+from builder.evaluation.charts import Bar, Line, columns, interval_bars, line_chart
 from builder.evaluation.metrics import is_exact
-from submodel.report.charts import Bar, Line, columns, interval_bars, line_chart
-from submodel.report.wording import change, points
+from builder.evaluation.wording import change, points
 
 REPORT_SCHEMA: Final = 2  # of the document below; raised when a key that the page needs changes its meaning
 SHOWN = 5  # completions side by side

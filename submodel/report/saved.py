@@ -8,8 +8,8 @@ from typing import Any
 
 from jinja2 import TemplateError
 
-from builder.errors import BuildError
-from builder.untrusted_json import read_json
+from contract.errors import BuildError
+from contract.files.untrusted_json import read_json
 from submodel.report.render import render_report
 
 _AGAIN = "run `submodel build` again"

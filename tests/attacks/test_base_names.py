@@ -14,7 +14,7 @@ from builder.bases import resolve
 from builder.bases.catalogue import CATALOGUE
 from builder.bases.hub import Snapshot
 from builder.bases.resolve import resolve_base
-from builder.errors import BaseModelError
+from contract.errors import BaseModelError
 from tests.builder.tiny_bases import save_folder
 
 

@@ -1,6 +1,6 @@
 """A clone that ships `.submodel/`, with links where a build writes.
 
-Attacked: `builder.folders`, `submodel.build.paths`, `submodel.build.lock`. Each test but the last of each part succeeds
+Attacked: `contract.files.folders`, `submodel.build.paths`, `submodel.build.lock`. Each test but the last of each part succeeds
 as an attack on 9201313 (the test fails there).
 """
 
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.errors import BuildError
-from builder.folders import replace_folder, write_json, write_text
+from contract.errors import BuildError
+from contract.files.folders import replace_folder, write_json, write_text
 from submodel.build.lock import build_lock
 from submodel.build.paths import prepare_output
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from exporters.bundle import Bundle, find_bundle, read_manifest, seal_manifest
-from exporters.errors import BundleError
+from contract.bundle.bundle import Bundle, find_bundle, read_manifest, seal_manifest
+from contract.errors import BundleError
 
 
 def test_a_bundle_above_the_repository_is_not_found(tmp_path: Path) -> None:

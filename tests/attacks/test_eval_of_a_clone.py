@@ -18,11 +18,11 @@ import pytest
 import torch
 
 from builder.bases.catalogue import CATALOGUE
-from builder.errors import BuildError, SubmodelError
+from contract.errors import BuildError, SubmodelError
 from submodel.build.stages import Stages
 from submodel.evaluation import predictors
-from submodel.evaluation.predictors import Candidate, base_of, find_candidates, open_predictor
-from submodel.evaluation.run import EvalSettings, run_evaluation
+from submodel.evaluation.evaluation_run import EvalSettings, run_evaluation
+from submodel.evaluation.predictors import ScoredModel, base_of, find_candidates, open_predictor
 from tests.builder.tiny_bases import save_folder
 
 
@@ -103,7 +103,7 @@ def test_what_is_tracked_is_said_before_anything_is_scored(clone: Path, monkeypa
     (clone / ".submodel" / "report.json").write_text("{}")
     subprocess.run(["git", "init", "-q", str(clone)], check=True)
     subprocess.run(["git", "-C", str(clone), "add", "-f", ".submodel"], check=True)
-    monkeypatch.setattr("submodel.evaluation.run.read_corpus", pytest.fail)
+    monkeypatch.setattr("submodel.evaluation.evaluation_run.read_corpus", pytest.fail)
     with pytest.raises(BuildError, match="tracked by git"):
         run_evaluation(EvalSettings(repository=clone, models=("base",), base="auto"), Display())  # type: ignore[arg-type]
 
@@ -144,9 +144,9 @@ def test_a_model_that_is_named_runs_nothing_either(
 
 @pytest.mark.parametrize("name", ["evil/model", "./evil", "evil", ["evil"], None, 7])
 def test_a_manifest_names_no_base(tmp_path: Path, name: object) -> None:
-    own = Candidate(name="sub-model", folder=make_model(tmp_path / "model", name))
+    own = ScoredModel(name="sub-model", folder=make_model(tmp_path / "model", name))
     with pytest.raises(BuildError, match=r"none of the known bases.*--base"):
-        base_of([Candidate(name="base", folder=None), own], None)
+        base_of([ScoredModel(name="base", folder=None), own], None)
 
 
 def test_what_is_one_s_own_is_read(clone: Path) -> None:

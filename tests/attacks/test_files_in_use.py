@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from builder import folders
-from builder.errors import BuildError
-from builder.folders import rename, replace_folder, write_text
+from contract.errors import BuildError
+from contract.files import folders
+from contract.files.folders import rename, replace_folder, write_text
 from submodel import app
 
 SHARING, MAPPED = 32, 1224  # what Windows calls them
@@ -89,7 +89,7 @@ def test_a_state_that_was_read_is_not_mapped(tmp_path: Path, monkeypatch: pytest
     """The next save replaces it, which Windows refuses while a tensor of this very process lies in the file."""
     import torch
 
-    from builder.recovery.state import Progress, StateFile
+    from builder.finetuning.training_state import Progress, StateFile
 
     monkeypatch.setenv("SUBMODEL_STATE_DIR", str(tmp_path / "state"))
     file = StateFile(path=tmp_path / "recovery.safetensors", key="k")

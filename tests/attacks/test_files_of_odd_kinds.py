@@ -19,9 +19,9 @@ from typing import Any
 
 import pytest
 
-from exporters.bundle import MODEL_FILE, Bundle
+from contract.bundle.bundle import MODEL_FILE, Bundle
 from submodel.build.stages import Stages
-from submodel.evaluation.run import _Evaluation
+from submodel.evaluation.evaluation_run import _Evaluation
 from submodel.report.render import REPORT_SCHEMA
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="pipes and modes are POSIX's")
@@ -51,7 +51,7 @@ def test_a_pipe_is_not_unpacked(tmp_path: Path) -> None:
 def test_what_quotes_the_repository_is_closed_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The repository's own files may be closed to others; the umask is the usual one."""
     display: Any = SimpleNamespace(say=lambda _: None, stage=lambda _: nullcontext(lambda *_: None))
-    monkeypatch.setattr("submodel.evaluation.run.render_saved", lambda *_, **__: "def secret_sauce(): ...")
+    monkeypatch.setattr("submodel.evaluation.evaluation_run.render_saved", lambda *_, **__: "def secret_sauce(): ...")
     (tmp_path / "report.json").write_text(json.dumps({"schema": REPORT_SCHEMA}))
     evaluation: Any = SimpleNamespace(_root=tmp_path, _display=display)
     evaluation._settings = SimpleNamespace(repository=tmp_path)

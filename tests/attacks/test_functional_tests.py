@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from builder.errors import EvaluationError
-from builder.programs.functional import FunctionalSettings, copied_repository
-from builder.programs.sandbox import Limits, run_sandboxed
-from submodel.evaluation.run import EvalSettings, run_evaluation
+from contract.errors import EvaluationError
+from laboratory.programs.functional import FunctionalSettings, copied_repository
+from laboratory.programs.sandbox import Limits, run_sandboxed
+from submodel.evaluation.evaluation_run import EvalSettings, run_evaluation
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="these attacks are on Linux' sandbox")
 
@@ -186,7 +186,7 @@ def test_a_refusal_is_told_before_models_are_scored(asked, tmp_path, monkeypatch
         assert limits.needs_namespaces
         return run_sandboxed(["true"], limits, isolate=False)
 
-    monkeypatch.setattr("submodel.evaluation.run.run_python", refuse)
+    monkeypatch.setattr("submodel.evaluation.evaluation_run.run_python", refuse)
     settings = EvalSettings(repository=tmp_path, models=("base",), base="smollm2-135m", **asked)
     with pytest.raises(EvaluationError, match="--unsafe-programs"):
         run_evaluation(settings, display=None)
@@ -268,8 +268,8 @@ def test_limits_of_what_watches_it_cant_be_set(in_namespaces):
 def test_nothing_runs_where_no_filter_is_known(in_namespaces):
     """As on other processors than x86-64 and ARM64; this process says that it is on one."""
     run = (
-        "import ctypes, os, sys\nfrom builder.errors import EvaluationError\n"
-        "from builder.programs.sandbox import run_sandboxed\nctypes.CDLL(None).personality(8)  # PER_LINUX32\n"
+        "import ctypes, os, sys\nfrom contract.errors import EvaluationError\n"
+        "from laboratory.programs.sandbox import run_sandboxed\nctypes.CDLL(None).personality(8)  # PER_LINUX32\n"
         "if os.uname().machine in ('x86_64', 'aarch64'): sys.exit('no such personality')\n"
         "try: print(run_sandboxed(['true']).network)\nexcept EvaluationError as error: print(error)"
     )
@@ -282,7 +282,7 @@ def test_nothing_runs_where_no_filter_is_known(in_namespaces):
 def test_nothing_runs_where_other_processes_stay_in_sight(in_namespaces):
     """The kernel grants no fresh /proc where a part of the old one is covered, as containers do."""
     run = (
-        "import sys\nfrom builder.errors import EvaluationError\nfrom builder.programs.sandbox import run_sandboxed\n"
+        "import sys\nfrom contract.errors import EvaluationError\nfrom laboratory.programs.sandbox import run_sandboxed\n"
         "command = [sys.executable, '-c', 'import os; print(sum(map(str.isdigit, os.listdir(\"/proc\"))))']\n"
         "try: print(run_sandboxed(command).stdout)\nexcept EvaluationError as error: print(error)"
     )

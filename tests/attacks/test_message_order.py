@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from exporters.bundle import Bundle
+from contract.bundle.bundle import Bundle
 from tests.attacks.lsp_process import TOKEN, answer_to, connect, initialize, listening, notice, request
 from tests.e2e.editor import TEXT, expected
 

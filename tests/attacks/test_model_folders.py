@@ -19,11 +19,11 @@ from transformers import AutoModelForCausalLM, GPT2Config
 
 from builder.bases.folder_model import read_folder_model
 from builder.bases.load import load_base
-from builder.errors import BaseModelError, SubmodelError
+from contract.errors import BaseModelError, SubmodelError
 from exporters.export import export_any
+from exporters.export_settings import ExportSettings
 from exporters.optimum_export import without_code
 from exporters.precision import Precision
-from exporters.settings import ExportSettings
 from tests.builder.tiny_bases import save_folder, write_parity_prompts
 
 FP32 = ExportSettings(precision=Precision.FP32)

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from builder.errors import BuildError
-from exporters.bundle import Bundle
+from contract.bundle.bundle import Bundle
+from contract.errors import BuildError
 from exporters.packed_bundle import pack_bundle
 from submodel.build.lock import build_lock
 from submodel.commands.export import export
 from submodel.commands.pack import unpack
-from submodel.evaluation.run import _Evaluation
+from submodel.evaluation.evaluation_run import _Evaluation
 
 
 @pytest.fixture

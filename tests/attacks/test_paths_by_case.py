@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.corpus import listing
-from builder.corpus.git import run_git
+from contract.repository import listing
+from contract.repository.git import run_git
 from lsp_server import server
 from lsp_server.repositories import is_of
 

@@ -17,7 +17,7 @@ import pytest
 
 from benchmarks.secret_kinds import KINDS, SecretKind
 from benchmarks.secrets_table import PLANTED, SHARE_NEEDED, count_found
-from builder.corpus.secrets import blank_secrets, find_secrets, remove_secrets
+from contract.repository.secrets import blank_secrets, find_secrets, remove_secrets
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=[kind.name for kind in KINDS])

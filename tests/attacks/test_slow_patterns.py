@@ -27,8 +27,8 @@ from hypothesis import strategies as st
 
 import builder
 import exporters
+import laboratory.replay
 import lsp_server
-import submodel.replay
 from tests.attacks.regex_steps import StepCounter, TooManySteps, pumps
 
 SHORT, LONG = 500, 2000  # characters; a repeat of up to 300, tried at each place, is still linear
@@ -37,7 +37,7 @@ FREE_STEPS = 20 * LONG  # few enough whatever they grow with
 MAX_STEPS = 400 * LONG
 
 # Asked by `match` or `fullmatch` alone, at one place: what is counted is the work there.
-_SECRETS = "builder.corpus.secrets"
+_SECRETS = "contract.repository.secrets"
 ANCHORED = frozenset(
     {
         "builder.bases.resolve.HUB_ID.0",
@@ -48,7 +48,7 @@ _NEEDS_MORE = ("torch", "transformers", "onnx", "gguf", "optimum", "onnx_ir")  #
 
 
 def modules() -> Iterator[ModuleType]:
-    for package in (builder, exporters, lsp_server, submodel.replay):
+    for package in (builder, exporters, lsp_server, laboratory.replay):
         for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             try:
                 yield importlib.import_module(info.name)
@@ -168,9 +168,9 @@ def test_nor_on_pieces_of_it_that_are_put_together(data: st.DataObject) -> None:
 
 
 SMOKE = """
-from builder.corpus.filters import reason_by_text
-from builder.corpus.languages import find_language
-from builder.corpus.secrets import blank_secrets
+from contract.repository.file_filters import reason_by_text
+from contract.repository.languages import find_language
+from contract.repository.secrets import blank_secrets
 from lsp_server.context.imports import imported_definitions
 size = 256_000
 pieces = ("key=", "eyJ-", "token: ", "aws", "://a:", "password='", "secret(", "+", "sk-", "basic ", "login a ",

@@ -1,6 +1,6 @@
 """A clone that ships finished stages: records, a model, a bundle, the state of a recovery.
 
-Attacked: `submodel.build.stages`, `builder.recovery.state`. The keys of the records hold public inputs only, so that
+Attacked: `submodel.build.stages`, `builder.finetuning.training_state`. The keys of the records hold public inputs only, so that
 anybody can compute them: here the shipped record has the right one.
 """
 
@@ -160,7 +160,7 @@ def test_a_shipped_state_of_a_recovery_is_not_gone_on_with(output: Path) -> None
     import torch
     from safetensors.torch import save_file
 
-    from builder.recovery.state import Progress, StateFile
+    from builder.finetuning.training_state import Progress, StateFile
 
     path = output / "stages" / "recovery.safetensors"
     save_file({"best/w": torch.ones(2)}, path, metadata={"key": "k", "progress": json.dumps({"step": 9})})

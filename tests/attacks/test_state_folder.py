@@ -1,6 +1,6 @@
 """A clone that brings a state folder along, for an environment that names it: its key and its trust are the stranger's.
 
-Attacked: `builder.state_folder`, `builder.seals`, `exporters.trust`. Each succeeds on 63ec2ff.
+Attacked: `contract.files.state_folder`, `contract.files.seals`, `contract.bundle.trust`. Each succeeds on 63ec2ff.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from builder.seals import KEY_BYTES, KEY_FILE, seal_key
-from builder.state_folder import VARIABLE, StateFolderError
-from exporters.trust import UntrustedError, check_trusted
+from contract.bundle.trust import UntrustedError, check_trusted
+from contract.files.seals import KEY_BYTES, KEY_FILE, seal_key
+from contract.files.state_folder import VARIABLE, StateFolderError
 
 BUILD = "a" * 64
 posix = pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")

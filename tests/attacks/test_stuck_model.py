@@ -19,7 +19,7 @@ import pytest
 from onnx import TensorProto, ValueInfoProto, helper
 
 import lsp_server.service as module
-from exporters.bundle import Bundle
+from contract.bundle.bundle import Bundle
 from lsp_server.completion import Completion
 from lsp_server.service import BundleState, BundleStatus, CompletionService, Question
 from lsp_server.worker import GivenUp, Worker

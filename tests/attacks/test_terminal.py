@@ -1,6 +1,6 @@
 """Names and texts of a stranger's that a terminal obeys: cursor movements, titles, links, a line written over.
 
-Attacked: `submodel.app`, `submodel.console`. Each succeeds on 63ec2ff.
+Attacked: `submodel.app`, `contract.console`. Each succeeds on 63ec2ff.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from rich.table import Table
 
-from exporters.errors import BundleError
+from contract.console import StageDisplay, console
+from contract.errors import BundleError
 from submodel import app
-from submodel.console import StageDisplay, console
 
 HOSTILE = "a\x1b]0;owned\x07\x1b[2K\rsafe\x9b1m\u202eb"
 

@@ -17,13 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contract.repository.texts import read_texts
 from lsprotocol import types
 
-from builder.corpus.corpus import CorpusSettings, read_texts
-from builder.errors import CorpusError
-from builder.home import holds_home
-from builder.state_folder import VARIABLE, StateFolderError
-from exporters.bundle import (
+from builder.corpus.corpus import CorpusSettings
+from contract.bundle.bundle import (
     Bundle,
     build_of,
     find_trusted_bundle,
@@ -32,13 +30,16 @@ from exporters.bundle import (
     replace_bundle,
     seal_manifest,
 )
-from exporters.errors import BundleError
+from contract.bundle.trust import UntrustedError, check_trusted
+from contract.errors import BundleError, CorpusError
+from contract.files.home import holds_home
+from contract.files.state_folder import VARIABLE, StateFolderError
 from exporters.export import add_precision, export_bundle
+from exporters.export_settings import ExportSettings
 from exporters.packed_bundle import pack_bundle, unpack_bundle
 from exporters.parity import ParitySettings
 from exporters.precision import Precision
-from exporters.settings import ExportSettings
-from exporters.trust import UntrustedError, check_trusted
+from laboratory.replay.replay_run import ReplaySettings, run_replay
 from lsp_server.bundle_finder import RETRY_S, BundleFinder
 from lsp_server.completion import open_completer
 from lsp_server.options import ContextOptions, ServerOptions
@@ -46,7 +47,6 @@ from lsp_server.repositories import Repositories
 from submodel.commands.complete import complete
 from submodel.commands.pack import pack
 from submodel.evaluation.predictors import find_candidates
-from submodel.replay.run import ReplaySettings, run_replay
 from tests.builder.tiny_bases import save_folder, write_parity_prompts
 from tests.e2e.editor import Editor, editing, run
 
@@ -417,7 +417,7 @@ def test_the_home_folder_and_what_holds_it_are_never_read(tmp_path: Path, monkey
         assert not holds_home(tmp_path / "elsewhere")
 
     listed: list[Path] = []
-    monkeypatch.setattr("builder.corpus.corpus.list_files", lambda root, limits: listed.append(root))
+    monkeypatch.setattr("contract.repository.texts.list_files", lambda root, limits: listed.append(root))
 
     async def test() -> None:
         repositories = Repositories()
@@ -460,7 +460,7 @@ def test_the_server_reads_within_the_bound(tmp_path: Path, monkeypatch: pytest.M
 
 def test_two_builds_that_end_together_are_both_on_the_list(clone: Path, tmp_path: Path) -> None:
     code = (
-        "import shutil, sys; from exporters.bundle import *; from pathlib import Path\n"
+        "import shutil, sys; from contract.bundle.bundle import *; from pathlib import Path\n"
         "with replace_bundle(Path(sys.argv[2])) as fresh:\n"
         "    shutil.copytree(sys.argv[1], fresh, dirs_exist_ok=True)\n"
         "    seal_manifest(fresh, {**read_manifest(fresh), 'mark': sys.argv[2]})\n"

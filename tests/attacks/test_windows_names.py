@@ -15,9 +15,9 @@ from typing import cast
 
 import pytest
 
-from builder.corpus.listing import list_files
-from builder.corpus.reading import SourceReader, Unreadable
 from builder.sources.archives import ArchiveError, _Writer, unpack
+from contract.repository.listing import list_files
+from contract.repository.reading import SourceReader, Unreadable
 
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows can't make these files")
 OUTSIDE = [r"..\secret.py", r"a\..\..\secret.py", "c:secret.py", r"C:\secret.py", "C:/secret.py", r"\\server\x\a.py"]
@@ -127,7 +127,7 @@ def test_a_member_named_as_a_device_is_unpacked_elsewhere(tmp_path: Path) -> Non
 
 def test_one_rule_for_both_flavours() -> None:
     """No attack: the rule itself, asked of each system. Fails on 104ea66, which has none."""
-    from builder.file_names import is_plain, leads_outside
+    from contract.files.file_names import is_plain, leads_outside
 
     windows, linux = PureWindowsPath(r"C:\repo"), PurePosixPath("/repo")
     assert all(leads_outside(name, windows) for name in OUTSIDE)

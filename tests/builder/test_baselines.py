@@ -1,8 +1,8 @@
 """The trivial baselines: they find what the text repeats, and look at nothing beyond the cursor."""
 
 from builder.corpus.corpus import SourceFile
-from builder.cuts import Cut
 from builder.evaluation.baselines import NGram, complete_by_similar_line
+from builder.fim_examples import FimExample
 
 
 def cut_at(text, mark="▏"):
@@ -10,7 +10,7 @@ def cut_at(text, mark="▏"):
     text = text.replace(mark, "")
     middle = text[offset:].split("\n", 1)[0]
     file = SourceFile(path="a.py", language="Python", text=text, sha256="0", split="held-out")
-    return Cut(file=file, offset=offset, middle=middle)
+    return FimExample(file=file, offset=offset, middle=middle)
 
 
 def source(text):

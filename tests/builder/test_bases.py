@@ -11,12 +11,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from builder import folders
-from builder.bases import fetch, wheels
+from builder.bases import download as fetch
+from builder.bases import wheels
 from builder.bases.catalogue import CATALOGUE, cache_folder
-from builder.bases.fetch import ChangedFileError, fetch_gguf, find_gguf
+from builder.bases.download import ChangedFileError, fetch_gguf, find_gguf
 from builder.bases.hub import is_cached
-from builder.errors import BaseModelError
+from contract.errors import BaseModelError
+from contract.files import folders
 from tests.builder.tiny_bases import PIECES, make_entry, make_wheels
 
 

@@ -12,7 +12,7 @@ from builder.bases.catalogue import CATALOGUE
 from builder.bases.load import load_base
 from builder.bases.prompt_tokens import make_prompt_format, with_control_tokens_special
 from builder.bases.resolve import resolve_base
-from builder.errors import BaseModelError
+from contract.errors import BaseModelError
 from tests.builder.tiny import FIM_TOKENS, make_model, make_tokenizer
 from tests.builder.tiny_bases import save_folder
 from tests.builder.tiny_gguf import make_parts, write_gguf

@@ -11,10 +11,10 @@ from huggingface_hub.errors import OfflineModeIsEnabled
 
 from builder.bases import hub, resolve, wheels
 from builder.bases.catalogue import gguf_path
-from builder.bases.fetch import ChangedFileError
+from builder.bases.download import ChangedFileError
 from builder.bases.hub import cached_snapshot, fetch_snapshot
 from builder.bases.resolve import resolve_base
-from builder.errors import BaseModelError
+from contract.errors import BaseModelError
 from tests.builder.tiny_bases import make_entry, save_folder
 
 

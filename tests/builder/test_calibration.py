@@ -7,8 +7,8 @@ import pytest
 
 from builder.calibration import SPREAD_CHARS, CalibrationSettings, make_calibration_set
 from builder.corpus.corpus import SourceFile
-from builder.errors import CorpusError
-from builder.prompt import PromptEncoder, PromptFormat
+from contract.errors import CorpusError
+from contract.prompt import PromptEncoder, PromptFormat
 from tests.builder.tiny import TEXT, make_tokenizer
 
 FIM = PromptFormat(prefix_token="<|fim_prefix|>", suffix_token="<|fim_suffix|>", middle_token="<|fim_middle|>")

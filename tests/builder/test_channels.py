@@ -7,7 +7,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builder.errors import BuildError
 from builder.pruning.channels import (
     choose_channels,
     eliminate,
@@ -18,6 +17,7 @@ from builder.pruning.channels import (
     regularized,
     select_by_energy,
 )
+from contract.errors import BuildError
 
 
 def make_problem(seed: int, tokens: int = 200, channels: int = 12, outputs: int = 5):

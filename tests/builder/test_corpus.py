@@ -15,8 +15,8 @@ import pytest
 
 from builder.corpus import corpus as corpus_module
 from builder.corpus.corpus import Corpus, CorpusSettings, read_corpus
-from builder.corpus.reading import SourceReader
-from builder.errors import CorpusError
+from contract.errors import CorpusError
+from contract.repository.reading import SourceReader
 
 
 @pytest.fixture(autouse=True)

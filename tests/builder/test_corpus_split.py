@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builder.corpus.duplicates import COMMON_FILES, EVERY_FILE, evidence_lines, find_near_files
-from builder.corpus.split import Candidate, Split, SplitResult, split_by_hash, split_by_origin, split_files
+from builder.corpus.split import Split, SplitCandidate, SplitResult, split_by_hash, split_by_origin, split_files
 
 
-def make_candidate(lines: list[str], language: str = "Python") -> Candidate:
+def make_candidate(lines: list[str], language: str = "Python") -> SplitCandidate:
     text = "\n".join(lines) + "\n"
-    return Candidate(text=text, language=language, sha256=hashlib.sha256(text.encode()).hexdigest())
+    return SplitCandidate(text=text, language=language, sha256=hashlib.sha256(text.encode()).hexdigest())
 
 
 def make_file(seed: object, line_count: int = 30) -> list[str]:
@@ -22,11 +22,11 @@ def make_file(seed: object, line_count: int = 30) -> list[str]:
     return [f"value_{seed}_{line} = compute_{line}(argument_{seed})" for line in range(line_count)]
 
 
-def split_of(result: SplitResult, candidates: list[Candidate]) -> dict[str, Split]:
+def split_of(result: SplitResult, candidates: list[SplitCandidate]) -> dict[str, Split]:
     return {candidate.sha256: where for candidate, where in zip(candidates, result.splits, strict=True)}
 
 
-def is_near(first: Candidate, second: Candidate) -> bool:
+def is_near(first: SplitCandidate, second: SplitCandidate) -> bool:
     """Independent of the index: plain sets of stripped lines, for files whose lines are all evidence."""
     lines = set(first.text.split("\n")) - {""}
     return len(lines & set(second.text.split("\n"))) >= 0.5 * len(lines)
@@ -148,9 +148,9 @@ def test_documents_are_never_scored_and_still_pull_code_out_of_held_out() -> Non
     assert set(split_files([*documents, *code]).splits) == {"calibration"}
 
 
-def find_small_repository(wanted: set[Split], count: int) -> list[Candidate]:
+def find_small_repository(wanted: set[Split], count: int) -> list[SplitCandidate]:
     """Files whose hashes all lie in the wanted splits."""
-    found: list[Candidate] = []
+    found: list[SplitCandidate] = []
     seed = 0
     while len(found) < count:
         candidate = make_candidate(make_file(f"small{seed}"))

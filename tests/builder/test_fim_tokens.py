@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from builder.prompt import PromptEncoder, PromptFormat, Window
-from builder.recovery.fim_tokens import FIM_TOKENS, NewRows, add_fim_tokens
-from tests.builder.test_recovery import SETTINGS, corpus
+from builder.finetuning.fim_tokens import FIM_TOKENS, NewRows, add_fim_tokens
+from contract.prompt import PromptEncoder, PromptFormat, Window
+from tests.builder.test_finetuning import SETTINGS, corpus
 from tests.builder.tiny import make_model, make_plain_tokenizer
 
 
@@ -48,7 +48,7 @@ def test_merged_rows_answer_as_the_trained_ones():
 
 
 def test_recovery_learns_the_rows(tmp_path):
-    from builder.recovery.recover import recover
+    from builder.finetuning.finetune import recover
 
     model, tokenizer, form = taught()
     ids = tuple(tokenizer.token_to_id(token) for token in FIM_TOKENS)

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from builder.bases.catalogue import QWEN_CODER_SMALL, cache_folder
-from builder.bases.fetch import find_gguf
-from builder.errors import BaseModelError
+from builder.bases.download import find_gguf
 from builder.gguf.reader import open_gguf
 from builder.gguf.tokenizer import PRE_TOKENIZERS, read_tokenizer, vocabulary
+from contract.errors import BaseModelError
 from tests.builder.tiny import TEXT
 from tests.builder.tiny_gguf import SPECIAL, make_parts, write_gguf
 

@@ -8,11 +8,11 @@ import torch
 from gguf import GGMLQuantizationType
 from gguf.quants import quantize
 
-from builder.errors import BaseModelError
 from builder.gguf import weights
 from builder.gguf.reader import open_gguf
 from builder.gguf.tokenizer import read_tokenizer
 from builder.gguf.weights import read_model
+from contract.errors import BaseModelError
 from tests.builder.tiny_gguf import make_parts, write_gguf
 
 IDS = torch.tensor([[1, 5, 9, 30, 2]])

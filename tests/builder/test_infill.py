@@ -2,7 +2,7 @@
 
 from builder.evaluation.infill import BATCH_TOKENS, InfillEncoder
 from builder.evaluation.scoring import without_indentation
-from builder.prompt import PromptFormat
+from contract.prompt import PromptFormat
 from tests.builder.tiny import make_tokenizer
 
 FIM = PromptFormat(prefix_token="<|fim_prefix|>", suffix_token="<|fim_suffix|>", middle_token="<|fim_middle|>")

@@ -8,7 +8,7 @@ from builder.pruning.plan import SizeSettings
 from builder.pruning.prune import PruneSettings, prune
 from tests.builder.test_calibration import FIM
 from tests.builder.tiny import TEXT, make_model, make_tokenizer
-from tests.builder.tiny_domains import write_code
+from tests.builder.tiny_datasets import write_code
 
 SETTINGS = PruneSettings(
     size=SizeSettings(size=0.97, least_token_share=1.0),

@@ -6,12 +6,12 @@ import math
 import pytest
 
 from builder.corpus.corpus import SourceFile
-from builder.errors import CorpusError
 from builder.evaluation.held_out import ScoringSettings, make_held_out
 from builder.evaluation.metrics import bootstrap, edit_similarity, is_exact, mean
-from builder.evaluation.scores import Answer, ExcerptScore, Scores, compare
+from builder.evaluation.scores import ExcerptScore, ScoredAnswer, Scores, compare
 from builder.evaluation.scoring import score
-from builder.prompt import PromptEncoder, PromptFormat
+from contract.errors import CorpusError
+from contract.prompt import PromptEncoder, PromptFormat
 from tests.builder.tiny import TEXT, make_tokenizer
 
 
@@ -75,7 +75,7 @@ def test_nothing_held_out_is_said():
 
 
 def make_scores(answers, truths, nats=()):
-    lines = tuple(Answer(answer=a, truth=t, language="Python") for a, t in zip(answers, truths, strict=True))
+    lines = tuple(ScoredAnswer(answer=a, truth=t, language="Python") for a, t in zip(answers, truths, strict=True))
     excerpts = tuple(ExcerptScore(nats=n, bytes=100, language="Python") for n in nats)
     return Scores(name="m", parameters=1, bytes=1, lines=lines, excerpts=excerpts)
 

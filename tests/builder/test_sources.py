@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks.repositories import REPORTED, TUNING
-from builder.errors import CorpusError
 from builder.sources import fetch as fetching
 from builder.sources.distribution import Distribution, parse_distribution
 from builder.sources.fetch import fetch
 from builder.sources.language_sets import LANGUAGE_SETS, TEXT_SET, find_language_set
+from contract.errors import CorpusError
 
 
 def make_tar(path, files):

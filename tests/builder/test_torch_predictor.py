@@ -5,7 +5,7 @@ import torch
 
 from builder.evaluation.packing import pack_prompts
 from builder.evaluation.torch_predictor import TorchPredictor
-from builder.prompt import PromptEncoder, PromptFormat
+from contract.prompt import PromptEncoder, PromptFormat
 from tests.builder.test_calibration import FIM
 from tests.builder.tiny import TEXT, make_model, make_tokenizer
 

@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models
 
-from builder.errors import BuildError
 from builder.pruning.vocabulary import (
     always_kept,
     close_under_merges,
@@ -16,6 +15,7 @@ from builder.pruning.vocabulary import (
     trim_embeddings,
     trim_tokenizer,
 )
+from contract.errors import BuildError
 from tests.builder.tiny import FIM_TOKENS, TEXT, make_model, make_tokenizer
 
 TOKENIZER = make_tokenizer()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from exporters.bundle import Bundle
+from contract.bundle.bundle import Bundle
 
 
 @pytest.fixture

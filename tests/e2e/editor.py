@@ -12,7 +12,7 @@ from typing import Any
 from lsprotocol import types
 from pygls.lsp.client import LanguageClient
 
-from exporters.bundle import Bundle
+from contract.bundle.bundle import Bundle
 from lsp_server.completion import open_completer
 from lsp_server.positions import offset_at
 

@@ -13,7 +13,7 @@ import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from builder.corpus.corpus import read_corpus
-from exporters.bundle import read_bundle
+from contract.bundle.bundle import read_bundle
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("builder", "exporters", "lsp_server", "submodel", "benchmarks")

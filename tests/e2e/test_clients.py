@@ -11,7 +11,7 @@ import pytest
 from lsprotocol import types
 from pytest_lsp import LanguageClient, client_capabilities
 
-from exporters.bundle import Bundle
+from contract.bundle.bundle import Bundle
 
 CLIENTS = ("visual-studio-code", "neovim", "emacs")  # those that it has recorded
 TEXT = "def greet(name):\n    return "

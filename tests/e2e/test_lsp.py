@@ -10,7 +10,7 @@ import pytest
 from lsprotocol import types
 from pygls.exceptions import JsonRpcRequestCancelled
 
-from exporters.bundle import Bundle
+from contract.bundle.bundle import Bundle
 from tests.attacks.lsp_process import TOKEN, listening
 from tests.e2e.editor import TEXT, Editor, editing, expected, run
 

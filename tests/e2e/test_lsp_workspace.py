@@ -11,9 +11,9 @@ from typing import Any
 from lsprotocol import types
 from msgspec import convert
 
-from builder.documents import ServerStatus
-from exporters.bundle import Bundle, build_of, read_manifest, seal_manifest
-from exporters.trust import trust_build
+from contract.bundle.bundle import Bundle, build_of, read_manifest, seal_manifest
+from contract.bundle.trust import trust_build
+from contract.documents import ServerStatus
 from tests.e2e.editor import TEXT, editing, expected, run
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from exporters.bundle import Bundle
+from contract.bundle.bundle import Bundle
 from lsp_server.completion import open_completer
 
 NVIM = os.environ.get("NVIM_PROGRAM") or shutil.which("nvim")

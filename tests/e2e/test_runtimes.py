@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.portability import browser, runtimes
-from exporters.bundle import Bundle
+from contract.bundle.bundle import Bundle
 from exporters.export import ExportSettings, add_precision, export_bundle
 from exporters.parity import ParitySettings
 from exporters.precision import Precision

@@ -11,7 +11,7 @@ import random
 from collections import Counter
 from pathlib import Path
 
-from exporters.bundle import Bundle
+from contract.bundle.bundle import Bundle
 from lsp_server.assistant import Assistant, Place
 from lsp_server.options import ServerOptions, TriggerOptions
 from lsp_server.service import CompletionService

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.telemetry import SWITCHES
-from exporters.bundle import Bundle
+from contract.bundle.bundle import Bundle
+from contract.telemetry import SWITCHES
 
 
 def files_left_by(command: list[str], home: Path) -> list[str]:
@@ -42,6 +42,8 @@ def test_a_completion_leaves_no_event(tiny_bundle: Bundle, tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("_reports_by_default")
-@pytest.mark.parametrize("module", ["exporters.parity", "lsp_server.decoding.session", "submodel.bench.bundle_worker"])
+@pytest.mark.parametrize(
+    "module", ["exporters.parity", "lsp_server.decoding.session", "laboratory.bench.bundle_worker"]
+)
 def test_no_module_loads_it_before_the_switch(module: str, tmp_path: Path) -> None:
     assert files_left_by([sys.executable, "-c", f"import {module}"], tmp_path / "home") == []

@@ -14,18 +14,17 @@ from optimum.onnxruntime import ORTModelForCausalLM
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM
 
-from builder.errors import BuildError, SubmodelError
-from builder.prompt import PromptFormat
+from contract.bundle.bundle import read_bundle
+from contract.bundle.drafts import FOLDER, open_index
+from contract.errors import BuildError, ExportError, SubmodelError
+from contract.prompt import PromptFormat
 from exporters import export as export_module
-from exporters.bundle import read_bundle
-from exporters.choice import Speed
-from exporters.drafts import FOLDER, open_index
-from exporters.errors import ExportError
+from exporters.auto_precision import Speed
 from exporters.export import add_precision, export_any, export_bundle
+from exporters.export_settings import ExportSettings
 from exporters.parity import ParitySettings
 from exporters.precision import Precision
 from exporters.prompts import choose_prompts
-from exporters.settings import ExportSettings
 
 # Of random weights the next token is nearly a tie, so int8 agrees seldom.
 LOOSE = ParitySettings(prompts=6, max_prompt_tokens=64, continuation_tokens=4, min_agreement=0.3, max_loss_increase=0.1)

@@ -19,11 +19,11 @@ from builder.artifact import MANIFEST, SCHEMA_VERSION
 from builder.gguf.reader import open_gguf
 from builder.gguf.tokenizer import PRE_TOKENIZERS, read_tokenizer
 from builder.gguf.weights import read_model
-from builder.prompt import PromptFormat
-from exporters.errors import ExportError
+from contract.errors import ExportError
+from contract.prompt import PromptFormat
 from exporters.gguf_export import SUFFIX_FIRST, GgufPrecision, export_gguf, parse_gguf_precision
 from exporters.gguf_tokenizer import find_pre
-from submodel.bench import llama_cpp_worker
+from laboratory.bench import llama_cpp_worker
 
 FIM = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
 NEW_TOKENS = 12

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM
 
 from exporters import graph as graph_module
-from exporters.checkpoint import Checkpoint
+from exporters.checkpoint_reader import Checkpoint
 from exporters.graph import build_graph, rotary_tables, save_graph
 from exporters.parity import DecodeSession
 from exporters.precision import Precision

@@ -8,13 +8,13 @@ from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, GPT2Config, GPTNeoXConfig, PretrainedConfig
 
+from contract.bundle.bundle import OPTIMUM_LAYOUT, read_bundle
+from contract.errors import BundleError, ExportError
 from exporters import optimum_export
-from exporters.bundle import OPTIMUM_LAYOUT, read_bundle
-from exporters.errors import BundleError, ExportError
 from exporters.export import export_any, export_bundle
+from exporters.export_settings import ExportSettings
 from exporters.optimum_export import optimum_types
 from exporters.precision import Precision
-from exporters.settings import ExportSettings
 
 FP32 = ExportSettings(precision=Precision.FP32)
 CONFIGS: dict[str, PretrainedConfig] = {

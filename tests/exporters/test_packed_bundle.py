@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from contract.bundle.bundle import MANIFEST_FILE, MODEL_FILE, Bundle, read_bundle, write_bundle_manifest
+from contract.errors import BundleError, ExportError
 from exporters import packed_bundle
-from exporters.bundle import MANIFEST_FILE, MODEL_FILE, Bundle, read_bundle, write_bundle_manifest
-from exporters.errors import BundleError, ExportError
 from exporters.packed_bundle import pack_bundle, unpack_bundle
 
 Entries = list[tuple[zipfile.ZipInfo, bytes]]

@@ -9,8 +9,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from exporters.checkpoint import Checkpoint
-from exporters.errors import ExportError
+from contract.errors import ExportError
+from exporters.checkpoint_reader import Checkpoint
 from exporters.graph import build_graph, save_graph
 from exporters.parity import DecodeSession, ParityReport, ParitySettings, check_logits, check_quantized
 from exporters.precision import Precision

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from onnx_ir.tape import Tape
 
-from exporters.errors import ExportError
+from contract.errors import ExportError
 from exporters.matrices import Matrices, Matrix
 from exporters.precision import EVEN_LIMIT, Int8Matrices, Precision, column_codes, column_scales, parse_precision
 from tests.exporters.matrix_graph import matrix_of, run

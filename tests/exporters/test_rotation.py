@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from exporters.checkpoint import Checkpoint
+from exporters.checkpoint_reader import Checkpoint
 from exporters.graph import build_graph, save_graph
 from exporters.parity import DecodeSession
 from exporters.precision import Precision

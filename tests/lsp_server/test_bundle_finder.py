@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from exporters.bundle import build_of
-from exporters.errors import BundleError
-from exporters.previous import previous_bundles
-from exporters.trust import trust_build
+from contract.bundle.bundle import build_of
+from contract.bundle.previous import previous_bundles
+from contract.bundle.trust import trust_build
+from contract.errors import BundleError
 from lsp_server.bundle_finder import RETRY_S, BundleFinder, read_manifest, workspace_of
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from builder.prompt import PromptEncoder
-from exporters.bundle import Bundle, read_bundle, write_bundle_manifest
-from exporters.errors import BundleError
+from contract.bundle.bundle import Bundle, read_bundle, write_bundle_manifest
+from contract.errors import BundleError
+from contract.prompt import PromptEncoder
 from lsp_server.completion import Completer, open_completer
 from lsp_server.decoding.engine import Engine, FinishReason, Generation
 from lsp_server.decoding.speculation import StepCosts

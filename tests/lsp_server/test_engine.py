@@ -10,13 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from exporters.bundle import Bundle
-from exporters.errors import BundleError
+from contract.bundle.bundle import Bundle
+from contract.errors import BundleError
 from lsp_server.decoding.engine import Engine, FinishReason, Generation
 from lsp_server.decoding.kv_cache import GROWTH_POSITIONS
 from lsp_server.decoding.prompt_chunks import MAX_CHUNK, PROMPT_CHUNK, ChunkSize
 from lsp_server.decoding.speculation import NO_DRAFT, Draft, Drafter
-from lsp_server.errors import ServeError
+from lsp_server.serve_errors import ServeError
 
 
 @pytest.fixture(scope="module")

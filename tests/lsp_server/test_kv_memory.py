@@ -8,12 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from builder.prompt import shared_prefix
-from exporters.bundle import Bundle
+from contract.bundle.bundle import Bundle
+from contract.prompt import shared_prefix
 from lsp_server.decoding.engine import Engine, Generation
 from lsp_server.decoding.kv_cache import GROWTH_POSITIONS, MAX_CACHES, KvCache, KvMemory
 from lsp_server.decoding.prompt_chunks import AHEAD_S, CHUNK_S, MIN_AHEAD, PROMPT_CHUNK, ChunkSize
-from lsp_server.errors import ServeError
+from lsp_server.serve_errors import ServeError
 
 PLACES = [[(7 * i + 31 * place) % 251 for i in range(120 + 60 * place)] for place in range(4)]
 SHARED = [[*range(40), *place] for place in PLACES]  # the same 40 tokens in front

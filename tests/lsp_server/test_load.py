@@ -16,15 +16,15 @@ from typing import Any
 import pytest
 from lsprotocol import types
 
-from builder.errors import SubmodelError
-from exporters.bundle import Bundle
+from contract.bundle.bundle import Bundle
+from contract.errors import SubmodelError
 from lsp_server import documents as documents_module
 from lsp_server.decoding.providers import Provider, choose_provider
 from lsp_server.documents import MAX_DOCUMENT_CHARS, Document
-from lsp_server.errors import EngineCrash
 from lsp_server.options import ServerOptions, TriggerOptions
 from lsp_server.positions import Encoding
 from lsp_server.serve import create_server
+from lsp_server.serve_errors import EngineCrash
 from lsp_server.server import CompletionServer
 from lsp_server.service import MAX_CRASHES, BundleState, CompletionService, Question
 from lsp_server.wire import MAX_MESSAGE_BYTES, NO_MESSAGE, BoundedInput
@@ -294,7 +294,7 @@ def test_the_server_outlives_a_bundle_whose_graph_is_garbage(tiny_bundle: Bundle
     """Hashes that are right, and bytes that are no model: as a stranger's bundle may be."""
     import shutil
 
-    from exporters.bundle import MODEL_FILE, read_manifest, write_bundle_manifest
+    from contract.bundle.bundle import MODEL_FILE, read_manifest, write_bundle_manifest
 
     folder = tmp_path / "bundle"
     shutil.copytree(tiny_bundle.folder, folder)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsp_server.errors import ServeError
 from lsp_server.positions import Encoding, clamp, offset_at
+from lsp_server.serve_errors import ServeError
 
 TEXTS = st.text(alphabet="ab é𝕏\n\r\f\u2028", max_size=40)
 CODECS = {Encoding.UTF8: ("utf-8", 1), Encoding.UTF16: ("utf-16-le", 2), Encoding.UTF32: ("utf-32-le", 4)}

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exporters.bundle import Bundle, read_bundle, write_bundle_manifest
+from contract.bundle.bundle import Bundle, read_bundle, write_bundle_manifest
 from lsp_server.decoding.engine import Engine
 from lsp_server.decoding.kv_cache import KvCache
 from lsp_server.decoding.providers import AUTOMATIC, PROVIDERS, Provider, choose_provider
@@ -67,7 +67,7 @@ def half_precision(bundle: Bundle, folder: Path) -> Bundle:
     """The tiny bundle with a graph in fp16 beside its own."""
     import shutil
 
-    from exporters.checkpoint import Checkpoint
+    from exporters.checkpoint_reader import Checkpoint
     from exporters.graph import build_graph, save_graph
     from exporters.precision import VARIANT_FILES, Precision
     from tests.conftest import make_tiny_bundle

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from exporters.bundle import Bundle, read_manifest, seal_manifest
+from contract.bundle.bundle import Bundle, read_manifest, seal_manifest
 from lsp_server.drift import Drift
 from lsp_server.options import ContextOptions, ServerOptions
 from lsp_server.repositories import Repositories

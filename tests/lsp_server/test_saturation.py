@@ -13,7 +13,7 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
-from exporters.bundle import Bundle
+from contract.bundle.bundle import Bundle
 from exporters.matrices import CODE_LIMIT
 from lsp_server.decoding import cores, session
 

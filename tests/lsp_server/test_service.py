@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from exporters.bundle import Bundle
-from exporters.errors import BundleError
+from contract.bundle.bundle import Bundle
+from contract.errors import BundleError
 from lsp_server.completion import Completion
-from lsp_server.errors import ServeError
+from lsp_server.serve_errors import ServeError
 from lsp_server.service import MAX_LOADED, BundleState, BundleStatus, CompletionService, Question, Reading
 
 

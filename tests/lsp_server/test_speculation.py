@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporters.drafts import build_index
+from contract.bundle.drafts import build_index
 from lsp_server.decoding.speculation import NO_DRAFT, Acceptance, Drafter, StepCosts, find_in_context
 
 

@@ -14,9 +14,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from builder.children import python_module
-from exporters import trust
-from exporters.bundle import read_manifest, seal_manifest
+from contract.bundle import trust
+from contract.bundle.bundle import read_manifest, seal_manifest
+from contract.children import python_module
 from lsp_server.decoding import cores
 from submodel import doctor
 from submodel.commands.doctor import doctor as command

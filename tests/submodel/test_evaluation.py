@@ -5,11 +5,11 @@ import json
 import pytest
 
 from builder.corpus.corpus import SourceFile
-from builder.errors import BuildError
+from contract.console import StageDisplay
+from contract.errors import BuildError
 from submodel.build.stages import Stages
-from submodel.console import StageDisplay
+from submodel.evaluation.evaluation_run import EvalSettings, _Evaluation, still_held_out
 from submodel.evaluation.predictors import base_of, files_held_out_from, find_candidates
-from submodel.evaluation.run import EvalSettings, _Evaluation, still_held_out
 
 
 def source_file(split, sha256):

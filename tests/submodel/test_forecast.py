@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.bases.resolve import ResolvedBase
-from builder.state_folder import VARIABLE
-from submodel.build.settings import BuildSettings
+from contract.files.state_folder import VARIABLE
+from contract.forecast import Forecast
+from submodel.build.build_settings import BuildSettings
 from submodel.build.stage_times import REMEMBERED, expected_stages, remember_stages
 from submodel.build.stages import StageRecord
-from submodel.forecast import Forecast
 
 EXPECTED = {"score the base": 100.0, "prune": 200.0, "recover": 240.0, "export": 150.0}
 BASE = ResolvedBase(name="smollm2-135m", path=Path("unread"), source="", why="")

@@ -8,15 +8,15 @@ from msgspec import convert
 from tokenizers import Tokenizer
 from typer.testing import CliRunner
 
-from builder import domains
+from builder import datasets as domains
 from builder.artifact import read_artifact
-from builder.documents import BuildProgress, BuildReport, Manifest
-from builder.errors import BuildError, CorpusError
+from contract.documents import BuildProgress, BuildReport, Manifest
+from contract.errors import BuildError, CorpusError
 from submodel.app import app
-from submodel.build.settings import BuildSettings
-from submodel.evaluation.run import EvalSettings
+from submodel.build.build_settings import BuildSettings
+from submodel.evaluation.evaluation_run import EvalSettings
 from tests.builder.tiny_bases import save_folder
-from tests.builder.tiny_domains import play_index
+from tests.builder.tiny_datasets import play_index
 
 
 @pytest.fixture

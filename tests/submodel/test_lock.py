@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from builder.errors import BuildError
+from contract.errors import BuildError
 from submodel.build.lock import build_lock
 
 HOLDER = """

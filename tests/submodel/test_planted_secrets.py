@@ -19,14 +19,14 @@ import pytest
 from tokenizers import Tokenizer
 from typer.testing import CliRunner
 
-from exporters.drafts import SEPARATOR
+from contract.bundle.drafts import SEPARATOR
 from lsp_server.completion import open_completer
 from lsp_server.context.finder import ContextFinder
 from lsp_server.context.repository_index import read_index
 from lsp_server.options import ContextOptions, ServerOptions, TriggerOptions
 from submodel.app import app
-from tests.builder.test_corpus_secrets import make_tokens
 from tests.builder.tiny_bases import save_folder
+from tests.contract.test_secrets_of_texts import make_tokens
 
 ALNUM = string.ascii_letters + string.digits
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from builder.documents import BuildReport, Manifest
+from contract.documents import BuildReport, Manifest
 from submodel.schema_files import render_schema
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "schema" / "documents.schema.json"

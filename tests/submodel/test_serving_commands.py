@@ -10,11 +10,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from builder.errors import SubmodelError
-from exporters.bundle import Bundle
-from exporters.errors import BundleError
+from contract.bundle.bundle import Bundle
+from contract.errors import BundleError, SubmodelError
 from lsp_server.completion import open_completer
-from lsp_server.errors import ServeError
+from lsp_server.serve_errors import ServeError
 from submodel.commands.complete import complete
 from submodel.commands.serve import parse_address, serve
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.errors import BuildError
+from contract.errors import BuildError
 from submodel.build.size_search import SIZES, is_worse, smallest_size
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from contract.console import StageDisplay
 from submodel.build.stages import Stages, key_of
-from submodel.console import StageDisplay
 
 
 class Counter:

@@ -6,12 +6,12 @@ from rich.table import Table
 from typer.testing import CliRunner
 
 from builder.bases.catalogue import CATALOGUE
-from submodel import console
-from submodel.bench.table import print_bench
+from contract import console
+from contract.console import print_table
+from laboratory.bench.bench_table import print_bench
+from laboratory.experiments.tables import regions_table, sweep_tables
+from laboratory.replay.replay_table import print_replay
 from submodel.commands.bases import bases
-from submodel.console import print_table
-from submodel.experiments.tables import regions_table, sweep_tables
-from submodel.replay.table import print_replay
 from submodel.scores_table import print_scores
 
 INTERVAL = {"value": 0.123, "low": 0.101, "high": 0.155}

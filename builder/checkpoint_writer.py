@@ -1,0 +1,98 @@
+"""Writes a sub-model as a plain transformers folder, with its manifest, its plan and prompts for the parity check."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from builder.artifact import MANIFEST, PARITY_PROMPTS, SCHEMA_VERSION, SubModel
+from builder.corpus.corpus import SourceFile
+from builder.fim_examples import FimExample, cut_files, parity_windows
+from builder.pruning.prune import Pruned
+from contract.files.folders import replace_folder, write_json
+from contract.prompt import PromptEncoder
+from contract.versions import installed_versions
+
+PLAN = "plan.json"
+_PARITY_CUTS = 64  # that an export compares precisions on
+_VERSIONED = ("submodel", "torch", "transformers", "tokenizers", "numpy")
+
+
+def parity_cuts(files: Sequence[SourceFile], seed: int = 0) -> tuple[FimExample, ...]:
+    """What an export is checked on: cuts of validation files, for it decides which precision is good enough."""
+    return cut_files([file for file in files if file.split == "validation" and file.is_code], _PARITY_CUTS, seed)
+
+
+def save_checkpoint(folder: Path, pruned: Pruned, parity: Sequence[FimExample], manifest: Mapping[str, Any]) -> None:
+    """Write the whole folder or nothing; `manifest` is what the caller knows: base, licence, corpus, seeds, stages."""
+    encoder = PromptEncoder(pruned.tokenizer, pruned.prompt)
+    with replace_folder(folder, marker=MANIFEST) as fresh:
+        pruned.model.to(torch.bfloat16).save_pretrained(fresh, safe_serialization=True)
+        save_tokenizer(fresh, pruned.tokenizer, pruned.model)
+        write_json(fresh / PLAN, {"kept_token_ids": pruned.plan.kept_token_ids, "channels": pruned.plan.channels})
+        write_prompts(fresh, encoder, parity)
+        document = {
+            "schema": SCHEMA_VERSION,
+            **manifest,
+            "prompt": pruned.prompt.to_json(),
+            "plan": pruned.plan_summary,
+            "calibration": pruned.calibration.summary(),
+            "parameters": pruned.plan.parameters,
+            "versions": installed_versions(_VERSIONED),
+        }
+        write_json(fresh / MANIFEST, document)
+
+
+def save_reweighted(
+    folder: Path,
+    source: SubModel,
+    model: PreTrainedModel,
+    encoder: PromptEncoder,
+    parity: Sequence[FimExample],
+    facts: Mapping[str, Any],
+) -> None:
+    """Write a checkpoint that is `source` with the weights of `model`, asked as `encoder` does.
+
+    `facts` are added to its manifest.
+    """
+    with replace_folder(folder, marker=MANIFEST) as fresh:
+        model.to(torch.bfloat16).save_pretrained(fresh, safe_serialization=True)
+        write_prompts(fresh, encoder, parity)
+        for path in source.folder.iterdir():
+            if not (fresh / path.name).exists() and path.name != MANIFEST and ".safetensors" not in path.name:
+                shutil.copyfile(path, fresh / path.name)
+        write_json(fresh / MANIFEST, {**(source.manifest or {}), **facts, "prompt": encoder.form.to_json()})
+
+
+def write_prompts(folder: Path, encoder: PromptEncoder, cuts: Sequence[FimExample]) -> None:
+    """As `SubModel.parity_prompts` reads them."""
+    prompts = [
+        {"prompt_ids": encoder.encode(window), "truth_ids": encoder.text_ids(cut.middle)}
+        for cut, window in zip(cuts, parity_windows(cuts, encoder), strict=True)
+    ]
+    (folder / PARITY_PROMPTS).write_text(json.dumps(prompts), "utf-8")
+
+
+def save_tokenizer(folder: Path, tokenizer: Tokenizer, model: PreTrainedModel) -> None:
+    """tokenizer.json and its configuration as transformers writes them, the special tokens named."""
+    names: dict[str, str] = {}
+    for role in ("bos_token", "eos_token", "pad_token"):
+        token_id = getattr(model.config, f"{role}_id", None)
+        token = tokenizer.id_to_token(token_id) if isinstance(token_id, int) else None
+        if token is not None:
+            names[role] = token
+    wrapped = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        clean_up_tokenization_spaces=False,
+        model_input_names=["input_ids", "attention_mask"],  # no token_type_ids, which decoders refuse
+        model_max_length=model.config.max_position_embeddings,
+        **names,
+    )
+    wrapped.save_pretrained(folder)

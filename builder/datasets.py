@@ -1,0 +1,227 @@
+"""Domains: what a model is calibrated on and measured on, by a short name.
+
+A folder, a language's listed packages (`language:python`), documentation (`text`), or source distributions that the
+user names (`pypi:flask==3.1.3`). A folder's files are split as a repository's are, documentation by its hash alone; of
+a listed language one whole package is held out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import random
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Literal
+
+from filelock import FileLock
+
+from builder.bases.catalogue import cache_folder
+from builder.calibration import make_sequences
+from builder.corpus.corpus import Corpus, SourceFile, read_corpus
+from builder.corpus.split import SPLITS, Split, SplitCandidate, split_by_hash, split_by_origin
+from builder.evaluation.held_out import excerpt_starts
+from builder.sources.distribution import Distribution, is_distribution, parse_distribution
+from builder.sources.fetch import fetch
+from builder.sources.language_sets import TEXT_SET, LanguageSet, find_language_set
+from contract.errors import CorpusError
+from contract.files.folders import rename, sync, sync_tree
+from contract.prompt import PromptEncoder
+from contract.repository.languages import Kind
+
+LANGUAGE_PREFIX: Final = "language:"
+TEXT: Final = "text"
+Form = Literal["prompt", "plain"]
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Domain:
+    """Text of one kind. `corpus` holds nothing but files that count for it."""
+
+    name: str
+    corpus: Corpus
+    kind: Kind = "code"  # what its lines are taken from
+    distributions: tuple[Distribution, ...] = ()
+
+    def select(self, split: Split) -> tuple[SourceFile, ...]:
+        """Its files of one split that lines are taken from."""
+        return tuple(file for file in self.corpus.files if file.split == split and file.kind == self.kind)
+
+    def told_distributions(self) -> list[dict[str, str]]:
+        """Where its text came from and under which licence, for manifests."""
+        return [
+            {"distribution": str(one), "licence": one.licence or "unknown", "sha256": one.sha256 or "unknown"}
+            for one in self.distributions
+        ]
+
+
+def open_domain(spec: str, *, cache_dir: Path | None = None, on_event: Say = lambda text: None) -> Domain:
+    """The domain that `spec` names; what it needs is fetched once. Raises CorpusError where it can't be had."""
+    sources = (cache_dir or cache_folder()) / "sources"
+    if spec == TEXT:
+        return _open_set(TEXT_SET, TEXT, sources, on_event)
+    if spec.startswith(LANGUAGE_PREFIX):
+        return open_language(spec.removeprefix(LANGUAGE_PREFIX), cache_dir=cache_dir, on_event=on_event)
+    if is_distribution(spec) and not Path(spec).exists():
+        named = parse_distribution(spec)
+        folder = fetch(named, sources, on_event=on_event)
+        return Domain(name=str(named), corpus=read_corpus(folder), distributions=(named,))
+    folder = Path(spec)
+    return Domain(name=folder.resolve().name, corpus=read_corpus(folder))
+
+
+def open_language(
+    name: str, distributions: Sequence[str] = (), *, cache_dir: Path | None = None, on_event: Say = lambda text: None
+) -> Domain:
+    """The code of one language from the listed packages, or from those that are named (`pypi:NAME==VERSION`, …).
+
+    Raises CorpusError where they can't be had, or hold too little of the language.
+    """
+    chosen = find_language_set(name)
+    if distributions:
+        named = tuple(dict.fromkeys(map(parse_distribution, distributions)))
+        chosen = replace(chosen, distributions=named, held_out="")
+    sources = (cache_dir or cache_folder()) / "sources"
+    domain = _open_set(chosen, LANGUAGE_PREFIX + chosen.name, sources, on_event)
+    for split in SPLITS:
+        if not domain.select(split):
+            packages = ", ".join(map(str, chosen.distributions))
+            raise CorpusError(
+                f"The {split} part of {packages} has no {chosen.name}; name packages that hold more of it."
+            )
+    return domain
+
+
+def _open_set(chosen: LanguageSet, name: str, sources: Path, on_event: Say) -> Domain:
+    corpus = read_corpus(_gather(chosen, sources, on_event))
+    files = tuple(file for file in corpus.files if file.language in chosen.languages)
+    return Domain(
+        name=name,
+        corpus=_split_set(replace(corpus, files=files), chosen),
+        kind=chosen.kind,
+        distributions=chosen.distributions,
+    )
+
+
+def _split_set(corpus: Corpus, chosen: LanguageSet) -> Corpus:
+    if chosen.held_out:
+        folder = next(one.path for one in chosen.distributions if one.name == chosen.held_out).as_posix()
+        candidates = [
+            SplitCandidate(text=file.text, language=file.language, sha256=file.sha256) for file in corpus.files
+        ]
+        found = split_by_origin(candidates, [file.path.startswith(f"{folder}/") for file in corpus.files])
+        files = tuple(replace(file, split=split) for file, split in zip(corpus.files, found.splits, strict=True))
+        return replace(corpus, files=files, near_duplicates_moved=found.near_duplicates_moved)
+    if chosen.kind != "code":  # only code is split by `read_corpus`
+        return replace(corpus, files=tuple(replace(file, split=split_by_hash(file.sha256)) for file in corpus.files))
+    return corpus
+
+
+def _gather(chosen: LanguageSet, sources: Path, on_event: Say) -> Path:
+    """One folder with the set's distributions in it, so that near-copies across them are seen."""
+    listed = "\0".join(f"{one.path} {one.sha256}" for one in chosen.distributions)
+    folder = sources / "sets" / f"{chosen.name}-{hashlib.sha256(listed.encode()).hexdigest()[:12]}"
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.parent / ".lock"):
+        if not folder.is_dir():  # else another process was faster
+            fresh = folder.with_name(f".{folder.name}.partial")
+            shutil.rmtree(fresh, ignore_errors=True)
+            for one in chosen.distributions:
+                shutil.copytree(fetch(one, sources, on_event=on_event), fresh / one.path)
+            sync_tree(fresh)
+            rename(fresh, folder)
+            sync(folder.parent)
+    return folder
+
+
+def learned_bytes(domain: Domain) -> dict[str, int]:
+    """How much text a domain has to learn from, by split."""
+    return {split: sum(file.size_bytes for file in domain.select(split)) for split in ("calibration", "validation")}
+
+
+def mix(domains: Sequence[Domain], most_bytes: Mapping[str, int] | None = None) -> Corpus:
+    """One corpus of several domains, of each as many bytes a split as the smallest has; a single one stays whole.
+
+    most_bytes: by split, of all domains together, so that corpora of several mixtures are equally large.
+    """
+    first, *others = domains
+    if not others and most_bytes is None:
+        return first.corpus
+    files: list[SourceFile] = []
+    for split in SPLITS:
+        parts = [sorted(domain.select(split), key=lambda file: file.sha256) for domain in domains]
+        room = min(sum(file.size_bytes for file in part) for part in parts)
+        if most_bytes is not None and split in most_bytes:
+            room = min(room, most_bytes[split] // len(domains))
+        for domain, part in zip(domains, parts, strict=True):
+            taken = 0
+            for file in part:
+                if taken and taken + file.size_bytes > room:
+                    continue
+                files.append(replace(file, path=f"{domain.name}/{file.path}"))
+                taken += file.size_bytes
+    return replace(first.corpus, files=tuple(sorted(files, key=lambda file: file.path)))
+
+
+def calibration_sequences(
+    domains: Sequence[Domain], encoder: PromptEncoder, *, tokens: int, seed: int, form: Form = "prompt"
+) -> tuple[tuple[int, ...], ...]:
+    """Exactly `tokens` token ids in unpadded sequences from the domains' calibration files, equal shares of each.
+
+    form: "prompt", what the server sends, each with its middle; "plain", pieces of text from left to right, as the
+    papers have it, each behind the token that measured pieces stand behind. Raises CorpusError where a domain has too
+    little text.
+    """
+    sequences: list[tuple[int, ...]] = []
+    for index, domain in enumerate(domains):
+        share = tokens * (index + 1) // len(domains) - tokens * index // len(domains)
+        files = domain.select("calibration")
+        if form == "prompt":
+            made = make_sequences(files, encoder, share, seed, kind=domain.kind)
+        else:
+            made = _plain_sequences(files, encoder, share, seed)
+        sequences += _exactly(made, share, domain.name)
+    return tuple(sequences)
+
+
+_PIECE_CHARS: Final = 1280  # as long as a prompt's window, prefix and suffix together
+_LANES: Final = 4  # seeds that share no piece, as long as a quarter of the text is enough for one
+
+
+def _plain_sequences(
+    files: Sequence[SourceFile], encoder: PromptEncoder, tokens: int, seed: int
+) -> tuple[tuple[int, ...], ...]:
+    """Seeds take pieces of their own, so that what differs between two of them is what other text would change."""
+    places = [(file, start) for file in files for start in excerpt_starts(file.text, _PIECE_CHARS)]
+    order, lane = divmod(seed, _LANES)
+    random.Random(order).shuffle(places)
+    lanes = [places[index % _LANES :: _LANES] for index in range(lane, lane + _LANES)]
+    sequences: list[tuple[int, ...]] = []
+    count = 0
+    for file, start in itertools.chain(*lanes):
+        if count >= tokens:
+            break
+        sequences.append(tuple(encoder.piece_ids(file.text[start : start + _PIECE_CHARS])))
+        count += len(sequences[-1])
+    return tuple(sequences)
+
+
+def _exactly(sequences: Sequence[tuple[int, ...]], tokens: int, name: str) -> list[tuple[int, ...]]:
+    """The sequences cut off after `tokens` tokens: methods and domains are compared on equal amounts."""
+    made: list[tuple[int, ...]] = []
+    left = tokens
+    for ids in sequences:
+        if left > 0:
+            made.append(ids[:left])
+            left -= len(made[-1])
+    if left > 0:
+        raise CorpusError(
+            f"{name} has only {tokens - left:,} of the {tokens:,} tokens to calibrate on; name more text, or ask "
+            "for fewer."
+        )
+    return made

@@ -1,0 +1,148 @@
+"""Cuts: places in a repository's lines where a completion begins, with the text that was there.
+
+Calibration, tuning and scoring take their positions from here, so that what a model is fitted to, judged on and served
+with is one and the same thing. Blank lines, comment lines and lines with nothing but closers are left out: nobody waits
+for a suggestion there.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from builder.corpus.corpus import SourceFile
+from contract.prompt import PromptEncoder, PromptFormat, Window
+from contract.repository.languages import Kind, Language, get_language, is_comment_line
+
+MAX_BLOCK_LINES = 6  # of a completion of several lines
+MAX_LINE_CHARS = 200  # longer lines are data
+PARITY_PREFIX_TOKENS, PARITY_SUFFIX_TOKENS, WHOLE_EVERY = 160, 48, 8  # of `parity_windows`
+_MIN_MIDDLE = 3  # characters; shorter ends of lines are closers and commas
+_WORD_STARTS = re.compile(r"\b\w|(?<=\w)\W")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FimExample:
+    """One position: `middle` is the text from `offset` (characters) to the end of a line, without its newline."""
+
+    file: SourceFile
+    offset: int
+    middle: str
+
+    @property
+    def text(self) -> str:
+        """The file as it was before the user typed the middle."""
+        return self.file.text[: self.offset] + self.file.text[self.offset + len(self.middle) :]
+
+    def window(self, encoder: PromptEncoder, form: PromptFormat | None = None) -> Window:
+        """The window that the server would see, had the user not yet typed the middle; `form` is by default its own."""
+        return encoder.window(self.text, self.offset, form or encoder.form)
+
+
+def parity_windows(cuts: Sequence[FimExample], encoder: PromptEncoder) -> list[Window]:
+    """Windows for comparing two forms of one model: a few whole ones, the rest small.
+
+    A graph that is right on a few whole windows and on many small ones is right; whole ones cost eight times as much.
+    """
+    small = encoder.form.with_window(
+        min(encoder.form.max_prefix_tokens, PARITY_PREFIX_TOKENS),
+        min(encoder.form.max_suffix_tokens, PARITY_SUFFIX_TOKENS),
+    )
+    return [cut.window(encoder, small if index % WHOLE_EVERY else None) for index, cut in enumerate(cuts)]
+
+
+def cut_files(files: Sequence[SourceFile], count: int, seed: int, *, kind: Kind = "code") -> tuple[FimExample, ...]:
+    """Up to `count` cuts, spread over the code files by their number of lines; the same for the same seed and files.
+
+    Half of the cuts stand before the first character of a line's text, half at a random word within it. kind: "text"
+    cuts documentation in place of code, as a control.
+    """
+    rng = random.Random(seed)
+    lines = [(file, start, end) for file in files for start, end in worthwhile_lines(file, kind)]
+    cuts = []
+    for file, start, end in rng.sample(lines, min(count, len(lines))):
+        line = file.text[start:end]
+        column = draw_column(line, rng)
+        cuts.append(FimExample(file=file, offset=start + column, middle=line[column:]))
+    return tuple(cuts)
+
+
+def draw_column(line: str, rng: random.Random) -> int:
+    """Return where a line is cut: before its first character, or, half of the time, at a random word within it."""
+    indent = len(line) - len(line.lstrip())
+    if rng.random() >= 0.5:
+        return indent
+    inner = [m.start() for m in _WORD_STARTS.finditer(line) if indent < m.start() <= len(line) - _MIN_MIDDLE]
+    return rng.choice(inner) if inner else indent
+
+
+def cut_mixture(files: Sequence[SourceFile], count: int, seed: int, *, kind: Kind = "code") -> tuple[FimExample, ...]:
+    """Up to `count` cuts of all kinds that completions and benchmarks ask for, in random order.
+
+    Six in ten are those of `cut_files`, a seventh whole lines from column 0, a quarter blocks. A model that is tuned on
+    the first kind alone ends after each line and forgets to indent (docs/LOG.md).
+    """
+    lines = cut_files(files, count, seed, kind=kind)
+    whole = [_from_column_0(cut) for cut in cut_files(files, round(0.15 * len(lines)), seed + 1, kind=kind)]
+    blocks = cut_blocks(files, round(0.25 * len(lines)), seed + 2, kind=kind)
+    chosen = [*lines[: len(lines) - len(whole) - len(blocks)], *whole, *blocks]
+    random.Random(seed).shuffle(chosen)
+    return tuple(chosen)
+
+
+def _from_column_0(cut: FimExample) -> FimExample:
+    """The same line, its indentation and all."""
+    start = cut.file.text.rfind("\n", 0, cut.offset) + 1
+    return FimExample(file=cut.file, offset=start, middle=cut.file.text[start : cut.offset] + cut.middle)
+
+
+def cut_blocks(files: Sequence[SourceFile], count: int, seed: int, *, kind: Kind = "code") -> tuple[FimExample, ...]:
+    """Up to `count` cuts of 2 to MAX_BLOCK_LINES lines, each from the first character of a line's text.
+
+    A block ends before a blank line, and before a line that is indented less than its first.
+    """
+    rng = random.Random(seed)
+    blocks = [(file, *block) for file in files for block in _blocks(file, kind)] if count else []
+    cuts = []
+    for file, start, ends in rng.sample(blocks, min(count, len(blocks))):
+        cuts.append(FimExample(file=file, offset=start, middle=file.text[start : rng.choice(ends)]))
+    return tuple(cuts)
+
+
+def _blocks(file: SourceFile, kind: Kind) -> Iterable[tuple[int, list[int]]]:
+    """(start, the ends that its second to last lines have) of each block of the file."""
+    for start, end in worthwhile_lines(file, kind):
+        indent = len(file.text[start:end]) - len(file.text[start:end].lstrip())
+        ends: list[int] = []
+        position = file.text.find("\n", end)
+        while 0 <= position < len(file.text) - 1 and len(ends) < MAX_BLOCK_LINES - 1:
+            newline = file.text.find("\n", position + 1)
+            line = file.text[position + 1 : newline if newline >= 0 else len(file.text)]
+            if not line.strip() or len(line) - len(line.lstrip()) < indent or len(line) > MAX_LINE_CHARS:
+                break
+            ends.append(position + 1 + len(line.rstrip()))
+            position = newline
+        if ends:
+            yield start + indent, ends
+
+
+def worthwhile_lines(file: SourceFile, kind: Kind = "code") -> Iterable[tuple[int, int]]:
+    """Start and end of the lines that a completion is measured on: no blank ones, no comments, no lone brackets."""
+    language = get_language(file.language)
+    if language.kind != kind:
+        return
+    start = 0
+    for line in file.text.split("\n"):
+        if is_worthwhile(line, language):
+            yield start, start + len(line.rstrip())
+        start += len(line) + 1
+
+
+def is_worthwhile(line: str, language: Language) -> bool:
+    """Whether somebody waits for a suggestion there."""
+    text = line.strip()
+    has_word = any(map(str.isalnum, text))
+    is_typed = len(text) >= _MIN_MIDDLE and len(line) <= MAX_LINE_CHARS
+    return has_word and is_typed and not is_comment_line(line, language)

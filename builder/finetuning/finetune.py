@@ -1,0 +1,114 @@
+"""Recovery: the pruned model is tuned on the calibration files, in the form that the server sends.
+
+Low-rank factors beside every matrix of the layers are trained (peft), then merged, so that what is saved is a plain
+model again. The budget is time: the first steps tell how fast this machine trains, and the schedule is made from that.
+Validation files choose the step that is kept; held-out files are never seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+from peft.helpers import disable_input_dtype_casting
+from transformers import PreTrainedModel
+
+from builder.corpus.corpus import SourceFile
+from builder.finetuning.fim_tokens import NewRows
+from builder.finetuning.finetune_settings import RecoverySettings
+from builder.finetuning.packed import NAME
+from builder.finetuning.training_data import Material
+from builder.finetuning.training_run import TrainingRun
+from builder.finetuning.training_state import StateFile
+from contract.documents import FineTuningFacts
+from contract.errors import CorpusError
+from contract.prompt import PromptEncoder
+
+TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recovered:
+    """A tuned model, its factors merged, and how it came about."""
+
+    model: PreTrainedModel
+    summary: FineTuningFacts
+
+
+def recover(
+    model: PreTrainedModel,
+    encoder: PromptEncoder,
+    files: Sequence[SourceFile],
+    settings: RecoverySettings,
+    *,
+    state_path: Path,
+    key: str,
+    new_token_ids: tuple[int, ...] = (),
+    on_event: Callable[[str], None] = lambda text: None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Recovered:
+    """Tune `model` (changed in place) on the calibration files of a corpus.
+
+    new_token_ids: tokens whose embeddings are learned too (`builder.finetuning.fim_tokens`). A state at `state_path`
+    is gone on with where its `key` is the same; the caller removes it once the model is safe. Raises CorpusError where
+    the files hold nothing to train or validate on.
+    """
+    device = training_device()
+    material = Material(files, encoder, settings)
+    if not material.validation or not material.first:
+        raise CorpusError("The repository has no line of code to tune on; add code files, or build with --minutes 0.")
+    torch.manual_seed(settings.seed)  # the factors' start
+    adapted = get_peft_model(
+        model.to(device),
+        LoraConfig(
+            r=settings.rank,
+            lora_alpha=round(settings.rank * settings.scale),
+            target_modules=list(TARGETS),
+            task_type="CAUSAL_LM",
+        ),
+    )
+    new_rows = NewRows(model.get_input_embeddings(), new_token_ids) if new_token_ids else None
+    extra = {"new_rows": new_rows.difference} if new_rows else {}
+    state = StateFile(path=state_path, key=key)
+    run = TrainingRun(adapted, extra, material, settings, state, on_event, on_progress)
+    run.restore()
+    with _packed_and_mixed(adapted, device):
+        run.train()
+    if new_rows:
+        new_rows.merge()
+    merged = adapted.merge_and_unload().to("cpu").eval()
+    return Recovered(model=merged, summary=run.summary())
+
+
+def training_device() -> torch.device:
+    """A GPU where torch has one, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+@contextmanager
+def _packed_and_mixed(model: Any, device: torch.device) -> Iterator[None]:
+    """Within the block `model` takes several sequences as one row, and a bf16 model's float32 factors work in bf16.
+
+    Casting each layer's input to float32 and back for the factors alone took a tenth of a step.
+    """
+    before = model.config._attn_implementation
+    model.set_attn_implementation(NAME)
+    is_mixed = model.dtype is torch.bfloat16 and device.type in ("cpu", "cuda")
+    try:
+        with (
+            disable_input_dtype_casting(model, active=is_mixed),
+            # Its cache would keep the factors' first values for as long as the block lasts.
+            torch.autocast(device.type, torch.bfloat16, enabled=is_mixed, cache_enabled=False),
+        ):
+            yield
+    finally:
+        model.set_attn_implementation(before)

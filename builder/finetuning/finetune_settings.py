@@ -1,0 +1,46 @@
+"""How a pruned model is tuned on its repository."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from contract.errors import BuildError
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecoverySettings:
+    """Low-rank adaptation (Hu et al., LoRA, 2021) within a time budget, merged afterwards."""
+
+    minutes: float = 4.5  # of training and validation together; 0 turns recovery off
+    rank: int = 16
+    scale: float = 2.0  # alpha / rank: what the product of the two factors is multiplied with
+    learning_rate: float = 5e-4
+    new_rows_pace: float = 10.0  # learning rate of embeddings that are new, over the others
+    warmup_steps: int = 8  # short; the rate of training is measured on them, too
+    tokens_a_step: int = 900  # or a few more: a step takes whole sequences, at least one
+    # Middles are what completions are made of, and one token in twenty: counted more, more of them come out right.
+    middle_weight: float = 2.0
+    max_passes: int = 4  # over the calibration files; more repeat what is known by heart
+    validation_tokens: int = 4_096  # each of its prompts is as long as the window
+    least_validations: int = 4  # spread evenly over the steps; each costs some six seconds of the budget
+    least_patience: int = 3  # validations without a new best before it stops
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.minutes >= 0:
+            raise BuildError(f"--minutes {self.minutes:g} is out of range; give 0 (no recovery) or more.")
+
+    @property
+    def validations(self) -> int:
+        """How often the model is validated: a long run every minute and a half."""
+        return max(self.least_validations, round(self.minutes / 1.5))
+
+    @property
+    def patience(self) -> int:
+        """Validations without a new best before it stops; the falling learning rate brings the best last."""
+        return max(self.least_patience, self.validations // 3)
+
+    def to_json(self) -> dict[str, Any]:
+        """For keys and manifests."""
+        return asdict(self)

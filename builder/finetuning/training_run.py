@@ -1,0 +1,217 @@
+"""One training run within its budget: steps, validation, the best factors, and a state to go on from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from statistics import median
+from typing import Any
+
+import torch
+
+from builder.finetuning.finetune_settings import RecoverySettings
+from builder.finetuning.packed import packed_nats
+from builder.finetuning.schedule import learning_rate_at, steps_within, validation_steps
+from builder.finetuning.training_data import Material, in_steps
+from builder.finetuning.training_state import Progress, StateFile
+from contract.documents import FineTuningFacts
+
+SAVE_EVERY_S = 30.0  # what a kill costs at most; a state is some 100 MB, written in a fraction of a second
+MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what AdamW keeps of each factor
+
+
+class TrainingRun:
+    """One training run; everything that changes is in `progress`, the factors and the optimizer."""
+
+    def __init__(
+        self,
+        model: Any,
+        extra: Mapping[str, torch.nn.Parameter],
+        material: Material,
+        settings: RecoverySettings,
+        state: StateFile,
+        on_event: Callable[[str], None],
+        on_progress: Callable[[int, int], None],
+    ) -> None:
+        self._model, self._material, self._settings, self._state = model, material, settings, state
+        self._device = model.device
+        self._on_event, self._on_progress = on_event, on_progress
+        factors = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self._factors = {**factors, **extra}
+        groups = [
+            {"params": list(factors.values()), "pace": 1.0},
+            # A factor's step moves a whole matrix, a row's only itself.
+            {"params": list(extra.values()), "pace": settings.new_rows_pace},
+        ]
+        self._optimizer = torch.optim.AdamW(
+            [group for group in groups if group["params"]], lr=settings.learning_rate, weight_decay=0.0
+        )
+        self.progress = Progress()
+        self._best = self._copy()
+        # What the plan is made of: seconds a pass of the first validation, seconds a token of each of the first steps.
+        self._pass_seconds: list[float] = []
+        self._step_paces: list[float] = []
+
+    def restore(self) -> None:
+        """Go on with the state on disk, where there is one for the same key."""
+        found = self._state.load()
+        if found is None:
+            return
+        self.progress, groups = found
+        self._load(groups["weights"])
+        self._best = {name: tensor.to(self._device) for name, tensor in groups["best"].items()}
+        for name, factor in self._factors.items():
+            moments = {moment: groups["moments"][f"{name}/{moment}"] for moment in MOMENTS}
+            self._optimizer.state[factor] = {
+                moment: tensor if moment == "step" else tensor.to(self._device) for moment, tensor in moments.items()
+            }
+        self._on_event(f"Recovery goes on after step {self.progress.step} of {self.progress.total}")
+
+    def train(self) -> None:
+        """Steps until the budget is spent or validation stops improving; leaves the best factors in the model."""
+        progress, settings = self.progress, self._settings
+        if progress.best_loss is None:
+            started = time.perf_counter()
+            progress.best_loss = self._validate()
+            progress.seconds += time.perf_counter() - started
+            progress.curve.append(
+                {"step": 0, "seconds": progress.seconds, "tokens": 0, "validation": progress.best_loss}
+            )
+        saved = time.perf_counter()
+        while True:
+            self._check_if_due()
+            if self._is_finished():
+                break
+            started, tokens = time.perf_counter(), progress.tokens
+            if progress.total is not None and started - saved >= SAVE_EVERY_S:
+                self._save()
+                saved = started
+            progress.losses.append(self._step())
+            progress.step += 1
+            seconds = time.perf_counter() - started
+            progress.seconds += seconds
+            if progress.total is None:
+                self._step_paces.append(seconds / max(progress.tokens - tokens, 1))
+                if progress.step == settings.warmup_steps:
+                    self._plan()
+            if progress.total is not None:
+                self._on_progress(progress.step, progress.total)
+        self._save()
+        self._load(self._best)
+
+    def summary(self) -> FineTuningFacts:
+        """For the manifest and the report."""
+        progress = self.progress
+        return {
+            "minutes": round(progress.seconds / 60, 2),
+            "steps": progress.step,
+            "kept_step": progress.best_step,
+            "tokens": progress.tokens,
+            "tokens_per_s": round(progress.tokens / max(progress.seconds, 1e-9), 1),
+            "validation_loss": {"before": progress.curve[0]["validation"], "after": progress.best_loss},
+            "curve": progress.curve,
+            "settings": self._settings.to_json(),
+        }
+
+    def _is_finished(self) -> bool:
+        progress = self.progress
+        if progress.total is None:
+            return False
+        worse = [entry for entry in progress.curve if entry["step"] > progress.best_step]
+        return progress.step >= progress.total or len(worse) >= self._settings.patience
+
+    def _plan(self) -> None:
+        """Fix the number of steps from the time of the first ones; a restart keeps it, whatever the machine does.
+
+        Medians, since what runs for the first time takes longer: a plan by means left a tenth of the minutes unused.
+        """
+        progress, settings = self.progress, self._settings
+        pace = median(self._step_paces)
+        a_step = pace * progress.tokens / progress.step
+        validations = median(self._pass_seconds) * len(self._pass_seconds) * settings.validations
+        left = settings.minutes * 60 - progress.seconds - validations
+        whole = progress.step * a_step + left
+        progress.total = steps_within(whole, a_step, least=settings.warmup_steps, most=self._material.most_steps)
+        to_come = (progress.total - progress.step) * a_step + validations
+        tokens = progress.tokens * progress.total / progress.step
+        self._save()
+        self._on_event(
+            f"Training at {1 / pace:.0f} tokens/s: {progress.total} steps, about {tokens:,.0f} tokens, in "
+            f"{(progress.seconds + to_come) / 60:.1f} minutes"
+        )
+
+    def _step(self) -> float:
+        """One optimizer step; the mean loss of its tokens."""
+        batch = self._material.batch(self.progress.step)
+        weights = self._material.weights(batch)
+        rate = learning_rate_at(
+            self.progress.step,
+            self.progress.total or 10**9,
+            peak=self._settings.learning_rate,
+            warmup=self._settings.warmup_steps,
+        )
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate * group["pace"]
+        self._model.train()
+        nats = packed_nats(self._model, [example.ids for example in batch], self._device)
+        ((nats * weights.to(self._device)).sum() / float(weights.sum())).backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self._factors.values(), 1.0)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        self.progress.tokens += len(nats)
+        return float(nats.detach().mean())
+
+    @torch.no_grad()
+    def _validate(self) -> float:
+        self._model.eval()
+        nats = []
+        for batch in in_steps(self._material.validation, self._settings.tokens_a_step, len):
+            started = time.perf_counter()
+            nats.append(packed_nats(self._model, batch, self._device).cpu())  # waits for a GPU
+            if self.progress.total is None:
+                self._pass_seconds.append(time.perf_counter() - started)
+        return float(torch.cat(nats).mean())
+
+    def _check_if_due(self) -> None:
+        """Validate, keep the best, write the state."""
+        progress = self.progress
+        if progress.total is None or progress.curve[-1]["step"] == progress.step:
+            return
+        if progress.step not in validation_steps(progress.total, self._settings.validations):
+            return
+        started = time.perf_counter()
+        loss = self._validate()
+        if progress.best_loss is None or loss < progress.best_loss:
+            progress.best_loss, progress.best_step = loss, progress.step
+            self._best = self._copy()
+        progress.seconds += time.perf_counter() - started
+        progress.curve.append(
+            {
+                "step": progress.step,
+                "seconds": round(progress.seconds, 1),
+                "tokens": progress.tokens,
+                "validation": loss,
+                "training": sum(progress.losses) / len(progress.losses),
+            }
+        )
+        progress.losses.clear()
+        self._save()
+        self._on_event(
+            f"Step {progress.step} of {progress.total}: validation loss {loss:.4f} (before recovery "
+            f"{progress.curve[0]['validation']:.4f})"
+        )
+
+    def _save(self) -> None:
+        moments = {
+            f"{name}/{moment}": self._optimizer.state[factor][moment]
+            for name, factor in self._factors.items()
+            for moment in MOMENTS
+        }
+        self._state.save(self.progress, self._factors, moments, self._best)
+
+    def _copy(self) -> dict[str, torch.Tensor]:
+        return {name: factor.detach().clone() for name, factor in self._factors.items()}
+
+    def _load(self, tensors: dict[str, torch.Tensor]) -> None:
+        for name, factor in self._factors.items():
+            factor.data.copy_(tensors[name])

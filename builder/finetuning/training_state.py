@@ -1,0 +1,113 @@
+"""The state of an unfinished recovery on disk, so that a killed build goes on where it was.
+
+One safetensors file, replaced as a whole: weights, the optimizer's moments, the best weights so far, and in its
+metadata a JSON document. Nothing in it can run. Beside it lies a seal (`contract.files.seals`): a state that this user's
+program did not write, which a repository may have brought along, is as if there were none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from contract.documents import LossPoint
+from contract.files.folders import replace_file, write_text
+from contract.files.seals import mac, seal_key
+from contract.files.untrusted_json import read_bytes
+
+Tensors = Mapping[str, torch.Tensor]
+_MAX_SEALS_BYTES = 1 << 10
+_OLDER_SEALS = 3
+
+
+@dataclass
+class Progress:
+    """Where a recovery stands."""
+
+    step: int = 0
+    total: int | None = None  # None until the rate is known
+    seconds: float = 0.0
+    tokens: int = 0
+    best_loss: float | None = None
+    best_step: int = 0
+    # step, seconds, tokens, training loss since the last entry, validation loss; losses in nats a token
+    curve: list[LossPoint] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)  # training losses since its last entry, one a step
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateFile:
+    """Where a recovery keeps its state, and what it is a state of: another key begins anew."""
+
+    path: Path
+    key: str
+
+    def save(self, progress: Progress, weights: Tensors, moments: Tensors, best: Tensors) -> None:
+        """Replace the file; a kill leaves the old one or the new one."""
+        tensors = {
+            **{f"weights/{name}": tensor for name, tensor in weights.items()},
+            **{f"moments/{name}": tensor for name, tensor in moments.items()},
+            **{f"best/{name}": tensor for name, tensor in best.items()},
+        }
+        with replace_file(self.path) as fresh:
+            save_file(
+                {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()},
+                fresh,
+                metadata={"key": self.key, "progress": json.dumps(asdict(progress))},
+            )
+            self.vouch_for(fresh)
+
+    def vouch_for(self, file: Path) -> None:
+        """Seal a file that is about to become the state."""
+        # Older seals stay: a kill before the file takes its place must not cost the state that is there.
+        seals = [self._seal_of(file), *self._read_seals()[:_OLDER_SEALS]]
+        write_text(self._seals, "".join(f"{one}\n" for one in seals))
+
+    def remove(self) -> None:
+        """Remove the state, with its seal."""
+        self.path.unlink(missing_ok=True)
+        self._seals.unlink(missing_ok=True)
+
+    @property
+    def _seals(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.seals")
+
+    def _seal_of(self, path: Path) -> str:
+        with path.open("rb") as file:
+            return mac(seal_key(), "recovery state", self.key, hashlib.file_digest(file, "sha256").digest())
+
+    def _read_seals(self) -> list[str]:
+        try:
+            return read_bytes(self._seals, _MAX_SEALS_BYTES).decode("ascii").splitlines()
+        except (OSError, ValueError):
+            return []
+
+    def _is_own(self) -> bool:
+        seal = self._seal_of(self.path)
+        return any(hmac.compare_digest(seal, one) for one in self._read_seals())
+
+    def load(self) -> tuple[Progress, dict[str, dict[str, torch.Tensor]]] | None:
+        """What `save` wrote for the same key: progress and {"weights" | "moments" | "best": tensors}; or None."""
+        try:
+            if not self._is_own():
+                return None
+            with safe_open(self.path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                if metadata.get("key") != self.key:
+                    return None
+                groups: dict[str, dict[str, torch.Tensor]] = {"weights": {}, "moments": {}, "best": {}}
+                for name in file.keys():  # noqa: SIM118
+                    group, _, rest = name.partition("/")
+                    # A copy: a tensor of an open file keeps it mapped, and Windows replaces no file that is.
+                    groups[group][rest] = file.get_tensor(name).clone()
+                return Progress(**json.loads(metadata["progress"])), groups
+        except (OSError, SafetensorError, ValueError, TypeError, KeyError):
+            return None  # never begun, cut off, or of another version: begin anew

@@ -1,0 +1,91 @@
+"""The display gate: how sure a model must be for a wanted share of what it shows to be right.
+
+A build asks the bundle for lines of validation files, and this turns the answers into a curve: for each threshold on
+the model's probability how many answers are shown (coverage) and how many of those are right (precision). The bundle
+keeps it under "gate" in bundle.json; the server reads the threshold for the precision that its user picks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from contract.documents import ThresholdFacts, ThresholdPoint
+from contract.errors import BundleError
+
+KEY = "gate"  # in bundle.json
+MIN_SHOWN = 10  # answers; the precision of fewer says nothing
+_MAX_POINTS = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatePoint:
+    """What comes of showing the answers whose confidence is at least `threshold`; shares of 1."""
+
+    threshold: float
+    coverage: float  # shown of all positions
+    precision: float  # right of the shown
+
+    def to_json(self) -> ThresholdPoint:
+        """As it stands in bundle.json and in the status."""
+        return {"threshold": self.threshold, "coverage": self.coverage, "precision": self.precision}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """The curve, by rising threshold, and how many positions it was measured on."""
+
+    positions: int
+    curve: tuple[GatePoint, ...]
+
+    def at(self, precision: float) -> GatePoint | None:
+        """The point that shows most among those that reach `precision`; the most precise where none does.
+
+        None where nothing was measured.
+        """
+        good = [point for point in self.curve if point.precision >= precision]
+        if good:
+            return max(good, key=lambda point: point.coverage)
+        return max(self.curve, key=lambda point: (point.precision, point.coverage), default=None)
+
+    def to_json(self) -> ThresholdFacts:
+        """As it stands in bundle.json."""
+        return {"positions": self.positions, "curve": [point.to_json() for point in self.curve]}
+
+
+def fit_gate(answers: Sequence[tuple[float, bool]], positions: int) -> Gate:
+    """The curve from (confidence, whether it was right) of each answer that was not empty, on `positions` places.
+
+    Answers of the same confidence are shown together or not at all. A threshold under which fewer than MIN_SHOWN
+    answers are shown has no point.
+    """
+    ranked = sorted(answers, reverse=True)
+    points: list[GatePoint] = []
+    right = 0
+    for shown, (confidence, is_right) in enumerate(ranked, start=1):
+        right += is_right
+        is_last_of_its_kind = shown == len(ranked) or ranked[shown][0] < confidence
+        if is_last_of_its_kind and shown >= min(MIN_SHOWN, len(ranked)):
+            points.append(GatePoint(threshold=confidence, coverage=shown / positions, precision=right / shown))
+    return Gate(positions=positions, curve=tuple(reversed(_thinned(points))))
+
+
+def read_gate(manifest: Mapping[str, Any]) -> Gate | None:
+    """The gate of a bundle's manifest, None where its build measured none; raises BundleError where it is no gate."""
+    document = manifest.get(KEY)
+    if document is None:
+        return None
+    try:
+        curve = tuple(GatePoint(**{key: float(value) for key, value in point.items()}) for point in document["curve"])
+        return Gate(positions=int(document["positions"]), curve=curve)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise BundleError(f"The gate in bundle.json can't be read ({error!r}); run `submodel build` again.") from error
+
+
+def _thinned(points: list[GatePoint]) -> list[GatePoint]:
+    """At most _MAX_POINTS of them, evenly spread, both ends included."""
+    if len(points) <= _MAX_POINTS:
+        return points
+    step = (len(points) - 1) / (_MAX_POINTS - 1)
+    return [points[round(index * step)] for index in range(_MAX_POINTS)]

@@ -1,0 +1,80 @@
+"""Which bundles this account's own programs may load unasked: those that they wrote, and those that the user trusts.
+
+A bundle is known by its build, the SHA-256 of its bundle.json, which holds that of every other file. The list is a
+folder in the state folder with an empty file a build: two builds that end together lose nothing of it, and no
+repository can write there.
+
+What it does not cover: a bundle that the user names on a command line is loaded without being on the list.
+"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Final
+
+from contract.errors import BundleError
+from contract.files.folders import sync
+from contract.files.state_folder import StateFolderError, check_private, state_folder
+
+FOLDER: Final = "trusted"
+
+
+class UntrustedError(BundleError):
+    """A bundle that was found, or set by a client, is of a `build` that is not on this account's list."""
+
+    def __init__(self, message: str, build: str) -> None:
+        super().__init__(message)
+        self.build = build
+
+
+def trusted_folder() -> Path:
+    """Return the folder of the list, made where there is none; raises StateFolderError where it can't be used."""
+    folder = state_folder() / FOLDER
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        check_private(folder, folder.lstat())
+    except OSError as error:
+        raise StateFolderError(f"{folder} can't be used ({error.strerror or error}); check its permissions.") from error
+    return folder
+
+
+def trust_build(build: str) -> None:
+    """Put a build on the list, for good; raises StateFolderError where it can't be written."""
+    folder = trusted_folder()
+    try:
+        (folder / build).touch(mode=0o600)
+        sync(folder)
+    except OSError as error:
+        raise StateFolderError(f"{folder} can't be written ({error.strerror or error}); free space there.") from error
+
+
+def forget_build(build: str) -> bool:
+    """Take a build off the list; whether it was on it. Raises StateFolderError where the list can't be written."""
+    folder = trusted_folder()
+    try:
+        (folder / build).unlink()
+        sync(folder)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StateFolderError(
+            f"{folder} can't be written ({error.strerror or error}); check its permissions."
+        ) from error
+    return True
+
+
+def check_trusted(bundle: Path, build: str) -> None:
+    """Raise UntrustedError, which says what to do, unless the build that lies at `bundle` is on the list."""
+    try:
+        is_trusted = (trusted_folder() / build).is_file()
+    except StateFolderError as error:
+        raise UntrustedError(
+            f"The bundle {bundle} is not used, since nothing tells who built it: {error}", build
+        ) from error
+    if not is_trusted:
+        raise UntrustedError(
+            f"The bundle {bundle} was not built by this account, or has changed since; "
+            f"run `submodel trust {shlex.quote(str(bundle))}` to use it, or delete it.",
+            build,
+        )

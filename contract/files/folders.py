@@ -1,0 +1,249 @@
+"""Folders and files that are written whole or not at all, so that a stage never leaves half of something.
+
+Everything is forced to the disk before it takes its name, and the name after that: so neither a killed process nor a
+power cut leaves less than the old state or the new one. What a killed run leaves beside them (`.NAME.….partial`) is
+removed by the next one.
+
+Nothing is written through a link: a fresh file has a random name and is made by the call that opens it, a fresh folder
+by the call that makes it, and a link that stands where something is to be put is itself replaced.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import json
+import os
+import re
+import secrets
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from contract.errors import BuildError, SubmodelError
+
+# The user's to mend: full disk or quota, no permission, read-only media.
+DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO})
+OPEN = 0o666  # the mode of files that others may read, if the user's umask lets them
+PRIVATE = 0o600  # of files that hold text of the repository, whose own files may be closed to others
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 0x2  # renameat2(2)
+_RENAME_SWAP = 0x2  # renamex_np(2), macOS
+# Windows renames nothing that another process has open or mapped: virus scanners let go soon, servers don't.
+_RENAME_WAITS_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0)
+_MAPPED = 1224  # ERROR_USER_MAPPED_FILE, which Python takes for no PermissionError
+
+
+def write_json(path: Path, document: object, *, mode: int = OPEN) -> None:
+    """Write JSON so that `path` holds either the old document or the whole new one."""
+    write_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n", mode=mode)
+
+
+def write_text(path: Path, text: str, *, mode: int = OPEN) -> None:
+    """Write UTF-8 so that `path` holds either the old text or the whole new one; one writer at a time."""
+    with replace_file(path, mode=mode) as fresh, fresh.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+
+
+@contextmanager
+def replace_file(path: Path, *, mode: int = OPEN) -> Iterator[Path]:
+    """Yield an empty file of `mode` beside `path`; when the block ends well, that file takes the name `path`.
+
+    Both are forced to the disk. Until then the old file stays; if the block fails it stays for good, and what was
+    written beside it is removed. One writer at a time: what earlier ones left is removed first.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_partial_files(path)
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
+    os.close(os.open(fresh, flags, mode))  # less what the user's umask takes away
+    try:
+        yield fresh
+        sync(fresh)
+        rename(fresh, path)
+        sync(path.parent)
+    except BaseException:
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
+        raise
+
+
+def _remove_partial_files(path: Path) -> None:
+    """Remove what killed writers of `path` left; a link is removed, what it leads to is not."""
+    pattern = re.compile(rf"\.{re.escape(path.name)}(\.[0-9a-f]{{16}})?\.partial")
+    with os.scandir(path.parent) as entries:
+        stale = [entry.path for entry in entries if pattern.fullmatch(entry.name)]
+    for name in stale:
+        with suppress(OSError):  # a folder of that name is none of ours
+            os.unlink(name)  # noqa: PTH108 - of a scandir's name
+
+
+def rename(source: Path, target: Path) -> None:
+    """Give `source` the name `target`, in the place of what had it; waits for some seconds if Windows refuses.
+
+    Raises PermissionError, saying what to do, if another process keeps one of the two open on Windows; OSError as the
+    system does.
+    """
+    for wait_s in (*_RENAME_WAITS_S, None):
+        try:
+            source.replace(target)
+            return
+        except OSError as error:
+            is_held = isinstance(error, PermissionError) or getattr(error, "winerror", None) == _MAPPED
+            if not (is_held and _is_windows()):
+                raise
+            if wait_s is None:
+                why = "it is in use; close what has it open (an editor, say)"
+                raise PermissionError(errno.EACCES, why, str(target)) from error
+            time.sleep(wait_s)
+
+
+@contextmanager
+def replace_folder(
+    target: Path, *, marker: str, error_type: type[SubmodelError] = BuildError, keep: Path | None = None
+) -> Iterator[Path]:
+    """Yield an empty folder beside `target`; when the block ends well it takes `target`'s place as a whole.
+
+    Until then the old folder stays; if the block fails it stays for good, and what was written beside it is removed.
+    Afterwards it is removed, or takes the place of `keep`. Only a folder that holds the file `marker`, or nothing, is
+    ever replaced: `-o ~/work` must not cost anyone their files. A full disk or a read-only folder becomes an
+    `error_type`, as does any other OSError inside. What a killed run left beside the target is put right first. Two
+    runs into one target at the same time are not supported.
+
+    The two folders change places in one step where the system can (Linux, macOS), so that a reader always finds one of
+    them; elsewhere there is a moment without either, and the next run puts the old one back if it ends there.
+    """
+    target = target.absolute()
+    fresh = target.with_name(f".{target.name}.partial")
+    retired = target.with_name(f".{target.name}.replaced")
+    try:
+        _restore(target, retired)
+        check_replaceable(target, marker=marker, error_type=error_type)
+        _remove(fresh)
+        fresh.mkdir(parents=True)
+        try:
+            yield fresh
+            sync_tree(fresh)
+            _take_place(fresh, target, retired)
+        finally:
+            _remove(fresh)
+        if keep is not None and retired.exists():
+            keep.parent.mkdir(parents=True, exist_ok=True)
+            _remove(keep)
+            rename(retired, keep)
+            sync(keep.parent)
+        _remove(retired)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise error_type(_cannot_write(target, f"{where}: {error.strerror or error}")) from error
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+        raise error_type(_cannot_write(target, ": the disk is full")) from error
+
+
+def check_replaceable(target: Path, *, marker: str, error_type: type[SubmodelError] = BuildError) -> None:
+    """Raise `error_type` where `replace_folder` would refuse `target`: to call before long work, too."""
+    if target.is_dir() and any(target.iterdir()) and not (target / marker).is_file():
+        raise error_type(f"{target} holds files but no {marker}; choose an empty or a new folder with -o.")
+    if target.exists() and not target.is_dir():
+        raise error_type(f"{target} is a file; choose a folder with -o.")
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error means a full disk, told by a library in Rust or C++ that has no OSError."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    words = str(error)
+    return any(one in words for one in (os.strerror(errno.ENOSPC), f"os error {errno.ENOSPC}", "StorageFull"))
+
+
+def sync(path: Path) -> None:
+    """Force a file, or the names in a folder, to the disk."""
+    if path.is_dir() and os.name == "nt":
+        return  # Windows has no handle on a folder to sync
+    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that know no sync have nothing to lose
+            raise
+    finally:
+        os.close(handle)
+
+
+def sync_tree(folder: Path) -> None:
+    """Force a folder and all below it to the disk, so that after a power cut the renamed folder is not an empty one."""
+    for path in (*folder.rglob("*"), folder):
+        sync(path)
+
+
+def _is_windows() -> bool:
+    return os.name == "nt"
+
+
+def _cannot_write(target: Path, why: str) -> str:
+    return (
+        f"{target} can't be written{why}; free space or choose a folder that can be written with -o, and run it again."
+    )
+
+
+def _take_place(fresh: Path, target: Path, retired: Path) -> None:
+    """Put `fresh` in the place of `target`, which then lies at `retired` if there was one."""
+    if not os.path.lexists(target):
+        rename(fresh, target)
+    elif _exchange(fresh, target):
+        sync(target.parent)
+        rename(fresh, retired)
+    else:
+        rename(target, retired)
+        try:
+            rename(fresh, target)
+        except OSError:
+            _restore(target, retired)
+            raise
+    sync(target.parent)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two folders change names in one step; False where the system or its file system can't."""
+    try:
+        library = ctypes.CDLL(None, use_errno=True)
+        code = -1  # Windows has no such call
+        if sys.platform == "linux":
+            code = library.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
+        elif sys.platform == "darwin":
+            code = library.renamex_np(os.fsencode(one), os.fsencode(other), _RENAME_SWAP)
+    except (OSError, AttributeError, TypeError):  # an old C library; none that can be named
+        return False
+    return bool(code == 0)
+
+
+def _restore(target: Path, retired: Path) -> None:
+    """Undo a replacement that was cut off between its two renames, or finish cleaning up after one that was not."""
+    if os.path.lexists(retired) and not os.path.lexists(target):
+        rename(retired, target)
+        sync(target.parent)
+    _remove(retired)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder under a name that nobody takes for a whole one, and what an earlier removal left.
+
+    Of a link only the link is removed.
+    """
+    doomed = folder.with_name(f"{folder.name}.removed" if folder.name.startswith(".") else f".{folder.name}.removed")
+    _discard(doomed)
+    if os.path.lexists(folder):
+        rename(folder, doomed)
+        _discard(doomed)
+
+
+def _discard(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)

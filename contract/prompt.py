@@ -1,0 +1,271 @@
+"""The prompt: what the server sends to the model, and so what the builder calibrates, tunes and scores on.
+
+It covers cutting a window around the cursor and turning it into token ids. It imports nothing heavy, since the language
+server uses it too. A model that was pruned without this format can no longer answer in it (docs/LOG.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from itertools import accumulate
+from typing import Any, cast
+
+from tokenizers import Tokenizer
+
+from contract.documents import PromptFacts
+from contract.errors import BuildError
+
+_REPOSITORY_TOKENS = (("<|repo_name|>", "<|file_sep|>"), ("<repo_name>", "<file_sep>"), ("<reponame>", "<filename>"))
+
+_CLOSERS = frozenset(")]}\"'` ")  # what editors put right of the cursor by themselves
+
+MAX_WINDOW_TOKENS = 1 << 17  # more than most models' positions; bounds what a damaged manifest can ask for
+
+# Tokens are counted from a multiple of this many characters on, not from the start of the file: a count stays cheap in
+# a long file, and the places where a window may start stay where they are while one types.
+COUNTED_CHARS = 1 << 16
+SEGMENT_CHARS = 400  # a longer line is counted, and where need be cut, in segments of this length
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptFormat:
+    """How one base wants to be asked. Without the three fill-in-the-middle tokens the prompt is the plain prefix."""
+
+    prefix_token: str | None = None
+    suffix_token: str | None = None
+    middle_token: str | None = None
+    bos_token: str | None = None  # only for bases that were trained with one in front
+    stop_tokens: tuple[str, ...] = ()  # end a completion, never part of its text
+    end_token: str | None = None  # the stop token that training puts after a middle
+
+    # The suffix stands between its token and the middle's, the prefix behind that (SPM of Bavarian et al., Efficient
+    # Training of Language Models to Fill in the Middle, 2022, as StarCoder and Code Llama write it). While one types
+    # the prompt only grows at its end, and the KV cache keeps everything before.
+    suffix_first: bool = False
+
+    max_prefix_tokens: int = 1024
+    prefix_step_tokens: int = 256  # the window's start moves in steps, so that the KV cache survives typing
+    max_suffix_tokens: int = 256
+
+    def __post_init__(self) -> None:
+        fim = (self.prefix_token, self.suffix_token, self.middle_token)
+        if any(fim) and not all(fim):
+            raise BuildError(f"A prompt format needs all three fill-in-the-middle tokens or none, not {fim}.")
+        if min(self.max_prefix_tokens, self.prefix_step_tokens) < 1 or self.max_suffix_tokens < 0:
+            raise BuildError("A prompt window needs a prefix and a step of at least one token.")
+
+    @property
+    def is_fim(self) -> bool:
+        """Whether the base knows fill-in-the-middle."""
+        return self.middle_token is not None
+
+    @property
+    def repository_tokens(self) -> tuple[str | None, str | None]:
+        """What stands before a repository's name and before each of its files, where the base was trained with such."""
+        known = [pair for pair in _REPOSITORY_TOKENS if pair[1] in self.stop_tokens]
+        repository, file = known[0] if known else (None, None)
+        return (repository if repository in self.stop_tokens else None), file
+
+    def with_window(self, prefix: int, suffix: int) -> PromptFormat:
+        """The same format with a window of at most `prefix` tokens before the cursor and `suffix` behind it."""
+        step = max(1, min(self.prefix_step_tokens, prefix // 2))
+        return replace(self, max_prefix_tokens=prefix, prefix_step_tokens=step, max_suffix_tokens=suffix)
+
+    def to_json(self) -> PromptFacts:
+        """As it stands in manifests."""
+        return cast(PromptFacts, asdict(self))
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> PromptFormat:
+        """Read what `to_json` wrote; raises BuildError where a key is unknown or its type is wrong."""
+        try:
+            stops = document.get("stop_tokens", ())
+            if not isinstance(stops, (list, tuple)):
+                raise TypeError(f"stop_tokens is {stops!r}")
+            values = {**document, "stop_tokens": tuple(stops)}
+            for name, value in values.items():
+                _check_kind(name, value)
+            return cls(**values)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise BuildError(f"The prompt format in the manifest can't be read ({error}); build again.") from error
+
+
+def _check_kind(name: str, value: object) -> None:
+    if name == "stop_tokens":
+        is_right = isinstance(value, tuple) and all(isinstance(token, str) for token in value)
+    elif name.endswith("_token"):
+        is_right = value is None or isinstance(value, str)
+    elif name.endswith("_tokens"):
+        is_right = type(value) is int and 0 <= value <= MAX_WINDOW_TOKENS
+    else:
+        is_right = isinstance(value, bool)
+    if not is_right:
+        raise TypeError(f"{name} is {str(value)[:40]!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContextPiece:
+    """Text of another file that may help. `source` says who chose it, and is no part of the prompt."""
+
+    path: str  # posix, relative to the repository
+    text: str
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """The text around the cursor that the model sees."""
+
+    prefix: str
+    suffix: str
+
+
+def cut_window(text: str, offset: int, form: PromptFormat, count: Callable[[str], int]) -> Window:
+    """Cut the window around `offset` (characters from the start of `text`, 0 ≤ offset ≤ len(text)).
+
+    `count` gives the tokens of a piece of text. The window is cut at lines, so that its tokens are summed over lines: a
+    few percent off where tokens span lines. The prefix starts at the start of a line. While the cursor moves within
+    one step that start stays where it is, so the prompts of neighbouring keystrokes share their first tokens. The
+    suffix ends at a line's end where it can. Where it comes first it leaves out closers that end the cursor's line:
+    editors put them there while one types, and the whole prompt would change with each.
+    """
+    start = _prefix_start(text, offset, form, count)
+    behind = _behind_closers(text, offset) if form.suffix_first else offset
+    suffix = text[behind : _suffix_end(text, behind, form, count)] if form.is_fim else ""
+    return Window(prefix=text[start:offset], suffix=suffix)
+
+
+def _prefix_start(text: str, offset: int, form: PromptFormat, count: Callable[[str], int]) -> int:
+    """Where the prefix starts: the first line behind as many steps as make the rest short enough."""
+    origin = max(0, offset - COUNTED_CHARS) // COUNTED_CHARS * COUNTED_CHARS
+    segments = list(_segments(text, origin, offset))
+    totals = list(accumulate((count(text[begin:end]) for begin, end in segments), initial=0))
+    surplus = totals[-1] - form.max_prefix_tokens
+    if surplus <= 0 and not origin:
+        return 0
+    step = form.prefix_step_tokens
+    least = -(-surplus // step) * step if surplus > 0 else 0  # rounded up: never longer than the maximum
+    behind = [begin for (begin, _), total in zip(segments, totals, strict=False) if total >= least]
+    lines = (begin for begin in behind if begin == 0 or text[begin - 1] == "\n")
+    return next(lines, behind[0] if behind else offset)
+
+
+def _suffix_end(text: str, start: int, form: PromptFormat, count: Callable[[str], int]) -> int:
+    """Where the suffix ends: behind the last whole line that fits, or within a first line that is too long."""
+    left, end = form.max_suffix_tokens, start
+    for begin, after in _segments(text, start, len(text)):
+        left -= count(text[begin:after])
+        if left < 0:
+            newline = text.rfind("\n", start, end)
+            return newline + 1 if newline >= 0 else end
+        end = after
+    return end
+
+
+def _segments(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The lines of text[start:end] with their line feeds, longer ones in segments of SEGMENT_CHARS."""
+    while start < end:
+        newline = text.find("\n", start, min(end, start + SEGMENT_CHARS))
+        after = newline + 1 if newline >= 0 else min(end, start + SEGMENT_CHARS)
+        yield start, after
+        start = after
+
+
+def _behind_closers(text: str, offset: int) -> int:
+    """The end of the line, where nothing but closers stands before it; else `offset`."""
+    end = text.find("\n", offset)
+    end = len(text) if end < 0 else end
+    rest = text[offset:end]
+    is_block_string = any(quote * 3 in rest for quote in "\"'`")  # nothing would tell that its end is there already
+    return end if _CLOSERS.issuperset(rest) and not is_block_string else offset
+
+
+class PromptEncoder:
+    """Windows to token ids, for one tokenizer and one format."""
+
+    drops_indentation = False  # whether an answer at the start of a line's text begins with the line's indentation
+
+    def __init__(self, tokenizer: Tokenizer, form: PromptFormat) -> None:
+        # Text of files must never turn into control tokens, whatever it spells.
+        tokenizer.encode_special_tokens = True
+        self.tokenizer = tokenizer
+        self.form = form
+        self.stop_ids = frozenset(self._id(token) for token in form.stop_tokens)
+        # Lines come again with each keystroke. Some 20 MB at most.
+        self._count = lru_cache(maxsize=1 << 16)(lambda line: len(self.text_ids(line)))
+
+    def window(self, text: str, offset: int, form: PromptFormat | None = None) -> Window:
+        """The window around `offset`; see `cut_window`. form: another window than the encoder's own."""
+        return cut_window(text, offset, form or self.form, self._count)
+
+    def _id(self, token: str) -> int:
+        token_id = self.tokenizer.token_to_id(token)
+        if token_id is None:
+            raise BuildError(f"The tokenizer has no token {token!r}, which the prompt format names; build again.")
+        return int(token_id)
+
+    def text_ids(self, text: str) -> list[int]:
+        """Token ids of plain text, nothing added.
+
+        Half characters, which JSON can carry and a tokenizer can't, become the replacement character.
+        """
+        if not text.isascii():
+            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def end_ids(self) -> list[int]:
+        """What ends a middle: one token id or, where the base ends with the file alone, nothing."""
+        return [self._id(self.form.end_token)] if self.form.end_token and self.form.is_fim else []
+
+    def encode(
+        self, window: Window, context: Sequence[ContextPiece] = (), *, repository: str = "", path: str = ""
+    ) -> list[int]:
+        """The whole prompt: both parts in the format's order where the base knows them, else the plain prefix.
+
+        Pieces of other files go in front, in the base's repository format (Hui et al., Qwen2.5-Coder, 2024, figure 5),
+        in comments where it has none. They come in the order given, which should change rarely: whatever follows a
+        change is computed anew.
+        """
+        form = self.form
+        ids = self.left_to_right("")
+        if context:
+            ids += self._context_ids(context, repository, path)
+        if form.prefix_token and form.suffix_token and form.middle_token:
+            prefix, suffix, middle = map(self._id, (form.prefix_token, form.suffix_token, form.middle_token))
+            before, behind = self.text_ids(window.prefix), self.text_ids(window.suffix)
+            if form.suffix_first:
+                return [*ids, prefix, suffix, *behind, middle, *before]
+            return [*ids, prefix, *before, suffix, *behind, middle]
+        return [*ids, *self.text_ids(window.prefix)]
+
+    def _context_ids(self, context: Sequence[ContextPiece], repository: str, path: str) -> list[int]:
+        repository_token, file_token = self.form.repository_tokens
+        if file_token is None:
+            text = "".join(f"# {piece.path}\n{piece.text.rstrip()}\n\n" for piece in context)
+            return self.text_ids(f"{text}# {path}\n")
+        ids = [self._id(repository_token), *self.text_ids(f"{repository}\n")] if repository_token and repository else []
+        for piece in context:
+            ids += [self._id(file_token), *self.text_ids(f"{piece.path}\n{piece.text.rstrip()}\n")]
+        return [*ids, self._id(file_token), *self.text_ids(f"{path}\n")]
+
+    def left_to_right(self, text: str) -> list[int]:
+        """Text to be continued, without fill-in-the-middle tokens."""
+        return [*([self._id(self.form.bos_token)] if self.form.bos_token else []), *self.text_ids(text)]
+
+    def piece_ids(self, text: str) -> list[int]:
+        """A piece of a file from the start of a line, behind the token of a line feed.
+
+        Every piece stands on the same first token, whatever the model and the language: what a model makes of its first
+        token decides much of what it makes of the rest.
+        """
+        return [self.text_ids("\n")[-1], *self.text_ids(text)]
+
+
+def shared_prefix(left: Sequence[int], right: Sequence[int]) -> int:
+    """How many tokens two sequences have in common from their start."""
+    for index, (one, other) in enumerate(zip(left, right, strict=False)):
+        if one != other:
+            return index
+    return min(len(left), len(right))

@@ -1,0 +1,114 @@
+"""git asked about a repository that nobody vouches for, so that nothing which the repository names is run.
+
+A repository's own configuration and attributes can name programs: core.fsmonitor and hooks, filters and textconv of
+`.gitattributes`, diff.external, gpg.program (run by `git show` where log.showSignature is set), transports that fetch
+the missing objects of a partial clone, and git itself within submodules. All are off here, with no `GIT_*` variable of
+the caller, no system configuration, a time limit and a bound on the answer.
+
+What it does not cover: faults of git itself, and the user's own ~/.gitconfig, which is read (it says what is ignored).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from pathlib import Path
+
+from contract.children import child_environment, find_program
+from contract.errors import CorpusError
+
+TIMEOUT_S = 60.0  # a pipe in place of a file that git reads would hold it for ever
+MAX_ANSWER_BYTES = 256 << 20  # names of some million files; a diff that is larger is no person's work
+_SETTINGS = {
+    "core.fsmonitor": "false",
+    "core.hooksPath": os.devnull,
+    "core.attributesFile": os.devnull,
+    "core.askPass": "",
+    "core.sshCommand": "false",
+    "diff.external": "",
+    "diff.submodule": "short",
+    "gpg.program": "false",
+    "gpg.ssh.program": "false",
+    "gpg.x509.program": "false",
+    "log.showSignature": "false",
+    "protocol.allow": "never",
+    "safe.bareRepository": "explicit",
+    "submodule.recurse": "false",
+}
+_OPTIONS = (
+    "--no-pager",
+    "--literal-pathspecs",
+    *(word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")),
+)
+# Of every command that prints differences: attributes can name a program for each kind of file.
+DIFF_OPTIONS = (
+    *("--no-ext-diff", "--no-textconv", "--no-color", "--no-show-signature"),
+    *("--ignore-submodules=all", "--submodule=short", "--src-prefix=a/", "--dst-prefix=b/"),
+)
+
+
+class GitError(CorpusError):
+    """git is missing, fails, takes too long or says too much; the message is a few words, to be put into a sentence."""
+
+
+def git_environment() -> dict[str, str]:
+    """The caller's environment without what steers git, and with what keeps it from reaching out."""
+    kept = {
+        name: value
+        for name, value in child_environment().items()
+        if not name.upper().startswith(("GIT_", "SSH_ASKPASS"))
+    }
+    return kept | {
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_NO_LAZY_FETCH": "1",  # a partial clone fetches missing objects through a program of its choice
+        "GIT_ALLOW_PROTOCOL": "",  # and for a git that knows no such variable: no transport is allowed
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_TERMINAL_PROMPT": "0",
+        "LC_ALL": "C",
+    }
+
+
+def run_git(root: Path, *arguments: str, timeout_s: float = TIMEOUT_S, max_bytes: int = MAX_ANSWER_BYTES) -> bytes:
+    """What git prints in the folder `root`; raises GitError where it fails or prints more than `max_bytes`."""
+    git = find_program("git")
+    if git is None:
+        raise GitError("git is not installed")
+    try:
+        process = subprocess.Popen(
+            [git, *_OPTIONS, *arguments],
+            cwd=root,
+            env=git_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+    except (OSError, ValueError) as error:  # ValueError: a NUL in an argument
+        raise GitError(f"git can't be started: {error}") from error
+    assert process.stdout is not None and process.stderr is not None
+    words: list[bytes] = []
+    aside = threading.Thread(target=lambda error=process.stderr: words.append(error.read(4096)), daemon=True)
+    timer = threading.Timer(timeout_s, process.kill)
+    with process:
+        aside.start()
+        timer.start()
+        try:
+            answer = process.stdout.read(max_bytes + 1)
+            is_too_long = len(answer) > max_bytes
+            if is_too_long:
+                process.kill()
+            code = process.wait()
+        finally:
+            is_late = not timer.is_alive()
+            timer.cancel()
+            process.kill()
+            aside.join(1.0)
+    if is_too_long:
+        raise GitError(f"git {arguments[0]} printed more than {max_bytes:,} bytes")
+    if code:
+        said = b"".join(words).decode("utf-8", "replace").strip().splitlines()
+        why = f"it took more than {timeout_s:g} s" if is_late else said[-1] if said else f"code {code}"
+        raise GitError(f"git {arguments[0]} failed: {why}")
+    return answer

@@ -1,0 +1,130 @@
+"""The files that a repository consists of: git's own list where there is one, ignore rules otherwise.
+
+A source distribution, or a machine without git, gets the walk: nested `.gitignore` files as git reads them, but neither
+the user's global excludes nor `.git/info/exclude`. Nothing is opened here but `.gitignore` files, and no link followed.
+
+git is asked through `contract.repository.git`, so that nothing which the repository names is run. `ListingLimits`
+bound what a stranger's tree can cost.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from contract.errors import CorpusError
+from contract.files.file_names import path_below
+from contract.repository.git import GitError, run_git
+from contract.repository.ignore_rules import IgnoreRules
+from contract.repository.reading import SourceReader, Unreadable
+
+# Never part of a corpus, at any depth, and in any case: file systems may not tell .GIT from .git.
+OWN_FOLDERS: frozenset[str] = frozenset({".git", ".submodel"})
+
+MAX_ENTRIES = 5_000_000  # some hundred bytes each; far more than a repository has
+_MAX_IGNORE_BYTES = 128 << 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """Paths (posix, relative to the root, sorted, each once), who listed them, and folders that could not be read."""
+
+    paths: tuple[str, ...]
+    source: Literal["git", "walk"]
+    unreadable_folders: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListingLimits:
+    """How much of a tree is looked at; git has a time limit of its own."""
+
+    max_entries: int = MAX_ENTRIES  # files and folders, ignored ones too where there is no git
+    until_s: float = math.inf  # of `time.monotonic`
+
+    def check(self, root: Path, entries: int) -> None:
+        """Raise CorpusError once so many entries are too many, or the time is over."""
+        if entries > self.max_entries:
+            raise CorpusError(
+                f"{root} has more than {self.max_entries:,} files and folders; leave those that are no source out "
+                "with a .gitignore file, or choose a smaller folder."
+            )
+        if time.monotonic() > self.until_s:
+            raise CorpusError(f"Reading {root} takes too long; choose a smaller folder.")
+
+
+_DEFAULT_LIMITS = ListingLimits()
+
+
+def list_files(root: Path, limits: ListingLimits = _DEFAULT_LIMITS) -> Listing:
+    """List the repository at `root`, a real path of a folder.
+
+    Raises OSError where that folder itself can't be read, and CorpusError where it goes beyond the limits.
+    """
+    with os.scandir(root):
+        pass  # git would answer with an empty list
+    paths = _list_with_git(root)
+    limits.check(root, len(paths or ()))
+    if paths:
+        return Listing(paths=_finish(paths), source="git")
+    # Also where git lists nothing: the folder may lie in an ignored place of a repository that has nothing to do with
+    # it, as an unpacked source distribution does.
+    return _walk(root, limits)
+
+
+def _finish(paths: list[str]) -> tuple[str, ...]:
+    return tuple(sorted({path for path in paths if not OWN_FOLDERS.intersection(path.casefold().split("/"))}))
+
+
+def _list_with_git(root: Path) -> list[str] | None:
+    """None where git fails: it is not there, or this is no repository, not this user's, broken, or takes too long."""
+    try:
+        top = run_git(root, "rev-parse", "--show-toplevel")
+        # core.worktree can name any folder as the work tree: only this folder, or one above it, is believed.
+        if not top or path_below(root, Path(os.path.realpath(os.fsdecode(top.removesuffix(b"\n"))))) is None:
+            return None
+        names = run_git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    except GitError:
+        return None
+    return [os.fsdecode(name).removesuffix("/") for name in names.split(b"\0") if name]
+
+
+def _walk(root: Path, limits: ListingLimits) -> Listing:
+    reader = SourceReader(root, max_bytes=_MAX_IGNORE_BYTES)
+    paths: list[str] = []
+    visited = unreadable = 0
+    pending: list[tuple[str, IgnoreRules]] = [("", IgnoreRules())]  # a stack, since trees can be deeper than Python's
+    while pending:
+        folder, rules = pending.pop()
+        try:
+            with os.scandir(root / folder) as entries:
+                found = []
+                for entry in entries:
+                    visited += 1
+                    limits.check(root, visited)
+                    found.append((entry.name, entry.is_dir(follow_symlinks=False)))
+        except OSError:
+            unreadable += 1
+            continue
+        if (".gitignore", False) in found:
+            rules = _add_rules(rules, reader, folder)
+        for name, is_folder in found:
+            path = folder + name
+            if name.casefold() in OWN_FOLDERS or rules.is_ignored(path, is_folder=is_folder):
+                continue
+            if is_folder:
+                pending.append((path + "/", rules))
+            else:
+                paths.append(path)
+    return Listing(paths=_finish(paths), source="walk", unreadable_folders=unreadable)
+
+
+def _add_rules(rules: IgnoreRules, reader: SourceReader, folder: str) -> IgnoreRules:
+    try:
+        content = reader.read(str(PurePosixPath(folder, ".gitignore")))
+    except Unreadable:
+        return rules  # git passes over one that is a link, too
+    return rules.with_file(folder, content.decode("utf-8", errors="surrogateescape"))

@@ -1,0 +1,272 @@
+"""The rules: tokens that their form gives away, and places where commands and files take a password or a key.
+
+A form is what the token's issuer documents, and many are those that gitleaks and detect-secrets list too. Every pattern
+takes linear time (`tests/attacks/test_slow_patterns.py`).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from contract.repository.secret_values import (
+    PLAIN_PASSWORDS,
+    is_placeholder,
+    is_random,
+    is_seed_phrase,
+    is_used_password,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenForm:
+    """A token that its form alone gives away."""
+
+    kind: str
+    leads: tuple[str, ...]  # one of them is in every match: asked first, since it is many times faster than the pattern
+    pattern: re.Pattern[str]
+
+
+def _form(kind: str, leads: str, pattern: str) -> TokenForm:
+    # Not within a word, as in "disk-…", but after a line end that is written out.
+    start = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))"
+    return TokenForm(kind=kind, leads=tuple(leads.split()), pattern=re.compile(rf"{start}(?:{pattern})"))
+
+
+TOKEN_FORMS: tuple[TokenForm, ...] = (
+    _form("AWS key", "AKIA ASIA ABIA ACCA", r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}\b"),
+    _form("GitHub token", "ghp_ gho_ ghu_ ghs_ ghr_", r"gh[pousr]_[A-Za-z0-9]{36,255}"),
+    _form("GitHub token", "github_pat_", r"github_pat_\w{22,255}"),
+    _form(
+        "GitLab token",
+        "glpat- gldt- glrt- glcbt- glptt- gloas- glft- glsoat- glimt- glffct- glagent- GR1348941",
+        r"(?:gl(?:pat|dt|rt|cbt|ptt|oas|ft|soat|imt|ffct|agent)-|GR1348941)[\w.-]{20,300}",
+    ),
+    _form("Slack token", "xox xapp-", r"(?:xox[abeoprs](?:\.xox[bp])?|xapp)-[A-Za-z0-9-]{10,250}"),
+    _form("Slack webhook", "hooks.slack.com", r"hooks\.slack\.com/(?:services|workflows|triggers)/[\w/+-]{20,100}"),
+    _form("Stripe key", "k_live_ k_test_ whsec_", r"(?:[srp]k_(?:live|test)_|whsec_)[A-Za-z0-9]{16,250}"),
+    _form("Anthropic key", "sk-ant-", r"sk-ant-[\w-]{20,250}"),
+    _form("OpenAI key", "sk-", r"sk-(?:proj|svcacct|admin|or-v1|None)-[\w-]{20,250}"),
+    _form("OpenAI key", "sk-", r"sk-(?=[A-Za-z]{0,31}\d)[A-Za-z0-9]{32,64}\b"),
+    _form("Google key", "AIza", r"AIza[\w-]{35}"),
+    _form("Google key", "ya29. GOCSPX-", r"(?:ya29\.[\w-]{20,250}|GOCSPX-[\w-]{28})"),
+    _form("npm token", "npm_", r"npm_[A-Za-z0-9]{36}\b"),
+    _form("npm token", ":_authToken=", r":_authToken=(?!\$)[\w./+=-]{20,250}"),
+    _form("PyPI token", "pypi-AgE", r"pypi-AgE[\w-]{50,500}"),
+    _form("Hugging Face token", "hf_", r"hf_[A-Za-z0-9]{34}\b"),
+    _form("SendGrid key", "SG.", r"SG\.[\w-]{20,24}\.[\w-]{39,50}"),
+    _form("Twilio key", "SK", r"SK[0-9a-f]{32}\b"),
+    _form("DigitalOcean token", "do", r"do[opr]_v1_[0-9a-f]{64}\b"),
+    _form("Docker token", "dckr_", r"dckr_[po]at_[\w-]{27,64}"),
+    _form("Databricks token", "dapi", r"dapi[0-9a-f]{32}(?:-\d)?\b"),
+    _form("Shopify token", "shp", r"shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}\b"),
+    _form("Telegram token", ":AA", r"(?:bot)?\d{8,10}:AA[\w-]{33}(?![\w-])"),
+    _form("Azure key", "AccountKey= SharedAccessKey=", r"(?:AccountKey|SharedAccessKey)=[A-Za-z0-9+/]{40,100}={0,2}"),
+    _form("age key", "AGE-SECRET-KEY-1", r"AGE-SECRET-KEY-1[A-Z0-9]{58}"),
+    _form("Azure key", "8Q~ 7Q~", r"[A-Za-z0-9_~.-]{3}[78]Q~[A-Za-z0-9_~.-]{30,38}"),  # a client secret
+    _form("Azure key", "sig=", r"sig=[A-Za-z0-9%+/]{40,120}(?:%3D|=){0,2}"),  # a shared access signature
+    _form("Vault token", "hvs. hvb.", r"hv[sb]\.[\w-]{24,300}"),
+    _form("Terraform token", ".atlasv1.", r"[A-Za-z0-9]{14}\.atlasv1\.[\w-]{60,80}"),
+    _form("Grafana token", "glsa_ glc_", r"gl(?:sa|c)_[A-Za-z0-9+/=_]{32,400}"),
+    _form("Discord token", ".", r"[MNO][A-Za-z\d_-]{22,27}\.[A-Za-z\d_-]{6}\.[A-Za-z\d_-]{27,38}(?![\w-])"),
+    _form("Discord webhook", "/api/webhooks/", r"discord(?:app)?\.com/api/webhooks/\d{16,20}/[\w-]{60,80}"),
+    _form("Groq key", "gsk_", r"gsk_[A-Za-z0-9]{48,60}\b"),
+    _form("xAI key", "xai-", r"xai-[A-Za-z0-9]{60,100}\b"),
+    _form("Perplexity key", "pplx-", r"pplx-[A-Za-z0-9]{40,60}\b"),
+    _form("Replicate token", "r8_", r"r8_[A-Za-z0-9]{37}\b"),
+    _form("Supabase token", "sbp_ sb_secret_", r"(?:sbp_[0-9a-f]{40}|sb_secret_[\w-]{20,60})"),
+    _form("Linear key", "lin_api_", r"lin_api_[A-Za-z0-9]{32,48}"),
+    _form("Notion token", "ntn_ secret_", r"(?:ntn_[A-Za-z0-9]{40,60}|secret_[A-Za-z0-9]{43})\b"),
+    _form("Figma token", "figd_", r"figd_[\w-]{32,60}"),
+    _form("Postman key", "PMAK-", r"PMAK-[0-9a-f]{24}-[0-9a-f]{34}\b"),
+    _form("New Relic key", "NRAK- NRJS- NRII-", r"NR(?:AK|JS|II)-[A-Z0-9]{19,32}"),
+    _form("Sentry token", "sntrys_ sntryu_", r"sntry[su]_[A-Za-z0-9+/=_]{40,300}"),
+    _form("Atlassian token", "ATATT3 ATCTT3", r"AT[AC]TT3[\w=-]{60,300}"),
+    _form("Mailgun key", "key-", r"key-[0-9a-f]{32}\b"),
+    _form("Square token", "sq0 EAAA", r"(?:sq0(?:atp|csp)-[\w-]{22,43}|EAAA[\w-]{60}(?![\w/+-]))"),
+    _form("AWS key", "ABSK bedrock-api-key-", r"(?:ABSK[A-Za-z0-9+/]{100,300}|bedrock-api-key-[A-Za-z0-9+/]{40,2000})"),
+    _form("RubyGems token", "rubygems_", r"rubygems_[0-9a-f]{48}\b"),
+    _form("Clojars token", "CLOJARS_", r"CLOJARS_[0-9a-f]{60}\b"),
+    _form("Brevo key", "xkeysib-", r"xkeysib-[0-9a-f]{64}-[A-Za-z0-9]{16}"),
+    _form("Pulumi token", "pul-", r"pul-[0-9a-f]{40}\b"),
+    _form("Doppler token", "dp.", r"dp\.(?:pt|st|ct|sa|scim|audit)\.[\w.-]{40,80}"),
+    _form("NVIDIA key", "nvapi-", r"nvapi-[\w-]{60,80}"),
+    _form("LangSmith key", "lsv2_", r"lsv2_(?:pt|sk)_[0-9a-f]{32}_[0-9a-f]{10}"),
+    _form("PlanetScale token", "pscale_", r"pscale_(?:tkn|pw|oauth)_[\w=.-]{32,64}"),
+    _form("Fly.io token", "fm1 fm2_ fo1_", r"(?:fm1[ar]_[A-Za-z0-9+/]{100}|fm2_[A-Za-z0-9+/]{100}|fo1_[\w-]{43})"),
+    _form("Heroku key", "HRKU-AA", r"HRKU-AA[\w-]{58}"),
+    _form("Airtable token", "pat", r"pat[A-Za-z0-9]{14}\.[0-9a-f]{64}\b"),
+    _form("Dynatrace token", "dt0", r"dt0[cs]\d\d\.[A-Z0-9]{24}\.[A-Z0-9]{64}"),
+    _form("Artifactory token", "AKCp cmVmd", r"(?:AKCp[A-Za-z0-9]{69}|cmVmd[A-Za-z0-9]{59})\b"),
+    _form("EasyPost key", "EZAK EZTK", r"EZ[AT]K[A-Za-z0-9]{54}\b"),
+    _form("Shippo key", "shippo_", r"shippo_(?:live|test)_[0-9a-f]{40}\b"),
+    _form("Tailscale key", "tskey-", r"tskey-[a-z]{2,10}-[A-Za-z0-9]{8,20}(?:CNTRL)?-[A-Za-z0-9]{20,40}"),
+    _form("Cloudflare key", "v1.0-", r"v1\.0-[0-9a-f]{24}-[0-9a-f]{146}"),
+    _form("Contentful token", "CFPAT-", r"CFPAT-[\w-]{43}"),
+    _form("Buildkite token", "bkua_", r"bkua_[0-9a-f]{40}\b"),
+    _form(
+        "Plaid token",
+        "access-",
+        r"access-(?:sandbox|development|production)-[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}",
+    ),
+    _form("OpenShift token", "sha256~", r"sha256~[\w-]{43}(?![\w-])"),
+    _form("1Password key", "A3- ops_eyJ", r"(?:A3-[A-Z0-9]{6}-[A-Z0-9-]{20,30}\b|ops_eyJ[A-Za-z0-9+/]{200})"),
+    _form("Adobe key", "p8e-", r"p8e-[a-z0-9]{32}\b"),
+    _form("Prefect key", "pnu_", r"pnu_[A-Za-z0-9]{36}\b"),
+    _form("ReadMe key", "rdme_", r"rdme_[a-z0-9]{70}\b"),
+    _form("Harness key", "pat. sat.", r"[ps]at\.[\w-]{22}\.[A-Za-z0-9]{24}\.[A-Za-z0-9]{20}\b"),
+    _form("Sourcegraph token", "sgp_", r"sgp_(?:[0-9a-f]{16}_|local_)?[0-9a-f]{40}\b"),
+    _form("JWT", "eyJ", r"(?:(?<![_-])eyJ[\w-]{8,4000}+|eyJ[\w-]{8,400}+)\.eyJ[\w-]{8}"),
+)
+
+
+def is_basic_credential(value: str) -> bool:
+    """Whether a value is a user and a password in base64."""
+    try:
+        user, colon, password = base64.b64decode(value, validate=True).decode("utf-8").partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return False
+    is_stand_in = is_placeholder(password) or password.lower() in PLAIN_PASSWORDS or password == user
+    return bool(colon) and len(password) >= 4 and not is_stand_in
+
+
+def is_encoded_password(value: str) -> bool:
+    """Whether a value is a password in base64, with a user or without, or a drawn token."""
+    return is_basic_credential(value) or is_random(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecretPlace:
+    """Where a command or a file takes a secret by its position: the pattern's only group is the value."""
+
+    kind: str
+    leads: tuple[str, ...]  # as those of a token, in lower case
+    pattern: re.Pattern[str]
+    is_secret: Callable[[str], bool]
+
+
+_WORD = r"[\"']?([^\s\"'`]{6,200})"  # of a shell, quoted or not
+_SETS = r"(?i)^\s{0,40}(?:RUN\s{1,8})?(?:ENV|ARG|setenv|setx|set\s{1,8}-\w{1,4})\s{1,8}"  # a variable
+
+
+def _place(
+    leads: str, pattern: str, kind: str = "password", is_secret: Callable[[str], bool] = is_used_password
+) -> SecretPlace:
+    return SecretPlace(kind=kind, leads=tuple(leads.split()), pattern=re.compile(pattern), is_secret=is_secret)
+
+
+PLACES: tuple[SecretPlace, ...] = (
+    # curl -u user:password
+    _place("curl wget", rf"\s(?:-u|--user|--proxy-user)[\s=]?[\"']?[^\s:\"']{{1,100}}:{_WORD}"),
+    # sshpass -p password
+    _place("sshpass", rf"\bsshpass\s{{1,8}}-p\s?{_WORD}"),
+    # mysql -ppassword: a blank in between would name the database
+    _place("mysql mariadb", rf"\s-p{_WORD}"),
+    # docker login -p password; mongo -p password
+    _place("login mongo", rf"\s-p\s{{1,8}}{_WORD}"),
+    # redis-cli -a password
+    _place("redis-cli", rf"\s-a\s{{0,8}}{_WORD}"),
+    # openssl -passin pass:password
+    _place("pass:", rf"-pass(?:in|out)?\s{{1,8}}[\"']?pass:{_WORD}"),
+    # any command's --db-password=password
+    _place(
+        "-pass -db-pass -pwd -storepass -keypass", rf"\s--?[a-z-]{{0,40}}(?:pass(?:word|wd|phrase)?|pwd)[ =]{_WORD}"
+    ),
+    # PGPASSWORD=password psql; docker run -e MYSQL_PASSWORD=password
+    _place("pass pwd", rf"(?<![\w${{-])[A-Z0-9_]{{0,60}}(?:PASSWORD|PASSWD|PASS|PWD)={_WORD}"),
+    # echo user:password | chpasswd
+    _place("chpasswd", r"\becho\s{1,8}[\"']?[\w.-]{1,60}:([^\s\"'`]{6,200})[\"']?\s{0,8}\|"),
+    # /etc/network/interfaces: wpa-psk password
+    _place("psk", rf"\bpsk\s{{1,8}}{_WORD}"),
+    # .netrc: login user password password
+    _place(
+        "password",
+        r"(?i)(?:^\s{0,40}|\b(?:login|user|account)\s{1,8}\S{1,200}\s{1,8})password\s{1,8}([^\s\"'`,;(){}]{6,200})"
+        r"\s{0,8}(?:$|#|account\b|machine\b)",
+    ),
+    # .pgpass: host:port:database:user:password
+    _place(":54 :*:", r"^[\w.*-]{1,100}:(?:\*|54\d\d):[^\s:]{1,60}:[^\s:]{1,60}:([^\s\"'`]{6,200})$"),
+    # ssh-keygen -N password, as a command and as its list of arguments
+    _place("ssh-keygen", rf"[\s\"']-[NP][\"']?,?\s{{0,8}}{_WORD}"),
+    # openssl enc -k password, -K key
+    _place("openssl", rf"\bopenssl\b[^|;&]{{0,200}}?[\s\"']-[kK][\"']?,?\s{{1,8}}{_WORD}"),
+    # redis.conf: requirepass password
+    _place("requirepass masterauth", rf"\b(?:requirepass|masterauth)\s{{1,8}}{_WORD}"),
+    # Dockerfile: ENV DB_PASSWORD password; csh's setenv, Apache's SetEnv, Windows' setx, fish's set -x
+    _place("env arg setx set", rf"{_SETS}\w{{0,40}}(?:PASSWORD|PASSWD|PASSPHRASE|PASS|PWD)\s{{1,8}}{_WORD}[\"']?\s*$"),
+    _place(
+        "env arg setx set",
+        rf"{_SETS}\w{{0,40}}(?:TOKEN|SECRET|KEY)\s{{1,8}}[\"']?([^\s\"'`]{{20,500}})[\"']?\s*$",
+        kind="secret value",
+        is_secret=is_random,
+    ),
+    # auth=("user", "password"), HTTPBasicAuth("user", "password"), smtp.login("user", "password")
+    _place(
+        "auth credential login(",
+        r"(?i)(?:\bauth[\"']?\]?\s{0,4}[=:]\s{0,4}[(\[]|(?:auth|credentials?|credentials\.basic|\.login)\()\s{0,4}"
+        r"[bruf]{0,2}[\"'][^\"'\s]{1,100}[\"']\s{0,4},\s{0,4}(?:Some\()?[bruf]{0,2}[\"']([^\"'\s]{8,200})[\"']",
+    ),
+    # .npmrc: //registry.npmjs.org/:_auth=user and password in base64, _password=password in base64
+    _place(
+        "_auth _password",
+        r"(?:^|[:\s])_(?:auth|authToken|password)\s{0,4}=\s{0,4}[\"']?([A-Za-z0-9+/=_.-]{8,2000})(?![\w(\[$.])",
+        kind="registry password",
+        is_secret=is_encoded_password,
+    ),
+    # "X-Api-Key: key" as one literal; Private-Token: token
+    _place(
+        "key: token: secret: auth:",
+        r"(?i)(?:[\"'`]|(?:^|\s)(?=[a-z0-9]{1,20}-))[a-z0-9-]{0,40}"
+        r"(?:(?:api|auth|access|subscription|functions|account|secret|admin|master|service|application)-?key"
+        r"|(?<!csrf-)(?<!xsrf-)token|secret|auth):\s{0,4}([\w+/=.~-]{20,1000})(?![^\s\"'`\\,;)])",
+        kind="secret value",
+        is_secret=is_random,
+    ),
+    # https://host/path?access_token=token, ?password=password
+    _place(
+        "token= key= secret=",
+        r"(?i)[?&](?:amp;)?(?:(?:access|auth|api|refresh|private|oauth|client|session|secret|app|admin|user|service|bot)"
+        r"[_-]?)?(?:token|key|secret)=([\w.~%+/=-]{20,1000})",
+        kind="secret value",
+        is_secret=is_random,
+    ),
+    _place(
+        "password= passwd= pwd= pass=", r"(?i)[?&](?:amp;)?(?:password|passwd|pwd|pass)=([^\s\"'`<>&#{}$()]{8,200})"
+    ),
+    # https://token@host; not Sentry's, which are public
+    _place(
+        "://",
+        r"://([\w.~+=%-]{20,300}+)(?::[\w-]{0,30}+)?+@(?![\w.-]{0,80}sentry)",
+        kind="password in a URL",
+        is_secret=is_random,
+    ),
+    # The words from which a wallet's keys are made: BIP-39
+    _place(
+        "mnemonic phrase seed",
+        r"(?i)(?:mnemonic|(?:seed|recovery|backup|secret|wallet)[\s_-]?(?:phrase|words)|(?<![a-z])seed)\w{0,20}[\"'\])]{0,3}"
+        r"\s{0,4}(?::=|[=:,(])\s{0,4}[\"'`]?((?:[a-z]{3,8}\s){11,23}[a-z]{3,8})(?![\w ])",
+        kind="seed phrase",
+        is_secret=is_seed_phrase,
+    ),
+    # "Server=…;Password=password;"
+    _place("password pwd", r"(?i)[;\"'`]\s{0,4}(?:password|pwd)\s{0,4}=\s{0,4}([^\s;\"'`<>{}$%]{6,200})"),
+    # XML of .NET: <add key="SmtpPassword" value="password" />
+    _place("password", r"(?i)password[\"']\s{1,8}value\s{0,4}=\s{0,4}[\"']([^\"']{6,200})[\"']"),
+    # Docker's config.json: user and password in base64
+    _place(
+        "auth",
+        r"(?i)[\"']auth[\"']\s{0,8}:\s{0,8}[\"']([A-Za-z0-9+/]{12,2000}={0,2})[\"']",
+        kind="registry password",
+        is_secret=is_basic_credential,
+    ),
+    # JSON Web Key: the private numbers of RFC 7518, sections 6.2.2, 6.3.2 and 6.4
+    _place(
+        " ".join(f"\"{name}\" '{name}' {name}:" for name in ("d", "k", "p", "q", "dp", "dq", "qi")),
+        r"(?<![\w.-])(?:d|k|p|q|dp|dq|qi)[\"']?\s{0,8}:\s{0,8}[\"']([\w-]{40,1500})[\"']",
+        kind="JSON Web Key",
+        is_secret=is_random,
+    ),
+)

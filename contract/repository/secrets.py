@@ -1,0 +1,362 @@
+"""Lines that look like secrets: keys, tokens, passwords. The corpus leaves them out, so that no model learns one.
+
+It covers one line at a time (`find_secrets`) and whole texts (`remove_secrets`, which also sees private key blocks and
+a value on the line below its name). Characters that no reader sees are passed over. Standard library only, since the
+server asks it about completions. It errs towards keeping a line: placeholders, look-ups in the environment and words
+are no secrets, and a password of plain words without a digit is not found; nor is a password's hash one, as in a file
+of htpasswd. Token forms are those that their issuers document. `benchmarks/secrets_table.py` counts what is found of
+each kind.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from contract.repository.secret_forms import PLACES, TOKEN_FORMS, SecretPlace, TokenForm, is_basic_credential
+from contract.repository.secret_values import (
+    PLAIN_PASSWORDS,
+    entropy_bits,
+    is_bare_password,
+    is_chosen_password,
+    is_placeholder,
+    is_random,
+    is_strong_password,
+)
+
+# What no reader sees within a name or a token, and the wide forms of ASCII.
+_DISGUISE = re.compile(
+    "[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0000-\U000e01ef]"
+    "|[\uff01-\uff5e]"
+)
+_WIDE_OFFSET = 0xFEE0
+_ESCAPED_QUOTE = re.compile(r"\\{1,7}+([\"'])")
+
+_AWS_SECRET = re.compile(r"(?i)aws.{0,30}?(?:secret|key).{0,30}?[\"'=:\s]([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])")
+
+_PRIVATE_KEY = "private key"
+# PEM, PGP and SSH; or PuTTY's, which ends with a signature.
+_KEY_BLOCK_START = re.compile(r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----|PuTTY-User-Key-File-\d")
+_KEY_BLOCK_END = re.compile(r"-----END (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----|Private-MAC:")
+_KEY_BLOCK_LINES = 250  # an RSA key of 16,384 bits has about 200
+# The first bytes of a private key in base64, without a header above: DER says SEQUENCE, its length, and a version below
+# 4, which stands in no certificate and no public key; an encrypted one says how; OpenSSH's says its name.
+_KEY_BODY_LEADS = ("MI", "CAQ", "b3BlbnNzaC1rZXktdjE")
+_KEY_BODY_START = re.compile(
+    r"(?<![A-Za-z0-9+/])(?:MI[I-L][A-Za-z0-9+/]{2}[AQgw]IBA[A-Za-z0-9]|MI[E-H][A-Za-z0-9+/]AgE[A-D]"
+    r"|M[A-H][AEIMQUYcgkosw048]CAQ[A-P]|MI[I-L][A-Za-z0-9+/]{5}BgkqhkiG9w0BBQ"
+    r"|MI[E-H][A-Za-z0-9+/]M[A-H][A-Za-z0-9+/]GCSqGSIb3DQEF|b3BlbnNzaC1rZXktdjE)[A-Za-z0-9+/=]{30}"
+)
+# A line of the body, quoted, commented or joined as programming languages do: base64, or a header of PEM.
+_KEY_BODY_WRAP = " \t#*/>|\"'`+(,;)b"
+_KEY_REST = re.compile(r"[A-Za-z0-9+/]{2,60}={0,2}")
+_KEY_BODY = re.compile(r"[A-Za-z0-9+/=]{40,}(?:\\[rn])*+|(?:Proc-Type|DEK-Info|Version|Comment|Hash|Charset):.*|")
+# Between two literals that are one: "a" + "b", 'a' 'b', `a` . `b`.
+_JOINT = re.compile(r"([\"'`])\s{0,40}+[+.&\\]{0,2}+\s{0,40}+\1")
+_LITERAL_ENDS = tuple(f"{quote}{joint}" for quote in "\"'`" for joint in ("", "+", " +", "\\", " \\", ".", " .", " &"))
+_LAST_OF_LITERAL = frozenset(end[-1] for end in _LITERAL_ENDS)
+_MAX_SPLIT_LINES = 4
+
+_URL_PASSWORD = re.compile(
+    r"[a-z][a-z0-9+.-]{1,20}://([^\s:/?#@\"'<>]{0,100}):([^\s/?#@\"'<>]{1,200})@([\w.-]+|\[[\da-f:]+\])"
+)
+_AUTH_HEADER = re.compile(r"(?i)\b(basic|bearer|token)\s+([A-Za-z0-9+/=_.~-]{8,2000})")
+
+_PASSWORD_WORDS = (
+    *("password", "passwd", "passphrase", "passcode", "pwd", "passwort", "kennwort", "motdepasse", "mot_de_passe"),
+    *("contraseña", "contrasena", "senha", "wachtwoord", "hasło", "haslo", "parola", "пароль", "密码", "密碼", "口令"),
+    *("パスワード", "비밀번호"),
+)
+_SECRET_WORDS_ELSEWHERE = ("токен", "секрет", "密钥", "密鑰", "令牌")
+_SECRET_WORDS = (
+    *("secret", "token", "credential", "api_key", "apikey", "api-key", "private_key", "privatekey", "access_key"),
+    *("accesskey", "access-key", "auth_key", "authkey", "encryption_key", "signing_key", "account_key"),
+    *_SECRET_WORDS_ELSEWHERE,
+)
+_SHORT_PASSWORD_WORDS = ("pass", "pw", "psk")  # parts of many words: alone, or as in "smtpPass"
+_NAME = re.compile(
+    rf"(?i)(?:{'|'.join((*_PASSWORD_WORDS, *_SECRET_WORDS))}|(?<![a-z])(?:key|pass|pw|psk)(?![a-z])"
+    r"|(?-i:(?<=[a-z])(?:Key|Pass|Psk)\b))"
+)
+_OTHER_LEADS = ("secret", "token", "credential", "key", "basic", "bearer", "auth", *_SECRET_WORDS_ELSEWHERE)
+_NAME_LEADS = (*_PASSWORD_WORDS, *_SHORT_PASSWORD_WORDS, *_OTHER_LEADS)
+
+# What may stand between a name and its value: the rest of the name, a closing quote or bracket, a type, an operator.
+_JOIN = (
+    r"[\w-]{0,40}+[\"'\]`)]{0,3}+(?:\s{0,8}+:[\w\[\]|. ]{1,40}+(?==))?+"
+    r"\s{0,20}+(?::=|=>|\|\|=|\?\?=|=|:|,|\(|>)\s{0,20}+"
+)
+_QUOTED_VALUE = re.compile(
+    _JOIN + r"(?:[\w.]{1,40}+\(\s{0,4}+)?+[bBrRuU@]{0,2}+"
+    r"(?:(?:\"{3}|'{3})([^\"'\\]{8,1000}+)(?:[\"']|$)|([\"'`])((?:(?!\2)[^\\]|\\[^\s]){8,1000}+)\2)"
+)
+_BARE_VALUE = re.compile(
+    r"[\w.-]{0,40}+\s{0,8}+[=:>]\s{0,8}+([^\s\"'`()\[\]{},;<>]{8,1000}+)\s{0,8}+(?:</[\w.-]{1,80}+>\s*+)?+(?:[#;].*)?$"
+)
+_BARE_NAME_START = re.compile(r"^\s*+(?:[#;/*-]++\s*+|export\s++|set\s++|ENV\s++|ARG\s++|<)?+[\w.-]*+$")
+_MAX_NAME_START_CHARS = 200
+# The value begins on the next line: behind an operator; or in a block, where it has no quotes of its own.
+_BLOCK_ENDS = ("|", "|-", "|+", ">", ">-", ">+", '"""', "'''", "`", '"""\\', "'''\\")
+_OPEN_ENDS = ("=", "(", "\\", ":", *_BLOCK_ENDS)
+_OPEN_VALUE = re.compile(_JOIN + r"(?:[\w.]{1,40}+\()?+\s*+(?:[(\\]|[|>][+-]?+|[bBrRuU]?+(?:\"{3}|'{3}|`)\\?+)?+\s*+$")
+
+_ENDS_NAME = re.compile(r"[\d_]{0,4}(?![\w-])")
+_NOT_SECRET_NAME = re.compile(
+    r"(?i)public|sha\d+|md5|checksum|digest|csrf_?token_?name|token(?:izer|ize|_?type|_?url|_?uri|_?name|s?\b\s*\[)"
+)
+_MIN_TOKEN_CHARS = 20  # shorter values of tokens and keys are names and identifiers as often as not
+_MIN_CHARS = {"secret": 14, "key": 32}  # by the word; "key" alone is said of maps, sorts and caches as well
+
+
+@dataclass(frozen=True, kw_only=True)
+class CleanText:
+    """A text without the lines that look like secrets, and how many went, by kind."""
+
+    text: str
+    removed_lines: Mapping[str, int]
+
+
+def find_secrets(line: str) -> str | None:
+    """The kind of secret that a line seems to hold, or None. The time is linear in the line's length."""
+    line = _undisguise(line)
+    return _find_in_line(line, _leads_in(line))
+
+
+def blank_secrets(text: str) -> str:
+    """The text with empty lines in the place of what `remove_secrets` removes, so that lines keep their numbers."""
+    lines = text.split("\n")
+    for _, numbers in _find_all(text):
+        for number in numbers:
+            lines[number] = ""
+    return "\n".join(lines)
+
+
+def remove_secrets(text: str) -> CleanText:
+    """Remove every line that looks like a secret, and private key blocks whole. Lines end in LF."""
+    removed: Counter[str] = Counter()
+    gone: set[int] = set()
+    for kind, numbers in _find_all(text):
+        removed[kind] += len(numbers)
+        gone.update(numbers)
+    if gone:
+        text = "\n".join(line for number, line in enumerate(text.split("\n")) if number not in gone)
+    return CleanText(text=text, removed_lines=dict(removed))
+
+
+def _find_all(text: str) -> Iterator[tuple[str, range]]:
+    """The kind and the lines (from 0) of each secret in a text."""
+    text = _undisguise(text)
+    leads = _leads_in(text)
+    if not leads:
+        return
+    lines = text.split("\n")
+    position = 0
+    while position < len(lines):
+        kind, count = _find_at(lines, position, leads)
+        if kind is not None:
+            yield kind, range(position, min(position + count, len(lines)))
+        position += count
+
+
+def _undisguise(text: str) -> str:
+    """The text as a reader takes it, in as many lines."""
+    return text if text.isascii() else _DISGUISE.sub(_seen_character, text)
+
+
+def _seen_character(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    return chr(code - _WIDE_OFFSET) if 0xFF01 <= code <= 0xFF5E else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Leads:
+    """What of all that can be found at all, given the strings that are there: most texts hold few of them."""
+
+    forms: tuple[tuple[str, TokenForm], ...]
+    places: tuple[tuple[str, SecretPlace], ...]  # lower case
+    names: tuple[str, ...]  # lower case
+    has_key_block: bool
+    has_key_body: bool
+    has_url: bool
+
+    def __bool__(self) -> bool:
+        return bool(self.forms or self.places or self.names or self.has_key_block or self.has_key_body or self.has_url)
+
+
+def _leads_in(text: str) -> _Leads:
+    lowered = text.lower()
+    return _Leads(
+        forms=tuple((lead, form) for form in TOKEN_FORMS for lead in form.leads if lead in text),
+        places=tuple((lead, place) for place in PLACES for lead in place.leads if lead in lowered),
+        names=tuple(name for name in _NAME_LEADS if name in lowered),
+        has_key_body=any(lead in text for lead in _KEY_BODY_LEADS),
+        has_key_block="PRIVATE KEY" in text or "PuTTY-User-Key-File" in text,
+        has_url="://" in text,
+    )
+
+
+def _find_in_line(line: str, leads: _Leads) -> str | None:
+    joined = _JOINT.sub("", line)
+    kind = _find_form(line, leads) or (_find_form(joined, leads) if joined != line else None)
+    if kind is not None:
+        return kind
+    if leads.has_key_block and _KEY_BLOCK_START.search(line):
+        return _PRIVATE_KEY
+    if leads.has_key_body and _KEY_BODY_START.search(line):
+        return _PRIVATE_KEY
+    if leads.has_url and "://" in line and any(map(_is_url_password, _URL_PASSWORD.finditer(line))):
+        return "password in a URL"
+    kind = _find_by_surroundings(line, leads)
+    if kind is None and "\\" in line:
+        unescaped = _ESCAPED_QUOTE.sub(r"\1", line)
+        kind = _find_by_surroundings(unescaped, leads) if unescaped != line else None
+    return kind
+
+
+def _find_by_surroundings(line: str, leads: _Leads) -> str | None:
+    lowered = line.lower()
+    for lead, place in leads.places:
+        if lead in lowered and any(map(place.is_secret, place.pattern.findall(line))):
+            return place.kind
+    return _find_named(line) if any(name in lowered for name in leads.names) else None
+
+
+def _find_form(line: str, leads: _Leads) -> str | None:
+    for lead, form in leads.forms:
+        if lead in line and form.pattern.search(line):
+            return form.kind
+    return None
+
+
+def _find_named(line: str) -> str | None:
+    """What a line holds that says in words what it is."""
+    if _AWS_SECRET.search(line):
+        return "AWS key"
+    if _holds_auth_header(line):
+        return "authorization header"
+    return _find_assigned(line)
+
+
+def _find_at(lines: list[str], position: int, leads: _Leads) -> tuple[str | None, int]:
+    """The kind of secret that starts at a line, and how many lines it takes; (None, 1) where none does."""
+    line = lines[position]
+    kind = _find_in_line(line, leads)
+    if kind == _PRIVATE_KEY:
+        return kind, _key_block_length(lines, position)
+    if kind is None and leads.names and position + 1 < len(lines) and line.rstrip().endswith(_OPEN_ENDS):
+        kind = _find_below(line, lines[position + 1])
+        if kind is not None:
+            is_block = line.rstrip().endswith(_BLOCK_ENDS)
+            return kind, 1 + (_key_body_length(lines, position + 1) if is_block else 1)
+    return _find_split(lines, position, leads) if kind is None else (kind, 1)
+
+
+def _find_below(line: str, below: str) -> str | None:
+    """What a line names and the next one holds; a private key begins with the next one, whatever it is called."""
+    if line.rstrip().endswith(":") and below.lstrip().startswith(('"""', "'''")):
+        return None  # a function's documentation
+    for name in _NAME.finditer(line):
+        if _OPEN_VALUE.match(line, name.end()):
+            whole, value = _whole_name(line, name), below.strip()
+            kind = find_secrets(f"{whole} = {value}")
+            if kind is None and line.rstrip().endswith(_BLOCK_ENDS) and value.count(" ") < 2:  # else a sentence
+                kind = find_secrets(f'{whole} = """' + value.rstrip("\"'`;,)"))
+            if kind is not None:
+                return None if kind == _PRIVATE_KEY else kind
+    return None
+
+
+def _find_split(lines: list[str], position: int, leads: _Leads) -> tuple[str | None, int]:
+    """A token in literals that are joined over several lines, as `_find_at` tells it."""
+    joined = lines[position].rstrip()
+    if joined[-1:] not in _LAST_OF_LITERAL:
+        return None, 1
+    for count in range(2, _MAX_SPLIT_LINES + 1):
+        if position + count > len(lines) or not joined.endswith(_LITERAL_ENDS):
+            break
+        joined = _JOINT.sub("", f"{joined} {lines[position + count - 1].strip()}")
+        kind = _find_form(joined, leads)
+        if kind is not None:
+            return kind, count
+    return None, 1
+
+
+def _key_block_length(lines: list[str], start: int) -> int:
+    """How many lines a private key takes. Without an end it must not take the code below with it."""
+    if not _KEY_BLOCK_START.search(lines[start]):
+        return _key_body_length(lines, start)
+    for end in range(start, min(start + _KEY_BLOCK_LINES, len(lines))):
+        if _KEY_BLOCK_END.search(lines[end]):
+            return end - start + 1
+        if end > start and _KEY_BLOCK_START.search(lines[end]):
+            break
+    return _key_body_length(lines, start)
+
+
+def _key_body_length(lines: list[str], start: int) -> int:
+    """How many lines follow one another as those of a key do: of one length, then a shorter one."""
+    end = start + 1
+    while end < len(lines) and _KEY_BODY.fullmatch(lines[end].strip(_KEY_BODY_WRAP)):
+        end += 1
+    while end > start + 1 and not lines[end - 1].strip():
+        end -= 1
+    is_body = _KEY_BODY.fullmatch(lines[end - 1].strip(_KEY_BODY_WRAP)) is not None
+    if is_body and end < len(lines) and len(lines[end]) < len(lines[end - 1]):
+        rest = lines[end].strip(_KEY_BODY_WRAP)
+        end += _KEY_REST.fullmatch(rest) is not None and (rest.endswith("=") or any(map(str.isdigit, rest)))
+    if end < len(lines) and _KEY_BLOCK_END.search(lines[end]):
+        end += 1
+    return end - start
+
+
+def _is_url_password(match: re.Match[str]) -> bool:
+    user, password, host = match.groups()
+    if is_placeholder(password) or password.lower() in PLAIN_PASSWORDS or password == user:
+        return False
+    if host.lower() in ("localhost", "127.0.0.1", "host", "hostname") or "example" in host.lower():
+        return entropy_bits(password) * len(password) > 28 and is_random(password)
+    return not (set(password) & set("{}[]()|\\")) and len(password) >= 4
+
+
+def _holds_auth_header(line: str) -> bool:
+    for match in _AUTH_HEADER.finditer(line):
+        scheme, value = match.groups()
+        if scheme.lower() == "basic":
+            if is_basic_credential(value):
+                return True
+        elif len(value) >= _MIN_TOKEN_CHARS and is_random(value):
+            return True
+    return False
+
+
+def _whole_name(line: str, part: re.Match[str]) -> str:
+    start = part.start()
+    while start > 0 and part.start() - start < 40 and (line[start - 1].isalnum() or line[start - 1] in "_-."):
+        start -= 1
+    end = part.end()
+    while end < len(line) and end - part.end() < 40 and (line[end].isalnum() or line[end] in "_-"):
+        end += 1
+    return line[start:end]
+
+
+def _find_assigned(line: str) -> str | None:
+    """A literal that is assigned to a name which says what it is."""
+    for name in _NAME.finditer(line):
+        if _NOT_SECRET_NAME.search(_whole_name(line, name)):
+            continue
+        quoted = _QUOTED_VALUE.match(line, name.end())
+        starts_line = name.start() < _MAX_NAME_START_CHARS and _BARE_NAME_START.match(line[: name.start()])
+        bare = _BARE_VALUE.match(line, name.end()) if starts_line and not quoted else None
+        value = (quoted.group(1) or quoted.group(3)) if quoted else bare.group(1) if bare else ""
+        word = name.group().lower()
+        if word in _PASSWORD_WORDS or word in _SHORT_PASSWORD_WORDS:
+            is_password = is_strong_password if quoted else is_bare_password
+            if is_password(value) or (_ENDS_NAME.match(line, name.end()) and is_chosen_password(value)):
+                return "password"
+        elif len(value) >= _MIN_CHARS.get(word, _MIN_TOKEN_CHARS):
+            is_chosen = word == "secret" and value.isalnum() and _ENDS_NAME.match(line, name.end())
+            if is_random(value) or (is_chosen and is_chosen_password(value)):
+                return "secret value"
+    return None

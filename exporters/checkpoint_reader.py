@@ -1,0 +1,229 @@
+"""A checkpoint on disk, as the decode graph needs it: its shape from config.json, its tensors one at a time.
+
+It covers Llama- and Qwen2-shaped decoders in safetensors files of any floating type. What does not fit the decode graph
+is refused here, by name, since a graph that leaves something out would answer, and wrongly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from contract.errors import ExportError
+from contract.files.untrusted_json import read_json
+
+DECODER_TYPES = ("llama", "qwen2")
+MAX_POSITIONS = 8192  # the rotary tables' length: 2 MB at 8,192; editors' prompts are far shorter
+SINGLE_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderShape:
+    """The numbers of a Llama- or Qwen2-shaped decoder, by config.json."""
+
+    model_type: str
+    layers: int
+    hidden_size: int
+    ffn_width: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    vocab_size: int
+    max_positions: int  # of the graph: the config's context or MAX_POSITIONS, whichever is less
+    rope_theta: float
+    norm_epsilon: float
+    is_tied: bool
+
+    @property
+    def qkv_width(self) -> int:
+        """Columns of the packed query, key and value projection."""
+        return (self.heads + 2 * self.kv_heads) * self.head_dim
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """config.json of a model folder; raises ExportError where `folder` is none."""
+    path = folder / "config.json"
+    hint = "give the folder of a transformers checkpoint (config.json beside *.safetensors)"
+    try:
+        config = read_json(path)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ExportError(f"{folder} is no model: it has no config.json; {hint}.") from error
+    except OSError as error:
+        raise ExportError(f"{path} can't be read ({error.strerror}); check its permissions.") from error
+    except ValueError as error:  # not UTF-8, or not JSON
+        raise ExportError(f"{path} is not valid JSON ({error}); {hint}.") from error
+    if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
+        raise ExportError(f"{path} names no model_type; {hint}.")
+    return config
+
+
+def read_shape(config: Mapping[str, Any], folder: Path) -> DecoderShape:
+    """The decoder's numbers; raises ExportError naming what the decode graph does not do."""
+    refusals = {
+        "an activation other than silu": config.get("hidden_act", "silu") != "silu",
+        "scaled rotary positions (rope_scaling)": _is_rope_scaled(config),
+        "sliding-window attention": bool(config.get("use_sliding_window")),
+        "no rope_theta, as transformers 5 writes it": "rope_theta" not in config and "rope_parameters" in config,
+    }
+    for what, is_there in refusals.items():
+        if is_there:
+            raise ExportError(f"The model in {folder} has {what}, which the decode graph does not support.")
+    try:
+        heads = int(config["num_attention_heads"])
+        hidden_size = int(config["hidden_size"])
+        shape = DecoderShape(
+            model_type=str(config["model_type"]),
+            layers=int(config["num_hidden_layers"]),
+            hidden_size=hidden_size,
+            ffn_width=int(config["intermediate_size"]),
+            heads=heads,
+            kv_heads=int(config.get("num_key_value_heads") or heads),
+            head_dim=int(config.get("head_dim") or hidden_size // heads),
+            vocab_size=int(config["vocab_size"]),
+            max_positions=min(int(config.get("max_position_embeddings", 2048)), MAX_POSITIONS),
+            rope_theta=float(config.get("rope_theta", 10000.0)),
+            norm_epsilon=float(config.get("rms_norm_eps", 1e-6)),
+            is_tied=bool(config.get("tie_word_embeddings", False)),
+        )
+    except (KeyError, TypeError, ValueError, OverflowError, ZeroDivisionError) as error:
+        raise ExportError(
+            f"{folder / 'config.json'} lacks or misstates a number of the decoder ({error!r})."
+        ) from error
+    if shape.heads % shape.kv_heads or shape.head_dim % 2:
+        raise ExportError(
+            f"{folder / 'config.json'} has {shape.heads} heads of {shape.head_dim} on {shape.kv_heads} key-value "
+            "heads, which does not divide; the file is damaged or of another architecture."
+        )
+    return shape
+
+
+def _is_rope_scaled(config: Mapping[str, Any]) -> bool:
+    scaling = config.get("rope_scaling")
+    if not isinstance(scaling, Mapping):
+        return scaling is not None
+    return bool(scaling.get("rope_type", scaling.get("type", "default")) != "default")
+
+
+class Checkpoint:
+    """The tensors of a model folder, read one at a time and given as float32.
+
+    Raises ExportError from the constructor where the tensors are not those of a Llama- or Qwen2-shaped decoder.
+    """
+
+    is_rotated = False  # whether what follows a norm has unit gains and no outliers (`exporters.rotation`)
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config = read_config(folder)
+        self.shape = read_shape(self.config, folder)
+        self._file_of = _tensor_files(folder)
+        self._check_tensors()
+
+    def has(self, name: str) -> bool:
+        """Whether the checkpoint holds a tensor of this name."""
+        return name in self._file_of
+
+    def shape_of(self, name: str) -> tuple[int, ...]:
+        """The shape of a tensor, without reading it."""
+        with safe_open(self._file_of[name], framework="pt") as file:
+            return tuple(file.get_slice(name).get_shape())
+
+    def read(self, *names: str) -> FloatArray:
+        """The named tensors in float32, stacked along their first axis (the outputs, for a projection)."""
+        return np.concatenate([self._read(name) for name in names]) if len(names) > 1 else self._read(names[0])
+
+    def _read(self, name: str) -> FloatArray:
+        try:
+            with safe_open(self._file_of[name], framework="pt") as file:
+                array: FloatArray = file.get_tensor(name).to(torch.float32).numpy()
+                return array
+        except (OSError, SafetensorError) as error:
+            raise ExportError(f"The tensor {name} can't be read from {self._file_of[name]}: {error}.") from error
+
+    def _check_tensors(self) -> None:
+        expected = _expected_shapes(self.shape)
+        optional = {
+            f"model.layers.{layer}.self_attn.{part}_proj.bias": (size * self.shape.head_dim,)
+            for layer in range(self.shape.layers)
+            for part, size in (("q", self.shape.heads), ("k", self.shape.kv_heads), ("v", self.shape.kv_heads))
+        }
+        ignored = {name for name in self._file_of if name.endswith("rotary_emb.inv_freq")}
+        if self.shape.is_tied:
+            ignored.add("lm_head.weight")  # some writers store the tied matrix twice
+        missing = expected.keys() - self._file_of.keys()
+        foreign = self._file_of.keys() - expected.keys() - optional.keys() - ignored
+        biases = self._file_of.keys() & optional.keys()
+        if missing:
+            raise ExportError(f"The model in {self.folder} lacks {len(missing)} tensors, first {min(missing)}.")
+        if foreign:
+            raise ExportError(
+                f"The model in {self.folder} has {len(foreign)} tensors that the decode graph does not know, "
+                f"first {min(foreign)}; only Llama- and Qwen2-shaped decoders can be exported."
+            )
+        if biases and biases != optional.keys():
+            raise ExportError(f"The model in {self.folder} has attention biases in some places only: all or none.")
+        for name, shape in {**expected, **(optional if biases else {})}.items():
+            found = self.shape_of(name)
+            if found != shape:
+                raise ExportError(
+                    f"The tensor {name} in {self._file_of[name]} has the shape {found}, config.json wants {shape}."
+                )
+
+
+def _expected_shapes(shape: DecoderShape) -> dict[str, tuple[int, ...]]:
+    hidden, ffn = shape.hidden_size, shape.ffn_width
+    queries, keys = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+    expected: dict[str, tuple[int, ...]] = {
+        "model.embed_tokens.weight": (shape.vocab_size, hidden),
+        "model.norm.weight": (hidden,),
+    }
+    if not shape.is_tied:
+        expected["lm_head.weight"] = (shape.vocab_size, hidden)
+    for layer in range(shape.layers):
+        prefix = f"model.layers.{layer}"
+        expected |= {
+            f"{prefix}.input_layernorm.weight": (hidden,),
+            f"{prefix}.post_attention_layernorm.weight": (hidden,),
+            f"{prefix}.self_attn.q_proj.weight": (queries, hidden),
+            f"{prefix}.self_attn.k_proj.weight": (keys, hidden),
+            f"{prefix}.self_attn.v_proj.weight": (keys, hidden),
+            f"{prefix}.self_attn.o_proj.weight": (hidden, queries),
+            f"{prefix}.mlp.gate_proj.weight": (ffn, hidden),
+            f"{prefix}.mlp.up_proj.weight": (ffn, hidden),
+            f"{prefix}.mlp.down_proj.weight": (hidden, ffn),
+        }
+    return expected
+
+
+def _tensor_files(folder: Path) -> dict[str, Path]:
+    """Tensor name → the safetensors file that holds it."""
+    single, index = folder / SINGLE_FILE, folder / INDEX_FILE
+    try:
+        if single.is_file():
+            with safe_open(single, framework="pt") as file:
+                return dict.fromkeys(file.keys(), single)
+        if index.is_file():
+            weight_map = read_json(index)["weight_map"]
+            files = {name: folder / Path(str(file)).name for name, file in weight_map.items()}
+            for path in sorted(set(files.values())):
+                if not path.is_file():
+                    raise ExportError(
+                        f"{path} is missing, though {INDEX_FILE} names it; fetch or build the model again."
+                    )
+            return files
+    except (OSError, SafetensorError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ExportError(f"The weights in {folder} can't be read: {error}; fetch or build the model again.") from error
+    raise ExportError(
+        f"{folder} is no model: it has neither {SINGLE_FILE} nor {INDEX_FILE}; save it with safetensors "
+        "(transformers' save_pretrained does)."
+    )

@@ -1,0 +1,281 @@
+"""`submodel bench`: engines side by side in one run, each in a process of its own, asked in turns.
+
+Turns of a passage each, because a machine's speed changes from minute to minute: whatever slows one engine slows the
+others as much. Each turn has an order of its own, and before each the machine comes to rest: threads of some engines
+wait actively for a second after an answer.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import psutil
+
+from builder.evaluation.metrics import bootstrap, is_exact
+from contract.children import child_environment, find_program, python_module
+from contract.console import StageDisplay
+from contract.documents import Estimate
+from contract.errors import SubmodelError
+from contract.versions import installed_versions
+from laboratory.bench.workload import Workload, WorkloadSettings, make_workload
+from lsp_server.decoding.cores import default_threads
+
+PEER_WORKER = Path(__file__).with_name("llama_cpp_worker.py")
+DRAFTS = "+drafts"  # ends the name of a llama.cpp that is to use its own, from the prompt
+VERSIONED = ("submodel", "onnxruntime", "tokenizers", "numpy")
+
+
+class BenchError(SubmodelError):
+    """A benchmark that can't be run, and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchSettings:
+    """What is measured, and on how much."""
+
+    bundle: Path
+    repository: Path
+    peers: tuple[tuple[str, Path], ...] = ()  # name and GGUF file
+    runtimes: tuple[str, ...] = ()  # others on the same bundle, of `laboratory.bench.runtime_worker`
+    peer_python: str = sys.executable  # one that has llama-cpp-python
+    threads: int | None = None
+    replay: WorkloadSettings = field(default_factory=WorkloadSettings)
+    prompt_tokens: int = 512
+    decode_tokens: int = 64
+    rounds: int = 5
+    with_plain: bool = True  # the bundle without drafts as well
+
+
+class _Worker:
+    """An engine's process: one request a line."""
+
+    def __init__(self, name: str, command: Sequence[str]) -> None:
+        self.name = name
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=own_environment(child_environment())
+        )
+        self.loaded = self._answer()
+
+    def ask(self, action: str, **request: Any) -> dict[str, Any]:
+        """Send a request and wait for its answer."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"do": action, **request}) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def resident_bytes(self) -> int:
+        """What the process holds now; file pages that it has mapped count as well."""
+        return int(psutil.Process(self._process.pid).memory_info().rss)
+
+    def processor_s(self) -> float:
+        """What the process has taken of the cores so far."""
+        return processor_s(self._process.pid)
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.terminate()
+        self._process.wait()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise BenchError(f"The engine {self.name} ended; its last words are above. Check its file and its Python.")
+        return dict(json.loads(line))
+
+
+def own_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Without what the caller has set for OpenMP: with OMP_WAIT_POLICY=PASSIVE llama.cpp decodes half as fast."""
+    return {name: value for name, value in environment.items() if not name.startswith(("OMP_", "GOMP_", "KMP_"))}
+
+
+def run_bench(settings: BenchSettings, display: StageDisplay) -> dict[str, Any]:
+    """Measure; returns the document that `--json` prints. Raises SubmodelError."""
+    with display.stage("read the repository"):
+        replay = make_workload(settings.repository, settings.replay)
+        if len(replay.passages) < 2:
+            raise BenchError(
+                f"{settings.repository} has too few lines to type, held out or added later; take a larger repository."
+            )
+    with display.stage("load the engines"), ExitStack() as stack:
+        workers = list(_open_workers(settings, stack))
+        speeds = _measure_speeds(settings, replay, workers, display)
+        typed = _type_passages(replay, workers, display)
+        engines = [
+            {
+                "name": worker.name,
+                **speeds[worker.name],
+                **typed[worker.name].figures(typed[workers[0].name]),
+                "resident_bytes": worker.resident_bytes(),
+                "load_s": round(worker.loaded["load_s"], 2),
+            }
+            for worker in workers
+        ]
+        versions = {key: value for worker in workers for key, value in worker.loaded["versions"].items()}
+    return {
+        "engines": engines,
+        "ratios": ratios(engines[0], engines[1:]),
+        "leads": leads({name: notes.exact for name, notes in typed.items()}),
+        "exact": {name: "".join("01"[is_right] for is_right in notes.exact) for name, notes in typed.items()},
+        "passages": len(replay.passages),
+        "lines": len(typed[workers[0].name].exact),
+        "keystrokes": len(typed[workers[0].name].times_ms),
+        "threads": settings.threads or default_threads(),
+        "machine": {"system": platform.platform(), "processor": platform.processor(), "python": sys.version.split()[0]},
+        "versions": {**installed_versions(VERSIONED), **versions},
+    }
+
+
+def ratios(ours: dict[str, Any], peers: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """How many times ours is as fast as each peer, and its share of the peer's memory."""
+    return {
+        peer["name"]: {
+            "prompt": ours["prompt_tokens_per_s"] / peer["prompt_tokens_per_s"],
+            "decode": ours["decode_tokens_per_s"] / peer["decode_tokens_per_s"],
+            "completion_p50": peer["completion_ms_p50"] / ours["completion_ms_p50"],
+            "completion_p95": peer["completion_ms_p95"] / ours["completion_ms_p95"],
+            "new_place_p50": peer["new_place_ms_p50"] / ours["new_place_ms_p50"],
+            "new_place_p95": peer["new_place_ms_p95"] / ours["new_place_ms_p95"],
+            "memory": ours["resident_bytes"] / peer["resident_bytes"],
+        }
+        for peer in peers
+    }
+
+
+def leads(exact: Mapping[str, Sequence[bool]]) -> dict[str, Estimate]:
+    """By how much of all lines the first engine has more right than each other, paired, with the 95 % interval."""
+    ours, *others = exact
+
+    def lead(name: str, indices: Sequence[int]) -> float:
+        return sum(exact[ours][index] - exact[name][index] for index in indices) / len(indices)
+
+    return {name: bootstrap(partial(lead, name), len(exact[ours])).to_json() for name in others}
+
+
+def _open_workers(settings: BenchSettings, stack: ExitStack) -> Iterator[_Worker]:
+    threads = settings.threads or default_threads()
+    own = {"bundle": str(settings.bundle), "threads": threads}
+    module = [*python_module("laboratory.bench.bundle_worker")]
+    yield stack.enter_context(_opened("submodel", [*module, json.dumps({**own, "has_drafts": True})]))
+    if settings.with_plain:
+        yield stack.enter_context(_opened("submodel, no drafts", [*module, json.dumps({**own, "has_drafts": False})]))
+    for name in settings.runtimes:
+        command = [*python_module("laboratory.bench.runtime_worker"), json.dumps({"runtime": name, **own})]
+        yield stack.enter_context(_opened(name, command))
+    for name, file in settings.peers:
+        arguments = {"model": str(file), "threads": threads, "context": 4096, "has_drafts": name.endswith(DRAFTS)}
+        python = find_program(settings.peer_python)
+        if python is None:
+            raise BenchError(f"There is no Python {settings.peer_python}; name one that has llama-cpp-python.")
+        command = [python, str(PEER_WORKER), json.dumps(arguments)]
+        yield stack.enter_context(_opened(name, command))
+
+
+@contextmanager
+def _opened(name: str, command: Sequence[str]) -> Iterator[_Worker]:
+    worker = _Worker(name, command)
+    try:
+        yield worker
+    finally:
+        worker.close()
+
+
+def _measure_speeds(
+    settings: BenchSettings, replay: Workload, workers: Sequence[_Worker], display: StageDisplay
+) -> dict[str, dict[str, Any]]:
+    """Median tokens a second of a prompt from nothing and of what follows it, by engine."""
+    prompt: dict[str, list[float]] = {worker.name: [] for worker in workers}
+    decode: dict[str, list[float]] = {worker.name: [] for worker in workers}
+    step = max(1, len(replay.text) // (settings.rounds + 1))
+    with display.stage("prompts and steps") as advance:
+        for number in range(settings.rounds):
+            text = replay.text[number * step :]
+            for worker in _in_turn(workers, number):
+                _rest(workers)
+                told = worker.ask(
+                    "speed", text=text, prompt_tokens=settings.prompt_tokens, decode_tokens=settings.decode_tokens
+                )
+                prompt[worker.name].append(told["prompt_tokens"] / told["prompt_s"])
+                decode[worker.name].append(told["decode_tokens"] / told["decode_s"])
+            advance(number + 1, settings.rounds)
+    return {
+        worker.name: {
+            "prompt_tokens_per_s": round(median(prompt[worker.name]), 1),
+            "decode_tokens_per_s": round(median(decode[worker.name]), 1),
+            "prompt_tokens_per_s_range": [round(min(prompt[worker.name]), 1), round(max(prompt[worker.name]), 1)],
+            "decode_tokens_per_s_range": [round(min(decode[worker.name]), 1), round(max(decode[worker.name]), 1)],
+        }
+        for worker in workers
+    }
+
+
+def processor_s(pid: int) -> float:
+    """Seconds of processor time that a process has taken so far."""
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)
+
+
+def _rest(workers: Sequence[_Worker]) -> None:
+    """Wait until no engine is busy any more, five seconds at most."""
+    for _ in range(50):
+        before = sum(worker.processor_s() for worker in workers)
+        time.sleep(0.1)
+        if sum(worker.processor_s() for worker in workers) - before < 0.015:  # a tick of the system's clock
+            return
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Typed:
+    """What an engine answered: milliseconds a key, of first keys at new places too, and which lines were right."""
+
+    times_ms: list[float] = field(default_factory=list)
+    new_place_ms: list[float] = field(default_factory=list)
+    exact: list[bool] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+
+    def figures(self, first: _Typed) -> dict[str, float]:
+        """Percentiles and shares; `same_answers` are the keys that the first engine answered with the same text."""
+        same = [text == other for text, other in zip(self.texts, first.texts, strict=True)]
+        return {
+            f"{name}_ms_p{share}": round(float(np.percentile(times, share)), 1)
+            for name, times in (("completion", self.times_ms), ("new_place", self.new_place_ms))
+            for share in (50, 95)
+        } | {"exact_match": sum(self.exact) / len(self.exact), "same_answers": sum(same) / len(same)}
+
+
+def _type_passages(replay: Workload, workers: Sequence[_Worker], display: StageDisplay) -> dict[str, _Typed]:
+    """Each engine's answers; a line counts as right where its first key was answered with the whole of it."""
+    typed = {worker.name: _Typed() for worker in workers}
+    with display.stage("type held-out passages") as advance:
+        for number, passage in enumerate(replay.passages):
+            for worker in _in_turn(workers, number):
+                _rest(workers)
+                notes = typed[worker.name]
+                for stroke in passage:
+                    told = worker.ask("complete", before=stroke.before, behind=stroke.behind)
+                    notes.times_ms.append(told["milliseconds"])
+                    notes.texts.append(told["text"])
+                    if stroke.is_new_place:
+                        notes.new_place_ms.append(told["milliseconds"])
+                    if stroke.is_new_line:
+                        notes.exact.append(is_exact(told["text"], stroke.truth))
+            advance(number + 1, len(replay.passages))
+    return typed
+
+
+def _in_turn(workers: Sequence[_Worker], number: int) -> list[_Worker]:
+    """All of them, each turn in an order of its own, the same in each run."""
+    return random.Random(number).sample(workers, len(workers))

@@ -1,0 +1,62 @@
+"""Our own engine as a worker, driven as the peers are: `python -m laboratory.bench.bundle_worker '{"bundle": …}'`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from contract.bundle.bundle import read_bundle
+from laboratory.bench.llama_cpp_worker import answer_requests
+from lsp_server.completion import Completer
+from lsp_server.decoding.engine import Engine
+from lsp_server.decoding.greedy import GreedyTokens
+from lsp_server.decoding.huge_pages import use_huge_pages
+from lsp_server.decoding.speculation import Drafter
+from lsp_server.options import PATIENT
+
+
+class BundleWorker:
+    """The product's engine, with its drafts or without."""
+
+    def __init__(self, bundle: str, threads: int, has_drafts: bool) -> None:
+        started = time.perf_counter()
+        self.engine = Engine(read_bundle(Path(bundle), verify=False), threads=threads)
+        self.completer = Completer(self.engine)
+        use_huge_pages()  # as the server does once a model is loaded, in a thread of its own
+        self.load_s = time.perf_counter() - started
+        if not has_drafts:
+            self.engine.drafter = None
+
+    def complete(self, before: str, behind: str) -> dict[str, Any]:
+        """The rest of the line, with all that the product does for it."""
+        started = time.perf_counter()
+        completion = self.completer.complete(before + behind, len(before), options=PATIENT)
+        milliseconds = (time.perf_counter() - started) * 1000
+        return {"text": completion.text, "tokens": completion.tokens, "milliseconds": milliseconds}
+
+    def speed(self, text: str, prompt_tokens: int, decode_tokens: int) -> dict[str, Any]:
+        """As `measure_speed`, with the drafts that it was opened with."""
+        return measure_speed(self.engine, text, prompt_tokens, decode_tokens, self.engine.drafter)
+
+
+def measure_speed(
+    engine: Engine, text: str, prompt_tokens: int, decode_tokens: int, drafter: Drafter | None = None
+) -> dict[str, Any]:
+    """Times, in seconds, of a prompt from nothing and of the tokens after it."""
+    ids = engine.encoder.text_ids(text)[:prompt_tokens]
+    engine.memory.clear()
+    started = time.perf_counter()
+    tokens = iter(GreedyTokens(engine.decoder, ids, 0, lambda: False, drafter))
+    next(tokens)
+    read = time.perf_counter()
+    count = sum(1 for _ in islice(tokens, decode_tokens))
+    done = time.perf_counter()
+    return {"prompt_tokens": len(ids), "prompt_s": read - started, "decode_tokens": count, "decode_s": done - read}
+
+
+if __name__ == "__main__":
+    answer_requests(BundleWorker(**json.loads(sys.argv[1])), {})

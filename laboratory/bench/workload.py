@@ -1,0 +1,96 @@
+"""What the engines are asked: held-out passages of a repository, or lines that were added later, typed key by key."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from builder.corpus.corpus import read_corpus
+from builder.evaluation.held_out import ScoringSettings, make_held_out
+from builder.fim_examples import FimExample, draw_column, is_worthwhile, worthwhile_lines
+from contract.repository.languages import get_language
+from laboratory.replay.passages import Passage, passages_of_history
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkloadSettings:
+    """How much is typed."""
+
+    passages: int = 20
+    lines: int = 3  # of each passage
+    keys: int = 6  # of each line are asked about; the rest of it appears at once, as when a suggestion is accepted
+    seed: int = 1
+    since: str | None = None  # type what commits after this revision added, in place of held-out files
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keystroke:
+    """One request: a file at the cursor, of which each engine sees what its users send, and what comes there."""
+
+    before: str
+    behind: str
+    truth: str  # the rest of the line
+    is_new_line: bool  # the first of its line
+    is_new_place: bool  # the first of its passage: whatever was typed before is elsewhere
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """Passages in the order in which they are typed, and text for prompts of any length."""
+
+    passages: tuple[tuple[Keystroke, ...], ...]
+    text: str
+
+
+def make_workload(repository: Path, settings: WorkloadSettings) -> Workload:
+    """Passages of held-out files, or of later commits, that begin where lines are cut. Raises SubmodelError."""
+    corpus = read_corpus(repository)
+    held_out = make_held_out(corpus.files, ScoringSettings(positions=settings.passages, seed=settings.seed))
+    text = "\n".join(file.text for file in corpus.files if file.split == "held-out")
+    if settings.since is None:
+        typed = [_type(cut.file.text, _lines(cut, settings.lines), settings.keys) for cut in held_out.cuts]
+    else:
+        rng = random.Random(settings.seed)
+        added = passages_of_history(repository, settings.since, settings.passages, settings.seed)
+        typed = [
+            _type(one.before + one.truth + one.after, _lines_added(one, settings.lines, rng), settings.keys)
+            for one in added
+        ]
+    return Workload(passages=tuple(map(tuple, typed)), text=text)
+
+
+def _type(text: str, spans: Sequence[tuple[int, int]], keys: int) -> Iterator[Keystroke]:
+    behind = text[spans[-1][1] :]
+    for begin, end in spans:
+        for cursor in range(begin, min(end, begin + keys)):
+            yield Keystroke(
+                before=text[:cursor],
+                behind=behind,
+                truth=text[cursor:end],
+                is_new_line=cursor == begin,
+                is_new_place=cursor == spans[0][0],
+            )
+
+
+def _lines(cut: FimExample, count: int) -> list[tuple[int, int]]:
+    """From where to where lines are typed: the cut's rest, and the next ones worth it; those between appear at once."""
+    spans = [(cut.offset, cut.offset + len(cut.middle))]
+    behind = (span for span in worthwhile_lines(cut.file) if span[0] > cut.offset)
+    for start, end in islice(behind, count - 1):
+        spans.append((end - len(cut.file.text[start:end].lstrip()), end))
+    return spans
+
+
+def _lines_added(passage: Passage, count: int, rng: random.Random) -> list[tuple[int, int]]:
+    """The same of a passage of a commit: its first line, cut as held-out lines are, and the next ones worth it."""
+    language, start = get_language(passage.language), len(passage.before)
+    spans: list[tuple[int, int]] = []
+    for line in passage.truth.split("\n"):
+        if not spans or is_worthwhile(line, language):
+            column = len(line) - len(line.lstrip()) if spans else draw_column(line, rng)
+            spans.append((start + column, start + len(line)))
+        start += len(line) + 1
+    return spans[:count]

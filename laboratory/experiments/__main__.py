@@ -1,0 +1,26 @@
+"""The worker process of a sweep; started by `laboratory.experiments.workers`, not by people."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+
+from contract.console import plain
+from contract.errors import SubmodelError
+from laboratory.experiments.point import Unprepared, main
+from laboratory.experiments.workers import REFUSED, UNPREPARED
+
+
+def _end_with_the_sweep() -> None:
+    """A killed sweep can't stop its workers, but its end of their standard input closes with it."""
+    os.read(0, 1)
+    os._exit(1)
+
+
+threading.Thread(target=_end_with_the_sweep, daemon=True).start()
+try:
+    main(sys.argv[1:])
+except SubmodelError as error:
+    print(plain(str(error)), file=sys.stderr)
+    sys.exit(UNPREPARED if isinstance(error, Unprepared) else REFUSED)

@@ -1,0 +1,98 @@
+"""The experiments' pictures: SVG files that open on their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from markupsafe import Markup
+
+from builder.evaluation.charts import Line, heatmap, line_chart
+
+_STYLE: Final = """
+svg { background: #fff; font-family: system-ui, sans-serif; } .label { font-size: 13px; fill: #1d2430; }
+.axis { stroke: #1d2430; fill: none; stroke-width: 1.2; } .line { fill: none; stroke-width: 2; stroke: #2f6fed; }
+.line-1 { stroke: #12a594; } .line-2 { stroke: #d97706; } .line-3 { stroke: #b42318; } .line-4 { stroke: #7c3aed; }
+.line-5 { stroke: #667085; } .line-6 { stroke: #be185d; } .line-7 { stroke: #4d7c0f; } .cell { fill: #2f6fed; }
+"""
+COLOURS: Final = 8  # lines beyond these would look alike
+
+
+def standalone(*parts: Markup) -> str:
+    """One SVG file with the parts below one another."""
+    placed, top, width = [], 0.0, 0.0
+    for part in parts:
+        part_width, height = _size(part)
+        tag = Markup('<svg x="0" y="{:.0f}" width="{:.0f}" height="{:.0f}"').format(top, part_width, height)
+        placed.append(Markup(str(part).replace("<svg", str(tag), 1)))
+        top, width = top + height + 24, max(width, part_width)
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {top:.0f}" width="{width:.0f}">'
+    return f"{head}<style>{_STYLE}</style>{Markup('').join(placed)}</svg>\n"
+
+
+def _size(part: Markup) -> tuple[float, float]:
+    box = str(part).split('viewBox="', 1)[1].split('"', 1)[0].split()
+    return float(box[2]), float(box[3])
+
+
+def draw_regions(document: Mapping[str, Any]) -> str:
+    """Of `submodel compare`: distances of all pairs, and by layer."""
+    names: Sequence[str] = document["models"]
+    distances = document["jaccard_distance"]
+
+    def value(row: int, column: int) -> float | None:
+        return distances.get("|".join(names[index] for index in sorted((row, column)))) if row != column else None
+
+    groups: dict[str, list[str]] = {}
+    for pair in document["pairs"]:
+        name = "|".join(pair["models"])
+        # A few pairs are told one by one, many by what they have in common.
+        groups.setdefault(name if len(distances) <= 3 else pair["relation"], []).append(name)
+    lines = [
+        Line(
+            label=label,
+            points=[
+                (layer["layer"], sum(layer["jaccard_distance"][name] for name in members) / len(members))
+                for layer in document["layers"]
+            ],
+        )
+        for label, members in groups.items()
+    ]
+    lines.append(
+        Line(label="random", points=[(layer["layer"], layer["random_baseline"]) for layer in document["layers"]])
+    )
+    return standalone(
+        heatmap(names, value, label="Jaccard distance of what two models keep"),
+        line_chart(lines, x_label="layer", y_label="Jaccard distance"),
+    )
+
+
+_MOST: Final = 3.0  # times the dense base's bits: what lies beyond would press all else together
+
+
+def draw_sweep(document: Mapping[str, Any]) -> str:
+    """Of `submodel sweep`: bits per byte over the ratio, measured on what was calibrated on where that was measured."""
+    panels = []
+    for figure, y_label in (
+        ("bits_per_byte", "bits per byte, left to right"),
+        ("fim_bits_per_byte", "bits per byte, missing middles"),
+    ):
+        curves = [curve for curve in document["curves"] if curve["figure"] == figure]
+        shown = [curve for curve in curves if curve["is_own"]] or curves
+        if lines := [_curve(curve, shown) for curve in shown]:
+            more = f" ({len(lines) - COLOURS} more curves in the JSON)" if len(lines) > COLOURS else ""
+            panels.append(line_chart(lines[:COLOURS], x_label=f"pruning ratio{more}", y_label=y_label))
+    return standalone(*panels)
+
+
+def _curve(curve: Mapping[str, Any], shown: Sequence[Mapping[str, Any]]) -> Line:
+    points = [(x, y) for x, y, *_ in curve["points"]]
+    limit = _MOST * points[0][1]
+    visible = [(x, y) for x, y in points if y <= limit]
+    parts = [curve["method"]]
+    if len({one["calibration"] for one in shown}) > 1:
+        parts.append(curve["calibration"].removeprefix("language:"))
+    if len({one["measured_on"] for one in shown}) > 1 and not curve["is_own"]:
+        parts.append(f"on {curve['measured_on'].removeprefix('language:')}")
+    label = ", ".join(parts) + (" (more beyond)" if len(visible) < len(points) else "")
+    return Line(label=label, points=visible or points[:1])

@@ -1,0 +1,161 @@
+"""One point of a sweep: a base, pruned one way, measured on held-out text. A task that needs nothing but its document.
+
+The document is JSON, so that a process or a machine elsewhere can do the work. It names domains and base, and what
+their content hashes to: a worker that finds another content there refuses, for its figures would not compare.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from builder.bases.load import LoadedBase, load_base
+from builder.datasets import Domain, open_domain
+from contract.errors import SubmodelError
+from laboratory.experiments.method import MethodSettings, apply_method
+from laboratory.experiments.quality import QualitySettings, measure_quality
+from laboratory.experiments.study_options import choose_dtype
+from laboratory.sparsity.pattern import parse_pattern
+
+# Raised when the same document gives other figures; with PIPELINE_VERSION wherever `builder.pruning` changes.
+POINT_VERSION = 3
+
+
+class Unprepared(SubmodelError):
+    """Where the point can't be measured on this machine: another one might, or this one later."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """What is measured. Without a method it is the dense base, whatever the calibration."""
+
+    base: str
+    base_sha256: str
+    calibration: tuple[str, ...]  # domains, mixed in equal shares
+    measured_on: tuple[str, ...]  # domains, each for itself
+    fingerprints: Mapping[str, str]  # of every domain's corpus
+    method: MethodSettings | None
+    quality: QualitySettings
+    dtype: str  # float32 or bfloat16: the same for all points that are to compare
+    # Of the structured method: bytes to learn from by split, the same for all mixtures that are to compare.
+    most_bytes: Mapping[str, int] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that `measure_point` takes."""
+        document = asdict(self) | {"version": POINT_VERSION}
+        if self.method is not None and self.method.pattern is not None:
+            document["method"]["pattern"] = str(self.method.pattern)
+        return document
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Point:
+        """Read what `to_json` wrote, on this machine or another; raises Unprepared for another version's."""
+        if document.get("version") != POINT_VERSION:
+            raise Unprepared("The sweep's point is of another version of submodel; install one version everywhere.")
+        told = {key: value for key, value in document.items() if key != "version"}
+        method = told["method"]
+        if method is not None:
+            pattern = method["pattern"]
+            method = MethodSettings(**{**method, "pattern": None if pattern is None else parse_pattern(pattern)})
+        return cls(
+            **{
+                **told,
+                "calibration": tuple(told["calibration"]),
+                "measured_on": tuple(told["measured_on"]),
+                "method": method,
+                "quality": QualitySettings(**told["quality"]),
+            }
+        )
+
+    @property
+    def key(self) -> str:
+        """A hash of all that decides its figures."""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+
+    @property
+    def label(self) -> str:
+        """For people and file names."""
+        if self.method is None:
+            return "dense"
+        domains = "+".join(re.sub(r"[^\w.+-]", "-", spec)[-24:] for spec in self.calibration)
+        shape = str(self.method.pattern).replace(":", "of") if self.method.pattern else f"{self.method.sparsity:g}"
+        owl = "-owl" if self.method.owl else ""
+        return f"{self.method.method}{owl}-{shape}-{domains[:99]}-seed{self.method.seed}"
+
+
+def measure_point(document: Mapping[str, Any], threads: int | None = None) -> dict[str, Any]:
+    """Prune and measure; the figures by domain, and what was pruned.
+
+    Raises SubmodelError, Unprepared where it is for this machine alone.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    started = time.perf_counter()
+    point = Point.from_json(document)
+    domains, base = _gather(point)
+    facts: Mapping[str, Any] = {}
+    if point.method is None:
+        from contract.prompt import PromptEncoder
+
+        model, encoder = base.model, PromptEncoder(base.tokenizer, base.prompt)
+    else:
+        chosen = [domains[spec] for spec in point.calibration]
+        outcome = apply_method(base, chosen, point.method, most_bytes=point.most_bytes)
+        model, encoder, facts = outcome.model, outcome.encoder, outcome.plan
+    pruned_s = time.perf_counter() - started
+    quality = {
+        domains[spec].name: measure_quality(model, encoder, domains[spec], point.quality) for spec in point.measured_on
+    }
+    return {
+        "quality": quality,
+        "removed_share": _removed_share(point, facts, base.provenance["parameters"]),
+        "plan": {key: value for key, value in facts.items() if key != "layer_ridge"},
+        "threads": torch.get_num_threads(),  # others add in another order
+        "seconds": {"prune": round(pruned_s, 1), "all": round(time.perf_counter() - started, 1)},
+    }
+
+
+def fingerprints_of(domains: Mapping[str, Domain]) -> dict[str, str]:
+    """What each domain's texts hash to, by its spec."""
+    return {spec: domain.corpus.fingerprint for spec, domain in domains.items()}
+
+
+def _gather(point: Point) -> tuple[dict[str, Domain], LoadedBase]:
+    """The texts and the base, the same as where the sweep was begun; raises Unprepared where they can't be had here."""
+    try:
+        domains = {spec: open_domain(spec) for spec in dict.fromkeys((*point.calibration, *point.measured_on))}
+        base = load_base(point.base, dtype=choose_dtype(point.dtype))
+    except SubmodelError as error:
+        raise Unprepared(str(error)) from error
+    for spec, found in fingerprints_of(domains).items():
+        if point.fingerprints[spec] != found:
+            raise Unprepared(f"{spec} holds other texts here than where the sweep was begun; sweep again from there.")
+    if base.provenance["sha256"] != point.base_sha256:
+        raise Unprepared(f"The base {point.base} has other weights here than where the sweep was begun; fetch it anew.")
+    return domains, base
+
+
+def _removed_share(point: Point, plan: Mapping[str, Any], parameters: int) -> float:
+    """Share of all parameters of the base that are gone or zero: what methods of both kinds have in common."""
+    if point.method is None:
+        return 0.0
+    if point.method.is_structured:
+        return round(1.0 - float(plan["share_of_base"]), 4)
+    return round(float(plan["achieved"]) * int(plan["pruned_parameters"]) / parameters, 4)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """A worker process: the document's path, where the result goes, the number of threads."""
+    from pathlib import Path
+
+    from contract.files.folders import write_json
+
+    source, target, threads = arguments
+    write_json(Path(target), measure_point(json.loads(Path(source).read_text("utf-8")), int(threads)))

@@ -1,0 +1,90 @@
+"""`submodel prune`: a base pruned by one method, as a folder that transformers loads and `compare` reads."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from builder.artifact import MANIFEST
+from builder.bases.load import load_resolved, resolve_base
+from builder.checkpoint_writer import parity_cuts, save_checkpoint
+from builder.datasets import open_domain
+from builder.memory import peak_rss_bytes
+from contract.console import StageDisplay
+from contract.errors import BuildError
+from contract.files.folders import check_replaceable
+from laboratory.experiments.method import MethodSettings, apply_method
+from laboratory.experiments.study_options import choose_dtype
+from laboratory.sparsity.sparse_checkpoint import NOTE, save_sparse
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruneRunSettings:
+    """One run of `submodel prune`."""
+
+    output: Path
+    calibration: tuple[str, ...]  # domains, equal shares of each
+    base: str = "auto"
+    method: MethodSettings = field(default_factory=MethodSettings)
+    masks_only: bool = False
+    dtype: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.masks_only and self.method.is_structured:
+            raise BuildError("The structured method makes no masks; leave out --masks-only.")
+
+
+def run_prune(settings: PruneRunSettings, display: StageDisplay) -> dict[str, Any]:
+    """Prune and write; returns the document that `--json` prints. Raises SubmodelError."""
+    started = time.perf_counter()
+    method = settings.method
+    check_replaceable(settings.output, marker=MANIFEST)
+    with display.stage("read the domains"):
+        domains = [open_domain(spec, on_event=display.say) for spec in settings.calibration]
+    with display.stage("load the base") as advance:
+        resolved = resolve_base(settings.base, on_event=display.say, on_progress=advance)
+        dtype = choose_dtype(settings.dtype)
+        base = load_resolved(resolved, on_event=display.say, dtype=dtype)
+    with display.stage(f"prune ({method.method})") as advance:
+        outcome = apply_method(base, domains, method, on_layer=advance)
+    files = [file for domain in domains for file in domain.corpus.files]
+    manifest = {
+        "base": base.provenance,
+        "licence": base.provenance["licence"],
+        "held_out_sha256": [file.sha256 for file in files if file.split == "held-out"],
+        "learned_sha256": [file.sha256 for domain in domains for file in domain.corpus.learned],
+        "dtype": str(dtype).removeprefix("torch."),
+        "seeds": {"calibration": method.seed},
+        "stages": [{"name": "prune", "seconds": round(time.perf_counter() - started, 2)}],
+        "peak_rss_bytes": peak_rss_bytes(),
+    }
+    with display.stage("write the folder"):
+        parity = parity_cuts(files, method.seed)
+        if outcome.pruned is not None:
+            described = {
+                **manifest,
+                "domains": outcome.calibration,
+                "settings": method.structured_settings().to_json(),
+            }
+            save_checkpoint(settings.output, outcome.pruned, parity, described)
+        else:
+            save_sparse(
+                settings.output,
+                base,
+                outcome.layers,
+                method.sparse_settings(),
+                parity,
+                {**manifest, "calibration": outcome.calibration},
+                with_weights=not settings.masks_only,
+            )
+    return {
+        "method": method.method,
+        "plan": outcome.plan,
+        "calibration": outcome.calibration,
+        **({} if method.is_structured else {"note": NOTE}),
+        "base": resolved.to_json(),
+        "seconds": round(time.perf_counter() - started, 1),
+        "paths": {"model": str(settings.output)},
+    }

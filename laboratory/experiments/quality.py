@@ -1,0 +1,84 @@
+"""How good a model is on held-out text of a domain, by figures that need no completion: bits per byte, two ways.
+
+Left to right over excerpts, and of the missing middle given prefix and suffix, as the server asks. Both score the text
+alone, so that models with different vocabularies compare.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from builder.datasets import Domain
+from builder.evaluation.held_out import HeldOut, ScoringSettings, draw_excerpts
+from builder.evaluation.scoring import score
+from builder.evaluation.torch_predictor import TorchPredictor
+from builder.fim_examples import cut_files
+from contract.errors import BuildError
+from contract.prompt import PromptEncoder
+
+
+@dataclass(frozen=True, kw_only=True)
+class QualitySettings:
+    """How much is measured, of each domain."""
+
+    excerpts: int = 24  # of 1,200 characters each
+    middles: int = 32  # ends of lines, given what stands around them
+    positions: int = 0  # lines to complete, for exact match: takes several times as long as the rest
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if self.excerpts < 1 or min(self.middles, self.positions) < 0:
+            raise BuildError("A sweep needs one excerpt at least, and no negative numbers of middles or positions.")
+
+
+def measure_quality(
+    model: PreTrainedModel, encoder: PromptEncoder, domain: Domain, settings: QualitySettings
+) -> dict[str, Any]:
+    """The figures; those of single excerpts and middles too, in an order that every model shares, for intervals.
+
+    Raises BuildError where the domain has nothing held out.
+    """
+    files = domain.select("held-out")
+    scoring = ScoringSettings(excerpts=settings.excerpts, seed=settings.seed)
+    held_out = HeldOut(
+        cuts=cut_files(files, settings.positions, settings.seed, kind=domain.kind),
+        blocks=(),
+        excerpts=draw_excerpts(files, scoring),
+    )
+    if not held_out.excerpts:
+        raise BuildError(f"{domain.name} has no held-out text to measure on; name another domain with --on.")
+    predictor = TorchPredictor("model", model, encoder)
+    scores = score(predictor, held_out)
+    row = scores.to_json()
+    nats, sizes = [one.nats for one in scores.excerpts], [one.bytes for one in scores.excerpts]
+    figures: dict[str, Any] = {
+        "bits_per_byte": row["bits_per_byte"],
+        "excerpt_nats": [round(one, 3) for one in nats],
+        "excerpt_bytes": sizes,
+    }
+    if encoder.form.is_fim and settings.middles:
+        figures |= _middles(predictor, domain, settings)
+    for key in ("fim_exact_match", "fim_exact_match_interval", "fim_edit_similarity", "positions"):
+        if key in row:
+            figures[key] = row[key]
+    return figures
+
+
+def _middles(predictor: TorchPredictor, domain: Domain, settings: QualitySettings) -> dict[str, Any]:
+    encoder = predictor.encoder
+    nats, sizes = [], []
+    for cut in cut_files(domain.select("held-out"), settings.middles, settings.seed + 1, kind=domain.kind):
+        prompt, middle = encoder.encode(cut.window(encoder)), encoder.text_ids(cut.middle)
+        nats.append(predictor.nats_after([*prompt, *middle], len(prompt)))
+        sizes.append(len(cut.middle.encode()))
+    if not nats:
+        return {}
+    return {
+        "fim_bits_per_byte": sum(nats) / math.log(2) / sum(sizes),
+        "middle_nats": [round(one, 3) for one in nats],
+        "middle_bytes": sizes,
+    }

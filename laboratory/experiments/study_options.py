@@ -1,0 +1,67 @@
+"""What the experiments' commands have in common: options from text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast, get_args
+
+import torch
+
+from builder.bases.catalogue import CATALOGUE
+from builder.datasets import TEXT, Form
+from builder.number_format import fastest_dtype
+from contract.errors import BuildError
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def calibration_specs(repository: Path | None, named: Sequence[str] | None) -> tuple[str, ...]:
+    """The domains that were named, each once, the repository first; the current folder where nothing is named."""
+    own = [] if repository is None else [str(repository.expanduser().resolve())]  # a folder, whatever its name
+    return domain_specs((*own, *(named or ())) or (".",))
+
+
+def domain_specs(named: Sequence[str]) -> tuple[str, ...]:
+    """Each domain once, folders by their whole paths."""
+    return tuple(dict.fromkeys(map(absolute, named)))
+
+
+def absolute(spec: str) -> str:
+    """A folder's or file's whole path, so that it means the same to a worker that stands elsewhere; names stay."""
+    path = Path(spec).expanduser()
+    is_name = spec in CATALOGUE or spec == TEXT
+    return str(path.resolve()) if not is_name and path.exists() else spec
+
+
+def parse_form(text: str) -> Form:
+    """How calibration text is written; raises BuildError for anything but the known forms."""
+    if text not in get_args(Form):
+        raise BuildError(f"--form {text} is unknown; give {' or '.join(get_args(Form))}.")
+    return cast(Form, text)
+
+
+def parse_ratios(text: str) -> tuple[float, ...]:
+    """`0.5`, `0.1,0.5` or `START:END:STEP` with both ends in, such as 0.1:0.7:0.1; raises BuildError otherwise."""
+    try:
+        if ":" not in text:
+            return tuple(float(part) for part in text.split(","))
+        start, end, step = (float(part) for part in text.split(":"))
+        if step <= 0 or end < start:
+            raise ValueError
+        count = int((end - start) / step + 1e-6) + 1
+    except (ValueError, OverflowError) as error:
+        raise BuildError(f"--sparsity {text} is no ratio, list or START:END:STEP; give 0.1:0.7:0.1.") from error
+    return tuple(round(start + step * index, 6) for index in range(count))
+
+
+def choose_dtype(text: str) -> torch.dtype:
+    """float32, bfloat16, or what is fastest here for "auto"; raises BuildError for anything else.
+
+    Runs that are to be compared with each other had better name it: what is fastest is measured each time anew.
+    """
+    if text == "auto":
+        return fastest_dtype()
+    if text not in _DTYPES:
+        raise BuildError(f"--dtype {text} is unknown; give auto, {' or '.join(_DTYPES)}.")
+    return _DTYPES[text]

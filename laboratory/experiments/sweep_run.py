@@ -1,0 +1,252 @@
+"""`submodel sweep`: quality over the pruning ratio, for several methods, domains and seeds. Each point is one file.
+
+A sweep that is stopped goes on where it was: points whose files are there are not measured again.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from builder.bases.resolve import AUTO, resolve_base
+from builder.datasets import Domain, learned_bytes, open_domain
+from contract.console import StageDisplay
+from contract.errors import BuildError
+from contract.files.folders import make_folder, write_json, write_text
+from contract.versions import installed_versions
+from laboratory.experiments.method import STRUCTURED, MethodSettings
+from laboratory.experiments.pictures import draw_sweep
+from laboratory.experiments.point import Point, fingerprints_of
+from laboratory.experiments.quality import QualitySettings
+from laboratory.experiments.study_options import choose_dtype
+from laboratory.experiments.sweep_document import make_curves, make_matrices, make_rankings, without_pieces
+from laboratory.experiments.workers import Done, Lost, run_in_processes, run_on_ray
+
+TRIES: Final = 2  # of a point whose worker was lost
+_MOST_KNOWN: Final = 0.01  # of a domain's held-out bytes, in what another one learns from: licences and empty modules
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepSettings:
+    """All points: every method × ratio × calibration × seed, and the dense base once."""
+
+    output: Path
+    methods: tuple[MethodSettings, ...]  # with ratio and seed
+    calibrations: tuple[tuple[str, ...], ...]  # each a mixture of domains
+    measured_on: tuple[str, ...]
+    base: str = "auto"
+    quality: QualitySettings = field(default_factory=QualitySettings)
+    dtype: str = "auto"  # what is fastest when the sweep is begun, and the same when it goes on
+    jobs: int = 1
+    ray: str | None = None  # the address of a cluster
+    threads: int | None = None  # of each point; None: this machine's cores over `jobs`
+
+    def __post_init__(self) -> None:
+        if not self.methods or not self.calibrations or not self.measured_on:
+            raise BuildError("A sweep needs a method, a ratio and a domain at least.")
+        if self.jobs < 1:
+            raise BuildError("--jobs must be 1 at least.")
+
+    @property
+    def calibrated_on(self) -> tuple[str, ...]:
+        """Each domain that calibrates, once."""
+        return tuple(dict.fromkeys(itertools.chain(*self.calibrations)))
+
+    @property
+    def threads_each(self) -> int:
+        """Threads of one point."""
+        return self.threads or max(1, (os.cpu_count() or 1) // self.jobs)
+
+
+def make_methods(
+    names: Sequence[str], ratios: Sequence[float], seeds: Sequence[int], like: MethodSettings
+) -> tuple[MethodSettings, ...]:
+    """Every combination, in the order in which a reader wants to see them; raises BuildError where one can't be."""
+    made = []
+    for name, ratio, seed in itertools.product(names, ratios, seeds):
+        is_sparse = name != STRUCTURED
+        made.append(
+            MethodSettings(
+                method=name,
+                sparsity=like.pattern.sparsity if like.pattern and is_sparse else ratio,
+                pattern=like.pattern if is_sparse else None,
+                owl=like.owl and is_sparse,
+                tokens=like.tokens,
+                seed=seed,
+                form=like.form if is_sparse else "prompt",
+            )
+        )
+    return tuple(dict.fromkeys(made))
+
+
+def run_sweep(settings: SweepSettings, display: StageDisplay) -> dict[str, Any]:
+    """Measure the points that are missing; returns the document that `--json` prints. Raises SubmodelError."""
+    make_folder(settings.output)
+    with display.stage("read the domains"):
+        specs = dict.fromkeys((*settings.calibrated_on, *settings.measured_on))
+        domains = {spec: open_domain(spec, on_event=display.say) for spec in specs}
+    _check_apart(domains, settings)
+    with display.stage("find the base") as advance:
+        base = resolve_base(settings.base, on_event=display.say, on_progress=advance)
+    spec = base.name if settings.base == AUTO else settings.base  # "auto" may mean another base elsewhere
+    points = _points(settings, domains, spec, base.sha256)
+    folder = settings.output / "points"
+    found = {point.key: _read(folder, point) for point in points}
+    missing = {point.key: point for point in points if found[point.key] is None}
+    display.say(f"{len(points)} points, {len(points) - len(missing)} of them measured before")
+    lost: dict[str, Lost] = {}
+    with display.stage("measure") as advance:
+        for _ in range(TRIES):
+            tasks = {key: point for key, point in missing.items() if key not in lost or not lost[key].is_final}
+            for outcome in _run(settings, {key: point.to_json() for key, point in tasks.items()}) if tasks else ():
+                point = missing[outcome.name]
+                if isinstance(outcome, Lost):
+                    lost[point.key] = outcome
+                    display.say(f"{point.label}: {outcome.reason}")
+                    continue
+                _write(folder, point, outcome.result)
+                found[point.key] = outcome.result
+                del missing[point.key]
+                lost.pop(point.key, None)
+                advance(len(points) - len(missing), len(points))
+    rows = [row for point in points if (row := _row(point, found[point.key], domains)) is not None]
+    document = {
+        "base": base.to_json(),
+        "dtype": points[0].dtype,
+        "quality": asdict(settings.quality),
+        "domains": {
+            domain.name: {"fingerprint": domain.corpus.fingerprint, "distributions": domain.told_distributions()}
+            for domain in domains.values()
+        },
+        "points": without_pieces(rows),
+        "curves": make_curves(rows),
+        "rankings": make_rankings(rows),
+        "matrices": make_matrices(rows),
+        "failed": [
+            {"point": missing[key].label, "reason": one.reason, "is_final": one.is_final} for key, one in lost.items()
+        ],
+        "machine": {"system": platform.platform(), "cores": os.cpu_count()},
+        "versions": installed_versions(("submodel", "torch", "transformers", "tokenizers", "numpy")),
+    }
+    write_json(settings.output / "sweep.json", document)
+    picture = settings.output / "sweep.svg"
+    if document["curves"]:
+        write_text(picture, draw_sweep(document))
+    else:
+        picture.unlink(missing_ok=True)  # an earlier sweep's
+    return document
+
+
+def _check_apart(domains: Mapping[str, Domain], settings: SweepSettings) -> None:
+    """Domains have names of their own, and none calibrates on what another is measured on; raises BuildError."""
+    by_name: dict[str, str] = {}
+    for spec, domain in domains.items():
+        other = by_name.setdefault(domain.name, spec)
+        if other != spec:
+            raise BuildError(
+                f"{other} and {spec} are both called {domain.name}; give each domain once, or rename a folder."
+            )
+    learned = {spec: {file.sha256 for file in domains[spec].corpus.learned} for spec in settings.calibrated_on}
+    for spec, other in itertools.product(settings.measured_on, learned):
+        held_out = domains[spec].select("held-out")
+        known = sum(file.size_bytes for file in held_out if file.sha256 in learned[other])
+        if known > _MOST_KNOWN * sum(file.size_bytes for file in held_out):
+            raise BuildError(
+                f"{other} has files among those to learn from that are held out in {spec}, so that figures would "
+                "flatter; leave one of the two domains out."
+            )
+
+
+def is_complete(document: Mapping[str, Any]) -> bool:
+    """Whether a sweep measured all that can be measured, and something besides the dense base."""
+    return all(one["is_final"] for one in document["failed"]) and any(
+        row["method"] != "dense" for row in document["points"]
+    )
+
+
+def _points(settings: SweepSettings, domains: Mapping[str, Domain], base: str, base_sha256: str) -> list[Point]:
+    fingerprints = fingerprints_of(domains)
+    dtype = _dtype(settings)
+    learned = [learned_bytes(domains[spec]) for spec in settings.calibrated_on]
+    # A calibration that is compared with no other learns from all that it has, as `submodel build` does.
+    is_compared = len(settings.calibrations) > 1
+    most_bytes = {split: min(one[split] for one in learned) for split in learned[0]} if is_compared else None
+
+    def point(method: MethodSettings | None, calibration: tuple[str, ...]) -> Point:
+        return Point(
+            base=base,
+            base_sha256=base_sha256,
+            calibration=calibration,
+            measured_on=settings.measured_on,
+            fingerprints={spec: fingerprints[spec] for spec in (*calibration, *settings.measured_on)},
+            method=method,
+            quality=settings.quality,
+            dtype=dtype,
+            most_bytes=most_bytes if method is not None and method.is_structured else None,
+        )
+
+    pruned = [point(method, mixture) for method in settings.methods for mixture in settings.calibrations]
+    return [point(None, ()), *pruned]
+
+
+def _dtype(settings: SweepSettings) -> str:
+    """The number format of all points; an earlier part of the same sweep decides over a new measurement."""
+    path = settings.output / "dtype.json"
+    if settings.dtype == "auto" and path.is_file():
+        return str(json.loads(path.read_text("utf-8")))
+    dtype = str(choose_dtype(settings.dtype)).removeprefix("torch.")
+    if settings.dtype == "auto":
+        write_json(path, dtype)
+    return dtype
+
+
+def _run(settings: SweepSettings, tasks: Mapping[str, Mapping[str, Any]]) -> Iterator[Done | Lost]:
+    if settings.ray is not None:
+        return run_on_ray(tasks, address=settings.ray, threads=settings.threads_each)
+    return run_in_processes(tasks, jobs=settings.jobs, threads=settings.threads_each)
+
+
+def _path(folder: Path, point: Point) -> Path:
+    return folder / f"{point.label}-{point.key[:12]}.json"
+
+
+def _write(folder: Path, point: Point, result: Mapping[str, Any]) -> None:
+    write_json(_path(folder, point), {"key": point.key, "point": point.to_json(), "result": result})
+
+
+def _read(folder: Path, point: Point) -> dict[str, Any] | None:
+    try:
+        document = json.loads(_path(folder, point).read_text("utf-8"))
+        found: dict[str, Any] | None = document["result"] if document["key"] == point.key else None
+    except (OSError, ValueError, TypeError, LookupError):
+        return None  # not measured yet, or no file of ours
+    return found
+
+
+def _row(point: Point, result: Mapping[str, Any] | None, domains: Mapping[str, Domain]) -> dict[str, Any] | None:
+    """A point as `sweep_document` wants it: what it is, and its figures."""
+    if result is None:
+        return None
+    method, errors = point.method, result["plan"].get("layer_output_error")
+    names = [domains[spec].name for spec in point.calibration]
+    return {
+        "method": "dense" if method is None else method.method + ("+owl" if method.owl else ""),
+        "sparsity": 0.0 if method is None else method.sparsity,
+        **({"pattern": str(method.pattern)} if method is not None and method.pattern else {}),
+        "calibration": names,
+        "seed": None if method is None else method.seed,
+        **({} if method is None else {"form": method.form, "tokens": method.tokens}),
+        **({} if point.most_bytes is None else {"most_bytes": dict(point.most_bytes)}),
+        "removed_share": result["removed_share"],
+        # A layer that makes what all others need may decide the figures: by how much of its output each has lost.
+        **({} if errors is None else {"layer_output_error": errors}),
+        "quality": result["quality"],
+        "threads": result.get("threads"),
+        "seconds": result["seconds"],
+    }

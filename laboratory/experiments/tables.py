@@ -1,0 +1,96 @@
+"""What the experiments print, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from builder.datasets import LANGUAGE_PREFIX
+from builder.evaluation.wording import ranked
+
+
+def regions_table(document: Mapping[str, Any]) -> list[Table]:
+    """Of `submodel compare`: the pairs with their baselines, then the modules."""
+    pairs = Table(title=f"Jaccard distance of kept {'weights' if document['kind'] == 'masks' else 'channels'}")
+    for title in ("models", "relation", "distance", "random", "random, simulated"):
+        pairs.add_column(title, justify="left" if title in ("models", "relation") else "right")
+    for pair in document["pairs"]:
+        figures = (pair["jaccard_distance"], pair["random_expected"], pair["random_simulated"])
+        pairs.add_row(escape(" | ".join(pair["models"])), pair["relation"], *(f"{figure:.4f}" for figure in figures))
+    told = []
+    if "same_domain_baseline" in document:
+        told.append(f"another seed, same domain: {document['same_domain_baseline']:.4f}")
+    if "other_domain_mean" in document:
+        told.append(f"another domain: {document['other_domain_mean']:.4f}")
+    if "tokens" in document:
+        distances = document["tokens"]["jaccard_distance"].values()
+        told.append(
+            f"kept tokens: {sum(distances) / len(distances):.4f} (random {document['tokens']['random_baseline']:.4f})"
+        )
+    pairs.caption = "mean distances: " + "; ".join(told) if told else None
+    modules = Table(title="by module, mean and range over pairs")
+    for title in ("module", "mean", "least", "most"):
+        modules.add_column(title, justify="left" if title == "module" else "right")
+    for name, distances in document["modules"].items():
+        values = list(distances.values())
+        modules.add_row(name, f"{sum(values) / len(values):.4f}", f"{min(values):.4f}", f"{max(values):.4f}")
+    return [pairs, modules]
+
+
+def sweep_tables(document: Mapping[str, Any]) -> list[Table]:
+    """Of `submodel sweep`: bits per byte of every point, methods against one another, and domains against domains."""
+    if not document["points"]:
+        return []
+    points = Table(title="bits per byte: left to right/missing middles", caption="removed: share of all parameters")
+    for title in ("method, ratio", "removed", "calibrated on", "measured on", "bits per byte"):
+        points.add_column(title, justify="right" if title in ("removed", "bits per byte") else "left")
+    for row in document["points"]:
+        ratio = row.get("pattern", f"{row['sparsity']:g}")
+        seed = "" if row["seed"] is None else f", seed {row['seed']}"
+        method = (
+            f"{row['method']} {ratio}{seed}",
+            f"{row['removed_share']:.1%}",
+            _named(" + ".join(row["calibration"])),
+        )
+        for index, (domain, figures) in enumerate(row["quality"].items()):
+            points.add_row(*(method if index == 0 else ("", "", "")), _named(domain), _bits(figures))
+    rankings = [_rankings(document["rankings"])] if document["rankings"] else []
+    return [points, *rankings, *map(_matrix, document["matrices"])]
+
+
+def _named(domain: str) -> str:
+    """A domain's name, or a mixture's, without what most names begin with."""
+    return escape(domain.replace(LANGUAGE_PREFIX, ""))
+
+
+def _bits(figures: Mapping[str, Any]) -> str:
+    shown = [f"{figures[key]:.3f}" for key in ("bits_per_byte", "fim_bits_per_byte") if key in figures]
+    return "/".join(shown)
+
+
+def _rankings(rankings: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table(title="methods, best first, by how much", caption="95 % intervals over held-out text, not over seeds")
+    for title in ("ratio", "calibrated on", "measured on", "figure", "methods"):
+        table.add_column(title, justify="right" if title == "ratio" else "left")
+    for one in rankings:
+        names = (_named(one["calibration"]), _named(one["measured_on"]), one["figure"])
+        table.add_row(f"{one['sparsity']:g}", *names, "\n".join(map(ranked, one["methods"])))
+    return table
+
+
+def _matrix(matrix: Mapping[str, Any]) -> Table:
+    table = Table(title=f"{matrix['figure']}, {matrix['method']} at {matrix['sparsity']:g}, {matrix['seeds']} seeds")
+    table.add_column("calibrated on ↓, measured on →")
+    for domain in matrix["measured_on"]:
+        table.add_column(_named(domain), justify="right")
+    for row, calibration in enumerate(matrix["calibrated_on"]):
+        spread = matrix["spread"][row] if "spread" in matrix else [None] * len(matrix["measured_on"])
+        cells = [
+            f"{mean:.4f}" + ("" if other is None else f" ± {other:.4f}")
+            for mean, other in zip(matrix["mean"][row], spread, strict=True)
+        ]
+        table.add_row(_named(calibration), *cells)
+    return table

@@ -1,0 +1,43 @@
+"""What benchmarks that run programs ask of a model: text after a prefix, or text between a prefix and a suffix.
+
+Apart from `scoring.Predictor`, whose answers are single lines at the places where an editor would ask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompletionRequest:
+    """One question. The texts are whole: a completer shortens them to what its model can read, far ends first."""
+
+    prefix: str
+    suffix: str | None  # None: left to right, without fill-in-the-middle tokens even where the model knows them
+    cut: Callable[[str], str]
+    """The part of an answer that counts, one of its beginnings.
+
+    Once it is shorter than the answer, no further text changes it, so that a completer may end there. It need not: the
+    benchmark cuts every answer itself.
+    """
+    max_new_tokens: int
+
+
+class ProgramCompleter(Protocol):
+    """A model that can be asked, whatever runs it."""
+
+    name: str
+
+    def complete(self, requests: Sequence[CompletionRequest], on_done: Callable[[int], None]) -> list[str]:
+        """Greedy answers in the order of the requests, none of the prompt in them; on_done(n) after n further ones.
+
+        An answer ends at a stop token, where its `cut` is shorter than what there is, or after `max_new_tokens`.
+        """
+
+
+def cut_at_stops(answer: str, stops: Sequence[str]) -> str:
+    """The answer up to the earliest of `stops`; all of it where none stands in it."""
+    ends = [position for stop in stops if (position := answer.find(stop)) >= 0]
+    return answer[: min(ends, default=len(answer))]

@@ -1,0 +1,47 @@
+"""The trivial completer under the same user: the end of the nearest earlier line that begins alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from builder.corpus.corpus import SourceFile
+from builder.evaluation.baselines import complete_by_similar_line
+from builder.fim_examples import FimExample
+from laboratory.replay.figures import Replayed
+from laboratory.replay.passages import Passage
+from laboratory.replay.typist import Offer, Typist, keys_alone
+
+
+def replay_baseline(passages: Sequence[Passage]) -> list[Replayed]:
+    """Type each passage with the similar line as the only suggestion."""
+    return [_type(passage) for passage in passages]
+
+
+def _type(passage: Passage) -> Replayed:
+    typist = Typist(passage=passage)
+    asked = accepted = 0
+    shown: dict[int, bool] = {}  # by where the suggestion would end: typed along, it is the same one
+    texts: dict[int, str] = {}
+    while not typist.is_done:
+        file = SourceFile(path=passage.path, language=passage.language, text=typist.text, sha256="", split="held-out")
+        text = complete_by_similar_line(FimExample(file=file, offset=typist.offset, middle=""))
+        asked += 1
+        offer = Offer(text=text)
+        if text:
+            key = typist.typed + len(text)
+            is_same = texts.get(key, "").endswith(text)
+            texts[key] = texts[key] if is_same else text
+            shown[key] = (is_same and shown[key]) or typist.is_right(offer)
+        if len(text) > 1 and typist.is_right(offer):
+            typist.accept(offer)
+            accepted += 1
+        else:
+            typist.press()
+    return Replayed(
+        keys_alone=keys_alone(passage),
+        keys=typist.keys,
+        asked=asked,
+        shown=len(shown),
+        accepted=accepted,
+        wrong=sum(not is_right for is_right in shown.values()),
+    )

@@ -1,0 +1,136 @@
+"""What is typed again: lines of held-out files, or lines that were added to the repository after the build."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from builder.corpus.corpus import SourceFile
+from builder.fim_examples import MAX_LINE_CHARS, is_worthwhile
+from contract.errors import SubmodelError
+from contract.repository.git import DIFF_OPTIONS, GitError, run_git
+from contract.repository.languages import find_language, get_language
+from contract.repository.secrets import find_secrets, remove_secrets
+
+MAX_LINES = 6
+_HUNK = re.compile(r"^@@ -\S+ \+(\d+)(?:,(\d+))? @@", re.MULTILINE)
+_MAX_COMMITS = 500
+_MAX_DIFF_BYTES = 32 << 20  # of one commit; larger ones were not typed
+_MAX_FILE_BYTES = 256 << 10  # as a corpus has it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passage:
+    """One to MAX_LINES lines of a file, and the file around them as it is while they are typed.
+
+    `before` ends in a line end or is empty, `truth` holds no line end at its end, `after` begins with one or is empty.
+    """
+
+    path: str
+    language: str
+    before: str
+    truth: str
+    after: str
+
+
+def passages_of_files(files: Sequence[SourceFile], count: int, seed: int) -> tuple[Passage, ...]:
+    """Up to `count` passages of code files, spread over them by their lines; the same for the same seed and files."""
+    starts = [(file, number) for file in files if file.is_code for number in _starts(file)]
+    rng = random.Random(seed)
+    chosen = rng.sample(starts, min(count, len(starts)))
+    return tuple(_cut(file.path, file.language, file.text.split("\n"), number) for file, number in chosen)
+
+
+def passages_of_history(root: Path, since: str, count: int, seed: int) -> tuple[Passage, ...]:
+    """Up to `count` passages that commits after `since` have added to code files, as they stood in their commit.
+
+    Raises SubmodelError where git can't say.
+    """
+    commits = _git(
+        root, "rev-list", "--no-merges", f"--max-count={_MAX_COMMITS}", "--end-of-options", f"{since}..HEAD"
+    ).split()
+    found = [passage for commit in commits for passage in _added_by(root, commit)]
+    return tuple(random.Random(seed).sample(found, min(count, len(found))))
+
+
+def _added_by(root: Path, commit: str) -> Iterator[Passage]:
+    try:
+        diff = _git(root, "show", *DIFF_OPTIONS, "--format=", "--unified=0", "--no-renames", "--diff-filter=AM", commit)
+    except SubmodelError:  # too large, or damaged: other commits may do
+        return
+    for part in re.split(r"(?m)^diff --git ", diff)[1:]:
+        path = re.search(r"(?m)^\+\+\+ b/(.*)$", part)
+        language = find_language(path.group(1)) if path else None
+        if path is None or language is None or not language.is_code:
+            continue
+        text = _text_at(root, commit, path.group(1))
+        if text is None:
+            continue
+        lines = text.replace("\r\n", "\n").split("\n")
+        for hunk in _HUNK.finditer(part):
+            first, length = int(hunk.group(1)) - 1, int(hunk.group(2) or 1)
+            number = next(
+                (n for n in range(first, min(first + length, len(lines))) if is_worthwhile(lines[n], language)), None
+            )
+            if number is not None:
+                passage = _without_secrets(_cut(path.group(1), language.name, lines, number, first + length))
+                if passage is not None:
+                    yield passage
+
+
+def _text_at(root: Path, commit: str, path: str) -> str | None:
+    """A file as it stood in a commit, by its blob alone: no filter of the repository's sees it. None: too large."""
+    try:
+        return _git(root, "cat-file", "blob", f"{commit}:{path}", max_bytes=_MAX_FILE_BYTES)
+    except SubmodelError:
+        return None
+
+
+def _without_secrets(passage: Passage) -> Passage | None:
+    """The passage as a corpus would have it: none where a secret is what would be typed."""
+    if any(find_secrets(line) is not None for line in passage.truth.split("\n")):
+        return None
+    before, after = remove_secrets(passage.before).text, remove_secrets(passage.after).text
+    if before and not before.endswith("\n"):  # a key block at its end took the line end along
+        before += "\n"
+    if after and not after.startswith("\n"):
+        after = "\n" + after
+    return replace(passage, before=before, after=after)
+
+
+def _starts(file: SourceFile) -> Iterator[int]:
+    language = get_language(file.language)
+    return (number for number, line in enumerate(file.text.split("\n")) if is_worthwhile(line, language))
+
+
+def _cut(path: str, language: str, lines: Sequence[str], number: int, limit: int | None = None) -> Passage:
+    """From a line on, as long as lines are indented at least as much, are not blank, and not too many."""
+    indent = _indent(lines[number])
+    end = number + 1
+    limit = min(len(lines), number + MAX_LINES, limit or len(lines))
+    while end < limit and lines[end].strip() and _indent(lines[end]) >= indent and len(lines[end]) <= MAX_LINE_CHARS:
+        end += 1
+    return Passage(
+        path=path,
+        language=language,
+        before="".join(f"{line}\n" for line in lines[:number]),
+        truth="\n".join(line.rstrip() for line in lines[number:end]),
+        after="".join(f"\n{line}" for line in lines[end:]),
+    )
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _git(root: Path, *arguments: str, max_bytes: int = _MAX_DIFF_BYTES) -> str:
+    try:
+        answer = run_git(root, *arguments, timeout_s=120, max_bytes=max_bytes)
+    except GitError as error:
+        raise SubmodelError(
+            f"{error} in {root}; give a revision that git knows with --since, or leave that out to type held-out files."
+        ) from error
+    return answer.decode("utf-8", "replace")

@@ -1,0 +1,91 @@
+"""`submodel replay`: one run or several, each with one part of the server switched, beside the trivial baseline."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from builder.corpus.corpus import read_corpus
+from contract.bundle.bundle import find_trusted_bundle, read_bundle
+from contract.console import StageDisplay
+from contract.errors import BuildError
+from laboratory.replay.baseline import replay_baseline
+from laboratory.replay.figures import summarize
+from laboratory.replay.passages import Passage, passages_of_files, passages_of_history
+from laboratory.replay.server_session import replay
+from lsp_server.options import FilterOptions, StopOptions, wire_name
+
+# Each part of the server that can be measured by switching it: its options, and what they are then.
+SWITCHES: dict[str, dict[str, Any]] = {
+    **{f"without {wire_name(one.name)}": {"stops": {wire_name(one.name): False}} for one in fields(StopOptions)},
+    **{f"without {wire_name(one.name)}": {"filters": {wire_name(one.name): False}} for one in fields(FilterOptions)},
+    "without multiLine": {"trigger": {"multiLine": False}},
+    "with midWord": {"trigger": {"midWord": True}},
+    "with beforeText": {"trigger": {"beforeText": True}},
+    "with recent": {"context": {"recent": True}},
+    "with imports": {"context": {"imports": True}},
+    "with similar": {"context": {"similar": True}},
+    **{f"with gate {precision}": {"gate": {"precision": precision}} for precision in (0, 0.3, 0.7)},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplaySettings:
+    """What is typed, and at which server."""
+
+    repository: Path
+    bundle: Path | None = None  # None: that of the repository
+    since: str | None = None  # None: held-out files
+    passages: int = 30  # some 1,000 keys
+    seed: int = 0
+    options: dict[str, Any]
+    switches: tuple[str, ...] = ()  # names in SWITCHES
+
+
+def run_replay(settings: ReplaySettings, display: StageDisplay) -> dict[str, Any]:
+    """The document that `--json` prints. Raises SubmodelError."""
+    root = settings.repository.resolve()
+    bundle = settings.bundle or find_trusted_bundle(root)
+    unknown = [name for name in settings.switches if name not in SWITCHES]
+    if unknown:
+        raise BuildError(f"There is no part {unknown[0]!r} to switch; known are {', '.join(SWITCHES)}.")
+    passages = _passages(settings, root, bundle)
+    started = time.perf_counter()
+    rows = [summarize("similar line", replay_baseline(passages))]
+    runs: dict[str, dict[str, Any]] = {"server": {}, **{name: SWITCHES[name] for name in settings.switches}}
+    for name, switched in runs.items():
+        with display.stage(name) as advance:
+            replayed = replay(root, bundle, passages, merge_options(settings.options, switched), advance)
+        rows.append({**summarize(name, replayed), "options": switched})
+    return {
+        "repository": str(root),
+        "bundle": str(bundle),
+        "source": f"lines added since {settings.since}" if settings.since else "held-out files",
+        "runs": rows,
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+
+
+def merge_options(options: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """Options as clients send them, group by group."""
+    merged = dict(options)
+    for key, value in more.items():
+        merged[key] = {**merged.get(key, {}), **value} if isinstance(value, dict) else value
+    return merged
+
+
+def _passages(settings: ReplaySettings, root: Path, bundle: Path) -> Sequence[Passage]:
+    if settings.since is not None:
+        passages = passages_of_history(root, settings.since, settings.passages, settings.seed)
+        where = f"No code was added to {root} since {settings.since}"
+    else:
+        held_out = frozenset(read_bundle(bundle, verify=False).manifest.get("held_out_sha256", ()))
+        files = [file for file in read_corpus(root).files if file.sha256 in held_out]
+        passages = passages_of_files(files, settings.passages, settings.seed)
+        where = f"None of the files that {bundle} held out is in {root} as it was"
+    if not passages:
+        raise BuildError(f"{where}; name another revision with --since, or build again.")
+    return passages

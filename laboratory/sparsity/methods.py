@@ -1,0 +1,77 @@
+"""The methods by name, behind one interface: a weight, what calibration says of its inputs, a target → mask and weight.
+
+Pure functions: none of them changes its arguments, and none knows of models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+
+from contract.errors import BuildError
+from laboratory.sparsity.activation_statistics import InputStatistics
+from laboratory.sparsity.masks import choose_kept, magnitude_scores, wanda_scores
+from laboratory.sparsity.pattern import Target
+from laboratory.sparsity.sparsegpt import prune_sparsegpt
+
+Tensor = torch.Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrunedMatrix:
+    """`kept`: bool; `weight`: float32, zero where nothing is kept; both (outputs, inputs)."""
+
+    kept: Tensor
+    weight: Tensor
+
+
+PruneMatrix = Callable[[Tensor, InputStatistics, Target], PrunedMatrix]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """One way to make a matrix sparse."""
+
+    name: str
+    prune: PruneMatrix
+    needs_gram: bool = False
+
+
+def prune_by_magnitude(weight: Tensor, statistics: InputStatistics, target: Target) -> PrunedMatrix:
+    """Keep the largest weights of each row; the inputs have no say."""
+    return _masked(weight, choose_kept(magnitude_scores(weight), target))
+
+
+def prune_by_wanda(weight: Tensor, statistics: InputStatistics, target: Target) -> PrunedMatrix:
+    """Keep the weights of each row that move its output most; nothing is updated."""
+    return _masked(weight, choose_kept(wanda_scores(weight, statistics.squares), target))
+
+
+def prune_by_sparsegpt(weight: Tensor, statistics: InputStatistics, target: Target) -> PrunedMatrix:
+    """Zeros chosen column by column, and made up for by the weights that stay."""
+    kept, updated = prune_sparsegpt(weight, statistics.require_gram(), target)
+    return PrunedMatrix(kept=kept, weight=updated)
+
+
+METHODS: Final[Mapping[str, Method]] = {
+    method.name: method
+    for method in (
+        Method(name="magnitude", prune=prune_by_magnitude),
+        Method(name="wanda", prune=prune_by_wanda),
+        Method(name="sparsegpt", prune=prune_by_sparsegpt, needs_gram=True),
+    )
+}
+
+
+def find_method(name: str) -> Method:
+    """The method of that name; raises BuildError for any other."""
+    if name not in METHODS:
+        raise BuildError(f"There is no pruning method {name!r}; give one of {', '.join(METHODS)}.")
+    return METHODS[name]
+
+
+def _masked(weight: Tensor, kept: Tensor) -> PrunedMatrix:
+    return PrunedMatrix(kept=kept, weight=weight.float() * kept)

@@ -1,0 +1,83 @@
+"""SparseGPT: zeros chosen column by column, each made up for by the columns after it.
+
+Frantar and Alistarh, SparseGPT: Massive Language Models Can Be Accurately Pruned in One-Shot, 2023, algorithm 1. With
+H the Hessian of the layer's squared output error and F the columns from j on, zeroing w_j costs w_j² / [H_FF⁻¹]_jj and
+is best made up for by w_F ← w_F − w_j / [H_FF⁻¹]_jj · [H_FF⁻¹]_j (equation 3). The rows of the upper Cholesky factor U
+of H⁻¹ hold what is needed of every H_FF⁻¹: U_jj² = [H_FF⁻¹]_jj and U_j / U_jj = [H_FF⁻¹]_j / [H_FF⁻¹]_jj.
+
+It departs from the authors' code in one thing: there the rows of a matrix compete for a block's zeros, here each row
+has its own share of them, so that sparsity is exact in every row.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from builder.pruning.channels import regularized
+from contract.errors import BuildError
+from laboratory.sparsity.masks import check_groups, keep_highest
+from laboratory.sparsity.pattern import Target
+
+Tensor = torch.Tensor
+
+DAMPING = 0.01  # share of the mean diagonal that is added to H, as the paper has it (section 4)
+BLOCK_COLUMNS = 128  # columns whose zeros are chosen at once (section 3.2)
+
+
+def prune_sparsegpt(
+    weight: Tensor, gram: Tensor, target: Target, *, damping: float = DAMPING, block: int = BLOCK_COLUMNS
+) -> tuple[Tensor, Tensor]:
+    """Choose the zeros of `weight` and update the rest; the mask and the new weight.
+
+    weight: (outputs, inputs); gram: (inputs, inputs) float32, Σ_t x_t x_tᵀ. Returns bool and float32, both
+    (outputs, inputs). With a pattern its groups decide, whatever the block. Raises BuildError where the Gram matrix
+    can't be inverted or the groups don't fit.
+    """
+    if target.pattern is not None:
+        check_groups(weight.shape[1], target.pattern)
+        block = max(block // target.pattern.size, 1) * target.pattern.size
+    factor = _inverse_factor(regularized(gram.float(), damping))
+    weight = weight.float().clone()
+    kept = torch.ones_like(weight, dtype=torch.bool)
+    inputs = weight.shape[1]
+    for start in range(0, inputs, block):
+        end = min(start + block, inputs)
+        errors = _prune_block(weight[:, start:end], kept[:, start:end], factor[start:end, start:end], start, target)
+        weight[:, end:] -= errors @ factor[start:end, end:]  # what the block's columns leave to those after it
+    return kept, weight
+
+
+def _inverse_factor(hessian: Tensor) -> Tensor:
+    """The upper triangular U with UᵀU = H⁻¹.
+
+    From H = R Rᵀ with R upper triangular, which is the Cholesky factor of H with its rows and columns turned round:
+    U = R⁻¹. Inverting H first and factoring that, as the authors' code does, loses twice the digits.
+    """
+    try:
+        lower = torch.linalg.cholesky(hessian.flip(0, 1))
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+        raise BuildError(
+            "A layer's statistics can't be inverted; calibrate on more tokens, or choose another method."
+        ) from error
+    identity = torch.eye(len(lower), dtype=lower.dtype)
+    factor: Tensor = torch.linalg.solve_triangular(lower, identity, upper=False).flip(0, 1)
+    return factor
+
+
+def _prune_block(weight: Tensor, kept: Tensor, factor: Tensor, start: int, target: Target) -> Tensor:
+    """Prune the columns of one block in place (views of the whole); their errors over U_jj, (outputs, columns)."""
+    columns = weight.shape[1]
+    diagonal = factor.diagonal()
+    errors = torch.zeros_like(weight)
+    if target.pattern is None:
+        zeros = target.zeros_before(start + columns) - target.zeros_before(start)
+        kept[:] = keep_highest(weight.square() / diagonal.square(), zeros)
+    for column in range(columns):
+        if target.pattern is not None and column % target.pattern.size == 0:
+            group = slice(column, column + target.pattern.size)
+            kept[:, group] = keep_highest(weight[:, group].square() / diagonal[group].square(), target.pattern.zeros)
+        lost = torch.where(kept[:, column], 0.0, weight[:, column]) / diagonal[column]
+        weight[:, column:] -= lost[:, None] * factor[column, column:]
+        weight[:, column] *= kept[:, column]  # exactly zero, whatever was rounded
+        errors[:, column] = lost
+    return errors

@@ -1,0 +1,138 @@
+"""The pass over the layers: each is measured on the outputs of the pruned ones before it, then pruned itself.
+
+Within a layer all matrices are measured on the dense layer, as Wanda and SparseGPT do; between layers the pruned
+outputs go on. Memory beyond the model is the calibration tokens' hidden states and one layer's statistics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from builder.pruning.streams import Block, Stream, attend, feed_forward, open_stream
+from laboratory.sparsity.activation_statistics import InputStatistics, StatisticsCollector
+from laboratory.sparsity.layer_ratios import outlier_share, spread_sparsity
+from laboratory.sparsity.masks import wanda_scores
+from laboratory.sparsity.methods import find_method
+from laboratory.sparsity.pattern import Target
+from laboratory.sparsity.sparsity_settings import SparsitySettings
+
+Tensor = torch.Tensor
+OnLayer = Callable[[int, int], None]
+
+# The matrices of a layer, those together that read the same inputs.
+SITES: Final[tuple[tuple[str, ...], ...]] = (
+    ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    ("self_attn.o_proj",),
+    ("mlp.gate_proj", "mlp.up_proj"),
+    ("mlp.down_proj",),
+)
+MATRICES: Final[tuple[str, ...]] = tuple(name for site in SITES for name in site)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SparseLayer:
+    """What became of one layer."""
+
+    kept: Mapping[str, Tensor]  # by a name of MATRICES: bool, (outputs, inputs)
+    sparsity: float  # what was aimed at
+    # ‖f(x) − f'(x)‖² / ‖f(x) − x‖² over calibration tokens, f the dense layer and f' the pruned one: the share of what
+    # the layer adds to the residual that is lost.
+    output_error: float
+
+
+@torch.no_grad()
+def sparsify_layers(
+    model: PreTrainedModel,
+    calibration: Sequence[Sequence[int]],
+    settings: SparsitySettings,
+    *,
+    on_layer: OnLayer | None = None,
+) -> tuple[SparseLayer, ...]:
+    """Prune the seven matrices of every layer of `model`, in place; the masks, a layer each.
+
+    calibration: token ids, unpadded; on_layer(done, layers) is called after each layer. Raises BuildError where the
+    statistics don't do or a pattern doesn't fit.
+    """
+    method = find_method(settings.method)
+    layers = model.model.layers
+    sparsities = owl_sparsities(model, calibration, settings) if settings.owl else (settings.sparsity,) * len(layers)
+    stream = open_stream(model, calibration)
+    made: list[SparseLayer] = []
+    for index, (layer, sparsity) in enumerate(zip(layers, sparsities, strict=True)):
+        target = Target(sparsity=sparsity, pattern=settings.pattern)
+        with _statistics_of(layer, with_gram=method.needs_gram) as finish:
+            dense = _run(layer, stream)
+        kept: dict[str, Tensor] = {}
+        for names, statistics in finish():
+            for name in names:
+                matrix = layer.get_submodule(name)
+                pruned = method.prune(matrix.weight, statistics, target)
+                matrix.weight.copy_(pruned.weight)
+                kept[name] = pruned.kept
+        outputs = _run(layer, stream)
+        made.append(SparseLayer(kept=kept, sparsity=sparsity, output_error=_share_lost(stream.states, dense, outputs)))
+        stream.states = outputs
+        if on_layer is not None:
+            on_layer(index + 1, len(layers))
+    return tuple(made)
+
+
+@torch.no_grad()
+def owl_sparsities(
+    model: PreTrainedModel, calibration: Sequence[Sequence[int]], settings: SparsitySettings
+) -> tuple[float, ...]:
+    """A sparsity a layer from the outliers of the dense model (Yin et al., OWL, 2023); the model is not changed."""
+    stream = open_stream(model, calibration)
+    shares = []
+    for layer in model.model.layers:
+        with _statistics_of(layer, with_gram=False) as finish:
+            stream.states = _run(layer, stream)
+        scores = [
+            wanda_scores(layer.get_submodule(name).weight, statistics.squares)
+            for names, statistics in finish()
+            for name in names
+        ]
+        shares.append(outlier_share(scores, settings.owl_multiple))
+    return spread_sparsity(shares, settings.sparsity, settings.owl_spread)
+
+
+@contextmanager
+def _statistics_of(
+    layer: Block, *, with_gram: bool
+) -> Iterator[Callable[[], list[tuple[tuple[str, ...], InputStatistics]]]]:
+    """While the block runs the layer, gather the inputs of its matrices; the result gives them, a site each."""
+    collectors = {site: StatisticsCollector(with_gram=with_gram) for site in SITES}
+
+    def listen(collector: StatisticsCollector) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        return lambda module, inputs: collector.add(inputs[0].flatten(0, -2))
+
+    handles = [
+        layer.get_submodule(site[0]).register_forward_pre_hook(listen(collector))
+        for site, collector in collectors.items()
+    ]
+    try:
+        yield lambda: [(site, collector.finish()) for site, collector in collectors.items()]
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _run(layer: Block, stream: Stream) -> list[Tensor]:
+    """The outputs of one layer, a sequence each; the stream is not moved."""
+    return [
+        feed_forward(layer, attend(layer, state, rotary))
+        for state, rotary in zip(stream.states, stream.rotary, strict=True)
+    ]
+
+
+def _share_lost(inputs: Sequence[Tensor], dense: Sequence[Tensor], pruned: Sequence[Tensor]) -> float:
+    lost = sum(float((one - other).square().sum()) for one, other in zip(dense, pruned, strict=True))
+    added = sum(float((one - before).square().sum()) for one, before in zip(dense, inputs, strict=True))
+    return lost / added if added > 0.0 else 0.0

@@ -1,0 +1,86 @@
+"""What a user can ask of a build."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from builder.calibration import CalibrationSettings
+from builder.evaluation.held_out import ScoringSettings
+from builder.finetuning.finetune_settings import RecoverySettings
+from builder.pruning.plan import SizeSettings
+from builder.pruning.prune import PruneSettings
+from builder.sources.distribution import parse_distribution
+from builder.sources.language_sets import find_language_set
+from contract.errors import BuildError
+from exporters.precision import parse_precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildSettings:
+    """One build, as the command line states it."""
+
+    repository: Path
+    output: Path  # the folder .submodel of the repository, if not told otherwise
+    language: str | None = None  # in place of a repository: listed packages of that language
+    sources: tuple[str, ...] = ()  # in place of the listed ones: source distributions
+    base: str = "auto"
+    size: float | None = SizeSettings.size  # None: the smallest that is as good as the base on validation files
+    drop_layers: int = SizeSettings.drop_layers
+    minutes: float = RecoverySettings.minutes  # of recovery; 0 leaves it out
+    teach_fim: bool = False  # to a base that can't fill in the middle; whether it pays: docs/LOG.md
+    quantize: str = "int8"
+    seed: int = 0
+    positions: int = ScoringSettings.positions  # held-out lines to complete; 0 leaves the evaluation out
+    search_positions: int = 100  # validation lines that each size of the search is judged on
+    rival: bool = False  # tune the dense base as well, to compare with
+    scores_bundle: bool = False  # the parity check compares it with the sub-model already
+    force: bool = False
+    recovery: RecoverySettings = field(init=False)
+    scoring: ScoringSettings = field(init=False)
+
+    def __post_init__(self) -> None:
+        parse_precision(self.quantize)  # a typing error must not wait for the export to be found
+        self.prune_to(1.0 if self.size is None else self.size)  # likewise
+        if self.language is not None:
+            find_language_set(self.language)
+            if self.repository != Path():
+                raise BuildError(
+                    f"--language builds of listed packages in place of {self.repository}; leave out one of the two."
+                )
+        for source in self.sources:
+            parse_distribution(source)
+        if self.sources and self.language is None:
+            raise BuildError("--source names packages of a language; say which with --language.")
+        if self.rival and self.positions == 0:
+            raise BuildError("--rival is a comparison on held-out lines; give --positions above 0.")
+        if self.teach_fim and self.minutes == 0:
+            raise BuildError("--teach-fim needs time to teach it; give --minutes above 0.")
+        object.__setattr__(self, "recovery", RecoverySettings(minutes=self.minutes, seed=self.seed))
+        # Another stream of random numbers than calibration's, fixed by the same seed.
+        scoring = ScoringSettings(positions=self.positions, seed=self.seed + 1)
+        object.__setattr__(self, "scoring", scoring)
+
+    @property
+    def title(self) -> str:
+        """What the model is of, for its report."""
+        return self.language or self.repository.resolve().name
+
+    def prune_to(self, size: float) -> PruneSettings:
+        """How the base is pruned to a share of its parameters."""
+        # Tuning makes up for what a short calibration loses, in less time than a long one takes (docs/LOG.md).
+        per_channel = CalibrationSettings.tokens_per_channel if self.minutes == 0 else 0
+        return PruneSettings(
+            size=SizeSettings(size=size, drop_layers=self.drop_layers),
+            calibration=CalibrationSettings(tokens_per_channel=per_channel, seed=self.seed),
+        )
+
+
+def parse_size(text: str) -> float | None:
+    """A share of the base's parameters, or None for "auto"; raises BuildError for anything else."""
+    if text == "auto":
+        return None
+    try:
+        return float(text)
+    except ValueError as error:
+        raise BuildError(f"--size {text} is neither auto nor a number; give a share such as 0.6.") from error

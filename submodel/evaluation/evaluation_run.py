@@ -1,0 +1,218 @@
+"""`submodel eval`: any of base, sub-model and bundle on held-out files of a repository, side by side."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from builder.corpus.corpus import Corpus, SourceFile, read_corpus
+from builder.datasets import open_language
+from builder.evaluation.baselines import score_baselines
+from builder.evaluation.held_out import HeldOut, ScoringSettings, make_held_out
+from builder.evaluation.scores import Scores, compare
+from builder.evaluation.scoring import Predictor, score
+from builder.number_format import fastest_dtype
+from contract.console import Advance, StageDisplay
+from contract.errors import BuildError
+from contract.files.folders import PRIVATE, write_json, write_text
+from laboratory.programs.completer import ProgramCompleter
+from laboratory.programs.functional import FunctionalSettings, score_functions
+from laboratory.programs.humaneval import (
+    PROGRAM_LIMITS,
+    Problem,
+    completion_questions,
+    fetch_problems,
+    infilling_problems,
+    score_questions,
+)
+from laboratory.programs.predictor_completer import PredictorCompleter
+from laboratory.programs.sandbox import Limits, run_python
+from submodel.build.lock import LockedError, build_lock
+from submodel.build.paths import check_own
+from submodel.evaluation.predictors import (
+    ScoredModel,
+    base_of,
+    files_held_out_from,
+    find_candidates,
+    open_predictor,
+)
+from submodel.report.render import REPORT_SCHEMA
+from submodel.report.saved import read_saved, render_saved
+
+INFILLING_LINES = 200  # of HumanEval's canonical solutions; a 95 % interval of about ± 7 points
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalSettings:
+    """What is compared, and on how much."""
+
+    repository: Path
+    language: str | None = None  # its listed packages are asked in place of the repository
+    models: tuple[str, ...] = ()  # "base", "sub-model", "bundle" or folders; none: all that there are
+    base: str | None = None  # None: the one that the sub-model was made from
+    positions: int = 200  # a 95 % interval of about ± 7 points
+    blocks: int = 100  # positions of several lines
+    seed: int = 0  # the same as a build's gives the same positions
+    humaneval: bool = False
+    functional: FunctionalSettings | None = None  # None: the repository's own tests are not run
+    unsafe_programs: bool = False  # programs run even where the system grants no namespaces to hold them
+
+    def __post_init__(self) -> None:
+        if self.language is not None and self.functional is not None:
+            raise BuildError("--functional runs a repository's own tests; leave out --language.")
+
+
+def run_evaluation(settings: EvalSettings, display: StageDisplay) -> dict[str, Any]:
+    """Score the models one after the other; returns the document that `--json` prints. Raises SubmodelError.
+
+    It is kept in .submodel, and the build's report is written anew with it.
+    """
+    return _Evaluation(settings, display).run()
+
+
+class _Evaluation:
+    def __init__(self, settings: EvalSettings, display: StageDisplay) -> None:
+        self._settings = settings
+        self._display = display
+        self._root = settings.repository / ".submodel"
+        self._candidates = find_candidates(list(settings.models), self._root)
+        self._base = base_of(self._candidates, settings.base)
+        self._dtype: torch.dtype = fastest_dtype()
+        self._stages: list[dict[str, Any]] = []
+
+    def run(self) -> dict[str, Any]:
+        started = time.perf_counter()
+        settings = self._settings
+        if self._keeps_figures():
+            check_own(self._root)  # before hours of scoring, and again before it is written to
+        if settings.humaneval or settings.functional:
+            run_python("", self._may_lack_namespaces(Limits()))  # a refusal is told before hours of scoring
+        with self._display.stage("read the repository") as advance:
+            corpus = self._read_corpus(advance)
+            files, changed = still_held_out(corpus.files, files_held_out_from(self._candidates, corpus.files))
+            held_out = make_held_out(files, self._scoring())
+            problems = fetch_problems() if settings.humaneval else ()
+        if changed:
+            self._display.say(f"{changed} held-out files are new or changed since the build, which may have read them")
+        scores: list[Scores] = []
+        general: list[dict[str, Any]] = []
+        for candidate in self._candidates:
+            predictor = self._open(candidate)
+            scores.append(self._score(predictor, held_out))
+            if problems:
+                general += self._score_general(PredictorCompleter(predictor), problems)
+            del predictor  # makes room for the next one
+        with self._display.stage("score the baselines"):
+            baselines = score_baselines(corpus, held_out.cuts)
+        first, *others = scores
+        document: dict[str, Any] = {
+            "models": [one.to_json() for one in scores],
+            "baselines": [one.to_json() for one in baselines],
+            "against": first.name,
+            "against_base": {one.name: compare(one, first) for one in others},
+        }
+        if general:
+            document["humaneval"] = general
+        if settings.functional:
+            document["functional"] = self._score_functional(settings.functional, files)
+        document |= {"stages": self._stages, "seconds": round(time.perf_counter() - started, 1)}
+        self._keep(document)
+        return document
+
+    def _read_corpus(self, advance: Advance) -> Corpus:
+        settings = self._settings
+        if settings.language is None:
+            return read_corpus(settings.repository, on_progress=advance)
+        return open_language(settings.language, on_event=self._display.say).corpus
+
+    def _scoring(self) -> ScoringSettings:
+        settings = self._settings
+        return ScoringSettings(positions=settings.positions, blocks=settings.blocks, seed=settings.seed + 1)
+
+    def _score(self, predictor: Predictor, held_out: HeldOut) -> Scores:
+        began = time.perf_counter()
+        with self._display.stage(f"score {predictor.name}") as advance:
+            scores = score(predictor, held_out, on_progress=advance)
+        self._note(f"score {predictor.name}", began)
+        return scores
+
+    def _score_general(self, completer: ProgramCompleter, problems: Sequence[Problem]) -> Iterator[dict[str, Any]]:
+        tasks = {
+            "completion": completion_questions(problems),
+            "single-line infilling": infilling_problems(problems, INFILLING_LINES, self._settings.seed),
+        }
+        limits = self._may_lack_namespaces(PROGRAM_LIMITS)
+        for task, questions in tasks.items():
+            began = time.perf_counter()
+            name = f"HumanEval {task}, {completer.name}"
+            with self._display.stage(name) as advance:
+                rate = score_questions(completer, questions, task, limits=limits, on_progress=advance)  # type: ignore[arg-type]
+                yield rate.to_json()
+            self._note(name, began)
+
+    def _score_functional(self, settings: FunctionalSettings, files: Sequence[SourceFile]) -> dict[str, Any]:
+        began = time.perf_counter()
+        paths = [file.path for file in files if file.split == "held-out"]
+        with self._display.stage("run the repository's tests") as advance:
+            scores = score_functions(
+                self._settings.repository,
+                paths,
+                (PredictorCompleter(self._open(candidate)) for candidate in self._candidates),
+                replace(settings, limits=self._may_lack_namespaces(settings.limits)),
+                on_progress=lambda what, done, total: advance(done, total),
+            )
+        self._note("run the repository's tests", began)
+        return scores.to_json()
+
+    def _may_lack_namespaces(self, limits: Limits) -> Limits:
+        return replace(limits, needs_namespaces=not self._settings.unsafe_programs)
+
+    def _open(self, candidate: ScoredModel) -> Predictor:
+        return open_predictor(candidate, self._base, self._dtype, self._display.say)
+
+    def _note(self, name: str, began: float) -> None:
+        self._stages.append({"name": name, "seconds": round(time.perf_counter() - began, 2)})
+
+    def _keeps_figures(self) -> bool:
+        return self._settings.language is None and (self._root / "report.json").is_file()
+
+    def _keep(self, document: dict[str, Any]) -> None:
+        """Beside the build's report, where there is one, which then shows both."""
+        figures = self._root / "report.json"
+        if not self._keeps_figures():
+            return
+        check_own(self._root)
+        try:
+            with build_lock(self._root):
+                self._write(document, figures)
+        except LockedError as error:
+            self._display.say(f"The figures were not kept: {error}")
+
+    def _write(self, document: dict[str, Any], figures: Path) -> None:
+        build = read_saved(figures)
+        write_json(self._root / "evaluation.json", document, mode=PRIVATE)
+        if build.get("schema") != REPORT_SCHEMA:
+            self._display.say(f"{figures} is of another version, so the report stays as it is; build again to renew it")
+            return
+        title = self._settings.repository.resolve().name
+        page = render_saved({**build, "evaluation": document}, figures, title=title)
+        write_text(self._root / "report.html", page, mode=PRIVATE)
+
+
+def still_held_out(files: Sequence[SourceFile], recorded: frozenset[str] | None) -> tuple[tuple[SourceFile, ...], int]:
+    """The files without those held-out ones that the build may have read, and how many these are.
+
+    recorded: SHA-256 of the texts that were held out then; None where nothing was built. Raises BuildError where no
+    held-out file is left.
+    """
+    if recorded is None:
+        return tuple(files), 0
+    kept = tuple(file for file in files if file.split != "held-out" or file.sha256 in recorded)
+    if not any(file.split == "held-out" for file in kept):
+        raise BuildError("No file that the build held out is still as it was; run `submodel build` again, then eval.")
+    return kept, len(files) - len(kept)

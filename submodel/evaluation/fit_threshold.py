@@ -1,0 +1,38 @@
+"""The display gate of a bundle: its server's own answers on lines that the build did not learn from.
+
+The build asks for validation lines, so that what is reported on held-out ones stays honest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from builder.evaluation.metrics import is_exact
+from builder.fim_examples import FimExample
+from contract.bundle.threshold import Gate, fit_gate
+from lsp_server.completion import Completion
+from lsp_server.options import PATIENT, ServerOptions
+
+
+class CompletesText(Protocol):
+    """`lsp_server.completion.Completer`, or what stands in for it."""
+
+    def complete(self, text: str, offset: int, *, path: str, options: ServerOptions) -> Completion:
+        """What the server would show at `offset`."""
+
+
+def measure_gate(
+    completer: CompletesText,
+    cuts: Sequence[FimExample],
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Gate:
+    """Ask for each cut and fit the curve. Right is an answer that is the rest of the line, white space aside."""
+    answers = []
+    for index, cut in enumerate(cuts):
+        # What is fitted is how sure the model is, not how fast the machine.
+        completion = completer.complete(cut.text, cut.offset, path=cut.file.path, options=PATIENT)
+        if completion.text and completion.confidence is not None:
+            answers.append((completion.confidence, is_exact(completion.text, cut.middle)))
+        on_progress(index + 1, len(cuts))
+    return fit_gate(answers, len(cuts))

@@ -1,0 +1,208 @@
+"""Recovery on a tiny model: it learns its files, keeps its best, and goes on after a kill as if nothing had been."""
+
+import itertools
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from builder.calibration import Example
+from builder.corpus.corpus import SourceFile
+from builder.finetuning import training_run
+from builder.finetuning.finetune import recover
+from builder.finetuning.finetune_settings import RecoverySettings
+from builder.finetuning.schedule import learning_rate_at, steps_within, validation_steps
+from builder.finetuning.training_data import token_weights
+from contract.errors import BuildError, CorpusError
+from contract.prompt import PromptEncoder, PromptFormat
+from tests.builder.tiny import TEXT, make_model, make_tokenizer
+
+FIM = PromptFormat(prefix_token="<|fim_prefix|>", suffix_token="<|fim_suffix|>", middle_token="<|fim_middle|>")
+# Minutes enough for every pass, so that the number of steps does not depend on this machine's speed.
+SETTINGS = RecoverySettings(
+    minutes=6,
+    rank=4,
+    learning_rate=5e-3,
+    warmup_steps=2,
+    tokens_a_step=1,
+    max_passes=8,
+    validation_tokens=200,
+    least_validations=4,
+    least_patience=4,
+)
+
+
+class Killed(Exception):
+    pass
+
+
+def corpus():
+    parts = {"calibration": "alpha", "validation": "beta", "held-out": "gamma"}
+    return [
+        SourceFile(path=f"{name}.py", language="Python", text=TEXT.replace("settings", name), sha256="0", split=split)
+        for split, name in parts.items()
+    ]
+
+
+def encoder_and_model():
+    tokenizer = make_tokenizer()
+    torch.manual_seed(3)
+    return PromptEncoder(tokenizer, FIM), make_model(tokenizer.get_vocab_size())
+
+
+def run(tmp_path, name="state", key="k", files=None, settings=SETTINGS, **callbacks):
+    encoder, model = encoder_and_model()
+    return recover(model, encoder, files or corpus(), settings, state_path=tmp_path / name, key=key, **callbacks)
+
+
+def test_it_learns_and_leaves_a_plain_model(tmp_path):
+    encoder, before = encoder_and_model()
+    recovered = run(tmp_path)
+    losses = recovered.summary["validation_loss"]
+    assert losses["after"] < losses["before"] - 0.05
+    assert type(recovered.model) is type(before)
+    assert recovered.model.state_dict().keys() == before.state_dict().keys()
+    # The loss that is reported is that of the merged model.
+    from builder.calibration import make_sequences
+
+    validation = make_sequences([corpus()[1]], encoder, SETTINGS.validation_tokens, SETTINGS.seed)
+    nats = sum(
+        float(
+            torch.nn.functional.cross_entropy(
+                recovered.model(torch.tensor([list(ids)])).logits[0, :-1], torch.tensor(ids[1:]), reduction="sum"
+            )
+        )
+        for ids in validation
+    )
+    assert nats / sum(len(ids) - 1 for ids in validation) == pytest.approx(losses["after"], rel=1e-3)
+
+
+def test_it_learns_in_bf16(tmp_path):
+    encoder, model = encoder_and_model()
+    recovered = recover(model.bfloat16(), encoder, corpus(), SETTINGS, state_path=tmp_path / "s", key="k")
+    losses = recovered.summary["validation_loss"]
+    assert losses["after"] < losses["before"] - 0.05
+    assert len({entry["validation"] for entry in recovered.summary["curve"]}) > 2, "each step changes the weights"
+
+
+def test_the_minutes_are_used_up_though_what_runs_first_takes_longer(tmp_path, monkeypatch):
+    """By a clock of its own: a token takes a hundredth of a second, four times that in the first pass and step."""
+    now, seen, real = [0.0], set(), training_run.packed_nats
+
+    def packed_nats(model, sequences, device):
+        seconds = sum(map(len, sequences)) / 100
+        now[0] += seconds * (1 if model.training in seen else 4)
+        seen.add(model.training)
+        return real(model, sequences, device)
+
+    monkeypatch.setattr(training_run, "packed_nats", packed_nats)
+    monkeypatch.setattr(training_run, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    first, *others = corpus()
+    files = [replace(first, path=f"{number}.py") for number in range(20)] + others
+    summary = run(tmp_path, files=files, settings=replace(SETTINGS, minutes=2, warmup_steps=4)).summary
+    assert 4 < summary["steps"] < 8 * 20
+    assert summary["minutes"] == pytest.approx(2, rel=0.15)
+
+
+@pytest.mark.parametrize("after", [2, 3, 5])  # steps; the first comes right after the number of steps was fixed
+def test_a_killed_run_ends_in_the_same_place(tmp_path, monkeypatch, after):
+    monkeypatch.setattr(training_run, "SAVE_EVERY_S", 0.0)
+    whole = run(tmp_path, "whole")
+    assert whole.summary["steps"] > 6
+
+    def die(done, total):
+        if done == after:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(tmp_path, on_progress=die)
+    said = []
+    resumed = run(tmp_path, on_event=said.append)
+    assert "goes on" in said[0]
+    for name, tensor in whole.model.state_dict().items():
+        torch.testing.assert_close(resumed.model.state_dict()[name], tensor)
+    said.clear()
+    again = run(tmp_path, on_event=said.append)  # killed after its last step: nothing is trained again
+    assert said == [f"Recovery goes on after step {again.summary['steps']} of {again.summary['steps']}"]
+    for name, tensor in resumed.model.state_dict().items():
+        torch.testing.assert_close(again.model.state_dict()[name], tensor)
+    for entry, other in zip(resumed.summary["curve"], whole.summary["curve"], strict=True):
+        assert {**entry, "seconds": 0} == {**other, "seconds": 0}
+
+
+def test_another_run_s_state_and_a_broken_one_are_not_gone_on_with(tmp_path):
+    def die(text):
+        raise Killed
+
+    with pytest.raises(Killed):
+        run(tmp_path, on_event=die)
+    said = []
+    run(tmp_path, key="another", on_event=said.append)
+    assert not any("goes on" in text for text in said)
+    (tmp_path / "state").write_bytes(b"\x10\0\0\0\0\0\0\0{broken")
+    said.clear()
+    run(tmp_path, on_event=said.append)
+    assert not any("goes on" in text for text in said)
+
+
+def test_held_out_files_are_not_read(tmp_path):
+    files = corpus()
+    poisoned = [*files[:2], SourceFile(path="x.py", language="Python", text="q" * 5000, sha256="1", split="held-out")]
+    left, right = run(tmp_path, files=files), run(tmp_path, files=poisoned)
+    for name, tensor in left.model.state_dict().items():
+        torch.testing.assert_close(right.model.state_dict()[name], tensor)
+
+
+def test_what_only_gets_worse_is_not_kept(tmp_path, monkeypatch):
+    losses = itertools.count(1.0)
+
+    def validate(run):
+        run._pass_seconds.append(0.01)
+        return next(losses)
+
+    monkeypatch.setattr(training_run.TrainingRun, "_validate", validate)
+    encoder, model = encoder_and_model()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    settings = replace(SETTINGS, least_patience=2)
+    recovered = recover(model, encoder, corpus(), settings, state_path=tmp_path / "s", key="k")
+    assert recovered.summary["kept_step"] == 0
+    assert len(recovered.summary["curve"]) == 3  # before, and two that were worse: it stopped there
+    for name, tensor in before.items():
+        torch.testing.assert_close(recovered.model.state_dict()[name], tensor)
+
+
+def test_middles_count_more():
+    assert token_weights(Example(ids=(4, 9, 7, 5, 6, 2), prompt_tokens=3), 3.0).tolist() == [1.0, 1.0, 3.0, 3.0, 3.0]
+    assert token_weights(Example(ids=(4, 9, 5), prompt_tokens=0), 3.0).tolist() == [3.0, 3.0]
+    assert token_weights(Example(ids=(4, 9, 5), prompt_tokens=3), 3.0).tolist() == [1.0, 1.0]  # plain text
+
+
+def test_nothing_to_train_on_is_said(tmp_path):
+    with pytest.raises(CorpusError, match="--minutes 0"):
+        run(tmp_path, files=corpus()[2:])
+
+
+def test_minutes_below_zero_are_refused():
+    with pytest.raises(BuildError, match="--minutes -1"):
+        RecoverySettings(minutes=-1)
+
+
+def test_the_budget_decides_the_steps():
+    assert steps_within(60, 2.0, least=8, most=100) == 30
+    assert steps_within(1, 2.0, least=8, most=100) == 8
+    assert steps_within(6000, 2.0, least=8, most=100) == 100
+
+
+def test_the_rate_rises_then_falls():
+    rates = [learning_rate_at(step, 100, peak=1.0, warmup=10) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == rates[10] == pytest.approx(1.0)
+    assert all(a >= b for a, b in itertools.pairwise(rates[10:]))
+    assert rates[-1] == pytest.approx(0.1, abs=0.01)
+
+
+def test_validation_is_spread_and_comes_last():
+    assert validation_steps(40, 4) == {10, 20, 30, 40}
+    assert max(validation_steps(7, 3)) == 7
+    assert 0 not in validation_steps(2, 8)

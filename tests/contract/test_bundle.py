@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from contract.bundle.bundle import (
+    MANIFEST_FILE,
+    MODEL_FILE,
+    TOKENIZER_FILE,
+    Architecture,
+    find_bundle,
+    read_bundle,
+    replace_bundle,
+    seal_manifest,
+    write_bundle_manifest,
+)
+from contract.bundle.previous import MOST_KEPT, previous_bundles
+from contract.errors import BundleError, ExportError
+from contract.prompt import PromptFormat
+
+ARCHITECTURE = Architecture(layers=2, kv_heads=2, head_dim=16, hidden_size=64, vocab_size=261, max_positions=2048)
+PROMPT = PromptFormat(stop_tokens=("<|endoftext|>",), max_prefix_tokens=700)
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    folder = tmp_path / "repository" / ".submodel" / "bundle"
+    (folder / "onnx").mkdir(parents=True)
+    (folder / MODEL_FILE).write_bytes(b"a graph" * 100)
+    (folder / TOKENIZER_FILE).write_text("{}")
+    write_bundle_manifest(folder, {"prompt": PROMPT.to_json(), "architecture": ARCHITECTURE.to_json()})
+    return folder
+
+
+def test_reads_what_was_written(bundle: Path) -> None:
+    read = read_bundle(bundle)
+    assert (read.prompt, read.architecture) == (PROMPT, ARCHITECTURE)
+    assert read.model_path.read_bytes() == b"a graph" * 100
+    assert read.tokenizer_path == bundle / TOKENIZER_FILE
+
+
+def test_names_a_missing_file(bundle: Path) -> None:
+    (bundle / TOKENIZER_FILE).unlink()
+    with pytest.raises(BundleError, match=r"tokenizer\.json is missing.*run `submodel build`"):
+        read_bundle(bundle)
+
+
+def test_names_a_file_with_one_byte_changed(bundle: Path) -> None:
+    data = bytearray((bundle / MODEL_FILE).read_bytes())
+    data[350] ^= 1
+    (bundle / MODEL_FILE).write_bytes(data)
+    with pytest.raises(BundleError, match=r"model\.onnx has changed.*SHA-256"):
+        read_bundle(bundle)
+    assert read_bundle(bundle, verify=False).folder == bundle  # sizes alone can't tell
+
+
+def test_names_a_truncated_file_without_hashing(bundle: Path) -> None:
+    (bundle / MODEL_FILE).write_bytes(b"a graph" * 99)
+    with pytest.raises(BundleError, match=r"model\.onnx has 693 bytes, not 700"):
+        read_bundle(bundle, verify=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema": 99}, "schema 99"),
+        ({"schema": None}, "schema None"),
+        ({"layout": "optimum"}, "layout 'optimum'"),
+        ({"files": {}}, "lists no onnx/model.onnx"),
+        ({"prompt": {"prefix": 1}}, "lacks or misstates a key"),
+        ({"prompt": []}, "lacks or misstates a key"),
+        ({"architecture": {"layers": 2}}, "kv_heads"),
+        ({"architecture": {**ARCHITECTURE.to_json(), "layers": "many"}}, "many"),
+    ],
+)
+def test_refuses_a_manifest_that_is_not_understood(bundle: Path, change: dict[str, object], message: str) -> None:
+    document = json.loads((bundle / MANIFEST_FILE).read_text("utf-8")) | change
+    seal_manifest(bundle, document)
+    with pytest.raises(BundleError, match=message):
+        read_bundle(bundle)
+
+
+@pytest.mark.parametrize("path", ["../outside", "/etc/hostname", "onnx/../../outside"])
+def test_refuses_files_outside_the_bundle(bundle: Path, path: str) -> None:
+    document = json.loads((bundle / MANIFEST_FILE).read_text("utf-8"))
+    document["files"][path] = {"bytes": 1, "sha256": ""}
+    seal_manifest(bundle, document)
+    with pytest.raises(BundleError, match="bad entry"):
+        read_bundle(bundle)
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b"[]", b""])
+def test_refuses_a_manifest_that_is_no_json_object(bundle: Path, content: bytes) -> None:
+    (bundle / MANIFEST_FILE).write_bytes(content)
+    with pytest.raises(BundleError, match=r"bundle\.json"):
+        read_bundle(bundle)
+
+
+def test_refuses_a_folder_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for folder in (tmp_path, tmp_path / "nowhere", tmp_path / "file"):
+        with pytest.raises(BundleError, match="is no bundle"):
+            read_bundle(folder)
+
+
+def test_finds_the_nearest_bundle_above(bundle: Path) -> None:
+    repository = bundle.parent.parent
+    deep = repository / "package" / "module.py"
+    deep.parent.mkdir()
+    deep.write_text("x = 1\n")
+    assert find_bundle(deep) == find_bundle(repository) == bundle
+    with pytest.raises(BundleError, match=r"No bundle.*submodel build"):
+        find_bundle(repository.parent)
+
+
+def test_replaces_a_bundle_as_a_whole(bundle: Path) -> None:
+    with replace_bundle(bundle) as fresh:
+        (fresh / MANIFEST_FILE).write_text("new")
+        assert (bundle / MODEL_FILE).exists()
+    assert [path.name for path in bundle.iterdir()] == [MANIFEST_FILE]
+    assert sorted(path.name for path in bundle.parent.iterdir()) == ["bundle", "previous"]
+
+
+def test_keeps_the_old_bundle_when_the_new_one_fails(bundle: Path) -> None:
+    with pytest.raises(ZeroDivisionError), replace_bundle(bundle) as fresh:
+        (fresh / "half").write_text("half")
+        raise ZeroDivisionError
+    assert read_bundle(bundle).prompt == PROMPT
+    assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]
+
+
+def test_says_in_one_sentence_that_the_disk_is_full(bundle: Path) -> None:
+    with (
+        pytest.raises(ExportError, match=r"bundle can't be written.*No space left.*free space"),
+        replace_bundle(bundle),
+    ):
+        raise OSError(28, "No space left on device")
+    assert read_bundle(bundle).prompt == PROMPT
+
+
+def test_says_that_the_place_can_not_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for target in (tmp_path / "file" / "bundle", tmp_path / "file"):
+        with pytest.raises(ExportError, match="choose a folder"), replace_bundle(target):
+            pass
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_never_replaces_a_folder_of_other_files(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(ExportError, match=r"holds files but no bundle\.json"), replace_bundle(tmp_path):
+        pass
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_puts_right_what_a_killed_run_left(bundle: Path) -> None:
+    bundle.rename(bundle.with_name(".bundle.replaced"))  # killed between the two renames
+    (bundle.parent / ".bundle.partial").mkdir()
+    with pytest.raises(ZeroDivisionError), replace_bundle(bundle):
+        raise ZeroDivisionError
+    assert read_bundle(bundle).prompt == PROMPT
+    assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]
+
+
+def test_reading_loads_nothing_heavy() -> None:
+    code = "import contract.bundle.bundle, sys; print({'torch', 'onnx', 'onnx_ir', 'onnxruntime', 'numpy'} & set(sys.modules))"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert output.stdout.strip() == "set()"
+
+
+def test_a_workspace_keeps_the_bundles_before(tmp_path: Path) -> None:
+    target = tmp_path / ".submodel" / "bundle"
+    for number in range(MOST_KEPT + 2):
+        with replace_bundle(target) as fresh:
+            (fresh / MANIFEST_FILE).write_text(str(number))
+            os.utime(fresh / MANIFEST_FILE, (1e9 + number, 1e9 + number + 0.25))
+    assert (target / MANIFEST_FILE).read_text() == str(MOST_KEPT + 1)
+    kept = previous_bundles(target)
+    assert [(folder / MANIFEST_FILE).read_text() for folder in kept] == [str(MOST_KEPT), str(MOST_KEPT - 1)]
+    assert kept[0].name == "2001-09-09T01-46-42-250Z", "as the extension names them"
+
+
+def test_a_bundle_elsewhere_is_not_kept(tmp_path: Path) -> None:
+    for text in ("old", "new"):
+        with replace_bundle(tmp_path / "elsewhere") as fresh:
+            (fresh / MANIFEST_FILE).write_text(text)
+    assert [path.name for path in tmp_path.iterdir()] == ["elsewhere"]
+
+
+def test_any_changed_byte_of_the_manifest_is_found(bundle: Path) -> None:
+    """Of bundle.json itself, whose checksum is within it; the other files' are in it."""
+    path = bundle / MANIFEST_FILE
+    good = path.read_bytes()
+    for place in range(len(good)):
+        changed = bytearray(good)
+        changed[place] ^= 1 << place % 8
+        path.write_bytes(changed)
+        with pytest.raises(BundleError, match=re.escape(str(path))):
+            read_bundle(bundle, verify=False)
+    path.write_bytes(good)
+    read_bundle(bundle)
+
+
+def test_a_bundle_from_before_checksums_is_read(bundle: Path) -> None:
+    document = json.loads((bundle / MANIFEST_FILE).read_text("utf-8"))
+    del document["checksum"]
+    (bundle / MANIFEST_FILE).write_text(json.dumps(document, indent=2) + "\n")
+    read_bundle(bundle)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="named pipes are POSIX's")
+def test_what_is_no_regular_file_is_never_opened(bundle: Path) -> None:
+    document = json.loads((bundle / MANIFEST_FILE).read_text("utf-8"))
+    document["files"]["pipe"] = {"bytes": 0, "sha256": hashlib.sha256(b"").hexdigest()}
+    os.mkfifo(bundle / "pipe")
+    seal_manifest(bundle, document)
+    with pytest.raises(BundleError, match="not a regular file"):
+        read_bundle(bundle)
+    (bundle / MANIFEST_FILE).unlink()
+    os.mkfifo(bundle / MANIFEST_FILE)
+    with pytest.raises(BundleError, match="not a regular file"):
+        read_bundle(bundle)
+
+
+@pytest.mark.parametrize("content", ["[" * 200_000, '{"schema": 1, "files": ' + '{"a":' * 100_000, "9" * 10_000])
+def test_a_manifest_that_is_nested_for_ever(bundle: Path, content: str) -> None:
+    (bundle / MANIFEST_FILE).write_text(content)
+    with pytest.raises(BundleError, match=r"not valid JSON|schema"):
+        read_bundle(bundle)
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [("layers", 0), ("layers", 10**9), ("max_positions", -1), ("vocab_size", 10**12)]
+)
+def test_numbers_that_no_model_has_are_refused_before_memory_is_asked_for(bundle: Path, name: str, number: int) -> None:
+    document = json.loads((bundle / MANIFEST_FILE).read_text("utf-8"))
+    document["architecture"][name] = number
+    seal_manifest(bundle, document)
+    with pytest.raises(BundleError, match=name):
+        read_bundle(bundle)

@@ -1,0 +1,188 @@
+"""Whoever waits without a terminal is told where the work is, at least every 15 seconds."""
+
+import io
+import json
+import time
+
+import pytest
+from msgspec import convert
+from rich.console import Console
+
+from contract import console
+from contract.console import StageDisplay
+from contract.documents import BuildProgress
+
+
+class Clock:
+    def __init__(self):
+        self.now_s = 100.0
+
+    def __call__(self):
+        return self.now_s
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    monkeypatch.setattr(console, "TICK_S", 3600)  # the tests say themselves when a tick is
+    return Clock()
+
+
+def pass_time(display, clock, seconds):
+    for _ in range(seconds):
+        clock.now_s += 1
+        display.print_if_due()
+
+
+def test_a_stage_that_reports_tells_its_share_and_the_time_left(clock, capsys):
+    with StageDisplay(clock=clock) as display, display.stage("prune") as advance:
+        pass_time(display, clock, 10)  # loading, which is no layer's time
+        for layer in range(1, 11):
+            pass_time(display, clock, 6)
+            advance(layer, 24)
+    assert capsys.readouterr().err.splitlines() == [
+        "prune: 14 s so far",
+        "prune: 8 % after 28 s, about 2 min 6 s left",
+        "prune: 20 % after 42 s, about 1 min 52 s left",
+        "prune: 29 % after 56 s, about 1 min 38 s left",
+        "prune: 37 % after 1 min 10 s, about 1 min 24 s left",
+        "prune: 70.0 s",
+    ]
+
+
+def test_no_silence_is_longer_than_15_seconds(clock, capsys):
+    with StageDisplay(clock=clock) as display, display.stage("export"):
+        silence = 0
+        for _ in range(300):
+            pass_time(display, clock, 1)
+            silence = 0 if capsys.readouterr().err else silence + 1
+            assert silence < 15
+
+
+def test_what_was_said_a_moment_ago_is_enough(clock, capsys):
+    with StageDisplay(clock=clock) as display, display.stage("export"):
+        pass_time(display, clock, 10)
+        display.say("Checking the graph in fp32")
+        pass_time(display, clock, 13)
+        assert capsys.readouterr().err == "Checking the graph in fp32\n"
+        pass_time(display, clock, 1)
+        assert capsys.readouterr().err == "export: 24 s so far\n"
+
+
+def test_a_part_that_begins_anew_is_measured_by_itself(clock, capsys):
+    with StageDisplay(clock=clock) as display, display.stage("export") as advance:
+        for done in range(11):
+            advance(done, 10)
+            pass_time(display, clock, 1)
+        capsys.readouterr()
+        advance(0, 100)  # slower, and more of it
+        pass_time(display, clock, 10)
+        advance(1, 100)
+        pass_time(display, clock, 10)
+        assert capsys.readouterr().err.endswith("export: 1 % after 28 s, about 16 min 23 s left\n")
+
+
+def test_nothing_is_promised_once_an_estimate_has_run_out(clock, capsys):
+    with StageDisplay(clock=clock) as display, display.stage("score") as advance:
+        for done in range(10):
+            advance(done, 10)
+            clock.now_s += 1
+        pass_time(display, clock, 20)
+        assert capsys.readouterr().err.splitlines()[-1] == "score: 90 % after 28 s"
+
+
+def test_a_stage_that_failed_is_told_of_no_more(clock, capsys):
+    with StageDisplay(clock=clock) as display:
+        with pytest.raises(ValueError, match="no"), display.stage("prune"):
+            raise ValueError("no")
+        pass_time(display, clock, 30)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_bar_goes_on_with_the_next_part(monkeypatch):
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=80, _environ={})
+    monkeypatch.setattr(console, "console", terminal)
+    with StageDisplay() as display, display.stage("export") as advance:
+        advance(32, 32)
+        advance(1, 32)
+        (task,) = display._progress.tasks
+        assert (task.completed, task.finished) == (1, False)
+    assert "so far" not in terminal.file.getvalue()
+
+
+def test_the_lines_come_by_themselves(monkeypatch, capsys):
+    monkeypatch.setattr(console, "TICK_S", 0.001)
+    clock, told = Clock(), ""
+    with StageDisplay(clock=clock) as display, display.stage("prune"):
+        clock.now_s += 15
+        until = time.monotonic() + 30
+        while not told and time.monotonic() < until:
+            told = capsys.readouterr().err
+            time.sleep(0.001)
+    assert told == "prune: 15 s so far\n"
+
+
+def documents(text):
+    """Each line as the document that it is."""
+    return [convert(json.loads(line), BuildProgress) for line in text.splitlines()]
+
+
+def test_json_is_one_document_a_line(clock, capsys):
+    with StageDisplay(as_json=True, clock=clock) as display:
+        display.expect({"prune": 40.0, "recover": 60.0})
+        with display.stage("prune") as advance:
+            for layer in range(5):
+                advance(layer, 20)
+                clock.now_s += 2
+        display.keep("recover")
+        display.say("two\nlines\x1b[2J")
+    told, begun, ended, kept, said = documents(capsys.readouterr().err)
+    assert told == {"kind": "message", "text": "The whole takes about 1 min 40 s."}
+    whole = {"total_seconds": 0.0, "total_seconds_left": 100.0, "total_share": 0.0}
+    assert begun == {"kind": "stage", "stage": "prune", "state": "running", "seconds": 0.0, **whole}
+    assert (ended["state"], ended["seconds"], ended["total_seconds"]) == ("finished", 10.0, 10.0)
+    assert kept == {"kind": "stage", "stage": "recover", "state": "kept"}
+    assert said == {"kind": "message", "text": "two\nlines?[2J"}
+
+
+def test_json_tells_of_a_running_stage_by_itself(monkeypatch, clock, capsys):
+    monkeypatch.setattr(console, "TICK_S", 0.001)
+    told = ""
+    with StageDisplay(as_json=True, clock=clock) as display, display.stage("prune") as advance:
+        advance(0, 8)
+        clock.now_s += 4
+        advance(2, 8)
+        until = time.monotonic() + 30
+        while '"share": 0.25' not in told and time.monotonic() < until:
+            told += capsys.readouterr().err
+            time.sleep(0.001)
+    running = documents(told)[-1]
+    assert (running["share"], running["seconds_left"]) == (0.25, 12.0)
+    assert "total_seconds_left" not in running, "nothing was expected"
+
+
+def test_lines_tell_what_is_left_in_all(clock, capsys):
+    with StageDisplay(clock=clock) as display:
+        display.expect({"prune": 20.0, "export": 100.0})
+        with display.stage("prune") as advance:
+            for layer in range(3):
+                advance(layer, 10)
+                pass_time(display, clock, 10)
+    assert capsys.readouterr().err.splitlines()[:3] == [
+        "The whole takes about 2 min 0 s.",
+        "prune: 10 % after 14 s, about 1 min 26 s left; about 6 min 19 s left in all",
+        "prune: 20 % after 28 s, about 1 min 12 s left; about 7 min 12 s left in all",
+    ]
+
+
+def test_bars_of_all_stages_wait_below_and_end_with_the_whole(monkeypatch):
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=80, _environ={})
+    monkeypatch.setattr(console, "console", terminal)
+    with StageDisplay() as display:
+        display.expect({"prune": 20.0, "export": 100.0})
+        with display.stage("prune") as advance:
+            advance(1, 2)
+            display._progress.refresh()
+            waiting = [(task.description, task.started) for task in display._progress.tasks]
+    assert waiting == [("prune", True), ("export", False), ("all stages", True)]
+    shown = terminal.file.getvalue()
+    assert all(name in shown for name in ("prune", "export", "all stages"))

@@ -1,0 +1,193 @@
+"""Whole or not at all."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from contract.errors import BuildError
+from contract.files import folders
+from contract.files.folders import replace_folder, write_json, write_text
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def fill(target, text, marker="manifest.json"):
+    with replace_folder(target, marker=marker) as fresh:
+        (fresh / marker).write_text(text)
+
+
+def test_a_failure_leaves_the_old_folder_and_nothing_else(tmp_path):
+    target = tmp_path / "model"
+    fill(target, "old")
+    with pytest.raises(ValueError, match="boom"), replace_folder(target, marker="manifest.json") as fresh:
+        (fresh / "half").write_text("x")
+        raise ValueError("boom")
+    assert (target / "manifest.json").read_text() == "old"
+    assert names(tmp_path) == ["model"]
+
+
+def test_a_replacement_takes_the_place_as_a_whole(tmp_path):
+    target = tmp_path / "model"
+    fill(target, "old")
+    (target / "stray").write_text("x")
+    fill(target, "new")
+    assert names(target) == ["manifest.json"]
+    assert names(tmp_path) == ["model"]
+
+
+def test_a_replacement_cut_off_between_its_renames_is_undone(tmp_path):
+    target = tmp_path / "model"
+    fill(target, "old")
+    target.rename(tmp_path / ".model.replaced")
+    with pytest.raises(ValueError), replace_folder(target, marker="manifest.json"):
+        raise ValueError
+    assert (target / "manifest.json").read_text() == "old"
+
+
+def test_foreign_folders_are_never_replaced(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(BuildError, match="choose an empty"):
+        fill(tmp_path, "new")
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_an_os_error_becomes_one_sentence(tmp_path):
+    with pytest.raises(BuildError, match="free space"), replace_folder(tmp_path / "model", marker="m") as fresh:
+        raise OSError(28, "No space left on device", str(fresh / "weights"))
+    assert names(tmp_path) == []
+
+
+def test_json_is_old_or_new(tmp_path):
+    path = tmp_path / "a" / "b.json"
+    write_json(path, {"x": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"x": object()})
+    assert json.loads(path.read_text()) == {"x": 1}
+    assert names(path.parent) == ["b.json"]
+
+
+def test_the_old_folder_can_be_kept_in_the_place_of_the_one_before(tmp_path):
+    target, keep = tmp_path / "model", tmp_path / "model.previous"
+    for text in ("first", "second", "third"):
+        with replace_folder(target, marker="manifest.json", keep=keep) as fresh:
+            (fresh / "manifest.json").write_text(text)
+    assert (target / "manifest.json").read_text() == "third"
+    assert (keep / "manifest.json").read_text() == "second"
+    assert names(tmp_path) == ["model", "model.previous"]
+
+
+@pytest.mark.parametrize("can_exchange", [True, False])
+def test_a_reader_always_finds_one_of_the_two(tmp_path, monkeypatch, can_exchange):
+    """At each step of a replacement, where the system can exchange names; elsewhere the next run repairs it."""
+    target = tmp_path / "model"
+    fill(target, "old")
+    if not can_exchange:
+        monkeypatch.setattr(folders, "_exchange", lambda one, other: False)
+    seen, replace = [], Path.replace
+
+    def look(self, other):
+        replace(self, other)
+        path = target / "manifest.json"
+        seen.append(path.read_text() if path.exists() else None)
+        if seen[-1] is None:
+            with pytest.raises(ValueError), replace_folder(target, marker="manifest.json"):
+                assert path.read_text() == "old", "a run that is killed here is put right by the next"
+                raise ValueError
+            replace(target, other)  # and now as if nothing had happened
+            (tmp_path / ".model.partial").mkdir(exist_ok=True)
+            ((tmp_path / ".model.partial") / "manifest.json").write_text("new")
+
+    monkeypatch.setattr(Path, "replace", look)
+    fill(target, "new")
+    assert (target / "manifest.json").read_text() == "new"
+    assert (None in seen) is (not can_exchange)
+    assert names(tmp_path) == ["model"]
+
+
+def test_what_was_written_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    events = []
+    sync, replace = folders.sync, Path.replace
+    monkeypatch.setattr(folders.secrets, "token_hex", lambda _: "0123456789abcdef")
+    monkeypatch.setattr(folders, "sync", lambda path: (events.append(("sync", path.name)), sync(path))[1])
+    monkeypatch.setattr(
+        Path, "replace", lambda self, other: (events.append(("name", Path(other).name)), replace(self, other))[1]
+    )
+    write_json(tmp_path / "a.json", {})
+    assert events == [("sync", ".a.json.0123456789abcdef.partial"), ("name", "a.json"), ("sync", tmp_path.name)]
+    events.clear()
+    fill(tmp_path / "model", "x")
+    assert events[:4] == [
+        ("sync", "manifest.json"),
+        ("sync", ".model.partial"),
+        ("name", "model"),
+        ("sync", tmp_path.name),
+    ]
+
+
+def test_a_full_disk_that_a_library_of_rust_reports(tmp_path):
+    """safetensors raises no OSError."""
+    with pytest.raises(BuildError, match="the disk is full"), replace_folder(tmp_path / "model", marker="m"):
+        raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from contract.files.folders import replace_file
+with replace_file(Path(sys.argv[1])) as fresh:
+    fresh.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+def test_the_next_writer_removes_what_killed_ones_left(tmp_path):
+    path = tmp_path / "a.json"
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+        assert done.returncode == -signal.SIGKILL
+    assert len(names(tmp_path)) == 1, "one file at most"
+    (tmp_path / ".a.json.partial").write_text("half, by an older version")
+    (tmp_path / ".b.a.json.0123456789abcdef.partial").write_text("another file's")
+    write_json(path, {"x": 1})
+    assert names(tmp_path) == [".b.a.json.0123456789abcdef.partial", "a.json"]
+
+
+def test_a_rename_waits_for_who_holds_the_name(tmp_path, monkeypatch):
+    """Windows played: another process has the old file open, for a moment or for good."""
+    (tmp_path / "a").write_text("old")
+    holds, waits, replace = [PermissionError(13, "in use")] * 2, [], Path.replace
+
+    def refuse(self, other):
+        if holds:
+            raise holds.pop()
+        return replace(self, other)
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    monkeypatch.setattr(folders.time, "sleep", waits.append)
+    monkeypatch.setattr(folders, "_is_windows", lambda: True)
+    write_text(tmp_path / "a", "new")
+    assert (tmp_path / "a").read_text() == "new"
+    assert len(waits) == 2
+    (tmp_path / "model").mkdir()
+    holds += [PermissionError(13, "in use")] * 50
+    with pytest.raises(BuildError, match=r"model can't be written.*in use.*close what has it open"):
+        fill(tmp_path / "model", "x")
+    holds += [PermissionError(13, "in use")] * 50
+    with pytest.raises(PermissionError):
+        write_text(tmp_path / "a", "newer")
+    holds.clear()
+    assert (tmp_path / "a").read_text() == "new"
+    monkeypatch.setattr(folders, "_is_windows", lambda: False)
+    holds += [PermissionError(13, "no right")]
+    waits.clear()
+    with pytest.raises(PermissionError):
+        write_text(tmp_path / "a", "newer")
+    assert waits == []

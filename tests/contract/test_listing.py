@@ -1,0 +1,331 @@
+"""Listing: git's own list and the walk agree, and neither runs, follows or waits for what a stranger put there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from contract.repository import git, listing
+from contract.repository.git import git_environment
+from contract.repository.listing import list_files
+from contract.repository.reading import SourceReader, Unreadable
+
+# The repository under test only, whatever the machine's own git configuration says.
+GIT_ENVIRONMENT = {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+
+
+@pytest.fixture(autouse=True)
+def _own_git_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+
+
+def run_git(folder: Path, *arguments: str) -> None:
+    subprocess.run(["git", *arguments], cwd=folder, env=GIT_ENVIRONMENT, check=True, capture_output=True)
+
+
+def write_files(root: Path, files: dict[str, str]) -> None:
+    for path, text in files.items():
+        target = root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+
+
+TREE = {
+    "main.py": "",
+    ".gitignore": "*.log\n/secret/\nbuild/\n!keep.log\n",
+    "a.log": "",
+    "keep.log": "",
+    "secret/x.py": "",
+    "other/secret/x.py": "",
+    "sub/build/x.py": "",
+    "sub/.gitignore": "*.py\n!keep.py\n",
+    "sub/keep.py": "",
+    "sub/drop.py": "",
+    "sub/deep/drop.py": "",
+    "sub/deep/.gitignore": "!drop.py\n",
+    ".submodel/model/x.json": "",
+    "sub/.submodel/x.json": "",
+    "odd name/ü 'quoted' \"twice\".py": "",
+    "odd name/-dash.py": "",
+    "odd name/new\nline.py": "",
+}
+LISTED = {
+    "main.py",
+    ".gitignore",
+    "keep.log",
+    "other/secret/x.py",
+    "sub/.gitignore",
+    "sub/keep.py",
+    "sub/deep/drop.py",
+    "sub/deep/.gitignore",
+    "odd name/ü 'quoted' \"twice\".py",
+    "odd name/-dash.py",
+    "odd name/new\nline.py",
+}
+
+
+def test_the_walk_obeys_nested_ignore_rules(tmp_path: Path) -> None:
+    root = tmp_path / "repo"
+    write_files(root, TREE)
+    listing = list_files(root)
+    assert listing.source == "walk"
+    assert set(listing.paths) == LISTED
+    assert list(listing.paths) == sorted(listing.paths)
+
+
+def test_a_name_that_is_kept_does_not_keep_what_lies_below(tmp_path: Path) -> None:
+    """As git has it, and unlike pathspec's own matching; found by `test_the_walk_agrees_with_git`."""
+    write_files(tmp_path / "repo", {".gitignore": "**/b\n!a\n", "a/b/c.py": "", "a/c.py": ""})
+    assert list_files(tmp_path / "repo").paths == (".gitignore", "a/c.py")
+
+
+def test_git_lists_the_same_staged_or_not(tmp_path: Path) -> None:
+    root = tmp_path / "repo"
+    write_files(root, TREE)
+    run_git(tmp_path, "init", "-q", "repo")
+    unstaged = list_files(root)
+    run_git(root, "add", "main.py", "sub")
+    assert unstaged.source == "git"
+    assert set(unstaged.paths) == set(list_files(root).paths) == LISTED
+
+
+def test_a_tracked_file_is_listed_though_it_is_ignored(tmp_path: Path) -> None:
+    root = tmp_path / "repo"
+    write_files(root, {".gitignore": "*.log\n", "tracked.log": "", "other.log": ""})
+    run_git(tmp_path, "init", "-q", "repo")
+    run_git(root, "add", "-f", "tracked.log")
+    assert list_files(root).paths == (".gitignore", "tracked.log")
+
+
+def test_a_folder_inside_a_repository_gives_its_own_files(tmp_path: Path) -> None:
+    write_files(
+        tmp_path, {"repo/top.py": "", "repo/sub/in.py": "", "repo/.gitignore": "sub/out.py\n", "repo/sub/out.py": ""}
+    )
+    run_git(tmp_path, "init", "-q", "repo")
+    listing = list_files(tmp_path / "repo" / "sub")
+    assert listing.source == "git"
+    assert listing.paths == ("in.py",)
+
+
+def test_a_source_distribution_in_an_ignored_folder_is_walked(tmp_path: Path) -> None:
+    write_files(tmp_path, {"repo/.gitignore": "downloads/\n", "repo/downloads/flask/app.py": ""})
+    run_git(tmp_path, "init", "-q", "repo")
+    listing = list_files(tmp_path / "repo" / "downloads" / "flask")
+    assert listing.source == "walk"
+    assert listing.paths == ("app.py",)
+
+
+def test_without_git_the_repository_is_walked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_files(tmp_path, {"repo/main.py": "", "repo/.gitignore": "*.log\n", "repo/a.log": ""})
+    run_git(tmp_path, "init", "-q", "repo")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    listing = list_files(tmp_path / "repo")
+    assert listing.source == "walk"
+    assert listing.paths == (".gitignore", "main.py")
+
+
+@pytest.mark.parametrize("broken", ["", "gitdir: /nowhere\n", "\0"])
+def test_a_git_file_that_leads_nowhere_is_walked(tmp_path: Path, broken: str) -> None:
+    write_files(tmp_path / "repo", {"main.py": "", ".git": broken})
+    assert list_files(tmp_path / "repo").paths == ("main.py",)
+
+
+def test_another_repository_inside_is_one_entry_for_git(tmp_path: Path) -> None:
+    write_files(tmp_path / "repo", {"main.py": "", "inner/main.py": ""})
+    run_git(tmp_path, "init", "-q", "repo")
+    run_git(tmp_path / "repo", "init", "-q", "inner")
+    assert list_files(tmp_path / "repo").paths == ("inner", "main.py")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the hostile program is a shell script")
+def test_nothing_of_the_repository_s_configuration_is_run(tmp_path: Path) -> None:
+    root = tmp_path / "repo"
+    write_files(root, {"main.py": "", "x.bin": "", ".gitattributes": "* filter=evil diff=evil\n"})
+    run_git(tmp_path, "init", "-q", "repo")
+    witness = tmp_path / "witness"
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ntouch '{witness}'\n")
+    program.chmod(0o755)
+    for name in ("post-index-change", "post-checkout", "fsmonitor-watchman"):
+        hook = root / ".git" / "hooks" / name
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_text(program.read_text())
+        hook.chmod(0o755)
+    run_git(root, "add", "main.py")
+    settings_of_evil = {
+        "core.fsmonitor": str(program),
+        "core.pager": str(program),
+        "core.sshCommand": str(program),
+        "core.gitProxy": str(program),
+        "core.editor": str(program),
+        "filter.evil.clean": str(program),
+        "filter.evil.process": str(program),
+        "diff.evil.command": str(program),
+        "alias.ls-files": f"!{program}",
+        "alias.rev-parse": f"!{program}",
+        "remote.origin.url": f"ext::{program}",
+        "remote.origin.uploadpack": str(program),
+        "remote.origin.promisor": "true",
+        "credential.helper": str(program),
+        "core.askPass": str(program),
+        "core.alternateRefsCommand": str(program),
+        "diff.external": str(program),
+        "gpg.program": str(program),
+        "log.showSignature": "true",
+        "uploadpack.packObjectsHook": str(program),
+    }
+    run_git(root, "config", "core.fsmonitor", str(program))
+    witness.unlink(missing_ok=True)
+    run_git(root, "ls-files", "--others")
+    assert witness.exists(), "the trap is set: a plain git runs the program"
+    for name, value in settings_of_evil.items():
+        run_git(root, "config", name, value)
+    witness.unlink(missing_ok=True)
+    listing = list_files(root)
+    assert listing.source == "git"
+    assert set(listing.paths) == {".gitattributes", "main.py", "x.bin"}
+    assert not witness.exists()
+
+
+def test_git_is_called_without_what_the_caller_s_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_files(tmp_path, {"repo/main.py": "", "other/private.py": ""})
+    run_git(tmp_path, "init", "-q", "repo")
+    run_git(tmp_path, "init", "-q", "other")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(tmp_path / "other"))
+    monkeypatch.setenv("GIT_EXTERNAL_DIFF", "false")
+    assert list_files(tmp_path / "repo").paths == ("main.py",)
+    assert not {"GIT_DIR", "GIT_WORK_TREE", "GIT_EXTERNAL_DIFF"} & git_environment().keys()
+
+
+def test_an_index_that_is_damaged_or_hostile_is_walked_around(tmp_path: Path) -> None:
+    root = tmp_path / "repo"
+    write_files(root, {"main.py": ""})
+    run_git(tmp_path, "init", "-q", "repo")
+    run_git(root, "add", "main.py")
+    (root / ".git" / "index").write_bytes(b"DIRC\0\0\0\2\xff\xff\xff\xff" + bytes(200))
+    assert list_files(root).paths == ("main.py",)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="named pipes are POSIX's")
+def test_a_pipe_that_git_would_wait_for_holds_nothing_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "repo"
+    write_files(root, {"main.py": ""})
+    run_git(tmp_path, "init", "-q", "repo")
+    os.mkfifo(tmp_path / "pipe")
+    run_git(root, "config", "core.excludesFile", str(tmp_path / "pipe"))
+    monkeypatch.setattr(listing, "run_git", lambda *arguments: git.run_git(*arguments, timeout_s=0.5))
+    assert list_files(root).paths == ("main.py",)
+
+
+def test_an_answer_without_end_is_cut_off(tmp_path: Path) -> None:
+    write_files(tmp_path / "repo", {f"file_{number}.py": "" for number in range(50)})
+    run_git(tmp_path, "init", "-q", "repo")
+    with pytest.raises(git.GitError, match="more than 100 bytes"):
+        git.run_git(tmp_path / "repo", "ls-files", "--others", max_bytes=100)
+
+
+def test_a_git_folder_elsewhere_gives_no_files_of_elsewhere(tmp_path: Path) -> None:
+    """`.git` as a file: a worktree or a submodule, or a stranger's pointer to another repository of this user."""
+    write_files(tmp_path, {"private/secret.py": "", "repo/main.py": ""})
+    run_git(tmp_path, "init", "-q", "private")
+    run_git(tmp_path / "private", "add", ".")
+    (tmp_path / "repo" / ".git").write_text(f"gitdir: {tmp_path}/private/.git\n")
+    reader = SourceReader(tmp_path / "repo", max_bytes=100)
+    paths = list_files(tmp_path / "repo").paths
+    assert "main.py" in paths
+    for path in set(paths) - {"main.py"}:  # names of the other's index may be listed, but nothing is there to read
+        with pytest.raises(Unreadable):
+            reader.read(path)
+
+
+def test_a_submodule_is_one_entry_and_its_configuration_is_not_asked(tmp_path: Path) -> None:
+    root, witness = tmp_path / "repo", tmp_path / "witness"
+    write_files(tmp_path, {"repo/main.py": "", "repo/inner/main.py": ""})
+    run_git(tmp_path, "init", "-q", "repo")
+    run_git(root, "init", "-q", "inner")
+    run_git(root / "inner", "add", ".")
+    identity = ("-c", "user.name=a", "-c", "user.email=a@b")
+    run_git(root / "inner", *identity, "commit", "-qm", "x")
+    run_git(root, "add", "main.py")
+    run_git(root, "-c", "advice.addEmbeddedRepo=false", "add", "inner")
+    run_git(root / "inner", "config", "core.fsmonitor", f"touch {witness}; false")
+    assert list_files(root).paths == ("inner", "main.py")
+    assert not witness.exists()
+
+
+def test_names_of_git_s_folder_in_any_case_stay_out(tmp_path: Path) -> None:
+    """On a file system that does not tell them apart they are the same folder."""
+    write_files(tmp_path / "repo", {"main.py": "", ".GIT/hooks.py": "", "a/.Git/x.py": "", ".Submodel/x.py": ""})
+    assert list_files(tmp_path / "repo").paths == ("main.py",)
+
+
+def test_a_work_tree_named_elsewhere_is_not_believed(tmp_path: Path) -> None:
+    write_files(tmp_path, {"repo/main.py": "", "elsewhere/private.py": ""})
+    run_git(tmp_path, "init", "-q", "repo")
+    run_git(tmp_path / "repo", "config", "core.worktree", str(tmp_path / "elsewhere"))
+    assert list_files(tmp_path / "repo").paths == ("main.py",)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need a right on Windows")
+def test_links_are_listed_and_never_entered(tmp_path: Path) -> None:
+    root = tmp_path / "repo"
+    write_files(root, {"sub/main.py": ""})
+    (root / "loop").symlink_to(root)
+    (root / "sub" / "up").symlink_to("..")
+    (root / "out").symlink_to("/etc")
+    assert list_files(root).paths == ("loop", "out", "sub/main.py", "sub/up")
+
+
+def test_costly_and_broken_patterns_are_passed_over(tmp_path: Path) -> None:
+    """A pattern that backtracks over a long name would not end."""
+    rules = "*" + "a*" * 40 + "b\n" + "a**" * 30 + "\n[\n!\n\\\n/\n*.log\n"
+    write_files(tmp_path / "repo", {".gitignore": rules, "a" * 200: "", "x.log": "", "main.py": ""})
+    assert list_files(tmp_path / "repo").paths == (".gitignore", "a" * 200, "main.py")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="named pipes are POSIX's")
+def test_ignore_rules_that_are_no_file_are_passed_over(tmp_path: Path) -> None:
+    write_files(tmp_path / "repo", {"main.py": "", "sub/x.py": ""})
+    os.mkfifo(tmp_path / "repo" / ".gitignore")
+    (tmp_path / "repo" / "sub" / ".gitignore").symlink_to("/dev/zero")
+    assert list_files(tmp_path / "repo").paths == (".gitignore", "main.py", "sub/.gitignore", "sub/x.py")
+
+
+NAMES = st.sampled_from(["a", "b", "c.py", "d.log", "build"])
+PATHS = st.lists(NAMES, min_size=1, max_size=3).map("/".join)
+PATTERN_WORDS = r"""
+    a a/ /a a/b !a !a/ !a/b !b/a b/ build/ !build/ *.py *.log !*.py !c.py [bc]* ?.py /* !/a/ a/* * !*/ */ # \a
+    **/b !**/b b/** !b/** /a/** ** **/ a/**/c.py
+"""
+PATTERNS = st.sampled_from([*PATTERN_WORDS.split(), "", "d.log ", "d.log\\ "])
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sets(PATHS, min_size=1, max_size=12),
+    st.dictionaries(PATHS | st.just(""), st.lists(PATTERNS, max_size=4), max_size=3),
+)
+def test_the_walk_agrees_with_git(
+    tmp_path_factory: pytest.TempPathFactory, files: set[str], rules: dict[str, list[str]]
+) -> None:
+    root = tmp_path_factory.mktemp("repo")
+    run_git(root, "init", "-q")
+    folders = {""} | {path.rsplit("/", 1)[0] for path in files if "/" in path}
+    for path in sorted(files, key=len, reverse=True):
+        if not (root / path).exists() and not any((root / parent).is_file() for parent in Path(path).parents):
+            write_files(root, {path: ""})
+    for folder, patterns in rules.items():
+        if folder in folders and (root / folder).is_dir():
+            (root / folder / ".gitignore").write_text("\n".join(patterns) + "\n")
+    by_git = list_files(root)
+    (root / ".git").rename(root.with_suffix(".git-aside"))
+    assert list_files(root).paths == by_git.paths

@@ -1,0 +1,66 @@
+import os
+import stat
+
+import pytest
+
+from contract.files.state_folder import StateFolderError, state_folder
+
+posix = pytest.mark.skipif(os.name != "posix", reason="modes and owners are POSIX's")
+
+
+@posix
+def test_it_is_made_for_this_user_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("SUBMODEL_STATE_DIR", str(tmp_path / "deep" / "state"))
+    folder = state_folder()
+    assert folder == tmp_path / "deep" / "state"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+@posix
+def test_an_open_one_is_refused_until_it_is_closed(tmp_path, monkeypatch):
+    monkeypatch.setenv("SUBMODEL_STATE_DIR", str(tmp_path / "my state"))
+    (tmp_path / "my state").mkdir(mode=0o755)
+    with pytest.raises(StateFolderError, match=f"run `chmod 700 '{tmp_path}/my state'`"):
+        state_folder()
+    (tmp_path / "my state").chmod(0o700)
+    assert state_folder() == tmp_path / "my state"
+
+
+def test_a_home_folder_under_git_is_the_users_own(tmp_path, monkeypatch):
+    (tmp_path / ".git").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setenv("SUBMODEL_STATE_DIR", "~/state")
+    assert state_folder() == tmp_path / "state"
+
+
+@posix
+def test_a_link_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "state").symlink_to(tmp_path / "elsewhere")
+    monkeypatch.setenv("SUBMODEL_STATE_DIR", str(tmp_path / "state"))
+    with pytest.raises(StateFolderError, match="is not a folder"):
+        state_folder()
+
+
+@posix
+def test_another_users_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("SUBMODEL_STATE_DIR", str(tmp_path))
+    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
+    with pytest.raises(StateFolderError, match="belongs to another user"):
+        state_folder()
+
+
+def test_what_is_a_file_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "state").write_text("")
+    monkeypatch.setenv("SUBMODEL_STATE_DIR", str(tmp_path / "state"))
+    with pytest.raises(StateFolderError, match="state"):
+        state_folder()
+
+
+def test_the_default_lies_in_the_users_home(tmp_path, monkeypatch):
+    monkeypatch.delenv("SUBMODEL_STATE_DIR", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert state_folder().is_relative_to(tmp_path)

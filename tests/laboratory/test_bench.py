@@ -1,0 +1,154 @@
+"""The bench's arithmetic, and our worker over a tiny bundle."""
+
+import itertools
+import json
+import subprocess
+import sys
+
+import pytest
+
+from contract.console import StageDisplay
+from laboratory.bench.bench_run import BenchSettings, leads, own_environment, ratios, run_bench
+from laboratory.bench.workload import WorkloadSettings, make_workload
+
+
+def engine(**changes):
+    figures = {
+        "name": "ours",
+        "prompt_tokens_per_s": 900.0,
+        "decode_tokens_per_s": 120.0,
+        "completion_ms_p50": 50.0,
+        "completion_ms_p95": 200.0,
+        "new_place_ms_p50": 150.0,
+        "new_place_ms_p95": 200.0,
+        "resident_bytes": 300,
+    }
+    return {**figures, **changes}
+
+
+def test_a_ratio_above_one_is_better_but_for_memory():
+    peer = engine(
+        name="peer",
+        prompt_tokens_per_s=300.0,
+        decode_tokens_per_s=40.0,
+        completion_ms_p50=150.0,
+        completion_ms_p95=500.0,
+        new_place_ms_p50=300.0,
+        new_place_ms_p95=800.0,
+        resident_bytes=1000,
+    )
+    assert ratios(engine(), [peer]) == {
+        "peer": {
+            "prompt": 3.0,
+            "decode": 3.0,
+            "completion_p50": 3.0,
+            "completion_p95": 2.5,
+            "new_place_p50": 2.0,
+            "new_place_p95": 4.0,
+            "memory": 0.3,
+        }
+    }
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bench")
+    for number in range(40):
+        lines = [f"def function_{number}_{i}(value):\n    return value + {number * i}\n" for i in range(30)]
+        (folder / f"module_{number}.py").write_text("\n".join(lines))
+    return folder
+
+
+def test_passages_are_typed_key_by_key(repository):
+    replay = make_workload(repository, WorkloadSettings(passages=5, lines=3, keys=4))
+    assert len(replay.passages) == 5
+    for passage in replay.passages:
+        assert [stroke.is_new_place for stroke in passage] == [True] + [False] * (len(passage) - 1)
+        assert 1 <= sum(stroke.is_new_line for stroke in passage) <= 3
+        assert len({stroke.behind for stroke in passage}) == 1  # what stands behind all of it
+        for before, after in itertools.pairwise(passage):
+            if after.is_new_line:
+                assert (before.before + before.truth) in after.before
+                assert after.truth.strip() == after.truth != ""
+            else:
+                assert after.before.endswith(before.truth[0])
+                assert before.truth == before.truth[0] + after.truth
+            assert after.truth not in after.behind.split("\n")[0]
+
+
+def test_a_passage_of_one_line_ends_with_it(repository):
+    for passage in make_workload(repository, WorkloadSettings(passages=5, lines=1, keys=99)).passages:
+        assert [stroke.truth for stroke in passage] == [passage[0].truth[i:] for i in range(len(passage))]
+        assert len(passage[-1].truth) == 1
+
+
+def test_lines_that_were_added_later_are_typed(tmp_path):
+    def git(*words):
+        name = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run(["git", *name, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    for number in range(40):
+        lines = [f"def old_{number}_{i}(value):\n    return value + {number * i}\n" for i in range(30)]
+        (tmp_path / f"old_{number}.py").write_text("\n".join(lines))
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "old")
+    new = ["class New:", "    def __init__(self):", "        self.a = 1", "", "    # why", "    b = 2"]
+    (tmp_path / "new.py").write_text("\n".join(new))
+    git("add", ".")
+    git("commit", "-m", "new")
+    passages = make_workload(tmp_path, WorkloadSettings(passages=5, lines=9, keys=99, since="HEAD~1")).passages
+    assert len(passages) == 1
+    first, *rest = [stroke for stroke in passages[0] if stroke.is_new_line]
+    assert "class New:".endswith(first.truth)
+    assert first.behind == "\n\n    # why\n    b = 2", "what its commit held"
+    assert [stroke.truth for stroke in rest] == ["def __init__(self):", "self.a = 1"]
+    assert passages[0][0].is_new_place
+
+
+def test_a_lead_is_paired_and_has_an_interval():
+    found = leads({"ours": [True] * 50 + [False] * 50, "same": [True] * 50 + [False] * 50, "worse": [False] * 100})
+    assert found["same"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+    assert found["worse"]["value"] == 0.5
+    assert 0.35 < found["worse"]["low"] < 0.5 < found["worse"]["high"] < 0.65
+
+
+def test_engines_are_measured_side_by_side(repository, tiny_bundle):
+    settings = BenchSettings(
+        bundle=tiny_bundle.folder,
+        repository=repository,
+        threads=1,
+        replay=WorkloadSettings(passages=3, lines=2, keys=2),
+        prompt_tokens=60,
+        decode_tokens=8,
+        rounds=2,
+    )
+    with StageDisplay() as display:
+        document = run_bench(settings, display)
+    ours, plain = document["engines"]
+    assert (ours["name"], plain["name"]) == ("submodel", "submodel, no drafts")
+    assert ours["exact_match"] == plain["exact_match"]
+    assert ours["same_answers"] == plain["same_answers"] == 1.0
+    assert document["passages"] == 3
+    assert document["lines"] == 6
+    assert 6 < document["keystrokes"] <= 12
+    assert document["leads"] == {"submodel, no drafts": {"value": 0.0, "low": 0.0, "high": 0.0}}
+    assert document["exact"]["submodel"] == document["exact"]["submodel, no drafts"]
+    assert len(document["exact"]["submodel"]) == 6
+    for figures in document["engines"]:
+        assert figures["prompt_tokens_per_s"] > 0
+        assert figures["completion_ms_p50"] <= figures["completion_ms_p95"]
+
+
+def test_engines_choose_their_own_way_to_wait():
+    given = {"PATH": "/bin", "OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "HOMP": "x"}
+    assert own_environment(given) == {"PATH": "/bin", "HOMP": "x"}
+
+
+def test_a_peer_that_is_no_file_is_said(tmp_path):
+    command = [sys.executable, "-m", "submodel", "bench", str(tmp_path), "--peer", "llama.cpp=nowhere.gguf"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "nowhere.gguf" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert json.dumps(done.stdout) == '""'

@@ -1,0 +1,146 @@
+"""`submodel compare` on folders that `submodel prune` wrote from a base of two random layers."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from builder.evaluation.charts import Line, line_chart, spread
+from contract.errors import BuildError
+from laboratory.experiments.compare_run import run_compare
+from laboratory.experiments.regions import read_region
+from laboratory.sparsity.mask_file import MASKS, MaskFile
+from submodel.app import app
+from tests.builder.tiny_bases import save_folder
+from tests.builder.tiny_datasets import write_code
+
+OPTIONS = ["--tokens", "1500", "--dtype", "float32"]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Two seeds of one domain, another domain, and two structured models."""
+    root = tmp_path_factory.mktemp("compare")
+    base = save_folder(root / "base", kind="qwen2")
+    write_code(root / "py", ".py", "#")
+    write_code(root / "js", ".js", "//")
+
+    def prune(name, domain, *arguments):
+        command = ["prune", str(root / domain), "--base", str(base), "-o", str(root / name), *OPTIONS, *arguments]
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == 0, done.output + repr(done.exception)
+        return root / name
+
+    return {
+        "a": prune("a", "py", "--masks-only"),
+        "b": prune("b", "py", "--masks-only", "--seed", "1"),
+        "c": prune("c", "js", "--masks-only"),
+        "plain": prune("plain", "py", "--masks-only", "--form", "plain"),
+        "magnitude": prune("magnitude", "py", "--masks-only", "--method", "magnitude"),
+        "bfloat16": prune("bfloat16", "py", "--masks-only", "--dtype", "bfloat16"),
+        "s": prune("s", "py", "--method", "structured", "--sparsity", "0.3"),
+        "t": prune("t", "js", "--method", "structured", "--sparsity", "0.3"),
+    }
+
+
+def test_pairs_are_told_with_their_baselines(folders):
+    document = run_compare([folders[name] for name in "abc"])
+    assert document["models"] == ["a", "b", "c"]
+    assert document["random_baseline"] == pytest.approx(2 / 3)
+    assert document["random_simulated"] == pytest.approx(2 / 3, abs=0.01)
+    relations = {"|".join(pair["models"]): pair["relation"] for pair in document["pairs"]}
+    assert relations == {"a|b": "same domain, another seed", "a|c": "another domain", "b|c": "another domain"}
+    distances = document["jaccard_distance"]
+    assert document["same_domain_baseline"] == distances["a|b"]
+    assert document["other_domain_mean"] == pytest.approx((distances["a|c"] + distances["b|c"]) / 2)
+    assert 0 < distances["a|b"] < distances["a|c"] < document["random_baseline"]
+
+
+def test_distances_are_those_of_all_weights_and_of_each_part(folders):
+    document = run_compare([folders["a"], folders["c"]])
+    one, other = (MaskFile(folders[name] / MASKS) for name in "ac")
+
+    def distance(names):
+        left = np.concatenate([one.read(name).ravel() for name in names])
+        right = np.concatenate([other.read(name).ravel() for name in names])
+        return 1 - (left & right).sum() / (left | right).sum()
+
+    assert document["jaccard_distance"]["a|c"] == pytest.approx(distance(one.names))
+    assert len(document["layers"]) == 2
+    for layer in document["layers"]:
+        inside = [name for name in one.names if name.startswith(f"layers.{layer['layer']}.")]
+        assert layer["jaccard_distance"]["a|c"] == pytest.approx(distance(inside))
+        for module, figures in layer["modules"].items():
+            assert figures["a|c"] == pytest.approx(distance([f"layers.{layer['layer']}.{module}"]))
+    up = document["modules"]["mlp.up_proj"]["a|c"]
+    assert up == pytest.approx(distance([name for name in one.names if name.endswith("up_proj")]))
+
+
+def test_channels_and_tokens_of_structured_models(folders):
+    document = run_compare([folders["s"], folders["t"]])
+    assert document["kind"] == "channels"
+    plans = [json.loads((folders[name] / "plan.json").read_text()) for name in "st"]
+    tokens = [set(plan["kept_token_ids"]) for plan in plans]
+    truth = 1 - len(tokens[0] & tokens[1]) / len(tokens[0] | tokens[1])
+    assert document["tokens"]["jaccard_distance"]["s|t"] == pytest.approx(truth)
+    shared = either = 0
+    for left, right in zip(plans[0]["channels"], plans[1]["channels"], strict=True):
+        shared += len(set(left) & set(right))
+        either += len(set(left) | set(right))
+    assert document["jaccard_distance"]["s|t"] == pytest.approx(1 - shared / either)
+    assert document["pairs"][0]["relation"] == "another domain"
+
+
+def test_the_command_prints_draws_and_answers(folders, tmp_path):
+    picture = tmp_path / "regions.svg"
+    command = ["compare", *(str(folders[name]) for name in "abc"), "--picture", str(picture), "--json"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["models"] == ["a", "b", "c"]
+    page = picture.read_text()
+    assert page.startswith("<svg xmlns=")
+    assert not re.search(r"<script|href", page)
+    assert page.count("cell") == 7  # six cells and their style
+
+
+@pytest.mark.parametrize(
+    ("other", "relation"),
+    [("magnitude", "another method"), ("plain", "another form of text"), ("bfloat16", "another method")],
+)
+def test_what_else_differs_is_told_before_the_domain(folders, other, relation):
+    assert [pair["relation"] for pair in run_compare([folders["c"], folders[other]])["pairs"]] == [relation]
+
+
+def test_what_does_not_compare_is_told(folders, tmp_path):
+    with pytest.raises(BuildError, match="two folders"):
+        run_compare([folders["a"]])
+    with pytest.raises(BuildError, match="two kinds"):
+        run_compare([folders["a"], folders["s"]])
+    with pytest.raises(BuildError, match="prune"):
+        run_compare([folders["a"], tmp_path])
+    foreign = shutil.copytree(folders["c"], tmp_path / "foreign")
+    manifest = json.loads((foreign / "manifest.json").read_text())
+    manifest["base"]["sha256"] = "other"
+    (foreign / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BuildError, match="two bases"):
+        run_compare([folders["a"], foreign])
+
+
+def test_a_builds_own_folder_is_found(folders, tmp_path):
+    shutil.copytree(folders["s"], tmp_path / ".submodel" / "model")
+    assert "tokens" in read_region(tmp_path / ".submodel", "x").parts
+
+
+def test_labels_do_not_cover_each_other():
+    assert spread([10.0, 10.0, 50.0, 12.0], 15) == [10.0, 25.0, 55.0, 40.0]
+    assert spread([0.0, 100.0], 15) == [0.0, 100.0]
+
+
+def test_places_are_labelled_where_they_fit():
+    few = line_chart([Line("curve", [(0.0, 1.0), (0.1, 2.0), (0.7, 3.0)])], x_label="ratio", y_label="bits")
+    assert all(f">{place}<" in few for place in ("0", "0.1", "0.7"))
+    many = line_chart([Line("curve", [(layer, 1.0 + layer) for layer in range(28)])], x_label="layer", y_label="d")
+    assert ">27<" in many and ">13<" not in many

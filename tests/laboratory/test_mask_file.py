@@ -1,0 +1,73 @@
+"""Masks as bits on disk, and what the GPU's kernels ask of a weight."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from contract.errors import BuildError
+from laboratory.sparsity.mask_file import MASKS, MaskFile, write_masks
+from laboratory.sparsity.pattern import GroupPattern
+from laboratory.sparsity.semi_structured import TWO_OF_FOUR, follows, is_supported, use_sparse_kernels
+from laboratory.sparsity.sparsity_settings import SparsitySettings
+from laboratory.sparsity.walk import sparsify_layers
+from tests.builder.test_layers import sequences
+from tests.builder.tiny import make_model
+
+
+@given(st.integers(1, 5), st.integers(1, 40), st.integers(0, 99))
+def test_masks_come_back_as_they_went(tmp_path_factory, outputs, inputs, seed):
+    path = tmp_path_factory.mktemp("masks") / MASKS
+    masks = {
+        name: torch.rand(outputs, inputs, generator=torch.Generator().manual_seed(seed + i)) < 0.5
+        for i, name in enumerate(("layers.1.a", "layers.0.b"))
+    }
+    write_masks(path, masks)
+    read = MaskFile(path)
+    assert set(read) == set(masks)
+    for name, kept in masks.items():
+        assert np.array_equal(read.read(name), kept.numpy())
+
+
+def test_a_bit_a_weight(tmp_path):
+    write_masks(tmp_path / MASKS, {"layers.0.x": torch.rand(64, 4096) < 0.5})
+    assert (tmp_path / MASKS).stat().st_size < 64 * 4096 / 8 + 500
+
+
+def test_a_file_that_holds_no_masks_is_told(tmp_path):
+    path = tmp_path / MASKS
+    save_file({"x": torch.zeros(2)}, path)
+    with pytest.raises(BuildError, match="no masks"):
+        MaskFile(path)
+    path.write_bytes(b"nothing")
+    with pytest.raises(BuildError, match="can't be read"):
+        MaskFile(path)
+    with pytest.raises(BuildError, match="can't be read"):
+        MaskFile(tmp_path / "absent")
+
+
+def test_which_weights_the_kernels_take():
+    assert follows(torch.tensor([[0.0, 1.0, 0.0, 2.0], [0.0, 0.0, 0.0, 1.0]]), TWO_OF_FOUR)
+    assert not follows(torch.tensor([[0.0, 1.0, 3.0, 2.0]]), TWO_OF_FOUR)
+    assert not follows(torch.zeros(1, 6), TWO_OF_FOUR)
+    assert follows(torch.tensor([[0.0, 1.0, 1.0, 1.0]]), GroupPattern(zeros=1, size=4))
+
+
+@pytest.mark.skipif(is_supported(), reason="a GPU is here")
+def test_without_a_gpu_it_is_told_before_anything_changes():
+    model = make_model(300)
+    with pytest.raises(BuildError, match="No GPU"):
+        use_sparse_kernels(model)
+
+
+@pytest.mark.skipif(not is_supported(), reason="needs a GPU with 2:4 kernels")
+def test_the_kernels_give_what_the_dense_product_gives():
+    model = make_model(300, width=256)
+    sparsify_layers(model, sequences(20, 1), SparsitySettings(pattern=TWO_OF_FOUR))
+    model = model.to("cuda", torch.float16)
+    ids = torch.tensor([sequences(1, 7, length=32)[0][:32]], device="cuda")
+    dense = model(ids).logits
+    assert use_sparse_kernels(model) == 14
+    torch.testing.assert_close(model(ids).logits, dense, rtol=2e-2, atol=2e-2)

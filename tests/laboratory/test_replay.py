@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builder.corpus.corpus import SourceFile
+from contract.errors import SubmodelError
+from laboratory.replay.baseline import replay_baseline
+from laboratory.replay.figures import Replayed, summarize
+from laboratory.replay.passages import MAX_LINES, Passage, passages_of_files, passages_of_history
+from laboratory.replay.replay_run import SWITCHES, merge_options
+from laboratory.replay.typist import Offer, Typist, keys_alone
+
+
+def passage(truth: str, before: str = "x = 1\n", after: str = "\ny = 2\n") -> Passage:
+    return Passage(path="a.py", language="Python", before=before, truth=truth, after=after)
+
+
+def apply(text: str, change: object) -> str:
+    if change is None:
+        return text
+    start, removed, inserted = change.start, change.removed, change.inserted  # type: ignore[attr-defined]
+    return text[:start] + inserted + text[start + removed :]
+
+
+@given(st.text(alphabet="ab()[]{}, \n", min_size=1, max_size=40).map(lambda text: "x" + text.rstrip() + "z"))
+def test_typing_ends_in_the_file_as_it_was(truth: str) -> None:
+    one = passage(truth)
+    typist = Typist(passage=one)
+    text = typist.text
+    while not typist.is_done:
+        text = apply(text, typist.press())
+        assert text == typist.text
+    assert text == one.before + truth + one.after
+
+
+def test_an_editor_indents_and_closes() -> None:
+    typist = Typist(passage=passage("    f(a)\n    g"))
+    assert typist.text == "x = 1\n    \ny = 2\n"
+    texts = [apply(typist.text, typist.press()) for _ in range(5)]
+    assert [text.split("\n")[1].strip() for text in texts] == ["f", "f()", "f(a)", "f(a)", "f(a)"]
+    assert texts[-1].split("\n")[2] == "    ", "the new line is indented"
+    assert keys_alone(passage("    f(a)\n    g")) == 6
+
+
+@pytest.mark.parametrize(
+    ("typed", "offer", "is_right"),
+    [
+        (0, Offer(text="f(a)"), True),
+        (0, Offer(text="f(b)"), False),
+        (0, Offer(text=""), False),
+        (2, Offer(text="a)", replaces=1), True),
+        (2, Offer(text="a)", replaces=0), False),  # the bracket would stand there twice
+        (2, Offer(text="a"), True),
+        (0, Offer(text="f(a)\ng"), True),
+        (0, Offer(text="f(a)\ng()"), False),
+    ],
+)
+def test_an_offer_is_right_when_the_file_is_what_it_was(typed: int, offer: Offer, is_right: bool) -> None:
+    typist = Typist(passage=passage("f(a)\ng"))
+    for _ in range(typed):
+        typist.press()
+    assert typist.is_right(offer) is is_right
+    if is_right:
+        text = apply(typist.text, typist.accept(offer))
+        assert text == typist.text
+        while not typist.is_done:
+            text = apply(text, typist.press())
+        assert text == "x = 1\nf(a)\ng\ny = 2\n"
+
+
+def test_trivial_baseline_under_the_same_user() -> None:
+    before = "result = compute(alpha)\nother = 1\nother = 1\n"
+    [one] = replay_baseline([passage("result = compute(alpha)", before=before)])
+    assert one.keys_alone == len("result = compute(alpha)")
+    assert one.keys < 5
+    assert one.accepted >= 1
+
+
+def test_figures() -> None:
+    replayed = [
+        Replayed(keys_alone=10, keys=5, asked=5, shown=4, accepted=1, wrong=1, latencies_ms=(1.0, 3.0)),
+        Replayed(keys_alone=30, keys=25, asked=9, shown=1, accepted=0, wrong=1, latencies_ms=(2.0,)),
+    ]
+    row = summarize("server", replayed)
+    assert row["keystrokes_saved"]["value"] == pytest.approx(1 - 30 / 40)
+    assert row["shown_and_wrong"]["value"] == pytest.approx(2 / 5)
+    assert (row["milliseconds_p50"], row["milliseconds_p95"]) == (2.0, 2.9)  # between the two largest
+    assert "milliseconds_p50" not in summarize("baseline", [Replayed(**{**vars(replayed[0]), "latencies_ms": ()})])
+
+
+def test_passages_are_whole_pieces_of_their_file() -> None:
+    text = "import os\n\n\ndef f(a):\n    # a comment\n    b = a + 1\n    return b\n\n\nx = f(1)\n"
+    file = SourceFile(path="a.py", language="Python", text=text, sha256="", split="held-out")
+    found = passages_of_files([file], 100, seed=0)
+    assert {one.truth for one in found} == {
+        "import os",
+        "def f(a):\n    # a comment\n    b = a + 1\n    return b",
+        "    b = a + 1\n    return b",
+        "    return b",
+        "x = f(1)",
+    }
+    assert all(one.before + one.truth + one.after == text for one in found)
+    assert all(one.truth.count("\n") < MAX_LINES for one in found)
+    assert passages_of_files([file], 2, seed=0) == passages_of_files([file], 2, seed=0)
+
+
+def git(root: Path, *arguments: str) -> str:
+    identity = ("-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false")
+    done = subprocess.run(["git", *identity, *arguments], cwd=root, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def test_lines_that_commits_added(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    file = tmp_path / "a.py"
+    file.write_text("one = 1\nthree = 3\n")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "first")
+    since = git(tmp_path, "rev-parse", "HEAD")
+    file.write_text("one = 1\ntwo = 2\nthree = 3\n")
+    (tmp_path / "notes.md").write_text("no code\n")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "second")
+    [added] = passages_of_history(tmp_path, since, 10, seed=0)
+    assert (added.before, added.truth, added.after) == ("one = 1\n", "two = 2", "\nthree = 3\n")
+    with pytest.raises(SubmodelError, match="git rev-list failed"):
+        passages_of_history(tmp_path, "no-such-revision", 10, seed=0)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the hostile program is a shell script")
+def test_no_program_of_the_repository_is_run_and_no_secret_typed(tmp_path: Path) -> None:
+    root, witness = tmp_path / "repo", tmp_path / "witness"
+    root.mkdir()
+    git(root, "init", "-q")
+    (root / ".gitattributes").write_text("*.py diff=evil filter=evil\n")
+    file = root / "a.py"
+    file.write_text("one = 1\n")
+    git(root, "add", ".")
+    git(root, "commit", "-qm", "first")
+    since = git(root, "rev-parse", "HEAD")
+    token = "ghp_" + "aB3dE6gH9k" * 3 + "Zq4Rt7"
+    file.write_text(f'one = 1\nTOKEN = "{token}"\n')
+    git(root, "commit", "-qam", "second")
+    file.write_text(f'one = 1\nTOKEN = "{token}"\ntwo = two_of(one)\n')
+    git(root, "commit", "-qam", "third")
+    # A commit that claims a signature makes `git show` run gpg.program where log.showSignature is set.
+    tree, parent = git(root, "rev-parse", "HEAD^{tree}"), git(root, "rev-parse", "HEAD")
+    who = "t <t@example.org> 1700000000 +0000"
+    raw = f"tree {tree}\nparent {parent}\nauthor {who}\ncommitter {who}\ngpgsig -----BEGIN PGP SIGNATURE-----\n x\n"
+    raw += " -----END PGP SIGNATURE-----\n\nsigned\n"
+    (tmp_path / "commit").write_text(raw)
+    signed = git(root, "hash-object", "-t", "commit", "-w", str(tmp_path / "commit"))
+    git(root, "update-ref", "HEAD", signed)
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ntouch '{witness}'\ncat \"$1\"\n")
+    program.chmod(0o755)
+    for name in (
+        *("diff.evil.textconv", "diff.evil.command", "diff.external", "gpg.program", "core.fsmonitor", "core.pager"),
+        *("filter.evil.smudge", "filter.evil.clean"),
+    ):
+        git(root, "config", name, str(program))
+    git(root, "config", "log.showSignature", "true")
+    git(root, "show", "--format=", "HEAD~1")
+    assert witness.exists(), "the trap is set"
+    witness.unlink()
+    found = passages_of_history(root, since, 10, seed=0)
+    assert not witness.exists()
+    assert [passage.truth for passage in found] == ["two = two_of(one)"]
+    assert token not in found[0].before
+
+
+def test_switches_are_options_of_the_server() -> None:
+    from lsp_server.options import ServerOptions, read_options
+
+    for switched in SWITCHES.values():
+        options, problems = read_options(merge_options({"trigger": {"comments": False}}, switched), ServerOptions())
+        assert problems == []
+        assert options != ServerOptions()
+        assert not options.trigger.comments

@@ -1,0 +1,337 @@
+"""`submodel sweep` with a base of two random layers: points, going on, workers that are lost, a real cluster."""
+
+import json
+import os
+import shutil
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from builder.datasets import open_domain
+from contract.console import StageDisplay
+from contract.errors import BuildError, SubmodelError
+from laboratory.experiments import sweep_run
+from laboratory.experiments.method import MethodSettings
+from laboratory.experiments.point import Point, Unprepared, measure_point
+from laboratory.experiments.quality import QualitySettings
+from laboratory.experiments.sweep_run import SweepSettings, is_complete, make_methods, run_sweep
+from laboratory.experiments.tables import sweep_tables
+from laboratory.experiments.workers import Done, Lost, run_in_processes
+from laboratory.sparsity.pattern import GroupPattern
+from submodel.app import app
+from tests.builder.tiny_bases import save_folder
+from tests.builder.tiny_datasets import write_code
+
+QUALITY = QualitySettings(excerpts=3, middles=4)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    root = tmp_path_factory.mktemp("sweep")
+    save_folder(root / "base", kind="qwen2")
+    write_code(root / "py", ".py", "#")
+    write_code(root / "js", ".js", "//")
+    return root
+
+
+def settings_of(place, output, **changes):
+    defaults = {
+        "output": output,
+        "methods": make_methods(["wanda"], [0.5, 0.9], [0], MethodSettings(tokens=1500)),
+        "calibrations": ((str(place / "py"),),),
+        "measured_on": (str(place / "py"),),
+        "base": str(place / "base"),
+        "quality": QUALITY,
+        "dtype": "float32",
+        "threads": 1,
+    }
+    return SweepSettings(**{**defaults, **changes})
+
+
+def run(settings):
+    with StageDisplay() as display:
+        return run_sweep(settings, display)
+
+
+def in_this_process(tasks, *, jobs, threads):
+    for name, document in tasks.items():
+        yield Done(name=name, result=measure_point(json.loads(json.dumps(document)), threads))
+
+
+def without_times(rows):
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+
+
+@pytest.mark.parametrize(
+    "method",
+    [None, MethodSettings(method="sparsegpt", pattern=GroupPattern(zeros=2, size=4)), MethodSettings(owl=True)],
+)
+def test_a_point_survives_the_way_to_another_machine(method):
+    point = Point(
+        base="b",
+        base_sha256="0",
+        calibration=("language:python",),
+        measured_on=("text",),
+        fingerprints={"text": "1"},
+        method=method,
+        quality=QUALITY,
+        dtype="float32",
+    )
+    assert Point.from_json(json.loads(json.dumps(point.to_json()))) == point
+    other = Point.from_json({**point.to_json(), "dtype": "bfloat16"})
+    assert other.key != point.key
+    assert not set('/:\\"') & set(point.label)
+    with pytest.raises(Unprepared, match="another version"):
+        Point.from_json({**point.to_json(), "version": 0})
+
+
+def test_points_in_processes_of_their_own(place, tmp_path):
+    """For real: the command, two workers at a time, one file a point, curves and a picture."""
+    command = ["sweep", str(place / "py"), "-o", str(tmp_path), "--base", str(place / "base"), "--method", "wanda"]
+    command += ["--method", "magnitude", "--method", "structured", "--sparsity", "0.2", "--tokens", "1500"]
+    command += ["--dtype", "float32", "--jobs", "2"]
+    command += ["--excerpts", "3", "--middles", "4", "--threads", "1", "--json"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output + repr(done.exception)
+    document = json.loads(done.stdout)
+    assert [row["method"] for row in document["points"]] == ["dense", "wanda", "magnitude", "structured"]
+    assert document["failed"] == []
+    for row in document["points"]:
+        assert 0 < row["quality"]["py"]["bits_per_byte"] < 20
+        assert 0 < row["quality"]["py"]["fim_bits_per_byte"] < 20
+    dense, wanda, magnitude, structured = (row["removed_share"] for row in document["points"])
+    assert dense == 0
+    assert 0 < wanda == magnitude < 0.2 <= structured  # embeddings stay whole: less than what was asked for is gone
+    assert len(list((tmp_path / "points").iterdir())) == 4
+    assert (tmp_path / "sweep.svg").read_text().startswith("<svg xmlns=")
+    assert json.loads((tmp_path / "sweep.json").read_text()) == document
+    assert {one["figure"] for one in document["rankings"]} == {"bits_per_byte", "fim_bits_per_byte"}
+    for ranking in document["rankings"]:
+        assert {one["method"] for one in ranking["methods"]} == {"wanda", "magnitude"}
+        low, high = ranking["methods"][0]["over_next"]["gain_interval"]
+        assert low <= ranking["methods"][0]["over_next"]["gain"] <= high
+    _, rankings = sweep_tables(document)
+    assert len(rankings.rows) == 2
+
+
+def test_a_sweep_goes_on_where_it_was(place, tmp_path, monkeypatch):
+    asked = []
+
+    def counted(tasks, **options):
+        asked.append(len(tasks))
+        return in_this_process(tasks, **options)
+
+    monkeypatch.setattr(sweep_run, "run_in_processes", counted)
+    first = run(settings_of(place, tmp_path))
+    again = run(settings_of(place, tmp_path))
+    assert asked == [3]
+    assert again["points"] == first["points"]
+    more = make_methods(["wanda"], [0.5, 0.9, 0.7], [0], MethodSettings(tokens=1500))
+    assert len(run(settings_of(place, tmp_path, methods=more))["points"]) == 4
+    assert asked == [3, 1]
+    damaged = next((tmp_path / "points").glob("wanda-0.7*"))
+    damaged.write_text("{")
+    run(settings_of(place, tmp_path, methods=more))
+    assert asked == [3, 1, 1]
+    bits = [row["quality"]["py"]["bits_per_byte"] for row in first["points"]]
+    assert bits[0] != bits[1] != bits[2]
+
+
+def test_a_lost_worker_costs_its_point_only_and_the_numbers_stay(place, tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep_run, "run_in_processes", in_this_process)
+    whole = run(settings_of(place, tmp_path / "whole"))
+    times = []
+
+    def unlucky(tasks, **options):
+        """The second point's worker dies, as often as `times` says."""
+        for outcome in in_this_process(tasks, **options):
+            if len(tasks) == 1 or outcome.name == list(tasks)[1]:
+                times.append(outcome.name)
+                if len(times) <= deaths:
+                    yield Lost(name=outcome.name, reason="it was killed", is_final=False)
+                    continue
+            yield outcome
+
+    monkeypatch.setattr(sweep_run, "run_in_processes", unlucky)
+    deaths = 1
+    once = run(settings_of(place, tmp_path / "once"))
+    assert once["failed"] == []
+    assert without_times(once["points"]) == without_times(whole["points"])
+    deaths = 99
+    times.clear()
+    never = run(settings_of(place, tmp_path / "never"))
+    assert [one["reason"] for one in never["failed"]] == ["it was killed"]
+    assert len(never["points"]) == 2
+    assert len(times) == 2
+    monkeypatch.setattr(sweep_run, "run_in_processes", in_this_process)
+    assert without_times(run(settings_of(place, tmp_path / "never"))["points"]) == without_times(whole["points"])
+
+
+def test_a_point_that_cannot_be_is_told_and_not_tried_again(place, tmp_path, monkeypatch):
+    tried = []
+
+    def noted(tasks, **options):
+        for name, document in tasks.items():
+            tried.append(name)
+            try:
+                yield Done(name=name, result=measure_point(document, 1))
+            except SubmodelError as error:
+                yield Lost(name=name, reason=str(error), is_final=True)
+
+    monkeypatch.setattr(sweep_run, "run_in_processes", noted)
+    methods = (MethodSettings(method="structured", sparsity=0.9, tokens=1500),)
+    document = run(settings_of(place, tmp_path, methods=methods))
+    assert "can't be reached" in document["failed"][0]["reason"]
+    assert len(tried) == len(set(tried)) == 2
+    assert not is_complete(document)  # there is nothing but the base
+    methods += (MethodSettings(method="wanda", tokens=1500),)
+    assert is_complete(run(settings_of(place, tmp_path, methods=methods)))
+
+
+def test_what_a_row_tells_of_its_calibration(place, tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep_run, "run_in_processes", in_this_process)
+    methods = make_methods(["wanda", "structured"], [0.2], [0], MethodSettings(tokens=1500, form="plain"))
+    both = ((str(place / "py"),), (str(place / "js"),))
+    rows = run(settings_of(place, tmp_path, methods=methods, calibrations=both))["points"]
+    assert [(row["method"], row.get("form"), row.get("tokens")) for row in rows] == [
+        ("dense", None, None),
+        *[("wanda", "plain", 1500)] * 2,
+        *[("structured", "prompt", 1500)] * 2,
+    ]
+    learned = [row["most_bytes"] for row in rows if row["method"] == "structured"]
+    assert learned[0] == learned[1]
+    assert not any("most_bytes" in row for row in rows if row["method"] != "structured")
+
+
+def test_where_nothing_can_be_written_is_told_first(place, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BuildError, match="choose another folder"):
+        run(settings_of(place, tmp_path / "file"))
+
+
+def test_a_sweep_that_lost_points_ends_with_1(place, tmp_path, monkeypatch):
+    def unlucky(tasks, **options):
+        for name, document in tasks.items():
+            if document["method"] is None:
+                yield Done(name=name, result=measure_point(document, 1))
+            else:
+                yield Lost(name=name, reason="it was killed", is_final=False)
+
+    monkeypatch.setattr(sweep_run, "run_in_processes", unlucky)
+    (tmp_path / "sweep.svg").write_text("an earlier sweep's")
+    command = ["sweep", str(place / "py"), "-o", str(tmp_path), "--base", str(place / "base"), "--sparsity", "0.5"]
+    done = CliRunner().invoke(app, [*command, "--tokens", "1500", "--dtype", "float32", "--json"])
+    assert done.exit_code == 1
+    assert json.loads(done.stdout)["failed"][0]["reason"] == "it was killed"
+    assert not (tmp_path / "sweep.svg").exists()
+    refused = CliRunner().invoke(app, [*command, "--dtype", "float8"])
+    assert isinstance(refused.exception, BuildError) and "float8" in str(refused.exception)
+
+
+def test_domains_are_told_apart_by_their_names(place, tmp_path):
+    copy = shutil.copytree(place / "py", tmp_path / "other" / "py")
+    with pytest.raises(BuildError, match="both called py"):
+        run(settings_of(place, tmp_path, calibrations=((str(place / "py"),), (str(copy),))))
+
+
+def test_what_one_domain_learns_from_is_not_measured_on_in_another(place, tmp_path, monkeypatch):
+    def opened(spec, **options):
+        domain = open_domain(spec, **options)
+        if not spec.endswith("fork"):
+            return domain
+        others = {"held-out": "calibration", "calibration": "held-out", "validation": "validation"}
+        files = tuple(replace(file, split=others[file.split]) for file in domain.corpus.files)
+        return replace(domain, corpus=replace(domain.corpus, files=files))
+
+    monkeypatch.setattr(sweep_run, "open_domain", opened)
+    fork = shutil.copytree(place / "py", tmp_path / "fork")
+    with pytest.raises(BuildError, match="figures would flatter"):
+        run(settings_of(place, tmp_path, calibrations=((str(place / "py"),), (str(fork),))))
+    monkeypatch.setattr(sweep_run, "run_in_processes", lambda tasks, **options: iter(()))
+    both = {"measured_on": (str(place / "js"), str(place / "py"), str(fork))}
+    run(settings_of(place, tmp_path, calibrations=((str(place / "js"),),), **both))  # those two only listen
+
+
+def test_other_texts_or_weights_than_the_sweeps_are_refused(place, tmp_path, monkeypatch):
+    documents = []
+    monkeypatch.setattr(
+        sweep_run, "run_in_processes", lambda tasks, **options: documents.extend(tasks.values()) or iter(())
+    )
+    run(settings_of(place, tmp_path))
+    changed = {**documents[0], "fingerprints": dict.fromkeys(documents[0]["fingerprints"], "other")}
+    with pytest.raises(Unprepared, match="other texts"):
+        measure_point(changed)
+    with pytest.raises(Unprepared, match="other weights"):
+        measure_point({**documents[0], "base_sha256": "other"})
+    with pytest.raises(Unprepared, match="another version"):
+        measure_point({**documents[0], "version": 0})
+    gone = {**documents[0], "base": str(tmp_path / "gone")}
+    outcomes = list(run_in_processes({"gone": gone, "late": {**documents[1], "method": None}}, jobs=1, threads=1))
+    assert isinstance(outcomes[1], Done)
+    assert not outcomes[0].is_final, "another machine may have the base"
+    assert "gone" in outcomes[0].reason
+
+
+@pytest.mark.slow
+def test_a_real_cluster_gives_the_same_numbers_though_a_worker_is_killed(place, tmp_path, monkeypatch):
+    ray = pytest.importorskip("ray")
+    monkeypatch.setattr(sweep_run, "run_in_processes", in_this_process)
+    whole = run(settings_of(place, tmp_path / "whole"))
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    real_wait, killed = ray.wait, []
+
+    def wait(references, num_returns):
+        deadline = time.monotonic() + 120
+        while not killed and time.monotonic() < deadline:
+            for pid in own_workers("ray::measure_point"):
+                killed.append(pid)
+                os.kill(pid, signal.SIGKILL)
+                break
+            time.sleep(0.05)
+        return real_wait(references, num_returns=num_returns)
+
+    monkeypatch.setattr(ray, "wait", wait)
+    monkeypatch.setattr(ray, "init", lambda **options: None)
+    defaults = settings_of(place, tmp_path / "ray", ray="auto")
+    methods = (*defaults.methods, MethodSettings(method="structured", sparsity=0.9, tokens=1500))
+    document = run(replace(defaults, methods=methods))
+    (refused,) = document["failed"]  # and one that can't be is told as by a process
+    assert refused["is_final"] and refused["reason"].startswith("--size 0.1 can't be reached")
+    assert len(killed) == 1
+    assert without_times(document["points"]) == without_times(whole["points"])
+
+
+def own_workers(name):
+    """Processes of that name that this one, or a child of its, has started."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if not (folder / "cmdline").read_text().startswith(name):
+                continue
+            ancestor = int(folder.name)
+            while ancestor > 1 and ancestor != os.getpid():
+                ancestor = int((Path("/proc") / str(ancestor) / "stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue  # it has just ended
+        if ancestor == os.getpid():
+            yield int(folder.name)
+
+
+def test_combinations_and_what_cannot_be():
+    like = MethodSettings(pattern=GroupPattern(zeros=2, size=4))
+    made = make_methods(["wanda", "structured"], [0.1, 0.2], [0, 1], like)
+    assert [(one.method, one.sparsity, one.seed) for one in made] == [
+        ("wanda", 0.5, 0),
+        ("wanda", 0.5, 1),
+        ("structured", 0.1, 0),
+        ("structured", 0.1, 1),
+        ("structured", 0.2, 0),
+        ("structured", 0.2, 1),
+    ]
+    with pytest.raises(BuildError, match="domain"):
+        SweepSettings(output=None, methods=(), calibrations=(), measured_on=())
+    with pytest.raises(BuildError, match="excerpt"):
+        QualitySettings(excerpts=0)

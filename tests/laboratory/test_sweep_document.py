@@ -1,0 +1,180 @@
+"""Curves and matrices from rows, and their picture."""
+
+import math
+import re
+
+import pytest
+
+from laboratory.experiments.pictures import draw_sweep
+from laboratory.experiments.sweep_document import make_curves, make_matrices, make_rankings, without_pieces
+
+
+def row(method, sparsity, calibration, seed, **bits):
+    return {
+        "method": method,
+        "sparsity": sparsity,
+        "removed_share": sparsity,
+        "calibration": calibration.split("+") if calibration else [],
+        "seed": seed,
+        "quality": {domain: {"bits_per_byte": value} for domain, value in bits.items()},
+    }
+
+
+def pieces(nats):
+    """Figures of four pieces of ten bytes."""
+    bits = sum(nats) / math.log(2) / 40
+    return {"bits_per_byte": bits, "excerpt_nats": nats, "excerpt_bytes": [10] * 4}
+
+
+ROWS = [
+    row("dense", 0.0, "", None, py=0.5, js=0.6),
+    row("wanda", 0.5, "py", 0, py=0.70, js=0.90),
+    row("wanda", 0.5, "py", 1, py=0.74, js=0.94),
+    row("wanda", 0.5, "js", 0, py=0.80, js=0.70),
+    row("wanda", 0.5, "js", 1, py=0.80, js=0.72),
+    row("wanda", 0.5, "py+js", 0, py=0.60, js=0.65),
+    row("wanda", 0.5, "py+js", 1, py=0.60, js=0.67),
+]
+
+
+def test_a_curve_begins_at_the_dense_base_and_joins_seeds():
+    curves = {(one["calibration"], one["measured_on"]): one for one in make_curves(ROWS)}
+    assert len(curves) == 6
+    assert curves["py", "py"]["points"] == [[0.0, 0.5, 0.5, 0.5], [0.5, pytest.approx(0.72), 0.70, 0.74]]
+    assert curves["py", "py"]["is_own"] and not curves["py", "js"]["is_own"]
+
+
+def test_a_matrix_tells_whether_the_diagonal_is_best():
+    (matrix,) = make_matrices(ROWS)
+    assert matrix["calibrated_on"] == ["py", "js", "py+js"]
+    assert matrix["measured_on"] == ["py", "js"]
+    assert matrix["mean"][0] == pytest.approx([0.72, 0.92])
+    assert matrix["spread"][1] == pytest.approx([0.0, 0.0002**0.5])
+    best = matrix["diagonal_is_best"]
+    assert best["py"]["is_best"] and best["py"]["gain"] == pytest.approx(0.08)
+    assert best["py"]["gain_by_seed"] == pytest.approx([0.10, 0.06])
+    assert best["js"]["gain"] == pytest.approx(0.92 - 0.71)
+    assert best["js"]["gain_by_seed"] == pytest.approx([0.90 - 0.70, 0.94 - 0.72])
+    assert best["py"]["over_mixed"] == {
+        "is_best": False,
+        "gain": pytest.approx(0.60 - 0.72),
+        "gain_by_seed": pytest.approx([0.60 - 0.70, 0.60 - 0.74]),
+    }
+
+
+def test_what_is_calibrated_on_but_not_measured_is_no_mixture():
+    rows = [*ROWS, row("wanda", 0.5, "docs", 0, py=0.1, js=0.1), row("wanda", 0.5, "docs", 1, py=0.1, js=0.1)]
+    (matrix,) = make_matrices(rows)
+    assert matrix["diagonal_is_best"]["py"]["over_mixed"]["gain"] == pytest.approx(0.60 - 0.72)
+    (matrix,) = make_matrices([one for one in rows if len(one["calibration"]) < 2])
+    assert "over_mixed" not in matrix["diagonal_is_best"]["py"]
+
+
+def test_a_diagonal_that_loses_is_told():
+    rows = [row("wanda", 0.5, "py", 0, py=0.9, js=0.8), row("wanda", 0.5, "js", 0, py=0.8, js=0.7)]
+    (matrix,) = make_matrices(rows)
+    assert matrix["diagonal_is_best"]["py"] == {"is_best": False, "gain": pytest.approx(-0.1)}
+    assert "spread" not in matrix
+    assert make_matrices(rows[:1]) == []
+
+
+def test_cells_are_compared_over_the_seeds_that_all_of_them_have():
+    lost = [one for one in ROWS if (one["calibration"], one["seed"]) not in ((["py"], 0), (["js"], 1))]
+    assert make_matrices(lost) == []
+    (matrix,) = make_matrices([*lost, row("wanda", 0.5, "js", 1, py=0.80, js=0.72)])
+    assert matrix["seeds"] == 1 and "spread" not in matrix
+    assert matrix["mean"] == [[0.74, 0.94], [0.80, 0.72], [0.60, 0.67]]
+
+
+def test_the_gain_has_an_interval_over_pieces_of_text():
+    """Of two calibrations and two seeds: the better one wins on three pieces of four, by their means over seeds."""
+    nats = {
+        ("py", 0): [5.0, 6.0, 7.0, 9.0],
+        ("py", 1): [7.0, 8.0, 9.0, 9.0],
+        ("js", 0): [8.0, 9.0, 10.0, 8.0],
+        ("js", 1): [8.0, 9.0, 10.0, 8.0],
+    }
+    rows = [
+        {**row("wanda", 0.5, name, seed), "quality": {"py": pieces(values), "js": pieces([1.0, 1.0, 1.0, 1.0])}}
+        for (name, seed), values in nats.items()
+    ]
+    told = make_matrices(rows)[0]["diagonal_is_best"]["py"]
+    bit = math.log(2) * 40
+    assert told["gain"] == pytest.approx((35 - 30) / bit)
+    assert told["gain_by_seed"] == pytest.approx([(35 - 27) / bit, (35 - 33) / bit])
+    low, high = told["gain_interval"]
+    assert low == pytest.approx(-1 / bit) and high == pytest.approx(8 / bit)  # the last piece thrice; never
+    assert without_pieces(rows)[0]["quality"]["py"].keys() == {"bits_per_byte"}
+
+
+def ranked(method, seed, nats, **other):
+    return {**row(method, 0.5, "py", seed), "removed_share": 0.4, "quality": {"py": pieces(nats)}, **other}
+
+
+def test_methods_of_one_ratio_are_ranked_with_an_interval_over_pieces():
+    rows = [
+        ranked("magnitude", 0, [9.0, 9.0, 9.0, 9.0]),
+        ranked("wanda", 0, [7.0, 8.0, 6.0, 8.0], removed_share=0.41),
+        ranked("sparsegpt", 0, [7.0, 6.0, 7.0, 6.0]),
+        ranked("structured", 0, [1.0, 1.0, 1.0, 1.0]),  # its ratio is another
+        ranked("wanda", 0, [1.0, 1.0, 1.0, 1.0], sparsity=0.4),  # alone at its ratio
+    ]
+    (ranking,) = make_rankings(rows)
+    assert (ranking["calibration"], ranking["measured_on"], ranking["seeds"]) == ("py", "py", 1)
+    assert ranking["sparsity"] == 0.5 and ranking["removed_share"] == pytest.approx((0.4 + 0.41 + 0.4) / 3)
+    assert [one["method"] for one in ranking["methods"]] == ["sparsegpt", "wanda", "magnitude"]
+    first, second, last = ranking["methods"]
+    bit = math.log(2) * 40
+    assert first["over_next"]["gain"] == pytest.approx(3 / bit)
+    assert first["over_next"]["gain_interval"] == pytest.approx([-2 / bit, 8 / bit])
+    assert second["over_next"]["gain_interval"] == pytest.approx([4 / bit, 11 / bit], abs=1.01 / bit)
+    assert "over_next" not in last
+
+
+def test_rankings_keep_calibrations_and_domains_apart_and_patterns_together():
+    rows = [
+        row("wanda", 0.5, "py", 0, py=0.7, js=0.9),
+        row("magnitude", 0.5, "py", 0, py=0.8, js=0.8),
+        {**row("wanda", 0.5, "py", 0, py=0.9, js=1.0), "pattern": "2:4"},
+        row("wanda", 0.5, "js", 0, py=0.9, js=0.7),
+        row("magnitude", 0.5, "js", 0, py=0.8, js=0.8),
+    ]
+    orders = {
+        (one["calibration"], one["measured_on"]): [method["method"] for method in one["methods"]]
+        for one in make_rankings(rows)
+    }
+    assert orders == {
+        ("py", "py"): ["wanda", "magnitude", "wanda 2:4"],
+        ("py", "js"): ["magnitude", "wanda", "wanda 2:4"],
+        ("js", "py"): ["magnitude", "wanda"],
+        ("js", "js"): ["wanda", "magnitude"],
+    }
+
+
+def test_more_matches_rank_higher():
+    rows = [row(name, 0.5, "py", 0) for name in ("wanda", "magnitude")]
+    for one, share in zip(rows, (0.2, 0.3), strict=True):
+        one["quality"] = {"py": {"fim_exact_match": share}}
+    (ranking,) = make_rankings(rows)
+    assert [one["method"] for one in ranking["methods"]] == ["magnitude", "wanda"]
+    assert ranking["methods"][0]["over_next"] == {"is_best": True, "gain": pytest.approx(0.1)}
+
+
+def test_methods_are_ranked_over_the_seeds_that_all_of_them_have():
+    rows = [
+        ranked("wanda", 0, [1.0, 1.0, 1.0, 1.0]),
+        ranked("wanda", 1, [5.0, 5.0, 5.0, 5.0]),
+        ranked("magnitude", 1, [4.0, 4.0, 4.0, 4.0]),
+    ]
+    (ranking,) = make_rankings(rows)
+    assert [one["method"] for one in ranking["methods"]] == ["magnitude", "wanda"]
+    assert make_rankings(rows[:2]) == make_rankings([rows[0], rows[2]]) == []
+
+
+def test_the_picture_shows_own_domains_and_cuts_off_what_is_far_away():
+    rows = [*ROWS, row("wanda", 0.7, "py", 0, py=9.0, js=9.0)]
+    page = draw_sweep({"curves": make_curves(rows)})
+    assert page.count("<path") == 3  # the axes and two lines
+    assert "wanda, py (more beyond)" in page
+    assert all(f">{ratio:g}<" in page for ratio in (0, 0.5))
+    assert "9.0" not in re.sub(r'"[^"]*"', "", page)

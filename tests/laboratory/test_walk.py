@@ -1,0 +1,175 @@
+"""The pass over the layers: what each matrix is measured on, and what then stands in the model."""
+
+import pytest
+import torch
+
+from contract.errors import BuildError
+from laboratory.sparsity.masks import wanda_scores
+from laboratory.sparsity.pattern import GroupPattern
+from laboratory.sparsity.sparsity_settings import SparsitySettings, resolve_sparsity
+from laboratory.sparsity.walk import MATRICES, owl_sparsities, sparsify_layers
+from tests.builder.test_layers import sequences
+from tests.builder.tiny import make_model
+
+
+def inputs_of(model, layer, texts):
+    """Inputs of the layer's seven matrices as transformers' own forward pass gives them, (tokens, channels)."""
+    captured = {name: [] for name in MATRICES}
+    handles = [
+        model.model.layers[layer]
+        .get_submodule(name)
+        .register_forward_pre_hook(lambda _, args, name=name: captured[name].append(args[0][0]))
+        for name in MATRICES
+    ]
+    for ids in texts:
+        model(torch.tensor([ids]))
+    for handle in handles:
+        handle.remove()
+    return {name: torch.cat(rows) for name, rows in captured.items()}
+
+
+def naive_wanda(model, layer, texts, sparsity):
+    masks = {}
+    for name, rows in inputs_of(model, layer, texts).items():
+        weight = model.model.layers[layer].get_submodule(name).weight
+        scores = wanda_scores(weight, rows.square().sum(dim=0))
+        order = scores.argsort(dim=1)
+        masks[name] = torch.ones_like(weight, dtype=torch.bool)
+        masks[name].scatter_(1, order[:, : int(sparsity * weight.shape[1] + 0.5)], False)
+    return masks
+
+
+def agreement(masks, others):
+    return min(float((masks[name] == others[name]).float().mean()) for name in MATRICES)
+
+
+@pytest.mark.parametrize("kind", ["qwen2", "llama"])
+def test_each_layer_is_measured_on_the_outputs_of_the_pruned_ones_before_it(kind):
+    texts = sequences(20, 1)
+    model, dense = make_model(300, kind=kind), make_model(300, kind=kind)
+    for parameter in (*model.parameters(), *dense.parameters()):
+        parameter.data *= 8  # strong layers, so that pruning one shows in the next
+    made = sparsify_layers(model, texts, SparsitySettings(sparsity=0.6))
+    assert agreement(made[0].kept, naive_wanda(dense, 0, texts, 0.6)) > 0.999
+    fed_with_dense = naive_wanda(dense, 1, texts, 0.6)
+    pruned_first = make_model(300, kind=kind)
+    for parameter in pruned_first.parameters():
+        parameter.data *= 8
+    for name in MATRICES:
+        pruned_first.model.layers[0].get_submodule(name).weight.mul_(made[0].kept[name])
+    fed_with_pruned = naive_wanda(pruned_first, 1, texts, 0.6)
+    assert agreement(made[1].kept, fed_with_pruned) > 0.999
+    assert agreement(made[1].kept, fed_with_dense) < 0.99  # the two are told apart
+
+
+@pytest.mark.parametrize("method", ["magnitude", "wanda", "sparsegpt"])
+@pytest.mark.parametrize("pattern", [None, GroupPattern(zeros=2, size=4), GroupPattern(zeros=4, size=8)])
+def test_all_seven_matrices_become_sparse_and_nothing_else_changes(method, pattern):
+    model, dense = make_model(300), make_model(300)
+    seen = []
+    made = sparsify_layers(
+        model,
+        sequences(20, 1),
+        SparsitySettings(method=method, pattern=pattern),
+        on_layer=lambda done, total: seen.append((done, total)),
+    )
+    assert seen == [(1, 2), (2, 2)]
+    before, after = dense.state_dict(), model.state_dict()
+    for name, weight in after.items():
+        if not any(name.endswith(f"{matrix}.weight") for matrix in MATRICES):
+            assert torch.equal(weight, before[name]), name
+    for index, layer in enumerate(made):
+        assert set(layer.kept) == set(MATRICES)
+        assert 0 < layer.output_error < 1.5
+        for name, kept in layer.kept.items():
+            weight = model.model.layers[index].get_submodule(name).weight
+            assert ((~kept).sum(dim=1) == kept.shape[1] // 2).all()
+            assert (weight[~kept] == 0).all()
+            if pattern:
+                assert ((~kept).reshape(-1, pattern.size).sum(dim=1) == pattern.zeros).all()
+
+
+def test_the_error_is_that_of_the_whole_layer():
+    model, dense = make_model(300), make_model(300)
+    texts = sequences(6, 3)
+    made = sparsify_layers(model, texts, SparsitySettings(sparsity=0.5))
+    lost = added = 0.0
+    for ids in texts:
+        before, truth = dense(torch.tensor([ids]), output_hidden_states=True).hidden_states[:2]
+        ours = model(torch.tensor([ids]), output_hidden_states=True).hidden_states[1]
+        lost += float((truth - ours).square().sum())
+        added += float((truth - before).square().sum())
+    assert made[0].output_error == pytest.approx(lost / added, rel=1e-3)
+
+
+def test_sparsegpt_loses_less_of_a_layer_than_wanda():
+    texts = [ids for seed in range(4) for ids in sequences(30, seed)]
+    errors = {}
+    for method in ("wanda", "sparsegpt"):
+        made = sparsify_layers(make_model(300, width=128), texts, SparsitySettings(method=method))
+        errors[method] = [layer.output_error for layer in made]
+    assert errors["sparsegpt"][0] < 0.8 * errors["wanda"][0]
+
+
+def naive_owl(model, texts, sparsity, multiple, spread):
+    """The authors' arithmetic (`prune_wanda_outlier`), on the inputs that transformers' own forward pass gives."""
+    shares = []
+    for index, layer in enumerate(model.model.layers):
+        scores = []
+        for name, rows in inputs_of(model, index, texts).items():
+            norms = rows.double().square().sum(dim=0).sqrt()
+            scores.append((layer.get_submodule(name).weight.double().abs() * norms).flatten())
+        scores = torch.cat(scores)
+        shares.append(float((scores > multiple * scores.mean()).double().mean()) * 100)
+    low, high = min(shares), max(shares)
+    scaled = [(share - low) * (1 / (high - low) * spread * 2) for share in shares]
+    kept = [one - sum(scaled) / len(scaled) + (1 - sparsity) for one in scaled]
+    return [1 - one for one in kept]
+
+
+@pytest.mark.parametrize("method", ["magnitude", "wanda", "sparsegpt"])
+def test_in_sixteen_bits_shares_and_patterns_are_exact_too(method):
+    """What the study runs in where that is fastest; the errors stay those of 32 bits, nearly."""
+    texts, errors = sequences(20, 1), {}
+    for dtype in (torch.float32, torch.bfloat16):
+        model = make_model(300).to(dtype)
+        made = sparsify_layers(model, texts, SparsitySettings(method=method, pattern=GroupPattern(zeros=2, size=4)))
+        errors[dtype] = [layer.output_error for layer in made]
+        for index, layer in enumerate(made):
+            for name, kept in layer.kept.items():
+                assert ((~kept).reshape(-1, 4).sum(dim=1) == 2).all()
+                weight = model.model.layers[index].get_submodule(name).weight
+                assert weight.dtype == dtype
+                assert (weight[~kept] == 0).all()
+    assert errors[torch.bfloat16] == pytest.approx(errors[torch.float32], rel=0.1)
+
+
+def test_owl_gives_each_layer_its_own_sparsity():
+    model = make_model(300, layers=3)
+    settings = SparsitySettings(sparsity=0.6, owl=True, owl_multiple=3.0)
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    texts = sequences(10, 1)
+    wanted = owl_sparsities(model, texts, settings)
+    assert wanted == pytest.approx(naive_owl(model, texts, 0.6, settings.owl_multiple, settings.owl_spread), abs=1e-6)
+    assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
+    assert len(set(wanted)) > 1
+    assert sum(wanted) / 3 == pytest.approx(0.6)
+    made = sparsify_layers(model, texts, settings)
+    for layer, sparsity in zip(made, wanted, strict=True):
+        for kept in layer.kept.values():
+            assert set((~kept).sum(dim=1).tolist()) == {int(sparsity * kept.shape[1] + 0.5)}
+
+
+def test_settings_that_contradict_each_other_are_told():
+    pattern = GroupPattern(zeros=2, size=4)
+    assert resolve_sparsity(None, pattern) == resolve_sparsity(None, None) == 0.5
+    assert resolve_sparsity(0.3, None) == 0.3
+    for wrong, words in (
+        ({"sparsity": 0.6, "pattern": pattern}, "leave the sparsity out"),
+        ({"pattern": pattern, "owl": True}, "--owl"),
+        ({"sparsity": 0.0}, "prunes nothing"),
+        ({"sparsity": 1.0}, "below 1"),
+        ({"method": "lottery"}, "wanda"),
+    ):
+        with pytest.raises(BuildError, match=words):
+            SparsitySettings(**wrong)
