@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
-from contract.repository.texts import read_texts
 from tokenizers import Tokenizer
 
 from benchmarks.repositories import CACHE
@@ -24,6 +23,7 @@ from builder.pruning.code_pieces import CODE_PIECES_FILE, CodePieces
 from builder.sources.distribution import parse_distribution
 from builder.sources.fetch import fetch
 from contract.errors import CorpusError
+from contract.repository.texts import read_texts
 
 LANGUAGES: Final = ("Python", "Java", "C++", "C", "JavaScript", "TypeScript", "Go", "Rust")
 _WHEELS: Final = """

@@ -1,8 +1,7 @@
 """The documents that cross a boundary, key by key: bundle.json, a build's report, its progress, the server's status.
 
-docs/schema/ holds their JSON schemas, and vscode-extension/src/documents.ts their TypeScript types. Both are generated
-from here: `python -m submodel.schema_files`. A reader must accept keys that it doesn't know. A figure that was not
-measured is absent. A document that was read from disk has these types only as far as its reader has checked it.
+`submodel.schema_files` makes docs/schema/ of them. A reader must accept keys that it doesn't know. A figure that was
+not measured is absent. A document from disk has these types only as far as its reader has checked it.
 """
 
 from __future__ import annotations

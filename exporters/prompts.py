@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import builder
+import contract
 import exporters
 from builder.artifact import PARITY_PROMPTS, SubModel
 from builder.corpus.corpus import SourceFile
@@ -53,7 +54,9 @@ def _own_prompts(source: SubModel) -> list[ParityPrompt]:
 
 
 def _package_prompts(encoder: PromptEncoder, count: int) -> list[ParityPrompt]:
-    files = [_source_file(path) for package in (builder, exporters) for path in _python_files(package.__path__)]
+    files = [
+        _source_file(path) for package in (contract, builder, exporters) for path in _python_files(package.__path__)
+    ]
     cuts = cut_files(files, count, seed=0)
     windows = parity_windows(cuts, encoder)
     prompts = [

@@ -33,7 +33,7 @@ from contract.versions import installed_versions
 from lsp_server.decoding.cores import default_threads, is_x86, processor_flags, saturates
 from lsp_server.decoding.providers import PROVIDERS
 from submodel import __version__
-from submodel.extras import missing_modules
+from submodel.extras import install_command, missing_modules
 
 LEAST_PYTHON: Final = (3, 11)
 # A base of half a billion parameters, as docs/results.md has it; memory that is counted as total is a little less.
@@ -43,9 +43,6 @@ BUILD_DISK_BYTES: Final = 3_000_000_000  # pruned and tuned model, bundle, and t
 CACHE_DISK_BYTES: Final = 1_000_000_000  # the hub's file of the first base
 PATIENCE_S: Final = 5.0  # for an answer of the network
 CHILD_PATIENCE_S: Final = 60.0
-INSTALL_BUILD: Final = (
-    "To build, too: `uv tool install '.[build]' --torch-backend cpu` or `pipx install '.[build]'` in submodel's clone."
-)
 EDITORS: Final = {
     "VS Code": ("code", "codium", "code-server"),
     "Neovim": ("nvim",),
@@ -190,11 +187,15 @@ def check_build_extra() -> CheckResult:
     missing = missing_modules()
     if missing:
         found = f"not installed: {', '.join(missing)}; this installation serves only"
-        return CheckResult(name="build extra", status="warn", found=found, advice=INSTALL_BUILD)
+        return CheckResult(name="build extra", status="warn", found=found, advice=_install_build())
     versions = installed_versions(("torch", "transformers"))
     return CheckResult(
         name="build extra", status="ok", found=", ".join(f"{name} {version}" for name, version in versions.items())
     )
+
+
+def _install_build() -> str:
+    return f"To build, too: `{install_command()}`."
 
 
 def check_git() -> CheckResult:
@@ -210,7 +211,7 @@ def check_base(*, is_offline: bool) -> CheckResult:
     """A base model: on this disk, or else where it can be fetched from."""
     if missing_modules():
         found = "not looked for: the build extra is not installed"
-        return CheckResult(name="base model", status="warn", found=found, advice=INSTALL_BUILD)
+        return CheckResult(name="base model", status="warn", found=found, advice=_install_build())
     try:
         known = _known_bases()
     except (OSError, ValueError, KeyError, subprocess.SubprocessError) as error:

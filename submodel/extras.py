@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
+import json
 import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from contract.errors import SubmodelError
 
-_MODULES = (
+_MODULES: Final = (
     "gguf",
     "huggingface_hub",
     "jinja2",
@@ -18,6 +27,8 @@ _MODULES = (
     "torch",
     "transformers",
 )
+# Without it pip's torch on Linux brings GPU libraries of several gigabytes.
+_CPU_TORCH: Final = ("--torch-backend", "cpu")
 
 
 def prepare_to_build(command: str) -> None:
@@ -26,11 +37,49 @@ def prepare_to_build(command: str) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if missing := missing_modules():
         raise SubmodelError(
-            f"`submodel {command}` needs {', '.join(missing)}, which serving does without; "
-            "install them with: pip install 'submodel[build]'."
+            f"`submodel {command}` needs {', '.join(missing)}. This installation has what serving needs; add the rest "
+            f"with: {install_command(command)}"
         )
 
 
 def missing_modules() -> list[str]:
     """The modules of the build extra that are not installed; none of them is imported."""
     return [name for name in _MODULES if importlib.util.find_spec(name) is None]
+
+
+def install_command(command: str = "build", prefix: Path | None = None) -> str:
+    """Return the shell line that adds the build extra to the installation at `prefix` (by default this one).
+
+    The line uses the installer that made the environment, and the source that submodel was installed from. An
+    environment of uvx is never changed; there the line runs the command in another one.
+    """
+    prefix = prefix or Path(sys.prefix)
+    source = _source()
+    if (prefix / "uv-receipt.toml").is_file():  # uv tool install
+        line = ["uv", "tool", "install", *source, *_CPU_TORCH]
+    elif (prefix / "pipx_metadata.json").is_file():
+        line = ["pipx", "install", "--force", *source]
+    elif prefix.parent.name.startswith("archive-v"):  # uvx: an environment in uv's cache
+        line = ["uvx", *_CPU_TORCH, "--from", source[-1], "submodel", command]
+    elif importlib.util.find_spec("pip") is None:  # uv venv
+        line = ["uv", "pip", "install", "--python", str(prefix), *_CPU_TORCH, *source]
+    else:
+        line = [sys.executable, "-m", "pip", "install", *source]
+    return subprocess.list2cmdline(line) if sys.platform == "win32" else shlex.join(line)
+
+
+def _source() -> list[str]:
+    """Arguments of an installer: submodel with the extra, from where it was installed (PEP 610), else by its name."""
+    try:
+        origin = json.loads(importlib.metadata.distribution("submodel").read_text("direct_url.json") or "{}")
+    except importlib.metadata.PackageNotFoundError:  # run from its source, without being installed
+        origin = {}
+    url = origin.get("url")
+    if not url:
+        return ["submodel[build]"]
+    if "vcs_info" in origin:
+        version_control = origin["vcs_info"]
+        url = f"{version_control['vcs']}+{url}@{version_control['commit_id']}"
+    if origin.get("dir_info", {}).get("editable"):
+        return ["--editable", f"{url2pathname(urlsplit(url).path)}[build]"]
+    return [f"submodel[build] @ {url}"]

@@ -1,8 +1,8 @@
-"""The state of an unfinished recovery on disk, so that a killed build goes on where it was.
+"""The state of an unfinished fine-tuning on disk, so that a killed build resumes.
 
 One safetensors file, replaced as a whole: weights, the optimizer's moments, the best weights so far, and in its
-metadata a JSON document. Nothing in it can run. Beside it lies a seal (`contract.files.seals`): a state that this user's
-program did not write, which a repository may have brought along, is as if there were none.
+metadata a JSON document. Nothing in it can run. Beside it lies a seal (`contract.files.seals`): a state that this
+user's program did not write, which a repository may have brought along, is as if there were none.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A MAC under a key that no clone can know: it shows that this user's own program wrote something.
 
-The key lies in the state folder (`contract.files.state_folder`), which no repository can write or read. A MAC covers the
-purpose and the name that something is kept under, so that one thing never passes as another.
+The key lies in the state folder (`contract.files.state_folder`), which no repository can write or read. A MAC covers
+the purpose and the name that something is kept under, so that one thing never passes as another.
 
 What it does not cover: whoever can read the state folder, and an older file of the same purpose and name put back.
 """

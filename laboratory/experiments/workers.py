@@ -124,7 +124,7 @@ def _run_on_ray(tasks: Mapping[str, Document], address: str, threads: int) -> It
     try:
         import ray
     except ImportError as error:
-        raise SubmodelError("--ray needs the package ray; install it with: pip install 'submodel[ray]'.") from error
+        raise SubmodelError("--ray needs the package ray; install it with: pip install 'submodel[study]'.") from error
     try:
         ray.init(address=address, log_to_driver=False, include_dashboard=False)
     except Exception as error:  # a cluster that does not start is told by a plain Exception

@@ -52,11 +52,9 @@ def read_index(root: Path) -> RepositoryIndex:
     if holds_home(root):
         raise CorpusError(f"{root} is the home folder or holds it, so it is not read as a repository; open one in it.")
     # Here and not above: it loads numpy, which answering `initialize` need not wait for.
-    from contract.repository.texts import read_texts
+    from contract.repository.texts import ReadingSettings, read_texts
 
-    from builder.corpus.corpus import CorpusSettings
-
-    settings = CorpusSettings(max_entries=MAX_ENTRIES, max_seconds=MAX_SECONDS)
+    settings = ReadingSettings(max_entries=MAX_ENTRIES, max_seconds=MAX_SECONDS)
     index = RepositoryIndex(texts={path: text for path, (_, text) in read_texts(root, settings).items()})
     index.prepare()
     return index

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import stat
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from contract.errors import BuildError
 from contract.files.file_names import is_link_status
-from contract.files.folders import write_text
+from contract.files.folders import make_folder, write_text
 from contract.repository.git import GitError, run_git
 
 
@@ -111,15 +110,3 @@ def _is_tracked(folder: Path) -> bool:
     except GitError:
         return False  # no git, no repository, or not this user's
     return any(os.fsdecode(name).partition("/")[0].casefold() == folder.name.casefold() for name in names if name)
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder to write to; raises BuildError where that can't be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise BuildError(
-            f"{folder} can't be written ({error.strerror or error}); choose another folder with -o."
-        ) from error

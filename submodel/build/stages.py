@@ -1,7 +1,7 @@
 """Stages that are not repeated: each records what it was made from, and is skipped while that still holds.
 
-A record is believed only where this user's own program wrote it (`contract.files.seals`) and the files that it vouches for
-hash to what they were: a repository can bring records and models of its own along.
+A record is believed only where this user's own program wrote it (`contract.files.seals`) and the files that it vouches
+for hash to what they were: a repository can bring records and models of its own along.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A clone that ships `.submodel/`, with links where a build writes.
 
-Attacked: `contract.files.folders`, `submodel.build.paths`, `submodel.build.lock`. Each test but the last of each part succeeds
-as an attack on 9201313 (the test fails there).
+Attacked: `contract.files.folders`, `submodel.build.paths`, `submodel.build.lock`. Each test but the last of each part
+succeeds as an attack on 9201313 (the test fails there).
 """
 
 from __future__ import annotations

@@ -282,7 +282,8 @@ def test_nothing_runs_where_no_filter_is_known(in_namespaces):
 def test_nothing_runs_where_other_processes_stay_in_sight(in_namespaces):
     """The kernel grants no fresh /proc where a part of the old one is covered, as containers do."""
     run = (
-        "import sys\nfrom contract.errors import EvaluationError\nfrom laboratory.programs.sandbox import run_sandboxed\n"
+        "import sys\nfrom contract.errors import EvaluationError\n"
+        "from laboratory.programs.sandbox import run_sandboxed\n"
         "command = [sys.executable, '-c', 'import os; print(sum(map(str.isdigit, os.listdir(\"/proc\"))))']\n"
         "try: print(run_sandboxed(command).stdout)\nexcept EvaluationError as error: print(error)"
     )

@@ -1,7 +1,7 @@
-"""A clone that ships finished stages: records, a model, a bundle, the state of a recovery.
+"""A clone that ships finished stages: records, a model, a bundle, the state of a fine-tuning.
 
-Attacked: `submodel.build.stages`, `builder.finetuning.training_state`. The keys of the records hold public inputs only, so that
-anybody can compute them: here the shipped record has the right one.
+Attacked: `submodel.build.stages`, `builder.finetuning.training_state`. The keys of the records hold public inputs
+only, so that anybody can compute them: here the shipped record has the right one.
 """
 
 from __future__ import annotations

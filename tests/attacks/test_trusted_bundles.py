@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from contract.repository.texts import read_texts
 from lsprotocol import types
 
 from builder.corpus.corpus import CorpusSettings
@@ -34,6 +33,7 @@ from contract.bundle.trust import UntrustedError, check_trusted
 from contract.errors import BundleError, CorpusError
 from contract.files.home import holds_home
 from contract.files.state_folder import VARIABLE, StateFolderError
+from contract.repository.texts import read_texts
 from exporters.export import add_precision, export_bundle
 from exporters.export_settings import ExportSettings
 from exporters.packed_bundle import pack_bundle, unpack_bundle

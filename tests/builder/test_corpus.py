@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from builder.corpus import corpus as corpus_module
 from builder.corpus.corpus import Corpus, CorpusSettings, read_corpus
 from contract.errors import CorpusError
+from contract.repository import texts
 from contract.repository.reading import SourceReader
 
 
@@ -69,7 +69,7 @@ def test_a_repository_is_read_split_and_summed_up(repository: Path) -> None:
 
 
 def test_reading_tells_how_far_it_is(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(corpus_module, "REPORT_EVERY", 16)
+    monkeypatch.setattr(texts, "REPORT_EVERY", 16)
     seen: list[tuple[int, int]] = []
     read_corpus(repository, on_progress=lambda done, total: seen.append((done, total)))
     assert seen == [(0, 40), (16, 40), (32, 40)]

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from builder.evaluation.charts import Line, line_chart, spread
 from contract.errors import BuildError
 from laboratory.experiments.compare_run import run_compare
 from laboratory.experiments.regions import read_region
@@ -132,15 +131,3 @@ def test_what_does_not_compare_is_told(folders, tmp_path):
 def test_a_builds_own_folder_is_found(folders, tmp_path):
     shutil.copytree(folders["s"], tmp_path / ".submodel" / "model")
     assert "tokens" in read_region(tmp_path / ".submodel", "x").parts
-
-
-def test_labels_do_not_cover_each_other():
-    assert spread([10.0, 10.0, 50.0, 12.0], 15) == [10.0, 25.0, 55.0, 40.0]
-    assert spread([0.0, 100.0], 15) == [0.0, 100.0]
-
-
-def test_places_are_labelled_where_they_fit():
-    few = line_chart([Line("curve", [(0.0, 1.0), (0.1, 2.0), (0.7, 3.0)])], x_label="ratio", y_label="bits")
-    assert all(f">{place}<" in few for place in ("0", "0.1", "0.7"))
-    many = line_chart([Line("curve", [(layer, 1.0 + layer) for layer in range(28)])], x_label="layer", y_label="d")
-    assert ">27<" in many and ">13<" not in many

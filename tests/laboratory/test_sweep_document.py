@@ -174,7 +174,7 @@ def test_methods_are_ranked_over_the_seeds_that_all_of_them_have():
 def test_the_picture_shows_own_domains_and_cuts_off_what_is_far_away():
     rows = [*ROWS, row("wanda", 0.7, "py", 0, py=9.0, js=9.0)]
     page = draw_sweep({"curves": make_curves(rows)})
-    assert page.count("<path") == 3  # the axes and two lines
+    assert len(re.findall('<path d="M[^"]*L', page)) == 2  # lines
     assert "wanda, py (more beyond)" in page
-    assert all(f">{ratio:g}<" in page for ratio in (0, 0.5))
+    assert all(f">{ratio}<" in page for ratio in ("0.0", "0.5"))
     assert "9.0" not in re.sub(r'"[^"]*"', "", page)

@@ -1,0 +1,161 @@
+"""The texts of a repository, filtered and rid of secrets, as building and serving both read them.
+
+Texts have LF line ends, whatever the files have. Two reads of the same tree give the same texts, on any machine and by
+git or without it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from contract.errors import CorpusError
+from contract.progress import Progress
+from contract.repository.file_filters import decode_text, reason_by_path, reason_by_text
+from contract.repository.languages import find_language
+from contract.repository.listing import MAX_ENTRIES, Listing, ListingLimits, list_files
+from contract.repository.reading import SourceReader, Unreadable
+from contract.repository.secrets import remove_secrets
+
+REPORT_EVERY: Final = 64  # files between two reports of progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadingSettings:
+    """What is read of a repository."""
+
+    max_file_bytes: int = 256 << 10  # larger ones are tables and bundles, seldom what a person writes line by line
+    max_total_bytes: int = 64 << 20  # far more than a build looks at; bounds memory on the largest repositories
+    max_files: int = 100_000  # read ones; the largest repositories have some hundred thousand, and a trap any number
+    max_entries: int = MAX_ENTRIES  # listed ones
+    max_seconds: float = math.inf  # for listing and reading: whoever builds sees it run, and can end it
+
+    def __post_init__(self) -> None:
+        if min(self.max_file_bytes, self.max_total_bytes, self.max_files) < 1:
+            raise CorpusError("A corpus needs limits of at least one file and one byte.")
+
+
+_DEFAULT_SETTINGS = ReadingSettings()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepositoryTexts:
+    """The texts of a repository, and what was left out."""
+
+    root: Path  # without links
+    texts: Mapping[str, tuple[str, str]]  # path → (language, text), no text twice
+    skipped: Counter[str]  # files by reason
+    secret_lines: Counter[str]  # removed lines by kind
+    listed_by: str  # "git" or "walk"
+
+
+def read_texts(root: Path, settings: ReadingSettings = _DEFAULT_SETTINGS) -> Mapping[str, tuple[str, str]]:
+    """Path → (language, text) of what a build would read, neither split nor too small for it.
+
+    For those who serve: what has changed since a build, and snippets of other files. Raises CorpusError if the folder
+    is missing, can't be read or goes beyond the settings' `max_entries` or `max_seconds`.
+    """
+    return read_repository(root, settings).texts
+
+
+def read_repository(
+    root: Path,
+    settings: ReadingSettings = _DEFAULT_SETTINGS,
+    *,
+    on_progress: Progress = lambda done, total: None,
+) -> RepositoryTexts:
+    """The texts and what was left out; on_progress(done, total) counts the listed files, now and then.
+
+    Raises CorpusError as `read_texts` does. An empty repository is no error here.
+    """
+    return _read_texts(_list(root, settings), settings, on_progress)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _RootListing:
+    root: Path  # without links
+    files: Listing
+    limits: ListingLimits
+
+
+def _list(root: Path, settings: ReadingSettings) -> _RootListing:
+    limits = ListingLimits(max_entries=settings.max_entries, until_s=time.monotonic() + settings.max_seconds)
+    try:
+        real = Path(os.path.realpath(root, strict=True))
+        if not real.is_dir():
+            raise CorpusError(f"{root} is a file, not a folder; name the repository's folder.")
+        return _RootListing(root=real, files=list_files(real, limits), limits=limits)
+    except FileNotFoundError as error:
+        raise CorpusError(f"There is no folder {root}; name the repository's folder.") from error
+    except OSError as error:
+        raise CorpusError(f"The folder {root} can't be read ({error.strerror}); check its permissions.") from error
+
+
+def _read_texts(listing: _RootListing, settings: ReadingSettings, on_progress: Progress) -> RepositoryTexts:
+    reader = SourceReader(listing.root, max_bytes=settings.max_file_bytes)
+    skipped: Counter[str] = Counter()
+    secret_lines: Counter[str] = Counter()
+    texts: dict[str, tuple[str, str]] = {}
+    seen: set[str] = set()
+    total = opened = 0
+    if listing.files.unreadable_folders:
+        skipped["unreadable"] += listing.files.unreadable_folders
+    # In an order that is fixed but has nothing to do with folders, so that the cap cuts evenly through a huge tree.
+    for number, path in enumerate(sorted(listing.files.paths, key=_order_of)):
+        if number % REPORT_EVERY == 0:
+            on_progress(number, len(listing.files.paths))
+        reason = _reason_by_name(path)
+        if reason is None and total > settings.max_total_bytes:
+            reason = "over the total limit"
+        if reason is None and opened >= settings.max_files:
+            reason = "over the limit of files"
+        if reason is not None:
+            skipped[reason] += 1
+            continue
+        listing.limits.check(listing.root, opened)
+        opened += 1
+        try:
+            content = reader.read(path)
+        except Unreadable as left_out:
+            skipped[str(left_out)] += 1
+            continue
+        language = find_language(path)
+        text = decode_text(content)
+        if text is None or language is None:
+            skipped["binary"] += 1
+            continue
+        clean = remove_secrets(text)
+        reason = reason_by_text(clean.text, language) or ("duplicate" if clean.text in seen else None)
+        if reason is not None:
+            skipped[reason] += 1
+            continue
+        seen.add(clean.text)
+        secret_lines.update(clean.removed_lines)
+        texts[path] = (language.name, clean.text)
+        total += len(content)
+    return RepositoryTexts(
+        root=listing.root,
+        texts=texts,
+        skipped=skipped,
+        secret_lines=secret_lines,
+        listed_by=listing.files.source,
+    )
+
+
+def _order_of(path: str) -> bytes:
+    return hashlib.sha256(os.fsencode(path)).digest()
+
+
+def _reason_by_name(path: str) -> str | None:
+    try:
+        path.encode()
+    except UnicodeEncodeError:  # a name that is not UTF-8 fits into no manifest
+        return "name not UTF-8"
+    return reason_by_path(path)

@@ -1,0 +1,8 @@
+"""What proves and studies the product: published pruning methods, sweeps, programs that are run, benches and replays.
+
+The product (`builder`, `exporters`, `lsp_server`) imports nothing of it.
+"""
+
+from contract.telemetry import turn_off_telemetry
+
+turn_off_telemetry()

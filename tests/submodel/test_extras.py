@@ -1,0 +1,71 @@
+"""The line that adds the build extra: by the installer that made the environment, from the same source."""
+
+import json
+import shlex
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from contract.errors import SubmodelError
+from submodel import extras
+
+WHEEL = {"url": "file:///tmp/my%20wheels/submodel-0.1.0-py3-none-any.whl", "archive_info": {}}
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the lines are quoted for cmd there")
+
+
+@pytest.fixture
+def origin(monkeypatch):
+    """A function that says where submodel was installed from: its direct_url.json, None for a package index."""
+
+    def install_from(document):
+        text = None if document is None else json.dumps(document)
+        installed = SimpleNamespace(read_text=lambda name: text if name == "direct_url.json" else None)
+        monkeypatch.setattr(extras.importlib.metadata, "distribution", lambda name: installed)
+
+    install_from(None)
+    return install_from
+
+
+def test_each_installer_by_its_mark(origin, tmp_path, monkeypatch):
+    assert extras.install_command(prefix=tmp_path) == f"{shlex.quote(sys.executable)} -m pip install 'submodel[build]'"
+    (tmp_path / "pipx_metadata.json").touch()
+    assert extras.install_command(prefix=tmp_path) == "pipx install --force 'submodel[build]'"
+    (tmp_path / "pipx_metadata.json").unlink()
+    (tmp_path / "uv-receipt.toml").touch()
+    assert extras.install_command(prefix=tmp_path) == "uv tool install 'submodel[build]' --torch-backend cpu"
+    cached = tmp_path / "archive-v0" / "a1b2"
+    assert extras.install_command("eval", cached) == "uvx --torch-backend cpu --from 'submodel[build]' submodel eval"
+    find_spec = extras.importlib.util.find_spec
+    monkeypatch.setattr(extras.importlib.util, "find_spec", lambda name: None if name == "pip" else find_spec(name))
+    bare = tmp_path / "uv venv"
+    assert (
+        extras.install_command(prefix=bare) == f"uv pip install --python '{bare}' --torch-backend cpu 'submodel[build]'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("document", "source"),
+    [
+        (WHEEL, f"'submodel[build] @ {WHEEL['url']}'"),
+        ({"url": "file:///home/me/sub%20model", "dir_info": {}}, "'submodel[build] @ file:///home/me/sub%20model'"),
+        (
+            {"url": "file:///home/me/sub%20model", "dir_info": {"editable": True}},
+            "--editable '/home/me/sub model[build]'",
+        ),
+        (
+            {"url": "https://example.org/submodel.git", "vcs_info": {"vcs": "git", "commit_id": "abc123"}},
+            "'submodel[build] @ git+https://example.org/submodel.git@abc123'",
+        ),
+    ],
+)
+def test_the_source_is_the_installed_one(origin, tmp_path, document, source):
+    origin(document)
+    (tmp_path / "pipx_metadata.json").touch()
+    assert extras.install_command(prefix=tmp_path) == f"pipx install --force {source}"
+
+
+def test_a_build_without_the_extra_ends_in_that_line(origin, monkeypatch):
+    monkeypatch.setattr(extras, "missing_modules", lambda: ["torch"])
+    with pytest.raises(SubmodelError, match=r"`submodel build` needs torch. .* with: .+\[build\]'$"):
+        extras.prepare_to_build("build")

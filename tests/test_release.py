@@ -1,0 +1,42 @@
+"""What a release is made of agrees: versions, the packages of wheel, sdist and image, files that the sdist names."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from submodel import __version__
+
+ROOT = Path(__file__).parents[1]
+TARGETS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]["targets"]
+needs_all_files = pytest.mark.skipif(not (ROOT / "Dockerfile").is_file(), reason="an sdist holds the Python part alone")
+
+
+@needs_all_files
+@pytest.mark.parametrize("file", ["vscode-extension/package.json", "devcontainer/submodel/devcontainer-feature.json"])
+def test_the_version_is_one(file):
+    assert json.loads((ROOT / file).read_text("utf-8"))["version"] == __version__
+
+
+@needs_all_files
+def test_the_sdist_holds_what_the_wheel_is_made_from_and_names_nothing_else():
+    named = {entry.removeprefix("/") for entry in TARGETS["sdist"]["include"]}
+    assert set(TARGETS["wheel"]["packages"]) <= named
+    assert all((ROOT / entry).exists() for entry in named)
+
+
+@needs_all_files
+def test_the_image_is_made_from_each_package():
+    left_out = re.findall(r"(?m)^/(\S+)$", (ROOT / ".dockerignore").read_text("utf-8"))
+    assert "tests" in left_out
+    assert not {*TARGETS["wheel"]["packages"], "pyproject.toml", "README.md", "LICENSE"} & set(left_out)
+
+
+@needs_all_files
+def test_the_feature_reads_each_of_its_options():
+    folder = ROOT / "devcontainer" / "submodel"
+    options = json.loads((folder / "devcontainer-feature.json").read_text("utf-8"))["options"]
+    script = (folder / "install.sh").read_text("utf-8")
+    assert all(f"${{{name.upper()}" in script for name in options)
