@@ -8,8 +8,8 @@ export function readProgress(line: string): BuildProgress | undefined {
     return undefined;
   }
   try {
-    const document = JSON.parse(line) as BuildProgress;
-    return document.kind === 'stage' || document.kind === 'message' ? document : undefined;
+    const document = JSON.parse(line) as { readonly kind?: unknown };
+    return document.kind === 'stage' || document.kind === 'message' ? (document as BuildProgress) : undefined;
   } catch {
     return undefined;
   }
