@@ -21,6 +21,7 @@ from builder.corpus.corpus import read_corpus
 from builder.evaluation.metrics import is_exact
 from contract.children import python_module
 from lsp_server.completion import open_completer
+from lsp_server.request import CompletionRequest
 
 SHOWN = 10
 DEMO = REPORTED[0]
@@ -59,7 +60,10 @@ def main() -> None:
     for answer in report["answers"][:SHOWN]:
         text, offset, truth = texts[answer["path"]], answer["offset"], answer["truth"]
         # As if the rest of the line had not been written yet: neither model sees the truth.
-        completion = completer.complete(text[:offset] + text[offset + len(truth) :], offset, path=answer["path"])
+        request = CompletionRequest(
+            text=text[:offset] + text[offset + len(truth) :], offset=offset, path=answer["path"]
+        )
+        completion = completer.complete(request)
         before = text[:offset].rpartition("\n")[2].lstrip()
         table.add_row(
             Text(f"{answer['path']}\n{before}▏"),

@@ -35,6 +35,7 @@ from lsp_server.decoding.greedy import GreedyTokens
 from lsp_server.decoding.huge_pages import use_huge_pages
 from lsp_server.decoding.speculation import Drafter
 from lsp_server.options import PATIENT
+from lsp_server.request import CompletionRequest
 
 LINES = (10_000, 1_000_000, 10_000_000)
 PROMPTS = (256, 512, 1024, 2048, 4096)
@@ -112,7 +113,9 @@ def _type(engine: Engine, repositories: list[dict[str, Any]], repository: Path, 
             before = psutil.Process().memory_info().rss
             for stroke in line:
                 text = stroke.prefix + stroke.suffix
-                completion = completer.complete(text, len(stroke.prefix), options=PATIENT)
+                completion = completer.complete(
+                    CompletionRequest(text=text, offset=len(stroke.prefix), options=PATIENT)
+                )
                 times[number].append(completion.milliseconds)
             grown[number] += psutil.Process().memory_info().rss - before
     for one, milliseconds, memory in zip(repositories, times, grown, strict=True):

@@ -31,7 +31,7 @@ from contract.bundle.bundle import Bundle, read_bundle
 from lsp_server.decoding.cores import default_threads
 from lsp_server.decoding.engine import Engine
 from lsp_server.decoding.huge_pages import use_huge_pages
-from lsp_server.decoding.session import session_options
+from lsp_server.decoding.runtime import session_options
 
 PROMPT = 1_024  # tokens before the steps, about what a window holds
 STEPS = 64
@@ -122,7 +122,7 @@ def profile_step(bundle: Bundle) -> dict[str, Any]:
         options = session_options()
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "step")
-        with patch("lsp_server.decoding.session.session_options", lambda threads: options):
+        with patch("lsp_server.decoding.runtime.session_options", lambda threads: options):
             engine = Engine(bundle)
         decoder = engine.decoder
         decoder.feed(prompt_of(engine))

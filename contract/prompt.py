@@ -263,8 +263,8 @@ class PromptEncoder:
         return [self.text_ids("\n")[-1], *self.text_ids(text)]
 
 
-def shared_prefix(left: Sequence[int], right: Sequence[int]) -> int:
-    """How many tokens two sequences have in common from their start."""
+def shared_prefix(left: Sequence[object], right: Sequence[object]) -> int:
+    """Return how many tokens, or characters, two sequences have in common from their start."""
     for index, (one, other) in enumerate(zip(left, right, strict=False)):
         if one != other:
             return index

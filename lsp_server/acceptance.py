@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
+from contract.prompt import shared_prefix
 from lsp_server.documents import Edit
 from lsp_server.statistics import SURVIVAL_S, Statistics
 
@@ -91,7 +92,7 @@ class AcceptanceTracker:
         shown = self._shown
         if shown is None or shown.uri != uri or not edits:
             return
-        typed = _common_start(text[shown.offset : shown.offset + len(shown.text)], shown.text)
+        typed = shared_prefix(text[shown.offset : shown.offset + len(shown.text)], shown.text)
         gained = typed - shown.typed
         if edits[0].start > shown.offset + shown.typed or (typed < shown.typed and not gained) or typed == 0:
             self._close()
@@ -174,13 +175,6 @@ class AcceptanceTracker:
             if edit.start + edit.removed <= one.start:
                 one.start += grown
             one.end = max(one.start, one.end + grown)
-
-
-def _common_start(left: str, right: str) -> int:
-    for index, (one, other) in enumerate(zip(left, right, strict=False)):
-        if one != other:
-            return index
-    return min(len(left), len(right))
 
 
 def _survives(accepted: str, now: str) -> bool:

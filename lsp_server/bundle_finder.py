@@ -17,6 +17,7 @@ from contract.bundle.bundle import read_manifest as bundle_manifest
 from contract.bundle.previous import MOST_KEPT, previous_bundles
 from contract.bundle.trust import UntrustedError, check_trusted
 from contract.errors import BundleError
+from contract.files.file_names import path_below
 
 RETRY_S = 5.0  # a bundle that is built meanwhile is found without a restart
 
@@ -39,20 +40,25 @@ class BundleFinder:
     """
 
     def __init__(self, named: Path | None = None, now: Callable[[], float] = time.monotonic) -> None:
-        self.fix(named)
-        self.named = self.fixed
+        self.fixed = self._named = _absolute(named)
         self._now = now
         self._found: dict[tuple[_Look, Path], _Found] = {}
         self._instead: dict[Path, Path] = {}
 
     @property
     def refused(self) -> dict[Path, BundleError]:
-        """The bundles that were found but are not served, and why."""
-        return dict(one.refused for one in self._found.values() if one.refused is not None)
+        """The bundles that were found but are not served, and why; not the one that the command line has named."""
+        found = dict(one.refused for one in self._found.values() if one.refused is not None)
+        served = self._named if self.fixed == self._named else None
+        return {bundle: why for bundle, why in found.items() if bundle != served}
 
     def fix(self, bundle: Path | None) -> None:
         """Serve all files with this bundle; None: each with its nearest."""
-        self.fixed = None if bundle is None else bundle.absolute()
+        self.fixed = _absolute(bundle)
+
+    def is_named(self, bundle: Path) -> bool:
+        """Return whether the command line has named this bundle: it need not be trusted."""
+        return bundle == self._named
 
     def repository_of(self, bundle: Path, folder: Path) -> Path | None:
         """The repository that a bundle was built of; None where it is set for a folder of another, or of none."""
@@ -62,11 +68,23 @@ class BundleFinder:
         nearest = self._nearest(folder)  # a bundle that is set may lie below a folder that is no repository
         return own if nearest is not None and workspace_of(nearest) == own else None
 
+    def root_of(self, path: Path, bundle: Path | None, folders: Sequence[Path]) -> Path | None:
+        """The repository that a path lies in: its bundle's, else the nearest folder of the workspace, else None."""
+        nearest_first = sorted(folders, key=lambda folder: len(folder.parts), reverse=True)
+        start = path if path in nearest_first else path.parent
+        own = self.repository_of(bundle, start) if bundle is not None else None
+        roots = nearest_first if own is None else [own, *nearest_first]
+        return next((root for root in roots if path_below(path, root) is not None), None)
+
+    def served(self, folders: Sequence[Path]) -> list[Path]:
+        """The bundles of a workspace's folders."""
+        bundles = dict.fromkeys(self.for_file(None, [folder]) for folder in folders)
+        return [bundle for bundle in bundles if bundle is not None]
+
     def for_file(self, path: Path | None, folders: Sequence[Path]) -> Path | None:
         """The bundle for a file, or for a document that is none; the first of the workspace where it has no nearer."""
         if self.fixed is not None:
-            is_named = self.fixed == self.named
-            bundle = self.fixed if is_named else self._remembered(_look_at, self.fixed)
+            bundle = self.fixed if self.is_named(self.fixed) else self._remembered(_look_at, self.fixed)
             return None if bundle is None else self._instead.get(bundle, bundle)
         starts = ([path.parent] if path is not None else []) + list(folders)
         for start in starts:
@@ -106,6 +124,10 @@ class BundleFinder:
         bundle, refused = look(place)
         self._found[look, place] = _Found(bundle=bundle, refused=refused, at_s=self._now())
         return bundle
+
+
+def _absolute(bundle: Path | None) -> Path | None:
+    return None if bundle is None else bundle.absolute()
 
 
 def _look_at(bundle: Path) -> tuple[Path | None, tuple[Path, BundleError] | None]:

@@ -14,10 +14,9 @@ from lsprotocol import types
 
 from contract.documents import ServerStatus
 from contract.errors import BundleError
-from lsp_server.assistant import SNOOZE_MINUTES
 from lsp_server.handlers import ACCEPTED
 from lsp_server.server import STATUS, CompletionServer
-from lsp_server.status import describe_status
+from lsp_server.session import SNOOZE_MINUTES
 
 EXPLAIN = "submodel/explain"
 CURSOR = "submodel/cursor"
@@ -27,18 +26,17 @@ DID_PARTIALLY_ACCEPT = "textDocument/didPartiallyAcceptCompletion"
 
 def register_commands(server: CompletionServer) -> None:
     """Let the server answer what its own clients send."""
-    server.describe = lambda: describe_status(server)
 
     @server.feature(STATUS)
     def submodel_status(ls: CompletionServer, params: object) -> ServerStatus:
-        return describe_status(ls)
+        return ls.describe()
 
     @server.feature(EXPLAIN)
     def submodel_explain(ls: CompletionServer, params: object) -> dict[str, Any]:
         uri = _get(_get(params, "textDocument"), "uri")
         count = _get(params, "count")
-        decisions = ls.assistant.decisions.newest(count if isinstance(count, int) else 1, uri)
-        return {"decisions": [decision.to_json() for decision in decisions]}
+        traces = ls.session.traces.newest(count if isinstance(count, int) else 1, uri)
+        return {"decisions": [trace.to_json() for trace in traces]}
 
     @server.feature(CURSOR)
     def submodel_cursor(ls: CompletionServer, params: object) -> None:
@@ -49,48 +47,48 @@ def register_commands(server: CompletionServer) -> None:
 
     @server.feature(DID_SHOW)
     def text_document_did_show_completion(ls: CompletionServer, params: object) -> None:
-        ls.assistant.tracker.shown(_decision_of(params))
+        ls.session.tracker.shown(_trace_of(params))
 
     @server.feature(DID_PARTIALLY_ACCEPT)
     def text_document_did_partially_accept_completion(ls: CompletionServer, params: object) -> None:
-        ls.assistant.tracker.partly_accepted(_decision_of(params))
+        ls.session.tracker.partly_accepted(_trace_of(params))
 
     @server.command(ACCEPTED)
     def submodel_accepted(ls: CompletionServer, *arguments: Any) -> None:
-        ls.assistant.tracker.accepted(int(_number(arguments, -1)))
+        ls.session.tracker.accepted(int(_number(arguments, -1)))
         ls.look_at_accepted()
 
     @server.command("submodel.statistics")
     def submodel_statistics(ls: CompletionServer, *arguments: Any) -> dict[str, Any]:
         ls.look_at_accepted()
-        document = ls.assistant.tracker.statistics.to_json()
+        document = ls.session.tracker.statistics.to_json()
         if arguments and _get(arguments[0], "reset"):
-            ls.assistant.tracker.reset()
+            ls.session.tracker.reset()
         return document
 
     @server.command("submodel.pause")
     def submodel_pause(ls: CompletionServer, *arguments: Any) -> ServerStatus:
-        ls.assistant.pause()
+        ls.session.pause()
         ls.send_status()
-        return describe_status(ls)
+        return ls.describe()
 
     @server.command("submodel.resume")
     def submodel_resume(ls: CompletionServer, *arguments: Any) -> ServerStatus:
-        ls.assistant.resume()
+        ls.session.resume()
         ls.send_status()
-        return describe_status(ls)
+        return ls.describe()
 
     @server.command("submodel.snooze")
     def submodel_snooze(ls: CompletionServer, *arguments: Any) -> ServerStatus:
-        minutes = ls.assistant.snooze(_number(arguments, SNOOZE_MINUTES))
+        minutes = ls.session.snooze(_number(arguments, SNOOZE_MINUTES))
         ls.send_status_in(minutes * 60)
         ls.send_status()
-        return describe_status(ls)
+        return ls.describe()
 
     @server.command("submodel.reload")
     async def submodel_reload(ls: CompletionServer, *arguments: Any) -> ServerStatus:
         await ls.reload()
-        return describe_status(ls)
+        return ls.describe()
 
     @server.command("submodel.rollback")
     async def submodel_rollback(ls: CompletionServer, *arguments: Any) -> ServerStatus:
@@ -99,11 +97,11 @@ def register_commands(server: CompletionServer) -> None:
             await ls.roll_back(older)
         except BundleError as error:
             ls.warn(str(error))
-        return describe_status(ls)
+        return ls.describe()
 
 
-def _decision_of(params: object) -> int:
-    """The decision behind the item that a client talks about, −1 where it is none of ours."""
+def _trace_of(params: object) -> int:
+    """The number of the trace behind the item that a client talks about, −1 if the item is none of ours."""
     arguments = _get(_get(_get(params, "item"), "command"), "arguments")
     return int(_number(arguments if isinstance(arguments, (list, tuple)) else (), -1))
 

@@ -1,4 +1,4 @@
-"""The protocol's own methods, named as they are, to calls of the assistant and back."""
+"""The protocol's own methods, named as they are, to calls of the session and back."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from lsprotocol import types
 
 from lsp_server.documents import Document
 from lsp_server.positions import units_of
+from lsp_server.request import Completion, CompletionRequest
 from lsp_server.server import CompletionServer
-from lsp_server.suggestion_cache import Suggestion
 
 NO_ITEMS = types.InlineCompletionList(items=())
 # Keys after which an editor without inline completions asks; words it asks for by itself.
@@ -65,7 +65,7 @@ def register_handlers(server: CompletionServer) -> None:
 
     @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
     def text_document_did_close(ls: CompletionServer, params: types.DidCloseTextDocumentParams) -> None:
-        ls.assistant.tracker.closed(params.text_document.uri)
+        ls.session.tracker.closed(params.text_document.uri)
 
     @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
     async def text_document_inline_completion(
@@ -76,22 +76,19 @@ def register_handlers(server: CompletionServer) -> None:
             return NO_ITEMS
         info = params.context.selected_completion_info
         is_invoked = params.context.trigger_kind is types.InlineCompletionTriggerKind.Invoked
-        if info is None:
-            place = ls.place(document, params.position, is_invoked=is_invoked)
-        else:
-            place = ls.place_with(document, params.position, info, is_invoked=is_invoked)
-        ls.note_use()
-        suggestion = await ls.assistant.suggest(place)
-        if suggestion is None:
+        request = ls.request(document, params.position, info=info, is_invoked=is_invoked)
+        completion = await ls.ask(request)
+        if completion is None:
             return NO_ITEMS
-        text = _with_line_ends(suggestion.text, place.line_end)
-        cursor = types.Position(place.line, place.character)  # within the document, wherever the client believes it
-        start = cursor if info is None else info.range.start
-        end = _behind(place.text, place.offset, suggestion, cursor if info is None else info.range.end, ls)
+        text = request.client.with_line_ends(completion.text)
+        cursor = types.Position(
+            request.client.line, request.client.character
+        )  # within the document, wherever the client believes it
+        start, end = (cursor, cursor) if info is None else (info.range.start, info.range.end)
         item = types.InlineCompletionItem(
             insert_text=text if info is None else info.text + text,
-            range=types.Range(start=start, end=end),
-            command=_accepted(suggestion),
+            range=types.Range(start=start, end=_behind(request, completion, end, ls)),
+            command=_accepted(completion),
         )
         return types.InlineCompletionList(items=[item])
 
@@ -101,16 +98,16 @@ async def text_document_completion(ls: CompletionServer, params: types.Completio
     document = ls.document(params.text_document.uri)
     if document is None:
         return types.CompletionList(is_incomplete=True, items=())
-    place = ls.place(document, params.position, is_invoked=False)
-    ls.note_use()
-    suggestion = await ls.assistant.suggest(place)
-    if suggestion is None:
+    request = ls.request(document, params.position)
+    completion = await ls.ask(request)
+    if completion is None:
         return types.CompletionList(is_incomplete=True, items=())
     # Editors filter their lists by the word in front of the cursor, so that the item has to begin with it.
-    word = _word_before(place.text, place.offset)
-    start = types.Position(place.line, place.character - units_of(word, ls.encoding))
-    end = _behind(place.text, place.offset, suggestion, types.Position(place.line, place.character), ls)
-    text = word + suggestion.text
+    word = _word_before(request.text, request.offset)
+    cursor = types.Position(request.client.line, request.client.character)
+    start = types.Position(cursor.line, cursor.character - units_of(word, ls.encoding))
+    where = types.Range(start=start, end=_behind(request, completion, cursor, ls))
+    text = word + completion.text
     item = types.CompletionItem(
         label=text.strip().partition("\n")[0],
         label_details=types.CompletionItemLabelDetails(description="submodel"),
@@ -120,19 +117,17 @@ async def text_document_completion(ls: CompletionServer, params: types.Completio
         filter_text=text.partition("\n")[0],
         insert_text_format=types.InsertTextFormat.PlainText,
         insert_text_mode=types.InsertTextMode.AsIs,
-        text_edit=types.TextEdit(
-            range=types.Range(start=start, end=end), new_text=_with_line_ends(text, place.line_end)
-        ),
-        command=_accepted(suggestion),
+        text_edit=types.TextEdit(range=where, new_text=request.client.with_line_ends(text)),
+        command=_accepted(completion),
     )
     return types.CompletionList(is_incomplete=True, items=[item])
 
 
 def _behind(
-    text: str, offset: int, suggestion: Suggestion, position: types.Position, ls: CompletionServer
+    request: CompletionRequest, completion: Completion, position: types.Position, ls: CompletionServer
 ) -> types.Position:
-    """The end of what a suggestion replaces, counted from a position of the client's."""
-    replaced = text[offset : offset + suggestion.replaces]
+    """The end of what a completion replaces, counted from a position of the client's."""
+    replaced = request.text[request.offset : request.offset + completion.replaces]
     return types.Position(position.line, position.character + units_of(replaced, ls.encoding))
 
 
@@ -143,12 +138,8 @@ def _word_before(text: str, offset: int) -> str:
     return text[start:offset]
 
 
-def _with_line_ends(text: str, line_end: str) -> str:
-    return text.replace("\n", line_end)
-
-
-def _accepted(suggestion: Suggestion) -> types.Command:
-    return types.Command(title="Accepted", command=ACCEPTED, arguments=[suggestion.decision_id])
+def _accepted(completion: Completion) -> types.Command:
+    return types.Command(title="Accepted", command=ACCEPTED, arguments=[completion.trace_id])
 
 
 def _has_inline_completion(capabilities: types.ClientCapabilities) -> bool:

@@ -16,12 +16,12 @@ from contract.documents import DriftFacts
 from contract.errors import SubmodelError
 from contract.files.file_names import path_below
 from contract.prompt import ContextPiece
-from lsp_server.assistant import Place
 from lsp_server.bundle_finder import read_manifest, workspace_of
 from lsp_server.context.finder import ContextFinder
 from lsp_server.context.repository_index import RepositoryIndex, read_index
 from lsp_server.drift import Drift, measure_drift
 from lsp_server.options import ServerOptions
+from lsp_server.request import CompletionRequest
 
 log = logging.getLogger(__name__)
 
@@ -50,11 +50,11 @@ class Repositories:
         """What knows the other files of a repository."""
         return self._finders.setdefault(root, ContextFinder())
 
-    def pieces(self, place: Place, options: ServerOptions) -> Sequence[ContextPiece]:
-        """Pieces of other files for a place; () for a document that is in no repository."""
-        if place.root is None:
+    def pieces(self, request: CompletionRequest) -> Sequence[ContextPiece]:
+        """Snippets of other files for a request; () for a document that is in no repository."""
+        if request.root is None:
             return ()
-        return self.finder(place.root).find(place.path, place.text, place.offset, options.context)
+        return self.finder(request.root).find(request.path, request.text, request.offset, request.options.context)
 
     def note(self, root: Path, path: str, text: str, offset: int) -> None:
         """The user is at a place in a file."""

@@ -11,12 +11,13 @@ import os
 import sys
 from typing import BinaryIO, cast
 
+from lsp_server.addresses import find_addresses
 from lsp_server.commands import register_commands
 from lsp_server.handlers import register_handlers
 from lsp_server.options import ServerOptions
 from lsp_server.serve_errors import ServeError
 from lsp_server.server import CompletionServer
-from lsp_server.tcp import find_addresses, serve_one_client, take_token
+from lsp_server.tcp import serve_one_client, take_token
 from lsp_server.wire import BoundedInput
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -18,10 +18,9 @@ from pygls.lsp.server import LanguageServer
 from pygls.uris import to_fs_path
 
 from contract.bundle.bundle import find_bundle
-from contract.documents import DriftFacts, ServerStatus
+from contract.documents import ServerStatus
 from contract.errors import BundleError, SubmodelError
 from contract.files.file_names import path_below
-from lsp_server.assistant import Assistant, Place
 from lsp_server.bundle_finder import BundleFinder
 from lsp_server.converter import lenient_converter
 from lsp_server.decoding.providers import Provider
@@ -30,7 +29,10 @@ from lsp_server.drift import Drift
 from lsp_server.options import ServerOptions, read_options
 from lsp_server.positions import Encoding
 from lsp_server.repositories import Repositories, is_of
+from lsp_server.request import ClientCursor, Completion, CompletionRequest
 from lsp_server.service import BundleState, CompletionService
+from lsp_server.session import Session
+from lsp_server.status import describe_status
 from lsp_server.wire import TolerantProtocol
 
 log = logging.getLogger(__name__)
@@ -44,18 +46,16 @@ PROGRESS_TIMEOUT_S = 5.0  # for a client to agree to a progress bar
 
 
 class CompletionServer(LanguageServer):
-    """One client's server: its options, its documents, and the assistant that completes them."""
+    """One client's server: its options, its documents, and the session that completes them."""
 
     def __init__(self, options: ServerOptions, version: str) -> None:
         super().__init__("submodel", version, protocol_cls=TolerantProtocol, converter_factory=lenient_converter)
         self.defaults = options
         self.problems: list[str] = []
-        self.service = CompletionService(on_change=self._on_service_change)
-        self.repositories = Repositories(on_drift=self._on_drift)
-        self.assistant = Assistant(self.service, options, find_context=self.repositories.pieces)
         self.finder = BundleFinder(options.bundle)
-        self.service.named = self.finder.named
-        self.describe: Callable[[], ServerStatus] | None = None  # set by `lsp_server.commands`
+        self.service = CompletionService(on_change=self._on_service_change, is_named=self.finder.is_named)
+        self.repositories = Repositories(on_drift=self._on_drift)
+        self.session = Session(self.service, options, find_context=self.repositories.pieces)
         self.is_started = False  # bundles were looked for
         self._loop: asyncio.AbstractEventLoop | None = None
         self._warned: set[str] = set()
@@ -69,7 +69,7 @@ class CompletionServer(LanguageServer):
     @property
     def options(self) -> ServerOptions:
         """What the client has set, the defaults for the rest."""
-        return self.assistant.options
+        return self.session.options
 
     @property
     def encoding(self) -> Encoding:
@@ -105,8 +105,8 @@ class CompletionServer(LanguageServer):
     def set_options(self, document: object) -> bool:
         """Take the client's options, the defaults for what it leaves out; whether bundles have to be found anew."""
         before = self.options
-        self.assistant.options, self.problems = read_options(document, self.defaults)
-        self.assistant.cache.clear()
+        options, self.problems = read_options(document, self.defaults)
+        self.session.set_options(options)
         self.finder.fix(self.options.bundle)
         now = self.options
         self.service.provider = Provider(now.provider)
@@ -117,7 +117,7 @@ class CompletionServer(LanguageServer):
         for folder in self.folders:
             bundle = self.finder.for_file(None, [folder])
             if bundle is not None and self.options.enabled:
-                root = self._root_of(folder, bundle) or folder
+                root = self.finder.root_of(folder, bundle, self.folders) or folder
                 self.repositories.read(root, bundle, self.options)
 
     def open_document(self, document: Document) -> None:
@@ -128,8 +128,8 @@ class CompletionServer(LanguageServer):
     def note_edits(self, document: Document, edits: Sequence[Edit]) -> None:
         """The user has changed a document."""
         self._cursor = None  # a request will follow
-        self.assistant.debounce.note_edit()
-        self.assistant.tracker.edited(document.uri, document.source, edits)
+        self.session.debounce.note_edit()
+        self.session.tracker.edited(document.uri, document.source, edits)
         self.look_at_accepted()
         self.documents.note_use(document)
         if edits:
@@ -143,22 +143,18 @@ class CompletionServer(LanguageServer):
             self._rest.cancel()
         self._rest = self._loop.call_later(self.options.care.read_ahead_delay_ms / 1000, self._read_at_cursor)
 
-    def drift_of(self, bundle: Path) -> DriftFacts | None:
-        """How far the repository has gone from its bundle; None where that is not known (yet)."""
-        return self.repositories.drift_of(bundle)
-
     async def roll_back(self, older: Path | None) -> None:
         """Serve an older bundle: the one that is named, else that of the first folder that has any.
 
         Raises BundleError where there is none.
         """
-        served = list(dict.fromkeys([*self._served(), *self.service.bundles]))
+        served = list(dict.fromkeys([*self.finder.served(self.folders), *self.service.bundles]))
         if not served:
             raise BundleError("There is no bundle in this workspace; run `submodel build` in the repository.")
         bundle, older = self.finder.roll_back(served, older)
-        self.assistant.cache.clear()
+        self.session.cache.clear()
         await self.service.forget(bundle)
-        await self._load(older, self.assistant.threads())
+        await self._load(older, self.session.threads())
 
     def send_status_in(self, seconds: float) -> None:
         """Tell the client then, as when a snooze is over."""
@@ -166,19 +162,45 @@ class CompletionServer(LanguageServer):
             self._snooze.cancel()
         self._snooze = asyncio.get_running_loop().call_later(seconds + 0.1, self.send_status)
 
-    def place(self, document: Document, position: types.Position, *, is_invoked: bool) -> Place:
-        """A cursor in a document, as the assistant knows it."""
-        offset, position = document.clamp(position)
-        return self._place(document, document.source, offset, position, is_invoked)
+    def request(
+        self,
+        document: Document,
+        position: types.Position,
+        *,
+        info: types.SelectedCompletionInfo | None = None,
+        is_invoked: bool = False,
+    ) -> CompletionRequest:
+        """Return what a cursor in a document asks for; the selected item of the editor's own list is put in first."""
+        text = document.source
+        offset, within = document.clamp(position)
+        if info is not None:
+            start = document.offset_at_position(info.range.start)
+            end = max(start, document.offset_at_position(info.range.end))
+            text, offset, within = text[:start] + info.text + text[end:], start + len(info.text), position
+        line_end = "\r\n" if "\r\n" in text else "\n"
+        cursor = ClientCursor(
+            uri=document.uri, line=within.line, character=within.character, offset=offset, line_end=line_end
+        )
+        file, folders = _file_of(document), self.folders
+        bundle = self.finder.for_file(file, folders)
+        root = self.finder.root_of(file, bundle, folders) if file is not None else None
+        return CompletionRequest(
+            text=text,
+            offset=offset,
+            path=_path_in(root, file) if file and root else Path(document.path or document.uri).name,
+            language_id=document.language_id,
+            root=root,
+            bundle=bundle,
+            client=cursor,
+            is_invoked=is_invoked,
+            refusal=None if document.is_kept else _NOT_KEPT,
+        )
 
-    def place_with(
-        self, document: Document, position: types.Position, info: types.SelectedCompletionInfo, *, is_invoked: bool
-    ) -> Place:
-        """The same after the selected item of the editor's own list has been put in."""
-        start = document.offset_at_position(info.range.start)
-        end = max(start, document.offset_at_position(info.range.end))
-        text = document.source[:start] + info.text + document.source[end:]
-        return self._place(document, text, start + len(info.text), position, is_invoked)
+    async def ask(self, request: CompletionRequest) -> Completion | None:
+        """Return what to show for a request, None if there is nothing."""
+        self._prepare(request)
+        self.note_use()
+        return await self.session.suggest(request)
 
     async def load_bundles(self) -> None:
         """Find the bundles of the workspace and load those that are not, with progress; forget those that are gone.
@@ -189,7 +211,7 @@ class CompletionServer(LanguageServer):
         self.repositories.keep(self.folders if self.options.enabled else ())
         if not self.options.enabled:
             return
-        found = self._served()
+        found = self.finder.served(self.folders)
         for gone in set(self.service.bundles) - set(found):
             self.service.unload(gone, forget=True)
         self._tell_refused()
@@ -202,7 +224,7 @@ class CompletionServer(LanguageServer):
         for bundle in found:
             status = self.service.bundles.get(bundle)
             if status is None or status.state is BundleState.FAILED:
-                await self._load(bundle, self.assistant.threads())
+                await self._load(bundle, self.session.threads())
         self.read_repositories()
         self.note_use()
         self.send_status()
@@ -213,7 +235,7 @@ class CompletionServer(LanguageServer):
         self.repositories.forget_readings()
         self.service.supersede()  # what waits for a key to pass would load a model again
         self.finder.forget()
-        self.assistant.cache.clear()
+        self.session.cache.clear()
         await self.service.forget()
         await self.load_bundles()
 
@@ -231,7 +253,7 @@ class CompletionServer(LanguageServer):
         if self._survival is not None:
             self._survival.cancel()
             self._survival = None
-        due_s = self.assistant.tracker.check_survival(self._text_of)
+        due_s = self.session.tracker.check_survival(self._text_of)
         if due_s is not None:
             self._survival = asyncio.get_running_loop().call_later(max(0.0, due_s), self.look_at_accepted)
 
@@ -248,14 +270,20 @@ class CompletionServer(LanguageServer):
             self._warned.add(about)
             self.warn(message)
 
+    def describe(self) -> ServerStatus:
+        """Return the status object (docs/protocol.md)."""
+        return describe_status(
+            self.session, self.finder, self.repositories, version=self.version, is_started=self.is_started
+        )
+
     def send_status(self) -> None:
         """Tell a client that wants to know, where the state has changed; and the user, where a bundle has failed."""
         for bundle, status in self.service.bundles.items():
             if status.state is BundleState.FAILED and status.error:
                 hint = "Then run the command submodel.reload, or restart the language server."
                 self.warn_once(f"{status.error} {hint}" if str(bundle) in status.error else f"{bundle}: {status.error}")
-        document = self.describe() if self.describe is not None else None
-        if document is None or document["state"] == self._last_state:
+        document = self.describe()
+        if document["state"] == self._last_state:
             return
         self._last_state = document["state"]
         if _wants_status(self.client_capabilities.experimental):
@@ -269,56 +297,23 @@ class CompletionServer(LanguageServer):
         self.repositories.close()
         self.service.close()
 
-    def _place(self, document: Document, text: str, offset: int, position: types.Position, is_invoked: bool) -> Place:
-        source_offset, line_end = offset, "\r\n" if "\r\n" in text else "\n"
-        text, offset = _with_plain_line_ends(text, offset)
-        file, path = _file_of(document), Path(document.path or document.uri).name
-        bundle = self.finder.for_file(file, self.folders)
+    def _prepare(self, request: CompletionRequest) -> None:
+        """Tell of bundles that are not served, and begin to read a repository that is not known yet."""
         self._tell_refused()
-        root = self._root_of(file, bundle) if file is not None else None
-        if file is not None and root is not None:
-            path = _path_in(root, file)
-            if self.options.enabled and is_of(root, self.folders):
-                self.repositories.read_once(root, bundle, self.options)
-        return Place(
-            uri=document.uri,
-            path=path,
-            text=text,
-            offset=offset,
-            line=position.line,
-            character=position.character,
-            language_id=document.language_id,
-            is_invoked=is_invoked,
-            bundle=bundle,
-            root=root,
-            source_offset=source_offset,
-            line_end=line_end,
-            refusal=None if document.is_kept else _NOT_KEPT,
-        )
+        if request.root is not None and self.options.enabled and is_of(request.root, self.folders):
+            self.repositories.read_once(request.root, request.bundle, self.options)
 
     def _tell_refused(self) -> None:
         """Tell the user of each bundle that was found but is not served."""
         for bundle, why in self.finder.refused.items():
             self.warn_once(str(why), about=f"the trust in {bundle}")
 
-    def _served(self) -> list[Path]:
-        """The bundles of the workspace's folders."""
-        bundles = dict.fromkeys(self.finder.for_file(None, [folder]) for folder in self.folders)
-        return [bundle for bundle in bundles if bundle is not None]
-
-    def _root_of(self, path: Path, bundle: Path | None) -> Path | None:
-        """The repository that a path lies in: its bundle's, else the nearest folder of the workspace, else None."""
-        folders = sorted(self.folders, key=lambda folder: len(folder.parts), reverse=True)
-        start = path if path in folders else path.parent
-        own = self.finder.repository_of(bundle, start) if bundle is not None else None
-        roots = folders if own is None else [own, *folders]
-        return next((root for root in roots if path_below(path, root) is not None), None)
-
     def _note_place(self, document: Document, offset: int) -> None:
         file = _file_of(document)
         if file is None or not self.options.context.recent:
             return
-        root = self._root_of(file, self.finder.for_file(file, self.folders))
+        folders = self.folders
+        root = self.finder.root_of(file, self.finder.for_file(file, folders), folders)
         if root is not None:
             self.repositories.note(root, _path_in(root, file), document.source, offset)
 
@@ -327,7 +322,9 @@ class CompletionServer(LanguageServer):
         document = self.document(self._cursor[0]) if self._cursor is not None else None
         if self._cursor is None or document is None:
             return
-        if self.assistant.read_ahead(self.place(document, self._cursor[1], is_invoked=False)):
+        request = self.request(document, self._cursor[1])
+        self._prepare(request)
+        if self.session.read_ahead(request):
             self._cursor = None
 
     def _note_service_change(self) -> None:
@@ -389,14 +386,6 @@ def _file_of(document: Document) -> Path | None:
 def _path_in(root: Path, file: Path) -> str:
     """With slashes."""
     return (path_below(file, root) or file).as_posix()
-
-
-def _with_plain_line_ends(text: str, offset: int) -> tuple[str, int]:
-    """The text with a line feed for every line end, and the offset in it."""
-    if "\r" not in text:
-        return text, offset
-    before, after = (part.replace("\r\n", "\n").replace("\r", "\n") for part in (text[:offset], text[offset:]))
-    return before + after, len(before)
 
 
 def _wants_status(experimental: object) -> bool:

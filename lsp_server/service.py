@@ -15,21 +15,20 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from contract.errors import SubmodelError, first_line
-from contract.prompt import ContextPiece
 from lsp_server.decoding.huge_pages import use_huge_pages
 from lsp_server.decoding.providers import Provider
-from lsp_server.options import ServerOptions
+from lsp_server.request import Completion, CompletionRequest
 from lsp_server.serve_errors import EngineCrash, ServeError
 from lsp_server.worker import Worker
 
 if TYPE_CHECKING:
-    from lsp_server.completion import Completer, Completion
+    from lsp_server.completion import Completer
 
 log = logging.getLogger(__name__)
 
@@ -63,31 +62,6 @@ class BundleStatus:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
-    """A place in a document, as it was when it was asked for, and which bundle is to answer."""
-
-    text: str
-    offset: int
-    bundle: Path
-    path: str = ""
-    language_id: str | None = None
-    threads: int | None = None
-    context: tuple[ContextPiece, ...] = ()
-    repository: str = ""  # its name, for bases that were trained with names
-    options: ServerOptions = field(default_factory=ServerOptions)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What the worker says; `completion` is None where the model could not."""
-
-    completion: Completion | None
-    queue_ms: float
-    error: str | None = None
-    build: str | None = None  # of the bundle that answered
-
-
-@dataclass(frozen=True, kw_only=True)
 class Reading:
     """What the worker has read ahead, and the processor time that all threads of the process took meanwhile."""
 
@@ -97,19 +71,24 @@ class Reading:
 
 
 class CompletionService:
-    """All methods are called from the event loop's thread; `on_change` is called from the worker's."""
+    """All methods are called from the event loop's thread; `on_change` and `is_named` are called from the worker's.
 
-    def __init__(self, on_change: Callable[[], None] = lambda: None) -> None:
+    `is_named` says which bundle the command line has named; all others must be trusted.
+    """
+
+    def __init__(
+        self, on_change: Callable[[], None] = lambda: None, is_named: Callable[[Path], bool] = lambda bundle: False
+    ) -> None:
         self.bundles: dict[Path, BundleStatus] = {}  # replaced as a whole by the worker, never changed
         self.is_busy = False
         self.provider = Provider.AUTO  # of bundles that are loaded from now on
-        self.named: Path | None = None  # the bundle of the command line; all others must be trusted
         self._on_change = on_change
+        self._is_named = is_named
         self._lock = threading.Lock()
         self._worker = Worker()
         self._loaded: OrderedDict[Path, Completer] = OrderedDict()  # the worker's; the last used is last
         self._crashes: Counter[Path] = Counter()  # the worker's; since the last answer
-        self._waiting: Future[Answer | None] | None = None  # the newest request's
+        self._waiting: Future[Completion | None] | None = None  # the newest request's
         self._newest = threading.Event()  # set: the request that it belongs to is not wanted any more
         self._reading = threading.Event()  # set: reading ahead ends at its next chunk
 
@@ -138,8 +117,8 @@ class CompletionService:
         """Whether no request came after the one that got this event."""
         return self._newest is unwanted
 
-    async def complete(self, question: Question, unwanted: threading.Event | None = None) -> Answer | None:
-        """What to show there; None where a newer request came.
+    async def complete(self, request: CompletionRequest, unwanted: threading.Event | None = None) -> Completion | None:
+        """Return what to show there; None if a newer request came. Raises SubmodelError if the model can't answer.
 
         `unwanted` is what `supersede` gave. Cancelling the task stops the model at its next token.
         """
@@ -147,11 +126,9 @@ class CompletionService:
         if unwanted.is_set():
             return None
         self._reading.set()
-        answer = self._waiting = self._worker.submit(self._complete, question, unwanted, time.perf_counter())
+        answer = self._waiting = self._worker.submit(self._complete, request, unwanted, time.perf_counter())
         try:
             return await self.settle(answer)
-        except ServeError as error:  # of the worker, which does not come back
-            return Answer(completion=None, queue_ms=0.0, error=str(error))
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if answer.cancelled() and task is not None and not task.cancelling():
@@ -171,7 +148,7 @@ class CompletionService:
         is_free = self._waiting is None or self._waiting.done()
         return is_free and status is not None and status.state is BundleState.READY and status.threads == threads
 
-    async def read_ahead(self, question: Question, max_core_s: float) -> Reading:
+    async def read_ahead(self, request: CompletionRequest, max_core_s: float) -> Reading:
         """Read what `complete` would ask the model, with at most `max_core_s` seconds of the cores and a chunk more.
 
         Any request ends it at its next chunk, and so does the next reading. It loads no model.
@@ -179,7 +156,7 @@ class CompletionService:
         self._reading.set()
         unwanted = self._reading = threading.Event()
         try:
-            return await self.settle(self._worker.submit(self._read_ahead, question, unwanted, max_core_s))
+            return await self.settle(self._worker.submit(self._read_ahead, request, unwanted, max_core_s))
         except ServeError:  # a request will say so
             return Reading()
 
@@ -247,7 +224,7 @@ class CompletionService:
         self._set(folder, BundleStatus(state=BundleState.LOADING))
         self._worker.beat(LOADING_S)
         try:
-            completer = open_completer(folder, threads=threads, provider=self.provider, is_named=folder == self.named)
+            completer = open_completer(folder, threads=threads, provider=self.provider, is_named=self._is_named(folder))
         except SubmodelError as error:
             self._set(folder, BundleStatus(state=BundleState.FAILED, error=str(error)))
             raise
@@ -278,7 +255,7 @@ class CompletionService:
                 self.bundles = {key: value for key, value in self.bundles.items() if folder not in (None, key)}
             self._on_change()
 
-    def _complete(self, question: Question, unwanted: threading.Event, asked_at: float) -> Answer | None:
+    def _complete(self, request: CompletionRequest, unwanted: threading.Event, asked_at: float) -> Completion | None:
         def stop() -> bool:
             self._worker.beat()
             return unwanted.is_set()
@@ -286,41 +263,36 @@ class CompletionService:
         if stop():
             return None
         queue_ms = (time.perf_counter() - asked_at) * 1000
+        bundle = request.bundle
+        assert bundle is not None, "the session asks nothing if no bundle was found"
+        status = self.bundles.get(bundle)
+        if status is not None and status.state is BundleState.FAILED:  # it was logged when it failed
+            raise ServeError(status.error or "The model gave no answer.")
         self.is_busy = True
         try:
-            completer = self._completer_for(question)
-            if completer is None:
-                return Answer(completion=None, queue_ms=queue_ms, error=self.bundles[question.bundle].error)
-            completion = completer.complete(
-                question.text,
-                question.offset,
-                path=question.path,
-                language_id=question.language_id,
-                context=question.context,
-                repository=question.repository,
-                options=question.options,
-                stop=stop,
-            )
+            completion = self._completer_for(bundle, request.threads).complete(request, stop)
             self._worker.beat()
         except SubmodelError as error:
             log.error("No completion: %s", error)
-            return Answer(completion=None, queue_ms=queue_ms, error=str(error))
+            raise
         except EngineCrash as error:
             log.exception("The engine failed")
-            return Answer(completion=None, queue_ms=queue_ms, error=self._note_crash(question.bundle, error))
+            raise ServeError(self._note_crash(bundle, error)) from error
         except Exception as error:  # of what reads the document: the model is as good as before
             log.exception("No completion")
             told = f"Nothing can be completed here ({first_line(error, 200)}); please report this."
-            return Answer(completion=None, queue_ms=queue_ms, error=told)
+            raise ServeError(told) from error
         finally:
             self.is_busy = False
-        self._crashes.pop(question.bundle, None)
+        self._crashes.pop(bundle, None)
         log.debug("%d tokens in %.0f ms", completion.tokens, completion.milliseconds)
-        return Answer(completion=completion, queue_ms=queue_ms, build=self.bundles[question.bundle].build)
+        return replace(completion, queue_ms=queue_ms)
 
-    def _read_ahead(self, question: Question, unwanted: threading.Event, max_core_s: float) -> Reading:
-        status, completer = self.bundles.get(question.bundle), self._loaded.get(question.bundle)
-        if completer is None or status is None or status.threads != question.threads:
+    def _read_ahead(self, request: CompletionRequest, unwanted: threading.Event, max_core_s: float) -> Reading:
+        bundle = request.bundle
+        assert bundle is not None, "the session reads nothing if no bundle was found"
+        status, completer = self.bundles.get(bundle), self._loaded.get(bundle)
+        if completer is None or status is None or status.threads != request.threads:
             return Reading()
         began, is_stopped = time.process_time(), False
 
@@ -333,22 +305,13 @@ class CompletionService:
         if stop():
             return Reading()
         try:
-            tokens = completer.read_ahead(
-                question.text,
-                question.offset,
-                path=question.path,
-                language_id=question.language_id,
-                context=question.context,
-                repository=question.repository,
-                options=question.options,
-                stop=stop,
-            )
+            tokens = completer.read_ahead(request, stop)
         except SubmodelError as error:  # a request there will say so
             log.debug("Nothing read ahead: %s", error)
             return Reading(core_s=time.process_time() - began)
         except EngineCrash as error:
             log.exception("The engine failed")
-            self._note_crash(question.bundle, error)
+            self._note_crash(bundle, error)
             return Reading(core_s=time.process_time() - began)
         except Exception:  # of what reads the document
             log.exception("Nothing read ahead")
@@ -370,16 +333,13 @@ class CompletionService:
         self._set(folder, BundleStatus(state=BundleState.FAILED, error=told))
         return told
 
-    def _completer_for(self, question: Question) -> Completer | None:
-        """The bundle's completer, loaded where need be; None for one that failed before."""
-        status = self.bundles.get(question.bundle)
-        if status is not None and status.state is BundleState.FAILED:
-            return None
-        completer = self._loaded.get(question.bundle)
-        if completer is None or (status is not None and status.threads != question.threads):
-            self._load(question.bundle, question.threads)
-            completer = self._loaded[question.bundle]
-        self._loaded.move_to_end(question.bundle)
+    def _completer_for(self, bundle: Path, threads: int | None) -> Completer:
+        """The bundle's completer, loaded if need be."""
+        status, completer = self.bundles.get(bundle), self._loaded.get(bundle)
+        if completer is None or (status is not None and status.threads != threads):
+            self._load(bundle, threads)
+            completer = self._loaded[bundle]
+        self._loaded.move_to_end(bundle)
         return completer
 
     def _set(self, folder: Path, status: BundleStatus) -> None:

@@ -12,61 +12,61 @@ from contract.bundle.threshold import read_gate
 from contract.bundle.trust import UntrustedError
 from contract.documents import ServedBundle, ServerState, ServerStatus, ThresholdPoint
 from contract.errors import BundleError
-from lsp_server.bundle_finder import older_bundles, read_manifest, workspace_of
+from lsp_server.bundle_finder import BundleFinder, older_bundles, read_manifest, workspace_of
 from lsp_server.power import memory_bytes
-from lsp_server.server import CompletionServer
+from lsp_server.repositories import Repositories
 from lsp_server.service import BundleState, BundleStatus
+from lsp_server.session import Session
 
 
-def describe_status(ls: CompletionServer) -> ServerStatus:
-    """As `submodel/status` answers it (docs/protocol.md)."""
-    assistant = ls.assistant
-    policy, power_reason = assistant.policy()
-    power = assistant.meter.power
-    bundles = _bundles(ls)
-    state, message = _state(ls, bundles)
-    snoozed = assistant.snoozed_until if assistant.is_snoozed else None
+def describe_status(
+    session: Session, finder: BundleFinder, repositories: Repositories, *, version: str, is_started: bool
+) -> ServerStatus:
+    """As `submodel/status` answers it (docs/protocol.md). `is_started`: bundles were looked for."""
+    policy, power_reason = session.policy()
+    power = session.meter.power
+    bundles = _untrusted(finder) | session.service.bundles
+    state, message = _state(session, bundles, is_started=is_started)
+    snoozed = session.snoozed_until if session.is_snoozed else None
     return {
         "state": state,
         "message": message if message or not power_reason else power_reason,
-        "version": ls.version,
+        "version": version,
         "snoozedUntil": snoozed.isoformat(timespec="seconds") if snoozed else None,
-        "isBusy": ls.service.is_busy,
+        "isBusy": session.service.is_busy,
         "power": {
             "onBattery": power.on_battery,
             "batteryPercent": power.battery_percent,
             "load": power.load,
             "policy": policy.value,
         },
-        "threads": assistant.threads(),
+        "threads": session.threads(),
         "memoryBytes": memory_bytes(),
-        "latencyMs": assistant.tracker.statistics.latency(),
-        "bundles": [_describe_bundle(ls, folder, status) for folder, status in bundles.items()],
+        "latencyMs": session.tracker.statistics.latency(),
+        "bundles": [_describe_bundle(session, repositories, *one) for one in bundles.items()],
     }
 
 
-def _bundles(ls: CompletionServer) -> dict[Path, BundleStatus]:
-    """Those that are served, and those that were found but are not trusted."""
-    untrusted = {
+def _untrusted(finder: BundleFinder) -> dict[Path, BundleStatus]:
+    """The bundles that were found but are not served."""
+    return {
         folder: BundleStatus(
             state=BundleState.UNTRUSTED, error=str(why), build=why.build if isinstance(why, UntrustedError) else None
         )
-        for folder, why in ls.finder.refused.items()
+        for folder, why in finder.refused.items()
     }
-    return untrusted | ls.service.bundles
 
 
-def _state(ls: CompletionServer, bundles: dict[Path, BundleStatus]) -> tuple[ServerState, str]:
-    assistant = ls.assistant
+def _state(session: Session, bundles: dict[Path, BundleStatus], *, is_started: bool) -> tuple[ServerState, str]:
     states = {status.state for status in bundles.values()}
-    if not ls.options.enabled:
+    if not session.options.enabled:
         return "disabled", "submodel is switched off (option enabled)."
-    if assistant.is_paused:
+    if session.is_paused:
         return "paused", "submodel is paused; resume it with submodel.resume."
-    if assistant.is_snoozed:
-        return "snoozed", f"submodel is snoozed until {assistant.snoozed_until:%H:%M} UTC."
+    if session.is_snoozed:
+        return "snoozed", f"submodel is snoozed until {session.snoozed_until:%H:%M} UTC."
     if not states:
-        return ("failed", "No bundle; run `submodel build` in the repository.") if ls.is_started else ("starting", "")
+        return ("failed", "No bundle; run `submodel build` in the repository.") if is_started else ("starting", "")
     if states <= {BundleState.FAILED, BundleState.UNTRUSTED}:
         return "failed", next(status.error or "" for status in bundles.values())
     if BundleState.LOADING in states:
@@ -76,7 +76,7 @@ def _state(ls: CompletionServer, bundles: dict[Path, BundleStatus]) -> tuple[Ser
     return "unloaded", "submodel has freed its memory and loads its model again at the next request."
 
 
-def _describe_bundle(ls: CompletionServer, folder: Path, status: BundleStatus) -> ServedBundle:
+def _describe_bundle(session: Session, repositories: Repositories, folder: Path, status: BundleStatus) -> ServedBundle:
     manifest: Mapping[str, Any] = {} if status.state is BundleState.UNTRUSTED else read_manifest(folder)
     workspace = workspace_of(folder)
     base = manifest.get("base")
@@ -96,14 +96,14 @@ def _describe_bundle(ls: CompletionServer, folder: Path, status: BundleStatus) -
         "parameters": manifest.get("parameters"),
         "bytes": sum(facts.get("bytes", 0) for facts in files.values()) or None,
         "builtAt": built_at,
-        "gate": _gate(ls, manifest),
-        "drift": ls.drift_of(folder),
+        "gate": _gate(session, manifest),
+        "drift": repositories.drift_of(folder),
         "previous": [str(one) for one in older_bundles(workspace / WORKSPACE_BUNDLE)] if workspace else [],
     }
 
 
-def _gate(ls: CompletionServer, manifest: Mapping[str, Any]) -> ThresholdPoint | None:
-    precision = ls.options.gate.precision
+def _gate(session: Session, manifest: Mapping[str, Any]) -> ThresholdPoint | None:
+    precision = session.options.gate.precision
     try:
         gate = read_gate(manifest)
     except BundleError:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Literal
 
+from lsp_server.request import Completion
 from lsp_server.suggestion.brackets import CLOSING, OPENERS
 
 ENTRIES = 250
@@ -23,38 +24,30 @@ Hit = Literal["exact", "typed-through"]
 _Key = tuple[str, str, str]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Suggestion:
-    """What was found worth showing at a place; `text` is "" where nothing was."""
-
-    text: str
-    replaces: int = 0
-    decision_id: int = 0  # the decision that first made it
-    rule: str | None = None  # what kept it from being shown
-    confidence: float | None = None
-
-
 class SuggestionCache:
-    """The last ENTRIES suggestions; the least recently used go first. `scope` is what else an answer hangs on."""
+    """The last ENTRIES completions; the least recently used go first. `scope` is what else an answer depends on.
+
+    One without text is kept too: nothing was worth showing there.
+    """
 
     def __init__(self) -> None:
-        self._entries: OrderedDict[_Key, Suggestion] = OrderedDict()
+        self._entries: OrderedDict[_Key, Completion] = OrderedDict()
         self.generation = 0  # how often it was cleared
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def put(self, scope: str, text: str, offset: int, suggestion: Suggestion, *, generation: int | None = None) -> None:
+    def put(self, scope: str, text: str, offset: int, completion: Completion, *, generation: int | None = None) -> None:
         """Keep what was found at a place, unless it was asked for in an earlier `generation` than this one."""
         if generation is not None and generation != self.generation:
             return
         key = _key(scope, text, offset, text[offset : offset + _SUFFIX_CHARS])
-        self._entries[key] = suggestion
+        self._entries[key] = completion
         self._entries.move_to_end(key)
         if len(self._entries) > ENTRIES:
             self._entries.popitem(last=False)
 
-    def get(self, scope: str, text: str, offset: int) -> tuple[Suggestion, Hit] | None:
+    def get(self, scope: str, text: str, offset: int) -> tuple[Completion, Hit] | None:
         """What is left of a suggestion whose text the user has typed up to here; None where there is none."""
         for typed in range(min(MAX_TYPED_CHARS, offset) + 1):
             start = offset - typed
@@ -66,13 +59,8 @@ class SuggestionCache:
                 if typed and not found.text[typed:].strip():
                     continue  # typed to its end: what comes next is a new question
                 self._entries.move_to_end(key)
-                rest = Suggestion(
-                    text=found.text[typed:],
-                    replaces=found.replaces if suffix == text[offset : offset + _SUFFIX_CHARS] else 0,
-                    decision_id=found.decision_id,
-                    rule=found.rule,
-                    confidence=found.confidence,
-                )
+                replaces = found.replaces if suffix == text[offset : offset + _SUFFIX_CHARS] else 0
+                rest = replace(found, text=found.text[typed:], replaces=replaces)
                 return rest, "typed-through" if typed else "exact"
         return None
 

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import ipaddress
 import json
 import logging
 import os
 import re
 import secrets
-import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,22 +60,6 @@ def take_token() -> str:
     elif len(token) < MIN_TOKEN_CHARS:
         raise ServeError(f"{TOKEN_VARIABLE} has fewer than {MIN_TOKEN_CHARS} characters; give a longer one, or none.")
     return token
-
-
-def find_addresses(host: str, port: int, *, is_any_allowed: bool) -> list[str]:
-    """Return the addresses that a host stands for.
-
-    Raises ServeError if other machines reach one of them and that is not allowed, OSError if there is none.
-    """
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    addresses = list(dict.fromkeys(str(address[0]) for *_, address in found))
-    outside = [address for address in addresses if not ipaddress.ip_address(address).is_loopback]
-    if outside and not is_any_allowed:
-        raise ServeError(
-            f"Other machines may reach {host} ({outside[0]}), and --tcp sends the text of files unencrypted; give "
-            "127.0.0.1, or add --tcp-any-address."
-        )
-    return addresses
 
 
 async def serve_one_client(server: LanguageServer, addresses: Sequence[str], port: int, token: str) -> None:

@@ -168,7 +168,7 @@ def check_state_folder() -> CheckResult:
 def check_runtime() -> CheckResult:
     """ONNX Runtime, and what it can run on."""
     try:
-        from lsp_server.decoding.session import offered_providers
+        from lsp_server.decoding.runtime import offered_providers
     except ImportError as error:
         advice = "Install submodel again."
         if sys.platform == "win32":

@@ -135,7 +135,7 @@ class ProtocolReader(Reader):
         self.server = create_server(options, "1")
         self.server.protocol.set_writer(self)  # type: ignore[arg-type]
         self.server.service.close()
-        self.server.service = self.server.assistant.service = PlayedService()  # type: ignore[assignment]
+        self.server.service = self.server.session.service = PlayedService()  # type: ignore[assignment]
         self.server.report_server_error = lambda error, source: self.errors.append(error)  # type: ignore[method-assign]
         capabilities = {"workspace": {"configuration": False}}
         first = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
@@ -177,13 +177,12 @@ class PlayedService:
         """There is no model to read anything."""
         return False
 
-    async def complete(self, question: Any, unwanted: Any) -> Any:
-        """A text that hangs on nothing."""
-        from lsp_server.completion import Completion
-        from lsp_server.service import Answer
+    async def complete(self, request: Any, unwanted: Any) -> Any:
+        """The same text at every place."""
+        from lsp_server.request import Completion
 
-        assert 0 <= question.offset <= len(question.text)
-        return Answer(completion=Completion(text="foo(bar)", raw="foo(bar)"), queue_ms=0.0)
+        assert 0 <= request.offset <= len(request.text)
+        return Completion(text="foo(bar)", raw="foo(bar)")
 
     def load(self, folder: Path, threads: int | None) -> Any:
         """Loaded."""

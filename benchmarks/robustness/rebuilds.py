@@ -173,6 +173,7 @@ def _compare(session: Session, builds: tuple[Path, Path]) -> tuple[int, list[dic
     """How many answers were compared with their build's own, those that differ, and how many came from the cache."""
     from lsp_server.completion import open_completer
     from lsp_server.options import ServerOptions, TriggerOptions
+    from lsp_server.request import CompletionRequest
 
     wrong, compared, cached = [], 0, 0
     options = ServerOptions(trigger=TriggerOptions(cold_ms=WHOLE_MS, budget_ms=WHOLE_MS))
@@ -187,9 +188,10 @@ def _compare(session: Session, builds: tuple[Path, Path]) -> tuple[int, list[dic
                 cached += 1
                 continue
             offset = sum(len(line) + 1 for line in lines[: one.line]) + one.character
-            alone = completer.complete(
-                LINES[:offset], offset, path=FILE, language_id="python", options=options, repository=""
+            request = CompletionRequest(
+                text=LINES[:offset], offset=offset, path=FILE, language_id="python", options=options
             )
+            alone = completer.complete(request)
             compared += 1
             if one.text != alone.text or one.threshold is None or one.threshold != alone.threshold:
                 wrong.append({"id": one.id, "text": one.text, "alone": alone.text, "threshold": one.threshold})

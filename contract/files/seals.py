@@ -14,7 +14,7 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,9 +29,17 @@ _MAC: Final = "mac"
 
 def seal_key() -> bytes:
     """Return this user's 32 random bytes, made at the first call; raises StateFolderError if they can't be kept."""
-    path = state_folder() / KEY_FILE
+    return private_key(KEY_FILE, lambda: secrets.token_bytes(KEY_BYTES))
+
+
+def private_key(name: str, make: Callable[[], bytes]) -> bytes:
+    """Return the 32 bytes of a file of the state folder, of mode 0600; `make` gives them at the first call.
+
+    Raises StateFolderError if they can't be kept.
+    """
+    path = state_folder() / name
     try:
-        _make_key(path)
+        _keep_key(path, make)
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
         with os.fdopen(descriptor, "rb") as file:
             status = os.fstat(descriptor)
@@ -46,7 +54,7 @@ def seal_key() -> bytes:
     return key
 
 
-def _make_key(path: Path) -> None:
+def _keep_key(path: Path, make: Callable[[], bytes]) -> None:
     """Make the key where there is none: whole under another name first, so that nobody reads half of it."""
     if os.path.lexists(path):
         return
@@ -54,7 +62,7 @@ def _make_key(path: Path) -> None:
     descriptor = os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(KEY_BYTES))
+            file.write(make())
             file.flush()
             os.fsync(file.fileno())
         os.link(fresh, path)  # fails where another process was faster, whose key then holds

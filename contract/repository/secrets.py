@@ -40,7 +40,7 @@ _PRIVATE_KEY = "private key"
 # PEM, PGP and SSH; or PuTTY's, which ends with a signature.
 _KEY_BLOCK_START = re.compile(r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----|PuTTY-User-Key-File-\d")
 _KEY_BLOCK_END = re.compile(r"-----END (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----|Private-MAC:")
-_KEY_BLOCK_LINES = 250  # an RSA key of 16,384 bits has about 200
+KEY_BLOCK_LINES = 250  # an RSA key of 16,384 bits has about 200
 # The first bytes of a private key in base64, without a header above: DER says SEQUENCE, its length, and a version below
 # 4, which stands in no certificate and no public key; an encrypted one says how; OpenSSH's says its name.
 _KEY_BODY_LEADS = ("MI", "CAQ", "b3BlbnNzaC1rZXktdjE")
@@ -287,7 +287,7 @@ def _key_block_length(lines: list[str], start: int) -> int:
     """How many lines a private key takes. Without an end it must not take the code below with it."""
     if not _KEY_BLOCK_START.search(lines[start]):
         return _key_body_length(lines, start)
-    for end in range(start, min(start + _KEY_BLOCK_LINES, len(lines))):
+    for end in range(start, min(start + KEY_BLOCK_LINES, len(lines))):
         if _KEY_BLOCK_END.search(lines[end]):
             return end - start + 1
         if end > start and _KEY_BLOCK_START.search(lines[end]):

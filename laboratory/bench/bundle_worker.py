@@ -17,6 +17,7 @@ from lsp_server.decoding.greedy import GreedyTokens
 from lsp_server.decoding.huge_pages import use_huge_pages
 from lsp_server.decoding.speculation import Drafter
 from lsp_server.options import PATIENT
+from lsp_server.request import CompletionRequest
 
 
 class BundleWorker:
@@ -34,7 +35,9 @@ class BundleWorker:
     def complete(self, before: str, behind: str) -> dict[str, Any]:
         """The rest of the line, with all that the product does for it."""
         started = time.perf_counter()
-        completion = self.completer.complete(before + behind, len(before), options=PATIENT)
+        completion = self.completer.complete(
+            CompletionRequest(text=before + behind, offset=len(before), options=PATIENT)
+        )
         milliseconds = (time.perf_counter() - started) * 1000
         return {"text": completion.text, "tokens": completion.tokens, "milliseconds": milliseconds}
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from contract.repository.secrets import blank_secrets
+from contract.repository.secrets import KEY_BLOCK_LINES, blank_secrets
 from lsp_server.context.chunks import Chunk, chunk_around
 
 KEPT = 16
-_KEY_LINES = 250  # above a chunk, in which a private key may have begun whose end is in it
 
 
 class RecentChunks:
@@ -38,7 +37,7 @@ class RecentChunks:
 def _without_secrets(chunk: Chunk, text: str) -> Chunk:
     """What is shown of other files is shown to a model, and might come back in a completion."""
     lines = text.split("\n")
-    first = max(0, chunk.line - _KEY_LINES)
+    first = max(0, chunk.line - KEY_BLOCK_LINES)  # a private key may have begun above whose end is in the chunk
     end = chunk.line + chunk.text.count("\n") + 1
     clean = blank_secrets("\n".join(lines[first:end])).split("\n")[chunk.line - first :]
     return Chunk(path=chunk.path, line=chunk.line, text="\n".join(clean))

@@ -13,7 +13,7 @@ from contract.runtime_errors import RUNTIME_ERRORS
 from lsp_server.decoding.kv_cache import PAST, KvCache
 from lsp_server.decoding.prompt_chunks import ChunkSize
 from lsp_server.decoding.providers import PROVIDERS, Provider
-from lsp_server.decoding.session import open_session
+from lsp_server.decoding.runtime import open_session
 from lsp_server.serve_errors import EngineCrash, ServeError
 
 LOGITS_TO_KEEP = "num_logits_to_keep"  # optional input of the graph: compute the head for the last positions only

@@ -26,7 +26,7 @@ from lsp_server.decoding.healing import Start, Vocabulary
 from lsp_server.decoding.kv_cache import KvCache, KvMemory
 from lsp_server.decoding.prompt_chunks import PROMPT_CHUNK
 from lsp_server.decoding.providers import Provider, choose_provider
-from lsp_server.decoding.session import offered_providers
+from lsp_server.decoding.runtime import offered_providers
 from lsp_server.decoding.speculation import MAX_DRAFT, Drafter
 from lsp_server.serve_errors import ServeError
 

@@ -1,4 +1,4 @@
-"""Filters of an answer that is whole: pure functions of a draft and its situation, each with one reason to act."""
+"""Filters of an answer that is whole: pure functions of a completion and its request, each with one reason to act."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator
 
-from contract.repository.secrets import blank_secrets, find_secrets
+from contract.repository.secrets import KEY_BLOCK_LINES, blank_secrets, find_secrets
+from lsp_server.request import Completion, CompletionRequest
 from lsp_server.suggestion.brackets import open_at_end
 from lsp_server.suggestion.indentation import indent_unit, reindent
-from lsp_server.suggestion.situation import Situation
-from lsp_server.suggestion.steps import Change, Draft, Rejection
+from lsp_server.suggestion.steps import Change, Rejection
 from lsp_server.syntax.grammars import MAX_PARSED_CHARS
 from lsp_server.syntax.parsed_text import ParsedText
 
-Filter = Callable[[Draft, Situation], Change | Rejection | None]
+Filter = Callable[[Completion, CompletionRequest], Change | Rejection | None]
 
 # What tokenizers call their control tokens; a model can also spell one with ordinary tokens.
 _SPECIAL_TOKEN = re.compile(
@@ -26,111 +26,110 @@ _PYTHON_HEADER = re.compile(
     r"^\s*+(?:async\s++)?+(?:if|elif|else|for|while|with|def|class|try|except|finally|match|case)\b"
 )
 _MAX_CUTS = 24  # places that are tried; each costs one parse
-_KEY_LINES = 250  # above the cursor, in which a private key may have begun
 
 
-def special_tokens(draft: Draft, situation: Situation) -> Change | Rejection | None:
+def special_tokens(completion: Completion, request: CompletionRequest) -> Change | Rejection | None:
     """Control tokens that were spelled out end the text."""
-    match = _SPECIAL_TOKEN.search(draft.text)
-    if match is None or match.group() in situation.text:
+    match = _SPECIAL_TOKEN.search(completion.text)
+    if match is None or match.group() in request.text:
         return None  # a file about tokenizers may name them
-    kept = draft.text[: match.start()].rstrip()
+    kept = completion.text[: match.start()].rstrip()
     detail = f"{match.group()!r} is no text"
-    return Change(draft=Draft(text=kept, replaces=draft.replaces), detail=detail) if kept else Rejection(detail=detail)
+    return Change(text=kept, replaces=completion.replaces, detail=detail) if kept else Rejection(detail=detail)
 
 
-def invisible(draft: Draft, situation: Situation) -> Change | Rejection | None:
+def invisible(completion: Completion, request: CompletionRequest) -> Change | Rejection | None:
     """Text with a character that editors don't show, or that reorders what they show, is never shown.
 
     Such text reads as one program and runs as another (CVE-2021-42574). It has no option. Unicode's categories say
     which characters these are: Cc (control), Cf (format: bidirectional, zero-width, tags), Co and Cs.
     """
-    for character in draft.text:
+    for character in completion.text:
         if character not in "\n\t" and unicodedata.category(character) in {"Cc", "Cf", "Co", "Cs"}:
             return Rejection(detail=f"U+{ord(character):04X} in it can't be seen")
     return None
 
 
-def indentation(draft: Draft, situation: Situation) -> Change | Rejection | None:
+def indentation(completion: Completion, request: CompletionRequest) -> Change | Rejection | None:
     """Tabs and spaces as the document has them."""
-    unit = indent_unit(situation.text)
+    unit = indent_unit(request.text)
     if unit is None:
         return None
-    head, *rest = draft.text.split("\n")
-    lines = [_reindented(head, unit) if not situation.line_before else head]
+    head, *rest = completion.text.split("\n")
+    lines = [_reindented(head, unit) if not request.line_before else head]
     lines += [_reindented(line, unit) for line in rest]
     text = "\n".join(lines)
-    if text == draft.text:
+    if text == completion.text:
         return None
     kind = "tabs" if unit == "\t" else f"{len(unit)} spaces"
-    return Change(draft=Draft(text=text, replaces=draft.replaces), detail=f"the file indents with {kind}")
+    return Change(text=text, replaces=completion.replaces, detail=f"the file indents with {kind}")
 
 
-def secret(draft: Draft, situation: Situation) -> Change | Rejection | None:
+def secret(completion: Completion, request: CompletionRequest) -> Change | Rejection | None:
     """Text that looks like a key, a token or a password is never shown, not even one that the repository holds."""
-    lines = (situation.line_before + draft.text).split("\n")
+    lines = (request.line_before + completion.text).split("\n")
     for line in lines:
         kind = find_secrets(line)
-        if kind is not None and (line != lines[0] or find_secrets(situation.line_before) is None):
+        if kind is not None and (line != lines[0] or find_secrets(request.line_before) is None):
             return Rejection(detail=f"it looks like a secret ({kind})")
     # What only shows with the lines above: the body of a private key, a value below its name.
-    above = situation.text[: situation.line_start].split("\n")[-_KEY_LINES:]
+    above = request.text[: request.line_start].split("\n")[-KEY_BLOCK_LINES:]
     told = blank_secrets("\n".join([*above, *lines])).split("\n")[len(above) :]
     if any(line.strip() and not clean for line, clean in zip(lines[1:], told[1:], strict=False)) or (
-        lines[0].strip() and not told[0] and find_secrets(situation.line_before) is None
+        lines[0].strip() and not told[0] and find_secrets(request.line_before) is None
     ):
         return Rejection(detail="it looks like a part of a secret")
     return None
 
 
-def syntax(draft: Draft, situation: Situation) -> Change | Rejection | None:
+def syntax(completion: Completion, request: CompletionRequest) -> Change | Rejection | None:
     """Cut to what parses; nothing where the text would break what parses without it.
 
     What a line may lack is given to it first: closing brackets, and a body below its header.
     """
-    grammar = situation.grammar
-    if grammar is None or len(situation.text) > MAX_PARSED_CHARS:
+    grammar = request.grammar
+    if grammar is None or len(request.text) > MAX_PARSED_CHARS:
         return None
-    parsed = ParsedText(situation.text, grammar)
-    wanted = _errors_with(draft.text, draft.replaces, situation, parsed)
+    parsed = ParsedText(request.text, grammar)
+    wanted = _errors_with(completion.text, completion.replaces, request, parsed)
     if wanted == 0:
         return None
     without = parsed.errors()
     if wanted < without:
         return None
-    cuts = [match.end() for match in _WORD_END.finditer(draft.text) if match.group().strip()][:-1]
+    cuts = [match.end() for match in _WORD_END.finditer(completion.text) if match.group().strip()][:-1]
     for at in reversed(cuts[-_MAX_CUTS:]):
-        kept = draft.text[:at]
+        kept = completion.text[:at]
         if len(kept.strip()) < 2:
             break
-        errors = _errors_with(kept, draft.replaces, situation, parsed)
+        errors = _errors_with(kept, completion.replaces, request, parsed)
         if errors < wanted and errors <= without:
-            dropped = draft.text[at:].strip()
-            return Change(draft=Draft(text=kept, replaces=draft.replaces), detail=f"{dropped!r} does not parse")
+            dropped = completion.text[at:].strip()
+            return Change(text=kept, replaces=completion.replaces, detail=f"{dropped!r} does not parse")
     return Rejection(detail="it does not parse") if wanted > without else None
 
 
-def _errors_with(text: str, replaces: int, situation: Situation, parsed: ParsedText) -> int:
+def _errors_with(text: str, replaces: int, request: CompletionRequest, parsed: ParsedText) -> int:
     """Errors of the document with the text in it, given the best of what its last line may still lack."""
     fewest = None
-    for rest in _rests(text, replaces, situation):
-        errors = parsed.edited(situation.offset, replaces, text + rest).errors()
+    for rest in _rests(text, replaces, request):
+        errors = parsed.edited(request.offset, replaces, text + rest).errors()
         if errors == 0:
             return 0
         fewest = errors if fewest is None else min(fewest, errors)
     return fewest or 0
 
 
-def _rests(text: str, replaces: int, situation: Situation) -> Iterator[str]:
+def _rests(text: str, replaces: int, request: CompletionRequest) -> Iterator[str]:
     """What the rest of an unfinished statement could be."""
     yield ""
-    if situation.line_after[replaces:].strip():
+    if request.line_after[replaces:].strip():
         return
-    last = (situation.line_before + text).rsplit("\n", 1)[-1]
+    last = (request.line_before + text).rsplit("\n", 1)[-1]
     closers = "".join(reversed(open_at_end(last)))
     if closers:
         yield closers
-    if situation.grammar is not None and not situation.grammar.is_indented:
+    if request.grammar is not None and not request.grammar.is_indented:
         yield f"{closers} {{}}"
         return
     if not _PYTHON_HEADER.match(last):

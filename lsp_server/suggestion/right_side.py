@@ -2,45 +2,45 @@
 
 from __future__ import annotations
 
+from lsp_server.request import Completion, CompletionRequest
 from lsp_server.suggestion.brackets import CLOSING, QUOTES, open_at_end, outer_closers
-from lsp_server.suggestion.situation import Situation
-from lsp_server.suggestion.steps import Change, Draft, Rejection
+from lsp_server.suggestion.steps import Change, Rejection
 
 _MIN_OVERLAP = 3  # characters of text; fewer are chance
 
 
-def suffix_duplicate(draft: Draft, situation: Situation) -> Change | Rejection | None:
+def suffix_duplicate(completion: Completion, request: CompletionRequest) -> Change | Rejection | None:
     """Text at the answer's end that already stands right of the cursor goes."""
-    after = situation.line_after.strip()
-    if not any(map(str.isalnum, after)) or "\n" in draft.text:
+    after = request.line_after.strip()
+    if not any(map(str.isalnum, after)) or "\n" in completion.text:
         return None
-    text = draft.text.rstrip()
+    text = completion.text.rstrip()
     for length in range(min(len(text), len(after)), 0, -1):
         overlap = text[-length:]
         if after.startswith(overlap) and (length >= _MIN_OVERLAP or length == len(after)):
             kept = text[:-length]
-            if situation.line_after[:1].isspace():
+            if request.line_after[:1].isspace():
                 kept = kept.rstrip()
             if not kept.strip():
                 return Rejection(detail=f"{overlap!r} stands right of the cursor already")
-            return Change(draft=Draft(text=kept), detail=f"{overlap!r} stands right of the cursor already")
+            return Change(text=kept, detail=f"{overlap!r} stands right of the cursor already")
     return None
 
 
-def doubled_closers(draft: Draft, situation: Situation) -> Change | Rejection | None:
+def doubled_closers(completion: Completion, request: CompletionRequest) -> Change | Rejection | None:
     """Closers right of the cursor that the answer writes again are replaced by it.
 
     Editors put a closing bracket as soon as one is opened, and models write it as well: in the first line, or in a
     last one that holds nothing else. A bracket that the answer itself has opened is no such one.
     """
-    after = situation.line_after
+    after = request.line_after
     if not after.strip() or set(after.strip()) - CLOSING - {" "}:
         return None
-    first_line, text, start = draft.text.partition("\n")[0], draft.text, draft.text.rfind("\n") + 1
+    first_line, text, start = completion.text.partition("\n")[0], completion.text, completion.text.rfind("\n") + 1
     if not text[start:].strip() or set(text[start:].strip()) - CLOSING:
         text = first_line
     replaced, last = 0, -1
-    for index in outer_closers(text, open_at_end(situation.line_before)):
+    for index in outer_closers(text, open_at_end(request.line_before)):
         if len(first_line) < index < start:
             continue
         following = after[replaced:].lstrip(" ")
@@ -55,6 +55,6 @@ def doubled_closers(draft: Draft, situation: Situation) -> Change | Rejection | 
             break
         replaced += 1
     closers = after[:replaced]
-    if draft.text.strip() == closers.strip():
+    if completion.text.strip() == closers.strip():
         return Rejection(detail=f"it is {closers!r}, which stands right of the cursor already")
-    return Change(draft=Draft(text=draft.text, replaces=replaced), detail=f"it takes the place of {closers!r}")
+    return Change(text=completion.text, replaces=replaced, detail=f"it takes the place of {closers!r}")

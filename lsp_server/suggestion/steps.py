@@ -22,14 +22,6 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Draft:
-    """A text on its way to the screen. `replaces`: how many characters right of the cursor it takes the place of."""
-
-    text: str
-    replaces: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
 class Rejection:
     """Nothing is to be shown, and why."""
 
@@ -38,7 +30,8 @@ class Rejection:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """A better draft, and what is better about it."""
+    """A better text, how many characters right of the cursor it then replaces, and what is better about it."""
 
-    draft: Draft
+    text: str
+    replaces: int = 0
     detail: str

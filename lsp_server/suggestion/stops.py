@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
+from lsp_server.request import CompletionRequest
 from lsp_server.suggestion.brackets import CLOSING
 from lsp_server.suggestion.indentation import width
-from lsp_server.suggestion.situation import Situation
 
 MAX_LINES = 8  # of a block; more is rarely right and never read
 _SIMILAR = 0.95  # of two lines, by difflib; below it neighbouring assignments count as one
@@ -31,12 +31,12 @@ class Cut:
     detail: str
 
 
-Stop = Callable[[str, Situation, bool], Cut | None]
+Stop = Callable[[str, CompletionRequest, bool], Cut | None]
 
 
-def newline(text: str, situation: Situation, is_final: bool) -> Cut | None:
+def newline(text: str, request: CompletionRequest, is_final: bool) -> Cut | None:
     """One line where one is wanted; else up to a blank line or MAX_LINES."""
-    if not situation.is_multi_line:
+    if not request.is_multi_line:
         index = text.find("\n")
         return Cut(at=index, detail="one line is wanted here") if index >= 0 else None
     position, lines = 0, 0
@@ -51,12 +51,12 @@ def newline(text: str, situation: Situation, is_final: bool) -> Cut | None:
     return None
 
 
-def dedent(text: str, situation: Situation, is_final: bool) -> Cut | None:
+def dedent(text: str, request: CompletionRequest, is_final: bool) -> Cut | None:
     """The block ends where a line is indented less than it; its closing brace belongs to it."""
-    if not situation.is_multi_line:
+    if not request.is_multi_line:
         return None
-    own = width(situation.indent)
-    is_header = not situation.is_blank_before
+    own = width(request.indent)
+    is_header = not request.is_blank_before
     position = text.find("\n") + 1
     while 0 < position < len(text):
         end = text.find("\n", position)
@@ -77,9 +77,9 @@ def dedent(text: str, situation: Situation, is_final: bool) -> Cut | None:
     return None
 
 
-def next_line(text: str, situation: Situation, is_final: bool) -> Cut | None:
+def next_line(text: str, request: CompletionRequest, is_final: bool) -> Cut | None:
     """The answer has arrived at the line that already stands below the cursor."""
-    below = situation.next_line.strip()
+    below = request.next_line.strip()
     if len(below) < _MIN_WORD_CHARS or not any(map(str.isalnum, below)):
         return None
     position = 0
@@ -88,7 +88,7 @@ def next_line(text: str, situation: Situation, is_final: bool) -> Cut | None:
         if end < 0 and not is_final:
             return None
         line = text[position : end if end >= 0 else len(text)]
-        whole = (situation.line_before if position == 0 else "") + line
+        whole = (request.line_before if position == 0 else "") + line
         if _is_same(whole.strip(), below):
             return Cut(at=max(0, position - 1), detail=f"the next line says so already: {_shorten(below)}")
         if end < 0:
@@ -97,21 +97,21 @@ def next_line(text: str, situation: Situation, is_final: bool) -> Cut | None:
     return None
 
 
-def repetition(text: str, situation: Situation, is_final: bool) -> Cut | None:
+def repetition(text: str, request: CompletionRequest, is_final: bool) -> Cut | None:
     """A piece three times in a row, or a line like the one above it."""
     match = _REPEATED.search(text)
     if match and len(match.group()) >= _MIN_REPEATED_CHARS and sum(map(str.isalpha, match.group(1))) > 2:
         return Cut(
             at=match.start() + len(match.group(1)), detail=f"{_shorten(match.group(1))} comes three times in a row"
         )
-    previous = situation.previous_line.strip()
+    previous = request.previous_line.strip()
     position = 0
     while True:
         end = text.find("\n", position)
         if end < 0 and not is_final:
             return None
         line = text[position : end if end >= 0 else len(text)]
-        whole = ((situation.line_before if position == 0 else "") + line).strip()
+        whole = ((request.line_before if position == 0 else "") + line).strip()
         if len(whole) >= _MIN_WORD_CHARS and whole == previous and any(map(str.isalnum, whole)):
             return Cut(at=max(0, position - 1), detail=f"a line repeats the one above it: {_shorten(whole)}")
         if end < 0:

@@ -30,12 +30,15 @@ def complete(
     from contract.bundle.bundle import find_trusted_bundle
     from lsp_server.completion import open_completer
     from lsp_server.positions import offset_at
+    from lsp_server.request import CompletionRequest
 
     text = read_text(file)
     offset = offset_at(text, line, character)
     completer = open_completer(bundle or find_trusted_bundle(file), provider=provider)
-    completion = completer.complete(text, offset, path=str(file))
-    typer.echo(json.dumps(asdict(completion), ensure_ascii=False) if as_json else completion.text)
+    completion = completer.complete(CompletionRequest(text=text, offset=offset, path=str(file)))
+    document = asdict(completion)
+    del document["queue_ms"], document["trace_id"]  # only a server has them
+    typer.echo(json.dumps(document, ensure_ascii=False) if as_json else completion.text)
 
 
 def read_text(file: Path) -> str:

@@ -1,4 +1,4 @@
-"""`submodel serve`: the language server."""
+"""`submodel serve`: the language server, or the same completions over HTTP."""
 
 from __future__ import annotations
 
@@ -26,6 +26,22 @@ def serve(
         bool,
         typer.Option("--tcp-any-address", help="Let --tcp wait where other machines reach it. Nothing is encrypted."),
     ] = False,
+    http: Annotated[
+        str | None,
+        typer.Option(
+            "--http",
+            metavar="HOST:PORT",
+            help="Answer llama.cpp's /infill and OpenAI's /v1/completions at this address instead. Clients must send "
+            "a token; the server prints which file holds it.",
+        ),
+    ] = None,
+    http_any_address: Annotated[
+        bool,
+        typer.Option("--http-any-address", help="Let --http wait where other machines reach it. Nothing is encrypted."),
+    ] = False,
+    http_no_token: Annotated[
+        bool, typer.Option("--http-no-token", help="Let every program of this machine ask over --http.")
+    ] = False,
     bundle: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="The bundle to serve. Default: that of the client's workspace folder."),
@@ -38,17 +54,25 @@ def serve(
     ),
 ) -> None:
     """Serve completions to an editor."""
-    if stdio and tcp is not None:
-        raise ServeError("--stdio and --tcp exclude each other; give one.")
+    if sum((stdio, tcp is not None, http is not None)) > 1:
+        raise ServeError("--stdio, --tcp and --http exclude each other; give one.")
     if tcp_any_address and tcp is None:
         raise ServeError("--tcp-any-address says where --tcp may wait; give --tcp HOST:PORT too.")
+    if (http_any_address or http_no_token) and http is None:
+        raise ServeError("--http-any-address and --http-no-token belong to --http; give --http HOST:PORT too.")
     address = None if tcp is None else parse_address(tcp)
 
     from lsp_server.options import ServerOptions
+
+    options = ServerOptions(bundle=bundle, threads=threads, provider=str(provider))
+    if http is not None:
+        from lsp_server.http.serve import serve_http  # without pygls, which takes longer to load than all of this
+
+        serve_http(*parse_address(http), options, is_any_allowed=http_any_address, is_open=http_no_token)
+        return
     from lsp_server.serve import serve_stdio, serve_tcp
     from submodel import __version__
 
-    options = ServerOptions(bundle=bundle, threads=threads, provider=str(provider))
     if address is None:
         serve_stdio(options, __version__)
     else:

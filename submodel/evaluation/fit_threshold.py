@@ -11,15 +11,15 @@ from typing import Protocol
 from builder.evaluation.metrics import is_exact
 from builder.fim_examples import FimExample
 from contract.bundle.threshold import Gate, fit_gate
-from lsp_server.completion import Completion
-from lsp_server.options import PATIENT, ServerOptions
+from lsp_server.options import PATIENT
+from lsp_server.request import Completion, CompletionRequest
 
 
 class CompletesText(Protocol):
     """`lsp_server.completion.Completer`, or what stands in for it."""
 
-    def complete(self, text: str, offset: int, *, path: str, options: ServerOptions) -> Completion:
-        """What the server would show at `offset`."""
+    def complete(self, request: CompletionRequest) -> Completion:
+        """What the server would show at the request's cursor."""
 
 
 def measure_gate(
@@ -31,7 +31,8 @@ def measure_gate(
     answers = []
     for index, cut in enumerate(cuts):
         # What is fitted is how sure the model is, not how fast the machine.
-        completion = completer.complete(cut.text, cut.offset, path=cut.file.path, options=PATIENT)
+        request = CompletionRequest(text=cut.text, offset=cut.offset, path=cut.file.path, options=PATIENT)
+        completion = completer.complete(request)
         if completion.text and completion.confidence is not None:
             answers.append((completion.confidence, is_exact(completion.text, cut.middle)))
         on_progress(index + 1, len(cuts))

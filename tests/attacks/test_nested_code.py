@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from lsp_server.completion import Completion
-from lsp_server.service import MAX_CRASHES, BundleState, CompletionService, Question
+from lsp_server.request import Completion, CompletionRequest
+from lsp_server.serve_errors import ServeError
+from lsp_server.service import MAX_CRASHES, BundleState, CompletionService
 from lsp_server.syntax.grammars import find_grammar
 from lsp_server.syntax.parsed_text import ParsedText, begins_block
 
@@ -39,8 +40,8 @@ def test_a_fault_of_what_reads_a_document_costs_no_model(monkeypatch: pytest.Mon
         choice: Any = type("Choice", (), {"provider": "cpu", "why": "it is here"})()
         build = ""
 
-        def complete(self, text: str, *_: object, **__: object) -> Completion:
-            if text == "deep":
+        def complete(self, request: CompletionRequest, stop: object) -> Completion:
+            if request.text == "deep":
                 raise RecursionError("maximum recursion depth exceeded")
             return Completion(text="fine")
 
@@ -53,19 +54,21 @@ def test_a_fault_of_what_reads_a_document_costs_no_model(monkeypatch: pytest.Mon
     monkeypatch.setattr("lsp_server.completion.open_completer", load)
     service, bundle = CompletionService(), Path("/w/bundle")
 
-    async def ask(text: str) -> Any:
-        return await service.complete(Question(text=text, offset=0, bundle=bundle))
+    async def ask(text: str) -> str:
+        try:
+            answer = await service.complete(CompletionRequest(text=text, offset=0, bundle=bundle))
+        except ServeError as error:
+            return str(error)
+        return answer.text if answer else ""
 
-    async def test() -> list[Any]:
+    async def test() -> list[str]:
         return [await ask(text) for text in ["deep"] * MAX_CRASHES + ["healthy"]]
 
     try:
         *deep, healthy = asyncio.run(test())
     finally:
         service.close()
-    assert {one.error for one in deep} == {
-        "Nothing can be completed here (maximum recursion depth exceeded); please report this."
-    }
-    assert healthy.completion.text == "fine"
+    assert set(deep) == {"Nothing can be completed here (maximum recursion depth exceeded); please report this."}
+    assert healthy == "fine"
     assert service.bundles[bundle].state is BundleState.READY
     assert len(loaded) == 1

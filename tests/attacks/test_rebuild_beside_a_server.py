@@ -14,42 +14,34 @@ from typing import Any
 import pytest
 
 import lsp_server.repositories as module
-from lsp_server.assistant import Assistant, Place
-from lsp_server.completion import Completion
 from lsp_server.context.repository_index import RepositoryIndex
 from lsp_server.options import CareOptions, ContextOptions, ServerOptions, TriggerOptions
 from lsp_server.repositories import Repositories
-from lsp_server.service import Answer, CompletionService, Question
+from lsp_server.request import Completion, CompletionRequest
+from lsp_server.service import CompletionService
+from lsp_server.session import Session
 
 
 def test_an_answer_of_the_old_model_does_not_stay_in_a_cache_that_was_cleared() -> None:
     class Service(CompletionService):
         asked = 0
 
-        async def complete(self, question: Question, unwanted: threading.Event | None = None) -> Answer | None:
+        async def complete(
+            self, request: CompletionRequest, unwanted: threading.Event | None = None
+        ) -> Completion | None:
             self.asked += 1
-            assistant.cache.clear()  # a reload, just before the answer comes
-            return Answer(completion=Completion(text=f"answer {self.asked}"), queue_ms=0.0)
+            session.cache.clear()  # a reload, just before the answer comes
+            return Completion(text=f"answer {self.asked}")
 
     service = Service()
     trigger = TriggerOptions(debounce_min_ms=0, debounce_max_ms=0)
     care = CareOptions(on_battery="full", low_battery_percent=0, prefetch=False)
-    assistant = Assistant(service, ServerOptions(trigger=trigger, care=care))
+    session = Session(service, ServerOptions(trigger=trigger, care=care))
     text = "value = "
-    place = Place(
-        uri="file:///a.txt",
-        path="a.txt",
-        text=text,
-        offset=len(text),
-        line=0,
-        character=len(text),
-        language_id=None,
-        is_invoked=True,
-        bundle=Path("/bundle"),
-    )
+    request = CompletionRequest(text=text, offset=len(text), path="a.txt", is_invoked=True, bundle=Path("/bundle"))
 
     async def ask() -> list[str]:
-        return [found.text for found in [await assistant.suggest(place), await assistant.suggest(place)] if found]
+        return [found.text for found in [await session.suggest(request), await session.suggest(request)] if found]
 
     try:
         assert asyncio.run(ask()) == ["answer 1", "answer 2"]

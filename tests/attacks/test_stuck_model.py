@@ -20,8 +20,9 @@ from onnx import TensorProto, ValueInfoProto, helper
 
 import lsp_server.service as module
 from contract.bundle.bundle import Bundle
-from lsp_server.completion import Completion
-from lsp_server.service import BundleState, BundleStatus, CompletionService, Question
+from lsp_server.request import Completion, CompletionRequest
+from lsp_server.serve_errors import ServeError
+from lsp_server.service import BundleState, BundleStatus, CompletionService
 from lsp_server.worker import GivenUp, Worker
 
 STUCK = Path("/stuck")
@@ -33,7 +34,7 @@ class StuckCompleter:
     def __init__(self) -> None:
         self.begun, self.release, self.interrupted = threading.Event(), threading.Event(), threading.Event()
 
-    def complete(self, *_: object, stop: Callable[[], bool], **__: object) -> Completion:
+    def complete(self, request: CompletionRequest, stop: Callable[[], bool]) -> Completion:
         self.begun.set()
         self.release.wait()
         return Completion(text="too late")
@@ -60,14 +61,13 @@ def test_a_request_is_answered_and_the_next_bundle_is_loaded(
     tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def test(service: CompletionService, completer: StuckCompleter) -> None:
-        answer = await service.complete(Question(text="x = ", offset=4, bundle=STUCK))
-        assert answer is not None
-        assert answer.error == "The model did not come back and was given up; it is loaded again when asked."
+        with pytest.raises(ServeError) as given_up:
+            await service.complete(CompletionRequest(text="x = ", offset=4, bundle=STUCK))
+        assert str(given_up.value) == "The model did not come back and was given up; it is loaded again when asked."
         assert completer.interrupted.is_set()
         assert service.bundles[STUCK].state is BundleState.UNLOADED
-        other = await service.complete(Question(text="x = ", offset=4, bundle=tiny_bundle.folder))
+        other = await service.complete(CompletionRequest(text="x = ", offset=4, bundle=tiny_bundle.folder))
         assert other is not None
-        assert other.completion is not None
         completer.release.set()
         await asyncio.sleep(0.1)
         assert list(service._loaded) == [tiny_bundle.folder], "who comes back too late changes nothing"
@@ -77,15 +77,14 @@ def test_a_request_is_answered_and_the_next_bundle_is_loaded(
 
 def test_a_reload_does_not_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(service: CompletionService, completer: StuckCompleter) -> None:
-        request = asyncio.create_task(service.complete(Question(text="x = ", offset=4, bundle=STUCK)))
+        request = asyncio.create_task(service.complete(CompletionRequest(text="x = ", offset=4, bundle=STUCK)))
         while not completer.begun.is_set():
             await asyncio.sleep(0.01)
         service.supersede()
         await service.forget()
         assert service.bundles == {}
-        answer = await request
-        assert answer is not None
-        assert answer.completion is None
+        with pytest.raises(ServeError):
+            await request
 
     run(test, monkeypatch)
 

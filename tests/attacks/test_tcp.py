@@ -19,10 +19,11 @@ from contextlib import ExitStack, suppress
 import pytest
 
 from lsp_server import tcp
+from lsp_server.addresses import find_addresses
 from lsp_server.options import ServerOptions
 from lsp_server.serve import create_server
 from lsp_server.serve_errors import ServeError
-from lsp_server.tcp import find_addresses, serve_one_client, take_token
+from lsp_server.tcp import serve_one_client, take_token
 from tests.attacks.lsp_process import (
     HOST,
     TOKEN,

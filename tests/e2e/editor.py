@@ -15,6 +15,7 @@ from pygls.lsp.client import LanguageClient
 from contract.bundle.bundle import Bundle
 from lsp_server.completion import open_completer
 from lsp_server.positions import offset_at
+from lsp_server.request import CompletionRequest
 
 # `submodel serve`, which says at its end what it has loaded of the libraries that only building needs.
 SERVE = """
@@ -146,4 +147,5 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
 
 
 def expected(bundle: Bundle, text: str, line: int, character: int) -> list[str]:
-    return [open_completer(bundle.folder, threads=1).complete(text, offset_at(text, line, character)).text]
+    request = CompletionRequest(text=text, offset=offset_at(text, line, character))
+    return [open_completer(bundle.folder, threads=1).complete(request).text]

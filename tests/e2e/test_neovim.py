@@ -15,6 +15,7 @@ import pytest
 
 from contract.bundle.bundle import Bundle
 from lsp_server.completion import open_completer
+from lsp_server.request import CompletionRequest
 
 NVIM = os.environ.get("NVIM_PROGRAM") or shutil.which("nvim")
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "editors.md"
@@ -70,5 +71,6 @@ def test_completes_through_the_editor_s_own_list(tiny_bundle: Bundle, tmp_path: 
     finally:
         editor.kill()
         editor.wait()
-    expected = open_completer(tiny_bundle.folder, threads=1).complete(TEXT, len(TEXT)).text
+    request = CompletionRequest(text=TEXT, offset=len(TEXT))
+    expected = open_completer(tiny_bundle.folder, threads=1).complete(request).text
     assert file.read_text().rstrip("\n") == TEXT + expected

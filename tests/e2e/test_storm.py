@@ -12,9 +12,10 @@ from collections import Counter
 from pathlib import Path
 
 from contract.bundle.bundle import Bundle
-from lsp_server.assistant import Assistant, Place
 from lsp_server.options import ServerOptions, TriggerOptions
+from lsp_server.request import CompletionRequest
 from lsp_server.service import CompletionService
+from lsp_server.session import Session
 
 KEYS = 10_000
 OPTIONS = ServerOptions(
@@ -27,29 +28,21 @@ def test_storm_of_keys_leaves_no_pile(tiny_bundle: Bundle) -> None:
     outcomes: Counter[str] = Counter()
     most_waiting = 0
 
-    def place(key: int) -> Place:
+    def request(key: int) -> CompletionRequest:
         text = f"value_{rng.randrange(10**6)} = compute(alpha)\nname_{key} = "
-        return Place(
-            uri="file:///a.txt",
-            path="a.txt",
-            text=text,
-            offset=len(text),
-            line=1,
-            character=0,
-            language_id=None,
-            is_invoked=key % 7 == 0,
-            bundle=Path(tiny_bundle.folder),
+        return CompletionRequest(
+            text=text, offset=len(text), path="a.txt", is_invoked=key % 7 == 0, bundle=Path(tiny_bundle.folder)
         )
 
     async def test(service: CompletionService) -> None:
         nonlocal most_waiting
-        assistant = Assistant(service, OPTIONS)
+        session = Session(service, OPTIONS)
         await asyncio.wrap_future(service.load(tiny_bundle.folder, 1))
         tasks: set[asyncio.Task[None]] = set()
 
         async def ask(key: int) -> None:
             try:
-                answer = await assistant.suggest(place(key))
+                answer = await session.suggest(request(key))
                 outcomes["shown" if answer else "nothing"] += 1
             except asyncio.CancelledError:
                 outcomes["cancelled"] += 1
@@ -67,7 +60,7 @@ def test_storm_of_keys_leaves_no_pile(tiny_bundle: Bundle) -> None:
         while tasks:
             await asyncio.wait(tasks)
         assert service._worker._executor._work_queue.qsize() == 0
-        last = await assistant.suggest(place(KEYS))
+        last = await session.suggest(request(KEYS))
         assert last is not None, "after the storm it answers as before"
 
     service = CompletionService()

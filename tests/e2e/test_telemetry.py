@@ -43,7 +43,7 @@ def test_a_completion_leaves_no_event(tiny_bundle: Bundle, tmp_path: Path) -> No
 
 @pytest.mark.usefixtures("_reports_by_default")
 @pytest.mark.parametrize(
-    "module", ["exporters.parity", "lsp_server.decoding.session", "laboratory.bench.bundle_worker"]
+    "module", ["exporters.parity", "lsp_server.decoding.runtime", "laboratory.bench.bundle_worker"]
 )
 def test_no_module_loads_it_before_the_switch(module: str, tmp_path: Path) -> None:
     assert files_left_by([sys.executable, "-c", f"import {module}"], tmp_path / "home") == []

@@ -41,6 +41,17 @@ def test_one_that_is_set_serves_all(tmp_path: Path) -> None:
     assert BundleFinder(Path("/set")).for_file(tmp_path / "a.py", [tmp_path]) == Path("/set")
 
 
+def test_one_that_the_command_line_names_is_not_refused_beside_its_files(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path)
+    (bundle / "bundle.json").write_text('{"written by": "a stranger"}')
+    finder = BundleFinder(bundle)
+    assert finder.for_file(tmp_path / "a.py", [tmp_path]) == bundle
+    finder.root_of(tmp_path / "a.py", bundle, [tmp_path])  # looks what lies above the file
+    assert finder.refused == {}
+    finder.fix(tmp_path / "another")
+    assert list(finder.refused) == [bundle], "it is served no more"
+
+
 def test_one_that_is_set_belongs_to_the_repository_that_it_lies_in_if_that_has_a_bundle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from lsp_server.completion import Completer, open_completer
 from lsp_server.decoding.engine import Engine, FinishReason, Generation
 from lsp_server.decoding.speculation import StepCosts
 from lsp_server.options import FilterOptions, ServerOptions, TriggerOptions
+from lsp_server.request import CompletionRequest
 
 PARTS = ("prefix", "suffix", "middle")
 CODE = "def area(self):\n    return self.width * self.height\n\n\ndef perimeter(self):\n    return "
@@ -59,6 +61,10 @@ def engine(tiny_bundle: Bundle) -> Engine:
     return Engine(tiny_bundle, threads=1)
 
 
+def at(text: str, offset: int, **fields: Any) -> CompletionRequest:
+    return CompletionRequest(text=text, offset=offset, **fields)
+
+
 def fixed(engine: Engine, text: str = "x", **options: int) -> tuple[Completer, FixedEngine]:
     double = FixedEngine(engine.encoder, text, **options)
     return Completer(double), double  # type: ignore[arg-type]
@@ -68,9 +74,9 @@ def computed_after(engine: Engine, before: str, typed: str, behind: str) -> int:
     """Tokens that are read for a place once `before`, up to where `typed` begins, was completed."""
     completer, options = Completer(engine), ServerOptions(max_new_tokens=2)
     text = f"{before}\n{CODE}"
-    completer.complete(text, len(before), options=options)
+    completer.complete(at(text, len(before), options=options))
     text = f"{before}{typed}{behind}\n{CODE}"
-    return completer.complete(text, len(before) + len(typed), options=options).computed_tokens
+    return completer.complete(at(text, len(before) + len(typed), options=options)).computed_tokens
 
 
 @pytest.mark.parametrize(("typed", "behind"), [("x", ""), ("(", ")"), ("x = [", "]"), ("\n        y", "")])
@@ -96,7 +102,7 @@ def test_drafts_of_earlier_answers_change_no_answer(tiny_bundle: Bundle) -> None
     text = CODE + "self.width(value) * self.other"
     raws = []
     for end in [*range(len(CODE), len(text)), *range(len(text), len(CODE), -3)]:
-        answers = [Completer(engine).complete(text[:end], end, options=options) for engine in (drafting, plain)]
+        answers = [Completer(engine).complete(at(text[:end], end, options=options)) for engine in (drafting, plain)]
         assert answers[0].raw == answers[1].raw
         drafted, alone = (answer.confidence for answer in answers)  # None where nothing is shown
         assert drafted == (None if alone is None else pytest.approx(alone, rel=1e-3))
@@ -107,7 +113,7 @@ def test_drafts_of_earlier_answers_change_no_answer(tiny_bundle: Bundle) -> None
 def test_the_same_place_again_takes_one_step(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Engine(tiny_bundle, threads=1)
     options = ServerOptions(max_new_tokens=6)
-    first = Completer(engine).complete(CODE, len(CODE), options=options)
+    first = Completer(engine).complete(at(CODE, len(CODE), options=options))
     assert engine.drafter is not None
     monkeypatch.setattr(engine.drafter, "costs", StepCosts())  # those of a real model: a further token costs little
     steps: list[int] = []
@@ -118,14 +124,14 @@ def test_the_same_place_again_takes_one_step(tiny_bundle: Bundle, monkeypatch: p
         return feed(tokens, keep=keep)
 
     monkeypatch.setattr(engine.decoder, "feed", counted)
-    again = Completer(engine).complete(CODE, len(CODE), options=options)
+    again = Completer(engine).complete(at(CODE, len(CODE), options=options))
     assert again.raw == first.raw
     assert again.confidence == pytest.approx(first.confidence, rel=1e-3)
     assert len(steps) == 1, "the whole answer is checked at once"
 
 
 def test_completes_through_the_engine(engine: Engine) -> None:
-    completion = Completer(engine).complete(CODE, len(CODE), options=ServerOptions(max_new_tokens=8))
+    completion = Completer(engine).complete(at(CODE, len(CODE), options=ServerOptions(max_new_tokens=8)))
     prefix, suffix, middle = (engine.encoder.tokenizer.token_to_id(f"<|{part}|>") for part in PARTS)
     prompt_ids = [prefix, *engine.encoder.text_ids(CODE), suffix, middle]
     expected = engine.generate(prompt_ids, max_new_tokens=8)
@@ -137,7 +143,7 @@ def test_completes_through_the_engine(engine: Engine) -> None:
 @pytest.mark.parametrize("text", ["", "\n\n", "  \n\t"])
 def test_nothing_to_go_by_gives_nothing(engine: Engine, text: str) -> None:
     completer, double = fixed(engine)
-    assert completer.complete(text, len(text)).text == ""
+    assert completer.complete(at(text, len(text))).text == ""
     assert double.prompts == []
 
 
@@ -156,13 +162,13 @@ def test_nothing_to_go_by_gives_nothing(engine: Engine, text: str) -> None:
 def test_what_of_an_answer_is_shown(engine: Engine, answer: str, after_cursor: str, shown: str) -> None:
     completer, _ = fixed(engine, answer)
     text = "a = " + after_cursor + "\n"
-    assert completer.complete(text, 4).text == shown
+    assert completer.complete(at(text, 4)).text == shown
 
 
 def test_stopped_completion_shows_nothing(engine: Engine) -> None:
     asked = iter(range(100))
     text = f"{CODE}self."  # that nobody has asked for yet
-    completion = Completer(engine).complete(text, len(text), stop=lambda: next(asked) > 5)
+    completion = Completer(engine).complete(at(text, len(text)), stop=lambda: next(asked) > 5)
     assert completion.tokens > 0
     assert completion.text == ""
 
@@ -171,42 +177,42 @@ def test_stopped_completion_shows_nothing(engine: Engine) -> None:
 def test_line_ends_change_no_prompt(engine: Engine, line_end: str) -> None:
     completer, double = fixed(engine)
     offset = CODE.index("height")
-    completer.complete(CODE, offset)
+    completer.complete(at(CODE, offset))
     other = CODE.replace("\n", line_end)
-    completer.complete(other, other.index("height"))
+    completer.complete(at(other, other.index("height")))
     assert double.prompts[0] == double.prompts[1]
 
 
 def test_half_a_surrogate_pair_is_no_crash(engine: Engine) -> None:
     completer, double = fixed(engine)
-    completer.complete("a = '\ud800'", 7)
+    completer.complete(at("a = '\ud800'", 7))
     assert "�" in engine.encoder.tokenizer.decode(double.prompts[0])
 
 
 def test_dense_text_is_cut_to_the_positions(engine: Engine) -> None:
     text = "漢" * 3000  # three tokens each
     completer, double = fixed(engine, max_positions=600)
-    assert completer.complete(text, 2900).text == "x"
+    assert completer.complete(at(text, 2900)).text == "x"
     assert 100 < len(double.prompts[0]) <= 600 - 48
 
 
 def test_blank_line_is_asked_for_from_its_start(engine: Engine) -> None:
     completer, double = fixed(engine, "    return x")
     document = "def f(x):\n    \n\nf(1)\n"
-    assert completer.complete(document, 14).text == "return x"
-    completer.complete("def f(x):\n\n\nf(1)\n", 10)
+    assert completer.complete(at(document, 14)).text == "return x"
+    completer.complete(at("def f(x):\n\n\nf(1)\n", 10))
     assert double.prompts[0] == double.prompts[1], "as if the indentation had not been typed"
 
 
 def test_begun_word_is_completed_as_if_it_had_not_been_begun(engine: Engine) -> None:
     completer, double = fixed(engine, " perimeter(self):")
     texts = [
-        completer.complete(f"class A:\n    def{typed}", 16 + len(typed)).text for typed in (" per", " perim", " x")
+        completer.complete(at(f"class A:\n    def{typed}", 16 + len(typed))).text for typed in (" per", " perim", " x")
     ]
     assert texts == ["imeter(self):", "eter(self):", ""], "the last word is not the one that the model says"
     assert double.prompts[0] == double.prompts[1]
     off = ServerOptions(filters=FilterOptions(healing=False))
-    completer.complete("class A:\n    def per", 20, options=off)
+    completer.complete(at("class A:\n    def per", 20, options=off))
     assert double.prompts[-1] != double.prompts[0]
 
 
@@ -217,7 +223,7 @@ def test_confidence_is_of_what_was_not_typed_yet(engine: Engine) -> None:
     double._answer = replace(double._answer, token_ids=token_ids, probabilities=shares)
     typed = engine.encoder.tokenizer.decode(list(token_ids[:1]))
     assert typed.strip(), "a whole token stands there already"
-    completion = Completer(double).complete(f"return{typed}", 6 + len(typed))  # type: ignore[arg-type]
+    completion = Completer(double).complete(at(f"return{typed}", 6 + len(typed)))  # type: ignore[arg-type]
     assert completion.text == " self.x"[len(typed) :]
     assert completion.confidence == pytest.approx(math.prod(shares[1:]))
 
@@ -228,7 +234,7 @@ def test_confidence_is_the_product_of_what_is_shown_and_its_end(engine: Engine) 
     double = FixedEngine(engine.encoder, text.rstrip("\n"))
     shares = tuple(0.9 - 0.05 * index for index in range(len(token_ids)))
     double._answer = replace(double._answer, token_ids=token_ids, probabilities=shares)
-    completion = Completer(double).complete("x = ", 4)  # type: ignore[arg-type]
+    completion = Completer(double).complete(at("x = ", 4))  # type: ignore[arg-type]
     assert completion.text == "return x;"
     assert completion.confidence == pytest.approx(math.prod(shares))
 
@@ -237,7 +243,7 @@ def test_confidence_is_the_product_of_what_is_shown_and_its_end(engine: Engine) 
 def test_half_a_word_is_not_shown(engine: Engine, finish: FinishReason, shown: str) -> None:
     completer, double = fixed(engine, "foo(ba, qu")
     double._answer = replace(double._answer, finish=finish)
-    assert completer.complete("x = ", 4).text.rstrip() == shown.rstrip()
+    assert completer.complete(at("x = ", 4)).text.rstrip() == shown.rstrip()
 
 
 def test_time_budget_ends_the_answer(engine: Engine) -> None:
@@ -254,7 +260,7 @@ def test_time_budget_ends_the_answer(engine: Engine) -> None:
 
     completer = Completer(SlowEngine(engine.encoder, ""))  # type: ignore[arg-type]
     options = ServerOptions(trigger=TriggerOptions(budget_ms=50))
-    completion = completer.complete("x = ", 4, options=options)
+    completion = completer.complete(at("x = ", 4, options=options))
     assert prompts == [False, True]
     assert completion.text == "foo"
     assert completion.steps[0].name == "budget"
@@ -263,14 +269,14 @@ def test_time_budget_ends_the_answer(engine: Engine) -> None:
 @pytest.mark.parametrize("token", ["<|end|>", "<|middle|>"])
 def test_control_tokens_in_a_file_are_text(engine: Engine, token: str) -> None:
     completer, double = fixed(engine)
-    completer.complete(f"x = '{token}'", 5)
+    completer.complete(at(f"x = '{token}'", 5))
     control_id = engine.encoder.tokenizer.token_to_id(token)
     assert control_id not in double.prompts[0][:-1]  # the prompt's own last token is <|middle|>
     assert token in engine.encoder.tokenizer.decode(double.prompts[0][:-1], skip_special_tokens=True)
 
 
 def test_opens_a_bundle_and_refuses_a_changed_one(tiny_bundle: Bundle, tmp_path: Path) -> None:
-    assert open_completer(tiny_bundle.folder, threads=1).complete(CODE, len(CODE)).text
+    assert open_completer(tiny_bundle.folder, threads=1).complete(at(CODE, len(CODE))).text
     changed = shutil.copytree(tiny_bundle.folder, tmp_path / "bundle")
     (changed / "tokenizer.json").write_bytes((changed / "tokenizer.json").read_bytes().replace(b"BPE", b"PBE"))
     with pytest.raises(BundleError, match=r"tokenizer\.json has changed"):
@@ -281,10 +287,10 @@ def test_opens_a_bundle_and_refuses_a_changed_one(tiny_bundle: Bundle, tmp_path:
 def test_what_is_read_ahead_is_what_is_asked(engine: Engine, end: str) -> None:
     completer, double = fixed(engine)
     text, offset = f"{CODE}{end})\n{CODE}", len(CODE) + len(end)
-    completer.complete(text, offset, path="a.py", options=ServerOptions())
-    assert completer.read_ahead(text, offset, path="a.py", options=ServerOptions()) == len(double.prompts[0])
+    completer.complete(at(text, offset, path="a.py", options=ServerOptions()))
+    assert completer.read_ahead(at(text, offset, path="a.py", options=ServerOptions())) == len(double.prompts[0])
     assert double.read_ahead == double.prompts
-    assert completer.read_ahead("", 0) == 0
+    assert completer.read_ahead(at("", 0)) == 0
 
 
 def test_a_cold_place_is_answered_from_a_short_prompt_first(engine: Engine) -> None:
@@ -292,14 +298,16 @@ def test_a_cold_place_is_answered_from_a_short_prompt_first(engine: Engine) -> N
     completer, double = fixed(engine, max_positions=100_000)
     engine_form = double.encoder.form
     double.encoder = PromptEncoder(engine.encoder.tokenizer, engine_form.with_window(2000, 256))
-    whole = completer.complete(text, len(text), options=ServerOptions())
+    whole = completer.complete(at(text, len(text), options=ServerOptions()))
     assert not whole.is_near
     double.token_s = 0.4 / len(double.prompts[0]) * 1.01
-    near = completer.complete(text, len(text), options=ServerOptions())
+    near = completer.complete(at(text, len(text), options=ServerOptions()))
     assert near.is_near
     assert len(double.prompts[1]) < len(double.prompts[0]) / 4
     patient = ServerOptions(trigger=TriggerOptions(cold_ms=1000))
-    assert not completer.complete(text, len(text), options=patient).is_near
+    assert not completer.complete(at(text, len(text), options=patient)).is_near
     double.token_s *= 5
-    assert completer.complete(text, len(text), options=replace(patient, trigger=TriggerOptions(cold_ms=60_000))).is_near
-    assert not completer.complete("x = ", 4, options=ServerOptions(trigger=TriggerOptions(cold_ms=0))).is_near
+    assert completer.complete(
+        at(text, len(text), options=replace(patient, trigger=TriggerOptions(cold_ms=60_000)))
+    ).is_near
+    assert not completer.complete(at("x = ", 4, options=ServerOptions(trigger=TriggerOptions(cold_ms=0)))).is_near

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lsp_server.options import FilterOptions, StopOptions
-from lsp_server.suggestion.refine import FILTERS, STOPS, Refinery
-from lsp_server.suggestion.situation import Situation
-from lsp_server.syntax.grammars import find_grammar
+from lsp_server.options import FilterOptions, ServerOptions, StopOptions
+from lsp_server.request import CompletionRequest
+from lsp_server.suggestion.refine import FILTERS, STOPS, is_done, refine
 
 FOLDER = Path(__file__).parent / "golden"
 SECTIONS = ("document", "model", "with it", "without it")
@@ -20,7 +19,7 @@ SECTIONS = ("document", "model", "with it", "without it")
 class Case:
     rule: str
     title: str
-    situation: Situation
+    request: CompletionRequest
     raw: str
     shown: str
     shown_without: str
@@ -34,27 +33,28 @@ def read_cases(path: Path) -> Iterator[Case]:
         assert [head.partition(",")[0] for head in heads] == list(SECTIONS), f"{path.name}: {title}"
         document, raw, shown, shown_without = (text.replace("→", "\t") for text in texts)
         _, file_name, *more = (word.strip() for word in heads[0].split(","))
-        situation = Situation(
+        request = CompletionRequest(
             text=document.replace("‸", "") + "\n",
             offset=document.index("‸"),
-            grammar=find_grammar(file_name),
+            path=file_name,
+            options=ServerOptions(),
             is_multi_line="block" in more,
         )
-        yield Case(rule=path.stem, title=title, situation=situation, raw=raw, shown=shown, shown_without=shown_without)
+        yield Case(rule=path.stem, title=title, request=request, raw=raw, shown=shown, shown_without=shown_without)
 
 
 CASES = [case for path in sorted(FOLDER.glob("*.txt")) for case in read_cases(path)]
 
 
-def show(case: Case, refinery: Refinery) -> str:
-    draft = refinery.refine(case.raw, case.situation).draft
-    if not draft.text:
+def show(case: Case, options: ServerOptions) -> str:
+    completion = refine(case.raw, replace(case.request, options=options))
+    if not completion.text:
         return "nothing"
-    text, offset = case.situation.text, case.situation.offset
-    return (text[:offset] + f"«{draft.text}»" + text[offset + draft.replaces :]).removesuffix("\n")
+    text, offset = case.request.text, case.request.offset
+    return (text[:offset] + f"«{completion.text}»" + text[offset + completion.replaces :]).removesuffix("\n")
 
 
-def without(rule: str) -> Refinery:
+def without(rule: str) -> ServerOptions:
     """Everything but one rule, and but those rules that would mend the same thing."""
     both = {"suffix_duplicate": ("suffix_duplicate", "syntax"), "doubled_closers": ("doubled_closers", "syntax")}
     both |= {"repetition": ("repetition", "syntax"), "next_line": ("next_line", "dedent", "syntax")}
@@ -62,7 +62,7 @@ def without(rule: str) -> Refinery:
     both |= {"dedent": ("dedent", "syntax"), "whole_line": ("whole_line", "syntax")}
     off = dict.fromkeys(both.get(rule, (rule,)), False)
     stops = {name: value for name, value in off.items() if name in STOPS}
-    return Refinery(
+    return ServerOptions(
         stops=replace(StopOptions(), **stops),
         filters=replace(FilterOptions(), **{name: value for name, value in off.items() if name not in STOPS}),
     )
@@ -70,13 +70,13 @@ def without(rule: str) -> Refinery:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.rule}: {case.title}")
 def test_golden(case: Case) -> None:
-    assert show(case, Refinery(stops=StopOptions(), filters=FilterOptions())) == case.shown
+    assert show(case, ServerOptions()) == case.shown
     assert show(case, without(case.rule)) == case.shown_without
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.rule}: {case.title}")
 def test_what_acted_is_told(case: Case) -> None:
-    refined = Refinery(stops=StopOptions(), filters=FilterOptions()).refine(case.raw, case.situation)
+    refined = refine(case.raw, case.request)
     rule = case.rule.replace("_", "-")
     if case.shown == "nothing":
         assert refined.rule == rule
@@ -97,9 +97,10 @@ def test_each_rule_has_a_switch_and_a_golden_file_in_which_it_matters() -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.rule}: {case.title}")
 def test_a_growing_answer_is_never_stopped_short(case: Case) -> None:
     """The model is told to end no earlier than where the whole answer is cut."""
-    refinery = Refinery(stops=StopOptions(), filters=FilterOptions(syntax=False))
-    whole = refinery.refine(case.raw, case.situation).draft
+    request = replace(case.request, options=ServerOptions(filters=FilterOptions(syntax=False)))
+    whole = refine(case.raw, request)
     for length in range(len(case.raw) + 1):
-        if refinery.is_done(case.raw[:length], case.situation):
-            assert refinery.refine(case.raw[:length], case.situation).draft == whole
+        if is_done(case.raw[:length], request):
+            early = refine(case.raw[:length], request)
+            assert (early.text, early.replaces) == (whole.text, whole.replaces)
             break

@@ -23,10 +23,11 @@ from lsp_server.decoding.providers import Provider, choose_provider
 from lsp_server.documents import MAX_DOCUMENT_CHARS, Document
 from lsp_server.options import ServerOptions, TriggerOptions
 from lsp_server.positions import Encoding
+from lsp_server.request import Completion, CompletionRequest
 from lsp_server.serve import create_server
-from lsp_server.serve_errors import EngineCrash
+from lsp_server.serve_errors import EngineCrash, ServeError
 from lsp_server.server import CompletionServer
-from lsp_server.service import MAX_CRASHES, BundleState, CompletionService, Question
+from lsp_server.service import MAX_CRASHES, BundleState, CompletionService
 from lsp_server.wire import MAX_MESSAGE_BYTES, NO_MESSAGE, BoundedInput
 from tests.attacks.lsp_process import TOKEN, answer_to, connect, initialize, listening
 
@@ -99,7 +100,7 @@ def test_a_giant_document_is_not_kept_and_nothing_else_suffers(text: str) -> Non
         assert document.size == 0
         answer = await client.complete("file:///giant.py", 3, 1, 2)
         assert answer["result"]["items"] == []
-        [decision] = client.server.assistant.decisions.newest()
+        [decision] = client.server.session.traces.newest()
         assert decision.rule == "document"
         client.change("file:///giant.py", {"text": "short = 1\n"})
         assert (document.source, document.is_kept) == ("short = 1\n", True)
@@ -188,8 +189,6 @@ class Broken:
         if self.failures:
             self.failures -= 1
             raise EngineCrash("non-zero status code\nsecond line")
-        from lsp_server.completion import Completion
-
         return Completion(text="fine")
 
 
@@ -199,7 +198,11 @@ def ask_often(engine: Broken, count: int, monkeypatch: pytest.MonkeyPatch) -> tu
     service = CompletionService()
 
     async def test() -> list[Any]:
-        return [await service.complete(Question(text="x", offset=1, bundle=folder)) for _ in range(count)]
+        requests = [CompletionRequest(text="x", offset=1, bundle=folder)] * count
+        answers = []
+        for request in requests:
+            answers += await asyncio.gather(service.complete(request), return_exceptions=True)
+        return answers
 
     try:
         return asyncio.run(test()), service
@@ -209,15 +212,14 @@ def ask_often(engine: Broken, count: int, monkeypatch: pytest.MonkeyPatch) -> tu
 
 def test_an_engine_that_fails_once_is_loaded_again(monkeypatch: pytest.MonkeyPatch) -> None:
     answers, service = ask_often(Broken(1), 3, monkeypatch)
-    assert answers[0].completion is None
-    assert "failed (non-zero status code); it is loaded again." in answers[0].error
-    assert [answer.completion.text for answer in answers[1:]] == ["fine", "fine"]
+    assert "failed (non-zero status code); it is loaded again." in str(answers[0])
+    assert [answer.text for answer in answers[1:]] == ["fine", "fine"]
     assert [status.state for status in service.bundles.values()] == [BundleState.READY]
 
 
 def test_an_engine_that_always_fails_is_given_up_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     answers, service = ask_often(Broken(10**9), MAX_CRASHES + 5, monkeypatch)
-    assert all(answer.completion is None and answer.error for answer in answers)
+    assert all(isinstance(answer, ServeError) for answer in answers)
     [status] = service.bundles.values()
     assert status.state is BundleState.FAILED
     assert f"{MAX_CRASHES} times in a row" in str(status.error)

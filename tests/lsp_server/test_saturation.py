@@ -15,7 +15,7 @@ import pytest
 
 from contract.bundle.bundle import Bundle
 from exporters.matrices import CODE_LIMIT
-from lsp_server.decoding import cores, session
+from lsp_server.decoding import cores, runtime
 
 INT16 = 32_767
 LARGEST_ACTIVATION = 128 + CODE_LIMIT  # uint8 with zero point 128
@@ -56,7 +56,7 @@ def test_a_session_asks_for_products_that_do_not_saturate_where_they_would(
     does: bool, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Elsewhere they take twice as long for nothing."""
-    monkeypatch.setattr(session, "saturates", lambda: does)
+    monkeypatch.setattr(runtime, "saturates", lambda: does)
     entries: dict[str, str] = {}
 
     class Options(onnxruntime.SessionOptions):  # type: ignore[misc]
@@ -65,5 +65,5 @@ def test_a_session_asks_for_products_that_do_not_saturate_where_they_would(
             super().add_session_config_entry(key, value)
 
     monkeypatch.setattr(onnxruntime, "SessionOptions", Options)
-    session.open_session(tiny_bundle.model_path, threads=1)
+    runtime.open_session(tiny_bundle.model_path, threads=1)
     assert entries.get("session.x64quantprecision") == ("1" if does else None)

@@ -10,9 +10,9 @@ from lsprotocol import types
 
 from benchmarks.robustness.fuzz_protocol import ProtocolReader
 from benchmarks.robustness.fuzz_readers import READERS
-from lsp_server.assistant import Place
 from lsp_server.drift import Drift
 from lsp_server.options import CareOptions, ServerOptions
+from lsp_server.request import CompletionRequest
 from lsp_server.serve import create_server
 from tests.lsp_server.test_load import Client, edit, talk
 
@@ -118,14 +118,14 @@ def test_shutdown_cancels_what_has_not_ended() -> None:
 
 
 class Reader:
-    """An assistant's `read_ahead`, and whether it can read."""
+    """A session's `read_ahead`, and whether it can read."""
 
     def __init__(self) -> None:
-        self.places: list[Place] = []
+        self.requests: list[CompletionRequest] = []
         self.is_ready = True
 
-    def __call__(self, place: Place) -> bool:
-        self.places.append(place)
+    def __call__(self, request: CompletionRequest) -> bool:
+        self.requests.append(request)
         return self.is_ready
 
 
@@ -138,7 +138,7 @@ def with_reader(monkeypatch: pytest.MonkeyPatch, test: Callable[[Client, Reader]
     reader = Reader()
 
     async def run(client: Client) -> None:
-        monkeypatch.setattr(client.server.assistant, "read_ahead", reader)
+        monkeypatch.setattr(client.server.session, "read_ahead", reader)
         client.open("file:///a.py", "x = 1\ny = 2\n")
         await test(client, reader)
 
@@ -152,13 +152,13 @@ def cursor(line: object, character: object = 0, uri: object = "file:///a.py") ->
 def test_what_is_around_a_cursor_that_rests_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(client: Client, reader: Reader) -> None:
         await rest()
-        assert reader.places == [], "where the cursor is, the client has not said"
+        assert reader.requests == [], "where the cursor is, the client has not said"
         client.send("submodel/cursor", cursor(0))
         client.send("submodel/cursor", cursor(1, 3))
         await rest()
-        assert [(place.line, place.offset) for place in reader.places] == [(1, 9)], "where it has come to rest"
+        assert [(one.client.line, one.offset) for one in reader.requests] == [(1, 9)], "where it has come to rest"
         client.server._note_service_change()
-        assert len(reader.places) == 1, "once"
+        assert len(reader.requests) == 1, "once"
 
     with_reader(monkeypatch, test)
 
@@ -170,13 +170,13 @@ def test_a_cursor_that_rests_before_its_bundle_is_loaded_is_read_then(monkeypatc
         await rest()
         reader.is_ready = True
         client.server._note_service_change()
-        assert len(reader.places) == 2
+        assert len(reader.requests) == 2
         reader.is_ready = False
         client.send("submodel/cursor", cursor(1))
         await rest()
         client.change("file:///a.py", edit(0, 0, "z"))
         client.server._note_service_change()
-        assert len(reader.places) == 3, "after an edit a request comes"
+        assert len(reader.requests) == 3, "after an edit a request comes"
 
     with_reader(monkeypatch, test)
 
@@ -189,6 +189,6 @@ def test_a_cursor_that_is_none_is_passed_over(monkeypatch: pytest.MonkeyPatch, p
         client.send("submodel/cursor", params)
         client.send("submodel/cursor", cursor(0, uri="file:///unknown.py"))
         await rest()
-        assert reader.places == []
+        assert reader.requests == []
 
     with_reader(monkeypatch, test)

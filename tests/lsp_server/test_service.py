@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from contract.bundle.bundle import Bundle
-from contract.errors import BundleError
-from lsp_server.completion import Completion
+from contract.errors import BundleError, SubmodelError
+from lsp_server.request import Completion, CompletionRequest
 from lsp_server.serve_errors import ServeError
-from lsp_server.service import MAX_LOADED, BundleState, BundleStatus, CompletionService, Question, Reading
+from lsp_server.service import MAX_LOADED, BundleState, BundleStatus, CompletionService, Reading
 
 
 class SlowCompleter:
@@ -24,7 +24,8 @@ class SlowCompleter:
         self.is_started = threading.Event()
         self.release = threading.Event()
 
-    def complete(self, text: str, offset: int, *, stop: Callable[[], bool], **_: object) -> Completion:
+    def complete(self, request: CompletionRequest, stop: Callable[[], bool]) -> Completion:
+        text = request.text
         self.started.append(text)
         self.is_started.set()
         while not self.release.wait(0.001):
@@ -33,8 +34,9 @@ class SlowCompleter:
                 return Completion(text="")
         return Completion(text=f"answer to {text}")
 
-    def read_ahead(self, text: str, offset: int, *, stop: Callable[[], bool], **_: object) -> int:
+    def read_ahead(self, request: CompletionRequest, stop: Callable[[], bool]) -> int:
         """Chunk after chunk, without end."""
+        text = request.text
         self.started.append(text)
         self.is_started.set()
         while not stop():
@@ -54,8 +56,11 @@ def use(service: CompletionService, completer: object) -> None:
 
 
 async def ask(service: CompletionService, text: str, bundle: Path = BUNDLE) -> str:
-    answer = await service.complete(Question(text=text, offset=len(text), bundle=bundle))
-    return answer.completion.text if answer and answer.completion else ""
+    try:
+        answer = await service.complete(CompletionRequest(text=text, offset=len(text), bundle=bundle))
+    except SubmodelError:
+        return ""
+    return answer.text if answer else ""
 
 
 def run(test: Callable[[CompletionService, SlowCompleter], Any]) -> None:
@@ -94,7 +99,7 @@ def test_which_request_is_the_newest_is_known_after_its_answer_too() -> None:
     async def test(service: CompletionService, completer: SlowCompleter) -> None:
         completer.release.set()
         unwanted = service.supersede()
-        await service.complete(Question(text=TEXT, offset=len(TEXT), bundle=BUNDLE), unwanted)
+        await service.complete(CompletionRequest(text=TEXT, offset=len(TEXT), bundle=BUNDLE), unwanted)
         assert service.is_newest(unwanted)
         service.supersede()
         assert not service.is_newest(unwanted)
@@ -106,10 +111,10 @@ def test_request_that_was_not_begun_is_answered_at_once_by_a_newer_one() -> None
     class StubbornCompleter(SlowCompleter):
         """Reads a long chunk of a prompt, and asks nobody meanwhile."""
 
-        def complete(self, text: str, offset: int, **_: object) -> Completion:
+        def complete(self, request: CompletionRequest, stop: Callable[[], bool]) -> Completion:
             self.is_started.set()
             self.release.wait()
-            return Completion(text=f"answer to {text}")
+            return Completion(text=f"answer to {request.text}")
 
     async def test(service: CompletionService, _: SlowCompleter) -> None:
         completer = StubbornCompleter()
@@ -177,9 +182,9 @@ def test_bundle_that_fails_is_remembered(tmp_path: Path) -> None:
         with pytest.raises(BundleError):
             loading.result()
         assert service.bundles[tmp_path].state is BundleState.FAILED
-        answer = await service.complete(Question(text="x", offset=1, bundle=tmp_path))
-        assert answer is not None
-        assert answer.error == service.bundles[tmp_path].error
+        with pytest.raises(ServeError) as again:
+            await service.complete(CompletionRequest(text="x", offset=1, bundle=tmp_path))
+        assert str(again.value) == service.bundles[tmp_path].error
 
     run(test)
 
@@ -202,7 +207,9 @@ def test_other_number_of_threads_is_another_session(tiny_bundle: Bundle) -> None
     async def test(service: CompletionService, _: SlowCompleter) -> None:
         loaded = []
         for threads in (None, None, 1):
-            await service.complete(Question(text=TEXT, offset=len(TEXT), bundle=tiny_bundle.folder, threads=threads))
+            await service.complete(
+                CompletionRequest(text=TEXT, offset=len(TEXT), bundle=tiny_bundle.folder, threads=threads)
+            )
             loaded.append(service._loaded[tiny_bundle.folder])
         assert loaded[0] is loaded[1] is not loaded[2]
 
@@ -232,8 +239,8 @@ def test_the_least_recently_used_bundle_goes(tiny_bundle: Bundle) -> None:
     run(test)
 
 
-def question(text: str, **fields: Any) -> Question:
-    return Question(text=text, offset=len(text), bundle=BUNDLE, **fields)
+def question(text: str, **fields: Any) -> CompletionRequest:
+    return CompletionRequest(text=text, offset=len(text), bundle=BUNDLE, **fields)
 
 
 async def read(service: CompletionService, completer: SlowCompleter, text: str) -> asyncio.Task[Reading]:
@@ -297,14 +304,13 @@ def test_reading_ahead_takes_no_more_of_the_cores_than_it_may() -> None:
 
 def test_reading_ahead_loads_nothing(tiny_bundle: Bundle) -> None:
     async def test(service: CompletionService, _: SlowCompleter) -> None:
-        there = Question(text=TEXT, offset=len(TEXT), bundle=tiny_bundle.folder)
+        there = CompletionRequest(text=TEXT, offset=len(TEXT), bundle=tiny_bundle.folder)
         assert await service.read_ahead(there, 1000) == Reading()
         assert tiny_bundle.folder not in service._loaded
         await asyncio.wrap_future(service.load(tiny_bundle.folder, None))
         assert (await service.read_ahead(there, 1000)).is_whole
         answer = await service.complete(there)
         assert answer is not None
-        assert answer.completion is not None
-        assert answer.completion.computed_tokens == 1
+        assert answer.computed_tokens == 1
 
     run(test)

@@ -1,25 +1,481 @@
-"""How ONNX Runtime is set up, as its arithmetic shows."""
-
 from __future__ import annotations
 
-import subprocess
-import sys
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
-# In a process of its own: what the first session of a process decides holds for its thread for good.
-PROGRAM = """
-import numpy as np
-import onnxruntime
-from onnx import TensorProto, helper
-from lsp_server.decoding.session import session_options
+import pytest
 
-shape = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [4]) for name in ("x", "y")]
-graph = helper.make_graph([helper.make_node("Mul", ["x", "x"], ["y"])], "square", shape[:1], shape[1:])
-model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-session = onnxruntime.InferenceSession(model.SerializeToString(), session_options(1), ["CPUExecutionProvider"])
-print(session.run(None, {"x": np.full(4, 1e-21, np.float32)})[0].tolist())
-"""
+from lsp_server.allowance import BURST_S, RATE
+from lsp_server.documents import Edit
+from lsp_server.options import CareOptions, ServerOptions, TriggerOptions
+from lsp_server.power import Policy, Power, PowerMeter
+from lsp_server.request import ClientCursor, Completion, CompletionRequest
+from lsp_server.serve_errors import ServeError
+from lsp_server.service import Reading
+from lsp_server.session import Session
+from lsp_server.suggestion.steps import Step
+from lsp_server.trace import Trace
+
+URI = "file:///w/a.py"
+OPTIONS = ServerOptions(trigger=TriggerOptions(debounce_min_ms=0, debounce_max_ms=0), care=CareOptions(prefetch=False))
+AHEAD = ServerOptions(trigger=TriggerOptions(debounce_min_ms=0, debounce_max_ms=0))
 
 
-def test_denormal_numbers_are_zero() -> None:
-    done = subprocess.run([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, text=True, check=True)
-    assert done.stdout.strip() == "[0.0, 0.0, 0.0, 0.0]"  # else 1e-42
+class FakeService:
+    """Answers each request with what it was given, and keeps the requests."""
+
+    def __init__(self, completion: Completion | None) -> None:
+        self.completion = completion
+        self.requests: list[CompletionRequest] = []
+        self.wait: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(0)
+        self.first_is_too_late = False  # it is answered though a newer request has come, as in a model's last step
+        self.read: list[tuple[CompletionRequest, float]] = []
+        self.can_read = True
+        self.core_s = 4.0  # that a reading takes
+        self._newest = threading.Event()
+
+    def build_of(self, bundle: Path) -> str | None:
+        return None
+
+    def can_read_ahead(self, bundle_folder: Path, threads: int | None) -> bool:
+        return self.can_read
+
+    async def read_ahead(self, request: CompletionRequest, max_core_s: float) -> Reading:
+        self.read.append((request, max_core_s))
+        return Reading(core_s=self.core_s)
+
+    def supersede(self) -> threading.Event:
+        self._newest.set()
+        self._newest = threading.Event()
+        return self._newest
+
+    def is_newest(self, unwanted: threading.Event) -> bool:
+        return self._newest is unwanted
+
+    async def complete(self, request: CompletionRequest, unwanted: threading.Event) -> Completion | None:
+        if unwanted.is_set():
+            return None
+        is_too_late = self.first_is_too_late and not self.requests
+        self.requests.append(request)
+        await self.wait()
+        if unwanted.is_set() and not is_too_late:
+            return None
+        if self.completion is None:
+            raise ServeError("It is broken.")
+        return replace(self.completion, queue_ms=1.0)
+
+
+def make(
+    completion: Completion | None = Completion(text="foo(bar)", raw="foo(bar)\n", confidence=0.5),  # noqa: B008
+    options: ServerOptions = OPTIONS,
+    power: Power = Power(),  # noqa: B008
+) -> tuple[Session, FakeService]:
+    service = FakeService(completion)
+    meter = PowerMeter(lambda: 0.0, lambda: power)
+    return Session(service, options, meter=meter), service  # type: ignore[arg-type]
+
+
+def at(
+    document: str, *, is_invoked: bool = False, bundle: Path | None = Path("/w/.submodel/bundle")
+) -> CompletionRequest:
+    offset = document.index("‸")
+    return CompletionRequest(
+        path="a.py",
+        text=document.replace("‸", ""),
+        offset=offset,
+        language_id="python",
+        is_invoked=is_invoked,
+        bundle=bundle,
+        client=ClientCursor(uri=URI, character=offset, offset=offset),
+    )
+
+
+def ask(session: Session, *requests: CompletionRequest) -> list[str | None]:
+    async def test() -> list[str | None]:
+        answers = [await session.suggest(request) for request in requests]
+        return [answer.text if answer else None for answer in answers]
+
+    return asyncio.run(test())
+
+
+def last(session: Session) -> Trace:
+    return session.traces.newest()[0]
+
+
+def test_what_the_model_says_is_shown_and_explained() -> None:
+    session, _ = make()
+    assert ask(session, at("x = ‸\n")) == ["foo(bar)"]
+    trace = last(session).to_json()
+    assert trace["outcome"] == "shown"
+    assert trace["trigger"] == "automatic"
+    assert trace["language"] == "Python"
+    assert (trace["text"], trace["raw"], trace["cache"]) == ("foo(bar)", "foo(bar)\n", "miss")
+    assert trace["confidence"] == 0.5
+    assert trace["rule"] is None
+    assert trace["milliseconds"]["queue"] == 1.0
+
+
+def test_typing_along_asks_no_model() -> None:
+    session, service = make()
+    assert ask(session, at("x = ‸\n"), at("x = fo‸\n"), at("x = f‸\n"), at("x = ‸\n")) == [
+        "foo(bar)",
+        "o(bar)",
+        "oo(bar)",
+        "foo(bar)",
+    ]
+    assert len(service.requests) == 1
+    assert [trace.cache for trace in session.traces.newest(4)] == [
+        "exact",
+        "typed-through",
+        "typed-through",
+        "miss",
+    ]
+    assert session.tracker.statistics.shown == 1, "it is one suggestion"
+
+
+@pytest.mark.parametrize(
+    ("prepare", "asked", "rule"),
+    [
+        (lambda session: session.pause(), at("x = ‸\n", is_invoked=True), "paused"),
+        (lambda session: session.snooze(5), at("x = ‸\n"), "snoozed"),
+        (lambda session: None, at("ab‸cd\n"), "mid-word"),
+        (lambda session: None, at("x = ‸\n", bundle=None), "no-bundle"),
+    ],
+)
+def test_why_nothing(prepare: Callable[[Session], None], asked: CompletionRequest, rule: str) -> None:
+    session, service = make()
+    prepare(session)
+    assert ask(session, asked) == [None]
+    assert service.requests == []
+    assert last(session).rule == rule
+    assert last(session).reason.endswith(".")
+    assert session.tracker.statistics.nothing == {rule: 1}
+    session.resume()
+    assert ask(session, at("x = ‸\n")) == ["foo(bar)"]
+
+
+def test_asked_by_hand_it_answers_through_a_snooze() -> None:
+    session, _ = make()
+    session.snooze(5)
+    assert ask(session, at("x = ‸\n", is_invoked=True)) == ["foo(bar)"]
+
+
+def test_asked_by_hand_rules_of_typing_do_not_hold() -> None:
+    session, _ = make()
+    assert ask(session, at("ab‸cd\n", is_invoked=True)) == ["foo(bar)"]
+
+
+def test_what_a_filter_rejected_is_told_and_not_asked_again() -> None:
+    step = Step(name="repetition", kind="stop", action="rejected", detail="a line repeats the one above it")
+    session, service = make(Completion(text="", raw="x", steps=(step,), rule="repetition"))
+    assert ask(session, at("x = ‸\n"), at("x = ‸\n")) == [None, None]
+    assert len(service.requests) == 1
+    newer, older = session.traces.newest(2)
+    assert (older.rule, older.reason) == ("repetition", "A line repeats the one above it.")
+    assert (newer.rule, newer.cache) == ("repetition", "exact")
+
+
+def test_answer_for_which_time_ran_out_is_asked_again() -> None:
+    step = Step(name="budget", kind="stop", action="cut", detail="time ran out")
+    session, service = make(Completion(text="foo(", raw="foo(ba", steps=(step,)))
+    assert ask(session, at("x = ‸\n"), at("x = ‸\n")) == ["foo(", "foo("]
+    assert len(service.requests) == 2
+
+
+def test_model_that_fails_is_told() -> None:
+    session, _ = make(None)
+    assert ask(session, at("x = ‸\n")) == [None]
+    assert (last(session).outcome, last(session).reason) == ("failed", "It is broken.")
+
+
+def test_newer_request_ends_the_wait_of_the_older() -> None:
+    session, service = make(options=replace(OPTIONS, trigger=TriggerOptions(debounce_min_ms=2000)))
+
+    async def test() -> list[Any]:
+        older = asyncio.create_task(session.suggest(at("x = ‸\n")))
+        await asyncio.sleep(0.02)
+        newer = asyncio.create_task(session.suggest(at("x = y‸\n", is_invoked=True)))
+        return [await asyncio.wait_for(older, 1), await asyncio.wait_for(newer, 1)]
+
+    older, newer = asyncio.run(test())
+    assert older is None
+    assert newer.text == "foo(bar)"
+    assert len(service.requests) == 1
+    assert {trace.outcome for trace in session.traces.newest(2)} == {"superseded", "shown"}
+
+
+def test_cancelled_request_is_told() -> None:
+    session, service = make(options=replace(OPTIONS, trigger=TriggerOptions(debounce_min_ms=2000)))
+
+    async def test() -> None:
+        task = asyncio.create_task(session.suggest(at("x = ‸\n")))
+        await asyncio.sleep(0.02)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(test())
+    assert last(session).outcome == "cancelled"
+    assert service.requests == []
+
+
+def test_after_an_accepted_line_nothing_is_asked() -> None:
+    session, service = make()
+    assert ask(session, at("x = ‸\n")) == ["foo(bar)"]
+    session.tracker.edited(URI, "x = foo(bar)\n", [Edit(start=4, removed=0, inserted="foo(bar)")])
+    assert ask(session, at("x = foo(bar)‸\n")) == [None]
+    assert last(session).rule == "after-accepted-line"
+    assert len(service.requests) == 1
+
+
+def test_after_an_accepted_line_nothing_is_asked_without_statistics_either() -> None:
+    session, _ = make(options=replace(OPTIONS, statistics=False))
+    assert ask(session, at("x = ‸\n")) == ["foo(bar)"]
+    session.tracker.edited(URI, "x = foo(bar)\n", [Edit(start=4, removed=0, inserted="foo(bar)")])
+    assert ask(session, at("x = foo(bar)‸\n")) == [None]
+    assert last(session).rule == "after-accepted-line"
+    counted = session.tracker.statistics
+    assert (counted.shown, counted.accepted, counted.rejected) == (0, 0, 0)
+    assert session.tracker.check_survival(lambda uri: "") is None
+
+
+def test_battery_saves_cores_and_blocks() -> None:
+    session, service = make(
+        options=ServerOptions(threads=4, trigger=OPTIONS.trigger), power=Power(on_battery=True, battery_percent=50)
+    )
+    ask(session, at("x = ‸\n"))
+    assert service.requests[0].threads == 2
+    assert not service.requests[0].options.trigger.multi_line
+    assert session.policy()[0] is Policy.SAVING
+
+
+def test_low_battery_answers_only_what_is_asked_by_hand() -> None:
+    session, _ = make(
+        options=ServerOptions(care=CareOptions(low_battery_percent=20)), power=Power(on_battery=True, battery_percent=5)
+    )
+    assert ask(session, at("x = ‸\n"), at("x = ‸\n", is_invoked=True)) == [None, "foo(bar)"]
+    assert session.traces.newest(2)[1].rule == "machine"
+
+
+def test_low_battery_takes_no_more_cores_than_a_full_one() -> None:
+    options = ServerOptions(threads=4, care=CareOptions(low_battery_percent=20))
+    for percent in (80.0, 5.0):
+        session, _ = make(options=options, power=Power(on_battery=True, battery_percent=percent))
+        assert session.threads() == 2
+    busy, _ = make(options=ServerOptions(threads=4, care=CareOptions(max_load=0.5)), power=Power(load=0.9))
+    assert (busy.policy()[0], busy.threads()) == (Policy.OFF, 4)
+
+
+def test_another_file_is_another_place(tmp_path: Path) -> None:
+    session, service = make()
+    other = replace(at("x = ‸\n"), path="b.py")
+    assert ask(session, at("x = ‸\n"), other) == ["foo(bar)", "foo(bar)"]
+    assert len(service.requests) == 2
+
+
+def test_line_after_a_suggestion_is_asked_for_while_it_is_read() -> None:
+    session, service = make(options=AHEAD)
+
+    async def test() -> list[str | None]:
+        first = await session.suggest(at("    x = ‸\ny\n"))
+        service.completion = Completion(text="    return x", raw="    return x\n")
+        await asyncio.sleep(0.01)  # the user reads
+        asked = len(service.requests)
+        second = await session.suggest(at("    x = foo(bar)\n    ‸\ny\n"))
+        assert len(service.requests) == asked, "its answer was there"
+        return [answer.text if answer else None for answer in (first, second)]
+
+    assert asyncio.run(test()) == ["foo(bar)", "return x"]
+    asked = [request.text[: request.offset] for request in service.requests]
+    assert asked[:2] == ["    x = ", "    x = foo(bar)\n"]
+    assert session.tracker.statistics.shown == 2
+    assert session.tracker.statistics.requests == 2, "what nobody asked for is no request"
+
+
+def test_a_key_ends_what_was_asked_ahead() -> None:
+    session, service = make(options=AHEAD)
+
+    async def test() -> None:
+        await session.suggest(at("x = ‸\n"))
+        await session.suggest(at("x = b‸\n"))  # not what was suggested
+        assert len(service.requests) == 2, "the line ahead was not even begun"
+        await asyncio.sleep(0.01)
+
+    asyncio.run(test())
+    assert [request.text for request in service.requests] == ["x = \n", "x = b\n", "x = bfoo(bar)\n\n"]
+
+
+def test_looking_ahead_does_not_end_a_newer_request() -> None:
+    session, service = make(options=AHEAD)
+    service.first_is_too_late = True
+
+    async def test() -> list[Any]:
+        let_go = asyncio.Event()
+        service.wait = let_go.wait  # type: ignore[assignment]
+        older = asyncio.create_task(session.suggest(at("x = ‸\n")))
+        await asyncio.sleep(0.01)
+        newer = asyncio.create_task(session.suggest(at("x = y‸\n")))
+        await asyncio.sleep(0)
+        let_go.set()
+        return [await older, await newer]
+
+    assert [answer.text for answer in asyncio.run(test())] == ["foo(bar)", "foo(bar)"]
+
+
+@pytest.mark.parametrize("power", [Power(on_battery=True, battery_percent=80.0)])
+def test_nothing_is_asked_ahead_on_battery(power: Power) -> None:
+    session, service = make(options=AHEAD, power=power)
+
+    async def test() -> None:
+        await session.suggest(at("x = ‸\n"))
+        await asyncio.sleep(0.01)
+
+    asyncio.run(test())
+    assert len(service.requests) == 1
+
+
+def test_gate_is_for_what_nobody_asked_for() -> None:
+    session, service = make(Completion(text="", rule="gate", confidence=0.1))
+    assert ask(session, at("x = ‸\n")) == [None]
+    service.completion = Completion(text="foo", confidence=0.1)
+    assert ask(session, at("x = ‸\n"), at("x = ‸\n", is_invoked=True)) == [None, "foo"]
+    assert [request.options.gate.precision for request in service.requests] == [0.5, 0.0]
+
+
+def test_what_was_asked_for_by_hand_comes_by_itself_only_while_it_is_typed() -> None:
+    session, service = make(Completion(text="foo(bar)", confidence=0.1))
+    assert ask(session, at("x = ‸\n", is_invoked=True), at("x = fo‸\n")) == ["foo(bar)", "o(bar)"]
+    assert len(service.requests) == 1
+    service.completion = Completion(text="", rule="gate", confidence=0.1)
+    assert ask(session, at("x = ‸\n")) == [None]
+    assert last(session).rule == "gate"
+
+
+def test_what_came_by_itself_is_there_by_hand() -> None:
+    session, service = make()
+    assert ask(session, at("x = ‸\n"), at("x = ‸\n", is_invoked=True)) == ["foo(bar)"] * 2
+    assert len(service.requests) == 1
+
+
+def test_one_line_on_battery_is_no_answer_where_a_block_may_come() -> None:
+    powers = iter([Power(on_battery=True, battery_percent=50.0), Power(on_battery=False)])
+    now = iter(range(0, 1000, 20))
+    service = FakeService(Completion(text="foo(bar)"))
+    meter = PowerMeter(lambda: next(now), lambda: next(powers, Power(on_battery=False)))
+    session = Session(service, OPTIONS, meter=meter)  # type: ignore[arg-type]
+    ask(session, at("x = ‸\n"))
+    service.completion = Completion(text="foo(bar)\nbaz()")
+    assert ask(session, at("x = ‸\n")) == ["foo(bar)\nbaz()"]
+
+
+def test_line_after_what_was_asked_for_is_gated() -> None:
+    session, service = make(options=AHEAD)
+
+    async def test() -> None:
+        assert await session.suggest(at("x = ‸\n", is_invoked=True))
+        await asyncio.sleep(0.01)
+
+    asyncio.run(test())
+    assert [request.options.gate.precision for request in service.requests] == [0.0, 0.5]
+
+
+def test_longest_snooze_is_a_week() -> None:
+    session, _ = make()
+    session.snooze(1e300)
+    assert session.is_snoozed
+    assert session.snoozed_until is not None
+    assert session.snoozed_until - datetime.now(UTC) <= timedelta(days=7)
+
+
+def read_ahead(session: Session, *requests: CompletionRequest) -> list[bool]:
+    async def test() -> list[bool]:
+        begun = []
+        for request in requests:
+            begun.append(session.read_ahead(request))
+            await asyncio.sleep(0.001)
+        return begun
+
+    return asyncio.run(test())
+
+
+@pytest.mark.parametrize(
+    ("document", "read_to"),
+    [
+        ("x = ‸\ny = 1\n", "x = "),
+        ("x = f(‸)\n", "x = f("),
+        ("‸x = 1\ny = 2\n", "x = 1"),
+        ("val‸ue = 1", "value = 1"),
+    ],
+)
+def test_where_the_next_key_will_ask_is_read(document: str, read_to: str) -> None:
+    session, service = make()
+    assert read_ahead(session, at(document)) == [True]
+    [(request, _)] = service.read
+    assert request.text[: request.offset] == read_to
+    assert session.traces.newest() == [], "nobody has asked"
+
+
+@pytest.mark.parametrize(
+    ("prepare", "options", "power", "asked"),
+    [
+        (lambda session, _: session.pause(), OPTIONS, Power(), at("x = ‸")),
+        (lambda session, _: session.snooze(5), OPTIONS, Power(), at("x = ‸")),
+        (lambda _, service: setattr(service, "can_read", False), OPTIONS, Power(), at("x = ‸")),
+        (lambda *_: None, replace(OPTIONS, enabled=False), Power(), at("x = ‸")),
+        (lambda *_: None, replace(OPTIONS, care=CareOptions(read_ahead=False)), Power(), at("x = ‸")),
+        (lambda *_: None, replace(OPTIONS, trigger=TriggerOptions(automatic=False)), Power(), at("x = ‸")),
+        (lambda *_: None, OPTIONS, Power(on_battery=True, battery_percent=90.0), at("x = ‸")),
+        (lambda *_: None, OPTIONS, Power(), at("x = ‸", bundle=None)),
+        (lambda *_: None, OPTIONS, Power(), replace(at("x = ‸"), refusal="it is too long")),
+        (lambda *_: None, OPTIONS, Power(), at("‸\n")),
+    ],
+    ids=["paused", "snoozed", "busy", "disabled", "option", "manual", "battery", "no-bundle", "document", "empty"],
+)
+def test_nothing_is_read(
+    prepare: Callable[[Session, FakeService], None], options: ServerOptions, power: Power, asked: CompletionRequest
+) -> None:
+    session, service = make(options=options, power=power)
+    prepare(session, service)
+    assert read_ahead(session, asked) == [False]
+    assert service.read == []
+
+
+def test_browsing_takes_what_it_may_and_typing_gives_it_back() -> None:
+    now = 0.0
+    service = FakeService(Completion(text="foo(bar)"))
+    session = Session(service, OPTIONS, now=lambda: now, meter=PowerMeter(lambda: 0.0, Power))  # type: ignore[arg-type]
+    there = at("x = ‸\n")
+    assert read_ahead(session, there, there, there) == [True, True, False], "two requests of 4 s fill 6 s"
+    assert [most for _, most in service.read] == [BURST_S, BURST_S - 4.0]
+    now = 1.9 / RATE  # 2 s over the allowance flow off until then, but for a tenth
+    assert read_ahead(session, there) == [False]
+    now = 2.1 / RATE
+    assert read_ahead(session, there) == [True]
+    ask(session, there)
+    assert read_ahead(session, there) == [True], "what a key made use of does not count"
+
+
+def test_after_an_answer_from_a_short_prompt_the_whole_one_is_read() -> None:
+    session, service = make(Completion(text="foo(bar)", is_near=True), options=AHEAD)
+
+    async def test() -> None:
+        for _ in range(2):
+            assert await session.suggest(at("x = ‸\n"))
+            await asyncio.sleep(0.001)
+
+    asyncio.run(test())
+    assert len(service.requests) == 2, "it is not cached, and no line after it is asked for"
+    assert [request.offset for request, _ in service.read] == [4, 4]
+    assert session.allowance.left_s == BURST_S, "it is no browsing"
+
+
+def test_asked_by_hand_the_whole_prompt_is_waited_for() -> None:
+    session, service = make()
+    ask(session, at("x = ‸\n", is_invoked=True))
+    ask(session, at("y = ‸\n"))
+    assert [request.options.trigger.cold_ms for request in service.requests] == [60_000, 400]

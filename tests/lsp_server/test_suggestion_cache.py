@@ -4,14 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsp_server.suggestion_cache import ENTRIES, MAX_TYPED_CHARS, Suggestion, SuggestionCache
+from lsp_server.request import Completion
+from lsp_server.suggestion_cache import ENTRIES, MAX_TYPED_CHARS, SuggestionCache
 
 BEFORE, AFTER = "x = ", "\ny = 2\n"
 
 
 def cache_with(text: str, replaces: int = 0, after: str = AFTER) -> SuggestionCache:
     cache = SuggestionCache()
-    cache.put("b", BEFORE + after, len(BEFORE), Suggestion(text=text, replaces=replaces))
+    cache.put("b", BEFORE + after, len(BEFORE), Completion(text=text, replaces=replaces))
     return cache
 
 
@@ -33,7 +34,7 @@ def test_what_is_typed_along_leaves_the_rest(text: str, typed: str) -> None:
 
 def test_going_back_meets_the_earlier_suggestion() -> None:
     cache = cache_with("foo(bar)")
-    cache.put("b", BEFORE + "fu" + AFTER, len(BEFORE) + 2, Suggestion(text="n()"))
+    cache.put("b", BEFORE + "fu" + AFTER, len(BEFORE) + 2, Completion(text="n()"))
     assert ask(cache, "fu") == ("n()", 0, "exact")
     assert ask(cache, "f") == ("oo(bar)", 0, "typed-through")
     assert ask(cache, "") == ("foo(bar)", 0, "exact")
@@ -65,7 +66,7 @@ def test_the_least_recently_used_goes_first() -> None:
     cache = cache_with("foo")
     for index in range(ENTRIES):
         assert ask(cache, "") is not None
-        cache.put("b", f"{index} = ", 4, Suggestion(text="x"))
+        cache.put("b", f"{index} = ", 4, Completion(text="x"))
     assert len(cache) == ENTRIES
     assert ask(cache, "") is not None
     assert cache.get("b", "0 = ", 4) is None
@@ -80,7 +81,7 @@ def test_a_change_anywhere_in_the_window_is_another_place() -> None:
     """Windows reach thousands of characters: what was found beside another line far above is no answer here."""
     cache = SuggestionCache()
     far = "import json\n" + "x = 1\n" * 700
-    cache.put("b", far + BEFORE + AFTER, len(far + BEFORE), Suggestion(text="foo"))
+    cache.put("b", far + BEFORE + AFTER, len(far + BEFORE), Completion(text="foo"))
     other = far.replace("json", "yaml")
     assert cache.get("b", far + BEFORE + AFTER, len(far + BEFORE)) is not None
     assert cache.get("b", other + BEFORE + AFTER, len(other + BEFORE)) is None

@@ -5,13 +5,12 @@ from dataclasses import replace
 import pytest
 
 from lsp_server.options import TriggerOptions
-from lsp_server.suggestion.situation import Situation
-from lsp_server.syntax.grammars import find_grammar
+from lsp_server.request import CompletionRequest
 from lsp_server.triggers import find_refusal
 
 
-def at(document: str, path: str = "a.py") -> Situation:
-    return Situation(text=document.replace("‸", ""), offset=document.index("‸"), grammar=find_grammar(path))
+def at(document: str, path: str = "a.py") -> CompletionRequest:
+    return CompletionRequest(text=document.replace("‸", ""), offset=document.index("‸"), path=path)
 
 
 @pytest.mark.parametrize(

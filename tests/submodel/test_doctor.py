@@ -188,7 +188,7 @@ def test_a_state_folder_that_is_a_file_fails(tmp_path, monkeypatch):
 
 def test_a_runtime_that_can_not_be_loaded_fails(monkeypatch):
     assert looked(doctor.check_runtime()) == "ok"
-    monkeypatch.setitem(sys.modules, "lsp_server.decoding.session", None)
+    monkeypatch.setitem(sys.modules, "lsp_server.decoding.runtime", None)
     assert looked(doctor.check_runtime()) == "fail"
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ from builder.corpus.corpus import SourceFile
 from builder.fim_examples import cut_files
 from contract.bundle.bundle import Bundle, read_bundle, read_manifest, seal_manifest
 from contract.bundle.threshold import KEY, Gate, read_gate
-from lsp_server.completion import Completion, open_completer
+from lsp_server.completion import open_completer
 from lsp_server.options import GateOptions, ServerOptions
+from lsp_server.request import Completion, CompletionRequest
 from submodel.evaluation.fit_threshold import measure_gate
 
 FILE = SourceFile(
@@ -25,10 +27,10 @@ FILE = SourceFile(
 class HalfSure:
     """Knows every other line, and is sure of those it knows."""
 
-    def complete(self, text: str, offset: int, *, path: str, options: ServerOptions) -> Completion:
-        truth = FILE.text[offset : FILE.text.index("\n", offset)]
-        is_known = offset % 2 == 0
-        assert not options.trigger.multi_line
+    def complete(self, request: CompletionRequest) -> Completion:
+        truth = FILE.text[request.offset : FILE.text.index("\n", request.offset)]
+        is_known = request.offset % 2 == 0
+        assert not request.options.trigger.multi_line
         return Completion(text=truth if is_known else "wrong", confidence=0.9 if is_known else 0.1)
 
 
@@ -52,10 +54,11 @@ def test_bundle_with_a_gate_shows_only_what_it_is_sure_of(tiny_bundle: Bundle, t
     folder = shutil.copytree(tiny_bundle.folder, tmp_path / "bundle")
     store_gate(folder, measure_gate(HalfSure(), cut_files([FILE], 40, seed=0)))
     completer = open_completer(folder, threads=1)
-    shown = completer.complete("def f(x):\n    return ", 21)
+    request = CompletionRequest(text="def f(x):\n    return ", offset=21)
+    shown = completer.complete(request)
     assert shown.text
     assert shown.threshold is None
-    gated = completer.complete("def f(x):\n    return ", 21, options=ServerOptions(gate=GateOptions(precision=0.9)))
+    gated = completer.complete(replace(request, options=ServerOptions(gate=GateOptions(precision=0.9))))
     assert gated.text == ""
     assert (gated.rule, gated.threshold) == ("gate", 0.9)
     assert gated.confidence == pytest.approx(shown.confidence, rel=1e-3)

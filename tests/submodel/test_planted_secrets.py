@@ -24,6 +24,7 @@ from lsp_server.completion import open_completer
 from lsp_server.context.finder import ContextFinder
 from lsp_server.context.repository_index import read_index
 from lsp_server.options import ContextOptions, ServerOptions, TriggerOptions
+from lsp_server.request import CompletionRequest
 from submodel.app import app
 from tests.builder.tiny_bases import save_folder
 from tests.contract.test_secrets_of_texts import make_tokens
@@ -188,5 +189,6 @@ def test_no_planted_secret_is_shown_to_a_model_or_to_the_user(
         if number % 6 == 0:  # the user stands in front of the secret, in the file that holds it
             start = text.index(secret)
             for offset in (start, start - 6):
-                shown = completer.complete(text, offset, path="src/module.py", options=options).text
+                request = CompletionRequest(text=text, offset=offset, path="src/module.py", options=options)
+                shown = completer.complete(request).text
                 assert secret not in shown, kind

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 from contract.bundle.bundle import Bundle
 from contract.errors import BundleError, SubmodelError
 from lsp_server.completion import open_completer
+from lsp_server.request import CompletionRequest
 from lsp_server.serve_errors import ServeError
 from submodel.commands.complete import complete
 from submodel.commands.serve import parse_address, serve
@@ -39,7 +41,8 @@ def workspace(tiny_bundle: Bundle, tmp_path: Path) -> Path:
 def test_prints_the_completion(workspace: Path, tiny_bundle: Bundle) -> None:
     file = workspace / "src" / "area.txt"
     file.write_text(TEXT, encoding="utf-8")
-    expected = open_completer(tiny_bundle.folder).complete(TEXT, TEXT.index("return ") + 7, path="area.txt").text
+    request = CompletionRequest(text=TEXT, offset=TEXT.index("return ") + 7, path="area.txt")
+    expected = open_completer(tiny_bundle.folder).complete(request).text
     assert run_complete(file, "--line", 1, "--character", ENDING) == expected + "\n"
     document = json.loads(run_complete(file, "--line", 1, "--character", ENDING, "--json"))
     assert document.pop("milliseconds") > 0
@@ -51,7 +54,8 @@ def test_prints_the_completion(workspace: Path, tiny_bundle: Bundle) -> None:
 def test_line_ends_and_byte_order_mark_count_as_in_editors(workspace: Path, tiny_bundle: Bundle) -> None:
     file = workspace / "area.txt"
     file.write_bytes(b"\xef\xbb\xbf" + TEXT.replace("\n", "\r\n").encode())
-    expected = open_completer(tiny_bundle.folder).complete(TEXT, TEXT.index("return ") + 7, path="area.txt").text
+    request = CompletionRequest(text=TEXT, offset=TEXT.index("return ") + 7, path="area.txt")
+    expected = open_completer(tiny_bundle.folder).complete(request).text
     assert run_complete(file, "--line", 1, "--character", ENDING, "--bundle", tiny_bundle.folder) == expected + "\n"
 
 
@@ -87,9 +91,20 @@ def test_address_that_is_none(address: str) -> None:
         parse_address(address)
 
 
-def test_two_transports_exclude_each_other() -> None:
-    with pytest.raises(ServeError, match="exclude each other"):
-        serve(stdio=True, tcp="localhost:80")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"stdio": True, "tcp": "localhost:80"}, "exclude each other"),
+        ({"stdio": True, "http": "localhost:80"}, "exclude each other"),
+        ({"tcp": "localhost:80", "http": "localhost:81"}, "exclude each other"),
+        ({"http_any_address": True}, "give --http HOST:PORT too"),
+        ({"tcp": "localhost:80", "http_no_token": True}, "give --http HOST:PORT too"),
+        ({"http": "80"}, "HOST:PORT"),
+    ],
+)
+def test_transports_exclude_each_other(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ServeError, match=message):
+        serve(**options)
 
 
 def test_completing_never_loads_torch(workspace: Path) -> None:

@@ -1,0 +1,1 @@
+"""HTTP for editors and plug-ins that speak it instead of the language server protocol."""

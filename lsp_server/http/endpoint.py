@@ -1,0 +1,243 @@
+"""From a request to an answer: the same engine, filters and confidence threshold as the language server's.
+
+The client decides when to ask. The newest request of a client ends its older one; clients take turns. Clients are told
+apart by `User-Agent` and by the body's `user`: most plug-ins open a connection for each request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from contract.bundle.bundle import build_of, find_bundle
+from contract.errors import SubmodelError
+from contract.prompt import ContextPiece
+from lsp_server.allowance import BURST_S
+from lsp_server.bundle_finder import RETRY_S, BundleFinder, workspace_of
+from lsp_server.decoding.cores import default_threads
+from lsp_server.decoding.providers import Provider
+from lsp_server.http import messages
+from lsp_server.http.connection import Request
+from lsp_server.http.messages import Found, Refusal, Reply, Wanted
+from lsp_server.options import ServerOptions
+from lsp_server.power import Policy, PowerMeter, choose_policy
+from lsp_server.request import Completion, CompletionRequest
+from lsp_server.service import BundleState, CompletionService
+
+log = logging.getLogger(__name__)
+
+MODEL = "submodel"
+# nginx's "client closed request". OpenAI's own client asks again after 409, 429 and 5xx, which would end the newer one.
+SUPERSEDED = 499
+
+
+class Endpoint:
+    """What is asked over HTTP, for one folder. All methods are called from the event loop's thread."""
+
+    def __init__(self, options: ServerOptions, folder: Path, now: Callable[[], float] = time.monotonic) -> None:
+        self.options = options
+        self._finder = BundleFinder(options.bundle, now)
+        self.service = CompletionService(is_named=self._finder.is_named)
+        self.service.provider = Provider(options.provider)
+        self._folder = folder
+        self._now = now
+        self._meter = PowerMeter(now)
+        self._newest: dict[str, asyncio.Future[None]] = {}  # of each client that waits; done: a newer one came
+        self._looked_at = now()
+        self._idle: asyncio.TimerHandle | None = None
+        self._reading: asyncio.Task[Any] | None = None
+        self._routes = {
+            ("GET", "/health"): self._health,
+            ("GET", "/v1/models"): self._models,
+            ("POST", "/v1/completions"): self._completions,
+            ("POST", "/infill"): self._infill,
+        }
+
+    def start(self) -> str | None:
+        """Begin to load the folder's bundle, so that the first request need not wait; or what is wrong."""
+        try:
+            self.service.load(self._bundle(), self._threads())
+        except Refusal as refusal:
+            return str(refusal)
+        self._note_use()
+        return None
+
+    def close(self) -> None:
+        """Stop what runs."""
+        if self._idle is not None:
+            self._idle.cancel()
+        self.service.close()
+
+    async def answer(self, request: Request) -> Reply:
+        """The answer to a request. Raises Refusal."""
+        route = self._routes.get((request.method, request.path))
+        if route is not None:
+            return await route(request)
+        methods = [method for method, path in self._routes if path == request.path]
+        if methods:
+            return messages.refusal_reply(405, f"Use {methods[0]} for {request.path}.", (("Allow", methods[0]),))
+        known = ", ".join(path for _, path in self._routes)
+        raise Refusal(404, f"There is no such path; known are {known}.")
+
+    async def _health(self, request: Request) -> Reply:
+        """As llama.cpp: 503 until the model can answer. Who asks has sent no token, so that no name is told."""
+        try:
+            bundle = self._bundle()
+        except Refusal as refusal:
+            raise Refusal(503, "There is no bundle to serve; the server's log says what to do.") from refusal
+        status = self.service.bundles.get(bundle)
+        if status is None:
+            self.service.load(bundle, self._threads())
+        if status is None or status.state is BundleState.LOADING:
+            raise Refusal(503, "The model is being loaded; ask again.")
+        if status.state is BundleState.FAILED:
+            raise Refusal(503, "The model can't be loaded; the server's log says why.")
+        return messages.json_reply({"status": "ok"})
+
+    async def _models(self, request: Request) -> Reply:
+        model = {"id": MODEL, "object": "model", "created": 0, "owned_by": "submodel"}
+        return messages.json_reply({"object": "list", "data": [model]})
+
+    async def _infill(self, request: Request) -> Reply:
+        wanted = messages.read_infill(request.body)
+        return messages.write_infill(wanted, await self._find(wanted, request))
+
+    async def _completions(self, request: Request) -> Reply:
+        wanted = messages.read_completion(request.body)
+        return messages.write_completion(wanted, await self._find(wanted, request))
+
+    async def _find(self, wanted: Wanted, request: Request) -> Found:
+        policy, _ = choose_policy(self._meter.power, self.options.care)
+        if policy is Policy.OFF or not wanted.text.strip():
+            return Found(text="", model=MODEL)
+        asked = self._completion_request(wanted, policy)
+        self._note_use()
+        if wanted.max_tokens == 0:
+            reading = await self.service.read_ahead(asked, BURST_S)
+            return Found(text="", model=MODEL, computed_tokens=reading.tokens)
+        completion = await self._ask(asked, f"{request.headers.get('user-agent', '')}\0{wanted.user}")
+        if completion.is_near and not self._newest and policy is Policy.FULL:
+            self._reading = asyncio.ensure_future(self.service.read_ahead(asked, BURST_S))
+        is_cut = any(step.name == "budget" for step in completion.steps)
+        return Found(
+            text=_for_client(wanted, completion.text, completion.replaces),
+            model=MODEL,
+            finish="length" if is_cut else "stop",
+            prompt_tokens=completion.prompt_tokens,
+            computed_tokens=completion.computed_tokens,
+            tokens=completion.tokens,
+        )
+
+    async def _ask(self, request: CompletionRequest, client: str) -> Completion:
+        """What the service answers. Raises Refusal if it can't, or if a newer request of the client comes."""
+        older = self._newest.get(client)
+        if older is not None and not older.done():
+            older.set_result(None)
+        newer = self._newest[client] = asyncio.get_running_loop().create_future()
+        # An event of its own: that of the service's `supersede` would end the requests of other clients too.
+        unwanted = threading.Event()
+        asking = asyncio.ensure_future(self.service.complete(request, unwanted))
+        try:
+            await asyncio.wait((asking, newer), return_when=asyncio.FIRST_COMPLETED)
+            completion = asking.result() if asking.done() else None
+            if completion is None or completion.rule == "cancelled":
+                raise Refusal(SUPERSEDED, "The operation was aborted: a newer request of this client came.")
+            return completion
+        except SubmodelError as error:  # of the model
+            raise Refusal(503, str(error)) from error
+        finally:  # a client that hangs up comes here as well
+            unwanted.set()
+            asking.cancel()
+            if self._newest.get(client) is newer:
+                del self._newest[client]
+
+    def _completion_request(self, wanted: Wanted, policy: Policy) -> CompletionRequest:
+        bundle, options = self._bundle(), self.options
+        self._follow_build(bundle)
+        if policy is Policy.SAVING:
+            options = replace(options, trigger=replace(options.trigger, multi_line=False))
+        if wanted.max_tokens:
+            options = replace(options, max_new_tokens=self._limit(wanted.max_tokens))
+        return CompletionRequest(
+            text=wanted.text,
+            offset=wanted.offset,
+            bundle=bundle,
+            path=wanted.path,
+            language_id=wanted.language,
+            threads=self._threads(),
+            context=_newest_pieces(wanted.context, options.context.max_characters),
+            root=workspace_of(bundle),
+            options=options,
+        )
+
+    def _limit(self, max_tokens: int) -> int | None:
+        """The client's limit if it is lower than what an answer may have anyway."""
+        from lsp_server.completion import BLOCK_TOKENS  # with ONNX Runtime, which the start need not wait for
+
+        own = self.options.max_new_tokens or BLOCK_TOKENS
+        return max_tokens if max_tokens < own else self.options.max_new_tokens
+
+    def _bundle(self) -> Path:
+        """The folder's bundle. Raises Refusal, which says what to do, if there is none or it is not trusted."""
+        bundle = self._finder.for_file(None, [self._folder])
+        if bundle is not None:
+            return bundle
+        for why in self._finder.refused.values():
+            raise Refusal(503, str(why))
+        try:
+            return find_bundle(self._folder)
+        except SubmodelError as error:
+            raise Refusal(503, str(error)) from error
+
+    def _follow_build(self, bundle: Path) -> None:
+        """Load a bundle that another build has replaced; looked for every RETRY_S seconds at most."""
+        status = self.service.bundles.get(bundle)
+        if status is None or status.state is BundleState.LOADING or self._now() - self._looked_at < RETRY_S:
+            return
+        self._looked_at = self._now()
+        try:
+            build = build_of(bundle)
+        except SubmodelError:  # it is being replaced
+            return
+        if build != status.build:
+            self.service.load(bundle, self._threads())
+
+    def _threads(self) -> int | None:
+        """Cores for the model, on battery half of them; None: the engine's own default."""
+        if choose_policy(self._meter.power, self.options.care)[0] is not Policy.SAVING:
+            return self.options.threads
+        return max(1, (self.options.threads or default_threads()) // 2)
+
+    def _note_use(self) -> None:
+        """The model stays in memory for a while from now on."""
+        minutes = self.options.care.idle_unload_minutes
+        if self._idle is not None:
+            self._idle.cancel()
+        if minutes > 0:
+            self._idle = asyncio.get_running_loop().call_later(minutes * 60, lambda: self.service.unload())
+
+
+def _for_client(wanted: Wanted, text: str, replaces: int) -> str:
+    """A suggestion for a client that inserts it and does no more, with the client's line ends."""
+    before, after = wanted.text[: wanted.offset], wanted.text[wanted.offset :]
+    text = messages.insertable(text, after[:replaces], before[before.rfind("\n") + 1 :])
+    text = messages.until_stop(text, wanted.stop)
+    return text.replace("\n", "\r\n") if "\r\n" in wanted.text else text
+
+
+def _newest_pieces(pieces: tuple[ContextPiece, ...], max_characters: int) -> tuple[ContextPiece, ...]:
+    """The last of the pieces, as many as fit; of one that is too long by itself its first lines."""
+    kept: list[ContextPiece] = []
+    for piece in reversed(pieces):
+        room = max_characters - sum(len(one.text) for one in kept)
+        if len(piece.text) > room:
+            text = piece.text[: piece.text.rfind("\n", 0, room) + 1] if not kept else ""
+            return (replace(piece, text=text),) if text else tuple(reversed(kept))
+        kept.append(piece)
+    return tuple(reversed(kept))

@@ -1,0 +1,70 @@
+"""Who may ask: requests with the token, to a name of this machine, that no web page has sent.
+
+A port of this machine is open to all of its users, and to each page that a browser shows. A page sends an `Origin`. A
+page whose own name was made to point to this machine (DNS rebinding) sends that name as `Host`.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from contract.files.seals import private_key
+from contract.files.state_folder import state_folder
+from lsp_server.http.messages import Refusal
+
+TOKEN_FILE: Final = "http-token"
+HEALTH: Final = "/health"  # open to whoever is on this machine: it tells that a server is there, and no more
+_TOKEN_BYTES: Final = 24  # 32 characters
+
+
+def read_token() -> tuple[str, Path]:
+    """Return this user's token, 32 characters, and the file that holds it, of mode 0600; made at the first call.
+
+    Raises StateFolderError if it can't be kept.
+    """
+    token = private_key(TOKEN_FILE, lambda: secrets.token_urlsafe(_TOKEN_BYTES).encode())
+    return token.decode("ascii", "replace"), state_folder() / TOKEN_FILE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guard:
+    """What a request must have. `token` None: none is asked for. `host`: what the user named on the command line."""
+
+    token: str | None
+    host: str
+    is_any_address: bool = False  # other machines may reach the server, by whatever address it has
+
+    def check(self, path: str, headers: Mapping[str, str]) -> None:
+        """Raise Refusal unless the request may be answered; `headers` by their names in lower case."""
+        if not self._is_own_name(headers.get("host", "")):
+            raise Refusal(
+                403, f"The Host header names another machine; ask http://{self.host} or an address of this machine."
+            )
+        if "origin" in headers or headers.get("sec-fetch-site", "none") != "none":
+            raise Refusal(403, "Web pages are not answered; this server is for editors on this machine.")
+        if self.token is not None and path != HEALTH and not self._has_token(headers.get("authorization", "")):
+            raise Refusal(401, "Send `Authorization: Bearer TOKEN`; the server has printed which file holds the token.")
+
+    def _is_own_name(self, host: str) -> bool:
+        name, colon, port = host.rpartition(":")
+        if not colon or not port.isdigit() or name.endswith(":"):  # no port: a name, or a bare IPv6 address
+            name = host
+        name = name.removeprefix("[").removesuffix("]").lower()
+        if name in ("localhost", self.host.lower()):
+            return True
+        try:
+            address = ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return self.is_any_address or address.is_loopback
+
+    def _has_token(self, authorization: str) -> bool:
+        kind, _, given = authorization.partition(" ")
+        assert self.token is not None
+        return kind.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self.token.encode())

@@ -1,0 +1,85 @@
+"""An HTTP server, put together and started. stdout stays empty; the log and what to do with the token go to stderr."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from lsp_server.addresses import find_addresses
+from lsp_server.http.connection import Connection
+from lsp_server.http.endpoint import Endpoint
+from lsp_server.http.guard import Guard, read_token
+from lsp_server.options import ServerOptions
+from lsp_server.serve_errors import ServeError
+
+log = logging.getLogger(__name__)
+
+MAX_CONNECTIONS: Final = 128  # then the oldest that waits for its client gives way
+END_WITHIN_S: Final = 2.0  # for native code that still runs
+
+
+def serve_http(
+    host: str, port: int, options: ServerOptions, *, is_any_allowed: bool = False, is_open: bool = False
+) -> None:
+    """Answer at host:port until the process is stopped. `is_open`: without a token.
+
+    Raises ServeError if the address is not free, or other machines reach it and that is not allowed;
+    StateFolderError if the token can't be kept.
+    """
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if is_open and is_any_allowed:
+        raise ServeError("Other machines may reach the server only with a token; leave out --http-no-token.")
+    try:
+        addresses = find_addresses(host, port, is_any_allowed=is_any_allowed, option="--http")
+        token, file = (None, None) if is_open else read_token()
+        guard = Guard(token=token, host=host, is_any_address=is_any_allowed)
+        if file is None:
+            tell("Every program on this machine can ask, since --http-no-token was given.")
+        else:
+            tell(f"Clients must send `Authorization: Bearer TOKEN`; the token is in {file}.")
+        with suppress(KeyboardInterrupt):
+            asyncio.run(_serve(addresses, port, guard, options))
+    except OSError as error:
+        raise ServeError(f"Can't listen on {host}:{port} ({error.strerror}); give another host or port.") from error
+
+
+def tell(sentence: str) -> None:
+    """Say something to whoever started the server."""
+    print(f"submodel: {sentence}", file=sys.stderr, flush=True)
+
+
+async def _serve(addresses: Sequence[str], port: int, guard: Guard, options: ServerOptions) -> None:
+    endpoint = Endpoint(options, Path.cwd())
+    connections: dict[Connection, None] = {}  # the oldest first
+
+    async def receive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(connections) >= MAX_CONNECTIONS:
+            oldest = next((one for one in connections if one.is_waiting), next(iter(connections)))
+            del connections[oldest]
+            oldest.abort()
+        connection = Connection(reader, writer, guard, endpoint.answer)
+        connections[connection] = None
+        try:
+            await connection.serve()
+        finally:
+            connections.pop(connection, None)
+
+    listener = await asyncio.start_server(receive, addresses, port)
+    log.info("Serving on %s", [one.getsockname() for one in listener.sockets])
+    problem = endpoint.start()
+    if problem is not None:
+        tell(problem)
+    try:
+        await listener.serve_forever()
+    finally:
+        endpoint.close()
+        if not endpoint.service.has_ended(END_WITHIN_S):
+            log.error("The model does not come back; the server ends without it.")
+            logging.shutdown()
+            os._exit(1)

@@ -1,0 +1,129 @@
+"""What is asked and what is answered: the two records that pass between protocol, session, service and completer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from contract.prompt import ContextPiece
+from lsp_server.options import WHEN_ASKED, ServerOptions
+from lsp_server.suggestion.steps import Step
+from lsp_server.syntax.grammars import Grammar, find_grammar
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientCursor:
+    """The cursor as the client counts: in its own line ends and character units."""
+
+    uri: str = ""
+    line: int = 0
+    character: int = 0
+    offset: int = 0  # into the client's text, in code points
+    line_end: str = "\n"
+
+    def with_line_ends(self, text: str) -> str:
+        """Return a text as the client's document has it."""
+        return text.replace("\n", self.line_end)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompletionRequest:
+    """A cursor in a text, and how it is to be completed. It never changes: each layer hands on a copy with more in it.
+
+    `text` may be given with any line ends and has line feeds afterwards; `offset` moves with it (code points,
+    0 ≤ offset ≤ len(text)). The completer needs no more than these two.
+    """
+
+    text: str
+    offset: int
+    path: str = ""  # relative to the repository, with slashes; it tells the language, and so does `language_id`
+    language_id: str | None = None  # the editor's
+    root: Path | None = None  # of the repository
+    bundle: Path | None = None  # that is to answer
+    client: ClientCursor = field(default_factory=ClientCursor)
+    is_invoked: bool = False  # asked for by hand
+    refusal: str | None = None  # why nothing can be asked here at all
+    # What the session adds:
+    options: ServerOptions = WHEN_ASKED
+    threads: int | None = None  # None: the engine's own default
+    context: tuple[ContextPiece, ...] = ()  # text of other files
+    # What the completer adds:
+    is_multi_line: bool = False  # several lines are wanted, since a block begins here
+
+    def __post_init__(self) -> None:
+        if "\r" in self.text:
+            parts = (self.text[: self.offset], self.text[self.offset :])
+            before, after = (part.replace("\r\n", "\n").replace("\r", "\n") for part in parts)
+            object.__setattr__(self, "text", before + after)
+            object.__setattr__(self, "offset", len(before))
+
+    @property
+    def repository(self) -> str:
+        """The repository's name, for base models that were trained with names; "" outside of one."""
+        return self.root.name if self.root is not None else ""
+
+    @cached_property
+    def grammar(self) -> Grammar | None:
+        """The syntax of the file's language, if it is known."""
+        return find_grammar(self.path, self.language_id)
+
+    @cached_property
+    def line_start(self) -> int:
+        """Offset of the first character of the cursor's line."""
+        return self.text.rfind("\n", 0, self.offset) + 1
+
+    @cached_property
+    def line_before(self) -> str:
+        """The cursor's line up to the cursor."""
+        return self.text[self.line_start : self.offset]
+
+    @cached_property
+    def line_after(self) -> str:
+        """The cursor's line from the cursor on, without its line end."""
+        end = self.text.find("\n", self.offset)
+        return self.text[self.offset : end if end >= 0 else len(self.text)]
+
+    @cached_property
+    def indent(self) -> str:
+        """The white space that the cursor's line begins with, up to the cursor."""
+        return self.line_before[: len(self.line_before) - len(self.line_before.lstrip(" \t"))]
+
+    @cached_property
+    def is_blank_before(self) -> bool:
+        """Whether only white space stands before the cursor on its line."""
+        return not self.line_before.strip()
+
+    @cached_property
+    def previous_line(self) -> str:
+        """The nearest line above that is not blank; "" if there is none."""
+        lines = reversed(self.text[: max(0, self.line_start - 1)].split("\n"))
+        return next((line for line in lines if line.strip()), "")
+
+    @cached_property
+    def next_line(self) -> str:
+        """The nearest line below that is not blank; "" if there is none."""
+        rest = self.text[self.offset + len(self.line_after) + 1 :]
+        return next((line for line in rest.split("\n") if line.strip()), "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completion:
+    """What to show at the cursor, and how it came about: `text` is "" if nothing is worth showing."""
+
+    text: str = ""
+    replaces: int = 0  # characters right of the cursor whose place it takes
+    milliseconds: float = 0.0  # of the model
+    tokens: int = 0  # generated ones, those of the text that is not shown included
+    prompt_tokens: int = 0
+    computed_tokens: int = 0  # of the prompt; the others were in the KV cache
+    raw: str = ""  # what the model wrote
+    steps: tuple[Step, ...] = ()
+    rule: str | None = None  # what kept the text from being shown
+    confidence: float | None = None  # the model's probability of the shown text, its end included
+    threshold: float | None = None  # below which nothing is shown
+    is_multi_line: bool = False
+    is_near: bool = False  # from a short prompt, since the whole one was not read yet: the next answer may be another
+    build: str | None = None  # which build answered: SHA-256 of its bundle.json
+    queue_ms: float = 0.0  # for which the request waited for the worker
+    trace_id: int = 0  # of the request that first led to it

@@ -1,0 +1,144 @@
+"""Clients of `submodel serve --http`: their recorded requests, and Neovim with its plug-ins where they are.
+
+$NVIM_PROGRAM names Neovim, $LLAMA_VIM and $MINUET_NVIM the folders of the plug-ins, set up as docs/editors.md says.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.bundle.bundle import Bundle
+from lsp_server.completion import open_completer
+from lsp_server.http.guard import read_token
+from lsp_server.http.messages import read_completion, read_infill, until_stop
+from lsp_server.options import ServerOptions, TriggerOptions
+from tests.http_server import HttpServer, serving
+
+RECORDED = Path(__file__).parents[1] / "lsp_server" / "http_requests"
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "editors.md"
+NVIM = os.environ.get("NVIM_PROGRAM") or shutil.which("nvim")
+PATIENT = ServerOptions(trigger=TriggerOptions(budget_ms=60_000, cold_ms=60_000))  # as the server of these tests
+BEFORE, AFTER = "def greet(name):\n    return ", "\n\ndef other(x):\n    return x\n"
+
+
+@pytest.fixture(scope="module")
+def workspace(tiny_bundle: Bundle) -> Path:
+    return tiny_bundle.folder.parents[1]
+
+
+@pytest.fixture(scope="module")
+def server(workspace: Path) -> Iterator[HttpServer]:
+    with serving(workspace) as server:
+        yield server
+        assert "loaded: []" in server.end(), "neither torch nor the language server's protocol"
+
+
+def shown(content: str) -> str:
+    """The text that a client makes of a stream's events or of a document."""
+    if not content.startswith("data:"):
+        document = json.loads(content)
+        return str(document["content"] if "content" in document else document["choices"][0]["text"])
+    parts = [line.removeprefix("data: ") for line in content.splitlines() if line]
+    assert parts.pop() == "[DONE]"
+    return "".join(json.loads(part)["choices"][0]["text"] for part in parts)
+
+
+@pytest.mark.parametrize("name", ["llama-vim", "llama-vscode", "minuet", "zed", "continue"])
+def test_a_recorded_request_gets_the_completer_s_answer(name: str, server: HttpServer, tiny_bundle: Bundle) -> None:
+    text = (RECORDED / f"{name}.json").read_text("utf-8")
+    # Of no language that has a grammar, so that what the random model says is not cut to what parses.
+    recorded = json.loads(text.replace("greet.py", "greet.txt").replace('"python"', '"text"'))
+    status, answer = server.ask("POST", recorded["path"], recorded["body"], **recorded["headers"])
+    assert status == 200
+    content = answer if isinstance(answer, str) else json.dumps(answer)
+    body: dict[str, Any] = recorded["body"]
+    # What these clients send besides the text: the file's path, and text of other files.
+    path = {"minuet": "greet.txt", "continue": "greet.txt"}.get(name, "")
+    after = AFTER[:-1] if name == "minuet" else AFTER
+    read = read_infill if recorded["path"] == "/infill" else read_completion
+    wanted = read(json.dumps(body).encode())
+    assert (wanted.text, wanted.offset, wanted.path) == (BEFORE + after, len(BEFORE), path)
+    limit = wanted.max_tokens if wanted.max_tokens is not None and wanted.max_tokens < 128 else None
+    expected = open_completer(tiny_bundle.folder, threads=1).complete(
+        BEFORE + after,
+        len(BEFORE),
+        path=path,
+        language_id=wanted.language,
+        context=wanted.context,
+        repository=tiny_bundle.folder.parents[1].name,
+        options=replace(PATIENT, max_new_tokens=limit),
+    )
+    assert expected.text
+    assert expected.replaces == 0
+    assert shown(content) == until_stop(expected.text, wanted.stop)
+
+
+def test_a_recorded_warm_up_is_answered_with_nothing(server: HttpServer) -> None:
+    recorded = json.loads((RECORDED / "llama-vim-warm-up.json").read_text("utf-8"))
+    assert server.ask("POST", recorded["path"], recorded["body"]) == (200, {})
+
+
+def test_health_and_models(server: HttpServer) -> None:
+    assert server.ask("GET", "/health") == (200, {"status": "ok"})
+    assert [model["id"] for model in server.ask("GET", "/v1/models")[1]["data"]] == ["submodel"]
+
+
+def documented_set_up(title: str, port: int) -> str:
+    """The Lua of a section, for a server and a token that are elsewhere."""
+    match = re.search(rf"### {title}.*?```lua\n(.*?)```", DOCUMENTATION.read_text("utf-8"), re.DOTALL)
+    assert match is not None
+    lines, count = re.subn("~/.local/state/submodel/http-token", str(read_token()[1]), match[1])
+    assert count == 1
+    return lines.replace("127.0.0.1:8012", f"127.0.0.1:{port}")
+
+
+@pytest.mark.skipif(NVIM is None, reason="no Neovim here")
+@pytest.mark.parametrize(("title", "folder"), [("llama.vim", "LLAMA_VIM"), ("minuet", "MINUET_NVIM")])
+def test_a_plug_in_shows_and_inserts_the_answer(
+    title: str, folder: str, server: HttpServer, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    if folder not in os.environ:
+        pytest.skip(f"${folder} names no plug-in")
+    set_up = f"vim.opt.rtp:append('{os.environ[folder]}')\n{documented_set_up(title, server.port)}\n"
+    (tmp_path / "init.lua").write_text(set_up + "vim.cmd('runtime! plugin/llama.vim')\n")
+    file, socket = tmp_path / "greet.txt", tmp_path / "socket"
+    file.write_text("def greet(name):\n    \n" + AFTER[1:])
+    command = [str(NVIM), "--headless", "-n", "-u", str(tmp_path / "init.lua"), "--listen", str(socket), str(file)]
+    editor = subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def remote(*arguments: str) -> str:
+        done = subprocess.run([str(NVIM), "--server", str(socket), *arguments], capture_output=True)
+        return (done.stdout + done.stderr).decode().strip()
+
+    def wait_for(expression: str, wanted: str) -> None:
+        for _ in range(300):
+            if socket.exists() and remote("--remote-expr", expression) == wanted:
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"{expression} never was {wanted}, but {remote('--remote-expr', expression)}")
+
+    path = "" if title == "llama.vim" else "greet.txt"
+    after = AFTER if title == "llama.vim" else AFTER[:-1]
+    completer = open_completer(tiny_bundle.folder, threads=1)
+    expected = completer.complete(BEFORE + after, len(BEFORE), path=path, options=PATIENT).text
+    try:
+        wait_for("mode()", "n")
+        remote("--remote-send", "2GAreturn ")
+        marks = "vim.iter(vim.api.nvim_buf_get_extmarks(0, -1, 0, -1, {details = true}))"
+        wait_for(f"luaeval('{marks}:any(function(mark) return mark[4].virt_text ~= nil end)')", "true")
+        remote("--remote-send", "<Tab>")
+        wait_for("trim(getline(2))", f"return {expected}")
+    finally:
+        editor.kill()
+        editor.wait()

@@ -1,0 +1,114 @@
+"""`submodel serve --http` as a process of its own, and clients of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+from lsp_server.http.guard import read_token
+
+HOST = "127.0.0.1"
+# However busy the machine is, an answer has the time that it takes. At its end the server says what it has loaded of
+# what it must do without.
+SERVE = """
+import functools, sys
+from lsp_server import options
+patient = options.TriggerOptions(budget_ms=60_000, cold_ms=60_000)
+options.ServerOptions = functools.partial(options.ServerOptions, trigger=patient)
+from submodel.app import main
+try:
+    main()
+finally:
+    unwanted = {"torch", "transformers", "onnx", "onnx_ir", "optimum", "safetensors", "pygls", "lsprotocol"}
+    print("loaded:", sorted(unwanted & set(sys.modules)), file=sys.stderr)
+"""
+
+
+@dataclass
+class HttpServer:
+    """A server that listens; `end` stops it as Ctrl-C does, and gives what it has said."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    said: bytes = b""
+
+    def ask(self, method: str, path: str, document: object = None, **headers: str | None) -> tuple[int, Any]:
+        """The status and the body, as JSON where it is such. A header that is None is not sent."""
+        connection = HTTPConnection(HOST, self.port, timeout=60)
+        body = None if document is None else json.dumps(document)
+        given = {"Authorization": f"Bearer {read_token()[0]}", **headers}
+        try:
+            sent = {name.replace("_", "-"): value for name, value in given.items() if value is not None}
+            connection.request(method, path, body, sent)
+            answer = connection.getresponse()
+            content = answer.read().decode()
+            return answer.status, json.loads(content) if content.startswith("{") else content
+        finally:
+            connection.close()
+
+    def connect(self) -> socket.socket:
+        """A connection whose bytes are written by hand."""
+        return socket.create_connection((HOST, self.port), timeout=30)
+
+    def say(self, message: bytes) -> bytes:
+        """All that the server says to a message, until it ends the connection."""
+        with self.connect() as client:
+            client.sendall(message)
+            return received(client)
+
+    def end(self) -> str:
+        """Stop it, and what it has said on stderr."""
+        self.process.send_signal(2)
+        assert self.process.stderr is not None
+        self.said += self.process.stderr.read()
+        assert self.process.wait(30) == 0
+        return self.said.decode()
+
+
+def received(client: socket.socket) -> bytes:
+    """All that comes until the other side ends the connection."""
+    parts = []
+    try:
+        while part := client.recv(1 << 16):
+            parts.append(part)
+    except ConnectionError:
+        pass
+    return b"".join(parts)
+
+
+def head(method: str, path: str, *lines: str, token: bool = True) -> bytes:
+    """A request's head, with the token if it is asked for."""
+    secret = [f"Authorization: Bearer {read_token()[0]}"] if token else []
+    return "".join(
+        f"{line}\r\n" for line in (f"{method} {path} HTTP/1.1", "Host: localhost", *secret, *lines, "")
+    ).encode()
+
+
+@contextmanager
+def serving(folder: Path, *arguments: str) -> Iterator[HttpServer]:
+    """A server for a folder on a free port of 127.0.0.1."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-c", SERVE, "serve", "--http", f"{HOST}:{port}", "--threads", "1", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, env=environment) as process:
+        server = HttpServer(process, port)
+        try:
+            assert process.stderr is not None
+            for line in process.stderr:  # no connection is made to find out: that might be the attack
+                server.said += line
+                if b"Serving on" in line:
+                    break
+            yield server
+        finally:
+            process.kill()

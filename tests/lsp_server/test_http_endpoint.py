@@ -1,0 +1,312 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.bundle.bundle import Bundle, read_bundle
+from contract.prompt import ContextPiece
+from lsp_server.http.connection import Connection, Request
+from lsp_server.http.endpoint import SUPERSEDED, Endpoint, _newest_pieces
+from lsp_server.http.guard import Guard
+from lsp_server.http.messages import Refusal
+from lsp_server.options import ServerOptions, TriggerOptions
+from lsp_server.power import Power
+from lsp_server.request import Completion, CompletionRequest
+from lsp_server.service import BundleState, BundleStatus
+
+BUNDLE = Path("/bundle")
+
+
+class SlowCompleter:
+    """Answers with its text when it is released; stops when it is told to, as an engine between tokens."""
+
+    def __init__(self) -> None:
+        self.started: list[str] = []
+        self.stopped: list[str] = []
+        self.asked: list[CompletionRequest] = []
+        self.release = threading.Event()
+
+    def complete(self, request: CompletionRequest, stop: Callable[[], bool]) -> Completion:
+        text = request.text
+        self.started.append(text)
+        self.asked.append(request)
+        while not self.release.wait(0.001):
+            if stop():
+                self.stopped.append(text)
+                return Completion(text="", rule="cancelled")
+        return Completion(text=f"answer to {text}")
+
+    def read_ahead(self, request: CompletionRequest, stop: Callable[[], bool]) -> int:
+        self.started.append(f"read {request.text}")
+        return 7
+
+
+def slow_endpoint(**options: Any) -> tuple[Endpoint, SlowCompleter]:
+    """An endpoint as if its bundle had been loaded."""
+    endpoint, completer = Endpoint(ServerOptions(bundle=BUNDLE, **options), Path("/")), SlowCompleter()
+    endpoint._meter._read = Power
+    endpoint.service._loaded[BUNDLE] = completer  # type: ignore[assignment]
+    endpoint.service.bundles = {BUNDLE: BundleStatus(state=BundleState.READY)}
+    return endpoint, completer
+
+
+def request(prompt: str, client: str = "editor", **more: Any) -> Request:
+    body = json.dumps({"prompt": prompt, **more}).encode()
+    return Request(method="POST", path="/v1/completions", headers={"user-agent": client}, body=body)
+
+
+async def outcome(endpoint: Endpoint, wanted: Request) -> str:
+    """The text, or the status of a refusal."""
+    try:
+        return str(json.loads((await endpoint.answer(wanted)).body)["choices"][0]["text"])
+    except Refusal as refusal:
+        return str(refusal.status)
+
+
+async def started(completer: SlowCompleter, text: str) -> None:
+    while text not in completer.started:
+        await asyncio.sleep(0.001)
+
+
+def test_the_newest_request_of_a_client_ends_its_older_one() -> None:
+    async def run() -> list[str]:
+        endpoint, completer = slow_endpoint()
+        first = asyncio.ensure_future(outcome(endpoint, request("a")))
+        await started(completer, "a")
+        second = asyncio.ensure_future(outcome(endpoint, request("b")))
+        assert await first == str(SUPERSEDED), "at once, not when the model comes to it"
+        await started(completer, "b")
+        completer.release.set()
+        answers = [await second]
+        assert completer.stopped == ["a"]
+        assert not endpoint._newest, "nothing is kept of clients that are answered"
+        endpoint.close()
+        return answers
+
+    assert asyncio.run(run()) == ["answer to b"]
+
+
+@pytest.mark.parametrize("other", [{"client": "another"}, {"user": "other"}])
+def test_another_client_s_request_does_not(other: dict[str, str]) -> None:
+    async def run() -> list[str]:
+        endpoint, completer = slow_endpoint()
+        first = asyncio.ensure_future(outcome(endpoint, request("a")))
+        await started(completer, "a")
+        second = asyncio.ensure_future(outcome(endpoint, request("b", **other)))
+        await asyncio.sleep(0.02)
+        completer.release.set()
+        answers = [await first, await second]
+        endpoint.close()
+        return answers
+
+    assert asyncio.run(run()) == ["answer to a", "answer to b"]
+
+
+def test_a_client_that_asks_without_pause_does_not_starve_another() -> None:
+    async def run() -> str:
+        endpoint, completer = slow_endpoint()
+        eager = [asyncio.ensure_future(outcome(endpoint, request("eager 0", "eager")))]
+        await started(completer, "eager 0")
+        patient = asyncio.ensure_future(outcome(endpoint, request("patient", "patient")))
+        for number in range(1, 50):
+            eager.append(asyncio.ensure_future(outcome(endpoint, request(f"eager {number}", "eager"))))
+            await asyncio.sleep(0.002)
+        await started(completer, "patient")
+        completer.release.set()
+        answer = await patient
+        rest = await asyncio.gather(*eager)
+        assert rest == [str(SUPERSEDED)] * 49 + ["answer to eager 49"]
+        endpoint.close()
+        return answer
+
+    assert asyncio.run(run()) == "answer to patient"
+
+
+def test_each_request_of_a_storm_is_answered_or_superseded() -> None:
+    async def run() -> None:
+        endpoint, completer = slow_endpoint()
+        completer.release.set()
+
+        async def client(name: str) -> list[str]:
+            asked = []
+            for number in range(100):
+                asked.append(asyncio.ensure_future(outcome(endpoint, request(f"{name} {number}", name))))
+                await asyncio.sleep(0)
+            return list(await asyncio.gather(*asked))
+
+        for name, answers in zip("abcd", await asyncio.gather(*map(client, "abcd")), strict=True):
+            wanted = [(f"answer to {name} {number}", str(SUPERSEDED)) for number in range(100)]
+            assert all(answer in both for answer, both in zip(answers, wanted, strict=True))
+            assert answers[-1] == f"answer to {name} 99", "the newest of each is answered"
+        endpoint.close()
+
+    asyncio.run(run())
+
+
+def test_a_warm_up_is_read_and_ends_nothing() -> None:
+    async def run() -> None:
+        endpoint, completer = slow_endpoint()
+        asking = asyncio.ensure_future(outcome(endpoint, request("a")))
+        await started(completer, "a")
+        reading = asyncio.ensure_future(outcome(endpoint, request("b", max_tokens=0)))
+        assert await outcome(endpoint, request(" ", max_tokens=0)) == "", "nothing to read"
+        completer.release.set()
+        assert [await asking, await reading] == ["answer to a", ""]
+        assert completer.started == ["a", "read b"]
+        endpoint.close()
+
+    asyncio.run(run())
+
+
+def test_a_client_that_hangs_up_ends_its_request() -> None:
+    async def run() -> None:
+        endpoint, completer = slow_endpoint()
+        guard = Guard(token=None, host="localhost")
+        server = await asyncio.start_server(
+            lambda reader, writer: Connection(reader, writer, guard, endpoint.answer).serve(), "127.0.0.1", 0
+        )
+        _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        body = json.dumps({"prompt": "a"}).encode()
+        writer.write(
+            b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        )
+        await started(completer, "a")
+        writer.close()
+        while "a" not in completer.stopped:
+            await asyncio.sleep(0.001)
+        assert not endpoint._newest
+        server.close()
+        endpoint.close()
+
+    asyncio.run(asyncio.wait_for(run(), 30))
+
+
+def test_requests_of_one_connection_follow_each_other() -> None:
+    """Also where the second is sent before the first is answered."""
+
+    async def run() -> bytes:
+        endpoint, completer = slow_endpoint()
+        completer.release.set()
+        guard = Guard(token=None, host="localhost")
+        server = await asyncio.start_server(
+            lambda reader, writer: Connection(reader, writer, guard, endpoint.answer).serve(), "127.0.0.1", 0
+        )
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        for prompt, last in ((b'{"prompt":"a"}', b""), (b'{"prompt":"b"}', b"Connection: close\r\n")):
+            head = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n%bContent-Length: 14\r\n\r\n"
+            writer.write(head % last + prompt)
+        answers = await reader.read()
+        server.close()
+        endpoint.close()
+        return answers
+
+    answers = asyncio.run(asyncio.wait_for(run(), 30))
+    assert 0 < answers.find(b"answer to a") < answers.find(b"answer to b")
+
+
+def test_a_client_s_limit_holds_if_it_is_lower() -> None:
+    async def limit(max_tokens: int | None, **options: Any) -> Any:
+        endpoint, completer = slow_endpoint(**options)
+        completer.release.set()
+        await outcome(endpoint, request("a", max_tokens=max_tokens))
+        endpoint.close()
+        return completer.asked[0].options.max_new_tokens
+
+    assert asyncio.run(limit(None)) is None
+    assert asyncio.run(limit(20)) == 20
+    assert asyncio.run(limit(4096)) is None
+    assert asyncio.run(limit(4096, max_new_tokens=16)) == 16
+
+
+def test_a_low_battery_is_spared() -> None:
+    async def run() -> str:
+        endpoint, completer = slow_endpoint()
+        endpoint._meter._read = lambda: Power(on_battery=True, battery_percent=5)
+        answer = await outcome(endpoint, request("a"))
+        assert completer.started == []
+        endpoint.close()
+        return answer
+
+    assert asyncio.run(run()) == ""
+
+
+def test_line_ends_are_the_client_s() -> None:
+    async def run() -> str:
+        endpoint, completer = slow_endpoint()
+        completer.release.set()
+        answer = await outcome(endpoint, request("a\r\nb\r\n"))
+        endpoint.close()
+        return answer
+
+    assert asyncio.run(run()) == "answer to a\r\nb\r\n"
+
+
+def test_the_answer_is_the_completer_s_own(tiny_bundle: Bundle) -> None:
+    """As `submodel complete` gives it: of the same engine, prompt and filters."""
+    from lsp_server.completion import open_completer
+
+    before, after = 'def greet(name):\n    face = "😋"; return ', "\n\ndef other(x):\n    return x\n"
+    options = ServerOptions(threads=1, trigger=TriggerOptions(budget_ms=60_000, cold_ms=60_000))
+
+    async def run() -> str:
+        endpoint = Endpoint(options, tiny_bundle.folder.parents[1])
+        endpoint._meter._read = Power
+        assert endpoint.start() is None
+        answer = await outcome(endpoint, request(before, suffix=after, path="greet.txt"))
+        endpoint.close()
+        return answer
+
+    completer = open_completer(tiny_bundle.folder, threads=1)
+    asked = CompletionRequest(text=before + after, offset=len(before), path="greet.txt", options=options)
+    expected = completer.complete(asked).text
+    assert expected
+    assert asyncio.run(run()) == expected
+
+
+def test_without_a_bundle_the_client_learns_what_to_do(tmp_path: Path) -> None:
+    async def run() -> None:
+        endpoint = Endpoint(ServerOptions(), tmp_path)
+        assert "submodel build" in str(endpoint.start())
+        with pytest.raises(Refusal, match="submodel build") as caught:
+            await endpoint.answer(request("a"))
+        assert caught.value.status == 503
+        with pytest.raises(Refusal, match="no bundle"):
+            await endpoint.answer(Request(method="GET", path="/health", headers={}, body=b""))
+        endpoint.close()
+
+    asyncio.run(run())
+
+
+def test_a_bundle_that_is_built_anew_is_loaded(tiny_bundle: Bundle) -> None:
+    async def run() -> None:
+        time_s = 0.0
+        endpoint = Endpoint(ServerOptions(threads=1), tiny_bundle.folder.parents[1], now=lambda: time_s)
+        endpoint.start()
+        await outcome(endpoint, request("a"))
+        status = endpoint.service.bundles[tiny_bundle.folder]
+        assert status.build == read_bundle(tiny_bundle.folder).build
+        # As if another build had been loaded before.
+        endpoint.service.bundles = {tiny_bundle.folder: replace(status, build="older")}
+        await outcome(endpoint, request("b"))
+        assert endpoint.service.build_of(tiny_bundle.folder) == "older", "it is not looked for with each request"
+        time_s = 60.0
+        await outcome(endpoint, request("c"))
+        assert endpoint.service.build_of(tiny_bundle.folder) == status.build
+        endpoint.close()
+
+    asyncio.run(run())
+
+
+def test_the_newest_pieces_fit() -> None:
+    pieces = tuple(ContextPiece(path=name, text=name * 40 + "\n" + name * 40) for name in "abc")
+    assert _newest_pieces(pieces, 1000) == pieces
+    assert [one.path for one in _newest_pieces(pieces, 170)] == ["b", "c"]
+    assert [(one.path, one.text) for one in _newest_pieces(pieces, 60)] == [("c", "c" * 40 + "\n")]
+    assert _newest_pieces(pieces, 10) == ()
