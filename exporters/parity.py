@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 import onnxruntime as ort
 import torch
 
+from contract.documents import ParityFacts
 from contract.errors import ExportError, ParityError
 from exporters.checkpoint_reader import DecoderShape, FloatArray
 from exporters.reference import Reference, token_log_probabilities
@@ -51,9 +52,9 @@ class ParityReport:
     loss: float | None = None
     loss_increase: float | None = None  # relative
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ParityFacts:
         """As it stands in bundle.json: figures that were not measured are absent."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        return cast(ParityFacts, {name: value for name, value in asdict(self).items() if value is not None})
 
 
 class DecodeSession:

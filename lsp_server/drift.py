@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from contract.documents import DriftFacts
+
 STALE_SHARE = 0.2  # of the files; by then most of what is written touches code that the model has not seen
 
 
@@ -30,7 +32,7 @@ class Drift:
         """Whether a new build is worth its time."""
         return self.share >= STALE_SHARE
 
-    def to_json(self, repository: Path) -> dict[str, Any]:
+    def to_json(self, repository: Path) -> DriftFacts:
         """As it stands in the status."""
         return {
             "files": self.files,

@@ -11,8 +11,8 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
+from contract.documents import DriftFacts
 from contract.errors import SubmodelError
 from contract.files.file_names import path_below
 from contract.prompt import ContextPiece
@@ -39,7 +39,7 @@ class Repositories:
 
     def __init__(self, on_drift: Callable[[Path, Drift], None] = lambda root, drift: None) -> None:
         self._finders: dict[Path, ContextFinder] = {}
-        self._drifts: dict[Path, dict[str, Any]] = {}  # by bundle
+        self._drifts: dict[Path, DriftFacts] = {}  # by bundle
         self._on_drift = on_drift
         self._timers: dict[Path, asyncio.TimerHandle] = {}
         self._wanted: dict[Path, Callable[[], None]] = {}  # by repository, the newest reading that has not begun
@@ -60,7 +60,7 @@ class Repositories:
         """The user is at a place in a file."""
         self.finder(root).recent.note(path, text, offset)
 
-    def drift_of(self, bundle: Path) -> dict[str, Any] | None:
+    def drift_of(self, bundle: Path) -> DriftFacts | None:
         """As it stands in the status; None where it is not known (yet)."""
         return self._drifts.get(bundle)
 

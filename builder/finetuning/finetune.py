@@ -25,6 +25,7 @@ from builder.finetuning.packed import NAME
 from builder.finetuning.training_data import Material
 from builder.finetuning.training_run import TrainingRun
 from builder.finetuning.training_state import StateFile
+from contract.documents import FineTuningFacts
 from contract.errors import CorpusError
 from contract.prompt import PromptEncoder
 
@@ -36,7 +37,7 @@ class Recovered:
     """A tuned model, its factors merged, and how it came about."""
 
     model: PreTrainedModel
-    summary: dict[str, Any]
+    summary: FineTuningFacts
 
 
 def recover(

@@ -42,11 +42,11 @@ class History:
 
 def remember_build(
     folder: Path, corpus: Corpus, program: str, model_key: str, document: Mapping[str, Any]
-) -> list[Mapping[str, Any]]:
+) -> list[dict[str, Any]]:
     """Begin anew from a build, whose document is given, unless its model is the one that is known; the versions."""
     before = read_history(folder)
     if before is not None and (before.program, before.model_key) == (program, model_key):
-        return list(before.versions)
+        return [dict(one) for one in before.versions]
     commit = head_commit(corpus.root)
     version = describe_version("build", commit, document["recovery"], document["seconds"]) | {"kept": "new"}
     for row in document["models"]:
@@ -56,7 +56,7 @@ def remember_build(
     write_history(
         folder, History(program=program, model_key=model_key, commit=commit, known=know(corpus), versions=versions)
     )
-    return list(versions)
+    return [dict(one) for one in versions]
 
 
 def describe_version(kind: str, commit: str | None, tuned: Mapping[str, Any], seconds: float) -> dict[str, Any]:

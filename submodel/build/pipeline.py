@@ -14,6 +14,7 @@ import torch
 
 from builder.artifact import MANIFEST, read_artifact
 from builder.bases.load import LoadedBase, load_resolved, resolve_base
+from builder.bases.resolve import ResolvedBase
 from builder.checkpoint_writer import parity_cuts, save_checkpoint, save_reweighted
 from builder.corpus.corpus import Corpus, read_corpus
 from builder.datasets import open_language
@@ -33,6 +34,7 @@ from contract.bundle.bundle import Bundle, build_of, read_bundle
 from contract.bundle.threshold import KEY
 from contract.bundle.trust import trust_build
 from contract.console import Advance, StageDisplay
+from contract.documents import BuildReport, FineTuningFacts, ThresholdFacts
 from contract.files.folders import PRIVATE, replace_folder, write_json, write_text
 from contract.progress import part_of
 from contract.prompt import PromptEncoder
@@ -42,11 +44,12 @@ from exporters.precision import parse_precision
 from lsp_server.completion import Completer
 from lsp_server.decoding.engine import Engine
 from submodel.build.build_settings import BuildSettings
-from submodel.build.document import bundle_row, licence_of, score_part, scores_of, stage_rows
+from submodel.build.document import ScoreRecords, base_facts, score_part, scores_of, stage_rows, unscored_bundle
 from submodel.build.history import remember_build
 from submodel.build.lock import build_lock
 from submodel.build.paths import BuildPaths, prepare_output
 from submodel.build.size_search import SIZES, is_as_good, is_worse, smallest_size
+from submodel.build.stage_times import expected_stages, remember_stages
 from submodel.build.stages import StageRecord, Stages, key_of
 from submodel.evaluation.bundle_predictor import BundlePredictor
 from submodel.evaluation.fit_threshold import measure_gate
@@ -63,44 +66,60 @@ PROGRAM = f"{PIPELINE_VERSION}.{EXPORT_VERSION}"  # an update goes on from model
 GATE_BEGINS = 0.5  # of an export's time, roughly
 
 
-def run_build(settings: BuildSettings, display: StageDisplay) -> dict[str, Any]:
+def run_build(settings: BuildSettings, display: StageDisplay) -> BuildReport:
     """Run the stages that have not run yet; returns the document that `--json` prints.
 
     Raises SubmodelError. What an earlier build left stays until a stage has something whole to put in its place.
     """
-    return Build(settings, display).run()
+    started = time.perf_counter()
+    with display.stage("read the repository") as advance:
+        corpus, sources = _read_corpus(settings, display, advance)
+        held_out = make_held_out(corpus.files, settings.scoring) if settings.positions else None
+    prepare_output(settings.output)
+    with build_lock(settings.output):
+        with display.stage("find the base") as advance:
+            base = resolve_base(settings.base, on_event=display.say, on_progress=advance)
+        return Build(settings, display, corpus, sources, base).run(held_out, started)
+
+
+def _read_corpus(settings: BuildSettings, display: StageDisplay, advance: Advance) -> tuple[Corpus, dict[str, Any]]:
+    """The repository, or the language's packages and what the manifest says of them."""
+    if settings.language is None:
+        return read_corpus(settings.repository, on_progress=advance), {}
+    domain = open_language(settings.language, settings.sources, on_event=display.say)
+    return domain.corpus, {"language": domain.name, "distributions": domain.told_distributions()}
 
 
 class Build:
-    """One run of the stages in their order; an update (`submodel.build.update`) has other first ones."""
+    """One run of the stages in their order; an update (`submodel.build.update`) has other first ones, and no base."""
 
     _fresh: frozenset[str] = frozenset()  # paths that an update learns first
     _gate_lines = 50  # validation lines that the display gate is fitted on, at two places each
 
-    def __init__(self, settings: BuildSettings, display: StageDisplay) -> None:
+    def __init__(
+        self,
+        settings: BuildSettings,
+        display: StageDisplay,
+        corpus: Corpus,
+        sources: Mapping[str, Any],
+        base: ResolvedBase | None,
+    ) -> None:
         self._settings = settings
         self._display = display
+        self._corpus = corpus
+        self._sources = sources  # of a language: its name and packages
+        self._found_base = base
+        self._loaded: LoadedBase | None = None
         self._paths = BuildPaths(root=settings.output)
         self._stages = Stages(self._paths.stages, display, force=settings.force)
 
-    def run(self) -> dict[str, Any]:
+    def run(self, held_out: HeldOut | None, started: float) -> BuildReport:
         """Run the stages; returns the document that `--json` prints."""
-        started = time.perf_counter()
-        settings, paths = self._settings, self._paths
-        with self._display.stage("read the repository") as advance:
-            self._corpus = self._read_corpus(advance)
-            held_out = make_held_out(self._corpus.files, settings.scoring) if settings.positions else None
-        prepare_output(paths.root)
-        with build_lock(paths.root):
-            return self._run_stages(held_out, started)
-
-    def _run_stages(self, held_out: HeldOut | None, started: float) -> dict[str, Any]:
-        settings, paths, stages = self._settings, self._paths, self._stages
-        with self._display.stage("find the base") as advance:
-            self._base = resolve_base(settings.base, on_event=self._display.say, on_progress=advance)
-
+        settings, paths, stages, display = self._settings, self._paths, self._stages, self._display
+        if settings.size is not None:  # how many sizes a search tries isn't known
+            display.expect(expected_stages(settings, self._base))
         # The base is scored first: pruning changes it in place, and two copies need twice the memory.
-        scores = [self._score_base("score the base", held_out)] if held_out else []
+        base_record = self._score_base("score the base", held_out) if held_out else None
         search: dict[str, Any] | None = None
         size = settings.size
         if size is None:
@@ -110,71 +129,71 @@ class Build:
         bundle_key = self._bundle_key(model_key)
         exported = stages.run("export", bundle_key, partial(self._export_served, paths), [paths.bundle])
         trust_build(build_of(paths.bundle))  # a bundle that is kept may be older than the list, or the list lost
-        if held_out:
-            scores.append(self._score("score the sub-model", model_key, self._open_model(paths), held_out))
-            if settings.scores_bundle:
-                scores.append(self._score("score the bundle", bundle_key, self._open_bundle, held_out))
+        records: ScoreRecords | None = None
+        if held_out and base_record:
+            is_scored = settings.scores_bundle
+            records = ScoreRecords(
+                base=base_record,
+                sub_model=self._score("score the sub-model", model_key, self._open_model(paths), held_out),
+                bundle=self._score("score the bundle", bundle_key, self._open_bundle, held_out) if is_scored else None,
+            )
 
-        document: dict[str, Any] = {
+        document: BuildReport = {
             "schema": REPORT_SCHEMA,
             "models": [],
-            # A GGUF file's licence is known only once it was read, which a stage that is kept does not do.
-            "base": {**self._base.to_json(), **licence_of(paths.model)},
+            "base": base_facts(self._base.to_json(), paths.model),
             "plan": pruned.result["plan"],
             "calibration": pruned.result["calibration"],
             "recovery": recovered.result,
             "parity": exported.result["parity"],
             "gate": exported.result["gate"],
             "corpus": self._corpus.summary(),
-        }
-        if search:
-            document["size_search"] = search
-        if held_out:
-            with self._display.stage("score the baselines"):
-                baselines = score_baselines(self._corpus, held_out.cuts)
-            document |= score_part(scores, held_out, baselines)
-            document["is_worse"] = is_worse(document["against_base"]["sub-model"])
-            if settings.rival:
-                document["rival"] = self._compete(held_out, scores_of(scores[1]), bundle_key)
-        if not (held_out and settings.scores_bundle):
-            document["models"].append(bundle_row(paths.bundle))
-        document |= {
-            "stages": stage_rows(stages.records),
-            "seconds": round(time.perf_counter() - started, 1),
+            "stages": [],
+            "seconds": 0.0,
             # Of the run that pruned: this one may have kept that stage.
             "peak_rss_bytes": (read_artifact(paths.model).manifest or {}).get("peak_rss_bytes"),
             "paths": {"model": str(paths.model), "bundle": str(paths.bundle), "report": str(paths.report)},
         }
+        if search:
+            document["size_search"] = search
+        if held_out and records:
+            with self._display.stage("score the baselines"):
+                baselines = score_baselines(self._corpus, held_out.cuts)
+            document = {**document, **score_part(records, held_out, baselines)}
+            document["is_worse"] = is_worse(document["against_base"]["sub-model"])
+            if settings.rival:
+                document["rival"] = self._compete(held_out, scores_of(records.sub_model), bundle_key)
+        if not (held_out and settings.scores_bundle):
+            document["models"].append(unscored_bundle(paths.bundle))
+        document["stages"] = stage_rows(stages.records)
+        document["seconds"] = round(time.perf_counter() - started, 1)
+        remember_stages(settings, self._base, stages.records)
         if settings.language is None:
             document["history"] = remember_build(paths.stages, self._corpus, PROGRAM, model_key, document)
         write_json(paths.figures, document, mode=PRIVATE)
         write_text(paths.report, render_report(document, title=settings.title), mode=PRIVATE)
         return document
 
-    def _read_corpus(self, advance: Advance) -> Corpus:
-        """The repository, or the language's packages, of which the manifest then tells."""
-        settings = self._settings
-        self._learned_from: dict[str, Any] = {}
-        if settings.language is None:
-            return read_corpus(settings.repository, on_progress=advance)
-        domain = open_language(settings.language, settings.sources, on_event=self._display.say)
-        self._learned_from = {"language": domain.name, "distributions": domain.told_distributions()}
-        return domain.corpus
-
     @cached_property
     def _dtype(self) -> torch.dtype:
         """Measured when a stage first needs it: a build that repeats nothing does without."""
         return fastest_dtype()
 
-    @cached_property
-    def _loaded(self) -> LoadedBase:
+    def _load_base(self) -> LoadedBase:
         """The base in memory, read when the first stage needs it; pruning consumes it."""
-        return load_resolved(self._base, on_event=self._display.say, dtype=self._dtype)
+        if self._loaded is None:
+            self._loaded = load_resolved(self._base, on_event=self._display.say, dtype=self._dtype)
+        return self._loaded
 
     @cached_property
     def _inputs(self) -> dict[str, Any]:
         """What every stage depends on, for its key."""
         return {"version": PIPELINE_VERSION, "corpus": self._corpus.fingerprint, "base": self._base_identity}
+
+    @property
+    def _base(self) -> ResolvedBase:
+        assert self._found_base is not None
+        return self._found_base
 
     @property
     def _base_identity(self) -> dict[str, Any]:
@@ -194,12 +213,12 @@ class Build:
         make = partial(self._prune, size, paths, suffix_first)
         pruned = self._stages.run(f"prune{suffix}", pruned_key, make, [paths.pruned])
         key = key_of(pruned=pruned_key, recovery=self._settings.recovery.to_json())
-        make = partial(self._recover, key, paths, suffix_first)
-        recovered = self._stages.run(f"recover{suffix}", key, make, [paths.model])
+        tune = partial(self._recover, key, paths, suffix_first)
+        recovered = self._stages.run(f"recover{suffix}", key, tune, [paths.model])
         return pruned, recovered, key
 
     def _prune(self, size: float, paths: BuildPaths, suffix_first: bool, advance: Advance) -> dict[str, Any]:
-        base, settings = self._loaded, self._settings.prune_to(size)
+        base, settings = self._load_base(), self._settings.prune_to(size)
         started = time.perf_counter()
         prompt = base.prompt
         learns_fim = self._settings.teach_fim and not prompt.is_fim
@@ -208,7 +227,7 @@ class Build:
         to_be = replace(prompt, suffix_first=suffix_first and prompt.is_fim)
         pruned = prune(base.model, base.tokenizer, to_be, self._corpus, settings, on_layer=advance)
         pruned = replace(pruned, prompt=prompt)  # nothing has taught it the other layout yet
-        del self.__dict__["_loaded"]  # changed in place: it is no longer the base
+        self._loaded = None  # changed in place: it is no longer the base
         earlier = [{"name": record.name, "seconds": record.seconds} for record in self._stages.records]
         save_checkpoint(
             paths.pruned,
@@ -217,7 +236,7 @@ class Build:
             {
                 "base": base.provenance,
                 "licence": base.provenance["licence"],
-                **self._learned_from,
+                **self._sources,
                 **self._corpus.provenance(),
                 "seeds": {"calibration": settings.calibration.seed, "scoring": self._settings.scoring.seed},
                 "settings": settings.to_json(),
@@ -233,7 +252,7 @@ class Build:
     def _parity_cuts(self) -> tuple[FimExample, ...]:
         return parity_cuts(self._corpus.files, self._settings.seed)
 
-    def _recover(self, key: str, paths: BuildPaths, suffix_first: bool, advance: Advance) -> dict[str, Any]:
+    def _recover(self, key: str, paths: BuildPaths, suffix_first: bool, advance: Advance) -> FineTuningFacts:
         settings, source = self._settings.recovery, read_artifact(paths.pruned)
         predictor = open_checkpoint("pruned", source, self._dtype)
         model, before = predictor.model, predictor.encoder
@@ -241,7 +260,7 @@ class Build:
         encoder = PromptEncoder(before.tokenizer, form)
         new_tokens = (source.manifest or {}).get("new_tokens", ())
         started = time.perf_counter()
-        summary: dict[str, Any] = {"minutes": 0.0}
+        summary: FineTuningFacts = {"minutes": 0.0}
         state_path = self._paths.stages / "recovery.safetensors"
         if settings.minutes > 0:
             from builder.finetuning.finetune import recover  # peft takes a second to import
@@ -261,12 +280,8 @@ class Build:
             model, summary = tuned.model, tuned.summary
         stage = {"name": "recover", "seconds": round(time.perf_counter() - started, 2)}
         known = source.manifest or {}
-        facts = {
-            **self._corpus.provenance(),
-            "recovery": summary,
-            "stages": [*known["stages"], stage],
-            "peak_rss_bytes": peak_rss_bytes(),
-        }
+        facts = {"recovery": summary, "stages": [*known["stages"], stage], "peak_rss_bytes": peak_rss_bytes()}
+        facts |= self._corpus.provenance()
         has_learned = summary.get("kept_step", 0) > 0
         save_reweighted(paths.model, source, model, encoder if has_learned else before, self._parity_cuts, facts)
         StateFile(path=state_path, key=key).remove()
@@ -335,7 +350,7 @@ class Build:
         """The token ids of each code file but the held-out ones: a bundle is measured on those."""
         return read_artifact(paths.model).token_ids(file.text for file in self._corpus.learned if file.is_code)
 
-    def _fit_gate(self, bundle: Bundle, advance: Advance) -> dict[str, Any]:
+    def _fit_gate(self, bundle: Bundle, advance: Advance) -> ThresholdFacts:
         """How sure the served model has to be for a share of its suggestions to be right, on validation files."""
         self._display.say("Fitting the display gate on lines that it did not learn from")
         files = [file for file in self._corpus.files if file.split == "validation" and file.is_code]
@@ -357,7 +372,7 @@ class Build:
         return self._stages.run(name, key, make)
 
     def _open_base(self) -> Predictor:
-        base = self._loaded
+        base = self._load_base()
         return TorchPredictor("base", base.model, InfillEncoder(base.tokenizer, base.prompt))
 
     def _open_model(self, paths: BuildPaths) -> Callable[[], Predictor]:
@@ -386,7 +401,9 @@ class Build:
             self._display.say(f"Size {size:g}: {'as good as' if is_as_good(figures) else 'worse than'} the base")
             return is_as_good(figures)
 
-        least = least_size_for(self._loaded.model, self._loaded.tokenizer, self._corpus, self._settings.prune_to(1.0))
+        loaded = self._load_base()
+        least = least_size_for(loaded.model, loaded.tokenizer, self._corpus, self._settings.prune_to(1.0))
+        del loaded
         size = smallest_size([size for size in SIZES if size >= least], passes)
         trial = self._paths.trial(size)  # becomes the build's own, so that its stages need not run again
         self._adopt(trial.pruned, self._paths.pruned, "prune", f"prune at {size:g}")

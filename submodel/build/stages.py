@@ -81,7 +81,7 @@ class Stages:
         """
         found = None if self._force else self._read(name, key, outputs)
         if found is not None:
-            self._display.say(f"{name}: kept from an earlier run")
+            self._display.keep(name)
             record = StageRecord(name=name, key=key, seconds=found["seconds"], result=found["result"], is_fresh=False)
         else:
             self._path(name).unlink(missing_ok=True)

@@ -20,7 +20,7 @@ from typing import Any
 
 from builder.artifact import read_artifact
 from builder.corpus.changes import changes_since, head_commit
-from builder.corpus.corpus import SourceFile, read_corpus
+from builder.corpus.corpus import Corpus, SourceFile, read_corpus
 from builder.corpus.following import Followed, follow
 from builder.evaluation.held_out import HeldOut, make_held_out
 from builder.fim_examples import FimExample, cut_files
@@ -34,7 +34,7 @@ from exporters.export import renew_drafts
 from exporters.export_settings import SHORT_PARITY, ExportSettings
 from exporters.precision import Precision
 from submodel.build.build_settings import BuildSettings
-from submodel.build.document import bundle_row, scores_of, stage_rows
+from submodel.build.document import scores_of, stage_rows, unscored_bundle
 from submodel.build.history import History, describe_version, figures_of, read_history, write_history
 from submodel.build.lock import build_lock
 from submodel.build.paths import BuildPaths, UpdatePaths, prepare_output
@@ -76,7 +76,9 @@ def run_update(settings: UpdateSettings, display: StageDisplay) -> dict[str, Any
         history = _read_history(BuildPaths(root=settings.output))
         precision = read_bundle(settings.output / "bundle", verify=False).manifest["quantization"]
         settings = replace(settings, quantize=precision, number=history.updates)
-        return _Update(settings, display, history).run()
+        with display.stage("read the repository") as advance:
+            found = read_corpus(settings.repository, on_progress=advance)
+        return _Update(settings, display, found, history).update()
 
 
 def _read_history(paths: BuildPaths) -> History:
@@ -101,18 +103,19 @@ def _read_history(paths: BuildPaths) -> History:
 class _Update(Build):
     _gate_lines = THRESHOLD_LINES
 
-    def __init__(self, settings: UpdateSettings, display: StageDisplay, history: History) -> None:
-        super().__init__(settings, display)
+    def __init__(self, settings: UpdateSettings, display: StageDisplay, found: Corpus, history: History) -> None:
+        changes = changes_since(found.root, history.commit)
+        followed = follow(found, history.known, changes.renames if changes else {})
+        super().__init__(settings, display, followed.corpus, {}, None)
+        self._changes, self._followed, self._fresh = changes, followed, followed.fresh
         self._paths = UpdatePaths(root=settings.output)
         self._history = history
         # Graphs that `submodel export --add` has put into the bundle that is there.
         self._added = tuple(read_bundle(self._paths.bundle, verify=False).manifest.get("variants", ()))
 
-    def run(self) -> dict[str, Any]:
+    def update(self) -> dict[str, Any]:
         """Learn, and export if that made the model better; else renew the drafts alone."""
         started = time.perf_counter()
-        with self._display.stage("read the repository") as advance:
-            self._read(advance)
         commit = head_commit(self._corpus.root)
         document: dict[str, Any] = {
             "kept": "old",
@@ -146,12 +149,6 @@ class _Update(Build):
         if self._settings.minutes > 0:
             document["recovery"] = tuned
         return self._finish(document, figures, started)
-
-    def _read(self, advance: Advance) -> None:
-        found = read_corpus(self._settings.repository, on_progress=advance)
-        self._changes = changes_since(found.root, self._history.commit)
-        self._followed = follow(found, self._history.known, self._changes.renames if self._changes else {})
-        self._corpus, self._fresh = self._followed.corpus, self._followed.fresh
 
     def _learn(self, key: str) -> dict[str, Any]:
         """The summary of the fine-tuning."""
@@ -203,7 +200,7 @@ class _Update(Build):
         paths = self._paths
         shutil.rmtree(paths.model, ignore_errors=True)  # it has taken its place, or was not better
         document |= {
-            "models": [{**rows.get("held_out", {}), **bundle_row(paths.bundle)}],
+            "models": [{**rows.get("held_out", {}), **unscored_bundle(paths.bundle)}],
             **({"held_out_before": rows["held_out_before"]} if "held_out_before" in rows else {}),
             **({"since": rows["since"]} if "since" in rows else {}),
             "history": [{name: one[name] for name in one if name != "key"} for one in self._history.versions],
