@@ -44,7 +44,11 @@ def _told(document: Mapping[str, Any]) -> str:
     ends = [document[end][:10] for end in ("from_commit", "to_commit") if end in document]
     way = f" from {ends[0]} to {ends[1]}" if len(ends) == 2 else ""
     row, before, since = document["models"][0], document.get("held_out_before"), document.get("since")
-    told = [f"Updated{way} in {document['seconds']:.0f} s; the {document['kept']} model is served."]
+    told = [
+        f"Updated{way} in {document['seconds']:.0f} s; the new model is served."
+        if document["kept"] == "new"
+        else f"The old model is served still; this took {document['seconds']:.0f} s."
+    ]
     if before and "positions" in row:
         told.append(
             f"Held-out files: {row['fim_exact_match']:.0%} of {row['positions']} lines exact (before "
