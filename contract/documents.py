@@ -318,6 +318,7 @@ class BuildReport(TypedDict):
     size_search: NotRequired[dict[str, Any]]
     rival: NotRequired[dict[str, Any]]
     evaluation: NotRequired[dict[str, Any]]
+    history: NotRequired[list[dict[str, Any]]]
 
 
 class BuildProgress(TypedDict):

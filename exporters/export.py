@@ -183,6 +183,22 @@ def add_precision(
     return read_bundle(bundle_folder)
 
 
+def renew_drafts(bundle_folder: Path, drafts: Iterable[Sequence[int]]) -> Bundle:
+    """Replace the drafts of a bundle by those of these token sequences, a file each; all else stays what it is.
+
+    Raises ExportError if the folder can't be written, BundleError if it is no bundle or none that this account trusts.
+    """
+    old = read_bundle(bundle_folder, verify=False)
+    check_trusted(bundle_folder, old.build)
+    with replace_bundle(bundle_folder) as fresh:
+        index = build_index(drafts)
+        kept = {key: value for key, value in old.manifest.items() if key not in ("schema", "files", "drafts")}
+        write_index(index, fresh / FOLDER)
+        copy_files(old, fresh)
+        write_bundle_manifest(fresh, {**kept, "drafts": {"tokens": len(index.tokens)}})
+    return read_bundle(bundle_folder)
+
+
 def _try_all(
     folder: Path,
     checkpoint: Checkpoint,
@@ -275,8 +291,13 @@ def _references(
 def _check_float32(
     fresh: Path, checkpoint: Checkpoint, references: list[Reference], settings: ExportSettings, on_event: Report
 ) -> ParityReport:
-    """Write the float32 graph, at its place or, if another precision is wanted, for this check only."""
+    """Write the float32 graph, at its place or, if another precision is wanted, for this check only.
+
+    With no prompt to compare logits on it is written only if it is wanted.
+    """
     is_wanted = settings.precision is Precision.FP32
+    if settings.parity.logit_prompts == 0 and not is_wanted:
+        return ParityReport(logit_prompts=0)
     path = fresh / MODEL_FILE if is_wanted else fresh / "float32" / "model.onnx"
     on_event("Checking the graph in fp32")
     save_graph(build_graph(checkpoint, Precision.FP32), path)

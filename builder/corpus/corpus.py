@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from builder.corpus.split import SPLITS, Split, SplitCandidate, split_files
 from contract.documents import CorpusFacts, LanguageFacts, SplitFacts
@@ -112,6 +113,15 @@ class Corpus:
             "secret_lines": dict(sorted(self.secret_lines.items())),
             "near_duplicates_moved": self.near_duplicates_moved,
             "fingerprint": self.fingerprint,
+        }
+
+    def provenance(self) -> dict[str, Any]:
+        """The summary, and the hashes of the texts: what the manifest of a model says of what it has read."""
+        return {
+            "corpus": self.summary(),
+            # Of texts, not of files, so that `submodel eval` can tell what this build has read.
+            "held_out_sha256": [file.sha256 for file in self.files if file.split == "held-out"],
+            "learned_sha256": [file.sha256 for file in self.learned],
         }
 
 

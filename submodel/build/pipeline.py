@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer
 
 from builder.artifact import MANIFEST, read_artifact
 from builder.bases.load import LoadedBase, load_resolved, resolve_base
@@ -45,6 +45,7 @@ from lsp_server.completion import Completer
 from lsp_server.decoding.engine import Engine
 from submodel.build.build_settings import BuildSettings
 from submodel.build.document import ScoreRecords, base_facts, score_part, scores_of, stage_rows, unscored_bundle
+from submodel.build.history import remember_build
 from submodel.build.lock import build_lock
 from submodel.build.paths import BuildPaths, prepare_output
 from submodel.build.size_search import SIZES, is_as_good, is_worse, smallest_size
@@ -61,7 +62,7 @@ SCORING_VERSION = 1  # likewise for the base's scores
 # Likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits, 4: drafts, 5: display gate,
 # 6: one step for even rows, 7: gate on two places a line.
 EXPORT_VERSION = 7
-GATE_LINES = 50  # validation lines that the display gate is fitted on, at two places each
+PROGRAM = f"{PIPELINE_VERSION}.{EXPORT_VERSION}"  # an update goes on from models of this one alone
 GATE_BEGINS = 0.5  # of an export's time, roughly
 
 
@@ -78,7 +79,7 @@ def run_build(settings: BuildSettings, display: StageDisplay) -> BuildReport:
     with build_lock(settings.output):
         with display.stage("find the base") as advance:
             base = resolve_base(settings.base, on_event=display.say, on_progress=advance)
-        return _Build(settings, display, corpus, sources, base).run(held_out, started)
+        return Build(settings, display, corpus, sources, base).run(held_out, started)
 
 
 def _read_corpus(settings: BuildSettings, display: StageDisplay, advance: Advance) -> tuple[Corpus, dict[str, Any]]:
@@ -89,25 +90,31 @@ def _read_corpus(settings: BuildSettings, display: StageDisplay, advance: Advanc
     return domain.corpus, {"language": domain.name, "distributions": domain.told_distributions()}
 
 
-class _Build:
+class Build:
+    """One run of the stages in their order; an update (`submodel.build.update`) has other first ones, and no base."""
+
+    _fresh: frozenset[str] = frozenset()  # paths that an update learns first
+    _gate_lines = 50  # validation lines that the display gate is fitted on, at two places each
+
     def __init__(
         self,
         settings: BuildSettings,
         display: StageDisplay,
         corpus: Corpus,
         sources: Mapping[str, Any],
-        base: ResolvedBase,
+        base: ResolvedBase | None,
     ) -> None:
         self._settings = settings
         self._display = display
         self._corpus = corpus
         self._sources = sources  # of a language: its name and packages
-        self._base = base
+        self._found_base = base
         self._loaded: LoadedBase | None = None
         self._paths = BuildPaths(root=settings.output)
         self._stages = Stages(self._paths.stages, display, force=settings.force)
 
     def run(self, held_out: HeldOut | None, started: float) -> BuildReport:
+        """Run the stages; returns the document that `--json` prints."""
         settings, paths, stages, display = self._settings, self._paths, self._stages, self._display
         if settings.size is not None:  # how many sizes a search tries isn't known
             display.expect(expected_stages(settings, self._base))
@@ -161,6 +168,8 @@ class _Build:
         document["stages"] = stage_rows(stages.records)
         document["seconds"] = round(time.perf_counter() - started, 1)
         remember_stages(settings, self._base, stages.records)
+        if settings.language is None:
+            document["history"] = remember_build(paths.stages, self._corpus, PROGRAM, model_key, document)
         write_json(paths.figures, document, mode=PRIVATE)
         write_text(paths.report, render_report(document, title=settings.title), mode=PRIVATE)
         return document
@@ -180,6 +189,11 @@ class _Build:
     def _inputs(self) -> dict[str, Any]:
         """What every stage depends on, for its key."""
         return {"version": PIPELINE_VERSION, "corpus": self._corpus.fingerprint, "base": self._base_identity}
+
+    @property
+    def _base(self) -> ResolvedBase:
+        assert self._found_base is not None
+        return self._found_base
 
     @property
     def _base_identity(self) -> dict[str, Any]:
@@ -222,11 +236,8 @@ class _Build:
             {
                 "base": base.provenance,
                 "licence": base.provenance["licence"],
-                "corpus": self._corpus.summary(),
                 **self._sources,
-                # Of texts, not of files, so that `submodel eval` can tell what this build has read.
-                "held_out_sha256": [file.sha256 for file in self._corpus.files if file.split == "held-out"],
-                "learned_sha256": [file.sha256 for file in self._corpus.learned],
+                **self._corpus.provenance(),
                 "seeds": {"calibration": settings.calibration.seed, "scoring": self._settings.scoring.seed},
                 "settings": settings.to_json(),
                 "new_tokens": list(FIM_TOKENS) if learns_fim else [],
@@ -261,6 +272,7 @@ class _Build:
                 settings,
                 state_path=state_path,
                 key=key,
+                fresh=self._fresh,
                 new_token_ids=tuple(encoder.tokenizer.token_to_id(token) for token in new_tokens),
                 on_event=self._display.say,
                 on_progress=advance,
@@ -269,6 +281,7 @@ class _Build:
         stage = {"name": "recover", "seconds": round(time.perf_counter() - started, 2)}
         known = source.manifest or {}
         facts = {"recovery": summary, "stages": [*known["stages"], stage], "peak_rss_bytes": peak_rss_bytes()}
+        facts |= self._corpus.provenance()
         has_learned = summary.get("kept_step", 0) > 0
         save_reweighted(paths.model, source, model, encoder if has_learned else before, self._parity_cuts, facts)
         StateFile(path=state_path, key=key).remove()
@@ -318,27 +331,30 @@ class _Build:
         advance: Advance,
         measure: Callable[[Bundle], Mapping[str, Any]] = lambda bundle: {},
     ) -> dict[str, Any]:
-        settings = ExportSettings(precision=parse_precision(self._settings.quantize))
-        tokenizer = Tokenizer.from_file(str(paths.model / "tokenizer.json"))
-        tokenizer.encode_special_tokens = True
-        # Held-out files stay out of the drafts too: a bundle is measured on them.
-        learned = [file.text for file in self._corpus.learned if file.is_code]
         bundle = export_bundle(
             paths.model,
             paths.bundle,
-            settings,
-            drafts=(tokenizer.encode(text, add_special_tokens=False).ids for text in learned),
+            self._export_settings,
+            drafts=self._drafts(paths),
             measure=measure,
             on_event=self._display.say,
             on_progress=advance,
         )
         return {"parity": bundle.manifest["parity"]}
 
+    @property
+    def _export_settings(self) -> ExportSettings:
+        return ExportSettings(precision=parse_precision(self._settings.quantize))
+
+    def _drafts(self, paths: BuildPaths) -> Iterator[Sequence[int]]:
+        """The token ids of each code file but the held-out ones: a bundle is measured on those."""
+        return read_artifact(paths.model).token_ids(file.text for file in self._corpus.learned if file.is_code)
+
     def _fit_gate(self, bundle: Bundle, advance: Advance) -> ThresholdFacts:
         """How sure the served model has to be for a share of its suggestions to be right, on validation files."""
         self._display.say("Fitting the display gate on lines that it did not learn from")
         files = [file for file in self._corpus.files if file.split == "validation" and file.is_code]
-        cuts = cut_twice(files, GATE_LINES, self._settings.seed + 2)
+        cuts = cut_twice(files, self._gate_lines, self._settings.seed + 2)
         return measure_gate(Completer(Engine(bundle)), cuts, advance).to_json()
 
     def _score_base(self, name: str, held_out: HeldOut) -> StageRecord:
@@ -389,14 +405,13 @@ class _Build:
         least = least_size_for(loaded.model, loaded.tokenizer, self._corpus, self._settings.prune_to(1.0))
         del loaded
         size = smallest_size([size for size in SIZES if size >= least], passes)
-        self._adopt(size)
+        trial = self._paths.trial(size)  # becomes the build's own, so that its stages need not run again
+        self._adopt(trial.pruned, self._paths.pruned, "prune", f"prune at {size:g}")
+        self._adopt(trial.model, self._paths.model, "recover", f"recover at {size:g}")
         return {"size": size, "trials": [trials[tried] for tried in sorted(trials)]}
 
-    def _adopt(self, size: float) -> None:
-        """Make the trial's model the build's own, so that its stages need not run again."""
-        trial = self._paths.trial(size)
-        for source, target in ((trial.pruned, self._paths.pruned), (trial.model, self._paths.model)):
-            with replace_folder(target, marker=MANIFEST) as fresh:
-                shutil.copytree(source, fresh, dirs_exist_ok=True)
-        for stage in ("prune", "recover"):
-            self._stages.adopt(stage, f"{stage} at {size:g}")
+    def _adopt(self, source: Path, target: Path, stage: str, made_by: str) -> None:
+        """Put a copy of the model that the stage `made_by` made in the place of what `stage` makes, as its result."""
+        with replace_folder(target, marker=MANIFEST) as fresh:
+            shutil.copytree(source, fresh, dirs_exist_ok=True)
+        self._stages.adopt(stage, made_by)

@@ -219,6 +219,7 @@ export interface BuildReport {
   corpus: CorpusFacts;
   evaluation?: {};
   gate: ThresholdFacts;
+  history?: {}[];
   is_worse?: boolean;
   models: ModelRow[];
   parity: ParityFacts;
