@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from contract.errors import BuildError
 from contract.prompt import COUNTED_CHARS, ContextPiece, PromptEncoder, PromptFormat, Window, cut_window, shared_prefix
-from tests.builder.tiny import make_tokenizer
+from testbed.tokenizer import make_tokenizer
 
 FIM = PromptFormat(prefix_token="<|fim_prefix|>", suffix_token="<|fim_suffix|>", middle_token="<|fim_middle|>")
 SMALL = PromptFormat(
