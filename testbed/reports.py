@@ -44,8 +44,8 @@ def document(**changes: Any) -> dict[str, Any]:
             "layers": 2,
             "layer_output_error": [0.01, 0.02],
         },
-        "calibration": {"sequences": 3, "tokens": 600, "form": "fill-in-the-middle"},
-        "recovery": {
+        "calibration": {"sequences": 3, "tokens": 600, "prompt_format": "fill-in-the-middle"},
+        "finetuning": {
             "minutes": 4.0,
             "tokens": 9000,
             "tokens_per_s": 200.0,
@@ -56,7 +56,7 @@ def document(**changes: Any) -> dict[str, Any]:
                 {"seconds": 120.0, "validation": 1.7, "training": 1.9},
             ],
         },
-        "gate": {
+        "threshold": {
             "positions": 150,
             "curve": [
                 {"threshold": 0.1, "coverage": 0.8, "precision": 0.3},

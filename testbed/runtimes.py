@@ -30,7 +30,7 @@ Ids = Sequence[int]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class RuntimeAnswers:
     """What a runtime said: token ids for each prompt, and in which time."""
 
     answers: list[list[int]]
@@ -42,7 +42,7 @@ class Missing(Exception):
     """A runtime that is not installed here."""
 
 
-def ask_transformers(model: Path, prompts: list[list[int]]) -> Told:
+def ask_transformers(model: Path, prompts: list[list[int]]) -> RuntimeAnswers:
     """The checkpoint itself, in float32."""
     import torch
     import transformers
@@ -50,7 +50,7 @@ def ask_transformers(model: Path, prompts: list[list[int]]) -> Told:
     checkpoint = transformers.AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32).eval()
     started = time.perf_counter()
     answers = [continued(checkpoint, ids) for ids in prompts]
-    return Told(answers=answers, seconds=time.perf_counter() - started, version=transformers.__version__)
+    return RuntimeAnswers(answers=answers, seconds=time.perf_counter() - started, version=transformers.__version__)
 
 
 def continued(model: Any, ids: Ids) -> list[int]:
@@ -63,7 +63,7 @@ def continued(model: Any, ids: Ids) -> list[int]:
     return [int(token) for token in output[0, len(ids) :]]
 
 
-def ask_engine(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> Told:
+def ask_engine(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> RuntimeAnswers:
     """The language server's engine, token by token."""
     from dataclasses import replace
 
@@ -79,10 +79,10 @@ def ask_engine(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> Told:
         engine.decoder.cache.keep(0)
         steps = iter(GreedyTokens(engine.decoder, ids, 0, lambda: False))
         answers.append([next(steps) for _ in range(TOKENS)])
-    return Told(answers=answers, seconds=time.perf_counter() - started, version=onnxruntime.__version__)
+    return RuntimeAnswers(answers=answers, seconds=time.perf_counter() - started, version=onnxruntime.__version__)
 
 
-def ask_optimum(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> Told:
+def ask_optimum(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> RuntimeAnswers:
     """Hugging Face's wrapper of onnxruntime."""
     from optimum.onnxruntime import ORTModelForCausalLM
 
@@ -92,10 +92,10 @@ def ask_optimum(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> Told:
     started = time.perf_counter()
     answers = [continued(model, ids) for ids in prompts]
     version = installed_versions(("optimum-onnx",))["optimum-onnx"]
-    return Told(answers=answers, seconds=time.perf_counter() - started, version=version)
+    return RuntimeAnswers(answers=answers, seconds=time.perf_counter() - started, version=version)
 
 
-def ask_genai(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> Told:
+def ask_genai(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> RuntimeAnswers:
     """onnxruntime-genai, on a folder whose configuration names this precision's file."""
     if importlib.util.find_spec("onnxruntime_genai") is None:
         raise Missing("pip install onnxruntime-genai")
@@ -124,20 +124,20 @@ def ask_genai(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> Told:
         answers.append([*answer, *[-1] * (TOKENS - len(answer))])
     seconds = time.perf_counter() - started
     shutil.rmtree(folder)
-    return Told(answers=answers, seconds=seconds, version=onnxruntime_genai.__version__)
+    return RuntimeAnswers(answers=answers, seconds=seconds, version=onnxruntime_genai.__version__)
 
 
-def ask_node(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> Told:
+def ask_node(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> RuntimeAnswers:
     """onnxruntime-node."""
     return run_javascript("onnxruntime.mjs", prompts, str(graph))
 
 
-def ask_transformers_js(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> Told:
+def ask_transformers_js(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> RuntimeAnswers:
     """transformers.js in node, which finds the file by its precision's name."""
     return run_javascript("transformers.mjs", prompts, str(bundle.folder), DTYPES[graph.name])
 
 
-def run_javascript(script: str, prompts: list[list[int]], *arguments: str) -> Told:
+def run_javascript(script: str, prompts: list[list[int]], *arguments: str) -> RuntimeAnswers:
     """A script of benchmarks/portability/javascript in npm's folder in the cache."""
     node = find_program("node")
     if node is None:
@@ -154,7 +154,7 @@ def run_javascript(script: str, prompts: list[list[int]], *arguments: str) -> To
     )
     if done.returncode:
         raise RuntimeError(done.stderr[-600:])
-    return Told(**json.loads(done.stdout[done.stdout.index("{") :]))
+    return RuntimeAnswers(**json.loads(done.stdout[done.stdout.index("{") :]))
 
 
 def install_packages() -> Path:

@@ -11,7 +11,7 @@ from hypothesis import settings
 from onnx import TensorProto, helper
 
 from contract.bundle.bundle import Bundle, read_bundle
-from contract.bundle.trust import trust_build
+from contract.bundle.trusted_builds import trust_build
 from testbed.bundles import make_tiny_bundle
 
 LEFT_OUT = pytest.StashKey[int]()

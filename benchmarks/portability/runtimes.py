@@ -29,7 +29,7 @@ from testbed.runtimes import (
     PROMPTS,
     TOKENS,
     Missing,
-    Told,
+    RuntimeAnswers,
     ask_engine,
     ask_genai,
     ask_node,
@@ -58,7 +58,7 @@ def main() -> None:
     result = RESULTS / f"runtimes-{name}.json"
     if known.only and result.exists():
         cells = [one for one in json.loads(result.read_text("utf-8"))["cells"] if known.only not in one["runtime"]]
-    runtimes: dict[str, Callable[[Bundle, Path, list[list[int]]], Told]] = {
+    runtimes: dict[str, Callable[[Bundle, Path, list[list[int]]], RuntimeAnswers]] = {
         "onnxruntime (Python, submodel's engine)": ask_engine,
         "onnxruntime-node": ask_node,
         "transformers.js (node)": ask_transformers_js,
@@ -107,7 +107,12 @@ def read_prompts(model: Path) -> list[list[int]]:
 
 
 def add(
-    cells: list[dict[str, Any]], runtime: str, precision: str, file: str, reference: Told, ask: Callable[[], Told]
+    cells: list[dict[str, Any]],
+    runtime: str,
+    precision: str,
+    file: str,
+    reference: RuntimeAnswers,
+    ask: Callable[[], RuntimeAnswers],
 ) -> None:
     """Ask, and note what came of it; a runtime that fails is a cell that says so."""
     try:
@@ -120,23 +125,25 @@ def add(
     print(json.dumps(cell), flush=True)
 
 
-def describe(runtime: str, precision: str, file: str, told: Told, reference: Told) -> dict[str, Any]:
+def describe(
+    runtime: str, precision: str, file: str, reported: RuntimeAnswers, reference: RuntimeAnswers
+) -> dict[str, Any]:
     """A cell: prompts that are continued alike, and tokens up to the first that differs."""
-    pairs = list(zip(told.answers, reference.answers, strict=True))
+    pairs = list(zip(reported.answers, reference.answers, strict=True))
     agreeing = [next((i for i, (a, b) in enumerate(zip(x, y, strict=True)) if a != b), TOKENS) for x, y in pairs]
     return {
         "runtime": runtime,
-        "version": told.version,
+        "version": reported.version,
         "precision": precision,
         "file": file,
         "same_answers": sum(count == TOKENS for count in agreeing),
         "tokens_before_first_difference": sum(agreeing),
         "tokens": PROMPTS * TOKENS,
-        "seconds": round(told.seconds, 2),
+        "seconds": round(reported.seconds, 2),
     }
 
 
-def ask_llama_cpp(known: argparse.Namespace, file: Path, precision: str, prompts: list[list[int]]) -> Told:
+def ask_llama_cpp(known: argparse.Namespace, file: Path, precision: str, prompts: list[list[int]]) -> RuntimeAnswers:
     """llama.cpp on the exported GGUF file, in a Python that has it."""
     from exporters.gguf_export import GgufPrecision, export_gguf
 
@@ -153,7 +160,7 @@ def ask_llama_cpp(known: argparse.Namespace, file: Path, precision: str, prompts
         text=True,
         check=True,
     )
-    return Told(**json.loads(done.stdout))
+    return RuntimeAnswers(**json.loads(done.stdout))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What is measured is neither calibrated nor tuned on."""
 
-from benchmarks.repositories import REPORTED, TUNING
+from benchmarks.measured_repositories import REPORTED, TUNING
 from builder.sources.language_sets import LANGUAGE_SETS, TEXT_SET
 
 

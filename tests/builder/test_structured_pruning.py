@@ -7,7 +7,7 @@ import pytest
 from builder.calibration import CalibrationSettings
 from builder.corpus.corpus import read_corpus
 from builder.pruning.plan import SizeSettings
-from builder.pruning.prune import PruneSettings, prune
+from builder.pruning.structured_pruning import PruneSettings, prune
 from testbed.models import make_model
 from testbed.tokenizer import make_tokenizer
 from tests.builder.test_calibration import FIM
