@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
 from contract.prompt import shared_prefix
-from lsp_server.documents import Edit
+from lsp_server.open_documents import Edit
 from lsp_server.statistics import SURVIVAL_S, Statistics
 
 SURVIVING = 0.9  # of the characters

@@ -121,7 +121,7 @@ class FilterOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GateOptions:
+class ThresholdOptions:
     """How sure the model must be. The threshold comes from the bundle, where it was fitted on validation lines."""
 
     precision: float = _option(
@@ -191,13 +191,13 @@ class ServerOptions:
     trigger: TriggerOptions = _group(TriggerOptions)
     stops: StopOptions = _group(StopOptions)
     filters: FilterOptions = _group(FilterOptions)
-    gate: GateOptions = _group(GateOptions)
+    threshold: ThresholdOptions = _group(ThresholdOptions)
     context: ContextOptions = _group(ContextOptions)
     care: CareOptions = _group(CareOptions)
 
 
 # Somebody wants an answer, however sure the model is and however long it reads.
-WHEN_ASKED = ServerOptions(gate=GateOptions(precision=0.0), trigger=TriggerOptions(cold_ms=60_000))
+WHEN_ASKED = ServerOptions(threshold=ThresholdOptions(precision=0.0), trigger=TriggerOptions(cold_ms=60_000))
 # One line, and all the time that it takes: to measure answers.
 PATIENT = replace(WHEN_ASKED, trigger=TriggerOptions(multi_line=False, budget_ms=60_000, cold_ms=60_000))
 

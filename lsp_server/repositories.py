@@ -15,7 +15,7 @@ from pathlib import Path
 from contract.documents import DriftFacts
 from contract.errors import SubmodelError
 from contract.files.file_names import path_below
-from contract.prompt import ContextPiece
+from contract.prompt import ContextSnippet
 from lsp_server.bundle_finder import read_manifest, workspace_of
 from lsp_server.context.finder import ContextFinder
 from lsp_server.context.repository_index import RepositoryIndex, read_index
@@ -50,7 +50,7 @@ class Repositories:
         """What knows the other files of a repository."""
         return self._finders.setdefault(root, ContextFinder())
 
-    def pieces(self, request: CompletionRequest) -> Sequence[ContextPiece]:
+    def snippets(self, request: CompletionRequest) -> Sequence[ContextSnippet]:
         """Snippets of other files for a request; () for a document that is in no repository."""
         if request.root is None:
             return ()

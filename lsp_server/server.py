@@ -1,6 +1,6 @@
 """The language server: one client's documents, options and bundles.
 
-What it answers is in `lsp_server.handlers` and `lsp_server.commands`, how it is started in `lsp_server.serve`.
+What it answers is in `lsp_server.handlers` and `lsp_server.commands`, how it is started in `lsp_server.transports`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from contract.files.file_names import path_below
 from lsp_server.bundle_finder import BundleFinder
 from lsp_server.converter import lenient_converter
 from lsp_server.decoding.providers import Provider
-from lsp_server.documents import MAX_DOCUMENT_CHARS, Document, Edit, OpenDocuments
 from lsp_server.drift import Drift
+from lsp_server.open_documents import MAX_DOCUMENT_CHARS, Document, Edit, OpenDocuments
 from lsp_server.options import ServerOptions, read_options
 from lsp_server.positions import Encoding
 from lsp_server.repositories import Repositories, is_of
@@ -55,7 +55,7 @@ class CompletionServer(LanguageServer):
         self.finder = BundleFinder(options.bundle)
         self.service = CompletionService(on_change=self._on_service_change, is_named=self.finder.is_named)
         self.repositories = Repositories(on_drift=self._on_drift)
-        self.session = Session(self.service, options, find_context=self.repositories.pieces)
+        self.session = Session(self.service, options, find_context=self.repositories.snippets)
         self.is_started = False  # bundles were looked for
         self._loop: asyncio.AbstractEventLoop | None = None
         self._warned: set[str] = set()

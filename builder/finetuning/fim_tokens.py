@@ -1,4 +1,4 @@
-"""Three new tokens for a base that never learned to fill in the middle; recovery teaches them."""
+"""Three new tokens for a base that never learned to fill in the middle; fine-tuning teaches them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from contract.prompt import PromptFormat
 FIM_TOKENS = FIM_FAMILIES[0]  # prefix, suffix, middle
 
 
-def add_fim_tokens(model: PreTrainedModel, tokenizer: Tokenizer, form: PromptFormat) -> PromptFormat:
+def add_fim_tokens(model: PreTrainedModel, tokenizer: Tokenizer, prompt_format: PromptFormat) -> PromptFormat:
     """Give the model and its tokenizer the three tokens, both in place; the prompt format that uses them.
 
     Each new embedding starts as the mean of all: a row that stands for no word, and so disturbs nothing.
@@ -30,8 +30,8 @@ def add_fim_tokens(model: PreTrainedModel, tokenizer: Tokenizer, form: PromptFor
     head.out_features = size
     model.config.vocab_size = size
     prefix, suffix, middle = FIM_TOKENS
-    stops = tuple(dict.fromkeys((*form.stop_tokens, *FIM_TOKENS)))
-    return replace(form, prefix_token=prefix, suffix_token=suffix, middle_token=middle, stop_tokens=stops)
+    stops = tuple(dict.fromkeys((*prompt_format.stop_tokens, *FIM_TOKENS)))
+    return replace(prompt_format, prefix_token=prefix, suffix_token=suffix, middle_token=middle, stop_tokens=stops)
 
 
 def _longer(weight: torch.Tensor, rows: int) -> nn.Parameter:

@@ -1,4 +1,4 @@
-"""Recovery: the pruned model is tuned on the calibration files, in the form that the server sends.
+"""Fine-tuning: the pruned model is tuned on the calibration files, in the form that the server sends.
 
 Low-rank factors beside every matrix of the layers are trained (peft), then merged, so that what is saved is a plain
 model again. The budget is time: the first steps tell how fast this machine trains, and the schedule is made from that.
@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 
 from builder.corpus.corpus import SourceFile
 from builder.finetuning.fim_tokens import NewRows
-from builder.finetuning.finetune_settings import RecoverySettings
+from builder.finetuning.finetune_settings import FinetuneSettings
 from builder.finetuning.packed import NAME
 from builder.finetuning.training_data import Material
 from builder.finetuning.training_run import TrainingRun
@@ -33,31 +33,31 @@ TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recovered:
+class Finetuned:
     """A tuned model, its factors merged, and how it came about."""
 
     model: PreTrainedModel
     summary: FineTuningFacts
 
 
-def recover(
+def finetune(
     model: PreTrainedModel,
     encoder: PromptEncoder,
     files: Sequence[SourceFile],
-    settings: RecoverySettings,
+    settings: FinetuneSettings,
     *,
     state_path: Path,
-    key: str,
+    stage_hash: str,
     fresh: frozenset[str] = frozenset(),
     new_token_ids: tuple[int, ...] = (),
     on_event: Callable[[str], None] = lambda text: None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Recovered:
+) -> Finetuned:
     """Tune `model` (changed in place) on the calibration files of a corpus.
 
     fresh: for an update, the paths that `model` hasn't learned from; the others are mixed in against forgetting.
     new_token_ids: tokens whose embeddings are learned too (`builder.finetuning.fim_tokens`). A state at `state_path`
-    is gone on with where its `key` is the same; the caller removes it once the model is safe. Raises CorpusError where
+    is gone on with where its `stage_hash` is the same; the caller removes it once the model is safe. Raises CorpusError where
     the files hold nothing to train or validate on.
     """
     device = training_device()
@@ -76,7 +76,7 @@ def recover(
     )
     new_rows = NewRows(model.get_input_embeddings(), new_token_ids) if new_token_ids else None
     extra = {"new_rows": new_rows.difference} if new_rows else {}
-    state = StateFile(path=state_path, key=key)
+    state = StateFile(path=state_path, stage_hash=stage_hash)
     run = TrainingRun(adapted, extra, material, settings, state, on_event, on_progress)
     run.restore()
     with _packed_and_mixed(adapted, device):
@@ -84,7 +84,7 @@ def recover(
     if new_rows:
         new_rows.merge()
     merged = adapted.merge_and_unload().to("cpu").eval()
-    return Recovered(model=merged, summary=run.summary())
+    return Finetuned(model=merged, summary=run.summary())
 
 
 def training_device() -> torch.device:

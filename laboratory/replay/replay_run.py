@@ -28,7 +28,7 @@ SWITCHES: dict[str, dict[str, Any]] = {
     "with recent": {"context": {"recent": True}},
     "with imports": {"context": {"imports": True}},
     "with similar": {"context": {"similar": True}},
-    **{f"with gate {precision}": {"gate": {"precision": precision}} for precision in (0, 0.3, 0.7)},
+    **{f"with threshold {precision}": {"threshold": {"precision": precision}} for precision in (0, 0.3, 0.7)},
 }
 
 

@@ -33,9 +33,9 @@ def split_chunks(path: str, text: str) -> list[Chunk]:
         if end < len(lines):
             blank = [number for number in range(start + MAX_LINES // 2, end) if not lines[number].strip()]
             end = blank[-1] + 1 if blank else end
-        piece = "\n".join(lines[start:end])
-        if piece.strip():
-            chunks.append(Chunk(path=path, line=start, text=piece))
+        snippet = "\n".join(lines[start:end])
+        if snippet.strip():
+            chunks.append(Chunk(path=path, line=start, text=snippet))
         start = end
     return chunks
 

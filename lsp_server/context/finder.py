@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from contract.prompt import ContextPiece
+from contract.prompt import ContextSnippet
 from lsp_server.context.chunks import Chunk, chunk_around
 from lsp_server.context.imports import imported_definitions
 from lsp_server.context.recent import RecentChunks
@@ -25,7 +25,7 @@ class _Choice:
     line: int
     options: ContextOptions
     has_index: bool
-    pieces: tuple[ContextPiece, ...]
+    snippets: tuple[ContextSnippet, ...]
 
 
 class ContextFinder:
@@ -36,7 +36,7 @@ class ContextFinder:
         self.index: RepositoryIndex | None = None
         self._choices: dict[str, _Choice] = {}
 
-    def find(self, path: str, text: str, offset: int, options: ContextOptions) -> tuple[ContextPiece, ...]:
+    def find(self, path: str, text: str, offset: int, options: ContextOptions) -> tuple[ContextSnippet, ...]:
         """Pieces for a place in a file; () where no source is on or none has anything."""
         if not (options.recent or options.imports or options.similar):
             return ()
@@ -48,13 +48,13 @@ class ContextFinder:
             and known.options == options
             and known.has_index == (self.index is not None)
         ):
-            return known.pieces
-        pieces = self._choose(path, text, offset, options)
-        choice = _Choice(line=line, options=options, has_index=self.index is not None, pieces=pieces)
+            return known.snippets
+        snippets = self._choose(path, text, offset, options)
+        choice = _Choice(line=line, options=options, has_index=self.index is not None, snippets=snippets)
         self._choices = {path: choice}  # of one file: in another the cache is lost anyway
-        return pieces
+        return snippets
 
-    def _choose(self, path: str, text: str, offset: int, options: ContextOptions) -> tuple[ContextPiece, ...]:
+    def _choose(self, path: str, text: str, offset: int, options: ContextOptions) -> tuple[ContextSnippet, ...]:
         left = options.max_characters
         chosen: dict[tuple[str, int], tuple[Chunk, str]] = {}
         for source, chunk in self._candidates(path, text, offset, options):
@@ -64,7 +64,7 @@ class ContextFinder:
             chosen[key] = (chunk, source)
             left -= len(chunk.text)
         ordered = [chosen[key] for key in sorted(chosen)]
-        return tuple(ContextPiece(path=chunk.path, text=chunk.text, source=source) for chunk, source in ordered)
+        return tuple(ContextSnippet(path=chunk.path, text=chunk.text, source=source) for chunk, source in ordered)
 
     def _candidates(self, path: str, text: str, offset: int, options: ContextOptions) -> Iterator[tuple[str, Chunk]]:
         """The surest first: they get the budget."""

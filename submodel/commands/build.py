@@ -67,10 +67,11 @@ def build(
     score_bundle: Annotated[
         bool, typer.Option("--score-bundle", help="Score the bundle too, through the engine that serves it.")
     ] = False,
-    rival: Annotated[
+    dense_baseline: Annotated[
         bool,
         typer.Option(
-            "--rival", help="Tune the dense base for as long, too: what pruning costs against it, and what it buys."
+            "--dense-baseline",
+            help="Tune the dense base for as long, too: what pruning costs against it, and what it buys.",
         ),
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all sampling.")] = 0,
@@ -102,7 +103,7 @@ def build(
         teach_fim=teach_fim,
         quantize=quantize,
         positions=positions,
-        rival=rival,
+        dense_baseline=dense_baseline,
         scores_bundle=score_bundle,
         seed=seed,
         force=force,

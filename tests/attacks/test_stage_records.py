@@ -165,11 +165,11 @@ def test_a_shipped_state_of_a_recovery_is_not_gone_on_with(output: Path) -> None
 
     from builder.finetuning.training_state import Progress, StateFile
 
-    path = output / "stages" / "recovery.safetensors"
+    path = output / "stages" / "finetuning.safetensors"
     save_file({"best/w": torch.ones(2)}, path, metadata={"key": "k", "progress": json.dumps({"step": 9})})
     state = StateFile(path=path, key="k")
     assert state.load() is None
-    (path.parent / "recovery.safetensors.seals").write_text("0" * 64 + "\né")
+    (path.parent / "finetuning.safetensors.seals").write_text("0" * 64 + "\né")
     assert state.load() is None
     for step in (1, 2):  # one's own is, also where a kill came between the seal and the file
         state.save(Progress(step=step), {"w": torch.ones(2)}, {}, {})
@@ -177,7 +177,7 @@ def test_a_shipped_state_of_a_recovery_is_not_gone_on_with(output: Path) -> None
     assert loaded is not None
     assert loaded[0].step == 2
     assert StateFile(path=path, key="other").load() is None
-    state.vouch_for(output / "stages" / "recovery.safetensors.seals")
+    state.vouch_for(output / "stages" / "finetuning.safetensors.seals")
     assert state.load() is not None
     path.write_bytes(path.read_bytes()[:-1] + b"\1")
     assert state.load() is None

@@ -1,4 +1,4 @@
-"""A base without fill-in-the-middle gets three tokens, and recovery trains their rows alone."""
+"""A base without fill-in-the-middle gets three tokens, and fine-tuning trains their rows alone."""
 
 import pytest
 import torch
@@ -12,23 +12,23 @@ from tests.builder.tiny import make_model, make_plain_tokenizer
 def taught(is_tied=True):
     tokenizer = make_plain_tokenizer()
     model = make_model(tokenizer.get_vocab_size(), is_tied=is_tied)
-    form = PromptFormat(stop_tokens=("<|endoftext|>",), end_token="<|endoftext|>")
-    return model, tokenizer, add_fim_tokens(model, tokenizer, form)
+    prompt_format = PromptFormat(stop_tokens=("<|endoftext|>",), end_token="<|endoftext|>")
+    return model, tokenizer, add_fim_tokens(model, tokenizer, prompt_format)
 
 
 @pytest.mark.parametrize("is_tied", [True, False])
 def test_the_model_is_as_it_was_but_for_three_rows(is_tied):
     before = make_model(make_plain_tokenizer().get_vocab_size(), is_tied=is_tied)
-    model, tokenizer, form = taught(is_tied)
+    model, tokenizer, prompt_format = taught(is_tied)
     size = before.config.vocab_size
-    assert form.is_fim
+    assert prompt_format.is_fim
     assert [tokenizer.token_to_id(token) for token in FIM_TOKENS] == [size, size + 1, size + 2]
-    assert set(FIM_TOKENS) <= set(form.stop_tokens)
+    assert set(FIM_TOKENS) <= set(prompt_format.stop_tokens)
     ids = torch.tensor([[5, 9, 30]])
     torch.testing.assert_close(model(ids).logits[..., :size], before(ids).logits)
     assert (model.get_output_embeddings().weight is model.get_input_embeddings().weight) is is_tied
     torch.testing.assert_close(model.get_input_embeddings().weight[size], before.get_input_embeddings().weight.mean(0))
-    encoder = PromptEncoder(tokenizer, form)
+    encoder = PromptEncoder(tokenizer, prompt_format)
     assert encoder.encode(Window(prefix="", suffix="")) == [size, size + 1, size + 2]
 
 
@@ -48,13 +48,13 @@ def test_merged_rows_answer_as_the_trained_ones():
 
 
 def test_recovery_learns_the_rows(tmp_path):
-    from builder.finetuning.finetune import recover
+    from builder.finetuning.finetune import finetune
 
-    model, tokenizer, form = taught()
+    model, tokenizer, prompt_format = taught()
     ids = tuple(tokenizer.token_to_id(token) for token in FIM_TOKENS)
     before = model.get_input_embeddings().weight.detach().clone()
-    encoder = PromptEncoder(tokenizer, form)
-    tuned = recover(model, encoder, corpus(), SETTINGS, state_path=tmp_path / "s", key="k", new_token_ids=ids)
+    encoder = PromptEncoder(tokenizer, prompt_format)
+    tuned = finetune(model, encoder, corpus(), SETTINGS, state_path=tmp_path / "s", stage_hash="k", new_token_ids=ids)
     after = tuned.model.get_input_embeddings().weight
     untouched = [i for i in range(len(before)) if i not in ids]
     torch.testing.assert_close(after[untouched], before[untouched])

@@ -207,7 +207,7 @@ def test_pieces_of_other_files_reach_the_model(
                     break
                 await asyncio.sleep(0.05)
                 await editor.execute("submodel.reload")  # forgets what was found without
-            assert {(piece["source"], piece["path"]) for piece in decision["context"]} == {
+            assert {(snippet["source"], snippet["path"]) for snippet in decision["context"]} == {
                 ("recent", (folder / "seen.txt").relative_to(root).as_posix()),
                 ("similar", "shapes.py"),
             }

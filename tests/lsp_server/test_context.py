@@ -109,8 +109,8 @@ TEXT = "from shapes import Box\n\ncompute_total = orders\n"
 def test_each_source_has_a_switch() -> None:
     sources = {}
     for name in ("recent", "imports", "similar"):
-        pieces = finder().find("main.py", TEXT, len(TEXT), replace(OFF, **{name: True}))
-        sources[name] = [(piece.source, piece.path) for piece in pieces]
+        snippets = finder().find("main.py", TEXT, len(TEXT), replace(OFF, **{name: True}))
+        sources[name] = [(snippet.source, snippet.path) for snippet in snippets]
     assert sources == {
         "recent": [("recent", "recent.py")],
         "imports": [("imports", "shapes.py")],
@@ -123,8 +123,8 @@ ALL = ContextOptions(recent=True, imports=True, similar=True)
 
 
 def test_order_is_that_of_files_so_that_the_cache_survives() -> None:
-    pieces = finder().find("main.py", TEXT, len(TEXT), ALL)
-    assert [piece.path for piece in pieces] == ["near.py", "recent.py", "shapes.py"]
+    snippets = finder().find("main.py", TEXT, len(TEXT), ALL)
+    assert [snippet.path for snippet in snippets] == ["near.py", "recent.py", "shapes.py"]
 
 
 def test_pieces_stay_while_the_cursor_is_near() -> None:
@@ -134,13 +134,13 @@ def test_pieces_stay_while_the_cursor_is_near() -> None:
     one.recent.note("newer.py", "newer = 1\n", 0)
     assert one.find("main.py", text, len(TEXT) + 2 * NEAR_LINES, ALL) is first
     moved = one.find("main.py", text, len(TEXT) + 2 * NEAR_LINES + 2, ALL)
-    assert "newer.py" in {piece.path for piece in moved}
+    assert "newer.py" in {snippet.path for snippet in moved}
 
 
 def test_budget_holds_and_the_surest_come_first() -> None:
-    pieces = finder().find("main.py", TEXT, len(TEXT), replace(ALL, max_characters=60))
-    assert [piece.source for piece in pieces] == ["recent", "imports"]
-    assert sum(len(piece.text) for piece in pieces) <= 60
+    snippets = finder().find("main.py", TEXT, len(TEXT), replace(ALL, max_characters=60))
+    assert [snippet.source for snippet in snippets] == ["recent", "imports"]
+    assert sum(len(snippet.text) for snippet in snippets) <= 60
 
 
 def test_a_repository_is_read_without_its_secrets(tmp_path: Path) -> None:

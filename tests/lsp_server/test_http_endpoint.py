@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from contract.bundle.bundle import Bundle, read_bundle
-from contract.prompt import ContextPiece
+from contract.prompt import ContextSnippet
 from lsp_server.http.connection import Connection, Request
 from lsp_server.http.endpoint import SUPERSEDED, Endpoint, _newest_pieces
 from lsp_server.http.guard import Guard
@@ -305,7 +305,7 @@ def test_a_bundle_that_is_built_anew_is_loaded(tiny_bundle: Bundle) -> None:
 
 
 def test_the_newest_pieces_fit() -> None:
-    pieces = tuple(ContextPiece(path=name, text=name * 40 + "\n" + name * 40) for name in "abc")
+    pieces = tuple(ContextSnippet(path=name, text=name * 40 + "\n" + name * 40) for name in "abc")
     assert _newest_pieces(pieces, 1000) == pieces
     assert [one.path for one in _newest_pieces(pieces, 170)] == ["b", "c"]
     assert [(one.path, one.text) for one in _newest_pieces(pieces, 60)] == [("c", "c" * 40 + "\n")]

@@ -69,7 +69,7 @@ def test_groups_are_nested() -> None:
     ("group", "key", "value", "demand"),
     [
         ("trigger", "budgetMs", 1, "whole number from 50 to 60000"),
-        ("gate", "precision", 70, "number from 0 to 1"),
+        ("threshold", "precision", 70, "number from 0 to 1"),
         ("care", "onBattery", "maybe", "one of 'full', 'saving', 'off'"),
         ("care", "maxLoad", True, "number from 0 to 100"),
     ],

@@ -183,8 +183,8 @@ def test_no_planted_secret_is_shown_to_a_model_or_to_the_user(
     for number, (kind, (line, secret)) in enumerate(planted.items()):
         text = (root / f"src/module_{number}.py").read_text()
         finder.recent.note(f"src/module_{number}.py", text, text.index(line) + len(line) // 2)
-        pieces = finder.find("src/other.py", f"def compute_{number}_1(value):\n    ", 10, options.context)
-        shown = "\n".join(piece.text for piece in pieces)
+        snippets = finder.find("src/other.py", f"def compute_{number}_1(value):\n    ", 10, options.context)
+        shown = "\n".join(snippet.text for snippet in snippets)
         assert not [other for other, (_, part) in planted.items() if part in shown], kind
         if number % 6 == 0:  # the user stands in front of the secret, in the file that holds it
             start = text.index(secret)

@@ -11,7 +11,7 @@ const QUIET = {
   // A busy machine takes longer than a user would wait, and no test is about time.
   'submodel.trigger.budgetMs': 20000,
   // The tests' bundle is seldom right: built in a minute, of the smallest base, without tuning.
-  'submodel.gate.precision': 0,
+  'submodel.threshold.precision': 0,
   'editor.autoIndent': 'none',
   'editor.minimap.enabled': false,
   'editor.quickSuggestions': { other: 'off', comments: 'off', strings: 'off' },

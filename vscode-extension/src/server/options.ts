@@ -10,7 +10,7 @@ export const SERVER_OPTIONS: readonly string[] = [
   ...of('trigger', 'comments strings multiLine budgetMs coldMs'),
   ...of('stops', 'newline dedent nextLine repetition'),
   ...of('filters', 'wholeLine healing specialTokens indentation secret suffixDuplicate doubledClosers syntax'),
-  ...of('gate', 'precision'),
+  ...of('threshold', 'precision'),
   ...of('context', 'recent imports similar maxCharacters'),
   ...of('care', 'idleUnloadMinutes onBattery lowBatteryPercent prefetch readAhead readAheadDelayMs maxLoad'),
 ];

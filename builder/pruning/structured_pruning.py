@@ -86,8 +86,8 @@ def prune(
     enough = settings.calibration.at_least_for(base_config.intermediate_size)
     calibration = make_calibration_set(corpus.files, PromptEncoder(trimmed, prompt), enough)
     if settings.size.drop_layers:
-        told = _up_to(calibration.calibration, DEPTH_TOKENS)
-        dropped = choose_layers(model, told, settings.size.drop_layers, on_progress=on_layer)
+        reported = _up_to(calibration.calibration, DEPTH_TOKENS)
+        dropped = choose_layers(model, reported, settings.size.drop_layers, on_progress=on_layer)
         drop_layers(model, [one.layer for one in dropped])
         plan = replace(plan, dropped_layers=tuple(one.layer for one in dropped))
     summary = plan.summary(base_config)
