@@ -27,7 +27,7 @@ from contract.files.home import holds_home
 from contract.files.untrusted_json import parse_json, read_bytes
 from contract.prompt import PromptFormat
 
-SCHEMA = 1
+SCHEMA = 2  # 2: the key "threshold"
 MANIFEST_FILE = "bundle.json"
 MODEL_FILE = "onnx/model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
@@ -232,9 +232,9 @@ def sealed_manifest(document: Mapping[str, Any]) -> str:
 def replace_bundle(target: Path) -> Iterator[Path]:
     """An empty folder that takes the place of the bundle `target` as a whole when the block ends well.
 
-    It is on the list of trusted bundles (`contract.bundle.trusted_builds`) before it takes that place, so that a server never
-    finds it untrusted. The bundle that a workspace had before is kept (`contract.bundle.previous`), so that the server
-    can go back to it. Raises StateFolderError where the list can't be used, before the block runs, and ExportError
+    It is on the list of trusted bundles (`contract.bundle.trusted_builds`) before it takes that place, so that a server
+    never finds it untrusted. The bundle that a workspace had before is kept (`contract.bundle.previous`), so that the
+    server can go back to it. Raises StateFolderError where the list can't be used, before the block runs, and ExportError
     where `target` is something else than a bundle, or can't be written.
     """
     target = target.absolute()

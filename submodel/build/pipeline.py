@@ -204,7 +204,7 @@ class Build:
     ) -> tuple[StageRecord, StageRecord, str]:
         """The stages that make the sub-model of one size in `paths`: pruned, fine-tuned, and the key of the result.
 
-        What is tuned learns to be asked with the suffix first, unless it `keeps_format`, the base's own.
+        A fine-tuned model learns to be asked with the suffix first, unless it `keeps_format`, the base's own.
         """
         settings = self._settings.prune_to(size)
         suffix_first = self._settings.minutes > 0 and not keeps_format
@@ -226,7 +226,7 @@ class Build:
             prompt = add_fim_tokens(base.model, base.tokenizer, prompt)
         to_be = replace(prompt, suffix_first=suffix_first and prompt.is_fim)
         pruned = prune(base.model, base.tokenizer, to_be, self._corpus, settings, on_layer=advance)
-        pruned = replace(pruned, prompt=prompt)  # nothing has taught it the other layout yet
+        pruned = replace(pruned, prompt=prompt)  # nothing has taught it the other prompt format yet
         self._loaded = None  # changed in place: it is no longer the base
         earlier = [{"name": record.name, "seconds": record.seconds} for record in self._stages.records]
         save_checkpoint(
@@ -317,7 +317,7 @@ class Build:
         return hash_of(version=EXPORT_VERSION, model=model_hash, quantize=self._settings.quantize)
 
     def _export_served(self, paths: BuildPaths, advance: Advance) -> dict[str, Any]:
-        """The bundle that is served, which the rival's is not, has a confidence threshold."""
+        """The bundle that is served, which the dense baseline's is not, has a confidence threshold."""
         confidence_threshold: dict[str, Any] = {}
 
         def measure(bundle: Bundle) -> Mapping[str, Any]:

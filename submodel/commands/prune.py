@@ -36,7 +36,7 @@ def prune(
     ] = None,
     tokens: Annotated[int, typer.Option(min=1, help="Calibration tokens in all.")] = 24_576,
     prompt_format: Annotated[
-        str, typer.Option(help="prompt: what the server sends; plain: pieces of text, as in the papers.")
+        str, typer.Option(help="prompt: what the server sends; plain: plain text, as in the papers.")
     ] = "prompt",
     base: Annotated[str, typer.Option(metavar="auto|NAME|HUB_ID|FOLDER|FILE.gguf", help="The base model.")] = "auto",
     masks_only: Annotated[

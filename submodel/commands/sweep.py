@@ -44,10 +44,10 @@ def sweep(
     seeds: Annotated[list[int] | None, typer.Option("--seed", min=0, help="Repeat it for several. Default: 0.")] = None,
     tokens: Annotated[int, typer.Option(min=1, help="Calibration tokens of each point.")] = 24_576,
     prompt_format: Annotated[
-        str, typer.Option(help="prompt: what the server sends; plain: pieces of text, as in the papers.")
+        str, typer.Option(help="prompt: what the server sends; plain: plain text, as in the papers.")
     ] = "prompt",
     base: Annotated[str, typer.Option(metavar="auto|NAME|HUB_ID|FOLDER|FILE.gguf", help="The base model.")] = "auto",
-    excerpts: Annotated[int, typer.Option(min=1, help="Held-out pieces of text a dataset.")] = 24,
+    excerpts: Annotated[int, typer.Option(min=1, help="Held-out snippets a dataset.")] = 24,
     middles: Annotated[int, typer.Option(min=0, help="Held-out ends of lines a dataset, given what is around.")] = 32,
     positions: Annotated[int, typer.Option(min=0, help="Held-out lines a dataset to complete; slow.")] = 0,
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, or auto for what is fastest here.")] = "auto",
