@@ -86,7 +86,7 @@ def _reported(exact: Interval, bits: Interval) -> str:
 
 
 def _took(document: Mapping[str, Any]) -> str:
-    """What the repository's build took, and the rival's beside it."""
+    """What the repository's build took, and the dense baseline's beside it."""
     own, dense_baseline, times = (
         document["builds"]["repository"],
         document["builds"]["dense base, fine-tuned"],

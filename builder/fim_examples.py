@@ -77,11 +77,11 @@ def draw_fim_examples(
 
 
 def draw_example_pairs(files: Sequence[SourceFile], lines: int, seed: int) -> tuple[FimExample, ...]:
-    """Two cuts in each of up to `lines` lines of code: before its first character, and at a random word within it.
+    """Return two examples in each of up to `lines` lines: before its first character, and at a random word within it.
 
-    Their kinds are in the same proportion as those of `draw_fim_examples`. Both have the same text behind the line, so that a
-    model whose prompt begins with it reads most of their prompts once. Ordered by file and offset. A line without a
-    second word is cut twice at the same place.
+    Their kinds are in the same proportion as those of `draw_fim_examples`. Both have the same text behind the line,
+    so that a model whose prompt begins with it reads most of their prompts once. Ordered by file and offset. A line
+    without a second word gives the same place twice.
     """
     rng = random.Random(seed)
     found = [(file, start, end) for file in files for start, end in worthwhile_lines(file)]

@@ -60,7 +60,7 @@ from submodel.report.render import REPORT_SCHEMA, render_report
 PIPELINE_VERSION = 11  # raised when the same inputs give another model, so that stages of older versions are not kept
 SCORING_VERSION = 1  # likewise for the base's scores
 # Likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits, 4: drafts, 5: confidence threshold,
-# 6: one step for even rows, 7: gate on two places a line.
+# 6: one step for even rows, 7: threshold on two places a line, 8: the key "threshold".
 EXPORT_VERSION = 7
 PROGRAM = f"{PIPELINE_VERSION}.{EXPORT_VERSION}"  # an update goes on from models of this one alone
 THRESHOLD_BEGINS = 0.5  # of an export's time, roughly
@@ -91,10 +91,13 @@ def _read_corpus(settings: BuildSettings, display: StageDisplay, advance: Advanc
 
 
 class Build:
-    """One run of the stages in their order; an update (`submodel.build.update_run`) has other first ones, and no base."""
+    """One run of the stages in their order.
+
+    An update (`submodel.build.update_run`) has other first stages, and no base.
+    """
 
     _fresh: frozenset[str] = frozenset()  # paths that an update learns first
-    _gate_lines = 50  # validation lines that the confidence threshold is fitted on, at two places each
+    _threshold_lines = 50  # validation lines that the confidence threshold is fitted on, at two places each
 
     def __init__(
         self,
@@ -356,7 +359,7 @@ class Build:
         """How sure the served model has to be for a share of its suggestions to be right, on validation files."""
         self._display.say("Fitting the confidence threshold on lines that it did not learn from")
         files = [file for file in self._corpus.files if file.split == "validation" and file.is_code]
-        fim_examples = draw_example_pairs(files, self._gate_lines, self._settings.seed + 2)
+        fim_examples = draw_example_pairs(files, self._threshold_lines, self._settings.seed + 2)
         return fit_threshold(Completer(Engine(bundle)), fim_examples, advance).to_json()
 
     def _score_base(self, name: str, held_out: HeldOut) -> StageRecord:

@@ -101,7 +101,7 @@ def _read_history(paths: BuildPaths) -> History:
 
 
 class _Update(Build):
-    _gate_lines = THRESHOLD_LINES
+    _threshold_lines = THRESHOLD_LINES
 
     def __init__(self, settings: UpdateSettings, display: StageDisplay, found: Corpus, history: History) -> None:
         changes = changes_since(found.root, history.commit)

@@ -64,7 +64,7 @@ def test_folders_and_named_distributions(index, tmp_path):
         open_dataset("nowhere", cache_dir=index)
 
 
-@pytest.mark.parametrize("form", ["prompt", "plain"])
+@pytest.mark.parametrize("prompt_format", ["prompt", "plain"])
 def test_every_dataset_gives_equal_amounts_in_the_same_form(index, prompt_format):
     encoder = PromptEncoder(make_tokenizer(), FIM)
     opened = [open_dataset(spec, cache_dir=index) for spec in ("language:python", "language:javascript", "text")]

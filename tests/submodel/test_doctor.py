@@ -131,7 +131,7 @@ def test_a_changed_byte_of_the_bundle_fails(workspace):
 
 
 @pytest.mark.parametrize(
-    ("machine", "flags", "status", "told"),
+    ("machine", "flags", "status", "reported"),
     [
         ("x86_64", {"avx2", "avx512_vnni", "amx_int8"}, "ok", "AMX"),
         ("x86_64", {"avx2", "avx_vnni"}, "ok", "AVX VNNI"),
@@ -220,7 +220,7 @@ def test_git_and_editors_are_looked_for_in_path(path):
 
 
 @pytest.mark.parametrize(
-    ("cached", "hub", "index", "status", "told"),
+    ("cached", "hub", "index", "status", "reported"),
     [
         (True, None, None, "ok", "on this disk"),
         (False, True, None, "ok", "model hub"),

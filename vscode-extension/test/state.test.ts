@@ -24,8 +24,8 @@ test('a build is shown over all else', () => {
 test('a snooze is shown while the server snoozes', () => {
   const reported = toSnapshot({ state: 'snoozed', snoozedUntil: '2026-11-27T18:00:00+00:00' });
   expect(reported.snoozedUntil).toEqual(new Date('2026-11-27T18:00:00Z'));
-  expect(describe({ ...READY, ...told })).toMatchObject({ text: 'submodel: snoozed', icon: 'bell-slash' });
-  expect(describe({ ...READY, ...told }).state).toMatch(/^snoozed until \d/);
+  expect(describe({ ...READY, ...reported })).toMatchObject({ text: 'submodel: snoozed', icon: 'bell-slash' });
+  expect(describe({ ...READY, ...reported }).state).toMatch(/^snoozed until \d/);
   expect(toSnapshot({ state: 'ready', snoozedUntil: null })).toMatchObject({ snoozedUntil: undefined });
   const { snoozedUntil } = told;
   expect(describe({ ...READY, snoozedUntil, phase: 'failed', problem: 'why' })).toMatchObject({
