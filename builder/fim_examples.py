@@ -103,7 +103,7 @@ def _indent(line: str) -> int:
 
 
 def _inner_column(line: str, rng: random.Random) -> int:
-    """The start of a random word behind the first; the line's indentation where there is none."""
+    """The start of a random word behind the first; the line's indentation if there is none."""
     indent = _indent(line)
     inner = [m.start() for m in _WORD_STARTS.finditer(line) if indent < m.start() <= len(line) - _MIN_MIDDLE]
     return rng.choice(inner) if inner else indent

@@ -69,7 +69,7 @@ def make_held_out(files: Sequence[SourceFile], settings: ScoringSettings, *, spl
 
 
 def draw_excerpts(files: Sequence[SourceFile], settings: ScoringSettings) -> tuple[Excerpt, ...]:
-    """Pieces of the files, of whatever kind they are."""
+    """Snippets of the files, of whatever kind they are."""
     excerpts = [
         Excerpt(text=file.text[start : start + settings.excerpt_chars], language=file.language)
         for file in files
@@ -80,7 +80,7 @@ def draw_excerpts(files: Sequence[SourceFile], settings: ScoringSettings) -> tup
 
 
 def excerpt_starts(text: str, size: int) -> list[int]:
-    """Where pieces of `size` characters begin that do not overlap: each at the start of a line."""
+    """Where snippets of `size` characters begin that do not overlap: each at the start of a line."""
     starts, position = [], 0
     while position < len(text):
         if text[position : position + size].strip():

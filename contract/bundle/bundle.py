@@ -113,7 +113,7 @@ def find_bundle(start: Path) -> Path:
 
 
 def find_trusted_bundle(start: Path) -> Path:
-    """As `find_bundle`, of this account's own and trusted bundles; raises BundleError where there is none."""
+    """As `find_bundle`, of this account's own and trusted bundles; raises BundleError if there is none."""
     folder = find_bundle(start)
     check_trusted(folder, build_of(folder))
     return folder
@@ -135,7 +135,7 @@ def read_bundle(folder: Path, verify: bool = True, *, layout: str = DECODE_GRAPH
     found = manifest.get("layout", DECODE_GRAPH_LAYOUT)
     if found != layout:
         raise BundleError(
-            f"The graph of the bundle {folder} has the layout {found!r}, not {layout!r}, so this program can't run it; "
+            f"The graph of the bundle {folder} has the format {found!r}, not {layout!r}, so this program can't run it; "
             "export a Llama- or Qwen2-shaped model with `submodel export`."
         )
     _check_files(folder, manifest["files"], verify)

@@ -15,7 +15,7 @@ from contract.documents import ThresholdFacts, ThresholdPoint
 from contract.errors import BundleError
 
 KEY = "threshold"  # in bundle.json
-MIN_SHOWN = 10  # answers; the precision of fewer says nothing
+MIN_SHOWN = 10  # answers; the precision of fewer is meaningless
 _MAX_POINTS = 60
 
 

@@ -21,7 +21,7 @@ class BuildSettings:
     """One build, as the command line states it."""
 
     repository: Path
-    output: Path  # the folder .submodel of the repository, if not told otherwise
+    output: Path  # the folder .submodel of the repository, by default
     language: str | None = None  # in place of a repository: listed packages of that language
     sources: tuple[str, ...] = ()  # in place of the listed ones: source distributions
     base: str = "auto"

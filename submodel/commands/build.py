@@ -26,7 +26,7 @@ def build(
         typer.Option(
             metavar="NAME",
             help="No repository, a language: python, java, c++, javascript, typescript, go, rust or c, from listed "
-            "packages that pip, npm and apt-get fetch. -o is then submodel-NAME if unsaid.",
+            "packages that pip, npm and apt-get fetch. -o is then submodel-NAME by default.",
         ),
     ] = None,
     source: Annotated[

@@ -39,7 +39,7 @@ def sweep(
     ] = False,
     measured_on: Annotated[
         list[str] | None,
-        typer.Option("--on", metavar="DATASET", help="Measure on these held-out files; all that calibrate if unsaid."),
+        typer.Option("--on", metavar="DATASET", help="Measure on these held-out files; by default all that calibrate."),
     ] = None,
     seeds: Annotated[list[int] | None, typer.Option("--seed", min=0, help="Repeat it for several. Default: 0.")] = None,
     tokens: Annotated[int, typer.Option(min=1, help="Calibration tokens of each point.")] = 24_576,
@@ -60,10 +60,10 @@ def sweep(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Measure quality over the pruning ratio. Stopped, it goes on where it was; each point is a file in DIR/points.
+    """Measure quality over the pruning ratio. An interrupted run resumes; each point is a file in DIR/points.
 
-    Points that a method refuses, such as a size that it can't reach, are told and left out; where others are missing
-    or none is left, the exit status is 1.
+    Points that a method refuses, such as a size that it can't reach, are reported and left out; where others are
+    missing or none is left, the exit status is 1.
     """
     from submodel.extras import prepare_to_build
 
