@@ -140,7 +140,7 @@ class _Update(Build):
             self._history = replace(self._history, model_hash=stage_hash, commit=commit, known=self._followed.known)
         else:
             self._stages.run("renew the drafts", stage_hash, self._renew_drafts, [self._paths.bundle])
-        version = {**describe_version("update", commit, tuned, 0.0), "kept": document["kept"], "key": stage_hash}
+        version = {**describe_version("update", commit, tuned, 0.0), "kept": document["kept"], "stage_hash": stage_hash}
         self._remember(version)  # before the scores: what is left to do then is of no importance to the model
         scores |= self._score_new(stage_hash, scores, document["kept"] == "new")
         figures = {name: scores_of(record).to_json() for name, record in scores.items()}

@@ -16,7 +16,7 @@ _AGAIN = "run `submodel build` again"
 
 
 def read_saved(path: Path) -> dict[str, Any]:
-    """The document of a report.json, of any schema; raises BuildError where it is none."""
+    """The document of a report.json, of any schema; raises BuildError if it is none."""
     try:
         document = read_json(path)
     except (OSError, ValueError) as error:
