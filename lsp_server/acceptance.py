@@ -29,7 +29,6 @@ class _Shown:
     text: str
     language: str
     typed: int = 0
-    counts: bool = True
     is_counted: bool = False
     is_partly_accepted: bool = False
 
@@ -55,15 +54,12 @@ class AcceptanceTracker:
         self._last_end: tuple[str, int] | None = None
         self._client_reports = False
 
-    def sent(self, id: int, uri: str, offset: int, text: str, language: str | None, *, counts: bool = True) -> None:
-        """A suggestion went to the client; the rest of one that is typed along keeps its id and is the same one.
-
-        One that does not count is followed all the same, for `is_at_accepted_end`.
-        """
+    def sent(self, id: int, uri: str, offset: int, text: str, language: str | None) -> None:
+        """A suggestion went to the client; the rest of one that is typed along keeps its id and is the same one."""
         if self._shown is not None and self._shown.id == id:
             return
         self._close()
-        self._shown = _Shown(id=id, uri=uri, offset=offset, text=text, language=language or "unknown", counts=counts)
+        self._shown = _Shown(id=id, uri=uri, offset=offset, text=text, language=language or "unknown")
         if not self._client_reports:
             self._count(self._shown)
 
@@ -134,7 +130,7 @@ class AcceptanceTracker:
         self.statistics = Statistics()
 
     def _count(self, shown: _Shown) -> None:
-        if shown.counts and not shown.is_counted:
+        if not shown.is_counted:
             shown.is_counted = True
             self.statistics.shown += 1
             self.statistics.shown_characters += len(shown.text)
@@ -145,14 +141,13 @@ class AcceptanceTracker:
         end = shown.offset + len(shown.text)
         self._last_end = (shown.uri, end)
         self._shown = None
-        if shown.counts:
-            self.statistics.accepted += 1
-            self.statistics.accepted_characters += len(shown.text) - shown.typed
-            self.statistics.accepted_by_language[shown.language] += 1
-            self._follow(_Accepted(uri=shown.uri, start=shown.offset, end=end, text=shown.text, at_s=self._now()))
+        self.statistics.accepted += 1
+        self.statistics.accepted_characters += len(shown.text) - shown.typed
+        self.statistics.accepted_by_language[shown.language] += 1
+        self._follow(_Accepted(uri=shown.uri, start=shown.offset, end=end, text=shown.text, at_s=self._now()))
 
     def _accept_partly(self, shown: _Shown) -> None:
-        if shown.counts and not shown.is_partly_accepted:
+        if not shown.is_partly_accepted:
             shown.is_partly_accepted = True
             self._count(shown)
             self.statistics.partly_accepted += 1

@@ -8,6 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from contract.errors import CorpusError
+from contract.files.home import holds_home
+
+# A workspace with more, which nobody asked to read, is not read. The largest repositories have some 100,000 files.
+MAX_ENTRIES, MAX_SECONDS = 200_000, 120.0
 STALE_SHARE = 0.2  # of the files; by then most of what is written touches code that the model has not seen
 
 
@@ -56,3 +61,17 @@ def measure_drift(texts: Iterable[str], manifest: Mapping[str, Any]) -> Drift | 
     gone = len(known - set(now))
     changed = min(fresh, gone)
     return Drift(files=len(now), changed=changed, added=fresh - changed, removed=gone - changed)
+
+
+def read_repository(root: Path) -> list[str]:
+    """Return the texts that a build of the repository would read.
+
+    Raises CorpusError if it can't be read, holds the home folder, has too many files or takes too long.
+    """
+    if holds_home(root):
+        raise CorpusError(f"{root} is the home folder or holds it, so it is not read as a repository; open one in it.")
+    # Here and not above: it loads numpy, which answering `initialize` need not wait for.
+    from contract.repository.texts import ReadingSettings, read_texts
+
+    settings = ReadingSettings(max_entries=MAX_ENTRIES, max_seconds=MAX_SECONDS)
+    return [text for _, text in read_texts(root, settings).values()]

@@ -11,6 +11,7 @@ from typing import Any
 from lsp_server.options import CareOptions
 
 READ_EVERY_S = 10.0
+LOW_BATTERY_PERCENT = 20  # below it, nothing while the user types
 
 
 class Policy(StrEnum):
@@ -35,10 +36,8 @@ def choose_policy(power: Power, care: CareOptions) -> tuple[Policy, str]:
     if power.on_battery:
         if care.on_battery == "off":
             return Policy.OFF, "The machine runs on battery, and completions are switched off there."
-        if power.battery_percent is not None and power.battery_percent < care.low_battery_percent:
+        if power.battery_percent is not None and power.battery_percent < LOW_BATTERY_PERCENT:
             return Policy.OFF, f"The battery is at {power.battery_percent:.0f} %."
-    if care.max_load and power.load is not None and power.load > care.max_load:
-        return Policy.OFF, f"Other programs keep {power.load:.0%} of the cores busy."
     if power.on_battery and care.on_battery == "saving":
         return Policy.SAVING, "The machine runs on battery: half the cores, one line at a time."
     return Policy.FULL, ""

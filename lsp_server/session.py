@@ -8,13 +8,12 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from contract.errors import SubmodelError
-from contract.prompt import ContextPiece
 from lsp_server.acceptance import AcceptanceTracker
 from lsp_server.allowance import Allowance
 from lsp_server.debounce import Debounce
@@ -33,8 +32,6 @@ SAVING_WAIT = 2.0  # times as long on battery
 SNOOZE_MINUTES = 5.0
 MAX_SNOOZE_MINUTES = 7 * 24 * 60.0
 
-ContextSource = Callable[[CompletionRequest], Sequence[ContextPiece]]
-
 
 class Session:
     """One client's completions. `now` is a monotonic clock in seconds."""
@@ -46,7 +43,6 @@ class Session:
         *,
         now: Callable[[], float] = time.monotonic,
         meter: PowerMeter | None = None,
-        find_context: ContextSource = lambda request: (),
     ) -> None:
         self.options = options
         self.service = service
@@ -59,7 +55,6 @@ class Session:
         self.is_paused = False
         self.snoozed_until: datetime | None = None
         self._now = now
-        self._find_context = find_context
         self._ahead: set[asyncio.Task[None]] = set()  # held, since the event loop alone would let them go
 
     @property
@@ -130,7 +125,6 @@ class Session:
         if refusal is not None:
             return False
         request = replace(request, options=self.options, threads=self.threads())
-        request = replace(request, context=tuple(self._find_context(request)))
         self._start(self._read(request, self.allowance.left_s))
         return True
 
@@ -176,8 +170,6 @@ class Session:
                 wait_s = self.debounce.wait_s(request.options.trigger, factor=factor)
                 if not await self._wait(trace, unwanted, wait_s):
                     return None
-            request = replace(request, context=tuple(self._find_context(request)))
-            trace.context = tuple((piece.source, piece.path, len(piece.text)) for piece in request.context)
             completion = await self.service.complete(request, unwanted)
             shown = self._judge(request, trace, completion, generation)
         # If a newer request waits for the model, looking ahead would end that one.
@@ -307,8 +299,7 @@ class Session:
     def _shown(self, request: CompletionRequest, trace: Trace, completion: Completion, reason: str) -> Completion:
         self._end(trace, Outcome.SHOWN, reason, text=completion.text)
         client, text = request.client, request.client.with_line_ends(completion.text)
-        counts = self.options.statistics
-        self.tracker.sent(completion.trace_id, client.uri, client.offset, text, trace.language, counts=counts)
+        self.tracker.sent(completion.trace_id, client.uri, client.offset, text, trace.language)
         return completion
 
     def _refused(self, trace: Trace, step: Step) -> Completion | None:

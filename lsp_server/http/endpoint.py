@@ -33,6 +33,7 @@ from lsp_server.service import BundleState, CompletionService
 log = logging.getLogger(__name__)
 
 MODEL = "submodel"
+MAX_CONTEXT_CHARACTERS = 2000  # of the snippets that a client sends; about 600 tokens
 # nginx's "client closed request". OpenAI's own client asks again after 409, 429 and 5xx, which would end the newer one.
 SUPERSEDED = 499
 
@@ -171,7 +172,7 @@ class Endpoint:
             path=wanted.path,
             language_id=wanted.language,
             threads=self._threads(),
-            context=_newest_pieces(wanted.context, options.context.max_characters),
+            context=_newest_pieces(wanted.context),
             root=workspace_of(bundle),
             options=options,
         )
@@ -231,11 +232,11 @@ def _for_client(wanted: Wanted, text: str, replaces: int) -> str:
     return text.replace("\n", "\r\n") if "\r\n" in wanted.text else text
 
 
-def _newest_pieces(pieces: tuple[ContextPiece, ...], max_characters: int) -> tuple[ContextPiece, ...]:
+def _newest_pieces(pieces: tuple[ContextPiece, ...]) -> tuple[ContextPiece, ...]:
     """The last of the pieces, as many as fit; of one that is too long by itself its first lines."""
     kept: list[ContextPiece] = []
     for piece in reversed(pieces):
-        room = max_characters - sum(len(one.text) for one in kept)
+        room = MAX_CONTEXT_CHARACTERS - sum(len(one.text) for one in kept)
         if len(piece.text) > room:
             text = piece.text[: piece.text.rfind("\n", 0, room) + 1] if not kept else ""
             return (replace(piece, text=text),) if text else tuple(reversed(kept))

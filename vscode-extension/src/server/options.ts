@@ -3,17 +3,15 @@
 export const SERVER_OPTIONS: readonly string[] = [
   'threads',
   'provider',
-  'maxNewTokens',
-  'statistics',
-  'drift',
-  ...of('trigger', 'automatic debounceMinMs debounceMaxMs midWord beforeText afterAcceptedLine'),
-  ...of('trigger', 'comments strings multiLine budgetMs coldMs'),
-  ...of('stops', 'newline dedent nextLine repetition'),
-  ...of('filters', 'wholeLine healing specialTokens indentation secret suffixDuplicate doubledClosers syntax'),
-  ...of('gate', 'precision'),
-  ...of('context', 'recent imports similar maxCharacters'),
-  ...of('care', 'idleUnloadMinutes onBattery lowBatteryPercent prefetch readAhead readAheadDelayMs maxLoad'),
+  'eagerness',
+  'trigger.automatic',
+  'trigger.comments',
+  'care.idleUnloadMinutes',
+  'care.onBattery',
 ];
+
+/** Switches of the server for tests and studies. No setting declares them; only the user's own file may hold them. */
+export const EXPERIMENTAL = 'experimental';
 
 /** `{"trigger.comments": false}` as `{"trigger": {"comments": false}}`, and the bundle, where one was picked. */
 export function toInitializationOptions(
@@ -31,8 +29,4 @@ export function toInitializationOptions(
     }
   }
   return document;
-}
-
-function of(group: string, names: string): string[] {
-  return names.split(' ').map((name) => `${group}.${name}`);
 }
