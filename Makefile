@@ -29,6 +29,8 @@ check: docs  ## style, types as on Linux, macOS and Windows, the import contract
 	@# A cache for each, since mypy throws away what it knows of another system.
 	for system in linux darwin win32; do $(BIN)/mypy --platform $$system --cache-dir .mypy_cache/$$system || exit 1; done
 	$(BIN)/lint-imports
+	@# The extension's side: `npm run check` in vscode-extension/.
+	$(BIN)/python -m submodel.schema_files | diff - docs/schema/documents.schema.json
 
 # What is tracked or about to be, under its own path: `tar` keeps folders on every system, where `cp --parents` does not.
 docs: $(VENV)/installed  ## the pages as a site in build/site; fails at a link that leads nowhere

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tokenizers import Tokenizer
 
 from contract.errors import BuildError
 from contract.files.untrusted_json import read_json
@@ -29,6 +31,13 @@ class SubModel:
         if self.manifest is None:
             raise BuildError(f"{self.folder} has no {MANIFEST} that says how it is asked; run `submodel build` on it.")
         return PromptFormat.from_json(self.manifest["prompt"])
+
+    def token_ids(self, texts: Iterable[str]) -> Iterator[list[int]]:
+        """The token ids of each text; what looks like a special token is text there."""
+        tokenizer = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
+        tokenizer.encode_special_tokens = True
+        for text in texts:
+            yield tokenizer.encode(text, add_special_tokens=False).ids
 
     def parity_prompts(self) -> list[dict[str, list[int]]]:
         """Prompts with their true middles, as token ids, of validation files; empty if there are none."""

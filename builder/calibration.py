@@ -11,10 +11,10 @@ import random
 from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from builder.corpus.corpus import SourceFile
 from builder.fim_examples import FimExample, cut_mixture
+from contract.documents import CalibrationFacts
 from contract.errors import CorpusError
 from contract.prompt import PromptEncoder
 from contract.repository.languages import Kind
@@ -48,7 +48,7 @@ class CalibrationSet:
     validation: tuple[tuple[int, ...], ...]
     form: str  # "fill-in-the-middle" or "prefix"
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> CalibrationFacts:
         """For the manifest."""
         return {
             "form": self.form,

@@ -69,11 +69,35 @@ def cut_files(files: Sequence[SourceFile], count: int, seed: int, *, kind: Kind 
     return tuple(cuts)
 
 
+def cut_twice(files: Sequence[SourceFile], lines: int, seed: int) -> tuple[FimExample, ...]:
+    """Two cuts in each of up to `lines` lines of code: before its first character, and at a random word within it.
+
+    Their kinds are in the same proportion as those of `cut_files`. Both have the same text behind the line, so that a
+    model whose prompt begins with it reads most of their prompts once. Ordered by file and offset. A line without a
+    second word is cut twice at the same place.
+    """
+    rng = random.Random(seed)
+    found = [(file, start, end) for file in files for start, end in worthwhile_lines(file)]
+    cuts = []
+    for file, start, end in rng.sample(found, min(lines, len(found))):
+        line = file.text[start:end]
+        for column in (_indent(line), _inner_column(line, rng)):
+            cuts.append(FimExample(file=file, offset=start + column, middle=line[column:]))
+    return tuple(sorted(cuts, key=lambda cut: (cut.file.path, cut.offset)))
+
+
 def draw_column(line: str, rng: random.Random) -> int:
     """Return where a line is cut: before its first character, or, half of the time, at a random word within it."""
-    indent = len(line) - len(line.lstrip())
-    if rng.random() >= 0.5:
-        return indent
+    return _indent(line) if rng.random() >= 0.5 else _inner_column(line, rng)
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _inner_column(line: str, rng: random.Random) -> int:
+    """The start of a random word behind the first; the line's indentation where there is none."""
+    indent = _indent(line)
     inner = [m.start() for m in _WORD_STARTS.finditer(line) if indent < m.start() <= len(line) - _MIN_MIDDLE]
     return rng.choice(inner) if inner else indent
 

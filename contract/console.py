@@ -9,15 +9,28 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from rich.console import Console
 from rich.measure import Measurement
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    Task,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
+
+from contract.documents import BuildProgress
+from contract.forecast import Forecast
 
 
 def plain(text: str) -> str:
@@ -37,7 +50,7 @@ console = PlainConsole(stderr=True)
 
 Advance = Callable[[int, int], None]
 
-TICK_S: Final = 1.0  # how often a display without bars looks whether a line is due
+TICK_S: Final = 1.0  # how often a display looks whether something is due
 QUIET_S: Final = 14.0  # after so much silence it is: with a tick, nobody waits longer than 15 seconds
 
 
@@ -68,17 +81,18 @@ def print_table(table: Table, to: Console = console) -> None:
 
 
 class StageDisplay:
-    """One line a stage: a bar with the time left on a terminal; elsewhere plain lines, at least every 15 seconds.
+    """What people see of stages: bars with the time left on a terminal; elsewhere a plain line at least every 15 s.
 
-    clock: seconds that only grow.
+    as_json: write a `BuildProgress` a line in their place, at least one a second. clock: seconds that only grow.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, as_json: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._has_bars = console.is_terminal and not console.is_dumb_terminal
+        self._is_json = as_json
+        self._has_bars = not self._is_json and console.is_terminal and not console.is_dumb_terminal
         self._progress = Progress(
             TextColumn("{task.description:<24}"),
-            BarColumn(),
+            _WaitingBar(),
             TaskProgressColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
@@ -86,28 +100,47 @@ class StageDisplay:
             disable=not self._has_bars,
         )
         self._stages: list[_RunningStage] = []  # the innermost last
-        self._printed_s = clock()
+        self._forecast: Forecast | None = None
+        self._waiting: dict[str, TaskID] = {}  # bars of stages that have not begun
+        self._whole: TaskID | None = None  # the bar of all stages together
+        self._started_s = self._printed_s = clock()
+        self._writing = threading.Lock()
         self._ended = threading.Event()
         self._ticker = threading.Thread(target=self._tick, name="stage display", daemon=True)
 
     def __enter__(self) -> StageDisplay:
         self._progress.start()
-        if not self._has_bars:
-            self._ticker.start()
+        self._ticker.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         if self._ticker.is_alive():
             self._ticker.join()
+        if self._whole is not None:
+            self._progress.update(self._whole, visible=False)
         self._progress.stop()
+
+    def expect(self, stages: Mapping[str, float]) -> None:
+        """Show how long the whole takes from now on. stages: seconds that each is expected to take, in order."""
+        self._forecast = Forecast(stages)
+        if self._has_bars:
+            self._waiting = {name: self._progress.add_task(name, total=None, start=False) for name in stages}
+            self._whole = self._progress.add_task("all stages", total=None)
+        self.say(f"The whole takes about {_duration(self._forecast.left_s())}.")
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Advance]:
         """Show a stage; the block gets a function that takes (done, total), and again from 0 for its next part."""
-        task = self._progress.add_task(name, total=None)
+        task = self._waiting.pop(name, None)
+        if task is None:
+            task = self._progress.add_task(name, total=None)
+        else:
+            self._progress.start_task(task)
         stage = _RunningStage(name, self._clock())
         self._stages.append(stage)
+        if self._is_json:
+            self._write_stage(stage, "running")
 
         def advance(done: int, total: int) -> None:
             if stage.advance(done, total, self._clock()):
@@ -119,29 +152,106 @@ class StageDisplay:
             yield advance
         finally:
             self._stages.remove(stage)
-        total = self._progress.tasks[task].total or 1
+        total = self._progress.tasks[self._progress.task_ids.index(task)].total or 1
         self._progress.update(task, completed=total, total=total)
-        if not self._has_bars:
-            self._print(f"{name}: {self._clock() - stage.started_s:.1f} s")
+        seconds = self._clock() - stage.started_s
+        if self._forecast is not None:
+            self._forecast.end(name, seconds)
+        if self._is_json:
+            self._write_stage(stage, "finished")
+        elif not self._has_bars:
+            self._print(f"{name}: {seconds:.1f} s")
+
+    def keep(self, name: str) -> None:
+        """Say that a stage does not run, since an earlier run's result holds."""
+        if self._forecast is not None:
+            self._forecast.end(name, 0.0)
+        if name in self._waiting:
+            self._progress.update(self._waiting.pop(name), visible=False)
+        if self._is_json:
+            self._write({"kind": "stage", "stage": name, "state": "kept"})
+        else:
+            self.say(f"{name}: kept from an earlier run")
 
     def say(self, text: str) -> None:
         """A sentence above the bars."""
         self._printed_s = self._clock()
-        self._progress.console.print(text, highlight=False, markup=False)
+        if self._is_json:
+            self._write({"kind": "message", "text": "\n".join(plain(line) for line in text.split("\n"))})
+        else:
+            self._progress.console.print(text, highlight=False, markup=False)
 
     def print_if_due(self) -> None:
         """Print how far the stage is if nothing was printed for a while; every tick where there are no bars."""
         now = self._clock()
         if self._stages and now - self._printed_s >= QUIET_S:
-            self._print(self._stages[-1].line(now))
+            stage = self._stages[-1]
+            left_s = self._whole_left_s(stage, now)
+            whole = "" if left_s is None else f"; about {_duration(left_s)} left in all"
+            self._print(stage.line(now) + whole)
 
     def _tick(self) -> None:
         while not self._ended.wait(TICK_S):
-            self.print_if_due()
+            stage = self._stages[-1] if self._stages else None
+            if self._has_bars:
+                self._show_whole(stage)
+            elif self._is_json and stage is not None:
+                self._write_stage(stage, "running")
+            elif not self._is_json:
+                self.print_if_due()
+
+    def _show_whole(self, stage: _RunningStage | None) -> None:
+        """Move the bar of all stages: seconds done, of the seconds that it takes by the forecast."""
+        now = self._clock()
+        left_s = self._whole_left_s(stage, now)
+        if self._whole is not None and left_s is not None:
+            done = now - self._started_s
+            self._progress.update(self._whole, completed=done, total=done + left_s)
+
+    def _whole_left_s(self, stage: _RunningStage | None, now_s: float) -> float | None:
+        if self._forecast is None:
+            return None
+        if stage is None:
+            return self._forecast.left_s()
+        return self._forecast.left_s(stage.name, now_s - stage.started_s, stage.left_s(now_s))
+
+    def _write_stage(self, stage: _RunningStage, state: Literal["running", "finished"]) -> None:
+        now = self._clock()
+        document: BuildProgress = {
+            "kind": "stage",
+            "stage": stage.name,
+            "state": state,
+            "seconds": round(now - stage.started_s, 1),
+        }
+        is_running = state == "running"
+        if is_running and (share := stage.share) is not None:
+            document["share"] = round(share, 3)
+        if is_running and (left_s := stage.left_s(now)) is not None:
+            document["seconds_left"] = round(left_s, 1)
+        whole_s = self._whole_left_s(stage if is_running else None, now)
+        if whole_s is not None:
+            spent_s = now - self._started_s
+            document["total_seconds"] = round(spent_s, 1)
+            document["total_seconds_left"] = round(whole_s, 1)
+            document["total_share"] = round(spent_s / max(spent_s + whole_s, 1e-9), 3)
+        self._write(document)
+
+    def _write(self, document: BuildProgress) -> None:
+        with self._writing:
+            console.file.write(json.dumps(document) + "\n")
+            console.file.flush()
 
     def _print(self, line: str) -> None:
         self._printed_s = self._clock()
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+class _WaitingBar(BarColumn):
+    """A bar that is empty until its stage begins; rich's own one pulses."""
+
+    def render(self, task: Task) -> ProgressBar:
+        """As rich's for a stage that has begun."""
+        return super().render(task) if task.started else ProgressBar(total=1, completed=0, width=self.bar_width)
 
 
 class _RunningStage:
@@ -163,16 +273,21 @@ class _RunningStage:
         return is_same
 
     def line(self, now_s: float) -> str:
-        """Plain text; vscode-extension/src/build/progress.ts reads it."""
+        """Plain text, for people."""
         spent = _duration(now_s - self.started_s)
         if self._total <= 0:
             return f"{self.name}: {spent} so far"
-        left_s = self._left_s(now_s)
+        left_s = self.left_s(now_s)
         left = "" if left_s is None else f", about {_duration(left_s)} left"
         return f"{self.name}: {100 * self._last[0] // self._total} % after {spent}{left}"
 
-    def _left_s(self, now_s: float) -> float | None:
-        """None before the second report, and where the last one's estimate has run out."""
+    @property
+    def share(self) -> float | None:
+        """What is done of the stage, or of its present part, from 0 to 1; None before the first report."""
+        return self._last[0] / self._total if self._total > 0 else None
+
+    def left_s(self, now_s: float) -> float | None:
+        """Seconds left of the stage; None before the second report, and if the last one's estimate has run out."""
         if self._first is None or self._last[0] <= self._first[0]:
             return None
         (first, first_s), (last, last_s) = self._first, self._last

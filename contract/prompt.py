@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
-from typing import Any
+from typing import Any, cast
 
 from tokenizers import Tokenizer
 
+from contract.documents import PromptFacts
 from contract.errors import BuildError
 
 _REPOSITORY_TOKENS = (("<|repo_name|>", "<|file_sep|>"), ("<repo_name>", "<file_sep>"), ("<reponame>", "<filename>"))
@@ -72,9 +73,9 @@ class PromptFormat:
         step = max(1, min(self.prefix_step_tokens, prefix // 2))
         return replace(self, max_prefix_tokens=prefix, prefix_step_tokens=step, max_suffix_tokens=suffix)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> PromptFacts:
         """As it stands in manifests."""
-        return asdict(self)
+        return cast(PromptFacts, asdict(self))
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> PromptFormat:

@@ -10,10 +10,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 import psutil
 
+from contract.documents import PrecisionTrial
 from contract.errors import ExportError
 from exporters.parity import DecodeSession, ParityReport
 from exporters.precision import Precision
@@ -49,14 +49,20 @@ class Trial:
     speed: Speed | None = None
     refusal: str | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> PrecisionTrial:
         """As it stands in bundle.json."""
-        told: dict[str, Any] = {"precision": str(self.precision)}
+        told: PrecisionTrial = {"precision": str(self.precision)}
         if self.parity is not None:
-            told |= {"greedy_agreement": self.parity.greedy_agreement, "loss_increase": self.parity.loss_increase}
+            told["greedy_agreement"] = self.parity.greedy_agreement
+            told["loss_increase"] = self.parity.loss_increase
         if self.speed is not None:
-            told |= {**vars(self.speed), "keystroke_ms": round(self.speed.keystroke_ms, 2)}
-        return told | ({"refusal": self.refusal} if self.refusal else {})
+            told["prompt_tokens_per_s"] = self.speed.prompt_tokens_per_s
+            told["step_ms"] = self.speed.step_ms
+            told["memory_bytes"] = self.speed.memory_bytes
+            told["keystroke_ms"] = round(self.speed.keystroke_ms, 2)
+        if self.refusal:
+            told["refusal"] = self.refusal
+        return told
 
 
 def resident_bytes() -> int:

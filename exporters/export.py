@@ -21,11 +21,12 @@ from contract.bundle.bundle import (
     TOKENIZER_FILE,
     Architecture,
     Bundle,
+    complete_manifest,
     copy_files,
     read_bundle,
-    read_manifest,
     replace_bundle,
     seal_manifest,
+    unsealed_bundle,
     write_bundle_manifest,
 )
 from contract.bundle.drafts import FOLDER, build_index, write_index
@@ -86,14 +87,14 @@ def export_bundle(
     settings: ExportSettings | None = None,
     *,
     drafts: Iterable[Sequence[int]] = (),
-    measure: Callable[[Path], Mapping[str, Any]] = lambda folder: {},
+    measure: Callable[[Bundle], Mapping[str, Any]] = lambda bundle: {},
     on_event: Report = lambda text: None,
     on_progress: Progress = lambda done, total: None,
 ) -> Bundle:
     """Export a sub-model, or any Llama- or Qwen2-shaped checkpoint, and check it; gives the bundle as read back.
 
     drafts: the repository's files as token ids, a sequence each, for speculative decoding (`contract.bundle.drafts`).
-    measure: is called with the whole bundle before it takes its place; what it returns goes into the manifest.
+    measure: is called with the whole bundle before it is sealed; what it returns goes into the manifest.
     Each call of `on_event` begins something; `on_progress` (done, of all) is the progress of the whole. Raises
     ExportError where the checkpoint does not fit, the parity check fails or the folder can't be written, and
     BuildError or BaseModelError where `model_folder` is no model.
@@ -134,9 +135,8 @@ def export_bundle(
         if len(index.tokens):
             write_index(index, fresh / FOLDER)
             facts["drafts"] = {"tokens": len(index.tokens)}
-        write_bundle_manifest(fresh, _manifest(facts, checkpoint.shape, precision, report))
-        if measured := measure(fresh):
-            seal_manifest(fresh, {**read_manifest(fresh), **measured})
+        document = complete_manifest(fresh, _manifest(facts, checkpoint.shape, precision, report))
+        seal_manifest(fresh, {**document, **measure(unsealed_bundle(fresh, document))})
     return read_bundle(bundle_folder)
 
 
@@ -180,6 +180,22 @@ def add_precision(
         variants = {**old.manifest.get("variants", {}), str(settings.precision): variant}
         kept = {key: value for key, value in old.manifest.items() if key not in ("schema", "files")}
         write_bundle_manifest(fresh, {**kept, "variants": variants})
+    return read_bundle(bundle_folder)
+
+
+def renew_drafts(bundle_folder: Path, drafts: Iterable[Sequence[int]]) -> Bundle:
+    """Replace the drafts of a bundle by those of these token sequences, a file each; all else stays what it is.
+
+    Raises ExportError if the folder can't be written, BundleError if it is no bundle or none that this account trusts.
+    """
+    old = read_bundle(bundle_folder, verify=False)
+    check_trusted(bundle_folder, old.build)
+    with replace_bundle(bundle_folder) as fresh:
+        index = build_index(drafts)
+        kept = {key: value for key, value in old.manifest.items() if key not in ("schema", "files", "drafts")}
+        write_index(index, fresh / FOLDER)
+        copy_files(old, fresh)
+        write_bundle_manifest(fresh, {**kept, "drafts": {"tokens": len(index.tokens)}})
     return read_bundle(bundle_folder)
 
 
@@ -275,8 +291,13 @@ def _references(
 def _check_float32(
     fresh: Path, checkpoint: Checkpoint, references: list[Reference], settings: ExportSettings, on_event: Report
 ) -> ParityReport:
-    """Write the float32 graph, at its place or, if another precision is wanted, for this check only."""
+    """Write the float32 graph, at its place or, if another precision is wanted, for this check only.
+
+    With no prompt to compare logits on it is written only if it is wanted.
+    """
     is_wanted = settings.precision is Precision.FP32
+    if settings.parity.logit_prompts == 0 and not is_wanted:
+        return ParityReport(logit_prompts=0)
     path = fresh / MODEL_FILE if is_wanted else fresh / "float32" / "model.onnx"
     on_event("Checking the graph in fp32")
     save_graph(build_graph(checkpoint, Precision.FP32), path)

@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, cast
 
 from contract.bundle.bundle import (
     MANIFEST_FILE,
@@ -29,6 +29,7 @@ from contract.bundle.bundle import (
     sealed_manifest,
 )
 from contract.bundle.drafts import FOLDER as DRAFTS
+from contract.documents import FileFacts, Manifest
 from contract.errors import BundleError, ExportError
 from contract.files.folders import replace_file, write_text
 
@@ -63,7 +64,7 @@ def pack_bundle(folder: Path, archive: Path, *, drafts: bool = True) -> PackedBu
     manifest = read_manifest(folder)
     if not drafts:
         manifest = _without_drafts(manifest)
-    files: Mapping[str, Any] = manifest["files"]
+    files = manifest["files"]
     _refuse_foreign(archive)
     try:
         with (
@@ -113,7 +114,7 @@ def unpack_bundle(archive: Path, folder: Path) -> PackedBundle:
     return _packed(folder, size, files)
 
 
-def _packed(path: Path, archive_bytes: int, files: Mapping[str, Any]) -> PackedBundle:
+def _packed(path: Path, archive_bytes: int, files: Mapping[str, FileFacts]) -> PackedBundle:
     return PackedBundle(
         path=path,
         archive_bytes=archive_bytes,
@@ -122,9 +123,11 @@ def _packed(path: Path, archive_bytes: int, files: Mapping[str, Any]) -> PackedB
     )
 
 
-def _without_drafts(manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _without_drafts(manifest: Manifest) -> Manifest:
     kept = {name: facts for name, facts in manifest["files"].items() if not name.startswith(f"{DRAFTS}/")}
-    return {**{key: value for key, value in manifest.items() if key != "drafts"}, "files": kept}
+    slim: Manifest = {**manifest, "files": kept}
+    slim.pop("drafts", None)
+    return slim
 
 
 def _entry(name: str, size: int = 0) -> zipfile.ZipInfo:
@@ -148,7 +151,7 @@ def _open(path: Path, advice: str) -> IO[bytes]:
     return os.fdopen(descriptor, "rb")
 
 
-def _copy(source: IO[bytes], target: IO[bytes], what: object, facts: Mapping[str, Any]) -> None:
+def _copy(source: IO[bytes], target: IO[bytes], what: object, facts: FileFacts) -> None:
     """Copy exactly the bytes that `facts` promise; raises BundleError where there are others."""
     digest, left = hashlib.sha256(), int(facts["bytes"])
     with source:
@@ -202,7 +205,7 @@ def _check_directory(archive: Path) -> int:
     return size
 
 
-def _first_entry(source: zipfile.ZipFile, archive: Path) -> dict[str, Any]:
+def _first_entry(source: zipfile.ZipFile, archive: Path) -> Manifest:
     entries = source.infolist()
     if not entries or entries[0].filename != MANIFEST_FILE or entries[0].header_offset != 0:
         raise _broken(archive, f"it does not begin with {MANIFEST_FILE}")
@@ -214,14 +217,12 @@ def _first_entry(source: zipfile.ZipFile, archive: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise _broken(archive, f"its {MANIFEST_FILE} is not valid JSON") from error
     check_manifest(manifest, archive)
-    return dict(manifest)
+    return cast(Manifest, manifest)
 
 
-def _check_entries(
-    source: zipfile.ZipFile, manifest: Mapping[str, Any], archive: Path, size: int
-) -> dict[str, dict[str, Any]]:
+def _check_entries(source: zipfile.ZipFile, manifest: Manifest, archive: Path, size: int) -> dict[str, FileFacts]:
     """The files to write; raises BundleError unless the archive holds those of its manifest, and harmless ones."""
-    files: dict[str, dict[str, Any]] = dict(manifest["files"])
+    files = manifest["files"]
     entries = source.infolist()
     names = [entry.filename for entry in entries]
     if sorted(names) != sorted([MANIFEST_FILE, *files]):

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 import onnxruntime as ort
 import torch
 
+from contract.documents import ParityFacts
 from contract.errors import ExportError, ParityError
 from exporters.checkpoint_reader import DecoderShape, FloatArray
 from exporters.reference import Reference, token_log_probabilities
@@ -28,7 +29,7 @@ class ParitySettings:
     max_prompt_tokens: int = 224  # of all but `whole_prompts`: two thirds of the time is the float32 pass
     whole_prompts: int = 2  # as long as the server's
     continuation_tokens: int = 16  # a line of code and a little more
-    logit_prompts: int = 4  # a wrong graph is wrong on the first one
+    logit_prompts: int = 4  # a wrong graph is wrong on the first one; 0 leaves the graph in float32 out
     logit_positions: int = 64
     batch_size: int = 8
     max_logit_difference: float = 1e-2  # of the largest logit; rounding alone gives 1e-5, a wrong graph 1e-1 and more
@@ -41,8 +42,8 @@ class ParityReport:
     """What was measured, and on how much; None where it was not."""
 
     logit_prompts: int
-    max_logit_difference: float  # of the float32 graph against transformers
-    logit_scale: float  # the largest logit there
+    max_logit_difference: float | None = None  # of the float32 graph against transformers
+    logit_scale: float | None = None  # the largest logit there
     prompts: int | None = None
     greedy_tokens: int | None = None
     greedy_agreement: float | None = None  # share of the float32 model's own greedy tokens that this graph picks too
@@ -51,9 +52,9 @@ class ParityReport:
     loss: float | None = None
     loss_increase: float | None = None  # relative
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ParityFacts:
         """As it stands in bundle.json: figures that were not measured are absent."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        return cast(ParityFacts, {name: value for name, value in asdict(self).items() if value is not None})
 
 
 class DecodeSession:

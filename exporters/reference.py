@@ -16,6 +16,8 @@ from transformers import DynamicCache, PreTrainedModel
 
 from exporters.checkpoint_reader import FloatArray
 
+MAX_PADDING = 1_000  # tokens by which one more prompt may pad a batch: a further batch costs a continuation of its own
+
 
 @dataclass(frozen=True, kw_only=True)
 class ParityPrompt:
@@ -61,6 +63,22 @@ def compute_references(
         references.update(zip(batch, answers, strict=True))
         on_progress(len(references), len(prompts))
     return [references[index] for index in range(len(prompts))]
+
+
+def batches_by_length(lengths: Sequence[int], size: int) -> list[list[int]]:
+    """Indices of the `lengths`, the shortest first, in batches of at most `size` that are padded little.
+
+    A length that would pad the batch before it by more than MAX_PADDING tokens starts a batch of its own.
+    """
+    batches: list[list[int]] = []
+    longest = 0
+    for index in sorted(range(len(lengths)), key=lambda index: lengths[index]):
+        batch = batches[-1] if batches else []
+        if not batch or len(batch) == size or len(batch) * (lengths[index] - longest) > MAX_PADDING:
+            batches.append([])
+        batches[-1].append(index)
+        longest = lengths[index]
+    return batches
 
 
 class _Batch:

@@ -7,7 +7,7 @@ relay settings that a repository brings along. Only what the command line names 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -166,7 +166,7 @@ def workspace_of(bundle: Path) -> Path | None:
     return folder.parent if folder is not None else None
 
 
-def read_manifest(bundle: Path) -> dict[str, Any]:
+def read_manifest(bundle: Path) -> Mapping[str, Any]:
     """What a bundle says of itself, {} where it can't be read: its loading says what is wrong."""
     try:
         return bundle_manifest(bundle)

@@ -12,6 +12,7 @@ from typing import Any
 
 from lsprotocol import types
 
+from contract.documents import ServerStatus
 from contract.errors import BundleError
 from lsp_server.handlers import ACCEPTED
 from lsp_server.server import STATUS, CompletionServer
@@ -27,7 +28,7 @@ def register_commands(server: CompletionServer) -> None:
     """Let the server answer what its own clients send."""
 
     @server.feature(STATUS)
-    def submodel_status(ls: CompletionServer, params: object) -> dict[str, Any]:
+    def submodel_status(ls: CompletionServer, params: object) -> ServerStatus:
         return ls.describe()
 
     @server.feature(EXPLAIN)
@@ -66,31 +67,31 @@ def register_commands(server: CompletionServer) -> None:
         return document
 
     @server.command("submodel.pause")
-    def submodel_pause(ls: CompletionServer, *arguments: Any) -> dict[str, Any]:
+    def submodel_pause(ls: CompletionServer, *arguments: Any) -> ServerStatus:
         ls.session.pause()
         ls.send_status()
         return ls.describe()
 
     @server.command("submodel.resume")
-    def submodel_resume(ls: CompletionServer, *arguments: Any) -> dict[str, Any]:
+    def submodel_resume(ls: CompletionServer, *arguments: Any) -> ServerStatus:
         ls.session.resume()
         ls.send_status()
         return ls.describe()
 
     @server.command("submodel.snooze")
-    def submodel_snooze(ls: CompletionServer, *arguments: Any) -> dict[str, Any]:
+    def submodel_snooze(ls: CompletionServer, *arguments: Any) -> ServerStatus:
         minutes = ls.session.snooze(_number(arguments, SNOOZE_MINUTES))
         ls.send_status_in(minutes * 60)
         ls.send_status()
         return ls.describe()
 
     @server.command("submodel.reload")
-    async def submodel_reload(ls: CompletionServer, *arguments: Any) -> dict[str, Any]:
+    async def submodel_reload(ls: CompletionServer, *arguments: Any) -> ServerStatus:
         await ls.reload()
         return ls.describe()
 
     @server.command("submodel.rollback")
-    async def submodel_rollback(ls: CompletionServer, *arguments: Any) -> dict[str, Any]:
+    async def submodel_rollback(ls: CompletionServer, *arguments: Any) -> ServerStatus:
         older = Path(arguments[0]) if arguments and isinstance(arguments[0], str) else None
         try:
             await ls.roll_back(older)

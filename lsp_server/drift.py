@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from contract.documents import DriftFacts
 from contract.errors import CorpusError
 from contract.files.home import holds_home
 
@@ -35,7 +36,7 @@ class Drift:
         """Whether a new build is worth its time."""
         return self.share >= STALE_SHARE
 
-    def to_json(self, repository: Path) -> dict[str, Any]:
+    def to_json(self, repository: Path) -> DriftFacts:
         """As it stands in the status."""
         return {
             "files": self.files,
@@ -63,7 +64,7 @@ def measure_drift(texts: Iterable[str], manifest: Mapping[str, Any]) -> Drift | 
     return Drift(files=len(now), changed=changed, added=fresh - changed, removed=gone - changed)
 
 
-def read_repository(root: Path) -> list[str]:
+def read_current_texts(root: Path) -> list[str]:
     """Return the texts that a build of the repository would read.
 
     Raises CorpusError if it can't be read, holds the home folder, has too many files or takes too long.

@@ -11,12 +11,12 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
+from contract.documents import DriftFacts
 from contract.errors import SubmodelError
 from contract.files.file_names import path_below
 from lsp_server.bundle_finder import read_manifest, workspace_of
-from lsp_server.drift import Drift, measure_drift, read_repository
+from lsp_server.drift import Drift, measure_drift, read_current_texts
 
 log = logging.getLogger(__name__)
 
@@ -33,14 +33,14 @@ class Repositories:
     """One client's. All methods are called from the event loop's thread."""
 
     def __init__(self, on_drift: Callable[[Path, Drift], None] = lambda root, drift: None) -> None:
-        self._drifts: dict[Path, dict[str, Any]] = {}  # by bundle
+        self._drifts: dict[Path, DriftFacts] = {}  # by bundle
         self._on_drift = on_drift
         self._timers: dict[Path, asyncio.TimerHandle] = {}
         self._wanted: dict[Path, Callable[[], None]] = {}  # by repository, the newest reading that has not begun
         self._is_reading = False
         self._generations: dict[Path, int] = {}  # how often a reading of it was asked for
 
-    def drift_of(self, bundle: Path) -> dict[str, Any] | None:
+    def drift_of(self, bundle: Path) -> DriftFacts | None:
         """As it stands in the status; None where it is not known (yet)."""
         return self._drifts.get(bundle)
 
@@ -76,7 +76,7 @@ class Repositories:
         def work() -> None:
             drift: Drift | None = None
             try:
-                drift = measure_drift(read_repository(root), read_manifest(bundle))
+                drift = measure_drift(read_current_texts(root), read_manifest(bundle))
             except SubmodelError as error:
                 log.warning("The repository can't be read: %s", error)
             finally:

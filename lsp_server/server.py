@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
@@ -19,6 +18,7 @@ from pygls.lsp.server import LanguageServer
 from pygls.uris import to_fs_path
 
 from contract.bundle.bundle import find_bundle
+from contract.documents import ServerStatus
 from contract.errors import BundleError, SubmodelError
 from contract.files.file_names import path_below
 from lsp_server.bundle_finder import BundleFinder
@@ -267,7 +267,7 @@ class CompletionServer(LanguageServer):
             self._warned.add(about)
             self.warn(message)
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> ServerStatus:
         """Return the status object (docs/protocol.md)."""
         return describe_status(
             self.session, self.finder, self.repositories, version=self.version, is_started=self.is_started
@@ -280,9 +280,9 @@ class CompletionServer(LanguageServer):
                 hint = "Then run the command submodel.reload, or restart the language server."
                 self.warn_once(f"{status.error} {hint}" if str(bundle) in status.error else f"{bundle}: {status.error}")
         document = self.describe()
-        if document.get("state") == self._last_state:
+        if document["state"] == self._last_state:
             return
-        self._last_state = document.get("state", "")
+        self._last_state = document["state"]
         if _wants_status(self.client_capabilities.experimental):
             self.protocol.notify(STATUS, document)
 

@@ -73,7 +73,7 @@ class Session:
         self.service.supersede()
 
     def snooze(self, minutes: float = SNOOZE_MINUTES) -> float:
-        """Nothing for so long, MAX_SNOOZE_MINUTES at most; gives how many minutes that are."""
+        """Answer only what is asked by hand for so long, MAX_SNOOZE_MINUTES at most; return how many minutes."""
         minutes = min(minutes, MAX_SNOOZE_MINUTES)
         self.snoozed_until = datetime.now(UTC) + timedelta(minutes=minutes)
         self.service.supersede()
@@ -250,7 +250,7 @@ class Session:
             return refuse("disabled", "submodel is switched off (option enabled)")
         if self.is_paused:
             return refuse("paused", "submodel is paused")
-        if self.is_snoozed:
+        if self.is_snoozed and not request.is_invoked:
             return refuse("snoozed", f"submodel is snoozed until {self.snoozed_until:%H:%M} UTC")
         if request.refusal is not None:
             return refuse("document", request.refusal)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from contract.documents import LatencyFacts
+
 KEPT_LATENCIES = 200
 SURVIVAL_S = (30, 300)  # after which an accepted text is looked at again
 
@@ -30,7 +32,7 @@ class Statistics:
     survival_unchanged: Counter[int] = field(default_factory=Counter)
     latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT_LATENCIES))
 
-    def latency(self) -> dict[str, Any]:
+    def latency(self) -> LatencyFacts:
         """Count, median and 95th percentile of the last computed completions."""
         ranked = sorted(self.latencies_ms)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from contract.bundle.bundle import MANIFEST_FILE, WORKSPACE_BUNDLE
 from contract.bundle.threshold import read_gate
 from contract.bundle.trust import UntrustedError
+from contract.documents import ServedBundle, ServerState, ServerStatus, ThresholdPoint
 from contract.errors import BundleError
 from lsp_server.bundle_finder import BundleFinder, older_bundles, read_manifest, workspace_of
 from lsp_server.power import memory_bytes
@@ -19,7 +21,7 @@ from lsp_server.session import Session
 
 def describe_status(
     session: Session, finder: BundleFinder, repositories: Repositories, *, version: str, is_started: bool
-) -> dict[str, Any]:
+) -> ServerStatus:
     """As `submodel/status` answers it (docs/protocol.md). `is_started`: bundles were looked for."""
     policy, power_reason = session.policy()
     power = session.meter.power
@@ -55,7 +57,7 @@ def _untrusted(finder: BundleFinder) -> dict[Path, BundleStatus]:
     }
 
 
-def _state(session: Session, bundles: dict[Path, BundleStatus], *, is_started: bool) -> tuple[str, str]:
+def _state(session: Session, bundles: dict[Path, BundleStatus], *, is_started: bool) -> tuple[ServerState, str]:
     states = {status.state for status in bundles.values()}
     if not session.options.enabled:
         return "disabled", "submodel is switched off (option enabled)."
@@ -74,10 +76,8 @@ def _state(session: Session, bundles: dict[Path, BundleStatus], *, is_started: b
     return "unloaded", "submodel has freed its memory and loads its model again at the next request."
 
 
-def _describe_bundle(
-    session: Session, repositories: Repositories, folder: Path, status: BundleStatus
-) -> dict[str, Any]:
-    manifest = {} if status.state is BundleState.UNTRUSTED else read_manifest(folder)
+def _describe_bundle(session: Session, repositories: Repositories, folder: Path, status: BundleStatus) -> ServedBundle:
+    manifest: Mapping[str, Any] = {} if status.state is BundleState.UNTRUSTED else read_manifest(folder)
     workspace = workspace_of(folder)
     base = manifest.get("base")
     files = manifest.get("files") or {}
@@ -102,11 +102,11 @@ def _describe_bundle(
     }
 
 
-def _gate(session: Session, manifest: dict[str, Any]) -> dict[str, float] | None:
+def _gate(session: Session, manifest: Mapping[str, Any]) -> ThresholdPoint | None:
     precision = session.options.gate.precision
     try:
         gate = read_gate(manifest)
     except BundleError:
         return None
     point = gate.at(precision) if gate is not None and precision > 0 else None
-    return {**vars(point)} if point is not None else None
+    return point.to_json() if point is not None else None

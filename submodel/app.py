@@ -27,6 +27,7 @@ from submodel.commands.replay import replay
 from submodel.commands.serve import serve
 from submodel.commands.sweep import sweep
 from submodel.commands.trust import trust
+from submodel.commands.update import update
 
 app = typer.Typer(
     name="submodel",
@@ -38,6 +39,7 @@ app = typer.Typer(
 )
 for command in (
     build,
+    update,
     bases,
     complete,
     serve,

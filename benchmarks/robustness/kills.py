@@ -1,13 +1,14 @@
-"""SIGKILL at random moments of build, export, pack and unpack: what is left is whole, and the next run ends as ever.
+"""SIGKILL at random moments of build, update, export, pack and unpack: what is left is whole, and the next run ends.
 
-    python -m benchmarks.robustness.kills --count 200
+    python -m benchmarks.robustness.kills --count 200 [--only update]
 
 The build is a small one (`tiny_build`). Each round takes one scenario, in turn, and kills it up to six times, each run
 going on from what the last one left: each time at a random moment behind a random line of what it says, so that all
 stages are hit alike, and not mostly the seconds in which it starts. Then a run that nobody kills must end with the same
-files as one before which nobody was killed. After each kill everything must be absent or whole.
-It doesn't kill recovery (`benchmarks.kill_and_resume` does), and a process that is killed is no power cut. Writes
-benchmarks/results/kills.json; exits with 1 where a state was corrupt or a hash differs.
+files as one before which nobody was killed. After each kill everything must be absent or whole. An update fine-tunes
+by the clock, so that its files may differ from run to run: it must end with a whole bundle, and have one at all times.
+It doesn't kill a build's recovery (`benchmarks.kill_and_resume` does), and a process that is killed is no power cut.
+Writes benchmarks/results/kills.json, or kills-ONLY.json; exits with 1 where a state was corrupt or a hash differs.
 """
 
 from __future__ import annotations
@@ -70,17 +71,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", help="a scenario")
     arguments = parser.parse_args()
     rng = random.Random(arguments.seed)
     with tempfile.TemporaryDirectory() as room:
-        figures = _run(Path(room), arguments.count, rng)
+        figures = _run(Path(room), arguments.count, rng, arguments.only)
     document = {
         "command": f"python -m benchmarks.robustness.kills {' '.join(sys.argv[1:])}",
         **figures,
         "machine": describe_machine(),
         "versions": describe_versions(),
     }
-    write_result("kills", document)
+    write_result(f"kills-{arguments.only}" if arguments.only else "kills", document)
     print(json.dumps(figures, indent=2))
     sys.exit(bool(figures["corrupt"] or figures["not_completed"] or figures["hashes_differ"]))
 
@@ -94,12 +96,25 @@ def make_scenarios(room: Path) -> list[Scenario]:
     _finish(_submodel("pack", exported, "-o", packed))
     target = room / "target"
     build = {"words": command(repository, base, target / "build"), "target": target / "build", "digests": hashes}
+    changed = room / "changed"
+    shutil.copytree(repository, changed)
+    for number in range(6):
+        part = changed / "src" / f"part_{number}.py"
+        part.write_text(part.read_text().replace("compute", "derive"))
     archive = target / "bundle.submodel"
     target.mkdir()
     bundle = {"check": _check_bundle, "digests": _bundle_digests}
     return [
         Scenario(name="build", check=check_state, **build),
         Scenario(name="build over an older one", check=_check_rebuild, older=whole, only_killed=("--force",), **build),
+        Scenario(
+            name="update",
+            words=_submodel("update", changed, "-o", target / "build", "--minutes", "0.02", "--positions", "0"),
+            target=target / "build",
+            older=whole,
+            check=_check_rebuild,
+            digests=lambda output: {"bundle": _check_bundle(output / "bundle") or "whole"},
+        ),
         Scenario(
             name="export",
             words=_submodel("export", whole / "model", "-o", target / "exported", "--quantize", "fp32"),
@@ -125,8 +140,8 @@ def make_scenarios(room: Path) -> list[Scenario]:
     ]
 
 
-def _run(room: Path, count: int, rng: random.Random) -> dict[str, Any]:
-    scenarios = make_scenarios(room)
+def _run(room: Path, count: int, rng: random.Random, only: str | None) -> dict[str, Any]:
+    scenarios = [one for one in make_scenarios(room) if only in (None, one.name)]
     spans, wanted = {}, {}
     for scenario in scenarios:
         scenario.begin()

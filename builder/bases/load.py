@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from tokenizers import Tokenizer
@@ -20,6 +19,7 @@ from builder.bases.resolve import UNKNOWN_LICENCE, ResolvedBase, resolve_base
 from builder.gguf.reader import open_gguf
 from builder.gguf.tokenizer import read_tokenizer
 from builder.gguf.weights import read_model
+from contract.documents import BaseFacts
 from contract.errors import BaseModelError, first_line
 from contract.prompt import PromptFormat
 from contract.tokenizer_file import TokenizerError, read_tokenizer_file
@@ -34,7 +34,7 @@ class LoadedBase:
     model: PreTrainedModel  # on the CPU, in evaluation mode
     tokenizer: Tokenizer
     prompt: PromptFormat
-    provenance: dict[str, Any]  # name, source, sha256, licence, why, parameters; revision where it has one
+    provenance: BaseFacts  # name, source, sha256, licence, why, parameters; revision where it has one
     bos_token: str | None  # names only: prompts start with it only where `prompt.bos_token` says so
     eos_token: str | None
     pad_token: str | None
@@ -107,7 +107,7 @@ def load_resolved(
             bos_token=vocabulary.bos_token if vocabulary.adds_bos else None,
             eos_token=vocabulary.eos_token,
         ),
-        provenance=base.to_json() | {"licence": licence, "parameters": model.num_parameters()},
+        provenance={**base.to_json(), "licence": licence, "parameters": model.num_parameters()},
         bos_token=vocabulary.bos_token,
         eos_token=vocabulary.eos_token,
         pad_token=vocabulary.pad_token,

@@ -10,11 +10,12 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from builder.bases.catalogue import AUTO_ORDER, CATALOGUE, BaseModel, PackagedFile, cache_folder
 from builder.bases.download import ChangedFileError, fetch_gguf, find_gguf, sha256_of
 from builder.bases.hub import Snapshot, cached_snapshot, fetch_snapshot
+from contract.documents import BaseFacts
 from contract.errors import BaseModelError
 from contract.files.untrusted_json import read_json
 
@@ -46,16 +47,16 @@ class ResolvedBase:
         """Whether `path` is a GGUF file, not a folder."""
         return self.path.is_file()
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> BaseFacts:
         """As manifests hold it. No path of this machine is in it."""
-        known = {
+        known: BaseFacts = {
             "name": self.name,
             "source": self.source,
             "sha256": self.sha256,
             "licence": self.licence,
             "why": self.why,
         }
-        return known | ({"revision": self.revision} if self.revision else {})
+        return {**known, "revision": self.revision} if self.revision else known
 
 
 def resolve_base(

@@ -8,13 +8,14 @@ or without it.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from builder.corpus.split import SPLITS, Split, SplitCandidate, split_files
+from contract.documents import CorpusFacts, LanguageFacts, SplitFacts
 from contract.errors import CorpusError
 from contract.progress import Progress
 from contract.repository.languages import Kind, get_language
@@ -83,16 +84,17 @@ class Corpus:
             digest.update(f"{file.path}\0{file.sha256}\0{file.split}\0".encode())
         return digest.hexdigest()
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> CorpusFacts:
         """Figures for manifests and for the user; no path and no text."""
-        by_language: defaultdict[str, dict[str, Any]] = defaultdict(
-            lambda: {"files": 0, "bytes": dict.fromkeys(SPLITS, 0)}
-        )
-        by_split = {split: {"files": 0, "bytes": 0, "code_files": 0, "code_bytes": 0} for split in SPLITS}
+        by_language: dict[str, LanguageFacts] = {}
+        by_split: dict[str, SplitFacts] = {
+            split: {"files": 0, "bytes": 0, "code_files": 0, "code_bytes": 0} for split in SPLITS
+        }
         for file in self.files:
             size = file.size_bytes
-            entry = by_language[file.language]
-            entry["kind"] = file.kind
+            entry = by_language.setdefault(
+                file.language, {"files": 0, "bytes": dict.fromkeys(SPLITS, 0), "kind": file.kind}
+            )
             entry["files"] += 1
             entry["bytes"][file.split] += size
             total = by_split[file.split]
@@ -111,6 +113,15 @@ class Corpus:
             "secret_lines": dict(sorted(self.secret_lines.items())),
             "near_duplicates_moved": self.near_duplicates_moved,
             "fingerprint": self.fingerprint,
+        }
+
+    def provenance(self) -> dict[str, Any]:
+        """The summary, and the hashes of the texts: what the manifest of a model says of what it has read."""
+        return {
+            "corpus": self.summary(),
+            # Of texts, not of files, so that `submodel eval` can tell what this build has read.
+            "held_out_sha256": [file.sha256 for file in self.files if file.split == "held-out"],
+            "learned_sha256": [file.sha256 for file in self.learned],
         }
 
 

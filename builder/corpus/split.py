@@ -98,7 +98,7 @@ def split_by_origin(candidates: Sequence[SplitCandidate], is_held_out: Sequence[
 def _settle(splits: list[Split], candidates: Sequence[SplitCandidate], bounded: Sequence[Split]) -> SplitResult:
     """Move near-copies, then whatever keeps the `bounded` splits from their bounds."""
     near = find_near_files([evidence_lines(candidate.text, candidate.language) for candidate in candidates])
-    moved = _move_near_copies(splits, near)
+    moved = move_near_copies(splits, near)
     files = [
         _File(
             size=len(candidate.text.encode()) if candidate.is_code else 0,
@@ -114,10 +114,11 @@ def _settle(splits: list[Split], candidates: Sequence[SplitCandidate], bounded: 
     return SplitResult(splits=tuple(splits), near_duplicates_moved=moved)
 
 
-def _move_near_copies(splits: list[Split], near: Sequence[frozenset[int]]) -> int:
+def move_near_copies(splits: list[Split], near: Sequence[frozenset[int]], fixed: frozenset[int] = frozenset()) -> int:
     """Move to calibration until no held-out file is near a learned one and no validation file near a calibration one.
 
     A moved file may pull others after it. The outcome does not depend on the order, since moves only ever add reasons.
+    `fixed` files stay where they are. Returns how many were moved.
     """
     near_to: list[list[int]] = [[] for _ in splits]  # the other direction: whom a file pulls
     for index, others in enumerate(near):
@@ -127,7 +128,7 @@ def _move_near_copies(splits: list[Split], near: Sequence[frozenset[int]]) -> in
     pending = deque(range(len(splits)))
     while pending:
         index = pending.popleft()
-        if splits[index] == "calibration":
+        if splits[index] == "calibration" or index in fixed:
             continue
         pulling: set[Split] = {"calibration"} if splits[index] == "validation" else {"calibration", "validation"}
         if EVERY_FILE in near[index] or any(splits[other] in pulling for other in near[index] - {EVERY_FILE}):
@@ -157,7 +158,7 @@ def _shrink(splits: list[Split], split: Split, bounds: Bounds, files: Sequence[_
     while _taken(splits, split, files) > most:
         inside = [index for index, where in enumerate(splits) if where == split]
         splits[max(inside, key=lambda index: (files[index].size, files[index].sha256))] = "calibration"
-        _move_near_copies(splits, [file.near for file in files])
+        move_near_copies(splits, [file.near for file in files])
 
 
 def _fill(splits: list[Split], split: Split, bounds: Bounds, files: Sequence[_File]) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
+from contract.documents import Estimate
+
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 
 
@@ -39,7 +41,7 @@ class Interval:
     low: float
     high: float
 
-    def to_json(self) -> dict[str, float]:
+    def to_json(self) -> Estimate:
         """As it stands in reports."""
         return {"value": self.value, "low": self.low, "high": self.high}
 

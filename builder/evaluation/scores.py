@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 from builder.evaluation.metrics import bootstrap, edit_similarity, is_exact, is_identifier_match, mean
+from contract.documents import Comparison, Figures, ModelRow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +45,10 @@ class Scores:
     blocks: tuple[ScoredAnswer, ...] = ()
     excerpts: tuple[ExcerptScore, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ModelRow:
         """The row that `--json` promises; what was not measured is absent."""
         sizes = {"parameters": self.parameters, "bytes": self.bytes}
-        return {
+        row = {
             "name": self.name,
             **{key: value for key, value in sizes.items() if value is not None},
             **_figures(self.lines, self.blocks, self.excerpts),
@@ -60,6 +61,7 @@ class Scores:
                 for language in sorted({answer.language for answer in self.lines})
             },
         }
+        return cast(ModelRow, row)
 
     def to_record(self) -> dict[str, Any]:
         """Everything, for a stage's record."""
@@ -78,13 +80,13 @@ class Scores:
         )
 
 
-def compare(ours: Scores, base: Scores) -> dict[str, Any]:
+def compare(ours: Scores, base: Scores) -> Comparison:
     """How `ours` stands to `base` on the same positions, by paired bootstrap; {figure: {value, low, high}}.
 
     Ratios are of ours over the base's. There is no ratio of exact matches where the base never matches.
     """
     left, right = ([answer.is_exact for answer in scores.lines] for scores in (ours, base))
-    figures: dict[str, Any] = {
+    figures: Comparison = {
         "exact_match_difference": bootstrap(
             lambda drawn: mean([left[i] - right[i] for i in drawn]), len(left)
         ).to_json()
@@ -104,8 +106,8 @@ def compare(ours: Scores, base: Scores) -> dict[str, Any]:
 
 def _figures(
     lines: Sequence[ScoredAnswer], blocks: Sequence[ScoredAnswer], excerpts: Sequence[ExcerptScore]
-) -> dict[str, Any]:
-    figures: dict[str, Any] = {}
+) -> Figures:
+    figures: Figures = {}
     if excerpts:
         bits = sum(excerpt.nats for excerpt in excerpts) / math.log(2)
         figures["bits_per_byte"] = bits / sum(excerpt.bytes for excerpt in excerpts)

@@ -25,6 +25,7 @@ from builder.finetuning.packed import NAME
 from builder.finetuning.training_data import Material
 from builder.finetuning.training_run import TrainingRun
 from builder.finetuning.training_state import StateFile
+from contract.documents import FineTuningFacts
 from contract.errors import CorpusError
 from contract.prompt import PromptEncoder
 
@@ -36,7 +37,7 @@ class Recovered:
     """A tuned model, its factors merged, and how it came about."""
 
     model: PreTrainedModel
-    summary: dict[str, Any]
+    summary: FineTuningFacts
 
 
 def recover(
@@ -47,18 +48,20 @@ def recover(
     *,
     state_path: Path,
     key: str,
+    fresh: frozenset[str] = frozenset(),
     new_token_ids: tuple[int, ...] = (),
     on_event: Callable[[str], None] = lambda text: None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Recovered:
     """Tune `model` (changed in place) on the calibration files of a corpus.
 
+    fresh: for an update, the paths that `model` hasn't learned from; the others are mixed in against forgetting.
     new_token_ids: tokens whose embeddings are learned too (`builder.finetuning.fim_tokens`). A state at `state_path`
     is gone on with where its `key` is the same; the caller removes it once the model is safe. Raises CorpusError where
     the files hold nothing to train or validate on.
     """
     device = training_device()
-    material = Material(files, encoder, settings)
+    material = Material(files, encoder, settings, fresh)
     if not material.validation or not material.first:
         raise CorpusError("The repository has no line of code to tune on; add code files, or build with --minutes 0.")
     torch.manual_seed(settings.seed)  # the factors' start

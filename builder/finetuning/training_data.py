@@ -15,26 +15,52 @@ from contract.prompt import PromptEncoder
 Step = Sequence[Example]
 T = TypeVar("T")
 
+# Of an update's tokens, from files that are known already: against forgetting them. Not fitted to anything.
+OLD_SHARE = 0.3
+# Of an update's pass at least; what fresh files don't give comes from the old ones, of which a build sees a part only.
+LEAST_TOKENS = 14_400
+
 
 class Material:
     """The training sequences in their order, each pass over the files with other cuts, and those to validate on.
 
-    `validation` is empty, or `first`, the first pass, where the files hold no line of code.
+    `validation` is empty, or `first`, the first pass, where the files hold no line of code. `fresh` are the paths of an
+    update: the files that the model hasn't learned from. They come first in validation and are the most of a pass.
     """
 
-    def __init__(self, files: Sequence[SourceFile], encoder: PromptEncoder, settings: RecoverySettings) -> None:
+    def __init__(
+        self,
+        files: Sequence[SourceFile],
+        encoder: PromptEncoder,
+        settings: RecoverySettings,
+        fresh: frozenset[str] = frozenset(),
+    ) -> None:
         parts = {name: [file for file in files if file.split == name] for name in ("calibration", "validation")}
-        self.validation = make_sequences(parts["validation"], encoder, settings.validation_tokens, settings.seed)
-        self._files, self._encoder, self._settings = parts["calibration"], encoder, settings
-        self._pass_tokens = sum(len(encoder.text_ids(file.text)) for file in self._files if file.is_code)
+        self._encoder, self._settings = encoder, settings
+        self.validation = self._validation(*_parted(parts["validation"], fresh))
+        self._fresh, self._old = _parted(parts["calibration"], fresh)
+        self._fresh_tokens, self._old_tokens = map(self._tokens_of, (self._fresh, self._old))
+        if fresh:
+            share = round(self._fresh_tokens * OLD_SHARE / (1 - OLD_SHARE))
+            self._old_tokens = max(share, LEAST_TOKENS - self._fresh_tokens)
         self._passes: list[tuple[Step, ...]] = []
         self.first = self._pass(0)
         self.most_steps = max(1, len(self.first) * settings.max_passes)
 
+    def _validation(self, fresh: Sequence[SourceFile], old: Sequence[SourceFile]) -> tuple[tuple[int, ...], ...]:
+        """Sequences of the fresh files, then of the old ones if those hold too few lines."""
+        tokens, seed = self._settings.validation_tokens, self._settings.seed
+        first = make_sequences(fresh, self._encoder, tokens, seed)
+        return first + make_sequences(old, self._encoder, max(0, tokens - sum(map(len, first))), seed)
+
+    def _tokens_of(self, files: Sequence[SourceFile]) -> int:
+        return sum(len(self._encoder.text_ids(file.text)) for file in files if file.is_code)
+
     def _pass(self, number: int) -> tuple[Step, ...]:
         while len(self._passes) <= number:
             seed = self._settings.seed + 1000 * (len(self._passes) + 1)
-            examples = make_examples(self._files, self._encoder, self._pass_tokens, seed)
+            fresh = make_examples(self._fresh, self._encoder, self._fresh_tokens, seed)
+            examples = interleave(fresh, make_examples(self._old, self._encoder, self._old_tokens, seed))
             self._passes.append(tuple(in_steps(examples, self._settings.tokens_a_step, lambda one: len(one.ids))))
         return self._passes[number]
 
@@ -47,6 +73,17 @@ class Material:
     def weights(self, batch: Sequence[Example]) -> torch.Tensor:
         """What each token of a step counts but the first of each sequence, one sequence behind the other, (tokens,)."""
         return torch.cat([token_weights(example, self._settings.middle_weight) for example in batch])
+
+
+def interleave(one: Sequence[T], other: Sequence[T]) -> list[T]:
+    """Both in their order, each spread evenly over the whole; `other` alone if `one` is empty."""
+    placed = [((index + 0.5) / len(part), item) for part in (one, other) for index, item in enumerate(part)]
+    return [item for _, item in sorted(placed, key=lambda place: place[0])]
+
+
+def _parted(files: Sequence[SourceFile], fresh: frozenset[str]) -> tuple[list[SourceFile], list[SourceFile]]:
+    """The fresh files and the others, in their order."""
+    return [file for file in files if file.path in fresh], [file for file in files if file.path not in fresh]
 
 
 def token_weights(example: Example, middle_weight: float) -> torch.Tensor:

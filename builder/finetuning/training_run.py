@@ -14,6 +14,7 @@ from builder.finetuning.packed import packed_nats
 from builder.finetuning.schedule import learning_rate_at, steps_within, validation_steps
 from builder.finetuning.training_data import Material, in_steps
 from builder.finetuning.training_state import Progress, StateFile
+from contract.documents import FineTuningFacts
 
 SAVE_EVERY_S = 30.0  # what a kill costs at most; a state is some 100 MB, written in a fraction of a second
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what AdamW keeps of each factor
@@ -98,7 +99,7 @@ class TrainingRun:
         self._save()
         self._load(self._best)
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> FineTuningFacts:
         """For the manifest and the report."""
         progress = self.progress
         return {

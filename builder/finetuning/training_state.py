@@ -13,12 +13,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from contract.documents import LossPoint
 from contract.files.folders import replace_file, write_text
 from contract.files.seals import mac, seal_key
 from contract.files.untrusted_json import read_bytes
@@ -39,7 +39,7 @@ class Progress:
     best_loss: float | None = None
     best_step: int = 0
     # step, seconds, tokens, training loss since the last entry, validation loss; losses in nats a token
-    curve: list[dict[str, Any]] = field(default_factory=list)
+    curve: list[LossPoint] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)  # training losses since its last entry, one a step
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from transformers import PretrainedConfig, PreTrainedModel
 
 from builder.pruning.vocabulary import TokenOrder
+from contract.documents import PlanFacts
 from contract.errors import BuildError
 
 WIDTH_STEP = 128  # fast kernels and 4-bit blocks ask for it, and every runtime takes it
@@ -45,16 +45,18 @@ class PrunePlan:
         """Parameters of the sub-model over those of the base."""
         return self.parameters / self.base_parameters
 
-    def summary(self, config: PretrainedConfig) -> dict[str, Any]:
+    def summary(self, config: PretrainedConfig) -> PlanFacts:
         """How the size is reached, for people and manifests; `config` is the base's."""
-        return {
+        facts: PlanFacts = {
             "parameters": self.parameters,
             "share_of_base": round(self.share, 4),
             "vocabulary": {"base": config.vocab_size, "kept": len(self.kept_token_ids)},
             "feed_forward_width": {"base": config.intermediate_size, "kept": self.width},
             "layers": config.num_hidden_layers - len(self.dropped_layers),
-            **({"dropped_layers": list(self.dropped_layers)} if self.dropped_layers else {}),
         }
+        if self.dropped_layers:
+            facts["dropped_layers"] = list(self.dropped_layers)
+        return facts
 
 
 def count_parameters(model: PreTrainedModel) -> int:

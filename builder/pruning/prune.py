@@ -24,6 +24,7 @@ from builder.pruning.vocabulary import (
     trim_embeddings,
     trim_tokenizer,
 )
+from contract.documents import PlanFacts
 from contract.errors import BuildError
 from contract.prompt import PromptEncoder, PromptFormat
 
@@ -51,7 +52,7 @@ class Pruned:
     tokenizer: Tokenizer
     prompt: PromptFormat
     plan: PrunePlan
-    plan_summary: dict[str, Any]
+    plan_summary: PlanFacts
     calibration: CalibrationSet
 
 

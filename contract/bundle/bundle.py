@@ -13,12 +13,13 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, cast
 
 from contract.bundle.previous import forget_older, place_for
 from contract.bundle.trust import check_trusted, trust_build, trusted_folder
+from contract.documents import ArchitectureFacts, FileFacts, Manifest
 from contract.errors import BuildError, BundleError, ExportError
 from contract.files.file_names import DEVICES
 from contract.files.folders import replace_folder, write_text
@@ -67,9 +68,9 @@ class Architecture:
         if 8 * self.layers * self.kv_heads * self.head_dim * self.max_positions > MAX_CACHE_BYTES:  # float32 twice
             raise ValueError(f"keys and values of {self.max_positions:,} positions would take more than any memory")
 
-    def to_json(self) -> dict[str, int]:
+    def to_json(self) -> ArchitectureFacts:
         """As it stands in bundle.json."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return cast(ArchitectureFacts, asdict(self))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +82,7 @@ class Bundle:
     tokenizer_path: Path
     prompt: PromptFormat
     architecture: Architecture
-    manifest: Mapping[str, Any]
+    manifest: Manifest
     build: str  # SHA-256 of bundle.json, which holds that of every other file
 
     @property
@@ -137,10 +138,24 @@ def read_bundle(folder: Path, verify: bool = True, *, layout: str = DECODE_GRAPH
             f"The graph of the bundle {folder} has the layout {found!r}, not {layout!r}, so this program can't run it; "
             "export a Llama- or Qwen2-shaped model with `submodel export`."
         )
-    _check_files(folder, manifest, verify)
+    _check_files(folder, manifest["files"], verify)
+    return _describe(folder, manifest, build)
+
+
+def unsealed_bundle(folder: Path, document: Mapping[str, Any]) -> Bundle:
+    """The bundle whose files lie in `folder` and whose manifest will hold `document` (`complete_manifest`).
+
+    It can be loaded, to measure what belongs into the manifest; `build` is "" until it is sealed. Raises BundleError
+    where the document lacks or misstates a key.
+    """
+    check_manifest(document, folder / MANIFEST_FILE)
+    return _describe(folder, cast("Manifest", document), build="")
+
+
+def _describe(folder: Path, manifest: Manifest, build: str) -> Bundle:
     try:
         prompt = PromptFormat.from_json(manifest["prompt"])
-        numbers = manifest["architecture"]
+        numbers: Mapping[str, Any] = manifest["architecture"]
         architecture = Architecture(**{name: int(numbers[name]) for name in Architecture.__dataclass_fields__})
     except (BuildError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BundleError(f"{folder / MANIFEST_FILE} lacks or misstates a key ({error!r}); {AGAIN}.") from error
@@ -157,7 +172,7 @@ def read_bundle(folder: Path, verify: bool = True, *, layout: str = DECODE_GRAPH
 
 def verify_bundle(bundle: Bundle) -> None:
     """Compare every file with the manifest that was read; raises BundleError naming the one that differs."""
-    _check_files(bundle.folder, bundle.manifest, verify=True)
+    _check_files(bundle.folder, bundle.manifest["files"], verify=True)
 
 
 def is_replaced(bundle: Bundle) -> bool:
@@ -182,17 +197,22 @@ def copy_files(bundle: Bundle, target: Path) -> None:
     for name in kept:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(bundle.folder / name, target / name, follow_symlinks=False)
-    _check_files(target, {"files": kept}, verify=True)
+    _check_files(target, kept, verify=True)
 
 
 def write_bundle_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Write bundle.json last: `manifest` plus the schema and the size and SHA-256 of every file in `folder`."""
+    seal_manifest(folder, complete_manifest(folder, manifest))
+
+
+def complete_manifest(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """`manifest` plus the schema and the size and SHA-256 of every file in `folder`, as `seal_manifest` takes it."""
     files = {}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder).as_posix()
         if path.is_file() and relative != MANIFEST_FILE:
             files[relative] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
-    seal_manifest(folder, {"schema": SCHEMA, **manifest, "files": files})
+    return {"schema": SCHEMA, **manifest, "files": files}
 
 
 def seal_manifest(folder: Path, document: Mapping[str, Any]) -> None:
@@ -228,7 +248,7 @@ def replace_bundle(target: Path) -> Iterator[Path]:
         forget_older(target)
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> Manifest:
     """bundle.json of a bundle folder, checked by its checksum and its form, its files unseen; raises BundleError.
 
     A bundle of a version before checksums has none, and is taken as it is.
@@ -236,7 +256,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return _read(folder)[1]
 
 
-def _read(folder: Path) -> tuple[str, dict[str, Any]]:
+def _read(folder: Path) -> tuple[str, Manifest]:
     """The SHA-256 of bundle.json, and the document in it."""
     path, content = folder / MANIFEST_FILE, _read_content(folder)
     try:
@@ -250,7 +270,7 @@ def _read(folder: Path) -> tuple[str, dict[str, Any]]:
         zeroed = content[:start] + _NO_CHECKSUM.encode() + content[end:]
         if document.get(CHECKSUM) != hashlib.sha256(zeroed).hexdigest():
             raise BundleError(f"{path} has changed since it was written (its checksum differs); {AGAIN}.")
-    return hashlib.sha256(content).hexdigest(), dict(document)
+    return hashlib.sha256(content).hexdigest(), cast(Manifest, document)
 
 
 def _read_content(folder: Path) -> bytes:
@@ -316,8 +336,8 @@ def _are_facts(facts: Mapping[str, Any]) -> bool:
     return type(size) is int and size >= 0 and isinstance(digest, str) and DIGEST.fullmatch(digest) is not None
 
 
-def _check_files(folder: Path, manifest: Mapping[str, Any], verify: bool) -> None:
-    for relative, facts in manifest["files"].items():
+def _check_files(folder: Path, files: Mapping[str, FileFacts], verify: bool) -> None:
+    for relative, facts in files.items():
         path = folder / relative
         try:
             parents = [folder / parent for parent in PurePosixPath(relative).parents[:-1]]

@@ -8,9 +8,10 @@ keeps it under "gate" in bundle.json; the server reads the threshold for the pre
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
+from contract.documents import ThresholdFacts, ThresholdPoint
 from contract.errors import BundleError
 
 KEY = "gate"  # in bundle.json
@@ -25,6 +26,10 @@ class GatePoint:
     threshold: float
     coverage: float  # shown of all positions
     precision: float  # right of the shown
+
+    def to_json(self) -> ThresholdPoint:
+        """As it stands in bundle.json and in the status."""
+        return {"threshold": self.threshold, "coverage": self.coverage, "precision": self.precision}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +49,9 @@ class Gate:
             return max(good, key=lambda point: point.coverage)
         return max(self.curve, key=lambda point: (point.precision, point.coverage), default=None)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ThresholdFacts:
         """As it stands in bundle.json."""
-        return {"positions": self.positions, "curve": [asdict(point) for point in self.curve]}
+        return {"positions": self.positions, "curve": [point.to_json() for point in self.curve]}
 
 
 def fit_gate(answers: Sequence[tuple[float, bool]], positions: int) -> Gate:

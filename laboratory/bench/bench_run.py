@@ -27,6 +27,7 @@ import psutil
 from builder.evaluation.metrics import bootstrap, is_exact
 from contract.children import child_environment, find_program, python_module
 from contract.console import StageDisplay
+from contract.documents import Estimate
 from contract.errors import SubmodelError
 from contract.versions import installed_versions
 from laboratory.bench.workload import Workload, WorkloadSettings, make_workload
@@ -154,7 +155,7 @@ def ratios(ours: dict[str, Any], peers: Sequence[dict[str, Any]]) -> dict[str, d
     }
 
 
-def leads(exact: Mapping[str, Sequence[bool]]) -> dict[str, dict[str, float]]:
+def leads(exact: Mapping[str, Sequence[bool]]) -> dict[str, Estimate]:
     """By how much of all lines the first engine has more right than each other, paired, with the 95 % interval."""
     ours, *others = exact
 

@@ -75,7 +75,7 @@ class MethodResult:
     model: PreTrainedModel  # the base's object, changed in place
     encoder: PromptEncoder
     calibration: dict[str, Any]
-    plan: dict[str, Any]  # how the ratio was reached, for people and manifests
+    plan: Mapping[str, Any]  # how the ratio was reached, for people and manifests
     layers: tuple[SparseLayer, ...] = ()
     pruned: Pruned | None = None
 

@@ -100,10 +100,11 @@ def measure_point(document: Mapping[str, Any], threads: int | None = None) -> di
     started = time.perf_counter()
     point = Point.from_json(document)
     domains, base = _gather(point)
+    facts: Mapping[str, Any] = {}
     if point.method is None:
         from contract.prompt import PromptEncoder
 
-        model, encoder, facts = base.model, PromptEncoder(base.tokenizer, base.prompt), {}
+        model, encoder = base.model, PromptEncoder(base.tokenizer, base.prompt)
     else:
         chosen = [domains[spec] for spec in point.calibration]
         outcome = apply_method(base, chosen, point.method, most_bytes=point.most_bytes)

@@ -2,25 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict
 
+from builder.artifact import read_artifact
 from builder.evaluation.held_out import HeldOut
 from builder.evaluation.scores import Scores, compare
+from contract.bundle.bundle import read_bundle
+from contract.documents import AnsweredPosition, BaseFacts, Comparison, ModelRow, StageRow
 from submodel.build.stages import StageRecord
 
 
-def score_part(records: Sequence[StageRecord], held_out: HeldOut, baselines: Sequence[Scores]) -> dict[str, Any]:
-    """Rows, comparisons with the first model (the base), and each position with every model's answer."""
-    scores = [scores_of(record) for record in records]
-    base, *ours = scores
+class ScorePart(TypedDict):
+    """The part of a report that scoring adds."""
+
+    models: list[ModelRow]
+    against_base: dict[str, Comparison]
+    baselines: list[ModelRow]
+    answers: list[AnsweredPosition]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreRecords:
+    """The records of the stages that scored; `bundle` is None if it was not scored."""
+
+    base: StageRecord
+    sub_model: StageRecord
+    bundle: StageRecord | None
+
+
+def score_part(records: ScoreRecords, held_out: HeldOut, baselines: Sequence[Scores]) -> ScorePart:
+    """Rows, comparisons with the base, and each position with every model's answer."""
+    bundle = records.bundle
+    base = scores_of(records.base)
+    ours = [scores_of(one) for one in (records.sub_model, bundle) if one is not None]
+    scores = [base, *ours]
     return {
         "models": [one.to_json() for one in scores],
         "against_base": {one.name: compare(one, base) for one in ours},
         "baselines": [one.to_json() for one in baselines],
-        # The bundle's times are in the last record, where it was scored.
-        "answers": _answers(scores, held_out, records[-1].result.get("milliseconds")),
+        "answers": _answers(scores, held_out, bundle.result["milliseconds"] if bundle is not None else ()),
     }
+
+
+def base_facts(base: BaseFacts, model: Path) -> BaseFacts:
+    """The base with the licence that the sub-model in the folder `model` was made under.
+
+    The licence of a GGUF file is known only after the file was read. A build that keeps its stages does not read it.
+    """
+    licence = (read_artifact(model).manifest or {}).get("licence")
+    return {**base, "licence": licence} if isinstance(licence, str) else base
 
 
 def scores_of(record: StageRecord) -> Scores:
@@ -28,13 +61,20 @@ def scores_of(record: StageRecord) -> Scores:
     return Scores.from_record(record.result)
 
 
-def stage_rows(records: Sequence[StageRecord]) -> list[Mapping[str, Any]]:
+def stage_rows(records: Sequence[StageRecord]) -> list[StageRow]:
     """Names and times; those of an earlier run are marked."""
     return [{"name": one.name, "seconds": one.seconds, "is_fresh": one.is_fresh} for one in records]
 
 
-def _answers(scores: Sequence[Scores], held_out: HeldOut, times: Sequence[float] | None) -> list[dict[str, Any]]:
-    return [
+def unscored_bundle(folder: Path) -> ModelRow:
+    """The row of a bundle without figures that were not measured."""
+    bundle = read_bundle(folder, verify=False)
+    size = bundle.model_path.stat().st_size
+    return {"name": "bundle", "parameters": bundle.manifest["parameters"], "bytes": size}
+
+
+def _answers(scores: Sequence[Scores], held_out: HeldOut, times: Sequence[float]) -> list[AnsweredPosition]:
+    answers: list[AnsweredPosition] = [
         {
             "path": cut.file.path,
             "offset": cut.offset,
@@ -42,6 +82,8 @@ def _answers(scores: Sequence[Scores], held_out: HeldOut, times: Sequence[float]
             "truth": cut.middle,
             "answers": {model.name: model.lines[index].answer for model in scores},
         }
-        | ({"bundle_milliseconds": round(times[index], 1)} if times else {})
         for index, cut in enumerate(held_out.cuts)
     ]
+    for position, milliseconds in zip(answers, times, strict=False):
+        position["bundle_milliseconds"] = round(milliseconds, 1)
+    return answers

@@ -60,6 +60,24 @@ class BuildPaths:
         return BuildPaths(root=self.root / "trials" / f"{size:g}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class UpdatePaths(BuildPaths):
+    """As a build's, but that fine-tuning starts from its model, and ends in a folder beside it.
+
+    So the build's model stays as it is until the bundle of the new one is whole.
+    """
+
+    @property
+    def pruned(self) -> Path:
+        """The sub-model that is there."""
+        return self.root / "model"
+
+    @property
+    def model(self) -> Path:
+        """The sub-model that it becomes, until it takes the other's place."""
+        return self.root / "next"
+
+
 def prepare_output(folder: Path) -> None:
     """Make `.submodel` and keep git from seeing it.
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer
 
 from builder.artifact import MANIFEST, read_artifact
 from builder.bases.load import LoadedBase, load_resolved, resolve_base
+from builder.bases.resolve import ResolvedBase
 from builder.checkpoint_writer import parity_cuts, save_checkpoint, save_reweighted
 from builder.corpus.corpus import Corpus, read_corpus
 from builder.datasets import open_language
@@ -24,28 +24,32 @@ from builder.evaluation.infill import InfillEncoder
 from builder.evaluation.scores import Scores, compare
 from builder.evaluation.scoring import Predictor, score
 from builder.evaluation.torch_predictor import TorchPredictor
-from builder.fim_examples import FimExample, cut_files
+from builder.fim_examples import FimExample, cut_twice
 from builder.finetuning.fim_tokens import FIM_TOKENS, add_fim_tokens
 from builder.finetuning.training_state import StateFile
 from builder.memory import peak_rss_bytes
 from builder.number_format import fastest_dtype
 from builder.pruning.prune import least_size_for, prune
-from contract.bundle.bundle import build_of, read_bundle
+from contract.bundle.bundle import Bundle, build_of, read_bundle
 from contract.bundle.threshold import KEY
 from contract.bundle.trust import trust_build
 from contract.console import Advance, StageDisplay
+from contract.documents import BuildReport, FineTuningFacts, ThresholdFacts
 from contract.files.folders import PRIVATE, replace_folder, write_json, write_text
 from contract.progress import part_of
 from contract.prompt import PromptEncoder
 from exporters.export import export_bundle
 from exporters.export_settings import ExportSettings
 from exporters.precision import parse_precision
-from lsp_server.completion import open_completer
+from lsp_server.completion import Completer
+from lsp_server.decoding.engine import Engine
 from submodel.build.build_settings import BuildSettings
-from submodel.build.document import score_part, scores_of, stage_rows
+from submodel.build.document import ScoreRecords, base_facts, score_part, scores_of, stage_rows, unscored_bundle
+from submodel.build.history import remember_build
 from submodel.build.lock import build_lock
 from submodel.build.paths import BuildPaths, prepare_output
 from submodel.build.size_search import SIZES, is_as_good, is_worse, smallest_size
+from submodel.build.stage_times import expected_stages, remember_stages
 from submodel.build.stages import StageRecord, Stages, key_of
 from submodel.evaluation.bundle_predictor import BundlePredictor
 from submodel.evaluation.fit_threshold import measure_gate
@@ -54,45 +58,68 @@ from submodel.evaluation.predictors import open_checkpoint
 from submodel.report.render import REPORT_SCHEMA, render_report
 
 PIPELINE_VERSION = 11  # raised when the same inputs give another model, so that stages of older versions are not kept
+SCORING_VERSION = 1  # likewise for the base's scores
 # Likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits, 4: drafts, 5: display gate,
-# 6: one step for even rows.
-EXPORT_VERSION = 6
-GATE_POSITIONS = 100  # validation lines that the display gate is fitted on
-GATE_BEGINS = 0.7  # of an export's time, roughly
+# 6: one step for even rows, 7: gate on two places a line.
+EXPORT_VERSION = 7
+PROGRAM = f"{PIPELINE_VERSION}.{EXPORT_VERSION}"  # an update goes on from models of this one alone
+GATE_BEGINS = 0.5  # of an export's time, roughly
 
 
-def run_build(settings: BuildSettings, display: StageDisplay) -> dict[str, Any]:
+def run_build(settings: BuildSettings, display: StageDisplay) -> BuildReport:
     """Run the stages that have not run yet; returns the document that `--json` prints.
 
     Raises SubmodelError. What an earlier build left stays until a stage has something whole to put in its place.
     """
-    return _Build(settings, display).run()
+    started = time.perf_counter()
+    with display.stage("read the repository") as advance:
+        corpus, sources = _read_corpus(settings, display, advance)
+        held_out = make_held_out(corpus.files, settings.scoring) if settings.positions else None
+    prepare_output(settings.output)
+    with build_lock(settings.output):
+        with display.stage("find the base") as advance:
+            base = resolve_base(settings.base, on_event=display.say, on_progress=advance)
+        return Build(settings, display, corpus, sources, base).run(held_out, started)
 
 
-class _Build:
-    def __init__(self, settings: BuildSettings, display: StageDisplay) -> None:
+def _read_corpus(settings: BuildSettings, display: StageDisplay, advance: Advance) -> tuple[Corpus, dict[str, Any]]:
+    """The repository, or the language's packages and what the manifest says of them."""
+    if settings.language is None:
+        return read_corpus(settings.repository, on_progress=advance), {}
+    domain = open_language(settings.language, settings.sources, on_event=display.say)
+    return domain.corpus, {"language": domain.name, "distributions": domain.told_distributions()}
+
+
+class Build:
+    """One run of the stages in their order; an update (`submodel.build.update`) has other first ones, and no base."""
+
+    _fresh: frozenset[str] = frozenset()  # paths that an update learns first
+    _gate_lines = 50  # validation lines that the display gate is fitted on, at two places each
+
+    def __init__(
+        self,
+        settings: BuildSettings,
+        display: StageDisplay,
+        corpus: Corpus,
+        sources: Mapping[str, Any],
+        base: ResolvedBase | None,
+    ) -> None:
         self._settings = settings
         self._display = display
+        self._corpus = corpus
+        self._sources = sources  # of a language: its name and packages
+        self._found_base = base
+        self._loaded: LoadedBase | None = None
         self._paths = BuildPaths(root=settings.output)
         self._stages = Stages(self._paths.stages, display, force=settings.force)
 
-    def run(self) -> dict[str, Any]:
-        started = time.perf_counter()
-        settings, paths = self._settings, self._paths
-        with self._display.stage("read the repository") as advance:
-            self._corpus = self._read_corpus(advance)
-            held_out = make_held_out(self._corpus.files, settings.scoring) if settings.positions else None
-        prepare_output(paths.root)
-        with build_lock(paths.root):
-            return self._run_stages(held_out, started)
-
-    def _run_stages(self, held_out: HeldOut | None, started: float) -> dict[str, Any]:
-        settings, paths, stages = self._settings, self._paths, self._stages
-        with self._display.stage("find the base") as advance:
-            self._base = resolve_base(settings.base, on_event=self._display.say, on_progress=advance)
-
+    def run(self, held_out: HeldOut | None, started: float) -> BuildReport:
+        """Run the stages; returns the document that `--json` prints."""
+        settings, paths, stages, display = self._settings, self._paths, self._stages, self._display
+        if settings.size is not None:  # how many sizes a search tries isn't known
+            display.expect(expected_stages(settings, self._base))
         # The base is scored first: pruning changes it in place, and two copies need twice the memory.
-        scores = [self._score_base("score the base", held_out)] if held_out else []
+        base_record = self._score_base("score the base", held_out) if held_out else None
         search: dict[str, Any] | None = None
         size = settings.size
         if size is None:
@@ -102,70 +129,75 @@ class _Build:
         bundle_key = self._bundle_key(model_key)
         exported = stages.run("export", bundle_key, partial(self._export_served, paths), [paths.bundle])
         trust_build(build_of(paths.bundle))  # a bundle that is kept may be older than the list, or the list lost
-        if held_out:
-            scores.append(self._score("score the sub-model", model_key, self._open_model(paths), held_out))
-            if settings.scores_bundle:
-                scores.append(self._score("score the bundle", bundle_key, self._open_bundle, held_out))
+        records: ScoreRecords | None = None
+        if held_out and base_record:
+            is_scored = settings.scores_bundle
+            records = ScoreRecords(
+                base=base_record,
+                sub_model=self._score("score the sub-model", model_key, self._open_model(paths), held_out),
+                bundle=self._score("score the bundle", bundle_key, self._open_bundle, held_out) if is_scored else None,
+            )
 
-        document: dict[str, Any] = {
+        document: BuildReport = {
             "schema": REPORT_SCHEMA,
             "models": [],
-            # A GGUF file's licence is known only once it was read, which a stage that is kept does not do.
-            "base": {**self._base.to_json(), **_licence_of(paths.model)},
+            "base": base_facts(self._base.to_json(), paths.model),
             "plan": pruned.result["plan"],
             "calibration": pruned.result["calibration"],
             "recovery": recovered.result,
             "parity": exported.result["parity"],
             "gate": exported.result["gate"],
             "corpus": self._corpus.summary(),
-        }
-        if search:
-            document["size_search"] = search
-        if held_out:
-            with self._display.stage("score the baselines"):
-                baselines = score_baselines(self._corpus, held_out.cuts)
-            document |= score_part(scores, held_out, baselines)
-            document["is_worse"] = is_worse(document["against_base"]["sub-model"])
-            if settings.rival:
-                document["rival"] = self._compete(held_out, scores_of(scores[1]), bundle_key)
-        if not (held_out and settings.scores_bundle):
-            document["models"].append(self._unscored_bundle())
-        document |= {
-            "stages": stage_rows(stages.records),
-            "seconds": round(time.perf_counter() - started, 1),
+            "stages": [],
+            "seconds": 0.0,
             # Of the run that pruned: this one may have kept that stage.
             "peak_rss_bytes": (read_artifact(paths.model).manifest or {}).get("peak_rss_bytes"),
             "paths": {"model": str(paths.model), "bundle": str(paths.bundle), "report": str(paths.report)},
         }
+        if search:
+            document["size_search"] = search
+        if held_out and records:
+            with self._display.stage("score the baselines"):
+                baselines = score_baselines(self._corpus, held_out.cuts)
+            document = {**document, **score_part(records, held_out, baselines)}
+            document["is_worse"] = is_worse(document["against_base"]["sub-model"])
+            if settings.rival:
+                document["rival"] = self._compete(held_out, scores_of(records.sub_model), bundle_key)
+        if not (held_out and settings.scores_bundle):
+            document["models"].append(unscored_bundle(paths.bundle))
+        document["stages"] = stage_rows(stages.records)
+        document["seconds"] = round(time.perf_counter() - started, 1)
+        remember_stages(settings, self._base, stages.records)
+        if settings.language is None:
+            document["history"] = remember_build(paths.stages, self._corpus, PROGRAM, model_key, document)
         write_json(paths.figures, document, mode=PRIVATE)
         write_text(paths.report, render_report(document, title=settings.title), mode=PRIVATE)
         return document
-
-    def _read_corpus(self, advance: Advance) -> Corpus:
-        """The repository, or the language's packages, of which the manifest then tells."""
-        settings = self._settings
-        self._learned_from: dict[str, Any] = {}
-        if settings.language is None:
-            return read_corpus(settings.repository, on_progress=advance)
-        domain = open_language(settings.language, settings.sources, on_event=self._display.say)
-        self._learned_from = {"language": domain.name, "distributions": domain.told_distributions()}
-        return domain.corpus
 
     @cached_property
     def _dtype(self) -> torch.dtype:
         """Measured when a stage first needs it: a build that repeats nothing does without."""
         return fastest_dtype()
 
-    @cached_property
-    def _loaded(self) -> LoadedBase:
+    def _load_base(self) -> LoadedBase:
         """The base in memory, read when the first stage needs it; pruning consumes it."""
-        return load_resolved(self._base, on_event=self._display.say, dtype=self._dtype)
+        if self._loaded is None:
+            self._loaded = load_resolved(self._base, on_event=self._display.say, dtype=self._dtype)
+        return self._loaded
 
     @cached_property
     def _inputs(self) -> dict[str, Any]:
         """What every stage depends on, for its key."""
-        identity = {key: value for key, value in self._base.to_json().items() if key != "why"}
-        return {"version": PIPELINE_VERSION, "corpus": self._corpus.fingerprint, "base": identity}
+        return {"version": PIPELINE_VERSION, "corpus": self._corpus.fingerprint, "base": self._base_identity}
+
+    @property
+    def _base(self) -> ResolvedBase:
+        assert self._found_base is not None
+        return self._found_base
+
+    @property
+    def _base_identity(self) -> dict[str, Any]:
+        return {key: value for key, value in self._base.to_json().items() if key != "why"}
 
     def _model_at(
         self, size: float, paths: BuildPaths, suffix: str = "", *, keeps_layout: bool = False
@@ -181,12 +213,12 @@ class _Build:
         make = partial(self._prune, size, paths, suffix_first)
         pruned = self._stages.run(f"prune{suffix}", pruned_key, make, [paths.pruned])
         key = key_of(pruned=pruned_key, recovery=self._settings.recovery.to_json())
-        make = partial(self._recover, key, paths, suffix_first)
-        recovered = self._stages.run(f"recover{suffix}", key, make, [paths.model])
+        tune = partial(self._recover, key, paths, suffix_first)
+        recovered = self._stages.run(f"recover{suffix}", key, tune, [paths.model])
         return pruned, recovered, key
 
     def _prune(self, size: float, paths: BuildPaths, suffix_first: bool, advance: Advance) -> dict[str, Any]:
-        base, settings = self._loaded, self._settings.prune_to(size)
+        base, settings = self._load_base(), self._settings.prune_to(size)
         started = time.perf_counter()
         prompt = base.prompt
         learns_fim = self._settings.teach_fim and not prompt.is_fim
@@ -195,7 +227,7 @@ class _Build:
         to_be = replace(prompt, suffix_first=suffix_first and prompt.is_fim)
         pruned = prune(base.model, base.tokenizer, to_be, self._corpus, settings, on_layer=advance)
         pruned = replace(pruned, prompt=prompt)  # nothing has taught it the other layout yet
-        del self.__dict__["_loaded"]  # changed in place: it is no longer the base
+        self._loaded = None  # changed in place: it is no longer the base
         earlier = [{"name": record.name, "seconds": record.seconds} for record in self._stages.records]
         save_checkpoint(
             paths.pruned,
@@ -204,11 +236,8 @@ class _Build:
             {
                 "base": base.provenance,
                 "licence": base.provenance["licence"],
-                "corpus": self._corpus.summary(),
-                **self._learned_from,
-                # Of texts, not of files, so that `submodel eval` can tell what this build has read.
-                "held_out_sha256": [file.sha256 for file in self._corpus.files if file.split == "held-out"],
-                "learned_sha256": [file.sha256 for file in self._corpus.learned],
+                **self._sources,
+                **self._corpus.provenance(),
                 "seeds": {"calibration": settings.calibration.seed, "scoring": self._settings.scoring.seed},
                 "settings": settings.to_json(),
                 "new_tokens": list(FIM_TOKENS) if learns_fim else [],
@@ -223,7 +252,7 @@ class _Build:
     def _parity_cuts(self) -> tuple[FimExample, ...]:
         return parity_cuts(self._corpus.files, self._settings.seed)
 
-    def _recover(self, key: str, paths: BuildPaths, suffix_first: bool, advance: Advance) -> dict[str, Any]:
+    def _recover(self, key: str, paths: BuildPaths, suffix_first: bool, advance: Advance) -> FineTuningFacts:
         settings, source = self._settings.recovery, read_artifact(paths.pruned)
         predictor = open_checkpoint("pruned", source, self._dtype)
         model, before = predictor.model, predictor.encoder
@@ -231,7 +260,7 @@ class _Build:
         encoder = PromptEncoder(before.tokenizer, form)
         new_tokens = (source.manifest or {}).get("new_tokens", ())
         started = time.perf_counter()
-        summary: dict[str, Any] = {"minutes": 0.0}
+        summary: FineTuningFacts = {"minutes": 0.0}
         state_path = self._paths.stages / "recovery.safetensors"
         if settings.minutes > 0:
             from builder.finetuning.finetune import recover  # peft takes a second to import
@@ -243,6 +272,7 @@ class _Build:
                 settings,
                 state_path=state_path,
                 key=key,
+                fresh=self._fresh,
                 new_token_ids=tuple(encoder.tokenizer.token_to_id(token) for token in new_tokens),
                 on_event=self._display.say,
                 on_progress=advance,
@@ -251,6 +281,7 @@ class _Build:
         stage = {"name": "recover", "seconds": round(time.perf_counter() - started, 2)}
         known = source.manifest or {}
         facts = {"recovery": summary, "stages": [*known["stages"], stage], "peak_rss_bytes": peak_rss_bytes()}
+        facts |= self._corpus.provenance()
         has_learned = summary.get("kept_step", 0) > 0
         save_reweighted(paths.model, source, model, encoder if has_learned else before, self._parity_cuts, facts)
         StateFile(path=state_path, key=key).remove()
@@ -287,8 +318,8 @@ class _Build:
         """The bundle that is served, which the rival's is not, has a display gate."""
         gate: dict[str, Any] = {}
 
-        def measure(folder: Path) -> Mapping[str, Any]:
-            gate.update(self._fit_gate(folder, part_of(advance, GATE_BEGINS, 1)))
+        def measure(bundle: Bundle) -> Mapping[str, Any]:
+            gate.update(self._fit_gate(bundle, part_of(advance, GATE_BEGINS, 1)))
             return {KEY: gate}
 
         exported = self._export(paths, part_of(advance, 0, GATE_BEGINS), measure)
@@ -298,34 +329,38 @@ class _Build:
         self,
         paths: BuildPaths,
         advance: Advance,
-        measure: Callable[[Path], Mapping[str, Any]] = lambda folder: {},
+        measure: Callable[[Bundle], Mapping[str, Any]] = lambda bundle: {},
     ) -> dict[str, Any]:
-        settings = ExportSettings(precision=parse_precision(self._settings.quantize))
-        tokenizer = Tokenizer.from_file(str(paths.model / "tokenizer.json"))
-        tokenizer.encode_special_tokens = True
-        # Held-out files stay out of the drafts too: a bundle is measured on them.
-        learned = [file.text for file in self._corpus.learned if file.is_code]
         bundle = export_bundle(
             paths.model,
             paths.bundle,
-            settings,
-            drafts=(tokenizer.encode(text, add_special_tokens=False).ids for text in learned),
+            self._export_settings,
+            drafts=self._drafts(paths),
             measure=measure,
             on_event=self._display.say,
             on_progress=advance,
         )
         return {"parity": bundle.manifest["parity"]}
 
-    def _fit_gate(self, bundle: Path, advance: Advance) -> dict[str, Any]:
+    @property
+    def _export_settings(self) -> ExportSettings:
+        return ExportSettings(precision=parse_precision(self._settings.quantize))
+
+    def _drafts(self, paths: BuildPaths) -> Iterator[Sequence[int]]:
+        """The token ids of each code file but the held-out ones: a bundle is measured on those."""
+        return read_artifact(paths.model).token_ids(file.text for file in self._corpus.learned if file.is_code)
+
+    def _fit_gate(self, bundle: Bundle, advance: Advance) -> ThresholdFacts:
         """How sure the served model has to be for a share of its suggestions to be right, on validation files."""
         self._display.say("Fitting the display gate on lines that it did not learn from")
         files = [file for file in self._corpus.files if file.split == "validation" and file.is_code]
-        drawn = cut_files(files, GATE_POSITIONS, self._settings.seed + 2)
-        cuts = sorted(drawn, key=lambda cut: (cut.file.path, cut.offset))  # so that a prompt begins as the one before
-        return measure_gate(open_completer(bundle, verify=False), cuts, advance).to_json()
+        cuts = cut_twice(files, self._gate_lines, self._settings.seed + 2)
+        return measure_gate(Completer(Engine(bundle)), cuts, advance).to_json()
 
     def _score_base(self, name: str, held_out: HeldOut) -> StageRecord:
-        return self._score(name, key_of(**self._inputs), self._open_base, held_out)
+        """Kept as long as the base and the files that it is asked about stay the same, whatever happens to others."""
+        key = key_of(version=SCORING_VERSION, base=self._base_identity)
+        return self._score(name, key, self._open_base, held_out)
 
     def _score(self, name: str, model_key: str, open_model: Callable[[], Predictor], held_out: HeldOut) -> StageRecord:
         def make(advance: Advance) -> dict[str, Any]:
@@ -337,7 +372,7 @@ class _Build:
         return self._stages.run(name, key, make)
 
     def _open_base(self) -> Predictor:
-        base = self._loaded
+        base = self._load_base()
         return TorchPredictor("base", base.model, InfillEncoder(base.tokenizer, base.prompt))
 
     def _open_model(self, paths: BuildPaths) -> Callable[[], Predictor]:
@@ -366,28 +401,17 @@ class _Build:
             self._display.say(f"Size {size:g}: {'as good as' if is_as_good(figures) else 'worse than'} the base")
             return is_as_good(figures)
 
-        least = least_size_for(self._loaded.model, self._loaded.tokenizer, self._corpus, self._settings.prune_to(1.0))
+        loaded = self._load_base()
+        least = least_size_for(loaded.model, loaded.tokenizer, self._corpus, self._settings.prune_to(1.0))
+        del loaded
         size = smallest_size([size for size in SIZES if size >= least], passes)
-        self._adopt(size)
+        trial = self._paths.trial(size)  # becomes the build's own, so that its stages need not run again
+        self._adopt(trial.pruned, self._paths.pruned, "prune", f"prune at {size:g}")
+        self._adopt(trial.model, self._paths.model, "recover", f"recover at {size:g}")
         return {"size": size, "trials": [trials[tried] for tried in sorted(trials)]}
 
-    def _adopt(self, size: float) -> None:
-        """Make the trial's model the build's own, so that its stages need not run again."""
-        trial = self._paths.trial(size)
-        for source, target in ((trial.pruned, self._paths.pruned), (trial.model, self._paths.model)):
-            with replace_folder(target, marker=MANIFEST) as fresh:
-                shutil.copytree(source, fresh, dirs_exist_ok=True)
-        for stage in ("prune", "recover"):
-            self._stages.adopt(stage, f"{stage} at {size:g}")
-
-    def _unscored_bundle(self) -> dict[str, Any]:
-        """The bundle's row without figures that were not measured."""
-        bundle = read_bundle(self._paths.bundle, verify=False)
-        size = bundle.model_path.stat().st_size
-        return {"name": "bundle", "parameters": bundle.manifest["parameters"], "bytes": size}
-
-
-def _licence_of(model: Path) -> dict[str, str]:
-    """The licence that the sub-model was made under, for the report."""
-    licence = (read_artifact(model).manifest or {}).get("licence")
-    return {"licence": licence} if isinstance(licence, str) else {}
+    def _adopt(self, source: Path, target: Path, stage: str, made_by: str) -> None:
+        """Put a copy of the model that the stage `made_by` made in the place of what `stage` makes, as its result."""
+        with replace_folder(target, marker=MANIFEST) as fresh:
+            shutil.copytree(source, fresh, dirs_exist_ok=True)
+        self._stages.adopt(stage, made_by)

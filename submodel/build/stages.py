@@ -45,12 +45,18 @@ def is_output_of(name: str, output: Path, folder: Path) -> bool:
 
     False too where the record is none of this user's. Raises StateFolderError if this user's key can't be read.
     """
+    return key_of_output(name, output, folder) is not None
+
+
+def key_of_output(name: str, output: Path, folder: Path) -> str | None:
+    """The key under which the stage `name` made `output`, or None, as for `is_output_of`."""
     key = seal_key()
     try:
         record = open_sealed(key, PURPOSE, name, read_bytes(_record_path(folder, name)))
-        return record is not None and record.get("outputs") == [OutputHashes().of(output)]
+        is_made = record is not None and record.get("outputs") == [OutputHashes().of(output)]
+        return str(record["key"]) if record is not None and is_made else None
     except (OSError, ValueError, BuildError):  # no record, or an output that no stage has made
-        return False
+        return None
 
 
 def _record_path(folder: Path, name: str) -> Path:
@@ -75,7 +81,7 @@ class Stages:
         """
         found = None if self._force else self._read(name, key, outputs)
         if found is not None:
-            self._display.say(f"{name}: kept from an earlier run")
+            self._display.keep(name)
             record = StageRecord(name=name, key=key, seconds=found["seconds"], result=found["result"], is_fresh=False)
         else:
             self._path(name).unlink(missing_ok=True)

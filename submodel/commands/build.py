@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+class ProgressForm(StrEnum):
+    """How progress is shown on stderr."""
+
+    AUTO = "auto"  # bars on a terminal, elsewhere plain lines
+    JSON = "json"  # a document a line, `contract.documents.BuildProgress`
 
 
 def build(
@@ -67,13 +75,17 @@ def build(
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all sampling.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Repeat the stages that an earlier build finished.")] = False,
+    progress: Annotated[
+        ProgressForm,
+        typer.Option(help="How progress is shown on stderr: auto, or json for one document a line (docs/protocol.md)."),
+    ] = ProgressForm.AUTO,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Build a smaller model of a repository, and the bundle that an editor's language server runs."""
     from submodel.extras import prepare_to_build
 
     prepare_to_build("build")
-    from contract.console import StageDisplay, print_json
+    from contract.console import StageDisplay, console, print_json
     from submodel.build.build_settings import BuildSettings, parse_size
     from submodel.build.pipeline import run_build
     from submodel.scores_table import print_build
@@ -95,8 +107,13 @@ def build(
         seed=seed,
         force=force,
     )
-    with StageDisplay() as display:
+    with StageDisplay(as_json=progress is ProgressForm.JSON) as display:
         document = run_build(settings, display)
-    print_build(document)
+    if progress is ProgressForm.JSON:
+        with console.capture() as table:
+            print_build(document)
+        display.say(table.get())
+    else:
+        print_build(document)
     if as_json:
         print_json(document)

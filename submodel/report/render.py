@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, Template, select_autoescape
 from markupsafe import Markup
@@ -13,7 +13,7 @@ from builder.evaluation.charts import Bar, Line, columns, interval_bars, line_ch
 from builder.evaluation.metrics import is_exact
 from builder.evaluation.wording import change, points
 
-REPORT_SCHEMA = 2  # of the document below; raised when a key that the page needs changes its meaning
+REPORT_SCHEMA: Final = 2  # of the document below; raised when a key that the page needs changes its meaning
 SHOWN = 5  # completions side by side
 
 

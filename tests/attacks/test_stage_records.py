@@ -28,6 +28,9 @@ class Display:
     def say(self, text: str) -> None:
         self.said.append(text)
 
+    def keep(self, name: str) -> None:
+        self.said.append(f"{name}: kept from an earlier run")
+
     def stage(self, name: str) -> Any:
         import contextlib
 

@@ -1,5 +1,8 @@
 """Where cuts fall, and that what they hide is really hidden."""
 
+from dataclasses import replace
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,9 +15,10 @@ from builder.fim_examples import (
     cut_blocks,
     cut_files,
     cut_mixture,
+    cut_twice,
     parity_windows,
 )
-from contract.prompt import PromptEncoder, PromptFormat
+from contract.prompt import PromptEncoder, PromptFormat, shared_prefix
 from tests.builder.tiny import make_tokenizer
 
 FIM = PromptFormat(prefix_token="<|fim_prefix|>", suffix_token="<|fim_suffix|>", middle_token="<|fim_middle|>")
@@ -74,6 +78,22 @@ def test_half_of_the_cuts_are_within_a_line():
     cuts = cut_files([source("    total = compute(first, second)\n" * 400)], 400, seed=0)
     inner = sum(cut.middle != "total = compute(first, second)" for cut in cuts)
     assert 140 < inner < 260
+
+
+def test_a_line_that_is_cut_twice_is_read_once():
+    body = "".join(f"    value_{i} = compute(value, {i})\n    pass\n" for i in range(40))
+    file = source(f"def f(value):\n{body}")
+    cuts = cut_twice([file], 30, seed=4)
+    assert cuts == cut_twice([file], 30, seed=4)
+    assert len(cuts) == 60
+    encoder = PromptEncoder(make_tokenizer(), replace(FIM, suffix_first=True))
+    for first, second in list(pairwise(cuts))[::2]:
+        line = file.text[first.offset :].partition("\n")[0]
+        assert first.middle == line
+        assert line.endswith(second.middle)
+        assert (second.middle == line) == (line == "pass"), "only a line of one word is cut twice at one place"
+        asked = [encoder.encode(cut.window(encoder)) for cut in (first, second)]
+        assert shared_prefix(*asked) > len(asked[0]) - 6, "up to the line's first token, which the rest may change"
 
 
 def test_blocks_end_before_blank_lines_and_dedents():

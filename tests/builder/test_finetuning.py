@@ -1,6 +1,7 @@
 """Recovery on a tiny model: it learns its files, keeps its best, and goes on after a kill as if nothing had been."""
 
 import itertools
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -9,11 +10,12 @@ import torch
 
 from builder.calibration import Example
 from builder.corpus.corpus import SourceFile
+from builder.finetuning import training_data as material
 from builder.finetuning import training_run
 from builder.finetuning.finetune import recover
 from builder.finetuning.finetune_settings import RecoverySettings
 from builder.finetuning.schedule import learning_rate_at, steps_within, validation_steps
-from builder.finetuning.training_data import token_weights
+from builder.finetuning.training_data import Material, token_weights
 from contract.errors import BuildError, CorpusError
 from contract.prompt import PromptEncoder, PromptFormat
 from tests.builder.tiny import TEXT, make_model, make_tokenizer
@@ -43,6 +45,55 @@ def corpus():
         SourceFile(path=f"{name}.py", language="Python", text=TEXT.replace("settings", name), sha256="0", split=split)
         for split, name in parts.items()
     ]
+
+
+def many_files():
+    """Five of two splits, alike but for a name."""
+    return [
+        SourceFile(
+            path=f"{split}_{number}.py",
+            language="Python",
+            text=12 * TEXT.replace("settings", f"{split}_{number}"),
+            sha256="0",
+            split=split,
+        )
+        for split in ("calibration", "validation")
+        for number in range(5)
+    ]
+
+
+def shares(encoder, steps, paths):
+    """The share of the tokens of training sequences that comes from files of these paths, told by their names."""
+    fresh = whole = 0
+    for step in steps:
+        for example in step:
+            text = encoder.tokenizer.decode(list(example.ids), skip_special_tokens=False)
+            whole += len(example.ids)
+            fresh += len(example.ids) * any(path.removesuffix(".py") in text for path in paths)
+    return fresh / whole
+
+
+def test_an_update_learns_mostly_fresh_files_and_validates_on_them_first(monkeypatch):
+    monkeypatch.setattr(material, "LEAST_TOKENS", 0)
+    encoder, _ = encoder_and_model()
+    form = encoder.form.with_window(120, 40)
+    encoder = PromptEncoder(encoder.tokenizer, form)
+    fresh = frozenset({"calibration_1.py", "calibration_2.py", "validation_4.py"})
+    update = Material(many_files(), encoder, SETTINGS, fresh)
+    told = shares(encoder, update.first, fresh)
+    # A window need not show its file's name: of those that do, seven in ten are fresh.
+    old = shares(encoder, update.first, {f"calibration_{number}.py" for number in (0, 3, 4)})
+    assert 0.6 < told / (told + old) < 0.8
+    first = encoder.tokenizer.decode(list(update.validation[0]), skip_special_tokens=False)
+    names = re.findall(r"validation_\d", first)
+    assert set(names) <= {"validation_4"}
+    assert sum(map(len, update.validation)) >= SETTINGS.validation_tokens
+
+
+def test_a_small_update_is_filled_up_with_old_files():
+    encoder, _ = encoder_and_model()
+    update = Material(many_files(), encoder, SETTINGS, frozenset({"calibration_1.py"}))
+    assert sum(len(one.ids) for step in update.first for one in step) > 30 * len(encoder.text_ids(TEXT))
 
 
 def encoder_and_model():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from builder.finetuning.packed import NAME, packed_nats
+from builder.finetuning.packed import LOGIT_POSITIONS, NAME, packed_nats
 from tests.builder.tiny import make_model
 
 BATCH = [[5, 6, 7, 8, 9], [1, 2], [30, 31, 32, 33, 34, 35, 36], [4, 4, 4]]
@@ -28,6 +28,17 @@ def test_losses_and_gradients_are_those_of_the_sequences_alone(kind):
     torch.testing.assert_close(nats, expected, rtol=1e-4, atol=1e-5)
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(parameter.grad, gradients[name], rtol=1e-3, atol=1e-5)
+
+
+def test_logits_of_a_few_positions_at_a_time_are_those_of_all():
+    model = make_model(100)
+    batch = [[i % 90 for i in range(LOGIT_POSITIONS + 50)], [3, 4, 5]]
+    with torch.no_grad():
+        expected = torch.cat([alone(model, ids) for ids in batch])
+        model.set_attn_implementation(NAME)
+        nats = packed_nats(model, batch, torch.device("cpu"))
+    assert nats.shape == (LOGIT_POSITIONS + 51,)
+    torch.testing.assert_close(nats, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_model_that_is_not_told_the_lengths_says_so():

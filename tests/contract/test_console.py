@@ -1,13 +1,16 @@
 """Whoever waits without a terminal is told where the work is, at least every 15 seconds."""
 
 import io
+import json
 import time
 
 import pytest
+from msgspec import convert
 from rich.console import Console
 
 from contract import console
 from contract.console import StageDisplay
+from contract.documents import BuildProgress
 
 
 class Clock:
@@ -116,3 +119,70 @@ def test_the_lines_come_by_themselves(monkeypatch, capsys):
             told = capsys.readouterr().err
             time.sleep(0.001)
     assert told == "prune: 15 s so far\n"
+
+
+def documents(text):
+    """Each line as the document that it is."""
+    return [convert(json.loads(line), BuildProgress) for line in text.splitlines()]
+
+
+def test_json_is_one_document_a_line(clock, capsys):
+    with StageDisplay(as_json=True, clock=clock) as display:
+        display.expect({"prune": 40.0, "recover": 60.0})
+        with display.stage("prune") as advance:
+            for layer in range(5):
+                advance(layer, 20)
+                clock.now_s += 2
+        display.keep("recover")
+        display.say("two\nlines\x1b[2J")
+    told, begun, ended, kept, said = documents(capsys.readouterr().err)
+    assert told == {"kind": "message", "text": "The whole takes about 1 min 40 s."}
+    whole = {"total_seconds": 0.0, "total_seconds_left": 100.0, "total_share": 0.0}
+    assert begun == {"kind": "stage", "stage": "prune", "state": "running", "seconds": 0.0, **whole}
+    assert (ended["state"], ended["seconds"], ended["total_seconds"]) == ("finished", 10.0, 10.0)
+    assert kept == {"kind": "stage", "stage": "recover", "state": "kept"}
+    assert said == {"kind": "message", "text": "two\nlines?[2J"}
+
+
+def test_json_tells_of_a_running_stage_by_itself(monkeypatch, clock, capsys):
+    monkeypatch.setattr(console, "TICK_S", 0.001)
+    told = ""
+    with StageDisplay(as_json=True, clock=clock) as display, display.stage("prune") as advance:
+        advance(0, 8)
+        clock.now_s += 4
+        advance(2, 8)
+        until = time.monotonic() + 30
+        while '"share": 0.25' not in told and time.monotonic() < until:
+            told += capsys.readouterr().err
+            time.sleep(0.001)
+    running = documents(told)[-1]
+    assert (running["share"], running["seconds_left"]) == (0.25, 12.0)
+    assert "total_seconds_left" not in running, "nothing was expected"
+
+
+def test_lines_tell_what_is_left_in_all(clock, capsys):
+    with StageDisplay(clock=clock) as display:
+        display.expect({"prune": 20.0, "export": 100.0})
+        with display.stage("prune") as advance:
+            for layer in range(3):
+                advance(layer, 10)
+                pass_time(display, clock, 10)
+    assert capsys.readouterr().err.splitlines()[:3] == [
+        "The whole takes about 2 min 0 s.",
+        "prune: 10 % after 14 s, about 1 min 26 s left; about 6 min 19 s left in all",
+        "prune: 20 % after 28 s, about 1 min 12 s left; about 7 min 12 s left in all",
+    ]
+
+
+def test_bars_of_all_stages_wait_below_and_end_with_the_whole(monkeypatch):
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=80, _environ={})
+    monkeypatch.setattr(console, "console", terminal)
+    with StageDisplay() as display:
+        display.expect({"prune": 20.0, "export": 100.0})
+        with display.stage("prune") as advance:
+            advance(1, 2)
+            display._progress.refresh()
+            waiting = [(task.description, task.started) for task in display._progress.tasks]
+    assert waiting == [("prune", True), ("export", False), ("all stages", True)]
+    shown = terminal.file.getvalue()
+    assert all(name in shown for name in ("prune", "export", "all stages"))

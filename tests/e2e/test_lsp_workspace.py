@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from lsprotocol import types
+from msgspec import convert
 
 from contract.bundle.bundle import Bundle, build_of, read_manifest, seal_manifest
 from contract.bundle.trust import trust_build
+from contract.documents import ServerStatus
 from tests.e2e.editor import TEXT, editing, expected, run
 
 
@@ -86,7 +88,8 @@ def test_two_folders_have_a_bundle_each(workspace: Path, tiny_bundle: Bundle, tm
                 [decision] = (await editor.request("submodel/explain"))["decisions"]
                 served.append(decision["bundle"])
             assert served == [str(folder / ".submodel" / "bundle") for folder in (workspace, other)]
-            bundles = (await editor.request("submodel/status"))["bundles"]
+            status = await editor.request("submodel/status")
+            bundles = convert(status, ServerStatus)["bundles"]
             assert [(one["workspaceFolder"], one["state"]) for one in bundles] == [
                 (str(workspace), "ready"),
                 (str(other), "ready"),

@@ -14,17 +14,18 @@ from optimum.onnxruntime import ORTModelForCausalLM
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM
 
-from contract.bundle.bundle import read_bundle
+from contract.bundle.bundle import MANIFEST_FILE, Bundle, read_bundle
 from contract.bundle.drafts import FOLDER, open_index
-from contract.errors import BuildError, ExportError, SubmodelError
+from contract.errors import BuildError, BundleError, ExportError, SubmodelError
 from contract.prompt import PromptFormat
 from exporters import export as export_module
 from exporters.auto_precision import Speed
-from exporters.export import add_precision, export_any, export_bundle
+from exporters.export import add_precision, export_any, export_bundle, renew_drafts
 from exporters.export_settings import ExportSettings
 from exporters.parity import ParitySettings
 from exporters.precision import Precision
 from exporters.prompts import choose_prompts
+from lsp_server.decoding.engine import Engine
 
 # Of random weights the next token is nearly a tie, so int8 agrees seldom.
 LOOSE = ParitySettings(prompts=6, max_prompt_tokens=64, continuation_tokens=4, min_agreement=0.3, max_loss_increase=0.1)
@@ -65,6 +66,23 @@ def test_the_repository_s_tokens_travel_as_drafts(sub_model: Path, tmp_path: Pat
     assert "drafts" not in without.manifest
 
 
+def test_what_is_measured_is_in_the_manifest_when_it_is_sealed_the_first_time(sub_model: Path, tmp_path: Path) -> None:
+    measured: list[Bundle] = []
+
+    def measure(bundle: Bundle) -> dict[str, Any]:
+        assert not (bundle.folder / MANIFEST_FILE).exists()
+        answer = Engine(bundle, threads=1).generate([65, 66, 67], max_new_tokens=2)
+        measured.append(bundle)
+        return {"gate": {"tokens": answer.prompt_tokens}}
+
+    bundle = export_bundle(sub_model, tmp_path / "bundle", FP32, drafts=[[5, 6, 7, 8, 9]], measure=measure)
+    assert bundle.manifest["gate"] == {"tokens": 3}
+    (before,) = measured
+    assert before.build == ""
+    sealed = {key: value for key, value in bundle.manifest.items() if key not in ("gate", "checksum")}
+    assert sealed == json.loads(json.dumps(before.manifest))
+
+
 @pytest.mark.parametrize("settings", [FP32, INT8], ids=["fp32", "int8"])
 def test_exports_a_sub_model(sub_model: Path, tmp_path: Path, settings: ExportSettings) -> None:
     events: list[str] = []
@@ -88,6 +106,34 @@ def test_exports_a_sub_model(sub_model: Path, tmp_path: Path, settings: ExportSe
         assert (bundle.folder / name).read_bytes() == (sub_model / name).read_bytes()
     assert bundle.prompt.max_prefix_tokens == 99
     assert len(events) == len(set(events)) > 2
+
+
+def test_a_short_check_leaves_the_float32_graph_out(sub_model: Path, tmp_path: Path) -> None:
+    events: list[str] = []
+    parity = replace(INT8.parity, logit_prompts=0)
+    bundle = export_bundle(sub_model, tmp_path / "short", replace(INT8, parity=parity), on_event=events.append)
+    whole = export_bundle(sub_model, tmp_path / "whole", INT8)
+    assert not any("fp32" in event for event in events)
+    assert bundle.manifest["files"] == whole.manifest["files"]
+    assert "max_logit_difference" not in bundle.manifest["parity"]
+    assert bundle.manifest["parity"]["greedy_agreement"] == whole.manifest["parity"]["greedy_agreement"]
+
+
+def test_drafts_are_renewed_and_all_else_stays(sub_model: Path, tmp_path: Path) -> None:
+    before = export_bundle(sub_model, tmp_path / "bundle", FP32, drafts=[[5, 6, 7, 8, 9]])
+    after = renew_drafts(tmp_path / "bundle", [[1, 2, 3, 4, 5, 6]])
+    assert after == read_bundle(tmp_path / "bundle")
+    index = open_index(after.folder / FOLDER)
+    assert index is not None
+    assert index.propose([1, 2, 3, 4], 2) == (4, [5, 6])
+    assert index.propose([5, 6, 7, 8], 1) == (0, [])
+    changed = {name for name in before.manifest if before.manifest[name] != after.manifest[name]}
+    assert changed == {"drafts", "files", "checksum"}
+    files = {name for name, facts in after.manifest["files"].items() if facts != before.manifest["files"][name]}
+    assert files and all(name.startswith("drafts/") for name in files)
+    (after.folder / "onnx" / "model.onnx").write_bytes(b"changed")
+    with pytest.raises(BundleError, match=r"model\.onnx"):
+        renew_drafts(tmp_path / "bundle", [])
 
 
 def test_the_progress_is_one_of_the_whole_export(sub_model: Path, tmp_path: Path) -> None:

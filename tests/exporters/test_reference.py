@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from exporters.reference import ParityPrompt, compute_references
+from exporters.reference import MAX_PADDING, ParityPrompt, batches_by_length, compute_references
 
 RNG = np.random.default_rng(0)
 PROMPTS = [
@@ -50,6 +50,14 @@ def test_batches_with_a_cache_give_what_single_passes_give(any_folder: Path) -> 
             np.testing.assert_allclose(reference.logits, wanted, atol=1e-4)
         else:
             assert reference.logits is None
+
+
+def test_a_long_prompt_does_not_pad_the_short_ones() -> None:
+    assert batches_by_length([200, 1200, 100, 150, 1100], size=8) == [[2, 3, 0], [4, 1]]
+    assert batches_by_length([5, 4, 3, 2, 1], size=2) == [[4, 3], [2, 1], [0]]
+    assert batches_by_length([1, 1 + MAX_PADDING], size=8) == [[0, 1]]
+    assert batches_by_length([1, 2 + MAX_PADDING], size=8) == [[0], [1]]
+    assert batches_by_length([], size=8) == []
 
 
 def test_a_continuation_ends_with_its_first_stop_token(any_folder: Path) -> None:

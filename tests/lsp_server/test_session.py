@@ -142,7 +142,7 @@ def test_typing_along_asks_no_model() -> None:
     ("prepare", "asked", "rule"),
     [
         (lambda session: session.pause(), at("x = ‸\n", is_invoked=True), "paused"),
-        (lambda session: session.snooze(5), at("x = ‸\n", is_invoked=True), "snoozed"),
+        (lambda session: session.snooze(5), at("x = ‸\n"), "snoozed"),
         (lambda session: None, at("ab‸cd\n"), "mid-word"),
         (lambda session: None, at("x = ‸\n", bundle=None), "no-bundle"),
     ],
@@ -157,6 +157,12 @@ def test_why_nothing(prepare: Callable[[Session], None], asked: CompletionReques
     assert session.tracker.statistics.nothing == {rule: 1}
     session.resume()
     assert ask(session, at("x = ‸\n")) == ["foo(bar)"]
+
+
+def test_asked_by_hand_it_answers_through_a_snooze() -> None:
+    session, _ = make()
+    session.snooze(5)
+    assert ask(session, at("x = ‸\n", is_invoked=True)) == ["foo(bar)"]
 
 
 def test_asked_by_hand_rules_of_typing_do_not_hold() -> None:

@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec import convert
 from tokenizers import Tokenizer
 from typer.testing import CliRunner
 
 from builder import datasets as domains
 from builder.artifact import read_artifact
+from contract.documents import BuildProgress, BuildReport, Manifest
 from contract.errors import BuildError, CorpusError
 from submodel.app import app
 from submodel.build.build_settings import BuildSettings
@@ -23,9 +25,13 @@ def index(tmp_path, monkeypatch):
 
 
 def run(*arguments):
-    done = CliRunner().invoke(app, [*map(str, arguments), "--json"])
+    return json.loads(invoke(*arguments, "--json").stdout)
+
+
+def invoke(*arguments):
+    done = CliRunner().invoke(app, list(map(str, arguments)))
     assert done.exit_code == 0, done.output + repr(done.exception)
-    return json.loads(done.stdout)
+    return done
 
 
 def test_a_language_is_built_and_evaluated_by_its_name(index, tmp_path, monkeypatch):
@@ -37,7 +43,8 @@ def test_a_language_is_built_and_evaluated_by_its_name(index, tmp_path, monkeypa
     assert set(document["corpus"]["languages"]) == {"Python"}
     folder = tmp_path / "submodel-python"
     assert document["paths"]["model"] == "submodel-python/model"
-    assert (folder / "bundle" / "bundle.json").is_file()
+    convert(document, BuildReport)
+    convert(json.loads((folder / "bundle" / "bundle.json").read_text()), Manifest)
     page = (folder / "report.html").read_text()
     assert "<h1>python</h1>" in page
     assert "honest rival" in page
@@ -49,6 +56,11 @@ def test_a_language_is_built_and_evaluated_by_its_name(index, tmp_path, monkeypa
     manifest = json.loads((folder / "model" / "manifest.json").read_text())
     assert manifest["language"] == "language:python"
     assert [one["distribution"] for one in manifest["distributions"]] == ["npm:pack@1"]
+    again = invoke("build", "--language", "python", *options, "--progress", "json").stderr.splitlines()
+    progress = [convert(json.loads(line), BuildProgress) for line in again if line.startswith("{")]
+    kept = [one["stage"] for one in progress if one.get("state") == "kept"]
+    assert kept == [stage["name"] for stage in document["stages"]]
+    assert "base" in progress[-1]["text"], "the table of models"
     scored = run("eval", "--language", "javascript", "--model", folder / "model", "--positions", 4, "--blocks", 0)
     assert set(scored["models"][0]["languages"]) == {"JavaScript"}
     assert not layout(folder / "model"), "nothing has taught it another than its base's"

@@ -2,8 +2,14 @@
 
 import pytest
 
+from builder.corpus.corpus import read_corpus
 from contract.console import StageDisplay
+from contract.errors import BuildError
+from submodel.build import pipeline
+from submodel.build.build_settings import BuildSettings
+from submodel.build.pipeline import run_build
 from submodel.build.stages import Stages, key_of
+from tests.builder.tiny_bases import save_folder
 
 
 class Counter:
@@ -66,3 +72,45 @@ def test_a_damaged_record_is_no_record(tmp_path):
 def test_keys_tell_inputs_apart_whatever_their_order():
     assert key_of(a=1, b=2) == key_of(b=2, a=1)
     assert key_of(a=1) != key_of(a=2)
+
+
+def test_the_base_is_scored_again_only_if_files_that_it_is_asked_about_change(tmp_path, monkeypatch):
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    for number in range(24):
+        lines = (f"def compute_{number}_{i}(value):\n    return value + {number * i}\n" for i in range(40))
+        (repository / f"part_{number}.py").write_text("\n".join(lines))
+    base = save_folder(tmp_path / "base", kind="qwen2")
+
+    def stop(*arguments, **options):
+        raise BuildError("The test needs no more than the base's scores.")
+
+    monkeypatch.setattr(pipeline, "prune", stop)
+
+    def is_scored():
+        told = []
+        settings = BuildSettings(repository=repository, output=tmp_path / "out", base=str(base), positions=4)
+        with StageDisplay() as display, pytest.raises(BuildError, match="no more"):
+            display.say = told.append
+            run_build(settings, display)
+        return "score the base: kept from an earlier run" not in told
+
+    def held_out():
+        return {file.text for file in read_corpus(repository).files if file.split == "held-out"}
+
+    def change(split):
+        """Change a file of the split; which one it is in afterwards is a matter of its hash."""
+        before = held_out()
+        file = next(file for file in read_corpus(repository).files if file.split == split)
+        for number in range(50):
+            (repository / file.path).write_text(f"{file.text}\nADDED = {number}\n")
+            if (held_out() == before) == (split == "calibration"):
+                return
+        pytest.fail("No change of the file does.")
+
+    assert is_scored()
+    assert not is_scored()
+    change("calibration")
+    assert not is_scored()
+    change("held-out")
+    assert is_scored()

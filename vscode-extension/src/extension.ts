@@ -36,7 +36,7 @@ export function activate(context: vscode.ExtensionContext): void {
   const suggestions = new Suggestions(status, log);
   const controller = new ServerController(bundles, status, suggestions.middleware, log);
   const offers = new Offers(context.workspaceState, context.globalState);
-  const snooze = new Snooze(status);
+  const snooze = new Snooze(controller);
   const pages = new Pages();
   const missing = (problem: string): void => void offers.tellOfMissingExecutable(problem, true);
   const builds = new BuildCommand(bundles, controller, status, missing, log);
@@ -50,7 +50,6 @@ export function activate(context: vscode.ExtensionContext): void {
     status,
     controller,
     builds,
-    snooze,
     pages,
     createStatusItems(status),
     followCursor(controller, status),
@@ -63,7 +62,7 @@ export function activate(context: vscode.ExtensionContext): void {
     controller.onNoBundle(() => void offers.offerToBuild()),
     controller.onNoExecutable((problem) => void offers.tellOfMissingExecutable(problem, false)),
     controller.onGaveUp(() => void offers.tellOfCrashes()),
-    watchBundles(bundles, () => void controller.restartForBundle('the bundle on disk has changed')),
+    watchBundles(bundles, () => void controller.reload('the bundle on disk has changed')),
     onDidSelectInterpreter(restart('another Python environment was selected')),
     vscode.workspace.onDidChangeConfiguration((event) => {
       if (RESTARTING_SETTINGS.some((name) => event.affectsConfiguration(name))) {
@@ -74,12 +73,13 @@ export function activate(context: vscode.ExtensionContext): void {
     vscode.workspace.onDidGrantWorkspaceTrust(restart('the workspace is trusted')),
 
     on('build', () => builds.run()),
-    on('chooseBundle', async () => (await bundles.choose()) && controller.restart('another bundle was picked')),
+    on('chooseBundle', async () => {
+      const older = await controller.olderBundles();
+      return (await bundles.choose(older)) && controller.restart('another bundle was picked');
+    }),
     on('toggle', toggleEnabled),
     on('snoozeSuggestions', (minutes) => snooze.begin(minutes)),
-    on('endSnooze', () => {
-      snooze.end();
-    }),
+    on('endSnooze', () => snooze.end()),
     on('pauseOnBattery', togglePauseOnBattery),
     on('explainLast', () => explainLast(controller, suggestions.last, pages)),
     on('openReport', () => openReport(status)),

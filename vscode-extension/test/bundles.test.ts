@@ -3,7 +3,7 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
-import { findRepository, listKept, OWN_BUNDLE, readBounded, readBundle } from '../src/bundle/bundles';
+import { findRepository, OWN_BUNDLE, readBounded, readBundle } from '../src/bundle/bundles';
 import { trustBundle, untrustedIn } from '../src/bundle/trust';
 import { shortBytes, shortCount } from '../src/bundle/manifest';
 
@@ -62,9 +62,9 @@ test('a message is about the untrusted bundle whose sentence it ends with', () =
   const bundles = [
     { folder: '/b', state: 'failed', error },
     { folder: '/a', state: 'untrusted', error, build: 'b0' },
-  ];
+  ] as const;
   expect(untrustedIn(`submodel: ${error}`, bundles)).toEqual({ folder: '/a', build: 'b0' });
-  const [, { folder, state }] = bundles as [unknown, { folder: string; state: string }];
+  const [, { folder, state }] = bundles;
   expect(untrustedIn(error, [{ folder, state, error }])).toEqual({ folder: '/a', build: undefined });
   expect(untrustedIn('submodel: something else', bundles)).toBeUndefined();
   expect(untrustedIn('', [{ folder: '/a', state: 'untrusted', error: null }])).toBeUndefined();
@@ -87,17 +87,6 @@ test('the build that was shown is trusted, by a child that looks for nothing in 
   expect(searched.split(':').every((folder) => path.isAbsolute(folder))).toBe(true);
   await expect(trustBundle(command, { folder: '/a', build: undefined })).rejects.toThrow();
   expect(fs.readFileSync(`${command}.ran`, 'utf8')).toMatch(/^trust\|\/a\|\//);
-});
-
-test('older bundles come newest first, and only those that can be read', async () => {
-  expect(await listKept(repository)).toEqual([]);
-  for (const time of [1000, 3000, 2000]) {
-    const kept = path.join(repository, '.submodel', 'previous', String(time));
-    fs.cpSync(build(time), kept, { recursive: true, preserveTimestamps: true });
-  }
-  fs.mkdirSync(path.join(repository, '.submodel', 'previous', 'unfinished'));
-  const kept = await listKept(repository);
-  expect(kept.map(({ folder }) => path.basename(folder))).toEqual(['3000', '2000', '1000']);
 });
 
 test('counts and bytes are short', () => {

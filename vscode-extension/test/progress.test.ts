@@ -1,21 +1,32 @@
 import { expect, test } from 'vitest';
 
 import { buildArguments } from '../src/build/arguments';
-import { readFailure, readProgress } from '../src/build/progress';
+import { describeProgress, readFailure, readProgress } from '../src/build/progress';
+import type { BuildProgress } from '../src/documents';
 
-const BAR =
-  '\u001b[2K\rprune                    \u001b[38;5;197m━━━━━━━━━╸━━━━━━\u001b[0m  \u001b[35m 43%\u001b[0m 0:00:12 0:00:15';
+const RUNNING = { kind: 'stage', stage: 'prune', state: 'running', seconds: 12 } as const;
 
 test.each([
-  [BAR, { stage: 'prune', percent: 43 }],
-  [`corpus   ━━━━ 100% 0:00:01\n${BAR}\n`, { stage: 'prune', percent: 43 }],
-  ['recover the model   ━━━━━━━━   7% 0:00:12', { stage: 'recover the model', percent: 7 }],
-  ['corpus: 1.2 s\nprune: 8 % after 28 s, about 2 min 6 s left\n', { stage: 'prune', percent: 8 }],
-  ['corpus: 1.2 s\n', undefined],
-  ['find the base: 15 s so far\n', undefined],
-  ['smollm2-135m: it was asked for, and 5% of it is new\n', undefined],
-])('%j', (output, progress) => {
-  expect(readProgress(output)).toEqual(progress);
+  [JSON.stringify(RUNNING), RUNNING],
+  ['{"kind": "message", "text": "Fetching"}', { kind: 'message', text: 'Fetching' }],
+  ['{"kind": "of a later version"}', undefined],
+  ['{"kind": "stage"', undefined],
+  ['[]', undefined],
+  ['smollm2-135m: it was asked for, and 5% of it is new', undefined],
+])('%s', (line, progress) => {
+  expect(readProgress(line)).toEqual(progress);
+});
+
+test.each<[BuildProgress, string]>([
+  [RUNNING, 'prune'],
+  [{ ...RUNNING, share: 0.438 }, 'prune 43 %'],
+  [{ ...RUNNING, share: 0.438, seconds_left: 16 }, 'prune 43 %, 16 s left'],
+  [{ ...RUNNING, share: 0.5, seconds_left: 90, total_seconds_left: 560 }, 'prune 50 %, 2 min left; 9 min left in all'],
+  [{ ...RUNNING, state: 'finished', seconds: 66.96 }, 'prune: 67.0 s'],
+  [{ kind: 'stage', stage: 'prune', state: 'kept' }, 'prune: kept from an earlier run'],
+  [{ kind: 'message', text: 'Fetching' }, 'Fetching'],
+])('%j', (progress, text) => {
+  expect(describeProgress(progress)).toBe(text);
 });
 
 test('the last sentence of a failure', () => {

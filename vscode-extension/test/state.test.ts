@@ -21,9 +21,13 @@ test('a build is shown over all else', () => {
   expect(describe({ ...READY, building: 'prune' })).toMatchObject({ text: 'submodel: prune', isBusy: true });
 });
 
-test('a snooze is shown where there would be suggestions, and only there', () => {
-  const snoozedUntil = new Date();
-  expect(describe({ ...READY, snoozedUntil }).text).toBe('submodel: snoozed');
+test('a snooze is shown while the server snoozes', () => {
+  const told = toSnapshot({ state: 'snoozed', snoozedUntil: '2026-11-27T18:00:00+00:00' });
+  expect(told.snoozedUntil).toEqual(new Date('2026-11-27T18:00:00Z'));
+  expect(describe({ ...READY, ...told })).toMatchObject({ text: 'submodel: snoozed', icon: 'bell-slash' });
+  expect(describe({ ...READY, ...told }).state).toMatch(/^snoozed until \d/);
+  expect(toSnapshot({ state: 'ready', snoozedUntil: null })).toMatchObject({ snoozedUntil: undefined });
+  const { snoozedUntil } = told;
   expect(describe({ ...READY, snoozedUntil, phase: 'failed', problem: 'why' })).toMatchObject({
     state: 'the server does not run: why',
     severity: 'error',

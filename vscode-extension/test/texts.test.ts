@@ -1,16 +1,14 @@
 import { expect, test } from 'vitest';
 
 import { findRivals } from '../src/onboarding/rivalNames';
-import { readServerLine, readServing } from '../src/server/serverLog';
+import { readServerLine } from '../src/server/serverLog';
 import { toMarkdown } from '../src/views/outline';
 import { withPolicy } from '../src/views/policy';
 
 test('lines of the server keep their level', () => {
   const line = '2026-11-25 20:01:02,003 INFO lsp_server.service: Serving /a b/.submodel/bundle';
   expect(readServerLine(line)).toEqual({ level: 'info', text: 'lsp_server.service: Serving /a b/.submodel/bundle' });
-  expect(readServing(readServerLine(line).text)).toBe('/a b/.submodel/bundle');
   expect(readServerLine('Traceback (most recent call last):').level).toBe('warn');
-  expect(readServing('x: Saving y')).toBeUndefined();
 });
 
 test('other extensions are told by their name, each once', () => {

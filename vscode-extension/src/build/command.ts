@@ -10,7 +10,7 @@ import { type Logger, messageOf } from '../logger';
 import { plain } from '../plainText';
 import type { ServerController } from '../server/controller';
 import type { StatusModel } from '../status/model';
-import { readFailure, readProgress } from './progress';
+import { describeProgress, readFailure } from './progress';
 import { buildDefinition, createTask, openBuildTerminal } from './task';
 import type { BuildTerminal } from './terminal';
 
@@ -70,7 +70,7 @@ export class BuildCommand implements vscode.Disposable {
     if (code === 0) {
       await this.bundles.forgetPick();
       this.status.update({ building: undefined });
-      await this.controller.restart('a sub-model was built');
+      await this.controller.reload('a sub-model was built');
       await this.tellSuccess(repository);
     } else if (terminal.wasStopped) {
       void vscode.window.showInformationMessage('The build was stopped; building again goes on where it was.');
@@ -88,12 +88,12 @@ export class BuildCommand implements vscode.Disposable {
         token.onCancellationRequested(() => {
           terminal.stop();
         }),
-        terminal.onPrinted((text) => {
-          const now = readProgress(text);
-          if (now) {
-            const share = now.percent === undefined ? '' : ` ${now.percent} %`;
-            progress.report({ message: plain(now.stage + share) });
-            this.status.update({ building: now.stage });
+        terminal.onProgress((now) => {
+          if (now.kind === 'stage' && now.state === 'running') {
+            progress.report({ message: plain(describeProgress(now)) });
+            if (now.stage !== this.status.snapshot.building) {
+              this.status.update({ building: now.stage });
+            }
           }
         }),
       );

@@ -1,32 +1,47 @@
-// From what `submodel build` prints to the stage that it is in. Free of VS Code.
+// What `submodel build --progress json` writes to stderr, line by line, and what people read of it. Free of VS Code.
 
-export interface BuildProgress {
-  readonly stage: string;
-  readonly percent: number | undefined;
+import type { BuildProgress } from '../documents';
+
+/** The document in a line; undefined for any other line, such as a library's warning. */
+export function readProgress(line: string): BuildProgress | undefined {
+  if (!line.startsWith('{')) {
+    return undefined;
+  }
+  try {
+    const document = JSON.parse(line) as { readonly kind?: unknown };
+    return document.kind === 'stage' || document.kind === 'message' ? (document as BuildProgress) : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
-// eslint-disable-next-line no-control-regex -- the escape character is what it looks for
-const CONTROL = /\u001b\[[0-9;?]*[ -/]*[@-~]/g;
-const BAR = /^(\S.*?)\s+[━╸╺─\s]+?\s+(\d{1,3})%/;
-const LINE = /^(\S.*?): (\d{1,3}) % after \d/; // where `submodel` sees no terminal for bars
-
-/** The newest stage in a piece of output, with its share where a bar or a line tells it. */
-export function readProgress(output: string): BuildProgress | undefined {
-  for (const line of output
-    .replaceAll(CONTROL, '')
-    .split(/[\r\n]+/)
-    .reverse()) {
-    const [, stage, percent] = BAR.exec(line) ?? LINE.exec(line) ?? [];
-    if (stage !== undefined && percent !== undefined && percent !== '100') {
-      return { stage, percent: Number(percent) };
-    }
+/** `prune 43 %, 2 min left; 9 min left in all`, or the sentence of a message. */
+export function describeProgress(progress: BuildProgress): string {
+  if (progress.kind === 'message') {
+    return progress.text ?? '';
   }
-  return undefined;
+  const stage = progress.stage ?? '';
+  if (progress.state === 'kept') {
+    return `${stage}: kept from an earlier run`;
+  }
+  if (progress.state === 'finished') {
+    return `${stage}: ${(progress.seconds ?? 0).toFixed(1)} s`;
+  }
+  const share = progress.share === undefined ? '' : ` ${Math.floor(100 * progress.share)} %`;
+  const left = progress.seconds_left === undefined ? '' : `, ${duration(progress.seconds_left)} left`;
+  const whole =
+    progress.total_seconds_left === undefined ? '' : `; ${duration(progress.total_seconds_left)} left in all`;
+  return stage + share + left + whole;
 }
 
 /** The last sentence of what a failed build has printed, for the user. */
 export function readFailure(output: string): string | undefined {
-  const text = output.replaceAll(CONTROL, '').replaceAll('\r', '');
+  const text = output.replaceAll('\r', '');
   const start = text.lastIndexOf('submodel: ');
   return start < 0 ? undefined : text.slice(start).trim().replaceAll(/\s+/g, ' ');
+}
+
+/** In seconds up to a minute, then in minutes. */
+function duration(seconds: number): string {
+  return seconds < 60 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min`;
 }

@@ -1,21 +1,25 @@
-// A terminal that runs `submodel build` as a process of ours: its output can be read, and it can be stopped in order.
+// A terminal that runs `submodel build` as a process of ours: it shows the progress, and can be stopped in order.
 
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import * as path from 'node:path';
+import * as readline from 'node:readline';
 import * as vscode from 'vscode';
 
+import type { BuildProgress } from '../documents';
 import { childEnvironment } from '../executable/environment';
+import { describeProgress, readProgress } from './progress';
 
 const PATIENCE_MS = 15_000; // a stage notices an interrupt at its next step
 const TAIL = 4_000; // characters kept for the message about a failure
+const CLEAR_LINE = '\r\u001b[2K'; // the line of a running stage is written over
 
 export class BuildTerminal implements vscode.Pseudoterminal {
   private readonly written = new vscode.EventEmitter<string>();
   private readonly closed = new vscode.EventEmitter<number>();
-  private readonly printed = new vscode.EventEmitter<string>();
+  private readonly progressed = new vscode.EventEmitter<BuildProgress>();
   readonly onDidWrite = this.written.event;
   readonly onDidClose = this.closed.event;
-  readonly onPrinted = this.printed.event;
+  readonly onProgress = this.progressed.event;
   readonly exitCode: Promise<number>;
   private settle: (code: number) => void = () => undefined;
   private child: ChildProcess | undefined;
@@ -42,26 +46,27 @@ export class BuildTerminal implements vscode.Pseudoterminal {
   }
 
   open(size: vscode.TerminalDimensions | undefined): void {
-    this.write(`${[this.command, ...this.args].join(' ')}\n`);
-    const child = spawn(this.command, this.args, {
+    const args = [...this.args, '--progress', 'json'];
+    this.write(`${[this.command, ...args].join(' ')}\n`);
+    const child = spawn(this.command, args, {
       cwd: this.cwd,
       detached: process.platform !== 'win32', // a group of its own, which an interrupt reaches as a whole
       windowsHide: true,
       stdio: ['ignore', 'pipe', 'pipe'],
       env: {
         ...childEnvironment(process.env, process.platform),
-        FORCE_COLOR: '1', // bars and colours: this is a terminal, though no tty
         COLUMNS: String(Math.min(size?.columns ?? 100, 120)),
         PYTHONIOENCODING: 'utf-8',
         PYTHONUNBUFFERED: '1',
       },
     });
     this.child = child;
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding('utf8').on('data', (text: string) => {
-        this.write(text);
-      });
-    }
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      this.write(text);
+    });
+    readline.createInterface({ input: child.stderr }).on('line', (line) => {
+      this.showLine(line);
+    });
     child.on('error', (error) => {
       this.write(`submodel: ${error.message}\n`);
       this.finish(127);
@@ -99,10 +104,20 @@ export class BuildTerminal implements vscode.Pseudoterminal {
     });
   }
 
+  private showLine(line: string): void {
+    const progress = readProgress(line);
+    if (!progress) {
+      this.write(`${CLEAR_LINE}${line}\n`);
+      return;
+    }
+    const text = describeProgress(progress);
+    this.written.fire(`${CLEAR_LINE}${text.replaceAll('\n', '\r\n')}${progress.state === 'running' ? '' : '\r\n'}`);
+    this.progressed.fire(progress);
+  }
+
   private write(text: string): void {
     this.kept = (this.kept + text).slice(-TAIL);
     this.written.fire(text.replaceAll(/\r?\n/g, '\r\n'));
-    this.printed.fire(text);
   }
 
   private finish(code: number): void {

@@ -1,4 +1,4 @@
-// The bundles on disk: the workspace's own, and the older ones that builds have kept beside it. Free of VS Code.
+// The bundles on disk. Free of VS Code.
 
 import * as fs from 'node:fs/promises';
 import * as os from 'node:os';
@@ -7,7 +7,6 @@ import * as path from 'node:path';
 import { type BundleInfo, readManifest } from './manifest';
 
 export const OWN_BUNDLE = path.join('.submodel', 'bundle');
-const KEPT_BUNDLES = path.join('.submodel', 'previous');
 const MANIFEST = 'bundle.json';
 const MAX_MANIFEST_BYTES = 16 * 1024 * 1024; // hashes of a hundred thousand files
 
@@ -56,16 +55,6 @@ export async function findRepository(start: string, home: string = os.homedir())
     folder = above;
   }
   return undefined;
-}
-
-/** The bundles kept in a repository, newest first. */
-export async function listKept(repository: string): Promise<BundleInfo[]> {
-  const root = path.join(repository, KEPT_BUNDLES);
-  const names = await fs.readdir(root).catch(() => []);
-  const bundles = await Promise.all(names.map((name) => readBundle(path.join(root, name))));
-  return bundles
-    .filter((bundle) => bundle !== undefined)
-    .sort((left, right) => right.builtAt.getTime() - left.builtAt.getTime());
 }
 
 function isAtOrBelow(one: string, folder: string): boolean {

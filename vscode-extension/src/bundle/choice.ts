@@ -7,7 +7,7 @@ import * as vscode from 'vscode';
 import { expand } from '../executable/candidates';
 import { plain } from '../plainText';
 import { readSettings } from '../settings';
-import { findRepository, listKept, OWN_BUNDLE, readBundle } from './bundles';
+import { findRepository, OWN_BUNDLE, readBundle } from './bundles';
 import { type BundleInfo, describeBundle } from './manifest';
 
 const PICKED = 'bundle';
@@ -46,8 +46,8 @@ export class Bundles {
     return bundles.filter((bundle) => bundle !== undefined);
   }
 
-  /** Let the user pick among the bundles of the workspace; whether the pick has changed what is served. */
-  async choose(): Promise<boolean> {
+  /** Let the user pick the workspace's bundle, an older one or another folder; whether that changed what is served. */
+  async choose(older: readonly string[]): Promise<boolean> {
     if (readSettings().bundle) {
       const open = 'Open Settings';
       const answer = await vscode.window.showInformationMessage('The setting submodel.bundle names the bundle.', open);
@@ -56,7 +56,7 @@ export class Bundles {
       }
       return false;
     }
-    const item = await vscode.window.showQuickPick(this.list(), {
+    const item = await vscode.window.showQuickPick(this.list(older), {
       placeHolder: 'The bundle to serve in this workspace',
       matchOnDetail: true,
     });
@@ -76,7 +76,9 @@ export class Bundles {
     await this.memory.update(PICKED, undefined);
   }
 
-  private async list(): Promise<(vscode.QuickPickItem & { readonly folder: string | undefined })[]> {
+  private async list(
+    older: readonly string[],
+  ): Promise<(vscode.QuickPickItem & { readonly folder: string | undefined })[]> {
     const picked = this.picked();
     const mark = (folder: string | undefined): string => (folder === picked ? '$(check) ' : '');
     const repositories = await this.repositories();
@@ -89,15 +91,14 @@ export class Bundles {
           : repositories.map((folder) => path.join(folder, OWN_BUNDLE)).join(', '),
       folder: undefined,
     });
-    for (const repository of vscode.workspace.isTrusted ? repositories : []) {
-      for (const kept of await listKept(repository)) {
-        items.push({
-          label: `${mark(kept.folder)}$(history) Built ${kept.builtAt.toLocaleString()}`,
-          description: describeBundle(kept),
-          detail: kept.folder,
-          folder: kept.folder,
-        });
-      }
+    const read = await Promise.all(older.map((folder) => readBundle(folder)));
+    for (const kept of read.filter((bundle) => bundle !== undefined)) {
+      items.push({
+        label: `${mark(kept.folder)}$(history) Built ${kept.builtAt.toLocaleString()}`,
+        description: describeBundle(kept),
+        detail: kept.folder,
+        folder: kept.folder,
+      });
     }
     items.push({ label: '$(folder-opened) Another Folder…', folder: 'browse' });
     return items;

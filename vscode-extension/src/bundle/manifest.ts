@@ -1,5 +1,7 @@
 // What bundle.json tells of a bundle. Free of VS Code.
 
+import type { BaseFacts, FileFacts, Manifest } from '../documents';
+
 export interface BundleInfo {
   readonly folder: string;
   readonly base: string;
@@ -10,16 +12,17 @@ export interface BundleInfo {
 
 /** Reads the text of a bundle.json; raises where it is none. */
 export function readManifest(text: string, folder: string, builtAt: Date): BundleInfo {
-  const document: unknown = JSON.parse(text);
-  if (!isRecord(document) || !isRecord(document['files'])) {
+  const document: Unchecked<Manifest> = toObject(JSON.parse(text)) ?? {};
+  const files = toObject(document.files);
+  if (!files) {
     throw new Error('it lists no files');
   }
-  const base = isRecord(document['base']) ? document['base']['name'] : undefined;
-  const sizes = Object.values(document['files']).map((facts) => (isRecord(facts) ? facts['bytes'] : undefined));
+  const base: Unchecked<BaseFacts> = toObject(document.base) ?? {};
+  const sizes = Object.values(files).map((facts) => (toObject(facts) as Unchecked<FileFacts> | undefined)?.bytes);
   return {
     folder,
-    base: typeof base === 'string' ? base : 'unknown base',
-    parameters: typeof document['parameters'] === 'number' ? document['parameters'] : undefined,
+    base: typeof base.name === 'string' ? base.name : 'unknown base',
+    parameters: typeof document.parameters === 'number' ? document.parameters : undefined,
     bytes: sizes.every((size) => typeof size === 'number') ? sizes.reduce((sum, size) => sum + size, 0) : undefined,
     builtAt,
   };
@@ -49,6 +52,9 @@ export function describeBundle(bundle: BundleInfo): string {
     .join(', ');
 }
 
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+/** The keys of a document, whose values nobody has checked. */
+type Unchecked<T> = { readonly [Key in keyof T]?: unknown };
+
+function toObject(value: unknown): object | undefined {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : undefined;
 }

@@ -37,7 +37,7 @@ export function followCursor(controller: ServerController, status: StatusModel):
   );
   function isWanted(document: vscode.TextDocument): boolean {
     const isOn = isEnabledFor(document) && isLanguageOn(document.languageId);
-    return isOn && status.snapshot.snoozedUntil === undefined && vscode.languages.match(SELECTOR, document) > 0;
+    return isOn && vscode.languages.match(SELECTOR, document) > 0;
   }
   function uriOf(document: vscode.TextDocument): string {
     return controller.client?.code2ProtocolConverter.asUri(document.uri) ?? document.uri.toString();

@@ -1,15 +1,13 @@
-// Suggestions off for a while, in this window.
+// Suggestions off for a while: the server keeps the time. A snooze lasts over the server's restarts in this window.
 
 import * as vscode from 'vscode';
 
-import type { StatusModel } from '../status/model';
+import type { ServerController } from '../server/controller';
 
 const CHOICES = [5, 15, 30, 60, 240];
 
-export class Snooze implements vscode.Disposable {
-  private timer: NodeJS.Timeout | undefined;
-
-  constructor(private readonly status: StatusModel) {}
+export class Snooze {
+  constructor(private readonly controller: ServerController) {}
 
   /** Snooze for so many minutes, or for as long as the user picks. */
   async begin(minutes?: unknown): Promise<void> {
@@ -17,21 +15,12 @@ export class Snooze implements vscode.Disposable {
     if (chosen === undefined) {
       return;
     }
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => {
-      this.end();
-    }, chosen * 60_000);
-    this.status.update({ snoozedUntil: new Date(Date.now() + chosen * 60_000) });
+    await this.controller.snooze(new Date(Date.now() + chosen * 60_000));
     await vscode.commands.executeCommand('editor.action.inlineSuggest.hide');
   }
 
-  end(): void {
-    clearTimeout(this.timer);
-    this.status.update({ snoozedUntil: undefined });
-  }
-
-  dispose(): void {
-    clearTimeout(this.timer);
+  async end(): Promise<void> {
+    await this.controller.snooze(undefined);
   }
 }
 

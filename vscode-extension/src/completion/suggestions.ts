@@ -54,11 +54,8 @@ export class Suggestions {
   };
 
   private isWanted(document: vscode.TextDocument, isInvoked: boolean): boolean {
-    if (!isEnabledFor(document)) {
-      return false;
-    }
-    // Asked for by hand, a suggestion comes in any language and through a snooze.
-    return isInvoked || (isLanguageOn(document.languageId) && this.status.snapshot.snoozedUntil === undefined);
+    // Asked for by hand, a suggestion comes in any language.
+    return isEnabledFor(document) && (isInvoked || isLanguageOn(document.languageId));
   }
 
   private note(latencyMs: number): void {

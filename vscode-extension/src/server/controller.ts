@@ -14,8 +14,15 @@ import type { StatusModel } from '../status/model';
 import { CrashPolicy } from './crashes';
 import type { LaunchSettings, RunningServer } from './launch';
 import { toInitializationOptions } from './options';
-import { requestIfKnown, type ServerStatus, STATUS_METHOD } from './protocol';
-import { readServing } from './serverLog';
+import {
+  executeIfKnown,
+  RELOAD_COMMAND,
+  requestIfKnown,
+  RESUME_COMMAND,
+  type ServerStatus,
+  SNOOZE_COMMAND,
+  STATUS_METHOD,
+} from './protocol';
 import { toSnapshot } from './serverStatus';
 
 export class ServerController implements vscode.Disposable {
@@ -31,6 +38,7 @@ export class ServerController implements vscode.Disposable {
   private current: RunningServer | undefined;
   private timer: NodeJS.Timeout | undefined;
   private servedStamp: string | undefined;
+  private servedPick: string | undefined; // the bundle that the running server was started for, if one was picked
 
   constructor(
     private readonly bundles: Bundles,
@@ -55,11 +63,48 @@ export class ServerController implements vscode.Disposable {
     });
   }
 
-  /** As `restart`, unless the very bundles that it would serve are being served. */
-  async restartForBundle(reason: string): Promise<void> {
+  /** Let the server load the bundles on disk, if they are not the ones that it serves; start it if none runs. */
+  async reload(reason: string): Promise<void> {
     const served = await this.bundles.served();
-    if (stampOf(served) !== this.servedStamp) {
+    if (stampOf(served) === this.servedStamp) {
+      return;
+    }
+    const { client } = this;
+    const [bundle] = served;
+    if (!client || !bundle || this.bundles.picked() !== this.servedPick) {
       await this.restart(reason);
+      return;
+    }
+    this.log.info(`Reload: ${reason}`);
+    this.servedStamp = stampOf(served);
+    const status = await executeIfKnown(client, RELOAD_COMMAND).catch(() => undefined); // it is just ending
+    if (status === undefined) {
+      await this.restart(reason);
+    } else {
+      this.status.update({ bundle, latencyMs: undefined, ...toSnapshot(status as ServerStatus) });
+    }
+  }
+
+  /** The older bundles that the server can go back to, newest first; none without a server. */
+  async olderBundles(): Promise<string[]> {
+    const { client } = this;
+    const status = client && (await requestIfKnown<ServerStatus>(client, STATUS_METHOD, {}).catch(() => undefined));
+    return [...new Set((status?.bundles ?? []).flatMap(({ previous }) => previous ?? []))];
+  }
+
+  /** Let the server snooze until then, or end its snooze; a server that starts later gets the rest of it. */
+  async snooze(until: Date | undefined): Promise<void> {
+    const { client } = this;
+    this.status.update({ snoozedUntil: until });
+    if (!client) {
+      return;
+    }
+    const minutes = ((until?.getTime() ?? 0) - Date.now()) / 60_000;
+    const status = await (minutes > 0
+      ? executeIfKnown(client, SNOOZE_COMMAND, minutes)
+      : executeIfKnown(client, RESUME_COMMAND));
+    if (status !== undefined) {
+      this.status.update(toSnapshot(status as ServerStatus));
     }
   }
 
@@ -77,6 +122,7 @@ export class ServerController implements vscode.Disposable {
   private async startNow(): Promise<void> {
     this.status.update({ problem: undefined, latencyMs: undefined, bundle: undefined });
     this.servedStamp = undefined;
+    this.servedPick = this.bundles.picked();
     if (!isEnabledSomewhere()) {
       this.status.update({ phase: 'disabled' });
       return;
@@ -113,6 +159,7 @@ export class ServerController implements vscode.Disposable {
   private async spawn(executable: Executable): Promise<void> {
     const { RunningServer } = await import('./launch.js'); // large: not before there is something to serve
     const server = new RunningServer(this.serverSettings(executable), this.log);
+    const { snoozedUntil } = this.status.snapshot; // which the new server knows nothing of
     const isCurrent = (): boolean => this.current === server;
     this.current = server;
     server.onDidEnd((how) => {
@@ -134,6 +181,9 @@ export class ServerController implements vscode.Disposable {
       return;
     }
     this.status.update({ phase: 'loading' });
+    if (snoozedUntil) {
+      await this.snooze(snoozedUntil).catch(() => undefined); // it is just ending
+    }
     const status = await requestIfKnown<ServerStatus>(server.client, STATUS_METHOD, {}).catch(() => undefined);
     if (status && isCurrent()) {
       this.status.update(toSnapshot(status));
@@ -145,13 +195,6 @@ export class ServerController implements vscode.Disposable {
       executable,
       initializationOptions: toInitializationOptions(readServerOptions(), this.bundles.picked()),
       middleware: { provideInlineCompletionItems: this.inlineCompletions },
-      onLog: (text) => {
-        // Servers that do not tell their state tell this in their log.
-        const { phase } = this.status.snapshot;
-        if (readServing(text) !== undefined && (phase === 'loading' || phase === 'failed')) {
-          this.status.update({ phase: 'ready' });
-        }
-      },
       onMessage: (text, isProblem) => {
         this.tell(text, isProblem, executable);
       },
@@ -162,8 +205,7 @@ export class ServerController implements vscode.Disposable {
   private tell(text: string, isProblem: boolean, executable: Executable): void {
     this.log.info(`The server says: ${text}`);
     if (isProblem) {
-      // While a bundle is loaded, this is most likely why it can't be; if it loads after all, that is seen too.
-      this.status.update({ problem: text, ...(this.status.snapshot.phase === 'loading' ? { phase: 'failed' } : {}) });
+      this.status.update({ problem: text });
     }
     if (this.toldProblems.has(text)) {
       return;

@@ -29,7 +29,6 @@ export interface LaunchSettings {
   readonly executable: Executable;
   readonly initializationOptions: object;
   readonly middleware: Middleware;
-  readonly onLog: (text: string) => void; // each line of the server's own log
   readonly onMessage: (text: string, isProblem: boolean) => void; // what the server tells the user
 }
 
@@ -125,7 +124,6 @@ export class RunningServer {
           readline.createInterface({ input }).on('line', (line) => {
             const { level, text } = readServerLine(line);
             this.log[level](text);
-            this.settings.onLog(text);
           });
         },
       },

@@ -2,29 +2,24 @@
 
 import type { LanguageClient } from 'vscode-languageclient/node';
 
+import type * as documents from '../documents';
+
 export const STATUS_METHOD = 'submodel/status';
 export const CURSOR_METHOD = 'submodel/cursor';
 export const EXPLAIN_METHOD = 'submodel/explain';
 export const STATISTICS_COMMAND = 'submodel.statistics';
+export const SNOOZE_COMMAND = 'submodel.snooze';
+export const RESUME_COMMAND = 'submodel.resume';
+export const RELOAD_COMMAND = 'submodel.reload';
 
 const METHOD_NOT_FOUND = -32601;
 
-/** As far as we read it. */
-export interface ServedBundle {
-  readonly folder?: string;
-  readonly state?: string;
-  readonly error?: string | null;
-  readonly build?: string | null;
-}
+export type ServedBundle = Partial<documents.ServedBundle>;
 
-export interface ServerStatus {
-  readonly state?: 'starting' | 'loading' | 'ready' | 'unloaded' | 'paused' | 'snoozed' | 'disabled' | 'failed';
-  readonly message?: string;
+export type ServerStatus = Partial<Omit<documents.ServerStatus, 'bundles' | 'power'>> & {
   readonly bundles?: readonly ServedBundle[];
-  readonly threads?: number | null;
-  readonly memoryBytes?: number | null;
-  readonly power?: { readonly policy?: 'full' | 'saving' | 'off'; readonly onBattery?: boolean | null };
-}
+  readonly power?: Partial<documents.PowerFacts>;
+};
 
 /** The answer, or undefined where this version of the server does not know the method. */
 export async function requestIfKnown<T>(
@@ -43,9 +38,13 @@ export async function requestIfKnown<T>(
 }
 
 /** The command's result, or undefined where this version of the server does not offer it. */
-export async function executeIfKnown(client: LanguageClient, command: string): Promise<unknown> {
+export async function executeIfKnown(
+  client: LanguageClient,
+  command: string,
+  ...args: readonly unknown[]
+): Promise<unknown> {
   const known = client.initializeResult?.capabilities.executeCommandProvider?.commands ?? [];
   return known.includes(command)
-    ? await client.sendRequest('workspace/executeCommand', { command, arguments: [] })
+    ? await client.sendRequest('workspace/executeCommand', { command, arguments: args })
     : undefined;
 }

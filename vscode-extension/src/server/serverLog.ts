@@ -13,8 +13,3 @@ export function readServerLine(line: string): {
     ? { level: LEVELS[level as keyof typeof LEVELS], text }
     : { level: 'warn', text: line }; // a traceback, or native code
 }
-
-/** The bundle folder in the line that tells that it is loaded. */
-export function readServing(text: string): string | undefined {
-  return /: Serving (.+)$/.exec(text)?.[1];
-}

@@ -9,7 +9,7 @@ const PHASES: Readonly<Record<NonNullable<ServerStatus['state']>, Phase>> = {
   ready: 'ready',
   unloaded: 'unloaded',
   paused: 'paused',
-  snoozed: 'paused',
+  snoozed: 'snoozed',
   disabled: 'disabled',
   failed: 'failed',
 };
@@ -21,6 +21,9 @@ export function toSnapshot(status: ServerStatus): Partial<Snapshot> {
   const isAtFault = phase === 'failed' || phase === 'paused';
   return {
     ...(phase === undefined ? {} : { phase }),
+    ...(status.snoozedUntil === undefined
+      ? {}
+      : { snoozedUntil: status.snoozedUntil === null ? undefined : new Date(status.snoozedUntil) }),
     problem: isAtFault && status.message ? status.message : undefined,
     device: `CPU${threads}${saving}`,
     memoryBytes: status.memoryBytes ?? undefined,

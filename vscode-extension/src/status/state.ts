@@ -13,6 +13,7 @@ export type Phase =
   | 'ready'
   | 'unloaded' // ready again at the next request
   | 'paused' // by the server: battery, load
+  | 'snoozed'
   | 'recovering' // died, and is started again
   | 'failed';
 
@@ -64,6 +65,7 @@ const STATES: Readonly<Record<Phase, readonly [icon: string, text: string, state
   ready: ['sparkle', 'submodel', 'ready'],
   unloaded: ['sparkle', 'submodel', 'idle, its memory is free; loads at the next request'],
   paused: ['debug-pause', 'submodel: paused', 'paused'],
+  snoozed: ['bell-slash', 'submodel: snoozed', 'snoozed'],
   recovering: ['loading~spin', 'submodel: restarting', 'the server stopped and is started again'],
   failed: ['error', 'submodel: failed', 'the server does not run'],
 };
@@ -82,25 +84,18 @@ export function describe(now: Snapshot): Description {
     };
   }
   const isServing = now.phase === 'ready' || now.phase === 'unloaded';
-  if (now.snoozedUntil && isServing) {
-    const until = now.snoozedUntil.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
-    return {
-      ...common,
-      icon: 'bell-slash',
-      text: 'submodel: snoozed',
-      state: `snoozed until ${until}`,
-      severity: 'information',
-      isBusy: false,
-    };
-  }
   return {
     ...common,
     icon,
     text: isServing ? servingText(now) : text,
-    state: now.problem ? `${state}: ${now.problem}` : state,
+    state: now.phase === 'snoozed' ? snoozedState(now) : now.problem ? `${state}: ${now.problem}` : state,
     severity: now.phase === 'failed' ? 'error' : now.phase === 'no-executable' ? 'warning' : 'information',
     isBusy: icon === 'loading~spin',
   };
+}
+
+function snoozedState({ snoozedUntil }: Snapshot): string {
+  return `snoozed until ${snoozedUntil?.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' }) ?? 'later'}`;
 }
 
 function servingText({ bundle, latencyMs }: Snapshot): string {

@@ -1,0 +1,173 @@
+r"""What following a repository is worth: lines that the next commits add, asked of models that followed and did not.
+
+    python -m benchmarks.following CLONE --name hono --base qwen2.5-coder-0.5b [--at 300,200,100,50] [--count 150]
+
+CLONE has its whole history; commits are counted back along the first parents of its HEAD. A sub-model is built at the
+first of --at. At each of them four models are asked for the lines that the next --ahead commits add, each position
+cold: "never" is the build of the first; "memory" is that with renewed drafts; "update" was updated at each point so
+far; "build" is a whole build of that commit. The share of what a build gains over never updating that updates gain is
+pooled over the points after the first, with a bootstrap interval over lines, which leaves out the variance between
+training runs. Other options, such as --size, are those of `submodel build`. Clones and builds are kept in the cache:
+run again, it goes on. Writes benchmarks/results/following-NAME.json after each point.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.builds import write_result
+from benchmarks.machine import describe_machine, describe_versions
+from benchmarks.repositories import CACHE
+from builder.evaluation.metrics import bootstrap, is_exact
+from contract.bundle.bundle import read_bundle
+from contract.children import python_module
+from contract.repository.git import run_git
+from laboratory.bench.workload import Keystroke, WorkloadSettings, make_workload
+from lsp_server.completion import Completer
+from lsp_server.decoding.engine import Engine
+from lsp_server.options import PATIENT
+
+ARMS = ("never", "memory", "update", "build")
+
+
+def main() -> None:
+    """Build, follow, ask."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("clone", type=Path)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--base", required=True)
+    parser.add_argument("--at", default="300,200,100,50", help="commits before HEAD, the first is built")
+    parser.add_argument("--ahead", type=int, default=50, help="commits whose lines are asked")
+    parser.add_argument("--count", type=int, default=150, help="positions a point")
+    parser.add_argument("--update-minutes", type=float, default=2.0, help="of fine-tuning, of each update")
+    parser.add_argument("--built", type=Path, help="a .submodel of the first commit, copied in place of building it")
+    arguments, arguments.build_options = parser.parse_known_args()
+    points = [int(text) for text in arguments.at.split(",")]
+    room = CACHE / "following" / arguments.name
+    told: dict[str, Any] = {
+        "command": f"python -m benchmarks.following CLONE --name {arguments.name} --base {arguments.base} "
+        f"--at {arguments.at} --ahead {arguments.ahead} --count {arguments.count} "
+        + f"--update-minutes {arguments.update_minutes:g} "
+        + " ".join(arguments.build_options),
+        "machine": describe_machine(),
+        "versions": describe_versions(),
+        "points": [],
+    }
+    for number, back in enumerate(points):
+        commit, later = (commit_at(arguments.clone, max(back - ahead, 0)) for ahead in (0, arguments.ahead))
+        bundles, runs = {}, {}
+        for arm in ARMS if number else ("never",):
+            folder = checkout(arguments.clone, room / (f"build-{back}" if arm == "build" else arm), commit)
+            if number == 0 and arguments.built and not (folder / ".submodel").exists():
+                shutil.copytree(arguments.built, folder / ".submodel")
+            runs[arm] = dict(follow(arm, number, folder, room, arguments))
+            bundles[arm] = folder / ".submodel" / "bundle"
+        typed = make_workload(
+            checkout(arguments.clone, room / "later", later),
+            WorkloadSettings(passages=arguments.count, lines=1, keys=1, since=commit),
+        )
+        strokes = [stroke for passage in typed.passages for stroke in passage]
+        point = {"back": back, "commit": commit, "positions": len(strokes), "runs": runs}
+        told["points"].append(point | {"models": {arm: ask(bundle, strokes) for arm, bundle in bundles.items()}})
+        told["recovered"] = recovered(told["points"])
+        write_result(f"following-{arguments.name}", told)
+        print(json.dumps({arm: row["exact_match"] for arm, row in told["points"][-1]["models"].items()}), flush=True)
+
+
+def commit_at(clone: Path, back: int) -> str:
+    """The full hash of the commit so many first parents before HEAD."""
+    return run_git(clone, "rev-parse", f"HEAD~{back}").decode().strip()
+
+
+def checkout(clone: Path, folder: Path, commit: str) -> Path:
+    """A clone of the clone at the commit; what git ignores there (.submodel) stays."""
+    if not folder.is_dir():
+        subprocess.run(["git", "clone", "--quiet", "--no-checkout", clone.resolve(), folder], check=True)
+    subprocess.run(["git", "checkout", "--quiet", "--force", "--detach", commit], cwd=folder, check=True)
+    return folder
+
+
+def follow(
+    arm: str, number: int, folder: Path, room: Path, arguments: argparse.Namespace
+) -> Iterator[tuple[str, object]]:
+    """Bring the model of an arm to its point; what that took. What an earlier run of this script did is kept."""
+    mark = folder / ".submodel" / f"following-{number}.json"
+    if not mark.exists() and not (arm == "never" and number):
+        if arm in ("memory", "update") and number == 1:
+            shutil.copytree(room / "never" / ".submodel", folder / ".submodel", dirs_exist_ok=True)
+        words = ["build", ".", "--base", arguments.base, *arguments.build_options]
+        if arm in ("memory", "update"):
+            words = ["update", ".", "--minutes", f"{arguments.update_minutes if arm == 'update' else 0:g}"]
+        took = run([*words, "--positions", "0", "--json"], folder)
+        mark.write_text(json.dumps(took))
+    yield from (json.loads(mark.read_text()) if mark.exists() else {}).items()
+
+
+def run(words: Sequence[str], folder: Path) -> dict[str, Any]:
+    """A command of ours in a folder: seconds of wall, processor and stages, and the most memory it had."""
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    done = subprocess.run([*python_module("submodel"), *words], cwd=folder, stdout=subprocess.PIPE, check=True)
+    after, document = resource.getrusage(resource.RUSAGE_CHILDREN), json.loads(done.stdout)
+    return {
+        "seconds": round(time.perf_counter() - started, 1),
+        "processor_s": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1),
+        "peak_rss_kib_of_all_so_far": after.ru_maxrss,
+        "stages": document["stages"],
+        **{key: document[key] for key in ("kept", "files", "recovery", "parity") if key in document},
+    }
+
+
+def ask(bundle: Path, strokes: Sequence[Keystroke]) -> dict[str, Any]:
+    """Each position from nothing, through the product's completer."""
+    engine = Engine(read_bundle(bundle, verify=False))
+    completer = Completer(engine)
+    exact, milliseconds = [], []
+    for stroke in strokes:
+        engine.decoder.cache.keep(0)
+        answer = completer.complete(stroke.before + stroke.behind, len(stroke.before), options=PATIENT)
+        exact.append(is_exact(answer.text, stroke.truth))
+        milliseconds.append(round(answer.milliseconds, 1))
+    share = bootstrap(lambda drawn: sum(exact[index] for index in drawn) / len(drawn), len(exact))
+    return {
+        "exact_match": round(share.value, 4),
+        "interval": [round(share.low, 4), round(share.high, 4)],
+        "exact": "".join("01"[is_right] for is_right in exact),
+        "milliseconds": milliseconds,
+        "bundle_bytes": sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file()),
+    }
+
+
+def recovered(points: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """The gains over never updating of each arm, pooled, and each as a share of a build's gain."""
+    models = [point["models"] for point in points if "build" in point["models"]]
+    if not models:
+        return None
+    rows = {arm: [bit == "1" for one in models for bit in one[arm]["exact"]] for arm in ARMS}
+
+    def gain(arm: str, drawn: Sequence[int]) -> float:
+        return sum(rows[arm][index] - rows["never"][index] for index in drawn) / len(drawn)
+
+    def share(arm: str, drawn: Sequence[int]) -> float:
+        whole = gain("build", drawn)
+        return gain(arm, drawn) / whole if whole > 0 else 0.0
+
+    count = len(rows["never"])
+    return {
+        "positions": count,
+        "gain": {arm: bootstrap(lambda drawn, arm=arm: gain(arm, drawn), count).to_json() for arm in ARMS[1:]},
+        "share_of_build": {
+            arm: bootstrap(lambda drawn, arm=arm: share(arm, drawn), count).to_json() for arm in ("memory", "update")
+        },
+    }
+
+
+if __name__ == "__main__":
+    main()

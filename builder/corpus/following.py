@@ -1,0 +1,97 @@
+"""The split of a repository that was split before: what was held out stays held out for as long as it exists.
+
+A file is known by its text, else by the file that git says it was renamed from, else by its path. A known file keeps
+its split, so that the figures of successive models compare and no model is measured on what an earlier one learned. A
+new file is split by the hash of its text, as in a first build, and near-copies of learned files are learned from.
+
+Files change, and code moves between them. A file that has become a near-copy of a held-out one is set aside: nothing is
+learned from it. If it was learned from already, the held-out file is set aside in its place: nothing is scored on it.
+
+Without git, a file that was both renamed and changed since is a new file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from builder.corpus.corpus import Corpus, SourceFile
+from builder.corpus.duplicates import EVERY_FILE, evidence_lines, find_near_files
+from builder.corpus.split import Split, SplitCandidate, move_near_copies
+
+Place = Literal["calibration", "validation", "held-out", "aside"]
+LEARNED = ("calibration", "validation")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What earlier builds and updates did with every file and every text that ever was.
+
+    All of them, so that a file which comes back (another branch, say) and code which moves to another file are known.
+    """
+
+    paths: Mapping[str, Place]  # by path, as it was last
+    texts: Mapping[str, Place]  # by the SHA-256 of a text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Followed:
+    """A corpus whose splits follow earlier ones."""
+
+    corpus: Corpus
+    fresh: frozenset[str]  # paths whose texts were neither learned nor held out before
+    known: Known
+    set_aside: int  # files that are neither learned from nor scored
+
+    @property
+    def fresh_to_learn(self) -> tuple[SourceFile, ...]:
+        """Code that no earlier build or update has learned from."""
+        return tuple(file for file in self.corpus.learned if file.path in self.fresh and file.is_code)
+
+
+def know(corpus: Corpus) -> Known:
+    """What the first build of a corpus did with each of its files."""
+    return Known(
+        paths={file.path: file.split for file in corpus.files}, texts={file.sha256: file.split for file in corpus.files}
+    )
+
+
+def follow(corpus: Corpus, known: Known, renames: Mapping[str, str]) -> Followed:
+    """Give the files of `corpus` (as read, with splits of its own) the splits that follow from `known`.
+
+    renames: new path → old path.
+    """
+    splits: list[Split] = []
+    is_known: list[bool] = []
+    for file in corpus.files:
+        before = known.paths.get(renames.get(file.path, file.path)) or known.paths.get(file.path)
+        place = known.texts.get(file.sha256) or before
+        is_known.append(place is not None)
+        splits.append(_split_of(place, file))
+    near = find_near_files([evidence_lines(file.text, file.language) for file in corpus.files])
+    move_near_copies(splits, near, fixed=frozenset(index for index, fixed in enumerate(is_known) if fixed))
+    fresh = [known.texts.get(file.sha256, "aside") == "aside" for file in corpus.files]
+    places: list[Place] = list(splits)
+    for index, split in enumerate(splits):
+        for other in near[index] - {EVERY_FILE} if split == "held-out" else ():
+            if splits[other] in LEARNED:
+                places[other if fresh[other] else index] = "aside"
+    placed = list(zip(corpus.files, places, strict=True))
+    # A held-out file that is not scored now stays held out; what would be learned now may be learned later.
+    kept: list[Place] = [split if split == "held-out" else place for split, place in zip(splits, places, strict=True)]
+    return Followed(
+        corpus=replace(corpus, files=tuple(replace(file, split=place) for file, place in placed if place != "aside")),
+        fresh=frozenset(file.path for file, is_fresh in zip(corpus.files, fresh, strict=True) if is_fresh),
+        known=Known(
+            paths={**known.paths, **{file.path: place for file, place in zip(corpus.files, kept, strict=True)}},
+            texts={**known.texts, **{file.sha256: place for file, place in zip(corpus.files, kept, strict=True)}},
+        ),
+        set_aside=places.count("aside"),
+    )
+
+
+def _split_of(place: Place | None, file: SourceFile) -> Split:
+    if place is None:
+        return SplitCandidate(text=file.text, language=file.language, sha256=file.sha256).split_by_hash
+    return "calibration" if place == "aside" else place

@@ -1,0 +1,110 @@
+"""What the model of a repository has seen, version by version: what an update starts from.
+
+One sealed file (`contract.files.seals`) beside the stages' records, replaced as a whole when a build or an update ends.
+It holds paths and hashes of texts, no text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from builder.corpus.changes import head_commit
+from builder.corpus.corpus import Corpus
+from builder.corpus.following import Known, know
+from contract.files.folders import PRIVATE, write_text
+from contract.files.seals import open_sealed, seal_key, sealed_json
+from contract.files.untrusted_json import read_bytes
+
+FILE: Final = "history.json"
+PURPOSE: Final = "history"
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """The model that is there and how it came about."""
+
+    program: str  # the versions of pipeline and export: another one asks for a build
+    model_key: str  # of the stage that made the model
+    commit: str | None  # that was checked out; None without git
+    known: Known  # the files and texts of all versions
+    # A build or an update each, the oldest first: what the report and `--json` show.
+    versions: tuple[Mapping[str, Any], ...]
+
+    @property
+    def updates(self) -> int:
+        """How many updates the model has learned from."""
+        return sum(one["kind"] == "update" and one["kept"] == "new" for one in self.versions)
+
+
+def remember_build(
+    folder: Path, corpus: Corpus, program: str, model_key: str, document: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Begin anew from a build, whose document is given, unless its model is the one that is known; the versions."""
+    before = read_history(folder)
+    if before is not None and (before.program, before.model_key) == (program, model_key):
+        return [dict(one) for one in before.versions]
+    commit = head_commit(corpus.root)
+    version = describe_version("build", commit, document["recovery"], document["seconds"]) | {"kept": "new"}
+    for row in document["models"]:
+        if row["name"] == "sub-model":
+            version["held_out"] = figures_of(row)
+    versions = (*(before.versions if before else ()), version)
+    write_history(
+        folder, History(program=program, model_key=model_key, commit=commit, known=know(corpus), versions=versions)
+    )
+    return [dict(one) for one in versions]
+
+
+def describe_version(kind: str, commit: str | None, tuned: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+    """A build or an update as the report shows it; `tuned` is the summary of its fine-tuning."""
+    return {
+        "kind": kind,
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+        **({} if commit is None else {"commit": commit}),
+        "minutes": tuned["minutes"],
+        "seconds": seconds,
+    }
+
+
+def figures_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a version keeps of a model's row: its name, and the figures of the positions that were asked."""
+    kept = ("name", "bits_per_byte", "fim_exact_match", "fim_exact_match_interval", "positions")
+    return {key: row[key] for key in kept if key in row}
+
+
+def write_history(folder: Path, history: History) -> None:
+    """Replace the history in `folder` (that of the stages' records)."""
+    document = {
+        "program": history.program,
+        "model_key": history.model_key,
+        "commit": history.commit,
+        "paths": dict(history.known.paths),
+        "texts": dict(history.known.texts),
+        "versions": list(history.versions),
+    }
+    write_text(folder / FILE, sealed_json(seal_key(), PURPOSE, FILE, document), mode=PRIVATE)
+
+
+def read_history(folder: Path) -> History | None:
+    """What `write_history` wrote for this user; None where there is nothing of theirs.
+
+    Raises StateFolderError if this user's key can't be read.
+    """
+    try:
+        content = read_bytes(folder / FILE)
+    except (OSError, ValueError):
+        return None
+    document = open_sealed(seal_key(), PURPOSE, FILE, content)
+    if document is None:
+        return None
+    return History(
+        program=document["program"],
+        model_key=document["model_key"],
+        commit=document["commit"],
+        known=Known(paths=document["paths"], texts=document["texts"]),
+        versions=tuple(document["versions"]),
+    )

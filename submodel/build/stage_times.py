@@ -1,0 +1,93 @@
+"""How long each stage of a build is expected to take.
+
+A stage's work is the base's size in millions of parameters; with fewer positions, scoring has less. The seconds for a
+unit of work come from this user's last builds (stage-times.json in the state folder), or else from `SECONDS`.
+Fine-tuning takes the minutes that it was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from builder.bases.catalogue import CATALOGUE
+from builder.bases.resolve import ResolvedBase
+from contract.files.folders import PRIVATE, write_json
+from contract.files.state_folder import state_folder
+from contract.files.untrusted_json import read_json
+from contract.forecast import FIXED
+from submodel.build.build_settings import BuildSettings
+from submodel.build.stages import StageRecord
+
+# Seconds for a unit of work, as `make demo` took on two cores of a server without AMX.
+SECONDS: Final = {"score": 0.22, "prune": 0.42, "recover": 0.05, "export": 0.35, "time": 0.1}
+REMEMBERED: Final = 3  # builds of a base
+MAX_BYTES: Final = 1 << 20
+
+
+def expected_stages(settings: BuildSettings, base: ResolvedBase) -> dict[str, float]:
+    """The seconds that each stage of a build of one size is expected to take, by the stage's name."""
+    scored = settings.positions > 0
+    names = [
+        *(["score the base"] * scored),
+        *("prune", "recover", "export"),
+        *(["score the sub-model"] * scored),
+        *(["score the bundle"] * (scored and settings.scores_bundle)),
+        *(
+            ["prune (rival)", "recover (rival)", "export (rival)", "score the rival", "time the bundles"]
+            * settings.rival
+        ),
+    ]
+    known = _read_paces().get(base.name, {})
+    fixed_s = settings.minutes * 60
+    return {
+        name: _units(name, settings, base) * (median(known[kind]) if known.get(kind) else SECONDS[kind])
+        + (fixed_s if kind == FIXED else 0)
+        for name in names
+        for kind in [name.split()[0]]
+    }
+
+
+def remember_stages(settings: BuildSettings, base: ResolvedBase, records: Sequence[StageRecord]) -> None:
+    """Keep what the stages of this build took, for the next build's forecast."""
+    bases = _read_paces()
+    paces = bases.setdefault(base.name, {})
+    for record in records:
+        kind = record.name.split()[0]
+        if record.is_fresh and record.name in expected_stages(settings, base):
+            seconds = record.seconds - (settings.minutes * 60 if kind == FIXED else 0)
+            pace = max(seconds, 0.0) / _units(record.name, settings, base)
+            paces[kind] = [*paces.get(kind, []), round(pace, 6)][-REMEMBERED:]
+    write_json(_path(), bases, mode=PRIVATE)
+
+
+def _units(stage: str, settings: BuildSettings, base: ResolvedBase) -> float:
+    """Work of a stage: millions of parameters. The text that scoring reads counts as 300 positions."""
+    return _millions(base) * ((300 + settings.positions) / 400 if stage.startswith("score") else 1)
+
+
+def _millions(base: ResolvedBase) -> float:
+    """Parameters of the base in millions; of one that is not in the catalogue about, from the size of its files."""
+    if known := CATALOGUE.get(base.name):
+        return known.parameters / 1e6
+    if base.is_gguf:
+        return base.path.stat().st_size / 1e6  # about eight bits a parameter
+    return sum(file.stat().st_size for file in base.path.glob("*.safetensors")) / 2e6 or 100.0
+
+
+def _path() -> Path:
+    return state_folder() / "stage-times.json"
+
+
+def _read_paces() -> dict[str, dict[str, list[float]]]:
+    """Seconds for a unit of work by base and kind of stage; {} if there are none, or the file is damaged."""
+    try:
+        document: Any = read_json(_path(), MAX_BYTES)
+        return {
+            str(base): {str(kind): [float(pace) for pace in paces] for kind, paces in kinds.items()}
+            for base, kinds in document.items()
+        }
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}

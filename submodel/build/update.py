@@ -1,0 +1,281 @@
+"""An update: the sub-model that is there learns what changed since, and a bundle of it takes the old one's place.
+
+It is a build with other first stages. Files follow their earlier splits (`builder.corpus.following`). Fine-tuning
+starts from the model of the last build or update, with new factors and a new optimizer: nothing of the last run is
+kept, since its factors are merged, and AdamW's averages over some twenty steps soon mean nothing. The weights are
+quantized from the model in full precision each time, so that errors of quantization don't add up.
+
+The order makes it safe to kill: the model is made in a folder of its own, its bundle takes the old one's place, then
+the model does, and last the history says so. What is done is not repeated when the update is run again.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from builder.artifact import read_artifact
+from builder.corpus.changes import changes_since, head_commit
+from builder.corpus.corpus import Corpus, SourceFile, read_corpus
+from builder.corpus.following import Followed, follow
+from builder.evaluation.held_out import HeldOut, make_held_out
+from builder.fim_examples import FimExample, cut_files
+from builder.finetuning.finetune_settings import RecoverySettings
+from contract.bundle.bundle import build_of, read_bundle
+from contract.bundle.trust import check_trusted
+from contract.console import Advance, StageDisplay
+from contract.errors import BuildError
+from contract.files.folders import PRIVATE, write_json, write_text
+from exporters.export import renew_drafts
+from exporters.export_settings import SHORT_PARITY, ExportSettings
+from exporters.precision import Precision
+from submodel.build.build_settings import BuildSettings
+from submodel.build.document import scores_of, stage_rows, unscored_bundle
+from submodel.build.history import History, describe_version, figures_of, read_history, write_history
+from submodel.build.lock import build_lock
+from submodel.build.paths import BuildPaths, UpdatePaths, prepare_output
+from submodel.build.pipeline import PROGRAM, Build
+from submodel.build.stages import StageRecord, is_output_of, key_of, key_of_output
+from submodel.evaluation.bundle_predictor import BundlePredictor
+from submodel.report.saved import read_saved, render_saved
+
+UPDATE_VERSION = 1  # raised when the same inputs give another model
+# The threshold moves little between two versions; a build asks for twice as many.
+THRESHOLD_LINES = 25
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpdateSettings(BuildSettings):
+    """One update, as the command line states it; `quantize` is that of the bundle that is there."""
+
+    minutes: float = 2.0  # of fine-tuning; 0 renews the drafts alone
+    positions: int = 30  # held-out lines, and as many new ones, to complete; 0 leaves the evaluation out
+    number: int = 0  # of updates before this one: each draws other lines of the old files
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # A validation costs as much as two steps, and there are few steps.
+        tuning = RecoverySettings(minutes=self.minutes, seed=self.seed + self.number, least_validations=2)
+        object.__setattr__(self, "recovery", tuning)
+
+
+def run_update(settings: UpdateSettings, display: StageDisplay) -> dict[str, Any]:
+    """Bring the model and the bundle of `settings.output` up to date; returns the document that `--json` prints.
+
+    Raises SubmodelError, and BuildError if the output holds nothing that this account and this version have built. The
+    bundle and the model that are there stay until a better one is whole.
+    """
+    if not settings.output.is_dir():
+        raise BuildError(f"{settings.output} holds no build to go on from; run `submodel build` first.")
+    prepare_output(settings.output)
+    with build_lock(settings.output):
+        history = _read_history(BuildPaths(root=settings.output))
+        precision = read_bundle(settings.output / "bundle", verify=False).manifest["quantization"]
+        settings = replace(settings, quantize=precision, number=history.updates)
+        with display.stage("read the repository") as advance:
+            found = read_corpus(settings.repository, on_progress=advance)
+        return _Update(settings, display, found, history).update()
+
+
+def _read_history(paths: BuildPaths) -> History:
+    again = "run `submodel build`, which makes a model anew"
+    history = read_history(paths.stages)
+    if history is None or not paths.bundle.is_dir():
+        raise BuildError(f"{paths.root} has no record of what its model has learned from; {again}.")
+    if history.program != PROGRAM:
+        raise BuildError(f"The model of {paths.root} was built by another version of submodel; {again}.")
+    # The second holds where an update was killed while its model took the old one's place.
+    if key_of_output("recover", paths.model, paths.stages) != history.model_key and not is_output_of(
+        "update", paths.model, paths.stages
+    ):
+        raise BuildError(
+            f"The model {paths.model} is not what the last build or update made: another base or size was begun, or it "
+            f"was changed; {again}."
+        )
+    check_trusted(paths.bundle, build_of(paths.bundle))
+    return history
+
+
+class _Update(Build):
+    _gate_lines = THRESHOLD_LINES
+
+    def __init__(self, settings: UpdateSettings, display: StageDisplay, found: Corpus, history: History) -> None:
+        changes = changes_since(found.root, history.commit)
+        followed = follow(found, history.known, changes.renames if changes else {})
+        super().__init__(settings, display, followed.corpus, {}, None)
+        self._changes, self._followed, self._fresh = changes, followed, followed.fresh
+        self._paths = UpdatePaths(root=settings.output)
+        self._history = history
+        # Graphs that `submodel export --add` has put into the bundle that is there.
+        self._added = tuple(read_bundle(self._paths.bundle, verify=False).manifest.get("variants", ()))
+
+    def update(self) -> dict[str, Any]:
+        """Learn, and export if that made the model better; else renew the drafts alone."""
+        started = time.perf_counter()
+        commit = head_commit(self._corpus.root)
+        document: dict[str, Any] = {
+            "kept": "old",
+            **({} if self._history.commit is None else {"from_commit": self._history.commit}),
+            **({} if commit is None else {"to_commit": commit}),
+            "files": self._count(self._followed),
+        }
+        key = key_of(
+            version=UPDATE_VERSION,
+            model=self._history.model_key,
+            corpus=self._corpus.fingerprint,
+            recovery=self._settings.recovery.to_json(),
+        )
+        if not self._followed.fresh_to_learn or self._history.versions[-1].get("key") == key:
+            self._display.say("Nothing has changed since that the model has not learned or tried; all stays as it is")
+            return self._finish(document, {}, started)
+        self._display.say(_describe(document["files"]))
+        scores = self._score_old(key)
+        tuned = self._learn(key)
+        if tuned.get("kept_step", 0) > 0:
+            document |= {"kept": "new", **self._swap(key)}
+            self._history = replace(self._history, model_key=key, commit=commit, known=self._followed.known)
+        else:
+            self._stages.run("renew the drafts", key, self._renew_drafts, [self._paths.bundle])
+        version = {**describe_version("update", commit, tuned, 0.0), "kept": document["kept"], "key": key}
+        self._remember(version)  # before the scores: what is left to do then is of no importance to the model
+        scores |= self._score_new(key, scores, document["kept"] == "new")
+        figures = {name: scores_of(record).to_json() for name, record in scores.items()}
+        version |= {name: figures_of(row) for name, row in figures.items()}
+        self._remember(version | {"seconds": round(time.perf_counter() - started, 1)})
+        if self._settings.minutes > 0:
+            document["recovery"] = tuned
+        return self._finish(document, figures, started)
+
+    def _learn(self, key: str) -> dict[str, Any]:
+        """The summary of the fine-tuning."""
+        if self._settings.minutes == 0:
+            return {"minutes": 0.0}
+        is_suffix_first = read_artifact(self._paths.pruned).prompt.suffix_first
+        make = partial(self._recover, key, self._paths, is_suffix_first)
+        summary: dict[str, Any] = self._stages.run("update", key, make, [self._paths.model]).result
+        if summary["kept_step"] == 0:
+            self._display.say("The old model stays: the new one is not better on the validation files")
+        return summary
+
+    def _swap(self, key: str) -> dict[str, Any]:
+        """Put the bundle of the new model, then that model, in the place of the old ones."""
+        make = partial(self._export_served, self._paths)
+        exported: dict[str, Any] = self._stages.run("export", self._bundle_key(key), make, [self._paths.bundle]).result
+        for precision in self._added:
+            self._display.say(
+                f"The new bundle has no {precision} graph as the old one had; add it with `submodel export "
+                f"{self._paths.pruned} -o {self._paths.bundle} --quantize {precision} --add`."
+            )
+        self._adopt(self._paths.model, self._paths.pruned, "recover", "update")
+        return exported
+
+    @property
+    def _export_settings(self) -> ExportSettings:
+        """The graph, the tokenizer and the precision are those of a bundle that passed the whole check."""
+        settings = super()._export_settings
+        if settings.precision is Precision.FP32:  # which has no other check than that of logits
+            return replace(settings, parity=replace(SHORT_PARITY, prompts=2, logit_prompts=2))
+        return replace(settings, parity=SHORT_PARITY)
+
+    def _renew_drafts(self, advance: Advance) -> dict[str, Any]:
+        bundle = renew_drafts(self._paths.bundle, self._drafts(BuildPaths(root=self._paths.root)))
+        return dict(bundle.manifest["drafts"])
+
+    def _remember(self, version: Mapping[str, Any]) -> None:
+        """Put the version last, in the place of an earlier record of it, and write the history."""
+        others = self._history.versions
+        if others and others[-1].get("key") == version["key"]:
+            others = others[:-1]
+        self._history = replace(self._history, versions=(*others, version))
+        write_history(self._paths.stages, self._history)
+
+    def _finish(
+        self, document: dict[str, Any], rows: Mapping[str, Mapping[str, Any]], started: float
+    ) -> dict[str, Any]:
+        """The whole document; the build's report gets the versions."""
+        paths = self._paths
+        shutil.rmtree(paths.model, ignore_errors=True)  # it has taken its place, or was not better
+        document |= {
+            "models": [{**rows.get("held_out", {}), **unscored_bundle(paths.bundle)}],
+            **({"held_out_before": rows["held_out_before"]} if "held_out_before" in rows else {}),
+            **({"since": rows["since"]} if "since" in rows else {}),
+            "history": [{name: one[name] for name in one if name != "key"} for one in self._history.versions],
+            "stages": stage_rows(self._stages.records),
+            "seconds": round(time.perf_counter() - started, 1),
+            "paths": {"model": str(paths.pruned), "bundle": str(paths.bundle), "report": str(paths.report)},
+        }
+        try:
+            report = read_saved(paths.figures)
+            report |= {name: document[name] for name in ("history", "parity", "gate") if name in document}
+            page = render_saved(report, paths.figures, title=self._settings.title)
+        except BuildError as error:  # the report alone: the model and its bundle are in place
+            self._display.say(f"The report stays as it is: {error}")
+        else:
+            write_json(paths.figures, report, mode=PRIVATE)
+            write_text(paths.report, page, mode=PRIVATE)
+        return document
+
+    @staticmethod
+    def _count(followed: Followed) -> dict[str, int]:
+        """Files of code that no version has seen as they are, by what becomes of them."""
+        fresh = [file for file in followed.corpus.files if file.path in followed.fresh and file.is_code]
+        return {
+            "to_learn": sum(file.split == "calibration" for file in fresh),
+            "to_validate": sum(file.split == "validation" for file in fresh),
+            "held_out": sum(file.split == "held-out" for file in fresh),
+            "set_aside": followed.set_aside,
+        }
+
+    def _score_old(self, key: str) -> dict[str, StageRecord]:
+        """The bundle that is there: on held-out lines, and on lines written since, none of which it knows."""
+        paths, settings = self._paths, self._settings
+        # Once the new bundle is there it can't be asked in the old one's place.
+        is_swapped = key_of_output("export", paths.bundle, paths.stages) == self._bundle_key(key)
+        if settings.positions == 0 or is_swapped:
+            return {}
+        held_out, model_key = make_held_out(self._corpus.files, settings.scoring), self._history.model_key
+        scores = {"held_out_before": self._score_bundle("score the old bundle", model_key, held_out)}
+        fresh = [file for file in self._corpus.files if file.path in self._fresh and file.is_code]
+        drawn = cut_files(fresh, sum(file.text.count("\n") + 1 for file in fresh), settings.scoring.seed)
+        cuts = tuple(cut for cut in drawn if self._is_new(cut))[: settings.positions]
+        if cuts:
+            since = HeldOut(cuts=cuts, blocks=(), excerpts=())
+            scores["since"] = self._score_bundle("score new lines", model_key, since)
+        return scores
+
+    def _score_new(self, key: str, old: Mapping[str, StageRecord], is_new: bool) -> dict[str, StageRecord]:
+        """The bundle that is there now, on held-out lines."""
+        if not is_new:
+            return {"held_out": old["held_out_before"]} if "held_out_before" in old else {}
+        if self._settings.positions == 0:
+            return {}
+        held_out = make_held_out(self._corpus.files, self._settings.scoring)
+        return {"held_out": self._score_bundle("score the bundle", key, held_out)}
+
+    def _is_new(self, cut: FimExample) -> bool:
+        """Whether a cut stands in a line that was written since; of a file without its commits any line may be."""
+        path, changes = cut.file.path, self._changes
+        is_known = path in self._history.known.paths or (changes is not None and path in changes.renames)
+        if changes is None or not is_known:
+            return True
+        return _line_of(cut.file, cut.offset) in changes.added_lines.get(path, ())
+
+    def _score_bundle(self, name: str, model_key: str, held_out: HeldOut) -> StageRecord:
+        key = key_of(bundle=model_key)
+        return self._score(name, key, lambda: BundlePredictor(read_bundle(self._paths.bundle)), held_out)
+
+
+def _line_of(file: SourceFile, offset: int) -> str:
+    start, end = file.text.rfind("\n", 0, offset) + 1, file.text.find("\n", offset)
+    return file.text[start : end if end >= 0 else None].strip()
+
+
+def _describe(files: Mapping[str, int]) -> str:
+    return (
+        f"New or changed since: {files['to_learn']} files to learn from, {files['to_validate']} to validate on, "
+        f"{files['held_out']} held out" + (f"; {files['set_aside']} set aside" if files["set_aside"] else "")
+    )

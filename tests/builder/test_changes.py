@@ -1,0 +1,57 @@
+"""What git says of the way between two commits, in a real repository."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from builder.corpus.changes import changes_since, head_commit
+
+LINES = [f"first_{number} = second_{number}" for number in range(12)]
+
+
+def git(root: Path, *words: str) -> None:
+    identity = ("-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false")
+    subprocess.run(["git", *identity, *words], cwd=root, check=True, capture_output=True)
+
+
+def commit(root: Path) -> str:
+    git(root, "add", "--all")
+    git(root, "commit", "--message", "change")
+    head = head_commit(root)
+    assert head is not None
+    return head
+
+
+def test_renames_and_added_lines(tmp_path):
+    git(tmp_path, "init")
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "old.py").write_text("\n".join(LINES))
+    (tmp_path / "inner" / "kept.py").write_text("a = 1\n")
+    before = commit(tmp_path)
+    (tmp_path / "inner" / "old.py").rename(tmp_path / "inner" / "a new.py")
+    (tmp_path / "inner" / "a new.py").write_text("\n".join([*LINES, "++ b/x = 1", "  last = 3"]))
+    (tmp_path / "inner" / "kept.py").write_text("a = 1\n\nb = 2\n")
+    after = commit(tmp_path)
+    changes = changes_since(tmp_path / "inner", before)
+    assert changes is not None
+    assert changes.renames == {"a new.py": "old.py"}
+    assert changes.added_lines["kept.py"] == {"b = 2"}
+    assert changes.added_lines["a new.py"] >= {"++ b/x = 1", "last = 3"}
+    assert "first_3 = second_3" not in changes.added_lines["a new.py"]
+    unchanged = changes_since(tmp_path, after)
+    assert unchanged is not None
+    assert not unchanged.renames
+    assert not unchanged.added_lines
+
+
+def test_no_git_no_commit_and_a_commit_that_is_gone(tmp_path):
+    assert head_commit(tmp_path) is None
+    assert changes_since(tmp_path, None) is None
+    assert changes_since(tmp_path, "0" * 40) is None
+    git(tmp_path, "init")
+    assert head_commit(tmp_path) is None
+    (tmp_path / "a.py").write_text("a = 1\n")
+    commit(tmp_path)
+    assert changes_since(tmp_path, "0" * 40) is None
+    assert changes_since(tmp_path, "--output=x") is None

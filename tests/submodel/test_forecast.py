@@ -1,0 +1,79 @@
+"""The time that a build still takes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builder.bases.resolve import ResolvedBase
+from contract.files.state_folder import VARIABLE
+from contract.forecast import Forecast
+from submodel.build.build_settings import BuildSettings
+from submodel.build.stage_times import REMEMBERED, expected_stages, remember_stages
+from submodel.build.stages import StageRecord
+
+EXPECTED = {"score the base": 100.0, "prune": 200.0, "recover": 240.0, "export": 150.0}
+BASE = ResolvedBase(name="smollm2-135m", path=Path("unread"), source="", why="")
+
+
+def test_at_first_it_is_what_was_expected() -> None:
+    assert Forecast(EXPECTED).left_s() == 690
+
+
+@given(st.floats(0.2, 5), st.floats(0.1, 1))
+def test_a_slower_machine_is_seen_while_the_first_stage_runs(slowness: float, share: float) -> None:
+    """Within a tenth, from a tenth of the first stage on; the minutes of fine-tuning stay what they are."""
+    first, others, fixed = 100.0, 350.0, 240.0
+    left = Forecast(EXPECTED).left_s("score the base", share * first * slowness, (1 - share) * first * slowness)
+    truth = (1 - share) * first * slowness + others * slowness + fixed
+    expected_anyway = (1 - share) * first * slowness + others + fixed
+    assert min(truth, expected_anyway) - 1e-6 <= left <= max(truth, expected_anyway) + 1e-6
+    assert abs(left - truth) <= 0.25 * truth
+
+
+def test_a_stage_that_was_kept_takes_no_time_and_teaches_nothing() -> None:
+    forecast = Forecast(EXPECTED)
+    forecast.end("score the base", 0.0)
+    forecast.end("a stage of its own", 99.0)
+    assert forecast.left_s() == 590
+
+
+def test_a_stage_that_takes_longer_than_expected_says_so_of_those_to_come() -> None:
+    forecast = Forecast({"prune": 10.0, "recover": 60.0, "export": 20.0})
+    assert forecast.left_s("prune", 9.0) == 81
+    assert forecast.left_s("prune", 500.0) == pytest.approx(60 + 20 * 503 / 13), "and it has no negative rest itself"
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuildSettings:
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "state"))
+    return BuildSettings(repository=tmp_path, output=tmp_path / "out", minutes=2, positions=10)
+
+
+def record(name: str, seconds: float, *, is_fresh: bool = True) -> StageRecord:
+    return StageRecord(name=name, key="", seconds=seconds, result={}, is_fresh=is_fresh)
+
+
+def test_the_next_build_expects_what_the_last_ones_took(settings: BuildSettings, tmp_path: Path) -> None:
+    before = expected_stages(settings, BASE)
+    assert list(before) == ["score the base", "prune", "recover", "export", "score the sub-model"]
+    for seconds in (1.0, 50.0, 60.0, 70.0):
+        records = [record("score the base", 5), record("prune", seconds), record("recover", 130), record("export", 1)]
+        remember_stages(settings, BASE, [*records, record("export", 9, is_fresh=False), record("validate at 0.5", 3)])
+    after = expected_stages(settings, BASE)
+    assert after["prune"] == pytest.approx(60, rel=1e-3)
+    assert after["recover"] == pytest.approx(130, rel=1e-3)
+    assert after["score the sub-model"] == after["score the base"] == pytest.approx(5, rel=0.02)
+    kept = json.loads((tmp_path / "state" / "stage-times.json").read_text())
+    assert all(len(paces) <= REMEMBERED for paces in kept[BASE.name].values())
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"smollm2-135m": 1}', '{"smollm2-135m": {"prune": ["x"]}}'])
+def test_a_damaged_memory_is_passed_over(settings: BuildSettings, tmp_path: Path, text: str) -> None:
+    expected = expected_stages(settings, BASE)
+    (tmp_path / "state" / "stage-times.json").write_text(text)
+    assert expected_stages(settings, BASE) == expected

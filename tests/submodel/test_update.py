@@ -1,0 +1,283 @@
+"""Updates of a small build in a real git repository: what they learn, what they hold out, what a kill leaves."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+
+from builder.artifact import read_artifact
+from builder.finetuning.training_run import TrainingRun
+from contract.bundle.bundle import build_of, read_bundle
+from contract.bundle.trust import check_trusted
+from contract.console import StageDisplay
+from contract.errors import BuildError
+from contract.files.folders import replace_folder
+from submodel.build import pipeline, update
+from submodel.build.build_settings import BuildSettings
+from submodel.build.history import read_history, write_history
+from submodel.build.pipeline import run_build
+from submodel.build.stages import is_output_of
+from submodel.build.update import UpdateSettings, run_update
+from tests.builder.tiny_bases import save_folder
+
+MINUTES = 0.02  # the least number of steps of a model of two layers
+
+
+def git(root: Path, *words: str) -> None:
+    identity = ("-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false")
+    subprocess.run(["git", *identity, *words], cwd=root, check=True, capture_output=True)
+
+
+def code(number: int, functions: int = 60) -> str:
+    rng = random.Random(number)
+    return "\n".join(
+        f"def compute_{number}_{i}(value):\n    return value + {rng.randrange(9999)}\n" for i in range(functions)
+    )
+
+
+def write(root: Path, numbers: range, prefix: str = "part") -> None:
+    for number in numbers:
+        (root / f"{prefix}_{number}.py").write_text(code(number))
+
+
+def _base(folder: Path) -> Path:
+    """Its tokens are so short that an excerpt takes more positions than a model of the tests has."""
+    config = save_folder(folder, kind="qwen2") / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"max_position_embeddings": 2048}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    """A repository with a build of its first commit; the state folder is beside it."""
+    room = tmp_path_factory.mktemp("update")
+    root = room / "repository"
+    root.mkdir()
+    git(root, "init")
+    write(root, range(24))
+    git(root, "add", "--all")
+    git(root, "commit", "-m", "first")
+    with pytest.MonkeyPatch.context() as patch, StageDisplay() as display:
+        patch.setenv("SUBMODEL_STATE_DIR", str(room / "state"))
+        settings = BuildSettings(
+            repository=root,
+            output=root / ".submodel",
+            base=str(_base(room / "base")),
+            size=0.8,
+            minutes=MINUTES,
+            quantize="fp32",
+            positions=4,
+        )
+        document = run_build(settings, display)
+    assert [version["kind"] for version in document["history"]] == ["build"]
+    return room
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> None:
+    """Other tests and people share the machine: two threads that wait for each other take ten times as long then."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def repository(built, tmp_path, monkeypatch) -> Path:
+    """A copy of it."""
+    shutil.copytree(built, tmp_path / "room", symlinks=True)
+    monkeypatch.setenv("SUBMODEL_STATE_DIR", str(tmp_path / "room" / "state"))
+    return tmp_path / "room" / "repository"
+
+
+def follow(root: Path, minutes: float = MINUTES, positions: int = 4) -> dict:
+    settings = UpdateSettings(repository=root, output=root / ".submodel", minutes=minutes, positions=positions)
+    with StageDisplay() as display:
+        return run_update(settings, display)
+
+
+def change(root: Path) -> None:
+    """Ten new files, a rename, and a line in each of three old files."""
+    write(root, range(100, 110), "new")
+    git(root, "mv", "part_3.py", "moved.py")
+    for number in range(3):
+        path = root / f"part_{number}.py"
+        path.write_text(path.read_text() + f"\nADDED_{number} = {number} + 1000\n")
+    git(root, "add", "--all")
+    git(root, "commit", "-m", "change")
+
+
+def always_better(monkeypatch, is_better: bool = True) -> None:
+    """A random model need not get better within eight steps: the validation says so in its place."""
+    losses = iter(range(1000, 0, -1) if is_better else range(1000))
+    measure = TrainingRun._validate
+
+    def judge(run: TrainingRun) -> float:
+        measure(run)
+        return float(next(losses))
+
+    monkeypatch.setattr(TrainingRun, "_validate", judge)
+
+
+def splits(root: Path) -> dict[str, str]:
+    history = read_history(root / ".submodel" / "stages")
+    assert history is not None
+    return {path: place for path, place in history.known.paths.items() if (root / path).exists()}
+
+
+def test_an_update_learns_and_swaps_model_and_bundle(repository, monkeypatch):
+    output = repository / ".submodel"
+    before, build = splits(repository), build_of(output / "bundle")
+    model = (output / "model" / "model.safetensors").read_bytes()
+    change(repository)
+    always_better(monkeypatch)
+    document = follow(repository)
+    assert document["kept"] == "new"
+    assert document["from_commit"] != document["to_commit"]
+    assert document["files"]["to_learn"] >= 3
+    assert document["models"][0]["name"] == "bundle"
+    assert document["since"]["positions"] == document["models"][0]["positions"] == 4
+    assert (output / "model" / "model.safetensors").read_bytes() != model
+    assert is_output_of("recover", output / "model", output / "stages")
+    bundle = read_bundle(output / "bundle")
+    check_trusted(bundle.folder, bundle.build)
+    assert bundle.build != build
+    assert bundle.manifest["learned_sha256"] == read_artifact(output / "model").manifest["learned_sha256"]
+    assert [build_of(old) for old in (output / "previous").iterdir()] == [build]
+    assert not (output / "next").exists()
+    after = splits(repository)
+    assert after["moved.py"] == before["part_3.py"]
+    assert {path: after[path] for path in after if path in before} == {
+        path: place for path, place in before.items() if path != "part_3.py"
+    }
+    assert "new_100.py" in after
+    versions = document["history"]
+    assert [(one["kind"], one["kept"]) for one in versions] == [("build", "new"), ("update", "new")]
+    assert versions[1]["held_out"]["positions"] == versions[1]["since"]["positions"] == 4
+    page = (output / "report.html").read_text()
+    assert "Versions" in page and versions[1]["commit"][:10] in page
+
+
+def test_what_was_learned_is_not_learned_again(repository, monkeypatch):
+    change(repository)
+    always_better(monkeypatch)
+    follow(repository, positions=0)
+    build = build_of(repository / ".submodel" / "bundle")
+    document = follow(repository, positions=0)
+    assert (document["kept"], document["stages"]) == ("old", [])
+    assert build_of(repository / ".submodel" / "bundle") == build
+    assert len(document["history"]) == 2
+
+
+def test_a_model_that_is_not_better_is_dropped_but_the_drafts_are_renewed(repository, monkeypatch):
+    output = repository / ".submodel"
+    model, graph = output / "model" / "model.safetensors", output / "bundle" / "onnx" / "model.onnx"
+    before = model.read_bytes(), graph.read_bytes()
+    drafts = read_bundle(output / "bundle").manifest["drafts"]["tokens"]
+    change(repository)
+    always_better(monkeypatch, is_better=False)
+    document = follow(repository)
+    assert document["kept"] == "old"
+    assert (model.read_bytes(), graph.read_bytes()) == before
+    assert read_bundle(output / "bundle").manifest["drafts"]["tokens"] > drafts
+    assert not (output / "next").exists()
+    again = follow(repository)
+    assert again["stages"] == [], "tried already"
+    always_better(monkeypatch)
+    write(repository, range(110, 112), "new")
+    final = follow(repository)
+    assert final["kept"] == "new"
+    assert final["files"]["to_learn"] >= document["files"]["to_learn"]
+
+
+def test_without_minutes_the_drafts_alone_are_renewed(repository):
+    model = (repository / ".submodel" / "model" / "model.safetensors").read_bytes()
+    change(repository)
+    document = follow(repository, minutes=0, positions=0)
+    assert document["kept"] == "old"
+    assert [stage["name"] for stage in document["stages"]] == ["renew the drafts"]
+    assert (repository / ".submodel" / "model" / "model.safetensors").read_bytes() == model
+
+
+def test_it_follows_by_hashes_where_there_is_no_git(repository, monkeypatch):
+    before = splits(repository)
+    change(repository)
+    shutil.rmtree(repository / ".git")
+    always_better(monkeypatch)
+    document = follow(repository)
+    assert document["kept"] == "new"
+    assert "to_commit" not in document
+    assert splits(repository)["moved.py"] == before["part_3.py"]
+    assert document["since"]["positions"] == 4
+
+
+class Killed(BaseException):
+    pass
+
+
+def _raise(*_: object, **__: object) -> None:
+    raise Killed
+
+
+KILLS = {
+    "in training": lambda patch: patch.setattr(TrainingRun, "_step", _raise),
+    "before the export": lambda patch: patch.setattr(pipeline, "export_bundle", _raise),
+    "after the bundle took its place": lambda patch: patch.setattr(update._Update, "_adopt", _raise),
+    "after the model took its place": lambda patch: patch.setattr(pipeline.Stages, "adopt", _raise),
+    "before the history": lambda patch: patch.setattr(update, "write_history", _raise),
+    "before the end": lambda patch: patch.setattr(update._Update, "_finish", _raise),
+}
+
+
+@pytest.mark.parametrize("moment", KILLS)
+def test_a_killed_update_leaves_a_whole_bundle_and_is_finished_by_the_next(repository, monkeypatch, moment):
+    output = repository / ".submodel"
+    change(repository)
+    always_better(monkeypatch)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        KILLS[moment](patch)
+        follow(repository, positions=0)
+    bundle = read_bundle(output / "bundle")
+    check_trusted(bundle.folder, bundle.build)
+    read_artifact(output / "model")
+    document = follow(repository, positions=0)
+    history = read_history(output / "stages")
+    assert history is not None
+    assert [one["kind"] for one in history.versions] == ["build", "update"]
+    assert document["history"][-1]["kept"] == "new"
+    assert is_output_of("recover", output / "model", output / "stages")
+    assert read_bundle(output / "bundle").manifest["recovery"]["kept_step"] > 0
+    assert not (output / "next").exists()
+
+
+@pytest.mark.parametrize("missing", [".submodel", ".submodel/stages/history.json", ".submodel/bundle"])
+def test_without_a_build_it_asks_for_one(repository, missing):
+    path = repository / missing
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with pytest.raises(BuildError, match="submodel build"):
+        follow(repository)
+
+
+def test_another_version_and_another_model_ask_for_a_build(repository, monkeypatch):
+    change(repository)
+    with monkeypatch.context() as patch:
+        patch.setattr(update, "PROGRAM", "12.7")
+        with pytest.raises(BuildError, match=r"another version of submodel; run `submodel build`"):
+            follow(repository)
+    with replace_folder(repository / ".submodel" / "model", marker="manifest.json") as fresh:
+        shutil.copytree(repository / ".submodel" / "pruned", fresh, dirs_exist_ok=True)
+    with pytest.raises(BuildError, match="another base or size"):
+        follow(repository)
+
+
+def test_a_history_that_another_account_wrote_is_none(repository, monkeypatch, tmp_path):
+    history = read_history(repository / ".submodel" / "stages")
+    assert history is not None
+    monkeypatch.setenv("SUBMODEL_STATE_DIR", str(tmp_path / "stranger"))
+    write_history(repository / ".submodel" / "stages", history)
+    monkeypatch.setenv("SUBMODEL_STATE_DIR", str(repository.parent / "state"))
+    with pytest.raises(BuildError, match="no record"):
+        follow(repository)
