@@ -25,7 +25,6 @@ from builder.evaluation.scores import Scores, compare
 from builder.evaluation.scoring import Predictor, score
 from builder.evaluation.torch_predictor import TorchPredictor
 from builder.fim_examples import FimExample, cut_twice
-from builder.finetuning.fim_tokens import FIM_TOKENS, add_fim_tokens
 from builder.finetuning.training_state import StateFile
 from builder.memory import peak_rss_bytes
 from builder.number_format import fastest_dtype
@@ -208,8 +207,7 @@ class Build:
         """
         settings = self._settings.prune_to(size)
         suffix_first = self._settings.minutes > 0 and not keeps_layout
-        teaching = {"teach_fim": self._settings.teach_fim, "suffix_first": suffix_first}
-        pruned_key = key_of(**self._inputs, prune=settings.to_json(), **teaching)
+        pruned_key = key_of(**self._inputs, prune=settings.to_json(), suffix_first=suffix_first)
         make = partial(self._prune, size, paths, suffix_first)
         pruned = self._stages.run(f"prune{suffix}", pruned_key, make, [paths.pruned])
         key = key_of(pruned=pruned_key, recovery=self._settings.recovery.to_json())
@@ -221,9 +219,6 @@ class Build:
         base, settings = self._load_base(), self._settings.prune_to(size)
         started = time.perf_counter()
         prompt = base.prompt
-        learns_fim = self._settings.teach_fim and not prompt.is_fim
-        if learns_fim:
-            prompt = add_fim_tokens(base.model, base.tokenizer, prompt)
         to_be = replace(prompt, suffix_first=suffix_first and prompt.is_fim)
         pruned = prune(base.model, base.tokenizer, to_be, self._corpus, settings, on_layer=advance)
         pruned = replace(pruned, prompt=prompt)  # nothing has taught it the other layout yet
@@ -240,7 +235,6 @@ class Build:
                 **self._corpus.provenance(),
                 "seeds": {"calibration": settings.calibration.seed, "scoring": self._settings.scoring.seed},
                 "settings": settings.to_json(),
-                "new_tokens": list(FIM_TOKENS) if learns_fim else [],
                 "dtype": str(self._dtype).removeprefix("torch."),
                 "stages": [*earlier, {"name": "prune", "seconds": round(time.perf_counter() - started, 2)}],
                 "peak_rss_bytes": peak_rss_bytes(),
@@ -258,7 +252,6 @@ class Build:
         model, before = predictor.model, predictor.encoder
         form = replace(before.form, suffix_first=suffix_first and before.form.is_fim)
         encoder = PromptEncoder(before.tokenizer, form)
-        new_tokens = (source.manifest or {}).get("new_tokens", ())
         started = time.perf_counter()
         summary: FineTuningFacts = {"minutes": 0.0}
         state_path = self._paths.stages / "recovery.safetensors"
@@ -273,7 +266,6 @@ class Build:
                 state_path=state_path,
                 key=key,
                 fresh=self._fresh,
-                new_token_ids=tuple(encoder.tokenizer.token_to_id(token) for token in new_tokens),
                 on_event=self._display.say,
                 on_progress=advance,
             )
