@@ -22,18 +22,16 @@ from contract.documents import ServerStatus
 from contract.errors import BundleError, SubmodelError
 from contract.files.file_names import path_below
 from lsp_server.bundle_finder import BundleFinder
-from lsp_server.converter import lenient_converter
 from lsp_server.decoding.providers import Provider
 from lsp_server.documents import MAX_DOCUMENT_CHARS, Document, Edit, OpenDocuments
-from lsp_server.drift import Drift
 from lsp_server.options import ServerOptions, read_options
 from lsp_server.positions import Encoding
-from lsp_server.repositories import Repositories, is_of
+from lsp_server.repositories import Drift, Repositories, is_of
 from lsp_server.request import ClientCursor, Completion, CompletionRequest
 from lsp_server.service import BundleState, CompletionService
 from lsp_server.session import Session
 from lsp_server.status import describe_status
-from lsp_server.wire import TolerantProtocol
+from lsp_server.wire import TolerantProtocol, lenient_converter
 
 log = logging.getLogger(__name__)
 

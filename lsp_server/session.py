@@ -15,12 +15,10 @@ from typing import Any
 
 from contract.errors import SubmodelError
 from lsp_server.acceptance import AcceptanceTracker
-from lsp_server.allowance import Allowance
 from lsp_server.debounce import Debounce
 from lsp_server.decoding.cores import default_threads
 from lsp_server.options import WHEN_ASKED, ServerOptions
-from lsp_server.power import Policy, PowerMeter, choose_policy
-from lsp_server.prefetch import place_after_accepting
+from lsp_server.power import Allowance, Policy, PowerMeter, choose_policy
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.service import CompletionService
 from lsp_server.suggestion.steps import Step
@@ -331,3 +329,15 @@ def _scope(request: CompletionRequest, build: str | None) -> str:
 
 def _sentence(detail: str) -> str:
     return detail[:1].upper() + detail[1:] + ("" if detail.endswith(".") else ".")
+
+
+def place_after_accepting(text: str, offset: int, suggestion: str, replaces: int = 0) -> tuple[str, int] | None:
+    """The document and the offset in it after a suggestion at `offset` was accepted, and Enter hit.
+
+    `replaces` characters right of the cursor go. None where text is left right of it, which Enter would take along.
+    """
+    rest = text[offset + replaces :]
+    if rest.partition("\n")[0].strip():
+        return None
+    accepted = f"{text[:offset]}{suggestion}\n"
+    return accepted + rest, len(accepted)

@@ -18,7 +18,6 @@ from typing import Any
 from contract.bundle.bundle import build_of, find_bundle
 from contract.errors import SubmodelError
 from contract.prompt import ContextPiece
-from lsp_server.allowance import BURST_S
 from lsp_server.bundle_finder import RETRY_S, BundleFinder, workspace_of
 from lsp_server.decoding.cores import default_threads
 from lsp_server.decoding.providers import Provider
@@ -26,7 +25,7 @@ from lsp_server.http import messages
 from lsp_server.http.connection import Request
 from lsp_server.http.messages import Found, Refusal, Reply, Wanted
 from lsp_server.options import ServerOptions
-from lsp_server.power import Policy, PowerMeter, choose_policy
+from lsp_server.power import BURST_S, Policy, PowerMeter, choose_policy
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.service import BundleState, CompletionService
 

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from contract.bundle.bundle import Bundle, read_manifest, seal_manifest
-from lsp_server.drift import Drift
-from lsp_server.repositories import Repositories
+from lsp_server.repositories import Drift, Repositories
 
 
 @pytest.fixture

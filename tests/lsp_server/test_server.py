@@ -10,8 +10,8 @@ from lsprotocol import types
 
 from benchmarks.robustness.fuzz_protocol import ProtocolReader
 from benchmarks.robustness.fuzz_readers import READERS
-from lsp_server.drift import Drift
 from lsp_server.options import CareOptions, ServerOptions
+from lsp_server.repositories import Drift
 from lsp_server.request import CompletionRequest
 from lsp_server.serve import create_server
 from tests.lsp_server.test_load import Client, edit, talk

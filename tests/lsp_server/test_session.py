@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from lsp_server.allowance import BURST_S, RATE
 from lsp_server.documents import Edit
 from lsp_server.options import CareOptions, ServerOptions, TriggerOptions
-from lsp_server.power import Policy, Power, PowerMeter
+from lsp_server.power import BURST_S, RATE, Policy, Power, PowerMeter
 from lsp_server.request import ClientCursor, Completion, CompletionRequest
 from lsp_server.serve_errors import ServeError
 from lsp_server.service import Reading

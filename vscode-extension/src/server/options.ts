@@ -1,5 +1,8 @@
-// The server's options that are settings of the same name, and their form on the wire. Free of VS Code.
+// What the server is given: the documents that it sees, and the options that are settings. Free of VS Code.
 
+export const SELECTOR = [{ scheme: 'file' }, { scheme: 'untitled' }];
+
+/** The server's options that are settings of the same name. */
 export const SERVER_OPTIONS: readonly string[] = [
   'threads',
   'provider',
