@@ -2,7 +2,7 @@
 
     python -m benchmarks.beside_llama_cpp OUTPUT REPO --base qwen2.5-coder-0.5b --llama-python PYTHON
 
-OUTPUT is what `submodel build --rival` of REPO wrote. The dense base's Q4_K_M is the published file that the build
+OUTPUT is what `submodel build --dense-baseline` of REPO wrote. The dense base's Q4_K_M is the published file that the build
 read; Q8_0 and Q4_0 are made here, of the base as it was before tuning (size 1.0), and so are those of the sub-model.
 "Right" is judged by the exact match of the same lines. Writes benchmarks/results/bench-BASE-REPO.json.
 """
@@ -46,7 +46,7 @@ def main() -> None:
     arguments = parser.parse_args()
     published = resolve_base(arguments.base, on_event=print).path
     with tempfile.TemporaryDirectory() as room:
-        dense = quantized(arguments.output / "rival" / "pruned", Path(room) / "dense", arguments.llama_python)
+        dense = quantized(arguments.output / "dense-baseline" / "pruned", Path(room) / "dense", arguments.llama_python)
         ours = quantized(arguments.output / "model", Path(room) / "sub-model", arguments.llama_python)
         peers = [
             ("llama.cpp Q4_K_M", published),
@@ -65,14 +65,14 @@ def main() -> None:
             document: dict[str, Any] = run_bench(settings, display)
     print_bench(document)
     name = arguments.repository.name
-    told = {
+    reported = {
         "command": f"python -m benchmarks.beside_llama_cpp OUTPUT {name} --base {arguments.base} --llama-python PYTHON "
         f"--passages {arguments.passages}",
         **document,
         "machine": describe_machine(),
         "versions": {**describe_versions(), **document["versions"]},
     }
-    write_result(f"bench-{arguments.base}-{name.rsplit('-', 1)[0]}", told)
+    write_result(f"bench-{arguments.base}-{name.rsplit('-', 1)[0]}", reported)
 
 
 def quantized(model: Path, stem: Path, llama_python: str) -> dict[str, Path]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.builds import build, describe_repository, read_report, write_result
 from benchmarks.machine import describe_machine, describe_versions
-from benchmarks.repositories import Repository, add_only, chosen, fetch
+from benchmarks.measured_repositories import Repository, add_only, chosen, fetch
 
 KEPT_KEYS = (
     "models",
@@ -21,7 +21,7 @@ KEPT_KEYS = (
     "baselines",
     "plan",
     "calibration",
-    "recovery",
+    "finetuning",
     "parity",
     "stages",
     "seconds",

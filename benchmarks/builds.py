@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.repositories import CACHE, Repository, tree_hash
+from benchmarks.measured_repositories import CACHE, Repository, tree_hash
 from contract.children import python_module
 
 RESULTS = Path(__file__).parent / "results"

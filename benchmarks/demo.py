@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.repositories import REPORTED, fetch
+from benchmarks.measured_repositories import REPORTED, fetch
 from builder.corpus.corpus import read_corpus
 from builder.evaluation.metrics import is_exact
 from contract.children import python_module

@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
 from builder.bases.load import load_base
-from builder.datasets import open_domain
+from builder.datasets import open_dataset
 from builder.evaluation.held_out import Excerpt, ScoringSettings, draw_excerpts
 from builder.evaluation.torch_predictor import TorchPredictor
 from contract.prompt import PromptEncoder
@@ -29,7 +29,7 @@ from laboratory.experiments.study_options import choose_dtype
 
 CALIBRATED_ON = "language:java"
 MEASURED_ON = ("language:python", CALIBRATED_ON)
-METHOD = MethodSettings(method="wanda", sparsity=0.5, seed=0, form="plain")
+METHOD = MethodSettings(method="wanda", sparsity=0.5, seed=0, prompt_format="plain")
 PIECES = 8  # of each language
 
 
@@ -38,17 +38,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--base", required=True)
     name = parser.parse_args().base
-    domains = {spec: open_domain(spec) for spec in MEASURED_ON}
+    datasets = {spec: open_dataset(spec) for spec in MEASURED_ON}
     base = load_base(name, dtype=choose_dtype("auto"))
     encoder = PromptEncoder(base.tokenizer, base.prompt)
     pieces = {
-        spec: draw_excerpts(domain.select("held-out"), ScoringSettings(excerpts=PIECES))
-        for spec, domain in domains.items()
+        spec: draw_excerpts(dataset.select("held-out"), ScoringSettings(excerpts=PIECES))
+        for spec, dataset in datasets.items()
     }
     heads = ["", *dict.fromkeys(token for token in (base.prompt.prefix_token, base.prompt.suffix_token) if token)]
     dense = {head: _bits(base.model, encoder, pieces, head) for head in heads}
-    activations = _largest(base.model, encoder.piece_ids(pieces[CALIBRATED_ON][0].text))
-    outcome = apply_method(base, [domains[CALIBRATED_ON]], METHOD)
+    activations = _largest(base.model, encoder.snippet_ids(pieces[CALIBRATED_ON][0].text))
+    outcome = apply_method(base, [datasets[CALIBRATED_ON]], METHOD)
     document: dict[str, Any] = {
         "command": f"python -m benchmarks.first_token --base {name}",
         "machine": describe_machine(),
@@ -66,12 +66,12 @@ def main() -> None:
 def _bits(
     model: PreTrainedModel, encoder: PromptEncoder, pieces: Mapping[str, Sequence[Excerpt]], head: str
 ) -> dict[str, float]:
-    """Bits per byte by domain, of all that stands behind `head` and a line feed."""
+    """Bits per byte by dataset, of all that stands behind `head` and a line feed."""
     predictor = TorchPredictor("model", model, encoder)
     before = [encoder.tokenizer.token_to_id(head)] if head else []
     figures = {}
     for spec, excerpts in pieces.items():
-        nats = [predictor.nats_after([*before, *encoder.piece_ids(one.text)], len(before) + 1) for one in excerpts]
+        nats = [predictor.nats_after([*before, *encoder.snippet_ids(one.text)], len(before) + 1) for one in excerpts]
         figures[spec] = sum(nats) / math.log(2) / sum(len(one.text.encode()) for one in excerpts)
     return figures
 

@@ -1,4 +1,4 @@
-"""A build that is killed at a random moment of recovery and run again ends in the same place as one that is not.
+"""A build that is killed at a random moment of fine-tuning and run again ends in the same place as one that is not.
 
     python -m benchmarks.kill_and_resume
 
@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
-from benchmarks.repositories import CACHE
+from benchmarks.measured_repositories import CACHE
 from contract.children import python_module
 
 ROOT = Path(__file__).parent.parent
@@ -38,12 +38,12 @@ def main() -> None:
         shutil.copytree(ROOT / package, folder / "repository" / package, ignore=shutil.ignore_patterns("__pycache__"))
     whole, killed = folder / "whole", folder / "killed"
     _start(folder, whole).wait()
-    steps = _recovery(whole)["steps"]
+    steps = _finetuning(whole)["steps"]
     rng = random.Random(time.time_ns())
     moments = []
     for _ in range(KILLS):
         process = _start(folder, killed)
-        _wait_for_state(killed / "stages" / "recovery.safetensors", process)
+        _wait_for_state(killed / "stages" / "finetuning.safetensors", process)
         moment = rng.uniform(0, 45)
         time.sleep(moment)
         process.send_signal(signal.SIGKILL)
@@ -58,7 +58,7 @@ def main() -> None:
         "steps": steps,
         "killed_s_after_the_first_state": moments,
         "sha256": {"whole": _weights(whole), "killed": _weights(killed)},
-        "validation_loss": {name: _recovery(each)["validation_loss"] for name, each in
+        "validation_loss": {name: _finetuning(each)["validation_loss"] for name, each in
                             (("whole", whole), ("killed", killed))},
         "is_same": is_same,
     }  # fmt: skip
@@ -81,8 +81,8 @@ def _wait_for_state(path: Path, process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.2)
 
 
-def _recovery(output: Path) -> dict[str, Any]:
-    return dict(json.loads((output / "model" / "manifest.json").read_text("utf-8"))["recovery"])
+def _finetuning(output: Path) -> dict[str, Any]:
+    return dict(json.loads((output / "model" / "manifest.json").read_text("utf-8"))["finetuning"])
 
 
 def _weights(output: Path) -> str:

@@ -25,8 +25,8 @@ import psutil
 
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
+from benchmarks.measured_repositories import CACHE
 from benchmarks.paper import sensitivity
-from benchmarks.repositories import CACHE
 from contract.versions import installed_versions
 
 LATER_S = 30.0  # until another node joins

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 from tokenizers import Tokenizer
 
-from benchmarks.repositories import CACHE
+from benchmarks.measured_repositories import CACHE
 from builder.bases.load import load_base
 from builder.pruning.code_pieces import CODE_PIECES_FILE, CodePieces
 from builder.sources.distribution import parse_distribution

@@ -14,7 +14,7 @@ from benchmarks.repository_matters import QUESTIONS
 from builder.evaluation.metrics import Interval, bootstrap, mean
 from builder.evaluation.wording import change, points
 
-BUILD_STAGES = ("score the base", "prune", "recover", "export", "score the sub-model")
+BUILD_STAGES = ("score the base", "prune", "finetune", "export", "score the sub-model")
 
 
 def main() -> None:
@@ -61,8 +61,8 @@ def _comparisons(documents: Sequence[Mapping[str, Any]]) -> list[str]:
         f"| --- |{' --- |' * (len(documents) + 1)}",
     ]
     for left, right in QUESTIONS:
-        each = [_told(*_figures([document], left, right)) for document in documents]
-        lines.append(f"| {left} − {right} | {' | '.join(each)} | {_told(*_figures(documents, left, right))} |")
+        each = [_reported(*_figures([document], left, right)) for document in documents]
+        lines.append(f"| {left} − {right} | {' | '.join(each)} | {_reported(*_figures(documents, left, right))} |")
     return lines
 
 
@@ -81,27 +81,27 @@ def _figures(documents: Sequence[Mapping[str, Any]], left: str, right: str) -> t
     )
 
 
-def _told(exact: Interval, bits: Interval) -> str:
+def _reported(exact: Interval, bits: Interval) -> str:
     return f"{points(exact.to_json())}; bits {change(bits.to_json())}"
 
 
 def _took(document: Mapping[str, Any]) -> str:
     """What the repository's build took, and the rival's beside it."""
-    own, rival, times = (
+    own, dense_baseline, times = (
         document["builds"]["repository"],
-        document["builds"]["dense base, tuned"],
+        document["builds"]["dense base, fine-tuned"],
         document["milliseconds"],
     )
     seconds = {row["name"]: row["seconds"] for row in own["stages"]}
     stages = [name for name in BUILD_STAGES if name in seconds]
-    told = ", ".join(f"{name} {seconds[name]:.0f}" for name in stages)
-    ours, theirs, parity = times["sub-model"], times["dense base, tuned"], own["parity"]
+    reported = ", ".join(f"{name} {seconds[name]:.0f}" for name in stages)
+    ours, theirs, parity = times["sub-model"], times["dense base, fine-tuned"], own["parity"]
     return (
         f"- {_repository(document)}, {document['machine']['processor']} (model {document['machine']['model']}): "
-        f"{sum(seconds[name] for name in stages):.0f} s with 200 lines scored ({told}); "
-        f"{own['recovery']['tokens']:,} tokens tuned in {own['recovery']['minutes']:.1f} min, the dense base "
-        f"{rival['recovery']['tokens']:,}; bundle {own['bundle_bytes'] / 1e6:.0f} MB, the dense base's "
-        f"{rival['bundle_bytes'] / 1e6:.0f} MB; a line from nothing takes {ours['p50']:.0f} ms at the median and "
+        f"{sum(seconds[name] for name in stages):.0f} s with 200 lines scored ({reported}); "
+        f"{own['finetuning']['tokens']:,} tokens tuned in {own['finetuning']['minutes']:.1f} min, the dense base "
+        f"{dense_baseline['finetuning']['tokens']:,}; bundle {own['bundle_bytes'] / 1e6:.0f} MB, the dense base's "
+        f"{dense_baseline['bundle_bytes'] / 1e6:.0f} MB; a line from nothing takes {ours['p50']:.0f} ms at the median and "
         f"{ours['p95']:.0f} ms at the 95th percentile, with the dense base's bundle {theirs['p50']:.0f} and "
         f"{theirs['p95']:.0f} ms; bundle against fp32: {parity['greedy_agreement']:.1%} of greedy tokens, loss "
         f"{parity['loss_increase']:+.2%}; peak memory {own['peak_rss_bytes'] / 2**30:.1f} GiB"

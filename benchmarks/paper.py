@@ -19,8 +19,8 @@ from typing import Any
 
 from benchmarks.builds import RESULTS, write_result
 from benchmarks.machine import describe_machine, describe_versions
-from benchmarks.repositories import CACHE
-from builder.datasets import open_domain
+from benchmarks.measured_repositories import CACHE
+from builder.datasets import open_dataset
 from contract.children import python_module
 from laboratory.experiments.point import POINT_VERSION
 
@@ -33,7 +33,7 @@ STRUCTURED_RATIO = "0.35"  # --size 0.65 of a build
 # pruned on prompts alone it has lost what text without them begins with, and on text alone what fills in the middle.
 MATRICES = {
     "matrix-structured": ("--method", "structured", "--sparsity", STRUCTURED_RATIO),
-    "matrix-wanda-plain": ("--method", "wanda", "--sparsity", RATIO, "--form", "plain", "--middles", "0"),
+    "matrix-wanda-plain": ("--method", "wanda", "--sparsity", RATIO, "--prompt-format", "plain", "--middles", "0"),
     "matrix-wanda-prompts": ("--method", "wanda", "--sparsity", RATIO, "--excerpts", "1"),
 }
 
@@ -71,7 +71,7 @@ def sensitivity(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any
     The structured method knows prompts alone, of which an eighth are such pieces.
     """
     methods = [word for name in ("magnitude", "wanda", "sparsegpt", "structured") for word in ("--method", name)]
-    ratios = ["--sparsity", "0.1:0.7:0.1", "--language", "python", "--form", "plain", "--middles", "0"]
+    ratios = ["--sparsity", "0.1:0.7:0.1", "--language", "python", "--prompt-format", "plain", "--middles", "0"]
     return _submodel("sweep", "-o", folder, "--base", base, *methods, *ratios, *spread)
 
 
@@ -84,41 +84,41 @@ def matrix(sweep: Sequence[str], base: str, folder: Path, spread: Sequence[str])
 
 def regions(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
     """Mask distances within and across languages; of other packages, documentation, and the same code as prompts."""
-    domains = {name: f"language:{name}" for name in LANGUAGES}
-    domains |= {"text": "text", f"python{OTHER_PACKAGES}": "wheel:networkx==3.4.2"}
+    datasets = {name: f"language:{name}" for name in LANGUAGES}
+    datasets |= {"text": "text", f"python{OTHER_PACKAGES}": "wheel:networkx==3.4.2"}
     # Pieces of text, as in the paper; two languages as the server's prompts too.
-    wanted = [(name, "plain", seed) for name in domains for seed in SEEDS[:2]]
+    wanted = [(name, "plain", seed) for name in datasets for seed in SEEDS[:2]]
     wanted += [(name, "prompt", SEEDS[0]) for name in LANGUAGES[:2]]
     models = []
-    for name, form, seed in wanted:
-        options = ("--base", base, "--form", form, "--seed", str(seed), "--masks-only")
-        models.append(_prune(folder, f"{name}-{form}-{seed}", domains[name], *options))
+    for name, prompt_format, seed in wanted:
+        options = ("--base", base, "--prompt-format", prompt_format, "--seed", str(seed), "--masks-only")
+        models.append(_prune(folder, f"{name}-{prompt_format}-{seed}", datasets[name], *options))
     document = _submodel("compare", *models, "--picture", folder / "regions.svg")
     del document["layers"]  # a megabyte, and in the picture
     return document
 
 
-def _prune(folder: Path, label: str, domain: str, *options: str) -> Path:
+def _prune(folder: Path, label: str, dataset: str, *options: str) -> Path:
     """A half-empty model, from `folder` where it was made before; `label` names what `options` say."""
     # Masks of other texts, or of an earlier version of the study, are not compared with these.
-    model = folder / f"{POINT_VERSION}-{_texts_of(domain)}" / label
+    model = folder / f"{POINT_VERSION}-{_texts_of(dataset)}" / label
     if not model.is_dir():
         # The same number format for all: what is fastest is measured anew by each command.
-        fixed = ("--calibration", domain, "--sparsity", RATIO, "--dtype", "bfloat16")
+        fixed = ("--calibration", dataset, "--sparsity", RATIO, "--dtype", "bfloat16")
         _submodel("prune", "-o", model, *fixed, *options)
     return model
 
 
 @cache
-def _texts_of(domain: str) -> str:
-    """What tells a domain's texts from others."""
-    return open_domain(domain).corpus.fingerprint[:8]
+def _texts_of(dataset: str) -> str:
+    """What tells a dataset's texts from others."""
+    return open_dataset(dataset).corpus.fingerprint[:8]
 
 
 def languages(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
     """A language sub-model of each language by one command, and each scored on each language's held-out files."""
     builds = {name: _build_language(name, base, folder / name) for name in LANGUAGES}
-    facts = ("plan", "recovery", "stages", "peak_rss_bytes")
+    facts = ("plan", "finetuning", "stages", "peak_rss_bytes")
     return {
         "builds": {name: {key: document[key] for key in facts} for name, document in builds.items()},
         "scored_on": {name: _score_on(name, base, folder) for name in LANGUAGES},
@@ -132,11 +132,11 @@ def programs(base: str, folder: Path, spread: Sequence[str]) -> dict[str, Any]:
     text, as in the paper, so that their infilling tells nothing.
     """
     places = {"base": "base"}
-    for name, domain in {"python": "language:python", "text": "text"}.items():
+    for name, dataset in {"python": "language:python", "text": "text"}.items():
         for seed in SEEDS[:2]:
             label = f"{name}-plain-{seed}"
-            options = ("--base", base, "--form", "plain", "--seed", str(seed))
-            places[label] = str(_prune(folder, label, domain, *options))
+            options = ("--base", base, "--prompt-format", "plain", "--seed", str(seed))
+            places[label] = str(_prune(folder, label, dataset, *options))
     built = folder.parent / "languages" / "python"
     _build_language("python", base, built)
     places["sub-model"] = str(built / "model")

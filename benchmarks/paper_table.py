@@ -13,7 +13,7 @@ from benchmarks.markdown import print_head, print_row
 from benchmarks.paper import MATRICES, OTHER_PACKAGES
 from builder.evaluation.metrics import bootstrap
 from builder.evaluation.wording import change, points, ranked
-from laboratory.experiments.compare_run import OTHER_DOMAIN, OTHER_FORM, SAME_DOMAIN
+from laboratory.experiments.compare_run import OTHER_DATASET, OTHER_FORMAT, SAME_DATASET
 
 FIGURES = {"bits_per_byte": "left to right", "fim_bits_per_byte": "missing ends of lines"}
 
@@ -42,7 +42,7 @@ def print_matrix(document: Mapping[str, Any], figures: Iterable[str] = FIGURES) 
         measured, figure = matrix["measured_on"], matrix["figure"]
         print(f"{matrix['method']} at {matrix['sparsity']:g}, {FIGURES[figure]}, {matrix['seeds']} seeds\n")
         print_head("calibrated on ↓, measured on →", *map(_name, measured))
-        print_row("dense", *(f"{dense[domain][figure]:.3f}" for domain in measured))
+        print_row("dense", *(f"{dense[dataset][figure]:.3f}" for dataset in measured))
         for row, (calibration, means) in enumerate(zip(matrix["calibrated_on"], matrix["mean"], strict=True)):
             least = [min(column) for column in zip(*matrix["mean"], strict=True)]
             cells = [
@@ -51,7 +51,7 @@ def print_matrix(document: Mapping[str, Any], figures: Iterable[str] = FIGURES) 
             if "spread" in matrix:
                 cells = [f"{cell} ± {spread:.3f}" for cell, spread in zip(cells, matrix["spread"][row], strict=True)]
             print_row(" + ".join(map(_name, calibration.split("+language:"))), *cells)
-        gains = [matrix["diagonal_is_best"][domain] for domain in measured]
+        gains = [matrix["diagonal_is_best"][dataset] for dataset in measured]
         _print_gains("own language over the best other one", gains)
         if all("over_mixed" in one for one in gains):
             _print_gains("own language over the mixture", [one["over_mixed"] for one in gains])
@@ -93,7 +93,7 @@ def print_languages(document: Mapping[str, Any]) -> None:
         print_row(name, *("" if one is None else _difference(one) for one in differences))
     print()
     for name, build in builds.items():
-        tuned, seconds = build["recovery"], sum(stage["seconds"] for stage in build["stages"])
+        tuned, seconds = build["finetuning"], sum(stage["seconds"] for stage in build["stages"])
         print(f"- {name}: {tuned['tokens']:,} tokens in {tuned['minutes']:.1f} min of tuning, {seconds:,.0f} s in all")
     print()
 
@@ -126,16 +126,16 @@ def print_regions(document: Mapping[str, Any]) -> None:
     """Distances by kind of pair, with the random baseline."""
     pairs = document["pairs"]
     plain = [one for one in pairs if not any("-prompt-" in name for name in one["models"])]
-    listed = [one for one in plain if not any(name.endswith(OTHER_PACKAGES) for name in _domains(one))]
-    across = [one for one in listed if one["relation"] == OTHER_DOMAIN]
+    listed = [one for one in plain if not any(name.endswith(OTHER_PACKAGES) for name in _datasets(one))]
+    across = [one for one in listed if one["relation"] == OTHER_DATASET]
     kinds = {
-        "same packages, another seed": [one for one in plain if one["relation"] == SAME_DOMAIN],
+        "same packages, another seed": [one for one in plain if one["relation"] == SAME_DATASET],
         "same packages, prompts instead of pieces": [
-            one for one in pairs if one["relation"] == OTHER_FORM and len(_domains(one)) == 1
+            one for one in pairs if one["relation"] == OTHER_FORMAT and len(_datasets(one)) == 1
         ],
-        "same language, other packages": [one for one in plain if one["relation"] == OTHER_DOMAIN and _is_alike(one)],
-        "two languages": [one for one in across if "text" not in _domains(one)],
-        "a language and documentation": [one for one in across if "text" in _domains(one)],
+        "same language, other packages": [one for one in plain if one["relation"] == OTHER_DATASET and _is_alike(one)],
+        "two languages": [one for one in across if "text" not in _datasets(one)],
+        "a language and documentation": [one for one in across if "text" in _datasets(one)],
     }
     print_head("pairs", "number", "mean", "least", "most")
     for kind, members in kinds.items():
@@ -184,11 +184,11 @@ def _difference(one: Mapping[str, Mapping[str, float]]) -> str:
     return f"{points(one['exact_match_difference'])}; bits {change(one['bits_per_byte_ratio'])}"
 
 
-def _name(domain: str) -> str:
-    return domain.removeprefix("language:")
+def _name(dataset: str) -> str:
+    return dataset.removeprefix("language:")
 
 
-def _domains(pair: Mapping[str, Any]) -> set[str]:
+def _datasets(pair: Mapping[str, Any]) -> set[str]:
     """Of models that `benchmarks.paper.regions` named."""
     models: Sequence[str] = pair["models"]
     return {name.split("-")[0] for name in models}
@@ -196,7 +196,7 @@ def _domains(pair: Mapping[str, Any]) -> set[str]:
 
 def _is_alike(pair: Mapping[str, Any]) -> bool:
     """Whether both were calibrated on one language."""
-    return len({domain.removesuffix(OTHER_PACKAGES) for domain in _domains(pair)}) == 1
+    return len({dataset.removesuffix(OTHER_PACKAGES) for dataset in _datasets(pair)}) == 1
 
 
 if __name__ == "__main__":

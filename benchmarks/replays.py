@@ -12,7 +12,7 @@ import argparse
 
 from benchmarks.builds import build, describe_repository, output_of, write_result
 from benchmarks.machine import describe_machine, describe_versions
-from benchmarks.repositories import add_only, chosen, fetch
+from benchmarks.measured_repositories import add_only, chosen, fetch
 from contract.console import StageDisplay
 from laboratory.replay.figures import print_replay
 from laboratory.replay.replay_run import SWITCHES, ReplaySettings, run_replay
@@ -40,7 +40,7 @@ def main() -> None:
             document = run_replay(settings, display)
         print_replay(document)
         asked = f"--only {repository.name} --passages {arguments.passages}"
-        told = {
+        reported = {
             "command": f"python -m benchmarks.replays --base {arguments.base} {asked}"
             + "".join(f" --switch '{name}'" for name in arguments.switch),
             "machine": describe_machine(),
@@ -49,7 +49,7 @@ def main() -> None:
             **{key: document[key] for key in ("source", "runs", "seconds")},
         }
         part = "switches-" if switches else ""
-        write_result(f"replay-{part}{arguments.base}-{repository.name}", told)
+        write_result(f"replay-{part}{arguments.base}-{repository.name}", reported)
 
 
 if __name__ == "__main__":

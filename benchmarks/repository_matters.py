@@ -3,7 +3,7 @@
     python -m benchmarks.repository_matters --base qwen2.5-coder-0.5b
 
 For each repository: the dense base; a model of the same size pruned on generic code and on this repository, each with
-and without recovery; and the honest rival, the dense base tuned on the repository for the same minutes. All answer at
+and without fine-tuning; and the dense baseline, the dense base tuned on the repository for the same minutes. All answer at
 the same positions. Writes benchmarks/results/matters-BASE-REPOSITORY.json. What an earlier run finished is kept.
 """
 
@@ -19,24 +19,24 @@ from typing import Any
 
 from benchmarks.builds import build, describe_repository, read_report, write_result
 from benchmarks.machine import describe_machine, describe_versions
-from benchmarks.repositories import CACHE, GENERIC, Repository, add_only, chosen, fetch
+from benchmarks.measured_repositories import CACHE, GENERIC, Repository, add_only, chosen, fetch
 from builder.corpus.corpus import read_corpus
 from builder.evaluation.baselines import score_baselines
 from builder.evaluation.held_out import HeldOut, ScoringSettings, make_held_out
 from builder.evaluation.scores import Scores, compare
 from builder.evaluation.scoring import score
 from builder.number_format import fastest_dtype
-from submodel.build.stages import key_of
+from submodel.build.stages import hash_of
 from submodel.evaluation.predictors import ScoredModel, open_predictor
 
 POSITIONS = 200
 # Left minus right, each with its interval: what a reader asks.
 QUESTIONS = (
-    ("repository, recovered", "base"),
-    ("repository, recovered", "dense base, tuned"),
-    ("repository, recovered", "generic, recovered"),
+    ("repository, fine-tuned", "base"),
+    ("repository, fine-tuned", "dense base, fine-tuned"),
+    ("repository, fine-tuned", "generic, fine-tuned"),
     ("repository, pruned", "generic, pruned"),
-    ("generic, recovered", "base"),
+    ("generic, fine-tuned", "base"),
     ("bundle", "base"),
 )
 
@@ -57,33 +57,37 @@ def main() -> None:
 def _measure(repository: Repository, base: str, generic: Path, rest: Sequence[str]) -> dict[str, Any]:
     folder = fetch(repository)
     counted = ["--positions", str(POSITIONS), *rest]
-    own = build(folder, f"{folder.name}-{base}", base, ["--score-bundle", "--rival", *counted])
+    own = build(folder, f"{folder.name}-{base}", base, ["--score-bundle", "--dense-baseline", *counted])
     corpus = read_corpus(folder)
     settings = ScoringSettings(positions=POSITIONS, seed=1)  # as `submodel build` has it
     held_out = make_held_out(corpus.files, settings)
     models = {
         "base": _stage_scores(own, "score the base"),
-        "repository, recovered": _stage_scores(own, "score the sub-model"),
+        "repository, fine-tuned": _stage_scores(own, "score the sub-model"),
         "bundle": _stage_scores(own, "score the bundle"),
-        "dense base, tuned": _stage_scores(own, "score the rival"),
+        "dense base, fine-tuned": _stage_scores(own, "score the dense baseline"),
         "repository, pruned": _folder_scores(own / "pruned", held_out, own / "stages", corpus.fingerprint),
         "generic, pruned": _folder_scores(generic / "pruned", held_out, own / "stages", corpus.fingerprint),
-        "generic, recovered": _folder_scores(generic / "model", held_out, own / "stages", corpus.fingerprint),
+        "generic, fine-tuned": _folder_scores(generic / "model", held_out, own / "stages", corpus.fingerprint),
     }
     return {
         "machine": describe_machine(),
         "versions": describe_versions(),
         **describe_repository(repository, folder),
         "models": [{**scores.to_json(), "name": name} for name, scores in models.items()],
-        "baselines": [scores.to_json() for scores in score_baselines(corpus, held_out.cuts)],
+        "baselines": [scores.to_json() for scores in score_baselines(corpus, held_out.fim_examples)],
         "compared": {f"{left} − {right}": compare(models[left], models[right]) for left, right in QUESTIONS},
-        "milliseconds": read_report(own)["rival"]["milliseconds"],
+        "milliseconds": read_report(own)["dense_baseline"]["milliseconds"],
         # For intervals over all repositories together; no code of the repository is in it.
         "exact": {name: "".join("01"[answer.is_exact] for answer in scores.lines) for name, scores in models.items()},
         "excerpt_nats": {
             name: [round(excerpt.nats, 2) for excerpt in scores.excerpts] for name, scores in models.items()
         },
-        "builds": {"repository": _facts(own), "dense base, tuned": _rival_facts(own), "generic": _facts(generic)},
+        "builds": {
+            "repository": _facts(own),
+            "dense base, fine-tuned": _dense_baseline_facts(own),
+            "generic": _facts(generic),
+        },
     }
 
 
@@ -103,13 +107,16 @@ def _facts(output: Path) -> dict[str, Any]:
     """What a build says of itself, without the repository's code."""
     report = read_report(output)
     bundle = output / "bundle" / "onnx" / "model.onnx"
-    kept = {key: report[key] for key in ("plan", "calibration", "recovery", "parity", "stages", "peak_rss_bytes")}
+    kept = {key: report[key] for key in ("plan", "calibration", "finetuning", "parity", "stages", "peak_rss_bytes")}
     return {**kept, "bundle_bytes": bundle.stat().st_size}
 
 
-def _rival_facts(output: Path) -> dict[str, Any]:
-    rival = read_report(output)["rival"]
-    return {"recovery": rival["recovery"], "bundle_bytes": rival["bundle_bytes"]["dense base, tuned"]}
+def _dense_baseline_facts(output: Path) -> dict[str, Any]:
+    dense_baseline = read_report(output)["dense_baseline"]
+    return {
+        "finetuning": dense_baseline["finetuning"],
+        "bundle_bytes": dense_baseline["bundle_bytes"]["dense base, fine-tuned"],
+    }
 
 
 def _stage_scores(output: Path, stage: str) -> Scores:
@@ -119,15 +126,15 @@ def _stage_scores(output: Path, stage: str) -> Scores:
 def _folder_scores(folder: Path, held_out: HeldOut, records: Path, fingerprint: str) -> Scores:
     """The model of a folder, scored now or in an earlier run."""
     manifest = (folder / "manifest.json").read_text("utf-8")
-    key = key_of(manifest=manifest, corpus=fingerprint)
+    stage_hash = hash_of(manifest=manifest, corpus=fingerprint)
     path = records / f"matters-{folder.parent.name}-{folder.name}.json"
-    if path.exists() and (known := json.loads(path.read_text("utf-8")))["key"] == key:
+    if path.exists() and (known := json.loads(path.read_text("utf-8"))).get("stage_hash") == stage_hash:
         return Scores.from_record(known["scores"])
     started = time.perf_counter()
     candidate = ScoredModel(name=str(folder), folder=folder)
     scores = score(open_predictor(candidate, "", fastest_dtype(), print), held_out)
     print(f"scored {folder} in {time.perf_counter() - started:.0f} s", flush=True)
-    path.write_text(json.dumps({"key": key, "scores": scores.to_record()}), "utf-8")
+    path.write_text(json.dumps({"stage_hash": stage_hash, "scores": scores.to_record()}), "utf-8")
     return scores
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe_machine, describe_versions
-from benchmarks.repositories import REPORTED, fetch, tree_hash
+from benchmarks.measured_repositories import REPORTED, fetch, tree_hash
 from benchmarks.secret_kinds import KINDS, SecretKind, plant
 from benchmarks.tokenizer_parity import text_files
 from contract.repository.secrets import blank_secrets, find_secrets, remove_secrets
@@ -70,7 +70,9 @@ def count_alarms(folder: Path) -> dict[str, Any]:
 def main() -> None:
     """Plant, read, write the figures, print them; exit 1 where a kind falls short."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("repositories", type=Path, nargs="*", help="Default: REPORTED of benchmarks/repositories.py.")
+    parser.add_argument(
+        "repositories", type=Path, nargs="*", help="Default: REPORTED of benchmarks/measured_repositories.py."
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()

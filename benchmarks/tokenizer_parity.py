@@ -26,7 +26,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from benchmarks.machine import describe_machine, describe_versions
-from benchmarks.repositories import REPORTED, TUNING, fetch
+from benchmarks.measured_repositories import REPORTED, TUNING, fetch
 from builder.bases.catalogue import AUTO_ORDER, BaseModel
 from builder.bases.download import fetch_gguf
 from builder.gguf.reader import open_gguf
@@ -172,7 +172,9 @@ def write_golden_ids(entry: BaseModel, llama: LlamaTokenizer) -> None:
 def main() -> None:
     """Compare, write the figures, print them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("repositories", type=Path, nargs="*", help="Default: those of benchmarks/repositories.py.")
+    parser.add_argument(
+        "repositories", type=Path, nargs="*", help="Default: those of benchmarks/measured_repositories.py."
+    )
     parser.add_argument("--llama-python", required=True)
     parser.add_argument("--golden", action="store_true")
     parser.add_argument("--output", type=Path, default=RESULTS)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from builder.corpus.corpus import SourceFile
-from builder.fim_examples import FimExample, cut_mixture
+from builder.fim_examples import FimExample, draw_mixed_examples
 from contract.documents import CalibrationFacts
 from contract.errors import CorpusError
 from contract.prompt import PromptEncoder
@@ -46,12 +46,12 @@ class CalibrationSet:
 
     calibration: tuple[tuple[int, ...], ...]
     validation: tuple[tuple[int, ...], ...]
-    form: str  # "fill-in-the-middle" or "prefix"
+    prompt_format: str  # "fill-in-the-middle" or "prefix"
 
     def summary(self) -> CalibrationFacts:
         """For the manifest."""
         return {
-            "form": self.form,
+            "prompt_format": self.prompt_format,
             "sequences": len(self.calibration),
             "tokens": sum(map(len, self.calibration)),
             "longest_sequence": max(map(len, self.calibration)),
@@ -74,7 +74,7 @@ def make_calibration_set(
     return CalibrationSet(
         calibration=parts["calibration"],
         validation=parts["validation"],
-        form="fill-in-the-middle" if encoder.form.is_fim else "prefix",
+        prompt_format="fill-in-the-middle" if encoder.prompt_format.is_fim else "prefix",
     )
 
 
@@ -105,24 +105,28 @@ def make_examples(
     examples: list[Example] = []
     count = 0
     rng = random.Random(seed)
-    form = encoder.form
-    short = form.with_window(max(1, form.max_prefix_tokens // 4), form.max_suffix_tokens // 4)
-    cuts = cut_mixture(files, tokens, seed, kind=kind)  # at least one token a sequence, so there are enough
-    for cut in _spread(cuts, SPREAD_CHARS):
+    prompt_format = encoder.prompt_format
+    short = prompt_format.with_window(
+        max(1, prompt_format.max_prefix_tokens // 4), prompt_format.max_suffix_tokens // 4
+    )
+    fim_examples = draw_mixed_examples(
+        files, tokens, seed, kind=kind
+    )  # at least one token a sequence, so there are enough
+    for example in _spread(fim_examples, SPREAD_CHARS):
         if count >= tokens:
             break
-        window = encoder.window(cut.text, cut.offset, short if rng.random() < SHORT_SHARE else None)
+        window = encoder.window(example.text, example.offset, short if rng.random() < SHORT_SHARE else None)
         if len(examples) % PLAIN_EVERY == PLAIN_EVERY - 1:
-            prompt, answer = encoder.left_to_right(window.prefix + cut.middle + window.suffix), []
+            prompt, answer = encoder.left_to_right(window.prefix + example.middle + window.suffix), []
         else:
-            prompt, answer = encoder.encode(window), [*encoder.text_ids(cut.middle), *encoder.end_ids()]
+            prompt, answer = encoder.encode(window), [*encoder.text_ids(example.middle), *encoder.end_ids()]
         ids = (*prompt, *answer)
-        examples.append(Example(ids=ids, prompt_tokens=len(prompt) if encoder.form.is_fim else len(ids)))
+        examples.append(Example(ids=ids, prompt_tokens=len(prompt) if encoder.prompt_format.is_fim else len(ids)))
         count += len(ids)
     return tuple(examples)
 
 
-def _spread(cuts: Sequence[FimExample], distance: int) -> list[FimExample]:
+def _spread(fim_examples: Sequence[FimExample], distance: int) -> list[FimExample]:
     """The same cuts, those first that lie at least `distance` characters from each earlier one in their file.
 
     Windows that overlap repeat each other's tokens, and teach less for the same time.
@@ -130,11 +134,11 @@ def _spread(cuts: Sequence[FimExample], distance: int) -> list[FimExample]:
     first: list[FimExample] = []
     rest: list[FimExample] = []
     taken: dict[str, list[int]] = {}
-    for cut in cuts:
-        offsets = taken.setdefault(cut.file.path, [])
-        place = bisect(offsets, cut.offset)
-        is_apart = all(abs(cut.offset - near) >= distance for near in offsets[max(place - 1, 0) : place + 1])
-        (first if is_apart else rest).append(cut)
+    for example in fim_examples:
+        offsets = taken.setdefault(example.file.path, [])
+        place = bisect(offsets, example.offset)
+        is_apart = all(abs(example.offset - near) >= distance for near in offsets[max(place - 1, 0) : place + 1])
+        (first if is_apart else rest).append(example)
         if is_apart:
-            offsets.insert(place, cut.offset)
+            offsets.insert(place, example.offset)
     return first + rest

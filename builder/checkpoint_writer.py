@@ -14,20 +14,22 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from builder.artifact import MANIFEST, PARITY_PROMPTS, SCHEMA_VERSION, SubModel
 from builder.corpus.corpus import SourceFile
-from builder.fim_examples import FimExample, cut_files, parity_windows
-from builder.pruning.prune import Pruned
+from builder.fim_examples import FimExample, draw_fim_examples, parity_windows
+from builder.pruning.structured_pruning import Pruned
 from contract.files.folders import replace_folder, write_json
 from contract.prompt import PromptEncoder
 from contract.versions import installed_versions
 
 PLAN = "plan.json"
-_PARITY_CUTS = 64  # that an export compares precisions on
+_PARITY_EXAMPLES = 64  # that an export compares precisions on
 _VERSIONED = ("submodel", "torch", "transformers", "tokenizers", "numpy")
 
 
-def parity_cuts(files: Sequence[SourceFile], seed: int = 0) -> tuple[FimExample, ...]:
+def parity_examples(files: Sequence[SourceFile], seed: int = 0) -> tuple[FimExample, ...]:
     """What an export is checked on: cuts of validation files, for it decides which precision is good enough."""
-    return cut_files([file for file in files if file.split == "validation" and file.is_code], _PARITY_CUTS, seed)
+    return draw_fim_examples(
+        [file for file in files if file.split == "validation" and file.is_code], _PARITY_EXAMPLES, seed
+    )
 
 
 def save_checkpoint(folder: Path, pruned: Pruned, parity: Sequence[FimExample], manifest: Mapping[str, Any]) -> None:
@@ -68,14 +70,14 @@ def save_reweighted(
         for path in source.folder.iterdir():
             if not (fresh / path.name).exists() and path.name != MANIFEST and ".safetensors" not in path.name:
                 shutil.copyfile(path, fresh / path.name)
-        write_json(fresh / MANIFEST, {**(source.manifest or {}), **facts, "prompt": encoder.form.to_json()})
+        write_json(fresh / MANIFEST, {**(source.manifest or {}), **facts, "prompt": encoder.prompt_format.to_json()})
 
 
-def write_prompts(folder: Path, encoder: PromptEncoder, cuts: Sequence[FimExample]) -> None:
+def write_prompts(folder: Path, encoder: PromptEncoder, fim_examples: Sequence[FimExample]) -> None:
     """As `SubModel.parity_prompts` reads them."""
     prompts = [
-        {"prompt_ids": encoder.encode(window), "truth_ids": encoder.text_ids(cut.middle)}
-        for cut, window in zip(cuts, parity_windows(cuts, encoder), strict=True)
+        {"prompt_ids": encoder.encode(window), "truth_ids": encoder.text_ids(example.middle)}
+        for example, window in zip(fim_examples, parity_windows(fim_examples, encoder), strict=True)
     ]
     (folder / PARITY_PROMPTS).write_text(json.dumps(prompts), "utf-8")
 

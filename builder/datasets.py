@@ -1,4 +1,4 @@
-"""Domains: what a model is calibrated on and measured on, by a short name.
+"""Datasets: what a model is calibrated on and measured on, by a short name.
 
 A folder, a language's listed packages (`language:python`), documentation (`text`), or source distributions that the
 user names (`pypi:flask==3.1.3`). A folder's files are split as a repository's are, documentation by its hash alone; of
@@ -33,12 +33,12 @@ from contract.repository.languages import Kind
 
 LANGUAGE_PREFIX: Final = "language:"
 TEXT: Final = "text"
-Form = Literal["prompt", "plain"]
+CalibrationFormat = Literal["prompt", "plain"]
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Domain:
+class Dataset:
     """Text of one kind. `corpus` holds nothing but files that count for it."""
 
     name: str
@@ -50,7 +50,7 @@ class Domain:
         """Its files of one split that lines are taken from."""
         return tuple(file for file in self.corpus.files if file.split == split and file.kind == self.kind)
 
-    def told_distributions(self) -> list[dict[str, str]]:
+    def describe_distributions(self) -> list[dict[str, str]]:
         """Where its text came from and under which licence, for manifests."""
         return [
             {"distribution": str(one), "licence": one.licence or "unknown", "sha256": one.sha256 or "unknown"}
@@ -58,8 +58,8 @@ class Domain:
         ]
 
 
-def open_domain(spec: str, *, cache_dir: Path | None = None, on_event: Say = lambda text: None) -> Domain:
-    """The domain that `spec` names; what it needs is fetched once. Raises CorpusError where it can't be had."""
+def open_dataset(spec: str, *, cache_dir: Path | None = None, on_event: Say = lambda text: None) -> Dataset:
+    """The dataset that `spec` names; what it needs is fetched once. Raises CorpusError where it can't be had."""
     sources = (cache_dir or cache_folder()) / "sources"
     if spec == TEXT:
         return _open_set(TEXT_SET, TEXT, sources, on_event)
@@ -68,14 +68,14 @@ def open_domain(spec: str, *, cache_dir: Path | None = None, on_event: Say = lam
     if is_distribution(spec) and not Path(spec).exists():
         named = parse_distribution(spec)
         folder = fetch(named, sources, on_event=on_event)
-        return Domain(name=str(named), corpus=read_corpus(folder), distributions=(named,))
+        return Dataset(name=str(named), corpus=read_corpus(folder), distributions=(named,))
     folder = Path(spec)
-    return Domain(name=folder.resolve().name, corpus=read_corpus(folder))
+    return Dataset(name=folder.resolve().name, corpus=read_corpus(folder))
 
 
 def open_language(
     name: str, distributions: Sequence[str] = (), *, cache_dir: Path | None = None, on_event: Say = lambda text: None
-) -> Domain:
+) -> Dataset:
     """The code of one language from the listed packages, or from those that are named (`pypi:NAME==VERSION`, …).
 
     Raises CorpusError where they can't be had, or hold too little of the language.
@@ -85,20 +85,20 @@ def open_language(
         named = tuple(dict.fromkeys(map(parse_distribution, distributions)))
         chosen = replace(chosen, distributions=named, held_out="")
     sources = (cache_dir or cache_folder()) / "sources"
-    domain = _open_set(chosen, LANGUAGE_PREFIX + chosen.name, sources, on_event)
+    dataset = _open_set(chosen, LANGUAGE_PREFIX + chosen.name, sources, on_event)
     for split in SPLITS:
-        if not domain.select(split):
+        if not dataset.select(split):
             packages = ", ".join(map(str, chosen.distributions))
             raise CorpusError(
                 f"The {split} part of {packages} has no {chosen.name}; name packages that hold more of it."
             )
-    return domain
+    return dataset
 
 
-def _open_set(chosen: LanguageSet, name: str, sources: Path, on_event: Say) -> Domain:
+def _open_set(chosen: LanguageSet, name: str, sources: Path, on_event: Say) -> Dataset:
     corpus = read_corpus(_gather(chosen, sources, on_event))
     files = tuple(file for file in corpus.files if file.language in chosen.languages)
-    return Domain(
+    return Dataset(
         name=name,
         corpus=_split_set(replace(corpus, files=files), chosen),
         kind=chosen.kind,
@@ -139,57 +139,62 @@ def _gather(chosen: LanguageSet, sources: Path, on_event: Say) -> Path:
     return folder
 
 
-def learned_bytes(domain: Domain) -> dict[str, int]:
-    """How much text a domain has to learn from, by split."""
-    return {split: sum(file.size_bytes for file in domain.select(split)) for split in ("calibration", "validation")}
+def learned_bytes(dataset: Dataset) -> dict[str, int]:
+    """How much text a dataset has to learn from, by split."""
+    return {split: sum(file.size_bytes for file in dataset.select(split)) for split in ("calibration", "validation")}
 
 
-def mix(domains: Sequence[Domain], most_bytes: Mapping[str, int] | None = None) -> Corpus:
-    """One corpus of several domains, of each as many bytes a split as the smallest has; a single one stays whole.
+def mix(datasets: Sequence[Dataset], most_bytes: Mapping[str, int] | None = None) -> Corpus:
+    """One corpus of several datasets, of each as many bytes a split as the smallest has; a single one stays whole.
 
-    most_bytes: by split, of all domains together, so that corpora of several mixtures are equally large.
+    most_bytes: by split, of all datasets together, so that corpora of several mixtures are equally large.
     """
-    first, *others = domains
+    first, *others = datasets
     if not others and most_bytes is None:
         return first.corpus
     files: list[SourceFile] = []
     for split in SPLITS:
-        parts = [sorted(domain.select(split), key=lambda file: file.sha256) for domain in domains]
+        parts = [sorted(dataset.select(split), key=lambda file: file.sha256) for dataset in datasets]
         room = min(sum(file.size_bytes for file in part) for part in parts)
         if most_bytes is not None and split in most_bytes:
-            room = min(room, most_bytes[split] // len(domains))
-        for domain, part in zip(domains, parts, strict=True):
+            room = min(room, most_bytes[split] // len(datasets))
+        for dataset, part in zip(datasets, parts, strict=True):
             taken = 0
             for file in part:
                 if taken and taken + file.size_bytes > room:
                     continue
-                files.append(replace(file, path=f"{domain.name}/{file.path}"))
+                files.append(replace(file, path=f"{dataset.name}/{file.path}"))
                 taken += file.size_bytes
     return replace(first.corpus, files=tuple(sorted(files, key=lambda file: file.path)))
 
 
 def calibration_sequences(
-    domains: Sequence[Domain], encoder: PromptEncoder, *, tokens: int, seed: int, form: Form = "prompt"
+    datasets: Sequence[Dataset],
+    encoder: PromptEncoder,
+    *,
+    tokens: int,
+    seed: int,
+    prompt_format: CalibrationFormat = "prompt",
 ) -> tuple[tuple[int, ...], ...]:
-    """Exactly `tokens` token ids in unpadded sequences from the domains' calibration files, equal shares of each.
+    """Exactly `tokens` token ids in unpadded sequences from the datasets' calibration files, equal shares of each.
 
     form: "prompt", what the server sends, each with its middle; "plain", pieces of text from left to right, as the
-    papers have it, each behind the token that measured pieces stand behind. Raises CorpusError where a domain has too
+    papers have it, each behind the token that measured pieces stand behind. Raises CorpusError where a dataset has too
     little text.
     """
     sequences: list[tuple[int, ...]] = []
-    for index, domain in enumerate(domains):
-        share = tokens * (index + 1) // len(domains) - tokens * index // len(domains)
-        files = domain.select("calibration")
-        if form == "prompt":
-            made = make_sequences(files, encoder, share, seed, kind=domain.kind)
+    for index, dataset in enumerate(datasets):
+        share = tokens * (index + 1) // len(datasets) - tokens * index // len(datasets)
+        files = dataset.select("calibration")
+        if prompt_format == "prompt":
+            made = make_sequences(files, encoder, share, seed, kind=dataset.kind)
         else:
             made = _plain_sequences(files, encoder, share, seed)
-        sequences += _exactly(made, share, domain.name)
+        sequences += _exactly(made, share, dataset.name)
     return tuple(sequences)
 
 
-_PIECE_CHARS: Final = 1280  # as long as a prompt's window, prefix and suffix together
+_SNIPPET_CHARS: Final = 1280  # as long as a prompt's window, prefix and suffix together
 _LANES: Final = 4  # seeds that share no piece, as long as a quarter of the text is enough for one
 
 
@@ -197,7 +202,7 @@ def _plain_sequences(
     files: Sequence[SourceFile], encoder: PromptEncoder, tokens: int, seed: int
 ) -> tuple[tuple[int, ...], ...]:
     """Seeds take pieces of their own, so that what differs between two of them is what other text would change."""
-    places = [(file, start) for file in files for start in excerpt_starts(file.text, _PIECE_CHARS)]
+    places = [(file, start) for file in files for start in excerpt_starts(file.text, _SNIPPET_CHARS)]
     order, lane = divmod(seed, _LANES)
     random.Random(order).shuffle(places)
     lanes = [places[index % _LANES :: _LANES] for index in range(lane, lane + _LANES)]
@@ -206,13 +211,13 @@ def _plain_sequences(
     for file, start in itertools.chain(*lanes):
         if count >= tokens:
             break
-        sequences.append(tuple(encoder.piece_ids(file.text[start : start + _PIECE_CHARS])))
+        sequences.append(tuple(encoder.snippet_ids(file.text[start : start + _SNIPPET_CHARS])))
         count += len(sequences[-1])
     return tuple(sequences)
 
 
 def _exactly(sequences: Sequence[tuple[int, ...]], tokens: int, name: str) -> list[tuple[int, ...]]:
-    """The sequences cut off after `tokens` tokens: methods and domains are compared on equal amounts."""
+    """The sequences cut off after `tokens` tokens: methods and datasets are compared on equal amounts."""
     made: list[tuple[int, ...]] = []
     left = tokens
     for ids in sequences:

@@ -36,24 +36,28 @@ class FimExample:
         """The file as it was before the user typed the middle."""
         return self.file.text[: self.offset] + self.file.text[self.offset + len(self.middle) :]
 
-    def window(self, encoder: PromptEncoder, form: PromptFormat | None = None) -> Window:
-        """The window that the server would see, had the user not yet typed the middle; `form` is by default its own."""
-        return encoder.window(self.text, self.offset, form or encoder.form)
+    def window(self, encoder: PromptEncoder, prompt_format: PromptFormat | None = None) -> Window:
+        """The window that the server would see, had the user not yet typed the middle; `prompt_format` is by default its own."""
+        return encoder.window(self.text, self.offset, prompt_format or encoder.prompt_format)
 
 
-def parity_windows(cuts: Sequence[FimExample], encoder: PromptEncoder) -> list[Window]:
+def parity_windows(fim_examples: Sequence[FimExample], encoder: PromptEncoder) -> list[Window]:
     """Windows for comparing two forms of one model: a few whole ones, the rest small.
 
     A graph that is right on a few whole windows and on many small ones is right; whole ones cost eight times as much.
     """
-    small = encoder.form.with_window(
-        min(encoder.form.max_prefix_tokens, PARITY_PREFIX_TOKENS),
-        min(encoder.form.max_suffix_tokens, PARITY_SUFFIX_TOKENS),
+    small = encoder.prompt_format.with_window(
+        min(encoder.prompt_format.max_prefix_tokens, PARITY_PREFIX_TOKENS),
+        min(encoder.prompt_format.max_suffix_tokens, PARITY_SUFFIX_TOKENS),
     )
-    return [cut.window(encoder, small if index % WHOLE_EVERY else None) for index, cut in enumerate(cuts)]
+    return [
+        example.window(encoder, small if index % WHOLE_EVERY else None) for index, example in enumerate(fim_examples)
+    ]
 
 
-def cut_files(files: Sequence[SourceFile], count: int, seed: int, *, kind: Kind = "code") -> tuple[FimExample, ...]:
+def draw_fim_examples(
+    files: Sequence[SourceFile], count: int, seed: int, *, kind: Kind = "code"
+) -> tuple[FimExample, ...]:
     """Up to `count` cuts, spread over the code files by their number of lines; the same for the same seed and files.
 
     Half of the cuts stand before the first character of a line's text, half at a random word within it. kind: "text"
@@ -61,29 +65,29 @@ def cut_files(files: Sequence[SourceFile], count: int, seed: int, *, kind: Kind 
     """
     rng = random.Random(seed)
     lines = [(file, start, end) for file in files for start, end in worthwhile_lines(file, kind)]
-    cuts = []
+    fim_examples = []
     for file, start, end in rng.sample(lines, min(count, len(lines))):
         line = file.text[start:end]
         column = draw_column(line, rng)
-        cuts.append(FimExample(file=file, offset=start + column, middle=line[column:]))
-    return tuple(cuts)
+        fim_examples.append(FimExample(file=file, offset=start + column, middle=line[column:]))
+    return tuple(fim_examples)
 
 
-def cut_twice(files: Sequence[SourceFile], lines: int, seed: int) -> tuple[FimExample, ...]:
+def draw_example_pairs(files: Sequence[SourceFile], lines: int, seed: int) -> tuple[FimExample, ...]:
     """Two cuts in each of up to `lines` lines of code: before its first character, and at a random word within it.
 
-    Their kinds are in the same proportion as those of `cut_files`. Both have the same text behind the line, so that a
+    Their kinds are in the same proportion as those of `draw_fim_examples`. Both have the same text behind the line, so that a
     model whose prompt begins with it reads most of their prompts once. Ordered by file and offset. A line without a
     second word is cut twice at the same place.
     """
     rng = random.Random(seed)
     found = [(file, start, end) for file in files for start, end in worthwhile_lines(file)]
-    cuts = []
+    fim_examples = []
     for file, start, end in rng.sample(found, min(lines, len(found))):
         line = file.text[start:end]
         for column in (_indent(line), _inner_column(line, rng)):
-            cuts.append(FimExample(file=file, offset=start + column, middle=line[column:]))
-    return tuple(sorted(cuts, key=lambda cut: (cut.file.path, cut.offset)))
+            fim_examples.append(FimExample(file=file, offset=start + column, middle=line[column:]))
+    return tuple(sorted(fim_examples, key=lambda example: (example.file.path, example.offset)))
 
 
 def draw_column(line: str, rng: random.Random) -> int:
@@ -102,37 +106,45 @@ def _inner_column(line: str, rng: random.Random) -> int:
     return rng.choice(inner) if inner else indent
 
 
-def cut_mixture(files: Sequence[SourceFile], count: int, seed: int, *, kind: Kind = "code") -> tuple[FimExample, ...]:
+def draw_mixed_examples(
+    files: Sequence[SourceFile], count: int, seed: int, *, kind: Kind = "code"
+) -> tuple[FimExample, ...]:
     """Up to `count` cuts of all kinds that completions and benchmarks ask for, in random order.
 
-    Six in ten are those of `cut_files`, a seventh whole lines from column 0, a quarter blocks. A model that is tuned on
+    Six in ten are those of `draw_fim_examples`, a seventh whole lines from column 0, a quarter blocks. A model that is tuned on
     the first kind alone ends after each line and forgets to indent (docs/LOG.md).
     """
-    lines = cut_files(files, count, seed, kind=kind)
-    whole = [_from_column_0(cut) for cut in cut_files(files, round(0.15 * len(lines)), seed + 1, kind=kind)]
-    blocks = cut_blocks(files, round(0.25 * len(lines)), seed + 2, kind=kind)
+    lines = draw_fim_examples(files, count, seed, kind=kind)
+    whole = [
+        _from_column_0(example) for example in draw_fim_examples(files, round(0.15 * len(lines)), seed + 1, kind=kind)
+    ]
+    blocks = draw_block_examples(files, round(0.25 * len(lines)), seed + 2, kind=kind)
     chosen = [*lines[: len(lines) - len(whole) - len(blocks)], *whole, *blocks]
     random.Random(seed).shuffle(chosen)
     return tuple(chosen)
 
 
-def _from_column_0(cut: FimExample) -> FimExample:
+def _from_column_0(example: FimExample) -> FimExample:
     """The same line, its indentation and all."""
-    start = cut.file.text.rfind("\n", 0, cut.offset) + 1
-    return FimExample(file=cut.file, offset=start, middle=cut.file.text[start : cut.offset] + cut.middle)
+    start = example.file.text.rfind("\n", 0, example.offset) + 1
+    return FimExample(
+        file=example.file, offset=start, middle=example.file.text[start : example.offset] + example.middle
+    )
 
 
-def cut_blocks(files: Sequence[SourceFile], count: int, seed: int, *, kind: Kind = "code") -> tuple[FimExample, ...]:
+def draw_block_examples(
+    files: Sequence[SourceFile], count: int, seed: int, *, kind: Kind = "code"
+) -> tuple[FimExample, ...]:
     """Up to `count` cuts of 2 to MAX_BLOCK_LINES lines, each from the first character of a line's text.
 
     A block ends before a blank line, and before a line that is indented less than its first.
     """
     rng = random.Random(seed)
     blocks = [(file, *block) for file in files for block in _blocks(file, kind)] if count else []
-    cuts = []
+    fim_examples = []
     for file, start, ends in rng.sample(blocks, min(count, len(blocks))):
-        cuts.append(FimExample(file=file, offset=start, middle=file.text[start : rng.choice(ends)]))
-    return tuple(cuts)
+        fim_examples.append(FimExample(file=file, offset=start, middle=file.text[start : rng.choice(ends)]))
+    return tuple(fim_examples)
 
 
 def _blocks(file: SourceFile, kind: Kind) -> Iterable[tuple[int, list[int]]]:

@@ -63,7 +63,7 @@ class PlanFacts(TypedDict):
 class CalibrationFacts(TypedDict):
     """What pruning was calibrated on, in sequences and tokens."""
 
-    form: str
+    prompt_format: str
     sequences: int
     tokens: int
     longest_sequence: int
@@ -185,9 +185,9 @@ class Manifest(TypedDict):
     parameters: NotRequired[int]
     plan: NotRequired[PlanFacts]
     calibration: NotRequired[CalibrationFacts]
-    recovery: NotRequired[FineTuningFacts]
+    finetuning: NotRequired[FineTuningFacts]
     parity: NotRequired[ParityFacts]
-    gate: NotRequired[ThresholdFacts]
+    threshold: NotRequired[ThresholdFacts]
     drafts: NotRequired[DraftFacts]
     variants: NotRequired[dict[str, VariantFacts]]
     precisions_tried: NotRequired[list[PrecisionTrial]]
@@ -302,9 +302,9 @@ class BuildReport(TypedDict):
     base: BaseFacts
     plan: PlanFacts
     calibration: CalibrationFacts
-    recovery: FineTuningFacts
+    finetuning: FineTuningFacts
     parity: ParityFacts
-    gate: ThresholdFacts
+    threshold: ThresholdFacts
     corpus: CorpusFacts
     stages: list[StageRow]
     seconds: float
@@ -315,7 +315,7 @@ class BuildReport(TypedDict):
     answers: NotRequired[list[AnsweredPosition]]
     is_worse: NotRequired[bool]
     size_search: NotRequired[dict[str, Any]]
-    rival: NotRequired[dict[str, Any]]
+    dense_baseline: NotRequired[dict[str, Any]]
     evaluation: NotRequired[dict[str, Any]]
     history: NotRequired[list[dict[str, Any]]]
 
@@ -380,7 +380,7 @@ class ServedBundle(TypedDict):
     parameters: int | None
     bytes: int | None
     builtAt: str | None
-    gate: ThresholdPoint | None
+    threshold: ThresholdPoint | None
     drift: DriftFacts | None
     previous: list[str]
 

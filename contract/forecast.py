@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-FIXED: Final = "recover"  # fine-tuning takes the minutes that it was given, on any machine
+FIXED: Final = "finetune"  # fine-tuning takes the minutes that it was given, on any machine
 _TRUSTED_S: Final = 3.0  # of expected work after which measured speed outweighs what was expected
 
 

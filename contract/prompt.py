@@ -106,7 +106,7 @@ def _check_kind(name: str, value: object) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContextPiece:
+class ContextSnippet:
     """Text of another file that may help. `source` says who chose it, and is no part of the prompt."""
 
     path: str  # posix, relative to the repository
@@ -122,7 +122,7 @@ class Window:
     suffix: str
 
 
-def cut_window(text: str, offset: int, form: PromptFormat, count: Callable[[str], int]) -> Window:
+def cut_window(text: str, offset: int, prompt_format: PromptFormat, count: Callable[[str], int]) -> Window:
     """Cut the window around `offset` (characters from the start of `text`, 0 ≤ offset ≤ len(text)).
 
     `count` gives the tokens of a piece of text. The window is cut at lines, so that its tokens are summed over lines: a
@@ -131,30 +131,30 @@ def cut_window(text: str, offset: int, form: PromptFormat, count: Callable[[str]
     suffix ends at a line's end where it can. Where it comes first it leaves out closers that end the cursor's line:
     editors put them there while one types, and the whole prompt would change with each.
     """
-    start = _prefix_start(text, offset, form, count)
-    behind = _behind_closers(text, offset) if form.suffix_first else offset
-    suffix = text[behind : _suffix_end(text, behind, form, count)] if form.is_fim else ""
+    start = _prefix_start(text, offset, prompt_format, count)
+    behind = _behind_closers(text, offset) if prompt_format.suffix_first else offset
+    suffix = text[behind : _suffix_end(text, behind, prompt_format, count)] if prompt_format.is_fim else ""
     return Window(prefix=text[start:offset], suffix=suffix)
 
 
-def _prefix_start(text: str, offset: int, form: PromptFormat, count: Callable[[str], int]) -> int:
+def _prefix_start(text: str, offset: int, prompt_format: PromptFormat, count: Callable[[str], int]) -> int:
     """Where the prefix starts: the first line behind as many steps as make the rest short enough."""
     origin = max(0, offset - COUNTED_CHARS) // COUNTED_CHARS * COUNTED_CHARS
     segments = list(_segments(text, origin, offset))
     totals = list(accumulate((count(text[begin:end]) for begin, end in segments), initial=0))
-    surplus = totals[-1] - form.max_prefix_tokens
+    surplus = totals[-1] - prompt_format.max_prefix_tokens
     if surplus <= 0 and not origin:
         return 0
-    step = form.prefix_step_tokens
+    step = prompt_format.prefix_step_tokens
     least = -(-surplus // step) * step if surplus > 0 else 0  # rounded up: never longer than the maximum
     behind = [begin for (begin, _), total in zip(segments, totals, strict=False) if total >= least]
     lines = (begin for begin in behind if begin == 0 or text[begin - 1] == "\n")
     return next(lines, behind[0] if behind else offset)
 
 
-def _suffix_end(text: str, start: int, form: PromptFormat, count: Callable[[str], int]) -> int:
+def _suffix_end(text: str, start: int, prompt_format: PromptFormat, count: Callable[[str], int]) -> int:
     """Where the suffix ends: behind the last whole line that fits, or within a first line that is too long."""
-    left, end = form.max_suffix_tokens, start
+    left, end = prompt_format.max_suffix_tokens, start
     for begin, after in _segments(text, start, len(text)):
         left -= count(text[begin:after])
         if left < 0:
@@ -187,18 +187,18 @@ class PromptEncoder:
 
     drops_indentation = False  # whether an answer at the start of a line's text begins with the line's indentation
 
-    def __init__(self, tokenizer: Tokenizer, form: PromptFormat) -> None:
+    def __init__(self, tokenizer: Tokenizer, prompt_format: PromptFormat) -> None:
         # Text of files must never turn into control tokens, whatever it spells.
         tokenizer.encode_special_tokens = True
         self.tokenizer = tokenizer
-        self.form = form
-        self.stop_ids = frozenset(self._id(token) for token in form.stop_tokens)
+        self.prompt_format = prompt_format
+        self.stop_ids = frozenset(self._id(token) for token in prompt_format.stop_tokens)
         # Lines come again with each keystroke. Some 20 MB at most.
         self._count = lru_cache(maxsize=1 << 16)(lambda line: len(self.text_ids(line)))
 
-    def window(self, text: str, offset: int, form: PromptFormat | None = None) -> Window:
+    def window(self, text: str, offset: int, prompt_format: PromptFormat | None = None) -> Window:
         """The window around `offset`; see `cut_window`. form: another window than the encoder's own."""
-        return cut_window(text, offset, form or self.form, self._count)
+        return cut_window(text, offset, prompt_format or self.prompt_format, self._count)
 
     def _id(self, token: str) -> int:
         token_id = self.tokenizer.token_to_id(token)
@@ -217,10 +217,14 @@ class PromptEncoder:
 
     def end_ids(self) -> list[int]:
         """What ends a middle: one token id or, where the base ends with the file alone, nothing."""
-        return [self._id(self.form.end_token)] if self.form.end_token and self.form.is_fim else []
+        return (
+            [self._id(self.prompt_format.end_token)]
+            if self.prompt_format.end_token and self.prompt_format.is_fim
+            else []
+        )
 
     def encode(
-        self, window: Window, context: Sequence[ContextPiece] = (), *, repository: str = "", path: str = ""
+        self, window: Window, context: Sequence[ContextSnippet] = (), *, repository: str = "", path: str = ""
     ) -> list[int]:
         """The whole prompt: both parts in the format's order where the base knows them, else the plain prefix.
 
@@ -228,33 +232,38 @@ class PromptEncoder:
         in comments where it has none. They come in the order given, which should change rarely: whatever follows a
         change is computed anew.
         """
-        form = self.form
+        prompt_format = self.prompt_format
         ids = self.left_to_right("")
         if context:
             ids += self._context_ids(context, repository, path)
-        if form.prefix_token and form.suffix_token and form.middle_token:
-            prefix, suffix, middle = map(self._id, (form.prefix_token, form.suffix_token, form.middle_token))
+        if prompt_format.prefix_token and prompt_format.suffix_token and prompt_format.middle_token:
+            prefix, suffix, middle = map(
+                self._id, (prompt_format.prefix_token, prompt_format.suffix_token, prompt_format.middle_token)
+            )
             before, behind = self.text_ids(window.prefix), self.text_ids(window.suffix)
-            if form.suffix_first:
+            if prompt_format.suffix_first:
                 return [*ids, prefix, suffix, *behind, middle, *before]
             return [*ids, prefix, *before, suffix, *behind, middle]
         return [*ids, *self.text_ids(window.prefix)]
 
-    def _context_ids(self, context: Sequence[ContextPiece], repository: str, path: str) -> list[int]:
-        repository_token, file_token = self.form.repository_tokens
+    def _context_ids(self, context: Sequence[ContextSnippet], repository: str, path: str) -> list[int]:
+        repository_token, file_token = self.prompt_format.repository_tokens
         if file_token is None:
-            text = "".join(f"# {piece.path}\n{piece.text.rstrip()}\n\n" for piece in context)
+            text = "".join(f"# {snippet.path}\n{snippet.text.rstrip()}\n\n" for snippet in context)
             return self.text_ids(f"{text}# {path}\n")
         ids = [self._id(repository_token), *self.text_ids(f"{repository}\n")] if repository_token and repository else []
-        for piece in context:
-            ids += [self._id(file_token), *self.text_ids(f"{piece.path}\n{piece.text.rstrip()}\n")]
+        for snippet in context:
+            ids += [self._id(file_token), *self.text_ids(f"{snippet.path}\n{snippet.text.rstrip()}\n")]
         return [*ids, self._id(file_token), *self.text_ids(f"{path}\n")]
 
     def left_to_right(self, text: str) -> list[int]:
         """Text to be continued, without fill-in-the-middle tokens."""
-        return [*([self._id(self.form.bos_token)] if self.form.bos_token else []), *self.text_ids(text)]
+        return [
+            *([self._id(self.prompt_format.bos_token)] if self.prompt_format.bos_token else []),
+            *self.text_ids(text),
+        ]
 
-    def piece_ids(self, text: str) -> list[int]:
+    def snippet_ids(self, text: str) -> list[int]:
         """A piece of a file from the start of a line, behind the token of a line feed.
 
         Every piece stands on the same first token, whatever the model and the language: what a model makes of its first

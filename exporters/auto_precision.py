@@ -51,18 +51,18 @@ class Trial:
 
     def to_json(self) -> PrecisionTrial:
         """As it stands in bundle.json."""
-        told: PrecisionTrial = {"precision": str(self.precision)}
+        reported: PrecisionTrial = {"precision": str(self.precision)}
         if self.parity is not None:
-            told["greedy_agreement"] = self.parity.greedy_agreement
-            told["loss_increase"] = self.parity.loss_increase
+            reported["greedy_agreement"] = self.parity.greedy_agreement
+            reported["loss_increase"] = self.parity.loss_increase
         if self.speed is not None:
-            told["prompt_tokens_per_s"] = self.speed.prompt_tokens_per_s
-            told["step_ms"] = self.speed.step_ms
-            told["memory_bytes"] = self.speed.memory_bytes
-            told["keystroke_ms"] = round(self.speed.keystroke_ms, 2)
+            reported["prompt_tokens_per_s"] = self.speed.prompt_tokens_per_s
+            reported["step_ms"] = self.speed.step_ms
+            reported["memory_bytes"] = self.speed.memory_bytes
+            reported["keystroke_ms"] = round(self.speed.keystroke_ms, 2)
         if self.refusal:
-            told["refusal"] = self.refusal
-        return told
+            reported["refusal"] = self.refusal
+        return reported
 
 
 def resident_bytes() -> int:
@@ -99,8 +99,8 @@ def choose_fastest(trials: Sequence[Trial], parameters: int) -> Trial:
     """
     timed = [(trial, trial.speed) for trial in trials if trial.speed is not None]
     if not timed:
-        told = "; ".join(f"{trial.precision}: {trial.refusal}" for trial in trials)
-        raise ExportError(f"No precision answers as the checkpoint does ({told}); export it as fp32.")
+        reported = "; ".join(f"{trial.precision}: {trial.refusal}" for trial in trials)
+        raise ExportError(f"No precision answers as the checkpoint does ({reported}); export it as fp32.")
     fitting = [pair for pair in timed if pair[1].memory_bytes <= MEMORY_LIMIT * parameters]
     if not fitting:
         return min(timed, key=lambda pair: pair[1].memory_bytes)[0]

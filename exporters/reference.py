@@ -59,7 +59,9 @@ def compute_references(
     for start in range(0, len(by_length), batch_size):
         batch = by_length[start : start + batch_size]
         kept = [logit_positions if index < logit_prompts else 0 for index in batch]
-        answers = _Batch(model, [prompts[index] for index in batch]).answer(continuation_tokens, stop_ids, kept)
+        answers = _ReferenceBatch(model, [prompts[index] for index in batch]).answer(
+            continuation_tokens, stop_ids, kept
+        )
         references.update(zip(batch, answers, strict=True))
         on_progress(len(references), len(prompts))
     return [references[index] for index in range(len(prompts))]
@@ -81,7 +83,7 @@ def batches_by_length(lengths: Sequence[int], size: int) -> list[list[int]]:
     return batches
 
 
-class _Batch:
+class _ReferenceBatch:
     """Prompts padded on the left, so that all of them end at the same position."""
 
     def __init__(self, model: PreTrainedModel, prompts: Sequence[ParityPrompt]) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from contract.documents import LatencyFacts
 from contract.prompt import shared_prefix
-from lsp_server.documents import Edit
+from lsp_server.open_documents import Edit
 
 KEPT_LATENCIES = 200
 SURVIVAL_S = (30, 300)  # after which an accepted text is looked at again

@@ -1,6 +1,6 @@
 """Which bundle serves a file: that of the nearest folder above it, so that each root of a workspace has its own.
 
-What is found must be this account's own or trusted (`contract.bundle.trust`), and so must what a client sets: clients
+What is found must be this account's own or trusted (`contract.bundle.trusted_builds`), and so must what a client sets: clients
 relay settings that a repository brings along. Only what the command line names need not be.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 from contract.bundle.bundle import WORKSPACE_BUNDLE, build_of, find_bundle
 from contract.bundle.bundle import read_manifest as bundle_manifest
 from contract.bundle.previous import MOST_KEPT, previous_bundles
-from contract.bundle.trust import UntrustedError, check_trusted
+from contract.bundle.trusted_builds import UntrustedError, check_trusted
 from contract.errors import BundleError
 from contract.files.file_names import path_below
 

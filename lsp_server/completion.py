@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from contract.bundle.bundle import Bundle, is_replaced, read_bundle, verify_bundle
-from contract.bundle.threshold import Gate, read_gate
-from contract.bundle.trust import check_trusted
+from contract.bundle.threshold import ConfidenceThreshold, read_threshold
+from contract.bundle.trusted_builds import check_trusted
 from contract.errors import BundleError, SubmodelError
-from contract.prompt import ContextPiece, PromptFormat
+from contract.prompt import ContextSnippet, PromptFormat
 from lsp_server.decoding.detokenizer import Detokenizer
 from lsp_server.decoding.engine import LINE_TOKENS, Engine, FinishReason, Generation
 from lsp_server.decoding.healing import begun_word, without_start
@@ -45,9 +45,11 @@ class Prompt:
 class Completer:
     """Asks an engine in the form that its model knows. Not for several threads at once."""
 
-    def __init__(self, engine: Engine, gate: Gate | None = None, build: str = "") -> None:
+    def __init__(
+        self, engine: Engine, confidence_threshold: ConfidenceThreshold | None = None, build: str = ""
+    ) -> None:
         self._engine = engine
-        self._gate = gate
+        self._confidence_threshold = confidence_threshold
         self.build = build  # SHA-256 of the bundle's bundle.json
 
     def interrupt(self) -> None:
@@ -90,7 +92,7 @@ class Completer:
             return self._described(Completion(rule="cancelled"), request, answer)
         is_unfinished = is_late or answer.finish is FinishReason.LENGTH
         completion = refine(without_start(answer.text, prompt.start), request, is_unfinished=is_unfinished)
-        completion = self._gated(completion, prompt, answer)
+        completion = self._below_threshold(completion, prompt, answer)
         return replace(self._described(completion, request, answer), is_near=bool(near_ids))
 
     def read_ahead(self, request: CompletionRequest, stop: Stop | None = None) -> int:
@@ -110,7 +112,7 @@ class Completer:
         word = begun_word(self._engine.encoder.tokenizer, before) if request.options.filters.healing else ""
         start = word if len(word) < len(before) else ""  # never all that stands before the cursor
         prompt = Prompt(request=request, ids=[], start=start, max_new_tokens=limit)
-        return replace(prompt, ids=self._encode(prompt, request.context, self._engine.encoder.form))
+        return replace(prompt, ids=self._encode(prompt, request.context, self._engine.encoder.prompt_format))
 
     def _near_ids(self, whole: Prompt) -> list[int]:
         """A short prompt if reading the whole one would take longer than an answer may wait, else []."""
@@ -118,10 +120,10 @@ class Completer:
         whole_s = self._engine.reading_s(whole.ids)
         if whole_s <= min(trigger.cold_ms, trigger.budget_ms) / 1000:
             return []
-        near_ids = self._encode(whole, (), _near_form(self._engine.encoder.form))
+        near_ids = self._encode(whole, (), _near_format(self._engine.encoder.prompt_format))
         return near_ids if self._engine.reading_s(near_ids) < whole_s / 2 else []
 
-    def _encode(self, prompt: Prompt, context: tuple[ContextPiece, ...], form: PromptFormat) -> list[int]:
+    def _encode(self, prompt: Prompt, context: tuple[ContextSnippet, ...], prompt_format: PromptFormat) -> list[int]:
         """The prompt's token ids, without the begun word that it starts with.
 
         It is cut shorter if a dense script needs more tokens than the model has positions.
@@ -132,29 +134,35 @@ class Completer:
         text, offset = text[:start] + text[offset:], start
         encoder = self._engine.encoder
         while True:
-            window = encoder.window(text, offset, form)
+            window = encoder.window(text, offset, prompt_format)
             if not (window.prefix + window.suffix).strip():
                 return []
             ids = encoder.encode(window, context, repository=request.repository, path=request.path)
-            if len(ids) + prompt.max_new_tokens <= self._engine.max_positions or form.max_prefix_tokens < 2:
+            if len(ids) + prompt.max_new_tokens <= self._engine.max_positions or prompt_format.max_prefix_tokens < 2:
                 return ids
             if context:
                 context = context[:-1]
                 continue
-            form = form.with_window(form.max_prefix_tokens // 2, form.max_suffix_tokens // 2)
+            prompt_format = prompt_format.with_window(
+                prompt_format.max_prefix_tokens // 2, prompt_format.max_suffix_tokens // 2
+            )
 
-    def _gated(self, completion: Completion, prompt: Prompt, answer: Generation) -> Completion:
+    def _below_threshold(self, completion: Completion, prompt: Prompt, answer: Generation) -> Completion:
         """The completion with its confidence, and without its text if that is below the bundle's threshold."""
-        precision = prompt.request.options.gate.precision
-        point = self._gate.at(precision) if self._gate is not None and precision > 0 else None
+        precision = prompt.request.options.threshold.precision
+        point = (
+            self._confidence_threshold.at(precision)
+            if self._confidence_threshold is not None and precision > 0
+            else None
+        )
         threshold = point.threshold if point is not None else None
         if not completion.text:
             return replace(completion, threshold=threshold)
         confidence = self._confidence(completion, prompt, answer)
         if threshold is not None and confidence < threshold:
             detail = f"the model is sure to {confidence:.0%}, and {threshold:.0%} are asked for"
-            step = Step(name="gate", kind="gate", action="rejected", detail=detail, before=completion.text)
-            completion = Completion(rule="gate", steps=(*completion.steps, step))
+            step = Step(name="threshold", kind="threshold", action="rejected", detail=detail, before=completion.text)
+            completion = Completion(rule="threshold", steps=(*completion.steps, step))
         return replace(completion, confidence=confidence, threshold=threshold)
 
     def _confidence(self, completion: Completion, prompt: Prompt, answer: Generation) -> float:
@@ -197,9 +205,9 @@ def open_completer(
     verify: bool = True,
     is_named: bool = True,
 ) -> Completer:
-    """Read a bundle and load it: manifest, files and display gate of one build, also while another takes its place.
+    """Read a bundle and load it: manifest, files and confidence threshold of one build, also while another takes its place.
 
-    One that the user has not named on a command line must be on this account's list (`contract.bundle.trust`). Raises
+    One that the user has not named on a command line must be on this account's list (`contract.bundle.trusted_builds`). Raises
     BundleError for a folder that is none or not trusted, ServeError where it can't be loaded.
     """
     for is_last in (False, False, True):
@@ -224,11 +232,12 @@ def _open(bundle: Bundle, threads: int | None, provider: Provider, verify: bool)
     if verify:
         verify_bundle(bundle)  # first: native code parses what the engine opens, and trust is in the hashes
     engine = Engine(bundle, threads=threads, provider=provider)
-    return Completer(engine, read_gate(bundle.manifest), bundle.build)
+    return Completer(engine, read_threshold(bundle.manifest), bundle.build)
 
 
-def _near_form(form: PromptFormat) -> PromptFormat:
+def _near_format(prompt_format: PromptFormat) -> PromptFormat:
     """The same with a window of the size that every machine reads within half a second."""
-    return form.with_window(
-        min(form.max_prefix_tokens, NEAR_PREFIX_TOKENS), min(form.max_suffix_tokens, NEAR_SUFFIX_TOKENS)
+    return prompt_format.with_window(
+        min(prompt_format.max_prefix_tokens, NEAR_PREFIX_TOKENS),
+        min(prompt_format.max_suffix_tokens, NEAR_SUFFIX_TOKENS),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lsprotocol import types
 
-from lsp_server.documents import Document
+from lsp_server.open_documents import Document
 from lsp_server.positions import units_of
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.server import CompletionServer

@@ -114,7 +114,7 @@ class FilterOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GateOptions:
+class ThresholdOptions:
     """How sure the model must be. The threshold comes from the bundle, where it was fitted on validation lines."""
 
     # The share of suggestions that should be right; 0 shows everything.
@@ -166,7 +166,7 @@ class ServerOptions:
     trigger: TriggerOptions = _group(TriggerOptions)
     stops: StopOptions = _group(StopOptions)
     filters: FilterOptions = _group(FilterOptions)
-    gate: GateOptions = _group(GateOptions)
+    threshold: ThresholdOptions = _group(ThresholdOptions)
     care: CareOptions = _group(CareOptions)
 
 
@@ -192,7 +192,7 @@ EXPERIMENTAL = "experimental"  # the key that holds the switches of studies
 
 
 # Somebody wants an answer, however sure the model is and however long it reads.
-WHEN_ASKED = ServerOptions(gate=GateOptions(precision=0.0), trigger=TriggerOptions(cold_ms=60_000))
+WHEN_ASKED = ServerOptions(threshold=ThresholdOptions(precision=0.0), trigger=TriggerOptions(cold_ms=60_000))
 # One line, and all the time that it takes: to measure answers.
 PATIENT = replace(WHEN_ASKED, trigger=TriggerOptions(multi_line=False, budget_ms=60_000, cold_ms=60_000))
 
@@ -238,7 +238,7 @@ def _with_eagerness(options: ServerOptions, eagerness: Eagerness) -> ServerOptio
         debounce_max_ms=eagerness.debounce_max_ms,
         cold_ms=eagerness.cold_ms,
     )
-    return replace(options, gate=GateOptions(precision=eagerness.precision), trigger=trigger)
+    return replace(options, threshold=ThresholdOptions(precision=eagerness.precision), trigger=trigger)
 
 
 def _read_group(document: dict[Any, Any], defaults: Group, path: str, problems: list[str], *, is_study: bool) -> Group:

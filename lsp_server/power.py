@@ -67,8 +67,11 @@ def read_power() -> Power:
     """Ask the machine; the load is that since the last call."""
     import psutil
 
-    battery = _told(lambda: psutil.sensors_battery())
-    busy, own = _told(psutil.cpu_percent), _told(lambda: _own_process().cpu_percent() / (psutil.cpu_count() or 1))
+    battery = _reported(lambda: psutil.sensors_battery())
+    busy, own = (
+        _reported(psutil.cpu_percent),
+        _reported(lambda: _own_process().cpu_percent() / (psutil.cpu_count() or 1)),
+    )
     return Power(
         on_battery=None if battery is None or battery.power_plugged is None else not battery.power_plugged,
         battery_percent=None if battery is None else float(battery.percent),
@@ -81,7 +84,7 @@ def memory_bytes() -> int:
     return int(_own_process().memory_info().rss)
 
 
-def _told(ask: Callable[[], Any]) -> Any:
+def _reported(ask: Callable[[], Any]) -> Any:
     """What psutil says; None where it can't, as on kernels and in containers without the files that it reads."""
     try:
         return ask()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from contract.prompt import ContextPiece
+from contract.prompt import ContextSnippet
 from lsp_server.options import WHEN_ASKED, ServerOptions
 from lsp_server.suggestion.steps import Step
 from lsp_server.syntax.grammars import Grammar, find_grammar
@@ -47,7 +47,7 @@ class CompletionRequest:
     # What the session adds:
     options: ServerOptions = WHEN_ASKED
     threads: int | None = None  # None: the engine's own default
-    context: tuple[ContextPiece, ...] = ()  # text of other files
+    context: tuple[ContextSnippet, ...] = ()  # text of other files
     # What the completer adds:
     is_multi_line: bool = False  # several lines are wanted, since a block begins here
 

@@ -1,6 +1,6 @@
 """The language server: one client's documents, options and bundles.
 
-What it answers is in `lsp_server.handlers` and `lsp_server.commands`, how it is started in `lsp_server.serve`.
+What it answers is in `lsp_server.handlers` and `lsp_server.commands`, how it is started in `lsp_server.transports`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from contract.errors import BundleError, SubmodelError
 from contract.files.file_names import path_below
 from lsp_server.bundle_finder import BundleFinder
 from lsp_server.decoding.providers import Provider
-from lsp_server.documents import MAX_DOCUMENT_CHARS, Document, Edit, OpenDocuments
+from lsp_server.open_documents import MAX_DOCUMENT_CHARS, Document, Edit, OpenDocuments
 from lsp_server.options import ServerOptions, read_options
 from lsp_server.positions import Encoding
 from lsp_server.repositories import Drift, Repositories, is_of

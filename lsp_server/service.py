@@ -230,9 +230,9 @@ class CompletionService:
             raise
         except Exception as error:  # a library's fault: of memory, of ONNX Runtime, of a file that nobody checked
             log.exception("Loading %s failed", folder)
-            told = f"{folder} can't be loaded ({first_line(error, 200)}); build it again."
-            self._set(folder, BundleStatus(state=BundleState.FAILED, error=told))
-            raise ServeError(told) from error
+            reported = f"{folder} can't be loaded ({first_line(error, 200)}); build it again."
+            self._set(folder, BundleStatus(state=BundleState.FAILED, error=reported))
+            raise ServeError(reported) from error
         self._worker.beat()
         self._loaded[folder] = completer
         provider = f"{completer.choice.provider}: {completer.choice.why}"
@@ -280,8 +280,8 @@ class CompletionService:
             raise ServeError(self._note_crash(bundle, error)) from error
         except Exception as error:  # of what reads the document: the model is as good as before
             log.exception("No completion")
-            told = f"Nothing can be completed here ({first_line(error, 200)}); please report this."
-            raise ServeError(told) from error
+            reported = f"Nothing can be completed here ({first_line(error, 200)}); please report this."
+            raise ServeError(reported) from error
         finally:
             self.is_busy = False
         self._crashes.pop(bundle, None)
@@ -324,14 +324,14 @@ class CompletionService:
         self._loaded.pop(folder, None)
         gc.collect()
         self._crashes[folder] += 1
-        told = f"The model of {folder} failed ({first_line(error, 200)})"
+        reported = f"The model of {folder} failed ({first_line(error, 200)})"
         if self._crashes[folder] < MAX_CRASHES:
             self._set(folder, BundleStatus(state=BundleState.UNLOADED))
-            return f"{told}; it is loaded again."
+            return f"{reported}; it is loaded again."
         del self._crashes[folder]
-        told = f"{told} {MAX_CRASHES} times in a row; build it again, then run the command submodel.reload."
-        self._set(folder, BundleStatus(state=BundleState.FAILED, error=told))
-        return told
+        reported = f"{reported} {MAX_CRASHES} times in a row; build it again, then run the command submodel.reload."
+        self._set(folder, BundleStatus(state=BundleState.FAILED, error=reported))
+        return reported
 
     def _completer_for(self, bundle: Path, threads: int | None) -> Completer:
         """The bundle's completer, loaded if need be."""

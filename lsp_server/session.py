@@ -185,7 +185,7 @@ class Session:
             options = replace(options, trigger=replace(options.trigger, multi_line=False))
         if request.is_invoked:
             trigger = replace(options.trigger, cold_ms=WHEN_ASKED.trigger.cold_ms)
-            options = replace(options, gate=WHEN_ASKED.gate, trigger=trigger)
+            options = replace(options, threshold=WHEN_ASKED.threshold, trigger=trigger)
         return options
 
     def _find_known(self, request: CompletionRequest) -> tuple[Completion, Hit] | None:
@@ -199,10 +199,10 @@ class Session:
         found = self.cache.get(_scope(request, build), request.text, request.offset)
         if found is not None:
             return found
-        is_asked = request.options.gate == WHEN_ASKED.gate
-        other = _scope(_with_gate(request, self.options if is_asked else WHEN_ASKED), build)
+        is_asked = request.options.threshold == WHEN_ASKED.threshold
+        other = _scope(_with_threshold(request, self.options if is_asked else WHEN_ASKED), build)
         found = self.cache.get(other, request.text, request.offset)
-        if found is None or (found[0].rule == "gate" if is_asked else found[1] == "exact"):
+        if found is None or (found[0].rule == "threshold" if is_asked else found[1] == "exact"):
             return None
         return found
 
@@ -212,7 +212,7 @@ class Session:
         if after is None:
             return
         # Nobody has asked for that one.
-        ahead = replace(_with_gate(request, self.options), text=after[0], offset=after[1])
+        ahead = replace(_with_threshold(request, self.options), text=after[0], offset=after[1])
         if self._find_known(ahead) is None:
             self._start(self._fetch(ahead, self.service.supersede(), self.cache.generation))
 
@@ -317,14 +317,14 @@ class Session:
         self.traces.add(trace)
 
 
-def _with_gate(request: CompletionRequest, options: ServerOptions) -> CompletionRequest:
-    return replace(request, options=replace(request.options, gate=options.gate))
+def _with_threshold(request: CompletionRequest, options: ServerOptions) -> CompletionRequest:
+    return replace(request, options=replace(request.options, threshold=options.threshold))
 
 
 def _scope(request: CompletionRequest, build: str | None) -> str:
     """What an answer depends on besides the text: which build gives it, and how much may be shown."""
     options = request.options
-    return f"{request.bundle}\0{build}\0{request.path}\0{options.gate.precision}\0{options.trigger.multi_line}"
+    return f"{request.bundle}\0{build}\0{request.path}\0{options.threshold.precision}\0{options.trigger.multi_line}"
 
 
 def _sentence(detail: str) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from contract.bundle.bundle import MANIFEST_FILE, WORKSPACE_BUNDLE
-from contract.bundle.threshold import read_gate
-from contract.bundle.trust import UntrustedError
+from contract.bundle.threshold import read_threshold
+from contract.bundle.trusted_builds import UntrustedError
 from contract.documents import ServedBundle, ServerState, ServerStatus, ThresholdPoint
 from contract.errors import BundleError
 from lsp_server.bundle_finder import BundleFinder, older_bundles, read_manifest, workspace_of
@@ -96,17 +96,17 @@ def _describe_bundle(session: Session, repositories: Repositories, folder: Path,
         "parameters": manifest.get("parameters"),
         "bytes": sum(facts.get("bytes", 0) for facts in files.values()) or None,
         "builtAt": built_at,
-        "gate": _gate(session, manifest),
+        "threshold": _confidence_threshold(session, manifest),
         "drift": repositories.drift_of(folder),
         "previous": [str(one) for one in older_bundles(workspace / WORKSPACE_BUNDLE)] if workspace else [],
     }
 
 
-def _gate(session: Session, manifest: Mapping[str, Any]) -> ThresholdPoint | None:
-    precision = session.options.gate.precision
+def _confidence_threshold(session: Session, manifest: Mapping[str, Any]) -> ThresholdPoint | None:
+    precision = session.options.threshold.precision
     try:
-        gate = read_gate(manifest)
+        confidence_threshold = read_threshold(manifest)
     except BundleError:
         return None
-    point = gate.at(precision) if gate is not None and precision > 0 else None
+    point = confidence_threshold.at(precision) if confidence_threshold is not None and precision > 0 else None
     return point.to_json() if point is not None else None

@@ -21,7 +21,7 @@ _PREFIX_CHARS = 8192  # 1,024 tokens of 8 characters each; code has 3 to 4
 _SUFFIX_CHARS = 2048
 
 Hit = Literal["exact", "typed-through"]
-_Key = tuple[str, str, str]
+_CacheKey = tuple[str, str, str]
 
 
 class SuggestionCache:
@@ -31,7 +31,7 @@ class SuggestionCache:
     """
 
     def __init__(self) -> None:
-        self._entries: OrderedDict[_Key, Completion] = OrderedDict()
+        self._entries: OrderedDict[_CacheKey, Completion] = OrderedDict()
         self.generation = 0  # how often it was cleared
 
     def __len__(self) -> int:
@@ -70,7 +70,7 @@ class SuggestionCache:
         self.generation += 1
 
 
-def _key(scope: str, text: str, offset: int, suffix: str) -> _Key:
+def _key(scope: str, text: str, offset: int, suffix: str) -> _CacheKey:
     return scope, text[max(0, offset - _PREFIX_CHARS) : offset], suffix
 
 

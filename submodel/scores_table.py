@@ -43,7 +43,7 @@ def print_scores(document: Mapping[str, Any]) -> None:
         table.add_row(*_cells(row), *([_blocks(row)] if has_blocks else []))
     print_table(table)
     for name, figures in document.get("against_base", {}).items():
-        console.print(f"{name} against {scored[0]['name']}: {_told(figures)}.", highlight=False)
+        console.print(f"{name} against {scored[0]['name']}: {_reported(figures)}.", highlight=False)
     _print_programs(document)
 
 
@@ -86,9 +86,9 @@ def _blocks(row: Mapping[str, Any]) -> str:
     return f"{row['fim_multi_line_exact_match']:.1%}, {row['fim_multi_line_edit_similarity']:.3f}"
 
 
-def _told(figures: Mapping[str, Any]) -> str:
+def _reported(figures: Mapping[str, Any]) -> str:
     """The comparison in a line, with its 95 % intervals."""
-    told = [f"exact match {points(figures['exact_match_difference'])}"]
+    reported = [f"exact match {points(figures['exact_match_difference'])}"]
     if ratio := figures.get("bits_per_byte_ratio"):
-        told.append(f"bits per byte {change(ratio)}")
-    return ", ".join(told)
+        reported.append(f"bits per byte {change(ratio)}")
+    return ", ".join(reported)

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from contract.bundle.bundle import MODEL_FILE, TOKENIZER_FILE, Architecture, Bundle, read_bundle, write_bundle_manifest
-from contract.bundle.trust import trust_build
+from contract.bundle.trusted_builds import trust_build
 from contract.prompt import PromptFormat
 
 # No test asserts a wall-clock time, and that of an example hangs on what else the machine does.

@@ -89,7 +89,7 @@ def test_each_line_that_is_quoted_of_us_is_there() -> None:
         assert [line for line in quote.splitlines() if line not in lines] == [], path
 
 
-def test_each_import_contract_is_told() -> None:
+def test_each_import_contract_is_reported() -> None:
     document = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     contracts = [contract["name"] for contract in document["tool"]["importlinter"]["contracts"]]
     page = " ".join(ARCHITECTURE.read_text("utf-8").split())

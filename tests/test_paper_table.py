@@ -8,7 +8,7 @@ from benchmarks.paper_table import (
     print_regions,
     print_sweep,
 )
-from laboratory.experiments.compare_run import OTHER_DOMAIN, OTHER_FORM, SAME_DOMAIN
+from laboratory.experiments.compare_run import OTHER_DATASET, OTHER_FORMAT, SAME_DATASET
 from laboratory.experiments.sweep_document import make_curves, make_matrices, make_rankings
 from tests.laboratory.test_sweep_document import row
 
@@ -74,8 +74,8 @@ def test_a_language_s_own_model_is_what_the_others_are_set_against(capsys):
     def model(bits, exact):
         return {"bits_per_byte": bits, "fim_exact_match": exact, "parameters": 300_000_000}
 
-    stages = [{"name": "prune", "seconds": 300.0}, {"name": "recover", "seconds": 500.0}]
-    build = {"recovery": {"tokens": 45_000, "minutes": 4.5}, "stages": stages}
+    stages = [{"name": "prune", "seconds": 300.0}, {"name": "finetune", "seconds": 500.0}]
+    build = {"finetuning": {"tokens": 45_000, "minutes": 4.5}, "stages": stages}
     scored = {
         "python": {
             "models": {"python": model(0.5, 0.3), "base": model(0.6, 0.2), "java": model(0.7, 0.1)},
@@ -98,11 +98,11 @@ def test_programs_that_pass_are_shown_by_model_and_task(capsys):
     tasks = [{"task": "completion", **rate}, {"task": "single-line infilling", **rate}]
     others = [{**one, "pass_at_1": 0.5, "pass_at_1_interval": [0.4, 0.6]} for one in tasks]
     print_programs({"humaneval": {"base": tasks, "sub-model": others}})
-    told = capsys.readouterr().out
-    lines = [cells(line) for line in told.splitlines() if line.startswith("|")]
+    reported = capsys.readouterr().out
+    lines = [cells(line) for line in reported.splitlines() if line.startswith("|")]
     assert lines[0] == ["model", "completion", "single-line infilling"]
     assert lines[2:] == [["base", *["25.0% (20% to 30%)"] * 2], ["sub-model", *["50.0% (40% to 60%)"] * 2]]
-    assert "paired" not in told
+    assert "paired" not in reported
     none = [{**one, "passed": []} for one in tasks]
     print_programs({"humaneval": {"base": tasks, "python-0": tasks, "python-1": none, "text-0": none}})
     assert "paired: +12.5% (+0.0% to +37.5%)" in capsys.readouterr().out
@@ -110,14 +110,14 @@ def test_programs_that_pass_are_shown_by_model_and_task(capsys):
 
 def test_each_pair_of_regions_is_counted_under_what_tells_it_apart(capsys):
     relations = {
-        ("python-plain-0", "python-plain-1"): (SAME_DOMAIN, 0.1),
-        ("python-plain-0", "python-prompt-0"): (OTHER_FORM, 0.2),
-        ("python-plain-0", "java-prompt-0"): (OTHER_FORM, 0.9),
-        ("python-plain-0", "python_other-plain-0"): (OTHER_DOMAIN, 0.3),
-        ("python-plain-0", "java-plain-0"): (OTHER_DOMAIN, 0.4),
-        ("python-prompt-0", "java-prompt-0"): (OTHER_DOMAIN, 0.9),
-        ("java-plain-0", "text-plain-0"): (OTHER_DOMAIN, 0.5),
-        ("python_other-plain-0", "java-plain-0"): (OTHER_DOMAIN, 0.9),
+        ("python-plain-0", "python-plain-1"): (SAME_DATASET, 0.1),
+        ("python-plain-0", "python-prompt-0"): (OTHER_FORMAT, 0.2),
+        ("python-plain-0", "java-prompt-0"): (OTHER_FORMAT, 0.9),
+        ("python-plain-0", "python_other-plain-0"): (OTHER_DATASET, 0.3),
+        ("python-plain-0", "java-plain-0"): (OTHER_DATASET, 0.4),
+        ("python-prompt-0", "java-prompt-0"): (OTHER_DATASET, 0.9),
+        ("java-plain-0", "text-plain-0"): (OTHER_DATASET, 0.5),
+        ("python_other-plain-0", "java-plain-0"): (OTHER_DATASET, 0.9),
     }
     pairs = [
         {"models": models, "relation": relation, "jaccard_distance": distance}

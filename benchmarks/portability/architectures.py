@@ -22,8 +22,8 @@ from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
 from contract.errors import SubmodelError
 from contract.versions import installed_versions
+from exporters.bundle_export import export_any
 from exporters.checkpoint_reader import DECODER_TYPES
-from exporters.export import export_any
 from exporters.export_settings import ExportSettings
 from exporters.parity import ParitySettings
 from exporters.precision import Precision

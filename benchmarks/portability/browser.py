@@ -39,10 +39,10 @@ def main() -> None:
     bundle = read_bundle(known.bundle.absolute())
     pages = []
     for precision, graph in sorted(bundle.graphs.items()):
-        told = ask_page(bundle, graph, known.picture.absolute())
-        if "error" not in told:
-            told["same_tokens"] = told["ids"] == ask_engine(replace(bundle, model_path=graph))
-        pages.append({"precision": precision, "file": graph.name, **told})
+        reported = ask_page(bundle, graph, known.picture.absolute())
+        if "error" not in reported:
+            reported["same_tokens"] = reported["ids"] == ask_engine(replace(bundle, model_path=graph))
+        pages.append({"precision": precision, "file": graph.name, **reported})
         print(json.dumps(pages[-1]), flush=True)
     versions = {page["version"] for page in pages if "version" in page}
     if not versions:

@@ -25,7 +25,7 @@ from typing import Any
 
 from benchmarks.builds import RESULTS, write_result
 from benchmarks.machine import describe_machine
-from benchmarks.repositories import CACHE
+from benchmarks.measured_repositories import CACHE
 from builder.artifact import read_artifact
 from contract.bundle.bundle import Bundle, read_bundle
 from contract.children import find_program
@@ -42,7 +42,7 @@ Ids = Sequence[int]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class RuntimeAnswers:
     """What a runtime said: token ids for each prompt, and in which time."""
 
     answers: list[list[int]]
@@ -71,7 +71,7 @@ def main() -> None:
     result = RESULTS / f"runtimes-{name}.json"
     if known.only and result.exists():
         cells = [one for one in json.loads(result.read_text("utf-8"))["cells"] if known.only not in one["runtime"]]
-    runtimes: dict[str, Callable[[Bundle, Path, list[list[int]]], Told]] = {
+    runtimes: dict[str, Callable[[Bundle, Path, list[list[int]]], RuntimeAnswers]] = {
         "onnxruntime (Python, submodel's engine)": ask_engine,
         "onnxruntime-node": ask_node,
         "transformers.js (node)": ask_transformers_js,
@@ -120,7 +120,12 @@ def read_prompts(model: Path) -> list[list[int]]:
 
 
 def add(
-    cells: list[dict[str, Any]], runtime: str, precision: str, file: str, reference: Told, ask: Callable[[], Told]
+    cells: list[dict[str, Any]],
+    runtime: str,
+    precision: str,
+    file: str,
+    reference: RuntimeAnswers,
+    ask: Callable[[], RuntimeAnswers],
 ) -> None:
     """Ask, and note what came of it; a runtime that fails is a cell that says so."""
     try:
@@ -133,23 +138,25 @@ def add(
     print(json.dumps(cell), flush=True)
 
 
-def describe(runtime: str, precision: str, file: str, told: Told, reference: Told) -> dict[str, Any]:
+def describe(
+    runtime: str, precision: str, file: str, reported: RuntimeAnswers, reference: RuntimeAnswers
+) -> dict[str, Any]:
     """A cell: prompts that are continued alike, and tokens up to the first that differs."""
-    pairs = list(zip(told.answers, reference.answers, strict=True))
+    pairs = list(zip(reported.answers, reference.answers, strict=True))
     agreeing = [next((i for i, (a, b) in enumerate(zip(x, y, strict=True)) if a != b), TOKENS) for x, y in pairs]
     return {
         "runtime": runtime,
-        "version": told.version,
+        "version": reported.version,
         "precision": precision,
         "file": file,
         "same_answers": sum(count == TOKENS for count in agreeing),
         "tokens_before_first_difference": sum(agreeing),
         "tokens": PROMPTS * TOKENS,
-        "seconds": round(told.seconds, 2),
+        "seconds": round(reported.seconds, 2),
     }
 
 
-def ask_transformers(model: Path, prompts: list[list[int]]) -> Told:
+def ask_transformers(model: Path, prompts: list[list[int]]) -> RuntimeAnswers:
     """The checkpoint itself, in float32."""
     import torch
     import transformers
@@ -157,7 +164,7 @@ def ask_transformers(model: Path, prompts: list[list[int]]) -> Told:
     checkpoint = transformers.AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32).eval()
     started = time.perf_counter()
     answers = [continued(checkpoint, ids) for ids in prompts]
-    return Told(answers=answers, seconds=time.perf_counter() - started, version=transformers.__version__)
+    return RuntimeAnswers(answers=answers, seconds=time.perf_counter() - started, version=transformers.__version__)
 
 
 def continued(model: Any, ids: Ids) -> list[int]:
@@ -170,7 +177,7 @@ def continued(model: Any, ids: Ids) -> list[int]:
     return [int(token) for token in output[0, len(ids) :]]
 
 
-def ask_engine(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> Told:
+def ask_engine(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> RuntimeAnswers:
     """The language server's engine, token by token."""
     from dataclasses import replace
 
@@ -186,10 +193,10 @@ def ask_engine(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> Told:
         engine.decoder.cache.keep(0)
         steps = iter(GreedyTokens(engine.decoder, ids, 0, lambda: False))
         answers.append([next(steps) for _ in range(TOKENS)])
-    return Told(answers=answers, seconds=time.perf_counter() - started, version=onnxruntime.__version__)
+    return RuntimeAnswers(answers=answers, seconds=time.perf_counter() - started, version=onnxruntime.__version__)
 
 
-def ask_optimum(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> Told:
+def ask_optimum(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> RuntimeAnswers:
     """Hugging Face's wrapper of onnxruntime."""
     from optimum.onnxruntime import ORTModelForCausalLM
 
@@ -199,10 +206,10 @@ def ask_optimum(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> Told:
     started = time.perf_counter()
     answers = [continued(model, ids) for ids in prompts]
     version = installed_versions(("optimum-onnx",))["optimum-onnx"]
-    return Told(answers=answers, seconds=time.perf_counter() - started, version=version)
+    return RuntimeAnswers(answers=answers, seconds=time.perf_counter() - started, version=version)
 
 
-def ask_genai(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> Told:
+def ask_genai(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> RuntimeAnswers:
     """onnxruntime-genai, on a folder whose configuration names this precision's file."""
     if importlib.util.find_spec("onnxruntime_genai") is None:
         raise Missing("pip install onnxruntime-genai")
@@ -231,20 +238,20 @@ def ask_genai(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> Told:
         answers.append([*answer, *[-1] * (TOKENS - len(answer))])
     seconds = time.perf_counter() - started
     shutil.rmtree(folder)
-    return Told(answers=answers, seconds=seconds, version=onnxruntime_genai.__version__)
+    return RuntimeAnswers(answers=answers, seconds=seconds, version=onnxruntime_genai.__version__)
 
 
-def ask_node(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> Told:
+def ask_node(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> RuntimeAnswers:
     """onnxruntime-node."""
     return run_javascript("onnxruntime.mjs", prompts, str(graph))
 
 
-def ask_transformers_js(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> Told:
+def ask_transformers_js(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> RuntimeAnswers:
     """transformers.js in node, which finds the file by its precision's name."""
     return run_javascript("transformers.mjs", prompts, str(bundle.folder), DTYPES[graph.name])
 
 
-def run_javascript(script: str, prompts: list[list[int]], *arguments: str) -> Told:
+def run_javascript(script: str, prompts: list[list[int]], *arguments: str) -> RuntimeAnswers:
     """A script of benchmarks/portability/javascript in npm's folder in the cache."""
     node = find_program("node")
     if node is None:
@@ -261,7 +268,7 @@ def run_javascript(script: str, prompts: list[list[int]], *arguments: str) -> To
     )
     if done.returncode:
         raise RuntimeError(done.stderr[-600:])
-    return Told(**json.loads(done.stdout[done.stdout.index("{") :]))
+    return RuntimeAnswers(**json.loads(done.stdout[done.stdout.index("{") :]))
 
 
 def install_packages() -> Path:
@@ -276,7 +283,7 @@ def install_packages() -> Path:
     return PLACE
 
 
-def ask_llama_cpp(known: argparse.Namespace, file: Path, precision: str, prompts: list[list[int]]) -> Told:
+def ask_llama_cpp(known: argparse.Namespace, file: Path, precision: str, prompts: list[list[int]]) -> RuntimeAnswers:
     """llama.cpp on the exported GGUF file, in a Python that has it."""
     from exporters.gguf_export import GgufPrecision, export_gguf
 
@@ -293,7 +300,7 @@ def ask_llama_cpp(known: argparse.Namespace, file: Path, precision: str, prompts
         text=True,
         check=True,
     )
-    return Told(**json.loads(done.stdout))
+    return RuntimeAnswers(**json.loads(done.stdout))
 
 
 if __name__ == "__main__":

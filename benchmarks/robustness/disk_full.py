@@ -71,7 +71,7 @@ def run(room: Path, points: int) -> dict[str, Any]:
                     "free_bytes": free,
                     "has_older_build": has_older,
                     "failed": full.returncode != 0,
-                    "is_one_sentence": full.returncode == 0 or _is_told(full.stderr),
+                    "is_one_sentence": full.returncode == 0 or _is_reported(full.stderr),
                     "corrupt": check_state(output),
                     "lost_files": lost,
                     "completed_afterwards": not subprocess.run(
@@ -101,7 +101,7 @@ def _lost(output: Path, wanted: dict[str, str]) -> list[str]:
     return [name for name, digest in wanted.items() if found.get(name) != digest]
 
 
-def _is_told(words: str) -> bool:
+def _is_reported(words: str) -> bool:
     return "Traceback" not in words and "submodel: " in words
 
 

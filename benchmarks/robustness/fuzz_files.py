@@ -64,14 +64,14 @@ class SafetensorsReader(Reader):
         self.seeds = [(self.folder / "model" / "model.safetensors").read_bytes()]
 
     def read(self, data: bytes) -> None:
-        """Every tensor, as the exporter does; and the same bytes as the state of a recovery and as masks."""
+        """Every tensor, as the exporter does; and the same bytes as the state of a fine-tuning and as masks."""
         from builder.finetuning.training_state import StateFile
         from exporters.checkpoint_reader import Checkpoint
         from laboratory.sparsity.mask_file import MaskFile
 
         path = self.folder / "model" / "model.safetensors"
         path.write_bytes(data)
-        state = StateFile(path=path, key="a key")
+        state = StateFile(path=path, stage_hash="a key")
         state.vouch_for(path)  # or nothing behind the seal would be tried
         state.load()
         with contextlib.suppress(BuildError):
@@ -117,15 +117,17 @@ class BundleReader(Reader):
         write_index(build_index([[5, 6, 7, 8, 9, 5, 6, 7, 8]]), self.folder / FOLDER)
         shape = {"layers": 2, "kv_heads": 2, "head_dim": 16, "hidden_size": 64, "vocab_size": 99, "max_positions": 128}
         prompt = {"prefix_token": "<p>", "suffix_token": "<s>", "middle_token": "<m>", "stop_tokens": ["<e>"]}
-        gate = {"positions": 9, "curve": [{"threshold": 0.5, "coverage": 0.5, "precision": 0.9}]}
-        write_bundle_manifest(self.folder, {"prompt": prompt, "architecture": shape, "gate": gate, "licence": "MIT"})
+        confidence_threshold = {"positions": 9, "curve": [{"threshold": 0.5, "coverage": 0.5, "precision": 0.9}]}
+        write_bundle_manifest(
+            self.folder, {"prompt": prompt, "architecture": shape, "threshold": confidence_threshold, "licence": "MIT"}
+        )
         self.seeds = [(self.folder / MANIFEST_FILE).read_bytes()]
 
     def read(self, data: bytes) -> None:
-        """The manifest, every file, the display gate, the drafts, and a window in the prompt's format."""
+        """The manifest, every file, the confidence threshold, the drafts, and a window in the prompt's format."""
         from contract.bundle.bundle import MANIFEST_FILE, read_bundle, seal_manifest
         from contract.bundle.drafts import FOLDER, open_index
-        from contract.bundle.threshold import read_gate
+        from contract.bundle.threshold import read_threshold
         from contract.files.untrusted_json import parse_json
         from contract.prompt import cut_window
 
@@ -141,9 +143,9 @@ class BundleReader(Reader):
         else:
             (self.folder / MANIFEST_FILE).write_bytes(data)
         bundle = read_bundle(self.folder)
-        gate = read_gate(bundle.manifest)
-        if gate is not None:
-            gate.at(0.9)
+        confidence_threshold = read_threshold(bundle.manifest)
+        if confidence_threshold is not None:
+            confidence_threshold.at(0.9)
         index = open_index(self.folder / FOLDER)
         if index is not None:
             index.propose([5, 6, 7, 8], 4)
@@ -202,7 +204,7 @@ class RecordReader(Reader):
         self._key = secrets.token_bytes(KEY_BYTES)
         outputs = [{"model.safetensors": "0" * 64, "plan.json": "1" * 64}]
         for result in ({"plan": {"size": 0.5, "layers": [1, 2]}, "why": "ü\u2028"}, None):
-            record = {"key": "ab" * 32, "seconds": 1.25, "result": result, "outputs": outputs}
+            record = {"stage_hash": "ab" * 32, "seconds": 1.25, "result": result, "outputs": outputs}
             self.seeds.append(sealed_json(self._key, PURPOSE, "prune", record).encode())
 
     def read(self, data: bytes) -> None:
@@ -212,7 +214,7 @@ class RecordReader(Reader):
         content = read_bytes(path)
         found = open_sealed(self._key, PURPOSE, "prune", content)
         assert (found is not None) == (data in self.seeds), "a record is believed that was changed, or not its own"
-        assert open_sealed(self._key, PURPOSE, "recover", content) is None, "a record of another stage is believed"
+        assert open_sealed(self._key, PURPOSE, "finetune", content) is None, "a record of another stage is believed"
         assert open_sealed(bytes(KEY_BYTES), PURPOSE, "prune", content) is None, "another user's record is believed"
         if found is None:
             raise BuildError("The record is not this user's.")

@@ -127,7 +127,7 @@ class ProtocolReader(Reader):
 
     def _start(self) -> None:
         from lsp_server.options import ServerOptions, TriggerOptions
-        from lsp_server.serve import create_server
+        from lsp_server.transports import create_server
 
         if hasattr(self, "server"):
             self.server.close()

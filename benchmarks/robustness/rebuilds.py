@@ -30,7 +30,7 @@ from pygls.lsp.client import LanguageClient
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
 from contract.bundle.bundle import WORKSPACE_BUNDLE, read_bundle, replace_bundle, seal_manifest
-from contract.bundle.threshold import KEY, Gate, GatePoint
+from contract.bundle.threshold import KEY, ConfidenceThreshold, CurvePoint
 from laboratory.replay.server_session import SERVE
 
 FILE = "src/area.py"
@@ -41,7 +41,7 @@ LINES = "".join(
 
 
 @dataclass
-class Session:
+class EditorSession:
     """What was typed and answered."""
 
     client: LanguageClient
@@ -105,7 +105,7 @@ async def run(builds: tuple[Path, Path], rebuilds: int, rate: float, every_s: fl
         client.initialized(types.InitializedParams())
         while (await client.protocol.send_request_async("submodel/status", {})).state != "ready":
             await asyncio.sleep(0.05)
-        session = Session(client, (root / FILE).as_uri())
+        session = EditorSession(client, (root / FILE).as_uri())
         keys = int(rebuilds * every_s * rate)
         await _type(session, keys // 4, rate, "without")
         typing = asyncio.create_task(_type(session, keys, rate, "with"))
@@ -138,7 +138,7 @@ async def run(builds: tuple[Path, Path], rebuilds: int, rate: float, every_s: fl
     }
 
 
-async def _type(session: Session, keys: int, rate: float, phase: str) -> None:
+async def _type(session: EditorSession, keys: int, rate: float, phase: str) -> None:
     """Type LINES key by key, again and again, each asked."""
     asked: set[asyncio.Task[None]] = set()
     began, version, offset = time.perf_counter(), 1, 0
@@ -172,7 +172,7 @@ async def _type(session: Session, keys: int, rate: float, phase: str) -> None:
     session.client.text_document_did_close(types.DidCloseTextDocumentParams(types.TextDocumentIdentifier(session.uri)))
 
 
-def _compare(session: Session, builds: tuple[Path, Path]) -> tuple[int, list[dict[str, Any]], int]:
+def _compare(session: EditorSession, builds: tuple[Path, Path]) -> tuple[int, list[dict[str, Any]], int]:
     """How many answers were compared with their build's own, those that differ, and how many came from the cache."""
     from lsp_server.completion import open_completer
     from lsp_server.options import ServerOptions, TriggerOptions
@@ -218,8 +218,10 @@ def _tiny(folder: Path) -> tuple[Path, Path]:
     for seed in (0, 1):
         bundle = folder / str(seed)
         make_tiny_bundle(bundle, folder / f"checkpoint-{seed}", seed=seed)
-        gate = Gate(positions=10, curve=(GatePoint(threshold=1e-9 * (seed + 1), coverage=1.0, precision=1.0),))
-        seal_manifest(bundle, {**read_bundle(bundle).manifest, KEY: gate.to_json()})
+        confidence_threshold = ConfidenceThreshold(
+            positions=10, curve=(CurvePoint(threshold=1e-9 * (seed + 1), coverage=1.0, precision=1.0),)
+        )
+        seal_manifest(bundle, {**read_bundle(bundle).manifest, KEY: confidence_threshold.to_json()})
     return folder / "0", folder / "1"
 
 

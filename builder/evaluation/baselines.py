@@ -20,7 +20,7 @@ _WORD = re.compile(r"\w+|\n|[^\w\S\n]+|[^\w\s]")
 _MAX_WORDS = 40
 
 
-def score_baselines(corpus: Corpus, cuts: Sequence[FimExample]) -> tuple[Scores, ...]:
+def score_baselines(corpus: Corpus, fim_examples: Sequence[FimExample]) -> tuple[Scores, ...]:
     """Both of them on the same positions as the models."""
     n_gram = NGram.of(corpus.select("calibration"))
     completers = {"similar line": complete_by_similar_line, "n-gram": n_gram.complete}
@@ -28,16 +28,17 @@ def score_baselines(corpus: Corpus, cuts: Sequence[FimExample]) -> tuple[Scores,
         Scores(
             name=name,
             lines=tuple(
-                ScoredAnswer(answer=complete(cut), truth=cut.middle, language=cut.file.language) for cut in cuts
+                ScoredAnswer(answer=complete(example), truth=example.middle, language=example.file.language)
+                for example in fim_examples
             ),
         )
         for name, complete in completers.items()
     )
 
 
-def complete_by_similar_line(cut: FimExample) -> str:
+def complete_by_similar_line(example: FimExample) -> str:
     """The rest of the nearest earlier line that begins like the current one; "" where none does."""
-    before = cut.file.text[: cut.offset]
+    before = example.file.text[: example.offset]
     *earlier, current = before.split("\n")
     start = current.lstrip()
     if not start:
@@ -70,9 +71,9 @@ class NGram:
                 _count(_WORD.findall(file.text), order, following)
         return cls(order, dict(following))
 
-    def complete(self, cut: FimExample) -> str:
+    def complete(self, example: FimExample) -> str:
         """The likeliest words one after the other, by the longest known context, up to the end of the line."""
-        words = _WORD.findall(cut.file.text[: cut.offset])
+        words = _WORD.findall(example.file.text[: example.offset])
         local: defaultdict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
         _count(words[-2000:], self.order, local)
         answer: list[str] = []

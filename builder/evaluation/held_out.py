@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from builder.corpus.corpus import SourceFile
 from builder.corpus.split import Split
-from builder.fim_examples import FimExample, cut_blocks, cut_files
+from builder.fim_examples import FimExample, draw_block_examples, draw_fim_examples
 from contract.errors import CorpusError
 
 
@@ -40,7 +40,7 @@ class Excerpt:
 class HeldOut:
     """What every model is asked."""
 
-    cuts: tuple[FimExample, ...]  # the rest of one line each
+    fim_examples: tuple[FimExample, ...]  # the rest of one line each
     blocks: tuple[FimExample, ...]  # 2 to 6 lines each
     excerpts: tuple[Excerpt, ...]
 
@@ -48,8 +48,8 @@ class HeldOut:
     def fingerprint(self) -> str:
         """SHA-256 over all that is asked."""
         digest = hashlib.sha256()
-        for cut in (*self.cuts, *self.blocks):
-            digest.update(f"{cut.file.path}\0{cut.file.sha256}\0{cut.offset}\0{cut.middle}\0".encode())
+        for example in (*self.fim_examples, *self.blocks):
+            digest.update(f"{example.file.path}\0{example.file.sha256}\0{example.offset}\0{example.middle}\0".encode())
         for excerpt in self.excerpts:
             digest.update(excerpt.text.encode() + b"\0")
         return digest.hexdigest()
@@ -61,11 +61,11 @@ def make_held_out(files: Sequence[SourceFile], settings: ScoringSettings, *, spl
     Validation files are for choices that a build makes; what is reported is held-out.
     """
     held_out = [file for file in files if file.split == split and file.is_code]
-    cuts = cut_files(held_out, settings.positions, settings.seed)
-    if not cuts:
+    fim_examples = draw_fim_examples(held_out, settings.positions, settings.seed)
+    if not fim_examples:
         raise CorpusError(f"The {split} part of the repository has no line of code to score on; add code files.")
-    blocks = cut_blocks(held_out, settings.blocks, settings.seed)
-    return HeldOut(cuts=cuts, blocks=blocks, excerpts=draw_excerpts(held_out, settings))
+    blocks = draw_block_examples(held_out, settings.blocks, settings.seed)
+    return HeldOut(fim_examples=fim_examples, blocks=blocks, excerpts=draw_excerpts(held_out, settings))
 
 
 def draw_excerpts(files: Sequence[SourceFile], settings: ScoringSettings) -> tuple[Excerpt, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from contract.prompt import ContextPiece, PromptEncoder, PromptFormat, Window
+from contract.prompt import ContextSnippet, PromptEncoder, PromptFormat, Window
 
 PREFIX_LINES = 256
 SUFFIX_LINES = 64
@@ -22,8 +22,8 @@ class InfillEncoder(PromptEncoder):
 
     drops_indentation = True
 
-    def window(self, text: str, offset: int, form: PromptFormat | None = None) -> Window:
-        """256 lines before the cursor's and its start, the rest of its line and 64 more; `form` has no say."""
+    def window(self, text: str, offset: int, prompt_format: PromptFormat | None = None) -> Window:
+        """256 lines before the cursor's and its start, the rest of its line and 64 more; `prompt_format` has no say."""
         begin = text.rfind("\n", 0, offset) + 1
         start = text[begin:offset]
         before = text[:begin].split("\n")[-PREFIX_LINES - 1 :]
@@ -32,20 +32,20 @@ class InfillEncoder(PromptEncoder):
         used = len(self.text_ids(typed))
         prefix = self._last_tokens("\n".join(before), BATCH_TOKENS // 4 * 3)
         suffix = self._first_tokens("\n".join(behind) + "\n", max(0, BATCH_TOKENS // 4 - 2 - used))
-        return Window(prefix=prefix + typed, suffix=suffix if self.form.is_fim else "")
+        return Window(prefix=prefix + typed, suffix=suffix if self.prompt_format.is_fim else "")
 
     def encode(
-        self, window: Window, context: Sequence[ContextPiece] = (), *, repository: str = "", path: str = ""
+        self, window: Window, context: Sequence[ContextSnippet] = (), *, repository: str = "", path: str = ""
     ) -> list[int]:
         """The base's own order of the parts, behind what the server puts before them where the base has such tokens.
 
         `context`, `repository` and `path` have no part in it: the server writes names of its own.
         """
-        repository_token, file_token = self.form.repository_tokens
+        repository_token, file_token = self.prompt_format.repository_tokens
         head: list[int] = []
-        if self.form.is_fim and repository_token is not None:
+        if self.prompt_format.is_fim and repository_token is not None:
             head += [self._id(repository_token), *self.text_ids("myproject\n")]
-        if self.form.is_fim and file_token is not None:
+        if self.prompt_format.is_fim and file_token is not None:
             head += [self._id(file_token), *self.text_ids("filename\n")]
         return [*head, *super().encode(window)]
 

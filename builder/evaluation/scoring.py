@@ -43,7 +43,7 @@ class Predictor(Protocol):
 def score(predictor: Predictor, held_out: HeldOut, *, on_progress: Callable[[int, int], None] | None = None) -> Scores:
     """Score one model. on_progress(done, total) counts cuts and excerpts together."""
     encoder = predictor.encoder
-    total = len(held_out.cuts) + len(held_out.blocks) + len(held_out.excerpts)
+    total = len(held_out.fim_examples) + len(held_out.blocks) + len(held_out.excerpts)
     done = 0
 
     def step(count: int) -> None:
@@ -52,29 +52,31 @@ def score(predictor: Predictor, held_out: HeldOut, *, on_progress: Callable[[int
         if on_progress is not None:
             on_progress(done, total)
 
-    def mend(cut: FimExample, answer: str) -> str:
-        return without_indentation(answer, cut.text[: cut.offset]) if encoder.drops_indentation else answer
+    def mend(example: FimExample, answer: str) -> str:
+        return without_indentation(answer, example.text[: example.offset]) if encoder.drops_indentation else answer
 
-    def ask(cuts: Sequence[FimExample], lines: int) -> tuple[ScoredAnswer, ...]:
-        prompts = [encoder.encode(cut.window(encoder)) for cut in cuts]
+    def ask(fim_examples: Sequence[FimExample], lines: int) -> tuple[ScoredAnswer, ...]:
+        prompts = [encoder.encode(example.window(encoder)) for example in fim_examples]
         answers = predictor.complete(prompts, step, lines=lines) if prompts else []
         return tuple(
             ScoredAnswer(
-                answer=_as_long_as(cut.middle, mend(cut, answer)), truth=cut.middle, language=cut.file.language
+                answer=_as_long_as(example.middle, mend(example, answer)),
+                truth=example.middle,
+                language=example.file.language,
             )
-            for cut, answer in zip(cuts, answers, strict=True)
+            for example, answer in zip(fim_examples, answers, strict=True)
         )
 
     excerpts = []
     for excerpt in held_out.excerpts:
-        nats = predictor.nats(encoder.piece_ids(excerpt.text))  # its first token is not scored
+        nats = predictor.nats(encoder.snippet_ids(excerpt.text))  # its first token is not scored
         excerpts.append(ExcerptScore(nats=nats, bytes=len(excerpt.text.encode()), language=excerpt.language))
         step(1)
     return Scores(
         name=predictor.name,
         parameters=predictor.parameters,
         bytes=predictor.bytes,
-        lines=ask(held_out.cuts, 1),
+        lines=ask(held_out.fim_examples, 1),
         blocks=ask(held_out.blocks, MAX_BLOCK_LINES),
         excerpts=tuple(excerpts),
     )

@@ -22,9 +22,9 @@ def change(figure: Figure) -> str:
 
 def ranked(method: Mapping[str, Any]) -> str:
     """A method of a sweep's ranking: its mean, and by how much it is before the next one."""
-    told = f"{method['method']} {method['mean']:.3f}"
+    reported = f"{method['method']} {method['mean']:.3f}"
     if "over_next" not in method:
-        return told
+        return reported
     gain = method["over_next"]
     interval = " ({:.3f} to {:.3f})".format(*gain["gain_interval"]) if "gain_interval" in gain else ""
-    return f"{told}, by {gain['gain']:.3f}{interval}"
+    return f"{reported}, by {gain['gain']:.3f}{interval}"

@@ -1,4 +1,4 @@
-"""Recovery: the pruned model is tuned on the calibration files, in the form that the server sends.
+"""Fine-tuning: the pruned model is tuned on the calibration files, in the form that the server sends.
 
 Low-rank factors beside every matrix of the layers are trained (peft), then merged, so that what is saved is a plain
 model again. The budget is time: the first steps tell how fast this machine trains, and the schedule is made from that.
@@ -19,7 +19,7 @@ from peft.helpers import disable_input_dtype_casting
 from transformers import PreTrainedModel
 
 from builder.corpus.corpus import SourceFile
-from builder.finetuning.finetune_settings import RecoverySettings
+from builder.finetuning.finetune_settings import FinetuneSettings
 from builder.finetuning.packed import NAME
 from builder.finetuning.training_data import Material
 from builder.finetuning.training_run import TrainingRun
@@ -32,29 +32,29 @@ TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recovered:
+class Finetuned:
     """A tuned model, its factors merged, and how it came about."""
 
     model: PreTrainedModel
     summary: FineTuningFacts
 
 
-def recover(
+def finetune(
     model: PreTrainedModel,
     encoder: PromptEncoder,
     files: Sequence[SourceFile],
-    settings: RecoverySettings,
+    settings: FinetuneSettings,
     *,
     state_path: Path,
-    key: str,
+    stage_hash: str,
     fresh: frozenset[str] = frozenset(),
     on_event: Callable[[str], None] = lambda text: None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Recovered:
+) -> Finetuned:
     """Tune `model` (changed in place) on the calibration files of a corpus.
 
     fresh: for an update, the paths that `model` hasn't learned from; the others are mixed in against forgetting.
-    A state at `state_path` is continued if its `key` is the same; the caller removes it once the model is safe. Raises
+    A state at `state_path` is continued if its `stage_hash` is the same; the caller removes it once the model is safe. Raises
     CorpusError if the files hold nothing to train or validate on.
     """
     device = training_device()
@@ -71,13 +71,13 @@ def recover(
             task_type="CAUSAL_LM",
         ),
     )
-    state = StateFile(path=state_path, key=key)
+    state = StateFile(path=state_path, stage_hash=stage_hash)
     run = TrainingRun(adapted, material, settings, state, on_event, on_progress)
     run.restore()
     with _packed_and_mixed(adapted, device):
         run.train()
     merged = adapted.merge_and_unload().to("cpu").eval()
-    return Recovered(model=merged, summary=run.summary())
+    return Finetuned(model=merged, summary=run.summary())
 
 
 def training_device() -> torch.device:

@@ -9,10 +9,10 @@ from contract.errors import BuildError
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecoverySettings:
+class FinetuneSettings:
     """Low-rank adaptation (Hu et al., LoRA, 2021) within a time budget, merged afterwards."""
 
-    minutes: float = 4.5  # of training and validation together; 0 turns recovery off
+    minutes: float = 4.5  # of training and validation together; 0 turns fine-tuning off
     rank: int = 16
     scale: float = 2.0  # alpha / rank: what the product of the two factors is multiplied with
     learning_rate: float = 5e-4
@@ -28,7 +28,7 @@ class RecoverySettings:
 
     def __post_init__(self) -> None:
         if not self.minutes >= 0:
-            raise BuildError(f"--minutes {self.minutes:g} is out of range; give 0 (no recovery) or more.")
+            raise BuildError(f"--minutes {self.minutes:g} is out of range; give 0 (no fine-tuning) or more.")
 
     @property
     def validations(self) -> int:

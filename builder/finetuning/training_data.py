@@ -1,4 +1,4 @@
-"""What a recovery learns from: packed cuts of the calibration files, and what each of their tokens counts."""
+"""What a fine-tuning learns from: packed cuts of the calibration files, and what each of their tokens counts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 from builder.calibration import Example, make_examples, make_sequences
 from builder.corpus.corpus import SourceFile
-from builder.finetuning.finetune_settings import RecoverySettings
+from builder.finetuning.finetune_settings import FinetuneSettings
 from contract.prompt import PromptEncoder
 
 Step = Sequence[Example]
@@ -32,7 +32,7 @@ class Material:
         self,
         files: Sequence[SourceFile],
         encoder: PromptEncoder,
-        settings: RecoverySettings,
+        settings: FinetuneSettings,
         fresh: frozenset[str] = frozenset(),
     ) -> None:
         parts = {name: [file for file in files if file.split == name] for name in ("calibration", "validation")}

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from builder.finetuning.finetune_settings import RecoverySettings
+from builder.finetuning.finetune_settings import FinetuneSettings
 from builder.finetuning.packed import packed_nats
 from builder.finetuning.schedule import learning_rate_at, steps_within, validation_steps
 from builder.finetuning.training_data import Material, in_steps
@@ -27,7 +27,7 @@ class TrainingRun:
         self,
         model: Any,
         material: Material,
-        settings: RecoverySettings,
+        settings: FinetuneSettings,
         state: StateFile,
         on_event: Callable[[str], None],
         on_progress: Callable[[int, int], None],
@@ -56,7 +56,7 @@ class TrainingRun:
             self._optimizer.state[factor] = {
                 moment: tensor if moment == "step" else tensor.to(self._device) for moment, tensor in moments.items()
             }
-        self._on_event(f"Recovery goes on after step {self.progress.step} of {self.progress.total}")
+        self._on_event(f"Fine-tuning goes on after step {self.progress.step} of {self.progress.total}")
 
     def train(self) -> None:
         """Steps until the budget is spent or validation stops improving; leaves the best factors in the model."""
@@ -188,7 +188,7 @@ class TrainingRun:
         progress.losses.clear()
         self._save()
         self._on_event(
-            f"Step {progress.step} of {progress.total}: validation loss {loss:.4f} (before recovery "
+            f"Step {progress.step} of {progress.total}: validation loss {loss:.4f} (before fine-tuning "
             f"{progress.curve[0]['validation']:.4f})"
         )
 

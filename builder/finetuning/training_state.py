@@ -30,7 +30,7 @@ _OLDER_SEALS = 3
 
 @dataclass
 class Progress:
-    """Where a recovery stands."""
+    """Where a fine-tuning stands."""
 
     step: int = 0
     total: int | None = None  # None until the rate is known
@@ -45,10 +45,10 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class StateFile:
-    """Where a recovery keeps its state, and what it is a state of: another key begins anew."""
+    """Where a fine-tuning keeps its state, and what it is a state of: another key begins anew."""
 
     path: Path
-    key: str
+    stage_hash: str
 
     def save(self, progress: Progress, weights: Tensors, moments: Tensors, best: Tensors) -> None:
         """Replace the file; a kill leaves the old one or the new one."""
@@ -61,7 +61,7 @@ class StateFile:
             save_file(
                 {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()},
                 fresh,
-                metadata={"key": self.key, "progress": json.dumps(asdict(progress))},
+                metadata={"stage_hash": self.stage_hash, "progress": json.dumps(asdict(progress))},
             )
             self.vouch_for(fresh)
 
@@ -82,7 +82,7 @@ class StateFile:
 
     def _seal_of(self, path: Path) -> str:
         with path.open("rb") as file:
-            return mac(seal_key(), "recovery state", self.key, hashlib.file_digest(file, "sha256").digest())
+            return mac(seal_key(), "fine-tuning state", self.stage_hash, hashlib.file_digest(file, "sha256").digest())
 
     def _read_seals(self) -> list[str]:
         try:
@@ -101,7 +101,7 @@ class StateFile:
                 return None
             with safe_open(self.path, framework="pt") as file:
                 metadata = file.metadata() or {}
-                if metadata.get("key") != self.key:
+                if metadata.get("stage_hash") != self.stage_hash:
                     return None
                 groups: dict[str, dict[str, torch.Tensor]] = {"weights": {}, "moments": {}, "best": {}}
                 for name in file.keys():  # noqa: SIM118

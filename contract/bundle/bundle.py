@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 from contract.bundle.previous import forget_older, place_for
-from contract.bundle.trust import check_trusted, trust_build, trusted_folder
+from contract.bundle.trusted_builds import check_trusted, trust_build, trusted_folder
 from contract.documents import ArchitectureFacts, FileFacts, Manifest
 from contract.errors import BuildError, BundleError, ExportError
 from contract.files.file_names import DEVICES
@@ -232,7 +232,7 @@ def sealed_manifest(document: Mapping[str, Any]) -> str:
 def replace_bundle(target: Path) -> Iterator[Path]:
     """An empty folder that takes the place of the bundle `target` as a whole when the block ends well.
 
-    It is on the list of trusted bundles (`contract.bundle.trust`) before it takes that place, so that a server never
+    It is on the list of trusted bundles (`contract.bundle.trusted_builds`) before it takes that place, so that a server never
     finds it untrusted. The bundle that a workspace had before is kept (`contract.bundle.previous`), so that the server
     can go back to it. Raises StateFolderError where the list can't be used, before the block runs, and ExportError
     where `target` is something else than a bundle, or can't be written.

@@ -1,8 +1,8 @@
-"""The display gate: how sure a model must be for a wanted share of what it shows to be right.
+"""The confidence threshold: how sure a model must be for a wanted share of what it shows to be right.
 
 A build asks the bundle for lines of validation files, and this turns the answers into a curve: for each threshold on
 the model's probability how many answers are shown (coverage) and how many of those are right (precision). The bundle
-keeps it under "gate" in bundle.json; the server reads the threshold for the precision that its user picks.
+keeps it under "threshold" in bundle.json; the server reads the threshold for the precision that its user picks.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 from contract.documents import ThresholdFacts, ThresholdPoint
 from contract.errors import BundleError
 
-KEY = "gate"  # in bundle.json
+KEY = "threshold"  # in bundle.json
 MIN_SHOWN = 10  # answers; the precision of fewer says nothing
 _MAX_POINTS = 60
 
 
 @dataclass(frozen=True, kw_only=True)
-class GatePoint:
+class CurvePoint:
     """What comes of showing the answers whose confidence is at least `threshold`; shares of 1."""
 
     threshold: float
@@ -33,13 +33,13 @@ class GatePoint:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gate:
+class ConfidenceThreshold:
     """The curve, by rising threshold, and how many positions it was measured on."""
 
     positions: int
-    curve: tuple[GatePoint, ...]
+    curve: tuple[CurvePoint, ...]
 
-    def at(self, precision: float) -> GatePoint | None:
+    def at(self, precision: float) -> CurvePoint | None:
         """The point that shows most among those that reach `precision`; the most precise where none does.
 
         None where nothing was measured.
@@ -54,36 +54,36 @@ class Gate:
         return {"positions": self.positions, "curve": [point.to_json() for point in self.curve]}
 
 
-def fit_gate(answers: Sequence[tuple[float, bool]], positions: int) -> Gate:
+def fit_curve(answers: Sequence[tuple[float, bool]], positions: int) -> ConfidenceThreshold:
     """The curve from (confidence, whether it was right) of each answer that was not empty, on `positions` places.
 
     Answers of the same confidence are shown together or not at all. A threshold under which fewer than MIN_SHOWN
     answers are shown has no point.
     """
     ranked = sorted(answers, reverse=True)
-    points: list[GatePoint] = []
+    points: list[CurvePoint] = []
     right = 0
     for shown, (confidence, is_right) in enumerate(ranked, start=1):
         right += is_right
         is_last_of_its_kind = shown == len(ranked) or ranked[shown][0] < confidence
         if is_last_of_its_kind and shown >= min(MIN_SHOWN, len(ranked)):
-            points.append(GatePoint(threshold=confidence, coverage=shown / positions, precision=right / shown))
-    return Gate(positions=positions, curve=tuple(reversed(_thinned(points))))
+            points.append(CurvePoint(threshold=confidence, coverage=shown / positions, precision=right / shown))
+    return ConfidenceThreshold(positions=positions, curve=tuple(reversed(_thinned(points))))
 
 
-def read_gate(manifest: Mapping[str, Any]) -> Gate | None:
-    """The gate of a bundle's manifest, None where its build measured none; raises BundleError where it is no gate."""
+def read_threshold(manifest: Mapping[str, Any]) -> ConfidenceThreshold | None:
+    """The gate of a bundle's manifest, None where its build measured none; raises BundleError where it is no threshold."""
     document = manifest.get(KEY)
     if document is None:
         return None
     try:
-        curve = tuple(GatePoint(**{key: float(value) for key, value in point.items()}) for point in document["curve"])
-        return Gate(positions=int(document["positions"]), curve=curve)
+        curve = tuple(CurvePoint(**{key: float(value) for key, value in point.items()}) for point in document["curve"])
+        return ConfidenceThreshold(positions=int(document["positions"]), curve=curve)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BundleError(f"The gate in bundle.json can't be read ({error!r}); run `submodel build` again.") from error
 
 
-def _thinned(points: list[GatePoint]) -> list[GatePoint]:
+def _thinned(points: list[CurvePoint]) -> list[CurvePoint]:
     """At most _MAX_POINTS of them, evenly spread, both ends included."""
     if len(points) <= _MAX_POINTS:
         return points

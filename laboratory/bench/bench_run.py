@@ -205,11 +205,11 @@ def _measure_speeds(
             text = replay.text[number * step :]
             for worker in _in_turn(workers, number):
                 _rest(workers)
-                told = worker.ask(
+                reported = worker.ask(
                     "speed", text=text, prompt_tokens=settings.prompt_tokens, decode_tokens=settings.decode_tokens
                 )
-                prompt[worker.name].append(told["prompt_tokens"] / told["prompt_s"])
-                decode[worker.name].append(told["decode_tokens"] / told["decode_s"])
+                prompt[worker.name].append(reported["prompt_tokens"] / reported["prompt_s"])
+                decode[worker.name].append(reported["decode_tokens"] / reported["decode_s"])
             advance(number + 1, settings.rounds)
     return {
         worker.name: {
@@ -265,13 +265,13 @@ def _type_passages(replay: Workload, workers: Sequence[_Worker], display: StageD
                 _rest(workers)
                 notes = typed[worker.name]
                 for stroke in passage:
-                    told = worker.ask("complete", before=stroke.before, behind=stroke.behind)
-                    notes.times_ms.append(told["milliseconds"])
-                    notes.texts.append(told["text"])
+                    reported = worker.ask("complete", before=stroke.before, behind=stroke.behind)
+                    notes.times_ms.append(reported["milliseconds"])
+                    notes.texts.append(reported["text"])
                     if stroke.is_new_place:
-                        notes.new_place_ms.append(told["milliseconds"])
+                        notes.new_place_ms.append(reported["milliseconds"])
                     if stroke.is_new_line:
-                        notes.exact.append(is_exact(told["text"], stroke.truth))
+                        notes.exact.append(is_exact(reported["text"], stroke.truth))
             advance(number + 1, len(replay.passages))
     return typed
 

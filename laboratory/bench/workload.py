@@ -51,7 +51,10 @@ def make_workload(repository: Path, settings: WorkloadSettings) -> Workload:
     held_out = make_held_out(corpus.files, ScoringSettings(positions=settings.passages, seed=settings.seed))
     text = "\n".join(file.text for file in corpus.files if file.split == "held-out")
     if settings.since is None:
-        typed = [_type(cut.file.text, _lines(cut, settings.lines), settings.keys) for cut in held_out.cuts]
+        typed = [
+            _type(example.file.text, _lines(example, settings.lines), settings.keys)
+            for example in held_out.fim_examples
+        ]
     else:
         rng = random.Random(settings.seed)
         added = passages_of_history(repository, settings.since, settings.passages, settings.seed)
@@ -75,12 +78,12 @@ def _type(text: str, spans: Sequence[tuple[int, int]], keys: int) -> Iterator[Ke
             )
 
 
-def _lines(cut: FimExample, count: int) -> list[tuple[int, int]]:
+def _lines(example: FimExample, count: int) -> list[tuple[int, int]]:
     """From where to where lines are typed: the cut's rest, and the next ones worth it; those between appear at once."""
-    spans = [(cut.offset, cut.offset + len(cut.middle))]
-    behind = (span for span in worthwhile_lines(cut.file) if span[0] > cut.offset)
+    spans = [(example.offset, example.offset + len(example.middle))]
+    behind = (span for span in worthwhile_lines(example.file) if span[0] > example.offset)
     for start, end in islice(behind, count - 1):
-        spans.append((end - len(cut.file.text[start:end].lstrip()), end))
+        spans.append((end - len(example.file.text[start:end].lstrip()), end))
     return spans
 
 

@@ -14,11 +14,11 @@ from contract.errors import BuildError
 from laboratory.experiments.regions import TOKENS, Region, read_region, short_names
 from laboratory.sparsity.overlap import Overlap, expect_random, measure, simulate_random
 
-SAME_DOMAIN: Final = "same domain, another seed"
-OTHER_DOMAIN: Final = "another domain"
-OTHER_FORM: Final = "another form of text"  # prompts or plain pieces, of one domain or two
+SAME_DATASET: Final = "same dataset, another seed"
+OTHER_DATASET: Final = "another dataset"
+OTHER_FORMAT: Final = "another prompt format"  # prompts or plain pieces, of one dataset or two
 OTHER_METHOD: Final = "another method"
-SAME: Final = "same domain and seed"
+SAME: Final = "same dataset and seed"
 
 Progress = Callable[[int, int], None]
 
@@ -71,7 +71,7 @@ def compare_regions(regions: Sequence[Region], *, seed: int = 0, on_progress: Pr
         "modules": totals.by_module(pairs, names),
         "layers": totals.by_layer(pairs, names, expected),
     }
-    for key, relation in (("same_domain_baseline", SAME_DOMAIN), ("other_domain_mean", OTHER_DOMAIN)):
+    for key, relation in (("same_dataset_baseline", SAME_DATASET), ("other_dataset_mean", OTHER_DATASET)):
         distances = [totals.all(pair).distance for pair in pairs if relations[pair] == relation]
         if distances:
             document[key] = _mean(distances)
@@ -100,11 +100,11 @@ def _check_alike(regions: Sequence[Region]) -> None:
 def _relation(one: Region, other: Region) -> str:
     if one.method != other.method:
         return OTHER_METHOD
-    if one.form != other.form:
-        return OTHER_FORM
-    if one.domain != other.domain:
-        return OTHER_DOMAIN
-    return SAME if one.seed == other.seed else SAME_DOMAIN
+    if one.prompt_format != other.prompt_format:
+        return OTHER_FORMAT
+    if one.dataset != other.dataset:
+        return OTHER_DATASET
+    return SAME if one.seed == other.seed else SAME_DATASET
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -1,4 +1,4 @@
-"""One base, one method, some domains → a pruned model in memory: what `prune` writes and `sweep` measures."""
+"""One base, one method, some datasets → a pruned model in memory: what `prune` writes and `sweep` measures."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from transformers import PreTrainedModel
 
 from builder.bases.load import LoadedBase
 from builder.calibration import CalibrationSettings
-from builder.datasets import Domain, Form, calibration_sequences, mix
+from builder.datasets import CalibrationFormat, Dataset, calibration_sequences, mix
 from builder.pruning.plan import SizeSettings
-from builder.pruning.prune import Pruned, PruneSettings, prune
+from builder.pruning.structured_pruning import Pruned, PruneSettings, prune
 from contract.errors import BuildError
 from contract.prompt import PromptEncoder
 from laboratory.sparsity.methods import METHODS
@@ -39,7 +39,7 @@ class MethodSettings:
         24_576  # five for each input of Qwen2.5-Coder-0.5B's widest matrices, or SparseGPT can't tell them apart
     )
     seed: int = 0
-    form: Form = "prompt"
+    prompt_format: CalibrationFormat = "prompt"
 
     def __post_init__(self) -> None:
         if self.method not in ALL_METHODS:
@@ -47,8 +47,8 @@ class MethodSettings:
         if self.is_structured:
             if self.pattern is not None or self.owl:
                 raise BuildError("The structured method has no n:m pattern and no OWL; leave out --pattern and --owl.")
-            if self.form != "prompt":
-                raise BuildError("The structured method calibrates on the server's prompts; leave out --form.")
+            if self.prompt_format != "prompt":
+                raise BuildError("The structured method calibrates on the server's prompts; leave out --prompt-format.")
             SizeSettings(size=1.0 - self.sparsity)
         else:
             self.sparse_settings()
@@ -87,26 +87,26 @@ class MethodResult:
 
 def apply_method(
     base: LoadedBase,
-    domains: Sequence[Domain],
+    datasets: Sequence[Dataset],
     settings: MethodSettings,
     *,
     most_bytes: Mapping[str, int] | None = None,
     on_layer: Callable[[int, int], None] | None = None,
 ) -> MethodResult:
-    """Prune the base, in place, on the calibration files of the domains. Raises SubmodelError.
+    """Prune the base, in place, on the calibration files of the datasets. Raises SubmodelError.
 
     most_bytes: as `builder.datasets.mix` takes it; the structured method learns from all text which tokens stay.
     """
     facts: dict[str, Any] = {
-        "domains": [domain.name for domain in domains],
-        "fingerprints": [domain.corpus.fingerprint for domain in domains],
-        "distributions": [told for domain in domains for told in domain.told_distributions()],
+        "datasets": [dataset.name for dataset in datasets],
+        "fingerprints": [dataset.corpus.fingerprint for dataset in datasets],
+        "distributions": [reported for dataset in datasets for reported in dataset.describe_distributions()],
         "seed": settings.seed,
     }
     if settings.is_structured:
-        if any(domain.kind != "code" for domain in domains):
-            raise BuildError("The structured method learns from code alone; name other domains, or another --method.")
-        corpus = mix(domains, most_bytes)
+        if any(dataset.kind != "code" for dataset in datasets):
+            raise BuildError("The structured method learns from code alone; name other datasets, or another --method.")
+        corpus = mix(datasets, most_bytes)
         pruned = prune(
             base.model, base.tokenizer, base.prompt, corpus, settings.structured_settings(), on_layer=on_layer
         )
@@ -118,9 +118,15 @@ def apply_method(
             pruned=pruned,
         )
     encoder = PromptEncoder(base.tokenizer, base.prompt)
-    sequences = calibration_sequences(domains, encoder, tokens=settings.tokens, seed=settings.seed, form=settings.form)
+    sequences = calibration_sequences(
+        datasets, encoder, tokens=settings.tokens, seed=settings.seed, prompt_format=settings.prompt_format
+    )
     layers = sparsify_layers(base.model, sequences, settings.sparse_settings(), on_layer=on_layer)
-    facts |= {"form": _form(settings.form, encoder), "sequences": len(sequences), "tokens": settings.tokens}
+    facts |= {
+        "prompt_format": _format_name(settings.prompt_format, encoder),
+        "sequences": len(sequences),
+        "tokens": settings.tokens,
+    }
     return MethodResult(
         model=base.model,
         encoder=encoder,
@@ -130,7 +136,7 @@ def apply_method(
     )
 
 
-def _form(form: Form, encoder: PromptEncoder) -> str:
-    if form == "plain":
+def _format_name(prompt_format: CalibrationFormat, encoder: PromptEncoder) -> str:
+    if prompt_format == "plain":
         return "plain"
-    return "fill-in-the-middle" if encoder.form.is_fim else "prefix"
+    return "fill-in-the-middle" if encoder.prompt_format.is_fim else "prefix"

@@ -1,6 +1,6 @@
 """One point of a sweep: a base, pruned one way, measured on held-out text. A task that needs nothing but its document.
 
-The document is JSON, so that a process or a machine elsewhere can do the work. It names domains and base, and what
+The document is JSON, so that a process or a machine elsewhere can do the work. It names datasets and base, and what
 their content hashes to: a worker that finds another content there refuses, for its figures would not compare.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from builder.bases.load import LoadedBase, load_base
-from builder.datasets import Domain, open_domain
+from builder.datasets import Dataset, open_dataset
 from contract.errors import SubmodelError
 from laboratory.experiments.method import MethodSettings, apply_method
 from laboratory.experiments.quality import QualitySettings, measure_quality
@@ -38,9 +38,9 @@ class Point:
 
     base: str
     base_sha256: str
-    calibration: tuple[str, ...]  # domains, mixed in equal shares
-    measured_on: tuple[str, ...]  # domains, each for itself
-    fingerprints: Mapping[str, str]  # of every domain's corpus
+    calibration: tuple[str, ...]  # datasets, mixed in equal shares
+    measured_on: tuple[str, ...]  # datasets, each for itself
+    fingerprints: Mapping[str, str]  # of every dataset's corpus
     method: MethodSettings | None
     quality: QualitySettings
     dtype: str  # float32 or bfloat16: the same for all points that are to compare
@@ -59,18 +59,18 @@ class Point:
         """Read what `to_json` wrote, on this machine or another; raises Unprepared for another version's."""
         if document.get("version") != POINT_VERSION:
             raise Unprepared("The sweep's point is of another version of submodel; install one version everywhere.")
-        told = {key: value for key, value in document.items() if key != "version"}
-        method = told["method"]
+        reported = {key: value for key, value in document.items() if key != "version"}
+        method = reported["method"]
         if method is not None:
             pattern = method["pattern"]
             method = MethodSettings(**{**method, "pattern": None if pattern is None else parse_pattern(pattern)})
         return cls(
             **{
-                **told,
-                "calibration": tuple(told["calibration"]),
-                "measured_on": tuple(told["measured_on"]),
+                **reported,
+                "calibration": tuple(reported["calibration"]),
+                "measured_on": tuple(reported["measured_on"]),
                 "method": method,
-                "quality": QualitySettings(**told["quality"]),
+                "quality": QualitySettings(**reported["quality"]),
             }
         )
 
@@ -84,14 +84,14 @@ class Point:
         """For people and file names."""
         if self.method is None:
             return "dense"
-        domains = "+".join(re.sub(r"[^\w.+-]", "-", spec)[-24:] for spec in self.calibration)
+        datasets = "+".join(re.sub(r"[^\w.+-]", "-", spec)[-24:] for spec in self.calibration)
         shape = str(self.method.pattern).replace(":", "of") if self.method.pattern else f"{self.method.sparsity:g}"
         owl = "-owl" if self.method.owl else ""
-        return f"{self.method.method}{owl}-{shape}-{domains[:99]}-seed{self.method.seed}"
+        return f"{self.method.method}{owl}-{shape}-{datasets[:99]}-seed{self.method.seed}"
 
 
 def measure_point(document: Mapping[str, Any], threads: int | None = None) -> dict[str, Any]:
-    """Prune and measure; the figures by domain, and what was pruned.
+    """Prune and measure; the figures by dataset, and what was pruned.
 
     Raises SubmodelError, Unprepared where it is for this machine alone.
     """
@@ -99,19 +99,20 @@ def measure_point(document: Mapping[str, Any], threads: int | None = None) -> di
         torch.set_num_threads(threads)
     started = time.perf_counter()
     point = Point.from_json(document)
-    domains, base = _gather(point)
+    datasets, base = _gather(point)
     facts: Mapping[str, Any] = {}
     if point.method is None:
         from contract.prompt import PromptEncoder
 
         model, encoder = base.model, PromptEncoder(base.tokenizer, base.prompt)
     else:
-        chosen = [domains[spec] for spec in point.calibration]
+        chosen = [datasets[spec] for spec in point.calibration]
         outcome = apply_method(base, chosen, point.method, most_bytes=point.most_bytes)
         model, encoder, facts = outcome.model, outcome.encoder, outcome.plan
     pruned_s = time.perf_counter() - started
     quality = {
-        domains[spec].name: measure_quality(model, encoder, domains[spec], point.quality) for spec in point.measured_on
+        datasets[spec].name: measure_quality(model, encoder, datasets[spec], point.quality)
+        for spec in point.measured_on
     }
     return {
         "quality": quality,
@@ -122,24 +123,24 @@ def measure_point(document: Mapping[str, Any], threads: int | None = None) -> di
     }
 
 
-def fingerprints_of(domains: Mapping[str, Domain]) -> dict[str, str]:
-    """What each domain's texts hash to, by its spec."""
-    return {spec: domain.corpus.fingerprint for spec, domain in domains.items()}
+def fingerprints_of(datasets: Mapping[str, Dataset]) -> dict[str, str]:
+    """What each dataset's texts hash to, by its spec."""
+    return {spec: dataset.corpus.fingerprint for spec, dataset in datasets.items()}
 
 
-def _gather(point: Point) -> tuple[dict[str, Domain], LoadedBase]:
+def _gather(point: Point) -> tuple[dict[str, Dataset], LoadedBase]:
     """The texts and the base, the same as where the sweep was begun; raises Unprepared where they can't be had here."""
     try:
-        domains = {spec: open_domain(spec) for spec in dict.fromkeys((*point.calibration, *point.measured_on))}
+        datasets = {spec: open_dataset(spec) for spec in dict.fromkeys((*point.calibration, *point.measured_on))}
         base = load_base(point.base, dtype=choose_dtype(point.dtype))
     except SubmodelError as error:
         raise Unprepared(str(error)) from error
-    for spec, found in fingerprints_of(domains).items():
+    for spec, found in fingerprints_of(datasets).items():
         if point.fingerprints[spec] != found:
             raise Unprepared(f"{spec} holds other texts here than where the sweep was begun; sweep again from there.")
     if base.provenance["sha256"] != point.base_sha256:
         raise Unprepared(f"The base {point.base} has other weights here than where the sweep was begun; fetch it anew.")
-    return domains, base
+    return datasets, base
 
 
 def _removed_share(point: Point, plan: Mapping[str, Any], parameters: int) -> float:

@@ -9,8 +9,8 @@ from typing import Any
 
 from builder.artifact import MANIFEST
 from builder.bases.load import load_resolved, resolve_base
-from builder.checkpoint_writer import parity_cuts, save_checkpoint
-from builder.datasets import open_domain
+from builder.checkpoint_writer import parity_examples, save_checkpoint
+from builder.datasets import open_dataset
 from builder.memory import peak_rss_bytes
 from contract.console import StageDisplay
 from contract.errors import BuildError
@@ -25,7 +25,7 @@ class PruneRunSettings:
     """One run of `submodel prune`."""
 
     output: Path
-    calibration: tuple[str, ...]  # domains, equal shares of each
+    calibration: tuple[str, ...]  # datasets, equal shares of each
     base: str = "auto"
     method: MethodSettings = field(default_factory=MethodSettings)
     masks_only: bool = False
@@ -41,31 +41,31 @@ def run_prune(settings: PruneRunSettings, display: StageDisplay) -> dict[str, An
     started = time.perf_counter()
     method = settings.method
     check_replaceable(settings.output, marker=MANIFEST)
-    with display.stage("read the domains"):
-        domains = [open_domain(spec, on_event=display.say) for spec in settings.calibration]
+    with display.stage("read the datasets"):
+        datasets = [open_dataset(spec, on_event=display.say) for spec in settings.calibration]
     with display.stage("load the base") as advance:
         resolved = resolve_base(settings.base, on_event=display.say, on_progress=advance)
         dtype = choose_dtype(settings.dtype)
         base = load_resolved(resolved, on_event=display.say, dtype=dtype)
     with display.stage(f"prune ({method.method})") as advance:
-        outcome = apply_method(base, domains, method, on_layer=advance)
-    files = [file for domain in domains for file in domain.corpus.files]
+        outcome = apply_method(base, datasets, method, on_layer=advance)
+    files = [file for dataset in datasets for file in dataset.corpus.files]
     manifest = {
         "base": base.provenance,
         "licence": base.provenance["licence"],
         "held_out_sha256": [file.sha256 for file in files if file.split == "held-out"],
-        "learned_sha256": [file.sha256 for domain in domains for file in domain.corpus.learned],
+        "learned_sha256": [file.sha256 for dataset in datasets for file in dataset.corpus.learned],
         "dtype": str(dtype).removeprefix("torch."),
         "seeds": {"calibration": method.seed},
         "stages": [{"name": "prune", "seconds": round(time.perf_counter() - started, 2)}],
         "peak_rss_bytes": peak_rss_bytes(),
     }
     with display.stage("write the folder"):
-        parity = parity_cuts(files, method.seed)
+        parity = parity_examples(files, method.seed)
         if outcome.pruned is not None:
             described = {
                 **manifest,
-                "domains": outcome.calibration,
+                "datasets": outcome.calibration,
                 "settings": method.structured_settings().to_json(),
             }
             save_checkpoint(settings.output, outcome.pruned, parity, described)

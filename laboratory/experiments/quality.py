@@ -1,4 +1,4 @@
-"""How good a model is on held-out text of a domain, by figures that need no completion: bits per byte, two ways.
+"""How good a model is on held-out text of a dataset, by figures that need no completion: bits per byte, two ways.
 
 Left to right over excerpts, and of the missing middle given prefix and suffix, as the server asks. Both score the text
 alone, so that models with different vocabularies compare.
@@ -12,18 +12,18 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from builder.datasets import Domain
+from builder.datasets import Dataset
 from builder.evaluation.held_out import HeldOut, ScoringSettings, draw_excerpts
 from builder.evaluation.scoring import score
 from builder.evaluation.torch_predictor import TorchPredictor
-from builder.fim_examples import cut_files
+from builder.fim_examples import draw_fim_examples
 from contract.errors import BuildError
 from contract.prompt import PromptEncoder
 
 
 @dataclass(frozen=True, kw_only=True)
 class QualitySettings:
-    """How much is measured, of each domain."""
+    """How much is measured, of each dataset."""
 
     excerpts: int = 24  # of 1,200 characters each
     middles: int = 32  # ends of lines, given what stands around them
@@ -36,21 +36,21 @@ class QualitySettings:
 
 
 def measure_quality(
-    model: PreTrainedModel, encoder: PromptEncoder, domain: Domain, settings: QualitySettings
+    model: PreTrainedModel, encoder: PromptEncoder, dataset: Dataset, settings: QualitySettings
 ) -> dict[str, Any]:
     """The figures; those of single excerpts and middles too, in an order that every model shares, for intervals.
 
-    Raises BuildError where the domain has nothing held out.
+    Raises BuildError where the dataset has nothing held out.
     """
-    files = domain.select("held-out")
+    files = dataset.select("held-out")
     scoring = ScoringSettings(excerpts=settings.excerpts, seed=settings.seed)
     held_out = HeldOut(
-        cuts=cut_files(files, settings.positions, settings.seed, kind=domain.kind),
+        fim_examples=draw_fim_examples(files, settings.positions, settings.seed, kind=dataset.kind),
         blocks=(),
         excerpts=draw_excerpts(files, scoring),
     )
     if not held_out.excerpts:
-        raise BuildError(f"{domain.name} has no held-out text to measure on; name another domain with --on.")
+        raise BuildError(f"{dataset.name} has no held-out text to measure on; name another dataset with --on.")
     predictor = TorchPredictor("model", model, encoder)
     scores = score(predictor, held_out)
     row = scores.to_json()
@@ -60,21 +60,23 @@ def measure_quality(
         "excerpt_nats": [round(one, 3) for one in nats],
         "excerpt_bytes": sizes,
     }
-    if encoder.form.is_fim and settings.middles:
-        figures |= _middles(predictor, domain, settings)
+    if encoder.prompt_format.is_fim and settings.middles:
+        figures |= _middles(predictor, dataset, settings)
     for key in ("fim_exact_match", "fim_exact_match_interval", "fim_edit_similarity", "positions"):
         if key in row:
             figures[key] = row[key]
     return figures
 
 
-def _middles(predictor: TorchPredictor, domain: Domain, settings: QualitySettings) -> dict[str, Any]:
+def _middles(predictor: TorchPredictor, dataset: Dataset, settings: QualitySettings) -> dict[str, Any]:
     encoder = predictor.encoder
     nats, sizes = [], []
-    for cut in cut_files(domain.select("held-out"), settings.middles, settings.seed + 1, kind=domain.kind):
-        prompt, middle = encoder.encode(cut.window(encoder)), encoder.text_ids(cut.middle)
+    for example in draw_fim_examples(
+        dataset.select("held-out"), settings.middles, settings.seed + 1, kind=dataset.kind
+    ):
+        prompt, middle = encoder.encode(example.window(encoder)), encoder.text_ids(example.middle)
         nats.append(predictor.nats_after([*prompt, *middle], len(prompt)))
-        sizes.append(len(cut.middle.encode()))
+        sizes.append(len(example.middle.encode()))
     if not nats:
         return {}
     return {

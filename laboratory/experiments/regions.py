@@ -39,7 +39,7 @@ class Region:
         return self.choices[part]
 
     @property
-    def domain(self) -> tuple[str, ...]:
+    def dataset(self) -> tuple[str, ...]:
         """What it was calibrated on, comparable between models."""
         facts = self._calibration
         if "fingerprints" in facts:
@@ -48,7 +48,7 @@ class Region:
 
     @property
     def method(self) -> str:
-        """How it was made and in which numbers, without seed, domain and form of text, comparable between models."""
+        """How it was made and in which numbers, without seed, dataset and form of text, comparable between models."""
         base, dtype = self.manifest["base"].get("sha256"), self.manifest.get("dtype")
         if self.masks is None:
             return json.dumps(["structured", base, dtype, self.manifest["settings"]["size"]], sort_keys=True)
@@ -56,9 +56,9 @@ class Region:
         return json.dumps([asked, base, dtype, self._calibration.get("tokens")], sort_keys=True)
 
     @property
-    def form(self) -> str:
+    def prompt_format(self) -> str:
         """How its calibration text was written; the structured method knows one form alone."""
-        return str(self._calibration.get("form", ""))
+        return str(self._calibration.get("prompt_format", ""))
 
     @property
     def seed(self) -> int:
@@ -67,9 +67,9 @@ class Region:
 
     @property
     def _calibration(self) -> Mapping[str, Any]:
-        """Of `submodel prune`, which tells its domains; a structured folder has them under a name of their own."""
-        told = self.manifest.get("domains") or self.manifest.get("calibration") or {}
-        return told if isinstance(told, dict) else {}
+        """Of `submodel prune`, which tells its datasets; a structured folder has them under a name of their own."""
+        reported = self.manifest.get("datasets") or self.manifest.get("calibration") or {}
+        return reported if isinstance(reported, dict) else {}
 
 
 def read_region(folder: Path, name: str) -> Region:
@@ -90,7 +90,7 @@ def read_region(folder: Path, name: str) -> Region:
     else:
         raise BuildError(f"{folder} holds neither {MASKS} nor {PLAN}; give folders of `submodel prune` or `build`.")
     try:
-        _ = region.method, region.domain, region.seed
+        _ = region.method, region.dataset, region.seed
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise _damaged(folder, MANIFEST) from error
     return region

@@ -9,7 +9,7 @@ from typing import cast, get_args
 import torch
 
 from builder.bases.catalogue import CATALOGUE
-from builder.datasets import TEXT, Form
+from builder.datasets import TEXT, CalibrationFormat
 from builder.number_format import fastest_dtype
 from contract.errors import BuildError
 
@@ -17,13 +17,13 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def calibration_specs(repository: Path | None, named: Sequence[str] | None) -> tuple[str, ...]:
-    """The domains that were named, each once, the repository first; the current folder where nothing is named."""
+    """The datasets that were named, each once, the repository first; the current folder where nothing is named."""
     own = [] if repository is None else [str(repository.expanduser().resolve())]  # a folder, whatever its name
-    return domain_specs((*own, *(named or ())) or (".",))
+    return dataset_specs((*own, *(named or ())) or (".",))
 
 
-def domain_specs(named: Sequence[str]) -> tuple[str, ...]:
-    """Each domain once, folders by their whole paths."""
+def dataset_specs(named: Sequence[str]) -> tuple[str, ...]:
+    """Each dataset once, folders by their whole paths."""
     return tuple(dict.fromkeys(map(absolute, named)))
 
 
@@ -34,11 +34,11 @@ def absolute(spec: str) -> str:
     return str(path.resolve()) if not is_name and path.exists() else spec
 
 
-def parse_form(text: str) -> Form:
+def parse_prompt_format(text: str) -> CalibrationFormat:
     """How calibration text is written; raises BuildError for anything but the known forms."""
-    if text not in get_args(Form):
-        raise BuildError(f"--form {text} is unknown; give {' or '.join(get_args(Form))}.")
-    return cast(Form, text)
+    if text not in get_args(CalibrationFormat):
+        raise BuildError(f"--prompt-format {text} is unknown; give {' or '.join(get_args(CalibrationFormat))}.")
+    return cast(CalibrationFormat, text)
 
 
 def parse_ratios(text: str) -> tuple[float, ...]:

@@ -17,22 +17,22 @@ from laboratory.experiments.method import STRUCTURED
 
 FIGURES: Final = ("bits_per_byte", "fim_bits_per_byte", "fim_exact_match")
 # Of figures that are sums over pieces of held-out text: what each piece adds.
-_PIECES: Final = {
+_SNIPPETS: Final = {
     "bits_per_byte": ("excerpt_nats", "excerpt_bytes"),
     "fim_bits_per_byte": ("middle_nats", "middle_bytes"),
 }
 Row = Mapping[str, Any]
 
 
-def without_pieces(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def without_snippets(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Points for the document: no figures of single pieces of text, which are in the points' own files."""
-    pieces = {key for keys in _PIECES.values() for key in keys}
+    snippets = {key for keys in _SNIPPETS.values() for key in keys}
     return [
         {
             **row,
             "quality": {
-                domain: {key: value for key, value in figures.items() if key not in pieces}
-                for domain, figures in row["quality"].items()
+                dataset: {key: value for key, value in figures.items() if key not in snippets}
+                for dataset, figures in row["quality"].items()
             },
         }
         for row in rows
@@ -40,7 +40,7 @@ def without_pieces(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def make_curves(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """A curve a method, calibration and measured domain: [ratio, mean over seeds, least, most], the dense base first.
+    """A curve a method, calibration and measured dataset: [ratio, mean over seeds, least, most], the dense base first.
 
     `is_own`: it is measured on what it was calibrated on.
     """
@@ -51,23 +51,23 @@ def make_curves(rows: Sequence[Row]) -> list[dict[str, Any]]:
     for row in rows:
         if row["method"] == "dense":
             continue
-        for domain, figures in row["quality"].items():
+        for dataset, figures in row["quality"].items():
             for figure in FIGURES:
                 if figure in figures:
-                    key = (_method(row), "+".join(row["calibration"]), domain, figure)
+                    key = (_method(row), "+".join(row["calibration"]), dataset, figure)
                     groups[key][row["sparsity"]].append(figures[figure])
     curves = []
-    for (method, calibration, domain, figure), ratios in groups.items():
-        start = [] if dense is None or figure not in dense["quality"][domain] else [dense["quality"][domain][figure]]
+    for (method, calibration, dataset, figure), ratios in groups.items():
+        start = [] if dense is None or figure not in dense["quality"][dataset] else [dense["quality"][dataset][figure]]
         points = [[0.0, start[0], start[0], start[0]]] if start else []
         points += [[ratio, fmean(values), min(values), max(values)] for ratio, values in sorted(ratios.items())]
         curves.append(
             {
                 "method": method,
                 "calibration": calibration,
-                "measured_on": domain,
+                "measured_on": dataset,
                 "figure": figure,
-                "is_own": domain == calibration,
+                "is_own": dataset == calibration,
                 "points": points,
             }
         )
@@ -75,7 +75,7 @@ def make_curves(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def make_rankings(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Methods of one ratio, best first: a ranking for each calibration, ratio, measured domain and figure.
+    """Methods of one ratio, best first: a ranking for each calibration, ratio, measured dataset and figure.
 
     `methods`: name, mean over the seeds that all of them have, and, but for the last, how far it is before the next
     one, as in `make_matrices`. `removed_share`: of all parameters, a mean. The structured method is in none: its ratio
@@ -87,8 +87,8 @@ def make_rankings(rows: Sequence[Row]) -> list[dict[str, Any]]:
             groups["+".join(row["calibration"]), row["sparsity"]][_method(row)].append(row)
     rankings = []
     for (calibration, ratio), by_method in groups.items():
-        for domain, figure in itertools.product(rows[0]["quality"], FIGURES):
-            measured = {method: _cell(members, calibration, domain, figure) for method, members in by_method.items()}
+        for dataset, figure in itertools.product(rows[0]["quality"], FIGURES):
+            measured = {method: _cell(members, calibration, dataset, figure) for method, members in by_method.items()}
             cells = {method: cell for method, cell in measured.items() if cell}
             seeds = sorted(set.intersection(*map(set, cells.values()))) if len(cells) > 1 else []
             if not seeds:
@@ -98,14 +98,14 @@ def make_rankings(rows: Sequence[Row]) -> list[dict[str, Any]]:
             ordered = sorted(means, key=lambda method: -sign * means[method])
             columns = [[cells[method][seed] for seed in seeds] for method in ordered]
             methods: list[dict[str, Any]] = [{"method": method, "mean": means[method]} for method in ordered]
-            for place, told in enumerate(methods[:-1]):
-                told["over_next"] = _gain(place, [place + 1], columns, figure)
+            for place, reported in enumerate(methods[:-1]):
+                reported["over_next"] = _gain(place, [place + 1], columns, figure)
             rankings.append(
                 {
                     "sparsity": ratio,
                     "removed_share": fmean(row["removed_share"] for row in itertools.chain(*by_method.values())),
                     "calibration": calibration,
-                    "measured_on": domain,
+                    "measured_on": dataset,
                     "figure": figure,
                     "seeds": len(seeds),
                     "methods": methods,
@@ -115,11 +115,11 @@ def make_rankings(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def make_matrices(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """A matrix a method, ratio and figure, where there are several calibrations and several measured domains.
+    """A matrix a method, ratio and figure, where there are several calibrations and several measured datasets.
 
-    `mean` and `spread` (standard deviation over seeds; absent with one seed): calibrations × measured domains, over the
-    seeds that every cell has. `diagonal_is_best`: for each measured domain that is also a calibration of its own,
-    whether that one's mean is the best of the single-domain calibrations, and by how much it beats the next, in units
+    `mean` and `spread` (standard deviation over seeds; absent with one seed): calibrations × measured datasets, over the
+    seeds that every cell has. `diagonal_is_best`: for each measured dataset that is also a calibration of its own,
+    whether that one's mean is the best of the single-dataset calibrations, and by how much it beats the next, in units
     of the figure; the same of each seed alone (`gain_by_seed`), and, of means over seeds, its 95 % interval over the
     held-out pieces of text (`gain_interval`, by paired bootstrap). `over_mixed`: the same against the mixture.
     """
@@ -138,7 +138,7 @@ def make_matrices(rows: Sequence[Row]) -> list[dict[str, Any]]:
         mixed = [index for index, name in enumerate(calibrations) if name in mixtures]
         for figure in FIGURES:
             cells = [
-                [_cell(members, calibration, domain, figure) for domain in measured] for calibration in calibrations
+                [_cell(members, calibration, dataset, figure) for dataset in measured] for calibration in calibrations
             ]
             seeds = sorted(set.intersection(*(set(cell) for line in cells for cell in line)))
             if not seeds:
@@ -158,29 +158,29 @@ def make_matrices(rows: Sequence[Row]) -> list[dict[str, Any]]:
                 column = measured.index(calibrations[own])
                 figures = [[line[column][seed] for seed in seeds] for line in cells]
                 others = [index for index in singles if index != own]
-                told = _gain(own, others, figures, figure)
+                reported = _gain(own, others, figures, figure)
                 if mixed:
-                    told["over_mixed"] = _gain(own, mixed, figures, figure)
-                matrix["diagonal_is_best"][calibrations[own]] = told
+                    reported["over_mixed"] = _gain(own, mixed, figures, figure)
+                matrix["diagonal_is_best"][calibrations[own]] = reported
             if len(seeds) > 1:
                 matrix["spread"] = [[stdev(cell) for cell in line] for line in values]
             matrices.append(matrix)
     return matrices
 
 
-def _cell(rows: Sequence[Row], calibration: str, domain: str, figure: str) -> dict[int, Mapping[str, Any]]:
+def _cell(rows: Sequence[Row], calibration: str, dataset: str, figure: str) -> dict[int, Mapping[str, Any]]:
     """The figures of each seed."""
     return {
-        row["seed"]: row["quality"][domain]
+        row["seed"]: row["quality"][dataset]
         for row in rows
-        if "+".join(row["calibration"]) == calibration and figure in row["quality"].get(domain, {})
+        if "+".join(row["calibration"]) == calibration and figure in row["quality"].get(dataset, {})
     }
 
 
 def _gain(
     own: int, others: Sequence[int], column: Sequence[Sequence[Mapping[str, Any]]], figure: str
 ) -> dict[str, Any]:
-    """How far one is before the best of the others; `column`: calibrations, or methods, × seeds, of one domain."""
+    """How far one is before the best of the others; `column`: calibrations, or methods, × seeds, of one dataset."""
     sign = _sign(figure)
     best = [[sign * one[figure] for one in cell] for cell in column]
 
@@ -188,12 +188,12 @@ def _gain(
         return scores[own] - max(scores[index] for index in others)
 
     overall = over_next([fmean(cell) for cell in best])
-    told: dict[str, Any] = {"is_best": overall > 0, "gain": overall}
+    reported: dict[str, Any] = {"is_best": overall > 0, "gain": overall}
     if len(best[own]) > 1:
-        told["gain_by_seed"] = [over_next(scores) for scores in zip(*best, strict=True)]
-    nats_key, bytes_key = _PIECES.get(figure, ("", ""))
+        reported["gain_by_seed"] = [over_next(scores) for scores in zip(*best, strict=True)]
+    nats_key, bytes_key = _SNIPPETS.get(figure, ("", ""))
     if nats_key in column[own][0]:
-        nats = [[fmean(piece) for piece in zip(*(one[nats_key] for one in cell), strict=True)] for cell in column]
+        nats = [[fmean(snippet) for snippet in zip(*(one[nats_key] for one in cell), strict=True)] for cell in column]
         sizes = column[own][0][bytes_key]
 
         def drawn_gain(drawn: Sequence[int]) -> float:
@@ -201,8 +201,8 @@ def _gain(
             return over_next([-sum(cell[index] for index in drawn) / bits for cell in nats])
 
         interval = bootstrap(drawn_gain, len(sizes))
-        told["gain_interval"] = [interval.low, interval.high]
-    return told
+        reported["gain_interval"] = [interval.low, interval.high]
+    return reported
 
 
 def _sign(figure: str) -> float:

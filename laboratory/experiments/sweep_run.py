@@ -1,4 +1,4 @@
-"""`submodel sweep`: quality over the pruning ratio, for several methods, domains and seeds. Each point is one file.
+"""`submodel sweep`: quality over the pruning ratio, for several methods, datasets and seeds. Each point is one file.
 
 A sweep that is stopped goes on where it was: points whose files are there are not measured again.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from builder.bases.resolve import AUTO, resolve_base
-from builder.datasets import Domain, learned_bytes, open_domain
+from builder.datasets import Dataset, learned_bytes, open_dataset
 from contract.console import StageDisplay
 from contract.errors import BuildError
 from contract.files.folders import make_folder, write_json, write_text
@@ -25,11 +25,11 @@ from laboratory.experiments.pictures import draw_sweep
 from laboratory.experiments.point import Point, fingerprints_of
 from laboratory.experiments.quality import QualitySettings
 from laboratory.experiments.study_options import choose_dtype
-from laboratory.experiments.sweep_document import make_curves, make_matrices, make_rankings, without_pieces
+from laboratory.experiments.sweep_document import make_curves, make_matrices, make_rankings, without_snippets
 from laboratory.experiments.workers import Done, Lost, run_in_processes, run_on_ray
 
 TRIES: Final = 2  # of a point whose worker was lost
-_MOST_KNOWN: Final = 0.01  # of a domain's held-out bytes, in what another one learns from: licences and empty modules
+_MOST_KNOWN: Final = 0.01  # of a dataset's held-out bytes, in what another one learns from: licences and empty modules
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class SweepSettings:
 
     output: Path
     methods: tuple[MethodSettings, ...]  # with ratio and seed
-    calibrations: tuple[tuple[str, ...], ...]  # each a mixture of domains
+    calibrations: tuple[tuple[str, ...], ...]  # each a mixture of datasets
     measured_on: tuple[str, ...]
     base: str = "auto"
     quality: QualitySettings = field(default_factory=QualitySettings)
@@ -49,13 +49,13 @@ class SweepSettings:
 
     def __post_init__(self) -> None:
         if not self.methods or not self.calibrations or not self.measured_on:
-            raise BuildError("A sweep needs a method, a ratio and a domain at least.")
+            raise BuildError("A sweep needs a method, a ratio and a dataset at least.")
         if self.jobs < 1:
             raise BuildError("--jobs must be 1 at least.")
 
     @property
     def calibrated_on(self) -> tuple[str, ...]:
-        """Each domain that calibrates, once."""
+        """Each dataset that calibrates, once."""
         return tuple(dict.fromkeys(itertools.chain(*self.calibrations)))
 
     @property
@@ -79,7 +79,7 @@ def make_methods(
                 owl=like.owl and is_sparse,
                 tokens=like.tokens,
                 seed=seed,
-                form=like.form if is_sparse else "prompt",
+                prompt_format=like.prompt_format if is_sparse else "prompt",
             )
         )
     return tuple(dict.fromkeys(made))
@@ -88,14 +88,14 @@ def make_methods(
 def run_sweep(settings: SweepSettings, display: StageDisplay) -> dict[str, Any]:
     """Measure the points that are missing; returns the document that `--json` prints. Raises SubmodelError."""
     make_folder(settings.output)
-    with display.stage("read the domains"):
+    with display.stage("read the datasets"):
         specs = dict.fromkeys((*settings.calibrated_on, *settings.measured_on))
-        domains = {spec: open_domain(spec, on_event=display.say) for spec in specs}
-    _check_apart(domains, settings)
+        datasets = {spec: open_dataset(spec, on_event=display.say) for spec in specs}
+    _check_apart(datasets, settings)
     with display.stage("find the base") as advance:
         base = resolve_base(settings.base, on_event=display.say, on_progress=advance)
     spec = base.name if settings.base == AUTO else settings.base  # "auto" may mean another base elsewhere
-    points = _points(settings, domains, spec, base.sha256)
+    points = _points(settings, datasets, spec, base.sha256)
     folder = settings.output / "points"
     found = {point.key: _read(folder, point) for point in points}
     missing = {point.key: point for point in points if found[point.key] is None}
@@ -115,16 +115,16 @@ def run_sweep(settings: SweepSettings, display: StageDisplay) -> dict[str, Any]:
                 del missing[point.key]
                 lost.pop(point.key, None)
                 advance(len(points) - len(missing), len(points))
-    rows = [row for point in points if (row := _row(point, found[point.key], domains)) is not None]
+    rows = [row for point in points if (row := _row(point, found[point.key], datasets)) is not None]
     document = {
         "base": base.to_json(),
         "dtype": points[0].dtype,
         "quality": asdict(settings.quality),
-        "domains": {
-            domain.name: {"fingerprint": domain.corpus.fingerprint, "distributions": domain.told_distributions()}
-            for domain in domains.values()
+        "datasets": {
+            dataset.name: {"fingerprint": dataset.corpus.fingerprint, "distributions": dataset.describe_distributions()}
+            for dataset in datasets.values()
         },
-        "points": without_pieces(rows),
+        "points": without_snippets(rows),
         "curves": make_curves(rows),
         "rankings": make_rankings(rows),
         "matrices": make_matrices(rows),
@@ -143,23 +143,23 @@ def run_sweep(settings: SweepSettings, display: StageDisplay) -> dict[str, Any]:
     return document
 
 
-def _check_apart(domains: Mapping[str, Domain], settings: SweepSettings) -> None:
-    """Domains have names of their own, and none calibrates on what another is measured on; raises BuildError."""
+def _check_apart(datasets: Mapping[str, Dataset], settings: SweepSettings) -> None:
+    """Datasets have names of their own, and none calibrates on what another is measured on; raises BuildError."""
     by_name: dict[str, str] = {}
-    for spec, domain in domains.items():
-        other = by_name.setdefault(domain.name, spec)
+    for spec, dataset in datasets.items():
+        other = by_name.setdefault(dataset.name, spec)
         if other != spec:
             raise BuildError(
-                f"{other} and {spec} are both called {domain.name}; give each domain once, or rename a folder."
+                f"{other} and {spec} are both called {dataset.name}; give each dataset once, or rename a folder."
             )
-    learned = {spec: {file.sha256 for file in domains[spec].corpus.learned} for spec in settings.calibrated_on}
+    learned = {spec: {file.sha256 for file in datasets[spec].corpus.learned} for spec in settings.calibrated_on}
     for spec, other in itertools.product(settings.measured_on, learned):
-        held_out = domains[spec].select("held-out")
+        held_out = datasets[spec].select("held-out")
         known = sum(file.size_bytes for file in held_out if file.sha256 in learned[other])
         if known > _MOST_KNOWN * sum(file.size_bytes for file in held_out):
             raise BuildError(
                 f"{other} has files among those to learn from that are held out in {spec}, so that figures would "
-                "flatter; leave one of the two domains out."
+                "flatter; leave one of the two datasets out."
             )
 
 
@@ -170,10 +170,10 @@ def is_complete(document: Mapping[str, Any]) -> bool:
     )
 
 
-def _points(settings: SweepSettings, domains: Mapping[str, Domain], base: str, base_sha256: str) -> list[Point]:
-    fingerprints = fingerprints_of(domains)
+def _points(settings: SweepSettings, datasets: Mapping[str, Dataset], base: str, base_sha256: str) -> list[Point]:
+    fingerprints = fingerprints_of(datasets)
     dtype = _dtype(settings)
-    learned = [learned_bytes(domains[spec]) for spec in settings.calibrated_on]
+    learned = [learned_bytes(datasets[spec]) for spec in settings.calibrated_on]
     # A calibration that is compared with no other learns from all that it has, as `submodel build` does.
     is_compared = len(settings.calibrations) > 1
     most_bytes = {split: min(one[split] for one in learned) for split in learned[0]} if is_compared else None
@@ -229,19 +229,19 @@ def _read(folder: Path, point: Point) -> dict[str, Any] | None:
     return found
 
 
-def _row(point: Point, result: Mapping[str, Any] | None, domains: Mapping[str, Domain]) -> dict[str, Any] | None:
+def _row(point: Point, result: Mapping[str, Any] | None, datasets: Mapping[str, Dataset]) -> dict[str, Any] | None:
     """A point as `sweep_document` wants it: what it is, and its figures."""
     if result is None:
         return None
     method, errors = point.method, result["plan"].get("layer_output_error")
-    names = [domains[spec].name for spec in point.calibration]
+    names = [datasets[spec].name for spec in point.calibration]
     return {
         "method": "dense" if method is None else method.method + ("+owl" if method.owl else ""),
         "sparsity": 0.0 if method is None else method.sparsity,
         **({"pattern": str(method.pattern)} if method is not None and method.pattern else {}),
         "calibration": names,
         "seed": None if method is None else method.seed,
-        **({} if method is None else {"form": method.form, "tokens": method.tokens}),
+        **({} if method is None else {"prompt_format": method.prompt_format, "tokens": method.tokens}),
         **({} if point.most_bytes is None else {"most_bytes": dict(point.most_bytes)}),
         "removed_share": result["removed_share"],
         # A layer that makes what all others need may decide the figures: by how much of its output each has lost.

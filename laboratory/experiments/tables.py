@@ -20,17 +20,17 @@ def regions_table(document: Mapping[str, Any]) -> list[Table]:
     for pair in document["pairs"]:
         figures = (pair["jaccard_distance"], pair["random_expected"], pair["random_simulated"])
         pairs.add_row(escape(" | ".join(pair["models"])), pair["relation"], *(f"{figure:.4f}" for figure in figures))
-    told = []
-    if "same_domain_baseline" in document:
-        told.append(f"another seed, same domain: {document['same_domain_baseline']:.4f}")
-    if "other_domain_mean" in document:
-        told.append(f"another domain: {document['other_domain_mean']:.4f}")
+    reported = []
+    if "same_dataset_baseline" in document:
+        reported.append(f"another seed, same dataset: {document['same_dataset_baseline']:.4f}")
+    if "other_dataset_mean" in document:
+        reported.append(f"another dataset: {document['other_dataset_mean']:.4f}")
     if "tokens" in document:
         distances = document["tokens"]["jaccard_distance"].values()
-        told.append(
+        reported.append(
             f"kept tokens: {sum(distances) / len(distances):.4f} (random {document['tokens']['random_baseline']:.4f})"
         )
-    pairs.caption = "mean distances: " + "; ".join(told) if told else None
+    pairs.caption = "mean distances: " + "; ".join(reported) if reported else None
     modules = Table(title="by module, mean and range over pairs")
     for title in ("module", "mean", "least", "most"):
         modules.add_column(title, justify="left" if title == "module" else "right")
@@ -41,7 +41,7 @@ def regions_table(document: Mapping[str, Any]) -> list[Table]:
 
 
 def sweep_tables(document: Mapping[str, Any]) -> list[Table]:
-    """Of `submodel sweep`: bits per byte of every point, methods against one another, and domains against domains."""
+    """Of `submodel sweep`: bits per byte of every point, methods against one another, and datasets against datasets."""
     if not document["points"]:
         return []
     points = Table(title="bits per byte: left to right/missing middles", caption="removed: share of all parameters")
@@ -55,15 +55,15 @@ def sweep_tables(document: Mapping[str, Any]) -> list[Table]:
             f"{row['removed_share']:.1%}",
             _named(" + ".join(row["calibration"])),
         )
-        for index, (domain, figures) in enumerate(row["quality"].items()):
-            points.add_row(*(method if index == 0 else ("", "", "")), _named(domain), _bits(figures))
+        for index, (dataset, figures) in enumerate(row["quality"].items()):
+            points.add_row(*(method if index == 0 else ("", "", "")), _named(dataset), _bits(figures))
     rankings = [_rankings(document["rankings"])] if document["rankings"] else []
     return [points, *rankings, *map(_matrix, document["matrices"])]
 
 
-def _named(domain: str) -> str:
-    """A domain's name, or a mixture's, without what most names begin with."""
-    return escape(domain.replace(LANGUAGE_PREFIX, ""))
+def _named(dataset: str) -> str:
+    """A dataset's name, or a mixture's, without what most names begin with."""
+    return escape(dataset.replace(LANGUAGE_PREFIX, ""))
 
 
 def _bits(figures: Mapping[str, Any]) -> str:
@@ -84,8 +84,8 @@ def _rankings(rankings: Sequence[Mapping[str, Any]]) -> Table:
 def _matrix(matrix: Mapping[str, Any]) -> Table:
     table = Table(title=f"{matrix['figure']}, {matrix['method']} at {matrix['sparsity']:g}, {matrix['seeds']} seeds")
     table.add_column("calibrated on ↓, measured on →")
-    for domain in matrix["measured_on"]:
-        table.add_column(_named(domain), justify="right")
+    for dataset in matrix["measured_on"]:
+        table.add_column(_named(dataset), justify="right")
     for row, calibration in enumerate(matrix["calibrated_on"]):
         spread = matrix["spread"][row] if "spread" in matrix else [None] * len(matrix["measured_on"])
         cells = [

@@ -11,7 +11,7 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompletionRequest:
+class ProgramRequest:
     """One question. The texts are whole: a completer shortens them to what its model can read, far ends first."""
 
     prefix: str
@@ -30,7 +30,7 @@ class ProgramCompleter(Protocol):
 
     name: str
 
-    def complete(self, requests: Sequence[CompletionRequest], on_done: Callable[[int], None]) -> list[str]:
+    def complete(self, requests: Sequence[ProgramRequest], on_done: Callable[[int], None]) -> list[str]:
         """Greedy answers in the order of the requests, none of the prompt in them; on_done(n) after n further ones.
 
         An answer ends at a stop token, where its `cut` is shorter than what there is, or after `max_new_tokens`.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
-from laboratory.programs.completer import CompletionRequest
+from laboratory.programs.completer import ProgramRequest
 
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef
 BLANK: Final = "raise NotImplementedError"
@@ -42,9 +42,9 @@ class Function:
         """The file with another body. White space before the first line is dropped: the indentation is there."""
         return self.text[: self.start] + body.lstrip(" \t") + self.text[self.end :]
 
-    def request(self, max_new_tokens: int) -> CompletionRequest:
+    def request(self, max_new_tokens: int) -> ProgramRequest:
         """The file up to and with the body's indentation, and what follows the body."""
-        return CompletionRequest(
+        return ProgramRequest(
             prefix=self.text[: self.start],
             suffix=self.text[self.end :],
             cut=lambda answer: cut_body(answer, self.indent),

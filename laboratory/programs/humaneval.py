@@ -27,7 +27,7 @@ from builder.bases.catalogue import PackagedFile, WheelPart, cache_folder
 from builder.bases.download import fetch_packaged
 from builder.evaluation.metrics import Interval, bootstrap, mean
 from contract.errors import EvaluationError
-from laboratory.programs.completer import CompletionRequest, ProgramCompleter, cut_at_stops
+from laboratory.programs.completer import ProgramCompleter, ProgramRequest, cut_at_stops
 from laboratory.programs.sandbox import Limits, SandboxRun, run_python
 
 HUMANEVAL: Final = PackagedFile(
@@ -71,7 +71,7 @@ class ProblemRequest:
     """What is asked, and what turns an answer into a program."""
 
     task_id: str
-    request: CompletionRequest
+    request: ProgramRequest
     after: str  # between the answer and the end of the program
     truth: str
 
@@ -144,7 +144,7 @@ def completion_questions(problems: Sequence[Problem]) -> tuple[ProblemRequest, .
     return tuple(
         ProblemRequest(
             task_id=problem.task_id,
-            request=CompletionRequest(
+            request=ProgramRequest(
                 prefix=problem.prompt, suffix=None, cut=_cut_completion, max_new_tokens=COMPLETION_TOKENS
             ),
             after="\n" + _check(problem),
@@ -174,7 +174,7 @@ def _line_question(problem: Problem, number: int) -> ProblemRequest:
     suffix = "".join("\n" + line for line in lines[number + 1 :])
     return ProblemRequest(
         task_id=problem.task_id,
-        request=CompletionRequest(
+        request=ProgramRequest(
             prefix=problem.prompt + "".join(line + "\n" for line in lines[:number]),
             suffix=suffix,
             cut=_cut_line,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from builder.evaluation.scoring import Predictor
-from laboratory.programs.completer import CompletionRequest
+from laboratory.programs.completer import ProgramRequest
 
 
 class PredictorCompleter:
@@ -15,7 +15,7 @@ class PredictorCompleter:
         self.name = predictor.name
         self._predictor = predictor
 
-    def complete(self, requests: Sequence[CompletionRequest], on_done: Callable[[int], None]) -> list[str]:
+    def complete(self, requests: Sequence[ProgramRequest], on_done: Callable[[int], None]) -> list[str]:
         """Greedy answers in the order of the requests."""
         if not requests:
             return []
@@ -30,7 +30,7 @@ class PredictorCompleter:
             is_done=is_done,
         )
 
-    def _encode(self, request: CompletionRequest) -> list[int]:
+    def _encode(self, request: ProgramRequest) -> list[int]:
         """Left to right the whole prefix; with a suffix the window that an editor would send."""
         encoder = self._predictor.encoder
         if request.suffix is None:

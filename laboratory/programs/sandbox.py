@@ -355,9 +355,9 @@ def _run(job: Mapping[str, Any], environment: Mapping[str, str], limits: Limits)
     finally:
         os.close(report_end)
     assert launcher.stdin and launcher.stdout and launcher.stderr
-    with launcher.stdin, launcher.stdout, launcher.stderr, os.fdopen(report, "rb") as told:
+    with launcher.stdin, launcher.stdout, launcher.stderr, os.fdopen(report, "rb") as reported:
         try:
-            tails = _read(told.fileno(), launcher, limits, started + limits.wall_s + GRACE_S)
+            tails = _read(reported.fileno(), launcher, limits, started + limits.wall_s + GRACE_S)
         finally:
             _end(launcher)
     document = _first_report(tails[0])
@@ -378,21 +378,21 @@ def _run(job: Mapping[str, Any], environment: Mapping[str, str], limits: Limits)
     )
 
 
-def _read(told: int, launcher: subprocess.Popen[bytes], limits: Limits, deadline: float) -> list[bytearray]:
+def _read(reported: int, launcher: subprocess.Popen[bytes], limits: Limits, deadline: float) -> list[bytearray]:
     """Tails of the report and both outputs, read until the report ends: no orphan can keep that one open."""
     assert launcher.stdout and launcher.stderr
-    streams = [told, launcher.stdout.fileno(), launcher.stderr.fileno()]
+    streams = [reported, launcher.stdout.fileno(), launcher.stderr.fileno()]
     tails = {stream: bytearray() for stream in streams}
     with selectors.DefaultSelector() as selector:
         for stream in streams:
             if sys.platform != "win32":  # `run_sandboxed` has refused it
                 os.set_blocking(stream, False)
             selector.register(stream, selectors.EVENT_READ)
-        while told in selector.get_map():
+        while reported in selector.get_map():
             if time.monotonic() > deadline:
                 raise EvaluationError(f"The sandbox did not end its program {GRACE_S:g} s after its time; try again.")
             for key, _ in selector.select(timeout=1.0):
-                if not _read_chunk(key.fd, tails[key.fd], REPORT_BYTES if key.fd == told else limits.tail_bytes):
+                if not _read_chunk(key.fd, tails[key.fd], REPORT_BYTES if key.fd == reported else limits.tail_bytes):
                     selector.unregister(key.fd)
     for stream in streams[1:]:  # what still lies in the pipes: no more than they hold
         with contextlib.suppress(BlockingIOError):
@@ -419,9 +419,9 @@ def _end(launcher: subprocess.Popen[bytes]) -> None:
         launcher.wait()
 
 
-def _first_report(told: bytearray) -> dict[str, Any]:
+def _first_report(reported: bytearray) -> dict[str, Any]:
     """Its first line: an error comes before the outcome that follows from it."""
-    line, newline, _ = told.partition(b"\n")
+    line, newline, _ = reported.partition(b"\n")
     if not newline:
         raise EvaluationError("The sandbox ended without a word, as when the system's memory runs out; try again.")
     return dict(json.loads(line))

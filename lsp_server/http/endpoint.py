@@ -17,7 +17,7 @@ from typing import Any
 
 from contract.bundle.bundle import build_of, find_bundle
 from contract.errors import SubmodelError
-from contract.prompt import ContextPiece
+from contract.prompt import ContextSnippet
 from lsp_server.bundle_finder import RETRY_S, BundleFinder, workspace_of
 from lsp_server.decoding.cores import default_threads
 from lsp_server.decoding.providers import Provider
@@ -231,9 +231,9 @@ def _for_client(wanted: Wanted, text: str, replaces: int) -> str:
     return text.replace("\n", "\r\n") if "\r\n" in wanted.text else text
 
 
-def _newest_pieces(pieces: tuple[ContextPiece, ...]) -> tuple[ContextPiece, ...]:
+def _newest_pieces(pieces: tuple[ContextSnippet, ...]) -> tuple[ContextSnippet, ...]:
     """The last of the pieces, as many as fit; of one that is too long by itself its first lines."""
-    kept: list[ContextPiece] = []
+    kept: list[ContextSnippet] = []
     for piece in reversed(pieces):
         room = MAX_CONTEXT_CHARACTERS - sum(len(one.text) for one in kept)
         if len(piece.text) > room:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from contract.prompt import ContextPiece
+from contract.prompt import ContextSnippet
 from lsp_server.suggestion.brackets import open_at_end, outer_closers
 
 MAX_TEXT_CHARS: Final = 2_000_000  # as the language server keeps of a document
@@ -52,7 +52,7 @@ class Wanted:
     offset: int
     path: str = ""
     language: str | None = None
-    context: tuple[ContextPiece, ...] = ()  # in the client's order, its oldest first
+    context: tuple[ContextSnippet, ...] = ()  # in the client's order, its oldest first
     max_tokens: int | None = None  # 0: the prompt is read, and nothing is answered
     stop: tuple[str, ...] = ()
     stream: bool = False
@@ -99,7 +99,7 @@ def read_completion(body: bytes) -> Wanted:
     if isinstance(prompt, list) and len(prompt) == 1:
         document["prompt"] = prompt[0]
     before, after, common = _text(document, "prompt"), _text(document, "suffix"), _common(document)
-    context: tuple[ContextPiece, ...] = ()
+    context: tuple[ContextSnippet, ...] = ()
     if not after:
         before, after, context, path = _take_apart(before)
         common["path"] = common["path"] or path
@@ -237,7 +237,7 @@ def _common(document: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _pieces(value: object) -> tuple[ContextPiece, ...]:
+def _pieces(value: object) -> tuple[ContextSnippet, ...]:
     if value is None:
         return ()
     if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
@@ -245,8 +245,8 @@ def _pieces(value: object) -> tuple[ContextPiece, ...]:
     return tuple(_piece(_text(one, "filename"), _text(one, "text")) for one in value)
 
 
-def _piece(name: str, text: str) -> ContextPiece:
-    return ContextPiece(path=_name(name), text=text.replace("\r\n", "\n"), source="client")
+def _piece(name: str, text: str) -> ContextSnippet:
+    return ContextSnippet(path=_name(name), text=text.replace("\r\n", "\n"), source="client")
 
 
 def _name(name: str) -> str:
@@ -262,7 +262,7 @@ def _fields(value: object) -> tuple[str, ...] | None:
     return tuple(value)
 
 
-def _take_apart(prompt: str) -> tuple[str, str, tuple[ContextPiece, ...], str]:
+def _take_apart(prompt: str) -> tuple[str, str, tuple[ContextSnippet, ...], str]:
     """The text before and behind the cursor, other files, and the path; a plain prompt is all before the cursor."""
     for prefix_token, suffix_token, middle_token, file_token in _FIM_TOKENS:
         head, found, rest = prompt.partition(prefix_token)

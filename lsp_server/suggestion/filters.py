@@ -74,9 +74,9 @@ def secret(completion: Completion, request: CompletionRequest) -> Change | Rejec
             return Rejection(detail=f"it looks like a secret ({kind})")
     # What only shows with the lines above: the body of a private key, a value below its name.
     above = request.text[: request.line_start].split("\n")[-KEY_BLOCK_LINES:]
-    told = blank_secrets("\n".join([*above, *lines])).split("\n")[len(above) :]
-    if any(line.strip() and not clean for line, clean in zip(lines[1:], told[1:], strict=False)) or (
-        lines[0].strip() and not told[0] and find_secrets(request.line_before) is None
+    reported = blank_secrets("\n".join([*above, *lines])).split("\n")[len(above) :]
+    if any(line.strip() and not clean for line, clean in zip(lines[1:], reported[1:], strict=False)) or (
+        lines[0].strip() and not reported[0] and find_secrets(request.line_before) is None
     ):
         return Rejection(detail="it looks like a part of a secret")
     return None

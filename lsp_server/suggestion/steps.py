@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["trigger", "stop", "filter", "gate"]
+Kind = Literal["trigger", "stop", "filter", "threshold"]
 Action = Literal["cut", "changed", "rejected"]
 
 

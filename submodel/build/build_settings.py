@@ -7,9 +7,9 @@ from pathlib import Path
 
 from builder.calibration import CalibrationSettings
 from builder.evaluation.held_out import ScoringSettings
-from builder.finetuning.finetune_settings import RecoverySettings
+from builder.finetuning.finetune_settings import FinetuneSettings
 from builder.pruning.plan import SizeSettings
-from builder.pruning.prune import PruneSettings
+from builder.pruning.structured_pruning import PruneSettings
 from builder.sources.distribution import parse_distribution
 from builder.sources.language_sets import find_language_set
 from contract.errors import BuildError
@@ -26,15 +26,15 @@ class BuildSettings:
     sources: tuple[str, ...] = ()  # in place of the listed ones: source distributions
     base: str = "auto"
     size: float | None = SizeSettings.size  # None: the smallest that is as good as the base on validation files
-    minutes: float = RecoverySettings.minutes  # of recovery; 0 leaves it out
+    minutes: float = FinetuneSettings.minutes  # of fine-tuning; 0 leaves it out
     quantize: str = "int8"
     seed: int = 0
     positions: int = ScoringSettings.positions  # held-out lines to complete; 0 leaves the evaluation out
     search_positions: int = 100  # validation lines that each size of the search is judged on
-    rival: bool = False  # tune the dense base as well, to compare with
+    dense_baseline: bool = False  # tune the dense base as well, to compare with
     scores_bundle: bool = False  # the parity check compares it with the sub-model already
     force: bool = False
-    recovery: RecoverySettings = field(init=False)
+    finetuning: FinetuneSettings = field(init=False)
     scoring: ScoringSettings = field(init=False)
 
     def __post_init__(self) -> None:
@@ -50,9 +50,9 @@ class BuildSettings:
             parse_distribution(source)
         if self.sources and self.language is None:
             raise BuildError("--source names packages of a language; say which with --language.")
-        if self.rival and self.positions == 0:
-            raise BuildError("--rival is a comparison on held-out lines; give --positions above 0.")
-        object.__setattr__(self, "recovery", RecoverySettings(minutes=self.minutes, seed=self.seed))
+        if self.dense_baseline and self.positions == 0:
+            raise BuildError("--dense-baseline is a comparison on held-out lines; give --positions above 0.")
+        object.__setattr__(self, "finetuning", FinetuneSettings(minutes=self.minutes, seed=self.seed))
         # Another stream of random numbers than calibration's, fixed by the same seed.
         scoring = ScoringSettings(positions=self.positions, seed=self.seed + 1)
         object.__setattr__(self, "scoring", scoring)

@@ -76,13 +76,13 @@ def unscored_bundle(folder: Path) -> ModelRow:
 def _answers(scores: Sequence[Scores], held_out: HeldOut, times: Sequence[float]) -> list[AnsweredPosition]:
     answers: list[AnsweredPosition] = [
         {
-            "path": cut.file.path,
-            "offset": cut.offset,
-            "line": cut.file.text[: cut.offset].rpartition("\n")[2],
-            "truth": cut.middle,
+            "path": example.file.path,
+            "offset": example.offset,
+            "line": example.file.text[: example.offset].rpartition("\n")[2],
+            "truth": example.middle,
             "answers": {model.name: model.lines[index].answer for model in scores},
         }
-        for index, cut in enumerate(held_out.cuts)
+        for index, example in enumerate(held_out.fim_examples)
     ]
     for position, milliseconds in zip(answers, times, strict=False):
         position["bundle_milliseconds"] = round(milliseconds, 1)

@@ -28,7 +28,7 @@ class History:
     """The model that is there and how it came about."""
 
     program: str  # the versions of pipeline and export: another one asks for a build
-    model_key: str  # of the stage that made the model
+    model_hash: str  # of the stage that made the model
     commit: str | None  # that was checked out; None without git
     known: Known  # the files and texts of all versions
     # A build or an update each, the oldest first: what the report and `--json` show.
@@ -41,20 +41,20 @@ class History:
 
 
 def remember_build(
-    folder: Path, corpus: Corpus, program: str, model_key: str, document: Mapping[str, Any]
+    folder: Path, corpus: Corpus, program: str, model_hash: str, document: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """Begin anew from a build, whose document is given, unless its model is the one that is known; the versions."""
     before = read_history(folder)
-    if before is not None and (before.program, before.model_key) == (program, model_key):
+    if before is not None and (before.program, before.model_hash) == (program, model_hash):
         return [dict(one) for one in before.versions]
     commit = head_commit(corpus.root)
-    version = describe_version("build", commit, document["recovery"], document["seconds"]) | {"kept": "new"}
+    version = describe_version("build", commit, document["finetuning"], document["seconds"]) | {"kept": "new"}
     for row in document["models"]:
         if row["name"] == "sub-model":
             version["held_out"] = figures_of(row)
     versions = (*(before.versions if before else ()), version)
     write_history(
-        folder, History(program=program, model_key=model_key, commit=commit, known=know(corpus), versions=versions)
+        folder, History(program=program, model_hash=model_hash, commit=commit, known=know(corpus), versions=versions)
     )
     return [dict(one) for one in versions]
 
@@ -80,7 +80,7 @@ def write_history(folder: Path, history: History) -> None:
     """Replace the history in `folder` (that of the stages' records)."""
     document = {
         "program": history.program,
-        "model_key": history.model_key,
+        "model_hash": history.model_hash,
         "commit": history.commit,
         "paths": dict(history.known.paths),
         "texts": dict(history.known.texts),
@@ -103,7 +103,7 @@ def read_history(folder: Path) -> History | None:
         return None
     return History(
         program=document["program"],
-        model_key=document["model_key"],
+        model_hash=document["model_hash"],
         commit=document["commit"],
         known=Known(paths=document["paths"], texts=document["texts"]),
         versions=tuple(document["versions"]),

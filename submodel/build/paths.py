@@ -22,7 +22,7 @@ class BuildPaths:
 
     @property
     def pruned(self) -> Path:
-        """The pruned model before recovery, from which another recovery can start."""
+        """The pruned model before fine-tuning, from which another fine-tuning can start."""
         return self.root / "pruned"
 
     @property
@@ -51,9 +51,9 @@ class BuildPaths:
         return self.root / "stages"
 
     @property
-    def rival(self) -> BuildPaths:
+    def dense_baseline(self) -> BuildPaths:
         """Where the dense base that is tuned for comparison has its folders."""
-        return BuildPaths(root=self.root / "rival")
+        return BuildPaths(root=self.root / "dense-baseline")
 
     def trial(self, size: float) -> BuildPaths:
         """Where a size that is tried has its folders."""

@@ -15,7 +15,7 @@ import torch
 from builder.artifact import MANIFEST, read_artifact
 from builder.bases.load import LoadedBase, load_resolved, resolve_base
 from builder.bases.resolve import ResolvedBase
-from builder.checkpoint_writer import parity_cuts, save_checkpoint, save_reweighted
+from builder.checkpoint_writer import parity_examples, save_checkpoint, save_reweighted
 from builder.corpus.corpus import Corpus, read_corpus
 from builder.datasets import open_language
 from builder.evaluation.baselines import score_baselines
@@ -24,20 +24,20 @@ from builder.evaluation.infill import InfillEncoder
 from builder.evaluation.scores import Scores, compare
 from builder.evaluation.scoring import Predictor, score
 from builder.evaluation.torch_predictor import TorchPredictor
-from builder.fim_examples import FimExample, cut_twice
+from builder.fim_examples import FimExample, draw_example_pairs
 from builder.finetuning.training_state import StateFile
 from builder.memory import peak_rss_bytes
 from builder.number_format import fastest_dtype
-from builder.pruning.prune import least_size_for, prune
+from builder.pruning.structured_pruning import least_size_for, prune
 from contract.bundle.bundle import Bundle, build_of, read_bundle
 from contract.bundle.threshold import KEY
-from contract.bundle.trust import trust_build
+from contract.bundle.trusted_builds import trust_build
 from contract.console import Advance, StageDisplay
 from contract.documents import BuildReport, FineTuningFacts, ThresholdFacts
 from contract.files.folders import PRIVATE, replace_folder, write_json, write_text
 from contract.progress import part_of
 from contract.prompt import PromptEncoder
-from exporters.export import export_bundle
+from exporters.bundle_export import export_bundle
 from exporters.export_settings import ExportSettings
 from exporters.precision import parse_precision
 from lsp_server.completion import Completer
@@ -49,20 +49,20 @@ from submodel.build.lock import build_lock
 from submodel.build.paths import BuildPaths, prepare_output
 from submodel.build.size_search import SIZES, is_as_good, is_worse, smallest_size
 from submodel.build.stage_times import expected_stages, remember_stages
-from submodel.build.stages import StageRecord, Stages, key_of
+from submodel.build.stages import StageRecord, Stages, hash_of
 from submodel.evaluation.bundle_predictor import BundlePredictor
-from submodel.evaluation.fit_threshold import measure_gate
+from submodel.evaluation.fit_threshold import fit_threshold
 from submodel.evaluation.line_times import line_times
 from submodel.evaluation.predictors import open_checkpoint
 from submodel.report.render import REPORT_SCHEMA, render_report
 
 PIPELINE_VERSION = 11  # raised when the same inputs give another model, so that stages of older versions are not kept
 SCORING_VERSION = 1  # likewise for the base's scores
-# Likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits, 4: drafts, 5: display gate,
+# Likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits, 4: drafts, 5: confidence threshold,
 # 6: one step for even rows, 7: gate on two places a line.
 EXPORT_VERSION = 7
 PROGRAM = f"{PIPELINE_VERSION}.{EXPORT_VERSION}"  # an update goes on from models of this one alone
-GATE_BEGINS = 0.5  # of an export's time, roughly
+THRESHOLD_BEGINS = 0.5  # of an export's time, roughly
 
 
 def run_build(settings: BuildSettings, display: StageDisplay) -> BuildReport:
@@ -85,15 +85,15 @@ def _read_corpus(settings: BuildSettings, display: StageDisplay, advance: Advanc
     """The repository, or the language's packages and what the manifest says of them."""
     if settings.language is None:
         return read_corpus(settings.repository, on_progress=advance), {}
-    domain = open_language(settings.language, settings.sources, on_event=display.say)
-    return domain.corpus, {"language": domain.name, "distributions": domain.told_distributions()}
+    dataset = open_language(settings.language, settings.sources, on_event=display.say)
+    return dataset.corpus, {"language": dataset.name, "distributions": dataset.describe_distributions()}
 
 
 class Build:
-    """One run of the stages in their order; an update (`submodel.build.update`) has other first ones, and no base."""
+    """One run of the stages in their order; an update (`submodel.build.update_run`) has other first ones, and no base."""
 
     _fresh: frozenset[str] = frozenset()  # paths that an update learns first
-    _gate_lines = 50  # validation lines that the display gate is fitted on, at two places each
+    _threshold_lines = 50  # validation lines that the confidence threshold is fitted on, at two places each
 
     def __init__(
         self,
@@ -124,17 +124,17 @@ class Build:
         if size is None:
             search = self._choose_size()
             size = float(search["size"])
-        pruned, recovered, model_key = self._model_at(size, paths)
-        bundle_key = self._bundle_key(model_key)
-        exported = stages.run("export", bundle_key, partial(self._export_served, paths), [paths.bundle])
+        pruned, finetuned, model_hash = self._model_at(size, paths)
+        bundle_hash = self._bundle_hash(model_hash)
+        exported = stages.run("export", bundle_hash, partial(self._export_served, paths), [paths.bundle])
         trust_build(build_of(paths.bundle))  # a bundle that is kept may be older than the list, or the list lost
         records: ScoreRecords | None = None
         if held_out and base_record:
             is_scored = settings.scores_bundle
             records = ScoreRecords(
                 base=base_record,
-                sub_model=self._score("score the sub-model", model_key, self._open_model(paths), held_out),
-                bundle=self._score("score the bundle", bundle_key, self._open_bundle, held_out) if is_scored else None,
+                sub_model=self._score("score the sub-model", model_hash, self._open_model(paths), held_out),
+                bundle=self._score("score the bundle", bundle_hash, self._open_bundle, held_out) if is_scored else None,
             )
 
         document: BuildReport = {
@@ -143,9 +143,9 @@ class Build:
             "base": base_facts(self._base.to_json(), paths.model),
             "plan": pruned.result["plan"],
             "calibration": pruned.result["calibration"],
-            "recovery": recovered.result,
+            "finetuning": finetuned.result,
             "parity": exported.result["parity"],
-            "gate": exported.result["gate"],
+            "threshold": exported.result["threshold"],
             "corpus": self._corpus.summary(),
             "stages": [],
             "seconds": 0.0,
@@ -157,18 +157,18 @@ class Build:
             document["size_search"] = search
         if held_out and records:
             with self._display.stage("score the baselines"):
-                baselines = score_baselines(self._corpus, held_out.cuts)
+                baselines = score_baselines(self._corpus, held_out.fim_examples)
             document = {**document, **score_part(records, held_out, baselines)}
             document["is_worse"] = is_worse(document["against_base"]["sub-model"])
-            if settings.rival:
-                document["rival"] = self._compete(held_out, scores_of(records.sub_model), bundle_key)
+            if settings.dense_baseline:
+                document["dense_baseline"] = self._compete(held_out, scores_of(records.sub_model), bundle_hash)
         if not (held_out and settings.scores_bundle):
             document["models"].append(unscored_bundle(paths.bundle))
         document["stages"] = stage_rows(stages.records)
         document["seconds"] = round(time.perf_counter() - started, 1)
         remember_stages(settings, self._base, stages.records)
         if settings.language is None:
-            document["history"] = remember_build(paths.stages, self._corpus, PROGRAM, model_key, document)
+            document["history"] = remember_build(paths.stages, self._corpus, PROGRAM, model_hash, document)
         write_json(paths.figures, document, mode=PRIVATE)
         write_text(paths.report, render_report(document, title=settings.title), mode=PRIVATE)
         return document
@@ -199,21 +199,21 @@ class Build:
         return {key: value for key, value in self._base.to_json().items() if key != "why"}
 
     def _model_at(
-        self, size: float, paths: BuildPaths, suffix: str = "", *, keeps_layout: bool = False
+        self, size: float, paths: BuildPaths, suffix: str = "", *, keeps_format: bool = False
     ) -> tuple[StageRecord, StageRecord, str]:
-        """The stages that make the sub-model of one size in `paths`: pruned, recovered, and the key of the result.
+        """The stages that make the sub-model of one size in `paths`: pruned, fine-tuned, and the key of the result.
 
-        What is tuned learns to be asked with the suffix first, unless it `keeps_layout`, the base's own.
+        What is tuned learns to be asked with the suffix first, unless it `keeps_format`, the base's own.
         """
         settings = self._settings.prune_to(size)
-        suffix_first = self._settings.minutes > 0 and not keeps_layout
-        pruned_key = key_of(**self._inputs, prune=settings.to_json(), suffix_first=suffix_first)
+        suffix_first = self._settings.minutes > 0 and not keeps_format
+        pruned_hash = hash_of(**self._inputs, prune=settings.to_json(), suffix_first=suffix_first)
         make = partial(self._prune, size, paths, suffix_first)
-        pruned = self._stages.run(f"prune{suffix}", pruned_key, make, [paths.pruned])
-        key = key_of(pruned=pruned_key, recovery=self._settings.recovery.to_json())
-        tune = partial(self._recover, key, paths, suffix_first)
-        recovered = self._stages.run(f"recover{suffix}", key, tune, [paths.model])
-        return pruned, recovered, key
+        pruned = self._stages.run(f"prune{suffix}", pruned_hash, make, [paths.pruned])
+        stage_hash = hash_of(pruned=pruned_hash, finetuning=self._settings.finetuning.to_json())
+        tune = partial(self._finetune, stage_hash, paths, suffix_first)
+        finetuned = self._stages.run(f"finetune{suffix}", stage_hash, tune, [paths.model])
+        return pruned, finetuned, stage_hash
 
     def _prune(self, size: float, paths: BuildPaths, suffix_first: bool, advance: Advance) -> dict[str, Any]:
         base, settings = self._load_base(), self._settings.prune_to(size)
@@ -227,7 +227,7 @@ class Build:
         save_checkpoint(
             paths.pruned,
             pruned,
-            self._parity_cuts,
+            self._parity_examples,
             {
                 "base": base.provenance,
                 "licence": base.provenance["licence"],
@@ -243,79 +243,81 @@ class Build:
         return {"plan": pruned.plan_summary, "calibration": pruned.calibration.summary()}
 
     @cached_property
-    def _parity_cuts(self) -> tuple[FimExample, ...]:
-        return parity_cuts(self._corpus.files, self._settings.seed)
+    def _parity_examples(self) -> tuple[FimExample, ...]:
+        return parity_examples(self._corpus.files, self._settings.seed)
 
-    def _recover(self, key: str, paths: BuildPaths, suffix_first: bool, advance: Advance) -> FineTuningFacts:
-        settings, source = self._settings.recovery, read_artifact(paths.pruned)
+    def _finetune(self, stage_hash: str, paths: BuildPaths, suffix_first: bool, advance: Advance) -> FineTuningFacts:
+        settings, source = self._settings.finetuning, read_artifact(paths.pruned)
         predictor = open_checkpoint("pruned", source, self._dtype)
         model, before = predictor.model, predictor.encoder
-        form = replace(before.form, suffix_first=suffix_first and before.form.is_fim)
-        encoder = PromptEncoder(before.tokenizer, form)
+        prompt_format = replace(before.prompt_format, suffix_first=suffix_first and before.prompt_format.is_fim)
+        encoder = PromptEncoder(before.tokenizer, prompt_format)
         started = time.perf_counter()
         summary: FineTuningFacts = {"minutes": 0.0}
-        state_path = self._paths.stages / "recovery.safetensors"
+        state_path = self._paths.stages / "finetuning.safetensors"
         if settings.minutes > 0:
-            from builder.finetuning.finetune import recover  # peft takes a second to import
+            from builder.finetuning.finetune import finetune  # peft takes a second to import
 
-            tuned = recover(
+            tuned = finetune(
                 model,
                 encoder,
                 self._corpus.files,
                 settings,
                 state_path=state_path,
-                key=key,
+                stage_hash=stage_hash,
                 fresh=self._fresh,
                 on_event=self._display.say,
                 on_progress=advance,
             )
             model, summary = tuned.model, tuned.summary
-        stage = {"name": "recover", "seconds": round(time.perf_counter() - started, 2)}
+        stage = {"name": "finetune", "seconds": round(time.perf_counter() - started, 2)}
         known = source.manifest or {}
-        facts = {"recovery": summary, "stages": [*known["stages"], stage], "peak_rss_bytes": peak_rss_bytes()}
+        facts = {"finetuning": summary, "stages": [*known["stages"], stage], "peak_rss_bytes": peak_rss_bytes()}
         facts |= self._corpus.provenance()
         has_learned = summary.get("kept_step", 0) > 0
-        save_reweighted(paths.model, source, model, encoder if has_learned else before, self._parity_cuts, facts)
-        StateFile(path=state_path, key=key).remove()
+        save_reweighted(paths.model, source, model, encoder if has_learned else before, self._parity_examples, facts)
+        StateFile(path=state_path, stage_hash=stage_hash).remove()
         return summary
 
-    def _compete(self, held_out: HeldOut, ours: Scores, bundle_key: str) -> dict[str, Any]:
-        """The dense base, tuned for as long on the same files: what pruning costs against it, and what it buys."""
-        own, paths, stages = self._paths, self._paths.rival, self._stages
-        _, recovered, key = self._model_at(1.0, paths, " (rival)", keeps_layout=True)
-        rival_key = self._bundle_key(key)
-        stages.run("export (rival)", rival_key, partial(self._export, paths), [paths.bundle])
-        rival = scores_of(self._score("score the rival", key, self._open_model(paths), held_out))
-        bundles = {"sub-model": own.bundle, "dense base, tuned": paths.bundle}
+    def _compete(self, held_out: HeldOut, ours: Scores, bundle_hash: str) -> dict[str, Any]:
+        """The dense base, fine-tuned for as long on the same files: what pruning costs against it, and what it buys."""
+        own, paths, stages = self._paths, self._paths.dense_baseline, self._stages
+        _, finetuned, stage_hash = self._model_at(1.0, paths, " (dense baseline)", keeps_format=True)
+        baseline_hash = self._bundle_hash(stage_hash)
+        stages.run("export (dense baseline)", baseline_hash, partial(self._export, paths), [paths.bundle])
+        dense_baseline = scores_of(
+            self._score("score the dense baseline", stage_hash, self._open_model(paths), held_out)
+        )
+        bundles = {"sub-model": own.bundle, "dense base, fine-tuned": paths.bundle}
         timed = stages.run(
             "time the bundles",
-            key_of(bundles=[bundle_key, rival_key], positions=held_out.fingerprint),
-            lambda advance: line_times(bundles, held_out.cuts, advance),
+            hash_of(bundles=[bundle_hash, baseline_hash], positions=held_out.fingerprint),
+            lambda advance: line_times(bundles, held_out.fim_examples, advance),
         )
         return {
-            **rival.to_json(),
-            "name": "dense base, tuned",
-            "recovery": recovered.result,
-            "against_rival": compare(ours, rival),
+            **dense_baseline.to_json(),
+            "name": "dense base, fine-tuned",
+            "finetuning": finetuned.result,
+            "against_dense_baseline": compare(ours, dense_baseline),
             "bundle_bytes": {
                 name: read_bundle(folder, verify=False).model_path.stat().st_size for name, folder in bundles.items()
             },
             "milliseconds": timed.result,
         }
 
-    def _bundle_key(self, model_key: str) -> str:
-        return key_of(version=EXPORT_VERSION, model=model_key, quantize=self._settings.quantize)
+    def _bundle_hash(self, model_hash: str) -> str:
+        return hash_of(version=EXPORT_VERSION, model=model_hash, quantize=self._settings.quantize)
 
     def _export_served(self, paths: BuildPaths, advance: Advance) -> dict[str, Any]:
-        """The bundle that is served, which the rival's is not, has a display gate."""
-        gate: dict[str, Any] = {}
+        """The bundle that is served, which the rival's is not, has a confidence threshold."""
+        confidence_threshold: dict[str, Any] = {}
 
         def measure(bundle: Bundle) -> Mapping[str, Any]:
-            gate.update(self._fit_gate(bundle, part_of(advance, GATE_BEGINS, 1)))
-            return {KEY: gate}
+            confidence_threshold.update(self._fit_threshold(bundle, part_of(advance, THRESHOLD_BEGINS, 1)))
+            return {KEY: confidence_threshold}
 
-        exported = self._export(paths, part_of(advance, 0, GATE_BEGINS), measure)
-        return {**exported, "gate": gate}
+        exported = self._export(paths, part_of(advance, 0, THRESHOLD_BEGINS), measure)
+        return {**exported, "threshold": confidence_threshold}
 
     def _export(
         self,
@@ -342,26 +344,26 @@ class Build:
         """The token ids of each code file but the held-out ones: a bundle is measured on those."""
         return read_artifact(paths.model).token_ids(file.text for file in self._corpus.learned if file.is_code)
 
-    def _fit_gate(self, bundle: Bundle, advance: Advance) -> ThresholdFacts:
+    def _fit_threshold(self, bundle: Bundle, advance: Advance) -> ThresholdFacts:
         """How sure the served model has to be for a share of its suggestions to be right, on validation files."""
-        self._display.say("Fitting the display gate on lines that it did not learn from")
+        self._display.say("Fitting the confidence threshold on lines that it did not learn from")
         files = [file for file in self._corpus.files if file.split == "validation" and file.is_code]
-        cuts = cut_twice(files, self._gate_lines, self._settings.seed + 2)
-        return measure_gate(Completer(Engine(bundle)), cuts, advance).to_json()
+        fim_examples = draw_example_pairs(files, self._threshold_lines, self._settings.seed + 2)
+        return fit_threshold(Completer(Engine(bundle)), fim_examples, advance).to_json()
 
     def _score_base(self, name: str, held_out: HeldOut) -> StageRecord:
         """Kept as long as the base and the files that it is asked about stay the same, whatever happens to others."""
-        key = key_of(version=SCORING_VERSION, base=self._base_identity)
-        return self._score(name, key, self._open_base, held_out)
+        stage_hash = hash_of(version=SCORING_VERSION, base=self._base_identity)
+        return self._score(name, stage_hash, self._open_base, held_out)
 
-    def _score(self, name: str, model_key: str, open_model: Callable[[], Predictor], held_out: HeldOut) -> StageRecord:
+    def _score(self, name: str, model_hash: str, open_model: Callable[[], Predictor], held_out: HeldOut) -> StageRecord:
         def make(advance: Advance) -> dict[str, Any]:
             predictor = open_model()
             record = score(predictor, held_out, on_progress=advance).to_record()
             return record | ({"milliseconds": predictor.milliseconds} if isinstance(predictor, BundlePredictor) else {})
 
-        key = key_of(model=model_key, positions=held_out.fingerprint)
-        return self._stages.run(name, key, make)
+        stage_hash = hash_of(model=model_hash, positions=held_out.fingerprint)
+        return self._stages.run(name, stage_hash, make)
 
     def _open_base(self) -> Predictor:
         base = self._load_base()
@@ -385,9 +387,9 @@ class Build:
 
         def passes(size: float) -> bool:
             paths, suffix = self._paths.trial(size), f" at {size:g}"
-            _, _, key = self._model_at(size, paths, suffix)
+            _, _, stage_hash = self._model_at(size, paths, suffix)
             figures = compare(
-                scores_of(self._score(f"validate{suffix}", key, self._open_model(paths), validation)), base
+                scores_of(self._score(f"validate{suffix}", stage_hash, self._open_model(paths), validation)), base
             )
             trials[size] = {"size": size, "is_as_good": is_as_good(figures), **figures}
             self._display.say(f"Size {size:g}: {'as good as' if is_as_good(figures) else 'worse than'} the base")
@@ -399,7 +401,7 @@ class Build:
         size = smallest_size([size for size in SIZES if size >= least], passes)
         trial = self._paths.trial(size)  # becomes the build's own, so that its stages need not run again
         self._adopt(trial.pruned, self._paths.pruned, "prune", f"prune at {size:g}")
-        self._adopt(trial.model, self._paths.model, "recover", f"recover at {size:g}")
+        self._adopt(trial.model, self._paths.model, "finetune", f"finetune at {size:g}")
         return {"size": size, "trials": [trials[tried] for tried in sorted(trials)]}
 
     def _adopt(self, source: Path, target: Path, stage: str, made_by: str) -> None:

@@ -1,4 +1,4 @@
-"""`--size auto`: the smallest size at which the recovered model is not worse than its base on validation lines."""
+"""`--size auto`: the smallest size at which the fine-tuned model is not worse than its base on validation lines."""
 
 from __future__ import annotations
 

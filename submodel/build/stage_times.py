@@ -22,7 +22,7 @@ from submodel.build.build_settings import BuildSettings
 from submodel.build.stages import StageRecord
 
 # Seconds for a unit of work, as `make demo` took on two cores of a server without AMX.
-SECONDS: Final = {"score": 0.22, "prune": 0.42, "recover": 0.05, "export": 0.35, "time": 0.1}
+SECONDS: Final = {"score": 0.22, "prune": 0.42, "finetune": 0.05, "export": 0.35, "time": 0.1}
 REMEMBERED: Final = 3  # builds of a base
 MAX_BYTES: Final = 1 << 20
 
@@ -32,12 +32,18 @@ def expected_stages(settings: BuildSettings, base: ResolvedBase) -> dict[str, fl
     scored = settings.positions > 0
     names = [
         *(["score the base"] * scored),
-        *("prune", "recover", "export"),
+        *("prune", "finetune", "export"),
         *(["score the sub-model"] * scored),
         *(["score the bundle"] * (scored and settings.scores_bundle)),
         *(
-            ["prune (rival)", "recover (rival)", "export (rival)", "score the rival", "time the bundles"]
-            * settings.rival
+            [
+                "prune (dense baseline)",
+                "finetune (dense baseline)",
+                "export (dense baseline)",
+                "score the dense baseline",
+                "time the bundles",
+            ]
+            * settings.dense_baseline
         ),
     ]
     known = _read_paces().get(base.name, {})

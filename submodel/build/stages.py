@@ -29,13 +29,13 @@ class StageRecord:
     """What a finished stage left: its key, its time, its result (JSON)."""
 
     name: str
-    key: str
+    stage_hash: str
     seconds: float
     result: Any
     is_fresh: bool  # made in this run, not kept from an earlier one
 
 
-def key_of(**inputs: object) -> str:
+def hash_of(**inputs: object) -> str:
     """A hash of everything that a stage's outcome depends on."""
     return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -45,16 +45,16 @@ def is_output_of(name: str, output: Path, folder: Path) -> bool:
 
     False too where the record is none of this user's. Raises StateFolderError if this user's key can't be read.
     """
-    return key_of_output(name, output, folder) is not None
+    return hash_of_output(name, output, folder) is not None
 
 
-def key_of_output(name: str, output: Path, folder: Path) -> str | None:
+def hash_of_output(name: str, output: Path, folder: Path) -> str | None:
     """The key under which the stage `name` made `output`, or None, as for `is_output_of`."""
-    key = seal_key()
+    seal = seal_key()
     try:
-        record = open_sealed(key, PURPOSE, name, read_bytes(_record_path(folder, name)))
+        record = open_sealed(seal, PURPOSE, name, read_bytes(_record_path(folder, name)))
         is_made = record is not None and record.get("outputs") == [OutputHashes().of(output)]
-        return str(record["key"]) if record is not None and is_made else None
+        return str(record["stage_hash"]) if record is not None and is_made else None
     except (OSError, ValueError, BuildError):  # no record, or an output that no stage has made
         return None
 
@@ -74,15 +74,19 @@ class Stages:
         self._hashes = OutputHashes()
         self.records: list[StageRecord] = []
 
-    def run(self, name: str, key: str, make: Callable[[Advance], Any], outputs: Sequence[Path] = ()) -> StageRecord:
+    def run(
+        self, name: str, stage_hash: str, make: Callable[[Advance], Any], outputs: Sequence[Path] = ()
+    ) -> StageRecord:
         """The stage's record, from an earlier run where it holds. `make(advance)` returns the result, as JSON.
 
         The record is written after the outputs, so that a stage that was interrupted counts as not run.
         """
-        found = None if self._force else self._read(name, key, outputs)
+        found = None if self._force else self._read(name, stage_hash, outputs)
         if found is not None:
             self._display.keep(name)
-            record = StageRecord(name=name, key=key, seconds=found["seconds"], result=found["result"], is_fresh=False)
+            record = StageRecord(
+                name=name, stage_hash=stage_hash, seconds=found["seconds"], result=found["result"], is_fresh=False
+            )
         else:
             self._path(name).unlink(missing_ok=True)
             started = time.perf_counter()
@@ -90,8 +94,8 @@ class Stages:
                 result = make(advance)
             seconds = round(time.perf_counter() - started, 2)
             made = [self._hashes.of(path) for path in outputs]
-            self._write(name, {"key": key, "seconds": seconds, "result": result, "outputs": made})
-            record = StageRecord(name=name, key=key, seconds=seconds, result=result, is_fresh=True)
+            self._write(name, {"stage_hash": stage_hash, "seconds": seconds, "result": result, "outputs": made})
+            record = StageRecord(name=name, stage_hash=stage_hash, seconds=seconds, result=result, is_fresh=True)
         self.records.append(record)
         return record
 
@@ -111,7 +115,7 @@ class Stages:
     def _write(self, name: str, record: Mapping[str, Any]) -> None:
         write_text(self._path(name), sealed_json(self._key, PURPOSE, name, record), mode=PRIVATE)
 
-    def _read(self, name: str, key: str, outputs: Sequence[Path]) -> Mapping[str, Any] | None:
+    def _read(self, name: str, stage_hash: str, outputs: Sequence[Path]) -> Mapping[str, Any] | None:
         try:
             content = read_bytes(self._path(name))
         except FileNotFoundError:
@@ -124,7 +128,7 @@ class Stages:
                 f"{name}: the record of an earlier run is not one of this user's, so the stage runs again"
             )
             return None
-        if record["key"] != key or not all(path.exists() for path in outputs):
+        if record.get("stage_hash") != stage_hash or not all(path.exists() for path in outputs):
             return None
         try:
             is_same = [self._hashes.of(path) for path in outputs] == record["outputs"]

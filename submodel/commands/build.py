@@ -61,10 +61,11 @@ def build(
     score_bundle: Annotated[
         bool, typer.Option("--score-bundle", help="Score the bundle too, through the engine that serves it.")
     ] = False,
-    rival: Annotated[
+    dense_baseline: Annotated[
         bool,
         typer.Option(
-            "--rival", help="Tune the dense base for as long, too: what pruning costs against it, and what it buys."
+            "--dense-baseline",
+            help="Tune the dense base for as long, too: what pruning costs against it, and what it buys.",
         ),
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all sampling.")] = 0,
@@ -94,7 +95,7 @@ def build(
         minutes=minutes,
         quantize=quantize,
         positions=positions,
-        rival=rival,
+        dense_baseline=dense_baseline,
         scores_bundle=score_bundle,
         seed=seed,
         force=force,

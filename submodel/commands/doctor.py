@@ -24,7 +24,7 @@ def doctor(
     from rich.table import Table
 
     from contract.console import plain, print_json, print_table
-    from submodel.doctor import run_checks
+    from submodel.health_checks import run_checks
 
     checks = run_checks(folder.absolute(), is_offline=offline)
     has_failed = any(check.status == "fail" for check in checks)
@@ -35,8 +35,8 @@ def doctor(
         styles = {"ok": "green", "warn": "yellow", "fail": "red"}
         for check in checks:
             style = styles[check.status]
-            told = "\n".join(escape(plain(text)) for text in (check.found, check.advice) if text)
-            table.add_row(check.name, f"[{style}]{check.status}[/{style}]", told)
+            reported = "\n".join(escape(plain(text)) for text in (check.found, check.advice) if text)
+            table.add_row(check.name, f"[{style}]{check.status}[/{style}]", reported)
         print_table(table, Console())
     if has_failed:
         raise typer.Exit(1)

@@ -46,7 +46,7 @@ def export(
         _export_gguf(model, output, quantize, add, as_json)
         return
     from contract.console import StageDisplay, console, print_json
-    from exporters.export import add_precision, export_any
+    from exporters.bundle_export import add_precision, export_any
     from exporters.export_settings import ExportSettings
     from exporters.precision import parse_precision
     from submodel.build.lock import bundle_lock

@@ -32,10 +32,10 @@ def prune(
     ] = None,
     owl: Annotated[bool, typer.Option("--owl", help="More zeros in layers with fewer outlier weights (OWL).")] = False,
     calibration: Annotated[
-        list[str] | None, typer.Option("--calibration", metavar="DOMAIN", help=CALIBRATION_HELP)
+        list[str] | None, typer.Option("--calibration", metavar="DATASET", help=CALIBRATION_HELP)
     ] = None,
     tokens: Annotated[int, typer.Option(min=1, help="Calibration tokens in all.")] = 24_576,
-    form: Annotated[
+    prompt_format: Annotated[
         str, typer.Option(help="prompt: what the server sends; plain: pieces of text, as in the papers.")
     ] = "prompt",
     base: Annotated[str, typer.Option(metavar="auto|NAME|HUB_ID|FOLDER|FILE.gguf", help="The base model.")] = "auto",
@@ -53,7 +53,7 @@ def prune(
     from contract.console import StageDisplay, console, print_json
     from laboratory.experiments.method import MethodSettings
     from laboratory.experiments.prune_run import PruneRunSettings, run_prune
-    from laboratory.experiments.study_options import calibration_specs, parse_form
+    from laboratory.experiments.study_options import calibration_specs, parse_prompt_format
     from laboratory.sparsity.pattern import parse_pattern
     from laboratory.sparsity.sparsity_settings import resolve_sparsity
 
@@ -69,7 +69,7 @@ def prune(
             owl=owl,
             tokens=tokens,
             seed=seed,
-            form=parse_form(form),
+            prompt_format=parse_prompt_format(prompt_format),
         ),
         masks_only=masks_only,
         dtype=dtype,

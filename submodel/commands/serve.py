@@ -66,11 +66,13 @@ def serve(
 
     options = ServerOptions(bundle=bundle, threads=threads, provider=str(provider))
     if http is not None:
-        from lsp_server.http.serve import serve_http  # without pygls, which takes longer to load than all of this
+        from lsp_server.http.http_transport import (
+            serve_http,  # without pygls, which takes longer to load than all of this
+        )
 
         serve_http(*parse_address(http), options, is_any_allowed=http_any_address, is_open=http_no_token)
         return
-    from lsp_server.serve import serve_stdio, serve_tcp
+    from lsp_server.transports import serve_stdio, serve_tcp
     from submodel import __version__
 
     if address is None:

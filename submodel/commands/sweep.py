@@ -1,4 +1,4 @@
-"""`submodel sweep`: quality over the pruning ratio, for methods, domains and seeds."""
+"""`submodel sweep`: quality over the pruning ratio, for methods, datasets and seeds."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ def sweep(
     ] = None,
     calibration: Annotated[
         list[str] | None,
-        typer.Option("--calibration", metavar="DOMAIN", help=f"The same for any domain. {CALIBRATION_HELP}"),
+        typer.Option("--calibration", metavar="DATASET", help=f"The same for any dataset. {CALIBRATION_HELP}"),
     ] = None,
     mixed: Annotated[
-        bool, typer.Option("--mixed", help="A mixture of all the domains as one more calibration.")
+        bool, typer.Option("--mixed", help="A mixture of all the datasets as one more calibration.")
     ] = False,
     measured_on: Annotated[
         list[str] | None,
-        typer.Option("--on", metavar="DOMAIN", help="Measure on these held-out files; all that calibrate if unsaid."),
+        typer.Option("--on", metavar="DATASET", help="Measure on these held-out files; all that calibrate if unsaid."),
     ] = None,
     seeds: Annotated[list[int] | None, typer.Option("--seed", min=0, help="Repeat it for several. Default: 0.")] = None,
     tokens: Annotated[int, typer.Option(min=1, help="Calibration tokens of each point.")] = 24_576,
-    form: Annotated[
+    prompt_format: Annotated[
         str, typer.Option(help="prompt: what the server sends; plain: pieces of text, as in the papers.")
     ] = "prompt",
     base: Annotated[str, typer.Option(metavar="auto|NAME|HUB_ID|FOLDER|FILE.gguf", help="The base model.")] = "auto",
-    excerpts: Annotated[int, typer.Option(min=1, help="Held-out pieces of text a domain.")] = 24,
-    middles: Annotated[int, typer.Option(min=0, help="Held-out ends of lines a domain, given what is around.")] = 32,
-    positions: Annotated[int, typer.Option(min=0, help="Held-out lines a domain to complete; slow.")] = 0,
+    excerpts: Annotated[int, typer.Option(min=1, help="Held-out pieces of text a dataset.")] = 24,
+    middles: Annotated[int, typer.Option(min=0, help="Held-out ends of lines a dataset, given what is around.")] = 32,
+    positions: Annotated[int, typer.Option(min=0, help="Held-out lines a dataset to complete; slow.")] = 0,
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, or auto for what is fastest here.")] = "auto",
     jobs: Annotated[int, typer.Option(min=1, help="Processes at a time.")] = 1,
     ray: Annotated[
@@ -72,7 +72,13 @@ def sweep(
     from contract.console import StageDisplay, console, print_json, print_table
     from laboratory.experiments.method import MethodSettings
     from laboratory.experiments.quality import QualitySettings
-    from laboratory.experiments.study_options import absolute, calibration_specs, domain_specs, parse_form, parse_ratios
+    from laboratory.experiments.study_options import (
+        absolute,
+        calibration_specs,
+        dataset_specs,
+        parse_prompt_format,
+        parse_ratios,
+    )
     from laboratory.experiments.sweep_run import SweepSettings, is_complete, make_methods, run_sweep
     from laboratory.experiments.tables import sweep_tables
     from laboratory.sparsity.pattern import parse_pattern
@@ -86,13 +92,13 @@ def sweep(
         sparsity=groups.sparsity if groups else MethodSettings.sparsity,
         owl=owl,
         tokens=tokens,
-        form=parse_form(form),
+        prompt_format=parse_prompt_format(prompt_format),
     )
     settings = SweepSettings(
         output=output,
         methods=make_methods(methods or ["wanda"], parse_ratios(sparsity), seeds or [0], like),
         calibrations=tuple(mixtures),
-        measured_on=domain_specs(measured_on) if measured_on else specs,
+        measured_on=dataset_specs(measured_on) if measured_on else specs,
         base=absolute(base),
         quality=QualitySettings(excerpts=excerpts, middles=middles, positions=positions),
         dtype=dtype,

@@ -28,7 +28,7 @@ def trust(
     A bundle is as good as a program of whoever built it. What this account builds, exports or unpacks is trusted.
     """
     from contract.bundle.bundle import MANIFEST_FILE, build_of, find_bundle, read_bundle
-    from contract.bundle.trust import forget_build, trust_build
+    from contract.bundle.trusted_builds import forget_build, trust_build
     from contract.console import plain, print_json
     from contract.errors import BundleError
 

@@ -27,37 +27,37 @@ def update(
 
     prepare_to_build("update")
     from contract.console import StageDisplay, console, print_json
-    from submodel.build.update import UpdateSettings, run_update
+    from submodel.build.update_run import UpdateSettings, run_update
 
     settings = UpdateSettings(
         repository=repository, output=output or repository / ".submodel", minutes=minutes, positions=positions
     )
     with StageDisplay() as display:
         document = run_update(settings, display)
-    console.print(_told(document), highlight=False, markup=False, soft_wrap=True)
+    console.print(_reported(document), highlight=False, markup=False, soft_wrap=True)
     if as_json:
         print_json(document)
 
 
-def _told(document: Mapping[str, Any]) -> str:
+def _reported(document: Mapping[str, Any]) -> str:
     """What came of it, in a few sentences."""
     ends = [document[end][:10] for end in ("from_commit", "to_commit") if end in document]
     way = f" from {ends[0]} to {ends[1]}" if len(ends) == 2 else ""
     row, before, since = document["models"][0], document.get("held_out_before"), document.get("since")
-    told = [
+    reported = [
         f"Updated{way} in {document['seconds']:.0f} s; the new model is served."
         if document["kept"] == "new"
         else f"The old model is served still; this took {document['seconds']:.0f} s."
     ]
     if before and "positions" in row:
-        told.append(
+        reported.append(
             f"Held-out files: {row['fim_exact_match']:.0%} of {row['positions']} lines exact (before "
             f"{before['fim_exact_match']:.0%}), {row['bits_per_byte']:.3f} bits per byte "
             f"({before['bits_per_byte']:.3f})."
         )
     if since:
-        told.append(
+        reported.append(
             f"Of the lines written since, the old model completed {since['fim_exact_match']:.0%} of "
             f"{since['positions']} exactly."
         )
-    return " ".join(told)
+    return " ".join(reported)

@@ -107,7 +107,7 @@ class _Evaluation:
                 general += self._score_general(PredictorCompleter(predictor), problems)
             del predictor  # makes room for the next one
         with self._display.stage("score the baselines"):
-            baselines = score_baselines(corpus, held_out.cuts)
+            baselines = score_baselines(corpus, held_out.fim_examples)
         first, *others = scores
         document: dict[str, Any] = {
             "models": [one.to_json() for one in scores],

@@ -1,4 +1,4 @@
-"""The display gate of a bundle: its server's own answers on lines that the build did not learn from.
+"""The confidence threshold of a bundle: its server's own answers on lines that the build did not learn from.
 
 The build asks for validation lines, so that what is reported on held-out ones stays honest.
 """
@@ -10,7 +10,7 @@ from typing import Protocol
 
 from builder.evaluation.metrics import is_exact
 from builder.fim_examples import FimExample
-from contract.bundle.threshold import Gate, fit_gate
+from contract.bundle.threshold import ConfidenceThreshold, fit_curve
 from lsp_server.options import PATIENT
 from lsp_server.request import Completion, CompletionRequest
 
@@ -22,18 +22,18 @@ class CompletesText(Protocol):
         """What the server would show at the request's cursor."""
 
 
-def measure_gate(
+def fit_threshold(
     completer: CompletesText,
-    cuts: Sequence[FimExample],
+    fim_examples: Sequence[FimExample],
     on_progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Gate:
+) -> ConfidenceThreshold:
     """Ask for each cut and fit the curve. Right is an answer that is the rest of the line, white space aside."""
     answers = []
-    for index, cut in enumerate(cuts):
+    for index, example in enumerate(fim_examples):
         # What is fitted is how sure the model is, not how fast the machine.
-        request = CompletionRequest(text=cut.text, offset=cut.offset, path=cut.file.path, options=PATIENT)
+        request = CompletionRequest(text=example.text, offset=example.offset, path=example.file.path, options=PATIENT)
         completion = completer.complete(request)
         if completion.text and completion.confidence is not None:
-            answers.append((completion.confidence, is_exact(completion.text, cut.middle)))
-        on_progress(index + 1, len(cuts))
-    return fit_gate(answers, len(cuts))
+            answers.append((completion.confidence, is_exact(completion.text, example.middle)))
+        on_progress(index + 1, len(fim_examples))
+    return fit_curve(answers, len(fim_examples))

@@ -18,7 +18,7 @@ POSITIONS = 40
 
 def line_times(
     bundles: Mapping[str, Path],
-    cuts: Sequence[FimExample],
+    fim_examples: Sequence[FimExample],
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, dict[str, float]]:
     """Median and 95th percentile of a line's milliseconds by bundle, each line from a prompt that no cache holds.
@@ -29,12 +29,16 @@ def line_times(
     predictors = {name: BundlePredictor(bundle) for name, bundle in opened.items()}
     room = min(bundle.architecture.max_positions for bundle in opened.values()) - LINE_TOKENS
     encoders = [predictor.encoder for predictor in predictors.values()]
-    fitting = (cut for cut in cuts if all(len(encoder.encode(cut.window(encoder))) <= room for encoder in encoders))
+    fitting = (
+        example
+        for example in fim_examples
+        if all(len(encoder.encode(example.window(encoder))) <= room for encoder in encoders)
+    )
     chosen = list(islice(fitting, POSITIONS))
     times: dict[str, list[float]] = {name: [] for name in predictors}
-    for number, cut in enumerate(chosen, start=1):
+    for number, example in enumerate(chosen, start=1):
         for name, predictor in predictors.items():
-            predictor.complete([predictor.encoder.encode(cut.window(predictor.encoder))], lambda count: None)
+            predictor.complete([predictor.encoder.encode(example.window(predictor.encoder))], lambda count: None)
             times[name] += predictor.milliseconds
         on_progress(number, len(chosen))
     return {

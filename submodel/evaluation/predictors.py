@@ -20,7 +20,7 @@ from builder.evaluation.infill import InfillEncoder
 from builder.evaluation.scoring import Predictor
 from builder.evaluation.torch_predictor import TorchPredictor
 from contract.bundle.bundle import MANIFEST_FILE, build_of, read_bundle
-from contract.bundle.trust import check_trusted
+from contract.bundle.trusted_builds import check_trusted
 from contract.errors import BuildError
 from contract.prompt import PromptEncoder
 from contract.tokenizer_file import TokenizerError, read_tokenizer_file
@@ -65,7 +65,7 @@ def find_candidates(asked: list[str], root: Path) -> list[ScoredModel]:
 def _check_made_here(name: str, paths: BuildPaths) -> None:
     if name == OWN_BUNDLE:
         check_trusted(paths.bundle, build_of(paths.bundle))
-    elif not is_output_of("recover", paths.model, paths.stages):
+    elif not is_output_of("finetune", paths.model, paths.stages):
         raise BuildError(
             f"The model {paths.model} was not built by this account, or has changed since; run `submodel build` again, "
             f"or score it as it is with --model {shlex.quote(str(paths.model))}."

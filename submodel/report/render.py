@@ -30,8 +30,8 @@ def render_report(document: Mapping[str, Any], *, title: str) -> str:
         scored=scored,
         verdict=_verdict(scored, document.get("against_base", {})),
         exact_match=_exact_match([*scored, *document.get("baselines", ())]),
-        curve=_curve(document.get("recovery", {}).get("curve", ())),
-        gate=_gate(document.get("gate", {}).get("curve", ())),
+        curve=_curve(document.get("finetuning", {}).get("curve", ())),
+        threshold=_threshold_curve(document.get("threshold", {}).get("curve", ())),
         layers=_layers(document["plan"].get("layer_output_error", ())),
         examples=choose_examples(document.get("answers", ())),
         is_exact=is_exact,
@@ -67,12 +67,12 @@ def _verdict(scored: Sequence[Mapping[str, Any]], compared: Mapping[str, Any]) -
         f"{abs(bits):.1%} {'fewer' if bits < 0 else 'more'} bits a byte than its base"
     )
     if difference["low"] > 0:
-        told = "more lines exactly than the base"
+        reported = "more lines exactly than the base"
     elif difference["high"] < 0:
-        told = "fewer lines exactly than the base; a larger --size, more --minutes or --size auto make a better one"
+        reported = "fewer lines exactly than the base; a larger --size, more --minutes or --size auto make a better one"
     else:
-        told = "about as many lines exactly as the base: the difference is within what chance does on so few lines"
-    return f"{sentence}, and it completes {told}."
+        reported = "about as many lines exactly as the base: the difference is within what chance does on so few lines"
+    return f"{sentence}, and it completes {reported}."
 
 
 def _exact_match(scored: Sequence[Mapping[str, Any]]) -> Markup | None:
@@ -92,7 +92,7 @@ def _curve(curve: Sequence[Mapping[str, Any]]) -> Markup | None:
     return line_chart(lines, x_label="minutes", y_label="loss, nats a token")
 
 
-def _gate(curve: Sequence[Mapping[str, Any]]) -> Markup | None:
+def _threshold_curve(curve: Sequence[Mapping[str, Any]]) -> Markup | None:
     if len(curve) < 2:
         return None
     shares = [(100 * point["coverage"], 100 * point["precision"]) for point in curve]

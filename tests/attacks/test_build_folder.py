@@ -101,7 +101,7 @@ def test_a_linked_output_folder_is_refused(tmp_path: Path, victim: Path) -> None
 
 
 @posix
-@pytest.mark.parametrize("name", ["stages", "trials/0.5", "rival/bundle", "lock.json", "report.html"])
+@pytest.mark.parametrize("name", ["stages", "trials/0.5", "dense-baseline/bundle", "lock.json", "report.html"])
 def test_links_below_the_output_folder_are_refused(output: Path, victim: Path, name: str) -> None:
     """Succeeds on 9201313."""
     (output / name).parent.mkdir(exist_ok=True)

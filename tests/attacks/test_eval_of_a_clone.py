@@ -42,7 +42,7 @@ def clone(tmp_path: Path) -> Path:
     root = tmp_path / "clone"
     make_model(root / ".submodel" / "model")
     write_record(root / ".submodel")
-    record = root / ".submodel" / "stages" / "recover.json"
+    record = root / ".submodel" / "stages" / "finetune.json"
     record.write_text(record.read_text().replace('"mac": "', '"mac": "0'))
     return root
 
@@ -55,7 +55,7 @@ def make_model(folder: Path, base: object = "smollm2-135m") -> Path:
 
 def write_record(output: Path) -> None:
     """Let this user's own program have made the model that lies there."""
-    Stages(output / "stages", Display(), force=True).run("recover", "key", lambda _: {}, [output / "model"])  # type: ignore[arg-type]
+    Stages(output / "stages", Display(), force=True).run("finetune", "key", lambda _: {}, [output / "model"])  # type: ignore[arg-type]
 
 
 @pytest.fixture(autouse=True)

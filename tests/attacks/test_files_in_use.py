@@ -92,7 +92,7 @@ def test_a_state_that_was_read_is_not_mapped(tmp_path: Path, monkeypatch: pytest
     from builder.finetuning.training_state import Progress, StateFile
 
     monkeypatch.setenv("SUBMODEL_STATE_DIR", str(tmp_path / "state"))
-    file = StateFile(path=tmp_path / "recovery.safetensors", key="k")
+    file = StateFile(path=tmp_path / "finetuning.safetensors", stage_hash="k")
     file.save(Progress(step=1), *({"w": torch.ones(64, 64)} for _ in range(3)))
     loaded = file.load()
     assert loaded is not None

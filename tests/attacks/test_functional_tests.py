@@ -181,7 +181,7 @@ def test_without_namespaces_nothing_runs_unasked():
 @pytest.mark.parametrize(
     "asked", [{"humaneval": True}, {"functional": FunctionalSettings()}], ids=["humaneval", "functional"]
 )
-def test_a_refusal_is_told_before_models_are_scored(asked, tmp_path, monkeypatch):
+def test_a_refusal_is_reported_before_models_are_scored(asked, tmp_path, monkeypatch):
     def refuse(source, limits):
         assert limits.needs_namespaces
         return run_sandboxed(["true"], limits, isolate=False)

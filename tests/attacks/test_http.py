@@ -13,7 +13,8 @@ import pytest
 
 from contract.bundle.bundle import Bundle
 from contract.files.state_folder import state_folder
-from lsp_server.http import connection, serve
+from lsp_server.http import connection
+from lsp_server.http import http_transport as serve
 from lsp_server.http.guard import TOKEN_FILE, Guard, read_token
 from lsp_server.http.messages import Refusal
 from lsp_server.options import ServerOptions

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsp_server.options import ServerOptions
-from lsp_server.serve import create_server
+from lsp_server.transports import create_server
 from lsp_server.wire import MAX_BARE_BYTES, NO_MESSAGE, BoundedInput, BoundedReader, _bare_bytes
 
 UNITS = [b"{}", b"[]", b"0", b'""', b'{"":""}', b'"\\""', b'"\\\\"']

@@ -20,7 +20,7 @@ from transformers import AutoModelForCausalLM, GPT2Config
 from builder.bases.folder_model import read_folder_model
 from builder.bases.load import load_base
 from contract.errors import BaseModelError, SubmodelError
-from exporters.export import export_any
+from exporters.bundle_export import export_any
 from exporters.export_settings import ExportSettings
 from exporters.optimum_export import without_code
 from exporters.precision import Precision

@@ -40,7 +40,7 @@ def test_unpack_waits_for_no_build(workspace: Path, tiny_bundle: Bundle, tmp_pat
 
 def test_export_waits_for_no_build(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr("exporters.export.export_any", lambda *arguments, **_: asked.append(arguments))
+    monkeypatch.setattr("exporters.bundle_export.export_any", lambda *arguments, **_: asked.append(arguments))
     with build_lock(workspace), pytest.raises(BuildError, match="writing to"):
         export(workspace / "model", workspace / "bundle")
     assert asked == []

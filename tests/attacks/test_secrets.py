@@ -25,7 +25,7 @@ def test_planted_values_leave_no_part_behind(kind: SecretKind) -> None:
     assert count_found(kind, seed=1) >= SHARE_NEEDED[kind.group] * PLANTED
 
 
-def test_a_count_that_finds_nothing_is_told() -> None:
+def test_a_count_that_finds_nothing_is_reported() -> None:
     """The measure itself: a value in a place that tells nothing stays, and is counted so."""
     silent = SecretKind(
         name="silent", group="password", draw=lambda rng: f"winter{rng.randrange(99)}", places=("x = {}",)

@@ -123,7 +123,7 @@ def test_a_graph_without_end_is_interrupted() -> None:
 END = """
 import sys, threading, time
 from pathlib import Path
-from lsp_server import serve
+from lsp_server import transports as serve
 from lsp_server.options import ServerOptions
 serve.END_WITHIN_S = 0.2
 create = serve.create_server

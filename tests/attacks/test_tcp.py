@@ -21,9 +21,9 @@ import pytest
 from lsp_server import tcp
 from lsp_server.addresses import find_addresses
 from lsp_server.options import ServerOptions
-from lsp_server.serve import create_server
 from lsp_server.serve_errors import ServeError
 from lsp_server.tcp import serve_one_client, take_token
+from lsp_server.transports import create_server
 from tests.attacks.lsp_process import (
     HOST,
     TOKEN,
@@ -221,7 +221,7 @@ def test_all_addresses_are_refused_in_one_sentence() -> None:
     assert done.stderr.count(b"--tcp-any-address") == 1
 
 
-def test_the_token_is_told_once_and_nowhere_else(
+def test_the_token_is_reported_once_and_nowhere_else(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv(tcp.TOKEN_VARIABLE, raising=False)

@@ -36,9 +36,9 @@ def test_an_error_s_sentence_moves_no_cursor(
         monkeypatch.setattr(app, "app", fail)
         with pytest.raises(SystemExit):
             app.main()
-        told = capsys.readouterr().err
-        assert is_plain(told)
-        assert told.count("\n") == 1
+        reported = capsys.readouterr().err
+        assert is_plain(reported)
+        assert reported.count("\n") == 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")

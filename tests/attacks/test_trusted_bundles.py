@@ -30,12 +30,12 @@ from contract.bundle.bundle import (
     replace_bundle,
     seal_manifest,
 )
-from contract.bundle.trust import UntrustedError, check_trusted
+from contract.bundle.trusted_builds import UntrustedError, check_trusted
 from contract.errors import BundleError, CorpusError
 from contract.files.home import holds_home
 from contract.files.state_folder import VARIABLE, StateFolderError
 from contract.repository.texts import read_texts
-from exporters.export import add_precision, export_bundle
+from exporters.bundle_export import add_precision, export_bundle
 from exporters.export_settings import ExportSettings
 from exporters.packed_bundle import pack_bundle, unpack_bundle
 from exporters.parity import ParitySettings
@@ -73,16 +73,16 @@ def clone(tiny_bundle: Bundle, tmp_path: Path) -> Path:
 
 def serve(root: Path, test: Callable[[Editor], Any], options: object = None, *arguments: str) -> list[str]:
     """What a real server told the editor meanwhile; `arguments` are of its command line."""
-    told: list[str] = []
+    reported: list[str] = []
 
     async def talk() -> None:
         async with editing(root, *arguments) as editor:
             await editor.begin(options=options)
             await test(editor)
-            told.extend(editor.messages)
+            reported.extend(editor.messages)
 
     run(talk)
-    return told
+    return reported
 
 
 def trust(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -103,7 +103,7 @@ async def answers_nothing(editor: Editor) -> None:
     assert bundle["base"] is None, "nothing is told of what a stranger's manifest says"
 
 
-def test_a_stranger_s_bundle_is_not_loaded_and_the_editor_is_told_what_to_do(clone: Path) -> None:
+def test_a_stranger_s_bundle_is_not_loaded_and_the_editor_is_reported_what_to_do(clone: Path) -> None:
     [sentence] = serve(clone, answers_nothing)
     bundle = clone / ".submodel" / "bundle"
     assert f"run `submodel trust {bundle}` to use it" in sentence
@@ -375,7 +375,7 @@ def test_a_file_that_is_changed_meanwhile_is_not_listed_anew(
             graph.write_bytes((tmp_path / "model.onnx").read_bytes()[:-1] + b"!")
         return found
 
-    monkeypatch.setattr("exporters.export.read_bundle", read)
+    monkeypatch.setattr("exporters.bundle_export.read_bundle", read)
     with pytest.raises(BundleError, match=r"has changed since|A link leads to"):
         add_precision(model, bundle, FP16)
 

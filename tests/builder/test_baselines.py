@@ -5,7 +5,7 @@ from builder.evaluation.baselines import NGram, complete_by_similar_line
 from builder.fim_examples import FimExample
 
 
-def cut_at(text, mark="▏"):
+def example_at(text, mark="▏"):
     offset = text.index(mark)
     text = text.replace(mark, "")
     middle = text[offset:].split("\n", 1)[0]
@@ -19,28 +19,28 @@ def source(text):
 
 def test_the_nearest_line_that_begins_alike_is_continued():
     text = "self.name = far\nx = 1\n    self.name = near\nself.na▏me = other\n"
-    assert complete_by_similar_line(cut_at(text)) == "me = near"
+    assert complete_by_similar_line(example_at(text)) == "me = near"
 
 
 def test_an_empty_line_follows_the_last_line_s_twin():
     text = "open()\n    read()\nclose()\nopen()\n    ▏write()\n"
-    assert complete_by_similar_line(cut_at(text)) == "read()"
+    assert complete_by_similar_line(example_at(text)) == "read()"
 
 
 def test_no_line_alike_gives_nothing():
-    assert complete_by_similar_line(cut_at("alpha\nbe▏ta\nbeta\n")) == ""
+    assert complete_by_similar_line(example_at("alpha\nbe▏ta\nbeta\n")) == ""
 
 
 def test_the_n_gram_repeats_what_calibration_files_say():
     model = NGram.of([source("for item in items:\n    print(item)\n")])
-    assert model.complete(cut_at("for item▏ x")) == " in items:"
+    assert model.complete(example_at("for item▏ x")) == " in items:"
 
 
 def test_the_text_before_the_cursor_comes_first():
     model = NGram.of([source("call(alpha)\n")])
-    assert model.complete(cut_at("call(beta)\ncall(▏gamma)")) == "beta)"
+    assert model.complete(example_at("call(beta)\ncall(▏gamma)")) == "beta)"
 
 
 def test_what_stands_after_the_cursor_is_not_read():
     model = NGram.of([])
-    assert model.complete(cut_at("unknown▏(secret)\nunknown(secret)\n")) == ""
+    assert model.complete(example_at("unknown▏(secret)\nunknown(secret)\n")) == ""

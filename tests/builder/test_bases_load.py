@@ -165,9 +165,9 @@ def test_control_tokens_become_special_and_others_stay(tmp_path):
 
 def test_the_prompt_format_follows_vocabulary_and_catalogue():
     tokenizer = make_tokenizer()
-    form = make_prompt_format(tokenizer, is_fim=None, bos_token=None, eos_token="<|endoftext|>")
-    assert (form.prefix_token, form.suffix_token, form.middle_token) == FIM_TOKENS
-    assert form.stop_tokens == ("<|endoftext|>", *FIM_TOKENS)
+    prompt_format = make_prompt_format(tokenizer, is_fim=None, bos_token=None, eos_token="<|endoftext|>")
+    assert (prompt_format.prefix_token, prompt_format.suffix_token, prompt_format.middle_token) == FIM_TOKENS
+    assert prompt_format.stop_tokens == ("<|endoftext|>", *FIM_TOKENS)
     plain = make_prompt_format(tokenizer, is_fim=False, bos_token="<|endoftext|>", eos_token=None)
     assert not plain.is_fim
     assert plain.bos_token == "<|endoftext|>"

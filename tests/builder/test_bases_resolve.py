@@ -90,7 +90,7 @@ def test_a_cached_snapshot_needs_all_its_files(played_hub, monkeypatch):
     ("error", "reason"),
     [(ConnectionError("a long story"), "can't be reached"), (OfflineModeIsEnabled("off"), "HF_HUB_OFFLINE")],
 )
-def test_a_hub_that_refuses_is_told_in_a_few_words(monkeypatch, error, reason):
+def test_a_hub_that_refuses_is_reported_in_a_few_words(monkeypatch, error, reason):
     refuse_hub(monkeypatch, error)
     with pytest.raises(BaseModelError, match=reason):
         fetch_snapshot("owner/tiny")
@@ -147,7 +147,7 @@ def test_auto_does_not_step_over_a_file_that_was_tampered_with(copied_wheels, tm
         resolve_base("auto", cache_dir=tmp_path / "cache")
 
 
-def test_where_nothing_can_be_had_every_reason_is_told(copied_wheels, tmp_path, monkeypatch):
+def test_where_nothing_can_be_had_every_reason_is_reported(copied_wheels, tmp_path, monkeypatch):
     use_catalogue(monkeypatch, make_entry())
     refuse_hub(monkeypatch, ConnectionError())
 

@@ -54,14 +54,14 @@ def test_sequences_are_prompts_with_their_middles():
         kinds["block" if "\n" in middle else "whole" if middle.startswith(" ") else "line"] += 1
     assert kinds["line"] > 0
     assert kinds["block"] > 0
-    assert made.form == "fill-in-the-middle"
+    assert made.prompt_format == "fill-in-the-middle"
 
 
 def test_a_base_without_fim_is_calibrated_on_plain_prefixes():
     encoder = PromptEncoder(make_tokenizer(), PromptFormat())
     made = make_calibration_set(files(), encoder, SETTINGS)
     text = TEXT.replace("settings", "alpha")
-    assert made.form == "prefix"
+    assert made.prompt_format == "prefix"
     assert all(text.startswith(decode(encoder, [ids])) for ids in made.calibration)
 
 
@@ -78,8 +78,8 @@ def test_windows_that_do_not_overlap_come_first():
     lines = [f"value_{number} = compute(number={number}, factor={number * 7})" for number in range(400)]
     file = SourceFile(path="a.py", language="Python", text="\n".join(lines), sha256="0", split="calibration")
     other = SourceFile(path="b.py", language="Python", text=TEXT, sha256="1", split="validation")
-    form = PromptFormat(max_prefix_tokens=100, prefix_step_tokens=40)
-    encoder = PromptEncoder(make_tokenizer(), form)
+    prompt_format = PromptFormat(max_prefix_tokens=100, prefix_step_tokens=40)
+    encoder = PromptEncoder(make_tokenizer(), prompt_format)
     made = make_calibration_set([file, other], encoder, CalibrationSettings(tokens=1500, validation_tokens=200))
     ends = sorted(file.text.index(decode(encoder, [ids])) + len(decode(encoder, [ids])) for ids in made.calibration)
     assert len(ends) > 10

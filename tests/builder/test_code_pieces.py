@@ -34,12 +34,12 @@ def test_tokens_come_by_what_is_expected_of_them(monkeypatch):
     monkeypatch.setattr(code_pieces, "read_code_pieces", lambda: TABLE)
     tokenizer = make_tokenizer()
     ids = {piece: tokenizer.encode(piece).ids for piece in TABLE.pieces}
-    told = expected_tokens(tokenizer, {"Python": 1})
-    assert set(told) == {i for found in ids.values() for i in found}
-    assert list(told.values()) == sorted(told.values(), reverse=True)
-    assert next(iter(told)) == ids["="][0]
-    assert all(told[i] >= 0.799 for i in ids["def"])
-    assert all(told[i] == 0 for i in ids["é\n"])
+    reported = expected_tokens(tokenizer, {"Python": 1})
+    assert set(reported) == {i for found in ids.values() for i in found}
+    assert list(reported.values()) == sorted(reported.values(), reverse=True)
+    assert next(iter(reported)) == ids["="][0]
+    assert all(reported[i] >= 0.799 for i in ids["def"])
+    assert all(reported[i] == 0 for i in ids["é\n"])
 
 
 def test_a_table_survives_its_file(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Domains: what belongs to them, and equal amounts of it."""
+"""Datasets: what belongs to them, and equal amounts of it."""
 
 import itertools
 from dataclasses import replace
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from builder.corpus.split import SPLITS
-from builder.datasets import calibration_sequences, learned_bytes, mix, open_domain, open_language
+from builder.datasets import calibration_sequences, learned_bytes, mix, open_dataset, open_language
 from builder.sources.language_sets import LANGUAGE_SETS
 from contract.errors import CorpusError
 from contract.prompt import PromptEncoder
@@ -22,22 +22,22 @@ def index(tmp_path, monkeypatch):
 
 
 def test_a_language_is_its_files_alone(index):
-    python = open_domain("language:Python", cache_dir=index)
-    script = open_domain("language:js", cache_dir=index)
+    python = open_dataset("language:Python", cache_dir=index)
+    script = open_dataset("language:js", cache_dir=index)
     assert python.name == "language:python"
     assert {file.language for file in python.corpus.files} == {"Python"}
     assert {file.language for file in script.corpus.files} == {"JavaScript"}
     assert {Path(file.path).parts[1] for file in script.corpus.files} == {"pack-1", "jack-1"}
-    for domain in (python, script):
-        assert all(domain.select(split) for split in ("calibration", "validation", "held-out"))
-    again = open_domain("language:python", cache_dir=index)
+    for dataset in (python, script):
+        assert all(dataset.select(split) for split in ("calibration", "validation", "held-out"))
+    again = open_dataset("language:python", cache_dir=index)
     assert again.corpus.fingerprint == python.corpus.fingerprint
 
 
 def test_of_a_listed_language_one_whole_package_is_held_out(index, monkeypatch):
     listed = LANGUAGE_SETS["javascript"]
     monkeypatch.setitem(LANGUAGE_SETS, "javascript", replace(listed, held_out="pack"))
-    script = open_domain("language:js", cache_dir=index)
+    script = open_dataset("language:js", cache_dir=index)
     origins = {split: {Path(file.path).parts[1] for file in script.select(split)} for split in SPLITS}
     assert origins == {"calibration": {"jack-1"}, "validation": {"jack-1"}, "held-out": {"pack-1"}}
     named = open_language("js", ["npm:jack@1"], cache_dir=index)  # of those that a user names, files are
@@ -50,59 +50,63 @@ def test_a_listed_language_holds_out_one_of_its_packages(listed):
 
 
 def test_documentation_is_split_too_and_is_no_code(index):
-    text = open_domain("text", cache_dir=index)
+    text = open_dataset("text", cache_dir=index)
     assert {file.language for file in text.corpus.files} == {"reStructuredText"}
     assert text.select("calibration") and text.select("held-out")
 
 
 def test_folders_and_named_distributions(index, tmp_path):
-    assert open_domain(str(tmp_path / "pack"), cache_dir=index).name == "pack"
-    named = open_domain("npm:jack@1", cache_dir=index)
+    assert open_dataset(str(tmp_path / "pack"), cache_dir=index).name == "pack"
+    named = open_dataset("npm:jack@1", cache_dir=index)
     assert named.name == "npm:jack@1"
     assert {file.language for file in named.corpus.files} == {"JavaScript"}
     with pytest.raises(CorpusError, match="no folder"):
-        open_domain("nowhere", cache_dir=index)
+        open_dataset("nowhere", cache_dir=index)
 
 
-@pytest.mark.parametrize("form", ["prompt", "plain"])
-def test_every_domain_gives_equal_amounts_in_the_same_form(index, form):
+@pytest.mark.parametrize("prompt_format", ["prompt", "plain"])
+def test_every_dataset_gives_equal_amounts_in_the_same_form(index, prompt_format):
     encoder = PromptEncoder(make_tokenizer(), FIM)
-    opened = [open_domain(spec, cache_dir=index) for spec in ("language:python", "language:javascript", "text")]
-    for domain in opened:
-        sequences = calibration_sequences([domain], encoder, tokens=3001, seed=1, form=form)
+    opened = [open_dataset(spec, cache_dir=index) for spec in ("language:python", "language:javascript", "text")]
+    for dataset in opened:
+        sequences = calibration_sequences([dataset], encoder, tokens=3001, seed=1, prompt_format=prompt_format)
         assert sum(map(len, sequences)) == 3001
         middle = encoder.tokenizer.token_to_id(FIM.middle_token)
-        assert all((middle in ids) == (form == "prompt") for ids in sequences[:-1])
-    mixed = calibration_sequences(opened, encoder, tokens=3001, seed=1, form=form)
+        assert all((middle in ids) == (prompt_format == "prompt") for ids in sequences[:-1])
+    mixed = calibration_sequences(opened, encoder, tokens=3001, seed=1, prompt_format=prompt_format)
     assert sum(map(len, mixed)) == 3001
     text = encoder.tokenizer.decode([i for ids in mixed for i in ids])
     for words in ("compute_py", "compute_js", "chapter"):
         assert words in text
-    other = calibration_sequences(opened, encoder, tokens=3001, seed=2, form=form)
+    other = calibration_sequences(opened, encoder, tokens=3001, seed=2, prompt_format=prompt_format)
     assert other != mixed
 
 
 def test_held_out_files_calibrate_nothing(index):
     encoder = PromptEncoder(make_tokenizer(), FIM)
-    domain = open_domain("language:python", cache_dir=index)
-    held_out = {file.text.split("\n")[1] for file in domain.select("held-out")}
+    dataset = open_dataset("language:python", cache_dir=index)
+    held_out = {file.text.split("\n")[1] for file in dataset.select("held-out")}
     assert held_out
-    for form in ("prompt", "plain"):
-        sequences = calibration_sequences([domain], encoder, tokens=12_000, seed=1, form=form)
+    for prompt_format in ("prompt", "plain"):
+        sequences = calibration_sequences([dataset], encoder, tokens=12_000, seed=1, prompt_format=prompt_format)
         text = encoder.tokenizer.decode([i for ids in sequences for i in ids])
         assert not any(line in text for line in held_out)
 
 
-def test_too_little_text_is_told(index):
+def test_too_little_text_is_reported(index):
     encoder = PromptEncoder(make_tokenizer(), FIM)
     with pytest.raises(CorpusError, match=r"language:python has only .* of the 10,000,000"):
         calibration_sequences(
-            [open_domain("language:python", cache_dir=index)], encoder, tokens=10_000_000, seed=1, form="plain"
+            [open_dataset("language:python", cache_dir=index)],
+            encoder,
+            tokens=10_000_000,
+            seed=1,
+            prompt_format="plain",
         )
 
 
 def test_a_mixture_has_as_much_of_each(index):
-    opened = [open_domain(spec, cache_dir=index) for spec in ("language:python", "language:javascript")]
+    opened = [open_dataset(spec, cache_dir=index) for spec in ("language:python", "language:javascript")]
     assert mix(opened[:1]) is opened[0].corpus
     mixed = mix(opened)
     sizes = {
@@ -115,10 +119,10 @@ def test_a_mixture_has_as_much_of_each(index):
 
 
 def test_mixtures_that_are_compared_learn_from_equal_amounts(index):
-    opened = [open_domain(spec, cache_dir=index) for spec in ("language:python", "language:javascript")]
-    most = {split: min(learned_bytes(domain)[split] for domain in opened) for split in ("calibration", "validation")}
-    made = [mix(domains, most) for domains in (opened[:1], opened[1:], opened)]
-    largest = max(file.size_bytes for domain in opened for file in domain.corpus.files)
+    opened = [open_dataset(spec, cache_dir=index) for spec in ("language:python", "language:javascript")]
+    most = {split: min(learned_bytes(dataset)[split] for dataset in opened) for split in ("calibration", "validation")}
+    made = [mix(datasets, most) for datasets in (opened[:1], opened[1:], opened)]
+    largest = max(file.size_bytes for dataset in opened for file in dataset.corpus.files)
     for corpus in made:
         for split, room in most.items():
             taken = sum(file.size_bytes for file in corpus.select(split))
@@ -129,8 +133,10 @@ def test_mixtures_that_are_compared_learn_from_equal_amounts(index):
 def test_pieces_stand_on_what_measured_pieces_stand_on(index):
     """And seeds take pieces of their own, as long as there is text enough."""
     encoder = PromptEncoder(make_tokenizer(), FIM)
-    domain = open_domain("language:javascript", cache_dir=index)
-    drawn = [calibration_sequences([domain], encoder, tokens=3000, seed=seed, form="plain") for seed in range(8)]
+    dataset = open_dataset("language:javascript", cache_dir=index)
+    drawn = [
+        calibration_sequences([dataset], encoder, tokens=3000, seed=seed, prompt_format="plain") for seed in range(8)
+    ]
     (line_feed,) = encoder.text_ids("\n")
     assert all(ids[0] == line_feed and ids[1] != line_feed for made in drawn for ids in made)
     first = [set(made[:-1]) for made in drawn]  # the last one is cut off

@@ -1,4 +1,4 @@
-"""Recovery on a tiny model: it learns its files, keeps its best, and goes on after a kill as if nothing had been."""
+"""Fine-tuning on a tiny model: it learns its files, keeps its best, and goes on after a kill as if nothing had been."""
 
 import itertools
 import re
@@ -12,8 +12,8 @@ from builder.calibration import Example
 from builder.corpus.corpus import SourceFile
 from builder.finetuning import training_data as material
 from builder.finetuning import training_run
-from builder.finetuning.finetune import recover
-from builder.finetuning.finetune_settings import RecoverySettings
+from builder.finetuning.finetune import finetune
+from builder.finetuning.finetune_settings import FinetuneSettings
 from builder.finetuning.schedule import learning_rate_at, steps_within, validation_steps
 from builder.finetuning.training_data import Material, token_weights
 from contract.errors import BuildError, CorpusError
@@ -22,7 +22,7 @@ from tests.builder.tiny import TEXT, make_model, make_tokenizer
 
 FIM = PromptFormat(prefix_token="<|fim_prefix|>", suffix_token="<|fim_suffix|>", middle_token="<|fim_middle|>")
 # Minutes enough for every pass, so that the number of steps does not depend on this machine's speed.
-SETTINGS = RecoverySettings(
+SETTINGS = FinetuneSettings(
     minutes=6,
     rank=4,
     learning_rate=5e-3,
@@ -76,14 +76,14 @@ def shares(encoder, steps, paths):
 def test_an_update_learns_mostly_fresh_files_and_validates_on_them_first(monkeypatch):
     monkeypatch.setattr(material, "LEAST_TOKENS", 0)
     encoder, _ = encoder_and_model()
-    form = encoder.form.with_window(120, 40)
-    encoder = PromptEncoder(encoder.tokenizer, form)
+    prompt_format = encoder.prompt_format.with_window(120, 40)
+    encoder = PromptEncoder(encoder.tokenizer, prompt_format)
     fresh = frozenset({"calibration_1.py", "calibration_2.py", "validation_4.py"})
     update = Material(many_files(), encoder, SETTINGS, fresh)
-    told = shares(encoder, update.first, fresh)
+    reported = shares(encoder, update.first, fresh)
     # A window need not show its file's name: of those that do, seven in ten are fresh.
     old = shares(encoder, update.first, {f"calibration_{number}.py" for number in (0, 3, 4)})
-    assert 0.6 < told / (told + old) < 0.8
+    assert 0.6 < reported / (reported + old) < 0.8
     first = encoder.tokenizer.decode(list(update.validation[0]), skip_special_tokens=False)
     names = re.findall(r"validation_\d", first)
     assert set(names) <= {"validation_4"}
@@ -102,18 +102,20 @@ def encoder_and_model():
     return PromptEncoder(tokenizer, FIM), make_model(tokenizer.get_vocab_size())
 
 
-def run(tmp_path, name="state", key="k", files=None, settings=SETTINGS, **callbacks):
+def run(tmp_path, name="state", stage_hash="k", files=None, settings=SETTINGS, **callbacks):
     encoder, model = encoder_and_model()
-    return recover(model, encoder, files or corpus(), settings, state_path=tmp_path / name, key=key, **callbacks)
+    return finetune(
+        model, encoder, files or corpus(), settings, state_path=tmp_path / name, stage_hash=stage_hash, **callbacks
+    )
 
 
 def test_it_learns_and_leaves_a_plain_model(tmp_path):
     encoder, before = encoder_and_model()
-    recovered = run(tmp_path)
-    losses = recovered.summary["validation_loss"]
+    finetuned = run(tmp_path)
+    losses = finetuned.summary["validation_loss"]
     assert losses["after"] < losses["before"] - 0.05
-    assert type(recovered.model) is type(before)
-    assert recovered.model.state_dict().keys() == before.state_dict().keys()
+    assert type(finetuned.model) is type(before)
+    assert finetuned.model.state_dict().keys() == before.state_dict().keys()
     # The loss that is reported is that of the merged model.
     from builder.calibration import make_sequences
 
@@ -121,7 +123,7 @@ def test_it_learns_and_leaves_a_plain_model(tmp_path):
     nats = sum(
         float(
             torch.nn.functional.cross_entropy(
-                recovered.model(torch.tensor([list(ids)])).logits[0, :-1], torch.tensor(ids[1:]), reduction="sum"
+                finetuned.model(torch.tensor([list(ids)])).logits[0, :-1], torch.tensor(ids[1:]), reduction="sum"
             )
         )
         for ids in validation
@@ -131,10 +133,10 @@ def test_it_learns_and_leaves_a_plain_model(tmp_path):
 
 def test_it_learns_in_bf16(tmp_path):
     encoder, model = encoder_and_model()
-    recovered = recover(model.bfloat16(), encoder, corpus(), SETTINGS, state_path=tmp_path / "s", key="k")
-    losses = recovered.summary["validation_loss"]
+    finetuned = finetune(model.bfloat16(), encoder, corpus(), SETTINGS, state_path=tmp_path / "s", stage_hash="k")
+    losses = finetuned.summary["validation_loss"]
     assert losses["after"] < losses["before"] - 0.05
-    assert len({entry["validation"] for entry in recovered.summary["curve"]}) > 2, "each step changes the weights"
+    assert len({entry["validation"] for entry in finetuned.summary["curve"]}) > 2, "each step changes the weights"
 
 
 def test_the_minutes_are_used_up_though_what_runs_first_takes_longer(tmp_path, monkeypatch):
@@ -175,7 +177,7 @@ def test_a_killed_run_ends_in_the_same_place(tmp_path, monkeypatch, after):
         torch.testing.assert_close(resumed.model.state_dict()[name], tensor)
     said.clear()
     again = run(tmp_path, on_event=said.append)  # killed after its last step: nothing is trained again
-    assert said == [f"Recovery goes on after step {again.summary['steps']} of {again.summary['steps']}"]
+    assert said == [f"Fine-tuning goes on after step {again.summary['steps']} of {again.summary['steps']}"]
     for name, tensor in resumed.model.state_dict().items():
         torch.testing.assert_close(again.model.state_dict()[name], tensor)
     for entry, other in zip(resumed.summary["curve"], whole.summary["curve"], strict=True):
@@ -189,7 +191,7 @@ def test_another_run_s_state_and_a_broken_one_are_not_gone_on_with(tmp_path):
     with pytest.raises(Killed):
         run(tmp_path, on_event=die)
     said = []
-    run(tmp_path, key="another", on_event=said.append)
+    run(tmp_path, stage_hash="another", on_event=said.append)
     assert not any("goes on" in text for text in said)
     (tmp_path / "state").write_bytes(b"\x10\0\0\0\0\0\0\0{broken")
     said.clear()
@@ -216,11 +218,11 @@ def test_what_only_gets_worse_is_not_kept(tmp_path, monkeypatch):
     encoder, model = encoder_and_model()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     settings = replace(SETTINGS, least_patience=2)
-    recovered = recover(model, encoder, corpus(), settings, state_path=tmp_path / "s", key="k")
-    assert recovered.summary["kept_step"] == 0
-    assert len(recovered.summary["curve"]) == 3  # before, and two that were worse: it stopped there
+    finetuned = finetune(model, encoder, corpus(), settings, state_path=tmp_path / "s", stage_hash="k")
+    assert finetuned.summary["kept_step"] == 0
+    assert len(finetuned.summary["curve"]) == 3  # before, and two that were worse: it stopped there
     for name, tensor in before.items():
-        torch.testing.assert_close(recovered.model.state_dict()[name], tensor)
+        torch.testing.assert_close(finetuned.model.state_dict()[name], tensor)
 
 
 def test_middles_count_more():
@@ -236,7 +238,7 @@ def test_nothing_to_train_on_is_said(tmp_path):
 
 def test_minutes_below_zero_are_refused():
     with pytest.raises(BuildError, match="--minutes -1"):
-        RecoverySettings(minutes=-1)
+        FinetuneSettings(minutes=-1)
 
 
 def test_the_budget_decides_the_steps():

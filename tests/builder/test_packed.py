@@ -41,7 +41,7 @@ def test_logits_of_a_few_positions_at_a_time_are_those_of_all():
     torch.testing.assert_close(nats, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_model_that_is_not_told_the_lengths_says_so():
+def test_a_model_that_is_not_reported_the_lengths_says_so():
     model = make_model(100)
     model.set_attn_implementation(NAME)
     with pytest.raises(TypeError, match="lengths"):

@@ -38,13 +38,13 @@ class Oracle:
 
 
 def oracle(held_out):
-    return Oracle([cut.middle for cut in (*held_out.cuts, *held_out.blocks)])
+    return Oracle([example.middle for example in (*held_out.fim_examples, *held_out.blocks)])
 
 
 def test_only_held_out_files_are_scored():
     held_out = make_held_out([file("calibration"), file("held-out", "value = 1\nother = 2\n"), file("validation")],
                              ScoringSettings(positions=50))  # fmt: skip
-    assert {cut.file.split for cut in held_out.cuts} == {"held-out"}
+    assert {example.file.split for example in held_out.fim_examples} == {"held-out"}
     assert [excerpt.text for excerpt in held_out.excerpts] == ["value = 1\nother = 2\n"]
 
 
@@ -57,7 +57,7 @@ def test_bits_per_byte_is_bits_over_the_bytes_of_the_text():
     assert row["bits_per_byte"] == pytest.approx(bits)
     for figure in ("fim_exact_match", "fim_edit_similarity", "fim_identifier_match", "fim_multi_line_exact_match"):
         assert row[figure] == 1.0
-    assert (row["positions"], row["multi_line_positions"]) == (len(held_out.cuts), 5)
+    assert (row["positions"], row["multi_line_positions"]) == (len(held_out.fim_examples), 5)
     assert row["languages"]["Python"]["bits_per_byte"] == pytest.approx(bits)
     assert Scores.from_record(json.loads(json.dumps(scores.to_record()))) == scores
 
@@ -66,7 +66,7 @@ def test_progress_reaches_its_total():
     held_out = make_held_out([file("held-out")], ScoringSettings(blocks=3))
     seen = []
     score(oracle(held_out), held_out, on_progress=lambda done, total: seen.append((done, total)))
-    assert seen[-1][0] == seen[-1][1] == len(held_out.cuts) + 3 + len(held_out.excerpts)
+    assert seen[-1][0] == seen[-1][1] == len(held_out.fim_examples) + 3 + len(held_out.excerpts)
 
 
 def test_nothing_held_out_is_said():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.repositories import REPORTED, TUNING
+from benchmarks.measured_repositories import REPORTED, TUNING
 from builder.sources import fetch as fetching
 from builder.sources.distribution import Distribution, parse_distribution
 from builder.sources.fetch import fetch
@@ -61,7 +61,7 @@ def test_a_distribution_by_name(spec, index, name, version):
 @pytest.mark.parametrize(
     "spec", ["pypi:flask", "npm:preact", "flask==1", "debian:=1", "pypi:--index-url==1", "pypi:a==--no", "npm:a@../b"]
 )
-def test_what_names_none_is_told(spec):
+def test_what_names_none_is_reported(spec):
     with pytest.raises(CorpusError, match="pypi:NAME==VERSION"):
         parse_distribution(spec)
 

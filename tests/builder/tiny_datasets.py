@@ -1,6 +1,6 @@
-"""Packages of a language, written to a folder: what the tests of domains and experiments calibrate on."""
+"""Packages of a language, written to a folder: what the tests of datasets and experiments calibrate on."""
 
-from builder import datasets as domains
+from builder import datasets
 from builder.sources.distribution import Distribution
 from builder.sources.language_sets import LANGUAGE_SETS, LanguageSet
 
@@ -29,7 +29,7 @@ def play_index(tmp_path, monkeypatch):
     write_code(packages["pack"], ".js", "//", count=12)
     write_text(packages["pack"])
     write_code(packages["jack"], ".js", "//", count=40)
-    monkeypatch.setattr(domains, "fetch", lambda one, into, on_event: packages[one.name])
+    monkeypatch.setattr(datasets, "fetch", lambda one, into, on_event: packages[one.name])
     pack = Distribution(index="npm", name="pack", version="1")
     jack = Distribution(index="npm", name="jack", version="1")
     monkeypatch.setitem(
@@ -41,7 +41,7 @@ def play_index(tmp_path, monkeypatch):
         LanguageSet(name="javascript", languages=("JavaScript",), distributions=(pack, jack)),
     )
     monkeypatch.setattr(
-        domains,
+        datasets,
         "TEXT_SET",
         LanguageSet(name="text", languages=("reStructuredText",), distributions=(pack,), kind="text"),
     )

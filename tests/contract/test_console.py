@@ -90,7 +90,7 @@ def test_nothing_is_promised_once_an_estimate_has_run_out(clock, capsys):
         assert capsys.readouterr().err.splitlines()[-1] == "score: 90 % after 28 s"
 
 
-def test_a_stage_that_failed_is_told_of_no_more(clock, capsys):
+def test_a_stage_that_failed_is_reported_of_no_more(clock, capsys):
     with StageDisplay(clock=clock) as display:
         with pytest.raises(ValueError, match="no"), display.stage("prune"):
             raise ValueError("no")
@@ -111,14 +111,14 @@ def test_a_bar_goes_on_with_the_next_part(monkeypatch):
 
 def test_the_lines_come_by_themselves(monkeypatch, capsys):
     monkeypatch.setattr(console, "TICK_S", 0.001)
-    clock, told = Clock(), ""
+    clock, reported = Clock(), ""
     with StageDisplay(clock=clock) as display, display.stage("prune"):
         clock.now_s += 15
         until = time.monotonic() + 30
-        while not told and time.monotonic() < until:
-            told = capsys.readouterr().err
+        while not reported and time.monotonic() < until:
+            reported = capsys.readouterr().err
             time.sleep(0.001)
-    assert told == "prune: 15 s so far\n"
+    assert reported == "prune: 15 s so far\n"
 
 
 def documents(text):
@@ -128,34 +128,34 @@ def documents(text):
 
 def test_json_is_one_document_a_line(clock, capsys):
     with StageDisplay(as_json=True, clock=clock) as display:
-        display.expect({"prune": 40.0, "recover": 60.0})
+        display.expect({"prune": 40.0, "finetune": 60.0})
         with display.stage("prune") as advance:
             for layer in range(5):
                 advance(layer, 20)
                 clock.now_s += 2
-        display.keep("recover")
+        display.keep("finetune")
         display.say("two\nlines\x1b[2J")
-    told, begun, ended, kept, said = documents(capsys.readouterr().err)
-    assert told == {"kind": "message", "text": "The whole takes about 1 min 40 s."}
+    reported, begun, ended, kept, said = documents(capsys.readouterr().err)
+    assert reported == {"kind": "message", "text": "The whole takes about 1 min 40 s."}
     whole = {"total_seconds": 0.0, "total_seconds_left": 100.0, "total_share": 0.0}
     assert begun == {"kind": "stage", "stage": "prune", "state": "running", "seconds": 0.0, **whole}
     assert (ended["state"], ended["seconds"], ended["total_seconds"]) == ("finished", 10.0, 10.0)
-    assert kept == {"kind": "stage", "stage": "recover", "state": "kept"}
+    assert kept == {"kind": "stage", "stage": "finetune", "state": "kept"}
     assert said == {"kind": "message", "text": "two\nlines?[2J"}
 
 
 def test_json_tells_of_a_running_stage_by_itself(monkeypatch, clock, capsys):
     monkeypatch.setattr(console, "TICK_S", 0.001)
-    told = ""
+    reported = ""
     with StageDisplay(as_json=True, clock=clock) as display, display.stage("prune") as advance:
         advance(0, 8)
         clock.now_s += 4
         advance(2, 8)
         until = time.monotonic() + 30
-        while '"share": 0.25' not in told and time.monotonic() < until:
-            told += capsys.readouterr().err
+        while '"share": 0.25' not in reported and time.monotonic() < until:
+            reported += capsys.readouterr().err
             time.sleep(0.001)
-    running = documents(told)[-1]
+    running = documents(reported)[-1]
     assert (running["share"], running["seconds_left"]) == (0.25, 12.0)
     assert "total_seconds_left" not in running, "nothing was expected"
 

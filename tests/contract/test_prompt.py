@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.errors import BuildError
-from contract.prompt import COUNTED_CHARS, ContextPiece, PromptEncoder, PromptFormat, Window, cut_window, shared_prefix
+from contract.prompt import (
+    COUNTED_CHARS,
+    ContextSnippet,
+    PromptEncoder,
+    PromptFormat,
+    Window,
+    cut_window,
+    shared_prefix,
+)
 from tests.builder.tiny import make_tokenizer
 
 FIM = PromptFormat(prefix_token="<|fim_prefix|>", suffix_token="<|fim_suffix|>", middle_token="<|fim_middle|>")
@@ -126,11 +134,11 @@ def test_a_missing_token_is_named():
 def test_pieces_of_other_files_stand_in_front_in_the_base_s_own_form():
     tokenizer = make_tokenizer()
     tokenizer.add_special_tokens(["<|repo_name|>", "<|file_sep|>"])
-    form = replace(FIM, stop_tokens=("<|repo_name|>", "<|file_sep|>"))
-    encoder = PromptEncoder(tokenizer, form)
+    prompt_format = replace(FIM, stop_tokens=("<|repo_name|>", "<|file_sep|>"))
+    encoder = PromptEncoder(tokenizer, prompt_format)
     window = Window(prefix="a", suffix="b")
-    pieces = [ContextPiece(path="x.py", text="one\n\n"), ContextPiece(path="y.py", text="two")]
-    ids = encoder.encode(window, pieces, repository="repo", path="z.py")
+    snippets = [ContextSnippet(path="x.py", text="one\n\n"), ContextSnippet(path="y.py", text="two")]
+    ids = encoder.encode(window, snippets, repository="repo", path="z.py")
     assert tokenizer.decode(ids, skip_special_tokens=False).startswith(
         "<|repo_name|>repo\n<|file_sep|>x.py\none\n<|file_sep|>y.py\ntwo\n<|file_sep|>z.py\n"
     )
@@ -150,9 +158,9 @@ def test_the_window_holds_as_many_lines_as_fit_and_starts_at_one(text, data):
 
 
 def test_a_line_that_is_longer_than_the_window_is_cut_within():
-    form = replace(FIM, max_prefix_tokens=1000, prefix_step_tokens=100, max_suffix_tokens=500)
+    prompt_format = replace(FIM, max_prefix_tokens=1000, prefix_step_tokens=100, max_suffix_tokens=500)
     text = "x" * 10_000
-    window = cut_window(text, 7_000, form, len)
+    window = cut_window(text, 7_000, prompt_format, len)
     assert 500 <= len(window.prefix) <= 1000
     assert len(window.suffix) == 400  # one segment; two would be too long
 

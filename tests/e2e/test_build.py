@@ -54,7 +54,7 @@ def test_the_document_keeps_its_promise(built, repository):
     assert bundle["bytes"] < sub_model["bytes"] < base["bytes"]
     assert bundle["bits_per_byte"] < 1.05 * sub_model["bits_per_byte"]
     assert built["parity"]["greedy_agreement"] >= 0.95
-    assert 0 < len(built["gate"]["curve"]) <= built["gate"]["positions"]
+    assert 0 < len(built["threshold"]["curve"]) <= built["threshold"]["positions"]
     assert {stage["name"] for stage in built["stages"]} >= {"prune", "export"}
     for path in built["paths"].values():
         assert Path(path).exists()
@@ -64,7 +64,7 @@ def test_the_document_keeps_its_promise(built, repository):
 
 
 def test_recovery_lowers_the_loss_and_the_report_shows_it(built):
-    loss = built["recovery"]["validation_loss"]
+    loss = built["finetuning"]["validation_loss"]
     assert loss["after"] < loss["before"]
     assert built["against_base"].keys() == {"sub-model", "bundle"}
     assert [row["name"] for row in built["baselines"]] == ["similar line", "n-gram"]
@@ -134,10 +134,10 @@ def test_held_out_lines_are_completed_from_the_bundle(built, repository, tmp_pat
             "complete", file, "--line", line, "--character", character, "--bundle", built["paths"]["bundle"], "--json"
         )
         assert done.returncode == 0, done.stderr
-        told = json.loads(done.stdout)
-        said = told["raw"].split("\n")[0]
+        reported = json.loads(done.stdout)
+        said = reported["raw"].split("\n")[0]
         assert answer["answers"]["bundle"].startswith(said)
-        assert said.startswith(told["text"].split("\n")[0])
+        assert said.startswith(reported["text"].split("\n")[0])
         assert said or not answer["answers"]["bundle"]
 
 

@@ -12,7 +12,7 @@ from lsprotocol import types
 from msgspec import convert
 
 from contract.bundle.bundle import Bundle, build_of, read_manifest, seal_manifest
-from contract.bundle.trust import trust_build
+from contract.bundle.trusted_builds import trust_build
 from contract.documents import ServerStatus
 from tests.e2e.editor import TEXT, editing, expected, run
 
@@ -219,7 +219,7 @@ def test_older_bundle_can_be_served_again(workspace: Path) -> None:
     run(test)
 
 
-def test_repository_that_has_gone_on_is_told_with_what_to_do(workspace: Path) -> None:
+def test_repository_that_has_gone_on_is_reported_with_what_to_do(workspace: Path) -> None:
     bundle = workspace / ".submodel" / "bundle"
     known = {"learned_sha256": [hashlib.sha256(b"one = 1\n").hexdigest(), hashlib.sha256(b"two = 2\n").hexdigest()]}
     seal_manifest(bundle, {**read_manifest(bundle), **known})

@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks.portability import browser, runtimes
 from contract.bundle.bundle import Bundle
-from exporters.export import ExportSettings, add_precision, export_bundle
+from exporters.bundle_export import ExportSettings, add_precision, export_bundle
 from exporters.parity import ParitySettings
 from exporters.precision import Precision
 from tests.exporters.conftest import build_model, save_model
@@ -70,8 +70,8 @@ def test_onnxruntime_node(bundle: Bundle, prompts: list[list[int]], expected: li
 def test_transformers_js(bundle: Bundle, prompts: list[list[int]], expected: list[list[int]], precision: str) -> None:
     graph = bundle.graphs[precision]
     assert graph is not None
-    told = runtimes.ask_transformers_js(bundle, graph, prompts)
-    same = sum(a == b for a, b in zip(told.answers, expected, strict=True))
+    reported = runtimes.ask_transformers_js(bundle, graph, prompts)
+    same = sum(a == b for a, b in zip(reported.answers, expected, strict=True))
     assert same == len(prompts) if precision == "fp32" else same >= len(prompts) // 2  # random weights tie often
 
 
@@ -83,7 +83,7 @@ def test_onnxruntime_genai(bundle: Bundle, prompts: list[list[int]], expected: l
 @needs_node
 @needs_chromium
 def test_a_page_in_a_browser(bundle: Bundle, tmp_path: Path) -> None:
-    told = browser.ask_page(bundle, bundle.model_path, tmp_path / "page.png")
-    assert "error" not in told, told
-    assert told["ids"] == browser.ask_engine(bundle)
+    reported = browser.ask_page(bundle, bundle.model_path, tmp_path / "page.png")
+    assert "error" not in reported, reported
+    assert reported["ids"] == browser.ask_engine(bundle)
     assert (tmp_path / "page.png").read_bytes().startswith(b"\x89PNG")

@@ -94,15 +94,15 @@ def test_our_reader_finds_the_same_model(
     assert sorted(file.name for file in tmp_path.iterdir()) == ["model.gguf"]
 
 
-def test_the_layout_that_was_taught_is_told(folders: Callable[[str], Path], tmp_path: Path) -> None:
+def test_the_layout_that_was_taught_is_reported(folders: Callable[[str], Path], tmp_path: Path) -> None:
     assert llama_cpp_worker.SUFFIX_FIRST == SUFFIX_FIRST, "the bench's worker imports nothing of ours"
     prompt = PromptFormat(prefix_token=FIM[0], suffix_token=FIM[1], middle_token=FIM[2], suffix_first=True)
-    for form in (prompt, replace(prompt, suffix_first=False)):
-        folder = tmp_path / f"model {form.suffix_first}"
+    for prompt_format in (prompt, replace(prompt, suffix_first=False)):
+        folder = tmp_path / f"model {prompt_format.suffix_first}"
         shutil.copytree(folders("llama-tied"), folder)
-        (folder / MANIFEST).write_text(json.dumps({"schema": SCHEMA_VERSION, "prompt": form.to_json()}))
-        with open_gguf(export_gguf(folder, tmp_path / f"{form.suffix_first}.gguf")) as gguf:
-            assert gguf.metadata.get(SUFFIX_FIRST) is (True if form.suffix_first else None)
+        (folder / MANIFEST).write_text(json.dumps({"schema": SCHEMA_VERSION, "prompt": prompt_format.to_json()}))
+        with open_gguf(export_gguf(folder, tmp_path / f"{prompt_format.suffix_first}.gguf")) as gguf:
+            assert gguf.metadata.get(SUFFIX_FIRST) is (True if prompt_format.suffix_first else None)
 
 
 @pytest.mark.parametrize("pre", ["qwen2", "smollm", "gpt-2", "default", "llama-bpe"])

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, GPTNeoXConfig, Pretra
 from contract.bundle.bundle import OPTIMUM_LAYOUT, read_bundle
 from contract.errors import BundleError, ExportError
 from exporters import optimum_export
-from exporters.export import export_any, export_bundle
+from exporters.bundle_export import export_any, export_bundle
 from exporters.export_settings import ExportSettings
 from exporters.optimum_export import optimum_types
 from exporters.precision import Precision

@@ -21,14 +21,14 @@ OPTIONS = ["--tokens", "1500", "--dtype", "float32"]
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """Two seeds of one domain, another domain, and two structured models."""
+    """Two seeds of one dataset, another dataset, and two structured models."""
     root = tmp_path_factory.mktemp("compare")
     base = save_folder(root / "base", kind="qwen2")
     write_code(root / "py", ".py", "#")
     write_code(root / "js", ".js", "//")
 
-    def prune(name, domain, *arguments):
-        command = ["prune", str(root / domain), "--base", str(base), "-o", str(root / name), *OPTIONS, *arguments]
+    def prune(name, dataset, *arguments):
+        command = ["prune", str(root / dataset), "--base", str(base), "-o", str(root / name), *OPTIONS, *arguments]
         done = CliRunner().invoke(app, command)
         assert done.exit_code == 0, done.output + repr(done.exception)
         return root / name
@@ -37,7 +37,7 @@ def folders(tmp_path_factory):
         "a": prune("a", "py", "--masks-only"),
         "b": prune("b", "py", "--masks-only", "--seed", "1"),
         "c": prune("c", "js", "--masks-only"),
-        "plain": prune("plain", "py", "--masks-only", "--form", "plain"),
+        "plain": prune("plain", "py", "--masks-only", "--prompt-format", "plain"),
         "magnitude": prune("magnitude", "py", "--masks-only", "--method", "magnitude"),
         "bfloat16": prune("bfloat16", "py", "--masks-only", "--dtype", "bfloat16"),
         "s": prune("s", "py", "--method", "structured", "--sparsity", "0.3"),
@@ -45,16 +45,16 @@ def folders(tmp_path_factory):
     }
 
 
-def test_pairs_are_told_with_their_baselines(folders):
+def test_pairs_are_reported_with_their_baselines(folders):
     document = run_compare([folders[name] for name in "abc"])
     assert document["models"] == ["a", "b", "c"]
     assert document["random_baseline"] == pytest.approx(2 / 3)
     assert document["random_simulated"] == pytest.approx(2 / 3, abs=0.01)
     relations = {"|".join(pair["models"]): pair["relation"] for pair in document["pairs"]}
-    assert relations == {"a|b": "same domain, another seed", "a|c": "another domain", "b|c": "another domain"}
+    assert relations == {"a|b": "same dataset, another seed", "a|c": "another dataset", "b|c": "another dataset"}
     distances = document["jaccard_distance"]
-    assert document["same_domain_baseline"] == distances["a|b"]
-    assert document["other_domain_mean"] == pytest.approx((distances["a|c"] + distances["b|c"]) / 2)
+    assert document["same_dataset_baseline"] == distances["a|b"]
+    assert document["other_dataset_mean"] == pytest.approx((distances["a|c"] + distances["b|c"]) / 2)
     assert 0 < distances["a|b"] < distances["a|c"] < document["random_baseline"]
 
 
@@ -90,7 +90,7 @@ def test_channels_and_tokens_of_structured_models(folders):
         shared += len(set(left) & set(right))
         either += len(set(left) | set(right))
     assert document["jaccard_distance"]["s|t"] == pytest.approx(1 - shared / either)
-    assert document["pairs"][0]["relation"] == "another domain"
+    assert document["pairs"][0]["relation"] == "another dataset"
 
 
 def test_the_command_prints_draws_and_answers(folders, tmp_path):
@@ -107,13 +107,13 @@ def test_the_command_prints_draws_and_answers(folders, tmp_path):
 
 @pytest.mark.parametrize(
     ("other", "relation"),
-    [("magnitude", "another method"), ("plain", "another form of text"), ("bfloat16", "another method")],
+    [("magnitude", "another method"), ("plain", "another prompt format"), ("bfloat16", "another method")],
 )
-def test_what_else_differs_is_told_before_the_domain(folders, other, relation):
+def test_what_else_differs_is_reported_before_the_dataset(folders, other, relation):
     assert [pair["relation"] for pair in run_compare([folders["c"], folders[other]])["pairs"]] == [relation]
 
 
-def test_what_does_not_compare_is_told(folders, tmp_path):
+def test_what_does_not_compare_is_reported(folders, tmp_path):
     with pytest.raises(BuildError, match="two folders"):
         run_compare([folders["a"]])
     with pytest.raises(BuildError, match="two kinds"):

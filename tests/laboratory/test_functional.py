@@ -145,7 +145,7 @@ def test_functions_are_drawn_by_seed(repository):
     assert draw(0) == drawn[0]
 
 
-def test_tests_that_fail_unchanged_are_told(repository):
+def test_tests_that_fail_unchanged_are_reported(repository):
     (repository / "test_shelf.py").write_text("def test_no():\n    assert False\n")
     with (
         pytest.raises(EvaluationError, match=r"do not pass as they are .*failed: 1 failed in") as caught,
@@ -173,7 +173,7 @@ def test_links_to_the_users_files_are_left_alone(repository):
         assert copy.find_functions(["linked.py"]) == ()
 
 
-def test_a_missing_file_is_told(repository):
+def test_a_missing_file_is_reported(repository):
     settings = FunctionalSettings(test_command=("true",), limits=LIMITS)
     with copied_repository(repository, settings) as copy, pytest.raises(EvaluationError, match=r"no file gone\.py"):
         copy.find_functions(["gone.py"])

@@ -36,7 +36,7 @@ def test_a_bit_a_weight(tmp_path):
     assert (tmp_path / MASKS).stat().st_size < 64 * 4096 / 8 + 500
 
 
-def test_a_file_that_holds_no_masks_is_told(tmp_path):
+def test_a_file_that_holds_no_masks_is_reported(tmp_path):
     path = tmp_path / MASKS
     save_file({"x": torch.zeros(2)}, path)
     with pytest.raises(BuildError, match="no masks"):
@@ -56,7 +56,7 @@ def test_which_weights_the_kernels_take():
 
 
 @pytest.mark.skipif(is_supported(), reason="a GPU is here")
-def test_without_a_gpu_it_is_told_before_anything_changes():
+def test_without_a_gpu_it_is_reported_before_anything_changes():
     model = make_model(300)
     with pytest.raises(BuildError, match="No GPU"):
         use_sparse_kernels(model)

@@ -99,12 +99,12 @@ def test_statistics_are_sums_over_tokens_however_they_come():
 
 
 @pytest.mark.parametrize("text", ["24", "2:", "4:4", "0:4", "a:b", "5:4", ""])
-def test_a_pattern_that_is_none_is_told(text):
+def test_a_pattern_that_is_none_is_reported(text):
     with pytest.raises(BuildError, match="2:4"):
         parse_pattern(text)
 
 
-def test_what_does_not_fit_is_told():
+def test_what_does_not_fit_is_reported():
     with pytest.raises(BuildError, match="groups of 4"):
         keep_highest_in_groups(torch.rand(2, 6), parse_pattern("2:4"))
     with pytest.raises(BuildError, match="2:4"):

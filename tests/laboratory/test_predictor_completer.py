@@ -1,7 +1,7 @@
 """Benchmarks' questions in the form that a model knows."""
 
 from contract.prompt import PromptEncoder, PromptFormat
-from laboratory.programs.completer import CompletionRequest, cut_at_stops
+from laboratory.programs.completer import ProgramRequest, cut_at_stops
 from laboratory.programs.predictor_completer import PredictorCompleter
 from tests.builder.tiny import FIM_TOKENS, make_tokenizer
 
@@ -13,8 +13,8 @@ class Writer:
 
     name = "writer"
 
-    def __init__(self, form):
-        self.encoder = PromptEncoder(make_tokenizer(), form)
+    def __init__(self, prompt_format):
+        self.encoder = PromptEncoder(make_tokenizer(), prompt_format)
 
     def generate(self, prompts, on_done, *, max_new_tokens, is_done):
         self.asked = [self.encoder.tokenizer.decode(ids, skip_special_tokens=False) for ids in prompts]
@@ -29,7 +29,7 @@ class Writer:
 
 
 def request(prefix, suffix, stops, tokens=20):
-    return CompletionRequest(
+    return ProgramRequest(
         prefix=prefix, suffix=suffix, cut=lambda text: cut_at_stops(text, stops), max_new_tokens=tokens
     )
 

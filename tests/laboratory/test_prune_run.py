@@ -13,7 +13,7 @@ from contract.console import StageDisplay
 from contract.errors import BuildError
 from laboratory.experiments.method import MethodSettings
 from laboratory.experiments.prune_run import PruneRunSettings, run_prune
-from laboratory.experiments.study_options import calibration_specs, choose_dtype, parse_form, parse_ratios
+from laboratory.experiments.study_options import calibration_specs, choose_dtype, parse_prompt_format, parse_ratios
 from laboratory.sparsity.mask_file import MASKS, MaskFile
 from submodel.app import app
 from tests.builder.tiny_bases import save_folder
@@ -77,11 +77,11 @@ def test_the_structured_method_makes_a_smaller_model(repository, base, tmp_path)
     assert "note" not in document
     manifest = read_artifact(tmp_path / "out").manifest
     assert manifest["plan"]["share_of_base"] <= 0.7
-    assert manifest["domains"]["domains"] == ["repository"]
+    assert manifest["datasets"]["datasets"] == ["repository"]
     assert (tmp_path / "out" / "plan.json").is_file()
 
 
-def test_seeds_and_domains_decide_masks(repository, base, tmp_path):
+def test_seeds_and_datasets_decide_masks(repository, base, tmp_path):
     write_code(tmp_path / "other", ".js", "//")
 
     def masks(name, *arguments):
@@ -107,7 +107,7 @@ def test_options():
         with pytest.raises(BuildError, match="START:END:STEP"):
             parse_ratios(wrong)
     with pytest.raises(BuildError, match="prompt or plain"):
-        parse_form("verse")
+        parse_prompt_format("verse")
     assert choose_dtype("bfloat16") == torch.bfloat16
     with pytest.raises(BuildError, match="float32 or bfloat16"):
         choose_dtype("float8")
@@ -119,16 +119,16 @@ def test_options():
         ({"method": "lottery"}, "structured"),
         ({"method": "structured", "owl": True}, "--owl"),
         ({"method": "structured", "sparsity": 0.99}, "out of range"),
-        ({"method": "structured", "form": "plain"}, "--form"),
+        ({"method": "structured", "prompt_format": "plain"}, "--prompt-format"),
         ({"sparsity": 1.5}, "below 1"),
     ],
 )
-def test_what_cannot_be_is_told_before_anything_is_loaded(settings, words):
+def test_what_cannot_be_is_reported_before_anything_is_loaded(settings, words):
     with pytest.raises(BuildError, match=words):
         MethodSettings(**settings)
 
 
-def test_a_folder_with_other_files_is_told_before_anything_is_loaded(tmp_path):
+def test_a_folder_with_other_files_is_reported_before_anything_is_loaded(tmp_path):
     (tmp_path / "thesis.tex").write_text("")
     settings = PruneRunSettings(output=tmp_path, calibration=("nowhere",))
     with pytest.raises(BuildError, match="holds files"), StageDisplay() as display:

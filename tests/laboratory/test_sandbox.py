@@ -76,7 +76,7 @@ def test_a_good_program_passes_and_its_output_is_kept(run):
     assert result.is_passed
 
 
-def test_what_held_it_is_told(run):
+def test_what_held_it_is_reported(run):
     result = run("")
     if run.isolates:
         assert (result.network, result.processes) == ("namespace", "namespace")
@@ -331,7 +331,7 @@ def test_the_outcome_cant_be_forged_by_descriptor(run):
     assert run(forged).code == 3
 
 
-def test_what_cant_be_run_is_told(tmp_path, monkeypatch):
+def test_what_cant_be_run_is_reported(tmp_path, monkeypatch):
     with pytest.raises(EvaluationError, match="no program nowhere"):
         run_sandboxed(["nowhere"])
     broken = tmp_path / "broken"

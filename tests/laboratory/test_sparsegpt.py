@@ -109,7 +109,7 @@ def test_inputs_that_never_fire_break_nothing():
     assert torch.equal(untouched[untouched != 0], weight[untouched != 0])
 
 
-def test_statistics_that_cannot_be_inverted_are_told():
+def test_statistics_that_cannot_be_inverted_are_reported():
     with pytest.raises(BuildError, match="inverted"):
         prune_sparsegpt(torch.randn(4, 16), torch.full((16, 16), float("nan")), Target(sparsity=0.5))
 

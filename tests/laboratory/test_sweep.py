@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from builder.datasets import open_domain
+from builder.datasets import open_dataset
 from contract.console import StageDisplay
 from contract.errors import BuildError, SubmodelError
 from laboratory.experiments import sweep_run
@@ -171,7 +171,7 @@ def test_a_lost_worker_costs_its_point_only_and_the_numbers_stay(place, tmp_path
     assert without_times(run(settings_of(place, tmp_path / "never"))["points"]) == without_times(whole["points"])
 
 
-def test_a_point_that_cannot_be_is_told_and_not_tried_again(place, tmp_path, monkeypatch):
+def test_a_point_that_cannot_be_is_reported_and_not_tried_again(place, tmp_path, monkeypatch):
     tried = []
 
     def noted(tasks, **options):
@@ -194,10 +194,10 @@ def test_a_point_that_cannot_be_is_told_and_not_tried_again(place, tmp_path, mon
 
 def test_what_a_row_tells_of_its_calibration(place, tmp_path, monkeypatch):
     monkeypatch.setattr(sweep_run, "run_in_processes", in_this_process)
-    methods = make_methods(["wanda", "structured"], [0.2], [0], MethodSettings(tokens=1500, form="plain"))
+    methods = make_methods(["wanda", "structured"], [0.2], [0], MethodSettings(tokens=1500, prompt_format="plain"))
     both = ((str(place / "py"),), (str(place / "js"),))
     rows = run(settings_of(place, tmp_path, methods=methods, calibrations=both))["points"]
-    assert [(row["method"], row.get("form"), row.get("tokens")) for row in rows] == [
+    assert [(row["method"], row.get("prompt_format"), row.get("tokens")) for row in rows] == [
         ("dense", None, None),
         *[("wanda", "plain", 1500)] * 2,
         *[("structured", "prompt", 1500)] * 2,
@@ -207,7 +207,7 @@ def test_what_a_row_tells_of_its_calibration(place, tmp_path, monkeypatch):
     assert not any("most_bytes" in row for row in rows if row["method"] != "structured")
 
 
-def test_where_nothing_can_be_written_is_told_first(place, tmp_path):
+def test_where_nothing_can_be_written_is_reported_first(place, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BuildError, match="choose another folder"):
         run(settings_of(place, tmp_path / "file"))
@@ -232,22 +232,22 @@ def test_a_sweep_that_lost_points_ends_with_1(place, tmp_path, monkeypatch):
     assert isinstance(refused.exception, BuildError) and "float8" in str(refused.exception)
 
 
-def test_domains_are_told_apart_by_their_names(place, tmp_path):
+def test_datasets_are_distinguished_by_their_names(place, tmp_path):
     copy = shutil.copytree(place / "py", tmp_path / "other" / "py")
     with pytest.raises(BuildError, match="both called py"):
         run(settings_of(place, tmp_path, calibrations=((str(place / "py"),), (str(copy),))))
 
 
-def test_what_one_domain_learns_from_is_not_measured_on_in_another(place, tmp_path, monkeypatch):
+def test_what_one_dataset_learns_from_is_not_measured_on_in_another(place, tmp_path, monkeypatch):
     def opened(spec, **options):
-        domain = open_domain(spec, **options)
+        dataset = open_dataset(spec, **options)
         if not spec.endswith("fork"):
-            return domain
+            return dataset
         others = {"held-out": "calibration", "calibration": "held-out", "validation": "validation"}
-        files = tuple(replace(file, split=others[file.split]) for file in domain.corpus.files)
-        return replace(domain, corpus=replace(domain.corpus, files=files))
+        files = tuple(replace(file, split=others[file.split]) for file in dataset.corpus.files)
+        return replace(dataset, corpus=replace(dataset.corpus, files=files))
 
-    monkeypatch.setattr(sweep_run, "open_domain", opened)
+    monkeypatch.setattr(sweep_run, "open_dataset", opened)
     fork = shutil.copytree(place / "py", tmp_path / "fork")
     with pytest.raises(BuildError, match="figures would flatter"):
         run(settings_of(place, tmp_path, calibrations=((str(place / "py"),), (str(fork),))))
@@ -331,7 +331,7 @@ def test_combinations_and_what_cannot_be():
         ("structured", 0.2, 0),
         ("structured", 0.2, 1),
     ]
-    with pytest.raises(BuildError, match="domain"):
+    with pytest.raises(BuildError, match="dataset"):
         SweepSettings(output=None, methods=(), calibrations=(), measured_on=())
     with pytest.raises(BuildError, match="excerpt"):
         QualitySettings(excerpts=0)

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from laboratory.experiments.pictures import draw_sweep
-from laboratory.experiments.sweep_document import make_curves, make_matrices, make_rankings, without_pieces
+from laboratory.experiments.sweep_document import make_curves, make_matrices, make_rankings, without_snippets
 
 
 def row(method, sparsity, calibration, seed, **bits):
@@ -16,11 +16,11 @@ def row(method, sparsity, calibration, seed, **bits):
         "removed_share": sparsity,
         "calibration": calibration.split("+") if calibration else [],
         "seed": seed,
-        "quality": {domain: {"bits_per_byte": value} for domain, value in bits.items()},
+        "quality": {dataset: {"bits_per_byte": value} for dataset, value in bits.items()},
     }
 
 
-def pieces(nats):
+def snippets(nats):
     """Figures of four pieces of ten bytes."""
     bits = sum(nats) / math.log(2) / 40
     return {"bits_per_byte": bits, "excerpt_nats": nats, "excerpt_bytes": [10] * 4}
@@ -70,7 +70,7 @@ def test_what_is_calibrated_on_but_not_measured_is_no_mixture():
     assert "over_mixed" not in matrix["diagonal_is_best"]["py"]
 
 
-def test_a_diagonal_that_loses_is_told():
+def test_a_diagonal_that_loses_is_reported():
     rows = [row("wanda", 0.5, "py", 0, py=0.9, js=0.8), row("wanda", 0.5, "js", 0, py=0.8, js=0.7)]
     (matrix,) = make_matrices(rows)
     assert matrix["diagonal_is_best"]["py"] == {"is_best": False, "gain": pytest.approx(-0.1)}
@@ -95,20 +95,20 @@ def test_the_gain_has_an_interval_over_pieces_of_text():
         ("js", 1): [8.0, 9.0, 10.0, 8.0],
     }
     rows = [
-        {**row("wanda", 0.5, name, seed), "quality": {"py": pieces(values), "js": pieces([1.0, 1.0, 1.0, 1.0])}}
+        {**row("wanda", 0.5, name, seed), "quality": {"py": snippets(values), "js": snippets([1.0, 1.0, 1.0, 1.0])}}
         for (name, seed), values in nats.items()
     ]
-    told = make_matrices(rows)[0]["diagonal_is_best"]["py"]
+    reported = make_matrices(rows)[0]["diagonal_is_best"]["py"]
     bit = math.log(2) * 40
-    assert told["gain"] == pytest.approx((35 - 30) / bit)
-    assert told["gain_by_seed"] == pytest.approx([(35 - 27) / bit, (35 - 33) / bit])
-    low, high = told["gain_interval"]
+    assert reported["gain"] == pytest.approx((35 - 30) / bit)
+    assert reported["gain_by_seed"] == pytest.approx([(35 - 27) / bit, (35 - 33) / bit])
+    low, high = reported["gain_interval"]
     assert low == pytest.approx(-1 / bit) and high == pytest.approx(8 / bit)  # the last piece thrice; never
-    assert without_pieces(rows)[0]["quality"]["py"].keys() == {"bits_per_byte"}
+    assert without_snippets(rows)[0]["quality"]["py"].keys() == {"bits_per_byte"}
 
 
 def ranked(method, seed, nats, **other):
-    return {**row(method, 0.5, "py", seed), "removed_share": 0.4, "quality": {"py": pieces(nats)}, **other}
+    return {**row(method, 0.5, "py", seed), "removed_share": 0.4, "quality": {"py": snippets(nats)}, **other}
 
 
 def test_methods_of_one_ratio_are_ranked_with_an_interval_over_pieces():
@@ -131,7 +131,7 @@ def test_methods_of_one_ratio_are_ranked_with_an_interval_over_pieces():
     assert "over_next" not in last
 
 
-def test_rankings_keep_calibrations_and_domains_apart_and_patterns_together():
+def test_rankings_keep_calibrations_and_datasets_apart_and_patterns_together():
     rows = [
         row("wanda", 0.5, "py", 0, py=0.7, js=0.9),
         row("magnitude", 0.5, "py", 0, py=0.8, js=0.8),
@@ -171,7 +171,7 @@ def test_methods_are_ranked_over_the_seeds_that_all_of_them_have():
     assert make_rankings(rows[:2]) == make_rankings([rows[0], rows[2]]) == []
 
 
-def test_the_picture_shows_own_domains_and_cuts_off_what_is_far_away():
+def test_the_picture_shows_own_datasets_and_cuts_off_what_is_far_away():
     rows = [*ROWS, row("wanda", 0.7, "py", 0, py=9.0, js=9.0)]
     page = draw_sweep({"curves": make_curves(rows)})
     assert len(re.findall('<path d="M[^"]*L', page)) == 2  # lines

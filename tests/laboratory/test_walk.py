@@ -160,7 +160,7 @@ def test_owl_gives_each_layer_its_own_sparsity():
             assert set((~kept).sum(dim=1).tolist()) == {int(sparsity * kept.shape[1] + 0.5)}
 
 
-def test_settings_that_contradict_each_other_are_told():
+def test_settings_that_contradict_each_other_are_reported():
     pattern = GroupPattern(zeros=2, size=4)
     assert resolve_sparsity(None, pattern) == resolve_sparsity(None, None) == 0.5
     assert resolve_sparsity(0.3, None) == 0.3

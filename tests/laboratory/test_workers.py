@@ -157,9 +157,9 @@ def test_a_cluster_does_the_points(played_ray, capsys):
     assert outcomes["crash"] == Lost(name="crash", reason="The worker died unexpectedly.", is_final=False)
     assert outcomes["refuse"] == Lost(name="refuse", reason="This can not be.", is_final=True)
     assert outcomes["outdated"] == Lost(name="outdated", reason="Another version is here.", is_final=False)
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert "a node has died" in told.err
+    reported = capsys.readouterr()
+    assert reported.out == ""
+    assert "a node has died" in reported.err
     names = [name for name, _ in played_ray]
     assert names == ["init", "remote", "shutdown"]
     assert played_ray[0][1]["address"] == "local"  # a new one, though another may be at work on this machine
@@ -172,7 +172,7 @@ def test_a_cluster_of_smaller_machines_is_not_waited_for(played_ray):
     assert played_ray[-1][0] == "shutdown"
 
 
-def test_a_cluster_that_is_not_there_is_told(played_ray, monkeypatch):
+def test_a_cluster_that_is_not_there_is_reported(played_ray, monkeypatch):
     def init(**options):
         raise Exception("The current node timed out during startup.")
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from lsp_server.acceptance import AcceptanceTracker
-from lsp_server.documents import Edit
+from lsp_server.open_documents import Edit
 
 URI = "file:///a.py"
 

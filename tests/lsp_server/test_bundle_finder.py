@@ -7,7 +7,7 @@ import pytest
 
 from contract.bundle.bundle import build_of
 from contract.bundle.previous import previous_bundles
-from contract.bundle.trust import trust_build
+from contract.bundle.trusted_builds import trust_build
 from contract.errors import BundleError
 from lsp_server.bundle_finder import RETRY_S, BundleFinder, read_manifest, workspace_of
 

@@ -296,8 +296,8 @@ def test_what_is_read_ahead_is_what_is_asked(engine: Engine, end: str) -> None:
 def test_a_cold_place_is_answered_from_a_short_prompt_first(engine: Engine) -> None:
     text = "".join(f"value_{number} = compute({number})\n" for number in range(400)) + "x = "
     completer, double = fixed(engine, max_positions=100_000)
-    engine_form = double.encoder.form
-    double.encoder = PromptEncoder(engine.encoder.tokenizer, engine_form.with_window(2000, 256))
+    engine_format = double.encoder.prompt_format
+    double.encoder = PromptEncoder(engine.encoder.tokenizer, engine_format.with_window(2000, 256))
     whole = completer.complete(at(text, len(text), options=ServerOptions()))
     assert not whole.is_near
     double.token_s = 0.4 / len(double.prompts[0]) * 1.01

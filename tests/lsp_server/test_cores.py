@@ -48,5 +48,5 @@ def test_of_arm_s_cores_those_of_most_capacity_count(tmp_path: Path, capacities:
     assert cores.fast_processors(range(len(capacities)), tmp_path) == expected
 
 
-def test_where_nothing_is_told_all_cores_are_alike(tmp_path: Path) -> None:
+def test_where_nothing_is_reported_all_cores_are_alike(tmp_path: Path) -> None:
     assert cores.fast_processors([0, 1], tmp_path) == set()

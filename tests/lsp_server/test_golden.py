@@ -75,7 +75,7 @@ def test_golden(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.rule}: {case.title}")
-def test_what_acted_is_told(case: Case) -> None:
+def test_what_acted_is_reported(case: Case) -> None:
     refined = refine(case.raw, case.request)
     rule = case.rule.replace("_", "-")
     if case.shown == "nothing":

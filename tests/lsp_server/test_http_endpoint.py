@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from contract.bundle.bundle import Bundle, read_bundle
-from contract.prompt import ContextPiece
+from contract.prompt import ContextSnippet
 from lsp_server.http import endpoint
 from lsp_server.http.connection import Connection, Request
 from lsp_server.http.endpoint import SUPERSEDED, Endpoint
@@ -306,9 +306,9 @@ def test_a_bundle_that_is_built_anew_is_loaded(tiny_bundle: Bundle) -> None:
 
 
 def test_the_newest_pieces_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    pieces = tuple(ContextPiece(path=name, text=name * 40 + "\n" + name * 40) for name in "abc")
+    pieces = tuple(ContextSnippet(path=name, text=name * 40 + "\n" + name * 40) for name in "abc")
 
-    def fitting(characters: int) -> tuple[ContextPiece, ...]:
+    def fitting(characters: int) -> tuple[ContextSnippet, ...]:
         monkeypatch.setattr(endpoint, "MAX_CONTEXT_CHARACTERS", characters)
         return endpoint._newest_pieces(pieces)
 

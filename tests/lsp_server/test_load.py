@@ -18,16 +18,16 @@ from lsprotocol import types
 
 from contract.bundle.bundle import Bundle
 from contract.errors import SubmodelError
-from lsp_server import documents as documents_module
+from lsp_server import open_documents as documents_module
 from lsp_server.decoding.providers import Provider, choose_provider
-from lsp_server.documents import MAX_DOCUMENT_CHARS, Document
+from lsp_server.open_documents import MAX_DOCUMENT_CHARS, Document
 from lsp_server.options import ServerOptions, TriggerOptions
 from lsp_server.positions import Encoding
 from lsp_server.request import Completion, CompletionRequest
-from lsp_server.serve import create_server
 from lsp_server.serve_errors import EngineCrash, ServeError
 from lsp_server.server import CompletionServer
 from lsp_server.service import MAX_CRASHES, BundleState, CompletionService
+from lsp_server.transports import create_server
 from lsp_server.wire import MAX_MESSAGE_BYTES, NO_MESSAGE, BoundedInput
 from tests.attacks.lsp_process import TOKEN, answer_to, connect, initialize, listening
 
@@ -225,7 +225,7 @@ def test_an_engine_that_always_fails_is_given_up_in_one_sentence(monkeypatch: py
     assert f"{MAX_CRASHES} times in a row" in str(status.error)
 
 
-def test_a_load_that_fails_in_a_library_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_load_that_fails_in_a_library_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(path: Path, **options: Any) -> Any:
         raise MemoryError
 

@@ -93,7 +93,7 @@ SWITCHES = {
     "trigger": {"debounceMaxMs": 90, "budgetMs": 1000, "multiLine": False},
     "stops": {"dedent": False},
     "filters": {"secret": False},
-    "gate": {"precision": 0},
+    "threshold": {"precision": 0},
     "care": {"prefetch": False},
 }
 
@@ -104,7 +104,7 @@ def test_switches_of_studies_are_read_below_their_key_alone() -> None:
     assert options.trigger == TriggerOptions(debounce_max_ms=90, budget_ms=1000, multi_line=False)
     assert not options.stops.dedent
     assert not options.filters.secret
-    assert (options.gate.precision, options.max_new_tokens, options.care.prefetch) == (0, 9, False)
+    assert (options.threshold.precision, options.max_new_tokens, options.care.prefetch) == (0, 9, False)
 
     options, problems = read_options(SWITCHES, DEFAULTS)
     assert options == DEFAULTS
@@ -113,13 +113,13 @@ def test_switches_of_studies_are_read_below_their_key_alone() -> None:
 
 
 def test_options_of_users_are_no_switches_and_bad_switches_are_named() -> None:
-    document = {"threads": 2, "care": {"onBattery": "off"}, "gate": {"precision": 70}}
+    document = {"threads": 2, "care": {"onBattery": "off"}, "threshold": {"precision": 70}}
     options, problems = read_options({"experimental": document}, DEFAULTS)
     assert options == DEFAULTS
     assert [problem.split("'")[1] for problem in problems] == [
         "experimental.threads",
         "experimental.care.onBattery",
-        "experimental.gate.precision",
+        "experimental.threshold.precision",
     ]
     assert "number from 0 to 1" in problems[2]
 
@@ -127,15 +127,15 @@ def test_options_of_users_are_no_switches_and_bad_switches_are_named() -> None:
 def test_eagerness_orders_what_is_shown_and_how_soon() -> None:
     quiet, normal, eager = (read_options({"eagerness": one}, DEFAULTS)[0] for one in ("quiet", "normal", "eager"))
     assert normal == DEFAULTS
-    assert quiet.gate.precision > normal.gate.precision > eager.gate.precision
+    assert quiet.threshold.precision > normal.threshold.precision > eager.threshold.precision
     assert quiet.trigger.debounce_min_ms > normal.trigger.debounce_min_ms > eager.trigger.debounce_min_ms
     assert quiet.trigger.debounce_max_ms > normal.trigger.debounce_max_ms > eager.trigger.debounce_max_ms
     assert quiet.trigger.cold_ms > normal.trigger.cold_ms > eager.trigger.cold_ms
     assert read_options({}, quiet)[0] == quiet, "a change that leaves it out keeps what came with initialize"
     assert read_options({"eagerness": "normal"}, quiet)[0] == DEFAULTS
-    switched, _ = read_options({"experimental": {"gate": {"precision": 0}}, "eagerness": "quiet"}, DEFAULTS)
-    assert switched == replace(quiet, gate=switched.gate)
-    assert switched.gate.precision == 0
+    switched, _ = read_options({"experimental": {"threshold": {"precision": 0}}, "eagerness": "quiet"}, DEFAULTS)
+    assert switched == replace(quiet, confidence_threshold=switched.confidence_threshold)
+    assert switched.threshold.precision == 0
 
 
 def test_users_see_at_most_15_options_in_server_and_editor() -> None:

@@ -35,7 +35,7 @@ async def until_read(repositories: Repositories, bundle: Path) -> None:
 
 
 def test_what_is_forgotten_is_read_no_more(root: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[Path] = []
+    reported: list[Path] = []
     read: list[Path] = []
     take = Repositories._take
 
@@ -46,7 +46,7 @@ def test_what_is_forgotten_is_read_no_more(root: Path, bundle: Path, monkeypatch
     monkeypatch.setattr(Repositories, "_take", noted)
 
     async def test() -> None:
-        repositories = Repositories(on_drift=lambda root, drift: told.append(root))
+        repositories = Repositories(on_drift=lambda root, drift: reported.append(root))
         repositories.read(root, bundle)
         await until_read(repositories, bundle)
         assert repositories.drift_of(bundle) is not None
@@ -60,7 +60,7 @@ def test_what_is_forgotten_is_read_no_more(root: Path, bundle: Path, monkeypatch
         assert repositories.drift_of(bundle) is None
 
     asyncio.run(test())
-    assert told == [root]
+    assert reported == [root]
 
 
 def test_a_repository_is_read_once_unless_it_is_asked_to_be_read_anew(
@@ -108,14 +108,14 @@ def test_of_a_repository_that_another_bundle_serves_there_is_no_drift(root: Path
     other.mkdir()
     shutil.move(root / ".submodel", other)
     bundle = other / bundle.relative_to(root)
-    told: list[Drift] = []
+    reported: list[Drift] = []
 
     async def test() -> None:
-        repositories = Repositories(on_drift=lambda root, drift: told.append(drift))
+        repositories = Repositories(on_drift=lambda root, drift: reported.append(drift))
         repositories.read(root, bundle)
         assert not repositories._is_reading
         assert repositories.drift_of(bundle) is None
         repositories.close()
 
     asyncio.run(test())
-    assert told == []
+    assert reported == []

@@ -13,7 +13,7 @@ from benchmarks.robustness.fuzz_readers import READERS
 from lsp_server.options import CareOptions, ServerOptions
 from lsp_server.repositories import Drift
 from lsp_server.request import CompletionRequest
-from lsp_server.serve import create_server
+from lsp_server.transports import create_server
 from tests.lsp_server.test_load import Client, edit, talk
 
 
@@ -70,15 +70,15 @@ def test_a_snooze_takes_the_place_of_the_last_one_and_ends_with_the_server() -> 
     assert asyncio.run(snooze()) == [True, True]
 
 
-def test_a_repository_that_goes_on_and_on_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    server, told = create_server(ServerOptions(), "1"), []
-    monkeypatch.setattr(server, "warn", told.append)
+def test_a_repository_that_goes_on_and_on_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    server, reported = create_server(ServerOptions(), "1"), []
+    monkeypatch.setattr(server, "warn", reported.append)
     for changed in (20, 21, 22):
         server._on_drift(Path("/repo"), Drift(files=100, changed=changed, added=0, removed=0))
     server._on_drift(Path("/other"), Drift(files=100, changed=30, added=0, removed=0))
     server.close()
-    assert len(told) == 2
-    assert "20 of 100 files in /repo" in told[0]
+    assert len(reported) == 2
+    assert "20 of 100 files in /repo" in reported[0]
 
 
 def test_switched_off_nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> None:

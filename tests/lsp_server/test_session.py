@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lsp_server.documents import Edit
+from lsp_server.open_documents import Edit
 from lsp_server.options import CareOptions, ServerOptions, TriggerOptions
 from lsp_server.power import BURST_S, RATE, Policy, Power, PowerMeter
 from lsp_server.request import ClientCursor, Completion, CompletionRequest
@@ -169,7 +169,7 @@ def test_asked_by_hand_rules_of_typing_do_not_hold() -> None:
     assert ask(session, at("ab‸cd\n", is_invoked=True)) == ["foo(bar)"]
 
 
-def test_what_a_filter_rejected_is_told_and_not_asked_again() -> None:
+def test_what_a_filter_rejected_is_reported_and_not_asked_again() -> None:
     step = Step(name="repetition", kind="stop", action="rejected", detail="a line repeats the one above it")
     session, service = make(Completion(text="", raw="x", steps=(step,), rule="repetition"))
     assert ask(session, at("x = ‸\n"), at("x = ‸\n")) == [None, None]
@@ -186,7 +186,7 @@ def test_answer_for_which_time_ran_out_is_asked_again() -> None:
     assert len(service.requests) == 2
 
 
-def test_model_that_fails_is_told() -> None:
+def test_model_that_fails_is_reported() -> None:
     session, _ = make(None)
     assert ask(session, at("x = ‸\n")) == [None]
     assert (last(session).outcome, last(session).reason) == ("failed", "It is broken.")
@@ -208,7 +208,7 @@ def test_newer_request_ends_the_wait_of_the_older() -> None:
     assert {trace.outcome for trace in session.traces.newest(2)} == {"superseded", "shown"}
 
 
-def test_cancelled_request_is_told() -> None:
+def test_cancelled_request_is_reported() -> None:
     session, service = make(options=replace(OPTIONS, trigger=TriggerOptions(debounce_min_ms=2000)))
 
     async def test() -> None:
@@ -325,21 +325,21 @@ def test_nothing_is_asked_ahead_on_battery(power: Power) -> None:
     assert len(service.requests) == 1
 
 
-def test_gate_is_for_what_nobody_asked_for() -> None:
-    session, service = make(Completion(text="", rule="gate", confidence=0.1))
+def test_threshold_is_for_what_nobody_asked_for() -> None:
+    session, service = make(Completion(text="", rule="threshold", confidence=0.1))
     assert ask(session, at("x = ‸\n")) == [None]
     service.completion = Completion(text="foo", confidence=0.1)
     assert ask(session, at("x = ‸\n"), at("x = ‸\n", is_invoked=True)) == [None, "foo"]
-    assert [request.options.gate.precision for request in service.requests] == [0.5, 0.0]
+    assert [request.options.threshold.precision for request in service.requests] == [0.5, 0.0]
 
 
 def test_what_was_asked_for_by_hand_comes_by_itself_only_while_it_is_typed() -> None:
     session, service = make(Completion(text="foo(bar)", confidence=0.1))
     assert ask(session, at("x = ‸\n", is_invoked=True), at("x = fo‸\n")) == ["foo(bar)", "o(bar)"]
     assert len(service.requests) == 1
-    service.completion = Completion(text="", rule="gate", confidence=0.1)
+    service.completion = Completion(text="", rule="threshold", confidence=0.1)
     assert ask(session, at("x = ‸\n")) == [None]
-    assert last(session).rule == "gate"
+    assert last(session).rule == "threshold"
 
 
 def test_what_came_by_itself_is_there_by_hand() -> None:
@@ -359,7 +359,7 @@ def test_one_line_on_battery_is_no_answer_where_a_block_may_come() -> None:
     assert ask(session, at("x = ‸\n")) == ["foo(bar)\nbaz()"]
 
 
-def test_line_after_what_was_asked_for_is_gated() -> None:
+def test_line_after_what_was_asked_for_has_a_threshold() -> None:
     session, service = make(options=AHEAD)
 
     async def test() -> None:
@@ -367,7 +367,7 @@ def test_line_after_what_was_asked_for_is_gated() -> None:
         await asyncio.sleep(0.01)
 
     asyncio.run(test())
-    assert [request.options.gate.precision for request in service.requests] == [0.0, 0.5]
+    assert [request.options.threshold.precision for request in service.requests] == [0.0, 0.5]
 
 
 def test_longest_snooze_is_a_week() -> None:

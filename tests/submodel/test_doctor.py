@@ -14,11 +14,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from contract.bundle import trust
+from contract.bundle import trusted_builds as trust
 from contract.bundle.bundle import read_manifest, seal_manifest
 from contract.children import python_module
 from lsp_server.decoding import cores
-from submodel import doctor
+from submodel import health_checks as doctor
 from submodel.commands.doctor import doctor as command
 
 SERVE_ONLY = """
@@ -108,7 +108,7 @@ def test_no_bundle_is_no_failure(tmp_path):
     assert "submodel build" in check.advice
 
 
-def test_a_stranger_s_bundle_is_told_and_no_failure(workspace, monkeypatch):
+def test_a_stranger_s_bundle_is_reported_and_no_failure(workspace, monkeypatch):
     def refuse(bundle, build):
         raise trust.UntrustedError("run `submodel trust` to use it.", build)
 
@@ -131,7 +131,7 @@ def test_a_changed_byte_of_the_bundle_fails(workspace):
 
 
 @pytest.mark.parametrize(
-    ("machine", "flags", "status", "told"),
+    ("machine", "flags", "status", "reported"),
     [
         ("x86_64", {"avx2", "avx512_vnni", "amx_int8"}, "ok", "AMX"),
         ("x86_64", {"avx2", "avx_vnni"}, "ok", "AVX VNNI"),
@@ -141,13 +141,13 @@ def test_a_changed_byte_of_the_bundle_fails(workspace):
         ("arm64", set(), "ok", "arm64"),
     ],
 )
-def test_processors(monkeypatch, machine, flags, status, told):
+def test_processors(monkeypatch, machine, flags, status, reported):
     monkeypatch.setattr("platform.machine", lambda: machine)
     for module in (cores, doctor):
         monkeypatch.setattr(module, "processor_flags", lambda *_: flags)
     check = doctor.check_processor()
     assert looked(check) == status
-    assert told in check.found
+    assert reported in check.found
 
 
 @pytest.mark.parametrize(
@@ -160,8 +160,8 @@ def test_processors(monkeypatch, machine, flags, status, told):
     ],
 )
 def test_memory(monkeypatch, total, available, status, advice):
-    told = SimpleNamespace(total=int(total), available=int(available))
-    monkeypatch.setattr("psutil.virtual_memory", lambda: told)
+    reported = SimpleNamespace(total=int(total), available=int(available))
+    monkeypatch.setattr("psutil.virtual_memory", lambda: reported)
     check = doctor.check_memory()
     assert looked(check) == status
     assert advice in check.advice
@@ -192,12 +192,12 @@ def test_a_runtime_that_can_not_be_loaded_fails(monkeypatch):
     assert looked(doctor.check_runtime()) == "fail"
 
 
-def test_two_runtimes_at_once_are_told(monkeypatch):
+def test_two_runtimes_at_once_are_reported(monkeypatch):
     monkeypatch.setattr(doctor, "installed_versions", lambda names: {"onnxruntime": "1", "onnxruntime-gpu": "1"})
     assert looked(doctor.check_runtime()) == "warn"
 
 
-def test_python_of_the_system_is_told(monkeypatch):
+def test_python_of_the_system_is_reported(monkeypatch):
     monkeypatch.delenv("CONDA_PREFIX", raising=False)
     monkeypatch.setattr(sys, "prefix", sys.base_prefix)
     assert looked(doctor.check_python()) == "warn"
@@ -220,7 +220,7 @@ def test_git_and_editors_are_looked_for_in_path(path):
 
 
 @pytest.mark.parametrize(
-    ("cached", "hub", "index", "status", "told"),
+    ("cached", "hub", "index", "status", "reported"),
     [
         (True, None, None, "ok", "on this disk"),
         (False, True, None, "ok", "model hub"),
@@ -228,7 +228,7 @@ def test_git_and_editors_are_looked_for_in_path(path):
         (False, False, False, "warn", "neither"),
     ],
 )
-def test_base_models(monkeypatch, cached, hub, index, status, told):
+def test_base_models(monkeypatch, cached, hub, index, status, reported):
     rows = [{"name": "smollm2-135m", "cached": False, "auto": 2}, {"name": "qwen2.5-coder-0.5b", "auto": 1}]
     rows[1]["cached"] = cached
     monkeypatch.setattr(doctor, "missing_modules", list)
@@ -237,7 +237,7 @@ def test_base_models(monkeypatch, cached, hub, index, status, told):
     monkeypatch.setattr(doctor, "_index_has", {"qwen2.5-coder-0.5b": index}.__getitem__)
     check = doctor.check_base(is_offline=False)
     assert looked(check) == status
-    assert told in check.found
+    assert reported in check.found
     if not cached:
         for asks in ("_hub_has", "_index_has"):
             monkeypatch.setattr(doctor, asks, None)  # calling it is an error

@@ -19,7 +19,7 @@ def source_file(split, sha256):
 def build_checkpoint(root, held_out, learned=()):
     """What `submodel build` leaves in `root`: the model, and the record that this user's own program made it."""
     stages = Stages(root / "stages", StageDisplay(), force=True)
-    stages.run("recover", "key", lambda _: make_checkpoint(root / "model", held_out, learned) and {}, [root / "model"])
+    stages.run("finetune", "key", lambda _: make_checkpoint(root / "model", held_out, learned) and {}, [root / "model"])
     return root / "model"
 
 

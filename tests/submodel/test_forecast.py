@@ -16,7 +16,7 @@ from submodel.build.build_settings import BuildSettings
 from submodel.build.stage_times import REMEMBERED, expected_stages, remember_stages
 from submodel.build.stages import StageRecord
 
-EXPECTED = {"score the base": 100.0, "prune": 200.0, "recover": 240.0, "export": 150.0}
+EXPECTED = {"score the base": 100.0, "prune": 200.0, "finetune": 240.0, "export": 150.0}
 BASE = ResolvedBase(name="smollm2-135m", path=Path("unread"), source="", why="")
 
 
@@ -43,7 +43,7 @@ def test_a_stage_that_was_kept_takes_no_time_and_teaches_nothing() -> None:
 
 
 def test_a_stage_that_takes_longer_than_expected_says_so_of_those_to_come() -> None:
-    forecast = Forecast({"prune": 10.0, "recover": 60.0, "export": 20.0})
+    forecast = Forecast({"prune": 10.0, "finetune": 60.0, "export": 20.0})
     assert forecast.left_s("prune", 9.0) == 81
     assert forecast.left_s("prune", 500.0) == pytest.approx(60 + 20 * 503 / 13), "and it has no negative rest itself"
 
@@ -55,18 +55,18 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuildSettings:
 
 
 def record(name: str, seconds: float, *, is_fresh: bool = True) -> StageRecord:
-    return StageRecord(name=name, key="", seconds=seconds, result={}, is_fresh=is_fresh)
+    return StageRecord(name=name, stage_hash="", seconds=seconds, result={}, is_fresh=is_fresh)
 
 
 def test_the_next_build_expects_what_the_last_ones_took(settings: BuildSettings, tmp_path: Path) -> None:
     before = expected_stages(settings, BASE)
-    assert list(before) == ["score the base", "prune", "recover", "export", "score the sub-model"]
+    assert list(before) == ["score the base", "prune", "finetune", "export", "score the sub-model"]
     for seconds in (1.0, 50.0, 60.0, 70.0):
-        records = [record("score the base", 5), record("prune", seconds), record("recover", 130), record("export", 1)]
+        records = [record("score the base", 5), record("prune", seconds), record("finetune", 130), record("export", 1)]
         remember_stages(settings, BASE, [*records, record("export", 9, is_fresh=False), record("validate at 0.5", 3)])
     after = expected_stages(settings, BASE)
     assert after["prune"] == pytest.approx(60, rel=1e-3)
-    assert after["recover"] == pytest.approx(130, rel=1e-3)
+    assert after["finetune"] == pytest.approx(130, rel=1e-3)
     assert after["score the sub-model"] == after["score the base"] == pytest.approx(5, rel=0.02)
     kept = json.loads((tmp_path / "state" / "stage-times.json").read_text())
     assert all(len(paces) <= REMEMBERED for paces in kept[BASE.name].values())

@@ -8,7 +8,7 @@ from msgspec import convert
 from tokenizers import Tokenizer
 from typer.testing import CliRunner
 
-from builder import datasets as domains
+from builder import datasets
 from builder.artifact import read_artifact
 from contract.documents import BuildProgress, BuildReport, Manifest
 from contract.errors import BuildError, CorpusError
@@ -36,9 +36,21 @@ def invoke(*arguments):
 
 def test_a_language_is_built_and_evaluated_by_its_name(index, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(domains, "cache_folder", lambda: index)
+    monkeypatch.setattr(datasets, "cache_folder", lambda: index)
     base = save_folder(tmp_path / "base", kind="qwen2")
-    options = ("--base", base, "--size", 0.8, "--minutes", 0, "--quantize", "fp32", "--positions", 6, "--rival")
+    options = (
+        "--base",
+        base,
+        "--size",
+        0.8,
+        "--minutes",
+        0,
+        "--quantize",
+        "fp32",
+        "--positions",
+        6,
+        "--dense-baseline",
+    )
     document = run("build", "--language", "python", *options)
     assert set(document["corpus"]["languages"]) == {"Python"}
     folder = tmp_path / "submodel-python"
@@ -47,12 +59,12 @@ def test_a_language_is_built_and_evaluated_by_its_name(index, tmp_path, monkeypa
     convert(json.loads((folder / "bundle" / "bundle.json").read_text()), Manifest)
     page = (folder / "report.html").read_text()
     assert "<h1>python</h1>" in page
-    assert "honest rival" in page
-    ours, rival = document["models"][1], document["rival"]
-    assert rival["parameters"] > ours["parameters"]
-    assert rival["bundle_bytes"]["dense base, tuned"] > rival["bundle_bytes"]["sub-model"]
-    assert rival["milliseconds"].keys() == rival["bundle_bytes"].keys()
-    assert rival["bits_per_byte"] == document["models"][0]["bits_per_byte"], "not tuned at all it is the base"
+    assert "dense baseline" in page
+    ours, dense_baseline = document["models"][1], document["dense_baseline"]
+    assert dense_baseline["parameters"] > ours["parameters"]
+    assert dense_baseline["bundle_bytes"]["dense base, fine-tuned"] > dense_baseline["bundle_bytes"]["sub-model"]
+    assert dense_baseline["milliseconds"].keys() == dense_baseline["bundle_bytes"].keys()
+    assert dense_baseline["bits_per_byte"] == document["models"][0]["bits_per_byte"], "not tuned at all it is the base"
     manifest = json.loads((folder / "model" / "manifest.json").read_text())
     assert manifest["language"] == "language:python"
     assert [one["distribution"] for one in manifest["distributions"]] == ["npm:pack@1"]
@@ -71,7 +83,7 @@ def test_a_language_is_built_and_evaluated_by_its_name(index, tmp_path, monkeypa
     tokenizer = Tokenizer.from_file(str(folder / "model" / "tokenizer.json"))
     assert model.parity_prompts()[0]["prompt_ids"][1] == tokenizer.token_to_id(model.prompt.suffix_token)
     assert json.loads((folder / "bundle" / "bundle.json").read_text())["prompt"]["suffix_first"]
-    assert not layout(folder / "rival" / "model"), "a rival is asked as its base is"
+    assert not layout(folder / "dense-baseline" / "model"), "a rival is asked as its base is"
 
 
 def layout(model):
@@ -80,10 +92,10 @@ def layout(model):
 
 
 def test_packages_of_ones_own(index, tmp_path):
-    named = domains.open_language("javascript", ["npm:jack@1"], cache_dir=index)
+    named = datasets.open_language("javascript", ["npm:jack@1"], cache_dir=index)
     assert {Path(file.path).parts[1] for file in named.corpus.files} == {"jack-1"}
     with pytest.raises(CorpusError, match="npm:jack@1 has no python"):
-        domains.open_language("python", ["npm:jack@1"], cache_dir=index)
+        datasets.open_language("python", ["npm:jack@1"], cache_dir=index)
 
 
 @pytest.mark.parametrize(
@@ -91,12 +103,12 @@ def test_packages_of_ones_own(index, tmp_path):
     [
         ({"language": "cobol"}, "cobol"),
         ({"sources": ("npm:jack@1",)}, "--language"),
-        ({"rival": True, "positions": 0}, "--positions"),
+        ({"dense_baseline": True, "positions": 0}, "--positions"),
         ({"language": "python", "repository": Path(), "sources": ("jack",)}, "names no source distribution"),
         ({"language": "python"}, "in place of"),
     ],
 )
-def test_what_cannot_be_is_told_at_once(tmp_path, settings, words):
+def test_what_cannot_be_is_reported_at_once(tmp_path, settings, words):
     with pytest.raises((BuildError, CorpusError), match=words):
         BuildSettings(**{"repository": tmp_path, "output": tmp_path, **settings})
 

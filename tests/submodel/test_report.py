@@ -42,8 +42,8 @@ def document(**changes):
             "layers": 2,
             "layer_output_error": [0.01, 0.02],
         },
-        "calibration": {"sequences": 3, "tokens": 600, "form": "fill-in-the-middle"},
-        "recovery": {
+        "calibration": {"sequences": 3, "tokens": 600, "prompt_format": "fill-in-the-middle"},
+        "finetuning": {
             "minutes": 4.0,
             "tokens": 9000,
             "tokens_per_s": 200.0,
@@ -54,7 +54,7 @@ def document(**changes):
                 {"seconds": 120.0, "validation": 1.7, "training": 1.9},
             ],
         },
-        "gate": {
+        "threshold": {
             "positions": 150,
             "curve": [
                 {"threshold": 0.1, "coverage": 0.8, "precision": 0.3},
@@ -98,10 +98,10 @@ def test_the_verdict_follows_the_interval(low, high, words):
 def test_what_was_not_measured_is_left_out():
     bundle = {"name": "bundle", "parameters": 3, "bytes": 4}
     page = render_report(
-        document(models=[bundle], against_base={}, answers=[], recovery={"minutes": 0.0}, gate={}), title="r"
+        document(models=[bundle], against_base={}, answers=[], finetuning={"minutes": 0.0}, threshold={}), title="r"
     )
     assert "was not measured" in page
-    assert "Recovery" not in page
+    assert "Fine-tuning" not in page
     assert "When it speaks" not in page
     assert "side by side" not in page
 

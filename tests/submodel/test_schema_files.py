@@ -33,6 +33,6 @@ def test_every_part_is_described_and_open() -> None:
         (BuildReport, {"schema": 2, "models": []}),
     ],
 )
-def test_a_document_of_another_form_is_told_from_ours(kind: type, document: dict[str, object]) -> None:
+def test_a_document_of_another_form_is_reported_from_ours(kind: type, document: dict[str, object]) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(document, kind)

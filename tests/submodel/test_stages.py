@@ -8,7 +8,7 @@ from contract.errors import BuildError
 from submodel.build import pipeline
 from submodel.build.build_settings import BuildSettings
 from submodel.build.pipeline import run_build
-from submodel.build.stages import Stages, key_of
+from submodel.build.stages import Stages, hash_of
 from tests.builder.tiny_bases import save_folder
 
 
@@ -70,8 +70,8 @@ def test_a_damaged_record_is_no_record(tmp_path):
 
 
 def test_keys_tell_inputs_apart_whatever_their_order():
-    assert key_of(a=1, b=2) == key_of(b=2, a=1)
-    assert key_of(a=1) != key_of(a=2)
+    assert hash_of(a=1, b=2) == hash_of(b=2, a=1)
+    assert hash_of(a=1) != hash_of(a=2)
 
 
 def test_the_base_is_scored_again_only_if_files_that_it_is_asked_about_change(tmp_path, monkeypatch):
@@ -88,12 +88,12 @@ def test_the_base_is_scored_again_only_if_files_that_it_is_asked_about_change(tm
     monkeypatch.setattr(pipeline, "prune", stop)
 
     def is_scored():
-        told = []
+        reported = []
         settings = BuildSettings(repository=repository, output=tmp_path / "out", base=str(base), positions=4)
         with StageDisplay() as display, pytest.raises(BuildError, match="no more"):
-            display.say = told.append
+            display.say = reported.append
             run_build(settings, display)
-        return "score the base: kept from an earlier run" not in told
+        return "score the base: kept from an earlier run" not in reported
 
     def held_out():
         return {file.text for file in read_corpus(repository).files if file.split == "held-out"}

@@ -94,7 +94,7 @@ def test_scores(capsys):
         "fim_multi_line_exact_match": 0.1,
         "fim_multi_line_edit_similarity": 0.5,
     }
-    names = ["base", "sub-model", "dense base, tuned", "similar line"]
+    names = ["base", "sub-model", "dense base, fine-tuned", "similar line"]
     print_scores({"models": [{"name": name, **figures} for name in names]})
     text = capsys.readouterr().err
     assert words_of(0, text) == words(names)
@@ -103,7 +103,7 @@ def test_scores(capsys):
 
 def test_replays(capsys):
     figures = {"keystrokes_saved": INTERVAL, "shown_and_wrong": INTERVAL, "passages": 30, "keys_alone": 3_235}
-    names = ["similar line", "without syntax", "with display gate 0.7"]
+    names = ["similar line", "without syntax", "with threshold 0.7"]
     runs = [
         {"name": name, "shown": 380, "accepted": 70, "milliseconds_p50": 5.0, "milliseconds_p95": 1_174.0, **figures}
         for name in names
@@ -114,14 +114,14 @@ def test_replays(capsys):
 
 def test_sweeps_over_four_languages(capsys):
     names = ["python", "javascript", "typescript", "c++"]
-    domains = [f"language:{name}" for name in names]
-    quality = {domain: {"bits_per_byte": 0.479, "fim_bits_per_byte": 0.734} for domain in domains}
+    datasets = [f"language:{name}" for name in names]
+    quality = {dataset: {"bits_per_byte": 0.479, "fim_bits_per_byte": 0.734} for dataset in datasets}
     point = {"method": "structured", "sparsity": 0.5, "removed_share": 0.362, "quality": quality}
     best = {"method": "structured", "mean": 0.8, "over_next": {"gain": 0.01, "gain_interval": (0.001, 0.02)}}
-    ranking = {"sparsity": 0.5, "calibration": domains[1], "measured_on": domains[2], "figure": "fim_bits_per_byte"}
-    matrix = {"figure": "bits_per_byte", "method": "structured", "sparsity": 0.5, "seeds": 3, "measured_on": domains}
-    rows = {"calibrated_on": [*domains, "+".join(domains)], "mean": [[0.6257] * 4] * 5, "spread": [[0.0197] * 4] * 5}
-    points = [{**point, "seed": None, "calibration": []}, {**point, "seed": 1, "calibration": domains}]
+    ranking = {"sparsity": 0.5, "calibration": datasets[1], "measured_on": datasets[2], "figure": "fim_bits_per_byte"}
+    matrix = {"figure": "bits_per_byte", "method": "structured", "sparsity": 0.5, "seeds": 3, "measured_on": datasets}
+    rows = {"calibrated_on": [*datasets, "+".join(datasets)], "mean": [[0.6257] * 4] * 5, "spread": [[0.0197] * 4] * 5}
+    points = [{**point, "seed": None, "calibration": []}, {**point, "seed": 1, "calibration": datasets}]
     document = {
         "points": points,
         "rankings": [{**ranking, "methods": [best, {"method": "sparsegpt", "mean": 0.81}]}],
@@ -140,7 +140,7 @@ def test_sweeps_over_four_languages(capsys):
 
 def test_comparisons(capsys):
     models = ["python-plain-0", "javascript-plain-1"]
-    pair = {"models": models, "relation": "same domain, another seed", "jaccard_distance": 0.0344}
+    pair = {"models": models, "relation": "same dataset, another seed", "jaccard_distance": 0.0344}
     pairs = [{**pair, "random_expected": 0.6667, "random_simulated": 0.6667}]
     for table in regions_table({"kind": "masks", "pairs": pairs, "modules": {"mlp.down_proj": {"a": 0.1}}}):
         print_table(table)

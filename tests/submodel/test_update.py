@@ -14,16 +14,17 @@ import torch
 from builder.artifact import read_artifact
 from builder.finetuning.training_run import TrainingRun
 from contract.bundle.bundle import build_of, read_bundle
-from contract.bundle.trust import check_trusted
+from contract.bundle.trusted_builds import check_trusted
 from contract.console import StageDisplay
 from contract.errors import BuildError
 from contract.files.folders import replace_folder
-from submodel.build import pipeline, update
+from submodel.build import pipeline
+from submodel.build import update_run as update
 from submodel.build.build_settings import BuildSettings
 from submodel.build.history import read_history, write_history
 from submodel.build.pipeline import run_build
 from submodel.build.stages import is_output_of
-from submodel.build.update import UpdateSettings, run_update
+from submodel.build.update_run import UpdateSettings, run_update
 from tests.builder.tiny_bases import save_folder
 
 MINUTES = 0.02  # the least number of steps of a model of two layers
@@ -141,7 +142,7 @@ def test_an_update_learns_and_swaps_model_and_bundle(repository, monkeypatch):
     assert document["models"][0]["name"] == "bundle"
     assert document["since"]["positions"] == document["models"][0]["positions"] == 4
     assert (output / "model" / "model.safetensors").read_bytes() != model
-    assert is_output_of("recover", output / "model", output / "stages")
+    assert is_output_of("finetune", output / "model", output / "stages")
     bundle = read_bundle(output / "bundle")
     check_trusted(bundle.folder, bundle.build)
     assert bundle.build != build
@@ -248,8 +249,8 @@ def test_a_killed_update_leaves_a_whole_bundle_and_is_finished_by_the_next(repos
     assert history is not None
     assert [one["kind"] for one in history.versions] == ["build", "update"]
     assert document["history"][-1]["kept"] == "new"
-    assert is_output_of("recover", output / "model", output / "stages")
-    assert read_bundle(output / "bundle").manifest["recovery"]["kept_step"] > 0
+    assert is_output_of("finetune", output / "model", output / "stages")
+    assert read_bundle(output / "bundle").manifest["finetuning"]["kept_step"] > 0
     assert not (output / "next").exists()
 
 

@@ -31,7 +31,7 @@ test('without a bundle there is one quiet offer, and no server', async () => {
   expect(await editor.notifications()).toEqual([]);
 });
 
-test('a missing program is told, with what to do', async () => {
+test('a missing program is reported, with what to do', async () => {
   const settings = JSON.stringify({ 'submodel.path': '/nowhere/submodel' });
   const folder = makeWorkspace('no program', { 'points.py': CODE, '.vscode/settings.json': settings });
   editor = await Editor.open(server, folder);
@@ -52,7 +52,7 @@ test('a setting that names no bundle is told in the status', async () => {
   await editor.untilStatus(/failed.*\/nowhere\/bundle, which is no bundle/);
 });
 
-test('a bundle that is damaged is told, once', async () => {
+test('a bundle that is damaged is reported, once', async () => {
   const folder = makeWorkspace('damaged', { 'points.py': CODE });
   const bundle = path.join(folder, '.submodel', 'bundle');
   const whole = fs.realpathSync(bundle);

@@ -11,7 +11,7 @@ let server: CodeServer;
 let editor: Editor;
 
 beforeAll(async () => {
-  server = await CodeServer.start('recovery', {});
+  server = await CodeServer.start('finetuning', {});
 });
 afterAll(() => server.stop());
 beforeEach(async () => {

@@ -52,9 +52,9 @@ test.each([
 ])('%s: what the server tells, or that this version does not', async (title, what) => {
   await editor.run(title);
   const answer = async (): Promise<string> => {
-    const [told] = (await editor.notifications()).filter((text) => text.includes(`has no ${what}`));
+    const [reported] = (await editor.notifications()).filter((text) => text.includes(`has no ${what}`));
     const preview = editor.page.locator('.tab').filter({ hasText: 'Preview' });
-    return told ?? ((await preview.count()) > 0 ? 'preview' : '');
+    return reported ?? ((await preview.count()) > 0 ? 'preview' : '');
   };
   expect(await editor.until(answer, (text) => text !== '', 'answer')).toBeTruthy();
 });

@@ -22,7 +22,7 @@ export interface Manifest {
   files: {
     [k: string]: FileFacts;
   };
-  gate?: ThresholdFacts;
+  threshold?: ThresholdFacts;
   held_out_sha256?: string[];
   layout?: string;
   learned_sha256?: string[];
@@ -33,7 +33,7 @@ export interface Manifest {
   precisions_tried?: PrecisionTrial[];
   prompt?: PromptFacts;
   quantization?: string;
-  recovery?: FineTuningFacts;
+  finetuning?: FineTuningFacts;
   schema: 1;
   variants?: {
     [k: string]: VariantFacts;
@@ -217,7 +217,7 @@ export interface BuildReport {
   calibration: CalibrationFacts;
   corpus: CorpusFacts;
   evaluation?: {};
-  gate: ThresholdFacts;
+  threshold: ThresholdFacts;
   history?: {}[];
   is_worse?: boolean;
   models: ModelRow[];
@@ -225,7 +225,7 @@ export interface BuildReport {
   paths: BuildFolders;
   peak_rss_bytes: number | null;
   plan: PlanFacts;
-  recovery: FineTuningFacts;
+  finetuning: FineTuningFacts;
   rival?: {};
   schema: 2;
   seconds: number;
@@ -393,7 +393,7 @@ export interface ServedBundle {
   drift: DriftFacts | null;
   error: string | null;
   folder: string;
-  gate: ThresholdPoint | null;
+  threshold: ThresholdPoint | null;
   parameters: number | null;
   previous: string[];
   provider: string | null;

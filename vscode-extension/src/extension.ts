@@ -13,7 +13,7 @@ import { onDidSelectInterpreter } from './executable/python';
 import { createLogger } from './logger';
 import { followState, openWalkthrough, setContext } from './onboarding/context';
 import { Offers } from './onboarding/offers';
-import { noteRivals } from './onboarding/rivals';
+import { noteOtherExtensions } from './onboarding/otherExtensions';
 import { ServerController } from './server/controller';
 import { SERVER_OPTIONS } from './server/options';
 import { SECTION } from './settings';
@@ -57,7 +57,7 @@ export function activate(context: vscode.ExtensionContext): void {
     status.onDidChange(followState),
     suggestions.onFirstShown(() => {
       setContext('hasSuggested', true);
-      void noteRivals(context.globalState, status, log); // others have had their time to start
+      void noteOtherExtensions(context.globalState, status, log); // others have had their time to start
     }),
     controller.onNoBundle(() => void offers.offerToBuild()),
     controller.onNoExecutable((problem) => void offers.tellOfMissingExecutable(problem, false)),

@@ -22,10 +22,10 @@ test('a build is shown over all else', () => {
 });
 
 test('a snooze is shown while the server snoozes', () => {
-  const told = toSnapshot({ state: 'snoozed', snoozedUntil: '2026-11-27T18:00:00+00:00' });
-  expect(told.snoozedUntil).toEqual(new Date('2026-11-27T18:00:00Z'));
-  expect(describe({ ...READY, ...told })).toMatchObject({ text: 'submodel: snoozed', icon: 'bell-slash' });
-  expect(describe({ ...READY, ...told }).state).toMatch(/^snoozed until \d/);
+  const reported = toSnapshot({ state: 'snoozed', snoozedUntil: '2026-11-27T18:00:00+00:00' });
+  expect(reported.snoozedUntil).toEqual(new Date('2026-11-27T18:00:00Z'));
+  expect(describe({ ...READY, ...reported })).toMatchObject({ text: 'submodel: snoozed', icon: 'bell-slash' });
+  expect(describe({ ...READY, ...reported }).state).toMatch(/^snoozed until \d/);
   expect(toSnapshot({ state: 'ready', snoozedUntil: null })).toMatchObject({ snoozedUntil: undefined });
   const { snoozedUntil } = told;
   expect(describe({ ...READY, snoozedUntil, phase: 'failed', problem: 'why' })).toMatchObject({
@@ -35,14 +35,14 @@ test('a snooze is shown while the server snoozes', () => {
 });
 
 test('what the server tells of itself', () => {
-  const told = toSnapshot({
+  const reported = toSnapshot({
     state: 'ready',
     message: 'fine',
     threads: 2,
     memoryBytes: 2e8,
     power: { policy: 'saving' },
   });
-  expect(told).toEqual({ phase: 'ready', problem: undefined, device: 'CPU, 2 cores, saving power', memoryBytes: 2e8 });
+  expect(reported).toEqual({ phase: 'ready', problem: undefined, device: 'CPU, 2 cores, saving power', memoryBytes: 2e8 });
   expect(toSnapshot({ state: 'paused', message: 'On battery.' })).toMatchObject({ problem: 'On battery.' });
   expect(toSnapshot({})).not.toHaveProperty('phase');
 });

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { findRivals } from '../src/onboarding/rivalNames';
+import { findOtherExtensions } from '../src/onboarding/extensionNames';
 import { readServerLine } from '../src/server/serverLog';
 import { toMarkdown } from '../src/views/outline';
 import { withPolicy } from '../src/views/policy';
@@ -12,7 +12,7 @@ test('lines of the server keep their level', () => {
 });
 
 test('other extensions are told by their name, each once', () => {
-  expect(findRivals(['GitHub.copilot', 'github.copilot-chat', 'ms-python.python', 'TabbyML.vscode-tabby'])).toEqual([
+  expect(findOtherExtensions(['GitHub.copilot', 'github.copilot-chat', 'ms-python.python', 'TabbyML.vscode-tabby'])).toEqual([
     'GitHub Copilot',
     'Tabby',
   ]);
@@ -24,7 +24,7 @@ test('what the server tells becomes Markdown, and its text can not', () => {
     share: 0.12345,
     text: 'x = `a`\n# no heading',
     nothing: { 'mid-word': 3 },
-    steps: [{ name: 'gate', isMultiLine: false }],
+    steps: [{ name: 'threshold', isMultiLine: false }],
     error: null,
     context: [],
   };

@@ -28,7 +28,7 @@ export interface Snapshot {
   readonly latencyMs: number | undefined; // of the last answer
   readonly snoozedUntil: Date | undefined;
   readonly building: string | undefined; // the stage
-  readonly rivals: readonly string[]; // other extensions that suggest inline
+  readonly otherExtensions: readonly string[]; // other extensions that suggest inline
 }
 
 export const INITIAL: Snapshot = {
@@ -42,7 +42,7 @@ export const INITIAL: Snapshot = {
   latencyMs: undefined,
   snoozedUntil: undefined,
   building: undefined,
-  rivals: [],
+  otherExtensions: [],
 };
 
 export interface Description {
@@ -112,7 +112,7 @@ function listFacts(now: Snapshot): [string, string][] {
     ['Memory', now.memoryBytes === undefined ? undefined : shortBytes(now.memoryBytes)],
     ['Last answer', now.latencyMs === undefined ? undefined : `${Math.round(now.latencyMs)} ms`],
     ['Server', now.version && `submodel ${now.version}${now.executable ? `, ${now.executable}` : ''}`],
-    ['Beside it', now.rivals.length === 0 ? undefined : `${now.rivals.join(', ')} suggests inline too`],
+    ['Beside it', now.otherExtensions.length === 0 ? undefined : `${now.otherExtensions.join(', ')} suggests inline too`],
   ];
   return facts.filter((fact): fact is [string, string] => fact[1] !== undefined && fact[1] !== '');
 }

@@ -18,9 +18,9 @@ from contract.bundle.bundle import MANIFEST_FILE, Bundle, read_bundle
 from contract.bundle.drafts import FOLDER, open_index
 from contract.errors import BuildError, BundleError, ExportError, SubmodelError
 from contract.prompt import PromptFormat
-from exporters import export as export_module
+from exporters import bundle_export as export_module
 from exporters.auto_precision import Speed
-from exporters.export import add_precision, export_any, export_bundle, renew_drafts
+from exporters.bundle_export import add_precision, export_any, export_bundle, renew_drafts
 from exporters.export_settings import ExportSettings
 from exporters.parity import ParitySettings
 from exporters.precision import Precision
@@ -73,13 +73,13 @@ def test_what_is_measured_is_in_the_manifest_when_it_is_sealed_the_first_time(su
         assert not (bundle.folder / MANIFEST_FILE).exists()
         answer = Engine(bundle, threads=1).generate([65, 66, 67], max_new_tokens=2)
         measured.append(bundle)
-        return {"gate": {"tokens": answer.prompt_tokens}}
+        return {"threshold": {"tokens": answer.prompt_tokens}}
 
     bundle = export_bundle(sub_model, tmp_path / "bundle", FP32, drafts=[[5, 6, 7, 8, 9]], measure=measure)
-    assert bundle.manifest["gate"] == {"tokens": 3}
+    assert bundle.manifest["threshold"] == {"tokens": 3}
     (before,) = measured
     assert before.build == ""
-    sealed = {key: value for key, value in bundle.manifest.items() if key not in ("gate", "checksum")}
+    sealed = {key: value for key, value in bundle.manifest.items() if key not in ("threshold", "checksum")}
     assert sealed == json.loads(json.dumps(before.manifest))
 
 

@@ -22,7 +22,7 @@ const NAMES: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** Their names, each once, in the order of the ids. */
-export function findRivals(extensionIds: readonly string[]): string[] {
+export function findOtherExtensions(extensionIds: readonly string[]): string[] {
   const names = extensionIds.map((id) => NAMES.get(id.toLowerCase())).filter((name) => name !== undefined);
   return [...new Set(names)];
 }

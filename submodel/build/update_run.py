@@ -23,14 +23,14 @@ from builder.corpus.changes import changes_since, head_commit
 from builder.corpus.corpus import Corpus, SourceFile, read_corpus
 from builder.corpus.following import Followed, follow
 from builder.evaluation.held_out import HeldOut, make_held_out
-from builder.fim_examples import FimExample, cut_files
-from builder.finetuning.finetune_settings import RecoverySettings
+from builder.fim_examples import FimExample, draw_fim_examples
+from builder.finetuning.finetune_settings import FinetuneSettings
 from contract.bundle.bundle import build_of, read_bundle
-from contract.bundle.trust import check_trusted
+from contract.bundle.trusted_builds import check_trusted
 from contract.console import Advance, StageDisplay
 from contract.errors import BuildError
 from contract.files.folders import PRIVATE, write_json, write_text
-from exporters.export import renew_drafts
+from exporters.bundle_export import renew_drafts
 from exporters.export_settings import SHORT_PARITY, ExportSettings
 from exporters.precision import Precision
 from submodel.build.build_settings import BuildSettings
@@ -39,7 +39,7 @@ from submodel.build.history import History, describe_version, figures_of, read_h
 from submodel.build.lock import build_lock
 from submodel.build.paths import BuildPaths, UpdatePaths, prepare_output
 from submodel.build.pipeline import PROGRAM, Build
-from submodel.build.stages import StageRecord, is_output_of, key_of, key_of_output
+from submodel.build.stages import StageRecord, hash_of, hash_of_output, is_output_of
 from submodel.evaluation.bundle_predictor import BundlePredictor
 from submodel.report.render import read_saved, render_saved
 
@@ -59,8 +59,8 @@ class UpdateSettings(BuildSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         # A validation costs as much as two steps, and there are few steps.
-        tuning = RecoverySettings(minutes=self.minutes, seed=self.seed + self.number, least_validations=2)
-        object.__setattr__(self, "recovery", tuning)
+        tuning = FinetuneSettings(minutes=self.minutes, seed=self.seed + self.number, least_validations=2)
+        object.__setattr__(self, "finetuning", tuning)
 
 
 def run_update(settings: UpdateSettings, display: StageDisplay) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def _read_history(paths: BuildPaths) -> History:
     if history.program != PROGRAM:
         raise BuildError(f"The model of {paths.root} was built by another version of submodel; {again}.")
     # The second holds where an update was killed while its model took the old one's place.
-    if key_of_output("recover", paths.model, paths.stages) != history.model_key and not is_output_of(
+    if hash_of_output("finetune", paths.model, paths.stages) != history.model_hash and not is_output_of(
         "update", paths.model, paths.stages
     ):
         raise BuildError(
@@ -101,7 +101,7 @@ def _read_history(paths: BuildPaths) -> History:
 
 
 class _Update(Build):
-    _gate_lines = THRESHOLD_LINES
+    _threshold_lines = THRESHOLD_LINES
 
     def __init__(self, settings: UpdateSettings, display: StageDisplay, found: Corpus, history: History) -> None:
         changes = changes_since(found.root, history.commit)
@@ -123,54 +123,56 @@ class _Update(Build):
             **({} if commit is None else {"to_commit": commit}),
             "files": self._count(self._followed),
         }
-        key = key_of(
+        stage_hash = hash_of(
             version=UPDATE_VERSION,
-            model=self._history.model_key,
+            model=self._history.model_hash,
             corpus=self._corpus.fingerprint,
-            recovery=self._settings.recovery.to_json(),
+            finetuning=self._settings.finetuning.to_json(),
         )
-        if not self._followed.fresh_to_learn or self._history.versions[-1].get("key") == key:
+        if not self._followed.fresh_to_learn or self._history.versions[-1].get("key") == stage_hash:
             self._display.say("Nothing has changed since that the model has not learned or tried; all stays as it is")
             return self._finish(document, {}, started)
         self._display.say(_describe(document["files"]))
-        scores = self._score_old(key)
-        tuned = self._learn(key)
+        scores = self._score_old(stage_hash)
+        tuned = self._learn(stage_hash)
         if tuned.get("kept_step", 0) > 0:
-            document |= {"kept": "new", **self._swap(key)}
-            self._history = replace(self._history, model_key=key, commit=commit, known=self._followed.known)
+            document |= {"kept": "new", **self._swap(stage_hash)}
+            self._history = replace(self._history, model_hash=stage_hash, commit=commit, known=self._followed.known)
         else:
-            self._stages.run("renew the drafts", key, self._renew_drafts, [self._paths.bundle])
-        version = {**describe_version("update", commit, tuned, 0.0), "kept": document["kept"], "key": key}
+            self._stages.run("renew the drafts", stage_hash, self._renew_drafts, [self._paths.bundle])
+        version = {**describe_version("update", commit, tuned, 0.0), "kept": document["kept"], "key": stage_hash}
         self._remember(version)  # before the scores: what is left to do then is of no importance to the model
-        scores |= self._score_new(key, scores, document["kept"] == "new")
+        scores |= self._score_new(stage_hash, scores, document["kept"] == "new")
         figures = {name: scores_of(record).to_json() for name, record in scores.items()}
         version |= {name: figures_of(row) for name, row in figures.items()}
         self._remember(version | {"seconds": round(time.perf_counter() - started, 1)})
         if self._settings.minutes > 0:
-            document["recovery"] = tuned
+            document["finetuning"] = tuned
         return self._finish(document, figures, started)
 
-    def _learn(self, key: str) -> dict[str, Any]:
+    def _learn(self, stage_hash: str) -> dict[str, Any]:
         """The summary of the fine-tuning."""
         if self._settings.minutes == 0:
             return {"minutes": 0.0}
         is_suffix_first = read_artifact(self._paths.pruned).prompt.suffix_first
-        make = partial(self._recover, key, self._paths, is_suffix_first)
-        summary: dict[str, Any] = self._stages.run("update", key, make, [self._paths.model]).result
+        make = partial(self._finetune, stage_hash, self._paths, is_suffix_first)
+        summary: dict[str, Any] = self._stages.run("update", stage_hash, make, [self._paths.model]).result
         if summary["kept_step"] == 0:
             self._display.say("The old model stays: the new one is not better on the validation files")
         return summary
 
-    def _swap(self, key: str) -> dict[str, Any]:
+    def _swap(self, stage_hash: str) -> dict[str, Any]:
         """Put the bundle of the new model, then that model, in the place of the old ones."""
         make = partial(self._export_served, self._paths)
-        exported: dict[str, Any] = self._stages.run("export", self._bundle_key(key), make, [self._paths.bundle]).result
+        exported: dict[str, Any] = self._stages.run(
+            "export", self._bundle_hash(stage_hash), make, [self._paths.bundle]
+        ).result
         for precision in self._added:
             self._display.say(
                 f"The new bundle has no {precision} graph as the old one had; add it with `submodel export "
                 f"{self._paths.pruned} -o {self._paths.bundle} --quantize {precision} --add`."
             )
-        self._adopt(self._paths.model, self._paths.pruned, "recover", "update")
+        self._adopt(self._paths.model, self._paths.pruned, "finetune", "update")
         return exported
 
     @property
@@ -188,7 +190,7 @@ class _Update(Build):
     def _remember(self, version: Mapping[str, Any]) -> None:
         """Put the version last, in the place of an earlier record of it, and write the history."""
         others = self._history.versions
-        if others and others[-1].get("key") == version["key"]:
+        if others and others[-1].get("stage_hash") == version["key"]:
             others = others[:-1]
         self._history = replace(self._history, versions=(*others, version))
         write_history(self._paths.stages, self._history)
@@ -210,7 +212,7 @@ class _Update(Build):
         }
         try:
             report = read_saved(paths.figures)
-            report |= {name: document[name] for name in ("history", "parity", "gate") if name in document}
+            report |= {name: document[name] for name in ("history", "parity", "threshold") if name in document}
             page = render_saved(report, paths.figures, title=self._settings.title)
         except BuildError as error:  # the report alone: the model and its bundle are in place
             self._display.say(f"The report stays as it is: {error}")
@@ -230,43 +232,43 @@ class _Update(Build):
             "set_aside": followed.set_aside,
         }
 
-    def _score_old(self, key: str) -> dict[str, StageRecord]:
+    def _score_old(self, stage_hash: str) -> dict[str, StageRecord]:
         """The bundle that is there: on held-out lines, and on lines written since, none of which it knows."""
         paths, settings = self._paths, self._settings
         # Once the new bundle is there it can't be asked in the old one's place.
-        is_swapped = key_of_output("export", paths.bundle, paths.stages) == self._bundle_key(key)
+        is_swapped = hash_of_output("export", paths.bundle, paths.stages) == self._bundle_hash(stage_hash)
         if settings.positions == 0 or is_swapped:
             return {}
-        held_out, model_key = make_held_out(self._corpus.files, settings.scoring), self._history.model_key
-        scores = {"held_out_before": self._score_bundle("score the old bundle", model_key, held_out)}
+        held_out, model_hash = make_held_out(self._corpus.files, settings.scoring), self._history.model_hash
+        scores = {"held_out_before": self._score_bundle("score the old bundle", model_hash, held_out)}
         fresh = [file for file in self._corpus.files if file.path in self._fresh and file.is_code]
-        drawn = cut_files(fresh, sum(file.text.count("\n") + 1 for file in fresh), settings.scoring.seed)
-        cuts = tuple(cut for cut in drawn if self._is_new(cut))[: settings.positions]
-        if cuts:
-            since = HeldOut(cuts=cuts, blocks=(), excerpts=())
-            scores["since"] = self._score_bundle("score new lines", model_key, since)
+        drawn = draw_fim_examples(fresh, sum(file.text.count("\n") + 1 for file in fresh), settings.scoring.seed)
+        fim_examples = tuple(example for example in drawn if self._is_new(example))[: settings.positions]
+        if fim_examples:
+            since = HeldOut(fim_examples=fim_examples, blocks=(), excerpts=())
+            scores["since"] = self._score_bundle("score new lines", model_hash, since)
         return scores
 
-    def _score_new(self, key: str, old: Mapping[str, StageRecord], is_new: bool) -> dict[str, StageRecord]:
+    def _score_new(self, stage_hash: str, old: Mapping[str, StageRecord], is_new: bool) -> dict[str, StageRecord]:
         """The bundle that is there now, on held-out lines."""
         if not is_new:
             return {"held_out": old["held_out_before"]} if "held_out_before" in old else {}
         if self._settings.positions == 0:
             return {}
         held_out = make_held_out(self._corpus.files, self._settings.scoring)
-        return {"held_out": self._score_bundle("score the bundle", key, held_out)}
+        return {"held_out": self._score_bundle("score the bundle", stage_hash, held_out)}
 
-    def _is_new(self, cut: FimExample) -> bool:
+    def _is_new(self, example: FimExample) -> bool:
         """Whether a cut stands in a line that was written since; of a file without its commits any line may be."""
-        path, changes = cut.file.path, self._changes
+        path, changes = example.file.path, self._changes
         is_known = path in self._history.known.paths or (changes is not None and path in changes.renames)
         if changes is None or not is_known:
             return True
-        return _line_of(cut.file, cut.offset) in changes.added_lines.get(path, ())
+        return _line_of(example.file, example.offset) in changes.added_lines.get(path, ())
 
-    def _score_bundle(self, name: str, model_key: str, held_out: HeldOut) -> StageRecord:
-        key = key_of(bundle=model_key)
-        return self._score(name, key, lambda: BundlePredictor(read_bundle(self._paths.bundle)), held_out)
+    def _score_bundle(self, name: str, model_hash: str, held_out: HeldOut) -> StageRecord:
+        stage_hash = hash_of(bundle=model_hash)
+        return self._score(name, stage_hash, lambda: BundlePredictor(read_bundle(self._paths.bundle)), held_out)
 
 
 def _line_of(file: SourceFile, offset: int) -> str:

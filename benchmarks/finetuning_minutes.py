@@ -1,6 +1,6 @@
-"""Held-out quality over minutes of recovery, so that users can choose --minutes.
+"""Held-out quality over minutes of fine-tuning, so that users can choose --minutes.
 
-    python -m benchmarks.recovery_minutes --base qwen2.5-coder-0.5b --only httpx
+    python -m benchmarks.finetuning_minutes --base qwen2.5-coder-0.5b --only httpx
 
 One pruned model, tuned anew for each budget. Writes benchmarks/results/minutes-BASE-REPOSITORY.json.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.builds import build, describe_repository, read_report, write_result
 from benchmarks.machine import describe_machine, describe_versions
-from benchmarks.repositories import REPORTED, add_only, chosen, fetch
+from benchmarks.measured_repositories import REPORTED, add_only, chosen, fetch
 
 MINUTES = (0.0, 5.0, 10.0, 20.0, 40.0)
 
@@ -29,10 +29,10 @@ def main() -> None:
     for minutes in MINUTES:
         budget = ["--minutes", f"{minutes:g}", "--positions", "200", *rest]
         report = read_report(build(folder, f"{folder.name}-{known.base}-minutes", known.base, budget))
-        kept = {key: report[key] for key in ("models", "against_base", "recovery")}
+        kept = {key: report[key] for key in ("models", "against_base", "finetuning")}
         rows.append({"minutes": minutes, **kept})
         document = {
-            "command": f"python -m benchmarks.recovery_minutes --base {known.base} --only {known.only}",
+            "command": f"python -m benchmarks.finetuning_minutes --base {known.base} --only {known.only}",
             "machine": describe_machine(),
             "versions": describe_versions(),
             **describe_repository(repository, folder),

@@ -1,6 +1,6 @@
 """The tables of docs/runtimes.md, from the figures that the other programs here left.
 
-python -m benchmarks.portability.tables
+python -m benchmarks.portability.portability_tables
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def print_runtimes(cells: Sequence[Mapping[str, Any]]) -> None:
         rows.setdefault((one["runtime"], one.get("version", "")), {})[one["precision"]] = _cell(one)
     precisions = list(dict.fromkeys(one["precision"] for one in cells))
     print_head("runtime", *precisions)
-    for (runtime, version), told in rows.items():
-        print_row(f"{runtime} {version}".strip(), *(told.get(precision, "") for precision in precisions))
+    for (runtime, version), reported in rows.items():
+        print_row(f"{runtime} {version}".strip(), *(reported.get(precision, "") for precision in precisions))
     print()
 
 

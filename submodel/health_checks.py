@@ -25,7 +25,7 @@ import psutil
 
 from builder.bases.catalogue import CATALOGUE, cache_folder
 from contract.bundle.bundle import find_bundle, read_bundle
-from contract.bundle.trust import UntrustedError, check_trusted, trusted_folder
+from contract.bundle.trusted_builds import UntrustedError, check_trusted, trusted_folder
 from contract.children import child_environment, find_program, python_module
 from contract.errors import BundleError
 from contract.files.state_folder import StateFolderError
@@ -107,12 +107,12 @@ def check_processor() -> CheckResult:
         advice = "Without AVX2 completions take seconds; serve on a newer machine."
         return CheckResult(name="processor", status="warn", found=found, advice=advice)
     if saturates():
-        told = "no VNNI" if flags else "the system doesn't tell its vector units"
+        reported = "no VNNI" if flags else "the system doesn't tell its vector units"
         advice = (
             "The server takes products that stay right here and take twice as long; "
             "`submodel build --quantize auto` finds the fastest precision."
         )
-        return CheckResult(name="processor", status="warn", found=f"{found}: {told}", advice=advice)
+        return CheckResult(name="processor", status="warn", found=f"{found}: {reported}", advice=advice)
     return CheckResult(name="processor", status="ok", found=found)
 
 
@@ -242,13 +242,15 @@ def check_bundle(folder: Path) -> CheckResult:
         return CheckResult(name="bundle", status="warn", found=f"none in {folder} or above it", advice=advice)
     try:
         bundle = read_bundle(found)
-        told = f"{found}: {_told_of(bundle.manifest)}"
+        reported = f"{found}: {_describe(bundle.manifest)}"
         check_trusted(found, bundle.build)
     except UntrustedError as error:
-        return CheckResult(name="bundle", status="warn", found=f"{told}; no server loads it unasked", advice=str(error))
+        return CheckResult(
+            name="bundle", status="warn", found=f"{reported}; no server loads it unasked", advice=str(error)
+        )
     except BundleError as error:
         return CheckResult(name="bundle", status="fail", found=f"{found} is not sound", advice=str(error))
-    return CheckResult(name="bundle", status="ok", found=told)
+    return CheckResult(name="bundle", status="ok", found=reported)
 
 
 def check_editors() -> CheckResult:
@@ -257,20 +259,22 @@ def check_editors() -> CheckResult:
     if not found:
         advice = "docs/editors.md says how to set one up; VS Code's palette can put `code` into PATH."
         return CheckResult(name="editor", status="warn", found="none in PATH that we know", advice=advice)
-    told = ", ".join(found)
+    reported = ", ".join(found)
     if "VS Code" in found and not _has_extension(Path.home()):
         advice = (
             "For VS Code run `make vsix` in submodel's clone, then Install from VSIX; docs/editors.md has the others."
         )
-        return CheckResult(name="editor", status="warn", found=f"{told}; VS Code lacks the extension", advice=advice)
-    return CheckResult(name="editor", status="ok", found=told)
+        return CheckResult(
+            name="editor", status="warn", found=f"{reported}; VS Code lacks the extension", advice=advice
+        )
+    return CheckResult(name="editor", status="ok", found=reported)
 
 
 def _gigabytes(count: int) -> str:
     return f"{count / 1e9:.1f} GB"
 
 
-def _told_of(manifest: Mapping[str, Any]) -> str:
+def _describe(manifest: Mapping[str, Any]) -> str:
     """Of which base, how large, made by which version; a stranger may have written it."""
     versions, base = manifest.get("versions"), manifest.get("base")
     maker = versions.get("submodel") if isinstance(versions, dict) else None

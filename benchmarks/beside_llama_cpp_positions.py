@@ -1,6 +1,6 @@
 r"""Single positions of a repository, asked of a bundle and of llama.cpp as its users ask: held out, and added later.
 
-    python -m benchmarks.positions BUNDLE REPOSITORY --since REVISION --name httpx \
+    python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --since REVISION --name httpx \
         --peer "llama.cpp Q8_0=FILE" --llama-python PYTHON [--count 150]
 
 BUNDLE was built of REPOSITORY as it stood at REVISION; REPOSITORY has its whole history. Held-out lines come from the
@@ -56,14 +56,14 @@ def main() -> None:
             document = run_bench(settings, display)
         print_bench(document)
         kinds[kind] = {key: document[key] for key in KEPT}
-        told = {
-            "command": f"python -m benchmarks.positions BUNDLE {arguments.name} --since {arguments.since} "
+        reported = {
+            "command": f"python -m benchmarks.beside_llama_cpp_positions BUNDLE {arguments.name} --since {arguments.since} "
             f"--count {arguments.count}",
             "kinds": kinds,
             "machine": describe_machine(),
             "versions": {**describe_versions(), **document["versions"]},
         }
-        write_result(f"positions-{arguments.name}", told)  # each kind takes half an hour without a GPU
+        write_result(f"positions-{arguments.name}", reported)  # each kind takes half an hour without a GPU
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from dataclasses import replace
 from builder.calibration import CalibrationSettings
 from builder.corpus.corpus import read_corpus
 from builder.pruning.plan import SizeSettings
-from builder.pruning.prune import PruneSettings, prune
+from builder.pruning.structured_pruning import PruneSettings, prune
 from tests.builder.test_calibration import FIM
 from tests.builder.tiny import TEXT, make_model, make_tokenizer
 from tests.builder.tiny_datasets import write_code

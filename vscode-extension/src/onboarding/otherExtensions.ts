@@ -5,19 +5,19 @@ import * as vscode from 'vscode';
 import type { Logger } from '../logger';
 import { plain } from '../plainText';
 import type { StatusModel } from '../status/model';
-import { findRivals } from './rivalNames';
+import { findOtherExtensions } from './extensionNames';
 
-const TOLD = 'toldOfRivals';
+const REPORTED = 'reportedExtensions';
 
-export async function noteRivals(memory: vscode.Memento, status: StatusModel, log: Logger): Promise<void> {
-  const names = findRivals(vscode.extensions.all.filter((extension) => extension.isActive).map(({ id }) => id));
-  status.update({ rivals: names });
-  const told = memory.get<string[]>(TOLD, []);
-  const fresh = names.filter((name) => !told.includes(name));
+export async function noteOtherExtensions(memory: vscode.Memento, status: StatusModel, log: Logger): Promise<void> {
+  const names = findOtherExtensions(vscode.extensions.all.filter((extension) => extension.isActive).map(({ id }) => id));
+  status.update({ otherExtensions: names });
+  const reported = memory.get<string[]>(REPORTED, []);
+  const fresh = names.filter((name) => !reported.includes(name));
   if (fresh.length === 0) {
     return;
   }
-  await memory.update(TOLD, [...told, ...fresh]);
+  await memory.update(REPORTED, [...reported, ...fresh]);
   const text = `${fresh.join(' and ')} suggests inline too: what you see may be from there. Turn one of them off.`;
   log.info(text);
   const show = 'Show Extension';

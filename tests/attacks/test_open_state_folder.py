@@ -1,6 +1,6 @@
 """A clone that brings a state folder along, for an environment that names it: its key and its trust are the stranger's.
 
-Attacked: `contract.files.state_folder`, `contract.files.seals`, `contract.bundle.trust`. Each succeeds on 63ec2ff.
+Attacked: `contract.files.state_folder`, `contract.files.seals`, `contract.bundle.trusted_builds`. Each succeeds on 63ec2ff.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from contract.bundle.trust import UntrustedError, check_trusted
+from contract.bundle.trusted_builds import UntrustedError, check_trusted
 from contract.files.seals import KEY_BYTES, KEY_FILE, seal_key
 from contract.files.state_folder import VARIABLE, StateFolderError
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lsprotocol import types
 
 from lsp_server import positions
-from lsp_server.documents import Document
+from lsp_server.open_documents import Document
 from lsp_server.positions import Encoding
 
 

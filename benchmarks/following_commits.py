@@ -1,6 +1,6 @@
 r"""What following a repository is worth: lines that the next commits add, asked of models that followed and did not.
 
-    python -m benchmarks.following CLONE --name hono --base qwen2.5-coder-0.5b [--at 300,200,100,50] [--count 150]
+    python -m benchmarks.following_commits CLONE --name hono --base qwen2.5-coder-0.5b [--at 300,200,100,50] [--count 150]
 
 CLONE has its whole history; commits are counted back along the first parents of its HEAD. A sub-model is built at the
 first of --at. At each of them four models are asked for the lines that the next --ahead commits add, each position
@@ -25,7 +25,7 @@ from typing import Any
 
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
-from benchmarks.repositories import CACHE
+from benchmarks.measured_repositories import CACHE
 from builder.evaluation.metrics import bootstrap, is_exact
 from contract.bundle.bundle import read_bundle
 from contract.children import python_module
@@ -52,8 +52,8 @@ def main() -> None:
     arguments, arguments.build_options = parser.parse_known_args()
     points = [int(text) for text in arguments.at.split(",")]
     room = CACHE / "following" / arguments.name
-    told: dict[str, Any] = {
-        "command": f"python -m benchmarks.following CLONE --name {arguments.name} --base {arguments.base} "
+    reported: dict[str, Any] = {
+        "command": f"python -m benchmarks.following_commits CLONE --name {arguments.name} --base {arguments.base} "
         f"--at {arguments.at} --ahead {arguments.ahead} --count {arguments.count} "
         + f"--update-minutes {arguments.update_minutes:g} "
         + " ".join(arguments.build_options),
@@ -76,10 +76,12 @@ def main() -> None:
         )
         strokes = [stroke for passage in typed.passages for stroke in passage]
         point = {"back": back, "commit": commit, "positions": len(strokes), "runs": runs}
-        told["points"].append(point | {"models": {arm: ask(bundle, strokes) for arm, bundle in bundles.items()}})
-        told["recovered"] = recovered(told["points"])
-        write_result(f"following-{arguments.name}", told)
-        print(json.dumps({arm: row["exact_match"] for arm, row in told["points"][-1]["models"].items()}), flush=True)
+        reported["points"].append(point | {"models": {arm: ask(bundle, strokes) for arm, bundle in bundles.items()}})
+        reported["fine-tuned"] = finetuned(reported["points"])
+        write_result(f"following-{arguments.name}", reported)
+        print(
+            json.dumps({arm: row["exact_match"] for arm, row in reported["points"][-1]["models"].items()}), flush=True
+        )
 
 
 def commit_at(clone: Path, back: int) -> str:
@@ -121,7 +123,7 @@ def run(words: Sequence[str], folder: Path) -> dict[str, Any]:
         "processor_s": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1),
         "peak_rss_kib_of_all_so_far": after.ru_maxrss,
         "stages": document["stages"],
-        **{key: document[key] for key in ("kept", "files", "recovery", "parity") if key in document},
+        **{key: document[key] for key in ("kept", "files", "finetuning", "parity") if key in document},
     }
 
 
@@ -145,7 +147,7 @@ def ask(bundle: Path, strokes: Sequence[Keystroke]) -> dict[str, Any]:
     }
 
 
-def recovered(points: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+def finetuned(points: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """The gains over never updating of each arm, pooled, and each as a share of a build's gain."""
     models = [point["models"] for point in points if "build" in point["models"]]
     if not models:

@@ -1,6 +1,6 @@
 """Where a build's time goes: wall and CPU seconds of each stage and of each of its steps.
 
-    python -m benchmarks.stage_times REPO -o FOLDER --base qwen2.5-coder-0.5b --name NAME
+    python -m benchmarks.build_stage_times REPO -o FOLDER --base qwen2.5-coder-0.5b --name NAME
 
 A step begins with a message of the build ("Checking the graph in fp32") and ends with the next one. CPU seconds are of
 all threads, user and system; beside other programs only they compare. Writes benchmarks/results/stage-times-NAME.json.
@@ -20,7 +20,7 @@ from benchmarks.builds import read_report, write_result
 from benchmarks.machine import describe_machine, describe_versions
 from submodel.extras import prepare_to_build
 
-KEPT = ("models", "against_base", "recovery", "plan", "parity", "gate", "peak_rss_bytes")
+KEPT = ("models", "against_base", "finetuning", "plan", "parity", "threshold", "peak_rss_bytes")
 
 
 def main() -> None:
@@ -50,7 +50,7 @@ def main() -> None:
         run_build(settings, display)
     report = read_report(known.output)
     command = (
-        f"python -m benchmarks.stage_times REPO -o FOLDER --base {known.base} "
+        f"python -m benchmarks.build_stage_times REPO -o FOLDER --base {known.base} "
         f"--minutes {known.minutes:g} --positions {known.positions} --name {known.name}"
     )
     document = {

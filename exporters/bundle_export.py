@@ -30,7 +30,7 @@ from contract.bundle.bundle import (
     write_bundle_manifest,
 )
 from contract.bundle.drafts import FOLDER, build_index, write_index
-from contract.bundle.trust import check_trusted
+from contract.bundle.trusted_builds import check_trusted
 from contract.errors import ExportError, ParityError
 from contract.progress import Progress, part_of
 from contract.prompt import PromptEncoder, PromptFormat
@@ -54,7 +54,7 @@ INHERITED = (
     "parameters",
     "plan",
     "calibration",
-    "recovery",
+    "finetuning",
     "held_out_sha256",
     "learned_sha256",
 )

@@ -9,7 +9,7 @@ let server: CodeServer;
 let editor: Editor;
 
 beforeAll(async () => {
-  server = await CodeServer.start('rivals', {}, { beside: ['TabbyML.vscode-tabby'] });
+  server = await CodeServer.start('otherExtensions', {}, { beside: ['TabbyML.vscode-tabby'] });
 });
 afterAll(async () => {
   await editor.close();
@@ -17,7 +17,7 @@ afterAll(async () => {
 });
 
 test('another extension that suggests inline is named', async () => {
-  const folder = makeWorkspace('rivals', { 'points.py': CODE });
+  const folder = makeWorkspace('otherExtensions', { 'points.py': CODE });
   editor = await Editor.open(server, folder);
   await editor.untilStatus(/ready/);
   await editor.openFile(path.join(folder, 'points.py'));
