@@ -2,8 +2,9 @@
 
     python -m benchmarks.beside_llama_cpp OUTPUT REPO --base qwen2.5-coder-0.5b --llama-python PYTHON
 
-OUTPUT is what `submodel build --dense-baseline` of REPO wrote. The dense base's Q4_K_M is the published file that the build
-read; Q8_0 and Q4_0 are made here, of the base as it was before tuning (size 1.0), and so are those of the sub-model.
+OUTPUT is what `submodel build --dense-baseline` of REPO wrote. The dense base's Q4_K_M is the published file that the
+build read; Q8_0 and Q4_0 are made here, of the base as it was before fine-tuning (size 1.0), and so are those of the
+sub-model.
 "Right" is judged by the exact match of the same lines. Writes benchmarks/results/bench-BASE-REPO.json.
 """
 

@@ -57,8 +57,8 @@ def main() -> None:
         print_bench(document)
         kinds[kind] = {key: document[key] for key in KEPT}
         reported = {
-            "command": f"python -m benchmarks.beside_llama_cpp_positions BUNDLE {arguments.name} --since {arguments.since} "
-            f"--count {arguments.count}",
+            "command": "python -m benchmarks.beside_llama_cpp_positions BUNDLE "
+            f"{arguments.name} --since {arguments.since} --count {arguments.count}",
             "kinds": kinds,
             "machine": describe_machine(),
             "versions": {**describe_versions(), **document["versions"]},

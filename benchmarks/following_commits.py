@@ -1,6 +1,6 @@
 r"""What following a repository is worth: lines that the next commits add, asked of models that followed and did not.
 
-    python -m benchmarks.following_commits CLONE --name hono --base qwen2.5-coder-0.5b [--at 300,200,100,50] [--count 150]
+    python -m benchmarks.following_commits CLONE --name hono --base qwen2.5-coder-0.5b [--at 300,200,100,50]
 
 CLONE has its whole history; commits are counted back along the first parents of its HEAD. A sub-model is built at the
 first of --at. At each of them four models are asked for the lines that the next --ahead commits add, each position

@@ -86,7 +86,7 @@ def _reported(exact: Interval, bits: Interval) -> str:
 
 
 def _took(document: Mapping[str, Any]) -> str:
-    """What the repository's build took, and the rival's beside it."""
+    """What the repository's build took, and the dense baseline's beside it."""
     own, dense_baseline, times = (
         document["builds"]["repository"],
         document["builds"]["dense base, fine-tuned"],
@@ -99,9 +99,10 @@ def _took(document: Mapping[str, Any]) -> str:
     return (
         f"- {_repository(document)}, {document['machine']['processor']} (model {document['machine']['model']}): "
         f"{sum(seconds[name] for name in stages):.0f} s with 200 lines scored ({reported}); "
-        f"{own['finetuning']['tokens']:,} tokens tuned in {own['finetuning']['minutes']:.1f} min, the dense base "
+        f"{own['finetuning']['tokens']:,} tokens fine-tuned in {own['finetuning']['minutes']:.1f} min, the dense base "
         f"{dense_baseline['finetuning']['tokens']:,}; bundle {own['bundle_bytes'] / 1e6:.0f} MB, the dense base's "
-        f"{dense_baseline['bundle_bytes'] / 1e6:.0f} MB; a line from nothing takes {ours['p50']:.0f} ms at the median and "
+        f"{dense_baseline['bundle_bytes'] / 1e6:.0f} MB; "
+        f"a line from nothing takes {ours['p50']:.0f} ms at the median and "
         f"{ours['p95']:.0f} ms at the 95th percentile, with the dense base's bundle {theirs['p50']:.0f} and "
         f"{theirs['p95']:.0f} ms; bundle against fp32: {parity['greedy_agreement']:.1%} of greedy tokens, loss "
         f"{parity['loss_increase']:+.2%}; peak memory {own['peak_rss_bytes'] / 2**30:.1f} GiB"

@@ -3,8 +3,9 @@
     python -m benchmarks.repository_matters --base qwen2.5-coder-0.5b
 
 For each repository: the dense base; a model of the same size pruned on generic code and on this repository, each with
-and without fine-tuning; and the dense baseline, the dense base tuned on the repository for the same minutes. All answer at
-the same positions. Writes benchmarks/results/matters-BASE-REPOSITORY.json. What an earlier run finished is kept.
+and without fine-tuning; and the tuned dense baseline, the whole base fine-tuned for the same minutes. All
+answer at the same positions. Writes benchmarks/results/matters-BASE-REPOSITORY.json. What an earlier run finished is
+kept.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class SubModel:
 
 
 def read_artifact(folder: Path) -> SubModel:
-    """Read a checkpoint folder; raises BuildError where it is none."""
+    """Read a checkpoint folder; raises BuildError if it is none."""
     if not folder.is_dir():
         raise BuildError(f"{folder} is no folder; give the folder of a model, such as .submodel/model.")
     missing = [name for name in ("config.json", "tokenizer.json") if not (folder / name).is_file()]

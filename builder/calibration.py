@@ -96,11 +96,11 @@ def make_sequences(
 def make_examples(
     files: Sequence[SourceFile], encoder: PromptEncoder, tokens: int, seed: int, *, kind: Kind = "code"
 ) -> tuple[Example, ...]:
-    """Prompts of random cuts, each with its middle and what ends it; `tokens` tokens or a few more.
+    """Prompts of random FIM examples, each with its middle and what ends it; `tokens` tokens or a few more.
 
     One in PLAIN_EVERY is the same text as it stands in the file. Fewer where the files have no more lines. `kind`: of
-    the files that count. A SHORT_SHARE of the windows has a quarter of the length. Cuts that lie close together come
-    last.
+    the files that count. A SHORT_SHARE of the windows has a quarter of the length. Examples that lie close together
+    come last.
     """
     examples: list[Example] = []
     count = 0
@@ -127,7 +127,7 @@ def make_examples(
 
 
 def _spread(fim_examples: Sequence[FimExample], distance: int) -> list[FimExample]:
-    """The same cuts, those first that lie at least `distance` characters from each earlier one in their file.
+    """The same examples, those first that lie at least `distance` characters from each earlier one in their file.
 
     Windows that overlap repeat each other's tokens, and teach less for the same time.
     """

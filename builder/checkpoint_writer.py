@@ -26,7 +26,7 @@ _VERSIONED = ("submodel", "torch", "transformers", "tokenizers", "numpy")
 
 
 def parity_examples(files: Sequence[SourceFile], seed: int = 0) -> tuple[FimExample, ...]:
-    """What an export is checked on: cuts of validation files, for it decides which precision is good enough."""
+    """What an export is checked on: FIM examples of validation files, for it decides which precision is good enough."""
     return draw_fim_examples(
         [file for file in files if file.split == "validation" and file.is_code], _PARITY_EXAMPLES, seed
     )

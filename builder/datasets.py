@@ -59,7 +59,7 @@ class Dataset:
 
 
 def open_dataset(spec: str, *, cache_dir: Path | None = None, on_event: Say = lambda text: None) -> Dataset:
-    """The dataset that `spec` names; what it needs is fetched once. Raises CorpusError where it can't be had."""
+    """The dataset that `spec` names; what it needs is fetched once. Raises CorpusError if it is unavailable."""
     sources = (cache_dir or cache_folder()) / "sources"
     if spec == TEXT:
         return _open_set(TEXT_SET, TEXT, sources, on_event)
@@ -78,7 +78,7 @@ def open_language(
 ) -> Dataset:
     """The code of one language from the listed packages, or from those that are named (`pypi:NAME==VERSION`, …).
 
-    Raises CorpusError where they can't be had, or hold too little of the language.
+    Raises CorpusError if they are unavailable, or hold too little of the language.
     """
     chosen = find_language_set(name)
     if distributions:
@@ -178,9 +178,9 @@ def calibration_sequences(
 ) -> tuple[tuple[int, ...], ...]:
     """Exactly `tokens` token ids in unpadded sequences from the datasets' calibration files, equal shares of each.
 
-    form: "prompt", what the server sends, each with its middle; "plain", pieces of text from left to right, as the
-    papers have it, each behind the token that measured pieces stand behind. Raises CorpusError where a dataset has too
-    little text.
+    prompt_format: "prompt", what the server sends, each with its middle; "plain", snippets from left to right, as the
+    papers have it, each behind the token that measured snippets stand behind. Raises CorpusError where a dataset has
+    too little text.
     """
     sequences: list[tuple[int, ...]] = []
     for index, dataset in enumerate(datasets):
@@ -201,7 +201,7 @@ _LANES: Final = 4  # seeds that share no piece, as long as a quarter of the text
 def _plain_sequences(
     files: Sequence[SourceFile], encoder: PromptEncoder, tokens: int, seed: int
 ) -> tuple[tuple[int, ...], ...]:
-    """Seeds take pieces of their own, so that what differs between two of them is what other text would change."""
+    """Seeds take snippets of their own, so that what differs between two of them is what other text would change."""
     places = [(file, start) for file in files for start in excerpt_starts(file.text, _SNIPPET_CHARS)]
     order, lane = divmod(seed, _LANES)
     random.Random(order).shuffle(places)

@@ -1,8 +1,8 @@
-"""Cuts: places in a repository's lines where a completion begins, with the text that was there.
+"""FIM examples: places in lines where a completion begins, each with the text that was there.
 
-Calibration, tuning and scoring take their positions from here, so that what a model is fitted to, judged on and served
-with is one and the same thing. Blank lines, comment lines and lines with nothing but closers are left out: nobody waits
-for a suggestion there.
+Calibration, fine-tuning and scoring take their positions from here, so that what a model is fitted to, judged on and
+served with is one and the same thing. Blank lines, comment lines and lines with nothing but closers are left out:
+nobody waits for a suggestion there.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ class FimExample:
         return self.file.text[: self.offset] + self.file.text[self.offset + len(self.middle) :]
 
     def window(self, encoder: PromptEncoder, prompt_format: PromptFormat | None = None) -> Window:
-        """The window that the server would see, had the user not yet typed the middle; `prompt_format` is by default its own."""
+        """Return the window that the server would see before the user typed the middle.
+
+        prompt_format: by default the encoder's own.
+        """
         return encoder.window(self.text, self.offset, prompt_format or encoder.prompt_format)
 
 
@@ -58,10 +61,10 @@ def parity_windows(fim_examples: Sequence[FimExample], encoder: PromptEncoder) -
 def draw_fim_examples(
     files: Sequence[SourceFile], count: int, seed: int, *, kind: Kind = "code"
 ) -> tuple[FimExample, ...]:
-    """Up to `count` cuts, spread over the code files by their number of lines; the same for the same seed and files.
+    """Return up to `count` examples, spread over the code files by their number of lines; a seed fixes them.
 
-    Half of the cuts stand before the first character of a line's text, half at a random word within it. kind: "text"
-    cuts documentation in place of code, as a control.
+    Half of them stand before the first character of a line's text, half at a random word within it. kind: "text"
+    draws from documentation in place of code, as a control.
     """
     rng = random.Random(seed)
     lines = [(file, start, end) for file in files for start, end in worthwhile_lines(file, kind)]
@@ -74,11 +77,11 @@ def draw_fim_examples(
 
 
 def draw_example_pairs(files: Sequence[SourceFile], lines: int, seed: int) -> tuple[FimExample, ...]:
-    """Two cuts in each of up to `lines` lines of code: before its first character, and at a random word within it.
+    """Return two examples in each of up to `lines` lines: before its first character, and at a random word within it.
 
-    Their kinds are in the same proportion as those of `draw_fim_examples`. Both have the same text behind the line, so that a
-    model whose prompt begins with it reads most of their prompts once. Ordered by file and offset. A line without a
-    second word is cut twice at the same place.
+    Their kinds are in the same proportion as those of `draw_fim_examples`. Both have the same text behind the line,
+    so that a model whose prompt begins with it reads most of their prompts once. Ordered by file and offset. A line
+    without a second word gives the same place twice.
     """
     rng = random.Random(seed)
     found = [(file, start, end) for file in files for start, end in worthwhile_lines(file)]
@@ -100,7 +103,7 @@ def _indent(line: str) -> int:
 
 
 def _inner_column(line: str, rng: random.Random) -> int:
-    """The start of a random word behind the first; the line's indentation where there is none."""
+    """The start of a random word behind the first; the line's indentation if there is none."""
     indent = _indent(line)
     inner = [m.start() for m in _WORD_STARTS.finditer(line) if indent < m.start() <= len(line) - _MIN_MIDDLE]
     return rng.choice(inner) if inner else indent
@@ -109,10 +112,10 @@ def _inner_column(line: str, rng: random.Random) -> int:
 def draw_mixed_examples(
     files: Sequence[SourceFile], count: int, seed: int, *, kind: Kind = "code"
 ) -> tuple[FimExample, ...]:
-    """Up to `count` cuts of all kinds that completions and benchmarks ask for, in random order.
+    """Return up to `count` examples of all kinds that completions and benchmarks ask for, in random order.
 
-    Six in ten are those of `draw_fim_examples`, a seventh whole lines from column 0, a quarter blocks. A model that is tuned on
-    the first kind alone ends after each line and forgets to indent (docs/LOG.md).
+    Six in ten are those of `draw_fim_examples`, a seventh whole lines from column 0, a quarter blocks. A model that is
+    fine-tuned on the first kind alone ends after each line and forgets to indent (docs/LOG.md).
     """
     lines = draw_fim_examples(files, count, seed, kind=kind)
     whole = [
@@ -135,7 +138,7 @@ def _from_column_0(example: FimExample) -> FimExample:
 def draw_block_examples(
     files: Sequence[SourceFile], count: int, seed: int, *, kind: Kind = "code"
 ) -> tuple[FimExample, ...]:
-    """Up to `count` cuts of 2 to MAX_BLOCK_LINES lines, each from the first character of a line's text.
+    """Return up to `count` examples of 2 to MAX_BLOCK_LINES lines, each from the first character of a line's text.
 
     A block ends before a blank line, and before a line that is indented less than its first.
     """

@@ -1,4 +1,4 @@
-"""The documents that cross a boundary, key by key: bundle.json, a build's report, its progress, the server's status.
+"""The documents that cross a boundary, with all keys: bundle.json, a build's report, its progress, the server's status.
 
 `submodel.schema_files` makes docs/schema/ of them. A reader must accept keys that it doesn't know. A figure that was
 not measured is absent. A document from disk has these types only as far as its reader has checked it.

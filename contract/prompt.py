@@ -1,4 +1,4 @@
-"""The prompt: what the server sends to the model, and so what the builder calibrates, tunes and scores on.
+"""The prompt: what the server sends to the model, and so what the builder calibrates, fine-tunes and scores on.
 
 It covers cutting a window around the cursor and turning it into token ids. It imports nothing heavy, since the language
 server uses it too. A model that was pruned without this format can no longer answer in it (docs/LOG.md).
@@ -228,8 +228,8 @@ class PromptEncoder:
     ) -> list[int]:
         """The whole prompt: both parts in the format's order where the base knows them, else the plain prefix.
 
-        Pieces of other files go in front, in the base's repository format (Hui et al., Qwen2.5-Coder, 2024, figure 5),
-        in comments where it has none. They come in the order given, which should change rarely: whatever follows a
+        Snippets of other files go in front, in the base's repository format (Hui et al., Qwen2.5-Coder, 2024, figure
+        5), in comments where it has none. They come in the order given, which should change rarely: whatever follows a
         change is computed anew.
         """
         prompt_format = self.prompt_format

@@ -111,7 +111,7 @@ def _pieces(pre_tokenizer: Any) -> list[str]:
 
 
 def _settings(folder: Path) -> dict[str, Any]:
-    """tokenizer_config.json with plain names of its tokens; {} where there is none."""
+    """tokenizer_config.json with plain names of its tokens; {} if there is none."""
     try:
         document = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
     except (OSError, ValueError):

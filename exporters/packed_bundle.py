@@ -1,6 +1,6 @@
 """A bundle as one file, for another laptop: a zip archive that begins with the bundle's own manifest.
 
-The manifest lists every other file with its size and SHA-256, so that an archive is checked against its first entry
+The manifest lists every other file with its size and SHA-256, so that an archive is checked against the manifest
 alone. Any zip program can look inside. An archive may come from anyone: no size, name or count in it is believed before
 it is known to be harmless. It imports nothing heavy, since a laptop unpacks with the core install.
 """

@@ -33,7 +33,7 @@ class ParitySettings:
     logit_positions: int = 64
     batch_size: int = 8
     max_logit_difference: float = 1e-2  # of the largest logit; rounding alone gives 1e-5, a wrong graph 1e-1 and more
-    min_agreement: float = 0.95  # what a bundle promises (issue 2)
+    min_agreement: float = 0.95  # what a bundle promises
     max_loss_increase: float = 0.015  # likewise
 
 

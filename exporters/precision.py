@@ -46,7 +46,7 @@ AUTO_CANDIDATES = (Precision.INT8, Precision.INT8_WEIGHTS, Precision.INT4)
 # What a precision's file is called beside onnx/model.onnx: the names that transformers.js looks for by its `dtype`.
 VARIANT_FILES: dict[Precision, str] = {
     Precision.FP16: "onnx/model_fp16.onnx",  # dtype "fp16"
-    Precision.INT8: "onnx/model_quantized.onnx",  # "q8", what it takes in a browser unless told otherwise
+    Precision.INT8: "onnx/model_quantized.onnx",  # "q8", what it takes in a browser by default
     Precision.INT8_WEIGHTS: "onnx/model_quantized.onnx",
     Precision.INT4: "onnx/model_q4.onnx",  # "q4"
 }

@@ -27,7 +27,7 @@ def choose_prompts(
 ) -> list[ParityPrompt]:
     """As many prompts as `settings` ask for: a few of the longest, the rest of at most its length, else the shortest.
 
-    Every prompt leaves room for its answer within `max_positions`. Raises ExportError where there is none.
+    Every prompt leaves room for its answer within `max_positions`. Raises ExportError if there is none.
     """
     prompts = [
         prompt

@@ -1,7 +1,7 @@
 """Which bundle serves a file: that of the nearest folder above it, so that each root of a workspace has its own.
 
-What is found must be this account's own or trusted (`contract.bundle.trusted_builds`), and so must what a client sets: clients
-relay settings that a repository brings along. Only what the command line names need not be.
+What is found must be this account's own or trusted (`contract.bundle.trusted_builds`), and so must what a client sets:
+clients relay settings that a repository brings along. Only what the command line names need not be.
 """
 
 from __future__ import annotations

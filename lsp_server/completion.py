@@ -205,10 +205,10 @@ def open_completer(
     verify: bool = True,
     is_named: bool = True,
 ) -> Completer:
-    """Read a bundle and load it: manifest, files and confidence threshold of one build, also while another takes its place.
+    """Read a bundle and load it: manifest, files and threshold of one build, also while another takes its place.
 
-    One that the user has not named on a command line must be on this account's list (`contract.bundle.trusted_builds`). Raises
-    BundleError for a folder that is none or not trusted, ServeError where it can't be loaded.
+    One that the user has not named on a command line must be on this account's list (`contract.bundle.trusted_builds`).
+    Raises BundleError for a folder that is none or not trusted, ServeError where it can't be loaded.
     """
     for is_last in (False, False, True):
         bundle = read_bundle(bundle_folder, verify=False)

@@ -191,8 +191,8 @@ class Session:
     def _find_known(self, request: CompletionRequest) -> tuple[Completion, Hit] | None:
         """What was found there before.
 
-        By hand also what came by itself, unless the gate held it back; by itself what was asked for by hand only as
-        long as it is typed along, for the gate has not judged it.
+        By hand also what came by itself, unless the threshold held it back; by itself what was asked for by hand
+        only as long as it is typed along, for the threshold has not judged it.
         """
         assert request.bundle is not None
         build = self.service.build_of(request.bundle)

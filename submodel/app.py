@@ -73,7 +73,7 @@ def options(
 
 
 def main() -> None:
-    """Run the command line; a SubmodelError is printed as it stands, a disk that can't be written is told.
+    """Run the command line; a SubmodelError is printed as it stands, a disk that can't be written is reported.
 
     Anything else is a defect and keeps its trace.
     """

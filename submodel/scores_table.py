@@ -26,7 +26,7 @@ def print_build(document: Mapping[str, Any]) -> None:
 
 
 def print_scores(document: Mapping[str, Any]) -> None:
-    """The models, the baselines that cost nothing, and how the models compare; nothing where none was scored."""
+    """The models, the model-free baselines, and how the models compare; nothing where none was scored."""
     scored = [row for row in document["models"] if "positions" in row]
     if not scored:
         return

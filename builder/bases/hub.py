@@ -86,7 +86,7 @@ def cached_snapshot(hub_id: str) -> Snapshot | None:
 def fetch_snapshot(hub_id: str, on_progress: Callable[[int, int], None] = lambda done, total: None) -> Snapshot:
     """Download the wanted files of the newest revision; raises BaseModelError with the reason in a few words.
 
-    `on_progress` gets bytes that are there and bytes in all. An interrupted download goes on where it stopped.
+    `on_progress` gets bytes that are there and bytes in all. An interrupted download resumes.
     """
     info = _ask(hub_id)
     files = [file for file in info.siblings or () if "/" not in file.rfilename and _is_wanted(file.rfilename)]
@@ -183,7 +183,7 @@ def _refusal(hub_id: str, error: Exception) -> BaseModelError:
         why = f"the hub didn't answer within {PATIENCE_S:.0f} seconds"
     else:
         why = "the hub can't be reached"
-    return BaseModelError(f"{hub_id} can't be had from the model hub: {why}.")
+    return BaseModelError(f"{hub_id} is unavailable from the model hub: {why}.")
 
 
 def _is_wanted(name: str) -> bool:

@@ -70,7 +70,7 @@ def resolve_base(
 
     Names of the catalogue and hub ids (owner/name) go before folders of that name, which a repository may have brought
     along: write ./NAME or ./owner/name for the folder. `on_event` gets a sentence for each thing that is tried,
-    `on_progress` bytes of the download that it began. Raises BaseModelError where nothing can be had, and where a file
+    `on_progress` bytes of the download that it began. Raises BaseModelError if none is available, and where a file
     is not what it should be.
     """
     cache_dir = cache_folder() if cache_dir is None else cache_dir
@@ -93,16 +93,16 @@ def resolve_base(
 def _first_of_catalogue(cache_dir: Path, on_event: Report, on_progress: Progress) -> ResolvedBase:
     failed: list[str] = []
     for entry in AUTO_ORDER:
-        why = f"it is the best that can be had ({' '.join(failed)})" if failed else "it is the first choice"
+        why = f"it is the best that is available ({' '.join(failed)})" if failed else "it is the first choice"
         try:
             return _from_catalogue(entry, why, cache_dir, on_event, on_progress)
         except ChangedFileError:
             raise  # a file that was tampered with is no reason for a quiet second choice
         except BaseModelError as error:
             failed.append(f"{entry.name}: {error}")
-            on_event(f"{entry.name} can't be had: {error}")
+            on_event(f"{entry.name} is unavailable: {error}")
     raise BaseModelError(
-        f"No base model can be had ({' '.join(failed)}); give a folder or a GGUF file with --base, or connect to a "
+        f"No base model is available ({' '.join(failed)}); give a folder or a GGUF file with --base, or connect to a "
         "network."
     )
 

@@ -18,7 +18,7 @@ from contract.repository.languages import get_language, is_comment_line
 
 MIN_CONTAINMENT = 0.5
 COMMON_FILES = 50  # bounds the work by this many files for each line
-MIN_LINE_CHARS = 8  # "return x", "else:" and brackets say nothing about where a file came from
+MIN_LINE_CHARS = 8  # "return x", "else:" and brackets do not show where a file came from
 
 EVERY_FILE = -1  # stands for the whole repository among the files that one is near to
 

@@ -1,7 +1,7 @@
 """What every model is asked: positions and excerpts of held-out files, drawn by a seed.
 
 Everything is text, so that models with different vocabularies compare. The rules for positions are those of
-`builder.fim_examples`: no blank and no comment lines, half of the cuts within a line.
+`builder.fim_examples`: no blank and no comment lines, half of the examples within a line.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class HeldOut:
 
 
 def make_held_out(files: Sequence[SourceFile], settings: ScoringSettings, *, split: Split = "held-out") -> HeldOut:
-    """Cuts and excerpts from the code files of a split; raises CorpusError where they hold no line of code.
+    """FIM examples and excerpts from the code files of a split; raises CorpusError where they hold no line of code.
 
     Validation files are for choices that a build makes; what is reported is held-out.
     """
@@ -69,7 +69,7 @@ def make_held_out(files: Sequence[SourceFile], settings: ScoringSettings, *, spl
 
 
 def draw_excerpts(files: Sequence[SourceFile], settings: ScoringSettings) -> tuple[Excerpt, ...]:
-    """Pieces of the files, of whatever kind they are."""
+    """Snippets of the files, of whatever kind they are."""
     excerpts = [
         Excerpt(text=file.text[start : start + settings.excerpt_chars], language=file.language)
         for file in files
@@ -80,7 +80,7 @@ def draw_excerpts(files: Sequence[SourceFile], settings: ScoringSettings) -> tup
 
 
 def excerpt_starts(text: str, size: int) -> list[int]:
-    """Where pieces of `size` characters begin that do not overlap: each at the start of a line."""
+    """Where snippets of `size` characters begin that do not overlap: each at the start of a line."""
     starts, position = [], 0
     while position < len(text):
         if text[position : position + size].strip():

@@ -23,7 +23,7 @@ class InfillEncoder(PromptEncoder):
     drops_indentation = True
 
     def window(self, text: str, offset: int, prompt_format: PromptFormat | None = None) -> Window:
-        """256 lines before the cursor's and its start, the rest of its line and 64 more; `prompt_format` has no say."""
+        """256 lines before the cursor's and its start, the rest of its line and 64 more; `prompt_format` is ignored."""
         begin = text.rfind("\n", 0, offset) + 1
         start = text[begin:offset]
         before = text[:begin].split("\n")[-PREFIX_LINES - 1 :]

@@ -1,4 +1,4 @@
-"""Scoring on held-out files: bits per byte of their text, and completions at held-out cuts.
+"""Scoring on held-out files: bits per byte of their text, and completions at held-out FIM examples.
 
 Everything is given as text and turned into tokens by each model's own tokenizer, so that models with different
 vocabularies compare. Nothing here runs a model: that is a `Predictor`'s part.
@@ -41,7 +41,7 @@ class Predictor(Protocol):
 
 
 def score(predictor: Predictor, held_out: HeldOut, *, on_progress: Callable[[int, int], None] | None = None) -> Scores:
-    """Score one model. on_progress(done, total) counts cuts and excerpts together."""
+    """Score one model. on_progress(done, total) counts examples and excerpts together."""
     encoder = predictor.encoder
     total = len(held_out.fim_examples) + len(held_out.blocks) + len(held_out.excerpts)
     done = 0

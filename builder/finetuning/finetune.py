@@ -1,4 +1,4 @@
-"""Fine-tuning: the pruned model is tuned on the calibration files, in the form that the server sends.
+"""Fine-tuning: the pruned model is trained on the calibration files, in the prompt format that the server sends.
 
 Low-rank factors beside every matrix of the layers are trained (peft), then merged, so that what is saved is a plain
 model again. The budget is time: the first steps tell how fast this machine trains, and the schedule is made from that.
@@ -33,7 +33,7 @@ TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down
 
 @dataclass(frozen=True, kw_only=True)
 class Finetuned:
-    """A tuned model, its factors merged, and how it came about."""
+    """A fine-tuned model, its factors merged, and how it came about."""
 
     model: PreTrainedModel
     summary: FineTuningFacts
@@ -51,16 +51,18 @@ def finetune(
     on_event: Callable[[str], None] = lambda text: None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Finetuned:
-    """Tune `model` (changed in place) on the calibration files of a corpus.
+    """Fine-tune `model` (changed in place) on the calibration files of a corpus.
 
     fresh: for an update, the paths that `model` hasn't learned from; the others are mixed in against forgetting.
-    A state at `state_path` is continued if its `stage_hash` is the same; the caller removes it once the model is safe. Raises
+    A state at `state_path` with the same `stage_hash` is resumed; the caller removes it once the model is safe. Raises
     CorpusError if the files hold nothing to train or validate on.
     """
     device = training_device()
     material = Material(files, encoder, settings, fresh)
     if not material.validation or not material.first:
-        raise CorpusError("The repository has no line of code to tune on; add code files, or build with --minutes 0.")
+        raise CorpusError(
+            "The repository has no line of code to fine-tune on; add code files, or build with --minutes 0."
+        )
     torch.manual_seed(settings.seed)  # the factors' start
     adapted = get_peft_model(
         model.to(device),

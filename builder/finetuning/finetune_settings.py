@@ -1,4 +1,4 @@
-"""How a pruned model is tuned on its repository."""
+"""How a pruned model is fine-tuned on its repository."""
 
 from __future__ import annotations
 

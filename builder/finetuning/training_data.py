@@ -1,4 +1,4 @@
-"""What a fine-tuning learns from: packed cuts of the calibration files, and what each of their tokens counts."""
+"""What fine-tuning learns from: packed FIM examples of the calibration files, and the weight of each token."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LEAST_TOKENS = 14_400
 
 
 class Material:
-    """The training sequences in their order, each pass over the files with other cuts, and those to validate on.
+    """The training sequences in their order, each pass over the files with other examples, and those to validate on.
 
     `validation` is empty, or `first`, the first pass, where the files hold no line of code. `fresh` are the paths of an
     update: the files that the model hasn't learned from. They come first in validation and are the most of a pass.

@@ -45,7 +45,7 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class StateFile:
-    """Where a fine-tuning keeps its state, and what it is a state of: another key begins anew."""
+    """Where a fine-tuning keeps its state, and what it is a state of: another stage hash begins anew."""
 
     path: Path
     stage_hash: str
@@ -95,7 +95,7 @@ class StateFile:
         return any(hmac.compare_digest(seal, one) for one in self._read_seals())
 
     def load(self) -> tuple[Progress, dict[str, dict[str, torch.Tensor]]] | None:
-        """What `save` wrote for the same key: progress and {"weights" | "moments" | "best": tensors}; or None."""
+        """What `save` wrote for this stage hash: progress and {"weights" | "moments" | "best": tensors}; or None."""
         try:
             if not self._is_own():
                 return None

@@ -4,7 +4,7 @@ It covers the container alone; `weights` gives the tensors meaning and `tokenize
 gguf-py's reader takes half a minute over a vocabulary of 150,000 tokens, and trusts every count in the file. Here no
 count is believed before the bytes that it needs are known to lie in the file.
 
-Source of the layout: `docs/gguf.md` of ggml-org/ggml.
+Source of the format: `docs/gguf.md` of ggml-org/ggml.
 """
 
 from __future__ import annotations

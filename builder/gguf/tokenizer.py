@@ -31,7 +31,7 @@ LLAMA3_PATTERN: Final = CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|" 
 
 
 def _split(*patterns: str) -> pre_tokenizers.PreTokenizer:
-    """Cut by the first pattern, its pieces by the next, and so on."""
+    """Cut by the first pattern, its parts by the next, and so on."""
     cuts = [pre_tokenizers.Split(Regex(pattern), behavior="isolated") for pattern in patterns]
     return pre_tokenizers.Sequence([*cuts, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
 

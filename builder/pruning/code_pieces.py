@@ -1,4 +1,4 @@
-"""Which tokens new code of a language is likely to use: a table of pieces of text and of the share of files with them.
+"""Which tokens new code of a language is likely to use: a table of short strings and of the share of files with them.
 
 What a repository has used so far is not all that it will use. Of flask's held-out tokens 2 % are none of the 23,290
 that the other files and the first merges give, and each of those costs several; of as many that this table gives, 0.9 %
@@ -21,7 +21,7 @@ CODE_PIECES_FILE: Final = Path(__file__).with_name("code_pieces.npz")  # benchma
 
 @dataclass(frozen=True, kw_only=True)
 class CodePieces:
-    """`shares`: (pieces, languages), the share of a language's files that hold the piece, packages weighted alike."""
+    """`shares`: (strings, languages), the share of a language's files that hold the piece, packages weighted alike."""
 
     pieces: tuple[str, ...]
     languages: tuple[str, ...]

@@ -274,7 +274,7 @@ _OTHER_NAMES: Final = {
 
 
 def find_language_set(name: str) -> LanguageSet:
-    """The listed set of a language; raises CorpusError where there is none."""
+    """The listed set of a language; raises CorpusError if there is none."""
     known = name.lower()
     known = _OTHER_NAMES.get(known, known)
     if known not in LANGUAGE_SETS:

@@ -27,7 +27,7 @@ from contract.files.home import holds_home
 from contract.files.untrusted_json import parse_json, read_bytes
 from contract.prompt import PromptFormat
 
-SCHEMA = 1
+SCHEMA = 2  # 2: the key "threshold"
 MANIFEST_FILE = "bundle.json"
 MODEL_FILE = "onnx/model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
@@ -113,7 +113,7 @@ def find_bundle(start: Path) -> Path:
 
 
 def find_trusted_bundle(start: Path) -> Path:
-    """As `find_bundle`, of this account's own and trusted bundles; raises BundleError where there is none."""
+    """As `find_bundle`, of this account's own and trusted bundles; raises BundleError if there is none."""
     folder = find_bundle(start)
     check_trusted(folder, build_of(folder))
     return folder
@@ -135,7 +135,7 @@ def read_bundle(folder: Path, verify: bool = True, *, layout: str = DECODE_GRAPH
     found = manifest.get("layout", DECODE_GRAPH_LAYOUT)
     if found != layout:
         raise BundleError(
-            f"The graph of the bundle {folder} has the layout {found!r}, not {layout!r}, so this program can't run it; "
+            f"The graph of the bundle {folder} has the format {found!r}, not {layout!r}, so this program can't run it; "
             "export a Llama- or Qwen2-shaped model with `submodel export`."
         )
     _check_files(folder, manifest["files"], verify)
@@ -232,10 +232,10 @@ def sealed_manifest(document: Mapping[str, Any]) -> str:
 def replace_bundle(target: Path) -> Iterator[Path]:
     """An empty folder that takes the place of the bundle `target` as a whole when the block ends well.
 
-    It is on the list of trusted bundles (`contract.bundle.trusted_builds`) before it takes that place, so that a server never
-    finds it untrusted. The bundle that a workspace had before is kept (`contract.bundle.previous`), so that the server
-    can go back to it. Raises StateFolderError where the list can't be used, before the block runs, and ExportError
-    where `target` is something else than a bundle, or can't be written.
+    It is on the list of trusted bundles (`contract.bundle.trusted_builds`) before it takes that place, so that a server
+    never finds it untrusted. The bundle that a workspace had before is kept (`contract.bundle.previous`), so that the
+    server can go back to it. Raises StateFolderError where the list can't be used, before the block runs, and
+    ExportError where `target` is something else than a bundle, or can't be written.
     """
     target = target.absolute()
     trusted_folder()

@@ -2,8 +2,8 @@
 
 A tensor can keep its values in another file, whose name ("location") the graph's author chooses. ONNX Runtime opens
 what is named, whether a bundle lists it or not, and before 1.24 it followed `..`, absolute paths and links. This reads
-the names alone, by the layout of protocol buffers, since the server has no `onnx` package. It covers tensors wherever
-the format has them: initializers, sparse ones, attributes, subgraphs, functions and training information.
+the names alone, by the wire format of protocol buffers, since the server has no `onnx` package. It covers tensors
+wherever the format has them: initializers, sparse ones, attributes, subgraphs, functions and training information.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ def previous_bundles(bundle: Path) -> list[Path]:
 
 
 def place_for(bundle: Path) -> Path | None:
-    """Where a workspace's bundle is kept when a new one comes; None where there is none to keep."""
+    """Where a workspace's bundle is kept when a new one comes; None if there is none to keep."""
     if not (bundle / _MANIFEST_FILE).is_file():
         return None
     built_at = datetime.fromtimestamp(_built_at(bundle), UTC)

@@ -1,4 +1,4 @@
-"""The confidence threshold: how sure a model must be for a wanted share of what it shows to be right.
+"""The confidence threshold: how sure a model must be for a wanted share of its suggestions to be right.
 
 A build asks the bundle for lines of validation files, and this turns the answers into a curve: for each threshold on
 the model's probability how many answers are shown (coverage) and how many of those are right (precision). The bundle
@@ -15,7 +15,7 @@ from contract.documents import ThresholdFacts, ThresholdPoint
 from contract.errors import BundleError
 
 KEY = "threshold"  # in bundle.json
-MIN_SHOWN = 10  # answers; the precision of fewer says nothing
+MIN_SHOWN = 10  # answers; the precision of fewer is meaningless
 _MAX_POINTS = 60
 
 
@@ -72,7 +72,10 @@ def fit_curve(answers: Sequence[tuple[float, bool]], positions: int) -> Confiden
 
 
 def read_threshold(manifest: Mapping[str, Any]) -> ConfidenceThreshold | None:
-    """The gate of a bundle's manifest, None where its build measured none; raises BundleError where it is no threshold."""
+    """Return the confidence threshold of a bundle's manifest, or None if its build fitted none.
+
+    Raises BundleError if the manifest holds something else under that key.
+    """
     document = manifest.get(KEY)
     if document is None:
         return None
@@ -80,7 +83,9 @@ def read_threshold(manifest: Mapping[str, Any]) -> ConfidenceThreshold | None:
         curve = tuple(CurvePoint(**{key: float(value) for key, value in point.items()}) for point in document["curve"])
         return ConfidenceThreshold(positions=int(document["positions"]), curve=curve)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise BundleError(f"The gate in bundle.json can't be read ({error!r}); run `submodel build` again.") from error
+        raise BundleError(
+            f"The confidence threshold in bundle.json can't be read ({error!r}); run `submodel build` again."
+        ) from error
 
 
 def _thinned(points: list[CurvePoint]) -> list[CurvePoint]:

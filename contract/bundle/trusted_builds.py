@@ -29,7 +29,7 @@ class UntrustedError(BundleError):
 
 
 def trusted_folder() -> Path:
-    """Return the folder of the list, made where there is none; raises StateFolderError where it can't be used."""
+    """Return the folder of the list, made if there is none; raises StateFolderError where it can't be used."""
     folder = state_folder() / FOLDER
     try:
         folder.mkdir(mode=0o700, exist_ok=True)

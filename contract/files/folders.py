@@ -154,7 +154,7 @@ def check_replaceable(target: Path, *, marker: str, error_type: type[SubmodelErr
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether an error means a full disk, told by a library in Rust or C++ that has no OSError."""
+    """Whether an error means a full disk, reported by a library in Rust or C++ that has no OSError."""
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
     words = str(error)

@@ -55,7 +55,7 @@ def private_key(name: str, make: Callable[[], bytes]) -> bytes:
 
 
 def _keep_key(path: Path, make: Callable[[], bytes]) -> None:
-    """Make the key where there is none: whole under another name first, so that nobody reads half of it."""
+    """Make the key if there is none: whole under another name first, so that nobody reads half of it."""
     if os.path.lexists(path):
         return
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")

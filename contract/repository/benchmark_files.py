@@ -1,4 +1,4 @@
-"""Files of benchmarks, told by their content: HumanEval, MBPP, MultiPL-E and SAFIM never calibrate or tune a model.
+"""Files of benchmarks, known by their content: HumanEval, MBPP, MultiPL-E and SAFIM never calibrate or tune a model.
 
 A model that has seen them scores too well on them, so that every comparison with it is void. What is caught:
 

@@ -1,4 +1,4 @@
-"""Fingerprints of texts: hashes of their words, and of runs of words, that comments and layout do not change.
+"""Fingerprints of texts: hashes of their words, and of runs of words, that comments and white space do not change.
 
 A word is a run of ASCII letters, digits and underscores. Case, underscores, punctuation and comment markers do not
 count, so that `has_items` is `hasItems` and a docstring is the same text as a block of `//` lines. Words that

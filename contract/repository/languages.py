@@ -136,7 +136,8 @@ def get_language(name: str) -> Language:
 def is_comment_line(line: str, language: Language) -> bool:
     """Whether a line holds nothing but a comment: a line comment, or a line of a block in the `/* … */` manner.
 
-    Blocks are told by the star that their lines begin with by custom; where they have none, they are not followed.
+    Blocks are recognised by the star that their lines begin with by custom; where they have none, they are not
+    followed.
     """
     stripped = line.strip()
     if language.line_comments and stripped.startswith(language.line_comments):

@@ -25,7 +25,7 @@ from laboratory.experiments.study_options import choose_dtype
 from laboratory.sparsity.pattern import parse_pattern
 
 # Raised when the same document gives other figures; with PIPELINE_VERSION wherever `builder.pruning` changes.
-POINT_VERSION = 3
+POINT_VERSION = 4
 
 
 class Unprepared(SubmodelError):

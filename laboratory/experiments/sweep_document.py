@@ -117,11 +117,11 @@ def make_rankings(rows: Sequence[Row]) -> list[dict[str, Any]]:
 def make_matrices(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """A matrix a method, ratio and figure, where there are several calibrations and several measured datasets.
 
-    `mean` and `spread` (standard deviation over seeds; absent with one seed): calibrations × measured datasets, over the
-    seeds that every cell has. `diagonal_is_best`: for each measured dataset that is also a calibration of its own,
+    `mean` and `spread` (standard deviation over seeds; absent with one seed): calibrations × measured datasets, over
+    the seeds that every cell has. `diagonal_is_best`: for each measured dataset that is also a calibration of its own,
     whether that one's mean is the best of the single-dataset calibrations, and by how much it beats the next, in units
     of the figure; the same of each seed alone (`gain_by_seed`), and, of means over seeds, its 95 % interval over the
-    held-out pieces of text (`gain_interval`, by paired bootstrap). `over_mixed`: the same against the mixture.
+    held-out snippets (`gain_interval`, by paired bootstrap). `over_mixed`: the same against the mixture.
     """
     groups: defaultdict[tuple[str, float], list[Row]] = defaultdict(list)
     for row in rows:

@@ -21,7 +21,7 @@ class BuildSettings:
     """One build, as the command line states it."""
 
     repository: Path
-    output: Path  # the folder .submodel of the repository, if not told otherwise
+    output: Path  # the folder .submodel of the repository, by default
     language: str | None = None  # in place of a repository: listed packages of that language
     sources: tuple[str, ...] = ()  # in place of the listed ones: source distributions
     base: str = "auto"
@@ -31,7 +31,7 @@ class BuildSettings:
     seed: int = 0
     positions: int = ScoringSettings.positions  # held-out lines to complete; 0 leaves the evaluation out
     search_positions: int = 100  # validation lines that each size of the search is judged on
-    dense_baseline: bool = False  # tune the dense base as well, to compare with
+    dense_baseline: bool = False  # fine-tune the dense base as well, to compare with
     scores_bundle: bool = False  # the parity check compares it with the sub-model already
     force: bool = False
     finetuning: FinetuneSettings = field(init=False)
@@ -64,7 +64,7 @@ class BuildSettings:
 
     def prune_to(self, size: float) -> PruneSettings:
         """How the base is pruned to a share of its parameters."""
-        # Tuning makes up for what a short calibration loses, in less time than a long one takes (docs/LOG.md).
+        # Fine-tuning makes up for what a short calibration loses, in less time than a long one takes (docs/LOG.md).
         per_channel = CalibrationSettings.tokens_per_channel if self.minutes == 0 else 0
         return PruneSettings(
             size=SizeSettings(size=size),

@@ -53,7 +53,7 @@ def build_lock(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def bundle_lock(target: Path) -> Iterator[None]:
-    """Hold the folder that a workspace's bundle lies in, made where there is none; any other target needs no lock.
+    """Hold the folder that a workspace's bundle lies in, made if there is none; any other target needs no lock.
 
     Raises LockedError as `build_lock` does, and BuildError as `prepare_output` does.
     """

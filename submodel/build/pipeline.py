@@ -59,7 +59,7 @@ from submodel.report.render import REPORT_SCHEMA, render_report
 PIPELINE_VERSION = 11  # raised when the same inputs give another model, so that stages of older versions are not kept
 SCORING_VERSION = 1  # likewise for the base's scores
 # Likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits, 4: drafts, 5: confidence threshold,
-# 6: one step for even rows, 7: gate on two places a line.
+# 6: one step for even rows, 7: threshold on two places a line, 8: the key "threshold".
 EXPORT_VERSION = 7
 PROGRAM = f"{PIPELINE_VERSION}.{EXPORT_VERSION}"  # an update goes on from models of this one alone
 THRESHOLD_BEGINS = 0.5  # of an export's time, roughly
@@ -90,7 +90,10 @@ def _read_corpus(settings: BuildSettings, display: StageDisplay, advance: Advanc
 
 
 class Build:
-    """One run of the stages in their order; an update (`submodel.build.update_run`) has other first ones, and no base."""
+    """One run of the stages in their order.
+
+    An update (`submodel.build.update_run`) has other first stages, and no base.
+    """
 
     _fresh: frozenset[str] = frozenset()  # paths that an update learns first
     _threshold_lines = 50  # validation lines that the confidence threshold is fitted on, at two places each
@@ -203,7 +206,7 @@ class Build:
     ) -> tuple[StageRecord, StageRecord, str]:
         """The stages that make the sub-model of one size in `paths`: pruned, fine-tuned, and the key of the result.
 
-        What is tuned learns to be asked with the suffix first, unless it `keeps_format`, the base's own.
+        A fine-tuned model learns to be asked with the suffix first, unless it `keeps_format`, the base's own.
         """
         settings = self._settings.prune_to(size)
         suffix_first = self._settings.minutes > 0 and not keeps_format
@@ -221,7 +224,7 @@ class Build:
         prompt = base.prompt
         to_be = replace(prompt, suffix_first=suffix_first and prompt.is_fim)
         pruned = prune(base.model, base.tokenizer, to_be, self._corpus, settings, on_layer=advance)
-        pruned = replace(pruned, prompt=prompt)  # nothing has taught it the other layout yet
+        pruned = replace(pruned, prompt=prompt)  # nothing has taught it the other prompt format yet
         self._loaded = None  # changed in place: it is no longer the base
         earlier = [{"name": record.name, "seconds": record.seconds} for record in self._stages.records]
         save_checkpoint(
@@ -309,7 +312,7 @@ class Build:
         return hash_of(version=EXPORT_VERSION, model=model_hash, quantize=self._settings.quantize)
 
     def _export_served(self, paths: BuildPaths, advance: Advance) -> dict[str, Any]:
-        """The bundle that is served, which the rival's is not, has a confidence threshold."""
+        """The bundle that is served, which the dense baseline's is not, has a confidence threshold."""
         confidence_threshold: dict[str, Any] = {}
 
         def measure(bundle: Bundle) -> Mapping[str, Any]:

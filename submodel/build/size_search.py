@@ -27,7 +27,7 @@ def is_as_good(figures: Mapping[str, Any]) -> bool:
 def smallest_size(sizes: Sequence[float], passes: Callable[[float], bool]) -> float:
     """The smallest of `sizes` (ascending) that passes, by bisection: a larger one passes where a smaller one does.
 
-    Raises BuildError where not even the largest does, or where there are none.
+    Raises BuildError where not even the largest does, or if there are none.
     """
     if not sizes:
         raise BuildError(

@@ -8,7 +8,7 @@ import typer
 
 
 def bases(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False) -> None:
-    """List the known base models, where each can be had, and whether it is here already."""
+    """List the known base models, where each is available, and whether it is here already."""
     from rich.console import Console
     from rich.table import Table
 

@@ -26,7 +26,7 @@ def build(
         typer.Option(
             metavar="NAME",
             help="No repository, a language: python, java, c++, javascript, typescript, go, rust or c, from listed "
-            "packages that pip, npm and apt-get fetch. -o is then submodel-NAME if unsaid.",
+            "packages that pip, npm and apt-get fetch. -o is then submodel-NAME by default.",
         ),
     ] = None,
     source: Annotated[
@@ -50,7 +50,7 @@ def build(
             help="Share of the base's parameters to keep; auto searches the smallest that is as good as the base.",
         ),
     ] = "0.6",
-    minutes: Annotated[float, typer.Option(help="Minutes of tuning on the repository; 0 only prunes.")] = 4.5,
+    minutes: Annotated[float, typer.Option(help="Minutes of fine-tuning on the repository; 0 only prunes.")] = 4.5,
     quantize: Annotated[
         str,
         typer.Option(
@@ -65,7 +65,7 @@ def build(
         bool,
         typer.Option(
             "--dense-baseline",
-            help="Tune the dense base for as long, too: what pruning costs against it, and what it buys.",
+            help="Fine-tune the dense base for as long, too: it shows what pruning costs.",
         ),
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all sampling.")] = 0,

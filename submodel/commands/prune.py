@@ -18,14 +18,14 @@ def prune(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The folder to write.")],
     repository: Annotated[
         Path | None,
-        typer.Argument(metavar="[REPO]", help="Calibrate on this repository; the current folder if unsaid."),
+        typer.Argument(metavar="[REPO]", help="Calibrate on this repository; by default the current folder."),
     ] = None,
     method: Annotated[
         str, typer.Option(help="magnitude, wanda, sparsegpt, or structured, which is what build does.")
     ] = "wanda",
     sparsity: Annotated[
         float | None,
-        typer.Option(help="Share of zeros, 0.5 if unsaid; of structured: share of all parameters that leave."),
+        typer.Option(help="Share of zeros, 0.5 by default; of structured: share of all parameters that leave."),
     ] = None,
     pattern: Annotated[
         str | None, typer.Option(metavar="N:M", help="N zeros in every M weights of a row: 2:4 or 4:8.")
@@ -36,7 +36,7 @@ def prune(
     ] = None,
     tokens: Annotated[int, typer.Option(min=1, help="Calibration tokens in all.")] = 24_576,
     prompt_format: Annotated[
-        str, typer.Option(help="prompt: what the server sends; plain: pieces of text, as in the papers.")
+        str, typer.Option(help="prompt: what the server sends; plain: plain text, as in the papers.")
     ] = "prompt",
     base: Annotated[str, typer.Option(metavar="auto|NAME|HUB_ID|FOLDER|FILE.gguf", help="The base model.")] = "auto",
     masks_only: Annotated[

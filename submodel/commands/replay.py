@@ -1,4 +1,4 @@
-"""`submodel replay`: how many keystrokes the server saves, typed key by key by a user who knows what they want."""
+"""`submodel replay`: how many keystrokes the server saves, typed one by one by a user who knows what they want."""
 
 from __future__ import annotations
 

@@ -39,15 +39,15 @@ def sweep(
     ] = False,
     measured_on: Annotated[
         list[str] | None,
-        typer.Option("--on", metavar="DATASET", help="Measure on these held-out files; all that calibrate if unsaid."),
+        typer.Option("--on", metavar="DATASET", help="Measure on these held-out files; by default all that calibrate."),
     ] = None,
     seeds: Annotated[list[int] | None, typer.Option("--seed", min=0, help="Repeat it for several. Default: 0.")] = None,
     tokens: Annotated[int, typer.Option(min=1, help="Calibration tokens of each point.")] = 24_576,
     prompt_format: Annotated[
-        str, typer.Option(help="prompt: what the server sends; plain: pieces of text, as in the papers.")
+        str, typer.Option(help="prompt: what the server sends; plain: plain text, as in the papers.")
     ] = "prompt",
     base: Annotated[str, typer.Option(metavar="auto|NAME|HUB_ID|FOLDER|FILE.gguf", help="The base model.")] = "auto",
-    excerpts: Annotated[int, typer.Option(min=1, help="Held-out pieces of text a dataset.")] = 24,
+    excerpts: Annotated[int, typer.Option(min=1, help="Held-out snippets a dataset.")] = 24,
     middles: Annotated[int, typer.Option(min=0, help="Held-out ends of lines a dataset, given what is around.")] = 32,
     positions: Annotated[int, typer.Option(min=0, help="Held-out lines a dataset to complete; slow.")] = 0,
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, or auto for what is fastest here.")] = "auto",
@@ -60,10 +60,10 @@ def sweep(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Measure quality over the pruning ratio. Stopped, it goes on where it was; each point is a file in DIR/points.
+    """Measure quality over the pruning ratio. An interrupted run resumes; each point is a file in DIR/points.
 
-    Points that a method refuses, such as a size that it can't reach, are told and left out; where others are missing
-    or none is left, the exit status is 1.
+    Points that a method refuses, such as a size that it can't reach, are reported and left out; where others are
+    missing or none is left, the exit status is 1.
     """
     from submodel.extras import prepare_to_build
 

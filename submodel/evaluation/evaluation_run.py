@@ -90,7 +90,7 @@ class _Evaluation:
         if self._keeps_figures():
             check_own(self._root)  # before hours of scoring, and again before it is written to
         if settings.humaneval or settings.functional:
-            run_python("", self._may_lack_namespaces(Limits()))  # a refusal is told before hours of scoring
+            run_python("", self._may_lack_namespaces(Limits()))  # a refusal is reported before hours of scoring
         with self._display.stage("read the repository") as advance:
             corpus = self._read_corpus(advance)
             files, changed = still_held_out(corpus.files, files_held_out_from(self._candidates, corpus.files))

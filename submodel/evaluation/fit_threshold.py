@@ -27,7 +27,7 @@ def fit_threshold(
     fim_examples: Sequence[FimExample],
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> ConfidenceThreshold:
-    """Ask for each cut and fit the curve. Right is an answer that is the rest of the line, white space aside."""
+    """Ask for each example and fit the curve. Right is an answer that is the rest of the line, white space aside."""
     answers = []
     for index, example in enumerate(fim_examples):
         # What is fitted is how sure the model is, not how fast the machine.

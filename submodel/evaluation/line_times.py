@@ -23,7 +23,7 @@ def line_times(
 ) -> dict[str, dict[str, float]]:
     """Median and 95th percentile of a line's milliseconds by bundle, each line from a prompt that no cache holds.
 
-    At most POSITIONS of the cuts, of those whose prompts every bundle has room for.
+    At most POSITIONS of the examples, of those whose prompts every bundle has room for.
     """
     opened = {name: read_bundle(folder) for name, folder in bundles.items()}
     predictors = {name: BundlePredictor(bundle) for name, bundle in opened.items()}

@@ -120,7 +120,7 @@ def _template() -> Template:
 
 
 def read_saved(path: Path) -> dict[str, Any]:
-    """The document of a report.json, of any schema; raises BuildError where it is none."""
+    """The document of a report.json, of any schema; raises BuildError if it is none."""
     try:
         document = read_json(path)
     except (OSError, ValueError) as error:

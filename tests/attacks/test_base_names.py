@@ -28,7 +28,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def refuse(hub_id: str, on_progress: object) -> Snapshot:
-    raise BaseModelError(f"{hub_id} can't be had from the model hub: it can't be reached.")
+    raise BaseModelError(f"{hub_id} is unavailable from the model hub: it can't be reached.")
 
 
 @pytest.mark.parametrize("spec", ["owner/name", "owner/name/", "owner/name//"])

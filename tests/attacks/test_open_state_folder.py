@@ -1,6 +1,7 @@
 """A clone that brings a state folder along, for an environment that names it: its key and its trust are the stranger's.
 
-Attacked: `contract.files.state_folder`, `contract.files.seals`, `contract.bundle.trusted_builds`. Each succeeds on 63ec2ff.
+Attacked: `contract.files.state_folder`, `contract.files.seals`, `contract.bundle.trusted_builds`.
+Each succeeds on 63ec2ff.
 """
 
 from __future__ import annotations

@@ -134,8 +134,8 @@ def test_auto_goes_on_to_the_next_and_says_why(copied_wheels, tmp_path, monkeypa
     events = []
     base = resolve_base("auto", cache_dir=tmp_path / "cache", on_event=events.append)
     assert base.name == "tiny"
-    assert "first: owner/first can't be had" in base.why
-    assert any("first can't be had" in event for event in events)
+    assert "first: owner/first is unavailable" in base.why
+    assert any("first is unavailable" in event for event in events)
 
 
 def test_auto_does_not_step_over_a_file_that_was_tampered_with(copied_wheels, tmp_path, monkeypatch):

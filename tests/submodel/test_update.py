@@ -18,8 +18,7 @@ from contract.bundle.trusted_builds import check_trusted
 from contract.console import StageDisplay
 from contract.errors import BuildError
 from contract.files.folders import replace_folder
-from submodel.build import pipeline
-from submodel.build import update_run as update
+from submodel.build import pipeline, update_run
 from submodel.build.build_settings import BuildSettings
 from submodel.build.history import read_history, write_history
 from submodel.build.pipeline import run_build
@@ -226,10 +225,10 @@ def _raise(*_: object, **__: object) -> None:
 KILLS = {
     "in training": lambda patch: patch.setattr(TrainingRun, "_step", _raise),
     "before the export": lambda patch: patch.setattr(pipeline, "export_bundle", _raise),
-    "after the bundle took its place": lambda patch: patch.setattr(update._Update, "_adopt", _raise),
+    "after the bundle took its place": lambda patch: patch.setattr(update_run._Update, "_adopt", _raise),
     "after the model took its place": lambda patch: patch.setattr(pipeline.Stages, "adopt", _raise),
-    "before the history": lambda patch: patch.setattr(update, "write_history", _raise),
-    "before the end": lambda patch: patch.setattr(update._Update, "_finish", _raise),
+    "before the history": lambda patch: patch.setattr(update_run, "write_history", _raise),
+    "before the end": lambda patch: patch.setattr(update_run._Update, "_finish", _raise),
 }
 
 
@@ -265,7 +264,7 @@ def test_without_a_build_it_asks_for_one(repository, missing):
 def test_another_version_and_another_model_ask_for_a_build(repository, monkeypatch):
     change(repository)
     with monkeypatch.context() as patch:
-        patch.setattr(update, "PROGRAM", "12.7")
+        patch.setattr(update_run, "PROGRAM", "12.7")
         with pytest.raises(BuildError, match=r"another version of submodel; run `submodel build`"):
             follow(repository)
     with replace_folder(repository / ".submodel" / "model", marker="manifest.json") as fresh:

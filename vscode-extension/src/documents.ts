@@ -22,7 +22,7 @@ export interface Manifest {
   files: {
     [k: string]: FileFacts;
   };
-  threshold?: ThresholdFacts;
+  finetuning?: FineTuningFacts;
   held_out_sha256?: string[];
   layout?: string;
   learned_sha256?: string[];
@@ -33,8 +33,8 @@ export interface Manifest {
   precisions_tried?: PrecisionTrial[];
   prompt?: PromptFacts;
   quantization?: string;
-  finetuning?: FineTuningFacts;
   schema: 1;
+  threshold?: ThresholdFacts;
   variants?: {
     [k: string]: VariantFacts;
   };
@@ -69,8 +69,8 @@ export interface BaseFacts {
  * What pruning was calibrated on, in sequences and tokens.
  */
 export interface CalibrationFacts {
-  form: string;
   longest_sequence: number;
+  prompt_format: string;
   sequences: number;
   tokens: number;
   validation_sequences: number;
@@ -90,19 +90,34 @@ export interface FileFacts {
   sha256: string;
 }
 /**
- * The curve of confidence thresholds, by rising threshold, and how many positions it was measured on.
+ * How the model was fine-tuned; `minutes` alone if it was not.
  */
-export interface ThresholdFacts {
-  curve: ThresholdPoint[];
-  positions: number;
+export interface FineTuningFacts {
+  curve?: LossPoint[];
+  kept_step?: number;
+  minutes: number;
+  settings?: {};
+  steps?: number;
+  tokens?: number;
+  tokens_per_s?: number;
+  validation_loss?: LossChange;
 }
 /**
- * A confidence threshold, the share of positions that it shows, and the share of those that are right.
+ * A validation during fine-tuning. Losses are in nats a token.
  */
-export interface ThresholdPoint {
-  coverage: number;
-  precision: number;
-  threshold: number;
+export interface LossPoint {
+  seconds: number;
+  step: number;
+  tokens: number;
+  training?: number;
+  validation: number;
+}
+/**
+ * Validation loss in nats a token, before and after fine-tuning.
+ */
+export interface LossChange {
+  after: number | null;
+  before: number;
 }
 /**
  * How the exported graph answers beside the checkpoint. Losses are in nats a token, the increase is relative.
@@ -167,34 +182,19 @@ export interface PromptFacts {
   suffix_token?: string | null;
 }
 /**
- * How the model was fine-tuned; `minutes` alone if it was not.
+ * The curve of confidence thresholds, by rising threshold, and how many positions it was measured on.
  */
-export interface FineTuningFacts {
-  curve?: LossPoint[];
-  kept_step?: number;
-  minutes: number;
-  settings?: {};
-  steps?: number;
-  tokens?: number;
-  tokens_per_s?: number;
-  validation_loss?: LossChange;
+export interface ThresholdFacts {
+  curve: ThresholdPoint[];
+  positions: number;
 }
 /**
- * A validation during fine-tuning. Losses are in nats a token.
+ * A confidence threshold, the share of positions that it shows, and the share of those that are right.
  */
-export interface LossPoint {
-  seconds: number;
-  step: number;
-  tokens: number;
-  training?: number;
-  validation: number;
-}
-/**
- * Validation loss in nats a token, before and after fine-tuning.
- */
-export interface LossChange {
-  after: number | null;
-  before: number;
+export interface ThresholdPoint {
+  coverage: number;
+  precision: number;
+  threshold: number;
 }
 /**
  * Another precision of the same model, in a file of its own.
@@ -216,8 +216,9 @@ export interface BuildReport {
   baselines?: ModelRow[];
   calibration: CalibrationFacts;
   corpus: CorpusFacts;
+  dense_baseline?: {};
   evaluation?: {};
-  threshold: ThresholdFacts;
+  finetuning: FineTuningFacts;
   history?: {}[];
   is_worse?: boolean;
   models: ModelRow[];
@@ -225,12 +226,11 @@ export interface BuildReport {
   paths: BuildFolders;
   peak_rss_bytes: number | null;
   plan: PlanFacts;
-  finetuning: FineTuningFacts;
-  rival?: {};
   schema: 2;
   seconds: number;
   size_search?: {};
   stages: StageRow[];
+  threshold: ThresholdFacts;
 }
 /**
  * A model against the base on the same positions. Ratios are over the base's figure.
@@ -393,11 +393,11 @@ export interface ServedBundle {
   drift: DriftFacts | null;
   error: string | null;
   folder: string;
-  threshold: ThresholdPoint | null;
   parameters: number | null;
   previous: string[];
   provider: string | null;
   state: 'failed' | 'loading' | 'ready' | 'unloaded' | 'untrusted';
+  threshold: ThresholdPoint | null;
   workspaceFolder: string | null;
 }
 /**

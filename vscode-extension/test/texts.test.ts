@@ -38,7 +38,7 @@ test('what the server tells becomes Markdown, and its text can not', () => {
       '- **nothing**:',
       '    - **mid-word**: 3',
       '- **steps**:',
-      '    - **name**: gate',
+      '    - **name**: threshold',
       '    - **is multi line**: no',
       '- **context**: none',
       '',
