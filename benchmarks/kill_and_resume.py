@@ -25,7 +25,7 @@ from benchmarks.measured_repositories import CACHE
 from contract.children import python_module
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("lsp_server/suggestion", "lsp_server/context")  # some 50 steps
+PACKAGES = ("lsp_server/suggestion", "lsp_server/syntax")  # some 50 steps
 KILLS = 2
 OPTIONS = ("--base", "smollm2-135m", "--minutes", "60", "--positions", "0")
 

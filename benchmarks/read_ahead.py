@@ -165,14 +165,15 @@ def main() -> None:
     parser.add_argument("--moves", type=int, default=30)
     parser.add_argument("--browse-s", type=float, default=120.0)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--cold-ms", type=int, default=400, help="the option trigger.coldMs")
+    parser.add_argument("--cold-ms", type=int, default=400, help="the switch trigger.coldMs")
     arguments = parser.parse_args()
     root = arguments.repository.resolve()
     files = {file.path: file.text for file in read_corpus(root).files}
     walk = plan_walk(files, arguments.moves, arguments.seed)
     runs = {}
     for name, is_on in (("without", False), ("with", True)):
-        options = {"care": {"readAhead": is_on, "onBattery": "full"}, "trigger": {"coldMs": arguments.cold_ms}}
+        switches = {"care": {"readAhead": is_on}, "trigger": {"coldMs": arguments.cold_ms}}
+        options = {"care": {"onBattery": "full"}, "experimental": switches}
         measured = measure(root, arguments.bundle.resolve(), files, walk, arguments.browse_s, options)
         runs[name] = asyncio.run(measured)
         print(name, json.dumps(runs[name], indent=2), flush=True)

@@ -14,8 +14,8 @@ from benchmarks.builds import build, describe_repository, output_of, write_resul
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import add_only, chosen, fetch
 from contract.console import StageDisplay
+from laboratory.replay.figures import print_replay
 from laboratory.replay.replay_run import SWITCHES, ReplaySettings, run_replay
-from laboratory.replay.replay_table import print_replay
 
 
 def main() -> None:

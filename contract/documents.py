@@ -56,7 +56,6 @@ class PlanFacts(TypedDict):
     vocabulary: BaseAndKept
     feed_forward_width: BaseAndKept
     layers: int
-    dropped_layers: NotRequired[list[int]]
     layer_ridge: NotRequired[list[float]]
     layer_output_error: NotRequired[list[float]]
 

@@ -7,13 +7,74 @@ tenths of it still stand where it was put.
 
 from __future__ import annotations
 
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from difflib import SequenceMatcher
+from typing import Any
 
+from contract.documents import LatencyFacts
 from contract.prompt import shared_prefix
 from lsp_server.open_documents import Edit
-from lsp_server.statistics import SURVIVAL_S, Statistics
+
+KEPT_LATENCIES = 200
+SURVIVAL_S = (30, 300)  # after which an accepted text is looked at again
+
+
+@dataclass(kw_only=True)
+class Statistics:
+    """Counters since `since`."""
+
+    since: datetime = field(default_factory=lambda: datetime.now(UTC))
+    requests: int = 0
+    shown: int = 0
+    accepted: int = 0
+    partly_accepted: int = 0
+    rejected: int = 0
+    shown_characters: int = 0
+    accepted_characters: int = 0
+    nothing: Counter[str] = field(default_factory=Counter)
+    shown_by_language: Counter[str] = field(default_factory=Counter)
+    accepted_by_language: Counter[str] = field(default_factory=Counter)
+    survival_checked: Counter[int] = field(default_factory=Counter)
+    survival_unchanged: Counter[int] = field(default_factory=Counter)
+    latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT_LATENCIES))
+
+    def latency(self) -> LatencyFacts:
+        """Count, median and 95th percentile of the last computed completions."""
+        ranked = sorted(self.latencies_ms)
+
+        def percentile(share: float) -> float | None:
+            return round(ranked[min(len(ranked) - 1, int(share * len(ranked)))], 1) if ranked else None
+
+        return {"count": len(ranked), "p50": percentile(0.5), "p95": percentile(0.95)}
+
+    def to_json(self) -> dict[str, Any]:
+        """As `submodel.statistics` returns it."""
+        return {
+            "since": self.since.isoformat(timespec="seconds"),
+            "requests": self.requests,
+            "shown": self.shown,
+            "accepted": self.accepted,
+            "partlyAccepted": self.partly_accepted,
+            "rejected": self.rejected,
+            "shownCharacters": self.shown_characters,
+            "acceptedCharacters": self.accepted_characters,
+            "survival": {str(seconds): self._survival(seconds) for seconds in SURVIVAL_S},
+            "nothing": dict(self.nothing.most_common()),
+            "languages": {
+                language: {"shown": shown, "accepted": self.accepted_by_language[language]}
+                for language, shown in self.shown_by_language.most_common()
+            },
+            "latencyMs": self.latency(),
+        }
+
+    def _survival(self, seconds: int) -> dict[str, Any]:
+        checked, unchanged = self.survival_checked[seconds], self.survival_unchanged[seconds]
+        share = round(unchanged / checked, 4) if checked else None
+        return {"checked": checked, "unchanged": unchanged, "share": share}
+
 
 SURVIVING = 0.9  # of the characters
 _MAX_FOLLOWED = 500  # accepted texts that are still to be looked at
@@ -29,7 +90,6 @@ class _Shown:
     text: str
     language: str
     typed: int = 0
-    counts: bool = True
     is_counted: bool = False
     is_partly_accepted: bool = False
 
@@ -55,15 +115,12 @@ class AcceptanceTracker:
         self._last_end: tuple[str, int] | None = None
         self._client_reports = False
 
-    def sent(self, id: int, uri: str, offset: int, text: str, language: str | None, *, counts: bool = True) -> None:
-        """A suggestion went to the client; the rest of one that is typed along keeps its id and is the same one.
-
-        One that does not count is followed all the same, for `is_at_accepted_end`.
-        """
+    def sent(self, id: int, uri: str, offset: int, text: str, language: str | None) -> None:
+        """A suggestion went to the client; the rest of one that is typed along keeps its id and is the same one."""
         if self._shown is not None and self._shown.id == id:
             return
         self._close()
-        self._shown = _Shown(id=id, uri=uri, offset=offset, text=text, language=language or "unknown", counts=counts)
+        self._shown = _Shown(id=id, uri=uri, offset=offset, text=text, language=language or "unknown")
         if not self._client_reports:
             self._count(self._shown)
 
@@ -134,7 +191,7 @@ class AcceptanceTracker:
         self.statistics = Statistics()
 
     def _count(self, shown: _Shown) -> None:
-        if shown.counts and not shown.is_counted:
+        if not shown.is_counted:
             shown.is_counted = True
             self.statistics.shown += 1
             self.statistics.shown_characters += len(shown.text)
@@ -145,14 +202,13 @@ class AcceptanceTracker:
         end = shown.offset + len(shown.text)
         self._last_end = (shown.uri, end)
         self._shown = None
-        if shown.counts:
-            self.statistics.accepted += 1
-            self.statistics.accepted_characters += len(shown.text) - shown.typed
-            self.statistics.accepted_by_language[shown.language] += 1
-            self._follow(_Accepted(uri=shown.uri, start=shown.offset, end=end, text=shown.text, at_s=self._now()))
+        self.statistics.accepted += 1
+        self.statistics.accepted_characters += len(shown.text) - shown.typed
+        self.statistics.accepted_by_language[shown.language] += 1
+        self._follow(_Accepted(uri=shown.uri, start=shown.offset, end=end, text=shown.text, at_s=self._now()))
 
     def _accept_partly(self, shown: _Shown) -> None:
-        if shown.counts and not shown.is_partly_accepted:
+        if not shown.is_partly_accepted:
             shown.is_partly_accepted = True
             self._count(shown)
             self.statistics.partly_accepted += 1

@@ -1,7 +1,10 @@
-"""What a client may set, with defaults, reasons and checks.
+"""What a client may set, with defaults, reasons and checks; and the switches of studies.
 
 `initializationOptions` and `workspace/didChangeConfiguration` carry the same object. Names on the wire are in camelCase
 and nested as the classes here are: `{"threads": 4, "trigger": {"comments": false}}`.
+
+Users set the fields made by `_option`. Those made by `_switch` are for measurements (`submodel replay --switch`,
+`benchmarks`): they are read below the key `experimental` alone, and no page lists them.
 
 cattrs would not make this shorter: with it one bad option loses all others, unless each failure is sorted by hand into
 the option that it belongs to, its sentence and its default. That sorting is all that `_read_group` does.
@@ -63,8 +66,8 @@ def _option(default: Any, check: Check, why: str) -> Any:
     return field(default=default, metadata={"check": check, "why": why})
 
 
-def _flag(default: bool, why: str) -> Any:
-    return _option(default, _FLAG, why)
+def _switch(default: Any, check: Check = _FLAG) -> Any:
+    return field(default=default, metadata={"check": check})
 
 
 def _group(kind: type[T]) -> T:
@@ -73,105 +76,80 @@ def _group(kind: type[T]) -> T:
 
 @dataclass(frozen=True, kw_only=True)
 class TriggerOptions:
-    """When a completion is asked for while the user types. Asked by hand, only `multiLine` and `budgetMs` matter."""
+    """When a completion is requested while the user types."""
 
-    automatic: bool = _flag(True, "completions while typing; without it only when asked for")
-    debounce_min_ms: int = _option(40, _count(0, 2000), "the wait after a key when the user types slowly")
-    debounce_max_ms: int = _option(150, _count(0, 5000), "the wait in the middle of fast typing")
-    mid_word: bool = _flag(False, "complete between two letters of a word")
-    before_text: bool = _flag(False, "complete where more than brackets and punctuation stands right of the cursor")
-    after_accepted_line: bool = _flag(
-        False, "complete at the end of a line that was just accepted, before a key is hit"
-    )
-    comments: bool = _flag(True, "complete in comments")
-    strings: bool = _flag(True, "complete in strings")
-    multi_line: bool = _flag(True, "several lines where the syntax says that a block begins")
-    budget_ms: int = _option(
-        1500, _count(50, 60_000), "time for an answer; what is there by then is cut at its last whole word"
-    )
-    cold_ms: int = _option(
-        400,
-        _count(0, 60_000),
-        "where reading the text around the cursor would take longer than this, the first answer comes from less of it",
-    )
+    automatic: bool = _option(True, _FLAG, "complete while the user types; without it only on request")
+    comments: bool = _option(True, _FLAG, "complete in comments")
+    debounce_min_ms: int = _switch(40, _count(0, 2000))  # the wait after a keystroke if the user types slowly
+    debounce_max_ms: int = _switch(150, _count(0, 5000))  # the wait within a burst of keystrokes
+    multi_line: bool = _switch(True)  # several lines if the syntax says that a block begins
+    # Time for an answer. What is there by then is cut at its last whole word.
+    budget_ms: int = _switch(1500, _count(50, 60_000))
+    # If reading the text around the cursor would take longer, the first answer comes from less of it.
+    cold_ms: int = _switch(400, _count(0, 60_000))
 
 
 @dataclass(frozen=True, kw_only=True)
 class StopOptions:
     """Where an answer ends."""
 
-    newline: bool = _flag(True, "one line, or a block up to a blank line")
-    dedent: bool = _flag(True, "a block ends where the indentation falls below it")
-    next_line: bool = _flag(True, "at the line that already stands below the cursor")
-    repetition: bool = _flag(True, "at a piece that comes three times in a row, or a line like the one above")
+    newline: bool = _switch(True)  # one line, or a block up to a blank line
+    dedent: bool = _switch(True)  # a block ends where the indentation falls below it
+    next_line: bool = _switch(True)  # at the line that already stands below the cursor
+    repetition: bool = _switch(True)  # at a text that comes three times in a row, or a line like the one above
 
 
 @dataclass(frozen=True, kw_only=True)
 class FilterOptions:
     """What is done to an answer before it is shown."""
 
-    whole_line: bool = _flag(True, "on a blank line the model writes the indentation too, which is then taken off")
-    healing: bool = _flag(True, "a word that is begun is completed as if no letter of it had been typed yet")
-    special_tokens: bool = _flag(True, "control tokens that were spelled out end the text")
-    indentation: bool = _flag(True, "tabs or spaces, as the file has them")
-    secret: bool = _flag(True, "nothing that looks like a key, a token or a password")
-    suffix_duplicate: bool = _flag(True, "no text that already stands right of the cursor")
-    doubled_closers: bool = _flag(True, "closing brackets right of the cursor are replaced, not doubled")
-    syntax: bool = _flag(True, "cut to what parses")
+    whole_line: bool = _switch(True)  # on a blank line the model writes the indentation too, which is then removed
+    healing: bool = _switch(True)  # a word that is begun is completed as if no letter of it had been typed yet
+    special_tokens: bool = _switch(True)  # control tokens that were spelled out end the text
+    indentation: bool = _switch(True)  # tabs or spaces, as the file has them
+    secret: bool = _switch(True)  # nothing that looks like a key, a token or a password
+    suffix_duplicate: bool = _switch(True)  # no text that already stands right of the cursor
+    doubled_closers: bool = _switch(True)  # closing brackets right of the cursor are replaced, not doubled
+    syntax: bool = _switch(True)  # cut to what parses
 
 
 @dataclass(frozen=True, kw_only=True)
 class ThresholdOptions:
     """How sure the model must be. The threshold comes from the bundle, where it was fitted on validation lines."""
 
-    precision: float = _option(
-        0.5,
-        _number(0, 1),
-        "the share of suggestions that should be right: less is shown, and more of it right; 0 shows everything, and "
-        "so does asking for a suggestion, where the editor says so",
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ContextOptions:
-    """What of other files goes into the prompt. All of it is off until a measurement on the repository favours it."""
-
-    recent: bool = _flag(False, "pieces of files that were edited or viewed last")
-    imports: bool = _flag(False, "definitions that the file imports")
-    similar: bool = _flag(False, "pieces of the repository that are like the lines at the cursor")
-    max_characters: int = _option(2000, _count(200, 20_000), "all pieces together; 2,000 are about 600 tokens")
+    # The share of suggestions that should be right; 0 shows everything.
+    precision: float = _switch(0.5, _number(0, 1))
 
 
 @dataclass(frozen=True, kw_only=True)
 class CareOptions:
-    """Care for the machine."""
+    """How much of the machine completions may use."""
 
     idle_unload_minutes: float = _option(
         15, _number(0, 100_000), "free the model's memory after so long without a request; 0 keeps it"
     )
     on_battery: str = _option(
-        "saving", _one_of("full", "saving", "off"), "on battery: as ever, half the cores and longer waits, or nothing"
+        "saving",
+        _one_of("full", "saving", "off"),
+        "on battery: no change (`full`), half the cores and longer waits, or no completions while the user types",
     )
-    low_battery_percent: float = _option(20, _number(0, 100), "below this, nothing while typing; 0 switches it off")
-    prefetch: bool = _flag(
-        True, "while a suggestion is read, the line after it is asked for; not while the machine is spared"
-    )
-    read_ahead: bool = _flag(
-        True,
-        "the text around the cursor is read before a key is hit, where the editor says where the cursor is; not while "
-        "the machine is spared",
-    )
-    read_ahead_delay_ms: int = _option(150, _count(0, 60_000), "how long the cursor must rest before that")
-    max_load: float = _option(
-        0, _number(0, 100), "nothing while typing where others keep so many of the cores busy, per core; 0: no limit"
-    )
+    prefetch: bool = _switch(True)  # while a suggestion is shown, the line after it is completed
+    # The text around the cursor is read before a keystroke, if the client sends where the cursor is.
+    read_ahead: bool = _switch(True)
+    read_ahead_delay_ms: int = _switch(150, _count(0, 60_000))  # how long the cursor must rest before that
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServerOptions:
     """How this server behaves for one client."""
 
-    enabled: bool = _flag(True, "false: nothing at all, and no model in memory")
+    enabled: bool = _option(True, _FLAG, "false: no completions, and no model in memory")
+    eagerness: str = _option(
+        "normal",
+        _one_of("quiet", "normal", "eager"),
+        "how much is shown: of the suggestions, 70 % (`quiet`), 50 % (`normal`) or 30 % (`eager`) should be right. A "
+        "quiet server also waits longer after a keystroke, and an eager one shorter",
+    )
     bundle: Path | None = _option(
         None, _FOLDER, "one bundle for all files, built here or trusted; without it each folder has its own"
     )
@@ -181,19 +159,36 @@ class ServerOptions:
     provider: str = _option(
         "auto",
         _one_of(*Provider),
-        "where the model runs; a provider that can't be had gives `cpu`, and the log says why",
+        "where the model runs; a provider that is not available gives `cpu`, and the log says why",
     )
-    max_new_tokens: int | None = _option(
-        None, _count(1, MAX_NEW_TOKENS_LIMIT), "tokens of an answer; without it 32 for a line and 128 for a block"
-    )
-    statistics: bool = _flag(True, "count what is shown, accepted and kept; in memory only")
-    drift: bool = _flag(True, "tell the user when the repository has changed much since the build")
+    # Tokens of an answer; None: 32 for a line, 128 for a block.
+    max_new_tokens: int | None = _switch(None, _count(1, MAX_NEW_TOKENS_LIMIT))
     trigger: TriggerOptions = _group(TriggerOptions)
     stops: StopOptions = _group(StopOptions)
     filters: FilterOptions = _group(FilterOptions)
     threshold: ThresholdOptions = _group(ThresholdOptions)
-    context: ContextOptions = _group(ContextOptions)
     care: CareOptions = _group(CareOptions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Eagerness:
+    """What one word for `eagerness` stands for; the words of the fields are those of the switches."""
+
+    precision: float
+    debounce_min_ms: int
+    debounce_max_ms: int
+    cold_ms: int
+
+
+# On flask, precisions of 0.3, 0.5 and 0.7 saved 39.5, 38.0 and 30.1 % of the keystrokes; 66, 53 and 29 % of what was
+# shown was wrong (docs/LOG.md). The waits follow them and were not measured. A quiet server answers from less text
+# only if time would run out otherwise.
+EAGERNESS = {
+    "quiet": Eagerness(precision=0.7, debounce_min_ms=80, debounce_max_ms=300, cold_ms=60_000),
+    "normal": Eagerness(precision=0.5, debounce_min_ms=40, debounce_max_ms=150, cold_ms=400),
+    "eager": Eagerness(precision=0.3, debounce_min_ms=20, debounce_max_ms=75, cold_ms=200),
+}
+EXPERIMENTAL = "experimental"  # the key that holds the switches of studies
 
 
 # Somebody wants an answer, however sure the model is and however long it reads.
@@ -209,7 +204,16 @@ def read_options(document: object, defaults: ServerOptions) -> tuple[ServerOptio
     if not isinstance(document, dict):
         return defaults, [f"initializationOptions must be an object, not {document!r}; the defaults hold."]
     problems: list[str] = []
-    return _read_group(document, defaults, "", problems), problems
+    named = {key: value for key, value in document.items() if key != EXPERIMENTAL}
+    options = _read_group(named, defaults, "", problems, is_study=False)
+    if named.get("eagerness") == options.eagerness:  # it is named, and valid
+        options = _with_eagerness(options, EAGERNESS[options.eagerness])
+    switches = document.get(EXPERIMENTAL)
+    if isinstance(switches, dict):
+        options = _read_group(switches, options, f"{EXPERIMENTAL}.", problems, is_study=True)
+    elif switches is not None:
+        problems.append(f"The option {EXPERIMENTAL!r} must be an object, not {switches!r}; its defaults hold.")
+    return options, problems
 
 
 def wire_name(name: str) -> str:
@@ -217,8 +221,30 @@ def wire_name(name: str) -> str:
     return re.sub(r"_(\w)", lambda match: match.group(1).upper(), name)
 
 
-def _read_group(document: dict[Any, Any], defaults: Group, path: str, problems: list[str]) -> Group:
-    known = {wire_name(one.name): one for one in fields(defaults)}
+def is_of_study(kind: type[DataclassInstance] | DataclassInstance, name: str) -> bool | None:
+    """Return whether a field is a switch of studies; None for a group that has both switches and options."""
+    one = next(one for one in fields(kind) if one.name == name)
+    if "group" not in one.metadata:
+        return "why" not in one.metadata
+    group = one.metadata["group"]
+    kinds = {is_of_study(group, inner.name) for inner in fields(group)}
+    return kinds.pop() if len(kinds) == 1 else None
+
+
+def _with_eagerness(options: ServerOptions, eagerness: Eagerness) -> ServerOptions:
+    trigger = replace(
+        options.trigger,
+        debounce_min_ms=eagerness.debounce_min_ms,
+        debounce_max_ms=eagerness.debounce_max_ms,
+        cold_ms=eagerness.cold_ms,
+    )
+    return replace(options, threshold=ThresholdOptions(precision=eagerness.precision), trigger=trigger)
+
+
+def _read_group(document: dict[Any, Any], defaults: Group, path: str, problems: list[str], *, is_study: bool) -> Group:
+    known = {
+        wire_name(one.name): one for one in fields(defaults) if is_of_study(defaults, one.name) in (None, is_study)
+    }
     read: dict[str, Any] = {}
     for key, value in document.items():
         name = f"{path}{key}"
@@ -230,7 +256,9 @@ def _read_group(document: dict[Any, Any], defaults: Group, path: str, problems: 
         one = known[key]
         if "group" in one.metadata:
             if isinstance(value, dict):
-                read[one.name] = _read_group(value, getattr(defaults, one.name), f"{name}.", problems)
+                read[one.name] = _read_group(
+                    value, getattr(defaults, one.name), f"{name}.", problems, is_study=is_study
+                )
             else:
                 problems.append(f"The option {name!r} must be an object, not {value!r}; its defaults hold.")
             continue

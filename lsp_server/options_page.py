@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from lsp_server.options import Check, ServerOptions, wire_name
+from lsp_server.options import Check, ServerOptions, is_of_study, wire_name
 
 _HEAD = """# Options
 
@@ -27,6 +27,8 @@ def _table(options: Any, path: str) -> Iterator[str]:
     yield "| option | must be | default | what it does |"
     yield "| --- | --- | --- | --- |"
     for one in fields(options):
+        if is_of_study(options, one.name):
+            continue
         value = getattr(options, one.name)
         if is_dataclass(value):
             groups.append((wire_name(one.name), value))

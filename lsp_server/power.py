@@ -1,4 +1,4 @@
-"""Battery and load of the machine, and how much of it a completion may then take."""
+"""Battery and load of the machine, and how much of it a completion, or reading ahead, may then take."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from typing import Any
 
 from lsp_server.options import CareOptions
 
+RATE = 0.02  # of a core, on average
+BURST_S = 6.0  # of a core at once: two places of 2,000 tokens; with RATE 3 % of a core over any ten minutes
 READ_EVERY_S = 10.0
+LOW_BATTERY_PERCENT = 20  # below it, nothing while the user types
 
 
 class Policy(StrEnum):
@@ -35,10 +38,8 @@ def choose_policy(power: Power, care: CareOptions) -> tuple[Policy, str]:
     if power.on_battery:
         if care.on_battery == "off":
             return Policy.OFF, "The machine runs on battery, and completions are switched off there."
-        if power.battery_percent is not None and power.battery_percent < care.low_battery_percent:
+        if power.battery_percent is not None and power.battery_percent < LOW_BATTERY_PERCENT:
             return Policy.OFF, f"The battery is at {power.battery_percent:.0f} %."
-    if care.max_load and power.load is not None and power.load > care.max_load:
-        return Policy.OFF, f"Other programs keep {power.load:.0%} of the cores busy."
     if power.on_battery and care.on_battery == "saving":
         return Policy.SAVING, "The machine runs on battery: half the cores, one line at a time."
     return Policy.FULL, ""
@@ -97,3 +98,31 @@ def _own_process() -> Any:
     import psutil
 
     return psutil.Process()
+
+
+class Allowance:
+    """Fills at `rate` up to `burst_s`. `now` is a monotonic clock in seconds."""
+
+    def __init__(self, now: Callable[[], float], *, rate: float = RATE, burst_s: float = BURST_S) -> None:
+        self._now = now
+        self._rate, self.burst_s = rate, burst_s
+        self._left_s, self._at = burst_s, now()
+        self._unused_s = 0.0  # spent since the last `use`
+
+    @property
+    def left_s(self) -> float:
+        """What may be spent now; negative after more was spent than there was."""
+        now = self._now()
+        self._left_s = min(self.burst_s, self._left_s + (now - self._at) * self._rate)
+        self._at = now
+        return self._left_s
+
+    def spend(self, core_s: float) -> None:
+        """So much was spent on what may be of no use."""
+        self._left_s = self.left_s - core_s
+        self._unused_s = core_s
+
+    def use(self) -> None:
+        """What was spent last was of use: it is given back."""
+        self._left_s = min(self.burst_s, self.left_s + self._unused_s)
+        self._unused_s = 0.0

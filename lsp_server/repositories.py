@@ -1,27 +1,91 @@
-"""The repositories of a workspace, read in the background: for pieces of other files, and for how far they have gone.
+"""The repositories of a workspace, read in the background: how far each has changed since the build of its bundle.
 
-Reading takes a second for ten megabytes; until it is over there is neither. Nothing is kept on disk.
+Reading takes a second for ten megabytes. Nothing is kept on disk.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from contract.documents import DriftFacts
-from contract.errors import SubmodelError
+from contract.errors import CorpusError, SubmodelError
 from contract.files.file_names import path_below
-from contract.prompt import ContextSnippet
+from contract.files.home import holds_home
 from lsp_server.bundle_finder import read_manifest, workspace_of
-from lsp_server.context.finder import ContextFinder
-from lsp_server.context.repository_index import RepositoryIndex, read_index
-from lsp_server.drift import Drift, measure_drift
-from lsp_server.options import ServerOptions
-from lsp_server.request import CompletionRequest
+
+# A workspace with more, which nobody asked to read, is not read. The largest repositories have some 100,000 files.
+MAX_ENTRIES, MAX_SECONDS = 200_000, 120.0
+STALE_SHARE = 0.2  # of the files; by then most of what is written touches code that the model has not seen
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drift:
+    """Files now, and how many of them the build has not read as they are."""
+
+    files: int
+    changed: int
+    added: int
+    removed: int
+
+    @property
+    def share(self) -> float:
+        """Changed and new files of all."""
+        return (self.changed + self.added) / self.files if self.files else 0.0
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether a new build is worth its time."""
+        return self.share >= STALE_SHARE
+
+    def to_json(self, repository: Path) -> DriftFacts:
+        """As it stands in the status."""
+        return {
+            "files": self.files,
+            "changed": self.changed,
+            "added": self.added,
+            "removed": self.removed,
+            "share": round(self.share, 4),
+            "isStale": self.is_stale,
+            "command": f"submodel build {repository}",
+        }
+
+
+def measure_drift(texts: Iterable[str], manifest: Mapping[str, Any]) -> Drift | None:
+    """Compare the repository's texts with the hashes in a bundle's manifest; None where the build has left none.
+
+    A build keeps no paths: as many files as are both new and gone count as changed.
+    """
+    known = {*manifest.get("held_out_sha256", ()), *manifest.get("learned_sha256", ())}
+    if not known:
+        return None
+    now = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
+    fresh = sum(one not in known for one in now)
+    gone = len(known - set(now))
+    changed = min(fresh, gone)
+    return Drift(files=len(now), changed=changed, added=fresh - changed, removed=gone - changed)
+
+
+def read_current_texts(root: Path) -> list[str]:
+    """Return the texts that a build of the repository would read.
+
+    Raises CorpusError if it can't be read, holds the home folder, has too many files or takes too long.
+    """
+    if holds_home(root):
+        raise CorpusError(f"{root} is the home folder or holds it, so it is not read as a repository; open one in it.")
+    # Here and not above: it loads numpy, which answering `initialize` need not wait for.
+    from contract.repository.texts import ReadingSettings, read_texts
+
+    settings = ReadingSettings(max_entries=MAX_ENTRIES, max_seconds=MAX_SECONDS)
+    return [text for _, text in read_texts(root, settings).values()]
+
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +102,6 @@ class Repositories:
     """One client's. All methods are called from the event loop's thread."""
 
     def __init__(self, on_drift: Callable[[Path, Drift], None] = lambda root, drift: None) -> None:
-        self._finders: dict[Path, ContextFinder] = {}
         self._drifts: dict[Path, DriftFacts] = {}  # by bundle
         self._on_drift = on_drift
         self._timers: dict[Path, asyncio.TimerHandle] = {}
@@ -46,71 +109,52 @@ class Repositories:
         self._is_reading = False
         self._generations: dict[Path, int] = {}  # how often a reading of it was asked for
 
-    def finder(self, root: Path) -> ContextFinder:
-        """What knows the other files of a repository."""
-        return self._finders.setdefault(root, ContextFinder())
-
-    def snippets(self, request: CompletionRequest) -> Sequence[ContextSnippet]:
-        """Snippets of other files for a request; () for a document that is in no repository."""
-        if request.root is None:
-            return ()
-        return self.finder(request.root).find(request.path, request.text, request.offset, request.options.context)
-
-    def note(self, root: Path, path: str, text: str, offset: int) -> None:
-        """The user is at a place in a file."""
-        self.finder(root).recent.note(path, text, offset)
-
     def drift_of(self, bundle: Path) -> DriftFacts | None:
         """As it stands in the status; None where it is not known (yet)."""
         return self._drifts.get(bundle)
 
     def keep(self, folders: Sequence[Path]) -> None:
         """Forget all repositories but those that these folders lie in or hold."""
-        gone = {root for root in (*self._finders, *self._timers) if not is_of(root, folders)}
+        gone = {root for root in self._timers if not is_of(root, folders)}
         for root in gone:
-            self._finders.pop(root, None)
             self._stop(root)
         self._drifts = {bundle: drift for bundle, drift in self._drifts.items() if workspace_of(bundle) not in gone}
 
     def forget_readings(self) -> None:
-        """Let everything be read anew, as after a build; where the user was is kept."""
+        """Let everything be read anew, as after a build."""
         for root in [*self._timers]:
             self._stop(root)
         self._drifts = {}
 
-    def read_once(self, root: Path, bundle: Path | None, options: ServerOptions) -> None:
+    def read_once(self, root: Path, bundle: Path | None) -> None:
         """As `read`, where that has not begun."""
         if root not in self._timers:
-            self.read(root, bundle, options)
+            self.read(root, bundle)
 
-    def read(self, root: Path, bundle: Path | None, options: ServerOptions) -> None:
-        """Begin to read a repository where some option needs it, now and every half hour.
+    def read(self, root: Path, bundle: Path | None) -> None:
+        """Begin to read a repository, now and every half hour.
 
-        `bundle` serves it; where it was built of another repository, or of none, there is no drift.
+        `bundle` serves it. If that was built of another repository, or of none, nothing is read.
         """
         self._stop(root)
-        context = options.context
-        own = bundle if bundle is not None and workspace_of(bundle) == root else None
-        if not ((options.drift and own is not None) or context.imports or context.similar):
+        if bundle is None or workspace_of(bundle) != root:
             return
         loop = asyncio.get_running_loop()
         generation = self._generations[root] = self._generations.get(root, 0) + 1
 
         def work() -> None:
-            index: RepositoryIndex | None = None
             drift: Drift | None = None
             try:
-                index = read_index(root)
-                drift = measure_drift(index.texts.values(), read_manifest(own)) if own is not None else None
+                drift = measure_drift(read_current_texts(root), read_manifest(bundle))
             except SubmodelError as error:
                 log.warning("The repository can't be read: %s", error)
             finally:
                 with suppress(RuntimeError):  # the loop is closed: the client has left
-                    loop.call_soon_threadsafe(self._finish, root, generation, own, index, drift)
+                    loop.call_soon_threadsafe(self._finish, root, generation, bundle, drift)
 
         self._wanted[root] = work
         self._begin()
-        self._timers[root] = loop.call_later(REREAD_S, self.read, root, bundle, options)
+        self._timers[root] = loop.call_later(REREAD_S, self.read, root, bundle)
 
     def close(self) -> None:
         """Read no more."""
@@ -125,13 +169,11 @@ class Repositories:
             # A daemon: a server whose client has left does not wait for it.
             threading.Thread(target=work, name="repository", daemon=True).start()
 
-    def _finish(
-        self, root: Path, generation: int, bundle: Path | None, index: RepositoryIndex | None, drift: Drift | None
-    ) -> None:
+    def _finish(self, root: Path, generation: int, bundle: Path, drift: Drift | None) -> None:
         """A reading is over; it counts unless a newer one was asked for."""
         self._is_reading = False
-        if index is not None and generation == self._generations.get(root):
-            self._take(root, bundle, index, drift)
+        if drift is not None and generation == self._generations.get(root):
+            self._take(root, bundle, drift)
         self._begin()
 
     def _stop(self, root: Path) -> None:
@@ -140,10 +182,8 @@ class Repositories:
         if timer is not None:
             timer.cancel()
 
-    def _take(self, root: Path, bundle: Path | None, index: RepositoryIndex, drift: Drift | None) -> None:
+    def _take(self, root: Path, bundle: Path, drift: Drift) -> None:
         if root not in self._timers:
             return  # it was forgotten meanwhile
-        self.finder(root).index = index
-        if bundle is not None and drift is not None:
-            self._drifts[bundle] = drift.to_json(root)
-            self._on_drift(root, drift)
+        self._drifts[bundle] = drift.to_json(root)
+        self._on_drift(root, drift)

@@ -22,18 +22,16 @@ from contract.documents import ServerStatus
 from contract.errors import BundleError, SubmodelError
 from contract.files.file_names import path_below
 from lsp_server.bundle_finder import BundleFinder
-from lsp_server.converter import lenient_converter
 from lsp_server.decoding.providers import Provider
-from lsp_server.drift import Drift
 from lsp_server.open_documents import MAX_DOCUMENT_CHARS, Document, Edit, OpenDocuments
 from lsp_server.options import ServerOptions, read_options
 from lsp_server.positions import Encoding
-from lsp_server.repositories import Repositories, is_of
+from lsp_server.repositories import Drift, Repositories, is_of
 from lsp_server.request import ClientCursor, Completion, CompletionRequest
 from lsp_server.service import BundleState, CompletionService
 from lsp_server.session import Session
 from lsp_server.status import describe_status
-from lsp_server.wire import TolerantProtocol
+from lsp_server.wire import TolerantProtocol, lenient_converter
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +53,7 @@ class CompletionServer(LanguageServer):
         self.finder = BundleFinder(options.bundle)
         self.service = CompletionService(on_change=self._on_service_change, is_named=self.finder.is_named)
         self.repositories = Repositories(on_drift=self._on_drift)
-        self.session = Session(self.service, options, find_context=self.repositories.snippets)
+        self.session = Session(self.service, options)
         self.is_started = False  # bundles were looked for
         self._loop: asyncio.AbstractEventLoop | None = None
         self._warned: set[str] = set()
@@ -113,17 +111,16 @@ class CompletionServer(LanguageServer):
         return any(getattr(before, name) != getattr(now, name) for name in ("bundle", "threads", "provider", "enabled"))
 
     def read_repositories(self) -> None:
-        """Read the repositories of the bundles that are served, as far as the options need it."""
+        """Read the repositories of the bundles that are served."""
         for folder in self.folders:
             bundle = self.finder.for_file(None, [folder])
             if bundle is not None and self.options.enabled:
                 root = self.finder.root_of(folder, bundle, self.folders) or folder
-                self.repositories.read(root, bundle, self.options)
+                self.repositories.read(root, bundle)
 
     def open_document(self, document: Document) -> None:
         """Take a document in the place of pygls' own."""
         self.documents.put(document)
-        self._note_place(document, 0)
 
     def note_edits(self, document: Document, edits: Sequence[Edit]) -> None:
         """The user has changed a document."""
@@ -132,8 +129,6 @@ class CompletionServer(LanguageServer):
         self.session.tracker.edited(document.uri, document.source, edits)
         self.look_at_accepted()
         self.documents.note_use(document)
-        if edits:
-            self._note_place(document, edits[-1].start)
 
     def note_cursor(self, uri: str, position: types.Position) -> None:
         """The cursor has moved, and nothing was typed: what is around it is read once it has rested for a while."""
@@ -301,21 +296,12 @@ class CompletionServer(LanguageServer):
         """Tell of bundles that are not served, and begin to read a repository that is not known yet."""
         self._tell_refused()
         if request.root is not None and self.options.enabled and is_of(request.root, self.folders):
-            self.repositories.read_once(request.root, request.bundle, self.options)
+            self.repositories.read_once(request.root, request.bundle)
 
     def _tell_refused(self) -> None:
         """Tell the user of each bundle that was found but is not served."""
         for bundle, why in self.finder.refused.items():
             self.warn_once(str(why), about=f"the trust in {bundle}")
-
-    def _note_place(self, document: Document, offset: int) -> None:
-        file = _file_of(document)
-        if file is None or not self.options.context.recent:
-            return
-        folders = self.folders
-        root = self.finder.root_of(file, self.finder.for_file(file, folders), folders)
-        if root is not None:
-            self.repositories.note(root, _path_in(root, file), document.source, offset)
 
     def _read_at_cursor(self) -> None:
         self._rest = None
@@ -333,7 +319,7 @@ class CompletionServer(LanguageServer):
             self._read_at_cursor()
 
     def _on_drift(self, root: Path, drift: Drift) -> None:
-        if drift.is_stale and self.options.drift:
+        if drift.is_stale:
             self.warn_once(
                 f"{drift.changed + drift.added} of {drift.files} files in {root} have changed since the build, so "
                 f"completions know them less well; run `submodel build {root}`.",

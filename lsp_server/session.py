@@ -8,20 +8,17 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from contract.errors import SubmodelError
-from contract.prompt import ContextSnippet
 from lsp_server.acceptance import AcceptanceTracker
-from lsp_server.allowance import Allowance
 from lsp_server.debounce import Debounce
 from lsp_server.decoding.cores import default_threads
 from lsp_server.options import WHEN_ASKED, ServerOptions
-from lsp_server.power import Policy, PowerMeter, choose_policy
-from lsp_server.prefetch import place_after_accepting
+from lsp_server.power import Allowance, Policy, PowerMeter, choose_policy
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.service import CompletionService
 from lsp_server.suggestion.steps import Step
@@ -32,8 +29,6 @@ from lsp_server.triggers import find_refusal, refuse
 SAVING_WAIT = 2.0  # times as long on battery
 SNOOZE_MINUTES = 5.0
 MAX_SNOOZE_MINUTES = 7 * 24 * 60.0
-
-ContextSource = Callable[[CompletionRequest], Sequence[ContextSnippet]]
 
 
 class Session:
@@ -46,7 +41,6 @@ class Session:
         *,
         now: Callable[[], float] = time.monotonic,
         meter: PowerMeter | None = None,
-        find_context: ContextSource = lambda request: (),
     ) -> None:
         self.options = options
         self.service = service
@@ -59,7 +53,6 @@ class Session:
         self.is_paused = False
         self.snoozed_until: datetime | None = None
         self._now = now
-        self._find_context = find_context
         self._ahead: set[asyncio.Task[None]] = set()  # held, since the event loop alone would let them go
 
     @property
@@ -130,7 +123,6 @@ class Session:
         if refusal is not None:
             return False
         request = replace(request, options=self.options, threads=self.threads())
-        request = replace(request, context=tuple(self._find_context(request)))
         self._start(self._read(request, self.allowance.left_s))
         return True
 
@@ -176,8 +168,6 @@ class Session:
                 wait_s = self.debounce.wait_s(request.options.trigger, factor=factor)
                 if not await self._wait(trace, unwanted, wait_s):
                     return None
-            request = replace(request, context=tuple(self._find_context(request)))
-            trace.context = tuple((snippet.source, snippet.path, len(snippet.text)) for snippet in request.context)
             completion = await self.service.complete(request, unwanted)
             shown = self._judge(request, trace, completion, generation)
         # If a newer request waits for the model, looking ahead would end that one.
@@ -307,8 +297,7 @@ class Session:
     def _shown(self, request: CompletionRequest, trace: Trace, completion: Completion, reason: str) -> Completion:
         self._end(trace, Outcome.SHOWN, reason, text=completion.text)
         client, text = request.client, request.client.with_line_ends(completion.text)
-        counts = self.options.statistics
-        self.tracker.sent(completion.trace_id, client.uri, client.offset, text, trace.language, counts=counts)
+        self.tracker.sent(completion.trace_id, client.uri, client.offset, text, trace.language)
         return completion
 
     def _refused(self, trace: Trace, step: Step) -> Completion | None:
@@ -340,3 +329,15 @@ def _scope(request: CompletionRequest, build: str | None) -> str:
 
 def _sentence(detail: str) -> str:
     return detail[:1].upper() + detail[1:] + ("" if detail.endswith(".") else ".")
+
+
+def place_after_accepting(text: str, offset: int, suggestion: str, replaces: int = 0) -> tuple[str, int] | None:
+    """The document and the offset in it after a suggestion at `offset` was accepted, and Enter hit.
+
+    `replaces` characters right of the cursor go. None where text is left right of it, which Enter would take along.
+    """
+    rest = text[offset + replaces :]
+    if rest.partition("\n")[0].strip():
+        return None
+    accepted = f"{text[:offset]}{suggestion}\n"
+    return accepted + rest, len(accepted)

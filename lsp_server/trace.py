@@ -49,7 +49,6 @@ class Trace:
     confidence: float | None = None
     build: str | None = None  # SHA-256 of the bundle.json that answered
     cache: str = "none"
-    context: tuple[tuple[str, str, int], ...] = ()  # source, path, characters
     debounce_ms: float = 0.0
     total_ms: float = 0.0
     time: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -81,9 +80,6 @@ class Trace:
             "confidence": self.confidence,
             "threshold": answer.threshold,
             "cache": self.cache,
-            "context": [
-                {"source": source, "path": path, "characters": characters} for source, path, characters in self.context
-            ],
             "tokens": {"prompt": answer.prompt_tokens, "computed": answer.computed_tokens, "generated": answer.tokens},
             "milliseconds": {name: round(value, 2) for name, value in {**times, "total": self.total_ms}.items()},
             "bundle": self.bundle,

@@ -6,6 +6,7 @@ Each command imports what it needs when it runs, so that `submodel serve` starts
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -37,25 +38,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (
-    build,
-    update,
-    bases,
-    complete,
-    serve,
-    export,
-    pack,
-    unpack,
-    trust,
-    doctor,
-    bench,
-    replay,
-    prune,
-    compare,
-    sweep,
-):
-    app.command()(command)
-app.command("eval")(evaluate)
+# `--help` shows the commands in these groups, in this order.
+GROUPS: dict[str, dict[str, Callable[..., None]]] = {
+    "Every day": {
+        "build": build,
+        "update": update,
+        "serve": serve,
+        "complete": complete,
+        "bases": bases,
+        "doctor": doctor,
+    },
+    "Share": {"pack": pack, "unpack": unpack, "trust": trust, "export": export},
+    "Measure": {"eval": evaluate, "bench": bench, "replay": replay},
+    "Study": {"prune": prune, "compare": compare, "sweep": sweep},
+}
+for group, commands in GROUPS.items():
+    for name, command in commands.items():
+        app.command(name, rich_help_panel=group)(command)
 
 
 def _print_version(is_asked: bool) -> None:

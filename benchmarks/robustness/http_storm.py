@@ -75,7 +75,7 @@ class Editor:
             types.InitializeParams(
                 capabilities=types.ClientCapabilities(text_document=inline),
                 workspace_folders=[types.WorkspaceFolder(folder.as_uri(), "storm")],
-                initialization_options={"care": {"prefetch": False, "readAhead": False}},
+                initialization_options={"experimental": {"care": {"prefetch": False, "readAhead": False}}},
             )
         )
         self._client.initialized(types.InitializedParams())

@@ -94,8 +94,11 @@ async def run(builds: tuple[Path, Path], rebuilds: int, rate: float, every_s: fl
                 # Without the wait for a pause in typing, which would leave nearly all keys without an answer; without
                 # the first answer from a small window, which depends on the time that reading is expected to take.
                 initialization_options={
-                    "care": {"onBattery": "full", "prefetch": False},
-                    "trigger": {"debounceMinMs": 0, "debounceMaxMs": 0, "coldMs": WHOLE_MS, "budgetMs": WHOLE_MS},
+                    "care": {"onBattery": "full"},
+                    "experimental": {
+                        "care": {"prefetch": False},
+                        "trigger": {"debounceMinMs": 0, "debounceMaxMs": 0, "coldMs": WHOLE_MS, "budgetMs": WHOLE_MS},
+                    },
                 },
             )
         )

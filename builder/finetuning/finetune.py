@@ -19,7 +19,6 @@ from peft.helpers import disable_input_dtype_casting
 from transformers import PreTrainedModel
 
 from builder.corpus.corpus import SourceFile
-from builder.finetuning.fim_tokens import NewRows
 from builder.finetuning.finetune_settings import FinetuneSettings
 from builder.finetuning.packed import NAME
 from builder.finetuning.training_data import Material
@@ -49,16 +48,14 @@ def finetune(
     state_path: Path,
     stage_hash: str,
     fresh: frozenset[str] = frozenset(),
-    new_token_ids: tuple[int, ...] = (),
     on_event: Callable[[str], None] = lambda text: None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Finetuned:
     """Fine-tune `model` (changed in place) on the calibration files of a corpus.
 
     fresh: for an update, the paths that `model` hasn't learned from; the others are mixed in against forgetting.
-    new_token_ids: tokens whose embeddings are learned too (`builder.finetuning.fim_tokens`). A state at `state_path`
-    with the same `stage_hash` is resumed; the caller removes it once the model is safe. Raises CorpusError if the files
-    hold nothing to train or validate on.
+    A state at `state_path` with the same `stage_hash` is resumed; the caller removes it once the model is safe. Raises
+    CorpusError if the files hold nothing to train or validate on.
     """
     device = training_device()
     material = Material(files, encoder, settings, fresh)
@@ -76,15 +73,11 @@ def finetune(
             task_type="CAUSAL_LM",
         ),
     )
-    new_rows = NewRows(model.get_input_embeddings(), new_token_ids) if new_token_ids else None
-    extra = {"new_rows": new_rows.difference} if new_rows else {}
     state = StateFile(path=state_path, stage_hash=stage_hash)
-    run = TrainingRun(adapted, extra, material, settings, state, on_event, on_progress)
+    run = TrainingRun(adapted, material, settings, state, on_event, on_progress)
     run.restore()
     with _packed_and_mixed(adapted, device):
         run.train()
-    if new_rows:
-        new_rows.merge()
     merged = adapted.merge_and_unload().to("cpu").eval()
     return Finetuned(model=merged, summary=run.summary())
 

@@ -16,7 +16,6 @@ class FinetuneSettings:
     rank: int = 16
     scale: float = 2.0  # alpha / rank: what the product of the two factors is multiplied with
     learning_rate: float = 5e-4
-    new_rows_pace: float = 10.0  # learning rate of embeddings that are new, over the others
     warmup_steps: int = 8  # short; the rate of training is measured on them, too
     tokens_a_step: int = 900  # or a few more: a step takes whole sequences, at least one
     # Middles are what completions are made of, and one token in twenty: counted more, more of them come out right.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from statistics import median
 from typing import Any
 
@@ -26,7 +26,6 @@ class TrainingRun:
     def __init__(
         self,
         model: Any,
-        extra: Mapping[str, torch.nn.Parameter],
         material: Material,
         settings: FinetuneSettings,
         state: StateFile,
@@ -36,16 +35,8 @@ class TrainingRun:
         self._model, self._material, self._settings, self._state = model, material, settings, state
         self._device = model.device
         self._on_event, self._on_progress = on_event, on_progress
-        factors = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        self._factors = {**factors, **extra}
-        groups = [
-            {"params": list(factors.values()), "pace": 1.0},
-            # A factor's step moves a whole matrix, a row's only itself.
-            {"params": list(extra.values()), "pace": settings.new_rows_pace},
-        ]
-        self._optimizer = torch.optim.AdamW(
-            [group for group in groups if group["params"]], lr=settings.learning_rate, weight_decay=0.0
-        )
+        self._factors = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self._optimizer = torch.optim.AdamW(list(self._factors.values()), lr=settings.learning_rate, weight_decay=0.0)
         self.progress = Progress()
         self._best = self._copy()
         # What the plan is made of: seconds a pass of the first validation, seconds a token of each of the first steps.
@@ -151,7 +142,7 @@ class TrainingRun:
             warmup=self._settings.warmup_steps,
         )
         for group in self._optimizer.param_groups:
-            group["lr"] = rate * group["pace"]
+            group["lr"] = rate
         self._model.train()
         nats = packed_nats(self._model, [example.ids for example in batch], self._device)
         ((nats * weights.to(self._device)).sum() / float(weights.sum())).backward()  # type: ignore[no-untyped-call]

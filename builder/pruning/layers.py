@@ -27,8 +27,6 @@ class WidthSettings:
     ridges: tuple[float, ...] = (0.1, 0.3)
     # Each so many layers all ridges are tried on validation; the layers between take the last one that won.
     choose_ridge_every: int = 6
-    # Elimination loses a third less of a layer's output than ranking by energy at the same width (docs/LOG.md).
-    by_elimination: bool = True
 
 
 def narrow_layers(
@@ -63,7 +61,6 @@ def narrow_layers(
                 unseen_weighted,
                 width,
                 ridges=ridges,
-                by_elimination=settings.by_elimination,
             )
             replace_channels(layer.mlp, choice.channels, choice.weight)
             for stream, inputs in zip(streams, (activations, unseen), strict=True):

@@ -20,13 +20,10 @@ class SizeSettings:
     size: float = 0.60  # share of the base's parameters
     least_token_share: float = 0.001  # of new files: a token that is expected in fewer may leave
     min_width_share: float = 0.25  # narrower layers are no longer the same model
-    drop_layers: int = 0  # whole ones; narrower layers lose less at the same size (docs/LOG.md)
 
     def __post_init__(self) -> None:
         if not 0.05 <= self.size <= 1.0:
             raise BuildError(f"--size {self.size:g} is out of range; give a share of the base's parameters, 0.05 to 1.")
-        if self.drop_layers < 0:
-            raise BuildError(f"--drop-layers {self.drop_layers} is out of range; give 0 or more.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +35,6 @@ class PrunePlan:
     parameters: int
     base_parameters: int
     channels: tuple[tuple[int, ...], ...] = ()
-    dropped_layers: tuple[int, ...] = ()  # indices in the base, in the order in which they were dropped
 
     @property
     def share(self) -> float:
@@ -47,16 +43,13 @@ class PrunePlan:
 
     def summary(self, config: PretrainedConfig) -> PlanFacts:
         """How the size is reached, for people and manifests; `config` is the base's."""
-        facts: PlanFacts = {
+        return {
             "parameters": self.parameters,
             "share_of_base": round(self.share, 4),
             "vocabulary": {"base": config.vocab_size, "kept": len(self.kept_token_ids)},
             "feed_forward_width": {"base": config.intermediate_size, "kept": self.width},
-            "layers": config.num_hidden_layers - len(self.dropped_layers),
+            "layers": config.num_hidden_layers,
         }
-        if self.dropped_layers:
-            facts["dropped_layers"] = list(self.dropped_layers)
-        return facts
 
 
 def count_parameters(model: PreTrainedModel) -> int:
@@ -82,16 +75,12 @@ class _Costs:
 def _costs_of(model: PreTrainedModel, settings: SizeSettings) -> _Costs:
     config = model.config
     base = count_parameters(model)
-    layers = config.num_hidden_layers - settings.drop_layers
-    if layers < 1:
-        raise BuildError(f"--drop-layers {settings.drop_layers} leaves none of {config.num_hidden_layers}; drop fewer.")
     is_tied = model.get_output_embeddings().weight is model.get_input_embeddings().weight
     row = config.hidden_size * (1 if is_tied else 2)
-    column = 3 * config.hidden_size * layers  # one channel in every layer
-    dropped = settings.drop_layers * sum(parameter.numel() for parameter in model.model.layers[0].parameters())
+    column = 3 * config.hidden_size * config.num_hidden_layers  # one channel in every layer
     return _Costs(
         base=base,
-        fixed=base - config.vocab_size * row - config.intermediate_size * column - dropped,
+        fixed=base - config.vocab_size * row - config.intermediate_size * column,
         row=row,
         column=column,
         least_width=-(-int(config.intermediate_size * settings.min_width_share) // WIDTH_STEP) * WIDTH_STEP,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -13,7 +13,6 @@ from transformers import PreTrainedModel
 from builder.calibration import CalibrationSet, CalibrationSettings, make_calibration_set
 from builder.corpus.corpus import Corpus
 from builder.pruning.code_pieces import expected_tokens
-from builder.pruning.depth import choose_layers, drop_layers
 from builder.pruning.layers import WidthSettings, narrow_layers
 from builder.pruning.plan import PrunePlan, SizeSettings, least_size, plan_size
 from builder.pruning.vocabulary import (
@@ -27,8 +26,6 @@ from builder.pruning.vocabulary import (
 from contract.documents import PlanFacts
 from contract.errors import BuildError
 from contract.prompt import PromptEncoder, PromptFormat
-
-DEPTH_TOKENS = 1_024  # tell layers apart; their log-probabilities are held in memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,11 +82,6 @@ def prune(
     trim_embeddings(model, plan.kept_token_ids)
     enough = settings.calibration.at_least_for(base_config.intermediate_size)
     calibration = make_calibration_set(corpus.files, PromptEncoder(trimmed, prompt), enough)
-    if settings.size.drop_layers:
-        reported = _up_to(calibration.calibration, DEPTH_TOKENS)
-        dropped = choose_layers(model, reported, settings.size.drop_layers, on_progress=on_layer)
-        drop_layers(model, [one.layer for one in dropped])
-        plan = replace(plan, dropped_layers=tuple(one.layer for one in dropped))
     summary = plan.summary(base_config)
     if plan.width < base_config.intermediate_size:
         choices = narrow_layers(
@@ -125,13 +117,3 @@ def _order_tokens(tokenizer: Tokenizer, corpus: Corpus, settings: PruneSettings)
     count = sum(share >= settings.size.least_token_share for share in expected.values())
     ids = list(expected)
     return order_tokens(read_vocabulary(tokenizer), used, likely=ids[:count], unlikely=ids[count:])
-
-
-def _up_to(sequences: Sequence[Sequence[int]], tokens: int) -> list[Sequence[int]]:
-    """The first sequences that together reach `tokens`."""
-    chosen: list[Sequence[int]] = []
-    for ids in sequences:
-        if sum(map(len, chosen)) >= tokens:
-            break
-        chosen.append(ids)
-    return chosen

@@ -113,15 +113,12 @@ def _damaged(folder: Path, name: str) -> BuildError:
 def _structured(manifest: Mapping[str, Any], plan: Mapping[str, Any]) -> dict[str, KeptUnits]:
     facts = manifest["plan"]
     width = facts["feed_forward_width"]["base"]
-    dropped = set(facts.get("dropped_layers", ()))
-    base_layers = [index for index in range(facts["layers"] + len(dropped)) if index not in dropped]
     # Where no layer was narrowed the plan lists no channels: all are kept.
-    channels = plan["channels"] or [range(width)] * len(base_layers)
+    channels = plan["channels"] or [range(width)] * facts["layers"]
     choices = {
         f"layers.{layer}.{CHANNELS}": choice_of(_bits(kept, width))
-        for layer, kept in zip(base_layers, channels, strict=True)
+        for layer, kept in zip(range(facts["layers"]), channels, strict=True)
     }
-    choices |= {f"layers.{layer}.{CHANNELS}": choice_of(_bits((), width)) for layer in sorted(dropped)}
     return choices | {TOKENS: choice_of(_bits(plan["kept_token_ids"], facts["vocabulary"]["base"]))}
 
 

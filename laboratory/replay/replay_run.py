@@ -15,19 +15,14 @@ from contract.errors import BuildError
 from laboratory.replay.baseline import replay_baseline
 from laboratory.replay.figures import summarize
 from laboratory.replay.passages import Passage, passages_of_files, passages_of_history
-from laboratory.replay.server_session import replay
-from lsp_server.options import FilterOptions, StopOptions, wire_name
+from laboratory.replay.server_session import merge_options, replay
+from lsp_server.options import EXPERIMENTAL, FilterOptions, StopOptions, wire_name
 
-# Each part of the server that can be measured by switching it: its options, and what they are then.
+# Each part of the server that can be measured by switching it: its switches, as they stand below EXPERIMENTAL.
 SWITCHES: dict[str, dict[str, Any]] = {
     **{f"without {wire_name(one.name)}": {"stops": {wire_name(one.name): False}} for one in fields(StopOptions)},
     **{f"without {wire_name(one.name)}": {"filters": {wire_name(one.name): False}} for one in fields(FilterOptions)},
     "without multiLine": {"trigger": {"multiLine": False}},
-    "with midWord": {"trigger": {"midWord": True}},
-    "with beforeText": {"trigger": {"beforeText": True}},
-    "with recent": {"context": {"recent": True}},
-    "with imports": {"context": {"imports": True}},
-    "with similar": {"context": {"similar": True}},
     **{f"with threshold {precision}": {"threshold": {"precision": precision}} for precision in (0, 0.3, 0.7)},
 }
 
@@ -58,7 +53,9 @@ def run_replay(settings: ReplaySettings, display: StageDisplay) -> dict[str, Any
     runs: dict[str, dict[str, Any]] = {"server": {}, **{name: SWITCHES[name] for name in settings.switches}}
     for name, switched in runs.items():
         with display.stage(name) as advance:
-            replayed = replay(root, bundle, passages, merge_options(settings.options, switched), advance)
+            replayed = replay(
+                root, bundle, passages, merge_options(settings.options, {EXPERIMENTAL: switched}), advance
+            )
         rows.append({**summarize(name, replayed), "options": switched})
     return {
         "repository": str(root),
@@ -67,14 +64,6 @@ def run_replay(settings: ReplaySettings, display: StageDisplay) -> dict[str, Any
         "runs": rows,
         "seconds": round(time.perf_counter() - started, 1),
     }
-
-
-def merge_options(options: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
-    """Options as clients send them, group by group."""
-    merged = dict(options)
-    for key, value in more.items():
-        merged[key] = {**merged.get(key, {}), **value} if isinstance(value, dict) else value
-    return merged
 
 
 def _passages(settings: ReplaySettings, root: Path, bundle: Path) -> Sequence[Passage]:

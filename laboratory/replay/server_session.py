@@ -17,8 +17,14 @@ from contract.errors import SubmodelError
 from laboratory.replay.figures import Replayed
 from laboratory.replay.passages import Passage
 from laboratory.replay.typist import KeystrokeEdit, Offer, Typist, keys_alone
+from lsp_server.options import EXPERIMENTAL
 
 SERVE = (*python_module("submodel"), "serve", "--stdio")
+# The oracle waits for every answer, so that the server need not wait for a pause in typing.
+UNHURRIED = {
+    "care": {"onBattery": "full"},
+    EXPERIMENTAL: {"trigger": {"debounceMinMs": 0, "debounceMaxMs": 0}},
+}
 START_TIMEOUT_S = 300  # a bundle of a gigabyte on a busy machine
 
 
@@ -34,6 +40,14 @@ def replay(
     `options` are the server's own, but that it need not wait for pauses in typing: the oracle waits for every answer.
     """
     return asyncio.run(_replay(root, bundle, passages, options, on_progress))
+
+
+def merge_options(options: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """Return options as clients send them, group by group; those of `more` win."""
+    merged = dict(options)
+    for key, value in more.items():
+        merged[key] = merge_options(merged.get(key, {}), value) if isinstance(value, dict) else value
+    return merged
 
 
 async def _replay(
@@ -55,7 +69,6 @@ async def _replay(
 async def server(root: Path, bundle: Path, options: dict[str, Any]) -> AsyncIterator[LanguageClient]:
     """A client whose server has its bundle in memory, and need not wait for pauses in typing."""
     client = LanguageClient("submodel-replay", "1")
-    trigger = {"debounceMinMs": 0, "debounceMaxMs": 0, **options.get("trigger", {})}
     await client.start_io(*SERVE, "--bundle", str(bundle), env=child_environment())
     try:
         inline = types.InlineCompletionClientCapabilities()
@@ -65,7 +78,7 @@ async def server(root: Path, bundle: Path, options: dict[str, Any]) -> AsyncIter
             types.InitializeParams(
                 capabilities=types.ClientCapabilities(text_document=text_document, general=general),
                 workspace_folders=[types.WorkspaceFolder(uri=root.resolve().as_uri(), name=root.name)],
-                initialization_options={"care": {"onBattery": "full"}, **options, "trigger": trigger},
+                initialization_options=merge_options(UNHURRIED, options),
             )
         )
         client.initialized(types.InitializedParams())

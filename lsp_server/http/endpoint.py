@@ -18,7 +18,6 @@ from typing import Any
 from contract.bundle.bundle import build_of, find_bundle
 from contract.errors import SubmodelError
 from contract.prompt import ContextSnippet
-from lsp_server.allowance import BURST_S
 from lsp_server.bundle_finder import RETRY_S, BundleFinder, workspace_of
 from lsp_server.decoding.cores import default_threads
 from lsp_server.decoding.providers import Provider
@@ -26,13 +25,14 @@ from lsp_server.http import messages
 from lsp_server.http.connection import Request
 from lsp_server.http.messages import Found, Refusal, Reply, Wanted
 from lsp_server.options import ServerOptions
-from lsp_server.power import Policy, PowerMeter, choose_policy
+from lsp_server.power import BURST_S, Policy, PowerMeter, choose_policy
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.service import BundleState, CompletionService
 
 log = logging.getLogger(__name__)
 
 MODEL = "submodel"
+MAX_CONTEXT_CHARACTERS = 2000  # of the snippets that a client sends; about 600 tokens
 # nginx's "client closed request". OpenAI's own client asks again after 409, 429 and 5xx, which would end the newer one.
 SUPERSEDED = 499
 
@@ -171,7 +171,7 @@ class Endpoint:
             path=wanted.path,
             language_id=wanted.language,
             threads=self._threads(),
-            context=_newest_pieces(wanted.context, options.context.max_characters),
+            context=_newest_pieces(wanted.context),
             root=workspace_of(bundle),
             options=options,
         )
@@ -231,11 +231,11 @@ def _for_client(wanted: Wanted, text: str, replaces: int) -> str:
     return text.replace("\n", "\r\n") if "\r\n" in wanted.text else text
 
 
-def _newest_pieces(pieces: tuple[ContextSnippet, ...], max_characters: int) -> tuple[ContextSnippet, ...]:
+def _newest_pieces(pieces: tuple[ContextSnippet, ...]) -> tuple[ContextSnippet, ...]:
     """The last of the pieces, as many as fit; of one that is too long by itself its first lines."""
     kept: list[ContextSnippet] = []
     for piece in reversed(pieces):
-        room = max_characters - sum(len(one.text) for one in kept)
+        room = MAX_CONTEXT_CHARACTERS - sum(len(one.text) for one in kept)
         if len(piece.text) > room:
             text = piece.text[: piece.text.rfind("\n", 0, room) + 1] if not kept else ""
             return (replace(piece, text=text),) if text else tuple(reversed(kept))

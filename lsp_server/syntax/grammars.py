@@ -27,16 +27,11 @@ class Grammar:
     blocks: frozenset[str]  # bodies of functions and of control flow
     comments: frozenset[str] = frozenset({"comment"})
     strings: frozenset[str]
-    code_in_strings: frozenset[str] = frozenset()
-    imports: frozenset[str] = frozenset()
-    definitions: frozenset[str] = frozenset()
     is_indented: bool = False  # a header ends in a colon and its body is indented
 
 
 def _grammar(module: str, hole: str, blocks: str, strings: str, **more: str | bool) -> Grammar:
-    names = {
-        key: frozenset(str(value).split()) for key, value in more.items() if key not in ("function", "is_indented")
-    }
+    names = {"comments": frozenset(str(more["comments"]).split())} if "comments" in more else {}
     return Grammar(
         module=module,
         hole=hole,
@@ -49,7 +44,6 @@ def _grammar(module: str, hole: str, blocks: str, strings: str, **more: str | bo
 
 
 _TWO_COMMENTS = "line_comment block_comment"
-_SCRIPT = "function_declaration class_declaration generator_function_declaration interface_declaration"
 _SCRIPT_STRINGS = "string template_string regex"
 _C_STRINGS = "string_literal char_literal raw_string_literal system_lib_string"
 
@@ -59,9 +53,6 @@ _GRAMMARS = {
         "pass",
         "block",
         "string",
-        code_in_strings="interpolation",
-        imports="import_statement import_from_statement",
-        definitions="function_definition class_definition",
         is_indented=True,
     ),
     "JavaScript": _grammar(
@@ -69,9 +60,6 @@ _GRAMMARS = {
         "hole();",
         "statement_block",
         _SCRIPT_STRINGS,
-        code_in_strings="template_substitution",
-        imports="import_statement",
-        definitions=_SCRIPT,
     ),
     "TypeScript": _grammar(
         "tree_sitter_typescript",
@@ -79,9 +67,6 @@ _GRAMMARS = {
         "statement_block",
         _SCRIPT_STRINGS,
         function="language_typescript",
-        code_in_strings="template_substitution",
-        imports="import_statement",
-        definitions=f"{_SCRIPT} type_alias_declaration enum_declaration",
     ),
     "Java": _grammar(
         "tree_sitter_java",
@@ -89,7 +74,6 @@ _GRAMMARS = {
         "block constructor_body",
         "string_literal character_literal",
         comments=_TWO_COMMENTS,
-        definitions="class_declaration interface_declaration enum_declaration record_declaration",
     ),
     "C": _grammar("tree_sitter_c", "hole();", "compound_statement", _C_STRINGS),
     "C++": _grammar("tree_sitter_cpp", "hole();", "compound_statement", _C_STRINGS),
@@ -98,7 +82,6 @@ _GRAMMARS = {
         "hole();",
         "block",
         "string_literal character_literal verbatim_string_literal raw_string_literal interpolated_string_expression",
-        code_in_strings="interpolation",
     ),
     "Go": _grammar("tree_sitter_go", "hole()", "block", "interpreted_string_literal raw_string_literal rune_literal"),
     "Rust": _grammar(
@@ -112,7 +95,6 @@ _GRAMMARS = {
         "hole",
         "body_statement block_body then do",
         "string regex heredoc_body",
-        code_in_strings="interpolation",
     ),
 }
 _TSX = _grammar(
@@ -121,9 +103,6 @@ _TSX = _grammar(
     "statement_block",
     _SCRIPT_STRINGS,
     function="language_tsx",
-    code_in_strings="template_substitution",
-    imports="import_statement",
-    definitions=f"{_SCRIPT} type_alias_declaration enum_declaration",
 )
 
 # What editors call the languages, for documents whose names say nothing.

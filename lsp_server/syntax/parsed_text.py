@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from tree_sitter import Node, Parser, Point, Tree
 
 from lsp_server.syntax.grammars import MAX_PARSED_CHARS, Grammar, load_language
-
-Place = Literal["code", "comment", "string"]
 
 
 class ParsedText:
@@ -53,21 +49,17 @@ class ParsedText:
         """How many places the grammar could not read."""
         return _errors(self.root)
 
-    def place_at(self, offset: int) -> Place:
-        """Whether a cursor at `offset` stands in a comment or a string; code embedded in a string is code."""
+    def is_comment_at(self, offset: int) -> bool:
+        """Return whether a cursor at `offset` stands in a comment."""
         position = self.byte_at(offset)
         node: Node | None = self.root.descendant_for_byte_range(max(0, position - 1), position)
         while node is not None:
-            if node.type in self._grammar.code_in_strings and node.start_byte < position < node.end_byte:
-                return "code"
             if node.type in self._grammar.comments and node.start_byte < position:
                 is_line_comment = not self.source[node.start_byte : node.end_byte].endswith(b"*/")
                 if position < node.end_byte or (is_line_comment and position == node.end_byte):
-                    return "comment"
-            if node.type in self._grammar.strings and node.start_byte < position < node.end_byte:
-                return "string"
+                    return True
             node = node.parent
-        return "code"
+        return False
 
 
 def begins_block(text: str, offset: int, grammar: Grammar) -> bool:

@@ -26,9 +26,7 @@ class BuildSettings:
     sources: tuple[str, ...] = ()  # in place of the listed ones: source distributions
     base: str = "auto"
     size: float | None = SizeSettings.size  # None: the smallest that is as good as the base on validation files
-    drop_layers: int = SizeSettings.drop_layers
     minutes: float = FinetuneSettings.minutes  # of fine-tuning; 0 leaves it out
-    teach_fim: bool = False  # to a base that can't fill in the middle; whether it pays: docs/LOG.md
     quantize: str = "int8"
     seed: int = 0
     positions: int = ScoringSettings.positions  # held-out lines to complete; 0 leaves the evaluation out
@@ -54,8 +52,6 @@ class BuildSettings:
             raise BuildError("--source names packages of a language; say which with --language.")
         if self.dense_baseline and self.positions == 0:
             raise BuildError("--dense-baseline is a comparison on held-out lines; give --positions above 0.")
-        if self.teach_fim and self.minutes == 0:
-            raise BuildError("--teach-fim needs time to teach it; give --minutes above 0.")
         object.__setattr__(self, "finetuning", FinetuneSettings(minutes=self.minutes, seed=self.seed))
         # Another stream of random numbers than calibration's, fixed by the same seed.
         scoring = ScoringSettings(positions=self.positions, seed=self.seed + 1)
@@ -71,7 +67,7 @@ class BuildSettings:
         # Fine-tuning makes up for what a short calibration loses, in less time than a long one takes (docs/LOG.md).
         per_channel = CalibrationSettings.tokens_per_channel if self.minutes == 0 else 0
         return PruneSettings(
-            size=SizeSettings(size=size, drop_layers=self.drop_layers),
+            size=SizeSettings(size=size),
             calibration=CalibrationSettings(tokens_per_channel=per_channel, seed=self.seed),
         )
 

@@ -25,7 +25,6 @@ from builder.evaluation.scores import Scores, compare
 from builder.evaluation.scoring import Predictor, score
 from builder.evaluation.torch_predictor import TorchPredictor
 from builder.fim_examples import FimExample, draw_example_pairs
-from builder.finetuning.fim_tokens import FIM_TOKENS, add_fim_tokens
 from builder.finetuning.training_state import StateFile
 from builder.memory import peak_rss_bytes
 from builder.number_format import fastest_dtype
@@ -211,8 +210,7 @@ class Build:
         """
         settings = self._settings.prune_to(size)
         suffix_first = self._settings.minutes > 0 and not keeps_format
-        teaching = {"teach_fim": self._settings.teach_fim, "suffix_first": suffix_first}
-        pruned_hash = hash_of(**self._inputs, prune=settings.to_json(), **teaching)
+        pruned_hash = hash_of(**self._inputs, prune=settings.to_json(), suffix_first=suffix_first)
         make = partial(self._prune, size, paths, suffix_first)
         pruned = self._stages.run(f"prune{suffix}", pruned_hash, make, [paths.pruned])
         stage_hash = hash_of(pruned=pruned_hash, finetuning=self._settings.finetuning.to_json())
@@ -224,9 +222,6 @@ class Build:
         base, settings = self._load_base(), self._settings.prune_to(size)
         started = time.perf_counter()
         prompt = base.prompt
-        learns_fim = self._settings.teach_fim and not prompt.is_fim
-        if learns_fim:
-            prompt = add_fim_tokens(base.model, base.tokenizer, prompt)
         to_be = replace(prompt, suffix_first=suffix_first and prompt.is_fim)
         pruned = prune(base.model, base.tokenizer, to_be, self._corpus, settings, on_layer=advance)
         pruned = replace(pruned, prompt=prompt)  # nothing has taught it the other prompt format yet
@@ -243,7 +238,6 @@ class Build:
                 **self._corpus.provenance(),
                 "seeds": {"calibration": settings.calibration.seed, "scoring": self._settings.scoring.seed},
                 "settings": settings.to_json(),
-                "new_tokens": list(FIM_TOKENS) if learns_fim else [],
                 "dtype": str(self._dtype).removeprefix("torch."),
                 "stages": [*earlier, {"name": "prune", "seconds": round(time.perf_counter() - started, 2)}],
                 "peak_rss_bytes": peak_rss_bytes(),
@@ -261,7 +255,6 @@ class Build:
         model, before = predictor.model, predictor.encoder
         prompt_format = replace(before.prompt_format, suffix_first=suffix_first and before.prompt_format.is_fim)
         encoder = PromptEncoder(before.tokenizer, prompt_format)
-        new_tokens = (source.manifest or {}).get("new_tokens", ())
         started = time.perf_counter()
         summary: FineTuningFacts = {"minutes": 0.0}
         state_path = self._paths.stages / "finetuning.safetensors"
@@ -276,7 +269,6 @@ class Build:
                 state_path=state_path,
                 stage_hash=stage_hash,
                 fresh=self._fresh,
-                new_token_ids=tuple(encoder.tokenizer.token_to_id(token) for token in new_tokens),
                 on_event=self._display.say,
                 on_progress=advance,
             )

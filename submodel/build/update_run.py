@@ -41,7 +41,7 @@ from submodel.build.paths import BuildPaths, UpdatePaths, prepare_output
 from submodel.build.pipeline import PROGRAM, Build
 from submodel.build.stages import StageRecord, hash_of, hash_of_output, is_output_of
 from submodel.evaluation.bundle_predictor import BundlePredictor
-from submodel.report.saved import read_saved, render_saved
+from submodel.report.render import read_saved, render_saved
 
 UPDATE_VERSION = 1  # raised when the same inputs give another model
 # The threshold moves little between two versions; a build asks for twice as many.

@@ -51,12 +51,6 @@ def build(
         ),
     ] = "0.6",
     minutes: Annotated[float, typer.Option(help="Minutes of fine-tuning on the repository; 0 only prunes.")] = 4.5,
-    drop_layers: Annotated[
-        int, typer.Option(min=0, help="Whole layers to drop, chosen by what code loses; the rest stays wider.")
-    ] = 0,
-    teach_fim: Annotated[
-        bool, typer.Option("--teach-fim", help="Teach a base without it to fill in the middle, while it is fine-tuned.")
-    ] = False,
     quantize: Annotated[
         str,
         typer.Option(
@@ -98,9 +92,7 @@ def build(
         sources=tuple(source or ()),
         base=base,
         size=parse_size(size),
-        drop_layers=drop_layers,
         minutes=minutes,
-        teach_fim=teach_fim,
         quantize=quantize,
         positions=positions,
         dense_baseline=dense_baseline,

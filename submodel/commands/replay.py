@@ -35,8 +35,8 @@ def replay(
 ) -> None:
     """Type code at the real server and count what it saves."""
     from contract.console import StageDisplay, print_json
+    from laboratory.replay.figures import print_replay
     from laboratory.replay.replay_run import SWITCHES, ReplaySettings, run_replay
-    from laboratory.replay.replay_table import print_replay
 
     try:
         server_options = json.loads(options)

@@ -41,8 +41,7 @@ from submodel.evaluation.predictors import (
     find_candidates,
     open_predictor,
 )
-from submodel.report.render import REPORT_SCHEMA
-from submodel.report.saved import read_saved, render_saved
+from submodel.report.render import REPORT_SCHEMA, read_saved, render_saved
 
 INFILLING_LINES = 200  # of HumanEval's canonical solutions; a 95 % interval of about ± 7 points
 

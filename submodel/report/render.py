@@ -1,18 +1,22 @@
-"""The report of a build: its `--json` document as one HTML file that opens offline."""
+"""The report of a build: its `--json` document as one HTML file that opens offline, and the document read again."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
-from jinja2 import Environment, PackageLoader, Template, select_autoescape
+from jinja2 import Environment, PackageLoader, Template, TemplateError, select_autoescape
 from markupsafe import Markup
 
 from builder.evaluation.charts import Bar, Line, columns, interval_bars, line_chart
 from builder.evaluation.metrics import is_exact
 from builder.evaluation.wording import change, points
+from contract.errors import BuildError
+from contract.files.untrusted_json import read_json
 
+_AGAIN = "run `submodel build` again"
 REPORT_SCHEMA: Final = 2  # of the document below; raised when a key that the page needs changes its meaning
 SHOWN = 5  # completions side by side
 
@@ -113,3 +117,22 @@ def _template() -> Template:
     environment.filters["points"] = points
     environment.filters["change"] = change
     return environment.get_template("report.html.j2")
+
+
+def read_saved(path: Path) -> dict[str, Any]:
+    """The document of a report.json, of any schema; raises BuildError if it is none."""
+    try:
+        document = read_json(path)
+    except (OSError, ValueError) as error:
+        raise BuildError(f"{path} can't be read ({error}); {_AGAIN}.") from error
+    if not isinstance(document, dict):
+        raise BuildError(f"{path} holds no report; {_AGAIN}.")
+    return document
+
+
+def render_saved(document: Mapping[str, Any], path: Path, *, title: str) -> str:
+    """The HTML of a document that was read from `path`; raises BuildError where its figures are no figures."""
+    try:
+        return render_report(document, title=title)
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, TemplateError) as error:
+        raise BuildError(f"{path} lacks or misstates a figure of the report ({error!r}); {_AGAIN}.") from error

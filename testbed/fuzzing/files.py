@@ -312,7 +312,7 @@ class ReportReader(Reader):
 
     def read(self, data: bytes) -> None:
         """Read and render it."""
-        from submodel.report.saved import read_saved, render_saved
+        from submodel.report.render import read_saved, render_saved
 
         path = self.folder / "report.json"
         path.write_bytes(data)

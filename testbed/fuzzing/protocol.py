@@ -49,7 +49,7 @@ class ProtocolReader(Reader):
                 {"range": span, "text": "y😋\n"}, {"text": TEXT}]}),
             ("textDocument/didClose", {"textDocument": uri}),
             ("workspace/didChangeConfiguration", {"settings": {"submodel": {
-                "trigger": {"debounceMinMs": 0, "multiLine": True}, "context": {"recent": True}, "threads": 1}}}),
+                "trigger": {"comments": False}, "experimental": {"trigger": {"debounceMinMs": 0}}, "threads": 1}}}),
             ("workspace/didChangeWorkspaceFolders", {"event": {"added": [], "removed": []}}),
             ("$/cancelRequest", {"id": 5}),
             ("$/setTrace", {"value": "off"}),

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 import lsp_server.repositories as module
-from lsp_server.context.repository_index import RepositoryIndex
-from lsp_server.options import CareOptions, ContextOptions, ServerOptions, TriggerOptions
+from contract.bundle.bundle import WORKSPACE_BUNDLE
+from lsp_server.options import CareOptions, ServerOptions, TriggerOptions
 from lsp_server.repositories import Repositories
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.service import CompletionService
@@ -37,7 +37,7 @@ def test_an_answer_of_the_old_model_does_not_stay_in_a_cache_that_was_cleared() 
 
     service = Service()
     trigger = TriggerOptions(debounce_min_ms=0, debounce_max_ms=0)
-    care = CareOptions(on_battery="full", low_battery_percent=0, prefetch=False)
+    care = CareOptions(on_battery="full", prefetch=False)
     session = Session(service, ServerOptions(trigger=trigger, care=care))
     text = "value = "
     request = CompletionRequest(text=text, offset=len(text), path="a.txt", is_invoked=True, bundle=Path("/bundle"))
@@ -54,28 +54,29 @@ def test_an_answer_of_the_old_model_does_not_stay_in_a_cache_that_was_cleared() 
 def test_changes_of_the_configuration_start_one_reading_and_the_newest_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun: list[RepositoryIndex] = []
+    begun: list[Path] = []
+    bundle = tmp_path / WORKSPACE_BUNDLE
     go_on = threading.Event()
 
-    def read(root: Path) -> RepositoryIndex:
-        index = RepositoryIndex(texts={"number": str(len(begun))})
-        begun.append(index)
+    def read(root: Path) -> list[str]:
+        begun.append(root)
+        number = len(begun)
         go_on.wait(10)
-        return index
+        return [str(file) for file in range(number)]
 
-    monkeypatch.setattr(module, "read_index", read)
-    options = ServerOptions(context=ContextOptions(similar=True))
+    monkeypatch.setattr(module, "read_current_texts", read)
+    monkeypatch.setattr(module, "read_manifest", lambda folder: {"learned_sha256": ["of another text"]})
 
     async def test() -> Any:
         repositories = Repositories()
         for _ in range(20):
-            repositories.read(tmp_path, None, options)
+            repositories.read(tmp_path, bundle)
         go_on.set()
-        while repositories.finder(tmp_path).index is None:
+        while repositories.drift_of(bundle) is None:
             await asyncio.sleep(0.01)
         repositories.close()
-        return repositories.finder(tmp_path).index
+        return repositories.drift_of(bundle)
 
     newest = asyncio.run(asyncio.wait_for(test(), 20))
     assert len(begun) == 2, "one that ran when the others came, and the newest"
-    assert newest is begun[-1]
+    assert newest["files"] == 2, "that of the second reading"

@@ -172,7 +172,6 @@ SMOKE = """
 from contract.repository.file_filters import reason_by_text
 from contract.repository.languages import find_language
 from contract.repository.secrets import blank_secrets
-from lsp_server.context.imports import imported_definitions
 size = 256_000
 pieces = ("key=", "eyJ-", "token: ", "aws", "://a:", "password='", "secret(", "+", "sk-", "basic ", "login a ",
           "curl -u a:", "'\\\\'+'", "A", "a1", "-", "\\\\n", "\\"d\\":\\"", "MII", "password ", "' + '", "x=",
@@ -185,9 +184,6 @@ tasks = ("'" + " " * 95 + "x Write a function to abcdefghi\\n") * 2000
 texts = ("candidate " * 3 + "candidate=x" + " " * size + "y", tasks)
 for text in texts:
     reason_by_text(text, find_language("a.py"))
-files = {"b.py": "def f(): pass"}
-imported_definitions("a.py", "from " + "." * size + "a import(b)\\n", files)
-imported_definitions("a.js", "import {a" + " " * size + "} from 'x'\\n", files)
 """
 
 

@@ -21,6 +21,7 @@ from lsprotocol import types
 
 from builder.corpus.corpus import CorpusSettings
 from contract.bundle.bundle import (
+    WORKSPACE_BUNDLE,
     Bundle,
     build_of,
     find_trusted_bundle,
@@ -42,8 +43,7 @@ from exporters.precision import Precision
 from laboratory.replay.replay_run import ReplaySettings, run_replay
 from lsp_server.bundle_finder import RETRY_S, BundleFinder
 from lsp_server.completion import open_completer
-from lsp_server.options import ContextOptions, ServerOptions
-from lsp_server.repositories import Repositories
+from lsp_server.repositories import Repositories, read_current_texts
 from submodel.commands.complete import complete
 from submodel.commands.pack import pack
 from submodel.evaluation.predictors import find_candidates
@@ -114,7 +114,7 @@ def test_a_stranger_s_bundle_is_not_loaded_and_the_editor_is_reported_what_to_do
 @pytest.mark.slow
 def test_a_stranger_s_bundle_that_the_client_s_options_name_is_not_loaded(clone: Path) -> None:
     """Clients relay what a clone's own settings say: .vscode/settings.json, .zed/settings.json, coc-settings.json."""
-    named = {"bundle": str(clone / ".submodel" / "bundle"), "trigger": {"budgetMs": 60_000}}
+    named = {"bundle": str(clone / ".submodel" / "bundle"), "experimental": {"trigger": {"budgetMs": 60_000}}}
 
     async def changed(editor: Editor) -> None:
         for settings in (named, {"submodel": named}):
@@ -145,7 +145,7 @@ def test_what_a_client_s_options_name_is_loaded_once_it_is_trusted(clone: Path, 
         while await editor.complete(1, 24) == []:
             await asyncio.sleep(RETRY_S / 10)
 
-    options = {"bundle": str(elsewhere), "trigger": {"budgetMs": 60_000}}
+    options = {"bundle": str(elsewhere), "experimental": {"trigger": {"budgetMs": 60_000}}}
     assert len(serve(clone, test, options)) == 1
     assert serve(clone, answers, options) == []
 
@@ -436,7 +436,8 @@ def test_the_home_folder_and_what_holds_it_are_never_read(tmp_path: Path, monkey
     async def test() -> None:
         repositories = Repositories()
         for root in (home, home.parent, Path("/")):
-            repositories.read(root, None, ServerOptions(context=ContextOptions(similar=True)))
+            repositories.read(root, root / WORKSPACE_BUNDLE)
+            assert repositories._is_reading
         while repositories._is_reading:
             await asyncio.sleep(0.01)
         repositories.close()
@@ -457,19 +458,11 @@ def test_reading_for_the_server_ends_at_a_bound(tmp_path: Path) -> None:
 
 
 def test_the_server_reads_within_the_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lsp_server.context.repository_index.MAX_ENTRIES", 2)
+    monkeypatch.setattr("lsp_server.repositories.MAX_ENTRIES", 2)
     for name in "abc":
         (tmp_path / f"{name}.py").write_text(f"{name} = 1\n")
-    repositories = Repositories()
-
-    async def test() -> None:
-        repositories.read(tmp_path, None, ServerOptions(context=ContextOptions(similar=True)))
-        while repositories._is_reading:
-            await asyncio.sleep(0.01)
-        assert repositories.finder(tmp_path).index is None
-        repositories.close()
-
-    asyncio.run(test())
+    with pytest.raises(CorpusError, match="more than 2 files and folders"):
+        read_current_texts(tmp_path)
 
 
 def test_two_builds_that_end_together_are_both_on_the_list(clone: Path, tmp_path: Path) -> None:

@@ -1,12 +1,9 @@
 """How the size is reached, and when it can't be."""
 
 import pytest
-import torch
 
-from builder.pruning.depth import drop_layers
-from builder.pruning.layers import replace_channels
 from builder.pruning.plan import SizeSettings, count_parameters, plan_size
-from builder.pruning.vocabulary import TokenOrder, trim_embeddings
+from builder.pruning.vocabulary import TokenOrder
 from contract.errors import BuildError
 from testbed.models import make_model
 
@@ -58,16 +55,3 @@ def test_likely_tokens_leave_before_a_size_is_refused():
 def test_sizes_out_of_range_are_refused(size):
     with pytest.raises(BuildError, match="out of range"):
         SizeSettings(size=size)
-
-
-def test_dropped_layers_leave_room_for_wider_ones():
-    model = make_model(2000, width=2048, layers=4)
-    whole, part = (plan_size(model, SizeSettings(size=0.5, drop_layers=count), ORDER) for count in (0, 2))
-    assert part.width > whole.width
-    drop_layers(model, [1, 2])
-    for layer in model.model.layers:
-        replace_channels(layer.mlp, torch.arange(part.width), torch.zeros(64, part.width))
-    trim_embeddings(model, part.kept_token_ids)
-    assert count_parameters(model) == part.parameters
-    with pytest.raises(BuildError, match="--drop-layers 4 leaves none of 4"):
-        plan_size(make_model(2000, layers=4), SizeSettings(drop_layers=4), ORDER)

@@ -27,6 +27,7 @@ finally:
     heavy = {"torch", "transformers", "onnx", "onnx_ir", "optimum", "safetensors", "gguf", "huggingface_hub"}
     print("loaded:", sorted(heavy & set(sys.modules)), file=sys.stderr)
 """
+PATIENT = {"experimental": {"trigger": {"budgetMs": 60_000}}}
 COMMAND = (sys.executable, "-c", SERVE, "serve", "--threads", "1")
 # Of no language that has a grammar, so that what the random model says is not cut to what parses.
 TEXT = 'def greet(name):\n    face = "😋"; return \n'
@@ -82,7 +83,7 @@ class Editor(LanguageClient):
                 capabilities=types.ClientCapabilities(**capabilities),
                 workspace_folders=[folder],
                 # However busy the machine is, an answer has the time that it takes.
-                initialization_options={"trigger": {"budgetMs": 60_000}} if options is None else options,
+                initialization_options=PATIENT if options is None else options,
             )
         )
         self.initialized(types.InitializedParams())

@@ -183,38 +183,6 @@ def test_what_copilot_s_clients_report_is_understood(workspace: Path) -> None:
     run(test)
 
 
-@pytest.mark.parametrize("opened", ["", "src"])
-@pytest.mark.parametrize("is_named", [False, True])
-def test_pieces_of_other_files_reach_the_model(
-    workspace: Path, tiny_bundle: Bundle, opened: str, is_named: bool
-) -> None:
-    """The bundle lies in what is opened, or above it; or it is another's, that the options name."""
-    folder = workspace / opened
-    folder.mkdir(exist_ok=True)
-    root = folder if is_named else workspace
-    (root / "shapes.py").write_text("def greet(name):\n    face = name.face\n    return face\n")
-
-    async def test() -> None:
-        async with editing(folder) as editor:
-            named = {"bundle": str(tiny_bundle.folder)} if is_named else {}
-            await editor.begin(options={"context": {"similar": True, "recent": True}, **named})
-            viewed = types.TextDocumentItem((folder / "seen.txt").as_uri(), "plaintext", 1, "seen = 1\n")
-            editor.text_document_did_open(types.DidOpenTextDocumentParams(viewed))
-            for _ in range(100):  # the repository is read in the background
-                assert await editor.complete(1, 24) != []
-                [decision] = (await editor.request("submodel/explain"))["decisions"]
-                if len(decision["context"]) == 2:
-                    break
-                await asyncio.sleep(0.05)
-                await editor.execute("submodel.reload")  # forgets what was found without
-            assert {(snippet["source"], snippet["path"]) for snippet in decision["context"]} == {
-                ("recent", (folder / "seen.txt").relative_to(root).as_posix()),
-                ("similar", "shapes.py"),
-            }
-
-    run(test)
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_no_socket_is_opened_over_stdio(workspace: Path) -> None:
     async def test() -> None:
@@ -239,7 +207,7 @@ def test_over_tcp(workspace: Path, tiny_bundle: Bundle) -> None:
     async def test() -> None:
         editor = Editor(workspace)
         await editor.start_tcp("127.0.0.1", port)
-        await editor.begin(options={"trigger": {"budgetMs": 60_000}, "token": TOKEN})
+        await editor.begin(options={"experimental": {"trigger": {"budgetMs": 60_000}}, "token": TOKEN})
         assert await editor.complete(1, 24) == expected(tiny_bundle, TEXT, 1, 24)
         await editor.end()
         assert editor.messages == [], "the token is no option, and nothing is said about it"

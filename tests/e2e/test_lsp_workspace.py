@@ -47,7 +47,8 @@ def test_damaged_bundle_is_named(workspace: Path) -> None:
 def test_bad_option_is_named_and_the_rest_holds(tiny_bundle: Bundle, tmp_path: Path) -> None:
     async def test() -> None:
         async with editing(tmp_path) as editor:
-            await editor.begin(options={"threads": -1, "bundle": str(tiny_bundle.folder), "maxNewTokens": 12})
+            options = {"threads": -1, "bundle": str(tiny_bundle.folder), "experimental": {"maxNewTokens": 12}}
+            await editor.begin(options=options)
             short = await editor.complete(1, 24)
         full = expected(tiny_bundle, TEXT, 1, 24)[0]
         assert 0 < len(short[0]) < len(full)
@@ -107,7 +108,7 @@ def test_options_can_be_changed(workspace: Path, tiny_bundle: Bundle) -> None:
         async with editing(workspace) as editor:
             await editor.begin()
             full = await editor.complete(1, 24)
-            settings = {"submodel": {"maxNewTokens": 12, "trigger": {"midWord": "yes"}}}
+            settings = {"submodel": {"experimental": {"maxNewTokens": 12}, "trigger": {"comments": "yes"}}}
             editor.workspace_did_change_configuration(types.DidChangeConfigurationParams(settings))
             short = await editor.complete(1, 24)
             assert 0 < len(short[0]) < len(full[0])
@@ -116,7 +117,7 @@ def test_options_can_be_changed(workspace: Path, tiny_bundle: Bundle) -> None:
             editor.workspace_did_change_configuration(types.DidChangeConfigurationParams({}))
             assert await editor.complete(1, 24) == full
         assert len(editor.messages) == 1
-        assert "'trigger.midWord'" in editor.messages[0]
+        assert "'trigger.comments'" in editor.messages[0]
 
     run(test)
 
@@ -124,7 +125,7 @@ def test_options_can_be_changed(workspace: Path, tiny_bundle: Bundle) -> None:
 def test_what_a_change_leaves_out_stays_as_it_came_with_initialize(workspace: Path) -> None:
     async def test() -> None:
         async with editing(workspace) as editor:
-            await editor.begin(options={"maxNewTokens": 12})
+            await editor.begin(options={"experimental": {"maxNewTokens": 12}})
             short = await editor.complete(1, 24)
             editor.workspace_did_change_configuration(types.DidChangeConfigurationParams({}))  # as eglot does
             assert await editor.complete(1, 24) == short

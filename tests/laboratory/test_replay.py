@@ -13,7 +13,8 @@ from contract.errors import SubmodelError
 from laboratory.replay.baseline import replay_baseline
 from laboratory.replay.figures import Replayed, summarize
 from laboratory.replay.passages import MAX_LINES, Passage, passages_of_files, passages_of_history
-from laboratory.replay.replay_run import SWITCHES, merge_options
+from laboratory.replay.replay_run import SWITCHES
+from laboratory.replay.server_session import merge_options
 from laboratory.replay.typist import Offer, Typist, keys_alone
 
 
@@ -176,10 +177,12 @@ def test_no_program_of_the_repository_is_run_and_no_secret_typed(tmp_path: Path)
 
 
 def test_switches_are_options_of_the_server() -> None:
-    from lsp_server.options import ServerOptions, read_options
+    from lsp_server.options import EXPERIMENTAL, ServerOptions, read_options
 
     for switched in SWITCHES.values():
-        options, problems = read_options(merge_options({"trigger": {"comments": False}}, switched), ServerOptions())
+        options, problems = read_options(
+            merge_options({"trigger": {"comments": False}}, {EXPERIMENTAL: switched}), ServerOptions()
+        )
         assert problems == []
         assert options != ServerOptions()
         assert not options.trigger.comments

@@ -3,7 +3,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from lsp_server.drift import Drift, measure_drift
+from lsp_server.repositories import Drift, measure_drift
 
 
 def sha(text: str) -> str:

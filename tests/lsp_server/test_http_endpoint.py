@@ -12,8 +12,9 @@ import pytest
 
 from contract.bundle.bundle import Bundle, read_bundle
 from contract.prompt import ContextSnippet
+from lsp_server.http import endpoint
 from lsp_server.http.connection import Connection, Request
-from lsp_server.http.endpoint import SUPERSEDED, Endpoint, _newest_pieces
+from lsp_server.http.endpoint import SUPERSEDED, Endpoint
 from lsp_server.http.guard import Guard
 from lsp_server.http.messages import Refusal
 from lsp_server.options import ServerOptions, TriggerOptions
@@ -304,9 +305,14 @@ def test_a_bundle_that_is_built_anew_is_loaded(tiny_bundle: Bundle) -> None:
     asyncio.run(run())
 
 
-def test_the_newest_pieces_fit() -> None:
+def test_the_newest_pieces_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     pieces = tuple(ContextSnippet(path=name, text=name * 40 + "\n" + name * 40) for name in "abc")
-    assert _newest_pieces(pieces, 1000) == pieces
-    assert [one.path for one in _newest_pieces(pieces, 170)] == ["b", "c"]
-    assert [(one.path, one.text) for one in _newest_pieces(pieces, 60)] == [("c", "c" * 40 + "\n")]
-    assert _newest_pieces(pieces, 10) == ()
+
+    def fitting(characters: int) -> tuple[ContextSnippet, ...]:
+        monkeypatch.setattr(endpoint, "MAX_CONTEXT_CHARACTERS", characters)
+        return endpoint._newest_pieces(pieces)
+
+    assert fitting(1000) == pieces
+    assert [one.path for one in fitting(170)] == ["b", "c"]
+    assert [(one.path, one.text) for one in fitting(60)] == [("c", "c" * 40 + "\n")]
+    assert fitting(10) == ()

@@ -9,11 +9,7 @@ from typing import Any
 import pytest
 
 from contract.bundle.bundle import Bundle, read_manifest, seal_manifest
-from lsp_server.drift import Drift
-from lsp_server.options import ContextOptions, ServerOptions
-from lsp_server.repositories import Repositories
-
-SIMILAR = ServerOptions(context=ContextOptions(similar=True))
+from lsp_server.repositories import Drift, Repositories
 
 
 @pytest.fixture
@@ -33,8 +29,8 @@ def bundle(root: Path, tiny_bundle: Bundle) -> Path:
     return folder
 
 
-async def until_read(repositories: Repositories, root: Path) -> None:
-    while repositories.finder(root).index is None:
+async def until_read(repositories: Repositories, bundle: Path) -> None:
+    while repositories.drift_of(bundle) is None:
         await asyncio.sleep(0.01)
 
 
@@ -51,25 +47,24 @@ def test_what_is_forgotten_is_read_no_more(root: Path, bundle: Path, monkeypatch
 
     async def test() -> None:
         repositories = Repositories(on_drift=lambda root, drift: reported.append(root))
-        repositories.read(root, bundle, SIMILAR)
-        await until_read(repositories, root)
+        repositories.read(root, bundle)
+        await until_read(repositories, bundle)
         assert repositories.drift_of(bundle) is not None
         repositories.keep([root / "src"])  # a folder of it is open
         repositories.keep([root.parent])  # or one that holds it
         assert repositories.drift_of(bundle) is not None
-        repositories.read(root, bundle, SIMILAR)
+        repositories.read(root, bundle)
         repositories.keep([root.parent / "other"])  # before the second reading is over
         while len(read) < 2:
             await asyncio.sleep(0.01)
         assert repositories.drift_of(bundle) is None
-        assert repositories.finder(root).index is None
 
     asyncio.run(test())
     assert reported == [root]
 
 
 def test_a_repository_is_read_once_unless_it_is_asked_to_be_read_anew(
-    root: Path, monkeypatch: pytest.MonkeyPatch
+    root: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[Path] = []
     finish = Repositories._finish
@@ -83,9 +78,10 @@ def test_a_repository_is_read_once_unless_it_is_asked_to_be_read_anew(
     async def test() -> None:
         repositories = Repositories()
         for _ in range(3):
-            repositories.read_once(root, None, SIMILAR)
-        repositories.read(root, None, SIMILAR)
-        await until_read(repositories, root)
+            repositories.read_once(root, bundle)
+        repositories.read(root, bundle)
+        while len(read) < 2:
+            await asyncio.sleep(0.01)
         repositories.close()
 
     asyncio.run(test())
@@ -95,12 +91,11 @@ def test_a_repository_is_read_once_unless_it_is_asked_to_be_read_anew(
 def test_after_a_build_a_repository_is_read_anew_though_it_was_found_by_a_request(root: Path, bundle: Path) -> None:
     async def test() -> None:
         repositories = Repositories()
-        repositories.read_once(root, bundle, SIMILAR)
-        await until_read(repositories, root)
-        repositories.note(root, "shapes.py", "def area(width):\n", 4)
+        repositories.read_once(root, bundle)
+        await until_read(repositories, bundle)
         repositories.forget_readings()
         assert repositories.drift_of(bundle) is None
-        repositories.read_once(root, bundle, SIMILAR)
+        repositories.read_once(root, bundle)
         while repositories.drift_of(bundle) is None:
             await asyncio.sleep(0.01)
         repositories.close()
@@ -117,11 +112,8 @@ def test_of_a_repository_that_another_bundle_serves_there_is_no_drift(root: Path
 
     async def test() -> None:
         repositories = Repositories(on_drift=lambda root, drift: reported.append(drift))
-        repositories.read(root, bundle, ServerOptions(drift=True))  # for drift alone it need not be read
-        await asyncio.sleep(0.1)
-        assert repositories.finder(root).index is None
-        repositories.read(root, bundle, SIMILAR)
-        await until_read(repositories, root)
+        repositories.read(root, bundle)
+        assert not repositories._is_reading
         assert repositories.drift_of(bundle) is None
         repositories.close()
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from lsprotocol import types
 
-from lsp_server.drift import Drift
 from lsp_server.options import CareOptions, ServerOptions
+from lsp_server.repositories import Drift
 from lsp_server.request import CompletionRequest
 from lsp_server.transports import create_server
 from testbed.fuzzing.protocol import ProtocolReader

@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from lsp_server.allowance import BURST_S, RATE
 from lsp_server.open_documents import Edit
 from lsp_server.options import CareOptions, ServerOptions, TriggerOptions
-from lsp_server.power import Policy, Power, PowerMeter
+from lsp_server.power import BURST_S, RATE, Policy, Power, PowerMeter
 from lsp_server.request import ClientCursor, Completion, CompletionRequest
 from lsp_server.serve_errors import ServeError
 from lsp_server.service import Reading
@@ -233,17 +232,6 @@ def test_after_an_accepted_line_nothing_is_asked() -> None:
     assert len(service.requests) == 1
 
 
-def test_after_an_accepted_line_nothing_is_asked_without_statistics_either() -> None:
-    session, _ = make(options=replace(OPTIONS, statistics=False))
-    assert ask(session, at("x = ‸\n")) == ["foo(bar)"]
-    session.tracker.edited(URI, "x = foo(bar)\n", [Edit(start=4, removed=0, inserted="foo(bar)")])
-    assert ask(session, at("x = foo(bar)‸\n")) == [None]
-    assert last(session).rule == "after-accepted-line"
-    counted = session.tracker.statistics
-    assert (counted.shown, counted.accepted, counted.rejected) == (0, 0, 0)
-    assert session.tracker.check_survival(lambda uri: "") is None
-
-
 def test_battery_saves_cores_and_blocks() -> None:
     session, service = make(
         options=ServerOptions(threads=4, trigger=OPTIONS.trigger), power=Power(on_battery=True, battery_percent=50)
@@ -255,20 +243,18 @@ def test_battery_saves_cores_and_blocks() -> None:
 
 
 def test_low_battery_answers_only_what_is_asked_by_hand() -> None:
-    session, _ = make(
-        options=ServerOptions(care=CareOptions(low_battery_percent=20)), power=Power(on_battery=True, battery_percent=5)
-    )
+    session, _ = make(options=ServerOptions(), power=Power(on_battery=True, battery_percent=5))
     assert ask(session, at("x = ‸\n"), at("x = ‸\n", is_invoked=True)) == [None, "foo(bar)"]
     assert session.traces.newest(2)[1].rule == "machine"
 
 
 def test_low_battery_takes_no_more_cores_than_a_full_one() -> None:
-    options = ServerOptions(threads=4, care=CareOptions(low_battery_percent=20))
+    options = ServerOptions(threads=4)
     for percent in (80.0, 5.0):
         session, _ = make(options=options, power=Power(on_battery=True, battery_percent=percent))
         assert session.threads() == 2
-    busy, _ = make(options=ServerOptions(threads=4, care=CareOptions(max_load=0.5)), power=Power(load=0.9))
-    assert (busy.policy()[0], busy.threads()) == (Policy.OFF, 4)
+    busy, _ = make(options=options, power=Power(load=0.9))
+    assert (busy.policy()[0], busy.threads()) == (Policy.FULL, 4)
 
 
 def test_another_file_is_another_place(tmp_path: Path) -> None:

@@ -58,24 +58,23 @@ def test_where_a_block_begins(path: str, document: str, begins: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "document", "place"),
+    ("path", "document", "is_comment"),
     [
-        ("a.py", "x = 1  # one‸\n", "comment"),
-        ("a.py", "x = 1  # one\n‸", "code"),
-        ("a.py", "x = 'é𝕏b‸c'", "string"),
-        ("a.py", "x = 'abc'‸", "code"),
-        ("a.py", "x = f'{a‸}'", "code"),
-        ("a.py", "'''doc\n ‸\n'''", "string"),
-        ("a.js", "/* one ‸ */", "comment"),
-        ("a.js", "/* one */‸", "code"),
-        ("a.js", "let a = `x${b‸}`", "code"),
-        ("a.rs", "// x‸\nfn a() {}", "comment"),
+        ("a.py", "x = 1  # one‸\n", True),
+        ("a.py", "x = 1  # one\n‸", False),
+        ("a.py", "x = 'é𝕏b‸c'", False),
+        ("a.py", "x = 'abc'‸", False),
+        ("a.py", "'''doc\n ‸\n'''", False),
+        ("a.js", "/* one ‸ */", True),
+        ("a.js", "/* one */‸", False),
+        ("a.js", "let a = `x${b /* c‸ */}`", True),
+        ("a.rs", "// x‸\nfn a() {}", True),
     ],
 )
-def test_what_stands_at_the_cursor(path: str, document: str, place: str) -> None:
+def test_where_comments_are(path: str, document: str, is_comment: bool) -> None:
     grammar = find_grammar(path)
     assert grammar is not None
-    assert ParsedText(document.replace("‸", ""), grammar).place_at(document.index("‸")) == place
+    assert ParsedText(document.replace("‸", ""), grammar).is_comment_at(document.index("‸")) is is_comment
 
 
 def test_huge_files_are_not_parsed() -> None:

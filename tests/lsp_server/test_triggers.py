@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from lsp_server.options import TriggerOptions
@@ -14,32 +12,33 @@ def at(document: str, path: str = "a.py") -> CompletionRequest:
 
 
 @pytest.mark.parametrize(
-    ("document", "switch", "value", "rule"),
+    ("document", "other", "options", "rule"),
     [
-        ("ab‸cd\n", "mid_word", True, "mid-word"),
-        ("x = ‸ + 1\n", "before_text", True, "before-text"),
-        ("# one ‸\n", "comments", False, "comment"),
-        ("x = 'one ‸'\n", "strings", False, "string"),
-        ("x = 'one ‸\ny = 1\n", "strings", False, "string"),
-        ("x = ‸\n", "automatic", False, "automatic"),
+        ("ab‸cd\n", "abcd‸\n", TriggerOptions(), "mid-word"),
+        ("x = ‸ + 1\n", "x = ‸)\n", TriggerOptions(), "before-text"),
+        ("# one ‸\n", "one ‸\n", TriggerOptions(comments=False), "comment"),
     ],
 )
-def test_each_rule_has_a_switch(document: str, switch: str, value: bool, rule: str) -> None:
-    plain = TriggerOptions(before_text=True) if rule == "mid-word" else TriggerOptions()
-    switched = replace(plain, **{switch: value})
-    on, off = (switched, plain) if not value else (plain, switched)
-    refusal = find_refusal(at(document), on)
+def test_each_rule_refuses_its_places_alone(document: str, other: str, options: TriggerOptions, rule: str) -> None:
+    refusal = find_refusal(at(document), options)
     assert refusal is not None
     assert refusal.name == rule
     assert refusal.detail
-    assert find_refusal(at(document), off) is None
+    assert find_refusal(at(other), options) is None
+
+
+def test_options_switch_typing_and_comments() -> None:
+    refusal = find_refusal(at("x = ‸\n"), TriggerOptions(automatic=False))
+    assert refusal is not None
+    assert refusal.name == "automatic"
+    assert find_refusal(at("x = ‸\n"), TriggerOptions()) is None
+    assert find_refusal(at("# one ‸\n"), TriggerOptions()) is None
 
 
 def test_after_an_accepted_line_nothing_until_a_key_is_hit() -> None:
     refusal = find_refusal(at("x = f(y)‸\n"), TriggerOptions(), is_after_accepted=True)
     assert refusal is not None
     assert refusal.name == "after-accepted-line"
-    assert find_refusal(at("x = f(y)‸\n"), TriggerOptions(after_accepted_line=True), is_after_accepted=True) is None
     assert find_refusal(at("x = f(‸)\n"), TriggerOptions(), is_after_accepted=True) is None, "the line goes on"
 
 

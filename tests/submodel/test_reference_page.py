@@ -2,6 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from typer.testing import CliRunner
+
+from submodel.app import app
 from submodel.reference_page import render_reference
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
@@ -17,3 +20,14 @@ def test_every_command_is_on_it() -> None:
     for command in ("build", "serve", "complete", "export", "pack", "unpack", "eval", "bench"):
         assert f"## `submodel {command}`" in text
     assert "--provider" in text
+
+
+def test_help_shows_every_command_in_a_group() -> None:
+    groups = [one.rich_help_panel for one in app.registered_commands]
+    assert list(dict.fromkeys(groups)) == ["Every day", "Share", "Measure", "Study"]
+    shown = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "100"}).output
+    assert [line.split("─ ")[1].split(" ─")[0] for line in shown.splitlines() if line.startswith("╭")] == [
+        "Options",
+        *dict.fromkeys(groups),
+    ]
+    assert all(f"│ {one.name} " in shown for one in app.registered_commands)

@@ -10,7 +10,7 @@ from contract import console
 from contract.console import print_table
 from laboratory.bench.bench_table import print_bench
 from laboratory.experiments.tables import regions_table, sweep_tables
-from laboratory.replay.replay_table import print_replay
+from laboratory.replay.figures import print_replay
 from submodel.commands.bases import bases
 from submodel.scores_table import print_scores
 

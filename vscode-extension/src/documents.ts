@@ -138,7 +138,6 @@ export interface ParityFacts {
  * What pruning removed. Lists have one entry for each layer.
  */
 export interface PlanFacts {
-  dropped_layers?: number[];
   feed_forward_width: BaseAndKept;
   layer_output_error?: number[];
   layer_ridge?: number[];

@@ -35,7 +35,7 @@ export function activate(context: vscode.ExtensionContext): void {
   const bundles = new Bundles(context.workspaceState);
   const suggestions = new Suggestions(status, log);
   const controller = new ServerController(bundles, status, suggestions.middleware, log);
-  const offers = new Offers(context.workspaceState);
+  const offers = new Offers(context.workspaceState, context.globalState);
   const snooze = new Snooze(controller);
   const pages = new Pages();
   const missing = (problem: string): void => void offers.tellOfMissingExecutable(problem, true);

@@ -2,7 +2,7 @@
 
 import * as vscode from 'vscode';
 
-import { SERVER_OPTIONS } from './server/options';
+import { EXPERIMENTAL, SERVER_OPTIONS } from './server/options';
 
 export const SECTION = 'submodel';
 
@@ -16,7 +16,6 @@ export interface BuildSettings {
 export interface Settings {
   readonly path: string;
   readonly bundle: string;
-  readonly offerToBuild: boolean;
   readonly build: BuildSettings;
 }
 
@@ -25,7 +24,6 @@ export function readSettings(): Settings {
   return {
     path: section.get('path', ''),
     bundle: section.get('bundle', ''),
-    offerToBuild: section.get('offerToBuild', true),
     build: {
       base: section.get('build.base', 'auto'),
       size: section.get('build.size', '0.6'),
@@ -42,7 +40,9 @@ export function readServerOptions(): Map<string, unknown> {
     const found = section.inspect(name);
     return (found?.workspaceFolderValue ?? found?.workspaceValue ?? found?.globalValue) !== undefined;
   };
-  return new Map(SERVER_OPTIONS.filter(isSet).map((name) => [name, section.get(name)]));
+  const options = new Map(SERVER_OPTIONS.filter(isSet).map((name) => [name, section.get(name)]));
+  const switches = section.inspect(EXPERIMENTAL)?.globalValue;
+  return switches === undefined ? options : options.set(EXPERIMENTAL, switches);
 }
 
 export function isEnabledFor(scope: vscode.ConfigurationScope | undefined): boolean {

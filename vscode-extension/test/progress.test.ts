@@ -1,7 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { buildArguments } from '../src/build/arguments';
-import { describeProgress, readFailure, readProgress } from '../src/build/progress';
+import { buildArguments, describeProgress, readFailure, readProgress } from '../src/build/progress';
 import type { BuildProgress } from '../src/documents';
 
 const RUNNING = { kind: 'stage', stage: 'prune', state: 'running', seconds: 12 } as const;

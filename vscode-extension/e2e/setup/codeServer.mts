@@ -8,10 +8,12 @@ import * as path from 'node:path';
 import { CODE_SERVER, OUT, SUBMODEL, VSIX } from './places.mjs';
 
 const QUIET = {
-  // A busy machine takes longer than a user would wait, and no test is about time.
-  'submodel.trigger.budgetMs': 20000,
-  // The tests' bundle is seldom right: built in a minute, of the smallest base, without tuning.
-  'submodel.threshold.precision': 0,
+  'submodel.experimental': {
+    // A busy machine takes longer than a user would wait, and no test is about time.
+    trigger: { budgetMs: 20000 },
+    // The tests' bundle is seldom right: built in a minute, of the smallest base, without tuning.
+    gate: { precision: 0 },
+  },
   'editor.autoIndent': 'none',
   'editor.minimap.enabled': false,
   'editor.quickSuggestions': { other: 'off', comments: 'off', strings: 'off' },

@@ -1,6 +1,18 @@
-// What `submodel build --progress json` writes to stderr, line by line, and what people read of it. Free of VS Code.
+// The command line of a build, and what it writes to stderr line by line, as people read it. Free of VS Code.
 
 import type { BuildProgress } from '../documents';
+import type { BuildSettings } from '../settings';
+
+export function buildArguments(settings: BuildSettings, repository: string): string[] {
+  return [
+    'build',
+    repository,
+    ...['--base', settings.base],
+    ...['--size', settings.size],
+    ...['--minutes', String(settings.minutes)],
+    ...settings.extraArguments, // last: they win
+  ];
+}
 
 /** The document in a line; undefined for any other line, such as a library's warning. */
 export function readProgress(line: string): BuildProgress | undefined {

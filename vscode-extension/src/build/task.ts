@@ -5,7 +5,7 @@ import * as vscode from 'vscode';
 import { findExecutable } from '../executable/find';
 import type { Logger } from '../logger';
 import { readSettings } from '../settings';
-import { buildArguments } from './arguments';
+import { buildArguments } from './progress';
 import { BuildTerminal } from './terminal';
 
 const TYPE = 'submodel';

@@ -4,7 +4,7 @@ import * as vscode from 'vscode';
 
 import type { ServerController } from '../server/controller';
 import { CURSOR_METHOD } from '../server/protocol';
-import { SELECTOR } from '../server/selector';
+import { SELECTOR } from '../server/options';
 import { isEnabledFor, isLanguageOn } from '../settings';
 import type { StatusModel } from '../status/model';
 import { RestingCursor } from './restingCursor';

@@ -3,19 +3,22 @@
 import * as vscode from 'vscode';
 
 import { plain } from '../plainText';
-import { SECTION, readSettings } from '../settings';
 
 const OFFERED = 'offeredToBuild';
+const NEVER = 'neverOfferToBuild';
 
 export class Offers {
   private hasToldOfExecutable = false;
 
-  constructor(private readonly workspaceMemory: vscode.Memento) {}
+  constructor(
+    private readonly workspaceMemory: vscode.Memento,
+    private readonly userMemory: vscode.Memento,
+  ) {}
 
   /** Once a workspace, and never where the user has said so. */
   async offerToBuild(): Promise<void> {
     const hasFolder = (vscode.workspace.workspaceFolders ?? []).some((folder) => folder.uri.scheme === 'file');
-    const mayAsk = hasFolder && vscode.workspace.isTrusted && readSettings().offerToBuild;
+    const mayAsk = hasFolder && vscode.workspace.isTrusted && !this.userMemory.get<boolean>(NEVER, false);
     if (!mayAsk || this.workspaceMemory.get<boolean>(OFFERED, false)) {
       return;
     }
@@ -32,7 +35,7 @@ export class Offers {
     } else if (answer === more) {
       await vscode.commands.executeCommand('submodel.openWalkthrough');
     } else if (answer === never) {
-      await vscode.workspace.getConfiguration(SECTION).update('offerToBuild', false, vscode.ConfigurationTarget.Global);
+      await this.userMemory.update(NEVER, true);
     }
   }
 

@@ -19,7 +19,7 @@ import {
 import { childEnvironment } from '../executable/environment';
 import type { Executable } from '../executable/find';
 import { type Logger, messageOf } from '../logger';
-import { SELECTOR } from './selector';
+import { SELECTOR } from './options';
 import { readServerLine } from './serverLog';
 
 const START_TIMEOUT_MS = 120_000; // Python on a cold disk; the model is loaded after this

@@ -1,19 +1,20 @@
-// The server's options that are settings of the same name, and their form on the wire. Free of VS Code.
+// What the server is given: the documents that it sees, and the options that are settings. Free of VS Code.
 
+export const SELECTOR = [{ scheme: 'file' }, { scheme: 'untitled' }];
+
+/** The server's options that are settings of the same name. */
 export const SERVER_OPTIONS: readonly string[] = [
   'threads',
   'provider',
-  'maxNewTokens',
-  'statistics',
-  'drift',
-  ...of('trigger', 'automatic debounceMinMs debounceMaxMs midWord beforeText afterAcceptedLine'),
-  ...of('trigger', 'comments strings multiLine budgetMs coldMs'),
-  ...of('stops', 'newline dedent nextLine repetition'),
-  ...of('filters', 'wholeLine healing specialTokens indentation secret suffixDuplicate doubledClosers syntax'),
-  ...of('threshold', 'precision'),
-  ...of('context', 'recent imports similar maxCharacters'),
-  ...of('care', 'idleUnloadMinutes onBattery lowBatteryPercent prefetch readAhead readAheadDelayMs maxLoad'),
+  'eagerness',
+  'trigger.automatic',
+  'trigger.comments',
+  'care.idleUnloadMinutes',
+  'care.onBattery',
 ];
+
+/** Switches of the server for tests and studies. No setting declares them; only the user's own file may hold them. */
+export const EXPERIMENTAL = 'experimental';
 
 /** `{"trigger.comments": false}` as `{"trigger": {"comments": false}}`, and the bundle, where one was picked. */
 export function toInitializationOptions(
@@ -31,8 +32,4 @@ export function toInitializationOptions(
     }
   }
   return document;
-}
-
-function of(group: string, names: string): string[] {
-  return names.split(' ').map((name) => `${group}.${name}`);
 }

@@ -2,7 +2,7 @@
 
 import * as vscode from 'vscode';
 
-import { SELECTOR } from '../server/selector';
+import { SELECTOR } from '../server/options';
 import { type Description, describe, type Snapshot } from './state';
 import type { StatusModel } from './model';
 
