@@ -11,7 +11,7 @@ from builder.corpus.split import Split
 from contract.errors import CorpusError
 from contract.prompt import PromptEncoder, PromptFormat
 from testbed.tokenizer import make_tokenizer
-from tests.builder.texts import TEXT
+from tests.builder.sample_texts import TEXT
 
 FIM = PromptFormat(prefix_token="<|fim_prefix|>", suffix_token="<|fim_suffix|>", middle_token="<|fim_middle|>")
 SETTINGS = CalibrationSettings(tokens=600, validation_tokens=200)

@@ -21,7 +21,7 @@ from contract.errors import BuildError, CorpusError
 from contract.prompt import PromptEncoder, PromptFormat
 from testbed.models import make_model
 from testbed.tokenizer import make_tokenizer
-from tests.builder.texts import TEXT
+from tests.builder.sample_texts import TEXT
 
 pytestmark = pytest.mark.slow  # each test trains
 

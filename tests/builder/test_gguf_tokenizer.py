@@ -11,7 +11,7 @@ from builder.gguf.reader import open_gguf
 from builder.gguf.tokenizer import PRE_TOKENIZERS, read_tokenizer, vocabulary
 from contract.errors import BaseModelError
 from testbed.gguf_files import SPECIAL, make_parts, write_gguf
-from tests.builder.texts import TEXT
+from tests.builder.sample_texts import TEXT
 
 GOLDEN = Path(__file__).parent / "golden"  # made by `python -m benchmarks.tokenizer_parity --golden`
 

@@ -13,7 +13,7 @@ from builder.evaluation.scoring import score
 from contract.errors import CorpusError
 from contract.prompt import PromptEncoder, PromptFormat
 from testbed.tokenizer import make_tokenizer
-from tests.builder.texts import TEXT
+from tests.builder.sample_texts import TEXT
 
 
 def file(split, text=TEXT):

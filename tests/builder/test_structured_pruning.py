@@ -10,8 +10,8 @@ from builder.pruning.plan import SizeSettings
 from builder.pruning.structured_pruning import PruneSettings, prune
 from testbed.models import make_model
 from testbed.tokenizer import make_tokenizer
+from tests.builder.sample_texts import TEXT
 from tests.builder.test_calibration import FIM
-from tests.builder.texts import TEXT
 from tests.builder.tiny_datasets import write_code
 
 SETTINGS = PruneSettings(

@@ -18,7 +18,7 @@ from builder.pruning.vocabulary import (
 from contract.errors import BuildError
 from testbed.models import make_model
 from testbed.tokenizer import FIM_TOKENS, make_tokenizer
-from tests.builder.texts import TEXT
+from tests.builder.sample_texts import TEXT
 
 TOKENIZER = make_tokenizer()
 VOCABULARY = read_vocabulary(TOKENIZER)

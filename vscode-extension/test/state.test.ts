@@ -27,7 +27,7 @@ test('a snooze is shown while the server snoozes', () => {
   expect(describe({ ...READY, ...reported })).toMatchObject({ text: 'submodel: snoozed', icon: 'bell-slash' });
   expect(describe({ ...READY, ...reported }).state).toMatch(/^snoozed until \d/);
   expect(toSnapshot({ state: 'ready', snoozedUntil: null })).toMatchObject({ snoozedUntil: undefined });
-  const { snoozedUntil } = told;
+  const { snoozedUntil } = reported;
   expect(describe({ ...READY, snoozedUntil, phase: 'failed', problem: 'why' })).toMatchObject({
     state: 'the server does not run: why',
     severity: 'error',
@@ -42,7 +42,12 @@ test('what the server tells of itself', () => {
     memoryBytes: 2e8,
     power: { policy: 'saving' },
   });
-  expect(reported).toEqual({ phase: 'ready', problem: undefined, device: 'CPU, 2 cores, saving power', memoryBytes: 2e8 });
+  expect(reported).toEqual({
+    phase: 'ready',
+    problem: undefined,
+    device: 'CPU, 2 cores, saving power',
+    memoryBytes: 2e8,
+  });
   expect(toSnapshot({ state: 'paused', message: 'On battery.' })).toMatchObject({ problem: 'On battery.' });
   expect(toSnapshot({})).not.toHaveProperty('phase');
 });

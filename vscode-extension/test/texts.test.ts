@@ -12,10 +12,9 @@ test('lines of the server keep their level', () => {
 });
 
 test('other extensions are told by their name, each once', () => {
-  expect(findOtherExtensions(['GitHub.copilot', 'github.copilot-chat', 'ms-python.python', 'TabbyML.vscode-tabby'])).toEqual([
-    'GitHub Copilot',
-    'Tabby',
-  ]);
+  expect(
+    findOtherExtensions(['GitHub.copilot', 'github.copilot-chat', 'ms-python.python', 'TabbyML.vscode-tabby']),
+  ).toEqual(['GitHub Copilot', 'Tabby']);
 });
 
 test('what the server tells becomes Markdown, and its text can not', () => {

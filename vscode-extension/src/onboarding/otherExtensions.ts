@@ -10,7 +10,9 @@ import { findOtherExtensions } from './extensionNames';
 const REPORTED = 'reportedExtensions';
 
 export async function noteOtherExtensions(memory: vscode.Memento, status: StatusModel, log: Logger): Promise<void> {
-  const names = findOtherExtensions(vscode.extensions.all.filter((extension) => extension.isActive).map(({ id }) => id));
+  const names = findOtherExtensions(
+    vscode.extensions.all.filter((extension) => extension.isActive).map(({ id }) => id),
+  );
   status.update({ otherExtensions: names });
   const reported = memory.get<string[]>(REPORTED, []);
   const fresh = names.filter((name) => !reported.includes(name));

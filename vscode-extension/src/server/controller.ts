@@ -28,7 +28,7 @@ import { toSnapshot } from './serverStatus';
 export class ServerController implements vscode.Disposable {
   private readonly queue = new JobQueue();
   private readonly crashes = new CrashPolicy();
-  private readonly toldProblems = new Set<string>();
+  private readonly reportedProblems = new Set<string>();
   private readonly noBundle = new vscode.EventEmitter<void>();
   private readonly noExecutable = new vscode.EventEmitter<string>();
   private readonly gaveUp = new vscode.EventEmitter<void>();
@@ -207,10 +207,10 @@ export class ServerController implements vscode.Disposable {
     if (isProblem) {
       this.status.update({ problem: text });
     }
-    if (this.toldProblems.has(text)) {
+    if (this.reportedProblems.has(text)) {
       return;
     }
-    this.toldProblems.add(text);
+    this.reportedProblems.add(text);
     void (isProblem ? this.warn(text, executable) : vscode.window.showInformationMessage(plain(text)));
   }
 

@@ -112,7 +112,10 @@ function listFacts(now: Snapshot): [string, string][] {
     ['Memory', now.memoryBytes === undefined ? undefined : shortBytes(now.memoryBytes)],
     ['Last answer', now.latencyMs === undefined ? undefined : `${Math.round(now.latencyMs)} ms`],
     ['Server', now.version && `submodel ${now.version}${now.executable ? `, ${now.executable}` : ''}`],
-    ['Beside it', now.otherExtensions.length === 0 ? undefined : `${now.otherExtensions.join(', ')} suggests inline too`],
+    [
+      'Beside it',
+      now.otherExtensions.length === 0 ? undefined : `${now.otherExtensions.join(', ')} suggests inline too`,
+    ],
   ];
   return facts.filter((fact): fact is [string, string] => fact[1] !== undefined && fact[1] !== '');
 }
