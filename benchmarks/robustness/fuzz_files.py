@@ -71,7 +71,7 @@ class SafetensorsReader(Reader):
 
         path = self.folder / "model" / "model.safetensors"
         path.write_bytes(data)
-        state = StateFile(path=path, key="a key")
+        state = StateFile(path=path, stage_hash="a key")
         state.vouch_for(path)  # or nothing behind the seal would be tried
         state.load()
         with contextlib.suppress(BuildError):
@@ -204,7 +204,7 @@ class RecordReader(Reader):
         self._key = secrets.token_bytes(KEY_BYTES)
         outputs = [{"model.safetensors": "0" * 64, "plan.json": "1" * 64}]
         for result in ({"plan": {"size": 0.5, "layers": [1, 2]}, "why": "ü\u2028"}, None):
-            record = {"key": "ab" * 32, "seconds": 1.25, "result": result, "outputs": outputs}
+            record = {"stage_hash": "ab" * 32, "seconds": 1.25, "result": result, "outputs": outputs}
             self.seeds.append(sealed_json(self._key, PURPOSE, "prune", record).encode())
 
     def read(self, data: bytes) -> None:

@@ -70,7 +70,7 @@ def test_a_shipped_record_is_not_believed(output: Path) -> None:
     """Succeeds on 9201313: "kept from an earlier run", and the stranger's bundle is served."""
     (output / "bundle").mkdir()
     (output / "bundle" / "model.onnx").write_text("the stranger's")
-    shipped = {"key": "k", "seconds": 1.0, "result": {"made": "evil"}}
+    shipped = {"stage_hash": "k", "seconds": 1.0, "result": {"made": "evil"}}
     (output / "stages" / "export.json").write_text(json.dumps(shipped))
     record, display = build(output)
     assert record.is_fresh
@@ -166,8 +166,8 @@ def test_a_shipped_state_of_a_recovery_is_not_gone_on_with(output: Path) -> None
     from builder.finetuning.training_state import Progress, StateFile
 
     path = output / "stages" / "finetuning.safetensors"
-    save_file({"best/w": torch.ones(2)}, path, metadata={"key": "k", "progress": json.dumps({"step": 9})})
-    state = StateFile(path=path, key="k")
+    save_file({"best/w": torch.ones(2)}, path, metadata={"stage_hash": "k", "progress": json.dumps({"step": 9})})
+    state = StateFile(path=path, stage_hash="k")
     assert state.load() is None
     (path.parent / "finetuning.safetensors.seals").write_text("0" * 64 + "\né")
     assert state.load() is None
@@ -176,7 +176,7 @@ def test_a_shipped_state_of_a_recovery_is_not_gone_on_with(output: Path) -> None
     loaded = state.load()
     assert loaded is not None
     assert loaded[0].step == 2
-    assert StateFile(path=path, key="other").load() is None
+    assert StateFile(path=path, stage_hash="other").load() is None
     state.vouch_for(output / "stages" / "finetuning.safetensors.seals")
     assert state.load() is not None
     path.write_bytes(path.read_bytes()[:-1] + b"\1")

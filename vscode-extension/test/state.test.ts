@@ -27,7 +27,7 @@ test('a snooze is shown while the server snoozes', () => {
   expect(describe({ ...READY, ...reported })).toMatchObject({ text: 'submodel: snoozed', icon: 'bell-slash' });
   expect(describe({ ...READY, ...reported }).state).toMatch(/^snoozed until \d/);
   expect(toSnapshot({ state: 'ready', snoozedUntil: null })).toMatchObject({ snoozedUntil: undefined });
-  const { snoozedUntil } = told;
+  const { snoozedUntil } = reported;
   expect(describe({ ...READY, snoozedUntil, phase: 'failed', problem: 'why' })).toMatchObject({
     state: 'the server does not run: why',
     severity: 'error',
