@@ -5,8 +5,9 @@ BIN    := $(VENV)/bin
 BASE   ?= auto
 
 EXTENSION := vscode-extension
+PRODUCT   := contract builder exporters lsp_server laboratory submodel
 
-.PHONY: demo test check docs audit lock bench vsix test-editor clean
+.PHONY: demo test test-fast test-tools check docs audit lock bench vsix test-editor clean
 .DEFAULT_GOAL := test
 
 # The environment is made anew when pyproject.toml changes; the stamp is written last, so that a broken install is repeated.
@@ -23,11 +24,20 @@ demo: $(VENV)/installed  ## build a sub-model of a real repository and show its 
 test: $(VENV)/installed  ## all tests, with one real build on the packaged small base
 	$(BIN)/python -m pytest
 
+# Its last line says how many tests it left out.
+test-fast: $(VENV)/installed  ## the quick tests: under a minute on two cores, without a network
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile -q
+
+# A test skips without its program and says so.
+test-tools: $(VENV)/installed  ## what the tests of other programs need: Neovim, Ray, llama.cpp, other runtimes, Chromium
+	PYTHON=$(BIN)/python tests/e2e/install.sh
+
 check: docs  ## style, types as on Linux, macOS and Windows, the import contracts, and the links of the pages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@# A cache for each, since mypy throws away what it knows of another system.
-	for system in linux darwin win32; do $(BIN)/mypy --platform $$system --cache-dir .mypy_cache/$$system || exit 1; done
+	@# A cache for each, since mypy throws away what it knows of another system. Tests of POSIX are marked, which it can't read.
+	$(BIN)/mypy --platform linux --cache-dir .mypy_cache/linux
+	for system in darwin win32; do $(BIN)/mypy --platform $$system --cache-dir .mypy_cache/$$system $(PRODUCT) || exit 1; done
 	$(BIN)/lint-imports
 	@# The extension's side: `npm run check` in vscode-extension/.
 	$(BIN)/python -m submodel.schema_files | diff - docs/schema/documents.schema.json

@@ -20,6 +20,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from laboratory.bench.workload import Keystroke, WorkloadSettings, make_workload
 from lsp_server.completion import Completer
 from lsp_server.decoding.engine import Engine
 from lsp_server.options import PATIENT
+from lsp_server.request import CompletionRequest
 
 ARMS = ("never", "memory", "update", "build")
 
@@ -49,7 +51,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=150, help="positions a point")
     parser.add_argument("--update-minutes", type=float, default=2.0, help="of fine-tuning, of each update")
     parser.add_argument("--built", type=Path, help="a .submodel of the first commit, copied in place of building it")
-    arguments, arguments.build_options = parser.parse_known_args()
+    arguments, build_options = parser.parse_known_args()
+    arguments.build_options = build_options
     points = [int(text) for text in arguments.at.split(",")]
     room = CACHE / "following" / arguments.name
     reported: dict[str, Any] = {
@@ -134,7 +137,8 @@ def ask(bundle: Path, strokes: Sequence[Keystroke]) -> dict[str, Any]:
     exact, milliseconds = [], []
     for stroke in strokes:
         engine.decoder.cache.keep(0)
-        answer = completer.complete(stroke.before + stroke.behind, len(stroke.before), options=PATIENT)
+        text = stroke.before + stroke.behind
+        answer = completer.complete(CompletionRequest(text=text, offset=len(stroke.before), options=PATIENT))
         exact.append(is_exact(answer.text, stroke.truth))
         milliseconds.append(round(answer.milliseconds, 1))
     share = bootstrap(lambda drawn: sum(exact[index] for index in drawn) / len(drawn), len(exact))
@@ -155,7 +159,7 @@ def finetuned(points: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     rows = {arm: [bit == "1" for one in models for bit in one[arm]["exact"]] for arm in ARMS}
 
     def gain(arm: str, drawn: Sequence[int]) -> float:
-        return sum(rows[arm][index] - rows["never"][index] for index in drawn) / len(drawn)
+        return float(sum(rows[arm][index] - rows["never"][index] for index in drawn) / len(drawn))
 
     def share(arm: str, drawn: Sequence[int]) -> float:
         whole = gain("build", drawn)
@@ -164,10 +168,8 @@ def finetuned(points: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     count = len(rows["never"])
     return {
         "positions": count,
-        "gain": {arm: bootstrap(lambda drawn, arm=arm: gain(arm, drawn), count).to_json() for arm in ARMS[1:]},
-        "share_of_build": {
-            arm: bootstrap(lambda drawn, arm=arm: share(arm, drawn), count).to_json() for arm in ("memory", "update")
-        },
+        "gain": {arm: bootstrap(partial(gain, arm), count).to_json() for arm in ARMS[1:]},
+        "share_of_build": {arm: bootstrap(partial(share, arm), count).to_json() for arm in ("memory", "update")},
     }
 
 

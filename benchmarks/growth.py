@@ -112,9 +112,9 @@ def _type(engine: Engine, repositories: list[dict[str, Any]], repository: Path, 
             engine.decoder.cache.keep(0)
             before = psutil.Process().memory_info().rss
             for stroke in line:
-                text = stroke.prefix + stroke.suffix
+                text = stroke.before + stroke.behind
                 completion = completer.complete(
-                    CompletionRequest(text=text, offset=len(stroke.prefix), options=PATIENT)
+                    CompletionRequest(text=text, offset=len(stroke.before), options=PATIENT)
                 )
                 times[number].append(completion.milliseconds)
             grown[number] += psutil.Process().memory_info().rss - before

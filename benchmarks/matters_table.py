@@ -81,8 +81,12 @@ def _figures(documents: Sequence[Mapping[str, Any]], left: str, right: str) -> t
     )
 
 
+def _plain(interval: Interval) -> dict[str, float]:
+    return {"value": interval.value, "low": interval.low, "high": interval.high}
+
+
 def _reported(exact: Interval, bits: Interval) -> str:
-    return f"{points(exact.to_json())}; bits {change(bits.to_json())}"
+    return f"{points(_plain(exact))}; bits {change(_plain(bits))}"
 
 
 def _took(document: Mapping[str, Any]) -> str:

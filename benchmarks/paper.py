@@ -12,7 +12,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,13 @@ MATRICES = {
 def main() -> None:
     """One part of the study."""
     matrices = {name: partial(matrix, sweep) for name, sweep in MATRICES.items()}
-    parts = {"sensitivity": sensitivity, **matrices, "regions": regions, "languages": languages, "programs": programs}
+    parts: dict[str, Callable[[str, Path, list[str]], dict[str, Any]]] = {
+        "sensitivity": sensitivity,
+        **matrices,
+        "regions": regions,
+        "languages": languages,
+        "programs": programs,
+    }
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", choices=parts)
     parser.add_argument("--base", required=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from statistics import correlation, fmean
 from typing import Any
@@ -20,7 +20,7 @@ FIGURES = {"bits_per_byte": "left to right", "fim_bits_per_byte": "missing ends 
 
 def main() -> None:
     """Each part that has been measured."""
-    printers = {
+    printers: dict[str, Callable[[Mapping[str, Any]], None]] = {
         **dict.fromkeys(MATRICES, print_matrix),
         # Left to right, masks of prompts are at the mercy of what stands first in a text: docs/LOG.md.
         "matrix-wanda-prompts": partial(print_matrix, figures=("fim_bits_per_byte",)),

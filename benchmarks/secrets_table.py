@@ -20,21 +20,13 @@ from typing import Any
 
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import REPORTED, fetch, tree_hash
-from benchmarks.secret_kinds import KINDS, SecretKind, plant
 from benchmarks.tokenizer_parity import text_files
-from contract.repository.secrets import blank_secrets, find_secrets, remove_secrets
+from contract.repository.secrets import blank_secrets, find_secrets
+from testbed.secret_kinds import KINDS, PLANTED, SHARE_NEEDED, count_found
 
 RESULTS = Path(__file__).parent / "results" / "secrets.json"
-PLANTED = 200  # of each kind
-SHARE_NEEDED = {"keyed": 0.99, "password": 0.9}
 _OF_KEYS = ("private key", "by its neighbours")
 _MASKED = re.compile(r"(?<=[A-Za-z0-9]{3})[A-Za-z0-9]")  # so that a line can be recognized and no value read
-
-
-def count_found(kind: SecretKind, count: int = PLANTED, seed: int = 0) -> int:
-    """How many of `count` planted values leave no part behind."""
-    cleaned = ((remove_secrets(one.text).text, one.parts) for one in plant(kind, count, seed))
-    return sum(not any(part in text for part in parts) for text, parts in cleaned)
 
 
 def flagged_lines(text: str) -> Iterator[tuple[int, str, str]]:

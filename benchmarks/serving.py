@@ -52,16 +52,17 @@ async def ask_server(files: list[tuple[Path, types.Position]], bundle: str) -> d
         first_s = first_s or time.perf_counter() - started
         items = answer.items if isinstance(answer, types.InlineCompletionList) else answer or []
         texts.append(str(items[0].insert_text) if items else "")
-    process = Path(f"/proc/{client._server.pid}")  # type: ignore[union-attr]
+    assert client._server is not None
+    process = Path(f"/proc/{client._server.pid}")
     status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
     maps = (process / "maps").read_text()
     await asyncio.sleep(IDLE_AFTER_S)
-    before = processor_s(client._server.pid)  # type: ignore[union-attr]
+    before = processor_s(client._server.pid)
     await asyncio.sleep(IDLE_S)
     idle_share = (processor_s(client._server.pid) - before) / IDLE_S
     await client.shutdown_async(None)
     client.exit(None)
-    await client.stop()
+    await client.stop()  # type: ignore[no-untyped-call]
     return {
         "texts": texts,
         "initialize_s": round(initialized_s, 2),

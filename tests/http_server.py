@@ -20,8 +20,9 @@ HOST = "127.0.0.1"
 # However busy the machine is, an answer has the time that it takes. At its end the server says what it has loaded of
 # what it must do without.
 SERVE = """
-import functools, sys
+import functools, signal, sys
 from lsp_server import options
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell starts in the background
 patient = options.TriggerOptions(budget_ms=60_000, cold_ms=60_000)
 options.ServerOptions = functools.partial(options.ServerOptions, trigger=patient)
 from submodel.app import main

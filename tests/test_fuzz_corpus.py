@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.robustness.fuzz import CORPUS, judge, run
-from benchmarks.robustness.fuzz_readers import READERS, Reader
+from testbed.fuzzing.reader import Reader
+from testbed.fuzzing.readers import READERS
+from testbed.fuzzing.trial import judge, run
+
+CORPUS = Path(__file__).parent / "corpus"
 
 
 @pytest.fixture(params=sorted(READERS))
@@ -26,6 +29,6 @@ def test_the_corpus_is_refused_in_one_sentence(named_reader: tuple[str, Reader])
 
 def test_a_few_changed_inputs_are_tried(named_reader: tuple[str, Reader]) -> None:
     name, _ = named_reader
-    figures = run(name, 20, seed=7, keep=False)
+    figures = run(name, 20, seed=7)
     assert figures["accepted"] + figures["refused"] + figures["failed"] == 20
     assert [kind for kind in figures["failures"] if kind != "it took"] == []

@@ -72,7 +72,7 @@ def main() -> None:
 
 def try_type(name: str, room: Path) -> dict[str, Any]:
     """A row: what exported it, and how far its logits are from transformers'; or why it could not be."""
-    from tests.exporters.conftest import save_model
+    from testbed.models import save_model
 
     try:
         torch.manual_seed(0)

@@ -25,7 +25,7 @@ from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
 from contract.children import find_program
 from exporters.precision import Int8Matrices
-from tests.exporters.matrix_graph import matrix_of, model_of
+from testbed.graphs import matrix_of, model_of
 
 PROCESSOR = "Haswell-v4"  # of 2013, without transactions: AVX2 and FMA, no AVX-512, no VNNI
 OUTPUTS, INPUTS, ROWS = 64, 512, 16

@@ -10,24 +10,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import shutil
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine
-from benchmarks.portability.runtimes import DTYPES, JAVASCRIPT, PLACE, install_packages
-from contract.bundle.bundle import Bundle, read_bundle
-from contract.children import find_program
-from contract.prompt import Window
+from contract.bundle.bundle import read_bundle
 from contract.versions import installed_versions
-
-PREFIX = "def area(width, height):\n    return"
-TOKENS = 12
+from testbed.browser import ask_engine, ask_page
 
 
 def main() -> None:
@@ -55,44 +46,6 @@ def main() -> None:
         "pages": pages,
     }
     write_result("browser", document)
-
-
-def prompt_ids(bundle: Bundle) -> list[int]:
-    """The prompt as the server would send it."""
-    from lsp_server.decoding.engine import Engine
-
-    return Engine(bundle).encoder.encode(Window(prefix=PREFIX, suffix=""))
-
-
-def ask_page(bundle: Bundle, graph: Path, picture: Path) -> dict[str, Any]:
-    """What the page found: its tokens and times, or an error."""
-    chromium = os.environ.get("CHROMIUM") or find_program("chromium")
-    node = find_program("node")
-    if chromium is None or node is None:
-        sys.exit("Chromium or Node is not here; install both (Debian: chromium, nodejs), or name Chromium in CHROMIUM.")
-    install_packages()
-    for name in ("page.html", "browser.mjs"):
-        shutil.copyfile(JAVASCRIPT / name, PLACE / name)
-    question = {"prefix": PREFIX, "ids": prompt_ids(bundle), "tokens": TOKENS, "dtype": DTYPES[graph.name]}
-    done = subprocess.run(
-        [node, "browser.mjs", str(bundle.folder), chromium, str(picture)],
-        cwd=PLACE,
-        input=json.dumps(question),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return dict(json.loads(done.stdout))
-
-
-def ask_engine(bundle: Bundle) -> list[int]:
-    """The same tokens from the language server's engine, control tokens included."""
-    from lsp_server.decoding.engine import Engine
-    from lsp_server.decoding.greedy import GreedyTokens
-
-    engine = Engine(bundle)
-    steps = iter(GreedyTokens(engine.decoder, prompt_ids(bundle), 0, lambda: False))
-    return [next(steps) for _ in range(TOKENS)]
 
 
 if __name__ == "__main__":

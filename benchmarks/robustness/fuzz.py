@@ -16,84 +16,15 @@ import argparse
 import hashlib
 import json
 import os
-import random
 import sys
-import tempfile
-import time
-import traceback
-from collections import Counter
 from pathlib import Path
-from typing import Any
 
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
-from benchmarks.robustness.fuzz_mutation import mutate
-from benchmarks.robustness.fuzz_readers import READERS, Reader
-from builder.memory import peak_rss_bytes
-from contract.errors import SubmodelError
+from testbed.fuzzing.readers import READERS
+from testbed.fuzzing.trial import run
 
 CORPUS = Path(__file__).parents[2] / "tests" / "corpus"
-MAX_S = 1.0  # of processor time, so that a busy machine is no failure
-MAX_BYTES = 1 << 30
-KEPT = 20  # inputs of failures, a kind each
-
-
-def judge(reader: Reader, data: bytes) -> tuple[str, str]:
-    """("accepted" | "refused" | "failed", why) of one input."""
-    started = time.process_time()
-    try:
-        reader.read(data)
-        outcome, why = "accepted", ""
-    except SubmodelError as error:
-        outcome, why = "refused", str(error)
-        if "\n" in why.strip() or not why.strip():
-            outcome, why = "failed", f"the error is not one sentence: {why[:200]!r}"
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # a panic of a Rust library is no Exception
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        outcome, why = "failed", f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}: {error}"[:300]
-    if outcome != "failed" and (seconds := time.process_time() - started) > MAX_S:
-        outcome, why = "failed", f"it took {seconds:.1f} s"
-    return outcome, why
-
-
-def run(name: str, inputs: int, seed: int, *, keep: bool = True) -> dict[str, Any]:
-    """Try so many inputs; the figures, and the failures by their kind."""
-    rng = random.Random(f"{name}{seed}")
-    outcomes: Counter[str] = Counter()
-    kinds: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory() as folder, READERS[name](Path(folder)) as reader:
-        for data in reader.seeds:
-            assert judge(reader, data)[0] == "accepted", "a seed must be valid, or nothing behind its check is tried"
-        began, memory = time.perf_counter(), peak_rss_bytes() or 0
-        for number in range(inputs):
-            data = mutate(rng.choice(reader.seeds), rng, reader.shape)
-            outcome, why = judge(reader, data)
-            outcomes[outcome] += 1
-            if outcome == "failed":
-                kind = why.partition(": ")[0] if " at " in why else why.rstrip("0123456789. s")
-                kinds[kind] += 1
-                if kinds[kind] == 1:
-                    print(f"{name} {number}: {why}", file=sys.stderr, flush=True)
-                    if keep and len(kinds) <= KEPT:
-                        _keep(name, data)
-        grown = (peak_rss_bytes() or 0) - memory
-        seconds = time.perf_counter() - began
-    if grown > MAX_BYTES:
-        kinds["memory"] += 1
-        outcomes["failed"] += 1
-    return {
-        "reader": name,
-        "seed": seed,
-        "inputs": inputs,
-        "accepted": outcomes["accepted"],
-        "refused": outcomes["refused"],
-        "failed": outcomes["failed"],
-        "failures": dict(kinds),
-        "peak_memory_grew_bytes": grown,
-        "seconds": round(seconds, 1),
-    }
 
 
 def _keep(name: str, data: bytes) -> None:
@@ -110,7 +41,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-result", action="store_true", help="a short look, whose figures are not kept")
     arguments = parser.parse_args()
-    figures = run(arguments.reader, arguments.inputs, arguments.seed)
+    figures = run(arguments.reader, arguments.inputs, arguments.seed, lambda data: _keep(arguments.reader, data))
     document = {
         "command": f"python -m benchmarks.robustness.fuzz {' '.join(sys.argv[1:])}",
         **figures,

@@ -95,7 +95,11 @@ def make_scenarios(room: Path) -> list[Scenario]:
     _finish(_submodel("export", whole / "model", "-o", exported, "--quantize", "fp32"))
     _finish(_submodel("pack", exported, "-o", packed))
     target = room / "target"
-    build = {"words": command(repository, base, target / "build"), "target": target / "build", "digests": hashes}
+    build: dict[str, Any] = {
+        "words": command(repository, base, target / "build"),
+        "target": target / "build",
+        "digests": hashes,
+    }
     changed = room / "changed"
     shutil.copytree(repository, changed)
     for number in range(6):
@@ -103,7 +107,7 @@ def make_scenarios(room: Path) -> list[Scenario]:
         part.write_text(part.read_text().replace("compute", "derive"))
     archive = target / "bundle.submodel"
     target.mkdir()
-    bundle = {"check": _check_bundle, "digests": _bundle_digests}
+    bundle: dict[str, Any] = {"check": _check_bundle, "digests": _bundle_digests}
     return [
         Scenario(name="build", check=check_state, **build),
         Scenario(name="build over an older one", check=_check_rebuild, older=whole, only_killed=("--force",), **build),

@@ -210,7 +210,7 @@ def _put(build: Path, target: Path) -> None:
 
 
 def _tiny(folder: Path) -> tuple[Path, Path]:
-    from tests.conftest import make_tiny_bundle
+    from testbed.bundles import make_tiny_bundle
 
     for seed in (0, 1):
         bundle = folder / str(seed)

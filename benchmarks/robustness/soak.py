@@ -145,7 +145,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as room:
         bundle = arguments.bundle
         if bundle is None:
-            from tests.conftest import make_tiny_bundle
+            from testbed.bundles import make_tiny_bundle
 
             bundle = Path(room) / "bundle"
             make_tiny_bundle(bundle, Path(room) / "checkpoint")

@@ -16,7 +16,7 @@ _WEIGHTS = ("model.safetensors", "tokenizer.json", "plan.json", "config.json", "
 
 def make_inputs(folder: Path) -> tuple[Path, Path]:
     """The repository and the base, in folders of `folder`; always the same."""
-    from tests.builder.tiny_bases import save_folder
+    from testbed.models import save_base
 
     repository = folder / "repository"
     for number in range(24):
@@ -24,7 +24,7 @@ def make_inputs(folder: Path) -> tuple[Path, Path]:
         lines = [f"def compute_{number}_{i}(value):\n    return value + {rng.randrange(9999)}\n" for i in range(60)]
         (repository / "src").mkdir(parents=True, exist_ok=True)
         (repository / "src" / f"part_{number}.py").write_text("\n".join(lines))
-    return repository, save_folder(folder / "base", kind="qwen2")
+    return repository, save_base(folder / "base", kind="qwen2")
 
 
 def command(repository: Path, base: Path, output: Path) -> list[str]:

@@ -34,7 +34,7 @@ def notice(method: str, params: object) -> bytes:
 
 def initialize(options: object, **params: Any) -> bytes:
     """The first request, whose number is 1."""
-    capabilities = {"textDocument": {"inlineCompletion": {}}}
+    capabilities: dict[str, Any] = {"textDocument": {"inlineCompletion": {}}}
     return request(
         1,
         "initialize",

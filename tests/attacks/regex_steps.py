@@ -121,7 +121,7 @@ class StepCounter:
             return self._match(list(inner), 0, at, (flags | added) & ~removed, rest if group is None else close)
         if kind is sre.ATOMIC_GROUP:
             ends: list[int] = []
-            return self._match(list(value), 0, at, flags, lambda end: not ends.append(end)) and rest(ends[-1])  # type: ignore[func-returns-value]
+            return self._match(list(value), 0, at, flags, lambda end: not ends.append(end)) and rest(ends[-1])
         if kind in (sre.ASSERT, sre.ASSERT_NOT):
             direction, inner = value
             start = at if direction > 0 else at - inner.getwidth()[0]

@@ -15,7 +15,7 @@ from builder.bases.catalogue import CATALOGUE
 from builder.bases.hub import Snapshot
 from builder.bases.resolve import resolve_base
 from contract.errors import BaseModelError
-from tests.builder.tiny_bases import save_folder
+from testbed.models import save_base
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "clone").mkdir()
     monkeypatch.chdir(tmp_path / "clone")
     monkeypatch.setattr(resolve, "cached_snapshot", lambda hub_id: None)
-    return Path(save_folder(tmp_path / "clone" / "owner" / "name"))
+    return Path(save_base(tmp_path / "clone" / "owner" / "name"))
 
 
 def refuse(hub_id: str, on_progress: object) -> Snapshot:
@@ -35,7 +35,7 @@ def refuse(hub_id: str, on_progress: object) -> Snapshot:
 def test_a_hub_id_is_not_taken_from_the_working_folder(
     spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    snapshot = Snapshot(folder=Path(save_folder(tmp_path / "hub")), revision="abc")
+    snapshot = Snapshot(folder=Path(save_base(tmp_path / "hub")), revision="abc")
     monkeypatch.setattr(resolve, "fetch_snapshot", lambda hub_id, on_progress: snapshot)
     base = resolve_base(spec)
     assert base.path == snapshot.folder
@@ -53,7 +53,7 @@ def test_without_the_hub_it_is_said_how_to_name_the_folder(monkeypatch: pytest.M
 @pytest.mark.parametrize("name", ["auto", *CATALOGUE])
 def test_a_catalogue_name_is_not_taken_from_the_working_folder(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """No attack on 63ec2ff."""
-    save_folder(Path(name))
+    save_base(Path(name))
     monkeypatch.setattr(resolve, "fetch_snapshot", refuse)
     monkeypatch.setattr(resolve, "find_gguf", lambda entry, cache: None)
     monkeypatch.setattr(resolve, "fetch_gguf", lambda entry, cache, progress: refuse(entry.name, None))

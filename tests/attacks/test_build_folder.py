@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from contract.errors import BuildError
 from contract.files.folders import replace_folder, write_json, write_text
@@ -177,12 +178,11 @@ def test_a_linked_lock_is_one_sentence(output: Path, victim: Path, name: str) ->
 
 def test_a_disk_without_locks_is_one_sentence(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Succeeds on 9201313: some network drives know no lock."""
-    from submodel.build import lock
 
     def refuse(*_: object, **__: object) -> None:
         raise OSError(37, "No locks available")
 
-    monkeypatch.setattr(lock.FileLock, "acquire", refuse)
+    monkeypatch.setattr(FileLock, "acquire", refuse)
     with pytest.raises(BuildError, match=r"No locks available.*-o"), build_lock(output):
         pass
 

@@ -23,7 +23,9 @@ from submodel.build.stages import Stages
 from submodel.evaluation import predictors
 from submodel.evaluation.evaluation_run import EvalSettings, run_evaluation
 from submodel.evaluation.predictors import ScoredModel, base_of, find_candidates, open_predictor
-from tests.builder.tiny_bases import save_folder
+from testbed.models import save_base
+
+pytestmark = pytest.mark.slow  # whole builds
 
 
 class Display:
@@ -48,7 +50,7 @@ def clone(tmp_path: Path) -> Path:
 
 
 def make_model(folder: Path, base: object = "smollm2-135m") -> Path:
-    save_folder(folder)
+    save_base(folder)
     (folder / "manifest.json").write_text(json.dumps({"schema": 1, "base": {"name": base}, "prompt": {}}))
     return folder
 

@@ -35,6 +35,7 @@ def is_refused(*arguments: object) -> bool:
     return done.returncode == 1 and len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_pipe_in_a_bundle_is_not_packed(tiny_bundle: Bundle, tmp_path: Path) -> None:
     bundle = Path(shutil.copytree(tiny_bundle.folder, tmp_path / "bundle"))
     (bundle / MODEL_FILE).unlink()
@@ -43,6 +44,7 @@ def test_a_pipe_in_a_bundle_is_not_packed(tiny_bundle: Bundle, tmp_path: Path) -
     assert not (tmp_path / "packed.submodel").exists()
 
 
+@pytest.mark.slow
 def test_a_pipe_is_not_unpacked(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "packed.submodel")
     assert is_refused("unpack", tmp_path / "packed.submodel", "-o", tmp_path / "bundle")

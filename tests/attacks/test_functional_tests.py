@@ -20,7 +20,10 @@ from laboratory.programs.functional import FunctionalSettings, copied_repository
 from laboratory.programs.sandbox import Limits, run_sandboxed
 from submodel.evaluation.evaluation_run import EvalSettings, run_evaluation
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="these attacks are on Linux' sandbox")
+pytestmark = [
+    pytest.mark.slow,  # programs in the sandbox
+    pytest.mark.skipif(sys.platform != "linux", reason="these attacks are on Linux' sandbox"),
+]
 
 # Trees before the flag ran programs without namespaces unasked.
 UNSAFE = Limits(**{"needs_namespaces": False} if hasattr(Limits, "needs_namespaces") else {})
@@ -150,7 +153,7 @@ def test_devices_cant_be_opened(in_namespaces, name):
 def test_there_is_no_way_to_the_host_of_a_virtual_machine(in_namespaces):
     """AF_VSOCK knows no network namespaces."""
     try:
-        socket.socket(socket.AF_VSOCK).close()
+        socket.socket(socket.AF_VSOCK).close()  # type: ignore[attr-defined, unused-ignore]
     except OSError:
         pytest.skip("this system has no AF_VSOCK")
     run = in_namespaces("import socket; socket.socket(socket.AF_VSOCK)")
@@ -189,7 +192,7 @@ def test_a_refusal_is_reported_before_models_are_scored(asked, tmp_path, monkeyp
     monkeypatch.setattr("submodel.evaluation.evaluation_run.run_python", refuse)
     settings = EvalSettings(repository=tmp_path, models=("base",), base="smollm2-135m", **asked)
     with pytest.raises(EvaluationError, match="--unsafe-programs"):
-        run_evaluation(settings, display=None)
+        run_evaluation(settings, display=None)  # type: ignore[arg-type]
 
 
 # ---- Found by the second reading.

@@ -167,6 +167,7 @@ def test_silent_and_slow_connections_lock_nobody_out(server: HttpServer) -> None
             client.close()
 
 
+@pytest.mark.slow
 def test_a_slow_head_and_a_slow_body_are_ended(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     """With limits of half a second in place of ten: a byte now and then holds no connection."""
     patch = "from lsp_server.http import connection as c; c.HEAD_S = c.BODY_S = 0.5;"
@@ -252,6 +253,7 @@ def test_other_machines_are_let_in_by_name_and_never_without_a_token(tmp_path: P
         serve.serve_http("0.0.0.0", 1, ServerOptions(), is_any_allowed=True, is_open=True)
 
 
+@pytest.mark.slow
 def test_the_token_is_not_printed(tiny_bundle: Bundle) -> None:
     with serving(tiny_bundle.folder.parents[1]) as server:
         server.ask("POST", "/v1/completions", {"prompt": "secret_word = ", "max_tokens": 2})
@@ -262,6 +264,7 @@ def test_the_token_is_not_printed(tiny_bundle: Bundle) -> None:
     assert "loaded: []" in said
 
 
+@pytest.mark.slow
 def test_without_a_token_pages_are_refused_all_the_same(tiny_bundle: Bundle) -> None:
     with serving(tiny_bundle.folder.parents[1], "--http-no-token") as server:
         assert server.ask("POST", "/v1/completions", PROMPT, Authorization=None)[0] == 200
@@ -271,6 +274,7 @@ def test_without_a_token_pages_are_refused_all_the_same(tiny_bundle: Bundle) -> 
         assert server.ask("POST", "/v1/completions", PROMPT, Authorization=None, Host="evil.example")[0] == 403
 
 
+@pytest.mark.slow
 def test_limits_are_those_of_the_documentation() -> None:
     text = (Path(__file__).parents[2] / "docs" / "editors.md").read_text("utf-8")
     assert f"{connection.MAX_BODY_BYTES >> 20} MB" in text

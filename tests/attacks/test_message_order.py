@@ -48,6 +48,7 @@ def right(tiny_bundle: Bundle) -> list[str]:
     return texts
 
 
+@pytest.mark.slow
 def test_over_a_socket(tiny_bundle: Bundle, right: list[str]) -> None:
     with listening("--bundle", str(tiny_bundle.folder), "--threads", "1") as (_, port):
         connection: socket.socket = connect(port)
@@ -55,6 +56,7 @@ def test_over_a_socket(tiny_bundle: Bundle, right: list[str]) -> None:
             assert answer(stream, connection.sendall) == right
 
 
+@pytest.mark.slow
 def test_over_pipes(tiny_bundle: Bundle, right: list[str], tmp_path: Path) -> None:
     command = [sys.executable, "-m", "submodel", "serve", "--bundle", str(tiny_bundle.folder), "--threads", "1"]
     with subprocess.Popen(

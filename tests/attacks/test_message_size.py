@@ -82,6 +82,7 @@ TREES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(TREES, st.booleans())
 def test_bytes_outside_of_strings_are_counted(tree: Any, is_ascii: bool) -> None:
     body, count, is_inside, is_escaped = json.dumps(tree, ensure_ascii=is_ascii), 0, False, False

@@ -24,7 +24,7 @@ from exporters.bundle_export import export_any
 from exporters.export_settings import ExportSettings
 from exporters.optimum_export import without_code
 from exporters.precision import Precision
-from tests.builder.tiny_bases import save_folder, write_parity_prompts
+from testbed.models import save_base, write_parity_prompts
 
 FP32 = ExportSettings(precision=Precision.FP32)
 KERNEL = "evil-org/evil-kernel"
@@ -32,13 +32,13 @@ KERNEL = "evil-org/evil-kernel"
 
 @pytest.fixture(params=["llama", "qwen2"])
 def base(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    return Path(save_folder(tmp_path / "base", request.param))
+    return Path(save_base(tmp_path / "base", request.param))
 
 
 @pytest.fixture
 def other(tmp_path: Path) -> Path:
     """A model of an architecture that only optimum exports."""
-    folder = Path(save_folder(tmp_path / "other"))
+    folder = Path(save_base(tmp_path / "other"))
     config = GPT2Config(vocab_size=500, n_embd=32, n_layer=1, n_head=2, bos_token_id=None, eos_token_id=None)
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     write_parity_prompts(folder)

@@ -21,6 +21,8 @@ from lsp_server.request import Completion, CompletionRequest
 from lsp_server.service import CompletionService
 from lsp_server.session import Session
 
+pytestmark = pytest.mark.slow  # whole builds
+
 
 def test_an_answer_of_the_old_model_does_not_stay_in_a_cache_that_was_cleared() -> None:
     class Service(CompletionService):

@@ -15,9 +15,8 @@ import random
 
 import pytest
 
-from benchmarks.secret_kinds import KINDS, SecretKind
-from benchmarks.secrets_table import PLANTED, SHARE_NEEDED, count_found
 from contract.repository.secrets import blank_secrets, find_secrets, remove_secrets
+from testbed.secret_kinds import KINDS, PLANTED, SHARE_NEEDED, SecretKind, count_found
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=[kind.name for kind in KINDS])

@@ -100,6 +100,7 @@ def _inline_patterns(module: ModuleType) -> Iterator[re.Pattern[str]]:
 
 
 PATTERNS = all_patterns()
+pytestmark = pytest.mark.slow
 
 
 def line_of(prefix: str, pump: str, suffix: str, length: int) -> str:

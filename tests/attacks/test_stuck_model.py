@@ -25,6 +25,8 @@ from lsp_server.serve_errors import ServeError
 from lsp_server.service import BundleState, BundleStatus, CompletionService
 from lsp_server.worker import GivenUp, Worker
 
+pytestmark = pytest.mark.slow  # each test waits for a model
+
 STUCK = Path("/stuck")
 
 

@@ -36,6 +36,8 @@ from tests.attacks.lsp_process import (
     request,
 )
 
+pytestmark = pytest.mark.slow  # each test starts a server
+
 IN_TIME_S = 5.0  # what is closed at once needs milliseconds; the deadline of a connection is 10 s
 
 
@@ -112,6 +114,7 @@ def received(client: socket.socket) -> bytes:
 def test_without_the_token_nobody_is_served(port: int) -> None:
     for token in (None, "", TOKEN[:-1], TOKEN + "x", "é\ud800", [TOKEN]):
         assert "initializationOptions.token" in refusal_of(port, initialize({"token": token}))
+    options: object
     for options in (None, {}, [], TOKEN):
         assert "initializationOptions.token" in refusal_of(port, initialize(options))
 
@@ -119,6 +122,7 @@ def test_without_the_token_nobody_is_served(port: int) -> None:
 def test_nothing_is_answered_before_the_token(port: int) -> None:
     status = request(1, "submodel/status", {"initializationOptions": {"token": TOKEN}})
     assert "initializationOptions.token" in refusal_of(port, status)
+    message: object
     for message in ({"jsonrpc": "2.0", "method": "exit"}, [], {"id": None}, 7):
         with connect(port) as client:
             client.sendall(framed(message) + initialize({"token": TOKEN}))

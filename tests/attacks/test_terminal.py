@@ -41,6 +41,7 @@ def test_an_error_s_sentence_moves_no_cursor(
         assert reported.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
 def test_a_command_tells_of_a_file_without_what_its_name_does(tmp_path: Path) -> None:
     (tmp_path / HOSTILE).write_bytes(b"no archive")

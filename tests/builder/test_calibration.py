@@ -7,16 +7,18 @@ import pytest
 
 from builder.calibration import SPREAD_CHARS, CalibrationSettings, make_calibration_set
 from builder.corpus.corpus import SourceFile
+from builder.corpus.split import Split
 from contract.errors import CorpusError
 from contract.prompt import PromptEncoder, PromptFormat
-from tests.builder.tiny import TEXT, make_tokenizer
+from testbed.tokenizer import make_tokenizer
+from tests.builder.texts import TEXT
 
 FIM = PromptFormat(prefix_token="<|fim_prefix|>", suffix_token="<|fim_suffix|>", middle_token="<|fim_middle|>")
 SETTINGS = CalibrationSettings(tokens=600, validation_tokens=200)
 
 
 def files():
-    parts = {"calibration": "alpha", "validation": "beta", "held-out": "gamma"}
+    parts: dict[Split, str] = {"calibration": "alpha", "validation": "beta", "held-out": "gamma"}
     return [
         SourceFile(path=f"{name}.py", language="Python", text=TEXT.replace("settings", name), sha256="0", split=split)
         for split, name in parts.items()

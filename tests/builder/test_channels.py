@@ -32,6 +32,7 @@ def squared_error(weight, channels, new_weight, activations):
     return float((activations @ weight.T - activations[:, channels] @ new_weight.T).square().sum())
 
 
+@pytest.mark.slow
 @given(st.integers(0, 1000), st.integers(1, 40), st.integers(1, 9))
 @settings(max_examples=30, deadline=None)
 def test_gram_matrix_is_the_plain_product_whatever_the_chunks(seed, chunk, blocks):
@@ -61,6 +62,7 @@ def test_a_huge_ridge_leaves_the_old_weight():
     torch.testing.assert_close(found, weight[:, channels], rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 200))
 @settings(max_examples=20, deadline=None)
 def test_one_eliminated_channel_is_the_one_that_costs_least(seed):
@@ -75,6 +77,7 @@ def test_one_eliminated_channel_is_the_one_that_costs_least(seed):
     assert errors[tuple(found.tolist())] <= min(errors.values()) * (1 + 1e-3)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 200), st.integers(1, 12))
 @settings(max_examples=20, deadline=None)
 def test_elimination_ends_in_the_refit_of_what_it_keeps(seed, block):

@@ -5,7 +5,7 @@ import pytest
 
 from builder.pruning import code_pieces
 from builder.pruning.code_pieces import CodePieces, expected_tokens, read_code_pieces
-from tests.builder.tiny import make_tokenizer
+from testbed.tokenizer import make_tokenizer
 
 MOST_BYTES = 1 << 20  # it is in every wheel
 TABLE = CodePieces(

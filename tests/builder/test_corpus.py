@@ -187,6 +187,7 @@ def test_a_folder_that_became_a_link_is_not_entered(repository: Path, tmp_path: 
     assert len(corpus.files) == 40
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no path may be so long")
 def test_a_tree_deeper_than_the_stack(repository: Path) -> None:
     folder = repository

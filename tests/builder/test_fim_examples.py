@@ -19,7 +19,7 @@ from builder.fim_examples import (
     parity_windows,
 )
 from contract.prompt import PromptEncoder, PromptFormat, shared_prefix
-from tests.builder.tiny import make_tokenizer
+from testbed.tokenizer import make_tokenizer
 
 FIM = PromptFormat(prefix_token="<|fim_prefix|>", suffix_token="<|fim_suffix|>", middle_token="<|fim_middle|>")
 CODE = """# a comment line

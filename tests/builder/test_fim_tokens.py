@@ -5,8 +5,9 @@ import torch
 
 from builder.finetuning.fim_tokens import FIM_TOKENS, NewRows, add_fim_tokens
 from contract.prompt import PromptEncoder, PromptFormat, Window
+from testbed.models import make_model
+from testbed.tokenizer import make_plain_tokenizer
 from tests.builder.test_finetuning import SETTINGS, corpus
-from tests.builder.tiny import make_model, make_plain_tokenizer
 
 
 def taught(is_tied=True):
@@ -47,6 +48,7 @@ def test_merged_rows_answer_as_the_trained_ones():
     torch.testing.assert_close(embedding.weight[untouched], before[untouched])
 
 
+@pytest.mark.slow
 def test_recovery_learns_the_rows(tmp_path):
     from builder.finetuning.finetune import finetune
 
@@ -60,4 +62,5 @@ def test_recovery_learns_the_rows(tmp_path):
     torch.testing.assert_close(after[untouched], before[untouched])
     assert (after[list(ids)] - before[list(ids)]).abs().max() > 1e-3
     loss = tuned.summary["validation_loss"]
+    assert loss["before"] is not None and loss["after"] is not None
     assert loss["after"] < loss["before"]

@@ -10,6 +10,7 @@ import torch
 
 from builder.calibration import Example
 from builder.corpus.corpus import SourceFile
+from builder.corpus.split import Split
 from builder.finetuning import training_data as material
 from builder.finetuning import training_run
 from builder.finetuning.finetune import finetune
@@ -18,7 +19,11 @@ from builder.finetuning.schedule import learning_rate_at, steps_within, validati
 from builder.finetuning.training_data import Material, token_weights
 from contract.errors import BuildError, CorpusError
 from contract.prompt import PromptEncoder, PromptFormat
-from tests.builder.tiny import TEXT, make_model, make_tokenizer
+from testbed.models import make_model
+from testbed.tokenizer import make_tokenizer
+from tests.builder.texts import TEXT
+
+pytestmark = pytest.mark.slow  # each test trains
 
 FIM = PromptFormat(prefix_token="<|fim_prefix|>", suffix_token="<|fim_suffix|>", middle_token="<|fim_middle|>")
 # Minutes enough for every pass, so that the number of steps does not depend on this machine's speed.
@@ -40,7 +45,7 @@ class Killed(Exception):
 
 
 def corpus():
-    parts = {"calibration": "alpha", "validation": "beta", "held-out": "gamma"}
+    parts: dict[Split, str] = {"calibration": "alpha", "validation": "beta", "held-out": "gamma"}
     return [
         SourceFile(path=f"{name}.py", language="Python", text=TEXT.replace("settings", name), sha256="0", split=split)
         for split, name in parts.items()
@@ -135,13 +140,14 @@ def test_it_learns_in_bf16(tmp_path):
     encoder, model = encoder_and_model()
     finetuned = finetune(model.bfloat16(), encoder, corpus(), SETTINGS, state_path=tmp_path / "s", stage_hash="k")
     losses = finetuned.summary["validation_loss"]
+    assert losses["before"] is not None and losses["after"] is not None
     assert losses["after"] < losses["before"] - 0.05
     assert len({entry["validation"] for entry in finetuned.summary["curve"]}) > 2, "each step changes the weights"
 
 
 def test_the_minutes_are_used_up_though_what_runs_first_takes_longer(tmp_path, monkeypatch):
     """By a clock of its own: a token takes a hundredth of a second, four times that in the first pass and step."""
-    now, seen, real = [0.0], set(), training_run.packed_nats
+    now, seen, real = [0.0], set(), training_run.packed_nats  # type: ignore[attr-defined]
 
     def packed_nats(model, sequences, device):
         seconds = sum(map(len, sequences)) / 100

@@ -9,7 +9,14 @@ from gguf import GGMLQuantizationType, GGUFWriter
 from builder.gguf.reader import open_gguf
 from contract.errors import BaseModelError
 
-SCALARS = {"uint8": 200, "int8": -3, "uint16": 60_000, "int16": -300, "uint32": 4_000_000_000, "int32": -70_000}
+SCALARS: dict[str, object] = {
+    "uint8": 200,
+    "int8": -3,
+    "uint16": 60_000,
+    "int16": -300,
+    "uint32": 4_000_000_000,
+    "int32": -70_000,
+}
 SCALARS |= {"uint64": 1 << 60, "int64": -(1 << 60), "float32": 0.25, "float64": 1e-300, "bool": True, "string": "größe"}
 
 

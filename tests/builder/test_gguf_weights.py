@@ -1,19 +1,20 @@
 """Models from GGUF files against the models that were written."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from gguf import GGMLQuantizationType
-from gguf.quants import quantize
+from gguf.quants import dequantize, quantize
 
 from builder.gguf import weights
 from builder.gguf.reader import open_gguf
 from builder.gguf.tokenizer import read_tokenizer
 from builder.gguf.weights import read_model
 from contract.errors import BaseModelError
-from tests.builder.tiny_gguf import make_parts, write_gguf
+from testbed.gguf_files import make_parts, write_gguf
 
 IDS = torch.tensor([[1, 5, 9, 30, 2]])
 
@@ -59,7 +60,7 @@ def test_slices_dequantize_as_the_whole(tmp_path, monkeypatch, quantization):
     found = read(write(tmp_path, "qwen2", metadata, tensors)).state_dict()
     for name, tensor in model.state_dict().items():
         if tensor.ndim == 2:
-            whole = weights.dequantize(quantize(tensor.numpy(), kind), kind)
+            whole = dequantize(quantize(tensor.numpy(), kind), kind)
             assert np.array_equal(found[name].numpy(), whole), name
 
 
@@ -115,7 +116,7 @@ def test_metadata_that_make_no_such_model_are_refused(tmp_path, changes, reason)
 def test_tensors_that_dont_fit_are_refused(tmp_path):
     _, _, metadata, tensors = make_parts("llama")
     full = GGMLQuantizationType.F32
-    cases = [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"blk.1.ffn_down.weight": None}, "lacks 'model.layers.1.mlp.down_proj.weight'"),
         ({"blk.0.attn_q.weight": None}, "no tensor 'blk.0.attn_q.weight'"),
         ({"token_embd.weight": None}, "no tensor 'token_embd.weight'"),
@@ -126,7 +127,7 @@ def test_tensors_that_dont_fit_are_refused(tmp_path):
         ({"rope_freqs.weight": (np.ones(8, np.float32), full)}, "RoPE scaling"),
     ]
     for changes, reason in cases:
-        changed = {name: tensor for name, tensor in (tensors | changes).items() if tensor is not None}
+        changed = {name: tensor for name, tensor in {**tensors, **changes}.items() if tensor is not None}
         with pytest.raises(BaseModelError) as caught:
             read(write(tmp_path, "llama", metadata, changed))
         assert reason in str(caught.value)

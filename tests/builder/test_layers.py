@@ -6,7 +6,7 @@ import torch
 from builder.pruning.layers import WidthSettings, narrow_layers
 from builder.pruning.plan import SizeSettings, count_parameters, plan_size
 from builder.pruning.vocabulary import TokenOrder
-from tests.builder.tiny import make_model
+from testbed.models import make_model
 
 
 def sequences(count, seed, vocabulary=300, length=24):
@@ -14,6 +14,7 @@ def sequences(count, seed, vocabulary=300, length=24):
     return [torch.randint(0, vocabulary, (length + i % 3,), generator=generator).tolist() for i in range(count)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["qwen2", "llama"])
 def test_full_width_changes_nothing(kind):
     model = make_model(300, kind=kind)
@@ -23,6 +24,7 @@ def test_full_width_changes_nothing(kind):
     torch.testing.assert_close(model(ids).logits, before, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["qwen2", "llama"])
 def test_each_layer_is_measured_on_the_pruned_ones_before_it(kind):
     """The reported error of the last layer is what the pruned model shows there, seen through the norm that follows."""
@@ -49,6 +51,7 @@ def test_each_layer_is_measured_on_the_pruned_ones_before_it(kind):
     assert float(lost.square().sum() / truth.square().sum()) == pytest.approx(choices[-1].output_error, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_narrowed_model_is_a_plain_one(tmp_path):
     model = make_model(300)
     narrow_layers(model, sequences(30, 1), sequences(5, 2), 128, WidthSettings())
@@ -59,6 +62,7 @@ def test_a_narrowed_model_is_a_plain_one(tmp_path):
     torch.testing.assert_close(again(ids).logits, model(ids).logits)
 
 
+@pytest.mark.slow
 def test_the_plan_counts_what_the_model_then_has():
     model = make_model(900, width=1024)
     base = count_parameters(model)

@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from builder.finetuning.packed import LOGIT_POSITIONS, NAME, packed_nats
-from tests.builder.tiny import make_model
+from testbed.models import make_model
 
 BATCH = [[5, 6, 7, 8, 9], [1, 2], [30, 31, 32, 33, 34, 35, 36], [4, 4, 4]]
 
@@ -15,6 +15,7 @@ def alone(model, ids):
     return cross_entropy(logits, torch.tensor(ids[1:]), reduction="none")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["qwen2", "llama"])
 def test_losses_and_gradients_are_those_of_the_sequences_alone(kind):
     model = make_model(100, kind=kind).requires_grad_(True)

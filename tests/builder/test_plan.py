@@ -8,7 +8,7 @@ from builder.pruning.layers import replace_channels
 from builder.pruning.plan import SizeSettings, count_parameters, plan_size
 from builder.pruning.vocabulary import TokenOrder, trim_embeddings
 from contract.errors import BuildError
-from tests.builder.tiny import make_model
+from testbed.models import make_model
 
 ORDER = TokenOrder(ids=tuple(range(2000)), used=400, likely=450)
 

@@ -12,7 +12,8 @@ from builder.evaluation.scores import ExcerptScore, ScoredAnswer, Scores, compar
 from builder.evaluation.scoring import score
 from contract.errors import CorpusError
 from contract.prompt import PromptEncoder, PromptFormat
-from tests.builder.tiny import TEXT, make_tokenizer
+from testbed.tokenizer import make_tokenizer
+from tests.builder.texts import TEXT
 
 
 def file(split, text=TEXT):

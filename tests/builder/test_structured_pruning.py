@@ -2,12 +2,16 @@
 
 from dataclasses import replace
 
+import pytest
+
 from builder.calibration import CalibrationSettings
 from builder.corpus.corpus import read_corpus
 from builder.pruning.plan import SizeSettings
 from builder.pruning.structured_pruning import PruneSettings, prune
+from testbed.models import make_model
+from testbed.tokenizer import make_tokenizer
 from tests.builder.test_calibration import FIM
-from tests.builder.tiny import TEXT, make_model, make_tokenizer
+from tests.builder.texts import TEXT
 from tests.builder.tiny_datasets import write_code
 
 SETTINGS = PruneSettings(
@@ -16,6 +20,7 @@ SETTINGS = PruneSettings(
 )
 
 
+@pytest.mark.slow
 def test_text_that_is_held_out_keeps_no_token(tmp_path):
     """Else the figures on it would flatter: it would be the one new text that is read in whole words."""
     write_code(tmp_path, ".py", "#")

@@ -6,8 +6,10 @@ import torch
 from builder.evaluation.packing import pack_prompts
 from builder.evaluation.torch_predictor import TorchPredictor
 from contract.prompt import PromptEncoder, PromptFormat
+from testbed.models import make_model
+from testbed.tokenizer import make_tokenizer
 from tests.builder.test_calibration import FIM
-from tests.builder.tiny import TEXT, make_model, make_tokenizer
+from tests.builder.texts import TEXT
 
 
 def naive_lines(model, encoder, prompt, limit, lines=1):

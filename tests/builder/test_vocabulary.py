@@ -16,7 +16,9 @@ from builder.pruning.vocabulary import (
     trim_tokenizer,
 )
 from contract.errors import BuildError
-from tests.builder.tiny import FIM_TOKENS, TEXT, make_model, make_tokenizer
+from testbed.models import make_model
+from testbed.tokenizer import FIM_TOKENS, make_tokenizer
+from tests.builder.texts import TEXT
 
 TOKENIZER = make_tokenizer()
 VOCABULARY = read_vocabulary(TOKENIZER)

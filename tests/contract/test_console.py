@@ -99,14 +99,15 @@ def test_a_stage_that_failed_is_reported_of_no_more(clock, capsys):
 
 
 def test_a_bar_goes_on_with_the_next_part(monkeypatch):
-    terminal = Console(file=io.StringIO(), force_terminal=True, width=80, _environ={})
+    written = io.StringIO()
+    terminal = Console(file=written, force_terminal=True, width=80, _environ={})
     monkeypatch.setattr(console, "console", terminal)
     with StageDisplay() as display, display.stage("export") as advance:
         advance(32, 32)
         advance(1, 32)
         (task,) = display._progress.tasks
         assert (task.completed, task.finished) == (1, False)
-    assert "so far" not in terminal.file.getvalue()
+    assert "so far" not in written.getvalue()
 
 
 def test_the_lines_come_by_themselves(monkeypatch, capsys):
@@ -175,7 +176,8 @@ def test_lines_tell_what_is_left_in_all(clock, capsys):
 
 
 def test_bars_of_all_stages_wait_below_and_end_with_the_whole(monkeypatch):
-    terminal = Console(file=io.StringIO(), force_terminal=True, width=80, _environ={})
+    written = io.StringIO()
+    terminal = Console(file=written, force_terminal=True, width=80, _environ={})
     monkeypatch.setattr(console, "console", terminal)
     with StageDisplay() as display:
         display.expect({"prune": 20.0, "export": 100.0})
@@ -184,5 +186,5 @@ def test_bars_of_all_stages_wait_below_and_end_with_the_whole(monkeypatch):
             display._progress.refresh()
             waiting = [(task.description, task.started) for task in display._progress.tasks]
     assert waiting == [("prune", True), ("export", False), ("all stages", True)]
-    shown = terminal.file.getvalue()
+    shown = written.getvalue()
     assert all(name in shown for name in ("prune", "export", "all stages"))

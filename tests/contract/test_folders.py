@@ -2,9 +2,11 @@
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -114,7 +116,7 @@ def test_a_reader_always_finds_one_of_the_two(tmp_path, monkeypatch, can_exchang
 def test_what_was_written_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     events = []
     sync, replace = folders.sync, Path.replace
-    monkeypatch.setattr(folders.secrets, "token_hex", lambda _: "0123456789abcdef")
+    monkeypatch.setattr(secrets, "token_hex", lambda _: "0123456789abcdef")
     monkeypatch.setattr(folders, "sync", lambda path: (events.append(("sync", path.name)), sync(path))[1])
     monkeypatch.setattr(
         Path, "replace", lambda self, other: (events.append(("name", Path(other).name)), replace(self, other))[1]
@@ -171,7 +173,7 @@ def test_a_rename_waits_for_who_holds_the_name(tmp_path, monkeypatch):
         return replace(self, other)
 
     monkeypatch.setattr(Path, "replace", refuse)
-    monkeypatch.setattr(folders.time, "sleep", waits.append)
+    monkeypatch.setattr(time, "sleep", waits.append)
     monkeypatch.setattr(folders, "_is_windows", lambda: True)
     write_text(tmp_path / "a", "new")
     assert (tmp_path / "a").read_text() == "new"

@@ -309,6 +309,7 @@ PATTERN_WORDS = r"""
 PATTERNS = st.sampled_from([*PATTERN_WORDS.split(), "", "d.log ", "d.log\\ "])
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sets(PATHS, min_size=1, max_size=12),

@@ -16,7 +16,7 @@ from contract.prompt import (
     cut_window,
     shared_prefix,
 )
-from tests.builder.tiny import make_tokenizer
+from testbed.tokenizer import make_tokenizer
 
 FIM = PromptFormat(prefix_token="<|fim_prefix|>", suffix_token="<|fim_suffix|>", middle_token="<|fim_middle|>")
 SMALL = PromptFormat(

@@ -9,7 +9,8 @@ import string
 
 import pytest
 
-from contract.repository.secrets import blank_secrets, find_secrets, is_random, remove_secrets
+from contract.repository.secret_values import is_random
+from contract.repository.secrets import blank_secrets, find_secrets, remove_secrets
 
 ALNUM = string.ascii_letters + string.digits
 HEX = string.digits + "abcdef"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from contract.tokenizer_file import MAX_ADDED_CHARS, TokenizerError, read_tokenizer_file
-from tests.builder.tiny import make_tokenizer
+from testbed.tokenizer import make_tokenizer
 
 
 def save(folder: Path, change: Callable[[dict[str, Any]], None]) -> Path:

@@ -49,7 +49,7 @@ class Editor(LanguageClient):
         self.uri = (workspace / "greet.txt").as_uri()
         self.messages: list[str] = []
         self.stderr = b""
-        self.version = 1
+        self.text_version = 1
         self.trigger = types.InlineCompletionTriggerKind.Automatic
         self.progress_values: list[Any] = []
         self.statuses: list[Any] = []
@@ -114,10 +114,10 @@ class Editor(LanguageClient):
 
     def change(self, text: str, line: int, character: int) -> None:
         """Put a text in."""
-        self.version += 1
+        self.text_version += 1
         there = types.Position(line, character)
         change = types.TextDocumentContentChangePartial(range=types.Range(there, there), text=text)
-        document = types.VersionedTextDocumentIdentifier(version=self.version, uri=self.uri)
+        document = types.VersionedTextDocumentIdentifier(version=self.text_version, uri=self.uri)
         self.text_document_did_change(types.DidChangeTextDocumentParams(document, [change]))
 
     async def end(self) -> None:

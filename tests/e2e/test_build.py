@@ -36,7 +36,7 @@ def repository(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def built(repository, smollm2_gguf) -> dict:
+def built(repository, smollm2_gguf):
     done = submodel("build", repository, *OPTIONS)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

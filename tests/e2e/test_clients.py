@@ -47,6 +47,6 @@ def test_each_editor_gets_a_completion(name: str, tiny_bundle: Bundle, tmp_path:
             await client.shutdown_session()
             return text
         finally:
-            await client.stop()  # type: ignore[no-untyped-call]
+            await client.stop()
 
     assert asyncio.run(asyncio.wait_for(test(), timeout=60)).strip()

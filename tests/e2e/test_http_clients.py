@@ -23,6 +23,7 @@ from lsp_server.completion import open_completer
 from lsp_server.http.guard import read_token
 from lsp_server.http.messages import read_completion, read_infill, until_stop
 from lsp_server.options import ServerOptions, TriggerOptions
+from lsp_server.request import CompletionRequest
 from tests.http_server import HttpServer, serving
 
 RECORDED = Path(__file__).parents[1] / "lsp_server" / "http_requests"
@@ -70,15 +71,16 @@ def test_a_recorded_request_gets_the_completer_s_answer(name: str, server: HttpS
     wanted = read(json.dumps(body).encode())
     assert (wanted.text, wanted.offset, wanted.path) == (BEFORE + after, len(BEFORE), path)
     limit = wanted.max_tokens if wanted.max_tokens is not None and wanted.max_tokens < 128 else None
-    expected = open_completer(tiny_bundle.folder, threads=1).complete(
-        BEFORE + after,
-        len(BEFORE),
+    request = CompletionRequest(
+        text=BEFORE + after,
+        offset=len(BEFORE),
         path=path,
         language_id=wanted.language,
         context=wanted.context,
-        repository=tiny_bundle.folder.parents[1].name,
+        root=tiny_bundle.folder.parents[1],
         options=replace(PATIENT, max_new_tokens=limit),
     )
+    expected = open_completer(tiny_bundle.folder, threads=1).complete(request)
     assert expected.text
     assert expected.replaces == 0
     assert shown(content) == until_stop(expected.text, wanted.stop)
@@ -131,7 +133,8 @@ def test_a_plug_in_shows_and_inserts_the_answer(
     path = "" if title == "llama.vim" else "greet.txt"
     after = AFTER if title == "llama.vim" else AFTER[:-1]
     completer = open_completer(tiny_bundle.folder, threads=1)
-    expected = completer.complete(BEFORE + after, len(BEFORE), path=path, options=PATIENT).text
+    request = CompletionRequest(text=BEFORE + after, offset=len(BEFORE), path=path, options=PATIENT)
+    expected = completer.complete(request).text
     try:
         wait_for("mode()", "n")
         remote("--remote-send", "2GAreturn ")

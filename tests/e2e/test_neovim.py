@@ -21,7 +21,7 @@ NVIM = os.environ.get("NVIM_PROGRAM") or shutil.which("nvim")
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "editors.md"
 TEXT = "def greet(name):\n    return "
 
-pytestmark = pytest.mark.skipif(NVIM is None, reason="no Neovim here")
+pytestmark = pytest.mark.skipif(NVIM is None, reason="Neovim is not here: make test-tools")
 
 
 def documented_set_up() -> str:

@@ -1,39 +1,42 @@
 """A bundle in runtimes that know nothing of this project; each test says what it lacks where it can't run.
 
-benchmarks.portability.runtimes does the same on real models. npm's packages are those that it has put into the cache.
+benchmarks.portability.runtimes does the same on real models. `make test-tools` installs what is missing.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
-from benchmarks.portability import browser, runtimes
 from contract.bundle.bundle import Bundle
-from exporters.bundle_export import ExportSettings, add_precision, export_bundle
+from exporters.bundle_export import add_precision, export_bundle
+from exporters.export_settings import ExportSettings
 from exporters.parity import ParitySettings
 from exporters.precision import Precision
-from tests.exporters.conftest import build_model, save_model
+from testbed import browser, runtimes
+from testbed.models import make_export_model, save_model
 
 HAS_PACKAGES = (runtimes.PLACE / "node_modules" / "@huggingface" / "transformers").is_dir()
 needs_node = pytest.mark.skipif(
     shutil.which("node") is None or not HAS_PACKAGES,
-    reason="Node or npm's packages are not here: python -m benchmarks.portability.runtimes fetches them",
+    reason="Node or npm's packages are not here: make test-tools",
 )
-needs_chromium = pytest.mark.skipif(shutil.which("chromium") is None, reason="Chromium is not here")
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not here: make test-tools")
 needs_genai = pytest.mark.skipif(
-    importlib.util.find_spec("onnxruntime_genai") is None, reason="pip install onnxruntime-genai"
+    importlib.util.find_spec("onnxruntime_genai") is None, reason="onnxruntime-genai is not here: make test-tools"
 )
 LOOSE = ParitySettings(prompts=4, max_prompt_tokens=64, continuation_tokens=4, min_agreement=0.3, max_loss_increase=0.2)
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = save_model(build_model("llama-tied"), tmp_path_factory.mktemp("runtimes") / "model")
+    folder = save_model(make_export_model("llama-tied"), tmp_path_factory.mktemp("runtimes") / "model")
     (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"}))
     return folder
 

@@ -6,7 +6,7 @@ import pytest
 
 from exporters.int4 import BLOCK, Int4Matrices, int4_codes, int4_grid, int8_codes
 from exporters.matrices import Matrix, Rows
-from tests.exporters.matrix_graph import FloatArray, matrix_of, run
+from testbed.graphs import FloatArray, matrix_of, run
 
 RNG = np.random.default_rng(0)
 

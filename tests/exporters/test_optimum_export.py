@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import torch
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
-from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, GPT2Config, GPTNeoXConfig, PretrainedConfig
 
 from contract.bundle.bundle import OPTIMUM_LAYOUT, read_bundle
@@ -15,6 +14,7 @@ from exporters.bundle_export import export_any, export_bundle
 from exporters.export_settings import ExportSettings
 from exporters.optimum_export import optimum_types
 from exporters.precision import Precision
+from testbed.models import make_byte_tokenizer
 
 FP32 = ExportSettings(precision=Precision.FP32)
 CONFIGS: dict[str, PretrainedConfig] = {
@@ -26,15 +26,16 @@ CONFIGS: dict[str, PretrainedConfig] = {
 
 
 @pytest.fixture
-def other_folder(tmp_path: Path, byte_level_tokenizer: Tokenizer, request: pytest.FixtureRequest) -> Path:
+def other_folder(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     torch.manual_seed(0)
     config = CONFIGS[request.param]
     config.bos_token_id, config.eos_token_id = None, 256
     AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "model")
-    byte_level_tokenizer.save(str(tmp_path / "model" / "tokenizer.json"))
+    make_byte_tokenizer().save(str(tmp_path / "model" / "tokenizer.json"))
     return tmp_path / "model"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other_folder", list(CONFIGS), indirect=True)
 def test_other_architectures_go_through_optimum(other_folder: Path, tmp_path: Path) -> None:
     bundle = export_any(other_folder, tmp_path / "bundle", FP32)

@@ -254,6 +254,7 @@ def test_a_big_bundle_has_a_longer_list_of_files(bundle: Path, tmp_path: Path, m
     assert contents(unpack_bundle(packed.path, tmp_path / "out").path) == contents(bundle)
 
 
+@pytest.mark.slow
 def test_unpacking_and_completing_load_neither_torch_nor_transformers(bundle: Path, tmp_path: Path) -> None:
     archive = pack_bundle(bundle, tmp_path / "bundle.submodel", drafts=False).path
     (tmp_path / "a.txt").write_text("def area(self):\n    return ", "utf-8")

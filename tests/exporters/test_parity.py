@@ -62,6 +62,7 @@ def test_the_float32_graph_passes_everything(folder: Path, references: list[Refe
     session = open_session(folder, tmp_path / "model.onnx", Precision.FP32)
     report = check_logits(session, references, ParitySettings())
     assert report.logit_prompts == 2
+    assert report.max_logit_difference is not None and report.logit_scale is not None
     assert report.max_logit_difference < 1e-4 < 3 < report.logit_scale
     full = check(session, references, ParitySettings())
     assert (full.greedy_agreement, full.greedy_tokens) == (1.0, 32)

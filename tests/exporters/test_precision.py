@@ -14,7 +14,7 @@ from onnx_ir.tape import Tape
 from contract.errors import ExportError
 from exporters.matrices import Matrices, Matrix
 from exporters.precision import EVEN_LIMIT, Int8Matrices, Precision, column_codes, column_scales, parse_precision
-from tests.exporters.matrix_graph import matrix_of, run
+from testbed.graphs import matrix_of, run
 
 FloatArray = NDArray[np.float32]
 
@@ -84,7 +84,7 @@ def test_rows_are_shared_by_projections_of_the_same_input() -> None:
     rows = matrices.prepare(ir.val("x", ir.DataType.FLOAT, [1, 2, 8]))
     for name in "ab":
         weight = np.eye(8, dtype=np.float32)
-        matrices.project(rows, Matrix(name=name, outputs=8, inputs=8, read=lambda weight=weight: weight))
+        matrices.project(rows, Matrix(name=name, outputs=8, inputs=8, read=weight.copy))
     assert [node.op_type for node in tape.nodes].count("QuantizeLinear") == 1
 
 

@@ -113,6 +113,7 @@ def test_a_lead_is_paired_and_has_an_interval():
     assert 0.35 < found["worse"]["low"] < 0.5 < found["worse"]["high"] < 0.65
 
 
+@pytest.mark.slow
 def test_engines_are_measured_side_by_side(repository, tiny_bundle):
     settings = BenchSettings(
         bundle=tiny_bundle.folder,
@@ -145,6 +146,7 @@ def test_engines_choose_their_own_way_to_wait():
     assert own_environment(given) == {"PATH": "/bin", "HOMP": "x"}
 
 
+@pytest.mark.slow
 def test_a_peer_that_is_no_file_is_said(tmp_path):
     command = [sys.executable, "-m", "submodel", "bench", str(tmp_path), "--peer", "llama.cpp=nowhere.gguf"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

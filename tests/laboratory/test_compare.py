@@ -13,8 +13,10 @@ from laboratory.experiments.compare_run import run_compare
 from laboratory.experiments.regions import read_region
 from laboratory.sparsity.mask_file import MASKS, MaskFile
 from submodel.app import app
-from tests.builder.tiny_bases import save_folder
+from testbed.models import save_base
 from tests.builder.tiny_datasets import write_code
+
+pytestmark = pytest.mark.slow  # whole builds
 
 OPTIONS = ["--tokens", "1500", "--dtype", "float32"]
 
@@ -23,7 +25,7 @@ OPTIONS = ["--tokens", "1500", "--dtype", "float32"]
 def folders(tmp_path_factory):
     """Two seeds of one dataset, another dataset, and two structured models."""
     root = tmp_path_factory.mktemp("compare")
-    base = save_folder(root / "base", kind="qwen2")
+    base = save_base(root / "base", kind="qwen2")
     write_code(root / "py", ".py", "#")
     write_code(root / "js", ".js", "//")
 

@@ -71,6 +71,7 @@ def tree(folder):
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_models_are_judged_by_the_tests(repository):
     before = tree(repository)
     models = [
@@ -101,6 +102,7 @@ def test_models_are_judged_by_the_tests(repository):
     assert tree(repository) == before
 
 
+@pytest.mark.slow
 def test_each_run_starts_from_the_files_as_they_were(repository):
     with copied_repository(repository, QUICK) as copy:
         (add, never_called) = copy.find_functions(["shelf.py"])
@@ -122,6 +124,7 @@ def test_what_tests_change_is_gone_in_the_next_run(repository):
         assert copy.passes(copy.find_functions(["shelf.py"])[0], "pass")
 
 
+@pytest.mark.slow
 def test_an_endless_body_fails(repository):
     with copied_repository(repository, QUICK) as copy:
         add = copy.find_functions(["shelf.py"])[0]
@@ -129,6 +132,7 @@ def test_an_endless_body_fails(repository):
         assert not copy.passes(add, "while True:\n        pass")
 
 
+@pytest.mark.slow
 def test_functions_are_drawn_by_seed(repository):
     search = "import sys; sys.exit('NotImplementedError' in open('shelf.py').read())"  # every function is covered
 
@@ -145,6 +149,7 @@ def test_functions_are_drawn_by_seed(repository):
     assert draw(0) == drawn[0]
 
 
+@pytest.mark.slow
 def test_tests_that_fail_unchanged_are_reported(repository):
     (repository / "test_shelf.py").write_text("def test_no():\n    assert False\n")
     with (
@@ -167,6 +172,7 @@ def test_modules_come_from_the_copy_even_where_the_original_is_installed(reposit
         assert not copy.passes(add, "return 0")
 
 
+@pytest.mark.slow
 def test_links_to_the_users_files_are_left_alone(repository):
     (repository / "linked.py").symlink_to(repository / "shelf.py")
     with copied_repository(repository, QUICK) as copy:

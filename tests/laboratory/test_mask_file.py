@@ -13,8 +13,8 @@ from laboratory.sparsity.pattern import GroupPattern
 from laboratory.sparsity.semi_structured import TWO_OF_FOUR, follows, is_supported, use_sparse_kernels
 from laboratory.sparsity.sparsity_settings import SparsitySettings
 from laboratory.sparsity.walk import sparsify_layers
+from testbed.models import make_model
 from tests.builder.test_layers import sequences
-from tests.builder.tiny import make_model
 
 
 @given(st.integers(1, 5), st.integers(1, 40), st.integers(0, 99))

@@ -75,6 +75,7 @@ def test_each_group_has_exactly_its_zeros(rows, groups, size, data):
     assert ((~kept).reshape(rows, groups, size).sum(dim=2) == pattern.zeros).all()
 
 
+@pytest.mark.slow
 @given(st.floats(0, 0.99), st.lists(st.integers(1, 50), min_size=1, max_size=6))
 def test_zeros_of_blocks_add_up_to_those_of_the_row(sparsity, blocks):
     target, start, total = Target(sparsity=sparsity), 0, 0

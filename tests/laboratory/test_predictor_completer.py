@@ -1,11 +1,13 @@
 """Benchmarks' questions in the form that a model knows."""
 
+from typing import Any
+
 from contract.prompt import PromptEncoder, PromptFormat
 from laboratory.programs.completer import ProgramRequest, cut_at_stops
 from laboratory.programs.predictor_completer import PredictorCompleter
-from tests.builder.tiny import FIM_TOKENS, make_tokenizer
+from testbed.tokenizer import FIM_TOKENS, make_tokenizer
 
-FIM = PromptFormat(**dict(zip(("prefix_token", "suffix_token", "middle_token"), FIM_TOKENS, strict=True)))
+FIM = PromptFormat(prefix_token=FIM_TOKENS[0], suffix_token=FIM_TOKENS[1], middle_token=FIM_TOKENS[2])
 
 
 class Writer:
@@ -35,7 +37,7 @@ def request(prefix, suffix, stops, tokens=20):
 
 
 def test_each_request_has_its_form_and_its_end():
-    writer = Writer(FIM)
+    writer: Any = Writer(FIM)
     requests = [request("def f():\n", None, ("\n",)), request("x = ", "\ny = 2\n", ("ca", "\na"))]
     done = []
     texts = PredictorCompleter(writer).complete(requests, done.append)
@@ -46,7 +48,7 @@ def test_each_request_has_its_form_and_its_end():
 
 
 def test_a_model_without_the_form_sees_the_prefix_and_long_files_are_cut():
-    writer = Writer(PromptFormat(max_prefix_tokens=12, prefix_step_tokens=4))
+    writer: Any = Writer(PromptFormat(max_prefix_tokens=12, prefix_step_tokens=4))
     PredictorCompleter(writer).complete([request("a = 1\n" * 10 + "b", "c", ())], lambda count: None)
     assert writer.asked == ["a = 1\na = 1\nb"]
     PredictorCompleter(writer).complete([request("a = 1\n" * 10, None, ())], lambda count: None)

@@ -16,13 +16,15 @@ from laboratory.experiments.prune_run import PruneRunSettings, run_prune
 from laboratory.experiments.study_options import calibration_specs, choose_dtype, parse_prompt_format, parse_ratios
 from laboratory.sparsity.mask_file import MASKS, MaskFile
 from submodel.app import app
-from tests.builder.tiny_bases import save_folder
+from testbed.models import save_base
 from tests.builder.tiny_datasets import write_code
+
+pytestmark = pytest.mark.slow  # whole builds
 
 
 @pytest.fixture
 def base(tmp_path):
-    return save_folder(tmp_path / "base", kind="qwen2")
+    return save_base(tmp_path / "base", kind="qwen2")
 
 
 @pytest.fixture

@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 
 from contract.errors import EvaluationError
-from laboratory.programs import sandbox
 from laboratory.programs.sandbox import Limits, run_python, run_sandboxed
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="there is no sandbox on Windows")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name != "posix", reason="there is no sandbox on Windows"),
+]  # programs in the sandbox
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="macOS can't find or limit these")
 
 QUICK = Limits(wall_s=5, cpu_s=5, memory_bytes=256 << 20, processes=16, file_bytes=1 << 20, tail_bytes=1000)
@@ -47,7 +49,7 @@ def run(request):
             [sys.executable, "program.py"], limits, texts={"program.py": text}, isolate=request.param, **options
         )
 
-    run_text.isolates = request.param
+    run_text.isolates = request.param  # type: ignore[attr-defined]
     return run_text
 
 
@@ -339,7 +341,7 @@ def test_what_cant_be_run_is_reported(tmp_path, monkeypatch):
     broken.chmod(0o755)
     with pytest.raises(EvaluationError, match="Exec format error"):
         run_sandboxed([str(broken)], UNSAFE, folder=tmp_path)
-    monkeypatch.setattr(sandbox.os, "name", "nt")
+    monkeypatch.setattr(os, "name", "nt")
     with pytest.raises(EvaluationError, match="WSL"):
         run_python("")
 

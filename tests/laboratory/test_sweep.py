@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from builder.corpus.split import Split
 from builder.datasets import open_dataset
 from contract.console import StageDisplay
 from contract.errors import BuildError, SubmodelError
@@ -23,8 +24,10 @@ from laboratory.experiments.tables import sweep_tables
 from laboratory.experiments.workers import Done, Lost, run_in_processes
 from laboratory.sparsity.pattern import GroupPattern
 from submodel.app import app
-from tests.builder.tiny_bases import save_folder
+from testbed.models import save_base
 from tests.builder.tiny_datasets import write_code
+
+pytestmark = pytest.mark.slow  # whole builds
 
 QUALITY = QualitySettings(excerpts=3, middles=4)
 
@@ -32,7 +35,7 @@ QUALITY = QualitySettings(excerpts=3, middles=4)
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     root = tmp_path_factory.mktemp("sweep")
-    save_folder(root / "base", kind="qwen2")
+    save_base(root / "base", kind="qwen2")
     write_code(root / "py", ".py", "#")
     write_code(root / "js", ".js", "//")
     return root
@@ -183,7 +186,7 @@ def test_a_point_that_cannot_be_is_reported_and_not_tried_again(place, tmp_path,
                 yield Lost(name=name, reason=str(error), is_final=True)
 
     monkeypatch.setattr(sweep_run, "run_in_processes", noted)
-    methods = (MethodSettings(method="structured", sparsity=0.9, tokens=1500),)
+    methods: tuple[MethodSettings, ...] = (MethodSettings(method="structured", sparsity=0.9, tokens=1500),)
     document = run(settings_of(place, tmp_path, methods=methods))
     assert "can't be reached" in document["failed"][0]["reason"]
     assert len(tried) == len(set(tried)) == 2
@@ -243,7 +246,7 @@ def test_what_one_dataset_learns_from_is_not_measured_on_in_another(place, tmp_p
         dataset = open_dataset(spec, **options)
         if not spec.endswith("fork"):
             return dataset
-        others = {"held-out": "calibration", "calibration": "held-out", "validation": "validation"}
+        others: dict[Split, Split] = {"held-out": "calibration", "calibration": "held-out", "validation": "validation"}
         files = tuple(replace(file, split=others[file.split]) for file in dataset.corpus.files)
         return replace(dataset, corpus=replace(dataset.corpus, files=files))
 
@@ -278,7 +281,7 @@ def test_other_texts_or_weights_than_the_sweeps_are_refused(place, tmp_path, mon
 
 @pytest.mark.slow
 def test_a_real_cluster_gives_the_same_numbers_though_a_worker_is_killed(place, tmp_path, monkeypatch):
-    ray = pytest.importorskip("ray")
+    ray = pytest.importorskip("ray", reason="Ray is not here: make test-tools")
     monkeypatch.setattr(sweep_run, "run_in_processes", in_this_process)
     whole = run(settings_of(place, tmp_path / "whole"))
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
@@ -332,6 +335,6 @@ def test_combinations_and_what_cannot_be():
         ("structured", 0.2, 1),
     ]
     with pytest.raises(BuildError, match="dataset"):
-        SweepSettings(output=None, methods=(), calibrations=(), measured_on=())
+        SweepSettings(output=Path(), methods=(), calibrations=(), measured_on=())
     with pytest.raises(BuildError, match="excerpt"):
         QualitySettings(excerpts=0)

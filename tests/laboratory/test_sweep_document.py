@@ -7,17 +7,7 @@ import pytest
 
 from laboratory.experiments.pictures import draw_sweep
 from laboratory.experiments.sweep_document import make_curves, make_matrices, make_rankings, without_snippets
-
-
-def row(method, sparsity, calibration, seed, **bits):
-    return {
-        "method": method,
-        "sparsity": sparsity,
-        "removed_share": sparsity,
-        "calibration": calibration.split("+") if calibration else [],
-        "seed": seed,
-        "quality": {dataset: {"bits_per_byte": value} for dataset, value in bits.items()},
-    }
+from testbed.reports import sweep_row as row
 
 
 def snippets(nats):

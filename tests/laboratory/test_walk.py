@@ -8,8 +8,10 @@ from laboratory.sparsity.masks import wanda_scores
 from laboratory.sparsity.pattern import GroupPattern
 from laboratory.sparsity.sparsity_settings import SparsitySettings, resolve_sparsity
 from laboratory.sparsity.walk import MATRICES, owl_sparsities, sparsify_layers
+from testbed.models import make_model
 from tests.builder.test_layers import sequences
-from tests.builder.tiny import make_model
+
+pytestmark = pytest.mark.slow  # whole models are pruned
 
 
 def inputs_of(model, layer, texts):
@@ -119,8 +121,8 @@ def naive_owl(model, texts, sparsity, multiple, spread):
         for name, rows in inputs_of(model, index, texts).items():
             norms = rows.double().square().sum(dim=0).sqrt()
             scores.append((layer.get_submodule(name).weight.double().abs() * norms).flatten())
-        scores = torch.cat(scores)
-        shares.append(float((scores > multiple * scores.mean()).double().mean()) * 100)
+        together = torch.cat(scores)
+        shares.append(float((together > multiple * together.mean()).double().mean()) * 100)
     low, high = min(shares), max(shares)
     scaled = [(share - low) * (1 / (high - low) * spread * 2) for share in shares]
     kept = [one - sum(scaled) / len(scaled) + (1 - sparsity) for one in scaled]

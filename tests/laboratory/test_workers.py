@@ -35,7 +35,7 @@ def test_a_process_that_is_killed_is_lost_and_the_others_are_not(monkeypatch):
         assert threads == "3" and options["env"]["OMP_NUM_THREADS"] == "3"
         return real([sys.executable, "-c", programs[json.loads(Path(source).read_text())["what"]], target], **options)
 
-    monkeypatch.setattr(workers.subprocess, "Popen", popen)
+    monkeypatch.setattr(subprocess, "Popen", popen)
     tasks = {what: {"what": what} for what in ("killed", "refused", "unprepared", "broken", "fine")}
     outcomes = {outcome.name: outcome for outcome in run_in_processes(tasks, jobs=2, threads=3)}
     assert outcomes["fine"] == Done(name="fine", result={"x": 1})
@@ -53,13 +53,14 @@ def test_a_sweep_that_is_stopped_leaves_no_process(monkeypatch):
         started.append(real([sys.executable, "-c", "import time; time.sleep(60)"], **options))
         return started[-1]
 
-    monkeypatch.setattr(workers.subprocess, "Popen", popen)
-    monkeypatch.setattr(workers.time, "sleep", lambda seconds: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    monkeypatch.setattr(time, "sleep", lambda seconds: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         list(run_in_processes({"a": {}, "b": {}}, jobs=2, threads=1))
     assert all(process.poll() is not None for process in started)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="the task of a worker that waits is a named pipe")
 def test_a_sweep_that_is_killed_takes_its_workers_along(tmp_path):
     os.mkfifo(tmp_path / "never")
@@ -183,5 +184,5 @@ def test_a_cluster_that_is_not_there_is_reported(played_ray, monkeypatch):
 
 def test_without_ray_it_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(SubmodelError, match=r"submodel\[ray\]"):
+    with pytest.raises(SubmodelError, match=r"submodel\[study\]"):
         list(run_on_ray({"a": {}}, address="auto", threads=1))

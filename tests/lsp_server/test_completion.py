@@ -79,6 +79,7 @@ def computed_after(engine: Engine, before: str, typed: str, behind: str) -> int:
     return completer.complete(at(text, len(before) + len(typed), options=options)).computed_tokens
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("typed", "behind"), [("x", ""), ("(", ")"), ("x = [", "]"), ("\n        y", "")])
 def test_with_the_suffix_first_a_key_computes_itself(
     tiny_bundle: Bundle, tmp_path: Path, typed: str, behind: str

@@ -99,6 +99,7 @@ EDITS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(start=st.lists(st.integers(0, 399), min_size=1, max_size=300), edits=EDITS)
 def test_kept_cache_changes_no_answer(
@@ -139,7 +140,7 @@ class Oracle(Drafter):
         super().__init__()
         self.tokens = list(tokens)
 
-    def propose(self, tokens: Sequence[int], room: int) -> Draft:
+    def propose(self, tokens: Sequence[int], room: int, *, only_answers: bool = False) -> Draft:
         return Draft(tokens=tuple(self.tokens[:room]), source=("context", 4)) if self.tokens and room > 0 else NO_DRAFT
 
 

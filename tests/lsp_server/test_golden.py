@@ -56,7 +56,10 @@ def show(case: Case, options: ServerOptions) -> str:
 
 def without(rule: str) -> ServerOptions:
     """Everything but one rule, and but those rules that would mend the same thing."""
-    both = {"suffix_duplicate": ("suffix_duplicate", "syntax"), "doubled_closers": ("doubled_closers", "syntax")}
+    both: dict[str, tuple[str, ...]] = {
+        "suffix_duplicate": ("suffix_duplicate", "syntax"),
+        "doubled_closers": ("doubled_closers", "syntax"),
+    }
     both |= {"repetition": ("repetition", "syntax"), "next_line": ("next_line", "dedent", "syntax")}
     both |= {"special_tokens": ("special_tokens", "syntax"), "newline": ("newline", "dedent", "syntax")}
     both |= {"dedent": ("dedent", "syntax"), "whole_line": ("whole_line", "syntax")}

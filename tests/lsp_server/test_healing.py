@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from lsp_server.decoding.engine import Engine
 from lsp_server.decoding.healing import Start, Vocabulary, begun_word, without_start
-from tests.conftest import make_tiny_tokenizer
+from testbed.bundles import make_bundle_tokenizer
 
-TOKENIZER = make_tiny_tokenizer()
+TOKENIZER = make_bundle_tokenizer()
 VOCABULARY = Vocabulary(TOKENIZER)
 
 

@@ -45,6 +45,7 @@ def anonymous_huge_bytes() -> int:
     return next(int(line.split()[1]) * 1024 for line in rollup.splitlines() if line.startswith("AnonHugePages"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux alone has them")
 def test_what_is_moved_stays_what_it_was() -> None:
     if not huge_pages.SETTINGS.is_dir() or "[never]" in (huge_pages.SETTINGS / "enabled").read_text():

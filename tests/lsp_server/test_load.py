@@ -87,6 +87,7 @@ def talk(test: Callable[[Client], Any], options: ServerOptions | None = None) ->
     asyncio.run(run())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["x = 1\n" * 8_500_000, "y" * 5_000_000], ids=["50 MB", "a line of 5 MB"])
 def test_a_giant_document_is_not_kept_and_nothing_else_suffers(text: str) -> None:
     async def test(client: Client) -> None:
@@ -123,6 +124,7 @@ def test_a_document_that_grows_too_long_is_given_up() -> None:
     assert document.take_edits() == []
 
 
+@pytest.mark.slow
 def test_thousands_of_documents_stay_within_the_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(documents_module, "MAX_TOTAL_CHARS", 100_000)
     monkeypatch.setattr(documents_module, "MAX_DOCUMENTS", 300)
@@ -133,8 +135,8 @@ def test_thousands_of_documents_stay_within_the_bounds(monkeypatch: pytest.Monke
             client.change("file:///0.py", edit(0, 0, "y"), version=number + 2)
         documents = client.server.documents
         assert len(documents) == 300
-        kept = [one for one in client.server.workspace.text_documents.values() if one.is_kept]  # type: ignore[attr-defined]
-        assert sum(one.size for one in kept) <= 100_000  # type: ignore[attr-defined]
+        kept = [one for one in client.server.workspace.text_documents.values() if one.is_kept]
+        assert sum(one.size for one in kept) <= 100_000
         first = client.server.document("file:///0.py")
         assert first is not None, "what is worked in stays"
         assert first.source.startswith("y" * 2000)
@@ -210,6 +212,7 @@ def ask_often(engine: Broken, count: int, monkeypatch: pytest.MonkeyPatch) -> tu
         service.close()
 
 
+@pytest.mark.slow
 def test_an_engine_that_fails_once_is_loaded_again(monkeypatch: pytest.MonkeyPatch) -> None:
     answers, service = ask_often(Broken(1), 3, monkeypatch)
     assert "failed (non-zero status code); it is loaded again." in str(answers[0])
@@ -217,6 +220,7 @@ def test_an_engine_that_fails_once_is_loaded_again(monkeypatch: pytest.MonkeyPat
     assert [status.state for status in service.bundles.values()] == [BundleState.READY]
 
 
+@pytest.mark.slow
 def test_an_engine_that_always_fails_is_given_up_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     answers, service = ask_often(Broken(10**9), MAX_CRASHES + 5, monkeypatch)
     assert all(isinstance(answer, ServeError) for answer in answers)
@@ -275,6 +279,7 @@ GARBAGE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("garbage", GARBAGE)
 def test_a_client_that_talks_nonsense_and_vanishes_ends_the_server(garbage: bytes) -> None:
     command = [sys.executable, "-m", "submodel", "serve", "--stdio"]
@@ -283,6 +288,7 @@ def test_a_client_that_talks_nonsense_and_vanishes_ends_the_server(garbage: byte
     assert done.returncode == 0, done.stderr.decode()
 
 
+@pytest.mark.slow
 def test_a_client_that_vanishes_from_a_socket_ends_the_server() -> None:
     with listening() as (server, port):
         with connect(port) as client, client.makefile("rb") as stream:

@@ -60,6 +60,7 @@ def test_lines_that_are_kept_are_those_of_the_text(text: str, edits: list[tuple[
             assert document.clamp(there) == make_document(document.source).clamp(there)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lines", [range(20_000), range(20_000, 0, -1)], ids=["down", "up"])
 def test_an_edit_costs_no_pass_over_the_text(lines: range, monkeypatch: pytest.MonkeyPatch) -> None:
     """On 104ea66 200 edits of a document of 1.9 MB kept the event loop for 15 s."""

@@ -53,7 +53,7 @@ def test_clamped_position_is_that_of_the_clamped_offset(
     text: str, line: int, character: int, encoding: Encoding
 ) -> None:
     offset, *clamped = clamp(text, line, character, encoding)
-    assert offset_at(text, *clamped, encoding) == offset == clamp(text, line, character, encoding)[0]
+    assert offset_at(text, clamped[0], clamped[1], encoding) == offset == clamp(text, line, character, encoding)[0]
     lines = re.split("\r\n|\r|\n", text)
     assert clamped[0] == min(line, len(lines) - 1)
     codec, width = CODECS[encoding]

@@ -70,7 +70,7 @@ def half_precision(bundle: Bundle, folder: Path) -> Bundle:
     from exporters.checkpoint_reader import Checkpoint
     from exporters.graph import build_graph, save_graph
     from exporters.precision import VARIANT_FILES, Precision
-    from tests.conftest import make_tiny_bundle
+    from testbed.bundles import make_tiny_bundle
 
     make_tiny_bundle(folder / "bundle", folder / "checkpoint")
     shutil.copyfile(bundle.tokenizer_path, folder / "bundle" / "tokenizer.json")

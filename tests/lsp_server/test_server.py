@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from lsprotocol import types
 
-from benchmarks.robustness.fuzz_protocol import ProtocolReader
-from benchmarks.robustness.fuzz_readers import READERS
 from lsp_server.drift import Drift
 from lsp_server.options import CareOptions, ServerOptions
 from lsp_server.request import CompletionRequest
 from lsp_server.transports import create_server
+from testbed.fuzzing.protocol import ProtocolReader
+from testbed.fuzzing.readers import READERS
 from tests.lsp_server.test_load import Client, edit, talk
 
 
@@ -71,7 +71,8 @@ def test_a_snooze_takes_the_place_of_the_last_one_and_ends_with_the_server() -> 
 
 
 def test_a_repository_that_goes_on_and_on_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    server, reported = create_server(ServerOptions(), "1"), []
+    server = create_server(ServerOptions(), "1")
+    reported: list[Any] = []
     monkeypatch.setattr(server, "warn", reported.append)
     for changed in (20, 21, 22):
         server._on_drift(Path("/repo"), Drift(files=100, changed=changed, added=0, removed=0))
@@ -109,7 +110,7 @@ def test_shutdown_cancels_what_has_not_ended() -> None:
             yield asyncio.Event().wait, (), {}
 
         for number in range(3):
-            protocol._execute_handler(number, waits, ended.append)
+            protocol._execute_handler(number, waits, ended.append)  # type: ignore[arg-type]
         for _ in protocol.lsp_shutdown(None):
             pass
         return [future.cancelled() for future in ended]

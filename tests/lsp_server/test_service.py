@@ -189,6 +189,7 @@ def test_bundle_that_fails_is_remembered(tmp_path: Path) -> None:
     run(test)
 
 
+@pytest.mark.slow
 def test_freed_memory_is_taken_again_at_the_next_request(tiny_bundle: Bundle) -> None:
     async def test(service: CompletionService, _: SlowCompleter) -> None:
         first = await ask(service, TEXT, tiny_bundle.folder)
@@ -228,6 +229,7 @@ def test_only_so_many_bundles_are_in_memory() -> None:
     run(test)
 
 
+@pytest.mark.slow
 def test_the_least_recently_used_bundle_goes(tiny_bundle: Bundle) -> None:
     async def test(service: CompletionService, _: SlowCompleter) -> None:
         other = Path("/other")

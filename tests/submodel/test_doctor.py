@@ -68,6 +68,7 @@ def run_doctor(*arguments):
     )
 
 
+@pytest.mark.slow
 def test_it_works_where_only_serving_is_installed(tmp_path):
     done = subprocess.run([sys.executable, "-P", "-c", SERVE_ONLY], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -80,6 +81,7 @@ def test_it_works_where_only_serving_is_installed(tmp_path):
     assert "[build]" in checks["build extra"]["advice"]
 
 
+@pytest.mark.slow
 def test_the_whole_table_cuts_nothing_and_obeys_no_stranger(workspace):
     bundle = workspace / ".submodel" / "bundle"
     seal_manifest(bundle, {**read_manifest(bundle), "base": {"name": "qwen\x1b[2J[red]"}})
@@ -118,6 +120,7 @@ def test_a_stranger_s_bundle_is_reported_and_no_failure(workspace, monkeypatch):
     assert "submodel trust" in check.advice
 
 
+@pytest.mark.slow
 def test_a_changed_byte_of_the_bundle_fails(workspace):
     model = workspace / ".submodel" / "bundle" / "onnx" / "model.onnx"
     content = model.read_bytes()
@@ -301,6 +304,7 @@ def test_a_look_up_of_the_hub_s_name_is_not_waited_for(monkeypatch):
     released.set()
 
 
+@pytest.mark.slow
 def test_an_index_without_the_wheel(tmp_path, monkeypatch):
     (tmp_path / "index").mkdir()
     monkeypatch.setenv("PIP_INDEX_URL", (tmp_path / "index").as_uri())

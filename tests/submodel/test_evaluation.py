@@ -53,10 +53,10 @@ def test_what_any_build_of_this_repository_read_is_known(tmp_path):
     foreign = make_checkpoint(tmp_path / "foreign", ["x"], ["y"])
     files = [source_file("held-out", sha256) for sha256 in "abcd"]
     candidates = find_candidates(["sub-model", str(other), str(foreign), "base"], tmp_path)
-    assert files_held_out_from(candidates, files) == {"b"}
+    assert files_held_out_from(candidates, files) == frozenset("b")
     assert files_held_out_from(candidates[2:], files) is None
     changed = [source_file("held-out", "new"), source_file("calibration", "c")]
-    assert files_held_out_from(candidates[:1], changed) == {"a", "b"}
+    assert files_held_out_from(candidates[:1], changed) == frozenset("ab")
 
 
 @pytest.mark.parametrize(("name", "hint"), [("bundle", "submodel build"), ("nowhere", "folder")])
@@ -92,4 +92,4 @@ class Listener(StageDisplay):
 
     def __init__(self, said):
         super().__init__()
-        self.say = said.append
+        self.say = said.append  # type: ignore[method-assign]

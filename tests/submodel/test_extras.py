@@ -1,5 +1,7 @@
 """The line that adds the build extra: by the installer that made the environment, from the same source."""
 
+import importlib.metadata
+import importlib.util
 import json
 import shlex
 import sys
@@ -21,7 +23,7 @@ def origin(monkeypatch):
     def install_from(document):
         text = None if document is None else json.dumps(document)
         installed = SimpleNamespace(read_text=lambda name: text if name == "direct_url.json" else None)
-        monkeypatch.setattr(extras.importlib.metadata, "distribution", lambda name: installed)
+        monkeypatch.setattr(importlib.metadata, "distribution", lambda name: installed)
 
     install_from(None)
     return install_from
@@ -36,8 +38,8 @@ def test_each_installer_by_its_mark(origin, tmp_path, monkeypatch):
     assert extras.install_command(prefix=tmp_path) == "uv tool install 'submodel[build]' --torch-backend cpu"
     cached = tmp_path / "archive-v0" / "a1b2"
     assert extras.install_command("eval", cached) == "uvx --torch-backend cpu --from 'submodel[build]' submodel eval"
-    find_spec = extras.importlib.util.find_spec
-    monkeypatch.setattr(extras.importlib.util, "find_spec", lambda name: None if name == "pip" else find_spec(name))
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "pip" else find_spec(name))
     bare = tmp_path / "uv venv"
     assert (
         extras.install_command(prefix=bare) == f"uv pip install --python '{bare}' --torch-backend cpu 'submodel[build]'"

@@ -12,11 +12,14 @@ from builder import datasets
 from builder.artifact import read_artifact
 from contract.documents import BuildProgress, BuildReport, Manifest
 from contract.errors import BuildError, CorpusError
+from laboratory.programs.functional import FunctionalSettings
 from submodel.app import app
 from submodel.build.build_settings import BuildSettings
 from submodel.evaluation.evaluation_run import EvalSettings
-from tests.builder.tiny_bases import save_folder
+from testbed.models import save_base
 from tests.builder.tiny_datasets import play_index
+
+pytestmark = pytest.mark.slow  # whole builds
 
 
 @pytest.fixture
@@ -37,7 +40,7 @@ def invoke(*arguments):
 def test_a_language_is_built_and_evaluated_by_its_name(index, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(datasets, "cache_folder", lambda: index)
-    base = save_folder(tmp_path / "base", kind="qwen2")
+    base = save_base(tmp_path / "base", kind="qwen2")
     options = (
         "--base",
         base,
@@ -115,4 +118,4 @@ def test_what_cannot_be_is_reported_at_once(tmp_path, settings, words):
 
 def test_a_language_has_no_tests_to_run(tmp_path):
     with pytest.raises(BuildError, match="--functional"):
-        EvalSettings(repository=tmp_path, language="python", functional=object())
+        EvalSettings(repository=tmp_path, language="python", functional=FunctionalSettings())

@@ -26,8 +26,10 @@ from lsp_server.context.repository_index import read_index
 from lsp_server.options import ContextOptions, ServerOptions, TriggerOptions
 from lsp_server.request import CompletionRequest
 from submodel.app import app
-from tests.builder.tiny_bases import save_folder
+from testbed.models import save_base
 from tests.contract.test_secrets_of_texts import make_tokens
+
+pytestmark = pytest.mark.slow  # whole builds
 
 ALNUM = string.ascii_letters + string.digits
 
@@ -111,7 +113,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, tup
     folder = tmp_path_factory.mktemp("planted")
     planted = make_planted()
     write_repository(folder / "repository", planted)
-    base = save_folder(folder / "base", kind="qwen2")
+    base = save_base(folder / "base", kind="qwen2")
     options = ["--base", base, "--size", 0.8, "--minutes", 0.02, "--quantize", "fp32", "--positions", 8]
     done = CliRunner().invoke(app, ["build", str(folder / "repository"), *map(str, options), "--json"])
     assert done.exit_code == 0, done.output + repr(done.exception)

@@ -9,7 +9,7 @@ from submodel.build import pipeline
 from submodel.build.build_settings import BuildSettings
 from submodel.build.pipeline import run_build
 from submodel.build.stages import Stages, hash_of
-from tests.builder.tiny_bases import save_folder
+from testbed.models import save_base
 
 
 class Counter:
@@ -74,13 +74,14 @@ def test_keys_tell_inputs_apart_whatever_their_order():
     assert hash_of(a=1) != hash_of(a=2)
 
 
+@pytest.mark.slow
 def test_the_base_is_scored_again_only_if_files_that_it_is_asked_about_change(tmp_path, monkeypatch):
     repository = tmp_path / "repository"
     repository.mkdir()
     for number in range(24):
         lines = (f"def compute_{number}_{i}(value):\n    return value + {number * i}\n" for i in range(40))
         (repository / f"part_{number}.py").write_text("\n".join(lines))
-    base = save_folder(tmp_path / "base", kind="qwen2")
+    base = save_base(tmp_path / "base", kind="qwen2")
 
     def stop(*arguments, **options):
         raise BuildError("The test needs no more than the base's scores.")
@@ -91,7 +92,7 @@ def test_the_base_is_scored_again_only_if_files_that_it_is_asked_about_change(tm
         reported = []
         settings = BuildSettings(repository=repository, output=tmp_path / "out", base=str(base), positions=4)
         with StageDisplay() as display, pytest.raises(BuildError, match="no more"):
-            display.say = reported.append
+            display.say = reported.append  # type: ignore[method-assign, assignment]
             run_build(settings, display)
         return "score the base: kept from an earlier run" not in reported
 

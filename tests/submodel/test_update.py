@@ -22,9 +22,11 @@ from submodel.build import pipeline, update_run
 from submodel.build.build_settings import BuildSettings
 from submodel.build.history import read_history, write_history
 from submodel.build.pipeline import run_build
-from submodel.build.stages import is_output_of
+from submodel.build.stages import Stages, is_output_of
 from submodel.build.update_run import UpdateSettings, run_update
-from tests.builder.tiny_bases import save_folder
+from testbed.models import save_base
+
+pytestmark = pytest.mark.slow  # whole builds
 
 MINUTES = 0.02  # the least number of steps of a model of two layers
 
@@ -48,7 +50,7 @@ def write(root: Path, numbers: range, prefix: str = "part") -> None:
 
 def _base(folder: Path) -> Path:
     """Its tokens are so short that an excerpt takes more positions than a model of the tests has."""
-    config = save_folder(folder, kind="qwen2") / "config.json"
+    config = save_base(folder, kind="qwen2") / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"max_position_embeddings": 2048}))
     return folder
 
@@ -93,7 +95,7 @@ def repository(built, tmp_path, monkeypatch) -> Path:
     return tmp_path / "room" / "repository"
 
 
-def follow(root: Path, minutes: float = MINUTES, positions: int = 4) -> dict:
+def follow(root: Path, minutes: float = MINUTES, positions: int = 4):
     settings = UpdateSettings(repository=root, output=root / ".submodel", minutes=minutes, positions=positions)
     with StageDisplay() as display:
         return run_update(settings, display)
@@ -226,7 +228,7 @@ KILLS = {
     "in training": lambda patch: patch.setattr(TrainingRun, "_step", _raise),
     "before the export": lambda patch: patch.setattr(pipeline, "export_bundle", _raise),
     "after the bundle took its place": lambda patch: patch.setattr(update_run._Update, "_adopt", _raise),
-    "after the model took its place": lambda patch: patch.setattr(pipeline.Stages, "adopt", _raise),
+    "after the model took its place": lambda patch: patch.setattr(Stages, "adopt", _raise),
     "before the history": lambda patch: patch.setattr(update_run, "write_history", _raise),
     "before the end": lambda patch: patch.setattr(update_run._Update, "_finish", _raise),
 }

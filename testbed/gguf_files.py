@@ -1,14 +1,25 @@
 """GGUF files of two random layers, written by gguf-py: a writer that shares no line with our reader."""
 
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from gguf import GGMLQuantizationType, GGUFWriter
 from gguf.quants import quantize
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from transformers import PretrainedConfig, PreTrainedModel
 
-from tests.builder.tiny import FIM_TOKENS, make_model, make_tokenizer
+from testbed.models import make_model
+from testbed.tokenizer import FIM_TOKENS, make_tokenizer
 
+Array = NDArray[Any]
+Tensors = dict[str, tuple[Array, GGMLQuantizationType]]
 NAMES = {
     "self_attn.q_proj": "attn_q",
     "self_attn.k_proj": "attn_k",
@@ -25,6 +36,7 @@ PADDING_ROWS = 5
 
 
 def gguf_name(name: str) -> str:
+    """Return the name that llama.cpp's converter gives a tensor of transformers."""
     parts = name.split(".")
     if parts[1] != "layers":
         return {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}[
@@ -33,13 +45,13 @@ def gguf_name(name: str) -> str:
     return f"blk.{parts[2]}.{NAMES['.'.join(parts[3:-1])]}.{parts[-1]}"
 
 
-def permuted(weights: np.ndarray, heads: int) -> np.ndarray:
+def permuted(weights: Array, heads: int) -> Array:
     """As llama.cpp's converter reorders the rows of q and k for rotation."""
     half = weights.shape[0] // heads // 2
     return weights.reshape(heads, 2, half, *weights.shape[1:]).swapaxes(1, 2).reshape(weights.shape)
 
 
-def tensors_of(model, quantization=GGMLQuantizationType.F32) -> dict[str, tuple[np.ndarray, GGMLQuantizationType]]:
+def tensors_of(model: PreTrainedModel, quantization: GGMLQuantizationType = GGMLQuantizationType.F32) -> Tensors:
     """What a converter would write: GGUF name to raw data and type; padding rows below the vocabulary."""
     config, tensors = model.config, {}
     for name, tensor in model.state_dict().items():
@@ -57,11 +69,11 @@ def tensors_of(model, quantization=GGMLQuantizationType.F32) -> dict[str, tuple[
     return tensors
 
 
-def metadata_of(config, tokenizer, pre: str = "gpt-2") -> dict[str, tuple[str, object]]:
+def metadata_of(config: PretrainedConfig, tokenizer: Tokenizer, pre: str = "gpt-2") -> dict[str, tuple[str, object]]:
     """Key to GGUFWriter's method suffix and value."""
     tokens = [tokenizer.id_to_token(i) for i in range(tokenizer.get_vocab_size())]
     kinds = [3 if token in SPECIAL else 1 for token in tokens]
-    merges = [" ".join(pair) for pair in json_model(tokenizer)["merges"]]
+    merges = [" ".join(pair) for pair in json.loads(tokenizer.to_str())["model"]["merges"]]
     arch = config.model_type
     return {
         "general.license": ("string", "mit"),
@@ -83,13 +95,13 @@ def metadata_of(config, tokenizer, pre: str = "gpt-2") -> dict[str, tuple[str, o
     }
 
 
-def json_model(tokenizer) -> dict:
-    import json
-
-    return json.loads(tokenizer.to_str())["model"]
-
-
-def write_gguf(path: Path, architecture: str, metadata, tensors) -> Path:
+def write_gguf(
+    path: Path,
+    architecture: str,
+    metadata: Mapping[str, tuple[str, object]],
+    tensors: Mapping[str, tuple[Array, GGMLQuantizationType]],
+) -> Path:
+    """Write a file of that metadata (`metadata_of`) and these tensors (`tensors_of`); return its path."""
     writer = GGUFWriter(path, architecture)
     for key, (kind, value) in metadata.items():
         getattr(writer, f"add_{kind}")(key, value)
@@ -102,7 +114,9 @@ def write_gguf(path: Path, architecture: str, metadata, tensors) -> Path:
     return path
 
 
-def make_parts(kind: str = "llama", *, is_tied: bool = True, quantization=GGMLQuantizationType.F32):
+def make_parts(
+    kind: str = "llama", *, is_tied: bool = True, quantization: GGMLQuantizationType = GGMLQuantizationType.F32
+) -> tuple[PreTrainedModel, Tokenizer, dict[str, tuple[str, object]], Tensors]:
     """A model, its tokenizer, and what their GGUF file holds, to be spoiled before `write_gguf`."""
     tokenizer = make_tokenizer()
     model = make_model(tokenizer.get_vocab_size(), kind=kind, is_tied=is_tied)

@@ -10,7 +10,7 @@ from benchmarks.paper_table import (
 )
 from laboratory.experiments.compare_run import OTHER_DATASET, OTHER_FORMAT, SAME_DATASET
 from laboratory.experiments.sweep_document import make_curves, make_matrices, make_rankings
-from tests.laboratory.test_sweep_document import row
+from testbed.reports import sweep_row as row
 
 
 def cells(line):

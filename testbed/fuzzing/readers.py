@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.robustness.fuzz_files import (
+from testbed.fuzzing.files import (
     ArchiveReader,
     BundleReader,
     ExternalDataReader,
@@ -15,8 +15,8 @@ from benchmarks.robustness.fuzz_files import (
     SafetensorsReader,
     TokenizerReader,
 )
-from benchmarks.robustness.fuzz_protocol import ProtocolReader
-from benchmarks.robustness.fuzz_reader import Reader
+from testbed.fuzzing.protocol import ProtocolReader
+from testbed.fuzzing.reader import Reader
 
 READERS: dict[str, Callable[[Path], Reader]] = {
     "gguf": GgufReader,

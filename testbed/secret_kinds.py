@@ -17,6 +17,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from contract.repository.secrets import remove_secrets
+
+PLANTED = 200  # of each kind
+SHARE_NEEDED = {"keyed": 0.99, "password": 0.9}
+
 Draw = Callable[[random.Random], str]
 
 _LOWER, _UPPER, _DIGITS = string.ascii_lowercase, string.ascii_uppercase, string.digits
@@ -53,6 +58,12 @@ def plant(kind: SecretKind, count: int, seed: int = 0) -> Iterator[PlantedSecret
         value = kind.draw(rng)
         line = kind.places[number % len(kind.places)].replace("{}", value)
         yield PlantedSecret(text=f"first = 1\n{line}\nlast = 2\n", parts=tuple(value.split("\n")))
+
+
+def count_found(kind: SecretKind, count: int = PLANTED, seed: int = 0) -> int:
+    """Return how many of `count` planted values leave no part behind."""
+    cleaned = ((remove_secrets(one.text).text, one.parts) for one in plant(kind, count, seed))
+    return sum(not any(part in text for part in parts) for text, parts in cleaned)
 
 
 _TOKEN_PLACES: Final = (

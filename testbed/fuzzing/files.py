@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.robustness.fuzz_mutation import Shape
-from benchmarks.robustness.fuzz_reader import Reader
 from contract.errors import BuildError
 from contract.files.seals import KEY_BYTES, open_sealed, sealed_json
 from contract.files.untrusted_json import read_bytes
 from submodel.build.stages import PURPOSE
+from testbed.fuzzing.mutation import Shape
+from testbed.fuzzing.reader import Reader
 
 if TYPE_CHECKING:
     from contract.bundle.bundle import Bundle
@@ -31,7 +31,7 @@ class GgufReader(Reader):
         """Two architectures, one of them with quantized weights."""
         from gguf import GGMLQuantizationType
 
-        from tests.builder.tiny_gguf import make_parts, write_gguf
+        from testbed.gguf_files import make_parts, write_gguf
 
         for kind, quantization in (("llama", GGMLQuantizationType.F32), ("qwen2", GGMLQuantizationType.Q8_0)):
             _, _, metadata, tensors = make_parts(kind, quantization=quantization)
@@ -58,9 +58,9 @@ class SafetensorsReader(Reader):
 
     def prepare(self) -> None:
         """A model of two layers."""
-        from tests.builder.tiny_bases import save_folder
+        from testbed.models import save_base
 
-        save_folder(self.folder / "model")
+        save_base(self.folder / "model")
         self.seeds = [(self.folder / "model" / "model.safetensors").read_bytes()]
 
     def read(self, data: bytes) -> None:
@@ -88,7 +88,7 @@ class TokenizerReader(Reader):
 
     def prepare(self) -> None:
         """Two of small vocabularies."""
-        from tests.builder.tiny import make_plain_tokenizer, make_tokenizer
+        from testbed.tokenizer import make_plain_tokenizer, make_tokenizer
 
         self.seeds = [make_tokenizer(300).to_str().encode(), make_plain_tokenizer(280).to_str().encode()]
 
@@ -158,9 +158,9 @@ class ArchiveReader(Reader):
     def prepare(self) -> None:
         """Some files, names that take an extended header, and a link."""
         files = {"tool-1/a.py": b"x = 1\n" * 40, "tool-1/" + "long" * 35 + "/b.py": b"y = 2\n", "tool-1/ü.py": b""}
-        for mode, form in (("w", tarfile.PAX_FORMAT), ("w", tarfile.GNU_FORMAT), ("w:gz", tarfile.PAX_FORMAT)):
+        for mode, prompt_format in (("w", tarfile.PAX_FORMAT), ("w", tarfile.GNU_FORMAT), ("w:gz", tarfile.PAX_FORMAT)):
             stream = io.BytesIO()
-            with tarfile.open(fileobj=stream, mode=mode, format=form) as tarred:  # type: ignore[call-overload]
+            with tarfile.open(fileobj=stream, mode=mode, format=prompt_format) as tarred:  # type: ignore[call-overload]
                 for name, content in files.items():
                     info = tarfile.TarInfo(name)
                     info.size = len(content)
@@ -275,15 +275,15 @@ def _listing(folder: Path, graph: Path, listed: str) -> Bundle:
     from contract.bundle.bundle import Architecture, Bundle
     from contract.prompt import PromptFormat
 
-    form = PromptFormat(prefix_token="<p>", suffix_token="<s>", middle_token="<m>", stop_tokens=("<e>",))
+    prompt_format = PromptFormat(prefix_token="<p>", suffix_token="<s>", middle_token="<m>", stop_tokens=("<e>",))
     shape = Architecture(layers=1, kv_heads=1, head_dim=1, hidden_size=1, vocab_size=1, max_positions=1)
     return Bundle(
         folder=folder,
         model_path=graph,
         tokenizer_path=folder / "tokenizer.json",
-        prompt=form,
+        prompt=prompt_format,
         architecture=shape,
-        manifest={"files": {listed: {}}},
+        manifest={"files": {listed: {}}},  # type: ignore[typeddict-item]
         build="",
     )
 
@@ -306,7 +306,7 @@ class ReportReader(Reader):
 
     def prepare(self) -> None:
         """The document that the report's own tests render."""
-        from tests.submodel.test_report import document
+        from testbed.reports import document
 
         self.seeds = [json.dumps(document()).encode()]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.robustness.fuzz_mutation import Shape
+from testbed.fuzzing.mutation import Shape
 
 
 class Reader:

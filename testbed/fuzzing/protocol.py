@@ -6,11 +6,14 @@ import asyncio
 import json
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from benchmarks.robustness.fuzz_mutation import Shape
-from benchmarks.robustness.fuzz_reader import Reader
 from contract.errors import SubmodelError
+from testbed.fuzzing.mutation import Shape
+from testbed.fuzzing.reader import Reader
+
+if TYPE_CHECKING:
+    from lsp_server.server import CompletionServer
 
 
 class Refused(SubmodelError):
@@ -25,6 +28,7 @@ class ProtocolReader(Reader):
     """
 
     shape: Shape = "messages"
+    server: CompletionServer
 
     def prepare(self) -> None:
         """A message of each kind; a server that has been initialized and has a document open."""
@@ -133,7 +137,7 @@ class ProtocolReader(Reader):
             self.server.close()
         options = ServerOptions(bundle=Path("/w/bundle"), trigger=TriggerOptions(debounce_min_ms=0, debounce_max_ms=0))
         self.server = create_server(options, "1")
-        self.server.protocol.set_writer(self)  # type: ignore[arg-type]
+        self.server.protocol.set_writer(self)
         self.server.service.close()
         self.server.service = self.server.session.service = PlayedService()  # type: ignore[assignment]
         self.server.report_server_error = lambda error, source: self.errors.append(error)  # type: ignore[method-assign]
