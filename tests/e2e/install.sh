@@ -24,4 +24,4 @@ fi
 if command -v npm >/dev/null; then
   "$PYTHON" -c 'from testbed.runtimes import install_packages; install_packages()'
 fi
-"$PYTHON" -c 'from builder.bases import catalogue, fetch; fetch.fetch_gguf(catalogue.QWEN_CODER_SMALL)'
+"$PYTHON" -c 'from builder.bases import catalogue, download; download.fetch_gguf(catalogue.QWEN_CODER_SMALL)'
