@@ -26,7 +26,7 @@ PURPOSE: Final = "stage record"
 
 @dataclass(frozen=True, kw_only=True)
 class StageRecord:
-    """What a finished stage left: its key, its time, its result (JSON)."""
+    """What a finished stage left: its hash, its time, its result (JSON)."""
 
     name: str
     stage_hash: str
@@ -49,7 +49,7 @@ def is_output_of(name: str, output: Path, folder: Path) -> bool:
 
 
 def hash_of_output(name: str, output: Path, folder: Path) -> str | None:
-    """The key under which the stage `name` made `output`, or None, as for `is_output_of`."""
+    """The stage hash under which the stage `name` made `output`, or None, as for `is_output_of`."""
     seal = seal_key()
     try:
         record = open_sealed(seal, PURPOSE, name, read_bytes(_record_path(folder, name)))

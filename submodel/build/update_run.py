@@ -129,7 +129,7 @@ class _Update(Build):
             corpus=self._corpus.fingerprint,
             finetuning=self._settings.finetuning.to_json(),
         )
-        if not self._followed.fresh_to_learn or self._history.versions[-1].get("key") == stage_hash:
+        if not self._followed.fresh_to_learn or self._history.versions[-1].get("stage_hash") == stage_hash:
             self._display.say("Nothing has changed since that the model has not learned or tried; all stays as it is")
             return self._finish(document, {}, started)
         self._display.say(_describe(document["files"]))
@@ -190,7 +190,7 @@ class _Update(Build):
     def _remember(self, version: Mapping[str, Any]) -> None:
         """Put the version last, in the place of an earlier record of it, and write the history."""
         others = self._history.versions
-        if others and others[-1].get("stage_hash") == version["key"]:
+        if others and others[-1].get("stage_hash") == version["stage_hash"]:
             others = others[:-1]
         self._history = replace(self._history, versions=(*others, version))
         write_history(self._paths.stages, self._history)
@@ -205,7 +205,7 @@ class _Update(Build):
             "models": [{**rows.get("held_out", {}), **unscored_bundle(paths.bundle)}],
             **({"held_out_before": rows["held_out_before"]} if "held_out_before" in rows else {}),
             **({"since": rows["since"]} if "since" in rows else {}),
-            "history": [{name: one[name] for name in one if name != "key"} for one in self._history.versions],
+            "history": [{name: one[name] for name in one if name != "stage_hash"} for one in self._history.versions],
             "stages": stage_rows(self._stages.records),
             "seconds": round(time.perf_counter() - started, 1),
             "paths": {"model": str(paths.pruned), "bundle": str(paths.bundle), "report": str(paths.report)},

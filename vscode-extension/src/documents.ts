@@ -33,7 +33,7 @@ export interface Manifest {
   precisions_tried?: PrecisionTrial[];
   prompt?: PromptFacts;
   quantization?: string;
-  schema: 1;
+  schema: 2;
   threshold?: ThresholdFacts;
   variants?: {
     [k: string]: VariantFacts;
