@@ -174,7 +174,7 @@ class VariantFacts(TypedDict):
 class Manifest(TypedDict):
     """bundle.json: where a bundle came from, how it is asked, and the SHA-256 of each of its files."""
 
-    schema: Literal[1]
+    schema: Literal[2]
     files: dict[str, FileFacts]
     layout: NotRequired[str]
     quantization: NotRequired[str]
