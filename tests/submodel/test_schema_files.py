@@ -28,8 +28,8 @@ def test_every_part_is_described_and_open() -> None:
 @pytest.mark.parametrize(
     ("kind", "document"),
     [
-        (Manifest, {"schema": 2, "files": {}}),
-        (Manifest, {"schema": 1, "files": {"a": {"bytes": "1", "sha256": ""}}}),
+        (Manifest, {"schema": 1, "files": {}}),
+        (Manifest, {"schema": 2, "files": {"a": {"bytes": "1", "sha256": ""}}}),
         (BuildReport, {"schema": 2, "models": []}),
     ],
 )
