@@ -161,7 +161,7 @@ def test_the_minutes_are_used_up_though_what_runs_first_takes_longer(tmp_path, m
     files = [replace(first, path=f"{number}.py") for number in range(20)] + others
     summary = run(tmp_path, files=files, settings=replace(SETTINGS, minutes=2, warmup_steps=4)).summary
     assert 4 < summary["steps"] < 8 * 20
-    assert summary["minutes"] == pytest.approx(2, rel=0.15)
+    assert summary["minutes"] == pytest.approx(2, rel=0.2)
 
 
 @pytest.mark.parametrize("after", [2, 3, 5])  # steps; the first comes right after the number of steps was fixed

@@ -72,7 +72,7 @@ def test_names_a_truncated_file_without_hashing(bundle: Path) -> None:
     [
         ({"schema": 99}, "schema 99"),
         ({"schema": None}, "schema None"),
-        ({"layout": "optimum"}, "layout 'optimum'"),
+        ({"layout": "optimum"}, "format 'optimum'"),
         ({"files": {}}, "lists no onnx/model.onnx"),
         ({"prompt": {"prefix": 1}}, "lacks or misstates a key"),
         ({"prompt": []}, "lacks or misstates a key"),

@@ -43,7 +43,7 @@ def test_other_architectures_go_through_optimum(other_folder: Path, tmp_path: Pa
     assert bundle.manifest["quantization"] == "fp32"
     assert bundle.architecture.layers == 2
     assert read_bundle(tmp_path / "bundle", layout=OPTIMUM_LAYOUT) == bundle
-    with pytest.raises(BundleError, match="layout 'optimum'"):
+    with pytest.raises(BundleError, match="format 'optimum'"):
         read_bundle(tmp_path / "bundle")
 
 
