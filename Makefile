@@ -21,8 +21,8 @@ $(VENV)/installed: pyproject.toml
 demo: $(VENV)/installed  ## build a sub-model of a real repository and show its completions
 	$(BIN)/python -m benchmarks.demo --base $(BASE)
 
-test: $(VENV)/installed  ## all tests, with one real build on the packaged small base
-	$(BIN)/python -m pytest
+test: $(VENV)/installed  ## all tests, two files at a time, with one real build on the packaged small base
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Its last line says how many tests it left out.
 test-fast: $(VENV)/installed  ## the quick tests: under a minute on two cores, without a network
