@@ -16,7 +16,6 @@ import type { LaunchSettings, RunningServer } from './launch';
 import { toInitializationOptions } from './options';
 import {
   executeIfKnown,
-  RELOAD_COMMAND,
   requestIfKnown,
   RESUME_COMMAND,
   type ServerStatus,
@@ -38,7 +37,6 @@ export class ServerController implements vscode.Disposable {
   private current: RunningServer | undefined;
   private timer: NodeJS.Timeout | undefined;
   private servedStamp: string | undefined;
-  private servedPick: string | undefined; // the bundle that the running server was started for, if one was picked
 
   constructor(
     private readonly bundles: Bundles,
@@ -63,25 +61,10 @@ export class ServerController implements vscode.Disposable {
     });
   }
 
-  /** Let the server load the bundles on disk, if they are not the ones that it serves; start it if none runs. */
+  /** Start the server anew if the bundles on disk are not the ones that it serves. */
   async reload(reason: string): Promise<void> {
-    const served = await this.bundles.served();
-    if (stampOf(served) === this.servedStamp) {
-      return;
-    }
-    const { client } = this;
-    const [bundle] = served;
-    if (!client || !bundle || this.bundles.picked() !== this.servedPick) {
+    if (stampOf(await this.bundles.served()) !== this.servedStamp) {
       await this.restart(reason);
-      return;
-    }
-    this.log.info(`Reload: ${reason}`);
-    this.servedStamp = stampOf(served);
-    const status = await executeIfKnown(client, RELOAD_COMMAND).catch(() => undefined); // it is just ending
-    if (status === undefined) {
-      await this.restart(reason);
-    } else {
-      this.status.update({ bundle, latencyMs: undefined, ...toSnapshot(status as ServerStatus) });
     }
   }
 
@@ -122,7 +105,6 @@ export class ServerController implements vscode.Disposable {
   private async startNow(): Promise<void> {
     this.status.update({ problem: undefined, latencyMs: undefined, bundle: undefined });
     this.servedStamp = undefined;
-    this.servedPick = this.bundles.picked();
     if (!isEnabledSomewhere()) {
       this.status.update({ phase: 'disabled' });
       return;

@@ -10,7 +10,6 @@ export const EXPLAIN_METHOD = 'submodel/explain';
 export const STATISTICS_COMMAND = 'submodel.statistics';
 export const SNOOZE_COMMAND = 'submodel.snooze';
 export const RESUME_COMMAND = 'submodel.resume';
-export const RELOAD_COMMAND = 'submodel.reload';
 
 const METHOD_NOT_FOUND = -32601;
 
