@@ -8,9 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
-import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,11 +21,11 @@ from lsp_server.http.guard import read_token
 from lsp_server.http.messages import read_completion, read_infill, until_stop
 from lsp_server.options import ServerOptions, TriggerOptions
 from lsp_server.request import CompletionRequest
+from tests.e2e.neovim import NVIM, open_neovim
 from tests.http_server import HttpServer, serving
 
 RECORDED = Path(__file__).parents[1] / "lsp_server" / "http_requests"
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "editors.md"
-NVIM = os.environ.get("NVIM_PROGRAM") or shutil.which("nvim")
 PATIENT = ServerOptions(trigger=TriggerOptions(budget_ms=60_000, cold_ms=60_000))  # as the server of these tests
 BEFORE, AFTER = "def greet(name):\n    return ", "\n\ndef other(x):\n    return x\n"
 
@@ -114,34 +111,17 @@ def test_a_plug_in_shows_and_inserts_the_answer(
         pytest.skip(f"${folder} names no plug-in")
     set_up = f"vim.opt.rtp:append('{os.environ[folder]}')\n{documented_set_up(title, server.port)}\n"
     (tmp_path / "init.lua").write_text(set_up + "vim.cmd('runtime! plugin/llama.vim')\n")
-    file, socket = tmp_path / "greet.txt", tmp_path / "socket"
+    file = tmp_path / "greet.txt"
     file.write_text("def greet(name):\n    \n" + AFTER[1:])
-    command = [str(NVIM), "--headless", "-n", "-u", str(tmp_path / "init.lua"), "--listen", str(socket), str(file)]
-    editor = subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def remote(*arguments: str) -> str:
-        done = subprocess.run([str(NVIM), "--server", str(socket), *arguments], capture_output=True)
-        return (done.stdout + done.stderr).decode().strip()
-
-    def wait_for(expression: str, wanted: str) -> None:
-        for _ in range(300):
-            if socket.exists() and remote("--remote-expr", expression) == wanted:
-                return
-            time.sleep(0.1)
-        raise AssertionError(f"{expression} never was {wanted}, but {remote('--remote-expr', expression)}")
-
     path = "" if title == "llama.vim" else "greet.txt"
     after = AFTER if title == "llama.vim" else AFTER[:-1]
     completer = open_completer(tiny_bundle.folder, threads=1)
     request = CompletionRequest(text=BEFORE + after, offset=len(BEFORE), path=path, options=PATIENT)
     expected = completer.complete(request).text
-    try:
-        wait_for("mode()", "n")
-        remote("--remote-send", "2GAreturn ")
+    with open_neovim(file, tmp_path / "init.lua", folder=tmp_path, environment=os.environ) as editor:
+        editor.wait_for("mode()", "n")
+        editor.remote("--remote-send", "2GAreturn ")
         marks = "vim.iter(vim.api.nvim_buf_get_extmarks(0, -1, 0, -1, {details = true}))"
-        wait_for(f"luaeval('{marks}:any(function(mark) return mark[4].virt_text ~= nil end)')", "true")
-        remote("--remote-send", "<Tab>")
-        wait_for("trim(getline(2))", f"return {expected}")
-    finally:
-        editor.kill()
-        editor.wait()
+        editor.wait_for(f"luaeval('{marks}:any(function(mark) return mark[4].virt_text ~= nil end)')", "true")
+        editor.remote("--remote-send", "<Tab>")
+        editor.wait_for("trim(getline(2))", f"return {expected}")
