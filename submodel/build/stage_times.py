@@ -60,9 +60,10 @@ def remember_stages(settings: BuildSettings, base: ResolvedBase, records: Sequen
     """Keep what the stages of this build took, for the next build's forecast."""
     bases = _read_paces()
     paces = bases.setdefault(base.name, {})
+    expected = expected_stages(settings, base)
     for record in records:
         kind = record.name.split()[0]
-        if record.is_fresh and record.name in expected_stages(settings, base):
+        if record.is_fresh and record.name in expected:
             seconds = record.seconds - (settings.minutes * 60 if kind == FIXED else 0)
             pace = max(seconds, 0.0) / _units(record.name, settings, base)
             paces[kind] = [*paces.get(kind, []), round(pace, 6)][-REMEMBERED:]

@@ -15,7 +15,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from builder.artifact import read_artifact
@@ -74,15 +74,15 @@ def run_update(settings: UpdateSettings, display: StageDisplay) -> dict[str, Any
     prepare_output(settings.output)
     with build_lock(settings.output):
         history = _read_history(BuildPaths(root=settings.output))
-        precision = read_bundle(settings.output / "bundle", verify=False).manifest["quantization"]
-        settings = replace(settings, quantize=precision, number=history.updates)
+        manifest = read_bundle(settings.output / "bundle", verify=False).manifest
+        settings = replace(settings, quantize=manifest["quantization"], number=history.updates)
         with display.stage("read the repository") as advance:
             found = read_corpus(settings.repository, on_progress=advance)
-        return _Update(settings, display, found, history).update()
+        return _Update(settings, display, found, history, tuple(manifest.get("variants", ()))).update()
 
 
 def _read_history(paths: BuildPaths) -> History:
-    again = "run `submodel build`, which makes a model anew"
+    again = "run `submodel build`, which makes a new model"
     history = read_history(paths.stages)
     if history is None or not paths.bundle.is_dir():
         raise BuildError(f"{paths.root} has no record of what its model has learned from; {again}.")
@@ -103,15 +103,21 @@ def _read_history(paths: BuildPaths) -> History:
 class _Update(Build):
     _threshold_lines = THRESHOLD_LINES
 
-    def __init__(self, settings: UpdateSettings, display: StageDisplay, found: Corpus, history: History) -> None:
+    def __init__(
+        self,
+        settings: UpdateSettings,
+        display: StageDisplay,
+        found: Corpus,
+        history: History,
+        added: tuple[str, ...],  # graphs that `submodel export --add` has put into the bundle that is there
+    ) -> None:
         changes = changes_since(found.root, history.commit)
         followed = follow(found, history.known, changes.renames if changes else {})
         super().__init__(settings, display, followed.corpus, {}, None)
         self._changes, self._followed, self._fresh = changes, followed, followed.fresh
         self._paths = UpdatePaths(root=settings.output)
         self._history = history
-        # Graphs that `submodel export --add` has put into the bundle that is there.
-        self._added = tuple(read_bundle(self._paths.bundle, verify=False).manifest.get("variants", ()))
+        self._added = added
 
     def update(self) -> dict[str, Any]:
         """Learn, and export if that made the model better; else renew the drafts alone."""
@@ -239,8 +245,8 @@ class _Update(Build):
         is_swapped = hash_of_output("export", paths.bundle, paths.stages) == self._bundle_hash(stage_hash)
         if settings.positions == 0 or is_swapped:
             return {}
-        held_out, model_hash = make_held_out(self._corpus.files, settings.scoring), self._history.model_hash
-        scores = {"held_out_before": self._score_bundle("score the old bundle", model_hash, held_out)}
+        model_hash = self._history.model_hash
+        scores = {"held_out_before": self._score_bundle("score the old bundle", model_hash, self._held_out)}
         fresh = [file for file in self._corpus.files if file.path in self._fresh and file.is_code]
         drawn = draw_fim_examples(fresh, sum(file.text.count("\n") + 1 for file in fresh), settings.scoring.seed)
         fim_examples = tuple(example for example in drawn if self._is_new(example))[: settings.positions]
@@ -255,8 +261,11 @@ class _Update(Build):
             return {"held_out": old["held_out_before"]} if "held_out_before" in old else {}
         if self._settings.positions == 0:
             return {}
-        held_out = make_held_out(self._corpus.files, self._settings.scoring)
-        return {"held_out": self._score_bundle("score the bundle", stage_hash, held_out)}
+        return {"held_out": self._score_bundle("score the bundle", stage_hash, self._held_out)}
+
+    @cached_property
+    def _held_out(self) -> HeldOut:
+        return make_held_out(self._corpus.files, self._settings.scoring)
 
     def _is_new(self, example: FimExample) -> bool:
         """Whether a cut stands in a line that was written since; of a file without its commits any line may be."""
