@@ -62,7 +62,7 @@ export function activate(context: vscode.ExtensionContext): void {
     controller.onNoBundle(() => void offers.offerToBuild()),
     controller.onNoExecutable((problem) => void offers.tellOfMissingExecutable(problem, false)),
     controller.onGaveUp(() => void offers.tellOfCrashes()),
-    watchBundles(bundles, () => void controller.reload('the bundle on disk has changed')),
+    watchBundles(bundles, () => void controller.restartForNewBundle('the bundle on disk has changed')),
     onDidSelectInterpreter(restart('another Python environment was selected')),
     vscode.workspace.onDidChangeConfiguration((event) => {
       if (RESTARTING_SETTINGS.some((name) => event.affectsConfiguration(name))) {

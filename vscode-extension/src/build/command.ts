@@ -70,7 +70,7 @@ export class BuildCommand implements vscode.Disposable {
     if (code === 0) {
       await this.bundles.forgetPick();
       this.status.update({ building: undefined });
-      await this.controller.reload('a sub-model was built');
+      await this.controller.restartForNewBundle('a sub-model was built');
       await this.tellSuccess(repository);
     } else if (terminal.wasStopped) {
       void vscode.window.showInformationMessage('The build was stopped; building again goes on where it was.');

@@ -62,7 +62,7 @@ export class ServerController implements vscode.Disposable {
   }
 
   /** Start the server anew if the bundles on disk are not the ones that it serves. */
-  async reload(reason: string): Promise<void> {
+  async restartForNewBundle(reason: string): Promise<void> {
     if (stampOf(await this.bundles.served()) !== this.servedStamp) {
       await this.restart(reason);
     }
