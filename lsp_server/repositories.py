@@ -121,7 +121,7 @@ class Repositories:
         self._drifts = {bundle: drift for bundle, drift in self._drifts.items() if workspace_of(bundle) not in gone}
 
     def forget_readings(self) -> None:
-        """Let everything be read anew, as after a build."""
+        """Forget what was read, so that it is read again, as after a build."""
         for root in [*self._timers]:
             self._stop(root)
         self._drifts = {}

@@ -107,7 +107,7 @@ def ask_genai(bundle: Bundle, graph: Path, prompts: list[list[int]]) -> RuntimeA
     shutil.copyfile(graph, folder / "onnx" / graph.name)
     config = json.loads((folder / "genai_config.json").read_text("utf-8"))
     config["model"]["decoder"]["filename"] = f"onnx/{graph.name}"
-    # The others are told to go on after an end token; here a rare token, the last one, plays its part.
+    # The other runtimes ignore the end token. Here the last token, a rare one, takes its place.
     config["model"]["eos_token_id"] = config["model"]["vocab_size"] - 1
     (folder / "genai_config.json").write_text(json.dumps(config))
     model = onnxruntime_genai.Model(str(folder))

@@ -45,7 +45,7 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class StateFile:
-    """Where a fine-tuning keeps its state, and what it is a state of: another stage hash begins anew."""
+    """Where a fine-tuning keeps its state, and the stage hash that it belongs to; one of another hash is not used."""
 
     path: Path
     stage_hash: str

@@ -1,7 +1,7 @@
 """From a request to an answer: the same engine, filters and confidence threshold as the language server's.
 
-The client decides when to ask. The newest request of a client ends its older one; clients take turns. Clients are told
-apart by `User-Agent` and by the body's `user`: most plug-ins open a connection for each request.
+The client decides when to ask. The newest request of a client ends its older one; clients take turns. A client is
+recognized by `User-Agent` and the body's `user`: most plug-ins open a connection for each request.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Endpoint:
         raise Refusal(404, f"There is no such path; known are {known}.")
 
     async def _health(self, request: Request) -> Reply:
-        """As llama.cpp: 503 until the model can answer. Who asks has sent no token, so that no name is told."""
+        """As llama.cpp: 503 until the model can answer. The client has sent no token, so the answer names nothing."""
         try:
             bundle = self._bundle()
         except Refusal as refusal:

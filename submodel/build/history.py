@@ -43,7 +43,7 @@ class History:
 def remember_build(
     folder: Path, corpus: Corpus, program: str, model_hash: str, document: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """Begin anew from a build, whose document is given, unless its model is the one that is known; the versions."""
+    """Start the history from a build's document, unless its model is already known. Returns the versions."""
     before = read_history(folder)
     if before is not None and (before.program, before.model_hash) == (program, model_hash):
         return [dict(one) for one in before.versions]
