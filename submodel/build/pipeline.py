@@ -60,7 +60,7 @@ PIPELINE_VERSION = 11  # raised when the same inputs give another model, so that
 SCORING_VERSION = 1  # likewise for the base's scores
 # Likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits, 4: drafts, 5: confidence threshold,
 # 6: one step for even rows, 7: threshold on two places a line, 8: the key "threshold".
-EXPORT_VERSION = 7
+EXPORT_VERSION = 8
 PROGRAM = f"{PIPELINE_VERSION}.{EXPORT_VERSION}"  # an update goes on from models of this one alone
 THRESHOLD_BEGINS = 0.5  # of an export's time, roughly
 
