@@ -5,7 +5,9 @@ r"""Single positions of a repository, asked of a bundle and of llama.cpp as its 
 
 BUNDLE was built of REPOSITORY as it stood at REVISION; REPOSITORY has its whole history. Held-out lines come from the
 folder that --built names (a checkout of REVISION), later ones from the commits after it. Each position is cold: the
-engine saw another one before. Writes benchmarks/results/positions-NAME.json.
+engine saw another one before. The bundle is asked twice: "submodel" reads its whole window, as after reading ahead;
+"submodel, first answer" answers as the server does at once, from the text near the cursor.
+Writes benchmarks/results/positions-NAME.json.
 """
 
 from __future__ import annotations
@@ -51,6 +53,7 @@ def main() -> None:
             replay=WorkloadSettings(passages=arguments.count, lines=1, keys=1, since=since),
             rounds=2,
             with_plain=False,
+            with_first_answer=True,
         )
         with StageDisplay() as display:
             document = run_bench(settings, display)

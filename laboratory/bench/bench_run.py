@@ -35,6 +35,7 @@ from lsp_server.decoding.cores import default_threads
 
 PEER_WORKER = Path(__file__).with_name("llama_cpp_worker.py")
 DRAFTS = "+drafts"  # ends the name of a llama.cpp that is to use its own, from the prompt
+FIRST_ANSWER = "submodel, first answer"
 VERSIONED = ("submodel", "onnxruntime", "tokenizers", "numpy")
 
 
@@ -57,6 +58,7 @@ class BenchSettings:
     decode_tokens: int = 64
     rounds: int = 5
     with_plain: bool = True  # the bundle without drafts as well
+    with_first_answer: bool = False  # the bundle as well as the server asks it at a cold place, from the text nearby
 
 
 class _Worker:
@@ -172,6 +174,9 @@ def _open_workers(settings: BenchSettings, stack: ExitStack) -> Iterator[_Worker
     yield stack.enter_context(_opened("submodel", [*module, json.dumps({**own, "has_drafts": True})]))
     if settings.with_plain:
         yield stack.enter_context(_opened("submodel, no drafts", [*module, json.dumps({**own, "has_drafts": False})]))
+    if settings.with_first_answer:
+        first = json.dumps({**own, "has_drafts": True, "is_first_answer": True})
+        yield stack.enter_context(_opened(FIRST_ANSWER, [*module, first]))
     for name in settings.runtimes:
         command = [*python_module("laboratory.bench.runtime_worker"), json.dumps({"runtime": name, **own})]
         yield stack.enter_context(_opened(name, command))

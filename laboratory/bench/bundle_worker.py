@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,17 +17,23 @@ from lsp_server.decoding.engine import Engine
 from lsp_server.decoding.greedy import GreedyTokens
 from lsp_server.decoding.huge_pages import use_huge_pages
 from lsp_server.decoding.speculation import Drafter
-from lsp_server.options import PATIENT
+from lsp_server.options import PATIENT, TriggerOptions
 from lsp_server.request import CompletionRequest
 
 
 class BundleWorker:
-    """The product's engine, with its drafts or without."""
+    """The product's engine, with its drafts or without.
 
-    def __init__(self, bundle: str, threads: int, has_drafts: bool) -> None:
+    It reads the whole window, however long that takes. With `is_first_answer` it answers a cold place as the server
+    does: from the text near the cursor, where reading all would take longer than the default of `trigger.coldMs`.
+    """
+
+    def __init__(self, bundle: str, threads: int, has_drafts: bool, is_first_answer: bool = False) -> None:
         started = time.perf_counter()
         self.engine = Engine(read_bundle(Path(bundle), verify=False), threads=threads)
         self.completer = Completer(self.engine)
+        cold_ms = TriggerOptions().cold_ms if is_first_answer else PATIENT.trigger.cold_ms
+        self.options = replace(PATIENT, trigger=replace(PATIENT.trigger, cold_ms=cold_ms))
         use_huge_pages()  # as the server does once a model is loaded, in a thread of its own
         self.load_s = time.perf_counter() - started
         if not has_drafts:
@@ -36,7 +43,7 @@ class BundleWorker:
         """The rest of the line, with all that the product does for it."""
         started = time.perf_counter()
         completion = self.completer.complete(
-            CompletionRequest(text=before + behind, offset=len(before), options=PATIENT)
+            CompletionRequest(text=before + behind, offset=len(before), options=self.options)
         )
         milliseconds = (time.perf_counter() - started) * 1000
         return {"text": completion.text, "tokens": completion.tokens, "milliseconds": milliseconds}
