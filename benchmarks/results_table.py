@@ -1,4 +1,4 @@
-"""The builds in benchmarks/results as one Markdown table, so that documents say what was measured.
+"""What `benchmarks.build_quality` has written to benchmarks/results, as one Markdown table.
 
 python -m benchmarks.results_table
 """
@@ -18,12 +18,15 @@ HEADINGS = ("repository", "", "parameters", "bits per byte", "exact match", "aga
 
 def main() -> None:
     """Print it."""
+    paths = sorted(RESULTS.glob("build-*.json"))
+    if not paths:
+        raise SystemExit(f"{RESULTS} has no build-*.json; run `python -m benchmarks.build_quality` first.")
     print_head(*HEADINGS)
-    for path in sorted(RESULTS.glob("build-*.json")):
+    for path in paths:
         for cells in _rows(json.loads(path.read_text("utf-8"))["build"]):
             print_row(*cells)
     print()
-    for path in sorted(RESULTS.glob("build-*.json")):
+    for path in paths:
         print(f"- {_costs(json.loads(path.read_text('utf-8'))['build'])}")
 
 

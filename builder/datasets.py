@@ -217,7 +217,7 @@ def _plain_sequences(
 
 
 def _exactly(sequences: Sequence[tuple[int, ...]], tokens: int, name: str) -> list[tuple[int, ...]]:
-    """The sequences cut off after `tokens` tokens: methods and datasets are compared on equal amounts."""
+    """Cut the sequences to `tokens` tokens in all, so that comparisons use equal amounts."""
     made: list[tuple[int, ...]] = []
     left = tokens
     for ids in sequences:

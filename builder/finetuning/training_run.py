@@ -16,7 +16,7 @@ from builder.finetuning.training_data import Material, in_steps
 from builder.finetuning.training_state import Progress, StateFile
 from contract.documents import FineTuningFacts
 
-SAVE_EVERY_S = 30.0  # what a kill costs at most; a state is some 100 MB, written in a fraction of a second
+SAVE_EVERY_S = 30.0  # between two states of some 100 MB; a kill before the first costs all steps so far
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what AdamW keeps of each factor
 
 
@@ -44,7 +44,7 @@ class TrainingRun:
         self._step_paces: list[float] = []
 
     def restore(self) -> None:
-        """Go on with the state on disk, where there is one for the same key."""
+        """Go on with the state on disk, where there is one for the same stage hash."""
         found = self._state.load()
         if found is None:
             return

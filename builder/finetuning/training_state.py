@@ -1,8 +1,8 @@
 """The state of an unfinished fine-tuning on disk, so that a killed build resumes.
 
 One safetensors file, replaced as a whole: weights, the optimizer's moments, the best weights so far, and in its
-metadata a JSON document. Nothing in it can run. Beside it lies a seal (`contract.files.seals`): a state that this
-user's program did not write, which a repository may have brought along, is as if there were none.
+metadata a JSON document. Nothing in it can run. A seal lies beside it (`contract.files.seals`). A state
+without a valid seal is ignored: a repository may have brought it along.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class StateFile:
 
     def vouch_for(self, file: Path) -> None:
         """Seal a file that is about to become the state."""
-        # Older seals stay: a kill before the file takes its place must not cost the state that is there.
+        # Older seals are kept: after a kill, the older state may still be the one on disk.
         seals = [self._seal_of(file), *self._read_seals()[:_OLDER_SEALS]]
         write_text(self._seals, "".join(f"{one}\n" for one in seals))
 

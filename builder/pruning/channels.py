@@ -6,8 +6,8 @@ tokens. With the Gram matrix G = Σ_t a_t a_tᵀ and H = G + λ·mean(diag G)·I
 
     W' = argmin tr((W' S_P − W) H (W' S_P − W)ᵀ) = W H[:,P] H_PP⁻¹
 
-λ holds W' to the old weight (not to zero: λ → ∞ leaves W[:,P] as it was), which keeps the refit from chasing the
-calibration text. Nothing here knows of models, files or devices.
+A larger λ keeps W' closer to the old weight W[:,P] (not to zero). Without it the refit overfits the calibration text.
+Nothing here knows of models, files or devices.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ Tensor = torch.Tensor
 class WidthSettings:
     """How the feed-forward layers are narrowed."""
 
-    # One of the two won in each layer where we looked, and the other came close (docs/LOG.md).
+    # In each layer that we tried, one of these two was best and the other came close (docs/LOG.md).
     ridges: tuple[float, ...] = (0.1, 0.3)
     # Each so many layers all ridges are tried on validation; the layers between take the last one that won.
     choose_ridge_every: int = 6
@@ -100,7 +100,7 @@ def _run_to_down_proj(layer: Block, stream: Stream) -> Tensor:
 def _over_residual(down: nn.Linear, stream: Stream, activations: Tensor) -> Tensor:
     """The rows divided by the root mean square of the residual that the layer leaves at their token.
 
-    The next norm divides by it too, so that an error counts as much as later layers see of it. Without this the few
+    The next norm divides by it too. So each row is weighted as later layers see its error. Without this the few
     tokens with massive activations (the first of each sequence) decide alone.
     """
     outputs = down(activations)

@@ -172,7 +172,7 @@ def _seen_character(match: re.Match[str]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class _Leads:
-    """What of all that can be found at all, given the strings that are there: most texts hold few of them."""
+    """The searches worth running on a text: those whose lead string occurs in it. Most texts need few."""
 
     forms: tuple[tuple[str, TokenForm], ...]
     places: tuple[tuple[str, SecretPlace], ...]  # lower case

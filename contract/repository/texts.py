@@ -59,7 +59,7 @@ class RepositoryTexts:
 def read_texts(root: Path, settings: ReadingSettings = _DEFAULT_SETTINGS) -> Mapping[str, tuple[str, str]]:
     """Path → (language, text) of what a build would read, neither split nor too small for it.
 
-    For those who serve: what has changed since a build, and snippets of other files. Raises CorpusError if the folder
+    The server compares these texts with its bundle's, to measure drift. Raises CorpusError if the folder
     is missing, can't be read or goes beyond the settings' `max_entries` or `max_seconds`.
     """
     return read_repository(root, settings).texts

@@ -59,7 +59,7 @@ from submodel.report.render import REPORT_SCHEMA, render_report
 PIPELINE_VERSION = 11  # raised when the same inputs give another model, so that stages of older versions are not kept
 SCORING_VERSION = 1  # likewise for the base's scores
 # Likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits, 4: drafts, 5: confidence threshold,
-# 6: one step for even rows, 7: threshold on two places a line, 8: the key "threshold".
+# 6: one quantization step for all rows behind a norm, 7: threshold on two places a line, 8: the key "threshold".
 EXPORT_VERSION = 8
 PROGRAM = f"{PIPELINE_VERSION}.{EXPORT_VERSION}"  # an update goes on from models of this one alone
 THRESHOLD_BEGINS = 0.5  # of an export's time, roughly
@@ -189,7 +189,7 @@ class Build:
 
     @cached_property
     def _inputs(self) -> dict[str, Any]:
-        """What every stage depends on, for its key."""
+        """What every stage depends on, for its stage hash."""
         return {"version": PIPELINE_VERSION, "corpus": self._corpus.fingerprint, "base": self._base_identity}
 
     @property
@@ -204,7 +204,7 @@ class Build:
     def _model_at(
         self, size: float, paths: BuildPaths, suffix: str = "", *, keeps_format: bool = False
     ) -> tuple[StageRecord, StageRecord, str]:
-        """The stages that make the sub-model of one size in `paths`: pruned, fine-tuned, and the key of the result.
+        """The stages that make the sub-model of one size in `paths`: pruned, fine-tuned, and the result's stage hash.
 
         A fine-tuned model learns to be asked with the suffix first, unless it `keeps_format`, the base's own.
         """

@@ -1,7 +1,7 @@
 """Stages that are not repeated: each records what it was made from, and is skipped while that still holds.
 
-A record is believed only where this user's own program wrote it (`contract.files.seals`) and the files that it vouches
-for hash to what they were: a repository can bring records and models of its own along.
+A repository may bring records and models along. A record counts only if this user's program sealed it
+(`contract.files.seals`) and its outputs still have the recorded hashes.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ def hash_of(**inputs: object) -> str:
 
 
 def is_output_of(name: str, output: Path, folder: Path) -> bool:
-    """Whether `output` lies there as the stage `name` made it, its only output, by its record in `folder`.
+    """Whether `output` is unchanged since the stage `name` made it, by that stage's record in `folder`.
 
-    False too where the record is none of this user's. Raises StateFolderError if this user's key can't be read.
+    `output` is the stage's only output. False too if the record is not this user's. Raises StateFolderError if this user's key can't be read.
     """
     return hash_of_output(name, output, folder) is not None
 
@@ -100,7 +100,7 @@ class Stages:
         return record
 
     def adopt(self, name: str, other: str) -> None:
-        """Let the finished stage `other` count as `name`, whose outputs the caller has put in place.
+        """Copy the record of the finished stage `other` to `name`; the caller has put the outputs in place.
 
         Raises BuildError where the record of `other` is not this user's.
         """

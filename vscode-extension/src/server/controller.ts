@@ -196,7 +196,7 @@ export class ServerController implements vscode.Disposable {
     void (isProblem ? this.warn(text, executable) : vscode.window.showInformationMessage(plain(text)));
   }
 
-  /** A warning; one about a bundle of another account offers to trust it, which is what it tells to run. */
+  /** Shows a warning. If it is about another account's bundle, a button runs `submodel trust`. */
   private async warn(text: string, { command }: Executable): Promise<void> {
     const client = text.includes('submodel trust') ? this.current?.client : undefined;
     const status = client && (await requestIfKnown<ServerStatus>(client, STATUS_METHOD, {}).catch(() => undefined));
