@@ -1,7 +1,8 @@
 """Other decoder architectures: exported by optimum-onnx, in float32, into a folder like a bundle.
 
 ORTModelForCausalLM and transformers.js load it; our engine does not, since each architecture has inputs of its own, and
-`read_bundle` says so. What optimum can do is `optimum_types()`; what our own graph does is `checkpoint_reader.DECODER_TYPES`.
+`read_bundle` says so. What optimum can do is `optimum_types()`. What our own graph does is `DECODER_TYPES` in
+`exporters.checkpoint_reader`.
 """
 
 from __future__ import annotations

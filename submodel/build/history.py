@@ -90,7 +90,7 @@ def write_history(folder: Path, history: History) -> None:
 
 
 def read_history(folder: Path) -> History | None:
-    """What `write_history` wrote for this user; None where there is nothing of theirs.
+    """What `write_history` wrote for this user; None if there is nothing of theirs, or another version wrote it.
 
     Raises StateFolderError if this user's key can't be read.
     """
@@ -101,10 +101,13 @@ def read_history(folder: Path) -> History | None:
     document = open_sealed(seal_key(), PURPOSE, FILE, content)
     if document is None:
         return None
-    return History(
-        program=document["program"],
-        model_hash=document["model_hash"],
-        commit=document["commit"],
-        known=Known(paths=document["paths"], texts=document["texts"]),
-        versions=tuple(document["versions"]),
-    )
+    try:
+        return History(
+            program=document["program"],
+            model_hash=document["model_hash"],
+            commit=document["commit"],
+            known=Known(paths=document["paths"], texts=document["texts"]),
+            versions=tuple(document["versions"]),
+        )
+    except KeyError:
+        return None

@@ -43,7 +43,8 @@ def hash_of(**inputs: object) -> str:
 def is_output_of(name: str, output: Path, folder: Path) -> bool:
     """Whether `output` is unchanged since the stage `name` made it, by that stage's record in `folder`.
 
-    `output` is the stage's only output. False too if the record is not this user's. Raises StateFolderError if this user's key can't be read.
+    `output` is the stage's only output. False too if the record is not this user's. Raises StateFolderError if this
+    user's key can't be read.
     """
     return hash_of_output(name, output, folder) is not None
 

@@ -12,15 +12,17 @@ import pytest
 import torch
 
 from builder.artifact import read_artifact
+from builder.corpus.corpus import read_corpus
 from builder.finetuning.training_run import TrainingRun
 from contract.bundle.bundle import build_of, read_bundle
 from contract.bundle.trusted_builds import check_trusted
 from contract.console import StageDisplay
 from contract.errors import BuildError
-from contract.files.folders import replace_folder
+from contract.files.folders import PRIVATE, replace_folder, write_text
+from contract.files.seals import seal_key, sealed_json
 from submodel.build import pipeline, update_run
 from submodel.build.build_settings import BuildSettings
-from submodel.build.history import read_history, write_history
+from submodel.build.history import FILE, PURPOSE, read_history, remember_build, write_history
 from submodel.build.pipeline import run_build
 from submodel.build.stages import Stages, is_output_of
 from submodel.build.update_run import UpdateSettings, run_update
@@ -283,3 +285,16 @@ def test_a_history_that_another_account_wrote_is_none(repository, monkeypatch, t
     monkeypatch.setenv("SUBMODEL_STATE_DIR", str(repository.parent / "state"))
     with pytest.raises(BuildError, match="no record"):
         follow(repository)
+
+
+def test_a_history_of_another_version_asks_for_a_build_and_a_build_begins_it_anew(repository):
+    stages = repository / ".submodel" / "stages"
+    document = {"program": "1.1", "key": "…", "commit": None, "paths": {}, "texts": {}, "versions": []}
+    write_text(stages / FILE, sealed_json(seal_key(), PURPOSE, FILE, document), mode=PRIVATE)
+    with pytest.raises(BuildError, match="submodel build"):
+        follow(repository)
+    corpus = read_corpus(repository)
+    remember_build(stages, corpus, "2.2", "hash", {"finetuning": {"minutes": 1}, "seconds": 2.0, "models": []})
+    history = read_history(stages)
+    assert history is not None
+    assert (history.program, len(history.versions)) == ("2.2", 1)
