@@ -60,8 +60,9 @@ def main() -> None:
         print_bench(document)
         kinds[kind] = {key: document[key] for key in KEPT}
         reported = {
-            "command": "python -m benchmarks.beside_llama_cpp_positions BUNDLE "
-            f"{arguments.name} --since {arguments.since} --count {arguments.count}",
+            "command": "python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --built CHECKOUT "
+            f"--since {arguments.since} --name {arguments.name} --count {arguments.count} "
+            + " ".join(f'--peer "{name}=FILE"' for name, _ in peers),
             "kinds": kinds,
             "machine": describe_machine(),
             "versions": {**describe_versions(), **document["versions"]},

@@ -23,6 +23,7 @@ from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import CACHE
 from contract.children import python_module
+from submodel.build.paths import BuildPaths
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("lsp_server/suggestion", "lsp_server/syntax")  # some 50 steps
@@ -43,7 +44,7 @@ def main() -> None:
     moments = []
     for _ in range(KILLS):
         process = _start(folder, killed)
-        _wait_for_state(killed / "stages" / "finetuning.safetensors", process)
+        _wait_for_state(BuildPaths(root=killed).finetuning_state, process)
         moment = rng.uniform(0, 45)
         time.sleep(moment)
         process.send_signal(signal.SIGKILL)

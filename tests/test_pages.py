@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from lsp_server.suggestion.refine import FILTERS, STOPS
+
 ROOT = Path(__file__).parents[1]
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 PAGES = [ARCHITECTURE, ROOT / "CONTRIBUTING.md"]
@@ -100,3 +102,12 @@ def test_each_package_is_typed() -> None:
     document = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     packages = document["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
     assert [name for name in packages if not (ROOT / name / "py.typed").is_file()] == []
+
+
+def test_the_protocol_lists_each_rule_that_explain_names() -> None:
+    sources = "".join(path.read_text("utf-8") for path in (ROOT / "lsp_server").rglob("*.py"))
+    named = set(re.findall(r"(?:\brefuse\(|\brule=)\"([a-z-]+)\"", sources)) - {"cancelled"}  # nobody sees that one
+    rules = {name.replace("_", "-") for name in (*STOPS, *FILTERS)} | named
+    table = (ROOT / "docs" / "protocol.md").read_text("utf-8").partition("| rule |")[2].partition("\n\n")[0]
+    listed = {name for row in table.splitlines() for name in re.findall(r"`([a-z-]+)`", row.split("|")[1:2][0])}
+    assert listed == rules

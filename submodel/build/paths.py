@@ -51,6 +51,11 @@ class BuildPaths:
         return self.root / "stages"
 
     @property
+    def finetuning_state(self) -> Path:
+        """The state of a fine-tuning that has not ended."""
+        return self.stages / "finetuning.safetensors"
+
+    @property
     def dense_baseline(self) -> BuildPaths:
         """Where the dense base that is tuned for comparison has its folders."""
         return BuildPaths(root=self.root / "dense-baseline")

@@ -257,7 +257,7 @@ class Build:
         encoder = PromptEncoder(before.tokenizer, prompt_format)
         started = time.perf_counter()
         summary: FineTuningFacts = {"minutes": 0.0}
-        state_path = self._paths.stages / "finetuning.safetensors"
+        state_path = self._paths.finetuning_state
         if settings.minutes > 0:
             from builder.finetuning.finetune import finetune  # peft takes a second to import
 
