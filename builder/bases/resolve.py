@@ -18,6 +18,7 @@ from builder.bases.hub import Snapshot, cached_snapshot, fetch_snapshot
 from contract.documents import BaseFacts
 from contract.errors import BaseModelError
 from contract.files.untrusted_json import read_json
+from contract.progress import Progress
 
 AUTO: Final = "auto"
 HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+/*")
@@ -25,7 +26,6 @@ UNKNOWN_LICENCE: Final = "unknown"
 LICENCE_LINE: Final = re.compile(r"^license:\s*[\"']?([\w.+-]+)[\"']?\s*$", re.MULTILINE)
 
 Report = Callable[[str], None]
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)

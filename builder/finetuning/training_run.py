@@ -13,7 +13,7 @@ from builder.finetuning.finetune_settings import FinetuneSettings
 from builder.finetuning.packed import packed_nats
 from builder.finetuning.schedule import learning_rate_at, steps_within, validation_steps
 from builder.finetuning.training_data import Material, in_steps
-from builder.finetuning.training_state import Progress, StateFile
+from builder.finetuning.training_state import StateFile, TrainingProgress
 from contract.documents import FineTuningFacts
 
 SAVE_EVERY_S = 30.0  # between two states of some 100 MB; a kill before the first costs all steps so far
@@ -37,7 +37,7 @@ class TrainingRun:
         self._on_event, self._on_progress = on_event, on_progress
         self._factors = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self._optimizer = torch.optim.AdamW(list(self._factors.values()), lr=settings.learning_rate, weight_decay=0.0)
-        self.progress = Progress()
+        self.progress = TrainingProgress()
         self._best = self._copy()
         # What the plan is made of: seconds a pass of the first validation, seconds a token of each of the first steps.
         self._pass_seconds: list[float] = []

@@ -29,7 +29,7 @@ _OLDER_SEALS = 3
 
 
 @dataclass
-class Progress:
+class TrainingProgress:
     """Where a fine-tuning stands."""
 
     step: int = 0
@@ -50,7 +50,7 @@ class StateFile:
     path: Path
     stage_hash: str
 
-    def save(self, progress: Progress, weights: Tensors, moments: Tensors, best: Tensors) -> None:
+    def save(self, progress: TrainingProgress, weights: Tensors, moments: Tensors, best: Tensors) -> None:
         """Replace the file; a kill leaves the old one or the new one."""
         tensors = {
             **{f"weights/{name}": tensor for name, tensor in weights.items()},
@@ -94,7 +94,7 @@ class StateFile:
         seal = self._seal_of(self.path)
         return any(hmac.compare_digest(seal, one) for one in self._read_seals())
 
-    def load(self) -> tuple[Progress, dict[str, dict[str, torch.Tensor]]] | None:
+    def load(self) -> tuple[TrainingProgress, dict[str, dict[str, torch.Tensor]]] | None:
         """What `save` wrote for this stage hash: progress and {"weights" | "moments" | "best": tensors}; or None."""
         try:
             if not self._is_own():
@@ -108,6 +108,6 @@ class StateFile:
                     group, _, rest = name.partition("/")
                     # A copy: a tensor of an open file keeps it mapped, and Windows replaces no file that is.
                     groups[group][rest] = file.get_tensor(name).clone()
-                return Progress(**json.loads(metadata["progress"])), groups
+                return TrainingProgress(**json.loads(metadata["progress"])), groups
         except (OSError, SafetensorError, ValueError, TypeError, KeyError):
             return None  # never begun, cut off, or of another version: begin anew

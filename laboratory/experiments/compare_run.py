@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from contract.errors import BuildError
+from contract.progress import Progress
 from laboratory.experiments.regions import TOKENS, Region, read_region, short_names
 from laboratory.sparsity.overlap import Overlap, expect_random, measure, simulate_random
 
@@ -19,8 +20,6 @@ OTHER_DATASET: Final = "another dataset"
 OTHER_FORMAT: Final = "another prompt format"  # prompts or plain pieces, of one dataset or two
 OTHER_METHOD: Final = "another method"
 SAME: Final = "same dataset and seed"
-
-Progress = Callable[[int, int], None]
 
 
 def run_compare(folders: Sequence[Path], *, seed: int = 0, on_progress: Progress | None = None) -> dict[str, Any]:

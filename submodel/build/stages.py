@@ -71,7 +71,7 @@ class Stages:
         self._folder = folder
         self._display = display
         self._force = force
-        self._key = seal_key()
+        self._seal_key = seal_key()
         self._hashes = OutputHashes()
         self.records: list[StageRecord] = []
 
@@ -105,7 +105,7 @@ class Stages:
 
         Raises BuildError where the record of `other` is not this user's.
         """
-        record = open_sealed(self._key, PURPOSE, other, read_bytes(self._path(other)))
+        record = open_sealed(self._seal_key, PURPOSE, other, read_bytes(self._path(other)))
         if record is None:
             raise BuildError(f"{self._path(other)} was changed while the build ran; run it again.")
         self._write(name, record)
@@ -114,7 +114,7 @@ class Stages:
         return _record_path(self._folder, name)
 
     def _write(self, name: str, record: Mapping[str, Any]) -> None:
-        write_text(self._path(name), sealed_json(self._key, PURPOSE, name, record), mode=PRIVATE)
+        write_text(self._path(name), sealed_json(self._seal_key, PURPOSE, name, record), mode=PRIVATE)
 
     def _read(self, name: str, stage_hash: str, outputs: Sequence[Path]) -> Mapping[str, Any] | None:
         try:
@@ -123,7 +123,7 @@ class Stages:
             return None  # never run, or interrupted
         except (OSError, ValueError):
             content = b""
-        record = open_sealed(self._key, PURPOSE, name, content)
+        record = open_sealed(self._seal_key, PURPOSE, name, content)
         if record is None:
             self._display.say(
                 f"{name}: the record of an earlier run is not one of this user's, so the stage runs again"

@@ -90,11 +90,11 @@ def test_a_state_that_was_read_is_not_mapped(tmp_path: Path, monkeypatch: pytest
     """The next save replaces it, which Windows refuses while a tensor of this very process lies in the file."""
     import torch
 
-    from builder.finetuning.training_state import Progress, StateFile
+    from builder.finetuning.training_state import StateFile, TrainingProgress
 
     monkeypatch.setenv("SUBMODEL_STATE_DIR", str(tmp_path / "state"))
     file = StateFile(path=tmp_path / "finetuning.safetensors", stage_hash="k")
-    file.save(Progress(step=1), *({"w": torch.ones(64, 64)} for _ in range(3)))
+    file.save(TrainingProgress(step=1), *({"w": torch.ones(64, 64)} for _ in range(3)))
     loaded = file.load()
     assert loaded is not None
     assert torch.equal(loaded[1]["weights"]["w"], torch.ones(64, 64))

@@ -163,7 +163,7 @@ def test_a_shipped_state_of_a_recovery_is_not_gone_on_with(output: Path) -> None
     import torch
     from safetensors.torch import save_file
 
-    from builder.finetuning.training_state import Progress, StateFile
+    from builder.finetuning.training_state import StateFile, TrainingProgress
 
     path = output / "stages" / "finetuning.safetensors"
     save_file({"best/w": torch.ones(2)}, path, metadata={"stage_hash": "k", "progress": json.dumps({"step": 9})})
@@ -172,7 +172,7 @@ def test_a_shipped_state_of_a_recovery_is_not_gone_on_with(output: Path) -> None
     (path.parent / "finetuning.safetensors.seals").write_text("0" * 64 + "\né")
     assert state.load() is None
     for step in (1, 2):  # one's own is, also where a kill came between the seal and the file
-        state.save(Progress(step=step), {"w": torch.ones(2)}, {}, {})
+        state.save(TrainingProgress(step=step), {"w": torch.ones(2)}, {}, {})
     loaded = state.load()
     assert loaded is not None
     assert loaded[0].step == 2
