@@ -1,0 +1,87 @@
+"""Bits per byte of missing middles: a base and its sub-models at the same window, on files that no build learned from.
+
+    python -m benchmarks.middle_bits REPOSITORY --base NAME [--middles 60]
+
+Models are REPOSITORY/.submodel/model and, if the build made one, the tuned dense baseline. Each is asked with 1,024
+tokens before the cursor and 256 behind it, in its own prompt format. A middle is the rest of a line. Writes
+benchmarks/results/middle-bits-REPOSITORY.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.builds import write_result
+from benchmarks.machine import describe_machine, describe_versions
+from builder.artifact import read_artifact
+from builder.bases.load import load_base
+from builder.datasets import Dataset, open_dataset
+from builder.evaluation.metrics import bootstrap
+from builder.number_format import fastest_dtype
+from contract.documents import Estimate
+from contract.prompt import PromptEncoder
+from laboratory.experiments.quality import QualitySettings, measure_quality
+from submodel.build.paths import BuildPaths
+from submodel.evaluation.predictors import open_checkpoint
+
+
+def main() -> None:
+    """Score each model, and compare with the base in pairs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("repository", type=Path)
+    parser.add_argument("--base", required=True)
+    parser.add_argument("--middles", type=int, default=60)
+    arguments = parser.parse_args()
+    dataset = open_dataset(str(arguments.repository))
+    settings = QualitySettings(excerpts=1, middles=arguments.middles)
+    paths = BuildPaths(root=arguments.repository / ".submodel")
+    measured = {"base": _measure_base(arguments.base, dataset, settings)}
+    for name, folder in (("sub-model", paths.model), ("dense base, fine-tuned", paths.dense_baseline.model)):
+        if folder.is_dir():
+            measured[name] = _measure_folder(name, folder, dataset, settings)
+    document = {
+        "command": f"python -m benchmarks.middle_bits REPOSITORY --base {arguments.base} --middles {arguments.middles}",
+        "repository": dataset.name,
+        "models": {name: _bits(figures) for name, figures in measured.items()},
+        "against_base": {
+            name: compare(figures, measured["base"]) for name, figures in measured.items() if name != "base"
+        },
+        "middles": len(measured["base"]["middle_bytes"]),
+        "middle_nats": {name: figures["middle_nats"] for name, figures in measured.items()},
+        "middle_bytes": measured["base"]["middle_bytes"],
+        "machine": describe_machine(),
+        "versions": describe_versions(),
+    }
+    print(document["models"], document["against_base"])
+    write_result(f"middle-bits-{dataset.name}", document)
+
+
+def _measure_base(name: str, dataset: Dataset, settings: QualitySettings) -> dict[str, Any]:
+    base = load_base(name, dtype=fastest_dtype())
+    return measure_quality(base.model, PromptEncoder(base.tokenizer, base.prompt), dataset, settings)
+
+
+def _measure_folder(name: str, folder: Path, dataset: Dataset, settings: QualitySettings) -> dict[str, Any]:
+    predictor = open_checkpoint(name, read_artifact(folder), fastest_dtype())
+    return measure_quality(predictor.model, predictor.encoder, dataset, settings)
+
+
+def _bits(figures: dict[str, Any]) -> float:
+    return round(float(figures["fim_bits_per_byte"]), 4)
+
+
+def compare(figures: dict[str, Any], base: dict[str, Any]) -> Estimate:
+    """Bits of the model over bits of the base, less one: what it saves, with the 95 % interval over middles."""
+    ours, theirs = figures["middle_nats"], base["middle_nats"]
+
+    def saving(indices: Sequence[int]) -> float:
+        return float(sum(ours[index] for index in indices) / sum(theirs[index] for index in indices)) - 1
+
+    return bootstrap(saving, len(ours)).to_json()
+
+
+if __name__ == "__main__":
+    main()
