@@ -1,7 +1,7 @@
-"""`--quantize auto`: every precision that answers well enough is timed on this machine, and the fastest is taken.
+"""`--quantize auto`: times every precision that passes the parity check on this machine, and takes the fastest.
 
-Processors disagree about precisions (docs/LOG.md), so that nothing is assumed: with AMX eight bits win everything,
-without it four bits may write faster than eight, and read slower.
+Which precision is fastest differs by processor (docs/LOG.md). With AMX int8 is fastest throughout; without it int4 may
+decode faster than int8, and read prompts slower.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MEMORY_LIMIT = 2.0  # bytes a parameter in memory: eight bits with what ONNX Run
 
 @dataclass(frozen=True, kw_only=True)
 class Speed:
-    """What one session does here."""
+    """Speed and memory of one session on this machine."""
 
     prompt_tokens_per_s: float
     step_ms: float
@@ -42,7 +42,7 @@ class Speed:
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """A precision that was tried; `speed` is None where its answers were not good enough to be timed."""
+    """A precision that was tried; `speed` is None if its answers were not good enough to be timed."""
 
     precision: Precision
     parity: ParityReport | None
@@ -50,7 +50,7 @@ class Trial:
     refusal: str | None = None
 
     def to_json(self) -> PrecisionTrial:
-        """As it stands in bundle.json."""
+        """Return the trial as it stands in bundle.json."""
         reported: PrecisionTrial = {"precision": str(self.precision)}
         if self.parity is not None:
             reported["greedy_agreement"] = self.parity.greedy_agreement
@@ -66,12 +66,12 @@ class Trial:
 
 
 def resident_bytes() -> int:
-    """What this process holds."""
+    """Return the resident memory of this process."""
     return int(psutil.Process().memory_info().rss)
 
 
 def measure_speed(session: DecodeSession, ids: Sequence[int], memory_bytes: int) -> Speed:
-    """Median times of prompts and of steps after a short past. ids: any tokens, at least two."""
+    """Measure median times of prompts and of steps after a short past. ids: any tokens, at least two."""
     prompt = [ids[i % len(ids)] for i in range(PROMPT_TOKENS)]
     prompts, steps = [], []
     session.run(prompt, session.empty_past(), keep=1)  # the first run makes room
@@ -93,9 +93,9 @@ def measure_speed(session: DecodeSession, ids: Sequence[int], memory_bytes: int)
 
 
 def choose_fastest(trials: Sequence[Trial], parameters: int) -> Trial:
-    """The one with the fastest keystroke of those within MEMORY_LIMIT; the smallest where none is.
+    """Return the trial with the fastest keystroke within MEMORY_LIMIT; if none is within it, the smallest in memory.
 
-    Raises ExportError where no precision's answers were good enough.
+    Raises ExportError if no precision's answers were good enough.
     """
     timed = [(trial, trial.speed) for trial in trials if trial.speed is not None]
     if not timed:

@@ -1,6 +1,6 @@
-"""From a checkpoint to a bundle: graph, precision, parity check, and the files that other runtimes ask for.
+"""Exports a checkpoint as a bundle: graph, precision, parity check, and the files that other runtimes need.
 
-The bundle takes its place as a whole, after the check has passed; until then an older one stays.
+The bundle takes its place as a whole, after the check has passed. Until then an older one stays.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ INHERITED = (
     "learned_sha256",
 )
 
-# Where an export's time goes, roughly: the checkpoint's own answers, the float32 graph, the quantized one.
+# Rough shares of an export's time: the checkpoint's own answers, the float32 graph, the quantized one.
 PARTS = ((0, 0.45), (0.45, 0.65), (0.65, 1))
 
 Report = Callable[[str], None]
@@ -76,7 +76,7 @@ def export_any(
     """Export with our decode graph where the architecture fits it, else through optimum (for other runtimes only)."""
     if read_config(model_folder)["model_type"] in DECODER_TYPES:
         return export_bundle(model_folder, bundle_folder, settings, on_event=on_event, on_progress=on_progress)
-    from exporters.optimum_export import export_with_optimum  # seconds of import that the usual export does without
+    from exporters.optimum_export import export_with_optimum  # takes seconds; the usual export does not need it
 
     return export_with_optimum(model_folder, bundle_folder, settings, on_event=on_event)
 
@@ -91,13 +91,13 @@ def export_bundle(
     on_event: Report = lambda text: None,
     on_progress: Progress = lambda done, total: None,
 ) -> Bundle:
-    """Export a sub-model, or any Llama- or Qwen2-shaped checkpoint, and check it; gives the bundle as read back.
+    """Export a sub-model, or any Llama- or Qwen2-shaped checkpoint, and check it; return the bundle as read back.
 
     drafts: the repository's files as token ids, a sequence each, for speculative decoding (`contract.bundle.drafts`).
-    measure: is called with the whole bundle before it is sealed; what it returns goes into the manifest.
-    Each call of `on_event` begins something; `on_progress` (done, of all) is the progress of the whole. Raises
-    ExportError where the checkpoint does not fit, the parity check fails or the folder can't be written, and
-    BuildError or BaseModelError where `model_folder` is no model.
+    measure: is called with the whole bundle before it is sealed; its result goes into the manifest.
+    `on_event` gets a sentence at the beginning of each step; `on_progress` (done, of all) is the progress of the whole.
+    Raises ExportError if the checkpoint does not fit, the parity check fails or the folder can't be written, and
+    BuildError or BaseModelError if `model_folder` is no model.
     """
     settings = settings or ExportSettings()
     source = read_artifact(model_folder)
@@ -150,9 +150,9 @@ def add_precision(
 ) -> Bundle:
     """Add a graph in another precision to the bundle of the same checkpoint, under the name that transformers.js wants.
 
-    onnx/model.onnx stays what it is. Raises ExportError where the bundle is another model's, has this precision already
-    as onnx/model.onnx, or the parity check fails; BundleError where `bundle_folder` is no bundle, or none that this
-    account made or trusts: what is written is on the list of trusted bundles.
+    onnx/model.onnx does not change. Raises ExportError if the bundle is another model's, if it has this precision
+    already as onnx/model.onnx, or if the parity check fails. Raises BundleError if `bundle_folder` is no bundle, or
+    none that this account made or trusts, since the result is put on the list of trusted bundles.
     """
     old = read_bundle(bundle_folder)
     check_trusted(bundle_folder, old.build)
@@ -234,7 +234,7 @@ def _try_all(
 
 def _write_quantized(path: Path, checkpoint: Checkpoint, precision: Precision, prompts: int, on_event: Report) -> None:
     on_event(f"Writing the {precision} graph")
-    # Quantized activations are what outliers hurt: halves the loss of int8, and rows behind a norm need no scale.
+    # Outliers hurt quantized activations: the rotation halves int8's loss, and rows behind a norm need no scale.
     basis = RotatedCheckpoint(checkpoint.folder) if precision is Precision.INT8 else checkpoint
     save_graph(build_graph(basis, precision), path)
     on_event(f"Comparing the {precision} graph with the checkpoint on {prompts} prompts")
@@ -249,7 +249,7 @@ def _quantize(
     on_event: Report,
     on_progress: Progress,
 ) -> tuple[Precision, ParityReport]:
-    """Write the first candidate of the wanted precision that passes the check; raises the last one's ParityError."""
+    """Write the first candidate of the wanted precision that passes the check; if none does, raise ParityError."""
     candidates = [one for one in CANDIDATES[settings.precision] if can_hold(one, checkpoint.shape)]
     if not candidates:
         raise ExportError(f"No matrix of this model divides into blocks for {settings.precision}; export it as int8.")
@@ -291,9 +291,9 @@ def _references(
 def _check_float32(
     fresh: Path, checkpoint: Checkpoint, references: list[Reference], settings: ExportSettings, on_event: Report
 ) -> ParityReport:
-    """Write the float32 graph, at its place or, if another precision is wanted, for this check only.
+    """Write the float32 graph and check it; if another precision is wanted, delete it afterwards.
 
-    With no prompt to compare logits on it is written only if it is wanted.
+    If there is no prompt to compare logits on and another precision is wanted, nothing is written.
     """
     is_wanted = settings.precision is Precision.FP32
     if settings.parity.logit_prompts == 0 and not is_wanted:
@@ -314,7 +314,7 @@ def _prompt_format(source: SubModel, loaded: LoadedBase) -> PromptFormat:
 
 
 def _facts(source: SubModel, loaded: LoadedBase) -> dict[str, Any]:
-    """What a bundle's manifest says of its model."""
+    """Return what a bundle's manifest says of its model."""
     known = source.manifest or {
         "base": loaded.provenance,
         "licence": loaded.provenance["licence"],
@@ -325,7 +325,7 @@ def _facts(source: SubModel, loaded: LoadedBase) -> dict[str, Any]:
 
 
 def _write_tokenizer(fresh: Path, source: SubModel, loaded: LoadedBase) -> None:
-    """A sub-model's tokenizer as it is; a foreign one with its control tokens marked as such."""
+    """Write a sub-model's tokenizer as it is, and a foreign one with its control tokens marked as such."""
     if source.manifest is not None:
         shutil.copyfile(source.folder / TOKENIZER_FILE, fresh / TOKENIZER_FILE)
     else:

@@ -1,7 +1,7 @@
-"""A checkpoint on disk, as the decode graph needs it: its shape from config.json, its tensors one at a time.
+"""Reads a checkpoint as the decode graph needs it: its shape from config.json, its tensors one at a time.
 
-It covers Llama- and Qwen2-shaped decoders in safetensors files of any floating type. What does not fit the decode graph
-is refused here, by name, since a graph that leaves something out would answer, and wrongly.
+Llama- and Qwen2-shaped decoders in safetensors files of any floating type are supported. Everything that the decode
+graph does not do is refused here, by name, since a graph that leaves something out would give wrong answers.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class DecoderShape:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """config.json of a model folder; raises ExportError where `folder` is none."""
+    """Read config.json of a model folder; raise ExportError if `folder` is none."""
     path = folder / "config.json"
     hint = "give the folder of a transformers checkpoint (config.json beside *.safetensors)"
     try:
@@ -68,7 +68,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def read_shape(config: Mapping[str, Any], folder: Path) -> DecoderShape:
-    """The decoder's numbers; raises ExportError naming what the decode graph does not do."""
+    """Return the decoder's numbers; raise ExportError naming what the decode graph does not do."""
     refusals = {
         "an activation other than silu": config.get("hidden_act", "silu") != "silu",
         "scaled rotary positions (rope_scaling)": _is_rope_scaled(config),
@@ -117,10 +117,10 @@ def _is_rope_scaled(config: Mapping[str, Any]) -> bool:
 class Checkpoint:
     """The tensors of a model folder, read one at a time and given as float32.
 
-    Raises ExportError from the constructor where the tensors are not those of a Llama- or Qwen2-shaped decoder.
+    The constructor raises ExportError if the tensors are not those of a Llama- or Qwen2-shaped decoder.
     """
 
-    is_rotated = False  # whether what follows a norm has unit gains and no outliers (`exporters.rotation`)
+    is_rotated = False  # whether the norms have unit gains and their outputs no outliers (`exporters.rotation`)
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -130,16 +130,16 @@ class Checkpoint:
         self._check_tensors()
 
     def has(self, name: str) -> bool:
-        """Whether the checkpoint holds a tensor of this name."""
+        """Return whether the checkpoint holds a tensor of this name."""
         return name in self._file_of
 
     def shape_of(self, name: str) -> tuple[int, ...]:
-        """The shape of a tensor, without reading it."""
+        """Return the shape of a tensor, without reading it."""
         with safe_open(self._file_of[name], framework="pt") as file:
             return tuple(file.get_slice(name).get_shape())
 
     def read(self, *names: str) -> FloatArray:
-        """The named tensors in float32, stacked along their first axis (the outputs, for a projection)."""
+        """Read the named tensors in float32, stacked along their first axis (the outputs, for a projection)."""
         return np.concatenate([self._read(name) for name in names]) if len(names) > 1 else self._read(names[0])
 
     def _read(self, name: str) -> FloatArray:

@@ -1,4 +1,4 @@
-"""What is made of a checkpoint, however it is exported."""
+"""The settings that all ways of exporting share."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ COPIED_FILES = ("config.json", "generation_config.json", "tokenizer_config.json"
 INT4_MIN_AGREEMENT, INT4_MAX_LOSS_INCREASE = 0.65, 0.15
 
 
-# For weights that change while graph, tokenizer and precision stay what a whole check has passed before. An agreement
-# over so few tokens lies two points lower by chance alone; the loss is the sharper measure.
+# For new weights with the graph, tokenizer and precision of an export that passed the whole check. Over so few tokens
+# the agreement may be two points lower by chance; the loss is the sharper measure.
 SHORT_PARITY = ParitySettings(prompts=12, whole_prompts=1, logit_prompts=0, min_agreement=0.92)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportSettings:
-    """What is made of a checkpoint."""
+    """The precision of an export, and its parity check."""
 
     precision: Precision = Precision.INT8  # a quarter of float32's bytes at 1 % more loss
     parity: ParitySettings = field(default_factory=ParitySettings)
 
     @property
     def limits(self) -> ParitySettings:
-        """What passes in this precision: four bits are let through where eight are not, and the report says so."""
+        """The parity limits of this precision. Those of int4 are wider, and the report has the figures."""
         if self.precision is not Precision.INT4:
             return self.parity
         return replace(

@@ -1,4 +1,4 @@
-"""genai_config.json: what onnxruntime-genai wants to know before it loads a bundle."""
+"""Makes genai_config.json, which onnxruntime-genai needs to load a bundle."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from exporters.checkpoint_reader import DecoderShape
 
 
 def make_genai_config(shape: DecoderShape, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration for a decode graph of `shape`; special token ids come from `config` (config.json)."""
+    """Return the configuration for a decode graph of `shape`; special token ids come from `config` (config.json)."""
     eos = config.get("eos_token_id")
     first_eos = eos[0] if isinstance(eos, list) and eos else eos
     special = {
         "bos_token_id": config.get("bos_token_id"),
         "eos_token_id": eos,
-        # It pads batches; without one of its own a model's end token serves, as everywhere.
+        # It pads batches. If a model has none, its end token serves, as in other libraries.
         "pad_token_id": first_eos if config.get("pad_token_id") is None else config["pad_token_id"],
     }
     return {

@@ -1,7 +1,7 @@
-"""From a checkpoint to one GGUF file, so that llama.cpp and the editors' plug-ins for it run the same sub-model.
+"""Exports a checkpoint as one GGUF file, so that llama.cpp and the editors' plug-ins for it run the same sub-model.
 
-It covers Llama- and Qwen2-shaped decoders in F32, F16 and Q8_0. Weights go through one at a time. The file is read back
-by our own reader before it takes its place: it has to say the same text in the same tokens.
+Llama- and Qwen2-shaped decoders are written in F32, F16 and Q8_0, one weight at a time. Our own reader reads the file
+back before it takes its place: the file's tokenizer has to split texts into the same tokens.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class _Tensor:
 
 
 def parse_gguf_precision(name: str) -> GgufPrecision:
-    """The precision of this name; raises ExportError naming what there is."""
+    """Return the precision of this name; raise ExportError naming the known ones if there is none."""
     try:
         return GgufPrecision(name)
     except ValueError as error:
@@ -80,10 +80,10 @@ def export_gguf(
     *,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
-    """Write the checkpoint in `model_folder` to the GGUF file `path`, whole or not at all; gives `path`.
+    """Write the checkpoint in `model_folder` to the GGUF file `path`, whole or not at all; return `path`.
 
-    `on_progress` gets tensors written and in all. Raises ExportError where the model or its tokenizer does not fit
-    llama.cpp, or the file can't be written, and BuildError where `model_folder` is no model.
+    `on_progress` gets the tensors written and their total. Raises ExportError if the model or its tokenizer does not
+    fit llama.cpp, or if the file can't be written, and BuildError if `model_folder` is no model.
     """
     source = read_artifact(model_folder)
     config = read_config(model_folder)
@@ -145,7 +145,7 @@ def _tensors(checkpoint: Checkpoint, precision: GgufPrecision) -> Iterator[_Tens
 
 
 def _permuted(values: FloatArray, heads: int) -> FloatArray:
-    """llama.cpp's order of rotary channels: neighbours (0, 1) where transformers pairs halves (0, d/2).
+    """Reorder rotary channels for llama.cpp, which pairs neighbours (0, 1) where transformers pairs halves (0, d/2).
 
     values: (heads · head_dim, …). Source: `permute` in llama.cpp's convert_hf_to_gguf.py; Qwen2 keeps the halves.
     """
@@ -203,7 +203,7 @@ def _write(
     tensors: list[_Tensor],
     on_progress: Callable[[int, int], None],
 ) -> None:
-    """Header and tensors, each made as it is written."""
+    """Write header and tensors; each tensor is made as it is written."""
     writer = GGUFWriter(path, architecture)
     try:
         add_metadata(writer)
@@ -222,7 +222,7 @@ def _write(
 
 
 def _check_tokens(path: Path, source: SubModel) -> None:
-    """Read the file back; raises ExportError where it cuts a text into other tokens than the model's own tokenizer."""
+    """Read the file back; raise ExportError if it splits a text into other tokens than the model's own tokenizer."""
     own = Tokenizer.from_file(str(source.folder / "tokenizer.json"))
     own.encode_special_tokens = True
     with open_gguf(path) as written:

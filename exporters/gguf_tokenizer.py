@@ -1,8 +1,8 @@
-"""What llama.cpp wants to know of a tokenizer, read off a transformers folder.
+"""Reads the facts about a tokenizer that llama.cpp needs from a transformers folder.
 
-It covers byte-level BPE, whose cutting rules llama.cpp knows by a name (`tokenizer.ggml.pre`) and tokenizer.json spells
-out. Which name it is, is found by cutting a text on which the rules differ, not by comparing their spelling: the same
-rule is written in several ways.
+Only byte-level BPE is supported. llama.cpp knows its splitting rules by a name (`tokenizer.ggml.pre`); tokenizer.json
+spells the rules out. The name is found by splitting a text on which the rules differ, not by comparing their spelling,
+since the same rule is written in several ways.
 """
 
 from __future__ import annotations
@@ -44,16 +44,16 @@ class GgufVocabulary:
     tokens: tuple[str, ...]
     types: tuple[int, ...]
     merges: tuple[str, ...]
-    special_ids: Mapping[str, int]  # "eos", "bos", "padding", "fim_pre", …: those that there are
+    special_ids: Mapping[str, int]  # of "eos", "bos", "padding", "fim_pre", …: those that the model has
     adds_bos: bool
     chat_template: str | None
 
 
 def read_vocabulary(folder: Path, config: Mapping[str, Any], end_token: str | None, size: int) -> GgufVocabulary:
-    """The vocabulary of a model folder, filled up to the model's `size` rows.
+    """Return the vocabulary of a model folder, filled up to the model's `size` rows.
 
-    `end_token` is what ends a completion where neither config.json nor tokenizer_config.json names an end. Raises
-    ExportError for a tokenizer that llama.cpp cuts by rules of another name, or that is no byte-level BPE.
+    `end_token` ends a completion if neither config.json nor tokenizer_config.json names an end. Raises ExportError if
+    the tokenizer is no byte-level BPE, or splits text by rules that have no known name in llama.cpp.
     """
     path = folder / "tokenizer.json"
     try:
@@ -95,7 +95,7 @@ def read_vocabulary(folder: Path, config: Mapping[str, Any], end_token: str | No
 
 
 def find_pre(tokenizer: Tokenizer, path: Path) -> str:
-    """llama.cpp's name of the rules by which `tokenizer` cuts text before merging; raises ExportError for others."""
+    """Return llama.cpp's name of the rules by which `tokenizer` splits text; raise ExportError if it has none."""
     cut = _pieces(tokenizer.pre_tokenizer) if tokenizer.pre_tokenizer is not None else []
     for name, make in PRE_TOKENIZERS.items():
         if _pieces(make()) == cut:
@@ -111,7 +111,7 @@ def _pieces(pre_tokenizer: Any) -> list[str]:
 
 
 def _settings(folder: Path) -> dict[str, Any]:
-    """tokenizer_config.json with plain names of its tokens; {} if there is none."""
+    """Read tokenizer_config.json, with plain names of its tokens; {} if there is none."""
     try:
         document = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
     except (OSError, ValueError):

@@ -6,8 +6,8 @@ Outputs:  logits (batch, kept, vocabulary) float32; present.{i}.key/.value (batc
 Optional: num_logits_to_keep (1,) int64, an initializer that a caller may override: k gives the logits of the last k
           positions only, and the last layer's projections run for those alone. Without it, all positions.
 
-Past and present may be one buffer of any length up to the end (then `total` is what counts), or past of exact length.
-Several tokens after a past need batch 1 (GroupQueryAttention). How matrices are stored is `exporters.precision`.
+Past and present may share one buffer that is longer than needed (`total` then gives the length), or past has the exact
+length. Several tokens after a past need batch 1 (GroupQueryAttention). `exporters.precision` stores the matrices.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ EXTERNAL_THRESHOLD_BYTES = 1024  # small constants stay inline: runtimes read so
 
 
 def build_graph(checkpoint: Checkpoint, precision: Precision) -> ir.Model:
-    """The decode graph of `checkpoint`. Weights are read when the model is saved, one at a time."""
+    """Return the decode graph of `checkpoint`. Weights are read when the model is saved, one at a time."""
     return _Emitter(checkpoint, precision).emit()
 
 
 def save_graph(model: ir.Model, path: Path) -> None:
-    """Write `model` to `path`, with its weights inside, or beside in `<name>_data` from two gigabytes on."""
+    """Write `model` to `path`, with its weights inside; from two gigabytes on, beside it in `<name>_data`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     size = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value is not None)
     if size < INLINE_LIMIT_BYTES:
@@ -48,7 +48,7 @@ def save_graph(model: ir.Model, path: Path) -> None:
 
 
 def rotary_tables(shape: DecoderShape) -> tuple[FloatArray, FloatArray]:
-    """Cosines and sines (positions, head_dim / 2), in float32 throughout as transformers computes them."""
+    """Return cosines and sines (positions, head_dim / 2), in float32 throughout as transformers computes them."""
     exponents = np.arange(0, shape.head_dim, 2, dtype=np.float32) / np.float32(shape.head_dim)
     frequencies = np.float32(1) / np.power(np.float32(shape.rope_theta), exponents)
     angles = np.outer(np.arange(shape.max_positions, dtype=np.float32), frequencies)
@@ -95,15 +95,15 @@ class _Emitter:
         head = self._matrix(name, self.shape.vocab_size)
         logits = self.matrices.head(self._prepare_normed(normed), head)
         if self.matrices.number is not ir.DataType.FLOAT:
-            logits = self.tape.op("Cast", [logits], {"to": ir.DataType.FLOAT})  # what every reader can take
-        # Named as without num_logits_to_keep: runtimes that never heard of it size their buffers by this name.
+            logits = self.tape.op("Cast", [logits], {"to": ir.DataType.FLOAT})  # every reader knows float32
+        # The dimension keeps this name: runtimes that don't know num_logits_to_keep size their buffers by it.
         self._output(logits, "logits", ["batch_size", "sequence_length", self.shape.vocab_size])
         return self._model([self.outputs[-1], *self.outputs[:-1]])
 
     def _layer(
         self, layer: int, normed: ir.Value, residual: ir.Value, attention: _Attention
     ) -> tuple[ir.Value, ir.Value]:
-        """Attention and feed-forward of one layer; gives the next layer's normed input and the residual stream."""
+        """Emit attention and feed-forward of one layer; return the next layer's normed input and the residuals."""
         shape, prefix = self.shape, f"model.layers.{layer}"
         is_last = layer == shape.layers - 1
         context = self._attend(layer, normed, attention)
@@ -118,7 +118,7 @@ class _Emitter:
             self.matrices.project(rows, self._matrix(f"{prefix}.mlp.{part}_proj.weight", shape.ffn_width))
             for part in ("gate", "up")
         )
-        # QuickGelu is x·sigmoid(αx): with α = 1, SiLU in one node.
+        # QuickGelu is x·sigmoid(αx). With α = 1 it is SiLU in one node.
         silu = self.tape.op("QuickGelu", [gate], {"alpha": 1.0}, domain=MICROSOFT)
         hidden = self.tape.op("Mul", [silu, up])
         mixed = self._project(hidden, f"{prefix}.mlp.down_proj.weight", shape.ffn_width)
@@ -190,7 +190,7 @@ class _Emitter:
         return self.matrices.prepare_even(normed) if self.checkpoint.is_rotated else self.matrices.prepare(normed)
 
     def _project(self, x: ir.Value, name: str, inputs: int) -> ir.Value:
-        """A projection back to the residual stream, of an input that nothing else reads."""
+        """Emit a projection back to the residual stream, of an input that nothing else reads."""
         matrix = self._matrix(name, self.shape.hidden_size, inputs)
         return self.matrices.project(self.matrices.prepare(x), matrix)
 
@@ -220,7 +220,7 @@ class _Emitter:
         return value
 
     def _cache_input(self, layer: int, kind: str) -> ir.Value:
-        # Concrete but for batch and length: runtimes read the number of heads from here.
+        # Concrete except batch and length: runtimes read the number of heads from here.
         dims: list[int | str] = ["batch_size", self.shape.kv_heads, "past_sequence_length", self.shape.head_dim]
         return self._input(f"past_key_values.{layer}.{kind}", self.matrices.number, dims)
 

@@ -1,8 +1,8 @@
-"""Int4 weights with a scale and a zero point for each 32 of them: the smallest file, and the one that costs answers.
+"""Int4 weights with a scale and a zero point for each 32 of them: the smallest file, at the price of quality.
 
-On sub-models of less than 500 million parameters four bits change every tenth token or more, so that this precision has
-limits of its own (`exporters.parity`). Embedding and head stay in 8 bits: a head in 4 repeats itself. The products are
-MatMulNBits, which quantizes activations a block (accuracy_level 4). WebGPU and CUDA have the operator as well.
+On sub-models of less than 500 million parameters four bits change every tenth token or more. So this precision has
+wider parity limits (`exporters.export_settings`). Embedding and head stay in 8 bits: a head in 4 repeats itself. The
+products are MatMulNBits, which quantizes activations by block (accuracy_level 4). WebGPU and CUDA have it too.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class Int4Matrices(Matrices):
 
     @staticmethod
     def can_hold(inputs: int) -> bool:
-        """Whether matrices of so many inputs divide into blocks."""
+        """Return whether matrices of so many inputs divide into blocks."""
         return inputs % BLOCK == 0
 
     def prepare(self, x: ir.Value) -> Rows:
-        """Nothing to do: the operator quantizes."""
+        """Pass the values on: the operator quantizes them."""
         return Rows(values=x)
 
     def project(self, rows: Rows, matrix: Matrix) -> ir.Value:
@@ -56,7 +56,7 @@ class Int4Matrices(Matrices):
         return self.tape.op("Reshape", [values, shape])
 
     def head(self, rows: Rows, matrix: Matrix) -> ir.Value:
-        """Multiply by 8-bit codes, the embedding's own where the two are tied."""
+        """Multiply by 8-bit codes; by the embedding's if the two are tied."""
         codes, scales = self._shared or self._store8(matrix)
         return self._multiply(rows, matrix, codes, [scales], bits=8)
 
@@ -78,9 +78,9 @@ class Int4Matrices(Matrices):
 
 
 def int4_grid(weight: FloatArray) -> tuple[FloatArray, NDArray[np.uint8]]:
-    """Scales and zero points (outputs, blocks): the 16 codes of a block reach from its least weight to its largest.
+    """Return scales and zero points (outputs, blocks). A block's 16 codes reach from its least weight to its largest.
 
-    0 is always among them.
+    The range always includes 0.
     """
     blocks = _blocks(weight)
     low, high = np.minimum(blocks.min(axis=2), 0), np.maximum(blocks.max(axis=2), 0)
@@ -90,12 +90,12 @@ def int4_grid(weight: FloatArray) -> tuple[FloatArray, NDArray[np.uint8]]:
 
 
 def int4_codes(weight: FloatArray, scales: FloatArray, zeros: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(outputs, blocks, BLOCK / 2): two codes a byte; (code − zero) · scale ≈ weight."""
+    """Return codes (outputs, blocks, BLOCK / 2), two a byte, so that (code − zero) · scale ≈ weight."""
     return packed((np.rint(_blocks(weight) / scales[:, :, None]) + zeros[:, :, None]).clip(0, 15).astype(np.uint8))
 
 
 def packed(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Two codes of the last axis in each byte, the first in the low half; an odd last one is alone."""
+    """Pack two codes of the last axis into each byte, the first into the low half; an odd last one is alone."""
     if codes.shape[-1] % 2:
         codes = np.concatenate([codes, np.zeros_like(codes[..., :1])], axis=-1)
     pairs = codes[..., 0::2] | np.left_shift(codes[..., 1::2], 4)
@@ -103,7 +103,7 @@ def packed(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def int8_codes(weight: FloatArray, scales: FloatArray) -> NDArray[np.uint8]:
-    """(outputs, blocks, BLOCK): (code − 128) · scale ≈ weight."""
+    """Return codes (outputs, blocks, BLOCK), so that (code − 128) · scale ≈ weight."""
     codes = np.rint(_blocks(weight) / scales[:, :, None]).clip(-CODE_LIMIT, CODE_LIMIT)
     shifted: NDArray[np.uint8] = (codes + 128).astype(np.uint8)
     return shifted

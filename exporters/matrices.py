@@ -33,11 +33,11 @@ class Rows:
 
     values: ir.Value  # (batch, sequence, inputs)
     step: ir.Value | None = None  # of quantized values: a scalar
-    scale: ir.Value | None = None  # (batch, sequence, 1), where each row has one of its own as well
+    scale: ir.Value | None = None  # (batch, sequence, 1), if each row has a scale too
 
 
 class Matrices(ABC):
-    """Emits what depends on the precision onto a tape. One instance a graph."""
+    """Emits the nodes that depend on the precision onto a tape. One instance a graph."""
 
     number = ir.DataType.FLOAT  # of activations, gains, rotary tables and the KV cache
 
@@ -49,42 +49,42 @@ class Matrices(ABC):
         """Make float activations ready for `project`."""
 
     def prepare_even(self, x: ir.Value) -> Rows:
-        """As `prepare`, for rows without outliers whose root mean square is 1: a norm's, in a rotated basis."""
+        """As `prepare`, for rows without outliers whose root mean square is 1: outputs of a norm in a rotated basis."""
         return self.prepare(x)
 
     @abstractmethod
     def project(self, rows: Rows, matrix: Matrix) -> ir.Value:
-        """`x @ matrix.T` in float32."""
+        """Emit `x @ matrix.T`; the result is of the type `number`."""
 
     def project_with_bias(self, rows: Rows, matrix: Matrix, bias: ir.Value) -> ir.Value:
-        """`x @ matrix.T + bias`; bias is (outputs,)."""
+        """Emit `x @ matrix.T + bias`; bias is (outputs,)."""
         return self.tape.op("Add", [self.project(rows, matrix), bias])
 
     @abstractmethod
     def embed(self, ids: ir.Value, matrix: Matrix, *, shares_head: bool) -> ir.Value:
-        """Rows of `matrix` (vocabulary, hidden) by token id. `shares_head`: `head` will be given the same matrix."""
+        """Emit rows of `matrix` (vocabulary, hidden) by token id. `shares_head`: `head` will get the same matrix."""
 
     @abstractmethod
     def head(self, rows: Rows, matrix: Matrix) -> ir.Value:
         """As `project`, for the output head."""
 
     def constant(self, name: str, array: NDArray[np.generic]) -> ir.Value:
-        """An initializer that is in memory already."""
+        """Add an initializer that is in memory already."""
         return self.tape.initializer(ir.tensor(array, name=name))
 
     def numbers(self, name: str, array: FloatArray) -> ir.Value:
-        """An initializer of the type that the activations have."""
+        """Add an initializer of the type that the activations have."""
         return self.constant(name, array.astype(self.number.numpy()))
 
     def lazy(
         self, name: str, dtype: ir.DataType, shape: tuple[int, ...], make: Callable[[], NDArray[np.generic]]
     ) -> ir.Value:
-        """An initializer that is made while the file is written, so that one tensor at a time is in memory."""
+        """Add an initializer that is made while the file is written, so that one tensor at a time is in memory."""
         tensor = ir.LazyTensor(lambda: ir.tensor(make(), name=name), dtype, ir.Shape(shape), name=name)
         return self.tape.initializer(tensor)
 
 
 def largest_to_scale(largest: FloatArray) -> FloatArray:
-    """Scales by which magnitudes up to `largest` become codes up to 127; for zeros and what is as good, not 0."""
+    """Return scales by which magnitudes up to `largest` become codes up to 127; a scale is never 0."""
     scales: FloatArray = np.maximum(largest / np.float32(CODE_LIMIT), np.finfo(np.float32).tiny)
     return scales

@@ -1,8 +1,7 @@
-"""Other decoder architectures: exported by optimum-onnx, in float32, into a folder like a bundle.
+"""Exports other decoder architectures with optimum-onnx, in float32, into a folder like a bundle.
 
-ORTModelForCausalLM and transformers.js load it; our engine does not, since each architecture has inputs of its own, and
-`read_bundle` says so. What optimum can do is `optimum_types()`. What our own graph does is `DECODER_TYPES` in
-`exporters.checkpoint_reader`.
+ORTModelForCausalLM and transformers.js load it. Our engine does not, since inputs differ by architecture; `read_bundle`
+says so. `optimum_types()` lists the types that optimum exports, `checkpoint_reader.DECODER_TYPES` those of our graph.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ VERSIONED = ("submodel", "onnxruntime", "optimum", "optimum-onnx", "tokenizers",
 
 
 def optimum_types() -> list[str]:
-    """The model types that the installed optimum exports as decoders with a KV cache."""
+    """Return the model types that the installed optimum exports as decoders with a KV cache."""
     return sorted(TasksManager.get_supported_model_type_for_task(TASK, exporter="onnx"))
 
 
@@ -66,8 +65,8 @@ def export_with_optimum(
 ) -> Bundle:
     """Export a checkpoint folder of an architecture that optimum knows, and check its logits with and without a past.
 
-    Raises ExportError where optimum does not know it, another precision than fp32 is wanted, the check fails or the
-    folder can't be written, and BuildError where `model_folder` is no model.
+    Raises ExportError if optimum does not know it, another precision than fp32 is wanted, the check fails or the folder
+    can't be written, and BuildError if `model_folder` is no model.
     """
     settings = settings or ExportSettings(precision=Precision.FP32)
     source = read_artifact(model_folder)
@@ -103,7 +102,7 @@ def export_with_optimum(
 
 
 def _run_optimum(model: PreTrainedModel, fresh: Path) -> None:
-    """Optimum's files in `fresh`/onnx, without its copies of configuration and tokenizer."""
+    """Put optimum's files into `fresh`/onnx, without its copies of configuration and tokenizer."""
     scratch = fresh / "optimum"
     scratch.mkdir()
     model.config.name_or_path = str(scratch)  # where optimum looks for a tokenizer to copy; else it asks the model hub
@@ -122,7 +121,7 @@ def _run_optimum(model: PreTrainedModel, fresh: Path) -> None:
 
 
 def _load(model_folder: Path) -> PreTrainedModel:
-    """The model of a folder that transformers never sees (`builder.bases.folder_model`)."""
+    """Return the model of a folder that transformers never sees (`builder.bases.folder_model`)."""
     document = read_config(model_folder)
     if "quantization_config" in document:
         raise ExportError(f"{model_folder} holds quantized weights; give the original model.")
@@ -139,7 +138,7 @@ def _load(model_folder: Path) -> PreTrainedModel:
 
 
 def without_code(config: Mapping[str, Any]) -> dict[str, Any]:
-    """config.json without the keys by which transformers finds code: any architecture may have any other key."""
+    """Return config.json without the keys by which transformers finds code; architectures may have any other key."""
     return {
         key: without_code(value) if isinstance(value, dict) else value
         for key, value in config.items()
@@ -160,7 +159,7 @@ def _encoder(model_folder: Path, config: PretrainedConfig) -> PromptEncoder:
 
 @torch.inference_mode()
 def _check(model: PreTrainedModel, fresh: Path, prompts: list[ParityPrompt], settings: ParitySettings) -> ParityReport:
-    """Logits of each prompt at once, and of its last token after a past."""
+    """Compare the logits of each prompt at once, and those of its last token after a past."""
     exported = ORTModelForCausalLM.from_pretrained(fresh, subfolder="onnx", local_files_only=True, use_io_binding=False)
     pairs: list[tuple[FloatArray, FloatArray]] = []
     for prompt in prompts:

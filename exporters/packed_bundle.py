@@ -2,7 +2,7 @@
 
 The manifest lists every other file with its size and SHA-256, so that an archive is checked against the manifest
 alone. Any zip program can look inside. An archive may come from anyone: no size, name or count in it is believed before
-it is known to be harmless. It imports nothing heavy, since a laptop unpacks with the core install.
+it is known to be harmless. This module imports nothing heavy, since a laptop unpacks with the core install.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ MAX_DIRECTORY_BYTES = 1 << 20  # of the archive's list of files
 MAX_EXPANSION = 16  # times the archive's size; weights shrink by a tenth, a tokenizer by four fifths
 SMALL_BYTES = 64 << 20  # what may come out of any archive, however small
 CHUNK_BYTES = 1 << 20
-LEVEL = 1  # all that deflate finds in weights is their distribution, which the fastest level finds too
+LEVEL = 1  # deflate finds only the distribution of weights, and the fastest level finds that too
 FIRST_DATE = (1980, 1, 1, 0, 0, 0)  # zip's earliest: the same bundle gives the same bytes
 _END, _LOCATOR64, _END64 = struct.Struct("<4s4H2IH"), struct.Struct("<4sIQI"), struct.Struct("<4sQ2H2I4Q")
 
@@ -58,8 +58,8 @@ class PackedBundle:
 def pack_bundle(folder: Path, archive: Path, *, drafts: bool = True) -> PackedBundle:
     """Write the bundle `folder` to the file `archive`, whole or not at all.
 
-    drafts: whether the repository's tokens go along; without them the model answers the same, a little later. Raises
-    BundleError where the bundle is missing, incomplete or changed, and ExportError where the file can't be written.
+    drafts: whether the repository's tokens are included; without them the answers are the same, a little later. Raises
+    BundleError if the bundle is missing, incomplete or changed, and ExportError if the file can't be written.
     """
     manifest = read_manifest(folder)
     if not drafts:
@@ -86,8 +86,8 @@ def pack_bundle(folder: Path, archive: Path, *, drafts: bool = True) -> PackedBu
 def unpack_bundle(archive: Path, folder: Path) -> PackedBundle:
     """Write the bundle in `archive` to `folder`, which it replaces as a whole once every file's SHA-256 is right.
 
-    Raises BundleError for an archive that is broken, changed, of another version or would write elsewhere or too much,
-    and ExportError where `folder` can't be written.
+    Raises BundleError if the archive is broken, changed or of another version, or would write elsewhere or too much,
+    and ExportError if `folder` can't be written.
     """
     size = _check_directory(archive)
     try:
@@ -140,7 +140,7 @@ def _entry(name: str, size: int = 0) -> zipfile.ZipInfo:
 
 
 def _open(path: Path, advice: str) -> IO[bytes]:
-    """A regular file to read from; raises BundleError for another thing: a pipe would wait, a device might not end."""
+    """Open a regular file to read; raise BundleError for anything else: a pipe would wait, a device might not end."""
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as error:
@@ -152,7 +152,7 @@ def _open(path: Path, advice: str) -> IO[bytes]:
 
 
 def _copy(source: IO[bytes], target: IO[bytes], what: object, facts: FileFacts) -> None:
-    """Copy exactly the bytes that `facts` promise; raises BundleError where there are others."""
+    """Copy exactly the bytes that `facts` promise; raise BundleError if there are others."""
     digest, left = hashlib.sha256(), int(facts["bytes"])
     with source:
         while chunk := source.read(min(CHUNK_BYTES, left + 1)):
@@ -166,7 +166,7 @@ def _copy(source: IO[bytes], target: IO[bytes], what: object, facts: FileFacts) 
 
 
 def _refuse_foreign(archive: Path) -> None:
-    """`-o thesis.zip` must not cost anyone a file: only what begins as an archive of ours is replaced."""
+    """Raise ExportError unless `archive` is new or a packed bundle, so that `-o thesis.zip` replaces no other file."""
     if archive.is_dir():
         raise ExportError(f"{archive} is a folder; name a file with -o, such as {archive / ('bundle' + SUFFIX)}.")
     if not archive.exists() or archive.stat().st_size == 0:
@@ -178,7 +178,7 @@ def _refuse_foreign(archive: Path) -> None:
 
 
 def _check_directory(archive: Path) -> int:
-    """The archive's size in bytes, once its list of files is known to be short; zipfile reads all of it into memory."""
+    """Check that the archive's list of files is short, since zipfile reads all of it; return the archive's bytes."""
     try:
         with _open(archive, "give a file of `submodel pack`") as file:
             size = file.seek(0, os.SEEK_END)
@@ -221,7 +221,7 @@ def _first_entry(source: zipfile.ZipFile, archive: Path) -> Manifest:
 
 
 def _check_entries(source: zipfile.ZipFile, manifest: Manifest, archive: Path, size: int) -> dict[str, FileFacts]:
-    """The files to write; raises BundleError unless the archive holds those of its manifest, and harmless ones."""
+    """Return the files to write; raise BundleError unless they are those of the manifest, and harmless."""
     files = manifest["files"]
     entries = source.infolist()
     names = [entry.filename for entry in entries]
@@ -251,7 +251,7 @@ def _check_kind(entry: zipfile.ZipInfo, archive: Path) -> None:
 
 
 def _hide_from_git(folder: Path) -> None:
-    """As `submodel build` does: what lies in .submodel never shows up in git."""
+    """Keep .submodel out of git, as `submodel build` does."""
     workspace = folder.absolute()
     if workspace.parts[-2:] == WORKSPACE_BUNDLE.parts and not (workspace.parent / ".gitignore").exists():
         write_text(workspace.parent / ".gitignore", "*\n")

@@ -1,7 +1,7 @@
-"""The parity check: does the graph answer as the checkpoint does? A failed one stops the export.
+"""The parity check: does the graph answer as the checkpoint does? A failed check stops the export.
 
-It covers logits in float32 (a mistake in the graph shows there), and for a quantized graph how often it picks the same
-next token and what it loses on text. Speed is not its concern. The reference is `exporters.reference`.
+The check compares logits in float32, where a mistake in the graph shows. For a quantized graph it compares how often
+the same next token is picked, and the loss on text. It does not measure speed. `exporters.reference` has the reference.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class ParitySettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ParityReport:
-    """What was measured, and on how much; None where it was not."""
+    """What was measured, and on how much; a figure that was not measured is None."""
 
     logit_prompts: int
     max_logit_difference: float | None = None  # of the float32 graph against transformers
@@ -53,7 +53,7 @@ class ParityReport:
     loss_increase: float | None = None  # relative
 
     def to_json(self) -> ParityFacts:
-        """As it stands in bundle.json: figures that were not measured are absent."""
+        """Return the report as it stands in bundle.json: figures that were not measured are absent."""
         return cast(ParityFacts, {name: value for name, value in asdict(self).items() if value is not None})
 
 
@@ -71,14 +71,14 @@ class DecodeSession:
         self._number = np.float16 if types["past_key_values.0.key"] == "tensor(float16)" else np.float32
 
     def empty_past(self) -> dict[str, FloatArray]:
-        """The past of a prompt's start."""
+        """Return the past at the start of a prompt."""
         empty = np.zeros((1, self.shape.kv_heads, 0, self.shape.head_dim), self._number)
         return {f"past_key_values.{i}.{kind}": empty for i in range(self.shape.layers) for kind in ("key", "value")}
 
     def run(
         self, ids: Sequence[int], past: dict[str, FloatArray], keep: int | None = None
     ) -> tuple[FloatArray, dict[str, FloatArray]]:
-        """Logits (tokens or the last `keep`, vocabulary) of new tokens after `past`, and the past that they leave."""
+        """Return the logits (tokens or the last `keep`, vocabulary) of new tokens after `past`, and the new past."""
         length = past["past_key_values.0.key"].shape[2] + len(ids)
         feeds = {
             "input_ids": np.array([ids], np.int64),
@@ -92,7 +92,7 @@ class DecodeSession:
 
 
 def check_logits(session: DecodeSession, references: Sequence[Reference], settings: ParitySettings) -> ParityReport:
-    """Compare a float32 graph with the references that keep logits; raises ExportError where they differ."""
+    """Compare a float32 graph with the references that keep logits; raise ExportError if they differ."""
     pairs = []
     for reference in references:
         if reference.logits is not None:
@@ -105,8 +105,8 @@ def check_logits(session: DecodeSession, references: Sequence[Reference], settin
 def compare_logits(
     pairs: Sequence[tuple[FloatArray, FloatArray]], prompts: int, settings: ParitySettings
 ) -> ParityReport:
-    """Largest difference of pairs (found, expected) of logits; raises ExportError where it is more than rounding."""
-    # Maxima by numpy: Python's own let a NaN pass, depending on the order.
+    """Report the largest difference of pairs (found, expected) of logits; raise ExportError if it exceeds the limit."""
+    # numpy's maximum, since Python's own lets a NaN pass, depending on the order.
     difference = float(np.max([np.abs(found - expected).max() for found, expected in pairs]))
     scale = float(np.max([np.abs(expected).max() for _, expected in pairs]))
     if not difference <= settings.max_logit_difference * scale:  # not >: a NaN must fail
@@ -124,7 +124,7 @@ def check_quantized(
     report: ParityReport,
     on_progress: Callable[[int, int], None],
 ) -> ParityReport:
-    """Add a quantized graph's agreement and loss to `report`; raises ExportError where either is too bad."""
+    """Add a quantized graph's agreement and loss to `report`; raise ParityError if either is beyond its limit."""
     agreeing = greedy_tokens = loss_tokens = 0
     loss = reference_loss = 0.0
     for index, reference in enumerate(references):
@@ -171,7 +171,7 @@ def _judge(report: ParityReport, settings: ParitySettings) -> None:
 
 
 def _answers(session: DecodeSession, reference: Reference) -> tuple[list[int], FloatArray]:
-    """The graph's pick at each greedy token's place, and its log-probabilities of prompt and truth."""
+    """Return the graph's pick at each greedy token's place, and its log-probabilities of prompt and truth."""
     prompt, truth = reference.prompt.prompt_ids, reference.prompt.truth_ids
     logits, present = session.run((*prompt, *reference.greedy_ids[:-1]), session.empty_past())
     picks: list[int] = logits[len(prompt) - 1 :].argmax(-1).tolist()

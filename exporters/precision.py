@@ -1,7 +1,7 @@
 """The precisions of a decode graph: how its matrices are stored, and which nodes multiply by them.
 
-One class a precision; `MATRICES` is where another one is added.
-The graph around the matrices is `exporters.graph`, and is the same for all.
+Each precision is a class; another one is added in `MATRICES`. `exporters.graph` makes the graph around the matrices,
+which is the same for all.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Precision(StrEnum):
     FP32 = "fp32"
     FP16 = "fp16"  # weights, activations and KV cache: for GPU providers; a CPU computes most of it in float32
     INT8 = "int8"  # activations too: the fastest
-    INT8_WEIGHTS = "int8-weights"  # activations stay float32: what int8 falls back to where its parity check fails
-    AUTO = "auto"  # the fastest on this machine of those that answer well enough (`exporters.auto_precision`)
-    INT4 = "int4"  # a scale for each 32 weights, embedding and head in 8 bits: the smallest, and it costs answers
+    INT8_WEIGHTS = "int8-weights"  # activations stay float32; int8 falls back to it if its parity check fails
+    AUTO = "auto"  # the fastest on this machine of those that pass the parity check (`exporters.auto_precision`)
+    INT4 = "int4"  # a scale for each 32 weights, embedding and head in 8 bits: the smallest, with the highest loss
 
 
 # Tried in this order until one passes the parity check.
@@ -39,11 +39,11 @@ CANDIDATES: dict[Precision, tuple[Precision, ...]] = {
     Precision.INT8: (Precision.INT8, Precision.INT8_WEIGHTS),
     Precision.INT8_WEIGHTS: (Precision.INT8_WEIGHTS,),
 }
-# All of these are tried.
+# `auto` tries all of these.
 AUTO_CANDIDATES = (Precision.INT8, Precision.INT8_WEIGHTS, Precision.INT4)
 
 
-# What a precision's file is called beside onnx/model.onnx: the names that transformers.js looks for by its `dtype`.
+# The name of a precision's file beside onnx/model.onnx, as transformers.js looks for it by its `dtype`.
 VARIANT_FILES: dict[Precision, str] = {
     Precision.FP16: "onnx/model_fp16.onnx",  # dtype "fp16"
     Precision.INT8: "onnx/model_quantized.onnx",  # "q8", what it takes in a browser by default
@@ -53,7 +53,7 @@ VARIANT_FILES: dict[Precision, str] = {
 
 
 def parse_precision(name: str) -> Precision:
-    """The precision of this name; raises ExportError naming what there is."""
+    """Return the precision of this name; raise ExportError naming the known ones if there is none."""
     try:
         return Precision(name)
     except ValueError as error:
@@ -69,7 +69,7 @@ class Fp32Matrices(Matrices):
         self._shared: ir.Value | None = None
 
     def prepare(self, x: ir.Value) -> Rows:
-        """Nothing to do."""
+        """Pass the values on unchanged."""
         return Rows(values=x)
 
     def project(self, rows: Rows, matrix: Matrix) -> ir.Value:
@@ -89,7 +89,7 @@ class Fp32Matrices(Matrices):
         return self.tape.op("Gather", [table, ids])
 
     def head(self, rows: Rows, matrix: Matrix) -> ir.Value:
-        """The head multiplies by the embedding's own rows, so that a tied matrix is stored once."""
+        """Multiply by the embedding's rows if the two are tied, so that the matrix is stored once."""
         if self._shared is None:
             return self.project(rows, matrix)
         return self.tape.op("FusedMatMul", [rows.values, self._shared], {"transB": 1}, domain=MICROSOFT)
@@ -99,12 +99,12 @@ class Fp32Matrices(Matrices):
 
 
 class Fp16Matrices(Fp32Matrices):
-    """Float16 throughout, logits apart: half the bytes, and what GPUs are built for."""
+    """Float16 throughout, except the logits: half the bytes, and fast on GPUs."""
 
     number = ir.DataType.FLOAT16
 
 
-# Where the codes of even rows end, in multiples of their root mean square. A rotated row's values are nearly normally
+# The codes of even rows end here, in multiples of their root mean square. A rotated row's values are nearly normally
 # distributed: of 896 the largest is 3.4 at the median, and beyond 4 in one row of 18 (docs/LOG.md has the losses).
 EVEN_LIMIT = 4.0
 
@@ -113,9 +113,9 @@ class Int8Matrices(Matrices):
     """Int8 weights with a scale a column, uint8 activations with a scale a row; even rows need none.
 
     With x a row of activations, a = max|x| and W ≈ C·diag(s), C int8:  x @ W ≈ a/127 · ((q − 128) @ C) · s,
-    q = round(127·x/a) + 128. A scale a row rather than a tensor, since the first token of a prompt carries massive
-    activations that would cost all others their resolution (+1.1 % loss against +6.8 %). Unsigned with zero point
-    128, since signed activations miss the fast kernels and are 15 to 20 times slower.
+    q = round(127·x/a) + 128. Each row has a scale, since the first token of a prompt has massive activations: with one
+    scale for all rows they would cost the others their resolution (+1.1 % loss against +6.8 %). Codes are unsigned with
+    zero point 128, since signed activations miss the fast kernels and are 15 to 20 times slower.
     """
 
     def __init__(self, tape: Tape) -> None:
@@ -127,7 +127,7 @@ class Int8Matrices(Matrices):
         self._shared: tuple[ir.Value, ir.Value] | None = None
 
     def prepare(self, x: ir.Value) -> Rows:
-        """Quantize each row. A row of zeros divides 0 by 0: whatever code that gives is multiplied by the scale 0."""
+        """Quantize each row. A row of zeros divides 0 by 0; the code that this gives is multiplied by the scale 0."""
         scale = self.tape.op("ReduceMax", [self.tape.op("Abs", [x]), self._last_axis], {"keepdims": 1})
         unit = self.tape.op("Div", [x, scale])  # within −1 … 1
         return Rows(values=self._quantized(unit, self._step), step=self._step, scale=scale)
@@ -137,17 +137,17 @@ class Int8Matrices(Matrices):
         return Rows(values=self._quantized(x, self._even_step), step=self._even_step)
 
     def project(self, rows: Rows, matrix: Matrix) -> ir.Value:
-        """Integer product, then the scales of columns and, where they have their own, of rows."""
+        """Multiply in integers, then by the scales of columns and, if rows have scales, of rows."""
         return self._multiply(rows, *self._store(matrix))
 
     def project_with_bias(self, rows: Rows, matrix: Matrix, bias: ir.Value) -> ir.Value:
-        """The product's own bias, where no row's scale comes behind it."""
+        """Use the bias of the product's operator, if no row scale is applied after it."""
         if rows.scale is not None:
             return super().project_with_bias(rows, matrix, bias)
         return self._multiply(rows, *self._store(matrix), bias)
 
     def embed(self, ids: ir.Value, matrix: Matrix, *, shares_head: bool) -> ir.Value:
-        """Gather columns of the head's matrix, or rows of a table of its own."""
+        """Gather columns of the matrix, which is (hidden, vocabulary) as for the head."""
         codes, scales = self._store(matrix)
         self._shared = (codes, scales) if shares_head else None
         columns = self.tape.op("Gather", [codes, ids], {"axis": 1})  # (hidden, batch, sequence)
@@ -156,7 +156,7 @@ class Int8Matrices(Matrices):
         return self.tape.op("Mul", [rows, scale])
 
     def head(self, rows: Rows, matrix: Matrix) -> ir.Value:
-        """Multiply by the embedding's codes where the two are tied."""
+        """Multiply by the embedding's codes if the two are tied."""
         return self._multiply(rows, *self._shared) if self._shared else self.project(rows, matrix)
 
     def _store(self, matrix: Matrix) -> tuple[ir.Value, ir.Value]:
@@ -179,12 +179,12 @@ class Int8Matrices(Matrices):
 
 
 def column_scales(weight: FloatArray) -> FloatArray:
-    """A scale for each output of `weight` (outputs, inputs): its largest magnitude over 127, and never 0."""
+    """Return a scale for each output of `weight` (outputs, inputs): its largest magnitude over 127, and never 0."""
     return largest_to_scale(np.abs(weight).max(axis=1))
 
 
 def column_codes(weight: FloatArray, scales: FloatArray) -> NDArray[np.int8]:
-    """Int8 codes (inputs, outputs) of `weight` (outputs, inputs), so that codes · scales ≈ weight.T."""
+    """Return int8 codes (inputs, outputs) of `weight` (outputs, inputs), so that codes · scales ≈ weight.T."""
     codes = np.rint(weight / scales[:, None]).clip(-CODE_LIMIT, CODE_LIMIT).astype(np.int8)
     return np.ascontiguousarray(codes.T)
 
@@ -199,7 +199,7 @@ MATRICES: dict[Precision, type[Matrices]] = {
 
 
 def can_hold(precision: Precision, shape: DecoderShape) -> bool:
-    """Whether every matrix of a model of this shape can be stored so."""
+    """Return whether every matrix of a model of this shape can be stored in a precision."""
     inputs = (shape.hidden_size, shape.ffn_width, shape.heads * shape.head_dim)
     holders = {Precision.INT8_WEIGHTS: Int8WeightMatrices.can_hold, Precision.INT4: Int4Matrices.can_hold}
     return precision not in holders or all(map(holders[precision], inputs))

@@ -1,7 +1,7 @@
-"""Prompts for the parity check: text that the model was not fitted to, in the form that the server sends.
+"""Prompts for the parity check: text that the model was not trained on, in the form that the server sends.
 
-A sub-model brings them, from its repository's validation files. A foreign checkpoint has none: this package's own
-source files serve, as code that no base was trained on.
+A sub-model brings its prompts, from its repository's validation files. A foreign checkpoint has none, so that source
+files of submodel serve, as code that no base was trained on.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from exporters.reference import ParityPrompt
 def choose_prompts(
     source: SubModel, encoder: PromptEncoder, settings: ParitySettings, *, max_positions: int
 ) -> list[ParityPrompt]:
-    """As many prompts as `settings` ask for: a few of the longest, the rest of at most its length, else the shortest.
+    """Choose as many prompts as `settings` ask for.
 
-    Every prompt leaves room for its answer within `max_positions`. Raises ExportError if there is none.
+    These are `whole_prompts` of the longest, then prompts of at most `max_prompt_tokens`, then the shortest of the
+    longer ones. Every prompt leaves room for its answer within `max_positions`. Raises ExportError if there is none.
     """
     prompts = [
         prompt

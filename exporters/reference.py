@@ -1,7 +1,7 @@
-"""What the checkpoint itself says, in float32 through transformers: the truth that the parity check compares with.
+"""The checkpoint's own answers, in float32 through transformers: the reference of the parity check.
 
-One pass with a KV cache gives everything: log-probabilities of the prompt and of the text that really followed, the
-model's own greedy continuation, and, for a few prompts, logits.
+One pass with a KV cache gives the log-probabilities of the prompt and of the text that really followed, the model's own
+greedy continuation, and, for a few prompts, logits.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ def compute_references(
     batch_size: int,
     on_progress: Callable[[int, int], None],
 ) -> list[Reference]:
-    """The references of `prompts`, in their order.
+    """Return the references of `prompts`, in their order.
 
     `model` is in float32 and in evaluation mode. The first `logit_prompts` keep logits, of their last
-    `logit_positions` positions. Prompts are batched by length, so that little is spent on padding.
+    `logit_positions` positions. Prompts are batched by length, so that there is little padding.
     """
     by_length = sorted(range(len(prompts)), key=lambda index: len(prompts[index].prompt_ids))
     references: dict[int, Reference] = {}
@@ -68,9 +68,9 @@ def compute_references(
 
 
 def batches_by_length(lengths: Sequence[int], size: int) -> list[list[int]]:
-    """Indices of the `lengths`, the shortest first, in batches of at most `size` that are padded little.
+    """Return the indices of `lengths`, the shortest first, in batches of at most `size` that are padded little.
 
-    A length that would pad the batch before it by more than MAX_PADDING tokens starts a batch of its own.
+    A length that would pad the batch before it by more than MAX_PADDING tokens starts another batch.
     """
     batches: list[list[int]] = []
     longest = 0
@@ -116,7 +116,7 @@ class _ReferenceBatch:
         ]
 
     def _forward(self, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        """Hidden states (prompts, tokens, hidden) of new tokens; the cache grows by them."""
+        """Return the hidden states (prompts, tokens, hidden) of new tokens; the cache grows by them."""
         past = self.cache.get_seq_length()
         new = torch.ones((len(self.prompts), past + ids.shape[1] - self.length), dtype=torch.long)
         hidden: torch.Tensor = self.model.get_decoder()(
@@ -133,13 +133,13 @@ class _ReferenceBatch:
         return logits
 
     def _prompt_part(self, row: int, hidden: torch.Tensor, kept: int) -> tuple[FloatArray, FloatArray | None]:
-        """Log-probabilities of one prompt's tokens, and the logits of its last `kept` positions."""
+        """Return the log-probabilities of one prompt's tokens, and the logits of its last `kept` positions."""
         ids = torch.tensor(self.prompts[row].prompt_ids)
         logits = self._logits(hidden[-len(ids) :])  # one prompt at a time: a large vocabulary fills memory quickly
         return token_log_probabilities(logits[:-1], ids[1:]), logits[-kept:].numpy().copy() if kept else None
 
     def _truth_parts(self, last: torch.Tensor) -> list[FloatArray]:
-        """Log-probabilities of the tokens that really followed each prompt."""
+        """Return the log-probabilities of the tokens that really followed each prompt."""
         truths = [prompt.truth_ids for prompt in self.prompts]
         ids = _pad(truths, on_left=False)
         hidden = self._forward(ids, self.lengths + torch.arange(ids.shape[1])[None])
@@ -150,7 +150,7 @@ class _ReferenceBatch:
         return parts
 
     def _continue(self, first: torch.Tensor, tokens: int) -> list[list[int]]:
-        """Greedy continuations (prompts, tokens), whose first token is known."""
+        """Return greedy continuations (prompts, tokens), whose first token is known."""
         chosen = [first]
         for step in range(tokens - 1):
             hidden = self._forward(chosen[-1][:, None], self.lengths + step)
@@ -160,7 +160,7 @@ class _ReferenceBatch:
 
 
 def token_log_probabilities(logits: torch.Tensor, ids: torch.Tensor) -> FloatArray:
-    """Natural log of the probability that each row of `logits` (tokens, vocabulary) gives to its id (tokens,)."""
+    """Return the natural log of the probability that each row of `logits` (tokens, vocabulary) gives to its id."""
     result: FloatArray = (-torch.nn.functional.cross_entropy(logits, ids, reduction="none")).numpy()
     return result
 
@@ -177,7 +177,7 @@ def _pad(sequences: Sequence[Sequence[int]], *, on_left: bool) -> torch.Tensor:
 
 
 def _until_stop(ids: Sequence[int], stop_ids: Collection[int]) -> tuple[int, ...]:
-    """What follows the end of a text is noise that no user ever sees."""
+    """Return the ids up to and with the first stop id: what follows the end of a text is noise."""
     for index, token_id in enumerate(ids):
         if token_id in stop_ids:
             return tuple(ids[: index + 1])

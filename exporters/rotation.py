@@ -1,13 +1,13 @@
 """A rotated basis for the residual stream, in which activations have no outliers and quantize more finely.
 
-A few channels of the residual stream are far larger than the rest, in every token: they set the scale of a row, and the
-others are left with a few steps. An orthogonal R spreads them over all channels:
+A few channels of the residual stream are far larger than the rest, in every token. They set the scale of a row, so that
+the others have only a few steps. An orthogonal R spreads them over all channels:
 
     embedding' = E·R    q, k, v, gate, up' = W·diag(g)·R    o, down' = Rᵀ·W    head' = H·diag(g)·R    gains' = 1
 
-RMSNorm does not see R, since R keeps lengths; so in exact arithmetic the model stays the same, and no step costs more
-(R1 of SpinQuant, Liu et al. 2024; QuaRot, Ashkboos et al. 2024). Head and embedding stop being one matrix, since
-only one takes the gain: the file grows by an embedding. The inputs of o and down stay as they are.
+R keeps lengths, so RMSNorm is not affected: in exact arithmetic the model stays the same, and no step costs more
+(R1 of SpinQuant, Liu et al. 2024; QuaRot, Ashkboos et al. 2024). Head and embedding are no longer one matrix, since
+only the head takes the gain: the file grows by an embedding. The inputs of o and down are not rotated.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import numpy as np
 
 from exporters.checkpoint_reader import Checkpoint, FloatArray
 
-SEED = 0  # any rotation does; one and the same gives the same file again
+SEED = 0  # any rotation works; a fixed one gives the same file again
 EMBEDDING, HEAD, FINAL_GAIN = "model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"
 
 
 class RotatedCheckpoint(Checkpoint):
-    """A checkpoint that reads as if it had been trained in the rotated basis, with a head of its own."""
+    """A checkpoint that reads as if it had been trained in the rotated basis, with a separate head."""
 
     is_rotated = True
 
@@ -35,7 +35,7 @@ class RotatedCheckpoint(Checkpoint):
         self.shape = replace(self.shape, is_tied=False)
 
     def read(self, *names: str) -> FloatArray:
-        """The named tensors, rotated; names that are read together have the same input."""
+        """Read the named tensors, rotated; names that are read together have the same input."""
         first, *others = names
         if first.endswith("norm.weight"):
             return np.ones_like(super().read(first))
@@ -50,14 +50,14 @@ class RotatedCheckpoint(Checkpoint):
 
 
 def random_rotation(size: int) -> FloatArray:
-    """A random orthogonal matrix (size, size), uniform over all of them."""
+    """Return a random orthogonal matrix (size, size), uniform over all of them."""
     q, r = np.linalg.qr(np.random.default_rng(SEED).standard_normal((size, size)))
     rotation: FloatArray = (q * np.sign(np.diag(r))).astype(np.float32)
     return rotation
 
 
 def _gain_before(name: str) -> str | None:
-    """The norm whose output the matrix of this name multiplies."""
+    """Return the norm whose output the matrix of this name multiplies."""
     if name == EMBEDDING:
         return None
     if name == HEAD:

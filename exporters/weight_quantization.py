@@ -1,9 +1,9 @@
-"""Int8 weights with a scale for each 64 of them, computed in float32: where quantized activations are too coarse.
+"""Int8 weights with a scale for each 64 of them, computed in float32: if quantized activations are too coarse.
 
-Small models need it: on sub-models of SmolLM2-135M the row-wise product changes one greedy token in ten, this one in
-thirty (docs/LOG.md). The file is as small as int8's; ONNX Runtime multiplies the scales out once, when it loads, so
-that memory and speed are float32's. MatMulNBits with float32 activations would keep the bytes small in memory too, but
-its 8-bit path takes 240 ms a token on a model of 89 million parameters, where this takes a tenth of that.
+Small models need it: on sub-models of SmolLM2-135M int8 changes one greedy token in ten, int8-weights one in thirty
+(docs/LOG.md). The file is as small as int8's. ONNX Runtime multiplies the scales out once, when it loads, so that
+memory and speed are those of float32. MatMulNBits with float32 activations would save memory too, but its 8-bit path
+takes 240 ms a token on a model of 89 million parameters, ten times as long.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BLOCK = 64  # 6 % more bytes than a scale a column; 32 gains nothing measurable
 
 
 class Int8WeightMatrices(Matrices):
-    """Cast, scale and reshape constants; the optimizer folds these nodes away on load."""
+    """Casts, scales and reshapes constants; the optimizer folds these nodes away on load."""
 
     def __init__(self, tape: Tape) -> None:
         super().__init__(tape)
@@ -28,11 +28,11 @@ class Int8WeightMatrices(Matrices):
 
     @staticmethod
     def can_hold(inputs: int) -> bool:
-        """Whether matrices of so many inputs divide into blocks."""
+        """Return whether matrices of so many inputs divide into blocks."""
         return inputs % BLOCK == 0
 
     def prepare(self, x: ir.Value) -> Rows:
-        """Nothing to do."""
+        """Pass the values on unchanged."""
         return Rows(values=x)
 
     def project(self, rows: Rows, matrix: Matrix) -> ir.Value:
@@ -46,11 +46,11 @@ class Int8WeightMatrices(Matrices):
         return self.tape.op("Gather", [table, ids])
 
     def head(self, rows: Rows, matrix: Matrix) -> ir.Value:
-        """Multiply by the embedding's own rows where the two are tied."""
+        """Multiply by the embedding's rows if the two are tied."""
         return self._multiply(rows, self._restored(matrix) if self._shared is None else self._shared)
 
     def _restored(self, matrix: Matrix) -> ir.Value:
-        """The weight as float32, (outputs, inputs)."""
+        """Emit the weight as float32, (outputs, inputs)."""
         scales = block_scales(matrix.read())
         codes = self.lazy(
             matrix.name,
@@ -68,12 +68,12 @@ class Int8WeightMatrices(Matrices):
 
 
 def block_scales(weight: FloatArray) -> FloatArray:
-    """(outputs, blocks): the scale of each block of `weight` (outputs, inputs)."""
+    """Return the scale of each block of `weight` (outputs, inputs), (outputs, blocks)."""
     return largest_to_scale(np.abs(weight.reshape(len(weight), -1, BLOCK)).max(axis=2))
 
 
 def block_codes(weight: FloatArray, scales: FloatArray) -> NDArray[np.int8]:
-    """(outputs, blocks, BLOCK): codes with codes · scales ≈ weight."""
+    """Return codes (outputs, blocks, BLOCK), so that codes · scales ≈ weight."""
     blocks = weight.reshape(len(weight), -1, BLOCK)
     codes: NDArray[np.int8] = np.rint(blocks / scales[:, :, None]).clip(-CODE_LIMIT, CODE_LIMIT).astype(np.int8)
     return codes

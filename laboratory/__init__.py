@@ -1,6 +1,6 @@
-"""What proves and studies the product: published pruning methods, sweeps, programs that are run, benches and replays.
+"""Studies of the product: published pruning methods, sweeps, programs that are run, benches and replays.
 
-The product (`builder`, `exporters`, `lsp_server`) imports nothing of it.
+The product (`builder`, `exporters`, `lsp_server`) imports nothing of this package.
 """
 
 from contract.telemetry import turn_off_telemetry

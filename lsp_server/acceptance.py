@@ -1,8 +1,8 @@
-"""What became of a suggestion, inferred from the edits that follow it, so that no editor need report anything.
+"""Infers from later edits what became of a suggestion, so that editors need not report it.
 
-A suggestion is accepted when the rest of its text appears at its place in one edit, partly accepted when more than a
-character of it does. Typed key by key it is neither. An accepted text is looked at again later: it survived if nine
-tenths of it still stand where it was put.
+A suggestion is accepted if one edit puts the rest of its text in its place. It is partly accepted if an edit puts more
+than one character of it there. A suggestion that is typed character by character is neither. An accepted text is
+checked again later: it survived if nine tenths of it still stand in its place.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from contract.prompt import shared_prefix
 from lsp_server.open_documents import Edit
 
 KEPT_LATENCIES = 200
-SURVIVAL_S = (30, 300)  # after which an accepted text is looked at again
+SURVIVAL_S = (30, 300)  # after which an accepted text is checked
 
 
 @dataclass(kw_only=True)
@@ -42,7 +42,7 @@ class Statistics:
     latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT_LATENCIES))
 
     def latency(self) -> LatencyFacts:
-        """Count, median and 95th percentile of the last computed completions."""
+        """Return count, median and 95th percentile of the last computed completions."""
         ranked = sorted(self.latencies_ms)
 
         def percentile(share: float) -> float | None:
@@ -51,7 +51,7 @@ class Statistics:
         return {"count": len(ranked), "p50": percentile(0.5), "p95": percentile(0.95)}
 
     def to_json(self) -> dict[str, Any]:
-        """As `submodel.statistics` returns it."""
+        """Return the object that `submodel.statistics` answers."""
         return {
             "since": self.since.isoformat(timespec="seconds"),
             "requests": self.requests,
@@ -77,12 +77,12 @@ class Statistics:
 
 
 SURVIVING = 0.9  # of the characters
-_MAX_FOLLOWED = 500  # accepted texts that are still to be looked at
+_MAX_FOLLOWED = 500  # accepted texts that are still to be checked
 
 
 @dataclass(kw_only=True)
 class _Shown:
-    """A suggestion on the screen; `offset` is where its text begins, `typed` how much of it stands there already."""
+    """A suggestion on the screen. Its text begins at `offset`; `typed` characters of it stand there already."""
 
     id: int
     uri: str
@@ -116,7 +116,7 @@ class AcceptanceTracker:
         self._client_reports = False
 
     def sent(self, id: int, uri: str, offset: int, text: str, language: str | None) -> None:
-        """A suggestion went to the client; the rest of one that is typed along keeps its id and is the same one."""
+        """Note a suggestion that was sent to the client. Its rest, while the user types it, has the same id."""
         if self._shown is not None and self._shown.id == id:
             return
         self._close()
@@ -125,23 +125,23 @@ class AcceptanceTracker:
             self._count(self._shown)
 
     def shown(self, id: int) -> None:
-        """The client says that it is on the screen; from then on only what it says counts as shown."""
+        """Note that the client reports a suggestion as shown. From then on only reported ones count as shown."""
         self._client_reports = True
         if self._shown is not None and self._shown.id == id:
             self._count(self._shown)
 
     def accepted(self, id: int) -> None:
-        """The client says that it was accepted; the edit that follows, or went before, is not counted again."""
+        """Note that the client reports a suggestion as accepted. The edit that inserts it is not counted again."""
         if self._shown is not None and self._shown.id == id:
             self._accept(self._shown)
 
     def partly_accepted(self, id: int) -> None:
-        """The client says that a part of it was accepted."""
+        """Note that the client reports a suggestion as partly accepted."""
         if self._shown is not None and self._shown.id == id:
             self._accept_partly(self._shown)
 
     def edited(self, uri: str, text: str, edits: Sequence[Edit]) -> None:
-        """The document has changed to `text`."""
+        """Follow the edits of a document; `text` is what they made of it."""
         for edit in edits:
             self._move(uri, edit)
         if edits:
@@ -164,17 +164,17 @@ class AcceptanceTracker:
             shown.typed = typed
 
     def is_at_accepted_end(self, uri: str, offset: int) -> bool:
-        """Whether a suggestion was accepted up to here and nothing was typed since."""
+        """Return whether an accepted suggestion ends here and nothing was typed since."""
         return self._last_end == (uri, offset)
 
     def closed(self, uri: str) -> None:
-        """The document is gone; nothing of it can be looked at again."""
+        """Forget the suggestions of a document that was closed."""
         self._accepted = [one for one in self._accepted if one.uri != uri]
         if self._shown is not None and self._shown.uri == uri:
             self._close()
 
     def check_survival(self, text_of: Callable[[str], str | None]) -> float | None:
-        """Look at what is due; the seconds until the next is, None where nothing is left."""
+        """Check the accepted texts that are due. Return the seconds until the next check, None if none is left."""
         now = self._now()
         for one in self._accepted:
             while one.due and now - one.at_s >= one.due[0]:
@@ -217,13 +217,13 @@ class AcceptanceTracker:
         self._accepted = [*self._accepted[-_MAX_FOLLOWED + 1 :], accepted]
 
     def _close(self) -> None:
-        """It is gone from the screen, and was not accepted."""
+        """End a suggestion that was not accepted as a whole."""
         if self._shown is not None and self._shown.is_counted and not self._shown.is_partly_accepted:
             self.statistics.rejected += 1
         self._shown = None
 
     def _move(self, uri: str, edit: Edit) -> None:
-        """Keep the places of accepted texts through an edit."""
+        """Move the places of accepted texts as an edit moves the text."""
         grown = len(edit.inserted) - edit.removed
         for one in self._accepted:
             if one.uri != uri or edit.start >= one.end:

@@ -9,7 +9,7 @@ from lsp_server.serve_errors import ServeError
 
 
 def find_addresses(host: str, port: int, *, is_any_allowed: bool, option: str = "--tcp") -> list[str]:
-    """Return the addresses that a host stands for; `option` is what names it on the command line.
+    """Return the addresses that a host stands for; `option` names it on the command line.
 
     Raises ServeError if other machines reach one of them and that is not allowed, OSError if there is none.
     """

@@ -1,7 +1,7 @@
-"""Which bundle serves a file: that of the nearest folder above it, so that each root of a workspace has its own.
+"""Finds the bundle that serves a file: that of the nearest folder above it, so that each root of a workspace has one.
 
-What is found must be this account's own or trusted (`contract.bundle.trusted_builds`), and so must what a client sets:
-clients relay settings that a repository brings along. Only what the command line names need not be.
+A bundle that is found must be built by this account or trusted (`contract.bundle.trusted_builds`). So must a bundle
+that a client sets: clients relay settings that a repository brings along. A bundle named on the command line need not.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from contract.bundle.trusted_builds import UntrustedError, check_trusted
 from contract.errors import BundleError
 from contract.files.file_names import path_below
 
-RETRY_S = 5.0  # a bundle that is built meanwhile is found without a restart
+RETRY_S = 5.0  # after a search that found nothing; so a new bundle is found without a restart
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Found:
     bundle: Path | None
-    refused: tuple[Path, BundleError] | None  # one that lies there but is not served, and why
+    refused: tuple[Path, BundleError] | None  # a bundle that is there but is not served, and why
     at_s: float
 
 
-_Look = Callable[[Path], tuple[Path | None, tuple[Path, BundleError] | None]]  # the first two of these, of a place
+_Look = Callable[[Path], tuple[Path | None, tuple[Path, BundleError] | None]]  # place → bundle, refused of `_Found`
 
 
 class BundleFinder:
-    """Remembers what it has found.
+    """Finds bundles, and remembers them.
 
     `named` is the bundle of the command line, which serves all files unless a client sets another. `now` is a monotonic
     clock in seconds.
@@ -47,21 +47,21 @@ class BundleFinder:
 
     @property
     def refused(self) -> dict[Path, BundleError]:
-        """The bundles that were found but are not served, and why; not the one that the command line has named."""
+        """The bundles that were found but are not served, and why; without one that the command line has named."""
         found = dict(one.refused for one in self._found.values() if one.refused is not None)
         served = self._named if self.fixed == self._named else None
         return {bundle: why for bundle, why in found.items() if bundle != served}
 
     def fix(self, bundle: Path | None) -> None:
-        """Serve all files with this bundle; None: each with its nearest."""
+        """Serve all files with this bundle; with None, each file with its nearest."""
         self.fixed = _absolute(bundle)
 
     def is_named(self, bundle: Path) -> bool:
-        """Return whether the command line has named this bundle: it need not be trusted."""
+        """Return whether the command line has named this bundle, so that it need not be trusted."""
         return bundle == self._named
 
     def repository_of(self, bundle: Path, folder: Path) -> Path | None:
-        """The repository that a bundle was built of; None where it is set for a folder of another, or of none."""
+        """Return the repository that a bundle was built from; None if it is set and `folder` belongs to another."""
         own = workspace_of(bundle)
         if self.fixed is None or own is None:
             return own
@@ -69,7 +69,7 @@ class BundleFinder:
         return own if nearest is not None and workspace_of(nearest) == own else None
 
     def root_of(self, path: Path, bundle: Path | None, folders: Sequence[Path]) -> Path | None:
-        """The repository that a path lies in: its bundle's, else the nearest folder of the workspace, else None."""
+        """Return the repository of a path: its bundle's, else the nearest folder of the workspace, else None."""
         nearest_first = sorted(folders, key=lambda folder: len(folder.parts), reverse=True)
         start = path if path in nearest_first else path.parent
         own = self.repository_of(bundle, start) if bundle is not None else None
@@ -77,12 +77,15 @@ class BundleFinder:
         return next((root for root in roots if path_below(path, root) is not None), None)
 
     def served(self, folders: Sequence[Path]) -> list[Path]:
-        """The bundles of a workspace's folders."""
+        """Return the bundles of a workspace's folders."""
         bundles = dict.fromkeys(self.for_file(None, [folder]) for folder in folders)
         return [bundle for bundle in bundles if bundle is not None]
 
     def for_file(self, path: Path | None, folders: Sequence[Path]) -> Path | None:
-        """The bundle for a file, or for a document that is none; the first of the workspace where it has no nearer."""
+        """Return the nearest bundle above a file, else the first one of the workspace's folders, else None.
+
+        `path` is None for a document that is no file.
+        """
         if self.fixed is not None:
             bundle = self.fixed if self.is_named(self.fixed) else self._remembered(_look_at, self.fixed)
             return None if bundle is None else self._instead.get(bundle, bundle)
@@ -94,9 +97,9 @@ class BundleFinder:
         return None
 
     def roll_back(self, served: Sequence[Path], older: Path | None) -> tuple[Path, Path]:
-        """Serve an older bundle in the place of one of these: the one that is named, else the newest of the first.
+        """Serve an older bundle in the place of a `served` one: `older`, or by default the newest of the first.
 
-        Gives the bundle that is not served any more, and the older one. Raises BundleError where there is none.
+        Return the bundle that is no longer served, and the older one. Raises BundleError if there is no older one.
         """
         for bundle in served:
             own = next((key for key, value in self._instead.items() if value == bundle), bundle)
@@ -110,7 +113,7 @@ class BundleFinder:
         raise BundleError(f"{older} is no older bundle of {beside}; submodel/status lists them as `previous`.")
 
     def forget(self) -> None:
-        """Look anew, as after a build."""
+        """Forget what was found and what was rolled back, as after a build."""
         self._found.clear()
         self._instead.clear()
 
@@ -131,13 +134,13 @@ def _absolute(bundle: Path | None) -> Path | None:
 
 
 def _look_at(bundle: Path) -> tuple[Path | None, tuple[Path, BundleError] | None]:
-    """A bundle that a client has set, unless it is not trusted; if it can't be read, its loading says what is wrong."""
+    """Return a bundle that a client has set, as refused if it is not trusted. Loading reports other faults."""
     refusal = _refusal(bundle)
     return (None, (bundle, refusal)) if isinstance(refusal, UntrustedError) else (bundle, None)
 
 
 def _look_above(start: Path) -> tuple[Path | None, tuple[Path, BundleError] | None]:
-    """The nearest bundle, or else the one that lies there but is not served."""
+    """Return the nearest bundle, as refused if it is not served."""
     try:
         bundle = find_bundle(start)
     except BundleError:
@@ -152,7 +155,7 @@ def older_bundles(bundle: Path) -> list[Path]:
 
 
 def _refusal(bundle: Path) -> BundleError | None:
-    """Why a bundle that the user has not named is not served; None where it is."""
+    """Return why a bundle that the user has not named is not served; None if it is served."""
     try:
         check_trusted(bundle, build_of(bundle))
     except BundleError as error:
@@ -161,13 +164,13 @@ def _refusal(bundle: Path) -> BundleError | None:
 
 
 def workspace_of(bundle: Path) -> Path | None:
-    """The folder whose bundle it is, None for one that lies elsewhere."""
+    """Return the folder whose `.submodel` holds the bundle; None if it lies elsewhere."""
     folder = next((one for one in bundle.parents if one.name == WORKSPACE_BUNDLE.parts[0]), None)
     return folder.parent if folder is not None else None
 
 
 def read_manifest(bundle: Path) -> Mapping[str, Any]:
-    """What a bundle says of itself, {} where it can't be read: its loading says what is wrong."""
+    """Return a bundle's manifest; {} if it can't be read, since loading reports that."""
     try:
         return bundle_manifest(bundle)
     except BundleError:

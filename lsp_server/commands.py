@@ -1,6 +1,6 @@
-"""What goes beyond the protocol: this server's own methods, notifications of Copilot's, and commands.
+"""Methods beyond the protocol: this server's own, Copilot's notifications, and commands.
 
-Their shapes are in docs/protocol.md.
+docs/protocol.md describes them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ DID_PARTIALLY_ACCEPT = "textDocument/didPartiallyAcceptCompletion"
 
 
 def register_commands(server: CompletionServer) -> None:
-    """Let the server answer what its own clients send."""
+    """Register the handlers of these methods."""
 
     @server.feature(STATUS)
     def submodel_status(ls: CompletionServer, params: object) -> ServerStatus:
@@ -101,7 +101,7 @@ def register_commands(server: CompletionServer) -> None:
 
 
 def _trace_of(params: object) -> int:
-    """The number of the trace behind the item that a client talks about, −1 if the item is none of ours."""
+    """Return the trace id of the item in a notification; −1 if the item is not this server's."""
     arguments = _get(_get(_get(params, "item"), "command"), "arguments")
     return int(_number(arguments if isinstance(arguments, (list, tuple)) else (), -1))
 
@@ -116,5 +116,5 @@ def _is_count(value: object) -> bool:
 
 
 def _get(value: object, key: str) -> Any:
-    """A key of an object that came over the wire: a dictionary, or what pygls makes of one."""
+    """Return a value of an object that came over the wire: a dictionary, or what pygls makes of one."""
     return value.get(key) if isinstance(value, dict) else getattr(value, key, None)

@@ -1,7 +1,7 @@
-"""From a request to the completion worth showing: the prompt, the engine, and what is left of its answer.
+"""Answers a request: makes the prompt, asks the engine, and keeps what is worth showing.
 
-The command line and the language server both come through here, so that they give the same answers. When to ask is
-`lsp_server.session`'s matter, what becomes of an answer that of `lsp_server.suggestion`.
+The command line and the language server both use this module, so that they give the same answers. `lsp_server.session`
+decides when to ask. `lsp_server.suggestion` decides what is shown of an answer.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from lsp_server.suggestion.steps import Step
 from lsp_server.syntax.parsed_text import begins_block
 
 BLOCK_TOKENS = 128  # 8 lines of 16 tokens
-NEAR_PREFIX_TOKENS, NEAR_SUFFIX_TOKENS = 256, 64  # of the prompt that a cold place is answered from
+NEAR_PREFIX_TOKENS, NEAR_SUFFIX_TOKENS = 256, 64  # of the short prompt
 
 Stop = Callable[[], bool]
 
@@ -36,14 +36,14 @@ Stop = Callable[[], bool]
 class Prompt:
     """What the model reads for a request, and what its answer has to fit."""
 
-    request: CompletionRequest  # with what the syntax says of it
-    ids: list[int]  # empty if there is nothing to go by
-    start: str  # what the answer begins with
+    request: CompletionRequest  # with `is_multi_line` as the syntax says
+    ids: list[int]  # empty if the window is blank
+    start: str  # the begun word, with which the answer has to begin
     max_new_tokens: int
 
 
 class Completer:
-    """Asks an engine in the form that its model knows. Not for several threads at once."""
+    """Asks an engine in the form that its model was trained with. Not for several threads at once."""
 
     def __init__(
         self, engine: Engine, confidence_threshold: ConfidenceThreshold | None = None, build: str = ""
@@ -53,7 +53,7 @@ class Completer:
         self.build = build  # SHA-256 of the bundle's bundle.json
 
     def interrupt(self) -> None:
-        """Make what runs fail as soon as it can, and whatever is asked afterwards; for another thread to call."""
+        """Make the running call, and all later ones, fail. Another thread may call this."""
         self._engine.decoder.interrupt()
 
     @property
@@ -96,7 +96,7 @@ class Completer:
         return replace(self._described(completion, request, answer), is_near=bool(near_ids))
 
     def read_ahead(self, request: CompletionRequest, stop: Stop | None = None) -> int:
-        """Read the prompt that `complete` would ask for a request, and return how many of its tokens were computed.
+        """Read the prompt that `complete` would use for a request; return how many of its tokens were computed.
 
         `stop` is asked before each chunk of the prompt. Raises ServeError if the model fails.
         """
@@ -115,7 +115,7 @@ class Completer:
         return replace(prompt, ids=self._encode(prompt, request.context, self._engine.encoder.prompt_format))
 
     def _near_ids(self, whole: Prompt) -> list[int]:
-        """A short prompt if reading the whole one would take longer than an answer may wait, else []."""
+        """Return a short prompt if reading the whole one would take too long, else []."""
         trigger = whole.request.options.trigger
         whole_s = self._engine.reading_s(whole.ids)
         if whole_s <= min(trigger.cold_ms, trigger.budget_ms) / 1000:
@@ -124,9 +124,9 @@ class Completer:
         return near_ids if self._engine.reading_s(near_ids) < whole_s / 2 else []
 
     def _encode(self, prompt: Prompt, context: tuple[ContextSnippet, ...], prompt_format: PromptFormat) -> list[int]:
-        """The prompt's token ids, without the begun word that it starts with.
+        """Return the prompt's token ids, without the word that is begun at the cursor.
 
-        It is cut shorter if a dense script needs more tokens than the model has positions.
+        Context and window are cut until prompt and answer fit into the model's positions.
         """
         request = prompt.request
         text, offset = request.text, request.offset
@@ -148,7 +148,7 @@ class Completer:
             )
 
     def _below_threshold(self, completion: Completion, prompt: Prompt, answer: Generation) -> Completion:
-        """The completion with its confidence, and without its text if that is below the bundle's threshold."""
+        """Add the confidence, and drop the text if that is below the bundle's threshold."""
         precision = prompt.request.options.threshold.precision
         point = (
             self._confidence_threshold.at(precision)
@@ -160,13 +160,13 @@ class Completer:
             return replace(completion, threshold=threshold)
         confidence = self._confidence(completion, prompt, answer)
         if threshold is not None and confidence < threshold:
-            detail = f"the model is sure to {confidence:.0%}, and {threshold:.0%} are asked for"
+            detail = f"its confidence of {confidence:.0%} is below the threshold of {threshold:.0%}"
             step = Step(name="threshold", kind="threshold", action="rejected", detail=detail, before=completion.text)
             completion = Completion(rule="threshold", steps=(*completion.steps, step))
         return replace(completion, confidence=confidence, threshold=threshold)
 
     def _confidence(self, completion: Completion, prompt: Prompt, answer: Generation) -> float:
-        """The product of the probabilities of the tokens that the shown text was made of, and of the one after them."""
+        """Return the product of the probabilities of the shown text's tokens and of the token after them."""
         raw = without_start(answer.text, prompt.start)
         shown_from = len(prompt.start) + begun_characters(raw, prompt.request)
         shown_to = shown_from + len(completion.text)
@@ -183,7 +183,7 @@ class Completer:
     def _described(
         self, completion: Completion, request: CompletionRequest, answer: Generation | None = None
     ) -> Completion:
-        """The completion with what is known of how it came about."""
+        """Add the facts about how the completion was made."""
         completion = replace(completion, is_multi_line=request.is_multi_line, build=self.build or None)
         if answer is None:
             return completion
@@ -205,10 +205,11 @@ def open_completer(
     verify: bool = True,
     is_named: bool = True,
 ) -> Completer:
-    """Read a bundle and load it: manifest, files and threshold of one build, also while another takes its place.
+    """Load a bundle. Manifest, files and threshold are those of one build, even if another replaces it meanwhile.
 
-    One that the user has not named on a command line must be on this account's list (`contract.bundle.trusted_builds`).
-    Raises BundleError for a folder that is none or not trusted, ServeError where it can't be loaded.
+    `is_named`: the user has named the bundle on a command line. Any other must be on this account's list
+    (`contract.bundle.trusted_builds`). Raises BundleError if the folder is no bundle or not trusted, ServeError if it
+    can't be loaded.
     """
     for is_last in (False, False, True):
         bundle = read_bundle(bundle_folder, verify=False)
@@ -230,13 +231,13 @@ def open_completer(
 
 def _open(bundle: Bundle, threads: int | None, provider: Provider, verify: bool) -> Completer:
     if verify:
-        verify_bundle(bundle)  # first: native code parses what the engine opens, and trust is in the hashes
+        verify_bundle(bundle)  # first: native code parses what the engine opens, and only the hashes are trusted
     engine = Engine(bundle, threads=threads, provider=provider)
     return Completer(engine, read_threshold(bundle.manifest), bundle.build)
 
 
 def _near_format(prompt_format: PromptFormat) -> PromptFormat:
-    """The same with a window of the size that every machine reads within half a second."""
+    """Return the format with a window of at most NEAR_PREFIX_TOKENS and NEAR_SUFFIX_TOKENS."""
     return prompt_format.with_window(
         min(prompt_format.max_prefix_tokens, NEAR_PREFIX_TOKENS),
         min(prompt_format.max_suffix_tokens, NEAR_SUFFIX_TOKENS),

@@ -1,4 +1,4 @@
-"""How long to wait after a key before the model is asked: short for who types slowly, longer within a burst."""
+"""How long to wait after a keystroke before the model is asked: short if the user types slowly, longer in a burst."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from lsp_server.options import TriggerOptions
 
-PAUSE_S = 0.6  # a longer gap between two keys is a pause and says nothing of the speed
+PAUSE_S = 0.6  # a longer gap between two keystrokes is a pause, which does not count for the speed
 _WEIGHT = 0.3  # of the newest gap in the running mean
 _SAFETY = 1.3  # a wait of 1.3 mean gaps outlasts most gaps of a burst
 
@@ -17,10 +17,10 @@ class Debounce:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._last: float | None = None
-        self._gap_s: float | None = None  # running mean between keys of a burst
+        self._gap_s: float | None = None  # running mean within bursts
 
     def note_edit(self) -> None:
-        """The user has changed something."""
+        """Note the time of an edit."""
         now = self._now()
         if self._last is not None:
             gap = now - self._last
@@ -29,7 +29,7 @@ class Debounce:
         self._last = now
 
     def wait_s(self, options: TriggerOptions, *, factor: float = 1.0) -> float:
-        """Seconds to wait from now on. `factor` lengthens the wait, as on battery."""
+        """Return the seconds to wait from now on. `factor` lengthens the wait, as on battery."""
         low, high = options.debounce_min_ms / 1000, max(options.debounce_min_ms, options.debounce_max_ms) / 1000
         if self._last is None or self._gap_s is None:
             return low * factor

@@ -1,4 +1,4 @@
-"""The protocol's own methods, named as they are, to calls of the session and back."""
+"""Handlers of the protocol's methods, each named as its method. They translate to calls of the server, and back."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from lsp_server.request import Completion, CompletionRequest
 from lsp_server.server import CompletionServer
 
 NO_ITEMS = types.InlineCompletionList(items=())
-# Keys after which an editor without inline completions asks; words it asks for by itself.
+# Characters after which an editor without inline completions asks. Within words it asks by itself.
 TRIGGER_CHARACTERS = (".", "(", "[", "{", "=", ",", ":", " ", "\n")
 ACCEPTED = "submodel.accepted"
 
 
 def register_handlers(server: CompletionServer) -> None:
-    """Let the server answer what every client sends."""
+    """Register the handlers of the protocol's methods."""
 
     @server.feature(types.INITIALIZE)
     def initialize(ls: CompletionServer, params: types.InitializeParams) -> None:
@@ -36,7 +36,7 @@ def register_handlers(server: CompletionServer) -> None:
         ls: CompletionServer, params: types.DidChangeConfigurationParams
     ) -> None:
         settings = _own_settings(params.settings)
-        if settings is None:  # to be asked for
+        if settings is None:  # the client wants to be asked
             settings = await _ask_for_settings(ls)
         is_changed = ls.set_options(settings)
         for problem in ls.problems:
@@ -81,9 +81,7 @@ def register_handlers(server: CompletionServer) -> None:
         if completion is None:
             return NO_ITEMS
         text = request.client.with_line_ends(completion.text)
-        cursor = types.Position(
-            request.client.line, request.client.character
-        )  # within the document, wherever the client believes it
+        cursor = types.Position(request.client.line, request.client.character)  # clamped to the document
         start, end = (cursor, cursor) if info is None else (info.range.start, info.range.end)
         item = types.InlineCompletionItem(
             insert_text=text if info is None else info.text + text,
@@ -94,7 +92,7 @@ def register_handlers(server: CompletionServer) -> None:
 
 
 async def text_document_completion(ls: CompletionServer, params: types.CompletionParams) -> types.CompletionList:
-    """The same as inline completion, in the form of one item of an editor's list."""
+    """Answer as inline completion does, with one item of an editor's list."""
     document = ls.document(params.text_document.uri)
     if document is None:
         return types.CompletionList(is_incomplete=True, items=())
@@ -102,7 +100,7 @@ async def text_document_completion(ls: CompletionServer, params: types.Completio
     completion = await ls.ask(request)
     if completion is None:
         return types.CompletionList(is_incomplete=True, items=())
-    # Editors filter their lists by the word in front of the cursor, so that the item has to begin with it.
+    # Editors filter their lists by the word in front of the cursor. So the item has to begin with it.
     word = _word_before(request.text, request.offset)
     cursor = types.Position(request.client.line, request.client.character)
     start = types.Position(cursor.line, cursor.character - units_of(word, ls.encoding))
@@ -126,7 +124,7 @@ async def text_document_completion(ls: CompletionServer, params: types.Completio
 def _behind(
     request: CompletionRequest, completion: Completion, position: types.Position, ls: CompletionServer
 ) -> types.Position:
-    """The end of what a completion replaces, counted from a position of the client's."""
+    """Return the end of what a completion replaces, counted from a client's position."""
     replaced = request.text[request.offset : request.offset + completion.replaces]
     return types.Position(position.line, position.character + units_of(replaced, ls.encoding))
 
@@ -157,7 +155,7 @@ async def _ask_for_settings(ls: CompletionServer) -> object:
 
 
 def _own_settings(settings: object) -> object:
-    """What a client sends: the options, bare or under this server's name."""
+    """Return the options that a client has sent, bare or under this server's name."""
     if isinstance(settings, dict) and set(settings) == {"submodel"}:
         return settings["submodel"]
     return settings

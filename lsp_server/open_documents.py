@@ -1,8 +1,8 @@
 """Open documents: their texts as the client last described them, within bounds.
 
-A document longer than MAX_DOCUMENT_CHARS is not kept: nobody completes lines in a file of megabytes, and each key would
-cost a pass over it. All together keep MAX_TOTAL_CHARS and are MAX_DOCUMENTS; the least recently used goes first. What
-is not kept gets no completion until it is opened anew, or sent as a whole.
+The text of a document longer than MAX_DOCUMENT_CHARS is not kept: each keystroke would cost a pass over it. All
+documents together have at most MAX_TOTAL_CHARS characters, and are at most MAX_DOCUMENTS; the least recently used goes
+first. A document whose text is not kept gets no completion until it is opened anew, or sent as a whole.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_DOCUMENTS = 5_000
 
 @dataclass(frozen=True, kw_only=True)
 class Edit:
-    """One change: from `start`, `removed` characters gave way to `inserted`."""
+    """One change: `inserted` replaces the `removed` characters from `start` on."""
 
     start: int
     removed: int
@@ -32,8 +32,8 @@ class Edit:
 class Document(TextDocument):
     """pygls' document with the protocol's own line ends and clamping.
 
-    pygls 2.1 splits lines with `str.splitlines`, so that one form feed in a file shifts every later edit, and clamps
-    a character past the end of the last line to the one before it.
+    pygls 2.1 splits lines with `str.splitlines`, so that one form feed in a file shifts every later edit. It also
+    clamps a character past the end of the last line to the one before the end.
     """
 
     def __init__(self, item: types.TextDocumentItem, encoding: Encoding) -> None:
@@ -51,16 +51,16 @@ class Document(TextDocument):
 
     @property
     def size(self) -> int:
-        """Characters."""
+        """Length of the text in characters."""
         return len(self.source)
 
     def drop(self) -> None:
-        """Keep the text no longer."""
+        """Drop the text."""
         self._source, self._edits, self.is_kept = "", [], False
         self._lines = LineStarts()
 
     def apply_change(self, change: types.TextDocumentContentChangeEvent) -> None:
-        """Replace the range, or the whole text where the change has none."""
+        """Replace the range, or the whole text if the change has no range."""
         if isinstance(change, types.TextDocumentContentChangePartial):
             if not self.is_kept:
                 return
@@ -78,22 +78,22 @@ class Document(TextDocument):
             self.drop()
 
     def take_edits(self) -> list[Edit]:
-        """The changes since the last call, oldest first."""
+        """Return the changes since the last call, oldest first."""
         edits, self._edits = self._edits, []
         return edits
 
     def offset_at_position(self, client_position: types.Position) -> int:
-        """The offset into `source` of a client's position, clamped to the document."""
+        """Return the offset into `source` of a client's position, clamped to the document."""
         return self.clamp(client_position)[0]
 
     def clamp(self, position: types.Position) -> tuple[int, types.Position]:
-        """The offset into `source` and the position within the document that a client's position stands for."""
+        """Return a client's position clamped to the document: as an offset into `source`, and as a position."""
         offset, *within = clamp(self.source, position.line, position.character, self._encoding, self._lines)
         return offset, types.Position(*within)
 
 
 class OpenDocuments:
-    """A client's documents, in the workspace's own dictionary, which is kept in the order of their use."""
+    """A client's documents. They stand in pygls' dictionary of the workspace, the least recently used first."""
 
     def __init__(self, documents: dict[str, TextDocument]) -> None:
         self._documents = documents
@@ -102,18 +102,18 @@ class OpenDocuments:
         return len(self._documents)
 
     def get(self, uri: str) -> Document | None:
-        """An open document, None where there is none of that name."""
+        """Return an open document, None if no document of that name is open."""
         document = self._documents.get(unquote(uri))
         return document if isinstance(document, Document) else None
 
     def put(self, document: Document) -> None:
-        """Take a document, in the place of an older one of its name."""
+        """Add a document, in the place of an older one of its name."""
         self._documents.pop(unquote(document.uri), None)
         self._documents[unquote(document.uri)] = document
         self._forget()
 
     def note_use(self, document: Document) -> None:
-        """The user is at work in a document."""
+        """Make a document the most recently used one."""
         name = unquote(document.uri)
         if self._documents.get(name) is document and next(reversed(self._documents)) != name:
             self._documents[name] = self._documents.pop(name)

@@ -1,4 +1,4 @@
-"""What a client may set, with defaults, reasons and checks; and the switches of studies.
+"""The options of a client, with defaults, reasons and checks; and the switches of studies.
 
 `initializationOptions` and `workspace/didChangeConfiguration` carry the same object. Names on the wire are in camelCase
 and nested as the classes here are: `{"threads": 4, "trigger": {"comments": false}}`.
@@ -6,8 +6,8 @@ and nested as the classes here are: `{"threads": 4, "trigger": {"comments": fals
 Users set the fields made by `_option`. Those made by `_switch` are for measurements (`submodel replay --switch`,
 `benchmarks`): they are read below the key `experimental` alone, and no page lists them.
 
-cattrs would not make this shorter: with it one bad option loses all others, unless each failure is sorted by hand into
-the option that it belongs to, its sentence and its default. That sorting is all that `_read_group` does.
+cattrs would not make this shorter. With it one bad option loses all others, unless code finds for each failure its
+option, its sentence and its default. `_read_group` does no more than that.
 """
 
 from __future__ import annotations
@@ -191,14 +191,14 @@ EAGERNESS = {
 EXPERIMENTAL = "experimental"  # the key that holds the switches of studies
 
 
-# Somebody wants an answer, however sure the model is and however long it reads.
+# For a completion that was asked for by hand: without a confidence threshold and without the short prompt.
 WHEN_ASKED = ServerOptions(threshold=ThresholdOptions(precision=0.0), trigger=TriggerOptions(cold_ms=60_000))
-# One line, and all the time that it takes: to measure answers.
+# For measurements: one line, with a minute of time.
 PATIENT = replace(WHEN_ASKED, trigger=TriggerOptions(multi_line=False, budget_ms=60_000, cold_ms=60_000))
 
 
 def read_options(document: object, defaults: ServerOptions) -> tuple[ServerOptions, list[str]]:
-    """Options from the client's JSON, and a sentence for each that is unknown or bad, whose default holds."""
+    """Return the options of a client's JSON, and a sentence for each unknown or bad one, which keeps its default."""
     if document is None:
         return defaults, []
     if not isinstance(document, dict):
@@ -217,7 +217,7 @@ def read_options(document: object, defaults: ServerOptions) -> tuple[ServerOptio
 
 
 def wire_name(name: str) -> str:
-    """A field's name as clients write it."""
+    """Return a field's name as clients write it."""
     return re.sub(r"_(\w)", lambda match: match.group(1).upper(), name)
 
 

@@ -1,4 +1,4 @@
-"""The page that documents the options, made from their classes; a test holds docs/options.md to it."""
+"""Writes the page that documents the options, from their classes. A test compares docs/options.md with it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from lsp_server.options import Check, ServerOptions, is_of_study, wire_name
 
 _HEAD = """# Options
 
-What a client may send as `initializationOptions` and in `workspace/didChangeConfiguration`. A group is an object of
-its own: `{"threads": 4, "trigger": {"comments": false}}`. A bad value is named to the user, and its default holds.
+What a client may send as `initializationOptions` and in `workspace/didChangeConfiguration`. A group is a nested
+object: `{"threads": 4, "trigger": {"comments": false}}`. A bad value is reported to the user, and the default holds.
 This page is generated: `python -m lsp_server.options_page > docs/options.md`.
 """
 
 
 def render_options() -> str:
-    """The whole page, in Markdown."""
+    """Return the whole page, in Markdown."""
     return "\n".join([_HEAD, *_table(ServerOptions(), "")]) + "\n"
 
 

@@ -1,9 +1,9 @@
-"""Positions of the language server protocol to offsets into a text.
+"""Converts positions of the language server protocol to offsets into a text.
 
-Lines end at LF, CRLF or CR and nowhere else; `str.splitlines`, which pygls uses, also splits at form feeds and seven
-more characters, and so counts the lines of some files otherwise than editors do. Characters are counted in the code
-units that client and server agreed on. The command line refuses a position outside the file; the protocol asks to
-clamp it.
+Lines end at LF, CRLF or CR and nowhere else. `str.splitlines`, which pygls uses, also splits at form feeds and seven
+more characters, so that it numbers the lines of some files otherwise than editors do. Characters are counted in the
+code units that client and server agreed on. The command line refuses a position outside the file; the protocol demands
+that it is clamped.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ class Encoding(StrEnum):
 
 
 class LineStarts:
-    """Where the lines of a text begin, as far as they were looked for; an edit keeps those before it.
+    """Offsets at which the lines of a text begin, found as far as they are needed. An edit keeps those before it.
 
-    So neither thousands of edits in one message nor a key at the end of a long file cost a pass over the text each.
+    Thousands of edits in one message, or a keystroke at the end of a long file, thus cost no pass over the text each.
     """
 
     def __init__(self) -> None:
         self._starts = [0]
 
     def find(self, text: str, line: int) -> tuple[int, int, int]:
-        """Number, start and end of a line, its line end not included; of the last one where there are not that many."""
+        """Return number, start and end of a line, without its line end; of the last line if there is no such line."""
         starts = self._starts
         if not 0 <= line < len(starts):
             for match in _LINE_END.finditer(text, starts[-1]):
@@ -47,14 +47,14 @@ class LineStarts:
         return number, starts[number], end.start() if end else len(text)
 
     def note_edit(self, offset: int) -> None:
-        """The text has changed from `offset` on."""
+        """Forget the lines behind `offset`, where the text has changed."""
         del self._starts[max(1, bisect_left(self._starts, offset)) :]
 
 
 def offset_at(text: str, line: int, character: int, encoding: Encoding = Encoding.UTF16) -> int:
-    """The offset into `text` (code points) of a 0-based position; of a place within a surrogate pair, that before it.
+    """Return the offset into `text` (code points) of a 0-based position. A place within a surrogate pair is before it.
 
-    Raises ServeError where the file has no such line, or the line no such character.
+    Raises ServeError if the file has no such line, or the line no such character.
     """
     number, start, end = LineStarts().find(text, line)
     if number != line:
@@ -71,9 +71,10 @@ def offset_at(text: str, line: int, character: int, encoding: Encoding = Encodin
 def clamp(
     text: str, line: int, character: int, encoding: Encoding = Encoding.UTF16, lines: LineStarts | None = None
 ) -> tuple[int, int, int]:
-    """The offset into `text`, the line and the character that a position stands for, within the text or not.
+    """Return offset into `text` (code points), line and character of a position, clamped to the text.
 
-    A character past its line's end stands for that end, a line past the last for the end. `lines` are the text's.
+    A character past its line's end becomes that end, a line past the last becomes the text's end. `lines`: the line
+    starts of `text` that are known.
     """
     number, start, end = (lines or LineStarts()).find(text, line)
     index, units = _count(text[start:end], character, encoding)
@@ -83,7 +84,7 @@ def clamp(
 
 
 def _count(line: str, character: int, encoding: Encoding) -> tuple[int, int]:
-    """Index of the code point at `character` units, within the line, and the whole line's length in units."""
+    """Return the index of the code point at `character` units, within the line, and the line's length in units."""
     if encoding is Encoding.UTF32 or line.isascii():
         return max(0, min(character, len(line))), len(line)
     index = units = 0
@@ -95,7 +96,7 @@ def _count(line: str, character: int, encoding: Encoding) -> tuple[int, int]:
 
 
 def units_of(text: str, encoding: Encoding) -> int:
-    """How many characters a client counts in a text."""
+    """Return how many characters a client counts in a text."""
     if encoding is Encoding.UTF32 or text.isascii():
         return len(text)
     return sum(_units(ord(symbol), encoding) for symbol in text)

@@ -1,4 +1,4 @@
-"""Battery and load of the machine, and how much of it a completion, or reading ahead, may then take."""
+"""Battery and load of the machine, and how much of it completions and reading ahead may use."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from lsp_server.options import CareOptions
 RATE = 0.02  # of a core, on average
 BURST_S = 6.0  # of a core at once: two places of 2,000 tokens; with RATE 3 % of a core over any ten minutes
 READ_EVERY_S = 10.0
-LOW_BATTERY_PERCENT = 20  # below it, nothing while the user types
+LOW_BATTERY_PERCENT = 20  # below it, no completions while the user types
 
 
 class Policy(StrEnum):
-    """What the machine is asked for; the values are the protocol's."""
+    """How much of the machine is used; the values are the protocol's."""
 
     FULL = "full"
     SAVING = "saving"  # half the cores, waits twice as long, one line at a time
-    OFF = "off"  # nothing while typing; what is asked for by hand is answered
+    OFF = "off"  # no completions while the user types; requests by hand are answered
 
 
 @dataclass(frozen=True, kw_only=True)
 class Power:
-    """What the machine says; None where it doesn't."""
+    """State of the machine; None for what it does not report."""
 
     on_battery: bool | None = None
     battery_percent: float | None = None
@@ -34,7 +34,7 @@ class Power:
 
 
 def choose_policy(power: Power, care: CareOptions) -> tuple[Policy, str]:
-    """The policy, with a sentence for the user where it is not the full one."""
+    """Return the policy, with a sentence for the user if it is not the full one."""
     if power.on_battery:
         if care.on_battery == "off":
             return Policy.OFF, "The machine runs on battery, and completions are switched off there."
@@ -56,7 +56,7 @@ class PowerMeter:
 
     @property
     def power(self) -> Power:
-        """The last reading that is fresh enough, or a new one."""
+        """The last reading if it is fresh enough, else a new one."""
         now = self._now()
         if self._read_at is None or now - self._read_at >= READ_EVERY_S:
             self._power, self._read_at = self._read(), now
@@ -64,7 +64,7 @@ class PowerMeter:
 
 
 def read_power() -> Power:
-    """Ask the machine; the load is that since the last call."""
+    """Read the machine's state. The load is the mean since the last call."""
     import psutil
 
     battery = _reported(lambda: psutil.sensors_battery())
@@ -80,15 +80,15 @@ def read_power() -> Power:
 
 
 def memory_bytes() -> int:
-    """Resident memory of this process."""
+    """Return the resident memory of this process."""
     return int(_own_process().memory_info().rss)
 
 
 def _reported(ask: Callable[[], Any]) -> Any:
-    """What psutil says; None where it can't, as on kernels and in containers without the files that it reads."""
+    """Return what psutil reports; None if it fails, as on kernels and in containers without the files that it reads."""
     try:
         return ask()
-    except Exception:  # another one on each system, and none of them is worth a completion
+    except Exception:  # each system raises others, and none of them may cost a completion
         return None
 
 
@@ -101,28 +101,28 @@ def _own_process() -> Any:
 
 
 class Allowance:
-    """Fills at `rate` up to `burst_s`. `now` is a monotonic clock in seconds."""
+    """Core seconds that may be spent: they grow at `rate` up to `burst_s`. `now` is a monotonic clock in seconds."""
 
     def __init__(self, now: Callable[[], float], *, rate: float = RATE, burst_s: float = BURST_S) -> None:
         self._now = now
         self._rate, self.burst_s = rate, burst_s
         self._left_s, self._at = burst_s, now()
-        self._unused_s = 0.0  # spent since the last `use`
+        self._unused_s = 0.0  # spent last, unless `use` came after it
 
     @property
     def left_s(self) -> float:
-        """What may be spent now; negative after more was spent than there was."""
+        """Core seconds that may be spent now; negative if more was spent than there was."""
         now = self._now()
         self._left_s = min(self.burst_s, self._left_s + (now - self._at) * self._rate)
         self._at = now
         return self._left_s
 
     def spend(self, core_s: float) -> None:
-        """So much was spent on what may be of no use."""
+        """Subtract core seconds that were spent on what may be of no use."""
         self._left_s = self.left_s - core_s
         self._unused_s = core_s
 
     def use(self) -> None:
-        """What was spent last was of use: it is given back."""
+        """Give back what was spent last, since it was of use."""
         self._left_s = min(self.burst_s, self.left_s + self._unused_s)
         self._unused_s = 0.0

@@ -1,4 +1,4 @@
-"""The repositories of a workspace, read in the background: how far each has changed since the build of its bundle.
+"""Reads a workspace's repositories in the background, and measures how far each has changed since its build.
 
 Reading takes a second for ten megabytes. Nothing is kept on disk.
 """
@@ -21,14 +21,14 @@ from contract.files.file_names import path_below
 from contract.files.home import holds_home
 from lsp_server.bundle_finder import read_manifest, workspace_of
 
-# A workspace with more, which nobody asked to read, is not read. The largest repositories have some 100,000 files.
+# A larger workspace is not read, since nobody asked for that. The largest repositories have some 100,000 files.
 MAX_ENTRIES, MAX_SECONDS = 200_000, 120.0
-STALE_SHARE = 0.2  # of the files; by then most of what is written touches code that the model has not seen
+STALE_SHARE = 0.2  # of the files; most new code then touches code that the model has not seen
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drift:
-    """Files now, and how many of them the build has not read as they are."""
+    """How many files the repository has now, and how they differ from what the build has read."""
 
     files: int
     changed: int
@@ -37,7 +37,7 @@ class Drift:
 
     @property
     def share(self) -> float:
-        """Changed and new files of all."""
+        """Share of changed and new files."""
         return (self.changed + self.added) / self.files if self.files else 0.0
 
     @property
@@ -46,7 +46,7 @@ class Drift:
         return self.share >= STALE_SHARE
 
     def to_json(self, repository: Path) -> DriftFacts:
-        """As it stands in the status."""
+        """Return the drift as it stands in the status."""
         return {
             "files": self.files,
             "changed": self.changed,
@@ -59,9 +59,9 @@ class Drift:
 
 
 def measure_drift(texts: Iterable[str], manifest: Mapping[str, Any]) -> Drift | None:
-    """Compare the repository's texts with the hashes in a bundle's manifest; None where the build has left none.
+    """Compare the repository's texts with the hashes in a bundle's manifest; return None if it has no hashes.
 
-    A build keeps no paths: as many files as are both new and gone count as changed.
+    The manifest has no paths: a new file and a missing one together count as one changed file.
     """
     known = {*manifest.get("held_out_sha256", ()), *manifest.get("learned_sha256", ())}
     if not known:
@@ -80,7 +80,7 @@ def read_current_texts(root: Path) -> list[str]:
     """
     if holds_home(root):
         raise CorpusError(f"{root} is the home folder or holds it, so it is not read as a repository; open one in it.")
-    # Here and not above: it loads numpy, which answering `initialize` need not wait for.
+    # Imported here: it loads numpy, and the answer to `initialize` need not wait for that.
     from contract.repository.texts import ReadingSettings, read_texts
 
     settings = ReadingSettings(max_entries=MAX_ENTRIES, max_seconds=MAX_SECONDS)
@@ -93,13 +93,13 @@ REREAD_S = 1800.0
 
 
 def is_of(root: Path, folders: Sequence[Path]) -> bool:
-    """Whether a repository lies in one of these folders of a workspace, or holds one."""
+    """Return whether a repository lies in one of a workspace's folders, or holds one."""
     pairs = [pair for folder in folders for pair in ((root, folder), (folder, root))]
     return any(path_below(one, other) is not None for one, other in pairs)
 
 
 class Repositories:
-    """One client's. All methods are called from the event loop's thread."""
+    """The repositories of one client. All methods are called from the event loop's thread."""
 
     def __init__(self, on_drift: Callable[[Path, Drift], None] = lambda root, drift: None) -> None:
         self._drifts: dict[Path, DriftFacts] = {}  # by bundle
@@ -110,7 +110,7 @@ class Repositories:
         self._generations: dict[Path, int] = {}  # how often a reading of it was asked for
 
     def drift_of(self, bundle: Path) -> DriftFacts | None:
-        """As it stands in the status; None where it is not known (yet)."""
+        """Return a bundle's drift as it stands in the status; None if it is not known (yet)."""
         return self._drifts.get(bundle)
 
     def keep(self, folders: Sequence[Path]) -> None:
@@ -127,14 +127,14 @@ class Repositories:
         self._drifts = {}
 
     def read_once(self, root: Path, bundle: Path | None) -> None:
-        """As `read`, where that has not begun."""
+        """Call `read`, unless it was called for this repository already."""
         if root not in self._timers:
             self.read(root, bundle)
 
     def read(self, root: Path, bundle: Path | None) -> None:
         """Begin to read a repository, now and every half hour.
 
-        `bundle` serves it. If that was built of another repository, or of none, nothing is read.
+        `bundle` serves the repository. Nothing is read if it was built from another one, or from none.
         """
         self._stop(root)
         if bundle is None or workspace_of(bundle) != root:
@@ -157,7 +157,7 @@ class Repositories:
         self._timers[root] = loop.call_later(REREAD_S, self.read, root, bundle)
 
     def close(self) -> None:
-        """Read no more."""
+        """Begin no further readings."""
         for timer in self._timers.values():
             timer.cancel()
 
@@ -170,7 +170,7 @@ class Repositories:
             threading.Thread(target=work, name="repository", daemon=True).start()
 
     def _finish(self, root: Path, generation: int, bundle: Path, drift: Drift | None) -> None:
-        """A reading is over; it counts unless a newer one was asked for."""
+        """Take the result of a reading, unless a newer one was asked for, and start the next."""
         self._is_reading = False
         if drift is not None and generation == self._generations.get(root):
             self._take(root, bundle, drift)

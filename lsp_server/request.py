@@ -29,21 +29,21 @@ class ClientCursor:
 
 @dataclass(frozen=True, kw_only=True)
 class CompletionRequest:
-    """A cursor in a text, and how it is to be completed. It never changes: each layer hands on a copy with more in it.
+    """A cursor in a text, and how it is to be completed. A request never changes: each layer adds to a copy of it.
 
-    `text` may be given with any line ends and has line feeds afterwards; `offset` moves with it (code points,
+    `text` may be given with any line ends; it has line feeds afterwards. `offset` moves with it (code points,
     0 ≤ offset ≤ len(text)). The completer needs no more than these two.
     """
 
     text: str
     offset: int
-    path: str = ""  # relative to the repository, with slashes; it tells the language, and so does `language_id`
+    path: str = ""  # relative to the repository, with slashes; the language follows from it, or from `language_id`
     language_id: str | None = None  # the editor's
     root: Path | None = None  # of the repository
-    bundle: Path | None = None  # that is to answer
+    bundle: Path | None = None  # the one to ask
     client: ClientCursor = field(default_factory=ClientCursor)
     is_invoked: bool = False  # asked for by hand
-    refusal: str | None = None  # why nothing can be asked here at all
+    refusal: str | None = None  # why the document can't be completed at all
     # What the session adds:
     options: ServerOptions = WHEN_ASKED
     threads: int | None = None  # None: the engine's own default
@@ -119,11 +119,11 @@ class Completion:
     computed_tokens: int = 0  # of the prompt; the others were in the KV cache
     raw: str = ""  # what the model wrote
     steps: tuple[Step, ...] = ()
-    rule: str | None = None  # what kept the text from being shown
+    rule: str | None = None  # the rule because of which nothing is shown
     confidence: float | None = None  # the model's probability of the shown text, its end included
     threshold: float | None = None  # below which nothing is shown
     is_multi_line: bool = False
-    is_near: bool = False  # from a short prompt, since the whole one was not read yet: the next answer may be another
+    is_near: bool = False  # from a short prompt, since the whole one was not read yet; the next answer may differ
     build: str | None = None  # which build answered: SHA-256 of its bundle.json
-    queue_ms: float = 0.0  # for which the request waited for the worker
+    queue_ms: float = 0.0  # the request's wait for the worker
     trace_id: int = 0  # of the request that first led to it

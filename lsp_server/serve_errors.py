@@ -6,8 +6,8 @@ from contract.errors import SubmodelError
 
 
 class EngineCrash(Exception):
-    """A library failed while the model ran, in a way that it has no error for: the engine's state is unknown."""
+    """A library failed unexpectedly while the model ran, so that the engine's state is unknown."""
 
 
 class ServeError(SubmodelError):
-    """A completion can't be computed: the model does not load or run, or the request has no sense in its file."""
+    """The server can't start or the model can't load or run, or a request's position is outside its file."""

@@ -1,6 +1,6 @@
 """The language server: one client's documents, options and bundles.
 
-What it answers is in `lsp_server.handlers` and `lsp_server.commands`, how it is started in `lsp_server.transports`.
+`lsp_server.handlers` and `lsp_server.commands` answer its messages; `lsp_server.transports` starts it.
 """
 
 from __future__ import annotations
@@ -62,16 +62,16 @@ class CompletionServer(LanguageServer):
         self._survival: asyncio.TimerHandle | None = None
         self._snooze: asyncio.TimerHandle | None = None
         self._rest: asyncio.TimerHandle | None = None
-        self._cursor: tuple[str, types.Position] | None = None  # in which document it rests, until that is read
+        self._cursor: tuple[str, types.Position] | None = None  # where the cursor rests, until the text there is read
 
     @property
     def options(self) -> ServerOptions:
-        """What the client has set, the defaults for the rest."""
+        """What the client has set, and the defaults for the rest."""
         return self.session.options
 
     @property
     def encoding(self) -> Encoding:
-        """What client and server agreed to count characters in."""
+        """The unit in which client and server agreed to count characters."""
         return Encoding(self.workspace.position_encoding or Encoding.UTF16)
 
     @property
@@ -82,7 +82,7 @@ class CompletionServer(LanguageServer):
         return [Path(path) for path in paths] or [Path.cwd()]
 
     def document(self, uri: str) -> Document | None:
-        """An open document, None where the client has opened none of that name."""
+        """Return an open document, None if the client has opened none of that name."""
         return self.documents.get(uri)
 
     @property
@@ -91,17 +91,17 @@ class CompletionServer(LanguageServer):
         return OpenDocuments(self.workspace.text_documents)
 
     def report_server_error(self, error: Exception, source: object) -> None:
-        """Log what went wrong with a message; a window for each would be worse than the fault."""
+        """Log the error of a message. pygls would show the user a window for each."""
         log.error("A message was passed over: %s", str(error)[:300] or type(error).__name__)
 
     def set_initial_options(self, document: object) -> None:
-        """Take what came with `initialize`; it stays for all that later changes leave out."""
+        """Take the options of `initialize`; they are the defaults of later changes."""
         self.defaults, problems = read_options(document, self.defaults)
         self.set_options(None)
         self.problems = problems
 
     def set_options(self, document: object) -> bool:
-        """Take the client's options, the defaults for what it leaves out; whether bundles have to be found anew."""
+        """Take the client's options, with defaults for the rest; return whether bundles have to be loaded anew."""
         before = self.options
         options, self.problems = read_options(document, self.defaults)
         self.session.set_options(options)
@@ -119,11 +119,11 @@ class CompletionServer(LanguageServer):
                 self.repositories.read(root, bundle)
 
     def open_document(self, document: Document) -> None:
-        """Take a document in the place of pygls' own."""
+        """Keep a document, in the place of pygls' own."""
         self.documents.put(document)
 
     def note_edits(self, document: Document, edits: Sequence[Edit]) -> None:
-        """The user has changed a document."""
+        """Note how the user has changed a document."""
         self._cursor = None  # a request will follow
         self.session.debounce.note_edit()
         self.session.tracker.edited(document.uri, document.source, edits)
@@ -131,7 +131,7 @@ class CompletionServer(LanguageServer):
         self.documents.note_use(document)
 
     def note_cursor(self, uri: str, position: types.Position) -> None:
-        """The cursor has moved, and nothing was typed: what is around it is read once it has rested for a while."""
+        """Note that the cursor moved without an edit. Once it has rested for a while, the text there is read ahead."""
         self._loop = asyncio.get_running_loop()
         self._cursor = (uri, position)
         if self._rest is not None:
@@ -139,9 +139,9 @@ class CompletionServer(LanguageServer):
         self._rest = self._loop.call_later(self.options.care.read_ahead_delay_ms / 1000, self._read_at_cursor)
 
     async def roll_back(self, older: Path | None) -> None:
-        """Serve an older bundle: the one that is named, else that of the first folder that has any.
+        """Serve an older bundle: `older`, or by default the newest one of the first bundle that has any.
 
-        Raises BundleError where there is none.
+        Raises BundleError if there is none.
         """
         served = list(dict.fromkeys([*self.finder.served(self.folders), *self.service.bundles]))
         if not served:
@@ -152,7 +152,7 @@ class CompletionServer(LanguageServer):
         await self._load(older, self.session.threads())
 
     def send_status_in(self, seconds: float) -> None:
-        """Tell the client then, as when a snooze is over."""
+        """Send the status after so many seconds, as when a snooze is over."""
         if self._snooze is not None:
             self._snooze.cancel()
         self._snooze = asyncio.get_running_loop().call_later(seconds + 0.1, self.send_status)
@@ -165,7 +165,7 @@ class CompletionServer(LanguageServer):
         info: types.SelectedCompletionInfo | None = None,
         is_invoked: bool = False,
     ) -> CompletionRequest:
-        """Return what a cursor in a document asks for; the selected item of the editor's own list is put in first."""
+        """Return the request of a cursor in a document, as if the selected item of the editor's list were inserted."""
         text = document.source
         offset, within = document.clamp(position)
         if info is not None:
@@ -198,9 +198,9 @@ class CompletionServer(LanguageServer):
         return await self.session.suggest(request)
 
     async def load_bundles(self) -> None:
-        """Find the bundles of the workspace and load those that are not, with progress; forget those that are gone.
+        """Find the workspace's bundles, load those that are not loaded, with progress, and forget those that are gone.
 
-        The user is told what is wrong.
+        Problems are reported to the user.
         """
         self._loop = asyncio.get_running_loop()
         self.repositories.keep(self.folders if self.options.enabled else ())
@@ -228,14 +228,14 @@ class CompletionServer(LanguageServer):
         """Forget what was found and loaded, and begin anew."""
         self._warned.clear()
         self.repositories.forget_readings()
-        self.service.supersede()  # what waits for a key to pass would load a model again
+        self.service.supersede()  # a request that waits for its debounce would load a model again
         self.finder.forget()
         self.session.cache.clear()
         await self.service.forget()
         await self.load_bundles()
 
     def note_use(self) -> None:
-        """The model was loaded or asked: it stays in memory for a while from now on."""
+        """Begin anew the time after which an unused model is freed."""
         minutes = self.options.care.idle_unload_minutes
         if self._idle is not None:
             self._idle.cancel()
@@ -244,7 +244,7 @@ class CompletionServer(LanguageServer):
             self._idle = loop.call_later(minutes * 60, lambda: self.service.unload())
 
     def look_at_accepted(self) -> None:
-        """Look at accepted texts when they are due, however long nothing else happens."""
+        """Check the accepted texts that are due, and set a timer for the next ones."""
         if self._survival is not None:
             self._survival.cancel()
             self._survival = None
@@ -253,13 +253,13 @@ class CompletionServer(LanguageServer):
             self._survival = asyncio.get_running_loop().call_later(max(0.0, due_s), self.look_at_accepted)
 
     def warn(self, message: str) -> None:
-        """Tell the user, and the log."""
+        """Show a warning to the user, and log it."""
         log.warning(message)
         notice = types.ShowMessageParams(type=types.MessageType.Warning, message=f"submodel: {message}")
         self.window_show_message(notice)
 
     def warn_once(self, message: str, about: str | None = None) -> None:
-        """Tell the user, but not again what was told already, or what is about the same."""
+        """Show a warning, unless one with the same `about`, by default the message, was shown before."""
         about = about or message
         if about not in self._warned:
             self._warned.add(about)
@@ -272,7 +272,7 @@ class CompletionServer(LanguageServer):
         )
 
     def send_status(self) -> None:
-        """Tell a client that wants to know, where the state has changed; and the user, where a bundle has failed."""
+        """Warn the user of bundles that have failed. Notify a client that wants the status if the state has changed."""
         for bundle, status in self.service.bundles.items():
             if status.state is BundleState.FAILED and status.error:
                 hint = "Then run the command submodel.reload, or restart the language server."
@@ -285,7 +285,7 @@ class CompletionServer(LanguageServer):
             self.protocol.notify(STATUS, document)
 
     def close(self) -> None:
-        """Stop what runs, and the timers."""
+        """Stop the timers, the readings and the worker."""
         for timer in (self._idle, self._survival, self._snooze, self._rest):
             if timer is not None:
                 timer.cancel()
@@ -293,13 +293,13 @@ class CompletionServer(LanguageServer):
         self.service.close()
 
     def _prepare(self, request: CompletionRequest) -> None:
-        """Tell of bundles that are not served, and begin to read a repository that is not known yet."""
+        """Warn of bundles that are not served, and begin to read a repository that is not known yet."""
         self._tell_refused()
         if request.root is not None and self.options.enabled and is_of(request.root, self.folders):
             self.repositories.read_once(request.root, request.bundle)
 
     def _tell_refused(self) -> None:
-        """Tell the user of each bundle that was found but is not served."""
+        """Warn the user of each bundle that was found but is not served."""
         for bundle, why in self.finder.refused.items():
             self.warn_once(str(why), about=f"the trust in {bundle}")
 
@@ -343,7 +343,7 @@ class CompletionServer(LanguageServer):
         self.work_done_progress.end(token, types.WorkDoneProgressEnd(message=message))
 
     async def _is_loaded(self, loading: Future[None]) -> bool:
-        """Wait for a bundle, and return whether it is there; why not is in the service's account of it."""
+        """Wait for a bundle, and return whether it is loaded; if not, the service's `bundles` say why."""
         try:
             await self.service.settle(loading)
         except SubmodelError:
@@ -370,7 +370,7 @@ def _file_of(document: Document) -> Path | None:
 
 
 def _path_in(root: Path, file: Path) -> str:
-    """With slashes."""
+    """Return a file's path relative to `root`, with slashes."""
     return (path_below(file, root) or file).as_posix()
 
 

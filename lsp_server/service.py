@@ -1,8 +1,8 @@
-"""Completions for an event loop: one worker thread that owns the models, where the newest request wins.
+"""Completions for an event loop: one worker thread owns the models, and the newest request wins.
 
-It knows nothing of the protocol. The worker's queue does the waiting: a request that comes while a model loads is
-answered after it, and an older one that is still running is stopped at its next token. A bundle is loaded when it is
-first asked for, freed when it has been idle, and loaded again at the next request.
+The service knows nothing of the protocol. Requests wait in the worker's queue: one that comes while a model loads is
+answered after that. An older request that still runs is stopped at its next token. A bundle is loaded when it is first
+asked for, freed when it has been idle, and loaded again at the next request.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MAX_LOADED = 2  # bundles in memory; a workspace of more folders takes turns
+MAX_LOADED = 2  # bundles in memory; a further one takes the place of the least recently used
 MAX_CRASHES = 3  # of one bundle, one after the other: then it counts as failed until it is loaded anew
-LOADING_S = 600.0  # a model of some gigabytes from a slow disk; longer, and it will not come
+LOADING_S = 600.0  # enough for a model of some gigabytes on a slow disk
 WATCH_S = 1.0  # between two looks at the worker while somebody waits for it
 
 T = TypeVar("T")
 
 
 class BundleState(StrEnum):
-    """What has become of a bundle; the values are the protocol's."""
+    """State of a bundle; the values are the protocol's."""
 
     LOADING = "loading"
     READY = "ready"
@@ -52,7 +52,7 @@ class BundleState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class BundleStatus:
-    """A bundle's state, and what is wrong with it where it failed."""
+    """A bundle's state, and the error if it failed."""
 
     state: BundleState
     error: str | None = None
@@ -93,18 +93,18 @@ class CompletionService:
         self._reading = threading.Event()  # set: reading ahead ends at its next chunk
 
     def load(self, bundle_folder: Path, threads: int | None) -> Future[None]:
-        """Load a bundle in the worker, anew where it is loaded. The future raises a SubmodelError where that fails."""
+        """Load a bundle in the worker, anew if it is loaded. The future raises a SubmodelError if that fails."""
         self._set(bundle_folder, BundleStatus(state=BundleState.LOADING))
         return self._worker.submit(self._load, bundle_folder, threads)
 
     def unload(self, bundle_folder: Path | None = None, *, forget: bool = False) -> Future[None]:
-        """Free one bundle's memory, or all of it; it is loaded again when it is asked for, unless it is forgotten."""
+        """Free one bundle's memory, or that of all; `forget` drops the state too. The next request loads it again."""
         return self._worker.submit(self._unload, bundle_folder, forget)
 
     def supersede(self) -> threading.Event:
-        """Let no earlier request go on. The event says when this one is not wanted any more either.
+        """Cancel all earlier requests. Return the event that is set once the new request is not wanted any more.
 
-        One that the worker has not begun is answered at once, one that it has at the next token.
+        A request that the worker has not begun ends at once; one that runs ends at its next token.
         """
         self._newest.set()
         self._reading.set()
@@ -114,11 +114,11 @@ class CompletionService:
         return self._newest
 
     def is_newest(self, unwanted: threading.Event) -> bool:
-        """Whether no request came after the one that got this event."""
+        """Return whether no request came after the one that got this event."""
         return self._newest is unwanted
 
     async def complete(self, request: CompletionRequest, unwanted: threading.Event | None = None) -> Completion | None:
-        """Return what to show there; None if a newer request came. Raises SubmodelError if the model can't answer.
+        """Return what to show; None if a newer request came. Raises SubmodelError if the model can't answer.
 
         `unwanted` is what `supersede` gave. Cancelling the task stops the model at its next token.
         """
@@ -149,9 +149,9 @@ class CompletionService:
         return is_free and status is not None and status.state is BundleState.READY and status.threads == threads
 
     async def read_ahead(self, request: CompletionRequest, max_core_s: float) -> Reading:
-        """Read what `complete` would ask the model, with at most `max_core_s` seconds of the cores and a chunk more.
+        """Read the prompt that `complete` would use, for at most `max_core_s` seconds of the cores and a chunk more.
 
-        Any request ends it at its next chunk, and so does the next reading. It loads no model.
+        A request, or another reading, ends it at its next chunk. No model is loaded for a reading.
         """
         self._reading.set()
         unwanted = self._reading = threading.Event()
@@ -161,10 +161,10 @@ class CompletionService:
             return Reading()
 
     async def settle(self, future: Future[T]) -> T:
-        """Return what one of this service's futures gives.
+        """Wait for one of this service's futures, and return its result.
 
-        A worker that is stuck in native code is given up, with the models that it holds, and another takes its place:
-        raises ServeError then. Raises asyncio.CancelledError if the job was cancelled before it began.
+        A worker that is stuck in native code is replaced, and its models are dropped; this raises ServeError then.
+        Raises asyncio.CancelledError if the job was cancelled before it began.
         """
         worker, result = self._worker, asyncio.wrap_future(future)
         try:
@@ -179,7 +179,7 @@ class CompletionService:
         return result.result()
 
     async def forget(self, bundle_folder: Path | None = None) -> None:
-        """Free one bundle's memory, or all of it, and forget its state; a worker that is stuck does not hold it up."""
+        """Free one bundle's memory, or that of all, and forget its state. A worker that is stuck is replaced."""
         try:
             await self.settle(self.unload(bundle_folder, forget=True))
         except ServeError:
@@ -192,7 +192,7 @@ class CompletionService:
         self._worker.close()
 
     def has_ended(self, within_s: float) -> bool:
-        """Return whether no native code runs any more, as soon as that is so or `within_s` seconds after `close`."""
+        """Wait `within_s` seconds at most for running native code, then interrupt it; return whether none runs."""
         until = time.monotonic() + within_s
         while not self._worker.is_idle() and time.monotonic() < until:
             time.sleep(0.01)
@@ -201,7 +201,7 @@ class CompletionService:
         return self._worker.is_idle()
 
     def _give_up_worker(self) -> None:
-        """Let another worker begin; what the stuck one holds is interrupted, and freed if that helps."""
+        """Replace a stuck worker. Its models are interrupted; they are freed if its thread then ends."""
         log.error("The model does not come back; its thread is given up.")
         self._interrupt()
         stuck, self._worker = self._worker, Worker()
@@ -217,7 +217,7 @@ class CompletionService:
             completer.interrupt()
 
     def _load(self, folder: Path, threads: int | None) -> None:
-        # Here and not above: loading ONNX Runtime takes longer than answering `initialize`, which need not wait.
+        # Imported here: ONNX Runtime loads slowly, and the answer to `initialize` need not wait for it.
         from lsp_server.completion import open_completer
 
         self._loaded.pop(folder, None)
@@ -228,7 +228,7 @@ class CompletionService:
         except SubmodelError as error:
             self._set(folder, BundleStatus(state=BundleState.FAILED, error=str(error)))
             raise
-        except Exception as error:  # a library's fault: of memory, of ONNX Runtime, of a file that nobody checked
+        except Exception as error:  # a library's: out of memory, ONNX Runtime, a file that nobody checked
             log.exception("Loading %s failed", folder)
             reported = f"{folder} can't be loaded ({first_line(error, 200)}); build it again."
             self._set(folder, BundleStatus(state=BundleState.FAILED, error=reported))
@@ -278,7 +278,7 @@ class CompletionService:
         except EngineCrash as error:
             log.exception("The engine failed")
             raise ServeError(self._note_crash(bundle, error)) from error
-        except Exception as error:  # of what reads the document: the model is as good as before
+        except Exception as error:  # of the code that reads the document; the model is as good as before
             log.exception("No completion")
             reported = f"Nothing can be completed here ({first_line(error, 200)}); please report this."
             raise ServeError(reported) from error
@@ -313,14 +313,14 @@ class CompletionService:
             log.exception("The engine failed")
             self._note_crash(bundle, error)
             return Reading(core_s=time.process_time() - began)
-        except Exception:  # of what reads the document
+        except Exception:  # of the code that reads the document
             log.exception("Nothing read ahead")
             return Reading(core_s=time.process_time() - began)
         log.debug("%d tokens read ahead", tokens)
         return Reading(tokens=tokens, core_s=time.process_time() - began, is_whole=not is_stopped)
 
     def _note_crash(self, folder: Path, error: Exception) -> str:
-        """Drop an engine in an unknown state: the next request loads it anew, but not for ever."""
+        """Drop an engine whose state is unknown, and return the message. After MAX_CRASHES in a row it has failed."""
         self._loaded.pop(folder, None)
         gc.collect()
         self._crashes[folder] += 1
@@ -334,7 +334,7 @@ class CompletionService:
         return reported
 
     def _completer_for(self, bundle: Path, threads: int | None) -> Completer:
-        """The bundle's completer, loaded if need be."""
+        """Return the bundle's completer, loaded if need be."""
         status, completer = self.bundles.get(bundle), self._loaded.get(bundle)
         if completer is None or (status is not None and status.threads != threads):
             self._load(bundle, threads)

@@ -1,6 +1,7 @@
-"""One client's session: when the model is asked, what is remembered of its answers, and why each came out so.
+"""One client's session: it decides when the model is asked, caches the answers, and traces the reasons.
 
-It knows documents as text and nothing of the protocol. All methods are called from the event loop's thread.
+A document is a text here; the session knows nothing of the protocol. All methods are called from the event loop's
+thread.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from lsp_server.suggestion_cache import Hit, SuggestionCache
 from lsp_server.trace import Outcome, Trace, TraceLog
 from lsp_server.triggers import find_refusal, refuse
 
-SAVING_WAIT = 2.0  # times as long on battery
+SAVING_WAIT = 2.0  # on battery the debounce is so many times as long
 SNOOZE_MINUTES = 5.0
 MAX_SNOOZE_MINUTES = 7 * 24 * 60.0
 
@@ -53,25 +54,25 @@ class Session:
         self.is_paused = False
         self.snoozed_until: datetime | None = None
         self._now = now
-        self._ahead: set[asyncio.Task[None]] = set()  # held, since the event loop alone would let them go
+        self._ahead: set[asyncio.Task[None]] = set()  # held here, since the event loop has only weak references
 
     @property
     def is_snoozed(self) -> bool:
-        """Whether a snooze lasts."""
+        """Whether a snooze has not ended yet."""
         return self.snoozed_until is not None and datetime.now(UTC) < self.snoozed_until
 
     def set_options(self, options: ServerOptions) -> None:
-        """Take other options; what was found with those before counts no more."""
+        """Take other options, and drop the answers that were cached with the old ones."""
         self.options = options
         self.cache.clear()
 
     def pause(self) -> None:
-        """Nothing until `resume`."""
+        """Answer nothing until `resume`."""
         self.is_paused = True
         self.service.supersede()
 
     def snooze(self, minutes: float = SNOOZE_MINUTES) -> float:
-        """Answer only what is asked by hand for so long, MAX_SNOOZE_MINUTES at most; return how many minutes."""
+        """Answer only requests by hand for `minutes`, MAX_SNOOZE_MINUTES at most; return how many minutes."""
         minutes = min(minutes, MAX_SNOOZE_MINUTES)
         self.snoozed_until = datetime.now(UTC) + timedelta(minutes=minutes)
         self.service.supersede()
@@ -82,17 +83,17 @@ class Session:
         self.is_paused, self.snoozed_until = False, None
 
     def policy(self) -> tuple[Policy, str]:
-        """What the machine can give, with a sentence about it."""
+        """Return how much of the machine may be used, with a sentence about it."""
         return choose_policy(self.meter.power, self.options.care)
 
     def threads(self) -> int | None:
-        """Cores for the model, on battery half of them, by hand too; None: the engine's own default."""
+        """Return the cores for the model, half of them on battery, also by hand; None: the engine's own default."""
         if not self.meter.power.on_battery or self.options.care.on_battery == "full":
             return self.options.threads
         return max(1, (self.options.threads or default_threads()) // 2)
 
     async def suggest(self, request: CompletionRequest) -> Completion | None:
-        """Return what to show, None if there is nothing; the reason is among the traces in any case."""
+        """Return what to show, None if there is nothing. A trace records the reason in any case."""
         self.tracker.statistics.requests += 1
         trace = self.traces.begin(request, self._now())
         generation, unwanted = self.cache.generation, self.service.supersede()
@@ -107,10 +108,10 @@ class Session:
             return None
 
     def read_ahead(self, request: CompletionRequest) -> bool:
-        """Read the text around a cursor that rests, so that the next key need not wait; whether that was begun.
+        """Begin to read the text around a resting cursor, before a request needs it; return whether that was begun.
 
-        If a key would ask for nothing since text stands right of the cursor, the end of the line is read. It costs
-        `Allowance` at most on average as long as no key makes use of it. Any request ends it.
+        If nothing would be completed there because of text right of the cursor, the end of the line is read instead.
+        `Allowance` limits the time of readings that no request makes use of. Any request ends a reading.
         """
         if not self._may_read_ahead(request):
             return False
@@ -179,7 +180,7 @@ class Session:
         return shown
 
     def _options_for(self, request: CompletionRequest, policy: Policy) -> ServerOptions:
-        """The client's options, but one line at a time on battery; by hand, all the time and no threshold."""
+        """Return the client's options: on battery one line at a time, by hand no threshold and no short prompt."""
         options = self.options
         if policy is Policy.SAVING:
             options = replace(options, trigger=replace(options.trigger, multi_line=False))
@@ -189,10 +190,10 @@ class Session:
         return options
 
     def _find_known(self, request: CompletionRequest) -> tuple[Completion, Hit] | None:
-        """What was found there before.
+        """Return the cached answer to a request, and how it was found.
 
-        By hand also what came by itself, unless the threshold held it back; by itself what was asked for by hand
-        only as long as it is typed along, for the threshold has not judged it.
+        A request by hand also gets the answer to an automatic one, unless the threshold rejected it. An automatic
+        request gets the answer to one by hand only while the user types it, since the threshold has not judged it.
         """
         assert request.bundle is not None
         build = self.service.build_of(request.bundle)
@@ -207,11 +208,11 @@ class Session:
         return found
 
     def _look_ahead(self, request: CompletionRequest, shown: Completion) -> None:
-        """Ask for the line after a suggestion, unless its answer is there already. The next request ends it."""
+        """Ask for the line after a suggestion, unless its answer is cached. The next request ends that."""
         after = place_after_accepting(request.text, request.offset, shown.text, shown.replaces)
         if after is None:
             return
-        # Nobody has asked for that one.
+        # As an automatic request, since nobody has asked for it by hand.
         ahead = replace(_with_threshold(request, self.options), text=after[0], offset=after[1])
         if self._find_known(ahead) is None:
             self._start(self._fetch(ahead, self.service.supersede(), self.cache.generation))
@@ -225,15 +226,15 @@ class Session:
             self._keep(request, replace(completion, trace_id=self.traces.next_id()), generation)
 
     def _start(self, ahead: Coroutine[Any, Any, None]) -> None:
-        """Do what nobody waits for."""
+        """Run a coroutine that nobody waits for."""
         task = asyncio.get_running_loop().create_task(ahead)
         self._ahead.add(task)
         task.add_done_callback(self._ahead.discard)
 
     async def _wait(self, trace: Trace, unwanted: threading.Event, wait_s: float) -> bool:
-        """Let a key pass that comes at once; False if a newer request came meanwhile."""
+        """Wait for the debounce; return False if a newer request came meanwhile."""
         if wait_s > 0:
-            # No event loop's event: the thread's one is what the worker asks as well. A newer request ends the sleep.
+            # The event is one of threads, since the worker asks it too, so that it is polled here.
             until = self._now() + wait_s
             while (left := until - self._now()) > 0 and not unwanted.is_set():
                 await asyncio.sleep(min(left, 0.01))
@@ -266,7 +267,7 @@ class Session:
     def _judge(
         self, request: CompletionRequest, trace: Trace, completion: Completion | None, generation: int
     ) -> Completion | None:
-        """Return what is shown of the model's answer, which the cache holds from now on."""
+        """Return what is shown of the model's answer, and cache the answer."""
         if completion is not None:
             trace.note_answer(completion)
         if completion is None or completion.rule == "cancelled":
@@ -276,18 +277,17 @@ class Session:
         completion = replace(completion, trace_id=trace.id)
         self._keep(request, completion, generation)
         if completion.text:
-            return self._shown(request, trace, completion, "The model said so.")
+            return self._shown(request, trace, completion, "The model suggested it.")
         step = completion.steps[-1] if completion.steps and completion.steps[-1].action == "rejected" else None
-        detail = step.detail if step else "the model has nothing to say here"
+        detail = step.detail if step else "the model suggests nothing here"
         self._count_nothing(completion.rule or "empty")
         self._end(trace, Outcome.NOTHING, _sentence(detail), rule=completion.rule)
         return None
 
     def _keep(self, request: CompletionRequest, completion: Completion, generation: int) -> None:
-        """Cache an answer.
+        """Cache an answer, unless it was cancelled or the cache was cleared since `generation`.
 
-        Not if it was stopped midway, or the cache was cleared after the request of `generation` came. With more time,
-        a near or an unfinished one would be another.
+        An answer from a short prompt, or one that ran out of time, is not cached: with more time it could differ.
         """
         is_late = completion.is_near or any(step.name == "budget" for step in completion.steps)
         if completion.rule != "cancelled" and not is_late:
@@ -322,7 +322,7 @@ def _with_threshold(request: CompletionRequest, options: ServerOptions) -> Compl
 
 
 def _scope(request: CompletionRequest, build: str | None) -> str:
-    """What an answer depends on besides the text: which build gives it, and how much may be shown."""
+    """Return what an answer depends on besides the text: which build gives it, and how much may be shown."""
     options = request.options
     return f"{request.bundle}\0{build}\0{request.path}\0{options.threshold.precision}\0{options.trigger.multi_line}"
 
@@ -332,9 +332,9 @@ def _sentence(detail: str) -> str:
 
 
 def place_after_accepting(text: str, offset: int, suggestion: str, replaces: int = 0) -> tuple[str, int] | None:
-    """The document and the offset in it after a suggestion at `offset` was accepted, and Enter hit.
+    """Return the text and the offset in it after a suggestion at `offset` was accepted and Enter was pressed.
 
-    `replaces` characters right of the cursor go. None where text is left right of it, which Enter would take along.
+    `replaces` characters right of the cursor are removed. None if text is left there, since Enter would move it along.
     """
     rest = text[offset + replaces :]
     if rest.partition("\n")[0].strip():

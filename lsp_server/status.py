@@ -1,4 +1,4 @@
-"""The status object: what the server does, for which bundles, and what keeps completions away."""
+"""The status object: what the server does, for which bundles, and why there are no completions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lsp_server.session import Session
 def describe_status(
     session: Session, finder: BundleFinder, repositories: Repositories, *, version: str, is_started: bool
 ) -> ServerStatus:
-    """As `submodel/status` answers it (docs/protocol.md). `is_started`: bundles were looked for."""
+    """Return the answer to `submodel/status` (docs/protocol.md). `is_started`: bundles were looked for."""
     policy, power_reason = session.policy()
     power = session.meter.power
     bundles = _untrusted(finder) | session.service.bundles
@@ -48,7 +48,7 @@ def describe_status(
 
 
 def _untrusted(finder: BundleFinder) -> dict[Path, BundleStatus]:
-    """The bundles that were found but are not served."""
+    """Return the bundles that were found but are not served."""
     return {
         folder: BundleStatus(
             state=BundleState.UNTRUSTED, error=str(why), build=why.build if isinstance(why, UntrustedError) else None

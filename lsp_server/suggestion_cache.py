@@ -1,8 +1,8 @@
-"""Suggestions by the text around the cursor, so that typing along one, and going back, asks no model.
+"""Caches suggestions by the text around the cursor, so that typing a suggestion, and going back, asks no model.
 
-A hit has the same text around the cursor as the model was given, or nearly all of it: windows are counted in tokens,
-keys in characters. A user who types what a suggestion says keeps the rest of it; one who deletes it again meets the
-earlier suggestion.
+Keys of the cache are counted in characters, windows in tokens. So a hit has nearly all of the text that the model was
+given, not always all of it. A user who types the beginning of a suggestion keeps the rest of it. A user who deletes
+that again gets the earlier suggestion.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _CacheKey = tuple[str, str, str]
 class SuggestionCache:
     """The last ENTRIES completions; the least recently used go first. `scope` is what else an answer depends on.
 
-    One without text is kept too: nothing was worth showing there.
+    A completion without text is kept too: nothing was worth showing there.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class SuggestionCache:
         return len(self._entries)
 
     def put(self, scope: str, text: str, offset: int, completion: Completion, *, generation: int | None = None) -> None:
-        """Keep what was found at a place, unless it was asked for in an earlier `generation` than this one."""
+        """Keep the completion of a place, unless the cache was cleared since `generation`."""
         if generation is not None and generation != self.generation:
             return
         key = _key(scope, text, offset, text[offset : offset + _SUFFIX_CHARS])
@@ -48,7 +48,7 @@ class SuggestionCache:
             self._entries.popitem(last=False)
 
     def get(self, scope: str, text: str, offset: int) -> tuple[Completion, Hit] | None:
-        """What is left of a suggestion whose text the user has typed up to here; None where there is none."""
+        """Return what is left of a suggestion that the user has typed up to here; None if there is none."""
         for typed in range(min(MAX_TYPED_CHARS, offset) + 1):
             start = offset - typed
             for suffix in _suffixes(text, start, offset):
@@ -57,7 +57,7 @@ class SuggestionCache:
                 if found is None or not found.text.startswith(text[start:offset]):
                     continue
                 if typed and not found.text[typed:].strip():
-                    continue  # typed to its end: what comes next is a new question
+                    continue  # typed to its end: what comes next is a new request
                 self._entries.move_to_end(key)
                 replaces = found.replaces if suffix == text[offset : offset + _SUFFIX_CHARS] else 0
                 rest = replace(found, text=found.text[typed:], replaces=replaces)
@@ -75,9 +75,9 @@ def _key(scope: str, text: str, offset: int, suffix: str) -> _CacheKey:
 
 
 def _suffixes(text: str, start: int, offset: int) -> Iterator[str]:
-    """What stood right of the cursor when it was at `start`: what stands there now, or that without closers.
+    """Yield what may have stood right of the cursor when it was at `start`: today's text, and that without closers.
 
-    Editors put a closer in as soon as its opener is typed.
+    Editors insert a closer as soon as its opener is typed.
     """
     yield text[offset : offset + _SUFFIX_CHARS]
     opened = sum(character in OPENERS or character in "\"'`" for character in text[start:offset])

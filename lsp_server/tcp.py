@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 
 TOKEN_VARIABLE = "SUBMODEL_TCP_TOKEN"
 MIN_TOKEN_CHARS = 16
-MAX_WAITING = 128  # connections without a first message; the oldest gives way, but none to others of its own backlog
-MAX_WAIT_S = 10.0  # for the whole of it
+MAX_WAITING = 128  # connections without a first message, then the oldest is ended; more than a backlog holds
+MAX_WAIT_S = 10.0  # for the whole first message
 MAX_FIRST_BYTES = 256 << 10  # editors send some 10 KB
 _BACKLOG = 100  # connections that asyncio accepts at once, before it reads from any
 _MAX_HEADERS = 8
@@ -45,13 +45,13 @@ class Client:
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
-    initialize: bytes  # that message as it stands in a stream, without the token
+    initialize: bytes  # this message as it stands in a stream, without the token
 
 
 def take_token() -> str:
-    """Return the environment's token, which child processes then don't inherit, else a new one, which stderr is told.
+    """Return the token of the environment, and remove it there; else print a new one on stderr, and return it.
 
-    Raises ServeError for a token that is short enough to be guessed.
+    Raises ServeError if the token is so short that it could be guessed.
     """
     token = os.environ.pop(TOKEN_VARIABLE, "")
     if not token:
@@ -90,7 +90,7 @@ async def serve_one_client(server: LanguageServer, addresses: Sequence[str], por
 
 
 class Entrance:
-    """Where connections wait until one of them has sent the token, which is `client` then."""
+    """Connections wait here until one of them has sent the token; it becomes `client`."""
 
     def __init__(self, token: str) -> None:
         self.client: asyncio.Future[Client] = asyncio.get_running_loop().create_future()
@@ -105,7 +105,7 @@ class Entrance:
         try:
             async with asyncio.timeout(MAX_WAIT_S):
                 message = await _read_message(reader)
-        except (OSError, EOFError, ValueError, RecursionError):  # OSError: the time is over, too
+        except (OSError, EOFError, ValueError, RecursionError):  # a TimeoutError is an OSError
             message = None
         if writer not in self._waiting:
             return
@@ -129,7 +129,7 @@ class Entrance:
 
 
 async def _read_message(reader: asyncio.StreamReader) -> dict[str, Any] | None:
-    """Return a connection's first message, None if it is none of this protocol, as a web page's, or too long.
+    """Return a connection's first message; None if it is too long, or not of this protocol, as a web page's.
 
     Raises OSError or EOFError if the connection ends, ValueError or RecursionError for what is no JSON.
     """

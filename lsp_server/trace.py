@@ -27,9 +27,9 @@ class Outcome(StrEnum):
 
 @dataclass(kw_only=True)
 class Trace:
-    """Why something was shown at a place, or nothing. It is filled in while the request is answered.
+    """Why a request showed something or nothing. A trace is filled in while the request is answered.
 
-    It keeps no document: KEPT of them would hold the memory of KEPT texts.
+    A trace holds no document: KEPT traces would keep KEPT texts in memory.
     """
 
     id: int
@@ -59,7 +59,7 @@ class Trace:
         self.steps, self.confidence, self.build = answer.steps, answer.confidence, answer.build
 
     def to_json(self) -> dict[str, Any]:
-        """As `submodel/explain` shows it."""
+        """Return the trace as `submodel/explain` shows it."""
         answer = self.answer or Completion()
         times = {"debounce": self.debounce_ms, "queue": answer.queue_ms, "model": answer.milliseconds}
         return {
@@ -113,11 +113,11 @@ class TraceLog:
         )
 
     def add(self, trace: Trace) -> None:
-        """Keep one, as the newest. `time` is when it ended."""
+        """Keep a trace, as the newest. Its `time` is now, when it ended."""
         trace.time = datetime.now(UTC)
         self._kept.append(trace)
 
     def newest(self, count: int = 1, uri: str | None = None) -> list[Trace]:
-        """Return up to `count` of them, newest first, of one document if it is named."""
+        """Return up to `count` traces, newest first; only those of one document if `uri` is given."""
         found = [trace for trace in reversed(self._kept) if uri is None or trace.uri == uri]
         return found[: max(0, count)]

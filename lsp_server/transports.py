@@ -1,4 +1,4 @@
-"""A server, put together and started over stdio or TCP.
+"""Makes a server, and starts it over stdio or TCP.
 
 stdout belongs to the protocol; everything else goes to stderr.
 """
@@ -22,11 +22,11 @@ from lsp_server.wire import BoundedInput
 
 log = logging.getLogger(__name__)
 
-END_WITHIN_S = 2.0  # native code that runs when the client leaves; then the process ends without it
+END_WITHIN_S = 2.0  # wait for native code after the client has left; then the process ends without it
 
 
 def create_server(options: ServerOptions, version: str) -> CompletionServer:
-    """A server whose defaults are `options`; what the client sends with `initialize` goes before them."""
+    """Return a server whose defaults are `options`; what the client sends with `initialize` overrides them."""
     server = CompletionServer(options, version)
     register_handlers(server)
     register_commands(server)
@@ -67,7 +67,7 @@ def serve_tcp(host: str, port: int, options: ServerOptions, version: str, *, is_
 
 
 def _end_without(server: CompletionServer) -> None:
-    """End the process here if native code of its model does not come back: Python would wait for it for ever."""
+    """End the process if native code of the model does not return: Python would wait for it for ever."""
     if not server.service.has_ended(END_WITHIN_S):
         log.error("The model does not come back; the server ends without it.")
         logging.shutdown()
@@ -76,7 +76,7 @@ def _end_without(server: CompletionServer) -> None:
 
 def _log_to_stderr() -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # Below errors it logs the user's text, and late cancellations; in errors, the parameters of a message.
+    # Below the level of errors, pygls logs the user's text and late cancellations; in errors, a message's parameters.
     logging.getLogger("pygls").setLevel(logging.ERROR)
     for handler in logging.getLogger().handlers:
         handler.addFilter(_without_text)

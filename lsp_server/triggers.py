@@ -1,6 +1,6 @@
-"""Whether to complete at all while the user types: pure rules on the place.
+"""Rules that refuse a completion while the user types: pure functions of the place.
 
-What was asked for by hand is always completed.
+They don't apply to a request by hand.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MAX_TEXT_RIGHT = 0  # characters that close nothing; llama.vim has 8, which lets
 def find_refusal(
     request: CompletionRequest, options: TriggerOptions, *, is_after_accepted: bool = False
 ) -> Step | None:
-    """The first rule that says no, or None. `is_after_accepted`: nothing was typed since a completion was accepted."""
+    """Return the first refusal, or None. `is_after_accepted`: nothing was typed since a completion was accepted."""
     return next(_refusals(request, options, is_after_accepted), None)
 
 
@@ -29,7 +29,7 @@ def _refusals(request: CompletionRequest, options: TriggerOptions, is_after_acce
     if not options.automatic:
         yield refuse("automatic", "completions while typing are switched off")
     if not request.text.strip():
-        yield refuse("empty-document", "there is nothing to go by")
+        yield refuse("empty-document", "the document is empty")
     if _is_word(before[-1:]) and _is_word(after[:1]):
         yield refuse("mid-word", "the cursor stands within a word")
     text_right = [character for character in after if not character.isspace() and character not in CLOSING]
@@ -52,5 +52,5 @@ def _is_word(character: str) -> bool:
 
 
 def refuse(name: str, detail: str) -> Step:
-    """Return the step of a rule that lets nothing be asked."""
+    """Return the step of a rule that refuses a request."""
     return Step(name=name, kind="trigger", action="rejected", detail=detail)

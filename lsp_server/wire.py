@@ -1,7 +1,7 @@
-"""Where messages come in: streams that are bounded, and a protocol that outlives what clients get wrong.
+"""Reads messages: from streams with limits, and with a protocol that survives clients' errors.
 
-pygls reads whatever length a header names, leaves a request whose parameters it can't read without an answer, and fails
-on a change of a document that was never opened.
+pygls reads whatever length a header names. It leaves a request whose parameters it can't read without an answer. It
+fails on a change of a document that was never opened.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _CHUNK_BYTES = 1 << 20
 
 
 class TolerantProtocol(LanguageServerProtocol):
-    """pygls' protocol, but each request is answered, changes of unknown documents are passed over; nothing stays."""
+    """pygls' protocol, but it answers each request, ignores changes of unknown documents, and drops ended futures."""
 
     def structure_message(self, data: dict[str, Any]) -> Any:
-        """A message from its JSON; one that can't be read is refused by its id where it has one."""
+        """Return a message from its JSON. One that can't be read is refused by its id, if it has one."""
         try:
             _check(data)
             return super().structure_message(data)
@@ -52,10 +52,10 @@ class TolerantProtocol(LanguageServerProtocol):
         args: tuple[Any, ...] | None = None,
         kwargs: dict[str, Any] | None = None,
     ) -> None:
-        """Run a handler, and forget its future once it is done: pygls 2.1 keeps those of notifications for good."""
+        """Run a handler, and forget its future once it is done: pygls 2.1 keeps those of notifications for ever."""
 
         def forget(future: Any) -> None:
-            if not future.cancelled():  # by its client, and forgotten, or at shutdown, which goes through all of them
+            if not future.cancelled():  # pygls itself forgets one that a client cancels; shutdown iterates over them
                 self._request_futures.pop(msg_id, None)
             callback(future)
 
@@ -69,7 +69,7 @@ class TolerantProtocol(LanguageServerProtocol):
 
 
 def _check(data: dict[str, Any]) -> None:
-    """What pygls takes for granted of a message; raises JsonRpcInvalidRequest."""
+    """Raise JsonRpcInvalidRequest unless a message is as pygls takes for granted."""
     if "jsonrpc" not in data:
         return
     number, method, error = data.get("id"), data.get("method", ""), data.get("error")
@@ -82,7 +82,7 @@ def _check(data: dict[str, Any]) -> None:
 
 
 def _bounded(body: bytes) -> bytes:
-    """A message's body; NO_MESSAGE in its place if it holds so many values that the event loop would stand still."""
+    """Return a message's body, or NO_MESSAGE if it holds so many values that the event loop would stand still."""
     if len(body) <= MAX_BARE_BYTES:
         return body
     # The server speaks UTF-8 alone; in another encoding a quotation mark may be half of a letter.
@@ -93,9 +93,9 @@ def _bounded(body: bytes) -> bytes:
 
 
 def _bare_bytes(body: bytes) -> int:
-    """Bytes of JSON outside of strings, MAX_BARE_BYTES of which are told from more."""
-    pieces = body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"', 2 * MAX_BARE_BYTES)
-    return sum(map(len, pieces[::2]))
+    """Count the bytes of JSON outside of strings; the count is exact up to MAX_BARE_BYTES."""
+    parts = body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"', 2 * MAX_BARE_BYTES)
+    return sum(map(len, parts[::2]))
 
 
 class BoundedInput:
@@ -105,7 +105,7 @@ class BoundedInput:
         self._stream = stream
 
     def readline(self) -> bytes:
-        """A header line; of a longer one its end alone, which is no header."""
+        """Return a header line. A longer one is thrown away; what is returned for it is no header."""
         line = self._stream.readline(MAX_HEADER_BYTES)
         is_long = len(line) == MAX_HEADER_BYTES and not line.endswith(b"\n")
         while is_long and (rest := self._stream.readline(MAX_HEADER_BYTES)):
@@ -124,15 +124,15 @@ class BoundedInput:
 
 
 class BoundedReader:
-    """The same of asyncio's reader; a client that vanishes is the end of the stream, not an error."""
+    """As BoundedInput, for asyncio's reader. A client that vanishes ends the stream; it is no error."""
 
     def __init__(self, reader: asyncio.StreamReader) -> None:
         self._reader = reader
 
     async def readline(self) -> bytes:
-        """A header line, b"" at the end; what the last message began has run up to its first wait by then.
+        """Return a header line, b"" at the end. The last message's handler has run up to its first wait by then.
 
-        A request thereby takes its place from the text as it was, whatever change stands behind it in the same segment.
+        So a request sees the text as it was, even if a change follows it in the same segment.
         """
         # The reader doesn't yield while it has bytes, and a handler begins in the loop's next turn.
         await asyncio.sleep(0)
@@ -144,7 +144,7 @@ class BoundedReader:
             return b""
 
     async def readexactly(self, size: int) -> bytes:
-        """A message's body, b"" where the stream ends inside it."""
+        """Return a message's body, b"" if the stream ends inside it."""
         try:
             if size <= MAX_MESSAGE_BYTES:
                 return _bounded(await self._reader.readexactly(size))
@@ -173,11 +173,11 @@ class _TriggerKinds:
 
 
 def lenient_converter() -> Converter:
-    """The converter of pygls, but for triggerKind and for methods of our own; it stops at a message's first fault.
+    """Return pygls' converter, changed for triggerKind and for methods of our own. It stops at the first fault.
 
-    pygls' own collects all faults: a hundred thousand letters where a list should be keep it for three seconds. It
-    makes a class for each object within a message that the protocol doesn't know: a megabyte of `{},` keeps it for 25
-    seconds and takes 2 GB. Here such objects stay dictionaries.
+    pygls' own collects all faults: a hundred thousand letters in the place of a list keep it busy for three seconds. It
+    also makes a class for each object within a message that the protocol doesn't know: a megabyte of `{},` keeps it
+    busy for 25 seconds and takes 2 GB. Here such objects stay dictionaries.
     """
     converter: Converter = converters.get_converter(Converter(detailed_validation=False))
     for message in (JsonRPCRequestMessage, JsonRPCResponseMessage, JsonRPCNotification):

@@ -1,4 +1,4 @@
-"""One thread for native code, which can't be interrupted: it is watched, and given up if it does not come back."""
+"""One thread for native code. The thread can't be interrupted; it is watched, and given up if it does not return."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Worker:
         return self._executor.submit(lambda: self._run(job, *args, **kwargs))
 
     def beat(self, silent_s: float = SILENT_S) -> None:
-        """Tell who watches that the job goes on, and that it may be silent for `silent_s` seconds from now on.
+        """Note that the job goes on, and that it may be silent for `silent_s` seconds from now on.
 
-        Raises GivenUp in the thread of a worker that another one has taken the place of.
+        Raises GivenUp in the thread of a worker that was replaced.
         """
         if threading.get_ident() != self._thread:
             raise GivenUp

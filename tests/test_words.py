@@ -1,6 +1,6 @@
 """Pages and code use the words of docs/glossary.md, none of the phrases in its last table; a file name names one file.
 
-In a page, code is left out. Of Python, comments and strings are read.
+In a page, code is left out. Of Python and TypeScript, comments and strings are read; of package.json, everything.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ HEADING = "## Phrases that the pages don't use"
 # The first is a log of dated experiments, the second is a study of its own, the others are generated from the code.
 UNCHECKED = {"LOG.md", "paper.md", "options.md", "reference.md"}
 
-# Packages whose comments and strings are read; `laboratory`, `lsp_server` and `vscode-extension` are not yet covered.
-COVERED = ("contract", "builder", "exporters", "submodel")
+# Packages whose comments and strings are read.
+COVERED = ("contract", "builder", "exporters", "lsp_server", "laboratory", "submodel")
 # Lines where a phrase has another meaning: a table of strings, a pattern, matrices of a feed-forward layer.
 OTHER_MEANINGS = {
     "builder/pruning/vocabulary.py": "pieces",
@@ -31,6 +31,16 @@ OTHER_MEANINGS = {
 # Python's own, pytest's own: a name that its place gives.
 SHARED_NAMES = {"__init__.py", "__main__.py", "conftest.py"}
 
+# Since Python 3.12 a formatted string is several tokens.
+STRINGS = {tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
+# A comment, a string or a template of TypeScript. Regular expressions are matched too, since they may hold a quote.
+TYPESCRIPT = re.compile(
+    r"""(?P<comment>//[^\n]*|/\*.*?\*/)
+    |(?<=[(,=:!&|?{;\n])\s*/(?:\\.|\[(?:\\.|[^\]\n])*\]|[^/\\\n\[])+/
+    |(?P<string>"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')
+    |(?P<template>`(?:\\.|\$\{(?:[^{}`]|`[^`]*`)*\}|\$(?!\{)|[^`\\$])*`)""",
+    re.DOTALL | re.VERBOSE,
+)
 CODE = re.compile(r"^(```|~~~).*?^\1|`[^`]*`", re.DOTALL | re.MULTILINE)
 
 
@@ -74,28 +84,64 @@ def python_prose(text: str) -> str:
     """Comments and strings at their lines, without the braces of f-strings and strings that hold no space."""
     lines = [""] * (text.count("\n") + 2)
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type == tokenize.COMMENT or (token.type == tokenize.STRING and " " in token.string):
+        if token.type == tokenize.COMMENT or (token.type in STRINGS and " " in token.string):
             words = re.sub(r"\{[^{}\n]*\}", "…", token.string).split("\n")
             for number, line in enumerate(words, start=token.start[0] - 1):
                 lines[number] += " " + line
     return "\n".join(lines)
 
 
-@pytest.mark.parametrize("package", COVERED)
+def typescript_prose(text: str) -> str:
+    """Comments and strings at their lines, without the braces of templates and strings that hold no space."""
+    lines = [""] * (text.count("\n") + 1)
+    for match in TYPESCRIPT.finditer(text):
+        words = match["comment"] or match["string"] or re.sub(r"\$\{[^{}]*\}", "…", (match["template"] or "")[1:-1])
+        if match["comment"] or " " in words:
+            for number, line in enumerate(words.split("\n"), start=text.count("\n", 0, match.start())):
+                lines[number] += " " + line
+    return "\n".join(lines)
+
+
+def sources(package: str) -> list[tuple[str, str]]:
+    """Name and prose of each file of a package. documents.ts is left out: it is made from contract/documents.py."""
+    if package == "vscode-extension":
+        description = ROOT / package / "package.json"
+        code = sorted(path for path in (ROOT / package / "src").rglob("*.ts") if path.name != "documents.ts")
+        texts = [(path, typescript_prose(path.read_text("utf-8"))) for path in code]
+        texts.append((description, description.read_text("utf-8")))
+    else:
+        texts = [(path, python_prose(path.read_text("utf-8"))) for path in sorted((ROOT / package).rglob("*.py"))]
+    return [(path.relative_to(ROOT).as_posix(), text) for path, text in texts]
+
+
+@pytest.mark.parametrize("package", [*COVERED, "vscode-extension"])
 def test_code_has_no_banned_phrase(package: str) -> None:
     found = []
-    for path in sorted((ROOT / package).rglob("*.py")):
-        name = path.relative_to(ROOT).as_posix()
+    for name, prose in sources(package):
         banned = [phrase for phrase in banned_phrases() if phrase != OTHER_MEANINGS.get(name)]
-        found += [
-            f"{name}:{line}: {phrase!r}" for line, phrase in find_banned(python_prose(path.read_text("utf-8")), banned)
-        ]
+        found += [f"{name}:{line}: {phrase!r}" for line, phrase in find_banned(prose, banned)]
     assert not found, "docs/glossary.md has another word for each:\n" + "\n".join(found)
 
 
 def test_prose_of_python_is_its_comments_and_strings() -> None:
-    text = 'gate = {"gate": 1}  # a gate\ndef f():\n    """A\n    rival."""\n    return f"has {gate}"\n'
-    assert find_banned(python_prose(text), ["rival", "gate"]) == [(1, "gate"), (4, "rival")]
+    text = 'gate = {"gate": 1}  # a gate\ndef f():\n    """A\n    rival."""\n    return f"no gate {gate}"\n'
+    assert find_banned(python_prose(text), ["rival", "gate"]) == [(1, "gate"), (4, "rival"), (5, "gate")]
+
+
+def test_prose_of_typescript_is_its_comments_and_strings() -> None:
+    text = """// a gate's
+const gate = 'gate'; /* a
+rival */
+const quoted = /it's a gate/u;
+const text = `a gate of
+${rival} rivals`; const name = "the \\"gate\\"";
+"""
+    assert find_banned(typescript_prose(text), ["rival", "gate"]) == [
+        (1, "gate"),
+        (3, "rival"),
+        (5, "gate"),
+        (6, "gate"),
+    ]
 
 
 def test_no_two_files_share_a_name() -> None:

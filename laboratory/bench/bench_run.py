@@ -1,8 +1,8 @@
-"""`submodel bench`: engines side by side in one run, each in a process of its own, asked in turns.
+"""`submodel bench`: engines side by side in one run, each in its own process, asked in turns.
 
-Turns of a passage each, because a machine's speed changes from minute to minute: whatever slows one engine slows the
-others as much. Each turn has an order of its own, and before each the machine comes to rest: threads of some engines
-wait actively for a second after an answer.
+A turn is one passage, because a machine's speed changes from minute to minute: whatever slows one engine slows the
+others as much. Each turn asks the engines in another order. Before each the machine comes to rest, since threads of
+some engines wait actively for a second after an answer.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from laboratory.bench.workload import Workload, WorkloadSettings, make_workload
 from lsp_server.decoding.cores import default_threads
 
 PEER_WORKER = Path(__file__).with_name("llama_cpp_worker.py")
-DRAFTS = "+drafts"  # ends the name of a llama.cpp that is to use its own, from the prompt
+DRAFTS = "+drafts"  # ends the name of a llama.cpp that uses its own drafts, from the prompt
 FIRST_ANSWER = "submodel, first answer"
 VERSIONED = ("submodel", "onnxruntime", "tokenizers", "numpy")
 
@@ -79,11 +79,11 @@ class _Worker:
         return self._answer()
 
     def resident_bytes(self) -> int:
-        """What the process holds now; file pages that it has mapped count as well."""
+        """The memory that the process holds now; file pages that it has mapped count as well."""
         return int(psutil.Process(self._process.pid).memory_info().rss)
 
     def processor_s(self) -> float:
-        """What the process has taken of the cores so far."""
+        """Return the processor time that the process has taken so far."""
         return processor_s(self._process.pid)
 
     def close(self) -> None:
@@ -100,12 +100,12 @@ class _Worker:
 
 
 def own_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Without what the caller has set for OpenMP: with OMP_WAIT_POLICY=PASSIVE llama.cpp decodes half as fast."""
+    """Return the environment without OpenMP's variables: with OMP_WAIT_POLICY=PASSIVE llama.cpp is half as fast."""
     return {name: value for name, value in environment.items() if not name.startswith(("OMP_", "GOMP_", "KMP_"))}
 
 
 def run_bench(settings: BenchSettings, display: StageDisplay) -> dict[str, Any]:
-    """Measure; returns the document that `--json` prints. Raises SubmodelError."""
+    """Measure; return the document that `--json` prints. Raises SubmodelError."""
     with display.stage("read the repository"):
         replay = make_workload(settings.repository, settings.replay)
         if len(replay.passages) < 2:
@@ -142,7 +142,7 @@ def run_bench(settings: BenchSettings, display: StageDisplay) -> dict[str, Any]:
 
 
 def ratios(ours: dict[str, Any], peers: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """How many times ours is as fast as each peer, and its share of the peer's memory."""
+    """Return how many times as fast as each peer our engine is, and its share of the peer's memory."""
     return {
         peer["name"]: {
             "prompt": ours["prompt_tokens_per_s"] / peer["prompt_tokens_per_s"],
@@ -158,7 +158,7 @@ def ratios(ours: dict[str, Any], peers: Sequence[dict[str, Any]]) -> dict[str, d
 
 
 def leads(exact: Mapping[str, Sequence[bool]]) -> dict[str, Estimate]:
-    """By how much of all lines the first engine has more right than each other, paired, with the 95 % interval."""
+    """Return by what share of all lines the first engine has more right than each other, paired, with 95 % interval."""
     ours, *others = exact
 
     def lead(name: str, indices: Sequence[int]) -> float:
@@ -201,7 +201,7 @@ def _opened(name: str, command: Sequence[str]) -> Iterator[_Worker]:
 def _measure_speeds(
     settings: BenchSettings, replay: Workload, workers: Sequence[_Worker], display: StageDisplay
 ) -> dict[str, dict[str, Any]]:
-    """Median tokens a second of a prompt from nothing and of what follows it, by engine."""
+    """Return by engine the median tokens a second of a prompt from an empty cache, and of what follows it."""
     prompt: dict[str, list[float]] = {worker.name: [] for worker in workers}
     decode: dict[str, list[float]] = {worker.name: [] for worker in workers}
     step = max(1, len(replay.text) // (settings.rounds + 1))
@@ -234,7 +234,7 @@ def processor_s(pid: int) -> float:
 
 
 def _rest(workers: Sequence[_Worker]) -> None:
-    """Wait until no engine is busy any more, five seconds at most."""
+    """Wait until no engine is busy, five seconds at most."""
     for _ in range(50):
         before = sum(worker.processor_s() for worker in workers)
         time.sleep(0.1)
@@ -244,7 +244,7 @@ def _rest(workers: Sequence[_Worker]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Typed:
-    """What an engine answered: milliseconds a key, of first keys at new places too, and which lines were right."""
+    """An engine's answers: milliseconds a keystroke, those of the first at new places, and which lines were right."""
 
     times_ms: list[float] = field(default_factory=list)
     new_place_ms: list[float] = field(default_factory=list)
@@ -252,7 +252,7 @@ class _Typed:
     texts: list[str] = field(default_factory=list)
 
     def figures(self, first: _Typed) -> dict[str, float]:
-        """Percentiles and shares; `same_answers` are the keys that the first engine answered with the same text."""
+        """Return percentiles and shares; `same_answers`: keystrokes that the first engine answered alike."""
         same = [text == other for text, other in zip(self.texts, first.texts, strict=True)]
         return {
             f"{name}_ms_p{share}": round(float(np.percentile(times, share)), 1)
@@ -262,7 +262,7 @@ class _Typed:
 
 
 def _type_passages(replay: Workload, workers: Sequence[_Worker], display: StageDisplay) -> dict[str, _Typed]:
-    """Each engine's answers; a line counts as right where its first key was answered with the whole of it."""
+    """Return each engine's answers. A line counts as right if its first keystroke was answered with the whole line."""
     typed = {worker.name: _Typed() for worker in workers}
     with display.stage("type held-out passages") as advance:
         for number, passage in enumerate(replay.passages):
@@ -282,5 +282,5 @@ def _type_passages(replay: Workload, workers: Sequence[_Worker], display: StageD
 
 
 def _in_turn(workers: Sequence[_Worker], number: int) -> list[_Worker]:
-    """All of them, each turn in an order of its own, the same in each run."""
+    """Return the workers in an order that differs by turn, but not by run."""
     return random.Random(number).sample(workers, len(workers))

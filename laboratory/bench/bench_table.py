@@ -22,9 +22,9 @@ TYPING = {
 
 
 def print_bench(document: Mapping[str, Any]) -> None:
-    """Engines side by side; behind each peer's figures, how many times the first engine is as good.
+    """Return two tables of the engines; behind each peer's figures, how many times the first engine is as good.
 
-    Two tables: one is wider than a terminal.
+    One table would be wider than a terminal.
     """
     counts = (f"{document[what]} {what}" for what in ("passages", "lines", "keystrokes"))
     speed = _table([*SPEED, "memory"])
@@ -56,7 +56,7 @@ def _figures(
 
 
 def _lead(lead: Mapping[str, float] | None) -> str:
-    """In points, with its interval."""
+    """Return a difference in percentage points, with its interval."""
     return "" if lead is None else f" ({lead['value']:+.1%}: {lead['low']:+.1%} to {lead['high']:+.1%})"
 
 

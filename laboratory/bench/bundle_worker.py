@@ -34,13 +34,13 @@ class BundleWorker:
         self.completer = Completer(self.engine)
         cold_ms = TriggerOptions().cold_ms if is_first_answer else PATIENT.trigger.cold_ms
         self.options = replace(PATIENT, trigger=replace(PATIENT.trigger, cold_ms=cold_ms))
-        use_huge_pages()  # as the server does once a model is loaded, in a thread of its own
+        use_huge_pages()  # as the server does in another thread once a model is loaded
         self.load_s = time.perf_counter() - started
         if not has_drafts:
             self.engine.drafter = None
 
     def complete(self, before: str, behind: str) -> dict[str, Any]:
-        """The rest of the line, with all that the product does for it."""
+        """Return the rest of the line, with all that the product does for it."""
         started = time.perf_counter()
         completion = self.completer.complete(
             CompletionRequest(text=before + behind, offset=len(before), options=self.options)
@@ -49,14 +49,14 @@ class BundleWorker:
         return {"text": completion.text, "tokens": completion.tokens, "milliseconds": milliseconds}
 
     def speed(self, text: str, prompt_tokens: int, decode_tokens: int) -> dict[str, Any]:
-        """As `measure_speed`, with the drafts that it was opened with."""
+        """Call `measure_speed`, with drafts if the worker was opened with them."""
         return measure_speed(self.engine, text, prompt_tokens, decode_tokens, self.engine.drafter)
 
 
 def measure_speed(
     engine: Engine, text: str, prompt_tokens: int, decode_tokens: int, drafter: Drafter | None = None
 ) -> dict[str, Any]:
-    """Times, in seconds, of a prompt from nothing and of the tokens after it."""
+    """Measure the seconds that a prompt takes from an empty cache, and those of the tokens after it."""
     ids = engine.encoder.text_ids(text)[:prompt_tokens]
     engine.memory.clear()
     started = time.perf_counter()

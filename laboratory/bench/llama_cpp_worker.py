@@ -1,6 +1,6 @@
 """A peer: llama.cpp with a GGUF file, driven line by line over its standard streams.
 
-Run as a script by any Python that has llama-cpp-python, so that the peer may live in an environment of its own; it
+Any Python that has llama-cpp-python can run this script, so that the peer may have another environment. The script
 imports nothing of this project. Each line of input is a JSON document with a key `do`, each line of output its answer.
 """
 
@@ -22,7 +22,7 @@ HEAD = (("<|repo_name|>", "myproject\n"), ("<|file_sep|>", "filename\n"))
 
 
 class Peer:
-    """One model. It keeps what a prompt shares with the last one, as llama.cpp's server does."""
+    """One model. A prompt reuses what it shares with the last one, as in llama.cpp's server."""
 
     def __init__(self, model: str, threads: int, context: int, has_drafts: bool) -> None:
         import llama_cpp
@@ -47,7 +47,7 @@ class Peer:
         self.end_ids = {self.llm.token_eos(), *self.fim_ids, *map(self._special, ends)}
 
     def complete(self, before: str, behind: str) -> dict[str, Any]:
-        """The rest of the line, greedily; `before` and `behind` are the file around the cursor."""
+        """Return the rest of the line, greedily; `before` and `behind` are the file around the cursor."""
         started = time.perf_counter()
         begin = before.rfind("\n") + 1
         indentation = "" if before[begin:].strip() else before[begin:]
@@ -78,9 +78,9 @@ class Peer:
         return {"text": text, "tokens": count, "milliseconds": (time.perf_counter() - started) * 1000}
 
     def speed(self, text: str, prompt_tokens: int, decode_tokens: int) -> dict[str, Any]:
-        """Times of a prompt from nothing and of plain steps after it."""
+        """Measure the times of a prompt from an empty cache and of plain steps after it."""
         ids = self._text(text)[:prompt_tokens]
-        self.llm.reset()  # of its tokens too, so that no prefix is found
+        self.llm.reset()  # drops its tokens too, so that no prefix is found
         started = time.perf_counter()
         steps = self.llm.generate(ids, top_k=1, temp=0.0, repeat_penalty=1.0, reset=True)
         next(steps)
@@ -102,7 +102,7 @@ class Peer:
 
 
 def answer_requests(worker: Any, versions: Mapping[str, str]) -> None:
-    """Tell that an engine is loaded, and answer for it until the input ends."""
+    """Report that an engine is loaded, and answer for it until the input ends."""
     tell({"load_s": worker.load_s, "versions": versions})
     for line in sys.stdin:
         request = json.loads(line)

@@ -1,8 +1,8 @@
 """Other runtimes on our own bundle: `python -m laboratory.bench.runtime_worker '{"runtime": "genai", "bundle": …}'`.
 
-onnxruntime-genai keeps what a prompt shares with the last one, as an editor's plug-in would have it; optimum's wrapper
-is used as its users do, and reads every prompt from nothing. Neither is part of the product; genai is a package of its
-own, which has to be installed.
+onnxruntime-genai keeps what a prompt shares with the last one, as an editor's plug-in would want. optimum's wrapper is
+used as its users do, and reads every prompt from an empty cache. Neither is part of the product; the package of genai
+has to be installed.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ RUNTIMES = ("genai", "optimum")
 
 
 class Runtime(Protocol):
-    """Greedy tokens after a prompt, without end; the first comes once the prompt is read."""
+    """A source of greedy tokens after a prompt, without end; the first comes once the prompt is read."""
 
     version: dict[str, str]
 
     def continued(self, ids: Sequence[int]) -> Iterator[int]:
-        """Continue token ids, reusing what is the same as last time where the runtime can."""
+        """Continue token ids; reuse what is the same as last time if the runtime can."""
 
     def forget(self) -> None:
-        """Let nothing be the same as last time."""
+        """Forget the last prompt."""
 
 
 class Genai:
@@ -67,7 +67,7 @@ class Genai:
         self._tokens: list[int] = []
 
     def continued(self, ids: Sequence[int]) -> Iterator[int]:
-        """Rewind to what is shared, append the rest, go on."""
+        """Rewind to what is shared, append the rest, and continue."""
         kept = min(shared_prefix(self._tokens, ids), len(ids) - 1)
         if kept < len(self._tokens):
             self._generator.rewind_to(kept)
@@ -100,10 +100,10 @@ class Optimum:
         self.version = {"onnxruntime": onnxruntime.__version__}
 
     def forget(self) -> None:
-        """It remembers nothing."""
+        """Do nothing: this runtime remembers no prompt."""
 
     def continued(self, ids: Sequence[int]) -> Iterator[int]:
-        """The prompt, then token by token with the cache that it gives back."""
+        """Read the prompt, then decode token by token with the cache that the model returns."""
         import torch
 
         past, tokens = None, list(ids)
@@ -135,7 +135,7 @@ class RuntimeWorker:
         self.version = self._runtime.version
 
     def complete(self, before: str, behind: str) -> dict[str, Any]:
-        """The rest of the line, greedily."""
+        """Return the rest of the line, greedily."""
         started = time.perf_counter()
         ids = self._encoder.encode(self._encoder.window(before + behind, len(before)))
         detokenizer, tokens, text = Detokenizer(self._encoder.tokenizer, ids), list[int](), ""
@@ -150,7 +150,7 @@ class RuntimeWorker:
         return {"text": text.split("\n")[0], "tokens": len(tokens), "milliseconds": milliseconds}
 
     def speed(self, text: str, prompt_tokens: int, decode_tokens: int) -> dict[str, Any]:
-        """Times of a prompt from nothing and of plain steps after it."""
+        """Measure the times of a prompt from an empty cache and of plain steps after it."""
         ids = self._encoder.text_ids(text)[:prompt_tokens]
         self._runtime.forget()
         started = time.perf_counter()

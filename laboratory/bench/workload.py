@@ -1,4 +1,4 @@
-"""What the engines are asked: held-out passages of a repository, or lines that were added later, typed key by key."""
+"""What the engines are asked: keystrokes of held-out passages of a repository, or of lines that were added later."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class WorkloadSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Keystroke:
-    """One request: a file at the cursor, of which each engine sees what its users send, and what comes there."""
+    """One request: the file around the cursor, and the truth. Each engine sees what its users send of the file."""
 
     before: str
     behind: str
@@ -39,14 +39,14 @@ class Keystroke:
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """Passages in the order in which they are typed, and text for prompts of any length."""
+    """Passages in the order in which they are typed, and a text for prompts of any length."""
 
     passages: tuple[tuple[Keystroke, ...], ...]
     text: str
 
 
 def make_workload(repository: Path, settings: WorkloadSettings) -> Workload:
-    """Passages of held-out files, or of later commits, that begin where lines are cut. Raises SubmodelError."""
+    """Return passages of held-out files, or of later commits, that begin where lines are cut. Raises SubmodelError."""
     corpus = read_corpus(repository)
     held_out = make_held_out(corpus.files, ScoringSettings(positions=settings.passages, seed=settings.seed))
     text = "\n".join(file.text for file in corpus.files if file.split == "held-out")
@@ -79,7 +79,7 @@ def _type(text: str, spans: Sequence[tuple[int, int]], keys: int) -> Iterator[Ke
 
 
 def _lines(example: FimExample, count: int) -> list[tuple[int, int]]:
-    """From where to where lines are typed: the cut's rest, and the next ones worth it; those between appear at once."""
+    """Return the spans that are typed: the rest of the cut line, and the next worthwhile lines. Others just appear."""
     spans = [(example.offset, example.offset + len(example.middle))]
     behind = (span for span in worthwhile_lines(example.file) if span[0] > example.offset)
     for start, end in islice(behind, count - 1):
@@ -88,7 +88,7 @@ def _lines(example: FimExample, count: int) -> list[tuple[int, int]]:
 
 
 def _lines_added(passage: Passage, count: int, rng: random.Random) -> list[tuple[int, int]]:
-    """The same of a passage of a commit: its first line, cut as held-out lines are, and the next ones worth it."""
+    """Return the spans of a commit's passage: its first line, cut as held-out ones are, and later worthwhile ones."""
     language, start = get_language(passage.language), len(passage.before)
     spans: list[tuple[int, int]] = []
     for line in passage.truth.split("\n"):

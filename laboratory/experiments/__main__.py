@@ -13,7 +13,7 @@ from laboratory.experiments.workers import REFUSED, UNPREPARED
 
 
 def _end_with_the_sweep() -> None:
-    """A killed sweep can't stop its workers, but its end of their standard input closes with it."""
+    """End this worker if the sweep is killed: its end of the worker's standard input then closes."""
     os.read(0, 1)
     os._exit(1)
 

@@ -1,4 +1,4 @@
-"""`submodel compare`: what several models keep of their base, beside what chance and another seed would share."""
+"""`submodel compare`: how far models keep the same of their base, beside what chance and another seed would give."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from laboratory.sparsity.overlap import Overlap, expect_random, measure, simulat
 
 SAME_DATASET: Final = "same dataset, another seed"
 OTHER_DATASET: Final = "another dataset"
-OTHER_FORMAT: Final = "another prompt format"  # prompts or plain pieces, of one dataset or two
+OTHER_FORMAT: Final = "another prompt format"  # prompts or plain text, of one dataset or two
 OTHER_METHOD: Final = "another method"
 SAME: Final = "same dataset and seed"
 
 
 def run_compare(folders: Sequence[Path], *, seed: int = 0, on_progress: Progress | None = None) -> dict[str, Any]:
-    """Every pair of the folders; returns the document that `--json` prints. Raises BuildError."""
+    """Compare every pair of folders; return the document that `--json` prints. Raises BuildError."""
     if len(folders) < 2:
         raise BuildError("Comparing needs two folders at least; give those that `submodel prune` wrote.")
     regions = [read_region(folder, name) for folder, name in zip(folders, short_names(folders), strict=True)]
@@ -31,7 +31,7 @@ def run_compare(folders: Sequence[Path], *, seed: int = 0, on_progress: Progress
 
 
 def compare_regions(regions: Sequence[Region], *, seed: int = 0, on_progress: Progress | None = None) -> dict[str, Any]:
-    """The document of `submodel compare`; raises BuildError where the models are not of one base and one kind."""
+    """Return the document of `submodel compare`; raise BuildError if the models are not of one base and one kind."""
     _check_alike(regions)
     pairs = list(itertools.combinations(range(len(regions)), 2))
     rng = np.random.default_rng(seed)
@@ -123,7 +123,7 @@ class _Sums:
         return self._overlaps[part, pair]
 
     def all(self, pair: tuple[int, int]) -> Overlap:
-        """Over all layers; tokens are told on their own."""
+        """Return the sum over all layers; tokens are reported separately."""
         return self._sum(pair, lambda part: part != TOKENS)
 
     def _sum(self, pair: tuple[int, int], counts: Callable[[str], bool]) -> Overlap:

@@ -1,4 +1,4 @@
-"""One base, one method, some datasets → a pruned model in memory: what `prune` writes and `sweep` measures."""
+"""Prunes one base by one method on some datasets, in memory. `prune` writes the result, `sweep` measures it."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ ALL_METHODS: Final = (*METHODS, STRUCTURED)
 
 @dataclass(frozen=True, kw_only=True)
 class MethodSettings:
-    """What is done to a base, and on how much text it is decided."""
+    """How a base is pruned, and how much text decides it."""
 
     method: str = "wanda"
-    # Share of zeros of the pruned matrices; of the structured method: share of all parameters that leave.
+    # Share of zeros of the pruned matrices; of the structured method: share of all parameters that are removed.
     sparsity: float = 0.5
     pattern: GroupPattern | None = None
     owl: bool = False
     tokens: int = (
-        24_576  # five for each input of Qwen2.5-Coder-0.5B's widest matrices, or SparseGPT can't tell them apart
+        24_576  # five for each input of Qwen2.5-Coder-0.5B's widest matrices; SparseGPT needs them to tell inputs apart
     )
     seed: int = 0
     prompt_format: CalibrationFormat = "prompt"
@@ -59,18 +59,18 @@ class MethodSettings:
         return self.method == STRUCTURED
 
     def sparse_settings(self) -> SparsitySettings:
-        """For the methods that set weights to zero."""
+        """Return the settings of the methods that set weights to zero."""
         return SparsitySettings(method=self.method, sparsity=self.sparsity, pattern=self.pattern, owl=self.owl)
 
     def structured_settings(self) -> PruneSettings:
-        """For the method of `submodel build`."""
+        """Return the settings of `submodel build`'s method."""
         calibration = CalibrationSettings(tokens=self.tokens, tokens_per_channel=0, seed=self.seed)
         return PruneSettings(size=SizeSettings(size=1.0 - self.sparsity), calibration=calibration)
 
 
 @dataclass(frozen=True, kw_only=True)
 class MethodResult:
-    """A pruned model. Of `layers` and `pruned` the one that the method makes is there."""
+    """A pruned model. Methods that set weights to zero fill `layers`, the structured method fills `pruned`."""
 
     model: PreTrainedModel  # the base's object, changed in place
     encoder: PromptEncoder
@@ -95,7 +95,7 @@ def apply_method(
 ) -> MethodResult:
     """Prune the base, in place, on the calibration files of the datasets. Raises SubmodelError.
 
-    most_bytes: as `builder.datasets.mix` takes it; the structured method learns from all text which tokens stay.
+    most_bytes: as `builder.datasets.mix` takes it, for the structured method, which chooses tokens by all text.
     """
     facts: dict[str, Any] = {
         "datasets": [dataset.name for dataset in datasets],

@@ -20,7 +20,7 @@ COLOURS: Final = 8  # lines beyond these would look alike
 
 
 def standalone(*parts: Markup) -> str:
-    """One SVG file with the parts below one another."""
+    """Return one SVG file with the parts below one another."""
     placed, top, width = [], 0.0, 0.0
     for part in parts:
         part_width, height = _size(part)
@@ -37,7 +37,7 @@ def _size(part: Markup) -> tuple[float, float]:
 
 
 def draw_regions(document: Mapping[str, Any]) -> str:
-    """Of `submodel compare`: distances of all pairs, and by layer."""
+    """Draw the document of `submodel compare`: distances of all pairs, and by layer."""
     names: Sequence[str] = document["models"]
     distances = document["jaccard_distance"]
 
@@ -47,7 +47,7 @@ def draw_regions(document: Mapping[str, Any]) -> str:
     groups: dict[str, list[str]] = {}
     for pair in document["pairs"]:
         name = "|".join(pair["models"])
-        # A few pairs are told one by one, many by what they have in common.
+        # A few pairs get a line each; many are grouped by their relation.
         groups.setdefault(name if len(distances) <= 3 else pair["relation"], []).append(name)
     lines = [
         Line(
@@ -68,11 +68,14 @@ def draw_regions(document: Mapping[str, Any]) -> str:
     )
 
 
-_MOST: Final = 3.0  # times the dense base's bits: what lies beyond would press all else together
+_MOST: Final = 3.0  # times the dense base's bits; points beyond would press all others together
 
 
 def draw_sweep(document: Mapping[str, Any]) -> str:
-    """Of `submodel sweep`: bits per byte over the ratio, measured on what was calibrated on where that was measured."""
+    """Draw the document of `submodel sweep`: bits per byte over the ratio, of each calibration on its own dataset.
+
+    If no calibration was measured on its own dataset, all curves are drawn.
+    """
     panels = []
     for figure, y_label in (
         ("bits_per_byte", "bits per byte, left to right"),

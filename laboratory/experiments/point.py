@@ -1,7 +1,7 @@
-"""One point of a sweep: a base, pruned one way, measured on held-out text. A task that needs nothing but its document.
+"""One point of a sweep: a base, pruned one way, measured on held-out text. A task needs nothing but its document.
 
-The document is JSON, so that a process or a machine elsewhere can do the work. It names datasets and base, and what
-their content hashes to: a worker that finds another content there refuses, for its figures would not compare.
+The document is JSON, so that a process or a machine elsewhere can do the work. It names datasets and base, with the
+hashes of their contents. A worker that finds other contents refuses, since its figures would not compare.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from laboratory.experiments.quality import QualitySettings, measure_quality
 from laboratory.experiments.study_options import choose_dtype
 from laboratory.sparsity.pattern import parse_pattern
 
-# Raised when the same document gives other figures; with PIPELINE_VERSION wherever `builder.pruning` changes.
+# To be raised if the same document gives other figures; together with PIPELINE_VERSION if `builder.pruning` changes.
 POINT_VERSION = 4
 
 
 class Unprepared(SubmodelError):
-    """Where the point can't be measured on this machine: another one might, or this one later."""
+    """The point can't be measured on this machine now; another machine might, or this one later."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class Point:
     most_bytes: Mapping[str, int] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The document that `measure_point` takes."""
+        """Return the document that `measure_point` takes."""
         document = asdict(self) | {"version": POINT_VERSION}
         if self.method is not None and self.method.pattern is not None:
             document["method"]["pattern"] = str(self.method.pattern)
@@ -76,12 +76,12 @@ class Point:
 
     @property
     def key(self) -> str:
-        """A hash of all that decides its figures."""
+        """A hash of all that the point's figures depend on."""
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
 
     @property
     def label(self) -> str:
-        """For people and file names."""
+        """A name for people and for files."""
         if self.method is None:
             return "dense"
         datasets = "+".join(re.sub(r"[^\w.+-]", "-", spec)[-24:] for spec in self.calibration)
@@ -91,9 +91,9 @@ class Point:
 
 
 def measure_point(document: Mapping[str, Any], threads: int | None = None) -> dict[str, Any]:
-    """Prune and measure; the figures by dataset, and what was pruned.
+    """Prune and measure; return the figures by dataset, and what was pruned.
 
-    Raises SubmodelError, Unprepared where it is for this machine alone.
+    Raises SubmodelError; Unprepared if only this machine can't do it.
     """
     if threads is not None:
         torch.set_num_threads(threads)
@@ -118,18 +118,18 @@ def measure_point(document: Mapping[str, Any], threads: int | None = None) -> di
         "quality": quality,
         "removed_share": _removed_share(point, facts, base.provenance["parameters"]),
         "plan": {key: value for key, value in facts.items() if key != "layer_ridge"},
-        "threads": torch.get_num_threads(),  # others add in another order
+        "threads": torch.get_num_threads(),  # another number adds in another order
         "seconds": {"prune": round(pruned_s, 1), "all": round(time.perf_counter() - started, 1)},
     }
 
 
 def fingerprints_of(datasets: Mapping[str, Dataset]) -> dict[str, str]:
-    """What each dataset's texts hash to, by its spec."""
+    """Return the hash of each dataset's texts, by its spec."""
     return {spec: dataset.corpus.fingerprint for spec, dataset in datasets.items()}
 
 
 def _gather(point: Point) -> tuple[dict[str, Dataset], LoadedBase]:
-    """The texts and the base, the same as where the sweep was begun; raises Unprepared where they can't be had here."""
+    """Return texts and base; raise Unprepared if they are not available here, or differ from where the sweep began."""
     try:
         datasets = {spec: open_dataset(spec) for spec in dict.fromkeys((*point.calibration, *point.measured_on))}
         base = load_base(point.base, dtype=choose_dtype(point.dtype))
@@ -144,7 +144,7 @@ def _gather(point: Point) -> tuple[dict[str, Dataset], LoadedBase]:
 
 
 def _removed_share(point: Point, plan: Mapping[str, Any], parameters: int) -> float:
-    """Share of all parameters of the base that are gone or zero: what methods of both kinds have in common."""
+    """Return the share of the base's parameters that are removed or zero, a figure that both kinds of methods have."""
     if point.method is None:
         return 0.0
     if point.method.is_structured:
@@ -153,7 +153,7 @@ def _removed_share(point: Point, plan: Mapping[str, Any], parameters: int) -> fl
 
 
 def main(arguments: Sequence[str]) -> None:
-    """A worker process: the document's path, where the result goes, the number of threads."""
+    """Run as a worker process; arguments: the document's path, the result's path, the number of threads."""
     from pathlib import Path
 
     from contract.files.folders import write_json

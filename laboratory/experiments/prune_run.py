@@ -1,4 +1,4 @@
-"""`submodel prune`: a base pruned by one method, as a folder that transformers loads and `compare` reads."""
+"""`submodel prune`: prunes a base by one method, and writes a folder that transformers loads and `compare` reads."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class PruneRunSettings:
 
 
 def run_prune(settings: PruneRunSettings, display: StageDisplay) -> dict[str, Any]:
-    """Prune and write; returns the document that `--json` prints. Raises SubmodelError."""
+    """Prune and write; return the document that `--json` prints. Raises SubmodelError."""
     started = time.perf_counter()
     method = settings.method
     check_replaceable(settings.output, marker=MANIFEST)

@@ -1,7 +1,7 @@
-"""How good a model is on held-out text of a dataset, by figures that need no completion: bits per byte, two ways.
+"""Measures a model on held-out text of a dataset, by figures that need no completion: bits per byte, in two ways.
 
-Left to right over excerpts, and of the missing middle given prefix and suffix, as the server asks. Both score the text
-alone, so that models with different vocabularies compare.
+One way scores excerpts from left to right. The other scores the missing middle, given prefix and suffix as the server
+gives them. Both score the text alone, so that models with different vocabularies compare.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from contract.prompt import PromptEncoder
 
 @dataclass(frozen=True, kw_only=True)
 class QualitySettings:
-    """How much is measured, of each dataset."""
+    """How much of each dataset is measured."""
 
     excerpts: int = 24  # of 1,200 characters each
     middles: int = 32  # ends of lines, given what stands around them
@@ -38,9 +38,9 @@ class QualitySettings:
 def measure_quality(
     model: PreTrainedModel, encoder: PromptEncoder, dataset: Dataset, settings: QualitySettings
 ) -> dict[str, Any]:
-    """The figures; those of single excerpts and middles too, in an order that every model shares, for intervals.
+    """Return the figures; for intervals also those of single excerpts and middles, in the same order for every model.
 
-    Raises BuildError where the dataset has nothing held out.
+    Raises BuildError if the dataset has nothing held out.
     """
     files = dataset.select("held-out")
     scoring = ScoringSettings(excerpts=settings.excerpts, seed=settings.seed)

@@ -1,4 +1,4 @@
-"""What each model kept of its base: masks of sparse folders, channels and tokens of structured ones."""
+"""Reads what a model has kept of its base: masks of a sparse folder, channels and tokens of a structured one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Region:
     choices: Mapping[str, KeptUnits] | None = None
 
     def read(self, part: str) -> KeptUnits:
-        """What is kept of one part."""
+        """Return what is kept of one part."""
         if self.masks is not None:
             return choice_of(self.masks.read(part))
         assert self.choices is not None
@@ -40,7 +40,7 @@ class Region:
 
     @property
     def dataset(self) -> tuple[str, ...]:
-        """What it was calibrated on, comparable between models."""
+        """What the model was calibrated on, comparable between models."""
         facts = self._calibration
         if "fingerprints" in facts:
             return tuple(facts["fingerprints"])
@@ -48,7 +48,7 @@ class Region:
 
     @property
     def method(self) -> str:
-        """How it was made and in which numbers, without seed, dataset and form of text, comparable between models."""
+        """Method, base and number format, without seed, dataset and form of text, comparable between models."""
         base, dtype = self.manifest["base"].get("sha256"), self.manifest.get("dtype")
         if self.masks is None:
             return json.dumps(["structured", base, dtype, self.manifest["settings"]["size"]], sort_keys=True)
@@ -57,23 +57,23 @@ class Region:
 
     @property
     def prompt_format(self) -> str:
-        """How its calibration text was written; the structured method knows one form alone."""
+        """How the calibration text was written; the structured method knows one form alone."""
         return str(self._calibration.get("prompt_format", ""))
 
     @property
     def seed(self) -> int:
-        """Of its calibration."""
+        """The seed of the calibration."""
         return int(self.manifest.get("seeds", {}).get("calibration", 0))
 
     @property
     def _calibration(self) -> Mapping[str, Any]:
-        """Of `submodel prune`, which tells its datasets; a structured folder has them under a name of their own."""
+        """The facts about calibration that `submodel prune` wrote; those of a structured folder are in `datasets`."""
         reported = self.manifest.get("datasets") or self.manifest.get("calibration") or {}
         return reported if isinstance(reported, dict) else {}
 
 
 def read_region(folder: Path, name: str) -> Region:
-    """The region of a folder that `submodel prune` or `submodel build` wrote; raises BuildError for any other."""
+    """Return the region of a folder that `submodel prune` or `submodel build` wrote; raise BuildError for any other."""
     if not (folder / MANIFEST).is_file() and (folder / "model" / MANIFEST).is_file():
         folder = folder / "model"  # .submodel, as a build leaves it
     manifest = _read(folder / MANIFEST)
@@ -113,7 +113,7 @@ def _damaged(folder: Path, name: str) -> BuildError:
 def _structured(manifest: Mapping[str, Any], plan: Mapping[str, Any]) -> dict[str, KeptUnits]:
     facts = manifest["plan"]
     width = facts["feed_forward_width"]["base"]
-    # Where no layer was narrowed the plan lists no channels: all are kept.
+    # If no layer was narrowed, the plan lists no channels: all are kept.
     channels = plan["channels"] or [range(width)] * facts["layers"]
     choices = {
         f"layers.{layer}.{CHANNELS}": choice_of(_bits(kept, width))
@@ -129,7 +129,7 @@ def _bits(kept: Sequence[int], size: int) -> np.ndarray[Any, np.dtype[np.bool_]]
 
 
 def short_names(folders: Sequence[Path]) -> list[str]:
-    """A name a folder, the last part of its path where that tells them apart."""
+    """Return a name for each folder: the last part of its path, or the whole path if others share that part."""
     whole = [folder.resolve() for folder in folders]
     names = [path.parent.name if path.name == ".submodel" else path.name for path in whole]
     return [name if names.count(name) == 1 else str(folder) for name, folder in zip(names, folders, strict=True)]

@@ -1,4 +1,4 @@
-"""What the experiments' commands have in common: options from text."""
+"""Options that the experiments' commands have in common, parsed from text."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def calibration_specs(repository: Path | None, named: Sequence[str] | None) -> tuple[str, ...]:
-    """The datasets that were named, each once, the repository first; the current folder where nothing is named."""
+    """Return the named datasets, each once, the repository first; the current folder if nothing is named."""
     own = [] if repository is None else [str(repository.expanduser().resolve())]  # a folder, whatever its name
     return dataset_specs((*own, *(named or ())) or (".",))
 
 
 def dataset_specs(named: Sequence[str]) -> tuple[str, ...]:
-    """Each dataset once, folders by their whole paths."""
+    """Return each dataset once, folders by their whole paths."""
     return tuple(dict.fromkeys(map(absolute, named)))
 
 
 def absolute(spec: str) -> str:
-    """A folder's or file's whole path, so that it means the same to a worker that stands elsewhere; names stay."""
+    """Return the whole path of a folder or file, so that a worker in another folder finds it; names are kept."""
     path = Path(spec).expanduser()
     is_name = spec in CATALOGUE or spec == TEXT
     return str(path.resolve()) if not is_name and path.exists() else spec
 
 
 def parse_prompt_format(text: str) -> CalibrationFormat:
-    """How calibration text is written; raises BuildError for anything but the known forms."""
+    """Return how calibration text is written; raise BuildError for anything but the known forms."""
     if text not in get_args(CalibrationFormat):
         raise BuildError(f"--prompt-format {text} is unknown; give {' or '.join(get_args(CalibrationFormat))}.")
     return cast(CalibrationFormat, text)
 
 
 def parse_ratios(text: str) -> tuple[float, ...]:
-    """`0.5`, `0.1,0.5` or `START:END:STEP` with both ends in, such as 0.1:0.7:0.1; raises BuildError otherwise."""
+    """Parse `0.5`, `0.1,0.5` or `START:END:STEP` with both ends, such as 0.1:0.7:0.1; raise BuildError otherwise."""
     try:
         if ":" not in text:
             return tuple(float(part) for part in text.split(","))
@@ -56,9 +56,9 @@ def parse_ratios(text: str) -> tuple[float, ...]:
 
 
 def choose_dtype(text: str) -> torch.dtype:
-    """float32, bfloat16, or what is fastest here for "auto"; raises BuildError for anything else.
+    """Return float32, bfloat16, or for "auto" what is fastest here; raise BuildError for anything else.
 
-    Runs that are to be compared with each other had better name it: what is fastest is measured each time anew.
+    Runs that are compared with each other should name it: "auto" measures each time which is fastest.
     """
     if text == "auto":
         return fastest_dtype()

@@ -1,6 +1,6 @@
-"""A sweep's points as curves over the ratio, rankings of methods, and matrices of calibrated on × measured on.
+"""Makes a sweep's points into curves over the ratio, rankings of methods, and matrices of calibrated on × measured on.
 
-Pure functions on rows.
+All functions are pure, and take rows.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from builder.evaluation.metrics import bootstrap
 from laboratory.experiments.method import STRUCTURED
 
 FIGURES: Final = ("bits_per_byte", "fim_bits_per_byte", "fim_exact_match")
-# Of figures that are sums over pieces of held-out text: what each piece adds.
+# Of figures that are sums over held-out snippets: what each snippet adds.
 _SNIPPETS: Final = {
     "bits_per_byte": ("excerpt_nats", "excerpt_bytes"),
     "fim_bits_per_byte": ("middle_nats", "middle_bytes"),
@@ -25,7 +25,7 @@ Row = Mapping[str, Any]
 
 
 def without_snippets(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Points for the document: no figures of single pieces of text, which are in the points' own files."""
+    """Return the points without the figures of single snippets, which are in the points' own files."""
     snippets = {key for keys in _SNIPPETS.values() for key in keys}
     return [
         {
@@ -40,9 +40,10 @@ def without_snippets(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def make_curves(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """A curve a method, calibration and measured dataset: [ratio, mean over seeds, least, most], the dense base first.
+    """Return a curve for each method, calibration, measured dataset and figure.
 
-    `is_own`: it is measured on what it was calibrated on.
+    Its points are [ratio, mean over seeds, least, most], the dense base first. `is_own`: the curve is measured on the
+    dataset of its calibration.
     """
     dense = next((row for row in rows if row["method"] == "dense"), None)
     groups: defaultdict[tuple[str, str, str, str], defaultdict[float, list[float]]] = defaultdict(
@@ -75,11 +76,11 @@ def make_curves(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def make_rankings(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Methods of one ratio, best first: a ranking for each calibration, ratio, measured dataset and figure.
+    """Return a ranking of methods, best first, for each calibration, ratio, measured dataset and figure.
 
-    `methods`: name, mean over the seeds that all of them have, and, but for the last, how far it is before the next
-    one, as in `make_matrices`. `removed_share`: of all parameters, a mean. The structured method is in none: its ratio
-    is a share of all parameters, the others' one of the pruned matrices.
+    `methods`: name, mean over the seeds that all methods have, and, except for the last, the lead over the next one,
+    as in `make_matrices`. `removed_share`: mean share of all parameters. Rankings leave out the structured method: its
+    ratio is a share of all parameters, that of the others a share of the pruned matrices.
     """
     groups: defaultdict[tuple[str, float], defaultdict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
@@ -115,13 +116,13 @@ def make_rankings(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def make_matrices(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """A matrix a method, ratio and figure, where there are several calibrations and several measured datasets.
+    """Return a matrix for each method, ratio and figure with several calibrations and several measured datasets.
 
     `mean` and `spread` (standard deviation over seeds; absent with one seed): calibrations × measured datasets, over
-    the seeds that every cell has. `diagonal_is_best`: for each measured dataset that is also a calibration of its own,
-    whether that one's mean is the best of the single-dataset calibrations, and by how much it beats the next, in units
-    of the figure; the same of each seed alone (`gain_by_seed`), and, of means over seeds, its 95 % interval over the
-    held-out snippets (`gain_interval`, by paired bootstrap). `over_mixed`: the same against the mixture.
+    the seeds that every cell has. `diagonal_is_best`, for each measured dataset that alone is a calibration: whether
+    the mean of that calibration is the best of the single-dataset ones, and its lead over the next (`gain`, in units of
+    the figure). `gain_by_seed` is the same for each seed alone. `gain_interval` is the 95 % interval of the lead of the
+    means over the held-out snippets (paired bootstrap). `over_mixed`: the same against the mixture.
     """
     groups: defaultdict[tuple[str, float], list[Row]] = defaultdict(list)
     for row in rows:
@@ -169,7 +170,7 @@ def make_matrices(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def _cell(rows: Sequence[Row], calibration: str, dataset: str, figure: str) -> dict[int, Mapping[str, Any]]:
-    """The figures of each seed."""
+    """Return the figures of each seed."""
     return {
         row["seed"]: row["quality"][dataset]
         for row in rows
@@ -180,7 +181,7 @@ def _cell(rows: Sequence[Row], calibration: str, dataset: str, figure: str) -> d
 def _gain(
     own: int, others: Sequence[int], column: Sequence[Sequence[Mapping[str, Any]]], figure: str
 ) -> dict[str, Any]:
-    """How far one is before the best of the others; `column`: calibrations, or methods, × seeds, of one dataset."""
+    """Return the lead of `own` over the best of the others; `column`: calibrations, or methods, × seeds."""
     sign = _sign(figure)
     best = [[sign * one[figure] for one in cell] for cell in column]
 
@@ -206,7 +207,7 @@ def _gain(
 
 
 def _sign(figure: str) -> float:
-    """1 where more is better, -1 where less is."""
+    """Return 1 if more is better, -1 if less is."""
     return 1.0 if "match" in figure else -1.0
 
 

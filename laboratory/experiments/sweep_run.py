@@ -1,6 +1,6 @@
 """`submodel sweep`: quality over the pruning ratio, for several methods, datasets and seeds. Each point is one file.
 
-A sweep that is stopped goes on where it was: points whose files are there are not measured again.
+A stopped sweep resumes: points whose files are there are not measured again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from laboratory.experiments.sweep_document import make_curves, make_matrices, ma
 from laboratory.experiments.workers import Done, Lost, run_in_processes, run_on_ray
 
 TRIES: Final = 2  # of a point whose worker was lost
-_MOST_KNOWN: Final = 0.01  # of a dataset's held-out bytes, in what another one learns from: licences and empty modules
+_MOST_KNOWN: Final = 0.01  # of a dataset's held-out bytes that another learns from; licences and empty modules recur
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class SweepSettings:
     measured_on: tuple[str, ...]
     base: str = "auto"
     quality: QualitySettings = field(default_factory=QualitySettings)
-    dtype: str = "auto"  # what is fastest when the sweep is begun, and the same when it goes on
+    dtype: str = "auto"  # the fastest when the sweep begins, and the same when it resumes
     jobs: int = 1
     ray: str | None = None  # the address of a cluster
     threads: int | None = None  # of each point; None: this machine's cores over `jobs`
@@ -67,7 +67,7 @@ class SweepSettings:
 def make_methods(
     names: Sequence[str], ratios: Sequence[float], seeds: Sequence[int], like: MethodSettings
 ) -> tuple[MethodSettings, ...]:
-    """Every combination, in the order in which a reader wants to see them; raises BuildError where one can't be."""
+    """Return every combination, by method, ratio and seed; raise BuildError if one is not possible."""
     made = []
     for name, ratio, seed in itertools.product(names, ratios, seeds):
         is_sparse = name != STRUCTURED
@@ -86,7 +86,7 @@ def make_methods(
 
 
 def run_sweep(settings: SweepSettings, display: StageDisplay) -> dict[str, Any]:
-    """Measure the points that are missing; returns the document that `--json` prints. Raises SubmodelError."""
+    """Measure the points that are missing; return the document that `--json` prints. Raises SubmodelError."""
     make_folder(settings.output)
     with display.stage("read the datasets"):
         specs = dict.fromkeys((*settings.calibrated_on, *settings.measured_on))
@@ -144,7 +144,7 @@ def run_sweep(settings: SweepSettings, display: StageDisplay) -> dict[str, Any]:
 
 
 def _check_apart(datasets: Mapping[str, Dataset], settings: SweepSettings) -> None:
-    """Datasets have names of their own, and none calibrates on what another is measured on; raises BuildError."""
+    """Raise BuildError if two datasets share a name, or if one learns from what is held out in another."""
     by_name: dict[str, str] = {}
     for spec, dataset in datasets.items():
         other = by_name.setdefault(dataset.name, spec)
@@ -158,13 +158,13 @@ def _check_apart(datasets: Mapping[str, Dataset], settings: SweepSettings) -> No
         known = sum(file.size_bytes for file in held_out if file.sha256 in learned[other])
         if known > _MOST_KNOWN * sum(file.size_bytes for file in held_out):
             raise BuildError(
-                f"{other} has files among those to learn from that are held out in {spec}, so that figures would "
-                "flatter; leave one of the two datasets out."
+                f"A model would learn from files of {other} that are held out in {spec}, so that its figures would be "
+                "too good; leave out one of the two datasets."
             )
 
 
 def is_complete(document: Mapping[str, Any]) -> bool:
-    """Whether a sweep measured all that can be measured, and something besides the dense base."""
+    """Return whether a sweep measured all that can be measured, and something besides the dense base."""
     return all(one["is_final"] for one in document["failed"]) and any(
         row["method"] != "dense" for row in document["points"]
     )
@@ -196,7 +196,7 @@ def _points(settings: SweepSettings, datasets: Mapping[str, Dataset], base: str,
 
 
 def _dtype(settings: SweepSettings) -> str:
-    """The number format of all points; an earlier part of the same sweep decides over a new measurement."""
+    """Return the number format of all points; a sweep that resumes keeps the format that it had."""
     path = settings.output / "dtype.json"
     if settings.dtype == "auto" and path.is_file():
         return str(json.loads(path.read_text("utf-8")))
@@ -230,7 +230,7 @@ def _read(folder: Path, point: Point) -> dict[str, Any] | None:
 
 
 def _row(point: Point, result: Mapping[str, Any] | None, datasets: Mapping[str, Dataset]) -> dict[str, Any] | None:
-    """A point as `sweep_document` wants it: what it is, and its figures."""
+    """Return a point as `sweep_document` wants it: what it is, and its figures."""
     if result is None:
         return None
     method, errors = point.method, result["plan"].get("layer_output_error")
@@ -244,7 +244,7 @@ def _row(point: Point, result: Mapping[str, Any] | None, datasets: Mapping[str, 
         **({} if method is None else {"prompt_format": method.prompt_format, "tokens": method.tokens}),
         **({} if point.most_bytes is None else {"most_bytes": dict(point.most_bytes)}),
         "removed_share": result["removed_share"],
-        # A layer that makes what all others need may decide the figures: by how much of its output each has lost.
+        # How much of its output each layer has lost: one layer that all others need may decide the figures.
         **({} if errors is None else {"layer_output_error": errors}),
         "quality": result["quality"],
         "threads": result.get("threads"),

@@ -1,7 +1,6 @@
-"""Who does the points of a sweep: processes of this machine, or a Ray cluster. A lost worker costs its point only.
+"""Measures the points of a sweep in processes of this machine, or on a Ray cluster. A lost worker costs its point only.
 
-Not a pool of processes: one that is killed would break the whole pool. Each point has a process of its own, which also
-gives its memory back.
+Each point has its own process, which also gives its memory back. A pool would break if one of its processes is killed.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from contract.errors import SubmodelError
 from laboratory.experiments.point import Unprepared, measure_point
 
 Document = Mapping[str, Any]
-# Exit statuses of a worker that says why in its last line: the point can't be, or can't be there.
+# Exit statuses of a worker whose last line says why: the point can't be measured at all, or not on that machine.
 REFUSED: Final = 3
 UNPREPARED: Final = 4
 
@@ -45,7 +44,7 @@ class Lost:
 
 
 def run_in_processes(tasks: Mapping[str, Document], *, jobs: int, threads: int) -> Iterator[Done | Lost]:
-    """Each task in a process of its own, `jobs` at a time with `threads` threads each; results as they come."""
+    """Run each task in its own process, `jobs` at a time with `threads` threads each; yield results as they come."""
     with tempfile.TemporaryDirectory(prefix="submodel-sweep-") as folder:
         waiting = list(tasks.items())
         running: list[_Process] = []
@@ -66,7 +65,7 @@ def run_in_processes(tasks: Mapping[str, Document], *, jobs: int, threads: int) 
 
 
 class _Process:
-    """One point at work."""
+    """The process of one point."""
 
     def __init__(self, name: str, document: Document, folder: Path, threads: int) -> None:
         self._name = name
@@ -110,12 +109,12 @@ class _Process:
 
 
 def run_on_ray(tasks: Mapping[str, Document], *, address: str, threads: int) -> Iterator[Done | Lost]:
-    """Each task on a Ray cluster; `address` as ray.init takes it, or "local" for one that lives as long as the sweep.
+    """Run each task on a Ray cluster; `address` as ray.init takes it, or "local" for one that ends with the sweep.
 
-    submodel[build] and the base have to be had on every machine of the cluster, and folders to lie at the same paths;
-    points are lost on a machine where a text, the base or the version of submodel differs.
+    Every machine of the cluster needs submodel[build] and the base, and the datasets' folders at the same paths. Points
+    are lost on a machine where a text, the base or the version of submodel differs.
     """
-    # Ray's own threads print what became of its nodes to stdout, which is the answer's.
+    # Ray's own threads print news of its nodes to stdout, which belongs to the command's answer.
     with contextlib.redirect_stdout(sys.stderr):
         yield from _run_on_ray(tasks, address, threads)
 
@@ -127,7 +126,7 @@ def _run_on_ray(tasks: Mapping[str, Document], address: str, threads: int) -> It
         raise SubmodelError("--ray needs the package ray; install it with: pip install 'submodel[study]'.") from error
     try:
         ray.init(address=address, log_to_driver=False, include_dashboard=False)
-    except Exception as error:  # a cluster that does not start is told by a plain Exception
+    except Exception as error:  # Ray raises a plain Exception if a cluster does not start
         raise SubmodelError(f"There is no Ray cluster at {address} ({_last_line(error)}); start one.") from error
     try:
         most = max((node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]), default=0)
@@ -135,7 +134,7 @@ def _run_on_ray(tasks: Mapping[str, Document], address: str, threads: int) -> It
             raise SubmodelError(
                 f"No machine of the Ray cluster has {threads} cores, the largest {most:g}; ask for less with --threads."
             )
-        # Ray itself repeats a task whose worker died; what is lost after that is told.
+        # Ray itself repeats a task whose worker died; a task that is lost after that is reported.
         remote = ray.remote(num_cpus=threads, max_retries=1)(measure_point)
         names = {remote.remote(dict(document), threads): name for name, document in tasks.items()}
         while names:
@@ -144,7 +143,7 @@ def _run_on_ray(tasks: Mapping[str, Document], address: str, threads: int) -> It
             try:
                 yield Done(name=name, result=ray.get(ready))
             except SubmodelError as error:
-                # Ray raises it under its own class and the task's, worded as a traceback; the task's own is its cause.
+                # Ray's error is of its own class and the task's, and its text is a traceback. Its cause is the task's.
                 cause = getattr(error, "cause", error)
                 yield Lost(name=name, reason=_last_line(cause), is_final=not isinstance(error, Unprepared))
             except ray.exceptions.RayError as error:

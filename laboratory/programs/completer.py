@@ -1,6 +1,6 @@
 """What benchmarks that run programs ask of a model: text after a prefix, or text between a prefix and a suffix.
 
-Apart from `scoring.Predictor`, whose answers are single lines at the places where an editor would ask.
+This is no `scoring.Predictor`: its answers are single lines at the places where an editor would ask.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import Protocol
 
 @dataclass(frozen=True, kw_only=True)
 class ProgramRequest:
-    """One question. The texts are whole: a completer shortens them to what its model can read, far ends first."""
+    """One request. The texts are whole: a completer shortens them to what its model can read, far ends first."""
 
     prefix: str
-    suffix: str | None  # None: left to right, without fill-in-the-middle tokens even where the model knows them
+    suffix: str | None  # None: left to right, without fill-in-the-middle tokens even if the model knows them
     cut: Callable[[str], str]
-    """The part of an answer that counts, one of its beginnings.
+    """Returns the beginning of an answer that counts.
 
-    Once it is shorter than the answer, no further text changes it, so that a completer may end there. It need not: the
-    benchmark cuts every answer itself.
+    Once that is shorter than the answer, no further text changes it, so that a completer may end there. It need not:
+    the benchmark cuts every answer itself.
     """
     max_new_tokens: int
 
@@ -31,13 +31,13 @@ class ProgramCompleter(Protocol):
     name: str
 
     def complete(self, requests: Sequence[ProgramRequest], on_done: Callable[[int], None]) -> list[str]:
-        """Greedy answers in the order of the requests, none of the prompt in them; on_done(n) after n further ones.
+        """Return greedy answers in the order of the requests, without prompts; call on_done(n) after n further ones.
 
-        An answer ends at a stop token, where its `cut` is shorter than what there is, or after `max_new_tokens`.
+        An answer ends at a stop token, once its `cut` is shorter than the answer, or after `max_new_tokens`.
         """
 
 
 def cut_at_stops(answer: str, stops: Sequence[str]) -> str:
-    """The answer up to the earliest of `stops`; all of it where none stands in it."""
+    """Return the answer up to the earliest of `stops`; all of it if none stands in it."""
     ends = [position for stop in stops if (position := answer.find(stop)) >= 0]
     return answer[: min(ends, default=len(answer))]

@@ -1,19 +1,19 @@
-"""The repository's own tests as the judge: a model writes a function's body, and the tests run with it in place.
+"""Judges a model by the repository's own tests: the model writes a function's body, and the tests run with it.
 
-Each run has a fresh copy, in the sandbox, without network, and the user's folder is only read. A body is put into the
-copy before anything of the repository runs there, and nothing is written to a copy afterwards: a link that tests leave
+Each run has a fresh copy, in the sandbox, without network; the user's folder is only read. A body is put into the copy
+before anything of the repository runs there. Nothing is written to a copy afterwards, so that a link that tests leave
 in the place of a file leads no later write astray. The copy that the others are made from lies where no program in
-namespaces sees it. A function counts where the tests notice its absence: they pass with the file as it is and fail with
+namespaces sees it. A function counts if the tests notice its absence: they pass with the file as it is, and fail with
 `raise NotImplementedError` for a body.
 
-What it does not cover: languages other than Python; tests that need a network, a container, devices, Unix sockets, or
-files that are left out of the copy (`LEFT_OUT`) or that the sandbox hides, as in the home folder; tests that fail now
-and then, which make functions look covered and models look worse.
+Not covered: languages other than Python; tests that need a network, a container, devices or Unix sockets; tests that
+need files that the copy leaves out (`LEFT_OUT`) or that the sandbox hides, as in the home folder; and tests that fail
+now and then, which make functions look covered and models look worse.
 
-That tests passed is the command's exit code, and for pytest also its count: an answer that ends the process early with
-0 is told by the missing count, but by nothing under other test runners. Answer and tests share a process: an answer
-that prints pytest's last line and then ends the process passes. The figures tell what models that try to solve the
-task can do, and nothing of those that try to pass.
+Tests have passed if the command's exit code is 0, and for pytest also if its count is unchanged. An answer that ends
+the process early with 0 is noticed by the missing count, but not with other test runners. Answer and tests share a
+process: an answer that prints pytest's last line and then ends the process passes. So the figures are valid for models
+that try to solve the task, not for models that try to pass.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class FunctionalSettings:
     python: str = sys.executable  # the interpreter that has what the repository needs
     test_command: tuple[str, ...] = ()  # of another runner; by default pytest, which stops at the first failure
     limits: Limits = TESTS_LIMITS
-    functions: int = 50  # blanked once each, so that each costs a run of the tests, and covered ones one more a model
+    functions: int = 50  # each costs one run of the tests, with its body blanked; a covered one costs one more a model
     min_lines: int = 2  # of the body without its docstring
     max_lines: int = 20
     max_new_tokens: int = 400  # about 20 long lines
@@ -62,7 +62,7 @@ class FunctionalSettings:
 
     @property
     def command(self) -> tuple[str, ...]:
-        """What is run in the copy."""
+        """The command that runs in the copy."""
         return self.test_command or (self.python, "-m", "pytest", "-x", "-q")
 
 
@@ -71,7 +71,7 @@ _DEFAULT_SETTINGS: Final = FunctionalSettings()
 
 @dataclass(frozen=True, kw_only=True)
 class FunctionalScores:
-    """What came of it. The passes of each model stand in the order of the covered functions."""
+    """The results. The passes of each model are in the order of the covered functions."""
 
     tried: int
     covered: tuple[Function, ...]
@@ -80,7 +80,7 @@ class FunctionalScores:
     network: Network
 
     def to_json(self) -> dict[str, Any]:
-        """For reports: which functions, and the share of the covered ones that each model writes so that tests pass."""
+        """Return for reports the functions, and the share of covered ones that each model writes so that tests pass."""
         return {
             "functions_tried": self.tried,
             "functions_covered": len(self.covered),
@@ -103,7 +103,7 @@ def _rate(passes: Sequence[bool]) -> dict[str, Any]:
 
 
 class RepositoryCopy:
-    """A copy of the repository whose tests pass; each run of them gets a copy of it, in which one body is exchanged."""
+    """A copy of the repository whose tests pass. Each run of the tests gets a copy of it with one body exchanged."""
 
     def __init__(self, folder: Path, settings: FunctionalSettings) -> None:
         self._folder = folder
@@ -120,12 +120,12 @@ class RepositoryCopy:
         self._limits = replace(self._limits, wall_s=wall_s)
 
     def passes(self, function: Function, body: str) -> bool:
-        """Whether the tests pass with that body."""
+        """Return whether the tests pass with that body."""
         run = self._run_tests({function.path: function.with_body(body)})
         return run.is_passed and _passed_count(run.stdout) == self._count
 
     def find_functions(self, paths: Iterable[str]) -> tuple[Function, ...]:
-        """Functions of the Python files among `paths` (posix, relative to the root) that aren't tests, in order."""
+        """Return the functions of Python files among `paths` (posix, below the root) that aren't tests, in order."""
         found: list[Function] = []
         for path in sorted(set(paths)):
             if not path.endswith(".py") or is_test_file(path):
@@ -144,7 +144,7 @@ class RepositoryCopy:
         return tuple(found)
 
     def _run_tests(self, changed: Mapping[str, str] = MappingProxyType({})) -> SandboxRun:
-        """Run them in a fresh copy, in which the files `changed` (path → text) are written anew beforehand."""
+        """Run the tests in a fresh copy; the files `changed` (path → text) are written into it beforehand."""
         with temporary_folder("submodel-run-") as parent:
             folder = parent / self._folder.name
             try:
@@ -161,7 +161,7 @@ class RepositoryCopy:
 
 
 def _replace_text(root: Path, path: str, text: str) -> None:
-    """Put a new file with that text in the place of `path` (posix, below `root`); OSError where a link leads to it."""
+    """Put a new file with that text in the place of `path` (posix, below `root`); OSError if a link leads to it."""
     *folders, name = path.split("/")
     no_link = getattr(os, "O_NOFOLLOW", 0)  # functions are tried on POSIX only
     flags = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | no_link
@@ -249,7 +249,7 @@ def _judge(
 
 
 def _passed_count(output: str) -> str | None:
-    """How many tests pytest says have passed; None where the last line is no such line."""
+    """Return how many tests passed by pytest's last line; None if the last line is another."""
     lines = output.rstrip().rsplit("\n", 1)
     match = re.search(r"\b\d+ passed\b", lines[-1])
     return match.group() if match else None

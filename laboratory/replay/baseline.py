@@ -1,4 +1,4 @@
-"""The trivial completer under the same user: the end of the nearest earlier line that begins alike."""
+"""The model-free baseline with the same user: it suggests the end of the most similar earlier line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def replay_baseline(passages: Sequence[Passage]) -> list[Replayed]:
 def _type(passage: Passage) -> Replayed:
     typist = Typist(passage=passage)
     asked = accepted = 0
-    shown: dict[int, bool] = {}  # by where the suggestion would end: typed along, it is the same one
+    shown: dict[int, bool] = {}  # by where the suggestion would end, which stays the same while it is typed
     texts: dict[int, str] = {}
     while not typist.is_done:
         file = SourceFile(path=passage.path, language=passage.language, text=typist.text, sha256="", split="held-out")

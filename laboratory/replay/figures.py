@@ -1,4 +1,4 @@
-"""What came of a replay: keystrokes saved, suggestions shown and wrong, latency; and the table of it."""
+"""The figures of a replay, and their table: keystrokes saved, suggestions shown and wrong, latency."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from contract.console import print_table
 
 @dataclass(frozen=True, kw_only=True)
 class Replayed:
-    """One passage typed. Suggestions are counted once, however long they were typed along."""
+    """One passage typed. A suggestion is counted once, even if the user goes on typing it."""
 
     keys_alone: int
     keys: int
     asked: int
     shown: int
     accepted: int
-    wrong: int  # shown, and not what was to be typed
+    wrong: int  # shown, but never what was typed
     latencies_ms: tuple[float, ...] = ()  # of each request
 
 
 def summarize(name: str, replayed: Sequence[Replayed]) -> dict[str, Any]:
-    """The row that `submodel replay --json` prints; shares of 1, with 95 % intervals over the passages."""
+    """Return the row that `submodel replay --json` prints; shares of 1, with 95 % intervals over the passages."""
 
     def saved(indices: Sequence[int]) -> float:
         alone = sum(replayed[index].keys_alone for index in indices)
@@ -55,11 +55,11 @@ def summarize(name: str, replayed: Sequence[Replayed]) -> dict[str, Any]:
 
 
 def print_replay(document: Mapping[str, Any]) -> None:
-    """One row a run."""
+    """Print one row for each run."""
     first = document["runs"][0]
-    table = Table(caption=f"{document['source']}: {first['passages']} passages, {first['keys_alone']} keys")
+    table = Table(caption=f"{document['source']}: {first['passages']} passages, {first['keys_alone']} keystrokes")
     table.add_column("")
-    for title in ("keys saved\n(95 %)", "shown", "accepted", "shown and wrong\n(95 %)", "ms p50", "ms p95"):
+    for title in ("keystrokes saved\n(95 %)", "shown", "accepted", "shown and wrong\n(95 %)", "ms p50", "ms p95"):
         table.add_column(title, justify="right")
     for row in document["runs"]:
         table.add_row(

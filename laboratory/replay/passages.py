@@ -1,4 +1,4 @@
-"""What is typed again: lines of held-out files, or lines that were added to the repository after the build."""
+"""Chooses the passages that a replay types: lines of held-out files, or lines that were added after the build."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Passage:
 
 
 def passages_of_files(files: Sequence[SourceFile], count: int, seed: int) -> tuple[Passage, ...]:
-    """Up to `count` passages of code files, spread over them by their lines; the same for the same seed and files."""
+    """Return up to `count` passages of code files, drawn by line; the same for the same seed and files."""
     starts = [(file, number) for file in files if file.is_code for number in _starts(file)]
     rng = random.Random(seed)
     chosen = rng.sample(starts, min(count, len(starts)))
@@ -45,9 +45,9 @@ def passages_of_files(files: Sequence[SourceFile], count: int, seed: int) -> tup
 
 
 def passages_of_history(root: Path, since: str, count: int, seed: int) -> tuple[Passage, ...]:
-    """Up to `count` passages that commits after `since` have added to code files, as they stood in their commit.
+    """Return up to `count` passages that commits after `since` have added to code files, as they stood in their commit.
 
-    Raises SubmodelError where git can't say.
+    Raises SubmodelError if git fails, as for an unknown revision.
     """
     commits = _git(
         root, "rev-list", "--no-merges", f"--max-count={_MAX_COMMITS}", "--end-of-options", f"{since}..HEAD"
@@ -82,7 +82,7 @@ def _added_by(root: Path, commit: str) -> Iterator[Passage]:
 
 
 def _text_at(root: Path, commit: str, path: str) -> str | None:
-    """A file as it stood in a commit, by its blob alone: no filter of the repository's sees it. None: too large."""
+    """Return a file as it stood in a commit; None if it is too large. The repository's filters are not applied."""
     try:
         return _git(root, "cat-file", "blob", f"{commit}:{path}", max_bytes=_MAX_FILE_BYTES)
     except SubmodelError:
@@ -90,7 +90,7 @@ def _text_at(root: Path, commit: str, path: str) -> str | None:
 
 
 def _without_secrets(passage: Passage) -> Passage | None:
-    """The passage as a corpus would have it: none where a secret is what would be typed."""
+    """Return the passage without secrets around it, as a corpus has it; None if a secret would be typed."""
     if any(find_secrets(line) is not None for line in passage.truth.split("\n")):
         return None
     before, after = remove_secrets(passage.before).text, remove_secrets(passage.after).text
@@ -107,7 +107,7 @@ def _starts(file: SourceFile) -> Iterator[int]:
 
 
 def _cut(path: str, language: str, lines: Sequence[str], number: int, limit: int | None = None) -> Passage:
-    """From a line on, as long as lines are indented at least as much, are not blank, and not too many."""
+    """Return the passage from a line on, up to a line that is blank, too long or indented less, or to a limit."""
     indent = _indent(lines[number])
     end = number + 1
     limit = min(len(lines), number + MAX_LINES, limit or len(lines))

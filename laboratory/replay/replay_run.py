@@ -1,4 +1,4 @@
-"""`submodel replay`: one run or several, each with one part of the server switched, beside the trivial baseline."""
+"""`submodel replay`: runs of the server, each with one part switched, beside the model-free baseline."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from laboratory.replay.passages import Passage, passages_of_files, passages_of_h
 from laboratory.replay.server_session import merge_options, replay
 from lsp_server.options import EXPERIMENTAL, FilterOptions, StopOptions, wire_name
 
-# Each part of the server that can be measured by switching it: its switches, as they stand below EXPERIMENTAL.
+# The parts of the server that can be measured by switching them, with their switches as they stand below EXPERIMENTAL.
 SWITCHES: dict[str, dict[str, Any]] = {
     **{f"without {wire_name(one.name)}": {"stops": {wire_name(one.name): False}} for one in fields(StopOptions)},
     **{f"without {wire_name(one.name)}": {"filters": {wire_name(one.name): False}} for one in fields(FilterOptions)},
@@ -29,19 +29,19 @@ SWITCHES: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class ReplaySettings:
-    """What is typed, and at which server."""
+    """What is typed, and which bundle serves it."""
 
     repository: Path
     bundle: Path | None = None  # None: that of the repository
     since: str | None = None  # None: held-out files
-    passages: int = 30  # some 1,000 keys
+    passages: int = 30  # some 1,000 keystrokes
     seed: int = 0
     options: dict[str, Any]
     switches: tuple[str, ...] = ()  # names in SWITCHES
 
 
 def run_replay(settings: ReplaySettings, display: StageDisplay) -> dict[str, Any]:
-    """The document that `--json` prints. Raises SubmodelError."""
+    """Return the document that `--json` prints. Raises SubmodelError."""
     root = settings.repository.resolve()
     bundle = settings.bundle or find_trusted_bundle(root)
     unknown = [name for name in settings.switches if name not in SWITCHES]

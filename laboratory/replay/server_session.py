@@ -1,4 +1,4 @@
-"""A real server in a process of its own, typed at by the oracle user: one request a key, answered before the next."""
+"""A real server in its own process, with the oracle user: one request a keystroke, answered before the next."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from laboratory.replay.typist import KeystrokeEdit, Offer, Typist, keys_alone
 from lsp_server.options import EXPERIMENTAL
 
 SERVE = (*python_module("submodel"), "serve", "--stdio")
-# The oracle waits for every answer, so that the server need not wait for a pause in typing.
+# The oracle waits for every answer, so that the server need not debounce.
 UNHURRIED = {
     "care": {"onBattery": "full"},
     EXPERIMENTAL: {"trigger": {"debounceMinMs": 0, "debounceMaxMs": 0}},
@@ -35,15 +35,15 @@ def replay(
     options: dict[str, Any],
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Replayed]:
-    """Type each passage. Raises SubmodelError where the server does not get ready.
+    """Type each passage. Raises SubmodelError if the server does not get ready.
 
-    `options` are the server's own, but that it need not wait for pauses in typing: the oracle waits for every answer.
+    `options` are the server's. They override UNHURRIED.
     """
     return asyncio.run(_replay(root, bundle, passages, options, on_progress))
 
 
 def merge_options(options: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
-    """Return options as clients send them, group by group; those of `more` win."""
+    """Return both options merged group by group, as clients send them; `more` overrides."""
     merged = dict(options)
     for key, value in more.items():
         merged[key] = merge_options(merged.get(key, {}), value) if isinstance(value, dict) else value
@@ -67,7 +67,7 @@ async def _replay(
 
 @asynccontextmanager
 async def server(root: Path, bundle: Path, options: dict[str, Any]) -> AsyncIterator[LanguageClient]:
-    """A client whose server has its bundle in memory, and need not wait for pauses in typing."""
+    """Yield a client whose server has its bundle in memory, and does not debounce."""
     client = LanguageClient("submodel-replay", "1")
     await client.start_io(*SERVE, "--bundle", str(bundle), env=child_environment())
     try:
@@ -168,6 +168,6 @@ def _send(client: LanguageClient, uri: str, version: int, text: str, change: Key
 
 
 def _position(text: str, offset: int) -> types.Position:
-    """In UTF-32, lines ending in line feeds."""
+    """Return the position of an offset, in UTF-32, if lines end in line feeds."""
     line_start = text.rfind("\n", 0, offset) + 1
     return types.Position(text.count("\n", 0, offset), offset - line_start)

@@ -1,8 +1,8 @@
-"""An oracle user, key by key: accepts a suggestion exactly when it is what they are about to type.
+"""An oracle user who types keystroke by keystroke, and accepts a suggestion only if it is what they are about to type.
 
-Their editor indents a new line by itself and closes brackets, as most do. What a user does with half-right suggestions
-(accept a word, accept and mend) is not covered, so that the keystrokes saved are a lower bound of what an attentive
-user saves.
+Their editor indents a new line by itself and closes brackets, as most do. The use of half-right suggestions (accepting
+a word, accepting and correcting) is not covered. So the keystrokes saved are a lower bound of what an attentive user
+saves.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from lsp_server.suggestion.brackets import OPENERS
 
 @dataclass(frozen=True, kw_only=True)
 class Offer:
-    """A suggestion as an editor gets it; `replaces` characters right of the cursor."""
+    """A suggestion as an editor gets it. It replaces `replaces` characters right of the cursor."""
 
     text: str
     replaces: int = 0
-    id: int = 0  # the same for what is left of one that is typed along
+    id: int = 0  # the rest of a suggestion that is being typed keeps its id
 
 
 @dataclass(frozen=True, kw_only=True)
 class KeystrokeEdit:
-    """What a key did to the document: `removed` characters at `start` gave way to `inserted`."""
+    """What a keystroke did to the document: `inserted` replaces `removed` characters at `start`."""
 
     start: int
     removed: int
@@ -33,12 +33,12 @@ class KeystrokeEdit:
 
 @dataclass(kw_only=True)
 class Typist:
-    """Types the truth of a passage. `typed` characters of it stand there, the cursor behind them."""
+    """Types the truth of a passage. `typed` characters of it stand there, with the cursor behind them."""
 
     passage: Passage
     typed: int = 0
     keys: int = 0
-    _closers: list[int] = field(default_factory=list)  # where in the truth, of closers that the editor has put in
+    _closers: list[int] = field(default_factory=list)  # places in the truth of closers that the editor has inserted
 
     def __post_init__(self) -> None:
         first = self.passage.truth
@@ -46,7 +46,7 @@ class Typist:
 
     @property
     def is_done(self) -> bool:
-        """Whether all of it stands there."""
+        """Whether the whole truth stands there."""
         return self.typed >= len(self.passage.truth)
 
     @property
@@ -62,14 +62,14 @@ class Typist:
         return passage.before + passage.truth[: self.typed] + closers + passage.after
 
     def is_right(self, offer: Offer) -> bool:
-        """Whether the document would be what is wanted once the offer is taken."""
+        """Return whether the document would be as wanted if the offer was accepted."""
         truth, end = self.passage.truth, self.typed + len(offer.text)
         if not offer.text or not truth.startswith(offer.text, self.typed):
             return False
         return offer.replaces == sum(position < end for position in self._closers)
 
     def accept(self, offer: Offer) -> KeystrokeEdit:
-        """Take a right offer: one key."""
+        """Accept a right offer, with one keystroke."""
         change = KeystrokeEdit(start=self.offset, removed=offer.replaces, inserted=offer.text)
         self.keys += 1
         self.typed += len(offer.text)
@@ -77,7 +77,7 @@ class Typist:
         return change
 
     def press(self) -> KeystrokeEdit | None:
-        """Type the next character, or line end with the indentation; None where only the cursor moves."""
+        """Type the next character, or line end with the indentation; return None if only the cursor moves."""
         truth, start = self.passage.truth, self.offset
         self.keys += 1
         character = truth[self.typed]
@@ -98,7 +98,10 @@ class Typist:
         return KeystrokeEdit(start=start, removed=0, inserted=character + truth[partner])
 
     def _partner(self, position: int) -> int | None:
-        """Where the bracket is closed on its line; None where it is not, or text stands right of the cursor."""
+        """Return where the bracket is closed on its line, or None.
+
+        None if it is not closed on its line, or behind the next closer that the editor has inserted.
+        """
         truth = self.passage.truth
         depth = 0
         for index in range(position, len(truth)):
@@ -116,7 +119,7 @@ class Typist:
 
 
 def keys_alone(passage: Passage) -> int:
-    """Keys that the passage takes without any suggestion."""
+    """Return the keystrokes that the passage takes without any suggestion."""
     typist = Typist(passage=passage)
     while not typist.is_done:
         typist.press()

@@ -1,4 +1,4 @@
-"""What calibration says of a matrix's inputs: sums over tokens, gathered batch by batch."""
+"""Statistics of a matrix's inputs on calibration text: sums over tokens, gathered batch by batch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class InputStatistics:
     gram: Tensor | None = None  # Σ_t x_t x_tᵀ, for methods that ask for it
 
     def require_gram(self) -> Tensor:
-        """The Gram matrix; raises BuildError where it was not gathered."""
+        """Return the Gram matrix; raise BuildError if it was not gathered."""
         if self.gram is None:
             raise BuildError("This method needs the Gram matrix of the inputs, which was not gathered.")
         return self.gram
@@ -43,7 +43,7 @@ class StatisticsCollector:
         self._waiting: list[Tensor] = []  # tokens whose products are yet to be added: few large products are fastest
 
     def add(self, inputs: Tensor) -> None:
-        """Count some tokens."""
+        """Add the inputs of some tokens."""
         rows = inputs.float()
         squares = rows.square().sum(dim=0, dtype=torch.float64)
         self._squares = squares if self._squares is None else self._squares + squares
@@ -54,7 +54,7 @@ class StatisticsCollector:
                 self._multiply()
 
     def finish(self) -> InputStatistics:
-        """The sums; raises BuildError where no token was counted."""
+        """Return the sums; raise BuildError if no token was added."""
         if self._squares is None:
             raise BuildError("There is no calibration token; give more text to calibrate on.")
         if self._waiting:

@@ -15,9 +15,9 @@ Tensor = torch.Tensor
 
 
 def outlier_share(scores: Sequence[Tensor], multiple: float) -> float:
-    """Share of a layer's weights whose Wanda score exceeds `multiple` times their mean (equation 2, there D_l).
+    """Return the share of a layer's weights whose Wanda score exceeds `multiple` times the mean (equation 2, D_l).
 
-    scores: one (outputs, inputs) matrix a weight matrix of the layer; the mean is over all of them.
+    scores: one matrix, (outputs, inputs), for each weight matrix of the layer; the mean is over all of them.
     """
     count = sum(matrix.numel() for matrix in scores)
     mean = sum(float(matrix.sum(dtype=torch.float64)) for matrix in scores) / count
@@ -25,9 +25,9 @@ def outlier_share(scores: Sequence[Tensor], multiple: float) -> float:
 
 
 def spread_sparsity(shares: Sequence[float], sparsity: float, spread: float) -> tuple[float, ...]:
-    """A sparsity a layer, lower where the share of outliers is higher; their mean is `sparsity` (section 3.3).
+    """Return a sparsity for each layer, lower for a higher share of outliers; the mean is `sparsity` (section 3.3).
 
-    Sparsities differ by 2·spread at most, and by less where one would leave 0 to 1.
+    Sparsities differ by 2·spread at most, and by less if one would leave the range from 0 to 1.
     """
     if not 0.0 <= sparsity < 1.0 or spread < 0.0:
         raise BuildError(f"A sparsity of {sparsity:g} with a spread of {spread:g} is out of range.")

@@ -1,7 +1,7 @@
 """Masks on disk: one bit a weight, in a safetensors file, which holds no code.
 
-A tensor is named as its matrix, `layers.3.mlp.up_proj`; it is uint8, (outputs, ⌈inputs / 8⌉), the first weight in the
-highest bit, one where the weight stays. The file's metadata gives the number of inputs.
+A tensor has the name of its matrix, such as `layers.3.mlp.up_proj`. It is uint8, (outputs, ⌈inputs / 8⌉), with the
+first weight in the highest bit; a bit is one if the weight stays. The file's metadata gives the number of inputs.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _FORMAT: Final = "submodel-masks-1"
 
 
 def mask_name(layer: int, matrix: str) -> str:
-    """The name of a matrix in the file."""
+    """Return the name of a matrix in the file."""
     return f"layers.{layer}.{matrix}"
 
 
 def masks_of(layers: tuple[SparseLayer, ...]) -> dict[str, torch.Tensor]:
-    """All masks of a pass over the layers by their names."""
+    """Return all masks of a pass over the layers, by their names."""
     return {mask_name(index, matrix): kept for index, layer in enumerate(layers) for matrix, kept in layer.kept.items()}
 
 
@@ -42,7 +42,7 @@ def write_masks(path: Path, masks: Mapping[str, torch.Tensor]) -> None:
 
 
 class MaskFile:
-    """The masks of a file, read one at a time; raises BuildError where it is none."""
+    """The masks of a file, read one at a time; raises BuildError if the file holds none."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -66,11 +66,11 @@ class MaskFile:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """In the order in which they were written."""
+        """The matrices' names, in the order in which they were written."""
         return tuple(self._inputs)
 
     def read(self, name: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """One mask: bool, (outputs, inputs). Raises BuildError where the tensor is none."""
+        """Return one mask: bool, (outputs, inputs). Raises BuildError if the tensor is no mask."""
         packed, width = self._file.get_tensor(name), self._inputs[name]
         if packed.dtype != np.uint8 or packed.ndim != 2 or packed.shape[1] != -(-width // 8):
             raise BuildError(f"{self._path} is damaged; run `submodel prune` again.")

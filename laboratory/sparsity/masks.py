@@ -1,8 +1,8 @@
 """Which weights of a matrix stay: scores and selections, pure functions on matrices.
 
-Masks are bool, (outputs, inputs), true where a weight stays. Weights compete within their output row alone, as Wanda
-found best for language models (Sun et al., A Simple and Effective Pruning Approach for Large Language Models, 2023,
-section 3), so that every row has the same number of zeros.
+Masks are bool, (outputs, inputs), true where a weight stays. Weights compete within their output row alone, so that
+every row has the same number of zeros. Wanda found this best for language models (Sun et al., A Simple and Effective
+Pruning Approach for Large Language Models, 2023, section 3).
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ Tensor = torch.Tensor
 
 
 def magnitude_scores(weight: Tensor) -> Tensor:
-    """|W_ij| (Han et al., Learning both Weights and Connections, 2015); weight and result: (outputs, inputs)."""
+    """Return |W_ij| (Han et al., Learning both Weights and Connections, 2015); both are (outputs, inputs)."""
     return weight.float().abs()
 
 
 def wanda_scores(weight: Tensor, input_squares: Tensor) -> Tensor:
-    """|W_ij| · ‖X_j‖₂ (Sun et al., Wanda, 2023, equation 1).
+    """Return |W_ij| · ‖X_j‖₂ (Sun et al., Wanda, 2023, equation 1).
 
     weight: (outputs, inputs); input_squares: (inputs,), Σ_t x_tj² over calibration tokens; returns (outputs, inputs).
     """
@@ -29,14 +29,14 @@ def wanda_scores(weight: Tensor, input_squares: Tensor) -> Tensor:
 
 
 def choose_kept(scores: Tensor, target: Target) -> Tensor:
-    """The mask that keeps the highest scores of each row, or of each group of it; scores: (outputs, inputs)."""
+    """Return the mask that keeps the highest scores of each row, or of each group of it; scores: (outputs, inputs)."""
     if target.pattern is not None:
         return keep_highest_in_groups(scores, target.pattern)
     return keep_highest(scores, target.zeros_before(scores.shape[1]))
 
 
 def keep_highest(scores: Tensor, zeros: int) -> Tensor:
-    """All but the `zeros` lowest scores of each row; where scores are equal, which of them stay is open."""
+    """Keep all but the `zeros` lowest scores of each row. Which of several equal scores stay is not defined."""
     kept = torch.ones_like(scores, dtype=torch.bool)
     if zeros > 0:
         kept.scatter_(1, scores.topk(zeros, dim=1, largest=False).indices, False)
@@ -44,9 +44,9 @@ def keep_highest(scores: Tensor, zeros: int) -> Tensor:
 
 
 def keep_highest_in_groups(scores: Tensor, pattern: GroupPattern) -> Tensor:
-    """All but the `pattern.zeros` lowest of every `pattern.size` consecutive scores of a row.
+    """Keep all but the `pattern.zeros` lowest of every `pattern.size` consecutive scores of a row.
 
-    Raises BuildError where the rows can't be cut into such groups.
+    Raises BuildError if the rows can't be cut into such groups.
     """
     outputs, inputs = scores.shape
     check_groups(inputs, pattern)
@@ -54,7 +54,7 @@ def keep_highest_in_groups(scores: Tensor, pattern: GroupPattern) -> Tensor:
 
 
 def check_groups(inputs: int, pattern: GroupPattern) -> None:
-    """Raise BuildError where a row of `inputs` weights has no whole number of groups."""
+    """Raise BuildError if a row of `inputs` weights has no whole number of groups."""
     if inputs % pattern.size:
         raise BuildError(
             f"Rows of {inputs} weights have no whole number of groups of {pattern.size}, as the pattern {pattern} "

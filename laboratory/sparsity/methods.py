@@ -1,6 +1,6 @@
-"""The methods by name, behind one interface: a weight, what calibration says of its inputs, a target → mask and weight.
+"""The methods by name, behind one interface: a weight, the statistics of its inputs, a target → mask and weight.
 
-Pure functions: none of them changes its arguments, and none knows of models.
+All methods are pure functions: none changes its arguments, and none knows of models.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Method:
 
 
 def prune_by_magnitude(weight: Tensor, statistics: InputStatistics, target: Target) -> PrunedMatrix:
-    """Keep the largest weights of each row; the inputs have no say."""
+    """Keep the largest weights of each row. The inputs do not influence this method."""
     return _masked(weight, choose_kept(magnitude_scores(weight), target))
 
 
@@ -51,7 +51,7 @@ def prune_by_wanda(weight: Tensor, statistics: InputStatistics, target: Target) 
 
 
 def prune_by_sparsegpt(weight: Tensor, statistics: InputStatistics, target: Target) -> PrunedMatrix:
-    """Zeros chosen column by column, and made up for by the weights that stay."""
+    """Choose zeros column by column, and update the weights that stay to make up for them."""
     kept, updated = prune_sparsegpt(weight, statistics.require_gram(), target)
     return PrunedMatrix(kept=kept, weight=updated)
 
@@ -67,7 +67,7 @@ METHODS: Final[Mapping[str, Method]] = {
 
 
 def find_method(name: str) -> Method:
-    """The method of that name; raises BuildError for any other."""
+    """Return the method of that name; raise BuildError if there is none."""
     if name not in METHODS:
         raise BuildError(f"There is no pruning method {name!r}; give one of {', '.join(METHODS)}.")
     return METHODS[name]

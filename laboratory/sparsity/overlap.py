@@ -19,32 +19,32 @@ _ONES: Final = np.array([bin(byte).count("1") for byte in range(256)], dtype=np.
 
 @dataclass(frozen=True, kw_only=True)
 class KeptUnits:
-    """What is kept of `size` things a row."""
+    """Which of the `size` units of each row are kept."""
 
     bits: Bits  # (rows, ⌈size / 8⌉); bits past `size` are zero
     size: int
 
     @property
     def kept(self) -> Counts:
-        """How many are kept in each row, (rows,)."""
+        """How many units are kept in each row, (rows,)."""
         return count_rows(self.bits)
 
 
 def count_rows(bits: Bits) -> Counts:
-    """Ones in each row, (rows,) int64."""
+    """Count the ones in each row, (rows,) int64."""
     counts: Counts = _ONES[bits].sum(axis=1, dtype=np.int64)
     return counts
 
 
 def choice_of(kept: np.ndarray[Any, np.dtype[np.bool_]]) -> KeptUnits:
-    """From bool, (rows, size) or (size,)."""
+    """Make kept units from bool, (rows, size) or (size,)."""
     rows = np.atleast_2d(kept)
     return KeptUnits(bits=np.packbits(rows, axis=1), size=rows.shape[1])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Overlap:
-    """Sums over everything that was compared; they add up over matrices."""
+    """Sizes of the intersection and the union; they add up over matrices."""
 
     shared: float = 0.0  # |A ∩ B|
     either: float = 0.0  # |A ∪ B|
@@ -54,12 +54,12 @@ class Overlap:
 
     @property
     def distance(self) -> float:
-        """Jaccard's; 0 for two empty sets."""
+        """The Jaccard distance; 0 for two empty sets."""
         return 1.0 - self.shared / self.either if self.either else 0.0
 
 
 def measure(one: KeptUnits, other: KeptUnits) -> Overlap:
-    """What two choices among the same things share; raises ValueError where the things differ."""
+    """Return what two choices among the same units share; raise ValueError if their shapes differ."""
     if one.size != other.size or one.bits.shape != other.bits.shape:
         raise ValueError(f"{one.bits.shape[0]} × {one.size} and {other.bits.shape[0]} × {other.size} do not compare.")
     shared = int(count_rows(one.bits & other.bits).sum())
@@ -67,12 +67,12 @@ def measure(one: KeptUnits, other: KeptUnits) -> Overlap:
 
 
 def expect_random(one: KeptUnits, other: KeptUnits) -> Overlap:
-    """What random choices that keep as many in each row would share on average: k₁k₂/n of a row's n."""
+    """Return what random choices that keep as many in each row would share on average: k₁k₂/n of a row's n."""
     return _of(float((one.kept * other.kept / one.size).sum()), one.kept, other.kept)
 
 
 def simulate_random(one: KeptUnits, other: KeptUnits, rng: np.random.Generator) -> Overlap:
-    """One draw of such random choices: what two random subsets share is distributed hypergeometrically."""
+    """Draw what two such random choices share: its distribution is hypergeometric."""
     left, right = one.kept, other.kept
     return _of(int(rng.hypergeometric(left, one.size - left, right).sum()), left, right)
 

@@ -9,7 +9,7 @@ from contract.errors import BuildError
 
 @dataclass(frozen=True, kw_only=True)
 class GroupPattern:
-    """Of every `size` consecutive weights of a row exactly `zeros` are zero; 2:4 is what GPUs have kernels for."""
+    """Of every `size` consecutive weights of a row exactly `zeros` are zero. GPUs have kernels for 2:4."""
 
     zeros: int
     size: int
@@ -28,7 +28,7 @@ class GroupPattern:
 
 
 def parse_pattern(text: str) -> GroupPattern:
-    """`n:m` with n zeros in every m weights, as the papers' code counts them; raises BuildError for anything else."""
+    """Parse `n:m`, n zeros in every m weights, as the papers' code counts them; raise BuildError for anything else."""
     zeros, colon, size = text.partition(":")
     if not colon or not (zeros.isascii() and zeros.isdigit() and size.isascii() and size.isdigit()):
         raise BuildError(f"--pattern {text} is no n:m; give 2:4 or 4:8.")
@@ -54,5 +54,5 @@ class Target:
             )
 
     def zeros_before(self, column: int) -> int:
-        """How many of a row's first `column` weights are zero, where a row is pruned block by block."""
+        """Return how many of a row's first `column` weights are zero, if a row is pruned block by block."""
         return int(self.sparsity * column + 0.5)

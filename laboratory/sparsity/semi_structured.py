@@ -1,6 +1,6 @@
-"""The one place where zeros buy time: 2:4 kernels of NVIDIA GPUs (Ampere and later), through torch.
+"""2:4 kernels of NVIDIA GPUs (Ampere and later), through torch: only there do zeros save time.
 
-Mishra et al., Accelerating Sparse Deep Neural Networks, 2021. A CPU has no such path; `is_supported` says so before
+Mishra et al., Accelerating Sparse Deep Neural Networks, 2021. A CPU has no such kernels; `is_supported` says so before
 anything is changed.
 """
 
@@ -21,12 +21,12 @@ _LEAST_CAPABILITY: Final = (8, 0)
 
 
 def is_supported() -> bool:
-    """Whether this machine has a GPU with 2:4 kernels."""
+    """Return whether this machine has a GPU with 2:4 kernels."""
     return torch.cuda.is_available() and torch.cuda.get_device_capability() >= _LEAST_CAPABILITY
 
 
 def follows(weight: torch.Tensor, pattern: GroupPattern) -> bool:
-    """Whether every group of the weight, (outputs, inputs), has at least the pattern's zeros."""
+    """Return whether every group of the weight, (outputs, inputs), has at least the pattern's zeros."""
     if weight.shape[1] % pattern.size:
         return False
     zeros = (weight == 0).reshape(-1, pattern.size).sum(dim=1)
@@ -34,10 +34,10 @@ def follows(weight: torch.Tensor, pattern: GroupPattern) -> bool:
 
 
 def use_sparse_kernels(model: PreTrainedModel) -> int:
-    """Let the 2:4 matrices of `model`, which lies on a GPU in a 16-bit type, be multiplied by the GPU's sparse kernels.
+    """Let sparse kernels multiply the 2:4 matrices of `model`, in place; return how many matrices were converted.
 
-    In place; returns how many matrices were taken. Raises BuildError without such a GPU, and where a matrix of a layer
-    is not 2:4.
+    The model must be on a GPU, in a 16-bit type. Raises BuildError without such a GPU, or if a matrix of a layer is not
+    2:4.
     """
     if not is_supported():
         raise BuildError("No GPU with 2:4 kernels is here (NVIDIA, compute capability 8.0 or later); run it dense.")

@@ -20,10 +20,10 @@ from laboratory.sparsity.mask_file import MASKS, masks_of, write_masks
 from laboratory.sparsity.sparsity_settings import SparsitySettings
 from laboratory.sparsity.walk import SparseLayer
 
-# What a user has to know who finds the folder.
+# What a user of the folder has to know.
 NOTE: Final = (
     "Sparse, not smaller: the zeros are stored like any other weight. No maintained CPU runtime runs it faster than "
-    "its base; GPUs with 2:4 kernels may, where the pattern is 2:4. `submodel build` makes smaller and faster models."
+    "its base; GPUs with 2:4 kernels may, if the pattern is 2:4. `submodel build` makes smaller and faster models."
 )
 _VERSIONED: Final = ("submodel", "torch", "transformers", "tokenizers", "numpy")
 
@@ -40,8 +40,8 @@ def save_sparse(
 ) -> dict[str, Any]:
     """Write the whole folder or nothing, and return its manifest; `base.model` holds the pruned weights.
 
-    manifest: what the caller knows (base, licence, calibration, seeds). Without weights the folder is no model, and
-    does for comparing masks.
+    manifest: what the caller knows (base, licence, calibration, seeds). Without weights the folder is no model; it
+    serves to compare masks.
     """
     document = {
         "schema": SCHEMA_VERSION,
@@ -65,7 +65,7 @@ def save_sparse(
 
 
 def summarize(layers: Sequence[SparseLayer], settings: SparsitySettings) -> dict[str, Any]:
-    """What was asked for and what came of it, for people and manifests."""
+    """Return what was asked for and what came of it, for people and manifests."""
     zeros = sum(int((~kept).sum()) for layer in layers for kept in layer.kept.values())
     total = sum(kept.numel() for layer in layers for kept in layer.kept.values())
     return {

@@ -1,12 +1,12 @@
-"""SparseGPT: zeros chosen column by column, each made up for by the columns after it.
+"""SparseGPT: chooses zeros column by column, and updates the columns after each to make up for it.
 
 Frantar and Alistarh, SparseGPT: Massive Language Models Can Be Accurately Pruned in One-Shot, 2023, algorithm 1. With
 H the Hessian of the layer's squared output error and F the columns from j on, zeroing w_j costs w_j² / [H_FF⁻¹]_jj and
 is best made up for by w_F ← w_F − w_j / [H_FF⁻¹]_jj · [H_FF⁻¹]_j (equation 3). The rows of the upper Cholesky factor U
 of H⁻¹ hold what is needed of every H_FF⁻¹: U_jj² = [H_FF⁻¹]_jj and U_j / U_jj = [H_FF⁻¹]_j / [H_FF⁻¹]_jj.
 
-It departs from the authors' code in one thing: there the rows of a matrix compete for a block's zeros, here each row
-has its own share of them, so that sparsity is exact in every row.
+One thing differs from the authors' code: there the rows of a matrix compete for a block's zeros; here each row has its
+own share of them, so that sparsity is exact in every row.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ BLOCK_COLUMNS = 128  # columns whose zeros are chosen at once (section 3.2)
 def prune_sparsegpt(
     weight: Tensor, gram: Tensor, target: Target, *, damping: float = DAMPING, block: int = BLOCK_COLUMNS
 ) -> tuple[Tensor, Tensor]:
-    """Choose the zeros of `weight` and update the rest; the mask and the new weight.
+    """Choose the zeros of `weight` and update the rest; return the mask and the new weight.
 
     weight: (outputs, inputs); gram: (inputs, inputs) float32, Σ_t x_t x_tᵀ. Returns bool and float32, both
-    (outputs, inputs). With a pattern its groups decide, whatever the block. Raises BuildError where the Gram matrix
-    can't be inverted or the groups don't fit.
+    (outputs, inputs). With a pattern, zeros are chosen in its groups, not in blocks. Raises BuildError if the Gram
+    matrix can't be inverted or the groups don't fit.
     """
     if target.pattern is not None:
         check_groups(weight.shape[1], target.pattern)
@@ -48,10 +48,10 @@ def prune_sparsegpt(
 
 
 def _inverse_factor(hessian: Tensor) -> Tensor:
-    """The upper triangular U with UᵀU = H⁻¹.
+    """Return the upper triangular U with UᵀU = H⁻¹.
 
-    From H = R Rᵀ with R upper triangular, which is the Cholesky factor of H with its rows and columns turned round:
-    U = R⁻¹. Inverting H first and factoring that, as the authors' code does, loses twice the digits.
+    H = R Rᵀ with R upper triangular gives U = R⁻¹. R comes from the Cholesky factor of H with rows and columns in
+    reverse order. Inverting H first and factoring that, as the authors' code does, loses twice the digits.
     """
     try:
         lower = torch.linalg.cholesky(hessian.flip(0, 1))
@@ -65,7 +65,7 @@ def _inverse_factor(hessian: Tensor) -> Tensor:
 
 
 def _prune_block(weight: Tensor, kept: Tensor, factor: Tensor, start: int, target: Target) -> Tensor:
-    """Prune the columns of one block in place (views of the whole); their errors over U_jj, (outputs, columns)."""
+    """Prune one block's columns in place (views of the whole); return their errors over U_jj, (outputs, columns)."""
     columns = weight.shape[1]
     diagonal = factor.diagonal()
     errors = torch.zeros_like(weight)

@@ -18,8 +18,8 @@ class SparsitySettings:
     sparsity: float = 0.5  # share of zeros, of the pruned matrices
     pattern: GroupPattern | None = None  # its share of zeros has to be `sparsity`
     owl: bool = False  # unequal over the layers, `sparsity` on average
-    owl_multiple: float = 5.0  # of the mean score: what an outlier exceeds (Yin et al., OWL, section 4)
-    owl_spread: float = 0.08  # half of what may lie between two layers' shares, likewise
+    owl_multiple: float = 5.0  # an outlier exceeds so many times the mean score (Yin et al., OWL, section 4)
+    owl_spread: float = 0.08  # half of the largest difference between two layers' shares (same section)
 
     def __post_init__(self) -> None:
         find_method(self.method)
@@ -30,7 +30,7 @@ class SparsitySettings:
             raise BuildError("A pattern gives every layer the same share of zeros; leave out --pattern or --owl.")
 
     def to_json(self) -> dict[str, Any]:
-        """For keys and manifests; what decides nothing is absent."""
+        """Return the settings for keys and manifests, without those that have no effect."""
         document: dict[str, Any] = {"method": self.method, "sparsity": self.sparsity}
         if self.pattern is not None:
             document["pattern"] = str(self.pattern)
@@ -40,7 +40,7 @@ class SparsitySettings:
 
 
 def resolve_sparsity(sparsity: float | None, pattern: GroupPattern | None) -> float:
-    """The share of zeros that was asked for: the pattern's where there is one, else one half where none was given."""
+    """Return the share of zeros that was asked for; by default the pattern's, without a pattern one half."""
     if pattern is not None:
         return pattern.sparsity if sparsity is None else sparsity
     return SparsitySettings.sparsity if sparsity is None else sparsity

@@ -1,7 +1,7 @@
 """The pass over the layers: each is measured on the outputs of the pruned ones before it, then pruned itself.
 
-Within a layer all matrices are measured on the dense layer, as Wanda and SparseGPT do; between layers the pruned
-outputs go on. Memory beyond the model is the calibration tokens' hidden states and one layer's statistics.
+Within a layer all matrices are measured on the dense layer, as Wanda and SparseGPT do. The next layer gets the pruned
+outputs. Memory beyond the model is the calibration tokens' hidden states and one layer's statistics.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from laboratory.sparsity.sparsity_settings import SparsitySettings
 Tensor = torch.Tensor
 OnLayer = Callable[[int, int], None]
 
-# The matrices of a layer, those together that read the same inputs.
+# The matrices of a layer; those that read the same inputs stand together.
 SITES: Final[tuple[tuple[str, ...], ...]] = (
     ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
     ("self_attn.o_proj",),
@@ -38,7 +38,7 @@ MATRICES: Final[tuple[str, ...]] = tuple(name for site in SITES for name in site
 
 @dataclass(frozen=True, kw_only=True)
 class SparseLayer:
-    """What became of one layer."""
+    """The masks of one layer, and what they cost."""
 
     kept: Mapping[str, Tensor]  # by a name of MATRICES: bool, (outputs, inputs)
     sparsity: float  # what was aimed at
@@ -55,10 +55,10 @@ def sparsify_layers(
     *,
     on_layer: OnLayer | None = None,
 ) -> tuple[SparseLayer, ...]:
-    """Prune the seven matrices of every layer of `model`, in place; the masks, a layer each.
+    """Prune the seven matrices of every layer of `model`, in place; return the masks of each layer.
 
-    calibration: token ids, unpadded; on_layer(done, layers) is called after each layer. Raises BuildError where the
-    statistics don't do or a pattern doesn't fit.
+    calibration: token ids, unpadded; on_layer(done, layers) is called after each layer. Raises BuildError if the
+    statistics can't be used or a pattern doesn't fit.
     """
     method = find_method(settings.method)
     layers = model.model.layers
@@ -88,7 +88,7 @@ def sparsify_layers(
 def owl_sparsities(
     model: PreTrainedModel, calibration: Sequence[Sequence[int]], settings: SparsitySettings
 ) -> tuple[float, ...]:
-    """A sparsity a layer from the outliers of the dense model (Yin et al., OWL, 2023); the model is not changed."""
+    """Return a sparsity for each layer, from outliers of the dense model (Yin et al., OWL, 2023); it is not changed."""
     stream = open_stream(model, calibration)
     shares = []
     for layer in model.model.layers:
@@ -107,7 +107,7 @@ def owl_sparsities(
 def _statistics_of(
     layer: Block, *, with_gram: bool
 ) -> Iterator[Callable[[], list[tuple[tuple[str, ...], InputStatistics]]]]:
-    """While the block runs the layer, gather the inputs of its matrices; the result gives them, a site each."""
+    """Gather the inputs of the layer's matrices while the block runs the layer; the result returns them by site."""
     collectors = {site: StatisticsCollector(with_gram=with_gram) for site in SITES}
 
     def listen(collector: StatisticsCollector) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
@@ -125,7 +125,7 @@ def _statistics_of(
 
 
 def _run(layer: Block, stream: Stream) -> list[Tensor]:
-    """The outputs of one layer, a sequence each; the stream is not moved."""
+    """Return the outputs of one layer for each sequence; the stream is not changed."""
     return [
         feed_forward(layer, attend(layer, state, rotary))
         for state, rotary in zip(stream.states, stream.rotary, strict=True)

@@ -1,1 +1,1 @@
-"""From token ids to token ids: the graph's session, its cache, greedy steps with drafts, what a machine can give."""
+"""Decoding, from token ids to token ids: the graph's session, the KV cache, greedy steps with drafts, the hardware."""

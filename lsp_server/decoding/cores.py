@@ -1,4 +1,4 @@
-"""How many cores a model should use. Apart from the session, so that asking does not load ONNX Runtime."""
+"""How many cores a model should use. This module does not load ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ FAST_SHARE = 0.75  # of the fastest core's capacity; efficiency cores have half 
 
 
 def saturates(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether u8·s8 products are added in 16 bits here, which saturate and change answers.
+    """Return whether this processor adds u8·s8 products in 16 bits, which saturate and change answers.
 
-    So do AVX2 and AVX-512 without VNNI; ONNX Runtime has u8·u8 kernels for them, which take twice as long, and takes
-    these everywhere once it is asked for precision. Where nobody tells what the processor has, right answers go first.
+    AVX2 and AVX-512 without VNNI do. ONNX Runtime has u8·u8 kernels for them, which take twice as long; if it is asked
+    for precision, it uses them on every processor. An x86 processor whose features are unknown counts as one of these.
     """
     return is_x86() and not {"avx512_vnni", "avx_vnni", "amx_int8"} & processor_flags(cpuinfo)
 
 
 def is_x86() -> bool:
-    """Whether this is a processor of Intel's or AMD's kind."""
+    """Return whether this is a processor of Intel's or AMD's kind."""
     return platform.machine().lower() in ("x86_64", "amd64", "x86")
 
 
 def processor_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
-    """What the processor can, by Linux's names; empty where nobody tells."""
+    """Return the processor's features by Linux's names; empty if they are unknown."""
     try:
         text = cpuinfo.read_text("utf-8", "replace")
     except OSError:
@@ -35,9 +35,9 @@ def processor_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
 
 
 def default_threads() -> int:
-    """Physical cores that this process may use, at most MAX_DEFAULT_THREADS.
+    """Return how many physical cores this process may use, at most MAX_DEFAULT_THREADS.
 
-    A second thread on the same core shares its vector units and gains nothing. Where cores are of two kinds only the
+    A second thread on the same core shares its vector units and gains nothing. If cores are of two kinds, only the
     fast ones count: a product is split evenly, so that all wait for the slowest.
     """
     if hasattr(os, "sched_getaffinity"):
@@ -52,9 +52,9 @@ def default_threads() -> int:
 
 
 def fast_processors(allowed: Collection[int], devices: Path = Path("/sys/devices")) -> set[int]:
-    """Those of `allowed` logical processors that belong to fast cores; empty where Linux tells no difference.
+    """Return those of `allowed` logical processors that belong to fast cores; empty if Linux does not report them.
 
-    Intel's hybrid processors have a list of their own, ARM's cores a capacity each.
+    Linux lists the fast processors of Intel's hybrid ones, and gives each of ARM's a capacity.
     """
     try:
         return set(allowed) & set(_numbers((devices / "cpu_core" / "cpus").read_text("ascii")))
@@ -71,14 +71,14 @@ def fast_processors(allowed: Collection[int], devices: Path = Path("/sys/devices
 
 
 def _numbers(text: str) -> Iterator[int]:
-    """The numbers of a list such as `0-3,8`."""
+    """Yield the numbers of a list such as `0-3,8`."""
     for part in text.strip().split(","):
         first, _, last = part.partition("-")
         yield from range(int(first), int(last or first) + 1)
 
 
 def _fast_cores_of_macos() -> int | None:
-    """Performance cores of an Apple processor; None elsewhere."""
+    """Return the number of performance cores of an Apple processor; None elsewhere."""
     if platform.system() != "Darwin":
         return None
     import ctypes
@@ -91,7 +91,7 @@ def _fast_cores_of_macos() -> int | None:
 
 
 def _siblings(cpu: int) -> str:
-    """The logical processors that share a core with `cpu`, as Linux lists them; itself where it doesn't say."""
+    """Return the logical processors that share a core with `cpu`, as Linux lists them; else `cpu` itself."""
     path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
     try:
         return path.read_text("ascii").strip()

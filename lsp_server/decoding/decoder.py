@@ -35,9 +35,9 @@ class Decoder:
         self._session = open_session(model_path, threads, provider)
         types = {value.name: value.type for value in self._session.get_inputs()}
         cache.number = np.float16 if types.get(f"{PAST}0.key") == "tensor(float16)" else np.float32
-        if PROVIDERS[provider].name in self._session.get_providers():  # it may have failed to start, and said so
+        if PROVIDERS[provider].name in self._session.get_providers():  # else it failed to start, and logged that
             cache.device = PROVIDERS[provider].device
-        self._is_bound = False  # the cache's buffers, to the session
+        self._is_bound = False  # whether the cache's buffers are bound to the session
         self._binding: IOBinding = self._session.io_binding()
         self._run_options = RunOptions()
         self._can_keep_last = LOGITS_TO_KEEP in {value.name for value in self._session.get_overridable_initializers()}
@@ -47,7 +47,7 @@ class Decoder:
         self._logits = self._buffer
 
     def use(self, cache: KvCache, positions: int) -> None:
-        """Read into `cache` from now on, which gets room for `positions` tokens at once."""
+        """Read into `cache` from now on, and give it room for `positions` tokens."""
         if cache.reserve(positions) or cache is not self.cache:
             self.cache, self._is_bound = cache, False
 
@@ -56,11 +56,11 @@ class Decoder:
         self._run_options.terminate = True
 
     def feed(self, tokens: Sequence[int], *, keep: int = 1) -> NDArray[np.float32]:
-        """Read `tokens` (at least one) after those in the cache; logits after the last `keep` of them.
+        """Read `tokens` (at least one) after those in the cache; return the logits after the last `keep` of them.
 
-        (keep, vocabulary); the next call may overwrite them. Raises ServeError where the graph fails or the
-        positions run out; the cache then holds what it held, since the graph only writes behind that. Raises
-        EngineCrash for any other fault.
+        They have the shape (keep, vocabulary), and the next call may overwrite them. Raises ServeError if the graph
+        fails or the positions run out; the cache then holds the tokens that it held. Raises EngineCrash for any other
+        error.
         """
         cache = self.cache
         total = len(cache.tokens) + len(tokens)
@@ -76,7 +76,7 @@ class Decoder:
             self._session.run_with_iobinding(self._binding, self._run_options)
         except RUNTIME_ERRORS as error:
             raise ServeError(f"The model failed on {len(tokens)} tokens ({error}); build the bundle again.") from error
-        except Exception as error:  # of memory, or of the runtime's own binding
+        except Exception as error:  # out of memory, or an error of the runtime's binding
             raise EngineCrash(str(error) or type(error).__name__) from error
         cache.tokens.extend(tokens)
         return self._logits[0, -keep:]
@@ -86,7 +86,7 @@ class Decoder:
             return
         if self._buffer.shape[1] < positions:
             self._buffer = np.empty((1, positions, self._buffer.shape[2]), np.float32)
-        self._logits = self._buffer[:, :positions]  # its own memory's first part, so without gaps
+        self._logits = self._buffer[:, :positions]  # the first part of the buffer, so without gaps
         self._binding.bind_ortvalue_output("logits", OrtValue.ortvalue_from_numpy(self._logits))
         if self._can_keep_last:
             self._bind(LOGITS_TO_KEEP, np.array([positions], np.int64))

@@ -14,10 +14,10 @@ REPLACEMENT = "\ufffd"  # what decoding puts for bytes that are no whole charact
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
-    """The bundle's tokenizer, with every control token flagged as special, so that text never turns into one.
+    """Return the bundle's tokenizer, with every control token flagged as special, so that text never turns into one.
 
-    Added tokens are control tokens whether flagged or not (Qwen's `<|fim_prefix|>` is not), but for the runs of white
-    space that some tokenizers add. Raises ServeError where the file is no tokenizer.
+    All added tokens are control tokens, even unflagged ones such as Qwen's `<|fim_prefix|>`, except the runs of white
+    space that some tokenizers add. Raises ServeError if the file is no tokenizer.
     """
     try:
         tokenizer = read_tokenizer_file(path)
@@ -29,14 +29,14 @@ def load_tokenizer(path: Path) -> Tokenizer:
 
 
 def control_ids(tokenizer: Tokenizer) -> frozenset[int]:
-    """Ids that are no text: where the model gives one, its answer is over."""
+    """Return the ids of control tokens. An answer ends at the first one."""
     return frozenset(i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special)
 
 
 class Detokenizer:
     """The text of an answer as it grows.
 
-    The prompt's last token is decoded along, since some tokenizers strip the space in front of a text's first word.
+    The prompt's last token is decoded too, since some tokenizers strip the space in front of a text's first word.
     """
 
     def __init__(self, tokenizer: Tokenizer, prompt_ids: Sequence[int]) -> None:
@@ -45,11 +45,11 @@ class Detokenizer:
         self._anchor_length = len(self._decode([]))
 
     def text(self, token_ids: Sequence[int]) -> str:
-        """The text of the tokens up to the first character that isn't whole."""
+        """Return the text of the tokens up to the first character that isn't whole."""
         return self._decode(token_ids)[self._anchor_length :].partition(REPLACEMENT)[0]
 
     def is_broken(self, token_ids: Sequence[int]) -> bool:
-        """Whether the tokens hold bytes that no further token can make whole."""
+        """Return whether the tokens hold bytes that no further token can make whole."""
         return REPLACEMENT in self._decode(token_ids)[self._anchor_length :].rstrip(REPLACEMENT)
 
     def _decode(self, token_ids: Sequence[int]) -> str:

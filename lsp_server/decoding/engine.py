@@ -1,7 +1,7 @@
 """Greedy decoding over a bundle, with the KV cache kept from one request to the next.
 
-It covers tokens to tokens and the text of the answer. What the prompt says is `contract.prompt`'s matter, what is shown
-of the answer `lsp_server.completion`'s.
+The engine takes the prompt's token ids and returns the answer's, with their text. `contract.prompt` makes the prompt.
+`lsp_server.completion` decides what of the answer is shown.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Generation:
 
     text: str  # whole lines or up to where it ended, whole characters only
     token_ids: tuple[int, ...]  # as generated, without the control token that ended them
-    probabilities: tuple[float, ...]  # the model's, of each token; one more where a control token ended them
+    probabilities: tuple[float, ...]  # the model's, of each token; one more if a control token ended them
     prompt_tokens: int
     computed_tokens: int
     milliseconds: float
@@ -80,18 +80,18 @@ class Engine:
         cache = KvCache(
             layers=shape.layers, kv_heads=shape.kv_heads, head_dim=shape.head_dim, max_positions=shape.max_positions
         )
-        # One after the other: side by side would be a little faster, and the peak of memory a quarter higher.
+        # Tokenizer and graph are loaded in turn: in parallel is a little faster, but needs a quarter more memory.
         self.encoder = PromptEncoder(load_tokenizer(bundle.tokenizer_path), bundle.prompt)
         self._vocabulary = Vocabulary(self.encoder.tokenizer)
         self._control_ids = control_ids(self.encoder.tokenizer) | self.encoder.stop_ids
-        has_drafts = lists_file(bundle, f"{FOLDER}/tokens.npy")  # what is only put there was not checked
+        has_drafts = lists_file(bundle, f"{FOLDER}/tokens.npy")  # a file that the manifest doesn't list was not checked
         self.drafter: Drafter | None = Drafter(open_index(bundle.folder / FOLDER) if has_drafts else None)
         self.choice = choose_provider(provider, offered_providers(), bundle.graphs)
         (log.warning if self.choice.is_fallback else log.info)(
             "Running on %s: %s.", self.choice.provider, self.choice.why
         )
         path = bundle.graphs[self.choice.precision] if self.choice.precision else bundle.model_path
-        check_external_data(bundle, path)  # the runtime opens what a graph names
+        check_external_data(bundle, path)  # the runtime opens any file that a graph names
         self.decoder = Decoder(path, cache, shape.vocab_size, threads, self.choice.provider)
         self.memory = KvMemory(cache, kv_bytes)
 
@@ -107,10 +107,10 @@ class Engine:
     ) -> Generation:
         """Continue the prompt (at least one token) up to a control token or to `lines` lines (None: any number).
 
-        `max_new_tokens` is LINE_TOKENS a line where it is not given. `is_done` sees the text after each token and ends
-        the answer with it; `start` is what the answer has to begin with, and is in its text. `stop` is asked between
-        steps, and between the chunks of a long prompt. Raises ServeError where the prompt is empty, leaves no position
-        for an answer, or the model fails.
+        `max_new_tokens` is by default LINE_TOKENS a line. `is_done` sees the text after each token, and ends the answer
+        with it. `start` is what the answer has to begin with; the answer's text contains it. `stop` is asked between
+        steps, and between the chunks of a long prompt. Raises ServeError if the prompt is empty or leaves no position
+        for an answer, or if the model fails.
         """
         started = time.perf_counter()
         self._check(prompt_ids)
@@ -164,8 +164,8 @@ class Engine:
     def read(self, prompt_ids: Sequence[int], stop: Callable[[], bool] | None = None) -> int:
         """Read a prompt that may be asked for soon, and return how many tokens were computed.
 
-        `stop` is asked before each chunk, of `AHEAD_S` at most; what was read until then is kept. Raises ServeError
-        as `generate` does.
+        `stop` is asked before each chunk, which takes some AHEAD_S seconds; what was read until then is kept. Raises
+        ServeError as `generate` does.
         """
         self._check(prompt_ids)
         cache, sizes = self._use_memory(prompt_ids, LINE_TOKENS), self.decoder.chunk
@@ -178,13 +178,13 @@ class Engine:
         return len(cache.tokens) - known
 
     def reading_s(self, prompt_ids: Sequence[int]) -> float:
-        """Return the time that reading what is not known of a prompt is expected to take."""
+        """Return the expected time to read what no cache holds of a prompt."""
         return self.decoder.chunk.seconds(len(prompt_ids) - self.memory.known(prompt_ids))
 
     def all_logits(self, token_ids: Sequence[int]) -> NDArray[np.float32]:
-        """Logits after each of `token_ids`, (tokens, vocabulary), from an empty cache; for scoring, not for answers.
+        """Return the logits after each of `token_ids`, (tokens, vocabulary), from an empty cache; for scoring.
 
-        Raises ServeError where there are more tokens than positions.
+        Raises ServeError if there are more tokens than positions.
         """
         self.memory.clear()
         self.decoder.use(self.memory.take(token_ids, len(token_ids)), len(token_ids))
@@ -198,7 +198,7 @@ class Engine:
             raise ServeError(f"A prompt of {len(prompt_ids)} tokens leaves no room in {self.max_positions} positions.")
 
     def _use_memory(self, prompt_ids: Sequence[int], new_tokens: int) -> KvCache:
-        """Let the decoder use the cache that knows most of the prompt, with room for an answer."""
+        """Let the decoder use the cache that holds most of the prompt, with room for an answer."""
         positions = min(len(prompt_ids) + new_tokens + MAX_DRAFT + 1, self.max_positions)
         cache = self.memory.take(prompt_ids, positions)
         self.decoder.use(cache, positions)

@@ -1,4 +1,4 @@
-"""Greedy tokens one after the other, several of them a step where a draft turns out right."""
+"""Greedy decoding, token by token. A step gives several tokens if its draft is right."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from lsp_server.decoding.speculation import NO_DRAFT, Draft, Drafter
 
 
 class GreedyTokens:
-    """Continues a prompt of which the decoder's cache holds the first `kept` tokens, at least one being left to read.
+    """Continues a prompt. The decoder's cache holds its first `kept` tokens; at least one is left to read.
 
-    Iterating gives tokens without end; it stops only where `is_stopped` says so or the positions run out. The cache may
-    then hold more tokens than were taken: those of a draft that was right. `start` is what the tokens have to begin
-    with; where none fits, there are none.
+    Iterating ends only if `is_stopped` says so, if the positions run out, or if no token fits `start`, with which the
+    tokens have to begin. The cache may then hold more tokens than were taken: those of a draft that was right.
     """
 
     def __init__(
@@ -72,7 +71,7 @@ class GreedyTokens:
             self.steps += 1
 
     def _take(self, logits: NDArray[np.float32], draft: Draft) -> Iterator[int]:
-        """What the model says after each position: the draft as far as it is right, and one token more.
+        """Yield the model's tokens: the draft as far as it is right, and one token more.
 
         logits: (1 + drafted, vocabulary), the first after the last token that is certain.
         """
@@ -94,14 +93,14 @@ class GreedyTokens:
             yield token
 
     def _choose(self, logits: NDArray[np.float32]) -> tuple[int, float] | None:
-        """The next token from its logits, (vocabulary,), and its softmax; None where none fits the start."""
+        """Return the next token from its logits, (vocabulary,), and its probability; None if none fits the start."""
         if self._start is not None and self._start.is_open:
             return self._start.choose(logits)
         token = int(logits.argmax())
         return token, float(1.0 / np.exp(logits - logits[token]).sum())
 
     def _propose(self, certain: int) -> Draft:
-        """A draft after the context, for a step that reads `certain` tokens before it."""
+        """Return a draft after the context, for a step that reads `certain` tokens before it."""
         if self._drafter is None:
             return NO_DRAFT
         cache = self._decoder.cache

@@ -1,8 +1,8 @@
 """Token healing: a cursor within a word completes as if the word had not been begun.
 
-A tokenizer cuts `return sel` into other tokens than `return self`, so that a model that is asked after `sel` sees
-something that hardly ever stood in its training text. The begun word is taken back from the prompt, and the answer has
-to begin with it (Lundberg, guidance, 2023). All keystrokes of one word then share one prompt, and the KV cache with it.
+A tokenizer splits `return sel` into other tokens than `return self`. A prompt that ends in `sel` is thus unlike nearly
+all training text. So the begun word is taken back from the prompt, and the answer has to begin with it (Lundberg,
+guidance, 2023). All keystrokes of one word then share one prompt, and the KV cache with it.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ _BYTES = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
 
 
 def begun_word(tokenizer: Tokenizer, prefix: str) -> str:
-    """The last characters of `prefix` that a longer word would share a token with; "" where it ends with no letter.
+    """Return the last characters of `prefix` that a longer word would share a token with; "" if it ends in no letter.
 
-    A leading space is part of it, since tokens hold it.
+    A leading space belongs to them, since tokens hold it.
     """
     if not prefix or not (prefix[-1].isalpha() or prefix[-1] == "_"):
         return ""
     tail = prefix[-TAIL:]
-    pieces = tokenizer.pre_tokenizer.pre_tokenize_str(tail) if tokenizer.pre_tokenizer else []
-    if not pieces:
+    pre_tokens = tokenizer.pre_tokenizer.pre_tokenize_str(tail) if tokenizer.pre_tokenizer else []
+    if not pre_tokens:
         return ""
-    start, end = pieces[-1][1]
+    start, end = pre_tokens[-1][1]
     word = str(tail[start:end])
     # A word that begins where the tail does may have begun before it.
     return word if end == len(tail) and (start > 0 or len(tail) < TAIL) and len(word) <= MAX_WORD else ""
@@ -47,7 +47,7 @@ class Vocabulary:
         self._by_id = {i: piece for piece, i in pairs}
 
     def fitting(self, start: str) -> NDArray[np.int64]:
-        """Ids of the tokens that begin a text which begins with `start` (in the byte-level alphabet)."""
+        """Return the ids of tokens that agree with `start` as far as both go (in the byte-level alphabet)."""
         low = bisect_left(self._pieces, start)
         high = bisect_left(self._pieces, start + chr(0x10FFFF))
         shorter = [
@@ -59,12 +59,12 @@ class Vocabulary:
         return np.concatenate([self._ids[low:high], np.array(shorter, np.int64)])
 
     def piece(self, token_id: int) -> str:
-        """A token in the byte-level alphabet; "" for control tokens."""
+        """Return a token in the byte-level alphabet; "" for control tokens."""
         return str(self._by_id.get(token_id, ""))
 
 
 class Start:
-    """What an answer has yet to begin with."""
+    """The text with which an answer has still to begin."""
 
     def __init__(self, vocabulary: Vocabulary, text: str) -> None:
         self._vocabulary = vocabulary
@@ -72,19 +72,19 @@ class Start:
 
     @property
     def is_open(self) -> bool:
-        """Whether the next token is constrained."""
+        """Whether a part of it is left, so that the next token is constrained."""
         return bool(self._left)
 
     def may_begin(self, tokens: Sequence[int]) -> bool:
-        """Whether a text of these tokens begins as it has to, as far as both go."""
+        """Return whether the tokens agree with what is left, as far as both go."""
         text = "".join(map(self._vocabulary.piece, tokens))
         shared = min(len(text), len(self._left))
         return text[:shared] == self._left[:shared]
 
     def choose(self, logits: NDArray[np.float32]) -> tuple[int, float] | None:
-        """The likeliest token that fits, (vocabulary,) → id, and its probability among those that do.
+        """Return the most probable token that fits, (vocabulary,) → id, and its probability among those that do.
 
-        It is taken as written. None where no token fits.
+        The token then counts as written. None if no token fits.
         """
         ids = self._vocabulary.fitting(self._left)
         ids = ids[ids < len(logits)]
@@ -97,5 +97,5 @@ class Start:
 
 
 def without_start(text: str, start: str) -> str:
-    """The answer behind what it had to begin with; "" while that is not whole."""
+    """Return the answer without what it had to begin with; "" while that is not whole."""
     return text[len(start) :] if text.startswith(start) else ""

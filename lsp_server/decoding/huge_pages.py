@@ -1,7 +1,7 @@
-"""Huge pages under the weights: a step reads all of them, and with pages of 4 KiB it looks up each one's place as well.
+"""Moves the weights into huge pages: a step reads all weights, and has to look up the place of each page.
 
-Linux gives them to who asks for them (`transparent_hugepage/enabled` is `madvise` on most systems); neither ONNX
-Runtime nor glibc does, so that it is done here once a model is loaded. docs/LOG.md has what it gains.
+Linux gives huge pages to a program that asks for them (`transparent_hugepage/enabled` is `madvise` on most systems).
+Neither ONNX Runtime nor glibc asks, so this module does once a model is loaded. docs/LOG.md has the gain.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 LEAST_BYTES = 8 << 20  # smaller regions are not the weights
-LEAST_RESIDENT = 0.9  # of a huge page: what is not there yet becomes memory, too
+LEAST_RESIDENT = 0.9  # of a huge page; the rest of it becomes memory too
 LARGEST_HUGE = 32 << 20  # with pages of 64 KiB a huge one has 512 MiB, which no model fills
 MADV_HUGEPAGE, MADV_COLLAPSE = 14, 25  # <asm-generic/mman-common.h>; the latter since Linux 6.1
 SETTINGS = Path("/sys/kernel/mm/transparent_hugepage")
@@ -28,15 +28,15 @@ _lock = threading.Lock()
 
 
 def use_huge_pages() -> int:
-    """Move what this process holds in large regions into huge pages; gives the bytes moved. Elsewhere than on Linux: 0.
+    """Move this process's large regions of memory into huge pages; return the bytes moved, on other systems 0.
 
-    Never fails: where the kernel does not know how, or has no room, the pages stay as they are. One call at a time.
+    The function never fails: if the kernel can't do it, or has no room, the pages stay as they are. One call at a time.
     """
     return _use_huge_pages() if sys.platform == "linux" and _lock.acquire(blocking=False) else 0
 
 
 def _use_huge_pages() -> int:
-    """The work of it, by the holder of the lock."""
+    """Do the work. The caller holds the lock, which is released here."""
     try:
         if "[never]" in (SETTINGS / "enabled").read_text():
             return 0
@@ -53,7 +53,7 @@ def _use_huge_pages() -> int:
 
 
 def large_regions(maps: bytes, huge: int) -> Iterator[tuple[int, int]]:
-    """Start and size, in whole huge pages, of what /proc/PID/maps lists as private, writable and without a file."""
+    """Yield start and size, in whole huge pages, of regions in /proc/PID/maps: private, writable, without a file."""
     for line in maps.split(b"\n"):
         addresses, permissions, _, _, inode, *name = line.split(maxsplit=5) or [b""] * 5
         if permissions != b"rw-p" or inode != b"0" or name not in ([], [b"[heap]"]):
@@ -65,7 +65,7 @@ def large_regions(maps: bytes, huge: int) -> Iterator[tuple[int, int]]:
 
 
 def full_pages(resident: bytes, start: int, huge: int) -> Iterator[int]:
-    """Addresses of the huge pages that are nearly there; `resident`: a byte for each page from `start` on, 1 or 0."""
+    """Yield addresses of huge pages that are nearly in memory; `resident`: 1 or 0 for each page from `start` on."""
     count = huge // mmap.PAGESIZE
     for first in range(0, len(resident), count):
         if resident.count(1, first, first + count) >= LEAST_RESIDENT * count:
@@ -88,10 +88,10 @@ def _filled_pages(maps: bytes, huge: int) -> Iterator[int]:
 
 
 def _move(page: int, huge: int) -> int:
-    """Bytes moved: `huge` or 0. Only what is there is asked for: a region as a whole would fill its holes in time."""
+    """Move one huge page; return `huge` or 0. A region that was marked as a whole would fill its holes in time."""
     if _libc().madvise(page, huge, MADV_COLLAPSE) == 0:
         return huge
-    # A kernel that does not know it collects marked pages in the background.
+    # A kernel without MADV_COLLAPSE collects marked pages in the background.
     if ctypes.get_errno() == errno.EINVAL:
         _libc().madvise(page, huge, MADV_HUGEPAGE)
     return 0

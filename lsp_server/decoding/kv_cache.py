@@ -1,7 +1,7 @@
 """The keys and values of the tokens that the model has read, one buffer a layer that serves as past and as present.
 
-GroupQueryAttention appends in place when both are bound to the same memory, so nothing is copied from step to step,
-and rolling back is a matter of passing a smaller length.
+GroupQueryAttention appends in place if both are bound to the same memory. So nothing is copied from step to step, and
+rolling back only passes a smaller length.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from onnxruntime import IOBinding, OrtValue
 
 from contract.prompt import shared_prefix
 
-GROWTH_POSITIONS = 512  # most prompts and their answers fit into the first; attention's scratch grows with the buffer
+GROWTH_POSITIONS = 512  # enough for most prompts with their answers; attention's scratch grows with the buffer
 
 MAX_CACHES = 16  # choosing one compares the prompt with each
 
@@ -23,7 +23,7 @@ PAST = "past_key_values."  # before layer and kind, in the names of the graph's 
 
 
 class KvCache:
-    """Invariant: the first `len(tokens)` positions of every buffer belong to `tokens`; what lies behind is refuse."""
+    """Invariant: the first `len(tokens)` positions of every buffer belong to `tokens`; later positions hold garbage."""
 
     def __init__(self, *, layers: int, kv_heads: int, head_dim: int, max_positions: int) -> None:
         self.tokens: list[int] = []
@@ -61,7 +61,7 @@ class KvCache:
         return max(self.capacity, self._grown(positions)) * self._position_bytes
 
     def copy_start(self, other: KvCache, count: int) -> None:
-        """Hold the first `count` tokens of another cache, and nothing else; nothing at all on an accelerator."""
+        """Copy the first `count` tokens of another cache, and hold nothing else; on an accelerator, hold nothing."""
         self.keep(0)
         if self.device is not None:  # its memory can't be copied from here
             return
@@ -75,12 +75,12 @@ class KvCache:
         del self.tokens[count:]
 
     def reserve(self, positions: int) -> bool:
-        """Make room for `positions` tokens in all; whether the buffers moved, so that they must be bound again."""
+        """Make room for `positions` tokens in all; return whether the buffers moved and must be bound again."""
         if positions <= self.capacity:
             return False
         if self.device is not None:
-            # At once in full, since an accelerator's memory can't be copied from here: 100 MB for half a billion
-            # parameters in fp16 and 8,192 positions.
+            # In full at once, since an accelerator's memory can't be copied from here. That takes 100 MB for half a
+            # billion parameters in fp16 and 8,192 positions.
             _, kv_heads, _, head_dim = self._shape
             full = [1, kv_heads, self.max_positions, head_dim]
             self._on_device = [
@@ -140,8 +140,8 @@ class KvMemory:
     def take(self, prompt_ids: Sequence[int], positions: int) -> KvCache:
         """Return the cache for a prompt that will grow to `positions` tokens; it holds a start of the prompt.
 
-        A prompt that shares more with a cache than it would make that cache forget goes on there. Another one gets a
-        cache of its own, with a copy of what it shares: copying a token takes a thousandth of the time of reading it.
+        A prompt that shares at least half of a cache's tokens takes that cache. Any other prompt gets another cache,
+        with a copy of what it shares: copying a token takes a thousandth of the time of reading it.
         """
         best = max(self._caches, key=lambda cache: shared_prefix(cache.tokens, prompt_ids))
         shared = shared_prefix(best.tokens, prompt_ids)

@@ -1,25 +1,25 @@
-"""How much of a prompt is read at once: as much as a cancelled request may be made to wait for."""
+"""How many tokens of a prompt are read at once. A cancelled request waits for one such chunk."""
 
 from __future__ import annotations
 
-PROMPT_CHUNK = 128  # tokens, where nothing is known of this machine's speed; half the size takes 8 % longer
+PROMPT_CHUNK = 128  # tokens, until this machine's speed is known; half the size takes 8 % longer
 CHUNK_S = 0.2  # a cancelled request waits for one chunk at most
 MAX_CHUNK = 512  # tokens; longer ones are slower again
 AHEAD_S = 0.1  # the same for a request that comes while a prompt is read ahead
 MIN_AHEAD = 32  # tokens; smaller chunks take nearly as long
-MIN_OBSERVED = PROMPT_CHUNK // 2  # tokens; what is shorter says little about longer ones
+MIN_OBSERVED = PROMPT_CHUNK // 2  # tokens; shorter chunks show little about longer ones
 REMAINDER = 40  # tokens that are read with the chunk before them: alone they would take as long as all 40
 
 
 class ChunkSize:
-    """How many tokens of a prompt are read at once: what takes this machine CHUNK_S, by the chunks that it has read."""
+    """The number of tokens that this machine reads in CHUNK_S, estimated from the chunks that it has read."""
 
     def __init__(self) -> None:
         self.tokens = PROMPT_CHUNK
         self._token_s = CHUNK_S / PROMPT_CHUNK  # running mean; at first a guess
 
     def take(self, left: int) -> int:
-        """How many of `left` tokens are read now: a chunk, or all where hardly more are left."""
+        """Return how many of `left` tokens are read now: a chunk, or all if hardly more are left."""
         return left if left <= self.tokens + REMAINDER else self.tokens
 
     def take_ahead(self, left: int) -> int:

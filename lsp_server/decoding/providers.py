@@ -2,7 +2,7 @@
 
 What each provider needs of the graph decides as much as the hardware does. The int8 graph's products exist for
 processors only: a GPU would send each of them back. So an accelerator is taken with a graph in fp16, and without one
-the processor is the faster choice. Apart from the session, so that asking does not load ONNX Runtime.
+the processor is the faster choice. This module does not load ONNX Runtime.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class ProviderFacts:
     name: str  # ONNX Runtime's
     package: str  # what brings it
     precisions: tuple[str, ...]  # of a graph that it runs well, best first
-    device: str | None = None  # where the KV cache can stay; None where it stays in the computer's own memory
+    device: str | None = None  # whose memory can hold the KV cache; None: the computer's own memory holds it
     caveat: str = ""
 
 
@@ -61,7 +61,7 @@ PROVIDERS: dict[Provider, ProviderFacts] = {
         caveat="it wants fixed shapes, so that most of this graph runs on the processor",
     ),
 }
-# What `auto` looks for. The others need a graph of another shape, or have never been tried by us.
+# What `auto` looks for. The others need a graph of another shape, or we have never tried them.
 AUTOMATIC = (Provider.CUDA,)
 
 
@@ -76,15 +76,15 @@ class Choice:
 
     @property
     def facts(self) -> ProviderFacts:
-        """The provider's own."""
+        """The facts about the provider."""
         return PROVIDERS[self.provider]
 
 
 def choose_provider(wanted: Provider, offered: Collection[str], precisions: Collection[str]) -> Choice:
-    """The provider to run on.
+    """Return the provider to run on.
 
-    `offered` is what ONNX Runtime offers (its own names), `precisions` those that the bundle has. What was asked for by
-    name and can't be had gives the processor, with the reason and what would help.
+    `offered` is what ONNX Runtime offers (its own names), `precisions` those that the bundle has. A provider that was
+    asked for by name and is not available gives the processor, with the reason and what would help.
     """
     if wanted is Provider.CPU:
         return Choice(provider=Provider.CPU, precision=None, why="it was asked for")

@@ -18,18 +18,18 @@ SPIN_BOUNDED_SINCE = (1, 26)  # the version of ONNX Runtime that knows session.i
 
 
 def offered_providers() -> list[str]:
-    """What this ONNX Runtime can run on, by its own names."""
+    """Return what this ONNX Runtime can run on, by its own names."""
     return list(onnxruntime.get_available_providers())
 
 
 def open_session(
     model_path: Path, threads: int | None = None, provider: Provider = Provider.CPU
 ) -> onnxruntime.InferenceSession:
-    """A session over an ONNX file; `threads` is the number of cores to use, by default `default_threads()`.
+    """Return a session over an ONNX file; `threads` is the number of cores to use, by default `default_threads()`.
 
-    What `provider` has no operator for runs on the processor.
+    Operators that `provider` lacks run on the processor.
 
-    Raises ServeError where the file is not a model that this version of ONNX Runtime can run.
+    Raises ServeError if the file is not a model that this version of ONNX Runtime can run.
     """
     onnxruntime.disable_telemetry_events()  # older builds for Windows know no other switch (contract/telemetry.py)
     names = list(dict.fromkeys((PROVIDERS[provider].name, PROVIDERS[Provider.CPU].name)))
@@ -44,15 +44,15 @@ def open_session(
 
 
 def session_options(threads: int | None = None) -> onnxruntime.SessionOptions:
-    """How sessions are set up here; `threads` as in `open_session`."""
+    """Return the options of a session; `threads` as in `open_session`."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or default_threads()
     options.inter_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = 3  # errors only; they go to stderr
-    # Threads wait actively from one operator to the next, but no longer, and never once an answer is there: by default
-    # they would keep the cores busy for a second after each request, which laptops feel. Where the time can't be
-    # bounded they do not: beside another program's thread that would cost more than it gains (docs/LOG.md).
+    # Threads wait actively from one operator to the next, for SPIN_US at most, and never after a run: by default they
+    # would keep the cores busy for a second after each request. If this ONNX Runtime can't bound the time, they don't
+    # wait actively: beside another program's thread that would cost more than it gains (docs/LOG.md).
     can_bound = tuple(map(int, onnxruntime.__version__.split(".")[:2])) >= SPIN_BOUNDED_SINCE
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if can_bound else "0")
     options.add_session_config_entry("session.intra_op.spin_duration_us", str(SPIN_US))
@@ -63,13 +63,13 @@ def session_options(threads: int | None = None) -> onnxruntime.SessionOptions:
     # without them attention takes half the time (docs/LOG.md). The runtime does so in each session's pool, and in the
     # thread that opens the first session; here that is the one that runs all of them.
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
-    # Memory patterns are kept for each shape that was ever seen, and here each step has a shape of its own.
+    # Memory patterns are kept for each shape that was ever seen, and here each step has another shape.
     options.enable_mem_pattern = False
     return options
 
 
 def _return_freed_memory() -> None:
-    """Give the system what loading has freed; glibc keeps it, and it is a fifth of the process."""
+    """Return to the system what loading has freed, a fifth of the process; glibc would keep it."""
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
         if hasattr(libc, "malloc_trim"):

@@ -1,9 +1,9 @@
 """What to draft, and how much of it: speculative decoding without a second model.
 
-Drafts come from text that is at hand (Saxena, prompt lookup decoding, 2023; Yang et al., LLMA, 2023): what followed the
-last few tokens in the last answers, since the next key asks for nearly the same, earlier in the context, or in the
-repository. The model checks a whole draft in one step, whose cost grows slowly with its length, and keeps what it would
-have written itself; so drafts change the time, not the text.
+Drafts come from text that is at hand (Saxena, prompt lookup decoding, 2023; Yang et al., LLMA, 2023). They are what
+followed the last few tokens in earlier answers, in the context, or in the repository; two keystrokes in a row get
+nearly the same answer. The model checks a whole draft in one step, whose cost grows slowly with its length. It keeps
+the tokens that it would have written itself, so drafts change the time, not the text.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Source = tuple[str, int]  # where the draft was found, and the length of the run
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """Tokens that may come next. Empty where nothing is known."""
+    """Tokens that may come next. Empty if nothing is known."""
 
     tokens: tuple[int, ...] = ()
     source: Source | None = None
@@ -37,11 +37,11 @@ NO_DRAFT = Draft()
 class StepCosts:
     """Time of a step over k tokens, as a straight line through what was measured; old steps are forgotten slowly.
 
-    It starts from what findings.md saw on two processors (a further token costs a twentieth of a step), whatever the
-    unit, so that the first measured step sets the scale.
+    Before the first steps, a further token is taken to cost a twentieth of a step, as measured on two processors. The
+    first measured step sets the scale.
     """
 
-    forget: float = 0.98  # a step, so that some fifty count
+    forget: float = 0.98  # weight of the past after each step, so that some fifty steps count
     _sums: list[float] = field(default_factory=list)  # Σ1, Σk, Σk², Σt, Σkt
 
     def observe(self, tokens: int, milliseconds: float) -> None:
@@ -55,7 +55,7 @@ class StepCosts:
         self._add(tokens, milliseconds)
 
     def of(self, tokens: int) -> float:
-        """Expected time of a step over `tokens` tokens; in milliseconds, or in steps where none was measured."""
+        """Return the expected time of a step over `tokens` tokens, in milliseconds; in steps if none was measured."""
         if not self._sums:
             return 1 + 0.05 * (tokens - 1)
         count, k, kk, t, kt = self._sums
@@ -75,7 +75,7 @@ class Acceptance:
         self._rates: dict[Source, float] = {}
 
     def rate(self, source: Source) -> float:
-        """Probability that a token is right where those before it were."""
+        """Return the probability that a token is right if those before it were."""
         return self._rates.get(source, 0.75 if source[1] >= RUNS[0] else 0.55)
 
     def observe(self, source: Source, right: int, checked: int, *, weight: float = 0.1) -> None:
@@ -92,19 +92,20 @@ class Drafter:
 
     def __init__(self, index: DraftIndex | None = None) -> None:
         self._index = index
-        self._answers: deque[tuple[list[int], int]] = deque(maxlen=ANSWERS)  # the last first; where it begins
+        # (prompt and answer, where the answer begins), the last first
+        self._answers: deque[tuple[list[int], int]] = deque(maxlen=ANSWERS)
         self.costs = StepCosts()
         self.acceptance = Acceptance()
 
     def remember(self, prompt: Sequence[int], answer: Sequence[int]) -> None:
-        """An answer is over; `answer` has what ended it, too."""
+        """Remember an answer, with the control token that ended it."""
         if answer:
             self._answers.appendleft(([*prompt, *answer], len(prompt)))
 
     def propose(self, tokens: Sequence[int], room: int, *, only_answers: bool = False) -> Draft:
-        """A draft of at most `room` tokens to follow `tokens` (the whole context, answer included).
+        """Return a draft of at most `room` tokens to follow `tokens` (the whole context, answer included).
 
-        only_answers: of an earlier answer to the very same tokens, or none.
+        `only_answers`: from an earlier answer to the very same tokens, or none.
         """
         most = min(MAX_DRAFT, room)
         if most < 1:
@@ -118,7 +119,7 @@ class Drafter:
         return Draft(tokens=draft.tokens[:length], source=draft.source) if length else NO_DRAFT
 
     def _continued(self, tokens: Sequence[int], most: int) -> Draft:
-        """What followed the same tokens, all of them, in an earlier answer."""
+        """Return what followed the same tokens, all of them, in an earlier answer."""
         count, whole = len(tokens), list(tokens)
         for known, _ in self._answers:
             if len(known) > count and known[:count] == whole:
@@ -126,7 +127,7 @@ class Drafter:
         return NO_DRAFT
 
     def _find_in_answer(self, tokens: Sequence[int], most: int) -> Draft:
-        """What followed the last few tokens in the last answer."""
+        """Return what followed the last few tokens in the last answer."""
         if not self._answers:
             return NO_DRAFT
         known, start = self._answers[0]
@@ -150,10 +151,10 @@ class Drafter:
         return Draft(tokens=tuple(following), source=("context", run)) if run else NO_DRAFT
 
     def _length(self, rate: float, most: int) -> int:
-        """How many tokens to draft: those that give the most tokens a millisecond; 0 where a plain step does.
+        """Return the length of draft that gives the most tokens a millisecond; 0 if a plain step does.
 
-        With every token right with probability p, a step over a draft of k gives (1 − pᵏ⁺¹) / (1 − p) tokens (Leviathan
-        et al., 2023, equation 1).
+        If every token is right with probability p, a step over a draft of k gives (1 − pᵏ⁺¹) / (1 − p) tokens
+        (Leviathan et al., 2023, equation 1).
         """
         best, best_pace = 0, 1 / self.costs.of(1)
         for length in range(1, most + 1):
@@ -164,7 +165,10 @@ class Drafter:
 
 
 def find_in_context(tokens: Sequence[int], most: int) -> tuple[int, list[int]]:
-    """The longest run of RUNS (or one of 3) that ends `tokens` and stands earlier in it, and what followed it last."""
+    """Find the longest run, of 4, 3 or 2 tokens (RUNS), that ends `tokens` and stands earlier in it.
+
+    Return its length and what followed it last; 0 and nothing if there is no such run.
+    """
     context = np.asarray(tokens)
     for run in range(RUNS[0], RUNS[-1] - 1, -1):
         places = places_behind(context[-run:], context)
@@ -175,7 +179,7 @@ def find_in_context(tokens: Sequence[int], most: int) -> tuple[int, list[int]]:
 
 
 def places_behind(run: NDArray[np.int64], text: NDArray[np.int64]) -> NDArray[np.intp]:
-    """Where in `text` the run has just ended and something follows, in rising order."""
+    """Return where in `text` the run has just ended and something follows, in rising order."""
     count = len(text) - len(run)  # starts of runs that have a next token
     if count < 1:
         return np.empty(0, np.intp)

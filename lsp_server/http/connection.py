@@ -1,4 +1,4 @@
-"""One connection: requests are read within limits of size and time, answered one after the other, and given up by EOF.
+"""One connection: reads requests within limits of size and time, and answers them in order until the client leaves.
 
 h11 reads and writes HTTP/1.1. It was chosen over uvicorn with Starlette (350 ms more until the server is up, 6 MB) and
 aiohttp (600 ms, 14 MB); it has 0.3 MB and no dependencies.
@@ -69,7 +69,7 @@ class Connection:
             self._writer.close()
 
     async def _serve_one(self) -> bool:
-        """Answer one request; whether another may follow."""
+        """Answer one request; return whether another may follow."""
         try:
             head = await self._read_head()
             if head is None:
@@ -102,7 +102,7 @@ class Connection:
         return self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
 
     async def _read_head(self) -> h11.Request | None:
-        """The next request's head; None if the client leaves or is silent. Raises Refusal if it is too slow."""
+        """Return the next request's head; None if the client leaves or is silent. Raises Refusal if it is too slow."""
         has_begun = self._http.trailing_data[0] != b""
         try:
             async with asyncio.timeout(HEAD_S if has_begun else IDLE_S) as limit:
@@ -119,7 +119,7 @@ class Connection:
         return event if isinstance(event, h11.Request) else None
 
     async def _read_request(self, head: h11.Request) -> Request:
-        """The request with its body, which is read only if the rest is right. Raises Refusal."""
+        """Return the request with its body, which is read only if the head is right. Raises Refusal."""
         headers = {name.decode("ascii"): value.decode("latin-1") for name, value in head.headers}
         method, path = head.method.decode("ascii"), head.target.decode("latin-1").partition("?")[0]
         self._guard.check(path, headers)
@@ -148,7 +148,7 @@ class Connection:
         return bytes(body)
 
     async def _answer_or_leave(self, request: Request) -> Reply | None:
-        """The answer; None if the client hangs up before, which ends the model's work for it."""
+        """Return the answer; None if the client hangs up before that, which stops the model."""
         answering = asyncio.ensure_future(self._answer(request))
         watching = asyncio.ensure_future(self._reader.read(_CHUNK_BYTES))
         try:
@@ -167,7 +167,7 @@ class Connection:
             await asyncio.wait((answering, watching))  # nobody else may read before that
             for one in (answering, watching):
                 if not one.cancelled():
-                    one.exception()  # it is known, or nobody is there to learn of it
+                    one.exception()  # taken, so that asyncio does not log it as lost
 
     async def _send(self, reply: Reply, *, is_last: bool = False) -> None:
         headers = [
@@ -188,7 +188,7 @@ class Connection:
             await self._writer.drain()
 
     async def _refuse(self, reply: Reply) -> None:
-        """Say why, and end the connection; what the client still sends is thrown away."""
+        """Send the refusal, and end the connection; what the client still sends is thrown away."""
         await self._send(reply, is_last=True)
         with suppress(OSError):
             self._writer.write_eof()

@@ -1,4 +1,4 @@
-"""From a request to an answer: the same engine, filters and confidence threshold as the language server's.
+"""Answers requests over HTTP, with the engine, filters and confidence threshold of the language server.
 
 The client decides when to ask. The newest request of a client ends its older one; clients take turns. A client is
 recognized by `User-Agent` and the body's `user`: most plug-ins open a connection for each request.
@@ -60,7 +60,7 @@ class Endpoint:
         }
 
     def start(self) -> str | None:
-        """Begin to load the folder's bundle, so that the first request need not wait; or what is wrong."""
+        """Begin to load the folder's bundle, so that the first request need not wait; return what is wrong, if any."""
         try:
             self.service.load(self._bundle(), self._threads())
         except Refusal as refusal:
@@ -75,7 +75,7 @@ class Endpoint:
         self.service.close()
 
     async def answer(self, request: Request) -> Reply:
-        """The answer to a request. Raises Refusal."""
+        """Return the answer to a request. Raises Refusal."""
         route = self._routes.get((request.method, request.path))
         if route is not None:
             return await route(request)
@@ -86,7 +86,7 @@ class Endpoint:
         raise Refusal(404, f"There is no such path; known are {known}.")
 
     async def _health(self, request: Request) -> Reply:
-        """As llama.cpp: 503 until the model can answer. The client has sent no token, so the answer names nothing."""
+        """Answer 503 until the model can answer, as llama.cpp does. No token is needed, so the answer names nothing."""
         try:
             bundle = self._bundle()
         except Refusal as refusal:
@@ -135,12 +135,12 @@ class Endpoint:
         )
 
     async def _ask(self, request: CompletionRequest, client: str) -> Completion:
-        """What the service answers. Raises Refusal if it can't, or if a newer request of the client comes."""
+        """Return the service's answer. Raises Refusal if it has none, or if a newer request of the client comes."""
         older = self._newest.get(client)
         if older is not None and not older.done():
             older.set_result(None)
         newer = self._newest[client] = asyncio.get_running_loop().create_future()
-        # An event of its own: that of the service's `supersede` would end the requests of other clients too.
+        # Not the event of the service's `supersede`, which would end the requests of other clients too.
         unwanted = threading.Event()
         asking = asyncio.ensure_future(self.service.complete(request, unwanted))
         try:
@@ -171,20 +171,20 @@ class Endpoint:
             path=wanted.path,
             language_id=wanted.language,
             threads=self._threads(),
-            context=_newest_pieces(wanted.context),
+            context=_newest_snippets(wanted.context),
             root=workspace_of(bundle),
             options=options,
         )
 
     def _limit(self, max_tokens: int) -> int | None:
-        """The client's limit if it is lower than what an answer may have anyway."""
-        from lsp_server.completion import BLOCK_TOKENS  # with ONNX Runtime, which the start need not wait for
+        """Return the client's limit if it is lower than the server's, else the server's option."""
+        from lsp_server.completion import BLOCK_TOKENS  # loads ONNX Runtime, which the start need not wait for
 
         own = self.options.max_new_tokens or BLOCK_TOKENS
         return max_tokens if max_tokens < own else self.options.max_new_tokens
 
     def _bundle(self) -> Path:
-        """The folder's bundle. Raises Refusal, which says what to do, if there is none or it is not trusted."""
+        """Return the folder's bundle. Raises Refusal, which says what to do, if there is none or it is not trusted."""
         bundle = self._finder.for_file(None, [self._folder])
         if bundle is not None:
             return bundle
@@ -196,7 +196,7 @@ class Endpoint:
             raise Refusal(503, str(error)) from error
 
     def _follow_build(self, bundle: Path) -> None:
-        """Load a bundle that another build has replaced; looked for every RETRY_S seconds at most."""
+        """Load a bundle that another build has replaced. Its build is read every RETRY_S seconds at most."""
         status = self.service.bundles.get(bundle)
         if status is None or status.state is BundleState.LOADING or self._now() - self._looked_at < RETRY_S:
             return
@@ -209,13 +209,13 @@ class Endpoint:
             self.service.load(bundle, self._threads())
 
     def _threads(self) -> int | None:
-        """Cores for the model, on battery half of them; None: the engine's own default."""
+        """Return the cores for the model, on battery half of them; None: the engine's own default."""
         if choose_policy(self._meter.power, self.options.care)[0] is not Policy.SAVING:
             return self.options.threads
         return max(1, (self.options.threads or default_threads()) // 2)
 
     def _note_use(self) -> None:
-        """The model stays in memory for a while from now on."""
+        """Begin anew the time after which an unused model is freed."""
         minutes = self.options.care.idle_unload_minutes
         if self._idle is not None:
             self._idle.cancel()
@@ -224,20 +224,20 @@ class Endpoint:
 
 
 def _for_client(wanted: Wanted, text: str, replaces: int) -> str:
-    """A suggestion for a client that inserts it and does no more, with the client's line ends."""
+    """Return a suggestion for a client that only inserts text, with the client's line ends."""
     before, after = wanted.text[: wanted.offset], wanted.text[wanted.offset :]
     text = messages.insertable(text, after[:replaces], before[before.rfind("\n") + 1 :])
     text = messages.until_stop(text, wanted.stop)
     return text.replace("\n", "\r\n") if "\r\n" in wanted.text else text
 
 
-def _newest_pieces(pieces: tuple[ContextSnippet, ...]) -> tuple[ContextSnippet, ...]:
-    """The last of the pieces, as many as fit; of one that is too long by itself its first lines."""
+def _newest_snippets(snippets: tuple[ContextSnippet, ...]) -> tuple[ContextSnippet, ...]:
+    """Return as many of the last snippets as fit; if the last one alone is too long, its first lines."""
     kept: list[ContextSnippet] = []
-    for piece in reversed(pieces):
+    for snippet in reversed(snippets):
         room = MAX_CONTEXT_CHARACTERS - sum(len(one.text) for one in kept)
-        if len(piece.text) > room:
-            text = piece.text[: piece.text.rfind("\n", 0, room) + 1] if not kept else ""
-            return (replace(piece, text=text),) if text else tuple(reversed(kept))
-        kept.append(piece)
+        if len(snippet.text) > room:
+            text = snippet.text[: snippet.text.rfind("\n", 0, room) + 1] if not kept else ""
+            return (replace(snippet, text=text),) if text else tuple(reversed(kept))
+        kept.append(snippet)
     return tuple(reversed(kept))

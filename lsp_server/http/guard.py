@@ -1,4 +1,4 @@
-"""Who may ask: requests with the token, to a name of this machine, that no web page has sent.
+"""Decides which requests are answered: those with the token, to a name of this machine, that no web page has sent.
 
 A port of this machine is open to all of its users, and to each page that a browser shows. A page sends an `Origin`. A
 page whose own name was made to point to this machine (DNS rebinding) sends that name as `Host`.
@@ -19,14 +19,14 @@ from contract.files.state_folder import state_folder
 from lsp_server.http.messages import Refusal
 
 TOKEN_FILE: Final = "http-token"
-HEALTH: Final = "/health"  # open to whoever is on this machine: it tells that a server is there, and no more
+HEALTH: Final = "/health"  # needs no token: it shows that a server is there, and no more
 _TOKEN_BYTES: Final = 24  # 32 characters
 
 
 def read_token() -> tuple[str, Path]:
-    """Return this user's token, 32 characters, and the file that holds it, of mode 0600; made at the first call.
+    """Return this user's token, 32 characters, and the file that holds it, of mode 0600. The first call makes it.
 
-    Raises StateFolderError if it can't be kept.
+    Raises StateFolderError if the file can't be written or read.
     """
     token = private_key(TOKEN_FILE, lambda: secrets.token_urlsafe(_TOKEN_BYTES).encode())
     return token.decode("ascii", "replace"), state_folder() / TOKEN_FILE

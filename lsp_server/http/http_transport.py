@@ -1,4 +1,4 @@
-"""An HTTP server, put together and started. stdout stays empty; the log and what to do with the token go to stderr."""
+"""Makes an HTTP server, and starts it. stdout stays empty; the log and the hint about the token go to stderr."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from lsp_server.serve_errors import ServeError
 
 log = logging.getLogger(__name__)
 
-MAX_CONNECTIONS: Final = 128  # then the oldest that waits for its client gives way
-END_WITHIN_S: Final = 2.0  # for native code that still runs
+MAX_CONNECTIONS: Final = 128  # a further one ends the oldest that waits for its client
+END_WITHIN_S: Final = 2.0  # wait for native code that still runs
 
 
 def serve_http(
@@ -50,7 +50,7 @@ def serve_http(
 
 
 def tell(sentence: str) -> None:
-    """Say something to whoever started the server."""
+    """Print a sentence for whoever started the server."""
     print(f"submodel: {sentence}", file=sys.stderr, flush=True)
 
 

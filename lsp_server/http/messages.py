@@ -1,6 +1,6 @@
-"""What clients send and expect: llama.cpp's `/infill` and OpenAI's `/v1/completions`, to a place in a text and back.
+"""Reads and writes the messages of llama.cpp's `/infill` and OpenAI's `/v1/completions`.
 
-Sampling parameters are passed over: decoding is greedy. File names are labels of the prompt; none of them is opened.
+Sampling parameters are ignored: decoding is greedy. File names are labels of the prompt; none of them is opened.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def read_infill(body: bytes) -> Wanted:
     return Wanted(
         text=_bounded(before + _text(document, "input_suffix")),
         offset=len(before),
-        context=_pieces(document.get("input_extra")),
+        context=_snippets(document.get("input_extra")),
         max_tokens=_count(document, "n_predict"),
         fields=_fields(document.get("response_fields")),
         **_common(document),
@@ -113,7 +113,7 @@ def read_completion(body: bytes) -> Wanted:
 
 
 def write_infill(wanted: Wanted, found: Found) -> Reply:
-    """What llama.cpp answers, with the figures that were measured."""
+    """Write the answer as llama.cpp does, with the figures that were measured."""
     answer = {
         "index": 0,
         "content": found.text,
@@ -140,7 +140,7 @@ def write_infill(wanted: Wanted, found: Found) -> Reply:
 
 
 def write_completion(wanted: Wanted, found: Found) -> Reply:
-    """What OpenAI answers. The text is one event of a stream, since the filters judge all of it."""
+    """Write the answer as OpenAI does. The text is one event of a stream, since the filters judge all of it."""
     head = {
         "id": f"cmpl-{uuid.uuid4().hex}",
         "object": "text_completion",
@@ -160,20 +160,20 @@ def write_completion(wanted: Wanted, found: Found) -> Reply:
 
 
 def json_reply(document: object, status: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> Reply:
-    """A document as a reply. llama.vim's pattern wants no space behind the colons."""
+    """Return a document as a reply. llama.vim's pattern wants no space behind the colons."""
     return Reply(status=status, body=_json(document).encode(), headers=headers)
 
 
 def refusal_reply(status: int, sentence: str, headers: tuple[tuple[str, str], ...] = ()) -> Reply:
-    """An error as OpenAI and llama.cpp write it."""
+    """Return an error as OpenAI and llama.cpp write it."""
     kind = _KINDS.get(status, _KINDS_BY_CLASS[status // 100])
     return json_reply({"error": {"code": status, "message": sentence, "type": kind}}, status, headers)
 
 
 def insertable(text: str, replaced: str, line_before: str) -> str:
-    """A suggestion for clients that only insert, `replaced` being what it would take the place of.
+    """Return a suggestion for clients that only insert text; `replaced` is the text that it would replace.
 
-    It ends before the closing brackets that stand right of the cursor, since those stay.
+    The suggestion ends before the closing brackets that stand right of the cursor, since those stay.
     """
     if not replaced:
         return text
@@ -184,7 +184,7 @@ def insertable(text: str, replaced: str, line_before: str) -> str:
 
 
 def until_stop(text: str, stops: Sequence[str]) -> str:
-    """The text before the first of the client's stop strings."""
+    """Return the text before the first of the client's stop strings."""
     return text[: min((at for stop in stops if (at := text.find(stop)) >= 0), default=len(text))]
 
 
@@ -214,7 +214,7 @@ def _bounded(text: str) -> str:
 
 
 def _count(document: Mapping[str, Any], name: str) -> int | None:
-    """A number of tokens; None if there is no limit, which llama.cpp's clients write as -1."""
+    """Return a number of tokens; None if there is no limit, which llama.cpp's clients write as -1."""
     value = document.get(name)
     if value is None:
         return None
@@ -237,20 +237,20 @@ def _common(document: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _pieces(value: object) -> tuple[ContextSnippet, ...]:
+def _snippets(value: object) -> tuple[ContextSnippet, ...]:
     if value is None:
         return ()
     if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
         raise Refusal(400, "input_extra must be a list of objects with text and filename.")
-    return tuple(_piece(_text(one, "filename"), _text(one, "text")) for one in value)
+    return tuple(_snippet(_text(one, "filename"), _text(one, "text")) for one in value)
 
 
-def _piece(name: str, text: str) -> ContextSnippet:
+def _snippet(name: str, text: str) -> ContextSnippet:
     return ContextSnippet(path=_name(name), text=text.replace("\r\n", "\n"), source="client")
 
 
 def _name(name: str) -> str:
-    """A name of one line: it labels text in a prompt, and is no path to anything."""
+    """Return a name on one line. It labels text in a prompt and is never opened."""
     return " ".join(name[:MAX_NAME_CHARS].split())
 
 
@@ -263,7 +263,7 @@ def _fields(value: object) -> tuple[str, ...] | None:
 
 
 def _take_apart(prompt: str) -> tuple[str, str, tuple[ContextSnippet, ...], str]:
-    """The text before and behind the cursor, other files, and the path; a plain prompt is all before the cursor."""
+    """Return the text before and behind the cursor, other files, and the path. A plain prompt is all before it."""
     for prefix_token, suffix_token, middle_token, file_token in _FIM_TOKENS:
         head, found, rest = prompt.partition(prefix_token)
         if not found or not rest.endswith(middle_token):
@@ -273,12 +273,12 @@ def _take_apart(prompt: str) -> tuple[str, str, tuple[ContextSnippet, ...], str]
             continue
         files = [one.partition("\n") for one in head.split(file_token)[1:]]
         path = files.pop()[0] if files and not files[-1][2].strip() else ""
-        return before, after, tuple(_piece(name, text) for name, _, text in files), _name(path)
+        return before, after, tuple(_snippet(name, text) for name, _, text in files), _name(path)
     return prompt, "", (), ""
 
 
 def _at(document: object, name: str) -> object:
-    """What stands at `timings/prompt_n`, say; None if nothing does."""
+    """Return the value at a path such as `timings/prompt_n`; None if there is none."""
     for part in name.split("/"):
         document = document.get(part) if isinstance(document, dict) else None
     return document

@@ -1,7 +1,7 @@
 """Brackets and quotes of one line, read character by character: what is open, and what a text closes from outside.
 
-It covers what editors close by themselves. It knows neither comments nor strings of several lines: those who need
-certainty ask the syntax tree.
+The scan covers what editors close by themselves. It recognizes neither comments nor strings of several lines; the
+syntax tree does.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ CLOSING = frozenset(")]}>\"'`;:,")  # what may stand right of the cursor without
 
 
 def open_at_end(line: str) -> str:
-    """The closers that `line` still waits for, innermost last; a quote stands for itself."""
+    """Return the closers that `line` still waits for, innermost last; a quote stands for itself."""
     waiting: list[str] = []
     for _ in _scan(line, waiting):
         pass
@@ -23,17 +23,17 @@ def open_at_end(line: str) -> str:
 
 
 def outer_closers(text: str, waiting: str) -> list[int]:
-    """Where `text` closes what was open before it.
+    """Return the indices at which `text` closes what was open before it.
 
-    waiting: the closers of the line before the text, innermost last; what is open in lines above counts as well, so
-    that a bracket which nothing in the text has opened is an outer one even where `waiting` is empty.
+    `waiting`: the closers that the line before the text waits for, innermost last. A bracket that nothing in the text
+    has opened counts even if `waiting` is empty, since lines above may have opened it.
     """
     outside = list(waiting)
     return [index for index, is_outer in _scan(text, outside, len(waiting)) if is_outer]
 
 
 def _scan(text: str, waiting: list[str], outside: int = 0) -> Iterator[tuple[int, bool]]:
-    """(index, whether it closes one of the first `outside` of `waiting`) of each closing character; keeps `waiting`."""
+    """Yield (index, whether it closes one of the first `outside` of `waiting`) of each closer; update `waiting`."""
     is_escaped = False
     for index, character in enumerate(text):
         quote = waiting[-1] if waiting and waiting[-1] in QUOTES else None
@@ -61,7 +61,7 @@ def _scan(text: str, waiting: list[str], outside: int = 0) -> Iterator[tuple[int
 
 
 def _is_apostrophe(text: str, index: int) -> bool:
-    """Whether a quote stands within a word, or begins a lifetime of Rust."""
+    """Return whether a quote stands within a word, or begins a lifetime of Rust."""
     if text[index] != "'":
         return False
     before = text[index - 1] if index else " "

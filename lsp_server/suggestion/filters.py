@@ -1,4 +1,4 @@
-"""Filters of an answer that is whole: pure functions of a completion and its request, each with one reason to act."""
+"""Filters of a whole answer: pure functions of a completion and its request, each with one reason to act."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MAX_CUTS = 24  # places that are tried; each costs one parse
 
 
 def special_tokens(completion: Completion, request: CompletionRequest) -> Change | Rejection | None:
-    """Control tokens that were spelled out end the text."""
+    """End the text before a control token that is spelled out."""
     match = _SPECIAL_TOKEN.search(completion.text)
     if match is None or match.group() in request.text:
         return None  # a file about tokenizers may name them
@@ -39,10 +39,10 @@ def special_tokens(completion: Completion, request: CompletionRequest) -> Change
 
 
 def invisible(completion: Completion, request: CompletionRequest) -> Change | Rejection | None:
-    """Text with a character that editors don't show, or that reorders what they show, is never shown.
+    """Reject text with a character that editors don't show, or that reorders what they show.
 
-    Such text reads as one program and runs as another (CVE-2021-42574). It has no option. Unicode's categories say
-    which characters these are: Cc (control), Cf (format: bidirectional, zero-width, tags), Co and Cs.
+    Such text reads as one program and runs as another (CVE-2021-42574). No option switches this filter off. Unicode's
+    categories say which characters these are: Cc (control), Cf (format: bidirectional, zero-width, tags), Co and Cs.
     """
     for character in completion.text:
         if character not in "\n\t" and unicodedata.category(character) in {"Cc", "Cf", "Co", "Cs"}:
@@ -51,7 +51,7 @@ def invisible(completion: Completion, request: CompletionRequest) -> Change | Re
 
 
 def indentation(completion: Completion, request: CompletionRequest) -> Change | Rejection | None:
-    """Tabs and spaces as the document has them."""
+    """Indent with tabs or spaces, as the document does."""
     unit = indent_unit(request.text)
     if unit is None:
         return None
@@ -66,13 +66,13 @@ def indentation(completion: Completion, request: CompletionRequest) -> Change | 
 
 
 def secret(completion: Completion, request: CompletionRequest) -> Change | Rejection | None:
-    """Text that looks like a key, a token or a password is never shown, not even one that the repository holds."""
+    """Reject text that looks like a key, a token or a password, even one that the repository holds."""
     lines = (request.line_before + completion.text).split("\n")
     for line in lines:
         kind = find_secrets(line)
         if kind is not None and (line != lines[0] or find_secrets(request.line_before) is None):
             return Rejection(detail=f"it looks like a secret ({kind})")
-    # What only shows with the lines above: the body of a private key, a value below its name.
+    # Secrets that show only with the lines above: the body of a private key, a value below its name.
     above = request.text[: request.line_start].split("\n")[-KEY_BLOCK_LINES:]
     reported = blank_secrets("\n".join([*above, *lines])).split("\n")[len(above) :]
     if any(line.strip() and not clean for line, clean in zip(lines[1:], reported[1:], strict=False)) or (
@@ -83,9 +83,9 @@ def secret(completion: Completion, request: CompletionRequest) -> Change | Rejec
 
 
 def syntax(completion: Completion, request: CompletionRequest) -> Change | Rejection | None:
-    """Cut to what parses; nothing where the text would break what parses without it.
+    """Cut the text to what parses; reject it if the document has more errors with it and no cut helps.
 
-    What a line may lack is given to it first: closing brackets, and a body below its header.
+    What an unfinished last line may lack is added first: closing brackets, and a body below its header.
     """
     grammar = request.grammar
     if grammar is None or len(request.text) > MAX_PARSED_CHARS:
@@ -110,7 +110,7 @@ def syntax(completion: Completion, request: CompletionRequest) -> Change | Rejec
 
 
 def _errors_with(text: str, replaces: int, request: CompletionRequest, parsed: ParsedText) -> int:
-    """Errors of the document with the text in it, given the best of what its last line may still lack."""
+    """Count the document's errors with the text in it, and with the best of what its last line may still lack."""
     fewest = None
     for rest in _rests(text, replaces, request):
         errors = parsed.edited(request.offset, replaces, text + rest).errors()
@@ -121,7 +121,7 @@ def _errors_with(text: str, replaces: int, request: CompletionRequest, parsed: P
 
 
 def _rests(text: str, replaces: int, request: CompletionRequest) -> Iterator[str]:
-    """What the rest of an unfinished statement could be."""
+    """Yield what the rest of an unfinished statement could be."""
     yield ""
     if request.line_after[replaces:].strip():
         return

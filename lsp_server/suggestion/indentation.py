@@ -10,7 +10,7 @@ TAB_WIDTH = 4  # columns; what matters is that it is the same for all lines of a
 
 
 def width(white_space: str) -> int:
-    """Columns that tabs and spaces take."""
+    """Return the columns that tabs and spaces take."""
     columns = 0
     for character in white_space:
         columns += TAB_WIDTH - columns % TAB_WIDTH if character == "\t" else 1
@@ -18,7 +18,7 @@ def width(white_space: str) -> int:
 
 
 def indent_unit(text: str) -> str | None:
-    r"""What the document indents with: "\t", or so many spaces; None where it does not show."""
+    r"""Return what the document indents with: "\t", or so many spaces; None if the text does not show it."""
     indents = [match.group() for match in re.finditer(r"(?m)^[ \t]+(?=[^\s*])", text)]
     tabs = sum("\t" in indent for indent in indents)
     if not indents:
@@ -31,7 +31,7 @@ def indent_unit(text: str) -> str | None:
 
 
 def reindent(white_space: str, unit: str) -> str:
-    """The same depth in the document's own kind of white space."""
+    """Return white space of the same depth, in the document's own kind."""
     if unit == "\t":
         columns = width(white_space)
         return "\t" * (columns // TAB_WIDTH) + " " * (columns % TAB_WIDTH)
@@ -39,9 +39,9 @@ def reindent(white_space: str, unit: str) -> str:
 
 
 def strip_typed(line: str, typed: str) -> tuple[str, bool]:
-    """A line that was written from column 0, without the indentation that the user has typed already.
+    """Remove the indentation that the user has typed already from a line that was written from column 0.
 
-    Returns (what is left, whether the line wanted to be indented less than that).
+    Return (what is left, whether the line is indented less than that).
     """
     content = line.lstrip(" \t")
     own = line[: len(line) - len(content)]

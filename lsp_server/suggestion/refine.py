@@ -1,4 +1,4 @@
-"""An answer's way to the screen: stops while it grows, filters once it is whole, each step kept for who asks why."""
+"""Applies stops to a growing answer and filters to a whole one. Each step is kept for `submodel/explain`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from lsp_server.suggestion.indentation import strip_typed
 from lsp_server.suggestion.steps import Action, Change, Rejection, Step
 from lsp_server.suggestion.stops import Cut, Stop
 
-# In this order: what is no text first, what needs the final text last. The names are those of the options; what has
-# none is always on.
+# The order matters: first what rejects text that is none, last what needs the final text. The names are those of the
+# options; a filter without an option is always on.
 STOPS: dict[str, Stop] = {
     "newline": stops.newline,
     "dedent": stops.dedent,
@@ -36,13 +36,13 @@ _OUT_OF_TIME = "time or tokens ran out before the line was whole"
 def reads_from_column_0(request: CompletionRequest) -> bool:
     """Return whether the model is asked for the whole line, since nothing but white space stands before the cursor.
 
-    Tokens of code hold the space in front of a word, so that a prompt which ends in white space has no good next token.
+    Tokens of code hold the space in front of a word. So a prompt that ends in white space has no good next token.
     """
     return request.options.filters.whole_line and request.is_blank_before and request.line_before != ""
 
 
 def is_done(raw: str, request: CompletionRequest) -> bool:
-    """Return whether the model has said enough; `raw` is its text so far."""
+    """Return whether a stop ends the answer; `raw` is the model's text so far."""
     return _first_cut(_from_cursor(raw, request)[0], request, is_final=False) is not None
 
 
@@ -101,7 +101,7 @@ def _filtered(completion: Completion, request: CompletionRequest) -> Completion:
 
 
 def _from_cursor(raw: str, request: CompletionRequest) -> tuple[str, bool]:
-    """An answer from the cursor on, and whether it wanted to be indented less than what is typed already."""
+    """Return an answer from the cursor on, and whether it is indented less than what is typed already."""
     raw = raw.replace("\r\n", "\n").replace("\r", "\n")
     if not reads_from_column_0(request):
         return raw, False
@@ -111,7 +111,7 @@ def _from_cursor(raw: str, request: CompletionRequest) -> tuple[str, bool]:
 
 
 def _first_cut(text: str, request: CompletionRequest, *, is_final: bool) -> tuple[str, Cut] | None:
-    """The earliest cut of all stops."""
+    """Return the earliest cut of all stops, and the name of its stop."""
     first: tuple[str, Cut] | None = None
     for name, stop in STOPS.items():
         if getattr(request.options.stops, name):
@@ -122,7 +122,7 @@ def _first_cut(text: str, request: CompletionRequest, *, is_final: bool) -> tupl
 
 
 def _whole_words(text: str) -> str:
-    """Without the last line of several, or the last word of one, which may have been meant to go on."""
+    """Remove the last of several lines, or the last word of a single one, since it may be unfinished."""
     if "\n" in text.strip():
         return text[: text.rindex("\n")]
     return _LAST_WORD.sub("", text)
@@ -135,5 +135,5 @@ def _changed(rule: str, change: Change, before: Completion) -> Step:
 
 
 def _rule(name: str) -> str:
-    """An option's name as users read it."""
+    """Return an option's name as users read it."""
     return name.replace("_", "-")

@@ -10,7 +10,7 @@ _MIN_OVERLAP = 3  # characters of text; fewer are chance
 
 
 def suffix_duplicate(completion: Completion, request: CompletionRequest) -> Change | Rejection | None:
-    """Text at the answer's end that already stands right of the cursor goes."""
+    """Remove text at the answer's end that already stands right of the cursor."""
     after = request.line_after.strip()
     if not any(map(str.isalnum, after)) or "\n" in completion.text:
         return None
@@ -28,10 +28,10 @@ def suffix_duplicate(completion: Completion, request: CompletionRequest) -> Chan
 
 
 def doubled_closers(completion: Completion, request: CompletionRequest) -> Change | Rejection | None:
-    """Closers right of the cursor that the answer writes again are replaced by it.
+    """Let the answer replace the closers right of the cursor that it writes again.
 
-    Editors put a closing bracket as soon as one is opened, and models write it as well: in the first line, or in a
-    last one that holds nothing else. A bracket that the answer itself has opened is no such one.
+    Editors insert a closing bracket as soon as one is opened. Models write it too: in the first line, or in a last line
+    that holds nothing else. A bracket that the answer itself has opened does not count.
     """
     after = request.line_after
     if not after.strip() or set(after.strip()) - CLOSING - {" "}:
@@ -49,7 +49,7 @@ def doubled_closers(completion: Completion, request: CompletionRequest) -> Chang
         replaced, last = len(after) - len(following) + 1, index
     if last < 0:
         return None
-    # What goes on as the text does, such as the colon in "):".
+    # Further characters that both have, such as the colon in "):".
     for character in text[last + 1 :]:
         if after[replaced : replaced + 1] != character or character in QUOTES:
             break

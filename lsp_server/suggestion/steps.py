@@ -23,14 +23,14 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Rejection:
-    """Nothing is to be shown, and why."""
+    """Why nothing is to be shown."""
 
     detail: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """A better text, how many characters right of the cursor it then replaces, and what is better about it."""
+    """A changed text, how many characters right of the cursor it replaces, and the reason for the change."""
 
     text: str
     replaces: int = 0

@@ -1,7 +1,7 @@
-"""Stops: where an answer has said enough, asked after each token so that the model need not go on.
+"""Stops: where an answer ends. They are asked after each token, so that the model need not go on.
 
-Each is a pure function of the text from the cursor on. It gives the index at which to cut, with a reason, or None. A
-text that is still growing has an unfinished last line, which no stop may judge by its whole.
+Each stop is a pure function of the text from the cursor on. It returns the index at which to cut, with a reason, or
+None. The last line of a growing text is unfinished, so no stop may judge it as a whole line.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lsp_server.suggestion.brackets import CLOSING
 from lsp_server.suggestion.indentation import width
 
 MAX_LINES = 8  # of a block; more is rarely right and never read
-_SIMILAR = 0.95  # of two lines, by difflib; below it neighbouring assignments count as one
+_SIMILAR = 0.95  # of two lines, by difflib; with less, neighbouring assignments would count as the same
 _MIN_SIMILAR_CHARS = 20
 _MIN_WORD_CHARS = 4  # shorter lines, such as `else:` or `}`, repeat in good code
 _REPEATED = re.compile(r"(?s)(.{4,60}?)\1\1")  # three times in a row
@@ -35,7 +35,7 @@ Stop = Callable[[str, CompletionRequest, bool], Cut | None]
 
 
 def newline(text: str, request: CompletionRequest, is_final: bool) -> Cut | None:
-    """One line where one is wanted; else up to a blank line or MAX_LINES."""
+    """End after one line; if a block is wanted, at a blank line or after MAX_LINES."""
     if not request.is_multi_line:
         index = text.find("\n")
         return Cut(at=index, detail="one line is wanted here") if index >= 0 else None
@@ -52,7 +52,7 @@ def newline(text: str, request: CompletionRequest, is_final: bool) -> Cut | None
 
 
 def dedent(text: str, request: CompletionRequest, is_final: bool) -> Cut | None:
-    """The block ends where a line is indented less than it; its closing brace belongs to it."""
+    """End a block before a line that is indented less than it. The block's closing brace belongs to it."""
     if not request.is_multi_line:
         return None
     own = width(request.indent)
@@ -78,7 +78,7 @@ def dedent(text: str, request: CompletionRequest, is_final: bool) -> Cut | None:
 
 
 def next_line(text: str, request: CompletionRequest, is_final: bool) -> Cut | None:
-    """The answer has arrived at the line that already stands below the cursor."""
+    """End before the line that already stands below the cursor."""
     below = request.next_line.strip()
     if len(below) < _MIN_WORD_CHARS or not any(map(str.isalnum, below)):
         return None
@@ -98,7 +98,7 @@ def next_line(text: str, request: CompletionRequest, is_final: bool) -> Cut | No
 
 
 def repetition(text: str, request: CompletionRequest, is_final: bool) -> Cut | None:
-    """A piece three times in a row, or a line like the one above it."""
+    """End at a text that comes three times in a row, or at a line like the one above it."""
     match = _REPEATED.search(text)
     if match and len(match.group()) >= _MIN_REPEATED_CHARS and sum(map(str.isalpha, match.group(1))) > 2:
         return Cut(

@@ -1,6 +1,6 @@
 """The tree-sitter grammars that serving knows, each loaded when a file of its language is first completed.
 
-A language without a grammar is served all the same: what asks for syntax then does nothing.
+A language without a grammar is served too. Rules that need the syntax then do nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Grammar:
 
     module: str
     function: str = "language"
-    hole: str  # a statement that may stand wherever a statement may
+    hole: str  # a statement that is valid wherever a statement is
     blocks: frozenset[str]  # bodies of functions and of control flow
     comments: frozenset[str] = frozenset({"comment"})
     strings: frozenset[str]
@@ -105,7 +105,7 @@ _TSX = _grammar(
     function="language_tsx",
 )
 
-# What editors call the languages, for documents whose names say nothing.
+# Editors' names of the languages, for documents whose file names don't show it.
 _LANGUAGE_IDS = {
     "python": "Python",
     "javascript": "JavaScript",
@@ -123,19 +123,19 @@ _LANGUAGE_IDS = {
 
 
 def find_grammar(path: str, language_id: str | None = None) -> Grammar | None:
-    """The grammar of a file by its path or, where that says nothing, by what the editor calls its language."""
+    """Return the grammar of a file by its path, else by the editor's name of its language."""
     if path.endswith(".tsx") or language_id == "typescriptreact":
         return _TSX
     return _GRAMMARS.get(language_name(path, language_id) or "")
 
 
 def language_name(path: str, language_id: str | None = None) -> str | None:
-    """The language by path or, where that says nothing, by the editor's name for it."""
+    """Return the language by the path, else by the editor's name of it."""
     language = find_language(PurePosixPath(path).as_posix())
     return language.name if language is not None else _LANGUAGE_IDS.get(language_id or "")
 
 
 @cache
 def load_language(grammar: Grammar) -> Language:
-    """The grammar in memory; a few milliseconds the first time."""
+    """Return the grammar's parser tables; loading them takes a few milliseconds the first time."""
     return Language(getattr(importlib.import_module(grammar.module), grammar.function)())

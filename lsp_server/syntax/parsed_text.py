@@ -8,7 +8,7 @@ from lsp_server.syntax.grammars import MAX_PARSED_CHARS, Grammar, load_language
 
 
 class ParsedText:
-    """Text, in any state of being written, and what tree-sitter makes of it."""
+    """A text, finished or not, with tree-sitter's tree of it."""
 
     def __init__(self, text: str, grammar: Grammar, *, _old: Tree | None = None) -> None:
         self._grammar = grammar
@@ -19,7 +19,7 @@ class ParsedText:
         self.root = self._tree.root_node
 
     def edited(self, start: int, removed: int, inserted: str) -> ParsedText:
-        """The text after an edit at `start`, read again only as far as the edit reaches."""
+        """Return the text after an edit at `start`. Only what the edit affects is parsed again."""
         old_end = start + removed
         text = self._text[:start] + inserted + self._text[old_end:]
         tree = self._tree.copy()
@@ -42,11 +42,11 @@ class ParsedText:
         return Point(self.source.count(b"\n", 0, byte), byte - line_start)
 
     def byte_at(self, offset: int) -> int:
-        """Where the character at `offset` begins in `source`."""
+        """Return where the character at `offset` begins in `source`."""
         return len(self._text[:offset].encode("utf-8", "replace"))
 
     def errors(self) -> int:
-        """How many places the grammar could not read."""
+        """Count the places that the grammar could not read."""
         return _errors(self.root)
 
     def is_comment_at(self, offset: int) -> bool:
@@ -63,9 +63,9 @@ class ParsedText:
 
 
 def begins_block(text: str, offset: int, grammar: Grammar) -> bool:
-    """Whether a body begins at the cursor: the next statement would be the first of a block that has none yet.
+    """Return whether a body begins at the cursor: the next statement would be the first of a block that has none yet.
 
-    A statement is put at the cursor and the tree asked where it came to stand; documentation may go before it.
+    To see that, a statement is inserted at the cursor and found in the tree. Documentation may stand before it.
     """
     line_start = text.rfind("\n", 0, offset) + 1
     line_end = text.find("\n", offset)

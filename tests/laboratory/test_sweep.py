@@ -252,7 +252,7 @@ def test_what_one_dataset_learns_from_is_not_measured_on_in_another(place, tmp_p
 
     monkeypatch.setattr(sweep_run, "open_dataset", opened)
     fork = shutil.copytree(place / "py", tmp_path / "fork")
-    with pytest.raises(BuildError, match="figures would flatter"):
+    with pytest.raises(BuildError, match="figures would be too good"):
         run(settings_of(place, tmp_path, calibrations=((str(place / "py"),), (str(fork),))))
     monkeypatch.setattr(sweep_run, "run_in_processes", lambda tasks, **options: iter(()))
     both = {"measured_on": (str(place / "js"), str(place / "py"), str(fork))}

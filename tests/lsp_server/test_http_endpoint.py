@@ -310,7 +310,7 @@ def test_the_newest_pieces_fit(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def fitting(characters: int) -> tuple[ContextSnippet, ...]:
         monkeypatch.setattr(endpoint, "MAX_CONTEXT_CHARACTERS", characters)
-        return endpoint._newest_pieces(pieces)
+        return endpoint._newest_snippets(pieces)
 
     assert fitting(1000) == pieces
     assert [one.path for one in fitting(170)] == ["b", "c"]

@@ -1,4 +1,4 @@
-// Wires the parts together; what they do is theirs.
+// Wires the parts together, and does nothing else.
 
 import * as vscode from 'vscode';
 

@@ -1,6 +1,6 @@
-// Text that is not ours in a message: VS Code makes links of it, also such as run commands. Free of VS Code.
+// Foreign text in messages: VS Code makes links of it, even links that run commands. Free of VS Code.
 
-/** A text in which VS Code finds no link that has a title of its own; every message with foreign text goes through it. */
+/** A text in which VS Code finds no link with a title. Every message with foreign text goes through this function. */
 export function plain(text: string): string {
   return text.replaceAll('](', '] (');
 }

@@ -4,14 +4,14 @@ export class JobQueue {
   private last: Promise<unknown> = Promise.resolve();
   private readonly waiting = new Map<string, Promise<unknown>>();
 
-  /** Run `job` after all that came before; a failure is the caller's alone. */
+  /** Run `job` after all that came before. Only the caller sees its failure. */
   push<T>(job: () => Promise<T>): Promise<T> {
     const result = this.last.then(job);
     this.last = result.catch(() => undefined);
     return result;
   }
 
-  /** As `push`, but a job of the same name that still waits stands for this one too. */
+  /** As `push`, but if a job of the same name still waits, return that one. */
   pushOnce(name: string, job: () => Promise<void>): Promise<void> {
     const waiting = this.waiting.get(name);
     if (waiting) {

@@ -33,7 +33,7 @@ export function readSettings(): Settings {
   };
 }
 
-/** What the user has set of the server's options, by dotted name; what stands at its default is left to the server. */
+/** The server's options that the user has set, by dotted name. The server has its own defaults for the others. */
 export function readServerOptions(): Map<string, unknown> {
   const section = vscode.workspace.getConfiguration(SECTION);
   const isSet = (name: string): boolean => {

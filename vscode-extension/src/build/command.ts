@@ -48,7 +48,7 @@ export class BuildCommand implements vscode.Disposable {
     }
   }
 
-  /** The window closes: a build that nobody sees would keep the machine busy. Its finished stages stay. */
+  /** Stop the build as the window closes: it would keep the machine busy unseen. Its finished stages stay. */
   dispose(): void {
     this.terminal?.stop();
   }
@@ -73,7 +73,7 @@ export class BuildCommand implements vscode.Disposable {
       await this.controller.restartForNewBundle('a sub-model was built');
       await this.tellSuccess(repository);
     } else if (terminal.wasStopped) {
-      void vscode.window.showInformationMessage('The build was stopped; building again goes on where it was.');
+      void vscode.window.showInformationMessage('The build was stopped; building again resumes it.');
     } else {
       void this.tellFailure(folder, readFailure(terminal.tail) ?? `submodel build ended with exit code ${code}.`);
     }

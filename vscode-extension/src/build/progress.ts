@@ -1,4 +1,4 @@
-// The command line of a build, and what it writes to stderr line by line, as people read it. Free of VS Code.
+// The command line of a build, and the lines that it writes to stderr, as text for people. Free of VS Code.
 
 import type { BuildProgress } from '../documents';
 import type { BuildSettings } from '../settings';
@@ -10,7 +10,7 @@ export function buildArguments(settings: BuildSettings, repository: string): str
     ...['--base', settings.base],
     ...['--size', settings.size],
     ...['--minutes', String(settings.minutes)],
-    ...settings.extraArguments, // last: they win
+    ...settings.extraArguments, // last: they override the others
   ];
 }
 

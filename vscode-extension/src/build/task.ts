@@ -25,7 +25,7 @@ export function createTask(
   return task;
 }
 
-/** A terminal for the folder; raises where there is no `submodel` to run. */
+/** A terminal for the folder; raises if there is no `submodel` to run. */
 export async function openBuildTerminal(
   folder: vscode.WorkspaceFolder,
   definition: vscode.TaskDefinition,

@@ -1,4 +1,4 @@
-// A terminal that runs `submodel build` as a process of ours: it shows the progress, and can be stopped in order.
+// A terminal that runs `submodel build` as a child process: it shows the progress, and can interrupt the build.
 
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import * as path from 'node:path';
@@ -11,7 +11,7 @@ import { describeProgress, readProgress } from './progress';
 
 const PATIENCE_MS = 15_000; // a stage notices an interrupt at its next step
 const TAIL = 4_000; // characters kept for the message about a failure
-const CLEAR_LINE = '\r\u001b[2K'; // the line of a running stage is written over
+const CLEAR_LINE = '\r\u001b[2K'; // overwrites the line of a running stage
 
 export class BuildTerminal implements vscode.Pseudoterminal {
   private readonly written = new vscode.EventEmitter<string>();
@@ -50,7 +50,7 @@ export class BuildTerminal implements vscode.Pseudoterminal {
     this.write(`${[this.command, ...args].join(' ')}\n`);
     const child = spawn(this.command, args, {
       cwd: this.cwd,
-      detached: process.platform !== 'win32', // a group of its own, which an interrupt reaches as a whole
+      detached: process.platform !== 'win32', // a separate process group, which an interrupt reaches as a whole
       windowsHide: true,
       stdio: ['ignore', 'pipe', 'pipe'],
       env: {

@@ -10,7 +10,7 @@ export const OWN_BUNDLE = path.join('.submodel', 'bundle');
 const MANIFEST = 'bundle.json';
 const MAX_MANIFEST_BYTES = 16 * 1024 * 1024; // hashes of a hundred thousand files
 
-/** The bundle folder, read; undefined where it is none. */
+/** The bundle folder, read; undefined if it is none. */
 export async function readBundle(folder: string): Promise<BundleInfo | undefined> {
   try {
     const file = path.join(folder, MANIFEST);

@@ -16,7 +16,7 @@ const WORKSPACE_VARIABLE = '${workspaceFolder';
 export class Bundles {
   constructor(private readonly memory: vscode.Memento) {}
 
-  /** The bundle that is named, by setting or pick; undefined where each folder gets its own. */
+  /** The bundle that the setting or the pick names; undefined if each folder gets its own. */
   picked(): string | undefined {
     const { bundle } = readSettings();
     if (bundle) {
@@ -28,7 +28,7 @@ export class Bundles {
     return this.memory.get<string>(PICKED);
   }
 
-  /** The bundles that a server would serve, read; each folder's own where none is named. */
+  /** The bundles that a server would serve, read; each folder's own if none is named. */
   async served(): Promise<BundleInfo[]> {
     const picked = this.picked();
     if (picked !== undefined) {
@@ -46,7 +46,7 @@ export class Bundles {
     return bundles.filter((bundle) => bundle !== undefined);
   }
 
-  /** Let the user pick the workspace's bundle, an older one or another folder; whether that changed what is served. */
+  /** Let the user pick the workspace's bundle, an older one or another folder; return whether the choice changed. */
   async choose(older: readonly string[]): Promise<boolean> {
     if (readSettings().bundle) {
       const open = 'Open Settings';
@@ -87,7 +87,7 @@ export class Bundles {
       label: `${mark(undefined)}The workspace's own`,
       detail:
         repositories.length === 0
-          ? 'There is none yet.'
+          ? 'There is no bundle yet.'
           : repositories.map((folder) => path.join(folder, OWN_BUNDLE)).join(', '),
       folder: undefined,
     });

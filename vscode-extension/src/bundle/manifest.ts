@@ -1,4 +1,4 @@
-// What bundle.json tells of a bundle. Free of VS Code.
+// Reads bundle.json. Free of VS Code.
 
 import type { BaseFacts, FileFacts, Manifest } from '../documents';
 
@@ -10,7 +10,7 @@ export interface BundleInfo {
   readonly builtAt: Date;
 }
 
-/** Reads the text of a bundle.json; raises where it is none. */
+/** Reads the text of a bundle.json; raises if it is none. */
 export function readManifest(text: string, folder: string, builtAt: Date): BundleInfo {
   const document: Unchecked<Manifest> = toObject(JSON.parse(text)) ?? {};
   const files = toObject(document.files);

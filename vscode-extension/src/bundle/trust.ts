@@ -10,7 +10,7 @@ const TIMEOUT_MS = 120_000; // every file is hashed, on a cold disk
 
 export interface UntrustedBundle {
   readonly folder: string;
-  readonly build: string | undefined; // undefined: the server is of a version that does not tell it
+  readonly build: string | undefined; // undefined: this version of the server does not send it
 }
 
 /** The untrusted bundle that the server's message is about; undefined for any other message. */
@@ -19,7 +19,7 @@ export function untrustedIn(message: string, bundles: readonly ServedBundle[]): 
   return found?.folder === undefined ? undefined : { folder: found.folder, build: found.build ?? undefined };
 }
 
-/** Put this very build on the list of this account; raises with what the program says where it refuses. */
+/** Put exactly this build on this account's list; raises with the program's message if it refuses. */
 export function trustBundle(command: string, { folder, build }: UntrustedBundle): Promise<void> {
   const args = ['trust', folder, ...(build === undefined ? [] : ['--build', build])];
   const env = childEnvironment(process.env, process.platform);

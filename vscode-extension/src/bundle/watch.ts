@@ -5,7 +5,7 @@ import * as vscode from 'vscode';
 
 import { type Bundles, workspaceFolders } from './choice';
 
-const SETTLING_MS = 1_000; // a folder that is replaced tells of many files
+const SETTLING_MS = 1_000; // replacing a folder fires events for many files
 
 const FILES = '{bundle,bundle/bundle.json}';
 
@@ -40,7 +40,7 @@ export function watchBundles(bundles: Bundles, listener: () => void): vscode.Dis
   };
   let isOver = false;
   const watchAll = async (): Promise<void> => {
-    watch(workspaceFolders(), []); // at once, for a bundle that comes while one above is looked for
+    watch(workspaceFolders(), []); // at once: a bundle may appear while the folders above are searched
     const found = await bundles.repositories();
     if (isOver) {
       return;

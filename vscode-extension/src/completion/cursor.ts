@@ -1,4 +1,4 @@
-// Tells the server where the cursor rests.
+// Sends the server the position where the cursor rests.
 
 import * as vscode from 'vscode';
 
@@ -28,7 +28,7 @@ export function followCursor(controller: ServerController, status: StatusModel):
       note(textEditor);
     }),
     status.onDidChange((snapshot) => {
-      // The file that is open when the server gets ready was opened before.
+      // A file that was opened before the server is ready fires no further event.
       if (snapshot.phase === 'ready' && phase !== 'ready') {
         note(vscode.window.activeTextEditor);
       }

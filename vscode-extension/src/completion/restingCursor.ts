@@ -1,6 +1,6 @@
-// Where the cursor has come to rest without typing, so that the server can read what is around it. Free of VS Code.
+// Notices where the cursor rests without typing, so that the server can read the text around it. Free of VS Code.
 
-const REST_MS = 100; // the arrow key that is held down moves faster
+const REST_MS = 100; // an arrow key that is held down moves faster
 
 export interface CursorPlace {
   readonly uri: string;
@@ -15,7 +15,7 @@ export class RestingCursor {
 
   constructor(private readonly send: (place: CursorPlace) => void) {}
 
-  /** The cursor is somewhere else; where the document has changed as well, that was typing, and a request follows. */
+  /** Note a new place of the cursor. If the document has changed too, that was typing, and a request follows. */
   moved(place: CursorPlace): void {
     const isTyped = this.last?.uri === place.uri && this.last.version !== place.version;
     this.last = place;

@@ -1,4 +1,4 @@
-// Suggestions off for a while: the server keeps the time. A snooze lasts over the server's restarts in this window.
+// Switches suggestions off for a while; the server keeps the time. A snooze outlasts the server's restarts in this window.
 
 import * as vscode from 'vscode';
 
@@ -9,7 +9,7 @@ const CHOICES = [5, 15, 30, 60, 240];
 export class Snooze {
   constructor(private readonly controller: ServerController) {}
 
-  /** Snooze for so many minutes, or for as long as the user picks. */
+  /** Snooze for some minutes, or for as long as the user picks. */
   async begin(minutes?: unknown): Promise<void> {
     const chosen = typeof minutes === 'number' && minutes > 0 ? minutes : await pickMinutes();
     if (chosen === undefined) {

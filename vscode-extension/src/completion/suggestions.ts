@@ -1,4 +1,4 @@
-// What stands between the editor's wish for a suggestion and the server: who may ask, and how long it took.
+// Between the editor's request for a suggestion and the server: which requests pass, and how long they take.
 
 import * as vscode from 'vscode';
 import type { Middleware } from 'vscode-languageclient/node';
@@ -54,7 +54,7 @@ export class Suggestions {
   };
 
   private isWanted(document: vscode.TextDocument, isInvoked: boolean): boolean {
-    // Asked for by hand, a suggestion comes in any language.
+    // A request by hand passes in any language.
     return isEnabledFor(document) && (isInvoked || isLanguageOn(document.languageId));
   }
 

@@ -5,16 +5,16 @@ import * as path from 'node:path';
 import { searchPath } from './environment';
 
 export interface Candidate {
-  readonly command: string; // a path; a bare name where PATH has none of it
-  readonly source: string; // for people: why it was looked for there
-  readonly isDemanded: boolean; // named by the user: where it does not work, nothing else is tried
+  readonly command: string; // a path; a bare name if PATH does not have it
+  readonly source: string; // for people: where the candidate comes from
+  readonly isDemanded: boolean; // named by the user: if it does not work, nothing else is tried
 }
 
 export interface Surroundings {
-  readonly setting: string; // submodel.path, already freed of what an untrusted workspace set
+  readonly setting: string; // submodel.path, without what an untrusted workspace has set
   readonly environment: Readonly<Record<string, string | undefined>>;
-  readonly workspaceFolders: readonly string[]; // none where the workspace is not trusted
-  readonly pythonExecutables: readonly string[]; // the selected ones; none where the workspace is not trusted
+  readonly workspaceFolders: readonly string[]; // none if the workspace is not trusted
+  readonly pythonExecutables: readonly string[]; // the selected ones; none if the workspace is not trusted
   readonly home: string;
   readonly platform: NodeJS.Platform;
   readonly isFile: (path: string) => boolean;
@@ -58,7 +58,7 @@ export function listCandidates(around: Surroundings): Candidate[] {
   return found;
 }
 
-/** A bare name as the path that PATH gives it. The system itself would look into the current folder first on Windows. */
+/** The path of a bare name by PATH. Windows itself would look into the current folder first. */
 function onPath(command: string, around: Surroundings): string {
   const paths = around.platform === 'win32' ? path.win32 : path.posix;
   if (paths.basename(command) !== command) {

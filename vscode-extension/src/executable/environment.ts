@@ -1,16 +1,16 @@
-// How programs are found and started where the current folder may be a stranger's. Free of VS Code.
+// How programs are found and started if the current folder may be a stranger's. Free of VS Code.
 
 import * as path from 'node:path';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** The folders of PATH without those that the current folder completes: one that is empty or relative. */
+/** The folders of PATH without empty and relative ones, which depend on the current folder. */
 export function searchPath(environment: Environment, platform: NodeJS.Platform): string[] {
   const value = Object.entries(environment).find(([name]) => isNamed(name, 'PATH', platform))?.[1];
   return absoluteEntries(value, platform);
 }
 
-/** The environment in which a child looks for nothing, neither programs nor modules, in its current folder. */
+/** An environment in which a child looks for neither programs nor modules in its current folder. */
 export function childEnvironment(environment: Environment, platform: NodeJS.Platform): Record<string, string> {
   const kept: Record<string, string> = {};
   for (const [name, value] of Object.entries(environment)) {
@@ -25,7 +25,7 @@ export function childEnvironment(environment: Environment, platform: NodeJS.Plat
 }
 
 function absoluteEntries(value: string | undefined, platform: NodeJS.Platform): string[] {
-  // On Windows `\x` is of whatever drive is the current one.
+  // On Windows `\x` depends on the current drive.
   const isWhole = (entry: string): boolean =>
     platform === 'win32' ? /^([A-Za-z]:[\\/]|\\\\)/.test(entry) : path.posix.isAbsolute(entry);
   return (value ?? '').split(delimiter(platform)).filter(isWhole);

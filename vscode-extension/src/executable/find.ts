@@ -16,7 +16,7 @@ export interface Executable {
   readonly source: string;
 }
 
-/** What works, or a sentence about what does not. */
+/** A program that works, or a sentence about why none does. */
 export async function findExecutable(
   settings: Settings,
   log: Logger,

@@ -39,7 +39,7 @@ export function probeVersion(command: string): Promise<Probe> {
   });
 }
 
-/** The version in `submodel 0.1.0`; undefined where another program speaks. */
+/** The version in `submodel 0.1.0`; undefined for the output of another program. */
 export function readVersion(output: string): string | undefined {
   return /^submodel (\d+\.\S+)\s*$/m.exec(output)?.[1];
 }

@@ -1,4 +1,4 @@
-// The interpreter that the Python extension has selected, where that extension is there.
+// The interpreter that the Python extension has selected, if that extension is installed.
 
 import * as vscode from 'vscode';
 

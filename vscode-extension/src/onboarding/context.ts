@@ -1,7 +1,7 @@
 // The walkthrough's ticks: context keys that follow the state.
 //
-// A key that is true when VS Code registers the walkthrough, which it does when it is first opened, never ticks its step.
-// So none is set before.
+// VS Code registers the walkthrough when it is first opened. A key that is true then never ticks its step.
+// So no key is set before.
 
 import * as vscode from 'vscode';
 

@@ -1,4 +1,4 @@
-// What is said unasked, each at most once: the offer to build, a missing program, a server that does not stay up.
+// Messages that nobody asked for, each at most once: the offer to build, a missing program, a server that keeps dying.
 
 import * as vscode from 'vscode';
 
@@ -15,7 +15,7 @@ export class Offers {
     private readonly userMemory: vscode.Memento,
   ) {}
 
-  /** Once a workspace, and never where the user has said so. */
+  /** Offer a build: once a workspace, and never again if the user says so. */
   async offerToBuild(): Promise<void> {
     const hasFolder = (vscode.workspace.workspaceFolders ?? []).some((folder) => folder.uri.scheme === 'file');
     const mayAsk = hasFolder && vscode.workspace.isTrusted && !this.userMemory.get<boolean>(NEVER, false);
@@ -39,7 +39,7 @@ export class Offers {
     }
   }
 
-  /** Once a window, or whenever the user has `asked` for what needs it. */
+  /** Report a missing program: once a window, or whenever the user has `asked` for what needs it. */
   async tellOfMissingExecutable(problem: string, asked: boolean): Promise<void> {
     if (this.hasToldOfExecutable && !asked) {
       return;
@@ -57,7 +57,7 @@ export class Offers {
   async tellOfCrashes(): Promise<void> {
     const [restart, logs] = ['Restart', 'Show Logs'];
     const answer = await vscode.window.showErrorMessage(
-      'The submodel server has stopped again and again, and is left off.',
+      'The submodel server has stopped several times in a row, and is not started again.',
       restart,
       logs,
     );

@@ -1,4 +1,4 @@
-// Other extensions that suggest inline: two of them at once show one another's text, so the user should know.
+// Other extensions that suggest inline. Two of them at once show one another's text, so the user should know.
 
 import * as vscode from 'vscode';
 

@@ -1,4 +1,4 @@
-// Starts, stops and restarts the server, one wish after the other, and keeps the state up to date.
+// Starts, stops and restarts the server, one request after the other, and keeps the state up to date.
 
 import * as vscode from 'vscode';
 import type { LanguageClient, Middleware } from 'vscode-languageclient/node';
@@ -45,7 +45,7 @@ export class ServerController implements vscode.Disposable {
     private readonly log: Logger,
   ) {}
 
-  /** The client of a server that runs. */
+  /** The client of the running server, if one runs. */
   get client(): LanguageClient | undefined {
     return this.current?.isRunning ? this.current.client : undefined;
   }
@@ -75,7 +75,7 @@ export class ServerController implements vscode.Disposable {
     return [...new Set((status?.bundles ?? []).flatMap(({ previous }) => previous ?? []))];
   }
 
-  /** Let the server snooze until then, or end its snooze; a server that starts later gets the rest of it. */
+  /** Let the server snooze until a time, or end its snooze. A server that starts later snoozes for the rest of it. */
   async snooze(until: Date | undefined): Promise<void> {
     const { client } = this;
     this.status.update({ snoozedUntil: until });
@@ -141,7 +141,7 @@ export class ServerController implements vscode.Disposable {
   private async spawn(executable: Executable): Promise<void> {
     const { RunningServer } = await import('./launch.js'); // large: not before there is something to serve
     const server = new RunningServer(this.serverSettings(executable), this.log);
-    const { snoozedUntil } = this.status.snapshot; // which the new server knows nothing of
+    const { snoozedUntil } = this.status.snapshot; // the new server does not know it
     const isCurrent = (): boolean => this.current === server;
     this.current = server;
     server.onDidEnd((how) => {
@@ -183,7 +183,7 @@ export class ServerController implements vscode.Disposable {
     };
   }
 
-  /** The server's own words to the user: each once, however often it restarts. */
+  /** Show a message of the server to the user: each message once, however often the server restarts. */
   private tell(text: string, isProblem: boolean, executable: Executable): void {
     this.log.info(`The server says: ${text}`);
     if (isProblem) {
@@ -243,7 +243,7 @@ export class ServerController implements vscode.Disposable {
   }
 }
 
-/** What tells these bundles from others; undefined for none. */
+/** An identity of these bundles; undefined if there are none. */
 function stampOf(bundles: readonly { readonly folder: string; readonly builtAt: Date }[]): string | undefined {
   return bundles.map((bundle) => `${bundle.folder}\n${bundle.builtAt.getTime()}`).join('\n') || undefined;
 }

@@ -1,4 +1,4 @@
-// When a server that died is started again. Free of VS Code.
+// Decides when a server that died is started again. Free of VS Code.
 
 const WINDOW_MS = 3 * 60_000;
 const DELAYS_MS = [0, 100, 500, 2_000, 10_000]; // the first at once: someone is typing
@@ -6,7 +6,7 @@ const DELAYS_MS = [0, 100, 500, 2_000, 10_000]; // the first at once: someone is
 export class CrashPolicy {
   private times: number[] = [];
 
-  /** Note a death at `now`; the delay before the next start, or undefined where it is better to give up. */
+  /** Note a death at `now`; return the delay before the next start, or undefined to give up. */
   delayAfterCrash(now: number): number | undefined {
     this.times = this.times.filter((time) => now - time < WINDOW_MS);
     const delay = DELAYS_MS[this.times.length];
@@ -14,7 +14,7 @@ export class CrashPolicy {
     return delay;
   }
 
-  /** The user has asked for a start: count anew. */
+  /** Count anew, since the user has asked for a start. */
   forget(): void {
     this.times = [];
   }

@@ -29,10 +29,10 @@ export interface LaunchSettings {
   readonly executable: Executable;
   readonly initializationOptions: object;
   readonly middleware: Middleware;
-  readonly onMessage: (text: string, isProblem: boolean) => void; // what the server tells the user
+  readonly onMessage: (text: string, isProblem: boolean) => void; // the server's messages to the user
 }
 
-/** It logs what goes wrong; what the user hears of it is the controller's matter. */
+/** Logs errors. The controller decides which of them the user sees. */
 class QuietClient extends LanguageClient {
   override error(message: string, data?: unknown): void {
     super.error(message, data, false);
@@ -42,7 +42,7 @@ class QuietClient extends LanguageClient {
 export class RunningServer {
   readonly client: LanguageClient;
   private readonly ended = new vscode.EventEmitter<string>();
-  readonly onDidEnd = this.ended.event; // tells how; also of an end that was asked for
+  readonly onDidEnd = this.ended.event; // with the exit code or signal; fires after a requested stop too
   private child: ChildProcess | undefined;
 
   constructor(
@@ -60,7 +60,7 @@ export class RunningServer {
     return this.client.state === State.Running;
   }
 
-  /** Raises where the program can't be run, ends at once or does not answer. */
+  /** Start the server. Raises if the program can't be run, ends at once or does not answer. */
   async start(): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     let listening: vscode.Disposable | undefined;
@@ -80,7 +80,7 @@ export class RunningServer {
     }
   }
 
-  /** In order, or by force where that does not help. */
+  /** Ask the server to stop; kill it if that does not help. */
   async stop(): Promise<void> {
     try {
       await this.client.stop(STOP_TIMEOUT_MS);
@@ -108,7 +108,7 @@ export class RunningServer {
       child.on('exit', (code, signal) => {
         this.ended.fire(signal === null ? `exit code ${code ?? 0}` : signal);
       });
-      child.stdin.on('error', () => undefined); // a pipe that breaks tells no more than the exit does
+      child.stdin.on('error', () => undefined); // a broken pipe shows no more than the exit does
     });
   }
 
@@ -119,7 +119,7 @@ export class RunningServer {
       middleware: this.settings.middleware,
       outputChannel: this.log,
       stdioOptions: {
-        stdout: () => undefined, // the protocol's
+        stdout: () => undefined, // belongs to the protocol
         stderr: (input) => {
           readline.createInterface({ input }).on('line', (line) => {
             const { level, text } = readServerLine(line);
@@ -127,7 +127,7 @@ export class RunningServer {
           });
         },
       },
-      revealOutputChannelOn: RevealOutputChannelOn.Never, // no pop-up for what only the log needs
+      revealOutputChannelOn: RevealOutputChannelOn.Never, // the log never opens by itself
       initializationFailedHandler: () => false,
       errorHandler: {
         error: () => ({ action: ErrorAction.Continue, handled: true }),
@@ -137,7 +137,7 @@ export class RunningServer {
   }
 }
 
-/** Asks a server that can for `submodel/status` as a notification. */
+/** Asks the server to send `submodel/status` as a notification. */
 const announcesStatus: StaticFeature = {
   fillClientCapabilities(capabilities) {
     capabilities.experimental = { ...(capabilities.experimental as object | undefined), submodelStatus: true };

@@ -1,4 +1,4 @@
-// What the server is given: the documents that it sees, and the options that are settings. Free of VS Code.
+// What the server gets: the documents that it sees, and its options. Free of VS Code.
 
 export const SELECTOR = [{ scheme: 'file' }, { scheme: 'untitled' }];
 
@@ -16,7 +16,7 @@ export const SERVER_OPTIONS: readonly string[] = [
 /** Switches of the server for tests and studies. No setting declares them; only the user's own file may hold them. */
 export const EXPERIMENTAL = 'experimental';
 
-/** `{"trigger.comments": false}` as `{"trigger": {"comments": false}}`, and the bundle, where one was picked. */
+/** `{"trigger.comments": false}` as `{"trigger": {"comments": false}}`, with the bundle if one was picked. */
 export function toInitializationOptions(
   options: ReadonlyMap<string, unknown>,
   bundle: string | undefined,

@@ -20,7 +20,7 @@ export type ServerStatus = Partial<Omit<documents.ServerStatus, 'bundles' | 'pow
   readonly power?: Partial<documents.PowerFacts>;
 };
 
-/** The answer, or undefined where this version of the server does not know the method. */
+/** The answer; undefined if this version of the server does not know the method. */
 export async function requestIfKnown<T>(
   client: LanguageClient,
   method: string,
@@ -36,7 +36,7 @@ export async function requestIfKnown<T>(
   }
 }
 
-/** The command's result, or undefined where this version of the server does not offer it. */
+/** The command's result; undefined if this version of the server does not offer the command. */
 export async function executeIfKnown(
   client: LanguageClient,
   command: string,

@@ -11,5 +11,5 @@ export function readServerLine(line: string): {
   const [, level, text] = match ?? [];
   return level !== undefined && text !== undefined
     ? { level: LEVELS[level as keyof typeof LEVELS], text }
-    : { level: 'warn', text: line }; // a traceback, or native code
+    : { level: 'warn', text: line }; // a traceback, or output of native code
 }

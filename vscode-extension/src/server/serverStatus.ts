@@ -1,4 +1,4 @@
-// `submodel/status` to the state that people see. Free of VS Code.
+// Turns `submodel/status` into the state that people see. Free of VS Code.
 
 import type { Phase, Snapshot } from '../status/state';
 import type { ServerStatus } from './protocol';

@@ -1,4 +1,4 @@
-// The menu behind the status bar entry: what is to do in the state that it shows.
+// The menu behind the status bar entry: what can be done in the state that the entry shows.
 
 import * as vscode from 'vscode';
 

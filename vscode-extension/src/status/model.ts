@@ -1,4 +1,4 @@
-// The one place that holds the state; whoever learns something updates it, whoever shows something listens.
+// The one place that holds the state. Parts that learn something update it; parts that show it listen.
 
 import * as vscode from 'vscode';
 

@@ -1,11 +1,11 @@
-// What is known of the server, and how it is told to people. Free of VS Code.
+// What is known of the server, and how people see it. Free of VS Code.
 
 import { type BundleInfo, describeBundle, shortBytes, shortCount } from '../bundle/manifest';
 
 export type Phase =
   | 'idle' // not started yet
   | 'disabled'
-  | 'untrusted' // and nothing else was picked than what the workspace holds
+  | 'untrusted' // the workspace is not trusted, and the user has picked no bundle outside of it
   | 'no-bundle'
   | 'no-executable'
   | 'starting'

@@ -1,11 +1,11 @@
-// Commands that turn a setting over, wherever it is set: in folders, in the workspace, or else for the user.
+// Commands that toggle a setting where it is set: in folders, in the workspace, or else for the user.
 
 import * as vscode from 'vscode';
 
 import { plain } from '../plainText';
 import { isEnabledFor, isEnabledSomewhere, SECTION } from '../settings';
 
-/** Off is off in every folder; on leaves off what a folder has for itself, unless nothing would be on. */
+/** Switching off holds for every folder. Switching on leaves folders off that are set so, unless nothing would be on. */
 export async function toggleEnabled(): Promise<void> {
   const isOn = !isEnabledSomewhere();
   const folders = vscode.workspace.workspaceFolders ?? [];

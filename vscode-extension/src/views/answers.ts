@@ -1,4 +1,4 @@
-// What only the server knows: why the last suggestion, and the counts.
+// Shows what only the server knows: the reason for the last suggestion, and the statistics.
 
 import * as vscode from 'vscode';
 

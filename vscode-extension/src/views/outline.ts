@@ -1,4 +1,4 @@
-// Any JSON value as Markdown that people can read: what the server tells may grow without a change here. Free of VS Code.
+// Any JSON value as Markdown that people can read: the server may add keys without a change here. Free of VS Code.
 
 export function toMarkdown(title: string, value: unknown): string {
   return [`# ${title}`, '', ...outline(value, ''), ''].join('\n');
@@ -43,7 +43,7 @@ function format(value: unknown): string {
   return typeof value === 'boolean' ? (value ? 'yes' : 'no') : String(value);
 }
 
-/** Prose stays prose; what may hold Markdown or code is set as code. */
+/** Prose stays prose; a text that may hold Markdown or code becomes code. */
 function quote(text: string): string {
   if (/^[\p{L}\p{N} .,:;()'’–%/+-]*$/u.test(text)) {
     return text;
