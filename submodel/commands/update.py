@@ -68,7 +68,7 @@ def _outcome(document: Mapping[str, Any]) -> str:
     took = f"This took {document['seconds']:.0f} s."
     if document["kept"] == "new":
         ends = [document[end][:10] for end in ("from_commit", "to_commit") if end in document]
-        way = f" from {ends[0]} to {ends[1]}" if len(ends) == 2 else ""
+        way = f" from {ends[0]} to {ends[1]}" if len(set(ends)) == 2 else ""
         return f"The model was updated{way}, and the new one is served. {took}"
     if "finetuning" in document:
         return f"The old model is still served, since the new one is not better on the validation files. {took}"
