@@ -16,7 +16,7 @@ import { createTask, openBuildTerminal, taskDefinition } from './task';
 import type { BuildTerminal } from './terminal';
 
 const WORDS = {
-  build: { title: 'Building a sub-model', stopped: 'The build was stopped; building again goes on where it was.' },
+  build: { title: 'Building a sub-model', stopped: 'The build was stopped; building again resumes it.' },
   update: { title: 'Updating the sub-model', stopped: 'The update was stopped; updating again resumes it.' },
 } as const satisfies Record<TaskName, object>;
 
