@@ -321,7 +321,7 @@ class BuildReport(TypedDict):
 
 
 class BuildProgress(TypedDict):
-    """A line that `submodel build --progress json` writes to stderr: a stage begins, goes on or ends, or a message."""
+    """A line of `--progress json` of `submodel build` and `update`: a stage begins, continues or ends, or a message."""
 
     kind: Literal["stage", "message"]
     text: NotRequired[str]

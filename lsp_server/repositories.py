@@ -11,14 +11,16 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from contract.bundle.bundle import WORKSPACE_BUNDLE
 from contract.documents import DriftFacts
 from contract.errors import CorpusError, SubmodelError
 from contract.files.file_names import path_below
 from contract.files.home import holds_home
+from contract.versions import installed_versions
 from lsp_server.bundle_finder import read_manifest, workspace_of
 
 # A larger workspace is not read, since nobody asked for that. The largest repositories have some 100,000 files.
@@ -34,6 +36,7 @@ class Drift:
     changed: int
     added: int
     removed: int
+    can_update: bool = False  # as the function of that name says
 
     @property
     def share(self) -> float:
@@ -42,8 +45,12 @@ class Drift:
 
     @property
     def is_stale(self) -> bool:
-        """Whether a new build is worth its time."""
+        """Whether an update or a new build is worth its time."""
         return self.share >= STALE_SHARE
+
+    def command(self, repository: Path) -> str:
+        """What to run against it: an update, or else a build."""
+        return f"submodel {'update' if self.can_update else 'build'} {repository}"
 
     def to_json(self, repository: Path) -> DriftFacts:
         """Return the drift as it stands in the status."""
@@ -54,8 +61,21 @@ class Drift:
             "removed": self.removed,
             "share": round(self.share, 4),
             "isStale": self.is_stale,
-            "command": f"submodel build {repository}",
+            "command": self.command(repository),
         }
+
+
+def can_update(repository: Path, manifest: Mapping[str, Any]) -> bool:
+    """Return whether `submodel update` can start from the build that made the bundle with this manifest.
+
+    It needs the sub-model and its history beside the bundle. A bundle that was unpacked or exported has none, and that
+    of a language has no history. It also refuses what another version built.
+    """
+    folder = repository / WORKSPACE_BUNDLE.parts[0]
+    versions = manifest.get("versions")
+    maker = versions.get("submodel") if isinstance(versions, dict) else None
+    is_there = (folder / "model").is_dir() and (folder / "stages" / "history.json").is_file()
+    return is_there and maker == installed_versions(("submodel",)).get("submodel")
 
 
 def measure_drift(texts: Iterable[str], manifest: Mapping[str, Any]) -> Drift | None:
@@ -145,7 +165,10 @@ class Repositories:
         def work() -> None:
             drift: Drift | None = None
             try:
-                drift = measure_drift(read_current_texts(root), read_manifest(bundle))
+                manifest = read_manifest(bundle)
+                drift = measure_drift(read_current_texts(root), manifest)
+                if drift is not None:
+                    drift = replace(drift, can_update=can_update(root, manifest))
             except SubmodelError as error:
                 log.warning("The repository can't be read: %s", error)
             finally:

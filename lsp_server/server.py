@@ -321,8 +321,8 @@ class CompletionServer(LanguageServer):
     def _on_drift(self, root: Path, drift: Drift) -> None:
         if drift.is_stale:
             self.warn_once(
-                f"{drift.changed + drift.added} of {drift.files} files in {root} have changed since the build, so "
-                f"completions know them less well; run `submodel build {root}`.",
+                f"{drift.changed + drift.added} of {drift.files} files in {root} have changed since the build or "
+                f"update, so completions know them less well; run `{drift.command(root)}`.",
                 about=f"the drift of {root}",
             )
 

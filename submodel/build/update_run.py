@@ -136,7 +136,6 @@ class _Update(Build):
             finetuning=self._settings.finetuning.to_json(),
         )
         if not self._followed.fresh_to_learn or self._history.versions[-1].get("stage_hash") == stage_hash:
-            self._display.say("Nothing has changed since that the model has not learned or tried; all stays as it is")
             return self._finish(document, {}, started)
         self._display.say(_describe(document["files"]))
         scores = self._score_old(stage_hash)

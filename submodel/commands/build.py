@@ -16,6 +16,9 @@ class ProgressForm(StrEnum):
     JSON = "json"  # a document a line, `contract.documents.BuildProgress`
 
 
+PROGRESS_HELP = "How progress is shown on stderr: auto, or json for one document a line (docs/protocol.md)."
+
+
 def build(
     repository: Annotated[Path, typer.Argument(metavar="[REPO]", help="The repository.")] = Path(),
     output: Annotated[
@@ -70,10 +73,7 @@ def build(
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all sampling.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Repeat the stages that an earlier build finished.")] = False,
-    progress: Annotated[
-        ProgressForm,
-        typer.Option(help="How progress is shown on stderr: auto, or json for one document a line (docs/protocol.md)."),
-    ] = ProgressForm.AUTO,
+    progress: Annotated[ProgressForm, typer.Option(help=PROGRESS_HELP)] = ProgressForm.AUTO,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Build a smaller model of a repository, and the bundle that an editor's language server runs."""

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from submodel.commands.build import PROGRESS_HELP, ProgressForm
+
 
 def update(
     repository: Annotated[Path, typer.Argument(metavar="[REPO]", help="The repository.")] = Path(),
@@ -20,6 +22,7 @@ def update(
     positions: Annotated[
         int, typer.Option(min=0, help="Held-out lines, and as many new ones, to score on; 0 scores nothing.")
     ] = 30,
+    progress: Annotated[ProgressForm, typer.Option(help=PROGRESS_HELP)] = ProgressForm.AUTO,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Let the sub-model learn what changed since the last build or update, and serve the better one."""
@@ -32,23 +35,21 @@ def update(
     settings = UpdateSettings(
         repository=repository, output=output or repository / ".submodel", minutes=minutes, positions=positions
     )
-    with StageDisplay() as display:
+    with StageDisplay(as_json=progress is ProgressForm.JSON) as display:
         document = run_update(settings, display)
-    console.print(_reported(document), highlight=False, markup=False, soft_wrap=True)
+    if progress is ProgressForm.JSON:
+        for sentence in _reported(document):
+            display.say(sentence)
+    else:
+        console.print(" ".join(_reported(document)), highlight=False, markup=False, soft_wrap=True)
     if as_json:
         print_json(document)
 
 
-def _reported(document: Mapping[str, Any]) -> str:
-    """What came of it, in a few sentences."""
-    ends = [document[end][:10] for end in ("from_commit", "to_commit") if end in document]
-    way = f" from {ends[0]} to {ends[1]}" if len(ends) == 2 else ""
+def _reported(document: Mapping[str, Any]) -> list[str]:
+    """Return the figures, a sentence each, and last which model is served and why."""
     row, before, since = document["models"][0], document.get("held_out_before"), document.get("since")
-    reported = [
-        f"Updated{way} in {document['seconds']:.0f} s; the new model is served."
-        if document["kept"] == "new"
-        else f"The old model is served still; this took {document['seconds']:.0f} s."
-    ]
+    reported = []
     if before and "positions" in row:
         reported.append(
             f"Held-out files: {row['fim_exact_match']:.0%} of {row['positions']} lines exact (before "
@@ -60,4 +61,17 @@ def _reported(document: Mapping[str, Any]) -> str:
             f"Of the lines written since, the old model completed {since['fim_exact_match']:.0%} of "
             f"{since['positions']} exactly."
         )
-    return " ".join(reported)
+    return [*reported, _outcome(document)]
+
+
+def _outcome(document: Mapping[str, Any]) -> str:
+    took = f"This took {document['seconds']:.0f} s."
+    if document["kept"] == "new":
+        ends = [document[end][:10] for end in ("from_commit", "to_commit") if end in document]
+        way = f" from {ends[0]} to {ends[1]}" if len(set(ends)) == 2 else ""
+        return f"The model was updated{way}, and the new one is served. {took}"
+    if "finetuning" in document:
+        return f"The old model is still served, since the new one is not better on the validation files. {took}"
+    if any(stage["name"] == "renew the drafts" for stage in document["stages"]):
+        return f"The old model is still served, with new drafts. {took}"
+    return f"Nothing has changed since that the model has not learned or tried; all stays as it is. {took}"

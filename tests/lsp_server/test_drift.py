@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 from lsp_server.repositories import Drift, measure_drift
@@ -29,6 +30,7 @@ def test_what_is_stale_and_what_to_do() -> None:
     drift = Drift(files=100, changed=10, added=10, removed=0)
     assert drift.is_stale
     assert drift.to_json(Path("/repo"))["command"] == "submodel build /repo"
+    assert replace(drift, can_update=True).to_json(Path("/repo"))["command"] == "submodel update /repo"
     assert not Drift(files=0, changed=0, added=0, removed=0).is_stale
 
 

@@ -3,13 +3,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from contract.bundle.bundle import Bundle, read_manifest, seal_manifest
+from contract.versions import installed_versions
 from lsp_server.repositories import Drift, Repositories
+from submodel.build import history
+from submodel.build.paths import BuildPaths
 
 
 @pytest.fixture
@@ -27,6 +31,17 @@ def bundle(root: Path, tiny_bundle: Bundle) -> Path:
     shutil.copytree(tiny_bundle.folder, folder)
     seal_manifest(folder, {**read_manifest(folder), "learned_sha256": [hashlib.sha256(b"gone").hexdigest()]})
     return folder
+
+
+@pytest.fixture
+def build(root: Path, bundle: Path) -> BuildPaths:
+    """What a build of this version left beside the bundle."""
+    paths = BuildPaths(root=root / ".submodel")
+    paths.model.mkdir()
+    paths.stages.mkdir()
+    (paths.stages / history.FILE).write_text("{}")
+    seal_manifest(bundle, {**read_manifest(bundle), "versions": installed_versions(("submodel",))})
+    return paths
 
 
 async def until_read(repositories: Repositories, bundle: Path) -> None:
@@ -119,3 +134,40 @@ def test_of_a_repository_that_another_bundle_serves_there_is_no_drift(root: Path
 
     asyncio.run(test())
     assert reported == []
+
+
+def command_of(root: Path, bundle: Path) -> str:
+    async def test() -> str:
+        repositories = Repositories()
+        repositories.read(root, bundle)
+        await until_read(repositories, bundle)
+        repositories.close()
+        drift = repositories.drift_of(bundle)
+        assert drift is not None
+        return drift["command"]
+
+    return asyncio.run(test())
+
+
+def test_what_a_build_of_this_version_left_can_be_updated(root: Path, bundle: Path, build: BuildPaths) -> None:
+    assert command_of(root, bundle) == f"submodel update {root}"
+
+
+def _of_another_version(build: BuildPaths) -> None:
+    seal_manifest(build.bundle, {**read_manifest(build.bundle), "versions": {"submodel": "0.0.1"}})
+
+
+CANT_UPDATE: dict[str, Callable[[BuildPaths], None]] = {
+    "unpacked or exported, without a sub-model": lambda build: build.model.rmdir(),
+    "of a language, without a history": lambda build: (build.stages / history.FILE).unlink(),
+    "of another version": _of_another_version,
+    "of a version that is a list": lambda build: seal_manifest(
+        build.bundle, {**read_manifest(build.bundle), "versions": ["submodel"]}
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CANT_UPDATE)
+def test_any_other_bundle_asks_for_a_build(root: Path, bundle: Path, build: BuildPaths, case: str) -> None:
+    CANT_UPDATE[case](build)
+    assert command_of(root, bundle) == f"submodel build {root}"

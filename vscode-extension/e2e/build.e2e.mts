@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { CodeServer } from './setup/codeServer.mjs';
 import { Editor } from './setup/editor.mjs';
 import { note } from './setup/figures.mjs';
+import { OUT } from './setup/places.mjs';
 import { BUILD_SETTINGS, CODE, keepBundle, makeRepository, makeWorkspace, TYPED } from './setup/workspaces.mjs';
 
 const BUILDING_MS = 800_000; // minutes, where other work goes on beside
@@ -44,6 +45,16 @@ test('a build from the palette shows its stages, and then its bundle is served',
   await editor.goToEnd();
   await editor.type(TYPED);
   await editor.untilGhost();
+});
+
+test('an update from the palette says which model is served, and why', async () => {
+  const repository = path.join(OUT, 'workspaces', 'repository'); // that the test before has built of
+  fs.writeFileSync(path.join(repository, 'points.py'), CODE); // the editor may have saved what was typed
+  editor = await Editor.open(server, repository);
+  await editor.untilStatus(/ready/);
+  await editor.run('submodel: Update the Sub-model of This Workspace');
+  await editor.untilNotification(/^Nothing has changed .*all stays as it is/, BUILDING_MS);
+  await editor.untilStatus(/ready/);
 });
 
 test('a build can be stopped, and says that it goes on another time', async () => {

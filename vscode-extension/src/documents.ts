@@ -353,7 +353,7 @@ export interface StageRow {
   seconds: number;
 }
 /**
- * A line that `submodel build --progress json` writes to stderr: a stage begins, goes on or ends, or a message.
+ * A line of `--progress json` of `submodel build` and `update`: a stage begins, continues or ends, or a message.
  */
 export interface BuildProgress {
   kind: 'message' | 'stage';

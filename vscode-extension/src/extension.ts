@@ -72,7 +72,8 @@ export function activate(context: vscode.ExtensionContext): void {
     vscode.workspace.onDidChangeWorkspaceFolders(restart('the folders of the workspace have changed')),
     vscode.workspace.onDidGrantWorkspaceTrust(restart('the workspace is trusted')),
 
-    on('build', () => builds.run()),
+    on('build', (repository) => builds.run('build', repository)),
+    on('update', (repository) => builds.run('update', repository)),
     on('chooseBundle', async () => {
       const older = await controller.olderBundles();
       return (await bundles.choose(older)) && controller.restart('another bundle was picked');

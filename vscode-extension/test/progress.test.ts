@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { buildArguments, describeProgress, readFailure, readProgress } from '../src/build/progress';
+import { describeProgress, readFailure, readProgress, taskArguments } from '../src/build/progress';
 import type { BuildProgress } from '../src/documents';
 
 const RUNNING = { kind: 'stage', stage: 'prune', state: 'running', seconds: 12 } as const;
@@ -38,5 +38,12 @@ test('the last sentence of a failure', () => {
 test('extra arguments come last', () => {
   const settings = { base: 'auto', size: '0.6', minutes: 0, extraArguments: ['--size', '0.5'] };
   const expected = ['build', '/r', '--base', 'auto', '--size', '0.6', '--minutes', '0', '--size', '0.5'];
-  expect(buildArguments(settings, '/r')).toEqual(expected);
+  expect(taskArguments('build', '/r', settings)).toEqual(expected);
+});
+
+test('the settings of a build are not those of an update, and a task has its own arguments', () => {
+  const settings = { base: 'auto', size: '0.6', minutes: 0, extraArguments: ['--size', '0.5'] };
+  expect(taskArguments('update', '/r', settings)).toEqual(['update', '/r']);
+  expect(taskArguments('update', '/r', settings, ['--minutes', '1'])).toEqual(['update', '/r', '--minutes', '1']);
+  expect(taskArguments('build', '/r', settings, [])).toEqual(['build', '/r']);
 });

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { toSnapshot } from '../src/server/serverStatus';
+import { driftedIn, toSnapshot } from '../src/server/serverStatus';
 import { describe, INITIAL, type Snapshot } from '../src/status/state';
 
 const BUNDLE = {
@@ -50,4 +50,18 @@ test('what the server tells of itself', () => {
   });
   expect(toSnapshot({ state: 'paused', message: 'On battery.' })).toMatchObject({ problem: 'On battery.' });
   expect(toSnapshot({})).not.toHaveProperty('phase');
+});
+
+test('a message about drift is told by the command that it suggests', () => {
+  const facts = { files: 10, changed: 3, added: 0, removed: 0, share: 0.3, isStale: true };
+  const drifted = (folder: string, command: string) => ({
+    workspaceFolder: folder,
+    drift: { ...facts, command: `submodel ${command} ${folder}` },
+  });
+  const bundles = [{ workspaceFolder: '/c', drift: null }, drifted('/a/b', 'update'), drifted('/a', 'build'), {}];
+  const message = (command: string): string => `submodel: 3 of 10 files in /a have changed; run \`${command}\`.`;
+  expect(driftedIn(message('submodel build /a'), bundles)).toEqual({ repository: '/a', task: 'build' });
+  expect(driftedIn(message('submodel update /a/b'), bundles)).toEqual({ repository: '/a/b', task: 'update' });
+  expect(driftedIn(message('submodel update /a'), bundles)).toBeUndefined();
+  expect(driftedIn('No bundle; run `submodel build` in the repository.', bundles)).toBeUndefined();
 });

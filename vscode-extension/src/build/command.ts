@@ -1,18 +1,29 @@
-// Build a sub-model of a workspace folder: a task with a progress that can be cancelled, and then its bundle is served.
+// Build a sub-model of a workspace folder, or update that of a repository: a task with a progress that can be cancelled.
+// Then its bundle is served.
 
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 
-import { OWN_BUNDLE, readBundle } from '../bundle/bundles';
+import { findRepository, OWN_BUNDLE, readBundle } from '../bundle/bundles';
 import type { Bundles } from '../bundle/choice';
 import { describeBundle } from '../bundle/manifest';
 import { type Logger, messageOf } from '../logger';
 import { plain } from '../plainText';
 import type { ServerController } from '../server/controller';
 import type { StatusModel } from '../status/model';
-import { describeProgress, readFailure } from './progress';
-import { buildDefinition, createTask, openBuildTerminal } from './task';
+import { describeProgress, readFailure, type TaskName } from './progress';
+import { createTask, openBuildTerminal, taskDefinition } from './task';
 import type { BuildTerminal } from './terminal';
+
+const WORDS = {
+  build: { title: 'Building a sub-model', stopped: 'The build was stopped; building again resumes it.' },
+  update: { title: 'Updating the sub-model', stopped: 'The update was stopped; updating again resumes it.' },
+} as const satisfies Record<TaskName, object>;
+
+interface Target {
+  readonly repository: string;
+  readonly folder: vscode.WorkspaceFolder; // whose task it is: the repository, or a folder in it
+}
 
 export class BuildCommand implements vscode.Disposable {
   private isRunning = false;
@@ -26,22 +37,23 @@ export class BuildCommand implements vscode.Disposable {
     private readonly log: Logger,
   ) {}
 
-  async run(): Promise<void> {
+  /** `named`: the repository, if it has a bundle; any other value lets the user pick one if there are several. */
+  async run(task: TaskName, named?: unknown): Promise<void> {
     if (this.isRunning) {
-      void vscode.window.showInformationMessage('A sub-model is being built already.');
+      void vscode.window.showInformationMessage('A sub-model is being built or updated already.');
       return;
     }
     if (!vscode.workspace.isTrusted) {
       void vscode.window.showInformationMessage('Building runs programs of this workspace; trust it first.');
       return;
     }
-    const folder = await pickFolder();
-    if (!folder) {
+    const target = await pickTarget(task, named);
+    if (!target) {
       return;
     }
     this.isRunning = true;
     try {
-      await this.build(folder);
+      await this.runTask(task, target);
     } finally {
       this.isRunning = false;
       this.status.update({ building: undefined });
@@ -53,35 +65,40 @@ export class BuildCommand implements vscode.Disposable {
     this.terminal?.stop();
   }
 
-  private async build(folder: vscode.WorkspaceFolder): Promise<void> {
-    this.status.update({ building: 'building' });
+  private async runTask(task: TaskName, target: Target): Promise<void> {
+    this.status.update({ building: task === 'build' ? 'building' : task });
     let terminal: BuildTerminal;
     try {
-      terminal = await openBuildTerminal(folder, buildDefinition(), this.log);
+      terminal = await openBuildTerminal(target.repository, taskDefinition(task), this.log);
     } catch (error) {
       this.onNoExecutable(messageOf(error));
       return;
     }
-    const repository = folder.uri.fsPath;
     this.terminal = terminal;
-    const code = await this.follow(folder, terminal);
+    const code = await this.follow(task, target.folder, terminal);
     this.terminal = undefined;
-    this.log.info(`submodel build in ${repository} ended with ${code}`);
+    this.log.info(`submodel ${task} in ${target.repository} ended with ${code}`);
     if (code === 0) {
       await this.bundles.forgetPick();
       this.status.update({ building: undefined });
-      await this.controller.restartForNewBundle('a sub-model was built');
-      await this.tellSuccess(repository);
+      await this.controller.restartForNewBundle(`a sub-model was ${task === 'build' ? 'built' : 'updated'}`);
+      tellSuccess(
+        task === 'build' ? await describeBuilt(target.repository) : (terminal.lastMessage ?? 'It is updated.'),
+      );
     } else if (terminal.wasStopped) {
-      void vscode.window.showInformationMessage('The build was stopped; building again resumes it.');
+      void vscode.window.showInformationMessage(plain(WORDS[task].stopped));
     } else {
-      void this.tellFailure(folder, readFailure(terminal.tail) ?? `submodel build ended with exit code ${code}.`);
+      void this.tellFailure(
+        task,
+        target,
+        readFailure(terminal.tail) ?? `submodel ${task} ended with exit code ${code}.`,
+      );
     }
   }
 
-  private async follow(folder: vscode.WorkspaceFolder, terminal: BuildTerminal): Promise<number> {
-    const task = createTask(folder, buildDefinition(), () => Promise.resolve(terminal));
-    const title = plain(`Building a sub-model of ${folder.name}`);
+  private async follow(task: TaskName, folder: vscode.WorkspaceFolder, terminal: BuildTerminal): Promise<number> {
+    const execution = createTask(folder, taskDefinition(task), () => Promise.resolve(terminal));
+    const title = plain(`${WORDS[task].title} of ${folder.name}`);
     const location = vscode.ProgressLocation.Notification;
     return vscode.window.withProgress({ location, title, cancellable: true }, async (progress, token) => {
       const listening = vscode.Disposable.from(
@@ -98,7 +115,7 @@ export class BuildCommand implements vscode.Disposable {
         }),
       );
       try {
-        await vscode.tasks.executeTask(task);
+        await vscode.tasks.executeTask(execution);
         return await terminal.exitCode;
       } finally {
         listening.dispose();
@@ -106,32 +123,70 @@ export class BuildCommand implements vscode.Disposable {
     });
   }
 
-  private async tellSuccess(repository: string): Promise<void> {
-    const bundle = await readBundle(path.join(repository, OWN_BUNDLE));
-    const report = 'Open the Report';
-    const what = bundle ? ` (${describeBundle(bundle)})` : '';
-    void vscode.window.showInformationMessage(plain(`The sub-model is built${what}.`), report).then((answer) => {
-      if (answer === report) {
-        void vscode.commands.executeCommand('submodel.openReport');
-      }
-    });
-  }
-
-  private async tellFailure(folder: vscode.WorkspaceFolder, problem: string): Promise<void> {
-    const again = 'Try Again';
+  /** What a build alone can mend, such as another version's model, gets a build. */
+  private async tellFailure(task: TaskName, { repository, folder }: Target, problem: string): Promise<void> {
+    const isForBuild = task === 'update' && problem.includes('run `submodel build`');
+    const again = isForBuild ? 'Build' : 'Try Again';
     const answer = await vscode.window.showErrorMessage(plain(`${folder.name}: ${problem}`), again);
     if (answer === again) {
-      await this.run();
+      await this.run(isForBuild ? 'build' : task, repository);
     }
   }
 }
 
-async function pickFolder(): Promise<vscode.WorkspaceFolder | undefined> {
+async function describeBuilt(repository: string): Promise<string> {
+  const bundle = await readBundle(path.join(repository, OWN_BUNDLE));
+  return `The sub-model is built${bundle ? ` (${describeBundle(bundle)})` : ''}.`;
+}
+
+function tellSuccess(text: string): void {
+  const report = 'Open the Report';
+  void vscode.window.showInformationMessage(plain(text), report).then((answer) => {
+    if (answer === report) {
+      void vscode.commands.executeCommand('submodel.openReport');
+    }
+  });
+}
+
+async function pickTarget(task: TaskName, named: unknown): Promise<Target | undefined> {
   const folders = (vscode.workspace.workspaceFolders ?? []).filter((folder) => folder.uri.scheme === 'file');
   if (folders.length === 0) {
     void vscode.window.showInformationMessage('Open the folder of a repository first.');
+    return undefined;
   }
-  return folders.length > 1
-    ? vscode.window.showWorkspaceFolderPick({ placeHolder: 'The repository to build a sub-model of' })
-    : folders[0];
+  const built = new Map<string, vscode.WorkspaceFolder>(); // by repository that has a bundle
+  for (const folder of folders) {
+    const repository = await findRepository(folder.uri.fsPath);
+    if (repository !== undefined && !built.has(repository)) {
+      built.set(repository, folder);
+    }
+  }
+  const folder = typeof named === 'string' ? built.get(named) : undefined;
+  if (folder) {
+    return { repository: named as string, folder };
+  }
+  return task === 'build' ? pickFolder(folders) : pickBuilt(built);
+}
+
+async function pickFolder(folders: readonly vscode.WorkspaceFolder[]): Promise<Target | undefined> {
+  const folder =
+    folders.length > 1
+      ? await vscode.window.showWorkspaceFolderPick({ placeHolder: 'The repository to build a sub-model of' })
+      : folders[0];
+  return folder && { repository: folder.uri.fsPath, folder };
+}
+
+async function pickBuilt(built: ReadonlyMap<string, vscode.WorkspaceFolder>): Promise<Target | undefined> {
+  if (built.size === 0) {
+    void vscode.window.showInformationMessage('There is no sub-model of this workspace yet; build one first.');
+  }
+  const [first, ...others] = built.keys();
+  const repository =
+    first !== undefined && others.length > 0
+      ? await vscode.window.showQuickPick([first, ...others], {
+          placeHolder: 'The repository whose sub-model to update',
+        })
+      : first;
+  const folder = repository === undefined ? undefined : built.get(repository);
+  return repository === undefined || !folder ? undefined : { repository, folder };
 }

@@ -1,12 +1,22 @@
-// The command line of a build, and the lines that it writes to stderr, as text for people. Free of VS Code.
+// The command line of a build or an update, and the lines that it writes to stderr, as text for people. Free of VS Code.
 
 import type { BuildProgress } from '../documents';
 import type { BuildSettings } from '../settings';
 
-export function buildArguments(settings: BuildSettings, repository: string): string[] {
+export type TaskName = 'build' | 'update';
+
+/** `own` stand in the place of the arguments that the settings make. */
+export function taskArguments(
+  task: TaskName,
+  repository: string,
+  settings: BuildSettings,
+  own?: readonly string[],
+): string[] {
+  return [task, repository, ...(own ?? (task === 'build' ? buildArguments(settings) : []))];
+}
+
+function buildArguments(settings: BuildSettings): string[] {
   return [
-    'build',
-    repository,
     ...['--base', settings.base],
     ...['--size', settings.size],
     ...['--minutes', String(settings.minutes)],

@@ -1,22 +1,24 @@
-// A build as a task, for the palette's command and for `Tasks: Run Task`.
+// A build or an update as a task, for the palette's command and for `Tasks: Run Task`.
 
 import * as vscode from 'vscode';
 
 import { findExecutable } from '../executable/find';
 import type { Logger } from '../logger';
 import { readSettings } from '../settings';
-import { buildArguments } from './progress';
+import { taskArguments, type TaskName } from './progress';
 import { BuildTerminal } from './terminal';
 
 const TYPE = 'submodel';
+const NAMES: readonly string[] = ['build', 'update'] satisfies TaskName[];
 
 export function createTask(
   folder: vscode.WorkspaceFolder,
   definition: vscode.TaskDefinition,
   open: () => Promise<BuildTerminal>,
 ): vscode.Task {
-  const task = new vscode.Task(definition, folder, 'build', 'submodel', new vscode.CustomExecution(open));
-  task.detail = `Build a sub-model of ${folder.name}`;
+  const name = nameOf(definition);
+  const task = new vscode.Task(definition, folder, name, 'submodel', new vscode.CustomExecution(open));
+  task.detail = `${name === 'build' ? 'Build a' : 'Update the'} sub-model of ${folder.name}`;
   task.presentationOptions = {
     reveal: vscode.TaskRevealKind.Silent,
     panel: vscode.TaskPanelKind.Dedicated,
@@ -25,9 +27,9 @@ export function createTask(
   return task;
 }
 
-/** A terminal for the folder; raises if there is no `submodel` to run. */
+/** A terminal for the repository; raises if there is no `submodel` to run. */
 export async function openBuildTerminal(
-  folder: vscode.WorkspaceFolder,
+  repository: string,
   definition: vscode.TaskDefinition,
   log: Logger,
 ): Promise<BuildTerminal> {
@@ -37,25 +39,29 @@ export async function openBuildTerminal(
     throw new Error(found.problem);
   }
   const own = definition['arguments'] as readonly string[] | undefined;
-  const args = own ? ['build', folder.uri.fsPath, ...own] : buildArguments(settings.build, folder.uri.fsPath);
-  return new BuildTerminal(found.executable.command, args, folder.uri.fsPath);
+  const args = taskArguments(nameOf(definition), repository, settings.build, own);
+  return new BuildTerminal(found.executable.command, args, repository);
 }
 
 export function registerTaskProvider(log: Logger): vscode.Disposable {
   const make = (folder: vscode.WorkspaceFolder, definition: vscode.TaskDefinition): vscode.Task =>
-    createTask(folder, definition, () => openBuildTerminal(folder, definition, log));
+    createTask(folder, definition, () => openBuildTerminal(folder.uri.fsPath, definition, log));
   return vscode.tasks.registerTaskProvider(TYPE, {
     provideTasks: () =>
       (vscode.workspace.workspaceFolders ?? [])
         .filter((folder) => folder.uri.scheme === 'file')
-        .map((folder) => make(folder, buildDefinition())),
+        .map((folder) => make(folder, taskDefinition('build'))),
     resolveTask: (task) =>
-      typeof task.scope === 'object' && task.definition['task'] === 'build'
+      typeof task.scope === 'object' && NAMES.includes(task.definition['task'] as string)
         ? make(task.scope, task.definition)
         : undefined,
   });
 }
 
-export function buildDefinition(): vscode.TaskDefinition {
-  return { type: TYPE, task: 'build' };
+export function taskDefinition(task: TaskName): vscode.TaskDefinition {
+  return { type: TYPE, task };
+}
+
+function nameOf(definition: vscode.TaskDefinition): TaskName {
+  return definition['task'] as TaskName;
 }

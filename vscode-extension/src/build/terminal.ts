@@ -1,4 +1,4 @@
-// A terminal that runs `submodel build` as a child process: it shows the progress, and can interrupt the build.
+// A terminal that runs `submodel build` or `submodel update` as a child process: it shows the progress, and can interrupt it.
 
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import * as path from 'node:path';
@@ -25,6 +25,7 @@ export class BuildTerminal implements vscode.Pseudoterminal {
   private child: ChildProcess | undefined;
   private isStopped = false;
   private kept = '';
+  private said: string | undefined;
 
   constructor(
     private readonly command: string,
@@ -39,6 +40,11 @@ export class BuildTerminal implements vscode.Pseudoterminal {
   /** The end of what was printed. */
   get tail(): string {
     return this.kept;
+  }
+
+  /** The last message; an update ends with what came of it. */
+  get lastMessage(): string | undefined {
+    return this.said;
   }
 
   get wasStopped(): boolean {
@@ -111,6 +117,9 @@ export class BuildTerminal implements vscode.Pseudoterminal {
       return;
     }
     const text = describeProgress(progress);
+    if (progress.kind === 'message') {
+      this.said = text;
+    }
     this.written.fire(`${CLEAR_LINE}${text.replaceAll('\n', '\r\n')}${progress.state === 'running' ? '' : '\r\n'}`);
     this.progressed.fire(progress);
   }

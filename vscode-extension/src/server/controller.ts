@@ -22,7 +22,7 @@ import {
   SNOOZE_COMMAND,
   STATUS_METHOD,
 } from './protocol';
-import { toSnapshot } from './serverStatus';
+import { driftedIn, toSnapshot } from './serverStatus';
 
 export class ServerController implements vscode.Disposable {
   private readonly queue = new JobQueue();
@@ -196,14 +196,19 @@ export class ServerController implements vscode.Disposable {
     void (isProblem ? this.warn(text, executable) : vscode.window.showInformationMessage(plain(text)));
   }
 
-  /** Shows a warning. If it is about another account's bundle, a button runs `submodel trust`. */
+  /** Shows a warning. If it names `submodel trust`, or an update or a build against drift, a button runs that. */
   private async warn(text: string, { command }: Executable): Promise<void> {
-    const client = text.includes('submodel trust') ? this.current?.client : undefined;
+    const client = text.includes('`submodel ') ? this.current?.client : undefined;
     const status = client && (await requestIfKnown<ServerStatus>(client, STATUS_METHOD, {}).catch(() => undefined));
     const bundle = untrustedIn(text, status?.bundles ?? []);
-    const trust = 'Trust This Bundle';
-    const answer = await vscode.window.showWarningMessage(plain(text), ...(bundle ? [trust] : []));
-    if (!bundle || answer !== trust) {
+    const drifted = driftedIn(text, status?.bundles ?? []);
+    const button = bundle ? 'Trust This Bundle' : drifted && (drifted.task === 'update' ? 'Update' : 'Build');
+    const answer = await vscode.window.showWarningMessage(plain(text), ...(button ? [button] : []));
+    if (answer === undefined) {
+      return;
+    }
+    if (!bundle) {
+      await vscode.commands.executeCommand(`submodel.${drifted?.task ?? 'build'}`, drifted?.repository);
       return;
     }
     try {

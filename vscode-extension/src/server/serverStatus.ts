@@ -1,7 +1,8 @@
 // Turns `submodel/status` into the state that people see. Free of VS Code.
 
+import type { TaskName } from '../build/progress';
 import type { Phase, Snapshot } from '../status/state';
-import type { ServerStatus } from './protocol';
+import type { ServedBundle, ServerStatus } from './protocol';
 
 const PHASES: Readonly<Record<NonNullable<ServerStatus['state']>, Phase>> = {
   starting: 'loading',
@@ -28,4 +29,19 @@ export function toSnapshot(status: ServerStatus): Partial<Snapshot> {
     device: `CPU${threads}${saving}`,
     memoryBytes: status.memoryBytes ?? undefined,
   };
+}
+
+export interface Drifted {
+  readonly repository: string;
+  readonly task: TaskName; // what the server suggests against the drift
+}
+
+/** The repository whose drift the server's message is about; undefined for any other message. */
+export function driftedIn(message: string, bundles: readonly ServedBundle[]): Drifted | undefined {
+  for (const { drift, workspaceFolder } of bundles) {
+    if (workspaceFolder && drift?.isStale && message.includes(`\`${drift.command}\``)) {
+      return { repository: workspaceFolder, task: drift.command.startsWith('submodel update') ? 'update' : 'build' };
+    }
+  }
+  return undefined;
 }

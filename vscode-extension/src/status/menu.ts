@@ -32,7 +32,7 @@ function listEntries({ phase, snoozedUntil, bundle }: Snapshot): Entry[] {
     entry('graph', 'Statistics', 'showStatistics'),
     entry('file-code', 'Report', 'openReport'),
     entry('history', 'Choose or Roll Back the Bundle', 'chooseBundle'),
-    ...(bundle ? [build] : []),
+    ...(bundle ? [entry('sync', 'Update the Sub-model', 'update'), build] : []),
     entry('debug-restart', 'Restart the Server', 'restart'),
     entry('output', 'Logs', 'showLogs'),
     entry('gear', 'Settings', 'openSettings'),

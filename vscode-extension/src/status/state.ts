@@ -27,7 +27,7 @@ export interface Snapshot {
   readonly memoryBytes: number | undefined;
   readonly latencyMs: number | undefined; // of the last answer
   readonly snoozedUntil: Date | undefined;
-  readonly building: string | undefined; // the stage
+  readonly building: string | undefined; // the stage of a build or an update
   readonly otherExtensions: readonly string[]; // other extensions that suggest inline
 }
 

@@ -1,0 +1,78 @@
+"""What `submodel update` prints, with an update in its place that only returns a document."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from msgspec import convert
+from typer.testing import CliRunner, Result
+
+from contract.console import StageDisplay
+from contract.documents import BuildProgress
+from submodel.build import update_run
+from submodel.build.update_run import UpdateSettings
+from submodel.commands.update import update
+
+ROW = {"name": "bundle", "fim_exact_match": 0.5, "positions": 30, "bits_per_byte": 1.25}
+NEW: dict[str, Any] = {
+    "kept": "new",
+    "from_commit": "a" * 40,
+    "to_commit": "b" * 40,
+    "models": [ROW],
+    "held_out_before": ROW | {"fim_exact_match": 0.4},
+    "since": ROW,
+    "finetuning": {"kept_step": 8},
+    "stages": [{"name": "update"}],
+    "seconds": 95.2,
+}
+OLD = {**NEW, "kept": "old", "finetuning": {"kept_step": 0}}
+NO_SCORES = {"kept": "old", "models": [{"name": "bundle"}], "seconds": 1.0}
+
+
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, document: dict[str, Any], *options: str) -> Result:
+    def played(settings: UpdateSettings, display: StageDisplay) -> dict[str, Any]:
+        with display.stage("read the repository") as advance:
+            advance(1, 2)
+        return document
+
+    monkeypatch.setattr(update_run, "run_update", played)
+    app = typer.Typer()
+    app.command()(update)
+    result = CliRunner().invoke(app, [str(tmp_path), *options], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def test_progress_as_json_is_that_of_a_build_and_its_last_message_says_what_is_served(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    result = run(monkeypatch, tmp_path, NEW, "--progress", "json", "--json")
+    lines = [convert(json.loads(line), BuildProgress) for line in result.stderr.splitlines()]
+    assert [line.get("state") for line in lines if line["kind"] == "stage"] == ["running", "finished"]
+    messages = [line["text"] for line in lines if line["kind"] == "message"]
+    assert messages == [
+        "Held-out files: 50% of 30 lines exact (before 40%), 1.250 bits per byte (1.250).",
+        "Of the lines written since, the old model completed 50% of 30 exactly.",
+        "The model was updated from aaaaaaaaaa to bbbbbbbbbb, and the new one is served. This took 95 s.",
+    ]
+    assert json.loads(result.stdout) == NEW
+
+
+@pytest.mark.parametrize(
+    ("document", "reason"),
+    [
+        (OLD, "The old model is still served, since the new one is not better on the validation files. This took"),
+        ({**NO_SCORES, "stages": [{"name": "renew the drafts"}]}, "The old model is still served, with new drafts."),
+        ({**NO_SCORES, "stages": []}, "Nothing has changed since that the model has not learned or tried;"),
+    ],
+)
+def test_an_old_model_that_stays_is_explained_last(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, document: dict[str, Any], reason: str
+) -> None:
+    result = run(monkeypatch, tmp_path, document, "--progress", "json")
+    assert json.loads(result.stderr.splitlines()[-1])["text"].startswith(reason)
+    assert reason in run(monkeypatch, tmp_path, document).stderr
