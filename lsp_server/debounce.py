@@ -1,4 +1,7 @@
-"""How long to wait after a key before the model is asked: short for who types slowly, longer within a burst."""
+"""How long to wait after a key before the model is asked.
+
+Not at all after the first key behind a pause, a little for who types slowly, longer within a burst.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,12 @@ class Debounce:
         self._now = now
         self._last: float | None = None
         self._gap_s: float | None = None  # running mean between keys of a burst
+        self._is_first = False  # whether the last key came after a pause
 
     def note_edit(self) -> None:
         """The user has changed something."""
         now = self._now()
+        self._is_first = self._last is None or now - self._last >= PAUSE_S
         if self._last is not None:
             gap = now - self._last
             if gap < PAUSE_S:
@@ -30,6 +35,8 @@ class Debounce:
 
     def wait_s(self, options: TriggerOptions, *, factor: float = 1.0) -> float:
         """Seconds to wait from now on. `factor` lengthens the wait, as on battery."""
+        if self._is_first and factor == 1.0:  # its place was read ahead, and the next key ends what is of no use
+            return 0.0
         low, high = options.debounce_min_ms / 1000, max(options.debounce_min_ms, options.debounce_max_ms) / 1000
         if self._last is None or self._gap_s is None:
             return low * factor
