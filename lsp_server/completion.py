@@ -96,12 +96,14 @@ class Completer:
         return replace(self._described(completion, request, answer), is_near=bool(near_ids))
 
     def read_ahead(self, request: CompletionRequest, stop: Stop | None = None) -> int:
-        """Read the prompt that `complete` would use for a request; return how many of its tokens were computed.
+        """Read the prompts that `complete` would use for a request; return how many of their tokens were computed.
 
         `stop` is asked before each chunk of the prompt. Raises ServeError if the model fails.
         """
-        ids = self._prompt(request).ids
-        return self._engine.read(ids, stop) if ids else 0
+        prompt = self._prompt(request)
+        # The short prompt first: after a third of a second a key has its answer, and after two the better one.
+        to_read = [ids for ids in (self._near_ids(prompt), prompt.ids) if ids]
+        return sum(self._engine.read(ids, stop) for ids in to_read)
 
     def _prompt(self, request: CompletionRequest) -> Prompt:
         grammar = request.grammar if request.options.trigger.multi_line else None
@@ -115,13 +117,19 @@ class Completer:
         return replace(prompt, ids=self._encode(prompt, request.context, self._engine.encoder.prompt_format))
 
     def _near_ids(self, whole: Prompt) -> list[int]:
-        """Return a short prompt if reading the whole one would take too long, else []."""
+        """Return a short prompt if reading the whole one would take too long, else [].
+
+        A short prompt that was read already is preferred to a whole one that was not.
+        """
         trigger = whole.request.options.trigger
+        may_wait_s = min(trigger.cold_ms, trigger.budget_ms) / 1000
         whole_s = self._engine.reading_s(whole.ids)
-        if whole_s <= min(trigger.cold_ms, trigger.budget_ms) / 1000:
+        if not whole.ids or whole_s <= may_wait_s / 4:
             return []
         near_ids = self._encode(whole, (), _near_format(self._engine.encoder.prompt_format))
-        return near_ids if self._engine.reading_s(near_ids) < whole_s / 2 else []
+        is_read = self._engine.known_tokens(near_ids) > 0.9 * len(near_ids)
+        is_needed = whole_s > may_wait_s and self._engine.reading_s(near_ids) < whole_s / 2
+        return near_ids if is_read or is_needed else []
 
     def _encode(self, prompt: Prompt, context: tuple[ContextSnippet, ...], prompt_format: PromptFormat) -> list[int]:
         """Return the prompt's token ids, without the word that is begun at the cursor.

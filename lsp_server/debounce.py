@@ -1,4 +1,7 @@
-"""How long to wait after a keystroke before the model is asked: short if the user types slowly, longer in a burst."""
+"""How long to wait after a keystroke before the model is asked.
+
+The first keystroke after a pause does not wait. The others wait a little if the user types slowly, longer in a burst.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,12 @@ class Debounce:
         self._now = now
         self._last: float | None = None
         self._gap_s: float | None = None  # running mean within bursts
+        self._is_first = False  # whether the last keystroke came after a pause
 
     def note_edit(self) -> None:
         """Note the time of an edit."""
         now = self._now()
+        self._is_first = self._last is None or now - self._last >= PAUSE_S
         if self._last is not None:
             gap = now - self._last
             if gap < PAUSE_S:
@@ -29,7 +34,9 @@ class Debounce:
         self._last = now
 
     def wait_s(self, options: TriggerOptions, *, factor: float = 1.0) -> float:
-        """Return the seconds to wait from now on. `factor` lengthens the wait, as on battery."""
+        """Seconds to wait from now on. `factor` lengthens the wait, as on battery."""
+        if self._is_first and factor == 1.0:  # the place was read ahead; the next keystroke would end the request
+            return 0.0
         low, high = options.debounce_min_ms / 1000, max(options.debounce_min_ms, options.debounce_max_ms) / 1000
         if self._last is None or self._gap_s is None:
             return low * factor

@@ -179,7 +179,11 @@ class Engine:
 
     def reading_s(self, prompt_ids: Sequence[int]) -> float:
         """Return the expected time to read what no cache holds of a prompt."""
-        return self.decoder.chunk.seconds(len(prompt_ids) - self.memory.known(prompt_ids))
+        return self.decoder.chunk.seconds(len(prompt_ids) - self.known_tokens(prompt_ids))
+
+    def known_tokens(self, prompt_ids: Sequence[int]) -> int:
+        """Return how many tokens of a prompt's start a cache holds."""
+        return self.memory.known(prompt_ids)
 
     def all_logits(self, token_ids: Sequence[int]) -> NDArray[np.float32]:
         """Return the logits after each of `token_ids`, (tokens, vocabulary), from an empty cache; for scoring.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from contract.bundle.bundle import Bundle, read_bundle, write_bundle_manifest
 from contract.errors import BundleError
-from contract.prompt import PromptEncoder
+from contract.prompt import PromptEncoder, shared_prefix
 from lsp_server.completion import Completer, open_completer
 from lsp_server.decoding.engine import Engine, FinishReason, Generation
 from lsp_server.decoding.speculation import StepCosts
@@ -48,8 +48,11 @@ class FixedEngine:
         self.prompts.append(list(prompt_ids))
         return self._answer
 
+    def known_tokens(self, prompt_ids: Sequence[int]) -> int:
+        return max(shared_prefix(ids, list(prompt_ids)) for ids in ([], *self.read_ahead))
+
     def reading_s(self, prompt_ids: Sequence[int]) -> float:
-        return len(prompt_ids) * self.token_s
+        return (len(prompt_ids) - self.known_tokens(prompt_ids)) * self.token_s
 
     def read(self, prompt_ids: Sequence[int], stop: object) -> int:
         self.read_ahead.append(list(prompt_ids))
@@ -312,3 +315,25 @@ def test_a_cold_place_is_answered_from_a_short_prompt_first(engine: Engine) -> N
         at(text, len(text), options=replace(patient, trigger=TriggerOptions(cold_ms=60_000)))
     ).is_near
     assert not completer.complete(at("x = ", 4, options=ServerOptions(trigger=TriggerOptions(cold_ms=0)))).is_near
+
+
+def test_the_short_prompt_is_read_ahead_first_and_answers_a_key_until_the_whole_one_is_read(engine: Engine) -> None:
+    text = "".join(f"value_{number} = compute({number})\n" for number in range(400)) + "x = "
+    completer, double = fixed(engine, max_positions=100_000)
+    double.encoder = PromptEncoder(engine.encoder.tokenizer, engine.encoder.prompt_format.with_window(2000, 256))
+    resting = at(text, len(text), options=ServerOptions())
+    completer.complete(resting)
+    whole = double.prompts[0]
+    double.token_s = 0.9 * 0.4 / len(whole)  # the whole prompt may be waited for
+    assert not completer.complete(resting).is_near
+    double.token_s *= 2
+    completer.read_ahead(resting)
+    near, read = double.read_ahead
+    assert len(near) < len(whole) / 4
+    assert read == whole
+    assert not completer.complete(resting).is_near, "all is read"
+    double.read_ahead = [near, whole[: len(whole) // 2]]
+    double.token_s = 0.9 * 0.4 / len(whole)
+    assert completer.complete(resting).is_near, "the rest could be waited for, but the short prompt is there"
+    double.read_ahead = [near, whole[: len(whole) * 4 // 5]]
+    assert not completer.complete(resting).is_near, "hardly anything is missing"

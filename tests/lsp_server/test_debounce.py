@@ -31,12 +31,22 @@ def typed(gap_s: float, keys: int = 20) -> tuple[Debounce, Clock]:
         (0.02, 0.040),  # never under the minimum
         (0.08, 0.104),  # 1.3 gaps
         (0.3, 0.150),  # never over the maximum
-        (1.0, 0.040),  # pauses only: no burst to wait for
     ],
 )
 def test_waits_by_the_speed_of_typing(gap_s: float, wait_s: float) -> None:
     debounce, _ = typed(gap_s)
     assert debounce.wait_s(OPTIONS) == pytest.approx(wait_s)
+
+
+def test_the_first_key_after_a_pause_does_not_wait_and_the_second_does() -> None:
+    debounce, clock = typed(0.08)
+    clock.time += PAUSE_S + 0.01
+    debounce.note_edit()
+    assert debounce.wait_s(OPTIONS) == 0.0
+    assert debounce.wait_s(OPTIONS, factor=2) == pytest.approx(0.208), "on battery it does"
+    clock.time += 0.08
+    debounce.note_edit()
+    assert debounce.wait_s(OPTIONS) == pytest.approx(0.104)
 
 
 def test_a_new_user_waits_the_minimum() -> None:
