@@ -56,6 +56,7 @@ class PlanFacts(TypedDict):
     vocabulary: BaseAndKept
     feed_forward_width: BaseAndKept
     layers: int
+    characters_per_token: NotRequired[float]  # of the code that it was made of
     layer_ridge: NotRequired[list[float]]
     layer_output_error: NotRequired[list[float]]
 

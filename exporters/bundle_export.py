@@ -33,7 +33,7 @@ from contract.bundle.drafts import FOLDER, build_index, write_index
 from contract.bundle.trusted_builds import check_trusted
 from contract.errors import ExportError, ParityError
 from contract.progress import Progress, part_of
-from contract.prompt import PromptEncoder, PromptFormat
+from contract.prompt import PromptEncoder
 from contract.versions import installed_versions
 from exporters.auto_precision import Trial, choose_fastest, measure_speed, resident_bytes
 from exporters.checkpoint_reader import DECODER_TYPES, Checkpoint, DecoderShape, read_config
@@ -273,7 +273,7 @@ def _references(
     on_event: Report,
     on_progress: Progress,
 ) -> list[Reference]:
-    encoder = PromptEncoder(loaded.tokenizer, _prompt_format(source, loaded))
+    encoder = PromptEncoder(loaded.tokenizer, loaded.prompt)
     prompts = choose_prompts(source, encoder, parity, max_positions=shape.max_positions)
     on_event(f"Asking the checkpoint itself on {len(prompts)} prompts")
     return compute_references(
@@ -307,12 +307,6 @@ def _check_float32(
     return report
 
 
-def _prompt_format(source: SubModel, loaded: LoadedBase) -> PromptFormat:
-    if source.manifest is None or "prompt" not in source.manifest:
-        return loaded.prompt
-    return PromptFormat.from_json(source.manifest["prompt"])
-
-
 def _facts(source: SubModel, loaded: LoadedBase) -> dict[str, Any]:
     """Return what a bundle's manifest says of its model."""
     known = source.manifest or {
@@ -321,7 +315,7 @@ def _facts(source: SubModel, loaded: LoadedBase) -> dict[str, Any]:
         "parameters": loaded.model.num_parameters(),
     }
     facts = {name: known[name] for name in INHERITED if name in known}
-    return {**facts, "prompt": _prompt_format(source, loaded).to_json()}
+    return {**facts, "prompt": loaded.prompt.to_json()}
 
 
 def _write_tokenizer(fresh: Path, source: SubModel, loaded: LoadedBase) -> None:

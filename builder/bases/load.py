@@ -13,6 +13,7 @@ import torch
 from tokenizers import Tokenizer
 from transformers import PreTrainedModel
 
+from builder.artifact import read_artifact
 from builder.bases.folder_model import read_folder_model, read_object
 from builder.bases.prompt_tokens import make_prompt_format, with_control_tokens_special
 from builder.bases.resolve import UNKNOWN_LICENCE, ResolvedBase, resolve_base
@@ -20,7 +21,7 @@ from builder.gguf.reader import open_gguf
 from builder.gguf.tokenizer import read_tokenizer
 from builder.gguf.weights import read_model
 from contract.documents import BaseFacts
-from contract.errors import BaseModelError, first_line
+from contract.errors import BaseModelError, BuildError, first_line
 from contract.prompt import PromptFormat
 from contract.tokenizer_file import TokenizerError, read_tokenizer_file
 
@@ -34,6 +35,7 @@ class LoadedBase:
     model: PreTrainedModel  # on the CPU, in evaluation mode
     tokenizer: Tokenizer
     prompt: PromptFormat
+    is_sub_model: bool  # pruned already, and asked as its manifest says
     provenance: BaseFacts  # name, source, sha256, licence, why, parameters; revision where it has one
     bos_token: str | None  # names only: prompts start with it only where `prompt.bos_token` says so
     eos_token: str | None
@@ -101,16 +103,27 @@ def load_resolved(
     return LoadedBase(
         model=model,
         tokenizer=tokenizer,
-        prompt=make_prompt_format(
-            tokenizer,
-            is_fim=base.is_fim,
-            bos_token=vocabulary.bos_token if vocabulary.adds_bos else None,
-            eos_token=vocabulary.eos_token,
-        ),
+        prompt=_prompt_format(base, tokenizer, vocabulary),
+        is_sub_model=base.is_sub_model,
         provenance={**base.to_json(), "licence": licence, "parameters": model.num_parameters()},
         bos_token=vocabulary.bos_token,
         eos_token=vocabulary.eos_token,
         pad_token=vocabulary.pad_token,
+    )
+
+
+def _prompt_format(base: ResolvedBase, tokenizer: Tokenizer, vocabulary: _Vocabulary) -> PromptFormat:
+    """That of a sub-model's manifest; of another base, what its tokens say."""
+    if base.is_sub_model:
+        try:
+            return read_artifact(base.path).prompt
+        except BuildError as error:
+            raise BaseModelError(str(error)) from error
+    return make_prompt_format(
+        tokenizer,
+        is_fim=base.is_fim,
+        bos_token=vocabulary.bos_token if vocabulary.adds_bos else None,
+        eos_token=vocabulary.eos_token,
     )
 
 

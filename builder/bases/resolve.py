@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from builder.artifact import MANIFEST
 from builder.bases.catalogue import AUTO_ORDER, CATALOGUE, BaseModel, PackagedFile, cache_folder
 from builder.bases.download import ChangedFileError, fetch_gguf, find_gguf, sha256_of
 from builder.bases.hub import Snapshot, cached_snapshot, fetch_snapshot
@@ -41,6 +42,7 @@ class ResolvedBase:
     licence: str = UNKNOWN_LICENCE
     is_fim: bool | None = None  # None: the vocabulary decides
     published: Mapping[str, str] = field(default_factory=dict)  # SHA-256 by file name, as the hub says
+    is_sub_model: bool = False  # the result of a build: pruned, and asked in the prompt format of its manifest
 
     @property
     def is_gguf(self) -> bool:
@@ -154,12 +156,16 @@ def _from_hub_id(hub_id: str, on_event: Report, on_progress: Progress) -> Resolv
 def _from_disk(path: Path) -> ResolvedBase:
     if path.is_dir():
         _check_model_folder(path)
+        is_sub_model = (path / MANIFEST).is_file()
+        own = ("model", ".submodel") if is_sub_model else ()  # where a build puts it: the folder above has the name
+        name = next((part for part in reversed(path.resolve().parts) if part not in own), "")
         return ResolvedBase(
-            name=path.resolve().name,
+            name=name,
             path=path,
-            source=f"folder {path.resolve().name}",
+            source=f"folder {name}",
             why="it was asked for",
             licence=_licence_of(path),
+            is_sub_model=is_sub_model,
         )
     if not path.is_file():
         raise BaseModelError(f"{path} is neither a folder nor a file; give a model's folder or GGUF file.")
@@ -229,7 +235,7 @@ def _check_model_folder(folder: Path) -> None:
 
 def _licence_of(folder: Path) -> str:
     """From a sub-model's manifest or a model card; "unknown" where neither says."""
-    manifest, card = folder / "manifest.json", folder / "README.md"
+    manifest, card = folder / MANIFEST, folder / "README.md"
     try:
         if manifest.is_file():
             licence = read_json(manifest).get("licence")

@@ -83,6 +83,7 @@ def prune(
     enough = settings.calibration.at_least_for(base_config.intermediate_size)
     calibration = make_calibration_set(corpus.files, PromptEncoder(trimmed, prompt), enough)
     summary = plan.summary(base_config)
+    summary["characters_per_token"] = round(characters_per_token(trimmed, corpus), 3)
     if plan.width < base_config.intermediate_size:
         choices = narrow_layers(
             model,
@@ -98,6 +99,13 @@ def prune(
     return Pruned(
         model=model, tokenizer=trimmed, prompt=prompt, plan=plan, plan_summary=summary, calibration=calibration
     )
+
+
+def characters_per_token(tokenizer: Tokenizer, corpus: Corpus) -> float:
+    """Of the code that is learned from; 0 if there is none."""
+    texts = [file.text for file in corpus.learned if file.is_code]
+    tokens = sum(len(tokenizer.encode(text, add_special_tokens=False).ids) for text in texts)
+    return sum(map(len, texts)) / tokens if tokens else 0.0
 
 
 def least_size_for(model: PreTrainedModel, tokenizer: Tokenizer, corpus: Corpus, settings: PruneSettings) -> float:

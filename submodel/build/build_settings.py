@@ -26,6 +26,7 @@ class BuildSettings:
     sources: tuple[str, ...] = ()  # in place of the listed ones: source distributions
     base: str = "auto"
     size: float | None = SizeSettings.size  # None: the smallest that is as good as the base on validation files
+    keeps_sub_model: bool = False  # a base that is a sub-model is not pruned again, whatever `size` says
     minutes: float = FinetuneSettings.minutes  # of fine-tuning; 0 leaves it out
     quantize: str = "int8"
     seed: int = 0

@@ -20,7 +20,7 @@ from builder.corpus.corpus import Corpus, read_corpus
 from builder.datasets import open_language
 from builder.evaluation.baselines import score_baselines
 from builder.evaluation.held_out import HeldOut, make_held_out
-from builder.evaluation.infill import InfillEncoder
+from builder.evaluation.infill import base_encoder
 from builder.evaluation.scores import Scores, compare
 from builder.evaluation.scoring import Predictor, score
 from builder.evaluation.torch_predictor import TorchPredictor
@@ -33,7 +33,7 @@ from contract.bundle.bundle import Bundle, build_of, read_bundle
 from contract.bundle.threshold import KEY
 from contract.bundle.trusted_builds import trust_build
 from contract.console import Advance, StageDisplay
-from contract.documents import BuildReport, FineTuningFacts, ThresholdFacts
+from contract.documents import BuildReport, FineTuningFacts, PlanFacts, ThresholdFacts
 from contract.files.folders import PRIVATE, replace_folder, write_json, write_text
 from contract.progress import part_of
 from contract.prompt import PromptEncoder
@@ -62,6 +62,7 @@ SCORING_VERSION = 1  # likewise for the base's scores
 # 6: one quantization step for all rows behind a norm, 7: threshold on two places a line, 8: the key "threshold".
 EXPORT_VERSION = 8
 PROGRAM = f"{PIPELINE_VERSION}.{EXPORT_VERSION}"  # an update goes on from models of this one alone
+VOCABULARY_FITS = 1.1  # at most so many times as many tokens as for the code that it was trimmed for
 THRESHOLD_BEGINS = 0.5  # of an export's time, roughly
 
 
@@ -78,6 +79,9 @@ def run_build(settings: BuildSettings, display: StageDisplay) -> BuildReport:
     with build_lock(settings.output):
         with display.stage("find the base") as advance:
             base = resolve_base(settings.base, on_event=display.say, on_progress=advance)
+        if base.is_sub_model and settings.keeps_sub_model:
+            display.say(f"{base.name} is a sub-model already: it keeps its size, and the repository gets all the time")
+            settings = replace(settings, size=1.0)
         return Build(settings, display, corpus, sources, base).run(held_out, started)
 
 
@@ -225,6 +229,7 @@ class Build:
         to_be = replace(prompt, suffix_first=suffix_first and prompt.is_fim)
         pruned = prune(base.model, base.tokenizer, to_be, self._corpus, settings, on_layer=advance)
         pruned = replace(pruned, prompt=prompt)  # nothing has taught it the other prompt format yet
+        self._compare_vocabulary(pruned.plan_summary)
         self._loaded = None  # changed in place: it is no longer the base
         earlier = [{"name": record.name, "seconds": record.seconds} for record in self._stages.records]
         save_checkpoint(
@@ -244,6 +249,17 @@ class Build:
             },
         )
         return {"plan": pruned.plan_summary, "calibration": pruned.calibration.summary()}
+
+    def _compare_vocabulary(self, plan: PlanFacts) -> None:
+        """Say so if a sub-model as the base has a vocabulary that was trimmed for other code than this."""
+        known = read_artifact(self._base.path).manifest if self._base.is_sub_model else None
+        earlier = (known or {}).get("plan", {}).get("characters_per_token", 0.0)
+        if earlier > VOCABULARY_FITS * plan["characters_per_token"]:
+            self._display.say(
+                f"The vocabulary of {self._base.name} writes this repository in "
+                f"{plan['characters_per_token']:.2f} characters a token, and the code that it was made of in "
+                f"{earlier:.2f}: completions take longer. A build from the dense base trims a vocabulary for this one."
+            )
 
     @cached_property
     def _parity_examples(self) -> tuple[FimExample, ...]:
@@ -370,7 +386,8 @@ class Build:
 
     def _open_base(self) -> Predictor:
         base = self._load_base()
-        return TorchPredictor("base", base.model, InfillEncoder(base.tokenizer, base.prompt))
+        encoder = base_encoder(base.tokenizer, base.prompt, is_sub_model=base.is_sub_model)
+        return TorchPredictor("base", base.model, encoder)
 
     def _open_model(self, paths: BuildPaths) -> Callable[[], Predictor]:
         return lambda: open_checkpoint("sub-model", read_artifact(paths.model), self._dtype)

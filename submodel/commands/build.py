@@ -43,16 +43,19 @@ def build(
     base: Annotated[
         str,
         typer.Option(
-            metavar="auto|NAME|HUB_ID|FOLDER|FILE.gguf", help="The base model; `submodel bases` lists the known names."
+            metavar="auto|NAME|HUB_ID|FOLDER|FILE.gguf",
+            help="The base model; `submodel bases` lists the known names. A FOLDER may be the model/ of another build: "
+            "a shared start.",
         ),
     ] = "auto",
     size: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="SHARE|auto",
-            help="Share of the base's parameters to keep; auto searches the smallest that is as good as the base.",
+            help="Share of the base's parameters to keep; auto searches the smallest that is as good as the base. "
+            "Default: 0.6, or all of a base that is a sub-model already.",
         ),
-    ] = "0.6",
+    ] = None,
     minutes: Annotated[float, typer.Option(help="Minutes of fine-tuning on the repository; 0 only prunes.")] = 4.5,
     quantize: Annotated[
         str,
@@ -80,6 +83,7 @@ def build(
     from submodel.extras import prepare_to_build
 
     prepare_to_build("build")
+    from builder.pruning.plan import SizeSettings
     from contract.console import StageDisplay, console, print_json
     from submodel.build.build_settings import BuildSettings, parse_size
     from submodel.build.pipeline import run_build
@@ -91,7 +95,8 @@ def build(
         language=language,
         sources=tuple(source or ()),
         base=base,
-        size=parse_size(size),
+        size=SizeSettings.size if size is None else parse_size(size),
+        keeps_sub_model=size is None,
         minutes=minutes,
         quantize=quantize,
         positions=positions,

@@ -16,7 +16,7 @@ from builder.bases.folder_model import read_folder_model
 from builder.bases.load import load_base, load_resolved
 from builder.bases.resolve import AUTO, resolve_base
 from builder.corpus.corpus import SourceFile
-from builder.evaluation.infill import InfillEncoder
+from builder.evaluation.infill import base_encoder
 from builder.evaluation.scoring import Predictor
 from builder.evaluation.torch_predictor import TorchPredictor
 from contract.bundle.bundle import MANIFEST_FILE, build_of, read_bundle
@@ -113,7 +113,8 @@ def open_predictor(candidate: ScoredModel, base: str, dtype: torch.dtype, say: S
     """The model in memory, ready to be scored."""
     if candidate.folder is None:
         loaded = load_resolved(resolve_base(base, on_event=say), dtype=dtype, on_event=say)
-        return TorchPredictor(candidate.name, loaded.model, InfillEncoder(loaded.tokenizer, loaded.prompt))
+        encoder = base_encoder(loaded.tokenizer, loaded.prompt, is_sub_model=loaded.is_sub_model)
+        return TorchPredictor(candidate.name, loaded.model, encoder)
     if candidate.is_bundle:
         predictor = BundlePredictor(read_bundle(candidate.folder))
         predictor.name = candidate.name

@@ -138,6 +138,7 @@ export interface ParityFacts {
  * What pruning removed. Lists have one entry for each layer.
  */
 export interface PlanFacts {
+  characters_per_token?: number;
   feed_forward_width: BaseAndKept;
   layer_output_error?: number[];
   layer_ridge?: number[];

@@ -1,0 +1,111 @@
+"""A sub-model as the base of another build: it is taken as it is, and the repository gets all the time."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+from typer.testing import CliRunner
+
+from builder.artifact import read_artifact
+from submodel.app import app
+from testbed.models import save_base
+
+pytestmark = pytest.mark.slow  # whole builds
+
+
+def write_repository(root: Path, seed: int) -> Path:
+    rng = random.Random(seed)
+    root.mkdir()
+    for number in range(16):
+        lines = (f"def f_{seed}_{number}_{i}(value):\n    return value + {rng.randrange(9999)}\n" for i in range(60))
+        (root / f"part_{number}.py").write_text("\n".join(lines))
+    return root
+
+
+def build(repository: Path, *options: object) -> str:
+    words = ["build", repository, "--quantize", "fp32", *options]
+    done = CliRunner().invoke(app, list(map(str, words)))
+    assert done.exit_code == 0, done.output + repr(done.exception)
+    return " ".join(done.output.split())
+
+
+def model_of(repository: Path) -> Path:
+    return repository / ".submodel" / "model"
+
+
+def shape_of(repository: Path) -> tuple[int, int]:
+    config = json.loads((model_of(repository) / "config.json").read_text())
+    return config["intermediate_size"], config["vocab_size"]
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory) -> Path:
+    """A repository whose sub-model is pruned and fine-tuned, and asked with the suffix first."""
+    root = tmp_path_factory.mktemp("shared")
+    repository = write_repository(root / "shared", 1)
+    dense = save_base(root / "dense", kind="qwen2")
+    build(repository, "--base", dense, "--size", 0.8, "--minutes", 0.02, "--positions", 0)
+    assert read_artifact(model_of(repository)).prompt.suffix_first
+    return repository
+
+
+def test_it_keeps_its_size_its_vocabulary_and_its_prompt_format(shared, tmp_path):
+    repository = write_repository(tmp_path / "own", 2)
+    output = build(repository, "--base", model_of(shared), "--minutes", 0.02, "--positions", 4)
+    assert "shared is a sub-model already: it keeps its size" in output
+    assert shape_of(repository) == shape_of(shared)
+    made = read_artifact(model_of(repository))
+    assert made.manifest is not None
+    assert (made.manifest["base"]["name"], made.manifest["plan"]["share_of_base"]) == ("shared", 1.0)
+    assert made.prompt == read_artifact(model_of(shared)).prompt
+
+
+def test_without_fine_tuning_it_is_the_same_model(shared, tmp_path):
+    repository = write_repository(tmp_path / "own", 3)
+    build(repository, "--base", model_of(shared), "--minutes", 0, "--positions", 0)
+    made, given = (load_file(model_of(one) / "model.safetensors") for one in (repository, shared))
+    assert made.keys() == given.keys()
+    assert all((made[name] == given[name]).all() for name in made)
+    assert read_artifact(model_of(repository)).prompt.suffix_first
+
+
+def test_a_size_that_is_asked_for_prunes_it_again(shared, tmp_path):
+    repository = write_repository(tmp_path / "own", 4)
+    output = build(repository, "--base", model_of(shared), "--minutes", 0, "--positions", 0, "--size", 0.9)
+    assert "keeps its size" not in output
+    assert shape_of(repository) != shape_of(shared)
+
+
+def test_a_vocabulary_that_was_trimmed_for_other_code_is_named(shared, tmp_path):
+    repository = write_repository(tmp_path / "own", 5)
+    manifest = model_of(shared) / "manifest.json"
+    known = json.loads(manifest.read_text())
+    assert known["plan"]["characters_per_token"] > 0.9
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    for path in model_of(shared).iterdir():
+        (foreign / path.name).write_bytes(path.read_bytes())
+    known["plan"]["characters_per_token"] *= 2
+    (foreign / "manifest.json").write_text(json.dumps(known))
+    options = ("--minutes", 0, "--positions", 0)
+    assert "The vocabulary of foreign writes this repository in" in build(repository, "--base", foreign, *options)
+    again = write_repository(tmp_path / "again", 6)
+    assert "The vocabulary of" not in build(again, "--base", model_of(shared), *options)
+
+
+def test_a_manifest_that_says_nothing_of_the_prompt_is_refused_in_a_sentence(shared, tmp_path):
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for path in model_of(shared).iterdir():
+        (broken / path.name).write_bytes(path.read_bytes())
+    known = json.loads((broken / "manifest.json").read_text())
+    (broken / "manifest.json").write_text(json.dumps(known | {"prompt": {"colour": 1}}))
+    repository = write_repository(tmp_path / "own", 7)
+    words = ["build", repository, "--base", broken, "--minutes", 0, "--positions", 0]
+    done = CliRunner().invoke(app, list(map(str, words)))
+    assert done.exit_code != 0
+    assert "prompt format in the manifest can't be read" in " ".join((done.output + str(done.exception)).split())
