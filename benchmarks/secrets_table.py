@@ -21,7 +21,7 @@ from typing import Any
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import REPORTED, fetch, tree_hash
 from benchmarks.tokenizer_parity import text_files
-from contract.repository.secrets import blank_secrets, find_secrets
+from contract.repository.secrets import blank_secrets, kind_of_secret
 from testbed.secret_kinds import KINDS, PLANTED, SHARE_NEEDED, count_found
 
 RESULTS = Path(__file__).parent / "results" / "secrets.json"
@@ -35,7 +35,7 @@ def flagged_lines(text: str) -> Iterator[tuple[int, str, str]]:
     lines = text.split("\n")
     for number, (line, left) in enumerate(zip(lines, kept, strict=True), start=1):
         if line != left:
-            yield number, find_secrets(line) or "by its neighbours", line
+            yield number, kind_of_secret(line) or "by its neighbours", line
 
 
 def count_alarms(folder: Path) -> dict[str, Any]:

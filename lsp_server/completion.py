@@ -27,9 +27,9 @@ from lsp_server.suggestion.steps import Step
 from lsp_server.syntax.parsed_text import begins_block
 
 BLOCK_TOKENS = 128  # 8 lines of 16 tokens
-NEAR_PREFIX_TOKENS, NEAR_SUFFIX_TOKENS = 256, 64  # of the short prompt
+SHORT_PREFIX_TOKENS, SHORT_SUFFIX_TOKENS = 256, 64  # of the short prompt
 
-Stop = Callable[[], bool]
+IsStopped = Callable[[], bool]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class Completer:
         """Where the model runs, and why there."""
         return self._engine.choice
 
-    def complete(self, request: CompletionRequest, stop: Stop | None = None) -> Completion:
+    def complete(self, request: CompletionRequest, stop: IsStopped | None = None) -> Completion:
         """Complete a text at its cursor.
 
         `stop` is asked between tokens; a stopped completion shows nothing. Raises ServeError if the model fails.
@@ -71,8 +71,8 @@ class Completer:
         request = prompt.request
         if not prompt.ids:
             return self._described(Completion(rule="empty-document"), request)
-        near_ids = self._near_ids(prompt)
-        prompt = replace(prompt, ids=near_ids or prompt.ids)
+        short_ids = self._short_prompt_ids(prompt)
+        prompt = replace(prompt, ids=short_ids or prompt.ids)
         is_late = False
 
         def is_enough(raw: str) -> bool:
@@ -93,16 +93,16 @@ class Completer:
         is_unfinished = is_late or answer.finish is FinishReason.LENGTH
         completion = refine(without_start(answer.text, prompt.start), request, is_unfinished=is_unfinished)
         completion = self._below_threshold(completion, prompt, answer)
-        return replace(self._described(completion, request, answer), is_near=bool(near_ids))
+        return replace(self._described(completion, request, answer), is_from_short_prompt=bool(short_ids))
 
-    def read_ahead(self, request: CompletionRequest, stop: Stop | None = None) -> int:
+    def read_ahead(self, request: CompletionRequest, stop: IsStopped | None = None) -> int:
         """Read the prompts that `complete` would use for a request; return how many of their tokens were computed.
 
         `stop` is asked before each chunk of the prompt. Raises ServeError if the model fails.
         """
         prompt = self._prompt(request)
         # The short prompt first: after a third of a second a key has its answer, and after two the better one.
-        to_read = [ids for ids in (self._near_ids(prompt), prompt.ids) if ids]
+        to_read = [ids for ids in (self._short_prompt_ids(prompt), prompt.ids) if ids]
         return sum(self._engine.read(ids, stop) for ids in to_read)
 
     def _prompt(self, request: CompletionRequest) -> Prompt:
@@ -116,7 +116,7 @@ class Completer:
         prompt = Prompt(request=request, ids=[], start=start, max_new_tokens=limit)
         return replace(prompt, ids=self._encode(prompt, request.context, self._engine.encoder.prompt_format))
 
-    def _near_ids(self, whole: Prompt) -> list[int]:
+    def _short_prompt_ids(self, whole: Prompt) -> list[int]:
         """Return a short prompt if reading the whole one would take too long, else [].
 
         A short prompt that was read already is preferred to a whole one that was not.
@@ -126,10 +126,10 @@ class Completer:
         whole_s = self._engine.reading_s(whole.ids)
         if not whole.ids or whole_s <= may_wait_s / 4:
             return []
-        near_ids = self._encode(whole, (), _near_format(self._engine.encoder.prompt_format))
-        is_read = self._engine.known_tokens(near_ids) > 0.9 * len(near_ids)
-        is_needed = whole_s > may_wait_s and self._engine.reading_s(near_ids) < whole_s / 2
-        return near_ids if is_read or is_needed else []
+        short_ids = self._encode(whole, (), _short_format(self._engine.encoder.prompt_format))
+        is_read = self._engine.known_tokens(short_ids) > 0.9 * len(short_ids)
+        is_needed = whole_s > may_wait_s and self._engine.reading_s(short_ids) < whole_s / 2
+        return short_ids if is_read or is_needed else []
 
     def _encode(self, prompt: Prompt, context: tuple[ContextSnippet, ...], prompt_format: PromptFormat) -> list[int]:
         """Return the prompt's token ids, without the word that is begun at the cursor.
@@ -244,9 +244,9 @@ def _open(bundle: Bundle, threads: int | None, provider: Provider, verify: bool)
     return Completer(engine, read_threshold(bundle.manifest), bundle.build)
 
 
-def _near_format(prompt_format: PromptFormat) -> PromptFormat:
-    """Return the format with a window of at most NEAR_PREFIX_TOKENS and NEAR_SUFFIX_TOKENS."""
+def _short_format(prompt_format: PromptFormat) -> PromptFormat:
+    """Return the format with a window of at most SHORT_PREFIX_TOKENS and SHORT_SUFFIX_TOKENS."""
     return prompt_format.with_window(
-        min(prompt_format.max_prefix_tokens, NEAR_PREFIX_TOKENS),
-        min(prompt_format.max_suffix_tokens, NEAR_SUFFIX_TOKENS),
+        min(prompt_format.max_prefix_tokens, SHORT_PREFIX_TOKENS),
+        min(prompt_format.max_suffix_tokens, SHORT_SUFFIX_TOKENS),
     )

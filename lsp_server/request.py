@@ -123,7 +123,7 @@ class Completion:
     confidence: float | None = None  # the model's probability of the shown text, its end included
     threshold: float | None = None  # below which nothing is shown
     is_multi_line: bool = False
-    is_near: bool = False  # from a short prompt, since the whole one was not read yet; the next answer may differ
+    is_from_short_prompt: bool = False  # the whole one was not read yet; the next answer may differ
     build: str | None = None  # which build answered: SHA-256 of its bundle.json
     queue_ms: float = 0.0  # the request's wait for the worker
     trace_id: int = 0  # of the request that first led to it

@@ -1,6 +1,6 @@
 """The language server: one client's documents, options and bundles.
 
-`lsp_server.handlers` and `lsp_server.commands` answer its messages; `lsp_server.transports` starts it.
+`lsp_server.handlers` and `lsp_server.own_methods` answer its messages; `lsp_server.transports` starts it.
 """
 
 from __future__ import annotations

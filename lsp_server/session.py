@@ -54,7 +54,7 @@ class Session:
         self.is_paused = False
         self.snoozed_until: datetime | None = None
         self._now = now
-        self._ahead: set[asyncio.Task[None]] = set()  # held here, since the event loop has only weak references
+        self._background: set[asyncio.Task[None]] = set()  # held here, since the event loop has only weak references
 
     @property
     def is_snoozed(self) -> bool:
@@ -173,10 +173,10 @@ class Session:
             shown = self._judge(request, trace, completion, generation)
         # If a newer request waits for the model, looking ahead would end that one.
         if policy is Policy.FULL and self.service.is_newest(unwanted):
-            if completion is not None and completion.is_near:
+            if completion is not None and completion.is_from_short_prompt:
                 self._start(self._read_whole(request))
             elif shown is not None and request.options.care.prefetch:
-                self._look_ahead(request, shown)
+                self._prefetch(request, shown)
         return shown
 
     def _options_for(self, request: CompletionRequest, policy: Policy) -> ServerOptions:
@@ -207,7 +207,7 @@ class Session:
             return None
         return found
 
-    def _look_ahead(self, request: CompletionRequest, shown: Completion) -> None:
+    def _prefetch(self, request: CompletionRequest, shown: Completion) -> None:
         """Ask for the line after a suggestion, unless its answer is cached. The next request ends that."""
         after = place_after_accepting(request.text, request.offset, shown.text, shown.replaces)
         if after is None:
@@ -215,9 +215,9 @@ class Session:
         # As an automatic request, since nobody has asked for it by hand.
         ahead = replace(_with_threshold(request, self.options), text=after[0], offset=after[1])
         if self._find_known(ahead) is None:
-            self._start(self._fetch(ahead, self.service.supersede(), self.cache.generation))
+            self._start(self._complete_unasked(ahead, self.service.supersede(), self.cache.generation))
 
-    async def _fetch(self, request: CompletionRequest, unwanted: threading.Event, generation: int) -> None:
+    async def _complete_unasked(self, request: CompletionRequest, unwanted: threading.Event, generation: int) -> None:
         try:
             completion = await self.service.complete(request, unwanted)
         except SubmodelError:  # a request there will say so
@@ -228,8 +228,8 @@ class Session:
     def _start(self, ahead: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine that nobody waits for."""
         task = asyncio.get_running_loop().create_task(ahead)
-        self._ahead.add(task)
-        task.add_done_callback(self._ahead.discard)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     async def _wait(self, trace: Trace, unwanted: threading.Event, wait_s: float) -> bool:
         """Wait for the debounce; return False if a newer request came meanwhile."""
@@ -289,7 +289,7 @@ class Session:
 
         An answer from a short prompt, or one that ran out of time, is not cached: with more time it could differ.
         """
-        is_late = completion.is_near or any(step.name == "budget" for step in completion.steps)
+        is_late = completion.is_from_short_prompt or any(step.name == "budget" for step in completion.steps)
         if completion.rule != "cancelled" and not is_late:
             scope = _scope(request, completion.build)
             self.cache.put(scope, request.text, request.offset, completion, generation=generation)

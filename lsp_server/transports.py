@@ -12,9 +12,9 @@ import sys
 from typing import BinaryIO, cast
 
 from lsp_server.addresses import find_addresses
-from lsp_server.commands import register_commands
 from lsp_server.handlers import register_handlers
 from lsp_server.options import ServerOptions
+from lsp_server.own_methods import register_own_methods
 from lsp_server.serve_errors import ServeError
 from lsp_server.server import CompletionServer
 from lsp_server.tcp import serve_one_client, take_token
@@ -29,7 +29,7 @@ def create_server(options: ServerOptions, version: str) -> CompletionServer:
     """Return a server whose defaults are `options`; what the client sends with `initialize` overrides them."""
     server = CompletionServer(options, version)
     register_handlers(server)
-    register_commands(server)
+    register_own_methods(server)
     return server
 
 

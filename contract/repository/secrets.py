@@ -1,11 +1,11 @@
 """Lines that look like secrets: keys, tokens, passwords. The corpus leaves them out, so that no model learns one.
 
-It covers one line at a time (`find_secrets`) and whole texts (`remove_secrets`, which also sees private key blocks and
-a value on the line below its name). Characters that no reader sees are passed over. Standard library only, since the
-server asks it about completions. It errs towards keeping a line: placeholders, look-ups in the environment and words
-are no secrets, and a password of plain words without a digit is not found; nor is a password's hash one, as in a file
-of htpasswd. Token forms are those that their issuers document. `benchmarks/secrets_table.py` counts what is found of
-each kind.
+It covers one line at a time (`kind_of_secret`) and whole texts (`remove_secrets`, which also sees private key blocks
+and a value on the line below its name). Characters that no reader sees are passed over. Standard library only, since
+the server asks it about completions. It errs towards keeping a line: placeholders, look-ups in the environment and
+words are no secrets, and a password of plain words without a digit is not found; nor is a password's hash one, as in
+a file of htpasswd. Token forms are those that their issuers document. `benchmarks/secrets_table.py` counts what is
+found of each kind.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class CleanText:
     removed_lines: Mapping[str, int]
 
 
-def find_secrets(line: str) -> str | None:
+def kind_of_secret(line: str) -> str | None:
     """The kind of secret that a line seems to hold, or None. The time is linear in the line's length."""
     line = _undisguise(line)
     return _find_in_line(line, _leads_in(line))
@@ -260,9 +260,9 @@ def _find_below(line: str, below: str) -> str | None:
     for name in _NAME.finditer(line):
         if _OPEN_VALUE.match(line, name.end()):
             whole, value = _whole_name(line, name), below.strip()
-            kind = find_secrets(f"{whole} = {value}")
+            kind = kind_of_secret(f"{whole} = {value}")
             if kind is None and line.rstrip().endswith(_BLOCK_ENDS) and value.count(" ") < 2:  # else a sentence
-                kind = find_secrets(f'{whole} = """' + value.rstrip("\"'`;,)"))
+                kind = kind_of_secret(f'{whole} = """' + value.rstrip("\"'`;,)"))
             if kind is not None:
                 return None if kind == _PRIVATE_KEY else kind
     return None

@@ -13,7 +13,7 @@ from builder.fim_examples import MAX_LINE_CHARS, is_worthwhile
 from contract.errors import SubmodelError
 from contract.repository.git import DIFF_OPTIONS, GitError, run_git
 from contract.repository.languages import find_language, get_language
-from contract.repository.secrets import find_secrets, remove_secrets
+from contract.repository.secrets import kind_of_secret, remove_secrets
 
 MAX_LINES = 6
 _HUNK = re.compile(r"^@@ -\S+ \+(\d+)(?:,(\d+))? @@", re.MULTILINE)
@@ -91,7 +91,7 @@ def _text_at(root: Path, commit: str, path: str) -> str | None:
 
 def _without_secrets(passage: Passage) -> Passage | None:
     """Return the passage without secrets around it, as a corpus has it; None if a secret would be typed."""
-    if any(find_secrets(line) is not None for line in passage.truth.split("\n")):
+    if any(kind_of_secret(line) is not None for line in passage.truth.split("\n")):
         return None
     before, after = remove_secrets(passage.before).text, remove_secrets(passage.after).text
     if before and not before.endswith("\n"):  # a key block at its end took the line end along

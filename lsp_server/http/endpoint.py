@@ -122,7 +122,7 @@ class Endpoint:
             reading = await self.service.read_ahead(asked, BURST_S)
             return Found(text="", model=MODEL, computed_tokens=reading.tokens)
         completion = await self._ask(asked, f"{request.headers.get('user-agent', '')}\0{wanted.user}")
-        if completion.is_near and not self._newest and policy is Policy.FULL:
+        if completion.is_from_short_prompt and not self._newest and policy is Policy.FULL:
             self._reading = asyncio.ensure_future(self.service.read_ahead(asked, BURST_S))
         is_cut = any(step.name == "budget" for step in completion.steps)
         return Found(

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator
 
-from contract.repository.secrets import KEY_BLOCK_LINES, blank_secrets, find_secrets
+from contract.repository.secrets import KEY_BLOCK_LINES, blank_secrets, kind_of_secret
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.suggestion.brackets import open_at_end
 from lsp_server.suggestion.indentation import indent_unit, reindent
@@ -69,14 +69,14 @@ def secret(completion: Completion, request: CompletionRequest) -> Change | Rejec
     """Reject text that looks like a key, a token or a password, even one that the repository holds."""
     lines = (request.line_before + completion.text).split("\n")
     for line in lines:
-        kind = find_secrets(line)
-        if kind is not None and (line != lines[0] or find_secrets(request.line_before) is None):
+        kind = kind_of_secret(line)
+        if kind is not None and (line != lines[0] or kind_of_secret(request.line_before) is None):
             return Rejection(detail=f"it looks like a secret ({kind})")
     # Secrets that show only with the lines above: the body of a private key, a value below its name.
     above = request.text[: request.line_start].split("\n")[-KEY_BLOCK_LINES:]
     reported = blank_secrets("\n".join([*above, *lines])).split("\n")[len(above) :]
     if any(line.strip() and not clean for line, clean in zip(lines[1:], reported[1:], strict=False)) or (
-        lines[0].strip() and not reported[0] and find_secrets(request.line_before) is None
+        lines[0].strip() and not reported[0] and kind_of_secret(request.line_before) is None
     ):
         return Rejection(detail="it looks like a part of a secret")
     return None

@@ -15,7 +15,7 @@ import random
 
 import pytest
 
-from contract.repository.secrets import blank_secrets, find_secrets, remove_secrets
+from contract.repository.secrets import blank_secrets, kind_of_secret, remove_secrets
 from testbed.secret_kinds import KINDS, PLANTED, SHARE_NEEDED, SecretKind, count_found
 
 
@@ -79,7 +79,7 @@ def test_a_count_that_finds_nothing_is_reported() -> None:
     ],
 )
 def test_what_looks_like_it_is_kept(line: str) -> None:
-    assert find_secrets(line) is None
+    assert kind_of_secret(line) is None
 
 
 @pytest.mark.parametrize(

@@ -303,18 +303,20 @@ def test_a_cold_place_is_answered_from_a_short_prompt_first(engine: Engine) -> N
     engine_format = double.encoder.prompt_format
     double.encoder = PromptEncoder(engine.encoder.tokenizer, engine_format.with_window(2000, 256))
     whole = completer.complete(at(text, len(text), options=ServerOptions()))
-    assert not whole.is_near
+    assert not whole.is_from_short_prompt
     double.token_s = 0.4 / len(double.prompts[0]) * 1.01
     near = completer.complete(at(text, len(text), options=ServerOptions()))
-    assert near.is_near
+    assert near.is_from_short_prompt
     assert len(double.prompts[1]) < len(double.prompts[0]) / 4
     patient = ServerOptions(trigger=TriggerOptions(cold_ms=1000))
-    assert not completer.complete(at(text, len(text), options=patient)).is_near
+    assert not completer.complete(at(text, len(text), options=patient)).is_from_short_prompt
     double.token_s *= 5
     assert completer.complete(
         at(text, len(text), options=replace(patient, trigger=TriggerOptions(cold_ms=60_000)))
-    ).is_near
-    assert not completer.complete(at("x = ", 4, options=ServerOptions(trigger=TriggerOptions(cold_ms=0)))).is_near
+    ).is_from_short_prompt
+    assert not completer.complete(
+        at("x = ", 4, options=ServerOptions(trigger=TriggerOptions(cold_ms=0)))
+    ).is_from_short_prompt
 
 
 def test_the_short_prompt_is_read_ahead_first_and_answers_a_key_until_the_whole_one_is_read(engine: Engine) -> None:
@@ -325,15 +327,17 @@ def test_the_short_prompt_is_read_ahead_first_and_answers_a_key_until_the_whole_
     completer.complete(resting)
     whole = double.prompts[0]
     double.token_s = 0.9 * 0.4 / len(whole)  # the whole prompt may be waited for
-    assert not completer.complete(resting).is_near
+    assert not completer.complete(resting).is_from_short_prompt
     double.token_s *= 2
     completer.read_ahead(resting)
     near, read = double.read_ahead
     assert len(near) < len(whole) / 4
     assert read == whole
-    assert not completer.complete(resting).is_near, "all is read"
+    assert not completer.complete(resting).is_from_short_prompt, "all is read"
     double.read_ahead = [near, whole[: len(whole) // 2]]
     double.token_s = 0.9 * 0.4 / len(whole)
-    assert completer.complete(resting).is_near, "the rest could be waited for, but the short prompt is there"
+    assert completer.complete(resting).is_from_short_prompt, (
+        "the rest could be waited for, but the short prompt is there"
+    )
     double.read_ahead = [near, whole[: len(whole) * 4 // 5]]
-    assert not completer.complete(resting).is_near, "hardly anything is missing"
+    assert not completer.complete(resting).is_from_short_prompt, "hardly anything is missing"

@@ -447,7 +447,7 @@ def test_browsing_takes_what_it_may_and_typing_gives_it_back() -> None:
 
 
 def test_after_an_answer_from_a_short_prompt_the_whole_one_is_read() -> None:
-    session, service = make(Completion(text="foo(bar)", is_near=True), options=AHEAD)
+    session, service = make(Completion(text="foo(bar)", is_from_short_prompt=True), options=AHEAD)
 
     async def test() -> None:
         for _ in range(2):

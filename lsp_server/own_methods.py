@@ -24,7 +24,7 @@ DID_SHOW = "textDocument/didShowCompletion"
 DID_PARTIALLY_ACCEPT = "textDocument/didPartiallyAcceptCompletion"
 
 
-def register_commands(server: CompletionServer) -> None:
+def register_own_methods(server: CompletionServer) -> None:
     """Register the handlers of these methods."""
 
     @server.feature(STATUS)
