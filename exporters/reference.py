@@ -54,10 +54,8 @@ def compute_references(
     `model` is in float32 and in evaluation mode. The first `logit_prompts` keep logits, of their last
     `logit_positions` positions. Prompts are batched by length, so that there is little padding.
     """
-    by_length = sorted(range(len(prompts)), key=lambda index: len(prompts[index].prompt_ids))
     references: dict[int, Reference] = {}
-    for start in range(0, len(by_length), batch_size):
-        batch = by_length[start : start + batch_size]
+    for batch in batches_by_length([len(prompt.prompt_ids) for prompt in prompts], batch_size):
         kept = [logit_positions if index < logit_prompts else 0 for index in batch]
         answers = _ReferenceBatch(model, [prompts[index] for index in batch]).answer(
             continuation_tokens, stop_ids, kept

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
@@ -22,8 +23,12 @@ def naive_greedy(model: PreTrainedModel, prompt: ParityPrompt, tokens: int) -> l
     return ids[len(prompt.prompt_ids) :]
 
 
+@pytest.mark.parametrize(("padding", "done"), [(MAX_PADDING, [3, 5]), (10, [2, 3, 5])])
 @torch.inference_mode()
-def test_batches_with_a_cache_give_what_single_passes_give(any_folder: Path) -> None:
+def test_batches_with_a_cache_give_what_single_passes_give(
+    any_folder: Path, padding: int, done: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exporters.reference.MAX_PADDING", padding)
     model = AutoModelForCausalLM.from_pretrained(any_folder).eval()
     seen: list[tuple[int, int]] = []
     references = compute_references(
@@ -37,7 +42,7 @@ def test_batches_with_a_cache_give_what_single_passes_give(any_folder: Path) -> 
         on_progress=lambda done, total: seen.append((done, total)),
     )
     assert [reference.prompt for reference in references] == PROMPTS
-    assert seen == [(3, 5), (5, 5)]
+    assert seen == [(count, 5) for count in done]
     for index, (prompt, reference) in enumerate(zip(PROMPTS, references, strict=True)):
         ids = [*prompt.prompt_ids, *prompt.truth_ids]
         logits = model(torch.tensor([ids])).logits[0]
