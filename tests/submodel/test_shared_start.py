@@ -75,7 +75,7 @@ def test_without_fine_tuning_it_is_the_same_model(shared, tmp_path):
 
 def test_a_size_that_is_asked_for_prunes_it_again(shared, tmp_path):
     repository = write_repository(tmp_path / "own", 4)
-    output = build(repository, "--base", model_of(shared), "--minutes", 0, "--positions", 0, "--size", 0.9)
+    output = build(repository, "--base", model_of(shared), "--minutes", 0, "--positions", 0, "--size", 0.95)
     assert "keeps its size" not in output
     assert shape_of(repository) != shape_of(shared)
 
