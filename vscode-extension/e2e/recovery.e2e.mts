@@ -59,7 +59,7 @@ test('killed again and again, it is left off and says so once', async () => {
     return /failed/.test(await editor.status());
   };
   await editor.until(isGone, (gone) => gone, 'surrender', 300_000);
-  expect(await editor.untilNotification(/again and again/)).toContain('left off');
+  expect(await editor.untilNotification(/several times in a row/)).toContain('not started again');
   expect(await editor.notifications()).toHaveLength(1);
   await editor.run('submodel: Restart the Server');
   await editor.untilStatus(/ready/);

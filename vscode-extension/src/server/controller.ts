@@ -227,7 +227,7 @@ export class ServerController implements vscode.Disposable {
       `The server is gone (${how}); ${delay === undefined ? 'too often' : `starting it again in ${delay} ms`}.`,
     );
     if (delay === undefined) {
-      this.status.update({ phase: 'failed', problem: 'the server has stopped again and again; see the log' });
+      this.status.update({ phase: 'failed', problem: 'the server has stopped several times in a row; see the log' });
       this.gaveUp.fire();
       return;
     }
