@@ -25,7 +25,7 @@ test: $(VENV)/installed  ## all tests, two files at a time, with one real build 
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Its last line says how many tests it left out.
-test-fast: $(VENV)/installed  ## the quick tests: under a minute on two cores, without a network
+test-fast: $(VENV)/installed  ## the quick tests: about a minute on two cores, without a network
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile -q
 
 # A test skips without its program and says so.
