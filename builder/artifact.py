@@ -32,6 +32,13 @@ class SubModel:
             raise BuildError(f"{self.folder} has no {MANIFEST} that says how it is asked; run `submodel build` on it.")
         return PromptFormat.from_json(self.manifest["prompt"])
 
+    @property
+    def characters_per_token(self) -> float:
+        """Of the code that it was made of; 0 if its manifest does not say."""
+        plan = (self.manifest or {}).get("plan")
+        value = plan.get("characters_per_token") if isinstance(plan, Mapping) else None
+        return float(value) if isinstance(value, int | float) else 0.0
+
     def token_ids(self, texts: Iterable[str]) -> Iterator[list[int]]:
         """The token ids of each text; what looks like a special token is text there."""
         tokenizer = Tokenizer.from_file(str(self.folder / "tokenizer.json"))

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from builder.artifact import MANIFEST
 from builder.bases.catalogue import AUTO_ORDER, CATALOGUE, BaseModel, PackagedFile, cache_folder
@@ -156,7 +156,7 @@ def _from_hub_id(hub_id: str, on_event: Report, on_progress: Progress) -> Resolv
 def _from_disk(path: Path) -> ResolvedBase:
     if path.is_dir():
         _check_model_folder(path)
-        is_sub_model = (path / MANIFEST).is_file()
+        is_sub_model = "prompt" in _read_manifest(path)
         own = ("model", ".submodel") if is_sub_model else ()  # where a build puts it: the folder above has the name
         name = next((part for part in reversed(path.resolve().parts) if part not in own), "")
         return ResolvedBase(
@@ -233,13 +233,22 @@ def _check_model_folder(folder: Path) -> None:
     )
 
 
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    """What a folder's manifest.json says; {} if it has none or none that can be read, which other checks name."""
+    try:
+        manifest = read_json(folder / MANIFEST)
+    except (OSError, ValueError):
+        return {}
+    return manifest if isinstance(manifest, dict) else {}
+
+
 def _licence_of(folder: Path) -> str:
     """From a sub-model's manifest or a model card; "unknown" where neither says."""
-    manifest, card = folder / MANIFEST, folder / "README.md"
+    card = folder / "README.md"
+    if (folder / MANIFEST).is_file():
+        licence = _read_manifest(folder).get("licence")
+        return licence if isinstance(licence, str) else UNKNOWN_LICENCE
     try:
-        if manifest.is_file():
-            licence = read_json(manifest).get("licence")
-            return licence if isinstance(licence, str) else UNKNOWN_LICENCE
         if card.is_file():
             text = card.read_text(encoding="utf-8", errors="replace")
             match = LICENCE_LINE.search(text.partition("\n---")[0]) if text.startswith("---\n") else None

@@ -252,8 +252,7 @@ class Build:
 
     def _compare_vocabulary(self, plan: PlanFacts) -> None:
         """Say so if a sub-model as the base has a vocabulary that was trimmed for other code than this."""
-        known = read_artifact(self._base.path).manifest if self._base.is_sub_model else None
-        earlier = (known or {}).get("plan", {}).get("characters_per_token", 0.0)
+        earlier = read_artifact(self._base.path).characters_per_token if self._base.is_sub_model else 0.0
         if earlier > VOCABULARY_FITS * plan["characters_per_token"]:
             self._display.say(
                 f"The vocabulary of {self._base.name} writes this repository in "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from builder.artifact import read_artifact
+from builder.bases.load import load_resolved, resolve_base
 from submodel.app import app
 from testbed.models import save_base
 
@@ -85,10 +87,7 @@ def test_a_vocabulary_that_was_trimmed_for_other_code_is_named(shared, tmp_path)
     manifest = model_of(shared) / "manifest.json"
     known = json.loads(manifest.read_text())
     assert known["plan"]["characters_per_token"] > 0.9
-    foreign = tmp_path / "foreign"
-    foreign.mkdir()
-    for path in model_of(shared).iterdir():
-        (foreign / path.name).write_bytes(path.read_bytes())
+    foreign = shutil.copytree(model_of(shared), tmp_path / "foreign")
     known["plan"]["characters_per_token"] *= 2
     (foreign / "manifest.json").write_text(json.dumps(known))
     options = ("--minutes", 0, "--positions", 0)
@@ -98,10 +97,7 @@ def test_a_vocabulary_that_was_trimmed_for_other_code_is_named(shared, tmp_path)
 
 
 def test_a_manifest_that_says_nothing_of_the_prompt_is_refused_in_a_sentence(shared, tmp_path):
-    broken = tmp_path / "broken"
-    broken.mkdir()
-    for path in model_of(shared).iterdir():
-        (broken / path.name).write_bytes(path.read_bytes())
+    broken = shutil.copytree(model_of(shared), tmp_path / "broken")
     known = json.loads((broken / "manifest.json").read_text())
     (broken / "manifest.json").write_text(json.dumps(known | {"prompt": {"colour": 1}}))
     repository = write_repository(tmp_path / "own", 7)
@@ -109,3 +105,20 @@ def test_a_manifest_that_says_nothing_of_the_prompt_is_refused_in_a_sentence(sha
     done = CliRunner().invoke(app, list(map(str, words)))
     assert done.exit_code != 0
     assert "prompt format in the manifest can't be read" in " ".join((done.output + str(done.exception)).split())
+
+
+@pytest.mark.parametrize("plan", [5, {"characters_per_token": "many"}, None])
+def test_a_plan_that_says_nothing_of_the_vocabulary_is_passed_over(shared, tmp_path, plan):
+    given = shutil.copytree(model_of(shared), tmp_path / "given")
+    known = json.loads((given / "manifest.json").read_text())
+    (given / "manifest.json").write_text(json.dumps(known | {"plan": plan}))
+    assert read_artifact(given).characters_per_token == 0
+
+
+@pytest.mark.parametrize("manifest", ['{"name": "a web page"}', "[]", "{"])
+def test_a_folder_with_a_manifest_that_is_not_a_sub_model_s_is_a_base_as_any(shared, tmp_path, manifest):
+    folder = shutil.copytree(model_of(shared), tmp_path / "other")
+    (folder / "manifest.json").write_text(manifest)
+    base = resolve_base(str(folder))
+    assert not base.is_sub_model
+    assert load_resolved(base).prompt.is_fim
