@@ -2,7 +2,7 @@
 
 python -m benchmarks.positions_table
 
-Differences are paired. The interval over all repositories draws positions anew within each repository.
+Differences are paired. The interval over all repositories resamples the positions of each one.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import Any
 
 from benchmarks.builds import RESULTS
 from benchmarks.markdown import print_head, print_row
+from laboratory.bench.bench_run import FIRST_ANSWER
 
-OURS = ("submodel", "submodel, first answer")
+OURS = ("submodel", FIRST_ANSWER)
 KINDS = {"held-out": "held-out lines", "later": "lines added later"}
 ROUNDS = 5_000
 
@@ -59,7 +60,7 @@ def _pairs(exact: Mapping[str, str], ours: str) -> list[tuple[int, int]]:
 
 
 def interval(groups: Sequence[Sequence[tuple[int, int]]], seed: int = 0) -> tuple[float, float]:
-    """The 95 % percentile interval of the difference in points, positions drawn anew within each group."""
+    """The 95 % percentile interval of the difference in points, resampled within each group."""
     rng = random.Random(seed)
     differences = [[own - other for own, other in group] for group in groups]
     count = sum(map(len, differences))

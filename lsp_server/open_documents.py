@@ -2,7 +2,7 @@
 
 The text of a document longer than MAX_DOCUMENT_CHARS is not kept: each keystroke would cost a pass over it. All
 documents together have at most MAX_TOTAL_CHARS characters, and are at most MAX_DOCUMENTS; the least recently used goes
-first. A document whose text is not kept gets no completion until it is opened anew, or sent as a whole.
+first. A document whose text is not kept gets no completion until it is opened again, or sent as a whole.
 """
 
 from __future__ import annotations

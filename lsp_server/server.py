@@ -101,7 +101,7 @@ class CompletionServer(LanguageServer):
         self.problems = problems
 
     def set_options(self, document: object) -> bool:
-        """Take the client's options, with defaults for the rest; return whether bundles have to be loaded anew."""
+        """Take the client's options, with defaults for the rest; return whether bundles have to be loaded again."""
         before = self.options
         options, self.problems = read_options(document, self.defaults)
         self.session.set_options(options)
@@ -235,7 +235,7 @@ class CompletionServer(LanguageServer):
         await self.load_bundles()
 
     def note_use(self) -> None:
-        """Begin anew the time after which an unused model is freed."""
+        """Restart the time after which an unused model is freed."""
         minutes = self.options.care.idle_unload_minutes
         if self._idle is not None:
             self._idle.cancel()

@@ -93,7 +93,7 @@ class CompletionService:
         self._reading = threading.Event()  # set: reading ahead ends at its next chunk
 
     def load(self, bundle_folder: Path, threads: int | None) -> Future[None]:
-        """Load a bundle in the worker, anew if it is loaded. The future raises a SubmodelError if that fails."""
+        """Load a bundle in the worker, again if it is loaded. The future raises a SubmodelError if that fails."""
         self._set(bundle_folder, BundleStatus(state=BundleState.LOADING))
         return self._worker.submit(self._load, bundle_folder, threads)
 

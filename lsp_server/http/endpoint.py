@@ -215,7 +215,7 @@ class Endpoint:
         return max(1, (self.options.threads or default_threads()) // 2)
 
     def _note_use(self) -> None:
-        """Begin anew the time after which an unused model is freed."""
+        """Restart the time after which an unused model is freed."""
         minutes = self.options.care.idle_unload_minutes
         if self._idle is not None:
             self._idle.cancel()

@@ -61,7 +61,7 @@ export class ServerController implements vscode.Disposable {
     });
   }
 
-  /** Start the server anew if the bundles on disk are not the ones that it serves. */
+  /** Restart the server if the bundles on disk are not the ones that it serves. */
   async restartForNewBundle(reason: string): Promise<void> {
     if (stampOf(await this.bundles.served()) !== this.servedStamp) {
       await this.restart(reason);
