@@ -42,3 +42,7 @@ class ParityError(ExportError):
 
 class BundleError(SubmodelError):
     """A bundle is missing, incomplete, changed, or of another kind than its reader expects."""
+
+
+class RegistryError(SubmodelError):
+    """A registry of bundles can't be reached, read or written, or is not what its key says."""

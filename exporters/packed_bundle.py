@@ -63,7 +63,7 @@ def pack_bundle(folder: Path, archive: Path, *, drafts: bool = True) -> PackedBu
     """
     manifest = read_manifest(folder)
     if not drafts:
-        manifest = _without_drafts(manifest)
+        manifest = without_drafts(manifest)
     files = manifest["files"]
     _refuse_foreign(archive)
     try:
@@ -123,7 +123,8 @@ def _packed(path: Path, archive_bytes: int, files: Mapping[str, FileFacts]) -> P
     )
 
 
-def _without_drafts(manifest: Manifest) -> Manifest:
+def without_drafts(manifest: Manifest) -> Manifest:
+    """Return the manifest of the same bundle without the repository's own tokens."""
     kept = {name: facts for name, facts in manifest["files"].items() if not name.startswith(f"{DRAFTS}/")}
     slim: Manifest = {**manifest, "files": kept}
     slim.pop("drafts", None)

@@ -24,6 +24,8 @@ from submodel.commands.eval import evaluate
 from submodel.commands.export import export
 from submodel.commands.pack import pack, unpack
 from submodel.commands.prune import prune
+from submodel.commands.publish import publish
+from submodel.commands.pull import pull
 from submodel.commands.replay import replay
 from submodel.commands.serve import serve
 from submodel.commands.sweep import sweep
@@ -48,7 +50,7 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "bases": bases,
         "doctor": doctor,
     },
-    "Share": {"pack": pack, "unpack": unpack, "trust": trust, "export": export},
+    "Share": {"pack": pack, "unpack": unpack, "publish": publish, "pull": pull, "trust": trust, "export": export},
     "Measure": {"eval": evaluate, "bench": bench, "replay": replay},
     "Study": {"prune": prune, "compare": compare, "sweep": sweep},
 }

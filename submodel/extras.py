@@ -47,14 +47,14 @@ def missing_modules() -> list[str]:
     return [name for name in _MODULES if importlib.util.find_spec(name) is None]
 
 
-def install_command(command: str = "build", prefix: Path | None = None) -> str:
-    """Return the shell line that adds the build extra to the installation at `prefix` (by default this one).
+def install_command(command: str = "build", prefix: Path | None = None, *, extra: str = "build") -> str:
+    """Return the shell line that adds an extra to the installation at `prefix` (by default this one).
 
     The line uses the installer that made the environment, and the source that submodel was installed from. An
     environment of uvx is never changed; there the line runs the command in another one.
     """
     prefix = prefix or Path(sys.prefix)
-    source = _source()
+    source = _source(extra)
     if (prefix / "uv-receipt.toml").is_file():  # uv tool install
         line = ["uv", "tool", "install", *source, *_CPU_TORCH]
     elif (prefix / "pipx_metadata.json").is_file():
@@ -68,7 +68,7 @@ def install_command(command: str = "build", prefix: Path | None = None) -> str:
     return subprocess.list2cmdline(line) if sys.platform == "win32" else shlex.join(line)
 
 
-def _source() -> list[str]:
+def _source(extra: str) -> list[str]:
     """Arguments of an installer: submodel with the extra, from where it was installed (PEP 610), else by its name."""
     try:
         origin = json.loads(importlib.metadata.distribution("submodel").read_text("direct_url.json") or "{}")
@@ -76,10 +76,10 @@ def _source() -> list[str]:
         origin = {}
     url = origin.get("url")
     if not url:
-        return ["submodel[build]"]
+        return [f"submodel[{extra}]"]
     if "vcs_info" in origin:
         version_control = origin["vcs_info"]
         url = f"{version_control['vcs']}+{url}@{version_control['commit_id']}"
     if origin.get("dir_info", {}).get("editable"):
-        return ["--editable", f"{url2pathname(urlsplit(url).path)}[build]"]
-    return [f"submodel[build] @ {url}"]
+        return ["--editable", f"{url2pathname(urlsplit(url).path)}[{extra}]"]
+    return [f"submodel[{extra}] @ {url}"]

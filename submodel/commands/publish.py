@@ -1,0 +1,67 @@
+"""`submodel publish`: bundles into a registry, a folder from which others pull."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def publish(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="A bundle, a repository after its build, or a folder of such.")
+    ],
+    registry: Annotated[Path, typer.Option("--to", metavar="DIR", help="The registry's folder.")],
+    key: Annotated[Path, typer.Option(metavar="FILE", help="The registry's private key: a PEM file, Ed25519.")],
+    new: Annotated[
+        bool, typer.Option("--new", help="Begin a registry in a new folder, and make the key if there is none.")
+    ] = False,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--repository",
+            metavar="NAME",
+            help="The repository's name in the registry, such as github.com/acme/app. Default: from its git remote.",
+        ),
+    ] = None,
+    drafts: Annotated[
+        bool, typer.Option(help="Take the repository's own code along, as tokens that make answers come sooner.")
+    ] = True,
+    valid_days: Annotated[
+        float, typer.Option(metavar="DAYS", min=0.01, max=3650, help="How long the index is accepted without renewal.")
+    ] = 30.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Put bundles into a registry, which any web server or disk can hold, and sign its index.
+
+    Of a folder of repositories or of results, each bundle is published; one that can't be is reported, and the exit
+    code is 1.
+    """
+    from contract.console import StageDisplay, plain, print_json
+    from contract.errors import SubmodelError
+    from submodel.extras import install_command
+
+    if importlib.util.find_spec("cryptography") is None:
+        line = install_command("publish", extra="publish")
+        raise SubmodelError(f"`submodel publish` needs cryptography to sign. Add it with: {line}")
+    from submodel.registry.publish_run import PublishSettings, run_publish
+
+    settings = PublishSettings(
+        folder=folder, registry=registry, key_file=key, is_new=new, name=name, drafts=drafts, valid_days=valid_days
+    )
+    with StageDisplay() as display, display.stage("publish") as advance:
+        public_key, rows = run_publish(settings, advance)
+    for row in rows:
+        size = f" ({row.written_bytes:,} new bytes)" if row.state == "published" else ""
+        typer.echo(plain(f"{row.repository or row.bundle}: {row.error or row.state}{size}"), err=True)
+    typer.echo(f"Pull with: submodel pull ADDRESS --key {public_key}", err=True)
+    if as_json:
+        bundles = [
+            {name: value for name, value in {**vars(row), "bundle": str(row.bundle)}.items() if value is not None}
+            for row in rows
+        ]
+        print_json({"key": public_key, "registry": str(registry), "bundles": bundles})
+    if any(row.state == "failed" for row in rows):
+        raise typer.Exit(1)

@@ -1,0 +1,127 @@
+"""What a registry's address means, and its files by that address: over HTTPS or HTTP, or from a folder.
+
+Proxies are those of the environment or the system, and certificates those that Python trusts. A redirect may lead to
+another host, never to another scheme. Nothing that is fetched is believed here: `index.py` and `store.py` check it.
+
+What it does not cover: registries that ask for a password.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from http.client import HTTPException, HTTPMessage
+from pathlib import Path
+from typing import IO, Final
+from urllib.error import HTTPError
+from urllib.parse import urljoin, urlsplit
+from urllib.request import (
+    HTTPDefaultErrorHandler,
+    HTTPErrorProcessor,
+    HTTPHandler,
+    HTTPRedirectHandler,
+    HTTPSHandler,
+    OpenerDirector,
+    ProxyHandler,
+    Request,
+    url2pathname,
+)
+
+from tuf.api.exceptions import DownloadError, DownloadHTTPError
+from tuf.ngclient import FetcherInterface
+
+from contract.errors import RegistryError, first_line
+from submodel import __version__
+
+TIMEOUT_S: Final = 30.0  # of silence
+CHUNK_BYTES: Final = 1 << 20
+NOT_FOUND: Final = 404
+_FORMS: Final = "give an https:// or file:// address, or a folder"
+
+
+def base_address(text: str) -> str:
+    """Return a registry's address as a URL that ends in a slash: https, http or file, of a folder too.
+
+    Raises RegistryError for other addresses, for one with a password, and for a folder that does not exist.
+    """
+    if "://" not in text:
+        folder = Path(text).expanduser().absolute()
+        if not folder.is_dir():
+            raise RegistryError(f"There is no folder {folder}; {_FORMS}.")
+        return f"{folder.as_uri()}/"
+    try:
+        parts = urlsplit(text)
+        is_plain = parts.username is None and not parts.query and not parts.fragment and parts.port != 0
+    except ValueError as error:
+        raise RegistryError(f"The address {text!r} can't be read ({error}); {_FORMS}.") from error
+    if not is_plain:
+        raise RegistryError("The registry's address holds a user name, a query or a fragment; give it without them.")
+    if parts.scheme == "file":
+        if parts.hostname not in (None, "localhost"):
+            raise RegistryError(f"The address {text!r} names another machine's file; {_FORMS}.")
+        return base_address(url2pathname(parts.path))
+    if parts.scheme not in ("https", "http") or not parts.hostname:
+        raise RegistryError(f"The address {text!r} is of a kind that can't be fetched; {_FORMS}.")
+    return f"{text.rstrip('/')}/"
+
+
+class RegistryFetcher(FetcherInterface):
+    """Fetches files of a registry for python-tuf and for the store; raises its DownloadError, in our sentences."""
+
+    def __init__(self) -> None:
+        self.fetched_bytes = 0
+        self._opener = OpenerDirector()
+        for handler in (
+            ProxyHandler(),
+            HTTPHandler(),
+            HTTPSHandler(),
+            HTTPDefaultErrorHandler(),
+            HTTPErrorProcessor(),
+            _SameScheme(),
+        ):
+            self._opener.add_handler(handler)
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        for chunk in _read_file(url) if urlsplit(url).scheme == "file" else self._read_http(url):
+            self.fetched_bytes += len(chunk)
+            yield chunk
+
+    def _read_http(self, url: str) -> Iterator[bytes]:
+        request = Request(url, headers={"User-Agent": f"submodel/{__version__}"})
+        try:
+            with self._opener.open(request, timeout=TIMEOUT_S) as response:
+                while chunk := response.read(CHUNK_BYTES):
+                    yield chunk
+        except HTTPError as error:
+            raise DownloadHTTPError(f"{url} can't be fetched (the server answers {error.code})", error.code) from error
+        except (OSError, HTTPException, ValueError) as error:  # URLError is an OSError; ValueError: an odd redirect
+            raise DownloadError(f"{url} can't be fetched ({first_line(error, 200)})") from error
+
+
+class _SameScheme(HTTPRedirectHandler):
+    """Follows redirects, of the first request's scheme alone: https stays https, and no file is ever opened."""
+
+    def http_error_302(self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage) -> object:
+        target = urlsplit(urljoin(req.full_url, headers.get("location", headers.get("uri", ""))))
+        if target.scheme != req.type:
+            raise DownloadError(f"{req.full_url} redirects to another scheme ({target.scheme}), which is not followed")
+        return super().http_error_302(req, fp, code, msg, headers)
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
+
+def _read_file(url: str) -> Iterator[bytes]:
+    path = url2pathname(urlsplit(url).path)
+    try:
+        # A pipe would wait for a writer, and a device might not end.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise DownloadError(f"{path} is not a regular file")
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DownloadHTTPError(f"{path} is missing", NOT_FOUND) from error
+    except OSError as error:
+        raise DownloadError(f"{path} can't be read ({error.strerror or error})") from error

@@ -1,0 +1,89 @@
+"""The name of a repository in a registry: host and path of its git remote, such as `github.com/acme/app`.
+
+The https and ssh forms of a remote give the same name. User names, passwords, ports, a `.git` at the end and the case
+of letters are left out. What it does not cover: hosts whose ssh and https forms have different paths (Azure DevOps,
+Bitbucket Server); there the name is given by hand.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from contract.errors import RegistryError
+from contract.files.home import holds_home
+from contract.repository.git import GitError, run_git
+
+MAX_NAME: Final = 500  # characters
+MAX_REMOTES: Final = 8  # of a repository that are looked up
+_SCHEMES: Final = frozenset({"https", "http", "ssh", "git", "git+ssh", "ssh+git", "git+https", "git+http"})
+# As `git@host:path`. A single letter before the colon is a drive of Windows.
+_SHORT_FORM: Final = re.compile(r"(?:[^@/\s]+@)?(\[[0-9A-Fa-f:.]+\]|[^@:/\s]{2,}):(?!//)(.+)")
+_HOST: Final = re.compile(r"[\w.:-]+")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def repository_name(remote: str) -> str | None:
+    """Return the name that a git remote stands for; None for a path of this machine, and for what is no remote."""
+    remote = remote.strip()
+    try:
+        parts = urlsplit(remote)
+        host = parts.hostname or ""
+    except ValueError:  # an address with half a bracket
+        return None
+    if "://" in remote:
+        path = unquote(parts.path) if parts.scheme in _SCHEMES else ""
+    elif short := _SHORT_FORM.fullmatch(remote):
+        host, path = short[1].strip("[]"), short[2]
+    else:
+        return None
+    path = path.strip("/").removesuffix(".git")
+    steps = [step for step in path.split("/") if step]
+    name = "/".join([host, *steps]).lower()
+    is_odd = "\\" in name or _CONTROL.search(name) or {".", ".."} & set(steps) or len(name) > MAX_NAME
+    return None if is_odd or not steps or not _HOST.fullmatch(host) else name
+
+
+def repository_root(folder: Path) -> Path:
+    """Return the nearest folder from `folder` up that is a git repository's root; `folder` itself if none is."""
+    origin = folder.absolute()
+    for root in (origin, *origin.parents):
+        if root != origin and holds_home(root):
+            break
+        if (root / ".git").exists():
+            return root
+    return origin
+
+
+def names_of(root: Path) -> list[str]:
+    """Return the names that a repository's git remotes stand for: that of `origin` first, then in git's order.
+
+    Raises RegistryError if there is none: no git repository, no remote, or only paths of this machine.
+    """
+    try:
+        lines = run_git(root, "remote", "--verbose").decode("utf-8", "replace").splitlines()
+    except GitError as error:
+        raise RegistryError(
+            f"{root} has no git remote to be found by ({error}); give its name in the registry with --repository."
+        ) from error
+    remotes = [line.removesuffix(" (fetch)").split("\t", 1) for line in lines if line.endswith(" (fetch)")]
+    remotes.sort(key=lambda remote: remote[0] != "origin")
+    names = [repository_name(remote[1]) for remote in remotes[:MAX_REMOTES] if len(remote) == 2]
+    found = list(dict.fromkeys(name for name in names if name is not None))
+    if not found:
+        raise RegistryError(
+            f"{root} has no git remote on another machine; give its name in the registry with --repository."
+        )
+    return found
+
+
+def given_name(text: str) -> str:
+    """Return the name that a user gave, as an address or as a name; raises RegistryError if it is neither."""
+    name = repository_name(text) or repository_name(f"https://{text}")
+    if name is None:
+        raise RegistryError(
+            f"{text!r} is no repository's name; give a git address, or host and path such as github.com/acme/app."
+        )
+    return name

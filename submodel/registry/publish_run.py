@@ -1,0 +1,206 @@
+"""`submodel publish`: bundles into a registry's folder, and its index signed anew.
+
+Files are written first, under their SHA-256, then the documents that name them, then the index: whoever reads the
+folder meanwhile, or after a kill, finds the old index with all that it names. A bundle that can't be published is a row
+with its sentence; the others are published.
+
+What it does not cover: removing files that no index names any more, and registries that are no folder. A bucket is a
+copy of the folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from filelock import FileLock
+from securesystemslib.signer import CryptoSigner
+
+from contract.bundle.bundle import (
+    MANIFEST_FILE,
+    WORKSPACE_BUNDLE,
+    build_of,
+    read_bundle,
+    sealed_manifest,
+)
+from contract.bundle.trusted_builds import check_trusted
+from contract.documents import FileFacts
+from contract.errors import RegistryError, SubmodelError, first_line
+from contract.files.untrusted_json import read_bytes, read_json
+from exporters.packed_bundle import without_drafts
+from submodel.registry.index import BUNDLE, FILES, METADATA, SCHEMA, RepositoryDocument, target_path
+from submodel.registry.names import given_name, names_of
+from submodel.registry.signed_index import SignedIndex
+from submodel.registry.store import CHUNK_BYTES, FileStore
+
+REMOTE_FILE: Final = "repository.json"  # {"remote": …}, beside a `bundle/` that lies in no repository
+MAX_FILE_BYTES: Final = 1 << 16  # of a key, and of REMOTE_FILE
+VALID_DAYS: Final = 30.0  # a nightly run renews it; a laptop refuses an index that nobody has renewed for so long
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishSettings:
+    """What to publish, and where."""
+
+    folder: Path  # a bundle, a repository that has one, or a folder of either
+    registry: Path
+    key_file: Path  # the private key: PEM, PKCS 8, Ed25519
+    is_new: bool = False  # begin a registry; the key is made if there is none
+    name: str | None = None  # of one bundle's repository; default: that of its git remote
+    drafts: bool = True
+    valid_days: float = VALID_DAYS
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedRow:
+    """What became of one bundle."""
+
+    bundle: Path
+    state: str  # "published", "unchanged" or "failed"
+    repository: str | None = None
+    build: str | None = None
+    written_bytes: int = 0  # of files that the registry did not have
+    error: str | None = None
+
+
+def run_publish(
+    settings: PublishSettings, on_bundle: Callable[[int, int], None] = lambda done, total: None
+) -> tuple[str, list[PublishedRow]]:
+    """Publish all bundles of a folder; return the registry's public key and a row for each bundle.
+
+    on_bundle: gets bundles done so far, and in all. Raises RegistryError if there is nothing to publish, the key can't
+    be used, or the registry is none, or is signed with another key.
+    """
+    bundles = _find_bundles(settings.folder)
+    if settings.name is not None and len(bundles) > 1:
+        raise RegistryError(f"--repository names one bundle, and {settings.folder} has {len(bundles)}; leave it out.")
+    _check_registry(settings)
+    signer = _open_key(settings)
+    settings.registry.mkdir(parents=True, exist_ok=True)
+    rows: list[PublishedRow] = []
+    with FileLock(settings.registry / ".lock"):
+        index = SignedIndex(settings.registry, signer, is_new=settings.is_new)
+        store = FileStore(settings.registry / FILES)
+        for number, (bundle, is_named) in enumerate(bundles):
+            on_bundle(number, len(bundles))
+            try:
+                name = _name_of(bundle, settings)
+                if name in [other.repository for other in rows]:
+                    raise RegistryError(f"{bundle} is another bundle of {name}; publish one of them.")
+                if not is_named:  # a clone may have brought it along
+                    check_trusted(bundle, build_of(bundle))
+                row = _publish(bundle, name, settings.drafts, index, store)
+            except SubmodelError as error:
+                row = PublishedRow(bundle=bundle, state="failed", error=str(error))
+            rows.append(row)
+        if any(row.state != "failed" for row in rows):
+            index.save(settings.valid_days)
+    return signer.public_key.keyval["public"], rows
+
+
+def _check_registry(settings: PublishSettings) -> None:
+    """Raise RegistryError unless a registry is there, or is to be begun where nothing else lies."""
+    folder = settings.registry
+    has_index = (folder / METADATA / "timestamp.json").is_file()
+    if has_index and settings.is_new:
+        raise RegistryError(f"{folder} is a registry already; leave --new out.")
+    if not has_index and not settings.is_new:
+        raise RegistryError(f"{folder} is no registry (it has no index); copy all of it, or begin one with --new.")
+    ours = {METADATA, "repositories", FILES, ".lock"}  # left by a first run that was stopped
+    if settings.is_new and folder.exists() and not (folder.is_dir() and {one.name for one in folder.iterdir()} <= ours):
+        raise RegistryError(f"{folder} holds other files; begin the registry in an empty or a new folder.")
+
+
+def _open_key(settings: PublishSettings) -> CryptoSigner:
+    path = settings.key_file
+    if settings.is_new and not os.path.lexists(path):
+        signer = CryptoSigner.generate_ed25519()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(signer.private_bytes)
+        return signer
+    try:
+        with path.open("rb") as file:  # a pipe too: CI gives secrets so
+            key = load_pem_private_key(file.read(MAX_FILE_BYTES), None)
+    except FileNotFoundError as error:
+        raise RegistryError(f"There is no key {path}; name the file that --new made.") from error
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:  # TypeError: it has a password
+        why = getattr(error, "strerror", None) or first_line(error, 200)
+        raise RegistryError(f"The key {path} can't be used ({why}); give a PEM file without a password.") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise RegistryError(f"The key {path} is not an Ed25519 key; name the file that --new made.")
+    return CryptoSigner(key)
+
+
+def _find_bundles(folder: Path) -> list[tuple[Path, bool]]:
+    """The bundles of a folder, and whether each was named or made for publishing, or else lies in a repository."""
+    if (folder / MANIFEST_FILE).is_file():
+        return [(folder.absolute(), True)]
+    found = []
+    for one in (folder, *(sorted(folder.iterdir()) if folder.is_dir() else ())):
+        for place, is_named in ((one / WORKSPACE_BUNDLE, False), (one / "bundle", one != folder)):
+            if (place / MANIFEST_FILE).is_file():
+                found.append((place.absolute(), is_named))
+                break
+        if found and one == folder:  # a repository
+            return found
+    if not found:
+        raise RegistryError(f"{folder} has no bundle; name one, a repository after its build, or a folder of such.")
+    return found
+
+
+def _publish(bundle: Path, name: str, drafts: bool, index: SignedIndex, store: FileStore) -> PublishedRow:
+    manifest = read_bundle(bundle).manifest
+    content = read_bytes(bundle / MANIFEST_FILE)
+    if not drafts:
+        manifest = without_drafts(manifest)
+        content = sealed_manifest(manifest).encode()
+    facts = FileFacts(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+    document = RepositoryDocument(schema=SCHEMA, repository=name, artifacts=[{"kind": BUNDLE, "file": facts}])
+    encoded = f"{json.dumps(document, indent=2)}\n".encode()
+    path = target_path(name)
+    known = index.find(path)
+    if known is not None and known.hashes.get("sha256") == hashlib.sha256(encoded).hexdigest():
+        return PublishedRow(bundle=bundle, state="unchanged", repository=name, build=facts["sha256"])
+    sizes: list[int] = []
+    for relative, file in manifest["files"].items():
+        if not store.has(file):
+            store.add(file, _chunks(bundle / relative), str(bundle / relative), sizes.append)
+    if not store.has(facts):
+        store.add(facts, iter([content]), str(bundle / MANIFEST_FILE), sizes.append)
+    index.put(path, encoded)
+    return PublishedRow(
+        bundle=bundle, state="published", repository=name, build=facts["sha256"], written_bytes=sum(sizes)
+    )
+
+
+def _name_of(bundle: Path, settings: PublishSettings) -> str:
+    if settings.name is not None:
+        return given_name(settings.name)
+    if bundle.parts[-2:] == WORKSPACE_BUNDLE.parts:
+        return names_of(bundle.parents[1])[0]
+    record = bundle.parent / REMOTE_FILE
+    try:
+        document: Any = read_json(record, MAX_FILE_BYTES)
+        return given_name(document["remote"])
+    except FileNotFoundError as error:
+        raise RegistryError(
+            f"{bundle} lies in no repository, and no {record} names one; give its name with --repository."
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RegistryError(f"{record} names no repository; write {{'remote': 'ADDRESS'}} there.") from error
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk

@@ -1,0 +1,199 @@
+"""`submodel pull`: the repository's bundle from a registry, checked, put in its place and trusted.
+
+The order is what keeps the old model: first the signed index, then the files into the store, each compared with its
+hash, then the whole bundle beside the old one, and last the exchange (`contract.bundle.bundle.replace_bundle`). Nothing
+of a bundle is parsed before its hash was found right. The address and the key are the user's: from the command line, or
+from `registry.json` in the state folder, never from the workspace.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urljoin
+
+from filelock import FileLock
+from tuf.api.exceptions import DownloadError
+
+from builder.bases.catalogue import cache_folder
+from contract.bundle.bundle import (
+    MANIFEST_FILE,
+    MAX_MANIFEST_BYTES,
+    WORKSPACE_BUNDLE,
+    build_of,
+    check_manifest,
+    read_bundle,
+    replace_bundle,
+)
+from contract.bundle.trusted_builds import trust_build
+from contract.documents import FileFacts
+from contract.errors import BundleError, RegistryError, first_line
+from contract.files.folders import PRIVATE, write_json
+from contract.files.state_folder import state_folder
+from contract.files.untrusted_json import parse_json, read_json
+from exporters.packed_bundle import MAX_FILES
+from submodel.build.lock import bundle_lock
+from submodel.registry.fetcher import RegistryFetcher, base_address
+from submodel.registry.index import BUNDLE, RegistryIndex, file_path, find_artifact, read_key
+from submodel.registry.names import given_name, names_of, repository_root
+from submodel.registry.store import FileStore
+
+SETTINGS_FILE: Final = "registry.json"  # {"address": …, "key": …}, in the state folder
+MAX_SETTINGS_BYTES: Final = 1 << 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class PullSettings:
+    """What to pull, from where, trusted by which key."""
+
+    folder: Path  # of the repository, or below its root
+    address: str | None = None  # default: the one of `registry.json`
+    key: str | None = None  # default: the one of `registry.json`
+    name: str | None = None  # default: those of the git remotes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pulled:
+    """What a pull did."""
+
+    repository: str  # its name in the registry
+    address: str
+    bundle: Path
+    build: str
+    is_new: bool  # whether another bundle was there before
+    fetched_bytes: int  # over the network or from the mirror, index included
+    bundle_bytes: int
+    seconds: float
+
+
+def run_pull(settings: PullSettings, on_bytes: Callable[[int, int], None] = lambda done, total: None) -> Pulled:
+    """Put the repository's bundle from the registry in its place, and trust it.
+
+    on_bytes: gets bytes of files fetched so far, and in all. Raises RegistryError, BundleError or another
+    SubmodelError, each one sentence; the bundle that was there is then as it was.
+    """
+    started_s = time.monotonic()
+    address, key = _find_registry(settings)
+    root = repository_root(settings.folder)
+    names = [given_name(settings.name)] if settings.name is not None else names_of(root)
+    store = FileStore(cache_folder() / "registry")
+    target = root / WORKSPACE_BUNDLE
+    fetcher = RegistryFetcher()
+    # Two pulls at once: the second waits, and finds the files. One lock for the store, one for what was seen.
+    with FileLock(store.folder / "lock"), FileLock(state_folder() / "registries.lock"):
+        name, facts = _find_bundle(RegistryIndex(address, key, fetcher), names, address)
+        is_new = not _is_there(target, facts)
+        if is_new:
+            files = _fetch(store, fetcher, address, facts, on_bytes)
+            with bundle_lock(target), replace_bundle(target) as fresh:
+                for relative, file in {**files, MANIFEST_FILE: facts}.items():
+                    store.put(file, fresh / relative)
+                read_bundle(fresh)
+        else:
+            trust_build(facts["sha256"])
+        store.forget_unused()
+    if settings.key is not None:
+        write_json(state_folder() / SETTINGS_FILE, {"address": address, "key": key}, mode=PRIVATE)
+    files = read_bundle(target, verify=False).manifest["files"]
+    return Pulled(
+        repository=name,
+        address=address,
+        bundle=target,
+        build=facts["sha256"],
+        is_new=is_new,
+        fetched_bytes=fetcher.fetched_bytes,
+        bundle_bytes=facts["bytes"] + sum(file["bytes"] for file in files.values()),
+        seconds=round(time.monotonic() - started_s, 2),
+    )
+
+
+def _find_registry(settings: PullSettings) -> tuple[str, str]:
+    """Return address and key: what the user gives, else what the user's own `registry.json` has."""
+    kept = _kept_settings() if settings.address is None or settings.key is None else {}
+    address, key = settings.address or kept.get("address"), settings.key or kept.get("key")
+    if not isinstance(address, str):
+        raise RegistryError("No registry is set; give its address, and its public key with --key.")
+    if not isinstance(key, str):
+        raise RegistryError(
+            f"No key is set for the registry {address}; give its public key with --key: ask the people who publish it."
+        )
+    return base_address(address), read_key(key)
+
+
+def _kept_settings() -> Mapping[str, Any]:
+    path = state_folder() / SETTINGS_FILE
+    try:
+        kept = read_json(path, MAX_SETTINGS_BYTES) if path.exists() else {}
+    except (OSError, ValueError) as error:
+        raise RegistryError(f"{path} can't be read ({first_line(error)}); correct or remove it.") from error
+    return kept if isinstance(kept, dict) else {}
+
+
+def _find_bundle(index: RegistryIndex, names: list[str], address: str) -> tuple[str, FileFacts]:
+    for name in names:
+        document = index.find(name)
+        facts = None if document is None else find_artifact(document, BUNDLE)
+        if facts is not None:
+            return name, facts
+    raise RegistryError(
+        f"The registry {address} has no bundle for {' or '.join(names)}; publish one, or name the repository with "
+        "--repository."
+    )
+
+
+def _is_there(target: Path, facts: FileFacts) -> bool:
+    """Whether the very bundle that the index names lies there, whole."""
+    try:
+        return build_of(target) == facts["sha256"] and read_bundle(target).build == facts["sha256"]
+    except BundleError:
+        return False
+
+
+def _fetch(
+    store: FileStore,
+    fetcher: RegistryFetcher,
+    address: str,
+    facts: FileFacts,
+    on_bytes: Callable[[int, int], None],
+) -> Mapping[str, FileFacts]:
+    """Bring all files of a bundle into the store; return those that its bundle.json lists, by name."""
+    if facts["bytes"] > MAX_MANIFEST_BYTES:
+        raise RegistryError(f"{address} names a {MANIFEST_FILE} of {facts['bytes']:,} bytes; publish it again.")
+    if not store.has(facts):
+        _add(store, fetcher, address, facts, lambda size: None)
+    path = store.place_of(facts["sha256"])
+    try:
+        manifest: Any = parse_json(path.read_bytes())
+    except ValueError as error:
+        raise BundleError(f"{address} has a {MANIFEST_FILE} that is no JSON ({error}); publish it again.") from error
+    check_manifest(manifest, path)
+    files: dict[str, FileFacts] = manifest["files"]
+    if len(files) > MAX_FILES:
+        raise BundleError(f"{address} has a bundle of {len(files):,} files, more than {MAX_FILES}; publish it again.")
+    if len({name.casefold() for name in files}) != len(files):
+        raise BundleError(f"{address} has a bundle with two names that are one to Windows and macOS; publish it again.")
+    missing = [file for file in {one["sha256"]: one for one in files.values()}.values() if not store.has(file)]
+    total, done = sum(file["bytes"] for file in missing), 0
+    store.check_space(total)
+
+    def count(size: int) -> None:
+        nonlocal done
+        done += size
+        on_bytes(done, total)
+
+    for file in missing:
+        _add(store, fetcher, address, file, count)
+    return files
+
+
+def _add(
+    store: FileStore, fetcher: RegistryFetcher, address: str, facts: FileFacts, on_bytes: Callable[[int], None]
+) -> None:
+    url = urljoin(address, file_path(facts["sha256"]))
+    try:
+        store.add(facts, fetcher.fetch(url), url, on_bytes)
+    except DownloadError as error:
+        raise RegistryError(f"{first_line(error)}; what was fetched is kept, try again.") from error

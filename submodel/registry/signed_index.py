@@ -1,0 +1,162 @@
+"""The publisher's side of a registry's index: TUF metadata that is read, checked, extended, signed and written.
+
+What is there is extended only if the publisher's own key signed it: whoever can write to the folder gets nothing of
+theirs signed. All files but `timestamp.json` have a version in their names and are written first, so that a publisher
+who is killed leaves the old index. Versions are seconds since 1970 and always grow.
+
+What it does not cover: an older index that somebody put back before it is extended. Publish from a folder of your own,
+and copy that.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from securesystemslib.signer import Signer
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import (
+    TOP_LEVEL_ROLE_NAMES,
+    Delegations,
+    Metadata,
+    MetaFile,
+    Root,
+    Snapshot,
+    SuccinctRoles,
+    TargetFile,
+    Targets,
+    Timestamp,
+)
+from tuf.api.serialization.json import JSONSerializer
+
+from contract.errors import RegistryError, first_line
+from contract.files.folders import replace_file
+from contract.files.untrusted_json import read_bytes
+from submodel.registry.index import BIN_BITS, BIN_PREFIX, LIMITS, METADATA, REPOSITORIES, ROOT_FILE, root_keys
+
+# Of what timestamp and snapshot pin by version; these two alone are renewed, and end soon.
+LASTING_DAYS: Final = 3650
+
+
+class SignedIndex:
+    """The index of the registry in a folder, for the publisher who holds its key. One process at a time."""
+
+    def __init__(self, folder: Path, signer: Signer, *, is_new: bool) -> None:
+        """Read and check the index in `folder`, or begin one if `is_new`.
+
+        Raises RegistryError if there is none, if it is damaged, and if another key signed any of it.
+        """
+        self._folder, self._signer = folder, signer
+        self._key = signer.public_key
+        self._changed: dict[str, Targets] = {}
+        self._is_new = is_new
+        if is_new:
+            self._root, self._targets = self._make_root(), self._make_targets()
+            self._snapshot = Snapshot(meta={"targets.json": MetaFile(self._targets.version)})
+            self._timestamp_version = 0
+            for name in self._bins.get_roles():
+                self._changed[name] = Targets()
+            return
+        try:
+            self._root = self._read(ROOT_FILE, Root.type, None)
+            timestamp = self._read("timestamp.json", Timestamp.type, self._root)
+            version = timestamp.snapshot_meta.version
+            self._snapshot = self._read(f"{version}.snapshot.json", Snapshot.type, self._root)
+            version = self._snapshot.meta["targets.json"].version
+            self._targets = self._read(f"{version}.targets.json", Targets.type, self._root)
+        except KeyError as error:
+            raise RegistryError(f"The index in {folder} lacks {error}; copy it again.") from error
+        self._timestamp_version = timestamp.version
+
+    def find(self, path: str) -> TargetFile | None:
+        """Return what the index says of a document."""
+        return self._bin_of(path)[1].targets.get(path)
+
+    def put(self, path: str, content: bytes) -> None:
+        """Write a document below `repositories/` and put it into the index; `save` signs it."""
+        name, targets = self._bin_of(path)
+        target = TargetFile.from_data(path, content, ["sha256"])
+        write_bytes(self._folder / REPOSITORIES / target.get_prefixed_paths()[0], content)
+        targets.targets[path] = target
+        self._changed[name] = targets
+
+    def save(self, days: float) -> None:
+        """Sign and write what changed, valid for so many days; `timestamp.json` last, which makes it the index."""
+        if self._is_new:
+            self._write(ROOT_FILE, self._root, LASTING_DAYS)
+            self._write(f"{self._targets.version}.targets.json", self._targets, LASTING_DAYS)
+        for name, targets in self._changed.items():
+            targets.version = self._after(targets.version)
+            self._write(f"{targets.version}.{name}.json", targets, LASTING_DAYS)
+            self._snapshot.meta[f"{name}.json"] = MetaFile(targets.version)
+        self._changed, self._is_new = {}, False
+        self._snapshot.version = self._after(self._snapshot.version)
+        self._write(f"{self._snapshot.version}.snapshot.json", self._snapshot, days)
+        self._timestamp_version = self._after(self._timestamp_version)
+        timestamp = Timestamp(version=self._timestamp_version, snapshot_meta=MetaFile(self._snapshot.version))
+        self._write("timestamp.json", timestamp, days)
+
+    @property
+    def _bins(self) -> SuccinctRoles:
+        delegations = self._targets.delegations
+        if delegations is None or delegations.succinct_roles is None:
+            raise RegistryError(f"The index in {self._folder} is of another form; publish into a new folder.")
+        return delegations.succinct_roles
+
+    def _bin_of(self, path: str) -> tuple[str, Targets]:
+        name = self._bins.get_role_for_target(path)
+        if name not in self._changed:
+            known = self._snapshot.meta.get(f"{name}.json")
+            if known is None:
+                raise RegistryError(f"The index in {self._folder} lacks {name}; copy it again.")
+            self._changed[name] = self._read(f"{known.version}.{name}.json", name, self._targets)
+        return name, self._changed[name]
+
+    def _read(self, name: str, role: str, delegator: Root | Targets | None) -> Any:
+        """The signed part of a file of metadata, whose signature is checked; a root's by itself and our key."""
+        path = self._folder / METADATA / name
+        try:
+            metadata: Metadata[Any] = Metadata.from_bytes(read_bytes(path, LIMITS.targets_max_length))
+            if delegator is None:
+                delegator = metadata.signed
+                if not isinstance(delegator, Root) or root_keys(delegator) != [self._key.keyval["public"]]:
+                    raise RegistryError(
+                        f"The registry in {self._folder} is signed with another key than yours; publish with that one, "
+                        "or into a new folder."
+                    )
+            delegator.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
+        except (OSError, ValueError, KeyError, RepositoryError) as error:
+            raise RegistryError(
+                f"{path} can't be used ({getattr(error, 'strerror', None) or first_line(error, 200)}); copy the "
+                "registry again."
+            ) from error
+        return metadata.signed
+
+    def _make_root(self) -> Root:
+        root = Root(version=1, consistent_snapshot=True)
+        for role in sorted(TOP_LEVEL_ROLE_NAMES):
+            root.add_key(self._key, role)
+        return root
+
+    def _make_targets(self) -> Targets:
+        bins = SuccinctRoles([self._key.keyid], 1, BIN_BITS, BIN_PREFIX)
+        delegations = Delegations({self._key.keyid: self._key}, succinct_roles=bins)
+        return Targets(version=self._after(0), delegations=delegations)
+
+    def _write(self, name: str, signed: Any, days: float) -> None:
+        signed.expires = datetime.now(UTC).replace(microsecond=0) + timedelta(days=days)
+        metadata = Metadata(signed)
+        metadata.sign(self._signer)
+        write_bytes(self._folder / METADATA / name, metadata.to_bytes(JSONSerializer(compact=True)))
+
+    @staticmethod
+    def _after(version: int) -> int:
+        return max(version + 1, int(time.time()))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    with replace_file(path) as fresh:
+        fresh.write_bytes(content)
