@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ import pytest
 from hypothesis import settings
 from onnx import TensorProto, helper
 
-from contract.bundle.bundle import Bundle, read_bundle
+from contract.bundle.bundle import Bundle, read_bundle, read_manifest, seal_manifest
 from contract.bundle.trusted_builds import trust_build
+from contract.files.state_folder import VARIABLE
 from testbed.bundles import make_tiny_bundle
+from testbed.registries import make_repository, publish
 
 LEFT_OUT = pytest.StashKey[int]()
 
@@ -89,3 +92,33 @@ def smollm2_gguf() -> Path:
     from builder.bases.download import fetch_gguf
 
     return fetch_gguf(SMOLLM2_SMALL)
+
+
+@pytest.fixture(scope="session")
+def published(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A registry with the tiny bundle, and its key; tests work on copies."""
+    registry = tmp_path_factory.mktemp("published") / "registry"
+    return registry, publish(tiny_bundle.folder, registry)
+
+
+@pytest.fixture
+def registry(published: tuple[Path, str], tmp_path: Path) -> Path:
+    shutil.copy(published[0].with_suffix(".pem"), tmp_path / "registry.pem")
+    return Path(shutil.copytree(published[0], tmp_path / "registry"))
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A clone of the published repository, of a user who has neither pulled nor trusted anything."""
+    (tmp_path / "state").mkdir(mode=0o700)
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "state"))
+    monkeypatch.setenv("SUBMODEL_CACHE", str(tmp_path / "cache"))
+    return make_repository(tmp_path / "clone")
+
+
+@pytest.fixture
+def newer(tiny_bundle: Bundle, tmp_path: Path) -> Path:
+    """The tiny bundle with another manifest: a newer build that shares all other files."""
+    folder = Path(shutil.copytree(tiny_bundle.folder, tmp_path / "newer"))
+    seal_manifest(folder, {**read_manifest(folder), "mark": "newer"})
+    return folder

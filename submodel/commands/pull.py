@@ -53,7 +53,7 @@ def pull(
     what = f"{pulled.bundle_bytes:,} bytes, {pulled.fetched_bytes:,} of them fetched"
     sentence = (
         f"The bundle of {pulled.repository} is in {pulled.bundle} ({what})"
-        if pulled.is_new
+        if pulled.state == "pulled"
         else f"The bundle of {pulled.repository} in {pulled.bundle} is the newest one"
     )
     typer.echo(plain(f"{sentence}."), err=True)

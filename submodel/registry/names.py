@@ -20,7 +20,7 @@ MAX_NAME: Final = 500  # characters
 MAX_REMOTES: Final = 8  # of a repository that are looked up
 _SCHEMES: Final = frozenset({"https", "http", "ssh", "git", "git+ssh", "ssh+git", "git+https", "git+http"})
 # As `git@host:path`. A single letter before the colon is a drive of Windows.
-_SHORT_FORM: Final = re.compile(r"(?:[^@/\s]+@)?(\[[0-9A-Fa-f:.]+\]|[^@:/\s]{2,}):(?!//)(.+)")
+_SHORT_FORM: Final = re.compile(r"(?:[^@/\s]+@)?(\[[0-9A-Fa-f:.]+\]|[^@:/\s]{2,}):(?!:|//)(.+)")
 _HOST: Final = re.compile(r"[\w.:-]+")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -28,6 +28,8 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 def repository_name(remote: str) -> str | None:
     """Return the name that a git remote stands for; None for a path of this machine, and for what is no remote."""
     remote = remote.strip()
+    if _CONTROL.search(remote):  # urlsplit drops some
+        return None
     try:
         parts = urlsplit(remote)
         host = parts.hostname or ""
@@ -42,7 +44,7 @@ def repository_name(remote: str) -> str | None:
     path = path.strip("/").removesuffix(".git")
     steps = [step for step in path.split("/") if step]
     name = "/".join([host, *steps]).lower()
-    is_odd = "\\" in name or _CONTROL.search(name) or {".", ".."} & set(steps) or len(name) > MAX_NAME
+    is_odd = "\\" in name or not name.isprintable() or {".", ".."} & set(steps) or len(name) > MAX_NAME
     return None if is_odd or not steps or not _HOST.fullmatch(host) else name
 
 

@@ -41,8 +41,8 @@ from submodel.registry.names import given_name, names_of
 from submodel.registry.signed_index import SignedIndex
 from submodel.registry.store import CHUNK_BYTES, FileStore
 
-REMOTE_FILE: Final = "repository.json"  # {"remote": …}, beside a `bundle/` that lies in no repository
-MAX_FILE_BYTES: Final = 1 << 16  # of a key, and of REMOTE_FILE
+RECORD_FILE: Final = "result.json"  # {"remote": ADDRESS, …}, as `submodel fleet` leaves it beside a `bundle/`
+MAX_FILE_BYTES: Final = 1 << 16  # of a key, and of RECORD_FILE
 VALID_DAYS: Final = 30.0  # a nightly run renews it; a laptop refuses an index that nobody has renewed for so long
 
 
@@ -188,7 +188,7 @@ def _name_of(bundle: Path, settings: PublishSettings) -> str:
         return given_name(settings.name)
     if bundle.parts[-2:] == WORKSPACE_BUNDLE.parts:
         return names_of(bundle.parents[1])[0]
-    record = bundle.parent / REMOTE_FILE
+    record = bundle.parent / RECORD_FILE
     try:
         document: Any = read_json(record, MAX_FILE_BYTES)
         return given_name(document["remote"])
@@ -197,7 +197,7 @@ def _name_of(bundle: Path, settings: PublishSettings) -> str:
             f"{bundle} lies in no repository, and no {record} names one; give its name with --repository."
         ) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RegistryError(f"{record} names no repository; write {{'remote': 'ADDRESS'}} there.") from error
+        raise RegistryError(f"{record} names no remote; give the repository's name with --repository.") from error
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

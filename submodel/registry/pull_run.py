@@ -63,7 +63,7 @@ class Pulled:
     address: str
     bundle: Path
     build: str
-    is_new: bool  # whether another bundle was there before
+    state: str  # "pulled", or "unchanged" if that bundle was there
     fetched_bytes: int  # over the network or from the mirror, index included
     bundle_bytes: int
     seconds: float
@@ -103,7 +103,7 @@ def run_pull(settings: PullSettings, on_bytes: Callable[[int, int], None] = lamb
         address=address,
         bundle=target,
         build=facts["sha256"],
-        is_new=is_new,
+        state="pulled" if is_new else "unchanged",
         fetched_bytes=fetcher.fetched_bytes,
         bundle_bytes=facts["bytes"] + sum(file["bytes"] for file in files.values()),
         seconds=round(time.monotonic() - started_s, 2),

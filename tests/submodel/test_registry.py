@@ -1,0 +1,308 @@
+"""Publishing bundles to a registry and pulling them: names, what is fetched, what is kept, and the two commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from contract.bundle.bundle import (
+    MANIFEST_FILE,
+    MODEL_FILE,
+    WORKSPACE_BUNDLE,
+    Bundle,
+    build_of,
+    find_trusted_bundle,
+    read_bundle,
+    write_bundle_manifest,
+)
+from contract.bundle.previous import previous_bundles
+from contract.bundle.trusted_builds import forget_build
+from contract.errors import RegistryError
+from contract.files.state_folder import VARIABLE, state_folder
+from exporters.packed_bundle import DRAFTS
+from submodel.registry.names import given_name, names_of, repository_name, repository_root
+from submodel.registry.publish_run import PublishSettings, run_publish
+from submodel.registry.pull_run import SETTINGS_FILE, PullSettings, run_pull
+from submodel.registry.store import UNUSED_DAYS, FileStore
+from testbed.registries import NAME, make_repository, publish
+
+SAME = [
+    "https://github.com/Acme/App.git",
+    "https://github.com/acme/app",
+    "https://github.com/acme/app/",
+    "https://someone:secret@github.com/acme/app.git",
+    "https://github.com:443/acme/app",
+    "http://token@github.com/acme/app.git",
+    "git@github.com:acme/app.git",
+    "github.com:/acme/app",
+    "ssh://git@github.com/acme/app.git",
+    "ssh://git@github.com:22/acme//app.git/",
+    "git://GitHub.com/acme/app.git",
+]
+NO_NAMES = [
+    "",
+    "/srv/git/app.git",
+    "../app",
+    "file:///srv/git/app.git",
+    "C:\\git\\app",
+    "C:/git/app",
+    "https://github.com/",
+    "https://github.com/acme/../../etc",
+    "https://[half/app",
+    "ext::sh -c evil",
+    "https://github.com/a\nb",
+    "https://github.com/acme/a%5c..%5cb",
+    f"https://github.com/{'a' * 1000}",
+]
+
+
+@pytest.mark.parametrize("remote", SAME)
+def test_all_forms_of_a_remote_have_one_name(remote: str) -> None:
+    assert repository_name(remote) == "github.com/acme/app"
+
+
+@pytest.mark.parametrize("remote", NO_NAMES)
+def test_what_is_on_this_machine_or_odd_has_no_name(remote: str) -> None:
+    assert repository_name(remote) is None
+
+
+def test_a_name_is_given_as_it_stands_in_the_registry_or_as_an_address() -> None:
+    assert given_name("GitHub.com/acme/app") == given_name(SAME[0]) == "github.com/acme/app"
+    with pytest.raises(RegistryError, match="no repository's name"):
+        given_name("app")
+
+
+def test_names_of_a_repository(tmp_path: Path) -> None:
+    root = make_repository(tmp_path / "app", "/srv/git/app.git")
+    with pytest.raises(RegistryError, match="no git remote on another machine"):
+        names_of(root)
+    for name, remote in (("fork", "https://example.com/me/app"), ("again", "git@example.com:me/app")):
+        subprocess.run(["git", "remote", "add", name, remote], cwd=root, check=True)
+    subprocess.run(["git", "remote", "set-url", "origin", "https://example.com/acme/app"], cwd=root, check=True)
+    assert names_of(root) == ["example.com/acme/app", "example.com/me/app"]
+    (root / "src" / "deep").mkdir(parents=True)
+    assert repository_root(root / "src" / "deep") == root
+    with pytest.raises(RegistryError, match="no git remote"):
+        names_of(tmp_path)
+
+
+def test_a_pulled_bundle_is_whole_and_trusted(
+    registry: Path, published: tuple[Path, str], repository: Path, tiny_bundle: Bundle
+) -> None:
+    pulled = run_pull(PullSettings(folder=repository, address=str(registry), key=published[1]))
+    assert (pulled.state, pulled.repository, pulled.build) == ("pulled", NAME, tiny_bundle.build)
+    assert find_trusted_bundle(repository) == pulled.bundle == repository / WORKSPACE_BUNDLE
+    assert read_bundle(pulled.bundle).build == tiny_bundle.build
+    assert (repository / ".submodel" / ".gitignore").read_text() == "*\n"
+    size = sum(path.stat().st_size for path in tiny_bundle.folder.rglob("*") if path.is_file())
+    assert pulled.bundle_bytes == size < pulled.fetched_bytes < size + 100_000
+
+
+def test_each_file_is_fetched_once(
+    registry: Path, published: tuple[Path, str], repository: Path, newer: Path, tmp_path: Path
+) -> None:
+    settings = PullSettings(folder=repository, address=str(registry), key=published[1])
+    first = run_pull(settings)
+    assert run_pull(settings).state == "unchanged"
+    publish(newer, registry)
+    second = run_pull(settings)
+    assert (second.state, second.build) == ("pulled", build_of(newer))
+    model = (newer / MODEL_FILE).stat().st_size
+    assert second.fetched_bytes < model < first.fetched_bytes  # the index, and bundle.json
+    assert [build_of(folder) for folder in previous_bundles(second.bundle)] == [first.build]
+    publish(newer, registry, name="example.com/acme/other")
+    other = make_repository(tmp_path / "other", "https://example.com/acme/other")
+    third = run_pull(PullSettings(folder=other))  # address and key of the run before
+    assert third.build == second.build and third.fetched_bytes < model
+
+
+def test_a_bundle_that_was_damaged_or_is_not_trusted_any_more_is_put_right(
+    registry: Path, published: tuple[Path, str], repository: Path
+) -> None:
+    settings = PullSettings(folder=repository, address=str(registry), key=published[1])
+    first = run_pull(settings)
+    forget_build(first.build)
+    assert run_pull(settings).state == "unchanged"
+    assert find_trusted_bundle(repository) == first.bundle
+    # A hard link: the same bytes lie in the store.
+    model = first.bundle / MODEL_FILE
+    content = model.read_bytes()
+    model.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+    assert run_pull(settings).state == "pulled"
+    assert read_bundle(first.bundle).build == first.build
+
+
+def test_a_mirror_is_a_copy_of_the_folder(registry: Path, published: tuple[Path, str], repository: Path) -> None:
+    first = run_pull(PullSettings(folder=repository, address=str(registry), key=published[1]))
+    mirror = registry.rename(registry.with_name("mirror"))
+    shutil.rmtree(first.bundle)
+    again = run_pull(PullSettings(folder=repository, address=mirror.as_uri()))
+    assert (again.state, again.build) == ("pulled", first.build)
+    kept = json.loads((state_folder() / SETTINGS_FILE).read_text())
+    assert kept == {"address": f"{registry.as_uri()}/", "key": published[1]}  # of the run that gave a key
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """A web server as anybody has one."""
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def site(registry: Path) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(registry)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_over_http_and_through_a_proxy(
+    site: str, published: tuple[Path, str], repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whoever asks for another host gets the registry: the proxy passes for it. A proxy is given the whole address.
+    monkeypatch.setattr(Quiet, "path", property(lambda self: self._path, _keep_path), raising=False)
+    monkeypatch.setenv("http_proxy", site)
+    monkeypatch.setenv("no_proxy", "")
+    pulled = run_pull(PullSettings(folder=repository, address="http://models.invalid", key=published[1]))
+    assert pulled.state == "pulled"
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert run_pull(PullSettings(folder=repository, address=f"{site}/", key=published[1])).state == "unchanged"
+
+
+def _keep_path(self: Quiet, path: str) -> None:
+    self._path = path.removeprefix("http://models.invalid")  # type: ignore[attr-defined]
+
+
+def test_nobody_answers(repository: Path, published: tuple[Path, str]) -> None:
+    with pytest.raises(RegistryError, match=r"can't be fetched .*; try again, or give another address\.$"):
+        run_pull(PullSettings(folder=repository, address="http://127.0.0.1:9", key=published[1]))
+
+
+def test_what_is_not_in_the_registry(registry: Path, published: tuple[Path, str], repository: Path) -> None:
+    with pytest.raises(RegistryError, match=r"has no bundle for example\.com/acme/none; publish one"):
+        run_pull(PullSettings(folder=repository, address=str(registry), key=published[1], name="example.com/acme/none"))
+    assert not (repository / ".submodel").exists()
+
+
+def test_a_folder_of_repositories_and_of_results(tiny_bundle: Bundle, newer: Path, tmp_path: Path) -> None:
+    """One row a bundle: what can't be published keeps nothing else from it."""
+    folder = tmp_path / "results"
+    for name, remote in (("a", "https://example.com/acme/a"), ("b", None), ("c", "git@example.com:acme/a")):
+        shutil.copytree(newer, folder / name / "bundle")
+        if remote is not None:
+            (folder / name / "result.json").write_text(json.dumps({"remote": remote}))
+    clone = make_repository(folder / "clone", "https://example.com/acme/clone")
+    shutil.copytree(tiny_bundle.folder, clone / WORKSPACE_BUNDLE)  # of this account
+    stranger = make_repository(folder / "stranger", "https://example.com/acme/stranger")
+    shutil.copytree(newer, stranger / WORKSPACE_BUNDLE)
+    (folder / "empty").mkdir()
+    settings = PublishSettings(
+        folder=folder, registry=tmp_path / "registry", key_file=tmp_path / "key.pem", is_new=True, drafts=False
+    )
+    _, rows = run_publish(settings)
+    states = {row.bundle.relative_to(folder).parts[0]: row.state for row in rows}
+    assert states == {"a": "published", "b": "failed", "c": "failed", "clone": "published", "stranger": "failed"}
+    errors = {row.bundle.relative_to(folder).parts[0]: row.error for row in rows if row.error}
+    assert "give its name with --repository" in errors["b"] and "another bundle of example.com/acme/a" in errors["c"]
+    assert "was not built by this account" in errors["stranger"]
+
+
+def test_without_drafts(tiny_bundle: Bundle, repository: Path, tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(tiny_bundle.folder, tmp_path / "bundle"))
+    (bundle / DRAFTS).mkdir()
+    (bundle / DRAFTS / "tokens.npy").write_bytes(b"the repository's code")
+    write_bundle_manifest(bundle, {**tiny_bundle.manifest, "drafts": {"tokens": 9}})
+    settings = PublishSettings(
+        folder=bundle,
+        registry=tmp_path / "slim",
+        key_file=tmp_path / "slim.pem",
+        is_new=True,
+        name=NAME,
+        drafts=False,
+    )
+    key, _ = run_publish(settings)
+    pulled = run_pull(PullSettings(folder=repository, address=str(settings.registry), key=key))
+    assert "drafts" not in read_bundle(pulled.bundle).manifest and not (pulled.bundle / DRAFTS).exists()
+    assert "drafts" in read_bundle(bundle).manifest
+
+
+def test_files_that_no_bundle_uses_are_forgotten(tmp_path: Path) -> None:
+    store = FileStore(tmp_path / "store")
+    digests = [
+        "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",  # foo
+        "fcde2b2edba56bf408601fb721fe9b5c338d10ee429ea04fae5511b68fbf8fb9",  # bar
+    ]
+    for digest, content in zip(digests, (b"foo", b"bar"), strict=True):
+        store.add({"bytes": 3, "sha256": digest}, iter([content]), "it", lambda size: None)
+    store.put({"bytes": 3, "sha256": digests[0]}, tmp_path / "bundle" / "foo")
+    with pytest.raises(FileExistsError):
+        store.put({"bytes": 3, "sha256": digests[1]}, tmp_path / "bundle" / "foo")
+    came_s = store.place_of(digests[1]).stat().st_mtime
+    store.forget_unused(came_s + (UNUSED_DAYS - 1) * 86400)
+    assert all(store.has({"bytes": 3, "sha256": digest}) for digest in digests)
+    store.forget_unused(came_s + (UNUSED_DAYS + 1) * 86400)
+    assert [store.has({"bytes": 3, "sha256": digest}) for digest in digests] == [True, False]
+
+
+def test_a_key_and_a_registry_are_begun_only_when_asked(tiny_bundle: Bundle, registry: Path, tmp_path: Path) -> None:
+    def settings(folder: Path, key: Path, is_new: bool) -> PublishSettings:
+        return PublishSettings(folder=tiny_bundle.folder, registry=folder, key_file=key, is_new=is_new, name=NAME)
+
+    key = tmp_path / "other.pem"
+    with pytest.raises(RegistryError, match="is no registry"):
+        run_publish(settings(tmp_path / "new", key, False))
+    with pytest.raises(RegistryError, match="a registry already"):
+        run_publish(settings(registry, key, True))
+    with pytest.raises(RegistryError, match="There is no key"):
+        run_publish(settings(registry, key, False))
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "thesis.tex").touch()
+    with pytest.raises(RegistryError, match="holds other files"):
+        run_publish(settings(tmp_path / "thesis", key, True))
+    key.write_text("nothing")
+    with pytest.raises(RegistryError, match="can't be used"):
+        run_publish(settings(registry, key, False))
+
+
+@pytest.mark.slow
+def test_the_two_commands(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    """As users call them; pulling loads nothing that only building or signing needs."""
+    environment = os.environ | {VARIABLE: str(tmp_path / "state"), "SUBMODEL_CACHE": str(tmp_path / "cache")}
+
+    def run(*arguments: object, code: int = 0, cwd: Path = tmp_path) -> str:
+        command = [sys.executable, "-m", "submodel", *map(str, arguments)]
+        done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+        assert done.returncode == code, done.stderr
+        return done.stderr if code else done.stdout
+
+    said = run(
+        "publish", tiny_bundle.folder, "--to", "reg", "--key", "key.pem", "--new", "--repository", NAME, "--json"
+    )
+    document = json.loads(said)
+    assert [(row["repository"], row["state"]) for row in document["bundles"]] == [(NAME, "published")]
+    if sys.platform != "win32":
+        assert (tmp_path / "key.pem").stat().st_mode & 0o777 == 0o600
+    clone = make_repository(tmp_path / "clone")
+    assert run("pull", tmp_path / "reg", cwd=clone, code=1).strip().endswith("ask the people who publish it.")
+    pulled = json.loads(run("pull", tmp_path / "reg", "--key", document["key"], "--json", cwd=clone))
+    assert (pulled["state"], pulled["build"]) == ("pulled", tiny_bundle.build)
+    probe = (
+        "import sys\nsys.argv = ['submodel', 'pull']\nfrom submodel.app import main\nmain_error = None\n"
+        "try:\n    main()\nexcept SystemExit as error:\n    main_error = error.code\n"
+        "print(sorted({'torch', 'transformers', 'onnx', 'onnxruntime', 'ray', 'huggingface_hub'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], cwd=clone, env=environment, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]" and "is the newest one" in done.stderr
+    assert (clone / WORKSPACE_BUNDLE / MANIFEST_FILE).is_file()
