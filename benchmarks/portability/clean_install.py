@@ -24,7 +24,7 @@ from contract.children import python_module
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = "def area(self):\n    return "
-FORBIDDEN = ("torch", "transformers", "onnx", "optimum")
+FORBIDDEN = ("torch", "transformers", "onnx", "optimum", "cryptography", "ray")
 
 
 def main() -> None:
@@ -40,7 +40,31 @@ def main() -> None:
 
 def measure(archive: Path, scratch: Path) -> dict[str, Any]:
     """The figures; everything happens in the empty folder `scratch`."""
-    wheels, environment, repository = (scratch / name for name in ("wheels", "environment", "repository"))
+    repository = scratch / "repository"
+    submodel, installed = install(scratch)
+    repository.mkdir()
+    (repository / "area.py").write_text(PROGRAM, "utf-8")
+    started = time.perf_counter()
+    run(*submodel, "unpack", archive, cwd=repository)
+    unpacked = time.perf_counter()
+    answer = complete(submodel, repository)
+    done = time.perf_counter()
+    return {
+        "command": f"python -m benchmarks.portability.clean_install {archive.name}",
+        "machine": describe_machine(),
+        **installed,
+        "archive_bytes": archive.stat().st_size,
+        "bundle_bytes": bytes_of(repository / ".submodel"),
+        "unpack_s": round(unpacked - started, 2),
+        "first_completion_s": round(done - unpacked, 2),
+        "unpack_to_first_completion_s": round(done - started, 2),
+        "completion": answer["raw"],
+    }
+
+
+def install(scratch: Path) -> tuple[tuple[object, ...], dict[str, Any]]:
+    """The command of `submodel` in an environment of its core dependencies alone, and what that environment takes."""
+    wheels, environment = scratch / "wheels", scratch / "environment"
     run(*python_module("pip"), "wheel", "--quiet", "--wheel-dir", wheels, ROOT)
     venv.create(environment, with_pip=True)
     before = bytes_of(environment)
@@ -49,41 +73,18 @@ def measure(archive: Path, scratch: Path) -> dict[str, Any]:
     listed = json.loads(run(python, "-P", "-m", "pip", "list", "--format", "json"))
     packages = {package["name"].lower(): package["version"] for package in listed}
     assert not set(FORBIDDEN) & packages.keys(), packages
-    repository.mkdir()
-    (repository / "area.py").write_text(PROGRAM, "utf-8")
-    started = time.perf_counter()
-    run(python, "-P", "-m", "submodel", "unpack", archive, cwd=repository)
-    unpacked = time.perf_counter()
-    answer = json.loads(
-        run(
-            python,
-            "-P",
-            "-m",
-            "submodel",
-            "complete",
-            "area.py",
-            "--line",
-            "1",
-            "--character",
-            "11",
-            "--json",
-            cwd=repository,
-        )
-    )
-    done = time.perf_counter()
-    return {
-        "command": f"python -m benchmarks.portability.clean_install {archive.name}",
-        "machine": describe_machine(),
+    installed = {
         "versions": packages,
         "download_bytes": bytes_of(wheels),
         "installed_bytes": bytes_of(environment) - before,
-        "archive_bytes": archive.stat().st_size,
-        "bundle_bytes": bytes_of(repository / ".submodel"),
-        "unpack_s": round(unpacked - started, 2),
-        "first_completion_s": round(done - unpacked, 2),
-        "unpack_to_first_completion_s": round(done - started, 2),
-        "completion": answer["raw"],
     }
+    return (python, "-P", "-m", "submodel"), installed
+
+
+def complete(submodel: tuple[object, ...], repository: Path) -> dict[str, Any]:
+    """The answer at the end of PROGRAM, which `area.py` in the repository holds."""
+    place = ("--line", 1, "--character", 11)
+    return dict(json.loads(run(*submodel, "complete", "area.py", *place, "--json", cwd=repository)))
 
 
 def run(*command: object, cwd: Path | None = None) -> str:
