@@ -1,6 +1,6 @@
 """`submodel pull` in a fresh folder with the core install: seconds and bytes, and what it refuses.
 
-    python -m benchmarks.portability.pull BUNDLE
+    python -m benchmarks.portability.clean_pull BUNDLE
 
 Publishes BUNDLE to a registry that a web server of this process serves, and pulls it with a clean environment (as
 `benchmarks.portability.clean_install` makes one): the first pull with the first completion after it, a second pull, one
@@ -88,7 +88,7 @@ def measure(bundle: Bundle, scratch: Path) -> dict[str, Any]:
     pulls["from a copy of the folder, cache and bundle removed"] = pull(submodel, repository, mirror)
     publish(bundle.folder, registry)  # something to refuse
     return {
-        "command": "python -m benchmarks.portability.pull BUNDLE",
+        "command": "python -m benchmarks.portability.clean_pull BUNDLE",
         "machine": describe_machine(),
         **installed,
         "bundle": {
