@@ -6,7 +6,8 @@ Publishes BUNDLE to a registry that a web server of this process serves, and pul
 `benchmarks.portability.clean_install` makes one): the first pull with the first completion after it, a second pull, one
 after a publication that changed bundle.json alone, and one from a copy of the folder. Then the registry is changed in
 five ways, each pulled once: the exit code, the sentence, and whether the bundle is as it was. Processor seconds are
-those of the pull's process; the others hang on what else the machine does. Writes benchmarks/results/pull.json.
+those of the pull's process; all other seconds depend on what else the machine does: `load_average` says how many
+processes wanted a core. Writes benchmarks/results/pull.json.
 """
 
 from __future__ import annotations
@@ -90,6 +91,7 @@ def measure(bundle: Bundle, scratch: Path) -> dict[str, Any]:
     return {
         "command": "python -m benchmarks.portability.clean_pull BUNDLE",
         "machine": describe_machine(),
+        "load_average": round(os.getloadavg()[0], 1),
         **installed,
         "bundle": {
             "base": bundle.manifest["base"]["name"],

@@ -25,11 +25,11 @@ from contract.bundle.bundle import (
     read_bundle,
     write_bundle_manifest,
 )
+from contract.bundle.drafts import FOLDER as DRAFTS
 from contract.bundle.previous import previous_bundles
 from contract.bundle.trusted_builds import forget_build
 from contract.errors import RegistryError
 from contract.files.state_folder import VARIABLE, state_folder
-from exporters.packed_bundle import DRAFTS
 from submodel.registry.names import given_name, names_of, repository_name, repository_root
 from submodel.registry.publish_run import PublishSettings, run_publish
 from submodel.registry.pull_run import SETTINGS_FILE, PullSettings, run_pull
