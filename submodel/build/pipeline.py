@@ -124,8 +124,6 @@ class Build:
         settings, paths, stages, display = self._settings, self._paths, self._stages, self._display
         if settings.size is not None:  # how many sizes a search tries isn't known
             display.expect(expected_stages(settings, self._base))
-        # The base is scored first: pruning changes it in place, and two copies need twice the memory.
-        base_record = self._score_base("score the base", held_out) if held_out else None
         search: dict[str, Any] | None = None
         size = settings.size
         if size is None:
@@ -136,10 +134,11 @@ class Build:
         exported = stages.run("export", bundle_hash, partial(self._export_served, paths), [paths.bundle])
         trust_build(build_of(paths.bundle))  # a bundle that is kept may be older than the list, or the list lost
         records: ScoreRecords | None = None
-        if held_out and base_record:
+        if held_out:
+            display.say(f"The bundle is ready: editors can use {paths.bundle} now, and the build goes on to measure it")
             is_scored = settings.scores_bundle
             records = ScoreRecords(
-                base=base_record,
+                base=self._score_base("score the base", held_out),
                 sub_model=self._score("score the sub-model", model_hash, self._open_model(paths), held_out),
                 bundle=self._score("score the bundle", bundle_hash, self._open_bundle, held_out) if is_scored else None,
             )
