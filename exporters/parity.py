@@ -25,7 +25,7 @@ from exporters.reference import Reference, token_log_probabilities
 class ParitySettings:
     """How much is compared, and what passes. Half a minute for 320 million parameters on two cores."""
 
-    prompts: int = 16  # 350 greedy tokens: one standard error of the agreement is then below one point
+    prompts: int = 20  # 440 greedy tokens: one standard error of the agreement is then below one point
     max_prompt_tokens: int = 160  # of all but `whole_prompts`: two thirds of the time is the float32 pass
     whole_prompts: int = 1  # as long as the server's
     continuation_tokens: int = 24  # a line of code and a little more
