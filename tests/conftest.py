@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 from contract.bundle.bundle import Bundle, read_bundle, read_manifest, seal_manifest
 from contract.bundle.trusted_builds import trust_build
 from contract.files.state_folder import VARIABLE
+from submodel.registry.pull_run import PullSettings, run_pull
 from testbed.bundles import make_tiny_bundle
 from testbed.registries import make_repository, publish
 
@@ -122,3 +123,17 @@ def newer(tiny_bundle: Bundle, tmp_path: Path) -> Path:
     folder = Path(shutil.copytree(tiny_bundle.folder, tmp_path / "newer"))
     seal_manifest(folder, {**read_manifest(folder), "mark": "newer"})
     return folder
+
+
+@pytest.fixture
+def key(published: tuple[Path, str]) -> str:
+    """The public key of that registry."""
+    return published[1]
+
+
+@pytest.fixture
+def served(registry: Path, repository: Path, newer: Path, key: str) -> Path:
+    """A repository that has pulled, and whose registry has a newer bundle since."""
+    run_pull(PullSettings(folder=repository, address=str(registry), key=key))
+    publish(newer, registry)
+    return repository

@@ -1,4 +1,4 @@
-"""Registries that somebody else wrote, changed, replaced, kept back or half copied, and what a workspace brings along.
+"""A registry's index that somebody else wrote, changed, replaced, kept back or half copied.
 
 Each is refused in one sentence. The bundle that was there stays, byte for byte, and nothing else is trusted.
 """
@@ -11,101 +11,29 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from securesystemslib.signer import CryptoSigner
 
 from contract.bundle.bundle import (
     MODEL_FILE,
-    TOKENIZER_FILE,
     Bundle,
     build_of,
     find_trusted_bundle,
     read_manifest,
     seal_manifest,
 )
-from contract.bundle.trusted_builds import trusted_folder
-from contract.errors import BundleError, RegistryError, SubmodelError
+from contract.errors import RegistryError
 from submodel.registry.fetcher import RegistryFetcher, base_address
-from submodel.registry.index import BUNDLE, FILES, LIMITS, METADATA, RegistryIndex, target_path
+from submodel.registry.index import FILES, LIMITS, METADATA, RegistryIndex, target_path
 from submodel.registry.publish_run import PublishSettings, run_publish
 from submodel.registry.pull_run import PullSettings, run_pull
 from submodel.registry.signed_index import SignedIndex
-from submodel.registry.store import FileStore
 from testbed.registries import NAME, publish
-
-
-@pytest.fixture
-def key(published: tuple[Path, str]) -> str:
-    return published[1]
-
-
-@pytest.fixture
-def served(registry: Path, repository: Path, newer: Path, key: str) -> Path:
-    """A repository that has pulled, and whose registry has a newer bundle since."""
-    run_pull(PullSettings(folder=repository, address=str(registry), key=key))
-    publish(newer, registry)
-    return repository
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def refuse(
-    repository: Path, words: str, address: object = None, key: str | None = None, error: type = RegistryError
-) -> str:
-    """The sentence with which a pull is refused; `words` are a part of it. All stays as it was."""
-    before = contents(repository)
-    trusted = {one.name for one in trusted_folder().iterdir()}
-    with pytest.raises(SubmodelError, match=words) as refusal:
-        run_pull(PullSettings(folder=repository, address=None if address is None else str(address), key=key))
-    assert isinstance(refusal.value, error)
-    sentence = str(refusal.value)
-    assert sentence.endswith(".") and "\n" not in sentence
-    assert {name: text for name, text in contents(repository).items() if "lock" not in name} == {
-        name: text for name, text in before.items() if "lock" not in name
-    }
-    assert {one.name for one in trusted_folder().iterdir()} == trusted
-    return sentence
-
-
-def flip(path: Path, at: int = 0) -> None:
-    """Change one bit; the file may be a hard link."""
-    content = bytearray(path.read_bytes())
-    content[at] ^= 1
-    path.unlink()
-    path.write_bytes(content)
-
-
-def newest(registry: Path, role: str) -> Path:
-    return max((registry / METADATA).glob(f"*.{role}.json"), key=lambda path: int(path.name.split(".")[0]))
-
-
-def signed_anew(registry: Path, change: Callable[[SignedIndex, FileStore], None]) -> None:
-    """What the holder of the key could sign."""
-    secret = load_pem_private_key(registry.with_suffix(".pem").read_bytes(), None)
-    index = SignedIndex(registry, CryptoSigner(secret), is_new=False)
-    change(index, FileStore(registry / FILES))
-    index.save(30)
-
-
-def put_document(registry: Path, document: Any) -> None:
-    signed_anew(registry, lambda index, _: index.put(target_path(NAME), json.dumps(document).encode()))
-
-
-def put_manifest(registry: Path, manifest: dict[str, Any]) -> None:
-    content = json.dumps(manifest).encode()
-    facts: Any = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    FileStore(registry / FILES).add(facts, iter([content]), "bundle.json", lambda size: None)
-    put_document(registry, {"schema": 1, "repository": NAME, "artifacts": [{"kind": BUNDLE, "file": facts}]})
+from tests.attacks.registry_refusals import flip, newest, refuse, signed_anew
 
 
 def test_the_newer_bundle_is_pulled_if_nothing_is_wrong(served: Path, newer: Path) -> None:
@@ -156,6 +84,7 @@ def test_a_wrong_signature(served: Path, registry: Path) -> None:
     refuse(served, "is not signed with your key")
 
 
+@pytest.mark.slow
 def test_a_signature_is_checked_without_machine_code_too(registry: Path, key: str, tmp_path: Path) -> None:
     """The core install has no cryptography: securesystemslib then checks by itself."""
     path = registry / METADATA / "timestamp.json"
@@ -234,7 +163,7 @@ def test_a_root_that_gives_the_key_another_name(served: Path, registry: Path, of
     (registry / METADATA / "1.root.json").write_text(theirs.replace(name, our_name))
     refuse(served, "which is not the one that you gave")
     with pytest.raises(RegistryError, match="signed with another key than yours"):
-        signed_anew(registry, lambda index, store: None)
+        signed_anew(registry, lambda index: None)
 
 
 def test_a_next_root_that_the_key_has_not_signed(served: Path, registry: Path, of_a_stranger: tuple[Path, str]) -> None:
@@ -312,47 +241,6 @@ def test_cut_files(served: Path, registry: Path, newer: Path) -> None:
     assert run_pull(PullSettings(folder=served)).build == digest
 
 
-@pytest.mark.parametrize(
-    "name", ["../../evil", "/tmp/evil", "a/../../evil", "c:evil", "onnx\\..\\evil", "aux", ".git/x"]
-)
-def test_names_that_lead_elsewhere(served: Path, registry: Path, newer: Path, name: str) -> None:
-    """Signed with the right key."""
-    manifest: dict[str, Any] = {**read_manifest(newer)}
-    manifest["files"] = {**manifest["files"], name: manifest["files"][TOKENIZER_FILE]}
-    put_manifest(registry, manifest)
-    refuse(served, "has a bad entry for the file", error=BundleError)
-    assert not list(served.parent.rglob("evil"))
-
-
-def test_odd_manifests_and_documents(served: Path, registry: Path, newer: Path) -> None:
-    manifest: dict[str, Any] = {**read_manifest(newer)}
-    files = manifest["files"]
-    facts = files[TOKENIZER_FILE]
-    put_manifest(registry, {**manifest, "files": files | {f"f{number}": facts for number in range(300)}})
-    refuse(served, "more than 256", error=BundleError)
-    put_manifest(registry, {**manifest, "files": files | {"Tokenizer.json": facts}})
-    refuse(served, "one to Windows and macOS", error=BundleError)
-    put_manifest(registry, {**manifest, "files": files | {"huge": {"bytes": 1 << 60, "sha256": "0" * 64}}})
-    refuse(served, "are to be fetched and the disk of")
-    put_manifest(registry, {"schema": 99})
-    refuse(served, "has the schema 99", error=BundleError)
-    put_document(registry, {"schema": 2})
-    refuse(served, "has the schema 2 for")
-    for document in (
-        {"schema": 1, "repository": "example.com/acme/other", "artifacts": []},
-        {"schema": 1, "repository": NAME, "artifacts": [{"kind": BUNDLE, "file": {"bytes": -1, "sha256": "0" * 64}}]},
-        {"schema": 1, "repository": NAME, "artifacts": [{"kind": BUNDLE, "file": {"bytes": 1, "sha256": "../x"}}]},
-        {"schema": 1, "repository": NAME, "artifacts": 7},
-    ):
-        put_document(registry, document)
-        refuse(served, "misstates what it has")
-    put_document(registry, {"schema": 1, "repository": NAME, "artifacts": [{"kind": "adapter", "of": 1}]})
-    refuse(served, "has no bundle for")
-    big = {"kind": BUNDLE, "file": {"bytes": 1 << 40, "sha256": "0" * 64}}
-    put_document(registry, {"schema": 1, "repository": NAME, "artifacts": [big]})
-    refuse(served, "names a bundle.json of")
-
-
 @pytest.mark.parametrize("role", ["timestamp", "snapshot", "repositories-??", "1.root"])
 def test_an_index_of_100_megabytes(served: Path, registry: Path, key: str, role: str) -> None:
     path = newest(registry, role) if role in ("snapshot", "repositories-??") else registry / METADATA / f"{role}.json"
@@ -363,125 +251,6 @@ def test_an_index_of_100_megabytes(served: Path, registry: Path, key: str, role:
     with pytest.raises(RegistryError):
         RegistryIndex(base_address(str(registry)), key, fetcher).find(NAME)
     assert fetcher.fetched_bytes < 2 * LIMITS.targets_max_length
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="pipes in folders and /dev are of Unix")
-def test_pipes_and_devices(served: Path, registry: Path) -> None:
-    path = registry / METADATA / "timestamp.json"
-    path.unlink()
-    os.mkfifo(path)
-    refuse(served, "is not a regular file")
-    path.unlink()
-    path.symlink_to("/dev/zero")
-    refuse(served, "is not a regular file")
-
-
-class Odd(BaseHTTPRequestHandler):
-    """Answers each request with the status and the headers that `answers` has for its path."""
-
-    answers: dict[str, tuple[int, dict[str, str], bytes]] = {}  # noqa: RUF012
-    asked: list[str] = []  # noqa: RUF012
-
-    def do_GET(self) -> None:
-        self.asked.append(self.path)
-        status, headers, body = self.answers.get(self.path, (404, {}, b""))
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def odd() -> Iterator[tuple[str, type[Odd]]]:
-    handler = type("Handler", (Odd,), {"answers": {}, "asked": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", handler
-    server.shutdown()
-    server.server_close()
-
-
-def test_a_redirect_to_another_scheme(odd: tuple[str, type[Odd]], repository: Path, registry: Path, key: str) -> None:
-    address, handler = odd
-    root = "/metadata/1.root.json"
-    for scheme in (registry.as_uri(), "ftp://127.0.0.1", "https://127.0.0.1:9", "data:text/plain", "//[half"):
-        for status in (301, 302, 303, 307, 308):
-            handler.answers[root] = (status, {"Location": f"{scheme}{root}"}, b"")
-            refuse(repository, "redirects to another scheme|can't be fetched", address, key)
-    handler.answers[root] = (302, {"Location": root}, b"")
-    refuse(repository, "can't be fetched", address, key)
-    # To another place of the same scheme it is followed.
-    handler.answers[root] = (302, {"Location": f"{address}/other"}, b"")
-    handler.answers["/other"] = (200, {}, (registry / METADATA / "1.root.json").read_bytes())
-    refuse(repository, "timestamp.json can't be fetched", address, key)
-
-
-def test_odd_answers(odd: tuple[str, type[Odd]], repository: Path, key: str) -> None:
-    address, handler = odd
-    root = "/metadata/1.root.json"
-    for answer, words in (
-        ((500, {}, b""), "the server answers 500"),
-        ((200, {"Content-Length": "1000"}, b"{}"), "is damaged|can't be fetched"),
-        ((200, {}, b"<html>"), "is damaged"),
-        ((200, {}, b"[" * 100_000), "is damaged"),
-        ((200, {}, b'{"signed": {"_type": "timestamp"}}'), "is damaged"),
-    ):
-        handler.answers[root] = answer
-        refuse(repository, words, address, key)
-    assert not any(".." in path for path in handler.asked)
-
-
-@pytest.mark.parametrize(
-    "address",
-    [
-        "https://me:secret@example.com/x",
-        "ftp://example.com/x",
-        "s3://bucket/x",
-        "file://host/x",
-        "https:///x",
-        "https://[half/x",
-    ],
-)
-def test_addresses_that_are_not_taken(address: str, repository: Path, key: str) -> None:
-    sentence = refuse(repository, "give ", address, key)
-    assert "secret" not in sentence
-
-
-def test_a_workspace_names_neither_registry_nor_key(
-    repository: Path, registry: Path, key: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = json.dumps({"address": str(registry), "key": key})
-    for name in ("registry.json", ".submodel/registry.json"):
-        (repository / name).parent.mkdir(exist_ok=True)
-        (repository / name).write_text(settings)
-    monkeypatch.chdir(repository)
-    refuse(repository, "No registry is set")
-    refuse(repository, "No key is set", registry)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="links need rights on Windows")
-def test_a_workspace_that_is_not_the_users(repository: Path, registry: Path, key: str, tmp_path: Path) -> None:
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    (repository / ".submodel").symlink_to(elsewhere)
-    with pytest.raises(SubmodelError, match="link"):
-        run_pull(PullSettings(folder=repository, address=str(registry), key=key))
-    assert not list(elsewhere.iterdir())
-
-
-def test_a_changed_store_is_no_way_into_a_bundle(
-    served: Path, registry: Path, tiny_bundle: Bundle, newer: Path
-) -> None:
-    facts = tiny_bundle.manifest["files"][MODEL_FILE]
-    path = FileStore(Path(os.environ["SUBMODEL_CACHE"]) / "registry").place_of(facts["sha256"])
-    flip(path, 1000)
-    pulled = run_pull(PullSettings(folder=served))
-    assert pulled.build == build_of(newer) and pulled.fetched_bytes > facts["bytes"]
-    assert (pulled.bundle / MODEL_FILE).read_bytes() == (newer / MODEL_FILE).read_bytes()
 
 
 def test_a_publisher_signs_nothing_that_others_wrote(registry: Path, tiny_bundle: Bundle) -> None:
