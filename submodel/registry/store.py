@@ -88,8 +88,6 @@ class FileStore:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(path, target)
-        except FileExistsError:
-            raise
         except OSError:
             with path.open("rb") as source, target.open("xb") as copy:
                 shutil.copyfileobj(source, copy, CHUNK_BYTES)

@@ -127,12 +127,13 @@ def odd() -> Iterator[tuple[str, type[Odd]]]:
 def test_a_redirect_to_another_scheme(odd: tuple[str, type[Odd]], repository: Path, registry: Path, key: str) -> None:
     address, handler = odd
     root = "/metadata/1.root.json"
-    for scheme in (registry.as_uri(), "ftp://127.0.0.1", "https://127.0.0.1:9", "data:text/plain", "//[half"):
+    for scheme in (registry.as_uri(), "ftp://127.0.0.1", "https://127.0.0.1:9", "data:text/plain"):
         for status in (301, 302, 303, 307, 308):
             handler.answers[root] = (status, {"Location": f"{scheme}{root}"}, b"")
-            refuse(repository, "redirects to another scheme|can't be fetched", address, key)
-    handler.answers[root] = (302, {"Location": root}, b"")
-    refuse(repository, "can't be fetched", address, key)
+            refuse(repository, "redirects to another scheme", address, key)
+    for place in (root, "//[half"):  # a circle, and no address
+        handler.answers[root] = (302, {"Location": place}, b"")
+        refuse(repository, "can't be fetched", address, key)
     # To another place of the same scheme it is followed.
     handler.answers[root] = (302, {"Location": f"{address}/other"}, b"")
     handler.answers["/other"] = (200, {}, (registry / METADATA / "1.root.json").read_bytes())

@@ -208,7 +208,7 @@ def test_an_index_that_nobody_renewed(repository: Path, registry: Path, newer: P
 
 
 @pytest.mark.parametrize(
-    "missing", ["timestamp", "snapshot", "targets", "repositories-??", "1.root", "file", "document"]
+    "missing", ["timestamp", "snapshot", "metadata", "repositories-??", "1.root", "file", "document"]
 )
 def test_a_half_written_folder(served: Path, registry: Path, newer: Path, missing: str) -> None:
     if missing == "file":
