@@ -51,14 +51,22 @@ class EditorProgram:
 
 def documented_lines(title: str, language: str) -> str:
     """Return the block of code that a section of docs/editors.md says to paste."""
-    match = re.search(rf"\n## {re.escape(title)}.*?```{language}\n(.*?)```", DOCUMENTATION.read_text("utf-8"), re.DOTALL)
+    match = re.search(
+        rf"\n## {re.escape(title)}.*?```{language}\n(.*?)```", DOCUMENTATION.read_text("utf-8"), re.DOTALL
+    )
     assert match is not None, title
     return match[1]
 
 
 @contextmanager
 def editing(
-    editor: EditorProgram, file: Path, home: Path, environment: Mapping[str, str], *, columns: int = 100, lines: int = 12
+    editor: EditorProgram,
+    file: Path,
+    home: Path,
+    environment: Mapping[str, str],
+    *,
+    columns: int = 100,
+    lines: int = 12,
 ) -> Iterator[Terminal]:
     """Open a file in an editor that is set up in an empty home folder, in a terminal."""
     set_up = home / editor.set_up
@@ -68,7 +76,7 @@ def editing(
     whole = {**environment, "HOME": str(home), "TERM": "xterm-256color", "LANG": "C.UTF-8", **editor.environment}
     for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
         whole.pop(name, None)
-    with open_terminal(command, folder=file.parent, environment=whole, columns=columns, lines=lines) as terminal:
+    with open_terminal(command, folder=file.parent, environment=whole, lines=lines) as terminal:
         yield terminal
 
 
@@ -90,8 +98,8 @@ def _in_emacs(line: int) -> tuple[str, ...]:
     return ("M-g", "g", str(line), "Enter", "C-e")
 
 
-QUIET_EMACS = "(setq make-backup-files nil auto-save-default nil create-lockfiles nil)\n"
-LSP_MODE = f"(package-initialize)\n{QUIET_EMACS}(setq lsp-auto-guess-root t lsp-warn-no-matched-clients nil)\n"
+QUIET_EMACS = "(setq make-backup-files nil create-lockfiles nil native-comp-jit-compilation nil)\n"
+LSP_MODE = f"{QUIET_EMACS}(package-initialize)\n(setq lsp-auto-guess-root t lsp-warn-no-matched-clients nil)\n"
 NEW_LSP_MODE = UNSTABLE / "usr" / "share" / "emacs" / "site-lisp" / "elpa-src" / "lsp-mode-10.0.0"
 NEW_NEOVIM = UNSTABLE / "usr" / "bin" / "nvim"
 
@@ -140,7 +148,7 @@ EDITORS = (
         language="elisp",
         command=("emacs", "-nw", "-q", "-l", "{set_up}", "{file}"),
         set_up="init.el",
-        before=f'{LSP_MODE}(add-to-list \'load-path "{NEW_LSP_MODE}")\n(require \'lsp-inline-completion)\n',
+        before=f"{LSP_MODE}(add-to-list 'load-path \"{NEW_LSP_MODE}\")\n(require 'lsp-inline-completion)\n",
         to_end=_in_emacs,
         ask=RETYPE,
         accept=("Tab",),
@@ -153,7 +161,7 @@ EDITORS = (
         language="toml",
         command=("hx", "{file}"),
         set_up=".config/helix/languages.toml",
-        to_end=lambda line: (f"{line}gA",),
+        to_end=lambda line: (f"{line}ggA",),
         ask=("C-x",),
         accept=("Tab", "Enter"),
         save=("Escape", ":wq", "Enter"),

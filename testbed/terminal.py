@@ -34,8 +34,8 @@ class Terminal:
         """Return the screen's lines, on request with the escape sequences of colours."""
         return self.tmux("capture-pane", "-p", *(["-e"] if colours else []))
 
-    def wait_for(self, wanted: str, *, ask: Sequence[str] = (), turns: int = 60) -> None:
-        """Wait until the screen shows a text, and press the keys `ask` once in each turn; a turn with keys takes three seconds.
+    def wait_for(self, wanted: str, *, ask: Sequence[str] = (), turns: int = 100) -> None:
+        """Wait until the screen shows a text. A turn takes half a second, or three if it begins with the keys `ask`.
 
         Raises AssertionError with the screen if it never does.
         """
