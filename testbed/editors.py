@@ -100,7 +100,9 @@ def _in_emacs(line: int) -> tuple[str, ...]:
 
 QUIET_EMACS = "(setq make-backup-files nil create-lockfiles nil native-comp-jit-compilation nil)\n"
 LSP_MODE = f"{QUIET_EMACS}(package-initialize)\n(setq lsp-auto-guess-root t lsp-warn-no-matched-clients nil)\n"
-NEW_LSP_MODE = UNSTABLE / "usr" / "share" / "emacs" / "site-lisp" / "elpa-src" / "lsp-mode-10.0.0"
+ELPA = Path("usr/share/emacs/site-lisp/elpa-src")
+OLD_LSP_MODE = "/" / ELPA / "lsp-mode-9.0.0"
+NEW_LSP_MODE = max((UNSTABLE / ELPA).glob("lsp-mode-*"), default=UNSTABLE / "lsp-mode")
 NEW_NEOVIM = UNSTABLE / "usr" / "bin" / "nvim"
 
 EDITORS = (
@@ -139,7 +141,7 @@ EDITORS = (
         ask=("C-M-i",),
         accept=(),
         save=("C-x", "C-s", "C-x", "C-c"),
-        needs=(Path("/usr/share/emacs/site-lisp/elpa-src/lsp-mode-9.0.0"),),
+        needs=(OLD_LSP_MODE,),
         is_inserted_by_asking=True,
     ),
     EditorProgram(
@@ -153,7 +155,7 @@ EDITORS = (
         ask=RETYPE,
         accept=("Tab",),
         save=("C-x", "C-s", "C-x", "C-c"),
-        needs=(NEW_LSP_MODE, Path("/usr/share/emacs/site-lisp/elpa-src/lsp-mode-9.0.0")),  # what both depend on
+        needs=(NEW_LSP_MODE, OLD_LSP_MODE),  # what both depend on
     ),
     EditorProgram(
         name="helix",

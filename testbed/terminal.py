@@ -48,6 +48,17 @@ class Terminal:
                     return
         raise AssertionError(f"{wanted!r} never was on this screen:\n{self.screen()}")
 
+    def settle(self) -> str:
+        """Return the screen once it has not changed for two seconds; after ten at the latest."""
+        screen, quiet = self.screen(), 0
+        for _ in range(50):
+            time.sleep(0.2)
+            before, screen = screen, self.screen()
+            quiet = quiet + 1 if screen == before else 0
+            if quiet == 10:
+                break
+        return screen
+
     def has_ended(self) -> bool:
         """Return whether the program has ended."""
         return self.tmux("list-panes", "-F", "#{pane_dead}").strip() == "1"

@@ -25,7 +25,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
@@ -88,17 +88,20 @@ class Emulator:
         command = [*python_module("pip"), "install", "--quiet", "--upgrade", *where, *platforms, *needed, *FOR_TESTS]
         subprocess.run(command, check=True)
 
-    def run(self, *arguments: object, limit_s: float, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: object, limit_s: float, output: IO[str] | int = subprocess.PIPE, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run Python there; raise TimeoutExpired after `limit_s`."""
         variables = {
             **os.environ,
             "PYTHONPATH": f"{self.packages}{os.pathsep}{CHECKOUT}",
             "QEMU_LD_PREFIX": str(self._root),  # for its children, where the kernel is told of the emulator
             "OMP_NUM_THREADS": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",  # the checkout is this machine's
             **environment,
         }
         command = [*self._command, *map(str, arguments)]
-        return subprocess.run(command, cwd=CHECKOUT, env=variables, stdout=subprocess.PIPE, text=True, timeout=limit_s)
+        return subprocess.run(command, cwd=CHECKOUT, env=variables, stdout=output, text=True, timeout=limit_s)
 
 
 def make_graphs(folder: Path) -> dict[str, Path]:
@@ -153,12 +156,26 @@ def run_tests(emulator: Emulator, tests: Sequence[str], tiny_bundle: Path, limit
     """Return what pytest's last line says of the tests there, and which failed."""
     options = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "benchmarks.portability.arm64_plugin"]
     began = time.perf_counter()
-    done = emulator.run(
-        *options, "-m", "not slow", *tests, limit_s=limit_s, TINY_BUNDLE=str(tiny_bundle), PYTHONDONTWRITEBYTECODE="1"
-    )
-    counts = {name: int(count) for count, name in re.findall(r"(\d+) (passed|failed|skipped|errors?)", done.stdout)}
-    failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
-    return {**counts, "failed_tests": failed, "seconds": round(time.perf_counter() - began), "paths": list(tests)}
+    # In the order given, so that what a limit cuts off is the end.
+    with tempfile.TemporaryFile("w+") as output:
+        try:
+            emulator.run(
+                *options, "-m", "not slow", *tests, limit_s=limit_s, output=output, TINY_BUNDLE=str(tiny_bundle)
+            )
+            is_whole = True
+        except subprocess.TimeoutExpired:
+            is_whole = False
+        output.seek(0)
+        said = output.read()
+    results = "".join(re.findall(r"^([.FEsx]+)(?: +\[ *\d+%\])?$", said, re.MULTILINE))
+    return {
+        **{name: results.count(letter) for name, letter in (("passed", "."), ("failed", "F"), ("skipped", "s"))},
+        "errors": results.count("E"),
+        "failed_tests": re.findall(r"^(?:FAILED|ERROR) (\S+)", said, re.MULTILINE),
+        "all_were_run": is_whole,
+        "seconds": round(time.perf_counter() - began),
+        "paths": list(tests),
+    }
 
 
 def main() -> None:

@@ -4,6 +4,7 @@
     python -m benchmarks.portability.openvino BUNDLE --python FOLDER/bin/python
 
 Both providers are of one ONNX Runtime and take turns in one process. A turn reads a prompt and takes steps after it.
+For a prompt, OpenVINO computes the logits of all positions, since it takes no optional input (`lsp_server/decoding/`).
 Answers are compared word for word: each provider reads the prompt with the processor's answer, and a step is the same
 if its most probable token is. Writes benchmarks/results/openvino.json.
 """
