@@ -1,10 +1,12 @@
 """What another laptop needs: a clean environment with the core install, and how soon a packed bundle completes there.
 
     python -m benchmarks.portability.clean_install FILE.submodel
+    python -m benchmarks.portability.clean_install --build
 
 Makes a virtual environment with this checkout's core dependencies alone, asserts that torch is not among them, says how
 much was downloaded and how much lies on disk, and times `submodel unpack` and the first `submodel complete` after it.
-Writes benchmarks/results/clean-install.json.
+`--build` installs what building needs too, and nothing else. Seconds are those of the installation from wheels on disk.
+Writes benchmarks/results/clean-install.json; `--build` writes the part "build" of it.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import venv
 from pathlib import Path
 from typing import Any
 
-from benchmarks.builds import write_result
+from benchmarks.builds import RESULTS, write_result
 from benchmarks.machine import describe_machine
 from contract.children import python_module
 
@@ -30,22 +32,25 @@ FORBIDDEN = ("torch", "transformers", "onnx", "optimum")
 def main() -> None:
     """Install, unpack, complete."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("archive", type=Path)
-    archive: Path = parser.parse_args().archive.absolute()
+    parser.add_argument("archive", type=Path, nargs="?")
+    parser.add_argument("--build", action="store_true")
+    known = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        document = measure(archive, Path(scratch))
+        if known.build:
+            document = json.loads((RESULTS / "clean-install.json").read_text("utf-8"))
+            document["build"] = measure_build(Path(scratch))
+        elif known.archive is None:
+            parser.error("Name a packed bundle (`submodel pack`), or give --build.")
+        else:
+            document = measure(known.archive.absolute(), Path(scratch))
     print(json.dumps(document, indent=2))
     write_result("clean-install", document)
 
 
 def measure(archive: Path, scratch: Path) -> dict[str, Any]:
     """The figures; everything happens in the empty folder `scratch`."""
-    wheels, environment, repository = (scratch / name for name in ("wheels", "environment", "repository"))
-    run(*python_module("pip"), "wheel", "--quiet", "--wheel-dir", wheels, ROOT)
-    venv.create(environment, with_pip=True)
-    before = bytes_of(environment)
-    python = environment / "bin" / "python"
-    run(python, "-P", "-m", "pip", "install", "--quiet", "--no-index", "--find-links", wheels, "submodel")
+    repository = scratch / "repository"
+    python, installed = install(scratch, ROOT)
     listed = json.loads(run(python, "-P", "-m", "pip", "list", "--format", "json"))
     packages = {package["name"].lower(): package["version"] for package in listed}
     assert not set(FORBIDDEN) & packages.keys(), packages
@@ -75,14 +80,38 @@ def measure(archive: Path, scratch: Path) -> dict[str, Any]:
         "command": f"python -m benchmarks.portability.clean_install {archive.name}",
         "machine": describe_machine(),
         "versions": packages,
-        "download_bytes": bytes_of(wheels),
-        "installed_bytes": bytes_of(environment) - before,
+        **installed,
         "archive_bytes": archive.stat().st_size,
         "bundle_bytes": bytes_of(repository / ".submodel"),
         "unpack_s": round(unpacked - started, 2),
         "first_completion_s": round(done - unpacked, 2),
         "unpack_to_first_completion_s": round(done - started, 2),
         "completion": answer["raw"],
+    }
+
+
+def measure_build(scratch: Path) -> dict[str, Any]:
+    """The figures of what building needs."""
+    python, installed = install(scratch, f"{ROOT}[build]")
+    listed = json.loads(run(python, "-P", "-m", "pip", "list", "--format", "json"))
+    torch = next(package["version"] for package in listed if package["name"] == "torch")
+    return {"machine": describe_machine(), "packages": len(listed), "torch": torch, **installed}
+
+
+def install(scratch: Path, requirement: object) -> tuple[Path, dict[str, Any]]:
+    """Install a requirement into a new environment from wheels alone; return its Python, and bytes and seconds."""
+    wheels, environment = scratch / "wheels", scratch / "environment"
+    run(*python_module("pip"), "wheel", "--quiet", "--wheel-dir", wheels, requirement)
+    venv.create(environment, with_pip=True)
+    before = bytes_of(environment)
+    python = environment / "bin" / "python"
+    name = str(requirement).replace(str(ROOT), "submodel")
+    started = time.perf_counter()
+    run(python, "-P", "-m", "pip", "install", "--quiet", "--no-index", "--find-links", wheels, name)
+    return python, {
+        "download_bytes": bytes_of(wheels),
+        "installed_bytes": bytes_of(environment) - before,
+        "install_s": round(time.perf_counter() - started, 1),
     }
 
 
