@@ -6,7 +6,8 @@
 Both providers are of one ONNX Runtime and take turns in one process. A turn reads a prompt and takes steps after it.
 For a prompt, OpenVINO computes the logits of all positions, since it takes no optional input (`lsp_server/decoding/`).
 Answers are compared word for word: each provider reads the prompt with the processor's answer, and a step is the same
-if its most probable token is. Writes benchmarks/results/openvino.json.
+if its most probable token is. Times are the wall clock's and the processor's, of all threads: where other programs
+use the machine too, only the latter compare. Writes benchmarks/results/openvino.json.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine
 
 CHECKOUT = Path(__file__).parents[2]
+TIMES = ("prompt_ms", "step_ms", "prompt_cpu_ms", "step_cpu_ms")
 # Runs in the other environment. Arguments: bundle, turns, prompt tokens, steps.
 COMPARE = """
 import json, sys, time
@@ -40,6 +42,14 @@ shape = bundle.architecture
 text = Path("lsp_server/completion.py").read_text("utf-8")
 ids = load_tokenizer(bundle.tokenizer_path).encode(text).ids
 found, decoders = {}, {}
+
+def timed(decoder, tokens, times, name):
+    began, cpu = time.perf_counter(), time.process_time()
+    token = int(decoder.feed(tokens)[0].argmax())
+    times[name + "_ms"].append((time.perf_counter() - began) * 1000)
+    times[name + "_cpu_ms"].append((time.process_time() - cpu) * 1000)
+    return token
+
 for provider in (Provider.CPU, Provider.OPENVINO):
     began = time.perf_counter()
     cache = KvCache(layers=shape.layers, kv_heads=shape.kv_heads, head_dim=shape.head_dim, max_positions=2048)
@@ -47,20 +57,16 @@ for provider in (Provider.CPU, Provider.OPENVINO):
     decoder.feed(ids[:8])
     decoders[provider] = decoder
     found[provider] = {"load_s": time.perf_counter() - began, "providers": decoder._session.get_providers(),
-                       "prompt_ms": [], "step_ms": [], "same": 0, "steps": 0}
+                       "prompt_ms": [], "step_ms": [], "prompt_cpu_ms": [], "step_cpu_ms": [], "same": 0, "steps": 0}
 for turn in range(turns):
     prompt, answer = ids[turn * prompt_tokens : (turn + 1) * prompt_tokens], []
     for provider, decoder in list(decoders.items())[:: 1 if turn % 2 else -1]:
         decoder.cache.keep(0)
-        began = time.perf_counter()
-        token = int(decoder.feed(prompt)[0].argmax())
-        found[provider]["prompt_ms"].append((time.perf_counter() - began) * 1000)
+        token = timed(decoder, prompt, found[provider], "prompt")
         tokens = []
         for _ in range(steps):
             tokens.append(token)
-            began = time.perf_counter()
-            token = int(decoder.feed([token])[0].argmax())
-            found[provider]["step_ms"].append((time.perf_counter() - began) * 1000)
+            token = timed(decoder, [token], found[provider], "step")
         if provider is Provider.CPU:
             answer = tokens
     for provider, decoder in decoders.items():
@@ -102,13 +108,10 @@ def main() -> None:
     )
     document = json.loads(done.stdout)
     for one in document["found"].values():
-        one |= {f"median_{name}": round(statistics.median(one.pop(name)), 1) for name in ("prompt_ms", "step_ms")}
+        one |= {f"median_{name}": round(statistics.median(one.pop(name)), 1) for name in TIMES}
         one["load_s"] = round(one["load_s"], 1)
     found: dict[str, Any] = document["found"]
-    ratios = {
-        name: round(found["cpu"][f"median_{name}"] / found["openvino"][f"median_{name}"], 2)
-        for name in ("prompt_ms", "step_ms")
-    }
+    ratios = {name: round(found["cpu"][f"median_{name}"] / found["openvino"][f"median_{name}"], 2) for name in TIMES}
     whole = {
         "command": f"python -m benchmarks.portability.openvino {known.bundle.name} --python PYTHON",
         **document,
