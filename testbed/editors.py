@@ -166,7 +166,7 @@ EDITORS = (
         to_end=lambda line: (f"{line}ggA",),
         ask=("C-x",),
         accept=("Tab", "Enter"),
-        save=("Escape", ":wq", "Enter"),
+        save=("Escape", "Escape", ":wq", "Enter"),  # the list opens again
     ),
     EditorProgram(
         name="vim-ale",

@@ -28,7 +28,10 @@ class Terminal:
 
     def send(self, *keys: str) -> None:
         """Press these keys."""
-        self.tmux("send-keys", *keys)
+        for key in keys:
+            self.tmux("send-keys", key)
+            if key == "Escape":
+                time.sleep(0.3)  # else it is one key with the next
 
     def screen(self, *, colours: bool = False) -> str:
         """Return the screen's lines, on request with the escape sequences of colours."""

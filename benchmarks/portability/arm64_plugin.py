@@ -35,4 +35,4 @@ def _copy_tiny_bundle(folder: Path, checkpoint_folder: Path, *, seed: int = 0) -
 
 
 testbed.bundles.make_tiny_bundle = _copy_tiny_bundle
-sys.meta_path.insert(0, _Skips())  # type: ignore[arg-type]
+sys.meta_path.insert(0, _Skips())
