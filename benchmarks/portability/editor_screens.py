@@ -3,8 +3,8 @@
     python -m benchmarks.portability.editor_screens REPOSITORY FILE LINE TEXT [--only NAME]
 
 REPOSITORY has a bundle that this user has built, FILE is one of its files. LINE (counted from 1) is emptied but for its
-indentation in a copy, and TEXT is typed there. Writes docs/editors/NAME.svg of each editor of `testbed/editors.py` that
-this machine has.
+indentation in a copy, and TEXT, which ends with a space, is typed there. Writes docs/editors/NAME.svg of each editor of
+`testbed/editors.py` that this machine has.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def picture(editor: EditorProgram, repository: Path, file: str, line: int, typed
             terminal.send(*editor.to_end(line), typed)
             terminal.wait_for(typed.strip())
             alone = terminal.screen().count(typed.strip())
-            for _ in range(20):
+            for _ in range(100):
                 terminal.send(*editor.ask)
                 shown = [one for one in terminal.settle().splitlines() if typed.strip() in one]
                 if any(not one.rstrip().endswith(typed.strip()) for one in shown) or len(shown) > alone:
