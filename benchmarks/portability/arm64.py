@@ -37,7 +37,7 @@ from testbed.runtimes import ask_engine
 
 CHECKOUT = Path(__file__).parents[2]
 PLATFORMS = ("manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64")
-FOR_TESTS = ("hypothesis", "onnx", "pytest", "pytest-lsp")
+FOR_TESTS = ("hypothesis", "msgspec", "onnx", "pytest", "pytest-lsp")
 PROMPT_TOKENS = 48
 # Runs on both processors. Argument: a document with `bundle`, `graphs`, `sequences` and `keep`, the steps at the end of
 # each sequence. Prints for each graph the chosen tokens, and how much more than the second one each was preferred.
@@ -155,6 +155,7 @@ def _compared(here: Mapping[str, Any], there: Mapping[str, Any]) -> dict[str, An
 def run_tests(emulator: Emulator, tests: Sequence[str], tiny_bundle: Path, limit_s: float) -> dict[str, Any]:
     """Return what pytest's last line says of the tests there, and which failed."""
     options = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "benchmarks.portability.arm64_plugin"]
+    options += ["--continue-on-collection-errors"]
     began = time.perf_counter()
     # In the order given, so that what a limit cuts off is the end.
     with tempfile.TemporaryFile("w+") as output:
