@@ -3,7 +3,7 @@
     python -m benchmarks.portability.editor_screens REPOSITORY FILE LINE TEXT [--only NAME]
 
 REPOSITORY has a bundle that this user has built, FILE is one of its files. LINE (counted from 1) is emptied but for its
-indentation in a copy, and TEXT, which ends with a space, is typed there. Writes docs/editors/NAME.svg of each editor of
+indentation in a copy, and TEXT, which ends with a space, is typed there. Writes docs/screens/NAME.svg of each editor of
 `testbed/editors.py` that this machine has.
 """
 
@@ -23,7 +23,7 @@ from rich.text import Text
 from benchmarks.builds import RESULTS
 from testbed.editors import EDITORS, EditorProgram, editing, environment_with_submodel
 
-PICTURES = RESULTS.parents[1] / "docs" / "editors"
+PICTURES = RESULTS.parents[1] / "docs" / "screens"
 COLUMNS, LINES = 100, 16
 # rich's own format, but for the fonts that it would fetch from the network.
 FORMAT = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
