@@ -29,7 +29,7 @@ test-fast: $(VENV)/installed  ## the quick tests: about a minute on two cores, w
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile -q
 
 # A test skips without its program and says so.
-test-tools: $(VENV)/installed  ## what the tests of other programs need: Neovim, Ray, llama.cpp, other runtimes, Chromium
+test-tools: $(VENV)/installed  ## what the tests of other programs need: editors, Ray, llama.cpp, other runtimes, Chromium
 	PYTHON=$(BIN)/python tests/e2e/install.sh
 
 check: docs  ## style, types as on Linux, macOS and Windows, the import contracts, and the links of the pages

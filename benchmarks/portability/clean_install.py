@@ -1,10 +1,12 @@
 """What another laptop needs: a clean environment with the core install, and how soon a packed bundle completes there.
 
     python -m benchmarks.portability.clean_install FILE.submodel
+    python -m benchmarks.portability.clean_install --build
 
 Makes a virtual environment with this checkout's core dependencies alone, asserts that torch is not among them, says how
 much was downloaded and how much lies on disk, and times `submodel unpack` and the first `submodel complete` after it.
-Writes benchmarks/results/clean-install.json.
+`--build` installs what building needs too, and nothing else. Seconds are those of the installation from wheels on disk.
+Writes benchmarks/results/clean-install.json; `--build` writes the part "build" of it.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import venv
 from pathlib import Path
 from typing import Any
 
-from benchmarks.builds import write_result
+from benchmarks.builds import RESULTS, write_result
 from benchmarks.machine import describe_machine
 from contract.children import python_module
 
@@ -30,10 +32,17 @@ FORBIDDEN = ("torch", "transformers", "onnx", "optimum", "cryptography", "ray")
 def main() -> None:
     """Install, unpack, complete."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("archive", type=Path)
-    archive: Path = parser.parse_args().archive.absolute()
+    parser.add_argument("archive", type=Path, nargs="?")
+    parser.add_argument("--build", action="store_true")
+    known = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        document = measure(archive, Path(scratch))
+        if known.build:
+            document = json.loads((RESULTS / "clean-install.json").read_text("utf-8"))
+            document["build"] = measure_build(Path(scratch))
+        elif known.archive is None:
+            parser.error("Name a packed bundle (`submodel pack`), or give --build.")
+        else:
+            document = measure(known.archive.absolute(), Path(scratch))
     print(json.dumps(document, indent=2))
     write_result("clean-install", document)
 
@@ -41,7 +50,7 @@ def main() -> None:
 def measure(archive: Path, scratch: Path) -> dict[str, Any]:
     """The figures; everything happens in the empty folder `scratch`."""
     repository = scratch / "repository"
-    submodel, installed = install(scratch)
+    submodel, installed = install_core(scratch)
     repository.mkdir()
     (repository / "area.py").write_text(PROGRAM, "utf-8")
     started = time.perf_counter()
@@ -62,23 +71,40 @@ def measure(archive: Path, scratch: Path) -> dict[str, Any]:
     }
 
 
-def install(scratch: Path) -> tuple[tuple[object, ...], dict[str, Any]]:
+def measure_build(scratch: Path) -> dict[str, Any]:
+    """The figures of what building needs."""
+    _, versions, installed = install(scratch, f"{ROOT}[build]")
+    return {"machine": describe_machine(), "packages": len(versions), "torch": versions["torch"], **installed}
+
+
+def install_core(scratch: Path) -> tuple[tuple[object, ...], dict[str, Any]]:
     """The command of `submodel` in an environment of its core dependencies alone, and what that environment takes."""
+    python, versions, installed = install(scratch, ROOT)
+    assert not set(FORBIDDEN) & versions.keys(), versions
+    return (python, "-P", "-m", "submodel"), {"versions": versions, **installed}
+
+
+def install(scratch: Path, requirement: object) -> tuple[Path, dict[str, str], dict[str, Any]]:
+    """Install a requirement into a new environment from wheels alone; its Python, its packages, bytes and seconds."""
     wheels, environment = scratch / "wheels", scratch / "environment"
-    run(*python_module("pip"), "wheel", "--quiet", "--wheel-dir", wheels, ROOT)
+    run(*python_module("pip"), "wheel", "--quiet", "--wheel-dir", wheels, requirement)
     venv.create(environment, with_pip=True)
     before = bytes_of(environment)
     python = environment / "bin" / "python"
-    run(python, "-P", "-m", "pip", "install", "--quiet", "--no-index", "--find-links", wheels, "submodel")
+    name = str(requirement).replace(str(ROOT), "submodel")
+    started = time.perf_counter()
+    run(python, "-P", "-m", "pip", "install", "--quiet", "--no-index", "--find-links", wheels, name)
+    seconds = round(time.perf_counter() - started, 1)
     listed = json.loads(run(python, "-P", "-m", "pip", "list", "--format", "json"))
-    packages = {package["name"].lower(): package["version"] for package in listed}
-    assert not set(FORBIDDEN) & packages.keys(), packages
-    installed = {
-        "versions": packages,
-        "download_bytes": bytes_of(wheels),
-        "installed_bytes": bytes_of(environment) - before,
-    }
-    return (python, "-P", "-m", "submodel"), installed
+    return (
+        python,
+        {package["name"].lower(): package["version"] for package in listed},
+        {
+            "download_bytes": bytes_of(wheels),
+            "installed_bytes": bytes_of(environment) - before,
+            "install_s": seconds,
+        },
+    )
 
 
 def complete(submodel: tuple[object, ...], repository: Path) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from typing import Any
 
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine
-from benchmarks.portability.clean_install import PROGRAM, complete, install
+from benchmarks.portability.clean_install import PROGRAM, complete, install_core
 from contract.bundle.bundle import WORKSPACE_BUNDLE, Bundle, read_bundle, read_manifest, seal_manifest
 from testbed.registries import make_repository, publish
 
@@ -63,7 +63,7 @@ def main() -> None:
 
 def measure(bundle: Bundle, scratch: Path) -> dict[str, Any]:
     """The figures; everything happens in the empty folder `scratch`."""
-    submodel, installed = install(scratch)
+    submodel, installed = install_core(scratch)
     registry, repository = scratch / "registry", make_repository(scratch / "repository")
     (repository / "area.py").write_text(PROGRAM, "utf-8")
     started = time.perf_counter()

@@ -125,11 +125,13 @@ async def in_turns(http: Http, editor: Editor, places: int) -> dict[str, Any]:
         as_server.append(lsp_ms)
         same += one == other
     differences = [one - other for one, other in zip(over_http, as_server, strict=True)]
+    of_http, of_server = summary(over_http), summary(as_server)
     return {
         "places": places,
         "same_text": same,
-        "http_ms": summary(over_http),
-        "language_server_ms": summary(as_server),
+        "http_ms": of_http,
+        "language_server_ms": of_server,
+        "p95_ratio": round(of_http["p95"] / of_server["p95"], 2),
         "difference_ms": summary(differences),
     }
 

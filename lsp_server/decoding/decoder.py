@@ -40,7 +40,9 @@ class Decoder:
         self._is_bound = False  # whether the cache's buffers are bound to the session
         self._binding: IOBinding = self._session.io_binding()
         self._run_options = RunOptions()
-        self._can_keep_last = LOGITS_TO_KEEP in {value.name for value in self._session.get_overridable_initializers()}
+        # OpenVINO's provider takes the default of an optional input for a constant.
+        optional = {value.name for value in self._session.get_overridable_initializers()}
+        self._can_keep_last = LOGITS_TO_KEEP in optional and provider is not Provider.OPENVINO
         self._inputs: dict[str, NDArray[np.int64]] = {}
         self._mask = np.ones((1, cache.max_positions), np.int64)
         self._buffer: NDArray[np.float32] = np.empty((1, 0, vocab_size), np.float32)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What the tests of other programs need. What is here already is left alone.
-# - Debian: Neovim, Chromium and Node, where this is root on Debian.
+# - Debian: editors, Chromium and Node, where this is root on Debian; newer versions of two of them from its unstable.
 # - PyPI: the extra "peers" (Ray, llama.cpp, onnxruntime-genai), wheels only.
 # - npm: transformers.js and onnxruntime-node, into the user's cache.
 # - The base whose tokenizer is compared with llama.cpp's, 491 MB, into the user's cache.
@@ -9,16 +9,30 @@ cd "$(dirname "$0")/../.."
 PYTHON=${PYTHON:-.venv/bin/python}
 
 missing=()
-for program in nvim:neovim chromium:chromium node:nodejs npm:npm; do
+for program in nvim:neovim chromium:chromium node:nodejs npm:npm tmux:tmux vim:vim emacs:emacs-nox hx:hx patchelf:patchelf; do
   command -v "${program%%:*}" >/dev/null || missing+=("${program##*:}")
+done
+for plugin in vim-ale elpa-lsp-mode; do
+  [ -e "/usr/share/doc/$plugin" ] || missing+=("$plugin")
 done
 if [ ${#missing[@]} -gt 0 ]; then
   if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
-    apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null ||
-      { apt-get update -qq && apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null; }
+    install=(apt-get install -qq -y --no-install-recommends)
+    # One by one if not together: an older system lacks some of the editors.
+    "${install[@]}" "${missing[@]}" >/dev/null 2>&1 || {
+      apt-get update -qq
+      "${install[@]}" "${missing[@]}" >/dev/null || for package in "${missing[@]}"; do
+        "${install[@]}" "$package" >/dev/null || echo "Not installed: $package. Its tests will be skipped." >&2
+      done
+    }
   else
     echo "Not installed, since this is not root on Debian: ${missing[*]}. Their tests will be skipped." >&2
   fi
+fi
+unstable=$("$PYTHON" -c 'from testbed.editors import UNSTABLE; print(UNSTABLE)')
+if [ ! -e "$unstable" ] && command -v patchelf >/dev/null; then
+  tests/e2e/unstable.sh "$unstable" neovim elpa-lsp-mode ||
+    echo "Neovim 0.12 and lsp-mode 10 are not to be had here. Their tests will be skipped." >&2
 fi
 "$PYTHON" -m pip install --quiet --only-binary :all: --editable '.[peers]'
 if command -v npm >/dev/null; then

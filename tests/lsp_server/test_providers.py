@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from contract.bundle.bundle import Bundle, read_bundle, write_bundle_manifest
+from lsp_server.decoding.decoder import LOGITS_TO_KEEP, Decoder
 from lsp_server.decoding.engine import Engine
 from lsp_server.decoding.kv_cache import KvCache
 from lsp_server.decoding.providers import AUTOMATIC, PROVIDERS, Provider, choose_provider
@@ -95,6 +96,17 @@ def test_a_graph_in_half_precision_keeps_a_cache_in_half_precision(tiny_bundle: 
     expected, found = whole.all_logits(prompt), half.all_logits(prompt)
     assert np.abs(found - expected).max() < 0.02 * np.abs(expected).max()
     assert half.generate(prompt, max_new_tokens=8).computed_tokens <= len(prompt)
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider")  # where this ONNX Runtime has none of it
+def test_openvino_is_not_given_the_optional_input_that_it_takes_for_a_constant(tiny_bundle: Bundle) -> None:
+    shape, last = tiny_bundle.architecture, {}
+    for provider in (Provider.CPU, Provider.OPENVINO):
+        cache = KvCache(layers=shape.layers, kv_heads=shape.kv_heads, head_dim=shape.head_dim, max_positions=64)
+        decoder = Decoder(tiny_bundle.model_path, cache, shape.vocab_size, 1, provider)
+        last[provider] = decoder.feed([1, 2, 3]).copy()
+        assert (LOGITS_TO_KEEP in decoder._inputs) == (provider is Provider.CPU)
+    np.testing.assert_allclose(last[Provider.OPENVINO], last[Provider.CPU], rtol=1e-5, atol=1e-5)
 
 
 def test_a_cache_on_a_device_has_its_full_size_at_once() -> None:

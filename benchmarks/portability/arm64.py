@@ -1,0 +1,229 @@
+"""Serving on ARM64, emulated: the same greedy tokens as on this processor, and the tests of what serves.
+
+    apt-get install qemu-user mmdebstrap
+    mmdebstrap --variant=extract --architectures=arm64 --include=python3,libgomp1,libstdc++6 trixie ROOT
+    python -m benchmarks.portability.arm64 ROOT [--bundle BUNDLE] [--prompts 10] [--tests tests/contract …]
+
+Installs the serve-only dependencies as wheels for ARM64 into ROOT/packages. Makes a model of two random layers in fp32,
+int8 and int4 here, and continues its prompts. Both engines then read each prompt with that answer, and a step is the
+same if its most probable token is. `--bundle` does so with a real bundle. Then runs tests there; those that need torch
+are skipped. Writes benchmarks/results/arm64.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Any
+
+from benchmarks.builds import RESULTS, write_result
+from benchmarks.machine import describe_machine, describe_versions
+from contract.bundle.bundle import Bundle, read_bundle
+from contract.children import find_program, python_module
+from lsp_server.decoding.detokenizer import load_tokenizer
+from testbed.bundles import make_tiny_bundle
+from testbed.runtimes import ask_engine
+
+CHECKOUT = Path(__file__).parents[2]
+PLATFORMS = ("manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64")
+FOR_TESTS = ("hypothesis", "msgspec", "onnx", "pytest", "pytest-lsp")
+PROMPT_TOKENS = 48
+# Runs on both processors. Argument: a document with `bundle`, `graphs`, `sequences` and `keep`, the steps at the end of
+# each sequence. Prints for each graph the chosen tokens, and how much more than the second one each was preferred.
+CHOOSE = """
+import json, sys, time
+from dataclasses import replace
+from pathlib import Path
+import numpy as np
+from contract.bundle.bundle import read_bundle
+from lsp_server.decoding.engine import Engine
+document = json.load(open(sys.argv[1]))
+bundle, keep, found = read_bundle(Path(document["bundle"])), document["keep"], {}
+for precision, graph in document["graphs"].items():
+    decoder = Engine(replace(bundle, model_path=Path(graph)), threads=1).decoder
+    began, chosen, margins = time.perf_counter(), [], []
+    for sequence in document["sequences"][precision]:
+        decoder.cache.keep(0)
+        logits = decoder.feed(sequence[:-1], keep=keep)
+        best = np.sort(logits, axis=1)[:, -2:]
+        chosen += logits.argmax(axis=1).tolist()
+        margins += (best[:, 1] - best[:, 0]).tolist()
+    found[precision] = {"tokens": chosen, "margins": margins, "seconds": time.perf_counter() - began}
+print(json.dumps(found))
+"""
+
+
+class Emulator:
+    """Python of an ARM64 system, run by qemu on this one's kernel."""
+
+    def __init__(self, root: Path) -> None:
+        qemu = find_program("qemu-aarch64")
+        if qemu is None:
+            sys.exit("qemu-aarch64 is not here; install qemu-user (Debian), and run it again.")
+        self._python = max((root / "usr" / "bin").glob("python3.[0-9]*"), default=None)
+        if self._python is None:
+            sys.exit(f"{root} holds no Python; the first lines of this program say how to make it.")
+        self.version = self._python.name.removeprefix("python")
+        self.packages = root / "packages"
+        self._command = [qemu, "-L", str(root), str(self._python)]
+        self._root = root
+
+    def install(self) -> None:
+        """Install what serving and its tests need, as wheels: nothing of it runs here."""
+        with (CHECKOUT / "pyproject.toml").open("rb") as file:
+            needed = tomllib.load(file)["project"]["dependencies"]
+        where = ["--target", str(self.packages), "--python-version", self.version, "--only-binary", ":all:"]
+        platforms = [word for name in PLATFORMS for word in ("--platform", name)]
+        command = [*python_module("pip"), "install", "--quiet", "--upgrade", *where, *platforms, *needed, *FOR_TESTS]
+        subprocess.run(command, check=True)
+
+    def run(
+        self, *arguments: object, limit_s: float, output: IO[str] | int = subprocess.PIPE, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run Python there; raise TimeoutExpired after `limit_s`."""
+        variables = {
+            **os.environ,
+            "PYTHONPATH": f"{self.packages}{os.pathsep}{CHECKOUT}",
+            "QEMU_LD_PREFIX": str(self._root),  # for its children, where the kernel is told of the emulator
+            "OMP_NUM_THREADS": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",  # the checkout is this machine's
+            **environment,
+        }
+        command = [*self._command, *map(str, arguments)]
+        return subprocess.run(command, cwd=CHECKOUT, env=variables, stdout=output, text=True, timeout=limit_s)
+
+
+def make_graphs(folder: Path) -> dict[str, Path]:
+    """Make the tiny bundle, and return its graph in three precisions."""
+    from exporters.checkpoint_reader import Checkpoint
+    from exporters.graph import build_graph, save_graph
+    from exporters.precision import Precision
+
+    make_tiny_bundle(folder / "bundle", folder / "checkpoint")
+    graphs = {}
+    for precision in (Precision.FP32, Precision.INT8, Precision.INT4):
+        graphs[str(precision)] = folder / "bundle" / "onnx" / f"model_{precision}.onnx"
+        save_graph(build_graph(Checkpoint(folder / "checkpoint"), precision), graphs[str(precision)])
+    return graphs
+
+
+def compare_answers(
+    emulator: Emulator, bundle: Bundle, graphs: Mapping[str, Path], prompts: list[list[int]], limit_s: float
+) -> dict[str, Any]:
+    """Return for each precision how many greedy steps are the same, and the margins of those that are not."""
+    sequences, keep = {}, 0
+    for precision, graph in graphs.items():
+        answers = ask_engine(replace(bundle, model_path=graph), graph, prompts).answers
+        keep = len(answers[0])
+        sequences[precision] = [[*ids, *answer] for ids, answer in zip(prompts, answers, strict=True)]
+    with tempfile.TemporaryDirectory() as scratch:
+        document = Path(scratch) / "document.json"
+        paths = {precision: str(graph) for precision, graph in graphs.items()}
+        text = {"bundle": str(bundle.folder), "graphs": paths, "sequences": sequences, "keep": keep}
+        document.write_text(json.dumps(text), "utf-8")
+        environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+        command = [sys.executable, "-c", CHOOSE, str(document)]
+        here = json.loads(subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True).stdout)
+        there = json.loads(emulator.run("-c", CHOOSE, document, limit_s=limit_s).stdout)
+    return {precision: _compared(here[precision], there[precision]) for precision in graphs}
+
+
+def _compared(here: Mapping[str, Any], there: Mapping[str, Any]) -> dict[str, Any]:
+    pairs = list(zip(here["tokens"], there["tokens"], strict=True))
+    different = [step for step, (one, other) in enumerate(pairs) if one != other]
+    return {
+        "steps": len(pairs),
+        "same": len(pairs) - len(different),
+        "median_margin": round(sorted(here["margins"])[len(pairs) // 2], 3),
+        "margins_where_different": [round(here["margins"][step], 4) for step in different],
+        "seconds_here": round(here["seconds"], 2),
+        "seconds_emulated": round(there["seconds"], 2),
+    }
+
+
+def run_tests(emulator: Emulator, tests: Sequence[str], tiny_bundle: Path, limit_s: float) -> dict[str, Any]:
+    """Return what pytest's last line says of the tests there, and which failed."""
+    options = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "benchmarks.portability.arm64_plugin"]
+    options += ["--continue-on-collection-errors"]
+    began = time.perf_counter()
+    # In the order given, so that what a limit cuts off is the end.
+    with tempfile.TemporaryFile("w+") as output:
+        try:
+            emulator.run(
+                *options, "-m", "not slow", *tests, limit_s=limit_s, output=output, TINY_BUNDLE=str(tiny_bundle)
+            )
+            is_whole = True
+        except subprocess.TimeoutExpired:
+            is_whole = False
+        output.seek(0)
+        said = output.read()
+    results = "".join(re.findall(r"^([.FEsx]+)(?: +\[ *\d+%\])?$", said, re.MULTILINE))
+    return {
+        **{name: results.count(letter) for name, letter in (("passed", "."), ("failed", "F"), ("skipped", "s"))},
+        "errors": results.count("E"),
+        "failed_tests": re.findall(r"^(?:FAILED|ERROR) (\S+)", said, re.MULTILINE),
+        "all_were_run": is_whole,
+        "seconds": round(time.perf_counter() - began),
+        "paths": list(tests),
+    }
+
+
+def main() -> None:
+    """Install, compare, test; write after each."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("root", type=Path)
+    parser.add_argument("--bundle", type=Path)
+    parser.add_argument("--prompts", type=int, default=10, help="0 keeps the answers of the file of results")
+    parser.add_argument("--tests", nargs="*", default=["tests/contract", "tests/lsp_server"])
+    parser.add_argument("--limit-s", type=float, default=3600, help="of each emulated command")
+    known = parser.parse_args()
+    emulator = Emulator(known.root.absolute())
+    if not emulator.packages.exists():
+        emulator.install()
+    document: dict[str, Any] = {
+        "command": f"python -m benchmarks.portability.arm64 {' '.join(sys.argv[1:])}",
+        "note": f"Emulated by qemu-aarch64, Python {emulator.version}. The seconds say nothing of a real processor.",
+        "machine": describe_machine(),
+        "versions": describe_versions(),
+    }
+    rng = random.Random(0)
+    with tempfile.TemporaryDirectory() as scratch:
+        graphs = make_graphs(Path(scratch))
+        if not known.prompts:
+            old = json.loads((RESULTS / "arm64.json").read_text("utf-8"))
+            document = {**old, "command_of_tests": document["command"]}
+        tiny = read_bundle(Path(scratch) / "bundle")
+        vocabulary = tiny.architecture.vocab_size
+        prompts = [[rng.randrange(vocabulary) for _ in range(PROMPT_TOKENS)] for _ in range(known.prompts)]
+        if known.prompts:
+            document["random_model"] = compare_answers(emulator, tiny, graphs, prompts, known.limit_s)
+            print(json.dumps(document["random_model"], indent=2), flush=True)
+            write_result("arm64", document)
+        if known.bundle and known.prompts:
+            bundle = read_bundle(known.bundle.absolute())
+            text = (CHECKOUT / "lsp_server" / "completion.py").read_text("utf-8")
+            ids = load_tokenizer(bundle.tokenizer_path).encode(text).ids
+            prompts = [ids[at : at + PROMPT_TOKENS] for at in range(0, known.prompts * PROMPT_TOKENS, PROMPT_TOKENS)]
+            document["bundle"] = {"name": bundle.manifest["base"]["name"]}
+            document["bundle"] |= compare_answers(emulator, bundle, bundle.graphs, prompts, known.limit_s)
+            print(json.dumps(document["bundle"], indent=2), flush=True)
+            write_result("arm64", document)
+        if known.tests:
+            document["tests"] = run_tests(emulator, known.tests, tiny.folder, known.limit_s)
+            print(json.dumps(document["tests"], indent=2))
+            write_result("arm64", document)
+
+
+if __name__ == "__main__":
+    main()

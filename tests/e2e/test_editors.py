@@ -1,0 +1,43 @@
+"""Editors in a terminal, set up as docs/editors.md says: each shows the completer's answer and inserts it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from contract.bundle.bundle import Bundle
+from lsp_server.completion import open_completer
+from lsp_server.request import CompletionRequest
+from testbed.editors import EDITORS, EditorProgram, editing, environment_with_submodel
+from testbed.terminal import TMUX
+
+# In a comment, so that what the random model says is not cut to what parses.
+BEFORE, AFTER = "def greet(name):\n    # ", "\n"
+
+
+@pytest.mark.skipif(TMUX is None, reason="tmux is not here: make test-tools")
+@pytest.mark.parametrize("editor", EDITORS, ids=lambda editor: editor.name)
+def test_an_editor_shows_and_inserts_the_answer(editor: EditorProgram, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    if not editor.is_here:
+        pytest.skip(f"{editor.name} is not here: make test-tools")
+    workspace = tmp_path / "workspace"
+    shutil.copytree(tiny_bundle.folder, workspace / ".submodel" / "bundle")
+    file = workspace / "greet.py"
+    file.write_text("def greet(name):\n    \n")
+    request = CompletionRequest(text=BEFORE + AFTER, offset=len(BEFORE), path="greet.py", language_id="python")
+    answer = open_completer(tiny_bundle.folder, threads=1).complete(request).text
+    if editor.name == "vim-ale":  # as docs/editors.md says
+        assert "(" in answer
+        answer = answer.partition("(")[0]
+    with editing(editor, file, tmp_path / "home", environment_with_submodel(tmp_path / "bin")) as terminal:
+        terminal.wait_for("def greet")
+        terminal.send(*editor.to_end(2), "# ")
+        terminal.wait_for(answer.strip(), ask=editor.ask)
+        if editor.accept:
+            terminal.send(*editor.accept)
+        terminal.wait_for(f"# {answer.strip()}")
+        terminal.send(*editor.save)
+        terminal.wait_for_end()
+    assert file.read_text() == BEFORE + answer + AFTER
