@@ -75,7 +75,7 @@ class Result(TypedDict):
 
 
 class Row(TypedDict):
-    """A repository in the index. With `reason` it failed; `result` is what lies in its folder, of this run or before."""
+    """A repository in the index. With `reason` it failed; `result` is what lies in its folder, even from before."""
 
     name: str
     source: str
