@@ -160,9 +160,8 @@ def _repository(given: str | _Entry, whole: _File, folder: Path, where: str) -> 
 
 def is_name(name: str) -> bool:
     """Whether a name is that of one folder on every system, and of no file of ours."""
-    return (
-        _NAME.fullmatch(name) is not None and not name.endswith(".") and name.partition(".")[0].upper() not in DEVICES
-    )
+    is_device = name.partition(".")[0].upper() in DEVICES
+    return _NAME.fullmatch(name) is not None and not (name.endswith(".") or is_device or name.lower() in OWN_FILES)
 
 
 def _name_of(source: str) -> str:

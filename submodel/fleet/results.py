@@ -17,7 +17,7 @@ import shutil
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, Literal, NotRequired, TypedDict, get_args
+from typing import Any, Final, Literal, NotRequired, TypedDict, cast, get_args
 
 from contract.bundle.bundle import MANIFEST_FILE, Bundle, read_bundle
 from contract.documents import Estimate
@@ -92,7 +92,7 @@ def read_result(output: Path, name: str, seal: bytes) -> Result | None:
             return None
     except (OSError, ValueError, KeyError, TypeError, SubmodelError):
         return None
-    return record  # type: ignore[return-value] - sealed by `publish`
+    return cast(Result, record)  # sealed by `publish`
 
 
 def publish(output: Path, name: str, build: Path, facts: Mapping[str, Any], seal: bytes) -> Result:
@@ -103,7 +103,7 @@ def publish(output: Path, name: str, build: Path, facts: Mapping[str, Any], seal
     paths = BuildPaths(root=build)
     report = read_saved(paths.figures)
     bundle = read_bundle(paths.bundle, verify=False)
-    result: Any = {
+    result = {
         **facts,
         "base": report["base"]["name"],
         "built_at": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -119,7 +119,7 @@ def publish(output: Path, name: str, build: Path, facts: Mapping[str, Any], seal
         write_json(fresh / paths.figures.name, report, mode=PRIVATE)
         write_text(fresh / RECORD, sealed_json(seal, _PURPOSE, name, result))
     shutil.rmtree(build.parent, ignore_errors=True)
-    return result  # type: ignore[no-any-return]
+    return cast(Result, result)
 
 
 def write_index(output: Path, document: Mapping[str, Any]) -> None:

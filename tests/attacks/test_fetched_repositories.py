@@ -70,12 +70,7 @@ def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
 
 
 def git(folder: Path, *words: str, **environment: str) -> str:
-    settings = {
-        "GIT_AUTHOR_NAME": "a",
-        "GIT_AUTHOR_EMAIL": "a@b",
-        "GIT_COMMITTER_NAME": "a",
-        "GIT_COMMITTER_EMAIL": "a@b",
-    }
+    settings = {f"GIT_{who}_{what}": "a" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     done = subprocess.run(
         ["git", *words], cwd=folder, env=os.environ | settings | environment, capture_output=True, text=True, check=True
     )
@@ -101,8 +96,8 @@ def test_a_fetch_runs_no_filter_no_hook_and_no_submodule(
     (hostile / "a.py").write_text("x = '$Id$'\n")
     (hostile / "link.py").symlink_to("/etc/passwd")
     (hostile / ".gitmodules").write_text(f'[submodule "sub"]\n\tpath = sub\n\turl = {address}/other\n')
-    git(hostile, "update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},sub")
     git(hostile, "add", "-A")
+    git(hostile, "update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},sub")
     git(hostile, "commit", "-q", "-m", "first")
     commit = git(hostile, "rev-parse", "HEAD")
     (home / ".gitconfig").write_text(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ class Builds:
         self._bundle = bundle
         self.done: list[str] = []
         self.failing: dict[str, str] = {}
-        self.before_each = lambda task: None
+        self.repositories: dict[str, Any] = {}  # that are looked at when their task begins
+        self.before_each: Callable[[Any], object] = lambda task: None
 
     def __call__(self, tasks: Any, *, address: str, on_tick: Any, on_event: Any) -> Iterator[tuple[str, Any]]:
         for name, (task, _) in tasks.items():
@@ -53,8 +54,6 @@ class Builds:
             (build / "report.html").write_text("<html>")
             fingerprint = fleet_run.look_at(self.repositories[name]) if name in self.repositories else task.fingerprint
             yield name, {"fingerprint": fingerprint, "machine": "here", "seconds": 2.5}
-
-    repositories: dict[str, Any] = {}
 
 
 @pytest.fixture
@@ -154,7 +153,7 @@ def test_a_failure_is_a_row_and_its_old_bundle_stays(place: Path, builds: Builds
 def test_the_page_shows_the_worst_first(place: Path, builds: Builds) -> None:
     run()
     page = (place / "out" / "fleet.html").read_text()
-    names = [name for name in ("good", "worse", "third")]
+    names = ("good", "worse", "third")
     assert sorted(names, key=lambda name: page.index(f'href="{name}/report.html"')) == ["worse", "good", "third"]
     assert "2 sub-models complete more lines exactly than their base, beyond chance; 1 are worse" in page
 

@@ -44,6 +44,11 @@ class OutOfMemoryError(RayError):
     pass
 
 
+class Reference:
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.document = document
+
+
 class Played:
     """Ray as far as it is used; a task's name says how it ends."""
 
@@ -75,7 +80,7 @@ class Played:
 
         def with_options(**options: Any) -> Any:
             self.calls.append(("options", options))
-            return SimpleNamespace(remote=lambda document: SimpleNamespace(document=document))
+            return SimpleNamespace(remote=Reference)
 
         return lambda function: SimpleNamespace(options=with_options)
 

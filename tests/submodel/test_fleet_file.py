@@ -62,7 +62,7 @@ def test_sizes_are_those_of_the_command_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("repositories = [", "line 1"),
+        ("repositories = [\n  = 3]", "at line 2, column 3"),
         ("", "repositories"),
         ("repositories = []", "length >= 1 - at `repositories`"),
         ('repositories = ["a"]\n[build]\nminuets = 3', r"\[build\]: Object contains unknown field `minuets`"),
@@ -90,7 +90,7 @@ def test_what_is_wrong_is_one_sentence_that_names_the_place(tmp_path: Path, text
 
 
 def test_a_file_that_is_not_there_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(FleetFileError, match="can't be read as TOML: .*No such file"):
+    with pytest.raises(FleetFileError, match=r"can't be read as TOML: .*No such file"):
         read_fleet_file(tmp_path / "none.toml")
 
 
