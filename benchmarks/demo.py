@@ -24,6 +24,7 @@ from lsp_server.completion import open_completer
 from lsp_server.request import CompletionRequest
 
 SHOWN = 10
+POSITIONS = 30  # enough for a look within ten minutes; a build of your own scores more
 DEMO = REPORTED[0]
 
 
@@ -43,6 +44,8 @@ def main() -> None:
             str(repository),
             "--base",
             base,
+            "--positions",
+            str(POSITIONS),
             "--json",
         ],
         stdout=subprocess.PIPE,

@@ -41,7 +41,7 @@ def main() -> None:
     measured = {"base": _measure_base(arguments.base, dataset, settings)}
     for name, folder in (("sub-model", paths.model), ("dense base, fine-tuned", paths.dense_baseline.model)):
         if folder.is_dir():
-            measured[name] = _measure_folder(name, folder, dataset, settings)
+            measured[name] = measure_folder(name, folder, dataset, settings)
     document = {
         "command": f"python -m benchmarks.middle_bits REPOSITORY --base {arguments.base} --middles {arguments.middles}",
         "repository": dataset.name,
@@ -64,7 +64,8 @@ def _measure_base(name: str, dataset: Dataset, settings: QualitySettings) -> dic
     return measure_quality(base.model, PromptEncoder(base.tokenizer, base.prompt), dataset, settings)
 
 
-def _measure_folder(name: str, folder: Path, dataset: Dataset, settings: QualitySettings) -> dict[str, Any]:
+def measure_folder(name: str, folder: Path, dataset: Dataset, settings: QualitySettings) -> dict[str, Any]:
+    """Figures of the sub-model in a folder."""
     predictor = open_checkpoint(name, read_artifact(folder), fastest_dtype())
     return measure_quality(predictor.model, predictor.encoder, dataset, settings)
 

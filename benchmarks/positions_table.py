@@ -1,24 +1,24 @@
-"""What `benchmarks.beside_llama_cpp_positions` has written to benchmarks/results, as Markdown tables.
+"""What `benchmarks.beside_llama_cpp_positions` and `benchmarks.middle_bits` have written, as Markdown tables.
 
 python -m benchmarks.positions_table
 
-Differences are paired. The interval over all repositories resamples the positions of each one.
+Differences are paired. The interval over all repositories draws the positions of each one within itself.
 """
 
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmarks.builds import RESULTS
 from benchmarks.markdown import print_head, print_row
+from builder.evaluation.metrics import Interval, bootstrap, mean
 from laboratory.bench.bench_run import FIRST_ANSWER
 
 OURS = ("submodel", FIRST_ANSWER)
 KINDS = {"held-out": "held-out lines", "later": "lines added later"}
-ROUNDS = 5_000
 
 
 def main() -> None:
@@ -28,11 +28,18 @@ def main() -> None:
         raise SystemExit(
             f"{RESULTS} has no positions-*.json; run `python -m benchmarks.beside_llama_cpp_positions` first."
         )
-    documents = {path.stem.removeprefix("positions-"): json.loads(path.read_text("utf-8")) for path in paths}
+    documents = {path.stem.removeprefix("positions-"): read(path) for path in paths}
     for kind, heading in KINDS.items():
         for ours in OURS:
             _print_lines(heading, ours, {name: one["kinds"].get(kind, {}) for name, one in documents.items()})
     _print_times(documents)
+    _print_bits({path.stem.removeprefix("middle-bits-"): read(path) for path in RESULTS.glob("middle-bits-*.json")})
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A result of ours."""
+    document: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return document
 
 
 def _print_lines(heading: str, ours: str, measured: Mapping[str, Mapping[str, Any]]) -> None:
@@ -43,13 +50,13 @@ def _print_lines(heading: str, ours: str, measured: Mapping[str, Mapping[str, An
     for name, own in [*pairs.items(), ("all", None)]:
         groups = list(pairs.values()) if own is None else [own]
         lines = [pair for group in groups for pair in group]
-        low, high = interval(groups)
+        drawn = lead(groups)
         shares = [100 * sum(pair[side] for pair in lines) / len(lines) for side in (0, 1)]
         print_row(
             name,
             str(len(lines)),
             *(f"{share:.1f} %" for share in shares),
-            f"{shares[0] - shares[1]:+.1f} ({low:+.1f} to {high:+.1f})",
+            f"{drawn.value:+.1f} ({drawn.low:+.1f} to {drawn.high:+.1f})",
         )
     print()
 
@@ -59,15 +66,22 @@ def _pairs(exact: Mapping[str, str], ours: str) -> list[tuple[int, int]]:
     return [(int(own), int(other)) for own, other in zip(exact[ours], exact[peer], strict=True)]
 
 
-def interval(groups: Sequence[Sequence[tuple[int, int]]], seed: int = 0) -> tuple[float, float]:
-    """The 95 % percentile interval of the difference in points, resampled within each group."""
-    rng = random.Random(seed)
-    differences = [[own - other for own, other in group] for group in groups]
-    count = sum(map(len, differences))
-    drawn = sorted(
-        100 * sum(sum(rng.choices(group, k=len(group))) for group in differences) / count for _ in range(ROUNDS)
+def lead(groups: Sequence[Sequence[tuple[int, int]]]) -> Interval:
+    """Points by which the first of each pair (right or not, ours and the peer's) leads; a group is a repository."""
+    differences = [100 * (own - peer) for group in groups for own, peer in group]
+    return bootstrap(
+        lambda indices: mean([differences[i] for i in indices]), len(differences), groups=list(map(len, groups))
     )
-    return drawn[int(0.025 * ROUNDS)], drawn[int(0.975 * ROUNDS) - 1]
+
+
+def saving(groups: Sequence[Sequence[tuple[float, float]]]) -> Interval:
+    """Percent of bits that the first of each pair (ours, the base's) needs more; a group is a repository."""
+    nats = [pair for group in groups for pair in group]
+
+    def percent(indices: Sequence[int]) -> float:
+        return 100 * (sum(nats[i][0] for i in indices) / sum(nats[i][1] for i in indices) - 1)
+
+    return bootstrap(percent, len(nats), groups=list(map(len, groups)))
 
 
 def _print_times(documents: Mapping[str, Mapping[str, Any]]) -> None:
@@ -77,6 +91,20 @@ def _print_times(documents: Mapping[str, Mapping[str, Any]]) -> None:
             for engine in document["kinds"].get(kind, {}).get("engines", ()):
                 seconds = [f"{engine[f'new_place_ms_p{share}'] / 1000:.2f} s" for share in (50, 95)]
                 print_row(f"{name}, {heading}", engine["name"], *seconds, f"{engine['resident_bytes'] / 1e6:.0f} MB")
+    print()
+
+
+def _print_bits(documents: Mapping[str, Mapping[str, Any]]) -> None:
+    print_head("bits of missing middles", "middles", "sub-model against its base (95 %)")
+    groups = {
+        name: list(zip(one["middle_nats"]["sub-model"], one["middle_nats"]["base"], strict=True))
+        for name, one in sorted(documents.items())
+    }
+    for name, own in [*groups.items(), ("all", None)]:
+        chosen = list(groups.values()) if own is None else [own]
+        drawn = saving(chosen)
+        row = f"{drawn.value:+.1f} % ({drawn.low:+.1f} to {drawn.high:+.1f})"
+        print_row(name, str(sum(map(len, chosen))), row)
 
 
 if __name__ == "__main__":

@@ -194,6 +194,7 @@ class Manifest(TypedDict):
     precisions_tried: NotRequired[list[PrecisionTrial]]
     held_out_sha256: NotRequired[list[str]]
     learned_sha256: NotRequired[list[str]]
+    seen_sha256: NotRequired[list[str]]
     versions: NotRequired[dict[str, str]]
     checksum: NotRequired[str]
 

@@ -183,9 +183,10 @@ def add_precision(
     return read_bundle(bundle_folder)
 
 
-def renew_drafts(bundle_folder: Path, drafts: Iterable[Sequence[int]]) -> Bundle:
+def renew_drafts(bundle_folder: Path, drafts: Iterable[Sequence[int]], seen_sha256: Sequence[str] = ()) -> Bundle:
     """Replace the drafts of a bundle by those of these token sequences, a file each; all else stays what it is.
 
+    seen_sha256: of the texts of the repository as it is now, for `lsp_server.repositories.measure_drift`.
     Raises ExportError if the folder can't be written, BundleError if it is no bundle or none that this account trusts.
     """
     old = read_bundle(bundle_folder, verify=False)
@@ -195,7 +196,8 @@ def renew_drafts(bundle_folder: Path, drafts: Iterable[Sequence[int]]) -> Bundle
         kept = {key: value for key, value in old.manifest.items() if key not in ("schema", "files", "drafts")}
         write_index(index, fresh / FOLDER)
         copy_files(old, fresh)
-        write_bundle_manifest(fresh, {**kept, "drafts": {"tokens": len(index.tokens)}})
+        seen = {"seen_sha256": list(seen_sha256)} if seen_sha256 else {}
+        write_bundle_manifest(fresh, {**kept, **seen, "drafts": {"tokens": len(index.tokens)}})
     return read_bundle(bundle_folder)
 
 

@@ -195,6 +195,8 @@ EXPERIMENTAL = "experimental"  # the key that holds the switches of studies
 WHEN_ASKED = ServerOptions(threshold=ThresholdOptions(precision=0.0), trigger=TriggerOptions(cold_ms=60_000))
 # For measurements: one line, with a minute of time.
 PATIENT = replace(WHEN_ASKED, trigger=TriggerOptions(multi_line=False, budget_ms=60_000, cold_ms=60_000))
+# The same from the short prompt, whatever the machine, unless the whole one is hardly longer.
+AT_ONCE = replace(PATIENT, trigger=replace(PATIENT.trigger, cold_ms=0))
 
 
 def read_options(document: object, defaults: ServerOptions) -> tuple[ServerOptions, list[str]]:

@@ -81,14 +81,17 @@ def can_update(repository: Path, manifest: Mapping[str, Any]) -> bool:
 def measure_drift(texts: Iterable[str], manifest: Mapping[str, Any]) -> Drift | None:
     """Compare the repository's texts with the hashes in a bundle's manifest; return None if it has no hashes.
 
-    The manifest has no paths: a new file and a missing one together count as one changed file.
+    The manifest has no paths: a new file and a missing one together count as one changed file. Texts that an update has
+    seen without getting better are known too: another update would do no more.
     """
     known = {*manifest.get("held_out_sha256", ()), *manifest.get("learned_sha256", ())}
     if not known:
         return None
     now = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
-    fresh = sum(one not in known for one in now)
-    gone = len(known - set(now))
+    since = [one for one in now if one not in known]
+    seen = set(manifest.get("seen_sha256", ()))
+    fresh = sum(one not in seen for one in since)
+    gone = max(len(known - set(now)) - (len(since) - fresh), 0)
     changed = min(fresh, gone)
     return Drift(files=len(now), changed=changed, added=fresh - changed, removed=gone - changed)
 

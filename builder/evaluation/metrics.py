@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import accumulate
 
 from contract.documents import Estimate
 
@@ -51,11 +52,23 @@ def mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def bootstrap(figure: Callable[[Sequence[int]], float], count: int, *, rounds: int = 2000, seed: int = 0) -> Interval:
-    """The 95 % percentile interval of `figure(indices)` when the `count` positions are drawn anew with replacement.
+def bootstrap(
+    figure: Callable[[Sequence[int]], float],
+    count: int,
+    *,
+    groups: Sequence[int] = (),
+    rounds: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """The 95 % percentile interval of `figure(indices)` when the `count` positions are drawn again with replacement.
 
-    The figure sees indices, so that paired figures (two models on the same positions) are drawn in pairs.
+    The figure sees indices, so that paired figures (two models on the same positions) are drawn in pairs. groups: sizes
+    of the groups (repositories, say) that lie one behind the other and add up to `count`; each is drawn within itself.
     """
     rng = random.Random(seed)
-    drawn = sorted(figure(rng.choices(range(count), k=count)) for _ in range(rounds))
+    ends = list(accumulate(groups or (count,)))
+    strata = [range(end - size, end) for end, size in zip(ends, groups or (count,), strict=True)]
+    drawn = sorted(
+        figure([index for stratum in strata for index in rng.choices(stratum, k=len(stratum))]) for _ in range(rounds)
+    )
     return Interval(figure(range(count)), drawn[int(0.025 * rounds)], drawn[int(0.975 * rounds) - 1])

@@ -56,6 +56,30 @@ class TorchPredictor:
         logits = self.model(tokens, use_cache=False, logits_to_keep=len(ids) - start + 1).logits[0, :-1].float()
         return float(torch.nn.functional.cross_entropy(logits, tokens[0, start:], reduction="sum"))
 
+    @torch.inference_mode()
+    def read_truth(self, prompt: Sequence[int], truth: Sequence[int]) -> tuple[float, bool]:
+        """The truth's negative log-likelihood after a prompt, in nats, and whether the model would write it as a line.
+
+        One pass and no decoding: a greedy line is the truth where each of its tokens is the likeliest one, and a line
+        break or an end is the likeliest after them. A line that the model would write in other tokens doesn't count.
+        Neither may be empty.
+        """
+        ids = torch.tensor([[*prompt, *truth]])
+        logits = self.model(ids, use_cache=False, logits_to_keep=len(truth) + 1).logits[0].float()
+        expected = ids[0, len(prompt) :]
+        nats = torch.nn.functional.cross_entropy(logits[:-1], expected, reduction="sum")
+        *before, last, after = logits.argmax(dim=1).tolist()
+        *truth_before, truth_last = truth
+        is_ended = after in self.encoder.stop_ids or self._text_of(after).lstrip(" \t\r").startswith("\n")
+        # Of some vocabularies a token holds the end of a line and the break behind it.
+        end, line_break, _ = self._text_of(last).partition("\n")
+        is_end_of_line = bool(line_break) and end.rstrip() == self._text_of(truth_last).rstrip()
+        is_last = (last == truth_last and is_ended) or is_end_of_line
+        return float(nats), is_last and before == list(truth_before)
+
+    def _text_of(self, token: int) -> str:
+        return str(self.encoder.tokenizer.decode([token], skip_special_tokens=False))
+
     def complete(
         self, prompts: Sequence[Sequence[int]], on_done: Callable[[int], None], *, lines: int = 1
     ) -> list[str]:
@@ -111,7 +135,7 @@ class TorchPredictor:
         last = torch.tensor([places[-1] for places in pack.places])
         logits = self.model(
             torch.tensor([pack.ids]),
-            attention_mask=pack.mask()[None, None],
+            attention_mask=pack.mask()[None, None] if len(pack.places) > 1 else None,  # torch is faster without
             position_ids=torch.tensor([pack.positions]),
             past_key_values=cache,
             use_cache=True,

@@ -305,6 +305,7 @@ def check_manifest(document: Any, where: Path) -> None:
         "parameters": lambda value: type(value) is int and value >= 0,
         "held_out_sha256": _are_hashes,
         "learned_sha256": _are_hashes,
+        "seen_sha256": _are_hashes,
         "variants": lambda value: _are_variants(value, files),
     }
     for key, is_right in forms.items():

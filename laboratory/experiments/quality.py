@@ -70,12 +70,14 @@ def measure_quality(
 
 def _middles(predictor: TorchPredictor, dataset: Dataset, settings: QualitySettings) -> dict[str, Any]:
     encoder = predictor.encoder
-    nats, sizes = [], []
+    nats, sizes, exact = [], [], []
     for example in draw_fim_examples(
         dataset.select("held-out"), settings.middles, settings.seed + 1, kind=dataset.kind
     ):
         prompt, middle = encoder.encode(example.window(encoder)), encoder.text_ids(example.middle)
-        nats.append(predictor.nats_after([*prompt, *middle], len(prompt)))
+        read_nats, is_exact = predictor.read_truth(prompt, middle)
+        nats.append(read_nats)
+        exact.append(is_exact)
         sizes.append(len(example.middle.encode()))
     if not nats:
         return {}
@@ -83,4 +85,5 @@ def _middles(predictor: TorchPredictor, dataset: Dataset, settings: QualitySetti
         "fim_bits_per_byte": sum(nats) / math.log(2) / sum(sizes),
         "middle_nats": [round(one, 3) for one in nats],
         "middle_bytes": sizes,
+        "middle_exact": exact,
     }

@@ -59,8 +59,9 @@ from submodel.report.render import REPORT_SCHEMA, render_report
 PIPELINE_VERSION = 11  # raised when the same inputs give another model, so that stages of older versions are not kept
 SCORING_VERSION = 1  # likewise for the base's scores
 # Likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits, 4: drafts, 5: confidence threshold,
-# 6: one quantization step for all rows behind a norm, 7: threshold on two places a line, 8: the key "threshold".
-EXPORT_VERSION = 8
+# 6: one quantization step for all rows behind a norm, 7: threshold on two places a line, 8: the key "threshold",
+# 9: threshold from short prompts.
+EXPORT_VERSION = 9
 PROGRAM = f"{PIPELINE_VERSION}.{EXPORT_VERSION}"  # an update goes on from models of this one alone
 VOCABULARY_FITS = 1.1  # at most so many times as many tokens as for the code that it was trimmed for
 THRESHOLD_BEGINS = 0.5  # of an export's time, roughly
@@ -124,8 +125,6 @@ class Build:
         settings, paths, stages, display = self._settings, self._paths, self._stages, self._display
         if settings.size is not None:  # how many sizes a search tries isn't known
             display.expect(expected_stages(settings, self._base))
-        # The base is scored first: pruning changes it in place, and two copies need twice the memory.
-        base_record = self._score_base("score the base", held_out) if held_out else None
         search: dict[str, Any] | None = None
         size = settings.size
         if size is None:
@@ -136,10 +135,11 @@ class Build:
         exported = stages.run("export", bundle_hash, partial(self._export_served, paths), [paths.bundle])
         trust_build(build_of(paths.bundle))  # a bundle that is kept may be older than the list, or the list lost
         records: ScoreRecords | None = None
-        if held_out and base_record:
+        if held_out:
+            display.say(f"The bundle is ready: editors can use {paths.bundle} now, and the build goes on to measure it")
             is_scored = settings.scores_bundle
             records = ScoreRecords(
-                base=base_record,
+                base=self._score_base("score the base", held_out),
                 sub_model=self._score("score the sub-model", model_hash, self._open_model(paths), held_out),
                 bundle=self._score("score the bundle", bundle_hash, self._open_bundle, held_out) if is_scored else None,
             )

@@ -25,18 +25,18 @@ from submodel.build.build_settings import BuildSettings
 from submodel.build.stages import StageRecord
 
 # Seconds for a unit of work, as `make demo` took on two cores of a server without AMX.
-SECONDS: Final = {"score": 0.22, "prune": 0.42, "finetune": 0.05, "export": 0.35, "time": 0.1}
+SECONDS: Final = {"score": 0.55, "prune": 0.3, "finetune": 0.05, "export": 0.2, "time": 0.1}
 REMEMBERED: Final = 3  # builds of a base
 MAX_BYTES: Final = 1 << 20
+EXCERPT_POSITIONS: Final = 7  # held-out positions that take as long to complete as the excerpts to read
 
 
 def expected_stages(settings: BuildSettings, base: ResolvedBase) -> dict[str, float]:
     """The seconds that each stage of a build of one size is expected to take, by the stage's name."""
     scored = settings.positions > 0
     names = [
-        *(["score the base"] * scored),
         *("prune", "finetune", "export"),
-        *(["score the sub-model"] * scored),
+        *(["score the base", "score the sub-model"] * scored),
         *(["score the bundle"] * (scored and settings.scores_bundle)),
         *(
             [
@@ -82,8 +82,9 @@ def _remember(settings: BuildSettings, base: ResolvedBase, records: Sequence[Sta
 
 
 def _units(stage: str, settings: BuildSettings, base: ResolvedBase) -> float:
-    """Work of a stage: millions of parameters. The text that scoring reads counts as 300 positions."""
-    return _millions(base) * ((300 + settings.positions) / 400 if stage.startswith("score") else 1)
+    """Work of a stage: millions of parameters. The text that scoring reads counts as EXCERPT_POSITIONS."""
+    positions = EXCERPT_POSITIONS + settings.positions
+    return _millions(base) * (positions / 100 if stage.startswith("score") else 1)
 
 
 def _millions(base: ResolvedBase) -> float:

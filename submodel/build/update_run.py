@@ -189,7 +189,10 @@ class _Update(Build):
         return replace(settings, parity=SHORT_PARITY)
 
     def _renew_drafts(self, advance: Advance) -> dict[str, Any]:
-        bundle = renew_drafts(self._paths.bundle, self._drafts(BuildPaths(root=self._paths.root)))
+        drafts = self._drafts(BuildPaths(root=self._paths.root))
+        known = self._corpus.provenance() if self._settings.minutes > 0 else {}  # else nothing has tried to learn them
+        seen = [*known.get("held_out_sha256", ()), *known.get("learned_sha256", ())]
+        bundle = renew_drafts(self._paths.bundle, drafts, seen)
         return dict(bundle.manifest["drafts"])
 
     def _remember(self, version: Mapping[str, Any]) -> None:

@@ -63,7 +63,7 @@ def build(
             help="Precision of the bundle: int8, fp32, fp16, int4, or auto for the fastest here that answers as well."
         ),
     ] = "int8",
-    positions: Annotated[int, typer.Option(min=0, help="Held-out lines to score on; 0 scores nothing.")] = 100,
+    positions: Annotated[int, typer.Option(min=0, help="Held-out lines to score on; 0 scores nothing.")] = 50,
     score_bundle: Annotated[
         bool, typer.Option("--score-bundle", help="Score the bundle too, through the engine that serves it.")
     ] = False,

@@ -11,7 +11,7 @@ from typing import Protocol
 from builder.evaluation.metrics import is_exact
 from builder.fim_examples import FimExample
 from contract.bundle.threshold import ConfidenceThreshold, fit_curve
-from lsp_server.options import PATIENT
+from lsp_server.options import AT_ONCE
 from lsp_server.request import Completion, CompletionRequest
 
 
@@ -27,11 +27,14 @@ def fit_threshold(
     fim_examples: Sequence[FimExample],
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> ConfidenceThreshold:
-    """Ask for each example and fit the curve. Right is an answer that is the rest of the line, white space aside."""
+    """Ask for each example and fit the curve. Right is an answer that is the rest of the line, white space aside.
+
+    The answers come from short prompts. Their threshold serves whole prompts as well, in a quarter of the time
+    (docs/LOG.md).
+    """
     answers = []
     for index, example in enumerate(fim_examples):
-        # What is fitted is how sure the model is, not how fast the machine.
-        request = CompletionRequest(text=example.text, offset=example.offset, path=example.file.path, options=PATIENT)
+        request = CompletionRequest(text=example.text, offset=example.offset, path=example.file.path, options=AT_ONCE)
         completion = completer.complete(request)
         if completion.text and completion.confidence is not None:
             answers.append((completion.confidence, is_exact(completion.text, example.middle)))

@@ -25,6 +25,12 @@ def test_changed_new_and_removed_files() -> None:
     assert measure_drift("abc", MANIFEST) == Drift(files=3, changed=0, added=0, removed=2)
 
 
+def test_what_an_update_has_seen_in_vain_is_no_drift() -> None:
+    seen = {**MANIFEST, "seen_sha256": [sha(text) for text in ("a", "b", "C", "new")]}
+    assert measure_drift(["a", "b", "C", "new", "d", "e"], seen) == Drift(files=6, changed=0, added=0, removed=0)
+    assert measure_drift(["a", "b", "C", "newer", "d", "e"], seen) == Drift(files=6, changed=0, added=1, removed=0)
+
+
 def test_what_is_stale_and_what_to_do() -> None:
     assert not Drift(files=100, changed=10, added=9, removed=50).is_stale
     drift = Drift(files=100, changed=10, added=10, removed=0)

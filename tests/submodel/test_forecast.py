@@ -62,7 +62,7 @@ def record(name: str, seconds: float, *, is_fresh: bool = True) -> StageRecord:
 
 def test_the_next_build_expects_what_the_last_ones_took(settings: BuildSettings, tmp_path: Path) -> None:
     before = expected_stages(settings, BASE)
-    assert list(before) == ["score the base", "prune", "finetune", "export", "score the sub-model"]
+    assert list(before) == ["prune", "finetune", "export", "score the base", "score the sub-model"]
     for seconds in (1.0, 50.0, 60.0, 70.0):
         records = [record("score the base", 5), record("prune", seconds), record("finetune", 130), record("export", 1)]
         remember_stages(settings, BASE, [*records, record("export", 9, is_fresh=False), record("validate at 0.5", 3)])

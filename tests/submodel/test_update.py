@@ -20,6 +20,7 @@ from contract.console import StageDisplay
 from contract.errors import BuildError
 from contract.files.folders import PRIVATE, replace_folder, write_text
 from contract.files.seals import seal_key, sealed_json
+from lsp_server.repositories import measure_drift, read_current_texts
 from submodel.build import pipeline, update_run
 from submodel.build.build_settings import BuildSettings
 from submodel.build.history import FILE, PURPOSE, read_history, remember_build, write_history
@@ -186,7 +187,10 @@ def test_a_model_that_is_not_better_is_dropped_but_the_drafts_are_renewed(reposi
     document = follow(repository)
     assert document["kept"] == "old"
     assert (model.read_bytes(), graph.read_bytes()) == before
-    assert read_bundle(output / "bundle").manifest["drafts"]["tokens"] > drafts
+    manifest = read_bundle(output / "bundle").manifest
+    assert manifest["drafts"]["tokens"] > drafts
+    drift = measure_drift(read_current_texts(repository), manifest)
+    assert drift is not None and drift.share == 0, "another update would do no more"
     assert not (output / "next").exists()
     again = follow(repository)
     assert again["stages"] == [], "tried already"
@@ -203,6 +207,7 @@ def test_without_minutes_the_drafts_alone_are_renewed(repository):
     document = follow(repository, minutes=0, positions=0)
     assert document["kept"] == "old"
     assert [stage["name"] for stage in document["stages"]] == ["renew the drafts"]
+    assert "seen_sha256" not in read_bundle(repository / ".submodel" / "bundle").manifest
     assert (repository / ".submodel" / "model" / "model.safetensors").read_bytes() == model
 
 

@@ -1,0 +1,93 @@
+"""A shared start against a dense one: the same repositories, built from a language's sub-model and from the dense base.
+
+    python -m benchmarks.shared_start SHARED --base NAME --minutes 3.5 --dense-minutes 2 REPOSITORY...
+
+SHARED is the model/ folder of `submodel build --language`; it must not have learned from the repositories. Minutes are
+of fine-tuning: give the dense start fewer, as it prunes too, so that both builds take as long. Every build is scored on
+the middles of held-out lines: bits, and whether the model would write the line. Builds are kept in the cache.
+Writes benchmarks/results/shared-start.json after each repository.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.builds import build, read_report, write_result
+from benchmarks.machine import describe_machine, describe_versions
+from benchmarks.middle_bits import measure_folder
+from builder.datasets import open_dataset
+from builder.evaluation.metrics import Interval, bootstrap, mean
+from laboratory.experiments.quality import QualitySettings
+
+
+def main() -> None:
+    """Build both ways, score, compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("shared", type=Path)
+    parser.add_argument("repositories", type=Path, nargs="+")
+    parser.add_argument("--base", required=True)
+    parser.add_argument("--minutes", type=float, required=True)
+    parser.add_argument("--dense-minutes", type=float, required=True)
+    parser.add_argument("--middles", type=int, default=60)
+    known = parser.parse_args()
+    starts = {"shared start": (str(known.shared), known.minutes), "dense start": (known.base, known.dense_minutes)}
+    reported: dict[str, Any] = {
+        "command": f"python -m benchmarks.shared_start SHARED --base {known.base} --minutes {known.minutes:g} "
+        f"--dense-minutes {known.dense_minutes:g} --middles {known.middles} "
+        + " ".join(path.name for path in known.repositories),
+        "machine": describe_machine(),
+        "versions": describe_versions(),
+        "shared": json.loads((known.shared / "manifest.json").read_text("utf-8"))["finetuning"]["minutes"],
+        "repositories": {},
+    }
+    for repository in known.repositories:
+        rows = {}
+        for start, (base, minutes) in starts.items():
+            arguments = ["--minutes", f"{minutes:g}", "--positions", "0"]
+            output = build(repository, f"{repository.name}-{start.replace(' ', '-')}", base, arguments)
+            figures = measure_folder(
+                start,
+                output / "model",
+                open_dataset(str(repository)),
+                QualitySettings(excerpts=1, middles=known.middles),
+            )
+            rows[start] = _facts(read_report(output)) | {
+                key: figures[key] for key in ("middle_nats", "middle_bytes", "middle_exact")
+            }
+        reported["repositories"][repository.name] = rows
+        reported["shared against dense"] = against(list(reported["repositories"].values()))
+        write_result("shared-start", reported)
+        print(json.dumps(reported["shared against dense"]), flush=True)
+
+
+def _facts(report: dict[str, Any]) -> dict[str, Any]:
+    return {key: report[key] for key in ("seconds", "stages", "finetuning", "parity", "plan")}
+
+
+def against(repositories: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Points of exact lines and percent of bits by which the shared start leads, pooled, with 95 % intervals."""
+    pairs = [(one["shared start"], one["dense start"]) for one in repositories]
+    nats = [pair for ours, other in pairs for pair in zip(ours["middle_nats"], other["middle_nats"], strict=True)]
+    exact = [pair for ours, other in pairs for pair in zip(ours["middle_exact"], other["middle_exact"], strict=True)]
+    groups = [len(ours["middle_nats"]) for ours, _ in pairs]
+
+    def percent(drawn: Sequence[int]) -> float:
+        return float(100 * (sum(nats[i][0] for i in drawn) / sum(nats[i][1] for i in drawn) - 1))
+
+    points: Interval = bootstrap(
+        lambda drawn: 100 * mean([exact[i][0] - exact[i][1] for i in drawn]), len(exact), groups=groups
+    )
+    return {
+        "lines": len(exact),
+        "exact": {name: sum(pair[side] for pair in exact) for side, name in enumerate(("shared start", "dense start"))},
+        "exact_points": points.to_json(),
+        "bits_percent": bootstrap(percent, len(nats), groups=groups).to_json(),
+    }
+
+
+if __name__ == "__main__":
+    main()
