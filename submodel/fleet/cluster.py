@@ -102,7 +102,8 @@ def _run(
     remote = ray.remote(max_calls=1, max_retries=RETRIES)(build_repository)
     # Ray is handed some more than can run, not all: asking about 100,000 at once takes longer than they do.
     most = 8 + 4 * int(sum(machine.get("CPU", 0) for machine in machines))
-    names, pending = iter(list(tasks)), {}
+    names = iter(list(tasks))
+    pending: dict[Any, str] = {}  # Ray's reference → name
     misses = 0
     while True:
         while len(pending) < most and (name := next(names, None)) is not None:

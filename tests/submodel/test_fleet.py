@@ -15,6 +15,7 @@ from contract.bundle.bundle import Bundle, read_bundle
 from contract.files.seals import seal_key
 from submodel.app import app
 from submodel.fleet import fleet_run
+from submodel.fleet.identity import look_at
 from submodel.fleet.results import read_result
 from testbed.models import save_base
 
@@ -52,7 +53,7 @@ class Builds:
             }
             (build / "report.json").write_text(json.dumps(document))
             (build / "report.html").write_text("<html>")
-            fingerprint = fleet_run.look_at(self.repositories[name]) if name in self.repositories else task.fingerprint
+            fingerprint = look_at(self.repositories[name]) if name in self.repositories else task.fingerprint
             yield name, {"fingerprint": fingerprint, "machine": "here", "seconds": 2.5}
 
 

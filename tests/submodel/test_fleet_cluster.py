@@ -104,9 +104,9 @@ class Played:
 @pytest.fixture
 def ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
     played = Played()
-    monkeypatch.setitem(sys.modules, "ray", played)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "ray", played)
     monkeypatch.setattr(cluster, "_answers", lambda address: True)
-    monkeypatch.setattr(cluster.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr("submodel.fleet.cluster.time.sleep", lambda seconds: None)
     yield played
     assert sum(name == "init" for name, _ in played.calls) >= sum(name == "shutdown" for name, _ in played.calls)
 

@@ -18,7 +18,7 @@ import pytest
 from contract.console import StageDisplay
 from submodel.fleet import fleet_run
 from submodel.fleet.fleet_run import FleetSettings, run_fleet
-from submodel.fleet.task import LOG, build_repository, describe
+from submodel.fleet.task import LOG, Task, build_repository, describe
 from testbed.models import save_base
 
 pytestmark = [
@@ -129,18 +129,14 @@ def kill(title: str) -> bool:
 
 def test_a_build_that_takes_too_long_ends_in_a_sentence(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process ends at the limit, and the next try of the same run reports it."""
-    from submodel.fleet import task as task_module
-
     exits: list[int] = []
-    monkeypatch.setattr(task_module.os, "_exit", exits.append)
-    monkeypatch.setattr(task_module, "_build", lambda task, folder: time.sleep(0.5) or "files:")
+    monkeypatch.setattr(os, "_exit", exits.append)
+    monkeypatch.setattr("submodel.fleet.task._build", lambda task, folder: time.sleep(0.5) or "files:")
     settings = dict.fromkeys(("source", "fingerprint", "base", "base_sha256", "program"), "")
-    one = task_module.Task(
-        name="one", build={}, work=str(place / "work"), cores=1, time_limit_s=0.05, run="now", **settings
-    )
+    one = Task(name="one", build={}, work=str(place / "work"), cores=1, time_limit_s=0.05, run="now", **settings)
     build_repository(describe(one))
     assert exits == [1]
     outcome = build_repository(describe(one))
     assert "It took longer than" in outcome["reason"] and "time_limit_minutes" in outcome["reason"]
-    later = build_repository(describe(task_module.Task(**{**describe(one), "run": "later", "time_limit_s": 60})))
+    later = build_repository(describe(Task(**{**describe(one), "run": "later", "time_limit_s": 60})))
     assert "reason" not in later
