@@ -33,6 +33,7 @@ from submodel.report.render import render_fleet
 WORK: Final = ".work"
 LOOKERS: Final = 8  # threads that read folders and ask servers for commits
 INDEX_EVERY_S: Final = 10.0  # while builds end: an index that is read meanwhile is not old
+INDEX_REST: Final = 20.0  # times as long as writing it took: that of 100,000 repositories takes its time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +115,8 @@ class Fleet:
         return True
 
     def _build(self, changed: Mapping[str, _Known], bases: Mapping[str, BaseFacts]) -> None:
-        run, pace, written_s = uuid.uuid4().hex, Pace(len(changed)), time.monotonic()
+        run, pace = uuid.uuid4().hex, Pace(len(changed))
+        due_s = time.monotonic() + INDEX_EVERY_S
         tasks = {name: (self._task(one, bases, run), one.repository.task) for name, one in changed.items()}
         rows = list(self._rows.values())
 
@@ -130,9 +132,10 @@ class Fleet:
                 pace.done += 1
                 advance(pace.done, len(changed))
                 self._display.say(row_line(self._rows[name], pace))
-                if time.monotonic() - written_s > INDEX_EVERY_S:
+                if (begun_s := time.monotonic()) > due_s:
                     self._write()
-                    written_s = time.monotonic()
+                    ended_s = time.monotonic()
+                    due_s = ended_s + max(INDEX_EVERY_S, INDEX_REST * (ended_s - begun_s))
 
     def _task(self, known: _Known, bases: Mapping[str, BaseFacts], run: str) -> Task:
         repository = known.repository
