@@ -1,4 +1,4 @@
-"""`submodel fleet` with builds that are played; started by `benchmarks.fleet driver`.
+"""`submodel fleet` with builds that are played; started by `benchmarks.fleet_runs driver`.
 
     python -m benchmarks.fleet_played FOLDER fleet FILE …
 

@@ -1,11 +1,12 @@
 """`submodel fleet` over many small repositories, and what it would take for a company's.
 
-    python -m benchmarks.fleet run --repositories 1000   # real builds on Ray, with a base of two random layers
-    python -m benchmarks.fleet driver                    # 1,000 builds that are played: what the driver alone costs
-    python -m benchmarks.fleet paper                     # 1,000 and 100,000 repositories, from measured parts
+    python -m benchmarks.fleet_runs run --repositories 1000   # real builds on Ray, with a base of two random layers
+    python -m benchmarks.fleet_runs driver                    # 1,000 played builds: what the driver alone costs
+    python -m benchmarks.fleet_runs paper                     # 1,000 and 100,000 repositories, from measured parts
 
 `run` builds all, runs again, changes one repository, and runs a third time. `driver` does the same without Ray: in
-place of each build it copies a bundle of random layers. Both sample the driver's own memory each second. They write
+place of each build it copies a bundle of random layers. Both sample the driver's own memory each second: if it keeps
+something of each build, the first run needs more than the second. They write
 benchmarks/results/fleet.json and fleet-driver.json. `paper` writes fleet-on-paper.json and prints the table of
 docs/fleet.md.
 """
@@ -54,7 +55,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="submodel-fleet-") as room:
         document = measure(Path(room), arguments.repositories, arguments.ray, is_played=is_played)
     head = {
-        "command": f"python -m benchmarks.fleet {' '.join(sys.argv[1:])}",
+        "command": f"python -m benchmarks.fleet_runs {' '.join(sys.argv[1:])}",
         "machine": describe_machine(),
         "load_average_at_start": os.getloadavg(),
         "versions": describe_versions() | installed_versions(("ray",)),
@@ -110,30 +111,25 @@ def _run(room: Path, ray: str, *, is_played: bool) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.fleet_played", str(room / "played")] if is_played else [
         *python_module("submodel")
     ]  # fmt: skip
-    samples: list[tuple[float, int]] = []
+    samples: list[int] = []
     started = time.monotonic()
     with subprocess.Popen([*command, *words], stdout=subprocess.DEVNULL) as process:
         driver = psutil.Process(process.pid)
         cpu_s = 0.0
         while process.poll() is None:
             try:
-                samples.append((time.monotonic() - started, driver.memory_info().rss))
+                samples.append(driver.memory_info().rss)
                 times = driver.cpu_times()
                 cpu_s = times.user + times.system
             except psutil.Error:
                 break
             time.sleep(1)
     index = json.loads((room / "out" / "fleet.json").read_text("utf-8"))
-    later = [rss for seconds, rss in samples if seconds > samples[-1][0] / 4]  # after the imports
     return {
         "seconds": round(time.monotonic() - started, 1),
         "counts": index["counts"],
         "driver_cpu_s": round(cpu_s, 1),
-        "driver_rss_bytes": {
-            "first_quarter_end": later[0] if later else None,
-            "end": samples[-1][1],
-            "most": max(rss for _, rss in samples),
-        },
+        "driver_most_rss_bytes": max(samples),
     }
 
 
@@ -173,7 +169,7 @@ def print_paper() -> None:
             }
         )
     document = {
-        "command": "python -m benchmarks.fleet paper",
+        "command": "python -m benchmarks.fleet_runs paper",
         "assumed": {"changed_a_day": CHANGED, "developers_a_repository": DEVELOPERS, "night_s": NIGHT_S},
         "builds": builds,
         "fleets": rows,
