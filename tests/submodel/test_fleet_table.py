@@ -34,11 +34,12 @@ def test_the_rest_takes_as_long_a_build_as_those_before(pace: Pace) -> None:
 
 
 def test_the_table_shows_the_builds_that_write(pace: Pace, tmp_path: Path) -> None:
-    for name, lines in {
+    logs: dict[str, list[object]] = {
         "billing": [{"kind": "stage", "stage": "finetune", "share": 0.43, "total_seconds_left": 90.0}, "half a li"],
         "silent": [{"kind": "stage", "stage": "prune"}],
         "begins": [{"kind": "message", "text": "hello"}],
-    }.items():
+    }
+    for name, lines in logs.items():
         (tmp_path / name).mkdir()
         text = "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
         (tmp_path / name / "log.jsonl").write_text(text)
