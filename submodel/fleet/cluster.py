@@ -26,6 +26,7 @@ HEAD_MISSES: Final = 3  # connections refused one after the other, a tick apart,
 HEAD_WAIT_S: Final = 600.0
 HEAD_RETRY_S: Final = 10.0
 HEAD_LOSSES: Final = 10  # of a head that comes back, without a build that ends in between
+LOCAL_STARTS: Final = 3  # Ray gives its own start up after 30 seconds, which a busy machine may need
 _LOCAL_STORE_BYTES: Final = 128 << 20  # of Ray's shared memory: a task's document and outcome are all that is passed
 
 
@@ -48,7 +49,7 @@ def build_on_cluster(
     os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))  # by default Ray repeats for ever what lacks memory
     waiting = dict(tasks)
     lost_s: float | None = None  # when the head was lost
-    losses = 0
+    losses = starts = 0
     with contextlib.redirect_stdout(sys.stderr):  # Ray prints news of its nodes to stdout
         while waiting:
             try:
@@ -69,9 +70,12 @@ def build_on_cluster(
                     ) from error
                 lost_s = time.monotonic()
                 on_event("The head of the Ray cluster does not answer. What was built is kept; waiting for the head.")
-            except SubmodelError:
-                if lost_s is None or time.monotonic() - lost_s > HEAD_WAIT_S:
+            except SubmodelError as error:
+                starts += 1
+                is_waited_for = lost_s is not None and time.monotonic() - lost_s <= HEAD_WAIT_S
+                if not is_waited_for and not (address == LOCAL and starts < LOCAL_STARTS):
                     raise
+                on_event(f"{error} It is tried again.")
                 time.sleep(HEAD_RETRY_S)
 
 

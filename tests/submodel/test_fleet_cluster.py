@@ -171,6 +171,7 @@ def test_a_head_that_comes_back_is_waited_for_and_each_is_built_once(
     assert tries[0] == 3
     assert [words.split(".")[0] for words in said] == [
         "The head of the Ray cluster does not answer",
+        "There is no Ray cluster at auto (not yet); start one",
         "The Ray cluster is there again; unfinished builds resume",
     ]
 
@@ -189,3 +190,20 @@ def test_a_cluster_that_is_not_there_is_reported_at_once(ray: Played) -> None:
     ray.on_init = init
     with pytest.raises(SubmodelError, match=r"There is no Ray cluster at host:1 \(Failed to connect\); start one"):
         build(["a"], address="host:1")
+
+
+def test_a_busy_machine_starts_its_own_ray_at_another_try(ray: Played) -> None:
+    tries = [0]
+
+    def init() -> None:
+        tries[0] += 1
+        if tries[0] <= busy:
+            raise Exception("The current node timed out during startup.")
+
+    ray.on_init = init
+    busy = 2
+    assert build(["a"], address="local")[0] == {"a": {"machine": "a"}}
+    tries[0], busy = 0, 3
+    with pytest.raises(SubmodelError, match="timed out during startup"):
+        build(["a"], address="local")
+    assert tries == [3]
