@@ -9,11 +9,11 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, Literal
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
@@ -89,15 +89,15 @@ class StageDisplay:
     def __init__(self, *, as_json: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._is_json = as_json
-        self._has_bars = not self._is_json and console.is_terminal and not console.is_dumb_terminal
-        self._progress = Progress(
+        self.has_bars = not self._is_json and console.is_terminal and not console.is_dumb_terminal
+        self._progress = _Bars(
             TextColumn("{task.description:<24}"),
             _WaitingBar(),
             TaskProgressColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=console,
-            disable=not self._has_bars,
+            disable=not self.has_bars,
         )
         self._stages: list[_RunningStage] = []  # the innermost last
         self._forecast: Forecast | None = None
@@ -124,10 +124,10 @@ class StageDisplay:
     def expect(self, stages: Mapping[str, float]) -> None:
         """Show how long the whole takes from now on. stages: seconds that each is expected to take, in order."""
         self._forecast = Forecast(stages)
-        if self._has_bars:
+        if self.has_bars:
             self._waiting = {name: self._progress.add_task(name, total=None, start=False) for name in stages}
             self._whole = self._progress.add_task("all stages", total=None)
-        self.say(f"The whole takes about {_duration(self._forecast.left_s())}.")
+        self.say(f"The whole takes about {duration(self._forecast.left_s())}.")
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Advance]:
@@ -159,7 +159,7 @@ class StageDisplay:
             self._forecast.end(name, seconds)
         if self._is_json:
             self._write_stage(stage, "finished")
-        elif not self._has_bars:
+        elif not self.has_bars:
             self._print(f"{name}: {seconds:.1f} s")
 
     def keep(self, name: str) -> None:
@@ -181,19 +181,23 @@ class StageDisplay:
         else:
             self._progress.console.print(text, highlight=False, markup=False)
 
+    def show(self, table: RenderableType) -> None:
+        """Keep a table above the bars, in the place of the one before; nothing where there are no bars."""
+        self._progress.above = table
+
     def print_if_due(self) -> None:
         """Print how far the stage is if nothing was printed for a while; every tick where there are no bars."""
         now = self._clock()
         if self._stages and now - self._printed_s >= QUIET_S:
             stage = self._stages[-1]
             left_s = self._whole_left_s(stage, now)
-            whole = "" if left_s is None else f"; about {_duration(left_s)} left in all"
+            whole = "" if left_s is None else f"; about {duration(left_s)} left in all"
             self._print(stage.line(now) + whole)
 
     def _tick(self) -> None:
         while not self._ended.wait(TICK_S):
             stage = self._stages[-1] if self._stages else None
-            if self._has_bars:
+            if self.has_bars:
                 self._show_whole(stage)
             elif self._is_json and stage is not None:
                 self._write_stage(stage, "running")
@@ -246,6 +250,18 @@ class StageDisplay:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
+class _Bars(Progress):
+    """Bars below a table, if there is one."""
+
+    above: RenderableType | None = None
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """As rich's, behind the table."""
+        if self.above is not None:
+            yield self.above
+        yield from super().get_renderables()
+
+
 class _WaitingBar(BarColumn):
     """A bar that is empty until its stage begins; rich's own one pulses."""
 
@@ -274,11 +290,11 @@ class _RunningStage:
 
     def line(self, now_s: float) -> str:
         """Plain text, for people."""
-        spent = _duration(now_s - self.started_s)
+        spent = duration(now_s - self.started_s)
         if self._total <= 0:
             return f"{self.name}: {spent} so far"
         left_s = self.left_s(now_s)
-        left = "" if left_s is None else f", about {_duration(left_s)} left"
+        left = "" if left_s is None else f", about {duration(left_s)} left"
         return f"{self.name}: {100 * self._last[0] // self._total} % after {spent}{left}"
 
     @property
@@ -295,7 +311,9 @@ class _RunningStage:
         return left_s if left_s > 0 else None
 
 
-def _duration(seconds: float) -> str:
-    """In seconds up to a minute, then in minutes and seconds."""
+def duration(seconds: float) -> str:
+    """In seconds up to a minute, then in minutes and seconds, and from three hours on in hours and minutes."""
     minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 180:
+        return f"{minutes // 60} h {minutes % 60} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -22,6 +22,7 @@ from submodel.commands.complete import complete
 from submodel.commands.doctor import doctor
 from submodel.commands.eval import evaluate
 from submodel.commands.export import export
+from submodel.commands.fleet import fleet
 from submodel.commands.pack import pack, unpack
 from submodel.commands.prune import prune
 from submodel.commands.publish import publish
@@ -50,7 +51,15 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "bases": bases,
         "doctor": doctor,
     },
-    "Share": {"pack": pack, "unpack": unpack, "publish": publish, "pull": pull, "trust": trust, "export": export},
+    "Share": {
+        "pack": pack,
+        "unpack": unpack,
+        "publish": publish,
+        "pull": pull,
+        "fleet": fleet,
+        "trust": trust,
+        "export": export,
+    },
     "Measure": {"eval": evaluate, "bench": bench, "replay": replay},
     "Study": {"prune": prune, "compare": compare, "sweep": sweep},
 }

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 from contract.children import child_environment, find_program
@@ -71,8 +72,17 @@ def git_environment() -> dict[str, str]:
     }
 
 
-def run_git(root: Path, *arguments: str, timeout_s: float = TIMEOUT_S, max_bytes: int = MAX_ANSWER_BYTES) -> bytes:
-    """What git prints in the folder `root`; raises GitError where it fails or prints more than `max_bytes`."""
+def run_git(
+    root: Path,
+    *arguments: str,
+    timeout_s: float = TIMEOUT_S,
+    max_bytes: int = MAX_ANSWER_BYTES,
+    more: Mapping[str, str] | None = None,
+) -> bytes:
+    """What git prints in the folder `root`; raises GitError where it fails or prints more than `max_bytes`.
+
+    `more` is added to git's environment, as for a command that reaches out (`submodel.fleet.git_source`).
+    """
     git = find_program("git")
     if git is None:
         raise GitError("git is not installed")
@@ -80,7 +90,7 @@ def run_git(root: Path, *arguments: str, timeout_s: float = TIMEOUT_S, max_bytes
         process = subprocess.Popen(
             [git, *_OPTIONS, *arguments],
             cwd=root,
-            env=git_environment(),
+            env=git_environment() | dict(more or {}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

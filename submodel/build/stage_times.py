@@ -8,9 +8,12 @@ Fine-tuning takes the minutes that it was given.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
+
+from filelock import FileLock
 
 from builder.bases.catalogue import CATALOGUE
 from builder.bases.resolve import ResolvedBase
@@ -57,7 +60,15 @@ def expected_stages(settings: BuildSettings, base: ResolvedBase) -> dict[str, fl
 
 
 def remember_stages(settings: BuildSettings, base: ResolvedBase, records: Sequence[StageRecord]) -> None:
-    """Keep what the stages of this build took, for the next build's forecast."""
+    """Keep what the stages of this build took, for the next build's forecast; builds that end together take turns.
+
+    If the state folder can't be locked or written, this build's times are not kept: they are not worth a failed build.
+    """
+    with suppress(OSError, NotImplementedError), FileLock(_path().with_suffix(".lock")):
+        _remember(settings, base, records)
+
+
+def _remember(settings: BuildSettings, base: ResolvedBase, records: Sequence[StageRecord]) -> None:
     bases = _read_paces()
     paces = bases.setdefault(base.name, {})
     expected = expected_stages(settings, base)

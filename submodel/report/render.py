@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, Template, TemplateError, select_autoescape
@@ -24,7 +25,7 @@ SHOWN = 5  # completions side by side
 def render_report(document: Mapping[str, Any], *, title: str) -> str:
     """HTML from the document of `submodel.build.pipeline.run_build`; figures that it lacks leave their part out."""
     scored = [model for model in document["models"] if "positions" in model]
-    return _template().render(
+    return _template("report.html.j2").render(
         title=title,
         document=document,
         scored=scored,
@@ -36,6 +37,29 @@ def render_report(document: Mapping[str, Any], *, title: str) -> str:
         examples=choose_examples(document.get("answers", ())),
         is_exact=is_exact,
     )
+
+
+def render_fleet(document: Mapping[str, Any], *, title: str) -> str:
+    """HTML from the index of `submodel.fleet.fleet_run.run_fleet`, the worst repositories first."""
+    rows = sorted(document["repositories"], key=_rank)
+    scored = [row["result"]["quality"] for row in rows if "quality" in row.get("result", {})]
+    return _template("fleet.html.j2").render(
+        title=title,
+        document=document,
+        rows=rows,
+        scored=scored,
+        worse=sum(quality["is_worse"] for quality in scored),
+        better=sum(quality["exact_match_difference"]["low"] > 0 for quality in scored),
+        median=lambda key: median(quality[key] for quality in scored),
+    )
+
+
+def _rank(row: Mapping[str, Any]) -> tuple[int, float]:
+    """Failures first, then by the lines that the sub-model completes beside its base; those without figures last."""
+    if row["state"] == "failed":
+        return 0, 0.0
+    quality = row.get("result", {}).get("quality")
+    return (2, 0.0) if quality is None else (1, quality["exact_match_difference"]["value"])
 
 
 def choose_examples(answers: Sequence[Mapping[str, Any]], count: int = SHOWN) -> list[Mapping[str, Any]]:
@@ -104,7 +128,7 @@ def _layers(errors: Sequence[float]) -> Markup | None:
 
 
 @cache
-def _template() -> Template:
+def _template(name: str) -> Template:
     environment = Environment(
         loader=PackageLoader("submodel.report", "."),
         autoescape=select_autoescape(default=True),
@@ -116,7 +140,7 @@ def _template() -> Template:
     environment.filters["percent"] = lambda value: f"{value:.1%}"
     environment.filters["points"] = points
     environment.filters["change"] = change
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
 def read_saved(path: Path) -> dict[str, Any]:

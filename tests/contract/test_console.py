@@ -7,6 +7,7 @@ import time
 import pytest
 from msgspec import convert
 from rich.console import Console
+from rich.table import Table
 
 from contract import console
 from contract.console import StageDisplay
@@ -188,3 +189,21 @@ def test_bars_of_all_stages_wait_below_and_end_with_the_whole(monkeypatch):
     assert waiting == [("prune", True), ("export", False), ("all stages", True)]
     shown = written.getvalue()
     assert all(name in shown for name in ("prune", "export", "all stages"))
+
+
+def test_a_table_stays_above_the_bars(monkeypatch):
+    written = io.StringIO()
+    terminal = Console(file=written, force_terminal=True, width=80, _environ={})
+    monkeypatch.setattr(console, "console", terminal)
+    with StageDisplay() as display, display.stage("build"):
+        display.show(Table("at work", caption="1 of 3"))
+        display._progress.refresh()
+    shown = written.getvalue()
+    assert shown.index("at work") < shown.index("1 of 3") < shown.rindex("build")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(59.4, "59 s"), (61, "1 min 1 s"), (10_799, "179 min 59 s"), (40_000, "11 h 6 min")]
+)
+def test_times_are_worded_by_their_length(seconds, words):
+    assert console.duration(seconds) == words

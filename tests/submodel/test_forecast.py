@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,13 @@ def test_the_next_build_expects_what_the_last_ones_took(settings: BuildSettings,
     assert after["score the sub-model"] == after["score the base"] == pytest.approx(5, rel=0.02)
     kept = json.loads((tmp_path / "state" / "stage-times.json").read_text())
     assert all(len(paces) <= REMEMBERED for paces in kept[BASE.name].values())
+
+
+def test_builds_that_end_together_lose_nothing(settings: BuildSettings, tmp_path: Path) -> None:
+    names = [f"base-{number}" for number in range(24)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: remember_stages(settings, replace(BASE, name=name), [record("prune", 5)]), names))
+    assert json.loads((tmp_path / "state" / "stage-times.json").read_text()).keys() == set(names)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"smollm2-135m": 1}', '{"smollm2-135m": {"prune": ["x"]}}'])

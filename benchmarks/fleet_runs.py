@@ -1,0 +1,199 @@
+"""`submodel fleet` over many small repositories, and what it would take for a company's.
+
+    python -m benchmarks.fleet_runs run --repositories 1000   # real builds on Ray, with a base of two random layers
+    python -m benchmarks.fleet_runs driver                    # 1,000 played builds: what the driver alone costs
+    python -m benchmarks.fleet_runs paper                     # 1,000 and 100,000 repositories, from measured parts
+
+`run` builds all, runs again, changes one repository, and runs a third time. `driver` does the same without Ray: in
+place of each build it copies a bundle of random layers. Both sample the driver's own memory each second: if it keeps
+something of each build, the first run needs more than the second. They write
+benchmarks/results/fleet.json and fleet-driver.json. `paper` writes fleet-on-paper.json and prints the table of
+docs/fleet.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import mean
+from typing import Any, Final
+
+import psutil
+
+from benchmarks.builds import RESULTS, write_result
+from benchmarks.machine import describe_machine, describe_versions
+from contract.children import python_module
+from contract.versions import installed_versions
+
+FILES, FUNCTIONS = 16, 60  # of a repository: some 70 kB, more than the least that a build takes
+# Ours on three released packages, two cores each: a build with 200 lines scored.
+MEASURED: Final = ("fastify", "httpx", "re2")
+FLEETS: Final = (1_000, 100_000)
+NIGHT_S: Final = 8 * 3600
+CHANGED: Final = 0.2  # of the repositories a day: assumed
+DEVELOPERS: Final = 3  # that fetch a repository's bundle: assumed
+
+
+def main() -> None:
+    """Measure, or compute from what was measured."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("run", "driver", "paper"))
+    parser.add_argument("--repositories", type=int, default=1000)
+    parser.add_argument("--ray", default="local")
+    arguments = parser.parse_args()
+    if arguments.what == "paper":
+        print_paper()
+        return
+    is_played = arguments.what == "driver"
+    with tempfile.TemporaryDirectory(prefix="submodel-fleet-") as room:
+        document = measure(Path(room), arguments.repositories, arguments.ray, is_played=is_played)
+    head = {
+        "command": f"python -m benchmarks.fleet_runs {' '.join(sys.argv[1:])}",
+        "machine": describe_machine(),
+        "load_average_at_start": os.getloadavg(),
+        "versions": describe_versions() | installed_versions(("ray",)),
+    }
+    write_result("fleet-driver" if is_played else "fleet", head | document)
+    print(json.dumps(document, indent=2))
+
+
+def measure(room: Path, count: int, ray: str, *, is_played: bool) -> dict[str, Any]:
+    """Three runs in the folder `room`: all are new, none has changed, one has."""
+    from testbed.models import save_base
+
+    base = save_base(room / "base", kind="qwen2")
+    names = [f"repository-{number:06d}" for number in range(count)]
+    for number, name in enumerate(names):
+        write_repository(room / name, number)
+    (room / "fleet.toml").write_text(
+        f"repositories = {json.dumps(names)}\n"
+        f'[build]\nbase = {json.dumps(str(base))}\nsize = 0.8\nminutes = 0\nquantize = "fp32"\npositions = 4\n'
+        "[task]\ncores = 1\n"
+    )
+    if is_played:
+        from testbed.bundles import make_tiny_bundle
+
+        make_tiny_bundle(room / "played" / "bundle", room / "checkpoint")
+    runs = {"all_new": _run(room, ray, is_played=is_played), "unchanged": _run(room, ray, is_played=is_played)}
+    write_repository(room / names[count // 2], count)
+    runs["one_changed"] = _run(room, ray, is_played=is_played)
+    first = runs["all_new"]
+    return {
+        "repositories": count,
+        "builds": "played" if is_played else "of a base of two random layers, without fine-tuning",
+        "repositories_a_minute": round(60 * count / first["seconds"], 2),
+        "runs": runs,
+    }
+
+
+def write_repository(folder: Path, seed: int) -> None:
+    """A repository of Python functions that no other seed has."""
+    rng = random.Random(seed)
+    (folder / "src").mkdir(parents=True, exist_ok=True)
+    for number in range(FILES):
+        lines = (
+            f"def compute_{seed}_{number}_{i}(value):\n    return value + {rng.randrange(9999)}\n"
+            for i in range(FUNCTIONS)
+        )
+        (folder / "src" / f"part_{number}.py").write_text("\n".join(lines))
+
+
+def _run(room: Path, ray: str, *, is_played: bool) -> dict[str, Any]:
+    """One run as a process of its own, with samples of its memory that leave its children out."""
+    words = ["fleet", str(room / "fleet.toml"), "-o", str(room / "out"), "--ray", ray]
+    command = [sys.executable, "-m", "benchmarks.fleet_played", str(room / "played")] if is_played else [
+        *python_module("submodel")
+    ]  # fmt: skip
+    samples: list[int] = []
+    started = time.monotonic()
+    with subprocess.Popen([*command, *words], stdout=subprocess.DEVNULL) as process:
+        driver = psutil.Process(process.pid)
+        cpu_s = 0.0
+        while process.poll() is None:
+            try:
+                samples.append(driver.memory_info().rss)
+                times = driver.cpu_times()
+                cpu_s = times.user + times.system
+            except psutil.Error:
+                break
+            time.sleep(1)
+    index = json.loads((room / "out" / "fleet.json").read_text("utf-8"))
+    return {
+        "seconds": round(time.monotonic() - started, 1),
+        "counts": index["counts"],
+        "driver_cpu_s": round(cpu_s, 1),
+        "driver_most_rss_bytes": max(samples),
+    }
+
+
+def print_paper() -> None:
+    """What a company's repositories take, from the builds of `MEASURED`; each changed one is built as if new."""
+    builds = []
+    for name in MEASURED:
+        found = json.loads((RESULTS / f"matters-qwen2.5-coder-0.5b-{name}.json").read_text("utf-8"))
+        own = found["builds"]["repository"]
+        stages = [one["seconds"] for one in own["stages"] if one["name"] in STAGES]
+        builds.append(
+            {
+                "repository": name,
+                "seconds": round(sum(stages), 1),
+                "bundle_bytes": own["bundle_bytes"],
+                "peak_rss_bytes": own["peak_rss_bytes"],
+            }
+        )
+    seconds, size = mean(one["seconds"] for one in builds), mean(one["bundle_bytes"] for one in builds)
+    rows = []
+    for count in FLEETS:
+        daily = count * CHANGED
+        rows.append(
+            {
+                "repositories": count,
+                "storage_tb": round(count * size / 1e12, 2),
+                "core_hours_first": round(count * seconds * 2 / 3600),
+                "core_hours_a_day": round(daily * seconds * 2 / 3600),
+                "cores_for_a_night": round(daily * seconds * 2 / NIGHT_S),
+                "memory_for_a_night_tb": round(
+                    daily * seconds / NIGHT_S * max(one["peak_rss_bytes"] for one in builds) / 1e12, 2
+                ),
+                "written_a_day_tb": round(daily * size / 1e12, 2),
+                "written_in_a_night_gbit_s": round(daily * size * 8 / NIGHT_S / 1e9, 2),
+                "fetched_a_day_tb": round(daily * size * DEVELOPERS / 1e12, 2),
+                "results_a_second": round(daily / NIGHT_S, 3),
+            }
+        )
+    document = {
+        "command": "python -m benchmarks.fleet_runs paper",
+        "assumed": {"changed_a_day": CHANGED, "developers_a_repository": DEVELOPERS, "night_s": NIGHT_S},
+        "builds": builds,
+        "fleets": rows,
+    }
+    write_result("fleet-on-paper", document)
+    print("| | " + " | ".join(f"{row['repositories']:,}" for row in rows) + " |")
+    print("| --- |" + " --- |" * len(rows))
+    for key, title in TITLES.items():
+        print(f"| {title} | " + " | ".join(f"{row[key]:,}" for row in rows) + " |")
+
+
+STAGES: Final = ("score the base", "prune", "finetune", "export", "score the sub-model")
+TITLES: Final = {
+    "storage_tb": "storage of all bundles, TB",
+    "core_hours_first": "core-hours of the first build of all",
+    "core_hours_a_day": "core-hours a day",
+    "cores_for_a_night": "cores for a night of 8 hours",
+    "memory_for_a_night_tb": "memory of those builds, TB",
+    "written_a_day_tb": "written to storage a day, TB",
+    "written_in_a_night_gbit_s": "of that in the night, Gbit/s",
+    "fetched_a_day_tb": "fetched by developers a day, TB",
+    "results_a_second": "results a second in the night",
+}
+
+
+if __name__ == "__main__":
+    main()

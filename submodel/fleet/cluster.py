@@ -1,0 +1,165 @@
+"""Tasks on a Ray cluster: Ray places them, starts them again if a machine or a process is lost, and counts resources.
+
+What Ray does not do is done here: a task that fits no machine is refused, since Ray would wait for one forever, and a
+lost head is waited for. Ray ends the program of a driver whose head is gone for a minute, so the head is asked each
+second. No state of the fleet lies in Ray: what was built is on the disk, and unfinished builds resume there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from contract.errors import SubmodelError, first_line
+from submodel.fleet.fleet_file import TaskPart
+from submodel.fleet.task import Outcome, Task, build_repository, describe
+
+LOCAL: Final = "local"
+RETRIES: Final = 3  # of a task whose process or machine was lost; a build resumes, so that a try is seldom for nothing
+TICK_S: Final = 1.0
+HEAD_MISSES: Final = 3  # connections refused one after the other, a tick apart, before the head counts as lost
+HEAD_WAIT_S: Final = 600.0
+HEAD_RETRY_S: Final = 10.0
+HEAD_LOSSES: Final = 10  # of a head that comes back, without a build that ends in between
+LOCAL_STARTS: Final = 3  # Ray gives its own start up after 30 seconds, which a busy machine may need
+_LOCAL_STORE_BYTES: Final = 128 << 20  # of Ray's shared memory: a task's document and outcome are all that is passed
+
+
+class _HeadLost(Exception):
+    """The cluster's head does not answer."""
+
+
+def build_on_cluster(
+    tasks: Mapping[str, tuple[Task, TaskPart]],
+    *,
+    address: str,
+    on_tick: Callable[[Sequence[str]], None],
+    on_event: Callable[[str], None],
+) -> Iterator[tuple[str, Outcome]]:
+    """Run each task; yield names and outcomes as they come. on_tick gets the names that Ray has, each second.
+
+    address: as ray.init takes it, or "local" for a cluster of this machine that ends with the fleet. Raises
+    SubmodelError if there is no cluster, or if a lost head does not come back.
+    """
+    os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))  # by default Ray repeats for ever what lacks memory
+    waiting = dict(tasks)
+    lost_s: float | None = None  # when the head was lost
+    losses = starts = 0
+    with contextlib.redirect_stdout(sys.stderr):  # Ray prints news of its nodes to stdout
+        while waiting:
+            try:
+                with _cluster(address) as ray:
+                    if lost_s is not None:
+                        on_event("The Ray cluster is there again; unfinished builds resume.")
+                    lost_s = None
+                    for name, outcome in _run(ray, waiting, on_tick):
+                        losses = 0
+                        del waiting[name]
+                        yield name, outcome
+            except _HeadLost as error:
+                losses += 1
+                if losses >= HEAD_LOSSES:
+                    raise SubmodelError(
+                        f"The head of the Ray cluster was lost {losses} times before a build ended; look at its log, "
+                        "and run it again: what was built is kept."
+                    ) from error
+                lost_s = time.monotonic()
+                on_event("The head of the Ray cluster does not answer. What was built is kept; waiting for the head.")
+            except SubmodelError as error:
+                starts += 1
+                is_waited_for = lost_s is not None and time.monotonic() - lost_s <= HEAD_WAIT_S
+                if not is_waited_for and not (address == LOCAL and starts < LOCAL_STARTS):
+                    raise
+                on_event(f"{error} It is tried again.")
+                time.sleep(HEAD_RETRY_S)
+
+
+@contextlib.contextmanager
+def _cluster(address: str) -> Iterator[Any]:
+    try:
+        import ray
+    except ImportError as error:
+        raise SubmodelError(
+            "`submodel fleet` needs the package ray; install it with: pip install 'submodel[build,fleet]'."
+        ) from error
+    store = {"object_store_memory": _LOCAL_STORE_BYTES} if address == LOCAL else {}
+    try:
+        ray.init(address=address, log_to_driver=False, include_dashboard=False, logging_level="warning", **store)
+    except Exception as error:  # Ray raises a plain Exception if a cluster does not start
+        raise SubmodelError(f"There is no Ray cluster at {address} ({first_line(error)}); start one.") from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _run(
+    ray: Any, tasks: Mapping[str, tuple[Task, TaskPart]], on_tick: Callable[[Sequence[str]], None]
+) -> Iterator[tuple[str, Outcome]]:
+    head = ray.get_runtime_context().gcs_address
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    remote = ray.remote(max_calls=1, max_retries=RETRIES)(build_repository)
+    # Ray is handed some more than can run, not all: asking about 100,000 at once takes longer than they do.
+    most = 8 + 4 * int(sum(machine.get("CPU", 0) for machine in machines))
+    names = iter(list(tasks))
+    pending: dict[Any, str] = {}  # Ray's reference → name
+    misses = 0
+    while True:
+        while len(pending) < most and (name := next(names, None)) is not None:
+            task, part = tasks[name]
+            if refusal := _refuse(part, machines):
+                yield name, {"reason": refusal}
+                continue
+            pending[remote.options(**_resources(part), name=name).remote(describe(task))] = name
+        if not pending:
+            return
+        ready, _ = ray.wait(list(pending), num_returns=1, timeout=TICK_S)
+        on_tick(tuple(pending.values()))
+        misses = 0 if ready or _answers(head) else misses + 1
+        if misses >= HEAD_MISSES:
+            raise _HeadLost
+        for reference in ready:
+            try:
+                outcome: Outcome = ray.get(reference)
+            except ray.exceptions.RayError as error:
+                if not _answers(head):
+                    raise _HeadLost from error
+                outcome = {"reason": _lost(ray, error)}
+            yield pending.pop(reference), outcome
+
+
+def _resources(part: TaskPart) -> dict[str, Any]:
+    memory = {} if part.memory_gb is None else {"memory": int(part.memory_gb * 1e9)}
+    return {"num_cpus": part.cores, "num_gpus": part.gpus, **memory}
+
+
+def _refuse(part: TaskPart, machines: Sequence[Mapping[str, float]]) -> str | None:
+    """Why no machine of the cluster will ever run a task, or None."""
+    wanted = {"CPU": part.cores, "GPU": part.gpus, "memory": (part.memory_gb or 0) * 1e9}
+    if any(all(machine.get(kind, 0) >= least for kind, least in wanted.items()) for machine in machines):
+        return None
+    memory = f", {part.memory_gb:g} GB of memory" if part.memory_gb else ""
+    gpus = f", {part.gpus:g} GPUs" if part.gpus else ""
+    return f"No machine of the Ray cluster has {part.cores} cores{memory}{gpus}; ask for less in [task]."
+
+
+def _answers(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), TICK_S).close()
+    except OSError:
+        return False
+    return True
+
+
+def _lost(ray: Any, error: Exception) -> str:
+    if isinstance(error, ray.exceptions.OutOfMemoryError):
+        return "Its machine ran out of memory, and Ray ended the build; raise memory_gb, so that fewer run at a time."
+    if isinstance(error, ray.exceptions.WorkerCrashedError):
+        return f"Its process ended {RETRIES + 1} times without an answer; it was killed, or native code crashed."
+    return f"Ray lost the build ({first_line(error, 300)}); run it again, and it resumes."

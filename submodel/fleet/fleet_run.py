@@ -1,0 +1,219 @@
+"""`submodel fleet`: builds many repositories, each once. What has not changed is kept, and a failure is a row."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from builder.bases.resolve import AUTO, resolve_base
+from contract.console import StageDisplay
+from contract.documents import BaseFacts
+from contract.errors import SubmodelError
+from contract.files.folders import make_folder, write_text
+from contract.files.seals import seal_key
+from submodel.build.lock import build_lock
+from submodel.build.paths import prepare_output
+from submodel.build.pipeline import PROGRAM
+from submodel.fleet.cluster import LOCAL, build_on_cluster
+from submodel.fleet.fleet_file import Repository, read_fleet_file
+from submodel.fleet.identity import key_of, look_at, remote_of
+from submodel.fleet.live_table import Pace, counts_line, make_table, row_line
+from submodel.fleet.results import PAGE, SCHEMA, STATES, Row, publish, read_result, write_index
+from submodel.fleet.task import Outcome, Task
+from submodel.report.render import render_fleet
+
+WORK: Final = ".work"
+LOOKERS: Final = 8  # threads that read folders and ask servers for commits
+INDEX_EVERY_S: Final = 10.0  # while builds end: an index that is read meanwhile is not old
+INDEX_REST: Final = 20.0  # times as long as writing it took: that of 100,000 repositories takes its time
+
+
+@dataclass(frozen=True, kw_only=True)
+class FleetSettings:
+    """One run, as the command line states it."""
+
+    file: Path
+    output: Path
+    ray: str = LOCAL  # the address of a cluster
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    """A repository as it is now."""
+
+    repository: Repository
+    key: str
+    fingerprint: str
+
+
+class Fleet:
+    """One run of the repositories of a file."""
+
+    def __init__(self, settings: FleetSettings, repositories: Sequence[Repository], display: StageDisplay) -> None:
+        self._settings = settings
+        self._display = display
+        self._repositories = {one.name: one for one in repositories}
+        self._output = settings.output.absolute()
+        self._work = self._output / WORK
+        self._seal = seal_key()
+        self._started_s = time.monotonic()
+        self._rows: dict[str, Row] = {}
+
+    def run(self) -> dict[str, Any]:
+        """Build what has changed; returns the index, which `--json` prints."""
+        bases = self._find_bases()
+        known = list(self._look(bases))
+        changed = {one.repository.name: one for one in known if not self._is_kept(one)}
+        self._display.say(f"{len(self._rows):,} repositories: {counts_line(list(self._rows.values()))}")
+        try:
+            if changed:
+                self._build(changed, bases)
+        finally:
+            document = self._write()
+        return document
+
+    def _find_bases(self) -> dict[str, BaseFacts]:
+        """Each base that the file names, by that name; a base is found once, before any machine builds with it."""
+        found = {}
+        with self._display.stage("find the bases") as advance:
+            for spec in dict.fromkeys(one.build.base for one in self._repositories.values()):
+                found[spec] = resolve_base(spec, on_event=self._display.say, on_progress=advance).to_json()
+        return found
+
+    def _look(self, bases: Mapping[str, BaseFacts]) -> Iterator[_Known]:
+        """What each repository is now; one that can't be read becomes a row that failed."""
+        with self._display.stage("look at the repositories") as advance, ThreadPoolExecutor(LOOKERS) as pool:
+            looked = zip(self._repositories.values(), pool.map(_look_or_fail, self._repositories.values()), strict=True)
+            for number, (repository, fingerprint) in enumerate(looked, start=1):
+                row: Row = {"name": repository.name, "source": repository.source, "state": "waiting"}
+                if (result := read_result(self._output, repository.name, self._seal)) is not None:
+                    row["result"] = result
+                self._rows[repository.name] = row
+                advance(number, len(self._repositories))
+                if isinstance(fingerprint, SubmodelError):
+                    self._fail(row, str(fingerprint))
+                    self._display.say(f"{row['name']}: failed. {row['reason']}")
+                    continue
+                base = {name: value for name, value in bases[repository.build.base].items() if name != "why"}
+                yield _Known(
+                    repository=repository, key=key_of(repository, fingerprint, base, PROGRAM), fingerprint=fingerprint
+                )
+
+    def _is_kept(self, known: _Known) -> bool:
+        row = self._rows[known.repository.name]
+        if "result" not in row or row["result"]["key"] != known.key:
+            return False
+        row["state"] = "kept"
+        return True
+
+    def _build(self, changed: Mapping[str, _Known], bases: Mapping[str, BaseFacts]) -> None:
+        run, pace = uuid.uuid4().hex, Pace(len(changed))
+        due_s = time.monotonic() + INDEX_EVERY_S
+        tasks = {name: (self._task(one, bases, run), one.repository.task) for name, one in changed.items()}
+        rows = list(self._rows.values())
+
+        def show(pending: Sequence[str]) -> None:
+            if self._display.has_bars:
+                self._display.show(make_table(rows, pace, self._work, pending))
+
+        with self._display.stage("build") as advance:
+            for name, outcome in build_on_cluster(
+                tasks, address=self._settings.ray, on_tick=show, on_event=self._display.say
+            ):
+                self._end(changed[name], outcome, bases)
+                pace.done += 1
+                advance(pace.done, len(changed))
+                self._display.say(row_line(self._rows[name], pace))
+                if (begun_s := time.monotonic()) > due_s:
+                    self._write()
+                    ended_s = time.monotonic()
+                    due_s = ended_s + max(INDEX_EVERY_S, INDEX_REST * (ended_s - begun_s))
+
+    def _task(self, known: _Known, bases: Mapping[str, BaseFacts], run: str) -> Task:
+        repository = known.repository
+        base = bases[repository.build.base]
+        # "auto" may mean another base on another machine.
+        spec = base["name"] if repository.build.base == AUTO else repository.build.base
+        return Task(
+            name=repository.name,
+            source=repository.source,
+            fingerprint=known.fingerprint,
+            base=spec,
+            base_sha256=base["sha256"],
+            build=msgspec.structs.asdict(msgspec.structs.replace(repository.build, base=spec)),
+            work=str(self._work),
+            program=PROGRAM,
+            cores=repository.task.cores,
+            time_limit_s=repository.task.time_limit_minutes * 60,
+            run=run,
+        )
+
+    def _end(self, known: _Known, outcome: Outcome, bases: Mapping[str, BaseFacts]) -> None:
+        repository, row = known.repository, self._rows[known.repository.name]
+        if "reason" in outcome:
+            self._fail(row, outcome["reason"])
+            return
+        fingerprint, key = outcome["fingerprint"], known.key
+        if fingerprint != known.fingerprint:  # it changed before its task began
+            base = {name: value for name, value in bases[repository.build.base].items() if name != "why"}
+            key = key_of(repository, fingerprint, base, PROGRAM)
+        facts = {
+            "key": key,
+            "fingerprint": fingerprint,
+            "remote": remote_of(repository),
+            "machine": outcome["machine"],
+            "seconds": outcome["seconds"],
+        }
+        try:
+            build = self._work / repository.name / "build"
+            row["result"] = publish(self._output, repository.name, build, facts, self._seal)
+            row["state"] = "built"
+        except SubmodelError as error:
+            self._fail(row, str(error))
+
+    @staticmethod
+    def _fail(row: Row, reason: str) -> None:
+        row["state"], row["reason"] = "failed", " ".join(reason.split())
+
+    def _write(self) -> dict[str, Any]:
+        rows = list(self._rows.values())
+        counts = Counter(row["state"] for row in rows)
+        document = {
+            "schema": SCHEMA,
+            "program": PROGRAM,
+            "seconds": round(time.monotonic() - self._started_s, 1),
+            "counts": {state: counts[state] for state in STATES},
+            "repositories": rows,
+        }
+        write_index(self._output, document)
+        write_text(self._output / PAGE, render_fleet(document, title=self._settings.file.stem))
+        return document
+
+
+def run_fleet(settings: FleetSettings, display: StageDisplay) -> dict[str, Any]:
+    """Build what has changed; returns the index. Raises SubmodelError if no build can begin, not for one that fails."""
+    repositories = read_fleet_file(settings.file)
+    prepare_output(settings.output)
+    make_folder(settings.output / WORK)
+    with build_lock(settings.output / WORK):
+        return Fleet(settings, repositories, display).run()
+
+
+def is_complete(document: Mapping[str, Any]) -> bool:
+    """Whether every repository has the bundle of what it is now."""
+    return not document["counts"]["failed"] and not document["counts"]["waiting"]
+
+
+def _look_or_fail(repository: Repository) -> str | SubmodelError:
+    try:
+        return look_at(repository)
+    except SubmodelError as error:
+        return error

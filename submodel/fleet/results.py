@@ -1,0 +1,153 @@
+"""What a fleet leaves: a folder a repository, an index, and the page that shows all of them.
+
+    OUTPUT/fleet.json, fleet.html        the index, and the page
+    OUTPUT/NAME/bundle/                  the bundle, as a build writes it
+    OUTPUT/NAME/report.html, report.json its report
+    OUTPUT/NAME/result.json              what it was built from, sealed by this user's key
+    OUTPUT/.work/NAME/                   a build that has not ended, or failed; the next run resumes it
+
+A result is believed only if this user's `fleet` recorded it and its bundle is still that one: a folder of results may
+have come with a repository.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Literal, NotRequired, TypedDict, cast, get_args
+
+from contract.bundle.bundle import MANIFEST_FILE, Bundle, read_bundle
+from contract.documents import Estimate
+from contract.errors import SubmodelError
+from contract.files.folders import PRIVATE, rename, replace_folder, write_json, write_text
+from contract.files.seals import open_sealed, sealed_json
+from contract.files.untrusted_json import read_bytes
+from submodel.build.paths import BuildPaths
+from submodel.build.stages import hash_of
+from submodel.report.render import read_saved
+
+RECORD: Final = "result.json"
+INDEX: Final = "fleet.json"
+PAGE: Final = "fleet.html"
+SCHEMA: Final = 1  # of the index
+BUNDLE: Final = "bundle"
+_PURPOSE: Final = "fleet result"
+State = Literal["built", "kept", "failed", "waiting"]
+STATES: Final[tuple[State, ...]] = get_args(State)
+
+
+class BundleFacts(TypedDict):
+    """A bundle of the results. `build` is the SHA-256 of bundle.json, which tells of times as well."""
+
+    build: str
+    files_sha256: str  # over names and hashes of all other files: the same model has the same
+    bytes: int
+
+
+class Quality(TypedDict):
+    """The sub-model beside its base on held-out lines, with 95 % intervals."""
+
+    positions: int
+    exact_match: float
+    base_exact_match: float
+    exact_match_difference: Estimate
+    bits_per_byte: float
+    base_bits_per_byte: float
+    bits_per_byte_ratio: NotRequired[Estimate]
+    is_worse: bool
+
+
+class Result(TypedDict):
+    """A repository's record."""
+
+    key: str
+    fingerprint: str
+    remote: str | None
+    base: str
+    built_at: str
+    machine: str
+    seconds: float
+    bundle: BundleFacts
+    quality: NotRequired[Quality]
+
+
+class Row(TypedDict):
+    """A repository in the index. With `reason` it failed; `result` is what lies in its folder, even from before."""
+
+    name: str
+    source: str
+    state: State
+    reason: NotRequired[str]
+    result: NotRequired[Result]
+
+
+def read_result(output: Path, name: str, seal: bytes) -> Result | None:
+    """The record of a repository whose bundle still lies there; None if there is none of this user's."""
+    try:
+        record = open_sealed(seal, _PURPOSE, name, read_bytes(output / name / RECORD))
+        if record is None or read_bundle(output / name / BUNDLE, verify=False).build != record["bundle"]["build"]:
+            return None
+    except (OSError, ValueError, KeyError, TypeError, SubmodelError):
+        return None
+    return cast(Result, record)  # sealed by `publish`
+
+
+def publish(output: Path, name: str, build: Path, facts: Mapping[str, Any], seal: bytes) -> Result:
+    """Put a finished build's bundle and report in the place of the repository's results; returns their record.
+
+    facts: key, fingerprint, remote, machine and seconds. Raises SubmodelError; the old results then stay.
+    """
+    paths = BuildPaths(root=build)
+    report = read_saved(paths.figures)
+    bundle = read_bundle(paths.bundle, verify=False)
+    result = {
+        **facts,
+        "base": report["base"]["name"],
+        "built_at": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "bundle": _describe(bundle),
+    }
+    if quality := _quality(report):
+        result["quality"] = quality
+    target = output / name
+    report["paths"] = {"bundle": str(target / BUNDLE), "report": str(target / paths.report.name)}
+    with replace_folder(target, marker=RECORD) as fresh:
+        rename(paths.bundle, fresh / BUNDLE)
+        shutil.copy(paths.report, fresh)
+        write_json(fresh / paths.figures.name, report, mode=PRIVATE)
+        write_text(fresh / RECORD, sealed_json(seal, _PURPOSE, name, result))
+    shutil.rmtree(build.parent, ignore_errors=True)
+    return cast(Result, result)
+
+
+def write_index(output: Path, document: Mapping[str, Any]) -> None:
+    """Replace the index."""
+    write_json(output / INDEX, document)
+
+
+def _describe(bundle: Bundle) -> BundleFacts:
+    files = bundle.manifest["files"]
+    size = sum(facts["bytes"] for facts in files.values()) + os.stat(bundle.folder / MANIFEST_FILE).st_size  # noqa: PTH116
+    return {"build": bundle.build, "files_sha256": hash_of(files=files), "bytes": size}
+
+
+def _quality(report: Mapping[str, Any]) -> Quality | None:
+    """None if nothing was held out."""
+    against = report.get("against_base", {}).get("sub-model")
+    if against is None:
+        return None
+    base, ours = report["models"][:2]
+    quality: Quality = {
+        "positions": ours["positions"],
+        "exact_match": ours["fim_exact_match"],
+        "base_exact_match": base["fim_exact_match"],
+        "exact_match_difference": against["exact_match_difference"],
+        "bits_per_byte": ours["bits_per_byte"],
+        "base_bits_per_byte": base["bits_per_byte"],
+        "is_worse": report["is_worse"],
+    }
+    if "bits_per_byte_ratio" in against:
+        quality["bits_per_byte_ratio"] = against["bits_per_byte_ratio"]
+    return quality

@@ -1,0 +1,171 @@
+"""One repository's build, as a task of Ray. It needs nothing but its document, and leaves all it made in its folder.
+
+Each task has a process of its own (`max_calls=1`), which gives its memory back. If that process is killed, Ray starts
+the task again, and the build resumes from its stages. A folder of work has this form:
+
+    WORK/NAME/build/       what `submodel build -o` writes
+    WORK/NAME/NAME/        the files of a repository that git fetched; a title comes from the folder's name
+    WORK/NAME/log.jsonl    what the build says, as of `--progress json`
+    WORK/NAME/over-time    the run in which the time limit ended it
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, TypedDict
+
+from contract.errors import BuildError, SubmodelError
+from contract.files.folders import write_text
+from submodel.build.lock import LockedError
+from submodel.fleet.fleet_file import BuildPart
+from submodel.fleet.git_source import fetch
+from submodel.fleet.identity import COMMIT, fingerprint_of
+
+LOG: Final = "log.jsonl"
+LOCK_WAIT_S: Final = 180.0
+LOCK_RETRY_S: Final = 5.0
+_OVER_TIME: Final = "over-time"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What one build depends on. The same content elsewhere gives the same model."""
+
+    name: str
+    source: str
+    fingerprint: str  # `fingerprint_of` a folder, or COMMIT and the commit
+    base: str
+    base_sha256: str
+    build: Mapping[str, Any]  # of a `BuildPart`
+    work: str  # the folder of work, by its whole path
+    program: str  # `PROGRAM` of the caller
+    cores: int
+    time_limit_s: float
+    run: str  # of the caller: a task that Ray starts again belongs to the same one
+
+
+class Outcome(TypedDict, total=False):
+    """How a task ended: with `reason` it failed, a sentence."""
+
+    reason: str
+    fingerprint: str  # of what was built: a folder may have changed since it was looked at
+    machine: str
+    seconds: float
+
+
+def build_repository(document: Mapping[str, Any]) -> Outcome:
+    """Run the build of a `Task`. What goes wrong is an outcome with a reason, not an error."""
+    task = Task(**document)
+    folder = Path(task.work) / task.name
+    folder.mkdir(parents=True, exist_ok=True)
+    started = time.perf_counter()
+    outcome: Outcome = {"fingerprint": task.fingerprint, "machine": platform.node()}
+    over_time = f"It took longer than {task.time_limit_s / 60:g} minutes; raise time_limit_minutes."
+    if _read(folder / _OVER_TIME) == task.run:
+        return {**outcome, "reason": over_time, "seconds": task.time_limit_s}
+    try:
+        with _log(folder / LOG), _time_limit(task.time_limit_s, folder / _OVER_TIME, task.run):
+            outcome["fingerprint"] = _build(task, folder)
+    except SubmodelError as error:
+        outcome["reason"] = " ".join(str(error).split())
+    except Exception as error:
+        # A defect of ours, or of a library: this repository's row, and not the end of the others.
+        with (folder / LOG).open("a", encoding="utf-8") as log:
+            traceback.print_exc(file=log)
+        outcome["reason"] = f"The build ended with a defect ({error!r:.300}); {folder / LOG} has its trace."
+    outcome["seconds"] = round(time.perf_counter() - started, 1)
+    return outcome
+
+
+def _build(task: Task, folder: Path) -> str:
+    """Build, and return the fingerprint of what was built."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch, as `prepare_to_build` says
+    import torch
+
+    from builder.bases.resolve import resolve_base
+    from contract.console import StageDisplay
+    from submodel.build.pipeline import PROGRAM, run_build
+
+    torch.set_num_threads(task.cores)  # other numbers of threads add in another order
+    if task.program != PROGRAM:
+        raise BuildError(f"{platform.node()} has another version of submodel; install one version on all machines.")
+    with StageDisplay(as_json=True) as display:
+        with display.stage("find the base") as advance:
+            found = resolve_base(task.base, on_event=display.say, on_progress=advance).sha256
+        if found != task.base_sha256:
+            raise BuildError(f"{task.base} has other weights on {platform.node()}; use one base on all machines.")
+        if task.fingerprint.startswith(COMMIT):
+            repository, fingerprint = folder / task.name, task.fingerprint
+            with display.stage("fetch the repository"):
+                fetch(task.source, fingerprint.removeprefix(COMMIT), repository)
+        else:
+            repository = Path(task.source)
+            fingerprint = fingerprint_of(repository)
+        settings = BuildPart(**task.build).settings(repository, folder / "build")
+        _when_free(lambda: run_build(settings, display), display.say)
+    return fingerprint
+
+
+def _when_free(build: Callable[[], object], on_event: Callable[[str], None]) -> None:
+    """Build as soon as no other process does: one that lost its cluster lives on for a minute."""
+    until_s = time.monotonic() + LOCK_WAIT_S
+    while True:
+        try:
+            build()
+            return
+        except LockedError as error:
+            if time.monotonic() > until_s:
+                raise
+            on_event(str(error))
+            time.sleep(LOCK_RETRY_S)
+
+
+@contextmanager
+def _log(path: Path) -> Iterator[None]:
+    """Write to a file what the program says meanwhile."""
+    from contract.console import console
+
+    before = console.file
+    with path.open("w", encoding="utf-8") as file:
+        console.file = file
+        try:
+            yield
+        finally:
+            console.file = before
+
+
+@contextmanager
+def _time_limit(seconds: float, mark: Path, run: str) -> Iterator[None]:
+    """End this process after so long, since native code can't be interrupted; Ray's next try finds the mark."""
+
+    def end() -> None:
+        write_text(mark, run)
+        os._exit(1)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except OSError:
+        return ""
+
+
+def describe(task: Task) -> dict[str, Any]:
+    """The document that `build_repository` takes."""
+    return asdict(task)

@@ -1,0 +1,201 @@
+"""A repository that `submodel fleet` fetches runs nothing, writes nowhere else and fills no disk."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from submodel.fleet import git_source
+from submodel.fleet.git_source import FetchError, ask_commit, check_address, fetch, is_address, without_password
+
+EXEC_PATH = subprocess.run(["git", "--exec-path"], capture_output=True, text=True, check=False).stdout.strip()
+BACKEND = Path(EXEC_PATH) / "git-http-backend"
+serves_git = pytest.mark.skipif(
+    os.name != "posix" or not BACKEND.is_file(), reason="git's own server over HTTP is not installed"
+)
+
+
+class Backend(BaseHTTPRequestHandler):
+    """`git http-backend`, as a web server runs it."""
+
+    folder: Path
+
+    def do_GET(self) -> None:
+        path, _, query = self.path.partition("?")
+        length = int(self.headers.get("Content-Length", 0))
+        environment = {
+            "GIT_PROJECT_ROOT": str(self.folder),
+            "GIT_HTTP_EXPORT_ALL": "1",
+            "PATH_INFO": path,
+            "QUERY_STRING": query,
+            "REQUEST_METHOD": self.command,
+            "CONTENT_TYPE": self.headers.get("Content-Type", ""),
+            "CONTENT_LENGTH": str(length),
+            "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
+            "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
+            "PATH": os.environ["PATH"],
+        }
+        body = self.rfile.read(length)
+        answer = subprocess.run([BACKEND], input=body, env=environment, capture_output=True, check=True).stdout
+        head, _, content = answer.partition(b"\r\n\r\n")
+        fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
+        self.send_response(int(fields.pop("Status", "200").split()[0]))
+        for name, value in fields.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_POST = do_GET
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """The address of a server, and the folder of its repositories."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    handler = type("Handler", (Backend,), {"folder": folder})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as listening:
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.server_port}", folder
+        listening.shutdown()
+
+
+def git(folder: Path, *words: str, **environment: str) -> str:
+    settings = {f"GIT_{who}_{what}": "a" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    done = subprocess.run(
+        ["git", *words], cwd=folder, env=os.environ | settings | environment, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+@serves_git
+def test_a_fetch_runs_no_filter_no_hook_and_no_submodule(
+    server: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, served = server
+    ran = tmp_path / "ran"
+    home, template = tmp_path / "home", tmp_path / "template"
+    (template / "hooks").mkdir(parents=True)
+    home.mkdir()
+    hook = template / "hooks" / "post-checkout"
+    hook.write_text(f"#!/bin/sh\ntouch {ran}\n")
+    hook.chmod(0o755)
+    hostile = served / "hostile"
+    hostile.mkdir()
+    git(hostile, "init", "-q", "-b", "main")
+    (hostile / ".gitattributes").write_text("*.py filter=evil text eol=crlf ident\n")
+    (hostile / "a.py").write_text("x = '$Id$'\n")
+    (hostile / "link.py").symlink_to("/etc/passwd")
+    (hostile / ".gitmodules").write_text(f'[submodule "sub"]\n\tpath = sub\n\turl = {address}/other\n')
+    git(hostile, "add", "-A")
+    git(hostile, "update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},sub")
+    git(hostile, "commit", "-q", "-m", "first")
+    commit = git(hostile, "rev-parse", "HEAD")
+    (home / ".gitconfig").write_text(
+        f'[filter "evil"]\n\tsmudge = touch {ran}; cat\n\trequired = true\n[init]\n\ttemplateDir = {template}\n'
+        "[submodule]\n\trecurse = true\n[core]\n\tautocrlf = true\n"
+    )
+    monkeypatch.setenv("HOME", str(home))
+    assert ask_commit(f"{address}/hostile/.git", "HEAD") == commit
+    assert ask_commit(f"{address}/hostile/.git", "main") == commit
+    with pytest.raises(FetchError, match="has no branch or tag gone"):
+        ask_commit(f"{address}/hostile/.git", "gone")
+    target = tmp_path / "clone"
+    fetch(f"{address}/hostile/.git", commit, target)
+    assert not ran.exists()
+    assert (target / "a.py").read_bytes() == b"x = '$Id$'\n"
+    assert not (target / "link.py").is_symlink()
+    assert not any((target / "sub").iterdir())
+    assert git(target, "rev-parse", "HEAD") == commit
+    with pytest.raises(FetchError, match="can't be fetched"):
+        fetch(f"{address}/hostile/.git", "2" * 40, target)
+
+
+@serves_git
+def test_a_small_pack_with_a_tree_of_giants_is_not_written(
+    server: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each tree names the one below it ten times: a few hundred bytes are 10,000 files."""
+    address, served = server
+    bomb = served / "bomb"
+    bomb.mkdir()
+    git(bomb, "init", "-q", "-b", "main")
+    (bomb / "file").write_text("boom")
+    below = f"100644 blob {git(bomb, 'hash-object', '-w', 'file')}"
+    for _ in range(4):
+        lines = "".join(f"{below}\tname-{number}\n" for number in range(10))
+        done = subprocess.run(["git", "mktree"], cwd=bomb, input=lines, capture_output=True, text=True, check=True)
+        below = f"040000 tree {done.stdout.strip()}"
+    commit = git(bomb, "commit-tree", "-m", "bomb", below.split()[-1])
+    git(bomb, "update-ref", "refs/heads/main", commit)
+    target = tmp_path / "clone"
+    monkeypatch.setattr(git_source, "MAX_LIST_BYTES", 100_000)
+    with pytest.raises(FetchError, match="printed more than 100,000 bytes"):
+        fetch(f"{address}/bomb/.git", commit, target)
+    monkeypatch.setattr(git_source, "MAX_LIST_BYTES", 10_000_000)
+    monkeypatch.setattr(git_source, "MAX_FILES_BYTES", 39_999)
+    with pytest.raises(FetchError, match="its files have 40,000 bytes"):
+        fetch(f"{address}/bomb/.git", commit, target)
+    assert [path.name for path in target.iterdir()] == [".git"]
+
+
+def test_a_local_repository_is_not_reached_by_a_redirect_of_the_user_s_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`url.….insteadOf` may rewrite an address to a protocol that would run a program."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / ".gitconfig").write_text(
+        f'[url "ext::touch {tmp_path}/ran "]\n\tinsteadOf = https://host.invalid/\n[protocol]\n\tallow = always\n'
+    )
+    monkeypatch.setenv("HOME", str(home))
+    with pytest.raises(FetchError, match="can't be fetched"):
+        ask_commit("https://host.invalid/a.git", "HEAD")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "file:///etc",
+        "ext::sh -c touch% /tmp/x",
+        "git://host/a",
+        "ftp://host/a",
+        "https://",
+        "ssh://-oProxyCommand=touch/x",
+        "https://host/a\nb",
+        "https://token@host/a",
+        "https://user:password@host/a",
+        "ssh://git:password@host/a",
+        "https://[::1/a",
+    ],
+)
+def test_addresses_that_git_is_not_given(address: str) -> None:
+    assert is_address(address)
+    with pytest.raises(FetchError) as raised:
+        check_address(address)
+    assert "password@" not in str(raised.value) and "token@" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "address", ["https://host/a.git", "http://host:8080/a", "ssh://git@host/a", "git@host:team/a.git"]
+)
+def test_addresses_that_it_is(address: str) -> None:
+    assert is_address(address)
+    check_address(address)
+
+
+def test_folders_are_no_addresses_and_no_option_is_one() -> None:
+    assert not any(
+        map(is_address, ["../a", "/srv/a", "C:\\code\\a", "C:/code/a", "host:a", "--upload-pack=x", "-a@b:c"])
+    )
+    assert without_password("https://u:p@host/a@b") == "https://host/a@b"

@@ -1,0 +1,161 @@
+"""`submodel fleet` on a real Ray that loses a worker and its head: the models are those of an undisturbed run."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from contract.console import StageDisplay
+from submodel.build.lock import LockedError
+from submodel.fleet import fleet_run
+from submodel.fleet.fleet_run import FleetSettings, run_fleet
+from submodel.fleet.task import LOCK_WAIT_S, LOG, Task, _when_free, build_repository, describe
+from testbed.models import save_base
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's"),
+]
+NAMES = ("one", "two")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    for seed, name in enumerate(NAMES):
+        rng = random.Random(seed)
+        for number in range(16):
+            lines = (f"def {name}_{number}_{i}(value):\n    return value + {rng.randrange(9999)}\n" for i in range(60))
+            (tmp_path / name / "src").mkdir(parents=True, exist_ok=True)
+            (tmp_path / name / "src" / f"part_{number}.py").write_text("\n".join(lines))
+    base = save_base(tmp_path / "base", kind="qwen2")
+    (tmp_path / "few").mkdir()
+    (tmp_path / "few" / "a.py").write_text("x = 1\n")
+    (tmp_path / "fleet.toml").write_text(
+        f"""repositories = ["one", "two", "few"]
+        build = {{base = {str(base)!r}, size = 0.8, minutes = 0, quantize = "fp32", positions = 4}}
+        task = {{cores = 1}}
+        """
+    )
+    return tmp_path
+
+
+def run(place: Path, output: str) -> dict[str, Any]:
+    with StageDisplay() as display:
+        return run_fleet(FleetSettings(file=place / "fleet.toml", output=place / output), display)
+
+
+def models(document: dict[str, Any]) -> dict[str, str]:
+    return {row["name"]: row["result"]["bundle"]["files_sha256"] for row in document["repositories"] if "result" in row}
+
+
+def in_this_process(tasks: Any, *, address: str, on_tick: Any, on_event: Any) -> Iterator[tuple[str, Any]]:
+    for name, (task, _) in tasks.items():
+        yield name, build_repository(describe(task))
+
+
+def test_a_killed_worker_and_a_killed_head_change_no_model(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray", reason="Ray is not here: make test-tools")
+    monkeypatch.setattr(fleet_run, "build_on_cluster", in_this_process)
+    whole = run(place, "whole")
+    monkeypatch.undo()
+    killed: list[str] = []
+    ended = threading.Event()
+    work = place / "disturbed" / fleet_run.WORK
+
+    def kill_when(name: str, is_so: Callable[[], bool], title: str) -> None:
+        while not ended.is_set():
+            if is_so() and kill(title):
+                killed.append(name)
+                return
+            time.sleep(0.05)
+
+    def disturb() -> None:
+        kill_when("worker", lambda: has_begun(work, "prune"), "ray::one")
+        kill_when("head", lambda: "worker" in killed and has_begun(work, "export"), "gcs_server")
+
+    thread = threading.Thread(target=disturb)
+    thread.start()
+    try:
+        disturbed = run(place, "disturbed")
+    finally:
+        ended.set()
+        thread.join()
+    assert killed == ["worker", "head"]
+    assert set(models(whole)) == set(NAMES)
+    assert models(disturbed) == models(whole)
+    (failed,) = [row for row in disturbed["repositories"] if row["state"] == "failed"]
+    assert failed["name"] == "few" and "code" in failed["reason"]
+    assert "defect" not in failed["reason"]
+
+
+def test_a_build_waits_for_a_process_that_lost_its_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, tries, said = [0.0], [0], list[str]()
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+
+    def build(busy: int) -> None:
+        tries[0] += 1
+        if tries[0] <= busy:
+            raise LockedError("Another submodel command is writing.")
+
+    _when_free(lambda: build(3), said.append)
+    assert tries == [4] and len(said) == 3
+    tries[0] = 0
+    with pytest.raises(LockedError):
+        _when_free(lambda: build(1000), said.append)
+    assert now[0] > LOCK_WAIT_S
+
+
+def has_begun(work: Path, stage: str) -> bool:
+    """Whether a build of the two is at a stage, or was."""
+    for name in NAMES:
+        try:
+            lines = (work / name / LOG).read_text("utf-8").splitlines()
+        except OSError:
+            continue
+        for line in lines:
+            try:
+                if json.loads(line).get("stage") == stage:
+                    return True
+            except (ValueError, AttributeError):
+                continue
+    return False
+
+
+def kill(title: str) -> bool:
+    """Kill the processes below this one whose command line begins with, or whose program has, that name."""
+    found = False
+    for process in psutil.Process().children(recursive=True):
+        try:
+            words = process.cmdline()
+        except psutil.Error:
+            continue
+        if words and (words[0].startswith(title) or Path(words[0]).name == title):
+            process.send_signal(signal.SIGKILL)
+            found = True
+    return found
+
+
+def test_a_build_that_takes_too_long_ends_in_a_sentence(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process ends at the limit, and the next try of the same run reports it."""
+    exits: list[int] = []
+    monkeypatch.setattr(os, "_exit", exits.append)
+    monkeypatch.setattr("submodel.fleet.task._build", lambda task, folder: time.sleep(0.5) or "files:")
+    settings = dict.fromkeys(("source", "fingerprint", "base", "base_sha256", "program"), "")
+    one = Task(name="one", build={}, work=str(place / "work"), cores=1, time_limit_s=0.05, run="now", **settings)
+    build_repository(describe(one))
+    assert exits == [1]
+    outcome = build_repository(describe(one))
+    assert "It took longer than" in outcome["reason"] and "time_limit_minutes" in outcome["reason"]
+    later = build_repository(describe(Task(**{**describe(one), "run": "later", "time_limit_s": 60})))
+    assert "reason" not in later
