@@ -37,8 +37,9 @@ from submodel.build.build_settings import BuildSettings
 from submodel.build.document import scores_of, stage_rows, unscored_bundle
 from submodel.build.history import History, describe_version, figures_of, read_history, write_history
 from submodel.build.lock import build_lock
+from submodel.build.model_stages import PROGRAM
 from submodel.build.paths import BuildPaths, UpdatePaths, prepare_output
-from submodel.build.pipeline import PROGRAM, Build
+from submodel.build.pipeline import Build
 from submodel.build.stages import StageRecord, hash_of, hash_of_output, is_output_of
 from submodel.evaluation.bundle_predictor import BundlePredictor
 from submodel.report.render import read_saved, render_saved

@@ -20,8 +20,8 @@ from contract.errors import SubmodelError
 from contract.files.folders import make_folder, write_text
 from contract.files.seals import seal_key
 from submodel.build.lock import build_lock
+from submodel.build.model_stages import PROGRAM
 from submodel.build.paths import prepare_output
-from submodel.build.pipeline import PROGRAM
 from submodel.fleet.cluster import LOCAL, build_on_cluster
 from submodel.fleet.fleet_file import Repository, read_fleet_file
 from submodel.fleet.identity import key_of, look_at, remote_of

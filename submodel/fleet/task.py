@@ -92,7 +92,8 @@ def _build(task: Task, folder: Path) -> str:
 
     from builder.bases.resolve import resolve_base
     from contract.console import StageDisplay
-    from submodel.build.pipeline import PROGRAM, run_build
+    from submodel.build.model_stages import PROGRAM
+    from submodel.build.pipeline import run_build
 
     torch.set_num_threads(task.cores)  # other numbers of threads add in another order
     if task.program != PROGRAM:

@@ -1,5 +1,7 @@
 """Finished stages are not repeated; interrupted and changed ones are."""
 
+from typing import Any
+
 import pytest
 
 from builder.corpus.corpus import read_corpus
@@ -88,7 +90,8 @@ def test_the_base_is_scored_again_only_if_files_that_it_is_asked_about_change(tm
     def is_scored():
         settings = BuildSettings(repository=repository, output=tmp_path / "out", base=str(base), positions=4)
         with StageDisplay() as display:
-            return run_build(settings, display).is_fresh
+            record: Any = run_build(settings, display)
+            return record.is_fresh
 
     def held_out():
         return {file.text for file in read_corpus(repository).files if file.split == "held-out"}

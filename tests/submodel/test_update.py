@@ -21,7 +21,7 @@ from contract.errors import BuildError
 from contract.files.folders import PRIVATE, replace_folder, write_text
 from contract.files.seals import seal_key, sealed_json
 from lsp_server.repositories import measure_drift, read_current_texts
-from submodel.build import pipeline, update_run
+from submodel.build import model_stages, update_run
 from submodel.build.build_settings import BuildSettings
 from submodel.build.history import FILE, PURPOSE, read_history, remember_build, write_history
 from submodel.build.pipeline import run_build
@@ -233,7 +233,7 @@ def _raise(*_: object, **__: object) -> None:
 
 KILLS = {
     "in training": lambda patch: patch.setattr(TrainingRun, "_step", _raise),
-    "before the export": lambda patch: patch.setattr(pipeline, "export_bundle", _raise),
+    "before the export": lambda patch: patch.setattr(model_stages, "export_bundle", _raise),
     "after the bundle took its place": lambda patch: patch.setattr(update_run._Update, "_adopt", _raise),
     "after the model took its place": lambda patch: patch.setattr(Stages, "adopt", _raise),
     "before the history": lambda patch: patch.setattr(update_run, "write_history", _raise),

@@ -1,0 +1,237 @@
+"""The stages that make models: prune, fine-tune, export. Each runs once for the same inputs (`Stages`)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property, partial
+from typing import Any
+
+import torch
+
+from builder.artifact import read_artifact
+from builder.bases.load import LoadedBase, load_resolved
+from builder.bases.resolve import ResolvedBase
+from builder.checkpoint_writer import parity_examples, save_checkpoint, save_reweighted
+from builder.corpus.corpus import Corpus
+from builder.fim_examples import FimExample, draw_example_pairs
+from builder.finetuning.training_state import StateFile
+from builder.memory import peak_rss_bytes
+from builder.number_format import fastest_dtype
+from builder.pruning.structured_pruning import prune
+from contract.bundle.bundle import Bundle
+from contract.bundle.threshold import KEY
+from contract.console import Advance, StageDisplay
+from contract.documents import FineTuningFacts, PlanFacts, ThresholdFacts
+from contract.progress import part_of
+from contract.prompt import PromptEncoder
+from exporters.bundle_export import export_bundle
+from exporters.export_settings import ExportSettings
+from exporters.precision import parse_precision
+from lsp_server.completion import Completer
+from lsp_server.decoding.engine import Engine
+from submodel.build.build_settings import BuildSettings
+from submodel.build.paths import BuildPaths
+from submodel.build.stages import StageRecord, Stages, hash_of
+from submodel.evaluation.fit_threshold import fit_threshold
+from submodel.evaluation.predictors import open_checkpoint
+
+PIPELINE_VERSION = 11  # raised when the same inputs give another model, so that stages of older versions are not kept
+# Likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits, 4: drafts, 5: confidence threshold,
+# 6: one quantization step for all rows behind a norm, 7: threshold on two places a line, 8: the key "threshold",
+# 9: threshold from short prompts.
+EXPORT_VERSION = 9
+PROGRAM = f"{PIPELINE_VERSION}.{EXPORT_VERSION}"  # an update goes on from models of this one alone
+VOCABULARY_FITS = 1.1  # at most so many times as many tokens as for the code that it was trimmed for
+THRESHOLD_BEGINS = 0.5  # of an export's time, roughly
+
+
+class ModelStages:
+    """What the stages of one build share, and the stages that make its models.
+
+    `submodel.build.pipeline` has their order; an update has another one, and no base.
+    """
+
+    _fresh: frozenset[str] = frozenset()  # paths that an update learns first
+    _threshold_lines = 50  # validation lines that the confidence threshold is fitted on, at two places each
+
+    def __init__(
+        self,
+        settings: BuildSettings,
+        display: StageDisplay,
+        corpus: Corpus,
+        sources: Mapping[str, Any],
+        base: ResolvedBase | None,
+    ) -> None:
+        self._settings = settings
+        self._display = display
+        self._corpus = corpus
+        self._sources = sources  # of a language: its name and packages
+        self._found_base = base
+        self._loaded: LoadedBase | None = None
+        self._paths = BuildPaths(root=settings.output)
+        self._stages = Stages(self._paths.stages, display, force=settings.force)
+
+    @cached_property
+    def _dtype(self) -> torch.dtype:
+        """Measured when a stage first needs it: a build that repeats nothing does without."""
+        return fastest_dtype()
+
+    def _load_base(self) -> LoadedBase:
+        """The base in memory, read when the first stage needs it; pruning consumes it."""
+        if self._loaded is None:
+            self._loaded = load_resolved(self._base, on_event=self._display.say, dtype=self._dtype)
+        return self._loaded
+
+    @cached_property
+    def _inputs(self) -> dict[str, Any]:
+        """What every stage depends on, for its stage hash."""
+        return {"version": PIPELINE_VERSION, "corpus": self._corpus.fingerprint, "base": self._base_identity}
+
+    @property
+    def _base(self) -> ResolvedBase:
+        assert self._found_base is not None
+        return self._found_base
+
+    @property
+    def _base_identity(self) -> dict[str, Any]:
+        return {key: value for key, value in self._base.to_json().items() if key != "why"}
+
+    def _model_at(
+        self, size: float, paths: BuildPaths, suffix: str = "", *, keeps_format: bool = False
+    ) -> tuple[StageRecord, StageRecord, str]:
+        """The stages that make the sub-model of one size in `paths`: pruned, fine-tuned, and the result's stage hash.
+
+        A fine-tuned model learns to be asked with the suffix first, unless it `keeps_format`, the base's own.
+        """
+        settings = self._settings.prune_to(size)
+        suffix_first = self._settings.minutes > 0 and not keeps_format
+        pruned_hash = hash_of(**self._inputs, prune=settings.to_json(), suffix_first=suffix_first)
+        make = partial(self._prune, size, paths, suffix_first)
+        pruned = self._stages.run(f"prune{suffix}", pruned_hash, make, [paths.pruned])
+        stage_hash = hash_of(pruned=pruned_hash, finetuning=self._settings.finetuning.to_json())
+        tune = partial(self._finetune, stage_hash, paths, suffix_first)
+        finetuned = self._stages.run(f"finetune{suffix}", stage_hash, tune, [paths.model])
+        return pruned, finetuned, stage_hash
+
+    def _prune(self, size: float, paths: BuildPaths, suffix_first: bool, advance: Advance) -> dict[str, Any]:
+        base, settings = self._load_base(), self._settings.prune_to(size)
+        started = time.perf_counter()
+        prompt = base.prompt
+        to_be = replace(prompt, suffix_first=suffix_first and prompt.is_fim)
+        pruned = prune(base.model, base.tokenizer, to_be, self._corpus, settings, on_layer=advance)
+        pruned = replace(pruned, prompt=prompt)  # nothing has taught it the other prompt format yet
+        self._compare_vocabulary(pruned.plan_summary)
+        self._loaded = None  # changed in place: it is no longer the base
+        earlier = [{"name": record.name, "seconds": record.seconds} for record in self._stages.records]
+        save_checkpoint(
+            paths.pruned,
+            pruned,
+            self._parity_examples,
+            {
+                "base": base.provenance,
+                "licence": base.provenance["licence"],
+                **self._sources,
+                **self._corpus.provenance(),
+                "seeds": {"calibration": settings.calibration.seed, "scoring": self._settings.scoring.seed},
+                "settings": settings.to_json(),
+                "dtype": str(self._dtype).removeprefix("torch."),
+                "stages": [*earlier, {"name": "prune", "seconds": round(time.perf_counter() - started, 2)}],
+                "peak_rss_bytes": peak_rss_bytes(),
+            },
+        )
+        return {"plan": pruned.plan_summary, "calibration": pruned.calibration.summary()}
+
+    def _compare_vocabulary(self, plan: PlanFacts) -> None:
+        """Say so if a sub-model as the base has a vocabulary that was trimmed for other code than this."""
+        earlier = read_artifact(self._base.path).characters_per_token if self._base.is_sub_model else 0.0
+        if earlier > VOCABULARY_FITS * plan["characters_per_token"]:
+            self._display.say(
+                f"The vocabulary of {self._base.name} writes this repository in "
+                f"{plan['characters_per_token']:.2f} characters a token, and the code that it was made of in "
+                f"{earlier:.2f}: completions take longer. A build from the dense base trims a vocabulary for this one."
+            )
+
+    @cached_property
+    def _parity_examples(self) -> tuple[FimExample, ...]:
+        return parity_examples(self._corpus.files, self._settings.seed)
+
+    def _finetune(self, stage_hash: str, paths: BuildPaths, suffix_first: bool, advance: Advance) -> FineTuningFacts:
+        settings, source = self._settings.finetuning, read_artifact(paths.pruned)
+        predictor = open_checkpoint("pruned", source, self._dtype)
+        model, before = predictor.model, predictor.encoder
+        prompt_format = replace(before.prompt_format, suffix_first=suffix_first and before.prompt_format.is_fim)
+        encoder = PromptEncoder(before.tokenizer, prompt_format)
+        started = time.perf_counter()
+        summary: FineTuningFacts = {"minutes": 0.0}
+        state_path = self._paths.finetuning_state
+        if settings.minutes > 0:
+            from builder.finetuning.finetune import finetune  # peft takes a second to import
+
+            tuned = finetune(
+                model,
+                encoder,
+                self._corpus.files,
+                settings,
+                state_path=state_path,
+                stage_hash=stage_hash,
+                fresh=self._fresh,
+                on_event=self._display.say,
+                on_progress=advance,
+            )
+            model, summary = tuned.model, tuned.summary
+        stage = {"name": "finetune", "seconds": round(time.perf_counter() - started, 2)}
+        known = source.manifest or {}
+        facts = {"finetuning": summary, "stages": [*known["stages"], stage], "peak_rss_bytes": peak_rss_bytes()}
+        facts |= self._corpus.provenance()
+        has_learned = summary.get("kept_step", 0) > 0
+        save_reweighted(paths.model, source, model, encoder if has_learned else before, self._parity_examples, facts)
+        StateFile(path=state_path, stage_hash=stage_hash).remove()
+        return summary
+
+    def _bundle_hash(self, model_hash: str) -> str:
+        return hash_of(version=EXPORT_VERSION, model=model_hash, quantize=self._settings.quantize)
+
+    def _export_served(self, paths: BuildPaths, advance: Advance) -> dict[str, Any]:
+        """The bundle that is served, which the dense baseline's is not, has a confidence threshold."""
+        confidence_threshold: dict[str, Any] = {}
+
+        def measure(bundle: Bundle) -> Mapping[str, Any]:
+            confidence_threshold.update(self._fit_threshold(bundle, part_of(advance, THRESHOLD_BEGINS, 1)))
+            return {KEY: confidence_threshold}
+
+        exported = self._export(paths, part_of(advance, 0, THRESHOLD_BEGINS), measure)
+        return {**exported, "threshold": confidence_threshold}
+
+    def _export(
+        self,
+        paths: BuildPaths,
+        advance: Advance,
+        measure: Callable[[Bundle], Mapping[str, Any]] = lambda bundle: {},
+    ) -> dict[str, Any]:
+        bundle = export_bundle(
+            paths.model,
+            paths.bundle,
+            self._export_settings,
+            drafts=self._drafts(paths),
+            measure=measure,
+            on_event=self._display.say,
+            on_progress=advance,
+        )
+        return {"parity": bundle.manifest["parity"]}
+
+    @property
+    def _export_settings(self) -> ExportSettings:
+        return ExportSettings(precision=parse_precision(self._settings.quantize))
+
+    def _drafts(self, paths: BuildPaths) -> Iterator[Sequence[int]]:
+        """The token ids of each code file but the held-out ones: a bundle is measured on those."""
+        return read_artifact(paths.model).token_ids(file.text for file in self._corpus.learned if file.is_code)
+
+    def _fit_threshold(self, bundle: Bundle, advance: Advance) -> ThresholdFacts:
+        """How sure the served model has to be for a share of its suggestions to be right, on validation files."""
+        self._display.say("Fitting the confidence threshold on lines that it did not learn from")
+        files = [file for file in self._corpus.files if file.split == "validation" and file.is_code]
+        fim_examples = draw_example_pairs(files, self._threshold_lines, self._settings.seed + 2)
+        return fit_threshold(Completer(Engine(bundle)), fim_examples, advance).to_json()
