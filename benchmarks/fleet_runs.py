@@ -108,9 +108,8 @@ def write_repository(folder: Path, seed: int) -> None:
 def _run(room: Path, ray: str, *, is_played: bool) -> dict[str, Any]:
     """One run as a process of its own, with samples of its memory that leave its children out."""
     words = ["fleet", str(room / "fleet.toml"), "-o", str(room / "out"), "--ray", ray]
-    command = [sys.executable, "-m", "benchmarks.fleet_played", str(room / "played")] if is_played else [
-        *python_module("submodel")
-    ]  # fmt: skip
+    played = (*python_module("benchmarks.fleet_played"), str(room / "played"))
+    command = played if is_played else python_module("submodel")
     samples: list[int] = []
     started = time.monotonic()
     with subprocess.Popen([*command, *words], stdout=subprocess.DEVNULL) as process:

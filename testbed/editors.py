@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import platformdirs
 
+from contract.children import find_program
 from testbed.terminal import Terminal, open_terminal
 
 DOCUMENTATION = Path(__file__).parents[1] / "docs" / "editors.md"
@@ -55,7 +55,7 @@ class EditorProgram:
     @property
     def is_here(self) -> bool:
         """Whether this machine has it."""
-        return shutil.which(self.command[0]) is not None and all(path.exists() for path in self.needs)
+        return find_program(self.command[0]) is not None and all(path.exists() for path in self.needs)
 
 
 def documented_lines(title: str, language: str) -> str:

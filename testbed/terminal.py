@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import tempfile
 import time
@@ -10,7 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-TMUX = shutil.which("tmux")
+from contract.children import find_program
+
+TMUX = find_program("tmux")
 
 
 class Terminal:

@@ -76,7 +76,8 @@ class ModelStages:
     @cached_property
     def _dtype(self) -> torch.dtype:
         """Measured when a stage first needs it: a build that repeats nothing does without."""
-        return fastest_dtype()
+        named = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+        return fastest_dtype() if self._settings.dtype is None else named[self._settings.dtype]
 
     def _load_base(self) -> LoadedBase:
         """The base in memory, read when the first stage needs it; pruning consumes it."""

@@ -8,12 +8,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from builder.bases.resolve import AUTO, resolve_base
+from builder.number_format import fastest_dtype
 from contract.console import StageDisplay
 from contract.documents import BaseFacts
 from contract.errors import SubmodelError
@@ -152,9 +154,14 @@ class Fleet:
             work=str(self._work),
             program=PROGRAM,
             cores=repository.task.cores,
+            dtype=self._dtype,
             time_limit_s=repository.task.time_limit_minutes * 60,
             run=run,
         )
+
+    @cached_property
+    def _dtype(self) -> str:
+        return str(fastest_dtype()).removeprefix("torch.")
 
     def _end(self, known: _Known, outcome: Outcome, bases: Mapping[str, BaseFacts]) -> None:
         repository, row = known.repository, self._rows[known.repository.name]

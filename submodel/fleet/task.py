@@ -18,7 +18,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypedDict
 
@@ -48,6 +48,7 @@ class Task:
     work: str  # the folder of work, by its whole path
     program: str  # `PROGRAM` of the caller
     cores: int
+    dtype: str  # measured by the caller: on another or a busy machine another one may win, and give other weights
     time_limit_s: float
     run: str  # of the caller: a task that Ray starts again belongs to the same one
 
@@ -110,7 +111,7 @@ def _build(task: Task, folder: Path) -> str:
         else:
             repository = Path(task.source)
             fingerprint = fingerprint_of(repository)
-        settings = BuildPart(**task.build).settings(repository, folder / "build")
+        settings = replace(BuildPart(**task.build).settings(repository, folder / "build"), dtype=task.dtype)
         _when_free(lambda: run_build(settings, display), display.say)
     return fingerprint
 

@@ -284,7 +284,7 @@ def test_a_real_cluster_gives_the_same_numbers_though_a_worker_is_killed(place, 
     ray = pytest.importorskip("ray", reason="Ray is not here: make test-tools")
     monkeypatch.setattr(sweep_run, "run_in_processes", in_this_process)
     whole = run(settings_of(place, tmp_path / "whole"))
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     real_wait, killed = ray.wait, []
 
     def wait(references, num_returns):

@@ -27,6 +27,7 @@ def task_of(name: str) -> Task:
         work="",
         program="",
         cores=1,
+        dtype="float32",
         time_limit_s=60,
         run="",
     )

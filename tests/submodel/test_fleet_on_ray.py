@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
+import torch
 
 from contract.console import StageDisplay
 from submodel.build.lock import LockedError
@@ -65,9 +66,11 @@ def in_this_process(tasks: Any, *, address: str, on_tick: Any, on_event: Any) ->
 
 def test_a_killed_worker_and_a_killed_head_change_no_model(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray", reason="Ray is not here: make test-tools")
-    monkeypatch.setattr(fleet_run, "build_on_cluster", in_this_process)
-    whole = run(place, "whole")
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(fleet_run, "build_on_cluster", in_this_process)
+        patch.setattr(fleet_run, "fastest_dtype", lambda: torch.bfloat16)  # two runs may measure two
+        whole = run(place, "whole")
+    monkeypatch.setattr(fleet_run, "fastest_dtype", lambda: torch.bfloat16)
     killed: list[str] = []
     ended = threading.Event()
     work = place / "disturbed" / fleet_run.WORK
@@ -151,7 +154,7 @@ def test_a_build_that_takes_too_long_ends_in_a_sentence(place: Path, monkeypatch
     exits: list[int] = []
     monkeypatch.setattr(os, "_exit", exits.append)
     monkeypatch.setattr("submodel.fleet.task._build", lambda task, folder: time.sleep(0.5) or "files:")
-    settings = dict.fromkeys(("source", "fingerprint", "base", "base_sha256", "program"), "")
+    settings = dict.fromkeys(("source", "fingerprint", "base", "base_sha256", "program", "dtype"), "")
     one = Task(name="one", build={}, work=str(place / "work"), cores=1, time_limit_s=0.05, run="now", **settings)
     build_repository(describe(one))
     assert exits == [1]
