@@ -34,6 +34,7 @@ export interface Manifest {
   prompt?: PromptFacts;
   quantization?: string;
   schema: 2;
+  seen_sha256?: string[];
   threshold?: ThresholdFacts;
   variants?: {
     [k: string]: VariantFacts;
