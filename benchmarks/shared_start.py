@@ -19,8 +19,8 @@ from typing import Any
 from benchmarks.builds import build, read_report, write_result
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.middle_bits import measure_folder
+from benchmarks.positions_table import lead, saving
 from builder.datasets import open_dataset
-from builder.evaluation.metrics import Interval, bootstrap, mean
 from laboratory.experiments.quality import QualitySettings
 
 
@@ -71,21 +71,18 @@ def _facts(report: dict[str, Any]) -> dict[str, Any]:
 def against(repositories: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Points of exact lines and percent of bits by which the shared start leads, pooled, with 95 % intervals."""
     pairs = [(one["shared start"], one["dense start"]) for one in repositories]
-    nats = [pair for ours, other in pairs for pair in zip(ours["middle_nats"], other["middle_nats"], strict=True)]
-    exact = [pair for ours, other in pairs for pair in zip(ours["middle_exact"], other["middle_exact"], strict=True)]
-    groups = [len(ours["middle_nats"]) for ours, _ in pairs]
-
-    def percent(drawn: Sequence[int]) -> float:
-        return float(100 * (sum(nats[i][0] for i in drawn) / sum(nats[i][1] for i in drawn) - 1))
-
-    points: Interval = bootstrap(
-        lambda drawn: 100 * mean([exact[i][0] - exact[i][1] for i in drawn]), len(exact), groups=groups
+    nats, exact = (
+        [list(zip(ours[key], other[key], strict=True)) for ours, other in pairs]
+        for key in ("middle_nats", "middle_exact")
     )
     return {
-        "lines": len(exact),
-        "exact": {name: sum(pair[side] for pair in exact) for side, name in enumerate(("shared start", "dense start"))},
-        "exact_points": points.to_json(),
-        "bits_percent": bootstrap(percent, len(nats), groups=groups).to_json(),
+        "lines": sum(map(len, exact)),
+        "exact": {
+            name: sum(pair[side] for group in exact for pair in group)
+            for side, name in enumerate(("shared start", "dense start"))
+        },
+        "exact_points": lead(exact).to_json(),
+        "bits_percent": saving(nats).to_json(),
     }
 
 
