@@ -135,13 +135,13 @@ class RegistryIndex:
             ) from error
         except exceptions.BadVersionNumberError as error:
             raise RegistryError(
-                f"{where} is older than the one that you saw last, so nothing of it was used; copy the mirror anew, or "
-                f"ask the people who publish it ({first_line(error, 200)})."
+                f"{where} is older than the one that you saw last, so nothing of it was used; copy the mirror again, "
+                f"or ask the people who publish it ({first_line(error, 200)})."
             ) from error
         except exceptions.ExpiredMetadataError as error:
             raise RegistryError(
-                f"{where} was not renewed in time, so it may be an old one; publish again or copy the mirror anew, and "
-                "look at this machine's clock."
+                f"{where} was not renewed in time, so it may be an old one; publish again or copy the mirror again, "
+                "and look at this machine's clock."
             ) from error
         except exceptions.RepositoryError as error:
             raise RegistryError(f"{where} is damaged ({first_line(error, 200)}); copy or publish it again.") from error

@@ -1,4 +1,4 @@
-"""`submodel publish`: bundles into a registry's folder, and its index signed anew.
+"""`submodel publish`: bundles into a registry's folder, and its index signed again.
 
 Files are written first, under their SHA-256, then the documents that name them, then the index: whoever reads the
 folder meanwhile, or after a kill, finds the old index with all that it names. A bundle that can't be published is a row
