@@ -8,7 +8,8 @@ Installs the serve-only dependencies as wheels for ARM64 into ROOT/packages. Mak
 int8 and int4 here, and continues its prompts. Both engines then read each prompt with that answer, and a step is the
 same if its most probable token is; the other engine also continues the prompts on its own. `--bundle` does so with a
 real bundle, in each precision that it has. Then runs tests there; those that need torch are skipped, and each has
-`--test-limit-s`. Writes benchmarks/results/arm64.json.
+`--test-limit-s`. Writes the parts of benchmarks/results/arm64.json that it measured; the others
+stay as they are.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.builds import write_result
+from benchmarks.builds import RESULTS, write_result
 from benchmarks.machine import describe_machine, describe_versions
 from contract.bundle.bundle import Bundle, read_bundle
 from contract.children import find_program, python_module
@@ -225,18 +226,21 @@ def main() -> None:
     known = parser.parse_args()
     emulator = Emulator(known.root.absolute(), known.processor)
     emulator.install()
-    processor = f"Emulated by qemu-aarch64 ({known.processor}), Python {emulator.version}."
-    document: dict[str, Any] = {
-        "command": f"python -m benchmarks.portability.arm64 {' '.join(sys.argv[1:])}",
-        "note": f"{processor} The seconds say nothing of a real processor.",
+    about = {
+        "note": f"Emulated by qemu-aarch64, Python {emulator.version}. The seconds say nothing of a real processor.",
         "machine": describe_machine(),
         "versions": describe_versions(),
+    }
+    command = {
+        "command": f"python -m benchmarks.portability.arm64 {' '.join(sys.argv[1:])}",
+        "processor": known.processor,
     }
 
     def write(part: str, found: Mapping[str, Any]) -> None:
         print(json.dumps({part: found}, indent=2), flush=True)
-        document[part] = found
-        write_result(known.output, document)
+        path = RESULTS / f"{known.output}.json"
+        kept = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        write_result(known.output, {**kept, **about, part: {**command, **found}})
 
     rng = random.Random(0)
     with tempfile.TemporaryDirectory() as scratch:

@@ -1,9 +1,16 @@
-"""The same places asked over HTTP and as a language server, in turns; then a storm of four HTTP clients.
+"""The HTTP endpoint beside the language server: the same places in turns, one typist each, then four clients at once.
 
-    python -m benchmarks.robustness.http_storm BUNDLE [--places 200] [--requests 10000] [--rate 50]
+    python -m benchmarks.robustness.http_storm BUNDLE [--places 200] [--alone 500] [--requests 10000] [--rate 10]
 
-The bundle lies in `.submodel/bundle` of its repository. The clients hang up on a third of the storm's requests. Each
-other one is answered or, if its client asked again, refused as superseded. Writes benchmarks/results/http-storm.json.
+The bundle lies in `.submodel/bundle` of its repository.
+
+- in_turns: each place is asked of both, without haste.
+- alone: one client types at a quarter of the rate, to the endpoint and to the language server in turns of 50 requests.
+- storm: four clients type to the endpoint. It says whether a request was lost, and of each client how many were
+  answered, the longest wait, the longest time without an answer, and what the server holds afterwards.
+
+A third of the requests of `alone` and `storm` is taken back: the connection is cut, or the request cancelled. A request
+is superseded if its client asks again before its answer comes. Writes benchmarks/results/http-storm.json.
 """
 
 from __future__ import annotations
@@ -17,10 +24,15 @@ import statistics
 import sys
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
+import psutil
 from lsprotocol import types
+from pygls.exceptions import JsonRpcRequestCancelled
 from pygls.lsp.client import LanguageClient
 
 from benchmarks.builds import write_result
@@ -30,7 +42,23 @@ from lsp_server.http.guard import read_token
 
 CLIENTS = ("llama.vim", "minuet", "continue", "zed")
 HOST = "127.0.0.1"
+TURN = 50  # requests
+FILE_CHARACTERS = 4000  # then a client goes on to a new file
+OUTCOMES = {0: "hung up", 200: "answered", 499: "superseded"}
 WORDS = ("self", "value", "return", "request", "open", "name", "path", "index", "compute", "update")
+
+
+# From a text and the seconds after which it is taken back to a status, milliseconds, and the answer's text.
+Ask = Callable[[str, float | None], Awaitable[tuple[int, float, str]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What became of a request."""
+
+    outcome: str
+    waited_ms: float
+    ended_s: float
 
 
 class Http:
@@ -39,6 +67,10 @@ class Http:
     def __init__(self, port: int) -> None:
         self._port = port
         self._token = read_token()[0]
+
+    def client(self, name: str) -> Ask:
+        """The endpoint as one client asks it."""
+        return lambda text, hang_up_s: self.ask(text, name, hang_up_s)
 
     async def ask(self, text: str, client: str, hang_up_s: float | None = None) -> tuple[int, float, str]:
         """Status (0: hung up), milliseconds to the answer's first byte, and the text."""
@@ -84,24 +116,32 @@ class Editor:
         item = types.TextDocumentItem("untitled:storm", "plaintext", 1, "")
         self._client.text_document_did_open(types.DidOpenTextDocumentParams(item))
 
-    async def ask(self, text: str) -> tuple[float, str]:
-        """Milliseconds to the answer, and the text."""
+    async def ask(self, text: str, cancel_s: float | None = None) -> tuple[int, float, str]:
+        """Status as over HTTP (0: cancelled, 499: superseded), milliseconds to the answer, and the text."""
         self._version += 1
+        version = self._version
         document = types.VersionedTextDocumentIdentifier(self._version, "untitled:storm")
         whole = types.TextDocumentContentChangeWholeDocument(text)
         self._client.text_document_did_change(types.DidChangeTextDocumentParams(document, [whole]))
         lines = text.split("\n")
         began = time.perf_counter()
-        answer = await self._client.text_document_inline_completion_async(
-            types.InlineCompletionParams(
-                context=types.InlineCompletionContext(types.InlineCompletionTriggerKind.Invoked),
-                text_document=types.TextDocumentIdentifier("untitled:storm"),
-                position=types.Position(len(lines) - 1, len(lines[-1])),
-            )
+        params = types.InlineCompletionParams(
+            context=types.InlineCompletionContext(types.InlineCompletionTriggerKind.Invoked),
+            text_document=types.TextDocumentIdentifier("untitled:storm"),
+            position=types.Position(len(lines) - 1, len(lines[-1])),
         )
+        method = types.TEXT_DOCUMENT_INLINE_COMPLETION
+        asked = asyncio.ensure_future(self._client.protocol.send_request_async(method, params, str(version)))
+        await asyncio.wait([asked], timeout=cancel_s)
+        if not asked.done():
+            self._client.cancel_request(types.CancelParams(str(version)))
+        try:
+            answer = await asked
+        except JsonRpcRequestCancelled:
+            return 0, 0.0, ""
         waited_ms = (time.perf_counter() - began) * 1000
         items = answer.items if isinstance(answer, types.InlineCompletionList) else answer or []
-        return waited_ms, str(items[0].insert_text) if items else ""
+        return 200 if version == self._version else 499, waited_ms, str(items[0].insert_text) if items else ""
 
 
 def typed(rng: random.Random, text: str) -> str:
@@ -117,9 +157,9 @@ async def in_turns(http: Http, editor: Editor, places: int) -> dict[str, Any]:
         text = typed(rng, text)[-4000:]
         if place % 2:
             _, http_ms, one = await http.ask(text, "in turns")
-            lsp_ms, other = await editor.ask(text)
+            _, lsp_ms, other = await editor.ask(text)
         else:
-            lsp_ms, other = await editor.ask(text)
+            _, lsp_ms, other = await editor.ask(text)
             _, http_ms, one = await http.ask(text, "in turns")
         over_http.append(http_ms)
         as_server.append(lsp_ms)
@@ -136,34 +176,94 @@ async def in_turns(http: Http, editor: Editor, places: int) -> dict[str, Any]:
     }
 
 
-async def storm(http: Http, requests: int, rate: float) -> dict[str, Any]:
-    """All clients type at once; a third of their requests are hung up on."""
-    outcomes: dict[str, Counter[str]] = {name: Counter() for name in CLIENTS}
-    waited: list[float] = []
+def typing(client: str, rate: float) -> Iterator[tuple[str, float | None, float]]:
+    """Without end: the text that a client asks about, after how long it takes that back, and its pause, in seconds."""
+    rng, text = random.Random(client), ""
+    while True:
+        text = typed(rng, text if 0 < len(text) < FILE_CHARACTERS else f"# {client}\n")
+        yield text, rng.uniform(0, 0.1) if rng.random() < 1 / 3 else None, rng.expovariate(rate)
 
-    async def one(client: str, text: str, hang_up_s: float | None) -> None:
-        status, waited_ms, _ = await http.ask(text, client, hang_up_s)
-        outcomes[client][{0: "hung up", 200: "answered", 499: "superseded"}.get(status, str(status))] += 1
-        if status == 200:
-            waited.append(waited_ms)
 
-    async def type_on(client: str) -> None:
-        rng, text, tasks = random.Random(client), f"# {client}\n", []
-        for _ in range(requests // len(CLIENTS)):
-            text = typed(rng, text)[-4000:]
-            hang_up_s = rng.uniform(0, 0.1) if rng.random() < 1 / 3 else None
-            tasks.append(asyncio.ensure_future(one(client, text, hang_up_s)))
-            await asyncio.sleep(rng.expovariate(rate / len(CLIENTS)))
-        await asyncio.gather(*tasks)
+async def type_on(ask: Ask, keys: Iterator[tuple[str, float | None, float]]) -> list[Asked]:
+    """Ask at each key, whether or not the last answer has come; what became of each, in the order of their ends."""
+    ended: list[Asked] = []
 
-    await asyncio.gather(*map(type_on, CLIENTS))
-    total = sum(sum(counts.values()) for counts in outcomes.values())
+    async def one(text: str, hang_up_s: float | None) -> None:
+        try:
+            status, waited_ms, _ = await ask(text, hang_up_s)
+            outcome = OUTCOMES.get(status, str(status))
+        except OSError as error:
+            outcome, waited_ms = type(error).__name__, 0.0
+        ended.append(Asked(outcome=outcome, waited_ms=waited_ms, ended_s=time.perf_counter()))
+
+    tasks = []
+    for text, hang_up_s, pause_s in keys:
+        tasks.append(asyncio.ensure_future(one(text, hang_up_s)))
+        await asyncio.sleep(pause_s)
+    await asyncio.gather(*tasks)
+    return ended
+
+
+async def alone(http: Http, editor: Editor, requests: int, rate: float) -> dict[str, Any]:
+    """One client types the same to both, in turns."""
+    sides: dict[str, Ask] = {"http": http.client("alone"), "language_server": editor.ask}
+    keys = {name: islice(typing("alone", rate), requests) for name in sides}
+    found: dict[str, list[Asked]] = {name: [] for name in sides}
+    for _ in range(0, requests, TURN):
+        for name, ask in sides.items():
+            found[name] += await type_on(ask, islice(keys[name], TURN))
+    figures = {name: describe(ended) for name, ended in found.items()}
     return {
-        "requests": total,
+        "requests_each": requests,
         "rate": rate,
-        "outcomes": {name: dict(counts) for name, counts in outcomes.items()},
-        "answered_ms": summary(waited),
+        **figures,
+        "p95_ratio": round(figures["http"]["answered_ms"]["p95"] / figures["language_server"]["answered_ms"]["p95"], 2),
     }
+
+
+async def storm(http: Http, requests: int, rate: float, server: psutil.Process) -> dict[str, Any]:
+    """All clients type at once."""
+    before, began = holds(server), time.perf_counter()
+    each, share = requests // len(CLIENTS), rate / len(CLIENTS)
+    typists = [type_on(http.client(name), islice(typing(name, share), each)) for name in CLIENTS]
+    ended = dict(zip(CLIENTS, await asyncio.gather(*typists), strict=True))
+    seconds = time.perf_counter() - began
+    await asyncio.sleep(1)  # the last connections end
+    of_clients = {name: describe(asked, began) for name, asked in ended.items()}
+    shares = [client["answered_share"] for client in of_clients.values()]
+    return {
+        "requests": each * len(CLIENTS),
+        "rate": rate,
+        "seconds": round(seconds, 1),
+        "lost": each * len(CLIENTS) - sum(map(len, ended.values())),
+        "clients": of_clients,
+        "lowest_to_highest_share": round(min(shares) / (max(shares) or 1), 2),
+        "all": describe([asked for client in ended.values() for asked in client]),
+        "server_before": before,
+        "server_after": holds(server),
+    }
+
+
+def describe(ended: list[Asked], began_s: float | None = None) -> dict[str, Any]:
+    """Outcomes, the share answered of what was not taken back, waits; from `began_s`, the longest without answers."""
+    counts = Counter(asked.outcome for asked in ended)
+    answered = [asked for asked in ended if asked.outcome == "answered"]
+    waits = [asked.waited_ms for asked in answered]
+    found: dict[str, Any] = {
+        "outcomes": dict(counts),
+        "answered_share": round(len(answered) / (len(ended) - counts["hung up"]), 3),
+    }
+    if len(waits) > 1:
+        found["answered_ms"] = {**summary(waits), "longest": round(max(waits), 2)}
+    if began_s is not None:
+        times = [began_s, *(asked.ended_s for asked in answered), ended[-1].ended_s]
+        found["longest_without_answer_s"] = round(max(b - a for a, b in pairwise(times)), 2)
+    return found
+
+
+def holds(server: psutil.Process) -> dict[str, int]:
+    """What a process has open."""
+    return {"files": server.num_fds(), "threads": server.num_threads(), "memory_bytes": server.memory_info().rss}
 
 
 def summary(values: list[float]) -> dict[str, float]:
@@ -172,7 +272,7 @@ def summary(values: list[float]) -> dict[str, float]:
     return {"p50": round(cuts[9], 2), "p95": round(cuts[18], 2)}
 
 
-async def run(bundle: Path, places: int, requests: int, rate: float) -> dict[str, Any]:
+async def run(bundle: Path, places: int, by_one: int, requests: int, rate: float) -> dict[str, Any]:
     """Start both servers and ask them."""
     folder = bundle.absolute().parents[1]
     with socket.socket() as probe:
@@ -191,7 +291,11 @@ async def run(bundle: Path, places: int, requests: int, rate: float) -> dict[str
                     break
             except ConnectionError:
                 await asyncio.sleep(0.1)
-        figures = {"in_turns": await in_turns(http, editor, places), "storm": await storm(http, requests, rate)}
+        figures = {
+            "in_turns": await in_turns(http, editor, places),
+            "alone": await alone(http, editor, by_one, rate / len(CLIENTS)),
+            "storm": await storm(http, requests, rate, psutil.Process(server.pid)),
+        }
         status, _, text = await http.ask("def after(value):\n    return ", "after")
         figures["after"] = {"status": status, "has_text": text != ""}
         await client.shutdown_async(None)
@@ -208,11 +312,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--places", type=int, default=200)
+    parser.add_argument("--alone", type=int, default=500, help="requests of one client, to each of both")
     parser.add_argument("--requests", type=int, default=10_000)
-    parser.add_argument("--rate", type=float, default=50)
+    parser.add_argument("--rate", type=float, default=10, help="requests a second of all four clients together")
     parser.add_argument("--output", default="http-storm", help="the name of the file of results")
     arguments = parser.parse_args()
-    figures = asyncio.run(run(arguments.bundle, arguments.places, arguments.requests, arguments.rate))
+    figures = asyncio.run(run(arguments.bundle, arguments.places, arguments.alone, arguments.requests, arguments.rate))
     command = f"python -m benchmarks.robustness.http_storm {' '.join(sys.argv[1:])}"
     document = {"command": command, **figures, "machine": describe_machine(), "versions": describe_versions()}
     write_result(arguments.output, document)
