@@ -3,9 +3,10 @@
 import json
 import re
 import tomllib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
+from hatchling.builders.wheel import WheelBuilder
 
 from submodel import __version__
 
@@ -25,6 +26,13 @@ def test_the_sdist_holds_what_the_wheel_is_made_from_and_names_nothing_else():
     named = {entry.removeprefix("/") for entry in TARGETS["sdist"]["include"]}
     assert set(TARGETS["wheel"]["packages"]) <= named
     assert all((ROOT / entry).exists() for entry in named)
+
+
+def test_the_wheel_holds_the_packages_and_no_tests_benchmarks_or_results():
+    files = [PurePosixPath(file.distribution_path) for file in WheelBuilder(str(ROOT)).recurse_included_files()]
+    assert {file.parts[0] for file in files} == set(TARGETS["wheel"]["packages"])
+    folders = {part for file in files for part in file.parent.parts}
+    assert not folders & {"tests", "testbed", "benchmarks", "results"}
 
 
 @needs_all_files

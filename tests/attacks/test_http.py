@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from contract.bundle.bundle import Bundle
@@ -187,6 +188,29 @@ def test_a_slow_head_and_a_slow_body_are_ended(tiny_bundle: Bundle, monkeypatch:
             with server.connect() as client:
                 client.sendall(start)
                 assert status_of(received(client)) == 408
+
+
+def test_connections_that_are_cut_leave_nothing(server: HttpServer) -> None:
+    """In the head, in the body and while the answer is made, more of them than may be open at once."""
+    process = psutil.Process(server.process.pid)
+    body = json.dumps(PROMPT).encode()
+    whole = head("POST", "/v1/completions", f"Content-Length: {len(body)}") + body
+
+    def cut(times: int) -> int:
+        for number in range(times):
+            with server.connect() as client:
+                client.sendall(whole[: (10, len(whole) - 1, len(whole))[number % 3]])
+        assert server.ask("POST", "/v1/completions", PROMPT)[0] == 200
+        for _ in range(100):
+            if not [one for one in process.net_connections("tcp") if one.status != psutil.CONN_LISTEN]:
+                break
+            time.sleep(0.1)
+        else:
+            pytest.fail("connections are left")
+        return process.num_fds() if sys.platform != "win32" else process.num_handles()
+
+    once = cut(3)
+    assert cut(2 * serve.MAX_CONNECTIONS) <= once
 
 
 def test_file_names_of_clients_are_only_labels(server: HttpServer, tmp_path: Path, tiny_bundle: Bundle) -> None:
