@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -51,7 +52,7 @@ def main() -> None:
         document = json.loads(path.read_text("utf-8")) if path.exists() else {}
         version = ".".join(found["python"].split(".")[:2])
         part = document.setdefault("build" if known.build else "serve", {})
-        part[version] = {"machine": describe_machine(), **found}
+        part[version] = {"machine": describe_machine(), "load_average": round(os.getloadavg()[0], 1), **found}
         write_result("clean-install", document)
 
 
