@@ -45,7 +45,7 @@ FOR_TESTS = (
     "securesystemslib[crypto]",  # the fixture of a registry signs one
 )
 # As today's ARM laptops: dot products and 8-bit matrix products of NEON. QEMU's own choice, `max`, has SVE and SME too.
-# ONNX Runtime has kernels for these, which QEMU emulates slowly: int8 of the random model took 349 s, and 0.2 s without.
+# ONNX Runtime has kernels for these, which QEMU emulates slowly: int8 of the random model took 349 s, 0.2 s without.
 PROCESSOR = "max,sve=off,sme=off,pauth-impdef=on"
 PROMPT_TOKENS = 64
 # Runs on both processors. Argument: a document with `bundle`, `graph`, `sequences` and `keep`, the steps at the end of
