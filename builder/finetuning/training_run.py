@@ -61,6 +61,8 @@ class TrainingRun:
     def train(self) -> None:
         """Steps until the budget is spent or validation stops improving; leaves the best factors in the model."""
         progress, settings = self.progress, self._settings
+        if settings.steps is not None and progress.total is None:
+            progress.total = min(settings.steps, self._material.most_steps)
         if progress.best_loss is None:
             started = time.perf_counter()
             progress.best_loss = self._validate()
@@ -74,7 +76,7 @@ class TrainingRun:
             if self._is_finished():
                 break
             started, tokens = time.perf_counter(), progress.tokens
-            if progress.total is not None and started - saved >= SAVE_EVERY_S:
+            if progress.total is not None and progress.step and started - saved >= SAVE_EVERY_S:
                 self._save()
                 saved = started
             progress.losses.append(self._step())

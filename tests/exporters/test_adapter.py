@@ -30,9 +30,9 @@ def make_change(offset: int = OFFSET, seed: int = 0) -> Change:
     return Change(
         offset=offset,
         ins=codes(RANK, INPUTS),
-        in_scales=rng.random(INPUTS, dtype=np.float32) / 100,
+        in_scales=rng.random(INPUTS, dtype=np.float32) / np.float32(100),
         outs=codes(RANK, OUTPUTS),
-        out_scales=rng.random(OUTPUTS, dtype=np.float32) / 100,
+        out_scales=rng.random(OUTPUTS, dtype=np.float32) / np.float32(100),
     )
 
 
