@@ -12,14 +12,18 @@ exits with 1 where a model's hash differs.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import shutil
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
+
+import psutil
 
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
@@ -81,24 +85,25 @@ def write_fleet_file(path: Path, small: list[Path], default: list[Path], steps: 
 class TwoNodes:
     """A Ray cluster of two nodes with a core each, both on this machine; the first one is its head."""
 
+    address: Final = f"127.0.0.1:{PORT}"
+
     def __init__(self) -> None:
-        self.address = f"127.0.0.1:{PORT}"
+        self._nodes: list[subprocess.Popen[bytes]] = []
         self._begin()
 
     def _begin(self) -> None:
-        from ray.cluster_utils import Cluster
-
-        head = {"num_cpus": 1, "include_dashboard": False, "port": PORT, "object_store_memory": 128 << 20}
-        self._cluster = Cluster(initialize_head=True, head_node_args=head)
+        self._start("--head", f"--port={PORT}", "--include-dashboard=false")
+        while not self._answers():
+            time.sleep(0.5)
         self.add_worker()
 
     def add_worker(self) -> None:
         """Let a second node join."""
-        self._worker = self._cluster.add_node(num_cpus=1, object_store_memory=128 << 20)
+        self._start(f"--address={self.address}")
 
     def kill_worker(self) -> None:
         """SIGKILL all processes of the second node."""
-        self._cluster.remove_node(self._worker, allow_graceful=False)
+        _kill(self._nodes.pop())
 
     def kill_and_restart(self) -> None:
         """SIGKILL both nodes, the head first; a new cluster has the same address."""
@@ -108,8 +113,26 @@ class TwoNodes:
 
     def end(self) -> None:
         """SIGKILL what runs of both nodes."""
-        for node in (self._cluster.head_node, *self._cluster.worker_nodes):
-            node.kill_all_processes(check_alive=False, allow_graceful=False)
+        while self._nodes:
+            _kill(self._nodes.pop(0))
+
+    def _start(self, *options: str) -> None:
+        command = [*python_module("ray.scripts.scripts"), "start", "--block", "--num-cpus=1", *options]
+        with (FOLDER / f"node-{time.time_ns()}.log").open("wb") as log:
+            self._nodes.append(subprocess.Popen([*command, "--object-store-memory=134217728"], stdout=log, stderr=log))
+
+    def _answers(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", PORT)) == 0
+
+
+def _kill(node: subprocess.Popen[bytes]) -> None:
+    """SIGKILL a node's processes, the builds included."""
+    whole = [*psutil.Process(node.pid).children(recursive=True), psutil.Process(node.pid)]
+    for process in whole:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    node.wait()
 
 
 def run(name: str, cluster: TwoNodes, disturb: Callable[[Callable[[], bool]], dict[str, Any] | None]) -> dict[str, Any]:
