@@ -11,15 +11,17 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from builder.finetuning.finetune_settings import FinetuneSettings
 from contract.bundle.bundle import MODEL_FILE, Bundle
 from contract.documents import AdapterFacts
 from exporters.adapter_file import CODE_LIMIT, Change, FloatArray, merged, read_adapter, write_adapter
 from exporters.checkpoint_reader import Checkpoint
 from exporters.rotation import RotatedCheckpoint
 
-RANK: Final = FinetuneSettings().rank  # of what fine-tuning adds to one projection
+MOST_RANK: Final = (
+    96  # a fine-tuning adds 16 to a projection, and 48 to three that are one matrix here; an update as many
+)
 SPARE: Final = 8  # more random directions than the rank, so that the right ones are found
+NOISE: Final = 2.0  # times the weakest direction found, which is what rounding to bfloat16 left; less is noise
 MOST_FOREIGN_CODES: Final = 0.01  # machines round a code in some thousands otherwise
 PARTS: Final = ("self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
 
@@ -72,20 +74,21 @@ def _changes(shared: SharedModel, first: Checkpoint, last: Checkpoint) -> Mappin
                 return {}
             change = (last.read(*names) - before) / steps
             if change.any():
-                changes[matrix] = _thin(change, content.index(codes.tobytes()), RANK * len(names))
+                changes[matrix] = _thin(change, content.index(codes.tobytes()))
     return changes
 
 
-def _thin(change: FloatArray, offset: int, rank: int) -> Change:
+def _thin(change: FloatArray, offset: int) -> Change:
     """Return the nearest product of two thin matrices to `change` (outputs, inputs), in eight bits each.
 
     By a randomized singular value decomposition (Halko, Martinsson and Tropp 2011).
     """
-    rank = min(rank, *change.shape)
-    directions = np.random.default_rng(0).standard_normal((change.shape[1], rank + SPARE)).astype(np.float32)
+    count = min(MOST_RANK + SPARE, *change.shape)
+    directions = np.random.default_rng(0).standard_normal((change.shape[1], count)).astype(np.float32)
     basis = np.linalg.qr(change @ directions)[0]
     basis = np.linalg.qr(change @ (change.T @ basis))[0]
     left, strengths, right = np.linalg.svd(basis.T @ change, full_matrices=False)
+    rank = min(MOST_RANK, max(1, int((strengths > NOISE * strengths[-1]).sum())))
     half = np.sqrt(strengths[:rank])
     outs, out_scales = _eight_bits((basis @ left[:, :rank]).T * half[:, None])
     ins, in_scales = _eight_bits(right[:rank] * half[:, None])

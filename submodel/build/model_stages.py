@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -228,20 +229,26 @@ class ModelStages:
         )
         return {"parity": bundle.manifest["parity"]}
 
+    @property
+    def _shared_folder(self) -> Path | None:
+        """The checkpoint of the sub-model that this one began with."""
+        base = self._found_base
+        return base.path if base is not None and base.is_sub_model else None
+
     @cached_property
     def _shared(self) -> SharedModel | None:
-        """The base, if it is a sub-model whose bundle in int8 lies beside it, as builds leave both."""
-        base = self._found_base
-        if base is None or not base.is_sub_model:
+        """That sub-model, if its bundle in int8 lies beside it, as builds leave both."""
+        folder = self._shared_folder
+        if folder is None or not folder.is_dir():
             return None
-        folder = base.path.parent / "bundle"
+        beside = folder.parent / "bundle"
         try:
-            check_trusted(folder, build_of(folder))
-            bundle = read_bundle(folder)
+            check_trusted(beside, build_of(beside))
+            bundle = read_bundle(beside)
         except (BundleError, StateFolderError):
             return None
         is_int8 = bundle.manifest.get("quantization") == Precision.INT8
-        return SharedModel(folder=base.path, bundle=bundle) if is_int8 else None
+        return SharedModel(folder=folder, bundle=bundle) if is_int8 else None
 
     @property
     def _export_settings(self) -> ExportSettings:

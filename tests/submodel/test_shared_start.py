@@ -98,6 +98,22 @@ def test_an_adapter_makes_its_graph_from_the_shared_one(shared, shared_bundle, t
     assert "adapter" not in read_bundle(repository / ".submodel" / "bundle").manifest
 
 
+def test_an_update_of_it_has_an_adapter_too(shared, shared_bundle, tmp_path):
+    repository = write_repository(tmp_path / "own", 10)
+    build(repository, "--base", model_of(shared), "--positions", 0, "--quantize", "int8", "--minutes", 0.02)
+    first = read_bundle(repository / ".submodel" / "bundle")
+    for path in write_repository(tmp_path / "more", 11).iterdir():
+        shutil.copy(path, repository / f"more_{path.name}")
+    run("update", repository, "--minutes", 0.02, "--positions", 0)
+    last = read_bundle(repository / ".submodel" / "bundle")
+    assert last.manifest["files"][MODEL_FILE] != first.manifest["files"][MODEL_FILE]
+    source = read_bundle(shared_bundle)
+    assert last.manifest["adapter"]["shared"] == source.manifest["files"][MODEL_FILE]
+    changes = read_adapter(last.folder / last.manifest["adapter"]["file"], source.model_path.stat().st_size)
+    with source.model_path.open("rb") as graph:
+        assert b"".join(merged(graph, changes)) == last.model_path.read_bytes()
+
+
 @pytest.mark.parametrize("reason", ["none", "another model's", "not trusted"])
 def test_without_the_shared_bundle_the_graph_is_written_whole(reason, shared, shared_bundle, tmp_path):
     place = tmp_path / "shared" / ".submodel"
