@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 
+from builder.batches import in_batches
 from builder.finetuning.finetune_settings import FinetuneSettings
 from builder.finetuning.packed import packed_nats
 from builder.finetuning.schedule import learning_rate_at, steps_within, validation_steps
-from builder.finetuning.training_data import Material, in_steps
+from builder.finetuning.training_data import Material
 from builder.finetuning.training_state import StateFile, TrainingProgress
 from contract.documents import FineTuningFacts
 
@@ -158,7 +159,7 @@ class TrainingRun:
     def _validate(self) -> float:
         self._model.eval()
         nats = []
-        for batch in in_steps(self._material.validation, self._settings.tokens_a_step, len):
+        for batch in in_batches(self._material.validation, self._settings.tokens_a_step, len):
             started = time.perf_counter()
             nats.append(packed_nats(self._model, batch, self._device).cpu())  # waits for a GPU
             if self.progress.total is None:
