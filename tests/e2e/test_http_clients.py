@@ -1,6 +1,7 @@
-"""Clients of `submodel serve --http`: their recorded requests, and Neovim with its plug-ins where they are.
+"""Clients of `submodel serve --http`: their recorded requests, and JupyterLab and Neovim with plug-ins where they are.
 
-$NVIM_PROGRAM names Neovim, $LLAMA_VIM and $MINUET_NVIM the folders of the plug-ins, set up as docs/editors.md says.
+$NVIM_PROGRAM names Neovim, $LLAMA_VIM and $MINUET_NVIM the folders of the plug-ins. All are set up as docs/editors.md
+says.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from lsp_server.http.guard import read_token
 from lsp_server.http.messages import read_completion, read_infill, until_stop
 from lsp_server.options import ServerOptions, TriggerOptions
 from lsp_server.request import CompletionRequest
+from testbed import jupyterlab
 from tests.e2e.neovim import NVIM, open_neovim
 from tests.http_server import HttpServer, serving
 
@@ -52,7 +54,7 @@ def shown(content: str) -> str:
     return "".join(json.loads(part)["choices"][0]["text"] for part in parts)
 
 
-@pytest.mark.parametrize("name", ["llama-vim", "llama-vscode", "minuet", "zed", "continue"])
+@pytest.mark.parametrize("name", ["llama-vim", "llama-vscode", "minuet", "zed", "continue", "jupyterlab"])
 def test_a_recorded_request_gets_the_completer_s_answer(name: str, server: HttpServer, tiny_bundle: Bundle) -> None:
     text = (RECORDED / f"{name}.json").read_text("utf-8")
     # Of no language that has a grammar, so that what the random model says is not cut to what parses.
@@ -93,13 +95,15 @@ def test_health_and_models(server: HttpServer) -> None:
     assert [model["id"] for model in server.ask("GET", "/v1/models")[1]["data"]] == ["submodel"]
 
 
-def documented_set_up(title: str, port: int) -> str:
-    """The Lua of a section, for a server and a token that are elsewhere."""
-    match = re.search(rf"### {title}.*?```lua\n(.*?)```", DOCUMENTATION.read_text("utf-8"), re.DOTALL)
+def documented_set_up(title: str, port: int, language: str = "lua") -> str:
+    """The lines of a section, for a server and a token that are elsewhere."""
+    match = re.search(rf"### {title}.*?```{language}\n(.*?)```", DOCUMENTATION.read_text("utf-8"), re.DOTALL)
     assert match is not None
-    lines, count = re.subn("~/.local/state/submodel/http-token", str(read_token()[1]), match[1])
-    assert count == 1
-    return lines.replace("127.0.0.1:8012", f"127.0.0.1:{port}")
+    token, path = read_token()
+    lines, count = re.subn("~/.local/state/submodel/http-token", str(path), match[1])
+    in_text, count_in_text = re.subn('"TOKEN"', json.dumps(token), lines)
+    assert count + count_in_text == 1
+    return in_text.replace("127.0.0.1:8012", f"127.0.0.1:{port}")
 
 
 @pytest.mark.skipif(NVIM is None, reason="no Neovim here")
@@ -125,3 +129,18 @@ def test_a_plug_in_shows_and_inserts_the_answer(
         editor.wait_for(f"luaeval('{marks}:any(function(mark) return mark[4].virt_text ~= nil end)')", "true")
         editor.remote("--remote-send", "<Tab>")
         editor.wait_for("trim(getline(2))", f"return {expected}")
+
+
+@pytest.mark.skipif(bool(jupyterlab.why_missing()), reason=jupyterlab.why_missing())
+def test_jupyterlab_shows_and_inserts_the_answer(server: HttpServer, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    cells = ["import math", BEFORE.removesuffix("return ")]
+    notebook = tmp_path / "greet.ipynb"
+    jupyterlab.write_notebook(notebook, cells)
+    before = f"{cells[0]}\n{BEFORE}"  # the extension sends the cells as one text, without their language
+    request = CompletionRequest(text=before, offset=len(before), options=PATIENT)
+    expected = open_completer(tiny_bundle.folder, threads=1).complete(request).text
+    set_up = documented_set_up("JupyterLab", server.port, "json")
+    with jupyterlab.serving_jupyterlab(notebook, tmp_path / "home", set_up) as address:
+        answer = jupyterlab.accept_suggestion(address, "return ", tmp_path / "picture.png")
+    assert answer["shown"] == expected
+    assert "".join(json.loads(notebook.read_text("utf-8"))["cells"][1]["source"]) == BEFORE + expected
