@@ -15,7 +15,6 @@ try {
   await page.goto(address);
   const cell = page.locator('.jp-Notebook .jp-CodeCell .cm-content').last();
   await cell.waitFor();
-  await page.keyboard.press('Control+b'); // the sidebar
   await cell.click();
   await page.keyboard.press('Control+End');
   await page.keyboard.type(typed, { delay: 30 });
