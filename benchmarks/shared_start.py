@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def _facts(report: dict[str, Any]) -> dict[str, Any]:
-    return {key: report[key] for key in ("seconds", "stages", "finetuning", "parity", "plan")}
+    return {key: report[key] for key in ("seconds", "stages", "finetuning", "parity", "plan", "peak_rss_bytes")}
 
 
 def against(repositories: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -172,6 +172,13 @@ class VariantFacts(TypedDict):
     parity: ParityFacts
 
 
+class AdapterFacts(TypedDict):
+    """A file of the bundle that makes its graph from the graph of a shared model (`exporters.adapter_file`)."""
+
+    file: str
+    shared: FileFacts  # the graph's file in the shared model's bundle
+
+
 class Manifest(TypedDict):
     """bundle.json: where a bundle came from, how it is asked, and the SHA-256 of each of its files."""
 
@@ -190,6 +197,7 @@ class Manifest(TypedDict):
     parity: NotRequired[ParityFacts]
     threshold: NotRequired[ThresholdFacts]
     drafts: NotRequired[DraftFacts]
+    adapter: NotRequired[AdapterFacts]
     variants: NotRequired[dict[str, VariantFacts]]
     precisions_tried: NotRequired[list[PrecisionTrial]]
     held_out_sha256: NotRequired[list[str]]

@@ -31,10 +31,13 @@ from contract.bundle.bundle import (
 )
 from contract.bundle.drafts import FOLDER, build_index, write_index
 from contract.bundle.trusted_builds import check_trusted
+from contract.documents import AdapterFacts
 from contract.errors import ExportError, ParityError
 from contract.progress import Progress, part_of
 from contract.prompt import PromptEncoder
 from contract.versions import installed_versions
+from exporters.adapter_export import SharedModel, write_adapted
+from exporters.adapter_file import ADAPTER_FILE
 from exporters.auto_precision import Trial, choose_fastest, measure_speed, resident_bytes
 from exporters.checkpoint_reader import DECODER_TYPES, Checkpoint, DecoderShape, read_config
 from exporters.export_settings import COPIED_FILES, ExportSettings
@@ -87,6 +90,7 @@ def export_bundle(
     settings: ExportSettings | None = None,
     *,
     drafts: Iterable[Sequence[int]] = (),
+    shared: SharedModel | None = None,
     measure: Callable[[Bundle], Mapping[str, Any]] = lambda bundle: {},
     on_event: Report = lambda text: None,
     on_progress: Progress = lambda done, total: None,
@@ -94,6 +98,8 @@ def export_bundle(
     """Export a sub-model, or any Llama- or Qwen2-shaped checkpoint, and check it; return the bundle as read back.
 
     drafts: the repository's files as token ids, a sequence each, for speculative decoding (`contract.bundle.drafts`).
+    shared: what the model was fine-tuned from. Where it can, an adapter then makes the int8 graph from the shared one,
+    and the bundle holds the adapter as well.
     measure: is called with the whole bundle before it is sealed; its result goes into the manifest.
     `on_event` gets a sentence at the beginning of each step; `on_progress` (done, of all) is the progress of the whole.
     Raises ExportError if the checkpoint does not fit, the parity check fails or the folder can't be written, and
@@ -128,6 +134,8 @@ def export_bundle(
             precision, report = chosen.precision, chosen.parity or report
             facts["precisions_tried"] = [trial.to_json() for trial in trials]
             on_event(f"{precision} is the fastest here of those that answer as the checkpoint does")
+        elif adapted := _adapt(path, checkpoint, shared, references, settings, report, on_event, quantized):
+            facts["adapter"], report = adapted
         elif precision is not Precision.FP32:
             precision, report = _quantize(path, checkpoint, references, settings, report, on_event, quantized)
         _write_configs(fresh, source, checkpoint)
@@ -240,6 +248,37 @@ def _write_quantized(path: Path, checkpoint: Checkpoint, precision: Precision, p
     basis = RotatedCheckpoint(checkpoint.folder) if precision is Precision.INT8 else checkpoint
     save_graph(build_graph(basis, precision), path)
     on_event(f"Comparing the {precision} graph with the checkpoint on {prompts} prompts")
+
+
+def _adapt(
+    path: Path,
+    checkpoint: Checkpoint,
+    shared: SharedModel | None,
+    references: list[Reference],
+    settings: ExportSettings,
+    report: ParityReport,
+    on_event: Report,
+    on_progress: Progress,
+) -> tuple[AdapterFacts, ParityReport] | None:
+    """Write the int8 graph by an adapter; return None, and leave nothing, if that is not wanted or not good enough."""
+    if shared is None or settings.precision is not Precision.INT8:
+        return None
+    adapter = path.parents[1] / ADAPTER_FILE
+    on_event("Writing the int8 graph by an adapter of the shared model")
+    facts = write_adapted(path, adapter, shared, checkpoint)
+    if facts is None:
+        on_event("It differs from the shared model's bundle in more than an adapter holds")
+        return None
+    on_event(f"Comparing the int8 graph with the checkpoint on {len(references)} prompts")
+    try:
+        report = check_quantized(
+            DecodeSession(path, checkpoint.shape), references, settings.limits, report, on_progress
+        )
+    except ParityError as error:
+        on_event(f"{str(error).partition(',')[0]}; writing it without an adapter")
+        adapter.unlink()
+        return None
+    return facts, report
 
 
 def _quantize(

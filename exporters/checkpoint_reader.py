@@ -129,6 +129,11 @@ class Checkpoint:
         self._file_of = _tensor_files(folder)
         self._check_tensors()
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of all tensors."""
+        return frozenset(self._file_of)
+
     def has(self, name: str) -> bool:
         """Return whether the checkpoint holds a tensor of this name."""
         return name in self._file_of

@@ -1,10 +1,15 @@
-"""Registries for tests: a bundle published under a name, and a repository whose git remote has that name."""
+"""Registries for tests: bundles published under a name, and a repository whose git remote has that name."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
+
+from contract.bundle.bundle import MODEL_FILE, Bundle, read_bundle, write_bundle_manifest
+from exporters.adapter_file import ADAPTER_FILE, Change, merged, write_adapter
 from submodel.registry.publish_run import PublishSettings, run_publish
 
 NAME = "example.com/acme/app"
@@ -32,3 +37,23 @@ def make_repository(folder: Path, remote: str = REMOTE) -> Path:
     subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
     subprocess.run(["git", "remote", "add", "origin", remote], cwd=folder, check=True)
     return folder
+
+
+def make_adapted_bundle(shared: Bundle, folder: Path) -> Bundle:
+    """A bundle whose graph an adapter makes from the graph of `shared`. The graph is for hashes, not for answers."""
+    rng = np.random.default_rng(3)
+    change = Change(
+        offset=20_000,
+        ins=rng.integers(-127, 128, (2, 64)).astype(np.int8),
+        in_scales=np.full(64, 0.01, np.float32),
+        outs=rng.integers(-127, 128, (2, 48)).astype(np.int8),
+        out_scales=np.full(48, 0.01, np.float32),
+    )
+    shutil.copytree(shared.folder, folder)
+    write_adapter(folder / ADAPTER_FILE, {"some.weight": change})
+    with shared.model_path.open("rb") as graph:
+        (folder / MODEL_FILE).write_bytes(b"".join(merged(graph, [change])))
+    facts = {"file": ADAPTER_FILE, "shared": shared.manifest["files"][MODEL_FILE]}
+    kept = {key: value for key, value in shared.manifest.items() if key not in ("schema", "files")}
+    write_bundle_manifest(folder, {**kept, "adapter": facts})
+    return read_bundle(folder)

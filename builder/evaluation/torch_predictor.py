@@ -13,8 +13,10 @@ import torch
 from torch.nn.functional import pad
 from transformers import DynamicCache, PreTrainedModel, StaticCache
 
+from builder.batches import in_batches
 from builder.evaluation.attention import grouped
 from builder.evaluation.packing import Pack, pack_prompts
+from builder.nats import head_nats
 from builder.pruning.plan import count_parameters
 from contract.prompt import PromptEncoder
 
@@ -29,7 +31,7 @@ class TorchPredictor:
         encoder: PromptEncoder,
         *,
         line_tokens: int = 32,
-        batch: int = 48,  # prompts of 1,000 tokens: 0.6 GB of keys and values, twice while a batch is made
+        batch_tokens: int = 32_768,  # of prompts: 0.4 GB of keys and values, twice while a batch is made
         pack_tokens: int = 300,
     ) -> None:
         self.name = name
@@ -38,7 +40,7 @@ class TorchPredictor:
         self.parameters = count_parameters(model)
         self.bytes = sum(p.numel() * p.element_size() for p in {id(p): p for p in model.parameters()}.values())
         self._line_tokens = line_tokens
-        self._batch = batch
+        self._batch_tokens = batch_tokens
         self._pack_tokens = pack_tokens
         vocabulary = encoder.tokenizer.get_vocab_size(with_added_tokens=True)
         decode = encoder.tokenizer.decode
@@ -53,8 +55,8 @@ class TorchPredictor:
     def nats_after(self, ids: Sequence[int], start: int) -> float:
         """The same of ids[start:], given all that precedes; 0 < start ≤ len(ids)."""
         tokens = torch.tensor([list(ids)])
-        logits = self.model(tokens, use_cache=False, logits_to_keep=len(ids) - start + 1).logits[0, :-1].float()
-        return float(torch.nn.functional.cross_entropy(logits, tokens[0, start:], reduction="sum"))
+        hidden = self.model.get_decoder()(tokens, use_cache=False).last_hidden_state[0, start - 1 : -1]
+        return float(head_nats(self.model, hidden, tokens[0, start:]).sum())
 
     @torch.inference_mode()
     def read_truth(self, prompt: Sequence[int], truth: Sequence[int]) -> tuple[float, bool]:
@@ -119,8 +121,7 @@ class TorchPredictor:
         on_done(len(prompts) - len(asked))
         order = sorted(asked, key=lambda i: list(prompts[i]))  # the most alike side by side
         with grouped(self.model):
-            for start in range(0, len(order), self._batch):
-                chosen = order[start : start + self._batch]
+            for chosen in in_batches(order, self._batch_tokens, lambda i: len(prompts[i])):
                 read: list[_ReadPrompt] = []
                 for pack in pack_prompts([prompts[i] for i in chosen], self._pack_tokens):
                     read += self._read(pack)

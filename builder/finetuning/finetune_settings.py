@@ -25,6 +25,7 @@ class FinetuneSettings:
     least_validations: int = 4  # spread evenly over the steps; each costs some six seconds of the budget
     least_patience: int = 3  # validations without a new best before it stops
     seed: int = 0
+    steps: int | None = None  # exactly so many, however long they take: the same model again on machines of one kind
 
     def __post_init__(self) -> None:
         if not self.minutes >= 0:
@@ -41,5 +42,5 @@ class FinetuneSettings:
         return max(self.least_patience, self.validations // 3)
 
     def to_json(self) -> dict[str, Any]:
-        """For keys and manifests."""
-        return asdict(self)
+        """For keys and manifests; what is not set is left out."""
+        return {name: value for name, value in asdict(self).items() if value is not None}

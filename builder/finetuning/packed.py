@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch.nn.functional import cross_entropy
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface
 
+from builder.nats import head_nats
+
 NAME = "submodel_packed"
-LOGIT_POSITIONS = 256  # whose logits are in memory at once; fewer make the product with the head slower
 
 
 def packed_attention(
@@ -47,8 +47,7 @@ AttentionMaskInterface.register(NAME, lambda *args, **kwargs: None)
 def packed_nats(model: Any, batch: Sequence[Sequence[int]], device: torch.device) -> torch.Tensor:
     """Negative log-likelihood of each sequence's tokens but its first, one sequence behind the other, (tokens,).
 
-    `model` attends by NAME (`set_attn_implementation`). Logits are made of a few positions at a time, and only of those
-    that a token follows: a vocabulary's worth of float32 for each position leaves the processor's cache otherwise.
+    `model` attends by NAME (`set_attn_implementation`). Logits are made of those positions only that a token follows.
     """
     lengths = [len(ids) for ids in batch]
     tokens = torch.tensor([token for ids in batch for token in ids], device=device)
@@ -56,7 +55,5 @@ def packed_nats(model: Any, batch: Sequence[Sequence[int]], device: torch.device
     hidden = model.get_decoder()(
         input_ids=tokens[None], position_ids=positions[None], lengths=lengths, use_cache=False
     ).last_hidden_state[0]
-    head = model.get_output_embeddings()
     asked = (positions > 0).nonzero()[:, 0]  # a sequence's first token has nothing before it
-    parts = zip(*(torch.split(one, LOGIT_POSITIONS) for one in (hidden[asked - 1], tokens[asked])), strict=True)
-    return torch.cat([cross_entropy(head(part).float(), truths, reduction="none") for part, truths in parts])
+    return head_nats(model, hidden[asked - 1], tokens[asked])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 import torch
 
+from builder.batches import in_batches
 from builder.calibration import Example, make_examples, make_sequences
 from builder.corpus.corpus import SourceFile
 from builder.finetuning.finetune_settings import FinetuneSettings
@@ -61,7 +62,7 @@ class Material:
             seed = self._settings.seed + 1000 * (len(self._passes) + 1)
             fresh = make_examples(self._fresh, self._encoder, self._fresh_tokens, seed)
             examples = interleave(fresh, make_examples(self._old, self._encoder, self._old_tokens, seed))
-            self._passes.append(tuple(in_steps(examples, self._settings.tokens_a_step, lambda one: len(one.ids))))
+            self._passes.append(tuple(in_batches(examples, self._settings.tokens_a_step, lambda one: len(one.ids))))
         return self._passes[number]
 
     def batch(self, step: int) -> Step:
@@ -91,17 +92,3 @@ def token_weights(example: Example, middle_weight: float) -> torch.Tensor:
     weights = torch.ones(len(example.ids) - 1)
     weights[max(example.prompt_tokens - 1, 0) :] = middle_weight
     return weights
-
-
-def in_steps(sequences: Sequence[T], tokens: int, length: Callable[[T], int]) -> Iterator[Sequence[T]]:
-    """The sequences in their order, in groups that each reach `tokens` tokens with their last one."""
-    group: list[T] = []
-    count = 0
-    for sequence in sequences:
-        group.append(sequence)
-        count += length(sequence)
-        if count >= tokens:
-            yield group
-            group, count = [], 0
-    if group:
-        yield group

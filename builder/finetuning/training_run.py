@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 
+from builder.batches import in_batches
 from builder.finetuning.finetune_settings import FinetuneSettings
 from builder.finetuning.packed import packed_nats
 from builder.finetuning.schedule import learning_rate_at, steps_within, validation_steps
-from builder.finetuning.training_data import Material, in_steps
+from builder.finetuning.training_data import Material
 from builder.finetuning.training_state import StateFile, TrainingProgress
 from contract.documents import FineTuningFacts
 
@@ -61,6 +62,8 @@ class TrainingRun:
     def train(self) -> None:
         """Steps until the budget is spent or validation stops improving; leaves the best factors in the model."""
         progress, settings = self.progress, self._settings
+        if settings.steps is not None and progress.total is None:
+            progress.total = min(settings.steps, self._material.most_steps)
         if progress.best_loss is None:
             started = time.perf_counter()
             progress.best_loss = self._validate()
@@ -74,7 +77,7 @@ class TrainingRun:
             if self._is_finished():
                 break
             started, tokens = time.perf_counter(), progress.tokens
-            if progress.total is not None and started - saved >= SAVE_EVERY_S:
+            if progress.total is not None and progress.step and started - saved >= SAVE_EVERY_S:
                 self._save()
                 saved = started
             progress.losses.append(self._step())
@@ -156,7 +159,7 @@ class TrainingRun:
     def _validate(self) -> float:
         self._model.eval()
         nats = []
-        for batch in in_steps(self._material.validation, self._settings.tokens_a_step, len):
+        for batch in in_batches(self._material.validation, self._settings.tokens_a_step, len):
             started = time.perf_counter()
             nats.append(packed_nats(self._model, batch, self._device).cpu())  # waits for a GPU
             if self.progress.total is None:

@@ -306,6 +306,7 @@ def check_manifest(document: Any, where: Path) -> None:
         "held_out_sha256": _are_hashes,
         "learned_sha256": _are_hashes,
         "seen_sha256": _are_hashes,
+        "adapter": lambda value: _is_adapter(value, files),
         "variants": lambda value: _are_variants(value, files),
     }
     for key, is_right in forms.items():
@@ -319,6 +320,13 @@ def _are_hashes(value: object) -> bool:
 
 def _are_variants(value: object, files: Mapping[str, Any]) -> bool:
     return isinstance(value, dict) and all(isinstance(one, dict) and one.get("file") in files for one in value.values())
+
+
+def _is_adapter(value: object, files: Mapping[str, Any]) -> bool:
+    if not isinstance(value, dict) or value.get("file") not in files:
+        return False
+    shared = value.get("shared")
+    return isinstance(shared, dict) and _are_facts(shared)
 
 
 def _is_inside(name: str) -> bool:

@@ -2,7 +2,8 @@
 
 A tokenizer splits `return sel` into other tokens than `return self`. A prompt that ends in `sel` is thus unlike nearly
 all training text. So the begun word is taken back from the prompt, and the answer has to begin with it (Lundberg,
-guidance, 2023). All keystrokes of one word then share one prompt, and the KV cache with it.
+guidance, 2023). All keystrokes of one word then share one prompt, and the KV cache with it. The same holds for a space
+after text: nearly every word's token begins with its space, so that few tokens ever follow a space alone.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ _BYTES = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
 
 
 def begun_word(tokenizer: Tokenizer, prefix: str) -> str:
-    """Return the last characters of `prefix` that a longer word would share a token with; "" if it ends in no letter.
+    """Return the last characters of `prefix` that a longer word would share a token with; "" if there are none.
 
-    A leading space belongs to them, since tokens hold it.
+    They end in a letter. A leading space belongs to them, since tokens hold it. A single space after text is begun too.
     """
+    if prefix[-1:] == " " and prefix[-2:-1].strip():
+        return " "
     if not prefix or not (prefix[-1].isalpha() or prefix[-1] == "_"):
         return ""
     tail = prefix[-TAIL:]

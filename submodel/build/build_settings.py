@@ -28,6 +28,7 @@ class BuildSettings:
     size: float | None = SizeSettings.size  # None: the smallest that is as good as the base on validation files
     keeps_sub_model: bool = False  # a base that is a sub-model is not pruned again, whatever `size` says
     minutes: float = FinetuneSettings.minutes  # of fine-tuning; 0 leaves it out
+    steps: int | None = None  # of fine-tuning, in place of what the minutes allow
     quantize: str = "int8"
     seed: int = 0
     positions: int = ScoringSettings.positions  # held-out lines to complete; 0 leaves the evaluation out
@@ -54,7 +55,7 @@ class BuildSettings:
             raise BuildError("--source names packages of a language; say which with --language.")
         if self.dense_baseline and self.positions == 0:
             raise BuildError("--dense-baseline is a comparison on held-out lines; give --positions above 0.")
-        object.__setattr__(self, "finetuning", FinetuneSettings(minutes=self.minutes, seed=self.seed))
+        object.__setattr__(self, "finetuning", FinetuneSettings(minutes=self.minutes, seed=self.seed, steps=self.steps))
         # Another stream of random numbers than calibration's, fixed by the same seed.
         scoring = ScoringSettings(positions=self.positions, seed=self.seed + 1)
         object.__setattr__(self, "scoring", scoring)

@@ -31,6 +31,7 @@ class History:
     model_hash: str  # of the stage that made the model
     commit: str | None  # that was checked out; None without git
     known: Known  # the files and texts of all versions
+    shared: str | None = None  # the folder of the sub-model that the build began with
     # A build or an update each, the oldest first: what the report and `--json` show.
     versions: tuple[Mapping[str, Any], ...]
 
@@ -41,7 +42,12 @@ class History:
 
 
 def remember_build(
-    folder: Path, corpus: Corpus, program: str, model_hash: str, document: Mapping[str, Any]
+    folder: Path,
+    corpus: Corpus,
+    program: str,
+    model_hash: str,
+    document: Mapping[str, Any],
+    shared: Path | None = None,
 ) -> list[dict[str, Any]]:
     """Start the history from a build's document, unless its model is already known. Returns the versions."""
     before = read_history(folder)
@@ -53,9 +59,15 @@ def remember_build(
         if row["name"] == "sub-model":
             version["held_out"] = figures_of(row)
     versions = (*(before.versions if before else ()), version)
-    write_history(
-        folder, History(program=program, model_hash=model_hash, commit=commit, known=know(corpus), versions=versions)
+    history = History(
+        program=program,
+        model_hash=model_hash,
+        commit=commit,
+        known=know(corpus),
+        shared=None if shared is None else str(shared),
+        versions=versions,
     )
+    write_history(folder, history)
     return [dict(one) for one in versions]
 
 
@@ -84,6 +96,7 @@ def write_history(folder: Path, history: History) -> None:
         "commit": history.commit,
         "paths": dict(history.known.paths),
         "texts": dict(history.known.texts),
+        "shared": history.shared,
         "versions": list(history.versions),
     }
     write_text(folder / FILE, sealed_json(seal_key(), PURPOSE, FILE, document), mode=PRIVATE)
@@ -107,6 +120,7 @@ def read_history(folder: Path) -> History | None:
             model_hash=document["model_hash"],
             commit=document["commit"],
             known=Known(paths=document["paths"], texts=document["texts"]),
+            shared=document.get("shared"),
             versions=tuple(document["versions"]),
         )
     except KeyError:

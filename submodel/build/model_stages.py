@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,15 +21,19 @@ from builder.finetuning.training_state import StateFile
 from builder.memory import peak_rss_bytes
 from builder.number_format import fastest_dtype
 from builder.pruning.structured_pruning import prune
-from contract.bundle.bundle import Bundle
+from contract.bundle.bundle import Bundle, build_of, read_bundle
 from contract.bundle.threshold import KEY
+from contract.bundle.trusted_builds import check_trusted
 from contract.console import Advance, StageDisplay
 from contract.documents import FineTuningFacts, PlanFacts, ThresholdFacts
+from contract.errors import BundleError
+from contract.files.state_folder import StateFolderError
 from contract.progress import part_of
 from contract.prompt import PromptEncoder
+from exporters.adapter_export import SharedModel
 from exporters.bundle_export import export_bundle
 from exporters.export_settings import ExportSettings
-from exporters.precision import parse_precision
+from exporters.precision import Precision, parse_precision
 from lsp_server.completion import Completer
 from lsp_server.decoding.engine import Engine
 from submodel.build.build_settings import BuildSettings
@@ -192,7 +197,8 @@ class ModelStages:
         return summary
 
     def _bundle_hash(self, model_hash: str) -> str:
-        return hash_of(version=EXPORT_VERSION, model=model_hash, quantize=self._settings.quantize)
+        shared = {} if self._shared is None else {"shared": self._shared.bundle.build}
+        return hash_of(version=EXPORT_VERSION, model=model_hash, quantize=self._settings.quantize, **shared)
 
     def _export_served(self, paths: BuildPaths, advance: Advance) -> dict[str, Any]:
         """The bundle that is served, which the dense baseline's is not, has a confidence threshold."""
@@ -216,11 +222,33 @@ class ModelStages:
             paths.bundle,
             self._export_settings,
             drafts=self._drafts(paths),
+            shared=self._shared,
             measure=measure,
             on_event=self._display.say,
             on_progress=advance,
         )
         return {"parity": bundle.manifest["parity"]}
+
+    @property
+    def _shared_folder(self) -> Path | None:
+        """The checkpoint of the sub-model that this one began with."""
+        base = self._found_base
+        return base.path if base is not None and base.is_sub_model else None
+
+    @cached_property
+    def _shared(self) -> SharedModel | None:
+        """That sub-model, if its bundle in int8 lies beside it, as builds leave both."""
+        folder = self._shared_folder
+        if folder is None or not folder.is_dir():
+            return None
+        beside = folder.parent / "bundle"
+        try:
+            check_trusted(beside, build_of(beside))
+            bundle = read_bundle(beside)
+        except (BundleError, StateFolderError):
+            return None
+        is_int8 = bundle.manifest.get("quantization") == Precision.INT8
+        return SharedModel(folder=folder, bundle=bundle) if is_int8 else None
 
     @property
     def _export_settings(self) -> ExportSettings:

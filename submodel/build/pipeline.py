@@ -131,7 +131,9 @@ class Build(ModelStages):
         document["seconds"] = round(time.perf_counter() - started, 1)
         remember_stages(settings, self._base, stages.records)
         if settings.language is None:
-            document["history"] = remember_build(paths.stages, self._corpus, PROGRAM, model_hash, document)
+            document["history"] = remember_build(
+                paths.stages, self._corpus, PROGRAM, model_hash, document, self._shared_folder
+            )
         write_json(paths.figures, document, mode=PRIVATE)
         write_text(paths.report, render_report(document, title=settings.title), mode=PRIVATE)
         return document

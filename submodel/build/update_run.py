@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 from builder.artifact import read_artifact
@@ -180,6 +181,10 @@ class _Update(Build):
             )
         self._adopt(self._paths.model, self._paths.pruned, "finetune", "update")
         return exported
+
+    @property
+    def _shared_folder(self) -> Path | None:
+        return None if self._history.shared is None else Path(self._history.shared)
 
     @property
     def _export_settings(self) -> ExportSettings:

@@ -25,6 +25,7 @@ TICK_S: Final = 1.0
 HEAD_MISSES: Final = 3  # connections refused one after the other, a tick apart, before the head counts as lost
 HEAD_WAIT_S: Final = 600.0
 HEAD_RETRY_S: Final = 10.0
+JOIN_WAIT_S: Final = 60.0  # for the machines of a head that has come back
 HEAD_LOSSES: Final = 10  # of a head that comes back, without a build that ends in between
 LOCAL_STARTS: Final = 3  # Ray gives its own start up after 30 seconds, which a busy machine may need
 _LOCAL_STORE_BYTES: Final = 128 << 20  # of Ray's shared memory: a task's document and outcome are all that is passed
@@ -56,6 +57,7 @@ def build_on_cluster(
                 with _cluster(address) as ray:
                     if lost_s is not None:
                         on_event("The Ray cluster is there again; unfinished builds resume.")
+                        _wait_for_machines(ray, [part for _, part in waiting.values()])
                     lost_s = None
                     for name, outcome in _run(ray, waiting, on_tick):
                         losses = 0
@@ -102,7 +104,7 @@ def _run(
     ray: Any, tasks: Mapping[str, tuple[Task, TaskPart]], on_tick: Callable[[Sequence[str]], None]
 ) -> Iterator[tuple[str, Outcome]]:
     head = ray.get_runtime_context().gcs_address
-    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    machines = _machines(ray)
     remote = ray.remote(max_calls=1, max_retries=RETRIES)(build_repository)
     # Ray is handed some more than can run, not all: asking about 100,000 at once takes longer than they do.
     most = 8 + 4 * int(sum(machine.get("CPU", 0) for machine in machines))
@@ -131,6 +133,17 @@ def _run(
                     raise _HeadLost from error
                 outcome = {"reason": _lost(ray, error)}
             yield pending.pop(reference), outcome
+
+
+def _machines(ray: Any) -> list[Mapping[str, float]]:
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _wait_for_machines(ray: Any, parts: Sequence[TaskPart]) -> None:
+    """Wait until each task fits a machine: they join a head one after the other. Some may never come."""
+    until_s = time.monotonic() + JOIN_WAIT_S
+    while any(_refuse(part, _machines(ray)) for part in parts) and time.monotonic() < until_s:
+        time.sleep(TICK_S)
 
 
 def _resources(part: TaskPart) -> dict[str, Any]:

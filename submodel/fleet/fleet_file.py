@@ -50,6 +50,7 @@ class BuildPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     base: str = AUTO
     size: float | Literal["auto"] | None = None  # None: 0.6, or all of a base that is a sub-model
     minutes: float = FinetuneSettings.minutes
+    steps: Annotated[int, msgspec.Meta(ge=1)] | None = None  # not a command's: a fleet's models can be made again
     quantize: str = BuildSettings.quantize
     positions: Annotated[int, msgspec.Meta(ge=0)] = ScoringSettings.positions
     seed: Annotated[int, msgspec.Meta(ge=0)] = 0
@@ -64,6 +65,7 @@ class BuildPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             size=None if isinstance(default, str) else default,
             keeps_sub_model=self.size is None,
             minutes=self.minutes,
+            steps=self.steps,
             quantize=self.quantize,
             positions=self.positions,
             seed=self.seed,

@@ -36,7 +36,8 @@ from contract.files.untrusted_json import parse_json
 from submodel.registry.fetcher import NOT_FOUND, RegistryFetcher
 
 SCHEMA: Final = 1
-BUNDLE: Final = "bundle"  # the kind of artifact that this version publishes and pulls
+BUNDLE: Final = "bundle"
+SHARED: Final = "shared"  # the graph of a shared model, from which the bundle's adapter makes the bundle's own
 METADATA, REPOSITORIES, FILES = "metadata", "repositories", "files"
 ROOT_FILE: Final = "1.root.json"
 BIN_BITS: Final = 8  # 256 bins: of 100,000 repositories a pull reads about 100 kB
@@ -48,7 +49,10 @@ _FORBIDDEN: Final = 403  # what a bucket answers for a file that does not exist
 
 
 class ArtifactFacts(TypedDict):
-    """One artifact of a repository. Of a bundle, `file` is its bundle.json, which lists the other files."""
+    """One artifact of a repository. Of a bundle, `file` is its bundle.json, which lists the other files.
+
+    If there is a shared graph, the registry may lack the bundle's own, and has the adapter.
+    """
 
     kind: str
     file: FileFacts
@@ -194,7 +198,7 @@ def find_artifact(document: RepositoryDocument, kind: str) -> FileFacts | None:
 def _is_artifact(value: object) -> bool:
     if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
         return False
-    if value["kind"] != BUNDLE:  # of a later version, with facts of its own
+    if value["kind"] not in (BUNDLE, SHARED):  # of a later version, with facts of its own
         return True
     facts = value.get("file")
     return isinstance(facts, dict) and _are_facts(facts.get("bytes"), facts.get("sha256"))

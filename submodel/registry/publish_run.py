@@ -4,6 +4,9 @@ Files are written first, under their SHA-256, then the documents that name them,
 folder meanwhile, or after a kill, finds the old index with all that it names. A bundle that can't be published is a row
 with its sentence; the others are published.
 
+A bundle with an adapter is published without its graph if the registry has the graph of the shared model: publish the
+shared model's bundle first.
+
 What it does not cover: removing files that no index names any more, and registries that are no folder. A bucket is a
 copy of the folder.
 """
@@ -26,6 +29,7 @@ from securesystemslib.signer import CryptoSigner
 
 from contract.bundle.bundle import (
     MANIFEST_FILE,
+    MODEL_FILE,
     WORKSPACE_BUNDLE,
     build_of,
     read_bundle,
@@ -36,7 +40,16 @@ from contract.documents import FileFacts
 from contract.errors import RegistryError, SubmodelError, first_line
 from contract.files.untrusted_json import read_bytes, read_json
 from exporters.packed_bundle import without_drafts
-from submodel.registry.index import BUNDLE, FILES, METADATA, SCHEMA, RepositoryDocument, target_path
+from submodel.registry.index import (
+    BUNDLE,
+    FILES,
+    METADATA,
+    SCHEMA,
+    SHARED,
+    ArtifactFacts,
+    RepositoryDocument,
+    target_path,
+)
 from submodel.registry.names import given_name, names_of
 from submodel.registry.signed_index import SignedIndex
 from submodel.registry.store import CHUNK_BYTES, FileStore
@@ -165,7 +178,12 @@ def _publish(bundle: Path, name: str, drafts: bool, index: SignedIndex, store: F
         manifest = without_drafts(manifest)
         content = sealed_manifest(manifest).encode()
     facts = FileFacts(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
-    document = RepositoryDocument(schema=SCHEMA, repository=name, artifacts=[{"kind": BUNDLE, "file": facts}])
+    artifacts: list[ArtifactFacts] = [{"kind": BUNDLE, "file": facts}]
+    adapter = manifest.get("adapter")
+    by_adapter = adapter is not None and store.has(adapter["shared"])
+    if adapter is not None and by_adapter:
+        artifacts.append({"kind": SHARED, "file": adapter["shared"]})
+    document = RepositoryDocument(schema=SCHEMA, repository=name, artifacts=artifacts)
     encoded = f"{json.dumps(document, indent=2)}\n".encode()
     path = target_path(name)
     known = index.find(path)
@@ -173,7 +191,7 @@ def _publish(bundle: Path, name: str, drafts: bool, index: SignedIndex, store: F
         return PublishedRow(bundle=bundle, state="unchanged", repository=name, build=facts["sha256"])
     sizes: list[int] = []
     for relative, file in manifest["files"].items():
-        if not store.has(file):
+        if not (by_adapter and relative == MODEL_FILE) and not store.has(file):
             store.add(file, _chunks(bundle / relative), str(bundle / relative), sizes.append)
     if not store.has(facts):
         store.add(facts, iter([content]), str(bundle / MANIFEST_FILE), sizes.append)

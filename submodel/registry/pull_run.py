@@ -22,6 +22,7 @@ from builder.bases.catalogue import cache_folder
 from contract.bundle.bundle import (
     MANIFEST_FILE,
     MAX_MANIFEST_BYTES,
+    MODEL_FILE,
     WORKSPACE_BUNDLE,
     build_of,
     check_manifest,
@@ -34,10 +35,19 @@ from contract.errors import BundleError, RegistryError, first_line
 from contract.files.folders import PRIVATE, write_json
 from contract.files.state_folder import state_folder
 from contract.files.untrusted_json import parse_json, read_json
+from exporters.adapter_file import merged, read_adapter
 from exporters.packed_bundle import MAX_FILES
 from submodel.build.lock import bundle_lock
 from submodel.registry.fetcher import RegistryFetcher, base_address
-from submodel.registry.index import BUNDLE, RegistryIndex, file_path, find_artifact, read_key
+from submodel.registry.index import (
+    BUNDLE,
+    SHARED,
+    RegistryIndex,
+    RepositoryDocument,
+    file_path,
+    find_artifact,
+    read_key,
+)
 from submodel.registry.names import given_name, names_of, repository_root
 from submodel.registry.store import FileStore
 
@@ -84,10 +94,10 @@ def run_pull(settings: PullSettings, on_bytes: Callable[[int, int], None] = lamb
     fetcher = RegistryFetcher()
     # Two pulls at once: the second waits, and finds the files. One lock for the store, one for what was seen.
     with FileLock(store.folder / "lock"), FileLock(state_folder() / "registries.lock"):
-        name, facts = _find_bundle(RegistryIndex(address, key, fetcher), names, address)
+        document, facts = _find_bundle(RegistryIndex(address, key, fetcher), names, address)
         is_new = not _is_there(target, facts)
         if is_new:
-            files = _fetch(store, fetcher, address, facts, on_bytes)
+            files = _fetch(store, fetcher, address, facts, find_artifact(document, SHARED), on_bytes)
             with bundle_lock(target), replace_bundle(target) as fresh:
                 for relative, file in {**files, MANIFEST_FILE: facts}.items():
                     store.put(file, fresh / relative)
@@ -99,7 +109,7 @@ def run_pull(settings: PullSettings, on_bytes: Callable[[int, int], None] = lamb
         write_json(state_folder() / SETTINGS_FILE, {"address": address, "key": key}, mode=PRIVATE)
     files = read_bundle(target, verify=False).manifest["files"]
     return Pulled(
-        repository=name,
+        repository=document["repository"],
         address=address,
         bundle=target,
         build=facts["sha256"],
@@ -132,12 +142,12 @@ def _kept_settings() -> Mapping[str, Any]:
     return kept if isinstance(kept, dict) else {}
 
 
-def _find_bundle(index: RegistryIndex, names: list[str], address: str) -> tuple[str, FileFacts]:
+def _find_bundle(index: RegistryIndex, names: list[str], address: str) -> tuple[RepositoryDocument, FileFacts]:
     for name in names:
         document = index.find(name)
         facts = None if document is None else find_artifact(document, BUNDLE)
-        if facts is not None:
-            return name, facts
+        if document is not None and facts is not None:
+            return document, facts
     raise RegistryError(
         f"The registry {address} has no bundle for {' or '.join(names)}; publish one, or name the repository with "
         "--repository."
@@ -157,9 +167,13 @@ def _fetch(
     fetcher: RegistryFetcher,
     address: str,
     facts: FileFacts,
+    shared: FileFacts | None,
     on_bytes: Callable[[int, int], None],
 ) -> Mapping[str, FileFacts]:
-    """Bring all files of a bundle into the store; return those that its bundle.json lists, by name."""
+    """Bring all files of a bundle into the store; return those that its bundle.json lists, by name.
+
+    shared: a graph from which the bundle's adapter makes the bundle's own, which the registry may then lack.
+    """
     if facts["bytes"] > MAX_MANIFEST_BYTES:
         raise RegistryError(f"{address} names a {MANIFEST_FILE} of {facts['bytes']:,} bytes; publish it again.")
     if not store.has(facts):
@@ -175,9 +189,15 @@ def _fetch(
         raise BundleError(f"{address} has a bundle of {len(files):,} files, more than {MAX_FILES}; publish it again.")
     if len({name.casefold() for name in files}) != len(files):
         raise BundleError(f"{address} has a bundle with two names that are one to Windows and macOS; publish it again.")
-    missing = [file for file in {one["sha256"]: one for one in files.values()}.values() if not store.has(file)]
+    wanted = {one["sha256"]: one for one in files.values()}
+    missing = [file for file in wanted.values() if not store.has(file)]
+    graph, adapter = files[MODEL_FILE], manifest.get("adapter")
+    is_merged = shared is not None and adapter is not None and graph in missing
+    store.check_space(sum(file["bytes"] for file in missing))
+    if shared is not None and is_merged:
+        missing.remove(graph)
+        missing += [] if store.has(shared) else [shared]
     total, done = sum(file["bytes"] for file in missing), 0
-    store.check_space(total)
 
     def count(size: int) -> None:
         nonlocal done
@@ -186,7 +206,18 @@ def _fetch(
 
     for file in missing:
         _add(store, fetcher, address, file, count)
+    if shared is not None and is_merged:
+        _merge(store, shared, files[adapter["file"]], graph, address)
     return files
+
+
+def _merge(store: FileStore, shared: FileFacts, adapter: FileFacts, graph: FileFacts, address: str) -> None:
+    """Make a bundle's graph from the shared one, both in the store; raises unless it is the graph that is named."""
+    changes = read_adapter(store.place_of(adapter["sha256"]), shared["bytes"])
+    source = store.place_of(shared["sha256"])
+    source.touch()  # it is in use
+    with source.open("rb") as file:
+        store.add(graph, merged(file, changes), f"What the adapter of {address} makes", lambda size: None)
 
 
 def _add(

@@ -164,6 +164,25 @@ def test_the_minutes_are_used_up_though_what_runs_first_takes_longer(tmp_path, m
     assert summary["minutes"] == pytest.approx(2, rel=0.2)
 
 
+def test_steps_that_are_asked_for_are_taken_whatever_the_time(tmp_path, monkeypatch):
+    """Two machines of one kind, one of them busy: the same model."""
+    settings = replace(SETTINGS, steps=5)
+    assert "steps" not in SETTINGS.to_json()
+    quick = run(tmp_path, "quick", settings=settings)
+    now = [0.0]
+
+    def slow() -> float:
+        now[0] += 100
+        return now[0]
+
+    monkeypatch.setattr(training_run, "time", SimpleNamespace(perf_counter=slow))
+    busy = run(tmp_path, "busy", settings=settings)
+    assert quick.summary["steps"] == busy.summary["steps"] == 5 and quick.summary["minutes"] < busy.summary["minutes"]
+    for name, tensor in quick.model.state_dict().items():
+        assert torch.equal(busy.model.state_dict()[name], tensor)
+    assert run(tmp_path, "all", settings=replace(SETTINGS, steps=10_000)).summary["steps"] < 10_000
+
+
 @pytest.mark.parametrize("after", [2, 3, 5])  # steps; the first comes right after the number of steps was fixed
 def test_a_killed_run_ends_in_the_same_place(tmp_path, monkeypatch, after):
     monkeypatch.setattr(training_run, "SAVE_EVERY_S", 0.0)

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from builder.finetuning.packed import LOGIT_POSITIONS, NAME, packed_nats
+from builder.finetuning.packed import NAME, packed_nats
+from builder.nats import LOGIT_POSITIONS
 from testbed.models import make_model
 
 BATCH = [[5, 6, 7, 8, 9], [1, 2], [30, 31, 32, 33, 34, 35, 36], [4, 4, 4]]

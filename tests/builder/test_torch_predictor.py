@@ -35,7 +35,7 @@ def test_batched_lines_are_those_of_each_prompt_alone():
     prompts = [
         encoder.text_ids(TEXT[start : start + size]) for start, size in ((0, 20), (31, 7), (0, 90), (0, 45), (31, 7))
     ]
-    predictor = TorchPredictor("tiny", model, encoder, line_tokens=12, batch=3)
+    predictor = TorchPredictor("tiny", model, encoder, line_tokens=12, batch_tokens=100)
     for lines in (1, 3):
         done = []
         answers = predictor.complete([*prompts, []], done.append, lines=lines)
@@ -51,7 +51,7 @@ def test_a_finished_prompt_leaves_the_batch_without_touching_the_others():
         parameter.data *= 3
     encoder = PromptEncoder(tokenizer, PromptFormat())
     prompts = [encoder.text_ids(TEXT[start : start + 30]) for start in (0, 31, 60, 95, 130)]
-    predictor = TorchPredictor("tiny", model, encoder, line_tokens=10, batch=5)
+    predictor = TorchPredictor("tiny", model, encoder, line_tokens=10)
     read = [prompt for pack in pack_prompts(sorted(prompts), 60) for prompt in predictor._read(pack)]
     full = predictor._continue(read, 10, lambda row, ids: False)
     ending = frozenset(ids[3] for ids in full[:2])  # two prompts end early, at latest with their fourth token
@@ -77,7 +77,7 @@ def test_texts_end_where_each_is_done():
     for parameter in model.parameters():
         parameter.data *= 3
     encoder = PromptEncoder(tokenizer, PromptFormat())
-    predictor = TorchPredictor("tiny", model, encoder, batch=2)
+    predictor = TorchPredictor("tiny", model, encoder, batch_tokens=50)
     prompts = [encoder.text_ids(TEXT[start : start + 30]) for start in (0, 31, 60)]
     most = [3, 12, 7]  # characters, by prompt
     texts = predictor.generate(

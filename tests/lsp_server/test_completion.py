@@ -137,8 +137,8 @@ def test_the_same_place_again_takes_one_step(tiny_bundle: Bundle, monkeypatch: p
 def test_completes_through_the_engine(engine: Engine) -> None:
     completion = Completer(engine).complete(at(CODE, len(CODE), options=ServerOptions(max_new_tokens=8)))
     prefix, suffix, middle = (engine.encoder.tokenizer.token_to_id(f"<|{part}|>") for part in PARTS)
-    prompt_ids = [prefix, *engine.encoder.text_ids(CODE), suffix, middle]
-    expected = engine.generate(prompt_ids, max_new_tokens=8)
+    prompt_ids = [prefix, *engine.encoder.text_ids(CODE[:-1]), suffix, middle]
+    expected = engine.generate(prompt_ids, max_new_tokens=8, start=" ")
     assert completion.raw == expected.text != ""
     assert completion.tokens == 8
     assert completion.milliseconds > 0
@@ -165,8 +165,8 @@ def test_nothing_to_go_by_gives_nothing(engine: Engine, text: str) -> None:
 )
 def test_what_of_an_answer_is_shown(engine: Engine, answer: str, after_cursor: str, shown: str) -> None:
     completer, _ = fixed(engine, answer)
-    text = "a = " + after_cursor + "\n"
-    assert completer.complete(at(text, 4)).text == shown
+    text = "a = (" + after_cursor + "\n"
+    assert completer.complete(at(text, 5)).text == shown
 
 
 def test_stopped_completion_shows_nothing(engine: Engine) -> None:
@@ -220,6 +220,13 @@ def test_begun_word_is_completed_as_if_it_had_not_been_begun(engine: Engine) -> 
     assert double.prompts[-1] != double.prompts[0]
 
 
+def test_a_space_after_text_is_no_part_of_the_prompt(engine: Engine) -> None:
+    completer, double = fixed(engine, " perimeter(self)")
+    assert completer.complete(at("class A:\n    def ", 17)).text == "perimeter(self)", "one space, not two"
+    completer.complete(at("class A:\n    def per", 20))
+    assert double.prompts[0] == double.prompts[1]
+
+
 def test_confidence_is_of_what_was_not_typed_yet(engine: Engine) -> None:
     token_ids = tuple(engine.encoder.text_ids(" self.x"))
     double = FixedEngine(engine.encoder, " self.x")
@@ -238,14 +245,14 @@ def test_confidence_is_the_product_of_what_is_shown_and_its_end(engine: Engine) 
     double = FixedEngine(engine.encoder, text.rstrip("\n"))
     shares = tuple(0.9 - 0.05 * index for index in range(len(token_ids)))
     double._answer = replace(double._answer, token_ids=token_ids, probabilities=shares)
-    completion = Completer(double).complete(at("x = ", 4))  # type: ignore[arg-type]
+    completion = Completer(double).complete(at("x = (", 5))  # type: ignore[arg-type]
     assert completion.text == "return x;"
     assert completion.confidence == pytest.approx(math.prod(shares))
 
 
 @pytest.mark.parametrize(("finish", "shown"), [(FinishReason.LENGTH, "foo(ba, "), (FinishReason.LINES, "foo(ba, qu")])
 def test_half_a_word_is_not_shown(engine: Engine, finish: FinishReason, shown: str) -> None:
-    completer, double = fixed(engine, "foo(ba, qu")
+    completer, double = fixed(engine, " foo(ba, qu")
     double._answer = replace(double._answer, finish=finish)
     assert completer.complete(at("x = ", 4)).text.rstrip() == shown.rstrip()
 
@@ -264,7 +271,7 @@ def test_time_budget_ends_the_answer(engine: Engine) -> None:
 
     completer = Completer(SlowEngine(engine.encoder, ""))  # type: ignore[arg-type]
     options = ServerOptions(trigger=TriggerOptions(budget_ms=50))
-    completion = completer.complete(at("x = ", 4, options=options))
+    completion = completer.complete(at("x = (", 5, options=options))
     assert prompts == [False, True]
     assert completion.text == "foo"
     assert completion.steps[0].name == "budget"

@@ -177,6 +177,25 @@ def test_a_head_that_comes_back_is_waited_for_and_each_is_built_once(
     ]
 
 
+def test_machines_that_join_a_head_later_are_waited_for(ray: Played, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits, looks, nodes = [0], [0], ray.nodes
+
+    def lose() -> None:
+        waits[0] += 1
+        if waits[0] == 2:
+            raise cluster._HeadLost
+
+    def join() -> list[dict[str, Any]]:
+        looks[0] += 1
+        return nodes() if waits[0] < 2 or looks[0] > 5 else []
+
+    ray.on_wait = lose
+    monkeypatch.setattr(ray, "nodes", join)
+    outcomes, _ = build(["a", "b", "c"])
+    assert outcomes == {name: {"machine": name} for name in "abc"}
+    assert looks[0] > 5
+
+
 def test_a_silent_head_is_noticed(ray: Played, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "_answers", lambda address: False)
     monkeypatch.setattr(ray, "wait", lambda references, num_returns, timeout: ([], references))

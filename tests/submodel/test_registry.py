@@ -30,11 +30,12 @@ from contract.bundle.previous import previous_bundles
 from contract.bundle.trusted_builds import forget_build
 from contract.errors import RegistryError
 from contract.files.state_folder import VARIABLE, state_folder
+from submodel.registry.index import FILES
 from submodel.registry.names import given_name, names_of, repository_name, repository_root
 from submodel.registry.publish_run import PublishSettings, run_publish
 from submodel.registry.pull_run import SETTINGS_FILE, PullSettings, run_pull
 from submodel.registry.store import UNUSED_DAYS, FileStore
-from testbed.registries import NAME, make_repository, publish
+from testbed.registries import NAME, make_adapted_bundle, make_repository, publish
 
 SAME = [
     "https://github.com/Acme/App.git",
@@ -124,6 +125,36 @@ def test_each_file_is_fetched_once(
     other = make_repository(tmp_path / "other", "https://example.com/acme/other")
     third = run_pull(PullSettings(folder=other))  # address and key of the run before
     assert third.build == second.build and third.fetched_bytes < model
+
+
+def test_of_an_adapted_bundle_the_adapter_is_fetched_and_the_shared_graph_once(
+    registry: Path, published: tuple[Path, str], repository: Path, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    """The registry lacks the graph itself; what is merged is the bundle that was published, byte for byte."""
+    adapted = make_adapted_bundle(tiny_bundle, tmp_path / "adapted")
+    publish(adapted.folder, registry, name="example.com/acme/other")
+    graph = adapted.manifest["files"][MODEL_FILE]
+    assert not FileStore(registry / FILES).has(graph)
+    other = make_repository(tmp_path / "other", "https://example.com/acme/other")
+    alone = run_pull(PullSettings(folder=other, address=str(registry), key=published[1]))
+    assert read_bundle(alone.bundle).build == adapted.build
+    assert graph["bytes"] < alone.fetched_bytes < graph["bytes"] * 1.5
+
+    run_pull(PullSettings(folder=repository, address=str(registry), key=published[1]))  # the shared bundle itself
+    shutil.rmtree(other / ".submodel")
+    FileStore(tmp_path / "cache" / "registry").place_of(graph["sha256"]).unlink()
+    beside = run_pull(PullSettings(folder=other, address=str(registry), key=published[1]))
+    assert (beside.state, beside.build) == ("pulled", adapted.build)
+    assert beside.fetched_bytes < graph["bytes"] / 10
+
+
+def test_an_adapted_bundle_is_published_whole_where_the_shared_one_is_not(
+    repository: Path, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    adapted = make_adapted_bundle(tiny_bundle, tmp_path / "adapted")
+    key = publish(adapted.folder, tmp_path / "alone")
+    assert FileStore(tmp_path / "alone" / FILES).has(adapted.manifest["files"][MODEL_FILE])
+    assert run_pull(PullSettings(folder=repository, address=str(tmp_path / "alone"), key=key)).build == adapted.build
 
 
 def test_a_bundle_that_was_damaged_or_is_not_trusted_any_more_is_put_right(

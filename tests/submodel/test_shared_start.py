@@ -13,6 +13,10 @@ from typer.testing import CliRunner
 
 from builder.artifact import read_artifact
 from builder.bases.load import load_resolved, resolve_base
+from contract.bundle.bundle import MODEL_FILE, build_of, read_bundle
+from contract.bundle.trusted_builds import forget_build, trust_build
+from exporters.adapter_file import merged, read_adapter
+from lsp_server.decoding.engine import Engine
 from submodel.app import app
 from testbed.models import save_base
 
@@ -28,11 +32,14 @@ def write_repository(root: Path, seed: int) -> Path:
     return root
 
 
-def build(repository: Path, *options: object) -> str:
-    words = ["build", repository, "--quantize", "fp32", *options]
+def run(*words: object) -> str:
     done = CliRunner().invoke(app, list(map(str, words)))
     assert done.exit_code == 0, done.output + repr(done.exception)
     return " ".join(done.output.split())
+
+
+def build(repository: Path, *options: object) -> str:
+    return run("build", repository, "--quantize", "fp32", *options)  # the last option of a name counts
 
 
 def model_of(repository: Path) -> Path:
@@ -64,6 +71,64 @@ def test_it_keeps_its_size_its_vocabulary_and_its_prompt_format(shared, tmp_path
     assert made.manifest is not None
     assert (made.manifest["base"]["name"], made.manifest["plan"]["share_of_base"]) == ("shared", 1.0)
     assert made.prompt == read_artifact(model_of(shared)).prompt
+
+
+@pytest.fixture(scope="module")
+def shared_bundle(shared: Path) -> Path:
+    """The bundle in int8 beside the shared model, as a build leaves it by default."""
+    bundle = shared / ".submodel" / "bundle"
+    run("export", model_of(shared), "-o", bundle, "--quantize", "int8")
+    return bundle
+
+
+def test_an_adapter_makes_its_graph_from_the_shared_one(shared, shared_bundle, tmp_path):
+    repository = write_repository(tmp_path / "own", 8)
+    options = ("--base", model_of(shared), "--positions", 0, "--quantize", "int8")
+    build(repository, *options, "--minutes", 0.02)
+    own, source = read_bundle(repository / ".submodel" / "bundle"), read_bundle(shared_bundle)
+    adapter = own.manifest["adapter"]
+    assert adapter["shared"] == source.manifest["files"][MODEL_FILE]
+    changes = read_adapter(own.folder / adapter["file"], source.model_path.stat().st_size)
+    with source.model_path.open("rb") as graph:
+        assert b"".join(merged(graph, changes)) == own.model_path.read_bytes() != source.model_path.read_bytes()
+    assert own.manifest["parity"]["greedy_agreement"] >= 0.95  # the graph answers as the fine-tuned model
+    assert Engine(own, threads=1).generate([5, 6, 7], max_new_tokens=2).prompt_tokens == 3
+
+    build(repository, *options, "--minutes", 0)  # its model is the shared one: there is nothing to add
+    assert "adapter" not in read_bundle(repository / ".submodel" / "bundle").manifest
+
+
+def test_an_update_of_it_has_an_adapter_too(shared, shared_bundle, tmp_path):
+    repository = write_repository(tmp_path / "own", 10)
+    build(repository, "--base", model_of(shared), "--positions", 0, "--quantize", "int8", "--minutes", 0.02)
+    first = read_bundle(repository / ".submodel" / "bundle")
+    for path in write_repository(tmp_path / "more", 11).iterdir():
+        shutil.copy(path, repository / f"more_{path.name}")
+    run("update", repository, "--minutes", 0.02, "--positions", 0)
+    last = read_bundle(repository / ".submodel" / "bundle")
+    assert last.manifest["files"][MODEL_FILE] != first.manifest["files"][MODEL_FILE]
+    source = read_bundle(shared_bundle)
+    assert last.manifest["adapter"]["shared"] == source.manifest["files"][MODEL_FILE]
+    changes = read_adapter(last.folder / last.manifest["adapter"]["file"], source.model_path.stat().st_size)
+    with source.model_path.open("rb") as graph:
+        assert b"".join(merged(graph, changes)) == last.model_path.read_bytes()
+
+
+@pytest.mark.parametrize("reason", ["none", "another model's", "not trusted"])
+def test_without_the_shared_bundle_the_graph_is_written_whole(reason, shared, shared_bundle, tmp_path):
+    place = tmp_path / "shared" / ".submodel"
+    shutil.copytree(model_of(shared), place / "model")
+    if reason == "another model's":
+        other = save_base(tmp_path / "other", kind="qwen2")
+        run("export", other, "-o", place / "bundle", "--quantize", "int8")
+    elif reason == "not trusted":
+        shutil.copytree(shared_bundle, place / "bundle")
+        forget_build(build_of(place / "bundle"))
+    repository = write_repository(tmp_path / "own", 9)
+    build(repository, "--base", place / "model", "--positions", 0, "--minutes", 0.02, "--quantize", "int8")
+    assert "adapter" not in read_bundle(repository / ".submodel" / "bundle").manifest
+    if reason == "not trusted":
+        trust_build(build_of(shared_bundle))
 
 
 def test_without_fine_tuning_it_is_the_same_model(shared, tmp_path):

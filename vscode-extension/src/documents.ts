@@ -14,6 +14,7 @@ export interface Documents {
  * bundle.json: where a bundle came from, how it is asked, and the SHA-256 of each of its files.
  */
 export interface Manifest {
+  adapter?: AdapterFacts;
   architecture?: ArchitectureFacts;
   base?: BaseFacts;
   calibration?: CalibrationFacts;
@@ -42,6 +43,20 @@ export interface Manifest {
   versions?: {
     [k: string]: string;
   };
+}
+/**
+ * A file of the bundle that makes its graph from the graph of a shared model (`exporters.adapter_file`).
+ */
+export interface AdapterFacts {
+  file: string;
+  shared: FileFacts;
+}
+/**
+ * A file of a bundle.
+ */
+export interface FileFacts {
+  bytes: number;
+  sha256: string;
 }
 /**
  * The numbers that an engine needs before it opens the graph.
@@ -82,13 +97,6 @@ export interface CalibrationFacts {
  */
 export interface DraftFacts {
   tokens: number;
-}
-/**
- * A file of a bundle.
- */
-export interface FileFacts {
-  bytes: number;
-  sha256: string;
 }
 /**
  * How the model was fine-tuned; `minutes` alone if it was not.
