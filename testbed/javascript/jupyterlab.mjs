@@ -20,7 +20,7 @@ try {
   await page.keyboard.type(typed, { delay: 30 });
   const grey = page.locator('.jp-GhostText').first();
   // JupyterLab waits 15 seconds for a suggestion. The first takes longer on a slow machine: the extension loads LiteLLM then.
-  for (let tries = 0; tries < 12; tries++) {
+  for (let tries = 0; tries < 30; tries++) {
     if (await grey.waitFor({ timeout: 20_000 }).then(() => true, () => false)) break;
     await page.keyboard.press('Backspace');
     await page.keyboard.type(typed.at(-1));

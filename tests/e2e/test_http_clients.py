@@ -139,6 +139,7 @@ def test_jupyterlab_shows_and_inserts_the_answer(server: HttpServer, tiny_bundle
     before = f"{cells[0]}\n{BEFORE}"  # the extension sends the cells as one text, without their language
     request = CompletionRequest(text=before, offset=len(before), options=PATIENT)
     expected = open_completer(tiny_bundle.folder, threads=1).complete(request).text
+    assert expected
     set_up = documented_set_up("JupyterLab", server.port, "json")
     with jupyterlab.serving_jupyterlab(notebook, tmp_path / "home", set_up) as address:
         answer = jupyterlab.accept_suggestion(address, "return ", tmp_path / "picture.png")
