@@ -50,7 +50,7 @@ def install() -> None:
     """Install the packages into PLACE, unless they are there."""
     if not STAMP.exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", PLACE], check=True)
-        pip = [PLACE / "bin" / "python", "-m", "pip", "install", "--quiet", "--only-binary", ":all:"]
+        pip = [str(PLACE / "bin" / "python"), "-m", "pip", "install", "--quiet", "--only-binary", ":all:"]
         subprocess.run([*pip, *PACKAGES], check=True)
         STAMP.touch()
 
