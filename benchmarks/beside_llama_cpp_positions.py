@@ -2,28 +2,34 @@ r"""Single positions of a repository, asked of a bundle and of llama.cpp as its 
 
     python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --since REVISION --name httpx \
         --peer "llama.cpp Q8_0=FILE" --llama-python PYTHON [--count 150]
+    python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --since REVISION --name httpx --again
 
 BUNDLE was built of REPOSITORY as it stood at REVISION; REPOSITORY has its whole history. Held-out lines come from the
 folder that --built names (a checkout of REVISION), later ones from the commits after it. Each position is cold: the
 engine saw another one before. The bundle is asked twice: "submodel" reads its whole window, as after reading ahead;
 "submodel, first answer" answers as the server does at once, from the text near the cursor.
-Writes benchmarks/results/positions-NAME.json.
+Writes benchmarks/results/positions-NAME.json. With --again the bundle alone is asked the same positions: after a
+change of the server, when llama.cpp's answers can stay. Times stay, too.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.builds import write_result
+from benchmarks.builds import RESULTS, write_result
 from benchmarks.machine import describe_machine, describe_versions
+from builder.evaluation.metrics import is_exact
 from contract.console import StageDisplay
-from laboratory.bench.bench_run import BenchSettings, run_bench
+from laboratory.bench.bench_run import BenchSettings, leads, run_bench
 from laboratory.bench.bench_table import print_bench
-from laboratory.bench.workload import WorkloadSettings
+from laboratory.bench.bundle_worker import BundleWorker
+from laboratory.bench.workload import WorkloadSettings, make_workload
 
+THREADS = 2
 KEPT = ("engines", "ratios", "leads", "exact", "lines", "threads")
 
 
@@ -38,7 +44,11 @@ def main() -> None:
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=FILE")
     parser.add_argument("--llama-python", default=sys.executable)
     parser.add_argument("--count", type=int, default=150)
+    parser.add_argument("--again", action="store_true", help="ask the bundle alone, at the positions of NAME.json")
     arguments = parser.parse_args()
+    if arguments.again:
+        ask_again(arguments)
+        return
     peers = tuple((name, Path(file)) for name, _, file in (text.partition("=") for text in arguments.peer))
     kinds: dict[str, Any] = {}
     for kind, repository, since in (
@@ -68,6 +78,40 @@ def main() -> None:
             "versions": {**describe_versions(), **document["versions"]},
         }
         write_result(f"positions-{arguments.name}", reported)  # each kind takes half an hour without a GPU
+
+
+def ask_again(arguments: argparse.Namespace) -> None:
+    """Put the bundle's new answers beside the others' of an earlier run."""
+    path = RESULTS / f"positions-{arguments.name}.json"
+    reported = json.loads(path.read_text("utf-8"))
+    workers = {
+        name: BundleWorker(str(arguments.bundle), THREADS, has_drafts=True, is_first_answer=is_first)
+        for name, is_first in (("submodel", False), ("submodel, first answer", True))
+    }
+    for kind, repository, since in (
+        ("held-out", arguments.built, None),
+        ("later", arguments.repository, arguments.since),
+    ):
+        figures = reported["kinds"][kind]
+        settings = WorkloadSettings(passages=figures["lines"], lines=1, keys=1, since=since)
+        asked = [stroke for passage in make_workload(repository, settings).passages for stroke in passage]
+        for name, worker in workers.items():
+            right = [is_exact(worker.complete(one.before, one.behind)["text"], one.truth) for one in asked]
+            figures["exact"][name] = "".join("01"[is_right] for is_right in right)
+        for engine in figures["engines"]:
+            bits = figures["exact"].get(engine["name"])
+            if bits is not None:
+                engine["exact_match"] = bits.count("1") / len(bits)
+        bits_of = {name: [bit == "1" for bit in bits] for name, bits in figures["exact"].items()}
+        figures["leads"] = leads(bits_of)
+    reported["again"] = {
+        "command": f"python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --built CHECKOUT "
+        f"--since {arguments.since} --name {arguments.name} --again",
+        "machine": describe_machine(),
+        "versions": describe_versions(),
+    }
+    write_result(path.stem, reported)
+    print(json.dumps({kind: figures["leads"] for kind, figures in reported["kinds"].items()}, indent=2))
 
 
 if __name__ == "__main__":

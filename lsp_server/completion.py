@@ -19,7 +19,7 @@ from contract.errors import BundleError, SubmodelError
 from contract.prompt import ContextSnippet, PromptFormat
 from lsp_server.decoding.detokenizer import Detokenizer
 from lsp_server.decoding.engine import LINE_TOKENS, Engine, FinishReason, Generation
-from lsp_server.decoding.healing import begun_word, without_start
+from lsp_server.decoding.healing import begun_text, without_start
 from lsp_server.decoding.providers import Choice, Provider
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.suggestion.refine import begun_characters, is_done, reads_from_column_0, refine
@@ -111,8 +111,8 @@ class Completer:
         request = replace(request, is_multi_line=is_block)
         limit = request.options.max_new_tokens or (BLOCK_TOKENS if request.is_multi_line else LINE_TOKENS)
         before = request.text[: request.offset]
-        word = begun_word(self._engine.encoder.tokenizer, before) if request.options.filters.healing else ""
-        start = word if len(word) < len(before) else ""  # never all that stands before the cursor
+        begun = begun_text(self._engine.encoder.tokenizer, before) if request.options.filters.healing else ""
+        start = begun if len(begun) < len(before) else ""  # never all that stands before the cursor
         prompt = Prompt(request=request, ids=[], start=start, max_new_tokens=limit)
         return replace(prompt, ids=self._encode(prompt, request.context, self._engine.encoder.prompt_format))
 
@@ -132,7 +132,7 @@ class Completer:
         return short_ids if is_read or is_needed else []
 
     def _encode(self, prompt: Prompt, context: tuple[ContextSnippet, ...], prompt_format: PromptFormat) -> list[int]:
-        """Return the prompt's token ids, without the word that is begun at the cursor.
+        """Return the prompt's token ids, without what is begun at the cursor.
 
         Context and window are cut until prompt and answer fit into the model's positions.
         """

@@ -104,7 +104,7 @@ class FilterOptions:
     """What is done to an answer before it is shown."""
 
     whole_line: bool = _switch(True)  # on a blank line the model writes the indentation too, which is then removed
-    healing: bool = _switch(True)  # a word that is begun is completed as if no letter of it had been typed yet
+    healing: bool = _switch(True)  # what is begun, a word or a token, is completed as if it had not been typed yet
     special_tokens: bool = _switch(True)  # control tokens that were spelled out end the text
     indentation: bool = _switch(True)  # tabs or spaces, as the file has them
     secret: bool = _switch(True)  # nothing that looks like a key, a token or a password

@@ -1,13 +1,14 @@
-"""Token healing: a cursor within a word completes as if the word had not been begun.
+"""Token healing: the answer may share a token with what stands before the cursor.
 
-A tokenizer splits `return sel` into other tokens than `return self`. A prompt that ends in `sel` is thus unlike nearly
-all training text. So the begun word is taken back from the prompt, and the answer has to begin with it (Lundberg,
-guidance, 2023). All keystrokes of one word then share one prompt, and the KV cache with it. The same holds for a space
-after text: nearly every word's token begins with its space, so that few tokens ever follow a space alone.
+A tokenizer splits `return sel` into other tokens than `return self`, and `flag.` into others than `flag.Usage`. A
+prompt that ends within such a token is thus unlike nearly all training text. So the begun word, or else the last token,
+is taken back from the prompt, and the answer has to begin with it (Lundberg, guidance, 2023). All keystrokes of one
+word then share one prompt, and the KV cache with it.
 """
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Sequence
 
@@ -15,28 +16,33 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer, pre_tokenizers
 
-MAX_WORD = 40  # characters; what is longer is no word
+MAX_BEGUN = 40  # characters; what is longer is no word and no token that is worth it
 TAIL = 200  # characters that are enough to see how the last ones are split
+HALF_CHARACTERS = re.compile("[\ud800-\udfff]")  # JSON can carry them, a tokenizer can't
 _BYTES = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
 
 
-def begun_word(tokenizer: Tokenizer, prefix: str) -> str:
-    """Return the last characters of `prefix` that a longer word would share a token with; "" if there are none.
+def begun_text(tokenizer: Tokenizer, prefix: str) -> str:
+    """Return the last characters of `prefix` that its continuation may share a token with; "" if there are none.
 
-    They end in a letter. A leading space belongs to them, since tokens hold it. A single space after text is begun too.
+    They are a word, with the character before it if tokens hold both, or else the last token. They stay within the
+    line, and are not its indentation (`suggestion.refine.reads_from_column_0`).
     """
-    if prefix[-1:] == " " and prefix[-2:-1].strip():
-        return " "
-    if not prefix or not (prefix[-1].isalpha() or prefix[-1] == "_"):
-        return ""
     tail = prefix[-TAIL:]
-    pre_tokens = tokenizer.pre_tokenizer.pre_tokenize_str(tail) if tokenizer.pre_tokenizer else []
-    if not pre_tokens:
+    line = tail[tail.rfind("\n") + 1 :]
+    if not line.strip() or HALF_CHARACTERS.search(line):
         return ""
-    start, end = pre_tokens[-1][1]
-    word = str(tail[start:end])
-    # A word that begins where the tail does may have begun before it.
-    return word if end == len(tail) and (start > 0 or len(tail) < TAIL) and len(word) <= MAX_WORD else ""
+    if line[-1].isalpha() or line[-1] == "_":
+        pre_tokens = tokenizer.pre_tokenizer.pre_tokenize_str(line) if tokenizer.pre_tokenizer else []
+        spans = [span for _, span in pre_tokens]
+    else:
+        spans = tokenizer.encode(line, add_special_tokens=False).offsets
+    if not spans:
+        return ""
+    start, end = spans[-1]
+    # What begins where the tail does may have begun before it.
+    is_whole = end == len(line) and (start > 0 or len(line) < TAIL)
+    return line[start:] if is_whole and end - start <= MAX_BEGUN else ""
 
 
 class Vocabulary:

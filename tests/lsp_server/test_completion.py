@@ -22,6 +22,7 @@ from lsp_server.options import FilterOptions, ServerOptions, TriggerOptions
 from lsp_server.request import CompletionRequest
 
 PARTS = ("prefix", "suffix", "middle")
+NOT_HEALED = ServerOptions(filters=FilterOptions(healing=False))  # answers then begin at the cursor
 CODE = "def area(self):\n    return self.width * self.height\n\n\ndef perimeter(self):\n    return "
 
 
@@ -165,8 +166,8 @@ def test_nothing_to_go_by_gives_nothing(engine: Engine, text: str) -> None:
 )
 def test_what_of_an_answer_is_shown(engine: Engine, answer: str, after_cursor: str, shown: str) -> None:
     completer, _ = fixed(engine, answer)
-    text = "a = (" + after_cursor + "\n"
-    assert completer.complete(at(text, 5)).text == shown
+    text = "a = " + after_cursor + "\n"
+    assert completer.complete(at(text, 4, options=NOT_HEALED)).text == shown
 
 
 def test_stopped_completion_shows_nothing(engine: Engine) -> None:
@@ -227,6 +228,13 @@ def test_a_space_after_text_is_no_part_of_the_prompt(engine: Engine) -> None:
     assert double.prompts[0] == double.prompts[1]
 
 
+def test_a_dot_is_no_part_of_the_prompt_where_it_may_be_one_token_with_what_follows(engine: Engine) -> None:
+    completer, double = fixed(engine, ".perimeter(self)")
+    assert completer.complete(at("x = self.", 9)).text == "perimeter(self)"
+    completer.complete(at("x = self", 8, options=NOT_HEALED))
+    assert double.prompts[0] == double.prompts[1]
+
+
 def test_confidence_is_of_what_was_not_typed_yet(engine: Engine) -> None:
     token_ids = tuple(engine.encoder.text_ids(" self.x"))
     double = FixedEngine(engine.encoder, " self.x")
@@ -245,7 +253,7 @@ def test_confidence_is_the_product_of_what_is_shown_and_its_end(engine: Engine) 
     double = FixedEngine(engine.encoder, text.rstrip("\n"))
     shares = tuple(0.9 - 0.05 * index for index in range(len(token_ids)))
     double._answer = replace(double._answer, token_ids=token_ids, probabilities=shares)
-    completion = Completer(double).complete(at("x = (", 5))  # type: ignore[arg-type]
+    completion = Completer(double).complete(at("x = ", 4, options=NOT_HEALED))  # type: ignore[arg-type]
     assert completion.text == "return x;"
     assert completion.confidence == pytest.approx(math.prod(shares))
 
@@ -270,8 +278,8 @@ def test_time_budget_ends_the_answer(engine: Engine) -> None:
             return replace(self._answer, text="foo ba", finish=FinishReason.DONE)
 
     completer = Completer(SlowEngine(engine.encoder, ""))  # type: ignore[arg-type]
-    options = ServerOptions(trigger=TriggerOptions(budget_ms=50))
-    completion = completer.complete(at("x = (", 5, options=options))
+    options = replace(NOT_HEALED, trigger=TriggerOptions(budget_ms=50))
+    completion = completer.complete(at("x = ", 4, options=options))
     assert prompts == [False, True]
     assert completion.text == "foo"
     assert completion.steps[0].name == "budget"

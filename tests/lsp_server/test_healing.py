@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsp_server.decoding.engine import Engine
-from lsp_server.decoding.healing import Start, Vocabulary, begun_word, without_start
+from lsp_server.decoding.healing import Start, Vocabulary, begun_text, without_start
 from testbed.bundles import make_bundle_tokenizer
 
 TOKENIZER = make_bundle_tokenizer()
@@ -25,11 +25,12 @@ def engine(tiny_bundle):
         ("self.na", "na"),
         ("import os\nfro", "fro"),
         ("x = ", " "),
-        ("x =  ", ""),
+        ("x =  ", "  "),
         ("x\n ", ""),
         (" ", ""),
-        ("x = (", ""),
-        ("x = 12", ""),
+        ("x = (", " ("),
+        ("x = 12", "2"),
+        ("x = 1\n    ", ""),
         ("    ", ""),
         ("", ""),
         ("a" * 60, ""),
@@ -37,8 +38,8 @@ def engine(tiny_bundle):
         ("# caf\u00e9", " caf\u00e9"),
     ],
 )
-def test_the_begun_word(prefix, word):
-    assert begun_word(TOKENIZER, prefix) == word
+def test_the_begun_text(prefix, word):
+    assert begun_text(TOKENIZER, prefix) == word
 
 
 def byte_level(text):
