@@ -95,6 +95,12 @@ class Completer:
         completion = self._below_threshold(completion, prompt, answer)
         return replace(self._described(completion, request, answer), is_from_short_prompt=bool(short_ids))
 
+    def recall(self, request: CompletionRequest) -> Completion:
+        """Complete a text by what followed the same words elsewhere in it, or in the repository, without the model."""
+        prompt = self._prompt(request)
+        line = self._engine.recall(prompt.ids) if prompt.ids else ""
+        return self._described(refine(without_start(line, prompt.start), prompt.request), prompt.request)
+
     def read_ahead(self, request: CompletionRequest, stop: IsStopped | None = None) -> int:
         """Read the prompts that `complete` would use for a request; return how many of their tokens were computed.
 

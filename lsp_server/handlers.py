@@ -80,15 +80,19 @@ def register_handlers(server: CompletionServer) -> None:
         completion = await ls.ask(request)
         if completion is None:
             return NO_ITEMS
-        text = request.client.with_line_ends(completion.text)
         cursor = types.Position(request.client.line, request.client.character)  # clamped to the document
         start, end = (cursor, cursor) if info is None else (info.range.start, info.range.end)
-        item = types.InlineCompletionItem(
-            insert_text=text if info is None else info.text + text,
-            range=types.Range(start=start, end=_behind(request, completion, end, ls)),
-            command=_accepted(completion),
-        )
-        return types.InlineCompletionList(items=[item])
+
+        def item(candidate: Completion) -> types.InlineCompletionItem:
+            text = request.client.with_line_ends(candidate.text)
+            return types.InlineCompletionItem(
+                insert_text=text if info is None else info.text + text,
+                range=types.Range(start=start, end=_behind(request, candidate, end, ls)),
+                command=_accepted(completion) if candidate is completion else None,
+            )
+
+        other = await ls.session.recall(request, completion)
+        return types.InlineCompletionList(items=[item(completion), *([] if other is None else [item(other)])])
 
 
 async def text_document_completion(ls: CompletionServer, params: types.CompletionParams) -> types.CompletionList:

@@ -160,6 +160,13 @@ class CompletionService:
         except ServeError:  # a request will say so
             return Reading()
 
+    async def recall(self, request: CompletionRequest) -> Completion | None:
+        """Return what the text at hand has at the cursor, without the model; None if the bundle is not in memory."""
+        try:
+            return await self.settle(self._worker.submit(self._recall, request))
+        except ServeError:  # a request will say so
+            return None
+
     async def settle(self, future: Future[T]) -> T:
         """Wait for one of this service's futures, and return its result.
 
@@ -318,6 +325,14 @@ class CompletionService:
             return Reading(core_s=time.process_time() - began)
         log.debug("%d tokens read ahead", tokens)
         return Reading(tokens=tokens, core_s=time.process_time() - began, is_whole=not is_stopped)
+
+    def _recall(self, request: CompletionRequest) -> Completion | None:
+        completer = self._loaded.get(request.bundle) if request.bundle is not None else None
+        try:
+            return completer.recall(request) if completer is not None else None
+        except Exception:  # of the code that reads the document
+            log.exception("Nothing recalled")
+            return None
 
     def _note_crash(self, folder: Path, error: Exception) -> str:
         """Drop an engine whose state is unknown, and return the message. After MAX_CRASHES in a row it has failed."""

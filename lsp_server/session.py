@@ -107,6 +107,14 @@ class Session:
             self._end(trace, Outcome.FAILED, str(error), rule="failed")
             return None
 
+    async def recall(self, request: CompletionRequest, first: Completion) -> Completion | None:
+        """Return another candidate beside `first` for a request by hand; None if text at hand has none that differs."""
+        if not request.is_invoked or first.is_multi_line:
+            return None
+        found = await self.service.recall(replace(request, options=self.options))
+        is_other = found is not None and found.text.strip() and found.text.rstrip() != first.text.rstrip()
+        return found if is_other else None
+
     def read_ahead(self, request: CompletionRequest) -> bool:
         """Begin to read the text around a resting cursor, before a request needs it; return whether that was begun.
 

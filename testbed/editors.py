@@ -28,6 +28,7 @@ options.ServerOptions = functools.partial(options.ServerOptions, trigger=trigger
 from submodel.app import main
 main()
 """
+DOCUMENTED_PORT = 8012
 RETYPE = ("BSpace", "Space")  # an editor that asks by itself does so again
 
 
@@ -50,6 +51,7 @@ class EditorProgram:
     accept: Sequence[str]
     save: Sequence[str]  # and leave
     needs: Sequence[Path] = ()  # files that it must have
+    is_over_http: bool = False  # a plug-in that asks `submodel serve --http`, which it does not start
     is_inserted_by_asking: bool = False  # an item that is alone in the list
 
     @property
@@ -61,7 +63,7 @@ class EditorProgram:
 def documented_lines(title: str, language: str) -> str:
     """Return the block of code that a section of docs/editors.md says to paste."""
     match = re.search(
-        rf"\n## {re.escape(title)}.*?```{language}\n(.*?)```", DOCUMENTATION.read_text("utf-8"), re.DOTALL
+        rf"\n###? {re.escape(title)}.*?```{language}\n(.*?)```", DOCUMENTATION.read_text("utf-8"), re.DOTALL
     )
     assert match is not None, title
     return match[1]
@@ -76,13 +78,20 @@ def editing(
     *,
     columns: int = 100,
     lines: int = 12,
+    port: int = DOCUMENTED_PORT,
 ) -> Iterator[Terminal]:
-    """Open a file in an editor that is set up in an empty home folder, in a terminal."""
+    """Open a file in an editor that is set up in an empty home folder, in a terminal.
+
+    `port` is the HTTP server's, if the editor needs one. Its token has to be where that home folder has it.
+    """
     set_up = home / editor.set_up
     set_up.parent.mkdir(parents=True, exist_ok=True)
-    set_up.write_text(editor.before + documented_lines(editor.title, editor.language), "utf-8")
+    lines_to_paste = documented_lines(editor.title, editor.language)
+    text = editor.before + lines_to_paste.replace(f":{DOCUMENTED_PORT}/", f":{port}/")
+    set_up.write_text(text, "utf-8")
     command = [part.format(set_up=set_up, file=file.name) for part in editor.command]
-    whole = {**environment, "HOME": str(home), "TERM": "xterm-256color", "LANG": "C.UTF-8", **editor.environment}
+    terminal_facts = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8"}
+    whole = {**environment, **terminal_facts, "HOME": str(home), **editor.environment}
     for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
         whole.pop(name, None)
     with open_terminal(command, folder=file.parent, environment=whole, lines=lines) as terminal:
@@ -116,6 +125,17 @@ NEW_LSP_MODE = max((UNSTABLE / ELPA).glob("lsp-mode-*"), default=UNSTABLE / "lsp
 NEW_NEOVIM = UNSTABLE / "usr" / "bin" / "nvim"
 
 EDITORS = (
+    EditorProgram(
+        name="neovim-0.10",
+        title="Neovim 0.10",
+        language="lua",
+        command=("nvim", "-n", "-u", "{set_up}", "{file}"),
+        set_up="init.lua",
+        to_end=_in_vi,
+        ask=("C-x", "C-o"),
+        accept=("C-y",),
+        save=("Escape", ":wq", "Enter"),
+    ),
     EditorProgram(
         name="neovim-0.12",
         title="Neovim 0.12",
@@ -191,4 +211,26 @@ EDITORS = (
         save=("Escape", ":wq", "Enter"),
         needs=(Path("/usr/share/vim-ale"),),
     ),
+)
+
+# Plug-ins are in no package: $LLAMA_VIM and $MINUET_NVIM name their folders.
+PLUG_INS = tuple(
+    EditorProgram(
+        name=title,
+        title=title,
+        language="lua",
+        command=("nvim", "-n", "-u", "{set_up}", "{file}"),
+        set_up="init.lua",
+        before=f"vim.opt.rtp:append('{folder}')\n",
+        to_end=_in_vi,
+        ask=RETYPE,
+        accept=("Tab",),
+        save=("Escape", ":wq", "Enter"),
+        needs=(Path(folder),),
+        is_over_http=True,
+    )
+    for title, folder in (
+        ("llama.vim", os.environ.get("LLAMA_VIM", "llama.vim")),
+        ("minuet", os.environ.get("MINUET_NVIM", "minuet-ai.nvim")),
+    )
 )

@@ -35,8 +35,8 @@ class Terminal:
                 time.sleep(0.3)  # else it is one key with the next
 
     def screen(self, *, colours: bool = False) -> str:
-        """Return the screen's lines, on request with the escape sequences of colours."""
-        return self.tmux("capture-pane", "-p", *(["-e"] if colours else []))
+        """Return the screen's lines; on request in their whole width, with the escape sequences of colours."""
+        return self.tmux("capture-pane", "-p", *(["-e", "-N"] if colours else []))
 
     def wait_for(self, wanted: str, *, ask: Sequence[str] = (), turns: int = 100) -> None:
         """Wait until the screen shows a text. A turn takes half a second, or three if it begins with the keys `ask`.

@@ -6,6 +6,7 @@ The engine takes the prompt's token ids and returns the answer's, with their tex
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -160,6 +161,16 @@ class Engine:
             milliseconds=(time.perf_counter() - started) * 1000,
             finish=finish,
         )
+
+    def recall(self, prompt_ids: Sequence[int]) -> str:
+        """Return the rest of a line that followed the prompt's last tokens earlier in it, or in the repository.
+
+        "" if there is none. The model is not asked.
+        """
+        tokens = self.drafter.recall(prompt_ids, LINE_TOKENS).tokens if self.drafter is not None else ()
+        known = list(itertools.takewhile(lambda token: token not in self._control_ids, tokens))
+        line, newline, _ = Detokenizer(self.encoder.tokenizer, prompt_ids).text(known).partition("\n")
+        return line if newline else ""  # the end of the line is not known
 
     def read(self, prompt_ids: Sequence[int], stop: Callable[[], bool] | None = None) -> int:
         """Read a prompt that may be asked for soon, and return how many tokens were computed.

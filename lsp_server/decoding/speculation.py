@@ -141,8 +141,10 @@ class Drafter:
 
     def _find(self, tokens: Sequence[int], most: int) -> Draft:
         draft = self._find_in_answer(tokens, most)
-        if draft.source is not None:
-            return draft
+        return draft if draft.source is not None else self.recall(tokens, most)
+
+    def recall(self, tokens: Sequence[int], most: int) -> Draft:
+        """Return at most `most` tokens that followed the last few of `tokens` earlier in them, or in the repository."""
         run, following = find_in_context(tokens, most)
         if self._index is not None and run < RUNS[0]:
             known, known_following = self._index.propose(tokens[-RUNS[0] :], most)

@@ -14,7 +14,8 @@ from testbed.editors import EDITORS, EditorProgram, editing, environment_with_su
 from testbed.terminal import TMUX
 
 # In a comment, so that what the random model says is not cut to what parses.
-BEFORE, AFTER = "def greet(name):\n    # ", "\n"
+TYPED = "# say "
+BEFORE, AFTER = f"def greet(name):\n    {TYPED}", "\n"
 
 
 @pytest.mark.skipif(TMUX is None, reason="tmux is not here: make test-tools")
@@ -29,15 +30,15 @@ def test_an_editor_shows_and_inserts_the_answer(editor: EditorProgram, tiny_bund
     request = CompletionRequest(text=BEFORE + AFTER, offset=len(BEFORE), path="greet.py", language_id="python")
     answer = open_completer(tiny_bundle.folder, threads=1).complete(request).text
     if editor.name == "vim-ale":  # as docs/editors.md says
-        assert "(" in answer
-        answer = answer.partition("(")[0]
+        answer, bracket, _ = answer.partition("(")
+        assert answer and bracket
     with editing(editor, file, tmp_path / "home", environment_with_submodel(tmp_path / "bin")) as terminal:
         terminal.wait_for("def greet")
-        terminal.send(*editor.to_end(2), "# ")
+        terminal.send(*editor.to_end(2), TYPED)
         terminal.wait_for(answer.strip(), ask=editor.ask)
         if editor.accept:
             terminal.send(*editor.accept)
-        terminal.wait_for(f"# {answer.strip()}")
+        terminal.wait_for(TYPED + answer.strip())
         terminal.send(*editor.save)
         terminal.wait_for_end()
     assert file.read_text() == BEFORE + answer + AFTER

@@ -1,14 +1,12 @@
 """Clients of `submodel serve --http`: their recorded requests, and JupyterLab and Neovim with plug-ins where they are.
 
-$NVIM_PROGRAM names Neovim, $LLAMA_VIM and $MINUET_NVIM the folders of the plug-ins. All are set up as docs/editors.md
-says.
+$LLAMA_VIM and $MINUET_NVIM name the folders of the plug-ins, which are set up as docs/editors.md says.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,16 +16,16 @@ import pytest
 
 from contract.bundle.bundle import Bundle
 from lsp_server.completion import open_completer
-from lsp_server.http.guard import read_token
+from lsp_server.http.guard import TOKEN_FILE, read_token
 from lsp_server.http.messages import read_completion, read_infill, until_stop
 from lsp_server.options import ServerOptions, TriggerOptions
 from lsp_server.request import CompletionRequest
 from testbed import jupyterlab
-from tests.e2e.neovim import NVIM, open_neovim
+from testbed.editors import PLUG_INS, EditorProgram, documented_lines, editing
+from testbed.terminal import TMUX
 from tests.http_server import HttpServer, serving
 
 RECORDED = Path(__file__).parents[1] / "lsp_server" / "http_requests"
-DOCUMENTATION = Path(__file__).parents[2] / "docs" / "editors.md"
 PATIENT = ServerOptions(trigger=TriggerOptions(budget_ms=60_000, cold_ms=60_000))  # as the server of these tests
 BEFORE, AFTER = "def greet(name):\n    return ", "\n\ndef other(x):\n    return x\n"
 
@@ -95,40 +93,29 @@ def test_health_and_models(server: HttpServer) -> None:
     assert [model["id"] for model in server.ask("GET", "/v1/models")[1]["data"]] == ["submodel"]
 
 
-def documented_set_up(title: str, port: int, language: str = "lua") -> str:
-    """The lines of a section, for a server and a token that are elsewhere."""
-    match = re.search(rf"### {title}.*?```{language}\n(.*?)```", DOCUMENTATION.read_text("utf-8"), re.DOTALL)
-    assert match is not None
-    token, path = read_token()
-    lines, count = re.subn("~/.local/state/submodel/http-token", str(path), match[1])
-    in_text, count_in_text = re.subn('"TOKEN"', json.dumps(token), lines)
-    assert count + count_in_text == 1
-    return in_text.replace("127.0.0.1:8012", f"127.0.0.1:{port}")
-
-
-@pytest.mark.skipif(NVIM is None, reason="no Neovim here")
-@pytest.mark.parametrize(("title", "folder"), [("llama.vim", "LLAMA_VIM"), ("minuet", "MINUET_NVIM")])
+@pytest.mark.skipif(TMUX is None, reason="tmux is not here: make test-tools")
+@pytest.mark.parametrize("editor", PLUG_INS, ids=lambda editor: editor.name)
 def test_a_plug_in_shows_and_inserts_the_answer(
-    title: str, folder: str, server: HttpServer, tiny_bundle: Bundle, tmp_path: Path
+    editor: EditorProgram, server: HttpServer, tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
-    if folder not in os.environ:
-        pytest.skip(f"${folder} names no plug-in")
-    set_up = f"vim.opt.rtp:append('{os.environ[folder]}')\n{documented_set_up(title, server.port)}\n"
-    (tmp_path / "init.lua").write_text(set_up + "vim.cmd('runtime! plugin/llama.vim')\n")
+    if not editor.is_here:
+        pytest.skip(f"{editor.name} is not here")
     file = tmp_path / "greet.txt"
     file.write_text("def greet(name):\n    \n" + AFTER[1:])
-    path = "" if title == "llama.vim" else "greet.txt"
-    after = AFTER if title == "llama.vim" else AFTER[:-1]
-    completer = open_completer(tiny_bundle.folder, threads=1)
+    path = "" if editor.name == "llama.vim" else "greet.txt"
+    after = AFTER if editor.name == "llama.vim" else AFTER[:-1]
     request = CompletionRequest(text=BEFORE + after, offset=len(BEFORE), path=path, options=PATIENT)
-    expected = completer.complete(request).text
-    with open_neovim(file, tmp_path / "init.lua", folder=tmp_path, environment=os.environ) as editor:
-        editor.wait_for("mode()", "n")
-        editor.remote("--remote-send", "2GAreturn ")
-        marks = "vim.iter(vim.api.nvim_buf_get_extmarks(0, -1, 0, -1, {details = true}))"
-        editor.wait_for(f"luaeval('{marks}:any(function(mark) return mark[4].virt_text ~= nil end)')", "true")
-        editor.remote("--remote-send", "<Tab>")
-        editor.wait_for("trim(getline(2))", f"return {expected}")
+    answer = open_completer(tiny_bundle.folder, threads=1).complete(request).text
+    token = tmp_path / "home" / ".local" / "state" / "submodel" / TOKEN_FILE
+    token.parent.mkdir(parents=True)
+    token.write_text(read_token()[0])
+    with editing(editor, file, tmp_path / "home", os.environ, port=server.port) as terminal:
+        terminal.wait_for("def greet")
+        terminal.send(*editor.to_end(2), "return ")
+        terminal.wait_for(f"return {answer}".rstrip(), ask=editor.ask)
+        terminal.send(*editor.accept, *editor.save)
+        terminal.wait_for_end()
+    assert file.read_text() == BEFORE + answer + AFTER
 
 
 @pytest.mark.skipif(bool(jupyterlab.why_missing()), reason=jupyterlab.why_missing())
@@ -140,7 +127,8 @@ def test_jupyterlab_shows_and_inserts_the_answer(server: HttpServer, tiny_bundle
     request = CompletionRequest(text=before, offset=len(before), options=PATIENT)
     expected = open_completer(tiny_bundle.folder, threads=1).complete(request).text
     assert expected
-    set_up = documented_set_up("JupyterLab", server.port, "json")
+    lines = documented_lines("JupyterLab", "json").replace("127.0.0.1:8012", f"127.0.0.1:{server.port}")
+    set_up = lines.replace('"TOKEN"', json.dumps(read_token()[0]))
     with jupyterlab.serving_jupyterlab(notebook, tmp_path / "home", set_up) as address:
         answer = jupyterlab.accept_suggestion(address, "return ", tmp_path / "picture.png")
     assert answer["shown"] == expected

@@ -10,7 +10,8 @@ import pytest
 from lsprotocol import types
 from pygls.exceptions import JsonRpcRequestCancelled
 
-from contract.bundle.bundle import Bundle
+from contract.bundle.bundle import Bundle, build_of, read_manifest, seal_manifest
+from contract.bundle.trusted_builds import trust_build
 from tests.attacks.lsp_process import TOKEN, listening
 from tests.e2e.editor import TEXT, Editor, editing, expected, run
 
@@ -24,6 +25,23 @@ def test_answers_what_the_completer_answers_and_never_loads_torch(workspace: Pat
             assert await editor.complete(1, 24) == expected(tiny_bundle, TEXT, 1, 24) != [""]
         assert editor.messages == []
         assert b"loaded: []" in editor.stderr
+
+    run(test)
+
+
+def test_a_request_by_hand_gets_what_the_text_has_as_well(workspace: Path, tiny_bundle: Bundle) -> None:
+    folder = workspace / ".submodel" / "bundle"
+    manifest = read_manifest(folder)
+    seal_manifest(folder, {**manifest, "prompt": {**manifest["prompt"], "suffix_first": True}})
+    trust_build(build_of(folder))
+    text = "total = compute(alpha, beta)\nfirst = 1\ntotal = "
+
+    async def test() -> None:
+        async with editing(workspace) as editor:
+            await editor.begin(text)
+            [first] = await editor.complete(2, 8)
+            editor.trigger = types.InlineCompletionTriggerKind.Invoked
+            assert await editor.complete(2, 8) == [first, "compute(alpha, beta)"]
 
     run(test)
 

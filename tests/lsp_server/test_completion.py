@@ -235,6 +235,22 @@ def test_a_dot_is_no_part_of_the_prompt_where_it_may_be_one_token_with_what_foll
     assert double.prompts[0] == double.prompts[1]
 
 
+@pytest.mark.parametrize(
+    ("typed", "rest"),
+    [
+        ("total = ", "compute(alpha, beta)"),
+        ("total = comp", "ute(alpha, beta)"),
+        ("    total =", " compute(alpha, beta)"),
+        ("unknown", ""),
+        ("", ""),
+    ],
+)
+def test_text_at_hand_is_another_candidate(tiny_bundle: Bundle, typed: str, rest: str) -> None:
+    suffix_first = replace(tiny_bundle, prompt=replace(tiny_bundle.prompt, suffix_first=True))
+    text = f"    total = compute(alpha, beta)\n    first = 1\n{typed}"
+    assert Completer(Engine(suffix_first, threads=1)).recall(at(text, len(text))).text == rest
+
+
 def test_confidence_is_of_what_was_not_typed_yet(engine: Engine) -> None:
     token_ids = tuple(engine.encoder.text_ids(" self.x"))
     double = FixedEngine(engine.encoder, " self.x")

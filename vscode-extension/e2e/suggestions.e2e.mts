@@ -1,15 +1,27 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 
 import { CodeServer } from './setup/codeServer.mjs';
 import type { Editor } from './setup/editor.mjs';
+import { OUT, REPOSITORY } from './setup/places.mjs';
 import { openPoints } from './setup/points.mjs';
 import { TYPED } from './setup/workspaces.mjs';
+
+/** Functions of two lines, of which the last has none yet. */
+const FUNCTIONS = `${['first', 'second', 'third']
+  .map((name) => `function ${name}(shape) {\n  const area = shape.width * shape.height;\n  return area;\n}\n\n`)
+  .join('')}function fourth(shape) {\n\n}\n`;
+const EMPTY_LINE = 17; // counted from 1
 
 let server: CodeServer;
 let editor: Editor;
 
 beforeAll(async () => {
   server = await CodeServer.start('suggestions', {});
+  const page = fs.readFileSync(path.join(REPOSITORY, 'docs', 'editors.md'), 'utf8');
+  const [, keys = ''] = /`keybindings.json`:\n\n```json\n(.*?)```/s.exec(page) ?? [];
+  fs.writeFileSync(path.join(server.root, 'data', 'User', 'keybindings.json'), keys);
 });
 afterAll(() => server.stop());
 beforeEach(async () => {
@@ -30,12 +42,32 @@ test('ghost text comes, and Tab takes it', async () => {
 test('a word of it is taken', async () => {
   await editor.type(TYPED);
   const ghost = await editor.untilGhost();
-  const [word] = /^\s*\w+/.exec(ghost) ?? [];
-  expect(word).toBeDefined();
+  const [word = ''] = /^(\w+|\W+)/.exec(ghost) ?? [];
   await editor.press('Control+ArrowRight');
-  const isRest = (rest: string): boolean => rest !== '' && rest !== ghost && ghost.endsWith(rest);
-  await editor.until(() => editor.ghost(), isRest, 'the rest');
-  expect(await editor.line()).toContain(TYPED + ghost);
+  await editor.until(
+    () => editor.ghost(),
+    (rest) => rest === ghost.slice(word.length) && rest !== '',
+    'the rest',
+  );
+  await editor.press('Escape');
+  await editor.untilNoGhost();
+  expect(await editor.line()).toBe(TYPED + word);
+});
+
+test('a line of it is taken, by the key of docs/editors.md', async () => {
+  const file = path.join(OUT, 'workspaces', 'points', 'functions.js');
+  fs.writeFileSync(file, FUNCTIONS);
+  await editor.openFile(file);
+  await editor.goToLine(EMPTY_LINE);
+  await editor.type('  ');
+  const first = await editor.untilGhost();
+  await editor.press('Control+Shift+ArrowRight');
+  const isTaken = (lines: string[]): boolean => lines[EMPTY_LINE - 1] === `  ${first}`;
+  const second = (await editor.until(() => editor.lines(), isTaken, 'the first line in the text'))[EMPTY_LINE];
+  expect(await editor.untilGhost()).toBe(second);
+  await editor.press('Escape');
+  await editor.untilNoGhost();
+  expect((await editor.lines()).slice(EMPTY_LINE - 1)).toEqual([`  ${first}`, '', '}', '']);
 });
 
 test('Escape dismisses it, and the file is as it was typed', async () => {

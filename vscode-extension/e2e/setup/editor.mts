@@ -152,6 +152,17 @@ export class Editor {
     await this.page.keyboard.press('Control+End');
   }
 
+  /** Put the cursor at the end of a line, counted from 1. */
+  async goToLine(line: number): Promise<void> {
+    await this.page.keyboard.press('Control+G');
+    const input = this.page.locator('.quick-input-widget input.input');
+    await input.waitFor();
+    await input.fill(`:${line}`);
+    await this.press('Enter');
+    await input.waitFor({ state: 'hidden' });
+    await this.press('End');
+  }
+
   async type(text: string): Promise<void> {
     await this.page.keyboard.type(text, { delay: 30 });
   }
@@ -185,9 +196,9 @@ export class Editor {
     );
   }
 
-  /** The last line on the screen, the ghost text included. */
-  async line(): Promise<string> {
-    const lines = await this.page.$$eval('.editor-instance .view-line', (nodes) =>
+  /** The lines on the screen, with the ghost text within them, but without whole lines of it. */
+  async lines(): Promise<string[]> {
+    const lines = await this.page.$$eval('.editor-instance .view-lines > .view-line', (nodes) =>
       nodes
         .map((node) => ({
           top: parseFloat((node as HTMLElement).style.top),
@@ -196,7 +207,12 @@ export class Editor {
         .sort((left, right) => left.top - right.top)
         .map(({ text }) => text),
     );
-    return plain(lines.at(-1) ?? '');
+    return lines.map(plain);
+  }
+
+  /** The last of them. */
+  async line(): Promise<string> {
+    return (await this.lines()).at(-1) ?? '';
   }
 
   /** What a person does after typing: wait for the grey text, type on where none came. */
