@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 HOST = "127.0.0.1"
 TOKEN = "a-token-of-the-tests-own"  # nothing hangs on it
@@ -42,16 +42,22 @@ def initialize(options: object, **params: Any) -> bytes:
     )
 
 
-def answer_to(number: int, stream: BinaryIO) -> Any:
+def read_message(stream: IO[bytes]) -> Any:
+    """The next message of a stream. Raises EOFError if the stream ends first."""
+    header = stream.readline()
+    if not header:
+        raise EOFError("The server has gone.")
+    while stream.readline().strip():
+        pass
+    return json.loads(stream.read(int(header.removeprefix(b"Content-Length: "))))
+
+
+def answer_to(number: int, stream: IO[bytes]) -> Any:
     """The answer to a request; what comes before it is passed over. Raises EOFError if the stream ends first."""
-    while header := stream.readline():
-        size = int(header.removeprefix(b"Content-Length: "))
-        while stream.readline().strip():
-            pass
-        message = json.loads(stream.read(size))
+    while True:
+        message = read_message(stream)
         if message.get("id") == number and "method" not in message:
             return message
-    raise EOFError(f"The server has gone without an answer to {number}.")
 
 
 @contextmanager

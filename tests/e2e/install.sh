@@ -3,6 +3,7 @@
 # - Debian: editors, Chromium and Node, where this is root on Debian; newer versions of two of them from its unstable.
 # - PyPI: the extra "peers" (Ray, llama.cpp, onnxruntime-genai), wheels only.
 # - npm: transformers.js and onnxruntime-node, into the user's cache.
+# - PyPI, if JUPYTERLAB is set: JupyterLab with an extension, 1.1 GB, into the user's cache.
 # - The base whose tokenizer is compared with llama.cpp's, 491 MB, into the user's cache.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -37,5 +38,8 @@ fi
 "$PYTHON" -m pip install --quiet --only-binary :all: --editable '.[peers]'
 if command -v npm >/dev/null; then
   "$PYTHON" -c 'from testbed.runtimes import install_packages; install_packages()'
+fi
+if [ -n "${JUPYTERLAB:-}" ]; then
+  "$PYTHON" -c 'from testbed.jupyterlab import install; install()'
 fi
 "$PYTHON" -c 'from builder.bases import catalogue, download; download.fetch_gguf(catalogue.QWEN_CODER_SMALL)'

@@ -1,4 +1,4 @@
-"""Clients of `submodel serve --http`: their recorded requests, and Neovim with its plug-ins where they are.
+"""Clients of `submodel serve --http`: their recorded requests, and JupyterLab and Neovim with plug-ins where they are.
 
 $LLAMA_VIM and $MINUET_NVIM name the folders of the plug-ins, which are set up as docs/editors.md says.
 """
@@ -20,7 +20,8 @@ from lsp_server.http.guard import TOKEN_FILE, read_token
 from lsp_server.http.messages import read_completion, read_infill, until_stop
 from lsp_server.options import ServerOptions, TriggerOptions
 from lsp_server.request import CompletionRequest
-from testbed.editors import PLUG_INS, EditorProgram, editing
+from testbed import jupyterlab
+from testbed.editors import PLUG_INS, EditorProgram, documented_lines, editing
 from testbed.terminal import TMUX
 from tests.http_server import HttpServer, serving
 
@@ -51,7 +52,7 @@ def shown(content: str) -> str:
     return "".join(json.loads(part)["choices"][0]["text"] for part in parts)
 
 
-@pytest.mark.parametrize("name", ["llama-vim", "llama-vscode", "minuet", "zed", "continue"])
+@pytest.mark.parametrize("name", ["llama-vim", "llama-vscode", "minuet", "zed", "continue", "jupyterlab"])
 def test_a_recorded_request_gets_the_completer_s_answer(name: str, server: HttpServer, tiny_bundle: Bundle) -> None:
     text = (RECORDED / f"{name}.json").read_text("utf-8")
     # Of no language that has a grammar, so that what the random model says is not cut to what parses.
@@ -115,3 +116,20 @@ def test_a_plug_in_shows_and_inserts_the_answer(
         terminal.send(*editor.accept, *editor.save)
         terminal.wait_for_end()
     assert file.read_text() == BEFORE + answer + AFTER
+
+
+@pytest.mark.skipif(bool(jupyterlab.why_missing()), reason=jupyterlab.why_missing())
+def test_jupyterlab_shows_and_inserts_the_answer(server: HttpServer, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    cells = ["import math", BEFORE.removesuffix("return ")]
+    notebook = tmp_path / "greet.ipynb"
+    jupyterlab.write_notebook(notebook, cells)
+    before = f"{cells[0]}\n{BEFORE}"  # the extension sends the cells as one text, without their language
+    request = CompletionRequest(text=before, offset=len(before), options=PATIENT)
+    expected = open_completer(tiny_bundle.folder, threads=1).complete(request).text
+    assert expected
+    lines = documented_lines("JupyterLab", "json").replace("127.0.0.1:8012", f"127.0.0.1:{server.port}")
+    set_up = lines.replace('"TOKEN"', json.dumps(read_token()[0]))
+    with jupyterlab.serving_jupyterlab(notebook, tmp_path / "home", set_up) as address:
+        answer = jupyterlab.accept_suggestion(address, "return ", tmp_path / "picture.png")
+    assert answer["shown"] == expected
+    assert "".join(json.loads(notebook.read_text("utf-8"))["cells"][1]["source"]) == BEFORE + expected
