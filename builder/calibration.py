@@ -112,9 +112,10 @@ def make_examples(
     fim_examples = draw_mixed_examples(
         files, tokens, seed, kind=kind
     )  # at least one token a sequence, so there are enough
-    for example in _spread(fim_examples, SPREAD_CHARS):
+    for drawn in _spread(fim_examples, SPREAD_CHARS):
         if count >= tokens:
             break
+        example = drawn.as_served(encoder)
         window = encoder.window(example.text, example.offset, short if rng.random() < SHORT_SHARE else None)
         if len(examples) % PLAIN_EVERY == PLAIN_EVERY - 1:
             prompt, answer = encoder.left_to_right(window.prefix + example.middle + window.suffix), []

@@ -36,6 +36,11 @@ class FimExample:
         """The file as it was before the user typed the middle."""
         return self.file.text[: self.offset] + self.file.text[self.offset + len(self.middle) :]
 
+    def as_served(self, encoder: PromptEncoder) -> FimExample:
+        """Return the example that the server makes of this one: the cursor stands before what it takes back."""
+        taken = encoder.taken_back(self.text[: self.offset])
+        return FimExample(file=self.file, offset=self.offset - len(taken), middle=taken + self.middle)
+
     def window(self, encoder: PromptEncoder, prompt_format: PromptFormat | None = None) -> Window:
         """Return the window that the server would see before the user typed the middle.
 

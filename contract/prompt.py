@@ -6,6 +6,7 @@ server uses it too. A model that was pruned without this format can no longer an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -27,6 +28,10 @@ MAX_WINDOW_TOKENS = 1 << 17  # more than most models' positions; bounds what a d
 # a long file, and the places where a window may start stay where they are while one types.
 COUNTED_CHARS = 1 << 16
 SEGMENT_CHARS = 400  # a longer line is counted, and where need be cut, in segments of this length
+
+MAX_BEGUN = 40  # characters; what is longer is no word and no token that is worth it
+TAIL = 200  # characters that are enough to see how the last ones are split
+HALF_CHARACTERS = re.compile("[\ud800-\udfff]")  # JSON can carry them, a tokenizer can't
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,6 +187,29 @@ def _behind_closers(text: str, offset: int) -> int:
     return end if _CLOSERS.issuperset(rest) and not is_block_string else offset
 
 
+def begun_text(tokenizer: Tokenizer, prefix: str) -> str:
+    """Return the last characters of `prefix` that its continuation may share a token with; "" if there are none.
+
+    They are a word, with the character before it if tokens hold both, or else the last token. They stay within the
+    line, and are not its indentation (`PromptEncoder.taken_back`).
+    """
+    tail = prefix[-TAIL:]
+    line = tail[tail.rfind("\n") + 1 :]
+    if not line.strip() or HALF_CHARACTERS.search(line):
+        return ""
+    if line[-1].isalpha() or line[-1] == "_":
+        pre_tokens = tokenizer.pre_tokenizer.pre_tokenize_str(line) if tokenizer.pre_tokenizer else []
+        spans = [span for _, span in pre_tokens]
+    else:
+        spans = tokenizer.encode(line, add_special_tokens=False).offsets
+    if not spans:
+        return ""
+    start, end = spans[-1]
+    # What begins where the tail does may have begun before it.
+    is_whole = end == len(line) and (start > 0 or len(line) < TAIL)
+    return line[start:] if is_whole and end - start <= MAX_BEGUN else ""
+
+
 class PromptEncoder:
     """Windows to token ids, for one tokenizer and one format."""
 
@@ -199,6 +227,14 @@ class PromptEncoder:
     def window(self, text: str, offset: int, prompt_format: PromptFormat | None = None) -> Window:
         """The window around `offset`; see `cut_window`. form: another window than the encoder's own."""
         return cut_window(text, offset, prompt_format or self.prompt_format, self._count)
+
+    def taken_back(self, before: str) -> str:
+        """Return the end of the text before the cursor that the server lets the model write again.
+
+        It is the line's indentation, if nothing else stands before the cursor, and else `begun_text`.
+        """
+        line = before[before.rfind("\n") + 1 :]
+        return begun_text(self.tokenizer, before) if line.strip() else line
 
     def _id(self, token: str) -> int:
         token_id = self.tokenizer.token_to_id(token)

@@ -16,10 +16,10 @@ from contract.bundle.bundle import Bundle, is_replaced, read_bundle, verify_bund
 from contract.bundle.threshold import ConfidenceThreshold, read_threshold
 from contract.bundle.trusted_builds import check_trusted
 from contract.errors import BundleError, SubmodelError
-from contract.prompt import ContextSnippet, PromptFormat
+from contract.prompt import ContextSnippet, PromptFormat, begun_text
 from lsp_server.decoding.detokenizer import Detokenizer
 from lsp_server.decoding.engine import LINE_TOKENS, Engine, FinishReason, Generation
-from lsp_server.decoding.healing import begun_text, without_start
+from lsp_server.decoding.healing import without_start
 from lsp_server.decoding.providers import Choice, Provider
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.suggestion.refine import begun_characters, is_done, reads_from_column_0, refine

@@ -53,10 +53,15 @@ def score(predictor: Predictor, held_out: HeldOut, *, on_progress: Callable[[int
             on_progress(done, total)
 
     def mend(example: FimExample, answer: str) -> str:
-        return without_indentation(answer, example.text[: example.offset]) if encoder.drops_indentation else answer
+        before = example.text[: example.offset]
+        if encoder.drops_indentation:
+            return without_indentation(answer, before)
+        taken = encoder.taken_back(before)
+        return answer[len(taken) :] if answer.startswith(taken) else ""  # the server makes it begin so
 
     def ask(fim_examples: Sequence[FimExample], lines: int) -> tuple[ScoredAnswer, ...]:
-        prompts = [encoder.encode(example.window(encoder)) for example in fim_examples]
+        asked = [example if encoder.drops_indentation else example.as_served(encoder) for example in fim_examples]
+        prompts = [encoder.encode(example.window(encoder)) for example in asked]
         answers = predictor.complete(prompts, step, lines=lines) if prompts else []
         return tuple(
             ScoredAnswer(

@@ -8,7 +8,6 @@ word then share one prompt, and the KV cache with it.
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left
 from collections.abc import Sequence
 
@@ -16,33 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer, pre_tokenizers
 
-MAX_BEGUN = 40  # characters; what is longer is no word and no token that is worth it
-TAIL = 200  # characters that are enough to see how the last ones are split
-HALF_CHARACTERS = re.compile("[\ud800-\udfff]")  # JSON can carry them, a tokenizer can't
 _BYTES = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-
-
-def begun_text(tokenizer: Tokenizer, prefix: str) -> str:
-    """Return the last characters of `prefix` that its continuation may share a token with; "" if there are none.
-
-    They are a word, with the character before it if tokens hold both, or else the last token. They stay within the
-    line, and are not its indentation (`suggestion.refine.reads_from_column_0`).
-    """
-    tail = prefix[-TAIL:]
-    line = tail[tail.rfind("\n") + 1 :]
-    if not line.strip() or HALF_CHARACTERS.search(line):
-        return ""
-    if line[-1].isalpha() or line[-1] == "_":
-        pre_tokens = tokenizer.pre_tokenizer.pre_tokenize_str(line) if tokenizer.pre_tokenizer else []
-        spans = [span for _, span in pre_tokens]
-    else:
-        spans = tokenizer.encode(line, add_special_tokens=False).offsets
-    if not spans:
-        return ""
-    start, end = spans[-1]
-    # What begins where the tail does may have begun before it.
-    is_whole = end == len(line) and (start > 0 or len(line) < TAIL)
-    return line[start:] if is_whole and end - start <= MAX_BEGUN else ""
 
 
 class Vocabulary:

@@ -53,8 +53,8 @@ def test_sequences_are_prompts_with_their_middles():
         assert text.startswith(prefix + middle + suffix)
         assert suffix
         assert middle.strip()
-        kinds["block" if "\n" in middle else "whole" if middle.startswith(" ") else "line"] += 1
-    assert kinds["line"] > 0
+        kinds["block" if "\n" in middle else "whole" if prefix.endswith("\n") else "line"] += 1
+    assert kinds["line"] + kinds["whole"] > 0
     assert kinds["block"] > 0
     assert made.prompt_format == "fill-in-the-middle"
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +13,7 @@ from builder.fim_examples import (
     PARITY_PREFIX_TOKENS,
     PARITY_SUFFIX_TOKENS,
     WHOLE_EVERY,
+    FimExample,
     draw_block_examples,
     draw_example_pairs,
     draw_fim_examples,
@@ -34,6 +36,20 @@ def area(width, height):
 
 def source(text, language="Python", path="a.py"):
     return SourceFile(path=path, language=language, text=text, sha256="0", split="held-out")
+
+
+@pytest.mark.parametrize(
+    ("column", "taken"),
+    [(4, "    "), (10, " result"), (11, " "), (13, " "), (18, " width")],
+)
+def test_as_served_the_cursor_stands_before_what_the_server_takes_back(column, taken):
+    encoder = PromptEncoder(make_tokenizer(), FIM)
+    start = CODE.index("    result")
+    line = CODE[start : CODE.index("\n", start)]
+    drawn = FimExample(file=source(CODE), offset=start + column, middle=line[column:])
+    served = drawn.as_served(encoder)
+    assert served.middle == taken + drawn.middle
+    assert served.text == CODE[: served.offset] + CODE[start + len(line) :]
 
 
 def test_blank_comment_and_closer_lines_are_left_out():

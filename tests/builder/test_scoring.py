@@ -39,7 +39,7 @@ class Oracle:
 
 
 def oracle(held_out):
-    return Oracle([example.middle for example in (*held_out.fim_examples, *held_out.blocks)])
+    return Oracle([example.as_served(Oracle.encoder).middle for example in (*held_out.fim_examples, *held_out.blocks)])
 
 
 def test_only_held_out_files_are_scored():

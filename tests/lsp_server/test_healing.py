@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contract.prompt import begun_text
 from lsp_server.decoding.engine import Engine
-from lsp_server.decoding.healing import Start, Vocabulary, begun_text, without_start
+from lsp_server.decoding.healing import Start, Vocabulary, without_start
 from testbed.bundles import make_bundle_tokenizer
 
 TOKENIZER = make_bundle_tokenizer()
