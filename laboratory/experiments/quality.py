@@ -71,14 +71,13 @@ def measure_quality(
 def _middles(predictor: TorchPredictor, dataset: Dataset, settings: QualitySettings) -> dict[str, Any]:
     encoder = predictor.encoder
     nats, sizes, exact = [], [], []
-    for example in draw_fim_examples(
-        dataset.select("held-out"), settings.middles, settings.seed + 1, kind=dataset.kind
-    ):
+    for drawn in draw_fim_examples(dataset.select("held-out"), settings.middles, settings.seed + 1, kind=dataset.kind):
+        example = drawn if encoder.drops_indentation else drawn.as_served(encoder)
         prompt, middle = encoder.encode(example.window(encoder)), encoder.text_ids(example.middle)
         read_nats, is_exact = predictor.read_truth(prompt, middle)
         nats.append(read_nats)
         exact.append(is_exact)
-        sizes.append(len(example.middle.encode()))
+        sizes.append(len(drawn.middle.encode()))
     if not nats:
         return {}
     return {
