@@ -44,8 +44,8 @@ def main() -> None:
     parser.add_argument("--default", type=Path, nargs="*", default=[])
     parser.add_argument("--steps", type=int, default=10)
     known = parser.parse_args()
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir(parents=True)
+    shutil.rmtree(FOLDER / "disturbed", ignore_errors=True)  # the other run goes on where it was
+    FOLDER.mkdir(parents=True, exist_ok=True)
     write_fleet_file(FOLDER / "fleet.toml", known.small, known.default, known.steps)
     cluster = TwoNodes()
     try:

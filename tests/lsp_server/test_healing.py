@@ -43,6 +43,14 @@ def test_the_begun_text(prefix, word):
     assert begun_text(TOKENIZER, prefix) == word
 
 
+@given(st.text(max_size=60) | st.text('ab1 _.(\t\n"é\u0301\U0001f600', max_size=260))
+def test_what_is_begun_ends_the_line(prefix):
+    begun = begun_text(TOKENIZER, prefix)
+    assert prefix.endswith(begun)
+    assert "\n" not in begun
+    assert not begun or prefix[prefix.rfind("\n") + 1 :].strip()
+
+
 def byte_level(text):
     from tokenizers import pre_tokenizers
 
