@@ -11,7 +11,6 @@ import secrets
 import shutil
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from typing import Any
 
 import platformdirs
 
-from contract.children import find_program
+from contract.children import find_program, python_module
 from testbed import runtimes
 
 PLACE = Path(platformdirs.user_cache_dir("submodel")) / "tools" / "jupyterlab"
@@ -49,7 +48,7 @@ def why_missing() -> str:
 def install() -> None:
     """Install the packages into PLACE, unless they are there."""
     if not STAMP.exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", PLACE], check=True)
+        subprocess.run([*python_module("venv"), "--clear", PLACE], check=True)
         pip = [str(PLACE / "bin" / "python"), "-m", "pip", "install", "--quiet", "--only-binary", ":all:"]
         subprocess.run([*pip, *PACKAGES], check=True)
         STAMP.touch()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import re
 import shutil
 import socket
@@ -48,11 +49,9 @@ def http_server(workspace: Path, home: Path, environment: Mapping[str, str]) -> 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    command = ["submodel", "serve", "--http", f"127.0.0.1:{port}"]
-    program = shutil.which(command[0], path=environment["PATH"])
-    with subprocess.Popen(
-        [str(program), *command[1:]], cwd=workspace, env=environment, stderr=subprocess.PIPE
-    ) as served:
+    program = Path(environment["PATH"].partition(os.pathsep)[0]) / "submodel"  # of `environment_with_submodel`
+    command = [str(program), "serve", "--http", f"127.0.0.1:{port}"]
+    with subprocess.Popen(command, cwd=workspace, env=environment, stderr=subprocess.PIPE) as served:
         try:
             assert served.stderr is not None
             next(line for line in served.stderr if b"Serving on" in line)
