@@ -24,12 +24,11 @@ from benchmarks.builds import RESULTS, write_result
 from benchmarks.machine import describe_machine, describe_versions
 from builder.evaluation.metrics import is_exact
 from contract.console import StageDisplay
-from laboratory.bench.bench_run import BenchSettings, leads, run_bench
+from laboratory.bench.bench_run import FIRST_ANSWER, BenchSettings, leads, run_bench
 from laboratory.bench.bench_table import print_bench
 from laboratory.bench.bundle_worker import BundleWorker
 from laboratory.bench.workload import WorkloadSettings, make_workload
 
-THREADS = 2
 KEPT = ("engines", "ratios", "leads", "exact", "lines", "threads")
 
 
@@ -51,10 +50,7 @@ def main() -> None:
         return
     peers = tuple((name, Path(file)) for name, _, file in (text.partition("=") for text in arguments.peer))
     kinds: dict[str, Any] = {}
-    for kind, repository, since in (
-        ("held-out", arguments.built, None),
-        ("later", arguments.repository, arguments.since),
-    ):
+    for kind, repository, since in _sources(arguments):
         settings = BenchSettings(
             bundle=arguments.bundle,
             repository=repository,
@@ -80,18 +76,21 @@ def main() -> None:
         write_result(f"positions-{arguments.name}", reported)  # each kind takes half an hour without a GPU
 
 
+def _sources(arguments: argparse.Namespace) -> tuple[tuple[str, Path, str | None], ...]:
+    """Each kind of position, the folder that it comes from, and the revision that its lines are later than."""
+    return ("held-out", arguments.built, None), ("later", arguments.repository, arguments.since)
+
+
 def ask_again(arguments: argparse.Namespace) -> None:
     """Put the bundle's new answers beside the others' of an earlier run."""
     path = RESULTS / f"positions-{arguments.name}.json"
     reported = json.loads(path.read_text("utf-8"))
+    threads = reported["kinds"]["held-out"]["threads"]
     workers = {
-        name: BundleWorker(str(arguments.bundle), THREADS, has_drafts=True, is_first_answer=is_first)
-        for name, is_first in (("submodel", False), ("submodel, first answer", True))
+        name: BundleWorker(str(arguments.bundle), threads, has_drafts=True, is_first_answer=is_first)
+        for name, is_first in (("submodel", False), (FIRST_ANSWER, True))
     }
-    for kind, repository, since in (
-        ("held-out", arguments.built, None),
-        ("later", arguments.repository, arguments.since),
-    ):
+    for kind, repository, since in _sources(arguments):
         figures = reported["kinds"][kind]
         settings = WorkloadSettings(passages=figures["lines"], lines=1, keys=1, since=since)
         asked = [stroke for passage in make_workload(repository, settings).passages for stroke in passage]

@@ -15,6 +15,7 @@ from contract.bundle.bundle import MODEL_FILE, Bundle
 from contract.documents import AdapterFacts
 from exporters.adapter_file import CODE_LIMIT, Change, FloatArray, merged, read_adapter, write_adapter
 from exporters.checkpoint_reader import Checkpoint
+from exporters.precision import column_codes
 from exporters.rotation import RotatedCheckpoint
 
 MOST_RANK: Final = (
@@ -70,7 +71,7 @@ def _changes(shared: SharedModel, first: Checkpoint, last: Checkpoint) -> Mappin
             before = first.read(*names)
             if codes.dtype != np.int8 or codes.shape != before.shape[::-1] or steps.shape[0] != len(before):
                 return {}
-            if np.mean(codes != np.rint(before / steps).clip(-CODE_LIMIT, CODE_LIMIT).T) > MOST_FOREIGN_CODES:
+            if np.mean(codes != column_codes(before, steps[:, 0])) > MOST_FOREIGN_CODES:
                 return {}
             change = (last.read(*names) - before) / steps
             if change.any():

@@ -52,11 +52,10 @@ def score(predictor: Predictor, held_out: HeldOut, *, on_progress: Callable[[int
         if on_progress is not None:
             on_progress(done, total)
 
-    def mend(example: FimExample, answer: str) -> str:
-        before = example.text[: example.offset]
+    def mend(example: FimExample, served: FimExample, answer: str) -> str:
         if encoder.drops_indentation:
-            return without_indentation(answer, before)
-        taken = encoder.taken_back(before)
+            return without_indentation(answer, example.text[: example.offset])
+        taken = example.text[served.offset : example.offset]
         return answer[len(taken) :] if answer.startswith(taken) else ""  # the server makes it begin so
 
     def ask(fim_examples: Sequence[FimExample], lines: int) -> tuple[ScoredAnswer, ...]:
@@ -65,11 +64,11 @@ def score(predictor: Predictor, held_out: HeldOut, *, on_progress: Callable[[int
         answers = predictor.complete(prompts, step, lines=lines) if prompts else []
         return tuple(
             ScoredAnswer(
-                answer=_as_long_as(example.middle, mend(example, answer)),
+                answer=_as_long_as(example.middle, mend(example, served, answer)),
                 truth=example.middle,
                 language=example.file.language,
             )
-            for example, answer in zip(fim_examples, answers, strict=True)
+            for example, served, answer in zip(fim_examples, asked, answers, strict=True)
         )
 
     excerpts = []
