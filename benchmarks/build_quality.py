@@ -32,8 +32,7 @@ KEPT_KEYS = (
 def measure(repository: Repository, base: str, arguments: list[str]) -> dict[str, Any]:
     """Build in a folder of the cache; the report without code of the repository."""
     folder = fetch(repository)
-    scoring = ["--positions", "200", "--score-bundle"]
-    report = read_report(build(folder, f"{folder.name}-{base}", base, [*scoring, *arguments]))
+    report = read_report(build(folder, f"{folder.name}-{base}", base, ["--positions", "200", *arguments]))
     return {
         **describe_repository(repository, folder),
         "base": report["base"],

@@ -58,18 +58,22 @@ def main() -> None:
 def _measure(repository: Repository, base: str, generic: Path, rest: Sequence[str]) -> dict[str, Any]:
     folder = fetch(repository)
     counted = ["--positions", str(POSITIONS), *rest]
-    own = build(folder, f"{folder.name}-{base}", base, ["--score-bundle", "--dense-baseline", *counted])
+    own = build(folder, f"{folder.name}-{base}", base, ["--dense-baseline", *counted])
     corpus = read_corpus(folder)
     settings = ScoringSettings(positions=POSITIONS, seed=1)  # as `submodel build` has it
     held_out = make_held_out(corpus.files, settings)
+
+    def checkpoint(folder: Path) -> Scores:
+        return _folder_scores(folder, held_out, own / "stages", corpus.fingerprint)
+
     models = {
         "base": _stage_scores(own, "score the base"),
-        "repository, fine-tuned": _stage_scores(own, "score the sub-model"),
-        "bundle": _stage_scores(own, "score the bundle"),
-        "dense base, fine-tuned": _stage_scores(own, "score the dense baseline"),
-        "repository, pruned": _folder_scores(own / "pruned", held_out, own / "stages", corpus.fingerprint),
-        "generic, pruned": _folder_scores(generic / "pruned", held_out, own / "stages", corpus.fingerprint),
-        "generic, fine-tuned": _folder_scores(generic / "model", held_out, own / "stages", corpus.fingerprint),
+        "repository, fine-tuned": checkpoint(own / "model"),
+        "bundle": _stage_scores(own, "score the sub-model"),
+        "dense base, fine-tuned": checkpoint(own / "dense-baseline" / "model"),
+        "repository, pruned": checkpoint(own / "pruned"),
+        "generic, pruned": checkpoint(generic / "pruned"),
+        "generic, fine-tuned": checkpoint(generic / "model"),
     }
     return {
         "machine": describe_machine(),

@@ -48,15 +48,13 @@ def _rows(build: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
 
 
 def _costs(build: Mapping[str, Any]) -> str:
-    """What `submodel build` takes, the bundle's scoring aside, and how faithful the bundle is."""
+    """What `submodel build` takes, and how faithful the bundle is."""
     stages = {stage["name"]: stage["seconds"] for stage in build["stages"]}
-    extra = stages.pop("score the bundle", 0.0)
     each = ", ".join(f"{name} {seconds:.0f}" for name, seconds in stages.items())
     parity = build["parity"]
     return "; ".join(
         (
             f"{_repository(build)}, {build['base']['name']}: {sum(stages.values()):.0f} s ({each})",
-            f"scoring the bundle {extra:.0f} s",
             f"size {build['plan']['share_of_base']:.1%}",
             f"peak memory {build['peak_rss_bytes'] / 2**30:.1f} GiB",
             f"bundle against fp32: {parity['greedy_agreement']:.1%} of {parity['greedy_tokens']} greedy tokens",

@@ -6,7 +6,9 @@ not measured is absent. A document from disk has these types only as far as its 
 
 from __future__ import annotations
 
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, Final, Literal, NotRequired, TypedDict
+
+SUB_MODEL: Final = "sub-model"  # the name of its row: as its bundle answers
 
 
 class FileFacts(TypedDict):
@@ -247,14 +249,14 @@ class Comparison(TypedDict):
 
 
 class AnsweredPosition(TypedDict):
-    """A held-out position with every model's answer. `offset` is in characters."""
+    """A held-out position with the answers of base and sub-model. `offset` is in characters; the time is ours."""
 
     path: str
     offset: int
     line: str
     truth: str
     answers: dict[str, str]
-    bundle_milliseconds: NotRequired[float]
+    milliseconds: float
 
 
 class SplitFacts(TypedDict):

@@ -22,6 +22,8 @@ _REPOSITORY_TOKENS = (("<|repo_name|>", "<|file_sep|>"), ("<repo_name>", "<file_
 
 _CLOSERS = frozenset(")]}\"'` ")  # what editors put right of the cursor by themselves
 
+_BESIDE_WINDOW = 64  # tokens of a line's answer, and those that mark the parts of a prompt
+
 MAX_WINDOW_TOKENS = 1 << 17  # more than most models' positions; bounds what a damaged manifest can ask for
 
 # Tokens are counted from a multiple of this many characters on, not from the start of the file: a count stays cheap in
@@ -77,6 +79,15 @@ class PromptFormat:
         """The same format with a window of at most `prefix` tokens before the cursor and `suffix` behind it."""
         step = max(1, min(self.prefix_step_tokens, prefix // 2))
         return replace(self, max_prefix_tokens=prefix, prefix_step_tokens=step, max_suffix_tokens=suffix)
+
+    def fitting(self, positions: int) -> PromptFormat:
+        """The same format, with its window halved until a model of so many positions has room for an answer, too."""
+        fitting = self
+        while fitting.max_prefix_tokens > 1 and (
+            fitting.max_prefix_tokens + fitting.max_suffix_tokens + _BESIDE_WINDOW > positions
+        ):
+            fitting = fitting.with_window(fitting.max_prefix_tokens // 2, fitting.max_suffix_tokens // 2)
+        return fitting
 
     def to_json(self) -> PromptFacts:
         """As it stands in manifests."""

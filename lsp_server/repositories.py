@@ -73,9 +73,9 @@ def can_update(repository: Path, manifest: Mapping[str, Any]) -> bool:
     """
     folder = repository / WORKSPACE_BUNDLE.parts[0]
     versions = manifest.get("versions")
-    maker = versions.get("submodel") if isinstance(versions, dict) else None
-    is_there = (folder / "model").is_dir() and (folder / "stages" / "history.json").is_file()
-    return is_there and maker == installed_versions(("submodel",)).get("submodel")
+    if not isinstance(versions, dict) or versions.get("submodel") != installed_versions(("submodel",)).get("submodel"):
+        return False
+    return (folder / "model").is_dir() and (folder / "stages" / "history.json").is_file()
 
 
 def measure_drift(texts: Iterable[str], manifest: Mapping[str, Any]) -> Drift | None:

@@ -12,7 +12,7 @@ from contract.console import console, print_table
 
 
 def print_build(document: Mapping[str, Any]) -> None:
-    """Base, sub-model and bundle side by side, and where the files are."""
+    """Base and sub-model side by side, and where the files are."""
     print_scores(document)
     if document.get("is_worse"):
         console.print(

@@ -29,7 +29,8 @@ def against_base(value: float, low: float, high: float) -> dict[str, Any]:
 
 def answer(base: str, ours: str, truth: str = "x = 1") -> dict[str, Any]:
     """Return what two models answered at one place."""
-    return {"path": "a.py", "offset": 3, "line": "    ", "truth": truth, "answers": {"base": base, "sub-model": ours}}
+    answers = {"base": base, "sub-model": ours}
+    return {"path": "a.py", "offset": 3, "line": "    ", "truth": truth, "answers": answers, "milliseconds": 900.0}
 
 
 def document(**changes: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import pytest
 
 import testbed.bundles
 
-ABSENT = {"torch", "transformers", "optimum", "safetensors", "gguf", "onnx_ir", "peft"}
+ABSENT = {"torch", "transformers", "optimum", "gguf", "onnx_ir", "peft"}
 
 
 class _Skips:

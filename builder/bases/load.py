@@ -103,7 +103,7 @@ def load_resolved(
     return LoadedBase(
         model=model,
         tokenizer=tokenizer,
-        prompt=_prompt_format(base, tokenizer, vocabulary),
+        prompt=_prompt_format(base, tokenizer, vocabulary, getattr(model.config, "max_position_embeddings", None)),
         is_sub_model=base.is_sub_model,
         provenance={**base.to_json(), "licence": licence, "parameters": model.num_parameters()},
         bos_token=vocabulary.bos_token,
@@ -112,19 +112,22 @@ def load_resolved(
     )
 
 
-def _prompt_format(base: ResolvedBase, tokenizer: Tokenizer, vocabulary: _Vocabulary) -> PromptFormat:
-    """That of a sub-model's manifest; of another base, what its tokens say."""
+def _prompt_format(
+    base: ResolvedBase, tokenizer: Tokenizer, vocabulary: _Vocabulary, positions: int | None
+) -> PromptFormat:
+    """That of a sub-model's manifest; of another base, what its tokens and positions say."""
     if base.is_sub_model:
         try:
             return read_artifact(base.path).prompt
         except BuildError as error:
             raise BaseModelError(str(error)) from error
-    return make_prompt_format(
+    made = make_prompt_format(
         tokenizer,
         is_fim=base.is_fim,
         bos_token=vocabulary.bos_token if vocabulary.adds_bos else None,
         eos_token=vocabulary.eos_token,
     )
+    return made if positions is None else made.fitting(positions)
 
 
 def _name_special_tokens(model: PreTrainedModel, tokenizer: Tokenizer, vocabulary: _Vocabulary) -> None:

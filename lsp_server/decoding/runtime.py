@@ -59,7 +59,7 @@ def session_options(threads: int | None = None) -> onnxruntime.SessionOptions:
     options.add_session_config_entry("session.force_spinning_stop", "1")
     if saturates():
         options.add_session_config_entry("session.x64quantprecision", "1")
-    # Denormal numbers become zero: softmax meets them in a prompt's attention, where each takes a hundred cycles, and
+    # On x86, denormal numbers become zero: softmax meets them in a prompt's attention, where each takes a hundred cycles, and
     # without them attention takes half the time (docs/LOG.md). The runtime does so in each session's pool, and in the
     # thread that opens the first session; here that is the one that runs all of them.
     options.add_session_config_entry("session.set_denormal_as_zero", "1")

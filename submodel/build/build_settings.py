@@ -35,7 +35,6 @@ class BuildSettings:
     search_positions: int = 100  # validation lines that each size of the search is judged on
     dense_baseline: bool = False  # fine-tune the dense base as well, to compare with
     dtype: str | None = None  # to compute in: "float32" or "bfloat16"; None measures which is faster here
-    scores_bundle: bool = False  # the parity check compares it with the sub-model already
     force: bool = False
     finetuning: FinetuneSettings = field(init=False)
     scoring: ScoringSettings = field(init=False)

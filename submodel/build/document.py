@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
@@ -11,7 +10,7 @@ from builder.artifact import read_artifact
 from builder.evaluation.held_out import HeldOut
 from builder.evaluation.scores import Scores, compare
 from contract.bundle.bundle import read_bundle
-from contract.documents import AnsweredPosition, BaseFacts, Comparison, ModelRow, StageRow
+from contract.documents import SUB_MODEL, AnsweredPosition, BaseFacts, Comparison, ModelRow, StageRow
 from submodel.build.stages import StageRecord
 
 
@@ -24,26 +23,14 @@ class ScorePart(TypedDict):
     answers: list[AnsweredPosition]
 
 
-@dataclass(frozen=True, kw_only=True)
-class ScoreRecords:
-    """The records of the stages that scored; `bundle` is None if it was not scored."""
-
-    base: StageRecord
-    sub_model: StageRecord
-    bundle: StageRecord | None
-
-
-def score_part(records: ScoreRecords, held_out: HeldOut, baselines: Sequence[Scores]) -> ScorePart:
-    """Rows, comparisons with the base, and each position with every model's answer."""
-    bundle = records.bundle
-    base = scores_of(records.base)
-    ours = [scores_of(one) for one in (records.sub_model, bundle) if one is not None]
-    scores = [base, *ours]
+def score_part(base: StageRecord, ours: StageRecord, held_out: HeldOut, baselines: Sequence[Scores]) -> ScorePart:
+    """Rows, the comparison of base and sub-model, and each position with the answers of both."""
+    scores = [scores_of(base), scores_of(ours)]
     return {
         "models": [one.to_json() for one in scores],
-        "against_base": {one.name: compare(one, base) for one in ours},
+        "against_base": {scores[1].name: compare(scores[1], scores[0])},
         "baselines": [one.to_json() for one in baselines],
-        "answers": _answers(scores, held_out, bundle.result["milliseconds"] if bundle is not None else ()),
+        "answers": _answers(scores, held_out, ours.result["milliseconds"]),
     }
 
 
@@ -66,24 +53,22 @@ def stage_rows(records: Sequence[StageRecord]) -> list[StageRow]:
     return [{"name": one.name, "seconds": one.seconds, "is_fresh": one.is_fresh} for one in records]
 
 
-def unscored_bundle(folder: Path) -> ModelRow:
-    """The row of a bundle without figures that were not measured."""
+def unscored(folder: Path) -> ModelRow:
+    """The row of the sub-model in a bundle, without figures of quality."""
     bundle = read_bundle(folder, verify=False)
     size = bundle.model_path.stat().st_size
-    return {"name": "bundle", "parameters": bundle.manifest["parameters"], "bytes": size}
+    return {"name": SUB_MODEL, "parameters": bundle.manifest["parameters"], "bytes": size}
 
 
 def _answers(scores: Sequence[Scores], held_out: HeldOut, times: Sequence[float]) -> list[AnsweredPosition]:
-    answers: list[AnsweredPosition] = [
+    return [
         {
             "path": example.file.path,
             "offset": example.offset,
             "line": example.file.text[: example.offset].rpartition("\n")[2],
             "truth": example.middle,
             "answers": {model.name: model.lines[index].answer for model in scores},
+            "milliseconds": round(times[index], 1),
         }
         for index, example in enumerate(held_out.fim_examples)
     ]
-    for position, milliseconds in zip(answers, times, strict=False):
-        position["bundle_milliseconds"] = round(milliseconds, 1)
-    return answers

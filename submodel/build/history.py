@@ -15,6 +15,7 @@ from typing import Any, Final
 from builder.corpus.changes import head_commit
 from builder.corpus.corpus import Corpus
 from builder.corpus.following import Known, know
+from contract.documents import SUB_MODEL
 from contract.files.folders import PRIVATE, write_text
 from contract.files.seals import open_sealed, seal_key, sealed_json
 from contract.files.untrusted_json import read_bytes
@@ -56,7 +57,7 @@ def remember_build(
     commit = head_commit(corpus.root)
     version = describe_version("build", commit, document["finetuning"], document["seconds"]) | {"kept": "new"}
     for row in document["models"]:
-        if row["name"] == "sub-model":
+        if row["name"] == SUB_MODEL and "positions" in row:
             version["held_out"] = figures_of(row)
     versions = (*(before.versions if before else ()), version)
     history = History(

@@ -24,10 +24,10 @@ from builder.pruning.structured_pruning import least_size_for
 from contract.bundle.bundle import build_of, read_bundle
 from contract.bundle.trusted_builds import trust_build
 from contract.console import Advance, StageDisplay
-from contract.documents import BuildReport
+from contract.documents import SUB_MODEL, BuildReport
 from contract.files.folders import PRIVATE, replace_folder, write_json, write_text
 from submodel.build.build_settings import BuildSettings
-from submodel.build.document import ScoreRecords, base_facts, score_part, scores_of, stage_rows, unscored_bundle
+from submodel.build.document import base_facts, score_part, scores_of, stage_rows, unscored
 from submodel.build.history import remember_build
 from submodel.build.lock import build_lock
 from submodel.build.model_stages import PROGRAM, ModelStages
@@ -90,19 +90,9 @@ class Build(ModelStages):
         bundle_hash = self._bundle_hash(model_hash)
         exported = stages.run("export", bundle_hash, partial(self._export_served, paths), [paths.bundle])
         trust_build(build_of(paths.bundle))  # a bundle that is kept may be older than the list, or the list lost
-        records: ScoreRecords | None = None
-        if held_out:
-            display.say(f"The bundle is ready: editors can use {paths.bundle} now, and the build goes on to measure it")
-            is_scored = settings.scores_bundle
-            records = ScoreRecords(
-                base=self._score_base("score the base", held_out),
-                sub_model=self._score("score the sub-model", model_hash, self._open_model(paths), held_out),
-                bundle=self._score("score the bundle", bundle_hash, self._open_bundle, held_out) if is_scored else None,
-            )
-
         document: BuildReport = {
             "schema": REPORT_SCHEMA,
-            "models": [],
+            "models": [unscored(paths.bundle)],
             "base": base_facts(self._base.to_json(), paths.model),
             "plan": pruned.result["plan"],
             "calibration": pruned.result["calibration"],
@@ -118,15 +108,16 @@ class Build(ModelStages):
         }
         if search:
             document["size_search"] = search
-        if held_out and records:
-            with self._display.stage("score the baselines"):
+        if held_out:
+            display.say(f"The bundle is ready: editors can use {paths.bundle} now, and the build goes on to measure it")
+            base = self._score_base("score the base", held_out)
+            ours = self._score("score the sub-model", bundle_hash, self._open_bundle(paths), held_out)
+            with display.stage("score the baselines"):
                 baselines = score_baselines(self._corpus, held_out.fim_examples)
-            document = {**document, **score_part(records, held_out, baselines)}
-            document["is_worse"] = is_worse(document["against_base"]["sub-model"])
+            document = {**document, **score_part(base, ours, held_out, baselines)}
+            document["is_worse"] = is_worse(document["against_base"][SUB_MODEL])
             if settings.dense_baseline:
-                document["dense_baseline"] = self._compete(held_out, scores_of(records.sub_model), bundle_hash)
-        if not (held_out and settings.scores_bundle):
-            document["models"].append(unscored_bundle(paths.bundle))
+                document["dense_baseline"] = self._compete(held_out, scores_of(ours), bundle_hash)
         document["stages"] = stage_rows(stages.records)
         document["seconds"] = round(time.perf_counter() - started, 1)
         remember_stages(settings, self._base, stages.records)
@@ -145,9 +136,9 @@ class Build(ModelStages):
         baseline_hash = self._bundle_hash(stage_hash)
         stages.run("export (dense baseline)", baseline_hash, partial(self._export, paths), [paths.bundle])
         dense_baseline = scores_of(
-            self._score("score the dense baseline", stage_hash, self._open_model(paths), held_out)
+            self._score("score the dense baseline", baseline_hash, self._open_bundle(paths), held_out)
         )
-        bundles = {"sub-model": own.bundle, "dense base, fine-tuned": paths.bundle}
+        bundles = {SUB_MODEL: own.bundle, "dense base, fine-tuned": paths.bundle}
         timed = stages.run(
             "time the bundles",
             hash_of(bundles=[bundle_hash, baseline_hash], positions=held_out.fingerprint),
@@ -184,10 +175,11 @@ class Build(ModelStages):
         return TorchPredictor("base", base.model, encoder)
 
     def _open_model(self, paths: BuildPaths) -> Callable[[], Predictor]:
-        return lambda: open_checkpoint("sub-model", read_artifact(paths.model), self._dtype)
+        return lambda: open_checkpoint(SUB_MODEL, read_artifact(paths.model), self._dtype)
 
-    def _open_bundle(self) -> Predictor:
-        return BundlePredictor(read_bundle(self._paths.bundle))
+    @staticmethod
+    def _open_bundle(paths: BuildPaths) -> Callable[[], BundlePredictor]:
+        return lambda: BundlePredictor(read_bundle(paths.bundle))
 
     def _choose_size(self) -> dict[str, Any]:
         """The smallest size that is as good as the base on validation files, and what each trial came to.

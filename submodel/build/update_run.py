@@ -35,14 +35,13 @@ from exporters.bundle_export import renew_drafts
 from exporters.export_settings import SHORT_PARITY, ExportSettings
 from exporters.precision import Precision
 from submodel.build.build_settings import BuildSettings
-from submodel.build.document import scores_of, stage_rows, unscored_bundle
+from submodel.build.document import scores_of, stage_rows, unscored
 from submodel.build.history import History, describe_version, figures_of, read_history, write_history
 from submodel.build.lock import build_lock
 from submodel.build.model_stages import PROGRAM
 from submodel.build.paths import BuildPaths, UpdatePaths, prepare_output
 from submodel.build.pipeline import Build
 from submodel.build.stages import StageRecord, hash_of, hash_of_output, is_output_of
-from submodel.evaluation.bundle_predictor import BundlePredictor
 from submodel.report.render import read_saved, render_saved
 
 UPDATE_VERSION = 1  # raised when the same inputs give another model
@@ -216,7 +215,7 @@ class _Update(Build):
         paths = self._paths
         shutil.rmtree(paths.model, ignore_errors=True)  # it has taken its place, or was not better
         document |= {
-            "models": [{**rows.get("held_out", {}), **unscored_bundle(paths.bundle)}],
+            "models": [{**rows.get("held_out", {}), **unscored(paths.bundle)}],
             **({"held_out_before": rows["held_out_before"]} if "held_out_before" in rows else {}),
             **({"since": rows["since"]} if "since" in rows else {}),
             "history": [{name: one[name] for name in one if name != "stage_hash"} for one in self._history.versions],
@@ -284,8 +283,7 @@ class _Update(Build):
         return _line_of(example.file, example.offset) in changes.added_lines.get(path, ())
 
     def _score_bundle(self, name: str, model_hash: str, held_out: HeldOut) -> StageRecord:
-        stage_hash = hash_of(bundle=model_hash)
-        return self._score(name, stage_hash, lambda: BundlePredictor(read_bundle(self._paths.bundle)), held_out)
+        return self._score(name, hash_of(bundle=model_hash), self._open_bundle(self._paths), held_out)
 
 
 def _line_of(file: SourceFile, offset: int) -> str:

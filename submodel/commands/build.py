@@ -64,9 +64,6 @@ def build(
         ),
     ] = "int8",
     positions: Annotated[int, typer.Option(min=0, help="Held-out lines to score on; 0 scores nothing.")] = 50,
-    score_bundle: Annotated[
-        bool, typer.Option("--score-bundle", help="Score the bundle too, through the engine that serves it.")
-    ] = False,
     dense_baseline: Annotated[
         bool,
         typer.Option(
@@ -101,7 +98,6 @@ def build(
         quantize=quantize,
         positions=positions,
         dense_baseline=dense_baseline,
-        scores_bundle=score_bundle,
         seed=seed,
         force=force,
     )

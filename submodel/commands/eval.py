@@ -1,4 +1,4 @@
-"""`submodel eval`: how good base, sub-model and bundle are on held-out files."""
+"""`submodel eval`: how good base and sub-model are on held-out files."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ def evaluate(
         list[str] | None,
         typer.Option(
             "--model",
-            metavar="base|sub-model|bundle|DIR",
-            help="What to score; repeat it for several. Default: the base and what .submodel holds.",
+            metavar="base|sub-model|DIR",
+            help="What to score: the base, the bundle in .submodel, or a checkpoint or bundle; repeat it for several. "
+            "Default: the first two.",
         ),
     ] = None,
     language: Annotated[

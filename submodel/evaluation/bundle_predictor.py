@@ -8,15 +8,15 @@ from functools import partial
 import numpy as np
 
 from contract.bundle.bundle import Bundle
+from contract.documents import SUB_MODEL
 from lsp_server.decoding.engine import Engine, Generation
 
 
 class BundlePredictor:
     """Implements `builder.evaluation.scoring.Predictor`; also keeps each answer's time."""
 
-    name = "bundle"
-
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, name: str = SUB_MODEL) -> None:
+        self.name = name
         self._engine = Engine(bundle)
         self.encoder = self._engine.encoder
         self.parameters = int(bundle.manifest["parameters"])
@@ -24,7 +24,11 @@ class BundlePredictor:
         self.milliseconds: list[float] = []  # a prompt each, in the order of the last `complete`
 
     def nats(self, ids: Sequence[int]) -> float:
-        """Summed negative log-likelihood of ids[1:]."""
+        """Summed negative log-likelihood of ids[1:]. A text with more tokens than positions is read piece by piece."""
+        step = self._engine.max_positions - 1
+        return sum(self._nats_of(ids[start : start + step + 1]) for start in range(0, len(ids) - 1, step))
+
+    def _nats_of(self, ids: Sequence[int]) -> float:
         logits = self._engine.all_logits(ids)[:-1].astype(np.float64)  # (tokens − 1, vocabulary)
         logits -= logits.max(axis=1, keepdims=True)
         log_sum = np.log(np.exp(logits).sum(axis=1))

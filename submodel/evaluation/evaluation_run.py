@@ -1,4 +1,4 @@
-"""`submodel eval`: any of base, sub-model and bundle on held-out files of a repository, side by side."""
+"""`submodel eval`: base, sub-model and other models on held-out files of a repository, side by side."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class EvalSettings:
 
     repository: Path
     language: str | None = None  # its listed packages are asked in place of the repository
-    models: tuple[str, ...] = ()  # "base", "sub-model", "bundle" or folders; none: all that there are
+    models: tuple[str, ...] = ()  # "base", "sub-model" or folders; none: the first two
     base: str | None = None  # None: the one that the sub-model was made from
     positions: int = 200  # a 95 % interval of about ± 7 points
     blocks: int = 100  # positions of several lines

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,17 +20,14 @@ from builder.evaluation.scoring import Predictor
 from builder.evaluation.torch_predictor import TorchPredictor
 from contract.bundle.bundle import MANIFEST_FILE, build_of, read_bundle
 from contract.bundle.trusted_builds import check_trusted
+from contract.documents import SUB_MODEL
 from contract.errors import BuildError
 from contract.prompt import PromptEncoder
 from contract.tokenizer_file import TokenizerError, read_tokenizer_file
 from submodel.build.paths import BuildPaths, check_own
-from submodel.build.stages import is_output_of
 from submodel.evaluation.bundle_predictor import BundlePredictor
 
 Say = Callable[[str], None]
-
-
-OWN_MODEL, OWN_BUNDLE = "sub-model", "bundle"  # the names of the workspace's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,41 +46,21 @@ class ScoredModel:
 def find_candidates(asked: list[str], root: Path) -> list[ScoredModel]:
     """The models that were asked for, or all that `root` (.submodel) has beside the base.
 
-    Raises BuildError where a name is none of "base", "sub-model", "bundle" and no folder either, and where the
-    sub-model of `root` is none that this user's own build made; BundleError where the bundle of `root` is not trusted.
-    A model that is named by its folder is taken as it is.
+    Raises BuildError where a name is neither "base" nor "sub-model" and no folder either, BundleError where the
+    sub-model of `root`, its bundle, is not trusted. A model that is named by its folder is taken as it is.
     """
-    candidates = _list_candidates(asked, root)
-    for candidate in candidates:
-        if candidate.name in (OWN_MODEL, OWN_BUNDLE) and candidate.folder is not None:
-            check_own(root)
-            _check_made_here(candidate.name, BuildPaths(root=root))
-    return candidates
-
-
-def _check_made_here(name: str, paths: BuildPaths) -> None:
-    if name == OWN_BUNDLE:
-        check_trusted(paths.bundle, build_of(paths.bundle))
-    elif not is_output_of("finetune", paths.model, paths.stages):
-        raise BuildError(
-            f"The model {paths.model} was not built by this account, or has changed since; run `submodel build` again, "
-            f"or score it as it is with --model {shlex.quote(str(paths.model))}."
-        )
-
-
-def _list_candidates(asked: list[str], root: Path) -> list[ScoredModel]:
-    own = {OWN_MODEL: root / "model", OWN_BUNDLE: root / "bundle"}
+    own = BuildPaths(root=root).bundle
     if not asked:
-        return [
-            ScoredModel(name="base", folder=None),
-            *(ScoredModel(name=name, folder=folder) for name, folder in own.items() if folder.is_dir()),
-        ]
+        asked = ["base", *([SUB_MODEL] if own.is_dir() else [])]
     candidates = []
     for name in asked:
-        folder = None if name == "base" else own.get(name, Path(name))
+        folder = {"base": None, SUB_MODEL: own}.get(name, Path(name))
         if folder is not None and not folder.is_dir():
-            hint = "run `submodel build` first" if name in own else "give base, sub-model, bundle or a model's folder"
+            hint = "run `submodel build` first" if folder == own else "give base, sub-model or a model's folder"
             raise BuildError(f"There is no model {name!r} ({folder} is no folder); {hint}.")
+        if name == SUB_MODEL:
+            check_own(root)
+            check_trusted(own, build_of(own))
         candidates.append(ScoredModel(name=name, folder=folder))
     return candidates
 
@@ -116,9 +92,7 @@ def open_predictor(candidate: ScoredModel, base: str, dtype: torch.dtype, say: S
         encoder = base_encoder(loaded.tokenizer, loaded.prompt, is_sub_model=loaded.is_sub_model)
         return TorchPredictor(candidate.name, loaded.model, encoder)
     if candidate.is_bundle:
-        predictor = BundlePredictor(read_bundle(candidate.folder))
-        predictor.name = candidate.name
-        return predictor
+        return BundlePredictor(read_bundle(candidate.folder), candidate.name)
     source = read_artifact(candidate.folder)
     if source.manifest is None:
         loaded = load_base(str(candidate.folder.absolute()), dtype=dtype, on_event=say)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, NotRequired, TypedDict, cast, get_args
 
 from contract.bundle.bundle import MANIFEST_FILE, Bundle, read_bundle
-from contract.documents import Estimate
+from contract.documents import SUB_MODEL, Estimate
 from contract.errors import SubmodelError
 from contract.files.folders import PRIVATE, rename, replace_folder, write_json, write_text
 from contract.files.seals import open_sealed, sealed_json
@@ -135,7 +135,7 @@ def _describe(bundle: Bundle) -> BundleFacts:
 
 def _quality(report: Mapping[str, Any]) -> Quality | None:
     """None if nothing was held out."""
-    against = report.get("against_base", {}).get("sub-model")
+    against = report.get("against_base", {}).get(SUB_MODEL)
     if against is None:
         return None
     base, ours = report["models"][:2]

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from builder.evaluation.charts import Bar, Line, columns, interval_bars, line_chart
 from builder.evaluation.metrics import is_exact
 from builder.evaluation.wording import change, points
+from contract.documents import SUB_MODEL
 from contract.errors import BuildError
 from contract.files.untrusted_json import read_json
 
@@ -29,6 +30,7 @@ def render_report(document: Mapping[str, Any], *, title: str) -> str:
         title=title,
         document=document,
         scored=scored,
+        seconds=_median_seconds(document.get("answers", ())),
         verdict=_verdict(scored, document.get("against_base", {})),
         exact_match=_exact_match([*scored, *document.get("baselines", ())]),
         curve=_curve(document.get("finetuning", {}).get("curve", ())),
@@ -69,7 +71,7 @@ def choose_examples(answers: Sequence[Mapping[str, Any]], count: int = SHOWN) ->
     """
     kinds: dict[tuple[bool, bool], list[Mapping[str, Any]]] = {}
     for answer in answers:
-        ours = answer["answers"].get("sub-model", "")
+        ours = answer["answers"].get(SUB_MODEL, "")
         kind = is_exact(answer["answers"].get("base", ""), answer["truth"]), is_exact(ours, answer["truth"])
         kinds.setdefault(kind, []).append(answer)
     chosen: list[Mapping[str, Any]] = []
@@ -78,6 +80,12 @@ def choose_examples(answers: Sequence[Mapping[str, Any]], count: int = SHOWN) ->
             if kinds.get(kind) and len(chosen) < count:
                 chosen.append(kinds[kind].pop(0))
     return chosen
+
+
+def _median_seconds(answers: Sequence[Mapping[str, Any]]) -> float | None:
+    """Of the sub-model's answers, where they were timed."""
+    times = [answer["milliseconds"] for answer in answers if "milliseconds" in answer]
+    return median(times) / 1000 if times else None
 
 
 def _verdict(scored: Sequence[Mapping[str, Any]], compared: Mapping[str, Any]) -> str:

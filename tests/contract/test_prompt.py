@@ -119,6 +119,15 @@ def test_format_survives_json_and_refuses_unknown_keys():
         PromptFormat.from_json({"prefix": "x"})
 
 
+@pytest.mark.parametrize(
+    ("positions", "window"), [(8192, (1024, 256)), (1344, (1024, 256)), (512, (256, 64)), (1, (1, 0))]
+)
+def test_a_window_leaves_room_for_an_answer(positions, window):
+    fitting = PromptFormat().fitting(positions)
+    assert (fitting.max_prefix_tokens, fitting.max_suffix_tokens) == window
+    assert fitting.prefix_step_tokens <= window[0]
+
+
 def test_half_a_fim_format_is_refused():
     with pytest.raises(BuildError, match="all three"):
         PromptFormat(prefix_token="<P>")

@@ -1,13 +1,16 @@
 """Which models are scored, and on which files: only those that no build may have read."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
 from builder.corpus.corpus import SourceFile
+from contract.bundle.bundle import build_of
+from contract.bundle.trusted_builds import trust_build
 from contract.console import StageDisplay
 from contract.errors import BuildError
-from submodel.build.stages import Stages
 from submodel.evaluation.evaluation_run import EvalSettings, _Evaluation, still_held_out
 from submodel.evaluation.predictors import base_of, files_held_out_from, find_candidates
 
@@ -16,11 +19,11 @@ def source_file(split, sha256):
     return SourceFile(path=f"{sha256}.py", language="Python", text="x = 1\n", sha256=sha256, split=split)
 
 
-def build_checkpoint(root, held_out, learned=()):
-    """What `submodel build` leaves in `root`: the model, and the record that this user's own program made it."""
-    stages = Stages(root / "stages", StageDisplay(), force=True)
-    stages.run("finetune", "key", lambda _: make_checkpoint(root / "model", held_out, learned) and {}, [root / "model"])
-    return root / "model"
+def own_bundle(root, tiny_bundle):
+    """What `submodel build` leaves in `root`: a bundle, and the note that this user's own program made it."""
+    folder = Path(shutil.copytree(tiny_bundle.folder, root / "bundle"))
+    trust_build(build_of(folder))
+    return folder
 
 
 def make_checkpoint(folder, held_out, learned=()):
@@ -32,34 +35,34 @@ def make_checkpoint(folder, held_out, learned=()):
     return folder
 
 
-def test_without_names_everything_there_is_is_scored(tmp_path):
+def test_without_names_everything_there_is_is_scored(tmp_path, tiny_bundle):
     assert [one.name for one in find_candidates([], tmp_path)] == ["base"]
-    build_checkpoint(tmp_path, [])
+    own_bundle(tmp_path, tiny_bundle)
     assert [one.name for one in find_candidates([], tmp_path)] == ["base", "sub-model"]
 
 
-def test_names_and_folders(tmp_path):
-    own = build_checkpoint(tmp_path, [])
-    candidates = find_candidates(["sub-model", str(own), "base"], tmp_path)
-    assert [one.folder for one in candidates] == [own, own, None]
+def test_names_and_folders(tmp_path, tiny_bundle):
+    own, checkpoint = own_bundle(tmp_path, tiny_bundle), make_checkpoint(tmp_path / "model", [])
+    candidates = find_candidates([str(checkpoint), "sub-model", "base"], tmp_path)
+    assert [one.folder for one in candidates] == [checkpoint, own, None]
     assert base_of(candidates, None) == "smollm2-135m"
     assert base_of(candidates, "auto") == "auto"
     assert base_of(candidates[2:], None) == "auto"
 
 
 def test_what_any_build_of_this_repository_read_is_known(tmp_path):
-    build_checkpoint(tmp_path, ["a", "b"], ["c"])
+    first = make_checkpoint(tmp_path / "first", ["a", "b"], ["c"])
     other = make_checkpoint(tmp_path / "other", ["b", "c"], ["d"])
     foreign = make_checkpoint(tmp_path / "foreign", ["x"], ["y"])
     files = [source_file("held-out", sha256) for sha256 in "abcd"]
-    candidates = find_candidates(["sub-model", str(other), str(foreign), "base"], tmp_path)
+    candidates = find_candidates([str(first), str(other), str(foreign), "base"], tmp_path)
     assert files_held_out_from(candidates, files) == frozenset("b")
     assert files_held_out_from(candidates[2:], files) is None
     changed = [source_file("held-out", "new"), source_file("calibration", "c")]
     assert files_held_out_from(candidates[:1], changed) == frozenset("ab")
 
 
-@pytest.mark.parametrize(("name", "hint"), [("bundle", "submodel build"), ("nowhere", "folder")])
+@pytest.mark.parametrize(("name", "hint"), [("sub-model", "submodel build"), ("nowhere", "folder")])
 def test_a_model_that_is_not_there_is_named(tmp_path, name, hint):
     with pytest.raises(BuildError, match=f"{name}.*{hint}"):
         find_candidates([name], tmp_path)
@@ -74,9 +77,9 @@ def test_files_that_a_build_may_have_read_are_not_scored():
 
 
 @pytest.mark.parametrize("schema", [None, 1])
-def test_a_report_of_another_version_is_left_alone(tmp_path, schema):
+def test_a_report_of_another_version_is_left_alone(tmp_path, schema, tiny_bundle):
     root = tmp_path / ".submodel"
-    build_checkpoint(root, [])
+    own_bundle(root, tiny_bundle)
     (root / "report.json").write_text(json.dumps({"models": []} | ({"schema": schema} if schema else {})))
     (root / "report.html").write_text("old")
     said = []

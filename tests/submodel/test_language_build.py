@@ -67,8 +67,8 @@ def test_a_language_is_built_and_evaluated_by_its_name(index, tmp_path, monkeypa
     assert dense_baseline["parameters"] > ours["parameters"]
     assert dense_baseline["bundle_bytes"]["dense base, fine-tuned"] > dense_baseline["bundle_bytes"]["sub-model"]
     assert dense_baseline["milliseconds"].keys() == dense_baseline["bundle_bytes"].keys()
-    base_bits = document["models"][0]["bits_per_byte"]  # measured twice: sums may be taken in another order
-    assert dense_baseline["bits_per_byte"] == pytest.approx(base_bits, rel=1e-4), "not tuned at all it is the base"
+    base_bits = document["models"][0]["bits_per_byte"]  # one of torch, the other of the exported graph
+    assert dense_baseline["bits_per_byte"] == pytest.approx(base_bits, rel=1e-3), "not tuned at all it is the base"
     manifest = json.loads((folder / "model" / "manifest.json").read_text())
     assert manifest["language"] == "language:python"
     assert [one["distribution"] for one in manifest["distributions"]] == ["npm:pack@1"]

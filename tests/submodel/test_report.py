@@ -32,9 +32,9 @@ def test_the_verdict_follows_the_interval(low, high, words):
 
 
 def test_what_was_not_measured_is_left_out():
-    bundle = {"name": "bundle", "parameters": 3, "bytes": 4}
+    sub_model = {"name": "sub-model", "parameters": 3, "bytes": 4}
     page = render_report(
-        document(models=[bundle], against_base={}, answers=[], finetuning={"minutes": 0.0}, threshold={}), title="r"
+        document(models=[sub_model], against_base={}, answers=[], finetuning={"minutes": 0.0}, threshold={}), title="r"
     )
     assert "was not measured" in page
     assert "Fine-tuning" not in page

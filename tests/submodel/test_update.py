@@ -143,7 +143,7 @@ def test_an_update_learns_and_swaps_model_and_bundle(repository, monkeypatch):
     assert document["kept"] == "new"
     assert document["from_commit"] != document["to_commit"]
     assert document["files"]["to_learn"] >= 3
-    assert document["models"][0]["name"] == "bundle"
+    assert document["models"][0]["name"] == "sub-model"
     assert document["since"]["positions"] == document["models"][0]["positions"] == 4
     assert (output / "model" / "model.safetensors").read_bytes() != model
     assert is_output_of("finetune", output / "model", output / "stages")

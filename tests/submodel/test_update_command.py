@@ -17,7 +17,7 @@ from submodel.build import update_run
 from submodel.build.update_run import UpdateSettings
 from submodel.commands.update import update
 
-ROW = {"name": "bundle", "fim_exact_match": 0.5, "positions": 30, "bits_per_byte": 1.25}
+ROW = {"name": "sub-model", "fim_exact_match": 0.5, "positions": 30, "bits_per_byte": 1.25}
 NEW: dict[str, Any] = {
     "kept": "new",
     "from_commit": "a" * 40,
@@ -30,7 +30,7 @@ NEW: dict[str, Any] = {
     "seconds": 95.2,
 }
 OLD = {**NEW, "kept": "old", "finetuning": {"kept_step": 0}}
-NO_SCORES = {"kept": "old", "models": [{"name": "bundle"}], "seconds": 1.0}
+NO_SCORES = {"kept": "old", "models": [{"name": "sub-model"}], "seconds": 1.0}
 
 
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, document: dict[str, Any], *options: str) -> Result:

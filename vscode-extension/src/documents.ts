@@ -259,14 +259,14 @@ export interface Estimate {
   value: number;
 }
 /**
- * A held-out position with every model's answer. `offset` is in characters.
+ * A held-out position with the answers of base and sub-model. `offset` is in characters; the time is ours.
  */
 export interface AnsweredPosition {
   answers: {
     [k: string]: string;
   };
-  bundle_milliseconds?: number;
   line: string;
+  milliseconds: number;
   offset: number;
   path: string;
   truth: string;
