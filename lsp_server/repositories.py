@@ -48,9 +48,10 @@ class Drift:
         """Whether an update or a new build is worth its time."""
         return self.share >= STALE_SHARE
 
-    def command(self, repository: Path) -> str:
-        """What to run against it: an update, or else a build."""
-        return f"submodel {'update' if self.can_update else 'build'} {repository}"
+    def command(self, repository: Path | None) -> str:
+        """What to run against it: an update, or else a build. None is the folder that it is run in."""
+        command = f"submodel {'update' if self.can_update else 'build'}"
+        return command if repository is None else f"{command} {repository}"
 
     def to_json(self, repository: Path) -> DriftFacts:
         """Return the drift as it stands in the status."""

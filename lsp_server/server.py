@@ -320,9 +320,10 @@ class CompletionServer(LanguageServer):
 
     def _on_drift(self, root: Path, drift: Drift) -> None:
         if drift.is_stale:
+            where = "" if root == Path.cwd() else f" in {root}"  # a message of over 80 columns stops people in Neovim
             self.warn_once(
-                f"{drift.changed + drift.added} of {drift.files} files in {root} have changed since the build or "
-                f"update, so completions know them less well; run `{drift.command(root)}`.",
+                f"{drift.changed + drift.added} of {drift.files} files{where} have changed; "
+                f"run `{drift.command(root if where else None)}`.",
                 about=f"the drift of {root}",
             )
 

@@ -99,6 +99,7 @@ def run_publish(
     signer = _open_key(settings)
     settings.registry.mkdir(parents=True, exist_ok=True)
     rows: list[PublishedRow] = []
+    shared: set[str] = set()  # hashes of the shared graphs that were found here: each is read once a run
     with FileLock(settings.registry / ".lock"):
         index = SignedIndex(settings.registry, signer, is_new=settings.is_new)
         store = FileStore(settings.registry / FILES)
@@ -110,7 +111,7 @@ def run_publish(
                     raise RegistryError(f"{bundle} is another bundle of {name}; publish one of them.")
                 if not is_named:  # a clone may have brought it along
                     check_trusted(bundle, build_of(bundle))
-                row = _publish(bundle, name, settings.drafts, index, store)
+                row = _publish(bundle, name, settings.drafts, index, store, shared)
             except SubmodelError as error:
                 row = PublishedRow(bundle=bundle, state="failed", error=str(error))
             rows.append(row)
@@ -171,7 +172,9 @@ def _find_bundles(folder: Path) -> list[tuple[Path, bool]]:
     return found
 
 
-def _publish(bundle: Path, name: str, drafts: bool, index: SignedIndex, store: FileStore) -> PublishedRow:
+def _publish(
+    bundle: Path, name: str, drafts: bool, index: SignedIndex, store: FileStore, shared: set[str]
+) -> PublishedRow:
     manifest = read_bundle(bundle).manifest
     content = read_bytes(bundle / MANIFEST_FILE)
     if not drafts:
@@ -180,8 +183,9 @@ def _publish(bundle: Path, name: str, drafts: bool, index: SignedIndex, store: F
     facts = FileFacts(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
     artifacts: list[ArtifactFacts] = [{"kind": BUNDLE, "file": facts}]
     adapter = manifest.get("adapter")
-    by_adapter = adapter is not None and store.has(adapter["shared"])
+    by_adapter = adapter is not None and (adapter["shared"]["sha256"] in shared or store.has(adapter["shared"]))
     if adapter is not None and by_adapter:
+        shared.add(adapter["shared"]["sha256"])
         artifacts.append({"kind": SHARED, "file": adapter["shared"]})
     document = RepositoryDocument(schema=SCHEMA, repository=name, artifacts=artifacts)
     encoded = f"{json.dumps(document, indent=2)}\n".encode()

@@ -79,7 +79,16 @@ def test_a_repository_that_goes_on_and_on_is_reported_once(monkeypatch: pytest.M
     server._on_drift(Path("/other"), Drift(files=100, changed=30, added=0, removed=0))
     server.close()
     assert len(reported) == 2
-    assert "20 of 100 files in /repo" in reported[0]
+    assert reported[0] == "20 of 100 files in /repo have changed; run `submodel build /repo`."
+
+
+def test_a_message_about_the_own_folder_fits_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = create_server(ServerOptions(), "1")
+    reported: list[Any] = []
+    monkeypatch.setattr(server, "warn", reported.append)
+    server._on_drift(Path.cwd(), Drift(files=12_345, changed=2_500, added=0, removed=0, can_update=True))
+    server.close()
+    assert reported == ["2500 of 12345 files have changed; run `submodel update`."]
 
 
 def test_switched_off_nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
