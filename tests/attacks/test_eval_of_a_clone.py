@@ -18,8 +18,9 @@ import pytest
 import torch
 
 from builder.bases.catalogue import CATALOGUE
-from contract.errors import BuildError, SubmodelError
-from submodel.build.stages import Stages
+from contract.bundle.bundle import Bundle, build_of, read_manifest, seal_manifest
+from contract.bundle.trusted_builds import forget_build, trust_build
+from contract.errors import BuildError, BundleError, SubmodelError
 from submodel.evaluation import predictors
 from submodel.evaluation.evaluation_run import EvalSettings, run_evaluation
 from submodel.evaluation.predictors import ScoredModel, base_of, find_candidates, open_predictor
@@ -39,14 +40,13 @@ class Display:
 
 
 @pytest.fixture
-def clone(tmp_path: Path) -> Path:
-    """A repository with a whole sub-model, and a record of it that a stranger's program made."""
+def clone(tmp_path: Path, tiny_bundle: Bundle) -> Path:
+    """A repository with a whole sub-model that a stranger built."""
     root = tmp_path / "clone"
-    make_model(root / ".submodel" / "model")
-    write_record(root / ".submodel")
-    record = root / ".submodel" / "stages" / "finetune.json"
-    record.write_text(record.read_text().replace('"mac": "', '"mac": "0'))
-    return root
+    own = root / ".submodel" / "bundle"
+    shutil.copytree(tiny_bundle.folder, own)
+    seal_manifest(own, {**read_manifest(own), "base": {"name": "smollm2-135m"}, "licence": tmp_path.name})
+    return root  # no other test trusts a bundle of that licence
 
 
 def make_model(folder: Path, base: object = "smollm2-135m") -> Path:
@@ -55,9 +55,9 @@ def make_model(folder: Path, base: object = "smollm2-135m") -> Path:
     return folder
 
 
-def write_record(output: Path) -> None:
-    """Let this user's own program have made the model that lies there."""
-    Stages(output / "stages", Display(), force=True).run("finetune", "key", lambda _: {}, [output / "model"])  # type: ignore[arg-type]
+def trust(output: Path) -> None:
+    """Let this user's own program have built the bundle that lies there."""
+    trust_build(build_of(output / "bundle"))
 
 
 @pytest.fixture(autouse=True)
@@ -79,22 +79,27 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def test_a_clone_s_sub_model_is_not_read(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(predictors, "read_artifact", pytest.fail)
+    monkeypatch.setattr(predictors, "read_bundle", pytest.fail)
     for asked in ((), ("sub-model",)):
-        with pytest.raises(BuildError, match=r"not built by this account.*--model "):
+        with pytest.raises(BundleError, match=r"not built by this account.*submodel trust"):
             run_evaluation(EvalSettings(repository=clone, models=asked), Display())  # type: ignore[arg-type]
 
 
 def test_a_sub_model_that_was_changed_since_it_was_built_is_not_read(clone: Path) -> None:
-    write_record(clone / ".submodel")
-    find_candidates([], clone / ".submodel")
-    (clone / ".submodel" / "model" / "pytorch_model.bin").write_bytes(b"")
-    with pytest.raises(BuildError, match="has changed since"):
-        find_candidates([], clone / ".submodel")
+    output = clone / ".submodel"
+    trust(output)
+    [_, ours] = find_candidates([], output)
+    with (output / "bundle" / "onnx" / "model.onnx").open("ab") as graph:
+        graph.write(b"more")
+    with pytest.raises(BundleError):
+        open_predictor(ours, "auto", torch.float32, print)
+    seal_manifest(output / "bundle", {**read_manifest(output / "bundle"), "licence": "none"})
+    with pytest.raises(BundleError, match="not built by this account"):
+        find_candidates([], output)
 
 
 def test_what_git_tracks_is_not_read(clone: Path) -> None:
-    write_record(clone / ".submodel")  # and yet, as a record that was stolen
+    trust(clone / ".submodel")
     subprocess.run(["git", "init", "-q", str(clone)], check=True)
     subprocess.run(["git", "-C", str(clone), "add", "-f", ".submodel"], check=True)
     with pytest.raises(BuildError, match="tracked by git"):
@@ -111,8 +116,9 @@ def test_what_is_tracked_is_said_before_anything_is_scored(clone: Path, monkeypa
 
 
 def test_a_checkpoint_in_the_place_of_the_bundle_is_not_read(clone: Path) -> None:
-    (clone / ".submodel" / "model").rename(clone / ".submodel" / "bundle")
-    for asked in ([], ["bundle"]):
+    shutil.rmtree(clone / ".submodel" / "bundle")
+    make_model(clone / ".submodel" / "bundle")
+    for asked in ([], ["sub-model"]):
         with pytest.raises(SubmodelError, match="no bundle"):
             find_candidates(asked, clone / ".submodel")
 
@@ -154,11 +160,11 @@ def test_a_manifest_names_no_base(tmp_path: Path, name: object) -> None:
 def test_what_is_one_s_own_is_read(clone: Path) -> None:
     """No attack: what is refused is not all."""
     output = clone / ".submodel"
-    write_record(output)
+    trust(output)
     candidates = find_candidates([], output)
     assert [one.name for one in candidates] == ["base", "sub-model"]
     assert base_of(candidates, None) == "smollm2-135m"
     assert "smollm2-135m" in CATALOGUE
     assert base_of(candidates, "owner/name") == "owner/name"
-    shutil.rmtree(output / "stages")
-    assert find_candidates([str(output / "model")], output), "it was named"
+    forget_build(build_of(output / "bundle"))
+    assert find_candidates([str(output / "bundle")], output), "it was named"
