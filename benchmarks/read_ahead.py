@@ -1,11 +1,12 @@
 """The first key after a file was opened or the cursor moved, with and without reading ahead, through the real server.
 
-    python -m benchmarks.read_ahead BUNDLE REPO [--moves 30] [--browse-s 120] [--seed 0]
+    python -m benchmarks.read_ahead BUNDLE REPO [--since REVISION] [--moves 30] [--browse-s 120] [--seed 0]
 
 A seeded walk over the repository's files: open one or move by some lines or anywhere in the file, rest 0.5 to 3 s, hit
-a key at the end of the line (the first character of a word that stands in the file), wait for the answer. The same walk
-runs twice. Then the walk goes on without keys, and the processor time of the server is measured. Writes
-benchmarks/results/read-ahead.json.
+a key at the end of the line (the first character of a word that stands in the file), wait for the answer. With --since
+the walk goes to places where later commits added lines: it opens the file without them, rests at the end of the line
+before and hits Enter, and the editor indents. The same walk runs twice. Then it goes on without keys, and the processor
+time of the server is measured. Writes benchmarks/results/read-ahead.json, with --since read-ahead-edits.json.
 """
 
 from __future__ import annotations
@@ -24,29 +25,63 @@ import numpy as np
 from lsprotocol import types
 from pygls.lsp.client import LanguageClient
 
-from benchmarks.builds import RESULTS
+from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
 from builder.corpus.corpus import read_corpus
 from laboratory.bench.bench_run import processor_s
+from laboratory.replay.passages import passages_of_history
 from laboratory.replay.server_session import server
 
-RESULT = RESULTS / "read-ahead.json"
 GOAL_MS = 150
 LEAST_LINES = 40  # of a file that is walked through
 OPEN_SHARE, NEAR_SHARE = 0.3, 0.4  # of the moves; the others go anywhere in the file
 NEAR_LINES = 15
+REST_S = (0.5, 3.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Move:
-    """To the end of a line of a file, a rest there, and the key that is hit then."""
+    """To the end of a line of a file, a rest there, and what is typed then: a character, or Enter and indentation."""
 
     path: str
+    text: str  # of the file
     line: int
     character: int
     rest_s: float
     key: str
-    kind: str  # open, near or far
+    kind: str  # open, near, far or added
+
+    @property
+    def there(self) -> types.Position:
+        """Where the cursor rests."""
+        return types.Position(self.line, self.character)
+
+    @property
+    def behind(self) -> types.Position:
+        """Where the cursor is once the key was hit."""
+        start = 0 if "\n" in self.key else self.character
+        return types.Position(self.line + self.key.count("\n"), start + len(self.key.removeprefix("\n")))
+
+
+def plan_edits(root: Path, since: str, moves: int, seed: int) -> list[Move]:
+    """To where commits after `since` added lines, in a random order."""
+    rng = random.Random(seed)
+    walk = []
+    for passage in passages_of_history(root, since, moves, seed):
+        before = passage.before.removesuffix("\n")
+        last, first = before.rpartition("\n")[2], passage.truth.split("\n", 1)[0]
+        walk.append(
+            Move(
+                path=passage.path,
+                text=before + passage.after,
+                line=before.count("\n"),
+                character=_utf16(last),
+                rest_s=rng.uniform(*REST_S),
+                key="\n" + first[: len(first) - len(first.lstrip())],
+                kind="added",
+            )
+        )
+    return walk
 
 
 def plan_walk(files: dict[str, str], moves: int, seed: int) -> list[Move]:
@@ -65,27 +100,32 @@ def plan_walk(files: dict[str, str], moves: int, seed: int) -> list[Move]:
         wanted = line + step if kind == "near" else rng.randrange(len(lines))
         line = min(max(0, wanted), len(lines) - 1)
         key = rng.choice(re.findall(r"[A-Za-z_]\w+", files[path]))[0]
-        rest_s = rng.uniform(0.5, 3.0)
-        character = len(lines[line].encode("utf-16-le")) // 2
-        walk.append(Move(path=path, line=line, character=character, rest_s=rest_s, key=key, kind=kind))
+        rest_s = rng.uniform(*REST_S)
+        character = _utf16(lines[line])
+        text = files[path]
+        walk.append(Move(path=path, text=text, line=line, character=character, rest_s=rest_s, key=key, kind=kind))
     return walk
+
+
+def _utf16(text: str) -> int:
+    return len(text.encode("utf-16-le")) // 2
 
 
 class Walker:
     """An editor's user: moves, and hits keys. Positions are in UTF-32 as well as in UTF-16 where files are ASCII."""
 
-    def __init__(self, client: LanguageClient, root: Path, files: dict[str, str]) -> None:
-        self._client, self._root, self._files = client, root, files
+    def __init__(self, client: LanguageClient, root: Path) -> None:
+        self._client, self._root = client, root
         self._versions: dict[str, int] = {}
-        self._path = ""
+        self._path = self._text = ""
 
     async def go(self, move: Move) -> None:
         """Open the file unless it is the one that is open, and let the cursor rest."""
-        if move.path != self._path:
+        if (move.path, move.text) != (self._path, self._text):
             self._close()
-            self._path = move.path
+            self._path, self._text = move.path, move.text
             self._versions[move.path] = self._versions.get(move.path, 0) + 1
-            item = types.TextDocumentItem(self._uri, "", self._versions[move.path], self._files[move.path])
+            item = types.TextDocumentItem(self._uri, "", self._versions[move.path], move.text)
             self._client.text_document_did_open(types.DidOpenTextDocumentParams(item))
         position = {"line": move.line, "character": move.character}
         self._client.protocol.notify("submodel/cursor", {"textDocument": {"uri": self._uri}, "position": position})
@@ -93,16 +133,14 @@ class Walker:
 
     async def hit(self, move: Move) -> float:
         """Hit the key, and take it back once the answer is there; milliseconds from the key to the answer."""
-        there = types.Position(move.line, move.character)
-        behind = types.Position(move.line, move.character + 1)
         started = time.perf_counter()
-        self._change(types.Range(there, there), move.key)
+        self._change(types.Range(move.there, move.there), move.key)
         kind = types.InlineCompletionTriggerKind.Automatic
         context, document = types.InlineCompletionContext(kind), types.TextDocumentIdentifier(self._uri)
-        params = types.InlineCompletionParams(context, document, behind)
+        params = types.InlineCompletionParams(context, document, move.behind)
         await self._client.text_document_inline_completion_async(params)
         milliseconds = (time.perf_counter() - started) * 1000
-        self._change(types.Range(there, behind), "")
+        self._change(types.Range(move.there, move.behind), "")
         return milliseconds
 
     @property
@@ -122,11 +160,11 @@ class Walker:
 
 
 async def measure(
-    root: Path, bundle: Path, files: dict[str, str], walk: list[Move], browse_s: float, options: dict[str, Any]
+    root: Path, bundle: Path, walk: list[Move], browse_s: float, options: dict[str, Any]
 ) -> dict[str, Any]:
     """One server: keys along the walk, then `browse_s` seconds of the walk without any."""
     async with server(root, bundle, options) as client:
-        walker = Walker(client, root, files)
+        walker = Walker(client, root)
         times: dict[str, list[float]] = {}
         for move in walk:
             await walker.go(move)
@@ -166,25 +204,30 @@ def main() -> None:
     parser.add_argument("--browse-s", type=float, default=120.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cold-ms", type=int, default=400, help="the switch trigger.coldMs")
+    parser.add_argument("--since", help="walk to lines that commits after this revision added")
     arguments = parser.parse_args()
     root = arguments.repository.resolve()
-    files = {file.path: file.text for file in read_corpus(root).files}
-    walk = plan_walk(files, arguments.moves, arguments.seed)
+    if arguments.since:
+        walk = plan_edits(root, arguments.since, arguments.moves, arguments.seed)
+    else:
+        files = {file.path: file.text for file in read_corpus(root).files}
+        walk = plan_walk(files, arguments.moves, arguments.seed)
     runs = {}
     for name, is_on in (("without", False), ("with", True)):
         switches = {"care": {"readAhead": is_on}, "trigger": {"coldMs": arguments.cold_ms}}
         options = {"care": {"onBattery": "full"}, "experimental": switches}
-        measured = measure(root, arguments.bundle.resolve(), files, walk, arguments.browse_s, options)
+        measured = measure(root, arguments.bundle.resolve(), walk, arguments.browse_s, options)
         runs[name] = asyncio.run(measured)
         print(name, json.dumps(runs[name], indent=2), flush=True)
-    asked = f"--moves {arguments.moves} --browse-s {arguments.browse_s:g} --seed {arguments.seed}"
+    asked = f"--since {arguments.since} " if arguments.since else ""
+    asked += f"--moves {arguments.moves} --browse-s {arguments.browse_s:g} --seed {arguments.seed}"
     document = {
         "command": f"python -m benchmarks.read_ahead BUNDLE {root.name} {asked} --cold-ms {arguments.cold_ms}",
         "runs": runs,
         "machine": describe_machine(),
         "versions": describe_versions(),
     }
-    RESULT.write_text(json.dumps(document, indent=2) + "\n", "utf-8")
+    write_result("read-ahead-edits" if arguments.since else "read-ahead", document)
 
 
 if __name__ == "__main__":

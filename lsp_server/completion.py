@@ -101,15 +101,29 @@ class Completer:
         line = self._engine.recall(prompt.ids) if prompt.ids else ""
         return self._described(refine(without_start(line, prompt.start), prompt.request), prompt.request)
 
-    def read_ahead(self, request: CompletionRequest, stop: IsStopped | None = None) -> int:
+    def read_ahead(
+        self,
+        request: CompletionRequest,
+        stop: IsStopped | None = None,
+        first_key: CompletionRequest | None = None,
+        on_answer: Callable[[Completion], None] = lambda completion: None,
+    ) -> int:
         """Read the prompts that `complete` would use for a request; return how many of their tokens were computed.
 
-        `stop` is asked before each chunk of the prompt. Raises ServeError if the model fails.
+        After each of them `first_key`, the request of the likeliest first key, is answered; on_answer gets the answers.
+        `stop` is asked before each chunk of a prompt and between tokens. Raises ServeError if the model fails.
         """
         prompt = self._prompt(request)
+        computed = 0
         # The short prompt first: after a third of a second a key has its answer, and after two the better one.
-        to_read = [ids for ids in (self._short_prompt_ids(prompt), prompt.ids) if ids]
-        return sum(self._engine.read(ids, stop) for ids in to_read)
+        for ids in (self._short_prompt_ids(prompt), prompt.ids):
+            if not ids:
+                continue
+            computed += self._engine.read(ids, stop)
+            answer = self.complete(first_key, stop) if first_key is not None else None
+            if answer is not None and answer.rule != "cancelled":
+                on_answer(answer)
+        return computed
 
     def _prompt(self, request: CompletionRequest) -> Prompt:
         grammar = request.grammar if request.options.trigger.multi_line else None

@@ -15,6 +15,7 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -148,15 +149,30 @@ class CompletionService:
         is_free = self._waiting is None or self._waiting.done()
         return is_free and status is not None and status.state is BundleState.READY and status.threads == threads
 
-    async def read_ahead(self, request: CompletionRequest, max_core_s: float) -> Reading:
+    async def read_ahead(
+        self,
+        request: CompletionRequest,
+        max_core_s: float,
+        first_key: CompletionRequest | None = None,
+        on_answer: Callable[[Completion], None] = lambda completion: None,
+    ) -> Reading:
         """Read the prompt that `complete` would use, for at most `max_core_s` seconds of the cores and a chunk more.
 
-        A request, or another reading, ends it at its next chunk. No model is loaded for a reading.
+        `first_key`, the request of the likeliest first key, is answered meanwhile; on_answer gets its answers, a later
+        one from more of the text. A request, or another reading, ends it at its next chunk or token. No model is loaded
+        for a reading.
         """
         self._reading.set()
-        unwanted = self._reading = threading.Event()
+        unwanted, loop = threading.Event(), asyncio.get_running_loop()
+        self._reading = unwanted
+
+        def tell(completion: Completion) -> None:
+            with suppress(RuntimeError):  # the loop is closed: the client has left
+                loop.call_soon_threadsafe(on_answer, completion)
+
         try:
-            return await self.settle(self._worker.submit(self._read_ahead, request, unwanted, max_core_s))
+            job = self._worker.submit(self._read_ahead, request, unwanted, max_core_s, first_key, tell)
+            return await self.settle(job)
         except ServeError:  # a request will say so
             return Reading()
 
@@ -295,7 +311,14 @@ class CompletionService:
         log.debug("%d tokens in %.0f ms", completion.tokens, completion.milliseconds)
         return replace(completion, queue_ms=queue_ms)
 
-    def _read_ahead(self, request: CompletionRequest, unwanted: threading.Event, max_core_s: float) -> Reading:
+    def _read_ahead(
+        self,
+        request: CompletionRequest,
+        unwanted: threading.Event,
+        max_core_s: float,
+        first_key: CompletionRequest | None,
+        tell: Callable[[Completion], None],
+    ) -> Reading:
         bundle = request.bundle
         assert bundle is not None, "the session reads nothing if no bundle was found"
         status, completer = self.bundles.get(bundle), self._loaded.get(bundle)
@@ -312,7 +335,7 @@ class CompletionService:
         if stop():
             return Reading()
         try:
-            tokens = completer.read_ahead(request, stop)
+            tokens = completer.read_ahead(request, stop, first_key, tell)
         except SubmodelError as error:  # a request there will say so
             log.debug("Nothing read ahead: %s", error)
             return Reading(core_s=time.process_time() - began)

@@ -50,6 +50,7 @@ class Session:
         self.debounce = Debounce(now)
         self.meter = meter or PowerMeter(now)
         self.cache = SuggestionCache()
+        self._first_answers = SuggestionCache()  # from short prompts, for the first key after a rest alone
         self.allowance = Allowance(now)
         self.is_paused = False
         self.snoozed_until: datetime | None = None
@@ -119,11 +120,14 @@ class Session:
         """Begin to read the text around a resting cursor, before a request needs it; return whether that was begun.
 
         If nothing would be completed there because of text right of the cursor, the end of the line is read instead.
-        `Allowance` limits the time of readings that no request makes use of. Any request ends a reading.
+        Otherwise the likeliest first key is answered, too. `Allowance` limits the time of what no request makes use of.
+        Any request ends a reading.
         """
         if not self._may_read_ahead(request):
             return False
         refusal = self._find_refusal(request)
+        is_answered = refusal is None and self.options.care.prefetch
+        first_key = place_of_first_key(request.text, request.offset) if is_answered else None
         if refusal is not None and refusal.name in ("mid-word", "before-text"):
             end = request.text.find("\n", request.offset)
             offset = len(request.text) if end < 0 else end
@@ -132,7 +136,8 @@ class Session:
         if refusal is not None:
             return False
         request = replace(request, options=self.options, threads=self.threads())
-        self._start(self._read(request, self.allowance.left_s))
+        ahead = None if first_key is None else replace(request, text=first_key[0], offset=first_key[1])
+        self._start(self._read(request, self.allowance.left_s, ahead))
         return True
 
     def _may_read_ahead(self, request: CompletionRequest) -> bool:
@@ -144,8 +149,16 @@ class Session:
             and self.service.can_read_ahead(request.bundle, self.threads())
         )
 
-    async def _read(self, request: CompletionRequest, max_core_s: float) -> None:
-        reading = await self.service.read_ahead(request, max_core_s)
+    async def _read(self, request: CompletionRequest, max_core_s: float, first_key: CompletionRequest | None) -> None:
+        generation = self.cache.generation
+        if first_key is not None and self._find_known(first_key) is not None:
+            first_key = None
+
+        def keep(completion: Completion) -> None:
+            assert first_key is not None
+            self._keep_unasked(first_key, completion, generation)
+
+        reading = await self.service.read_ahead(request, max_core_s, first_key, keep)
         self.allowance.spend(reading.core_s)
 
     async def _read_whole(self, request: CompletionRequest) -> None:
@@ -165,9 +178,11 @@ class Session:
             return self._refused(trace, refuse("no-bundle", "no bundle was found for this file"))
         request = replace(request, options=self._options_for(request, policy), threads=self.threads())
         self.allowance.use()
-        found, completion = self._find_known(request), None
+        first_answer = self._take_first_answer(request)
+        found, completion = self._find_known(request) or first_answer, None
         if found is not None:
             known, trace.cache = found
+            completion = known if known.is_from_short_prompt else None
             trace.build = self.service.build_of(bundle)
             shown = self._show_known(request, trace, known)
         else:
@@ -215,6 +230,14 @@ class Session:
             return None
         return found
 
+    def _take_first_answer(self, request: CompletionRequest) -> tuple[Completion, Hit] | None:
+        """Return the answer of a short prompt if this is the first key after a rest; it is not given a second time."""
+        assert request.bundle is not None
+        scope = _scope(request, self.service.build_of(request.bundle))
+        found = None if request.is_invoked else self._first_answers.get(scope, request.text, request.offset)
+        self._first_answers.clear()
+        return found
+
     def _prefetch(self, request: CompletionRequest, shown: Completion) -> None:
         """Ask for the line after a suggestion, unless its answer is cached. The next request ends that."""
         after = place_after_accepting(request.text, request.offset, shown.text, shown.replaces)
@@ -231,7 +254,7 @@ class Session:
         except SubmodelError:  # a request there will say so
             return
         if completion is not None:
-            self._keep(request, replace(completion, trace_id=self.traces.next_id()), generation)
+            self._keep_unasked(request, completion, generation)
 
     def _start(self, ahead: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine that nobody waits for."""
@@ -292,6 +315,13 @@ class Session:
         self._end(trace, Outcome.NOTHING, _sentence(detail), rule=completion.rule)
         return None
 
+    def _keep_unasked(self, request: CompletionRequest, completion: Completion, generation: int) -> None:
+        """Keep an answer that nobody has asked for yet."""
+        completion = replace(completion, trace_id=self.traces.next_id())
+        self._keep(request, completion, generation)
+        if completion.is_from_short_prompt:
+            self._first_answers.put(_scope(request, completion.build), request.text, request.offset, completion)
+
     def _keep(self, request: CompletionRequest, completion: Completion, generation: int) -> None:
         """Cache an answer, unless it was cancelled or the cache was cleared since `generation`.
 
@@ -337,6 +367,16 @@ def _scope(request: CompletionRequest, build: str | None) -> str:
 
 def _sentence(detail: str) -> str:
     return detail[:1].upper() + detail[1:] + ("" if detail.endswith(".") else ".")
+
+
+def place_of_first_key(text: str, offset: int) -> tuple[str, int] | None:
+    """Return the text and the offset in it at which the first key after a rest would be answered; None if unknown.
+
+    On a blank line it is the cursor. At the end of a line it is the next one, after Enter.
+    """
+    if text[:offset].rpartition("\n")[2].strip():
+        return place_after_accepting(text, offset, "")
+    return None if text[offset:].partition("\n")[0].strip() else (text, offset)
 
 
 def place_after_accepting(text: str, offset: int, suggestion: str, replaces: int = 0) -> tuple[str, int] | None:

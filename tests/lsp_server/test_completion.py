@@ -365,6 +365,11 @@ def test_the_short_prompt_is_read_ahead_first_and_answers_a_key_until_the_whole_
     assert len(near) < len(whole) / 4
     assert read == whole
     assert not completer.complete(resting).is_from_short_prompt, "all is read"
+    double.read_ahead, answers = [], []
+    completer.read_ahead(
+        resting, lambda: False, replace(resting, text=text + "1", offset=len(text) + 1), answers.append
+    )
+    assert [answer.is_from_short_prompt for answer in answers] == [True, False], "the first key, after each of the two"
     double.read_ahead = [near, whole[: len(whole) // 2]]
     double.token_s = 0.9 * 0.4 / len(whole)
     assert completer.complete(resting).is_from_short_prompt, (

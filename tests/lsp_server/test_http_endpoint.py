@@ -44,7 +44,7 @@ class SlowCompleter:
                 return Completion(text="", rule="cancelled")
         return Completion(text=f"answer to {text}")
 
-    def read_ahead(self, request: CompletionRequest, stop: Callable[[], bool]) -> int:
+    def read_ahead(self, request: CompletionRequest, stop: Callable[[], bool], *_: object) -> int:
         self.started.append(f"read {request.text}")
         return 7
 

@@ -34,9 +34,17 @@ class SlowCompleter:
                 return Completion(text="")
         return Completion(text=f"answer to {text}")
 
-    def read_ahead(self, request: CompletionRequest, stop: Callable[[], bool]) -> int:
+    def read_ahead(
+        self,
+        request: CompletionRequest,
+        stop: Callable[[], bool],
+        first_key: CompletionRequest | None,
+        on_answer: Callable[[Completion], None],
+    ) -> int:
         """Chunk after chunk, without end."""
         text = request.text
+        if first_key is not None:
+            on_answer(Completion(text=f"answer to {first_key.text}"))
         self.started.append(text)
         self.is_started.set()
         while not stop():
@@ -271,6 +279,20 @@ def test_reading_ahead_ends_for_any_request_and_for_the_next_reading(how: str) -
         assert (await reading).tokens == 1
         assert not (await reading).is_whole
         assert completer.stopped[0] == "ahead"
+
+    run(test)
+
+
+def test_an_answer_at_the_first_key_comes_while_the_reading_goes_on() -> None:
+    async def test(service: CompletionService, completer: SlowCompleter) -> None:
+        answers: list[Completion] = []
+        reading = asyncio.create_task(service.read_ahead(question("rest"), 1000, question("key"), answers.append))
+        while not answers:
+            await asyncio.sleep(0.001)
+        assert not reading.done()
+        service.supersede()
+        await reading
+        assert [answer.text for answer in answers] == ["answer to key"]
 
     run(test)
 

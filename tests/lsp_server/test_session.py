@@ -36,6 +36,7 @@ class FakeService:
         self.read: list[tuple[CompletionRequest, float]] = []
         self.can_read = True
         self.core_s = 4.0  # that a reading takes
+        self.answered: list[CompletionRequest] = []  # while it read
         self._newest = threading.Event()
 
     def build_of(self, bundle: Path) -> str | None:
@@ -44,8 +45,17 @@ class FakeService:
     def can_read_ahead(self, bundle_folder: Path, threads: int | None) -> bool:
         return self.can_read
 
-    async def read_ahead(self, request: CompletionRequest, max_core_s: float) -> Reading:
+    async def read_ahead(
+        self,
+        request: CompletionRequest,
+        max_core_s: float,
+        first_key: CompletionRequest | None = None,
+        on_answer: Callable[[Completion], None] = lambda completion: None,
+    ) -> Reading:
         self.read.append((request, max_core_s))
+        if first_key is not None and self.completion is not None:
+            self.answered.append(first_key)
+            on_answer(self.completion)
         return Reading(core_s=self.core_s)
 
     def supersede(self) -> threading.Event:
@@ -429,6 +439,41 @@ def test_nothing_is_read(
     prepare(session, service)
     assert read_ahead(session, asked) == [False]
     assert service.read == []
+
+
+@pytest.mark.parametrize("is_from_short_prompt", [False, True])
+@pytest.mark.parametrize(
+    ("document", "key", "shown", "found"),
+    [
+        ("x = 1\n‸\ny = 2\n", "x = 1\nf‸\ny = 2\n", "oo(bar)", "typed-through"),
+        ("x = 1‸\ny = 2\n", "x = 1\n‸\ny = 2\n", "foo(bar)", "exact"),
+        ("x = f(‸)\n", "x = f(a‸)\n", "foo(bar)", "miss"),
+    ],
+    ids=["blank line", "Enter at the end of a line", "within a line"],
+)
+def test_the_likeliest_first_key_is_answered_while_the_cursor_rests(
+    document: str, key: str, shown: str, found: str, is_from_short_prompt: bool
+) -> None:
+    session, service = make(
+        Completion(text="foo(bar)", raw="foo(bar)\n", is_from_short_prompt=is_from_short_prompt), options=AHEAD
+    )
+    assert read_ahead(session, at(document)) == [True]
+    assert len(service.answered) == (0 if found == "miss" else 1)
+    assert ask(session, at(key)) == [shown]
+    assert last(session).cache == found
+
+
+def test_an_answer_from_a_short_prompt_serves_the_first_key_alone() -> None:
+    session, service = make(Completion(text="foo(bar)", is_from_short_prompt=True), options=AHEAD)
+    read_ahead(session, at("x = 1\n‸\n"))
+    assert ask(session, at("x = 1\nf‸\n")) == ["oo(bar)"]
+    assert [request.offset for request, _ in service.read] == [6, 7], "the whole text at the key"
+    assert ask(session, at("x = 1\nfo‸\n")) == ["foo(bar)"], "the model's"
+    assert last(session).cache == "miss"
+    read_ahead(session, at("x = 1\n‸\n"))
+    ask(session, at("y = ‸\n"))
+    ask(session, at("x = 1\nf‸\n"))
+    assert last(session).cache == "miss", "a key elsewhere came before"
 
 
 def test_browsing_takes_what_it_may_and_typing_gives_it_back() -> None:
