@@ -1,12 +1,13 @@
-"""The first key after a file was opened or the cursor moved, with and without reading ahead, through the real server.
+"""The first key after a file was opened or the cursor moved, and what reading ahead brings, through the real server.
 
     python -m benchmarks.read_ahead BUNDLE REPO [--since REVISION] [--moves 30] [--browse-s 120] [--seed 0]
 
 A seeded walk over the repository's files: open one or move by some lines or anywhere in the file, rest 0.5 to 3 s, hit
 a key at the end of the line (the first character of a word that stands in the file), wait for the answer. With --since
 the walk goes to places where later commits added lines: it opens the file without them, rests at the end of the line
-before and hits Enter, and the editor indents. The same walk runs twice. Then it goes on without keys, and the processor
-time of the server is measured. Writes benchmarks/results/read-ahead.json, with --since read-ahead-edits.json.
+before and hits Enter, and the editor indents. The same walk runs three times: without reading ahead, with it, and with
+the likeliest first key answered as well. Each time it then goes on without keys, and the processor time of the server
+is measured. Writes benchmarks/results/read-ahead.json, with --since read-ahead-edits.json.
 """
 
 from __future__ import annotations
@@ -213,8 +214,13 @@ def main() -> None:
         files = {file.path: file.text for file in read_corpus(root).files}
         walk = plan_walk(files, arguments.moves, arguments.seed)
     runs = {}
-    for name, is_on in (("without", False), ("with", True)):
-        switches = {"care": {"readAhead": is_on}, "trigger": {"coldMs": arguments.cold_ms}}
+    arms = {
+        "without": {"readAhead": False},
+        "text": {"readAhead": True, "prefetch": False},
+        "text and first key": {"readAhead": True},
+    }
+    for name, care in arms.items():
+        switches = {"care": care, "trigger": {"coldMs": arguments.cold_ms}}
         options = {"care": {"onBattery": "full"}, "experimental": switches}
         measured = measure(root, arguments.bundle.resolve(), walk, arguments.browse_s, options)
         runs[name] = asyncio.run(measured)
