@@ -24,9 +24,9 @@ from contract.forecast import FIXED
 from submodel.build.build_settings import BuildSettings
 from submodel.build.stages import StageRecord
 
-ANSWER: Final = "answer"  # the kind of stages that score a bundle, which is several times as fast as a checkpoint
+ANSWER: Final = "answer"  # the kind of stages that score a bundle, which is faster than a checkpoint
 # Seconds for a unit of work, as `make demo` took on two cores of a server without AMX.
-SECONDS: Final = {"score": 0.55, ANSWER: 0.2, "prune": 0.3, "finetune": 0.05, "export": 0.2, "time": 0.1}
+SECONDS: Final = {"score": 0.55, ANSWER: 0.3, "prune": 0.3, "finetune": 0.05, "export": 0.2, "time": 0.1}
 REMEMBERED: Final = 3  # builds of a base
 MAX_BYTES: Final = 1 << 20
 EXCERPT_POSITIONS: Final = 7  # held-out positions that take as long to complete as the excerpts to read
