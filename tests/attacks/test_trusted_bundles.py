@@ -330,7 +330,7 @@ def test_commands_that_look_for_a_bundle_take_no_stranger_s(clone: Path, monkeyp
         lambda: run_replay(replay, None),  # type: ignore[arg-type]
         lambda: pack(),
         lambda: find_candidates([], clone / ".submodel"),
-        lambda: find_candidates(["bundle"], clone / ".submodel"),
+        lambda: find_candidates(["sub-model"], clone / ".submodel"),
     ]
     for command in commands:
         with pytest.raises(UntrustedError, match="run `submodel trust "):

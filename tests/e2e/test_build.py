@@ -55,6 +55,7 @@ def test_the_document_keeps_its_promise(built, repository):
     assert sub_model["parameters"] <= 0.66 * base["parameters"]
     assert sub_model["bytes"] == read_bundle(Path(built["paths"]["bundle"])).model_path.stat().st_size < base["bytes"]
     assert built["parity"]["greedy_agreement"] >= 0.95
+    assert built["parity"]["loss_increase"] < 0.05
     assert 0 < len(built["threshold"]["curve"]) <= built["threshold"]["positions"]
     assert {stage["name"] for stage in built["stages"]} >= {"prune", "export"}
     for path in built["paths"].values():
@@ -75,11 +76,9 @@ def test_recovery_lowers_the_loss_and_the_report_shows_it(built):
 
 
 def test_eval_agrees_with_the_build(built, repository):
-    models = ("--model", "sub-model", "--model", built["paths"]["model"])
-    done = submodel("eval", repository, *models, "--positions", 24, "--blocks", 4, "--json")
+    done = submodel("eval", repository, "--model", "sub-model", "--positions", 24, "--blocks", 4, "--json")
     assert done.returncode == 0, done.stderr
-    scored, checkpoint = json.loads(done.stdout)["models"]
-    assert scored["bits_per_byte"] < 1.05 * checkpoint["bits_per_byte"]
+    (scored,) = json.loads(done.stdout)["models"]
     for figure in ("fim_exact_match", "fim_edit_similarity", "bits_per_byte", "positions"):
         assert scored[figure] == built["models"][1][figure], figure
     assert scored["multi_line_positions"] == 4
