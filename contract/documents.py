@@ -249,7 +249,7 @@ class Comparison(TypedDict):
 
 
 class AnsweredPosition(TypedDict):
-    """A held-out position with the answers of base and sub-model. `offset` is in characters; the time is ours."""
+    """A held-out position, what base and sub-model answer, and the sub-model's time. `offset` is in characters."""
 
     path: str
     offset: int

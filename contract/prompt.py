@@ -80,13 +80,17 @@ class PromptFormat:
         step = max(1, min(self.prefix_step_tokens, prefix // 2))
         return replace(self, max_prefix_tokens=prefix, prefix_step_tokens=step, max_suffix_tokens=suffix)
 
+    def halved(self) -> PromptFormat:
+        """The same format with half of its window."""
+        return self.with_window(self.max_prefix_tokens // 2, self.max_suffix_tokens // 2)
+
     def fitting(self, positions: int) -> PromptFormat:
         """The same format, with its window halved until a model of so many positions has room for an answer, too."""
         fitting = self
         while fitting.max_prefix_tokens > 1 and (
             fitting.max_prefix_tokens + fitting.max_suffix_tokens + _BESIDE_WINDOW > positions
         ):
-            fitting = fitting.with_window(fitting.max_prefix_tokens // 2, fitting.max_suffix_tokens // 2)
+            fitting = fitting.halved()
         return fitting
 
     def to_json(self) -> PromptFacts:

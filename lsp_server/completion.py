@@ -120,6 +120,8 @@ class Completer:
             if not ids:
                 continue
             computed += self._engine.read(ids, stop)
+            if stop is not None and stop():  # a key waits: no further prompt is made for nothing
+                break
             answer = self.complete(first_key, stop) if first_key is not None else None
             if answer is not None and answer.rule != "cancelled":
                 on_answer(answer)
@@ -171,9 +173,7 @@ class Completer:
             if context:
                 context = context[:-1]
                 continue
-            prompt_format = prompt_format.with_window(
-                prompt_format.max_prefix_tokens // 2, prompt_format.max_suffix_tokens // 2
-            )
+            prompt_format = prompt_format.halved()
 
     def _below_threshold(self, completion: Completion, prompt: Prompt, answer: Generation) -> Completion:
         """Add the confidence, and drop the text if that is below the bundle's threshold."""

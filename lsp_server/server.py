@@ -147,7 +147,7 @@ class CompletionServer(LanguageServer):
         if not served:
             raise BundleError("There is no bundle in this workspace; run `submodel build` in the repository.")
         bundle, older = self.finder.roll_back(served, older)
-        self.session.cache.clear()
+        self.session.forget_answers()
         await self.service.forget(bundle)
         await self._load(older, self.session.threads())
 
@@ -230,7 +230,7 @@ class CompletionServer(LanguageServer):
         self.repositories.forget_readings()
         self.service.supersede()  # a request that waits for its debounce would load a model again
         self.finder.forget()
-        self.session.cache.clear()
+        self.session.forget_answers()
         await self.service.forget()
         await self.load_bundles()
 

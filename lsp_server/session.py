@@ -65,7 +65,12 @@ class Session:
     def set_options(self, options: ServerOptions) -> None:
         """Take other options, and drop the answers that were cached with the old ones."""
         self.options = options
+        self.forget_answers()
+
+    def forget_answers(self) -> None:
+        """Drop all answers that were cached."""
         self.cache.clear()
+        self._first_answers.clear()
 
     def pause(self) -> None:
         """Answer nothing until `resume`."""
@@ -319,7 +324,7 @@ class Session:
         """Keep an answer that nobody has asked for yet."""
         completion = replace(completion, trace_id=self.traces.next_id())
         self._keep(request, completion, generation)
-        if completion.is_from_short_prompt:
+        if completion.is_from_short_prompt and generation == self.cache.generation:
             self._first_answers.put(_scope(request, completion.build), request.text, request.offset, completion)
 
     def _keep(self, request: CompletionRequest, completion: Completion, generation: int) -> None:

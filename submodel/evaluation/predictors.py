@@ -44,7 +44,7 @@ class ScoredModel:
 
 
 def find_candidates(asked: list[str], root: Path) -> list[ScoredModel]:
-    """The models that were asked for, or all that `root` (.submodel) has beside the base.
+    """The models that were asked for, or the base and the sub-model of `root` (.submodel), if there is one.
 
     Raises BuildError where a name is neither "base" nor "sub-model" and no folder either, BundleError where the
     sub-model of `root`, its bundle, is not trusted. A model that is named by its folder is taken as it is.

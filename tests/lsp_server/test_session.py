@@ -476,6 +476,14 @@ def test_an_answer_from_a_short_prompt_serves_the_first_key_alone() -> None:
     assert last(session).cache == "miss", "a key elsewhere came before"
 
 
+def test_other_options_drop_the_answer_of_a_first_key_too() -> None:
+    session, _ = make(Completion(text="foo(bar)", is_from_short_prompt=True), options=AHEAD)
+    read_ahead(session, at("x = 1\n‸\n"))
+    session.set_options(AHEAD)
+    ask(session, at("x = 1\nf‸\n"))
+    assert last(session).cache == "miss"
+
+
 def test_browsing_takes_what_it_may_and_typing_gives_it_back() -> None:
     now = 0.0
     service = FakeService(Completion(text="foo(bar)"))
