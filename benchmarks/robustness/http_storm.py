@@ -44,12 +44,12 @@ CLIENTS = ("llama.vim", "minuet", "continue", "zed")
 HOST = "127.0.0.1"
 TURN = 50  # requests
 FILE_CHARACTERS = 4000  # then a client goes on to a new file
-OUTCOMES = {0: "hung up", 200: "answered", 499: "superseded"}
+HUNG_UP, ANSWERED, SUPERSEDED = "hung up", "answered", "superseded"  # outcomes; others are a status or an error's name
 WORDS = ("self", "value", "return", "request", "open", "name", "path", "index", "compute", "update")
 
 
-# From a text and the seconds after which it is taken back to a status, milliseconds, and the answer's text.
-Ask = Callable[[str, float | None], Awaitable[tuple[int, float, str]]]
+# From a text and the seconds after which it is taken back to an outcome, milliseconds, and the answer's text.
+Ask = Callable[[str, float | None], Awaitable[tuple[str, float, str]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,14 +67,16 @@ class Http:
     def __init__(self, port: int) -> None:
         self._port = port
         self._token = read_token()[0]
+        self._sent: Counter[str] = Counter()
 
     def client(self, name: str) -> Ask:
         """The endpoint as one client asks it."""
         return lambda text, hang_up_s: self.ask(text, name, hang_up_s)
 
-    async def ask(self, text: str, client: str, hang_up_s: float | None = None) -> tuple[int, float, str]:
-        """Status (0: hung up), milliseconds to the answer's first byte, and the text."""
-        began = time.perf_counter()
+    async def ask(self, text: str, client: str, hang_up_s: float | None = None) -> tuple[str, float, str]:
+        """The outcome, milliseconds to the answer's first byte, and the text."""
+        self._sent[client] += 1
+        number, began = self._sent[client], time.perf_counter()
         reader, writer = await asyncio.open_connection(HOST, self._port)
         body = json.dumps({"prompt": text, "suffix": ""}).encode()
         head = f"POST /v1/completions HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: {client}\r\nConnection: close\r\n"
@@ -85,10 +87,13 @@ class Http:
             first = await asyncio.wait_for(reader.readline(), hang_up_s)
             waited_ms = (time.perf_counter() - began) * 1000
             content = (await reader.read()).partition(b"\r\n\r\n")[2]
-            status = int(first.split()[1])
-            return status, waited_ms, json.loads(content)["choices"][0]["text"] if status == 200 else ""
+            if (status := int(first.split()[1])) != 200:
+                return str(status), waited_ms, ""
+            answer = json.loads(content)["choices"][0]["text"]
+            is_superseded = not answer and self._sent[client] > number
+            return SUPERSEDED if is_superseded else ANSWERED, waited_ms, answer
         except TimeoutError:
-            return 0, 0.0, ""
+            return HUNG_UP, 0.0, ""
         finally:
             writer.close()
 
@@ -116,8 +121,8 @@ class Editor:
         item = types.TextDocumentItem("untitled:storm", "plaintext", 1, "")
         self._client.text_document_did_open(types.DidOpenTextDocumentParams(item))
 
-    async def ask(self, text: str, cancel_s: float | None = None) -> tuple[int, float, str]:
-        """Status as over HTTP (0: cancelled, 499: superseded), milliseconds to the answer, and the text."""
+    async def ask(self, text: str, cancel_s: float | None = None) -> tuple[str, float, str]:
+        """The outcome (a cancelled request was hung up), milliseconds to the answer, and the text."""
         self._version += 1
         version = self._version
         document = types.VersionedTextDocumentIdentifier(self._version, "untitled:storm")
@@ -138,10 +143,11 @@ class Editor:
         try:
             answer = await asked
         except JsonRpcRequestCancelled:
-            return 0, 0.0, ""
+            return HUNG_UP, 0.0, ""
         waited_ms = (time.perf_counter() - began) * 1000
         items = answer.items if isinstance(answer, types.InlineCompletionList) else answer or []
-        return 200 if version == self._version else 499, waited_ms, str(items[0].insert_text) if items else ""
+        outcome = ANSWERED if version == self._version else SUPERSEDED
+        return outcome, waited_ms, str(items[0].insert_text) if items else ""
 
 
 def typed(rng: random.Random, text: str) -> str:
@@ -190,8 +196,7 @@ async def type_on(ask: Ask, keys: Iterator[tuple[str, float | None, float]]) -> 
 
     async def one(text: str, hang_up_s: float | None) -> None:
         try:
-            status, waited_ms, _ = await ask(text, hang_up_s)
-            outcome = OUTCOMES.get(status, str(status))
+            outcome, waited_ms, _ = await ask(text, hang_up_s)
         except OSError as error:
             outcome, waited_ms = type(error).__name__, 0.0
         ended.append(Asked(outcome=outcome, waited_ms=waited_ms, ended_s=time.perf_counter()))
@@ -247,11 +252,11 @@ async def storm(http: Http, requests: int, rate: float, server: psutil.Process) 
 def describe(ended: list[Asked], began_s: float | None = None) -> dict[str, Any]:
     """Outcomes, the share answered of what was not taken back, waits; from `began_s`, the longest without answers."""
     counts = Counter(asked.outcome for asked in ended)
-    answered = [asked for asked in ended if asked.outcome == "answered"]
+    answered = [asked for asked in ended if asked.outcome == ANSWERED]
     waits = [asked.waited_ms for asked in answered]
     found: dict[str, Any] = {
         "outcomes": dict(counts),
-        "answered_share": round(len(answered) / (len(ended) - counts["hung up"]), 3),
+        "answered_share": round(len(answered) / (len(ended) - counts[HUNG_UP]), 3),
     }
     if len(waits) > 1:
         found["answered_ms"] = {**summary(waits), "longest": round(max(waits), 2)}
@@ -287,7 +292,7 @@ async def run(bundle: Path, places: int, by_one: int, requests: int, rate: float
         await editor.begin(folder)
         while True:
             try:
-                if (await http.ask("x = ", "begin"))[0] == 200:
+                if (await http.ask("x = ", "begin"))[0] == ANSWERED:
                     break
             except ConnectionError:
                 await asyncio.sleep(0.1)
@@ -296,8 +301,8 @@ async def run(bundle: Path, places: int, by_one: int, requests: int, rate: float
             "alone": await alone(http, editor, by_one, rate / len(CLIENTS)),
             "storm": await storm(http, requests, rate, psutil.Process(server.pid)),
         }
-        status, _, text = await http.ask("def after(value):\n    return ", "after")
-        figures["after"] = {"status": status, "has_text": text != ""}
+        outcome, _, text = await http.ask("def after(value):\n    return ", "after")
+        figures["after"] = {"outcome": outcome, "has_text": text != ""}
         await client.shutdown_async(None)
         client.exit(None)
         await client.stop()  # type: ignore[no-untyped-call]

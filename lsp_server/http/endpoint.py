@@ -33,8 +33,6 @@ log = logging.getLogger(__name__)
 
 MODEL = "submodel"
 MAX_CONTEXT_CHARACTERS = 2000  # of the snippets that a client sends; about 600 tokens
-# nginx's "client closed request". OpenAI's own client asks again after 409, 429 and 5xx, which would end the newer one.
-SUPERSEDED = 499
 
 
 class Endpoint:
@@ -122,6 +120,9 @@ class Endpoint:
             reading = await self.service.read_ahead(asked, BURST_S)
             return Found(text="", model=MODEL, computed_tokens=reading.tokens)
         completion = await self._ask(asked, f"{request.headers.get('user-agent', '')}\0{wanted.user}")
+        if completion is None:
+            # An error would be shown to people by some clients, asked again by others, and JupyterLab's asks no more.
+            return Found(text="", model=MODEL, finish="length")
         if completion.is_from_short_prompt and not self._newest and policy is Policy.FULL:
             self._reading = asyncio.ensure_future(self.service.read_ahead(asked, BURST_S))
         is_cut = any(step.name == "budget" for step in completion.steps)
@@ -134,8 +135,8 @@ class Endpoint:
             tokens=completion.tokens,
         )
 
-    async def _ask(self, request: CompletionRequest, client: str) -> Completion:
-        """Return the service's answer. Raises Refusal if it has none, or if a newer request of the client comes."""
+    async def _ask(self, request: CompletionRequest, client: str) -> Completion | None:
+        """Return the service's answer; None if a newer request of the client comes. Raises Refusal if it has none."""
         older = self._newest.get(client)
         if older is not None and not older.done():
             older.set_result(None)
@@ -146,9 +147,7 @@ class Endpoint:
         try:
             await asyncio.wait((asking, newer), return_when=asyncio.FIRST_COMPLETED)
             completion = asking.result() if asking.done() else None
-            if completion is None or completion.rule == "cancelled":
-                raise Refusal(SUPERSEDED, "The operation was aborted: a newer request of this client came.")
-            return completion
+            return None if completion is None or completion.rule == "cancelled" else completion
         except SubmodelError as error:  # of the model
             raise Refusal(503, str(error)) from error
         finally:  # a client that hangs up comes here as well

@@ -62,7 +62,7 @@ class Wanted:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What is answered. `finish`: "stop", or "length" if tokens or time ran out."""
+    """What is answered. `finish`: "stop", or "length" if tokens or time ran out or a newer request came."""
 
     text: str
     model: str

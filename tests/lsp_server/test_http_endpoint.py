@@ -14,7 +14,7 @@ from contract.bundle.bundle import Bundle, read_bundle
 from contract.prompt import ContextSnippet
 from lsp_server.http import endpoint
 from lsp_server.http.connection import Connection, Request
-from lsp_server.http.endpoint import SUPERSEDED, Endpoint
+from lsp_server.http.endpoint import Endpoint
 from lsp_server.http.guard import Guard
 from lsp_server.http.messages import Refusal
 from lsp_server.options import ServerOptions, TriggerOptions
@@ -63,10 +63,16 @@ def request(prompt: str, client: str = "editor", **more: Any) -> Request:
     return Request(method="POST", path="/v1/completions", headers={"user-agent": client}, body=body)
 
 
+SUPERSEDED = "nothing, as a cut text"
+
+
 async def outcome(endpoint: Endpoint, wanted: Request) -> str:
-    """The text, or the status of a refusal."""
+    """The text, SUPERSEDED, or the status of a refusal."""
     try:
-        return str(json.loads((await endpoint.answer(wanted)).body)["choices"][0]["text"])
+        reply = await endpoint.answer(wanted)
+        choice = json.loads(reply.body)["choices"][0]
+        is_nothing = (reply.status, choice["text"], choice["finish_reason"]) == (200, "", "length")
+        return SUPERSEDED if is_nothing else str(choice["text"])
     except Refusal as refusal:
         return str(refusal.status)
 
@@ -82,7 +88,7 @@ def test_the_newest_request_of_a_client_ends_its_older_one() -> None:
         first = asyncio.ensure_future(outcome(endpoint, request("a")))
         await started(completer, "a")
         second = asyncio.ensure_future(outcome(endpoint, request("b")))
-        assert await first == str(SUPERSEDED), "at once, not when the model comes to it"
+        assert await first == SUPERSEDED, "at once, not when the model comes to it"
         await started(completer, "b")
         completer.release.set()
         answers = [await second]
@@ -123,7 +129,7 @@ def test_a_client_that_asks_without_pause_does_not_starve_another() -> None:
         completer.release.set()
         answer = await patient
         rest = await asyncio.gather(*eager)
-        assert rest == [str(SUPERSEDED)] * 49 + ["answer to eager 49"]
+        assert rest == [SUPERSEDED] * 49 + ["answer to eager 49"]
         endpoint.close()
         return answer
 
@@ -143,7 +149,7 @@ def test_each_request_of_a_storm_is_answered_or_superseded() -> None:
             return list(await asyncio.gather(*asked))
 
         for name, answers in zip("abcd", await asyncio.gather(*map(client, "abcd")), strict=True):
-            wanted = [(f"answer to {name} {number}", str(SUPERSEDED)) for number in range(100)]
+            wanted = [(f"answer to {name} {number}", SUPERSEDED) for number in range(100)]
             assert all(answer in both for answer, both in zip(answers, wanted, strict=True))
             assert answers[-1] == f"answer to {name} 99", "the newest of each is answered"
         endpoint.close()
