@@ -6,6 +6,8 @@ rolling back only passes a smaller length.
 
 from __future__ import annotations
 
+import mmap
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,7 +34,7 @@ class KvCache:
         self.max_positions = max_positions
         self._names = [f"{layer}.{kind}" for layer in range(layers) for kind in ("key", "value")]
         self._shape = (1, kv_heads, 0, head_dim)
-        self._buffers: list[NDArray[np.floating[Any]]] = [np.zeros(self._shape, np.float32) for _ in self._names]
+        self._buffers: NDArray[np.floating[Any]] = np.zeros((len(self._names), *self._shape), np.float32)
         self._on_device: list[OrtValue] = []
 
     def empty(self) -> KvCache:
@@ -49,7 +51,7 @@ class KvCache:
     @property
     def capacity(self) -> int:
         """Positions that the buffers have room for."""
-        return self.max_positions if self._on_device else int(self._buffers[0].shape[2])
+        return self.max_positions if self._on_device else int(self._buffers.shape[3])
 
     @property
     def bytes(self) -> int:
@@ -66,8 +68,7 @@ class KvCache:
         if self.device is not None:  # its memory can't be copied from here
             return
         self.reserve(count)
-        for own, theirs in zip(self._buffers, other._buffers, strict=True):
-            own[:, :, :count] = theirs[:, :, :count]
+        self._buffers[..., :count, :] = other._buffers[..., :count, :]
         self.tokens = other.tokens[:count]
 
     def keep(self, count: int) -> None:
@@ -89,11 +90,11 @@ class KvCache:
             return True
         capacity = self._grown(positions)
         _, kv_heads, _, head_dim = self._shape
-        for index, old in enumerate(self._buffers):
-            # Zeros, not empty: the system then gives memory only to the pages that are written.
-            new = np.zeros((1, kv_heads, capacity, head_dim), self.number)
-            new[:, :, : len(self.tokens)] = old[:, :, : len(self.tokens)]
-            self._buffers[index] = new
+        shape = (len(self._names), 1, kv_heads, capacity, head_dim)
+        memory = _pages(capacity * self._position_bytes)
+        new: NDArray[np.floating[Any]] = np.ndarray(shape, self.number, buffer=memory)
+        new[..., : len(self.tokens), :] = self._buffers[..., : len(self.tokens), :]
+        self._buffers = new
         return True
 
     def bind(self, binding: IOBinding) -> None:
@@ -113,6 +114,15 @@ class KvCache:
         if self.device is not None:
             return self.max_positions
         return min(-(-positions // GROWTH_POSITIONS) * GROWTH_POSITIONS, self.max_positions)
+
+
+def _pages(size: int) -> mmap.mmap:
+    """Memory from the system: only pages that are written are given, and all is given back. The heap keeps holes."""
+    if sys.platform == "win32":
+        pages = mmap.mmap(-1, size)
+    else:
+        pages = mmap.mmap(-1, size, mmap.MAP_PRIVATE)
+    return pages
 
 
 class KvMemory:
