@@ -38,6 +38,7 @@ from pygls.lsp.client import LanguageClient
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
 from contract.children import python_module
+from laboratory.replay.server_session import until_ready
 from lsp_server.http.guard import read_token
 
 CLIENTS = ("llama.vim", "minuet", "continue", "zed")
@@ -116,8 +117,7 @@ class Editor:
             )
         )
         self._client.initialized(types.InitializedParams())
-        while (await self._client.protocol.send_request_async("submodel/status", {})).state != "ready":
-            await asyncio.sleep(0.1)
+        await until_ready(self._client)
         item = types.TextDocumentItem("untitled:storm", "plaintext", 1, "")
         self._client.text_document_did_open(types.DidOpenTextDocumentParams(item))
 

@@ -31,7 +31,7 @@ from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
 from contract.bundle.bundle import WORKSPACE_BUNDLE, read_bundle, replace_bundle, seal_manifest
 from contract.bundle.threshold import KEY, ConfidenceThreshold, CurvePoint
-from laboratory.replay.server_session import SERVE
+from laboratory.replay.server_session import SERVE, until_ready
 
 FILE = "src/area.py"
 WHOLE_MS = 10_000  # so that no answer depends on a time: the whole window is read, and nothing is cut off
@@ -103,8 +103,7 @@ async def run(builds: tuple[Path, Path], rebuilds: int, rate: float, every_s: fl
             )
         )
         client.initialized(types.InitializedParams())
-        while (await client.protocol.send_request_async("submodel/status", {})).state != "ready":
-            await asyncio.sleep(0.05)
+        await until_ready(client)
         session = EditorSession(client, (root / FILE).as_uri())
         keys = int(rebuilds * every_s * rate)
         await _type(session, keys // 4, rate, "without")

@@ -26,6 +26,7 @@ from pygls.lsp.client import LanguageClient
 from benchmarks.builds import RESULTS
 from benchmarks.machine import describe_machine, describe_versions
 from contract.children import python_module
+from laboratory.replay.server_session import until_ready
 
 RESULT = RESULTS / "storm.json"
 IDLE_SAMPLES = 200
@@ -126,8 +127,7 @@ async def run(bundle: Path, keys: int, rate: float, threads: int | None) -> dict
         )
     )
     client.initialized(types.InitializedParams())
-    while (await client.protocol.send_request_async("submodel/status", {})).state != "ready":
-        await asyncio.sleep(0.1)
+    await until_ready(client)
     storm = Storm(client)
     storm.open()
     rng = random.Random(1)

@@ -82,7 +82,7 @@ async def server(root: Path, bundle: Path, options: dict[str, Any]) -> AsyncIter
             )
         )
         client.initialized(types.InitializedParams())
-        await _until_ready(client)
+        await until_ready(client)
         yield client
         await client.shutdown_async(None)
         client.exit(None)
@@ -90,7 +90,8 @@ async def server(root: Path, bundle: Path, options: dict[str, Any]) -> AsyncIter
         await client.stop()  # type: ignore[no-untyped-call]
 
 
-async def _until_ready(client: LanguageClient) -> None:
+async def until_ready(client: LanguageClient) -> None:
+    """Wait for the server's bundle. Raises SubmodelError if it can't be loaded, or not within START_TIMEOUT_S."""
     started = time.monotonic()
     while time.monotonic() - started < START_TIMEOUT_S:
         status = await client.protocol.send_request_async("submodel/status", {})
