@@ -9,12 +9,13 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from contract.bundle.bundle import CHECKPOINT_MANIFEST
 from contract.errors import BuildError
 from contract.files.untrusted_json import read_json
 from contract.prompt import PromptFormat
 
 SCHEMA_VERSION = 1
-MANIFEST = "manifest.json"
+MANIFEST = CHECKPOINT_MANIFEST
 PARITY_PROMPTS = "parity_prompts.json"
 
 

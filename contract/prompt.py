@@ -33,7 +33,7 @@ SEGMENT_CHARS = 400  # a longer line is counted, and where need be cut, in segme
 
 MAX_BEGUN = 40  # characters; what is longer is no word and no token that is worth it
 TAIL = 200  # characters that are enough to see how the last ones are split
-HALF_CHARACTERS = re.compile("[\ud800-\udfff]")  # JSON can carry them, a tokenizer can't
+BROKEN_CHARACTERS = re.compile("[\ud800-\udfff\ufffd]")  # half ones, which JSON can carry, and what they become
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,13 +210,15 @@ def begun_text(tokenizer: Tokenizer, prefix: str) -> str:
     """
     tail = prefix[-TAIL:]
     line = tail[tail.rfind("\n") + 1 :]
-    if not line.strip() or HALF_CHARACTERS.search(line):
+    if not line.strip() or BROKEN_CHARACTERS.search(line):
         return ""
     if line[-1].isalpha() or line[-1] == "_":
         pre_tokens = tokenizer.pre_tokenizer.pre_tokenize_str(line) if tokenizer.pre_tokenizer else []
         spans = [span for _, span in pre_tokens]
     else:
         spans = tokenizer.encode(line, add_special_tokens=False).offsets
+        if len(spans) > 1:  # some tokenizers leave a token's space out of its span
+            spans[-1] = (min(spans[-1][0], spans[-2][1]), len(line))
     if not spans:
         return ""
     start, end = spans[-1]

@@ -9,20 +9,16 @@ from typing import Any, Final
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
+from onnx import external_data_helper, numpy_helper
 
 from contract.bundle.bundle import MODEL_FILE, Bundle
 from contract.documents import AdapterFacts
-from exporters.adapter_file import CODE_LIMIT, Change, FloatArray, merged, read_adapter, write_adapter
+from exporters.adapter_file import CODE_LIMIT, MOST_RANK, Change, FloatArray, merged, read_adapter, write_adapter
 from exporters.checkpoint_reader import Checkpoint
 from exporters.precision import column_codes
 from exporters.rotation import RotatedCheckpoint
 
-MOST_RANK: Final = (
-    96  # a fine-tuning adds 16 to a projection, and 48 to three that are one matrix here; an update as many
-)
 SPARE: Final = 8  # more random directions than the rank, so that the right ones are found
-NOISE: Final = 2.0  # times the weakest direction found, which is what rounding to bfloat16 left; less is noise
 MOST_FOREIGN_CODES: Final = 0.01  # machines round a code in some thousands otherwise
 PARTS: Final = ("self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
 
@@ -33,14 +29,18 @@ class SharedModel:
 
     folder: Path  # the checkpoint
     bundle: Bundle
+    rank: int  # what the fine-tunings since have added to a projection at most; the rest is rounding to bfloat16
 
 
 def write_adapted(graph: Path, adapter: Path, shared: SharedModel, checkpoint: Checkpoint) -> AdapterFacts | None:
     """Write an adapter and the int8 graph that it makes; return what the manifest says of it.
 
     `checkpoint` is the fine-tuned model, in the basis of training. Returns None, and writes nothing, if there can be
-    no adapter: where more than the layers' projections differs, nothing does, or the bundle is another model's.
+    no adapter: where more than the layers' projections differs, nothing does, the bundle is another model's, its graph
+    has 2 GB or more, or there were too many fine-tunings.
     """
+    if max(len(names) for _, names in _projections(0)) * shared.rank > MOST_RANK:
+        return None
     first = Checkpoint(shared.folder)
     names = [name for layer in range(first.shape.layers) for pair in _projections(layer) for name in pair[1]]
     if first.shape != checkpoint.shape or not _same_but_for(first, checkpoint, set(names)):
@@ -61,6 +61,8 @@ def _changes(shared: SharedModel, first: Checkpoint, last: Checkpoint) -> Mappin
     """Return what differs, by matrix; nothing if the bundle is not that of the checkpoint `first`."""
     content = shared.bundle.model_path.read_bytes()
     stored = {one.name: one for one in onnx.load_model_from_string(content).graph.initializer}
+    if any(external_data_helper.uses_external_data(one) for one in stored.values()):  # of 2 GB or more
+        return {}
     changes: dict[str, Change] = {}
     for layer in range(first.shape.layers):
         for matrix, names in _projections(layer):
@@ -75,21 +77,20 @@ def _changes(shared: SharedModel, first: Checkpoint, last: Checkpoint) -> Mappin
                 return {}
             change = (last.read(*names) - before) / steps
             if change.any():
-                changes[matrix] = _thin(change, content.index(codes.tobytes()))
+                changes[matrix] = _thin(change, content.index(codes.tobytes()), len(names) * shared.rank)
     return changes
 
 
-def _thin(change: FloatArray, offset: int) -> Change:
-    """Return the nearest product of two thin matrices to `change` (outputs, inputs), in eight bits each.
+def _thin(change: FloatArray, offset: int, rank: int) -> Change:
+    """Return the nearest product of two matrices of a rank to `change` (outputs, inputs), in eight bits each.
 
     By a randomized singular value decomposition (Halko, Martinsson and Tropp 2011).
     """
-    count = min(MOST_RANK + SPARE, *change.shape)
+    count = min(rank + SPARE, *change.shape)
     directions = np.random.default_rng(0).standard_normal((change.shape[1], count)).astype(np.float32)
     basis = np.linalg.qr(change @ directions)[0]
     basis = np.linalg.qr(change @ (change.T @ basis))[0]
     left, strengths, right = np.linalg.svd(basis.T @ change, full_matrices=False)
-    rank = min(MOST_RANK, max(1, int((strengths > NOISE * strengths[-1]).sum())))
     half = np.sqrt(strengths[:rank])
     outs, out_scales = _eight_bits((basis @ left[:, :rank]).T * half[:, None])
     ins, in_scales = _eight_bits(right[:rank] * half[:, None])

@@ -38,7 +38,7 @@ class Prompt:
 
     request: CompletionRequest  # with `is_multi_line` as the syntax says
     ids: list[int]  # empty if the window is blank
-    start: str  # the begun word, with which the answer has to begin
+    start: str  # what was taken back before the cursor: the answer has to begin with it
     max_new_tokens: int
 
 
@@ -116,10 +116,11 @@ class Completer:
         prompt = self._prompt(request)
         computed = 0
         # The short prompt first: after a third of a second a key has its answer, and after two the better one.
-        for ids in (self._short_prompt_ids(prompt), prompt.ids):
-            if not ids:
+        key_ids = self._prompt(first_key).ids if first_key is not None else []  # others, where the suffix is last
+        for prompts in ((self._short_prompt_ids(prompt),), (prompt.ids, key_ids)):
+            if not prompts[0]:
                 continue
-            computed += self._engine.read(ids, stop)
+            computed += sum(self._engine.read(ids, stop) for ids in prompts if ids)
             if stop is not None and stop():  # a key waits: no further prompt is made for nothing
                 break
             answer = self.complete(first_key, stop) if first_key is not None else None
@@ -135,8 +136,13 @@ class Completer:
         before = request.text[: request.offset]
         begun = begun_text(self._engine.encoder.tokenizer, before) if request.options.filters.healing else ""
         start = begun if len(begun) < len(before) else ""  # never all that stands before the cursor
+        limit += len(self._engine.encoder.text_ids(start))  # which the answer contains
         prompt = Prompt(request=request, ids=[], start=start, max_new_tokens=limit)
-        return replace(prompt, ids=self._encode(prompt, request.context, self._engine.encoder.prompt_format))
+        ids = self._encode(prompt, request.context, self._engine.encoder.prompt_format)
+        if start and not ids:  # nothing but white space is left
+            prompt = replace(prompt, start="")
+            ids = self._encode(prompt, request.context, self._engine.encoder.prompt_format)
+        return replace(prompt, ids=ids)
 
     def _short_prompt_ids(self, whole: Prompt) -> list[int]:
         """Return a short prompt if reading the whole one would take too long, else [].

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from contract.bundle.bundle import WORKSPACE_BUNDLE
+from contract.bundle.bundle import WORKSPACE_BUNDLE, is_bundle_of
 from contract.documents import DriftFacts
 from contract.errors import CorpusError, SubmodelError
 from contract.files.file_names import path_below
@@ -69,14 +69,14 @@ class Drift:
 def can_update(repository: Path, manifest: Mapping[str, Any]) -> bool:
     """Return whether `submodel update` can start from the build that made the bundle with this manifest.
 
-    It needs the sub-model and its history beside the bundle. A bundle that was unpacked or exported has none, and that
-    of a language has no history. It also refuses what another version built.
+    It needs the sub-model and its history beside the bundle. A bundle that was unpacked or pulled has none, or those of
+    an earlier build, and that of a language has no history. It also refuses what another version built.
     """
     folder = repository / WORKSPACE_BUNDLE.parts[0]
     versions = manifest.get("versions")
     if not isinstance(versions, dict) or versions.get("submodel") != installed_versions(("submodel",)).get("submodel"):
         return False
-    return (folder / "model").is_dir() and (folder / "stages" / "history.json").is_file()
+    return (folder / "stages" / "history.json").is_file() and is_bundle_of(manifest, folder / "model")
 
 
 def measure_drift(texts: Iterable[str], manifest: Mapping[str, Any]) -> Drift | None:

@@ -175,6 +175,8 @@ class CompletionService:
             return await self.settle(job)
         except ServeError:  # a request will say so
             return Reading()
+        finally:
+            unwanted.set()
 
     async def recall(self, request: CompletionRequest) -> Completion | None:
         """Return what the text at hand has at the cursor, without the model; None if the bundle is not in memory."""

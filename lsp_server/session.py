@@ -155,13 +155,16 @@ class Session:
         )
 
     async def _read(self, request: CompletionRequest, max_core_s: float, first_key: CompletionRequest | None) -> None:
-        generation = self.cache.generation
+        generation, of_rest = self.cache.generation, self._first_answers.generation
         if first_key is not None and self._find_known(first_key) is not None:
             first_key = None
 
         def keep(completion: Completion) -> None:
             assert first_key is not None
-            self._keep_unasked(first_key, completion, generation)
+            kept = self._keep_unasked(first_key, completion, generation)
+            # The whole prompt's answer takes the place of the short one's, also if it is that nothing is worth showing.
+            scope = _scope(first_key, completion.build)
+            self._first_answers.put(scope, first_key.text, first_key.offset, kept, generation=of_rest)
 
         reading = await self.service.read_ahead(request, max_core_s, first_key, keep)
         self.allowance.spend(reading.core_s)
@@ -183,8 +186,9 @@ class Session:
             return self._refused(trace, refuse("no-bundle", "no bundle was found for this file"))
         request = replace(request, options=self._options_for(request, policy), threads=self.threads())
         self.allowance.use()
+        found = self._find_known(request)
         first_answer = self._take_first_answer(request)
-        found, completion = self._find_known(request) or first_answer, None
+        found, completion = found or first_answer, None
         if found is not None:
             known, trace.cache = found
             completion = known if known.is_from_short_prompt else None
@@ -225,12 +229,12 @@ class Session:
         """
         assert request.bundle is not None
         build = self.service.build_of(request.bundle)
-        found = self.cache.get(_scope(request, build), request.text, request.offset)
+        found = self.cache.find(_scope(request, build), request)
         if found is not None:
             return found
         is_asked = request.options.threshold == WHEN_ASKED.threshold
         other = _scope(_with_threshold(request, self.options if is_asked else WHEN_ASKED), build)
-        found = self.cache.get(other, request.text, request.offset)
+        found = self.cache.find(other, request)
         if found is None or (found[0].rule == "threshold" if is_asked else found[1] == "exact"):
             return None
         return found
@@ -239,7 +243,7 @@ class Session:
         """Return the answer of a short prompt if this is the first key after a rest; it is not given a second time."""
         assert request.bundle is not None
         scope = _scope(request, self.service.build_of(request.bundle))
-        found = None if request.is_invoked else self._first_answers.get(scope, request.text, request.offset)
+        found = None if request.is_invoked else self._first_answers.find(scope, request)
         self._first_answers.clear()
         return found
 
@@ -320,12 +324,11 @@ class Session:
         self._end(trace, Outcome.NOTHING, _sentence(detail), rule=completion.rule)
         return None
 
-    def _keep_unasked(self, request: CompletionRequest, completion: Completion, generation: int) -> None:
-        """Keep an answer that nobody has asked for yet."""
+    def _keep_unasked(self, request: CompletionRequest, completion: Completion, generation: int) -> Completion:
+        """Keep an answer that nobody has asked for yet; return it with a number for the trace."""
         completion = replace(completion, trace_id=self.traces.next_id())
         self._keep(request, completion, generation)
-        if completion.is_from_short_prompt and generation == self.cache.generation:
-            self._first_answers.put(_scope(request, completion.build), request.text, request.offset, completion)
+        return completion
 
     def _keep(self, request: CompletionRequest, completion: Completion, generation: int) -> None:
         """Cache an answer, unless it was cancelled or the cache was cleared since `generation`.

@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal
 
-from lsp_server.request import Completion
+from lsp_server.request import Completion, CompletionRequest
 from lsp_server.suggestion.brackets import CLOSING, OPENERS
+from lsp_server.suggestion.right_side import doubled_closers
+from lsp_server.suggestion.steps import Rejection
 
 ENTRIES = 250
 MAX_TYPED_CHARS = 128  # how far along a suggestion is followed
@@ -49,6 +51,8 @@ class SuggestionCache:
 
     def get(self, scope: str, text: str, offset: int) -> tuple[Completion, Hit] | None:
         """Return what is left of a suggestion that the user has typed up to here; None if there is none."""
+        if not self._entries:
+            return None
         for typed in range(min(MAX_TYPED_CHARS, offset) + 1):
             start = offset - typed
             for suffix in _suffixes(text, start, offset):
@@ -63,6 +67,16 @@ class SuggestionCache:
                 rest = replace(found, text=found.text[typed:], replaces=replaces)
                 return rest, "typed-through" if typed else "exact"
         return None
+
+    def find(self, scope: str, request: CompletionRequest) -> tuple[Completion, Hit] | None:
+        """As `get`; what is left of a suggestion replaces the closers that the editor has put in meanwhile."""
+        found = self.get(scope, request.text, request.offset)
+        if found is None or found[1] == "exact" or found[0].replaces:
+            return found
+        doubled = doubled_closers(found[0], request)
+        if isinstance(doubled, Rejection):
+            return None
+        return found if doubled is None else (replace(found[0], replaces=doubled.replaces), found[1])
 
     def clear(self) -> None:
         """Forget everything, as when another model answers."""

@@ -1,4 +1,4 @@
-"""What git knows of a repository's way from one commit to HEAD: renames, and the lines that were added.
+"""What git knows of a repository's way from one commit to HEAD: renames, added lines, and texts as they were.
 
 Two commits are compared, never the working tree: comparing that one would run the filters which a repository names.
 """
@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from contract.repository.file_filters import decode_text
 from contract.repository.git import DIFF_OPTIONS, GitError, run_git
+from contract.repository.secrets import remove_secrets
 
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 
@@ -43,6 +45,21 @@ def changes_since(root: Path, commit: str | None) -> Changes | None:
     except GitError:
         return None
     return Changes(renames=_parse_renames(names), added_lines=_parse_lines(diff))
+
+
+def texts_at(root: Path, commit: str | None, paths: Iterable[str]) -> dict[str, str]:
+    """The texts that files had at `commit`, as a build reads them; what git can't give is left out."""
+    found: dict[str, str] = {}
+    if commit is None or not _COMMIT.fullmatch(commit):
+        return found
+    for path in paths:
+        try:
+            content = run_git(root, "cat-file", "blob", f"{commit}:./{path}")  # runs no filter
+        except GitError:
+            continue
+        if (text := decode_text(content)) is not None:
+            found[path] = remove_secrets(text).text
+    return found
 
 
 def _parse_renames(names: bytes) -> dict[str, str]:

@@ -4,6 +4,9 @@ A file is known by its text, else by the file that git says it was renamed from,
 its split, so that the figures of successive models compare and no model is measured on what an earlier one learned. A
 new file is split by the hash of its text, as in a first build, and near-copies of learned files are learned from.
 
+Code moves from learned files that have changed or are gone since into new ones: those are compared with the texts that
+were learned, if git has them.
+
 Files change, and code moves between them. A file that has become a near-copy of a held-out one is set aside: nothing is
 learned from it. If it was learned from already, the held-out file is set aside in its place: nothing is scored on it.
 
@@ -12,7 +15,7 @@ Without git, a file that was both renamed and changed since is a new file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -50,6 +53,12 @@ class Followed:
         return tuple(file for file in self.corpus.learned if file.path in self.fresh and file.is_code)
 
 
+def changed_since(corpus: Corpus, known: Known) -> list[str]:
+    """The paths of learned files whose texts, as they were learned from, are gone from the corpus."""
+    now = {file.path: known.texts.get(file.sha256) for file in corpus.files}
+    return [path for path, place in known.paths.items() if place in LEARNED and now.get(path) not in LEARNED]
+
+
 def know(corpus: Corpus) -> Known:
     """What the first build of a corpus did with each of its files."""
     return Known(
@@ -57,10 +66,12 @@ def know(corpus: Corpus) -> Known:
     )
 
 
-def follow(corpus: Corpus, known: Known, renames: Mapping[str, str]) -> Followed:
+def follow(
+    corpus: Corpus, known: Known, renames: Mapping[str, str], learned: Sequence[tuple[str, str]] = ()
+) -> Followed:
     """Give the files of `corpus` (as read, with splits of its own) the splits that follow from `known`.
 
-    renames: new path → old path.
+    renames: new path → old path. learned: language and text of files as they were learned from, which are gone since.
     """
     splits: list[Split] = []
     is_known: list[bool] = []
@@ -69,20 +80,24 @@ def follow(corpus: Corpus, known: Known, renames: Mapping[str, str]) -> Followed
         place = known.texts.get(file.sha256) or before
         is_known.append(place is not None)
         splits.append(_split_of(place, file))
-    near = find_near_files([evidence_lines(file.text, file.language) for file in corpus.files])
+    texts = [(file.language, file.text) for file in corpus.files] + list(learned)
+    near = find_near_files([evidence_lines(text, language) for language, text in texts])
+    splits += ["calibration"] * len(learned)
+    is_known += [True] * len(learned)
     move_near_copies(splits, near, fixed=frozenset(index for index, fixed in enumerate(is_known) if fixed))
-    fresh = [known.texts.get(file.sha256, "aside") == "aside" for file in corpus.files]
+    fresh = [known.texts.get(file.sha256, "aside") == "aside" for file in corpus.files] + [False] * len(learned)
     places: list[Place] = list(splits)
     for index, split in enumerate(splits):
         for other in near[index] - {EVERY_FILE} if split == "held-out" else ():
             if splits[other] in LEARNED:
                 places[other if fresh[other] else index] = "aside"
+    del splits[len(corpus.files) :], places[len(corpus.files) :]
     placed = list(zip(corpus.files, places, strict=True))
     # A held-out file that is not scored now stays held out; what would be learned now may be learned later.
     kept: list[Place] = [split if split == "held-out" else place for split, place in zip(splits, places, strict=True)]
     return Followed(
         corpus=replace(corpus, files=tuple(replace(file, split=place) for file, place in placed if place != "aside")),
-        fresh=frozenset(file.path for file, is_fresh in zip(corpus.files, fresh, strict=True) if is_fresh),
+        fresh=frozenset(file.path for file, is_fresh in zip(corpus.files, fresh, strict=False) if is_fresh),
         known=Known(
             paths={**known.paths, **{file.path: place for file, place in zip(corpus.files, kept, strict=True)}},
             texts={**known.texts, **{file.sha256: place for file, place in zip(corpus.files, kept, strict=True)}},

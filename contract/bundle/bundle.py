@@ -24,12 +24,13 @@ from contract.errors import BuildError, BundleError, ExportError
 from contract.files.file_names import DEVICES
 from contract.files.folders import replace_folder, write_text
 from contract.files.home import holds_home
-from contract.files.untrusted_json import parse_json, read_bytes
+from contract.files.untrusted_json import parse_json, read_bytes, read_json
 from contract.prompt import PromptFormat
 
 SCHEMA = 2  # 2: the key "threshold"
 MANIFEST_FILE = "bundle.json"
 MODEL_FILE = "onnx/model.onnx"
+CHECKPOINT_MANIFEST = "manifest.json"  # of the sub-model that a bundle is exported from
 TOKENIZER_FILE = "tokenizer.json"
 DECODE_GRAPH_LAYOUT = "decode-graph"  # what our engine runs
 OPTIMUM_LAYOUT = "optimum"  # other architectures, for ORTModelForCausalLM and transformers.js
@@ -41,6 +42,7 @@ MAX_CACHE_BYTES = 64 << 30  # of keys and values; a laptop has less, and a numbe
 MAX_NAME = 200  # characters of a file's name with its folders
 SAFE_PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._+-]*")  # no separator, drive, stream, hidden or odd name
 DIGEST = re.compile(r"[0-9a-f]{64}")
+_MADE_BY = ("plan", "finetuning", "learned_sha256")  # keys of both manifests
 _NO_CHECKSUM = "0" * 64
 _SEAL = re.compile(rb'"[^"\n]{0,40}": "([0-9a-zA-Z]{64})"\n}\n?$')
 
@@ -254,6 +256,15 @@ def read_manifest(folder: Path) -> Manifest:
     A bundle of a version before checksums has none, and is taken as it is.
     """
     return _read(folder)[1]
+
+
+def is_bundle_of(manifest: Mapping[str, Any], model: Path) -> bool:
+    """Whether a bundle's manifest has the facts of the checkpoint in a folder: no two fine-tunings have the same."""
+    try:
+        made_of = read_json(model / CHECKPOINT_MANIFEST, MAX_MANIFEST_BYTES)
+    except (OSError, ValueError):
+        return False
+    return isinstance(made_of, dict) and all(made_of.get(name) == manifest.get(name) for name in _MADE_BY)
 
 
 def _read(folder: Path) -> tuple[str, Manifest]:

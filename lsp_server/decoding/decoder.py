@@ -37,7 +37,7 @@ class Decoder:
         cache.number = np.float16 if types.get(f"{PAST}0.key") == "tensor(float16)" else np.float32
         if PROVIDERS[provider].name in self._session.get_providers():  # else it failed to start, and logged that
             cache.device = PROVIDERS[provider].device
-        self._is_bound = False  # whether the cache's buffers are bound to the session
+        self._bound: tuple[KvCache, int] | None = None  # whose buffers the session has, and after how many moves
         self._binding: IOBinding = self._session.io_binding()
         self._run_options = RunOptions()
         # OpenVINO's provider takes the default of an optional input for a constant.
@@ -50,8 +50,8 @@ class Decoder:
 
     def use(self, cache: KvCache, positions: int) -> None:
         """Read into `cache` from now on, and give it room for `positions` tokens."""
-        if cache.reserve(positions) or cache is not self.cache:
-            self.cache, self._is_bound = cache, False
+        cache.reserve(positions)
+        self.cache = cache
 
     def interrupt(self) -> None:
         """End a `feed` that runs in another thread, between two nodes of the graph, and fail all later ones."""
@@ -68,9 +68,10 @@ class Decoder:
         total = len(cache.tokens) + len(tokens)
         if total > cache.max_positions:
             raise ServeError(f"{total} tokens don't fit into the bundle's {cache.max_positions} positions.")
-        if cache.reserve(total) or not self._is_bound:
+        cache.reserve(total)
+        if self._bound != (cache, cache.moves):
             cache.bind(self._binding)
-            self._is_bound = True
+            self._bound = cache, cache.moves
         self._bind("input_ids", np.array([tokens], np.int64))
         self._bind("attention_mask", self._mask[:, :total])
         self._bind_logits(keep if self._can_keep_last else len(tokens))

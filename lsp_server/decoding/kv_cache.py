@@ -32,6 +32,7 @@ class KvCache:
         self.number: type[np.float32 | np.float16] = np.float32
         self.device: str | None = None  # ONNX Runtime's name of an accelerator, whose memory then holds the buffers
         self.max_positions = max_positions
+        self.moves = 0  # how often the buffers were replaced: what was bound before is gone
         self._names = [f"{layer}.{kind}" for layer in range(layers) for kind in ("key", "value")]
         self._shape = (1, kv_heads, 0, head_dim)
         self._buffers: NDArray[np.floating[Any]] = np.zeros((len(self._names), *self._shape), np.float32)
@@ -75,10 +76,11 @@ class KvCache:
         """Forget all but the first `count` tokens."""
         del self.tokens[count:]
 
-    def reserve(self, positions: int) -> bool:
-        """Make room for `positions` tokens in all; return whether the buffers moved and must be bound again."""
+    def reserve(self, positions: int) -> None:
+        """Make room for `positions` tokens in all."""
         if positions <= self.capacity:
-            return False
+            return
+        self.moves += 1
         if self.device is not None:
             # In full at once, since an accelerator's memory can't be copied from here. That takes 100 MB for half a
             # billion parameters in fp16 and 8,192 positions.
@@ -87,7 +89,7 @@ class KvCache:
             self._on_device = [
                 OrtValue.ortvalue_from_shape_and_type(full, self.number, self.device) for _ in self._names
             ]
-            return True
+            return
         capacity = self._grown(positions)
         _, kv_heads, _, head_dim = self._shape
         shape = (len(self._names), 1, kv_heads, capacity, head_dim)
@@ -95,7 +97,6 @@ class KvCache:
         new: NDArray[np.floating[Any]] = np.ndarray(shape, self.number, buffer=memory)
         new[..., : len(self.tokens), :] = self._buffers[..., : len(self.tokens), :]
         self._buffers = new
-        return True
 
     def bind(self, binding: IOBinding) -> None:
         """Bind every buffer as its layer's past and present."""

@@ -117,6 +117,8 @@ class Endpoint:
         asked = self._completion_request(wanted, policy)
         self._note_use()
         if wanted.max_tokens == 0:
+            if policy is not Policy.FULL:
+                return Found(text="", model=MODEL)
             reading = await self.service.read_ahead(asked, BURST_S)
             return Found(text="", model=MODEL, computed_tokens=reading.tokens)
         completion = await self._ask(asked, f"{request.headers.get('user-agent', '')}\0{wanted.user}")

@@ -12,7 +12,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from builder.corpus.changes import head_commit
 from builder.corpus.corpus import Corpus
 from builder.corpus.following import Known, know
 from contract.documents import SUB_MODEL
@@ -48,13 +47,16 @@ def remember_build(
     program: str,
     model_hash: str,
     document: Mapping[str, Any],
+    commit: str | None,
     shared: Path | None = None,
 ) -> list[dict[str, Any]]:
-    """Start the history from a build's document, unless its model is already known. Returns the versions."""
+    """Start the history from a build's document, unless its model is already known. Returns the versions.
+
+    commit: what was checked out before the corpus was read. shared: the checkpoint of the shared start.
+    """
     before = read_history(folder)
     if before is not None and (before.program, before.model_hash) == (program, model_hash):
         return [dict(one) for one in before.versions]
-    commit = head_commit(corpus.root)
     version = describe_version("build", commit, document["finetuning"], document["seconds"]) | {"kept": "new"}
     for row in document["models"]:
         if row["name"] == SUB_MODEL and "positions" in row:

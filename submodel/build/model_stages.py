@@ -233,22 +233,34 @@ class ModelStages:
     def _shared_folder(self) -> Path | None:
         """The checkpoint of the sub-model that this one began with."""
         base = self._found_base
-        return base.path if base is not None and base.is_sub_model else None
+        return base.path.resolve() if base is not None and base.is_sub_model else None
+
+    @property
+    def _trainings(self) -> int:
+        """How many fine-tunings there were since the shared start, with this one."""
+        return 1
 
     @cached_property
     def _shared(self) -> SharedModel | None:
-        """That sub-model, if its bundle in int8 lies beside it, as builds leave both."""
+        """That sub-model, if its bundle in int8 lies beside it, as builds leave both; else says why not."""
         folder = self._shared_folder
-        if folder is None or not folder.is_dir():
+        if folder is None:
+            return None
+        whole = "so the bundle holds a whole graph, not an adapter"
+        if not folder.is_dir():
+            self._display.say(f"The shared start {folder} is gone, {whole}.")
             return None
         beside = folder.parent / "bundle"
         try:
             check_trusted(beside, build_of(beside))
             bundle = read_bundle(beside)
-        except (BundleError, StateFolderError):
+        except (BundleError, StateFolderError) as error:
+            self._display.say(f"No bundle of the shared start can be used, {whole}: {error}")
             return None
-        is_int8 = bundle.manifest.get("quantization") == Precision.INT8
-        return SharedModel(folder=folder, bundle=bundle) if is_int8 else None
+        if bundle.manifest.get("quantization") != Precision.INT8:
+            self._display.say(f"The bundle {beside} is not in int8, {whole}.")
+            return None
+        return SharedModel(folder=folder, bundle=bundle, rank=self._settings.finetuning.rank * self._trainings)
 
     @property
     def _export_settings(self) -> ExportSettings:

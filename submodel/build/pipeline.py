@@ -12,7 +12,10 @@ from typing import Any
 
 from builder.artifact import MANIFEST, read_artifact
 from builder.bases.load import resolve_base
+from builder.corpus.changes import head_commit
 from builder.corpus.corpus import Corpus, read_corpus
+from builder.corpus.following import Known, Place, follow
+from builder.corpus.split import split_by_hash
 from builder.datasets import open_language
 from builder.evaluation.baselines import score_baselines
 from builder.evaluation.held_out import HeldOut, make_held_out
@@ -25,6 +28,7 @@ from contract.bundle.bundle import build_of, read_bundle
 from contract.bundle.trusted_builds import trust_build
 from contract.console import Advance, StageDisplay
 from contract.documents import SUB_MODEL, BuildReport
+from contract.errors import BuildError
 from contract.files.folders import PRIVATE, replace_folder, write_json, write_text
 from submodel.build.build_settings import BuildSettings
 from submodel.build.document import base_facts, score_part, scores_of, stage_rows, unscored
@@ -40,7 +44,7 @@ from submodel.evaluation.line_times import line_times
 from submodel.evaluation.predictors import open_checkpoint
 from submodel.report.render import REPORT_SCHEMA, render_report
 
-SCORING_VERSION = 1  # raised when the same model gets other scores
+SCORING_VERSION = 2  # raised when the same model gets other scores
 
 
 def run_build(settings: BuildSettings, display: StageDisplay) -> BuildReport:
@@ -49,6 +53,7 @@ def run_build(settings: BuildSettings, display: StageDisplay) -> BuildReport:
     Raises SubmodelError. What an earlier build left stays until a stage has something whole to put in its place.
     """
     started = time.perf_counter()
+    commit = head_commit(settings.repository) if settings.language is None else None  # before its files are read
     with display.stage("read the repository") as advance:
         corpus, sources = _read_corpus(settings, display, advance)
         held_out = make_held_out(corpus.files, settings.scoring) if settings.positions else None
@@ -56,10 +61,40 @@ def run_build(settings: BuildSettings, display: StageDisplay) -> BuildReport:
     with build_lock(settings.output):
         with display.stage("find the base") as advance:
             base = resolve_base(settings.base, on_event=display.say, on_progress=advance)
-        if base.is_sub_model and settings.keeps_sub_model:
-            display.say(f"{base.name} is a sub-model already: it keeps its size, and the repository gets all the time")
-            settings = replace(settings, size=1.0)
-        return Build(settings, display, corpus, sources, base).run(held_out, started)
+        if base.is_sub_model:
+            if base.path.resolve().is_relative_to(settings.output.resolve()):
+                raise BuildError(
+                    f"{base.path} is the model that this build would replace; run `submodel update` to go on from it, "
+                    "or name another output with -o."
+                )
+            corpus, held_out = _follow_base(corpus, held_out, base.path, settings, display)
+            if settings.keeps_sub_model:
+                display.say(f"{base.name} is a sub-model already: it keeps its size; the repository gets all the time")
+                settings = replace(settings, size=1.0)
+        return Build(settings, display, corpus, sources, base).run(held_out, commit, started)
+
+
+def _follow_base(
+    corpus: Corpus, held_out: HeldOut | None, base: Path, settings: BuildSettings, display: StageDisplay
+) -> tuple[Corpus, HeldOut | None]:
+    """The files that a shared start knows, in its splits: what it has learned from is not scored."""
+    manifest = read_artifact(base).manifest or {}
+    learned: dict[str, Place] = {
+        one: "validation" if split_by_hash(one) == "validation" else "calibration"
+        for one in manifest.get("learned_sha256", ())
+    }
+    known = Known(paths={}, texts=learned | dict.fromkeys(manifest.get("held_out_sha256", ()), "held-out"))
+    if known.texts.keys().isdisjoint(file.sha256 for file in corpus.files):
+        return corpus, held_out
+    followed = follow(corpus, known, {})
+    count = sum(file.is_code and file.sha256 in learned for file in corpus.files)
+    display.say(f"The shared start has learned from {count} of the code files, so they are not scored")
+    if held_out is None:
+        return followed.corpus, None
+    if not any(file.split == "held-out" and file.is_code for file in followed.corpus.files):
+        display.say("Nothing is scored: no code is left that the shared start has not learned from")
+        return followed.corpus, None
+    return followed.corpus, make_held_out(followed.corpus.files, settings.scoring)
 
 
 def _read_corpus(settings: BuildSettings, display: StageDisplay, advance: Advance) -> tuple[Corpus, dict[str, Any]]:
@@ -76,8 +111,8 @@ class Build(ModelStages):
     An update (`submodel.build.update_run`) has other first stages, and no base.
     """
 
-    def run(self, held_out: HeldOut | None, started: float) -> BuildReport:
-        """Run the stages; returns the document that `--json` prints."""
+    def run(self, held_out: HeldOut | None, commit: str | None, started: float) -> BuildReport:
+        """Run the stages; returns the document that `--json` prints. `commit` was checked out when they were read."""
         settings, paths, stages, display = self._settings, self._paths, self._stages, self._display
         if settings.size is not None:  # how many sizes a search tries isn't known
             display.expect(expected_stages(settings, self._base))
@@ -123,7 +158,7 @@ class Build(ModelStages):
         remember_stages(settings, self._base, stages.records)
         if settings.language is None:
             document["history"] = remember_build(
-                paths.stages, self._corpus, PROGRAM, model_hash, document, self._shared_folder
+                paths.stages, self._corpus, PROGRAM, model_hash, document, commit, self._shared_folder
             )
         write_json(paths.figures, document, mode=PRIVATE)
         write_text(paths.report, render_report(document, title=settings.title), mode=PRIVATE)
@@ -157,8 +192,7 @@ class Build(ModelStages):
 
     def _score_base(self, name: str, held_out: HeldOut) -> StageRecord:
         """Kept as long as the base and the files that it is asked about stay the same, whatever happens to others."""
-        stage_hash = hash_of(version=SCORING_VERSION, base=self._base_identity)
-        return self._score(name, stage_hash, self._open_base, held_out)
+        return self._score(name, hash_of(base=self._base_identity), self._open_base, held_out)
 
     def _score(self, name: str, model_hash: str, open_model: Callable[[], Predictor], held_out: HeldOut) -> StageRecord:
         def make(advance: Advance) -> dict[str, Any]:
@@ -166,7 +200,7 @@ class Build(ModelStages):
             record = score(predictor, held_out, on_progress=advance).to_record()
             return record | ({"milliseconds": predictor.milliseconds} if isinstance(predictor, BundlePredictor) else {})
 
-        stage_hash = hash_of(model=model_hash, positions=held_out.fingerprint)
+        stage_hash = hash_of(version=SCORING_VERSION, model=model_hash, positions=held_out.fingerprint)
         return self._stages.run(name, stage_hash, make)
 
     def _open_base(self) -> Predictor:

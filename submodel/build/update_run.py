@@ -11,6 +11,7 @@ the model does, and last the history says so. What is done is not repeated when 
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import time
 from collections.abc import Mapping
@@ -20,17 +21,18 @@ from pathlib import Path
 from typing import Any
 
 from builder.artifact import read_artifact
-from builder.corpus.changes import changes_since, head_commit
+from builder.corpus.changes import changes_since, head_commit, texts_at
 from builder.corpus.corpus import Corpus, SourceFile, read_corpus
-from builder.corpus.following import Followed, follow
+from builder.corpus.following import LEARNED, Followed, changed_since, follow
 from builder.evaluation.held_out import HeldOut, make_held_out
 from builder.fim_examples import FimExample, draw_fim_examples
 from builder.finetuning.finetune_settings import FinetuneSettings
-from contract.bundle.bundle import build_of, read_bundle
+from contract.bundle.bundle import MODEL_FILE, build_of, is_bundle_of, read_bundle
 from contract.bundle.trusted_builds import check_trusted
 from contract.console import Advance, StageDisplay
 from contract.errors import BuildError
 from contract.files.folders import PRIVATE, write_json, write_text
+from contract.repository.languages import find_language
 from exporters.bundle_export import renew_drafts
 from exporters.export_settings import SHORT_PARITY, ExportSettings
 from exporters.precision import Precision
@@ -47,6 +49,7 @@ from submodel.report.render import read_saved, render_saved
 UPDATE_VERSION = 1  # raised when the same inputs give another model
 # The threshold moves little between two versions; a build asks for twice as many.
 THRESHOLD_LINES = 25
+MOST_OLD_TEXTS = 500  # that are compared with new files; git takes some milliseconds for each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,9 +80,10 @@ def run_update(settings: UpdateSettings, display: StageDisplay) -> dict[str, Any
         history = _read_history(BuildPaths(root=settings.output))
         manifest = read_bundle(settings.output / "bundle", verify=False).manifest
         settings = replace(settings, quantize=manifest["quantization"], number=history.updates)
+        commit = head_commit(settings.repository)  # before its files are read
         with display.stage("read the repository") as advance:
             found = read_corpus(settings.repository, on_progress=advance)
-        return _Update(settings, display, found, history, tuple(manifest.get("variants", ()))).update()
+        return _Update(settings, display, found, history, tuple(manifest.get("variants", ()))).update(commit)
 
 
 def _read_history(paths: BuildPaths) -> History:
@@ -98,6 +102,11 @@ def _read_history(paths: BuildPaths) -> History:
             f"was changed; {again}."
         )
     check_trusted(paths.bundle, build_of(paths.bundle))
+    bundle = read_bundle(paths.bundle, verify=False).manifest
+    if not any(is_bundle_of(bundle, model) for model in (paths.model, UpdatePaths(root=paths.root).model)):
+        raise BuildError(
+            f"The bundle {paths.bundle} was not made of {paths.model}: it was pulled or unpacked; {again}."
+        )
     return history
 
 
@@ -113,17 +122,19 @@ class _Update(Build):
         added: tuple[str, ...],  # graphs that `submodel export --add` has put into the bundle that is there
     ) -> None:
         changes = changes_since(found.root, history.commit)
-        followed = follow(found, history.known, changes.renames if changes else {})
+        followed = follow(found, history.known, changes.renames if changes else {}, _learned_before(found, history))
         super().__init__(settings, display, followed.corpus, {}, None)
         self._changes, self._followed, self._fresh = changes, followed, followed.fresh
         self._paths = UpdatePaths(root=settings.output)
         self._history = history
         self._added = added
 
-    def update(self) -> dict[str, Any]:
-        """Learn, and export if that made the model better; else renew the drafts alone."""
+    def update(self, commit: str | None) -> dict[str, Any]:
+        """Learn, and export if that made the model better; else renew the drafts alone.
+
+        commit: what was checked out before the files were read.
+        """
         started = time.perf_counter()
-        commit = head_commit(self._corpus.root)
         document: dict[str, Any] = {
             "kept": "old",
             **({} if self._history.commit is None else {"from_commit": self._history.commit}),
@@ -184,6 +195,10 @@ class _Update(Build):
     @property
     def _shared_folder(self) -> Path | None:
         return None if self._history.shared is None else Path(self._history.shared)
+
+    @property
+    def _trainings(self) -> int:
+        return 2 + self._history.updates  # the build's and this one's too
 
     @property
     def _export_settings(self) -> ExportSettings:
@@ -283,7 +298,19 @@ class _Update(Build):
         return _line_of(example.file, example.offset) in changes.added_lines.get(path, ())
 
     def _score_bundle(self, name: str, model_hash: str, held_out: HeldOut) -> StageRecord:
-        return self._score(name, hash_of(bundle=model_hash), self._open_bundle(self._paths), held_out)
+        graph = read_bundle(self._paths.bundle, verify=False).manifest["files"][MODEL_FILE]  # of the precision too
+        return self._score(name, hash_of(bundle=model_hash, graph=graph), self._open_bundle(self._paths), held_out)
+
+
+def _learned_before(found: Corpus, history: History) -> list[tuple[str, str]]:
+    """Language and text of files as they were learned from, which have changed or are gone since."""
+    paths = changed_since(found, history.known)[:MOST_OLD_TEXTS]
+    return [
+        (language.name, text)
+        for path, text in texts_at(found.root, history.commit, paths).items()
+        if (language := find_language(path)) is not None
+        and history.known.texts.get(hashlib.sha256(text.encode()).hexdigest()) in LEARNED
+    ]
 
 
 def _line_of(file: SourceFile, offset: int) -> str:

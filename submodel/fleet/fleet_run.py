@@ -7,6 +7,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,9 +17,10 @@ import msgspec
 
 from builder.bases.resolve import AUTO, resolve_base
 from builder.number_format import fastest_dtype
+from contract.bundle.bundle import build_of
 from contract.console import StageDisplay
 from contract.documents import BaseFacts
-from contract.errors import SubmodelError
+from contract.errors import BundleError, SubmodelError
 from contract.files.folders import make_folder, write_text
 from contract.files.seals import seal_key
 from submodel.build.lock import build_lock
@@ -68,6 +70,7 @@ class Fleet:
         self._seal = seal_key()
         self._started_s = time.monotonic()
         self._rows: dict[str, Row] = {}
+        self._shared: dict[str, str] = {}  # by base: the build of a shared start's bundle, of which adapters are made
 
     def run(self) -> dict[str, Any]:
         """Build what has changed; returns the index, which `--json` prints."""
@@ -87,8 +90,19 @@ class Fleet:
         found = {}
         with self._display.stage("find the bases") as advance:
             for spec in dict.fromkeys(one.build.base for one in self._repositories.values()):
-                found[spec] = resolve_base(spec, on_event=self._display.say, on_progress=advance).to_json()
+                base = resolve_base(spec, on_event=self._display.say, on_progress=advance)
+                found[spec] = base.to_json()
+                if base.is_sub_model:
+                    with suppress(BundleError):  # without one each repository gets a whole graph
+                        self._shared[spec] = build_of(base.path.parent / "bundle")
         return found
+
+    def _key(self, repository: Repository, fingerprint: str, bases: Mapping[str, BaseFacts]) -> str:
+        spec = repository.build.base
+        identity: dict[str, Any] = {name: value for name, value in bases[spec].items() if name != "why"}
+        if spec in self._shared:
+            identity["shared_bundle"] = self._shared[spec]
+        return key_of(repository, fingerprint, identity, PROGRAM)
 
     def _look(self, bases: Mapping[str, BaseFacts]) -> Iterator[_Known]:
         """What each repository is now; one that can't be read becomes a row that failed."""
@@ -104,10 +118,8 @@ class Fleet:
                     self._fail(row, str(fingerprint))
                     self._display.say(f"{row['name']}: failed. {row['reason']}")
                     continue
-                base = {name: value for name, value in bases[repository.build.base].items() if name != "why"}
-                yield _Known(
-                    repository=repository, key=key_of(repository, fingerprint, base, PROGRAM), fingerprint=fingerprint
-                )
+                key = self._key(repository, fingerprint, bases)
+                yield _Known(repository=repository, key=key, fingerprint=fingerprint)
 
     def _is_kept(self, known: _Known) -> bool:
         row = self._rows[known.repository.name]
@@ -170,8 +182,7 @@ class Fleet:
             return
         fingerprint, key = outcome["fingerprint"], known.key
         if fingerprint != known.fingerprint:  # it changed before its task began
-            base = {name: value for name, value in bases[repository.build.base].items() if name != "why"}
-            key = key_of(repository, fingerprint, base, PROGRAM)
+            key = self._key(repository, fingerprint, bases)
         facts = {
             "key": key,
             "fingerprint": fingerprint,

@@ -114,10 +114,10 @@ def publish(output: Path, name: str, build: Path, facts: Mapping[str, Any], seal
     target = output / name
     report["paths"] = {"bundle": str(target / BUNDLE), "report": str(target / paths.report.name)}
     with replace_folder(target, marker=RECORD) as fresh:
-        rename(paths.bundle, fresh / BUNDLE)
         shutil.copy(paths.report, fresh)
         write_json(fresh / paths.figures.name, report, mode=PRIVATE)
         write_text(fresh / RECORD, sealed_json(seal, _PURPOSE, name, result))
+        rename(paths.bundle, fresh / BUNDLE)  # last: what fails before it, as on a full disk, leaves the build whole
     shutil.rmtree(build.parent, ignore_errors=True)
     return cast(Result, result)
 

@@ -160,7 +160,9 @@ def _find_bundles(folder: Path) -> list[tuple[Path, bool]]:
     if (folder / MANIFEST_FILE).is_file():
         return [(folder.absolute(), True)]
     found = []
-    for one in (folder, *(sorted(folder.iterdir()) if folder.is_dir() else ())):
+    # A hidden one may be a result that `submodel fleet` was replacing when it was killed.
+    within = sorted(one for one in folder.iterdir() if not one.name.startswith(".")) if folder.is_dir() else ()
+    for one in (folder, *within):
         for place, is_named in ((one / WORKSPACE_BUNDLE, False), (one / "bundle", one != folder)):
             if (place / MANIFEST_FILE).is_file():
                 found.append((place.absolute(), is_named))

@@ -193,10 +193,11 @@ def _fetch(
     missing = [file for file in wanted.values() if not store.has(file)]
     graph, adapter = files[MODEL_FILE], manifest.get("adapter")
     is_merged = shared is not None and adapter is not None and graph in missing
-    store.check_space(sum(file["bytes"] for file in missing))
     if shared is not None and is_merged:
-        missing.remove(graph)
         missing += [] if store.has(shared) else [shared]
+    store.check_space(sum(file["bytes"] for file in missing))
+    if is_merged:
+        missing.remove(graph)
     total, done = sum(file["bytes"] for file in missing), 0
 
     def count(size: int) -> None:

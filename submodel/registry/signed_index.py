@@ -50,14 +50,15 @@ class SignedIndex:
         """
         self._folder, self._signer = folder, signer
         self._key = signer.public_key
-        self._changed: dict[str, Targets] = {}
+        self._parts: dict[str, Targets] = {}  # that were read or made
+        self._changed: set[str] = set()  # the names of those that `save` writes
         self._is_new = is_new
         if is_new:
             self._root, self._targets = self._make_root(), self._make_targets()
             self._snapshot = Snapshot(meta={"targets.json": MetaFile(self._targets.version)})
             self._timestamp_version = 0
-            for name in self._bins.get_roles():
-                self._changed[name] = Targets()
+            self._parts = {name: Targets() for name in self._bins.get_roles()}
+            self._changed = set(self._parts)
             return
         try:
             self._root = self._read(ROOT_FILE, Root.type, None)
@@ -80,18 +81,19 @@ class SignedIndex:
         target = TargetFile.from_data(path, content, ["sha256"])
         write_bytes(self._folder / REPOSITORIES / target.get_prefixed_paths()[0], content)
         targets.targets[path] = target
-        self._changed[name] = targets
+        self._changed.add(name)
 
     def save(self, days: float) -> None:
         """Sign and write what changed, valid for so many days; `timestamp.json` last, which makes it the index."""
         if self._is_new:
             self._write(ROOT_FILE, self._root, LASTING_DAYS)
             self._write(f"{self._targets.version}.targets.json", self._targets, LASTING_DAYS)
-        for name, targets in self._changed.items():
+        for name in sorted(self._changed):
+            targets = self._parts[name]
             targets.version = self._after(targets.version)
             self._write(f"{targets.version}.{name}.json", targets, LASTING_DAYS)
             self._snapshot.meta[f"{name}.json"] = MetaFile(targets.version)
-        self._changed, self._is_new = {}, False
+        self._changed, self._is_new = set(), False
         self._snapshot.version = self._after(self._snapshot.version)
         self._write(f"{self._snapshot.version}.snapshot.json", self._snapshot, days)
         self._timestamp_version = self._after(self._timestamp_version)
@@ -107,12 +109,12 @@ class SignedIndex:
 
     def _bin_of(self, path: str) -> tuple[str, Targets]:
         name = self._bins.get_role_for_target(path)
-        if name not in self._changed:
+        if name not in self._parts:
             known = self._snapshot.meta.get(f"{name}.json")
             if known is None:
                 raise RegistryError(f"The index in {self._folder} lacks {name}; copy it again.")
-            self._changed[name] = self._read(f"{known.version}.{name}.json", name, self._targets)
-        return name, self._changed[name]
+            self._parts[name] = self._read(f"{known.version}.{name}.json", name, self._targets)
+        return name, self._parts[name]
 
     def _read(self, name: str, role: str, delegator: Root | Targets | None) -> Any:
         """The signed part of a file of metadata, whose signature is checked; a root's by itself and our key."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from builder.corpus.changes import changes_since, head_commit
+from builder.corpus.changes import changes_since, head_commit, texts_at
 
 LINES = [f"first_{number} = second_{number}" for number in range(12)]
 
@@ -43,6 +43,19 @@ def test_renames_and_added_lines(tmp_path):
     assert unchanged is not None
     assert not unchanged.renames
     assert not unchanged.added_lines
+
+
+def test_texts_as_they_were_at_a_commit(tmp_path):
+    git(tmp_path, "init")
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "a b.py").write_bytes(b"\xef\xbb\xbfx = 1\r\n")
+    (tmp_path / "inner" / "picture.py").write_bytes(b"\0")
+    before = commit(tmp_path)
+    (tmp_path / "inner" / "a b.py").unlink()
+    commit(tmp_path)
+    asked = ["a b.py", "picture.py", "never.py", "../inner/a b.py\0", "-x"]
+    assert texts_at(tmp_path / "inner", before, asked) == {"a b.py": "x = 1\n"}
+    assert texts_at(tmp_path / "inner", None, asked) == texts_at(tmp_path / "inner", "HEAD", asked) == {}
 
 
 def test_no_git_no_commit_and_a_commit_that_is_gone(tmp_path):

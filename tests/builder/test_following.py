@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.corpus.corpus import Corpus, SourceFile
-from builder.corpus.following import follow, know
+from builder.corpus.following import changed_since, follow, know
 from builder.corpus.split import split_by_hash
 
 
@@ -81,6 +81,22 @@ def test_a_new_copy_of_a_learned_file_is_not_held_out():
     held_out = new_text("held-out")
     followed = follow(corpus(BEFORE | {"c.py": held_out + text(7, 5), "new.py": held_out}), KNOWN, {})
     assert splits_of(followed)["new.py"] == "calibration"
+
+
+def test_a_new_file_of_code_that_was_learned_under_another_path_is_not_held_out():
+    """Half of b.py moved to d.py; b.py as it was learned is gone."""
+    lines = BEFORE["b.py"].splitlines(keepends=True)
+    moved = next(
+        one
+        for one in ("".join(random.Random(seed).sample(lines, 10)) for seed in range(100))
+        if split_by_hash(hashlib.sha256(one.encode()).hexdigest()) == "held-out"
+    )
+    now = corpus({**BEFORE, "b.py": "".join(line for line in lines if line not in moved), "d.py": moved})
+    assert splits_of(follow(now, KNOWN, {}))["d.py"] == "held-out", "nothing else is known of it"
+    assert changed_since(now, KNOWN) == ["b.py"]
+    followed = follow(now, KNOWN, {}, [("Python", BEFORE["b.py"])])
+    assert splits_of(followed)["d.py"] == "calibration"
+    assert len(followed.corpus.files) == 4
 
 
 def test_held_out_code_that_was_copied_into_a_learned_file_is_not_learned():

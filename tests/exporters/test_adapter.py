@@ -15,6 +15,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from contract.errors import BundleError
+from exporters.adapter_export import _thin
 from exporters.adapter_file import ADAPTER_FILE, Change, merged, read_adapter, write_adapter
 
 INPUTS, OUTPUTS, RANK, OFFSET = 48, 40, 3, 100
@@ -80,6 +81,20 @@ def test_the_merged_bytes_are_these_on_every_machine_and_in_every_version() -> N
     """A build writes their hash down, and another machine must come to the same."""
     digest = hashlib.sha256(merge(make_graph(), make_change(), make_change(3000, seed=1))).hexdigest()
     assert digest == "9e0f9070e3190330ba05f7949e7cd3161404726a2478c69f1b1b9c9610600636"
+
+
+@pytest.mark.parametrize("trainings", [1, 5])
+def test_all_that_a_row_of_fine_tunings_has_added_is_kept(trainings: int) -> None:
+    """Rounding to bfloat16 leaves noise in every direction; the later factors are no stronger than the first."""
+    rng, rank = np.random.default_rng(0), 16
+    learned = np.zeros((200, 160))
+    for _ in range(trainings):
+        outs, ins = (np.linalg.qr(rng.standard_normal((size, rank)))[0] for size in learned.shape)
+        learned += 10 * (outs * 0.85 ** np.arange(rank)) @ ins.T
+    noise = rng.standard_normal(learned.shape) * 0.002
+    change = _thin((learned + noise).astype(np.float32), 0, rank * trainings)
+    kept = (change.outs * change.out_scales).T.astype(np.float64) @ (change.ins * change.in_scales)
+    assert np.square(kept - learned).sum() < 0.002 * np.square(learned).sum()
 
 
 def test_an_adapter_is_read_as_it_was_written_in_the_order_of_the_file(tmp_path: Path) -> None:

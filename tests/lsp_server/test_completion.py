@@ -16,9 +16,9 @@ from contract.bundle.bundle import Bundle, read_bundle, write_bundle_manifest
 from contract.errors import BundleError
 from contract.prompt import PromptEncoder, shared_prefix
 from lsp_server.completion import Completer, open_completer
-from lsp_server.decoding.engine import Engine, FinishReason, Generation
+from lsp_server.decoding.engine import LINE_TOKENS, Engine, FinishReason, Generation
 from lsp_server.decoding.speculation import StepCosts
-from lsp_server.options import FilterOptions, ServerOptions, TriggerOptions
+from lsp_server.options import PATIENT, FilterOptions, ServerOptions, TriggerOptions
 from lsp_server.request import CompletionRequest
 
 PARTS = ("prefix", "suffix", "middle")
@@ -139,9 +139,9 @@ def test_completes_through_the_engine(engine: Engine) -> None:
     completion = Completer(engine).complete(at(CODE, len(CODE), options=ServerOptions(max_new_tokens=8)))
     prefix, suffix, middle = (engine.encoder.tokenizer.token_to_id(f"<|{part}|>") for part in PARTS)
     prompt_ids = [prefix, *engine.encoder.text_ids(CODE[:-1]), suffix, middle]
-    expected = engine.generate(prompt_ids, max_new_tokens=8, start=" ")
+    expected = engine.generate(prompt_ids, max_new_tokens=9, start=" ")  # the space, which was there, and eight more
     assert completion.raw == expected.text != ""
-    assert completion.tokens == 8
+    assert completion.tokens == 9
     assert completion.milliseconds > 0
 
 
@@ -219,6 +219,20 @@ def test_begun_word_is_completed_as_if_it_had_not_been_begun(engine: Engine) -> 
     off = ServerOptions(filters=FilterOptions(healing=False))
     completer.complete(at("class A:\n    def per", 20, options=off))
     assert double.prompts[-1] != double.prompts[0]
+
+
+@pytest.mark.parametrize("before", ["\nimpor", "\n@", "\r\n\r\nimpor", '  "x"'])
+def test_the_first_word_behind_blank_lines_is_asked_for(engine: Engine, before: str) -> None:
+    request = CompletionRequest(text=before, offset=len(before), options=PATIENT)
+    assert Completer(engine).complete(request).rule != "empty-document"
+
+
+def test_a_long_word_of_many_tokens_leaves_room_for_an_answer(engine: Engine) -> None:
+    before = "x = 1  # " + "这是一个很长的中文注释说明代码"
+    completer = Completer(engine)
+    prompt = completer._prompt(CompletionRequest(text=before, offset=len(before), options=PATIENT))
+    assert len(prompt.start) > 4
+    assert prompt.max_new_tokens >= LINE_TOKENS + len(engine.encoder.text_ids(prompt.start))
 
 
 def test_a_space_after_text_is_no_part_of_the_prompt(engine: Engine) -> None:

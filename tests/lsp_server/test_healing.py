@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import processors
 
 from contract.prompt import begun_text
 from lsp_server.decoding.engine import Engine
@@ -41,6 +42,17 @@ def engine(tiny_bundle):
 )
 def test_the_begun_text(prefix, word):
     assert begun_text(TOKENIZER, prefix) == word
+
+
+@pytest.mark.parametrize(("prefix", "word"), [("x = (", " ("), ("x = ", " "), ("x.", ".")])
+def test_a_token_s_space_is_taken_back_where_its_span_leaves_it_out(prefix, word):
+    trimming = make_bundle_tokenizer()
+    trimming.post_processor = processors.ByteLevel(trim_offsets=True)
+    assert begun_text(trimming, prefix) == word
+
+
+def test_what_no_token_can_spell_is_not_taken_back():
+    assert begun_text(TOKENIZER, "x = \ufffd") == ""
 
 
 @given(st.text(max_size=60) | st.text('ab1 _.(\t\n"é\u0301\U0001f600', max_size=260))

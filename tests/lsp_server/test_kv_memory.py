@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from contract.bundle.bundle import Bundle
 from contract.prompt import shared_prefix
+from contract.runtime_errors import RUNTIME_ERRORS
 from lsp_server.decoding.engine import Engine, Generation
 from lsp_server.decoding.kv_cache import GROWTH_POSITIONS, MAX_CACHES, KvCache, KvMemory
 from lsp_server.decoding.prompt_chunks import AHEAD_S, CHUNK_S, MIN_AHEAD, PROMPT_CHUNK, ChunkSize
@@ -54,6 +55,26 @@ def test_going_back_to_a_place_computes_one_token(tiny_bundle: Bundle, places: l
             assert found.token_ids == answer.token_ids
             assert found.probabilities == pytest.approx(answer.probabilities, rel=1e-4)
     assert [engine.generate(place, max_new_tokens=1).computed_tokens for place in places] == [1] * len(places)
+
+
+def test_a_cache_whose_buffers_moved_is_bound_again(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model fails in a fresh cache, which then copies what it shares with a longer place and grows."""
+    engine = Engine(tiny_bundle, threads=1)
+    long = [token % 251 for token in range(3 * GROWTH_POSITIONS)]
+    engine.read(long)
+    run = engine.decoder._session.run_with_iobinding
+
+    def fail(*arguments: object) -> None:
+        raise RUNTIME_ERRORS[0]("out of memory")
+
+    monkeypatch.setattr(engine.decoder._session, "run_with_iobinding", fail)
+    with pytest.raises(ServeError):
+        engine.read([250, 249, 248])
+    monkeypatch.setattr(engine.decoder._session, "run_with_iobinding", run)
+    like = [*long[: GROWTH_POSITIONS + 100], 250, 249]
+    found = engine.generate(like, max_new_tokens=6, lines=None)
+    assert found.computed_tokens < 10
+    assert found.token_ids == fresh_answer(tiny_bundle, like).token_ids
 
 
 def test_what_places_share_is_copied(engine: Engine) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from contract.bundle.bundle import Bundle, read_manifest, seal_manifest
+from contract.bundle.bundle import CHECKPOINT_MANIFEST, Bundle, read_manifest, seal_manifest
 from contract.versions import installed_versions
 from lsp_server.repositories import Drift, Repositories
 from submodel.build import history
@@ -38,6 +39,8 @@ def build(root: Path, bundle: Path) -> BuildPaths:
     """What a build of this version left beside the bundle."""
     paths = BuildPaths(root=root / ".submodel")
     paths.model.mkdir()
+    made_of = {name: value for name, value in read_manifest(bundle).items() if name in ("plan", "learned_sha256")}
+    (paths.model / CHECKPOINT_MANIFEST).write_text(json.dumps(made_of))
     paths.stages.mkdir()
     (paths.stages / history.FILE).write_text("{}")
     seal_manifest(bundle, {**read_manifest(bundle), "versions": installed_versions(("submodel",))})
@@ -158,7 +161,10 @@ def _of_another_version(build: BuildPaths) -> None:
 
 
 CANT_UPDATE: dict[str, Callable[[BuildPaths], None]] = {
-    "unpacked or exported, without a sub-model": lambda build: build.model.rmdir(),
+    "unpacked or exported, without a sub-model": lambda build: shutil.rmtree(build.model),
+    "pulled over an earlier build": lambda build: seal_manifest(
+        build.bundle, {**read_manifest(build.bundle), "plan": {"kept": 0}}
+    ),
     "of a language, without a history": lambda build: (build.stages / history.FILE).unlink(),
     "of another version": _of_another_version,
     "of a version that is a list": lambda build: seal_manifest(

@@ -476,6 +476,59 @@ def test_an_answer_from_a_short_prompt_serves_the_first_key_alone() -> None:
     assert last(session).cache == "miss", "a key elsewhere came before"
 
 
+def test_the_whole_text_s_answer_takes_the_place_of_the_short_prompt_s() -> None:
+    session, service = make(Completion(text="foo(bar)", is_from_short_prompt=True), options=AHEAD)
+    read_ahead(session, at("x = 1\n‸\n"))
+    service.completion = Completion(text="", rule="threshold")
+    request, _ = service.read[0]
+    asyncio.run(session._read(request, 1.0, service.answered[0]))
+    service.completion = Completion(text="f()")
+    assert ask(session, at("x = 1\nf‸\n")) == ["f()"], "the model's"
+    assert last(session).cache == "miss"
+
+
+def test_an_answer_that_comes_after_the_first_key_serves_no_other() -> None:
+    session, service = make(Completion(text="foo(bar)", is_from_short_prompt=True), options=AHEAD)
+    late: list[Callable[[], None]] = []
+
+    async def read(
+        request: CompletionRequest, max_core_s: float, first_key: Any = None, on_answer: Any = None
+    ) -> Reading:
+        late.append(lambda: on_answer(service.completion))
+        return Reading()
+
+    service.read_ahead = read  # type: ignore[method-assign]
+    read_ahead(session, at("x = 1\n‸\n"))
+    ask(session, at("x = 1\nf‸\n"))
+    late[0]()
+    ask(session, at("x = 1\nfo‸\n"))
+    assert last(session).cache == "miss"
+
+
+@pytest.mark.parametrize(
+    ("text", "typed", "rest", "replaces"),
+    [
+        ("f(a, b)", "f(‸)", "a, b)", 1),
+        ("'abc'", "'‸'", "abc'", 1),
+        ("g(f(x))", "g(f(‸))", "x))", 2),
+        ("f(a,", "f(‸)", "a,", 0),
+    ],
+)
+def test_typing_along_replaces_the_closers_that_the_editor_has_put_in(
+    text: str, typed: str, rest: str, replaces: int
+) -> None:
+    session, service = make(Completion(text=text))
+
+    async def test() -> Completion | None:
+        await session.suggest(at("x = ‸\n"))
+        return await session.suggest(at(f"x = {typed}\n"))
+
+    answer = asyncio.run(test())
+    assert answer is not None
+    assert (answer.text, answer.replaces) == (rest, replaces)
+    assert len(service.requests) == 1
+
+
 def test_other_options_drop_the_answer_of_a_first_key_too() -> None:
     session, _ = make(Completion(text="foo(bar)", is_from_short_prompt=True), options=AHEAD)
     read_ahead(session, at("x = 1\n‸\n"))

@@ -239,6 +239,7 @@ def test_a_folder_of_repositories_and_of_results(tiny_bundle: Bundle, newer: Pat
     stranger = make_repository(folder / "stranger", "https://example.com/acme/stranger")
     shutil.copytree(newer, stranger / WORKSPACE_BUNDLE)
     (folder / "empty").mkdir()
+    shutil.copytree(folder / "a", folder / ".a.replaced")  # that a killed fleet has left
     settings = PublishSettings(
         folder=folder, registry=tmp_path / "registry", key_file=tmp_path / "key.pem", is_new=True, drafts=False
     )
@@ -248,6 +249,14 @@ def test_a_folder_of_repositories_and_of_results(tiny_bundle: Bundle, newer: Pat
     errors = {row.bundle.relative_to(folder).parts[0]: row.error for row in rows if row.error}
     assert "give its name with --repository" in errors["b"] and "another bundle of example.com/acme/a" in errors["c"]
     assert "was not built by this account" in errors["stranger"]
+
+
+def test_publishing_again_rewrites_no_part_of_the_index(registry: Path, tiny_bundle: Bundle) -> None:
+    publish(tiny_bundle.folder, registry)
+    before = {path.name for path in (registry / "metadata").glob("*.repositories-*.json")}
+    assert before
+    publish(tiny_bundle.folder, registry)
+    assert {path.name for path in (registry / "metadata").glob("*.repositories-*.json")} == before
 
 
 def test_without_drafts(tiny_bundle: Bundle, repository: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import shutil
@@ -15,6 +16,7 @@ from builder.artifact import read_artifact
 from builder.bases.load import load_resolved, resolve_base
 from contract.bundle.bundle import MODEL_FILE, build_of, read_bundle
 from contract.bundle.trusted_builds import forget_build, trust_build
+from contract.errors import BuildError
 from exporters.adapter_file import merged, read_adapter
 from lsp_server.decoding.engine import Engine
 from submodel.app import app
@@ -71,6 +73,30 @@ def test_it_keeps_its_size_its_vocabulary_and_its_prompt_format(shared, tmp_path
     assert made.manifest is not None
     assert (made.manifest["base"]["name"], made.manifest["plan"]["share_of_base"]) == ("shared", 1.0)
     assert made.prompt == read_artifact(model_of(shared)).prompt
+
+
+def test_what_the_shared_start_has_learned_from_is_not_held_out(shared, tmp_path):
+    repository = write_repository(tmp_path / "own", 11)
+    for path in shared.glob("*.py"):
+        shutil.copy(path, repository / f"shared_{path.name}")
+    output = build(repository, "--base", model_of(shared), "--minutes", 0, "--positions", 4)
+    assert "The shared start has learned from" in output
+    known, made = (read_artifact(model_of(one)).manifest for one in (shared, repository))
+    assert known is not None and made is not None
+    assert known["held_out_sha256"] and set(known["held_out_sha256"]) <= set(made["held_out_sha256"])
+    assert not set(known["learned_sha256"]) & set(made["held_out_sha256"])
+
+    same = Path(shutil.copytree(shared, tmp_path / "same", ignore=shutil.ignore_patterns(".submodel")))
+    for path in same.glob("*.py"):
+        if hashlib.sha256(path.read_bytes()).hexdigest() in known["held_out_sha256"]:
+            path.unlink()
+    assert "Nothing is scored" in build(same, "--base", model_of(shared), "--minutes", 0, "--positions", 4)
+
+
+def test_a_build_does_not_replace_its_own_base(shared):
+    done = CliRunner().invoke(app, ["build", str(shared), "--base", str(model_of(shared)), "--minutes", "0"])
+    assert isinstance(done.exception, BuildError)
+    assert "run `submodel update` to go on from it" in str(done.exception)
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ import torch
 from builder.artifact import read_artifact
 from builder.corpus.corpus import read_corpus
 from builder.finetuning.training_run import TrainingRun
-from contract.bundle.bundle import build_of, read_bundle
-from contract.bundle.trusted_builds import check_trusted
+from contract.bundle.bundle import build_of, read_bundle, write_bundle_manifest
+from contract.bundle.trusted_builds import check_trusted, trust_build
 from contract.console import StageDisplay
 from contract.errors import BuildError
 from contract.files.folders import PRIVATE, replace_folder, write_text
@@ -282,6 +282,17 @@ def test_another_version_and_another_model_ask_for_a_build(repository, monkeypat
         follow(repository)
 
 
+def test_a_bundle_that_is_not_of_the_model_asks_for_a_build(repository):
+    """As after `submodel pull` over an earlier build."""
+    bundle = repository / ".submodel" / "bundle"
+    pulled = read_bundle(bundle)
+    kept = {key: value for key, value in pulled.manifest.items() if key not in ("schema", "files", "checksum")}
+    write_bundle_manifest(bundle, {**kept, "learned_sha256": ["0" * 64]})
+    trust_build(build_of(bundle))
+    with pytest.raises(BuildError, match=r"pulled or unpacked; run `submodel build`"):
+        follow(repository)
+
+
 def test_a_history_that_another_account_wrote_is_none(repository, monkeypatch, tmp_path):
     history = read_history(repository / ".submodel" / "stages")
     assert history is not None
@@ -299,7 +310,7 @@ def test_a_history_of_another_version_asks_for_a_build_and_a_build_begins_it_ane
     with pytest.raises(BuildError, match="submodel build"):
         follow(repository)
     corpus = read_corpus(repository)
-    remember_build(stages, corpus, "2.2", "hash", {"finetuning": {"minutes": 1}, "seconds": 2.0, "models": []})
+    remember_build(stages, corpus, "2.2", "hash", {"finetuning": {"minutes": 1}, "seconds": 2.0, "models": []}, None)
     history = read_history(stages)
     assert history is not None
     assert (history.program, len(history.versions)) == ("2.2", 1)
