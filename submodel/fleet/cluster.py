@@ -17,7 +17,8 @@ from typing import Any, Final
 
 from contract.errors import SubmodelError, first_line
 from submodel.fleet.fleet_file import TaskPart
-from submodel.fleet.task import Outcome, Task, build_repository, describe
+from submodel.fleet.own_process import build_in_own_process
+from submodel.fleet.task import Outcome, Task, describe
 
 LOCAL: Final = "local"
 RETRIES: Final = 3  # of a task whose process or machine was lost; a build resumes, so that a try is seldom for nothing
@@ -105,7 +106,7 @@ def _run(
 ) -> Iterator[tuple[str, Outcome]]:
     head = ray.get_runtime_context().gcs_address
     machines = _machines(ray)
-    remote = ray.remote(max_calls=1, max_retries=RETRIES)(build_repository)
+    remote = ray.remote(max_retries=RETRIES)(build_in_own_process)
     # Ray is handed some more than can run, not all: asking about 100,000 at once takes longer than they do.
     most = 8 + 4 * int(sum(machine.get("CPU", 0) for machine in machines))
     names = iter(list(tasks))

@@ -1,7 +1,7 @@
 """One repository's build, as a task of Ray. It needs nothing but its document, and leaves all it made in its folder.
 
-Each task has a process of its own (`max_calls=1`), which gives its memory back. If that process is killed, Ray starts
-the task again, and the build resumes from its stages. A folder of work has this form:
+Each task has a process of its own (`submodel.fleet.own_process`). If it is killed, Ray starts the task again, and the
+build resumes from its stages. A folder of work has this form:
 
     WORK/NAME/build/       what `submodel build -o` writes
     WORK/NAME/NAME/        the files of a repository that git fetched; a title comes from the folder's name
@@ -88,7 +88,6 @@ def build_repository(document: Mapping[str, Any]) -> Outcome:
 
 def _build(task: Task, folder: Path) -> str:
     """Build, and return the fingerprint of what was built."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch, as `prepare_to_build` says
     import torch
 
     from builder.bases.resolve import resolve_base

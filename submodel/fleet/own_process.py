@@ -1,0 +1,65 @@
+"""A call in a process of its own, which gives its memory back. It is forked from one that has loaded the libraries.
+
+A build's libraries take 8 seconds of processor time to load: little beside a real build, most of a tiny one. Each
+worker of Ray imports this module, so it imports none of them.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    from submodel.fleet.task import Outcome
+
+_FORKSERVER: Final = "forkserver"  # Windows has none; there each process loads the libraries itself
+_LIBRARIES: Final = ["submodel.fleet.task", "submodel.build.pipeline", "ray"]
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def build_in_own_process(document: Mapping[str, Any]) -> Outcome:
+    """Run `submodel.fleet.task.build_repository`; this process ends if that one ends without an outcome."""
+    # As `prepare_to_build` says. The process that is forked from has loaded torch before a build begins.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        return call_in_own_process(_build, document)
+    except BrokenProcessPool:
+        os._exit(1)  # Ray starts the task again, as after any process that was killed
+
+
+def call_in_own_process(function: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs) -> _T:
+    """Return what `function` returns. Its process ends with this one. Raises BrokenProcessPool if it ends before that.
+
+    The function, its arguments and its result are pickled. It sees the environment of this process.
+    """
+    is_forked = _FORKSERVER in multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context(_FORKSERVER if is_forked else "spawn")
+    if is_forked:
+        context.set_forkserver_preload(_LIBRARIES)
+    with ProcessPoolExecutor(1, context, _begin, (dict(os.environ),)) as pool:
+        return pool.submit(function, *arguments, **named).result()
+
+
+def _begin(environment: Mapping[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)  # Ray names each task's GPUs there
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _build(document: Mapping[str, Any]) -> Outcome:
+    from submodel.fleet.task import build_repository
+
+    return build_repository(document)

@@ -1,0 +1,82 @@
+"""A call in a process of its own: what it returns, what it sees, and what ends with it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from concurrent.futures.process import BrokenProcessPool
+from typing import NoReturn
+
+import psutil
+import pytest
+
+from contract.children import python_module
+from submodel.fleet import own_process
+from submodel.fleet.own_process import build_in_own_process, call_in_own_process
+
+pytestmark = pytest.mark.slow
+
+# A worker of Ray that sleeps in a process of its own.
+WORKER = "import time\nfrom submodel.fleet.own_process import call_in_own_process\ncall_in_own_process(time.sleep, 600)"
+
+
+@pytest.fixture(autouse=True)
+def _without_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own_process, "_LIBRARIES", [])
+
+
+def test_each_call_has_a_process_of_its_own() -> None:
+    pids = {call_in_own_process(os.getpid) for _ in range(2)}
+    assert len(pids - {os.getpid()}) == 2
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+def test_it_sees_the_environment_of_its_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    for gpu in "01":
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpu)
+        assert call_in_own_process(os.getenv, "CUDA_VISIBLE_DEVICES") == gpu
+
+
+def test_an_error_is_raised_here() -> None:
+    with pytest.raises(FileNotFoundError):
+        call_in_own_process(os.listdir, "/nowhere")
+
+
+def test_a_killed_process_is_an_error_and_the_next_call_works() -> None:
+    with pytest.raises(BrokenProcessPool):
+        call_in_own_process(signal.raise_signal, signal.SIGKILL)
+    assert call_in_own_process(abs, -1) == 1
+
+
+def test_a_worker_ends_with_its_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray starts the task again if its worker is lost, and only then."""
+
+    class Ended(Exception):
+        pass
+
+    def end(status: int) -> NoReturn:
+        raise Ended(str(status))
+
+    monkeypatch.setattr(os, "_exit", end)
+    monkeypatch.setattr(own_process, "_build", signal.raise_signal)
+    with pytest.raises(Ended, match="1"):
+        build_in_own_process(signal.SIGKILL)  # type: ignore[arg-type]
+
+
+def test_it_ends_with_a_worker_that_is_killed() -> None:
+    worker = subprocess.Popen([python_module("submodel")[0], "-c", WORKER])
+    try:
+        until = time.monotonic() + 60
+        asleep: list[psutil.Process] = []
+        while not asleep and time.monotonic() < until:
+            time.sleep(0.1)
+            below = psutil.Process(worker.pid).children(recursive=True)
+            asleep = [one for one in below if one.ppid() != worker.pid]
+        assert asleep, "forked from a process that the worker started"
+    finally:
+        worker.kill()
+        worker.wait()
+    _, alive = psutil.wait_procs(below, timeout=30)
+    assert not alive
