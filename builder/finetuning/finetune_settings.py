@@ -25,7 +25,7 @@ class FinetuneSettings:
     least_validations: int = 4  # spread evenly over the steps; each costs some six seconds of the budget
     least_patience: int = 3  # validations without a new best before it stops
     seed: int = 0
-    steps: int | None = None  # exactly so many, however long they take: the same model again on machines of one kind
+    steps: int | None = None  # so many at most, however long they take: the same model again on machines of one kind
 
     def __post_init__(self) -> None:
         if not self.minutes >= 0:
