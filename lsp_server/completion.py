@@ -116,15 +116,18 @@ class Completer:
         prompt = self._prompt(request)
         computed = 0
         # The short prompt first: after a third of a second a key has its answer, and after two the better one.
-        key_ids = self._prompt(first_key).ids if first_key is not None else []  # others, where the suffix is last
-        for prompts in ((self._short_prompt_ids(prompt),), (prompt.ids, key_ids)):
-            if not prompts[0]:
+        for ids in (self._short_prompt_ids(prompt), prompt.ids):
+            if not ids:
                 continue
-            computed += sum(self._engine.read(ids, stop) for ids in prompts if ids)
+            computed += self._engine.read(ids, stop)
             if stop is not None and stop():  # a key waits: no further prompt is made for nothing
                 break
-            answer = self.complete(first_key, stop) if first_key is not None else None
-            if answer is not None and answer.rule != "cancelled":
+            if first_key is None:
+                continue
+            if ids is prompt.ids and not self._engine.encoder.prompt_format.suffix_first:
+                computed += self._engine.read(self._prompt(first_key).ids, stop)  # its suffix is another
+            answer = self.complete(first_key, stop)
+            if answer.rule != "cancelled":
                 on_answer(answer)
         return computed
 

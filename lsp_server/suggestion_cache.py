@@ -71,7 +71,8 @@ class SuggestionCache:
     def find(self, scope: str, request: CompletionRequest) -> tuple[Completion, Hit] | None:
         """As `get`; what is left of a suggestion replaces the closers that the editor has put in meanwhile."""
         found = self.get(scope, request.text, request.offset)
-        if found is None or found[1] == "exact" or found[0].replaces:
+        is_asked = request.options.filters.doubled_closers
+        if found is None or found[1] == "exact" or found[0].replaces or not is_asked:
             return found
         doubled = doubled_closers(found[0], request)
         if isinstance(doubled, Rejection):
