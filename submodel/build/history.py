@@ -40,6 +40,12 @@ class History:
         """How many updates the model has learned from."""
         return sum(one["kind"] == "update" and one["kept"] == "new" for one in self.versions)
 
+    @property
+    def trainings(self) -> int:
+        """How many fine-tunings the model has had: that of its build, and those of the updates since that were kept."""
+        kinds = [one["kind"] for one in self.versions if one["kept"] == "new"]
+        return 1 + list(reversed(kinds)).index("build") if "build" in kinds else len(kinds)
+
 
 def remember_build(
     folder: Path,

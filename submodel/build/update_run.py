@@ -198,7 +198,7 @@ class _Update(Build):
 
     @property
     def _trainings(self) -> int:
-        return 2 + self._history.updates  # the build's and this one's too
+        return 1 + self._history.trainings
 
     @property
     def _export_settings(self) -> ExportSettings:

@@ -6,6 +6,7 @@ import json
 import random
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -291,6 +292,14 @@ def test_a_bundle_that_is_not_of_the_model_asks_for_a_build(repository):
     trust_build(build_of(bundle))
     with pytest.raises(BuildError, match=r"pulled or unpacked; run `submodel build`"):
         follow(repository)
+
+
+def test_fine_tunings_are_counted_from_the_last_build(repository):
+    history = read_history(repository / ".submodel" / "stages")
+    assert history is not None and history.trainings == 1
+    kinds = [("build", "new"), ("update", "new"), ("build", "new"), ("update", "old"), ("update", "new")]
+    versions = tuple({"kind": kind, "kept": kept} for kind, kept in kinds)
+    assert replace(history, versions=versions).trainings == 2
 
 
 def test_a_history_that_another_account_wrote_is_none(repository, monkeypatch, tmp_path):
