@@ -4,10 +4,8 @@ A file is known by its text, else by the file that git says it was renamed from,
 its split, so that the figures of successive models compare and no model is measured on what an earlier one learned. A
 new file is split by the hash of its text, as in a first build, and near-copies of learned files are learned from.
 
-Code moves from learned files that have changed or are gone since into new ones: those are compared with the texts that
-were learned, if git has them.
-
-Files change, and code moves between them. A file that has become a near-copy of a held-out one is set aside: nothing is
+Files change, and code moves between them. New files are compared with the old texts of learned files too, if git has
+them. A file that has become a near-copy of a held-out one is set aside: nothing is
 learned from it. If it was learned from already, the held-out file is set aside in its place: nothing is scored on it.
 
 Without git, a file that was both renamed and changed since is a new file.
@@ -91,13 +89,14 @@ def follow(
         for other in near[index] - {EVERY_FILE} if split == "held-out" else ():
             if splits[other] in LEARNED:
                 places[other if fresh[other] else index] = "aside"
-    del splits[len(corpus.files) :], places[len(corpus.files) :]
+    count = len(corpus.files)
+    splits, fresh, places = splits[:count], fresh[:count], places[:count]
     placed = list(zip(corpus.files, places, strict=True))
     # A held-out file that is not scored now stays held out; what would be learned now may be learned later.
     kept: list[Place] = [split if split == "held-out" else place for split, place in zip(splits, places, strict=True)]
     return Followed(
         corpus=replace(corpus, files=tuple(replace(file, split=place) for file, place in placed if place != "aside")),
-        fresh=frozenset(file.path for file, is_fresh in zip(corpus.files, fresh, strict=False) if is_fresh),
+        fresh=frozenset(file.path for file, is_fresh in zip(corpus.files, fresh, strict=True) if is_fresh),
         known=Known(
             paths={**known.paths, **{file.path: place for file, place in zip(corpus.files, kept, strict=True)}},
             texts={**known.texts, **{file.sha256: place for file, place in zip(corpus.files, kept, strict=True)}},
