@@ -79,7 +79,7 @@ def read_adapter(path: Path, graph_bytes: int) -> list[Change]:
             changes = [_read_change(file, name, offset) for name, offset in offsets.items()]
     except OSError as error:
         raise BundleError(f"{path} can't be read ({error.strerror or error}).") from error
-    except (SafetensorError, KeyError, ValueError, RecursionError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:  # TypeError: bfloat16
         raise BundleError(f"{path} is no adapter of this version ({error}); fetch or build it again.") from error
     changes.sort(key=lambda change: change.offset)
     ends = [0, *(change.end for change in changes)]

@@ -23,6 +23,7 @@ from contract.bundle.bundle import (
     Bundle,
     complete_manifest,
     copy_files,
+    is_bundle_of,
     read_bundle,
     replace_bundle,
     seal_manifest,
@@ -31,7 +32,7 @@ from contract.bundle.bundle import (
 )
 from contract.bundle.drafts import FOLDER, build_index, write_index
 from contract.bundle.trusted_builds import check_trusted
-from contract.documents import AdapterFacts
+from contract.documents import AdapterFacts, Manifest
 from contract.errors import ExportError, ParityError
 from contract.progress import Progress, part_of
 from contract.prompt import PromptEncoder
@@ -128,8 +129,8 @@ def export_bundle(
         if precision is Precision.AUTO:
             trials = _try_all(fresh / "trials", checkpoint, references, settings, report, on_event, quantized)
             chosen = choose_fastest(trials, facts["parameters"])
-            path.parent.mkdir(exist_ok=True)
-            (fresh / "trials" / f"{chosen.precision}.onnx").replace(path)
+            # The whole folder: weights of two gigabytes lie beside their graph, which names their file.
+            (fresh / "trials" / chosen.precision).replace(path.parent)
             shutil.rmtree(fresh / "trials")
             precision, report = chosen.precision, chosen.parity or report
             facts["precisions_tried"] = [trial.to_json() for trial in trials]
@@ -175,6 +176,7 @@ def add_precision(
         loaded = load_base(str(model_folder.absolute()), dtype=torch.float32, on_event=on_event)
         _write_tokenizer(fresh, source, loaded)
         is_same = (fresh / TOKENIZER_FILE).read_bytes() == old.tokenizer_path.read_bytes()
+        is_same = is_same and _is_made_of(old.manifest, source, loaded)
         if not is_same or _architecture(checkpoint.shape) != old.architecture:
             raise ExportError(f"{bundle_folder} is the bundle of another model than {model_folder}; give its own.")
         references = _references(source, loaded, settings.parity, checkpoint.shape, on_event, asked)
@@ -185,7 +187,8 @@ def add_precision(
         precision, report = _quantize(fresh / path, checkpoint, references, settings, report, on_event, quantized)
         copy_files(old, fresh)
         variant = {"file": path, "quantization": str(precision), "parity": report.to_json()}
-        variants = {**old.manifest.get("variants", {}), str(settings.precision): variant}
+        others = {name: one for name, one in old.manifest.get("variants", {}).items() if one["file"] != path}
+        variants = {**others, str(settings.precision): variant}
         kept = {key: value for key, value in old.manifest.items() if key not in ("schema", "files")}
         write_bundle_manifest(fresh, {**kept, "variants": variants})
     return read_bundle(bundle_folder)
@@ -218,14 +221,15 @@ def _try_all(
     on_event: Report,
     on_progress: Progress,
 ) -> list[Trial]:
-    """Write each candidate into `folder` as PRECISION.onnx, compare it, and time those that pass."""
+    """Write each candidate into `folder` as PRECISION/model.onnx, compare it, and time those that pass."""
     trials = []
     for index, candidate in enumerate(AUTO_CANDIDATES):
         if not can_hold(candidate, checkpoint.shape):
             trials.append(Trial(precision=candidate, parity=None, refusal="its blocks do not divide the matrices"))
             continue
-        path = folder / f"{candidate}.onnx"
+        path = folder / candidate / "model.onnx"
         _write_quantized(path, checkpoint, candidate, len(references), on_event)
+        session = None  # the candidate before: its memory would be taken off this one's
         before = resident_bytes()
         session = DecodeSession(path, checkpoint.shape)
         grown = resident_bytes() - before
@@ -346,6 +350,13 @@ def _check_float32(
     if not is_wanted:
         shutil.rmtree(path.parent)
     return report
+
+
+def _is_made_of(manifest: Manifest, source: SubModel, loaded: LoadedBase) -> bool:
+    """Return whether a bundle's manifest is of this model: another fine-tuning has the same tokenizer and shapes."""
+    if source.manifest is not None:
+        return is_bundle_of(manifest, source.folder)
+    return manifest["base"].get("sha256") == loaded.provenance.get("sha256")
 
 
 def _facts(source: SubModel, loaded: LoadedBase) -> dict[str, Any]:

@@ -6,7 +6,8 @@ graph does not do is refused here, by name, since a graph that leaves something 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,7 +141,7 @@ class Checkpoint:
 
     def shape_of(self, name: str) -> tuple[int, ...]:
         """Return the shape of a tensor, without reading it."""
-        with safe_open(self._file_of[name], framework="pt") as file:
+        with self._opened(name) as file:
             return tuple(file.get_slice(name).get_shape())
 
     def read(self, *names: str) -> FloatArray:
@@ -148,12 +149,21 @@ class Checkpoint:
         return np.concatenate([self._read(name) for name in names]) if len(names) > 1 else self._read(names[0])
 
     def _read(self, name: str) -> FloatArray:
+        with self._opened(name) as file:
+            array: FloatArray = file.get_tensor(name).to(torch.float32).numpy()
+            return array
+
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[Any]:
+        """Open the file of a tensor; raise ExportError if it is cut off or lacks the tensor."""
+        path = self._file_of[name]
         try:
-            with safe_open(self._file_of[name], framework="pt") as file:
-                array: FloatArray = file.get_tensor(name).to(torch.float32).numpy()
-                return array
+            with safe_open(path, framework="pt") as file:
+                yield file
         except (OSError, SafetensorError) as error:
-            raise ExportError(f"The tensor {name} can't be read from {self._file_of[name]}: {error}.") from error
+            raise ExportError(
+                f"The tensor {name} can't be read from {path}: {error}; fetch or build the model again."
+            ) from error
 
     def _check_tensors(self) -> None:
         expected = _expected_shapes(self.shape)

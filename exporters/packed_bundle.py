@@ -21,9 +21,11 @@ from pathlib import Path
 from typing import IO, cast
 
 from contract.bundle.bundle import (
+    DECODE_GRAPH_LAYOUT,
     MANIFEST_FILE,
     WORKSPACE_BUNDLE,
     check_manifest,
+    read_bundle,
     read_manifest,
     replace_bundle,
     sealed_manifest,
@@ -92,7 +94,8 @@ def unpack_bundle(archive: Path, folder: Path) -> PackedBundle:
     size = _check_directory(archive)
     try:
         with zipfile.ZipFile(archive) as source:
-            manifest = _first_entry(source, archive)
+            content = _first_entry(source, archive)
+            manifest = _manifest_of(content, archive)
             files = _check_entries(source, manifest, archive, size)
             with replace_bundle(folder) as fresh:
                 total = sum(facts["bytes"] for facts in files.values())
@@ -107,7 +110,8 @@ def unpack_bundle(archive: Path, folder: Path) -> PackedBundle:
                     path.parent.mkdir(parents=True, exist_ok=True)
                     with source.open(name) as entry, path.open("xb") as file:
                         _copy(entry, file, f"{name} in {archive}", facts)
-                (fresh / MANIFEST_FILE).write_bytes(source.read(MANIFEST_FILE))
+                (fresh / MANIFEST_FILE).write_bytes(content)
+                read_bundle(fresh, verify=False, layout=manifest.get("layout", DECODE_GRAPH_LAYOUT))
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, struct.error) as error:
         raise _broken(archive, str(error)) from error
     _hide_from_git(folder)
@@ -206,15 +210,24 @@ def _check_directory(archive: Path) -> int:
     return size
 
 
-def _first_entry(source: zipfile.ZipFile, archive: Path) -> Manifest:
+def _first_entry(source: zipfile.ZipFile, archive: Path) -> bytes:
+    """Return the manifest's bytes, at most as many as it claims: `ZipFile.read` would unpack all that there is."""
     entries = source.infolist()
     if not entries or entries[0].filename != MANIFEST_FILE or entries[0].header_offset != 0:
         raise _broken(archive, f"it does not begin with {MANIFEST_FILE}")
     if entries[0].file_size > MAX_MANIFEST_BYTES:
         raise _broken(archive, f"its {MANIFEST_FILE} claims {entries[0].file_size:,} bytes")
     _check_kind(entries[0], archive)
+    with source.open(entries[0]) as entry:
+        content = entry.read(entries[0].file_size + 1)
+    if len(content) != entries[0].file_size:
+        raise _broken(archive, f"its {MANIFEST_FILE} is not as long as it claims")
+    return content
+
+
+def _manifest_of(content: bytes, archive: Path) -> Manifest:
     try:
-        manifest = json.loads(source.read(MANIFEST_FILE))
+        manifest = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise _broken(archive, f"its {MANIFEST_FILE} is not valid JSON") from error
     check_manifest(manifest, archive)

@@ -330,14 +330,19 @@ def _are_hashes(value: object) -> bool:
 
 
 def _are_variants(value: object, files: Mapping[str, Any]) -> bool:
-    return isinstance(value, dict) and all(isinstance(one, dict) and one.get("file") in files for one in value.values())
+    return isinstance(value, dict) and all(_names_one_of(files, one) for one in value.values())
 
 
 def _is_adapter(value: object, files: Mapping[str, Any]) -> bool:
-    if not isinstance(value, dict) or value.get("file") not in files:
+    if not isinstance(value, dict) or not _names_one_of(files, value):
         return False
     shared = value.get("shared")
     return isinstance(shared, dict) and _are_facts(shared)
+
+
+def _names_one_of(files: Mapping[str, Any], value: object) -> bool:
+    name = value.get("file") if isinstance(value, dict) else None
+    return isinstance(name, str) and name in files
 
 
 def _is_inside(name: str) -> bool:

@@ -15,6 +15,7 @@ import subprocess
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 from contract.children import child_environment, find_program
 from contract.errors import CorpusError
@@ -99,7 +100,7 @@ def run_git(
         raise GitError(f"git can't be started: {error}") from error
     assert process.stdout is not None and process.stderr is not None
     words: list[bytes] = []
-    aside = threading.Thread(target=lambda error=process.stderr: words.append(error.read(4096)), daemon=True)
+    aside = threading.Thread(target=_read_all, args=(process.stderr, words), daemon=True)
     timer = threading.Timer(timeout_s, process.kill)
     with process:
         aside.start()
@@ -122,3 +123,10 @@ def run_git(
         why = f"it took more than {timeout_s:g} s" if is_late else said[-1] if said else f"code {code}"
         raise GitError(f"git {arguments[0]} failed: {why}")
     return answer
+
+
+def _read_all(errors: IO[bytes], words: list[bytes]) -> None:
+    """Keep the first bytes, and read on: git waits while the pipe of its warnings is full."""
+    words.append(errors.read(4096))
+    while errors.read(65536):
+        pass

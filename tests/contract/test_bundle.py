@@ -76,6 +76,8 @@ def test_names_a_truncated_file_without_hashing(bundle: Path) -> None:
         ({"files": {}}, "lists no onnx/model.onnx"),
         ({"prompt": {"prefix": 1}}, "lacks or misstates a key"),
         ({"prompt": []}, "lacks or misstates a key"),
+        ({"variants": {"fp16": {"file": []}}}, "bad value for 'variants'"),
+        ({"adapter": {"file": {}}}, "bad value for 'adapter'"),
         ({"architecture": {"layers": 2}}, "kv_heads"),
         ({"architecture": {**ARCHITECTURE.to_json(), "layers": "many"}}, "many"),
     ],

@@ -121,6 +121,15 @@ def test_a_source_distribution_in_an_ignored_folder_is_walked(tmp_path: Path) ->
     assert listing.paths == ("app.py",)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="the program is a shell script")
+def test_git_may_warn_of_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe holds 64 KB; git would wait for its reader, until it is killed."""
+    (tmp_path / "git").write_text("#!/bin/sh\nhead -c 200000 /dev/zero >&2\necho done\n")
+    (tmp_path / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert git.run_git(tmp_path, "ls-files", timeout_s=10) == b"done\n"
+
+
 def test_without_git_the_repository_is_walked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_files(tmp_path, {"repo/main.py": "", "repo/.gitignore": "*.log\n", "repo/a.log": ""})
     run_git(tmp_path, "init", "-q", "repo")

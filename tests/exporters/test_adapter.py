@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file, save_file
+from safetensors.torch import save_file as save_torch_file
 
 from contract.errors import BundleError
 from exporters.adapter_export import _thin
@@ -161,6 +163,13 @@ def test_an_adapter_that_is_none_is_refused_in_a_sentence(name: str, tmp_path: P
 @pytest.mark.parametrize("metadata", [None, {"offsets": "[]"}, {"offsets": "{"}, {"offsets": "[" * 100_000}])
 def test_metadata_that_is_none_is_refused(metadata: dict[str, str] | None, tmp_path: Path) -> None:
     save_file({"x": np.zeros(1, np.int8)}, tmp_path / ADAPTER_FILE, metadata=metadata)
+    with pytest.raises(BundleError, match="no adapter of this version"):
+        read_adapter(tmp_path / ADAPTER_FILE, GRAPH_BYTES)
+
+
+def test_a_type_that_numpy_lacks_is_refused(tmp_path: Path) -> None:
+    tensors = {"first.in": torch.zeros(1, dtype=torch.bfloat16)}
+    save_torch_file(tensors, tmp_path / ADAPTER_FILE, metadata={"offsets": '{"first": 0}'})
     with pytest.raises(BundleError, match="no adapter of this version"):
         read_adapter(tmp_path / ADAPTER_FILE, GRAPH_BYTES)
 

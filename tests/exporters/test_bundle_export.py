@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import gc
 import json
 import shutil
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from optimum.onnxruntime import ORTModelForCausalLM
@@ -19,10 +22,12 @@ from contract.bundle.drafts import FOLDER, open_index
 from contract.errors import BuildError, BundleError, ExportError, SubmodelError
 from contract.prompt import PromptFormat
 from exporters import bundle_export as export_module
+from exporters import graph as graph_module
 from exporters.auto_precision import Speed
 from exporters.bundle_export import add_precision, export_any, export_bundle, renew_drafts
+from exporters.checkpoint_reader import DecoderShape
 from exporters.export_settings import ExportSettings
-from exporters.parity import ParitySettings
+from exporters.parity import DecodeSession, ParitySettings
 from exporters.precision import Precision
 from exporters.prompts import choose_prompts
 from lsp_server.decoding.engine import Engine
@@ -290,6 +295,22 @@ def test_another_model_s_precision_is_not_added(
     assert read_bundle(tmp_path / "bundle") == old
 
 
+def test_another_fine_tuning_s_precision_is_not_added(sub_model: Path, tmp_path: Path) -> None:
+    old = export_bundle(sub_model, tmp_path / "bundle", FP32)
+    manifest = json.loads((sub_model / "manifest.json").read_text())
+    (sub_model / "manifest.json").write_text(json.dumps({**manifest, "finetuning": {"minutes": 2.0}}))
+    with pytest.raises(ExportError, match="another model"):
+        add_precision(sub_model, tmp_path / "bundle", ExportSettings(precision=Precision.FP16, parity=LOOSE))
+    assert read_bundle(tmp_path / "bundle") == old
+
+
+def test_two_precisions_with_one_file_s_name_take_turns(sub_model: Path, tmp_path: Path) -> None:
+    export_bundle(sub_model, tmp_path / "bundle", FP32)
+    for precision in (Precision.INT8, Precision.INT8_WEIGHTS):
+        bundle = add_precision(sub_model, tmp_path / "bundle", ExportSettings(precision=precision, parity=LOOSE))
+        assert list(bundle.manifest["variants"]) == [precision]
+
+
 def test_auto_takes_the_fastest_of_those_that_pass_and_records_all(
     sub_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -308,6 +329,38 @@ def test_auto_takes_the_fastest_of_those_that_pass_and_records_all(
     assert [(one["precision"], one["step_ms"]) for one in tried] == [("int8", 9), ("int8-weights", 5)]
     assert bundle.manifest["parity"]["greedy_agreement"] == tried[1]["greedy_agreement"]
     assert sorted(path.name for path in (bundle.folder / "onnx").iterdir()) == ["model.onnx"]
+
+
+def test_auto_keeps_the_weights_that_lie_beside_a_large_graph(
+    sub_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graph_module, "INLINE_LIMIT_BYTES", 0)
+    bundle = export_bundle(sub_model, tmp_path / "bundle", ExportSettings(precision=Precision.AUTO, parity=LOOSE))
+    assert sorted(path.name for path in bundle.model_path.parent.iterdir()) == ["model.onnx", "model.onnx_data"]
+    onnxruntime.InferenceSession(str(bundle.model_path), providers=["CPUExecutionProvider"])
+
+
+def test_auto_measures_each_candidate_s_memory_without_the_one_before(
+    sub_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[weakref.ref[DecodeSession]] = []
+    alive: list[int] = []
+
+    def open_session(path: Path, shape: DecoderShape) -> DecodeSession:
+        session = DecodeSession(path, shape)
+        opened.append(weakref.ref(session))
+        return session
+
+    def count() -> int:
+        gc.collect()
+        alive.append(sum(one() is not None for one in opened))
+        return 0
+
+    monkeypatch.setattr(export_module, "DecodeSession", open_session)
+    monkeypatch.setattr(export_module, "resident_bytes", count)
+    monkeypatch.setattr(export_module, "AUTO_CANDIDATES", (Precision.INT8, Precision.INT8_WEIGHTS))
+    export_bundle(sub_model, tmp_path / "bundle", ExportSettings(precision=Precision.AUTO, parity=LOOSE))
+    assert alive == [0, 1, 0, 1]
 
 
 def test_auto_refuses_what_answers_otherwise(sub_model: Path, tmp_path: Path) -> None:

@@ -122,6 +122,14 @@ def test_names_a_missing_shard(tmp_path: Path, model_folder: Callable[[str], Pat
         Checkpoint(tmp_path)
 
 
+def test_names_a_shard_that_is_cut_off(tmp_path: Path, model_folder: Callable[[str], Path]) -> None:
+    LlamaForCausalLM.from_pretrained(model_folder("llama-tied")).save_pretrained(tmp_path, max_shard_size="50KB")
+    cut = sorted(tmp_path.glob("*.safetensors"))[-1]
+    cut.write_bytes(cut.read_bytes()[:-100])
+    with pytest.raises(ExportError, match=f"{cut.name}.*fetch or build the model again"):
+        Checkpoint(tmp_path)
+
+
 def test_refuses_folders_that_are_no_models(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     for folder in (tmp_path, tmp_path / "nowhere", tmp_path / "file"):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import stat
+import struct
 import subprocess
 import sys
+import tracemalloc
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -14,7 +16,15 @@ from pathlib import Path
 
 import pytest
 
-from contract.bundle.bundle import MANIFEST_FILE, MODEL_FILE, Bundle, read_bundle, write_bundle_manifest
+from contract.bundle.bundle import (
+    CHECKSUM,
+    MANIFEST_FILE,
+    MODEL_FILE,
+    Bundle,
+    read_bundle,
+    sealed_manifest,
+    write_bundle_manifest,
+)
 from contract.errors import BundleError, ExportError
 from exporters import packed_bundle
 from exporters.packed_bundle import pack_bundle, unpack_bundle
@@ -206,6 +216,38 @@ def test_an_entry_that_holds_more_than_it_says(archive: Path, tmp_path: Path) ->
     rewrite(archive, lambda entries: [*add_to_manifest(entries, "small", 1), (zipfile.ZipInfo("small"), bytes(9999))])
     with pytest.raises(BundleError, match="not as long as its manifest says"):
         unpack_bundle(archive, tmp_path / "out")
+
+
+def test_a_manifest_that_holds_more_than_it_says_is_not_unpacked_further(archive: Path, tmp_path: Path) -> None:
+    def inflate(entries: Entries) -> Entries:
+        entries[0][0].compress_type = zipfile.ZIP_DEFLATED
+        return [(entries[0][0], bytes(64 << 20)), *entries[1:]]
+
+    rewrite(archive, inflate)
+    data = archive.read_bytes()
+    archive.write_bytes(data.replace(struct.pack("<I", 64 << 20), struct.pack("<I", 1000)))
+    tracemalloc.start()
+    with pytest.raises(BundleError, match="is no packed bundle"):
+        unpack_bundle(archive, tmp_path / "out")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 << 20
+
+
+def test_a_bundle_of_a_later_version_replaces_nothing(archive: Path, bundle: Path, tmp_path: Path) -> None:
+    unpack_bundle(archive, tmp_path / "out")
+
+    def later(entries: Entries) -> Entries:
+        first, text = entries[0]
+        manifest = json.loads(text)
+        manifest["prompt"]["a_later_flag"] = True
+        manifest.pop(CHECKSUM)
+        return [(first, sealed_manifest(manifest).encode()), *entries[1:]]
+
+    rewrite(archive, later)
+    with pytest.raises(BundleError, match="lacks or misstates a key"):
+        unpack_bundle(archive, tmp_path / "out")
+    assert contents(tmp_path / "out") == contents(bundle)
 
 
 def test_many_files(archive: Path, tmp_path: Path) -> None:
