@@ -87,22 +87,25 @@ def _count(line: str, character: int, encoding: Encoding) -> tuple[int, int]:
     """Return the index of the code point at `character` units, within the line, and the line's length in units."""
     if encoding is Encoding.UTF32 or line.isascii():
         return max(0, min(character, len(line))), len(line)
-    index = units = 0
-    for place, symbol in enumerate(line):
-        if units <= character:
-            index = place
-        units += _units(ord(symbol), encoding)
-    return len(line) if character >= units else index, units
+    units = units_of(line, encoding)
+    if not 0 <= character < units:
+        return (0 if character < 0 else len(line)), units
+    # A line may be a whole file, so halves of it are counted by codecs, and no character in Python.
+    low, high, before = 0, min(len(line), character + 1), 0
+    while high - low > 1:
+        middle = (low + high) // 2
+        counted = before + units_of(line[low:middle], encoding)
+        if counted <= character:
+            low, before = middle, counted
+        else:
+            high = middle
+    return low, units
 
 
 def units_of(text: str, encoding: Encoding) -> int:
     """Return how many characters a client counts in a text."""
     if encoding is Encoding.UTF32 or text.isascii():
         return len(text)
-    return sum(_units(ord(symbol), encoding) for symbol in text)
-
-
-def _units(code_point: int, encoding: Encoding) -> int:
-    if encoding is Encoding.UTF16:
-        return 2 if code_point > 0xFFFF else 1
-    return 1 + (code_point > 0x7F) + (code_point > 0x7FF) + (code_point > 0xFFFF)
+    if encoding is Encoding.UTF8:
+        return len(text.encode("utf-8", "surrogatepass"))
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2

@@ -35,12 +35,14 @@ class Power:
 
 def choose_policy(power: Power, care: CareOptions) -> tuple[Policy, str]:
     """Return the policy, with a sentence for the user if it is not the full one."""
-    if power.on_battery:
+    if power.on_battery and care.on_battery != "full":
         if care.on_battery == "off":
             return Policy.OFF, "The machine runs on battery, and completions are switched off there."
         if power.battery_percent is not None and power.battery_percent < LOW_BATTERY_PERCENT:
-            return Policy.OFF, f"The battery is at {power.battery_percent:.0f} %."
-    if power.on_battery and care.on_battery == "saving":
+            return (
+                Policy.OFF,
+                f"The battery is at {power.battery_percent:.0f} %, too low for completions while you type.",
+            )
         return Policy.SAVING, "The machine runs on battery: half the cores, one line at a time."
     return Policy.FULL, ""
 

@@ -245,7 +245,8 @@ class CompletionService:
         # Imported here: ONNX Runtime loads slowly, and the answer to `initialize` need not wait for it.
         from lsp_server.completion import open_completer
 
-        self._loaded.pop(folder, None)
+        if self._loaded.pop(folder, None) is not None:
+            gc.collect()
         self._set(folder, BundleStatus(state=BundleState.LOADING))
         self._worker.beat(LOADING_S)
         try:
@@ -377,6 +378,7 @@ class CompletionService:
         """Return the bundle's completer, loaded if need be."""
         status, completer = self.bundles.get(bundle), self._loaded.get(bundle)
         if completer is None or (status is not None and status.threads != threads):
+            completer = None  # else it would stay in memory beside the new one
             self._load(bundle, threads)
             completer = self._loaded[bundle]
         self._loaded.move_to_end(bundle)

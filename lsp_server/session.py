@@ -22,6 +22,8 @@ from lsp_server.options import WHEN_ASKED, ServerOptions
 from lsp_server.power import Allowance, Policy, PowerMeter, choose_policy
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.service import CompletionService
+from lsp_server.suggestion.brackets import OPENERS
+from lsp_server.suggestion.indentation import TAB_WIDTH, indent_unit
 from lsp_server.suggestion.steps import Step
 from lsp_server.suggestion_cache import Hit, SuggestionCache
 from lsp_server.trace import Outcome, Trace, TraceLog
@@ -391,9 +393,16 @@ def place_after_accepting(text: str, offset: int, suggestion: str, replaces: int
     """Return the text and the offset in it after a suggestion at `offset` was accepted and Enter was pressed.
 
     `replaces` characters right of the cursor are removed. None if text is left there, since Enter would move it along.
+    The new line is indented as most editors do it. In an editor that does otherwise the answer there is not used: what
+    is worth showing depends on the indentation.
     """
     rest = text[offset + replaces :]
     if rest.partition("\n")[0].strip():
         return None
-    accepted = f"{text[:offset]}{suggestion}\n"
+    accepted = text[:offset] + suggestion
+    line = accepted.rpartition("\n")[2]
+    indent = line[: len(line) - len(line.lstrip(" \t"))]
+    if line.rstrip().endswith((":", *OPENERS)):
+        indent += indent_unit(text) or " " * TAB_WIDTH
+    accepted += f"\n{indent}"
     return accepted + rest, len(accepted)

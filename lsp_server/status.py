@@ -27,10 +27,12 @@ def describe_status(
     power = session.meter.power
     bundles = _untrusted(finder) | session.service.bundles
     state, message = _state(session, bundles, is_started=is_started)
+    if power_reason and (state in ("ready", "unloaded") or not message):
+        message = power_reason
     snoozed = session.snoozed_until if session.is_snoozed else None
     return {
         "state": state,
-        "message": message if message or not power_reason else power_reason,
+        "message": message,
         "version": version,
         "snoozedUntil": snoozed.isoformat(timespec="seconds") if snoozed else None,
         "isBusy": session.service.is_busy,

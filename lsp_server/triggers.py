@@ -11,6 +11,7 @@ from lsp_server.options import TriggerOptions
 from lsp_server.request import CompletionRequest
 from lsp_server.suggestion.brackets import CLOSING
 from lsp_server.suggestion.steps import Step
+from lsp_server.suggestion.stops import shorten
 from lsp_server.syntax.grammars import MAX_PARSED_CHARS
 from lsp_server.syntax.parsed_text import ParsedText
 
@@ -34,7 +35,7 @@ def _refusals(request: CompletionRequest, options: TriggerOptions, is_after_acce
         yield refuse("mid-word", "the cursor stands within a word")
     text_right = [character for character in after if not character.isspace() and character not in CLOSING]
     if len(text_right) > MAX_TEXT_RIGHT:
-        yield refuse("before-text", f"{after.strip()!r} stands right of the cursor")
+        yield refuse("before-text", f"{shorten(after)} stands right of the cursor")
     if is_after_accepted and not after.strip():
         yield refuse("after-accepted-line", "the line was just accepted")
     if not options.comments and _is_in_comment(request):

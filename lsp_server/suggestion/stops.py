@@ -90,7 +90,7 @@ def next_line(text: str, request: CompletionRequest, is_final: bool) -> Cut | No
         line = text[position : end if end >= 0 else len(text)]
         whole = (request.line_before if position == 0 else "") + line
         if _is_same(whole.strip(), below):
-            return Cut(at=max(0, position - 1), detail=f"the next line says so already: {_shorten(below)}")
+            return Cut(at=max(0, position - 1), detail=f"the next line says so already: {shorten(below)}")
         if end < 0:
             return None
         position = end + 1
@@ -102,7 +102,7 @@ def repetition(text: str, request: CompletionRequest, is_final: bool) -> Cut | N
     match = _REPEATED.search(text)
     if match and len(match.group()) >= _MIN_REPEATED_CHARS and sum(map(str.isalpha, match.group(1))) > 2:
         return Cut(
-            at=match.start() + len(match.group(1)), detail=f"{_shorten(match.group(1))} comes three times in a row"
+            at=match.start() + len(match.group(1)), detail=f"{shorten(match.group(1))} comes three times in a row"
         )
     previous = request.previous_line.strip()
     position = 0
@@ -113,7 +113,7 @@ def repetition(text: str, request: CompletionRequest, is_final: bool) -> Cut | N
         line = text[position : end if end >= 0 else len(text)]
         whole = ((request.line_before if position == 0 else "") + line).strip()
         if len(whole) >= _MIN_WORD_CHARS and whole == previous and any(map(str.isalnum, whole)):
-            return Cut(at=max(0, position - 1), detail=f"a line repeats the one above it: {_shorten(whole)}")
+            return Cut(at=max(0, position - 1), detail=f"a line repeats the one above it: {shorten(whole)}")
         if end < 0:
             return None
         previous = whole or previous
@@ -129,6 +129,7 @@ def _is_same(line: str, other: str) -> bool:
     return matcher.real_quick_ratio() >= _SIMILAR and matcher.ratio() >= _SIMILAR
 
 
-def _shorten(text: str) -> str:
+def shorten(text: str) -> str:
+    """Return a text as a rule's detail shows it: in quotes, and not long."""
     text = text.strip()
     return repr(text if len(text) <= 40 else text[:39] + "…")

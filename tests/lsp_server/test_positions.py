@@ -60,6 +60,18 @@ def test_clamped_position_is_that_of_the_clamped_offset(
     assert clamped[1] <= len(lines[clamped[0]].encode(codec)) // width
 
 
+@pytest.mark.parametrize("encoding", [Encoding.UTF8, Encoding.UTF16])
+def test_each_unit_of_a_line_is_found(encoding: Encoding) -> None:
+    """Compared with a walk: the code point that holds the unit."""
+    line = "a𝕏é\ud835b\udd4f€𝕏𝕏c"
+    size = len if encoding is Encoding.UTF8 else lambda data: len(data) // 2
+    codec = CODECS[encoding][0]
+    owners = [i for i, symbol in enumerate(line) for _ in range(size(symbol.encode(codec, "surrogatepass")))]
+    for character, place in enumerate([*owners, len(line), len(line)]):
+        assert clamp(f"{line}\nnext", 0, character, encoding)[0] == place
+    assert clamp(line, 0, -1, encoding)[0] == 0
+
+
 def test_surrogate_pairs_count_two_in_utf16() -> None:
     text = 'x = "😋"\n'
     assert [offset_at(text, 0, character) for character in (5, 6, 7, 8)] == [5, 5, 6, 7]

@@ -28,7 +28,8 @@ def test_policy(power: Power, policy: Policy) -> None:
 @pytest.mark.parametrize(("on_battery", "policy"), [("full", Policy.FULL), ("off", Policy.OFF)])
 def test_the_user_picks_what_battery_means(on_battery: str, policy: Policy) -> None:
     care = CareOptions(on_battery=on_battery)
-    assert choose_policy(Power(on_battery=True, battery_percent=50), care)[0] is policy
+    for percent in (50, 9):
+        assert choose_policy(Power(on_battery=True, battery_percent=percent), care)[0] is policy
 
 
 def test_the_machine_is_not_read_at_every_key() -> None:

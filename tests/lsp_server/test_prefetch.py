@@ -12,7 +12,11 @@ from lsp_server.session import place_after_accepting
         ("x = ‸\ny\n", "1", 0, "x = 1\n‸\ny\n"),
         ("f(‸)\n", "a)", 1, "f(a)\n‸\n"),
         ("f(‸)  \n", "a", 0, None),
-        ("def f():‸\n", "\n    return 1", 0, "def f():\n    return 1\n‸\n"),
+        ("def f():‸\n", "\n    return 1", 0, "def f():\n    return 1\n    ‸\n"),
+        ("def ‸\n", "f(w, h):", 0, "def f(w, h):\n    ‸\n"),
+        ("if x:\n  y\nif ‸\n", "z:", 0, "if x:\n  y\nif z:\n  ‸\n"),
+        ("func f() {\n\treturn\n}\n\nfunc g() ‸", "{", 0, "func f() {\n\treturn\n}\n\nfunc g() {\n\t‸"),
+        ("  const a = ‸\n", "[", 0, "  const a = [\n    ‸\n"),
     ],
 )
 def test_where_the_user_will_be(document: str, suggestion: str, replaces: int, after: str | None) -> None:

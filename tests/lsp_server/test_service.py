@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from contract.bundle.bundle import Bundle
 from contract.errors import BundleError, SubmodelError
+from lsp_server import completion
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.serve_errors import ServeError
 from lsp_server.service import MAX_LOADED, BundleState, BundleStatus, CompletionService, Reading
@@ -223,6 +225,30 @@ def test_other_number_of_threads_is_another_session(tiny_bundle: Bundle) -> None
         assert loaded[0] is loaded[1] is not loaded[2]
 
     run(test)
+
+
+def test_a_model_is_gone_before_it_is_loaded_for_other_threads(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[weakref.ref[completion.Completer]] = []
+    alive: list[int] = []
+
+    def open_completer(folder: Path, **options: Any) -> completion.Completer:
+        alive.append(sum(one() is not None for one in opened))
+        completer = original(folder, **options)
+        opened.append(weakref.ref(completer))
+        return completer
+
+    async def test(service: CompletionService, _: SlowCompleter) -> None:
+        for threads in (None, 1):
+            await service.complete(
+                CompletionRequest(text=TEXT, offset=len(TEXT), bundle=tiny_bundle.folder, threads=threads)
+            )
+
+    original = completion.open_completer
+    monkeypatch.setattr(completion, "open_completer", open_completer)
+    run(test)
+    assert alive == [0, 0]
 
 
 def test_only_so_many_bundles_are_in_memory() -> None:

@@ -10,13 +10,17 @@ from typing import Any
 
 import pytest
 
+from contract.bundle.bundle import Bundle
+from lsp_server.bundle_finder import BundleFinder
 from lsp_server.open_documents import Edit
 from lsp_server.options import CareOptions, ServerOptions, TriggerOptions
 from lsp_server.power import BURST_S, RATE, Policy, Power, PowerMeter
+from lsp_server.repositories import Repositories
 from lsp_server.request import ClientCursor, Completion, CompletionRequest
 from lsp_server.serve_errors import ServeError
-from lsp_server.service import Reading
+from lsp_server.service import BundleState, BundleStatus, Reading
 from lsp_server.session import Session
+from lsp_server.status import describe_status
 from lsp_server.suggestion.steps import Step
 from lsp_server.trace import Trace
 
@@ -37,6 +41,8 @@ class FakeService:
         self.can_read = True
         self.core_s = 4.0  # that a reading takes
         self.answered: list[CompletionRequest] = []  # while it read
+        self.bundles: dict[Path, BundleStatus] = {}
+        self.is_busy = False
         self._newest = threading.Event()
 
     def build_of(self, bundle: Path) -> str | None:
@@ -258,6 +264,14 @@ def test_low_battery_answers_only_what_is_asked_by_hand() -> None:
     assert session.traces.newest(2)[1].rule == "machine"
 
 
+def test_the_status_says_that_the_battery_is_low(tiny_bundle: Bundle) -> None:
+    session, service = make(options=ServerOptions(), power=Power(on_battery=True, battery_percent=5))
+    service.bundles = {tiny_bundle.folder: BundleStatus(state=BundleState.READY)}
+    status = describe_status(session, BundleFinder(), Repositories(), version="1", is_started=True)
+    assert (status["state"], status["power"]["policy"]) == ("ready", "off")
+    assert "battery is at 5 %" in status["message"]
+
+
 def test_low_battery_takes_no_more_cores_than_a_full_one() -> None:
     options = ServerOptions(threads=4)
     for percent in (80.0, 5.0):
@@ -279,7 +293,7 @@ def test_line_after_a_suggestion_is_asked_for_while_it_is_read() -> None:
 
     async def test() -> list[str | None]:
         first = await session.suggest(at("    x = ‸\ny\n"))
-        service.completion = Completion(text="    return x", raw="    return x\n")
+        service.completion = Completion(text="return x", raw="    return x\n")
         await asyncio.sleep(0.01)  # the user reads
         asked = len(service.requests)
         second = await session.suggest(at("    x = foo(bar)\n    ‸\ny\n"))
@@ -288,7 +302,7 @@ def test_line_after_a_suggestion_is_asked_for_while_it_is_read() -> None:
 
     assert asyncio.run(test()) == ["foo(bar)", "return x"]
     asked = [request.text[: request.offset] for request in service.requests]
-    assert asked[:2] == ["    x = ", "    x = foo(bar)\n"]
+    assert asked[:2] == ["    x = ", "    x = foo(bar)\n    "], "as it is once the editor has indented it"
     assert session.tracker.statistics.shown == 2
     assert session.tracker.statistics.requests == 2, "what nobody asked for is no request"
 

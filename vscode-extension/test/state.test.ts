@@ -49,6 +49,8 @@ test('what the server tells of itself', () => {
     memoryBytes: 2e8,
   });
   expect(toSnapshot({ state: 'paused', message: 'On battery.' })).toMatchObject({ problem: 'On battery.' });
+  const off = toSnapshot({ state: 'ready', message: 'The battery is at 9 %.', power: { policy: 'off' } });
+  expect(describe({ ...READY, ...off }).state).toBe('ready: The battery is at 9 %.');
   expect(toSnapshot({})).not.toHaveProperty('phase');
 });
 

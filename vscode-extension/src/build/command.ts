@@ -12,7 +12,7 @@ import { plain } from '../plainText';
 import type { ServerController } from '../server/controller';
 import type { StatusModel } from '../status/model';
 import { describeProgress, readFailure, type TaskName } from './progress';
-import { createTask, openBuildTerminal, taskDefinition } from './task';
+import { createTask, isTaskRunning, openBuildTerminal, taskDefinition } from './task';
 import type { BuildTerminal } from './terminal';
 
 const WORDS = {
@@ -40,7 +40,7 @@ export class BuildCommand implements vscode.Disposable {
   /** `named`: the repository, if it has a bundle; any other value lets the user pick one if there are several. */
   async run(task: TaskName, named?: unknown): Promise<void> {
     if (this.isRunning) {
-      void vscode.window.showInformationMessage('A sub-model is being built or updated already.');
+      tellRunning();
       return;
     }
     if (!vscode.workspace.isTrusted) {
@@ -49,6 +49,10 @@ export class BuildCommand implements vscode.Disposable {
     }
     const target = await pickTarget(task, named);
     if (!target) {
+      return;
+    }
+    if (isTaskRunning(target.folder)) {
+      tellRunning();
       return;
     }
     this.isRunning = true;
@@ -137,6 +141,10 @@ export class BuildCommand implements vscode.Disposable {
 async function describeBuilt(repository: string): Promise<string> {
   const bundle = await readBundle(path.join(repository, OWN_BUNDLE));
   return `The sub-model is built${bundle ? ` (${describeBundle(bundle)})` : ''}.`;
+}
+
+function tellRunning(): void {
+  void vscode.window.showInformationMessage('A sub-model is being built or updated already.');
 }
 
 function tellSuccess(text: string): void {

@@ -62,6 +62,14 @@ export function taskDefinition(task: TaskName): vscode.TaskDefinition {
   return { type: TYPE, task };
 }
 
+/** Whether a build or an update of the folder runs, whoever has started it: VS Code opens no second terminal then. */
+export function isTaskRunning(folder: vscode.WorkspaceFolder): boolean {
+  return vscode.tasks.taskExecutions.some(
+    ({ task: { definition, scope } }) =>
+      definition.type === TYPE && typeof scope === 'object' && scope.uri.toString() === folder.uri.toString(),
+  );
+}
+
 function nameOf(definition: vscode.TaskDefinition): TaskName {
   return definition['task'] as TaskName;
 }

@@ -52,6 +52,9 @@ export class BuildTerminal implements vscode.Pseudoterminal {
   }
 
   open(size: vscode.TerminalDimensions | undefined): void {
+    if (this.isStopped) {
+      return;
+    }
     const args = [...this.args, '--progress', 'json'];
     this.write(`${[this.command, ...args].join(' ')}\n`);
     const child = spawn(this.command, args, {
@@ -95,13 +98,17 @@ export class BuildTerminal implements vscode.Pseudoterminal {
 
   stop(): void {
     const { child } = this;
-    if (this.isStopped || !child?.pid || child.exitCode !== null) {
+    if (this.isStopped || (child && child.exitCode !== null)) {
       return;
     }
     this.isStopped = true;
+    if (!child?.pid) {
+      this.finish(130); // nothing runs, and nothing else would end the wait for it
+      return;
+    }
     this.write('\nStopping…\n');
-    signal(child.pid, 'SIGINT');
     const { pid } = child;
+    signal(pid, 'SIGINT');
     const timer = setTimeout(() => {
       signal(pid, 'SIGKILL');
     }, PATIENCE_MS);

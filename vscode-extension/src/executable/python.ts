@@ -17,12 +17,19 @@ interface PythonApi {
   };
 }
 
+const selected = new vscode.EventEmitter<unknown>();
+let following: vscode.Disposable | undefined; // of the Python extension's own event
+
 async function pythonApi(): Promise<PythonApi | undefined> {
   const extension = vscode.extensions.getExtension<PythonApi>(PYTHON_EXTENSION);
   if (!extension) {
     return undefined;
   }
-  return extension.isActive ? extension.exports : await extension.activate();
+  const api = extension.isActive ? extension.exports : await extension.activate();
+  following ??= api.environments.onDidChangeActiveEnvironmentPath((event) => {
+    selected.fire(event);
+  });
+  return api;
 }
 
 export async function selectedInterpreters(folders: readonly vscode.WorkspaceFolder[], log: Logger): Promise<string[]> {
@@ -47,10 +54,11 @@ export async function selectedInterpreters(folders: readonly vscode.WorkspaceFol
   }
 }
 
-/** Calls `listener` when the user selects another interpreter; only once the Python extension is active by itself. */
+/** Calls `listener` when the user selects another interpreter than the one that `selectedInterpreters` has found. */
 export function onDidSelectInterpreter(listener: () => void): vscode.Disposable {
-  const extension = vscode.extensions.getExtension<PythonApi>(PYTHON_EXTENSION);
-  return extension?.isActive
-    ? extension.exports.environments.onDidChangeActiveEnvironmentPath(listener)
-    : new vscode.Disposable(() => undefined);
+  const forget = new vscode.Disposable(() => {
+    following?.dispose();
+    following = undefined;
+  });
+  return vscode.Disposable.from(selected.event(listener), forget);
 }

@@ -37,6 +37,7 @@ export class ServerController implements vscode.Disposable {
   private current: RunningServer | undefined;
   private timer: NodeJS.Timeout | undefined;
   private servedStamp: string | undefined;
+  private snoozedUntil: Date | undefined; // what the user wants, also while no server runs
 
   constructor(
     private readonly bundles: Bundles,
@@ -52,20 +53,16 @@ export class ServerController implements vscode.Disposable {
 
   /** Stop the server that runs, if one does, and start one for the settings and bundles as they are now. */
   restart(reason: string): Promise<void> {
-    return this.queue.pushOnce('restart', async () => {
-      this.log.info(`(Re)start: ${reason}`);
-      clearTimeout(this.timer);
-      this.crashes.forget();
-      await this.stopNow();
-      await this.startNow();
-    });
+    return this.queue.pushOnce('restart', () => this.startAnew(reason));
   }
 
   /** Restart the server if the bundles on disk are not the ones that it serves. */
-  async restartForNewBundle(reason: string): Promise<void> {
-    if (stampOf(await this.bundles.served()) !== this.servedStamp) {
-      await this.restart(reason);
-    }
+  restartForNewBundle(reason: string): Promise<void> {
+    return this.queue.pushOnce('new bundle', async () => {
+      if (stampOf(await this.bundles.served()) !== this.servedStamp) {
+        await this.startAnew(reason);
+      }
+    });
   }
 
   /** The older bundles that the server can go back to, newest first; none without a server. */
@@ -78,6 +75,7 @@ export class ServerController implements vscode.Disposable {
   /** Let the server snooze until a time, or end its snooze. A server that starts later snoozes for the rest of it. */
   async snooze(until: Date | undefined): Promise<void> {
     const { client } = this;
+    this.snoozedUntil = until;
     this.status.update({ snoozedUntil: until });
     if (!client) {
       return;
@@ -100,6 +98,14 @@ export class ServerController implements vscode.Disposable {
     this.noBundle.dispose();
     this.noExecutable.dispose();
     this.gaveUp.dispose();
+  }
+
+  private async startAnew(reason: string): Promise<void> {
+    this.log.info(`(Re)start: ${reason}`);
+    clearTimeout(this.timer);
+    this.crashes.forget();
+    await this.stopNow();
+    await this.startNow();
   }
 
   private async startNow(): Promise<void> {
@@ -141,7 +147,6 @@ export class ServerController implements vscode.Disposable {
   private async spawn(executable: Executable): Promise<void> {
     const { RunningServer } = await import('./launch.js'); // large: not before there is something to serve
     const server = new RunningServer(this.serverSettings(executable), this.log);
-    const { snoozedUntil } = this.status.snapshot; // the new server does not know it
     const isCurrent = (): boolean => this.current === server;
     this.current = server;
     server.onDidEnd((how) => {
@@ -163,7 +168,8 @@ export class ServerController implements vscode.Disposable {
       return;
     }
     this.status.update({ phase: 'loading' });
-    if (snoozedUntil) {
+    const { snoozedUntil } = this; // the new server does not know it
+    if (snoozedUntil && snoozedUntil.getTime() > Date.now()) {
       await this.snooze(snoozedUntil).catch(() => undefined); // it is just ending
     }
     const status = await requestIfKnown<ServerStatus>(server.client, STATUS_METHOD, {}).catch(() => undefined);

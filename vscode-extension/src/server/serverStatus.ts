@@ -19,13 +19,13 @@ export function toSnapshot(status: ServerStatus): Partial<Snapshot> {
   const phase = status.state === undefined ? undefined : PHASES[status.state];
   const saving = status.power?.policy === 'saving' ? ', saving power' : '';
   const threads = status.threads == null ? '' : `, ${status.threads} ${status.threads === 1 ? 'core' : 'cores'}`;
-  const isAtFault = phase === 'failed' || phase === 'paused';
+  const saysWhy = phase === 'failed' || phase === 'paused' || status.power?.policy === 'off';
   return {
     ...(phase === undefined ? {} : { phase }),
     ...(status.snoozedUntil === undefined
       ? {}
       : { snoozedUntil: status.snoozedUntil === null ? undefined : new Date(status.snoozedUntil) }),
-    problem: isAtFault && status.message ? status.message : undefined,
+    problem: saysWhy && status.message ? status.message : undefined,
     device: `CPU${threads}${saving}`,
     memoryBytes: status.memoryBytes ?? undefined,
   };
