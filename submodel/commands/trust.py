@@ -25,7 +25,8 @@ def trust(
 ) -> None:
     """Trust a bundle that another account built: check its files and let `serve` load it as long as it stays as it is.
 
-    A bundle is as good as a program of whoever built it. What this account builds, exports or unpacks is trusted.
+    A bundle is as good as a program of whoever built it. What this account builds, updates, exports, unpacks or pulls
+    is trusted.
     """
     from contract.bundle.bundle import MANIFEST_FILE, build_of, find_bundle, read_bundle
     from contract.bundle.trusted_builds import forget_build, trust_build

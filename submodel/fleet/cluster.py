@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from contract.errors import SubmodelError, first_line
+from submodel.extras import install_command
 from submodel.fleet.fleet_file import TaskPart
 from submodel.fleet.own_process import build_in_own_process
 from submodel.fleet.task import Outcome, Task, describe
@@ -88,7 +89,7 @@ def _cluster(address: str) -> Iterator[Any]:
         import ray
     except ImportError as error:
         raise SubmodelError(
-            "`submodel fleet` needs the package ray; install it with: pip install 'submodel[build,fleet]'."
+            f"`submodel fleet` needs the package ray; install it with: {install_command('fleet', extra='build,fleet')}"
         ) from error
     store = {"object_store_memory": _LOCAL_STORE_BYTES} if address == LOCAL else {}
     try:

@@ -3,6 +3,8 @@
 import type { BuildProgress } from '../documents';
 import type { BuildSettings } from '../settings';
 
+const DEFAULT_SIZE = '0.6'; // the command's own
+
 export type TaskName = 'build' | 'update';
 
 /** `own` stand in the place of the arguments that the settings make. */
@@ -18,7 +20,8 @@ export function taskArguments(
 function buildArguments(settings: BuildSettings): string[] {
   return [
     ...['--base', settings.base],
-    ...['--size', settings.size],
+    // Without it a base that is a sub-model keeps its size.
+    ...(settings.size === DEFAULT_SIZE ? [] : ['--size', settings.size]),
     ...['--minutes', String(settings.minutes)],
     ...settings.extraArguments, // last: they override the others
   ];
