@@ -8,26 +8,31 @@ BUNDLE was built of REPOSITORY as it stood at REVISION; REPOSITORY has its whole
 folder that --built names (a checkout of REVISION), later ones from the commits after it. Each position is cold: the
 engine saw another one before. The bundle is asked twice: "submodel" reads its whole window, as after reading ahead;
 "submodel, first answer" answers as the server does at once, from the text near the cursor.
-Writes benchmarks/results/positions-NAME.json. With --again the bundle alone is asked the same positions: after a
+Writes benchmarks/results/positions-NAME.json, with the file or commit that each line is of, since lines of one commit
+are alike, and with what the build did with its file. With --again the bundle alone is asked the same positions: after a
 change of the server, when llama.cpp's answers can stay. Times stay, too.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.builds import RESULTS, write_result
 from benchmarks.machine import describe_machine, describe_versions
+from builder.corpus.corpus import read_corpus
 from builder.evaluation.metrics import is_exact
+from contract.bundle.bundle import read_bundle
 from contract.console import StageDisplay
 from laboratory.bench.bench_run import FIRST_ANSWER, BenchSettings, leads, run_bench
 from laboratory.bench.bench_table import print_bench
 from laboratory.bench.bundle_worker import BundleWorker
-from laboratory.bench.workload import WorkloadSettings, make_workload
+from laboratory.bench.workload import Keystroke, WorkloadSettings, make_workload
 
 KEPT = ("engines", "ratios", "leads", "exact", "lines", "threads")
 
@@ -64,7 +69,8 @@ def main() -> None:
         with StageDisplay() as display:
             document = run_bench(settings, display)
         print_bench(document)
-        kinds[kind] = {key: document[key] for key in KEPT}
+        asked = _asked(arguments, repository, settings.replay)
+        kinds[kind] = {key: document[key] for key in KEPT} | describe_lines(asked, arguments.bundle, arguments.built)
         reported = {
             "command": "python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --built CHECKOUT "
             f"--since {arguments.since} --name {arguments.name} --count {arguments.count} "
@@ -81,6 +87,34 @@ def _sources(arguments: argparse.Namespace) -> tuple[tuple[str, Path, str | None
     return ("held-out", arguments.built, None), ("later", arguments.repository, arguments.since)
 
 
+def _asked(arguments: argparse.Namespace, repository: Path, settings: WorkloadSettings) -> list[Keystroke]:
+    held_out = read_bundle(arguments.bundle, verify=False).manifest.get("held_out_sha256", ())
+    return [stroke for passage in make_workload(repository, settings, held_out).passages for stroke in passage]
+
+
+def describe_lines(asked: Sequence[Keystroke], bundle: Path, built: Path) -> dict[str, Any]:
+    """Return a hash of what is asked, and of each line the number of its commit, or file, and what was learned of it.
+
+    "files": a letter a line for the file as it was built: l learned, h held out, n not there.
+    """
+    manifest = read_bundle(bundle, verify=False).manifest
+    held_out, learned = (frozenset(manifest.get(f"{name}_sha256", ())) for name in ("held_out", "learned"))
+    letters = {
+        file.path: "h" if file.sha256 in held_out else "l" if file.sha256 in learned else "n"
+        for file in read_corpus(built).files
+    }
+    clusters = [stroke.commit or stroke.path for stroke in asked]
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(clusters))}
+    digest = hashlib.sha256()
+    for stroke in asked:
+        digest.update("\0".join((stroke.before, stroke.behind, stroke.truth, "")).encode("utf-8", "surrogatepass"))
+    return {
+        "lines_sha256": digest.hexdigest(),
+        "clusters": [numbers[name] for name in clusters],
+        "files": "".join(letters.get(stroke.path, "n") for stroke in asked),
+    }
+
+
 def ask_again(arguments: argparse.Namespace) -> None:
     """Put the bundle's new answers beside the others' of an earlier run."""
     path = RESULTS / f"positions-{arguments.name}.json"
@@ -93,7 +127,10 @@ def ask_again(arguments: argparse.Namespace) -> None:
     for kind, repository, since in _sources(arguments):
         figures = reported["kinds"][kind]
         settings = WorkloadSettings(passages=figures["lines"], lines=1, keys=1, since=since)
-        asked = [stroke for passage in make_workload(repository, settings).passages for stroke in passage]
+        asked = _asked(arguments, repository, settings)
+        described = describe_lines(asked, arguments.bundle, arguments.built)
+        if described["lines_sha256"] != figures["lines_sha256"]:
+            raise SystemExit(f"The {kind} lines are not those of {path}, so the answers in it belong to others.")
         for name, worker in workers.items():
             right = [is_exact(worker.complete(one.before, one.behind)["text"], one.truth) for one in asked]
             figures["exact"][name] = "".join("01"[is_right] for is_right in right)

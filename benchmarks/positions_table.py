@@ -2,7 +2,8 @@
 
 python -m benchmarks.positions_table
 
-Differences are paired. The interval over all repositories draws the positions of each one within itself.
+Differences are paired. Intervals draw whole files (held-out lines) or commits (lines added later), since the lines of
+one are alike; that over all repositories draws those of each one within itself.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from builder.evaluation.metrics import Interval, bootstrap, mean
 from laboratory.bench.bench_run import FIRST_ANSWER
 
 OURS = ("submodel", FIRST_ANSWER)
+Cluster = list[tuple[int, int]]  # lines of a file or a commit: whether ours and the peer's are right
+FILES = {"l": "of files that were learned", "h": "of held-out files", "n": "of files that are new since"}
 KINDS = {"held-out": "held-out lines", "later": "lines added later"}
 
 
@@ -43,35 +46,51 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _print_lines(heading: str, ours: str, measured: Mapping[str, Mapping[str, Any]]) -> None:
-    pairs = {name: _pairs(one["exact"], ours) for name, one in measured.items() if ours in one.get("exact", {})}
-    if not pairs:
+    found = {name: one for name, one in measured.items() if ours in one.get("exact", {})}
+    if not found:
         return
     print_head(heading, "lines", ours, "llama.cpp Q8_0", "difference in points (95 %)")
-    for name, own in [*pairs.items(), ("all", None)]:
-        groups = list(pairs.values()) if own is None else [own]
-        lines = [pair for group in groups for pair in group]
-        drawn = lead(groups)
-        shares = [100 * sum(pair[side] for pair in lines) / len(lines) for side in (0, 1)]
-        print_row(
-            name,
-            str(len(lines)),
-            *(f"{share:.1f} %" for share in shares),
-            f"{drawn.value:+.1f} ({drawn.low:+.1f} to {drawn.high:+.1f})",
-        )
+    for name, own in found.items():
+        _print_lead(name, [_clusters(own, ours)])
+    _print_lead("all", [_clusters(one, ours) for one in found.values()])
+    for letter, files in FILES.items():
+        if all(letter in one["files"] for one in found.values()) and heading == KINDS["later"]:
+            _print_lead(f"all, {files}", [_clusters(one, ours, letter) for one in found.values()])
     print()
 
 
-def _pairs(exact: Mapping[str, str], ours: str) -> list[tuple[int, int]]:
-    [peer] = [name for name in exact if name not in OURS]
-    return [(int(own), int(other)) for own, other in zip(exact[ours], exact[peer], strict=True)]
-
-
-def lead(groups: Sequence[Sequence[tuple[int, int]]]) -> Interval:
-    """Points by which the first of each pair (right or not, ours and the peer's) leads; a group is a repository."""
-    differences = [100 * (own - peer) for group in groups for own, peer in group]
-    return bootstrap(
-        lambda indices: mean([differences[i] for i in indices]), len(differences), groups=list(map(len, groups))
+def _print_lead(name: str, groups: Sequence[Sequence[Cluster]]) -> None:
+    lines = [pair for group in groups for cluster in group for pair in cluster]
+    drawn = lead(groups)
+    shares = [100 * sum(pair[side] for pair in lines) / len(lines) for side in (0, 1)]
+    print_row(
+        name,
+        str(len(lines)),
+        *(f"{share:.1f} %" for share in shares),
+        f"{drawn.value:+.1f} ({drawn.low:+.1f} to {drawn.high:+.1f})",
     )
+
+
+def _clusters(measured: Mapping[str, Any], ours: str, letter: str = "") -> list[Cluster]:
+    """Return the pairs of a repository by file or commit; `letter`: of files that the build treated so alone."""
+    exact = measured["exact"]
+    [peer] = [name for name in exact if name not in OURS]
+    clusters: dict[int, Cluster] = {}
+    rows = zip(exact[ours], exact[peer], measured["clusters"], measured["files"], strict=True)
+    for own, other, number, file in rows:
+        if not letter or file == letter:
+            clusters.setdefault(number, []).append((int(own), int(other)))
+    return list(clusters.values())
+
+
+def lead(groups: Sequence[Sequence[Cluster]]) -> Interval:
+    """Points by which the first of each pair (right or not, ours and the peer's) leads; a group is a repository."""
+    clusters = [cluster for group in groups for cluster in group]
+
+    def points(indices: Sequence[int]) -> float:
+        return mean([100.0 * (own - peer) for index in indices for own, peer in clusters[index]])
+
+    return bootstrap(points, len(clusters), groups=list(map(len, groups)))
 
 
 def saving(groups: Sequence[Sequence[tuple[float, float]]]) -> Interval:

@@ -22,7 +22,7 @@ class FinetuneSettings:
     middle_weight: float = 2.0
     max_passes: int = 4  # over the calibration files; more repeat what is known by heart
     validation_tokens: int = 4_096  # each of its prompts is as long as the window
-    least_validations: int = 4  # spread evenly over the steps; each costs some six seconds of the budget
+    least_validations: int = 2  # spread evenly over the steps; each costs some eleven seconds of the budget
     least_patience: int = 3  # validations without a new best before it stops
     seed: int = 0
     steps: int | None = None  # so many at most, however long they take: the same model again on machines of one kind
@@ -33,8 +33,8 @@ class FinetuneSettings:
 
     @property
     def validations(self) -> int:
-        """How often the model is validated: a long run every minute and a half."""
-        return max(self.least_validations, round(self.minutes / 1.5))
+        """How often the model is validated: a long run every two and a half minutes."""
+        return max(self.least_validations, round(self.minutes / 2.5))
 
     @property
     def patience(self) -> int:

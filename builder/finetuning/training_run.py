@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from builder.batches import in_batches
+from builder.batches import in_batches, in_limited_batches
 from builder.finetuning.finetune_settings import FinetuneSettings
 from builder.finetuning.packed import packed_nats
 from builder.finetuning.schedule import learning_rate_at, steps_within, validation_steps
@@ -18,6 +18,7 @@ from builder.finetuning.training_state import StateFile, TrainingProgress
 from contract.documents import FineTuningFacts
 
 SAVE_EVERY_S = 30.0  # between two states of some 100 MB; a kill before the first costs all steps so far
+PASS_TOKENS = 1_400  # of a step that are in memory at once; more are not faster
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what AdamW keeps of each factor
 
 
@@ -137,7 +138,7 @@ class TrainingRun:
     def _step(self) -> float:
         """One optimizer step; the mean loss of its tokens."""
         batch = self._material.batch(self.progress.step)
-        weights = self._material.weights(batch)
+        total = float(self._material.weights(batch).sum())
         rate = learning_rate_at(
             self.progress.step,
             self.progress.total or 10**9,
@@ -147,13 +148,18 @@ class TrainingRun:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._model.train()
-        nats = packed_nats(self._model, [example.ids for example in batch], self._device)
-        ((nats * weights.to(self._device)).sum() / float(weights.sum())).backward()  # type: ignore[no-untyped-call]
+        losses = []
+        for part in in_limited_batches(batch, PASS_TOKENS, lambda example: len(example.ids)):
+            weights = self._material.weights(part).to(self._device)
+            nats = packed_nats(self._model, [example.ids for example in part], self._device)
+            ((nats * weights).sum() / total).backward()  # type: ignore[no-untyped-call]
+            losses.append(nats.detach())
+        nats = torch.cat(losses)
         torch.nn.utils.clip_grad_norm_(self._factors.values(), 1.0)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         self.progress.tokens += len(nats)
-        return float(nats.detach().mean())
+        return float(nats.mean())
 
     @torch.no_grad()
     def _validate(self) -> float:

@@ -47,7 +47,7 @@ def regularized(gram: Tensor, ridge: float) -> Tensor:
     return gram + ridge * level * torch.eye(gram.shape[0], dtype=gram.dtype)
 
 
-def eliminate(weight: Tensor, hessian: Tensor, keep: int, *, block: int = 512) -> tuple[Tensor, Tensor]:
+def eliminate(weight: Tensor, hessian: Tensor, keep: int, *, block: int = 1536) -> tuple[Tensor, Tensor]:
     """Drop the cheapest channels block by block, each time refitting the rest; the kept channels and their weight.
 
     The cost of dropping channel j, the others being refitted, is ‖W[:,j]‖² / [H⁻¹]_jj (optimal brain surgeon on whole
@@ -69,8 +69,9 @@ def eliminate(weight: Tensor, hessian: Tensor, keep: int, *, block: int = 512) -
         rows = inverse[drop]
         factor = torch.linalg.solve(rows[:, drop], rows[:, stays])  # (|B|, rest)
         weight = weight[:, stays] - weight[:, drop] @ factor
-        inverse = inverse[stays][:, stays] - rows[:, stays].T @ factor
         alive = alive[stays]
+        if len(alive) > keep:
+            inverse = inverse[stays][:, stays] - rows[:, stays].T @ factor
     return alive, weight
 
 

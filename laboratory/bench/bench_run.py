@@ -25,6 +25,7 @@ import numpy as np
 import psutil
 
 from builder.evaluation.metrics import bootstrap, is_exact
+from contract.bundle.bundle import read_bundle
 from contract.children import child_environment, find_program, python_module
 from contract.console import StageDisplay
 from contract.documents import Estimate
@@ -107,7 +108,8 @@ def own_environment(environment: Mapping[str, str]) -> dict[str, str]:
 def run_bench(settings: BenchSettings, display: StageDisplay) -> dict[str, Any]:
     """Measure; return the document that `--json` prints. Raises SubmodelError."""
     with display.stage("read the repository"):
-        replay = make_workload(settings.repository, settings.replay)
+        manifest = read_bundle(settings.bundle, verify=False).manifest
+        replay = make_workload(settings.repository, settings.replay, manifest.get("held_out_sha256", ()))
         if len(replay.passages) < 2:
             raise BenchError(
                 f"{settings.repository} has too few lines to type, held out or added later; take a larger repository."

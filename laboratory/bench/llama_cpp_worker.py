@@ -34,8 +34,9 @@ class Peer:
             n_ctx=context,
             n_threads=threads,
             n_threads_batch=threads,
-            # With drafts llama-cpp-python keeps the logits of so many positions at most, whatever the context.
-            n_batch=1024 if has_drafts else 512,
+            n_batch=BATCH_TOKENS,  # as llama.vscode's README has it; with drafts also the most logits that are kept
+            n_ubatch=512,  # llama.cpp's default; the README's 1,024 are a tenth slower here
+            flash_attn=True,  # as the server does by default
             verbose=False,
             draft_model=LlamaPromptLookupDecoding(num_pred_tokens=8) if has_drafts else None,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -33,6 +33,8 @@ class Keystroke:
     before: str
     behind: str
     truth: str  # the rest of the line
+    path: str
+    commit: str  # that has added the line; "" of a held-out file
     is_new_line: bool  # the first of its line
     is_new_place: bool  # the first of its passage: whatever was typed before is elsewhere
 
@@ -45,27 +47,40 @@ class Workload:
     text: str
 
 
-def make_workload(repository: Path, settings: WorkloadSettings) -> Workload:
-    """Return passages of held-out files, or of later commits, that begin where lines are cut. Raises SubmodelError."""
+def make_workload(repository: Path, settings: WorkloadSettings, held_out_sha256: Sequence[str] = ()) -> Workload:
+    """Return passages of held-out files, or of later commits, that begin where lines are cut. Raises SubmodelError.
+
+    held_out_sha256: of the texts that a bundle's build has held out. A file that changed since may have been learned,
+    so that others are left out; without any hash today's split counts.
+    """
     corpus = read_corpus(repository)
-    held_out = make_held_out(corpus.files, ScoringSettings(positions=settings.passages, seed=settings.seed))
     text = "\n".join(file.text for file in corpus.files if file.split == "held-out")
     if settings.since is None:
+        known = frozenset(held_out_sha256)
+        files = [file for file in corpus.files if not known or file.sha256 in known]
+        files = [replace(file, split="held-out") for file in files] if known else files
+        held_out = make_held_out(files, ScoringSettings(positions=settings.passages, seed=settings.seed))
         typed = [
-            _type(example.file.text, _lines(example, settings.lines), settings.keys)
+            _type(example.file.text, _lines(example, settings.lines), settings.keys, example.file.path)
             for example in held_out.fim_examples
         ]
     else:
         rng = random.Random(settings.seed)
         added = passages_of_history(repository, settings.since, settings.passages, settings.seed)
         typed = [
-            _type(one.before + one.truth + one.after, _lines_added(one, settings.lines, rng), settings.keys)
+            _type(
+                one.before + one.truth + one.after,
+                _lines_added(one, settings.lines, rng),
+                settings.keys,
+                one.path,
+                one.commit,
+            )
             for one in added
         ]
     return Workload(passages=tuple(map(tuple, typed)), text=text)
 
 
-def _type(text: str, spans: Sequence[tuple[int, int]], keys: int) -> Iterator[Keystroke]:
+def _type(text: str, spans: Sequence[tuple[int, int]], keys: int, path: str, commit: str = "") -> Iterator[Keystroke]:
     behind = text[spans[-1][1] :]
     for begin, end in spans:
         for cursor in range(begin, min(end, begin + keys)):
@@ -73,6 +88,8 @@ def _type(text: str, spans: Sequence[tuple[int, int]], keys: int) -> Iterator[Ke
                 before=text[:cursor],
                 behind=behind,
                 truth=text[cursor:end],
+                path=path,
+                commit=commit,
                 is_new_line=cursor == begin,
                 is_new_place=cursor == spans[0][0],
             )

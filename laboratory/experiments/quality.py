@@ -77,7 +77,7 @@ def _middles(predictor: TorchPredictor, dataset: Dataset, settings: QualitySetti
         read_nats, is_exact = predictor.read_truth(prompt, middle)
         nats.append(read_nats)
         exact.append(is_exact)
-        sizes.append(len(drawn.middle.encode()))
+        sizes.append(len(example.middle.encode()))  # what was taken back counts on both sides
     if not nats:
         return {}
     return {

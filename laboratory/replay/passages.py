@@ -34,6 +34,7 @@ class Passage:
     before: str
     truth: str
     after: str
+    commit: str = ""  # that has added it
 
 
 def passages_of_files(files: Sequence[SourceFile], count: int, seed: int) -> tuple[Passage, ...]:
@@ -78,7 +79,7 @@ def _added_by(root: Path, commit: str) -> Iterator[Passage]:
             if number is not None:
                 passage = _without_secrets(_cut(path.group(1), language.name, lines, number, first + length))
                 if passage is not None:
-                    yield passage
+                    yield replace(passage, commit=commit)
 
 
 def _text_at(root: Path, commit: str, path: str) -> str | None:

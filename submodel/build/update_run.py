@@ -62,8 +62,7 @@ class UpdateSettings(BuildSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        # A validation costs as much as two steps, and there are few steps.
-        tuning = FinetuneSettings(minutes=self.minutes, seed=self.seed + self.number, least_validations=2)
+        tuning = FinetuneSettings(minutes=self.minutes, seed=self.seed + self.number)
         object.__setattr__(self, "finetuning", tuning)
 
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from builder.batches import in_limited_batches
 from builder.calibration import Example
 from builder.corpus.corpus import SourceFile
 from builder.corpus.split import Split
@@ -15,6 +16,7 @@ from builder.finetuning import training_data as material
 from builder.finetuning import training_run
 from builder.finetuning.finetune import finetune
 from builder.finetuning.finetune_settings import FinetuneSettings
+from builder.finetuning.packed import packed_nats
 from builder.finetuning.schedule import learning_rate_at, steps_within, validation_steps
 from builder.finetuning.training_data import Material, token_weights
 from contract.errors import BuildError, CorpusError
@@ -134,6 +136,30 @@ def test_it_learns_and_leaves_a_plain_model(tmp_path):
         for ids in validation
     )
     assert nats / sum(len(ids) - 1 for ids in validation) == pytest.approx(losses["after"], rel=1e-3)
+
+
+def test_a_step_in_parts_is_the_same_step(tmp_path, monkeypatch):
+    settings = replace(SETTINGS, tokens_a_step=300, steps=3)
+    passes = []
+
+    def counted(model, batch, device):
+        passes.append(sum(map(len, batch)))
+        return packed_nats(model, batch, device)
+
+    monkeypatch.setattr(training_run, "packed_nats", counted)
+    whole = run(tmp_path, "whole", settings=settings).summary
+    in_one = len(passes)
+    passes.clear()
+    monkeypatch.setattr(training_run, "PASS_TOKENS", 200)
+    parted = run(tmp_path, "parted", settings=settings).summary
+    assert parted["tokens"] == whole["tokens"]
+    assert parted["validation_loss"]["after"] == pytest.approx(whole["validation_loss"]["after"], rel=1e-4)
+    assert len(passes) > in_one
+
+
+def test_groups_of_at_most_so_many_tokens():
+    groups = [list(group) for group in in_limited_batches(["aaa", "bb", "c", "dddddd", "e"], 5, len)]
+    assert groups == [["aaa", "bb"], ["c"], ["dddddd"], ["e"]]
 
 
 def test_it_learns_in_bf16(tmp_path):
