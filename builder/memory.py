@@ -1,7 +1,10 @@
-"""Peak memory of this process, for the manifest."""
+"""Memory of this process: its peak, for the manifest, and what the C library keeps of what was freed."""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
 import sys
 from pathlib import Path
 
@@ -19,3 +22,11 @@ def peak_rss_bytes() -> int | None:
 
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return peak
+
+
+def give_back_memory() -> None:
+    """Return freed memory to the system, which glibc keeps otherwise: the next stage would need its own beside it."""
+    gc.collect()
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError):  # another C library
+            ctypes.CDLL(None).malloc_trim(0)

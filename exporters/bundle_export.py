@@ -345,7 +345,7 @@ def _check_float32(
         return ParityReport(logit_prompts=0)
     path = fresh / MODEL_FILE if is_wanted else fresh / "float32" / "model.onnx"
     on_event("Checking the graph in fp32")
-    save_graph(build_graph(checkpoint, Precision.FP32), path)
+    save_graph(build_graph(checkpoint, Precision.FP32), path, inline_limit=None if is_wanted else 0)
     report = check_logits(DecodeSession(path, checkpoint.shape), references, settings.parity)
     if not is_wanted:
         shutil.rmtree(path.parent)

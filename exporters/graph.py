@@ -37,11 +37,14 @@ def build_graph(checkpoint: Checkpoint, precision: Precision) -> ir.Model:
     return _Emitter(checkpoint, precision).emit()
 
 
-def save_graph(model: ir.Model, path: Path) -> None:
-    """Write `model` to `path`, with its weights inside; from two gigabytes on, beside it in `<name>_data`."""
+def save_graph(model: ir.Model, path: Path, *, inline_limit: int | None = None) -> None:
+    """Write `model` to `path`, with its weights inside; from `inline_limit` bytes on beside it, in `<name>_data`.
+
+    The default limit is INLINE_LIMIT_BYTES. Weights inside are in memory twice while they are written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     size = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value is not None)
-    if size < INLINE_LIMIT_BYTES:
+    if size < (INLINE_LIMIT_BYTES if inline_limit is None else inline_limit):
         ir.save(model, path)
     else:
         ir.save(model, path, external_data=f"{path.name}_data", size_threshold_bytes=EXTERNAL_THRESHOLD_BYTES)

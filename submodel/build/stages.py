@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from builder.memory import give_back_memory
 from contract.console import Advance, StageDisplay
 from contract.errors import BuildError
 from contract.files.folders import PRIVATE, write_text
@@ -93,6 +94,7 @@ class Stages:
             started = time.perf_counter()
             with self._display.stage(name) as advance:
                 result = make(advance)
+                give_back_memory()
             seconds = round(time.perf_counter() - started, 2)
             made = [self._hashes.of(path) for path in outputs]
             self._write(name, {"stage_hash": stage_hash, "seconds": seconds, "result": result, "outputs": made})
