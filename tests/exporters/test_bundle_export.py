@@ -204,7 +204,7 @@ def test_a_failed_check_keeps_the_old_bundle(sub_model: Path, tmp_path: Path) ->
 def test_a_full_disk_keeps_the_old_bundle(sub_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old = export_bundle(sub_model, tmp_path / "bundle", FP32)
 
-    def save_half(model: object, path: Path) -> None:
+    def save_half(model: object, path: Path, **options: object) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device", str(path))
