@@ -98,7 +98,8 @@ def describe_lines(asked: Sequence[Keystroke], bundle: Path, built: Path) -> dic
     "files": a letter a line for the file as it was built: l learned, h held out, n not there.
     """
     manifest = read_bundle(bundle, verify=False).manifest
-    held_out, learned = (frozenset(manifest.get(f"{name}_sha256", ())) for name in ("held_out", "learned"))
+    held_out = frozenset(manifest.get("held_out_sha256", ()))
+    learned = frozenset(manifest.get("learned_sha256", ()))
     letters = {
         file.path: "h" if file.sha256 in held_out else "l" if file.sha256 in learned else "n"
         for file in read_corpus(built).files

@@ -81,7 +81,7 @@ def against(repositories: Sequence[dict[str, Any]]) -> dict[str, Any]:
             name: sum(pair[side] for group in exact for pair in group)
             for side, name in enumerate(("shared start", "dense start"))
         },
-        "exact_points": lead(exact).to_json(),
+        "exact_points": lead([[[pair] for pair in group] for group in exact]).to_json(),
         "bits_percent": saving(nats).to_json(),
     }
 
