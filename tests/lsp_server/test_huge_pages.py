@@ -41,7 +41,7 @@ def test_pages_that_are_nearly_there_are_moved_and_no_others() -> None:
 
 
 def huge_bytes_at(address: int) -> int:
-    """Of the mapping that holds `address`: the rest of the process gets huge pages of its own accord."""
+    """Return the bytes in huge pages of the mapping that holds `address`. Other mappings may get some at any time."""
     is_here = False
     for line in Path("/proc/self/smaps").read_text("utf-8").splitlines():
         first, *others = line.split()
