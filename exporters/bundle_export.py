@@ -32,23 +32,20 @@ from contract.bundle.bundle import (
 )
 from contract.bundle.drafts import FOLDER, build_index, write_index
 from contract.bundle.trusted_builds import check_trusted
-from contract.documents import AdapterFacts, Manifest
-from contract.errors import ExportError, ParityError
+from contract.documents import Manifest
+from contract.errors import ExportError
 from contract.progress import Progress, part_of
 from contract.prompt import PromptEncoder
 from contract.versions import installed_versions
-from exporters.adapter_export import SharedModel, write_adapted
-from exporters.adapter_file import ADAPTER_FILE
-from exporters.auto_precision import Trial, choose_fastest, measure_speed, resident_bytes
+from exporters.adapter_export import SharedModel
 from exporters.checkpoint_reader import DECODER_TYPES, Checkpoint, DecoderShape, read_config
 from exporters.export_settings import COPIED_FILES, ExportSettings
 from exporters.genai import make_genai_config
-from exporters.graph import build_graph, save_graph
-from exporters.parity import DecodeSession, ParityReport, ParitySettings, check_logits, check_quantized
-from exporters.precision import AUTO_CANDIDATES, CANDIDATES, VARIANT_FILES, Precision, can_hold
+from exporters.graph_writer import GraphWriter
+from exporters.parity import ParityReport, ParitySettings
+from exporters.precision import VARIANT_FILES, Precision
 from exporters.prompts import choose_prompts
 from exporters.reference import Reference, compute_references
-from exporters.rotation import RotatedCheckpoint
 
 VERSIONED = ("submodel", "onnx-ir", "onnxruntime", "tokenizers", "torch", "transformers")
 # What the sub-model's manifest knows and a bundle's reader may ask for.
@@ -123,22 +120,18 @@ def export_bundle(
         _write_tokenizer(fresh, source, loaded)
         del loaded  # the float32 model makes room for the sessions
 
-        report = _check_float32(fresh, checkpoint, references, settings, on_event)
+        writer = GraphWriter(checkpoint=checkpoint, references=references, settings=settings, on_event=on_event)
+        report = writer.write_float32(fresh)
         checked(1, 1)
         precision, path = settings.precision, fresh / MODEL_FILE
         if precision is Precision.AUTO:
-            trials = _try_all(fresh / "trials", checkpoint, references, settings, report, on_event, quantized)
-            chosen = choose_fastest(trials, facts["parameters"])
-            # The whole folder: weights of two gigabytes lie beside their graph, which names their file.
-            (fresh / "trials" / chosen.precision).replace(path.parent)
-            shutil.rmtree(fresh / "trials")
+            trials, chosen = writer.write_fastest(fresh, facts["parameters"], report, quantized)
             precision, report = chosen.precision, chosen.parity or report
             facts["precisions_tried"] = [trial.to_json() for trial in trials]
-            on_event(f"{precision} is the fastest here of those that answer as the checkpoint does")
-        elif adapted := _adapt(path, checkpoint, shared, references, settings, report, on_event, quantized):
+        elif adapted := writer.write_adapted(path, shared, report, quantized):
             facts["adapter"], report = adapted
         elif precision is not Precision.FP32:
-            precision, report = _quantize(path, checkpoint, references, settings, report, on_event, quantized)
+            precision, report = writer.write_quantized(path, report, quantized)
         _write_configs(fresh, source, checkpoint)
         index = build_index(drafts)
         if len(index.tokens):
@@ -182,9 +175,10 @@ def add_precision(
         references = _references(source, loaded, settings.parity, checkpoint.shape, on_event, asked)
         del loaded
         path = VARIANT_FILES[settings.precision]
-        report = _check_float32(fresh, checkpoint, references, settings, on_event)
+        writer = GraphWriter(checkpoint=checkpoint, references=references, settings=settings, on_event=on_event)
+        report = writer.write_float32(fresh)
         checked(1, 1)
-        precision, report = _quantize(fresh / path, checkpoint, references, settings, report, on_event, quantized)
+        precision, report = writer.write_quantized(fresh / path, report, quantized)
         copy_files(old, fresh)
         variant = {"file": path, "quantization": str(precision), "parity": report.to_json()}
         others = {name: one for name, one in old.manifest.get("variants", {}).items() if one["file"] != path}
@@ -212,104 +206,6 @@ def renew_drafts(bundle_folder: Path, drafts: Iterable[Sequence[int]], seen_sha2
     return read_bundle(bundle_folder)
 
 
-def _try_all(
-    folder: Path,
-    checkpoint: Checkpoint,
-    references: list[Reference],
-    settings: ExportSettings,
-    report: ParityReport,
-    on_event: Report,
-    on_progress: Progress,
-) -> list[Trial]:
-    """Write each candidate into `folder` as PRECISION/model.onnx, compare it, and time those that pass."""
-    trials = []
-    for index, candidate in enumerate(AUTO_CANDIDATES):
-        if not can_hold(candidate, checkpoint.shape):
-            trials.append(Trial(precision=candidate, parity=None, refusal="its blocks do not divide the matrices"))
-            continue
-        path = folder / candidate / "model.onnx"
-        _write_quantized(path, checkpoint, candidate, len(references), on_event)
-        session = None  # the candidate before: its memory would be taken off this one's
-        before = resident_bytes()
-        session = DecodeSession(path, checkpoint.shape)
-        grown = resident_bytes() - before
-        try:
-            part = part_of(on_progress, index / len(AUTO_CANDIDATES), (index + 1) / len(AUTO_CANDIDATES))
-            parity = check_quantized(session, references, settings.parity, report, part)
-        except ParityError as error:
-            on_event(str(error).partition(", so nothing")[0])
-            trials.append(Trial(precision=candidate, parity=error.report, refusal=str(error).partition(",")[0]))
-            continue
-        speed = measure_speed(session, references[0].prompt.prompt_ids, grown)
-        on_event(f"{candidate}: {speed.prompt_tokens_per_s:.0f} tokens/s read, {speed.step_ms:.1f} ms a token written")
-        trials.append(Trial(precision=candidate, parity=parity, speed=speed))
-    return trials
-
-
-def _write_quantized(path: Path, checkpoint: Checkpoint, precision: Precision, prompts: int, on_event: Report) -> None:
-    on_event(f"Writing the {precision} graph")
-    # Outliers hurt quantized activations: the rotation halves int8's loss, and rows behind a norm need no scale.
-    basis = RotatedCheckpoint(checkpoint.folder) if precision is Precision.INT8 else checkpoint
-    save_graph(build_graph(basis, precision), path)
-    on_event(f"Comparing the {precision} graph with the checkpoint on {prompts} prompts")
-
-
-def _adapt(
-    path: Path,
-    checkpoint: Checkpoint,
-    shared: SharedModel | None,
-    references: list[Reference],
-    settings: ExportSettings,
-    report: ParityReport,
-    on_event: Report,
-    on_progress: Progress,
-) -> tuple[AdapterFacts, ParityReport] | None:
-    """Write the int8 graph by an adapter; return None, and leave nothing, if that is not wanted or not good enough."""
-    if shared is None or settings.precision is not Precision.INT8:
-        return None
-    adapter = path.parents[1] / ADAPTER_FILE
-    on_event("Writing the int8 graph by an adapter of the shared model")
-    facts = write_adapted(path, adapter, shared, checkpoint)
-    if facts is None:
-        on_event("It differs from the shared model's bundle in more than an adapter holds")
-        return None
-    on_event(f"Comparing the int8 graph with the checkpoint on {len(references)} prompts")
-    try:
-        report = check_quantized(
-            DecodeSession(path, checkpoint.shape), references, settings.limits, report, on_progress
-        )
-    except ParityError as error:
-        on_event(f"{str(error).partition(',')[0]}; writing it without an adapter")
-        adapter.unlink()
-        return None
-    return facts, report
-
-
-def _quantize(
-    path: Path,
-    checkpoint: Checkpoint,
-    references: list[Reference],
-    settings: ExportSettings,
-    report: ParityReport,
-    on_event: Report,
-    on_progress: Progress,
-) -> tuple[Precision, ParityReport]:
-    """Write the first candidate of the wanted precision that passes the check; if none does, raise ParityError."""
-    candidates = [one for one in CANDIDATES[settings.precision] if can_hold(one, checkpoint.shape)]
-    if not candidates:
-        raise ExportError(f"No matrix of this model divides into blocks for {settings.precision}; export it as int8.")
-    for candidate in candidates:
-        _write_quantized(path, checkpoint, candidate, len(references), on_event)
-        session = DecodeSession(path, checkpoint.shape)
-        try:
-            return candidate, check_quantized(session, references, settings.limits, report, on_progress)
-        except ParityError as error:
-            if candidate is candidates[-1]:
-                raise
-            on_event(f"{str(error).partition(',')[0]}; trying a finer one")
-    raise AssertionError("the last candidate returns or raises")
-
-
 def _references(
     source: SubModel,
     loaded: LoadedBase,
@@ -331,25 +227,6 @@ def _references(
         batch_size=parity.batch_size,
         on_progress=on_progress,
     )
-
-
-def _check_float32(
-    fresh: Path, checkpoint: Checkpoint, references: list[Reference], settings: ExportSettings, on_event: Report
-) -> ParityReport:
-    """Write the float32 graph and check it; if another precision is wanted, delete it afterwards.
-
-    If there is no prompt to compare logits on and another precision is wanted, nothing is written.
-    """
-    is_wanted = settings.precision is Precision.FP32
-    if settings.parity.logit_prompts == 0 and not is_wanted:
-        return ParityReport(logit_prompts=0)
-    path = fresh / MODEL_FILE if is_wanted else fresh / "float32" / "model.onnx"
-    on_event("Checking the graph in fp32")
-    save_graph(build_graph(checkpoint, Precision.FP32), path, inline_limit=None if is_wanted else 0)
-    report = check_logits(DecodeSession(path, checkpoint.shape), references, settings.parity)
-    if not is_wanted:
-        shutil.rmtree(path.parent)
-    return report
 
 
 def _is_made_of(manifest: Manifest, source: SubModel, loaded: LoadedBase) -> bool:

@@ -21,8 +21,8 @@ from contract.bundle.bundle import MANIFEST_FILE, Bundle, read_bundle
 from contract.bundle.drafts import FOLDER, open_index
 from contract.errors import BuildError, BundleError, ExportError, SubmodelError
 from contract.prompt import PromptFormat
-from exporters import bundle_export as export_module
 from exporters import graph as graph_module
+from exporters import graph_writer as writer_module
 from exporters.auto_precision import Speed
 from exporters.bundle_export import add_precision, export_any, export_bundle, renew_drafts
 from exporters.checkpoint_reader import DecoderShape
@@ -209,7 +209,7 @@ def test_a_full_disk_keeps_the_old_bundle(sub_model: Path, tmp_path: Path, monke
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(export_module, "save_graph", save_half)
+    monkeypatch.setattr(writer_module, "save_graph", save_half)
     with pytest.raises(ExportError, match="No space left on device; free space"):
         export_bundle(sub_model, tmp_path / "bundle", INT8)
     assert read_bundle(tmp_path / "bundle") == old
@@ -320,8 +320,8 @@ def test_auto_takes_the_fastest_of_those_that_pass_and_records_all(
             Speed(prompt_tokens_per_s=100, step_ms=5, memory_bytes=1),
         )
     )
-    monkeypatch.setattr(export_module, "measure_speed", lambda *arguments: next(speeds))
-    monkeypatch.setattr(export_module, "AUTO_CANDIDATES", (Precision.INT8, Precision.INT8_WEIGHTS))
+    monkeypatch.setattr(writer_module, "measure_speed", lambda *arguments: next(speeds))
+    monkeypatch.setattr(writer_module, "AUTO_CANDIDATES", (Precision.INT8, Precision.INT8_WEIGHTS))
     auto = ExportSettings(precision=Precision.AUTO, parity=LOOSE)
     bundle = export_bundle(sub_model, tmp_path / "bundle", auto)
     assert bundle.manifest["quantization"] == "int8-weights"
@@ -356,9 +356,9 @@ def test_auto_measures_each_candidate_s_memory_without_the_one_before(
         alive.append(sum(one() is not None for one in opened))
         return 0
 
-    monkeypatch.setattr(export_module, "DecodeSession", open_session)
-    monkeypatch.setattr(export_module, "resident_bytes", count)
-    monkeypatch.setattr(export_module, "AUTO_CANDIDATES", (Precision.INT8, Precision.INT8_WEIGHTS))
+    monkeypatch.setattr(writer_module, "DecodeSession", open_session)
+    monkeypatch.setattr(writer_module, "resident_bytes", count)
+    monkeypatch.setattr(writer_module, "AUTO_CANDIDATES", (Precision.INT8, Precision.INT8_WEIGHTS))
     export_bundle(sub_model, tmp_path / "bundle", ExportSettings(precision=Precision.AUTO, parity=LOOSE))
     assert alive == [0, 1, 0, 1]
 

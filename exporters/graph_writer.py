@@ -1,0 +1,153 @@
+"""The graphs of one checkpoint: each is written, then compared with the checkpoint's own answers."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from contract.bundle.bundle import MODEL_FILE
+from contract.documents import AdapterFacts
+from contract.errors import ExportError, ParityError
+from contract.progress import Progress, part_of
+from exporters.adapter_export import SharedModel, write_adapted
+from exporters.adapter_file import ADAPTER_FILE
+from exporters.auto_precision import Trial, choose_fastest, measure_speed, resident_bytes
+from exporters.checkpoint_reader import Checkpoint
+from exporters.export_settings import ExportSettings
+from exporters.graph import build_graph, save_graph
+from exporters.parity import DecodeSession, ParityReport, check_logits, check_quantized
+from exporters.precision import AUTO_CANDIDATES, CANDIDATES, Precision, can_hold
+from exporters.reference import Reference
+from exporters.rotation import RotatedCheckpoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphWriter:
+    """Writes graphs of `checkpoint`; `references` are its own answers.
+
+    Where a method takes `report`, it is that of the float32 graph, to which the quantized graph's figures are added.
+    """
+
+    checkpoint: Checkpoint
+    references: list[Reference]
+    settings: ExportSettings
+    on_event: Callable[[str], None]  # gets a sentence at the beginning of each step
+
+    def write_float32(self, bundle: Path) -> ParityReport:
+        """Write the float32 graph and check its logits; if another precision is wanted, delete it afterwards.
+
+        If there is no prompt to compare logits on and another precision is wanted, nothing is written.
+        Raises ParityError if the check fails.
+        """
+        is_wanted = self.settings.precision is Precision.FP32
+        if self.settings.parity.logit_prompts == 0 and not is_wanted:
+            return ParityReport(logit_prompts=0)
+        path = bundle / MODEL_FILE if is_wanted else bundle / "float32" / "model.onnx"
+        self.on_event("Checking the graph in fp32")
+        save_graph(build_graph(self.checkpoint, Precision.FP32), path, inline_limit=None if is_wanted else 0)
+        report = check_logits(self._open(path), self.references, self.settings.parity)
+        if not is_wanted:
+            shutil.rmtree(path.parent)
+        return report
+
+    def write_quantized(
+        self, path: Path, report: ParityReport, on_progress: Progress
+    ) -> tuple[Precision, ParityReport]:
+        """Write the first candidate of the wanted precision that passes the check.
+
+        Raises ParityError if none passes, ExportError if no matrix divides into the precision's blocks.
+        """
+        wanted = self.settings.precision
+        candidates = [one for one in CANDIDATES[wanted] if can_hold(one, self.checkpoint.shape)]
+        if not candidates:
+            raise ExportError(f"No matrix of this model divides into blocks for {wanted}; export it as int8.")
+        for candidate in candidates:
+            self._write(path, candidate)
+            try:
+                return candidate, self._check(self._open(path), report, on_progress)
+            except ParityError as error:
+                if candidate is candidates[-1]:
+                    raise
+                self.on_event(f"{str(error).partition(',')[0]}; trying a finer one")
+        raise AssertionError("the last candidate returns or raises")
+
+    def write_adapted(
+        self, path: Path, shared: SharedModel | None, report: ParityReport, on_progress: Progress
+    ) -> tuple[AdapterFacts, ParityReport] | None:
+        """Write the int8 graph by an adapter; None if that is not wanted or not good enough."""
+        if shared is None or self.settings.precision is not Precision.INT8:
+            return None
+        adapter = path.parents[1] / ADAPTER_FILE
+        self.on_event("Writing the int8 graph by an adapter of the shared model")
+        facts = write_adapted(path, adapter, shared, self.checkpoint)
+        if facts is None:
+            self.on_event("It differs from the shared model's bundle in more than an adapter holds")
+            return None
+        self.on_event(f"Comparing the int8 graph with the checkpoint on {len(self.references)} prompts")
+        try:
+            report = self._check(self._open(path), report, on_progress)
+        except ParityError as error:
+            self.on_event(f"{str(error).partition(',')[0]}; writing it without an adapter")
+            adapter.unlink()
+            return None
+        return facts, report
+
+    def write_fastest(
+        self, bundle: Path, parameters: int, report: ParityReport, on_progress: Progress
+    ) -> tuple[list[Trial], Trial]:
+        """Try each precision of `auto` and leave the fastest good one as the bundle's graph; all trials, and that one.
+
+        `parameters` is the model's number of them. Raises ExportError if no precision's answers are good enough.
+        """
+        folder, path = bundle / "trials", bundle / MODEL_FILE
+        trials = self._try_all(folder, report, on_progress)
+        chosen = choose_fastest(trials, parameters)
+        # The whole folder: weights of two gigabytes lie beside their graph, which names their file.
+        (folder / chosen.precision).replace(path.parent)
+        shutil.rmtree(folder)
+        self.on_event(f"{chosen.precision} is the fastest here of those that answer as the checkpoint does")
+        return trials, chosen
+
+    def _try_all(self, folder: Path, report: ParityReport, on_progress: Progress) -> list[Trial]:
+        """Write each candidate into `folder` as PRECISION/model.onnx, compare it, and time those that pass."""
+        trials = []
+        for index, candidate in enumerate(AUTO_CANDIDATES):
+            if not can_hold(candidate, self.checkpoint.shape):
+                refusal = "its blocks do not divide the matrices"
+                trials.append(Trial(precision=candidate, parity=None, refusal=refusal))
+                continue
+            path = folder / candidate / "model.onnx"
+            self._write(path, candidate)
+            session = None  # the candidate before: its memory would be taken off this one's
+            before = resident_bytes()
+            session = self._open(path)
+            grown = resident_bytes() - before
+            try:
+                part = part_of(on_progress, index / len(AUTO_CANDIDATES), (index + 1) / len(AUTO_CANDIDATES))
+                parity = self._check(session, report, part)
+            except ParityError as error:
+                self.on_event(str(error).partition(", so nothing")[0])
+                trials.append(Trial(precision=candidate, parity=error.report, refusal=str(error).partition(",")[0]))
+                continue
+            speed = measure_speed(session, self.references[0].prompt.prompt_ids, grown)
+            self.on_event(
+                f"{candidate}: {speed.prompt_tokens_per_s:.0f} tokens/s read, {speed.step_ms:.1f} ms a token written"
+            )
+            trials.append(Trial(precision=candidate, parity=parity, speed=speed))
+        return trials
+
+    def _write(self, path: Path, precision: Precision) -> None:
+        self.on_event(f"Writing the {precision} graph")
+        # Outliers hurt quantized activations: the rotation halves int8's loss, and rows behind a norm need no scale.
+        is_rotated = precision is Precision.INT8
+        basis = RotatedCheckpoint(self.checkpoint.folder) if is_rotated else self.checkpoint
+        save_graph(build_graph(basis, precision), path)
+        self.on_event(f"Comparing the {precision} graph with the checkpoint on {len(self.references)} prompts")
+
+    def _open(self, path: Path) -> DecodeSession:
+        return DecodeSession(path, self.checkpoint.shape)
+
+    def _check(self, session: DecodeSession, report: ParityReport, on_progress: Progress) -> ParityReport:
+        return check_quantized(session, self.references, self.settings.limits, report, on_progress)
