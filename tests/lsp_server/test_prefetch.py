@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lsp_server.session import place_after_accepting
+from lsp_server.next_places import place_after_accepting
 
 
 @pytest.mark.parametrize(

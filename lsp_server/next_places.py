@@ -1,0 +1,35 @@
+"""Where the next request will probably be, so that it is answered before a key asks for it."""
+
+from __future__ import annotations
+
+from lsp_server.suggestion.brackets import OPENERS
+from lsp_server.suggestion.indentation import TAB_WIDTH, indent_unit
+
+
+def place_of_first_key(text: str, offset: int) -> tuple[str, int] | None:
+    """Return the text and the offset in it at which the first key after a rest would be answered; None if unknown.
+
+    On a blank line it is the cursor. At the end of a line it is the next one, after Enter.
+    """
+    if text[:offset].rpartition("\n")[2].strip():
+        return place_after_accepting(text, offset, "")
+    return None if text[offset:].partition("\n")[0].strip() else (text, offset)
+
+
+def place_after_accepting(text: str, offset: int, suggestion: str, replaces: int = 0) -> tuple[str, int] | None:
+    """Return the text and the offset in it after a suggestion at `offset` was accepted and Enter was pressed.
+
+    `replaces` characters right of the cursor are removed. None if text is left there, since Enter would move it along.
+    The new line is indented as most editors do it. In an editor that does otherwise the answer there is not used: what
+    is worth showing depends on the indentation.
+    """
+    rest = text[offset + replaces :]
+    if rest.partition("\n")[0].strip():
+        return None
+    accepted = text[:offset] + suggestion
+    line = accepted.rpartition("\n")[2]
+    indent = line[: len(line) - len(line.lstrip(" \t"))]
+    if line.rstrip().endswith((":", *OPENERS)):
+        indent += indent_unit(text) or " " * TAB_WIDTH
+    accepted += f"\n{indent}"
+    return accepted + rest, len(accepted)
