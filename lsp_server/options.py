@@ -193,8 +193,10 @@ EXPERIMENTAL = "experimental"  # the key that holds the switches of studies
 
 # For a completion that was asked for by hand: without a confidence threshold and without the short prompt.
 WHEN_ASKED = ServerOptions(threshold=ThresholdOptions(precision=0.0), trigger=TriggerOptions(cold_ms=60_000))
-# For measurements: one line, with a minute of time.
-PATIENT = replace(WHEN_ASKED, trigger=TriggerOptions(multi_line=False, budget_ms=60_000, cold_ms=60_000))
+# On a command line nobody types meanwhile: a minute of time.
+UNHURRIED = replace(WHEN_ASKED, trigger=TriggerOptions(budget_ms=60_000, cold_ms=60_000))
+# For measurements: the same, and one line.
+PATIENT = replace(UNHURRIED, trigger=replace(UNHURRIED.trigger, multi_line=False))
 # The same from the short prompt, whatever the machine, unless the whole one is hardly longer.
 AT_ONCE = replace(PATIENT, trigger=replace(PATIENT.trigger, cold_ms=0))
 

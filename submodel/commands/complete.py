@@ -26,16 +26,20 @@ def complete(
     ),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Complete at a place in a file: a line, or the lines of a block that begins there."""
+    """Complete at a place in a file: a line, or the lines of a block that begins there.
+
+    The model always reads the whole text that it can, which the server does only where there is time.
+    """
     from contract.bundle.bundle import find_trusted_bundle
     from lsp_server.completion import open_completer
+    from lsp_server.options import UNHURRIED
     from lsp_server.positions import offset_at
     from lsp_server.request import CompletionRequest
 
     text = read_text(file)
     offset = offset_at(text, line, character)
     completer = open_completer(bundle or find_trusted_bundle(file), provider=provider)
-    completion = completer.complete(CompletionRequest(text=text, offset=offset, path=str(file)))
+    completion = completer.complete(CompletionRequest(text=text, offset=offset, path=str(file), options=UNHURRIED))
     document = asdict(completion)
     del document["queue_ms"], document["trace_id"]  # only a server has them
     typer.echo(json.dumps(document, ensure_ascii=False) if as_json else completion.text)

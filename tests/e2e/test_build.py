@@ -126,7 +126,6 @@ def test_held_out_lines_are_completed_from_the_bundle(built, repository, tmp_pat
     bundle = read_bundle(Path(built["paths"]["bundle"]))
     encoder = PromptEncoder(Tokenizer.from_file(str(bundle.tokenizer_path)), bundle.prompt)
     texts = {file.path: file.text for file in read_corpus(repository).files}
-    compared = 0
     said = [answer for answer in built["answers"] if answer["line"].strip() and answer["answers"]["sub-model"]]
     alike = [answer for answer in said if not answer["line"][-1].isidentifier()]
     assert alike
@@ -142,15 +141,11 @@ def test_held_out_lines_are_completed_from_the_bundle(built, repository, tmp_pat
         )
         assert done.returncode == 0, done.stderr
         reported = json.loads(done.stdout)
-        if reported["is_from_short_prompt"]:
-            continue  # the whole one can't be read within trigger.budgetMs here
-        compared += 1
+        assert not reported["is_from_short_prompt"]
         said = reported["raw"].removeprefix(encoder.taken_back(hidden[:offset])).split("\n")[0]
         assert answer["answers"]["sub-model"].startswith(said)
         assert said.startswith(reported["text"].split("\n")[0])
         assert said or not answer["answers"]["sub-model"]
-    if not compared:
-        pytest.skip("this machine is too slow to read a whole prompt within trigger.budgetMs")
 
 
 def test_a_changed_bundle_is_named(built, tmp_path):
