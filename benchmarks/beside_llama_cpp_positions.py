@@ -1,8 +1,9 @@
 r"""Single positions of a repository, asked of a bundle and of llama.cpp as its users ask: held out, and added later.
 
-    python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --since REVISION --name httpx \
+    python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --since REVISION --built CHECKOUT --name httpx \
         --peer "llama.cpp Q8_0=FILE" --llama-python PYTHON [--count 150]
-    python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --since REVISION --name httpx --again
+    python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --since REVISION --built CHECKOUT --name httpx \
+        --again
 
 BUNDLE was built of REPOSITORY as it stood at REVISION; REPOSITORY has its whole history. Held-out lines come from the
 folder that --built names (a checkout of REVISION), later ones from the commits after it. Each position is cold: the

@@ -131,7 +131,8 @@ class CareOptions:
     on_battery: str = _option(
         "saving",
         _one_of("full", "saving", "off"),
-        "on battery: no change (`full`), half the cores and longer waits, or no completions while the user types",
+        "on battery: no change (`full`); half the cores, longer waits, single lines, nothing read ahead, and "
+        "below 20 % nothing while the user types (`saving`); nothing while the user types (`off`)",
     )
     prefetch: bool = _switch(True)  # while a suggestion is shown, the line after it is completed
     # The text around the cursor is read before a keystroke, if the client sends where the cursor is.
@@ -147,8 +148,9 @@ class ServerOptions:
     eagerness: str = _option(
         "normal",
         _one_of("quiet", "normal", "eager"),
-        "how much is shown: of the suggestions, 70 % (`quiet`), 50 % (`normal`) or 30 % (`eager`) should be right. A "
-        "quiet server also waits longer after a keystroke, and an eager one shorter",
+        "how much is shown: of the suggestions, 70 % (`quiet`), 50 % (`normal`) or 30 % (`eager`) should be right, on "
+        "lines that are asked once. While you type fewer are (httpx: 53, 31 and 22 %). A quiet server also waits "
+        "longer after a keystroke and reads the whole window at a new place; an eager one waits shorter",
     )
     bundle: Path | None = _option(
         None, _FOLDER, "one bundle for all files, built here or trusted; without it each folder has its own"

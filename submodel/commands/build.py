@@ -20,7 +20,7 @@ PROGRESS_HELP = "How progress is shown on stderr: auto, or json for one document
 
 
 def build(
-    repository: Annotated[Path, typer.Argument(metavar="[REPO]", help="The repository.")] = Path(),
+    repository: Annotated[Path, typer.Argument(metavar="REPO", help="The repository. Default: this folder.")] = Path(),
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="DIR", help="Default: .submodel in the repository.")
     ] = None,

@@ -11,7 +11,7 @@ import typer
 
 
 def evaluate(
-    repository: Annotated[Path, typer.Argument(metavar="[REPO]", help="The repository.")] = Path(),
+    repository: Annotated[Path, typer.Argument(metavar="REPO", help="The repository. Default: this folder.")] = Path(),
     models: Annotated[
         list[str] | None,
         typer.Option(

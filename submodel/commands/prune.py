@@ -18,7 +18,7 @@ def prune(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The folder to write.")],
     repository: Annotated[
         Path | None,
-        typer.Argument(metavar="[REPO]", help="Calibrate on this repository; by default the current folder."),
+        typer.Argument(metavar="REPO", help="Calibrate on this repository. Default: the current folder."),
     ] = None,
     method: Annotated[
         str, typer.Option(help="magnitude, wanda, sparsegpt, or structured, which is what build does.")

@@ -12,7 +12,7 @@ from contract.errors import SubmodelError
 
 
 def replay(
-    repository: Annotated[Path, typer.Argument(metavar="[REPO]", help="The repository.")] = Path(),
+    repository: Annotated[Path, typer.Argument(metavar="REPO", help="The repository. Default: this folder.")] = Path(),
     bundle: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The bundle to serve. Default: that of the repository.")
     ] = None,

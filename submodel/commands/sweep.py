@@ -13,7 +13,7 @@ from submodel.commands.prune import CALIBRATION_HELP
 def sweep(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The folder of the points.")],
     repository: Annotated[
-        Path | None, typer.Argument(metavar="[REPO]", help="A repository to calibrate and measure on.")
+        Path | None, typer.Argument(metavar="REPO", help="A repository to calibrate and measure on.")
     ] = None,
     methods: Annotated[
         list[str] | None,

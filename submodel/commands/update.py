@@ -12,7 +12,7 @@ from submodel.commands.build import PROGRESS_HELP, ProgressForm
 
 
 def update(
-    repository: Annotated[Path, typer.Argument(metavar="[REPO]", help="The repository.")] = Path(),
+    repository: Annotated[Path, typer.Argument(metavar="REPO", help="The repository. Default: this folder.")] = Path(),
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="DIR", help="Default: .submodel in the repository.")
     ] = None,

@@ -158,8 +158,8 @@ def test_processors(monkeypatch, machine, flags, status, reported):
     [
         (16e9, 9e9, "ok", ""),
         (16e9, 3e9, "warn", "close other programs"),
-        (4e9, 3e9, "warn", "another machine"),
-        (4e9, 0.3e9, "warn", "Serving takes"),
+        (3e9, 2e9, "warn", "another machine"),
+        (3e9, 0.3e9, "warn", "Serving takes"),
     ],
 )
 def test_memory(monkeypatch, total, available, status, advice):
