@@ -1,7 +1,10 @@
 """The trivial baselines: they find what the text repeats, and look at nothing beyond the cursor."""
 
+import random
+from collections import Counter, defaultdict
+
 from builder.corpus.corpus import SourceFile
-from builder.evaluation.baselines import NGram, complete_by_similar_line
+from builder.evaluation.baselines import _WORD, NGram, complete_by_similar_line
 from builder.fim_examples import FimExample
 
 
@@ -44,3 +47,20 @@ def test_the_text_before_the_cursor_comes_first():
 def test_what_stands_after_the_cursor_is_not_read():
     model = NGram.of([])
     assert model.complete(example_at("unknown▏(secret)\nunknown(secret)\n")) == ""
+
+
+def test_the_n_gram_knows_what_counting_each_context_gives():
+    """Against counters of whole contexts, with ties, over several files."""
+    draw = random.Random(0)
+    texts = [" ".join(draw.choice("abcd") for _ in range(draw.randrange(40))) for _ in range(20)]
+    model = NGram.of(map(source, texts), order=4)
+    following = defaultdict(Counter)
+    for text in texts:
+        words = _WORD.findall(text)
+        for index in range(1, len(words)):
+            for length in range(1, min(4, index) + 1):
+                following[tuple(words[index - length : index])][words[index]] += 1
+    assert {context: model._known(context) for context in following} == {
+        context: counts.most_common(1)[0][0] for context, counts in following.items()
+    }
+    assert model._known(("e", " ")) is None
