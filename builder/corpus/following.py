@@ -13,13 +13,13 @@ Without git, a file that was both renamed and changed since is a new file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from builder.corpus.corpus import Corpus, SourceFile
 from builder.corpus.duplicates import EVERY_FILE, evidence_lines, find_near_files
-from builder.corpus.split import Split, SplitCandidate, move_near_copies
+from builder.corpus.split import Split, SplitCandidate, fill_up, move_near_copies
 
 Place = Literal["calibration", "validation", "held-out", "aside"]
 LEARNED = ("calibration", "validation")
@@ -64,12 +64,40 @@ def know(corpus: Corpus) -> Known:
     )
 
 
+def follow_shared(corpus: Corpus, learned: Collection[str], held_out: Collection[str]) -> Corpus | None:
+    """Give the files of `corpus` the splits that follow from those of a shared start; None if it knows none of them.
+
+    Both are SHA-256 of texts. What the start has learned from is learned from. Other files keep their splits, and move
+    where too little is left in one.
+    """
+    texts: dict[str, Place] = {**dict.fromkeys(held_out, "held-out"), **dict.fromkeys(learned, "calibration")}
+    if texts.keys().isdisjoint(file.sha256 for file in corpus.files):
+        return None
+    followed = follow(corpus, Known(paths={}, texts=texts), {}, split_new=lambda file: file.split).corpus
+    splits = fill_up(
+        [file.split for file in followed.files],
+        [SplitCandidate(text=file.text, language=file.language, sha256=file.sha256) for file in followed.files],
+        [file.sha256 in texts for file in followed.files],
+    )
+    placed = (replace(file, split=split) for file, split in zip(followed.files, splits, strict=True))
+    return replace(followed, files=tuple(placed))
+
+
+def _by_hash(file: SourceFile) -> Split:
+    return SplitCandidate(text=file.text, language=file.language, sha256=file.sha256).split_by_hash
+
+
 def follow(
-    corpus: Corpus, known: Known, renames: Mapping[str, str], learned: Sequence[tuple[str, str]] = ()
+    corpus: Corpus,
+    known: Known,
+    renames: Mapping[str, str],
+    learned: Sequence[tuple[str, str]] = (),
+    split_new: Callable[[SourceFile], Split] = _by_hash,
 ) -> Followed:
     """Give the files of `corpus` (as read, with splits of its own) the splits that follow from `known`.
 
     renames: new path → old path. learned: language and text of files as they were learned from, which are gone since.
+    split_new: where a file belongs that is not known.
     """
     splits: list[Split] = []
     is_known: list[bool] = []
@@ -77,7 +105,7 @@ def follow(
         before = known.paths.get(renames.get(file.path, file.path)) or known.paths.get(file.path)
         place = known.texts.get(file.sha256) or before
         is_known.append(place is not None)
-        splits.append(_split_of(place, file))
+        splits.append(split_new(file) if place is None else "calibration" if place == "aside" else place)
     texts = [(file.language, file.text) for file in corpus.files] + list(learned)
     near = find_near_files([evidence_lines(text, language) for language, text in texts])
     splits += ["calibration"] * len(learned)
@@ -103,9 +131,3 @@ def follow(
         ),
         set_aside=places.count("aside"),
     )
-
-
-def _split_of(place: Place | None, file: SourceFile) -> Split:
-    if place is None:
-        return SplitCandidate(text=file.text, language=file.language, sha256=file.sha256).split_by_hash
-    return "calibration" if place == "aside" else place

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from builder.corpus.duplicates import EVERY_FILE, evidence_lines, find_near_files
@@ -95,19 +95,30 @@ def split_by_origin(candidates: Sequence[SplitCandidate], is_held_out: Sequence[
     return _settle(splits, candidates, ("validation",))
 
 
+def fill_up(splits: Sequence[Split], candidates: Sequence[SplitCandidate], is_known: Sequence[bool]) -> list[Split]:
+    """Fill held-out and validation from the files that are not known, if too little of those is in there.
+
+    Known files stay where they are, and don't count. Only if validation has no code at all are they taken for it.
+    """
+    filled = list(splits)
+    near = find_near_files([evidence_lines(candidate.text, candidate.language) for candidate in candidates])
+    files = _describe(candidates, near)
+    unknown = [
+        replace(file, size=0, may_be_scored=False) if known else file
+        for file, known in zip(files, is_known, strict=True)
+    ]
+    for split in _BOUNDS:
+        _fill(filled, split, _BOUNDS[split], unknown)
+    if not _taken(filled, "validation", files):
+        _fill(filled, "validation", _BOUNDS["validation"], files)
+    return filled
+
+
 def _settle(splits: list[Split], candidates: Sequence[SplitCandidate], bounded: Sequence[Split]) -> SplitResult:
     """Move near-copies, then whatever keeps the `bounded` splits from their bounds."""
     near = find_near_files([evidence_lines(candidate.text, candidate.language) for candidate in candidates])
     moved = move_near_copies(splits, near)
-    files = [
-        _File(
-            size=len(candidate.text.encode()) if candidate.is_code else 0,
-            sha256=candidate.sha256,
-            near=others,
-            may_be_scored=candidate.is_code and EVERY_FILE not in others,
-        )
-        for candidate, others in zip(candidates, near, strict=True)
-    ]
+    files = _describe(candidates, near)
     for split in bounded:
         _shrink(splits, split, _BOUNDS[split], files)
         _fill(splits, split, _BOUNDS[split], files)
@@ -146,6 +157,18 @@ class _File:
     sha256: str
     near: frozenset[int]
     may_be_scored: bool
+
+
+def _describe(candidates: Sequence[SplitCandidate], near: Sequence[frozenset[int]]) -> list[_File]:
+    return [
+        _File(
+            size=len(candidate.text.encode()) if candidate.is_code else 0,
+            sha256=candidate.sha256,
+            near=others,
+            may_be_scored=candidate.is_code and EVERY_FILE not in others,
+        )
+        for candidate, others in zip(candidates, near, strict=True)
+    ]
 
 
 def _taken(splits: Sequence[Split], split: Split, files: Sequence[_File]) -> int:

@@ -14,8 +14,7 @@ from builder.artifact import MANIFEST, read_artifact
 from builder.bases.load import resolve_base
 from builder.corpus.changes import head_commit
 from builder.corpus.corpus import Corpus, read_corpus
-from builder.corpus.following import Known, Place, follow
-from builder.corpus.split import split_by_hash
+from builder.corpus.following import follow_shared
 from builder.datasets import open_language
 from builder.evaluation.baselines import score_baselines
 from builder.evaluation.held_out import HeldOut, make_held_out
@@ -79,22 +78,18 @@ def _follow_base(
 ) -> tuple[Corpus, HeldOut | None]:
     """The files that a shared start knows, in its splits: what it has learned from is not scored."""
     manifest = read_artifact(base).manifest or {}
-    learned: dict[str, Place] = {
-        one: "validation" if split_by_hash(one) == "validation" else "calibration"
-        for one in manifest.get("learned_sha256", ())
-    }
-    known = Known(paths={}, texts=learned | dict.fromkeys(manifest.get("held_out_sha256", ()), "held-out"))
-    if known.texts.keys().isdisjoint(file.sha256 for file in corpus.files):
+    learned = frozenset(manifest.get("learned_sha256", ()))
+    followed = follow_shared(corpus, learned, manifest.get("held_out_sha256", ()))
+    if followed is None:
         return corpus, held_out
-    followed = follow(corpus, known, {})
     count = sum(file.is_code and file.sha256 in learned for file in corpus.files)
     display.say(f"The shared start has learned from {count} of the code files, so they are not scored")
     if held_out is None:
-        return followed.corpus, None
-    if not any(file.split == "held-out" and file.is_code for file in followed.corpus.files):
+        return followed, None
+    if not any(file.split == "held-out" and file.is_code for file in followed.files):
         display.say("Nothing is scored: no code is left that the shared start has not learned from")
-        return followed.corpus, None
-    return followed.corpus, make_held_out(followed.corpus.files, settings.scoring)
+        return followed, None
+    return followed, make_held_out(followed.files, settings.scoring)
 
 
 def _read_corpus(settings: BuildSettings, display: StageDisplay, advance: Advance) -> tuple[Corpus, dict[str, Any]]:
@@ -137,7 +132,7 @@ class Build(ModelStages):
             "corpus": self._corpus.summary(),
             "stages": [],
             "seconds": 0.0,
-            # Of the run that pruned: this one may have kept that stage.
+            # Of pruning and fine-tuning, though other runs may have done them.
             "peak_rss_bytes": (read_artifact(paths.model).manifest or {}).get("peak_rss_bytes"),
             "paths": {"model": str(paths.model), "bundle": str(paths.bundle), "report": str(paths.report)},
         }

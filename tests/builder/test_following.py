@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.corpus.corpus import Corpus, SourceFile
-from builder.corpus.following import changed_since, follow, know
-from builder.corpus.split import split_by_hash
+from builder.corpus.following import changed_since, follow, follow_shared, know
+from builder.corpus.split import SplitCandidate, split_by_hash, split_files
 
 
 def text(number: int, lines: int = 20) -> str:
@@ -145,3 +145,30 @@ def test_no_text_is_ever_both_learned_and_held_out(trees, first_splits):
         assert not learned & held_out
         for path in {path for path, place in known.paths.items() if place == "held-out"} & set(tree):
             assert path not in {file.path for file in followed.corpus.learned}
+
+
+@given(st.integers(0, 10**6), st.integers(8, 20))
+def test_a_file_in_common_with_a_shared_start_leaves_no_split_empty(seed, count):
+    """And nothing that the start has learned from is scored."""
+    texts = {f"{number:02}.py": text(seed + number) for number in range(count)}
+    files = corpus(texts).files
+    candidates = [SplitCandidate(text=file.text, language="Python", sha256=file.sha256) for file in files]
+    found = corpus(texts, dict(zip(texts, split_files(candidates).splits, strict=True)))
+    learned = [file.sha256 for file in files[: 1 + seed % 3]]
+    followed = follow_shared(found, learned, ())
+    assert followed is not None
+    places = {file.sha256: file.split for file in followed.files}
+    assert set(places.values()) == {"calibration", "validation", "held-out"}
+    assert {places[one] for one in learned} == {"calibration"}
+
+
+def test_where_a_shared_start_knows_all_the_code_it_is_validated_on_some_of_it():
+    found = corpus({f"{number}.py": text(number) for number in range(20)}, {"1.py": "held-out", "2.py": "validation"})
+    followed = follow_shared(found, [file.sha256 for file in found.files], ())
+    assert followed is not None
+    assert "validation" in {file.split for file in followed.files}
+    assert "held-out" not in {file.split for file in followed.files}
+
+
+def test_a_shared_start_that_knows_nothing_of_it_changes_nothing():
+    assert follow_shared(corpus(BEFORE), ["0" * 64], ["1" * 64]) is None
