@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -45,8 +44,7 @@ def finetune(
     files: Sequence[SourceFile],
     settings: FinetuneSettings,
     *,
-    state_path: Path,
-    stage_hash: str,
+    state: StateFile,
     fresh: frozenset[str] = frozenset(),
     on_event: Callable[[str], None] = lambda text: None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
@@ -54,7 +52,7 @@ def finetune(
     """Fine-tune `model` (changed in place) on the calibration files of a corpus.
 
     fresh: for an update, the paths that `model` hasn't learned from; the others are mixed in against forgetting.
-    A state at `state_path` with the same `stage_hash` is resumed; the caller removes it once the model is safe. Raises
+    What `state` holds of its stage hash is resumed; the caller removes it once the model is safe. Raises
     CorpusError if the files hold nothing to train or validate on.
     """
     device = training_device()
@@ -73,7 +71,6 @@ def finetune(
             task_type="CAUSAL_LM",
         ),
     )
-    state = StateFile(path=state_path, stage_hash=stage_hash)
     run = TrainingRun(adapted, material, settings, state, on_event, on_progress)
     run.restore()
     with _packed_and_mixed(adapted, device):

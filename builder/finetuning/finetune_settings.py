@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -28,7 +29,7 @@ class FinetuneSettings:
     steps: int | None = None  # so many at most, however long they take: the same model again on machines of one kind
 
     def __post_init__(self) -> None:
-        if not self.minutes >= 0:
+        if not 0 <= self.minutes < math.inf:
             raise BuildError(f"--minutes {self.minutes:g} is out of range; give 0 (no fine-tuning) or more.")
 
     @property

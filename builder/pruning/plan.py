@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from transformers import PretrainedConfig, PreTrainedModel
@@ -107,9 +108,10 @@ def plan_size(model: PreTrainedModel, settings: SizeSettings, order: TokenOrder)
     width = max(width, costs.least_width)
     limit = (budget - costs.fixed - width * costs.column) // costs.row
     if limit < order.used:
+        least = math.ceil(100 * costs.least(order.used)) / 100
         raise BuildError(
-            f"--size {settings.size:g} can't be reached with this base and repository: the least is "
-            f"{costs.least(order.used):.2f} ({order.used:,} tokens, {width} channels a layer); ask for at least that."
+            f"--size {settings.size:g} can't be reached with this base and repository: the least is {least:.2f} "
+            f"({order.used:,} tokens, {width} channels a layer); ask for at least that."
         )
     kept = order.first(limit)
     parameters = costs.fixed + len(kept) * costs.row + width * costs.column

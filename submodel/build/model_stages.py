@@ -119,6 +119,7 @@ class ModelStages:
         stage_hash = hash_of(pruned=pruned_hash, finetuning=self._settings.finetuning.to_json())
         tune = partial(self._finetune, stage_hash, paths, suffix_first)
         finetuned = self._stages.run(f"finetune{suffix}", stage_hash, tune, [paths.model])
+        self._state_of(stage_hash).remove()  # not before the stage's record is there: a kill would train anew
         return pruned, finetuned, stage_hash
 
     def _prune(self, size: float, paths: BuildPaths, suffix_first: bool, advance: Advance) -> dict[str, Any]:
@@ -171,7 +172,6 @@ class ModelStages:
         encoder = PromptEncoder(before.tokenizer, prompt_format)
         started = time.perf_counter()
         summary: FineTuningFacts = {"minutes": 0.0}
-        state_path = self._paths.finetuning_state
         if settings.minutes > 0:
             from builder.finetuning.finetune import finetune  # peft takes a second to import
 
@@ -180,8 +180,7 @@ class ModelStages:
                 encoder,
                 self._corpus.files,
                 settings,
-                state_path=state_path,
-                stage_hash=stage_hash,
+                state=self._state_of(stage_hash),
                 fresh=self._fresh,
                 on_event=self._display.say,
                 on_progress=advance,
@@ -189,12 +188,15 @@ class ModelStages:
             model, summary = tuned.model, tuned.summary
         stage = {"name": "finetune", "seconds": round(time.perf_counter() - started, 2)}
         known = source.manifest or {}
-        facts = {"finetuning": summary, "stages": [*known["stages"], stage], "peak_rss_bytes": peak_rss_bytes()}
+        peak = max(known.get("peak_rss_bytes", 0), peak_rss_bytes())  # another run may have pruned
+        facts = {"finetuning": summary, "stages": [*known["stages"], stage], "peak_rss_bytes": peak}
         facts |= self._corpus.provenance()
         has_learned = summary.get("kept_step", 0) > 0
         save_reweighted(paths.model, source, model, encoder if has_learned else before, self._parity_examples, facts)
-        StateFile(path=state_path, stage_hash=stage_hash).remove()
         return summary
+
+    def _state_of(self, stage_hash: str) -> StateFile:
+        return StateFile(path=self._paths.finetuning_state, stage_hash=stage_hash)
 
     def _bundle_hash(self, model_hash: str) -> str:
         shared = {} if self._shared is None else {"shared": self._shared.bundle.build}

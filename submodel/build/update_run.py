@@ -170,9 +170,14 @@ class _Update(Build):
         """The summary of the fine-tuning."""
         if self._settings.minutes == 0:
             return {"minutes": 0.0}
+        if not any(file.split == "validation" and file.is_code for file in self._corpus.files):
+            raise BuildError(
+                "The files that the model was validated on are gone; run `submodel build`, which picks others."
+            )
         is_suffix_first = read_artifact(self._paths.pruned).prompt.suffix_first
         make = partial(self._finetune, stage_hash, self._paths, is_suffix_first)
         summary: dict[str, Any] = self._stages.run("update", stage_hash, make, [self._paths.model]).result
+        self._state_of(stage_hash).remove()
         if summary["kept_step"] == 0:
             self._display.say("The old model stays: the new one is not better on the validation files")
         return summary
@@ -267,7 +272,11 @@ class _Update(Build):
         if settings.positions == 0 or is_swapped:
             return {}
         model_hash = self._history.model_hash
-        scores = {"held_out_before": self._score_bundle("score the old bundle", model_hash, self._held_out)}
+        scores = {}
+        if self._held_out is None:
+            self._display.say("No file that was held out is left, so that quality over time ends here; build anew")
+        else:
+            scores["held_out_before"] = self._score_bundle("score the old bundle", model_hash, self._held_out)
         fresh = [file for file in self._corpus.files if file.path in self._fresh and file.is_code]
         drawn = draw_fim_examples(fresh, sum(file.text.count("\n") + 1 for file in fresh), settings.scoring.seed)
         fim_examples = tuple(example for example in drawn if self._is_new(example))[: settings.positions]
@@ -280,21 +289,41 @@ class _Update(Build):
         """The bundle that is there now, on held-out lines."""
         if not is_new:
             return {"held_out": old["held_out_before"]} if "held_out_before" in old else {}
-        if self._settings.positions == 0:
+        if self._settings.positions == 0 or self._held_out is None:
             return {}
         return {"held_out": self._score_bundle("score the bundle", stage_hash, self._held_out)}
 
     @cached_property
-    def _held_out(self) -> HeldOut:
+    def _held_out(self) -> HeldOut | None:
+        """None if the files that were held out are gone."""
+        if not any(file.split == "held-out" and file.is_code for file in self._corpus.files):
+            return None
         return make_held_out(self._corpus.files, self._settings.scoring)
 
     def _is_new(self, example: FimExample) -> bool:
-        """Whether a cut stands in a line that was written since; of a file without its commits any line may be."""
+        """Whether a cut stands in a line that was written since; of a file without its commits any line may be.
+
+        Not where the model has learned another text of the file than the commit's: what was not committed then is in
+        today's difference, too.
+        """
         path, changes = example.file.path, self._changes
         is_known = path in self._history.known.paths or (changes is not None and path in changes.renames)
         if changes is None or not is_known:
             return True
-        return _line_of(example.file, example.offset) in changes.added_lines.get(path, ())
+        before = changes.renames.get(path, path)
+        return before in self._as_committed and _line_of(example.file, example.offset) in changes.added_lines.get(
+            path, ()
+        )
+
+    @cached_property
+    def _as_committed(self) -> frozenset[str]:
+        """Of the changed files those whose text, as the last version read it, was that of its commit."""
+        assert self._changes is not None
+        renames = self._changes.renames
+        paths = [renames.get(file.path, file.path) for file in self._corpus.files if file.path in self._fresh]
+        texts = texts_at(self._corpus.root, self._history.commit, paths[:MOST_OLD_TEXTS])
+        known = self._history.known.texts
+        return frozenset(path for path, text in texts.items() if _sha256(text) in known)
 
     def _score_bundle(self, name: str, model_hash: str, held_out: HeldOut) -> StageRecord:
         graph = read_bundle(self._paths.bundle, verify=False).manifest["files"][MODEL_FILE]  # of the precision too
@@ -303,13 +332,18 @@ class _Update(Build):
 
 def _learned_before(found: Corpus, history: History) -> list[tuple[str, str]]:
     """Language and text of files as they were learned from, which have changed or are gone since."""
-    paths = changed_since(found, history.known)[:MOST_OLD_TEXTS]
+    there = {file.path for file in found.files}
+    # Files that are gone come last: those that went before the last version are not in its commit either.
+    paths = sorted(changed_since(found, history.known), key=lambda path: path not in there)[:MOST_OLD_TEXTS]
     return [
         (language.name, text)
         for path, text in texts_at(found.root, history.commit, paths).items()
-        if (language := find_language(path)) is not None
-        and history.known.texts.get(hashlib.sha256(text.encode()).hexdigest()) in LEARNED
+        if (language := find_language(path)) is not None and history.known.texts.get(_sha256(text)) in LEARNED
     ]
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _line_of(file: SourceFile, offset: int) -> str:

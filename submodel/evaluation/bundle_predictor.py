@@ -37,7 +37,7 @@ class BundlePredictor:
     def complete(
         self, prompts: Sequence[Sequence[int]], on_done: Callable[[int], None], *, lines: int = 1
     ) -> list[str]:
-        """Greedy lines, one prompt after the other, as an editor asks."""
+        """Greedy lines, one prompt after the other, each at a place that was not read before."""
         return self._ask(prompts, on_done, lambda index, prompt: self._engine.generate(prompt, lines=lines))
 
     def generate(
@@ -66,6 +66,7 @@ class BundlePredictor:
         self.milliseconds = []
         answers = []
         for index, prompt in enumerate(prompts):
+            self._engine.memory.clear()  # else prompts of one file that begin alike would be quick
             # The start of a file without a suffix has an empty prompt.
             generation = generate(index, prompt) if prompt else None
             answers.append(generation.text if generation else "")

@@ -1,5 +1,6 @@
 """Fine-tuning on a tiny model: it learns its files, keeps its best, and goes on after a kill as if nothing had been."""
 
+import errno
 import itertools
 import re
 from dataclasses import replace
@@ -7,18 +8,20 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from builder.batches import in_limited_batches
 from builder.calibration import Example
 from builder.corpus.corpus import SourceFile
 from builder.corpus.split import Split
 from builder.finetuning import training_data as material
-from builder.finetuning import training_run
+from builder.finetuning import training_run, training_state
 from builder.finetuning.finetune import finetune
 from builder.finetuning.finetune_settings import FinetuneSettings
 from builder.finetuning.packed import packed_nats
 from builder.finetuning.schedule import learning_rate_at, steps_within, validation_steps
 from builder.finetuning.training_data import Material, token_weights
+from builder.finetuning.training_state import StateFile
 from contract.errors import BuildError, CorpusError
 from contract.prompt import PromptEncoder, PromptFormat
 from testbed.models import make_model
@@ -111,9 +114,8 @@ def encoder_and_model():
 
 def run(tmp_path, name="state", stage_hash="k", files=None, settings=SETTINGS, **callbacks):
     encoder, model = encoder_and_model()
-    return finetune(
-        model, encoder, files or corpus(), settings, state_path=tmp_path / name, stage_hash=stage_hash, **callbacks
-    )
+    state = StateFile(path=tmp_path / name, stage_hash=stage_hash)
+    return finetune(model, encoder, files or corpus(), settings, state=state, **callbacks)
 
 
 def test_it_learns_and_leaves_a_plain_model(tmp_path):
@@ -164,7 +166,8 @@ def test_groups_of_at_most_so_many_tokens():
 
 def test_it_learns_in_bf16(tmp_path):
     encoder, model = encoder_and_model()
-    finetuned = finetune(model.bfloat16(), encoder, corpus(), SETTINGS, state_path=tmp_path / "s", stage_hash="k")
+    state = StateFile(path=tmp_path / "s", stage_hash="k")
+    finetuned = finetune(model.bfloat16(), encoder, corpus(), SETTINGS, state=state)
     losses = finetuned.summary["validation_loss"]
     assert losses["before"] is not None and losses["after"] is not None
     assert losses["after"] < losses["before"] - 0.05
@@ -269,7 +272,7 @@ def test_what_only_gets_worse_is_not_kept(tmp_path, monkeypatch):
     encoder, model = encoder_and_model()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     settings = replace(SETTINGS, least_patience=2)
-    finetuned = finetune(model, encoder, corpus(), settings, state_path=tmp_path / "s", stage_hash="k")
+    finetuned = finetune(model, encoder, corpus(), settings, state=StateFile(path=tmp_path / "s", stage_hash="k"))
     assert finetuned.summary["kept_step"] == 0
     assert len(finetuned.summary["curve"]) == 3  # before, and two that were worse: it stopped there
     for name, tensor in before.items():
@@ -310,3 +313,15 @@ def test_validation_is_spread_and_comes_last():
     assert validation_steps(40, 4) == {10, 20, 30, 40}
     assert max(validation_steps(7, 3)) == 7
     assert 0 not in validation_steps(2, 8)
+
+
+def test_a_full_disk_is_an_error_of_the_disk(tmp_path, monkeypatch):
+    """safetensors has an exception of its own for it, without a number."""
+
+    def fail(*arguments, **options):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(training_state, "save_file", fail)
+    with pytest.raises(OSError, match="No space left") as caught:
+        run(tmp_path)
+    assert caught.value.errno == errno.ENOSPC

@@ -116,6 +116,17 @@ def change(root: Path) -> None:
     git(root, "commit", "-m", "change")
 
 
+def lose(root: Path, split: str) -> None:
+    """Delete all files of a split, and change one that was learned from."""
+    places = splits(root)
+    for path, place in places.items():
+        if place == split:
+            (root / path).unlink()
+    changed = root / next(path for path, place in places.items() if place == "calibration")
+    changed.write_text(changed.read_text() + "\nADDED = 1\n")
+    git(root, "commit", "--all", "-m", "lose")
+
+
 def always_better(monkeypatch, is_better: bool = True) -> None:
     """A random model need not get better within eight steps: the validation says so in its place."""
     losses = iter(range(1000, 0, -1) if is_better else range(1000))
@@ -165,6 +176,35 @@ def test_an_update_learns_and_swaps_model_and_bundle(repository, monkeypatch):
     assert versions[1]["held_out"]["positions"] == versions[1]["since"]["positions"] == 4
     page = (output / "report.html").read_text()
     assert "Versions" in page and versions[1]["commit"][:10] in page
+
+
+def test_lines_that_were_learned_before_they_were_committed_are_not_new(repository, monkeypatch):
+    """A build reads the folder as it is; its commit does not have what was not committed then."""
+    always_better(monkeypatch)
+    change(repository)
+    path = repository / "part_0.py"
+    path.write_text(path.read_text() + "\nLEARNED_UNCOMMITTED = 1\n")
+    follow(repository, positions=0)
+    path.write_text(path.read_text() + "\nWRITTEN_SINCE = 2\n")
+    git(repository, "commit", "--all", "-m", "both")
+    asked = []
+    monkeypatch.setattr(update_run, "_line_of", lambda file, offset: asked.append(file.path) or "")
+    assert "since" not in follow(repository)
+    assert "part_0.py" not in asked
+
+
+def test_an_update_goes_on_where_no_held_out_file_is_left(repository, monkeypatch):
+    always_better(monkeypatch)
+    lose(repository, "held-out")
+    document = follow(repository)
+    assert "held_out_before" not in document
+    assert "positions" not in document["models"][0]
+
+
+def test_without_validation_files_it_asks_for_a_build(repository):
+    lose(repository, "validation")
+    with pytest.raises(BuildError, match="validated on"):
+        follow(repository, positions=0)
 
 
 def test_what_was_learned_is_not_learned_again(repository, monkeypatch):
