@@ -38,6 +38,7 @@ LEAST_LINES = 40  # of a file that is walked through
 OPEN_SHARE, NEAR_SHARE = 0.3, 0.4  # of the moves; the others go anywhere in the file
 NEAR_LINES = 15
 REST_S = (0.5, 3.0)
+CLIENT_WAITS_S = 0.1  # before VS Code's extension says where the cursor rests
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,9 +129,10 @@ class Walker:
             self._versions[move.path] = self._versions.get(move.path, 0) + 1
             item = types.TextDocumentItem(self._uri, "", self._versions[move.path], move.text)
             self._client.text_document_did_open(types.DidOpenTextDocumentParams(item))
+        await asyncio.sleep(CLIENT_WAITS_S)
         position = {"line": move.line, "character": move.character}
         self._client.protocol.notify("submodel/cursor", {"textDocument": {"uri": self._uri}, "position": position})
-        await asyncio.sleep(move.rest_s)
+        await asyncio.sleep(move.rest_s - CLIENT_WAITS_S)
 
     async def hit(self, move: Move) -> float:
         """Hit the key, and take it back once the answer is there; milliseconds from the key to the answer."""

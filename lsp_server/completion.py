@@ -66,18 +66,22 @@ class Completer:
 
         `stop` is asked between tokens; a stopped completion shows nothing. Raises ServeError if the model fails.
         """
-        deadline = time.perf_counter() + request.options.trigger.budget_ms / 1000
+        budget_s = request.options.trigger.budget_ms / 1000
+        deadline = time.perf_counter() + budget_s
         prompt = self._prompt(request)
         request = prompt.request
         if not prompt.ids:
             return self._described(Completion(rule="empty-document"), request)
         short_ids = self._short_prompt_ids(prompt)
         prompt = replace(prompt, ids=short_ids or prompt.ids)
-        is_late = False
+        is_late, is_begun = False, False
 
         def is_enough(raw: str) -> bool:
-            nonlocal is_late
-            is_late = time.perf_counter() > deadline
+            nonlocal is_late, is_begun, deadline
+            now = time.perf_counter()
+            if not is_begun:  # the prompt is read; if that took nearly all the time, a third of it is added
+                is_begun, deadline = True, max(deadline, now + budget_s / 3)
+            is_late = now > deadline
             return is_late or is_done(without_start(raw, prompt.start), request)
 
         answer = self._engine.generate(
@@ -150,7 +154,7 @@ class Completer:
     def _short_prompt_ids(self, whole: Prompt) -> list[int]:
         """Return a short prompt if reading the whole one would take too long, else [].
 
-        A short prompt that was read already is preferred to a whole one that was not.
+        A short prompt that was read already is preferred to a whole one that was not, unless all the time may be used.
         """
         trigger = whole.request.options.trigger
         may_wait_s = min(trigger.cold_ms, trigger.budget_ms) / 1000
@@ -158,7 +162,8 @@ class Completer:
         if not whole.ids or whole_s <= may_wait_s / 4:
             return []
         short_ids = self._encode(whole, (), _short_format(self._engine.encoder.prompt_format))
-        is_read = self._engine.known_tokens(short_ids) > 0.9 * len(short_ids)
+        is_read = trigger.cold_ms <= trigger.budget_ms
+        is_read = is_read and self._engine.known_tokens(short_ids) > 0.9 * len(short_ids)
         is_needed = whole_s > may_wait_s and self._engine.reading_s(short_ids) < whole_s / 2
         return short_ids if is_read or is_needed else []
 

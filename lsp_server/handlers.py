@@ -159,7 +159,7 @@ async def _ask_for_settings(ls: CompletionServer) -> object:
 
 
 def _own_settings(settings: object) -> object:
-    """Return the options that a client has sent, bare or under this server's name."""
-    if isinstance(settings, dict) and set(settings) == {"submodel"}:
+    """Return the options that a client has sent, bare or under this server's name, as beside those of other servers."""
+    if isinstance(settings, dict) and "submodel" in settings:
         return settings["submodel"]
     return settings

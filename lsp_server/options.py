@@ -137,7 +137,8 @@ class CareOptions:
     prefetch: bool = _switch(True)  # while a suggestion is shown, the line after it is completed
     # The text around the cursor is read before a keystroke, if the client sends where the cursor is.
     read_ahead: bool = _switch(True)
-    read_ahead_delay_ms: int = _switch(150, _count(0, 60_000))  # how long the cursor must rest before that
+    # How long the cursor must rest before that. The client has waited, too (docs/protocol.md).
+    read_ahead_delay_ms: int = _switch(50, _count(0, 60_000))
 
 
 @dataclass(frozen=True, kw_only=True)

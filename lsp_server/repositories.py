@@ -125,9 +125,14 @@ def is_of(root: Path, folders: Sequence[Path]) -> bool:
 class Repositories:
     """The repositories of one client. All methods are called from the event loop's thread."""
 
-    def __init__(self, on_drift: Callable[[Path, Drift], None] = lambda root, drift: None) -> None:
+    def __init__(
+        self,
+        on_drift: Callable[[Path, Drift], None] = lambda root, drift: None,
+        may_reread: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._drifts: dict[Path, DriftFacts] = {}  # by bundle
         self._on_drift = on_drift
+        self._may_reread = may_reread
         self._timers: dict[Path, asyncio.TimerHandle] = {}
         self._wanted: dict[Path, Callable[[], None]] = {}  # by repository, the newest reading that has not begun
         self._is_reading = False
@@ -156,7 +161,7 @@ class Repositories:
             self.read(root, bundle)
 
     def read(self, root: Path, bundle: Path | None) -> None:
-        """Begin to read a repository, now and every half hour.
+        """Begin to read a repository, now and every half hour in which `may_reread` allows it.
 
         `bundle` serves the repository. Nothing is read if it was built from another one, or from none.
         """
@@ -181,7 +186,13 @@ class Repositories:
 
         self._wanted[root] = work
         self._begin()
-        self._timers[root] = loop.call_later(REREAD_S, self.read, root, bundle)
+        self._timers[root] = loop.call_later(REREAD_S, self._reread, root, bundle)
+
+    def _reread(self, root: Path, bundle: Path) -> None:
+        if self._may_reread():
+            self.read(root, bundle)
+        else:
+            self._timers[root] = asyncio.get_running_loop().call_later(REREAD_S, self._reread, root, bundle)
 
     def close(self) -> None:
         """Begin no further readings."""

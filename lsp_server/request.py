@@ -12,6 +12,11 @@ from lsp_server.suggestion.steps import Step
 from lsp_server.syntax.grammars import Grammar, find_grammar
 
 
+def line_end_of(text: str) -> str:
+    r"""Return what most lines of a text end with, "\r\n" or "\n"."""
+    return "\r\n" if 2 * text.count("\r\n") > text.count("\n") else "\n"
+
+
 @dataclass(frozen=True, kw_only=True)
 class ClientCursor:
     """The cursor as the client counts: in its own line ends and character units."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 import uuid
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -26,9 +27,10 @@ from lsp_server.decoding.providers import Provider
 from lsp_server.open_documents import MAX_DOCUMENT_CHARS, Document, Edit, OpenDocuments
 from lsp_server.options import ServerOptions, read_options
 from lsp_server.positions import Encoding
-from lsp_server.repositories import Drift, Repositories, is_of
-from lsp_server.request import ClientCursor, Completion, CompletionRequest
-from lsp_server.service import BundleState, CompletionService
+from lsp_server.power import Policy
+from lsp_server.repositories import REREAD_S, Drift, Repositories, is_of
+from lsp_server.request import ClientCursor, Completion, CompletionRequest, line_end_of
+from lsp_server.service import MAX_LOADED, BundleState, CompletionService
 from lsp_server.session import Session
 from lsp_server.status import describe_status
 from lsp_server.wire import TolerantProtocol, lenient_converter
@@ -52,7 +54,8 @@ class CompletionServer(LanguageServer):
         self.problems: list[str] = []
         self.finder = BundleFinder(options.bundle)
         self.service = CompletionService(on_change=self._on_service_change, is_named=self.finder.is_named)
-        self.repositories = Repositories(on_drift=self._on_drift)
+        self.repositories = Repositories(on_drift=self._on_drift, may_reread=self._may_reread)
+        self._used_s = time.monotonic()
         self.session = Session(self.service, options)
         self.is_started = False  # bundles were looked for
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -112,11 +115,16 @@ class CompletionServer(LanguageServer):
 
     def read_repositories(self) -> None:
         """Read the repositories of the bundles that are served."""
-        for folder in self.folders:
+        bundles: dict[Path, Path] = {}  # by repository, which several folders may lie in
+        for folder in self.folders if self.options.enabled else ():
             bundle = self.finder.for_file(None, [folder])
-            if bundle is not None and self.options.enabled:
-                root = self.finder.root_of(folder, bundle, self.folders) or folder
-                self.repositories.read(root, bundle)
+            if bundle is not None:
+                bundles[self.finder.root_of(folder, bundle, self.folders) or folder] = bundle
+        for root, bundle in bundles.items():
+            self.repositories.read(root, bundle)
+
+    def _may_reread(self) -> bool:
+        return self.session.policy()[0] is Policy.FULL and time.monotonic() - self._used_s < REREAD_S
 
     def open_document(self, document: Document) -> None:
         """Keep a document, in the place of pygls' own."""
@@ -172,9 +180,12 @@ class CompletionServer(LanguageServer):
             start = document.offset_at_position(info.range.start)
             end = max(start, document.offset_at_position(info.range.end))
             text, offset, within = text[:start] + info.text + text[end:], start + len(info.text), position
-        line_end = "\r\n" if "\r\n" in text else "\n"
         cursor = ClientCursor(
-            uri=document.uri, line=within.line, character=within.character, offset=offset, line_end=line_end
+            uri=document.uri,
+            line=within.line,
+            character=within.character,
+            offset=offset,
+            line_end=line_end_of(text),
         )
         file, folders = _file_of(document), self.folders
         bundle = self.finder.for_file(file, folders)
@@ -216,7 +227,7 @@ class CompletionServer(LanguageServer):
             except SubmodelError as error:
                 self.warn_once(f"{error} Until then submodel completes nothing.")
         self.is_started = True
-        for bundle in found:
+        for bundle in found[:MAX_LOADED]:  # more would take the place of these
             status = self.service.bundles.get(bundle)
             if status is None or status.state is BundleState.FAILED:
                 await self._load(bundle, self.session.threads())
@@ -236,6 +247,7 @@ class CompletionServer(LanguageServer):
 
     def note_use(self) -> None:
         """Restart the time after which an unused model is freed."""
+        self._used_s = time.monotonic()
         minutes = self.options.care.idle_unload_minutes
         if self._idle is not None:
             self._idle.cancel()

@@ -87,6 +87,7 @@ class CompletionService:
         self._is_named = is_named
         self._lock = threading.Lock()
         self._worker = Worker()
+        self._given_up: list[Worker] = []  # Python waits for their threads, too, when the process ends
         self._loaded: OrderedDict[Path, Completer] = OrderedDict()  # the worker's; the last used is last
         self._crashes: Counter[Path] = Counter()  # the worker's; since the last answer
         self._waiting: Future[Completion | None] | None = None  # the newest request's
@@ -219,17 +220,19 @@ class CompletionService:
     def has_ended(self, within_s: float) -> bool:
         """Wait `within_s` seconds at most for running native code, then interrupt it; return whether none runs."""
         until = time.monotonic() + within_s
-        while not self._worker.is_idle() and time.monotonic() < until:
+        workers = [self._worker, *self._given_up]
+        while not all(worker.is_idle() for worker in workers) and time.monotonic() < until:
             time.sleep(0.01)
         if not self._worker.is_idle():
             self._interrupt()
-        return self._worker.is_idle()
+        return all(worker.is_idle() for worker in workers)
 
     def _give_up_worker(self) -> None:
         """Replace a stuck worker. Its models are interrupted; they are freed if its thread then ends."""
         log.error("The model does not come back; its thread is given up.")
         self._interrupt()
         stuck, self._worker = self._worker, Worker()
+        self._given_up.append(stuck)
         self._loaded, self._crashes = OrderedDict(), Counter()
         self.is_busy = False
         stuck.close()

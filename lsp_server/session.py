@@ -56,6 +56,7 @@ class Session:
         self.is_paused = False
         self.snoozed_until: datetime | None = None
         self._now = now
+        self._awaited = 0  # requests whose answers the client waits for
         self._background: set[asyncio.Task[None]] = set()  # held here, since the event loop has only weak references
 
     @property
@@ -103,7 +104,13 @@ class Session:
         """Return what to show, None if there is nothing. A trace records the reason in any case."""
         self.tracker.statistics.requests += 1
         trace = self.traces.begin(request, self._now())
+        refusal = self._find_refusal(request)
+        if refusal is not None and not self._awaited:  # what is read or asked ahead may go on
+            return self._refused(trace, refusal)
         generation, unwanted = self.cache.generation, self.service.supersede()
+        if refusal is not None:
+            return self._refused(trace, refusal)
+        self._awaited += 1
         try:
             return await self._suggest(request, trace, generation, unwanted)
         except asyncio.CancelledError:
@@ -113,6 +120,8 @@ class Session:
             self._count_nothing("failed")
             self._end(trace, Outcome.FAILED, str(error), rule="failed")
             return None
+        finally:
+            self._awaited -= 1
 
     async def recall(self, request: CompletionRequest, first: Completion) -> Completion | None:
         """Return another candidate beside `first` for a request by hand; None if text at hand has none that differs."""
@@ -176,9 +185,6 @@ class Session:
     async def _suggest(
         self, request: CompletionRequest, trace: Trace, generation: int, unwanted: threading.Event
     ) -> Completion | None:
-        refusal = self._find_refusal(request)
-        if refusal is not None:
-            return self._refused(trace, refusal)
         policy, reason = self.policy()
         if policy is Policy.OFF and not request.is_invoked:
             return self._refused(trace, refuse("machine", reason))

@@ -71,6 +71,8 @@ class SuggestionCache:
     def find(self, scope: str, request: CompletionRequest) -> tuple[Completion, Hit] | None:
         """As `get`; what is left of a suggestion replaces the closers that the editor has put in meanwhile."""
         found = self.get(scope, request.text, request.offset)
+        if found is not None and _changes_nothing(found[0], request):
+            return None
         is_asked = request.options.filters.doubled_closers
         if found is None or found[1] == "exact" or found[0].replaces or not is_asked:
             return found
@@ -83,6 +85,11 @@ class SuggestionCache:
         """Forget everything, as when another model answers."""
         self._entries.clear()
         self.generation += 1
+
+
+def _changes_nothing(rest: Completion, request: CompletionRequest) -> bool:
+    """Return whether what is left of a suggestion is what it would replace, as once all but its closers is typed."""
+    return bool(rest.text) and request.text[request.offset : request.offset + rest.replaces] == rest.text
 
 
 def _key(scope: str, text: str, offset: int, suffix: str) -> _CacheKey:

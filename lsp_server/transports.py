@@ -64,6 +64,7 @@ def serve_tcp(host: str, port: int, options: ServerOptions, version: str, *, is_
         raise ServeError(f"Can't listen on {host}:{port} ({error.strerror}); give another host or port.") from error
     finally:
         server.close()
+        _end_without(server)
 
 
 def _end_without(server: CompletionServer) -> None:

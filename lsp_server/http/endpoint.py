@@ -26,7 +26,7 @@ from lsp_server.http.connection import Request
 from lsp_server.http.messages import Found, Refusal, Reply, Wanted
 from lsp_server.options import ServerOptions
 from lsp_server.power import BURST_S, Policy, PowerMeter, choose_policy
-from lsp_server.request import Completion, CompletionRequest
+from lsp_server.request import Completion, CompletionRequest, line_end_of
 from lsp_server.service import BundleState, CompletionService
 
 log = logging.getLogger(__name__)
@@ -229,7 +229,7 @@ def _for_client(wanted: Wanted, text: str, replaces: int) -> str:
     before, after = wanted.text[: wanted.offset], wanted.text[wanted.offset :]
     text = messages.insertable(text, after[:replaces], before[before.rfind("\n") + 1 :])
     text = messages.until_stop(text, wanted.stop)
-    return text.replace("\n", "\r\n") if "\r\n" in wanted.text else text
+    return text.replace("\n", line_end_of(wanted.text))
 
 
 def _newest_snippets(snippets: tuple[ContextSnippet, ...]) -> tuple[ContextSnippet, ...]:

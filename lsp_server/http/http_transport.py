@@ -76,8 +76,11 @@ async def _serve(addresses: Sequence[str], port: int, guard: Guard, options: Ser
     if problem is not None:
         tell(problem)
     try:
-        await listener.serve_forever()
+        await asyncio.Event().wait()  # not serve_forever: since Python 3.12 it waits for clients that are idle
     finally:
+        listener.close()
+        for connection in [*connections]:
+            connection.abort()
         endpoint.close()
         if not endpoint.service.has_ended(END_WITHIN_S):
             log.error("The model does not come back; the server ends without it.")

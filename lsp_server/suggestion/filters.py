@@ -9,17 +9,18 @@ from collections.abc import Callable, Iterator
 from contract.repository.secrets import KEY_BLOCK_LINES, blank_secrets, kind_of_secret
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.suggestion.brackets import open_at_end
-from lsp_server.suggestion.indentation import indent_unit, reindent
+from lsp_server.suggestion.indentation import indent_unit, reindent, strip_typed
 from lsp_server.suggestion.steps import Change, Rejection
 from lsp_server.syntax.grammars import MAX_PARSED_CHARS
 from lsp_server.syntax.parsed_text import ParsedText
 
 Filter = Callable[[Completion, CompletionRequest], Change | Rejection | None]
 
-# What tokenizers call their control tokens; a model can also spell one with ordinary tokens.
+# Control tokens that a model spells with ordinary tokens. Names that are code, too, are not among them: `<filename>`,
+# `[MASK]`, `<pad>`. The model's own control tokens end an answer by their ids.
 _SPECIAL_TOKEN = re.compile(
-    r"<[|｜][\w▁ .-]{1,40}[|｜]>|<(?:fim[_-](?:prefix|suffix|middle|pad)|file_sep|repo_?name|filename|unk|pad)>"
-    r"|</?s>(?!\w)|\[(?:PAD|UNK|CLS|SEP|MASK)\]|<\|(?:fim|im|end|file|repo)[\w|]*$"
+    r"<[|｜][\w▁ .-]{1,40}[|｜]>|<fim[_-](?:prefix|suffix|middle|pad)>|<file_sep>"
+    r"|</s>(?!\w)|<\|(?:fim|im|end|file|repo)[\w|]*$"
 )
 _WORD_END = re.compile(r"\w+|[^\w\s]|\s+")
 _PYTHON_HEADER = re.compile(
@@ -56,7 +57,9 @@ def indentation(completion: Completion, request: CompletionRequest) -> Change | 
     if unit is None:
         return None
     head, *rest = completion.text.split("\n")
-    lines = [_reindented(head, unit) if not request.line_before else head]
+    if request.is_blank_before:  # what is typed and what comes are one white space
+        head, _ = strip_typed(_reindented(request.line_before + head, unit), request.line_before)
+    lines = [head]
     lines += [_reindented(line, unit) for line in rest]
     text = "\n".join(lines)
     if text == completion.text:

@@ -20,6 +20,7 @@ _SIMILAR = 0.95  # of two lines, by difflib; with less, neighbouring assignments
 _MIN_SIMILAR_CHARS = 20
 _MIN_WORD_CHARS = 4  # shorter lines, such as `else:` or `}`, repeat in good code
 _REPEATED = re.compile(r"(?s)(.{4,60}?)\1\1")  # three times in a row
+_CLOSING_TAG = re.compile(r"</[\w.:-]*>[;,)]*")
 _MIN_REPEATED_CHARS = 18  # of all three: "0, 0, 0" is data
 
 
@@ -89,7 +90,7 @@ def next_line(text: str, request: CompletionRequest, is_final: bool) -> Cut | No
             return None
         line = text[position : end if end >= 0 else len(text)]
         whole = (request.line_before if position == 0 else "") + line
-        if _is_same(whole.strip(), below):
+        if _is_same(_as_compared(whole), _as_compared(request.next_line)):
             return Cut(at=max(0, position - 1), detail=f"the next line says so already: {shorten(below)}")
         if end < 0:
             return None
@@ -104,20 +105,27 @@ def repetition(text: str, request: CompletionRequest, is_final: bool) -> Cut | N
         return Cut(
             at=match.start() + len(match.group(1)), detail=f"{shorten(match.group(1))} comes three times in a row"
         )
-    previous = request.previous_line.strip()
+    previous = _as_compared(request.previous_line)
     position = 0
     while True:
         end = text.find("\n", position)
         if end < 0 and not is_final:
             return None
         line = text[position : end if end >= 0 else len(text)]
-        whole = ((request.line_before if position == 0 else "") + line).strip()
+        whole = _as_compared((request.line_before if position == 0 else "") + line)
         if len(whole) >= _MIN_WORD_CHARS and whole == previous and any(map(str.isalnum, whole)):
             return Cut(at=max(0, position - 1), detail=f"a line repeats the one above it: {shorten(whole)}")
         if end < 0:
             return None
         previous = whole or previous
         position = end + 1
+
+
+def _as_compared(line: str) -> str:
+    """Return a line without its indentation, but keep that of a closing tag: nested ones follow each other."""
+    content = line.strip()
+    depth = width(line[: len(line) - len(line.lstrip())]) if _CLOSING_TAG.fullmatch(content) else 0
+    return " " * depth + content
 
 
 def _is_same(line: str, other: str) -> bool:

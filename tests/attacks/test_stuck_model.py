@@ -134,15 +134,18 @@ def create_stuck(*arguments):
     begun = threading.Event()
     server.service._worker.submit(lambda: (begun.set(), time.sleep(3600)))
     begun.wait()
+    if "given up" in sys.argv:
+        server.service._give_up_worker()
     return server
 serve.create_server = create_stuck
 serve.serve_stdio(ServerOptions(), "0")
 """
 
 
-def test_the_server_ends_when_its_client_leaves(tmp_path: Path) -> None:
+@pytest.mark.parametrize("state", ["stuck", "given up"])
+def test_the_server_ends_when_its_client_leaves(state: str) -> None:
     began = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", END], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", END, state], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
     assert done.returncode == 1
     assert b"The model does not come back; the server ends without it." in done.stderr
     assert time.monotonic() - began < 60

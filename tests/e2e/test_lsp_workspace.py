@@ -108,7 +108,8 @@ def test_options_can_be_changed(workspace: Path, tiny_bundle: Bundle) -> None:
         async with editing(workspace) as editor:
             await editor.begin()
             full = await editor.complete(1, 24)
-            settings = {"submodel": {"experimental": {"maxNewTokens": 12}, "trigger": {"comments": "yes"}}}
+            own = {"experimental": {"maxNewTokens": 12}, "trigger": {"comments": "yes"}}
+            settings = {"pylsp": {"plugins": {}}, "submodel": own}  # eglot sends those of all servers
             editor.workspace_did_change_configuration(types.DidChangeConfigurationParams(settings))
             short = await editor.complete(1, 24)
             assert 0 < len(short[0]) < len(full[0])

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsp_server.positions import Encoding, clamp, offset_at
+from lsp_server.request import line_end_of
 from lsp_server.serve_errors import ServeError
 
 TEXTS = st.text(alphabet="ab é𝕏\n\r\f\u2028", max_size=40)
@@ -83,3 +84,11 @@ def test_surrogate_pairs_count_two_in_utf16() -> None:
 def test_position_outside_the_file(line: int, character: int) -> None:
     with pytest.raises(ServeError, match="is outside"):
         offset_at("ab\n", line, character)
+
+
+@pytest.mark.parametrize(
+    ("text", "line_end"),
+    [("", "\n"), ("a\nb\n", "\n"), ("a\r\nb\r\n", "\r\n"), ("a\nb\nc\r\n", "\n"), ("a\r\n", "\r\n")],
+)
+def test_a_text_s_line_end_is_that_of_most_lines(text: str, line_end: str) -> None:
+    assert line_end_of(text) == line_end

@@ -177,3 +177,20 @@ CANT_UPDATE: dict[str, Callable[[BuildPaths], None]] = {
 def test_any_other_bundle_asks_for_a_build(root: Path, bundle: Path, build: BuildPaths, case: str) -> None:
     CANT_UPDATE[case](build)
     assert command_of(root, bundle) == f"submodel build {root}"
+
+
+def test_it_is_not_read_again_while_nobody_uses_it(root: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lsp_server.repositories.REREAD_S", 0.01)
+    asked: list[bool] = []
+
+    async def test() -> None:
+        repositories = Repositories(may_reread=lambda: bool(asked.append(True)))
+        repositories.read(root, bundle)
+        await until_read(repositories, bundle)
+        first = repositories.drift_of(bundle)
+        while len(asked) < 3:
+            await asyncio.sleep(0.01)
+        assert repositories.drift_of(bundle) is first
+        repositories.close()
+
+    asyncio.run(test())

@@ -320,6 +320,40 @@ def test_a_key_ends_what_was_asked_ahead() -> None:
     assert [request.text for request in service.requests] == ["x = \n", "x = b\n", "x = bfoo(bar)\n\n"]
 
 
+def test_a_refused_request_ends_nothing_that_was_asked_ahead() -> None:
+    """VS Code asks again where a suggestion was just accepted, and in the middle of a word."""
+    session, service = make(options=AHEAD)
+
+    async def test() -> str | None:
+        let_go = asyncio.Event()
+        await session.suggest(at("x = ‸\n"))
+        service.wait = let_go.wait  # type: ignore[assignment]
+        await asyncio.sleep(0.01)  # the line after it has begun
+        assert await session.suggest(at("x = f‸oo(bar)\n")) is None
+        let_go.set()
+        await asyncio.sleep(0.01)
+        after = await session.suggest(at("x = foo(bar)\n‸\n"))
+        assert len(service.requests) == 2, "the answer that was asked ahead"
+        return after.text if after else None
+
+    assert asyncio.run(test()) == "foo(bar)"
+
+
+def test_a_refused_request_ends_one_that_a_client_waits_for() -> None:
+    session, service = make()
+
+    async def test() -> Completion | None:
+        let_go = asyncio.Event()
+        service.wait = let_go.wait  # type: ignore[assignment]
+        older = asyncio.create_task(session.suggest(at("x = ‸\n")))
+        await asyncio.sleep(0.01)
+        assert await session.suggest(at("x = f‸oo\n")) is None
+        let_go.set()
+        return await older
+
+    assert asyncio.run(test()) is None
+
+
 def test_looking_ahead_does_not_end_a_newer_request() -> None:
     session, service = make(options=AHEAD)
     service.first_is_too_late = True

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsp_server.request import Completion
+from lsp_server.request import Completion, CompletionRequest
 from lsp_server.suggestion_cache import ENTRIES, MAX_TYPED_CHARS, SuggestionCache
 
 BEFORE, AFTER = "x = ", "\ny = 2\n"
@@ -85,3 +85,12 @@ def test_a_change_anywhere_in_the_window_is_another_place() -> None:
     other = far.replace("json", "yaml")
     assert cache.get("b", far + BEFORE + AFTER, len(far + BEFORE)) is not None
     assert cache.get("b", other + BEFORE + AFTER, len(other + BEFORE)) is None
+
+
+def test_a_suggestion_that_is_typed_up_to_its_closer_is_over() -> None:
+    cache = SuggestionCache()
+    cache.put("s", "foo()", 4, Completion(text="bar)", replaces=1))
+    half, whole = (CompletionRequest(text=f"foo({typed})", offset=4 + len(typed)) for typed in ("ba", "bar"))
+    found = cache.find("s", half)
+    assert found is not None and (found[0].text, found[0].replaces) == ("r)", 1)
+    assert cache.find("s", whole) is None
