@@ -74,6 +74,7 @@ class Stages:
         self._force = force
         self._seal_key = seal_key()
         self._hashes = OutputHashes()
+        self._adopted: set[str] = set()  # made in this run under another name: `force` does not repeat them
         self.records: list[StageRecord] = []
 
     def run(
@@ -83,7 +84,7 @@ class Stages:
 
         The record is written after the outputs, so that a stage that was interrupted counts as not run.
         """
-        found = None if self._force else self._read(name, stage_hash, outputs)
+        found = self._read(name, stage_hash, outputs) if not self._force or name in self._adopted else None
         if found is not None:
             self._display.keep(name)
             record = StageRecord(
@@ -111,6 +112,7 @@ class Stages:
         if record is None:
             raise BuildError(f"{self._path(other)} was changed while the build ran; run it again.")
         self._write(name, record)
+        self._adopted.add(name)
 
     def _path(self, name: str) -> Path:
         return _record_path(self._folder, name)

@@ -114,3 +114,14 @@ def test_the_base_is_scored_again_only_if_files_that_it_is_asked_about_change(tm
     assert not is_scored()
     change("held-out")
     assert is_scored()
+
+
+def test_force_does_not_repeat_what_this_run_made_under_another_name(tmp_path):
+    """A search for the size makes the model that the build then takes."""
+    make = Counter()
+    with StageDisplay() as display:
+        stages = Stages(tmp_path, display, force=True)
+        stages.run("trial", "a", make)
+        stages.adopt("stage", "trial")
+        assert not stages.run("stage", "a", make).is_fresh
+    assert make.calls == 1
