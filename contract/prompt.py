@@ -242,7 +242,7 @@ class PromptEncoder:
         self._count = lru_cache(maxsize=1 << 16)(lambda line: len(self.text_ids(line)))
 
     def window(self, text: str, offset: int, prompt_format: PromptFormat | None = None) -> Window:
-        """The window around `offset`; see `cut_window`. form: another window than the encoder's own."""
+        """The window around `offset`; see `cut_window`. prompt_format: another one than the encoder's."""
         return cut_window(text, offset, prompt_format or self.prompt_format, self._count)
 
     def taken_back(self, before: str) -> str:

@@ -1,8 +1,8 @@
 """Completions for an event loop: one worker thread owns the models, and the newest request wins.
 
 The service knows nothing of the protocol. Requests wait in the worker's queue: one that comes while a model loads is
-answered after that. An older request that still runs is stopped at its next token. A bundle is loaded when it is first
-asked for, freed when it has been idle, and loaded again at the next request.
+answered after that. An older request that still runs is stopped at its next token, or chunk of the prompt. A bundle is
+loaded when it is first asked for, freed when it has been idle, and loaded again at the next request.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class CompletionService:
     def supersede(self) -> threading.Event:
         """Cancel all earlier requests. Return the event that is set once the new request is not wanted any more.
 
-        A request that the worker has not begun ends at once; one that runs ends at its next token.
+        A request that the worker has not begun ends at once; one that runs ends at its next token or chunk.
         """
         self._newest.set()
         self._reading.set()
@@ -122,7 +122,7 @@ class CompletionService:
     async def complete(self, request: CompletionRequest, unwanted: threading.Event | None = None) -> Completion | None:
         """Return what to show; None if a newer request came. Raises SubmodelError if the model can't answer.
 
-        `unwanted` is what `supersede` gave. Cancelling the task stops the model at its next token.
+        `unwanted` is what `supersede` gave. Cancelling the task stops the model, too.
         """
         unwanted = unwanted or self.supersede()
         if unwanted.is_set():

@@ -68,7 +68,7 @@ class Corpus:
     listed_by: str  # "git" or "walk"
 
     def select(self, split: Split, *, code_only: bool = False) -> tuple[SourceFile, ...]:
-        """The files of one split; held-out and validation hold code alone."""
+        """The files of one split; as read, held-out and validation hold code alone."""
         return tuple(file for file in self.files if file.split == split and (file.is_code or not code_only))
 
     @property

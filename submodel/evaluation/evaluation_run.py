@@ -56,7 +56,7 @@ class EvalSettings:
     base: str | None = None  # None: the one that the sub-model was made from
     positions: int = 200  # a 95 % interval of about ± 7 points
     blocks: int = 100  # positions of several lines
-    seed: int = 0  # the same as a build's gives the same positions
+    seed: int = 0  # the same as a build's gives the same positions, for as many of them
     humaneval: bool = False
     functional: FunctionalSettings | None = None  # None: the repository's own tests are not run
     unsafe_programs: bool = False  # programs run even where the system grants no namespaces to hold them
