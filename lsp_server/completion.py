@@ -162,7 +162,7 @@ class Completer:
         if not whole.ids or whole_s <= may_wait_s / 4:
             return []
         short_ids = self._encode(whole, (), _short_format(self._engine.encoder.prompt_format))
-        is_read = trigger.cold_ms <= trigger.budget_ms
+        is_read = trigger.cold_ms < trigger.budget_ms
         is_read = is_read and self._engine.known_tokens(short_ids) > 0.9 * len(short_ids)
         is_needed = whole_s > may_wait_s and self._engine.reading_s(short_ids) < whole_s / 2
         return short_ids if is_read or is_needed else []

@@ -83,7 +83,8 @@ class TriggerOptions:
     debounce_min_ms: int = _switch(40, _count(0, 2000))  # the wait after a keystroke if the user types slowly
     debounce_max_ms: int = _switch(150, _count(0, 5000))  # the wait within a burst of keystrokes
     multi_line: bool = _switch(True)  # several lines if the syntax says that a block begins
-    # Time for an answer. What is there by then is cut at its last whole word.
+    # Time for an answer, a third of it at least after the prompt was read. What is there then is cut at its last whole
+    # word.
     budget_ms: int = _switch(1500, _count(50, 60_000))
     # If reading the text around the cursor would take longer, the first answer comes from less of it.
     cold_ms: int = _switch(400, _count(0, 60_000))
@@ -151,7 +152,8 @@ class ServerOptions:
         _one_of("quiet", "normal", "eager"),
         "how much is shown: of the suggestions, 70 % (`quiet`), 50 % (`normal`) or 30 % (`eager`) should be right, on "
         "lines that are asked once. While you type fewer are (httpx: 53, 31 and 22 %). A quiet server also waits "
-        "longer after a keystroke and reads the whole window at a new place; an eager one waits shorter",
+        "longer after a keystroke, and reads the whole window at a new place if that takes less than 1.5 s; an eager "
+        "one waits shorter",
     )
     bundle: Path | None = _option(
         None, _FOLDER, "one bundle for all files, built here or trusted; without it each folder has its own"

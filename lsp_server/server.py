@@ -42,6 +42,7 @@ _NOT_KEPT = (
     f"the document has more than {MAX_DOCUMENT_CHARS:,} characters, or so much else is open that its text was given "
     "up; open it again"
 )
+AGAIN_S = 0.2  # until a resting cursor is looked at again, if the model was at work
 PROGRESS_TIMEOUT_S = 5.0  # for a client to agree to a progress bar
 
 
@@ -206,6 +207,9 @@ class CompletionServer(LanguageServer):
         """Return what to show for a request, None if there is nothing."""
         self._prepare(request)
         self.note_use()
+        if request.bundle is not None and self.service.follow_build(request.bundle, self.session.threads()):
+            self.repositories.forget_readings()
+            self.read_repositories()
         return await self.session.suggest(request)
 
     async def load_bundles(self) -> None:
@@ -231,6 +235,8 @@ class CompletionServer(LanguageServer):
             status = self.service.bundles.get(bundle)
             if status is None or status.state is BundleState.FAILED:
                 await self._load(bundle, self.session.threads())
+        for bundle in found[MAX_LOADED:]:
+            self.service.note_unloaded(bundle)
         self.read_repositories()
         self.note_use()
         self.send_status()
@@ -324,6 +330,8 @@ class CompletionServer(LanguageServer):
         self._prepare(request)
         if self.session.read_ahead(request):
             self._cursor = None
+        elif self.service.is_answering():  # what is asked ahead at another place, say
+            self._rest = asyncio.get_running_loop().call_later(AGAIN_S, self._read_at_cursor)
 
     def _note_service_change(self) -> None:
         self.send_status()

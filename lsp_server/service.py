@@ -21,6 +21,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from contract.bundle.bundle import build_of
 from contract.errors import SubmodelError, first_line
 from lsp_server.decoding.huge_pages import use_huge_pages
 from lsp_server.decoding.providers import Provider
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_LOADED = 2  # bundles in memory; a further one takes the place of the least recently used
+LOOK_S = 5.0  # between two looks at whether another build has replaced a bundle
 MAX_CRASHES = 3  # of one bundle, one after the other: then it counts as failed until it is loaded anew
 LOADING_S = 600.0  # enough for a model of some gigabytes on a slow disk
 WATCH_S = 1.0  # between two looks at the worker while somebody waits for it
@@ -78,13 +80,18 @@ class CompletionService:
     """
 
     def __init__(
-        self, on_change: Callable[[], None] = lambda: None, is_named: Callable[[Path], bool] = lambda bundle: False
+        self,
+        on_change: Callable[[], None] = lambda: None,
+        is_named: Callable[[Path], bool] = lambda bundle: False,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.bundles: dict[Path, BundleStatus] = {}  # replaced as a whole by the worker, never changed
         self.is_busy = False
         self.provider = Provider.AUTO  # of bundles that are loaded from now on
         self._on_change = on_change
         self._is_named = is_named
+        self._now = now
+        self._looked_at: dict[Path, float] = {}
         self._lock = threading.Lock()
         self._worker = Worker()
         self._given_up: list[Worker] = []  # Python waits for their threads, too, when the process ends
@@ -96,8 +103,31 @@ class CompletionService:
 
     def load(self, bundle_folder: Path, threads: int | None) -> Future[None]:
         """Load a bundle in the worker, again if it is loaded. The future raises a SubmodelError if that fails."""
+        self._looked_at[bundle_folder] = self._now()
         self._set(bundle_folder, BundleStatus(state=BundleState.LOADING))
         return self._worker.submit(self._load, bundle_folder, threads)
+
+    def follow_build(self, bundle_folder: Path, threads: int | None) -> Future[None] | None:
+        """Load a bundle again if another build has replaced it; the future of that, or None.
+
+        Its build is read every LOOK_S seconds at most.
+        """
+        status, now = self.bundles.get(bundle_folder), self._now()
+        if status is None or status.state is BundleState.LOADING:
+            return None
+        if now - self._looked_at.get(bundle_folder, -LOOK_S) < LOOK_S:
+            return None
+        self._looked_at[bundle_folder] = now
+        try:
+            is_same = build_of(bundle_folder) == status.build
+        except SubmodelError:  # it is being replaced, or gone
+            return None
+        return None if is_same else self.load(bundle_folder, threads)
+
+    def note_unloaded(self, bundle_folder: Path) -> None:
+        """Give a bundle that nobody has asked yet its place in the status."""
+        if bundle_folder not in self.bundles:
+            self._set(bundle_folder, BundleStatus(state=BundleState.UNLOADED))
 
     def unload(self, bundle_folder: Path | None = None, *, forget: bool = False) -> Future[None]:
         """Free one bundle's memory, or that of all; `forget` drops the state too. The next request loads it again."""
@@ -144,11 +174,19 @@ class CompletionService:
         status = self.bundles.get(bundle_folder)
         return status.build if status is not None else None
 
+    def is_answering(self) -> bool:
+        """Return whether a request waits for its answer, or one that was made ahead."""
+        return self._waiting is not None and not self._waiting.done()
+
     def can_read_ahead(self, bundle_folder: Path, threads: int | None) -> bool:
         """Return whether the worker is free and has the bundle in memory, as a request with `threads` would use it."""
         status = self.bundles.get(bundle_folder)
-        is_free = self._waiting is None or self._waiting.done()
-        return is_free and status is not None and status.state is BundleState.READY and status.threads == threads
+        return (
+            not self.is_answering()
+            and status is not None
+            and status.state is BundleState.READY
+            and status.threads == threads
+        )
 
     async def read_ahead(
         self,

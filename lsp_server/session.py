@@ -136,7 +136,7 @@ class Session:
 
         If nothing would be completed there because of text right of the cursor, the end of the line is read instead.
         Otherwise the likeliest first key is answered, too. `Allowance` limits the time of what no request makes use of.
-        Any request ends a reading.
+        A request that the model is asked for ends a reading.
         """
         if not self._may_read_ahead(request):
             return False
@@ -255,7 +255,7 @@ class Session:
         return found
 
     def _prefetch(self, request: CompletionRequest, shown: Completion) -> None:
-        """Ask for the line after a suggestion, unless its answer is cached. The next request ends that."""
+        """Ask for the line after a suggestion, unless its answer is cached. A request for the model ends that."""
         after = place_after_accepting(request.text, request.offset, shown.text, shown.replaces)
         if after is None:
             return

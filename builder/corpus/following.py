@@ -67,8 +67,8 @@ def know(corpus: Corpus) -> Known:
 def follow_shared(corpus: Corpus, learned: Collection[str], held_out: Collection[str]) -> Corpus | None:
     """Give the files of `corpus` the splits that follow from those of a shared start; None if it knows none of them.
 
-    Both are SHA-256 of texts. What the start has learned from is learned from. Other files keep their splits, and move
-    where too little is left in one.
+    Both are SHA-256 of texts. What the start has learned from is learned from, or validated on. Other files keep their
+    splits, and move where too little is left in one.
     """
     texts: dict[str, Place] = {**dict.fromkeys(held_out, "held-out"), **dict.fromkeys(learned, "calibration")}
     if texts.keys().isdisjoint(file.sha256 for file in corpus.files):
@@ -77,7 +77,7 @@ def follow_shared(corpus: Corpus, learned: Collection[str], held_out: Collection
     splits = fill_up(
         [file.split for file in followed.files],
         [SplitCandidate(text=file.text, language=file.language, sha256=file.sha256) for file in followed.files],
-        [file.sha256 in texts for file in followed.files],
+        [texts.get(file.sha256) == "calibration" for file in followed.files],
     )
     placed = (replace(file, split=split) for file, split in zip(followed.files, splits, strict=True))
     return replace(followed, files=tuple(placed))

@@ -95,22 +95,22 @@ def split_by_origin(candidates: Sequence[SplitCandidate], is_held_out: Sequence[
     return _settle(splits, candidates, ("validation",))
 
 
-def fill_up(splits: Sequence[Split], candidates: Sequence[SplitCandidate], is_known: Sequence[bool]) -> list[Split]:
-    """Fill held-out and validation from the files that are not known, if too little of those is in there.
+def fill_up(splits: Sequence[Split], candidates: Sequence[SplitCandidate], is_learned: Sequence[bool]) -> list[Split]:
+    """Fill held-out and validation, where a model has learned from some of the files.
 
-    Known files stay where they are, and don't count. Only if validation has no code at all are they taken for it.
+    From the other files, by their share of the others. If validation is too small a share of all code then, it is
+    filled from all files: what was learned from may be validated on, but not scored.
     """
     filled = list(splits)
     near = find_near_files([evidence_lines(candidate.text, candidate.language) for candidate in candidates])
     files = _describe(candidates, near)
-    unknown = [
-        replace(file, size=0, may_be_scored=False) if known else file
-        for file, known in zip(files, is_known, strict=True)
+    others = [
+        replace(file, size=0, may_be_scored=False) if learned else file
+        for file, learned in zip(files, is_learned, strict=True)
     ]
     for split in _BOUNDS:
-        _fill(filled, split, _BOUNDS[split], unknown)
-    if not _taken(filled, "validation", files):
-        _fill(filled, "validation", _BOUNDS["validation"], files)
+        _fill(filled, split, _BOUNDS[split], others)
+    _fill(filled, "validation", _BOUNDS["validation"], files)
     return filled
 
 

@@ -15,10 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from contract.bundle.bundle import build_of, find_bundle
+from contract.bundle.bundle import find_bundle
 from contract.errors import SubmodelError
 from contract.prompt import ContextSnippet
-from lsp_server.bundle_finder import RETRY_S, BundleFinder, workspace_of
+from lsp_server.bundle_finder import BundleFinder, workspace_of
 from lsp_server.decoding.cores import default_threads
 from lsp_server.decoding.providers import Provider
 from lsp_server.http import messages
@@ -41,13 +41,11 @@ class Endpoint:
     def __init__(self, options: ServerOptions, folder: Path, now: Callable[[], float] = time.monotonic) -> None:
         self.options = options
         self._finder = BundleFinder(options.bundle, now)
-        self.service = CompletionService(is_named=self._finder.is_named)
+        self.service = CompletionService(is_named=self._finder.is_named, now=now)
         self.service.provider = Provider(options.provider)
         self._folder = folder
-        self._now = now
         self._meter = PowerMeter(now)
         self._newest: dict[str, asyncio.Future[None]] = {}  # of each client that waits; done: a newer one came
-        self._looked_at = now()
         self._idle: asyncio.TimerHandle | None = None
         self._reading: asyncio.Task[Any] | None = None
         self._routes = {
@@ -160,7 +158,7 @@ class Endpoint:
 
     def _completion_request(self, wanted: Wanted, policy: Policy) -> CompletionRequest:
         bundle, options = self._bundle(), self.options
-        self._follow_build(bundle)
+        self.service.follow_build(bundle, self._threads())
         if policy is Policy.SAVING:
             options = replace(options, trigger=replace(options.trigger, multi_line=False))
         if wanted.max_tokens:
@@ -195,19 +193,6 @@ class Endpoint:
             return find_bundle(self._folder)
         except SubmodelError as error:
             raise Refusal(503, str(error)) from error
-
-    def _follow_build(self, bundle: Path) -> None:
-        """Load a bundle that another build has replaced. Its build is read every RETRY_S seconds at most."""
-        status = self.service.bundles.get(bundle)
-        if status is None or status.state is BundleState.LOADING or self._now() - self._looked_at < RETRY_S:
-            return
-        self._looked_at = self._now()
-        try:
-            build = build_of(bundle)
-        except SubmodelError:  # it is being replaced
-            return
-        if build != status.build:
-            self.service.load(bundle, self._threads())
 
     def _threads(self) -> int | None:
         """Return the cores for the model, on battery half of them; None: the engine's own default."""

@@ -56,7 +56,7 @@ def tell(sentence: str) -> None:
 
 async def _serve(addresses: Sequence[str], port: int, guard: Guard, options: ServerOptions) -> None:
     endpoint = Endpoint(options, Path.cwd())
-    connections: dict[Connection, None] = {}  # the oldest first
+    connections: dict[Connection, asyncio.Task[None] | None] = {}  # the oldest first; who serves it
 
     async def receive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(connections) >= MAX_CONNECTIONS:
@@ -64,7 +64,7 @@ async def _serve(addresses: Sequence[str], port: int, guard: Guard, options: Ser
             del connections[oldest]
             oldest.abort()
         connection = Connection(reader, writer, guard, endpoint.answer)
-        connections[connection] = None
+        connections[connection] = asyncio.current_task()
         try:
             await connection.serve()
         finally:
@@ -79,9 +79,12 @@ async def _serve(addresses: Sequence[str], port: int, guard: Guard, options: Ser
         await asyncio.Event().wait()  # not serve_forever: since Python 3.12 it waits for clients that are idle
     finally:
         listener.close()
-        for connection in [*connections]:
+        serving = [task for task in connections.values() if task is not None]
+        for connection in connections:
             connection.abort()
         endpoint.close()
+        if serving:  # else asyncio.run would cancel them, and Python 3.11 print a trace for each
+            await asyncio.wait(serving, timeout=END_WITHIN_S)
         if not endpoint.service.has_ended(END_WITHIN_S):
             log.error("The model does not come back; the server ends without it.")
             logging.shutdown()

@@ -131,7 +131,7 @@ def _as_compared(line: str) -> str:
 def _is_same(line: str, other: str) -> bool:
     if line == other:
         return True
-    if min(len(line), len(other)) < _MIN_SIMILAR_CHARS:
+    if min(len(line), len(other)) < _MIN_SIMILAR_CHARS or _CLOSING_TAG.fullmatch(other.strip()):
         return False
     matcher = SequenceMatcher(None, line, other, autojunk=False)
     return matcher.real_quick_ratio() >= _SIMILAR and matcher.ratio() >= _SIMILAR

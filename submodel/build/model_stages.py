@@ -119,7 +119,8 @@ class ModelStages:
         stage_hash = hash_of(pruned=pruned_hash, finetuning=self._settings.finetuning.to_json())
         tune = partial(self._finetune, stage_hash, paths, suffix_first)
         finetuned = self._stages.run(f"finetune{suffix}", stage_hash, tune, [paths.model])
-        self._state_of(stage_hash).remove()  # not before the stage's record is there: a kill would train anew
+        if finetuned.is_fresh:  # not before the stage's record is there: a kill would train anew
+            self._state_of(stage_hash).remove()
         return pruned, finetuned, stage_hash
 
     def _prune(self, size: float, paths: BuildPaths, suffix_first: bool, advance: Advance) -> dict[str, Any]:

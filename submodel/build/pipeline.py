@@ -171,7 +171,7 @@ class Build(ModelStages):
         bundles = {SUB_MODEL: own.bundle, "dense base, fine-tuned": paths.bundle}
         timed = stages.run(
             "time the bundles",
-            hash_of(bundles=[bundle_hash, baseline_hash], positions=held_out.fingerprint),
+            hash_of(version=SCORING_VERSION, bundles=[bundle_hash, baseline_hash], positions=held_out.fingerprint),
             lambda advance: line_times(bundles, held_out.fim_examples, advance),
         )
         return {

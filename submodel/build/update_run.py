@@ -24,6 +24,7 @@ from builder.artifact import read_artifact
 from builder.corpus.changes import changes_since, head_commit, texts_at
 from builder.corpus.corpus import Corpus, SourceFile, read_corpus
 from builder.corpus.following import LEARNED, Followed, changed_since, follow
+from builder.corpus.split import Split
 from builder.evaluation.held_out import HeldOut, make_held_out
 from builder.fim_examples import FimExample, draw_fim_examples
 from builder.finetuning.finetune_settings import FinetuneSettings
@@ -149,6 +150,10 @@ class _Update(Build):
         if not self._followed.fresh_to_learn or self._history.versions[-1].get("stage_hash") == stage_hash:
             return self._finish(document, {}, started)
         self._display.say(_describe(document["files"]))
+        if self._settings.minutes > 0 and not self._corpus_has("validation"):
+            raise BuildError(
+                "The files that the model was validated on are gone; run `submodel build`, which picks others."
+            )
         scores = self._score_old(stage_hash)
         tuned = self._learn(stage_hash)
         if tuned.get("kept_step", 0) > 0:
@@ -170,14 +175,12 @@ class _Update(Build):
         """The summary of the fine-tuning."""
         if self._settings.minutes == 0:
             return {"minutes": 0.0}
-        if not any(file.split == "validation" and file.is_code for file in self._corpus.files):
-            raise BuildError(
-                "The files that the model was validated on are gone; run `submodel build`, which picks others."
-            )
         is_suffix_first = read_artifact(self._paths.pruned).prompt.suffix_first
         make = partial(self._finetune, stage_hash, self._paths, is_suffix_first)
-        summary: dict[str, Any] = self._stages.run("update", stage_hash, make, [self._paths.model]).result
-        self._state_of(stage_hash).remove()
+        record = self._stages.run("update", stage_hash, make, [self._paths.model])
+        if record.is_fresh:
+            self._state_of(stage_hash).remove()
+        summary: dict[str, Any] = record.result
         if summary["kept_step"] == 0:
             self._display.say("The old model stays: the new one is not better on the validation files")
         return summary
@@ -296,9 +299,12 @@ class _Update(Build):
     @cached_property
     def _held_out(self) -> HeldOut | None:
         """None if the files that were held out are gone."""
-        if not any(file.split == "held-out" and file.is_code for file in self._corpus.files):
+        if not self._corpus_has("held-out"):
             return None
         return make_held_out(self._corpus.files, self._settings.scoring)
+
+    def _corpus_has(self, split: Split) -> bool:
+        return any(file.split == split and file.is_code for file in self._corpus.files)
 
     def _is_new(self, example: FimExample) -> bool:
         """Whether a cut stands in a line that was written since; of a file without its commits any line may be.
@@ -322,8 +328,9 @@ class _Update(Build):
         renames = self._changes.renames
         paths = [renames.get(file.path, file.path) for file in self._corpus.files if file.path in self._fresh]
         texts = texts_at(self._corpus.root, self._history.commit, paths[:MOST_OLD_TEXTS])
-        known = self._history.known.texts
-        return frozenset(path for path, text in texts.items() if _sha256(text) in known)
+        manifest = read_artifact(self._paths.pruned).manifest or {}
+        read = {*manifest.get("learned_sha256", ()), *manifest.get("held_out_sha256", ())}
+        return frozenset(path for path, text in texts.items() if _sha256(text) in read)
 
     def _score_bundle(self, name: str, model_hash: str, held_out: HeldOut) -> StageRecord:
         graph = read_bundle(self._paths.bundle, verify=False).manifest["files"][MODEL_FILE]  # of the precision too

@@ -28,7 +28,7 @@ def complete(
 ) -> None:
     """Complete at a place in a file: a line, or the lines of a block that begins there.
 
-    The model always reads the whole text that it can, which the server does only where there is time.
+    The model always reads the whole window; the server does so only if there is time.
     """
     from contract.bundle.bundle import find_trusted_bundle
     from lsp_server.completion import open_completer

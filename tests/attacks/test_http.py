@@ -302,3 +302,15 @@ def test_without_a_token_pages_are_refused_all_the_same(tiny_bundle: Bundle) -> 
 def test_limits_are_those_of_the_documentation() -> None:
     text = (Path(__file__).parents[2] / "docs" / "editors.md").read_text("utf-8")
     assert f"{connection.MAX_BODY_BYTES >> 20} MB" in text
+
+
+def test_it_ends_though_clients_wait(tiny_bundle: Bundle) -> None:
+    """One is silent, one waits for a long answer; neither is waited for, and the end is not an error."""
+    with serving(tiny_bundle.folder.parents[1]) as server:
+        body = json.dumps({"prompt": "def greet(name):\n    return ", "max_tokens": 500}).encode()
+        with server.connect(), server.connect() as waiting:
+            waiting.sendall(head("POST", "/v1/completions", f"Content-Length: {len(body)}") + body)
+            began = time.monotonic()
+            said = server.end()
+            assert time.monotonic() - began < connection.IDLE_S / 2
+            assert "Traceback" not in said

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from builder.corpus.corpus import Corpus, SourceFile
 from builder.corpus.following import changed_since, follow, follow_shared, know
-from builder.corpus.split import SplitCandidate, split_by_hash, split_files
+from builder.corpus.split import SPLITS, SplitCandidate, split_by_hash, split_files
 
 
 def text(number: int, lines: int = 20) -> str:
@@ -159,7 +159,25 @@ def test_a_file_in_common_with_a_shared_start_leaves_no_split_empty(seed, count)
     assert followed is not None
     places = {file.sha256: file.split for file in followed.files}
     assert set(places.values()) == {"calibration", "validation", "held-out"}
-    assert {places[one] for one in learned} == {"calibration"}
+    assert {places[one] for one in learned} <= {"calibration", "validation"}
+
+
+def test_a_shared_start_that_knows_nearly_all_is_validated_on_as_much_as_ever():
+    found = corpus({f"{number:03}.py": text(number) for number in range(220)})
+    followed = follow_shared(found, [file.sha256 for file in found.files[:200]], ())
+    assert followed is not None
+    size = {split: sum(len(file.text) for file in followed.select(split)) for split in SPLITS}
+    assert size["validation"] >= 0.04 * sum(size.values())
+    assert size["held-out"] > 0
+    assert all(file.path >= "200.py" for file in followed.select("held-out"))
+
+
+def test_what_a_shared_start_held_out_is_enough_to_score():
+    found = corpus({f"{number:02}.py": text(number) for number in range(23)})
+    known = found.files[:20]
+    followed = follow_shared(found, [file.sha256 for file in known[5:]], [file.sha256 for file in known[:5]])
+    assert followed is not None
+    assert [file.path for file in followed.select("held-out")] == [file.path for file in known[:5]]
 
 
 def test_where_a_shared_start_knows_all_the_code_it_is_validated_on_some_of_it():

@@ -14,6 +14,7 @@ from msgspec import convert
 from contract.bundle.bundle import Bundle, build_of, read_manifest, seal_manifest
 from contract.bundle.trusted_builds import trust_build
 from contract.documents import ServerStatus
+from contract.files.folders import replace_folder
 from tests.e2e.editor import TEXT, editing, expected, run
 
 
@@ -216,6 +217,30 @@ def test_older_bundle_can_be_served_again(workspace: Path) -> None:
             [decision] = (await editor.request("submodel/explain"))["decisions"]
             assert decision["bundle"] == str(workspace / ".submodel" / "previous" / "old")
             assert status["bundles"][0]["folder"] == decision["bundle"]
+
+    run(test)
+
+
+def test_a_bundle_that_is_built_anew_is_taken_without_a_reload(workspace: Path) -> None:
+    bundle = workspace / ".submodel" / "bundle"
+    first = build_of(bundle)
+
+    async def test() -> None:
+        async with editing(workspace) as editor:
+            await editor.begin()
+            answer = await editor.complete(1, 24)
+            with replace_folder(bundle, marker="bundle.json") as fresh:  # as a build does it
+                shutil.copytree(bundle, fresh, dirs_exist_ok=True)
+                seal_manifest(fresh, {**read_manifest(fresh), "learned_sha256": ["0" * 64]})
+                trust_build(build_of(fresh))
+            served = first
+            while served == first:
+                await editor.complete(1, 23)
+                await asyncio.sleep(0.2)
+                served = (await editor.request("submodel/status"))["bundles"][0]["build"]
+            assert served == build_of(bundle)
+            assert await editor.complete(1, 24) == answer
+        assert editor.messages == []
 
     run(test)
 
