@@ -5,8 +5,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import os
 import sys
 from pathlib import Path
+from typing import Final
+
+MOST_KERNELS: Final = 64  # a layer of one step, forward and backward
 
 
 def peak_rss_bytes() -> int | None:
@@ -22,6 +26,15 @@ def peak_rss_bytes() -> int | None:
 
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return peak
+
+
+def limit_kernels() -> None:
+    """Keep few of the kernels that oneDNN makes for each shape of a product; call it before the first product.
+
+    Each training step has shapes of its own, so that 1,024 kernels, oneDNN's default, took a gigabyte and were hardly
+    used again.
+    """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(MOST_KERNELS))
 
 
 def give_back_memory() -> None:

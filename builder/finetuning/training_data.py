@@ -20,6 +20,8 @@ T = TypeVar("T")
 OLD_SHARE = 0.3
 # Of an update's pass at least; what fresh files don't give comes from the old ones, of which a build sees a part only.
 LEAST_TOKENS = 14_400
+# Of a pass; a night on two cores reads some eight million. Of more code each pass draws other lines.
+MOST_TOKENS = 1_000_000
 
 
 class Material:
@@ -55,7 +57,12 @@ class Material:
         return first + make_sequences(old, self._encoder, max(0, tokens - sum(map(len, first))), seed)
 
     def _tokens_of(self, files: Sequence[SourceFile]) -> int:
-        return sum(len(self._encoder.text_ids(file.text)) for file in files if file.is_code)
+        """Of the code, MOST_TOKENS or a few more at most."""
+        count = 0
+        for file in files:
+            if file.is_code and count < MOST_TOKENS:
+                count += len(self._encoder.text_ids(file.text))
+        return count
 
     def _pass(self, number: int) -> tuple[Step, ...]:
         while len(self._passes) <= number:

@@ -18,7 +18,7 @@ from builder.checkpoint_writer import parity_examples, save_checkpoint, save_rew
 from builder.corpus.corpus import Corpus
 from builder.fim_examples import FimExample, draw_example_pairs
 from builder.finetuning.training_state import StateFile
-from builder.memory import peak_rss_bytes
+from builder.memory import limit_kernels, peak_rss_bytes
 from builder.number_format import fastest_dtype
 from builder.pruning.structured_pruning import prune
 from contract.bundle.bundle import Bundle, build_of, read_bundle
@@ -42,7 +42,7 @@ from submodel.build.stages import StageRecord, Stages, hash_of
 from submodel.evaluation.fit_threshold import fit_threshold
 from submodel.evaluation.predictors import open_checkpoint
 
-PIPELINE_VERSION = 13  # raised when the same inputs give another model, so that stages of older versions are not kept
+PIPELINE_VERSION = 14  # raised when the same inputs give another model, so that stages of older versions are not kept
 # Likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits, 4: drafts, 5: confidence threshold,
 # 6: one quantization step for all rows behind a norm, 7: threshold on two places a line, 8: the key "threshold",
 # 9: threshold from short prompts, 10: threshold with the last token healed.
@@ -69,6 +69,7 @@ class ModelStages:
         sources: Mapping[str, Any],
         base: ResolvedBase | None,
     ) -> None:
+        limit_kernels()
         self._settings = settings
         self._display = display
         self._corpus = corpus

@@ -100,6 +100,17 @@ def test_an_update_learns_mostly_fresh_files_and_validates_on_them_first(monkeyp
     assert sum(map(len, update.validation)) >= SETTINGS.validation_tokens
 
 
+def test_a_pass_over_much_code_is_limited_and_the_next_one_draws_other_lines(monkeypatch):
+    monkeypatch.setattr(material, "MOST_TOKENS", 400)
+    encoder, _ = encoder_and_model()
+    encoder = PromptEncoder(encoder.tokenizer, encoder.prompt_format.with_window(60, 20))
+    limited = Material(many_files(), encoder, SETTINGS)
+    passes = [[one.ids for step in limited._pass(number) for one in step] for number in (0, 1)]
+    one_file = 12 * len(encoder.text_ids(TEXT))
+    assert all(one_file <= sum(map(len, one)) < 2 * one_file for one in passes)
+    assert set(passes[0]) != set(passes[1])
+
+
 def test_a_small_update_is_filled_up_with_old_files():
     encoder, _ = encoder_and_model()
     update = Material(many_files(), encoder, SETTINGS, frozenset({"calibration_1.py"}))
