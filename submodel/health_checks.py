@@ -37,7 +37,7 @@ from submodel.extras import install_command, missing_modules
 
 LEAST_PYTHON: Final = (3, 11)
 # A base of half a billion parameters (docs/faq.md), and some more, since a machine counts a little less than it has.
-BUILD_MEMORY_BYTES: Final = 4_000_000_000 if sys.platform == "linux" else 5_500_000_000
+BUILD_MEMORY_BYTES: Final = 4_500_000_000 if sys.platform == "linux" else 5_500_000_000
 SERVE_MEMORY_BYTES: Final = 600_000_000
 BUILD_DISK_BYTES: Final = 3_000_000_000  # pruned and tuned model, bundle, and the float32 graph that is checked
 CACHE_DISK_BYTES: Final = 1_000_000_000  # the hub's file of the first base
