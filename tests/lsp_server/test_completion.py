@@ -18,7 +18,7 @@ from contract.prompt import PromptEncoder, shared_prefix
 from lsp_server.completion import Completer, open_completer
 from lsp_server.decoding.engine import LINE_TOKENS, Engine, FinishReason, Generation
 from lsp_server.decoding.speculation import StepCosts
-from lsp_server.options import PATIENT, FilterOptions, ServerOptions, TriggerOptions
+from lsp_server.options import PATIENT, WHEN_ASKED, FilterOptions, ServerOptions, TriggerOptions
 from lsp_server.request import CompletionRequest
 
 PARTS = ("prefix", "suffix", "middle")
@@ -315,6 +315,23 @@ def test_time_budget_ends_the_answer(engine: Engine) -> None:
     assert completion.steps[0].name == "budget"
 
 
+def test_a_prompt_that_took_all_the_time_leaves_a_third_of_it_for_the_answer(engine: Engine) -> None:
+    done = []
+
+    class SlowReader(FixedEngine):
+        def generate(self, prompt_ids: Sequence[int], **options: object) -> Generation:
+            is_done = options["is_done"]
+            assert callable(is_done)
+            for seconds in (0.35, 0.0, 0.15):
+                time.sleep(seconds)
+                done.append(is_done("fo"))
+            return replace(self._answer, text="fo", finish=FinishReason.DONE)
+
+    options = replace(NOT_HEALED, trigger=TriggerOptions(budget_ms=300))
+    Completer(SlowReader(engine.encoder, "")).complete(at("x = ", 4, options=options))  # type: ignore[arg-type]
+    assert done == [False, False, True]
+
+
 @pytest.mark.parametrize("token", ["<|end|>", "<|middle|>"])
 def test_control_tokens_in_a_file_are_text(engine: Engine, token: str) -> None:
     completer, double = fixed(engine)
@@ -391,3 +408,7 @@ def test_the_short_prompt_is_read_ahead_first_and_answers_a_key_until_the_whole_
     )
     double.read_ahead = [near, whole[: len(whole) * 4 // 5]]
     assert not completer.complete(resting).is_from_short_prompt, "hardly anything is missing"
+    double.read_ahead = [near, whole[: len(whole) // 2]]
+    double.token_s = 1.0 / len(whole)
+    by_hand = replace(resting, options=WHEN_ASKED)
+    assert not completer.complete(by_hand).is_from_short_prompt, "all the time may be used"
