@@ -8,6 +8,7 @@ from builder.corpus.corpus import read_corpus
 from contract.console import StageDisplay
 from submodel.build import pipeline
 from submodel.build.build_settings import BuildSettings
+from submodel.build.paths import BuildPaths
 from submodel.build.pipeline import run_build
 from submodel.build.stages import Stages, hash_of
 from testbed.models import save_base
@@ -114,6 +115,34 @@ def test_the_base_is_scored_again_only_if_files_that_it_is_asked_about_change(tm
     assert not is_scored()
     change("held-out")
     assert is_scored()
+
+
+@pytest.mark.slow
+def test_a_stage_that_is_kept_leaves_the_state_of_another_fine_tuning(tmp_path):
+    """As after a kill in the dense baseline's, or in a trial's: the state is one file for all of them."""
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    for number in range(24):
+        lines = (f"def compute_{number}_{i}(value):\n    return value + {i * number}\n" for i in range(30))
+        (repository / f"part_{number}.py").write_text("\n".join(lines))
+    settings = BuildSettings(
+        repository=repository,
+        output=tmp_path / "output",
+        base=str(save_base(tmp_path / "base", kind="qwen2")),
+        size=1.0,
+        minutes=0.01,
+        quantize="fp32",
+        positions=0,
+    )
+    state = BuildPaths(root=settings.output).finetuning_state
+    with StageDisplay() as display:
+        run_build(settings, display)
+        assert not state.exists()
+        state.write_bytes(b"of another stage")
+        assert not any(
+            stage["is_fresh"] for stage in run_build(settings, display)["stages"] if stage["name"] == "finetune"
+        )
+    assert state.exists()
 
 
 def test_force_does_not_repeat_what_this_run_made_under_another_name(tmp_path):
