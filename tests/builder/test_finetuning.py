@@ -301,9 +301,10 @@ def test_nothing_to_train_on_is_said(tmp_path):
         run(tmp_path, files=corpus()[2:])
 
 
-def test_minutes_below_zero_are_refused():
-    with pytest.raises(BuildError, match="--minutes -1"):
-        FinetuneSettings(minutes=-1)
+@pytest.mark.parametrize("minutes", [-1, float("inf"), float("nan")])
+def test_minutes_that_are_no_length_of_time_are_refused(minutes):
+    with pytest.raises(BuildError, match="--minutes"):
+        FinetuneSettings(minutes=minutes)
 
 
 def test_the_budget_decides_the_steps():
