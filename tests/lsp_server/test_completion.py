@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -315,15 +316,18 @@ def test_time_budget_ends_the_answer(engine: Engine) -> None:
     assert completion.steps[0].name == "budget"
 
 
-def test_a_prompt_that_took_all_the_time_leaves_a_third_of_it_for_the_answer(engine: Engine) -> None:
-    done = []
+def test_a_prompt_that_took_all_the_time_leaves_a_third_of_it_for_the_answer(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, done = [0.0], []
+    monkeypatch.setattr("lsp_server.completion.time", SimpleNamespace(perf_counter=lambda: now[0]))
 
     class SlowReader(FixedEngine):
         def generate(self, prompt_ids: Sequence[int], **options: object) -> Generation:
             is_done = options["is_done"]
             assert callable(is_done)
-            for seconds in (0.35, 0.0, 0.15):
-                time.sleep(seconds)
+            for seconds in (0.35, 0.09, 0.02):
+                now[0] += seconds
                 done.append(is_done("fo"))
             return replace(self._answer, text="fo", finish=FinishReason.DONE)
 
