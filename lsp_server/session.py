@@ -105,11 +105,11 @@ class Session:
         self.tracker.statistics.requests += 1
         trace = self.traces.begin(request, self._now())
         refusal = self._find_refusal(request)
-        if refusal is not None and not self._awaited:  # what is read or asked ahead may go on
+        if refusal is not None:
+            if self._awaited:  # else what is read or asked ahead may go on
+                self.service.supersede()
             return self._refused(trace, refusal)
         generation, unwanted = self.cache.generation, self.service.supersede()
-        if refusal is not None:
-            return self._refused(trace, refusal)
         self._awaited += 1
         try:
             return await self._suggest(request, trace, generation, unwanted)
