@@ -76,15 +76,19 @@ def follow_shared(corpus: Corpus, learned: Collection[str], held_out: Collection
     followed = follow(corpus, Known(paths={}, texts=texts), {}, split_new=lambda file: file.split).corpus
     splits = fill_up(
         [file.split for file in followed.files],
-        [SplitCandidate(text=file.text, language=file.language, sha256=file.sha256) for file in followed.files],
+        [_candidate(file) for file in followed.files],
         [texts.get(file.sha256) == "calibration" for file in followed.files],
     )
     placed = (replace(file, split=split) for file, split in zip(followed.files, splits, strict=True))
     return replace(followed, files=tuple(placed))
 
 
+def _candidate(file: SourceFile) -> SplitCandidate:
+    return SplitCandidate(text=file.text, language=file.language, sha256=file.sha256)
+
+
 def _by_hash(file: SourceFile) -> Split:
-    return SplitCandidate(text=file.text, language=file.language, sha256=file.sha256).split_by_hash
+    return _candidate(file).split_by_hash
 
 
 def follow(

@@ -72,9 +72,8 @@ class NGram:
 
     order: int
     words: Sequence[str]
-    likeliest: Mapping[
-        int, tuple[NDArray[np.uint64], NDArray[np.uint32]]
-    ]  # by length: hashes, sorted; indices of words
+    # By length of the contexts: their hashes, sorted, and the indices of the words that follow.
+    likeliest: Mapping[int, tuple[NDArray[np.uint64], NDArray[np.uint32]]]
 
     @classmethod
     def of(cls, files: Iterable[SourceFile], order: int = 8) -> NGram:
