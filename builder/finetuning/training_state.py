@@ -7,11 +7,9 @@ without a valid seal is ignored: a repository may have brought it along.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import hmac
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from contract.documents import LossPoint
-from contract.files.folders import is_disk_full, replace_file, write_text
+from contract.files.folders import replace_file, write_text
 from contract.files.seals import mac, seal_key
 from contract.files.untrusted_json import read_bytes
 
@@ -60,16 +58,11 @@ class StateFile:
             **{f"best/{name}": tensor for name, tensor in best.items()},
         }
         with replace_file(self.path) as fresh:
-            try:
-                save_file(
-                    {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()},
-                    fresh,
-                    metadata={"stage_hash": self.stage_hash, "progress": json.dumps(asdict(progress))},
-                )
-            except SafetensorError as error:  # it has no errno
-                if not is_disk_full(error):
-                    raise
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path)) from error
+            save_file(
+                {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()},
+                fresh,
+                metadata={"stage_hash": self.stage_hash, "progress": json.dumps(asdict(progress))},
+            )
             self.vouch_for(fresh)
 
     def vouch_for(self, file: Path) -> None:

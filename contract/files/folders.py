@@ -53,7 +53,8 @@ def replace_file(path: Path, *, mode: int = OPEN) -> Iterator[Path]:
     """Yield an empty file of `mode` beside `path`; when the block ends well, that file takes the name `path`.
 
     Both are forced to the disk. Until then the old file stays; if the block fails it stays for good, and what was
-    written beside it is removed. One writer at a time: what earlier ones left is removed first.
+    written beside it is removed. One writer at a time: what earlier ones left is removed first. A full disk is an
+    OSError, also if a library in Rust or C++ reports it otherwise.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_partial_files(path)
@@ -65,10 +66,12 @@ def replace_file(path: Path, *, mode: int = OPEN) -> Iterator[Path]:
         sync(fresh)
         rename(fresh, path)
         sync(path.parent)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             fresh.unlink(missing_ok=True)
-        raise
+        if isinstance(error, (OSError, SubmodelError)) or not is_disk_full(error):
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
 
 
 def _remove_partial_files(path: Path) -> None:
