@@ -119,9 +119,7 @@ class ModelStages:
         pruned = self._stages.run(f"prune{suffix}", pruned_hash, make, [paths.pruned])
         stage_hash = hash_of(pruned=pruned_hash, finetuning=self._settings.finetuning.to_json())
         tune = partial(self._finetune, stage_hash, paths, suffix_first)
-        finetuned = self._stages.run(f"finetune{suffix}", stage_hash, tune, [paths.model])
-        if finetuned.is_fresh:  # not before the stage's record is there: a kill would train anew
-            self._state_of(stage_hash).remove()
+        finetuned = self._run_finetuning(f"finetune{suffix}", stage_hash, tune, paths.model)
         return pruned, finetuned, stage_hash
 
     def _prune(self, size: float, paths: BuildPaths, suffix_first: bool, advance: Advance) -> dict[str, Any]:
@@ -196,6 +194,15 @@ class ModelStages:
         has_learned = summary.get("kept_step", 0) > 0
         save_reweighted(paths.model, source, model, encoder if has_learned else before, self._parity_examples, facts)
         return summary
+
+    def _run_finetuning(
+        self, name: str, stage_hash: str, make: Callable[[Advance], FineTuningFacts], model: Path
+    ) -> StageRecord:
+        """Run a stage that trains. Its state is removed once its record is written, and only its own."""
+        record = self._stages.run(name, stage_hash, make, [model])
+        if record.is_fresh:
+            self._state_of(stage_hash).remove()
+        return record
 
     def _state_of(self, stage_hash: str) -> StateFile:
         return StateFile(path=self._paths.finetuning_state, stage_hash=stage_hash)

@@ -177,10 +177,7 @@ class _Update(Build):
             return {"minutes": 0.0}
         is_suffix_first = read_artifact(self._paths.pruned).prompt.suffix_first
         make = partial(self._finetune, stage_hash, self._paths, is_suffix_first)
-        record = self._stages.run("update", stage_hash, make, [self._paths.model])
-        if record.is_fresh:
-            self._state_of(stage_hash).remove()
-        summary: dict[str, Any] = record.result
+        summary: dict[str, Any] = self._run_finetuning("update", stage_hash, make, self._paths.model).result
         if summary["kept_step"] == 0:
             self._display.say("The old model stays: the new one is not better on the validation files")
         return summary
@@ -277,7 +274,7 @@ class _Update(Build):
         model_hash = self._history.model_hash
         scores = {}
         if self._held_out is None:
-            self._display.say("No file that was held out is left, so that quality over time ends here; build anew")
+            self._display.say("No held-out file is left to score. `submodel build` holds out other files.")
         else:
             scores["held_out_before"] = self._score_bundle("score the old bundle", model_hash, self._held_out)
         fresh = [file for file in self._corpus.files if file.path in self._fresh and file.is_code]
