@@ -92,6 +92,7 @@ class CompletionService:
         self._is_named = is_named
         self._now = now
         self._looked_at: dict[Path, float] = {}
+        self._seen_builds: dict[Path, str] = {}  # at the last look
         self._lock = threading.Lock()
         self._worker = Worker()
         self._given_up: list[Worker] = []  # Python waits for their threads, too, when the process ends
@@ -110,7 +111,7 @@ class CompletionService:
     def follow_build(self, bundle_folder: Path, threads: int | None) -> Future[None] | None:
         """Load a bundle again if another build has replaced it; the future of that, or None.
 
-        Its build is read every LOOK_S seconds at most.
+        Its build is read every LOOK_S seconds at most. A build that failed is tried once more, not at each look.
         """
         status, now = self.bundles.get(bundle_folder), self._now()
         if status is None or status.state is BundleState.LOADING:
@@ -119,10 +120,12 @@ class CompletionService:
             return None
         self._looked_at[bundle_folder] = now
         try:
-            is_same = build_of(bundle_folder) == status.build
+            build = build_of(bundle_folder)
         except SubmodelError:  # it is being replaced, or gone
             return None
-        return None if is_same else self.load(bundle_folder, threads)
+        has_failed = status.state is BundleState.FAILED and self._seen_builds.get(bundle_folder) == build
+        self._seen_builds[bundle_folder] = build
+        return None if has_failed or build == status.build else self.load(bundle_folder, threads)
 
     def note_unloaded(self, bundle_folder: Path) -> None:
         """Give a bundle that nobody has asked yet its place in the status."""

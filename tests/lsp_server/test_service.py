@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import threading
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +185,26 @@ def test_requests_wait_for_the_model(tiny_bundle: Bundle) -> None:
         assert service.bundles[tiny_bundle.folder].state is BundleState.READY
 
     run(test)
+
+
+def test_a_build_that_fails_is_not_loaded_at_each_look(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_bundle.folder, tmp_path / "bundle"))
+    (folder / "onnx" / "model.onnx").write_bytes(b"broken")
+    now = 0.0
+
+    async def test() -> None:
+        nonlocal now
+        service = CompletionService(is_named=lambda bundle: True, now=lambda: now)
+        loads = [service.load(folder, 1)]
+        for _ in range(5):
+            with suppress(SubmodelError):
+                await service.settle(loads[-1])
+            now += 60.0
+            loads += [again] if (again := service.follow_build(folder, 1)) else []
+        service.close()
+        assert len(loads) == 2
+
+    asyncio.run(test())
 
 
 def test_bundle_that_fails_is_remembered(tmp_path: Path) -> None:
