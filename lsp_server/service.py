@@ -17,12 +17,11 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from contract.bundle.bundle import build_of
 from contract.errors import SubmodelError, first_line
+from lsp_server.bundle_states import BundleState, BundleStates, BundleStatus
 from lsp_server.decoding.huge_pages import use_huge_pages
 from lsp_server.decoding.providers import Provider
 from lsp_server.request import Completion, CompletionRequest
@@ -35,33 +34,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_LOADED = 2  # bundles in memory; a further one takes the place of the least recently used
-LOOK_S = 5.0  # between two looks at whether another build has replaced a bundle
 MAX_CRASHES = 3  # of one bundle, one after the other: then it counts as failed until it is loaded anew
 LOADING_S = 600.0  # enough for a model of some gigabytes on a slow disk
 WATCH_S = 1.0  # between two looks at the worker while somebody waits for it
 
 T = TypeVar("T")
-
-
-class BundleState(StrEnum):
-    """State of a bundle; the values are the protocol's."""
-
-    LOADING = "loading"
-    READY = "ready"
-    UNLOADED = "unloaded"
-    FAILED = "failed"
-    UNTRUSTED = "untrusted"  # found, but neither this account's nor trusted: nothing of it is loaded
-
-
-@dataclass(frozen=True, kw_only=True)
-class BundleStatus:
-    """A bundle's state, and the error if it failed."""
-
-    state: BundleState
-    error: str | None = None
-    threads: int | None = None
-    provider: str | None = None  # where it runs, and why there
-    build: str | None = None  # which build is in memory: SHA-256 of its bundle.json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,15 +62,10 @@ class CompletionService:
         is_named: Callable[[Path], bool] = lambda bundle: False,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.bundles: dict[Path, BundleStatus] = {}  # replaced as a whole by the worker, never changed
+        self.states = BundleStates(on_change, now)
         self.is_busy = False
         self.provider = Provider.AUTO  # of bundles that are loaded from now on
-        self._on_change = on_change
         self._is_named = is_named
-        self._now = now
-        self._looked_at: dict[Path, float] = {}
-        self._seen_builds: dict[Path, str] = {}  # at the last look
-        self._lock = threading.Lock()
         self._worker = Worker()
         self._given_up: list[Worker] = []  # Python waits for their threads, too, when the process ends
         self._loaded: OrderedDict[Path, Completer] = OrderedDict()  # the worker's; the last used is last
@@ -102,35 +74,24 @@ class CompletionService:
         self._newest = threading.Event()  # set: the request that it belongs to is not wanted any more
         self._reading = threading.Event()  # set: reading ahead ends at its next chunk
 
+    @property
+    def bundles(self) -> dict[Path, BundleStatus]:
+        """The status of each bundle that was asked for or noted, by its folder; replaced as a whole, never changed."""
+        return self.states.by_folder
+
     def load(self, bundle_folder: Path, threads: int | None) -> Future[None]:
         """Load a bundle in the worker, again if it is loaded. The future raises a SubmodelError if that fails."""
-        self._looked_at[bundle_folder] = self._now()
-        self._set(bundle_folder, BundleStatus(state=BundleState.LOADING))
+        self.states.set_loading(bundle_folder)
         return self._worker.submit(self._load, bundle_folder, threads)
 
     def follow_build(self, bundle_folder: Path, threads: int | None) -> Future[None] | None:
-        """Load a bundle again if another build has replaced it; the future of that, or None.
-
-        Its build is read every LOOK_S seconds at most. A build that failed is tried once more, not at each look.
-        """
-        status, now = self.bundles.get(bundle_folder), self._now()
-        if status is None or status.state is BundleState.LOADING:
-            return None
-        if now - self._looked_at.get(bundle_folder, -LOOK_S) < LOOK_S:
-            return None
-        self._looked_at[bundle_folder] = now
-        try:
-            build = build_of(bundle_folder)
-        except SubmodelError:  # it is being replaced, or gone
-            return None
-        has_failed = status.state is BundleState.FAILED and self._seen_builds.get(bundle_folder) == build
-        self._seen_builds[bundle_folder] = build
-        return None if has_failed or build == status.build else self.load(bundle_folder, threads)
+        """Load a bundle again if another build has replaced it; the future of that, or None."""
+        return self.load(bundle_folder, threads) if self.states.is_replaced(bundle_folder) else None
 
     def note_unloaded(self, bundle_folder: Path) -> None:
         """Give a bundle that nobody has asked yet its place in the status."""
         if bundle_folder not in self.bundles:
-            self._set(bundle_folder, BundleStatus(state=BundleState.UNLOADED))
+            self.states.set(bundle_folder, BundleStatus(state=BundleState.UNLOADED))
 
     def unload(self, bundle_folder: Path | None = None, *, forget: bool = False) -> Future[None]:
         """Free one bundle's memory, or that of all; `forget` drops the state too. The next request loads it again."""
@@ -174,8 +135,7 @@ class CompletionService:
 
     def build_of(self, bundle_folder: Path) -> str | None:
         """Return which build of a bundle answers, or answered last: SHA-256 of its bundle.json; None before that."""
-        status = self.bundles.get(bundle_folder)
-        return status.build if status is not None else None
+        return self.states.build_of(bundle_folder)
 
     def is_answering(self) -> bool:
         """Return whether a request waits for its answer, or one that was made ahead."""
@@ -277,9 +237,7 @@ class CompletionService:
         self._loaded, self._crashes = OrderedDict(), Counter()
         self.is_busy = False
         stuck.close()
-        with self._lock:
-            self.bundles = {key: BundleStatus(state=BundleState.UNLOADED) for key in self.bundles}
-        self._on_change()
+        self.states.set_all_unloaded()
 
     def _interrupt(self) -> None:
         for completer in [*self._loaded.values()]:
@@ -291,23 +249,23 @@ class CompletionService:
 
         if self._loaded.pop(folder, None) is not None:
             gc.collect()
-        self._set(folder, BundleStatus(state=BundleState.LOADING))
+        self.states.set(folder, BundleStatus(state=BundleState.LOADING))
         self._worker.beat(LOADING_S)
         try:
             completer = open_completer(folder, threads=threads, provider=self.provider, is_named=self._is_named(folder))
         except SubmodelError as error:
-            self._set(folder, BundleStatus(state=BundleState.FAILED, error=str(error)))
+            self.states.set(folder, BundleStatus(state=BundleState.FAILED, error=str(error)))
             raise
         except Exception as error:  # a library's: out of memory, ONNX Runtime, a file that nobody checked
             log.exception("Loading %s failed", folder)
             reported = f"{folder} can't be loaded ({first_line(error, 200)}); build it again."
-            self._set(folder, BundleStatus(state=BundleState.FAILED, error=reported))
+            self.states.set(folder, BundleStatus(state=BundleState.FAILED, error=reported))
             raise ServeError(reported) from error
         self._worker.beat()
         self._loaded[folder] = completer
         provider = f"{completer.choice.provider}: {completer.choice.why}"
         status = BundleStatus(state=BundleState.READY, threads=threads, provider=provider, build=completer.build)
-        self._set(folder, status)
+        self.states.set(folder, status)
         log.info("Serving %s", folder)
         while len(self._loaded) > MAX_LOADED:
             self._unload(next(iter(self._loaded)), forget=False)
@@ -317,13 +275,11 @@ class CompletionService:
     def _unload(self, folder: Path | None, forget: bool) -> None:
         for one in [*self._loaded] if folder is None else [folder]:
             if self._loaded.pop(one, None) is not None:
-                self._set(one, BundleStatus(state=BundleState.UNLOADED, build=self.build_of(one)))
+                self.states.set(one, BundleStatus(state=BundleState.UNLOADED, build=self.states.build_of(one)))
                 log.info("Freed %s", one)
         gc.collect()  # sessions hold their memory until then
         if forget:
-            with self._lock:
-                self.bundles = {key: value for key, value in self.bundles.items() if folder not in (None, key)}
-            self._on_change()
+            self.states.forget(folder)
 
     def _complete(self, request: CompletionRequest, unwanted: threading.Event, asked_at: float) -> Completion | None:
         def stop() -> bool:
@@ -411,11 +367,11 @@ class CompletionService:
         self._crashes[folder] += 1
         reported = f"The model of {folder} failed ({first_line(error, 200)})"
         if self._crashes[folder] < MAX_CRASHES:
-            self._set(folder, BundleStatus(state=BundleState.UNLOADED))
+            self.states.set(folder, BundleStatus(state=BundleState.UNLOADED))
             return f"{reported}; it is loaded again."
         del self._crashes[folder]
         reported = f"{reported} {MAX_CRASHES} times in a row; build it again, then run the command submodel.reload."
-        self._set(folder, BundleStatus(state=BundleState.FAILED, error=reported))
+        self.states.set(folder, BundleStatus(state=BundleState.FAILED, error=reported))
         return reported
 
     def _completer_for(self, bundle: Path, threads: int | None) -> Completer:
@@ -427,8 +383,3 @@ class CompletionService:
             completer = self._loaded[bundle]
         self._loaded.move_to_end(bundle)
         return completer
-
-    def _set(self, folder: Path, status: BundleStatus) -> None:
-        with self._lock:
-            self.bundles = {**self.bundles, folder: status}
-        self._on_change()

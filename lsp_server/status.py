@@ -13,9 +13,9 @@ from contract.bundle.trusted_builds import UntrustedError
 from contract.documents import ServedBundle, ServerState, ServerStatus, ThresholdPoint
 from contract.errors import BundleError
 from lsp_server.bundle_finder import BundleFinder, older_bundles, read_manifest, workspace_of
+from lsp_server.bundle_states import BundleState, BundleStatus
 from lsp_server.power import memory_bytes
 from lsp_server.repositories import Repositories
-from lsp_server.service import BundleState, BundleStatus
 from lsp_server.session import Session
 
 

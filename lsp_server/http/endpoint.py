@@ -19,6 +19,7 @@ from contract.bundle.bundle import find_bundle
 from contract.errors import SubmodelError
 from contract.prompt import ContextSnippet
 from lsp_server.bundle_finder import BundleFinder, workspace_of
+from lsp_server.bundle_states import BundleState
 from lsp_server.decoding.cores import default_threads
 from lsp_server.decoding.providers import Provider
 from lsp_server.http import messages
@@ -27,7 +28,7 @@ from lsp_server.http.messages import Found, Refusal, Reply, Wanted
 from lsp_server.options import ServerOptions
 from lsp_server.power import BURST_S, Policy, PowerMeter, choose_policy
 from lsp_server.request import Completion, CompletionRequest, line_end_of
-from lsp_server.service import BundleState, CompletionService
+from lsp_server.service import CompletionService
 
 log = logging.getLogger(__name__)
 

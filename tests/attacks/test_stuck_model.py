@@ -20,9 +20,10 @@ from onnx import TensorProto, ValueInfoProto, helper
 
 import lsp_server.service as module
 from contract.bundle.bundle import Bundle
+from lsp_server.bundle_states import BundleState, BundleStatus
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.serve_errors import ServeError
-from lsp_server.service import BundleState, BundleStatus, CompletionService
+from lsp_server.service import CompletionService
 from lsp_server.worker import GivenUp, Worker
 
 pytestmark = pytest.mark.slow  # each test waits for a model
@@ -51,7 +52,7 @@ def run(test: Callable[[CompletionService, StuckCompleter], object], monkeypatch
     monkeypatch.setattr(module, "WATCH_S", 0.05)
     service, completer = CompletionService(), StuckCompleter()
     service._loaded[STUCK] = completer  # type: ignore[assignment]
-    service.bundles = {STUCK: BundleStatus(state=BundleState.READY)}
+    service.states.set(STUCK, BundleStatus(state=BundleState.READY))
     try:
         asyncio.run(asyncio.wait_for(test(service, completer), 20))  # type: ignore[arg-type]
     finally:

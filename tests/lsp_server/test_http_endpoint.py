@@ -12,6 +12,7 @@ import pytest
 
 from contract.bundle.bundle import Bundle, read_bundle
 from contract.prompt import ContextSnippet
+from lsp_server.bundle_states import BundleState, BundleStatus
 from lsp_server.http import endpoint
 from lsp_server.http.connection import Connection, Request
 from lsp_server.http.endpoint import Endpoint
@@ -20,7 +21,6 @@ from lsp_server.http.messages import Refusal
 from lsp_server.options import ServerOptions, TriggerOptions
 from lsp_server.power import Power
 from lsp_server.request import Completion, CompletionRequest
-from lsp_server.service import BundleState, BundleStatus
 
 BUNDLE = Path("/bundle")
 
@@ -54,7 +54,7 @@ def slow_endpoint(**options: Any) -> tuple[Endpoint, SlowCompleter]:
     endpoint, completer = Endpoint(ServerOptions(bundle=BUNDLE, **options), Path("/")), SlowCompleter()
     endpoint._meter._read = Power
     endpoint.service._loaded[BUNDLE] = completer  # type: ignore[assignment]
-    endpoint.service.bundles = {BUNDLE: BundleStatus(state=BundleState.READY)}
+    endpoint.service.states.set(BUNDLE, BundleStatus(state=BundleState.READY))
     return endpoint, completer
 
 
@@ -300,7 +300,7 @@ def test_a_bundle_that_is_built_anew_is_loaded(tiny_bundle: Bundle) -> None:
         status = endpoint.service.bundles[tiny_bundle.folder]
         assert status.build == read_bundle(tiny_bundle.folder).build
         # As if another build had been loaded before.
-        endpoint.service.bundles = {tiny_bundle.folder: replace(status, build="older")}
+        endpoint.service.states.set(tiny_bundle.folder, replace(status, build="older"))
         await outcome(endpoint, request("b"))
         assert endpoint.service.build_of(tiny_bundle.folder) == "older", "it is not looked for with each request"
         time_s = 60.0

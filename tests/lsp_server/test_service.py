@@ -14,9 +14,10 @@ import pytest
 from contract.bundle.bundle import Bundle
 from contract.errors import BundleError, SubmodelError
 from lsp_server import completion
+from lsp_server.bundle_states import BundleState, BundleStatus
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.serve_errors import ServeError
-from lsp_server.service import MAX_LOADED, BundleState, BundleStatus, CompletionService, Reading
+from lsp_server.service import MAX_LOADED, CompletionService, Reading
 
 
 class SlowCompleter:
@@ -64,7 +65,7 @@ TEXT = "def f(self):\n    return "
 def use(service: CompletionService, completer: object) -> None:
     """As if the bundle had been loaded."""
     service._loaded[BUNDLE] = completer  # type: ignore[assignment]
-    service.bundles = {BUNDLE: BundleStatus(state=BundleState.READY)}
+    service.states.set(BUNDLE, BundleStatus(state=BundleState.READY))
 
 
 async def ask(service: CompletionService, text: str, bundle: Path = BUNDLE) -> str:

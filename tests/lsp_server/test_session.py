@@ -12,13 +12,14 @@ import pytest
 
 from contract.bundle.bundle import Bundle
 from lsp_server.bundle_finder import BundleFinder
+from lsp_server.bundle_states import BundleState, BundleStatus
 from lsp_server.open_documents import Edit
 from lsp_server.options import CareOptions, ServerOptions, TriggerOptions
 from lsp_server.power import BURST_S, RATE, Policy, Power, PowerMeter
 from lsp_server.repositories import Repositories
 from lsp_server.request import ClientCursor, Completion, CompletionRequest
 from lsp_server.serve_errors import ServeError
-from lsp_server.service import BundleState, BundleStatus, Reading
+from lsp_server.service import Reading
 from lsp_server.session import Session
 from lsp_server.status import describe_status
 from lsp_server.suggestion.steps import Step
