@@ -14,6 +14,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -45,6 +47,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10)
     known = parser.parse_args()
     shutil.rmtree(FOLDER / "disturbed", ignore_errors=True)  # the other run goes on where it was
+    # Else a head asks for the token of whoever ran Ray here before, and nobody shows it.
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     FOLDER.mkdir(parents=True, exist_ok=True)
     write_fleet_file(FOLDER / "fleet.toml", known.small, known.default, known.steps)
     cluster = TwoNodes()
