@@ -127,7 +127,10 @@ def _run_on_ray(tasks: Mapping[str, Document], address: str, threads: int) -> It
     try:
         ray.init(address=address, log_to_driver=False, include_dashboard=False)
     except Exception as error:  # Ray raises a plain Exception if a cluster does not start
-        raise SubmodelError(f"There is no Ray cluster at {address} ({_last_line(error)}); start one.") from error
+        raise SubmodelError(
+            f"There is no Ray cluster at {address} ({_last_line(error)}); start one. If one runs there, it may ask for "
+            "a token: set RAY_AUTH_MODE=token."
+        ) from error
     try:
         most = max((node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]), default=0)
         if most < threads:

@@ -95,7 +95,10 @@ def _cluster(address: str) -> Iterator[Any]:
     try:
         ray.init(address=address, log_to_driver=False, include_dashboard=False, logging_level="warning", **store)
     except Exception as error:  # Ray raises a plain Exception if a cluster does not start
-        raise SubmodelError(f"There is no Ray cluster at {address} ({first_line(error)}); start one.") from error
+        raise SubmodelError(
+            f"There is no Ray cluster at {address} ({first_line(error)}); start one. If one runs there, it may ask for "
+            "a token: set RAY_AUTH_MODE=token."
+        ) from error
     try:
         yield ray
     finally:
