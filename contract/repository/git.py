@@ -11,9 +11,11 @@ What it does not cover: faults of git itself, and the user's own ~/.gitconfig, w
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -95,26 +97,27 @@ def run_git(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            start_new_session=True,  # so that what git has started ends with it
         )
     except (OSError, ValueError) as error:  # ValueError: a NUL in an argument
         raise GitError(f"git can't be started: {error}") from error
     assert process.stdout is not None and process.stderr is not None
     words: list[bytes] = []
     aside = threading.Thread(target=_read_all, args=(process.stderr, words), daemon=True)
-    timer = threading.Timer(timeout_s, process.kill)
-    with process:
+    timer = threading.Timer(timeout_s, _kill, (process,))
+    with process.stdout:
         aside.start()
         timer.start()
         try:
             answer = process.stdout.read(max_bytes + 1)
             is_too_long = len(answer) > max_bytes
             if is_too_long:
-                process.kill()
+                _kill(process)
             code = process.wait()
         finally:
             is_late = not timer.is_alive()
             timer.cancel()
-            process.kill()
+            _kill(process)
             aside.join(1.0)
     if is_too_long:
         raise GitError(f"git {arguments[0]} printed more than {max_bytes:,} bytes")
@@ -125,8 +128,23 @@ def run_git(
     return answer
 
 
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End git, unless it has ended, with the programs that it started, such as ssh; on Windows git alone."""
+    if process.poll() is None:
+        if os.name == "nt":
+            process.kill()
+        else:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
 def _read_all(errors: IO[bytes], words: list[bytes]) -> None:
-    """Keep the first bytes, and read on: git waits while the pipe of its warnings is full."""
-    words.append(errors.read(4096))
-    while errors.read(65536):
-        pass
+    """Keep the first bytes, and read on: git waits while the pipe of its warnings is full.
+
+    The pipe is closed here, since a program that has left git's session may hold its other end for long.
+    """
+    with errors:
+        words.append(errors.read(4096))
+        while errors.read(65536):
+            pass

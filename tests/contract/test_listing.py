@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -128,6 +131,23 @@ def test_git_may_warn_of_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (tmp_path / "git").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     assert git.run_git(tmp_path, "ls-files", timeout_s=10) == b"done\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="git is replaced by a shell script")
+def test_what_git_has_started_ends_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ssh that waits for its server keeps git's pipes open."""
+    script = tmp_path / "git"
+    script.write_text("#!/bin/sh\nsleep 30 &\necho $! > child\nwait\n")
+    script.chmod(0o700)
+    monkeypatch.setattr(git, "find_program", lambda name: str(script))
+    began = time.monotonic()
+    with pytest.raises(git.GitError, match="took more than"):
+        git.run_git(tmp_path, "fetch", timeout_s=0.5)
+    assert time.monotonic() - began < 15
+    child = int((tmp_path / "child").read_text())
+    while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() - began < 15
+        time.sleep(0.05)
 
 
 def test_without_git_the_repository_is_walked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
