@@ -29,6 +29,8 @@ ASK_S: Final = 60.0
 FETCH_S: Final = 1_800.0
 MAX_LIST_BYTES: Final = 256 << 20  # of the commit's files: some million names
 MAX_FILES_BYTES: Final = 8 << 30
+MAX_PARTS: Final = 100  # of a path: Python 3.12 can't remove a tree of a thousand levels
+SHA1_DIGITS: Final = 40
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _SCP: Final = re.compile(r"[A-Za-z0-9_][\w.+-]*@[A-Za-z0-9][A-Za-z0-9.-]*:[^\s:-][^\s]*")
 _REF: Final = re.compile(r"[A-Za-z0-9_][\w./+@#-]{0,254}")
@@ -114,37 +116,49 @@ def fetch(address: str, commit: str, folder: Path) -> None:
     folder.mkdir(parents=True)
     more = _reach_out()
     try:
-        run_git(folder, "init", "--quiet", "--template=", ".")
+        hashes = "sha1" if len(commit) == SHA1_DIGITS else "sha256"
+        run_git(folder, "init", "--quiet", "--template=", f"--object-format={hashes}", ".")
         write_text(folder / ".git" / "info" / "attributes", _ATTRIBUTES)
         words = ("--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--no-auto-maintenance")
         run_git(folder, "fetch", *words, "--", address, commit, timeout_s=FETCH_S, more=more)
         listed = run_git(folder, "ls-tree", "-r", "-l", "-z", commit, max_bytes=MAX_LIST_BYTES)
         _check_size(listed)
-        run_git(folder, "checkout", "--quiet", "--force", "--detach", commit, timeout_s=FETCH_S, more=more)
+        run_git(folder, "checkout", "--quiet", "--force", "--detach", commit, timeout_s=FETCH_S, more=_config())
     except GitError as error:
         raise FetchError(_failed(address, error)) from error
 
 
 def _check_size(listed: bytes) -> None:
-    """Raise GitError if the files take too much; a line is `MODE TYPE HASH SIZE TAB PATH`."""
-    sizes = [line.partition(b"\t")[0].split()[-1] for line in listed.split(b"\0") if line]
+    """Raise GitError if the files take too much, or lie too deep; a line is `MODE TYPE HASH SIZE TAB PATH`."""
+    lines = [line.partition(b"\t") for line in listed.split(b"\0") if line]
+    if any(path.count(b"/") >= MAX_PARTS for _, _, path in lines):
+        raise GitError(f"a path of it has more than {MAX_PARTS} parts")
+    sizes = [facts.split()[-1] for facts, _, _ in lines]
     total = sum(int(size) for size in sizes if size.isdigit())  # a submodule has "-"
     if total > MAX_FILES_BYTES:
         raise GitError(f"its files have {total:,} bytes, and {MAX_FILES_BYTES:,} are the most")
 
 
-def _reach_out() -> Mapping[str, str]:
-    """The environment in which git may speak to a server, and asks nobody."""
+def _config() -> Mapping[str, str]:
+    """_CONFIG, as git's environment."""
     config = {
         name: value
         for number, (key, setting) in enumerate(_CONFIG.items())
         for name, value in ((f"GIT_CONFIG_KEY_{number}", key), (f"GIT_CONFIG_VALUE_{number}", setting))
     }
+    return {**config, "GIT_CONFIG_COUNT": str(len(_CONFIG))}
+
+
+def _reach_out() -> Mapping[str, str]:
+    """The environment in which git may speak to a server, and asks nobody.
+
+    The system's configuration is read here: proxies, certificates and credential helpers stand there on many machines.
+    """
     return {
-        **config,
-        "GIT_CONFIG_COUNT": str(len(_CONFIG)),
+        **_config(),
+        "GIT_CONFIG_NOSYSTEM": "0",
         "GIT_ALLOW_PROTOCOL": ":".join(PROTOCOLS),  # goes before protocol.allow
-        "GIT_SSH_COMMAND": "ssh -oBatchMode=yes",
+        "GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oConnectTimeout=30",
     }
 
 
