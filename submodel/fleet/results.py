@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, NotRequired, TypedDict, cast, get_args
 
 from contract.bundle.bundle import MANIFEST_FILE, Bundle, read_bundle
+from contract.bundle.trusted_builds import trust_build
 from contract.documents import SUB_MODEL, Estimate
 from contract.errors import SubmodelError
 from contract.files.folders import PRIVATE, rename, replace_folder, write_json, write_text
@@ -118,6 +119,7 @@ def publish(output: Path, name: str, build: Path, facts: Mapping[str, Any], seal
         write_json(fresh / paths.figures.name, report, mode=PRIVATE)
         write_text(fresh / RECORD, sealed_json(seal, _PURPOSE, name, result))
         rename(paths.bundle, fresh / BUNDLE)  # last: what fails before it, as on a full disk, leaves the build whole
+    trust_build(bundle.build)  # another machine of the cluster may have built it, with a list of its own
     shutil.rmtree(build.parent, ignore_errors=True)
     return cast(Result, result)
 

@@ -38,6 +38,7 @@ from contract.bundle.bundle import (
 from contract.bundle.trusted_builds import check_trusted
 from contract.documents import FileFacts
 from contract.errors import RegistryError, SubmodelError, first_line
+from contract.files.folders import sync
 from contract.files.untrusted_json import read_bytes, read_json
 from exporters.packed_bundle import without_drafts
 from submodel.registry.index import (
@@ -109,11 +110,15 @@ def run_publish(
                 name = _name_of(bundle, settings)
                 if name in [other.repository for other in rows]:
                     raise RegistryError(f"{bundle} is another bundle of {name}; publish one of them.")
+                build = build_of(bundle)
                 if not is_named:  # a clone may have brought it along
-                    check_trusted(bundle, build_of(bundle))
-                row = _publish(bundle, name, settings.drafts, index, store, shared)
+                    check_trusted(bundle, build)
+                row = _publish(bundle, build, name, settings.drafts, index, store, shared)
             except SubmodelError as error:
                 row = PublishedRow(bundle=bundle, state="failed", error=str(error))
+            except OSError as error:
+                why = f"{bundle} can't be published ({error.strerror or error}); look at the disk of the registry."
+                row = PublishedRow(bundle=bundle, state="failed", error=why)
             rows.append(row)
         if any(row.state != "failed" for row in rows):
             index.save(settings.valid_days)
@@ -135,12 +140,16 @@ def _check_registry(settings: PublishSettings) -> None:
 
 def _open_key(settings: PublishSettings) -> CryptoSigner:
     path = settings.key_file
+    if path.resolve().is_relative_to(settings.registry.resolve()):
+        raise RegistryError(f"The key {path} would lie in the registry, which everybody reads; keep it elsewhere.")
     if settings.is_new and not os.path.lexists(path):
         signer = CryptoSigner.generate_ed25519()
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(signer.private_bytes)
+        sync(path)
+        sync(path.absolute().parent)
         return signer
     try:
         with path.open("rb") as file:  # a pipe too: CI gives secrets so
@@ -156,16 +165,16 @@ def _open_key(settings: PublishSettings) -> CryptoSigner:
 
 
 def _find_bundles(folder: Path) -> list[tuple[Path, bool]]:
-    """The bundles of a folder, and whether each was named or made for publishing, or else lies in a repository."""
-    if (folder / MANIFEST_FILE).is_file():
+    """The bundles of a folder, and whether each was named itself: others may have come along with a clone."""
+    if (folder / MANIFEST_FILE).is_file() and not (folder / ".git").exists():
         return [(folder.absolute(), True)]
     found = []
     # A hidden one may be a result that `submodel fleet` was replacing when it was killed.
     within = sorted(one for one in folder.iterdir() if not one.name.startswith(".")) if folder.is_dir() else ()
     for one in (folder, *within):
-        for place, is_named in ((one / WORKSPACE_BUNDLE, False), (one / "bundle", one != folder)):
+        for place in (one / WORKSPACE_BUNDLE, one / "bundle", *((folder,) if one == folder else ())):
             if (place / MANIFEST_FILE).is_file():
-                found.append((place.absolute(), is_named))
+                found.append((place.absolute(), False))
                 break
         if found and one == folder:  # a repository
             return found
@@ -175,10 +184,12 @@ def _find_bundles(folder: Path) -> list[tuple[Path, bool]]:
 
 
 def _publish(
-    bundle: Path, name: str, drafts: bool, index: SignedIndex, store: FileStore, shared: set[str]
+    bundle: Path, build: str, name: str, drafts: bool, index: SignedIndex, store: FileStore, shared: set[str]
 ) -> PublishedRow:
-    manifest = read_bundle(bundle).manifest
-    content = read_bytes(bundle / MANIFEST_FILE)
+    checked, content = read_bundle(bundle), read_bytes(bundle / MANIFEST_FILE)
+    if {checked.build, hashlib.sha256(content).hexdigest()} != {build}:
+        raise RegistryError(f"{bundle} was replaced while it was read; publish it again.")
+    manifest = checked.manifest
     if not drafts:
         manifest = without_drafts(manifest)
         content = sealed_manifest(manifest).encode()
@@ -193,18 +204,17 @@ def _publish(
     encoded = f"{json.dumps(document, indent=2)}\n".encode()
     path = target_path(name)
     known = index.find(path)
-    if known is not None and known.hashes.get("sha256") == hashlib.sha256(encoded).hexdigest():
-        return PublishedRow(bundle=bundle, state="unchanged", repository=name, build=facts["sha256"])
+    is_known = known is not None and known.hashes.get("sha256") == hashlib.sha256(encoded).hexdigest()
     sizes: list[int] = []
     for relative, file in manifest["files"].items():
         if not (by_adapter and relative == MODEL_FILE) and not store.has(file):
             store.add(file, _chunks(bundle / relative), str(bundle / relative), sizes.append)
     if not store.has(facts):
         store.add(facts, iter([content]), str(bundle / MANIFEST_FILE), sizes.append)
-    index.put(path, encoded)
-    return PublishedRow(
-        bundle=bundle, state="published", repository=name, build=facts["sha256"], written_bytes=sum(sizes)
-    )
+    if not is_known:
+        index.put(path, encoded)
+    state = "unchanged" if is_known and not sizes else "published"  # files that were lost are added again
+    return PublishedRow(bundle=bundle, state=state, repository=name, build=facts["sha256"], written_bytes=sum(sizes))
 
 
 def _name_of(bundle: Path, settings: PublishSettings) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -23,11 +24,12 @@ from contract.bundle.bundle import (
     build_of,
     find_trusted_bundle,
     read_bundle,
+    seal_manifest,
     write_bundle_manifest,
 )
 from contract.bundle.drafts import FOLDER as DRAFTS
 from contract.bundle.previous import previous_bundles
-from contract.bundle.trusted_builds import forget_build
+from contract.bundle.trusted_builds import forget_build, trust_build
 from contract.errors import RegistryError
 from contract.files.state_folder import VARIABLE, state_folder
 from submodel.registry.index import FILES
@@ -228,8 +230,10 @@ def test_what_is_not_in_the_registry(registry: Path, published: tuple[Path, str]
 
 
 def test_a_folder_of_repositories_and_of_results(tiny_bundle: Bundle, newer: Path, tmp_path: Path) -> None:
-    """One row a bundle: what can't be published keeps nothing else from it."""
+    """One row a bundle: what can't be published keeps nothing else from it. Only a trusted bundle is signed."""
     folder = tmp_path / "results"
+    seal_manifest(newer, {**read_bundle(newer).manifest, "mark": "mine"})
+    trust_build(build_of(newer))
     for name, remote in (("a", "https://example.com/acme/a"), ("b", None), ("c", "git@example.com:acme/a")):
         shutil.copytree(newer, folder / name / "bundle")
         if remote is not None:
@@ -238,6 +242,9 @@ def test_a_folder_of_repositories_and_of_results(tiny_bundle: Bundle, newer: Pat
     shutil.copytree(tiny_bundle.folder, clone / WORKSPACE_BUNDLE)  # of this account
     stranger = make_repository(folder / "stranger", "https://example.com/acme/stranger")
     shutil.copytree(newer, stranger / WORKSPACE_BUNDLE)
+    seal_manifest(stranger / WORKSPACE_BUNDLE, {**read_bundle(newer).manifest, "mark": "another"})
+    shutil.copytree(stranger / WORKSPACE_BUNDLE, folder / "disguised" / "bundle")
+    (folder / "disguised" / "result.json").write_text(json.dumps({"remote": "https://example.com/acme/d"}))
     (folder / "empty").mkdir()
     shutil.copytree(folder / "a", folder / ".a.replaced")  # that a killed fleet has left
     settings = PublishSettings(
@@ -245,10 +252,70 @@ def test_a_folder_of_repositories_and_of_results(tiny_bundle: Bundle, newer: Pat
     )
     _, rows = run_publish(settings)
     states = {row.bundle.relative_to(folder).parts[0]: row.state for row in rows}
-    assert states == {"a": "published", "b": "failed", "c": "failed", "clone": "published", "stranger": "failed"}
+    assert states == {
+        "a": "published",
+        "b": "failed",
+        "c": "failed",
+        "clone": "published",
+        "stranger": "failed",
+        "disguised": "failed",
+    }
     errors = {row.bundle.relative_to(folder).parts[0]: row.error for row in rows if row.error}
     assert "give its name with --repository" in errors["b"] and "another bundle of example.com/acme/a" in errors["c"]
-    assert "was not built by this account" in errors["stranger"]
+    for name in ("stranger", "disguised"):
+        assert "was not built by this account" in errors[name]
+
+
+def test_a_clone_s_own_bundle_json_is_no_bundle_that_the_user_named(newer: Path, tmp_path: Path) -> None:
+    clone = make_repository(tmp_path / "clone", "https://example.com/acme/clone")
+    shutil.copytree(newer, clone, dirs_exist_ok=True)
+    seal_manifest(clone, {**read_bundle(newer).manifest, "mark": "the clone's"})
+    settings = PublishSettings(
+        folder=clone, registry=tmp_path / "registry", key_file=tmp_path / "key.pem", is_new=True, name=NAME
+    )
+    _, [row] = run_publish(settings)
+    assert row.error is not None and "was not built by this account" in row.error
+
+
+def test_publishing_again_mends_a_registry_that_has_lost_a_file(registry: Path, tiny_bundle: Bundle) -> None:
+    publish(tiny_bundle.folder, registry)
+    lost = FileStore(registry / FILES).place_of(tiny_bundle.manifest["files"][MODEL_FILE]["sha256"])
+    lost.unlink()
+    publish(tiny_bundle.folder, registry)
+    assert lost.is_file()
+
+
+def test_a_bundle_that_is_replaced_while_it_is_read_is_not_published(
+    tiny_bundle: Bundle, newer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("submodel.registry.publish_run.build_of", lambda bundle: build_of(newer))
+    settings = PublishSettings(
+        folder=tiny_bundle.folder, registry=tmp_path / "r", key_file=tmp_path / "key.pem", is_new=True, name=NAME
+    )
+    _, [row] = run_publish(settings)
+    assert row.error is not None and "was replaced while it was read" in row.error
+
+
+def test_a_disk_error_is_one_bundle_s_row(tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: FileStore, *arguments: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(FileStore, "add", fail)
+    settings = PublishSettings(
+        folder=tiny_bundle.folder, registry=tmp_path / "r", key_file=tmp_path / "key.pem", is_new=True, name=NAME
+    )
+    _, [row] = run_publish(settings)
+    assert row.state == "failed" and row.error is not None and "Input/output error" in row.error
+
+
+def test_the_private_key_is_not_kept_where_everybody_reads(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    registry = tmp_path / "registry"
+    settings = PublishSettings(
+        folder=tiny_bundle.folder, registry=registry, key_file=registry / "keys" / "key.pem", is_new=True, name=NAME
+    )
+    with pytest.raises(RegistryError, match="keep it elsewhere"):
+        run_publish(settings)
+    assert not registry.exists()
 
 
 def test_publishing_again_rewrites_no_part_of_the_index(registry: Path, tiny_bundle: Bundle) -> None:
