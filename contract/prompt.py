@@ -30,6 +30,7 @@ MAX_WINDOW_TOKENS = 1 << 17  # more than most models' positions; bounds what a d
 # a long file, and the places where a window may start stay where they are while one types.
 COUNTED_CHARS = 1 << 16
 SEGMENT_CHARS = 400  # a longer line is counted, and where need be cut, in segments of this length
+PIECE_CHARS = 25  # what a last segment of more tokens than the window is shortened by, as often as need be
 
 MAX_BEGUN = 40  # characters; what is longer is no word and no token that is worth it
 TAIL = 200  # characters that are enough to see how the last ones are split
@@ -168,8 +169,12 @@ def _prefix_start(text: str, offset: int, prompt_format: PromptFormat, count: Ca
     step = prompt_format.prefix_step_tokens
     least = -(-surplus // step) * step if surplus > 0 else 0  # rounded up: never longer than the maximum
     behind = [begin for (begin, _), total in zip(segments, totals, strict=False) if total >= least]
-    lines = (begin for begin in behind if begin == 0 or text[begin - 1] == "\n")
-    return next(lines, behind[0] if behind else offset)
+    if not behind:  # what fits begins within the last line, or the last segment of one
+        start = segments[-1][0]
+        while count(text[start:offset]) > prompt_format.max_prefix_tokens:
+            start = min(offset, start + PIECE_CHARS)
+        return start
+    return next((begin for begin in behind if begin == 0 or text[begin - 1] == "\n"), behind[0])
 
 
 def _suffix_end(text: str, start: int, prompt_format: PromptFormat, count: Callable[[str], int]) -> int:

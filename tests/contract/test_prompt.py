@@ -37,6 +37,7 @@ def test_a_window_is_what_stands_around_the_cursor(text, data):
     assert text[offset:].startswith(window.suffix)
     assert len(window.prefix) <= 40
     assert len(window.suffix) <= 20
+    assert window.prefix or not offset, "the model would complete a line that it has not seen"
 
 
 @given(st.integers(60, 200))
@@ -153,6 +154,17 @@ def test_pieces_of_other_files_stand_in_front_in_the_base_s_own_form():
     )
     alone = encoder.encode(window)
     assert ids[-len(alone) :] == alone
+
+
+@pytest.mark.parametrize("tokens", [1, 3])
+@pytest.mark.parametrize("before", range(0, 1000, 25))
+def test_a_long_last_line_is_never_left_out(before: int, tokens: int) -> None:
+    """A short prompt is smaller than one segment of a long line."""
+    prompt_format = replace(FIM, max_prefix_tokens=256, prefix_step_tokens=128)
+    text = "short\n" * (before // 6) + "x" * 344
+    prefix = cut_window(text, len(text), prompt_format, lambda piece: tokens * len(piece)).prefix
+    assert prefix.endswith("x") and 0 < tokens * len(prefix) <= 256
+    assert tokens * len(prefix) > 256 - 128 - tokens * 25
 
 
 @given(st.text("ab \n", max_size=400), st.data())
