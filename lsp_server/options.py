@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from contract.files.home import expand_home
 from lsp_server.decoding.providers import Provider
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ _FLAG = Check(demand="true or false", is_valid=lambda value: isinstance(value, b
 _FOLDER = Check(
     demand="the path of a bundle folder",
     is_valid=lambda value: isinstance(value, str) and value != "",
-    convert=lambda value: Path(value).expanduser(),
+    convert=lambda value: expand_home(Path(value)),
 )
 
 

@@ -14,6 +14,8 @@ from typing import Final
 
 import platformdirs
 
+from contract.files.home import expand_home
+
 CACHE_VARIABLE: Final = "SUBMODEL_CACHE"
 
 
@@ -142,7 +144,7 @@ AUTO_ORDER: Final = (QWEN_CODER_SMALL, SMOLLM2_SMALL)  # best first; the medium 
 def cache_folder() -> Path:
     """Where base models are kept: SUBMODEL_CACHE, or the user's cache folder. It need not exist."""
     chosen = os.environ.get(CACHE_VARIABLE)
-    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("submodel", appauthor=False))
+    return expand_home(Path(chosen)) if chosen else Path(platformdirs.user_cache_dir("submodel", appauthor=False))
 
 
 def gguf_path(packaged: PackagedFile, cache_dir: Path) -> Path:

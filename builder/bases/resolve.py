@@ -18,6 +18,7 @@ from builder.bases.download import ChangedFileError, fetch_gguf, find_gguf, sha2
 from builder.bases.hub import Snapshot, cached_snapshot, fetch_snapshot
 from contract.documents import BaseFacts
 from contract.errors import BaseModelError
+from contract.files.home import expand_home
 from contract.files.untrusted_json import read_json
 from contract.progress import Progress
 
@@ -82,8 +83,8 @@ def resolve_base(
         found = _from_catalogue(CATALOGUE[spec], "it was asked for", cache_dir, on_event, on_progress)
     elif HUB_ID.fullmatch(spec) and not spec.startswith(".") and not spec.endswith(".gguf"):
         found = _from_hub_id(spec.rstrip("/"), on_event, on_progress)
-    elif Path(spec).expanduser().exists():
-        found = _from_disk(Path(spec).expanduser())
+    elif expand_home(Path(spec)).exists():
+        found = _from_disk(expand_home(Path(spec)))
     else:
         raise BaseModelError(
             f"There is no base model {spec!r}: it is no folder or GGUF file here, no hub id (owner/name), and none of "

@@ -1,10 +1,15 @@
-"""Which folders are no repository whatever they hold: the home folder, and all that hold it."""
+"""The home folder: paths that begin with `~`, and which folders are no repository, since they hold it."""
 
 from __future__ import annotations
 
 import os
 from contextlib import suppress
 from pathlib import Path
+
+
+def expand_home(path: Path) -> Path:
+    """Return a path with `~` and `~NAME` expanded; one whose account has no home folder stays as it is."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - pathlib raises RuntimeError there
 
 
 def holds_home(folder: Path) -> bool:

@@ -12,13 +12,14 @@ from builder.bases.catalogue import CATALOGUE
 from builder.datasets import TEXT, CalibrationFormat
 from builder.number_format import fastest_dtype
 from contract.errors import BuildError
+from contract.files.home import expand_home
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def calibration_specs(repository: Path | None, named: Sequence[str] | None) -> tuple[str, ...]:
     """Return the named datasets, each once, the repository first; the current folder if nothing is named."""
-    own = [] if repository is None else [str(repository.expanduser().resolve())]  # a folder, whatever its name
+    own = [] if repository is None else [str(expand_home(repository).resolve())]  # a folder, whatever its name
     return dataset_specs((*own, *(named or ())) or (".",))
 
 
@@ -29,7 +30,7 @@ def dataset_specs(named: Sequence[str]) -> tuple[str, ...]:
 
 def absolute(spec: str) -> str:
     """Return the whole path of a folder or file, so that a worker in another folder finds it; names are kept."""
-    path = Path(spec).expanduser()
+    path = expand_home(Path(spec))
     is_name = spec in CATALOGUE or spec == TEXT
     return str(path.resolve()) if not is_name and path.exists() else spec
 

@@ -30,6 +30,7 @@ from builder.finetuning.finetune_settings import FinetuneSettings
 from builder.pruning.plan import SizeSettings
 from contract.errors import BuildError, SubmodelError, first_line
 from contract.files.file_names import DEVICES
+from contract.files.home import expand_home
 from contract.files.untrusted_json import read_bytes
 from submodel.build.build_settings import BuildSettings
 from submodel.fleet.git_source import check_address, check_ref, is_address
@@ -146,7 +147,7 @@ def _repository(given: str | _Entry, whole: _File, folder: Path, where: str) -> 
             check_ref(entry.ref)
             source = entry.source
         else:
-            source = str(Path(os.path.abspath(folder / Path(entry.source).expanduser())))  # noqa: PTH100 - keeps links
+            source = str(Path(os.path.abspath(folder / expand_home(Path(entry.source)))))  # noqa: PTH100 - keeps links
             if entry.ref != "HEAD":
                 raise FleetFileError("a folder is built as it lies there; leave out ref, or give an address for git")
         build.settings(Path(source), Path())  # raises what `submodel build` would
@@ -188,7 +189,7 @@ def _check_names(read: list[Repository], path: Path) -> None:
 def _absolute_base(spec: str, folder: Path) -> str:
     """A folder or file by its whole path, as the file names it; other names as they are (`resolve_base`)."""
     is_hub_id = HUB_ID.fullmatch(spec) is not None and not spec.startswith(".") and not spec.endswith(".gguf")
-    return spec if spec == AUTO or spec in CATALOGUE or is_hub_id else str((folder / Path(spec).expanduser()).resolve())
+    return spec if spec == AUTO or spec in CATALOGUE or is_hub_id else str((folder / expand_home(Path(spec))).resolve())
 
 
 def _convert(document: Mapping[str, Any], kind: type[_Part], where: str) -> _Part:

@@ -32,6 +32,7 @@ from tuf.api.exceptions import DownloadError, DownloadHTTPError
 from tuf.ngclient import FetcherInterface
 
 from contract.errors import RegistryError, first_line
+from contract.files.home import expand_home
 from submodel import __version__
 
 TIMEOUT_S: Final = 30.0  # of silence
@@ -46,7 +47,7 @@ def base_address(text: str) -> str:
     Raises RegistryError for other addresses, for one with a password, and for a folder that does not exist.
     """
     if "://" not in text:
-        folder = Path(text).expanduser().absolute()
+        folder = expand_home(Path(text)).absolute()
         if not folder.is_dir():
             raise RegistryError(f"There is no folder {folder}; {_FORMS}.")
         return f"{folder.as_uri()}/"
