@@ -33,6 +33,8 @@ from submodel.commands.sweep import sweep
 from submodel.commands.trust import trust
 from submodel.commands.update import update
 
+INTERRUPTED = 130  # the exit code after Ctrl+C, as shells give it
+
 app = typer.Typer(
     name="submodel",
     help="Give it a repository; get a smaller code model that knows it, served to your editor, on your own machine.",
@@ -102,9 +104,10 @@ def main() -> None:
             "written with -o, and run it again to go on."
         )
         sys.exit(1)
-    except KeyboardInterrupt:
-        _tell("stopped; run it again to go on.")
-        sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # typer's, in place of a KeyboardInterrupt
+            _tell("stopped; run it again to go on.")
+        raise
 
 
 def _tell(sentence: str) -> None:
