@@ -55,8 +55,8 @@ QUIET_S: Final = 14.0  # after so much silence it is: with a tick, nobody waits 
 
 
 def print_json(document: object) -> None:
-    """One JSON document on stdout, and nothing else."""
-    json.dump(document, sys.stdout, indent=2, ensure_ascii=False)
+    """One JSON document on stdout, and nothing else. It is ASCII: texts of a stranger can't steer a terminal."""
+    json.dump(document, sys.stdout, indent=2)
     sys.stdout.write("\n")
 
 

@@ -38,8 +38,8 @@ _MAPPED = 1224  # ERROR_USER_MAPPED_FILE, which Python takes for no PermissionEr
 
 
 def write_json(path: Path, document: object, *, mode: int = OPEN) -> None:
-    """Write JSON so that `path` holds either the old document or the whole new one."""
-    write_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n", mode=mode)
+    """Write JSON, in ASCII, so that `path` holds either the old document or the whole new one."""
+    write_text(path, json.dumps(document, indent=2) + "\n", mode=mode)
 
 
 def write_text(path: Path, text: str, *, mode: int = OPEN) -> None:
