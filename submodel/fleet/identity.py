@@ -54,7 +54,10 @@ def fingerprint_of(folder: Path) -> str:
 
 
 def key_of(repository: Repository, fingerprint: str, base: dict[str, Any], program: str) -> str:
-    """The hash of all that the repository's bundle and report depend on; `base` is its identity without the reason."""
+    """The hash of what the repository's bundle and report depend on; `base` is its identity without the reason.
+
+    The number of cores and the number format of a machine don't count: they change the order and the rounding of sums.
+    """
     settings = {name: getattr(repository.build, name) for name in repository.build.__struct_fields__ if name != "base"}
     title = repository.name if repository.is_remote else Path(repository.source).name
     return hash_of(program=program, fingerprint=fingerprint, base=base, build=settings, title=title)

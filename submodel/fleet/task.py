@@ -148,8 +148,10 @@ def _time_limit(seconds: float, mark: Path, run: str) -> Iterator[None]:
     """End this process after so long, since native code can't be interrupted; Ray's next try finds the mark."""
 
     def end() -> None:
-        write_text(mark, run)
-        os._exit(1)
+        try:
+            write_text(mark, run)
+        finally:
+            os._exit(1)
 
     timer = threading.Timer(seconds, end)
     timer.daemon = True

@@ -170,7 +170,7 @@ def root_keys(root: object) -> list[str]:
     """Return the public keys that a root names for itself: hexadecimal digits, or the type of one not Ed25519."""
     if not isinstance(root, Root):  # other metadata under its name
         return []
-    keys = [root.keys[one] for one in root.roles[Root.type].keyids]
+    keys = [root.keys[one] for one in root.roles[Root.type].keyids if one in root.keys]
     return sorted(str(one.keyval.get("public")) if one.keytype == "ed25519" else one.keytype for one in keys)
 
 
