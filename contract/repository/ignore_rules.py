@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathspec.patterns.gitignore import GitIgnorePatternError
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
-_MAX_LINES = 5000  # each is tried on each path below it
+_MAX_LINES = 2000  # each is tried on each path below it
 _MAX_LINE_CHARS = 1000
-_MAX_STARS = 3  # in one path segment: matching backtracks, in a time that grows with a power of the stars
+# In one path segment, and of "**" in a line: matching backtracks, in a time that grows with a power of their number.
+_MAX_STARS = 2
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,6 +27,7 @@ OWN_FOLDERS: frozenset[str] = frozenset({".git", ".submodel"})
 
 MAX_ENTRIES = 5_000_000  # some hundred bytes each; far more than a repository has
 _MAX_IGNORE_BYTES = 128 << 10
+_MAX_DEPTH = 100  # of folders in a walk: the time of ignore rules grows with it, and no source lies deeper
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +116,9 @@ def _walk(root: Path, limits: ListingLimits) -> Listing:
             path = folder + name
             if name.casefold() in OWN_FOLDERS or rules.is_ignored(path, is_folder=is_folder):
                 continue
-            if is_folder:
+            if is_folder and path.count("/") >= _MAX_DEPTH:
+                unreadable += 1
+            elif is_folder:
                 pending.append((path + "/", rules))
             else:
                 paths.append(path)

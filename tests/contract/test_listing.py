@@ -321,6 +321,14 @@ def test_costly_and_broken_patterns_are_passed_over(tmp_path: Path) -> None:
     assert list_files(tmp_path / "repo").paths == (".gitignore", "a" * 200, "main.py")
 
 
+def test_a_walk_does_not_follow_folders_without_end(tmp_path: Path) -> None:
+    """The time of one pattern on one path grows with a power of the path's depth."""
+    write_files(tmp_path / "repo", {".gitignore": "**/a/**/a/**/b\n", "main.py": "", f"{'a/' * 120}x.py": ""})
+    listing = list_files(tmp_path / "repo")
+    assert listing.paths == (".gitignore", "main.py")
+    assert listing.unreadable_folders == 1
+
+
 @pytest.mark.skipif(os.name != "posix", reason="named pipes are POSIX's")
 def test_ignore_rules_that_are_no_file_are_passed_over(tmp_path: Path) -> None:
     write_files(tmp_path / "repo", {"main.py": "", "sub/x.py": ""})
