@@ -36,7 +36,12 @@ def score_baselines(corpus: Corpus, fim_examples: Sequence[FimExample]) -> tuple
         Scores(
             name=name,
             lines=tuple(
-                ScoredAnswer(answer=complete(example), truth=example.middle, language=example.file.language)
+                ScoredAnswer(
+                    answer=complete(example),
+                    truth=example.middle,
+                    language=example.file.language,
+                    file=example.file.path,
+                )
                 for example in fim_examples
             ),
         )

@@ -34,6 +34,7 @@ class Excerpt:
 
     text: str
     language: str
+    path: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,7 @@ def make_held_out(files: Sequence[SourceFile], settings: ScoringSettings, *, spl
 def draw_excerpts(files: Sequence[SourceFile], settings: ScoringSettings) -> tuple[Excerpt, ...]:
     """Snippets of the files, of whatever kind they are."""
     excerpts = [
-        Excerpt(text=file.text[start : start + settings.excerpt_chars], language=file.language)
+        Excerpt(text=file.text[start : start + settings.excerpt_chars], language=file.language, path=file.path)
         for file in files
         for start in excerpt_starts(file.text, settings.excerpt_chars)
     ]

@@ -57,6 +57,7 @@ def bootstrap(
     count: int,
     *,
     groups: Sequence[int] = (),
+    files: Sequence[str] = (),
     rounds: int = 2000,
     seed: int = 0,
 ) -> Interval:
@@ -64,11 +65,28 @@ def bootstrap(
 
     The figure sees indices, so that paired figures (two models on the same positions) are drawn in pairs. groups: sizes
     of the groups (repositories, say) that lie one behind the other and add up to `count`; each is drawn within itself.
+    files: the file of each position, in place of groups. Lines of one file are alike, so whole files are drawn as
+    well, one fewer than there are (Rao and Wu, 1988). The interval holds both, since few files alone say too little.
     """
     rng = random.Random(seed)
     ends = list(accumulate(groups or (count,)))
     strata = [range(end - size, end) for end, size in zip(ends, groups or (count,), strict=True)]
-    drawn = sorted(
-        figure([index for stratum in strata for index in rng.choices(stratum, k=len(stratum))]) for _ in range(rounds)
+    low, high = _percentiles(
+        [figure([index for stratum in strata for index in rng.choices(stratum, k=len(stratum))]) for _ in range(rounds)]
     )
-    return Interval(figure(range(count)), drawn[int(0.025 * rounds)], drawn[int(0.975 * rounds) - 1])
+    of_files: dict[str, list[int]] = {}
+    for index, file in enumerate(files):
+        of_files.setdefault(file, []).append(index)
+    if len(of_files) > 1:
+        whole = list(of_files.values())
+        by_file = [
+            figure([index for one in rng.choices(whole, k=len(whole) - 1) for index in one]) for _ in range(rounds)
+        ]
+        lowest, highest = _percentiles(by_file)
+        low, high = min(low, lowest), max(high, highest)
+    return Interval(figure(range(count)), low, high)
+
+
+def _percentiles(drawn: list[float]) -> tuple[float, float]:
+    drawn.sort()
+    return drawn[int(0.025 * len(drawn))], drawn[int(0.975 * len(drawn)) - 1]

@@ -18,6 +18,7 @@ class ScoredAnswer:
     answer: str
     truth: str
     language: str
+    file: str = ""  # its path in the repository; it stays in the stage's record
 
     @property
     def is_exact(self) -> bool:
@@ -32,6 +33,7 @@ class ExcerptScore:
     nats: float  # negative log-likelihood, summed over its tokens
     bytes: int
     language: str
+    file: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,25 +83,29 @@ class Scores:
 
 
 def compare(ours: Scores, base: Scores) -> Comparison:
-    """How `ours` stands to `base` on the same positions, by paired bootstrap; {figure: {value, low, high}}.
+    """How `ours` stands to `base` on the same positions, by paired bootstrap over files; {figure: {value, low, high}}.
 
     Ratios are of ours over the base's. There is no ratio of exact matches where the base never matches.
     """
     left, right = ([answer.is_exact for answer in scores.lines] for scores in (ours, base))
+    files = [answer.file for answer in ours.lines]
     figures: Comparison = {
         "exact_match_difference": bootstrap(
-            lambda drawn: mean([left[i] - right[i] for i in drawn]), len(left)
+            lambda drawn: mean([left[i] - right[i] for i in drawn]), len(left), files=files
         ).to_json()
     }
     if any(right):
         floor = 1 / len(right)  # a draw without any match of the base has no ratio; it counts as one match
         figures["exact_match_ratio"] = bootstrap(
-            lambda drawn: mean([left[i] for i in drawn]) / max(mean([right[i] for i in drawn]), floor), len(left)
+            lambda drawn: mean([left[i] for i in drawn]) / max(mean([right[i] for i in drawn]), floor),
+            len(left),
+            files=files,
         ).to_json()
     if ours.excerpts and base.excerpts:
         figures["bits_per_byte_ratio"] = bootstrap(
             lambda drawn: sum(ours.excerpts[i].nats for i in drawn) / sum(base.excerpts[i].nats for i in drawn),
             len(ours.excerpts),
+            files=[excerpt.file for excerpt in ours.excerpts],
         ).to_json()
     return figures
 
@@ -113,7 +119,9 @@ def _figures(
         figures["bits_per_byte"] = bits / sum(excerpt.bytes for excerpt in excerpts)
     if lines:
         exact = [answer.is_exact for answer in lines]
-        interval = bootstrap(lambda drawn: mean([exact[i] for i in drawn]), len(exact))
+        interval = bootstrap(
+            lambda drawn: mean([exact[i] for i in drawn]), len(exact), files=[line.file for line in lines]
+        )
         figures |= {
             "fim_exact_match": interval.value,
             "fim_exact_match_interval": [interval.low, interval.high],

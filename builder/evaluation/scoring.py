@@ -67,6 +67,7 @@ def score(predictor: Predictor, held_out: HeldOut, *, on_progress: Callable[[int
                 answer=_as_long_as(example.middle, mend(example, served, answer)),
                 truth=example.middle,
                 language=example.file.language,
+                file=example.file.path,
             )
             for example, served, answer in zip(fim_examples, asked, answers, strict=True)
         )
@@ -74,7 +75,8 @@ def score(predictor: Predictor, held_out: HeldOut, *, on_progress: Callable[[int
     excerpts = []
     for excerpt in held_out.excerpts:
         nats = predictor.nats(encoder.snippet_ids(excerpt.text))  # its first token is not scored
-        excerpts.append(ExcerptScore(nats=nats, bytes=len(excerpt.text.encode()), language=excerpt.language))
+        size = len(excerpt.text.encode())
+        excerpts.append(ExcerptScore(nats=nats, bytes=size, language=excerpt.language, file=excerpt.path))
         step(1)
     return Scores(
         name=predictor.name,

@@ -105,6 +105,17 @@ def test_bootstrap_covers_the_known_spread_of_a_proportion():
     assert interval.high == pytest.approx(0.3 + half, abs=0.008)
 
 
+def test_lines_of_one_file_are_drawn_together():
+    """All lines of a file are right or wrong alike: the spread is that of twenty files, not of a thousand lines."""
+    files = [str(i // 50) for i in range(1000)]
+    values = [int(file) % 2 for file in files]
+    interval = bootstrap(lambda drawn: mean([values[i] for i in drawn]), 1000, files=files)
+    assert interval.value == 0.5
+    assert 0.18 < 0.5 - interval.low < 0.3 and 0.18 < interval.high - 0.5 < 0.3
+    alone = bootstrap(lambda drawn: mean([values[i] for i in drawn]), 1000, files=["one"] * 1000)
+    assert alone == bootstrap(lambda drawn: mean([values[i] for i in drawn]), 1000)
+
+
 def test_white_space_at_the_end_does_not_count():
     assert is_exact("return x  ", "return x")
     assert not is_exact(" return x", "return x")
