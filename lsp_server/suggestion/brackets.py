@@ -11,7 +11,8 @@ from collections.abc import Iterator
 OPENERS = {"(": ")", "[": "]", "{": "}"}
 CLOSERS = frozenset(OPENERS.values())
 QUOTES = frozenset("\"'`")
-CLOSING = frozenset(")]}>\"'`;:,")  # what may stand right of the cursor without being text
+TERMINATORS = frozenset(";:,")
+CLOSING = CLOSERS | QUOTES | TERMINATORS | {">"}  # what may stand right of the cursor without being text
 
 
 def open_at_end(line: str) -> str:

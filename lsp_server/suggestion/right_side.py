@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lsp_server.request import Completion, CompletionRequest
-from lsp_server.suggestion.brackets import CLOSING, QUOTES, open_at_end, outer_closers
+from lsp_server.suggestion.brackets import CLOSING, QUOTES, TERMINATORS, open_at_end, outer_closers
 from lsp_server.suggestion.steps import Change, Rejection
 
 _MIN_OVERLAP = 3  # characters of text; fewer are chance
@@ -31,7 +31,8 @@ def doubled_closers(completion: Completion, request: CompletionRequest) -> Chang
     """Let the answer replace the closers right of the cursor that it writes again.
 
     Editors insert a closing bracket as soon as one is opened. Models write it too: in the first line, or in a last line
-    that holds nothing else. A bracket that the answer itself has opened does not count.
+    that holds nothing else. A bracket that the answer itself has opened does not count. A semicolon, a colon or a comma
+    at the end of the line is replaced if the answer ends with it.
     """
     after = request.line_after
     if not after.strip() or set(after.strip()) - CLOSING - {" "}:
@@ -47,13 +48,16 @@ def doubled_closers(completion: Completion, request: CompletionRequest) -> Chang
         if not following.startswith(text[index]):
             break
         replaced, last = len(after) - len(following) + 1, index
-    if last < 0:
+    if last >= 0:  # Further characters that both have, such as the colon in "):".
+        for character in text[last + 1 :]:
+            if after[replaced : replaced + 1] != character or character in QUOTES:
+                break
+            replaced += 1
+    tail = after[replaced:].strip()
+    if tail and not set(tail) - TERMINATORS and completion.text.rstrip().endswith(tail):
+        replaced = len(after.rstrip())
+    if not replaced:
         return None
-    # Further characters that both have, such as the colon in "):".
-    for character in text[last + 1 :]:
-        if after[replaced : replaced + 1] != character or character in QUOTES:
-            break
-        replaced += 1
     closers = after[:replaced]
     if completion.text.strip() == closers.strip():
         return Rejection(detail=f"it is {closers!r}, which stands right of the cursor already")
