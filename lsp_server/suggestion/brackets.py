@@ -6,17 +6,20 @@ syntax tree does.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 OPENERS = {"(": ")", "[": "]", "{": "}"}
 CLOSERS = frozenset(OPENERS.values())
 QUOTES = frozenset("\"'`")
 TERMINATORS = frozenset(";:,")
+_TRIPLE_QUOTES = ('"""', "'''")
+_CLOSER = re.compile("|".join([*_TRIPLE_QUOTES, "."]))
 CLOSING = CLOSERS | QUOTES | TERMINATORS | {">"}  # what may stand right of the cursor without being text
 
 
 def open_at_end(line: str) -> str:
-    """Return the closers that `line` still waits for, innermost last; a quote stands for itself."""
+    """Return the closers that `line` still waits for, innermost last; a quote stands for itself, three of them too."""
     waiting: list[str] = []
     for _ in _scan(line, waiting):
         pass
@@ -29,36 +32,38 @@ def outer_closers(text: str, waiting: str) -> list[int]:
     `waiting`: the closers that the line before the text waits for, innermost last. A bracket that nothing in the text
     has opened counts even if `waiting` is empty, since lines above may have opened it.
     """
-    outside = list(waiting)
-    return [index for index, is_outer in _scan(text, outside, len(waiting)) if is_outer]
+    outside = _CLOSER.findall(waiting)
+    return [index for index, is_outer in _scan(text, outside, len(outside)) if is_outer]
 
 
 def _scan(text: str, waiting: list[str], outside: int = 0) -> Iterator[tuple[int, bool]]:
-    """Yield (index, whether it closes one of the first `outside` of `waiting`) of each closer; update `waiting`."""
-    is_escaped = False
-    for index, character in enumerate(text):
-        quote = waiting[-1] if waiting and waiting[-1] in QUOTES else None
-        if is_escaped:
-            is_escaped = False
-        elif character == "\\" and quote:
-            is_escaped = True
-        elif quote:
-            if character == quote:
-                waiting.pop()
-                yield index, len(waiting) < outside
-                outside = min(outside, len(waiting))
+    """Yield (index, whether it closes one of the first `outside` of `waiting`) of each closer; update `waiting`.
+
+    Three quotes that close a string are three closers.
+    """
+    index = 0
+    while index < len(text):
+        character, width = text[index], 1
+        closer = waiting[-1] if waiting else ""
+        is_quoted = closer[:1] in QUOTES
+        if is_quoted and character == "\\":
+            width = 2
+        elif closer and text.startswith(closer, index):
+            waiting.pop()
+            width = len(closer)
+            yield from ((index + each, len(waiting) < outside) for each in range(width))
+            outside = min(outside, len(waiting))
+        elif is_quoted:
+            pass
         elif character in QUOTES:
             if not _is_apostrophe(text, index):
-                waiting.append(character)
+                width = 3 if text.startswith(_TRIPLE_QUOTES, index) else 1
+                waiting.append(text[index : index + width])
         elif character in OPENERS:
             waiting.append(OPENERS[character])
-        elif character in CLOSERS:
-            if waiting and waiting[-1] == character:
-                waiting.pop()
-                yield index, len(waiting) < outside
-                outside = min(outside, len(waiting))
-            elif not waiting:
-                yield index, True
+        elif character in CLOSERS and not waiting:
+            yield index, True
+        index += width
 
 
 def _is_apostrophe(text: str, index: int) -> bool:

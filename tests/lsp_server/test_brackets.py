@@ -10,7 +10,18 @@ from lsp_server.suggestion.indentation import TAB_WIDTH, indent_unit, reindent, 
 
 @pytest.mark.parametrize(
     ("line", "waiting"),
-    [("f(a, [b", ")]"), ("f(')'", ")"), ("f('a", ")'"), ("it's (", ")"), (r"'\'", "'"), ("a) b(", ")"), ("&'a (", ")")],
+    [
+        ("f(a, [b", ")]"),
+        ("f(')'", ")"),
+        ("f('a", ")'"),
+        ("it's (", ")"),
+        (r"'\'", "'"),
+        ("a) b(", ")"),
+        ("&'a (", ")"),
+        ('f("""a "b', ')"""'),
+        ('f("""a""", ""', ")"),
+        ("'''it's", "'''"),
+    ],
 )
 def test_what_is_open_at_the_end_of_a_line(line: str, waiting: str) -> None:
     assert open_at_end(line) == waiting
@@ -34,6 +45,7 @@ def test_outer_closers_are_those_that_a_naive_match_leaves_over(text: str) -> No
 def test_a_quote_that_is_open_before_the_text_is_closed_by_it() -> None:
     assert outer_closers('fs");', ')"') == [2, 3]
     assert outer_closers('a("b")', ")") == []
+    assert outer_closers('say "hi".""")', ')"""') == [9, 10, 11, 12]
 
 
 @pytest.mark.parametrize(
