@@ -26,6 +26,18 @@ def open_at_end(line: str) -> str:
     return "".join(waiting)
 
 
+def open_at_cursor(before: str, after: str) -> str:
+    """Return the closers that a cursor's line waits for, as `open_at_end` of what stands `before` the cursor.
+
+    Brackets in a string are text, unless `after` goes on with the closer of one: then the string holds code, as between
+    the braces of an f-string.
+    """
+    waiting = open_at_end(before)
+    quote = waiting[-1:]
+    within = open_at_end(before.rpartition(quote)[2]) if quote in QUOTES else ""
+    return waiting + within if within and after.lstrip().startswith(within[-1]) else waiting
+
+
 def outer_closers(text: str, waiting: str) -> list[int]:
     """Return the indices at which `text` closes what was open before it.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lsp_server.request import Completion, CompletionRequest
-from lsp_server.suggestion.brackets import CLOSING, QUOTES, TERMINATORS, open_at_end, outer_closers
+from lsp_server.suggestion.brackets import CLOSING, QUOTES, TERMINATORS, open_at_cursor, outer_closers
 from lsp_server.suggestion.steps import Change, Rejection
 
 _MIN_OVERLAP = 3  # characters of text; fewer are chance
@@ -41,7 +41,7 @@ def doubled_closers(completion: Completion, request: CompletionRequest) -> Chang
     if not text[start:].strip() or set(text[start:].strip()) - CLOSING:
         text = first_line
     replaced, last = 0, -1
-    for index in outer_closers(text, open_at_end(request.line_before)):
+    for index in outer_closers(text, open_at_cursor(request.line_before, after)):
         if len(first_line) < index < start:
             continue
         following = after[replaced:].lstrip(" ")

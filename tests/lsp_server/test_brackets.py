@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsp_server.suggestion.brackets import open_at_end, outer_closers
+from lsp_server.suggestion.brackets import open_at_cursor, open_at_end, outer_closers
 from lsp_server.suggestion.indentation import TAB_WIDTH, indent_unit, reindent, strip_typed, width
 
 
@@ -46,6 +46,21 @@ def test_a_quote_that_is_open_before_the_text_is_closed_by_it() -> None:
     assert outer_closers('fs");', ')"') == [2, 3]
     assert outer_closers('a("b")', ")") == []
     assert outer_closers('say "hi".""")', ')"""') == [9, 10, 11, 12]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "waiting"),
+    [
+        ('f"{', '}"', '"}'),
+        ("f(`a ${g('", "')}`)", ")`})'"),
+        ('"{', '"', '"'),
+        ('"""{', '}"""', '"""}'),
+        ("f(", "}", ")"),
+        ("", "}", ""),
+    ],
+)
+def test_a_string_holds_code_if_its_bracket_is_closed_at_the_cursor(before: str, after: str, waiting: str) -> None:
+    assert open_at_cursor(before, after) == waiting
 
 
 @pytest.mark.parametrize(
