@@ -14,7 +14,7 @@ from typing import Literal
 
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.suggestion.brackets import CLOSING, OPENERS
-from lsp_server.suggestion.right_side import doubled_closers
+from lsp_server.suggestion.right_side import closer_below, doubled_closers
 from lsp_server.suggestion.steps import Rejection
 
 ENTRIES = 250
@@ -69,17 +69,21 @@ class SuggestionCache:
         return None
 
     def find(self, scope: str, request: CompletionRequest) -> tuple[Completion, Hit] | None:
-        """As `get`; what is left of a suggestion replaces the closers that the editor has put in meanwhile."""
+        """As `get`; what is left of a suggestion fits the closers that the editor has put in meanwhile."""
         found = self.get(scope, request.text, request.offset)
         if found is not None and _changes_nothing(found[0], request):
             return None
         is_asked = request.options.filters.doubled_closers
         if found is None or found[1] == "exact" or found[0].replaces or not is_asked:
             return found
-        doubled = doubled_closers(found[0], request)
-        if isinstance(doubled, Rejection):
-            return None
-        return found if doubled is None else (replace(found[0], replaces=doubled.replaces), found[1])
+        rest = found[0]
+        for adapt in (doubled_closers, closer_below):
+            change = adapt(rest, request)
+            if isinstance(change, Rejection):
+                return None
+            if change is not None:
+                rest = replace(rest, text=change.text, replaces=change.replaces)
+        return rest, found[1]
 
     def clear(self) -> None:
         """Forget everything, as when another model answers."""

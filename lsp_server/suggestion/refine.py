@@ -92,6 +92,10 @@ def _filtered(completion: Completion, request: CompletionRequest) -> Completion:
             return Completion(rule=rule, steps=(*completion.steps, step))
         steps = (*completion.steps, _changed(rule, verdict, completion))
         completion = Completion(text=verdict.text, replaces=verdict.replaces, steps=steps)
+    below = right_side.closer_below(completion, request) if request.options.filters.doubled_closers else None
+    if below is not None:
+        steps = (*completion.steps, _changed(_rule("doubled_closers"), below, completion))
+        completion = Completion(text=below.text, replaces=below.replaces, steps=steps)
     text = completion.text
     if not request.line_after[completion.replaces :].strip():
         text = text.rstrip()

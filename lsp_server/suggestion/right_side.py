@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lsp_server.request import Completion, CompletionRequest
-from lsp_server.suggestion.brackets import CLOSING, QUOTES, TERMINATORS, open_at_cursor, outer_closers
+from lsp_server.suggestion.brackets import CLOSING, OPENERS, QUOTES, TERMINATORS, open_at_cursor, outer_closers
 from lsp_server.suggestion.steps import Change, Rejection
 
 _MIN_OVERLAP = 3  # characters of text; fewer are chance
@@ -62,3 +62,25 @@ def doubled_closers(completion: Completion, request: CompletionRequest) -> Chang
     if completion.text.strip() == closers.strip():
         return Rejection(detail=f"it is {closers!r}, which stands right of the cursor already")
     return Change(text=completion.text, replaces=replaced, detail=f"it takes the place of {closers!r}")
+
+
+def closer_below(completion: Completion, request: CompletionRequest) -> Change | None:
+    """Give the closer right of the cursor a line of its own below a body that the answer leaves open.
+
+    The body begins below its opener. Without the line the closer would stand behind the body's last statement.
+    """
+    text, after = completion.text, request.line_after
+    header = request.previous_line if request.is_blank_before else request.line_before
+    closer = OPENERS.get(header.rstrip()[-1:])
+    is_below = request.is_blank_before or text.lstrip(" \t").startswith("\n")
+    if completion.replaces or closer is None or not is_below or "\n" not in text:
+        return None
+    rest = after.lstrip()
+    if not rest.startswith(closer):
+        return None
+    indent = header[: len(header) - len(header.lstrip())]
+    return Change(
+        text=f"{text.rstrip()}\n{indent}",
+        replaces=len(after) - len(rest),
+        detail=f"{closer!r} right of the cursor gets a line of its own",
+    )

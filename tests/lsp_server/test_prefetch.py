@@ -13,6 +13,7 @@ from lsp_server.next_places import place_after_accepting
         ("f(‸)\n", "a)", 1, "f(a)\n‸\n"),
         ("f(‸)  \n", "a", 0, None),
         ("def f():‸\n", "\n    return 1", 0, "def f():\n    return 1\n    ‸\n"),
+        ("func f() {‸}\n", "\n\ta := 1\n", 0, None),
         ("def ‸\n", "f(w, h):", 0, "def f(w, h):\n    ‸\n"),
         ("if x:\n  y\nif ‸\n", "z:", 0, "if x:\n  y\nif z:\n  ‸\n"),
         ("func f() {\n\treturn\n}\n\nfunc g() ‸", "{", 0, "func f() {\n\treturn\n}\n\nfunc g() {\n\t‸"),

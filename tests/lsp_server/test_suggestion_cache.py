@@ -94,3 +94,17 @@ def test_a_suggestion_that_is_typed_up_to_its_closer_is_over() -> None:
     found = cache.find("s", half)
     assert found is not None and (found[0].text, found[0].replaces) == ("r)", 1)
     assert cache.find("s", whole) is None
+
+
+def test_a_block_that_is_typed_up_to_its_brace_leaves_the_brace_a_line() -> None:
+    cache = SuggestionCache()
+    cache.put("s", "  if (x) ", 9, Completion(text="{\n    a();\n    b();"))
+    found = cache.find("s", CompletionRequest(text="  if (x) {}", offset=10))
+    assert found is not None and (found[0].text, found[0].replaces) == ("\n    a();\n    b();\n  ", 0)
+
+
+def test_the_line_of_a_brace_is_added_once() -> None:
+    cache = SuggestionCache()
+    cache.put("s", "f() {}", 5, Completion(text="\n  a();\n"))
+    found = cache.find("s", CompletionRequest(text="f() {\n  }", offset=8))
+    assert found is not None and (found[0].text, found[0].replaces) == ("a();\n", 0)
