@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 from lsp_server.request import Completion, CompletionRequest
-from lsp_server.suggestion.brackets import CLOSING, OPENERS, QUOTES, TERMINATORS, open_at_cursor, outer_closers
+from lsp_server.suggestion.brackets import (
+    CLOSING,
+    OPENERS,
+    QUOTES,
+    TERMINATORS,
+    open_at_cursor,
+    open_at_end,
+    outer_closers,
+)
 from lsp_server.suggestion.steps import Change, Rejection
 
 _MIN_OVERLAP = 3  # characters of text; fewer are chance
@@ -32,36 +42,65 @@ def doubled_closers(completion: Completion, request: CompletionRequest) -> Chang
 
     Editors insert a closing bracket as soon as one is opened. Models write it too: in the first line, or in a last line
     that holds nothing else. A bracket that the answer itself has opened does not count. A semicolon, a colon or a comma
-    at the end of the line is replaced if the answer ends with it.
+    at the end of the line is replaced if the answer ends with it. If other text stands behind the closers and the
+    answer does not go on with it, the answer ends before them.
     """
     after = request.line_after
-    if not after.strip() or set(after.strip()) - CLOSING - {" "}:
+    end = len(after.rstrip())
+    matched, replaced = _doubled(completion.text, request)
+    tail = after[replaced:end].strip()
+    if tail and completion.text.rstrip().endswith(tail):
+        pairs = matched and _unpaired(completion.text, request, end) <= _unpaired("", request)
+        if pairs or not set(tail) - TERMINATORS:
+            replaced = end
+    if not replaced:
         return None
-    first_line, text, start = completion.text.partition("\n")[0], completion.text, completion.text.rfind("\n") + 1
+    kept, closers = completion.text, after[:replaced]
+    detail = f"it takes the place of {closers!r}"
+    if set(after) - CLOSING - {" "}:
+        if replaced < end and kept[matched[0] :].rstrip() != closers.strip():
+            kept, replaced = kept[: matched[0]].rstrip(), 0
+            detail = f"{closers!r} stands right of the cursor already, with other text behind it"
+        if _unpaired(kept, request, replaced) >= _unpaired(completion.text, request):
+            return None
+    if not kept or kept.strip() == closers.strip():
+        return Rejection(detail=f"it is {closers!r}, which stands right of the cursor already")
+    return Change(text=kept, replaces=replaced, detail=detail)
+
+
+def _doubled(text: str, request: CompletionRequest) -> tuple[list[int], int]:
+    """Return where an answer writes closers right of the cursor again, and how many characters these take there."""
+    after = request.line_after
+    first_line, start = text.partition("\n")[0], text.rfind("\n") + 1
     if not text[start:].strip() or set(text[start:].strip()) - CLOSING:
         text = first_line
-    replaced, last = 0, -1
+    matched: list[int] = []
+    replaced = 0
     for index in outer_closers(text, open_at_cursor(request.line_before, after)):
         if len(first_line) < index < start:
             continue
         following = after[replaced:].lstrip(" ")
         if not following.startswith(text[index]):
             break
-        replaced, last = len(after) - len(following) + 1, index
-    if last >= 0:  # Further characters that both have, such as the colon in "):".
-        for character in text[last + 1 :]:
-            if after[replaced : replaced + 1] != character or character in QUOTES:
-                break
-            replaced += 1
-    tail = after[replaced:].strip()
-    if tail and not set(tail) - TERMINATORS and completion.text.rstrip().endswith(tail):
-        replaced = len(after.rstrip())
-    if not replaced:
-        return None
-    closers = after[:replaced]
-    if completion.text.strip() == closers.strip():
-        return Rejection(detail=f"it is {closers!r}, which stands right of the cursor already")
-    return Change(text=completion.text, replaces=replaced, detail=f"it takes the place of {closers!r}")
+        replaced = len(after) - len(following) + 1
+        matched.append(index)
+    if matched:
+        replaced += _repeated(text[matched[-1] + 1 :].rstrip(), after[replaced:])
+    return matched, replaced
+
+
+def _repeated(text: str, after: str) -> int:
+    """Return how many characters of `after` an answer repeats behind its closers: all its text, or punctuation."""
+    if after.startswith(text):
+        return len(text)
+    pairs = takewhile(lambda pair: pair[0] == pair[1] and pair[0] in CLOSING - QUOTES, zip(text, after, strict=False))
+    return sum(1 for _ in pairs)
+
+
+def _unpaired(text: str, request: CompletionRequest, replaced: int = 0) -> int:
+    """Count the brackets and quotes without a partner in the cursor's line with `text` in it."""
+    line = request.line_before + text + request.line_after[replaced:]
+    return len(open_at_end(line)) + len(outer_closers(line, ""))
 
 
 def closer_below(completion: Completion, request: CompletionRequest) -> Change | None:
