@@ -6,6 +6,7 @@ from itertools import takewhile
 
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.suggestion.brackets import (
+    CLOSERS,
     CLOSING,
     OPENERS,
     QUOTES,
@@ -29,6 +30,10 @@ def suffix_duplicate(completion: Completion, request: CompletionRequest) -> Chan
         overlap = text[-length:]
         if after.startswith(overlap) and (length >= _MIN_OVERLAP or length == len(after)):
             kept = text[:-length]
+            if _leaves_open(kept, text, request):  # the answer's own bracket is closed in the overlap
+                kept += overlap[: len(overlap) - len(overlap.lstrip("".join(CLOSERS)))]
+                if _leaves_open(kept, text, request):
+                    continue
             if request.line_after[:1].isspace():
                 kept = kept.rstrip()
             if not kept.strip():
@@ -95,6 +100,11 @@ def _repeated(text: str, after: str) -> int:
         return len(text)
     pairs = takewhile(lambda pair: pair[0] == pair[1] and pair[0] in CLOSING - QUOTES, zip(text, after, strict=False))
     return sum(1 for _ in pairs)
+
+
+def _leaves_open(kept: str, text: str, request: CompletionRequest) -> bool:
+    """Return whether the part `kept` of an answer opens brackets in vain, while the whole answer does not."""
+    return _unpaired(text, request) <= _unpaired("", request) < _unpaired(kept, request)
 
 
 def _unpaired(text: str, request: CompletionRequest, replaced: int = 0) -> int:
