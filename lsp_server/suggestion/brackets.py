@@ -14,6 +14,7 @@ CLOSERS = frozenset(OPENERS.values())
 QUOTES = frozenset("\"'`")
 TERMINATORS = frozenset(";:,")
 _TRIPLE_QUOTES = ('"""', "'''")
+_MARK = re.compile(r"[()\[\]{}\"'`\\]")
 _CLOSER = re.compile("|".join([*_TRIPLE_QUOTES, "."]))
 CLOSING = CLOSERS | QUOTES | TERMINATORS | {">"}  # what may stand right of the cursor without being text
 
@@ -53,9 +54,9 @@ def _scan(text: str, waiting: list[str], outside: int = 0) -> Iterator[tuple[int
 
     Three quotes that close a string are three closers.
     """
-    index = 0
-    while index < len(text):
-        character, width = text[index], 1
+    end = 0
+    while mark := _MARK.search(text, end):
+        index, character, width = mark.start(), mark.group(), 1
         closer = waiting[-1] if waiting else ""
         is_quoted = closer[:1] in QUOTES
         if is_quoted and character == "\\":
@@ -75,7 +76,7 @@ def _scan(text: str, waiting: list[str], outside: int = 0) -> Iterator[tuple[int
             waiting.append(OPENERS[character])
         elif character in CLOSERS and not waiting:
             yield index, True
-        index += width
+        end = index + width
 
 
 def _is_apostrophe(text: str, index: int) -> bool:

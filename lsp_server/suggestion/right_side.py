@@ -18,6 +18,7 @@ from lsp_server.suggestion.brackets import (
 from lsp_server.suggestion.steps import Change, Rejection
 
 _MIN_OVERLAP = 3  # characters of text; fewer are chance
+_SIDE_CHARS = 2000  # of a line, left and right of the cursor, whose brackets are paired; minified lines are longer
 
 
 def suffix_duplicate(completion: Completion, request: CompletionRequest) -> Change | Rejection | None:
@@ -52,6 +53,8 @@ def doubled_closers(completion: Completion, request: CompletionRequest) -> Chang
     """
     after = request.line_after
     end = len(after.rstrip())
+    if not end:
+        return None
     matched, replaced = _doubled(completion.text, request)
     tail = after[replaced:end].strip()
     if tail and completion.text.rstrip().endswith(tail):
@@ -108,8 +111,8 @@ def _leaves_open(kept: str, text: str, request: CompletionRequest) -> bool:
 
 
 def _unpaired(text: str, request: CompletionRequest, replaced: int = 0) -> int:
-    """Count the brackets and quotes without a partner in the cursor's line with `text` in it."""
-    line = request.line_before + text + request.line_after[replaced:]
+    """Count the brackets and quotes without a partner near the cursor in its line with `text` in it."""
+    line = request.line_before[-_SIDE_CHARS:] + text + request.line_after[replaced:_SIDE_CHARS]
     return len(open_at_end(line)) + len(outer_closers(line, ""))
 
 
