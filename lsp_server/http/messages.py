@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from contract.prompt import ContextSnippet
-from lsp_server.suggestion.brackets import open_at_end, outer_closers
+from lsp_server.suggestion.brackets import open_at_cursor, outer_closers
 
 MAX_TEXT_CHARS: Final = 2_000_000  # as the language server keeps of a document
 MAX_NAME_CHARS: Final = 400
@@ -179,7 +179,7 @@ def insertable(text: str, replaced: str, line_before: str) -> str:
         return text
     if text.endswith(replaced):
         return text.removesuffix(replaced)
-    closers = outer_closers(text, open_at_end(line_before))
+    closers = outer_closers(text, open_at_cursor(line_before, replaced))
     return text[: closers[0]] if closers else text
 
 

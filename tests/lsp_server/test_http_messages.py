@@ -141,6 +141,7 @@ def test_a_stream_of_an_infill_ends_as_llama_cpp_s() -> None:
         ("x, y) + 1", ")", "f(", "x, y"),
         ("g(x)) + 1", ")", "f(", "g(x)"),
         (")", ")", "f(", ""),
+        ('x}", y)', '}")', 'print(f"{', "x"),
     ],
 )
 def test_what_is_inserted_ends_before_the_closers_that_stay(
