@@ -2,8 +2,9 @@
 
 python -m benchmarks.positions_table
 
-Differences are paired. Intervals draw whole files (held-out lines) or commits (lines added later), since the lines of
-one are alike; that over all repositories draws those of each one within itself.
+Each repository is compared with the peer that has more of its lines right, both kinds together. The share of each
+other peer has a row below. Differences are paired. Intervals draw whole files (held-out lines) or commits (lines added
+later), since the lines of one are alike; that over all repositories draws those of each one within itself.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from laboratory.bench.bench_run import FIRST_ANSWER
 OURS = ("submodel", FIRST_ANSWER)
 Cluster = list[tuple[int, int]]  # lines of a file or a commit: whether ours and the peer's are right
 FILES = {"l": "of files that were learned", "h": "of held-out files", "n": "of files that are new since"}
+BETTER = "the better of each"
 KINDS = {"held-out": "held-out lines", "later": "lines added later"}
 
 
@@ -32,9 +34,9 @@ def main() -> None:
             f"{RESULTS} has no positions-*.json; run `python -m benchmarks.beside_llama_cpp_positions` first."
         )
     documents = {path.stem.removeprefix("positions-"): read(path) for path in paths}
-    for kind, heading in KINDS.items():
+    for kind in KINDS:
         for ours in OURS:
-            _print_lines(heading, ours, {name: one["kinds"].get(kind, {}) for name, one in documents.items()})
+            print_lines(kind, ours, documents)
     _print_times(documents)
     _print_bits({path.stem.removeprefix("middle-bits-"): read(path) for path in RESULTS.glob("middle-bits-*.json")})
 
@@ -45,36 +47,56 @@ def read(path: Path) -> dict[str, Any]:
     return document
 
 
-def _print_lines(heading: str, ours: str, measured: Mapping[str, Mapping[str, Any]]) -> None:
-    found = {name: one for name, one in measured.items() if ours in one.get("exact", {})}
+def print_lines(kind: str, ours: str, documents: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print a table of the lines that `ours` and the peers have right; nothing if `ours` was not asked."""
+    found = {name: one for name, one in documents.items() if ours in one["kinds"].get(kind, {}).get("exact", {})}
     if not found:
         return
-    print_head(heading, "lines", ours, "llama.cpp Q8_0", "difference in points (95 %)")
-    for name, own in found.items():
-        _print_lead(name, [_clusters(own, ours)])
-    _print_lead("all", [_clusters(one, ours) for one in found.values()])
+    print_head(KINDS[kind], "lines", ours, "peer", "its lines", "difference in points (95 %)")
+    ranked = {name: peers(one) for name, one in found.items()}
+    compared = [(one["kinds"][kind], ranked[name][0]) for name, one in found.items() if ranked[name]]
+    for name, document in found.items():
+        own, [best, *others] = document["kinds"][kind], ranked[name] or [""]
+        if best:
+            _print_lead(name, best, [_clusters(own, ours, best)])
+        else:
+            print_row(name, str(len(own["exact"][ours])), _percent(own["exact"][ours]), "none", "", "")
+        for other in others:
+            print_row(name, str(len(own["exact"][other])), "", other, _percent(own["exact"][other]), "")
+    _print_lead("all", BETTER, [_clusters(own, ours, peer) for own, peer in compared])
     for letter, files in FILES.items():
-        if all(letter in one["files"] for one in found.values()) and heading == KINDS["later"]:
-            _print_lead(f"all, {files}", [_clusters(one, ours, letter) for one in found.values()])
+        if all(letter in own["files"] for own, _ in compared) and kind == "later":
+            _print_lead(f"all, {files}", BETTER, [_clusters(own, ours, peer, letter) for own, peer in compared])
     print()
 
 
-def _print_lead(name: str, groups: Sequence[Sequence[Cluster]]) -> None:
+def peers(document: Mapping[str, Any]) -> list[str]:
+    """Return the peers of a repository, that with the most lines right of both kinds first; the first of equal ones."""
+    right: dict[str, int] = {}
+    for own in document["kinds"].values():
+        for name, bits in own["exact"].items():
+            if name not in OURS:
+                right[name] = right.get(name, 0) + bits.count("1")
+    return sorted(right, key=lambda name: -right[name])
+
+
+def _print_lead(name: str, peer: str, groups: Sequence[Sequence[Cluster]]) -> None:
     lines = [pair for group in groups for cluster in group for pair in cluster]
+    if not lines:
+        return
     drawn = lead(groups)
-    shares = [100 * sum(pair[side] for pair in lines) / len(lines) for side in (0, 1)]
-    print_row(
-        name,
-        str(len(lines)),
-        *(f"{share:.1f} %" for share in shares),
-        f"{drawn.value:+.1f} ({drawn.low:+.1f} to {drawn.high:+.1f})",
-    )
+    own, other = (100 * sum(pair[side] for pair in lines) / len(lines) for side in (0, 1))
+    difference = f"{drawn.value:+.1f} ({drawn.low:+.1f} to {drawn.high:+.1f})"
+    print_row(name, str(len(lines)), f"{own:.1f} %", peer, f"{other:.1f} %", difference)
 
 
-def _clusters(measured: Mapping[str, Any], ours: str, letter: str = "") -> list[Cluster]:
+def _percent(bits: str) -> str:
+    return f"{100 * bits.count('1') / len(bits):.1f} %"
+
+
+def _clusters(measured: Mapping[str, Any], ours: str, peer: str, letter: str = "") -> list[Cluster]:
     """Return the pairs of a repository by file or commit; `letter`: of files that the build treated so alone."""
     exact = measured["exact"]
-    [peer] = [name for name in exact if name not in OURS]
     clusters: dict[int, Cluster] = {}
     rows = zip(exact[ours], exact[peer], measured["clusters"], measured["files"], strict=True)
     for own, other, number, file in rows:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from benchmarks.positions_table import lead, saving
+from benchmarks.positions_table import lead, print_lines, saving
 
 
 def test_the_lead_is_the_difference_over_all_lines_and_repositories_stay_apart() -> None:
@@ -27,3 +29,30 @@ def test_the_saving_is_that_of_all_bits_together() -> None:
 
     assert drawn.value == pytest.approx(0.0)
     assert drawn.low == pytest.approx(0.0)
+
+
+def _positions(**exact: str) -> dict[str, Any]:
+    later = {"exact": exact, "clusters": [0, 0, 1, 1], "files": "llll"}
+    return {"kinds": {"later": later}}
+
+
+def test_each_repository_is_compared_with_its_better_peer(capsys: pytest.CaptureFixture[str]) -> None:
+    documents = {
+        "one": _positions(submodel="1111", llama="1000", other="1100"),
+        "two": _positions(submodel="1111", llama="1000", other="0100"),  # equal: the first counts
+        "alone": _positions(submodel="1110"),
+    }
+
+    print_lines("later", "submodel", documents)
+
+    rows = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines() if line]
+    rows = [[cell.strip() for cell in row] for row in rows]
+    assert [row[:5] for row in rows[2:8]] == [
+        ["one", "4", "100.0 %", "other", "50.0 %"],
+        ["one", "4", "", "llama", "25.0 %"],
+        ["two", "4", "100.0 %", "llama", "25.0 %"],
+        ["two", "4", "", "other", "25.0 %"],
+        ["alone", "4", "75.0 %", "none", ""],
+        ["all", "8", "100.0 %", "the better of each", "37.5 %"],
+    ]
+    assert rows[7][5].startswith("+62.5 ")
