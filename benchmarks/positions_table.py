@@ -65,7 +65,7 @@ def print_lines(kind: str, ours: str, documents: Mapping[str, Mapping[str, Any]]
             print_row(name, str(len(own["exact"][other])), "", other, _percent(own["exact"][other]), "")
     _print_lead("all", BETTER, [_clusters(own, ours, peer) for own, peer in compared])
     for letter, files in FILES.items():
-        if all(letter in own["files"] for own, _ in compared) and kind == "later":
+        if kind == "later":
             _print_lead(f"all, {files}", BETTER, [_clusters(own, ours, peer, letter) for own, peer in compared])
     print()
 
@@ -81,6 +81,7 @@ def peers(document: Mapping[str, Any]) -> list[str]:
 
 
 def _print_lead(name: str, peer: str, groups: Sequence[Sequence[Cluster]]) -> None:
+    groups = [group for group in groups if group]  # a repository may have no file of a kind
     lines = [pair for group in groups for cluster in group for pair in cluster]
     if not lines:
         return

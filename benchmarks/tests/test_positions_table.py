@@ -31,8 +31,8 @@ def test_the_saving_is_that_of_all_bits_together() -> None:
     assert drawn.low == pytest.approx(0.0)
 
 
-def _positions(**exact: str) -> dict[str, Any]:
-    later = {"exact": exact, "clusters": [0, 0, 1, 1], "files": "llll"}
+def _positions(files: str = "llll", **exact: str) -> dict[str, Any]:
+    later = {"exact": exact, "clusters": [0, 0, 1, 1], "files": files}
     return {"kinds": {"later": later}}
 
 
@@ -56,3 +56,15 @@ def test_each_repository_is_compared_with_its_better_peer(capsys: pytest.Capture
         ["all", "8", "100.0 %", "the better of each", "37.5 %"],
     ]
     assert rows[7][5].startswith("+62.5 ")
+
+
+def test_every_line_is_of_a_kind_of_files_even_if_a_repository_has_none(capsys: pytest.CaptureFixture[str]) -> None:
+    documents = {
+        "one": _positions("lnhn", submodel="1111", llama="0000"),
+        "two": _positions("llhh", submodel="1111", llama="0000"),
+    }
+
+    print_lines("later", "submodel", documents)
+
+    rows = [line.split(" | ")[:2] for line in capsys.readouterr().out.splitlines() if "all, " in line]
+    assert [int(count) for _, count in rows] == [3, 3, 2]
