@@ -3,8 +3,9 @@
 python -m benchmarks.positions_table
 
 Each repository is compared with the peer that has more of its lines right, both kinds together. The share of each
-other peer has a row below. Differences are paired. Intervals draw whole files (held-out lines) or commits (lines added
-later), since the lines of one are alike; that over all repositories draws those of each one within itself.
+other peer has a row below. Differences are paired. Their intervals go by how files (held-out lines) or commits (lines
+added later) differ within a repository, since the lines of one are alike: see `benchmarks.clusters`. That of bits is a
+bootstrap over middles, drawn within each repository.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.builds import RESULTS
+from benchmarks.clusters import Cluster, clustered_mean
 from benchmarks.markdown import print_head, print_row
-from builder.evaluation.metrics import Interval, bootstrap, mean
+from builder.evaluation.metrics import Interval, bootstrap
 from laboratory.bench.bench_run import FIRST_ANSWER
 
 OURS = ("submodel", FIRST_ANSWER)
-Cluster = list[tuple[int, int]]  # lines of a file or a commit: whether ours and the peer's are right
+Pairs = list[tuple[int, int]]  # lines of a file or a commit: whether ours and the peer's are right
 FILES = {"l": "of files that were learned", "h": "of held-out files", "n": "of files that are new since"}
 BETTER = "the better of each"
 KINDS = {"held-out": "held-out lines", "later": "lines added later"}
@@ -80,7 +82,7 @@ def peers(document: Mapping[str, Any]) -> list[str]:
     return sorted(right, key=lambda name: -right[name])
 
 
-def _print_lead(name: str, peer: str, groups: Sequence[Sequence[Cluster]]) -> None:
+def _print_lead(name: str, peer: str, groups: Sequence[Sequence[Pairs]]) -> None:
     groups = [group for group in groups if group]  # a repository may have no file of a kind
     lines = [pair for group in groups for cluster in group for pair in cluster]
     if not lines:
@@ -95,10 +97,10 @@ def _percent(bits: str) -> str:
     return f"{100 * bits.count('1') / len(bits):.1f} %"
 
 
-def _clusters(measured: Mapping[str, Any], ours: str, peer: str, letter: str = "") -> list[Cluster]:
+def _clusters(measured: Mapping[str, Any], ours: str, peer: str, letter: str = "") -> list[Pairs]:
     """Return the pairs of a repository by file or commit; `letter`: of files that the build treated so alone."""
     exact = measured["exact"]
-    clusters: dict[int, Cluster] = {}
+    clusters: dict[int, Pairs] = {}
     rows = zip(exact[ours], exact[peer], measured["clusters"], measured["files"], strict=True)
     for own, other, number, file in rows:
         if not letter or file == letter:
@@ -106,14 +108,14 @@ def _clusters(measured: Mapping[str, Any], ours: str, peer: str, letter: str = "
     return list(clusters.values())
 
 
-def lead(groups: Sequence[Sequence[Cluster]]) -> Interval:
+def lead(groups: Sequence[Sequence[Pairs]]) -> Interval:
     """Points by which the first of each pair (right or not, ours and the peer's) leads; a group is a repository."""
-    clusters = [cluster for group in groups for cluster in group]
-
-    def points(indices: Sequence[int]) -> float:
-        return mean([100.0 * (own - peer) for index in indices for own, peer in clusters[index]])
-
-    return bootstrap(points, len(clusters), groups=list(map(len, groups)))
+    return clustered_mean(
+        [
+            [Cluster(100.0 * sum(own - peer for own, peer in cluster), len(cluster)) for cluster in group]
+            for group in groups
+        ]
+    )
 
 
 def saving(groups: Sequence[Sequence[tuple[float, float]]]) -> Interval:
