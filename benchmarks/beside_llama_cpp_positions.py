@@ -3,15 +3,16 @@ r"""Single positions of a repository, asked of a bundle and of llama.cpp as its 
     python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --since REVISION --built CHECKOUT --name httpx \
         --peer "llama.cpp Q8_0=FILE" --llama-python PYTHON [--count 150]
     python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --since REVISION --built CHECKOUT --name httpx \
-        --again
+        --again [--other-build]
 
 BUNDLE was built of REPOSITORY as it stood at REVISION; REPOSITORY has its whole history. Held-out lines come from the
 folder that --built names (a checkout of REVISION), later ones from the commits after it. Each position is cold: the
 engine saw another one before. The bundle is asked twice: "submodel" reads its whole window, as after reading ahead;
-"submodel, first answer" answers as the server does at once, from the text near the cursor.
-Writes benchmarks/results/positions-NAME.json, with the file or commit that each line is of, since lines of one commit
-are alike, and with what the build did with its file. With --again the bundle alone is asked the same positions: after a
-change of the server, when llama.cpp's answers can stay. Times stay, too.
+"submodel, first answer" answers as the server does at once, from the text near the cursor. Each --peer is one more
+engine. Writes benchmarks/results/positions-NAME.json, with the file or commit that each line is of, since lines of one
+commit are alike, and with what the build did with its file. With --again the bundle alone is asked the same positions:
+after a change of the server, when llama.cpp's answers can stay. Times stay, too. It takes the same build, unless
+--other-build says that another one is meant.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ import argparse
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.builds import RESULTS, write_result
 from benchmarks.machine import describe_machine, describe_versions
+from builder.bases.download import sha256_of
 from builder.corpus.corpus import read_corpus
 from builder.evaluation.metrics import is_exact
 from contract.bundle.bundle import read_bundle
@@ -50,19 +52,31 @@ def main() -> None:
     parser.add_argument("--llama-python", default=sys.executable)
     parser.add_argument("--count", type=int, default=150)
     parser.add_argument("--again", action="store_true", help="ask the bundle alone, at the positions of NAME.json")
+    parser.add_argument("--other-build", action="store_true", help="with --again: the bundle is of another build")
     arguments = parser.parse_args()
     if arguments.again:
         ask_again(arguments)
         return
     peers = tuple((name, Path(file)) for name, _, file in (text.partition("=") for text in arguments.peer))
+    versions = describe_versions()
+    origin = {
+        "bundle_build": read_bundle(arguments.bundle).build,
+        "peers": {name: {"file": file.name, "sha256": sha256_of(file)} for name, file in peers},
+    }
+    workloads = {
+        kind: (repository, WorkloadSettings(passages=arguments.count, lines=1, keys=1, since=since))
+        for kind, repository, since in _sources(arguments)
+    }
+    described = {kind: _describe(arguments, *workload) for kind, workload in workloads.items()}
+    check_built(described["later"]["files"], arguments.bundle, arguments.built)
     kinds: dict[str, Any] = {}
-    for kind, repository, since in _sources(arguments):
+    for kind, (repository, workload) in workloads.items():
         settings = BenchSettings(
             bundle=arguments.bundle,
             repository=repository,
             peers=peers,
             peer_python=arguments.llama_python,
-            replay=WorkloadSettings(passages=arguments.count, lines=1, keys=1, since=since),
+            replay=workload,
             rounds=2,
             with_plain=False,
             with_first_answer=True,
@@ -70,17 +84,38 @@ def main() -> None:
         with StageDisplay() as display:
             document = run_bench(settings, display)
         print_bench(document)
-        asked = _asked(arguments, repository, settings.replay)
-        kinds[kind] = {key: document[key] for key in KEPT} | describe_lines(asked, arguments.bundle, arguments.built)
+        kinds[kind] = {key: document[key] for key in KEPT} | described[kind]
         reported = {
             "command": "python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --built CHECKOUT "
             f"--since {arguments.since} --name {arguments.name} --count {arguments.count} "
             + " ".join(f'--peer "{name}=FILE"' for name, _ in peers),
+            **origin,
             "kinds": kinds,
             "machine": describe_machine(),
-            "versions": {**describe_versions(), **document["versions"]},
+            "versions": {**versions, **document["versions"]},
         }
         write_result(f"positions-{arguments.name}", reported)  # each kind takes half an hour without a GPU
+
+
+def check_built(files: str, bundle: Path, built: Path) -> None:
+    """Stop if no later line is of a file that the bundle knows: it was not built of that checkout.
+
+    files: those of `describe_lines`, of the later lines.
+    """
+    if files and not files.strip("n"):
+        raise SystemExit(
+            f"No line was added to a file that {bundle} learned or held out, so it was not built of {built}; "
+            "name the checkout that it was built of with --built."
+        )
+
+
+def check_build(reported: Mapping[str, Any], build: str, path: Path) -> None:
+    """Stop if an earlier run's document was made with another build of the bundle, as far as it says."""
+    if reported.get("bundle_build", build) != build:
+        raise SystemExit(
+            f"{path} was made with another build of the bundle ({reported['bundle_build'][:12]}, this one is "
+            f"{build[:12]}); name that one, measure all again without --again, or add --other-build."
+        )
 
 
 def _sources(arguments: argparse.Namespace) -> tuple[tuple[str, Path, str | None], ...]:
@@ -91,6 +126,10 @@ def _sources(arguments: argparse.Namespace) -> tuple[tuple[str, Path, str | None
 def _asked(arguments: argparse.Namespace, repository: Path, settings: WorkloadSettings) -> list[Keystroke]:
     held_out = read_bundle(arguments.bundle, verify=False).manifest.get("held_out_sha256", ())
     return [stroke for passage in make_workload(repository, settings, held_out).passages for stroke in passage]
+
+
+def _describe(arguments: argparse.Namespace, repository: Path, settings: WorkloadSettings) -> dict[str, Any]:
+    return describe_lines(_asked(arguments, repository, settings), arguments.bundle, arguments.built)
 
 
 def describe_lines(asked: Sequence[Keystroke], bundle: Path, built: Path) -> dict[str, Any]:
@@ -121,6 +160,9 @@ def ask_again(arguments: argparse.Namespace) -> None:
     """Put the bundle's new answers beside the others' of an earlier run."""
     path = RESULTS / f"positions-{arguments.name}.json"
     reported = json.loads(path.read_text("utf-8"))
+    build = read_bundle(arguments.bundle).build
+    if not arguments.other_build:
+        check_build(reported, build, path)
     threads = reported["kinds"]["held-out"]["threads"]
     workers = {
         name: BundleWorker(str(arguments.bundle), threads, has_drafts=True, is_first_answer=is_first)
@@ -133,6 +175,9 @@ def ask_again(arguments: argparse.Namespace) -> None:
         described = describe_lines(asked, arguments.bundle, arguments.built)
         if described["lines_sha256"] != figures["lines_sha256"]:
             raise SystemExit(f"The {kind} lines are not those of {path}, so the answers in it belong to others.")
+        if kind == "later":
+            check_built(described["files"], arguments.bundle, arguments.built)
+        figures.update(described)
         for name, worker in workers.items():
             right = [is_exact(worker.complete(one.before, one.behind)["text"], one.truth) for one in asked]
             figures["exact"][name] = "".join("01"[is_right] for is_right in right)
@@ -144,7 +189,8 @@ def ask_again(arguments: argparse.Namespace) -> None:
         figures["leads"] = leads(bits_of)
     reported["again"] = {
         "command": f"python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --built CHECKOUT "
-        f"--since {arguments.since} --name {arguments.name} --again",
+        f"--since {arguments.since} --name {arguments.name} --again" + " --other-build" * arguments.other_build,
+        "bundle_build": build,
         "machine": describe_machine(),
         "versions": describe_versions(),
     }

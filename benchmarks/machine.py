@@ -7,9 +7,11 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from contract.repository.git import GitError, run_git
 from contract.versions import installed_versions
 
 _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
+_WRITTEN = "benchmarks/results/"  # by the very runs that ask
 _PACKAGES = ("submodel", "torch", "transformers", "onnxruntime", "onnx", "tokenizers", "numpy", "pygls")
 
 
@@ -36,5 +38,21 @@ def describe_machine() -> dict[str, Any]:
 
 
 def describe_versions() -> dict[str, str]:
-    """Versions of what a figure depends on."""
-    return installed_versions(_PACKAGES)
+    """Versions of what a figure depends on, and the commit of this program if it runs from a clone.
+
+    The commit ends in " with changes" if files differ from it, other than results.
+    """
+    versions = installed_versions(_PACKAGES)
+    commit = describe_commit(Path(__file__).parents[1])
+    return versions | ({"commit": commit} if commit else {})
+
+
+def describe_commit(root: Path) -> str:
+    """Return the commit that is checked out in a folder, and whether files differ from it; "" without git."""
+    try:
+        commit = run_git(root, "rev-parse", "--verify", "HEAD").decode("ascii").strip()
+        changed = run_git(root, "status", "--porcelain", "--no-renames", "--", ".").decode("utf-8", "replace")
+    except GitError:
+        return ""
+    is_changed = any(not line[3:].startswith(_WRITTEN) for line in changed.splitlines())
+    return commit + (" with changes" if is_changed else "")
