@@ -37,7 +37,7 @@ from laboratory.bench.bench_table import print_bench
 from laboratory.bench.bundle_worker import BundleWorker
 from laboratory.bench.workload import Keystroke, WorkloadSettings, make_workload
 
-KEPT = ("engines", "ratios", "leads", "exact", "lines", "threads")
+KEPT = ("engines", "ratios", "leads", "exact", "lines", "source", "threads")
 
 
 def main() -> None:

@@ -134,6 +134,7 @@ def run_bench(settings: BenchSettings, display: StageDisplay) -> dict[str, Any]:
         "ratios": ratios(engines[0], engines[1:]),
         "leads": leads({name: notes.exact for name, notes in typed.items()}),
         "exact": {name: "".join("01"[is_right] for is_right in notes.exact) for name, notes in typed.items()},
+        "source": replay.source,
         "passages": len(replay.passages),
         "lines": len(typed[workers[0].name].exact),
         "keystrokes": len(typed[workers[0].name].times_ms),

@@ -29,7 +29,9 @@ def print_bench(document: Mapping[str, Any]) -> None:
     counts = (f"{document[what]} {what}" for what in ("passages", "lines", "keystrokes"))
     speed = _table([*SPEED, "memory"])
     typing = _table([*TYPING, "exact match", "same answers"])
-    typing.caption = f"Typed: {', '.join(counts)}; in brackets how many times submodel is as good"
+    typing.caption = (
+        f"Typed: {', '.join(counts)} of {document['source']}; in brackets how many times submodel is as good"
+    )
     for engine in document["engines"]:
         name = engine["name"]
         ratios = document["ratios"].get(name, {})

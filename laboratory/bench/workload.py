@@ -12,7 +12,7 @@ from builder.corpus.corpus import read_corpus
 from builder.evaluation.held_out import ScoringSettings, make_held_out
 from builder.fim_examples import FimExample, draw_column, is_worthwhile, worthwhile_lines
 from contract.repository.languages import get_language
-from laboratory.replay.passages import Passage, passages_of_history
+from laboratory.replay.passages import Passage, describe_history, passages_of_history
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +45,7 @@ class Workload:
 
     passages: tuple[tuple[Keystroke, ...], ...]
     text: str
+    source: str  # of the passages, in words
 
 
 def make_workload(repository: Path, settings: WorkloadSettings, held_out_sha256: Sequence[str] = ()) -> Workload:
@@ -77,7 +78,8 @@ def make_workload(repository: Path, settings: WorkloadSettings, held_out_sha256:
             )
             for one in added
         ]
-    return Workload(passages=tuple(map(tuple, typed)), text=text)
+    source = "held-out files" if settings.since is None else describe_history(repository, settings.since)
+    return Workload(passages=tuple(map(tuple, typed)), text=text, source=source)
 
 
 def _type(text: str, spans: Sequence[tuple[int, int]], keys: int, path: str, commit: str = "") -> Iterator[Keystroke]:

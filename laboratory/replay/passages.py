@@ -11,6 +11,7 @@ from pathlib import Path
 from builder.corpus.corpus import SourceFile
 from builder.fim_examples import MAX_LINE_CHARS, is_worthwhile
 from contract.errors import SubmodelError
+from contract.repository.file_filters import decode_text, reason_by_path, reason_by_text
 from contract.repository.git import DIFF_OPTIONS, GitError, run_git
 from contract.repository.languages import find_language, get_language
 from contract.repository.secrets import kind_of_secret, remove_secrets
@@ -18,6 +19,8 @@ from contract.repository.secrets import kind_of_secret, remove_secrets
 MAX_LINES = 6
 _HUNK = re.compile(r"^@@ -\S+ \+(\d+)(?:,(\d+))? @@", re.MULTILINE)
 _MAX_COMMITS = 500
+_COMMITS = ("rev-list", "--no-merges")
+_ADDED = ("--format=", "--unified=0", "--find-renames", "--relative", "--diff-filter=AMR")
 _MAX_DIFF_BYTES = 32 << 20  # of one commit; larger ones were not typed
 _MAX_FILE_BYTES = 256 << 10  # as a corpus has it
 
@@ -48,44 +51,53 @@ def passages_of_files(files: Sequence[SourceFile], count: int, seed: int) -> tup
 def passages_of_history(root: Path, since: str, count: int, seed: int) -> tuple[Passage, ...]:
     """Return up to `count` passages that commits after `since` have added to code files, as they stood in their commit.
 
-    Raises SubmodelError if git fails, as for an unknown revision.
+    Files are those below `root` that a corpus would have read. A renamed file adds the lines that changed alone. Only
+    the latest commits are looked at: `describe_history` says how many. Raises SubmodelError if git fails, as for an
+    unknown revision.
     """
-    commits = _git(
-        root, "rev-list", "--no-merges", f"--max-count={_MAX_COMMITS}", "--end-of-options", f"{since}..HEAD"
-    ).split()
+    listed = _git(root, *_COMMITS, f"--max-count={_MAX_COMMITS}", "--end-of-options", f"{since}..HEAD")
+    commits = listed.decode("ascii").split()
     found = [passage for commit in commits for passage in _added_by(root, commit)]
     return tuple(random.Random(seed).sample(found, min(count, len(found))))
 
 
+def describe_history(root: Path, since: str) -> str:
+    """Return where `passages_of_history` takes its lines from, in words; raises SubmodelError as it does."""
+    count = int(_git(root, *_COMMITS, "--count", "--end-of-options", f"{since}..HEAD"))
+    of_them = f", by the latest {_MAX_COMMITS} of {count:,} commits" if count > _MAX_COMMITS else ""
+    return f"lines added since {since}{of_them}"
+
+
 def _added_by(root: Path, commit: str) -> Iterator[Passage]:
     try:
-        diff = _git(root, "show", *DIFF_OPTIONS, "--format=", "--unified=0", "--no-renames", "--diff-filter=AM", commit)
+        diff = _git(root, "show", *DIFF_OPTIONS, *_ADDED, commit, "--").decode("utf-8", "replace")
     except SubmodelError:  # too large, or damaged: other commits may do
         return
     for part in re.split(r"(?m)^diff --git ", diff)[1:]:
-        path = re.search(r"(?m)^\+\+\+ b/(.*)$", part)
-        language = find_language(path.group(1)) if path else None
-        if path is None or language is None or not language.is_code:
+        named = re.search(r"(?m)^\+\+\+ b/(.*)$", part)
+        path = named.group(1).removesuffix("\t") if named else ""  # git ends a name with spaces in it so
+        language = find_language(path)
+        if language is None or not language.is_code or reason_by_path(path) is not None:
             continue
-        text = _text_at(root, commit, path.group(1))
-        if text is None:
+        text = _text_at(root, commit, path)
+        if text is None or reason_by_text(text, language) is not None:
             continue
-        lines = text.replace("\r\n", "\n").split("\n")
+        lines = text.split("\n")
         for hunk in _HUNK.finditer(part):
             first, length = int(hunk.group(1)) - 1, int(hunk.group(2) or 1)
             number = next(
                 (n for n in range(first, min(first + length, len(lines))) if is_worthwhile(lines[n], language)), None
             )
             if number is not None:
-                passage = _without_secrets(_cut(path.group(1), language.name, lines, number, first + length))
+                passage = _without_secrets(_cut(path, language.name, lines, number, first + length))
                 if passage is not None:
                     yield replace(passage, commit=commit)
 
 
 def _text_at(root: Path, commit: str, path: str) -> str | None:
-    """Return a file as it stood in a commit; None if it is too large. The repository's filters are not applied."""
+    """Return a file as it stood in a commit; None if it is too large or no text. No filter of the repository is run."""
     try:
-        return _git(root, "cat-file", "blob", f"{commit}:{path}", max_bytes=_MAX_FILE_BYTES)
+        return decode_text(_git(root, "cat-file", "blob", f"{commit}:./{path}", max_bytes=_MAX_FILE_BYTES))
     except SubmodelError:
         return None
 
@@ -127,11 +139,10 @@ def _indent(line: str) -> int:
     return len(line) - len(line.lstrip())
 
 
-def _git(root: Path, *arguments: str, max_bytes: int = _MAX_DIFF_BYTES) -> str:
+def _git(root: Path, *arguments: str, max_bytes: int = _MAX_DIFF_BYTES) -> bytes:
     try:
-        answer = run_git(root, *arguments, timeout_s=120, max_bytes=max_bytes)
+        return run_git(root, *arguments, timeout_s=120, max_bytes=max_bytes)
     except GitError as error:
         raise SubmodelError(
             f"{error} in {root}; give a revision that git knows with --since, or leave that out to type held-out files."
         ) from error
-    return answer.decode("utf-8", "replace")

@@ -14,7 +14,7 @@ from contract.console import StageDisplay
 from contract.errors import BuildError
 from laboratory.replay.baseline import replay_baseline
 from laboratory.replay.figures import summarize
-from laboratory.replay.passages import Passage, passages_of_files, passages_of_history
+from laboratory.replay.passages import Passage, describe_history, passages_of_files, passages_of_history
 from laboratory.replay.server_session import merge_options, replay
 from lsp_server.options import EXPERIMENTAL, FilterOptions, StopOptions, wire_name
 
@@ -60,7 +60,7 @@ def run_replay(settings: ReplaySettings, display: StageDisplay) -> dict[str, Any
     return {
         "repository": str(root),
         "bundle": str(bundle),
-        "source": f"lines added since {settings.since}" if settings.since else "held-out files",
+        "source": describe_history(root, settings.since) if settings.since else "held-out files",
         "runs": rows,
         "seconds": round(time.perf_counter() - started, 1),
     }

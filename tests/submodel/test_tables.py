@@ -74,6 +74,7 @@ def test_engines(capsys):
             "passages": 20,
             "lines": 60,
             "keystrokes": 359,
+            "source": "held-out files",
         }
     )
     text = capsys.readouterr().err
