@@ -36,6 +36,7 @@ from laboratory.bench.bench_run import FIRST_ANSWER, BenchSettings, leads, run_b
 from laboratory.bench.bench_table import print_bench
 from laboratory.bench.bundle_worker import BundleWorker
 from laboratory.bench.workload import Keystroke, WorkloadSettings, make_workload
+from laboratory.replay.passages import check_later
 
 KEPT = ("engines", "ratios", "leads", "exact", "lines", "source", "threads")
 
@@ -124,8 +125,11 @@ def _sources(arguments: argparse.Namespace) -> tuple[tuple[str, Path, str | None
 
 
 def _asked(arguments: argparse.Namespace, repository: Path, settings: WorkloadSettings) -> list[Keystroke]:
-    held_out = read_bundle(arguments.bundle, verify=False).manifest.get("held_out_sha256", ())
-    return [stroke for passage in make_workload(repository, settings, held_out).passages for stroke in passage]
+    manifest = read_bundle(arguments.bundle, verify=False).manifest
+    workload = make_workload(repository, settings, manifest.get("held_out_sha256", ()))
+    if settings.since is not None:
+        check_later(workload.added, manifest.get("learned_sha256", ()), settings.since, arguments.bundle)
+    return [stroke for passage in workload.passages for stroke in passage]
 
 
 def _describe(arguments: argparse.Namespace, repository: Path, settings: WorkloadSettings) -> dict[str, Any]:

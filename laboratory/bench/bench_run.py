@@ -32,6 +32,7 @@ from contract.documents import Estimate
 from contract.errors import SubmodelError
 from contract.versions import installed_versions
 from laboratory.bench.workload import Workload, WorkloadSettings, make_workload
+from laboratory.replay.passages import check_later
 from lsp_server.decoding.cores import default_threads
 
 PEER_WORKER = Path(__file__).with_name("llama_cpp_worker.py")
@@ -110,6 +111,8 @@ def run_bench(settings: BenchSettings, display: StageDisplay) -> dict[str, Any]:
     with display.stage("read the repository"):
         manifest = read_bundle(settings.bundle, verify=False).manifest
         replay = make_workload(settings.repository, settings.replay, manifest.get("held_out_sha256", ()))
+        if settings.replay.since is not None:
+            check_later(replay.added, manifest.get("learned_sha256", ()), settings.replay.since, settings.bundle)
         if len(replay.passages) < 2:
             raise BenchError(
                 f"{settings.repository} has too few lines to type, held out or added later; take a larger repository."

@@ -46,6 +46,7 @@ class Workload:
     passages: tuple[tuple[Keystroke, ...], ...]
     text: str
     source: str  # of the passages, in words
+    added: tuple[Passage, ...] = ()  # that later commits have added, for `check_later`
 
 
 def make_workload(repository: Path, settings: WorkloadSettings, held_out_sha256: Sequence[str] = ()) -> Workload:
@@ -56,6 +57,7 @@ def make_workload(repository: Path, settings: WorkloadSettings, held_out_sha256:
     """
     corpus = read_corpus(repository)
     text = "\n".join(file.text for file in corpus.files if file.split == "held-out")
+    added: tuple[Passage, ...] = ()
     if settings.since is None:
         known = frozenset(held_out_sha256)
         files = [file for file in corpus.files if not known or file.sha256 in known]
@@ -79,7 +81,7 @@ def make_workload(repository: Path, settings: WorkloadSettings, held_out_sha256:
             for one in added
         ]
     source = "held-out files" if settings.since is None else describe_history(repository, settings.since)
-    return Workload(passages=tuple(map(tuple, typed)), text=text, source=source)
+    return Workload(passages=tuple(map(tuple, typed)), text=text, source=source, added=added)
 
 
 def _type(text: str, spans: Sequence[tuple[int, int]], keys: int, path: str, commit: str = "") -> Iterator[Keystroke]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,9 +19,10 @@ from contract.repository.secrets import kind_of_secret, remove_secrets
 
 MAX_LINES = 6
 _HUNK = re.compile(r"^@@ -\S+ \+(\d+)(?:,(\d+))? @@", re.MULTILINE)
+_BLOB = re.compile(r"^index [0-9a-f]+\.\.([0-9a-f]+)", re.MULTILINE)
 _MAX_COMMITS = 500
 _COMMITS = ("rev-list", "--no-merges")
-_ADDED = ("--format=", "--unified=0", "--find-renames", "--relative", "--diff-filter=AMR")
+_ADDED = ("--format=", "--unified=0", "--full-index", "--find-renames", "--relative", "--diff-filter=AMR")
 _MAX_DIFF_BYTES = 32 << 20  # of one commit; larger ones were not typed
 _MAX_FILE_BYTES = 256 << 10  # as a corpus has it
 
@@ -38,6 +40,7 @@ class Passage:
     truth: str
     after: str
     commit: str = ""  # that has added it
+    file_sha256: str = ""  # of the file as that commit left it and as a corpus has it
 
 
 def passages_of_files(files: Sequence[SourceFile], count: int, seed: int) -> tuple[Passage, ...]:
@@ -51,14 +54,29 @@ def passages_of_files(files: Sequence[SourceFile], count: int, seed: int) -> tup
 def passages_of_history(root: Path, since: str, count: int, seed: int) -> tuple[Passage, ...]:
     """Return up to `count` passages that commits after `since` have added to code files, as they stood in their commit.
 
-    Files are those below `root` that a corpus would have read. A renamed file adds the lines that changed alone. Only
-    the latest commits are looked at: `describe_history` says how many. Raises SubmodelError if git fails, as for an
-    unknown revision.
+    Files are those below `root` that a corpus would have read. A renamed file adds the lines that changed alone, and
+    one that a commit brought back to what stood at `since` adds none. Only the latest commits are looked at:
+    `describe_history` says how many. Raises SubmodelError if git fails, as for an unknown revision.
     """
     listed = _git(root, *_COMMITS, f"--max-count={_MAX_COMMITS}", "--end-of-options", f"{since}..HEAD")
     commits = listed.decode("ascii").split()
-    found = [passage for commit in commits for passage in _added_by(root, commit)]
+    before = _blobs_at(root, since)
+    found = [passage for commit in commits for passage in _added_by(root, commit, before)]
     return tuple(random.Random(seed).sample(found, min(count, len(found))))
+
+
+def check_later(passages: Sequence[Passage], learned_sha256: Collection[str], since: str, bundle: Path) -> None:
+    """Raise SubmodelError if a bundle learned a file with the lines that are said to be later.
+
+    learned_sha256: of the texts that the bundle's build has learned.
+    """
+    learned = frozenset(learned_sha256)
+    known = next((one for one in passages if one.file_sha256 in learned), None)
+    if known is not None:
+        raise SubmodelError(
+            f"{bundle} learned {known.path} as commit {known.commit[:12]} left it, so lines added since {since} are "
+            "not later than it; name the commit that it was built of with --since."
+        )
 
 
 def describe_history(root: Path, since: str) -> str:
@@ -68,7 +86,13 @@ def describe_history(root: Path, since: str) -> str:
     return f"lines added since {since}{of_them}"
 
 
-def _added_by(root: Path, commit: str) -> Iterator[Passage]:
+def _blobs_at(root: Path, since: str) -> frozenset[str]:
+    """Return the ids of all files' contents at a revision."""
+    listed = _git(root, "ls-tree", "-r", "--full-tree", "--end-of-options", since).decode("utf-8", "replace")
+    return frozenset(line.split(maxsplit=3)[2] for line in listed.splitlines())
+
+
+def _added_by(root: Path, commit: str, before: Collection[str]) -> Iterator[Passage]:
     try:
         diff = _git(root, "show", *DIFF_OPTIONS, *_ADDED, commit, "--").decode("utf-8", "replace")
     except SubmodelError:  # too large, or damaged: other commits may do
@@ -79,10 +103,14 @@ def _added_by(root: Path, commit: str) -> Iterator[Passage]:
         language = find_language(path)
         if language is None or not language.is_code or reason_by_path(path) is not None:
             continue
+        blob = _BLOB.search(part)
+        if blob is not None and blob.group(1) in before:
+            continue
         text = _text_at(root, commit, path)
         if text is None or reason_by_text(text, language) is not None:
             continue
         lines = text.split("\n")
+        sha256 = hashlib.sha256(remove_secrets(text).text.encode()).hexdigest()
         for hunk in _HUNK.finditer(part):
             first, length = int(hunk.group(1)) - 1, int(hunk.group(2) or 1)
             number = next(
@@ -91,7 +119,7 @@ def _added_by(root: Path, commit: str) -> Iterator[Passage]:
             if number is not None:
                 passage = _without_secrets(_cut(path, language.name, lines, number, first + length))
                 if passage is not None:
-                    yield replace(passage, commit=commit)
+                    yield replace(passage, commit=commit, file_sha256=sha256)
 
 
 def _text_at(root: Path, commit: str, path: str) -> str | None:

@@ -14,7 +14,7 @@ from contract.console import StageDisplay
 from contract.errors import BuildError
 from laboratory.replay.baseline import replay_baseline
 from laboratory.replay.figures import summarize
-from laboratory.replay.passages import Passage, describe_history, passages_of_files, passages_of_history
+from laboratory.replay.passages import Passage, check_later, describe_history, passages_of_files, passages_of_history
 from laboratory.replay.server_session import merge_options, replay
 from lsp_server.options import EXPERIMENTAL, FilterOptions, StopOptions, wire_name
 
@@ -69,6 +69,9 @@ def run_replay(settings: ReplaySettings, display: StageDisplay) -> dict[str, Any
 def _passages(settings: ReplaySettings, root: Path, bundle: Path) -> Sequence[Passage]:
     if settings.since is not None:
         passages = passages_of_history(root, settings.since, settings.passages, settings.seed)
+        check_later(
+            passages, read_bundle(bundle, verify=False).manifest.get("learned_sha256", ()), settings.since, bundle
+        )
         where = f"No code was added to {root} since {settings.since}"
     else:
         held_out = frozenset(read_bundle(bundle, verify=False).manifest.get("held_out_sha256", ()))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 from pathlib import Path
@@ -12,7 +13,14 @@ from builder.corpus.corpus import SourceFile
 from contract.errors import SubmodelError
 from laboratory.replay.baseline import replay_baseline
 from laboratory.replay.figures import Replayed, summarize
-from laboratory.replay.passages import MAX_LINES, Passage, describe_history, passages_of_files, passages_of_history
+from laboratory.replay.passages import (
+    MAX_LINES,
+    Passage,
+    check_later,
+    describe_history,
+    passages_of_files,
+    passages_of_history,
+)
 from laboratory.replay.replay_run import SWITCHES
 from laboratory.replay.server_session import merge_options
 from laboratory.replay.typist import Offer, Typist, keys_alone
@@ -154,6 +162,34 @@ def test_what_was_renamed_lies_elsewhere_or_is_no_code_of_the_corpus_was_not_add
     found = passages_of_history(root, since, 10, seed=0)
 
     assert [(one.path, one.before, one.truth) for one in found] == [("new name.py", text, "added = 1")]
+
+
+def test_lines_that_were_learned_are_not_later(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    file = tmp_path / "a.py"
+    for text in ("one = 1\n", "one = 1\ntwo = 2\n", "one = 1\n"):
+        file.write_text(text)
+        git(tmp_path, "add", ".")
+        git(tmp_path, "commit", "-qm", text)
+    learned = [hashlib.sha256(b"one = 1\ntwo = 2\n").hexdigest()]
+
+    found = passages_of_history(tmp_path, "HEAD~2", 10, seed=0)
+
+    assert [one.truth for one in found] == ["two = 2"]
+    check_later(found, ["another"], "HEAD~2", Path("bundle"))
+    with pytest.raises(SubmodelError, match=r"bundle learned a\.py as commit .* with --since"):
+        check_later(found, learned, "HEAD~2", Path("bundle"))
+
+
+def test_a_file_that_came_back_was_not_added(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    file = tmp_path / "a.py"
+    for text in ("one = 1\ntwo = 2\n", "one = 1\n", "one = 1\ntwo = 2\n"):
+        file.write_text(text)
+        git(tmp_path, "add", ".")
+        git(tmp_path, "commit", "-qm", text)
+
+    assert passages_of_history(tmp_path, "HEAD~2", 10, seed=0) == ()
 
 
 def test_commits_that_are_not_looked_at_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
