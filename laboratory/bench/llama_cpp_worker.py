@@ -57,16 +57,10 @@ class Peer:
         prefix = [*self._text(lines)[-(BATCH_TOKENS // 4 * 3) :], *typed]
         lines = "\n".join(behind.split("\n")[: SUFFIX_LINES + 1]) + "\n"
         suffix = self._text(lines)[: max(0, BATCH_TOKENS // 4 - 2 - len(typed))]
-        pre, suf, mid = self.fim_ids
-        if self.suffix_first:
-            prompt = [pre, suf, *suffix, mid, *prefix]
-        else:
-            head = [
-                i for token, text in HEAD if (known := self._special(token)) >= 0 for i in (known, *self._text(text))
-            ]
-            prompt = [*head, pre, *prefix, suf, *suffix, mid]
+        prompt = self.prompt(prefix, suffix)
         answer, count = b"", 0
-        for token in self.llm.generate(prompt, top_k=1, temp=0.0, repeat_penalty=1.0, reset=True):
+        steps = self.llm.generate(prompt, top_k=1, temp=0.0, repeat_penalty=1.0, reset=True) if prompt else ()
+        for token in steps:
             if token in self.end_ids or self.llm.token_eos() == token:
                 break
             count += 1
@@ -77,6 +71,16 @@ class Peer:
         blanks = len(text) - len(text.lstrip(" \t"))
         text = text[min(blanks, len(indentation)) :]
         return {"text": text, "tokens": count, "milliseconds": (time.perf_counter() - started) * 1000}
+
+    def prompt(self, prefix: list[int], suffix: list[int]) -> list[int]:
+        """Return the tokens that are asked; the prefix alone if the model has no tokens for fill-in-the-middle."""
+        pre, suf, mid = self.fim_ids
+        if min(self.fim_ids) < 0:
+            return prefix
+        if self.suffix_first:
+            return [pre, suf, *suffix, mid, *prefix]
+        head = [i for token, text in HEAD if (known := self._special(token)) >= 0 for i in (known, *self._text(text))]
+        return [*head, pre, *prefix, suf, *suffix, mid]
 
     def speed(self, text: str, prompt_tokens: int, decode_tokens: int) -> dict[str, Any]:
         """Measure the times of a prompt from an empty cache and of plain steps after it."""

@@ -9,6 +9,7 @@ import pytest
 
 from contract.console import StageDisplay
 from laboratory.bench.bench_run import BenchSettings, leads, own_environment, ratios, run_bench
+from laboratory.bench.llama_cpp_worker import FIM, Peer
 from laboratory.bench.workload import WorkloadSettings, make_workload
 
 
@@ -139,6 +140,30 @@ def test_engines_are_measured_side_by_side(repository, tiny_bundle):
     for figures in document["engines"]:
         assert figures["prompt_tokens_per_s"] > 0
         assert figures["completion_ms_p50"] <= figures["completion_ms_p95"]
+
+
+class Vocabulary:
+    """A llama.cpp that knows some special tokens, and each byte of a text."""
+
+    def __init__(self, special):
+        self.special = special
+
+    def tokenize(self, text, add_bos, special):
+        word = text.decode()
+        return [1000 + self.special.index(word)] if special and word in self.special else list(text)
+
+
+def test_a_peer_without_fill_in_the_middle_is_asked_the_prefix_alone():
+    peer = object.__new__(Peer)
+    peer.suffix_first = False
+
+    def prompt(*special):
+        peer.llm = Vocabulary(special)
+        peer.fim_ids = [peer._special(token) for token in FIM]
+        return peer.prompt([1, 2], [3])
+
+    assert prompt() == [1, 2]
+    assert prompt(*FIM) == [1000, 1, 2, 1001, 3, 1002]
 
 
 def test_engines_choose_their_own_way_to_wait():
