@@ -16,7 +16,6 @@ from lsp_server.completion import Completer
 from lsp_server.decoding.engine import Engine
 from lsp_server.decoding.greedy import GreedyTokens
 from lsp_server.decoding.huge_pages import use_huge_pages
-from lsp_server.decoding.speculation import Drafter
 from lsp_server.options import PATIENT, TriggerOptions
 from lsp_server.request import CompletionRequest
 
@@ -49,18 +48,19 @@ class BundleWorker:
         return {"text": completion.text, "tokens": completion.tokens, "milliseconds": milliseconds}
 
     def speed(self, text: str, prompt_tokens: int, decode_tokens: int) -> dict[str, Any]:
-        """Call `measure_speed`, with drafts if the worker was opened with them."""
-        return measure_speed(self.engine, text, prompt_tokens, decode_tokens, self.engine.drafter)
+        """Call `measure_speed`. What drafts bring is in the times of keystrokes."""
+        return measure_speed(self.engine, text, prompt_tokens, decode_tokens)
 
 
-def measure_speed(
-    engine: Engine, text: str, prompt_tokens: int, decode_tokens: int, drafter: Drafter | None = None
-) -> dict[str, Any]:
-    """Measure the seconds that a prompt takes from an empty cache, and those of the tokens after it."""
+def measure_speed(engine: Engine, text: str, prompt_tokens: int, decode_tokens: int) -> dict[str, Any]:
+    """Measure the seconds that a prompt takes from an empty cache, and those of plain steps after it.
+
+    The steps go on past the end of the text. A model repeats itself there, so that drafts would be right too often.
+    """
     ids = engine.encoder.text_ids(text)[:prompt_tokens]
     engine.memory.clear()
     started = time.perf_counter()
-    tokens = iter(GreedyTokens(engine.decoder, ids, 0, lambda: False, drafter))
+    tokens = iter(GreedyTokens(engine.decoder, ids, 0, lambda: False))
     next(tokens)
     read = time.perf_counter()
     count = sum(1 for _ in islice(tokens, decode_tokens))

@@ -4,11 +4,13 @@ import itertools
 import json
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import pytest
 
 from contract.console import StageDisplay
 from laboratory.bench.bench_run import BenchSettings, leads, own_environment, ratios, run_bench
+from laboratory.bench.bundle_worker import BundleWorker
 from laboratory.bench.llama_cpp_worker import FIM, Peer
 from laboratory.bench.workload import WorkloadSettings, make_workload
 
@@ -164,6 +166,29 @@ def test_a_peer_without_fill_in_the_middle_is_asked_the_prefix_alone():
 
     assert prompt() == [1, 2]
     assert prompt(*FIM) == [1000, 1, 2, 1001, 3, 1002]
+
+
+def test_no_engine_decodes_with_drafts_past_the_end_of_a_text(monkeypatch):
+    used = []
+
+    def steps(decoder, ids, kept, is_stopped, drafter=None):
+        used.append(drafter)
+        return itertools.repeat(7)
+
+    monkeypatch.setattr("laboratory.bench.bundle_worker.GreedyTokens", steps)
+    ours = object.__new__(BundleWorker)
+    ours.engine = Mock(drafter="drafts")
+    ours.engine.encoder.text_ids = list
+    assert ours.speed("text", 3, 5)["decode_tokens"] == 5
+    assert used == [None]
+
+    peer = object.__new__(Peer)
+    peer.llm = Mock(draft_model="drafts", tokenize=lambda text, add_bos, special: list(text))
+    used.clear()
+    peer.llm.generate = lambda *given, **settings: (used.append(peer.llm.draft_model) or 7 for _ in range(9))
+    assert peer.speed("text", 3, 5)["decode_tokens"] == 5
+    assert set(used) == {None}
+    assert peer.llm.draft_model == "drafts"
 
 
 def test_engines_choose_their_own_way_to_wait():
