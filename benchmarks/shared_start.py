@@ -65,7 +65,8 @@ def main() -> None:
 
 
 def _facts(report: dict[str, Any]) -> dict[str, Any]:
-    return {key: report[key] for key in ("seconds", "stages", "finetuning", "parity", "plan", "peak_rss_bytes")}
+    facts = {key: report[key] for key in ("stages", "finetuning", "parity", "plan", "peak_rss_bytes")}
+    return {"stage_seconds": round(sum(stage["seconds"] for stage in report["stages"]), 1), **facts}
 
 
 def against(repositories: Sequence[dict[str, Any]]) -> dict[str, Any]:
