@@ -5,10 +5,11 @@ r"""What following a repository is worth: lines that the next commits add, asked
 CLONE has its whole history; commits are counted back along the first parents of its HEAD. A sub-model is built at the
 first of --at. At each of them four models are asked for the lines that the next --ahead commits add, each position
 cold: "never" is the build of the first; "memory" is that with renewed drafts; "update" was updated at each point so
-far; "build" is a whole build of that commit. The share of what a build gains over never updating that updates gain is
-pooled over the points after the first, with a bootstrap interval over lines, which leaves out the variance between
-training runs. Other options, such as --size, are those of `submodel build`. Clones and builds are kept in the cache:
-run again, it goes on. Writes benchmarks/results/following-NAME.json after each point.
+far; "build" is a whole build of that commit. Gains over never updating, and how much less than a build the others gain,
+are pooled over the points after the first, with bootstrap intervals over lines, which leave out the variance between
+training runs. The share of a build's gain has no interval, since a build may gain nothing. Other options, such as
+--size, are those of `submodel build`. Clones and builds are kept in the cache: run again, it goes on, unless the
+commit, the words of a command or the program differ. Writes benchmarks/results/following-NAME.json after each point.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def main() -> None:
             folder = checkout(arguments.clone, room / (f"build-{back}" if arm == "build" else arm), commit)
             if number == 0 and arguments.built and not (folder / ".submodel").exists():
                 shutil.copytree(arguments.built, folder / ".submodel")
-            runs[arm] = dict(follow(arm, number, folder, room, arguments))
+            runs[arm] = dict(follow(arm, number, folder, room, commit, arguments))
             bundles[arm] = folder / ".submodel" / "bundle"
         typed = make_workload(
             checkout(arguments.clone, room / "later", later),
@@ -101,19 +102,34 @@ def checkout(clone: Path, folder: Path, commit: str) -> Path:
 
 
 def follow(
-    arm: str, number: int, folder: Path, room: Path, arguments: argparse.Namespace
+    arm: str, number: int, folder: Path, room: Path, commit: str, arguments: argparse.Namespace
 ) -> Iterator[tuple[str, object]]:
     """Bring the model of an arm to its point; what that took. What an earlier run of this script did is kept."""
     mark = folder / ".submodel" / f"following-{number}.json"
-    if not mark.exists() and not (arm == "never" and number):
+    if arm == "never" and number:
+        return
+    words = ["build", ".", "--base", arguments.base, *arguments.build_options]
+    if arm in ("memory", "update"):
+        words = ["update", ".", "--minutes", f"{arguments.update_minutes if arm == 'update' else 0:g}"]
+    versions = describe_versions()
+    origin = {"commit": commit, "words": words, "program": [versions.get(key) for key in ("submodel", "commit")]}
+    if not mark.exists():
         if arm in ("memory", "update") and number == 1:
             shutil.copytree(room / "never" / ".submodel", folder / ".submodel", dirs_exist_ok=True)
-        words = ["build", ".", "--base", arguments.base, *arguments.build_options]
-        if arm in ("memory", "update"):
-            words = ["update", ".", "--minutes", f"{arguments.update_minutes if arm == 'update' else 0:g}"]
         took = run([*words, "--positions", "0", "--json"], folder)
-        mark.write_text(json.dumps(took))
-    yield from (json.loads(mark.read_text()) if mark.exists() else {}).items()
+        mark.write_text(json.dumps({"origin": origin, **took}))
+    yield from read_mark(mark, origin).items()
+
+
+def read_mark(mark: Path, origin: Mapping[str, object]) -> dict[str, Any]:
+    """Return what a step took; stop if an earlier run made it of another commit, otherwise, or by another program."""
+    document: dict[str, Any] = json.loads(mark.read_text())
+    if document.get("origin") != origin:
+        raise SystemExit(
+            f"{mark} is of an earlier run with another commit, other options or another version of the program; "
+            f"go on with those, or remove {mark.parents[2]} to begin anew."
+        )
+    return document
 
 
 def run(words: Sequence[str], folder: Path) -> dict[str, Any]:
@@ -154,7 +170,10 @@ def ask(bundle: Path, strokes: Sequence[Keystroke]) -> dict[str, Any]:
 
 
 def finetuned(points: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """The gains over never updating of each arm, pooled, and each as a share of a build's gain."""
+    """The gains over never updating of each arm, pooled, each less a build's gain, and as a share of it.
+
+    The share is that of the gains as they were measured; None if the build gained nothing.
+    """
     models = [point["models"] for point in points if "build" in point["models"]]
     if not models:
         return None
@@ -163,15 +182,17 @@ def finetuned(points: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     def gain(arm: str, drawn: Sequence[int]) -> float:
         return float(sum(rows[arm][index] - rows["never"][index] for index in drawn) / len(drawn))
 
-    def share(arm: str, drawn: Sequence[int]) -> float:
-        whole = gain("build", drawn)
-        return gain(arm, drawn) / whole if whole > 0 else 0.0
+    def beyond_build(arm: str, drawn: Sequence[int]) -> float:
+        return gain(arm, drawn) - gain("build", drawn)
 
     count = len(rows["never"])
+    every, followed = range(count), ("memory", "update")
+    whole = gain("build", every)
     return {
         "positions": count,
         "gain": {arm: bootstrap(partial(gain, arm), count).to_json() for arm in ARMS[1:]},
-        "share_of_build": {arm: bootstrap(partial(share, arm), count).to_json() for arm in ("memory", "update")},
+        "gain_less_that_of_build": {arm: bootstrap(partial(beyond_build, arm), count).to_json() for arm in followed},
+        "share_of_build": {arm: gain(arm, every) / whole if whole > 0 else None for arm in followed},
     }
 
 
