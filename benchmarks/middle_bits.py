@@ -3,14 +3,15 @@
     python -m benchmarks.middle_bits REPOSITORY --base NAME [--middles 60]
 
 Models are REPOSITORY/.submodel/model and, if the build made one, the tuned dense baseline. Each is asked with 1,024
-tokens before the cursor and 256 behind it, in its own prompt format. A middle is the rest of a line. Writes
-benchmarks/results/middle-bits-REPOSITORY.json.
+tokens before the cursor and 256 behind it, in its own prompt format. A middle is the rest of a line of a file that the
+build held out and that is as it was then. Writes benchmarks/results/middle-bits-REPOSITORY.json.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from laboratory.experiments.quality import QualitySettings, measure_quality
 from submodel.build.paths import BuildPaths
 from submodel.evaluation.predictors import open_checkpoint
 
+DEFINITION = 2  # of the middles: 1 took the files that today's split holds out, 2 those that the build held out
+
 
 def main() -> None:
     """Score each model, and compare with the base in pairs."""
@@ -35,15 +38,17 @@ def main() -> None:
     parser.add_argument("--base", required=True)
     parser.add_argument("--middles", type=int, default=60)
     arguments = parser.parse_args()
-    dataset = open_dataset(str(arguments.repository))
     settings = QualitySettings(excerpts=1, middles=arguments.middles)
     paths = BuildPaths(root=arguments.repository / ".submodel")
+    manifest = read_artifact(paths.model).manifest or {}
+    dataset = held_out_of(open_dataset(str(arguments.repository)), manifest.get("held_out_sha256", ()))
     measured = {"base": _measure_base(arguments.base, dataset, settings)}
     for name, folder in (("sub-model", paths.model), ("dense base, fine-tuned", paths.dense_baseline.model)):
         if folder.is_dir():
             measured[name] = measure_folder(name, folder, dataset, settings)
     document = {
         "command": f"python -m benchmarks.middle_bits REPOSITORY --base {arguments.base} --middles {arguments.middles}",
+        "definition": DEFINITION,
         "repository": dataset.name,
         "models": {name: _bits(figures) for name, figures in measured.items()},
         "against_base": {
@@ -57,6 +62,18 @@ def main() -> None:
     }
     print(document["models"], document["against_base"])
     write_result(f"middle-bits-{dataset.name}", document)
+
+
+def held_out_of(dataset: Dataset, held_out_sha256: Collection[str]) -> Dataset:
+    """Return the files that a build held out, by the hashes of its manifest, as the held-out ones of a dataset."""
+    known = frozenset(held_out_sha256)
+    files = tuple(replace(file, split="held-out") for file in dataset.corpus.files if file.sha256 in known)
+    if not files:
+        raise SystemExit(
+            f"None of the files that the build held out is in {dataset.corpus.root} as it was; "
+            "check out the commit that it was built of."
+        )
+    return replace(dataset, corpus=replace(dataset.corpus, files=files))
 
 
 def _measure_base(name: str, dataset: Dataset, settings: QualitySettings) -> dict[str, Any]:
