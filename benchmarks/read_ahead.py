@@ -7,7 +7,9 @@ a key at the end of the line (the first character of a word that stands in the f
 the walk goes to places where later commits added lines: it opens the file without them, rests at the end of the line
 before and hits Enter, and the editor indents. The same walk runs three times: without reading ahead, with it, and with
 the likeliest first key answered as well. Each time it then goes on without keys, and the processor time of the server
-is measured. Writes benchmarks/results/read-ahead.json, with --since read-ahead-edits.json.
+is measured. An answer may show nothing: the shares "shown" count those that show text, and with --since those "right"
+the ones whose first line is the one that was added. The server does not say which answers come from the text near the
+cursor alone. Writes benchmarks/results/read-ahead.json, with --since read-ahead-edits.json.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import json
 import random
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +32,7 @@ from pygls.lsp.client import LanguageClient
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
 from builder.corpus.corpus import read_corpus
+from builder.evaluation.metrics import is_exact
 from laboratory.bench.bench_run import processor_s
 from laboratory.replay.passages import passages_of_history
 from laboratory.replay.server_session import server
@@ -39,6 +43,16 @@ OPEN_SHARE, NEAR_SHARE = 0.3, 0.4  # of the moves; the others go anywhere in the
 NEAR_LINES = 15
 REST_S = (0.5, 3.0)
 CLIENT_WAITS_S = 0.1  # before VS Code's extension says where the cursor rests
+_WORD = re.compile(r"[A-Za-z_]\w+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a key was answered with."""
+
+    milliseconds: float  # from the key to the answer
+    text: str  # that is shown; "" for nothing
+    is_right: bool | None  # None if there is no truth to compare with
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +66,7 @@ class Move:
     rest_s: float
     key: str
     kind: str  # open, near, far or added
+    truth: str | None = None  # the rest of the line that was added
 
     @property
     def there(self) -> types.Position:
@@ -81,15 +96,20 @@ def plan_edits(root: Path, since: str, moves: int, seed: int) -> list[Move]:
                 rest_s=rng.uniform(*REST_S),
                 key="\n" + first[: len(first) - len(first.lstrip())],
                 kind="added",
+                truth=first.lstrip(),
             )
         )
+    if not walk:
+        raise SystemExit(f"No code was added to {root} since {since}; name an earlier revision.")
     return walk
 
 
 def plan_walk(files: dict[str, str], moves: int, seed: int) -> list[Move]:
     """A walk over files (path → text); the same for the same seed."""
     rng = random.Random(seed)
-    paths = sorted(path for path, text in files.items() if text.count("\n") >= LEAST_LINES)
+    paths = sorted(path for path, text in files.items() if text.count("\n") >= LEAST_LINES and _WORD.search(text))
+    if not paths:
+        raise SystemExit(f"No file has {LEAST_LINES} lines and a word to walk through; take a larger repository.")
     walk: list[Move] = []
     path, line = "", 0
     for _ in range(moves):
@@ -101,7 +121,7 @@ def plan_walk(files: dict[str, str], moves: int, seed: int) -> list[Move]:
         step = rng.choice([-1, 1]) * rng.randint(1, NEAR_LINES)
         wanted = line + step if kind == "near" else rng.randrange(len(lines))
         line = min(max(0, wanted), len(lines) - 1)
-        key = rng.choice(re.findall(r"[A-Za-z_]\w+", files[path]))[0]
+        key = rng.choice(_WORD.findall(files[path]))[0]
         rest_s = rng.uniform(*REST_S)
         character = _utf16(lines[line])
         text = files[path]
@@ -134,17 +154,18 @@ class Walker:
         self._client.protocol.notify("submodel/cursor", {"textDocument": {"uri": self._uri}, "position": position})
         await asyncio.sleep(move.rest_s - CLIENT_WAITS_S)
 
-    async def hit(self, move: Move) -> float:
-        """Hit the key, and take it back once the answer is there; milliseconds from the key to the answer."""
+    async def hit(self, move: Move) -> Answer:
+        """Hit the key, and take it back once the answer is there."""
         started = time.perf_counter()
         self._change(types.Range(move.there, move.there), move.key)
         kind = types.InlineCompletionTriggerKind.Automatic
         context, document = types.InlineCompletionContext(kind), types.TextDocumentIdentifier(self._uri)
         params = types.InlineCompletionParams(context, document, move.behind)
-        await self._client.text_document_inline_completion_async(params)
+        result = await self._client.text_document_inline_completion_async(params)
         milliseconds = (time.perf_counter() - started) * 1000
         self._change(types.Range(move.there, move.behind), "")
-        return milliseconds
+        items = result.items if isinstance(result, types.InlineCompletionList) else result or ()
+        return judge(milliseconds, str(items[0].insert_text) if items else "", move.truth)
 
     @property
     def _uri(self) -> str:
@@ -162,16 +183,22 @@ class Walker:
             self._client.text_document_did_close(params)
 
 
+def judge(milliseconds: float, text: str, truth: str | None) -> Answer:
+    """Return an answer with whether its first line is the truth."""
+    is_right = None if truth is None else bool(text) and is_exact(text.split("\n", 1)[0], truth)
+    return Answer(milliseconds=milliseconds, text=text, is_right=is_right)
+
+
 async def measure(
     root: Path, bundle: Path, walk: list[Move], browse_s: float, options: dict[str, Any]
 ) -> dict[str, Any]:
     """One server: keys along the walk, then `browse_s` seconds of the walk without any."""
     async with server(root, bundle, options) as client:
         walker = Walker(client, root)
-        times: dict[str, list[float]] = {}
+        answers: dict[str, list[Answer]] = {}
         for move in walk:
             await walker.go(move)
-            times.setdefault(move.kind, []).append(await walker.hit(move))
+            answers.setdefault(move.kind, []).append(await walker.hit(move))
         pid = client._server.pid  # type: ignore[union-attr]
         before, started = processor_s(pid), time.perf_counter()
         while time.perf_counter() - started < browse_s:
@@ -181,20 +208,36 @@ async def measure(
         seconds = time.perf_counter() - started
         core_s = processor_s(pid) - before
         return {
-            "first_key": describe([one for some in times.values() for one in some]),
-            **{f"first_key_{kind}": describe(some) for kind, some in sorted(times.items())},
+            "first_key": describe([one for some in answers.values() for one in some]),
+            **{f"first_key_{kind}": describe(some) for kind, some in sorted(answers.items())},
+            "keys": {kind: list(map(_facts, some)) for kind, some in sorted(answers.items())},
             "browsing_s": round(seconds, 1),
             "browsing_core_s_a_minute": round(core_s / seconds * 60, 2) if seconds >= 1 else None,
         }
 
 
-def describe(times_ms: list[float]) -> dict[str, float]:
-    """Median, 95th percentile, and the share within the goal."""
+def _facts(answer: Answer) -> dict[str, Any]:
+    """Return what is kept of a key; the texts are the repository's."""
     return {
-        "count": len(times_ms),
+        "milliseconds": round(answer.milliseconds, 1),
+        "shown": bool(answer.text),
+        **({} if answer.is_right is None else {"exact": answer.is_right}),
+    }
+
+
+def describe(answers: Sequence[Answer]) -> dict[str, float]:
+    """Median, 95th percentile, and the shares of all keys within the goal: answered, shown, and right where known."""
+    times_ms = [one.milliseconds for one in answers]
+    in_time = [one for one in answers if one.milliseconds <= GOAL_MS]
+    counts = {"share_within": len(in_time), "share_shown_within": sum(bool(one.text) for one in in_time)}
+    if all(one.is_right is not None for one in answers):
+        counts["share_right_within"] = sum(bool(one.is_right) for one in in_time)
+    return {
+        "count": len(answers),
         "p50_ms": round(float(np.median(times_ms)), 1),
         "p95_ms": round(float(np.percentile(times_ms, 95)), 1),
-        f"share_within_{GOAL_MS}_ms": round(float(np.mean(np.array(times_ms) <= GOAL_MS)), 3),
+        "share_shown": round(sum(bool(one.text) for one in answers) / len(answers), 3),
+        **{f"{name}_{GOAL_MS}_ms": round(count / len(answers), 3) for name, count in counts.items()},
     }
 
 
