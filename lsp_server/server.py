@@ -62,7 +62,8 @@ class CompletionServer(LanguageServer):
         self.is_started = False  # bundles were looked for
         self._loop: asyncio.AbstractEventLoop | None = None
         self._warned: set[str] = set()
-        self._last_state = ""
+        self._sent: tuple[object, ...] = ()  # what the status that was sent last said
+        self._conditions: object = None  # of the machine, as that status said
         self._idle: asyncio.TimerHandle | None = None
         self._survival: asyncio.TimerHandle | None = None
         self._snooze: asyncio.TimerHandle | None = None
@@ -208,6 +209,8 @@ class CompletionServer(LanguageServer):
         """Return what to show for a request, None if there is nothing."""
         self._prepare(request)
         self.note_use()
+        if self.session.policy() != self._conditions:  # cheaper than the status, at each key
+            self.send_status()
         if request.bundle is not None and self.service.follow_build(request.bundle, self.session.threads()):
             self.repositories.forget_readings()
             self.read_repositories()
@@ -291,15 +294,17 @@ class CompletionServer(LanguageServer):
         )
 
     def send_status(self) -> None:
-        """Warn the user of bundles that have failed. Notify a client that wants the status if the state has changed."""
+        """Warn the user of bundles that have failed. Notify a client that wants the status if it reads otherwise."""
         for bundle, status in self.service.bundles.items():
             if status.state is BundleState.FAILED and status.error:
                 hint = "Then run the command submodel.reload, or restart the language server."
                 self.warn_once(f"{status.error} {hint}" if str(bundle) in status.error else f"{bundle}: {status.error}")
+        self._conditions = self.session.policy()
         document = self.describe()
-        if document["state"] == self._last_state:
+        said = (document["state"], document["power"]["policy"], document["message"])
+        if said == self._sent:
             return
-        self._last_state = document["state"]
+        self._sent = said
         if _wants_status(self.client_capabilities.experimental):
             self.protocol.notify(STATUS, document)
 

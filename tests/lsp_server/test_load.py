@@ -76,11 +76,14 @@ def edit(line: int, character: int, text: str, end: tuple[int, int] | None = Non
     return {"range": {"start": start, "end": {"line": last[0], "character": last[1]}}, "text": text}
 
 
-def talk(test: Callable[[Client], Any], options: ServerOptions | None = None) -> None:
+def talk(
+    test: Callable[[Client], Any], options: ServerOptions | None = None, capabilities: dict[str, Any] | None = None
+) -> None:
     async def run() -> None:
         client = Client(options)
         try:
-            await client.ask("initialize", {"capabilities": {}, "processId": None, "rootUri": None}, 1)
+            params = {"capabilities": capabilities or {}, "processId": None, "rootUri": None}
+            await client.ask("initialize", params, 1)
             await asyncio.wait_for(test(client), 120)
         finally:
             client.server.close()

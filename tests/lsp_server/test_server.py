@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,9 @@ from typing import Any
 import pytest
 from lsprotocol import types
 
+from lsp_server.bundle_states import BundleState, BundleStatus
 from lsp_server.options import CareOptions, ServerOptions
+from lsp_server.power import READ_EVERY_S, Power, PowerMeter
 from lsp_server.repositories import Drift
 from lsp_server.request import CompletionRequest
 from lsp_server.transports import create_server
@@ -68,6 +71,35 @@ def test_a_snooze_takes_the_place_of_the_last_one_and_ends_with_the_server() -> 
         return [timer.cancelled() for timer in timers if timer is not None]
 
     assert asyncio.run(snooze()) == [True, True]
+
+
+def follow_status(test: Callable[[Client, Callable[[], list[Any]]], Awaitable[None]]) -> None:
+    """Talk to a server with a bundle that seems loaded; the test's second argument returns what was notified."""
+
+    async def run(client: Client) -> None:
+        client.server.service.states.set(Path("/bundle"), BundleStatus(state=BundleState.READY))
+        client.open("file:///a.py", "x = 1\n")
+        client.server.session.meter = PowerMeter(itertools.count(step=READ_EVERY_S).__next__, Power)
+        client.server.send_status()
+        await test(client, lambda: [one["params"] for one in client.written if one.get("method") == "submodel/status"])
+
+    talk(run, capabilities={"experimental": {"submodelStatus": True}})
+
+
+def test_a_client_learns_that_the_battery_holds_suggestions_back() -> None:
+    async def test(client: Client, told: Callable[[], list[Any]]) -> None:
+        await client.complete("file:///a.py", 0, 0, 2)
+        assert [one["power"]["policy"] for one in told()] == ["full"]
+        client.server.session.meter._read = lambda: Power(on_battery=True, battery_percent=9)
+        await client.complete("file:///a.py", 0, 0, 3)
+        await client.complete("file:///a.py", 0, 0, 4)
+        assert [(one["state"], one["power"]["policy"]) for one in told()] == [("ready", "full"), ("ready", "off")]
+        assert told()[-1]["message"].startswith("The battery is at 9 %")
+        client.server.session.meter._read = Power
+        await client.complete("file:///a.py", 0, 0, 5)
+        assert [one["power"]["policy"] for one in told()] == ["full", "off", "full"]
+
+    follow_status(test)
 
 
 def test_a_repository_that_goes_on_and_on_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
