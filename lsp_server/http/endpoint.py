@@ -49,6 +49,7 @@ class Endpoint:
         self._newest: dict[str, asyncio.Future[None]] = {}  # of each client that waits; done: a newer one came
         self._idle: asyncio.TimerHandle | None = None
         self._reading: asyncio.Task[Any] | None = None
+        self._is_held_back = False  # by the machine's policy, as the log says
         self._routes = {
             ("GET", "/health"): self._health,
             ("GET", "/v1/models"): self._models,
@@ -110,7 +111,8 @@ class Endpoint:
         return messages.write_completion(wanted, await self._find(wanted, request))
 
     async def _find(self, wanted: Wanted, request: Request) -> Found:
-        policy, _ = choose_policy(self._meter.power, self.options.care)
+        policy, reason = choose_policy(self._meter.power, self.options.care)
+        self._note_policy(policy, reason)
         if policy is Policy.OFF or not wanted.text.strip():
             return Found(text="", model=MODEL)
         asked = self._completion_request(wanted, policy)
@@ -200,6 +202,14 @@ class Endpoint:
         if choose_policy(self._meter.power, self.options.care)[0] is not Policy.SAVING:
             return self.options.threads
         return max(1, (self.options.threads or default_threads()) // 2)
+
+    def _note_policy(self, policy: Policy, reason: str) -> None:
+        """Log once why answers are empty from now on; clients just show nothing."""
+        was_held_back, self._is_held_back = self._is_held_back, policy is Policy.OFF
+        if self._is_held_back and not was_held_back:
+            log.warning("%s Until that changes, answers are empty (option care.onBattery).", reason)
+        elif was_held_back and not self._is_held_back:
+            log.info("The machine's battery no longer keeps answers back.")
 
     def _note_use(self) -> None:
         """Restart the time after which an unused model is freed."""

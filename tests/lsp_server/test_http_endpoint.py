@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import threading
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from lsp_server.http.endpoint import Endpoint
 from lsp_server.http.guard import Guard
 from lsp_server.http.messages import Refusal
 from lsp_server.options import ServerOptions, TriggerOptions
-from lsp_server.power import Power
+from lsp_server.power import READ_EVERY_S, Power, PowerMeter
 from lsp_server.request import Completion, CompletionRequest
 
 BUNDLE = Path("/bundle")
@@ -242,6 +243,23 @@ def test_a_low_battery_is_spared() -> None:
         return answer
 
     assert asyncio.run(run()) == ""
+
+
+def test_the_log_says_once_that_the_battery_empties_the_answers(caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> None:
+        endpoint, completer = slow_endpoint()
+        completer.release.set()
+        endpoint._meter = PowerMeter(itertools.count(step=READ_EVERY_S).__next__, lambda: next(readings))
+        for _ in range(5):
+            await outcome(endpoint, request("a"))
+        endpoint.close()
+
+    low = Power(on_battery=True, battery_percent=5)
+    readings = itertools.chain([low, low, Power()], itertools.repeat(low))
+    asyncio.run(run())
+    said = [one.message for one in caplog.records if one.levelname == "WARNING"]
+    assert len(said) == 2, "once until it is plugged in, and once afterwards"
+    assert said[0].startswith("The battery is at 5 %")
 
 
 def test_line_ends_are_the_client_s() -> None:
