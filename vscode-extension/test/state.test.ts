@@ -49,9 +49,16 @@ test('what the server tells of itself', () => {
     memoryBytes: 2e8,
   });
   expect(toSnapshot({ state: 'paused', message: 'On battery.' })).toMatchObject({ problem: 'On battery.' });
-  const off = toSnapshot({ state: 'ready', message: 'The battery is at 9 %.', power: { policy: 'off' } });
-  expect(describe({ ...READY, ...off }).state).toBe('ready: The battery is at 9 %.');
   expect(toSnapshot({})).not.toHaveProperty('phase');
+});
+
+test.each(['ready', 'unloaded'] as const)('%s, but held back by the battery: paused', (state) => {
+  const off = toSnapshot({ state, message: 'The battery is at 9 %.', power: { policy: 'off' } });
+  expect(describe({ ...READY, ...off })).toMatchObject({
+    text: 'submodel: paused',
+    state: 'paused: The battery is at 9 %.',
+  });
+  expect(toSnapshot({ state: 'loading', power: { policy: 'off' } }).phase).toBe('loading');
 });
 
 test('a message about drift is told by the command that it suggests', () => {

@@ -16,10 +16,10 @@ const PHASES: Readonly<Record<NonNullable<ServerStatus['state']>, Phase>> = {
 };
 
 export function toSnapshot(status: ServerStatus): Partial<Snapshot> {
-  const phase = status.state === undefined ? undefined : PHASES[status.state];
+  const phase = status.state === undefined ? undefined : phaseOf(status.state, status.power?.policy);
   const saving = status.power?.policy === 'saving' ? ', saving power' : '';
   const threads = status.threads == null ? '' : `, ${status.threads} ${status.threads === 1 ? 'core' : 'cores'}`;
-  const saysWhy = phase === 'failed' || phase === 'paused' || status.power?.policy === 'off';
+  const saysWhy = phase === 'failed' || phase === 'paused';
   return {
     ...(phase === undefined ? {} : { phase }),
     ...(status.snoozedUntil === undefined
@@ -29,6 +29,12 @@ export function toSnapshot(status: ServerStatus): Partial<Snapshot> {
     device: `CPU${threads}${saving}`,
     memoryBytes: status.memoryBytes ?? undefined,
   };
+}
+
+/** A server that would answer, but for the machine's battery, is paused for people. */
+function phaseOf(state: NonNullable<ServerStatus['state']>, policy: string | undefined): Phase {
+  const wouldAnswer = state === 'ready' || state === 'unloaded';
+  return wouldAnswer && policy === 'off' ? 'paused' : PHASES[state];
 }
 
 export interface Drifted {
