@@ -3,7 +3,7 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
-import { findRepository, OWN_BUNDLE, readBounded, readBundle } from '../src/bundle/bundles';
+import { findRepository, listBuildable, OWN_BUNDLE, readBounded, readBundle } from '../src/bundle/bundles';
 import { trustBundle, untrustedIn } from '../src/bundle/trust';
 import { shortBytes, shortCount } from '../src/bundle/manifest';
 
@@ -42,6 +42,15 @@ test('the repository is found from a folder below', async () => {
   fs.mkdirSync(below, { recursive: true });
   expect(await findRepository(below)).toBe(repository);
   expect(await findRepository(os.tmpdir())).toBeUndefined();
+});
+
+test('a build is of the repository whose bundle is served, unless the user picks the folder', async () => {
+  const below = path.join(repository, 'packages', 'a');
+  fs.mkdirSync(below, { recursive: true });
+  expect(listBuildable(below, await findRepository(below))).toEqual([below]);
+  build(1000);
+  expect(listBuildable(below, await findRepository(below))).toEqual([repository, below]);
+  expect(listBuildable(repository, await findRepository(repository))).toEqual([repository]);
 });
 
 test('no search leaves a git repository or climbs into the home folder', async () => {

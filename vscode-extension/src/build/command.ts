@@ -4,7 +4,7 @@
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 
-import { findRepository, OWN_BUNDLE, readBundle } from '../bundle/bundles';
+import { OWN_BUNDLE, readBundle } from '../bundle/bundles';
 import type { Bundles } from '../bundle/choice';
 import { describeBundle } from '../bundle/manifest';
 import { type Logger, messageOf } from '../logger';
@@ -12,6 +12,7 @@ import { plain } from '../plainText';
 import type { ServerController } from '../server/controller';
 import type { StatusModel } from '../status/model';
 import { describeProgress, readFailure, type TaskName } from './progress';
+import { nameOf, pickTarget, type Target } from './target';
 import { createTask, isTaskRunning, openBuildTerminal, taskDefinition } from './task';
 import type { BuildTerminal } from './terminal';
 
@@ -19,11 +20,6 @@ const WORDS = {
   build: { title: 'Building a sub-model', stopped: 'The build was stopped; building again resumes it.' },
   update: { title: 'Updating the sub-model', stopped: 'The update was stopped; updating again resumes it.' },
 } as const satisfies Record<TaskName, object>;
-
-interface Target {
-  readonly repository: string;
-  readonly folder: vscode.WorkspaceFolder; // whose task it is: the repository, or a folder in it
-}
 
 export class BuildCommand implements vscode.Disposable {
   private isRunning = false;
@@ -79,7 +75,7 @@ export class BuildCommand implements vscode.Disposable {
       return;
     }
     this.terminal = terminal;
-    const code = await this.follow(task, target.folder, terminal);
+    const code = await this.follow(task, target, terminal);
     this.terminal = undefined;
     this.log.info(`submodel ${task} in ${target.repository} ended with ${code}`);
     if (code === 0) {
@@ -100,9 +96,9 @@ export class BuildCommand implements vscode.Disposable {
     }
   }
 
-  private async follow(task: TaskName, folder: vscode.WorkspaceFolder, terminal: BuildTerminal): Promise<number> {
-    const execution = createTask(folder, taskDefinition(task), () => Promise.resolve(terminal));
-    const title = plain(`${WORDS[task].title} of ${folder.name}`);
+  private async follow(task: TaskName, target: Target, terminal: BuildTerminal): Promise<number> {
+    const execution = createTask(target.folder, taskDefinition(task), () => Promise.resolve(terminal));
+    const title = plain(`${WORDS[task].title} of ${nameOf(target)}`);
     const location = vscode.ProgressLocation.Notification;
     return vscode.window.withProgress({ location, title, cancellable: true }, async (progress, token) => {
       const listening = vscode.Disposable.from(
@@ -128,12 +124,12 @@ export class BuildCommand implements vscode.Disposable {
   }
 
   /** What a build alone can mend, such as another version's model, gets a build. */
-  private async tellFailure(task: TaskName, { repository, folder }: Target, problem: string): Promise<void> {
+  private async tellFailure(task: TaskName, target: Target, problem: string): Promise<void> {
     const isForBuild = task === 'update' && problem.includes('run `submodel build`');
     const again = isForBuild ? 'Build' : 'Try Again';
-    const answer = await vscode.window.showErrorMessage(plain(`${folder.name}: ${problem}`), again);
+    const answer = await vscode.window.showErrorMessage(plain(`${nameOf(target)}: ${problem}`), again);
     if (answer === again) {
-      await this.run(isForBuild ? 'build' : task, repository);
+      await this.run(isForBuild ? 'build' : task, target.repository);
     }
   }
 }
@@ -154,47 +150,4 @@ function tellSuccess(text: string): void {
       void vscode.commands.executeCommand('submodel.openReport');
     }
   });
-}
-
-async function pickTarget(task: TaskName, named: unknown): Promise<Target | undefined> {
-  const folders = (vscode.workspace.workspaceFolders ?? []).filter((folder) => folder.uri.scheme === 'file');
-  if (folders.length === 0) {
-    void vscode.window.showInformationMessage('Open the folder of a repository first.');
-    return undefined;
-  }
-  const built = new Map<string, vscode.WorkspaceFolder>(); // by repository that has a bundle
-  for (const folder of folders) {
-    const repository = await findRepository(folder.uri.fsPath);
-    if (repository !== undefined && !built.has(repository)) {
-      built.set(repository, folder);
-    }
-  }
-  const folder = typeof named === 'string' ? built.get(named) : undefined;
-  if (folder) {
-    return { repository: named as string, folder };
-  }
-  return task === 'build' ? pickFolder(folders) : pickBuilt(built);
-}
-
-async function pickFolder(folders: readonly vscode.WorkspaceFolder[]): Promise<Target | undefined> {
-  const folder =
-    folders.length > 1
-      ? await vscode.window.showWorkspaceFolderPick({ placeHolder: 'The repository to build a sub-model of' })
-      : folders[0];
-  return folder && { repository: folder.uri.fsPath, folder };
-}
-
-async function pickBuilt(built: ReadonlyMap<string, vscode.WorkspaceFolder>): Promise<Target | undefined> {
-  if (built.size === 0) {
-    void vscode.window.showInformationMessage('There is no sub-model of this workspace yet; build one first.');
-  }
-  const [first, ...others] = built.keys();
-  const repository =
-    first !== undefined && others.length > 0
-      ? await vscode.window.showQuickPick([first, ...others], {
-          placeHolder: 'The repository whose sub-model to update',
-        })
-      : first;
-  const folder = repository === undefined ? undefined : built.get(repository);
-  return repository === undefined || !folder ? undefined : { repository, folder };
 }

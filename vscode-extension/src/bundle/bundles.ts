@@ -57,6 +57,11 @@ export async function findRepository(start: string, home: string = os.homedir())
   return undefined;
 }
 
+/** What a build of a folder may be of: the repository whose bundle `findRepository` found above it, and the folder. */
+export function listBuildable(folder: string, repository: string | undefined): string[] {
+  return repository === undefined || repository === path.resolve(folder) ? [folder] : [repository, folder];
+}
+
 function isAtOrBelow(one: string, folder: string): boolean {
   const relative = path.relative(folder, one);
   return relative !== '..' && !relative.startsWith(`..${path.sep}`) && !path.isAbsolute(relative);

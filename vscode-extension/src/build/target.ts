@@ -1,0 +1,75 @@
+// Which repository a build or an update is of, and whose task it is.
+
+import * as path from 'node:path';
+import * as vscode from 'vscode';
+
+import { findRepository, listBuildable } from '../bundle/bundles';
+import type { TaskName } from './progress';
+
+export interface Target {
+  readonly repository: string;
+  readonly folder: vscode.WorkspaceFolder; // whose task it is: the repository, or a folder in it
+}
+
+/** For people. */
+export function nameOf({ repository, folder }: Target): string {
+  return repository === folder.uri.fsPath ? folder.name : path.basename(repository);
+}
+
+/** `named`: the repository, if it has a bundle; for any other value the user picks one if there are several. */
+export async function pickTarget(task: TaskName, named: unknown): Promise<Target | undefined> {
+  const folders = (vscode.workspace.workspaceFolders ?? []).filter((folder) => folder.uri.scheme === 'file');
+  if (folders.length === 0) {
+    void vscode.window.showInformationMessage('Open the folder of a repository first.');
+    return undefined;
+  }
+  const built = new Map<string, vscode.WorkspaceFolder>(); // by repository that has a bundle
+  for (const folder of folders) {
+    const repository = await findRepository(folder.uri.fsPath);
+    if (repository !== undefined && !built.has(repository)) {
+      built.set(repository, folder);
+    }
+  }
+  const folder = typeof named === 'string' ? built.get(named) : undefined;
+  if (folder) {
+    return { repository: named as string, folder };
+  }
+  return task === 'build' ? pickFolder(folders) : pickBuilt(built);
+}
+
+async function pickFolder(folders: readonly vscode.WorkspaceFolder[]): Promise<Target | undefined> {
+  const folder =
+    folders.length > 1
+      ? await vscode.window.showWorkspaceFolderPick({ placeHolder: 'The repository to build a sub-model of' })
+      : folders[0];
+  if (!folder) {
+    return undefined;
+  }
+  const [first, ...others] = listBuildable(folder.uri.fsPath, await findRepository(folder.uri.fsPath));
+  const repository = first !== undefined && others.length > 0 ? await pickRepository(first, others) : first;
+  return repository === undefined ? undefined : { repository, folder };
+}
+
+async function pickRepository(served: string, others: readonly string[]): Promise<string | undefined> {
+  const items = [
+    { label: served, description: 'whose sub-model is served here' },
+    ...others.map((label) => ({ label, description: 'a sub-model of this folder alone' })),
+  ];
+  const placeHolder = 'The repository to build a sub-model of';
+  return (await vscode.window.showQuickPick(items, { placeHolder }))?.label;
+}
+
+async function pickBuilt(built: ReadonlyMap<string, vscode.WorkspaceFolder>): Promise<Target | undefined> {
+  if (built.size === 0) {
+    void vscode.window.showInformationMessage('There is no sub-model of this workspace yet; build one first.');
+  }
+  const [first, ...others] = built.keys();
+  const repository =
+    first !== undefined && others.length > 0
+      ? await vscode.window.showQuickPick([first, ...others], {
+          placeHolder: 'The repository whose sub-model to update',
+        })
+      : first;
+  const folder = repository === undefined ? undefined : built.get(repository);
+  return repository === undefined || !folder ? undefined : { repository, folder };
+}
