@@ -63,7 +63,7 @@ export function activate(context: vscode.ExtensionContext): void {
     controller.onNoExecutable((problem) => void offers.tellOfMissingExecutable(problem, false)),
     controller.onGaveUp(() => void offers.tellOfCrashes()),
     watchBundles(bundles, () => void controller.restartForNewBundle('the bundle on disk has changed')),
-    onDidSelectInterpreter(restart('another Python environment was selected')),
+    onDidSelectInterpreter(() => void controller.restartForOtherExecutable('another Python environment was selected')),
     vscode.workspace.onDidChangeConfiguration((event) => {
       if (RESTARTING_SETTINGS.some((name) => event.affectsConfiguration(name))) {
         void controller.restart('the settings have changed');

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { expand, listCandidates, type Surroundings } from '../src/executable/candidates';
+import { demandedCandidate, expand, listCandidates, type Surroundings } from '../src/executable/candidates';
 
 const AROUND: Surroundings = {
   setting: '',
@@ -28,6 +28,14 @@ test('the setting goes before the variable, and both before all that is found', 
   expect(listCandidates({ ...AROUND, environment, setting: '~/bin/submodel' })).toMatchObject([
     { command: '/home/ada/bin/submodel', isDemanded: true },
   ]);
+});
+
+test('what the user names is known before the Python extension is asked', () => {
+  expect(demandedCandidate(AROUND)).toBeUndefined();
+  expect(demandedCandidate({ ...AROUND, environment: { SUBMODEL_PATH: ' ' } })).toBeUndefined();
+  const environment = { SUBMODEL_PATH: '~/submodel' };
+  expect(demandedCandidate({ ...AROUND, environment })).toMatchObject({ command: '/home/ada/submodel' });
+  expect(demandedCandidate({ ...AROUND, environment, setting: '/x' })).toMatchObject({ command: '/x' });
 });
 
 test('nothing of an untrusted workspace is looked at', () => {

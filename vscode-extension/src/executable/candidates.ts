@@ -23,21 +23,9 @@ export interface Surroundings {
 export function listCandidates(around: Surroundings): Candidate[] {
   const paths = around.platform === 'win32' ? path.win32 : path.posix;
   const name = around.platform === 'win32' ? 'submodel.exe' : 'submodel';
-  const setting = around.setting.trim();
-  if (setting) {
-    return [
-      { command: onPath(expand(setting, around), around), source: 'the setting submodel.path', isDemanded: true },
-    ];
-  }
-  const variable = around.environment['SUBMODEL_PATH']?.trim();
-  if (variable) {
-    return [
-      {
-        command: onPath(expand(variable, around), around),
-        source: 'the environment variable SUBMODEL_PATH',
-        isDemanded: true,
-      },
-    ];
+  const demanded = demandedCandidate(around);
+  if (demanded) {
+    return [demanded];
   }
   const scripts = around.platform === 'win32' ? 'Scripts' : 'bin';
   const found: Candidate[] = [];
@@ -58,8 +46,23 @@ export function listCandidates(around: Surroundings): Candidate[] {
   return found;
 }
 
+/** What the user has named, with no need to look further. */
+export function demandedCandidate(around: Omit<Surroundings, 'pythonExecutables'>): Candidate | undefined {
+  const demand = (text: string, source: string): Candidate => ({
+    command: onPath(expand(text, around), around),
+    source,
+    isDemanded: true,
+  });
+  const setting = around.setting.trim();
+  if (setting) {
+    return demand(setting, 'the setting submodel.path');
+  }
+  const variable = around.environment['SUBMODEL_PATH']?.trim();
+  return variable ? demand(variable, 'the environment variable SUBMODEL_PATH') : undefined;
+}
+
 /** The path of a bare name by PATH. Windows itself would look into the current folder first. */
-function onPath(command: string, around: Surroundings): string {
+function onPath(command: string, around: Omit<Surroundings, 'pythonExecutables'>): string {
   const paths = around.platform === 'win32' ? path.win32 : path.posix;
   if (paths.basename(command) !== command) {
     return command;

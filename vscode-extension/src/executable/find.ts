@@ -6,7 +6,7 @@ import * as vscode from 'vscode';
 
 import type { Logger } from '../logger';
 import type { Settings } from '../settings';
-import { listCandidates } from './candidates';
+import { demandedCandidate, listCandidates } from './candidates';
 import { probeVersion } from './probe';
 import { selectedInterpreters } from './python';
 
@@ -24,15 +24,17 @@ export async function findExecutable(
   const isTrusted = vscode.workspace.isTrusted;
   // What lies in an untrusted workspace is not run, whoever points at it.
   const folders = isTrusted ? (vscode.workspace.workspaceFolders ?? []).filter(isOnDisk) : [];
-  const candidates = listCandidates({
+  const around = {
     setting: settings.path,
     environment: process.env,
     workspaceFolders: folders.map((folder) => folder.uri.fsPath),
-    pythonExecutables: isTrusted && !settings.path ? await selectedInterpreters(folders, log) : [],
     home: os.homedir(),
     platform: process.platform,
-    isFile: (file) => fs.statSync(file, { throwIfNoEntry: false })?.isFile() ?? false,
-  });
+    isFile: (file: string) => fs.statSync(file, { throwIfNoEntry: false })?.isFile() ?? false,
+  };
+  const asksPython = isTrusted && demandedCandidate(around) === undefined;
+  const pythonExecutables = asksPython ? await selectedInterpreters(folders, log) : [];
+  const candidates = listCandidates({ ...around, pythonExecutables });
   for (const { command, source, isDemanded } of candidates) {
     const probe = await probeVersion(command);
     if ('version' in probe) {

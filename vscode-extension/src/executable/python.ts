@@ -4,8 +4,10 @@ import * as vscode from 'vscode';
 
 import type { Logger } from '../logger';
 import { messageOf } from '../logger';
+import { within } from '../timeLimit';
 
 const PYTHON_EXTENSION = 'ms-python.python';
+const PATIENCE_MS = 5_000;
 
 interface PythonApi {
   readonly environments: {
@@ -18,6 +20,7 @@ interface PythonApi {
 }
 
 const selected = new vscode.EventEmitter<unknown>();
+let wasLate = false;
 let following: vscode.Disposable | undefined; // of the Python extension's own event
 
 async function pythonApi(): Promise<PythonApi | undefined> {
@@ -32,29 +35,48 @@ async function pythonApi(): Promise<PythonApi | undefined> {
   return api;
 }
 
+/** None if the Python extension is not installed, fails, or takes too long: its discovery may take minutes. */
 export async function selectedInterpreters(folders: readonly vscode.WorkspaceFolder[], log: Logger): Promise<string[]> {
   try {
-    const api = await pythonApi();
-    if (!api) {
-      return [];
+    const asking = askInterpreters(folders);
+    const paths = await within(asking, PATIENCE_MS);
+    if (paths) {
+      return paths;
     }
-    const paths: string[] = [];
-    for (const folder of folders) {
-      const environment = await api.environments.resolveEnvironment(
-        api.environments.getActiveEnvironmentPath(folder.uri),
-      );
-      if (environment?.executable.uri) {
-        paths.push(environment.executable.uri.fsPath);
-      }
-    }
-    return paths;
+    log.warn(`The Python extension has named no environment within ${PATIENCE_MS / 1000} s.`);
+    void asking.then(tellOfLate, () => undefined);
   } catch (error) {
     log.warn(`The Python extension can't be asked for its environment: ${messageOf(error)}`);
+  }
+  return [];
+}
+
+async function askInterpreters(folders: readonly vscode.WorkspaceFolder[]): Promise<string[]> {
+  const api = await pythonApi();
+  if (!api) {
     return [];
+  }
+  const paths: string[] = [];
+  for (const folder of folders) {
+    const environment = await api.environments.resolveEnvironment(
+      api.environments.getActiveEnvironmentPath(folder.uri),
+    );
+    if (environment?.executable.uri) {
+      paths.push(environment.executable.uri.fsPath);
+    }
+  }
+  return paths;
+}
+
+/** Once a window: an extension that is always late would be asked again and again. */
+function tellOfLate(paths: readonly string[]): void {
+  if (!wasLate && paths.length > 0) {
+    wasLate = true;
+    selected.fire(undefined);
   }
 }
 
-/** Calls `listener` when the user selects another interpreter than the one that `selectedInterpreters` has found. */
+/** Calls `listener` when the user selects another interpreter, or when one is named that came too late. */
 export function onDidSelectInterpreter(listener: () => void): vscode.Disposable {
   const forget = new vscode.Disposable(() => {
     following?.dispose();

@@ -65,6 +65,16 @@ export class ServerController implements vscode.Disposable {
     });
   }
 
+  /** Restart the server if another program is found than the one that it runs. */
+  restartForOtherExecutable(reason: string): Promise<void> {
+    return this.queue.pushOnce('other executable', async () => {
+      const found = isEnabledSomewhere() ? await findExecutable(readSettings(), this.log) : undefined;
+      if (found && 'executable' in found && found.executable.command !== this.status.snapshot.executable) {
+        await this.startAnew(reason);
+      }
+    });
+  }
+
   /** The older bundles that the server can go back to, newest first; none without a server. */
   async olderBundles(): Promise<string[]> {
     const { client } = this;
@@ -134,7 +144,7 @@ export class ServerController implements vscode.Disposable {
     this.status.update({ phase: 'starting', bundle });
     const found = await findExecutable(readSettings(), this.log);
     if ('problem' in found) {
-      this.status.update({ phase: 'no-executable', problem: found.problem });
+      this.status.update({ phase: 'no-executable', problem: found.problem, version: undefined, executable: undefined });
       this.log.warn(found.problem);
       this.noExecutable.fire(found.problem);
       return;
