@@ -63,7 +63,7 @@ class CompletionServer(LanguageServer):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._warned: set[str] = set()
         self._sent: tuple[object, ...] = ()  # what the status that was sent last said
-        self._conditions: object = None  # of the machine, as that status said
+        self._conditions: object = None  # what changes by itself, as that status said
         self._idle: asyncio.TimerHandle | None = None
         self._survival: asyncio.TimerHandle | None = None
         self._snooze: asyncio.TimerHandle | None = None
@@ -209,7 +209,7 @@ class CompletionServer(LanguageServer):
         """Return what to show for a request, None if there is nothing."""
         self._prepare(request)
         self.note_use()
-        if self.session.policy() != self._conditions:  # cheaper than the status, at each key
+        if self._read_conditions() != self._conditions:  # cheaper than the status, at each key
             self.send_status()
         if request.bundle is not None and self.service.follow_build(request.bundle, self.session.threads()):
             self.repositories.forget_readings()
@@ -299,7 +299,7 @@ class CompletionServer(LanguageServer):
             if status.state is BundleState.FAILED and status.error:
                 hint = "Then run the command submodel.reload, or restart the language server."
                 self.warn_once(f"{status.error} {hint}" if str(bundle) in status.error else f"{bundle}: {status.error}")
-        self._conditions = self.session.policy()
+        self._conditions = self._read_conditions()
         document = self.describe()
         said = (document["state"], document["power"]["policy"], document["message"])
         if said == self._sent:
@@ -315,6 +315,10 @@ class CompletionServer(LanguageServer):
                 timer.cancel()
         self.repositories.close()
         self.service.close()
+
+    def _read_conditions(self) -> tuple[object, ...]:
+        """Return what changes by itself. No timer tells when: it stands still while a laptop sleeps."""
+        return (*self.session.policy(), self.session.is_snoozed)
 
     def _prepare(self, request: CompletionRequest) -> None:
         """Warn of bundles that are not served, and begin to read a repository that is not known yet."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Generator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,18 @@ def test_a_client_learns_that_the_battery_holds_suggestions_back() -> None:
         client.server.session.meter._read = Power
         await client.complete("file:///a.py", 0, 0, 5)
         assert [one["power"]["policy"] for one in told()] == ["full", "off", "full"]
+
+    follow_status(test)
+
+
+def test_a_snooze_that_ended_while_the_machine_slept_is_over_in_the_status() -> None:
+    async def test(client: Client, told: Callable[[], list[Any]]) -> None:
+        client.server.session.snooze(5)
+        client.server.send_status()
+        client.server.session.snoozed_until = datetime.now(UTC)  # the timer has stood still
+        await client.complete("file:///a.py", 0, 0, 2)
+        assert [one["state"] for one in told()] == ["ready", "snoozed", "ready"]
+        assert told()[-1]["snoozedUntil"] is None
 
     follow_status(test)
 
