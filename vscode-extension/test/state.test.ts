@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 
 import { driftedIn, toSnapshot } from '../src/server/serverStatus';
-import { describe, INITIAL, type Snapshot } from '../src/status/state';
+import { describe, INITIAL, snoozeEnd, type Snapshot } from '../src/status/state';
 
 const BUNDLE = {
   folder: '/repo/.submodel/bundle',
@@ -24,14 +24,24 @@ test('a build is shown over all else', () => {
 test('a snooze is shown while the server snoozes', () => {
   const reported = toSnapshot({ state: 'snoozed', snoozedUntil: '2026-11-27T18:00:00+00:00' });
   expect(reported.snoozedUntil).toEqual(new Date('2026-11-27T18:00:00Z'));
-  expect(describe({ ...READY, ...reported })).toMatchObject({ text: 'submodel: snoozed', icon: 'bell-slash' });
-  expect(describe({ ...READY, ...reported }).state).toMatch(/^snoozed until \d/);
+  const before = Date.parse('2026-11-27T17:00:00Z');
+  expect(describe({ ...READY, ...reported }, before)).toMatchObject({ text: 'submodel: snoozed', icon: 'bell-slash' });
+  expect(describe({ ...READY, ...reported }, before).state).toMatch(/^snoozed until \d/);
   expect(toSnapshot({ state: 'ready', snoozedUntil: null })).toMatchObject({ snoozedUntil: undefined });
   const { snoozedUntil } = reported;
   expect(describe({ ...READY, snoozedUntil, phase: 'failed', problem: 'why' })).toMatchObject({
     state: 'the server does not run: why',
     severity: 'error',
   });
+});
+
+test('a snooze whose end has passed is over, whatever was told last', () => {
+  const reported = toSnapshot({ state: 'snoozed', snoozedUntil: '2026-11-27T18:00:00+00:00' });
+  const end = Date.parse('2026-11-27T18:00:00Z');
+  expect(describe({ ...READY, ...reported }, end)).toMatchObject({ text: 'submodel 81M · 45 ms', state: 'ready' });
+  const { snoozedUntil } = reported;
+  expect(snoozeEnd({ snoozedUntil }, end - 1)).toEqual(new Date(end));
+  expect(snoozeEnd({ snoozedUntil }, end)).toBeUndefined();
 });
 
 test('what the server tells of itself', () => {

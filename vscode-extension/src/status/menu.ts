@@ -2,7 +2,7 @@
 
 import * as vscode from 'vscode';
 
-import { describe, type Snapshot } from './state';
+import { describe, snoozeEnd, type Snapshot } from './state';
 
 interface Entry extends vscode.QuickPickItem {
   readonly command?: string;
@@ -16,7 +16,8 @@ export async function showMenu(snapshot: Snapshot): Promise<void> {
   }
 }
 
-function listEntries({ phase, snoozedUntil, bundle }: Snapshot): Entry[] {
+function listEntries(snapshot: Snapshot): Entry[] {
+  const { phase, bundle } = snapshot;
   const entry = (icon: string, label: string, command: string): Entry => ({
     label: `$(${icon}) ${label}`,
     command: `submodel.${command}`,
@@ -27,7 +28,9 @@ function listEntries({ phase, snoozedUntil, bundle }: Snapshot): Entry[] {
     ...(bundle ? [] : [build]),
     ...(phase === 'no-executable' ? [entry('cloud-download', 'How to Install', 'openWalkthrough')] : []),
     entry(isOff ? 'check' : 'circle-slash', `Turn Suggestions ${isOff ? 'On' : 'Off'}`, 'toggle'),
-    snoozedUntil ? entry('bell', 'End the Snooze', 'endSnooze') : entry('bell-slash', 'Snooze…', 'snoozeSuggestions'),
+    snoozeEnd(snapshot)
+      ? entry('bell', 'End the Snooze', 'endSnooze')
+      : entry('bell-slash', 'Snooze…', 'snoozeSuggestions'),
     entry('question', 'Explain the Last Suggestion', 'explainLast'),
     entry('graph', 'Statistics', 'showStatistics'),
     entry('file-code', 'Report', 'openReport'),

@@ -45,6 +45,11 @@ export const INITIAL: Snapshot = {
   otherExtensions: [],
 };
 
+/** The end of the snooze; undefined if it is over, as after a sleep of the machine that no timer has noticed. */
+export function snoozeEnd({ snoozedUntil }: Pick<Snapshot, 'snoozedUntil'>, now = Date.now()): Date | undefined {
+  return snoozedUntil && snoozedUntil.getTime() > now ? snoozedUntil : undefined;
+}
+
 export interface Description {
   readonly icon: string; // a codicon
   readonly text: string; // for the status bar
@@ -70,7 +75,9 @@ const STATES: Readonly<Record<Phase, readonly [icon: string, text: string, state
   failed: ['error', 'submodel: failed', 'the server does not run'],
 };
 
-export function describe(now: Snapshot): Description {
+export function describe(last: Snapshot, time = Date.now()): Description {
+  const isOver = last.phase === 'snoozed' && last.snoozedUntil !== undefined && !snoozeEnd(last, time);
+  const now: Snapshot = isOver ? { ...last, phase: 'ready', snoozedUntil: undefined } : last;
   const [icon, text, state] = STATES[now.phase];
   const common = { facts: listFacts(now) };
   if (now.building !== undefined) {
