@@ -5,6 +5,7 @@ from __future__ import annotations
 from lsprotocol import types
 
 from lsp_server.open_documents import Document
+from lsp_server.options import names_an_option
 from lsp_server.positions import units_of
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.server import CompletionServer
@@ -159,7 +160,12 @@ async def _ask_for_settings(ls: CompletionServer) -> object:
 
 
 def _own_settings(settings: object) -> object:
-    """Return the options that a client has sent, bare or under this server's name, as beside those of other servers."""
-    if isinstance(settings, dict) and "submodel" in settings:
+    """Return the options that a client has sent, bare or under this server's name, as beside those of other servers.
+
+    Return None if it has sent those of other servers alone.
+    """
+    if not isinstance(settings, dict):
+        return settings
+    if "submodel" in settings:
         return settings["submodel"]
-    return settings
+    return settings if names_an_option(settings) else None

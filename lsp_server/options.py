@@ -226,6 +226,11 @@ def read_options(document: object, defaults: ServerOptions) -> tuple[ServerOptio
     return options, problems
 
 
+def names_an_option(document: dict[Any, Any]) -> bool:
+    """Return whether any key of a client's JSON is an option or a group of them."""
+    return any(key in document for key in (EXPERIMENTAL, *(wire_name(one.name) for one in fields(ServerOptions))))
+
+
 def wire_name(name: str) -> str:
     """Return a field's name as clients write it."""
     return re.sub(r"_(\w)", lambda match: match.group(1).upper(), name)

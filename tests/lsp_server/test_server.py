@@ -115,6 +115,30 @@ def test_a_snooze_that_ended_while_the_machine_slept_is_over_in_the_status() -> 
     follow_status(test)
 
 
+@pytest.mark.parametrize(
+    ("settings", "warnings"),
+    [
+        ({"pylsp": {"plugins": {}}, "gopls": {}}, 0),
+        ({}, 0),
+        ({"pylsp": {}, "submodel": {"eagerness": "quiet"}}, 0),
+        ({"eagerness": "quiet"}, 0),
+        ({"eagerness": "quiet", "eagernes": "quiet"}, 1),
+        ({"submodel": {"pylsp": {}}}, 1),
+        ("quiet", 1),
+    ],
+)
+def test_the_settings_of_other_servers_are_none_of_ours(settings: object, warnings: int) -> None:
+    async def test(client: Client) -> None:
+        client.send("workspace/didChangeConfiguration", {"settings": settings})
+        await rest()
+        shown = [one["params"]["message"] for one in client.written if one.get("method") == "window/showMessage"]
+        assert len(shown) == warnings, shown
+        wants_quiet = isinstance(settings, dict) and "eagerness" in str(settings)
+        assert client.server.options.eagerness == ("quiet" if wants_quiet else "normal")
+
+    talk(test)
+
+
 def test_a_repository_that_goes_on_and_on_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
     server = create_server(ServerOptions(), "1")
     reported: list[Any] = []
