@@ -139,19 +139,29 @@ export class ServerController implements vscode.Disposable {
     if (!bundle) {
       this.status.update({ phase: 'no-bundle' });
       this.noBundle.fire();
+      await this.lookForExecutable(); // the walkthrough ticks its first step, before there is anything to serve
       return;
     }
     this.status.update({ phase: 'starting', bundle });
-    const found = await findExecutable(readSettings(), this.log);
+    const found = await this.lookForExecutable();
     if ('problem' in found) {
-      this.status.update({ phase: 'no-executable', problem: found.problem, version: undefined, executable: undefined });
-      this.log.warn(found.problem);
+      this.status.update({ phase: 'no-executable', problem: found.problem });
       this.noExecutable.fire(found.problem);
       return;
     }
-    this.status.update({ version: found.executable.version, executable: found.executable.command });
     await this.spawn(found.executable);
     this.servedStamp = stampOf(bundles);
+  }
+
+  private async lookForExecutable(): ReturnType<typeof findExecutable> {
+    const found = await findExecutable(readSettings(), this.log);
+    if ('problem' in found) {
+      this.log.warn(found.problem);
+      this.status.update({ version: undefined, executable: undefined });
+    } else {
+      this.status.update({ version: found.executable.version, executable: found.executable.command });
+    }
+    return found;
   }
 
   private async spawn(executable: Executable): Promise<void> {
