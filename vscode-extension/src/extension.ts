@@ -6,6 +6,7 @@ import { BuildCommand } from './build/command';
 import { registerTaskProvider } from './build/task';
 import { Bundles } from './bundle/choice';
 import { watchBundles } from './bundle/watch';
+import { suggestHere } from './completion/ask';
 import { followCursor } from './completion/cursor';
 import { Snooze } from './completion/snooze';
 import { Suggestions } from './completion/suggestions';
@@ -82,6 +83,7 @@ export function activate(context: vscode.ExtensionContext): void {
     on('snoozeSuggestions', (minutes) => snooze.begin(minutes)),
     on('endSnooze', () => snooze.end()),
     on('pauseOnBattery', togglePauseOnBattery),
+    on('suggestHere', suggestHere),
     on('explainLast', () => explainLast(controller, suggestions.last, pages)),
     on('openReport', () => openReport(status)),
     on('showStatistics', () => showStatistics(controller, pages)),
