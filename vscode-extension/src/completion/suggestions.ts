@@ -6,10 +6,12 @@ import type { Middleware } from 'vscode-languageclient/node';
 import { type Logger, messageOf } from '../logger';
 import { isEnabledFor, isLanguageOn } from '../settings';
 import type { StatusModel } from '../status/model';
+import { findRefusal } from './refusal';
 
 export interface LastSuggestion {
   readonly uri: vscode.Uri;
   readonly position: vscode.Position;
+  readonly refusal: string | undefined; // why the server was not asked
 }
 
 export class Suggestions {
@@ -35,10 +37,11 @@ export class Suggestions {
     next,
   ) => {
     const isInvoked = context.triggerKind === vscode.InlineCompletionTriggerKind.Invoke;
-    if (!this.isWanted(document, isInvoked)) {
+    const refusal = refusalFor(document, isInvoked);
+    this.lastAsked = { uri: document.uri, position, refusal };
+    if (refusal !== undefined) {
       return null;
     }
-    this.lastAsked = { uri: document.uri, position };
     const started = performance.now();
     try {
       const answer = await next(document, position, context, token);
@@ -53,11 +56,6 @@ export class Suggestions {
     }
   };
 
-  private isWanted(document: vscode.TextDocument, isInvoked: boolean): boolean {
-    // A request by hand passes in any language.
-    return isEnabledFor(document) && (isInvoked || isLanguageOn(document.languageId));
-  }
-
   private note(latencyMs: number): void {
     const { phase } = this.status.snapshot;
     this.status.update({ latencyMs, ...(phase === 'loading' || phase === 'unloaded' ? { phase: 'ready' } : {}) });
@@ -66,4 +64,11 @@ export class Suggestions {
       this.firstShown.fire();
     }
   }
+}
+
+/** Why the server is asked for nothing in a document; undefined if it is asked. */
+export function refusalFor(document: vscode.TextDocument, isInvoked: boolean): string | undefined {
+  const { uri, languageId } = document;
+  const facts = { isEnabled: isEnabledFor(document), isLanguageOn: isLanguageOn(languageId) };
+  return findRefusal({ scheme: uri.scheme, languageId, ...facts }, isInvoked);
 }

@@ -2,24 +2,44 @@
 
 import * as vscode from 'vscode';
 
-import type { Suggestions } from '../completion/suggestions';
+import { refusalFor, type Suggestions } from '../completion/suggestions';
 import { messageOf } from '../logger';
 import { plain } from '../plainText';
 import type { ServerController } from '../server/controller';
 import { executeIfKnown, EXPLAIN_METHOD, requestIfKnown, STATISTICS_COMMAND } from '../server/protocol';
 import { toMarkdown } from './outline';
-import type { Pages } from './pages';
+import { type Pages, SCHEME } from './pages';
+
+const BESIDE = ['output', SCHEME]; // read beside a file, where nobody expects a suggestion
 
 export async function explainLast(
   controller: ServerController,
   last: Suggestions['last'],
   pages: Pages,
 ): Promise<void> {
+  const refusal = findOwnRefusal(last);
+  if (refusal) {
+    await pages.show('Explain', toMarkdown('Explain', refusal));
+    return;
+  }
   await show('Explain', 'explain', pages, controller, async (client) => {
     const params = last ? { textDocument: { uri: client.code2ProtocolConverter.asUri(last.uri) }, count: 1 } : {};
     const answer = await requestIfKnown<{ readonly decisions?: readonly unknown[] }>(client, EXPLAIN_METHOD, params);
     return answer && (answer.decisions?.[0] ?? { reason: 'nothing was asked for yet' });
   });
+}
+
+/** What the extension itself held back: in the document at hand, else at the last request. */
+function findOwnRefusal(last: Suggestions['last']): { readonly uri: string; readonly reason: string } | undefined {
+  const document = vscode.window.activeTextEditor?.document;
+  if (document && !BESIDE.includes(document.uri.scheme)) {
+    const wasAsked = last?.uri.toString() === document.uri.toString(); // by hand, perhaps
+    const reason = refusalFor(document, wasAsked);
+    if (reason !== undefined) {
+      return { uri: document.uri.toString(), reason };
+    }
+  }
+  return last?.refusal === undefined ? undefined : { uri: last.uri.toString(), reason: last.refusal };
 }
 
 export async function showStatistics(controller: ServerController, pages: Pages): Promise<void> {

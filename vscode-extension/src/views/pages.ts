@@ -2,7 +2,7 @@
 
 import * as vscode from 'vscode';
 
-const SCHEME = 'submodel';
+export const SCHEME = 'submodel';
 
 export class Pages implements vscode.TextDocumentContentProvider, vscode.Disposable {
   private readonly changed = new vscode.EventEmitter<vscode.Uri>();

@@ -1,0 +1,24 @@
+import { expect, test } from 'vitest';
+
+import { findRefusal } from '../src/completion/refusal';
+
+const FILE = { scheme: 'file', languageId: 'python', isEnabled: true, isLanguageOn: true };
+
+test('a file is asked for', () => {
+  expect(findRefusal(FILE, false)).toBeUndefined();
+  expect(findRefusal({ ...FILE, scheme: 'untitled' }, false)).toBeUndefined();
+});
+
+test.each([
+  [{ ...FILE, isEnabled: false }, /submodel\.enabled/],
+  [{ ...FILE, languageId: 'log', isLanguageOn: false }, /in log: the setting submodel\.languages/],
+  [{ ...FILE, scheme: 'vscode-notebook-cell' }, /notebooks/],
+  [{ ...FILE, scheme: 'git' }, /kind git/],
+])('%o is not, and the sentence says why', (document, reason) => {
+  expect(findRefusal(document, false)).toMatch(reason);
+});
+
+test('by hand, only the language is no matter', () => {
+  expect(findRefusal({ ...FILE, isLanguageOn: false }, true)).toBeUndefined();
+  expect(findRefusal({ ...FILE, isEnabled: false }, true)).toMatch(/enabled/);
+});
