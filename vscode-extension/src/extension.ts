@@ -64,6 +64,11 @@ export function activate(context: vscode.ExtensionContext): void {
     controller.onNoExecutable((problem) => void offers.tellOfMissingExecutable(problem, false)),
     controller.onGaveUp(() => void offers.tellOfCrashes()),
     watchBundles(bundles, () => void controller.restartForNewBundle('the bundle on disk has changed')),
+    vscode.window.onDidChangeWindowState(({ focused }) => {
+      if (focused && status.snapshot.phase === 'no-bundle') {
+        void controller.restartForNewBundle('a bundle has appeared'); // no watcher sees every folder above
+      }
+    }),
     onDidSelectInterpreter(() => void controller.restartForOtherExecutable('another Python environment was selected')),
     vscode.workspace.onDidChangeConfiguration((event) => {
       if (RESTARTING_SETTINGS.some((name) => event.affectsConfiguration(name))) {

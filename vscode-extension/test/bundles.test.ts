@@ -3,7 +3,7 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
-import { findRepository, listBuildable, OWN_BUNDLE, readBounded, readBundle } from '../src/bundle/bundles';
+import { findGitRoot, findRepository, listBuildable, OWN_BUNDLE, readBounded, readBundle } from '../src/bundle/bundles';
 import { trustBundle, untrustedIn } from '../src/bundle/trust';
 import { shortBytes, shortCount } from '../src/bundle/manifest';
 
@@ -64,6 +64,17 @@ test('no search leaves a git repository or climbs into the home folder', async (
   expect(await findRepository(below, '/elsewhere')).toBe(repository);
   fs.mkdirSync(path.join(below, '.git'));
   expect(await findRepository(below, '/elsewhere')).toBeUndefined();
+});
+
+test('a bundle may appear at the root of the git repository, and is watched for there', async () => {
+  const below = path.join(repository, 'me', 'work', 'a');
+  fs.mkdirSync(below, { recursive: true });
+  fs.mkdirSync(path.join(repository, '.git'));
+  expect(await findGitRoot(below, '/elsewhere')).toBe(repository);
+  expect(await findGitRoot(repository, repository)).toBe(repository);
+  expect(await findGitRoot(below, path.join(repository, 'me'))).toBeUndefined();
+  fs.rmSync(path.join(repository, '.git'), { recursive: true });
+  expect(await findGitRoot(below, repository)).toBeUndefined();
 });
 
 test('a message is about the untrusted bundle whose sentence it ends with', () => {

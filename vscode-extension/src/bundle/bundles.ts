@@ -42,19 +42,31 @@ export async function readBounded(file: string, maxBytes: number): Promise<strin
  * of a git repository, and not by climbing into the home folder or one that holds it.
  */
 export async function findRepository(start: string, home: string = os.homedir()): Promise<string | undefined> {
-  const homes = [home, await fs.realpath(home).catch(() => home)];
-  const origin = path.resolve(start);
-  for (let folder = origin; folder === origin || !homes.some((one) => isAtOrBelow(one, folder));) {
+  for (const folder of await listSearched(start, home)) {
     if (await isFolder(path.join(folder, OWN_BUNDLE))) {
       return folder;
     }
-    const above = path.dirname(folder);
-    if (folder === above || (await exists(path.join(folder, '.git')))) {
-      return undefined;
-    }
-    folder = above;
   }
   return undefined;
+}
+
+/** The root of the git repository of `start`, where a bundle may appear; undefined if no search gets to one. */
+export async function findGitRoot(start: string, home: string = os.homedir()): Promise<string | undefined> {
+  const last = (await listSearched(start, home)).at(-1);
+  return last !== undefined && (await isGitRoot(last)) ? last : undefined;
+}
+
+/** The folders that `findRepository` looks into, `start` first. */
+async function listSearched(start: string, home: string): Promise<string[]> {
+  const homes = [home, await fs.realpath(home).catch(() => home)];
+  const folders = [path.resolve(start)];
+  for (let folder = folders[0]; folder !== undefined && !(await isGitRoot(folder));) {
+    const above = path.dirname(folder);
+    const isEnd = folder === above || homes.some((one) => isAtOrBelow(one, above));
+    folder = isEnd ? undefined : above;
+    folders.push(...(folder === undefined ? [] : [folder]));
+  }
+  return folders;
 }
 
 /** What a build of a folder may be of: the repository whose bundle `findRepository` found above it, and the folder. */
@@ -67,8 +79,8 @@ function isAtOrBelow(one: string, folder: string): boolean {
   return relative !== '..' && !relative.startsWith(`..${path.sep}`) && !path.isAbsolute(relative);
 }
 
-async function exists(file: string): Promise<boolean> {
-  return fs.lstat(file).then(
+async function isGitRoot(folder: string): Promise<boolean> {
+  return fs.lstat(path.join(folder, '.git')).then(
     () => true,
     () => false,
   );

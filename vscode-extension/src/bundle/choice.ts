@@ -7,7 +7,7 @@ import * as vscode from 'vscode';
 import { expand } from '../executable/candidates';
 import { plain } from '../plainText';
 import { readSettings } from '../settings';
-import { findRepository, OWN_BUNDLE, readBundle } from './bundles';
+import { findGitRoot, findRepository, OWN_BUNDLE, readBundle } from './bundles';
 import { type BundleInfo, describeBundle } from './manifest';
 
 const PICKED = 'bundle';
@@ -108,6 +108,14 @@ export class Bundles {
   async repositories(): Promise<string[]> {
     const found = await Promise.all(workspaceFolders().map((folder) => findRepository(folder)));
     return [...new Set(found.filter((folder) => folder !== undefined))];
+  }
+
+  /** Where a bundle is, or may appear, that is served for a folder below it. */
+  async repositoriesAbove(): Promise<string[]> {
+    const folders = workspaceFolders();
+    const roots = await Promise.all(folders.map((folder) => findGitRoot(folder)));
+    const found = new Set([...(await this.repositories()), ...roots.filter((root) => root !== undefined)]);
+    return [...found].filter((folder) => !folders.includes(folder));
   }
 }
 

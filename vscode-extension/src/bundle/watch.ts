@@ -9,7 +9,7 @@ const SETTLING_MS = 1_000; // replacing a folder fires events for many files
 
 const FILES = '{bundle,bundle/bundle.json}';
 
-/** Watches the workspace's folders, and those above them that have a bundle for them. */
+/** Watches the workspace's folders, and those above them that have a bundle for them, or may get one. */
 export function watchBundles(bundles: Bundles, listener: () => void): vscode.Disposable {
   const watchers = new Map<string, vscode.Disposable>();
   let timer: NodeJS.Timeout | undefined;
@@ -41,15 +41,10 @@ export function watchBundles(bundles: Bundles, listener: () => void): vscode.Dis
   let isOver = false;
   const watchAll = async (): Promise<void> => {
     watch(workspaceFolders(), []); // at once: a bundle may appear while the folders above are searched
-    const found = await bundles.repositories();
-    if (isOver) {
-      return;
+    const above = await bundles.repositoriesAbove();
+    if (!isOver) {
+      watch(workspaceFolders(), above);
     }
-    const folders = workspaceFolders();
-    watch(
-      folders,
-      found.filter((folder) => !folders.includes(folder)),
-    );
   };
   void watchAll();
   return vscode.Disposable.from(
