@@ -4,28 +4,32 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 
-import { expand } from '../executable/candidates';
 import { plain } from '../plainText';
 import { readSettings } from '../settings';
 import { findGitRoot, findRepository, OWN_BUNDLE, readBundle } from './bundles';
 import { type BundleInfo, describeBundle } from './manifest';
+import { resolveNamed } from './named';
 
 const PICKED = 'bundle';
-const WORKSPACE_VARIABLE = '${workspaceFolder';
 
 export class Bundles {
   constructor(private readonly memory: vscode.Memento) {}
 
   /** The bundle that the setting or the pick names; undefined if each folder gets its own. */
   picked(): string | undefined {
-    const { bundle } = readSettings();
-    if (bundle) {
-      if (!vscode.workspace.isTrusted && bundle.includes(WORKSPACE_VARIABLE)) {
-        return undefined; // it would name a stranger's bundle
-      }
-      return expand(bundle, { home: os.homedir(), workspaceFolders: workspaceFolders() });
+    const named = readNamed();
+    if (named) {
+      return 'folder' in named ? named.folder : undefined;
     }
     return this.memory.get<string>(PICKED);
+  }
+
+  /** What is wrong with the setting if it names no bundle. */
+  problem(): string {
+    const named = readNamed();
+    return named && 'problem' in named
+      ? named.problem
+      : `the setting submodel.bundle names ${named?.folder ?? ''}, which is no bundle`;
   }
 
   /** The bundles that a server would serve, read; each folder's own if none is named. */
@@ -117,6 +121,16 @@ export class Bundles {
     const found = new Set([...(await this.repositories()), ...roots.filter((root) => root !== undefined)]);
     return [...found].filter((folder) => !folders.includes(folder));
   }
+}
+
+function readNamed(): ReturnType<typeof resolveNamed> | undefined {
+  const { bundle } = readSettings();
+  const around = {
+    isTrusted: vscode.workspace.isTrusted,
+    workspaceFolders: workspaceFolders(),
+    home: os.homedir(),
+  };
+  return bundle ? resolveNamed(bundle, around) : undefined;
 }
 
 async function browse(): Promise<string> {

@@ -128,8 +128,7 @@ export class ServerController implements vscode.Disposable {
     const bundles = await this.bundles.served();
     const [bundle] = bundles;
     if (!bundle && readSettings().bundle) {
-      const problem = `the setting submodel.bundle names ${this.bundles.picked() ?? ''}, which is no bundle`;
-      this.status.update({ phase: 'failed', problem });
+      this.status.update({ phase: 'failed', problem: this.bundles.problem() });
       return;
     }
     if (!bundle && !vscode.workspace.isTrusted) {
