@@ -87,7 +87,7 @@ export function activate(context: vscode.ExtensionContext): void {
     on('toggle', toggleEnabled),
     on('snoozeSuggestions', (minutes) => snooze.begin(minutes)),
     on('endSnooze', () => snooze.end()),
-    on('pauseOnBattery', togglePauseOnBattery),
+    on('pauseOnBattery', () => togglePauseOnBattery(context.workspaceState, context.globalState)),
     on('suggestHere', suggestHere),
     on('explainLast', () => explainLast(controller, suggestions.last, pages)),
     on('openReport', () => openReport(status)),
