@@ -17,6 +17,8 @@ import torch
 
 from contract.documents import ParityFacts
 from contract.errors import ExportError, ParityError
+from contract.processor import default_threads
+from contract.session_config import session_config
 from exporters.checkpoint_reader import DecoderShape, FloatArray
 from exporters.reference import Reference, token_log_probabilities
 
@@ -58,12 +60,15 @@ class ParityReport:
 
 
 class DecodeSession:
-    """A decode graph in ONNX Runtime's plainest use: one prompt, past of exact length."""
+    """A decode graph with the server's kernels and threads, in plain use: one prompt, past of exact length."""
 
     def __init__(self, path: Path, shape: DecoderShape) -> None:
         ort.disable_telemetry_events()  # older builds for Windows know no other switch (contract/telemetry.py)
         options = ort.SessionOptions()
+        options.intra_op_num_threads = default_threads()
         options.log_severity_level = 3  # the overridable initializer is meant; ONNX Runtime warns of it
+        for name, value in session_config(ort.__version__).items():
+            options.add_session_config_entry(name, value)
         self.shape = shape
         self.session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self.outputs = [output.name for output in self.session.get_outputs()]

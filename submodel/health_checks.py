@@ -29,8 +29,8 @@ from contract.bundle.trusted_builds import UntrustedError, check_trusted, truste
 from contract.children import child_environment, find_program, python_module
 from contract.errors import BundleError
 from contract.files.state_folder import StateFolderError
+from contract.processor import default_threads, is_x86, processor_flags, saturates
 from contract.versions import installed_versions
-from lsp_server.decoding.cores import default_threads, is_x86, processor_flags, saturates
 from lsp_server.decoding.providers import PROVIDERS
 from submodel import __version__
 from submodel.extras import install_command, missing_modules

@@ -30,10 +30,10 @@ from contract.children import child_environment, find_program, python_module
 from contract.console import StageDisplay
 from contract.documents import Estimate
 from contract.errors import SubmodelError
+from contract.processor import default_threads
 from contract.versions import installed_versions
 from laboratory.bench.workload import Workload, WorkloadSettings, make_workload
 from laboratory.replay.passages import check_later
-from lsp_server.decoding.cores import default_threads
 
 PEER_WORKER = Path(__file__).with_name("llama_cpp_worker.py")
 DRAFTS = "+drafts"  # ends the name of a llama.cpp that uses its own drafts, from the prompt

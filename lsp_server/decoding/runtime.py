@@ -8,13 +8,11 @@ from pathlib import Path
 
 import onnxruntime
 
+from contract.processor import default_threads
 from contract.runtime_errors import RUNTIME_ERRORS
-from lsp_server.decoding.cores import default_threads, saturates
+from contract.session_config import session_config
 from lsp_server.decoding.providers import PROVIDERS, Provider
 from lsp_server.serve_errors import ServeError
-
-SPIN_US = 20  # bridges the gaps between operators; longer ones gain little and take more from other programs
-SPIN_BOUNDED_SINCE = (1, 26)  # the version of ONNX Runtime that knows session.intra_op.spin_duration_us
 
 
 def offered_providers() -> list[str]:
@@ -50,19 +48,8 @@ def session_options(threads: int | None = None) -> onnxruntime.SessionOptions:
     options.inter_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = 3  # errors only; they go to stderr
-    # Threads wait actively from one operator to the next, for SPIN_US at most, and never after a run: by default they
-    # would keep the cores busy for a second after each request. If this ONNX Runtime can't bound the time, they don't
-    # wait actively: beside another program's thread that would cost more than it gains (docs/LOG.md).
-    can_bound = tuple(map(int, onnxruntime.__version__.split(".")[:2])) >= SPIN_BOUNDED_SINCE
-    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if can_bound else "0")
-    options.add_session_config_entry("session.intra_op.spin_duration_us", str(SPIN_US))
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    if saturates():
-        options.add_session_config_entry("session.x64quantprecision", "1")
-    # Denormal numbers become zero, which the runtime can do on x86 alone: softmax meets them in a prompt's attention,
-    # where each takes a hundred cycles, and without them attention takes half the time (docs/LOG.md). The runtime does
-    # so in each session's pool, and in the thread that opens the first session, which here runs all of them.
-    options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    for name, value in session_config(onnxruntime.__version__).items():
+        options.add_session_config_entry(name, value)
     # Memory patterns are kept for each shape that was ever seen, and here each step has another shape.
     options.enable_mem_pattern = False
     return options

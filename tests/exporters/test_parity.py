@@ -9,7 +9,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from contract import session_config
 from contract.errors import ExportError
+from contract.processor import default_threads
 from exporters.checkpoint_reader import Checkpoint
 from exporters.graph import build_graph, save_graph
 from exporters.parity import DecodeSession, ParityReport, ParitySettings, check_logits, check_quantized
@@ -68,6 +70,16 @@ def test_the_float32_graph_passes_everything(folder: Path, references: list[Refe
     assert (full.greedy_agreement, full.greedy_tokens) == (1.0, 32)
     assert full.loss_tokens == sum(len(p.prompt_ids) + len(p.truth_ids) - 1 for p in PROMPTS)
     assert full.loss_increase == pytest.approx(0, abs=1e-5)
+
+
+def test_what_is_compared_and_timed_is_what_the_server_runs(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_config, "saturates", lambda: True)
+    options = open_session(folder, tmp_path / "model.onnx", Precision.FP32).session.get_session_options()
+    assert options.get_session_config_entry("session.x64quantprecision") == "1"
+    assert options.get_session_config_entry("session.force_spinning_stop") == "1"
+    assert options.intra_op_num_threads == default_threads()
 
 
 @torch.inference_mode()

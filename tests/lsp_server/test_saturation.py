@@ -13,9 +13,10 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
+from contract import processor, session_config
 from contract.bundle.bundle import Bundle
 from exporters.matrices import CODE_LIMIT
-from lsp_server.decoding import cores, runtime
+from lsp_server.decoding import runtime
 
 INT16 = 32_767
 LARGEST_ACTIVATION = 128 + CODE_LIMIT  # uint8 with zero point 128
@@ -48,7 +49,7 @@ def test_which_processors_saturate(
     monkeypatch.setattr(platform, "machine", lambda: machine)
     if cpuinfo is not None:
         (tmp_path / "cpuinfo").write_text(cpuinfo)
-    assert cores.saturates(tmp_path / "cpuinfo") is expected
+    assert processor.saturates(tmp_path / "cpuinfo") is expected
 
 
 @pytest.mark.parametrize("does", [True, False])
@@ -56,7 +57,7 @@ def test_a_session_asks_for_products_that_do_not_saturate_where_they_would(
     does: bool, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Elsewhere they take twice as long for nothing."""
-    monkeypatch.setattr(runtime, "saturates", lambda: does)
+    monkeypatch.setattr(session_config, "saturates", lambda: does)
     entries: dict[str, str] = {}
 
     class Options(onnxruntime.SessionOptions):  # type: ignore[misc]

@@ -14,10 +14,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from contract import processor
 from contract.bundle import trusted_builds as trust
 from contract.bundle.bundle import read_manifest, seal_manifest
 from contract.children import python_module
-from lsp_server.decoding import cores
 from submodel import health_checks as doctor
 from submodel.commands.doctor import doctor as command
 
@@ -146,7 +146,7 @@ def test_a_changed_byte_of_the_bundle_fails(workspace):
 )
 def test_processors(monkeypatch, machine, flags, status, reported):
     monkeypatch.setattr("platform.machine", lambda: machine)
-    for module in (cores, doctor):
+    for module in (processor, doctor):
         monkeypatch.setattr(module, "processor_flags", lambda *_: flags)
     check = doctor.check_processor()
     assert looked(check) == status

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lsp_server.decoding import cores
+from contract import processor
 
 
 @pytest.mark.parametrize(
@@ -12,14 +12,14 @@ from lsp_server.decoding import cores
     [
         ({0: "0,4", 4: "0,4", 1: "1,5"}, 2),  # two of the three share a core
         ({0: "0"}, 1),
-        ({cpu: str(cpu) for cpu in range(64)}, cores.MAX_DEFAULT_THREADS),
+        ({cpu: str(cpu) for cpu in range(64)}, processor.MAX_DEFAULT_THREADS),
     ],
 )
 def test_threads_are_physical_cores(monkeypatch: pytest.MonkeyPatch, siblings: dict[int, str], expected: int) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(siblings), raising=False)
-    monkeypatch.setattr(cores, "_siblings", siblings.__getitem__)
-    monkeypatch.setattr(cores, "fast_processors", lambda allowed: set())
-    assert cores.default_threads() == expected
+    monkeypatch.setattr(processor, "_siblings", siblings.__getitem__)
+    monkeypatch.setattr(processor, "fast_processors", lambda allowed: set())
+    assert processor.default_threads() == expected
 
 
 @pytest.mark.parametrize(("machine", "logical", "expected"), [("AMD64", 12, 6), ("arm64", 6, 6), ("x86_64", 1, 1)])
@@ -29,14 +29,14 @@ def test_threads_where_the_system_does_not_say(
     monkeypatch.delattr("os.sched_getaffinity", raising=False)
     monkeypatch.setattr("os.cpu_count", lambda: logical)
     monkeypatch.setattr("platform.machine", lambda: machine)
-    assert cores.default_threads() == expected
+    assert processor.default_threads() == expected
 
 
 def test_of_intel_s_hybrid_processors_the_fast_cores_count(tmp_path: Path) -> None:
     (tmp_path / "cpu_core").mkdir()
     (tmp_path / "cpu_core" / "cpus").write_text("0-3,8\n")
-    assert cores.fast_processors(range(12), tmp_path) == {0, 1, 2, 3, 8}
-    assert cores.fast_processors([9, 10], tmp_path) == set()
+    assert processor.fast_processors(range(12), tmp_path) == {0, 1, 2, 3, 8}
+    assert processor.fast_processors([9, 10], tmp_path) == set()
 
 
 @pytest.mark.parametrize(("capacities", "expected"), [([1024, 1000, 400, 400], {0, 1}), ([1024] * 3, {0, 1, 2})])
@@ -45,8 +45,8 @@ def test_of_arm_s_cores_those_of_most_capacity_count(tmp_path: Path, capacities:
         folder = tmp_path / "system" / "cpu" / f"cpu{cpu}"
         folder.mkdir(parents=True)
         (folder / "cpu_capacity").write_text(f"{capacity}\n")
-    assert cores.fast_processors(range(len(capacities)), tmp_path) == expected
+    assert processor.fast_processors(range(len(capacities)), tmp_path) == expected
 
 
 def test_where_nothing_is_reported_all_cores_are_alike(tmp_path: Path) -> None:
-    assert cores.fast_processors([0, 1], tmp_path) == set()
+    assert processor.fast_processors([0, 1], tmp_path) == set()
