@@ -5,7 +5,6 @@ The bundle takes its place as a whole, after the check has passed. Until then an
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -39,8 +38,8 @@ from contract.prompt import PromptEncoder
 from contract.versions import installed_versions
 from exporters.adapter_export import SharedModel
 from exporters.checkpoint_reader import DECODER_TYPES, Checkpoint, DecoderShape, read_config
-from exporters.export_settings import COPIED_FILES, ExportSettings
-from exporters.genai import make_genai_config
+from exporters.configuration_files import write_configs
+from exporters.export_settings import ExportSettings
 from exporters.graph_writer import GraphWriter
 from exporters.parity import ParityReport, ParitySettings
 from exporters.precision import VARIANT_FILES, Precision
@@ -117,6 +116,7 @@ def export_bundle(
         loaded = load_base(str(model_folder.absolute()), dtype=torch.float32, on_event=on_event)
         references = _references(source, loaded, settings.parity, checkpoint.shape, on_event, asked)
         facts = _facts(source, loaded)
+        end_ids = PromptEncoder(loaded.tokenizer, loaded.prompt).end_ids()
         _write_tokenizer(fresh, source, loaded)
         del loaded  # the float32 model makes room for the sessions
 
@@ -132,7 +132,7 @@ def export_bundle(
             facts["adapter"], report = adapted
         elif precision is not Precision.FP32:
             precision, report = writer.write_quantized(path, report, quantized)
-        _write_configs(fresh, source, checkpoint)
+        write_configs(fresh, checkpoint, end_ids)
         index = build_index(drafts)
         if len(index.tokens):
             write_index(index, fresh / FOLDER)
@@ -253,14 +253,6 @@ def _write_tokenizer(fresh: Path, source: SubModel, loaded: LoadedBase) -> None:
         shutil.copyfile(source.folder / TOKENIZER_FILE, fresh / TOKENIZER_FILE)
     else:
         loaded.tokenizer.save(str(fresh / TOKENIZER_FILE))
-
-
-def _write_configs(fresh: Path, source: SubModel, checkpoint: Checkpoint) -> None:
-    for name in COPIED_FILES:
-        if (source.folder / name).is_file():
-            shutil.copyfile(source.folder / name, fresh / name)
-    genai = make_genai_config(checkpoint.shape, checkpoint.config)
-    (fresh / "genai_config.json").write_text(json.dumps(genai, indent=2) + "\n", encoding="utf-8")
 
 
 def _manifest(

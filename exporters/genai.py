@@ -10,7 +10,7 @@ from exporters.checkpoint_reader import DecoderShape
 
 
 def make_genai_config(shape: DecoderShape, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the configuration for a decode graph of `shape`; special token ids come from `config` (config.json)."""
+    """Return the configuration for a decode graph of `shape`; special token ids come from `config`."""
     eos = config.get("eos_token_id")
     first_eos = eos[0] if isinstance(eos, list) and eos else eos
     special = {

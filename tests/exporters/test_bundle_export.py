@@ -113,6 +113,24 @@ def test_exports_a_sub_model(sub_model: Path, tmp_path: Path, settings: ExportSe
     assert len(events) == len(set(events)) > 2
 
 
+def test_other_runtimes_end_where_a_middle_ends(sub_model: Path, tmp_path: Path) -> None:
+    manifest = json.loads((sub_model / "manifest.json").read_text())
+    manifest["prompt"] = PromptFormat(
+        prefix_token="<|fim_prefix|>",
+        suffix_token="<|fim_suffix|>",
+        middle_token="<|fim_middle|>",
+        stop_tokens=("<|unused|>",),
+        end_token="<|unused|>",
+    ).to_json()
+    (sub_model / "manifest.json").write_text(json.dumps(manifest))
+    bundle = export_bundle(sub_model, tmp_path / "bundle", FP32)
+    end_id = Tokenizer.from_file(str(bundle.tokenizer_path)).token_to_id("<|unused|>")
+    genai = json.loads((bundle.folder / "genai_config.json").read_text())
+    generation = json.loads((bundle.folder / "generation_config.json").read_text())
+    assert genai["model"]["eos_token_id"] == generation["eos_token_id"] == [end_id, 256]
+    assert json.loads((bundle.folder / "config.json").read_text())["eos_token_id"] == 256
+
+
 def test_a_short_check_leaves_the_float32_graph_out(sub_model: Path, tmp_path: Path) -> None:
     events: list[str] = []
     parity = replace(INT8.parity, logit_prompts=0)

@@ -1,0 +1,57 @@
+"""The files by which other runtimes configure themselves. They say what the graph does and where a completion ends."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from contract.errors import ExportError
+from contract.files.untrusted_json import read_json
+from exporters.checkpoint_reader import Checkpoint
+from exporters.export_settings import COPIED_FILES
+from exporters.genai import make_genai_config
+
+GENERATION_FILE = "generation_config.json"
+
+
+def write_configs(fresh: Path, checkpoint: Checkpoint, end_ids: Sequence[int]) -> None:
+    """Write the configuration files of a bundle; `end_ids` end a middle.
+
+    Raises ExportError if one of the checkpoint's files is no JSON object.
+    """
+    generation = _read(checkpoint.folder / GENERATION_FILE)
+    known = [checkpoint.config.get("eos_token_id"), generation.get("eos_token_id")]
+    eos = _one_or_all([*end_ids, *(one for ids in known for one in (ids if isinstance(ids, list) else [ids]))])
+    ends = {} if eos is None else {"eos_token_id": eos}
+    for name in COPIED_FILES:
+        if (checkpoint.folder / name).is_file():
+            shutil.copyfile(checkpoint.folder / name, fresh / name)
+    if eos not in known:
+        _write(fresh / GENERATION_FILE, {**generation, **ends})
+    _write(fresh / "genai_config.json", make_genai_config(checkpoint.shape, {**checkpoint.config, **ends}))
+
+
+def _one_or_all(ids: Sequence[Any]) -> int | list[int] | None:
+    """Return the different ones of `ids` that are numbers; a single one as it is, None if there is none."""
+    different = list(dict.fromkeys(one for one in ids if type(one) is int))
+    return different if len(different) > 1 else next(iter(different), None)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return the document of a file; {} if there is no file."""
+    try:
+        document = read_json(path)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise ExportError(f"{path} can't be read ({error}); fetch or build the model again.") from error
+    if not isinstance(document, dict):
+        raise ExportError(f"{path} is no JSON object; fetch or build the model again.")
+    return document
+
+
+def _write(path: Path, document: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
