@@ -35,8 +35,8 @@ class Decoder:
         self._session = open_session(model_path, threads, provider)
         types = {value.name: value.type for value in self._session.get_inputs()}
         cache.number = np.float16 if types.get(f"{PAST}0.key") == "tensor(float16)" else np.float32
-        if PROVIDERS[provider].name in self._session.get_providers():  # else it failed to start, and logged that
-            cache.device = PROVIDERS[provider].device
+        self.is_started = PROVIDERS[provider].name in self._session.get_providers()  # else all runs on the processor
+        cache.device = PROVIDERS[provider].device if self.is_started else None
         self._bound: tuple[KvCache, int] | None = None  # whose buffers the session has, and after how many moves
         self._binding: IOBinding = self._session.io_binding()
         self._run_options = RunOptions()

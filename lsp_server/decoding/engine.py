@@ -26,7 +26,7 @@ from lsp_server.decoding.greedy import GreedyTokens
 from lsp_server.decoding.healing import Start, Vocabulary
 from lsp_server.decoding.kv_cache import KvCache, KvMemory
 from lsp_server.decoding.prompt_chunks import PROMPT_CHUNK
-from lsp_server.decoding.providers import Provider, choose_provider
+from lsp_server.decoding.providers import Provider, choose_provider, without_accelerator
 from lsp_server.decoding.runtime import offered_providers
 from lsp_server.decoding.speculation import MAX_DRAFT, Drafter
 from lsp_server.serve_errors import ServeError
@@ -88,12 +88,14 @@ class Engine:
         has_drafts = lists_file(bundle, f"{FOLDER}/tokens.npy")  # a file that the manifest doesn't list was not checked
         self.drafter: Drafter | None = Drafter(open_index(bundle.folder / FOLDER) if has_drafts else None)
         self.choice = choose_provider(provider, offered_providers(), bundle.graphs)
+        self.decoder = self._open(bundle, cache, threads)
+        if not self.decoder.is_started:
+            del self.decoder  # its memory is free before the other graph is read
+            self.choice = without_accelerator(self.choice)
+            self.decoder = self._open(bundle, cache, threads)
         (log.warning if self.choice.is_fallback else log.info)(
             "Running on %s: %s.", self.choice.provider, self.choice.why
         )
-        path = bundle.graphs[self.choice.precision] if self.choice.precision else bundle.model_path
-        check_external_data(bundle, path)  # the runtime opens any file that a graph names
-        self.decoder = Decoder(path, cache, shape.vocab_size, threads, self.choice.provider)
         self.memory = KvMemory(cache, kv_bytes)
 
     def generate(
@@ -205,6 +207,12 @@ class Engine:
         self.decoder.use(self.memory.take(token_ids, len(token_ids)), len(token_ids))
         chunks = [token_ids[start : start + PROMPT_CHUNK] for start in range(0, len(token_ids), PROMPT_CHUNK)]
         return np.concatenate([self.decoder.feed(chunk, keep=len(chunk)).copy() for chunk in chunks])
+
+    def _open(self, bundle: Bundle, cache: KvCache, threads: int | None) -> Decoder:
+        """Return a decoder over the graph of `choice`, on its provider."""
+        path = bundle.graphs[self.choice.precision] if self.choice.precision else bundle.model_path
+        check_external_data(bundle, path)  # the runtime opens any file that a graph names
+        return Decoder(path, cache, bundle.architecture.vocab_size, threads, self.choice.provider)
 
     def _check(self, prompt_ids: Sequence[int]) -> None:
         if not prompt_ids:

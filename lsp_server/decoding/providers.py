@@ -72,7 +72,7 @@ class Choice:
     provider: Provider  # never AUTO
     precision: str | None  # of the graph; None: onnx/model.onnx, whatever it is
     why: str
-    is_fallback: bool = False  # something else was asked for by name
+    is_fallback: bool = False  # something else was asked for by name, or did not start
 
     @property
     def facts(self) -> ProviderFacts:
@@ -100,6 +100,13 @@ def choose_provider(wanted: Provider, offered: Collection[str], precisions: Coll
             return _accelerated(provider, precisions, "it is there, and the bundle has a graph for it")
         obstacles.append(obstacle)
     return Choice(provider=Provider.CPU, precision=None, why="; ".join(obstacles))
+
+
+def without_accelerator(choice: Choice) -> Choice:
+    """Return the processor in place of a choice whose provider did not start."""
+    facts = PROVIDERS[choice.provider]
+    why = f"{choice.provider}: {facts.name} did not start; its driver or a library of its own may be missing"
+    return Choice(provider=Provider.CPU, precision=None, why=why, is_fallback=True)
 
 
 def _obstacle(provider: Provider, offered: Collection[str], precisions: Collection[str]) -> str | None:

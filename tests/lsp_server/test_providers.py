@@ -8,12 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnxruntime import InferenceSession
 
 from contract.bundle.bundle import Bundle, read_bundle, write_bundle_manifest
+from lsp_server.decoding import decoder as decoder_module
+from lsp_server.decoding import engine as engine_module
 from lsp_server.decoding.decoder import LOGITS_TO_KEEP, Decoder
 from lsp_server.decoding.engine import Engine
 from lsp_server.decoding.kv_cache import KvCache
 from lsp_server.decoding.providers import AUTOMATIC, PROVIDERS, Provider, choose_provider
+from lsp_server.decoding.runtime import open_session
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 EVERYTHING = frozenset(facts.name for facts in PROVIDERS.values())
@@ -58,6 +62,32 @@ def test_a_missing_provider_runs_on_the_processor_and_says_so(
         pytest.skip(f"{wanted} runs here")
     assert engine.generate([5, 6, 7], max_new_tokens=3).token_ids
     assert f"Running on cpu: {wanted}: " in caplog.text
+
+
+@pytest.mark.parametrize("wanted", [Provider.AUTO, Provider.CUDA])
+def test_a_provider_that_does_not_start_leaves_the_bundle_s_own_graph_to_the_processor(
+    tiny_bundle: Bundle,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    wanted: Provider,
+) -> None:
+    """As where CUDA's libraries are missing: ONNX Runtime then opens the session without the provider."""
+    bundle = half_precision(tiny_bundle, tmp_path)
+    opened: list[Path] = []
+
+    def open_without(path: Path, threads: int | None, provider: Provider) -> InferenceSession:
+        opened.append(path)
+        return open_session(path, threads)
+
+    monkeypatch.setattr(decoder_module, "open_session", open_without)
+    monkeypatch.setattr(engine_module, "offered_providers", lambda: [CPU, CUDA])
+    with caplog.at_level(logging.WARNING):
+        engine = Engine(bundle, threads=1, provider=wanted)
+    assert opened == [bundle.graphs["fp16"], bundle.model_path]
+    assert (engine.choice.provider, engine.choice.precision, engine.choice.is_fallback) == (Provider.CPU, None, True)
+    assert "Running on cpu: cuda: CUDAExecutionProvider did not start" in caplog.text
+    assert engine.generate([5, 6, 7], max_new_tokens=3).token_ids
 
 
 def test_automatic_choice_never_takes_what_is_untested() -> None:
