@@ -45,6 +45,7 @@ class FinishReason(StrEnum):
     CONTROL_TOKEN = "control token"
     LENGTH = "length"
     BROKEN_TEXT = "broken text"  # bytes that are no character
+    NO_TOKEN = "no token"  # none fits what the answer has to begin with
     CANCELLED = "cancelled"
 
 
@@ -128,7 +129,7 @@ class Engine:
         room = min(limit, self.max_positions - len(prompt_ids))
         token_ids: list[int] = []
         probabilities: list[float] = []
-        text, finish = "", FinishReason.CANCELLED
+        text, finish = "", FinishReason.NO_TOKEN
         end: tuple[int, ...] = ()
         for token in greedy:
             if room == 0:
@@ -152,6 +153,8 @@ class Engine:
             if len(token_ids) == room:
                 finish = FinishReason.LENGTH
                 break
+        if greedy.was_stopped:
+            finish = FinishReason.CANCELLED
         if self.drafter is not None:
             self.drafter.remember(prompt_ids, (*token_ids, *end))
         return Generation(

@@ -17,7 +17,8 @@ class GreedyTokens:
     """Continues a prompt. The decoder's cache holds its first `kept` tokens; at least one is left to read.
 
     Iterating ends only if `is_stopped` says so, if the positions run out, or if no token fits `start`, with which the
-    tokens have to begin. The cache may then hold more tokens than were taken: those of a draft that was right.
+    tokens have to begin. Only in the first case `was_stopped` is true. The cache may then hold more tokens than were
+    taken: those of a draft that was right.
     """
 
     def __init__(
@@ -31,13 +32,14 @@ class GreedyTokens:
     ) -> None:
         self.computed = 0  # tokens of the prompt that were not in the cache
         self.probability = 1.0  # of the token that came last
+        self.was_stopped = False
         self.steps = 0  # after the prompt
         self.drafted = 0
         self.accepted = 0
         self._decoder = decoder
         self._prompt_ids = prompt_ids
         self._kept = kept
-        self._is_stopped = is_stopped
+        self._asks_to_stop = is_stopped
         self._drafter = drafter
         self._start = start
         self._context = list(prompt_ids)
@@ -109,6 +111,10 @@ class GreedyTokens:
             return self._drafter.propose(self._context, room)
         draft = self._drafter.propose(self._context, room, only_answers=True)
         return draft if self._start.may_begin(draft.tokens) else NO_DRAFT
+
+    def _is_stopped(self) -> bool:
+        self.was_stopped = self._asks_to_stop()
+        return self.was_stopped
 
     def _room(self) -> bool:
         return len(self._decoder.cache.tokens) < self._decoder.cache.max_positions

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tokenizers import processors
 
 from contract.prompt import begun_text
-from lsp_server.decoding.engine import Engine
+from lsp_server.decoding.engine import Engine, FinishReason
 from lsp_server.decoding.healing import Start, Vocabulary, without_start
 from testbed.bundles import make_bundle_tokenizer
 
@@ -109,3 +109,11 @@ def test_an_engine_s_answer_begins_with_it(engine):
 def test_an_answer_that_does_not_reach_its_start_is_none():
     assert without_start(" se", " sel") == ""
     assert without_start(" self", " sel") == "f"
+
+
+def test_an_answer_that_can_not_begin_as_it_has_to_is_no_cancelled_one(engine, monkeypatch):
+    monkeypatch.setattr(engine._vocabulary, "fitting", lambda text: np.array([], np.int64))
+    prompt = engine.encoder.text_ids("return")
+    generation = engine.generate(prompt, start=" sel")
+    assert (generation.text, generation.finish) == ("", FinishReason.NO_TOKEN)
+    assert engine.generate(prompt, start=" sel", stop=lambda: True).finish is FinishReason.CANCELLED
