@@ -17,6 +17,10 @@ from lsp_server.decoding.runtime import open_session
 from lsp_server.serve_errors import EngineCrash, ServeError
 
 LOGITS_TO_KEEP = "num_logits_to_keep"  # optional input of the graph: compute the head for the last positions only
+MEMORY_SIGNS = (
+    "allocate",
+    "bad_alloc",
+)  # in what the runtime says if memory ran out; it has no error of its own for it
 
 
 class Decoder:
@@ -61,8 +65,8 @@ class Decoder:
         """Read `tokens` (at least one) after those in the cache; return the logits after the last `keep` of them.
 
         They have the shape (keep, vocabulary), and the next call may overwrite them. Raises ServeError if the graph
-        fails or the positions run out; the cache then holds the tokens that it held. Raises EngineCrash for any other
-        error.
+        fails, `interrupt` ended it or the positions run out; the cache then holds the tokens that it held. Raises
+        EngineCrash if memory ran out, and for any other error.
         """
         cache = self.cache
         total = len(cache.tokens) + len(tokens)
@@ -78,8 +82,12 @@ class Decoder:
         try:
             self._session.run_with_iobinding(self._binding, self._run_options)
         except RUNTIME_ERRORS as error:
+            if self._run_options.terminate:
+                raise ServeError(f"The model was interrupted while it read {len(tokens)} tokens.") from error
+            if any(sign in str(error) for sign in MEMORY_SIGNS):
+                raise EngineCrash(str(error)) from error
             raise ServeError(f"The model failed on {len(tokens)} tokens ({error}); build the bundle again.") from error
-        except Exception as error:  # out of memory, or an error of the runtime's binding
+        except Exception as error:  # Python's own MemoryError, or an error of the runtime's binding
             raise EngineCrash(str(error) or type(error).__name__) from error
         cache.tokens.extend(tokens)
         return self._logits[0, -keep:]

@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
 
 from contract.bundle.bundle import Bundle
 from contract.errors import BundleError
@@ -16,7 +17,7 @@ from lsp_server.decoding.engine import Engine, FinishReason, Generation
 from lsp_server.decoding.kv_cache import GROWTH_POSITIONS
 from lsp_server.decoding.prompt_chunks import MAX_CHUNK, PROMPT_CHUNK, ChunkSize
 from lsp_server.decoding.speculation import NO_DRAFT, Draft, Drafter
-from lsp_server.serve_errors import ServeError
+from lsp_server.serve_errors import EngineCrash, ServeError
 
 
 @pytest.fixture(scope="module")
@@ -223,6 +224,27 @@ def test_failure_of_the_runtime_leaves_no_stale_cache(engine: Engine, session: o
     with pytest.raises(ServeError, match="model failed"):
         engine.generate([*prompt_ids, 10**6], max_new_tokens=1)  # no such row in the embedding
     assert list(engine.generate(prompt_ids, max_new_tokens=3).token_ids) == naive_answer(session, prompt_ids, 3)
+
+
+@pytest.mark.parametrize("reported", ["Failed to allocate memory for requested buffer of size 8", "std::bad_alloc"])
+def test_a_lack_of_memory_is_no_fault_of_the_bundle(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, reported: str
+) -> None:
+    class Session:
+        def run_with_iobinding(self, *_: object) -> None:
+            raise RuntimeException(reported)
+
+    monkeypatch.setattr(engine.decoder, "_session", Session())
+    engine.memory.clear()
+    with pytest.raises(EngineCrash, match=reported):
+        engine.generate([5, 6, 7], max_new_tokens=1)
+
+
+def test_an_interrupted_model_is_no_fault_of_the_bundle(tiny_bundle: Bundle) -> None:
+    engine = Engine(tiny_bundle, threads=1)
+    engine.decoder.interrupt()
+    with pytest.raises(ServeError, match=r"interrupted while it read 3 tokens\.$"):
+        engine.generate([5, 6, 7], max_new_tokens=1)
 
 
 def test_answer_ends_before_the_newline(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
