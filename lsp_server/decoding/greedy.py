@@ -33,9 +33,6 @@ class GreedyTokens:
         self.computed = 0  # tokens of the prompt that were not in the cache
         self.probability = 1.0  # of the token that came last
         self.was_stopped = False
-        self.steps = 0  # after the prompt
-        self.drafted = 0
-        self.accepted = 0
         self._decoder = decoder
         self._prompt_ids = prompt_ids
         self._kept = kept
@@ -70,7 +67,6 @@ class GreedyTokens:
             logits = self._decoder.feed(tokens, keep=len(tokens))
             if self._drafter is not None:
                 self._drafter.costs.observe(len(tokens), (time.perf_counter() - started) * 1000)
-            self.steps += 1
 
     def _take(self, logits: NDArray[np.float32], draft: Draft) -> Iterator[int]:
         """Yield the model's tokens: the draft as far as it is right, and one token more.
@@ -88,8 +84,6 @@ class GreedyTokens:
         cache.keep(len(cache.tokens) - len(draft.tokens) + right)
         if draft.source is not None and self._drafter is not None:
             self._drafter.acceptance.observe(draft.source, right, len(draft.tokens))
-            self.drafted += len(draft.tokens)
-            self.accepted += right
         for token, self.probability in chosen:
             self._context.append(token)
             yield token

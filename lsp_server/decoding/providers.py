@@ -74,11 +74,6 @@ class Choice:
     why: str
     is_fallback: bool = False  # something else was asked for by name, or did not start
 
-    @property
-    def facts(self) -> ProviderFacts:
-        """The facts about the provider."""
-        return PROVIDERS[self.provider]
-
 
 def choose_provider(wanted: Provider, offered: Collection[str], precisions: Collection[str]) -> Choice:
     """Return the provider to run on.
