@@ -1,8 +1,6 @@
-"""The 7-bit question: int8 products on processors without VNNI, which add two of them in 16 bits.
+"""Int8 products on processors without VNNI, which add two of them in 16 bits and saturate.
 
-`vpmaddubsw` computes a0·b0 + a1·b1 with a in 0 … 255 and b in −127 … 127, and saturates beyond ±32,767. The bounds here
-say what that could do to this project's graphs; benchmarks/portability/avx2.py runs the kernels themselves on an
-emulated processor.
+benchmarks/portability/avx2.py runs those kernels on an emulated processor.
 """
 
 from __future__ import annotations
@@ -15,22 +13,7 @@ import pytest
 
 from contract import processor, session_config
 from contract.bundle.bundle import Bundle
-from exporters.matrices import CODE_LIMIT
 from lsp_server.decoding import runtime
-
-INT16 = 32_767
-LARGEST_ACTIVATION = 128 + CODE_LIMIT  # uint8 with zero point 128
-
-
-def test_eight_bits_can_saturate_and_seven_can_not() -> None:
-    """So the option is needed: our weights use all eight bits, for the quarter of loss that the eighth is worth."""
-    assert 2 * LARGEST_ACTIVATION * CODE_LIMIT > INT16
-    assert 2 * LARGEST_ACTIVATION * 64 <= INT16
-
-
-def test_weights_in_float_never_meet_that_kernel() -> None:
-    """What int8 falls back to is multiplied out on load; int4's kernel quantizes to 4 bits, and 2·255·15 fits."""
-    assert 2 * LARGEST_ACTIVATION * 15 <= INT16
 
 
 @pytest.mark.parametrize(
