@@ -22,7 +22,7 @@ from typing import IO, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from contract.errors import BundleError
 
@@ -63,7 +63,8 @@ def write_adapter(path: Path, changes: Mapping[str, Change]) -> None:
         # safetensors writes an array's memory as it lies, whatever its order.
         tensors |= {f"{name}.{part}": np.ascontiguousarray(one) for part, one in zip(_PARTS, parts, strict=True)}
     offsets = {name: change.offset for name, change in changes.items()}
-    save_file(tensors, path, metadata={_OFFSETS: json.dumps(offsets)})
+    # Not safetensors' save_file, whose files have the mode 0600 whatever the umask.
+    path.write_bytes(save(tensors, metadata={_OFFSETS: json.dumps(offsets)}))
 
 
 def read_adapter(path: Path, graph_bytes: int) -> list[Change]:

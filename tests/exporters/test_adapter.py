@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -109,6 +110,13 @@ def test_an_adapter_is_read_as_it_was_written_in_the_order_of_the_file(tmp_path:
     found = read_adapter(tmp_path / "a", GRAPH_BYTES)
     assert [one.offset for one in found] == [OFFSET, 3000]
     assert merge(make_graph(), *found) == merge(make_graph(), first, later)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
+def test_an_adapter_has_the_mode_of_other_files(tmp_path: Path) -> None:
+    write_adapter(tmp_path / "adapter", {"first": make_change()})
+    (tmp_path / "other").touch()
+    assert (tmp_path / "adapter").stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
 def test_a_graph_that_is_too_short_is_refused() -> None:
