@@ -66,7 +66,7 @@ def fit_curve(answers: Sequence[tuple[float, bool]], positions: int) -> Confiden
     for shown, (confidence, is_right) in enumerate(ranked, start=1):
         right += is_right
         is_last_of_its_kind = shown == len(ranked) or ranked[shown][0] < confidence
-        if is_last_of_its_kind and shown >= min(MIN_SHOWN, len(ranked)):
+        if is_last_of_its_kind and shown >= MIN_SHOWN:
             points.append(CurvePoint(threshold=confidence, coverage=shown / positions, precision=right / shown))
     return ConfidenceThreshold(positions=positions, curve=tuple(reversed(_thinned(points))))
 

@@ -47,6 +47,11 @@ def test_what_no_threshold_reaches_gives_the_most_precise() -> None:
     assert ConfidenceThreshold(positions=0, curve=()).at(0.5) is None
 
 
+def test_too_few_answers_make_no_point() -> None:
+    assert fit_curve([(0.9, True)] * (MIN_SHOWN - 1), 20).curve == ()
+    assert len(fit_curve([(0.9, True)] * MIN_SHOWN, 20).curve) == 1
+
+
 def test_round_trip_through_the_manifest() -> None:
     confidence_threshold = fit_curve([(index / 200, index % 3 == 0) for index in range(200)], 250)
     assert len(confidence_threshold.curve) == 60
