@@ -39,7 +39,7 @@ class GraphWriter:
         """Write the float32 graph and check its logits; if another precision is wanted, delete it afterwards.
 
         If there is no prompt to compare logits on and another precision is wanted, nothing is written.
-        Raises ParityError if the check fails.
+        Raises ExportError if the check fails, or if fp32 is wanted and there is no such prompt.
         """
         is_wanted = self.settings.precision is Precision.FP32
         if self.settings.parity.logit_prompts == 0 and not is_wanted:

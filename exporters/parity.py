@@ -97,7 +97,7 @@ class DecodeSession:
 
 
 def check_logits(session: DecodeSession, references: Sequence[Reference], settings: ParitySettings) -> ParityReport:
-    """Compare a float32 graph with the references that keep logits; raise ExportError if they differ."""
+    """Compare a float32 graph with the references that keep logits; raise ExportError if they differ or none does."""
     pairs = []
     for reference in references:
         if reference.logits is not None:
@@ -110,7 +110,12 @@ def check_logits(session: DecodeSession, references: Sequence[Reference], settin
 def compare_logits(
     pairs: Sequence[tuple[FloatArray, FloatArray]], prompts: int, settings: ParitySettings
 ) -> ParityReport:
-    """Report the largest difference of pairs (found, expected) of logits; raise ExportError if it exceeds the limit."""
+    """Report the largest difference of pairs (found, expected) of logits.
+
+    Raises ExportError if it exceeds the limit, or if there is no pair.
+    """
+    if not pairs:
+        raise ExportError("A graph in fp32 is checked by its logits; compare those of one prompt at least.")
     # numpy's maximum, since Python's own lets a NaN pass, depending on the order.
     difference = float(np.max([np.abs(found - expected).max() for found, expected in pairs]))
     scale = float(np.max([np.abs(expected).max() for _, expected in pairs]))

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -129,6 +130,12 @@ def test_a_nan_is_refused(folder: Path, references: list[Reference], tmp_path: P
     spoiled = [replace(references[0], logits=references[0].logits * np.float32("nan"))]
     with pytest.raises(ExportError, match="nan"):
         check_logits(session, spoiled, ParitySettings())
+
+
+def test_a_float32_graph_is_not_exported_unchecked(references: list[Reference]) -> None:
+    session = cast(DecodeSession, None)
+    with pytest.raises(ExportError, match="one prompt at least"):
+        check_logits(session, [replace(one, logits=None) for one in references], ParitySettings(logit_prompts=0))
 
 
 def test_quantization_that_costs_too_much_is_refused(folder: Path, references: list[Reference], tmp_path: Path) -> None:
