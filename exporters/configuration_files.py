@@ -15,6 +15,8 @@ from exporters.export_settings import COPIED_FILES
 from exporters.genai import make_genai_config
 
 GENERATION_FILE = "generation_config.json"
+# What says how many positions a model has; the graph may have fewer (`checkpoint_reader.MAX_POSITIONS`).
+POSITION_KEYS = {"config.json": "max_position_embeddings", "tokenizer_config.json": "model_max_length"}
 
 
 def write_configs(fresh: Path, checkpoint: Checkpoint, end_ids: Sequence[int]) -> None:
@@ -31,7 +33,15 @@ def write_configs(fresh: Path, checkpoint: Checkpoint, end_ids: Sequence[int]) -
             shutil.copyfile(checkpoint.folder / name, fresh / name)
     if eos not in known:
         _write(fresh / GENERATION_FILE, {**generation, **ends})
+    for name, key in POSITION_KEYS.items():
+        document = _read(checkpoint.folder / name)
+        if _exceeds(document.get(key), checkpoint.shape.max_positions):
+            _write(fresh / name, {**document, key: checkpoint.shape.max_positions})
     _write(fresh / "genai_config.json", make_genai_config(checkpoint.shape, {**checkpoint.config, **ends}))
+
+
+def _exceeds(positions: Any, most: int) -> bool:
+    return isinstance(positions, int | float) and positions > most
 
 
 def _one_or_all(ids: Sequence[Any]) -> int | list[int] | None:

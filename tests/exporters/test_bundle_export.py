@@ -25,7 +25,8 @@ from exporters import graph as graph_module
 from exporters import graph_writer as writer_module
 from exporters.auto_precision import Speed
 from exporters.bundle_export import add_precision, export_any, export_bundle, renew_drafts
-from exporters.checkpoint_reader import DecoderShape
+from exporters.checkpoint_reader import MAX_POSITIONS, Checkpoint, DecoderShape
+from exporters.configuration_files import write_configs
 from exporters.export_settings import ExportSettings
 from exporters.parity import DecodeSession, ParitySettings
 from exporters.precision import Precision
@@ -129,6 +130,16 @@ def test_other_runtimes_end_where_a_middle_ends(sub_model: Path, tmp_path: Path)
     generation = json.loads((bundle.folder / "generation_config.json").read_text())
     assert genai["model"]["eos_token_id"] == generation["eos_token_id"] == [end_id, 256]
     assert json.loads((bundle.folder / "config.json").read_text())["eos_token_id"] == 256
+
+
+def test_other_runtimes_are_told_the_positions_that_the_graph_has(sub_model: Path, tmp_path: Path) -> None:
+    config = json.loads((sub_model / "config.json").read_text())
+    (sub_model / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 4 * MAX_POSITIONS}))
+    (sub_model / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 10**30, "bos_token": None}))
+    write_configs(tmp_path, Checkpoint(sub_model), ())
+    written = {name: json.loads((tmp_path / name).read_text()) for name in ("config.json", "tokenizer_config.json")}
+    assert written["config.json"] == {**config, "max_position_embeddings": MAX_POSITIONS}
+    assert written["tokenizer_config.json"] == {"model_max_length": MAX_POSITIONS, "bos_token": None}
 
 
 def test_a_short_check_leaves_the_float32_graph_out(sub_model: Path, tmp_path: Path) -> None:
