@@ -38,7 +38,7 @@ from contract.errors import ExportError
 from contract.prompt import PromptEncoder
 from contract.runtime_errors import RUNTIME_ERRORS
 from contract.versions import installed_versions
-from exporters.checkpoint_reader import FloatArray, read_config
+from exporters.checkpoint_reader import MAX_POSITIONS, FloatArray, read_config
 from exporters.export_settings import COPIED_FILES, ExportSettings
 from exporters.parity import ParityReport, ParitySettings, compare_logits
 from exporters.precision import Precision
@@ -78,9 +78,10 @@ def export_with_optimum(
             f"A model of the type {model_type!r} is exported through optimum, in fp32 only, not {settings.precision}."
         )
     model = _load(model_folder)
+    architecture = _architecture(model_folder, model.config)
     encoder = _encoder(model_folder, model.config)
     sample = replace(settings.parity, prompts=settings.parity.logit_prompts)
-    prompts = choose_prompts(source, encoder, sample, max_positions=_positions(model.config))
+    prompts = choose_prompts(source, encoder, sample, max_positions=architecture.max_positions)
     with replace_bundle(bundle_folder) as fresh:
         on_event(f"Exporting {model_type} through optimum")
         _run_optimum(model, fresh)
@@ -97,7 +98,7 @@ def export_with_optimum(
                 f"ONNX Runtime can't run what optimum makes of the type {model_type!r} ({first}); "
                 "docs/runtimes.md says which types work."
             ) from error
-        write_bundle_manifest(fresh, _manifest(source, model, encoder, report))
+        write_bundle_manifest(fresh, _manifest(source, model, architecture, encoder, report))
     return read_bundle(bundle_folder, layout=OPTIMUM_LAYOUT)
 
 
@@ -175,21 +176,30 @@ def _check(model: PreTrainedModel, fresh: Path, prompts: list[ParityPrompt], set
     return compare_logits(pairs, len(prompts), settings)
 
 
-def _positions(config: PretrainedConfig) -> int:
-    return int(getattr(config, "max_position_embeddings", 2048))
+def _architecture(model_folder: Path, config: PretrainedConfig) -> Architecture:
+    """Return the numbers of the decoder, with as many positions as our own graphs have at most.
+
+    Raises ExportError if `config` lacks one, or holds one that no model has.
+    """
+    try:
+        heads = int(config.num_attention_heads)
+        return Architecture(
+            layers=int(config.num_hidden_layers),
+            kv_heads=int(getattr(config, "num_key_value_heads", None) or heads),
+            head_dim=int(getattr(config, "head_dim", None) or config.hidden_size // heads),
+            hidden_size=int(config.hidden_size),
+            vocab_size=int(config.vocab_size),
+            max_positions=min(int(getattr(config, "max_position_embeddings", 2048)), MAX_POSITIONS),
+        )
+    except (AttributeError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise ExportError(
+            f"{model_folder / 'config.json'} lacks or misstates a number of the decoder ({error})."
+        ) from error
 
 
-def _manifest(source: SubModel, model: PreTrainedModel, encoder: PromptEncoder, report: ParityReport) -> dict[str, Any]:
-    config = model.config
-    heads = int(config.num_attention_heads)
-    architecture = Architecture(
-        layers=int(config.num_hidden_layers),
-        kv_heads=int(getattr(config, "num_key_value_heads", None) or heads),
-        head_dim=int(getattr(config, "head_dim", None) or config.hidden_size // heads),
-        hidden_size=int(config.hidden_size),
-        vocab_size=int(config.vocab_size),
-        max_positions=_positions(config),
-    )
+def _manifest(
+    source: SubModel, model: PreTrainedModel, architecture: Architecture, encoder: PromptEncoder, report: ParityReport
+) -> dict[str, Any]:
     name = json.loads((source.folder / "config.json").read_text(encoding="utf-8")).get("_name_or_path")
     return {
         "layout": OPTIMUM_LAYOUT,

@@ -11,6 +11,7 @@ from contract.bundle.bundle import OPTIMUM_LAYOUT, read_bundle
 from contract.errors import BundleError, ExportError
 from exporters import optimum_export
 from exporters.bundle_export import export_any, export_bundle
+from exporters.checkpoint_reader import MAX_POSITIONS
 from exporters.export_settings import ExportSettings
 from exporters.optimum_export import optimum_types
 from exporters.precision import Precision
@@ -73,6 +74,14 @@ def test_a_graph_that_does_not_run_is_refused_in_one_sentence(
     with pytest.raises(ExportError, match=r"^ONNX Runtime can't run .* 'gpt2' \(Got invalid dimensions for input\);"):
         export_any(other_folder, tmp_path / "bundle", FP32)
     assert not (tmp_path / "bundle").exists()
+
+
+def test_positions_are_capped_and_impossible_numbers_refused_before_the_export() -> None:
+    """Keys and values of 128 layers over 131,072 positions would pass the 64 GiB that a bundle may ask for."""
+    large = GPTNeoXConfig(num_hidden_layers=128, max_position_embeddings=131_072)
+    assert optimum_export._architecture(Path("model"), large).max_positions == MAX_POSITIONS
+    with pytest.raises(ExportError, match=r"config\.json lacks or misstates .*layers is 2000"):
+        optimum_export._architecture(Path("model"), GPTNeoXConfig(num_hidden_layers=2000))
 
 
 def test_optimum_knows_the_common_decoders() -> None:
