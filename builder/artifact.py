@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
-
 from contract.bundle.bundle import CHECKPOINT_MANIFEST
 from contract.errors import BuildError
 from contract.files.untrusted_json import read_json
 from contract.prompt import PromptFormat
+from contract.tokenizer_file import TokenizerError, read_tokenizer_file
 
 SCHEMA_VERSION = 1
 MANIFEST = CHECKPOINT_MANIFEST
@@ -41,8 +40,15 @@ class SubModel:
         return float(value) if isinstance(value, int | float) else 0.0
 
     def token_ids(self, texts: Iterable[str]) -> Iterator[list[int]]:
-        """The token ids of each text; what looks like a special token is text there."""
-        tokenizer = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
+        """The token ids of each text; what looks like a special token is text there.
+
+        Raises BuildError if the tokenizer can't be read.
+        """
+        path = self.folder / "tokenizer.json"
+        try:
+            tokenizer = read_tokenizer_file(path)
+        except TokenizerError as error:
+            raise BuildError(f"The tokenizer {path} can't be read: {error}; run `submodel build` again.") from error
         tokenizer.encode_special_tokens = True
         for text in texts:
             yield tokenizer.encode(text, add_special_tokens=False).ids

@@ -17,7 +17,6 @@ import gguf
 import numpy as np
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFWriter, LlamaFileType
 from gguf.quants import quantize
-from tokenizers import Tokenizer
 
 from builder.artifact import SubModel, read_artifact
 from builder.gguf.reader import open_gguf
@@ -25,6 +24,7 @@ from builder.gguf.tokenizer import read_tokenizer
 from builder.gguf.weights import LAYER_TENSORS, OUTER_TENSORS
 from contract.errors import ExportError
 from contract.files.folders import replace_file
+from contract.tokenizer_file import read_tokenizer_file
 from exporters.checkpoint_reader import DECODER_TYPES, Checkpoint, DecoderShape, FloatArray, read_config
 from exporters.gguf_tokenizer import PROBE, GgufVocabulary, read_vocabulary
 
@@ -223,7 +223,7 @@ def _write(
 
 def _check_tokens(path: Path, source: SubModel) -> None:
     """Read the file back; raise ExportError if it splits a text into other tokens than the model's own tokenizer."""
-    own = Tokenizer.from_file(str(source.folder / "tokenizer.json"))
+    own = read_tokenizer_file(source.folder / "tokenizer.json")
     own.encode_special_tokens = True
     with open_gguf(path) as written:
         theirs = read_tokenizer(written).tokenizer

@@ -18,6 +18,7 @@ from tokenizers import Tokenizer
 from builder.bases.prompt_tokens import FIM_FAMILIES, with_control_tokens_special
 from builder.gguf.tokenizer import CONTROL, PRE_TOKENIZERS, UNUSED, USER_DEFINED
 from contract.errors import ExportError
+from contract.tokenizer_file import TokenizerError, read_tokenizer_file
 
 NORMAL: Final = 1
 # Runs of blanks before words and digits, contractions in both cases, numbers of several lengths, line ends, marks.
@@ -57,11 +58,11 @@ def read_vocabulary(folder: Path, config: Mapping[str, Any], end_token: str | No
     """
     path = folder / "tokenizer.json"
     try:
-        document = json.loads(path.read_text("utf-8"))
-        tokenizer = with_control_tokens_special(Tokenizer.from_str(json.dumps(document)))
-    except Exception as error:  # the tokenizers library raises nothing narrower
+        tokenizer = with_control_tokens_special(read_tokenizer_file(path))
+    except TokenizerError as error:
         raise ExportError(f"The tokenizer {path} can't be read: {error}.") from error
-    model = document.get("model", {})
+    document = json.loads(tokenizer.to_str())
+    model = document["model"]
     if model.get("type") != "BPE" or "ByteLevel" not in json.dumps(document.get("decoder")):
         raise ExportError(f"The tokenizer {path} is no byte-level BPE, the only kind that can be written as GGUF.")
     added = tokenizer.get_added_tokens_decoder()

@@ -19,7 +19,6 @@ from optimum.exporters.onnx import onnx_export_from_model
 from optimum.exporters.tasks import TasksManager
 from optimum.onnxruntime import ORTModelForCausalLM
 from safetensors import SafetensorError
-from tokenizers import Tokenizer
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, PretrainedConfig, PreTrainedModel
 
 from builder.artifact import SubModel, read_artifact
@@ -37,6 +36,7 @@ from contract.bundle.bundle import (
 from contract.errors import ExportError
 from contract.prompt import PromptEncoder
 from contract.runtime_errors import RUNTIME_ERRORS
+from contract.tokenizer_file import TokenizerError, read_tokenizer_file
 from contract.versions import installed_versions
 from exporters.checkpoint_reader import MAX_POSITIONS, FloatArray, read_config
 from exporters.export_settings import COPIED_FILES, ExportSettings
@@ -150,8 +150,8 @@ def without_code(config: Mapping[str, Any]) -> dict[str, Any]:
 def _encoder(model_folder: Path, config: PretrainedConfig) -> PromptEncoder:
     path = model_folder / TOKENIZER_FILE
     try:
-        tokenizer = with_control_tokens_special(Tokenizer.from_str(path.read_text(encoding="utf-8")))
-    except Exception as error:  # the tokenizers library raises nothing narrower
+        tokenizer = with_control_tokens_special(read_tokenizer_file(path))
+    except TokenizerError as error:
         raise ExportError(f"The tokenizer {path} can't be read: {error}.") from error
     eos = config.eos_token_id
     eos_token = tokenizer.id_to_token(eos) if isinstance(eos, int) else None

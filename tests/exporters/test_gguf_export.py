@@ -16,7 +16,7 @@ import torch
 from tokenizers import Tokenizer, pre_tokenizers
 from transformers import AutoModelForCausalLM
 
-from builder.artifact import MANIFEST, SCHEMA_VERSION
+from builder.artifact import MANIFEST, SCHEMA_VERSION, read_artifact
 from builder.gguf.reader import open_gguf
 from builder.gguf.tokenizer import PRE_TOKENIZERS, read_tokenizer
 from builder.gguf.weights import read_model
@@ -114,6 +114,17 @@ def test_other_cutting_rules_are_refused(folders: Callable[[str], Path], tmp_pat
     with pytest.raises(ExportError, match=r"llama\.cpp would read other tokens"):
         export_gguf(folder, tmp_path / "model.gguf")
     assert not (tmp_path / "model.gguf").exists()
+
+
+def test_truncation_and_padding_from_a_training_cut_nothing(folders: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(folders("llama-tied"), tmp_path / "model"))
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.enable_truncation(8)
+    tokenizer.enable_padding(length=12)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    assert export_gguf(folder, tmp_path / "model.gguf").is_file()
+    (ids,) = read_artifact(folder).token_ids(["def f(self):\n    return 1\n"])
+    assert len(ids) > 12
 
 
 def test_files_of_others_stay(folders: Callable[[str], Path], tmp_path: Path) -> None:

@@ -84,5 +84,13 @@ def test_positions_are_capped_and_impossible_numbers_refused_before_the_export()
         optimum_export._architecture(Path("model"), GPTNeoXConfig(num_hidden_layers=2000))
 
 
+def test_truncation_from_a_training_cuts_no_prompt(tmp_path: Path) -> None:
+    tokenizer = make_byte_tokenizer()
+    tokenizer.enable_truncation(8)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    encoder = optimum_export._encoder(tmp_path, GPTNeoXConfig(eos_token_id=256))
+    assert len(encoder.text_ids("a" * 20)) == 20
+
+
 def test_optimum_knows_the_common_decoders() -> None:
     assert {"gpt_neox", "gpt2", "gemma", "mistral", "phi3", "qwen3"} <= set(optimum_types())
