@@ -1,7 +1,4 @@
-"""The bundles that a workspace had before: `.submodel/previous/<time of the build>`, so that a server can go back.
-
-The VS Code extension keeps bundles in the same place under the same names.
-"""
+"""The bundles that a workspace had before: `.submodel/previous/<time of the build>`, so that a server can go back."""
 
 from __future__ import annotations
 

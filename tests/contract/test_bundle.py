@@ -187,7 +187,7 @@ def test_a_workspace_keeps_the_bundles_before(tmp_path: Path) -> None:
     assert (target / MANIFEST_FILE).read_text() == str(MOST_KEPT + 1)
     kept = previous_bundles(target)
     assert [(folder / MANIFEST_FILE).read_text() for folder in kept] == [str(MOST_KEPT), str(MOST_KEPT - 1)]
-    assert kept[0].name == "2001-09-09T01-46-42-250Z", "as the extension names them"
+    assert kept[0].name == "2001-09-09T01-46-42-250Z"
 
 
 def test_a_bundle_elsewhere_is_not_kept(tmp_path: Path) -> None:
