@@ -28,7 +28,7 @@ import onnx
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
 from contract.bundle.bundle import Bundle, read_bundle
-from lsp_server.decoding.cores import default_threads
+from contract.processor import default_threads
 from lsp_server.decoding.engine import Engine
 from lsp_server.decoding.huge_pages import use_huge_pages
 from lsp_server.decoding.runtime import session_options

@@ -8,7 +8,8 @@ from enum import StrEnum
 from functools import cache
 from typing import Any
 
-from lsp_server.options import CareOptions
+from contract.processor import default_threads
+from lsp_server.options import CareOptions, ServerOptions
 
 RATE = 0.02  # of a core, on average
 BURST_S = 6.0  # of a core at once: two places of 2,000 tokens; with RATE 3 % of a core over any ten minutes
@@ -45,6 +46,13 @@ def choose_policy(power: Power, care: CareOptions) -> tuple[Policy, str]:
             )
         return Policy.SAVING, "The machine runs on battery: half the cores, one line at a time."
     return Policy.FULL, ""
+
+
+def choose_threads(power: Power, options: ServerOptions) -> int | None:
+    """Return the cores for the model, half of them on battery, also by hand; None: the engine's own default."""
+    if not power.on_battery or options.care.on_battery == "full":
+        return options.threads
+    return max(1, (options.threads or default_threads()) // 2)
 
 
 class PowerMeter:

@@ -17,10 +17,9 @@ from typing import Any
 from contract.errors import SubmodelError
 from lsp_server.acceptance import AcceptanceTracker
 from lsp_server.debounce import Debounce
-from lsp_server.decoding.cores import default_threads
 from lsp_server.next_places import place_after_accepting, place_of_first_key
 from lsp_server.options import WHEN_ASKED, ServerOptions
-from lsp_server.power import Allowance, Policy, PowerMeter, choose_policy
+from lsp_server.power import Allowance, Policy, PowerMeter, choose_policy, choose_threads
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.service import CompletionService
 from lsp_server.suggestion.steps import Step
@@ -95,10 +94,8 @@ class Session:
         return choose_policy(self.meter.power, self.options.care)
 
     def threads(self) -> int | None:
-        """Return the cores for the model, half of them on battery, also by hand; None: the engine's own default."""
-        if not self.meter.power.on_battery or self.options.care.on_battery == "full":
-            return self.options.threads
-        return max(1, (self.options.threads or default_threads()) // 2)
+        """Return the cores for the model now; None: the engine's own default."""
+        return choose_threads(self.meter.power, self.options)
 
     async def suggest(self, request: CompletionRequest) -> Completion | None:
         """Return what to show, None if there is nothing. A trace records the reason in any case."""

@@ -21,8 +21,8 @@ from typing import Any
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
 from contract.bundle.bundle import Bundle, read_bundle
+from contract.processor import default_threads
 from laboratory.bench.bundle_worker import measure_speed
-from lsp_server.decoding.cores import default_threads
 from lsp_server.decoding.engine import Engine
 from lsp_server.decoding.huge_pages import use_huge_pages
 

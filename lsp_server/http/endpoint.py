@@ -20,13 +20,12 @@ from contract.errors import SubmodelError
 from contract.prompt import ContextSnippet
 from lsp_server.bundle_finder import BundleFinder, workspace_of
 from lsp_server.bundle_states import BundleState
-from lsp_server.decoding.cores import default_threads
 from lsp_server.decoding.providers import Provider
 from lsp_server.http import messages
 from lsp_server.http.connection import Request
 from lsp_server.http.messages import Found, Refusal, Reply, Wanted
 from lsp_server.options import ServerOptions
-from lsp_server.power import BURST_S, Policy, PowerMeter, choose_policy
+from lsp_server.power import BURST_S, Policy, PowerMeter, choose_policy, choose_threads
 from lsp_server.request import Completion, CompletionRequest, line_end_of
 from lsp_server.service import CompletionService
 
@@ -198,10 +197,7 @@ class Endpoint:
             raise Refusal(503, str(error)) from error
 
     def _threads(self) -> int | None:
-        """Return the cores for the model, on battery half of them; None: the engine's own default."""
-        if choose_policy(self._meter.power, self.options.care)[0] is not Policy.SAVING:
-            return self.options.threads
-        return max(1, (self.options.threads or default_threads()) // 2)
+        return choose_threads(self._meter.power, self.options)
 
     def _note_policy(self, policy: Policy, reason: str) -> None:
         """Log once why answers are empty from now on; clients just show nothing."""
