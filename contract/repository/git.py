@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -131,7 +132,7 @@ def run_git(
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """End git, unless it has ended, with the programs that it started, such as ssh; on Windows git alone."""
     if process.poll() is None:
-        if os.name == "nt":
+        if sys.platform == "win32":
             process.kill()
         else:
             with suppress(ProcessLookupError):
