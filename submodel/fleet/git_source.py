@@ -113,7 +113,10 @@ def fetch(address: str, commit: str, folder: Path) -> None:
     The folder becomes a repository with that one commit.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise FetchError(f"{folder} can't be replaced ({error.strerror or error}); remove it.") from error
     more = _reach_out()
     try:
         hashes = "sha1" if len(commit) == SHA1_DIGITS else "sha256"

@@ -24,7 +24,7 @@ from typing import Any, Final, TypedDict
 
 from contract.errors import BuildError, SubmodelError
 from contract.files.folders import write_text
-from submodel.build.lock import LockedError
+from submodel.build.lock import LockedError, build_lock
 from submodel.fleet.fleet_file import BuildPart
 from submodel.fleet.git_source import fetch
 from submodel.fleet.identity import COMMIT, fingerprint_of
@@ -103,15 +103,19 @@ def _build(task: Task, folder: Path) -> str:
             found = resolve_base(task.base, on_event=display.say, on_progress=advance).sha256
         if found != task.base_sha256:
             raise BuildError(f"{task.base} has other weights on {platform.node()}; use one base on all machines.")
-        if task.fingerprint.startswith(COMMIT):
-            repository, fingerprint = folder / task.name, task.fingerprint
-            with display.stage("fetch the repository"):
-                fetch(task.source, fingerprint.removeprefix(COMMIT), repository)
-        else:
-            repository = Path(task.source)
-            fingerprint = fingerprint_of(repository)
+        is_fetched = task.fingerprint.startswith(COMMIT)
+        repository = folder / task.name if is_fetched else Path(task.source)
+        fingerprint = task.fingerprint if is_fetched else fingerprint_of(repository)
         settings = replace(BuildPart(**task.build).settings(repository, folder / "build"), dtype=task.dtype)
-        _when_free(lambda: run_build(settings, display), display.say)
+
+        def build() -> None:
+            with build_lock(folder):  # also while it fetches: an earlier try may still read what would be replaced
+                if is_fetched:
+                    with display.stage("fetch the repository"):
+                        fetch(task.source, fingerprint.removeprefix(COMMIT), repository)
+                run_build(settings, display)
+
+        _when_free(build, display.say)
     return fingerprint
 
 

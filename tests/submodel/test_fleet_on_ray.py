@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -17,7 +18,8 @@ import pytest
 import torch
 
 from contract.console import StageDisplay
-from submodel.build.lock import LockedError
+from submodel.build.lock import LockedError, build_lock
+from submodel.build.model_stages import PROGRAM
 from submodel.fleet import fleet_run
 from submodel.fleet.fleet_run import FleetSettings, run_fleet
 from submodel.fleet.task import LOCK_WAIT_S, LOG, Task, _when_free, build_repository, describe
@@ -162,3 +164,29 @@ def test_a_build_that_takes_too_long_ends_in_a_sentence(place: Path, monkeypatch
     assert "It took longer than" in outcome["reason"] and "time_limit_minutes" in outcome["reason"]
     later = build_repository(describe(Task(**{**describe(one), "run": "later", "time_limit_s": 60})))
     assert "reason" not in later
+
+
+def test_what_an_earlier_try_still_reads_is_not_fetched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that has lost its cluster lives on for a minute, and may be in the middle of the files."""
+    fetched: list[str] = []
+    monkeypatch.setattr("submodel.fleet.task.fetch", lambda source, commit, folder: fetched.append(commit))
+    monkeypatch.setattr("submodel.fleet.task.LOCK_WAIT_S", 0.0)
+    monkeypatch.setattr("builder.bases.resolve.resolve_base", lambda *words, **options: SimpleNamespace(sha256="b"))
+    task = Task(
+        name="one",
+        source="https://example.com/acme/app",
+        fingerprint=f"commit:{'0' * 40}",
+        base="b",
+        base_sha256="b",
+        build={},
+        work=str(tmp_path),
+        program=PROGRAM,
+        dtype="float32",
+        cores=torch.get_num_threads(),
+        time_limit_s=60.0,
+        run="now",
+    )
+    (tmp_path / "one").mkdir()
+    with build_lock(tmp_path / "one"):
+        outcome = build_repository(describe(task))
+    assert "is writing to" in outcome["reason"] and not fetched
