@@ -164,13 +164,17 @@ def test_what_was_renamed_lies_elsewhere_or_is_no_code_of_the_corpus_was_not_add
     assert [(one.path, one.before, one.truth) for one in found] == [("new name.py", text, "added = 1")]
 
 
+def commit_texts(root: Path, *texts: str) -> None:
+    """A repository whose file a.py has each text in a commit of its own."""
+    git(root, "init", "-q")
+    for text in texts:
+        (root / "a.py").write_text(text)
+        git(root, "add", ".")
+        git(root, "commit", "-qm", text)
+
+
 def test_lines_that_were_learned_are_not_later(tmp_path: Path) -> None:
-    git(tmp_path, "init", "-q")
-    file = tmp_path / "a.py"
-    for text in ("one = 1\n", "one = 1\ntwo = 2\n", "one = 1\n"):
-        file.write_text(text)
-        git(tmp_path, "add", ".")
-        git(tmp_path, "commit", "-qm", text)
+    commit_texts(tmp_path, "one = 1\n", "one = 1\ntwo = 2\n", "one = 1\n")
     learned = [hashlib.sha256(b"one = 1\ntwo = 2\n").hexdigest()]
 
     found = passages_of_history(tmp_path, "HEAD~2", 10, seed=0)
@@ -182,12 +186,7 @@ def test_lines_that_were_learned_are_not_later(tmp_path: Path) -> None:
 
 
 def test_a_file_that_came_back_was_not_added(tmp_path: Path) -> None:
-    git(tmp_path, "init", "-q")
-    file = tmp_path / "a.py"
-    for text in ("one = 1\ntwo = 2\n", "one = 1\n", "one = 1\ntwo = 2\n"):
-        file.write_text(text)
-        git(tmp_path, "add", ".")
-        git(tmp_path, "commit", "-qm", text)
+    commit_texts(tmp_path, "one = 1\ntwo = 2\n", "one = 1\n", "one = 1\ntwo = 2\n")
 
     assert passages_of_history(tmp_path, "HEAD~2", 10, seed=0) == ()
 
