@@ -17,10 +17,7 @@ from lsp_server.decoding.runtime import open_session
 from lsp_server.serve_errors import EngineCrash, ServeError
 
 LOGITS_TO_KEEP = "num_logits_to_keep"  # optional input of the graph: compute the head for the last positions only
-MEMORY_SIGNS = (
-    "allocate",
-    "bad_alloc",
-)  # in what the runtime says if memory ran out; it has no error of its own for it
+MEMORY_SIGNS = ("allocate", "bad_alloc")  # in the runtime's words if memory ran out; it has no error for that
 
 
 class Decoder:
