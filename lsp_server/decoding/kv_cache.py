@@ -33,6 +33,7 @@ class KvCache:
         self.device: str | None = None  # ONNX Runtime's name of an accelerator, whose memory then holds the buffers
         self.max_positions = max_positions
         self.moves = 0  # how often the buffers were replaced: what was bound before is gone
+        self._written = 0  # positions of the buffers that were ever written: only their pages are in memory
         self._names = [f"{layer}.{kind}" for layer in range(layers) for kind in ("key", "value")]
         self._shape = (1, kv_heads, 0, head_dim)
         self._buffers: NDArray[np.floating[Any]] = np.zeros((len(self._names), *self._shape), np.float32)
@@ -56,12 +57,14 @@ class KvCache:
 
     @property
     def bytes(self) -> int:
-        """Memory of the buffers."""
-        return self.capacity * self._position_bytes
+        """Memory of the buffers: of what was written to them, on an accelerator of all."""
+        return self.bytes_for(len(self.tokens))
 
     def bytes_for(self, positions: int) -> int:
-        """Return the memory of the buffers once there is room for `positions` tokens."""
-        return max(self.capacity, self._grown(positions)) * self._position_bytes
+        """Return the memory of the buffers once they hold `positions` tokens."""
+        if self.device is not None:
+            return self._grown(positions) * self._position_bytes
+        return max(self._written if positions <= self.capacity else 0, positions) * self._position_bytes
 
     def copy_start(self, other: KvCache, count: int) -> None:
         """Copy the first `count` tokens of another cache, and hold nothing else; on an accelerator, hold nothing."""
@@ -74,6 +77,7 @@ class KvCache:
 
     def keep(self, count: int) -> None:
         """Forget all but the first `count` tokens."""
+        self._written = max(self._written, len(self.tokens))
         del self.tokens[count:]
 
     def reserve(self, positions: int) -> None:
@@ -97,6 +101,7 @@ class KvCache:
         new: NDArray[np.floating[Any]] = np.ndarray(shape, self.number, buffer=memory)
         new[..., : len(self.tokens), :] = self._buffers[..., : len(self.tokens), :]
         self._buffers = new
+        self._written = len(self.tokens)
 
     def bind(self, binding: IOBinding) -> None:
         """Bind every buffer as its layer's past and present."""

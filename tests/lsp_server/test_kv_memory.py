@@ -132,11 +132,12 @@ def test_what_is_known_is_not_read_again(engine: Engine) -> None:
 
 
 def test_the_memory_of_all_places_is_bounded(tiny_bundle: Bundle) -> None:
-    of_a_place = 512 * 2 * 2 * 2 * 16 * 4  # positions · layers · (key, value) · heads · head_dim · bytes
-    engine = Engine(tiny_bundle, threads=1, kv_bytes=2 * of_a_place)
+    of_a_token = 2 * 2 * 2 * 16 * 4  # layers · (key, value) · heads · head_dim · bytes
+    most = (len(PLACES[1]) + len(PLACES[2]) + 100) * of_a_token  # with their answers, but without a third place
+    engine = Engine(tiny_bundle, threads=1, kv_bytes=most)
     for place in PLACES[:3]:
         engine.generate(place, max_new_tokens=3, lines=None)
-        assert engine.memory.bytes <= 2 * of_a_place
+        assert engine.memory.bytes <= most
     assert [engine.memory.known(place) for place in PLACES[1:3]] == [len(place) for place in PLACES[1:3]]
     assert engine.memory.known(PLACES[0]) == 0, "the least recently used place is forgotten"
     long = [11 * i % 251 for i in range(1200)]
@@ -151,7 +152,8 @@ PROMPTS = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=12), min_siz
 @given(prompts=PROMPTS, places=st.integers(1, 5))
 def test_the_cache_that_is_chosen(prompts: list[list[int]], places: int) -> None:
     first = new_cache()
-    memory = KvMemory(first, max_bytes=places * first.bytes_for(1))
+    max_bytes = first.bytes_for(12 * places)
+    memory = KvMemory(first, max_bytes=max_bytes)
     used: list[KvCache] = []
     for prompt_ids in prompts:
         before = {id(cache): list(cache.tokens) for cache in used}
@@ -163,10 +165,11 @@ def test_the_cache_that_is_chosen(prompts: list[list[int]], places: int) -> None
             raise AssertionError("another place was overwritten")
         chosen.reserve(len(prompt_ids))
         chosen.tokens = list(prompt_ids)
-        used = [cache for cache in used if cache is not chosen][-(places - 1) :] if places > 1 else []
-        used.append(chosen)  # the least recently used are forgotten, and no other
+        used = [*(cache for cache in used if cache is not chosen), chosen]
+        while sum(cache.bytes for cache in used) > max_bytes:
+            del used[0]  # the least recently used are forgotten, and no other
         assert len(memory) == len(used)
-        assert memory.bytes <= places * first.bytes_for(1)
+        assert memory.bytes <= max_bytes
         for cache in used:
             assert memory.known([*cache.tokens, 9]) == len(cache.tokens)
 
@@ -199,3 +202,16 @@ def test_chunks_that_are_read_ahead_are_shorter() -> None:
         chunk.observe(chunk.tokens, chunk.tokens / 100)  # tokens a second
     assert chunk.take_ahead(1000) == MIN_AHEAD
     assert chunk.seconds(100) == pytest.approx(1, rel=0.01)
+
+
+def test_what_was_written_stays_in_memory_until_the_buffers_are_replaced() -> None:
+    cache = new_cache()
+    of_a_token = cache.bytes_for(1)
+    cache.reserve(10)
+    assert cache.bytes == 0, "nothing is written yet"
+    cache.tokens = [1] * 10
+    cache.keep(4)
+    assert cache.bytes == 10 * of_a_token
+    assert cache.bytes_for(12) == 12 * of_a_token
+    cache.reserve(GROWTH_POSITIONS + 1)
+    assert cache.bytes == 4 * of_a_token, "the new buffers hold what was kept"
