@@ -6,6 +6,7 @@ decides when to ask. `lsp_server.suggestion` decides what is shown of an answer.
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable
@@ -27,7 +28,7 @@ from lsp_server.suggestion.steps import Step
 from lsp_server.syntax.parsed_text import begins_block
 
 BLOCK_TOKENS = 128  # 8 lines of 16 tokens
-SHORT_PREFIX_TOKENS, SHORT_SUFFIX_TOKENS = 256, 64  # of the short prompt
+SHORT_WINDOWS = ((384, 96), (256, 64))  # tokens before and behind the cursor, of short prompts
 
 IsStopped = Callable[[], bool]
 
@@ -161,11 +162,23 @@ class Completer:
         whole_s = self._engine.reading_s(whole.ids)
         if not whole.ids or whole_s <= may_wait_s / 4:
             return []
-        short_ids = self._encode(whole, (), _short_format(self._engine.encoder.prompt_format))
+        short_ids = self._best_short_prompt_ids(whole, may_wait_s)
         is_read = trigger.cold_ms < trigger.budget_ms
         is_read = is_read and self._engine.known_tokens(short_ids) > 0.9 * len(short_ids)
         is_needed = whole_s > may_wait_s and self._engine.reading_s(short_ids) < whole_s / 2
         return short_ids if is_read or is_needed else []
+
+    def _best_short_prompt_ids(self, whole: Prompt, may_wait_s: float) -> list[int]:
+        """Return the longest short prompt that was read already, else the longest that this machine reads in time."""
+        shorts = [self._encode(whole, (), self._with_window(*window)) for window in SHORT_WINDOWS]
+        read = (ids for ids in shorts if self._engine.known_tokens(ids) > 0.9 * len(ids))
+        in_time = (ids for ids in shorts if self._engine.reading_s(ids) <= 0.75 * may_wait_s)
+        return next(itertools.chain(read, in_time), shorts[-1])
+
+    def _with_window(self, prefix: int, suffix: int) -> PromptFormat:
+        """Return the bundle's format with a window of at most so many tokens."""
+        own = self._engine.encoder.prompt_format
+        return own.with_window(min(own.max_prefix_tokens, prefix), min(own.max_suffix_tokens, suffix))
 
     def _encode(self, prompt: Prompt, context: tuple[ContextSnippet, ...], prompt_format: PromptFormat) -> list[int]:
         """Return the prompt's token ids, without what is begun at the cursor.
@@ -276,11 +289,3 @@ def _open(bundle: Bundle, threads: int | None, provider: Provider, verify: bool)
         verify_bundle(bundle)  # first: native code parses what the engine opens, and only the hashes are trusted
     engine = Engine(bundle, threads=threads, provider=provider)
     return Completer(engine, read_threshold(bundle.manifest), bundle.build)
-
-
-def _short_format(prompt_format: PromptFormat) -> PromptFormat:
-    """Return the format with a window of at most SHORT_PREFIX_TOKENS and SHORT_SUFFIX_TOKENS."""
-    return prompt_format.with_window(
-        min(prompt_format.max_prefix_tokens, SHORT_PREFIX_TOKENS),
-        min(prompt_format.max_suffix_tokens, SHORT_SUFFIX_TOKENS),
-    )

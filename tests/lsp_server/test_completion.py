@@ -416,3 +416,24 @@ def test_the_short_prompt_is_read_ahead_first_and_answers_a_key_until_the_whole_
     double.token_s = 1.0 / len(whole)
     by_hand = replace(resting, options=WHEN_ASKED)
     assert not completer.complete(by_hand).is_from_short_prompt, "all the time may be used"
+
+
+def test_a_fast_machine_answers_from_a_longer_short_prompt(engine: Engine) -> None:
+    text = "".join(f"value_{number} = compute({number})\n" for number in range(400)) + "x = "
+    completer, double = fixed(engine, max_positions=100_000)
+    double.encoder = PromptEncoder(engine.encoder.tokenizer, engine.encoder.prompt_format.with_window(2000, 256))
+    resting = at(text, len(text), options=ServerOptions())
+    double.token_s = 0.0005  # the whole window takes a second
+    assert completer.complete(resting).is_from_short_prompt
+    (long,) = double.prompts
+    double.token_s = 0.75 * 0.4 / len(long) * 1.01
+    assert completer.complete(resting).is_from_short_prompt
+    short = double.prompts[1]
+    assert 100 < len(short) < 0.8 * len(long)
+    assert short[-100:] == long[-100:]
+    double.read_ahead, double.token_s = [short], 0.0005
+    completer.complete(resting)
+    assert double.prompts[2] == short, "it was read already"
+    double.read_ahead = [short, long]
+    completer.complete(resting)
+    assert double.prompts[3] == long, "both were read"
