@@ -51,7 +51,7 @@ class BenchSettings:
 
     bundle: Path
     repository: Path
-    peers: tuple[tuple[str, Path], ...] = ()  # name and GGUF file
+    peers: tuple[tuple[str, Path], ...] = ()  # name, and a GGUF file or the folder of another bundle
     runtimes: tuple[str, ...] = ()  # others on the same bundle, of `laboratory.bench.runtime_worker`
     peer_python: str = sys.executable  # one that has llama-cpp-python
     threads: int | None = None
@@ -187,6 +187,10 @@ def _open_workers(settings: BenchSettings, stack: ExitStack) -> Iterator[_Worker
         command = [*python_module("laboratory.bench.runtime_worker"), json.dumps({"runtime": name, **own})]
         yield stack.enter_context(_opened(name, command))
     for name, file in settings.peers:
+        if file.is_dir():
+            rival = json.dumps({**own, "bundle": str(file), "has_drafts": True})
+            yield stack.enter_context(_opened(name, [*module, rival]))
+            continue
         arguments = {"model": str(file), "threads": threads, "context": 4096, "has_drafts": name.endswith(DRAFTS)}
         python = find_program(settings.peer_python)
         if python is None:

@@ -17,9 +17,9 @@ def bench(
     peer: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME=FILE.gguf|genai|optimum",
-            help="A model for llama.cpp (NAME+drafts: with its n-gram drafts), or another runtime on the same bundle; "
-            "repeat it for several.",
+            metavar="NAME=FILE.gguf|NAME=BUNDLE|genai|optimum",
+            help="A model for llama.cpp (NAME+drafts: with its n-gram drafts), another bundle, or another runtime on "
+            "the same bundle; repeat it for several.",
         ),
     ] = None,
     peer_python: Annotated[
@@ -34,6 +34,7 @@ def bench(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Prompt and decode speed, keystroke latency, memory and exact match, engine by engine."""
+    from contract.bundle.bundle import MANIFEST_FILE
     from contract.console import StageDisplay, print_json
     from laboratory.bench.bench_run import BenchError, BenchSettings, run_bench
     from laboratory.bench.bench_table import print_bench
@@ -46,8 +47,10 @@ def bench(
         if text in runtimes:
             continue
         name, separator, file = text.partition("=")
-        if not separator or not Path(file).is_file():
-            raise BenchError(f"--peer {text} names no file; write NAME=FILE.gguf, genai or optimum.")
+        if not separator or not (Path(file).is_file() or (Path(file) / MANIFEST_FILE).is_file()):
+            raise BenchError(
+                f"--peer {text} names neither a file nor a bundle; write NAME=FILE.gguf, NAME=BUNDLE, genai or optimum."
+            )
         peers.append((name, Path(file)))
     settings = BenchSettings(
         bundle=bundle,

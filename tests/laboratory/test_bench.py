@@ -126,17 +126,19 @@ def test_engines_are_measured_side_by_side(repository, tiny_bundle):
         prompt_tokens=60,
         decode_tokens=8,
         rounds=2,
+        peers=(("another bundle", tiny_bundle.folder),),
     )
     with StageDisplay() as display:
         document = run_bench(settings, display)
-    ours, plain = document["engines"]
-    assert (ours["name"], plain["name"]) == ("submodel", "submodel, no drafts")
-    assert ours["exact_match"] == plain["exact_match"]
-    assert ours["same_answers"] == plain["same_answers"] == 1.0
+    ours, plain, other = document["engines"]
+    assert [ours["name"], plain["name"], other["name"]] == ["submodel", "submodel, no drafts", "another bundle"]
+    assert ours["exact_match"] == plain["exact_match"] == other["exact_match"]
+    assert ours["same_answers"] == plain["same_answers"] == other["same_answers"] == 1.0
     assert document["passages"] == 3
     assert document["lines"] == 6
     assert 6 < document["keystrokes"] <= 12
-    assert document["leads"] == {"submodel, no drafts": {"value": 0.0, "low": 0.0, "high": 0.0}}
+    none = {"value": 0.0, "low": 0.0, "high": 0.0}
+    assert document["leads"] == {"submodel, no drafts": none, "another bundle": none}
     assert document["exact"]["submodel"] == document["exact"]["submodel, no drafts"]
     assert len(document["exact"]["submodel"]) == 6
     for figures in document["engines"]:
