@@ -3,16 +3,17 @@ r"""Single positions of a repository, asked of a bundle and of llama.cpp as its 
     python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --since REVISION --built CHECKOUT --name httpx \
         --peer "llama.cpp Q8_0=FILE" --llama-python PYTHON [--count 150]
     python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --since REVISION --built CHECKOUT --name httpx \
-        --again [--other-build]
+        --again [--other-build] [--peer "dense base, fine-tuned=BUNDLE"]
 
 BUNDLE was built of REPOSITORY as it stood at REVISION; REPOSITORY has its whole history. Held-out lines come from the
 folder that --built names (a checkout of REVISION), later ones from the commits after it. Each position is cold: the
 engine saw another one before. The bundle is asked twice: "submodel" reads its whole window, as after reading ahead;
 "submodel, first answer" answers as the server does at once, from the text near the cursor. Each --peer is one more
-engine. Writes benchmarks/results/positions-NAME.json, with the file or commit that each line is of, since lines of one
-commit are alike, and with what the build did with its file. With --again the bundle alone is asked the same positions:
-after a change of the server, when llama.cpp's answers can stay. Times stay, too. It takes the same build, unless
---other-build says that another one is meant.
+engine: a file for llama.cpp, or another bundle, whose whole window is read. Writes
+benchmarks/results/positions-NAME.json, with the file or commit that each line is of, since lines of one commit are
+alike, and with what the build did with its file. With --again the bundle is asked the same positions, and each bundle
+that --peer names: after a change of the server, when llama.cpp's answers can stay. Times stay, too. It takes the same
+build, unless --other-build says that another one is meant.
 """
 
 from __future__ import annotations
@@ -52,17 +53,17 @@ def main() -> None:
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=FILE")
     parser.add_argument("--llama-python", default=sys.executable)
     parser.add_argument("--count", type=int, default=150)
-    parser.add_argument("--again", action="store_true", help="ask the bundle alone, at the positions of NAME.json")
+    parser.add_argument("--again", action="store_true", help="ask bundles alone, at the positions of NAME.json")
     parser.add_argument("--other-build", action="store_true", help="with --again: the bundle is of another build")
     arguments = parser.parse_args()
-    if arguments.again:
-        ask_again(arguments)
-        return
     peers = tuple((name, Path(file)) for name, _, file in (text.partition("=") for text in arguments.peer))
+    if arguments.again:
+        ask_again(arguments, peers)
+        return
     versions = describe_versions()
     origin = {
         "bundle_build": read_bundle(arguments.bundle).build,
-        "peers": {name: {"file": file.name, "sha256": sha256_of(file)} for name, file in peers},
+        "peers": {name: {"file": file.name, "sha256": _identity(file)} for name, file in peers},
     }
     workloads = {
         kind: (repository, WorkloadSettings(passages=arguments.count, lines=1, keys=1, since=since))
@@ -96,6 +97,11 @@ def main() -> None:
             "versions": {**versions, **document["versions"]},
         }
         write_result(f"positions-{arguments.name}", reported)  # each kind takes half an hour without a GPU
+
+
+def _identity(peer: Path) -> str:
+    """Return the SHA-256 of a model's file, or of a bundle's manifest."""
+    return read_bundle(peer).build if peer.is_dir() else sha256_of(peer)
 
 
 def check_built(files: str, bundle: Path, built: Path) -> None:
@@ -160,8 +166,8 @@ def describe_lines(asked: Sequence[Keystroke], bundle: Path, built: Path) -> dic
     }
 
 
-def ask_again(arguments: argparse.Namespace) -> None:
-    """Put the bundle's new answers beside the others' of an earlier run."""
+def ask_again(arguments: argparse.Namespace, peers: Sequence[tuple[str, Path]]) -> None:
+    """Put the bundle's new answers, and those of other bundles, beside the others' of an earlier run."""
     path = RESULTS / f"positions-{arguments.name}.json"
     reported = json.loads(path.read_text("utf-8"))
     build = read_bundle(arguments.bundle).build
@@ -171,7 +177,7 @@ def ask_again(arguments: argparse.Namespace) -> None:
     workers = {
         name: BundleWorker(str(arguments.bundle), threads, has_drafts=True, is_first_answer=is_first)
         for name, is_first in (("submodel", False), (FIRST_ANSWER, True))
-    }
+    } | {name: BundleWorker(str(folder), threads, has_drafts=True) for name, folder in peers}
     for kind, repository, since in _sources(arguments):
         figures = reported["kinds"][kind]
         settings = WorkloadSettings(passages=figures["lines"], lines=1, keys=1, since=since)
@@ -193,8 +199,11 @@ def ask_again(arguments: argparse.Namespace) -> None:
         figures["leads"] = leads(bits_of)
     reported["again"] = {
         "command": f"python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --built CHECKOUT "
-        f"--since {arguments.since} --name {arguments.name} --again" + " --other-build" * arguments.other_build,
+        f"--since {arguments.since} --name {arguments.name} --again"
+        + " --other-build" * arguments.other_build
+        + "".join(f' --peer "{name}=BUNDLE"' for name, _ in peers),
         "bundle_build": build,
+        "peers": {name: {"file": folder.name, "sha256": _identity(folder)} for name, folder in peers},
         "machine": describe_machine(),
         "versions": describe_versions(),
     }

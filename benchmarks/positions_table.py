@@ -3,9 +3,10 @@
 python -m benchmarks.positions_table
 
 Each repository is compared with the peer that has more of its lines right, both kinds together. The share of each
-other peer has a row below. Differences are paired. Their intervals go by how files (held-out lines) or commits (lines
-added later) differ within a repository, since the lines of one are alike: see `benchmarks.clusters`. That of bits is a
-bootstrap over middles, drawn within each repository.
+other peer has a row below, and the tuned dense baseline, which is no product, has rows of its own. Differences are
+paired. Their intervals go by how files (held-out lines) or commits (lines added later) differ within a repository,
+since the lines of one are alike: see `benchmarks.clusters`. That of bits is a bootstrap over middles, drawn within each
+repository.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from builder.evaluation.metrics import Interval, bootstrap
 from laboratory.bench.bench_run import FIRST_ANSWER
 
 OURS = ("submodel", FIRST_ANSWER)
+TUNED = "dense base, fine-tuned"  # the tuned dense baseline's bundle, asked as another engine
 Pairs = list[tuple[int, int]]  # lines of a file or a commit: whether ours and the peer's are right
 FILES = {"l": "of files that were learned", "h": "of held-out files", "n": "of files that are new since"}
 BETTER = "the better of each"
@@ -65,6 +67,10 @@ def print_lines(kind: str, ours: str, documents: Mapping[str, Mapping[str, Any]]
             print_row(name, str(len(own["exact"][ours])), _percent(own["exact"][ours]), "none", "", "")
         for other in others:
             print_row(name, str(len(own["exact"][other])), "", other, _percent(own["exact"][other]), "")
+        if TUNED in own["exact"]:
+            _print_lead(name, TUNED, [_clusters(own, ours, TUNED)])
+    beside_tuned = [one["kinds"][kind] for one in found.values() if TUNED in one["kinds"][kind]["exact"]]
+    _print_lead("all that have it", TUNED, [_clusters(own, ours, TUNED) for own in beside_tuned])
     _print_lead("all", BETTER, [_clusters(own, ours, peer) for own, peer in compared])
     for letter, files in FILES.items():
         if kind == "later":
@@ -77,7 +83,7 @@ def peers(document: Mapping[str, Any]) -> list[str]:
     right: dict[str, int] = {}
     for own in document["kinds"].values():
         for name, bits in own["exact"].items():
-            if name not in OURS:
+            if name not in (*OURS, TUNED):
                 right[name] = right.get(name, 0) + bits.count("1")
     return sorted(right, key=lambda name: -right[name])
 
@@ -139,16 +145,18 @@ def _print_times(documents: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _print_bits(documents: Mapping[str, Mapping[str, Any]]) -> None:
-    print_head("bits of missing middles", "middles", "sub-model against its base (95 %)")
-    groups = {
-        name: list(zip(one["middle_nats"]["sub-model"], one["middle_nats"]["base"], strict=True))
-        for name, one in sorted(documents.items())
-    }
-    for name, own in [*groups.items(), ("all", None)]:
-        chosen = list(groups.values()) if own is None else [own]
-        drawn = saving(chosen)
-        row = f"{drawn.value:+.1f} % ({drawn.low:+.1f} to {drawn.high:+.1f})"
-        print_row(name, str(sum(map(len, chosen))), row)
+    print_head("bits of missing middles", "middles", "model", "against", "difference (95 %)")
+    for model, against in (("sub-model", "base"), (TUNED, "base"), ("sub-model", TUNED)):
+        groups = {
+            name: list(zip(one["middle_nats"][model], one["middle_nats"][against], strict=True))
+            for name, one in sorted(documents.items())
+            if {model, against} <= one["middle_nats"].keys()
+        }
+        for name, chosen in [*((name, [own]) for name, own in groups.items()), ("all", list(groups.values()))]:
+            if chosen:
+                drawn = saving(chosen)
+                row = f"{drawn.value:+.1f} % ({drawn.low:+.1f} to {drawn.high:+.1f})"
+                print_row(name, str(sum(map(len, chosen))), model, against, row)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.positions_table import lead, print_lines, saving
+from benchmarks.positions_table import TUNED, lead, print_lines, saving
 
 
 def test_the_lead_is_the_difference_over_all_lines_and_repositories_stay_apart() -> None:
@@ -56,6 +56,25 @@ def test_each_repository_is_compared_with_its_better_peer(capsys: pytest.Capture
         ["all", "8", "100.0 %", "the better of each", "37.5 %"],
     ]
     assert rows[7][5].startswith("+62.5 ")
+
+
+def test_the_tuned_dense_baseline_is_no_peer_and_has_rows_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    tuned = {TUNED: "1110"}
+    documents = {
+        "one": _positions(submodel="1111", llama="1000", **tuned),
+        "two": _positions(submodel="1111", llama="1000"),
+    }
+
+    print_lines("later", "submodel", documents)
+
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines() if line]
+    assert [row[:5] for row in rows[2:7]] == [
+        ["one", "4", "100.0 %", "llama", "25.0 %"],
+        ["one", "4", "100.0 %", TUNED, "75.0 %"],
+        ["two", "4", "100.0 %", "llama", "25.0 %"],
+        ["all that have it", "4", "100.0 %", TUNED, "75.0 %"],
+        ["all", "8", "100.0 %", "the better of each", "25.0 %"],
+    ]
 
 
 def test_every_line_is_of_a_kind_of_files_even_if_a_repository_has_none(capsys: pytest.CaptureFixture[str]) -> None:
