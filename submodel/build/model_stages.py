@@ -188,8 +188,12 @@ class ModelStages:
             model, summary = tuned.model, tuned.summary
         stage = {"name": "finetune", "seconds": round(time.perf_counter() - started, 2)}
         known = source.manifest or {}
-        peak = max(known.get("peak_rss_bytes", 0), peak_rss_bytes())  # another run may have pruned
-        facts = {"finetuning": summary, "stages": [*known["stages"], stage], "peak_rss_bytes": peak}
+        peaks = (known.get("peak_rss_bytes"), peak_rss_bytes())  # another run may have pruned
+        facts = {
+            "finetuning": summary,
+            "stages": [*known["stages"], stage],
+            "peak_rss_bytes": max(filter(None, peaks), default=None),
+        }
         facts |= self._corpus.provenance()
         has_learned = summary.get("kept_step", 0) > 0
         save_reweighted(paths.model, source, model, encoder if has_learned else before, self._parity_examples, facts)

@@ -241,6 +241,13 @@ def test_a_model_that_is_not_better_is_dropped_but_the_drafts_are_renewed(reposi
     assert final["files"]["to_learn"] >= document["files"]["to_learn"]
 
 
+def test_an_update_runs_where_the_system_does_not_tell_the_peak_memory(repository, monkeypatch):
+    change(repository)
+    always_better(monkeypatch)
+    monkeypatch.setattr("submodel.build.model_stages.peak_rss_bytes", lambda: None)
+    assert follow(repository, positions=0)["kept"] == "new"
+
+
 def test_without_minutes_the_drafts_alone_are_renewed(repository):
     model = (repository / ".submodel" / "model" / "model.safetensors").read_bytes()
     change(repository)
