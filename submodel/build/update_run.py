@@ -167,13 +167,14 @@ class _Update(Build):
         figures = {name: scores_of(record).to_json() for name, record in scores.items()}
         version |= {name: figures_of(row) for name, row in figures.items()}
         self._remember(version | {"seconds": round(time.perf_counter() - started, 1)})
-        if self._settings.minutes > 0:
+        if "steps" in tuned:
             document["finetuning"] = tuned
         return self._finish(document, figures, started)
 
     def _learn(self, stage_hash: str) -> dict[str, Any]:
         """The summary of the fine-tuning."""
-        if self._settings.minutes == 0:
+        is_to_learn = any(file.split == "calibration" for file in self._followed.fresh_to_learn)
+        if self._settings.minutes == 0 or not is_to_learn:
             return {"minutes": 0.0}
         is_suffix_first = read_artifact(self._paths.pruned).prompt.suffix_first
         make = partial(self._finetune, stage_hash, self._paths, is_suffix_first)

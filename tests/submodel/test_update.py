@@ -241,6 +241,17 @@ def test_a_model_that_is_not_better_is_dropped_but_the_drafts_are_renewed(reposi
     assert final["files"]["to_learn"] >= document["files"]["to_learn"]
 
 
+def test_a_changed_validation_file_alone_trains_nothing(repository):
+    name = next(path for path, place in splits(repository).items() if place == "validation")
+    (repository / name).write_text(
+        (repository / name).read_text() + "\n\ndef of_validation(value):\n    return value\n"
+    )
+    document = follow(repository, positions=0)
+    assert document["kept"] == "old"
+    assert [stage["name"] for stage in document["stages"]] == ["renew the drafts"]
+    assert "finetuning" not in document
+
+
 def test_an_update_runs_where_the_system_does_not_tell_the_peak_memory(repository, monkeypatch):
     change(repository)
     always_better(monkeypatch)
