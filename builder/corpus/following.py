@@ -2,7 +2,8 @@
 
 A file is known by its text, else by the file that git says it was renamed from, else by its path. A known file keeps
 its split, so that the figures of successive models compare and no model is measured on what an earlier one learned. A
-new file is split by the hash of its text, as in a first build, and near-copies of learned files are learned from.
+new file is split by the hash of its text, as in a first build, and near-copies of learned files are learned from. A
+validation file is learned from once a file that is learned from has become like it.
 
 Files change, and code moves between them. New files are compared with the old texts of learned files too, if git has
 them. A file that has become a near-copy of a held-out one is set aside: nothing is
@@ -91,6 +92,20 @@ def _by_hash(file: SourceFile) -> Split:
     return _candidate(file).split_by_hash
 
 
+def _move_near_copies(splits: list[Split], near: Sequence[frozenset[int]], is_known: Sequence[bool]) -> None:
+    """Move files to calibration; known ones only from validation, where they are near files that are learned from.
+
+    If that would leave nothing to validate on, known files stay where they are.
+    """
+    known = frozenset(index for index, is_one in enumerate(is_known) if is_one)
+    moved = list(splits)
+    move_near_copies(moved, near, fixed=frozenset(index for index in known if splits[index] != "validation"))
+    if "validation" in splits and "validation" not in moved:
+        moved = list(splits)
+        move_near_copies(moved, near, fixed=known)
+    splits[:] = moved
+
+
 def follow(
     corpus: Corpus,
     known: Known,
@@ -114,7 +129,7 @@ def follow(
     near = find_near_files([evidence_lines(text, language) for language, text in texts])
     splits += ["calibration"] * len(learned)
     is_known += [True] * len(learned)
-    move_near_copies(splits, near, fixed=frozenset(index for index, fixed in enumerate(is_known) if fixed))
+    _move_near_copies(splits, near, is_known)
     fresh = [known.texts.get(file.sha256, "aside") == "aside" for file in corpus.files] + [False] * len(learned)
     places: list[Place] = list(splits)
     for index, split in enumerate(splits):

@@ -57,6 +57,24 @@ def test_known_files_keep_their_splits_and_only_changed_texts_are_fresh():
     assert [file.path for file in followed.fresh_to_learn] == ["c.py"]
 
 
+def test_a_validation_file_is_learned_from_once_a_learned_file_has_become_like_it():
+    learned = new_text("calibration")
+    known = know(corpus({"b.py": learned, "v.py": text(7)}, {"b.py": "validation", "v.py": "validation"}))
+    like = {"b.py": learned, "v.py": text(7), "new.py": learned + "one_more_line = of_another(file)\n"}
+    assert splits_of(follow(corpus(like), known, {}, split_new=lambda file: "calibration")) == {
+        "b.py": "calibration",
+        "v.py": "validation",
+        "new.py": "calibration",
+    }
+
+
+def test_the_last_validation_file_stays():
+    known = know(corpus({"b.py": text(8)}, {"b.py": "validation"}))
+    like = {"b.py": text(8), "new.py": text(8) + text(9, 2)}
+    followed = follow(corpus(like), known, {}, split_new=lambda file: "calibration")
+    assert splits_of(followed)["b.py"] == "validation"
+
+
 def test_a_held_out_file_that_changes_stays_held_out():
     followed = follow(corpus(BEFORE | {"a.py": text(1) + text(5)}), KNOWN, {})
     assert splits_of(followed)["a.py"] == "held-out"
