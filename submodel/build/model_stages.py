@@ -166,6 +166,7 @@ class ModelStages:
 
     def _finetune(self, stage_hash: str, paths: BuildPaths, suffix_first: bool, advance: Advance) -> FineTuningFacts:
         settings, source = self._settings.finetuning, read_artifact(paths.pruned)
+        self._loaded = None  # the base of a kept stage: it would stay in memory beside the model
         predictor = open_checkpoint("pruned", source, self._dtype)
         model, before = predictor.model, predictor.encoder
         prompt_format = replace(before.prompt_format, suffix_first=suffix_first and before.prompt_format.is_fim)

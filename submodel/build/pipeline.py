@@ -141,6 +141,7 @@ class Build(ModelStages):
         if held_out:
             display.say(f"The bundle is ready: editors can use {paths.bundle} now, and the build goes on to measure it")
             base = self._score_base("score the base", held_out)
+            self._loaded = None  # before the sub-model is scored
             ours = self._score("score the sub-model", bundle_hash, self._open_bundle(paths), held_out)
             with display.stage("score the baselines"):
                 baselines = score_baselines(self._corpus, held_out.fim_examples)
