@@ -152,9 +152,8 @@ class ServerOptions:
         "normal",
         _one_of("quiet", "normal", "eager"),
         "how much is shown: of the suggestions, 70 % (`quiet`), 50 % (`normal`) or 30 % (`eager`) should be right, on "
-        "lines that are asked once. While you type fewer are (httpx: 53, 31 and 22 %). A quiet server also waits "
-        "longer after a keystroke, and reads the whole window at a new place if that takes less than 1.5 s; an eager "
-        "one waits shorter",
+        "lines that are asked once. While you type fewer are. A quiet server also waits longer after a keystroke, and "
+        "reads the whole window at a new place if that takes less than 1.5 s; an eager one waits shorter",
     )
     bundle: Path | None = _option(
         None, _FOLDER, "one bundle for all files, built here or trusted; without it each folder has its own"

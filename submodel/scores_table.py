@@ -17,7 +17,7 @@ def print_build(document: Mapping[str, Any]) -> None:
     if document.get("is_worse"):
         console.print(
             "This sub-model is worse than its base. It is served all the same; a larger --size, more --minutes or "
-            "--size auto make a better one.",
+            "--size auto may make a better one.",
             style="yellow",
         )
     for name, path in document["paths"].items():
@@ -30,10 +30,10 @@ def print_scores(document: Mapping[str, Any]) -> None:
     scored = [row for row in document["models"] if "positions" in row]
     if not scored:
         return
-    table = Table(
-        caption=f"held-out files of the repository, {scored[0]['positions']} lines completed; "
-        "the base is asked as llama.vscode asks it"
-    )
+    caption = f"held-out files of the repository, {scored[0]['positions']} lines completed"
+    if document.get("against_base"):
+        caption += "; a published base is asked with llama.vscode's window, bits are of snippets without a window"
+    table = Table(caption=caption)
     table.add_column("")
     titles = ["parameters", "bytes", "bits per byte", "exact match\n(95 %)", "edit similarity"]
     has_blocks = "multi_line_positions" in scored[0]

@@ -93,15 +93,21 @@ def _verdict(scored: Sequence[Mapping[str, Any]], compared: Mapping[str, Any]) -
         return "Nothing was held out to score on, so how good the sub-model is was not measured."
     base, ours = scored[0], scored[1]
     difference = compared[ours["name"]]["exact_match_difference"]
-    bits = ours["bits_per_byte"] / base["bits_per_byte"] - 1
+    ratio = compared[ours["name"]]["bits_per_byte_ratio"]
+    if ratio["low"] <= 1 <= ratio["high"]:
+        bits = "about as many bits a byte as its base, within chance"
+    else:
+        bits = f"{abs(ratio['value'] - 1):.1%} {'fewer' if ratio['value'] < 1 else 'more'} bits a byte than its base"
     sentence = (
         f"{ours['parameters'] / base['parameters']:.0%} of the base's parameters. On files that it never saw it needs "
-        f"{abs(bits):.1%} {'fewer' if bits < 0 else 'more'} bits a byte than its base"
+        f"{bits}"
     )
     if difference["low"] > 0:
         reported = "more lines exactly than the base"
     elif difference["high"] < 0:
-        reported = "fewer lines exactly than the base; a larger --size, more --minutes or --size auto make a better one"
+        reported = (
+            "fewer lines exactly than the base; a larger --size, more --minutes or --size auto may make a better one"
+        )
     else:
         reported = "about as many lines exactly as the base: the difference is within what chance does on so few lines"
     return f"{sentence}, and it completes {reported}."
