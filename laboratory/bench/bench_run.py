@@ -38,6 +38,7 @@ from laboratory.replay.passages import check_later
 PEER_WORKER = Path(__file__).with_name("llama_cpp_worker.py")
 DRAFTS = "+drafts"  # ends the name of a llama.cpp that uses its own drafts, from the prompt
 FIRST_ANSWER = "submodel, first answer"
+CHARACTERS_A_TOKEN = 16  # more than any code has on average
 VERSIONED = ("submodel", "onnxruntime", "tokenizers", "numpy")
 
 
@@ -217,7 +218,8 @@ def _measure_speeds(
     step = max(1, len(replay.text) // (settings.rounds + 1))
     with display.stage("prompts and steps") as advance:
         for number in range(settings.rounds):
-            text = replay.text[number * step :]
+            # No more than is read: to cut all of it into tokens takes memory that no completion does.
+            text = replay.text[number * step :][: CHARACTERS_A_TOKEN * settings.prompt_tokens]
             for worker in _in_turn(workers, number):
                 _rest(workers)
                 reported = worker.ask(
