@@ -135,8 +135,14 @@ class RuntimeWorker:
         self.version = self._runtime.version
 
     def complete(self, before: str, behind: str) -> dict[str, Any]:
-        """Return the rest of the line, greedily."""
+        """Return the rest of the line, greedily.
+
+        The prompt ends where the product's does: before the word, or the indentation, that stands at the cursor. What
+        the answer repeats of it is left out.
+        """
         started = time.perf_counter()
+        taken = self._encoder.taken_back(before)
+        before = before.removesuffix(taken) if len(taken) < len(before) else before
         ids = self._encoder.encode(self._encoder.window(before + behind, len(before)))
         detokenizer, tokens, text = Detokenizer(self._encoder.tokenizer, ids), list[int](), ""
         for token in self._runtime.continued(ids) if ids else ():
@@ -147,7 +153,7 @@ class RuntimeWorker:
             if "\n" in text or len(tokens) == LINE_TOKENS:
                 break
         milliseconds = (time.perf_counter() - started) * 1000
-        return {"text": text.split("\n")[0], "tokens": len(tokens), "milliseconds": milliseconds}
+        return {"text": text.split("\n")[0].removeprefix(taken), "tokens": len(tokens), "milliseconds": milliseconds}
 
     def speed(self, text: str, prompt_tokens: int, decode_tokens: int) -> dict[str, Any]:
         """Measure the times of a prompt from an empty cache and of plain steps after it."""

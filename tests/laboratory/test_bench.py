@@ -9,10 +9,13 @@ from unittest.mock import Mock
 import pytest
 
 from contract.console import StageDisplay
+from contract.prompt import PromptEncoder
 from laboratory.bench.bench_run import BenchSettings, leads, own_environment, ratios, run_bench
 from laboratory.bench.bundle_worker import BundleWorker
 from laboratory.bench.llama_cpp_worker import FIM, Peer
+from laboratory.bench.runtime_worker import RuntimeWorker
 from laboratory.bench.workload import WorkloadSettings, make_workload
+from lsp_server.decoding.detokenizer import load_tokenizer
 
 
 def engine(**changes):
@@ -168,6 +171,25 @@ def test_a_peer_without_fill_in_the_middle_is_asked_the_prefix_alone():
 
     assert prompt() == [1, 2]
     assert prompt(*FIM) == [1000, 1, 2, 1001, 3, 1002]
+
+
+def test_another_runtime_is_asked_before_the_word_at_the_cursor(tiny_bundle):
+    asked = []
+
+    class Echo:
+        def continued(self, ids):
+            asked.append(encoder.tokenizer.decode(list(ids)))
+            yield from encoder.text_ids(answer + "\n")
+
+    worker = object.__new__(RuntimeWorker)
+    encoder = worker._encoder = PromptEncoder(load_tokenizer(tiny_bundle.tokenizer_path), tiny_bundle.prompt)
+    worker._ends, worker._runtime = frozenset(), Echo()
+    answer = " width"
+    assert worker.complete("x = 1\ny = wid", "\n")["text"] == "th"
+    answer = "    width"
+    assert worker.complete("x = 1\n    ", "\n")["text"] == "width"
+    assert ["wid" in prompt for prompt in asked] == [False, False]
+    assert ["    " in prompt for prompt in asked] == [False, False]
 
 
 def test_no_engine_decodes_with_drafts_past_the_end_of_a_text(monkeypatch):
