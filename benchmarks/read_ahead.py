@@ -9,7 +9,7 @@ before and hits Enter, and the editor indents. The same walk runs three times: w
 the likeliest first key answered as well. Each time it then goes on without keys, and the processor time of the server
 is measured. An answer may show nothing: the shares "shown" count those that show text, and with --since those "right"
 the ones whose first line is the one that was added. The server does not say which answers come from the text near the
-cursor alone. Writes benchmarks/results/read-ahead.json, with --since read-ahead-edits.json.
+cursor alone. Writes benchmarks/results/read-ahead.json, with --since read-ahead-edits-NAME.json.
 """
 
 from __future__ import annotations
@@ -250,6 +250,7 @@ def main() -> None:
     parser.add_argument("--browse-s", type=float, default=120.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cold-ms", type=int, default=400, help="the switch trigger.coldMs")
+    parser.add_argument("--name", help="of the repository in the result's; default: its folder's")
     parser.add_argument("--since", help="walk to lines that commits after this revision added")
     arguments = parser.parse_args()
     root = arguments.repository.resolve()
@@ -278,7 +279,7 @@ def main() -> None:
         "machine": describe_machine(),
         "versions": describe_versions(),
     }
-    write_result("read-ahead-edits" if arguments.since else "read-ahead", document)
+    write_result(f"read-ahead-edits-{arguments.name or root.name}" if arguments.since else "read-ahead", document)
 
 
 if __name__ == "__main__":
