@@ -4,6 +4,8 @@ r"""Single positions of a repository, asked of a bundle and of llama.cpp as its 
         --peer "llama.cpp Q8_0=FILE" --llama-python PYTHON [--count 150]
     python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --since REVISION --built CHECKOUT --name httpx \
         --again [--other-build] [--peer "dense base, fine-tuned=BUNDLE"]
+    python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --since REVISION --built CHECKOUT --name httpx \
+        --model-free
 
 BUNDLE was built of REPOSITORY as it stood at REVISION; REPOSITORY has its whole history. Held-out lines come from the
 folder that --built names (a checkout of REVISION), later ones from the commits after it. Each position is cold: the
@@ -13,7 +15,8 @@ engine: a file for llama.cpp, or another bundle, whose whole window is read. Wri
 benchmarks/results/positions-NAME.json, with the file or commit that each line is of, since lines of one commit are
 alike, and with what the build did with its file. With --again the bundle is asked the same positions, and each bundle
 that --peer names: after a change of the server, when llama.cpp's answers can stay. Times stay, too. It takes the same
-build, unless --other-build says that another one is meant.
+build, unless --other-build says that another one is meant. The model-free baselines know the files that the build
+learned; --model-free adds them alone to an earlier run.
 """
 
 from __future__ import annotations
@@ -29,8 +32,10 @@ from typing import Any
 from benchmarks.builds import RESULTS, write_result
 from benchmarks.machine import describe_machine, describe_versions
 from builder.bases.download import sha256_of
-from builder.corpus.corpus import read_corpus
+from builder.corpus.corpus import SourceFile, read_corpus
+from builder.evaluation.baselines import NGram, complete_by_similar_line
 from builder.evaluation.metrics import is_exact
+from builder.fim_examples import FimExample
 from contract.bundle.bundle import read_bundle
 from contract.console import StageDisplay
 from laboratory.bench.bench_run import FIRST_ANSWER, BenchSettings, leads, run_bench
@@ -54,10 +59,11 @@ def main() -> None:
     parser.add_argument("--llama-python", default=sys.executable)
     parser.add_argument("--count", type=int, default=150)
     parser.add_argument("--again", action="store_true", help="ask bundles alone, at the positions of NAME.json")
+    parser.add_argument("--model-free", action="store_true", help="add the baselines to NAME.json, and ask no engine")
     parser.add_argument("--other-build", action="store_true", help="with --again: the bundle is of another build")
     arguments = parser.parse_args()
     peers = tuple((name, Path(file)) for name, _, file in (text.partition("=") for text in arguments.peer))
-    if arguments.again:
+    if arguments.again or arguments.model_free:
         ask_again(arguments, peers)
         return
     versions = describe_versions()
@@ -87,6 +93,7 @@ def main() -> None:
             document = run_bench(settings, display)
         print_bench(document)
         kinds[kind] = {key: document[key] for key in KEPT} | described[kind]
+        kinds[kind]["exact"] |= model_free(_asked(arguments, *workloads[kind]), arguments.bundle, arguments.built)
         reported = {
             "command": "python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --built CHECKOUT "
             f"--since {arguments.since} --name {arguments.name} --count {arguments.count} "
@@ -166,6 +173,23 @@ def describe_lines(asked: Sequence[Keystroke], bundle: Path, built: Path) -> dic
     }
 
 
+def model_free(asked: Sequence[Keystroke], bundle: Path, built: Path) -> dict[str, str]:
+    """Return for each model-free baseline which of the lines it has right, a digit a line."""
+    learned = frozenset(read_bundle(bundle, verify=False).manifest.get("learned_sha256", ()))
+    n_gram = NGram.of(file for file in read_corpus(built).files if file.sha256 in learned)
+    exact: dict[str, str] = {}
+    for name, complete in {"similar line": complete_by_similar_line, "n-gram": n_gram.complete}.items():
+        right = [is_exact(complete(_example(stroke)), stroke.truth) for stroke in asked]
+        exact[name] = "".join("01"[is_right] for is_right in right)
+    return exact
+
+
+def _example(stroke: Keystroke) -> FimExample:
+    text = stroke.before + stroke.behind
+    file = SourceFile(path=stroke.path, language="", text=text, sha256="", split="held-out")
+    return FimExample(file=file, offset=len(stroke.before), middle=stroke.truth)
+
+
 def ask_again(arguments: argparse.Namespace, peers: Sequence[tuple[str, Path]]) -> None:
     """Put the bundle's new answers, and those of other bundles, beside the others' of an earlier run."""
     path = RESULTS / f"positions-{arguments.name}.json"
@@ -174,10 +198,13 @@ def ask_again(arguments: argparse.Namespace, peers: Sequence[tuple[str, Path]]) 
     if not arguments.other_build:
         check_build(reported, build, path)
     threads = reported["kinds"]["held-out"]["threads"]
-    workers = {
-        name: BundleWorker(str(arguments.bundle), threads, has_drafts=True, is_first_answer=is_first)
-        for name, is_first in (("submodel", False), (FIRST_ANSWER, True))
-    } | {name: BundleWorker(str(folder), threads, has_drafts=True) for name, folder in peers}
+    workers: dict[str, BundleWorker] = {}
+    if not arguments.model_free:
+        workers |= {
+            name: BundleWorker(str(arguments.bundle), threads, has_drafts=True, is_first_answer=is_first)
+            for name, is_first in (("submodel", False), (FIRST_ANSWER, True))
+        }
+        workers |= {name: BundleWorker(str(folder), threads, has_drafts=True) for name, folder in peers}
     for kind, repository, since in _sources(arguments):
         figures = reported["kinds"][kind]
         settings = WorkloadSettings(passages=figures["lines"], lines=1, keys=1, since=since)
@@ -188,6 +215,7 @@ def ask_again(arguments: argparse.Namespace, peers: Sequence[tuple[str, Path]]) 
         if kind == "later":
             check_built(described["files"], arguments.bundle, arguments.built)
         figures.update(described)
+        figures["exact"] |= model_free(asked, arguments.bundle, arguments.built)
         for name, worker in workers.items():
             right = [is_exact(worker.complete(one.before, one.behind)["text"], one.truth) for one in asked]
             figures["exact"][name] = "".join("01"[is_right] for is_right in right)
@@ -197,9 +225,10 @@ def ask_again(arguments: argparse.Namespace, peers: Sequence[tuple[str, Path]]) 
                 engine["exact_match"] = bits.count("1") / len(bits)
         bits_of = {name: [bit == "1" for bit in bits] for name, bits in figures["exact"].items()}
         figures["leads"] = leads(bits_of)
-    reported["again"] = {
+    way = "model-free" if arguments.model_free else "again"
+    reported[way] = {
         "command": f"python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --built CHECKOUT "
-        f"--since {arguments.since} --name {arguments.name} --again"
+        f"--since {arguments.since} --name {arguments.name} --{way}"
         + " --other-build" * arguments.other_build
         + "".join(f' --peer "{name}=BUNDLE"' for name, _ in peers),
         "bundle_build": build,

@@ -3,10 +3,10 @@
 python -m benchmarks.positions_table
 
 Each repository is compared with the peer that has more of its lines right, both kinds together. The share of each
-other peer has a row below, and the tuned dense baseline, which is no product, has rows of its own. Differences are
-paired. Their intervals go by how files (held-out lines) or commits (lines added later) differ within a repository,
-since the lines of one are alike: see `benchmarks.clusters`. That of bits is a bootstrap over middles, drawn within each
-repository.
+other peer has a row below. The tuned dense baseline and the model-free ones, which are no products, have rows of their
+own. Differences are paired. Their intervals go by how files (held-out lines) or commits (lines added later) differ
+within a repository, since the lines of one are alike: see `benchmarks.clusters`. That of bits is a bootstrap over
+middles, drawn within each repository.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from laboratory.bench.bench_run import FIRST_ANSWER
 
 OURS = ("submodel", FIRST_ANSWER)
 TUNED = "dense base, fine-tuned"  # the tuned dense baseline's bundle, asked as another engine
+BASELINES = (TUNED, "n-gram", "similar line")
 Pairs = list[tuple[int, int]]  # lines of a file or a commit: whether ours and the peer's are right
 FILES = {"l": "of files that were learned", "h": "of held-out files", "n": "of files that are new since"}
 BETTER = "the better of each"
@@ -67,10 +68,12 @@ def print_lines(kind: str, ours: str, documents: Mapping[str, Mapping[str, Any]]
             print_row(name, str(len(own["exact"][ours])), _percent(own["exact"][ours]), "none", "", "")
         for other in others:
             print_row(name, str(len(own["exact"][other])), "", other, _percent(own["exact"][other]), "")
-        if TUNED in own["exact"]:
-            _print_lead(name, TUNED, [_clusters(own, ours, TUNED)])
-    beside_tuned = [one["kinds"][kind] for one in found.values() if TUNED in one["kinds"][kind]["exact"]]
-    _print_lead("all that have it", TUNED, [_clusters(own, ours, TUNED) for own in beside_tuned])
+        for baseline in BASELINES:
+            if baseline in own["exact"]:
+                _print_lead(name, baseline, [_clusters(own, ours, baseline)])
+    for baseline in BASELINES:
+        beside = [one["kinds"][kind] for one in found.values() if baseline in one["kinds"][kind]["exact"]]
+        _print_lead("all that have it", baseline, [_clusters(own, ours, baseline) for own in beside])
     _print_lead("all", BETTER, [_clusters(own, ours, peer) for own, peer in compared])
     for letter, files in FILES.items():
         if kind == "later":
@@ -83,7 +86,7 @@ def peers(document: Mapping[str, Any]) -> list[str]:
     right: dict[str, int] = {}
     for own in document["kinds"].values():
         for name, bits in own["exact"].items():
-            if name not in (*OURS, TUNED):
+            if name not in (*OURS, *BASELINES):
                 right[name] = right.get(name, 0) + bits.count("1")
     return sorted(right, key=lambda name: -right[name])
 
