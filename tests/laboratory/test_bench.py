@@ -176,14 +176,13 @@ def test_a_peer_without_fill_in_the_middle_is_asked_the_prefix_alone():
 def test_another_runtime_is_asked_before_the_word_at_the_cursor(tiny_bundle):
     asked = []
 
-    class Echo:
-        def continued(self, ids):
-            asked.append(encoder.tokenizer.decode(list(ids)))
-            yield from encoder.text_ids(answer + "\n")
+    def continued(ids):
+        asked.append(encoder.tokenizer.decode(list(ids)))
+        yield from encoder.text_ids(answer + "\n")
 
     worker = object.__new__(RuntimeWorker)
     encoder = worker._encoder = PromptEncoder(load_tokenizer(tiny_bundle.tokenizer_path), tiny_bundle.prompt)
-    worker._ends, worker._runtime = frozenset(), Echo()
+    worker._ends, worker._runtime = frozenset(), Mock(continued=continued)
     answer = " width"
     assert worker.complete("x = 1\ny = wid", "\n")["text"] == "th"
     answer = "    width"
