@@ -88,3 +88,10 @@ def test_a_damaged_memory_is_passed_over(settings: BuildSettings, tmp_path: Path
     expected = expected_stages(settings, BASE)
     (tmp_path / "state" / "stage-times.json").write_text(text)
     assert expected_stages(settings, BASE) == expected
+
+
+def test_a_dense_baseline_teaches_nothing_about_pruning(settings: BuildSettings) -> None:
+    compared = replace(settings, dense_baseline=True)
+    remember_stages(compared, BASE, [record("prune", 30.0), record("prune (dense baseline)", 1.0)])
+    assert expected_stages(settings, BASE)["prune"] == pytest.approx(30.0, rel=1e-3)
+    assert expected_stages(compared, BASE)["prune (dense baseline)"] == pytest.approx(1.0, rel=1e-3)
