@@ -20,7 +20,7 @@ import resource
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -111,14 +111,22 @@ def follow(
     words = ["build", ".", "--base", arguments.base, *arguments.build_options]
     if arm in ("memory", "update"):
         words = ["update", ".", "--minutes", f"{arguments.update_minutes if arm == 'update' else 0:g}"]
+    if not mark.exists() and arm in ("memory", "update") and number == 1:
+        shutil.copytree(room / "never" / ".submodel", folder / ".submodel", dirs_exist_ok=True)
+    yield from run_once(mark, words, folder, commit).items()
+
+
+def run_once(
+    mark: Path, words: Sequence[str], folder: Path, commit: str, then: Callable[[], object] = lambda: None
+) -> dict[str, Any]:
+    """Run a command of ours in a folder, and `then`, unless an earlier run of the script did; what that took."""
     versions = describe_versions()
     origin = {"commit": commit, "words": words, "program": [versions.get(key) for key in ("submodel", "commit")]}
     if not mark.exists():
-        if arm in ("memory", "update") and number == 1:
-            shutil.copytree(room / "never" / ".submodel", folder / ".submodel", dirs_exist_ok=True)
         took = run([*words, "--positions", "0", "--json"], folder)
+        then()
         mark.write_text(json.dumps({"origin": origin, **took}))
-    yield from read_mark(mark, origin).items()
+    return read_mark(mark, origin)
 
 
 def read_mark(mark: Path, origin: Mapping[str, object]) -> dict[str, Any]:

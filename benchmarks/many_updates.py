@@ -13,13 +13,13 @@ benchmarks/results/many-updates-NAME.json.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks.builds import write_result
-from benchmarks.following_commits import checkout, commit_at, read_mark, run
+from benchmarks.following_commits import checkout, commit_at, run_once
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import CACHE
 from benchmarks.middle_bits import compare, held_out_of, measure_folder
@@ -75,15 +75,9 @@ def main() -> None:
 
 def _step(folder: Path, number: int, commit: str, words: list[str], keep: Path | None) -> dict[str, Any]:
     """Run a command of ours unless an earlier run did; copy the model that it left to `keep`."""
-    versions = describe_versions()
-    mark = folder / ".submodel" / f"step-{number}.json"
-    origin = {"commit": commit, "words": words, "program": [versions.get(key) for key in ("submodel", "commit")]}
-    if not mark.exists():
-        took = run([*words, "--positions", "0", "--json"], folder)
-        if keep is not None:
-            shutil.copytree(BuildPaths(root=folder / ".submodel").model, keep, dirs_exist_ok=True)
-        mark.write_text(json.dumps({"origin": origin, **took}))
-    took = read_mark(mark, origin)
+    mark, model = folder / ".submodel" / f"step-{number}.json", BuildPaths(root=folder / ".submodel").model
+    copy = partial(shutil.copytree, model, keep, dirs_exist_ok=True) if keep is not None else lambda: None
+    took = run_once(mark, words, folder, commit, copy)
     return {key: took[key] for key in ("kept", "seconds", "parity", "files") if key in took}
 
 
