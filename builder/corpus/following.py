@@ -16,13 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from builder.corpus.corpus import Corpus, SourceFile
 from builder.corpus.duplicates import EVERY_FILE, evidence_lines, find_near_files
 from builder.corpus.split import Split, SplitCandidate, fill_up, move_near_copies
 
 Place = Literal["calibration", "validation", "held-out", "aside"]
+PLACES: tuple[Place, ...] = get_args(Place)
 LEARNED = ("calibration", "validation")
 
 
@@ -121,7 +122,9 @@ def follow(
     splits: list[Split] = []
     is_known: list[bool] = []
     for file in corpus.files:
-        before = known.paths.get(renames.get(file.path, file.path)) or known.paths.get(file.path)
+        # A file that was learned before its renaming was committed is known by both names; what was learned counts.
+        names = (file.path, renames.get(file.path, file.path))
+        before = min((known.paths[name] for name in names if name in known.paths), key=PLACES.index, default=None)
         place = known.texts.get(file.sha256) or before
         is_known.append(place is not None)
         splits.append(split_new(file) if place is None else "calibration" if place == "aside" else place)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.corpus.corpus import Corpus, SourceFile
-from builder.corpus.following import changed_since, follow, follow_shared, know
+from builder.corpus.following import Known, changed_since, follow, follow_shared, know
 from builder.corpus.split import SPLITS, SplitCandidate, split_by_hash, split_files
 
 
@@ -87,6 +87,13 @@ def test_a_renamed_file_is_known_by_its_text_and_a_changed_one_by_git():
     assert splits_of(follow(corpus(moved), KNOWN, {}))["x/z.py"] == "held-out"
     edited = moved | {"x/z.py": text(1, 18) + text(6, 2)}
     assert splits_of(follow(corpus(edited), KNOWN, {"x/z.py": "a.py"}))["x/z.py"] == "held-out"
+
+
+def test_a_file_that_was_learned_before_its_renaming_was_committed_is_not_held_out_again():
+    known = Known(paths={**KNOWN.paths, "z.py": "calibration"}, texts=KNOWN.texts)
+    assert KNOWN.paths["a.py"] == "held-out"
+    edited = {"z.py": text(1, 18) + text(6, 2), "b.py": BEFORE["b.py"], "c.py": BEFORE["c.py"]}
+    assert splits_of(follow(corpus(edited), known, {"z.py": "a.py"}))["z.py"] == "calibration"
 
 
 def test_new_files_are_split_by_their_hash():
