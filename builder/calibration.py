@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import random
 from bisect import bisect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from builder.corpus.corpus import SourceFile
-from builder.fim_examples import FimExample, draw_mixed_examples
+from builder.fim_examples import FimExample, draw_fim_examples, draw_mixed_examples
 from contract.documents import CalibrationFacts
 from contract.errors import CorpusError
 from contract.prompt import PromptEncoder
@@ -94,13 +95,19 @@ def make_sequences(
 
 
 def make_examples(
-    files: Sequence[SourceFile], encoder: PromptEncoder, tokens: int, seed: int, *, kind: Kind = "code"
+    files: Sequence[SourceFile],
+    encoder: PromptEncoder,
+    tokens: int,
+    seed: int,
+    *,
+    kind: Kind = "code",
+    is_first: Callable[[FimExample], bool] | None = None,
 ) -> tuple[Example, ...]:
     """Prompts of random FIM examples, each with its middle and what ends it; `tokens` tokens or a few more.
 
     One in PLAIN_EVERY is the same text as it stands in the file. Fewer where the files have no more lines. `kind`: of
     the files that count. A SHORT_SHARE of the windows has a quarter of the length. Examples that lie close together
-    come last.
+    come last. With `is_first` all that are come before those that are not, and no line of theirs is left out.
     """
     examples: list[Example] = []
     count = 0
@@ -112,7 +119,13 @@ def make_examples(
     fim_examples = draw_mixed_examples(
         files, tokens, seed, kind=kind
     )  # at least one token a sequence, so there are enough
-    for drawn in _spread(fim_examples, SPREAD_CHARS):
+    first: list[FimExample] = []
+    if is_first is not None:
+        every_line = draw_fim_examples(files, tokens, seed, kind=kind)  # the mixed ones leave lines out
+        first = list(dict.fromkeys(example for example in (*fim_examples, *every_line) if is_first(example)))
+    taken = frozenset(first)
+    rest = [example for example in fim_examples if example not in taken]
+    for drawn in chain(_spread(first, SPREAD_CHARS), _spread(rest, SPREAD_CHARS)):
         if count >= tokens:
             break
         example = drawn.as_served(encoder)

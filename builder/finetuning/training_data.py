@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
@@ -10,6 +10,7 @@ import torch
 from builder.batches import in_batches
 from builder.calibration import Example, make_examples, make_sequences
 from builder.corpus.corpus import SourceFile
+from builder.fim_examples import FimExample
 from builder.finetuning.finetune_settings import FinetuneSettings
 from contract.prompt import PromptEncoder
 
@@ -28,7 +29,8 @@ class Material:
     """The training sequences in their order, each pass over the files with other examples, and those to validate on.
 
     `validation` is empty, or `first`, the first pass, where the files hold no line of code. `fresh` are the paths of an
-    update: the files that the model hasn't learned from. They come first in validation and are the most of a pass.
+    update: the files that the model hasn't learned from. They come first in validation and are the most of a pass, and
+    of their examples those come first that `is_first`.
     """
 
     def __init__(
@@ -37,9 +39,10 @@ class Material:
         encoder: PromptEncoder,
         settings: FinetuneSettings,
         fresh: frozenset[str] = frozenset(),
+        is_first: Callable[[FimExample], bool] | None = None,
     ) -> None:
         parts = {name: [file for file in files if file.split == name] for name in ("calibration", "validation")}
-        self._encoder, self._settings = encoder, settings
+        self._encoder, self._settings, self._is_first = encoder, settings, is_first
         self.validation = self._validation(*_parted(parts["validation"], fresh))
         self._fresh, self._old = _parted(parts["calibration"], fresh)
         self._fresh_tokens, self._old_tokens = map(self._tokens_of, (self._fresh, self._old))
@@ -53,7 +56,8 @@ class Material:
     def _validation(self, fresh: Sequence[SourceFile], old: Sequence[SourceFile]) -> tuple[tuple[int, ...], ...]:
         """Sequences of the fresh files, then of the old ones if those hold too few lines."""
         tokens, seed = self._settings.validation_tokens, self._settings.seed
-        first = make_sequences(fresh, self._encoder, tokens, seed)
+        new = make_examples(fresh, self._encoder, tokens, seed, is_first=self._is_first)
+        first = tuple(example.ids for example in new)
         return first + make_sequences(old, self._encoder, max(0, tokens - sum(map(len, first))), seed)
 
     def _tokens_of(self, files: Sequence[SourceFile]) -> int:
@@ -67,7 +71,7 @@ class Material:
     def _pass(self, number: int) -> tuple[Step, ...]:
         while len(self._passes) <= number:
             seed = self._settings.seed + 1000 * (len(self._passes) + 1)
-            fresh = make_examples(self._fresh, self._encoder, self._fresh_tokens, seed)
+            fresh = make_examples(self._fresh, self._encoder, self._fresh_tokens, seed, is_first=self._is_first)
             examples = interleave(fresh, make_examples(self._old, self._encoder, self._old_tokens, seed))
             self._passes.append(tuple(in_batches(examples, self._settings.tokens_a_step, lambda one: len(one.ids))))
         return self._passes[number]

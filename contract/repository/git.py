@@ -57,6 +57,11 @@ class GitError(CorpusError):
     """git is missing, fails, takes too long or says too much; the message is a few words, to be put into a sentence."""
 
 
+def decode_name(name: bytes) -> str:
+    """A file name that git printed, as Python has it. `os.fsdecode` raises on Windows where a name is not UTF-8."""
+    return name.decode(sys.getfilesystemencoding(), "surrogateescape")
+
+
 def git_environment() -> dict[str, str]:
     """The caller's environment without what steers git, and with what keeps it from reaching out."""
     kept = {

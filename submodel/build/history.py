@@ -20,6 +20,7 @@ from contract.files.seals import open_sealed, seal_key, sealed_json
 from contract.files.untrusted_json import read_bytes
 
 FILE: Final = "history.json"
+NEXT: Final = "next-history.json"  # of an update whose model has not taken its place
 PURPOSE: Final = "history"
 
 
@@ -97,8 +98,8 @@ def figures_of(row: Mapping[str, Any]) -> dict[str, Any]:
     return {key: row[key] for key in kept if key in row}
 
 
-def write_history(folder: Path, history: History) -> None:
-    """Replace the history in `folder` (that of the stages' records)."""
+def write_history(folder: Path, history: History, name: str = FILE) -> None:
+    """Replace the history in `folder` (that of the stages' records); name: FILE or NEXT."""
     document = {
         "program": history.program,
         "model_hash": history.model_hash,
@@ -108,16 +109,26 @@ def write_history(folder: Path, history: History) -> None:
         "shared": history.shared,
         "versions": list(history.versions),
     }
-    write_text(folder / FILE, sealed_json(seal_key(), PURPOSE, FILE, document), mode=PRIVATE)
+    write_text(folder / name, sealed_json(seal_key(), PURPOSE, FILE, document), mode=PRIVATE)
 
 
-def read_history(folder: Path) -> History | None:
+def take_next_history(folder: Path) -> None:
+    """Put the history that was written as NEXT in the place of the old one."""
+    (folder / NEXT).replace(folder / FILE)
+
+
+def drop_next_history(folder: Path) -> None:
+    """Forget what was written as NEXT: its model will not take the old one's place."""
+    (folder / NEXT).unlink(missing_ok=True)
+
+
+def read_history(folder: Path, name: str = FILE) -> History | None:
     """What `write_history` wrote for this user; None if there is nothing of theirs, or another version wrote it.
 
     Raises StateFolderError if this user's key can't be read.
     """
     try:
-        content = read_bytes(folder / FILE)
+        content = read_bytes(folder / name)
     except (OSError, ValueError):
         return None
     document = open_sealed(seal_key(), PURPOSE, FILE, content)

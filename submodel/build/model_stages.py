@@ -59,6 +59,7 @@ class ModelStages:
     """
 
     _fresh: frozenset[str] = frozenset()  # paths that an update learns first
+    _is_first: Callable[[FimExample], bool] | None = None  # of the examples of these, those that come first
     _threshold_lines = 50  # validation lines that the confidence threshold is fitted on, at two places each
 
     def __init__(
@@ -183,6 +184,7 @@ class ModelStages:
                 settings,
                 state=self._state_of(stage_hash),
                 fresh=self._fresh,
+                is_first=self._is_first,
                 on_event=self._display.say,
                 on_progress=advance,
             )

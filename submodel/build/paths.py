@@ -11,7 +11,7 @@ from pathlib import Path
 from contract.errors import BuildError
 from contract.files.file_names import is_link_status
 from contract.files.folders import make_folder, write_text
-from contract.repository.git import GitError, run_git
+from contract.repository.git import GitError, decode_name, run_git
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,4 +132,4 @@ def _is_tracked(folder: Path) -> bool:
         names = run_git(folder.parent, "ls-files", "-z", "--cached").split(b"\0")
     except GitError:
         return False  # no git, no repository, or not this user's
-    return any(os.fsdecode(name).partition("/")[0].casefold() == folder.name.casefold() for name in names if name)
+    return any(decode_name(name).partition("/")[0].casefold() == folder.name.casefold() for name in names if name)

@@ -29,15 +29,16 @@ from contract.console import Advance, StageDisplay
 from contract.documents import SUB_MODEL, BuildReport
 from contract.errors import BuildError
 from contract.files.folders import PRIVATE, replace_folder, write_json, write_text
+from exporters.checkpoint_reader import read_config, read_shape
 from submodel.build.build_settings import BuildSettings
 from submodel.build.document import base_facts, score_part, scores_of, stage_rows, unscored
-from submodel.build.history import remember_build
+from submodel.build.history import drop_next_history, remember_build
 from submodel.build.lock import build_lock
 from submodel.build.model_stages import PROGRAM, ModelStages
 from submodel.build.paths import BuildPaths, prepare_output
 from submodel.build.size_search import SIZES, is_as_good, is_worse, smallest_size
 from submodel.build.stage_times import expected_stages, remember_stages
-from submodel.build.stages import StageRecord, hash_of
+from submodel.build.stages import StageRecord, Stages, hash_of
 from submodel.evaluation.bundle_predictor import BundlePredictor
 from submodel.evaluation.line_times import line_times
 from submodel.evaluation.predictors import open_checkpoint
@@ -60,6 +61,8 @@ def run_build(settings: BuildSettings, display: StageDisplay) -> BuildReport:
     with build_lock(settings.output):
         with display.stage("find the base") as advance:
             base = resolve_base(settings.base, on_event=display.say, on_progress=advance)
+        if not base.is_gguf:
+            read_shape(read_config(base.path), base.path)  # refuses now what an export would refuse after all minutes
         if base.is_sub_model:
             if base.path.resolve().is_relative_to(settings.output.resolve()):
                 raise BuildError(
@@ -109,6 +112,7 @@ class Build(ModelStages):
     def run(self, held_out: HeldOut | None, commit: str | None, started: float) -> BuildReport:
         """Run the stages; returns the document that `--json` prints. `commit` was checked out when they were read."""
         settings, paths, stages, display = self._settings, self._paths, self._stages, self._display
+        drop_next_history(paths.stages)
         if settings.size is not None:  # how many sizes a search tries isn't known
             display.expect(expected_stages(settings, self._base))
         search: dict[str, Any] | None = None
@@ -236,12 +240,13 @@ class Build(ModelStages):
         del loaded
         size = smallest_size([size for size in SIZES if size >= least], passes)
         trial = self._paths.trial(size)  # becomes the build's own, so that its stages need not run again
-        self._adopt(trial.pruned, self._paths.pruned, "prune", f"prune at {size:g}")
-        self._adopt(trial.model, self._paths.model, "finetune", f"finetune at {size:g}")
+        adopt_model(self._stages, trial.pruned, self._paths.pruned, "prune", f"prune at {size:g}")
+        adopt_model(self._stages, trial.model, self._paths.model, "finetune", f"finetune at {size:g}")
         return {"size": size, "trials": [trials[tried] for tried in sorted(trials)]}
 
-    def _adopt(self, source: Path, target: Path, stage: str, made_by: str) -> None:
-        """Put a copy of the model that the stage `made_by` made in the place of what `stage` makes, as its result."""
-        with replace_folder(target, marker=MANIFEST) as fresh:
-            shutil.copytree(source, fresh, dirs_exist_ok=True)
-        self._stages.adopt(stage, made_by)
+
+def adopt_model(stages: Stages, source: Path, target: Path, stage: str, made_by: str) -> None:
+    """Put a copy of the model that the stage `made_by` made in the place of what `stage` makes, as its result."""
+    with replace_folder(target, marker=MANIFEST) as fresh:
+        shutil.copytree(source, fresh, dirs_exist_ok=True)
+    stages.adopt(stage, made_by)

@@ -5,8 +5,9 @@ starts from the model of the last build or update, with new factors and a new op
 kept, since its factors are merged, and AdamW's averages over some twenty steps soon mean nothing. The weights are
 quantized from the model in full precision each time, so that errors of quantization don't add up.
 
-The order makes it safe to kill: the model is made in a folder of its own, its bundle takes the old one's place, then
-the model does, and last the history says so. What is done is not repeated when the update is run again.
+The order makes it safe to kill: the model is made in a folder of its own, and the history that it will have is written.
+Then its bundle takes the old one's place, then the model does, and last that history. What is done is not repeated when
+the update is run again, and the swap that a kill has left half done is finished first: files may have changed since.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from builder.artifact import read_artifact
-from builder.corpus.changes import changes_since, head_commit, texts_at
+from builder.corpus.changes import head_commit, renames_since, texts_at
 from builder.corpus.corpus import Corpus, SourceFile, read_corpus
 from builder.corpus.following import LEARNED, Followed, changed_since, follow
 from builder.corpus.split import Split
@@ -39,15 +40,24 @@ from exporters.export_settings import SHORT_PARITY, ExportSettings
 from exporters.precision import Precision
 from submodel.build.build_settings import BuildSettings
 from submodel.build.document import scores_of, stage_rows, unscored
-from submodel.build.history import History, describe_version, figures_of, read_history, write_history
+from submodel.build.history import (
+    NEXT,
+    History,
+    describe_version,
+    drop_next_history,
+    figures_of,
+    read_history,
+    take_next_history,
+    write_history,
+)
 from submodel.build.lock import build_lock
 from submodel.build.model_stages import PROGRAM
 from submodel.build.paths import BuildPaths, UpdatePaths, prepare_output
-from submodel.build.pipeline import Build
-from submodel.build.stages import StageRecord, hash_of, hash_of_output, is_output_of
+from submodel.build.pipeline import Build, adopt_model
+from submodel.build.stages import StageRecord, Stages, hash_of, hash_of_output
 from submodel.report.render import read_saved, render_saved
 
-UPDATE_VERSION = 1  # raised when the same inputs give another model
+UPDATE_VERSION = 2  # raised when the same inputs give another model
 # The threshold moves little between two versions; a build asks for twice as many.
 THRESHOLD_LINES = 25
 MOST_OLD_TEXTS = 500  # that are compared with new files; git takes some milliseconds for each
@@ -63,7 +73,8 @@ class UpdateSettings(BuildSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        tuning = FinetuneSettings(minutes=self.minutes, seed=self.seed + self.number)
+        # One validation at the end: a second would take eleven seconds more of two minutes.
+        tuning = FinetuneSettings(minutes=self.minutes, seed=self.seed + self.number, least_validations=1)
         object.__setattr__(self, "finetuning", tuning)
 
 
@@ -77,13 +88,34 @@ def run_update(settings: UpdateSettings, display: StageDisplay) -> dict[str, Any
         raise BuildError(f"{settings.output} holds no build to go on from; run `submodel build` first.")
     prepare_output(settings.output)
     with build_lock(settings.output):
+        has_swapped = _finish_swap(UpdatePaths(root=settings.output), display)
         history = _read_history(BuildPaths(root=settings.output))
         manifest = read_bundle(settings.output / "bundle", verify=False).manifest
         settings = replace(settings, quantize=manifest["quantization"], number=history.updates)
         commit = head_commit(settings.repository)  # before its files are read
         with display.stage("read the repository") as advance:
             found = read_corpus(settings.repository, on_progress=advance)
-        return _Update(settings, display, found, history, tuple(manifest.get("variants", ()))).update(commit)
+        update = _Update(settings, display, found, history, tuple(manifest.get("variants", ())))
+        return update.update(commit, has_swapped=has_swapped)
+
+
+def _finish_swap(paths: UpdatePaths, display: StageDisplay) -> bool:
+    """Put the model of a killed update in the old one's place if its bundle is there already; whether it was."""
+    if read_history(paths.stages, NEXT) is None or not paths.bundle.is_dir():
+        return False
+    check_trusted(paths.bundle, build_of(paths.bundle))
+    if not is_bundle_of(read_bundle(paths.bundle, verify=False).manifest, paths.model):
+        drop_next_history(paths.stages)
+        return False
+    _take_place(paths, Stages(paths.stages, display, force=False))
+    display.say("The update that was interrupted is finished: its model has taken the old one's place")
+    return True
+
+
+def _take_place(paths: BuildPaths, stages: Stages) -> None:
+    """Put the updated model, then its history, in the place of the old ones; `paths` are an update's."""
+    adopt_model(stages, paths.model, paths.pruned, "finetune", "update")
+    take_next_history(paths.stages)
 
 
 def _read_history(paths: BuildPaths) -> History:
@@ -93,17 +125,13 @@ def _read_history(paths: BuildPaths) -> History:
         raise BuildError(f"{paths.root} has no record of what its model has learned from; {again}.")
     if history.program != PROGRAM:
         raise BuildError(f"The model of {paths.root} was built by another version of submodel; {again}.")
-    # The second holds where an update was killed while its model took the old one's place.
-    if hash_of_output("finetune", paths.model, paths.stages) != history.model_hash and not is_output_of(
-        "update", paths.model, paths.stages
-    ):
+    if hash_of_output("finetune", paths.model, paths.stages) != history.model_hash:
         raise BuildError(
             f"The model {paths.model} is not what the last build or update made: another base or size was begun, or it "
             f"was changed; {again}."
         )
     check_trusted(paths.bundle, build_of(paths.bundle))
-    bundle = read_bundle(paths.bundle, verify=False).manifest
-    if not any(is_bundle_of(bundle, model) for model in (paths.model, UpdatePaths(root=paths.root).model)):
+    if not is_bundle_of(read_bundle(paths.bundle, verify=False).manifest, paths.model):
         raise BuildError(
             f"The bundle {paths.bundle} was not made of {paths.model}: it was pulled or unpacked; {again}."
         )
@@ -121,22 +149,22 @@ class _Update(Build):
         history: History,
         added: tuple[str, ...],  # graphs that `submodel export --add` has put into the bundle that is there
     ) -> None:
-        changes = changes_since(found.root, history.commit)
-        followed = follow(found, history.known, changes.renames if changes else {}, _learned_before(found, history))
+        renames = renames_since(found.root, history.commit)
+        followed = follow(found, history.known, renames or {}, _learned_before(found, history))
         super().__init__(settings, display, followed.corpus, {}, None)
-        self._changes, self._followed, self._fresh = changes, followed, followed.fresh
+        self._renames, self._followed, self._fresh = renames, followed, followed.fresh
         self._paths = UpdatePaths(root=settings.output)
         self._history = history
         self._added = added
 
-    def update(self, commit: str | None) -> dict[str, Any]:
+    def update(self, commit: str | None, *, has_swapped: bool) -> dict[str, Any]:
         """Learn, and export if that made the model better; else renew the drafts alone.
 
-        commit: what was checked out before the files were read.
+        commit: what was checked out before the files were read. has_swapped: an interrupted update was finished before.
         """
         started = time.perf_counter()
         document: dict[str, Any] = {
-            "kept": "old",
+            "kept": "new" if has_swapped else "old",
             **({} if self._history.commit is None else {"from_commit": self._history.commit}),
             **({} if commit is None else {"to_commit": commit}),
             "files": self._count(self._followed),
@@ -148,7 +176,11 @@ class _Update(Build):
             finetuning=self._settings.finetuning.to_json(),
         )
         if not self._followed.fresh_to_learn or self._history.versions[-1].get("stage_hash") == stage_hash:
-            return self._finish(document, {}, started)
+            scored = self._score_new(stage_hash, {}, True) if has_swapped else {}
+            rows = {name: scores_of(record).to_json() for name, record in scored.items()}
+            if rows:
+                self._remember({**self._history.versions[-1], **{name: figures_of(row) for name, row in rows.items()}})
+            return self._finish(document, rows, started)
         self._display.say(_describe(document["files"]))
         if self._settings.minutes > 0 and not self._corpus_has("validation"):
             raise BuildError(
@@ -156,14 +188,18 @@ class _Update(Build):
             )
         scores = self._score_old(stage_hash)
         tuned = self._learn(stage_hash)
+        version = {**describe_version("update", commit, tuned, 0.0), "kept": "old", "stage_hash": stage_hash}
+        # The history is written before the scores: what is left to do then is of no importance to the model.
         if tuned.get("kept_step", 0) > 0:
-            document |= {"kept": "new", **self._swap(stage_hash)}
-            self._history = replace(self._history, model_hash=stage_hash, commit=commit, known=self._followed.known)
+            version["kept"] = document["kept"] = "new"
+            following = replace(self._history, model_hash=stage_hash, commit=commit, known=self._followed.known)
+            self._history = _with_version(following, version)
+            write_history(self._paths.stages, self._history, NEXT)
+            document |= self._swap(stage_hash)
         else:
             self._stages.run("renew the drafts", stage_hash, self._renew_drafts, [self._paths.bundle])
-        version = {**describe_version("update", commit, tuned, 0.0), "kept": document["kept"], "stage_hash": stage_hash}
-        self._remember(version)  # before the scores: what is left to do then is of no importance to the model
-        scores |= self._score_new(stage_hash, scores, document["kept"] == "new")
+            self._remember(version)
+        scores |= self._score_new(stage_hash, scores, version["kept"] == "new")
         figures = {name: scores_of(record).to_json() for name, record in scores.items()}
         version |= {name: figures_of(row) for name, row in figures.items()}
         self._remember(version | {"seconds": round(time.perf_counter() - started, 1)})
@@ -184,7 +220,7 @@ class _Update(Build):
         return summary
 
     def _swap(self, stage_hash: str) -> dict[str, Any]:
-        """Put the bundle of the new model, then that model, in the place of the old ones."""
+        """Put the bundle of the new model, then that model, then its history, in the place of the old ones."""
         make = partial(self._export_served, self._paths)
         exported: dict[str, Any] = self._stages.run(
             "export", self._bundle_hash(stage_hash), make, [self._paths.bundle]
@@ -194,7 +230,7 @@ class _Update(Build):
                 f"The new bundle has no {precision} graph as the old one had; add it with `submodel export "
                 f"{self._paths.pruned} -o {self._paths.bundle} --quantize {precision} --add`."
             )
-        self._adopt(self._paths.model, self._paths.pruned, "finetune", "update")
+        _take_place(self._paths, self._stages)
         return exported
 
     @property
@@ -221,11 +257,7 @@ class _Update(Build):
         return dict(bundle.manifest["drafts"])
 
     def _remember(self, version: Mapping[str, Any]) -> None:
-        """Put the version last, in the place of an earlier record of it, and write the history."""
-        others = self._history.versions
-        if others and others[-1].get("stage_hash") == version["stage_hash"]:
-            others = others[:-1]
-        self._history = replace(self._history, versions=(*others, version))
+        self._history = _with_version(self._history, version)
         write_history(self._paths.stages, self._history)
 
     def _finish(
@@ -305,34 +337,53 @@ class _Update(Build):
         return any(file.split == split and file.is_code for file in self._corpus.files)
 
     def _is_new(self, example: FimExample) -> bool:
-        """Whether a cut stands in a line that was written since; of a file without its commits any line may be.
+        """Whether no earlier version has seen the line that a cut stands in. Where nobody knows, it is not new.
 
-        Not where the model has learned another text of the file than the commit's: what was not committed then is in
-        today's difference, too.
+        Known are new files, and files that the last version read as its commit has them.
         """
-        path, changes = example.file.path, self._changes
-        is_known = path in self._history.known.paths or (changes is not None and path in changes.renames)
-        if changes is None or not is_known:
+        path = example.file.path
+        before = self._name_before(path)
+        if path not in self._history.known.paths and before not in self._history.known.paths:
             return True
-        before = changes.renames.get(path, path)
-        return before in self._as_committed and _line_of(example.file, example.offset) in changes.added_lines.get(
-            path, ()
+        old = self._old_texts.get(before)
+        return old is not None and _sha256(old) in self._read and self._is_first(example)
+
+    def _is_first(self, example: FimExample) -> bool:
+        """Whether the commit of the last version lacks the line that a cut stands in; each line where git can't say."""
+        return _line_of(example.file, example.offset) not in self._old_lines.get(
+            self._name_before(example.file.path), frozenset()
         )
 
+    def _name_before(self, path: str) -> str:
+        return (self._renames or {}).get(path, path)
+
     @cached_property
-    def _as_committed(self) -> frozenset[str]:
-        """Of the changed files those whose text, as the last version read it, was that of its commit."""
-        assert self._changes is not None
-        renames = self._changes.renames
-        paths = [renames.get(file.path, file.path) for file in self._corpus.files if file.path in self._fresh]
-        texts = texts_at(self._corpus.root, self._history.commit, paths[:MOST_OLD_TEXTS])
+    def _old_texts(self) -> dict[str, str]:
+        """Of the changed files, by their old names, the texts of the last version's commit, as far as git has them."""
+        names = sorted(self._name_before(path) for path in self._fresh)
+        return texts_at(self._corpus.root, self._history.commit, names[:MOST_OLD_TEXTS])
+
+    @cached_property
+    def _old_lines(self) -> dict[str, frozenset[str]]:
+        return {name: frozenset(map(str.strip, text.split("\n"))) for name, text in self._old_texts.items()}
+
+    @cached_property
+    def _read(self) -> frozenset[str]:
+        """The SHA-256 of the texts that the last version read."""
         manifest = read_artifact(self._paths.pruned).manifest or {}
-        read = {*manifest.get("learned_sha256", ()), *manifest.get("held_out_sha256", ())}
-        return frozenset(path for path, text in texts.items() if _sha256(text) in read)
+        return frozenset(manifest.get("learned_sha256", ())) | frozenset(manifest.get("held_out_sha256", ()))
 
     def _score_bundle(self, name: str, model_hash: str, held_out: HeldOut) -> StageRecord:
         graph = read_bundle(self._paths.bundle, verify=False).manifest["files"][MODEL_FILE]  # of the precision too
         return self._score(name, hash_of(bundle=model_hash, graph=graph), self._open_bundle(self._paths), held_out)
+
+
+def _with_version(history: History, version: Mapping[str, Any]) -> History:
+    """The version comes last, in the place of an earlier record of it."""
+    others = history.versions
+    if others and others[-1].get("stage_hash") == version["stage_hash"]:
+        others = others[:-1]
+    return replace(history, versions=(*others, version))
 
 
 def _learned_before(found: Corpus, history: History) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from builder.corpus.changes import changes_since, head_commit, texts_at
+from builder.corpus.changes import head_commit, renames_since, texts_at
 
 LINES = [f"first_{number} = second_{number}" for number in range(12)]
 
@@ -23,26 +23,18 @@ def commit(root: Path) -> str:
     return head
 
 
-def test_renames_and_added_lines(tmp_path):
+def test_renames(tmp_path):
     git(tmp_path, "init")
     (tmp_path / "inner").mkdir()
     (tmp_path / "inner" / "old.py").write_text("\n".join(LINES))
     (tmp_path / "inner" / "kept.py").write_text("a = 1\n")
     before = commit(tmp_path)
     (tmp_path / "inner" / "old.py").rename(tmp_path / "inner" / "a new.py")
-    (tmp_path / "inner" / "a new.py").write_text("\n".join([*LINES, "++ b/x = 1", "  last = 3"]))
+    (tmp_path / "inner" / "a new.py").write_text("\n".join([*LINES, "last = 3"]))
     (tmp_path / "inner" / "kept.py").write_text("a = 1\n\nb = 2\n")
     after = commit(tmp_path)
-    changes = changes_since(tmp_path / "inner", before)
-    assert changes is not None
-    assert changes.renames == {"a new.py": "old.py"}
-    assert changes.added_lines["kept.py"] == {"b = 2"}
-    assert changes.added_lines["a new.py"] >= {"++ b/x = 1", "last = 3"}
-    assert "first_3 = second_3" not in changes.added_lines["a new.py"]
-    unchanged = changes_since(tmp_path, after)
-    assert unchanged is not None
-    assert not unchanged.renames
-    assert not unchanged.added_lines
+    assert renames_since(tmp_path / "inner", before) == {"a new.py": "old.py"}
+    assert renames_since(tmp_path, after) == {}
 
 
 def test_texts_as_they_were_at_a_commit(tmp_path):
@@ -60,11 +52,11 @@ def test_texts_as_they_were_at_a_commit(tmp_path):
 
 def test_no_git_no_commit_and_a_commit_that_is_gone(tmp_path):
     assert head_commit(tmp_path) is None
-    assert changes_since(tmp_path, None) is None
-    assert changes_since(tmp_path, "0" * 40) is None
+    assert renames_since(tmp_path, None) is None
+    assert renames_since(tmp_path, "0" * 40) is None
     git(tmp_path, "init")
     assert head_commit(tmp_path) is None
     (tmp_path / "a.py").write_text("a = 1\n")
     commit(tmp_path)
-    assert changes_since(tmp_path, "0" * 40) is None
-    assert changes_since(tmp_path, "--output=x") is None
+    assert renames_since(tmp_path, "0" * 40) is None
+    assert renames_since(tmp_path, "--output=x") is None

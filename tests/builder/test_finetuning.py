@@ -100,6 +100,23 @@ def test_an_update_learns_mostly_fresh_files_and_validates_on_them_first(monkeyp
     assert sum(map(len, update.validation)) >= SETTINGS.validation_tokens
 
 
+def test_an_update_learns_and_validates_on_new_lines_first():
+    encoder, _ = encoder_and_model()
+    encoder = PromptEncoder(encoder.tokenizer, encoder.prompt_format.with_window(20, 10))
+    files = [
+        replace(file, text="".join(f"{file.path[:-3]} = {number:03}\n" for number in range(200)))
+        for file in many_files()
+    ]
+    new = files[0].text.index("150")  # of both paths, whose names have other lengths
+    settings = replace(SETTINGS, validation_tokens=600)
+    fresh = frozenset({"calibration_1.py", "validation_4.py"})
+    update = Material(files, encoder, settings, fresh, lambda example: example.offset >= new)
+    learned = [encoder.tokenizer.decode(list(example.ids)) for step in update.first for example in step]
+    of_fresh = [text for text in learned if "calibration_1" in text][:10]
+    validated = [encoder.tokenizer.decode(list(ids)) for ids in update.validation[:10]]
+    assert all(re.search(r"1[4-9]\d", text) for text in of_fresh + validated)
+
+
 def test_a_pass_over_much_code_is_limited_and_the_next_one_draws_other_lines(monkeypatch):
     monkeypatch.setattr(material, "MOST_TOKENS", 400)
     encoder, _ = encoder_and_model()

@@ -6,6 +6,7 @@ import json
 import random
 import shutil
 import subprocess
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,10 @@ import pytest
 import torch
 
 from builder.artifact import read_artifact
+from builder.calibration import make_examples
 from builder.corpus.corpus import read_corpus
+from builder.fim_examples import draw_fim_examples
+from builder.finetuning import training_data
 from builder.finetuning.training_run import TrainingRun
 from contract.bundle.bundle import build_of, read_bundle, write_bundle_manifest
 from contract.bundle.trusted_builds import check_trusted, trust_build
@@ -69,20 +73,26 @@ def built(tmp_path_factory) -> Path:
     write(root, range(24))
     git(root, "add", "--all")
     git(root, "commit", "-m", "first")
-    with pytest.MonkeyPatch.context() as patch, StageDisplay() as display:
+    _base(room / "base")
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SUBMODEL_STATE_DIR", str(room / "state"))
-        settings = BuildSettings(
-            repository=root,
-            output=root / ".submodel",
-            base=str(_base(room / "base")),
-            size=0.8,
-            minutes=MINUTES,
-            quantize="fp32",
-            positions=4,
-        )
-        document = run_build(settings, display)
+        document = build(root)
     assert [version["kind"] for version in document["history"]] == ["build"]
     return room
+
+
+def build(root: Path, size: float = 0.8):
+    settings = BuildSettings(
+        repository=root,
+        output=root / ".submodel",
+        base=str(root.parent / "base"),
+        size=size,
+        minutes=MINUTES,
+        quantize="fp32",
+        positions=4,
+    )
+    with StageDisplay() as display:
+        return run_build(settings, display)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -186,10 +196,29 @@ def test_lines_that_were_learned_before_they_were_committed_are_not_new(reposito
     follow(repository, positions=0)
     path.write_text(path.read_text() + "\nWRITTEN_SINCE = 2\n")
     git(repository, "commit", "--all", "-m", "both")
-    asked = []
-    monkeypatch.setattr(update_run, "_line_of", lambda file, offset: asked.append(file.path) or "")
     assert "since" not in follow(repository)
-    assert asked == []
+
+
+def test_lines_that_were_written_since_are_learned_first(repository, monkeypatch):
+    always_better(monkeypatch)
+    known = splits(repository)
+    path = repository / next(path for path, place in known.items() if place == "calibration")
+    path.write_text(path.read_text() + "\nWRITTEN_AND_COMMITTED = 1\n")
+    git(repository, "commit", "--all", "-m", "one line")
+    path.write_text(path.read_text() + "\nWRITTEN_SINCE = 2\n")
+    write(repository, range(100, 110), "new")
+    new = defaultdict(set)
+
+    def make_all(files, *arguments, is_first=None, **options):
+        for example in draw_fim_examples(files, 10_000, seed=0) if is_first else ():
+            new[example.file.path, is_first(example)].add(update_run._line_of(example.file, example.offset))
+        return make_examples(files, *arguments, is_first=is_first, **options)
+
+    monkeypatch.setattr(training_data, "make_examples", make_all)
+    follow(repository, positions=0)
+    assert new[path.name, True] == {"WRITTEN_AND_COMMITTED = 1", "WRITTEN_SINCE = 2"}
+    assert len(new[path.name, False]) > 100
+    assert {where[1] for where in new if where[0].startswith("new_")} == {True}
 
 
 def test_an_update_goes_on_where_no_held_out_file_is_left(repository, monkeypatch):
@@ -292,9 +321,9 @@ def _raise(*_: object, **__: object) -> None:
 KILLS = {
     "in training": lambda patch: patch.setattr(TrainingRun, "_step", _raise),
     "before the export": lambda patch: patch.setattr(model_stages, "export_bundle", _raise),
-    "after the bundle took its place": lambda patch: patch.setattr(update_run._Update, "_adopt", _raise),
+    "after the bundle took its place": lambda patch: patch.setattr(update_run, "adopt_model", _raise),
     "after the model took its place": lambda patch: patch.setattr(Stages, "adopt", _raise),
-    "before the history": lambda patch: patch.setattr(update_run, "write_history", _raise),
+    "before the history": lambda patch: patch.setattr(update_run, "take_next_history", _raise),
     "before the end": lambda patch: patch.setattr(update_run._Update, "_finish", _raise),
 }
 
@@ -315,9 +344,56 @@ def test_a_killed_update_leaves_a_whole_bundle_and_is_finished_by_the_next(repos
     assert history is not None
     assert [one["kind"] for one in history.versions] == ["build", "update"]
     assert document["history"][-1]["kept"] == "new"
+    assert document["kept"] == ("old" if moment == "before the end" else "new"), "what this run has done"
     assert is_output_of("finetune", output / "model", output / "stages")
     assert read_bundle(output / "bundle").manifest["finetuning"]["kept_step"] > 0
     assert not (output / "next").exists()
+
+
+def test_a_half_done_swap_is_finished_though_files_have_changed_and_the_next_training_is_refused(
+    repository, monkeypatch
+):
+    output = repository / ".submodel"
+    change(repository)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        always_better(patch)
+        patch.setattr(update_run, "adopt_model", _raise)
+        follow(repository, positions=0)
+    path = repository / next(path for path, place in splits(repository).items() if place == "calibration")
+    path.write_text(path.read_text() + "\nCHANGED_SINCE = 1\n")
+    always_better(monkeypatch, is_better=False)
+    document = follow(repository, positions=0)
+    assert [(one["kind"], one["kept"]) for one in document["history"]] == [
+        ("build", "new"),
+        ("update", "new"),
+        ("update", "old"),
+    ]
+    assert document["files"]["to_learn"] == 1
+    assert is_output_of("finetune", output / "model", output / "stages")
+    follow(repository, positions=0)  # does not ask for a build
+
+
+def test_a_build_forgets_the_swap_that_an_update_left_half_done(repository, monkeypatch):
+    change(repository)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        always_better(patch)
+        patch.setattr(update_run, "adopt_model", _raise)
+        follow(repository, positions=0)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(model_stages, "export_bundle", _raise)
+        build(repository, size=0.9)
+    model = (repository / ".submodel" / "model" / "model.safetensors").read_bytes()
+    with pytest.raises(BuildError, match="run `submodel build`"):
+        follow(repository)
+    assert (repository / ".submodel" / "model" / "model.safetensors").read_bytes() == model
+
+
+def test_without_git_no_line_of_a_changed_file_counts_as_written_since(repository, monkeypatch):
+    always_better(monkeypatch)
+    path = repository / next(path for path, place in splits(repository).items() if place == "calibration")
+    path.write_text(path.read_text() + "\nADDED = 1\n")
+    shutil.rmtree(repository / ".git")
+    assert "since" not in follow(repository)
 
 
 @pytest.mark.parametrize("missing", [".submodel", ".submodel/stages/history.json", ".submodel/bundle"])
