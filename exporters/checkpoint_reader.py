@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
+from builder.bases.folder_model import with_rope_theta
 from contract.errors import ExportError
 from contract.files.untrusted_json import read_json
 
@@ -65,7 +66,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise ExportError(f"{path} is not valid JSON ({error}); {hint}.") from error
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
         raise ExportError(f"{path} names no model_type; {hint}.")
-    return config
+    return with_rope_theta(config)
 
 
 def read_shape(config: Mapping[str, Any], folder: Path) -> DecoderShape:
@@ -74,7 +75,7 @@ def read_shape(config: Mapping[str, Any], folder: Path) -> DecoderShape:
         "an activation other than silu": config.get("hidden_act", "silu") != "silu",
         "scaled rotary positions (rope_scaling)": _is_rope_scaled(config),
         "sliding-window attention": bool(config.get("use_sliding_window")),
-        "no rope_theta, as transformers 5 writes it": "rope_theta" not in config and "rope_parameters" in config,
+        "rope_parameters without rope_theta": "rope_theta" not in config and "rope_parameters" in config,
     }
     for what, is_there in refusals.items():
         if is_there:

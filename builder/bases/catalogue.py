@@ -18,6 +18,8 @@ from contract.files.home import expand_home
 
 CACHE_VARIABLE: Final = "SUBMODEL_CACHE"
 
+MODEL_TYPES: Final = ("llama", "qwen2")  # as config.json names them: what can be pruned
+
 
 @dataclass(frozen=True, kw_only=True)
 class WheelPart:

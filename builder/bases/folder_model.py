@@ -59,9 +59,19 @@ CONFIG_KEYS: Final[Mapping[str, frozenset[str]]] = {
 }
 
 
+def with_rope_theta(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config.json as transformers 4 writes it: version 5 puts `rope_theta` and `rope_scaling` into one object."""
+    rope = config.get("rope_parameters")
+    if "rope_theta" in config or not isinstance(rope, Mapping) or "rope_theta" not in rope:
+        return dict(config)
+    others = {key: value for key, value in rope.items() if key != "rope_theta"}
+    scaling = None if others.get("rope_type", "default") == "default" else others
+    return {**config, "rope_theta": rope["rope_theta"], "rope_scaling": scaling}
+
+
 def read_folder_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     """Read a Llama- or Qwen2-shaped model, on the CPU and in evaluation mode; raises BaseModelError for any other."""
-    document = read_object(folder / "config.json")
+    document = with_rope_theta(read_object(folder / "config.json"))
     kind = document.get("model_type")
     if not isinstance(kind, str) or kind not in ARCHITECTURES:
         raise BaseModelError(

@@ -28,7 +28,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import disable_progress_bars
 
-from builder.bases.catalogue import BaseModel, gguf_path
+from builder.bases.catalogue import MODEL_TYPES, BaseModel, gguf_path
 from builder.bases.download import disk_refusal
 from contract.errors import BaseModelError
 from contract.files.untrusted_json import read_json
@@ -92,6 +92,11 @@ def fetch_snapshot(hub_id: str, on_progress: Callable[[int, int], None] = lambda
     files = [file for file in info.siblings or () if "/" not in file.rfilename and _is_wanted(file.rfilename)]
     if not any(file.rfilename.endswith(".safetensors") for file in files):
         raise BaseModelError(f"The hub's {hub_id} holds no safetensors weights; take another model.")
+    kind = (getattr(info, "config", None) or {}).get("model_type")
+    if kind is not None and kind not in MODEL_TYPES:
+        raise BaseModelError(
+            f"The hub's {hub_id} is a model of the type {kind!r}; only {' and '.join(MODEL_TYPES)} can be read."
+        )
     total = sum(file.size or 0 for file in files)
     folder_name = huggingface_hub.file_download.repo_folder_name(repo_id=hub_id, repo_type="model")
     blobs = Path(constants.HF_HUB_CACHE) / folder_name / "blobs"
@@ -103,8 +108,10 @@ def fetch_snapshot(hub_id: str, on_progress: Callable[[int, int], None] = lambda
             ),
             meanwhile=lambda: on_progress(min(_bytes_in(blobs), total), total),
         )
-    except OSError as error:
-        if error.errno in DISK_ERRORS:
+    except (OSError, RuntimeError) as error:  # hf_xet raises RuntimeError alone, with the system's message in it
+        if isinstance(error, RuntimeError) and "No space left" in str(error):
+            error = OSError(errno.ENOSPC, str(error))
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
             raise disk_refusal(error, blobs, total) from error
         raise _refusal(hub_id, error) from error
     on_progress(total, total)

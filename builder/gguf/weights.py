@@ -102,8 +102,8 @@ def _check_architecture(gguf: GgufFile) -> None:
     scaling = gguf.metadata.get(f"{name}.rope.scaling.type", "none")
     if scaling != "none" or "rope_freqs.weight" in gguf.tensors:
         raise BaseModelError(
-            f"The GGUF file {gguf.path} stretches its positions (RoPE scaling), which a GGUF file doesn't describe in "
-            "full; give the model as a Hugging Face folder or hub id instead."
+            f"The GGUF file {gguf.path} stretches its positions (RoPE scaling), which is not supported; take another "
+            "model."
         )
     if gguf.metadata.get(f"{name}.expert_count", 0):
         raise BaseModelError(f"The GGUF file {gguf.path} is a mixture of experts, which is not supported.")

@@ -78,6 +78,36 @@ def test_the_hubs_files_are_fetched_and_compared(played_hub):
         resolve_base("owner/tiny")
 
 
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        ("Data processing error: CAS service error", "can't be reached"),
+        ("No space left on device (os error 28)", "full|free"),
+    ],
+)
+def test_a_download_that_breaks_within_hf_xet_is_a_sentence(played_hub, monkeypatch, told, reason):
+    def broken(*arguments, **options):
+        raise RuntimeError(told)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", broken)
+    with pytest.raises(BaseModelError, match=reason):
+        fetch_snapshot("owner/tiny")
+
+
+def test_another_kind_of_model_is_refused_before_it_is_downloaded(played_hub, monkeypatch):
+    asked = huggingface_hub.HfApi.model_info
+
+    def model_info(self, hub_id, **options):
+        info = asked(self, hub_id, **options)
+        info.config = {"model_type": "starcoder2"}
+        return info
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", model_info)
+    with pytest.raises(BaseModelError, match="starcoder2"):
+        fetch_snapshot("owner/tiny")
+    assert played_hub.patterns is None
+
+
 def test_a_cached_snapshot_needs_all_its_files(played_hub, monkeypatch):
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda hub_id, **options: str(played_hub.folder))
     assert cached_snapshot("owner/tiny").revision == "abc123"

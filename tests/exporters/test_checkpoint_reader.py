@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import LlamaForCausalLM, Qwen2ForCausalLM
 
+from builder.bases.folder_model import read_folder_model
 from contract.errors import ExportError
 from exporters.checkpoint_reader import MAX_POSITIONS, Checkpoint
 
@@ -78,6 +79,19 @@ def test_reads_any_float_type_from_shards(
 def test_refuses_what_the_graph_does_not_do(folder: Path, change: dict[str, Any], message: str) -> None:
     change_config(folder, change)
     with pytest.raises(ExportError, match=message):
+        Checkpoint(folder)
+
+
+def test_reads_the_rotary_base_as_transformers_5_writes_it(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config.pop("rope_theta", None)
+    rope = {"rope_theta": 54321.0}
+    (folder / "config.json").write_text(json.dumps(config | {"rope_parameters": rope}))
+    assert Checkpoint(folder).shape.rope_theta == 54321.0
+    assert read_folder_model(folder, torch.float32).config.rope_theta == 54321.0
+    scaled = rope | {"rope_type": "llama3", "factor": 8.0}
+    (folder / "config.json").write_text(json.dumps(config | {"rope_parameters": scaled}))
+    with pytest.raises(ExportError, match="rope_scaling"):
         Checkpoint(folder)
 
 

@@ -1,11 +1,13 @@
 """Finished stages are not repeated; interrupted and changed ones are."""
 
+import json
 from typing import Any
 
 import pytest
 
 from builder.corpus.corpus import read_corpus
 from contract.console import StageDisplay
+from contract.errors import ExportError
 from submodel.build import pipeline
 from submodel.build.build_settings import BuildSettings
 from submodel.build.paths import BuildPaths
@@ -143,6 +145,21 @@ def test_a_stage_that_is_kept_leaves_the_state_of_another_fine_tuning(tmp_path):
             stage["is_fresh"] for stage in run_build(settings, display)["stages"] if stage["name"] == "finetune"
         )
     assert state.exists()
+
+
+def test_a_base_that_can_not_be_exported_is_refused_before_anything_is_pruned(tmp_path):
+    repository, base = tmp_path / "repository", save_base(tmp_path / "base", kind="qwen2")
+    repository.mkdir()
+    for number in range(24):
+        lines = (f"def compute_{number}_{i}(value):\n    return value + {i * number}\n" for i in range(30))
+        (repository / f"part_{number}.py").write_text("\n".join(lines))
+    config = json.loads((base / "config.json").read_text())
+    scaling = {"rope_type": "llama3", "factor": 8.0}
+    (base / "config.json").write_text(json.dumps(config | {"rope_scaling": scaling}))
+    settings = BuildSettings(repository=repository, output=tmp_path / "output", base=str(base))
+    with StageDisplay() as display, pytest.raises(ExportError, match="rope_scaling"):
+        run_build(settings, display)
+    assert list(BuildPaths(root=settings.output).stages.glob("*")) == []
 
 
 def test_force_does_not_repeat_what_this_run_made_under_another_name(tmp_path):
