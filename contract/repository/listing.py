@@ -18,7 +18,7 @@ from typing import Literal
 
 from contract.errors import CorpusError
 from contract.files.file_names import path_below
-from contract.repository.git import GitError, run_git
+from contract.repository.git import GitError, decode_name, run_git
 from contract.repository.ignore_rules import IgnoreRules
 from contract.repository.reading import SourceReader, Unreadable
 
@@ -85,12 +85,12 @@ def _list_with_git(root: Path) -> list[str] | None:
     try:
         top = run_git(root, "rev-parse", "--show-toplevel")
         # core.worktree can name any folder as the work tree: only this folder, or one above it, is believed.
-        if not top or path_below(root, Path(os.path.realpath(os.fsdecode(top.removesuffix(b"\n"))))) is None:
+        if not top or path_below(root, Path(os.path.realpath(decode_name(top.removesuffix(b"\n"))))) is None:
             return None
         names = run_git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     except GitError:
         return None
-    return [os.fsdecode(name).removesuffix("/") for name in names.split(b"\0") if name]
+    return [decode_name(name).removesuffix("/") for name in names.split(b"\0") if name]
 
 
 def _walk(root: Path, limits: ListingLimits) -> Listing:

@@ -120,12 +120,12 @@ def _read_texts(listing: _RootListing, settings: ReadingSettings, on_progress: P
             skipped[reason] += 1
             continue
         listing.limits.check(listing.root, opened)
-        opened += 1
         try:
             content = reader.read(path)
-        except Unreadable as left_out:
+        except Unreadable as left_out:  # often not there: git lists what a sparse checkout leaves out
             skipped[str(left_out)] += 1
             continue
+        opened += 1
         language = find_language(path)
         text = decode_text(content)
         if text is None or language is None:

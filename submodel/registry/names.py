@@ -21,6 +21,7 @@ MAX_REMOTES: Final = 8  # of a repository that are looked up
 _SCHEMES: Final = frozenset({"https", "http", "ssh", "git", "git+ssh", "ssh+git", "git+https", "git+http"})
 # As `git@host:path`. A single letter before the colon is a drive of Windows.
 _SHORT_FORM: Final = re.compile(r"(?:[^@/\s]+@)?(\[[0-9A-Fa-f:.]+\]|[^@:/\s]{2,}):(?!:|//)(.+)")
+_FETCHED: Final = re.compile(r"(.*) \(fetch\)(?: \[.+\])?")  # of a partial clone git names the filter, too
 _HOST: Final = re.compile(r"[\w.:-]+")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -70,7 +71,7 @@ def names_of(root: Path) -> list[str]:
         raise RegistryError(
             f"{root} has no git remote to be found by ({error}); give its name in the registry with --repository."
         ) from error
-    remotes = [line.removesuffix(" (fetch)").split("\t", 1) for line in lines if line.endswith(" (fetch)")]
+    remotes = [one[1].split("\t", 1) for line in lines if (one := _FETCHED.fullmatch(line))]
     remotes.sort(key=lambda remote: remote[0] != "origin")
     names = [repository_name(remote[1]) for remote in remotes[:MAX_REMOTES] if len(remote) == 2]
     found = list(dict.fromkeys(name for name in names if name is not None))

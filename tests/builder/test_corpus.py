@@ -251,6 +251,20 @@ def test_no_more_files_are_opened_than_the_limit(repository: Path, monkeypatch: 
     assert corpus.skipped == {"over the limit of files": 10}
 
 
+def test_files_that_a_sparse_checkout_leaves_out_take_no_place(repository: Path) -> None:
+    def git(*words: str) -> None:
+        subprocess.run(["git", *words], cwd=repository, check=True, capture_output=True)
+
+    git("init")
+    git("add", "--all")
+    listed = sorted(path for path in repository.rglob("*.py"))
+    for path in listed[5:]:
+        git("update-index", "--skip-worktree", str(path.relative_to(repository)))
+        path.unlink()
+    read = texts.read_texts(repository, texts.ReadingSettings(max_files=10))
+    assert read.keys() == {str(path.relative_to(repository)) for path in listed[:5]}
+
+
 def test_a_file_of_gigabytes_is_never_opened(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     huge = repository / "package" / "huge.py"
     with huge.open("wb") as file:

@@ -32,6 +32,10 @@ def run_git(folder: Path, *arguments: str) -> None:
     subprocess.run(["git", *arguments], cwd=folder, env=GIT_ENVIRONMENT, check=True, capture_output=True)
 
 
+def test_a_name_that_is_not_utf_8_is_kept() -> None:
+    assert git.decode_name(b"caf\xe9.py").encode("utf-8", "surrogateescape") == b"caf\xe9.py"
+
+
 def write_files(root: Path, files: dict[str, str]) -> None:
     for path, text in files.items():
         target = root / path

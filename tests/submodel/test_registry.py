@@ -93,6 +93,8 @@ def test_names_of_a_repository(tmp_path: Path) -> None:
         subprocess.run(["git", "remote", "add", name, remote], cwd=root, check=True)
     subprocess.run(["git", "remote", "set-url", "origin", "https://example.com/acme/app"], cwd=root, check=True)
     assert names_of(root) == ["example.com/acme/app", "example.com/me/app"]
+    subprocess.run(["git", "config", "remote.origin.partialclonefilter", "blob:none"], cwd=root, check=True)
+    assert names_of(root) == ["example.com/acme/app", "example.com/me/app"]
     (root / "src" / "deep").mkdir(parents=True)
     assert repository_root(root / "src" / "deep") == root
     with pytest.raises(RegistryError, match="no git remote"):
