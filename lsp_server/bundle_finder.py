@@ -6,20 +6,23 @@ that a client sets: clients relay settings that a repository brings along. A bun
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from contract.bundle.bundle import WORKSPACE_BUNDLE, build_of, find_bundle
+from contract.bundle.bundle import MANIFEST_FILE, WORKSPACE_BUNDLE, build_of, find_bundle
 from contract.bundle.bundle import read_manifest as bundle_manifest
 from contract.bundle.previous import MOST_KEPT, previous_bundles
 from contract.bundle.trusted_builds import UntrustedError, check_trusted
 from contract.errors import BundleError
 from contract.files.file_names import path_below
 
-RETRY_S = 5.0  # after a search that found nothing; so a new bundle is found without a restart
+log = logging.getLogger(__name__)
+
+RETRY_S = 5.0  # between two searches from one place: a bundle may appear, go, or be replaced by one that is not trusted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,13 +91,24 @@ class BundleFinder:
         """
         if self.fixed is not None:
             bundle = self.fixed if self.is_named(self.fixed) else self._remembered(_look_at, self.fixed)
-            return None if bundle is None else self._instead.get(bundle, bundle)
+            return None if bundle is None else self._in_place_of(bundle)
         starts = ([path.parent] if path is not None else []) + list(folders)
         for start in starts:
             bundle = self._nearest(start)
             if bundle is not None:
-                return self._instead.get(bundle, bundle)
+                return self._in_place_of(bundle)
         return None
+
+    def _in_place_of(self, bundle: Path) -> Path:
+        """Return the older bundle that is served in a bundle's place; itself if there is none, or it is gone."""
+        older = self._instead.get(bundle)
+        if older is None:
+            return bundle
+        if (older / MANIFEST_FILE).is_file():
+            return older
+        log.warning("The older bundle %s is gone: %s is served again", older, bundle)
+        del self._instead[bundle]
+        return bundle
 
     def roll_back(self, served: Sequence[Path], older: Path | None) -> tuple[Path, Path]:
         """Serve an older bundle in the place of a `served` one: `older`, or by default the newest of the first.
@@ -122,7 +136,7 @@ class BundleFinder:
 
     def _remembered(self, look: _Look, place: Path) -> Path | None:
         known = self._found.get((look, place))
-        if known is not None and (known.bundle is not None or self._now() - known.at_s < RETRY_S):
+        if known is not None and self._now() - known.at_s < RETRY_S:
             return known.bundle
         bundle, refused = look(place)
         self._found[look, place] = _Found(bundle=bundle, refused=refused, at_s=self._now())

@@ -159,8 +159,11 @@ class CompletionServer(LanguageServer):
             raise BundleError("There is no bundle in this workspace; run `submodel build` in the repository.")
         bundle, older = self.finder.roll_back(served, older)
         self.session.forget_answers()
+        self.is_started = False  # else the status would say meanwhile that there is no bundle
         await self.service.forget(bundle)
         await self._load(older, self.session.threads())
+        self.is_started = True
+        self.send_status()
 
     def send_status_in(self, seconds: float) -> None:
         """Send the status after so many seconds, as when a snooze is over."""
@@ -252,6 +255,7 @@ class CompletionServer(LanguageServer):
         self.service.supersede()  # a request that waits for its debounce would load a model again
         self.finder.forget()
         self.session.forget_answers()
+        self.is_started = False  # else the status would say meanwhile that there is no bundle
         await self.service.forget()
         await self.load_bundles()
 
@@ -299,6 +303,8 @@ class CompletionServer(LanguageServer):
             if status.state is BundleState.FAILED and status.error:
                 hint = "Then run the command submodel.reload, or restart the language server."
                 self.warn_once(f"{status.error} {hint}" if str(bundle) in status.error else f"{bundle}: {status.error}")
+            elif status.state is BundleState.UNTRUSTED and status.error:
+                self.warn_once(status.error, about=f"the trust in {bundle}")
         self._conditions = self._read_conditions()
         document = self.describe()
         said = (document["state"], document["power"]["policy"], document["message"])

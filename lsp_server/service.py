@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from contract.bundle.trusted_builds import UntrustedError
 from contract.errors import SubmodelError, first_line
 from lsp_server.bundle_states import BundleState, BundleStates, BundleStatus
 from lsp_server.decoding.huge_pages import use_huge_pages
@@ -253,6 +254,10 @@ class CompletionService:
         self._worker.beat(LOADING_S)
         try:
             completer = open_completer(folder, threads=threads, provider=self.provider, is_named=self._is_named(folder))
+        except UntrustedError as error:  # replaced since it was found; once it is trusted the next request loads it
+            status = BundleStatus(state=BundleState.UNTRUSTED, error=str(error), build=error.build)
+            self.states.set(folder, status)
+            raise
         except SubmodelError as error:
             self.states.set(folder, BundleStatus(state=BundleState.FAILED, error=str(error)))
             raise

@@ -253,11 +253,15 @@ def test_a_bundle_that_was_changed_since_it_was_found_is_not_loaded(clone: Path)
         change(bundle, "another")
         editor.change(" ", 0, 0)
         assert await editor.complete(1, 24) == []
+        with pytest.raises(UntrustedError):
+            open_completer(bundle, is_named=False)
+        assert trust(str(clone)).returncode == 0
+        async with asyncio.timeout(4 * RETRY_S):  # no reload is needed
+            while await editor.complete(1, 24) == []:
+                await asyncio.sleep(0.5)
 
     [sentence] = serve(clone, test, {"care": {"idleUnloadMinutes": 0.005}})
     assert "submodel trust" in sentence
-    with pytest.raises(UntrustedError):
-        open_completer(bundle, is_named=False)
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,28 @@ def test_roll_back_serves_an_older_one_until_all_is_forgotten(tmp_path: Path) ->
     assert finder.for_file(tmp_path / "a.py", []) == older
     finder.forget()
     assert finder.for_file(tmp_path / "a.py", []) == bundle
+
+
+def test_an_older_one_that_is_removed_is_served_no_more(tmp_path: Path) -> None:
+    bundle, old = make_bundle(tmp_path), make_bundle(tmp_path, "previous/a")
+    finder = BundleFinder()
+    finder.roll_back([bundle], None)
+    shutil.rmtree(old)
+    assert finder.for_file(tmp_path / "a.py", []) == bundle
+
+
+def test_a_nearer_one_that_appears_is_found_and_one_that_goes_is_forgotten(tmp_path: Path) -> None:
+    now = 0.0
+    finder = BundleFinder(now=lambda: now)
+    outer, file = make_bundle(tmp_path), tmp_path / "lib" / "a.py"
+    assert finder.for_file(file, []) == outer
+    inner = make_bundle(tmp_path / "lib")
+    assert finder.for_file(file, []) == outer, "not looked for at every key"
+    now += RETRY_S
+    assert finder.for_file(file, []) == inner
+    shutil.rmtree(tmp_path / "lib" / ".submodel")
+    now += RETRY_S
+    assert finder.for_file(file, []) == outer
 
 
 def test_roll_back_to_what_is_not_there(tmp_path: Path) -> None:
