@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 MAX_DEFAULT_THREADS = 8  # decoding is bound by memory bandwidth, which no laptop needs more cores to fill
+CGROUPS = Path("/sys/fs/cgroup")
 FAST_SHARE = 0.75  # of the fastest core's capacity; efficiency cores have half of it or less
 
 
@@ -48,7 +49,16 @@ def default_threads() -> int:
         logical = os.cpu_count() or 1
         is_hyperthreaded = platform.machine().lower() in {"x86_64", "amd64"} and logical > 2
         count = _fast_cores_of_macos() or (logical // 2 if is_hyperthreaded else logical)
-    return max(1, min(count, MAX_DEFAULT_THREADS))
+    return max(1, min(count, MAX_DEFAULT_THREADS, _quota()))
+
+
+def _quota() -> int:
+    """Return how many processors a container may use at a time; more threads than that stop each other."""
+    try:
+        limit, period = (CGROUPS / "cpu.max").read_text("ascii").split()
+        return max(1, int(limit) // int(period))
+    except (OSError, ValueError, ZeroDivisionError):  # no cgroup of version 2, or "max"
+        return MAX_DEFAULT_THREADS
 
 
 def fast_processors(allowed: Collection[int], devices: Path = Path("/sys/devices")) -> set[int]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from contract.processor import default_threads
@@ -14,6 +15,7 @@ from lsp_server.options import CareOptions, ServerOptions
 RATE = 0.02  # of a core, on average
 BURST_S = 6.0  # of a core at once: two places of 2,000 tokens; with RATE 3 % of a core over any ten minutes
 READ_EVERY_S = 10.0
+SUPPLIES = Path("/sys/class/power_supply")
 LOW_BATTERY_PERCENT = 20  # below it, no completions while the user types
 
 
@@ -77,7 +79,7 @@ def read_power() -> Power:
     """Read the machine's state. The load is the mean since the last call."""
     import psutil
 
-    battery = _reported(lambda: psutil.sensors_battery())
+    battery = None if _is_of_a_device() else _reported(lambda: psutil.sensors_battery())
     busy, own = (
         _reported(psutil.cpu_percent),
         _reported(lambda: _own_process().cpu_percent() / (psutil.cpu_count() or 1)),
@@ -87,6 +89,16 @@ def read_power() -> Power:
         battery_percent=None if battery is None else float(battery.percent),
         load=None if busy is None or own is None else max(0.0, (busy - own) / 100),
     )
+
+
+def _is_of_a_device() -> bool:
+    """Whether the first battery that Linux lists, which psutil takes, is that of a mouse or a keyboard."""
+    try:
+        names = sorted(one.name for one in SUPPLIES.iterdir())
+        names = [name for name in names if name.startswith("BAT") or "battery" in name.lower()]
+        return bool(names) and (SUPPLIES / names[0] / "scope").read_text("ascii").strip() == "Device"
+    except (OSError, ValueError):
+        return False
 
 
 def memory_bytes() -> int:

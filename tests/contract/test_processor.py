@@ -22,6 +22,21 @@ def test_threads_are_physical_cores(monkeypatch: pytest.MonkeyPatch, siblings: d
     assert processor.default_threads() == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"), [("200000 100000", 2), ("50000 100000", 1), ("max 100000", 8), ("", 8), (None, 8)]
+)
+def test_threads_of_a_container_with_a_quota(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str | None, expected: int
+) -> None:
+    if text is not None:
+        (tmp_path / "cpu.max").write_text(text + "\n")
+    monkeypatch.setattr(processor, "CGROUPS", tmp_path)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(64)), raising=False)
+    monkeypatch.setattr(processor, "_siblings", str)
+    monkeypatch.setattr(processor, "fast_processors", lambda allowed: set())
+    assert processor.default_threads() == expected
+
+
 @pytest.mark.parametrize(("machine", "logical", "expected"), [("AMD64", 12, 6), ("arm64", 6, 6), ("x86_64", 1, 1)])
 def test_threads_where_the_system_does_not_say(
     monkeypatch: pytest.MonkeyPatch, machine: str, logical: int, expected: int

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
+from lsp_server import power
 from lsp_server.options import CareOptions
 from lsp_server.power import READ_EVERY_S, Policy, Power, PowerMeter, choose_policy, memory_bytes, read_power
 
@@ -49,6 +53,19 @@ def test_a_machine_that_tells_nothing_is_no_hindrance(monkeypatch: pytest.Monkey
     monkeypatch.setattr("psutil.sensors_battery", missing)
     monkeypatch.setattr("psutil.cpu_percent", missing)
     assert read_power() == Power()
+
+
+@pytest.mark.parametrize(("scope", "expected"), [("Device", None), ("System", True), (None, True)])
+def test_the_battery_of_a_mouse_is_not_the_machines(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, scope: str | None, expected: bool | None
+) -> None:
+    (tmp_path / "hidpp_battery_0").mkdir()
+    if scope is not None:
+        (tmp_path / "hidpp_battery_0" / "scope").write_text(f"{scope}\n")
+    monkeypatch.setattr(power, "SUPPLIES", tmp_path)
+    reported = SimpleNamespace(percent=12.0, power_plugged=False)
+    monkeypatch.setattr("psutil.sensors_battery", lambda: reported)
+    assert read_power().on_battery is expected
 
 
 def test_this_machine_can_be_read() -> None:
