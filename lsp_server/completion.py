@@ -6,7 +6,6 @@ decides when to ask. `lsp_server.suggestion` decides what is shown of an answer.
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
 from collections.abc import Callable
@@ -170,10 +169,13 @@ class Completer:
 
     def _best_short_prompt_ids(self, whole: Prompt, may_wait_s: float) -> list[int]:
         """Return the longest short prompt that was read already, else the longest that this machine reads in time."""
-        shorts = [self._encode(whole, (), self._with_window(*window)) for window in SHORT_WINDOWS]
-        read = (ids for ids in shorts if self._engine.known_tokens(ids) > 0.9 * len(ids))
+        shorts: list[list[int]] = []
+        for window in SHORT_WINDOWS:
+            shorts.append(self._encode(whole, (), self._with_window(*window)))
+            if self._engine.known_tokens(shorts[-1]) > 0.9 * len(shorts[-1]):
+                return shorts[-1]
         in_time = (ids for ids in shorts if self._engine.reading_s(ids) <= 0.75 * may_wait_s)
-        return next(itertools.chain(read, in_time), shorts[-1])
+        return next(in_time, shorts[-1])
 
     def _with_window(self, prefix: int, suffix: int) -> PromptFormat:
         """Return the bundle's format with a window of at most so many tokens."""
