@@ -65,8 +65,11 @@ export function activate(context: vscode.ExtensionContext): void {
     controller.onGaveUp(() => void offers.tellOfCrashes()),
     watchBundles(bundles, () => void controller.restartForNewBundle('the bundle on disk has changed')),
     vscode.window.onDidChangeWindowState(({ focused }) => {
-      if (focused && status.snapshot.phase === 'no-bundle') {
+      const { phase } = status.snapshot;
+      if (focused && (phase === 'no-bundle' || phase === 'failed')) {
         void controller.restartForNewBundle('a bundle has appeared'); // no watcher sees every folder above
+      } else if (focused && phase === 'no-executable') {
+        void controller.restartForOtherExecutable('the window has the focus again'); // it may be installed by now
       }
     }),
     onDidSelectInterpreter(() => void controller.restartForOtherExecutable('another Python environment was selected')),

@@ -8,6 +8,7 @@ const BUNDLE = {
   base: 'smollm2-135m',
   parameters: 80_708_544,
   bytes: 98_015_180,
+  graph: undefined,
   builtAt: new Date(0),
 };
 const READY: Snapshot = { ...INITIAL, phase: 'ready', bundle: BUNDLE, latencyMs: 44.6 };
@@ -60,6 +61,7 @@ test('what the server tells of itself', () => {
   });
   expect(toSnapshot({ state: 'paused', message: 'On battery.' })).toMatchObject({ problem: 'On battery.' });
   expect(toSnapshot({})).not.toHaveProperty('phase');
+  expect(toSnapshot({ threads: 2, bundles: [{ state: 'ready', provider: 'cuda: it is there' }] }).device).toBe('CUDA');
 });
 
 test.each(['ready', 'unloaded'] as const)('%s, but held back by the battery: paused', (state) => {

@@ -75,11 +75,15 @@ export class BuildCommand implements vscode.Disposable {
       return;
     }
     this.terminal = terminal;
+    const own = path.join(target.repository, OWN_BUNDLE);
+    const before = await readBundle(own);
     const code = await this.follow(task, target, terminal);
     this.terminal = undefined;
     this.log.info(`submodel ${task} in ${target.repository} ended with ${code}`);
     if (code === 0) {
-      await this.bundles.forgetPick();
+      if (task === 'build' || (await readBundle(own))?.graph !== before?.graph) {
+        await this.bundles.forgetPick(); // an update that keeps the old model leaves what the user has picked
+      }
       this.status.update({ building: undefined });
       await this.controller.restartForNewBundle(`a sub-model was ${task === 'build' ? 'built' : 'updated'}`);
       tellSuccess(

@@ -86,7 +86,7 @@ async function isGitRoot(folder: string): Promise<boolean> {
   );
 }
 
-async function isFolder(folder: string): Promise<boolean> {
+export async function isFolder(folder: string): Promise<boolean> {
   return fs.stat(folder).then(
     (facts) => facts.isDirectory(),
     () => false,

@@ -6,7 +6,7 @@ import * as vscode from 'vscode';
 
 import { plain } from '../plainText';
 import { readSettings } from '../settings';
-import { findGitRoot, findRepository, OWN_BUNDLE, readBundle } from './bundles';
+import { findGitRoot, findRepository, isFolder, OWN_BUNDLE, readBundle } from './bundles';
 import { type BundleInfo, describeBundle } from './manifest';
 import { resolveNamed } from './named';
 
@@ -24,12 +24,15 @@ export class Bundles {
     return this.memory.get<string>(PICKED);
   }
 
-  /** What is wrong with the setting if it names no bundle. */
+  /** What is wrong with the setting, or the pick, if it names no bundle. */
   problem(): string {
     const named = readNamed();
-    return named && 'problem' in named
-      ? named.problem
-      : `the setting submodel.bundle names ${named?.folder ?? ''}, which is no bundle`;
+    if (named && 'problem' in named) {
+      return named.problem;
+    }
+    return named
+      ? `the setting submodel.bundle names ${named.folder}, which is no bundle`
+      : `the picked bundle ${this.picked() ?? ''} can't be read`;
   }
 
   /** The bundles that a server would serve, read; each folder's own if none is named. */
@@ -37,10 +40,12 @@ export class Bundles {
     const picked = this.picked();
     if (picked !== undefined) {
       const bundle = await readBundle(picked);
-      if (bundle || readSettings().bundle) {
+      if (bundle || readSettings().bundle || !(await isDeleted(picked))) {
         return bundle ? [bundle] : [];
       }
-      await this.forgetPick(); // it was deleted
+      await this.forgetPick();
+      const gone = `The bundle ${picked}, which you picked, was deleted. The workspace's own is served again.`;
+      void vscode.window.showInformationMessage(plain(gone));
     }
     if (!vscode.workspace.isTrusted) {
       return []; // a stranger's model is as good as a program of theirs
@@ -131,6 +136,11 @@ function readNamed(): ReturnType<typeof resolveNamed> | undefined {
     home: os.homedir(),
   };
   return bundle ? resolveNamed(bundle, around) : undefined;
+}
+
+/** Whether a picked bundle is gone, and not merely on a drive that is not there now. */
+async function isDeleted(folder: string): Promise<boolean> {
+  return !(await isFolder(folder)) && (await isFolder(path.dirname(folder)));
 }
 
 async function browse(): Promise<string> {

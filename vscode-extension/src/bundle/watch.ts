@@ -35,7 +35,15 @@ export function watchBundles(bundles: Bundles, listener: () => void): vscode.Dis
         continue;
       }
       const watcher = vscode.workspace.createFileSystemWatcher(pattern);
-      watchers.set(base, vscode.Disposable.from(watcher, watcher.onDidCreate(later), watcher.onDidChange(later)));
+      watchers.set(
+        base,
+        vscode.Disposable.from(
+          watcher,
+          watcher.onDidCreate(later),
+          watcher.onDidChange(later),
+          watcher.onDidDelete(later),
+        ),
+      );
     }
   };
   let isOver = false;

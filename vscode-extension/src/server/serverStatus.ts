@@ -18,7 +18,11 @@ const PHASES: Readonly<Record<NonNullable<ServerStatus['state']>, Phase>> = {
 export function toSnapshot(status: ServerStatus): Partial<Snapshot> {
   const phase = status.state === undefined ? undefined : phaseOf(status.state, status.power?.policy);
   const saving = status.power?.policy === 'saving' ? ', saving power' : '';
-  const threads = status.threads == null ? '' : `, ${status.threads} ${status.threads === 1 ? 'core' : 'cores'}`;
+  const provider = status.bundles?.find((bundle) => bundle.state === 'ready')?.provider?.split(':')[0] ?? 'cpu';
+  const threads =
+    provider !== 'cpu' || status.threads == null
+      ? ''
+      : `, ${status.threads} ${status.threads === 1 ? 'core' : 'cores'}`;
   const saysWhy = phase === 'failed' || phase === 'paused';
   return {
     ...(phase === undefined ? {} : { phase }),
@@ -26,7 +30,7 @@ export function toSnapshot(status: ServerStatus): Partial<Snapshot> {
       ? {}
       : { snoozedUntil: status.snoozedUntil === null ? undefined : new Date(status.snoozedUntil) }),
     problem: saysWhy && status.message ? status.message : undefined,
-    device: `CPU${threads}${saving}`,
+    device: `${provider.toUpperCase()}${threads}${saving}`,
     memoryBytes: status.memoryBytes ?? undefined,
   };
 }
