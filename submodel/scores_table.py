@@ -22,7 +22,10 @@ def print_build(document: Mapping[str, Any]) -> None:
         )
     for name, path in document["paths"].items():
         console.print(f"{name:>8}  {path}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"Built in {document['seconds']:.0f} s. Open your editor, or try `submodel complete FILE`.")
+    console.print(
+        f"Built in {document['seconds']:.0f} s. Open your editor, or try "
+        "`submodel complete FILE --line 10 --character 8` (both count from 0)."
+    )
 
 
 def print_scores(document: Mapping[str, Any]) -> None:

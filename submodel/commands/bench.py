@@ -12,7 +12,8 @@ import typer
 def bench(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle's folder.")],
     repository: Annotated[
-        Path, typer.Option(metavar="REPO", help="Whose held-out lines are typed; as a rule, the bundle's own.")
+        Path,
+        typer.Option(metavar="REPO", help="The repository that the bundle was built of: its held-out lines are typed."),
     ] = Path(),
     peer: Annotated[
         list[str] | None,

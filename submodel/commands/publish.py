@@ -41,10 +41,11 @@ def publish(
     """
     from contract.console import StageDisplay, plain, print_json
     from contract.errors import SubmodelError
-    from submodel.extras import install_command
+    from submodel.extras import install_command, missing_modules
 
     if importlib.util.find_spec("cryptography") is None:
-        line = install_command("publish", extra="publish")
+        # Some installers replace the whole environment: what is there already is named again.
+        line = install_command("publish", extra="publish" if missing_modules() else "build,publish")
         raise SubmodelError(f"`submodel publish` needs cryptography to sign. Add it with: {line}")
     from submodel.registry.publish_run import PublishSettings, run_publish
 

@@ -49,9 +49,13 @@ def serve(
     threads: Annotated[
         int | None, typer.Option(min=1, max=256, help="Cores to use. Default: the physical ones, at most 8.")
     ] = None,
-    provider: Annotated[Provider, typer.Option(help="Where the model runs. Default: the best that is there.")] = (
-        Provider.AUTO
-    ),
+    provider: Annotated[
+        Provider,
+        typer.Option(
+            help="Where the model runs. auto: an NVIDIA GPU if ONNX Runtime offers it and the bundle has fp16, "
+            "otherwise the processor."
+        ),
+    ] = (Provider.AUTO),
 ) -> None:
     """Serve completions to an editor."""
     if sum((stdio, tcp is not None, http is not None)) > 1:
