@@ -23,8 +23,9 @@ class FinetuneSettings:
     middle_weight: float = 2.0
     max_passes: int = 4  # over the calibration files; more repeat what is known by heart
     validation_tokens: int = 4_096  # each of its prompts is as long as the window
-    least_validations: int = 2  # spread evenly over the steps; each costs some eleven seconds of the budget
-    least_patience: int = 3  # validations without a new best before it stops
+    least_validations: int = 1  # spread evenly over the steps; each costs some ten seconds of the budget
+    # Validations without a new best before it stops, or a third of all. The falling learning rate brings the best last.
+    least_patience: int = 3
     seed: int = 0
     steps: int | None = None  # so many at most, however long they take: the same model again on machines of one kind
 
@@ -34,13 +35,8 @@ class FinetuneSettings:
 
     @property
     def validations(self) -> int:
-        """How often the model is validated: a long run every two and a half minutes."""
-        return max(self.least_validations, round(self.minutes / 2.5))
-
-    @property
-    def patience(self) -> int:
-        """Validations without a new best before it stops; the falling learning rate brings the best last."""
-        return max(self.least_patience, self.validations // 3)
+        """How often the model is validated at most: a long run every two and a half minutes."""
+        return max(self.least_validations, int(self.minutes / 2.5))
 
     def to_json(self) -> dict[str, Any]:
         """For keys and manifests; what is not set is left out."""

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from itertools import islice
 
 
-def steps_within(seconds: float, seconds_a_step: float, *, least: int, most: int) -> int:
-    """Steps that fit into `seconds`, between `least` and `most`."""
-    return max(least, min(most, int(seconds / seconds_a_step)))
+def steps_within(seconds: float, seconds_of_steps: Iterable[float], *, least: int, most: int) -> int:
+    """Steps that fit into `seconds`, at least half of the last one, between `least` and `most`."""
+    count, end = 0, 0.0
+    for step_s in islice(seconds_of_steps, most):
+        if end + step_s / 2 > seconds:
+            break
+        count, end = count + 1, end + step_s
+    return max(least, count)
 
 
 def learning_rate_at(step: int, total: int, *, peak: float, warmup: int, floor: float = 0.1) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from statistics import median
@@ -18,6 +19,7 @@ from builder.finetuning.training_state import StateFile, TrainingProgress
 from contract.documents import FineTuningFacts
 
 SAVE_EVERY_S = 30.0  # between two states of some 100 MB; a kill before the first costs all steps so far
+STEPS_A_VALIDATION = 20  # at least; a step takes three to eight seconds on two cores
 PASS_TOKENS = 1_400  # of a step that are in memory at once; more are not faster
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what AdamW keeps of each factor
 
@@ -41,8 +43,9 @@ class TrainingRun:
         self._optimizer = torch.optim.AdamW(list(self._factors.values()), lr=settings.learning_rate, weight_decay=0.0)
         self.progress = TrainingProgress()
         self._best = self._copy()
-        # What the plan is made of: seconds a pass of the first validation, seconds a token of each of the first steps.
+        # What the plan is made of: seconds a pass of the first validation, seconds a token of each step.
         self._pass_seconds: list[float] = []
+        self._last_validation_s = 0.0
         self._step_paces: list[float] = []
 
     def restore(self) -> None:
@@ -85,13 +88,15 @@ class TrainingRun:
             progress.step += 1
             seconds = time.perf_counter() - started
             progress.seconds += seconds
-            if progress.total is None:
-                self._step_paces.append(seconds / max(progress.tokens - tokens, 1))
-                if progress.step == settings.warmup_steps:
-                    self._plan()
+            self._step_paces.append(seconds / max(progress.tokens - tokens, 1))
+            if progress.total is None and progress.step == settings.warmup_steps:
+                self._plan()
+                self._save()
+                self._announce()
+            elif self._is_half_done():
+                self._plan()
             if progress.total is not None:
                 self._on_progress(progress.step, progress.total)
-        self._save()
         self._load(self._best)
 
     def summary(self) -> FineTuningFacts:
@@ -109,30 +114,62 @@ class TrainingRun:
         }
 
     def _is_finished(self) -> bool:
-        progress = self.progress
+        progress, settings = self.progress, self._settings
         if progress.total is None:
             return False
         worse = [entry for entry in progress.curve if entry["step"] > progress.best_step]
-        return progress.step >= progress.total or len(worse) >= self._settings.patience
+        return progress.step >= progress.total or len(worse) >= max(settings.least_patience, self._validations // 3)
+
+    @property
+    def _validations(self) -> int:
+        """How often the model is validated: fewer times where the passes end long before the minutes."""
+        settings, total = self._settings, self.progress.total or 0
+        return min(settings.validations, max(settings.least_validations, total // STEPS_A_VALIDATION))
+
+    def _is_half_done(self) -> bool:
+        """Whether half of a planned run's steps are done, all of them by this process."""
+        progress = self.progress
+        if self._settings.steps is not None or progress.total is None:
+            return False
+        return progress.step == progress.total // 2 and progress.step == len(self._step_paces)
 
     def _plan(self) -> None:
-        """Fix the number of steps from the time of the first ones; a restart keeps it, whatever the machine does.
+        """Fix the number of steps from the times and tokens of those that were timed, and the tokens of those to come.
 
-        Medians, since what runs for the first time takes longer: a plan by means left a tenth of the minutes unused.
+        Medians, since what runs for the first time takes longer: a plan by means left a tenth of the minutes unused. A
+        restart keeps the number, whatever the machine does.
         """
         progress, settings = self.progress, self._settings
         pace = median(self._step_paces)
-        a_step = pace * progress.tokens / progress.step
-        validations = median(self._pass_seconds) * len(self._pass_seconds) * settings.validations
-        left = settings.minutes * 60 - progress.seconds - validations
-        whole = progress.step * a_step + left
-        progress.total = steps_within(whole, a_step, least=settings.warmup_steps, most=self._material.most_steps)
-        to_come = (progress.total - progress.step) * a_step + validations
-        tokens = progress.tokens * progress.total / progress.step
-        self._save()
+        a_validation = self._validation_s()
+        done, budget = len(progress.curve), settings.minutes * 60  # the first validation is that before all steps
+        to_come = (settings.validations + 1 - done) * a_validation
+        # A process that was stopped for a while takes a tenth of the budget at most.
+        used = min(progress.seconds, pace * progress.tokens + done * a_validation + budget / 10)
+        steps = (pace * self._tokens_of(step) for step in itertools.count(progress.step))
+        progress.total = progress.step + steps_within(
+            budget - used - to_come,
+            steps,
+            least=max(0, settings.warmup_steps - progress.step),
+            most=self._material.most_steps - progress.step,
+        )
+
+    def _validation_s(self) -> float:
+        """The time of a validation: that of the last one, if it was not the first."""
+        return self._last_validation_s or median(self._pass_seconds) * len(self._pass_seconds)
+
+    def _tokens_of(self, step: int) -> int:
+        return sum(len(example.ids) - 1 for example in self._material.batch(step))
+
+    def _announce(self) -> None:
+        """Say how many steps are planned, and how long they are expected to take."""
+        progress, pace = self.progress, median(self._step_paces)
+        assert progress.total is not None
+        tokens = sum(map(self._tokens_of, range(progress.step, progress.total)))
+        validations = self._validations * self._validation_s()
         self._on_event(
-            f"Training at {1 / pace:.0f} tokens/s: {progress.total} steps, about {tokens:,.0f} tokens, in "
-            f"{(progress.seconds + to_come) / 60:.1f} minutes"
+            f"Training at {1 / pace:.0f} tokens/s: {progress.total} steps, about {progress.tokens + tokens:,.0f} "
+            f"tokens, in {(progress.seconds + tokens * pace + validations) / 60:.1f} minutes"
         )
 
     def _step(self) -> float:
@@ -177,10 +214,11 @@ class TrainingRun:
         progress = self.progress
         if progress.total is None or progress.curve[-1]["step"] == progress.step:
             return
-        if progress.step not in validation_steps(progress.total, self._settings.validations):
+        if progress.step not in validation_steps(progress.total, self._validations):
             return
         started = time.perf_counter()
         loss = self._validate()
+        self._last_validation_s = time.perf_counter() - started
         if progress.best_loss is None or loss < progress.best_loss:
             progress.best_loss, progress.best_step = loss, progress.step
             self._best = self._copy()

@@ -73,8 +73,7 @@ class UpdateSettings(BuildSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        # One validation at the end: a second would take eleven seconds more of two minutes.
-        tuning = FinetuneSettings(minutes=self.minutes, seed=self.seed + self.number, least_validations=1)
+        tuning = FinetuneSettings(minutes=self.minutes, seed=self.seed + self.number)
         object.__setattr__(self, "finetuning", tuning)
 
 

@@ -218,7 +218,26 @@ def test_the_minutes_are_used_up_though_what_runs_first_takes_longer(tmp_path, m
     files = [replace(first, path=f"{number}.py") for number in range(20)] + others
     summary = run(tmp_path, files=files, settings=replace(SETTINGS, minutes=2, warmup_steps=4)).summary
     assert 4 < summary["steps"] < 8 * 20
-    assert summary["minutes"] == pytest.approx(2, rel=0.2)
+    assert summary["minutes"] == pytest.approx(2, rel=0.07)
+
+
+@pytest.mark.parametrize(("later", "stall"), [(0.7, 0.0), (1.4, 0.0), (1.0, 300.0)])
+def test_the_minutes_are_used_up_though_the_machine_changes_or_stands_still(tmp_path, monkeypatch, later, stall):
+    """By a clock of its own: after ten steps a token takes `later` times as long; the third step stalls."""
+    now, passes, real = [0.0], [0], training_run.packed_nats  # type: ignore[attr-defined]
+
+    def packed_nats(model, sequences, device):
+        passes[0] += model.training
+        now[0] += sum(map(len, sequences)) / 100 * (later if passes[0] > 10 else 1) + stall * (passes[0] == 3)
+        return real(model, sequences, device)
+
+    monkeypatch.setattr(training_run, "packed_nats", packed_nats)
+    monkeypatch.setattr(training_run, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    first, *others = corpus()
+    files = [replace(first, path=f"{number}.py") for number in range(40)] + others
+    summary = run(tmp_path, files=files, settings=replace(SETTINGS, minutes=3, warmup_steps=4)).summary
+    assert 10 < summary["steps"] < 8 * 40
+    assert summary["minutes"] - stall / 60 == pytest.approx(3, rel=0.15)
 
 
 def test_steps_that_are_asked_for_are_taken_whatever_the_time(tmp_path, monkeypatch):
@@ -325,9 +344,11 @@ def test_minutes_that_are_no_length_of_time_are_refused(minutes):
 
 
 def test_the_budget_decides_the_steps():
-    assert steps_within(60, 2.0, least=8, most=100) == 30
-    assert steps_within(1, 2.0, least=8, most=100) == 8
-    assert steps_within(6000, 2.0, least=8, most=100) == 100
+    assert steps_within(60, itertools.repeat(2.0), least=8, most=100) == 30
+    assert steps_within(61.5, itertools.repeat(2.0), least=8, most=100) == 31, "more than half of it fits"
+    assert steps_within(1, itertools.repeat(2.0), least=8, most=100) == 8
+    assert steps_within(6000, itertools.repeat(2.0), least=8, most=100) == 100
+    assert steps_within(60, itertools.chain([50.0], itertools.repeat(2.0)), least=0, most=100) == 6, "a long step first"
 
 
 def test_the_rate_rises_then_falls():
