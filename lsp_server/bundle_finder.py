@@ -139,6 +139,9 @@ class BundleFinder:
         if known is not None and self._now() - known.at_s < RETRY_S:
             return known.bundle
         bundle, refused = look(place)
+        if bundle is not None:  # another place may have found it while it was not trusted
+            refusals = {key for key, one in self._found.items() if one.refused is not None and one.refused[0] == bundle}
+            self._found = {key: one for key, one in self._found.items() if key not in refusals}
         self._found[look, place] = _Found(bundle=bundle, refused=refused, at_s=self._now())
         return bundle
 
@@ -157,7 +160,7 @@ def _look_above(start: Path) -> tuple[Path | None, tuple[Path, BundleError] | No
     """Return the nearest bundle, as refused if it is not served."""
     try:
         bundle = find_bundle(start)
-    except BundleError:
+    except (BundleError, OSError):  # none, or on a drive that does not answer
         return None, None
     refusal = _refusal(bundle)
     return (bundle, None) if refusal is None else (None, (bundle, refusal))

@@ -43,7 +43,8 @@ class Check:
 _FLAG = Check(demand="true or false", is_valid=lambda value: isinstance(value, bool))
 _FOLDER = Check(
     demand="the path of a bundle folder",
-    is_valid=lambda value: isinstance(value, str) and value != "",
+    # A share's path would send the user's name and a hash of the password to a machine that a repository may name.
+    is_valid=lambda value: isinstance(value, str) and value != "" and not value.startswith(("\\\\", "//")),
     convert=lambda value: expand_home(Path(value)),
 )
 
@@ -159,7 +160,9 @@ class ServerOptions:
         None, _FOLDER, "one bundle for all files, built here or trusted; without it each folder has its own"
     )
     threads: int | None = _option(
-        None, _count(1, THREADS_LIMIT), "cores to use; without it the physical ones, at most 8"
+        None,
+        _count(1, THREADS_LIMIT),
+        "cores to use; without it the physical ones, at most 8 and no more than a container may use",
     )
     provider: str = _option(
         "auto",

@@ -18,7 +18,7 @@ from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 from pygls.uris import to_fs_path
 
-from contract.bundle.bundle import find_bundle
+from contract.bundle.bundle import MANIFEST_FILE, find_bundle
 from contract.documents import ServerStatus
 from contract.errors import BundleError, SubmodelError
 from contract.files.file_names import path_below
@@ -328,9 +328,18 @@ class CompletionServer(LanguageServer):
 
     def _prepare(self, request: CompletionRequest) -> None:
         """Warn of bundles that are not served, and begin to read a repository that is not known yet."""
+        if request.bundle is None:
+            self._drop_unserved()
         self._tell_refused()
         if request.root is not None and self.options.enabled and is_of(request.root, self.folders):
             self.repositories.read_once(request.root, request.bundle)
+
+    def _drop_unserved(self) -> None:
+        """Free bundles that are no longer served: they are gone, or not trusted any more."""
+        refused = self.finder.refused
+        for bundle in list(self.service.bundles):
+            if bundle in refused or not (bundle / MANIFEST_FILE).is_file():
+                self.service.unload(bundle, forget=True)
 
     def _tell_refused(self) -> None:
         """Warn the user of each bundle that was found but is not served."""

@@ -93,7 +93,7 @@ class Endpoint:
             self.service.load(bundle, self._threads())
         if status is None or status.state is BundleState.LOADING:
             raise Refusal(503, "The model is being loaded; ask again.")
-        if status.state is BundleState.FAILED:
+        if status.state in (BundleState.FAILED, BundleState.UNTRUSTED):
             raise Refusal(503, "The model can't be loaded; the server's log says why.")
         return messages.json_reply({"status": "ok"})
 

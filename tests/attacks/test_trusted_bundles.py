@@ -265,6 +265,27 @@ def test_a_bundle_that_was_changed_since_it_was_found_is_not_loaded(clone: Path)
 
 
 @pytest.mark.slow
+def test_a_bundle_that_is_served_and_loses_its_trust_is_served_no_more(clone: Path) -> None:
+    assert trust(str(clone)).returncode == 0
+
+    async def test(editor: Editor) -> None:
+        assert await editor.complete(1, 24) != []
+        assert trust(str(clone), "--forget").returncode == 0
+        async with asyncio.timeout(4 * RETRY_S):
+            while await editor.complete(1, 24) != []:
+                await asyncio.sleep(0.5)
+        status = await editor.request("submodel/status")
+        while status["state"] == "ready":  # until its memory is free
+            await asyncio.sleep(0.05)
+            status = await editor.request("submodel/status")
+        [bundle] = status["bundles"]
+        assert (status["state"], bundle["state"]) == ("failed", "untrusted")
+
+    [sentence] = serve(clone, test)
+    assert "submodel trust" in sentence
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["onnx/model.onnx", "tokenizer.json"])
 @pytest.mark.parametrize("is_named", [False, True])
 def test_no_file_is_parsed_before_all_are_hashed(
