@@ -8,7 +8,7 @@ const BUNDLE = {
   base: 'smollm2-135m',
   parameters: 80_708_544,
   bytes: 98_015_180,
-  graph: undefined,
+  graphs: '',
   builtAt: new Date(0),
 };
 const READY: Snapshot = { ...INITIAL, phase: 'ready', bundle: BUNDLE, latencyMs: 44.6 };

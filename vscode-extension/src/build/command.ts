@@ -81,7 +81,7 @@ export class BuildCommand implements vscode.Disposable {
     this.terminal = undefined;
     this.log.info(`submodel ${task} in ${target.repository} ended with ${code}`);
     if (code === 0) {
-      if (task === 'build' || (await readBundle(own))?.graph !== before?.graph) {
+      if (task === 'build' || (await readBundle(own))?.graphs !== before?.graphs) {
         await this.bundles.forgetPick(); // an update that keeps the old model leaves what the user has picked
       }
       this.status.update({ building: undefined });

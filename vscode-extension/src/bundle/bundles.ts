@@ -74,7 +74,7 @@ export function listBuildable(folder: string, repository: string | undefined): s
   return repository === undefined || repository === path.resolve(folder) ? [folder] : [repository, folder];
 }
 
-function isAtOrBelow(one: string, folder: string): boolean {
+export function isAtOrBelow(one: string, folder: string): boolean {
   const relative = path.relative(folder, one);
   return relative !== '..' && !relative.startsWith(`..${path.sep}`) && !path.isAbsolute(relative);
 }

@@ -1,12 +1,13 @@
 // Which bundle is served: the setting, else what was picked in this workspace, else the workspace's own if it is trusted.
 
+import * as fs from 'node:fs/promises';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 
 import { plain } from '../plainText';
 import { readSettings } from '../settings';
-import { findGitRoot, findRepository, isFolder, OWN_BUNDLE, readBundle } from './bundles';
+import { findGitRoot, findRepository, isAtOrBelow, isFolder, OWN_BUNDLE, readBundle } from './bundles';
 import { type BundleInfo, describeBundle } from './manifest';
 import { resolveNamed } from './named';
 
@@ -44,7 +45,7 @@ export class Bundles {
         return bundle ? [bundle] : [];
       }
       await this.forgetPick();
-      const gone = `The bundle ${picked}, which you picked, was deleted. The workspace's own is served again.`;
+      const gone = `The bundle ${picked}, which you picked, was deleted. This workspace gets its own again.`;
       void vscode.window.showInformationMessage(plain(gone));
     }
     if (!vscode.workspace.isTrusted) {
@@ -138,9 +139,13 @@ function readNamed(): ReturnType<typeof resolveNamed> | undefined {
   return bundle ? resolveNamed(bundle, around) : undefined;
 }
 
-/** Whether a picked bundle is gone, and not merely on a drive that is not there now. */
+/** Whether a picked bundle is gone, and not merely on a drive that is away: then its mount point is missing or empty. */
 async function isDeleted(folder: string): Promise<boolean> {
-  return !(await isFolder(folder)) && (await isFolder(path.dirname(folder)));
+  if (await isFolder(folder)) {
+    return false;
+  }
+  const beside = await fs.readdir(path.dirname(folder)).catch(() => []);
+  return beside.length > 0 || workspaceFolders().some((root) => isAtOrBelow(folder, root));
 }
 
 async function browse(): Promise<string> {

@@ -7,11 +7,11 @@ export interface BundleInfo {
   readonly base: string;
   readonly parameters: number | undefined;
   readonly bytes: number | undefined;
-  readonly graph: string | undefined; // SHA-256
+  readonly graphs: string; // the SHA-256 of the files of its graphs
   readonly builtAt: Date;
 }
 
-const GRAPH = 'onnx/model.onnx';
+const GRAPHS = 'onnx/';
 
 /** Reads the text of a bundle.json; raises if it is none. */
 export function readManifest(text: string, folder: string, builtAt: Date): BundleInfo {
@@ -21,15 +21,16 @@ export function readManifest(text: string, folder: string, builtAt: Date): Bundl
     throw new Error('it lists no files');
   }
   const base: Unchecked<BaseFacts> = toObject(document.base) ?? {};
-  const graph = (toObject((files as Readonly<Record<string, unknown>>)[GRAPH]) as Unchecked<FileFacts> | undefined)
-    ?.sha256;
+  const graphs = Object.entries(files)
+    .filter(([name]) => name.startsWith(GRAPHS))
+    .map(([, facts]) => String((toObject(facts) as Unchecked<FileFacts> | undefined)?.sha256));
   const sizes = Object.values(files).map((facts) => (toObject(facts) as Unchecked<FileFacts> | undefined)?.bytes);
   return {
     folder,
     base: typeof base.name === 'string' ? base.name : 'unknown base',
     parameters: typeof document.parameters === 'number' ? document.parameters : undefined,
     bytes: sizes.every((size) => typeof size === 'number') ? sizes.reduce((sum, size) => sum + size, 0) : undefined,
-    graph: typeof graph === 'string' ? graph : undefined,
+    graphs: graphs.join(),
     builtAt,
   };
 }

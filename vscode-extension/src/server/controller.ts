@@ -127,7 +127,7 @@ export class ServerController implements vscode.Disposable {
     }
     const bundles = await this.bundles.served();
     const [bundle] = bundles;
-    if (!bundle && this.bundles.picked() !== undefined) {
+    if (!bundle && (readSettings().bundle || this.bundles.picked() !== undefined)) {
       this.status.update({ phase: 'failed', problem: this.bundles.problem() });
       return;
     }
