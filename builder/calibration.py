@@ -107,7 +107,7 @@ def make_examples(
 
     One in PLAIN_EVERY is the same text as it stands in the file. Fewer where the files have no more lines. `kind`: of
     the files that count. A SHORT_SHARE of the windows has a quarter of the length. Examples that lie close together
-    come last. With `is_first` all that are come before those that are not, and no line of theirs is left out.
+    come last. With `is_first` all that are come before those that are not, up to `tokens` lines of them.
     """
     examples: list[Example] = []
     count = 0

@@ -1,7 +1,7 @@
 """What the model of a repository has seen, version by version: what an update starts from.
 
 One sealed file (`contract.files.seals`) beside the stages' records, replaced as a whole when a build or an update ends.
-It holds paths and hashes of texts, no text.
+While an update swaps its bundle, the history that follows lies beside it. It holds paths and hashes of texts, no text.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final
 from builder.corpus.corpus import Corpus
 from builder.corpus.following import Known, know
 from contract.documents import SUB_MODEL
-from contract.files.folders import PRIVATE, write_text
+from contract.files.folders import PRIVATE, rename, sync, write_text
 from contract.files.seals import open_sealed, seal_key, sealed_json
 from contract.files.untrusted_json import read_bytes
 
@@ -114,7 +114,8 @@ def write_history(folder: Path, history: History, name: str = FILE) -> None:
 
 def take_next_history(folder: Path) -> None:
     """Put the history that was written as NEXT in the place of the old one."""
-    (folder / NEXT).replace(folder / FILE)
+    rename(folder / NEXT, folder / FILE)
+    sync(folder)
 
 
 def drop_next_history(folder: Path) -> None:

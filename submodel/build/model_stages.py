@@ -37,6 +37,7 @@ from exporters.precision import Precision, parse_precision
 from lsp_server.completion import Completer
 from lsp_server.decoding.engine import Engine
 from submodel.build.build_settings import BuildSettings
+from submodel.build.history import drop_next_history
 from submodel.build.paths import BuildPaths
 from submodel.build.stages import StageRecord, Stages, hash_of
 from submodel.evaluation.fit_threshold import fit_threshold
@@ -199,6 +200,7 @@ class ModelStages:
         }
         facts |= self._corpus.provenance()
         has_learned = summary.get("kept_step", 0) > 0
+        drop_next_history(self._paths.stages)  # what an update has left half done would take the place of this model
         save_reweighted(paths.model, source, model, encoder if has_learned else before, self._parity_examples, facts)
         return summary
 

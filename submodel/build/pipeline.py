@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from builder.artifact import MANIFEST, read_artifact
+from builder.bases.folder_model import read_base_config
 from builder.bases.load import resolve_base
 from builder.corpus.changes import head_commit
 from builder.corpus.corpus import Corpus, read_corpus
@@ -29,10 +30,10 @@ from contract.console import Advance, StageDisplay
 from contract.documents import SUB_MODEL, BuildReport
 from contract.errors import BuildError
 from contract.files.folders import PRIVATE, replace_folder, write_json, write_text
-from exporters.checkpoint_reader import read_config, read_shape
+from exporters.checkpoint_reader import read_shape
 from submodel.build.build_settings import BuildSettings
 from submodel.build.document import base_facts, score_part, scores_of, stage_rows, unscored
-from submodel.build.history import drop_next_history, remember_build
+from submodel.build.history import remember_build
 from submodel.build.lock import build_lock
 from submodel.build.model_stages import PROGRAM, ModelStages
 from submodel.build.paths import BuildPaths, prepare_output
@@ -62,7 +63,9 @@ def run_build(settings: BuildSettings, display: StageDisplay) -> BuildReport:
         with display.stage("find the base") as advance:
             base = resolve_base(settings.base, on_event=display.say, on_progress=advance)
         if not base.is_gguf:
-            read_shape(read_config(base.path), base.path)  # refuses now what an export would refuse after all minutes
+            read_shape(
+                read_base_config(base.path), base.path
+            )  # refuses now what an export would refuse after all minutes
         if base.is_sub_model:
             if base.path.resolve().is_relative_to(settings.output.resolve()):
                 raise BuildError(
@@ -112,7 +115,6 @@ class Build(ModelStages):
     def run(self, held_out: HeldOut | None, commit: str | None, started: float) -> BuildReport:
         """Run the stages; returns the document that `--json` prints. `commit` was checked out when they were read."""
         settings, paths, stages, display = self._settings, self._paths, self._stages, self._display
-        drop_next_history(paths.stages)
         if settings.size is not None:  # how many sizes a search tries isn't known
             display.expect(expected_stages(settings, self._base))
         search: dict[str, Any] | None = None

@@ -174,6 +174,8 @@ class _Update(Build):
             corpus=self._corpus.fingerprint,
             finetuning=self._settings.finetuning.to_json(),
         )
+        if has_swapped:  # what its export has measured is not told yet
+            document |= self._export(self._history.model_hash)
         if not self._followed.fresh_to_learn or self._history.versions[-1].get("stage_hash") == stage_hash:
             scored = self._score_new(stage_hash, {}, True) if has_swapped else {}
             rows = {name: scores_of(record).to_json() for name, record in scored.items()}
@@ -185,7 +187,7 @@ class _Update(Build):
             raise BuildError(
                 "The files that the model was validated on are gone; run `submodel build`, which picks others."
             )
-        scores = self._score_old(stage_hash)
+        scores = self._score_old()
         tuned = self._learn(stage_hash)
         version = {**describe_version("update", commit, tuned, 0.0), "kept": "old", "stage_hash": stage_hash}
         # The history is written before the scores: what is left to do then is of no importance to the model.
@@ -220,16 +222,21 @@ class _Update(Build):
 
     def _swap(self, stage_hash: str) -> dict[str, Any]:
         """Put the bundle of the new model, then that model, then its history, in the place of the old ones."""
-        make = partial(self._export_served, self._paths)
-        exported: dict[str, Any] = self._stages.run(
-            "export", self._bundle_hash(stage_hash), make, [self._paths.bundle]
-        ).result
+        exported = self._export(stage_hash)
         for precision in self._added:
             self._display.say(
                 f"The new bundle has no {precision} graph as the old one had; add it with `submodel export "
                 f"{self._paths.pruned} -o {self._paths.bundle} --quantize {precision} --add`."
             )
         _take_place(self._paths, self._stages)
+        return exported
+
+    def _export(self, model_hash: str) -> dict[str, Any]:
+        """Export the updated model, unless that is done; what the export has measured."""
+        make = partial(self._export_served, self._paths)
+        exported: dict[str, Any] = self._stages.run(
+            "export", self._bundle_hash(model_hash), make, [self._paths.bundle]
+        ).result
         return exported
 
     @property
@@ -296,12 +303,10 @@ class _Update(Build):
             "set_aside": followed.set_aside,
         }
 
-    def _score_old(self, stage_hash: str) -> dict[str, StageRecord]:
+    def _score_old(self) -> dict[str, StageRecord]:
         """The bundle that is there: on held-out lines, and on lines written since, none of which it knows."""
-        paths, settings = self._paths, self._settings
-        # Once the new bundle is there it can't be asked in the old one's place.
-        is_swapped = hash_of_output("export", paths.bundle, paths.stages) == self._bundle_hash(stage_hash)
-        if settings.positions == 0 or is_swapped:
+        settings = self._settings
+        if settings.positions == 0:
             return {}
         model_hash = self._history.model_hash
         scores = {}
@@ -359,7 +364,7 @@ class _Update(Build):
     @cached_property
     def _old_texts(self) -> dict[str, str]:
         """Of the changed files, by their old names, the texts of the last version's commit, as far as git has them."""
-        names = sorted(self._name_before(path) for path in self._fresh)
+        names = sorted({self._name_before(path) for path in self._fresh} & self._history.known.paths.keys())
         return texts_at(self._corpus.root, self._history.commit, names[:MOST_OLD_TEXTS])
 
     @cached_property
