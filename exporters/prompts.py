@@ -28,7 +28,8 @@ def choose_prompts(
     """Choose as many prompts as `settings` ask for.
 
     These are `whole_prompts` of the longest, then prompts of at most `max_prompt_tokens`, then the shortest of the
-    longer ones. Every prompt leaves room for its answer within `max_positions`. Raises ExportError if there is none.
+    longer ones, in the order of their lengths: the float32 graph sees the first ones alone, and is soon done with short
+    ones. Every prompt leaves room for its answer within `max_positions`. Raises ExportError if there is none.
     """
     prompts = [
         prompt
@@ -42,7 +43,7 @@ def choose_prompts(
     chosen = [*longer[few:], *fitting, *longer[:few]][: settings.prompts]
     if not chosen:
         raise ExportError(f"There is no prompt to compare the graph and {source.folder} on; build the model again.")
-    return chosen
+    return sorted(chosen, key=lambda prompt: len(prompt.prompt_ids))
 
 
 def _own_prompts(source: SubModel) -> list[ParityPrompt]:

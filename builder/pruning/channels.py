@@ -36,7 +36,11 @@ def gram_matrix(activations: Tensor, *, chunk_tokens: int = 4096, blocks: int = 
         rows = activations[start : start + chunk_tokens]
         for left, right in itertools.pairwise(edges):
             gram[left:right, left:] += rows[:, left:right].T @ rows[:, left:]
-    return torch.triu(gram) + torch.triu(gram, 1).T
+    for left, right in itertools.pairwise(edges):  # in place: the matrix has 95 MB
+        block = gram[left:right, left:right]
+        block.copy_(torch.triu(block) + torch.triu(block, 1).T)
+        gram[right:, left:right] = gram[left:right, right:].T
+    return gram
 
 
 def regularized(gram: Tensor, ridge: float) -> Tensor:
@@ -44,7 +48,9 @@ def regularized(gram: Tensor, ridge: float) -> Tensor:
     level = float(gram.diagonal().mean())
     if level <= 0.0:
         return torch.eye(gram.shape[0], dtype=gram.dtype)
-    return gram + ridge * level * torch.eye(gram.shape[0], dtype=gram.dtype)
+    hessian = gram.clone()
+    hessian.diagonal().add_(ridge * level)
+    return hessian
 
 
 def eliminate(weight: Tensor, hessian: Tensor, keep: int, *, block: int = 1536) -> tuple[Tensor, Tensor]:

@@ -269,9 +269,9 @@ def test_parity_is_checked_on_a_few_whole_prompts_and_many_short_ones() -> None:
         chosen = choose_prompts(Source(), None, settings, max_positions=max_positions)  # type: ignore[arg-type]
         return [len(prompt.prompt_ids) for prompt in chosen]
 
-    assert lengths(5) == [900, 1200, 200, 100, 150]
-    assert lengths(6) == [900, 1200, 200, 100, 150, 300], "the shortest of the longer ones where there are too few"
-    assert lengths(5, max_positions=1000) == [300, 900, 200, 100, 150]
+    assert lengths(5) == [100, 150, 200, 900, 1200]
+    assert lengths(6) == [100, 150, 200, 300, 900, 1200], "the shortest of the longer ones where there are too few"
+    assert lengths(5, max_positions=1000) == [100, 150, 200, 300, 900]
 
 
 def test_refuses_spoiled_parity_prompts(sub_model: Path, tmp_path: Path) -> None:
