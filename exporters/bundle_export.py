@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from builder.artifact import SubModel, read_artifact
+from builder.bases.catalogue import MODEL_TYPES
 from builder.bases.load import LoadedBase, load_base
 from contract.bundle.bundle import (
     DECODE_GRAPH_LAYOUT,
@@ -37,7 +38,7 @@ from contract.progress import Progress, part_of
 from contract.prompt import PromptEncoder
 from contract.versions import installed_versions
 from exporters.adapter_export import SharedModel
-from exporters.checkpoint_reader import DECODER_TYPES, Checkpoint, DecoderShape, read_config
+from exporters.checkpoint_reader import Checkpoint, DecoderShape, read_config
 from exporters.configuration_files import write_configs
 from exporters.export_settings import ExportSettings
 from exporters.graph_writer import GraphWriter
@@ -74,7 +75,7 @@ def export_any(
     on_progress: Progress = lambda done, total: None,
 ) -> Bundle:
     """Export with our decode graph where the architecture fits it, else through optimum (for other runtimes only)."""
-    if read_config(model_folder)["model_type"] in DECODER_TYPES:
+    if read_config(model_folder)["model_type"] in MODEL_TYPES:
         return export_bundle(model_folder, bundle_folder, settings, on_event=on_event, on_progress=on_progress)
     from exporters.optimum_export import export_with_optimum  # takes seconds; the usual export does not need it
 
@@ -105,10 +106,10 @@ def export_bundle(
     settings = settings or ExportSettings()
     source = read_artifact(model_folder)
     model_type = read_config(model_folder)["model_type"]
-    if model_type not in DECODER_TYPES:
+    if model_type not in MODEL_TYPES:
         raise ExportError(
             f"The model in {model_folder} is of the type {model_type!r}; the decode graph is for "
-            f"{' and '.join(DECODER_TYPES)} only; `submodel export --quantize fp32` takes others through optimum."
+            f"{' and '.join(MODEL_TYPES)} only; `submodel export --quantize fp32` takes others through optimum."
         )
     checkpoint = Checkpoint(model_folder)
     asked, checked, quantized = (part_of(on_progress, *part) for part in PARTS)

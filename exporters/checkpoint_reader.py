@@ -17,11 +17,10 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from builder.bases.folder_model import with_rope_theta
+from builder.bases.folder_model import check_sizes, with_rope_theta
 from contract.errors import ExportError
 from contract.files.untrusted_json import read_json
 
-DECODER_TYPES = ("llama", "qwen2")
 MAX_POSITIONS = 8192  # the rotary tables' length: 2 MB at 8,192; editors' prompts are far shorter
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
@@ -97,6 +96,7 @@ def read_shape(config: Mapping[str, Any], folder: Path) -> DecoderShape:
             norm_epsilon=float(config.get("rms_norm_eps", 1e-6)),
             is_tied=bool(config.get("tie_word_embeddings", False)),
         )
+        check_sizes(config)
     except (KeyError, TypeError, ValueError, OverflowError, ZeroDivisionError) as error:
         raise ExportError(
             f"{folder / 'config.json'} lacks or misstates a number of the decoder ({error!r})."

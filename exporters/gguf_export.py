@@ -19,13 +19,14 @@ from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFWriter, LlamaFileTy
 from gguf.quants import quantize
 
 from builder.artifact import SubModel, read_artifact
+from builder.bases.catalogue import MODEL_TYPES
 from builder.gguf.reader import open_gguf
 from builder.gguf.tokenizer import read_tokenizer
 from builder.gguf.weights import LAYER_TENSORS, OUTER_TENSORS
 from contract.errors import ExportError
 from contract.files.folders import replace_file
 from contract.tokenizer_file import read_tokenizer_file
-from exporters.checkpoint_reader import DECODER_TYPES, Checkpoint, DecoderShape, FloatArray, read_config
+from exporters.checkpoint_reader import Checkpoint, DecoderShape, FloatArray, read_config
 from exporters.gguf_tokenizer import PROBE, GgufVocabulary, read_vocabulary
 
 QUANTIZATION_VERSION: Final = gguf.GGML_QUANT_VERSION
@@ -87,9 +88,9 @@ def export_gguf(
     """
     source = read_artifact(model_folder)
     config = read_config(model_folder)
-    if config["model_type"] not in DECODER_TYPES:
+    if config["model_type"] not in MODEL_TYPES:
         raise ExportError(
-            f"The model in {model_folder} is of the type {config['model_type']!r}; only {' and '.join(DECODER_TYPES)} "
+            f"The model in {model_folder} is of the type {config['model_type']!r}; only {' and '.join(MODEL_TYPES)} "
             "can be written as GGUF here; llama.cpp's own converter knows more."
         )
     checkpoint = Checkpoint(model_folder)

@@ -1,7 +1,7 @@
 """Exports other decoder architectures with optimum-onnx, in float32, into a folder like a bundle.
 
 ORTModelForCausalLM and transformers.js load it. Our engine does not, since inputs differ by architecture; `read_bundle`
-says so. `optimum_types()` lists the types that optimum exports, `checkpoint_reader.DECODER_TYPES` those of our graph.
+says so. `optimum_types()` lists the types that optimum exports, `MODEL_TYPES` those of our graph.
 """
 
 from __future__ import annotations

@@ -57,6 +57,13 @@ CONFIG_KEYS: Final[Mapping[str, frozenset[str]]] = {
     "llama": _SHARED_KEYS | {"attention_bias", "mlp_bias", "pretraining_tp"},
     "qwen2": _SHARED_KEYS | {"use_sliding_window", "sliding_window", "max_window_layers", "layer_types"},
 }
+_LIMITS: Final = {
+    "num_hidden_layers": 1 << 10,
+    "hidden_size": 1 << 18,
+    "intermediate_size": 1 << 20,
+    "vocab_size": 1 << 22,
+    "max_position_embeddings": 1 << 24,
+}
 
 
 def with_rope_theta(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,21 +76,41 @@ def with_rope_theta(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**config, "rope_theta": rope["rope_theta"], "rope_scaling": scaling}
 
 
-def read_folder_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
-    """Read a Llama- or Qwen2-shaped model, on the CPU and in evaluation mode; raises BaseModelError for any other."""
+def check_sizes(config: Mapping[str, Any]) -> None:
+    """Raise ValueError for numbers that no model has: libraries allocate by them before they compare a tensor."""
+    for name, most in _LIMITS.items():
+        number = config.get(name, 1)
+        if not isinstance(number, int) or not 0 < number <= most:
+            raise ValueError(f"{name} is {number!r}, and 1 to {most:,} can be")
+
+
+def read_base_config(folder: Path) -> dict[str, Any]:
+    """Return config.json of a Llama- or Qwen2-shaped model; raises BaseModelError for any other."""
     document = with_rope_theta(read_object(folder / "config.json"))
     kind = document.get("model_type")
     if not isinstance(kind, str) or kind not in ARCHITECTURES:
         raise BaseModelError(
             f"{folder} is a model of the type {kind!r}; only {' and '.join(ARCHITECTURES)} can be read."
         )
-    config_class, model_class = ARCHITECTURES[kind]
+    _, model_class = ARCHITECTURES[kind]
     if document.get("architectures") not in (None, [model_class.__name__]):
         raise BaseModelError(
             f"{folder} is a {document['architectures']}, not a {model_class.__name__} that writes text."
         )
     if "quantization_config" in document:
         raise BaseModelError(f"{folder} holds quantized weights, which can't be pruned; give the original model.")
+    try:
+        check_sizes(document)
+    except ValueError as error:
+        raise BaseModelError(f"{folder / 'config.json'} can't be right ({error}); fetch the model again.") from error
+    return document
+
+
+def read_folder_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
+    """Read a Llama- or Qwen2-shaped model, on the CPU and in evaluation mode; raises BaseModelError for any other."""
+    document = read_base_config(folder)
+    kind = document["model_type"]
+    config_class, model_class = ARCHITECTURES[kind]
     keys = CONFIG_KEYS[kind]
     try:
         config = config_class(**{key: value for key, value in document.items() if key in keys})

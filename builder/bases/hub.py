@@ -31,6 +31,7 @@ from huggingface_hub.utils import disable_progress_bars
 from builder.bases.catalogue import MODEL_TYPES, BaseModel, gguf_path
 from builder.bases.download import disk_refusal
 from contract.errors import BaseModelError
+from contract.files.folders import is_disk_full
 from contract.files.untrusted_json import read_json
 
 HUB_WEIGHTS: Final = ("model.safetensors", "model.safetensors.index.json")  # either means that the weights were fetched
@@ -109,7 +110,7 @@ def fetch_snapshot(hub_id: str, on_progress: Callable[[int, int], None] = lambda
             meanwhile=lambda: on_progress(min(_bytes_in(blobs), total), total),
         )
     except (OSError, RuntimeError) as error:  # hf_xet raises RuntimeError alone, with the system's message in it
-        if isinstance(error, RuntimeError) and "No space left" in str(error):
+        if isinstance(error, RuntimeError) and is_disk_full(error):
             error = OSError(errno.ENOSPC, str(error))
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
             raise disk_refusal(error, blobs, total) from error

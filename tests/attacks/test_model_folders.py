@@ -21,6 +21,7 @@ from builder.bases.folder_model import read_folder_model
 from builder.bases.load import load_base
 from contract.errors import BaseModelError, SubmodelError
 from exporters.bundle_export import export_any
+from exporters.checkpoint_reader import Checkpoint
 from exporters.export_settings import ExportSettings
 from exporters.optimum_export import without_code
 from exporters.precision import Precision
@@ -84,6 +85,20 @@ def test_no_code_beside_a_base_is_run(base: Path) -> None:
     mark = plant_generate(base)
     load_base(str(base))
     assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [("num_hidden_layers", 10**8), ("vocab_size", 1 << 40), ("hidden_size", -1), ("intermediate_size", "many")],
+)
+def test_numbers_that_would_fill_memory_are_refused_before_a_layer_is_made(
+    base: Path, name: str, number: object
+) -> None:
+    change_config(base, **{name: number})
+    with pytest.raises(SubmodelError, match=name):
+        load_base(str(base))
+    with pytest.raises(SubmodelError, match="decoder"):
+        Checkpoint(base)
 
 
 def test_no_code_beside_a_model_that_is_exported_is_run(other: Path, tmp_path: Path) -> None:
