@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from contract.children import child_environment, python_module
 from contract.errors import SubmodelError
+from contract.files.state_folder import state_folder
 from laboratory.experiments.point import Unprepared, measure_point
 
 Document = Mapping[str, Any]
@@ -125,7 +126,9 @@ def _run_on_ray(tasks: Mapping[str, Document], address: str, threads: int) -> It
     except ImportError as error:
         raise SubmodelError("--ray needs the package ray; install it with: pip install 'submodel[study]'.") from error
     try:
-        ray.init(address=address, log_to_driver=False, include_dashboard=False)
+        # Ray's workers import from the folder that the driver stands in, which may be a stranger's repository.
+        with contextlib.chdir(state_folder()):
+            ray.init(address=address, log_to_driver=False, include_dashboard=False)
     except Exception as error:  # Ray raises a plain Exception if a cluster does not start
         raise SubmodelError(
             f"There is no Ray cluster at {address} ({_last_line(error)}); start one. If one runs there, it may ask for "

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from contract.errors import SubmodelError, first_line
+from contract.files.state_folder import state_folder
 from submodel.extras import install_command
 from submodel.fleet.fleet_file import TaskPart
 from submodel.fleet.own_process import build_in_own_process
@@ -93,7 +94,9 @@ def _cluster(address: str) -> Iterator[Any]:
         ) from error
     store = {"object_store_memory": _LOCAL_STORE_BYTES} if address == LOCAL else {}
     try:
-        ray.init(address=address, log_to_driver=False, include_dashboard=False, logging_level="warning", **store)
+        # Ray's workers import from the folder that the driver stands in, which may be a stranger's repository.
+        with contextlib.chdir(state_folder()):
+            ray.init(address=address, log_to_driver=False, include_dashboard=False, logging_level="warning", **store)
     except Exception as error:  # Ray raises a plain Exception if a cluster does not start
         raise SubmodelError(
             f"There is no Ray cluster at {address} ({first_line(error)}); start one. If one runs there, it may ask for "

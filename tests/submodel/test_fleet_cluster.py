@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from contract.errors import SubmodelError
+from contract.files.state_folder import state_folder
 from submodel.fleet import cluster
 from submodel.fleet.cluster import HEAD_LOSSES, build_on_cluster
 from submodel.fleet.fleet_file import TaskPart
@@ -127,6 +129,18 @@ def test_a_crash_is_an_outcome_and_the_others_go_on(ray: Played) -> None:
     assert "raise memory_gb" in outcomes["memory"]["reason"]
     assert "Ray says so" in outcomes["odd"]["reason"]
     assert ("remote", {"max_retries": cluster.RETRIES}) in ray.calls
+
+
+def test_ray_does_not_start_in_the_folder_that_the_user_stands_in(
+    ray: Played, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its workers import from there, and it may be a stranger's repository."""
+    monkeypatch.chdir(tmp_path)
+    places: list[Path] = []
+    ray.on_init = lambda: places.append(Path.cwd())
+    build(["a"])
+    assert places == [state_folder()]
+    assert Path.cwd() == tmp_path
 
 
 def test_what_fits_no_machine_is_refused_and_not_waited_for(ray: Played) -> None:
