@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Iterator
 from http.client import HTTPException, HTTPMessage
 from pathlib import Path
@@ -36,6 +37,8 @@ from contract.files.home import expand_home
 from submodel import __version__
 
 TIMEOUT_S: Final = 30.0  # of silence
+PATIENCE_S: Final = 60.0  # with a slow server
+LEAST_BYTES_PER_S: Final = 1_000
 CHUNK_BYTES: Final = 1 << 20
 NOT_FOUND: Final = 404
 _FORMS: Final = "give an https:// or file:// address, or a folder"
@@ -92,8 +95,13 @@ class RegistryFetcher(FetcherInterface):
         request = Request(url, headers={"User-Agent": f"submodel/{__version__}"})
         try:
             with self._opener.open(request, timeout=TIMEOUT_S) as response:
-                while chunk := response.read(CHUNK_BYTES):
+                started_s, size = time.monotonic(), 0
+                while chunk := response.read1(CHUNK_BYTES):
+                    size += len(chunk)
                     yield chunk
+                    seconds = time.monotonic() - started_s
+                    if seconds > PATIENCE_S and size < LEAST_BYTES_PER_S * seconds:
+                        raise DownloadError(f"{url} can't be fetched (the server sends less than a kilobyte a second)")
         except HTTPError as error:
             raise DownloadHTTPError(f"{url} can't be fetched (the server answers {error.code})", error.code) from error
         except (OSError, HTTPException, ValueError) as error:  # URLError is an OSError; ValueError: an odd redirect

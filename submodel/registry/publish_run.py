@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -36,7 +36,7 @@ from contract.bundle.bundle import (
     sealed_manifest,
 )
 from contract.bundle.trusted_builds import check_trusted
-from contract.documents import FileFacts
+from contract.documents import FileFacts, Manifest
 from contract.errors import RegistryError, SubmodelError, first_line
 from contract.files.folders import sync
 from contract.files.untrusted_json import read_bytes, read_json
@@ -113,6 +113,8 @@ def run_publish(
                 build = build_of(bundle)
                 if not is_named:  # a clone may have brought it along
                     check_trusted(bundle, build)
+                if settings.name is None:  # the clone's own git configuration has named it
+                    _check_successor(name, read_bundle(bundle, verify=False).manifest, index, store)
                 row = _publish(bundle, build, name, settings.drafts, index, store, shared)
             except SubmodelError as error:
                 row = PublishedRow(bundle=bundle, state="failed", error=str(error))
@@ -215,6 +217,30 @@ def _publish(
         index.put(path, encoded)
     state = "unchanged" if is_known and not sizes else "published"  # files that were lost are added again
     return PublishedRow(bundle=bundle, state=state, repository=name, build=facts["sha256"], written_bytes=sum(sizes))
+
+
+def _check_successor(name: str, manifest: Manifest, index: SignedIndex, store: FileStore) -> None:
+    """Raise RegistryError if the registry has a bundle of that name which shares no file with this one."""
+    known = index.find(target_path(name))
+    if known is None:
+        return
+    try:
+        artifacts = json.loads(index.read(known))["artifacts"]
+        [file] = [one["file"] for one in artifacts if one["kind"] == BUNDLE]
+        before = _texts_of(json.loads(read_bytes(store.place_of(file["sha256"]))))
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # lost or damaged: publishing again mends it
+    now = _texts_of(manifest)
+    if now and before and now.isdisjoint(before):
+        raise RegistryError(
+            f"The registry's bundle of {name} was built of other files, none of which this one knows. If it is the "
+            f"same repository, publish it with --repository {name}."
+        )
+
+
+def _texts_of(manifest: Mapping[str, Any]) -> set[str]:
+    """The SHA-256 of the texts that a bundle's build has read."""
+    return {*manifest.get("learned_sha256", ()), *manifest.get("held_out_sha256", ())}
 
 
 def _name_of(bundle: Path, settings: PublishSettings) -> str:

@@ -75,6 +75,10 @@ class SignedIndex:
         """Return what the index says of a document."""
         return self._bin_of(path)[1].targets.get(path)
 
+    def read(self, target: TargetFile) -> bytes:
+        """Return a document that `find` knows; raises OSError or ValueError if it can't be read."""
+        return read_bytes(self._folder / REPOSITORIES / target.get_prefixed_paths()[0])
+
     def put(self, path: str, content: bytes) -> None:
         """Write a document below `repositories/` and put it into the index; `save` signs it."""
         name, targets = self._bin_of(path)

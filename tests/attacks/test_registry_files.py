@@ -10,7 +10,9 @@ import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from contract.bundle.bundle import (
 )
 from contract.errors import BundleError, SubmodelError
 from exporters.adapter_file import ADAPTER_FILE
+from submodel.registry import fetcher
 from submodel.registry.index import BUNDLE, FILES, METADATA, SHARED, target_path
 from submodel.registry.pull_run import PullSettings, run_pull
 from submodel.registry.store import FileStore
@@ -161,6 +164,31 @@ def test_a_redirect_to_another_scheme(odd: tuple[str, type[Odd]], repository: Pa
     handler.answers[root] = (302, {"Location": f"{address}/other"}, b"")
     handler.answers["/other"] = (200, {}, (registry / METADATA / "1.root.json").read_bytes())
     refuse(repository, "timestamp.json can't be fetched", address, key)
+
+
+def test_a_server_that_drips_is_given_up(repository: Path, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte now and then is no silence: such an answer would never end."""
+    monkeypatch.setattr(fetcher, "PATIENCE_S", 0.5)
+
+    class Drips(Odd):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            with suppress(OSError):
+                for _ in range(600):
+                    self.wfile.write(b"{")
+                    self.wfile.flush()
+                    time.sleep(0.05)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Drips)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    started_s = time.monotonic()
+    try:
+        refuse(repository, "less than a kilobyte a second", f"http://127.0.0.1:{server.server_port}", key)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert time.monotonic() - started_s < 20
 
 
 def test_odd_answers(odd: tuple[str, type[Odd]], repository: Path, key: str) -> None:

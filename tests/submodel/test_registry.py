@@ -34,7 +34,7 @@ from contract.errors import RegistryError
 from contract.files.state_folder import VARIABLE, state_folder
 from submodel.registry.index import FILES
 from submodel.registry.names import given_name, names_of, repository_name, repository_root
-from submodel.registry.publish_run import PublishSettings, run_publish
+from submodel.registry.publish_run import PublishedRow, PublishSettings, run_publish
 from submodel.registry.pull_run import SETTINGS_FILE, PullSettings, run_pull
 from submodel.registry.store import UNUSED_DAYS, FileStore
 from testbed.registries import NAME, make_adapted_bundle, make_repository, publish
@@ -266,6 +266,32 @@ def test_a_folder_of_repositories_and_of_results(tiny_bundle: Bundle, newer: Pat
     assert "give its name with --repository" in errors["b"] and "another bundle of example.com/acme/a" in errors["c"]
     for name in ("stranger", "disguised"):
         assert "was not built by this account" in errors[name]
+
+
+def publish_as(
+    bundle: Path, learned: list[str], registry: Path, root: Path, name: str | None = None
+) -> list[PublishedRow]:
+    """Publish a bundle that was built of these texts in a repository whose remote claims NAME."""
+    folder = (root if root.is_dir() else make_repository(root)) / WORKSPACE_BUNDLE
+    shutil.copytree(bundle, folder, dirs_exist_ok=True)
+    seal_manifest(folder, {**read_bundle(folder).manifest, "learned_sha256": learned})
+    trust_build(build_of(folder))
+    key_file = registry.with_suffix(".pem")
+    return run_publish(PublishSettings(folder=root, registry=registry, key_file=key_file, name=name))[1]
+
+
+def test_the_name_that_a_clone_gives_itself_replaces_no_other_code(
+    tiny_bundle: Bundle, newer: Path, registry: Path, tmp_path: Path
+) -> None:
+    """An archive whose git configuration claims to be the repository of another team."""
+    publish_as(tiny_bundle.folder, ["a" * 64, "b" * 64], registry, tmp_path / "theirs")
+    rows = publish_as(newer, ["b" * 64, "c" * 64], registry, tmp_path / "again")
+    assert [row.error for row in rows] == [None], "a later version of the same code"
+    [row] = publish_as(newer, ["d" * 64], registry, tmp_path / "stranger")
+    assert row.error is not None
+    assert f"publish it with --repository {NAME}" in row.error
+    [row] = publish_as(newer, ["d" * 64], registry, tmp_path / "stranger", name=NAME)
+    assert row.error is None
 
 
 def test_a_clone_s_own_bundle_json_is_no_bundle_that_the_user_named(newer: Path, tmp_path: Path) -> None:
