@@ -12,7 +12,7 @@ almost empty or far too large, files move, near-copies together, until its share
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -131,20 +131,36 @@ def move_near_copies(splits: list[Split], near: Sequence[frozenset[int]], fixed:
     A moved file may pull others after it. The outcome does not depend on the order, since moves only ever add reasons.
     `fixed` files stay where they are. Returns how many were moved.
     """
-    near_to: list[list[int]] = [[] for _ in splits]  # the other direction: whom a file pulls
+    return len(_pull(splits, near, _pulled_by(near), range(len(splits)), fixed))
+
+
+def _pulled_by(near: Sequence[frozenset[int]]) -> list[list[int]]:
+    """The other direction of `near`: whom a file pulls."""
+    near_to: list[list[int]] = [[] for _ in near]
     for index, others in enumerate(near):
         for other in others - {EVERY_FILE}:
             near_to[other].append(index)
-    moved = 0
-    pending = deque(range(len(splits)))
+    return near_to
+
+
+def _pull(
+    splits: list[Split],
+    near: Sequence[frozenset[int]],
+    near_to: Sequence[Sequence[int]],
+    first: Iterable[int],
+    fixed: frozenset[int],
+) -> list[tuple[int, Split]]:
+    """Move those of `first` that are near learned files, and whom they pull; each with the split that it had."""
+    moved: list[tuple[int, Split]] = []
+    pending = deque(first)
     while pending:
         index = pending.popleft()
         if splits[index] == "calibration" or index in fixed:
             continue
         pulling: set[Split] = {"calibration"} if splits[index] == "validation" else {"calibration", "validation"}
         if EVERY_FILE in near[index] or any(splits[other] in pulling for other in near[index] - {EVERY_FILE}):
+            moved.append((index, splits[index]))
             splits[index] = "calibration"
-            moved += 1
             pending.extend(near_to[index])
     return moved
 
@@ -177,11 +193,17 @@ def _taken(splits: Sequence[Split], split: Split, files: Sequence[_File]) -> int
 
 def _shrink(splits: list[Split], split: Split, bounds: Bounds, files: Sequence[_File]) -> None:
     """Move the largest files of a split to calibration, and what is near them, until its share is in bounds."""
-    most = bounds.most_share * sum(file.size for file in files)
-    while _taken(splits, split, files) > most:
-        inside = [index for index, where in enumerate(splits) if where == split]
-        splits[max(inside, key=lambda index: (files[index].size, files[index].sha256))] = "calibration"
-        move_near_copies(splits, [file.near for file in files])
+    most, taken = bounds.most_share * sum(file.size for file in files), _taken(splits, split, files)
+    inside = [index for index, where in enumerate(splits) if where == split]
+    near = [file.near for file in files]
+    near_to = _pulled_by(near)
+    for index in sorted(inside, key=lambda index: (files[index].size, files[index].sha256), reverse=True):
+        if taken <= most:
+            return
+        if splits[index] == split:  # else it was pulled after a larger one
+            splits[index] = "calibration"
+            pulled = _pull(splits, near, near_to, near_to[index], frozenset())
+            taken -= sum(files[one].size for one, before in [(index, split), *pulled] if before == split)
 
 
 def _fill(splits: list[Split], split: Split, bounds: Bounds, files: Sequence[_File]) -> None:

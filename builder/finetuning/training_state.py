@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -91,8 +92,11 @@ class StateFile:
             return []
 
     def _is_own(self) -> bool:
+        seals = self._read_seals()
+        if not seals or not stat.S_ISREG(self.path.lstat().st_mode):  # a pipe that a stranger left would wait for ever
+            return False
         seal = self._seal_of(self.path)
-        return any(hmac.compare_digest(seal, one) for one in self._read_seals())
+        return any(hmac.compare_digest(seal, one) for one in seals)
 
     def load(self) -> tuple[TrainingProgress, dict[str, dict[str, torch.Tensor]]] | None:
         """What `save` wrote for this stage hash: progress and {"weights" | "moments" | "best": tensors}; or None."""

@@ -16,8 +16,9 @@ from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 _MAX_LINES = 2000  # each is tried on each path below it
 _MAX_LINE_CHARS = 1000
-# In one path segment, and of "**" in a line: matching backtracks, in a time that grows with a power of their number.
-_MAX_STARS = 2
+_MAX_STARS = 2  # in one path segment
+# Matching backtracks: over a path of n characters in a time that grows with n to the power of these.
+_MAX_CHOICES = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,14 +56,20 @@ class IgnoreRules:
         return False
 
 
+def _is_costly(line: str) -> bool:
+    """Whether a line leaves a hostile path too many ways to fit: what a "**" spans, and a second star in a segment."""
+    segments = line.split("/")
+    choices = sum(segment == "**" or max(0, segment.count("*") - 1) for segment in segments)
+    return choices > _MAX_CHOICES or any(segment.count("*") > _MAX_STARS for segment in segments)
+
+
 def _parse_rules(content: str) -> Iterator[_Rule]:
     """The usable lines of a `.gitignore`; like git, pass over what is no pattern."""
     for line in content.split("\n")[:_MAX_LINES]:
         text = line.removesuffix("\r")
         if not text.endswith("\\ "):
             text = text.rstrip(" ")
-        is_costly = any(segment.count("*") > _MAX_STARS for segment in text.split("/")) or text.count("**") > _MAX_STARS
-        if is_costly or len(text) > _MAX_LINE_CHARS:
+        if _is_costly(text) or len(text) > _MAX_LINE_CHARS:
             continue
         is_for_folders = text.endswith("/")
         try:

@@ -113,6 +113,7 @@ def _walk(root: Path, limits: ListingLimits) -> Listing:
         if (".gitignore", False) in found:
             rules = _add_rules(rules, reader, folder)
         for name, is_folder in found:
+            limits.check(root, visited)  # a rule may take long on a path
             path = folder + name
             if name.casefold() in OWN_FOLDERS or rules.is_ignored(path, is_folder=is_folder):
                 continue

@@ -24,7 +24,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -37,6 +37,8 @@ from laboratory.programs.functions import BLANK, Function, find_functions, is_te
 from laboratory.programs.sandbox import Limits, Network, SandboxRun, run_sandboxed, temporary_folder
 
 LEFT_OUT: Final = (".git", ".submodel", ".venv", "venv", "node_modules", "__pycache__", ".tox", ".nox")
+MOST_COPIED_BYTES: Final = 4 << 30  # where the temporary folder is in memory, the copy is, too
+MOST_COPIED_FILES: Final = 500_000
 TESTS_LIMITS: Final = Limits(
     wall_s=300.0,
     cpu_s=300,
@@ -179,12 +181,29 @@ def _replace_text(root: Path, path: str, text: str) -> None:
         os.close(descriptor)
 
 
+def _check_size(repository: Path) -> None:
+    """Raise EvaluationError for a repository that is too large to be copied for each run of its tests."""
+    size = count = 0
+    for folder, folders, files in os.walk(repository):
+        folders[:] = [name for name in folders if name not in LEFT_OUT]
+        for name in files:
+            with suppress(OSError):
+                size += Path(folder, name).lstat().st_size
+        count += len(folders) + len(files)
+        if size > MOST_COPIED_BYTES or count > MOST_COPIED_FILES:
+            raise EvaluationError(
+                f"The repository {repository} is too large to be copied for each run of its tests: at most "
+                f"{MOST_COPIED_BYTES >> 30} GiB and {MOST_COPIED_FILES:,} files. Score it without --functional."
+            )
+
+
 @contextmanager
 def copied_repository(repository: Path, settings: FunctionalSettings = _DEFAULT_SETTINGS) -> Iterator[RepositoryCopy]:
     """Copy the repository and run its tests unchanged; the copy is removed at the end.
 
     Raises EvaluationError where it can't be copied or its tests do not pass.
     """
+    _check_size(repository)
     with temporary_folder("submodel-tests-") as parent:
         folder = parent / (repository.resolve().name or "repository")
         try:

@@ -96,6 +96,14 @@ def test_nothing_is_written_through_a_link_that_tests_left(tmp_path, victim, swa
     assert victim.read_text() == "precious"
 
 
+def test_a_file_of_terabytes_is_not_copied(tmp_path, monkeypatch):
+    (tmp_path / "huge").touch()
+    os.truncate(tmp_path / "huge", 1 << 42)  # sparse
+    monkeypatch.setattr("shutil.copytree", lambda *_, **__: pytest.fail("it is copied"))
+    with pytest.raises(EvaluationError, match="too large to be copied"), copied_repository(tmp_path):
+        pass
+
+
 def test_no_mode_is_changed_through_a_link(victim):
     """Python's own way to remove a temporary folder did so, before 3.11.8 and 3.12.1 (CVE-2023-6597)."""
     if os.geteuid() == 0:

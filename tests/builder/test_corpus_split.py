@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from builder.corpus import split
 from builder.corpus.duplicates import COMMON_FILES, EVERY_FILE, evidence_lines, find_near_files
 from builder.corpus.split import Split, SplitCandidate, SplitResult, split_by_hash, split_by_origin, split_files
 
@@ -172,6 +174,17 @@ def test_a_split_that_chance_made_too_large_is_cut() -> None:
     splits = split_files(find_small_repository({"held-out"}, 20)).splits
     assert splits.count("held-out") == 8
     assert splits.count("validation") == 1
+
+
+def test_a_large_split_is_cut_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stranger can draw the hashes of a hundred thousand files: each round over all of them would take hours."""
+    candidates = find_small_repository({"held-out"}, 200)
+    rounds: list[object] = []
+    pulled_by = split._pulled_by
+    monkeypatch.setattr(split, "_pulled_by", lambda near: (rounds.append(None), pulled_by(near))[1])
+    splits = split_files(candidates).splits
+    assert 0.3 < splits.count("held-out") / 200 < 0.5
+    assert len(rounds) < 10
 
 
 def test_near_copies_move_together() -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import itertools
+import os
 import re
 from dataclasses import replace
 from types import SimpleNamespace
@@ -341,6 +342,17 @@ def test_nothing_to_train_on_is_said(tmp_path):
 def test_minutes_that_are_no_length_of_time_are_refused(minutes):
     with pytest.raises(BuildError, match="--minutes"):
         FinetuneSettings(minutes=minutes)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="named pipes are POSIX's")
+def test_a_state_that_a_stranger_left_is_not_waited_for(tmp_path):
+    state = StateFile(path=tmp_path / "s", stage_hash="k")
+    os.mkfifo(state.path)
+    assert state.load() is None
+    ours = tmp_path / "ours"
+    ours.write_bytes(b"ours")
+    state.vouch_for(ours)  # there is a seal, of another file
+    assert state.load() is None
 
 
 def test_the_budget_decides_the_steps():

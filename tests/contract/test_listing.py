@@ -32,8 +32,17 @@ def run_git(folder: Path, *arguments: str) -> None:
     subprocess.run(["git", *arguments], cwd=folder, env=GIT_ENVIRONMENT, check=True, capture_output=True)
 
 
-def test_a_name_that_is_not_utf_8_is_kept() -> None:
-    assert git.decode_name(b"caf\xe9.py").encode("utf-8", "surrogateescape") == b"caf\xe9.py"
+def test_a_name_that_is_not_utf_8_is_kept_where_python_decodes_strictly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows, where os.fsdecode raises for such a name."""
+    answers = {"rev-parse": os.fsencode(tmp_path) + b"\n", "ls-files": b"a.py\0caf\xe9.py\0"}
+    monkeypatch.setattr(listing, "run_git", lambda root, command, *options: answers[command])
+    monkeypatch.setattr(os, "fsdecode", lambda name: name.decode("utf-8"))
+    assert [name.encode("utf-8", "surrogateescape") for name in listing._list_with_git(tmp_path) or ()] == [
+        b"a.py",
+        b"caf\xe9.py",
+    ]
 
 
 def write_files(root: Path, files: dict[str, str]) -> None:
@@ -319,10 +328,11 @@ def test_links_are_listed_and_never_entered(tmp_path: Path) -> None:
 
 
 def test_costly_and_broken_patterns_are_passed_over(tmp_path: Path) -> None:
-    """A pattern that backtracks over a long name would not end."""
-    rules = "*" + "a*" * 40 + "b\n" + "a**" * 30 + "\n[\n!\n\\\n/\n*.log\n"
-    write_files(tmp_path / "repo", {".gitignore": rules, "a" * 200: "", "x.log": "", "main.py": ""})
-    assert list_files(tmp_path / "repo").paths == (".gitignore", "a" * 200, "main.py")
+    """A pattern that backtracks over a long name, or over several, would not end."""
+    rules = "*" + "a*" * 40 + "b\n" + "a**" * 30 + "\n" + "*a*/" * 6 + "x\n[\n!\n\\\n/\n*.log\n"
+    deep = "/".join(["a" * 200] * 6) + "/y"
+    write_files(tmp_path / "repo", {".gitignore": rules, "b" * 200: "", deep: "", "x.log": "", "main.py": ""})
+    assert list_files(tmp_path / "repo").paths == (".gitignore", deep, "b" * 200, "main.py")
 
 
 def test_a_walk_does_not_follow_folders_without_end(tmp_path: Path) -> None:
