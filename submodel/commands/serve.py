@@ -47,7 +47,12 @@ def serve(
         typer.Option(metavar="DIR", help="The bundle to serve. Default: that of the client's workspace folder."),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, max=256, help="Cores to use. Default: the physical ones, at most 8.")
+        int | None,
+        typer.Option(
+            min=1,
+            max=256,
+            help="Cores to use. Default: the physical ones, at most 8 and no more than a container may use.",
+        ),
     ] = None,
     provider: Annotated[
         Provider,

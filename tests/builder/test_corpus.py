@@ -259,10 +259,10 @@ def test_files_that_a_sparse_checkout_leaves_out_take_no_place(repository: Path)
     git("add", "--all")
     listed = sorted(path for path in repository.rglob("*.py"))
     for path in listed[5:]:
-        git("update-index", "--skip-worktree", str(path.relative_to(repository)))
+        git("update-index", "--skip-worktree", path.relative_to(repository).as_posix())
         path.unlink()
     read = texts.read_texts(repository, texts.ReadingSettings(max_files=10))
-    assert read.keys() == {str(path.relative_to(repository)) for path in listed[:5]}
+    assert read.keys() == {path.relative_to(repository).as_posix() for path in listed[:5]}
 
 
 def test_a_file_of_gigabytes_is_never_opened(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:

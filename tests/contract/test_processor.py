@@ -7,6 +7,12 @@ import pytest
 from contract import processor
 
 
+@pytest.fixture(autouse=True)
+def _no_quota(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Of the container that the tests run in."""
+    monkeypatch.setattr(processor, "CGROUPS", tmp_path / "none")
+
+
 @pytest.mark.parametrize(
     ("siblings", "expected"),
     [
