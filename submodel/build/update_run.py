@@ -174,7 +174,7 @@ class _Update(Build):
             corpus=self._corpus.fingerprint,
             finetuning=self._settings.finetuning.to_json(),
         )
-        if has_swapped:  # what its export has measured is not told yet
+        if has_swapped:  # what its export has measured is not in the report yet
             document |= self._export(self._history.model_hash)
         if not self._followed.fresh_to_learn or self._history.versions[-1].get("stage_hash") == stage_hash:
             scored = self._score_new(stage_hash, {}, True) if has_swapped else {}
