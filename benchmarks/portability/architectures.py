@@ -20,10 +20,10 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
+from builder.bases.catalogue import MODEL_TYPES
 from contract.errors import SubmodelError
 from contract.versions import installed_versions
 from exporters.bundle_export import export_any
-from exporters.checkpoint_reader import DECODER_TYPES
 from exporters.export_settings import ExportSettings
 from exporters.parity import ParitySettings
 from exporters.precision import Precision
@@ -83,7 +83,7 @@ def try_type(name: str, room: Path) -> dict[str, Any]:
         return {"type": name, "by": None, "why": str(error).replace(f"{room}/", "")}
     return {
         "type": name,
-        "by": "decode graph" if name in DECODER_TYPES else "optimum",
+        "by": "decode graph" if name in MODEL_TYPES else "optimum",
         "max_logit_difference": bundle.manifest["parity"]["max_logit_difference"],
         "logit_scale": bundle.manifest["parity"]["logit_scale"],
     }

@@ -175,7 +175,7 @@ class _Update(Build):
             finetuning=self._settings.finetuning.to_json(),
         )
         if has_swapped:  # what its export has measured is not in the report yet
-            document |= self._export(self._history.model_hash)
+            document |= self._export_model(self._history.model_hash)
         if not self._followed.fresh_to_learn or self._history.versions[-1].get("stage_hash") == stage_hash:
             scored = self._score_new(stage_hash, {}, True) if has_swapped else {}
             rows = {name: scores_of(record).to_json() for name, record in scored.items()}
@@ -222,7 +222,7 @@ class _Update(Build):
 
     def _swap(self, stage_hash: str) -> dict[str, Any]:
         """Put the bundle of the new model, then that model, then its history, in the place of the old ones."""
-        exported = self._export(stage_hash)
+        exported = self._export_model(stage_hash)
         for precision in self._added:
             self._display.say(
                 f"The new bundle has no {precision} graph as the old one had; add it with `submodel export "
@@ -231,7 +231,7 @@ class _Update(Build):
         _take_place(self._paths, self._stages)
         return exported
 
-    def _export(self, model_hash: str) -> dict[str, Any]:
+    def _export_model(self, model_hash: str) -> dict[str, Any]:
         """Export the updated model, unless that is done; what the export has measured."""
         make = partial(self._export_served, self._paths)
         exported: dict[str, Any] = self._stages.run(
