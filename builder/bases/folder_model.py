@@ -102,7 +102,7 @@ def read_base_config(folder: Path) -> dict[str, Any]:
     try:
         check_sizes(document)
     except ValueError as error:
-        raise BaseModelError(f"{folder / 'config.json'} can't be right ({error}); fetch the model again.") from error
+        raise BaseModelError(f"{folder / 'config.json'} can't be read ({error}); fetch the model again.") from error
     return document
 
 

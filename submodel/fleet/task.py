@@ -138,13 +138,12 @@ def _log(path: Path) -> Iterator[None]:
     """Write to a file what the program says meanwhile."""
     from contract.console import console
 
-    before = console.file
     with path.open("w", encoding="utf-8") as file:
         console.file = file
         try:
             yield
         finally:
-            console.file = before
+            console.file = None  # type: ignore[assignment]  # whatever sys.stderr is by then
 
 
 @contextmanager

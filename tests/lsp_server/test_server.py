@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Awaitable, Callable, Generator
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -78,13 +79,16 @@ def follow_status(test: Callable[[Client, Callable[[], list[Any]]], Awaitable[No
     """Talk to a server with a bundle that seems loaded; the test's second argument returns what was notified."""
 
     async def run(client: Client) -> None:
-        client.server.service.states.set(Path("/bundle"), BundleStatus(state=BundleState.READY))
+        client.server.service.states.set(bundle, BundleStatus(state=BundleState.READY))
         client.open("file:///a.py", "x = 1\n")
         client.server.session.meter = PowerMeter(itertools.count(step=READ_EVERY_S).__next__, Power)
         client.server.send_status()
         await test(client, lambda: [one["params"] for one in client.written if one.get("method") == "submodel/status"])
 
-    talk(run, capabilities={"experimental": {"submodelStatus": True}})
+    with TemporaryDirectory() as folder:
+        bundle = Path(folder)
+        (bundle / "bundle.json").touch()
+        talk(run, capabilities={"experimental": {"submodelStatus": True}})
 
 
 def test_a_client_learns_that_the_battery_holds_suggestions_back() -> None:
