@@ -119,13 +119,12 @@ def make_examples(
     fim_examples = draw_mixed_examples(
         files, tokens, seed, kind=kind
     )  # at least one token a sequence, so there are enough
-    first: list[FimExample] = []
+    ordered = [fim_examples]
     if is_first is not None:
         every_line = draw_fim_examples(files, tokens, seed, kind=kind)  # the mixed ones leave lines out
-        first = list(dict.fromkeys(example for example in (*fim_examples, *every_line) if is_first(example)))
-    taken = frozenset(first)
-    rest = [example for example in fim_examples if example not in taken]
-    for drawn in chain(_spread(first, SPREAD_CHARS), _spread(rest, SPREAD_CHARS)):
+        first = dict.fromkeys(example for example in (*fim_examples, *every_line) if is_first(example))
+        ordered = [tuple(first), tuple(example for example in fim_examples if example not in first)]
+    for drawn in chain.from_iterable(_spread(part, SPREAD_CHARS) for part in ordered):
         if count >= tokens:
             break
         example = drawn.as_served(encoder)

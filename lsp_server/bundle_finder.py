@@ -140,8 +140,8 @@ class BundleFinder:
             return known.bundle
         bundle, refused = look(place)
         if bundle is not None:  # another place may have found it while it was not trusted
-            refusals = {key for key, one in self._found.items() if one.refused is not None and one.refused[0] == bundle}
-            self._found = {key: one for key, one in self._found.items() if key not in refusals}
+            found = self._found.items()
+            self._found = {key: one for key, one in found if one.refused is None or one.refused[0] != bundle}
         self._found[look, place] = _Found(bundle=bundle, refused=refused, at_s=self._now())
         return bundle
 
