@@ -11,6 +11,7 @@ import typer
 
 from lsp_server.decoding.providers import Provider
 from lsp_server.serve_errors import ServeError
+from submodel.commands.serve import ProviderOption
 
 
 def complete(
@@ -21,13 +22,7 @@ def complete(
         Path | None,
         typer.Option(metavar="DIR", help="The bundle to ask. Default: that of the folders above the file."),
     ] = None,
-    provider: Annotated[
-        Provider,
-        typer.Option(
-            help="Where the model runs. auto: an NVIDIA GPU if ONNX Runtime offers it and the bundle has fp16, "
-            "otherwise the processor."
-        ),
-    ] = (Provider.AUTO),
+    provider: ProviderOption = Provider.AUTO,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Complete at a place in a file: a line, or the lines of a block that begins there.

@@ -10,6 +10,14 @@ import typer
 from lsp_server.decoding.providers import Provider
 from lsp_server.serve_errors import ServeError
 
+ProviderOption = Annotated[
+    Provider,
+    typer.Option(
+        help="Where the model runs. auto: an NVIDIA GPU if ONNX Runtime offers it and the bundle has fp16, "
+        "otherwise the processor."
+    ),
+]
+
 
 def serve(
     stdio: Annotated[bool, typer.Option("--stdio", help="Talk over stdin and stdout. This is the default.")] = False,
@@ -54,13 +62,7 @@ def serve(
             help="Cores to use. Default: the physical ones, at most 8 and no more than a container may use.",
         ),
     ] = None,
-    provider: Annotated[
-        Provider,
-        typer.Option(
-            help="Where the model runs. auto: an NVIDIA GPU if ONNX Runtime offers it and the bundle has fp16, "
-            "otherwise the processor."
-        ),
-    ] = (Provider.AUTO),
+    provider: ProviderOption = Provider.AUTO,
 ) -> None:
     """Serve completions to an editor."""
     if sum((stdio, tcp is not None, http is not None)) > 1:
