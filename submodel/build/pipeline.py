@@ -63,9 +63,8 @@ def run_build(settings: BuildSettings, display: StageDisplay) -> BuildReport:
         with display.stage("find the base") as advance:
             base = resolve_base(settings.base, on_event=display.say, on_progress=advance)
         if not base.is_gguf:
-            read_shape(
-                read_base_config(base.path), base.path
-            )  # refuses now what an export would refuse after all minutes
+            # Refuses now what an export would refuse after all minutes.
+            read_shape(read_base_config(base.path), base.path)
         if base.is_sub_model:
             if base.path.resolve().is_relative_to(settings.output.resolve()):
                 raise BuildError(

@@ -79,15 +79,15 @@ def test_the_hubs_files_are_fetched_and_compared(played_hub):
 
 
 @pytest.mark.parametrize(
-    ("told", "reason"),
+    ("words", "reason"),
     [
         ("Data processing error: CAS service error", "can't be reached"),
         ("No space left on device (os error 28)", "full|free"),
     ],
 )
-def test_a_download_that_breaks_within_hf_xet_is_a_sentence(played_hub, monkeypatch, told, reason):
+def test_a_download_that_breaks_within_hf_xet_is_a_sentence(played_hub, monkeypatch, words, reason):
     def broken(*arguments, **options):
-        raise RuntimeError(told)
+        raise RuntimeError(words)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", broken)
     with pytest.raises(BaseModelError, match=reason):
