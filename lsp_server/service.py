@@ -280,7 +280,8 @@ class CompletionService:
     def _unload(self, folder: Path | None, forget: bool) -> None:
         for one in [*self._loaded] if folder is None else [folder]:
             if self._loaded.pop(one, None) is not None:
-                self.states.set(one, BundleStatus(state=BundleState.UNLOADED, build=self.states.build_of(one)))
+                if not forget:  # else the status would say meanwhile that the next request loads it again
+                    self.states.set(one, BundleStatus(state=BundleState.UNLOADED, build=self.states.build_of(one)))
                 log.info("Freed %s", one)
         gc.collect()  # sessions hold their memory until then
         if forget:
