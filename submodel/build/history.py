@@ -7,7 +7,7 @@ While an update swaps its bundle, the history that follows lies beside it. It ho
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -33,6 +33,7 @@ class History:
     commit: str | None  # that was checked out; None without git
     known: Known  # the files and texts of all versions
     shared: str | None = None  # the folder of the sub-model that the build began with
+    quantize: str | None = None  # what the build's export asked for; None where another version wrote the history
     # A build or an update each, the oldest first: what the report and `--json` show.
     versions: tuple[Mapping[str, Any], ...]
 
@@ -55,14 +56,17 @@ def remember_build(
     model_hash: str,
     document: Mapping[str, Any],
     commit: str | None,
+    quantize: str,
     shared: Path | None = None,
 ) -> list[dict[str, Any]]:
     """Start the history from a build's document, unless its model is already known. Returns the versions.
 
-    commit: what was checked out before the corpus was read. shared: the checkpoint of the shared start.
+    commit: what was checked out before the corpus was read. quantize: the precision that updates ask for. shared: the
+    checkpoint of the shared start.
     """
     before = read_history(folder)
     if before is not None and (before.program, before.model_hash) == (program, model_hash):
+        write_history(folder, replace(before, quantize=quantize))
         return [dict(one) for one in before.versions]
     version = describe_version("build", commit, document["finetuning"], document["seconds"]) | {"kept": "new"}
     for row in document["models"]:
@@ -75,6 +79,7 @@ def remember_build(
         commit=commit,
         known=know(corpus),
         shared=None if shared is None else str(shared),
+        quantize=quantize,
         versions=versions,
     )
     write_history(folder, history)
@@ -107,6 +112,7 @@ def write_history(folder: Path, history: History, name: str = FILE) -> None:
         "paths": dict(history.known.paths),
         "texts": dict(history.known.texts),
         "shared": history.shared,
+        "quantize": history.quantize,
         "versions": list(history.versions),
     }
     write_text(folder / name, sealed_json(seal_key(), PURPOSE, FILE, document), mode=PRIVATE)
@@ -142,6 +148,7 @@ def read_history(folder: Path, name: str = FILE) -> History | None:
             commit=document["commit"],
             known=Known(paths=document["paths"], texts=document["texts"]),
             shared=document.get("shared"),
+            quantize=document.get("quantize"),
             versions=tuple(document["versions"]),
         )
     except KeyError:

@@ -31,6 +31,7 @@ from contract.documents import SUB_MODEL, BuildReport
 from contract.errors import BuildError
 from contract.files.folders import PRIVATE, replace_folder, write_json, write_text
 from exporters.checkpoint_reader import read_shape
+from exporters.precision import Precision
 from submodel.build.build_settings import BuildSettings
 from submodel.build.document import base_facts, score_part, scores_of, stage_rows, unscored
 from submodel.build.history import remember_build
@@ -159,11 +160,25 @@ class Build(ModelStages):
         remember_stages(settings, self._base, stages.records)
         if settings.language is None:
             document["history"] = remember_build(
-                paths.stages, self._corpus, PROGRAM, model_hash, document, commit, self._shared_folder
+                paths.stages,
+                self._corpus,
+                PROGRAM,
+                model_hash,
+                document,
+                commit,
+                self._quantize_of_updates(),
+                self._shared_folder,
             )
         write_json(paths.figures, document, mode=PRIVATE)
         write_text(paths.report, render_report(document, title=settings.title), mode=PRIVATE)
         return document
+
+    def _quantize_of_updates(self) -> str:
+        """The precision that was asked for; where that was the fastest one, which one it is."""
+        asked = self._settings.quantize
+        if asked != Precision.AUTO:
+            return asked
+        return str(read_bundle(self._paths.bundle, verify=False).manifest["quantization"])
 
     def _compete(self, held_out: HeldOut, ours: Scores, bundle_hash: str) -> dict[str, Any]:
         """The dense base, fine-tuned for as long on the same files: what pruning costs against it, and what it buys."""

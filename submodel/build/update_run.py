@@ -32,7 +32,7 @@ from builder.finetuning.finetune_settings import FinetuneSettings
 from contract.bundle.bundle import MODEL_FILE, build_of, is_bundle_of, read_bundle
 from contract.bundle.trusted_builds import check_trusted
 from contract.console import Advance, StageDisplay
-from contract.errors import BuildError
+from contract.errors import BuildError, ParityError
 from contract.files.folders import PRIVATE, write_json, write_text
 from contract.repository.languages import find_language
 from exporters.bundle_export import renew_drafts
@@ -65,7 +65,7 @@ MOST_OLD_TEXTS = 500  # that are compared with new files; git takes some millise
 
 @dataclass(frozen=True, kw_only=True)
 class UpdateSettings(BuildSettings):
-    """One update, as the command line states it; `quantize` is that of the bundle that is there."""
+    """One update, as the command line states it; `quantize` is what the build asked for."""
 
     minutes: float = 2.0  # of fine-tuning; 0 renews the drafts alone
     positions: int = 30  # held-out lines, and as many new ones, to complete; 0 leaves the evaluation out
@@ -90,7 +90,8 @@ def run_update(settings: UpdateSettings, display: StageDisplay) -> dict[str, Any
         has_swapped = _finish_swap(UpdatePaths(root=settings.output), display)
         history = _read_history(BuildPaths(root=settings.output))
         manifest = read_bundle(settings.output / "bundle", verify=False).manifest
-        settings = replace(settings, quantize=manifest["quantization"], number=history.updates)
+        quantize = history.quantize or manifest["quantization"]
+        settings = replace(settings, quantize=quantize, number=history.updates)
         commit = head_commit(settings.repository)  # before its files are read
         with display.stage("read the repository") as advance:
             found = read_corpus(settings.repository, on_progress=advance)
@@ -191,12 +192,10 @@ class _Update(Build):
         tuned = self._learn(stage_hash)
         version = {**describe_version("update", commit, tuned, 0.0), "kept": "old", "stage_hash": stage_hash}
         # The history is written before the scores: what is left to do then is of no importance to the model.
-        if tuned.get("kept_step", 0) > 0:
+        exported = self._swap(stage_hash, commit, version) if tuned.get("kept_step", 0) > 0 else None
+        if exported is not None:
             version["kept"] = document["kept"] = "new"
-            following = replace(self._history, model_hash=stage_hash, commit=commit, known=self._followed.known)
-            self._history = _with_version(following, version)
-            write_history(self._paths.stages, self._history, NEXT)
-            document |= self._swap(stage_hash)
+            document |= exported
         else:
             self._stages.run("renew the drafts", stage_hash, self._renew_drafts, [self._paths.bundle])
             self._remember(version)
@@ -220,9 +219,21 @@ class _Update(Build):
             self._display.say("The old model stays: the new one is not better on the validation files")
         return summary
 
-    def _swap(self, stage_hash: str) -> dict[str, Any]:
-        """Put the bundle of the new model, then that model, then its history, in the place of the old ones."""
-        exported = self._export_model(stage_hash)
+    def _swap(self, stage_hash: str, commit: str | None, version: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Put the bundle of the new model, then that model, then its history, in the place of the old ones.
+
+        Returns what the export has measured. Where its parity check fails the old ones stay, and this returns None.
+        """
+        following = replace(self._history, model_hash=stage_hash, commit=commit, known=self._followed.known)
+        following = _with_version(following, {**version, "kept": "new"})
+        write_history(self._paths.stages, following, NEXT)
+        try:
+            exported = self._export_model(stage_hash)
+        except ParityError as error:
+            drop_next_history(self._paths.stages)
+            self._display.say(f"The old model stays. {str(error).partition(', so nothing')[0]}.")
+            return None
+        self._history = following
         for precision in self._added:
             self._display.say(
                 f"The new bundle has no {precision} graph as the old one had; add it with `submodel export "
@@ -304,7 +315,10 @@ class _Update(Build):
         }
 
     def _score_old(self) -> dict[str, StageRecord]:
-        """The bundle that is there: on held-out lines, and on lines written since, none of which it knows."""
+        """The bundle that is there: on held-out lines, and on lines written since, none of which it knows.
+
+        The update before may have scored it on the same held-out lines already.
+        """
         settings = self._settings
         if settings.positions == 0:
             return {}
@@ -313,7 +327,7 @@ class _Update(Build):
         if self._held_out is None:
             self._display.say("No held-out file is left to score. `submodel build` holds out other files.")
         else:
-            scores["held_out_before"] = self._score_bundle("score the old bundle", model_hash, self._held_out)
+            scores["held_out_before"] = self._score_bundle("score the bundle", model_hash, self._held_out)
         fresh = [file for file in self._corpus.files if file.path in self._fresh and file.is_code]
         drawn = draw_fim_examples(fresh, sum(file.text.count("\n") + 1 for file in fresh), settings.scoring.seed)
         fim_examples = tuple(example for example in drawn if self._is_new(example))[: settings.positions]

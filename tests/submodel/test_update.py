@@ -22,7 +22,7 @@ from builder.finetuning.training_run import TrainingRun
 from contract.bundle.bundle import build_of, read_bundle, write_bundle_manifest
 from contract.bundle.trusted_builds import check_trusted, trust_build
 from contract.console import StageDisplay
-from contract.errors import BuildError
+from contract.errors import BuildError, ParityError
 from contract.files.folders import PRIVATE, replace_folder, write_text
 from contract.files.seals import seal_key, sealed_json
 from lsp_server.repositories import measure_drift, read_current_texts
@@ -268,6 +268,43 @@ def test_a_model_that_is_not_better_is_dropped_but_the_drafts_are_renewed(reposi
     final = follow(repository)
     assert final["kept"] == "new"
     assert final["files"]["to_learn"] >= document["files"]["to_learn"]
+
+
+def test_a_bundle_that_fails_its_parity_check_does_not_take_the_old_one_s_place(repository, monkeypatch):
+    output = repository / ".submodel"
+    model, graph = output / "model" / "model.safetensors", output / "bundle" / "onnx" / "model.onnx"
+    before = model.read_bytes(), graph.read_bytes()
+    change(repository)
+    always_better(monkeypatch)
+    failed = ParityError("The quantized graph's loss is +2 %, so nothing was exported; export it as fp32.")
+    with monkeypatch.context() as patch:
+        patch.setattr(model_stages, "export_bundle", lambda *_, **__: (_ for _ in ()).throw(failed))
+        document = follow(repository)
+    assert (document["kept"], document["history"][-1]["kept"]) == ("old", "old")
+    assert (model.read_bytes(), graph.read_bytes()) == before
+    assert not (output / "next").exists()
+    write(repository, range(110, 112), "new")
+    assert follow(repository)["kept"] == "new", "the next one is not stopped by it"
+
+
+def test_an_update_exports_in_the_precision_that_its_build_was_asked_for(repository, monkeypatch):
+    output, stages = repository / ".submodel", repository / ".submodel" / "stages"
+    history = read_history(stages)
+    assert history is not None
+    assert history.quantize == "fp32"
+    write_history(stages, replace(history, quantize="fp16"))
+    change(repository)
+    always_better(monkeypatch)
+    assert follow(repository, positions=0)["kept"] == "new"
+    assert read_bundle(output / "bundle").manifest["quantization"] == "fp16"
+
+
+def test_the_score_of_the_update_before_is_not_measured_again(repository, monkeypatch):
+    always_better(monkeypatch)
+    for number, fresh in ((100, [True, True]), (110, [False, True])):
+        write(repository, range(number, number + 10), "new")
+        stages = follow(repository)["stages"]
+        assert [row["is_fresh"] for row in stages if row["name"] == "score the bundle"] == fresh
 
 
 def test_a_changed_validation_file_alone_trains_nothing(repository):
