@@ -12,7 +12,6 @@ the update is run again, and the swap that a kill has left half done is finished
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import time
 from collections.abc import Mapping
@@ -22,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from builder.artifact import read_artifact
-from builder.corpus.changes import head_commit, renames_since, texts_at
-from builder.corpus.corpus import Corpus, SourceFile, read_corpus
-from builder.corpus.following import LEARNED, Followed, changed_since, follow
+from builder.corpus.changes import head_commit, renames_since
+from builder.corpus.corpus import Corpus, read_corpus
+from builder.corpus.following import Followed, follow
 from builder.corpus.split import Split
 from builder.evaluation.held_out import HeldOut, make_held_out
 from builder.fim_examples import FimExample, draw_fim_examples
@@ -34,7 +33,6 @@ from contract.bundle.trusted_builds import check_trusted
 from contract.console import Advance, StageDisplay
 from contract.errors import BuildError, ParityError
 from contract.files.folders import PRIVATE, write_json, write_text
-from contract.repository.languages import find_language
 from exporters.bundle_export import renew_drafts
 from exporters.export_settings import SHORT_PARITY, ExportSettings
 from exporters.precision import Precision
@@ -52,6 +50,7 @@ from submodel.build.history import (
 )
 from submodel.build.lock import build_lock
 from submodel.build.model_stages import PROGRAM
+from submodel.build.new_lines import NewLines, OldTexts, learned_before
 from submodel.build.paths import BuildPaths, UpdatePaths, prepare_output
 from submodel.build.pipeline import Build, adopt_model
 from submodel.build.stages import StageRecord, Stages, hash_of, hash_of_output
@@ -60,7 +59,6 @@ from submodel.report.render import read_saved, render_saved
 UPDATE_VERSION = 2  # raised when the same inputs give another model
 # The threshold moves little between two versions; a build asks for twice as many.
 THRESHOLD_LINES = 25
-MOST_OLD_TEXTS = 500  # that are compared with new files; git takes some milliseconds for each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,10 +147,12 @@ class _Update(Build):
         history: History,
         added: tuple[str, ...],  # graphs that `submodel export --add` has put into the bundle that is there
     ) -> None:
-        renames = renames_since(found.root, history.commit)
-        followed = follow(found, history.known, renames or {}, _learned_before(found, history))
+        renames = renames_since(found.root, history.commit) or {}
+        old = OldTexts(found.root, history.commit)
+        followed = follow(found, history.known, renames, learned_before(found, history, old))
         super().__init__(settings, display, followed.corpus, {}, None)
-        self._renames, self._followed, self._fresh = renames, followed, followed.fresh
+        self._old_texts, self._renames = old, renames
+        self._followed, self._fresh = followed, followed.fresh
         self._paths = UpdatePaths(root=settings.output)
         self._history = history
         self._added = added
@@ -330,7 +330,7 @@ class _Update(Build):
             scores["held_out_before"] = self._score_bundle("score the bundle", model_hash, self._held_out)
         fresh = [file for file in self._corpus.files if file.path in self._fresh and file.is_code]
         drawn = draw_fim_examples(fresh, sum(file.text.count("\n") + 1 for file in fresh), settings.scoring.seed)
-        fim_examples = tuple(example for example in drawn if self._is_new(example))[: settings.positions]
+        fim_examples = tuple(example for example in drawn if self._new_lines.is_new(example))[: settings.positions]
         if fim_examples:
             since = HeldOut(fim_examples=fim_examples, blocks=(), excerpts=())
             scores["since"] = self._score_bundle("score new lines", model_hash, since)
@@ -354,42 +354,14 @@ class _Update(Build):
     def _corpus_has(self, split: Split) -> bool:
         return any(file.split == split and file.is_code for file in self._corpus.files)
 
-    def _is_new(self, example: FimExample) -> bool:
-        """Whether no earlier version has seen the line that a cut stands in. Where nobody knows, it is not new.
-
-        Known are new files, and files that the last version read as its commit has them.
-        """
-        path = example.file.path
-        before = self._name_before(path)
-        if path not in self._history.known.paths and before not in self._history.known.paths:
-            return True
-        old = self._old_texts.get(before)
-        return old is not None and _sha256(old) in self._read and self._is_first(example)
+    @cached_property
+    def _new_lines(self) -> NewLines:
+        manifest = read_artifact(self._paths.pruned).manifest or {}
+        read = frozenset(manifest.get("learned_sha256", ())) | frozenset(manifest.get("held_out_sha256", ()))
+        return NewLines(self._old_texts, self._history, self._renames, self._fresh, read)
 
     def _is_first(self, example: FimExample) -> bool:
-        """Whether the commit of the last version lacks the line that a cut stands in; each line where git can't say."""
-        return _line_of(example.file, example.offset) not in self._old_lines.get(
-            self._name_before(example.file.path), frozenset()
-        )
-
-    def _name_before(self, path: str) -> str:
-        return (self._renames or {}).get(path, path)
-
-    @cached_property
-    def _old_texts(self) -> dict[str, str]:
-        """Of the changed files, by their old names, the texts of the last version's commit, as far as git has them."""
-        names = sorted({self._name_before(path) for path in self._fresh} & self._history.known.paths.keys())
-        return texts_at(self._corpus.root, self._history.commit, names[:MOST_OLD_TEXTS])
-
-    @cached_property
-    def _old_lines(self) -> dict[str, frozenset[str]]:
-        return {name: frozenset(map(str.strip, text.split("\n"))) for name, text in self._old_texts.items()}
-
-    @cached_property
-    def _read(self) -> frozenset[str]:
-        """The SHA-256 of the texts that the last version read."""
-        manifest = read_artifact(self._paths.pruned).manifest or {}
-        return frozenset(manifest.get("learned_sha256", ())) | frozenset(manifest.get("held_out_sha256", ()))
+        return self._new_lines.is_first(example)
 
     def _score_bundle(self, name: str, model_hash: str, held_out: HeldOut) -> StageRecord:
         graph = read_bundle(self._paths.bundle, verify=False).manifest["files"][MODEL_FILE]  # of the precision too
@@ -402,27 +374,6 @@ def _with_version(history: History, version: Mapping[str, Any]) -> History:
     if others and others[-1].get("stage_hash") == version["stage_hash"]:
         others = others[:-1]
     return replace(history, versions=(*others, version))
-
-
-def _learned_before(found: Corpus, history: History) -> list[tuple[str, str]]:
-    """Language and text of files as they were learned from, which have changed or are gone since."""
-    there = {file.path for file in found.files}
-    # Files that are gone come last: those that went before the last version are not in its commit either.
-    paths = sorted(changed_since(found, history.known), key=lambda path: path not in there)[:MOST_OLD_TEXTS]
-    return [
-        (language.name, text)
-        for path, text in texts_at(found.root, history.commit, paths).items()
-        if (language := find_language(path)) is not None and history.known.texts.get(_sha256(text)) in LEARNED
-    ]
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _line_of(file: SourceFile, offset: int) -> str:
-    start, end = file.text.rfind("\n", 0, offset) + 1, file.text.find("\n", offset)
-    return file.text[start : end if end >= 0 else None].strip()
 
 
 def _describe(files: Mapping[str, int]) -> str:

@@ -1,0 +1,104 @@
+"""Which lines of a repository no earlier version of its model has seen: told by the texts of the last version's commit.
+
+Work that is not committed counts, since the files are compared as they are now.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+
+from builder.corpus.changes import texts_at
+from builder.corpus.corpus import Corpus, SourceFile
+from builder.corpus.following import LEARNED, changed_since
+from builder.fim_examples import FimExample
+from contract.repository.languages import find_language
+from submodel.build.history import History
+
+MOST_OLD_TEXTS = 500  # that are asked of git; it takes some milliseconds for each
+
+
+class OldTexts:
+    """Texts as a commit has them, by path; each is asked of git once, MOST_OLD_TEXTS in all."""
+
+    def __init__(self, root: Path, commit: str | None) -> None:
+        self._root, self._commit = root, commit
+        self._texts: dict[str, str | None] = {}
+
+    def of(self, paths: Iterable[str]) -> dict[str, str]:
+        """The texts of these paths, the first ones if they are too many; without what git can't give."""
+        wanted = list(dict.fromkeys(paths))
+        asked = [path for path in wanted if path not in self._texts][: MOST_OLD_TEXTS - len(self._texts)]
+        self._texts |= dict.fromkeys(asked) | texts_at(self._root, self._commit, asked)
+        return {path: text for path in wanted if (text := self._texts.get(path)) is not None}
+
+
+def learned_before(found: Corpus, history: History, old: OldTexts) -> list[tuple[str, str]]:
+    """Language and text of files as they were learned from, which have changed or are gone since."""
+    there = {file.path for file in found.files}
+    # Files that are gone come last: those that went before the last version are not in its commit either.
+    paths = sorted(changed_since(found, history.known), key=lambda path: path not in there)
+    return [
+        (language.name, text)
+        for path, text in old.of(paths).items()
+        if (language := find_language(path)) is not None and history.known.texts.get(_sha256(text)) in LEARNED
+    ]
+
+
+class NewLines:
+    """Judges lines of the files that are `fresh`, those that the model has not learned from as they are.
+
+    renames: new path → old path since the last version's commit. read: the SHA-256 of the texts that it has read.
+    """
+
+    def __init__(
+        self,
+        old: OldTexts,
+        history: History,
+        renames: Mapping[str, str],
+        fresh: Collection[str],
+        read: Collection[str],
+    ) -> None:
+        self._known, self._renames, self._read = history.known.paths, renames, read
+        self._old, self._fresh = old, fresh
+
+    def is_first(self, example: FimExample) -> bool:
+        """Whether the commit of the last version lacks the line that a cut stands in; each line where git can't say."""
+        lines = self._old_lines.get(self._name_before(example.file.path), frozenset())
+        return line_of(example.file, example.offset) not in lines
+
+    def is_new(self, example: FimExample) -> bool:
+        """Whether no earlier version has seen the line that a cut stands in. Where nobody knows, it is not new.
+
+        Known are new files, and files that the last version read as its commit has them.
+        """
+        path = example.file.path
+        before = self._name_before(path)
+        if path not in self._known and before not in self._known:
+            return True
+        old = self._texts.get(before)
+        return old is not None and _sha256(old) in self._read and self.is_first(example)
+
+    def _name_before(self, path: str) -> str:
+        return self._renames.get(path, path)
+
+    @cached_property
+    def _texts(self) -> dict[str, str]:
+        """Of the changed files, by their old names."""
+        return self._old.of(sorted({self._name_before(path) for path in self._fresh} & self._known.keys()))
+
+    @cached_property
+    def _old_lines(self) -> dict[str, frozenset[str]]:
+        return {name: frozenset(map(str.strip, text.split("\n"))) for name, text in self._texts.items()}
+
+
+def line_of(file: SourceFile, offset: int) -> str:
+    """The line of a file that an offset lies in, without the white space around it."""
+    start, end = file.text.rfind("\n", 0, offset) + 1, file.text.find("\n", offset)
+    return file.text[start : end if end >= 0 else None].strip()
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
