@@ -3,32 +3,34 @@ r"""What following a repository is worth: lines that the next commits add, asked
     python -m benchmarks.following_commits CLONE --name hono --base qwen2.5-coder-0.5b [--at 300,200,100,50]
 
 CLONE has its whole history; commits are counted back along the first parents of its HEAD. A sub-model is built at the
-first of --at. At each of them four models are asked for the lines that the next --ahead commits add, each position
-cold: "never" is the build of the first; "memory" is that with renewed drafts; "update" was updated at each point so
-far; "build" is a whole build of that commit. Gains over never updating, and how much less than a build the others gain,
-are pooled over the points after the first, with bootstrap intervals over lines, which leave out the variance between
-training runs. The share of a build's gain has no interval, since a build may gain nothing. Other options, such as
---size, are those of `submodel build`. Clones and builds are kept in the cache: run again, it goes on, unless the
-commit, the words of a command or the program differ. Writes benchmarks/results/following-NAME.json after each point.
+first of --at. At each of them three models are asked for the lines that the next --ahead commits add, each position
+cold: "never" is the build of the first; "update" was updated at each point so far; "build" is a whole build of that
+commit. Renewed drafts alone have no arm: drafts change no answer. Gains over never updating are pooled over the points
+after the first, with intervals over commits (`benchmarks.clusters`), which leave out the variance between training
+runs. The share of a build's gain has no interval, since a build may gain nothing; whether an update recovers four
+fifths of it shows where its gain less four fifths of a build's lies. Other options, such as --size, are those of
+`submodel build`. Clones and builds are kept in the cache: run again, it goes on, unless the commit, the words of a
+command or the program differ; so run it from a checkout that nobody changes. Writes
+benchmarks/results/following-NAME.json after each point.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
+import os
 import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks.builds import write_result
+from benchmarks.clusters import Cluster, clustered_mean
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import CACHE
-from builder.evaluation.metrics import bootstrap, is_exact
+from builder.evaluation.metrics import Interval, bootstrap, is_exact
 from contract.bundle.bundle import read_bundle
 from contract.children import python_module
 from contract.repository.git import run_git
@@ -38,7 +40,9 @@ from lsp_server.decoding.engine import Engine
 from lsp_server.options import PATIENT
 from lsp_server.request import CompletionRequest
 
-ARMS = ("never", "memory", "update", "build")
+ARMS = ("never", "update", "build")
+GOAL = 0.8  # of what a build gains
+NOT_FOLLOWED = shutil.ignore_patterns("dense-baseline", "previous")
 
 
 def main() -> None:
@@ -71,17 +75,24 @@ def main() -> None:
         for arm in ARMS if number else ("never",):
             folder = checkout(arguments.clone, room / (f"build-{back}" if arm == "build" else arm), commit)
             if number == 0 and arguments.built and not (folder / ".submodel").exists():
-                shutil.copytree(arguments.built, folder / ".submodel")
+                shutil.copytree(arguments.built, folder / ".submodel", ignore=NOT_FOLLOWED)
             runs[arm] = dict(follow(arm, number, folder, room, commit, arguments))
+            if number == 0 and arguments.built:
+                check_kept(runs[arm]["stages"], arguments.built)
             bundles[arm] = folder / ".submodel" / "bundle"
         typed = make_workload(
             checkout(arguments.clone, room / "later", later),
             WorkloadSettings(passages=arguments.count, lines=1, keys=1, since=commit),
         )
         strokes = [stroke for passage in typed.passages for stroke in passage]
+        commits = [stroke.commit or stroke.path for stroke in strokes]
+        numbers = {name: index for index, name in enumerate(dict.fromkeys(commits))}
         point = {"back": back, "commit": commit, "positions": len(strokes), "runs": runs}
+        point["clusters"] = [numbers[name] for name in commits]
         reported["points"].append(point | {"models": {arm: ask(bundle, strokes) for arm, bundle in bundles.items()}})
-        reported["fine-tuned"] = finetuned(reported["points"])
+        reported["gains"] = gains(reported["points"])
+        for part in ("model", "pruned"):  # 1.5 GB; what was asked is the bundle
+            shutil.rmtree(room / f"build-{back}" / ".submodel" / part, ignore_errors=True)
         write_result(f"following-{arguments.name}", reported)
         print(
             json.dumps({arm: row["exact_match"] for arm, row in reported["points"][-1]["models"].items()}), flush=True
@@ -109,11 +120,18 @@ def follow(
     if arm == "never" and number:
         return
     words = ["build", ".", "--base", arguments.base, *arguments.build_options]
-    if arm in ("memory", "update"):
-        words = ["update", ".", "--minutes", f"{arguments.update_minutes if arm == 'update' else 0:g}"]
-    if not mark.exists() and arm in ("memory", "update") and number == 1:
-        shutil.copytree(room / "never" / ".submodel", folder / ".submodel", dirs_exist_ok=True)
+    if arm == "update":
+        words = ["update", ".", "--minutes", f"{arguments.update_minutes:g}"]
+    if not mark.exists() and arm == "update" and number == 1:
+        shutil.copytree(room / "never" / ".submodel", folder / ".submodel", ignore=NOT_FOLLOWED, dirs_exist_ok=True)
     yield from run_once(mark, words, folder, commit).items()
+
+
+def check_kept(stages: Sequence[Mapping[str, Any]], built: Path) -> None:
+    """Stop if the build of --built was not taken as it is: another version or other options made it."""
+    again = [row["name"] for row in stages if row["is_fresh"]]
+    if again:
+        raise SystemExit(f"{built} was made of another commit, with other options or by another version: {again} ran.")
 
 
 def run_once(
@@ -142,13 +160,20 @@ def read_mark(mark: Path, origin: Mapping[str, object]) -> dict[str, Any]:
 
 def run(words: Sequence[str], folder: Path) -> dict[str, Any]:
     """A command of ours in a folder: seconds of wall, processor and stages, and the most memory it had."""
-    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    done = subprocess.run([*python_module("submodel"), *words], cwd=folder, stdout=subprocess.PIPE, check=True)
-    after, document = resource.getrusage(resource.RUSAGE_CHILDREN), json.loads(done.stdout)
+    started = time.perf_counter()
+    command = [*python_module("submodel"), *words]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        printed = process.stdout.read()
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise SystemExit(f"`{' '.join(command)}` in {folder} ended with {process.returncode}; its reason is above.")
+    document = json.loads(printed)
     return {
         "seconds": round(time.perf_counter() - started, 1),
-        "processor_s": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1),
-        "peak_rss_kib_of_all_so_far": after.ru_maxrss,
+        "processor_s": round(used.ru_utime + used.ru_stime, 1),
+        "peak_rss_kib": used.ru_maxrss,
         "stages": document["stages"],
         **{key: document[key] for key in ("kept", "files", "finetuning", "parity") if key in document},
     }
@@ -160,7 +185,7 @@ def ask(bundle: Path, strokes: Sequence[Keystroke]) -> dict[str, Any]:
     completer = Completer(engine)
     exact, milliseconds = [], []
     for stroke in strokes:
-        engine.decoder.cache.keep(0)
+        engine.memory.clear()
         text = stroke.before + stroke.behind
         request = CompletionRequest(text=text, offset=len(stroke.before), options=PATIENT)
         started = time.perf_counter()
@@ -177,30 +202,34 @@ def ask(bundle: Path, strokes: Sequence[Keystroke]) -> dict[str, Any]:
     }
 
 
-def finetuned(points: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """The gains over never updating of each arm, pooled, each less a build's gain, and as a share of it.
+def gains(points: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Return what updates and builds gain over never updating, and the update's gain less GOAL of the build's.
 
-    The share is that of the gains as they were measured; None if the build gained nothing.
+    All are means over the positions of the points that have all arms. None if there is no such point.
     """
-    models = [point["models"] for point in points if "build" in point["models"]]
-    if not models:
+    whole = [point for point in points if set(ARMS) <= point["models"].keys()]
+    if not whole:
         return None
-    rows = {arm: [bit == "1" for one in models for bit in one[arm]["exact"]] for arm in ARMS}
 
-    def gain(arm: str, drawn: Sequence[int]) -> float:
-        return float(sum(rows[arm][index] - rows["never"][index] for index in drawn) / len(drawn))
+    def mean(update: float, build: float) -> Interval:
+        """Return the mean of so many times the update's gain and so many times the build's."""
+        groups = []
+        for point in whole:
+            never, updated, built = ([bit == "1" for bit in point["models"][arm]["exact"]] for arm in ARMS)
+            of_commit: dict[int, list[float]] = {}
+            for cluster, *right in zip(point["clusters"], never, updated, built, strict=True):
+                gained = update * (right[1] - right[0]) + build * (right[2] - right[0])
+                of_commit.setdefault(cluster, []).append(gained)
+            groups.append([Cluster(sum(one), len(one)) for one in of_commit.values()])
+        return clustered_mean(groups)
 
-    def beyond_build(arm: str, drawn: Sequence[int]) -> float:
-        return gain(arm, drawn) - gain("build", drawn)
-
-    count = len(rows["never"])
-    every, followed = range(count), ("memory", "update")
-    whole = gain("build", every)
+    updated, built = mean(1, 0), mean(0, 1)
     return {
-        "positions": count,
-        "gain": {arm: bootstrap(partial(gain, arm), count).to_json() for arm in ARMS[1:]},
-        "gain_less_that_of_build": {arm: bootstrap(partial(beyond_build, arm), count).to_json() for arm in followed},
-        "share_of_build": {arm: gain(arm, every) / whole if whole > 0 else None for arm in followed},
+        "positions": sum(point["positions"] for point in whole),
+        "update": updated.to_json(),
+        "build": built.to_json(),
+        f"update_less_{GOAL:g}_of_build": mean(1, -GOAL).to_json(),
+        "share_of_build": updated.value / built.value if built.value > 0 else None,
     }
 
 

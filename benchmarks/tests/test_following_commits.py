@@ -7,26 +7,37 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.following_commits import finetuned, read_mark
+from benchmarks.following_commits import check_kept, gains, read_mark
+
+
+def point(**exact: str) -> dict[str, object]:
+    """Positions of one commit each."""
+    models = {arm: {"exact": bits} for arm, bits in exact.items()}
+    return {"positions": 4, "clusters": [0, 1, 2, 3], "models": models}
 
 
 def test_gains_stand_beside_that_of_a_build() -> None:
-    exact = {"never": "0000", "memory": "0000", "update": "1000", "build": "1100"}
-
-    found = finetuned([{"models": {arm: {"exact": bits} for arm, bits in exact.items()}}])
+    first = point(never="1111")
+    found = gains([first, point(never="0000", update="1000", build="1100")])
 
     assert found is not None
-    assert found["gain_less_that_of_build"]["update"]["value"] == -0.25
-    assert found["share_of_build"] == {"memory": 0.0, "update": 0.5}
+    assert (found["positions"], found["update"]["value"], found["build"]["value"]) == (4, 0.25, 0.5)
+    assert found["update_less_0.8_of_build"]["value"] == pytest.approx(0.25 - 0.4)
+    assert found["share_of_build"] == 0.5
+    assert gains([first]) is None
 
 
 def test_a_share_of_nothing_is_none() -> None:
-    models = {arm: {"exact": "1010"} for arm in ("never", "memory", "update", "build")}
-
-    found = finetuned([{"models": models}])
+    found = gains([point(never="1010", update="1010", build="1010")])
 
     assert found is not None
-    assert found["share_of_build"] == {"memory": None, "update": None}
+    assert found["share_of_build"] is None
+
+
+def test_a_build_that_ran_again_stops_the_run() -> None:
+    check_kept([{"name": "prune", "is_fresh": False}], Path("b"))
+    with pytest.raises(SystemExit, match="prune"):
+        check_kept([{"name": "prune", "is_fresh": True}], Path("b"))
 
 
 def test_what_another_run_made_is_not_gone_on_with(tmp_path: Path) -> None:
