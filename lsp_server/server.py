@@ -60,6 +60,7 @@ class CompletionServer(LanguageServer):
         self._used_s = time.monotonic()
         self.session = Session(self.service, options)
         self.is_started = False  # bundles were looked for
+        self._changing_bundles = asyncio.Lock()  # else the status between two changes would be of neither
         self._loop: asyncio.AbstractEventLoop | None = None
         self._warned: set[str] = set()
         self._sent: tuple[object, ...] = ()  # what the status that was sent last said
@@ -158,11 +159,13 @@ class CompletionServer(LanguageServer):
         if not served:
             raise BundleError("There is no bundle in this workspace; run `submodel build` in the repository.")
         bundle, older = self.finder.roll_back(served, older)
-        self.session.forget_answers()
-        self.is_started = False  # else the status would say meanwhile that there is no bundle
-        await self.service.forget(bundle)
-        await self._load(older, self.session.threads())
-        self.is_started = True
+        async with self._changing_bundles:
+            self.service.supersede()  # as in `reload`
+            self.session.forget_answers()
+            self.is_started = False  # else the status would say meanwhile that there is no bundle
+            await self.service.forget(bundle)
+            await self._load(older, self.session.threads())
+            self.is_started = True
         self.send_status()
 
     def send_status_in(self, seconds: float) -> None:
@@ -224,6 +227,10 @@ class CompletionServer(LanguageServer):
 
         Problems are reported to the user.
         """
+        async with self._changing_bundles:
+            await self._load_found()
+
+    async def _load_found(self) -> None:
         self._loop = asyncio.get_running_loop()
         self.repositories.keep(self.folders if self.options.enabled else ())
         if not self.options.enabled:
@@ -250,14 +257,15 @@ class CompletionServer(LanguageServer):
 
     async def reload(self) -> None:
         """Forget what was found and loaded, and begin anew."""
-        self._warned.clear()
-        self.repositories.forget_readings()
-        self.service.supersede()  # a request that waits for its debounce would load a model again
-        self.finder.forget()
-        self.session.forget_answers()
-        self.is_started = False  # else the status would say meanwhile that there is no bundle
-        await self.service.forget()
-        await self.load_bundles()
+        async with self._changing_bundles:
+            self._warned.clear()
+            self.repositories.forget_readings()
+            self.service.supersede()  # a request that waits for its debounce would load a model again
+            self.finder.forget()
+            self.session.forget_answers()
+            self.is_started = False  # else the status would say meanwhile that there is no bundle
+            await self.service.forget()
+            await self._load_found()
 
     def note_use(self) -> None:
         """Restart the time after which an unused model is freed."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import threading
 import time
 from collections import Counter, OrderedDict
@@ -71,6 +72,7 @@ class CompletionService:
         self._given_up: list[Worker] = []  # Python waits for their threads, too, when the process ends
         self._loaded: OrderedDict[Path, Completer] = OrderedDict()  # the worker's; the last used is last
         self._crashes: Counter[Path] = Counter()  # the worker's; since the last answer
+        self._is_loading = False  # the worker's
         self._waiting: Future[Completion | None] | None = None  # the newest request's
         self._newest = threading.Event()  # set: the request that it belongs to is not wanted any more
         self._reading = threading.Event()  # set: reading ahead ends at its next chunk
@@ -114,16 +116,19 @@ class CompletionService:
         """Return whether no request came after the one that got this event."""
         return self._newest is unwanted
 
-    async def complete(self, request: CompletionRequest, unwanted: threading.Event | None = None) -> Completion | None:
+    async def complete(
+        self, request: CompletionRequest, unwanted: threading.Event | None = None, *, may_load: bool = True
+    ) -> Completion | None:
         """Return what to show; None if a newer request came. Raises SubmodelError if the model can't answer.
 
-        `unwanted` is what `supersede` gave. Cancelling the task stops the model, too.
+        `unwanted` is what `supersede` gave. Cancelling the task stops the model, too. Without `may_load` the answer is
+        None if the bundle is not in memory.
         """
         unwanted = unwanted or self.supersede()
         if unwanted.is_set():
             return None
         self._reading.set()
-        answer = self._waiting = self._worker.submit(self._complete, request, unwanted, time.perf_counter())
+        answer = self._waiting = self._worker.submit(self._complete, request, unwanted, time.perf_counter(), may_load)
         try:
             return await self.settle(answer)
         except asyncio.CancelledError:
@@ -219,15 +224,24 @@ class CompletionService:
         self._reading.set()
         self._worker.close()
 
-    def has_ended(self, within_s: float) -> bool:
-        """Wait `within_s` seconds at most for running native code, then interrupt it; return whether none runs."""
+    def end_process_if_busy(self, within_s: float) -> None:
+        """End the process if native code runs after `within_s` seconds: Python would wait for it for ever.
+
+        Loading a model is not waited for: it is no fault, so the process ends with 0. Call this after `close`.
+        """
         until = time.monotonic() + within_s
         workers = [self._worker, *self._given_up]
-        while not all(worker.is_idle() for worker in workers) and time.monotonic() < until:
+        while not self._is_loading and not all(worker.is_idle() for worker in workers) and time.monotonic() < until:
             time.sleep(0.01)
+        if self._is_loading:
+            logging.shutdown()
+            os._exit(0)
         if not self._worker.is_idle():
             self._interrupt()
-        return all(worker.is_idle() for worker in workers)
+        if not all(worker.is_idle() for worker in workers):
+            log.error("The model does not come back; the server ends without it.")
+            logging.shutdown()
+            os._exit(1)
 
     def _give_up_worker(self) -> None:
         """Replace a stuck worker. Its models are interrupted; they are freed if its thread then ends."""
@@ -252,6 +266,7 @@ class CompletionService:
             gc.collect()
         self.states.set(folder, BundleStatus(state=BundleState.LOADING))
         self._worker.beat(LOADING_S)
+        self._is_loading = True
         try:
             completer = open_completer(folder, threads=threads, provider=self.provider, is_named=self._is_named(folder))
         except UntrustedError as error:  # replaced since it was found; once it is trusted the next request loads it
@@ -266,6 +281,8 @@ class CompletionService:
             reported = f"{folder} can't be loaded ({first_line(error, 200)}); build it again."
             self.states.set(folder, BundleStatus(state=BundleState.FAILED, error=reported))
             raise ServeError(reported) from error
+        finally:
+            self._is_loading = False
         self._worker.beat()
         self._loaded[folder] = completer
         provider = f"{completer.choice.provider}: {completer.choice.why}"
@@ -287,7 +304,9 @@ class CompletionService:
         if forget:
             self.states.forget(folder)
 
-    def _complete(self, request: CompletionRequest, unwanted: threading.Event, asked_at: float) -> Completion | None:
+    def _complete(
+        self, request: CompletionRequest, unwanted: threading.Event, asked_at: float, may_load: bool
+    ) -> Completion | None:
         def stop() -> bool:
             self._worker.beat()
             return unwanted.is_set()
@@ -297,6 +316,8 @@ class CompletionService:
         queue_ms = (time.perf_counter() - asked_at) * 1000
         bundle = request.bundle
         assert bundle is not None, "the session asks nothing if no bundle was found"
+        if not may_load and bundle not in self._loaded:
+            return None
         status = self.bundles.get(bundle)
         if status is not None and status.state is BundleState.FAILED:  # it was logged when it failed
             raise ServeError(status.error or "The model gave no answer.")

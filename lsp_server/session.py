@@ -263,7 +263,8 @@ class Session:
 
     async def _complete_unasked(self, request: CompletionRequest, unwanted: threading.Event, generation: int) -> None:
         try:
-            completion = await self.service.complete(request, unwanted)
+            # Without loading: the bundle may be freed by now, or no longer served.
+            completion = await self.service.complete(request, unwanted, may_load=False)
         except SubmodelError:  # a request there will say so
             return
         if completion is not None:

@@ -22,7 +22,7 @@ from lsp_server.wire import BoundedInput
 
 log = logging.getLogger(__name__)
 
-END_WITHIN_S = 2.0  # wait for native code after the client has left; then the process ends without it
+END_WITHIN_S = 2.0  # wait for native code after the client has left
 
 
 def create_server(options: ServerOptions, version: str) -> CompletionServer:
@@ -44,7 +44,7 @@ def serve_stdio(options: ServerOptions, version: str) -> None:
         server.start_io(stdin=cast(BinaryIO, BoundedInput(sys.stdin.buffer)), stdout=protocol_output)
     finally:
         server.close()
-        _end_without(server)
+        server.service.end_process_if_busy(END_WITHIN_S)
 
 
 def serve_tcp(host: str, port: int, options: ServerOptions, version: str, *, is_any_allowed: bool = False) -> None:
@@ -64,15 +64,7 @@ def serve_tcp(host: str, port: int, options: ServerOptions, version: str, *, is_
         raise ServeError(f"Can't listen on {host}:{port} ({error.strerror}); give another host or port.") from error
     finally:
         server.close()
-        _end_without(server)
-
-
-def _end_without(server: CompletionServer) -> None:
-    """End the process if native code of the model does not return: Python would wait for it for ever."""
-    if not server.service.has_ended(END_WITHIN_S):
-        log.error("The model does not come back; the server ends without it.")
-        logging.shutdown()
-        os._exit(1)
+        server.service.end_process_if_busy(END_WITHIN_S)
 
 
 def _log_to_stderr() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -85,7 +84,4 @@ async def _serve(addresses: Sequence[str], port: int, guard: Guard, options: Ser
         endpoint.close()
         if serving:  # else asyncio.run would cancel them, and Python 3.11 print a trace for each
             await asyncio.wait(serving, timeout=END_WITHIN_S)
-        if not endpoint.service.has_ended(END_WITHIN_S):
-            log.error("The model does not come back; the server ends without it.")
-            logging.shutdown()
-            os._exit(1)
+        endpoint.service.end_process_if_busy(END_WITHIN_S)

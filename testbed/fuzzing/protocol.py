@@ -181,7 +181,7 @@ class PlayedService:
         """There is no model to read anything."""
         return False
 
-    async def complete(self, request: Any, unwanted: Any) -> Any:
+    async def complete(self, request: Any, unwanted: Any, *, may_load: bool = True) -> Any:
         """The same text at every place."""
         from lsp_server.request import Completion
 

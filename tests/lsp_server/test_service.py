@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import threading
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -387,3 +388,54 @@ def test_reading_ahead_loads_nothing(tiny_bundle: Bundle) -> None:
         assert answer.computed_tokens == 1
 
     run(test)
+
+
+def test_an_answer_that_nobody_asked_for_loads_nothing(tiny_bundle: Bundle) -> None:
+    async def test() -> None:
+        service = CompletionService()
+        request = CompletionRequest(text=TEXT, offset=len(TEXT), bundle=tiny_bundle.folder)
+        assert await service.complete(request, may_load=False) is None
+        assert service.bundles == {}
+        service.close()
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize(
+    ("is_loading", "is_stuck", "status"), [(True, True, 0), (False, True, 1), (False, False, None)]
+)
+def test_a_server_ends_while_it_loads_and_reports_a_model_that_does_not_come_back(
+    is_loading: bool,
+    is_stuck: bool,
+    status: int | None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ended: list[int] = []
+
+    def end(code: int) -> NoReturn:
+        ended.append(code)
+        raise SystemExit
+
+    monkeypatch.setattr(os, "_exit", end)
+    monkeypatch.setattr("logging.shutdown", lambda: None)
+    service, release, begun = CompletionService(), threading.Event(), threading.Event()
+
+    def job() -> None:
+        service._is_loading = is_loading
+        begun.set()
+        if is_stuck:
+            release.wait(60)
+
+    done = service._worker.submit(job)
+    begun.wait(60)
+    if not is_stuck:
+        done.result()
+    service.close()
+    try:
+        with suppress(SystemExit):
+            service.end_process_if_busy(0.01)
+    finally:
+        release.set()
+    assert ended == ([] if status is None else [status])
+    assert ("does not come back" in caplog.text) is (status == 1)

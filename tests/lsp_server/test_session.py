@@ -73,7 +73,9 @@ class FakeService:
     def is_newest(self, unwanted: threading.Event) -> bool:
         return self._newest is unwanted
 
-    async def complete(self, request: CompletionRequest, unwanted: threading.Event) -> Completion | None:
+    async def complete(
+        self, request: CompletionRequest, unwanted: threading.Event, *, may_load: bool = True
+    ) -> Completion | None:
         if unwanted.is_set():
             return None
         is_too_late = self.first_is_too_late and not self.requests
