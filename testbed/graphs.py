@@ -11,6 +11,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx_ir.tape import Tape
 
+from contract.session_config import session_config
 from exporters.matrices import Matrices, Matrix
 
 FloatArray = NDArray[np.float32]
@@ -36,9 +37,11 @@ def model_of(kind: type[M], emit: Callable[[M, ir.Value], ir.Value], x: NDArray[
 
 def run(kind: type[M], emit: Callable[[M, ir.Value], ir.Value], x: NDArray[np.generic]) -> FloatArray:
     """The output of that model."""
-    session = ort.InferenceSession(
-        ir.to_proto(model_of(kind, emit, x)).SerializeToString(), providers=["CPUExecutionProvider"]
-    )
+    options = ort.SessionOptions()
+    for name, value in session_config(ort.__version__).items():
+        options.add_session_config_entry(name, value)
+    model = ir.to_proto(model_of(kind, emit, x)).SerializeToString()
+    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     result: FloatArray = session.run(None, {"x": x})[0]
     return result
 

@@ -110,7 +110,13 @@ def run_git(
     assert process.stdout is not None and process.stderr is not None
     words: list[bytes] = []
     aside = threading.Thread(target=_read_all, args=(process.stderr, words), daemon=True)
-    timer = threading.Timer(timeout_s, _kill, (process,))
+    late = threading.Event()
+
+    def end_late() -> None:
+        late.set()
+        _kill(process)
+
+    timer = threading.Timer(timeout_s, end_late)
     with process.stdout:
         aside.start()
         timer.start()
@@ -121,7 +127,6 @@ def run_git(
                 _kill(process)
             code = process.wait()
         finally:
-            is_late = not timer.is_alive()
             timer.cancel()
             _kill(process)
             aside.join(1.0)
@@ -129,7 +134,7 @@ def run_git(
         raise GitError(f"git {arguments[0]} printed more than {max_bytes:,} bytes")
     if code:
         said = b"".join(words).decode("utf-8", "replace").strip().splitlines()
-        why = f"it took more than {timeout_s:g} s" if is_late else said[-1] if said else f"code {code}"
+        why = f"it took more than {timeout_s:g} s" if late.is_set() else said[-1] if said else f"code {code}"
         raise GitError(f"git {arguments[0]} failed: {why}")
     return answer
 

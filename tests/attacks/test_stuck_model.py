@@ -34,10 +34,12 @@ STUCK = Path("/stuck")
 class StuckCompleter:
     """Asks nobody, and comes back when the test is over."""
 
-    def __init__(self) -> None:
+    def __init__(self, worker: Worker) -> None:
         self.begun, self.release, self.interrupted = threading.Event(), threading.Event(), threading.Event()
+        self._worker = worker
 
     def complete(self, request: CompletionRequest, stop: Callable[[], bool]) -> Completion:
+        self._worker.beat(0.0)
         self.begun.set()
         self.release.wait()
         return Completion(text="too late")
@@ -47,10 +49,9 @@ class StuckCompleter:
 
 
 def run(test: Callable[[CompletionService, StuckCompleter], object], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lsp_server.worker.SILENT_S", 0.2)
-    monkeypatch.setattr(Worker.beat, "__defaults__", (0.2,))
     monkeypatch.setattr(module, "WATCH_S", 0.05)
-    service, completer = CompletionService(), StuckCompleter()
+    service = CompletionService()
+    completer = StuckCompleter(service._worker)
     service._loaded[STUCK] = completer  # type: ignore[assignment]
     service.states.set(STUCK, BundleStatus(state=BundleState.READY))
     try:

@@ -236,7 +236,7 @@ def test_trust_is_taken_back(clone: Path) -> None:
 def test_a_bundle_that_was_changed_since_it_was_trusted_is_refused(clone: Path) -> None:
     assert trust(str(clone)).returncode == 0
     assert find_trusted_bundle(clone) == clone / ".submodel" / "bundle"
-    change(clone / ".submodel" / "bundle", "another")
+    change(clone / ".submodel" / "bundle", f"another of {clone}")
     [sentence] = serve(clone, answers_nothing)
     assert "has changed since" in sentence
 
@@ -250,7 +250,7 @@ def test_a_bundle_that_was_changed_since_it_was_found_is_not_loaded(clone: Path)
         assert await editor.complete(1, 24) != []
         while (await editor.request("submodel/status"))["state"] != "unloaded":
             await asyncio.sleep(0.05)
-        change(bundle, "another")
+        change(bundle, f"another of {clone}")
         editor.change(" ", 0, 0)
         assert await editor.complete(1, 24) == []
         with pytest.raises(UntrustedError):

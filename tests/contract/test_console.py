@@ -111,14 +111,16 @@ def test_a_bar_goes_on_with_the_next_part(monkeypatch):
     assert "so far" not in written.getvalue()
 
 
-def test_the_lines_come_by_themselves(monkeypatch, capsys):
+def test_the_lines_come_by_themselves(monkeypatch):
+    written = io.StringIO()
+    monkeypatch.setattr(console, "console", Console(file=written, _environ={}))
     monkeypatch.setattr(console, "TICK_S", 0.001)
     clock, reported = Clock(), ""
     with StageDisplay(clock=clock) as display, display.stage("prune"):
         clock.now_s += 15
         until = time.monotonic() + 30
         while not reported and time.monotonic() < until:
-            reported = capsys.readouterr().err
+            reported = written.getvalue()
             time.sleep(0.001)
     assert reported == "prune: 15 s so far\n"
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -155,12 +156,13 @@ def test_what_git_has_started_ends_with_it(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(git, "find_program", lambda name: str(script))
     began = time.monotonic()
     with pytest.raises(git.GitError, match="took more than"):
-        git.run_git(tmp_path, "fetch", timeout_s=0.5)
-    assert time.monotonic() - began < 15
+        git.run_git(tmp_path, "fetch", timeout_s=3)
+    assert time.monotonic() - began < 25
     child = int((tmp_path / "child").read_text())
-    while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() - began < 15
-        time.sleep(0.05)
+    with suppress(psutil.NoSuchProcess):
+        while psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
+            assert time.monotonic() - began < 25
+            time.sleep(0.05)
 
 
 def test_without_git_the_repository_is_walked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ finally:
     heavy = {"torch", "transformers", "onnx", "onnx_ir", "optimum", "safetensors", "gguf", "huggingface_hub"}
     print("loaded:", sorted(heavy & set(sys.modules)), file=sys.stderr)
 """
-PATIENT = {"experimental": {"trigger": {"budgetMs": 60_000}}}
+PATIENT = {"trigger": {"budgetMs": 60_000}}
 COMMAND = (sys.executable, "-c", SERVE, "serve", "--threads", "1")
 # Of no language that has a grammar, so that what the random model says is not cut to what parses.
 TEXT = 'def greet(name):\n    face = "😋"; return \n'
@@ -39,6 +39,15 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(one) for key, one in value.items()}
     return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
+def _patient(options: object) -> object:
+    """The options, with time for an answer unless they say how much it has."""
+    if options is None:
+        return {"experimental": PATIENT}
+    if not isinstance(options, dict):
+        return options
+    return {**options, "experimental": {**PATIENT, **options.get("experimental", {})}}
 
 
 class Editor(LanguageClient):
@@ -83,7 +92,7 @@ class Editor(LanguageClient):
                 capabilities=types.ClientCapabilities(**capabilities),
                 workspace_folders=[folder],
                 # However busy the machine is, an answer has the time that it takes.
-                initialization_options=PATIENT if options is None else options,
+                initialization_options=_patient(options),
             )
         )
         self.initialized(types.InitializedParams())

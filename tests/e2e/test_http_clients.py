@@ -38,6 +38,8 @@ def workspace(tiny_bundle: Bundle) -> Path:
 @pytest.fixture(scope="module")
 def server(workspace: Path) -> Iterator[HttpServer]:
     with serving(workspace) as server:
+        recorded = json.loads((RECORDED / "zed.json").read_text("utf-8"))
+        server.ask("POST", recorded["path"], recorded["body"], **recorded["headers"])  # comes back once it is loaded
         yield server
         assert "loaded: []" in server.end(), "neither torch nor the language server's protocol"
 

@@ -175,6 +175,8 @@ def test_progress_and_state_while_loading(workspace: Path) -> None:
             window = types.WindowClientCapabilities(work_done_progress=True)
             await editor.begin(window=window, experimental={"submodelStatus": True})
             await editor.complete(1, 24)
+            while len(editor.progress_values) < 2:
+                await asyncio.sleep(0.05)
         kinds = [value["kind"] if isinstance(value, dict) else value.kind for value in editor.progress_values]
         assert kinds == ["begin", "end"]
         assert editor.statuses == ["loading", "ready"]

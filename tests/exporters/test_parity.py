@@ -102,7 +102,8 @@ def test_figures_of_int8_by_their_definition(
             loss -= float(quantized[position - 1, ids[position]])
             reference_loss -= float(exact[position - 1, ids[position]])
             count += 1
-    assert report.greedy_agreement == agreeing / 32
+    # By processor a product of one row may round otherwise than one of many: one code more, where two tokens are near.
+    assert report.greedy_agreement == pytest.approx(agreeing / 32, abs=1.01 / 32)
     assert report.loss_tokens == count
     assert report.loss == pytest.approx(loss / count, rel=1e-4)
     assert report.reference_loss == pytest.approx(reference_loss / count, rel=1e-5)

@@ -95,7 +95,7 @@ def test_an_error_fails(run):
 
 
 def test_a_sleeper_meets_the_wall_time(run):
-    result = run("print('begun', flush=True)\nimport time; time.sleep(60)", Limits(wall_s=0.5))
+    result = run("print('begun', flush=True)\nimport time; time.sleep(60)", Limits(wall_s=3))
     assert (result.outcome, result.code, result.stdout) == ("timed out", None, "begun\n")
 
 
@@ -120,10 +120,11 @@ def test_a_memory_hog_is_stopped(run):
 def test_a_fork_bomb_is_stopped(run):
     # It does not double, and it ends: should the limit be broken, the machine that runs the tests is not.
     result = run(
-        "import os, time\nfor _ in range(60):\n    if os.fork() == 0: time.sleep(4); break\nelse: time.sleep(1)"
+        "import os, time\nfor _ in range(60):\n    if os.fork() == 0: time.sleep(20); break\nelse: time.sleep(20)",
+        replace(QUICK, wall_s=60),
     )
     assert result.outcome in ("too many processes", "failed")  # failed: the kernel's own limit, where not root
-    assert result.seconds < QUICK.wall_s
+    assert result.seconds < 20
 
 
 @on_linux
@@ -319,9 +320,9 @@ def test_a_flood_of_output_is_cut(run):
 
 def test_an_orphan_that_holds_the_output_is_not_waited_for(run):
     text = "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\nprint(1)"
-    result = run(text)
+    result = run(text, replace(QUICK, wall_s=60))
     assert (result.outcome, result.stdout) == ("passed", "1\n")
-    assert result.seconds < QUICK.wall_s
+    assert result.seconds < 30
 
 
 def test_standard_input_is_at_its_end(run):

@@ -154,8 +154,14 @@ def kill(title: str) -> bool:
 def test_a_build_that_takes_too_long_ends_in_a_sentence(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process ends at the limit, and the next try of the same run reports it."""
     exits: list[int] = []
-    monkeypatch.setattr(os, "_exit", exits.append)
-    monkeypatch.setattr("submodel.fleet.task._build", lambda task, folder: time.sleep(0.5) or "files:")
+    ended = threading.Event()
+
+    def end(status: int) -> None:
+        exits.append(status)
+        ended.set()
+
+    monkeypatch.setattr(os, "_exit", end)
+    monkeypatch.setattr("submodel.fleet.task._build", lambda task, folder: ended.wait(60) and "files:")
     settings = dict.fromkeys(("source", "fingerprint", "base", "base_sha256", "program", "dtype"), "")
     one = Task(name="one", build={}, work=str(place / "work"), cores=1, time_limit_s=0.05, run="now", **settings)
     build_repository(describe(one))

@@ -19,7 +19,10 @@ from submodel.fleet.own_process import build_in_own_process, call_in_own_process
 pytestmark = pytest.mark.slow
 
 # A worker of Ray that sleeps in a process of its own.
-WORKER = "import time\nfrom submodel.fleet.own_process import call_in_own_process\ncall_in_own_process(time.sleep, 600)"
+WORKER = (
+    "import time\nfrom submodel.fleet import own_process\n"
+    "own_process._LIBRARIES.clear()\nown_process.call_in_own_process(time.sleep, 600)"
+)
 
 
 @pytest.fixture(autouse=True)
