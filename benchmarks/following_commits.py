@@ -71,7 +71,8 @@ def main() -> None:
     }
     for number, back in enumerate(points):
         commit, later = (commit_at(arguments.clone, max(back - ahead, 0)) for ahead in (0, arguments.ahead))
-        bundles, runs = {}, {}
+        bundles: dict[str, Path] = {}
+        runs: dict[str, dict[str, Any]] = {}
         for arm in ARMS if number else ("never",):
             folder = checkout(arguments.clone, room / (f"build-{back}" if arm == "build" else arm), commit)
             if number == 0 and arguments.built and not (folder / ".submodel").exists():

@@ -490,7 +490,9 @@ def test_a_history_of_another_version_asks_for_a_build_and_a_build_begins_it_ane
     with pytest.raises(BuildError, match="submodel build"):
         follow(repository)
     corpus = read_corpus(repository)
-    remember_build(stages, corpus, "2.2", "hash", {"finetuning": {"minutes": 1}, "seconds": 2.0, "models": []}, None)
+    remember_build(
+        stages, corpus, "2.2", "hash", {"finetuning": {"minutes": 1}, "seconds": 2.0, "models": []}, None, "int8"
+    )
     history = read_history(stages)
     assert history is not None
     assert (history.program, len(history.versions)) == ("2.2", 1)
