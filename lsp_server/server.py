@@ -159,9 +159,9 @@ class CompletionServer(LanguageServer):
         if not served:
             raise BundleError("There is no bundle in this workspace; run `submodel build` in the repository.")
         bundle, older = self.finder.roll_back(served, older)
+        self.service.supersede()  # as in `reload`
+        self.session.forget_answers()
         async with self._changing_bundles:
-            self.service.supersede()  # as in `reload`
-            self.session.forget_answers()
             self.is_started = False  # else the status would say meanwhile that there is no bundle
             await self.service.forget(bundle)
             await self._load(older, self.session.threads())
@@ -257,12 +257,12 @@ class CompletionServer(LanguageServer):
 
     async def reload(self) -> None:
         """Forget what was found and loaded, and begin anew."""
-        async with self._changing_bundles:
-            self._warned.clear()
-            self.repositories.forget_readings()
-            self.service.supersede()  # a request that waits for its debounce would load a model again
-            self.finder.forget()
-            self.session.forget_answers()
+        self._warned.clear()
+        self.repositories.forget_readings()
+        self.service.supersede()  # a request that waits for its debounce would load a model again
+        self.finder.forget()
+        self.session.forget_answers()
+        async with self._changing_bundles:  # requests that come meanwhile are answered
             self.is_started = False  # else the status would say meanwhile that there is no bundle
             await self.service.forget()
             await self._load_found()

@@ -1,4 +1,4 @@
-"""Which lines of a repository no earlier version of its model has seen: told by the texts of the last version's commit.
+"""Which lines of a repository no earlier version of its model has seen, by the texts of the last version's commit.
 
 Work that is not committed counts, since the files are compared as they are now.
 """
