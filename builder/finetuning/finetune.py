@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 from builder.corpus.corpus import SourceFile
 from builder.fim_examples import FimExample
 from builder.finetuning.finetune_settings import FinetuneSettings
-from builder.finetuning.packed import NAME
+from builder.finetuning.packed import choose_attention
 from builder.finetuning.training_data import Material
 from builder.finetuning.training_run import TrainingRun
 from builder.finetuning.training_state import StateFile
@@ -98,7 +98,7 @@ def _packed_and_mixed(model: Any, device: torch.device) -> Iterator[None]:
     Casting each layer's input to float32 and back for the factors alone took a tenth of a step.
     """
     before = model.config._attn_implementation
-    model.set_attn_implementation(NAME)
+    model.set_attn_implementation(choose_attention(model))
     is_mixed = model.dtype is torch.bfloat16 and device.type in ("cpu", "cuda")
     try:
         with (

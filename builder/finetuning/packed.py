@@ -13,9 +13,11 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface
 
+from builder.finetuning.causal_attention import CausalAttention, is_faster_here
 from builder.nats import head_nats
 
-NAME = "submodel_packed"
+BY_TORCH = "submodel_packed"
+BY_PRODUCTS = "submodel_packed_products"
 
 
 def packed_attention(
@@ -32,22 +34,51 @@ def packed_attention(
     """Transformers' attention interface, causal within each of the sequences that lie one behind the other.
 
     query: (1, heads, tokens, head size); key, value: (1, key heads, tokens, head size); `lengths` add up to the tokens.
-    Returns (1, tokens, heads, head size). Plain bfloat16 products take two thirds of the time of torch's kernel, and
-    round the scores before the softmax: 0.0025 nats a token worse (docs/LOG.md).
+    Returns (1, tokens, heads, head size).
     """
     parts = zip(*(torch.split(tensor, list(lengths), dim=2) for tensor in (query, key, value)), strict=True)
     attended = [sdpa_attention_forward(module, *part, None, scaling=scaling, is_causal=True)[0] for part in parts]
     return torch.cat(attended, dim=1), None
 
 
-AttentionInterface.register(NAME, packed_attention)
-AttentionMaskInterface.register(NAME, lambda *args, **kwargs: None)
+def packed_products(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    lengths: Sequence[int],
+    scaling: float | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """The same by CausalAttention."""
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    parts = zip(*(torch.split(tensor[0], list(lengths), dim=1) for tensor in (query, key, value)), strict=True)
+    attended = [CausalAttention.apply(*part, scale) for part in parts]
+    return torch.cat(attended, dim=1).transpose(0, 1)[None], None
+
+
+for _name, _attention in ((BY_TORCH, packed_attention), (BY_PRODUCTS, packed_products)):
+    AttentionInterface.register(_name, _attention)
+    AttentionMaskInterface.register(_name, lambda *args, **kwargs: None)
+
+
+def choose_attention(model: Any) -> str:
+    """Return BY_PRODUCTS where `model` is a bf16 one on a processor that attends faster by products, else BY_TORCH."""
+    if model.dtype is not torch.bfloat16 or model.device.type != "cpu":
+        return BY_TORCH
+    config = model.config
+    heads = config.num_attention_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // heads
+    return BY_PRODUCTS if is_faster_here(heads, config.num_key_value_heads, size) else BY_TORCH
 
 
 def packed_nats(model: Any, batch: Sequence[Sequence[int]], device: torch.device) -> torch.Tensor:
     """Negative log-likelihood of each sequence's tokens but its first, one sequence behind the other, (tokens,).
 
-    `model` attends by NAME (`set_attn_implementation`). Logits are made of those positions only that a token follows.
+    `model` attends by BY_TORCH or BY_PRODUCTS (`set_attn_implementation`). Logits are made of those positions only that
+    a token follows.
     """
     lengths = [len(ids) for ids in batch]
     tokens = torch.tensor([token for ids in batch for token in ids], device=device)

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 
-from builder.finetuning.packed import NAME, packed_nats
+from builder.finetuning.causal_attention import BLOCK, CausalAttention
+from builder.finetuning.packed import BY_PRODUCTS, BY_TORCH, packed_nats
 from builder.nats import LOGIT_POSITIONS
 from testbed.models import make_model
 
@@ -18,13 +19,14 @@ def alone(model, ids):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["qwen2", "llama"])
-def test_losses_and_gradients_are_those_of_the_sequences_alone(kind):
+@pytest.mark.parametrize("attention", [BY_TORCH, BY_PRODUCTS])
+def test_losses_and_gradients_are_those_of_the_sequences_alone(kind, attention):
     model = make_model(100, kind=kind).requires_grad_(True)
     expected = torch.cat([alone(model, ids) for ids in BATCH])
     expected.sum().backward()
     gradients = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
     model.zero_grad()
-    model.set_attn_implementation(NAME)
+    model.set_attn_implementation(attention)
     nats = packed_nats(model, BATCH, torch.device("cpu"))
     nats.sum().backward()
     torch.testing.assert_close(nats, expected, rtol=1e-4, atol=1e-5)
@@ -37,7 +39,7 @@ def test_logits_of_a_few_positions_at_a_time_are_those_of_all():
     batch = [[i % 90 for i in range(LOGIT_POSITIONS + 50)], [3, 4, 5]]
     with torch.no_grad():
         expected = torch.cat([alone(model, ids) for ids in batch])
-        model.set_attn_implementation(NAME)
+        model.set_attn_implementation(BY_TORCH)
         nats = packed_nats(model, batch, torch.device("cpu"))
     assert nats.shape == (LOGIT_POSITIONS + 51,)
     torch.testing.assert_close(nats, expected, rtol=1e-4, atol=1e-5)
@@ -45,6 +47,41 @@ def test_logits_of_a_few_positions_at_a_time_are_those_of_all():
 
 def test_a_model_that_is_not_reported_the_lengths_says_so():
     model = make_model(100)
-    model.set_attn_implementation(NAME)
+    model.set_attn_implementation(BY_TORCH)
     with pytest.raises(TypeError, match="lengths"):
         model(torch.tensor([[1, 2, 3]]))
+
+
+def attended(query, key, value, weights):
+    """What attention gives, and the gradients of query, key and value for a weighted sum of it, in float32."""
+    parts = [one.detach().float().requires_grad_() for one in (query, key, value)]
+    shared = len(query) // len(key)
+    repeated = [one.repeat_interleave(shared, 0)[None] for one in parts[1:]]
+    output = scaled_dot_product_attention(parts[0][None], *repeated, is_causal=True)[0]
+    (output * weights).sum().backward()
+    return [output.detach(), *(one.grad for one in parts)]
+
+
+@pytest.mark.parametrize("tokens", [1, BLOCK, 2 * BLOCK + 7])
+@pytest.mark.parametrize(("heads", "key_heads"), [(4, 4), (6, 2)])
+def test_products_attend_as_the_definition_says(tokens, heads, key_heads):
+    torch.manual_seed(0)
+    parts = [torch.randn(count, tokens, 8, requires_grad=True) for count in (heads, key_heads, key_heads)]
+    weights = torch.randn(heads, tokens, 8)
+    output = CausalAttention.apply(*parts, 8**-0.5)
+    (output * weights).sum().backward()
+    for found, expected in zip([output, *(one.grad for one in parts)], attended(*parts, weights), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_bias_that_all_keys_share_costs_no_precision():
+    """Scores of a thousand, as Qwen2's, would be rounded by several units in bfloat16."""
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(2, 200, 8) for _ in range(3))
+    key = key + 300
+    halves = [one.bfloat16().requires_grad_() for one in (query, key, value)]
+    weights = torch.randn(2, 200, 8).bfloat16()
+    output = CausalAttention.apply(*halves, 8**-0.5)
+    (output * weights).sum().backward()
+    for found, expected in zip([output, *(one.grad for one in halves)], attended(*halves, weights), strict=True):
+        assert (found.float() - expected).norm() < 0.03 * expected.norm()
