@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import pad, scaled_dot_product_attention
 
 BLOCK = 64  # queries at a time: the scores of more leave the processor's cache
 
@@ -30,50 +30,60 @@ class CausalAttention(torch.autograd.Function):
     def forward(ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float) -> torch.Tensor:
         """Attend, block by block."""
         heads, tokens, size = query.shape
-        grouped = (query * scaling).view(len(key), heads // len(key), tokens, size)
         whole = key.float()
-        key = (whole - whole.mean(1, keepdim=True)).to(key.dtype)
+        smaller = (whole - whole.mean(1, keepdim=True)).to(key.dtype)
+        query, key, value = map(_padded, (query * scaling, smaller, value))
+        grouped = query.view(len(key), heads // len(key), -1, size)
         attended = torch.empty_like(grouped)
         for begin in range(0, tokens, BLOCK):
-            rows, end = grouped[:, :, begin : begin + BLOCK], min(begin + BLOCK, tokens)
-            probabilities = _probabilities(rows, key[:, :end], begin)
+            rows, end = grouped[:, :, begin : begin + BLOCK], begin + BLOCK
+            probabilities = _probabilities(rows, key[:, :end])
             attended[:, :, begin:end] = torch.bmm(probabilities, value[:, :end]).view(rows.shape)
         ctx.save_for_backward(grouped, key, value)
-        ctx.scaling = scaling
-        return attended.view(query.shape)
+        ctx.scaling, ctx.tokens = scaling, tokens
+        return attended.view(query.shape)[:, :tokens]
 
     @staticmethod
     @torch.amp.custom_bwd(device_type="cpu")
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, None]:
         """The gradients of query, key and value. The mean key has none: those of a query's scores add up to zero."""
         grouped, key, value = ctx.saved_tensors
-        groups, shared, tokens, size = grouped.shape
-        gradients = gradient.reshape(grouped.shape)
+        groups, shared, _, size = grouped.shape
+        gradients = _padded(gradient).view(grouped.shape)
         of_query = torch.empty_like(grouped)
         of_key, of_value = (torch.zeros_like(one, dtype=torch.float32) for one in (key, value))
-        for begin in range(0, tokens, BLOCK):
-            rows, end = grouped[:, :, begin : begin + BLOCK], min(begin + BLOCK, tokens)
-            probabilities = _probabilities(rows, key[:, :end], begin)
+        for begin in range(0, ctx.tokens, BLOCK):
+            rows, end = grouped[:, :, begin : begin + BLOCK], begin + BLOCK
+            probabilities = _probabilities(rows, key[:, :end])
             of_rows = gradients[:, :, begin:end].reshape(groups, -1, size)
             of_value[:, :end] += torch.bmm(probabilities.transpose(1, 2), of_rows)
             of_probabilities = torch.bmm(of_rows, value[:, :end].transpose(1, 2))
             of_scores = torch._softmax_backward_data(of_probabilities, probabilities, -1, probabilities.dtype)
             of_key[:, :end] += torch.bmm(of_scores.transpose(1, 2), rows.reshape(groups, -1, size))
             of_query[:, :, begin:end] = torch.bmm(of_scores, key[:, :end]).view(rows.shape)
-        of_query = (of_query * ctx.scaling).view(groups * shared, tokens, size)
-        return of_query, of_key.to(key.dtype), of_value.to(value.dtype), None
+        of_query = (of_query * ctx.scaling).view(groups * shared, -1, size)
+        found = (of_query, of_key.to(key.dtype), of_value.to(value.dtype))
+        return *(one[:, : ctx.tokens] for one in found), None
 
 
-def _probabilities(rows: torch.Tensor, key: torch.Tensor, begin: int) -> torch.Tensor:
+def _padded(rows: torch.Tensor) -> torch.Tensor:
+    """`rows` (heads, tokens, size) in one piece, with zeros up to a multiple of BLOCK tokens, that no query sees.
+
+    So products have few shapes: oneDNN makes a kernel for each, which takes as long as the product (`builder.memory`).
+    """
+    return pad(rows, (0, 0, 0, -rows.shape[1] % BLOCK)).contiguous()
+
+
+def _probabilities(rows: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
     """What each query weighs each key by, (key heads, queries of all its heads, keys).
 
-    rows: (key heads, query heads of each, queries, size), of the positions from `begin` on. key: (key heads, keys,
-    size), up to the last of these positions.
+    rows: (key heads, query heads of each, queries, size). key: (key heads, keys, size), of the positions up to the last
+    of these queries.
     """
     groups, shared, count, size = rows.shape
     scores = torch.bmm(rows.reshape(groups, -1, size), key.transpose(1, 2))
     later = torch.ones((count, count), dtype=torch.bool).triu(1)
-    scores.view(groups, shared, count, -1)[..., begin:].masked_fill_(later, float("-inf"))
+    scores.view(groups, shared, count, -1)[..., -count:].masked_fill_(later, float("-inf"))
     return torch.softmax(scores, -1)
 
 
