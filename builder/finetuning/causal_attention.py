@@ -19,16 +19,19 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 BLOCK = 64  # queries at a time: the scores of more leave the processor's cache
 
 
-class CausalAttention(torch.autograd.Function):
-    """`apply(query, key, value, scaling)`: query (heads, tokens, size); key, value (key heads, tokens, size).
+def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *, scaling: float) -> torch.Tensor:
+    """Return (heads, tokens, size) for query (heads, tokens, size), and key and value (key heads, tokens, size).
 
-    Returns (heads, tokens, size). `scaling` multiplies the scores.
+    `scaling` multiplies the scores.
     """
+    attended: torch.Tensor = _CausalAttention.apply(query, key, value, scaling)  # type: ignore[no-untyped-call]
+    return attended
 
+
+class _CausalAttention(torch.autograd.Function):
     @staticmethod
-    @torch.amp.custom_fwd(device_type="cpu")
+    @torch.autocast("cpu", enabled=False)  # type: ignore[untyped-decorator]  # all has one type already
     def forward(ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float) -> torch.Tensor:
-        """Attend, block by block."""
         heads, tokens, size = query.shape
         whole = key.float()
         smaller = (whole - whole.mean(1, keepdim=True)).to(key.dtype)
@@ -44,9 +47,9 @@ class CausalAttention(torch.autograd.Function):
         return attended.view(query.shape)[:, :tokens]
 
     @staticmethod
-    @torch.amp.custom_bwd(device_type="cpu")
+    @torch.autocast("cpu", enabled=False)  # type: ignore[untyped-decorator]
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, None]:
-        """The gradients of query, key and value. The mean key has none: those of a query's scores add up to zero."""
+        """The mean key has no gradient: those of a query's scores add up to zero."""
         grouped, key, value = ctx.saved_tensors
         groups, shared, _, size = grouped.shape
         gradients = _padded(gradient).view(grouped.shape)
@@ -61,13 +64,12 @@ class CausalAttention(torch.autograd.Function):
             of_scores = torch._softmax_backward_data(of_probabilities, probabilities, -1, probabilities.dtype)
             of_key[:, :end] += torch.bmm(of_scores.transpose(1, 2), rows.reshape(groups, -1, size))
             of_query[:, :, begin:end] = torch.bmm(of_scores, key[:, :end]).view(rows.shape)
-        of_query = (of_query * ctx.scaling).view(groups * shared, -1, size)
-        found = (of_query, of_key.to(key.dtype), of_value.to(value.dtype))
-        return *(one[:, : ctx.tokens] for one in found), None
+        of_query = (of_query * ctx.scaling).view(groups * shared, -1, size)[:, : ctx.tokens]
+        return of_query, of_key[:, : ctx.tokens].to(key.dtype), of_value[:, : ctx.tokens].to(value.dtype), None
 
 
 def _padded(rows: torch.Tensor) -> torch.Tensor:
-    """`rows` (heads, tokens, size) in one piece, with zeros up to a multiple of BLOCK tokens, that no query sees.
+    """`rows` (heads, tokens, size) in one piece, and zeros up to a multiple of BLOCK tokens, which no query sees.
 
     So products have few shapes: oneDNN makes a kernel for each, which takes as long as the product (`builder.memory`).
     """
@@ -88,23 +90,23 @@ def _probabilities(rows: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
 
 
 def is_faster_here(heads: int, key_heads: int, size: int, *, tokens: int = 512, rounds: int = 3) -> bool:
-    """Whether CausalAttention is clearly faster than torch's kernel on this processor, with its gradients."""
+    """Whether `attend` is clearly faster than torch's kernel on this processor, with its gradients."""
     query, key, value = (
         torch.randn(count, tokens, size).bfloat16().requires_grad_() for count in (heads, key_heads, key_heads)
     )
 
     def by_torch() -> torch.Tensor:
-        repeated = [one.repeat_interleave(heads // key_heads, 0)[None] for one in (key, value)]
-        return scaled_dot_product_attention(query[None], *repeated, is_causal=True)
+        keys, values = (one.repeat_interleave(heads // key_heads, 0)[None] for one in (key, value))
+        return scaled_dot_product_attention(query[None], keys, values, is_causal=True)
 
-    by_products = partial(CausalAttention.apply, query, key, value, size**-0.5)
+    by_products = partial(attend, query, key, value, scaling=size**-0.5)
     return _seconds(by_products, rounds) < 0.8 * _seconds(by_torch, rounds)
 
 
-def _seconds(attend: Callable[[], Any], rounds: int) -> float:
+def _seconds(run: Callable[[], torch.Tensor], rounds: int) -> float:
     best = float("inf")
     for _ in range(rounds + 1):  # the first one warms up
         started = time.perf_counter()
-        attend().sum().backward()
+        run().sum().backward()  # type: ignore[no-untyped-call]
         best = min(best, time.perf_counter() - started)
     return best

@@ -76,7 +76,7 @@ def finetune(
     )
     run = TrainingRun(adapted, material, settings, state, on_event, on_progress)
     run.restore()
-    with _packed_and_mixed(adapted, device):
+    with _packed_and_mixed(adapted, device, choose_attention(adapted, settings)):
         run.train()
     merged = adapted.merge_and_unload().to("cpu").eval()
     return Finetuned(model=merged, summary=run.summary())
@@ -92,13 +92,13 @@ def training_device() -> torch.device:
 
 
 @contextmanager
-def _packed_and_mixed(model: Any, device: torch.device) -> Iterator[None]:
+def _packed_and_mixed(model: Any, device: torch.device, attention: str) -> Iterator[None]:
     """Within the block `model` takes several sequences as one row, and a bf16 model's float32 factors work in bf16.
 
     Casting each layer's input to float32 and back for the factors alone took a tenth of a step.
     """
     before = model.config._attn_implementation
-    model.set_attn_implementation(choose_attention(model))
+    model.set_attn_implementation(attention)
     is_mixed = model.dtype is torch.bfloat16 and device.type in ("cpu", "cuda")
     try:
         with (

@@ -13,7 +13,8 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface
 
-from builder.finetuning.causal_attention import CausalAttention, is_faster_here
+from builder.finetuning.causal_attention import attend, is_faster_here
+from builder.finetuning.finetune_settings import FinetuneSettings
 from builder.nats import head_nats
 
 BY_TORCH = "submodel_packed"
@@ -52,10 +53,10 @@ def packed_products(
     scaling: float | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """The same by CausalAttention."""
+    """The same by `attend`."""
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     parts = zip(*(torch.split(tensor[0], list(lengths), dim=1) for tensor in (query, key, value)), strict=True)
-    attended = [CausalAttention.apply(*part, scale) for part in parts]
+    attended = [attend(*part, scaling=scale) for part in parts]
     return torch.cat(attended, dim=1).transpose(0, 1)[None], None
 
 
@@ -64,9 +65,12 @@ for _name, _attention in ((BY_TORCH, packed_attention), (BY_PRODUCTS, packed_pro
     AttentionMaskInterface.register(_name, lambda *args, **kwargs: None)
 
 
-def choose_attention(model: Any) -> str:
-    """Return BY_PRODUCTS where `model` is a bf16 one on a processor that attends faster by products, else BY_TORCH."""
-    if model.dtype is not torch.bfloat16 or model.device.type != "cpu":
+def choose_attention(model: Any, settings: FinetuneSettings) -> str:
+    """Return BY_PRODUCTS where `model` is a bf16 one on a processor that attends faster by products, else BY_TORCH.
+
+    With `steps` set it is BY_TORCH, so that no clock decides which model comes out.
+    """
+    if model.dtype is not torch.bfloat16 or model.device.type != "cpu" or settings.steps is not None:
         return BY_TORCH
     config = model.config
     heads = config.num_attention_heads

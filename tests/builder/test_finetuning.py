@@ -15,11 +15,11 @@ from builder.batches import in_limited_batches
 from builder.calibration import Example
 from builder.corpus.corpus import SourceFile
 from builder.corpus.split import Split
+from builder.finetuning import packed, training_run, training_state
 from builder.finetuning import training_data as material
-from builder.finetuning import training_run, training_state
 from builder.finetuning.finetune import finetune
 from builder.finetuning.finetune_settings import FinetuneSettings
-from builder.finetuning.packed import packed_nats
+from builder.finetuning.packed import BY_TORCH, choose_attention, packed_nats
 from builder.finetuning.schedule import learning_rate_at, steps_within, validation_steps
 from builder.finetuning.training_data import Material, token_weights
 from builder.finetuning.training_state import StateFile
@@ -193,7 +193,10 @@ def test_groups_of_at_most_so_many_tokens():
     assert groups == [["aaa", "bb"], ["c"], ["dddddd"], ["e"]]
 
 
-def test_it_learns_in_bf16(tmp_path):
+@pytest.mark.parametrize("is_faster", [False, True])
+def test_it_learns_in_bf16(tmp_path, monkeypatch, is_faster):
+    """By torch's attention and by ours."""
+    monkeypatch.setattr(packed, "is_faster_here", lambda *_: is_faster)
     encoder, model = encoder_and_model()
     state = StateFile(path=tmp_path / "s", stage_hash="k")
     finetuned = finetune(model.bfloat16(), encoder, corpus(), SETTINGS, state=state)
@@ -387,3 +390,10 @@ def test_a_full_disk_is_an_error_of_the_disk(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left") as caught:
         run(tmp_path)
     assert caught.value.errno == errno.ENOSPC
+
+
+def test_with_so_many_steps_no_clock_chooses_the_attention(monkeypatch):
+    monkeypatch.setattr(packed, "is_faster_here", lambda *_: True)
+    _, model = encoder_and_model()
+    assert choose_attention(model.bfloat16(), SETTINGS) != BY_TORCH
+    assert choose_attention(model, replace(SETTINGS, steps=5)) == BY_TORCH

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 
-from builder.finetuning.causal_attention import BLOCK, CausalAttention
+from builder.finetuning.causal_attention import BLOCK, attend
 from builder.finetuning.packed import BY_PRODUCTS, BY_TORCH, packed_nats
 from builder.nats import LOGIT_POSITIONS
 from testbed.models import make_model
@@ -52,14 +52,13 @@ def test_a_model_that_is_not_reported_the_lengths_says_so():
         model(torch.tensor([[1, 2, 3]]))
 
 
-def attended(query, key, value, weights):
+def attended(parts, weights):
     """What attention gives, and the gradients of query, key and value for a weighted sum of it, in float32."""
-    parts = [one.detach().float().requires_grad_() for one in (query, key, value)]
-    shared = len(query) // len(key)
-    repeated = [one.repeat_interleave(shared, 0)[None] for one in parts[1:]]
-    output = scaled_dot_product_attention(parts[0][None], *repeated, is_causal=True)[0]
+    query, key, value = (one.detach().float().requires_grad_() for one in parts)
+    keys, values = (one.repeat_interleave(len(query) // len(key), 0)[None] for one in (key, value))
+    output = scaled_dot_product_attention(query[None], keys, values, is_causal=True)[0]
     (output * weights).sum().backward()
-    return [output.detach(), *(one.grad for one in parts)]
+    return [output.detach(), *(one.grad for one in (query, key, value))]
 
 
 @pytest.mark.parametrize("tokens", [1, BLOCK, 2 * BLOCK + 7])
@@ -68,9 +67,9 @@ def test_products_attend_as_the_definition_says(tokens, heads, key_heads):
     torch.manual_seed(0)
     parts = [torch.randn(count, tokens, 8, requires_grad=True) for count in (heads, key_heads, key_heads)]
     weights = torch.randn(heads, tokens, 8)
-    output = CausalAttention.apply(*parts, 8**-0.5)
+    output = attend(*parts, scaling=8**-0.5)
     (output * weights).sum().backward()
-    for found, expected in zip([output, *(one.grad for one in parts)], attended(*parts, weights), strict=True):
+    for found, expected in zip([output, *(one.grad for one in parts)], attended(parts, weights), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -81,7 +80,7 @@ def test_a_bias_that_all_keys_share_costs_no_precision():
     key = key + 300
     halves = [one.bfloat16().requires_grad_() for one in (query, key, value)]
     weights = torch.randn(2, 200, 8).bfloat16()
-    output = CausalAttention.apply(*halves, 8**-0.5)
+    output = attend(*halves, scaling=8**-0.5)
     (output * weights).sum().backward()
-    for found, expected in zip([output, *(one.grad for one in halves)], attended(*halves, weights), strict=True):
+    for found, expected in zip([output, *(one.grad for one in halves)], attended(halves, weights), strict=True):
         assert (found.float() - expected).norm() < 0.03 * expected.norm()
