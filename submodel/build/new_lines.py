@@ -17,20 +17,20 @@ from builder.fim_examples import FimExample
 from contract.repository.languages import find_language
 from submodel.build.history import History
 
-MOST_OLD_TEXTS = 500  # that are asked of git; it takes some milliseconds for each
+MOST_OLD_TEXTS = 500  # that are asked of git at a time; it takes some milliseconds for each
 
 
 class OldTexts:
-    """Texts as a commit has them, by path; each is asked of git once, MOST_OLD_TEXTS in all."""
+    """Texts as a commit has them, by path; each is asked of git once."""
 
     def __init__(self, root: Path, commit: str | None) -> None:
         self._root, self._commit = root, commit
         self._texts: dict[str, str | None] = {}
 
     def of(self, paths: Iterable[str]) -> dict[str, str]:
-        """The texts of these paths, the first ones if they are too many; without what git can't give."""
-        wanted = list(dict.fromkeys(paths))
-        asked = [path for path in wanted if path not in self._texts][: MOST_OLD_TEXTS - len(self._texts)]
+        """The texts of the first MOST_OLD_TEXTS of these paths; without what git can't give."""
+        wanted = list(dict.fromkeys(paths))[:MOST_OLD_TEXTS]
+        asked = [path for path in wanted if path not in self._texts]
         self._texts |= dict.fromkeys(asked) | texts_at(self._root, self._commit, asked)
         return {path: text for path in wanted if (text := self._texts.get(path)) is not None}
 

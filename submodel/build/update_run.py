@@ -35,7 +35,7 @@ from contract.errors import BuildError, ParityError
 from contract.files.folders import PRIVATE, write_json, write_text
 from exporters.bundle_export import renew_drafts
 from exporters.export_settings import SHORT_PARITY, ExportSettings
-from exporters.precision import Precision
+from exporters.precision import CANDIDATES, Precision
 from submodel.build.build_settings import BuildSettings
 from submodel.build.document import scores_of, stage_rows, unscored
 from submodel.build.history import (
@@ -67,6 +67,7 @@ class UpdateSettings(BuildSettings):
 
     minutes: float = 2.0  # of fine-tuning; 0 renews the drafts alone
     positions: int = 30  # held-out lines, and as many new ones, to complete; 0 leaves the evaluation out
+    served: Precision | None = None  # that of the bundle that is there
     number: int = 0  # of updates before this one: each draws other lines of the old files
 
     def __post_init__(self) -> None:
@@ -88,13 +89,20 @@ def run_update(settings: UpdateSettings, display: StageDisplay) -> dict[str, Any
         has_swapped = _finish_swap(UpdatePaths(root=settings.output), display)
         history = _read_history(BuildPaths(root=settings.output))
         manifest = read_bundle(settings.output / "bundle", verify=False).manifest
-        quantize = history.quantize or manifest["quantization"]
-        settings = replace(settings, quantize=quantize, number=history.updates)
+        served = Precision(manifest["quantization"])
+        quantize = str(precision_of_update(history.quantize, served))
+        settings = replace(settings, quantize=quantize, served=served, number=history.updates)
         commit = head_commit(settings.repository)  # before its files are read
         with display.stage("read the repository") as advance:
             found = read_corpus(settings.repository, on_progress=advance)
         update = _Update(settings, display, found, history, tuple(manifest.get("variants", ())))
         return update.update(commit, has_swapped=has_swapped)
+
+
+def precision_of_update(asked: str | None, served: Precision) -> Precision:
+    """The precision that the build was asked for, if it fell back to the `served` one; else that was chosen since."""
+    wanted = served if asked is None else Precision(asked)
+    return wanted if served in CANDIDATES.get(wanted, ()) else served
 
 
 def _finish_swap(paths: UpdatePaths, display: StageDisplay) -> bool:
@@ -156,6 +164,7 @@ class _Update(Build):
         self._paths = UpdatePaths(root=settings.output)
         self._history = history
         self._added = added
+        self._served = settings.served
 
     def update(self, commit: str | None, *, has_swapped: bool) -> dict[str, Any]:
         """Learn, and export if that made the model better; else renew the drafts alone.
@@ -260,8 +269,10 @@ class _Update(Build):
 
     @property
     def _export_settings(self) -> ExportSettings:
-        """The graph, the tokenizer and the precision are those of a bundle that passed the whole check."""
+        """With a short check, if graph, tokenizer and precision are those of a bundle that passed the whole one."""
         settings = super()._export_settings
+        if settings.precision is not self._served:
+            return settings
         if settings.precision is Precision.FP32:  # which has no other check than that of logits
             return replace(settings, parity=replace(SHORT_PARITY, prompts=2, logit_prompts=2))
         return replace(settings, parity=SHORT_PARITY)

@@ -40,7 +40,7 @@ def trust(
         raise BundleError(f"{place} holds the build {found}, not the one that you named; look at it again.")
     if forget:
         was_trusted = forget_build(found)
-        done = "is off the list; a server that uses it stops within seconds"
+        done = "is off the list; servers refuse it within seconds, unless their command line names it"
         typer.echo(plain(f"{place} {done if was_trusted else 'was not on the list'}."), err=True)
         if as_json:
             print_json({"bundle": str(place), "build": found, "was_trusted": was_trusted})

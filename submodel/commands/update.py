@@ -70,6 +70,8 @@ def _outcome(document: Mapping[str, Any]) -> str:
         ends = [document[end][:10] for end in ("from_commit", "to_commit") if end in document]
         way = f" from {ends[0]} to {ends[1]}" if len(set(ends)) == 2 else ""
         return f"The model was updated{way}, and the new one is served. {took}"
+    if document.get("finetuning", {}).get("kept_step", 0) > 0:
+        return f"The old model is still served: the new one's graph failed the parity check, as said above. {took}"
     if "finetuning" in document:
         return f"The old model is still served, since the new one is not better on the validation files. {took}"
     if any(stage["name"] == "renew the drafts" for stage in document["stages"]):

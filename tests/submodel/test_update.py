@@ -25,6 +25,8 @@ from contract.console import StageDisplay
 from contract.errors import BuildError, ParityError
 from contract.files.folders import PRIVATE, replace_folder, write_text
 from contract.files.seals import seal_key, sealed_json
+from exporters.parity import ParitySettings
+from exporters.precision import Precision
 from lsp_server.repositories import measure_drift, read_current_texts
 from submodel.build import model_stages, update_run
 from submodel.build.build_settings import BuildSettings
@@ -33,6 +35,7 @@ from submodel.build.new_lines import line_of
 from submodel.build.pipeline import run_build
 from submodel.build.stages import Stages, is_output_of
 from submodel.build.update_run import UpdateSettings, run_update
+from submodel.commands.update import _outcome
 from testbed.models import save_base
 
 pytestmark = pytest.mark.slow  # whole builds
@@ -282,22 +285,39 @@ def test_a_bundle_that_fails_its_parity_check_does_not_take_the_old_one_s_place(
         patch.setattr(model_stages, "export_bundle", lambda *_, **__: (_ for _ in ()).throw(failed))
         document = follow(repository)
     assert (document["kept"], document["history"][-1]["kept"]) == ("old", "old")
+    assert "parity check" in _outcome(document)
     assert (model.read_bytes(), graph.read_bytes()) == before
     assert not (output / "next").exists()
     write(repository, range(110, 112), "new")
     assert follow(repository)["kept"] == "new", "the next one is not stopped by it"
 
 
-def test_an_update_exports_in_the_precision_that_its_build_was_asked_for(repository, monkeypatch):
-    output, stages = repository / ".submodel", repository / ".submodel" / "stages"
-    history = read_history(stages)
+@pytest.mark.parametrize(
+    ("asked", "served", "expected"),
+    [
+        ("int8", "int8-weights", "int8"),  # which it had fallen back to
+        ("int8", "fp16", "fp16"),  # of an export since
+        ("fp32", "fp32", "fp32"),
+        (None, "int4", "int4"),
+    ],
+)
+def test_an_update_exports_in_the_precision_that_its_build_was_asked_for(asked, served, expected):
+    assert update_run.precision_of_update(asked, Precision(served)) is Precision(expected)
+
+
+def test_a_graph_in_another_precision_than_the_served_one_passes_the_whole_check(repository, monkeypatch):
+    history = read_history(repository / ".submodel" / "stages")
     assert history is not None
     assert history.quantize == "fp32"
-    write_history(stages, replace(history, quantize="fp16"))
     change(repository)
     always_better(monkeypatch)
-    assert follow(repository, positions=0)["kept"] == "new"
-    assert read_bundle(output / "bundle").manifest["quantization"] == "fp16"
+    for precision, is_short in (("fp32", True), ("fp16", False)):
+        settings = UpdateSettings(
+            repository=repository, output=repository / ".submodel", quantize=precision, served=Precision.FP32
+        )
+        with StageDisplay() as display:
+            update = update_run._Update(settings, display, read_corpus(repository), history, ())
+        assert (update._export_settings.parity != ParitySettings()) is is_short
 
 
 def test_the_score_of_the_update_before_is_not_measured_again(repository, monkeypatch):
