@@ -104,9 +104,9 @@ class BundleFinder:
         older = self._instead.get(bundle)
         if older is None:
             return bundle
-        if (older / MANIFEST_FILE).is_file():
+        if (older / MANIFEST_FILE).is_file() and self._remembered(_look_at, older) is not None:
             return older
-        log.warning("The older bundle %s is gone: %s is served again", older, bundle)
+        log.warning("The older bundle %s is gone, or not trusted any more: %s is served again", older, bundle)
         del self._instead[bundle]
         return bundle
 

@@ -164,7 +164,9 @@ class CompletionServer(LanguageServer):
         async with self._changing_bundles:
             self.is_started = False  # else the status would say meanwhile that there is no bundle
             await self.service.forget(bundle)
-            await self._load(older, self.session.threads())
+            status = self.service.bundles.get(older)
+            if status is None or status.state not in (BundleState.READY, BundleState.LOADING):
+                await self._load(older, self.session.threads())
             self.is_started = True
         self.send_status()
 

@@ -250,7 +250,7 @@ class CompletionService:
         stuck, self._worker = self._worker, Worker()
         self._given_up.append(stuck)
         self._loaded, self._crashes = OrderedDict(), Counter()
-        self.is_busy = False
+        self.is_busy = self._is_loading = False
         stuck.close()
         self.states.set_all_unloaded()
 
@@ -260,14 +260,14 @@ class CompletionService:
 
     def _load(self, folder: Path, threads: int | None) -> None:
         # Imported here: ONNX Runtime loads slowly, and the answer to `initialize` need not wait for it.
-        from lsp_server.completion import open_completer
-
-        if self._loaded.pop(folder, None) is not None:
-            gc.collect()
-        self.states.set(folder, BundleStatus(state=BundleState.LOADING))
-        self._worker.beat(LOADING_S)
-        self._is_loading = True
+        worker, self._is_loading = self._worker, True
         try:
+            from lsp_server.completion import open_completer
+
+            if self._loaded.pop(folder, None) is not None:
+                gc.collect()
+            self.states.set(folder, BundleStatus(state=BundleState.LOADING))
+            worker.beat(LOADING_S)
             completer = open_completer(folder, threads=threads, provider=self.provider, is_named=self._is_named(folder))
         except UntrustedError as error:  # replaced since it was found; once it is trusted the next request loads it
             status = BundleStatus(state=BundleState.UNTRUSTED, error=str(error), build=error.build)
@@ -282,7 +282,8 @@ class CompletionService:
             self.states.set(folder, BundleStatus(state=BundleState.FAILED, error=reported))
             raise ServeError(reported) from error
         finally:
-            self._is_loading = False
+            if self._worker is worker:  # else it was given up, and another one may be loading
+                self._is_loading = False
         self._worker.beat()
         self._loaded[folder] = completer
         provider = f"{completer.choice.provider}: {completer.choice.why}"

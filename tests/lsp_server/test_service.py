@@ -417,20 +417,21 @@ def test_a_server_ends_while_it_loads_and_reports_a_model_that_does_not_come_bac
         ended.append(code)
         raise SystemExit
 
-    monkeypatch.setattr(os, "_exit", end)
-    monkeypatch.setattr("logging.shutdown", lambda: None)
     service, release, begun = CompletionService(), threading.Event(), threading.Event()
 
-    def job() -> None:
-        service._is_loading = is_loading
+    def wait(*_: object, **__: object) -> NoReturn:
         begun.set()
         if is_stuck:
             release.wait(60)
+        raise BundleError("It is none.")
 
-    done = service._worker.submit(job)
+    monkeypatch.setattr(os, "_exit", end)
+    monkeypatch.setattr("logging.shutdown", lambda: None)
+    monkeypatch.setattr(completion, "open_completer", wait)
+    done = service.load(BUNDLE, None) if is_loading else service._worker.submit(wait)
     begun.wait(60)
     if not is_stuck:
-        done.result()
+        done.exception()
     service.close()
     try:
         with suppress(SystemExit):
