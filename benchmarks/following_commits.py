@@ -39,6 +39,9 @@ from lsp_server.completion import Completer
 from lsp_server.decoding.engine import Engine
 from lsp_server.options import PATIENT
 from lsp_server.request import CompletionRequest
+from submodel.build.history import read_history
+from submodel.build.model_stages import PROGRAM
+from submodel.build.paths import BuildPaths
 
 ARMS = ("never", "update", "build")
 GOAL = 0.8  # of what a build gains
@@ -77,9 +80,8 @@ def main() -> None:
             folder = checkout(arguments.clone, room / (f"build-{back}" if arm == "build" else arm), commit)
             if number == 0 and arguments.built and not (folder / ".submodel").exists():
                 shutil.copytree(arguments.built, folder / ".submodel", ignore=NOT_FOLLOWED)
+                check_same_build(folder / ".submodel", commit)
             runs[arm] = dict(follow(arm, number, folder, room, commit, arguments))
-            if number == 0 and arguments.built:
-                check_kept(runs[arm]["stages"], arguments.built)
             bundles[arm] = folder / ".submodel" / "bundle"
         typed = make_workload(
             checkout(arguments.clone, room / "later", later),
@@ -128,11 +130,11 @@ def follow(
     yield from run_once(mark, words, folder, commit).items()
 
 
-def check_kept(stages: Sequence[Mapping[str, Any]], built: Path) -> None:
-    """Stop if the build of --built was not taken as it is: another version or other options made it."""
-    again = [row["name"] for row in stages if row["is_fresh"]]
-    if again:
-        raise SystemExit(f"{built} was made of another commit, with other options or by another version: {again} ran.")
+def check_same_build(built: Path, commit: str) -> None:
+    """Stop if the build of --built is of another commit or version: it would be made anew."""
+    history = read_history(BuildPaths(root=built).stages)
+    if history is None or (history.program, history.commit) != (PROGRAM, commit):
+        raise SystemExit(f"{built} is no build of {commit} by this account and this version; leave --built out.")
 
 
 def run_once(
@@ -174,7 +176,6 @@ def run(words: Sequence[str], folder: Path) -> dict[str, Any]:
     return {
         "seconds": round(time.perf_counter() - started, 1),
         "processor_s": round(used.ru_utime + used.ru_stime, 1),
-        "peak_rss_kib": used.ru_maxrss,
         "stages": document["stages"],
         **{key: document[key] for key in ("kept", "files", "finetuning", "parity") if key in document},
     }

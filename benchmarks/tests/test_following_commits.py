@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.following_commits import check_kept, gains, read_mark
+from benchmarks.following_commits import check_same_build, gains, read_mark
 
 
 def point(**exact: str) -> dict[str, object]:
@@ -34,10 +34,9 @@ def test_a_share_of_nothing_is_none() -> None:
     assert found["share_of_build"] is None
 
 
-def test_a_build_that_ran_again_stops_the_run() -> None:
-    check_kept([{"name": "prune", "is_fresh": False}], Path("b"))
-    with pytest.raises(SystemExit, match="prune"):
-        check_kept([{"name": "prune", "is_fresh": True}], Path("b"))
+def test_what_is_no_build_of_this_version_is_not_followed(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="leave --built out"):
+        check_same_build(tmp_path, "a" * 40)
 
 
 def test_what_another_run_made_is_not_gone_on_with(tmp_path: Path) -> None:

@@ -53,9 +53,8 @@ def run(name: str, inputs: int, seed: int, keep: Callable[[bytes], None] = lambd
     kinds: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder, READERS[name](Path(folder)) as reader:
         for data in reader.seeds:
-            outcome, why = judge(reader, data)
-            is_valid = outcome == "accepted" or why.startswith("it took")  # the first one may import libraries
-            assert is_valid, f"a seed must be valid, or nothing behind its check is tried; {why}"
+            judge(reader, data)  # the first one may import libraries, and take too long
+            assert judge(reader, data)[0] == "accepted", "a seed must be valid, or nothing behind its check is tried"
         began, memory = time.perf_counter(), peak_rss_bytes() or 0
         for number in range(inputs):
             data = mutate(rng.choice(reader.seeds), rng, reader.shape)
