@@ -5,7 +5,8 @@ A product with 900 rows is a quarter faster than four with 225, and so is what s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -28,40 +29,39 @@ def packed_attention(
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     *,
+    forward: Callable[..., tuple[torch.Tensor, None]],
     lengths: Sequence[int],
     scaling: float | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """Transformers' attention interface, causal within each of the sequences that lie one behind the other.
 
+    forward: the attention of one sequence, with the arguments and results of `sdpa_attention_forward`.
     query: (1, heads, tokens, head size); key, value: (1, key heads, tokens, head size); `lengths` add up to the tokens.
     Returns (1, tokens, heads, head size).
     """
     parts = zip(*(torch.split(tensor, list(lengths), dim=2) for tensor in (query, key, value)), strict=True)
-    attended = [sdpa_attention_forward(module, *part, None, scaling=scaling, is_causal=True)[0] for part in parts]
+    attended = [forward(module, *part, None, scaling=scaling, is_causal=True)[0] for part in parts]
     return torch.cat(attended, dim=1), None
 
 
-def packed_products(
+def _by_products(
     module: torch.nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     *,
-    lengths: Sequence[int],
-    scaling: float | None = None,
-    **kwargs: Any,
+    scaling: float | None,
+    is_causal: bool,
 ) -> tuple[torch.Tensor, None]:
-    """The same by `attend`."""
+    """One sequence by `attend`, as `sdpa_attention_forward` takes and returns it."""
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    parts = zip(*(torch.split(tensor[0], list(lengths), dim=1) for tensor in (query, key, value)), strict=True)
-    attended = [attend(*part, scaling=scale) for part in parts]
-    return torch.cat(attended, dim=1).transpose(0, 1)[None], None
+    return attend(query[0], key[0], value[0], scaling=scale).transpose(0, 1)[None], None
 
 
-for _name, _attention in ((BY_TORCH, packed_attention), (BY_PRODUCTS, packed_products)):
-    AttentionInterface.register(_name, _attention)
+for _name, _forward in ((BY_TORCH, sdpa_attention_forward), (BY_PRODUCTS, _by_products)):
+    AttentionInterface.register(_name, partial(packed_attention, forward=_forward))
     AttentionMaskInterface.register(_name, lambda *args, **kwargs: None)
 
 
