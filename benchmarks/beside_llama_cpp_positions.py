@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.builds import RESULTS, write_result
+from benchmarks.clusters import cluster_numbers
 from benchmarks.machine import describe_machine, describe_versions
 from builder.bases.download import sha256_of
 from builder.corpus.corpus import SourceFile, read_corpus
@@ -161,14 +162,12 @@ def describe_lines(asked: Sequence[Keystroke], bundle: Path, built: Path) -> dic
         file.path: "h" if file.sha256 in held_out else "l" if file.sha256 in learned else "n"
         for file in read_corpus(built).files
     }
-    clusters = [stroke.commit or stroke.path for stroke in asked]
-    numbers = {name: number for number, name in enumerate(dict.fromkeys(clusters))}
     digest = hashlib.sha256()
     for stroke in asked:
         digest.update("\0".join((stroke.before, stroke.behind, stroke.truth, "")).encode("utf-8", "surrogatepass"))
     return {
         "lines_sha256": digest.hexdigest(),
-        "clusters": [numbers[name] for name in clusters],
+        "clusters": cluster_numbers([stroke.commit or stroke.path for stroke in asked]),
         "files": "".join(letters.get(stroke.path, "n") for stroke in asked),
     }
 

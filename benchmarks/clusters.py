@@ -31,6 +31,12 @@ class Cluster:
     size: int
 
 
+def cluster_numbers(names: Sequence[str]) -> list[int]:
+    """Return for each line the number of its cluster, given the cluster's name, in the order of their first lines."""
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return [numbers[name] for name in names]
+
+
 def clustered_mean(groups: Sequence[Sequence[Cluster]]) -> Interval:
     """Return the mean over all lines; clusters are compared with those of their own group, such as a repository.
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
+import resource
 import shutil
 import subprocess
 import time
@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.builds import write_result
-from benchmarks.clusters import Cluster, clustered_mean
+from benchmarks.clusters import Cluster, cluster_numbers, clustered_mean
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import CACHE
 from builder.evaluation.metrics import Interval, bootstrap, is_exact
@@ -88,10 +88,8 @@ def main() -> None:
             WorkloadSettings(passages=arguments.count, lines=1, keys=1, since=commit),
         )
         strokes = [stroke for passage in typed.passages for stroke in passage]
-        commits = [stroke.commit or stroke.path for stroke in strokes]
-        numbers = {name: index for index, name in enumerate(dict.fromkeys(commits))}
         point = {"back": back, "commit": commit, "positions": len(strokes), "runs": runs}
-        point["clusters"] = [numbers[name] for name in commits]
+        point["clusters"] = cluster_numbers([stroke.commit or stroke.path for stroke in strokes])
         reported["points"].append(point | {"models": {arm: ask(bundle, strokes) for arm, bundle in bundles.items()}})
         reported["gains"] = gains(reported["points"])
         for part in ("model", "pruned"):  # 1.5 GB; what was asked is the bundle
@@ -131,7 +129,7 @@ def follow(
 
 
 def check_same_build(built: Path, commit: str) -> None:
-    """Stop if the build of --built is of another commit or version: it would be made anew."""
+    """Stop if --built is of another commit or version. It would be built anew."""
     history = read_history(BuildPaths(root=built).stages)
     if history is None or (history.program, history.commit) != (PROGRAM, commit):
         raise SystemExit(f"{built} is no build of {commit} by this account and this version; leave --built out.")
@@ -162,20 +160,13 @@ def read_mark(mark: Path, origin: Mapping[str, object]) -> dict[str, Any]:
 
 
 def run(words: Sequence[str], folder: Path) -> dict[str, Any]:
-    """A command of ours in a folder: seconds of wall, processor and stages, and the most memory it had."""
-    started = time.perf_counter()
-    command = [*python_module("submodel"), *words]
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        printed = process.stdout.read()
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise SystemExit(f"`{' '.join(command)}` in {folder} ended with {process.returncode}; its reason is above.")
-    document = json.loads(printed)
+    """A command of ours in a folder: seconds of wall, processor and stages."""
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    done = subprocess.run([*python_module("submodel"), *words], cwd=folder, stdout=subprocess.PIPE, check=True)
+    after, document = resource.getrusage(resource.RUSAGE_CHILDREN), json.loads(done.stdout)
     return {
         "seconds": round(time.perf_counter() - started, 1),
-        "processor_s": round(used.ru_utime + used.ru_stime, 1),
+        "processor_s": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1),
         "stages": document["stages"],
         **{key: document[key] for key in ("kept", "files", "finetuning", "parity") if key in document},
     }
