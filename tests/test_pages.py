@@ -17,7 +17,17 @@ ARCHITECTURE = ROOT / "docs" / "architecture.md"
 PAGES = [ARCHITECTURE, ROOT / "CONTRIBUTING.md"]
 _FOLDER = re.compile(r"[\w.-]+(?:/[\w.-]+)*/")
 _FILE = re.compile(r"(?:[\w.-]+/)*[\w.-]+\.(?:py|ts|md|toml|npz)|vscode-extension/[\w./-]+\.json")
-_MADE_BY_A_BUILD = {".submodel/", "pruned/", "model/", "bundle/", "previous/", "stages/", "next/"}
+_MADE_BY_A_BUILD = {
+    ".submodel/",
+    "pruned/",
+    "model/",
+    "bundle/",
+    "previous/",
+    "stages/",
+    "next/",
+    "trials/",
+    "dense-baseline/",
+}
 _NAME = re.compile(r"([A-Za-z_]\w*(?:\.\w+)?)\(\)|([A-Z]\w+)")  # a call, a constant, a class
 _NO_NAME = re.compile(r"SUBMODEL_\w+|PIP_\w+|Makefile")
 
