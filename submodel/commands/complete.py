@@ -27,8 +27,8 @@ def complete(
 ) -> None:
     """Complete at a place in a file: a line, or the lines of a block that begins there.
 
-    It is the answer to a request by hand: the confidence threshold hides nothing. The model always reads the whole window;
-    the server does so only if there is time.
+    It is the answer to a request by hand: the confidence threshold hides nothing. The model always reads the whole
+    window; the server does so only if there is time.
     """
     from contract.bundle.bundle import find_trusted_bundle
     from lsp_server.completion import open_completer
