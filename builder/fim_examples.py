@@ -7,8 +7,10 @@ nobody waits for a suggestion there.
 
 from __future__ import annotations
 
+import hashlib
 import random
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -35,6 +37,13 @@ class FimExample:
     def text(self) -> str:
         """The file as it was before the user typed the middle."""
         return self.file.text[: self.offset] + self.file.text[self.offset + len(self.middle) :]
+
+    @property
+    def line(self) -> str:
+        """The line of the file that the position lies in, without the white space around it."""
+        text = self.file.text
+        start, end = text.rfind("\n", 0, self.offset) + 1, text.find("\n", self.offset)
+        return text[start : end if end >= 0 else None].strip()
 
     def as_served(self, encoder: PromptEncoder) -> FimExample:
         """Return the example that the server makes of this one: the cursor stands before what it takes back."""
@@ -79,6 +88,23 @@ def draw_fim_examples(
         column = draw_column(line, rng)
         fim_examples.append(FimExample(file=file, offset=start + column, middle=line[column:]))
     return tuple(fim_examples)
+
+
+def draw_lasting_examples(files: Sequence[SourceFile], count: int, seed: int) -> tuple[FimExample, ...]:
+    """Return up to `count` examples as `draw_fim_examples` does, each chosen by its own line's path and text.
+
+    So they stay the same while other lines of the files come and go, and fewer are the first of more.
+    """
+    found: list[tuple[bytes, FimExample]] = []
+    for file in files:
+        seen: Counter[str] = Counter()
+        for start, end in worthwhile_lines(file):
+            line = file.text[start:end]
+            key = hashlib.sha256(f"{seed}\0{file.path}\0{seen[line]}\0{line}".encode()).digest()
+            seen[line] += 1
+            column = draw_column(line, random.Random(key))
+            found.append((key, FimExample(file=file, offset=start + column, middle=line[column:])))
+    return tuple(example for _, example in sorted(found, key=lambda one: one[0])[:count])
 
 
 def draw_example_pairs(files: Sequence[SourceFile], lines: int, seed: int) -> tuple[FimExample, ...]:

@@ -1,19 +1,19 @@
 """What every model is asked: positions and excerpts of held-out files, drawn by a seed.
 
-Everything is text, so that models with different vocabularies compare. The rules for positions are those of
+As a file changes the ones in its other lines stay, so that the figures of a model's versions compare. Everything is
+text, so that models with different vocabularies compare, too. The rules for positions are those of
 `builder.fim_examples`: no blank and no comment lines, half of the examples within a line.
 """
 
 from __future__ import annotations
 
 import hashlib
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from builder.corpus.corpus import SourceFile
 from builder.corpus.split import Split
-from builder.fim_examples import FimExample, draw_block_examples, draw_fim_examples
+from builder.fim_examples import FimExample, draw_block_examples, draw_lasting_examples
 from contract.errors import CorpusError
 
 
@@ -62,7 +62,7 @@ def make_held_out(files: Sequence[SourceFile], settings: ScoringSettings, *, spl
     Validation files are for choices that a build makes; what is reported is held-out.
     """
     held_out = [file for file in files if file.split == split and file.is_code]
-    fim_examples = draw_fim_examples(held_out, settings.positions, settings.seed)
+    fim_examples = draw_lasting_examples(held_out, settings.positions, settings.seed)
     if not fim_examples:
         raise CorpusError(f"The {split} part of the repository has no line of code to score on; add code files.")
     blocks = draw_block_examples(held_out, settings.blocks, settings.seed)
@@ -76,7 +76,7 @@ def draw_excerpts(files: Sequence[SourceFile], settings: ScoringSettings) -> tup
         for file in files
         for start in excerpt_starts(file.text, settings.excerpt_chars)
     ]
-    random.Random(settings.seed).shuffle(excerpts)
+    excerpts.sort(key=lambda one: hashlib.sha256(f"{settings.seed}\0{one.path}\0{one.text}".encode()).digest())
     return tuple(excerpts[: settings.excerpts])
 
 

@@ -17,6 +17,7 @@ from builder.fim_examples import (
     draw_block_examples,
     draw_example_pairs,
     draw_fim_examples,
+    draw_lasting_examples,
     draw_mixed_examples,
     parity_windows,
 )
@@ -70,6 +71,36 @@ def test_middle_is_the_rest_of_its_line_and_not_in_the_window(seed):
         window = example.window(PromptEncoder(make_tokenizer(), FIM))
         assert window.prefix == CODE[: example.offset]
         assert window.suffix == CODE[end:]
+
+
+def places(code, count, seed=1):
+    lines = code.split("\n")
+    drawn = draw_lasting_examples([source(code)], count, seed)
+    return [(lines[code[: one.offset].count("\n")], one.middle) for one in drawn]
+
+
+def test_lasting_examples_stay_while_other_lines_come_and_go():
+    code = "".join(f"value_{number} = compute({number}, base)\n" for number in range(60))
+    before, changed = places(code, 20), code.replace("value_7 = compute(7, base)\n", "one = 1\ntwo = base + one\n")
+    after = places(f"import base\n\n\n{changed}", 20)
+    gone = [place for place in before if "value_7 " in place[0]]
+    assert len([place for place in before if place in after]) >= 20 - len(gone) - 3
+    assert [place for place in places(f"import base\n\n\n{changed}", 100) if place in before] == [
+        place for place in before if place not in gone
+    ]
+
+
+def test_lasting_examples_fewer_are_the_first_of_more_and_a_seed_gives_others():
+    code = "".join(f"value_{number} = compute({number}, base)\n" for number in range(60))
+    assert places(code, 10) == places(code, 30)[:10]
+    assert places(code, 10) != places(code, 10, seed=2)
+    cuts = {line.endswith(middle) and line == middle for line, middle in places(code, 60)}
+    assert cuts == {True, False}  # before the line's text, and within it
+
+
+def test_lasting_examples_take_equal_lines_apart():
+    assert len(set(places("value = compute(first, second)\n" * 40, 30))) > 1
+    assert len(places("value = compute(first, second)\n" * 40, 30)) == 30
 
 
 def test_same_seed_same_cuts_other_seed_others():

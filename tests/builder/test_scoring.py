@@ -49,6 +49,16 @@ def test_only_held_out_files_are_scored():
     assert [excerpt.text for excerpt in held_out.excerpts] == ["value = 1\nother = 2\n"]
 
 
+def test_what_is_asked_stays_while_other_lines_change():
+    code = "".join(f"value_{number} = compute({number}, base)\n" for number in range(90))
+    settings = ScoringSettings(positions=30, excerpts=2, excerpt_chars=200)
+    texts = (code, code.replace("value_80 =", "number_0 =", 1))
+    before, after = (make_held_out([file("held-out", text)], settings) for text in texts)
+    asked = [{(one.offset, one.middle) for one in held_out.fim_examples} for held_out in (before, after)]
+    assert len(asked[0] & asked[1]) >= 28
+    assert {one.text for one in before.excerpts} & {one.text for one in after.excerpts}
+
+
 def test_bits_per_byte_is_bits_over_the_bytes_of_the_text():
     held_out = make_held_out([file("held-out")], ScoringSettings(blocks=5))
     scores = score(oracle(held_out), held_out)
