@@ -290,19 +290,27 @@ class PromptEncoder:
         5), in comments where it has none. They come in the order given, which should change rarely: whatever follows a
         change is computed anew.
         """
-        prompt_format = self.prompt_format
         ids = self.left_to_right("")
         if context:
             ids += self._context_ids(context, repository, path)
-        if prompt_format.prefix_token and prompt_format.suffix_token and prompt_format.middle_token:
-            prefix, suffix, middle = map(
-                self._id, (prompt_format.prefix_token, prompt_format.suffix_token, prompt_format.middle_token)
-            )
-            before, behind = self.text_ids(window.prefix), self.text_ids(window.suffix)
-            if prompt_format.suffix_first:
-                return [*ids, prefix, suffix, *behind, middle, *before]
-            return [*ids, prefix, *before, suffix, *behind, middle]
-        return [*ids, *self.text_ids(window.prefix)]
+        return [*ids, *(one for part, _ in self.parts(window) for one in part)]
+
+    def parts(self, window: Window) -> list[tuple[list[int], str]]:
+        """The prompt's token ids without `left_to_right("")` and context, in parts, each with its text.
+
+        The text of the tokens between is empty.
+        """
+        prompt_format = self.prompt_format
+        before = (self.text_ids(window.prefix), window.prefix)
+        if not (prompt_format.prefix_token and prompt_format.suffix_token and prompt_format.middle_token):
+            return [before]
+        prefix, suffix, middle = map(
+            self._id, (prompt_format.prefix_token, prompt_format.suffix_token, prompt_format.middle_token)
+        )
+        behind = (self.text_ids(window.suffix), window.suffix)
+        if prompt_format.suffix_first:
+            return [([prefix, suffix], ""), behind, ([middle], ""), before]
+        return [([prefix], ""), before, ([suffix], ""), behind, ([middle], "")]
 
     def _context_ids(self, context: Sequence[ContextSnippet], repository: str, path: str) -> list[int]:
         repository_token, file_token = self.prompt_format.repository_tokens

@@ -17,8 +17,8 @@ from peft import LoraConfig, get_peft_model
 from peft.helpers import disable_input_dtype_casting
 from transformers import PreTrainedModel
 
+from builder.calibration import IsNew
 from builder.corpus.corpus import SourceFile
-from builder.fim_examples import FimExample
 from builder.finetuning.finetune_settings import FinetuneSettings
 from builder.finetuning.packed import choose_attention
 from builder.finetuning.training_data import Material
@@ -47,19 +47,19 @@ def finetune(
     *,
     state: StateFile,
     fresh: frozenset[str] = frozenset(),
-    is_first: Callable[[FimExample], bool] | None = None,
+    is_new: IsNew | None = None,
     on_event: Callable[[str], None] = lambda text: None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Finetuned:
     """Fine-tune `model` (changed in place) on the calibration files of a corpus.
 
     fresh: for an update, the paths that `model` hasn't learned from; the others are mixed in against forgetting.
-    is_first: of the examples of those, whether one comes before all that are not.
+    is_new: whether a line of those is new; such lines come first, and count more.
     What `state` holds of its stage hash is resumed; the caller removes it once the model is safe. Raises
     CorpusError if the files hold nothing to train or validate on.
     """
     device = training_device()
-    material = Material(files, encoder, settings, fresh, is_first)
+    material = Material(files, encoder, settings, fresh, is_new)
     if not material.validation or not material.first:
         raise CorpusError(
             "The repository has no line of code to fine-tune on; add code files, or build with --minutes 0."

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 import torch
 
 from builder.batches import in_batches
-from builder.calibration import Example, make_examples, make_sequences
+from builder.calibration import Example, IsNew, make_examples, make_sequences
 from builder.corpus.corpus import SourceFile
-from builder.fim_examples import FimExample
 from builder.finetuning.finetune_settings import FinetuneSettings
 from contract.prompt import PromptEncoder
 
@@ -19,6 +18,8 @@ T = TypeVar("T")
 
 # Of an update's tokens, from files that are known already: against forgetting them. Not fitted to anything.
 OLD_SHARE = 0.3
+# What a token of a new line counts beside one that the model has learned.
+NEW_WEIGHT = 3.0
 # Of an update's pass at least; what fresh files don't give comes from the old ones, of which a build sees a part only.
 LEAST_TOKENS = 14_400
 # Of a pass; a night on two cores reads some eight million. Of more code each pass draws other lines.
@@ -30,7 +31,7 @@ class Material:
 
     `validation` is empty, or `first`, the first pass, where the files hold no line of code. `fresh` are the paths of an
     update: the files that the model hasn't learned from. They come first in validation and are the most of a pass, and
-    of their examples those come first that `is_first`.
+    of their examples those at lines that `is_new` come first, and count more.
     """
 
     def __init__(
@@ -39,16 +40,18 @@ class Material:
         encoder: PromptEncoder,
         settings: FinetuneSettings,
         fresh: frozenset[str] = frozenset(),
-        is_first: Callable[[FimExample], bool] | None = None,
+        is_new: IsNew | None = None,
     ) -> None:
         parts = {name: [file for file in files if file.split == name] for name in ("calibration", "validation")}
-        self._encoder, self._settings, self._is_first = encoder, settings, is_first
+        self._encoder, self._settings, self._is_new = encoder, settings, is_new
         self.validation = self._validation(*_parted(parts["validation"], fresh))
         self._fresh, self._old = _parted(parts["calibration"], fresh)
-        self._fresh_tokens, self._old_tokens = map(self._tokens_of, (self._fresh, self._old))
+        self._fresh_tokens = self._tokens_of(self._fresh)
         if fresh:
             share = round(self._fresh_tokens * OLD_SHARE / (1 - OLD_SHARE))
             self._old_tokens = max(share, LEAST_TOKENS - self._fresh_tokens)
+        else:
+            self._old_tokens = self._tokens_of(self._old)
         self._passes: list[tuple[Step, ...]] = []
         self.first = self._pass(0)
         self.most_steps = max(1, len(self.first) * settings.max_passes)
@@ -56,7 +59,7 @@ class Material:
     def _validation(self, fresh: Sequence[SourceFile], old: Sequence[SourceFile]) -> tuple[tuple[int, ...], ...]:
         """Sequences of the fresh files, then of the old ones if those hold too few lines."""
         tokens, seed = self._settings.validation_tokens, self._settings.seed
-        new = make_examples(fresh, self._encoder, tokens, seed, is_first=self._is_first)
+        new = make_examples(fresh, self._encoder, tokens, seed, is_new=self._is_new)
         first = tuple(example.ids for example in new)
         return first + make_sequences(old, self._encoder, max(0, tokens - sum(map(len, first))), seed)
 
@@ -71,7 +74,7 @@ class Material:
     def _pass(self, number: int) -> tuple[Step, ...]:
         while len(self._passes) <= number:
             seed = self._settings.seed + 1000 * (len(self._passes) + 1)
-            fresh = make_examples(self._fresh, self._encoder, self._fresh_tokens, seed, is_first=self._is_first)
+            fresh = make_examples(self._fresh, self._encoder, self._fresh_tokens, seed, is_new=self._is_new)
             examples = interleave(fresh, make_examples(self._old, self._encoder, self._old_tokens, seed))
             self._passes.append(tuple(in_batches(examples, self._settings.tokens_a_step, lambda one: len(one.ids))))
         return self._passes[number]
@@ -99,7 +102,9 @@ def _parted(files: Sequence[SourceFile], fresh: frozenset[str]) -> tuple[list[So
 
 
 def token_weights(example: Example, middle_weight: float) -> torch.Tensor:
-    """What each token but the first counts in training, (tokens − 1,): those after the prompt more."""
+    """What each token but the first counts in training, (tokens − 1,): those after the prompt and of new lines more."""
     weights = torch.ones(len(example.ids) - 1)
     weights[max(example.prompt_tokens - 1, 0) :] = middle_weight
+    if example.new:
+        weights[torch.tensor(example.new[1:])] *= NEW_WEIGHT
     return weights

@@ -14,6 +14,7 @@ import torch
 from builder.artifact import read_artifact
 from builder.bases.load import LoadedBase, load_resolved
 from builder.bases.resolve import ResolvedBase
+from builder.calibration import IsNew
 from builder.checkpoint_writer import parity_examples, save_checkpoint, save_reweighted
 from builder.corpus.corpus import Corpus
 from builder.fim_examples import FimExample, draw_example_pairs
@@ -60,7 +61,7 @@ class ModelStages:
     """
 
     _fresh: frozenset[str] = frozenset()  # paths that an update learns first
-    _is_first: Callable[[FimExample], bool] | None = None  # of the examples of these, those that come first
+    _is_new: IsNew | None = None  # of the lines of these
     _threshold_lines = 50  # validation lines that the confidence threshold is fitted on, at two places each
 
     def __init__(
@@ -185,7 +186,7 @@ class ModelStages:
                 settings,
                 state=self._state_of(stage_hash),
                 fresh=self._fresh,
-                is_first=self._is_first,
+                is_new=self._is_new,
                 on_event=self._display.say,
                 on_progress=advance,
             )

@@ -64,13 +64,15 @@ class NewLines:
         self._known, self._renames, self._read = history.known.paths, renames, read
         self._old, self._fresh = old, fresh
 
-    def is_first(self, example: FimExample) -> bool:
-        """Whether the commit of the last version lacks the line that a cut stands in; each line where git can't say."""
-        lines = self._old_lines.get(self._name_before(example.file.path), frozenset())
-        return line_of(example.file, example.offset) not in lines
+    def is_to_learn(self, file: SourceFile, line: str) -> bool:
+        """Whether the commit of the last version lacks a line of a file; so do all lines where git can't say.
 
-    def is_new(self, example: FimExample) -> bool:
-        """Whether no earlier version has seen the line that a cut stands in. Where nobody knows, it is not new.
+        line: without the white space around it.
+        """
+        return line not in self._old_lines.get(self._name_before(file.path), frozenset())
+
+    def was_unseen(self, example: FimExample) -> bool:
+        """Whether no earlier version has seen the line that a cut stands in. Where nobody knows, one has.
 
         Known are new files, and files that the last version read as its commit has them.
         """
@@ -79,7 +81,7 @@ class NewLines:
         if path not in self._known and before not in self._known:
             return True
         old = self._texts.get(before)
-        return old is not None and _sha256(old) in self._read and self.is_first(example)
+        return old is not None and _sha256(old) in self._read and self.is_to_learn(example.file, example.line)
 
     def _name_before(self, path: str) -> str:
         return self._renames.get(path, path)
@@ -92,12 +94,6 @@ class NewLines:
     @cached_property
     def _old_lines(self) -> dict[str, frozenset[str]]:
         return {name: frozenset(map(str.strip, text.split("\n"))) for name, text in self._texts.items()}
-
-
-def line_of(file: SourceFile, offset: int) -> str:
-    """The line of a file that an offset lies in, without the white space around it."""
-    start, end = file.text.rfind("\n", 0, offset) + 1, file.text.find("\n", offset)
-    return file.text[start : end if end >= 0 else None].strip()
 
 
 def _sha256(text: str) -> str:

@@ -22,11 +22,11 @@ from typing import Any
 
 from builder.artifact import read_artifact
 from builder.corpus.changes import head_commit, renames_since
-from builder.corpus.corpus import Corpus, read_corpus
+from builder.corpus.corpus import Corpus, SourceFile, read_corpus
 from builder.corpus.following import Followed, follow
 from builder.corpus.split import Split
 from builder.evaluation.held_out import HeldOut, make_held_out
-from builder.fim_examples import FimExample, draw_fim_examples
+from builder.fim_examples import draw_fim_examples
 from builder.finetuning.finetune_settings import FinetuneSettings
 from contract.bundle.bundle import MODEL_FILE, build_of, is_bundle_of, read_bundle
 from contract.bundle.trusted_builds import check_trusted
@@ -56,7 +56,7 @@ from submodel.build.pipeline import Build, adopt_model
 from submodel.build.stages import StageRecord, Stages, hash_of, hash_of_output
 from submodel.report.render import read_saved, render_saved
 
-UPDATE_VERSION = 2  # raised when the same inputs give another model
+UPDATE_VERSION = 3  # raised when the same inputs give another model
 # The threshold moves little between two versions; a build asks for twice as many.
 THRESHOLD_LINES = 25
 
@@ -341,7 +341,7 @@ class _Update(Build):
             scores["held_out_before"] = self._score_bundle("score the bundle", model_hash, self._held_out)
         fresh = [file for file in self._corpus.files if file.path in self._fresh and file.is_code]
         drawn = draw_fim_examples(fresh, sum(file.text.count("\n") + 1 for file in fresh), settings.scoring.seed)
-        fim_examples = tuple(example for example in drawn if self._new_lines.is_new(example))[: settings.positions]
+        fim_examples = tuple(example for example in drawn if self._new_lines.was_unseen(example))[: settings.positions]
         if fim_examples:
             since = HeldOut(fim_examples=fim_examples, blocks=(), excerpts=())
             scores["since"] = self._score_bundle("score new lines", model_hash, since)
@@ -371,8 +371,8 @@ class _Update(Build):
         read = frozenset(manifest.get("learned_sha256", ())) | frozenset(manifest.get("held_out_sha256", ()))
         return NewLines(self._old_texts, self._history, self._renames, self._fresh, read)
 
-    def _is_first(self, example: FimExample) -> bool:
-        return self._new_lines.is_first(example)
+    def _is_new(self, file: SourceFile, line: str) -> bool:
+        return self._new_lines.is_to_learn(file, line)
 
     def _score_bundle(self, name: str, model_hash: str, held_out: HeldOut) -> StageRecord:
         graph = read_bundle(self._paths.bundle, verify=False).manifest["files"][MODEL_FILE]  # of the precision too

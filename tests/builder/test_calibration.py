@@ -2,10 +2,11 @@
 
 import itertools
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
-from builder.calibration import SPREAD_CHARS, CalibrationSettings, make_calibration_set
+from builder.calibration import SPREAD_CHARS, CalibrationSettings, make_calibration_set, make_examples
 from builder.corpus.corpus import SourceFile
 from builder.corpus.split import Split
 from contract.errors import CorpusError
@@ -92,3 +93,30 @@ def test_windows_that_do_not_overlap_come_first():
 def test_a_part_without_code_is_said():
     with pytest.raises(CorpusError, match="validation part"):
         make_calibration_set(files()[:1], PromptEncoder(make_tokenizer(), FIM), SETTINGS)
+
+
+@pytest.mark.parametrize("prompt_format", [FIM, replace(FIM, suffix_first=True)], ids=["prefix first", "suffix first"])
+def test_tokens_of_new_lines_are_told_apart(prompt_format):
+    encoder = PromptEncoder(make_tokenizer(), prompt_format.with_window(60, 30))
+    text = "".join(f"old_{number} = compute(first)\nnew_{number} = compute(first)\n" for number in range(60))
+    file = SourceFile(path="a.py", language="Python", text=text, sha256="0", split="calibration")
+    examples = make_examples([file], encoder, 4000, 0, is_new=lambda file, line: line.startswith("new_"))
+    assert len(examples) > 20
+    for example in examples:
+        assert len(example.new) == len(example.ids)
+        flagged = decode(encoder, [[one for one, is_new in zip(example.ids, example.new, strict=True) if is_new]])
+        others = decode(encoder, [[one for one, is_new in zip(example.ids, example.new, strict=True) if not is_new]])
+        assert "old_" not in flagged and "new_" not in others
+        assert "<|fim" not in flagged
+    middles = [decode(encoder, [example.ids[example.prompt_tokens :]]) for example in examples]
+    whole = [one for one, example in zip(middles, examples, strict=True) if example.prompt_tokens < len(example.ids)]
+    assert sum("new_" in one for one in whole[:10]) > sum("old_" in one for one in whole[:10])
+
+
+def test_a_middle_within_a_new_line_is_new():
+    encoder = PromptEncoder(make_tokenizer(), replace(FIM, suffix_first=True).with_window(60, 30))
+    text = "".join(f"item_{number} = compute(first, {number})\n" for number in range(40))
+    file = SourceFile(path="a.py", language="Python", text=text, sha256="0", split="calibration")
+    new = {f"item_{number} = compute(first, {number})" for number in range(0, 40, 8)}
+    for example in make_examples([file], encoder, 600, 0, is_new=lambda file, line: line in new)[:4]:
+        assert all(example.new[example.prompt_tokens :])

@@ -21,7 +21,7 @@ from builder.finetuning.finetune import finetune
 from builder.finetuning.finetune_settings import FinetuneSettings
 from builder.finetuning.packed import BY_TORCH, choose_attention, packed_nats
 from builder.finetuning.schedule import learning_rate_at, steps_within, validation_steps
-from builder.finetuning.training_data import Material, token_weights
+from builder.finetuning.training_data import NEW_WEIGHT, Material, token_weights
 from builder.finetuning.training_state import StateFile
 from contract.errors import BuildError, CorpusError
 from contract.prompt import PromptEncoder, PromptFormat
@@ -108,10 +108,9 @@ def test_an_update_learns_and_validates_on_new_lines_first():
         replace(file, text="".join(f"{file.path[:-3]} = {number:03}\n" for number in range(200)))
         for file in many_files()
     ]
-    new = files[0].text.index("150")  # of both paths, whose names have other lengths
     settings = replace(SETTINGS, validation_tokens=600)
     fresh = frozenset({"calibration_1.py", "validation_4.py"})
-    update = Material(files, encoder, settings, fresh, lambda example: example.offset >= new)
+    update = Material(files, encoder, settings, fresh, lambda file, line: line[-3:] >= "150")
     learned = [encoder.tokenizer.decode(list(example.ids)) for step in update.first for example in step]
     of_fresh = [text for text in learned if "calibration_1" in text][:10]
     validated = [encoder.tokenizer.decode(list(ids)) for ids in update.validation[:10]]
@@ -334,6 +333,11 @@ def test_middles_count_more():
     assert token_weights(Example(ids=(4, 9, 7, 5, 6, 2), prompt_tokens=3), 3.0).tolist() == [1.0, 1.0, 3.0, 3.0, 3.0]
     assert token_weights(Example(ids=(4, 9, 5), prompt_tokens=0), 3.0).tolist() == [3.0, 3.0]
     assert token_weights(Example(ids=(4, 9, 5), prompt_tokens=3), 3.0).tolist() == [1.0, 1.0]  # plain text
+
+
+def test_tokens_of_new_lines_count_more():
+    example = Example(ids=(4, 9, 7, 5), prompt_tokens=3, new=(True, True, False, True))
+    assert token_weights(example, 2.0).tolist() == [NEW_WEIGHT, 1.0, 2.0 * NEW_WEIGHT]
 
 
 def test_nothing_to_train_on_is_said(tmp_path):

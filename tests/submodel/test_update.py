@@ -31,7 +31,6 @@ from lsp_server.repositories import measure_drift, read_current_texts
 from submodel.build import model_stages, update_run
 from submodel.build.build_settings import BuildSettings
 from submodel.build.history import FILE, PURPOSE, read_history, remember_build, write_history
-from submodel.build.new_lines import line_of
 from submodel.build.pipeline import run_build
 from submodel.build.stages import Stages, is_output_of
 from submodel.build.update_run import UpdateSettings, run_update
@@ -213,10 +212,10 @@ def test_lines_that_were_written_since_are_learned_first(repository, monkeypatch
     write(repository, range(100, 110), "new")
     new = defaultdict(set)
 
-    def make_all(files, *arguments, is_first=None, **options):
-        for example in draw_fim_examples(files, 10_000, seed=0) if is_first else ():
-            new[example.file.path, is_first(example)].add(line_of(example.file, example.offset))
-        return make_examples(files, *arguments, is_first=is_first, **options)
+    def make_all(files, *arguments, is_new=None, **options):
+        for example in draw_fim_examples(files, 10_000, seed=0) if is_new else ():
+            new[example.file.path, is_new(example.file, example.line)].add(example.line)
+        return make_examples(files, *arguments, is_new=is_new, **options)
 
     monkeypatch.setattr(training_data, "make_examples", make_all)
     follow(repository, positions=0)

@@ -1,0 +1,71 @@
+"""The order of an update's examples: those come first whose windows show the most new lines.
+
+Two minutes read some forty windows. A greedy cover (Nemhauser, Wolsey and Fisher, An analysis of approximations for
+maximizing submodular set functions, 1978) shows more of what is new in them than windows at random new lines do.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+
+from builder.fim_examples import FimExample
+from contract.prompt import PromptFormat
+
+CHARS_A_TOKEN = 3.0  # code has rather more, so that what is counted as shown is in the window
+
+Drawn = tuple[FimExample, PromptFormat]
+
+
+def by_coverage(drawn: Iterable[Drawn], seed: int) -> Iterator[Drawn]:
+    """Yield the same examples, each with the format of its window.
+
+    Next is always one whose window shows the most lines of these examples that no window before it has shown. Once all
+    are shown, the examples that are left begin anew. Chance decides between equals.
+    """
+    left, rng = list(drawn), random.Random(seed)
+    starts: dict[str, set[int]] = {}
+    for example, _ in left:
+        starts.setdefault(example.file.path, set()).add(_line_start(example))
+    while left:
+        taken = set()
+        for index in _cover(left, {path: sorted(some) for path, some in starts.items()}, rng):
+            taken.add(index)
+            yield left[index]
+        left = [one for index, one in enumerate(left) if index not in taken]
+
+
+def _cover(drawn: Sequence[Drawn], hidden: dict[str, list[int]], rng: random.Random) -> Iterator[int]:
+    """Indexes of examples until nothing is `hidden`, the sorted starts of lines by path; at least one."""
+
+    def shown(index: int) -> tuple[int, int]:
+        example, prompt_format = drawn[index]
+        lines = hidden[example.file.path]
+        first = min(_line_start(example), example.offset - CHARS_A_TOKEN * prompt_format.max_prefix_tokens)
+        last = example.offset + CHARS_A_TOKEN * prompt_format.max_suffix_tokens
+        return bisect_left(lines, first), bisect_right(lines, last)
+
+    def fewer(index: int) -> int:
+        begin, end = shown(index)
+        return begin - end
+
+    # A window shows fewer hidden lines as others are taken, never more: who is best when looked at again is the best.
+    heap = [(fewer(index), rng.random(), index) for index in range(len(drawn))]
+    heapq.heapify(heap)
+    while heap:
+        promised, tie, index = heapq.heappop(heap)
+        now = fewer(index)
+        if now == 0:
+            continue
+        if now > promised:
+            heapq.heappush(heap, (now, tie, index))
+            continue
+        begin, end = shown(index)
+        del hidden[drawn[index][0].file.path][begin:end]
+        yield index
+
+
+def _line_start(example: FimExample) -> int:
+    return example.file.text.rfind("\n", 0, example.offset) + 1
