@@ -1,33 +1,15 @@
-"""Calibration: the token sequences on whose activations the pruning decides.
-
-They have the form that the server sends (`contract.prompt`): fill-in-the-middle prompts followed by their middles where
-the base knows that form, plain text up to the end of the line where it does not. Sequences are not padded, so that no
-padding enters the statistics.
-"""
+"""Calibration: the token sequences on whose activations the pruning decides (`builder.learning_examples`)."""
 
 from __future__ import annotations
 
-import random
-from bisect import bisect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, chain
 
 from builder.corpus.corpus import SourceFile
-from builder.coverage import Drawn, by_coverage
-from builder.fim_examples import FimExample, draw_fim_examples, draw_mixed_examples
+from builder.learning_examples import make_sequences
 from contract.documents import CalibrationFacts
 from contract.errors import CorpusError
-from contract.prompt import PromptEncoder, Window
-from contract.repository.languages import Kind
-
-PLAIN_EVERY = 8  # plain text keeps the model able to write on without a suffix
-SPREAD_CHARS = 1024  # that middles of one file lie apart, as long as there is room
-# A share of the examples has a window of a quarter: it gives more middles for the same tokens.
-SHORT_SHARE = 0.5
-
-# Whether no earlier version of a model has seen a line of a file; the line comes without the white space around it.
-IsNew = Callable[[SourceFile, str], bool]
+from contract.prompt import PromptEncoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,123 +63,3 @@ def make_calibration_set(
         validation=parts["validation"],
         prompt_format="fill-in-the-middle" if encoder.prompt_format.is_fim else "prefix",
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Example:
-    """A sequence to learn from: token ids, and how many of them are its prompt (all where no middle is asked for).
-
-    `new` says of each token whether it is of a new line; it is empty where that was not asked.
-    """
-
-    ids: tuple[int, ...]
-    prompt_tokens: int
-    new: tuple[bool, ...] = ()
-
-
-def make_sequences(
-    files: Sequence[SourceFile], encoder: PromptEncoder, tokens: int, seed: int, *, kind: Kind = "code"
-) -> tuple[tuple[int, ...], ...]:
-    """The token ids of `make_examples`."""
-    return tuple(example.ids for example in make_examples(files, encoder, tokens, seed, kind=kind))
-
-
-def make_examples(
-    files: Sequence[SourceFile],
-    encoder: PromptEncoder,
-    tokens: int,
-    seed: int,
-    *,
-    kind: Kind = "code",
-    is_new: IsNew | None = None,
-) -> tuple[Example, ...]:
-    """Prompts of random FIM examples, each with its middle and what ends it; `tokens` tokens or a few more.
-
-    One in PLAIN_EVERY is the same text as it stands in the file. Fewer where the files have no more lines. `kind`: of
-    the files that count. A SHORT_SHARE of the windows has a quarter of the length. Examples that lie close together
-    come last. With `is_new` those at new lines come before the others, up to `tokens` of them, in the order of
-    `by_coverage`.
-    """
-    examples: list[Example] = []
-    count = 0
-    rng = random.Random(seed)
-    prompt_format = encoder.prompt_format
-    short = prompt_format.with_window(
-        max(1, prompt_format.max_prefix_tokens // 4), prompt_format.max_suffix_tokens // 4
-    )
-    fim_examples = draw_mixed_examples(
-        files, tokens, seed, kind=kind
-    )  # at least one token a sequence, so there are enough
-
-    def with_formats(some: Iterable[FimExample]) -> list[Drawn]:
-        return [(example, short if rng.random() < SHORT_SHARE else prompt_format) for example in some]
-
-    drawn: Iterable[Drawn]
-    if is_new is None:
-        drawn = with_formats(_spread(fim_examples, SPREAD_CHARS))
-    else:
-        every_line = draw_fim_examples(files, tokens, seed, kind=kind)  # the mixed ones leave lines out
-        both = (*fim_examples, *every_line)
-        first = dict.fromkeys(example for example in both if is_new(example.file, example.line))
-        others = [example for example in fim_examples if example not in first]
-        drawn = chain(by_coverage(with_formats(first), seed), with_formats(_spread(others, SPREAD_CHARS)))
-    for chosen, form in drawn:
-        if count >= tokens:
-            break
-        example = chosen.as_served(encoder)
-        window = encoder.window(example.text, example.offset, form)
-        if len(examples) % PLAIN_EVERY == PLAIN_EVERY - 1:
-            text = window.prefix + example.middle + window.suffix
-            parts, answer = [(encoder.text_ids(text), text)], []
-        else:
-            parts = encoder.parts(window)
-            answer = [(encoder.text_ids(example.middle), example.middle), (encoder.end_ids(), "")]
-        parts.insert(0, (encoder.left_to_right(""), ""))
-        ids = tuple(one for part, _ in (*parts, *answer) for one in part)
-        prompt_tokens = sum(len(part) for part, _ in parts) if encoder.prompt_format.is_fim else len(ids)
-        new = () if is_new is None else _new_tokens(encoder, (*parts, *answer), _judge(chosen, example, window, is_new))
-        examples.append(Example(ids=ids, prompt_tokens=prompt_tokens, new=new))
-        count += len(ids)
-    return tuple(examples)
-
-
-def _judge(chosen: FimExample, served: FimExample, window: Window, is_new: IsNew) -> Callable[[str], bool]:
-    """Whether a line of a window is new; the two parts of the line that the cursor cuts are as new as that line."""
-    cut = {window.prefix.rpartition("\n")[2].strip(), served.middle.partition("\n")[0].strip()} - {""}
-    is_chosen_new = is_new(chosen.file, chosen.line)
-    return lambda line: is_chosen_new if line in cut else is_new(chosen.file, line)
-
-
-def _new_tokens(
-    encoder: PromptEncoder, parts: Iterable[tuple[Sequence[int], str]], is_new: Callable[[str], bool]
-) -> tuple[bool, ...]:
-    """Whether each token begins in a line that is new. Tokens without a text are not new."""
-    flags: list[bool] = []
-    for ids, text in parts:
-        if not text:
-            flags += [False] * len(ids)
-            continue
-        lines = text.split("\n")
-        starts = list(accumulate((len(line) + 1 for line in lines[:-1]), initial=0))
-        are_new = [is_new(line.strip()) for line in lines]
-        spans = encoder.tokenizer.encode(text, add_special_tokens=False).offsets
-        flags += [are_new[bisect(starts, begin) - 1] for begin, _ in spans]
-    return tuple(flags)
-
-
-def _spread(fim_examples: Sequence[FimExample], distance: int) -> list[FimExample]:
-    """The same examples, those first that lie at least `distance` characters from each earlier one in their file.
-
-    Windows that overlap repeat each other's tokens, and teach less for the same time.
-    """
-    first: list[FimExample] = []
-    rest: list[FimExample] = []
-    taken: dict[str, list[int]] = {}
-    for example in fim_examples:
-        offsets = taken.setdefault(example.file.path, [])
-        place = bisect(offsets, example.offset)
-        is_apart = all(abs(example.offset - near) >= distance for near in offsets[max(place - 1, 0) : place + 1])
-        (first if is_apart else rest).append(example)
-        if is_apart:
-            offsets.insert(place, example.offset)
-    return first + rest

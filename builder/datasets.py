@@ -19,10 +19,10 @@ from typing import Final, Literal
 from filelock import FileLock
 
 from builder.bases.catalogue import cache_folder
-from builder.calibration import make_sequences
 from builder.corpus.corpus import Corpus, SourceFile, read_corpus
 from builder.corpus.split import SPLITS, Split, SplitCandidate, split_by_hash, split_by_origin
 from builder.evaluation.held_out import excerpt_starts
+from builder.learning_examples import make_sequences
 from builder.sources.distribution import Distribution, is_distribution, parse_distribution
 from builder.sources.fetch import fetch
 from builder.sources.language_sets import TEXT_SET, LanguageSet, find_language_set

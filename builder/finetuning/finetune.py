@@ -17,13 +17,13 @@ from peft import LoraConfig, get_peft_model
 from peft.helpers import disable_input_dtype_casting
 from transformers import PreTrainedModel
 
-from builder.calibration import IsNew
 from builder.corpus.corpus import SourceFile
 from builder.finetuning.finetune_settings import FinetuneSettings
 from builder.finetuning.packed import choose_attention
 from builder.finetuning.training_data import Material
 from builder.finetuning.training_run import TrainingRun
 from builder.finetuning.training_state import StateFile
+from builder.learning_examples import IsNew
 from contract.documents import FineTuningFacts
 from contract.errors import CorpusError
 from contract.prompt import PromptEncoder

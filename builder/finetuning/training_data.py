@@ -8,9 +8,9 @@ from typing import TypeVar
 import torch
 
 from builder.batches import in_batches
-from builder.calibration import Example, IsNew, make_examples, make_sequences
 from builder.corpus.corpus import SourceFile
 from builder.finetuning.finetune_settings import FinetuneSettings
+from builder.learning_examples import Example, IsNew, make_examples, make_sequences
 from contract.prompt import PromptEncoder
 
 Step = Sequence[Example]

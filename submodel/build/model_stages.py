@@ -14,11 +14,11 @@ import torch
 from builder.artifact import read_artifact
 from builder.bases.load import LoadedBase, load_resolved
 from builder.bases.resolve import ResolvedBase
-from builder.calibration import IsNew
 from builder.checkpoint_writer import parity_examples, save_checkpoint, save_reweighted
 from builder.corpus.corpus import Corpus
 from builder.fim_examples import FimExample, draw_example_pairs
 from builder.finetuning.training_state import StateFile
+from builder.learning_examples import IsNew
 from builder.memory import limit_kernels, peak_rss_bytes
 from builder.number_format import fastest_dtype
 from builder.pruning.structured_pruning import prune

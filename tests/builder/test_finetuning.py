@@ -12,7 +12,6 @@ import torch
 from safetensors import SafetensorError
 
 from builder.batches import in_limited_batches
-from builder.calibration import Example
 from builder.corpus.corpus import SourceFile
 from builder.corpus.split import Split
 from builder.finetuning import packed, training_run, training_state
@@ -23,6 +22,7 @@ from builder.finetuning.packed import BY_TORCH, choose_attention, packed_nats
 from builder.finetuning.schedule import learning_rate_at, steps_within, validation_steps
 from builder.finetuning.training_data import NEW_WEIGHT, Material, token_weights
 from builder.finetuning.training_state import StateFile
+from builder.learning_examples import Example
 from contract.errors import BuildError, CorpusError
 from contract.prompt import PromptEncoder, PromptFormat
 from testbed.models import make_model
@@ -154,7 +154,7 @@ def test_it_learns_and_leaves_a_plain_model(tmp_path):
     assert type(finetuned.model) is type(before)
     assert finetuned.model.state_dict().keys() == before.state_dict().keys()
     # The loss that is reported is that of the merged model.
-    from builder.calibration import make_sequences
+    from builder.learning_examples import make_sequences
 
     validation = make_sequences([corpus()[1]], encoder, SETTINGS.validation_tokens, SETTINGS.seed)
     nats = sum(

@@ -14,11 +14,11 @@ import pytest
 import torch
 
 from builder.artifact import read_artifact
-from builder.calibration import make_examples
 from builder.corpus.corpus import read_corpus
 from builder.fim_examples import draw_fim_examples
 from builder.finetuning import training_data
 from builder.finetuning.training_run import TrainingRun
+from builder.learning_examples import make_examples
 from contract.bundle.bundle import build_of, read_bundle, write_bundle_manifest
 from contract.bundle.trusted_builds import check_trusted, trust_build
 from contract.console import StageDisplay
