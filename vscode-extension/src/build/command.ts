@@ -18,7 +18,10 @@ import type { BuildTerminal } from './terminal';
 
 const WORDS = {
   build: { title: 'Building a sub-model', stopped: 'The build was stopped; building again resumes it.' },
-  update: { title: 'Updating the sub-model', stopped: 'The update was stopped; updating again resumes it.' },
+  update: {
+    title: 'Updating the sub-model',
+    stopped: 'The update was stopped; updating again resumes it if no file has changed.',
+  },
 } as const satisfies Record<TaskName, object>;
 
 export class BuildCommand implements vscode.Disposable {

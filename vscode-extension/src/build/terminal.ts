@@ -7,6 +7,7 @@ import * as vscode from 'vscode';
 
 import type { BuildProgress } from '../documents';
 import { childEnvironment } from '../executable/environment';
+import { giveWay } from './priority';
 import { describeProgress, readProgress } from './progress';
 
 const PATIENCE_MS = 15_000; // a stage notices an interrupt at its next step
@@ -70,6 +71,9 @@ export class BuildTerminal implements vscode.Pseudoterminal {
       },
     });
     this.child = child;
+    if (child.pid) {
+      giveWay(child.pid);
+    }
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       this.write(text);
     });

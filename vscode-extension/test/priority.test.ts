@@ -1,0 +1,30 @@
+import { spawn } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import * as os from 'node:os';
+import { expect, test } from 'vitest';
+
+import { giveWay } from '../src/build/priority';
+
+test('a child gives way, also across sessions', () => {
+  const child = spawn(process.execPath, ['-e', 'setTimeout(() => undefined, 30_000)'], {
+    detached: true,
+    stdio: 'ignore',
+  });
+  try {
+    const pid = child.pid ?? 0;
+    giveWay(pid);
+    expect(os.getPriority(pid)).toBe(os.constants.priority.PRIORITY_LOW);
+    const group = `/proc/${pid}/autogroup`;
+    if (existsSync(group)) {
+      expect(readFileSync(group, 'utf8')).toContain('nice 19');
+    }
+  } finally {
+    child.kill();
+  }
+});
+
+test('one that has ended is passed over', () => {
+  expect(() => {
+    giveWay(2 ** 22 + 1);
+  }).not.toThrow();
+});
