@@ -1,6 +1,6 @@
 """The order of an update's examples: those come first whose windows show the most new lines.
 
-Two minutes read some forty windows. A greedy cover (Nemhauser, Wolsey and Fisher, An analysis of approximations for
+Two minutes read some thirty windows. A greedy cover (Nemhauser, Wolsey and Fisher, An analysis of approximations for
 maximizing submodular set functions, 1978) shows more of what is new in them than windows at random new lines do.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from builder.fim_examples import FimExample
 from contract.prompt import PromptFormat
 
-CHARS_A_TOKEN = 3.0  # code has rather more, so that what is counted as shown is in the window
+CHARS_A_TOKEN = 3.0  # code has some four, and a window has most of its tokens: it mostly holds what is counted
 
 Drawn = tuple[FimExample, PromptFormat]
 
@@ -44,7 +44,8 @@ def _cover(drawn: Sequence[Drawn], hidden: dict[str, list[int]], rng: random.Ran
         example, prompt_format = drawn[index]
         lines = hidden[example.file.path]
         first = min(_line_start(example), example.offset - CHARS_A_TOKEN * prompt_format.max_prefix_tokens)
-        last = example.offset + CHARS_A_TOKEN * prompt_format.max_suffix_tokens
+        behind = prompt_format.max_suffix_tokens if prompt_format.is_fim else 0
+        last = example.offset + CHARS_A_TOKEN * behind
         return bisect_left(lines, first), bisect_right(lines, last)
 
     def fewer(index: int) -> int:

@@ -16,7 +16,7 @@ from itertools import accumulate, chain
 from builder.corpus.corpus import SourceFile
 from builder.coverage import Drawn, by_coverage
 from builder.fim_examples import FimExample, draw_fim_examples, draw_mixed_examples
-from contract.prompt import PromptEncoder, Window
+from contract.prompt import PromptEncoder, PromptPart
 from contract.repository.languages import Kind
 
 PLAIN_EVERY = 8  # plain text keeps the model able to write on without a suffix
@@ -24,7 +24,7 @@ SPREAD_CHARS = 1024  # that middles of one file lie apart, as long as there is r
 # A share of the examples has a window of a quarter: it gives more middles for the same tokens.
 SHORT_SHARE = 0.5
 
-# Whether no earlier version of a model has seen a line of a file; the line comes without the white space around it.
+# Whether a line of a file is new to a model, as far as anybody knows; the line comes without the white space around it.
 IsNew = Callable[[SourceFile, str], bool]
 
 
@@ -55,13 +55,14 @@ def make_examples(
     *,
     kind: Kind = "code",
     is_new: IsNew | None = None,
+    covers: bool = False,
 ) -> tuple[Example, ...]:
     """Prompts of random FIM examples, each with its middle and what ends it; `tokens` tokens or a few more.
 
     One in PLAIN_EVERY is the same text as it stands in the file. Fewer where the files have no more lines. `kind`: of
     the files that count. A SHORT_SHARE of the windows has a quarter of the length. Examples that lie close together
-    come last. With `is_new` those at new lines come before the others, up to `tokens` of them, in the order of
-    `by_coverage`.
+    come last. With `is_new` those at new lines come before the others, up to `tokens` of them; if it `covers`, in the
+    order of `by_coverage`, which prefers long windows.
     """
     examples: list[Example] = []
     count = 0
@@ -85,7 +86,10 @@ def make_examples(
         both = (*fim_examples, *every_line)
         first = dict.fromkeys(example for example in both if is_new(example.file, example.line))
         others = [example for example in fim_examples if example not in first]
-        drawn = chain(by_coverage(with_formats(first), seed), with_formats(_spread(others, SPREAD_CHARS)))
+        drawn = chain(
+            by_coverage(with_formats(first), seed) if covers else with_formats(_spread(tuple(first), SPREAD_CHARS)),
+            with_formats(_spread(others, SPREAD_CHARS)),
+        )
     for chosen, form in drawn:
         if count >= tokens:
             break
@@ -93,39 +97,40 @@ def make_examples(
         window = encoder.window(example.text, example.offset, form)
         if len(examples) % PLAIN_EVERY == PLAIN_EVERY - 1:
             text = window.prefix + example.middle + window.suffix
-            parts, answer = [(encoder.text_ids(text), text)], []
+            parts, answer = [PromptPart(ids=encoder.text_ids(text), text=text)], []
         else:
             parts = encoder.parts(window)
-            answer = [(encoder.text_ids(example.middle), example.middle), (encoder.end_ids(), "")]
-        parts.insert(0, (encoder.left_to_right(""), ""))
-        ids = tuple(one for part, _ in (*parts, *answer) for one in part)
-        prompt_tokens = sum(len(part) for part, _ in parts) if encoder.prompt_format.is_fim else len(ids)
-        new = () if is_new is None else _new_tokens(encoder, (*parts, *answer), _judge(chosen, example, window, is_new))
+            answer = [
+                PromptPart(ids=encoder.text_ids(example.middle), text=example.middle, cut_line=0),
+                PromptPart(ids=encoder.end_ids()),
+            ]
+        parts.insert(0, PromptPart(ids=encoder.left_to_right("")))
+        ids = tuple(one for part in (*parts, *answer) for one in part.ids)
+        prompt_tokens = sum(len(part.ids) for part in parts) if encoder.prompt_format.is_fim else len(ids)
+        new = () if is_new is None else _new_tokens(encoder, (*parts, *answer), chosen, is_new)
         examples.append(Example(ids=ids, prompt_tokens=prompt_tokens, new=new))
         count += len(ids)
     return tuple(examples)
 
 
-def _judge(chosen: FimExample, served: FimExample, window: Window, is_new: IsNew) -> Callable[[str], bool]:
-    """Whether a line of a window is new; the two parts of the line that the cursor cuts are as new as that line."""
-    cut = {window.prefix.rpartition("\n")[2].strip(), served.middle.partition("\n")[0].strip()} - {""}
-    is_chosen_new = is_new(chosen.file, chosen.line)
-    return lambda line: is_chosen_new if line in cut else is_new(chosen.file, line)
-
-
 def _new_tokens(
-    encoder: PromptEncoder, parts: Iterable[tuple[Sequence[int], str]], is_new: Callable[[str], bool]
+    encoder: PromptEncoder, parts: Iterable[PromptPart], example: FimExample, is_new: IsNew
 ) -> tuple[bool, ...]:
-    """Whether each token begins in a line that is new. Tokens without a text are not new."""
+    """Whether each token begins in a line that is new. Tokens without a text are not new.
+
+    The two parts of the line that the cursor cuts are as new as that line.
+    """
     flags: list[bool] = []
-    for ids, text in parts:
-        if not text:
-            flags += [False] * len(ids)
+    for part in parts:
+        if not part.text:
+            flags += [False] * len(part.ids)
             continue
-        lines = text.split("\n")
+        lines = part.text.split("\n")
         starts = list(accumulate((len(line) + 1 for line in lines[:-1]), initial=0))
-        are_new = [is_new(line.strip()) for line in lines]
-        spans = encoder.tokenizer.encode(text, add_special_tokens=False).offsets
+        are_new = [is_new(example.file, line.strip()) for line in lines]
+        if part.cut_line is not None:
+            are_new[part.cut_line] = is_new(example.file, example.line)
+        spans = encoder.tokenizer.encode(part.text, add_special_tokens=False).offsets
         flags += [are_new[bisect(starts, begin) - 1] for begin, _ in spans]
     return tuple(flags)
 

@@ -143,6 +143,18 @@ class Window:
     suffix: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class PromptPart:
+    """Token ids of a prompt or an answer, and the text that they stand for, empty for tokens that mark a part.
+
+    `cut_line` is the index of that of its lines which the cursor cuts.
+    """
+
+    ids: list[int]
+    text: str = ""
+    cut_line: int | None = None
+
+
 def cut_window(text: str, offset: int, prompt_format: PromptFormat, count: Callable[[str], int]) -> Window:
     """Cut the window around `offset` (characters from the start of `text`, 0 ≤ offset ≤ len(text)).
 
@@ -293,24 +305,21 @@ class PromptEncoder:
         ids = self.left_to_right("")
         if context:
             ids += self._context_ids(context, repository, path)
-        return [*ids, *(one for part, _ in self.parts(window) for one in part)]
+        return [*ids, *(one for part in self.parts(window) for one in part.ids)]
 
-    def parts(self, window: Window) -> list[tuple[list[int], str]]:
-        """The prompt's token ids without `left_to_right("")` and context, in parts, each with its text.
-
-        The text of the tokens between is empty.
-        """
+    def parts(self, window: Window) -> list[PromptPart]:
+        """The parts of a prompt behind `left_to_right("")` and the context."""
         prompt_format = self.prompt_format
-        before = (self.text_ids(window.prefix), window.prefix)
+        before = PromptPart(ids=self.text_ids(window.prefix), text=window.prefix, cut_line=-1)
         if not (prompt_format.prefix_token and prompt_format.suffix_token and prompt_format.middle_token):
             return [before]
         prefix, suffix, middle = map(
             self._id, (prompt_format.prefix_token, prompt_format.suffix_token, prompt_format.middle_token)
         )
-        behind = (self.text_ids(window.suffix), window.suffix)
+        behind = PromptPart(ids=self.text_ids(window.suffix), text=window.suffix)
         if prompt_format.suffix_first:
-            return [([prefix, suffix], ""), behind, ([middle], ""), before]
-        return [([prefix], ""), before, ([suffix], ""), behind, ([middle], "")]
+            return [PromptPart(ids=[prefix, suffix]), behind, PromptPart(ids=[middle]), before]
+        return [PromptPart(ids=[prefix]), before, PromptPart(ids=[suffix]), behind, PromptPart(ids=[middle])]
 
     def _context_ids(self, context: Sequence[ContextSnippet], repository: str, path: str) -> list[int]:
         repository_token, file_token = self.prompt_format.repository_tokens

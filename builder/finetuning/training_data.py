@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 # Of an update's tokens, from files that are known already: against forgetting them. Not fitted to anything.
 OLD_SHARE = 0.3
-# What a token of a new line counts beside one that the model has learned.
+# What a token of a new line counts beside the others of a changed file.
 NEW_WEIGHT = 3.0
 # Of an update's pass at least; what fresh files don't give comes from the old ones, of which a build sees a part only.
 LEAST_TOKENS = 14_400
@@ -74,7 +74,9 @@ class Material:
     def _pass(self, number: int) -> tuple[Step, ...]:
         while len(self._passes) <= number:
             seed = self._settings.seed + 1000 * (len(self._passes) + 1)
-            fresh = make_examples(self._fresh, self._encoder, self._fresh_tokens, seed, is_new=self._is_new)
+            fresh = make_examples(
+                self._fresh, self._encoder, self._fresh_tokens, seed, is_new=self._is_new, covers=True
+            )
             examples = interleave(fresh, make_examples(self._old, self._encoder, self._old_tokens, seed))
             self._passes.append(tuple(in_batches(examples, self._settings.tokens_a_step, lambda one: len(one.ids))))
         return self._passes[number]
@@ -106,5 +108,5 @@ def token_weights(example: Example, middle_weight: float) -> torch.Tensor:
     weights = torch.ones(len(example.ids) - 1)
     weights[max(example.prompt_tokens - 1, 0) :] = middle_weight
     if example.new:
-        weights[torch.tensor(example.new[1:])] *= NEW_WEIGHT
+        weights[torch.tensor(example.new[1:], dtype=torch.bool)] *= NEW_WEIGHT
     return weights

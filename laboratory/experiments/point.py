@@ -25,7 +25,7 @@ from laboratory.experiments.study_options import choose_dtype
 from laboratory.sparsity.pattern import parse_pattern
 
 # To be raised if the same document gives other figures; together with PIPELINE_VERSION if `builder.pruning` changes.
-POINT_VERSION = 4
+POINT_VERSION = 5
 
 
 class Unprepared(SubmodelError):

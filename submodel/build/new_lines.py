@@ -64,24 +64,26 @@ class NewLines:
         self._known, self._renames, self._read = history.known.paths, renames, read
         self._old, self._fresh = old, fresh
 
-    def is_to_learn(self, file: SourceFile, line: str) -> bool:
-        """Whether the commit of the last version lacks a line of a file; so do all lines where git can't say.
+    def is_new(self, file: SourceFile, line: str) -> bool:
+        """Whether a line of a file is new since the commit of the last version. Where nobody knows, it is not.
 
-        line: without the white space around it.
+        Known are new files, and files that git has as they were. line: without the white space around it.
         """
-        return line not in self._old_lines.get(self._name_before(file.path), frozenset())
+        before = self._name_before(file.path)
+        if file.path not in self._known and before not in self._known:
+            return True
+        lines = self._old_lines.get(before)
+        return lines is not None and line not in lines
 
     def was_unseen(self, example: FimExample) -> bool:
-        """Whether no earlier version has seen the line that a cut stands in. Where nobody knows, one has.
-
-        Known are new files, and files that the last version read as its commit has them.
-        """
+        """Whether no earlier version has seen the line that a cut stands in: new, and not read before its commit."""
         path = example.file.path
         before = self._name_before(path)
-        if path not in self._known and before not in self._known:
-            return True
-        old = self._texts.get(before)
-        return old is not None and _sha256(old) in self._read and self.is_to_learn(example.file, example.line)
+        if path in self._known or before in self._known:
+            old = self._texts.get(before)
+            if old is None or _sha256(old) not in self._read:
+                return False
+        return self.is_new(example.file, example.line)
 
     def _name_before(self, path: str) -> str:
         return self._renames.get(path, path)

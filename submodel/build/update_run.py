@@ -372,7 +372,7 @@ class _Update(Build):
         return NewLines(self._old_texts, self._history, self._renames, self._fresh, read)
 
     def _is_new(self, file: SourceFile, line: str) -> bool:
-        return self._new_lines.is_to_learn(file, line)
+        return self._new_lines.is_new(file, line)
 
     def _score_bundle(self, name: str, model_hash: str, held_out: HeldOut) -> StageRecord:
         graph = read_bundle(self._paths.bundle, verify=False).manifest["files"][MODEL_FILE]  # of the precision too

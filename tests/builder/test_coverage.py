@@ -9,10 +9,10 @@ from builder.fim_examples import FimExample
 from contract.prompt import PromptFormat
 
 LINE = "value = compute(first, second)\n"
-# Windows of five lines before the cursor's and two behind.
-FIVE = PromptFormat(max_prefix_tokens=round(5 * len(LINE) / CHARS_A_TOKEN), prefix_step_tokens=1,
-                    max_suffix_tokens=round(2 * len(LINE) / CHARS_A_TOKEN))  # fmt: skip
-TINY = PromptFormat(max_prefix_tokens=1, prefix_step_tokens=1, max_suffix_tokens=0)
+LINE_TOKENS = len(LINE) / CHARS_A_TOKEN
+FIM = PromptFormat(prefix_token="<|fim_prefix|>", suffix_token="<|fim_suffix|>", middle_token="<|fim_middle|>")
+FIVE = FIM.with_window(round(5 * LINE_TOKENS), round(2 * LINE_TOKENS))  # five lines before the cursor's, two behind
+TINY = FIM.with_window(1, 0)
 
 
 def file(path="a.py", lines=400):
@@ -38,8 +38,17 @@ def test_the_window_that_shows_most_comes_first_and_each_place_once():
 
 
 def test_a_long_window_counts_what_it_shows_and_a_short_one_too():
-    drawn = [(at(20), TINY), (at(21), TINY), (at(22), FIVE)]
-    assert lines_of(by_coverage(drawn, seed=0))[0] == 22
+    drawn = [(at(20), TINY), (at(21), TINY), (at(22), FIVE), (at(100), FIVE), (at(101), FIVE), (at(102), TINY)]
+    for seed in range(5):
+        order = lines_of(by_coverage(drawn, seed))
+        assert set(order[:2]) == {22, 101} or set(order[:2]) == {22, 100}  # each shows three
+        assert order.index(102) > 1  # shows one
+
+
+def test_a_base_that_sees_only_what_is_before_the_cursor_is_shown_nothing_behind_it():
+    plain = PromptFormat().with_window(round(5 * LINE_TOKENS), round(2 * LINE_TOKENS))
+    for seed in range(5):
+        assert lines_of(by_coverage([(at(20), plain), (at(21), plain), (at(22), plain)], seed))[0] == 22
 
 
 def test_files_are_apart():

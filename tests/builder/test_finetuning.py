@@ -338,6 +338,7 @@ def test_middles_count_more():
 def test_tokens_of_new_lines_count_more():
     example = Example(ids=(4, 9, 7, 5), prompt_tokens=3, new=(True, True, False, True))
     assert token_weights(example, 2.0).tolist() == [NEW_WEIGHT, 1.0, 2.0 * NEW_WEIGHT]
+    assert token_weights(Example(ids=(4,), prompt_tokens=1, new=(True,)), 2.0).tolist() == []
 
 
 def test_nothing_to_train_on_is_said(tmp_path):

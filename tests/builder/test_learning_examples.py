@@ -42,6 +42,26 @@ def test_tokens_of_new_lines_are_told_apart(prompt_format):
     assert sum("new_" in one for one in whole[:10]) > sum("old_" in one for one in whole[:10])
 
 
+def test_the_windows_that_show_most_new_lines_are_read_first():
+    encoder = PromptEncoder(make_tokenizer(), replace(FIM, suffix_first=True).with_window(150, 30))
+    text = "".join(f"item_{number} = compute(first, {number})\n" for number in range(400))
+    file = SourceFile(path="a.py", language="Python", text=text, sha256="0", split="calibration")
+    dense, alone = range(300, 310), range(0, 280, 14)
+    new = {f"item_{number} = compute(first, {number})" for number in (*dense, *alone)}
+    for seed in range(6):
+        first, *_ = make_examples([file], encoder, 4000, seed, is_new=lambda file, line: line in new, covers=True)
+        assert any(f"item_{number} " in decode(encoder, [first.ids]) for number in dense)
+
+
+def test_a_word_of_the_cut_line_is_not_new_elsewhere():
+    encoder = PromptEncoder(make_tokenizer(), replace(FIM, suffix_first=True).with_window(60, 30))
+    text = "return\n" * 6 + "return compute(first, second)\n" + "return\n" * 6
+    file = SourceFile(path="a.py", language="Python", text=text, sha256="0", split="calibration")
+    for example in make_examples([file], encoder, 3000, 0, is_new=lambda file, line: "compute" in line):
+        flagged = [one for one, is_new in zip(example.ids, example.new, strict=True) if is_new]
+        assert decode(encoder, [flagged]).count("return") <= 1
+
+
 def test_a_middle_within_a_new_line_is_new():
     encoder = PromptEncoder(make_tokenizer(), replace(FIM, suffix_first=True).with_window(60, 30))
     text = "".join(f"item_{number} = compute(first, {number})\n" for number in range(40))

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -52,11 +53,20 @@ def test_only_held_out_files_are_scored():
 def test_what_is_asked_stays_while_other_lines_change():
     code = "".join(f"value_{number} = compute({number}, base)\n" for number in range(90))
     settings = ScoringSettings(positions=30, excerpts=2, excerpt_chars=200)
-    texts = (code, code.replace("value_80 =", "number_0 =", 1))
+    texts = (code, f"import base\n{code}".replace("value_80 =", "number =", 1))
     before, after = (make_held_out([file("held-out", text)], settings) for text in texts)
-    asked = [{(one.offset, one.middle) for one in held_out.fim_examples} for held_out in (before, after)]
+    asked = [{(one.line, one.middle) for one in held_out.fim_examples} for held_out in (before, after)]
     assert len(asked[0] & asked[1]) >= 28
-    assert {one.text for one in before.excerpts} & {one.text for one in after.excerpts}
+
+
+def test_excerpts_of_unchanged_files_stay():
+    code = "".join(f"value_{number} = compute({number}, base)\n" for number in range(90))
+    settings = ScoringSettings(positions=3, excerpts=40, excerpt_chars=200)
+    other = replace(file("held-out", code.replace("value", "other")), path="other.py")
+    more = replace(file("held-out", code.replace("value", "third")), path="third.py")
+    before, after = (make_held_out(files, settings) for files in ([other, file("held-out", code)], [more, other]))
+    kept = [[one.text for one in held_out.excerpts if "other" in one.text] for held_out in (before, after)]
+    assert len(kept[0]) > 5 and kept[0][:5] == kept[1][:5]
 
 
 def test_bits_per_byte_is_bits_over_the_bytes_of_the_text():

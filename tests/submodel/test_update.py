@@ -9,12 +9,14 @@ import subprocess
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
 from builder.artifact import read_artifact
-from builder.corpus.corpus import read_corpus
+from builder.corpus.corpus import SourceFile, read_corpus
 from builder.fim_examples import draw_fim_examples
 from builder.finetuning import training_data
 from builder.finetuning.training_run import TrainingRun
@@ -31,6 +33,7 @@ from lsp_server.repositories import measure_drift, read_current_texts
 from submodel.build import model_stages, update_run
 from submodel.build.build_settings import BuildSettings
 from submodel.build.history import FILE, PURPOSE, read_history, remember_build, write_history
+from submodel.build.new_lines import NewLines
 from submodel.build.pipeline import run_build
 from submodel.build.stages import Stages, is_output_of
 from submodel.build.update_run import UpdateSettings, run_update
@@ -451,6 +454,21 @@ def test_without_git_no_line_of_a_changed_file_counts_as_written_since(repositor
     path.write_text(path.read_text() + "\nADDED = 1\n")
     shutil.rmtree(repository / ".git")
     assert "since" not in follow(repository)
+
+
+def test_a_line_is_new_only_where_that_is_known():
+    history: Any = SimpleNamespace(known=SimpleNamespace(paths={"changed.py": 0, "unknown.py": 0, "old.py": 0}))
+    old: Any = SimpleNamespace(of=lambda paths: {path: "one = 1\n" for path in paths if path != "unknown.py"})
+    fresh = {"changed.py", "unknown.py", "added.py", "renamed.py"}
+    lines = NewLines(old, history, {"renamed.py": "old.py"}, fresh, ())
+    assert {
+        (path, line)
+        for path in fresh
+        for line in ("one = 1", "two = 2")
+        if lines.is_new(SourceFile(path=path, language="Python", text="", sha256="", split="calibration"), line)
+    } == {
+        ("changed.py", "two = 2"), ("renamed.py", "two = 2"), ("added.py", "one = 1"), ("added.py", "two = 2"),
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("missing", [".submodel", ".submodel/stages/history.json", ".submodel/bundle"])
