@@ -1,4 +1,5 @@
 import * as fs from 'node:fs';
+import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 
@@ -6,6 +7,7 @@ import { CodeServer } from './setup/codeServer.mjs';
 import { Editor } from './setup/editor.mjs';
 import { note } from './setup/figures.mjs';
 import { OUT } from './setup/places.mjs';
+import { findProcess } from './setup/processes.mjs';
 import { BUILD_SETTINGS, CODE, keepBundle, makeRepository, makeWorkspace, TYPED } from './setup/workspaces.mjs';
 
 const BUILDING_MS = 800_000; // minutes, where other work goes on beside
@@ -57,12 +59,14 @@ test('an update from the palette says which model is served, and why', async () 
   await editor.untilStatus(/ready/);
 });
 
-test('a build can be stopped, and says that it goes on another time', async () => {
+test('a build gives way to the server, can be stopped, and says that it goes on another time', async () => {
   const repository = makeRepository('stopped');
   editor = await Editor.open(server, repository);
   await editor.untilStatus(/not built/);
+  const since = Date.now();
   await editor.run(BUILD);
   await editor.untilStatus(/building: (?!building)/, BUILDING_MS);
+  expect(os.getPriority(findProcess(since, 'build', '--progress'))).toBe(os.constants.priority.PRIORITY_LOW);
   const toast = editor.page
     .locator('.notifications-toasts .notification-list-item')
     .filter({ hasText: 'Building a sub-model' });

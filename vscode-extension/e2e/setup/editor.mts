@@ -6,7 +6,7 @@ import { type Browser, chromium, type Page } from 'playwright-core';
 
 import type { CodeServer } from './codeServer.mjs';
 import { CHROMIUM, PICTURES } from './places.mjs';
-import { findServer } from './serverProcess.mjs';
+import { findServer } from './processes.mjs';
 
 const PATIENCE_MS = Number(process.env['SUBMODEL_E2E_PATIENCE_MS'] ?? 120_000);
 const FLAGS = [

@@ -8,7 +8,9 @@ const LOWEST_NICE = '19';
 /** Let everything else go first: the editor, and the server that answers while the model learns. */
 export function giveWay(pid: number): void {
   try {
-    os.setPriority(pid, os.constants.priority.PRIORITY_LOW);
+    const { PRIORITY_BELOW_NORMAL, PRIORITY_LOW } = os.constants.priority;
+    // Windows gives the lowest class nothing while anything else runs.
+    os.setPriority(pid, process.platform === 'win32' ? PRIORITY_BELOW_NORMAL : PRIORITY_LOW);
     if (process.platform === 'linux') {
       // The child has a session of its own, and a priority counts within a session alone (sched(7), autogroup).
       writeFileSync(`/proc/${pid}/autogroup`, LOWEST_NICE);

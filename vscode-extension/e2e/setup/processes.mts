@@ -1,4 +1,4 @@
-// The language server's process. Linux only, as are these tests.
+// The processes that the extension has started. Linux only, as are these tests.
 
 import * as fs from 'node:fs';
 
@@ -6,6 +6,11 @@ const TICKS_A_SECOND = 100; // of /proc on every Linux of today
 
 /** The newest server that was started after `since` (milliseconds, as Date.now); one editor is open at a time. */
 export function findServer(since: number): number | undefined {
+  return findProcess(since, 'serve', '--stdio');
+}
+
+/** The newest process that was started after `since` with these words among its arguments. */
+export function findProcess(since: number, ...words: string[]): number | undefined {
   const bootedAt = Date.now() - 1000 * Number(fs.readFileSync('/proc/uptime', 'utf8').split(' ')[0]);
   let newest: { pid: number; startedAt: number } | undefined;
   for (const pid of fs.readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
@@ -13,7 +18,7 @@ export function findServer(since: number): number | undefined {
       const command = fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
       const [state, ...fields] = fs.readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)!.split(' ');
       const startedAt = bootedAt + (1000 * Number(fields[18])) / TICKS_A_SECOND; // the 22nd field of all
-      const isOurs = command.includes('serve') && command.includes('--stdio') && state !== 'Z';
+      const isOurs = words.every((word) => command.includes(word)) && state !== 'Z';
       if (isOurs && startedAt > since && startedAt > (newest?.startedAt ?? 0)) {
         newest = { pid: Number(pid), startedAt };
       }
