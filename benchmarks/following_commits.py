@@ -6,11 +6,11 @@ CLONE has its whole history; commits are counted back along the first parents of
 first of --at. At each of them three models are asked for the lines that the next --ahead commits add, each position
 cold: "never" is the build of the first; "update" was updated at each point so far; "build" is a whole build of that
 commit. Renewed drafts alone have no arm: drafts change no answer. Gains over never updating are pooled over the points
-after the first, with intervals over commits (`benchmarks.clusters`), which leave out the variance between training
-runs. The share of a build's gain has no interval, since a build may gain nothing; whether an update recovers four
-fifths of it shows where its gain less four fifths of a build's lies. Other options, such as --size, are those of
-`submodel build`. Clones and builds are kept in the cache: run again, it goes on, unless the commit, the words of a
-command or the program differ; so run it from a checkout that nobody changes. Writes
+after the first, in lines right and in bits of the line, with intervals over commits (`benchmarks.clusters`), which
+leave out the variance between training runs. The share of a build's gain has no interval, since a build may gain
+nothing; whether an update recovers four fifths of it shows where its gain less four fifths of a build's lies. Other
+options, such as --size, are those of `submodel build`. Clones and builds are kept in the cache: run again, it goes on,
+unless the commit, the words of a command or the program differ; so run it from a checkout that nobody changes. Writes
 benchmarks/results/following-NAME.json after each point.
 """
 
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import resource
 import shutil
 import subprocess
@@ -30,7 +31,9 @@ from benchmarks.builds import write_result
 from benchmarks.clusters import Cluster, cluster_numbers, clustered_mean
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import CACHE
+from builder.corpus.corpus import SourceFile
 from builder.evaluation.metrics import Interval, bootstrap, is_exact
+from builder.fim_examples import FimExample
 from contract.bundle.bundle import read_bundle
 from contract.children import python_module
 from contract.repository.git import run_git
@@ -42,8 +45,14 @@ from lsp_server.request import CompletionRequest
 from submodel.build.history import read_history
 from submodel.build.model_stages import PROGRAM
 from submodel.build.paths import BuildPaths
+from submodel.evaluation.bundle_predictor import nats_of
 
 ARMS = ("never", "update", "build")
+Read = Callable[[Mapping[str, Any]], list[float]]
+UNITS: dict[str, Read] = {
+    "lines right": lambda model: [float(bit) for bit in model["exact"]],
+    "bits a line": lambda model: [-bits for bits in model["bits"]],
+}
 GOAL = 0.8  # of what a build gains
 NOT_FOLLOWED = shutil.ignore_patterns("dense-baseline", "previous")
 
@@ -91,7 +100,7 @@ def main() -> None:
         point = {"back": back, "commit": commit, "positions": len(strokes), "runs": runs}
         point["clusters"] = cluster_numbers([stroke.commit or stroke.path for stroke in strokes])
         reported["points"].append(point | {"models": {arm: ask(bundle, strokes) for arm, bundle in bundles.items()}})
-        reported["gains"] = gains(reported["points"])
+        reported["gains"] = {unit: gains(reported["points"], read) for unit, read in UNITS.items()}
         for part in ("model", "pruned"):  # 1.5 GB; what was asked is the bundle
             shutil.rmtree(room / f"build-{back}" / ".submodel" / part, ignore_errors=True)
         write_result(f"following-{arguments.name}", reported)
@@ -176,7 +185,7 @@ def ask(bundle: Path, strokes: Sequence[Keystroke]) -> dict[str, Any]:
     """Each position from nothing, through the product's completer."""
     engine = Engine(read_bundle(bundle, verify=False))
     completer = Completer(engine)
-    exact, milliseconds = [], []
+    exact, bits, milliseconds = [], [], []
     for stroke in strokes:
         engine.memory.clear()
         text = stroke.before + stroke.behind
@@ -185,20 +194,35 @@ def ask(bundle: Path, strokes: Sequence[Keystroke]) -> dict[str, Any]:
         answer = completer.complete(request)
         milliseconds.append(round((time.perf_counter() - started) * 1000, 1))
         exact.append(is_exact(answer.text, stroke.truth))
+        bits.append(round(bits_of(engine, stroke), 3))
     share = bootstrap(lambda drawn: sum(exact[index] for index in drawn) / len(drawn), len(exact))
     return {
         "exact_match": round(share.value, 4),
         "interval": [round(share.low, 4), round(share.high, 4)],
         "exact": "".join("01"[is_right] for is_right in exact),
+        "bits": bits,
         "milliseconds": milliseconds,
         "bundle_bytes": sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file()),
     }
 
 
-def gains(points: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+def bits_of(engine: Engine, stroke: Keystroke) -> float:
+    """Return the bits that a model needs for the rest of a line, asked as the server asks for it."""
+    text = stroke.before + stroke.truth + stroke.behind
+    file = SourceFile(path=stroke.path, language="", text=text, sha256="", split="held-out")
+    example = FimExample(file=file, offset=len(stroke.before), middle=stroke.truth).as_served(engine.encoder)
+    prompt = engine.encoder.encode(example.window(engine.encoder))
+    truth = engine.encoder.text_ids(example.middle)
+    return nats_of(engine.logits_behind(prompt, truth), truth) / math.log(2)
+
+
+def gains(
+    points: Sequence[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], list[float]]
+) -> dict[str, Any] | None:
     """Return what updates and builds gain over never updating, and the update's gain less GOAL of the build's.
 
-    All are means over the positions of the points that have all arms. None if there is no such point.
+    All are means over the positions of the points that have all arms. None if there is no such point. read: the figure
+    of each position in a model's answers; more is better.
     """
     whole = [point for point in points if set(ARMS) <= point["models"].keys()]
     if not whole:
@@ -208,7 +232,7 @@ def gains(points: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
         """Return the mean of so many times the update's gain and so many times the build's."""
         groups = []
         for point in whole:
-            never, updated, built = ([bit == "1" for bit in point["models"][arm]["exact"]] for arm in ARMS)
+            never, updated, built = (read(point["models"][arm]) for arm in ARMS)
             of_commit: dict[int, list[float]] = {}
             for cluster, *right in zip(point["clusters"], never, updated, built, strict=True):
                 gained = update * (right[1] - right[0]) + build * (right[2] - right[0])

@@ -7,28 +7,29 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.following_commits import check_same_build, gains, read_mark
+from benchmarks.following_commits import UNITS, check_same_build, gains, read_mark
 
 
 def point(**exact: str) -> dict[str, object]:
     """Positions of one commit each."""
-    models = {arm: {"exact": bits} for arm, bits in exact.items()}
+    models = {arm: {"exact": bits, "bits": [2.0 - int(bit) for bit in bits]} for arm, bits in exact.items()}
     return {"positions": 4, "clusters": [0, 1, 2, 3], "models": models}
 
 
-def test_gains_stand_beside_that_of_a_build() -> None:
+@pytest.mark.parametrize("unit", UNITS)
+def test_gains_stand_beside_that_of_a_build(unit: str) -> None:
     first = point(never="1111")
-    found = gains([first, point(never="0000", update="1000", build="1100")])
+    found = gains([first, point(never="0000", update="1000", build="1100")], UNITS[unit])
 
     assert found is not None
     assert (found["positions"], found["update"]["value"], found["build"]["value"]) == (4, 0.25, 0.5)
     assert found["update_less_0.8_of_build"]["value"] == pytest.approx(0.25 - 0.4)
     assert found["share_of_build"] == 0.5
-    assert gains([first]) is None
+    assert gains([first], UNITS[unit]) is None
 
 
 def test_a_share_of_nothing_is_none() -> None:
-    found = gains([point(never="1010", update="1010", build="1010")])
+    found = gains([point(never="1010", update="1010", build="1010")], UNITS["lines right"])
 
     assert found is not None
     assert found["share_of_build"] is None

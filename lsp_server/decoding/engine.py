@@ -211,6 +211,20 @@ class Engine:
         chunks = [token_ids[start : start + PROMPT_CHUNK] for start in range(0, len(token_ids), PROMPT_CHUNK)]
         return np.concatenate([self.decoder.feed(chunk, keep=len(chunk)).copy() for chunk in chunks])
 
+    def logits_behind(self, prompt_ids: Sequence[int], token_ids: Sequence[int]) -> NDArray[np.float32]:
+        """Return the logits that predict each of `token_ids` behind a prompt, (tokens, vocabulary); for scoring.
+
+        Neither may be empty. What a cache holds of the prompt is not read again. Raises ServeError as `generate` does,
+        and if all tokens are more than the positions.
+        """
+        self._check([*prompt_ids, *token_ids[1:]])
+        cache = self._use_memory(prompt_ids, len(token_ids))
+        cache.keep(len(prompt_ids) - 1)
+        unread = prompt_ids[len(cache.tokens) : -1]
+        for start in range(0, len(unread), PROMPT_CHUNK):
+            self.decoder.feed(unread[start : start + PROMPT_CHUNK])
+        return self.decoder.feed([prompt_ids[-1], *token_ids[:-1]], keep=len(token_ids)).copy()
+
     def _open(self, bundle: Bundle, cache: KvCache, threads: int | None) -> Decoder:
         """Return a decoder over the graph of `choice`, on its provider."""
         path = bundle.graphs[self.choice.precision] if self.choice.precision else bundle.model_path

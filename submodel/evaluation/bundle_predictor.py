@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from contract.bundle.bundle import Bundle
 from contract.documents import SUB_MODEL
@@ -29,10 +30,7 @@ class BundlePredictor:
         return sum(self._nats_of(ids[start : start + step + 1]) for start in range(0, len(ids) - 1, step))
 
     def _nats_of(self, ids: Sequence[int]) -> float:
-        logits = self._engine.all_logits(ids)[:-1].astype(np.float64)  # (tokens − 1, vocabulary)
-        logits -= logits.max(axis=1, keepdims=True)
-        log_sum = np.log(np.exp(logits).sum(axis=1))
-        return float((log_sum - logits[np.arange(len(logits)), np.asarray(ids[1:])]).sum())
+        return nats_of(self._engine.all_logits(ids)[:-1], ids[1:])
 
     def complete(
         self, prompts: Sequence[Sequence[int]], on_done: Callable[[int], None], *, lines: int = 1
@@ -73,3 +71,10 @@ class BundlePredictor:
             self.milliseconds.append(generation.milliseconds if generation else 0.0)
             on_done(1)
         return answers
+
+
+def nats_of(logits: NDArray[np.float32], token_ids: Sequence[int]) -> float:
+    """The summed negative log-likelihood of tokens, given the logits that predict each, (tokens, vocabulary)."""
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    log_sum = np.log(np.exp(shifted).sum(axis=1))
+    return float((log_sum - shifted[np.arange(len(shifted)), np.asarray(token_ids)]).sum())
