@@ -14,7 +14,6 @@ Without git, a file that was both renamed and changed since is a new file.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
@@ -26,7 +25,6 @@ from builder.corpus.split import Split, SplitCandidate, fill_up, move_near_copie
 Place = Literal["calibration", "validation", "held-out", "aside"]
 PLACES: tuple[Place, ...] = get_args(Place)
 LEARNED = ("calibration", "validation")
-SPARED_SHARE, LEAST_TO_SPARE = 0.1, 3  # of the fresh files that an update would learn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,27 +51,6 @@ class Followed:
     def fresh_to_learn(self) -> tuple[SourceFile, ...]:
         """Code that no earlier build or update has learned from."""
         return tuple(file for file in self.corpus.learned if file.path in self.fresh and file.is_code)
-
-
-def spare_some(followed: Followed, seed: int) -> Followed:
-    """Validate on some of the fresh files if none of them is for validation; the next update learns them.
-
-    Old files would only tell what the model forgets. Of few files none is spared.
-    """
-    to_learn = followed.fresh_to_learn
-    if len(to_learn) < LEAST_TO_SPARE or any(file.split == "validation" for file in to_learn):
-        return followed
-    drawn = sorted(to_learn, key=lambda file: hashlib.sha256(f"{seed}\0{file.sha256}".encode()).digest())
-    spared = {file.path: file.sha256 for file in drawn[: max(1, round(len(drawn) * SPARED_SHARE))]}
-    files = (replace(file, split="validation") if file.path in spared else file for file in followed.corpus.files)
-    return replace(
-        followed,
-        corpus=replace(followed.corpus, files=tuple(files)),
-        known=Known(
-            paths={**followed.known.paths, **dict.fromkeys(spared, "aside")},
-            texts={**followed.known.texts, **dict.fromkeys(spared.values(), "aside")},
-        ),
-    )
 
 
 def changed_since(corpus: Corpus, known: Known) -> list[str]:

@@ -61,19 +61,16 @@ class NewLines:
         fresh: Collection[str],
         read: Collection[str],
     ) -> None:
-        self._known, self._renames, self._read = history.known, renames, read
+        self._known, self._renames, self._read = history.known.paths, renames, read
         self._old, self._fresh = old, fresh
 
     def is_new(self, file: SourceFile, line: str) -> bool:
         """Whether a line of a file is new since the commit of the last version. Where nobody knows, it is not.
 
-        Known are new files, and files that git has as they were. All lines are new of one that the last version did not
-        learn. line: without the white space around it.
+        Known are new files, and files that git has as they were. line: without the white space around it.
         """
         before = self._name_before(file.path)
-        if file.path not in self._known.paths and before not in self._known.paths:
-            return True
-        if before in self._aside:
+        if file.path not in self._known and before not in self._known:
             return True
         lines = self._old_lines.get(before)
         return lines is not None and line not in lines
@@ -82,9 +79,9 @@ class NewLines:
         """Whether no earlier version has seen the line that a cut stands in: new, and not read before its commit."""
         path = example.file.path
         before = self._name_before(path)
-        if path in self._known.paths or before in self._known.paths:
+        if path in self._known or before in self._known:
             old = self._texts.get(before)
-            if old is None or _sha256(old) not in self._read or before in self._aside:
+            if old is None or _sha256(old) not in self._read:
                 return False
         return self.is_new(example.file, example.line)
 
@@ -94,12 +91,7 @@ class NewLines:
     @cached_property
     def _texts(self) -> dict[str, str]:
         """Of the changed files, by their old names."""
-        return self._old.of(sorted({self._name_before(path) for path in self._fresh} & self._known.paths.keys()))
-
-    @cached_property
-    def _aside(self) -> frozenset[str]:
-        """Changed files, by their old names, whose old texts were not learned."""
-        return frozenset(name for name, text in self._texts.items() if self._known.texts.get(_sha256(text)) == "aside")
+        return self._old.of(sorted({self._name_before(path) for path in self._fresh} & self._known.keys()))
 
     @cached_property
     def _old_lines(self) -> dict[str, frozenset[str]]:

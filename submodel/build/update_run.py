@@ -23,7 +23,7 @@ from typing import Any
 from builder.artifact import read_artifact
 from builder.corpus.changes import head_commit, renames_since
 from builder.corpus.corpus import Corpus, SourceFile, read_corpus
-from builder.corpus.following import Followed, follow, spare_some
+from builder.corpus.following import Followed, follow
 from builder.corpus.split import Split
 from builder.evaluation.held_out import HeldOut, make_held_out
 from builder.fim_examples import draw_fim_examples
@@ -158,8 +158,6 @@ class _Update(Build):
         renames = renames_since(found.root, history.commit) or {}
         old = OldTexts(found.root, history.commit)
         followed = follow(found, history.known, renames, learned_before(found, history, old))
-        if settings.minutes > 0:
-            followed = spare_some(followed, settings.number)
         super().__init__(settings, display, followed.corpus, {}, None)
         self._old_texts, self._renames = old, renames
         self._followed, self._fresh = followed, followed.fresh

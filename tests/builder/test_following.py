@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.corpus.corpus import Corpus, SourceFile
-from builder.corpus.following import Known, changed_since, follow, follow_shared, know, spare_some
+from builder.corpus.following import Known, changed_since, follow, follow_shared, know
 from builder.corpus.split import SPLITS, SplitCandidate, split_by_hash, split_files
 
 
@@ -55,23 +55,6 @@ def test_known_files_keep_their_splits_and_only_changed_texts_are_fresh():
     assert splits_of(followed) == {"a.py": "held-out", "b.py": "validation", "c.py": "calibration"}
     assert followed.fresh == {"c.py"}
     assert [file.path for file in followed.fresh_to_learn] == ["c.py"]
-
-
-def test_some_fresh_files_are_validated_on_and_learned_the_next_time():
-    added = {f"new_{number}.py": text(1000 + number) for number in range(20)}
-    everything = dict.fromkeys(added, "calibration")
-    followed = follow(corpus(BEFORE | added), KNOWN, {}, split_new=lambda file: "calibration")
-    spared = spare_some(followed, seed=0)
-    chosen = {path for path, split in splits_of(spared).items() if split == "validation"} - {"b.py"}
-    assert len(chosen) == 2 and chosen < everything.keys()
-    assert spare_some(followed, seed=1).corpus.files != spared.corpus.files
-    after = follow(corpus(BEFORE | added), spared.known, {})
-    assert after.fresh == chosen
-    assert {splits_of(after)[path] for path in chosen} == {"calibration"}
-    # Of two files none is spared, and none if one is for validation already.
-    assert spare_some(after, seed=0) == after
-    validated = follow(corpus(BEFORE | added), KNOWN, {}, split_new=lambda file: "validation")
-    assert spare_some(validated, seed=0) == validated
 
 
 def test_a_validation_file_is_learned_from_once_a_learned_file_has_become_like_it():

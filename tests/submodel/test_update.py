@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 import shutil
@@ -18,7 +17,6 @@ import torch
 
 from builder.artifact import read_artifact
 from builder.corpus.corpus import SourceFile, read_corpus
-from builder.corpus.following import Known, Place
 from builder.fim_examples import draw_fim_examples
 from builder.finetuning import training_data
 from builder.finetuning.training_run import TrainingRun
@@ -227,17 +225,6 @@ def test_lines_that_were_written_since_are_learned_first(repository, monkeypatch
     assert new[path.name, True] == {"WRITTEN_AND_COMMITTED = 1", "WRITTEN_SINCE = 2"}
     assert len(new[path.name, False]) > 100
     assert {where[1] for where in new if where[0].startswith("new_")} == {True}
-
-
-def test_where_no_changed_file_is_for_validation_one_is_kept_back_and_learned_the_next_time(repository, monkeypatch):
-    always_better(monkeypatch)
-    for path in [path for path, place in splits(repository).items() if place == "calibration"][:5]:
-        (repository / path).write_text((repository / path).read_text() + "\nADDED = 1\n")
-    git(repository, "commit", "--all", "-m", "five")
-    files = follow(repository, positions=0)["files"]
-    assert (files["to_learn"], files["to_validate"]) == (4, 1)
-    files = follow(repository, positions=0)["files"]
-    assert (files["to_learn"], files["to_validate"]) == (1, 0)
 
 
 def test_an_update_goes_on_where_no_held_out_file_is_left(repository, monkeypatch):
@@ -470,12 +457,9 @@ def test_without_git_no_line_of_a_changed_file_counts_as_written_since(repositor
 
 
 def test_a_line_is_new_only_where_that_is_known():
-    known: dict[str, Place] = dict.fromkeys(("changed.py", "unknown.py", "old.py", "spared.py"), "calibration")
-    spared = hashlib.sha256(b"spared = 1\n").hexdigest()
-    history: Any = SimpleNamespace(known=Known(paths=known, texts={spared: "aside"}))
-    texts = {"changed.py": "one = 1\n", "old.py": "one = 1\n", "spared.py": "spared = 1\n"}
-    old: Any = SimpleNamespace(of=lambda paths: {path: texts[path] for path in paths if path in texts})
-    fresh = {"changed.py", "unknown.py", "added.py", "renamed.py", "spared.py"}
+    history: Any = SimpleNamespace(known=SimpleNamespace(paths={"changed.py": 0, "unknown.py": 0, "old.py": 0}))
+    old: Any = SimpleNamespace(of=lambda paths: {path: "one = 1\n" for path in paths if path != "unknown.py"})
+    fresh = {"changed.py", "unknown.py", "added.py", "renamed.py"}
     lines = NewLines(old, history, {"renamed.py": "old.py"}, fresh, ())
     assert {
         (path, line)
@@ -484,7 +468,6 @@ def test_a_line_is_new_only_where_that_is_known():
         if lines.is_new(SourceFile(path=path, language="Python", text="", sha256="", split="calibration"), line)
     } == {
         ("changed.py", "two = 2"), ("renamed.py", "two = 2"), ("added.py", "one = 1"), ("added.py", "two = 2"),
-        ("spared.py", "one = 1"), ("spared.py", "two = 2"),
     }  # fmt: skip
 
 
