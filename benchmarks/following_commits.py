@@ -138,7 +138,7 @@ def follow(
 
 
 def check_same_build(built: Path, commit: str) -> None:
-    """Stop if --built is of another commit or version. It would be built anew."""
+    """Stop if --built is of another commit or version. Such a build would be made again."""
     history = read_history(BuildPaths(root=built).stages)
     if history is None or (history.program, history.commit) != (PROGRAM, commit):
         raise SystemExit(f"{built} is no build of {commit} by this account and this version; leave --built out.")
@@ -216,9 +216,7 @@ def bits_of(engine: Engine, stroke: Keystroke) -> float:
     return nats_of(engine.logits_behind(prompt, truth), truth) / math.log(2)
 
 
-def gains(
-    points: Sequence[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], list[float]]
-) -> dict[str, Any] | None:
+def gains(points: Sequence[Mapping[str, Any]], read: Read) -> dict[str, Any] | None:
     """Return what updates and builds gain over never updating, and the update's gain less GOAL of the build's.
 
     All are means over the positions of the points that have all arms. None if there is no such point. read: the figure

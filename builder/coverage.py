@@ -10,6 +10,7 @@ import heapq
 import random
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from operator import sub
 
 from builder.fim_examples import FimExample
 from contract.prompt import PromptFormat
@@ -23,12 +24,12 @@ def by_coverage(drawn: Iterable[Drawn], seed: int) -> Iterator[Drawn]:
     """Yield the same examples, each with the format of its window.
 
     Next is always one whose window shows the most lines of these examples that no window before it has shown. Once all
-    are shown, the examples that are left begin anew. Chance decides between equals.
+    are shown, all lines count again for the examples that are left. Equal ones come in random order.
     """
     left, rng = list(drawn), random.Random(seed)
     starts: dict[str, set[int]] = {}
     for example, _ in left:
-        starts.setdefault(example.file.path, set()).add(_line_start(example))
+        starts.setdefault(example.file.path, set()).add(example.line_start)
     while left:
         taken = set()
         for index in _cover(left, {path: sorted(some) for path, some in starts.items()}, rng):
@@ -43,30 +44,21 @@ def _cover(drawn: Sequence[Drawn], hidden: dict[str, list[int]], rng: random.Ran
     def shown(index: int) -> tuple[int, int]:
         example, prompt_format = drawn[index]
         lines = hidden[example.file.path]
-        first = min(_line_start(example), example.offset - CHARS_A_TOKEN * prompt_format.max_prefix_tokens)
+        first = min(example.line_start, example.offset - CHARS_A_TOKEN * prompt_format.max_prefix_tokens)
         behind = prompt_format.max_suffix_tokens if prompt_format.is_fim else 0
         last = example.offset + CHARS_A_TOKEN * behind
         return bisect_left(lines, first), bisect_right(lines, last)
 
-    def fewer(index: int) -> int:
-        begin, end = shown(index)
-        return begin - end
-
     # A window shows fewer hidden lines as others are taken, never more: who is best when looked at again is the best.
-    heap = [(fewer(index), rng.random(), index) for index in range(len(drawn))]
+    heap = [(sub(*shown(index)), rng.random(), index) for index in range(len(drawn))]
     heapq.heapify(heap)
     while heap:
         promised, tie, index = heapq.heappop(heap)
-        now = fewer(index)
-        if now == 0:
-            continue
-        if now > promised:
-            heapq.heappush(heap, (now, tie, index))
-            continue
         begin, end = shown(index)
+        if begin == end:
+            continue
+        if begin - end > promised:
+            heapq.heappush(heap, (begin - end, tie, index))
+            continue
         del hidden[drawn[index][0].file.path][begin:end]
         yield index
-
-
-def _line_start(example: FimExample) -> int:
-    return example.file.text.rfind("\n", 0, example.offset) + 1

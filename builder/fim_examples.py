@@ -41,9 +41,13 @@ class FimExample:
     @property
     def line(self) -> str:
         """The line of the file that the position lies in, without the white space around it."""
-        text = self.file.text
-        start, end = text.rfind("\n", 0, self.offset) + 1, text.find("\n", self.offset)
-        return text[start : end if end >= 0 else None].strip()
+        end = self.file.text.find("\n", self.offset)
+        return self.file.text[self.line_start : end if end >= 0 else None].strip()
+
+    @property
+    def line_start(self) -> int:
+        """Where that line begins, in characters from the start of the file."""
+        return self.file.text.rfind("\n", 0, self.offset) + 1
 
     def as_served(self, encoder: PromptEncoder) -> FimExample:
         """Return the example that the server makes of this one: the cursor stands before what it takes back."""
@@ -160,7 +164,7 @@ def draw_mixed_examples(
 
 def _from_column_0(example: FimExample) -> FimExample:
     """The same line, its indentation and all."""
-    start = example.file.text.rfind("\n", 0, example.offset) + 1
+    start = example.line_start
     return FimExample(
         file=example.file, offset=start, middle=example.file.text[start : example.offset] + example.middle
     )

@@ -121,6 +121,7 @@ def _new_tokens(
     The two parts of the line that the cursor cuts are as new as that line.
     """
     flags: list[bool] = []
+    is_cut_line_new = is_new(example.file, example.line)
     for part in parts:
         if not part.text:
             flags += [False] * len(part.ids)
@@ -129,7 +130,7 @@ def _new_tokens(
         starts = list(accumulate((len(line) + 1 for line in lines[:-1]), initial=0))
         are_new = [is_new(example.file, line.strip()) for line in lines]
         if part.cut_line is not None:
-            are_new[part.cut_line] = is_new(example.file, example.line)
+            are_new[part.cut_line] = is_cut_line_new
         spans = encoder.tokenizer.encode(part.text, add_special_tokens=False).offsets
         flags += [are_new[bisect(starts, begin) - 1] for begin, _ in spans]
     return tuple(flags)

@@ -218,11 +218,8 @@ class Engine:
         and if all tokens are more than the positions.
         """
         self._check([*prompt_ids, *token_ids[1:]])
-        cache = self._use_memory(prompt_ids, len(token_ids))
-        cache.keep(len(prompt_ids) - 1)
-        unread = prompt_ids[len(cache.tokens) : -1]
-        for start in range(0, len(unread), PROMPT_CHUNK):
-            self.decoder.feed(unread[start : start + PROMPT_CHUNK])
+        self.read(prompt_ids)
+        self._use_memory(prompt_ids, len(token_ids)).keep(len(prompt_ids) - 1)
         return self.decoder.feed([prompt_ids[-1], *token_ids[:-1]], keep=len(token_ids)).copy()
 
     def _open(self, bundle: Bundle, cache: KvCache, threads: int | None) -> Decoder:

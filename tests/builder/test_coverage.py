@@ -32,7 +32,7 @@ def test_the_window_that_shows_most_comes_first_and_each_place_once():
     order = lines_of(by_coverage([(at(line), FIVE) for line in new], seed=0))
     assert order[0] in (202, 203)  # shows all four
     assert set(order[1:3]) <= {10, 300, 302} and 10 in order[1:3]
-    # Then all are shown, and it begins anew with those that are left.
+    # Then all are shown. The rest follows in a second round.
     assert order[3] in (200, 201, 202, 203)
     assert sorted(order) == new
 
