@@ -25,13 +25,14 @@ from contract.files.file_names import path_below
 from lsp_server.bundle_finder import BundleFinder
 from lsp_server.bundle_states import BundleState
 from lsp_server.decoding.providers import Provider
+from lsp_server.loaded_bundles import MAX_LOADED
 from lsp_server.open_documents import MAX_DOCUMENT_CHARS, Document, Edit, OpenDocuments
 from lsp_server.options import ServerOptions, read_options
 from lsp_server.positions import Encoding
 from lsp_server.power import Policy
 from lsp_server.repositories import REREAD_S, Drift, Repositories, is_of
 from lsp_server.request import ClientCursor, Completion, CompletionRequest, line_end_of
-from lsp_server.service import MAX_LOADED, CompletionService
+from lsp_server.service import CompletionService
 from lsp_server.session import Session
 from lsp_server.status import describe_status
 from lsp_server.wire import TolerantProtocol, lenient_converter

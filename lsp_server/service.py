@@ -8,12 +8,10 @@ loaded when it is first asked for, freed when it has been idle, and loaded again
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import threading
 import time
-from collections import Counter, OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -21,11 +19,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from contract.bundle.trusted_builds import UntrustedError
 from contract.errors import SubmodelError, first_line
 from lsp_server.bundle_states import BundleState, BundleStates, BundleStatus
-from lsp_server.decoding.huge_pages import use_huge_pages
 from lsp_server.decoding.providers import Provider
+from lsp_server.loaded_bundles import LoadedBundles
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.serve_errors import EngineCrash, ServeError
 from lsp_server.worker import Worker
@@ -35,9 +32,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MAX_LOADED = 2  # bundles in memory; a further one takes the place of the least recently used
-MAX_CRASHES = 3  # of one bundle, one after the other: then it counts as failed until it is loaded anew
-LOADING_S = 600.0  # enough for a model of some gigabytes on a slow disk
 WATCH_S = 1.0  # between two looks at the worker while somebody waits for it
 
 T = TypeVar("T")
@@ -70,9 +64,7 @@ class CompletionService:
         self._is_named = is_named
         self._worker = Worker()
         self._given_up: list[Worker] = []  # Python waits for their threads, too, when the process ends
-        self._loaded: OrderedDict[Path, Completer] = OrderedDict()  # the worker's; the last used is last
-        self._crashes: Counter[Path] = Counter()  # the worker's; since the last answer
-        self._is_loading = False  # the worker's
+        self._loaded = LoadedBundles(self.states, self._open, self._beat)  # the worker's
         self._waiting: Future[Completion | None] | None = None  # the newest request's
         self._newest = threading.Event()  # set: the request that it belongs to is not wanted any more
         self._reading = threading.Event()  # set: reading ahead ends at its next chunk
@@ -85,7 +77,7 @@ class CompletionService:
     def load(self, bundle_folder: Path, threads: int | None) -> Future[None]:
         """Load a bundle in the worker, again if it is loaded. The future raises a SubmodelError if that fails."""
         self.states.set_loading(bundle_folder)
-        return self._worker.submit(self._load, bundle_folder, threads)
+        return self._worker.submit(self._loaded.load, bundle_folder, threads)
 
     def follow_build(self, bundle_folder: Path, threads: int | None) -> Future[None] | None:
         """Load a bundle again if another build has replaced it; the future of that, or None."""
@@ -98,7 +90,7 @@ class CompletionService:
 
     def unload(self, bundle_folder: Path | None = None, *, forget: bool = False) -> Future[None]:
         """Free one bundle's memory, or that of all; `forget` drops the state too. The next request loads it again."""
-        return self._worker.submit(self._unload, bundle_folder, forget)
+        return self._worker.submit(self._loaded.unload, bundle_folder, forget=forget)
 
     def supersede(self) -> threading.Event:
         """Cancel all earlier requests. Return the event that is set once the new request is not wanted any more.
@@ -230,14 +222,14 @@ class CompletionService:
         Loading a model is not waited for: it is no fault, so the process ends with 0. Call this after `close`.
         """
         until = time.monotonic() + within_s
-        workers = [self._worker, *self._given_up]
-        while not self._is_loading and not all(worker.is_idle() for worker in workers) and time.monotonic() < until:
+        workers, loaded = [self._worker, *self._given_up], self._loaded
+        while not loaded.is_loading and not all(worker.is_idle() for worker in workers) and time.monotonic() < until:
             time.sleep(0.01)
-        if self._is_loading:
+        if loaded.is_loading:
             logging.shutdown()
             os._exit(0)
         if not self._worker.is_idle():
-            self._interrupt()
+            loaded.interrupt()
         if not all(worker.is_idle() for worker in workers):
             log.error("The model does not come back; the server ends without it.")
             logging.shutdown()
@@ -246,64 +238,22 @@ class CompletionService:
     def _give_up_worker(self) -> None:
         """Replace a stuck worker. Its models are interrupted; they are freed if its thread then ends."""
         log.error("The model does not come back; its thread is given up.")
-        self._interrupt()
+        self._loaded.interrupt()
         stuck, self._worker = self._worker, Worker()
         self._given_up.append(stuck)
-        self._loaded, self._crashes = OrderedDict(), Counter()
-        self.is_busy = self._is_loading = False
+        self._loaded = LoadedBundles(self.states, self._open, self._beat)
+        self.is_busy = False
         stuck.close()
         self.states.set_all_unloaded()
 
-    def _interrupt(self) -> None:
-        for completer in [*self._loaded.values()]:
-            completer.interrupt()
-
-    def _load(self, folder: Path, threads: int | None) -> None:
+    def _open(self, folder: Path, threads: int | None) -> Completer:
         # Imported here: ONNX Runtime loads slowly, and the answer to `initialize` need not wait for it.
-        worker, self._is_loading = self._worker, True
-        try:
-            from lsp_server.completion import open_completer
+        from lsp_server.completion import open_completer
 
-            if self._loaded.pop(folder, None) is not None:
-                gc.collect()
-            self.states.set(folder, BundleStatus(state=BundleState.LOADING))
-            worker.beat(LOADING_S)
-            completer = open_completer(folder, threads=threads, provider=self.provider, is_named=self._is_named(folder))
-        except UntrustedError as error:  # replaced since it was found; once it is trusted the next request loads it
-            status = BundleStatus(state=BundleState.UNTRUSTED, error=str(error), build=error.build)
-            self.states.set(folder, status)
-            raise
-        except SubmodelError as error:
-            self.states.set(folder, BundleStatus(state=BundleState.FAILED, error=str(error)))
-            raise
-        except Exception as error:  # a library's: out of memory, ONNX Runtime, a file that nobody checked
-            log.exception("Loading %s failed", folder)
-            reported = f"{folder} can't be loaded ({first_line(error, 200)}); build it again."
-            self.states.set(folder, BundleStatus(state=BundleState.FAILED, error=reported))
-            raise ServeError(reported) from error
-        finally:
-            if self._worker is worker:  # else it was given up, and another one may be loading
-                self._is_loading = False
-        self._worker.beat()
-        self._loaded[folder] = completer
-        provider = f"{completer.choice.provider}: {completer.choice.why}"
-        status = BundleStatus(state=BundleState.READY, threads=threads, provider=provider, build=completer.build)
-        self.states.set(folder, status)
-        log.info("Serving %s", folder)
-        while len(self._loaded) > MAX_LOADED:
-            self._unload(next(iter(self._loaded)), forget=False)
-        if completer.choice.provider is Provider.CPU:  # beside the first request, which need not wait for it
-            threading.Thread(target=use_huge_pages, name="huge pages", daemon=True).start()
+        return open_completer(folder, threads=threads, provider=self.provider, is_named=self._is_named(folder))
 
-    def _unload(self, folder: Path | None, forget: bool) -> None:
-        for one in [*self._loaded] if folder is None else [folder]:
-            if self._loaded.pop(one, None) is not None:
-                if not forget:  # else the status would say meanwhile that the next request loads it again
-                    self.states.set(one, BundleStatus(state=BundleState.UNLOADED, build=self.states.build_of(one)))
-                log.info("Freed %s", one)
-        gc.collect()  # sessions hold their memory until then
-        if forget:
-            self.states.forget(folder)
+    def _beat(self, silent_s: float) -> None:
+        self._worker.beat(silent_s)
 
     def _complete(
         self, request: CompletionRequest, unwanted: threading.Event, asked_at: float, may_load: bool
@@ -317,28 +267,28 @@ class CompletionService:
         queue_ms = (time.perf_counter() - asked_at) * 1000
         bundle = request.bundle
         assert bundle is not None, "the session asks nothing if no bundle was found"
-        if not may_load and bundle not in self._loaded:
+        if not may_load and bundle not in self._loaded.completers:
             return None
         status = self.bundles.get(bundle)
         if status is not None and status.state is BundleState.FAILED:  # it was logged when it failed
             raise ServeError(status.error or "The model gave no answer.")
         self.is_busy = True
         try:
-            completion = self._completer_for(bundle, request.threads).complete(request, stop)
+            completion = self._loaded.use(bundle, request.threads).complete(request, stop)
             self._worker.beat()
         except SubmodelError as error:
             log.error("No completion: %s", error)
             raise
         except EngineCrash as error:
             log.exception("The engine failed")
-            raise ServeError(self._note_crash(bundle, error)) from error
+            raise ServeError(self._loaded.note_crash(bundle, error)) from error
         except Exception as error:  # of the code that reads the document; the model is as good as before
             log.exception("No completion")
             reported = f"Nothing can be completed here ({first_line(error, 200)}); please report this."
             raise ServeError(reported) from error
         finally:
             self.is_busy = False
-        self._crashes.pop(bundle, None)
+        self._loaded.note_answer(bundle)
         log.debug("%d tokens in %.0f ms", completion.tokens, completion.milliseconds)
         return replace(completion, queue_ms=queue_ms)
 
@@ -352,8 +302,8 @@ class CompletionService:
     ) -> Reading:
         bundle = request.bundle
         assert bundle is not None, "the session reads nothing if no bundle was found"
-        status, completer = self.bundles.get(bundle), self._loaded.get(bundle)
-        if completer is None or status is None or status.threads != request.threads:
+        completer = self._loaded.get(bundle, request.threads)
+        if completer is None:
             return Reading()
         began, is_stopped = time.process_time(), False
 
@@ -372,7 +322,7 @@ class CompletionService:
             return Reading(core_s=time.process_time() - began)
         except EngineCrash as error:
             log.exception("The engine failed")
-            self._note_crash(bundle, error)
+            self._loaded.note_crash(bundle, error)
             return Reading(core_s=time.process_time() - began)
         except Exception:  # of the code that reads the document
             log.exception("Nothing read ahead")
@@ -381,33 +331,9 @@ class CompletionService:
         return Reading(tokens=tokens, core_s=time.process_time() - began, is_whole=not is_stopped)
 
     def _recall(self, request: CompletionRequest) -> Completion | None:
-        completer = self._loaded.get(request.bundle) if request.bundle is not None else None
+        completer = self._loaded.completers.get(request.bundle) if request.bundle is not None else None
         try:
             return completer.recall(request) if completer is not None else None
         except Exception:  # of the code that reads the document
             log.exception("Nothing recalled")
             return None
-
-    def _note_crash(self, folder: Path, error: Exception) -> str:
-        """Drop an engine whose state is unknown, and return the message. After MAX_CRASHES in a row it has failed."""
-        self._loaded.pop(folder, None)
-        gc.collect()
-        self._crashes[folder] += 1
-        reported = f"The model of {folder} failed ({first_line(error, 200)})"
-        if self._crashes[folder] < MAX_CRASHES:
-            self.states.set(folder, BundleStatus(state=BundleState.UNLOADED))
-            return f"{reported}; it is loaded again."
-        del self._crashes[folder]
-        reported = f"{reported} {MAX_CRASHES} times in a row; build it again, then run the command submodel.reload."
-        self.states.set(folder, BundleStatus(state=BundleState.FAILED, error=reported))
-        return reported
-
-    def _completer_for(self, bundle: Path, threads: int | None) -> Completer:
-        """Return the bundle's completer, loaded if need be."""
-        status, completer = self.bundles.get(bundle), self._loaded.get(bundle)
-        if completer is None or (status is not None and status.threads != threads):
-            completer = None  # else it would stay in memory beside the new one
-            self._load(bundle, threads)
-            completer = self._loaded[bundle]
-        self._loaded.move_to_end(bundle)
-        return completer

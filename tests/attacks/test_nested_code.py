@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from lsp_server.bundle_states import BundleState
+from lsp_server.loaded_bundles import MAX_CRASHES
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.serve_errors import ServeError
-from lsp_server.service import MAX_CRASHES, CompletionService
+from lsp_server.service import CompletionService
 from lsp_server.syntax.grammars import find_grammar
 from lsp_server.syntax.parsed_text import ParsedText, begins_block
 

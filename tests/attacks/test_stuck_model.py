@@ -52,7 +52,7 @@ def run(test: Callable[[CompletionService, StuckCompleter], object], monkeypatch
     monkeypatch.setattr(module, "WATCH_S", 0.05)
     service = CompletionService()
     completer = StuckCompleter(service._worker)
-    service._loaded[STUCK] = completer  # type: ignore[assignment]
+    service._loaded.completers[STUCK] = completer  # type: ignore[assignment]
     service.states.set(STUCK, BundleStatus(state=BundleState.READY))
     try:
         asyncio.run(asyncio.wait_for(test(service, completer), 20))  # type: ignore[arg-type]
@@ -74,7 +74,7 @@ def test_a_request_is_answered_and_the_next_bundle_is_loaded(
         assert other is not None
         completer.release.set()
         await asyncio.sleep(0.1)
-        assert list(service._loaded) == [tiny_bundle.folder], "who comes back too late changes nothing"
+        assert list(service._loaded.completers) == [tiny_bundle.folder], "who comes back too late changes nothing"
 
     run(test, monkeypatch)
 

@@ -54,7 +54,7 @@ def slow_endpoint(**options: Any) -> tuple[Endpoint, SlowCompleter]:
     """An endpoint as if its bundle had been loaded."""
     endpoint, completer = Endpoint(ServerOptions(bundle=BUNDLE, **options), Path("/")), SlowCompleter()
     endpoint._meter._read = Power
-    endpoint.service._loaded[BUNDLE] = completer  # type: ignore[assignment]
+    endpoint.service._loaded.completers[BUNDLE] = completer  # type: ignore[assignment]
     endpoint.service.states.set(BUNDLE, BundleStatus(state=BundleState.READY))
     return endpoint, completer
 

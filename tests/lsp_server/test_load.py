@@ -21,13 +21,14 @@ from contract.errors import SubmodelError
 from lsp_server import open_documents as documents_module
 from lsp_server.bundle_states import BundleState
 from lsp_server.decoding.providers import Provider, choose_provider
+from lsp_server.loaded_bundles import MAX_CRASHES
 from lsp_server.open_documents import MAX_DOCUMENT_CHARS, Document
 from lsp_server.options import ServerOptions, TriggerOptions
 from lsp_server.positions import Encoding
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.serve_errors import EngineCrash, ServeError
 from lsp_server.server import CompletionServer
-from lsp_server.service import MAX_CRASHES, CompletionService
+from lsp_server.service import CompletionService
 from lsp_server.transports import create_server
 from lsp_server.wire import MAX_MESSAGE_BYTES, NO_MESSAGE, BoundedInput
 from tests.attacks.lsp_process import TOKEN, answer_to, connect, initialize, listening

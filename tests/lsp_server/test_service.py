@@ -16,9 +16,10 @@ from contract.bundle.bundle import Bundle
 from contract.errors import BundleError, SubmodelError
 from lsp_server import completion
 from lsp_server.bundle_states import BundleState, BundleStatus
+from lsp_server.loaded_bundles import MAX_LOADED
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.serve_errors import ServeError
-from lsp_server.service import MAX_LOADED, CompletionService, Reading
+from lsp_server.service import CompletionService, Reading
 
 
 class SlowCompleter:
@@ -65,7 +66,7 @@ TEXT = "def f(self):\n    return "
 
 def use(service: CompletionService, completer: object) -> None:
     """As if the bundle had been loaded."""
-    service._loaded[BUNDLE] = completer  # type: ignore[assignment]
+    service._loaded.completers[BUNDLE] = completer  # type: ignore[assignment]
     service.states.set(BUNDLE, BundleStatus(state=BundleState.READY))
 
 
@@ -229,7 +230,7 @@ def test_freed_memory_is_taken_again_at_the_next_request(tiny_bundle: Bundle) ->
         first = await ask(service, TEXT, tiny_bundle.folder)
         await asyncio.wrap_future(service.unload())
         assert service.bundles[tiny_bundle.folder].state is BundleState.UNLOADED
-        assert not service._loaded
+        assert not service._loaded.completers
         assert await ask(service, TEXT, tiny_bundle.folder) == first
         assert service.bundles[tiny_bundle.folder].state is BundleState.READY
         await asyncio.wrap_future(service.unload(forget=True))
@@ -245,7 +246,7 @@ def test_other_number_of_threads_is_another_session(tiny_bundle: Bundle) -> None
             await service.complete(
                 CompletionRequest(text=TEXT, offset=len(TEXT), bundle=tiny_bundle.folder, threads=threads)
             )
-            loaded.append(service._loaded[tiny_bundle.folder])
+            loaded.append(service._loaded.completers[tiny_bundle.folder])
         assert loaded[0] is loaded[1] is not loaded[2]
 
     run(test)
@@ -279,10 +280,10 @@ def test_only_so_many_bundles_are_in_memory() -> None:
     async def test(service: CompletionService, _: SlowCompleter) -> None:
         folders = [Path(f"/{index}") for index in range(MAX_LOADED)]
         for folder in folders:
-            service._loaded[folder] = object()  # type: ignore[assignment]
+            service._loaded.completers[folder] = object()  # type: ignore[assignment]
         with pytest.raises(BundleError):
             await asyncio.wrap_future(service.load(Path("/none"), None))
-        assert list(service._loaded) == [BUNDLE, *folders], "what fails frees nothing"
+        assert list(service._loaded.completers) == [BUNDLE, *folders], "what fails frees nothing"
 
     run(test)
 
@@ -291,9 +292,9 @@ def test_only_so_many_bundles_are_in_memory() -> None:
 def test_the_least_recently_used_bundle_goes(tiny_bundle: Bundle) -> None:
     async def test(service: CompletionService, _: SlowCompleter) -> None:
         other = Path("/other")
-        service._loaded[other] = object()  # type: ignore[assignment]
+        service._loaded.completers[other] = object()  # type: ignore[assignment]
         await ask(service, TEXT, tiny_bundle.folder)
-        assert list(service._loaded) == [other, tiny_bundle.folder]
+        assert list(service._loaded.completers) == [other, tiny_bundle.folder]
         assert service.bundles[BUNDLE].state is BundleState.UNLOADED
 
     run(test)
@@ -380,7 +381,7 @@ def test_reading_ahead_loads_nothing(tiny_bundle: Bundle) -> None:
     async def test(service: CompletionService, _: SlowCompleter) -> None:
         there = CompletionRequest(text=TEXT, offset=len(TEXT), bundle=tiny_bundle.folder)
         assert await service.read_ahead(there, 1000) == Reading()
-        assert tiny_bundle.folder not in service._loaded
+        assert tiny_bundle.folder not in service._loaded.completers
         await asyncio.wrap_future(service.load(tiny_bundle.folder, None))
         assert (await service.read_ahead(there, 1000)).is_whole
         answer = await service.complete(there)

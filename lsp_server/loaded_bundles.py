@@ -1,0 +1,130 @@
+"""The bundles in memory. Loading one too many frees the least recently used; one that crashes is loaded again."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from contract.bundle.trusted_builds import UntrustedError
+from contract.errors import SubmodelError, first_line
+from lsp_server.bundle_states import BundleState, BundleStates, BundleStatus
+from lsp_server.decoding.huge_pages import use_huge_pages
+from lsp_server.decoding.providers import Provider
+from lsp_server.serve_errors import ServeError
+from lsp_server.worker import SILENT_S
+
+if TYPE_CHECKING:
+    from lsp_server.completion import Completer
+
+log = logging.getLogger(__name__)
+
+MAX_LOADED = 2  # bundles in memory; a further one takes the place of the least recently used
+MAX_CRASHES = 3  # of one bundle, one after the other: then it counts as failed until it is loaded anew
+LOADING_S = 600.0  # enough for a model of some gigabytes on a slow disk
+
+
+class LoadedBundles:
+    """The completers of one worker. Its thread calls all methods but `is_loading` and `interrupt`.
+
+    open_completer: of a bundle's folder, for so many threads. beat: the worker's; it raises in a thread that was given
+    up, so that who comes back too late changes nothing.
+    """
+
+    def __init__(
+        self,
+        states: BundleStates,
+        open_completer: Callable[[Path, int | None], Completer],
+        beat: Callable[[float], None],
+    ) -> None:
+        self.completers: OrderedDict[Path, Completer] = OrderedDict()  # the last used is last
+        self.is_loading = False
+        self._states, self._open, self._beat = states, open_completer, beat
+        self._crashes: Counter[Path] = Counter()  # since the last answer
+
+    def get(self, folder: Path | None, threads: int | None) -> Completer | None:
+        """Return a bundle's completer if it is in memory for so many threads."""
+        status = self._states.by_folder.get(folder) if folder is not None else None
+        if folder is None or status is None or status.threads != threads:
+            return None
+        return self.completers.get(folder)
+
+    def use(self, folder: Path, threads: int | None) -> Completer:
+        """Return a bundle's completer, loaded if need be; it was the last used then. Raises what `load` raises."""
+        status = self._states.by_folder.get(folder)
+        if folder not in self.completers or (status is not None and status.threads != threads):
+            self.load(folder, threads)
+        self.completers.move_to_end(folder)
+        return self.completers[folder]
+
+    def load(self, folder: Path, threads: int | None) -> None:
+        """Load a bundle, again if it is loaded. Raises SubmodelError; its state says why."""
+        self.is_loading = True
+        try:
+            if self.completers.pop(folder, None) is not None:  # else it would stay in memory beside the new one
+                gc.collect()
+            self._states.set(folder, BundleStatus(state=BundleState.LOADING))
+            self._beat(LOADING_S)
+            completer = self._open(folder, threads)
+        except UntrustedError as error:  # replaced since it was found; once it is trusted the next request loads it
+            self._states.set(folder, BundleStatus(state=BundleState.UNTRUSTED, error=str(error), build=error.build))
+            raise
+        except SubmodelError as error:
+            self._states.set(folder, BundleStatus(state=BundleState.FAILED, error=str(error)))
+            raise
+        except Exception as error:  # a library's: out of memory, ONNX Runtime, a file that nobody checked
+            log.exception("Loading %s failed", folder)
+            reported = f"{folder} can't be loaded ({first_line(error, 200)}); build it again."
+            self._states.set(folder, BundleStatus(state=BundleState.FAILED, error=reported))
+            raise ServeError(reported) from error
+        finally:
+            self.is_loading = False
+        self._beat(SILENT_S)
+        self.completers[folder] = completer
+        provider = f"{completer.choice.provider}: {completer.choice.why}"
+        status = BundleStatus(state=BundleState.READY, threads=threads, provider=provider, build=completer.build)
+        self._states.set(folder, status)
+        log.info("Serving %s", folder)
+        while len(self.completers) > MAX_LOADED:
+            self.unload(next(iter(self.completers)))
+        if completer.choice.provider is Provider.CPU:  # beside the first request, which need not wait for it
+            threading.Thread(target=use_huge_pages, name="huge pages", daemon=True).start()
+
+    def unload(self, folder: Path | None, *, forget: bool = False) -> None:
+        """Free one bundle's memory, or that of all; `forget` drops the state too."""
+        for one in [*self.completers] if folder is None else [folder]:
+            if self.completers.pop(one, None) is not None:
+                if not forget:  # else the status would say meanwhile that the next request loads it again
+                    build = self._states.build_of(one)
+                    self._states.set(one, BundleStatus(state=BundleState.UNLOADED, build=build))
+                log.info("Freed %s", one)
+        gc.collect()  # sessions hold their memory until then
+        if forget:
+            self._states.forget(folder)
+
+    def note_answer(self, folder: Path) -> None:
+        """Note that a bundle has answered: it counts its crashes anew."""
+        self._crashes.pop(folder, None)
+
+    def note_crash(self, folder: Path, error: Exception) -> str:
+        """Drop an engine whose state is unknown, and return the message. After MAX_CRASHES in a row it has failed."""
+        self.completers.pop(folder, None)
+        gc.collect()
+        self._crashes[folder] += 1
+        reported = f"The model of {folder} failed ({first_line(error, 200)})"
+        if self._crashes[folder] < MAX_CRASHES:
+            self._states.set(folder, BundleStatus(state=BundleState.UNLOADED))
+            return f"{reported}; it is loaded again."
+        del self._crashes[folder]
+        reported = f"{reported} {MAX_CRASHES} times in a row; build it again, then run the command submodel.reload."
+        self._states.set(folder, BundleStatus(state=BundleState.FAILED, error=reported))
+        return reported
+
+    def interrupt(self) -> None:
+        """End the native code that runs as soon as it looks. Called from any thread."""
+        for completer in [*self.completers.values()]:
+            completer.interrupt()
