@@ -83,11 +83,18 @@ def print_table(table: Table, to: Console = console) -> None:
 class StageDisplay:
     """What people see of stages: bars with the time left on a terminal; elsewhere a plain line at least every 15 s.
 
-    as_json: write a `BuildProgress` a line in their place, at least one a second. clock: seconds that only grow.
+    as_json: write a `BuildProgress` a line in their place, at least one a second. clock: seconds that only grow. rest:
+    is called whenever a stage says how far it is, and may keep it waiting.
     """
 
-    def __init__(self, *, as_json: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(
+        self,
+        *,
+        as_json: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+        rest: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._clock, self._rest = clock, rest
         self._is_json = as_json
         self.has_bars = not self._is_json and console.is_terminal and not console.is_dumb_terminal
         self._progress = _Bars(
@@ -143,6 +150,7 @@ class StageDisplay:
             self._write_stage(stage, "running")
 
         def advance(done: int, total: int) -> None:
+            self._rest()
             if stage.advance(done, total, self._clock()):
                 self._progress.update(task, completed=done, total=total)
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,6 +24,14 @@ def update(
         int, typer.Option(min=0, help="Held-out lines, and as many new ones, to score on; 0 scores nothing.")
     ] = 30,
     progress: Annotated[ProgressForm, typer.Option(help=PROGRESS_HELP)] = ProgressForm.AUTO,
+    paced: Annotated[
+        bool,
+        typer.Option(
+            "--paced",
+            help="For a program that runs it: a line `wait` on stdin lets the update stand still, `go` lets it go on, "
+            "and the end of stdin stops it.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Let the sub-model learn what changed since the last build or update, and serve the better one."""
@@ -31,11 +40,13 @@ def update(
     prepare_to_build("update")
     from contract.console import StageDisplay, console, print_json
     from submodel.build.update_run import UpdateSettings, run_update
+    from submodel.pace import Pace
 
     settings = UpdateSettings(
         repository=repository, output=output or repository / ".submodel", minutes=minutes, positions=positions
     )
-    with StageDisplay(as_json=progress is ProgressForm.JSON) as display:
+    rest = Pace(sys.stdin).rest if paced else lambda: None
+    with StageDisplay(as_json=progress is ProgressForm.JSON, rest=rest) as display:
         document = run_update(settings, display)
     if progress is ProgressForm.JSON:
         for sentence in _reported(document):

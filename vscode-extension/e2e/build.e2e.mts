@@ -6,8 +6,8 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { CodeServer } from './setup/codeServer.mjs';
 import { Editor } from './setup/editor.mjs';
 import { note } from './setup/figures.mjs';
-import { OUT } from './setup/places.mjs';
-import { findProcess } from './setup/processes.mjs';
+import { OUT, REPOSITORY } from './setup/places.mjs';
+import { findProcess, processorSeconds } from './setup/processes.mjs';
 import { BUILD_SETTINGS, CODE, keepBundle, makeRepository, makeWorkspace, TYPED } from './setup/workspaces.mjs';
 
 const BUILDING_MS = 800_000; // minutes, where other work goes on beside
@@ -17,7 +17,7 @@ let server: CodeServer;
 let editor: Editor;
 
 beforeAll(async () => {
-  server = await CodeServer.start('build', BUILD_SETTINGS);
+  server = await CodeServer.start('build', { ...BUILD_SETTINGS, 'submodel.update.automatic': true });
 });
 afterAll(() => server.stop());
 afterEach(() => editor.close());
@@ -57,6 +57,39 @@ test('an update from the palette says which model is served, and why', async () 
   await editor.run('submodel: Update the Sub-model of This Workspace');
   await editor.untilNotification(/^Nothing has changed .*all stays as it is/, BUILDING_MS);
   await editor.untilStatus(/ready/);
+});
+
+test('an update begins by itself when nobody types, and stands still while somebody does', async () => {
+  const repository = path.join(OUT, 'workspaces', 'repository');
+  for (const part of ['benchmarks', 'laboratory']) {
+    fs.cpSync(path.join(REPOSITORY, part), path.join(repository, part), {
+      recursive: true,
+      filter: (file) => !/__pycache__|results/.test(file),
+    });
+  }
+  const since = Date.now();
+  editor = await Editor.open(server, repository);
+  await editor.untilStatus(/ready/);
+  await editor.openFile(path.join(repository, 'points.py'));
+  await editor.goToEnd();
+  await editor.untilStatus(/updating: /, BUILDING_MS);
+  expect(await editor.notifications()).toEqual([]);
+  const pid = findProcess(since, 'update', '--progress')!;
+  const work = async (): Promise<number | undefined> => {
+    const before = processorSeconds(pid);
+    await new Promise((resolve) => setTimeout(resolve, 3_000));
+    const after = processorSeconds(pid);
+    return before === undefined || after === undefined ? undefined : after - before;
+  };
+  for (const letter of ['x', 'y']) {
+    await editor.type(letter);
+    await editor.untilStatus(/updating: waiting/);
+    await editor.until(work, (seconds) => seconds !== undefined && seconds < 0.3, 'update that stands still', 60_000);
+    await editor.untilStatus(/updating: (?!waiting)/, BUILDING_MS);
+    await editor.until(work, (seconds) => seconds !== undefined && seconds > 0.5, 'update that goes on', 60_000);
+  }
+  await editor.run('submodel: Update the Sub-model of This Workspace');
+  await editor.untilNotification(/being built or updated already/);
 });
 
 test('a build gives way to the server, can be stopped, and says that it goes on another time', async () => {

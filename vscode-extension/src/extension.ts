@@ -2,6 +2,7 @@
 
 import * as vscode from 'vscode';
 
+import { AutomaticUpdates } from './build/automatic';
 import { BuildCommand } from './build/command';
 import { registerTaskProvider } from './build/task';
 import { Bundles } from './bundle/choice';
@@ -51,6 +52,7 @@ export function activate(context: vscode.ExtensionContext): void {
     status,
     controller,
     builds,
+    new AutomaticUpdates(builds, controller, log),
     pages,
     createStatusItems(status),
     followCursor(controller, status),

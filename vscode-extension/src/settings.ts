@@ -8,7 +8,6 @@ export const SECTION = 'submodel';
 
 export interface BuildSettings {
   readonly base: string;
-  readonly size: string;
   readonly minutes: number;
   readonly extraArguments: readonly string[];
 }
@@ -17,6 +16,7 @@ export interface Settings {
   readonly path: string;
   readonly bundle: string;
   readonly build: BuildSettings;
+  readonly updateAutomatically: boolean;
 }
 
 export function readSettings(): Settings {
@@ -26,10 +26,10 @@ export function readSettings(): Settings {
     bundle: section.get('bundle', ''),
     build: {
       base: section.get('build.base', 'auto'),
-      size: section.get('build.size', '0.6'),
       minutes: section.get('build.minutes', 4.5),
       extraArguments: section.get('build.extraArguments', []),
     },
+    updateAutomatically: section.get('update.automatic', false),
   };
 }
 

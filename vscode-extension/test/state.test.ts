@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { driftedIn, toSnapshot } from '../src/server/serverStatus';
+import { driftedIn, isOnMains, staleRepository, toSnapshot } from '../src/server/serverStatus';
 import { describe, INITIAL, snoozeEnd, type Snapshot } from '../src/status/state';
 
 const BUNDLE = {
@@ -19,7 +19,12 @@ test('ready: model and last latency', () => {
 });
 
 test('a build is shown over all else', () => {
-  expect(describe({ ...READY, building: 'prune' })).toMatchObject({ text: 'submodel: prune', isBusy: true });
+  expect(describe({ ...READY, building: 'prune' })).toMatchObject({
+    text: 'submodel: prune',
+    state: 'building: prune',
+  });
+  const update = describe({ ...READY, building: 'export', isUpdate: true });
+  expect(update).toMatchObject({ state: 'updating: export', isBusy: true });
 });
 
 test('a snooze is shown while the server snoozes', () => {
@@ -85,4 +90,18 @@ test('a message about drift is told by the command that it suggests', () => {
   expect(driftedIn(message('submodel update /a/b'), bundles)).toEqual({ repository: '/a/b', task: 'update' });
   expect(driftedIn(message('submodel update /a'), bundles)).toBeUndefined();
   expect(driftedIn('No bundle; run `submodel build` in the repository.', bundles)).toBeUndefined();
+});
+
+test('an update by itself is of a repository that one would bring up to date, on mains power', () => {
+  const facts = { files: 10, changed: 3, added: 0, removed: 0, share: 0.3 };
+  const bundle = (folder: string, command: string, isStale: boolean) => ({
+    workspaceFolder: folder,
+    drift: { ...facts, isStale, command: `submodel ${command} ${folder}` },
+  });
+  const others = [bundle('/a', 'build', true), bundle('/b', 'update', false), { drift: null }, {}];
+  expect(staleRepository(others)).toBeUndefined();
+  expect(staleRepository([...others, bundle('/c', 'update', true)])).toBe('/c');
+  expect(isOnMains(undefined)).toBe(false);
+  expect(isOnMains({ power: { onBattery: true } })).toBe(false);
+  expect(isOnMains({ power: { onBattery: null } })).toBe(true); // a desktop
 });

@@ -28,3 +28,13 @@ export function findProcess(since: number, ...words: string[]): number | undefin
   }
   return newest?.pid;
 }
+
+/** Seconds of processor time that a process has taken; undefined once it has ended. */
+export function processorSeconds(pid: number): number | undefined {
+  try {
+    const [state, ...fields] = fs.readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)!.split(' ');
+    return state === 'Z' ? undefined : (Number(fields[10]) + Number(fields[11])) / TICKS_A_SECOND;
+  } catch {
+    return undefined;
+  }
+}

@@ -7,10 +7,9 @@ import * as path from 'node:path';
 import { GIVEN_BUNDLE, OUT, REPOSITORY, SUBMODEL } from './places.mjs';
 
 const BUNDLE = path.join(OUT, 'bundle');
-export const BUILD_ARGUMENTS = ['--positions', '0'];
+export const BUILD_ARGUMENTS = ['--positions', '0', '--size', '0.66'];
 export const BUILD_SETTINGS = {
   'submodel.build.base': 'smollm2-135m',
-  'submodel.build.size': '0.66',
   'submodel.build.minutes': 0,
   'submodel.build.extraArguments': BUILD_ARGUMENTS,
 };
@@ -85,7 +84,7 @@ function bundle(): string {
   }
   if (!fs.existsSync(path.join(BUNDLE, 'bundle.json'))) {
     const repository = makeRepository('for the bundle');
-    const options = ['--base', 'smollm2-135m', '--size', '0.66', '--minutes', '0', ...BUILD_ARGUMENTS];
+    const options = ['--base', 'smollm2-135m', '--minutes', '0', ...BUILD_ARGUMENTS];
     execFileSync(SUBMODEL, ['build', repository, ...options], { stdio: 'inherit' });
     keepBundle(path.join(repository, '.submodel', 'bundle'));
   }

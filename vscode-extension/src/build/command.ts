@@ -12,7 +12,7 @@ import { plain } from '../plainText';
 import type { ServerController } from '../server/controller';
 import type { StatusModel } from '../status/model';
 import { describeProgress, readFailure, type TaskName } from './progress';
-import { nameOf, pickTarget, type Target } from './target';
+import { findBuilt, nameOf, pickTarget, type Target } from './target';
 import { createTask, isTaskRunning, openBuildTerminal, taskDefinition } from './task';
 import type { BuildTerminal } from './terminal';
 
@@ -20,12 +20,14 @@ const WORDS = {
   build: { title: 'Building a sub-model', stopped: 'The build was stopped; building again resumes it.' },
   update: {
     title: 'Updating the sub-model',
-    stopped: 'The update was stopped; updating again resumes it if no file has changed.',
+    stopped: 'The update was stopped; updating again resumes it if no code has changed.',
   },
 } as const satisfies Record<TaskName, object>;
 
 export class BuildCommand implements vscode.Disposable {
   private isRunning = false;
+  private isByItself = false; // nobody has asked for what runs, so no message says how it ended
+  private isStill = false;
   private terminal: BuildTerminal | undefined;
 
   constructor(
@@ -54,9 +56,34 @@ export class BuildCommand implements vscode.Disposable {
       tellRunning();
       return;
     }
+    await this.runAlone(task, target, false);
+  }
+
+  /** Update a repository that nobody has asked to update. Resolves to whether that failed. */
+  async updateByItself(repository: string): Promise<boolean> {
+    const target = this.isRunning ? undefined : await findBuilt(repository);
+    return target !== undefined && !isTaskRunning(target.folder) && (await this.runAlone('update', target, true));
+  }
+
+  get runsByItself(): boolean {
+    return this.isRunning && this.isByItself;
+  }
+
+  /** Let an update that runs by itself stand still, or go on. */
+  standStill(isStill: boolean): void {
+    if (this.runsByItself && isStill !== this.isStill) {
+      this.isStill = isStill;
+      this.terminal?.standStill(isStill);
+      this.status.update({ building: isStill ? 'waiting' : 'update' });
+    }
+  }
+
+  private async runAlone(task: TaskName, target: Target, isByItself: boolean): Promise<boolean> {
     this.isRunning = true;
+    this.isByItself = isByItself;
+    this.isStill = false;
     try {
-      await this.runTask(task, target);
+      return await this.runTask(task, target);
     } finally {
       this.isRunning = false;
       this.status.update({ building: undefined });
@@ -68,16 +95,20 @@ export class BuildCommand implements vscode.Disposable {
     this.terminal?.stop();
   }
 
-  private async runTask(task: TaskName, target: Target): Promise<void> {
-    this.status.update({ building: task === 'build' ? 'building' : task });
+  /** Resolves to whether it failed. */
+  private async runTask(task: TaskName, target: Target): Promise<boolean> {
+    this.status.update({ building: task === 'build' ? 'building' : task, isUpdate: task === 'update' });
     let terminal: BuildTerminal;
     try {
-      terminal = await openBuildTerminal(target.repository, taskDefinition(task), this.log);
+      terminal = await openBuildTerminal(target.repository, taskDefinition(task), this.log, this.isByItself);
     } catch (error) {
-      this.onNoExecutable(messageOf(error));
-      return;
+      if (!this.isByItself) {
+        this.onNoExecutable(messageOf(error));
+      }
+      return true;
     }
     this.terminal = terminal;
+    terminal.standStill(this.isStill); // somebody may have typed meanwhile
     const own = path.join(target.repository, OWN_BUNDLE);
     const before = await readBundle(own);
     const code = await this.follow(task, target, terminal);
@@ -89,9 +120,15 @@ export class BuildCommand implements vscode.Disposable {
       }
       this.status.update({ building: undefined });
       await this.controller.restartForNewBundle(`a sub-model was ${task === 'build' ? 'built' : 'updated'}`);
-      tellSuccess(
-        task === 'build' ? await describeBuilt(target.repository) : (terminal.lastMessage ?? 'It is updated.'),
-      );
+      const text = task === 'build' ? await describeBuilt(target.repository) : terminal.lastMessage;
+      this.log.info(text ?? 'It is updated.');
+      if (!this.isByItself) {
+        tellSuccess(text ?? 'It is updated.');
+      }
+      return false;
+    }
+    if (this.isByItself) {
+      this.log.warn(terminal.wasStopped ? WORDS[task].stopped : terminal.tail);
     } else if (terminal.wasStopped) {
       void vscode.window.showInformationMessage(plain(WORDS[task].stopped));
     } else {
@@ -101,12 +138,13 @@ export class BuildCommand implements vscode.Disposable {
         readFailure(terminal.tail) ?? `submodel ${task} ended with exit code ${code}.`,
       );
     }
+    return true;
   }
 
   private async follow(task: TaskName, target: Target, terminal: BuildTerminal): Promise<number> {
     const execution = createTask(target.folder, taskDefinition(task), () => Promise.resolve(terminal));
     const title = plain(`${WORDS[task].title} of ${nameOf(target)}`);
-    const location = vscode.ProgressLocation.Notification;
+    const location = this.isByItself ? vscode.ProgressLocation.Window : vscode.ProgressLocation.Notification;
     return vscode.window.withProgress({ location, title, cancellable: true }, async (progress, token) => {
       const listening = vscode.Disposable.from(
         token.onCancellationRequested(() => {
@@ -115,7 +153,7 @@ export class BuildCommand implements vscode.Disposable {
         terminal.onProgress((now) => {
           if (now.kind === 'stage' && now.state === 'running') {
             progress.report({ message: plain(describeProgress(now)) });
-            if (now.stage !== this.status.snapshot.building) {
+            if (!this.isStill && now.stage !== this.status.snapshot.building) {
               this.status.update({ building: now.stage });
             }
           }

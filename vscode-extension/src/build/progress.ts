@@ -3,8 +3,6 @@
 import type { BuildProgress } from '../documents';
 import type { BuildSettings } from '../settings';
 
-const DEFAULT_SIZE = '0.6'; // the command's own
-
 export type TaskName = 'build' | 'update';
 
 /** `own` stand in the place of the arguments that the settings make. */
@@ -20,8 +18,6 @@ export function taskArguments(
 function buildArguments(settings: BuildSettings): string[] {
   return [
     ...['--base', settings.base],
-    // Without it a base that is a sub-model keeps its size.
-    ...(settings.size === DEFAULT_SIZE ? [] : ['--size', settings.size]),
     ...['--minutes', String(settings.minutes)],
     ...settings.extraArguments, // last: they override the others
   ];

@@ -18,23 +18,39 @@ export function nameOf({ repository, folder }: Target): string {
 
 /** `named`: the repository, if it has a bundle; for any other value the user picks one if there are several. */
 export async function pickTarget(task: TaskName, named: unknown): Promise<Target | undefined> {
-  const folders = (vscode.workspace.workspaceFolders ?? []).filter((folder) => folder.uri.scheme === 'file');
+  const folders = foldersOnDisk();
   if (folders.length === 0) {
     void vscode.window.showInformationMessage('Open the folder of a repository first.');
     return undefined;
   }
-  const built = new Map<string, vscode.WorkspaceFolder>(); // by repository that has a bundle
+  const built = await builtIn(folders);
+  const folder = typeof named === 'string' ? built.get(named) : undefined;
+  if (folder) {
+    return { repository: named as string, folder };
+  }
+  return task === 'build' ? pickFolder(folders) : pickBuilt(built);
+}
+
+/** A repository of this workspace that has a bundle; undefined if it is none. */
+export async function findBuilt(repository: string): Promise<Target | undefined> {
+  const folder = (await builtIn(foldersOnDisk())).get(repository);
+  return folder && { repository, folder };
+}
+
+function foldersOnDisk(): vscode.WorkspaceFolder[] {
+  return (vscode.workspace.workspaceFolders ?? []).filter((folder) => folder.uri.scheme === 'file');
+}
+
+/** By repository that has a bundle. */
+async function builtIn(folders: readonly vscode.WorkspaceFolder[]): Promise<Map<string, vscode.WorkspaceFolder>> {
+  const built = new Map<string, vscode.WorkspaceFolder>();
   for (const folder of folders) {
     const repository = await findRepository(folder.uri.fsPath);
     if (repository !== undefined && !built.has(repository)) {
       built.set(repository, folder);
     }
   }
-  const folder = typeof named === 'string' ? built.get(named) : undefined;
-  if (folder) {
-    return { repository: named as string, folder };
-  }
-  return task === 'build' ? pickFolder(folders) : pickBuilt(built);
+  return built;
 }
 
 async function pickFolder(folders: readonly vscode.WorkspaceFolder[]): Promise<Target | undefined> {

@@ -32,6 +32,7 @@ export async function openBuildTerminal(
   repository: string,
   definition: vscode.TaskDefinition,
   log: Logger,
+  isPaced = false,
 ): Promise<BuildTerminal> {
   const settings = readSettings();
   const found = await findExecutable(settings, log);
@@ -40,7 +41,7 @@ export async function openBuildTerminal(
   }
   const own = definition['arguments'] as readonly string[] | undefined;
   const args = taskArguments(nameOf(definition), repository, settings.build, own);
-  return new BuildTerminal(found.executable.command, args, repository);
+  return new BuildTerminal(found.executable.command, args, repository, isPaced);
 }
 
 export function registerTaskProvider(log: Logger): vscode.Disposable {

@@ -25,6 +25,7 @@ export class BuildTerminal implements vscode.Pseudoterminal {
   private settle: (code: number) => void = () => undefined;
   private child: ChildProcess | undefined;
   private isStopped = false;
+  private isStill = false;
   private kept = '';
   private said: string | undefined;
 
@@ -32,6 +33,7 @@ export class BuildTerminal implements vscode.Pseudoterminal {
     private readonly command: string,
     private readonly args: readonly string[],
     private readonly cwd: string,
+    private readonly isPaced = false, // the end of its stdin, as when the editor dies, ends it
   ) {
     this.exitCode = new Promise((resolve) => {
       this.settle = resolve;
@@ -56,13 +58,13 @@ export class BuildTerminal implements vscode.Pseudoterminal {
     if (this.isStopped) {
       return;
     }
-    const args = [...this.args, '--progress', 'json'];
+    const args = [...this.args, '--progress', 'json', ...(this.isPaced ? ['--paced'] : [])];
     this.write(`${[this.command, ...args].join(' ')}\n`);
     const child = spawn(this.command, args, {
       cwd: this.cwd,
       detached: process.platform !== 'win32', // a separate process group, which an interrupt reaches as a whole
       windowsHide: true,
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['pipe', 'pipe', 'pipe'],
       env: {
         ...childEnvironment(process.env, process.platform),
         COLUMNS: String(Math.min(size?.columns ?? 100, 120)),
@@ -73,6 +75,12 @@ export class BuildTerminal implements vscode.Pseudoterminal {
     this.child = child;
     if (child.pid) {
       giveWay(child.pid);
+    }
+    child.stdin.on('error', () => undefined); // it has just ended
+    if (this.isPaced) {
+      this.standStill(this.isStill);
+    } else {
+      child.stdin.end();
     }
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       this.write(text);
@@ -98,6 +106,12 @@ export class BuildTerminal implements vscode.Pseudoterminal {
     if (data === '\u0003') {
       this.stop();
     }
+  }
+
+  /** Let a command that is paced stand still, or go on. */
+  standStill(isStill: boolean): void {
+    this.isStill = isStill;
+    this.child?.stdin?.write(isStill ? 'wait\n' : 'go\n');
   }
 
   stop(): void {

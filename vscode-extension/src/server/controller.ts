@@ -77,9 +77,14 @@ export class ServerController implements vscode.Disposable {
 
   /** The older bundles that the server can go back to, newest first; none without a server. */
   async olderBundles(): Promise<string[]> {
-    const { client } = this;
-    const status = client && (await requestIfKnown<ServerStatus>(client, STATUS_METHOD, {}).catch(() => undefined));
+    const status = await this.readStatus();
     return [...new Set((status?.bundles ?? []).flatMap(({ previous }) => previous ?? []))];
+  }
+
+  /** The server's status as it is now; undefined without a server. */
+  async readStatus(): Promise<ServerStatus | undefined> {
+    const { client } = this;
+    return client && (await requestIfKnown<ServerStatus>(client, STATUS_METHOD, {}).catch(() => undefined));
   }
 
   /** Let the server snooze until a time, or end its snooze. A server that starts later snoozes for the rest of it. */
@@ -223,10 +228,12 @@ export class ServerController implements vscode.Disposable {
 
   /** Shows a warning. If it names `submodel trust`, or an update or a build against drift, a button runs that. */
   private async warn(text: string, { command }: Executable): Promise<void> {
-    const client = text.includes('`submodel ') ? this.current?.client : undefined;
-    const status = client && (await requestIfKnown<ServerStatus>(client, STATUS_METHOD, {}).catch(() => undefined));
+    const status = text.includes('`submodel ') ? await this.readStatus() : undefined;
     const bundle = untrustedIn(text, status?.bundles ?? []);
     const drifted = driftedIn(text, status?.bundles ?? []);
+    if (drifted?.task === 'update' && readSettings().updateAutomatically) {
+      return; // nobody need do anything
+    }
     const button = bundle ? 'Trust This Bundle' : drifted && (drifted.task === 'update' ? 'Update' : 'Build');
     const answer = await vscode.window.showWarningMessage(plain(text), ...(button ? [button] : []));
     if (answer === undefined) {

@@ -46,6 +46,18 @@ export interface Drifted {
   readonly task: TaskName; // what the server suggests against the drift
 }
 
+/** Whether the machine is on mains power, as far as the server knows; a desktop has no battery to tell of. */
+export function isOnMains(status: ServerStatus | undefined): boolean {
+  return status !== undefined && status.power?.onBattery !== true;
+}
+
+/** A repository whose sub-model an update would bring up to date; undefined if there is none. */
+export function staleRepository(bundles: readonly ServedBundle[]): string | undefined {
+  const isStale = ({ drift }: ServedBundle): boolean =>
+    drift?.isStale === true && drift.command.startsWith('submodel update');
+  return bundles.find((bundle) => isStale(bundle) && bundle.workspaceFolder)?.workspaceFolder ?? undefined;
+}
+
 /** The repository whose drift the server's message is about; undefined for any other message. */
 export function driftedIn(message: string, bundles: readonly ServedBundle[]): Drifted | undefined {
   for (const { drift, workspaceFolder } of bundles) {

@@ -28,6 +28,7 @@ export interface Snapshot {
   readonly latencyMs: number | undefined; // of the last answer
   readonly snoozedUntil: Date | undefined;
   readonly building: string | undefined; // the stage of a build or an update
+  readonly isUpdate: boolean; // what runs, if anything does
   readonly otherExtensions: readonly string[]; // other extensions that suggest inline
 }
 
@@ -42,6 +43,7 @@ export const INITIAL: Snapshot = {
   latencyMs: undefined,
   snoozedUntil: undefined,
   building: undefined,
+  isUpdate: false,
   otherExtensions: [],
 };
 
@@ -85,7 +87,7 @@ export function describe(last: Snapshot, time = Date.now()): Description {
       ...common,
       icon: 'loading~spin',
       text: `submodel: ${now.building}`,
-      state: `building: ${now.building}`,
+      state: `${now.isUpdate ? 'updating' : 'building'}: ${now.building}`,
       severity: 'information',
       isBusy: true,
     };

@@ -1,0 +1,83 @@
+// Updates by themselves: one begins once the repository has drifted, on mains power, when nobody has typed for a minute. It
+// stands still as soon as somebody types, and on battery.
+
+import * as vscode from 'vscode';
+
+import type { Logger } from '../logger';
+import type { ServerController } from '../server/controller';
+import { isOnMains, staleRepository } from '../server/serverStatus';
+import { readSettings } from '../settings';
+import type { BuildCommand } from './command';
+import { Pace } from './pace';
+
+const LOOK_MS = 5_000;
+const ASK_AGAIN_MS = 600_000; // of a server that had no drift to tell of
+
+export class AutomaticUpdates implements vscode.Disposable {
+  private readonly pace = new Pace();
+  private readonly failed = new Set<string>(); // repositories, in this window
+  private readonly disposable: vscode.Disposable;
+  private askAtMs = 0;
+  private isLooking = false;
+
+  constructor(
+    private readonly builds: BuildCommand,
+    private readonly controller: ServerController,
+    private readonly log: Logger,
+  ) {
+    const timer = setInterval(() => void this.look(), LOOK_MS);
+    this.disposable = vscode.Disposable.from(
+      new vscode.Disposable(() => {
+        clearInterval(timer);
+      }),
+      vscode.workspace.onDidChangeTextDocument(({ document, contentChanges }) => {
+        if (contentChanges.length > 0 && document.uri.scheme !== 'output') {
+          this.pace.noteKey();
+          this.builds.standStill(true);
+        }
+      }),
+    );
+  }
+
+  dispose(): void {
+    this.disposable.dispose();
+  }
+
+  private async look(): Promise<void> {
+    if (this.isLooking) {
+      return;
+    }
+    this.isLooking = true;
+    try {
+      await this.lookNow();
+    } finally {
+      this.isLooking = false;
+    }
+  }
+
+  private async lookNow(): Promise<void> {
+    if (this.builds.runsByItself) {
+      if (this.pace.mayGoOn()) {
+        const isFree = isOnMains(await this.controller.readStatus());
+        this.builds.standStill(!isFree || !this.pace.mayGoOn());
+      }
+      return;
+    }
+    const isDue = readSettings().updateAutomatically && this.pace.mayBegin() && Date.now() >= this.askAtMs;
+    if (!isDue || !vscode.workspace.isTrusted) {
+      return;
+    }
+    this.askAtMs = Date.now() + ASK_AGAIN_MS;
+    const status = await this.controller.readStatus();
+    const repository = isOnMains(status) ? staleRepository(status?.bundles ?? []) : undefined;
+    if (repository === undefined || this.failed.has(repository) || !this.pace.mayBegin()) {
+      return;
+    }
+    this.log.info(`${repository} has changed, and nobody types: an update begins`);
+    void this.builds.updateByItself(repository).then((hasFailed) => {
+      if (hasFailed) {
+        this.failed.add(repository);
+      }
+    });
+  }
+}
