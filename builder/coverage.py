@@ -9,8 +9,8 @@ from __future__ import annotations
 import heapq
 import random
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from operator import sub
 
 from builder.fim_examples import FimExample
 from contract.prompt import PromptFormat
@@ -23,22 +23,26 @@ Drawn = tuple[FimExample, PromptFormat]
 def by_coverage(drawn: Iterable[Drawn], seed: int) -> Iterator[Drawn]:
     """Yield the same examples, each with the format of its window.
 
-    Next is always one whose window shows the most lines of these examples that no window before it has shown. Once all
-    are shown, all lines count again for the examples that are left. Equal ones come in random order.
+    Next is always one whose window shows the most lines of these examples that no window before it has shown, divided
+    by one more than its file had windows: else a large new file would be all that an update sees. Once all are shown,
+    all lines count again for the examples that are left. Equal ones come in random order.
     """
-    left, rng = list(drawn), random.Random(seed)
+    left, rng = list(drawn), random.Random(f"ties {seed}")  # the seed alone has drawn the lengths of the windows
     starts: dict[str, set[int]] = {}
+    windows: Counter[str] = Counter()  # that were taken, by file
     for example, _ in left:
         starts.setdefault(example.file.path, set()).add(example.line_start)
     while left:
         taken = set()
-        for index in _cover(left, {path: sorted(some) for path, some in starts.items()}, rng):
+        for index in _cover(left, {path: sorted(some) for path, some in starts.items()}, windows, rng):
             taken.add(index)
             yield left[index]
         left = [one for index, one in enumerate(left) if index not in taken]
 
 
-def _cover(drawn: Sequence[Drawn], hidden: dict[str, list[int]], rng: random.Random) -> Iterator[int]:
+def _cover(
+    drawn: Sequence[Drawn], hidden: dict[str, list[int]], windows: Counter[str], rng: random.Random
+) -> Iterator[int]:
     """Indexes of examples until nothing is `hidden`, the sorted starts of lines by path; at least one."""
 
     def shown(index: int) -> tuple[int, int]:
@@ -49,16 +53,21 @@ def _cover(drawn: Sequence[Drawn], hidden: dict[str, list[int]], rng: random.Ran
         last = example.offset + CHARS_A_TOKEN * behind
         return bisect_left(lines, first), bisect_right(lines, last)
 
-    # A window shows fewer hidden lines as others are taken, never more: who is best when looked at again is the best.
-    heap = [(sub(*shown(index)), rng.random(), index) for index in range(len(drawn))]
+    def cost(index: int) -> float:
+        begin, end = shown(index)
+        return (begin - end) / (1 + windows[drawn[index][0].file.path])
+
+    # A window gains less as others are taken, never more: who is best when looked at again is the best.
+    heap = [(cost(index), rng.random(), index) for index in range(len(drawn))]
     heapq.heapify(heap)
     while heap:
         promised, tie, index = heapq.heappop(heap)
-        begin, end = shown(index)
-        if begin == end:
+        if (now := cost(index)) == 0:
             continue
-        if begin - end > promised:
-            heapq.heappush(heap, (begin - end, tie, index))
+        if now > promised:
+            heapq.heappush(heap, (now, tie, index))
             continue
-        del hidden[drawn[index][0].file.path][begin:end]
+        path, (begin, end) = drawn[index][0].file.path, shown(index)
+        del hidden[path][begin:end]
+        windows[path] += 1
         yield index

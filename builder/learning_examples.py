@@ -102,7 +102,7 @@ def make_examples(
             parts = encoder.parts(window)
             answer = [
                 PromptPart(ids=encoder.text_ids(example.middle), text=example.middle, cut_line=0),
-                PromptPart(ids=encoder.end_ids()),
+                PromptPart(ids=encoder.end_ids(), cut_line=0),
             ]
         parts.insert(0, PromptPart(ids=encoder.left_to_right("")))
         ids = tuple(one for part in (*parts, *answer) for one in part.ids)
@@ -118,13 +118,13 @@ def _new_tokens(
 ) -> tuple[bool, ...]:
     """Whether each token begins in a line that is new. Tokens without a text are not new.
 
-    The two parts of the line that the cursor cuts are as new as that line.
+    The two parts of the line that the cursor cuts, and what ends the middle, are as new as that line.
     """
     flags: list[bool] = []
     is_cut_line_new = is_new(example.file, example.line)
     for part in parts:
         if not part.text:
-            flags += [False] * len(part.ids)
+            flags += [part.cut_line is not None and is_cut_line_new] * len(part.ids)
             continue
         lines = part.text.split("\n")
         starts = list(accumulate((len(line) + 1 for line in lines[:-1]), initial=0))

@@ -10,8 +10,10 @@ What it does not cover: an absolute entry that leads into the repository, as an 
 from __future__ import annotations
 
 import os
+import shlex
+import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 
 # What Windows can start without a shell. npm is `npm.cmd` there, beside a shell script named `npm`.
@@ -21,6 +23,11 @@ _ENDINGS: tuple[str, ...] = (".com", ".exe", ".bat", ".cmd") if sys.platform == 
 def python_module(name: str) -> tuple[str, ...]:
     """Return the command that runs a module of ours, or pip."""
     return sys.executable, "-P", "-m", name  # -P: no json.py of the folder that it starts in is imported
+
+
+def shell_line(words: Sequence[str]) -> str:
+    """Return a command as its user can paste it into a shell."""
+    return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)
 
 
 def find_program(name: str) -> str | None:

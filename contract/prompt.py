@@ -147,7 +147,7 @@ class Window:
 class PromptPart:
     """Token ids of a prompt or an answer, and the text that they stand for, empty for tokens that mark a part.
 
-    `cut_line` is the index of that of its lines which the cursor cuts.
+    `cut_line` is the index of that of its lines which the cursor cuts; tokens that end a middle belong to that line.
     """
 
     ids: list[int]

@@ -166,7 +166,7 @@ def add_precision(
     source = read_artifact(model_folder)
     checkpoint = Checkpoint(model_folder)
     asked, checked, quantized = (part_of(on_progress, *part) for part in PARTS)
-    with replace_bundle(bundle_folder) as fresh:
+    with replace_bundle(bundle_folder, is_version=False) as fresh:
         loaded = load_base(str(model_folder.absolute()), dtype=torch.float32, on_event=on_event)
         _write_tokenizer(fresh, source, loaded)
         is_same = (fresh / TOKENIZER_FILE).read_bytes() == old.tokenizer_path.read_bytes()
@@ -197,7 +197,7 @@ def renew_drafts(bundle_folder: Path, drafts: Iterable[Sequence[int]], seen_sha2
     """
     old = read_bundle(bundle_folder, verify=False)
     check_trusted(bundle_folder, old.build)
-    with replace_bundle(bundle_folder) as fresh:
+    with replace_bundle(bundle_folder, is_version=False) as fresh:
         index = build_index(drafts)
         kept = {key: value for key, value in old.manifest.items() if key not in ("schema", "files", "drafts")}
         write_index(index, fresh / FOLDER)

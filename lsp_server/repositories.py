@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from contract.bundle.bundle import WORKSPACE_BUNDLE, is_bundle_of
+from contract.bundle.previous import PREVIOUS
+from contract.children import shell_line
 from contract.documents import DriftFacts
 from contract.errors import CorpusError, SubmodelError
 from contract.files.file_names import path_below
@@ -25,7 +27,8 @@ from lsp_server.bundle_finder import read_manifest, workspace_of
 
 # A larger workspace is not read, since nobody asked for that. The largest repositories have some 100,000 files.
 MAX_ENTRIES, MAX_SECONDS = 200_000, 120.0
-STALE_SHARE = 0.2  # of the files; most new code then touches code that the model has not seen
+# Of the files, or as many files: what a user then writes often touches code that the model has not seen.
+STALE_SHARE, STALE_FILES = 0.2, 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,12 +49,12 @@ class Drift:
     @property
     def is_stale(self) -> bool:
         """Whether an update or a new build is worth its time."""
-        return self.share >= STALE_SHARE
+        return self.share >= STALE_SHARE or self.changed + self.added >= STALE_FILES
 
     def command(self, repository: Path | None) -> str:
         """What to run against it: an update, or else a build. None is the folder that it is run in."""
-        command = f"submodel {'update' if self.can_update else 'build'}"
-        return command if repository is None else f"{command} {repository}"
+        where = () if repository is None else (str(repository),)
+        return shell_line(("submodel", "update" if self.can_update else "build", *where))
 
     def to_json(self, repository: Path) -> DriftFacts:
         """Return the drift as it stands in the status."""
@@ -163,10 +166,11 @@ class Repositories:
     def read(self, root: Path, bundle: Path | None) -> None:
         """Begin to read a repository, now and every half hour in which `may_reread` allows it.
 
-        `bundle` serves the repository. Nothing is read if it was built from another one, or from none.
+        `bundle` serves the repository. Nothing is read if it was built from another one, or from none, or if it is an
+        earlier one that the user went back to: an update would go on from the one that they left.
         """
         self._stop(root)
-        if bundle is None or workspace_of(bundle) != root:
+        if bundle is None or workspace_of(bundle) != root or bundle.parent.name == PREVIOUS:
             return
         loop = asyncio.get_running_loop()
         generation = self._generations[root] = self._generations.get(root, 0) + 1

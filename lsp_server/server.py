@@ -221,6 +221,7 @@ class CompletionServer(LanguageServer):
         if self._read_conditions() != self._conditions:  # cheaper than the status, at each key
             self.send_status()
         if request.bundle is not None and self.service.follow_build(request.bundle, self.session.threads()):
+            self._warned.discard(f"the drift of {request.root}")  # an editor may be open for weeks
             self.repositories.forget_readings()
             self.read_repositories()
         return await self.session.suggest(request)

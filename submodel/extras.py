@@ -6,14 +6,13 @@ import importlib.metadata
 import importlib.util
 import json
 import os
-import shlex
-import subprocess
 import sys
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from contract.children import shell_line
 from contract.errors import SubmodelError
 
 _MODULES: Final = (
@@ -65,7 +64,7 @@ def install_command(command: str = "build", prefix: Path | None = None, *, extra
         line = ["uv", "pip", "install", "--python", str(prefix), *_CPU_TORCH, *source]
     else:
         line = [sys.executable, "-m", "pip", "install", *source]
-    return subprocess.list2cmdline(line) if sys.platform == "win32" else shlex.join(line)
+    return shell_line(line)
 
 
 def _source(extra: str) -> list[str]:

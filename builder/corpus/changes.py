@@ -31,7 +31,7 @@ def renames_since(root: Path, commit: str | None) -> dict[str, str] | None:
     """
     if commit is None or not _COMMIT.fullmatch(commit):
         return None
-    asked = ("diff", *DIFF_OPTIONS, "--find-renames", "--relative", "--name-status", "-z", "--diff-filter=R")
+    asked = ("diff", *DIFF_OPTIONS, "--find-renames", "-l0", "--relative", "--name-status", "-z", "--diff-filter=R")
     try:
         names = run_git(root, *asked, commit, "HEAD", "--")
     except GitError:
@@ -46,7 +46,14 @@ def texts_at(root: Path, commit: str | None, paths: Iterable[str]) -> dict[str, 
     found: dict[str, str] = {}
     if commit is None or not _COMMIT.fullmatch(commit):
         return found
+    try:  # most of the paths that are asked for may have gone long ago, and each costs a process
+        listed = run_git(root, "ls-tree", "-r", "--name-only", "-z", commit)
+    except GitError:
+        return found
+    there = frozenset(decode_name(name) for name in listed.split(b"\0"))
     for path in paths:
+        if path not in there:
+            continue
         try:
             content = run_git(root, "cat-file", "blob", f"{commit}:./{path}")  # runs no filter
         except GitError:

@@ -5,9 +5,10 @@ its split, so that the figures of successive models compare and no model is meas
 new file is split by the hash of its text, as in a first build, and near-copies of learned files are learned from. A
 validation file is learned from once a file that is learned from has become like it.
 
-Files change, and code moves between them. New files are compared with the old texts of learned files too, if git has
-them. A file that has become a near-copy of a held-out one is set aside: nothing is
-learned from it. If it was learned from already, the held-out file is set aside in its place: nothing is scored on it.
+Files change, and code moves between them. New files are compared with the old texts of files that changed or went,
+too, if git has them: one that has most of its lines from a held-out file is held out. A file that has become a
+near-copy of a held-out one is set aside: nothing is learned from it. If it was learned from already, the held-out file
+is set aside in its place: nothing is scored on it.
 
 Without git, a file that was both renamed and changed since is a new file.
 """
@@ -39,6 +40,15 @@ class Known:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PastText:
+    """A file as it was learned from or held out, which has changed or is gone since."""
+
+    language: str
+    text: str
+    split: Split
+
+
+@dataclass(frozen=True, kw_only=True)
 class Followed:
     """A corpus whose splits follow earlier ones."""
 
@@ -54,9 +64,13 @@ class Followed:
 
 
 def changed_since(corpus: Corpus, known: Known) -> list[str]:
-    """The paths of learned files whose texts, as they were learned from, are gone from the corpus."""
+    """The paths of files whose texts, as they were learned from or held out, are gone from the corpus."""
     now = {file.path: known.texts.get(file.sha256) for file in corpus.files}
-    return [path for path, place in known.paths.items() if place in LEARNED and now.get(path) not in LEARNED]
+
+    def is_there(path: str, place: Place) -> bool:
+        return now.get(path) in (LEARNED if place in LEARNED else (place,))
+
+    return [path for path, place in known.paths.items() if place != "aside" and not is_there(path, place)]
 
 
 def know(corpus: Corpus) -> Known:
@@ -111,13 +125,12 @@ def follow(
     corpus: Corpus,
     known: Known,
     renames: Mapping[str, str],
-    learned: Sequence[tuple[str, str]] = (),
+    past: Sequence[PastText] = (),
     split_new: Callable[[SourceFile], Split] = _by_hash,
 ) -> Followed:
     """Give the files of `corpus` (as read, with splits of its own) the splits that follow from `known`.
 
-    renames: new path → old path. learned: language and text of files as they were learned from, which are gone since.
-    split_new: where a file belongs that is not known.
+    renames: new path → old path. past: texts that files had. split_new: where a file belongs that is not known.
     """
     splits: list[Split] = []
     is_known: list[bool] = []
@@ -128,18 +141,21 @@ def follow(
         place = known.texts.get(file.sha256) or before
         is_known.append(place is not None)
         splits.append(split_new(file) if place is None else "calibration" if place == "aside" else place)
-    texts = [(file.language, file.text) for file in corpus.files] + list(learned)
-    near = find_near_files([evidence_lines(text, language) for language, text in texts])
-    splits += ["calibration"] * len(learned)
-    is_known += [True] * len(learned)
+    count = len(corpus.files)
+    texts = [(one.text, one.language) for part in (corpus.files, past) for one in part]
+    near = find_near_files([evidence_lines(text, language) for text, language in texts])
+    splits += [one.split for one in past]
+    for index in range(count):
+        if not is_known[index] and any(other >= count and splits[other] == "held-out" for other in near[index]):
+            splits[index], is_known[index] = "held-out", True
+    is_known += [True] * len(past)
     _move_near_copies(splits, near, is_known)
-    fresh = [known.texts.get(file.sha256, "aside") == "aside" for file in corpus.files] + [False] * len(learned)
+    fresh = [known.texts.get(file.sha256, "aside") == "aside" for file in corpus.files] + [False] * len(past)
     places: list[Place] = list(splits)
     for index, split in enumerate(splits):
         for other in near[index] - {EVERY_FILE} if split == "held-out" else ():
             if splits[other] in LEARNED:
                 places[other if fresh[other] else index] = "aside"
-    count = len(corpus.files)
     splits, fresh, places = splits[:count], fresh[:count], places[:count]
     placed = list(zip(corpus.files, places, strict=True))
     # A held-out file that is not scored now stays held out; what would be learned now may be learned later.

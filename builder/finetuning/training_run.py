@@ -151,7 +151,7 @@ class TrainingRun:
             budget - used - to_come,
             steps,
             least=max(0, settings.warmup_steps - progress.step),
-            most=self._material.most_steps - progress.step,
+            most=max(0, self._material.most_steps - progress.step),
         )
 
     def _validation_s(self) -> float:

@@ -10,6 +10,7 @@ The drafts are the repository's code: who gives a bundle away gives it away too.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +102,8 @@ def open_index(folder: Path) -> DraftIndex | None:
 
 def _open(path: Path) -> Tokens:
     try:
-        array: Tokens = np.load(path, mmap_mode="r", allow_pickle=False)
+        # Windows moves no folder that holds a mapped file, so that no update could replace a bundle that is served.
+        array: Tokens = np.load(path, mmap_mode=None if sys.platform == "win32" else "r", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise BundleError(f"{path} can't be read ({error}); run `submodel build` again.") from error
     if array.dtype != np.uint32 or array.ndim != 1:

@@ -59,19 +59,24 @@ def remember_build(
     quantize: str,
     shared: Path | None = None,
 ) -> list[dict[str, Any]]:
-    """Start the history from a build's document, unless its model is already known. Returns the versions.
+    """Start the history from a build's document, or add what was measured since if its model is known.
+
+    Returns the versions.
 
     commit: what was checked out before the corpus was read. quantize: the precision that updates ask for. shared: the
     checkpoint of the shared start.
     """
     before = read_history(folder)
+    rows = [row for row in document["models"] if row["name"] == SUB_MODEL and "positions" in row]
+    scored = {"held_out": figures_of(rows[-1])} if rows else {}
     if before is not None and (before.program, before.model_hash) == (program, model_hash):
-        write_history(folder, replace(before, quantize=quantize))
-        return [dict(one) for one in before.versions]
-    version = describe_version("build", commit, document["finetuning"], document["seconds"]) | {"kept": "new"}
-    for row in document["models"]:
-        if row["name"] == SUB_MODEL and "positions" in row:
-            version["held_out"] = figures_of(row)
+        known = [dict(one) for one in before.versions]
+        for one in [one for one in known if one["kind"] == "build"][-1:]:
+            # Stages that are kept take no time: the longest of its runs is the one that made it.
+            one |= {**scored, **one, "seconds": max(one["seconds"], document["seconds"])}
+        write_history(folder, replace(before, quantize=quantize, versions=tuple(known)))
+        return known
+    version = describe_version("build", commit, document["finetuning"], document["seconds"]) | {"kept": "new"} | scored
     versions = (*(before.versions if before else ()), version)
     history = History(
         program=program,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from builder.corpus.changes import texts_at
 from builder.corpus.corpus import Corpus, SourceFile
-from builder.corpus.following import LEARNED, changed_since
+from builder.corpus.following import PastText, changed_since
 from builder.fim_examples import FimExample
 from contract.repository.languages import find_language
 from submodel.build.history import History
@@ -35,16 +35,17 @@ class OldTexts:
         return {path: text for path in wanted if (text := self._texts.get(path)) is not None}
 
 
-def learned_before(found: Corpus, history: History, old: OldTexts) -> list[tuple[str, str]]:
-    """Language and text of files as they were learned from, which have changed or are gone since."""
+def past_texts(found: Corpus, history: History, old: OldTexts) -> list[PastText]:
+    """Code as it was learned from or held out, which has changed or is gone since."""
     there = {file.path for file in found.files}
     # Files that are gone come last: those that went before the last version are not in its commit either.
-    paths = sorted(changed_since(found, history.known), key=lambda path: path not in there)
-    return [
-        (language.name, text)
-        for path, text in old.of(paths).items()
-        if (language := find_language(path)) is not None and history.known.texts.get(_sha256(text)) in LEARNED
-    ]
+    paths = sorted(filter(_is_code, changed_since(found, history.known)), key=lambda path: path not in there)
+    past = []
+    for path, text in old.of(paths).items():
+        language, place = find_language(path), history.known.texts.get(_sha256(text), "aside")
+        if language is not None and place != "aside":
+            past.append(PastText(language=language.name, text=text, split=place))
+    return past
 
 
 class NewLines:
@@ -91,11 +92,17 @@ class NewLines:
     @cached_property
     def _texts(self) -> dict[str, str]:
         """Of the changed files, by their old names."""
-        return self._old.of(sorted({self._name_before(path) for path in self._fresh} & self._known.keys()))
+        names = {self._name_before(path) for path in self._fresh if _is_code(path)}
+        return self._old.of(sorted(names & self._known.keys()))
 
     @cached_property
     def _old_lines(self) -> dict[str, frozenset[str]]:
         return {name: frozenset(map(str.strip, text.split("\n"))) for name, text in self._texts.items()}
+
+
+def _is_code(path: str) -> bool:
+    language = find_language(path)
+    return language is not None and language.is_code
 
 
 def _sha256(text: str) -> str:

@@ -144,6 +144,8 @@ class Build(ModelStages):
         }
         if search:
             document["size_search"] = search
+        document["seconds"] = round(time.perf_counter() - started, 1)
+        self._remember_build(document, model_hash, commit)  # updates go on from here, whatever becomes of the scores
         if held_out:
             display.say(f"The bundle is ready: editors can use {paths.bundle} now, and the build goes on to measure it")
             base = self._score_base("score the base", held_out)
@@ -158,9 +160,16 @@ class Build(ModelStages):
         document["stages"] = stage_rows(stages.records)
         document["seconds"] = round(time.perf_counter() - started, 1)
         remember_stages(settings, self._base, stages.records)
-        if settings.language is None:
+        self._remember_build(document, model_hash, commit)
+        write_json(paths.figures, document, mode=PRIVATE)
+        write_text(paths.report, render_report(document, title=settings.title), mode=PRIVATE)
+        return document
+
+    def _remember_build(self, document: BuildReport, model_hash: str, commit: str | None) -> None:
+        """Put the build into the history of the repository's model, and that into the document."""
+        if self._settings.language is None:
             document["history"] = remember_build(
-                paths.stages,
+                self._paths.stages,
                 self._corpus,
                 PROGRAM,
                 model_hash,
@@ -169,9 +178,6 @@ class Build(ModelStages):
                 self._quantize_of_updates(),
                 self._shared_folder,
             )
-        write_json(paths.figures, document, mode=PRIVATE)
-        write_text(paths.report, render_report(document, title=settings.title), mode=PRIVATE)
-        return document
 
     def _quantize_of_updates(self) -> str:
         """The precision that was asked for; where that was the fastest one, which one it is."""

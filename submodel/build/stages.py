@@ -82,7 +82,8 @@ class Stages:
     ) -> StageRecord:
         """The stage's record, from an earlier run where it holds. `make(advance)` returns the result, as JSON.
 
-        The record is written after the outputs, so that a stage that was interrupted counts as not run.
+        The record is written after the outputs, so that a stage that was interrupted counts as not run. What an earlier
+        run made holds for as long as it is there.
         """
         found = self._read(name, stage_hash, outputs) if not self._force or name in self._adopted else None
         if found is not None:
@@ -91,7 +92,6 @@ class Stages:
                 name=name, stage_hash=stage_hash, seconds=found["seconds"], result=found["result"], is_fresh=False
             )
         else:
-            self._path(name).unlink(missing_ok=True)
             started = time.perf_counter()
             with self._display.stage(name) as advance:
                 result = make(advance)

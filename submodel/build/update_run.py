@@ -17,6 +17,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ from submodel.build.history import (
 )
 from submodel.build.lock import build_lock
 from submodel.build.model_stages import PROGRAM
-from submodel.build.new_lines import NewLines, OldTexts, learned_before
+from submodel.build.new_lines import NewLines, OldTexts, past_texts
 from submodel.build.paths import BuildPaths, UpdatePaths, prepare_output
 from submodel.build.pipeline import Build, adopt_model
 from submodel.build.stages import StageRecord, Stages, hash_of, hash_of_output
@@ -92,11 +93,13 @@ def run_update(settings: UpdateSettings, display: StageDisplay) -> dict[str, Any
         served = Precision(manifest["quantization"])
         quantize = str(precision_of_update(history.quantize, served))
         settings = replace(settings, quantize=quantize, served=served, number=history.updates)
+        started = time.perf_counter()
         commit = head_commit(settings.repository)  # before its files are read
         with display.stage("read the repository") as advance:
             found = read_corpus(settings.repository, on_progress=advance)
-        update = _Update(settings, display, found, history, tuple(manifest.get("variants", ())))
-        return update.update(commit, has_swapped=has_swapped)
+        with display.stage("compare with the last version"):
+            update = _Update(settings, display, found, history, manifest)
+        return update.update(commit, started, has_swapped=has_swapped)
 
 
 def precision_of_update(asked: str | None, served: Precision) -> Precision:
@@ -153,35 +156,42 @@ class _Update(Build):
         display: StageDisplay,
         found: Corpus,
         history: History,
-        added: tuple[str, ...],  # graphs that `submodel export --add` has put into the bundle that is there
+        served: Mapping[str, Any],  # the manifest of the bundle that is there
     ) -> None:
-        renames = renames_since(found.root, history.commit) or {}
-        old = OldTexts(found.root, history.commit)
-        followed = follow(found, history.known, renames, learned_before(found, history, old))
+        renames = renames_since(found.root, history.commit)
+        if renames is None and history.commit is not None:
+            display.say(
+                f"Git has no commit {history.commit[:10]} any more, which the last version was of: files that were "
+                "renamed since count as new"
+            )
+        renames, old = renames or {}, OldTexts(found.root, history.commit)
+        followed = follow(found, history.known, renames, past_texts(found, history, old))
         super().__init__(settings, display, followed.corpus, {}, None)
         self._old_texts, self._renames = old, renames
         self._followed, self._fresh = followed, followed.fresh
         self._paths = UpdatePaths(root=settings.output)
         self._history = history
-        self._added = added
+        self._added: tuple[str, ...] = tuple(served.get("variants", ()))  # by `submodel export --add`
         self._served = settings.served
+        self._found_hashes = [file.sha256 for file in found.files]
+        known = (served.get(name, ()) for name in ("learned_sha256", "held_out_sha256", "seen_sha256"))
+        self._is_drifted = not set(self._found_hashes) <= set(chain(*known))
 
-    def update(self, commit: str | None, *, has_swapped: bool) -> dict[str, Any]:
+    def update(self, commit: str | None, started: float, *, has_swapped: bool) -> dict[str, Any]:
         """Learn, and export if that made the model better; else renew the drafts alone.
 
-        commit: what was checked out before the files were read. has_swapped: an interrupted update was finished before.
+        commit: what was checked out before the files were read. started: by time.perf_counter(). has_swapped: an
+        interrupted update was finished before.
         """
-        started = time.perf_counter()
         document: dict[str, Any] = {
             "kept": "new" if has_swapped else "old",
-            **({} if self._history.commit is None else {"from_commit": self._history.commit}),
-            **({} if commit is None else {"to_commit": commit}),
+            **_commits(*((None, self._history.commit) if has_swapped else (self._history.commit, commit))),
             "files": self._count(self._followed),
         }
         stage_hash = hash_of(
             version=UPDATE_VERSION,
             model=self._history.model_hash,
-            corpus=self._corpus.fingerprint,
+            corpus=replace(self._corpus, files=tuple(file for file in self._corpus.files if file.is_code)).fingerprint,
             finetuning=self._settings.finetuning.to_json(),
         )
         if has_swapped:  # what its export has measured is not in the report yet
@@ -191,22 +201,27 @@ class _Update(Build):
             rows = {name: scores_of(record).to_json() for name, record in scored.items()}
             if rows:
                 self._remember({**self._history.versions[-1], **{name: figures_of(row) for name, row in rows.items()}})
+            if self._is_drifted and not has_swapped:  # documentation, say, or another branch that was learned before
+                self._run_drafts()
             return self._finish(document, rows, started)
         self._display.say(_describe(document["files"]))
         if self._settings.minutes > 0 and not self._corpus_has("validation"):
             raise BuildError(
                 "The files that the model was validated on are gone; run `submodel build`, which picks others."
             )
-        scores = self._score_old()
+        scores, before = self._score_old(), self._history.commit
         tuned = self._learn(stage_hash)
         version = {**describe_version("update", commit, tuned, 0.0), "kept": "old", "stage_hash": stage_hash}
         # The history is written before the scores: what is left to do then is of no importance to the model.
         exported = self._swap(stage_hash, commit, version) if tuned.get("kept_step", 0) > 0 else None
         if exported is not None:
             version["kept"] = document["kept"] = "new"
-            document |= exported
+            document |= exported | _commits(before, commit)
         else:
-            self._stages.run("renew the drafts", stage_hash, self._renew_drafts, [self._paths.bundle])
+            self._run_drafts()
+            held_out = {path: place for path, place in self._followed.known.paths.items() if place == "held-out"}
+            known = replace(self._history.known, paths={**self._history.known.paths, **held_out})
+            self._history = replace(self._history, known=known)  # what was scored is never learned from
             self._remember(version)
         scores |= self._score_new(stage_hash, scores, version["kept"] == "new")
         figures = {name: scores_of(record).to_json() for name, record in scores.items()}
@@ -277,10 +292,13 @@ class _Update(Build):
             return replace(settings, parity=replace(SHORT_PARITY, prompts=2, logit_prompts=2))
         return replace(settings, parity=SHORT_PARITY)
 
+    def _run_drafts(self) -> None:
+        stage_hash = hash_of(model=self._history.model_hash, texts=self._found_hashes, minutes=self._settings.minutes)
+        self._stages.run("renew the drafts", stage_hash, self._renew_drafts, [self._paths.bundle])
+
     def _renew_drafts(self, advance: Advance) -> dict[str, Any]:
         drafts = self._drafts(BuildPaths(root=self._paths.root))
-        known = self._corpus.provenance() if self._settings.minutes > 0 else {}  # else nothing has tried to learn them
-        seen = [*known.get("held_out_sha256", ()), *known.get("learned_sha256", ())]
+        seen = self._found_hashes if self._settings.minutes > 0 else ()  # else nothing has tried to learn them
         bundle = renew_drafts(self._paths.bundle, drafts, seen)
         return dict(bundle.manifest["drafts"])
 
@@ -377,6 +395,11 @@ class _Update(Build):
     def _score_bundle(self, name: str, model_hash: str, held_out: HeldOut) -> StageRecord:
         graph = read_bundle(self._paths.bundle, verify=False).manifest["files"][MODEL_FILE]  # of the precision too
         return self._score(name, hash_of(bundle=model_hash, graph=graph), self._open_bundle(self._paths), held_out)
+
+
+def _commits(before: str | None, after: str | None) -> dict[str, str]:
+    ends = {"from_commit": before, "to_commit": after}
+    return {name: commit for name, commit in ends.items() if commit is not None}
 
 
 def _with_version(history: History, version: Mapping[str, Any]) -> History:

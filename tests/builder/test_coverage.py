@@ -58,6 +58,13 @@ def test_files_are_apart():
     assert (first[0].file.path, second[0].file.path) == ("b.py", "a.py")
 
 
+def test_a_large_new_file_does_not_take_all_windows():
+    large, small = file("large.py", lines=4000), file("small.py")
+    drawn = [(at(line, large), FIVE) for line in range(0, 4000, 7)] + [(at(50, small), TINY)]
+    order = [example.file.path for example, _ in by_coverage(drawn, seed=0)]
+    assert order.index("small.py") <= 5
+
+
 def test_a_seed_decides_between_equals():
     drawn = [(at(20 * number), FIVE) for number in range(15)]
     orders = {tuple(lines_of(by_coverage(drawn, seed))) for seed in range(3)}

@@ -243,6 +243,13 @@ def test_the_minutes_are_used_up_though_the_machine_changes_or_stands_still(tmp_
     assert summary["minutes"] - stall / 60 == pytest.approx(3, rel=0.15)
 
 
+def test_a_file_of_few_lines_is_learned_from(tmp_path):
+    """Its four passes have fewer steps than the warm-up."""
+    few = [replace(file, text="def compute(value):\n    return value + 1\n") for file in corpus()]
+    summary = run(tmp_path, files=few, settings=replace(SETTINGS, minutes=2, warmup_steps=8)).summary
+    assert summary["steps"] == 8
+
+
 def test_steps_that_are_asked_for_are_taken_whatever_the_time(tmp_path, monkeypatch):
     """Two machines of one kind, one of them busy: the same model."""
     settings = replace(SETTINGS, steps=5)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.corpus.corpus import Corpus, SourceFile
-from builder.corpus.following import Known, changed_since, follow, follow_shared, know
+from builder.corpus.following import Known, PastText, changed_since, follow, follow_shared, know
 from builder.corpus.split import SPLITS, SplitCandidate, split_by_hash, split_files
 
 
@@ -119,9 +119,28 @@ def test_a_new_file_of_code_that_was_learned_under_another_path_is_not_held_out(
     now = corpus({**BEFORE, "b.py": "".join(line for line in lines if line not in moved), "d.py": moved})
     assert splits_of(follow(now, KNOWN, {}))["d.py"] == "held-out", "nothing else is known of it"
     assert changed_since(now, KNOWN) == ["b.py"]
-    followed = follow(now, KNOWN, {}, [("Python", BEFORE["b.py"])])
+    followed = follow(now, KNOWN, {}, [PastText(language="Python", text=BEFORE["b.py"], split="validation")])
     assert splits_of(followed)["d.py"] == "calibration"
     assert len(followed.corpus.files) == 4
+
+
+def test_a_new_file_of_code_that_was_held_out_under_another_path_is_held_out():
+    """a.py was renamed and edited, which git doesn't know before it is committed; or most of it moved to d.py."""
+    lines = BEFORE["a.py"].splitlines(keepends=True)
+    moved = next(
+        one
+        for one in ("".join(random.Random(seed).sample(lines, 12)) + text(40, 3) for seed in range(100))
+        if split_by_hash(hashlib.sha256(one.encode()).hexdigest()) == "calibration"
+    )
+    now = corpus({"b.py": BEFORE["b.py"], "c.py": BEFORE["c.py"], "d.py": moved})
+    assert splits_of(follow(now, KNOWN, {}))["d.py"] == "calibration", "nothing else is known of it"
+    assert changed_since(now, KNOWN) == ["a.py"]
+    past = [PastText(language="Python", text=BEFORE["a.py"], split="held-out")]
+    followed = follow(now, KNOWN, {}, past)
+    assert splits_of(followed)["d.py"] == "held-out"
+    assert splits_of(follow(corpus({**BEFORE, "d.py": moved + text(41)}), followed.known, {}))["d.py"] == "held-out"
+    copied = follow(corpus({"b.py": BEFORE["b.py"], "c.py": moved}), KNOWN, {}, past)
+    assert "c.py" not in splits_of(copied), "it was learned from as it was: what it holds now is set aside"
 
 
 def test_held_out_code_that_was_copied_into_a_learned_file_is_not_learned():

@@ -130,6 +130,17 @@ def test_replaces_a_bundle_as_a_whole(bundle: Path) -> None:
     assert sorted(path.name for path in bundle.parent.iterdir()) == ["bundle", "previous"]
 
 
+def test_the_same_version_with_other_drafts_is_no_version_to_go_back_to(bundle: Path) -> None:
+    with replace_bundle(bundle) as fresh:
+        (fresh / MANIFEST_FILE).write_text("new")
+    kept = previous_bundles(bundle)
+    for number in range(MOST_KEPT + 1):
+        with replace_bundle(bundle, is_version=False) as fresh:
+            (fresh / MANIFEST_FILE).write_text(f"other drafts {number}")
+    assert previous_bundles(bundle) == kept
+    assert (bundle / MANIFEST_FILE).read_text() == f"other drafts {MOST_KEPT}"
+
+
 def test_keeps_the_old_bundle_when_the_new_one_fails(bundle: Path) -> None:
     with pytest.raises(ZeroDivisionError), replace_bundle(bundle) as fresh:
         (fresh / "half").write_text("half")

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from dataclasses import replace
 from pathlib import Path
 
-from lsp_server.repositories import Drift, measure_drift
+import pytest
+
+from lsp_server.repositories import STALE_FILES, Drift, measure_drift
 
 
 def sha(text: str) -> str:
@@ -38,6 +41,14 @@ def test_what_is_stale_and_what_to_do() -> None:
     assert drift.to_json(Path("/repo"))["command"] == "submodel build /repo"
     assert replace(drift, can_update=True).to_json(Path("/repo"))["command"] == "submodel update /repo"
     assert not Drift(files=0, changed=0, added=0, removed=0).is_stale
+    assert not Drift(files=5_000, changed=STALE_FILES - 10, added=9, removed=0).is_stale
+    assert Drift(files=5_000, changed=STALE_FILES - 10, added=10, removed=0).is_stale
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell's quotes")
+def test_the_command_can_be_pasted() -> None:
+    drift = Drift(files=10, changed=9, added=0, removed=0, can_update=True)
+    assert drift.command(Path("/my project")) == "submodel update '/my project'"
 
 
 def test_bundle_that_kept_no_hashes() -> None:

@@ -139,6 +139,19 @@ def test_of_a_repository_that_another_bundle_serves_there_is_no_drift(root: Path
     assert reported == []
 
 
+def test_a_user_who_went_back_to_an_earlier_bundle_is_not_sent_forward(root: Path, bundle: Path) -> None:
+    earlier = bundle.parent / "previous" / "2026-01-01T00-00-00-000Z"
+    shutil.copytree(bundle, earlier)
+
+    async def test() -> None:
+        repositories = Repositories()
+        repositories.read(root, earlier)
+        assert not repositories._is_reading
+        repositories.close()
+
+    asyncio.run(test())
+
+
 def command_of(root: Path, bundle: Path) -> str:
     async def test() -> str:
         repositories = Repositories()

@@ -56,15 +56,22 @@ def test_force_and_missing_outputs_repeat_it(tmp_path):
     assert not run(tmp_path, "a", make, [output]).is_fresh
 
 
-def test_an_interrupted_stage_counts_as_not_run_even_if_an_earlier_one_was(tmp_path):
-    run(tmp_path, "a", Counter())
+@pytest.mark.parametrize("changes", [False, True])
+def test_an_interrupted_stage_counts_as_not_run_and_what_an_earlier_one_made_holds_while_it_is_there(tmp_path, changes):
+    output = tmp_path / "output"
+    output.mkdir()
+    (output / "model").write_text("a")
+    run(tmp_path, "a", Counter(), [output])
 
     def fail(advance):
+        if changes:
+            (output / "model").write_text("half of b")
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path, "b", fail)
-    assert run(tmp_path, "a", Counter()).is_fresh
+        run(tmp_path, "b", fail, [output])
+    assert run(tmp_path, "a", Counter(), [output]).is_fresh is changes
+    assert run(tmp_path, "b", Counter(), [output]).is_fresh
 
 
 def test_a_damaged_record_is_no_record(tmp_path):

@@ -22,6 +22,7 @@ from builder.finetuning import training_data
 from builder.finetuning.training_run import TrainingRun
 from builder.learning_examples import make_examples
 from contract.bundle.bundle import build_of, read_bundle, write_bundle_manifest
+from contract.bundle.previous import MOST_KEPT, previous_bundles
 from contract.bundle.trusted_builds import check_trusted, trust_build
 from contract.console import StageDisplay
 from contract.errors import BuildError, ParityError
@@ -30,7 +31,7 @@ from contract.files.seals import seal_key, sealed_json
 from exporters.parity import ParitySettings
 from exporters.precision import Precision
 from lsp_server.repositories import measure_drift, read_current_texts
-from submodel.build import model_stages, update_run
+from submodel.build import model_stages, pipeline, update_run
 from submodel.build.build_settings import BuildSettings
 from submodel.build.history import FILE, PURPOSE, read_history, remember_build, write_history
 from submodel.build.new_lines import NewLines
@@ -276,6 +277,77 @@ def test_a_model_that_is_not_better_is_dropped_but_the_drafts_are_renewed(reposi
     assert final["files"]["to_learn"] >= document["files"]["to_learn"]
 
 
+def test_refused_updates_leave_what_the_user_can_go_back_to_and_what_was_held_out(repository, monkeypatch):
+    output = repository / ".submodel"
+    change(repository)
+    with monkeypatch.context() as patch:
+        always_better(patch)
+        assert follow(repository, positions=0)["kept"] == "new"
+    kept = previous_bundles(output / "bundle")
+    assert len(kept) == 1
+    always_better(monkeypatch, is_better=False)
+    for number in range(200, 200 + MOST_KEPT + 1):
+        write(repository, range(number * 10, number * 10 + 10), "later")
+        assert follow(repository, positions=0)["kept"] == "old"
+        later = [path for path, place in splits(repository).items() if path.startswith("later_")]
+        assert later and {splits(repository)[path] for path in later} == {"held-out"}
+        path = repository / later[0]
+        path.write_text(code(number * 1000))
+    assert previous_bundles(output / "bundle") == kept
+    follow(repository, positions=0)
+    assert {splits(repository)[path] for path in later} == {"held-out"}
+
+
+def test_what_only_drifted_is_noted_so_that_nobody_is_asked_again(repository, monkeypatch):
+    """Documentation has changed, say. Nothing is to be learned, and the server's offer ends."""
+
+    def drift() -> int:
+        found = measure_drift(read_current_texts(repository), read_bundle(repository / ".submodel" / "bundle").manifest)
+        assert found is not None
+        return found.changed + found.added
+
+    always_better(monkeypatch)
+    for number in range(2):
+        (repository / f"notes_{number}.md").write_text(f"# Notes\n\nThese are notes, number {number}.\n")
+        assert drift() == 1
+        document = follow(repository, positions=0)
+        assert [stage["name"] for stage in document["stages"]] == ["renew the drafts"]
+        assert drift() == 0
+    assert follow(repository, positions=0)["stages"] == []
+
+
+def test_a_refused_update_is_not_tried_again_for_a_sentence_of_documentation(repository, monkeypatch):
+    change(repository)
+    always_better(monkeypatch, is_better=False)
+    assert "update" in [stage["name"] for stage in follow(repository, positions=0)["stages"]]
+    (repository / "README.md").write_text("# A sentence\n\nThis is a sentence of documentation.\n")
+    assert [stage["name"] for stage in follow(repository, positions=0)["stages"]] == ["renew the drafts"]
+
+
+def test_a_build_that_was_stopped_before_its_model_does_not_end_the_updates(repository, monkeypatch):
+    change(repository)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(TrainingRun, "_step", _raise)
+        build(repository, size=0.9)
+    always_better(monkeypatch)
+    assert follow(repository, positions=0)["kept"] == "new"
+
+
+def test_a_build_that_was_stopped_while_it_was_measured_can_be_updated(repository, monkeypatch):
+    change(repository)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(pipeline, "score_baselines", _raise)
+        build(repository, size=0.9)
+    history = read_history(repository / ".submodel" / "stages")
+    assert history is not None
+    assert [(one["kind"], "held_out" in one) for one in history.versions] == [("build", True), ("build", False)]
+    document = build(repository, size=0.9)
+    assert [(one["kind"], "held_out" in one) for one in document["history"]] == [("build", True), ("build", True)]
+    write(repository, range(300, 310), "since")
+    always_better(monkeypatch)
+    assert follow(repository, positions=0)["kept"] == "new"
+
+
 def test_a_bundle_that_fails_its_parity_check_does_not_take_the_old_one_s_place(repository, monkeypatch):
     output = repository / ".submodel"
     model, graph = output / "model" / "model.safetensors", output / "bundle" / "onnx" / "model.onnx"
@@ -318,7 +390,7 @@ def test_a_graph_in_another_precision_than_the_served_one_passes_the_whole_check
             repository=repository, output=repository / ".submodel", quantize=precision, served=Precision.FP32
         )
         with StageDisplay() as display:
-            update = update_run._Update(settings, display, read_corpus(repository), history, ())
+            update = update_run._Update(settings, display, read_corpus(repository), history, {})
         assert (update._export_settings.parity != ParitySettings()) is is_short
 
 
@@ -429,6 +501,7 @@ def test_a_half_done_swap_is_finished_though_files_have_changed_and_the_next_tra
         ("update", "old"),
     ]
     assert document["files"]["to_learn"] == 1
+    assert "from_commit" not in document, "what this run has finished is the update before"
     assert is_output_of("finetune", output / "model", output / "stages")
     follow(repository, positions=0)  # does not ask for a build
 
