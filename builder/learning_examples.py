@@ -32,11 +32,12 @@ IsNew = Callable[[SourceFile, str], bool]
 class Example:
     """A sequence to learn from: token ids, and how many of them are its prompt (all where no middle is asked for).
 
-    `new` says of each token whether it is of a new line; it is empty where that was not asked.
+    `new` says of each token whether it is of a new line; it is empty where that was not asked. `path`: of its file.
     """
 
     ids: tuple[int, ...]
     prompt_tokens: int
+    path: str = ""
     new: tuple[bool, ...] = ()
 
 
@@ -108,7 +109,7 @@ def make_examples(
         ids = tuple(one for part in (*parts, *answer) for one in part.ids)
         prompt_tokens = sum(len(part.ids) for part in parts) if encoder.prompt_format.is_fim else len(ids)
         new = () if is_new is None else _new_tokens(encoder, (*parts, *answer), chosen, is_new)
-        examples.append(Example(ids=ids, prompt_tokens=prompt_tokens, new=new))
+        examples.append(Example(ids=ids, prompt_tokens=prompt_tokens, path=chosen.file.path, new=new))
         count += len(ids)
     return tuple(examples)
 

@@ -15,7 +15,7 @@ Without git, a file that was both renamed and changed since is a new file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -37,6 +37,16 @@ class Known:
 
     paths: Mapping[str, Place]  # by path, as it was last
     texts: Mapping[str, Place]  # by the SHA-256 of a text
+
+    def without(self, files: Iterable[SourceFile], earlier: Known) -> Known:
+        """What is known if these files were not learned from after all; a new one is new still."""
+        unread = tuple(files)
+        texts = {file.sha256 for file in unread} - earlier.texts.keys()
+        paths = {file.path for file in unread} - earlier.paths.keys()
+        return Known(
+            paths={path: place for path, place in self.paths.items() if path not in paths},
+            texts={text: place for text, place in self.texts.items() if text not in texts},
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,10 +33,11 @@ TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down
 
 @dataclass(frozen=True, kw_only=True)
 class Finetuned:
-    """A fine-tuned model, its factors merged, and how it came about."""
+    """A fine-tuned model, its factors merged, how it came about, and the paths of the files that it has read from."""
 
     model: PreTrainedModel
     summary: FineTuningFacts
+    read: frozenset[str]
 
 
 def finetune(
@@ -79,7 +80,7 @@ def finetune(
     with _packed_and_mixed(adapted, device, choose_attention(adapted, settings)):
         run.train()
     merged = adapted.merge_and_unload().to("cpu").eval()
-    return Finetuned(model=merged, summary=run.summary())
+    return Finetuned(model=merged, summary=run.summary(), read=material.paths_before(run.progress.best_step))
 
 
 def training_device() -> torch.device:

@@ -87,6 +87,10 @@ class Material:
         steps = self._pass(number)
         return steps[place % len(steps)]
 
+    def paths_before(self, step: int) -> frozenset[str]:
+        """The files that the steps before this one have read from."""
+        return frozenset(example.path for number in range(step) for example in self.batch(number))
+
     def weights(self, batch: Sequence[Example]) -> torch.Tensor:
         """What each token of a step counts but the first of each sequence, one sequence behind the other, (tokens,)."""
         return torch.cat([token_weights(example, self._settings.middle_weight) for example in batch])

@@ -62,6 +62,7 @@ class ModelStages:
 
     _fresh: frozenset[str] = frozenset()  # paths that an update learns first
     _is_new: IsNew | None = None  # of the lines of these
+    _read: frozenset[str] = frozenset()  # paths that the fine-tuning of this run has read from
     _threshold_lines = 50  # validation lines that the confidence threshold is fitted on, at two places each
 
     def __init__(
@@ -190,7 +191,7 @@ class ModelStages:
                 on_event=self._display.say,
                 on_progress=advance,
             )
-            model, summary = tuned.model, tuned.summary
+            model, summary, self._read = tuned.model, tuned.summary, tuned.read
         stage = {"name": "finetune", "seconds": round(time.perf_counter() - started, 2)}
         known = source.manifest or {}
         peaks = (known.get("peak_rss_bytes"), peak_rss_bytes())  # another run may have pruned
@@ -206,7 +207,7 @@ class ModelStages:
         return summary
 
     def _run_finetuning(
-        self, name: str, stage_hash: str, make: Callable[[Advance], FineTuningFacts], model: Path
+        self, name: str, stage_hash: str, make: Callable[[Advance], Mapping[str, Any]], model: Path
     ) -> StageRecord:
         """Run a stage that trains. Its state is removed once its record is written, and only its own."""
         record = self._stages.run(name, stage_hash, make, [model])

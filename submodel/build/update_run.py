@@ -57,9 +57,10 @@ from submodel.build.pipeline import Build, adopt_model
 from submodel.build.stages import StageRecord, Stages, hash_of, hash_of_output
 from submodel.report.render import read_saved, render_saved
 
-UPDATE_VERSION = 3  # raised when the same inputs give another model
+UPDATE_VERSION = 4  # raised when the same inputs give another model
 # The threshold moves little between two versions; a build asks for twice as many.
 THRESHOLD_LINES = 25
+UNREAD = "unread"  # in the record of an update's fine-tuning: the paths that it did not reach
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +174,7 @@ class _Update(Build):
         self._history = history
         self._added: tuple[str, ...] = tuple(served.get("variants", ()))  # by `submodel export --add`
         self._served = settings.served
+        self._unread: frozenset[str] = frozenset()
         self._found_hashes = [file.sha256 for file in found.files]
         known = (served.get(name, ()) for name in ("learned_sha256", "held_out_sha256", "seen_sha256"))
         self._is_drifted = not set(self._found_hashes) <= set(chain(*known))
@@ -237,10 +239,21 @@ class _Update(Build):
         if self._settings.minutes == 0 or not is_to_learn:
             return {"minutes": 0.0}
         is_suffix_first = read_artifact(self._paths.pruned).prompt.suffix_first
-        make = partial(self._finetune, stage_hash, self._paths, is_suffix_first)
-        summary: dict[str, Any] = self._run_finetuning("update", stage_hash, make, self._paths.model).result
+
+        def make(advance: Advance) -> dict[str, Any]:
+            summary = self._finetune(stage_hash, self._paths, is_suffix_first, advance)
+            unread = [file.path for file in self._followed.fresh_to_learn if file.split == "calibration"]
+            return {**summary, UNREAD: sorted(set(unread) - self._read)}
+
+        summary = dict(self._run_finetuning("update", stage_hash, make, self._paths.model).result)
+        self._unread = frozenset(summary.pop(UNREAD))
         if summary["kept_step"] == 0:
             self._display.say("The old model stays: the new one is not better on the validation files")
+        elif self._unread:
+            self._display.say(
+                f"{len(self._unread)} of these files were not reached in {summary['minutes']:g} minutes; the next "
+                "update goes on with them"
+            )
         return summary
 
     def _swap(self, stage_hash: str, commit: str | None, version: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -248,7 +261,10 @@ class _Update(Build):
 
         Returns what the export has measured. Where its parity check fails the old ones stay, and this returns None.
         """
-        following = replace(self._history, model_hash=stage_hash, commit=commit, known=self._followed.known)
+        known = self._followed.known.without(
+            (file for file in self._corpus.files if file.path in self._unread), self._history.known
+        )
+        following = replace(self._history, model_hash=stage_hash, commit=commit, known=known)
         following = _with_version(following, {**version, "kept": "new"})
         write_history(self._paths.stages, following, NEXT)
         try:

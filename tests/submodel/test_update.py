@@ -19,6 +19,7 @@ from builder.artifact import read_artifact
 from builder.corpus.corpus import SourceFile, read_corpus
 from builder.fim_examples import draw_fim_examples
 from builder.finetuning import training_data
+from builder.finetuning.training_data import Material
 from builder.finetuning.training_run import TrainingRun
 from builder.learning_examples import make_examples
 from contract.bundle.bundle import build_of, read_bundle, write_bundle_manifest
@@ -37,7 +38,7 @@ from submodel.build.history import FILE, PURPOSE, read_history, remember_build, 
 from submodel.build.new_lines import NewLines
 from submodel.build.pipeline import run_build
 from submodel.build.stages import Stages, is_output_of
-from submodel.build.update_run import UpdateSettings, run_update
+from submodel.build.update_run import UNREAD, UpdateSettings, run_update
 from submodel.commands.update import _outcome
 from testbed.models import save_base
 
@@ -251,6 +252,26 @@ def test_what_was_learned_is_not_learned_again(repository, monkeypatch):
     assert (document["kept"], document["stages"]) == ("old", [])
     assert build_of(repository / ".submodel" / "bundle") == build
     assert len(document["history"]) == 2
+
+
+def test_files_that_an_update_did_not_reach_are_learned_by_the_next(repository, monkeypatch):
+    always_better(monkeypatch)
+    change(repository)
+    read = Material.paths_before
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            Material, "paths_before", lambda self, step: {path for path in read(self, step) if path[:3] != "new"}
+        )
+        document = follow(repository, positions=0)
+    assert document["kept"] == "new" and UNREAD not in document["finetuning"]
+    known = splits(repository)
+    assert {place for path, place in known.items() if path.startswith("new_")} <= {"held-out", "validation"}
+    unread = 10 - sum(path.startswith("new_") for path in known)
+    assert 0 < unread < document["files"]["to_learn"]
+    again = follow(repository, positions=0)
+    assert (again["kept"], again["files"]["to_learn"]) == ("new", unread)
+    assert sum(path.startswith("new_") for path in splits(repository)) == 10
+    assert follow(repository, positions=0)["stages"] == []
 
 
 def test_a_model_that_is_not_better_is_dropped_but_the_drafts_are_renewed(repository, monkeypatch):
