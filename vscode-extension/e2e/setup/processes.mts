@@ -29,11 +29,22 @@ export function findProcess(since: number, ...words: string[]): number | undefin
   return newest?.pid;
 }
 
+/** The process that leads the group of another one. */
+export function leaderOf(pid: number): number | undefined {
+  return numbersOf(pid)?.[2];
+}
+
 /** Seconds of processor time that a process has taken; undefined once it has ended. */
 export function processorSeconds(pid: number): number | undefined {
+  const numbers = numbersOf(pid);
+  return numbers && (numbers[11]! + numbers[12]!) / TICKS_A_SECOND;
+}
+
+/** /proc/<pid>/stat from the third field on, the state, which is no number; undefined once the process has ended. */
+function numbersOf(pid: number): number[] | undefined {
   try {
     const [state, ...fields] = fs.readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)!.split(' ');
-    return state === 'Z' ? undefined : (Number(fields[10]) + Number(fields[11])) / TICKS_A_SECOND;
+    return state === 'Z' ? undefined : [NaN, ...fields.map(Number)];
   } catch {
     return undefined;
   }
