@@ -20,7 +20,7 @@ class FinetuneSettings:
     warmup_steps: int = 8  # short; the rate of training is measured on them, too
     tokens_a_step: int = 900  # or a few more: a step takes whole sequences, at least one
     # Middles are what completions are made of, and one token in twenty: counted more, more of them come out right.
-    middle_weight: float = 2.0
+    middle_weight: float = 5.0
     max_passes: int = 4  # over the calibration files; more repeat what is known by heart
     validation_tokens: int = 4_096  # each of its prompts is as long as the window
     least_validations: int = 1  # spread evenly over the steps; each costs some ten seconds of the budget

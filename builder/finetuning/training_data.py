@@ -10,7 +10,7 @@ import torch
 from builder.batches import in_batches
 from builder.corpus.corpus import SourceFile
 from builder.finetuning.finetune_settings import FinetuneSettings
-from builder.learning_examples import Example, IsNew, make_examples, make_sequences
+from builder.learning_examples import Example, IsNew, make_examples
 from contract.prompt import PromptEncoder
 
 Step = Sequence[Example]
@@ -56,12 +56,12 @@ class Material:
         self.first = self._pass(0)
         self.most_steps = max(1, len(self.first) * settings.max_passes)
 
-    def _validation(self, fresh: Sequence[SourceFile], old: Sequence[SourceFile]) -> tuple[tuple[int, ...], ...]:
-        """Sequences of the fresh files, then of the old ones if those hold too few lines."""
+    def _validation(self, fresh: Sequence[SourceFile], old: Sequence[SourceFile]) -> tuple[Example, ...]:
+        """Examples of the fresh files, then of the old ones if those hold too few lines."""
         tokens, seed = self._settings.validation_tokens, self._settings.seed
-        new = make_examples(fresh, self._encoder, tokens, seed, is_new=self._is_new)
-        first = tuple(example.ids for example in new)
-        return first + make_sequences(old, self._encoder, max(0, tokens - sum(map(len, first))), seed)
+        first = make_examples(fresh, self._encoder, tokens, seed, is_new=self._is_new)
+        left = max(0, tokens - sum(len(example.ids) for example in first))
+        return first + make_examples(old, self._encoder, left, seed)
 
     def _tokens_of(self, files: Sequence[SourceFile]) -> int:
         """Of the code, MOST_TOKENS or a few more at most."""

@@ -200,14 +200,17 @@ class TrainingRun:
 
     @torch.no_grad()
     def _validate(self) -> float:
+        """The mean loss of the validation's tokens, each weighted as training weighs it: in nats."""
         self._model.eval()
-        nats = []
-        for batch in in_batches(self._material.validation, self._settings.tokens_a_step, len):
+        total, weight = 0.0, 0.0
+        for batch in in_batches(self._material.validation, self._settings.tokens_a_step, lambda one: len(one.ids)):
             started = time.perf_counter()
-            nats.append(packed_nats(self._model, batch, self._device).cpu())  # waits for a GPU
+            nats = packed_nats(self._model, [example.ids for example in batch], self._device).cpu()  # waits for a GPU
             if self.progress.total is None:
                 self._pass_seconds.append(time.perf_counter() - started)
-        return float(torch.cat(nats).mean())
+            weights = self._material.weights(batch)
+            total, weight = total + float((nats * weights).sum()), weight + float(weights.sum())
+        return total / weight
 
     def _check_if_due(self) -> None:
         """Validate, keep the best, write the state."""

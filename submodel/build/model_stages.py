@@ -44,7 +44,7 @@ from submodel.build.stages import StageRecord, Stages, hash_of
 from submodel.evaluation.fit_threshold import fit_threshold
 from submodel.evaluation.predictors import open_checkpoint
 
-PIPELINE_VERSION = 16  # raised when the same inputs give another model, so that stages of older versions are not kept
+PIPELINE_VERSION = 17  # raised when the same inputs give another model, so that stages of older versions are not kept
 # Likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits, 4: drafts, 5: confidence threshold,
 # 6: one quantization step for all rows behind a norm, 7: threshold on two places a line, 8: the key "threshold",
 # 9: threshold from short prompts, 10: threshold with the last token healed.

@@ -95,10 +95,10 @@ def test_an_update_learns_mostly_fresh_files_and_validates_on_them_first(monkeyp
     # A window need not show its file's name: of those that do, seven in ten are fresh.
     old = shares(encoder, update.first, {f"calibration_{number}.py" for number in (0, 3, 4)})
     assert 0.6 < reported / (reported + old) < 0.8
-    first = encoder.tokenizer.decode(list(update.validation[0]), skip_special_tokens=False)
+    first = encoder.tokenizer.decode(list(update.validation[0].ids), skip_special_tokens=False)
     names = re.findall(r"validation_\d", first)
     assert set(names) <= {"validation_4"}
-    assert sum(map(len, update.validation)) >= SETTINGS.validation_tokens
+    assert sum(len(example.ids) for example in update.validation) >= SETTINGS.validation_tokens
 
 
 def test_an_update_learns_and_validates_on_new_lines_first():
@@ -113,7 +113,7 @@ def test_an_update_learns_and_validates_on_new_lines_first():
     update = Material(files, encoder, settings, fresh, lambda file, line: line[-3:] >= "150")
     learned = [encoder.tokenizer.decode(list(example.ids)) for step in update.first for example in step]
     of_fresh = [text for text in learned if "calibration_1" in text][:10]
-    validated = [encoder.tokenizer.decode(list(ids)) for ids in update.validation[:10]]
+    validated = [encoder.tokenizer.decode(list(example.ids)) for example in update.validation[:10]]
     assert all(re.search(r"1[4-9]\d", text) for text in of_fresh + validated)
 
 
