@@ -22,7 +22,7 @@ from builder.finetuning.packed import BY_TORCH, choose_attention, packed_nats
 from builder.finetuning.schedule import learning_rate_at, steps_within, validation_steps
 from builder.finetuning.training_data import NEW_WEIGHT, Material, token_weights
 from builder.finetuning.training_state import StateFile
-from builder.learning_examples import Example
+from builder.learning_examples import Example, make_examples
 from contract.errors import BuildError, CorpusError
 from contract.prompt import PromptEncoder, PromptFormat
 from testbed.models import make_model
@@ -153,19 +153,14 @@ def test_it_learns_and_leaves_a_plain_model(tmp_path):
     assert losses["after"] < losses["before"] - 0.05
     assert type(finetuned.model) is type(before)
     assert finetuned.model.state_dict().keys() == before.state_dict().keys()
-    # The loss that is reported is that of the merged model.
-    from builder.learning_examples import make_sequences
-
-    validation = make_sequences([corpus()[1]], encoder, SETTINGS.validation_tokens, SETTINGS.seed)
-    nats = sum(
-        float(
-            torch.nn.functional.cross_entropy(
-                finetuned.model(torch.tensor([list(ids)])).logits[0, :-1], torch.tensor(ids[1:]), reduction="sum"
-            )
-        )
-        for ids in validation
-    )
-    assert nats / sum(len(ids) - 1 for ids in validation) == pytest.approx(losses["after"], rel=1e-3)
+    # The loss that is reported is that of the merged model, each token weighted as in training.
+    total = weight = 0.0
+    for example in make_examples([corpus()[1]], encoder, SETTINGS.validation_tokens, SETTINGS.seed):
+        logits = finetuned.model(torch.tensor([list(example.ids)])).logits[0, :-1]
+        nats = torch.nn.functional.cross_entropy(logits, torch.tensor(example.ids[1:]), reduction="none")
+        weights = token_weights(example, SETTINGS.middle_weight)
+        total, weight = total + float((nats * weights).sum()), weight + float(weights.sum())
+    assert total / weight == pytest.approx(losses["after"], rel=1e-3)
 
 
 def test_a_step_in_parts_is_the_same_step(tmp_path, monkeypatch):
