@@ -29,14 +29,13 @@ from builder.corpus.split import Split
 from builder.evaluation.held_out import HeldOut, make_held_out
 from builder.fim_examples import draw_fim_examples
 from builder.finetuning.finetune_settings import FinetuneSettings
-from contract.bundle.bundle import MODEL_FILE, build_of, is_bundle_of, read_bundle
-from contract.bundle.trusted_builds import check_trusted
+from contract.bundle.bundle import MODEL_FILE, read_bundle
 from contract.console import Advance, StageDisplay
 from contract.errors import BuildError, ParityError
 from contract.files.folders import PRIVATE, write_json, write_text
 from exporters.bundle_export import renew_drafts
 from exporters.export_settings import SHORT_PARITY, ExportSettings
-from exporters.precision import CANDIDATES, Precision
+from exporters.precision import Precision
 from submodel.build.build_settings import BuildSettings
 from submodel.build.document import scores_of, stage_rows, unscored
 from submodel.build.history import (
@@ -45,16 +44,14 @@ from submodel.build.history import (
     describe_version,
     drop_next_history,
     figures_of,
-    read_history,
-    take_next_history,
     write_history,
 )
 from submodel.build.lock import build_lock
-from submodel.build.model_stages import PROGRAM
 from submodel.build.new_lines import NewLines, OldTexts, past_texts
 from submodel.build.paths import BuildPaths, UpdatePaths, prepare_output
-from submodel.build.pipeline import Build, adopt_model
-from submodel.build.stages import StageRecord, Stages, hash_of, hash_of_output
+from submodel.build.pipeline import Build
+from submodel.build.stages import StageRecord, hash_of
+from submodel.build.update_start import finish_swap, history_to_update, precision_of_update, take_place
 from submodel.report.render import read_saved, render_saved
 
 UPDATE_VERSION = 4  # raised when the same inputs give another model
@@ -88,8 +85,8 @@ def run_update(settings: UpdateSettings, display: StageDisplay) -> dict[str, Any
         raise BuildError(f"{settings.output} holds no build to go on from; run `submodel build` first.")
     prepare_output(settings.output)
     with build_lock(settings.output):
-        has_swapped = _finish_swap(UpdatePaths(root=settings.output), display)
-        history = _read_history(BuildPaths(root=settings.output))
+        has_swapped = finish_swap(UpdatePaths(root=settings.output), display)
+        history = history_to_update(BuildPaths(root=settings.output))
         manifest = read_bundle(settings.output / "bundle", verify=False).manifest
         served = Precision(manifest["quantization"])
         quantize = str(precision_of_update(history.quantize, served))
@@ -101,51 +98,6 @@ def run_update(settings: UpdateSettings, display: StageDisplay) -> dict[str, Any
         with display.stage("compare with the last version"):
             update = _Update(settings, display, found, history, manifest)
         return update.update(commit, started, has_swapped=has_swapped)
-
-
-def precision_of_update(asked: str | None, served: Precision) -> Precision:
-    """The precision that the build was asked for, if it fell back to the `served` one; else that was chosen since."""
-    wanted = served if asked is None else Precision(asked)
-    return wanted if served in CANDIDATES.get(wanted, ()) else served
-
-
-def _finish_swap(paths: UpdatePaths, display: StageDisplay) -> bool:
-    """Put the model of a killed update in the old one's place if its bundle is there already; whether it was."""
-    if read_history(paths.stages, NEXT) is None or not paths.bundle.is_dir():
-        return False
-    check_trusted(paths.bundle, build_of(paths.bundle))
-    if not is_bundle_of(read_bundle(paths.bundle, verify=False).manifest, paths.model):
-        drop_next_history(paths.stages)
-        return False
-    _take_place(paths, Stages(paths.stages, display, force=False))
-    display.say("The update that was interrupted is finished: its model has taken the old one's place")
-    return True
-
-
-def _take_place(paths: BuildPaths, stages: Stages) -> None:
-    """Put the updated model, then its history, in the place of the old ones; `paths` are an update's."""
-    adopt_model(stages, paths.model, paths.pruned, "finetune", "update")
-    take_next_history(paths.stages)
-
-
-def _read_history(paths: BuildPaths) -> History:
-    again = "run `submodel build`, which makes a new model"
-    history = read_history(paths.stages)
-    if history is None or not paths.bundle.is_dir():
-        raise BuildError(f"{paths.root} has no record of what its model has learned from; {again}.")
-    if history.program != PROGRAM:
-        raise BuildError(f"The model of {paths.root} was built by another version of submodel; {again}.")
-    if hash_of_output("finetune", paths.model, paths.stages) != history.model_hash:
-        raise BuildError(
-            f"The model {paths.model} is not what the last build or update made: another base or size was begun, or it "
-            f"was changed; {again}."
-        )
-    check_trusted(paths.bundle, build_of(paths.bundle))
-    if not is_bundle_of(read_bundle(paths.bundle, verify=False).manifest, paths.model):
-        raise BuildError(
-            f"The bundle {paths.bundle} was not made of {paths.model}: it was pulled or unpacked; {again}."
-        )
-    return history
 
 
 class _Update(Build):
@@ -279,7 +231,7 @@ class _Update(Build):
                 f"The new bundle has no {precision} graph as the old one had; add it with `submodel export "
                 f"{self._paths.pruned} -o {self._paths.bundle} --quantize {precision} --add`."
             )
-        _take_place(self._paths, self._stages)
+        take_place(self._paths, self._stages)
         return exported
 
     def _export_model(self, model_hash: str) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from contract.files.seals import seal_key, sealed_json
 from exporters.parity import ParitySettings
 from exporters.precision import Precision
 from lsp_server.repositories import measure_drift, read_current_texts
-from submodel.build import model_stages, pipeline, update_run
+from submodel.build import model_stages, pipeline, update_run, update_start
 from submodel.build.build_settings import BuildSettings
 from submodel.build.history import FILE, PURPOSE, read_history, remember_build, write_history
 from submodel.build.new_lines import NewLines
@@ -397,7 +397,7 @@ def test_a_bundle_that_fails_its_parity_check_does_not_take_the_old_one_s_place(
     ],
 )
 def test_an_update_exports_in_the_precision_that_its_build_was_asked_for(asked, served, expected):
-    assert update_run.precision_of_update(asked, Precision(served)) is Precision(expected)
+    assert update_start.precision_of_update(asked, Precision(served)) is Precision(expected)
 
 
 def test_a_graph_in_another_precision_than_the_served_one_passes_the_whole_check(repository, monkeypatch):
@@ -474,9 +474,9 @@ def _raise(*_: object, **__: object) -> None:
 KILLS = {
     "in training": lambda patch: patch.setattr(TrainingRun, "_step", _raise),
     "before the export": lambda patch: patch.setattr(model_stages, "export_bundle", _raise),
-    "after the bundle took its place": lambda patch: patch.setattr(update_run, "adopt_model", _raise),
+    "after the bundle took its place": lambda patch: patch.setattr(update_start, "adopt_model", _raise),
     "after the model took its place": lambda patch: patch.setattr(Stages, "adopt", _raise),
-    "before the history": lambda patch: patch.setattr(update_run, "take_next_history", _raise),
+    "before the history": lambda patch: patch.setattr(update_start, "take_next_history", _raise),
     "before the end": lambda patch: patch.setattr(update_run._Update, "_finish", _raise),
 }
 
@@ -510,7 +510,7 @@ def test_a_half_done_swap_is_finished_though_files_have_changed_and_the_next_tra
     change(repository)
     with monkeypatch.context() as patch, pytest.raises(Killed):
         always_better(patch)
-        patch.setattr(update_run, "adopt_model", _raise)
+        patch.setattr(update_start, "adopt_model", _raise)
         follow(repository, positions=0)
     path = repository / next(path for path, place in splits(repository).items() if place == "calibration")
     path.write_text(path.read_text() + "\nCHANGED_SINCE = 1\n")
@@ -531,7 +531,7 @@ def test_a_build_forgets_the_swap_that_an_update_left_half_done(repository, monk
     change(repository)
     with monkeypatch.context() as patch, pytest.raises(Killed):
         always_better(patch)
-        patch.setattr(update_run, "adopt_model", _raise)
+        patch.setattr(update_start, "adopt_model", _raise)
         follow(repository, positions=0)
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(model_stages, "export_bundle", _raise)
@@ -576,7 +576,7 @@ def test_without_a_build_it_asks_for_one(repository, missing):
 def test_another_version_and_another_model_ask_for_a_build(repository, monkeypatch):
     change(repository)
     with monkeypatch.context() as patch:
-        patch.setattr(update_run, "PROGRAM", "12.7")
+        patch.setattr(update_start, "PROGRAM", "12.7")
         with pytest.raises(BuildError, match=r"another version of submodel; run `submodel build`"):
             follow(repository)
     with replace_folder(repository / ".submodel" / "model", marker="manifest.json") as fresh:
