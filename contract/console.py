@@ -138,7 +138,10 @@ class StageDisplay:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Advance]:
-        """Show a stage; the block gets a function that takes (done, total), and again from 0 for its next part."""
+        """Show a stage; the block gets a function that takes (done, total), and again from 0 for its next part.
+
+        A total of 0 says that nothing is known of it yet.
+        """
         task = self._waiting.pop(name, None)
         if task is None:
             task = self._progress.add_task(name, total=None)
@@ -152,9 +155,9 @@ class StageDisplay:
         def advance(done: int, total: int) -> None:
             self._rest()
             if stage.advance(done, total, self._clock()):
-                self._progress.update(task, completed=done, total=total)
+                self._progress.update(task, completed=done, total=total or None)
             else:
-                self._progress.reset(task, completed=done, total=total)
+                self._progress.reset(task, completed=done, total=total or None)
 
         try:
             yield advance

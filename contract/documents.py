@@ -75,14 +75,14 @@ class CalibrationFacts(TypedDict):
 
 
 class LossChange(TypedDict):
-    """Validation loss in nats a token, before and after fine-tuning."""
+    """Validation loss before and after fine-tuning: nats a token, each weighted as in training."""
 
     before: float
     after: float | None
 
 
 class LossPoint(TypedDict):
-    """A validation during fine-tuning. Losses are in nats a token."""
+    """A validation during fine-tuning. Losses are in nats a token, each weighted as in training."""
 
     step: int
     seconds: float

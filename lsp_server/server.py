@@ -169,6 +169,8 @@ class CompletionServer(LanguageServer):
             if status is None or status.state not in (BundleState.READY, BundleState.LOADING):
                 await self._load(older, self.session.threads())
             self.is_started = True
+        self.repositories.forget_readings()
+        self.read_repositories()
         self.send_status()
 
     def send_status_in(self, seconds: float) -> None:

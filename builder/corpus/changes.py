@@ -31,9 +31,12 @@ def renames_since(root: Path, commit: str | None) -> dict[str, str] | None:
     """
     if commit is None or not _COMMIT.fullmatch(commit):
         return None
-    asked = ("diff", *DIFF_OPTIONS, "--find-renames", "-l0", "--relative", "--name-status", "-z", "--diff-filter=R")
+    asked = ("--find-renames", "--relative", "--name-status", "-z", "--diff-filter=R", commit, "HEAD", "--")
     try:
-        names = run_git(root, *asked, commit, "HEAD", "--")
+        try:
+            names = run_git(root, "diff", *DIFF_OPTIONS, "-l0", *asked)
+        except GitError:  # so many files that comparing all of them takes too long
+            names = run_git(root, "diff", *DIFF_OPTIONS, *asked)
     except GitError:
         return None
     # `R100 NUL old NUL new NUL`, repeated.

@@ -95,8 +95,7 @@ class TrainingRun:
                 self._announce()
             elif self._is_half_done():
                 self._plan()
-            if progress.total is not None:
-                self._on_progress(progress.step, progress.total)
+            self._report()
         self._load(self._best)
 
     def summary(self) -> FineTuningFacts:
@@ -173,7 +172,7 @@ class TrainingRun:
         )
 
     def _step(self) -> float:
-        """One optimizer step; the mean loss of its tokens."""
+        """One optimizer step; the mean loss of its tokens by their weights."""
         batch = self._material.batch(self.progress.step)
         total = float(self._material.weights(batch).sum())
         rate = learning_rate_at(
@@ -185,18 +184,18 @@ class TrainingRun:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._model.train()
-        losses = []
+        loss, count = 0.0, 0
         for part in in_limited_batches(batch, PASS_TOKENS, lambda example: len(example.ids)):
             weights = self._material.weights(part).to(self._device)
             nats = packed_nats(self._model, [example.ids for example in part], self._device)
-            ((nats * weights).sum() / total).backward()  # type: ignore[no-untyped-call]
-            losses.append(nats.detach())
-        nats = torch.cat(losses)
+            part_loss = (nats * weights).sum() / total
+            part_loss.backward()  # type: ignore[no-untyped-call]
+            loss, count = loss + float(part_loss.detach()), count + len(nats)
         torch.nn.utils.clip_grad_norm_(self._factors.values(), 1.0)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
-        self.progress.tokens += len(nats)
-        return float(nats.mean())
+        self.progress.tokens += count
+        return loss
 
     @torch.no_grad()
     def _validate(self) -> float:
@@ -208,9 +207,15 @@ class TrainingRun:
             nats = packed_nats(self._model, [example.ids for example in batch], self._device).cpu()  # waits for a GPU
             if self.progress.total is None:
                 self._pass_seconds.append(time.perf_counter() - started)
+            self._report()
             weights = self._material.weights(batch)
             total, weight = total + float((nats * weights).sum()), weight + float(weights.sum())
         return total / weight
+
+    def _report(self) -> None:
+        """Say how far it is, as often as a pass ends; before the plan is made nobody knows."""
+        progress = self.progress
+        self._on_progress(*((0, 0) if progress.total is None else (progress.step, progress.total)))
 
     def _check_if_due(self) -> None:
         """Validate, keep the best, write the state."""

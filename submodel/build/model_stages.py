@@ -200,11 +200,15 @@ class ModelStages:
             "stages": [*known["stages"], stage],
             "peak_rss_bytes": max(filter(None, peaks), default=None),
         }
-        facts |= self._corpus.provenance()
+        facts |= self._provenance()
         has_learned = summary.get("kept_step", 0) > 0
         drop_next_history(self._paths.stages)  # what an update has left half done would take the place of this model
         save_reweighted(paths.model, source, model, encoder if has_learned else before, self._parity_examples, facts)
         return summary
+
+    def _provenance(self) -> dict[str, Any]:
+        """What the model's manifest says of what it has read."""
+        return self._corpus.provenance()
 
     def _run_finetuning(
         self, name: str, stage_hash: str, make: Callable[[Advance], Mapping[str, Any]], model: Path

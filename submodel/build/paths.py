@@ -82,6 +82,11 @@ class UpdatePaths(BuildPaths):
         """The sub-model that it becomes, until it takes the other's place."""
         return self.root / "next"
 
+    @property
+    def finetuning_state(self) -> Path:
+        """Its own, beside that of a build that was stopped and is to go on."""
+        return self.stages / "update.safetensors"
+
 
 def prepare_output(folder: Path) -> None:
     """Make `.submodel` and keep git from seeing it.

@@ -27,7 +27,7 @@ from builder.corpus.corpus import Corpus, SourceFile, read_corpus
 from builder.corpus.following import Followed, follow
 from builder.corpus.split import Split
 from builder.evaluation.held_out import HeldOut, make_held_out
-from builder.fim_examples import draw_fim_examples
+from builder.fim_examples import draw_fim_examples, worthwhile_lines
 from builder.finetuning.finetune_settings import FinetuneSettings
 from contract.bundle.bundle import MODEL_FILE, read_bundle
 from contract.console import Advance, StageDisplay
@@ -114,8 +114,8 @@ class _Update(Build):
         renames = renames_since(found.root, history.commit)
         if renames is None and history.commit is not None:
             display.say(
-                f"Git has no commit {history.commit[:10]} any more, which the last version was of: files that were "
-                "renamed since count as new"
+                f"Git can't tell what was renamed since the last version's commit, {history.commit[:10]}: such files "
+                "count as new"
             )
         renames, old = renames or {}, OldTexts(found.root, history.commit)
         followed = follow(found, history.known, renames, past_texts(found, history, old))
@@ -194,8 +194,7 @@ class _Update(Build):
 
         def make(advance: Advance) -> dict[str, Any]:
             summary = self._finetune(stage_hash, self._paths, is_suffix_first, advance)
-            unread = [file.path for file in self._followed.fresh_to_learn if file.split == "calibration"]
-            return {**summary, UNREAD: sorted(set(unread) - self._read)}
+            return {**summary, UNREAD: sorted(self._not_reached())}
 
         summary = dict(self._run_finetuning("update", stage_hash, make, self._paths.model).result)
         self._unread = frozenset(summary.pop(UNREAD))
@@ -208,6 +207,17 @@ class _Update(Build):
             )
         return summary
 
+    def _not_reached(self) -> set[str]:
+        """The paths to learn from that the fine-tuning of this run has not read from, though they have code."""
+        to_learn = (file for file in self._followed.fresh_to_learn if file.split == "calibration")
+        return {file.path for file in to_learn if any(worthwhile_lines(file))} - self._read
+
+    def _provenance(self) -> dict[str, Any]:
+        provenance, unread = super()._provenance(), self._not_reached()
+        hashes = {file.sha256 for file in self._corpus.files if file.path in unread}
+        learned = [one for one in provenance["learned_sha256"] if one not in hashes]
+        return {**provenance, "learned_sha256": learned}
+
     def _swap(self, stage_hash: str, commit: str | None, version: Mapping[str, Any]) -> dict[str, Any] | None:
         """Put the bundle of the new model, then that model, then its history, in the place of the old ones.
 
@@ -216,6 +226,8 @@ class _Update(Build):
         known = self._followed.known.without(
             (file for file in self._corpus.files if file.path in self._unread), self._history.known
         )
+        if self._unread:  # what is new in them is new beside the older commit
+            commit = self._history.commit
         following = replace(self._history, model_hash=stage_hash, commit=commit, known=known)
         following = _with_version(following, {**version, "kept": "new"})
         write_history(self._paths.stages, following, NEXT)

@@ -127,7 +127,7 @@ def _curve(curve: Sequence[Mapping[str, Any]]) -> Markup | None:
     points = [(entry["seconds"] / 60, entry["validation"]) for entry in curve]
     training = [(entry["seconds"] / 60, entry["training"]) for entry in curve if "training" in entry]
     lines = [Line("validation", points), *([Line("training", training)] if len(training) > 1 else [])]
-    return line_chart(lines, x_label="minutes", y_label="loss, nats a token")
+    return line_chart(lines, x_label="minutes", y_label="weighted loss, nats a token")
 
 
 def _threshold_curve(curve: Sequence[Mapping[str, Any]]) -> Markup | None:

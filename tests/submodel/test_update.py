@@ -255,22 +255,34 @@ def test_what_was_learned_is_not_learned_again(repository, monkeypatch):
 
 
 def test_files_that_an_update_did_not_reach_are_learned_by_the_next(repository, monkeypatch):
+    def drift() -> int:
+        found = measure_drift(read_current_texts(repository), read_bundle(repository / ".submodel" / "bundle").manifest)
+        assert found is not None
+        return found.changed + found.added
+
     always_better(monkeypatch)
     change(repository)
-    read = Material.paths_before
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            Material, "paths_before", lambda self, step: {path for path in read(self, step) if path[:3] != "new"}
+    for number in range(8):  # no line to learn from: nothing will ever reach them
+        licence = "\n".join(
+            f"# {number}: this line of a licence is a comment, and so are all others." for _ in range(9)
         )
+        (repository / f"licence_{number}.py").write_text(licence + "\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(Material, "paths_before", lambda self, step: frozenset())
         document = follow(repository, positions=0)
     assert document["kept"] == "new" and UNREAD not in document["finetuning"]
     known = splits(repository)
     assert {place for path, place in known.items() if path.startswith("new_")} <= {"held-out", "validation"}
-    unread = 10 - sum(path.startswith("new_") for path in known)
-    assert 0 < unread < document["files"]["to_learn"]
+    assert sum(path.startswith("licence_") for path in known) == 8
+    unread = document["files"]["to_learn"] - sum(
+        known.get(f"licence_{number}.py") == "calibration" for number in range(8)
+    )
+    assert unread > 3 and drift() == unread
     again = follow(repository, positions=0)
     assert (again["kept"], again["files"]["to_learn"]) == ("new", unread)
+    assert again["from_commit"] == document["from_commit"], "what is new in them is new beside that one"
     assert sum(path.startswith("new_") for path in splits(repository)) == 10
+    assert drift() == 0
     assert follow(repository, positions=0)["stages"] == []
 
 

@@ -112,7 +112,7 @@ export interface FineTuningFacts {
   validation_loss?: LossChange;
 }
 /**
- * A validation during fine-tuning. Losses are in nats a token.
+ * A validation during fine-tuning. Losses are in nats a token, each weighted as in training.
  */
 export interface LossPoint {
   seconds: number;
@@ -122,7 +122,7 @@ export interface LossPoint {
   validation: number;
 }
 /**
- * Validation loss in nats a token, before and after fine-tuning.
+ * Validation loss before and after fine-tuning: nats a token, each weighted as in training.
  */
 export interface LossChange {
   after: number | null;

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { driftedIn, isOnMains, staleRepository, toSnapshot } from '../src/server/serverStatus';
+import { driftedIn, isOnBattery, staleRepositories, toSnapshot } from '../src/server/serverStatus';
 import { describe, INITIAL, snoozeEnd, type Snapshot } from '../src/status/state';
 
 const BUNDLE = {
@@ -99,9 +99,9 @@ test('an update by itself is of a repository that one would bring up to date, on
     drift: { ...facts, isStale, command: `submodel ${command} ${folder}` },
   });
   const others = [bundle('/a', 'build', true), bundle('/b', 'update', false), { drift: null }, {}];
-  expect(staleRepository(others)).toBeUndefined();
-  expect(staleRepository([...others, bundle('/c', 'update', true)])).toBe('/c');
-  expect(isOnMains(undefined)).toBe(false);
-  expect(isOnMains({ power: { onBattery: true } })).toBe(false);
-  expect(isOnMains({ power: { onBattery: null } })).toBe(true); // a desktop
+  expect(staleRepositories(others)).toEqual([]);
+  expect(staleRepositories([...others, bundle('/c', 'update', true)])).toEqual(['/c']);
+  expect(isOnBattery({ power: { onBattery: true } })).toBe(true);
+  expect(isOnBattery({ power: { onBattery: null } })).toBe(false); // a desktop
+  expect(isOnBattery(undefined)).toBe(false);
 });

@@ -1,11 +1,11 @@
-// Updates by themselves: one begins once the repository has drifted, on mains power, when nobody has typed for a minute. It
-// stands still as soon as somebody types, and on battery.
+// Updates by themselves: one begins once the repository has drifted, on mains power, when nobody has typed in this window
+// for a minute. It stands still at its next step once somebody types, and on battery.
 
 import * as vscode from 'vscode';
 
 import type { Logger } from '../logger';
 import type { ServerController } from '../server/controller';
-import { isOnMains, staleRepository } from '../server/serverStatus';
+import { isOnBattery, staleRepositories } from '../server/serverStatus';
 import { readSettings } from '../settings';
 import type { BuildCommand } from './command';
 import { Pace } from './pace';
@@ -57,9 +57,11 @@ export class AutomaticUpdates implements vscode.Disposable {
 
   private async lookNow(): Promise<void> {
     if (this.builds.runsByItself) {
-      if (this.pace.mayGoOn()) {
-        const isFree = isOnMains(await this.controller.readStatus());
-        this.builds.standStill(!isFree || !this.pace.mayGoOn());
+      if (!readSettings().updateAutomatically) {
+        this.builds.dispose();
+      } else if (this.pace.mayGoOn()) {
+        const isSaving = isOnBattery(await this.controller.readStatus());
+        this.builds.standStill(isSaving || !this.pace.mayGoOn());
       }
       return;
     }
@@ -69,8 +71,9 @@ export class AutomaticUpdates implements vscode.Disposable {
     }
     this.askAtMs = Date.now() + ASK_AGAIN_MS;
     const status = await this.controller.readStatus();
-    const repository = isOnMains(status) ? staleRepository(status?.bundles ?? []) : undefined;
-    if (repository === undefined || this.failed.has(repository) || !this.pace.mayBegin()) {
+    const stale = isOnBattery(status) ? [] : staleRepositories(status?.bundles ?? []);
+    const repository = stale.find((one) => !this.failed.has(one));
+    if (repository === undefined || !this.pace.mayBegin()) {
       return;
     }
     this.log.info(`${repository} has changed, and nobody types: an update begins`);

@@ -40,6 +40,12 @@ export class BuildCommand implements vscode.Disposable {
 
   /** `named`: the repository, if it has a bundle; any other value lets the user pick one if there are several. */
   async run(task: TaskName, named?: unknown): Promise<void> {
+    if (this.runsByItself && task === 'update') {
+      this.standStill(false);
+      this.isByItself = false;
+      void vscode.window.showInformationMessage('It is being updated already, and no longer waits for you.');
+      return;
+    }
     if (this.isRunning) {
       tellRunning();
       return;
@@ -79,6 +85,9 @@ export class BuildCommand implements vscode.Disposable {
   }
 
   private async runAlone(task: TaskName, target: Target, isByItself: boolean): Promise<boolean> {
+    if (this.isRunning) {
+      return false; // another one has begun while the user picked the repository
+    }
     this.isRunning = true;
     this.isByItself = isByItself;
     this.isStill = false;
@@ -127,17 +136,14 @@ export class BuildCommand implements vscode.Disposable {
       }
       return false;
     }
-    if (this.isByItself) {
-      this.log.warn(terminal.wasStopped ? WORDS[task].stopped : terminal.tail);
-    } else if (terminal.wasStopped) {
-      void vscode.window.showInformationMessage(plain(WORDS[task].stopped));
-    } else {
-      void this.tellFailure(
-        task,
-        target,
-        readFailure(terminal.tail) ?? `submodel ${task} ended with exit code ${code}.`,
-      );
+    if (terminal.wasStopped) {
+      this.log.info(WORDS[task].stopped);
+      if (!this.isByItself) {
+        void vscode.window.showInformationMessage(plain(WORDS[task].stopped));
+      }
+      return false;
     }
+    void this.tellFailure(task, target, readFailure(terminal.tail) ?? `submodel ${task} ended with exit code ${code}.`);
     return true;
   }
 

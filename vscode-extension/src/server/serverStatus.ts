@@ -46,16 +46,16 @@ export interface Drifted {
   readonly task: TaskName; // what the server suggests against the drift
 }
 
-/** Whether the machine is on mains power, as far as the server knows; a desktop has no battery to tell of. */
-export function isOnMains(status: ServerStatus | undefined): boolean {
-  return status !== undefined && status.power?.onBattery !== true;
+/** Whether the server knows that the machine runs on its battery; a desktop has none to tell of. */
+export function isOnBattery(status: ServerStatus | undefined): boolean {
+  return status?.power?.onBattery === true;
 }
 
-/** A repository whose sub-model an update would bring up to date; undefined if there is none. */
-export function staleRepository(bundles: readonly ServedBundle[]): string | undefined {
-  const isStale = ({ drift }: ServedBundle): boolean =>
-    drift?.isStale === true && drift.command.startsWith('submodel update');
-  return bundles.find((bundle) => isStale(bundle) && bundle.workspaceFolder)?.workspaceFolder ?? undefined;
+/** The repositories whose sub-models an update would bring up to date. */
+export function staleRepositories(bundles: readonly ServedBundle[]): string[] {
+  return bundles
+    .filter(({ drift }) => drift?.isStale === true && drift.command.startsWith('submodel update'))
+    .flatMap(({ workspaceFolder }) => workspaceFolder ?? []);
 }
 
 /** The repository whose drift the server's message is about; undefined for any other message. */
