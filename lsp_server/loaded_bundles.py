@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_LOADED = 2  # bundles in memory; a further one takes the place of the least recently used
-MAX_CRASHES = 3  # of one bundle, one after the other: then it counts as failed until it is loaded anew
+MAX_CRASHES = 3  # of one bundle, one after the other: then it counts as failed until it is loaded again
 LOADING_S = 600.0  # enough for a model of some gigabytes on a slow disk
 
 
@@ -46,12 +46,10 @@ class LoadedBundles:
         self._states, self._open, self._beat = states, open_completer, beat
         self._crashes: Counter[Path] = Counter()  # since the last answer
 
-    def get(self, folder: Path | None, threads: int | None) -> Completer | None:
+    def get(self, folder: Path, threads: int | None) -> Completer | None:
         """Return a bundle's completer if it is in memory for so many threads."""
-        status = self._states.by_folder.get(folder) if folder is not None else None
-        if folder is None or status is None or status.threads != threads:
-            return None
-        return self.completers.get(folder)
+        status = self._states.by_folder.get(folder)
+        return self.completers.get(folder) if status is not None and status.threads == threads else None
 
     def use(self, folder: Path, threads: int | None) -> Completer:
         """Return a bundle's completer, loaded if need be; it was the last used then. Raises what `load` raises."""
@@ -107,7 +105,7 @@ class LoadedBundles:
             self._states.forget(folder)
 
     def note_answer(self, folder: Path) -> None:
-        """Note that a bundle has answered: it counts its crashes anew."""
+        """Note that a bundle has answered: its crashes are counted from 0 again."""
         self._crashes.pop(folder, None)
 
     def note_crash(self, folder: Path, error: Exception) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from contract.repository.file_filters import decode_text
@@ -32,12 +33,11 @@ def renames_since(root: Path, commit: str | None) -> dict[str, str] | None:
     if commit is None or not _COMMIT.fullmatch(commit):
         return None
     asked = ("--find-renames", "--relative", "--name-status", "-z", "--diff-filter=R", commit, "HEAD", "--")
-    try:
-        try:
-            names = run_git(root, "diff", *DIFF_OPTIONS, "-l0", *asked)
-        except GitError:  # so many files that comparing all of them takes too long
-            names = run_git(root, "diff", *DIFF_OPTIONS, *asked)
-    except GitError:
+    for limit in (("-l0",), ()):  # where there are so many files that comparing all of them takes too long, not all
+        with suppress(GitError):
+            names = run_git(root, "diff", *DIFF_OPTIONS, *limit, *asked)
+            break
+    else:
         return None
     # `R100 NUL old NUL new NUL`, repeated.
     fields = [decode_name(name) for name in names.split(b"\0")]
@@ -47,14 +47,15 @@ def renames_since(root: Path, commit: str | None) -> dict[str, str] | None:
 def texts_at(root: Path, commit: str | None, paths: Iterable[str]) -> dict[str, str]:
     """The texts that files had at `commit`, as a build reads them; what git can't give is left out."""
     found: dict[str, str] = {}
-    if commit is None or not _COMMIT.fullmatch(commit):
+    wanted = list(paths)
+    if not wanted or commit is None or not _COMMIT.fullmatch(commit):
         return found
     try:  # most of the paths that are asked for may have gone long ago, and each costs a process
         listed = run_git(root, "ls-tree", "-r", "--name-only", "-z", commit)
     except GitError:
         return found
     there = frozenset(decode_name(name) for name in listed.split(b"\0"))
-    for path in paths:
+    for path in wanted:
         if path not in there:
             continue
         try:

@@ -2,8 +2,8 @@
 
 A bundle's `drafts/` holds `tokens.npy`, all files one after the other with SEPARATOR between them, and for each n of
 RUNS `places-n.npy`, a hash table from runs of n tokens to the place after them. Where a run stands several times, the
-place is the latest of those with the most frequent next token. All are read through a memory map, so that a look-up
-touches a few pages whatever the repository's size; MAX_TOKENS bounds the files.
+place is the latest of those with the most frequent next token. All are read through a memory map, but for
+Windows, so that a look-up touches a few pages whatever the repository's size; MAX_TOKENS bounds the files.
 
 The drafts are the repository's code: who gives a bundle away gives it away too.
 """

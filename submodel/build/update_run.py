@@ -38,14 +38,7 @@ from exporters.export_settings import SHORT_PARITY, ExportSettings
 from exporters.precision import Precision
 from submodel.build.build_settings import BuildSettings
 from submodel.build.document import scores_of, stage_rows, unscored
-from submodel.build.history import (
-    NEXT,
-    History,
-    describe_version,
-    drop_next_history,
-    figures_of,
-    write_history,
-)
+from submodel.build.history import NEXT, History, describe_version, drop_next_history, figures_of, write_history
 from submodel.build.lock import build_lock
 from submodel.build.new_lines import NewLines, OldTexts, past_texts
 from submodel.build.paths import BuildPaths, UpdatePaths, prepare_output

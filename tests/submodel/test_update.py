@@ -163,6 +163,13 @@ def splits(root: Path) -> dict[str, str]:
     return {path: place for path, place in history.known.paths.items() if (root / path).exists()}
 
 
+def drifted(root: Path) -> int:
+    """How many files have changed or are new, as the server counts them."""
+    drift = measure_drift(read_current_texts(root), read_bundle(root / ".submodel" / "bundle").manifest)
+    assert drift is not None
+    return drift.changed + drift.added
+
+
 def test_an_update_learns_and_swaps_model_and_bundle(repository, monkeypatch):
     output = repository / ".submodel"
     before, build = splits(repository), build_of(output / "bundle")
@@ -255,11 +262,6 @@ def test_what_was_learned_is_not_learned_again(repository, monkeypatch):
 
 
 def test_files_that_an_update_did_not_reach_are_learned_by_the_next(repository, monkeypatch):
-    def drift() -> int:
-        found = measure_drift(read_current_texts(repository), read_bundle(repository / ".submodel" / "bundle").manifest)
-        assert found is not None
-        return found.changed + found.added
-
     always_better(monkeypatch)
     change(repository)
     for number in range(8):  # no line to learn from: nothing will ever reach them
@@ -277,12 +279,12 @@ def test_files_that_an_update_did_not_reach_are_learned_by_the_next(repository, 
     unread = document["files"]["to_learn"] - sum(
         known.get(f"licence_{number}.py") == "calibration" for number in range(8)
     )
-    assert unread > 3 and drift() == unread
+    assert unread > 3 and drifted(repository) == unread
     again = follow(repository, positions=0)
     assert (again["kept"], again["files"]["to_learn"]) == ("new", unread)
     assert again["from_commit"] == document["from_commit"], "what is new in them is new beside that one"
     assert sum(path.startswith("new_") for path in splits(repository)) == 10
-    assert drift() == 0
+    assert drifted(repository) == 0
     assert follow(repository, positions=0)["stages"] == []
 
 
@@ -298,8 +300,7 @@ def test_a_model_that_is_not_better_is_dropped_but_the_drafts_are_renewed(reposi
     assert (model.read_bytes(), graph.read_bytes()) == before
     manifest = read_bundle(output / "bundle").manifest
     assert manifest["drafts"]["tokens"] > drafts
-    drift = measure_drift(read_current_texts(repository), manifest)
-    assert drift is not None and drift.share == 0, "another update would do no more"
+    assert drifted(repository) == 0, "another update would do no more"
     assert not (output / "next").exists()
     again = follow(repository)
     assert again["stages"] == [], "tried already"
@@ -334,18 +335,13 @@ def test_refused_updates_leave_what_the_user_can_go_back_to_and_what_was_held_ou
 def test_what_only_drifted_is_noted_so_that_nobody_is_asked_again(repository, monkeypatch):
     """Documentation has changed, say. Nothing is to be learned, and the server's offer ends."""
 
-    def drift() -> int:
-        found = measure_drift(read_current_texts(repository), read_bundle(repository / ".submodel" / "bundle").manifest)
-        assert found is not None
-        return found.changed + found.added
-
     always_better(monkeypatch)
     for number in range(2):
         (repository / f"notes_{number}.md").write_text(f"# Notes\n\nThese are notes, number {number}.\n")
-        assert drift() == 1
+        assert drifted(repository) == 1
         document = follow(repository, positions=0)
         assert [stage["name"] for stage in document["stages"]] == ["renew the drafts"]
-        assert drift() == 0
+        assert drifted(repository) == 0
     assert follow(repository, positions=0)["stages"] == []
 
 

@@ -22,6 +22,7 @@ test('a build is shown over all else', () => {
   expect(describe({ ...READY, building: 'prune' })).toMatchObject({
     text: 'submodel: prune',
     state: 'building: prune',
+    isBusy: true,
   });
   const update = describe({ ...READY, building: 'export', isUpdate: true });
   expect(update).toMatchObject({ state: 'updating: export', isBusy: true });

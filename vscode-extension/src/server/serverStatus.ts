@@ -1,6 +1,7 @@
 // Turns `submodel/status` into the state that people see. Free of VS Code.
 
 import type { TaskName } from '../build/progress';
+import type { DriftFacts } from '../documents';
 import type { Phase, Snapshot } from '../status/state';
 import type { ServedBundle, ServerStatus } from './protocol';
 
@@ -54,7 +55,7 @@ export function isOnBattery(status: ServerStatus | undefined): boolean {
 /** The repositories whose sub-models an update would bring up to date. */
 export function staleRepositories(bundles: readonly ServedBundle[]): string[] {
   return bundles
-    .filter(({ drift }) => drift?.isStale === true && drift.command.startsWith('submodel update'))
+    .filter(({ drift }) => drift?.isStale === true && taskAgainst(drift) === 'update')
     .flatMap(({ workspaceFolder }) => workspaceFolder ?? []);
 }
 
@@ -62,8 +63,12 @@ export function staleRepositories(bundles: readonly ServedBundle[]): string[] {
 export function driftedIn(message: string, bundles: readonly ServedBundle[]): Drifted | undefined {
   for (const { drift, workspaceFolder } of bundles) {
     if (workspaceFolder && drift?.isStale && message.includes(`\`${drift.command}\``)) {
-      return { repository: workspaceFolder, task: drift.command.startsWith('submodel update') ? 'update' : 'build' };
+      return { repository: workspaceFolder, task: taskAgainst(drift) };
     }
   }
   return undefined;
+}
+
+function taskAgainst({ command }: DriftFacts): TaskName {
+  return command.startsWith('submodel update') ? 'update' : 'build';
 }
