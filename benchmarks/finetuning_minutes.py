@@ -1,20 +1,24 @@
 """Held-out quality over minutes of fine-tuning, so that users can choose --minutes.
 
-    python -m benchmarks.finetuning_minutes --base qwen2.5-coder-0.5b --only httpx
+    python -m benchmarks.finetuning_minutes --base qwen2.5-coder-0.5b --only httpx [--budgets 2.5,5,10,20]
 
-One pruned model, tuned anew for each budget. Writes benchmarks/results/minutes-BASE-REPOSITORY.json.
+One pruned model, tuned anew for each budget, and each compared with the budget before, in pairs, with intervals over
+files. Writes benchmarks/results/minutes-BASE-REPOSITORY.json. Other options are those of `submodel build`.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+from pathlib import Path
 from typing import Any
 
 from benchmarks.builds import build, describe_repository, read_report, write_result
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import REPORTED, add_only, chosen, fetch
+from builder.evaluation.scores import Scores, compare
 
-MINUTES = (0.0, 5.0, 10.0, 20.0, 40.0)
+MINUTES = "2.5,5,10,20"
 
 
 def main() -> None:
@@ -22,23 +26,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--base", required=True)
     add_only(parser, default=REPORTED[0].name)
+    parser.add_argument("--budgets", default=MINUTES, help="minutes of fine-tuning, one build each")
     known, rest = parser.parse_known_args()
     (repository,) = chosen(known.only)
     folder = fetch(repository)
     rows: list[dict[str, Any]] = []
-    for minutes in MINUTES:
+    before: Scores | None = None
+    for minutes in map(float, known.budgets.split(",")):
         budget = ["--minutes", f"{minutes:g}", "--positions", "200", *rest]
-        report = read_report(build(folder, f"{folder.name}-{known.base}-minutes", known.base, budget))
-        kept = {key: report[key] for key in ("models", "against_base", "finetuning")}
-        rows.append({"minutes": minutes, **kept})
+        output = build(folder, f"{folder.name}-{known.base}-minutes", known.base, budget)
+        report = read_report(output)
+        kept = {key: report[key] for key in ("models", "against_base", "finetuning", "seconds")}
+        ours = scores_in(output)
+        against = {} if before is None else {"against_the_budget_before": compare(ours, before)}
+        rows.append({"minutes": minutes, **kept, **against})
+        before = ours
         document = {
-            "command": f"python -m benchmarks.finetuning_minutes --base {known.base} --only {known.only}",
+            "command": f"python -m benchmarks.finetuning_minutes --base {known.base} --only {known.only} "
+            f"--budgets {known.budgets}",
             "machine": describe_machine(),
             "versions": describe_versions(),
             **describe_repository(repository, folder),
             "budgets": rows,
         }
         write_result(f"minutes-{known.base}-{repository.name}", document)
+
+
+def scores_in(output: Path) -> Scores:
+    """What a build's sub-model made of each held-out position, from the record of that stage."""
+    record = json.loads((output / "stages" / "score the sub-model.json").read_text("utf-8"))
+    return Scores.from_record(record["result"])
 
 
 if __name__ == "__main__":
