@@ -37,13 +37,13 @@ from builder.fim_examples import FimExample
 from contract.bundle.bundle import read_bundle
 from contract.children import python_module
 from contract.repository.git import run_git
+from contract.versions import PROGRAM
 from laboratory.bench.workload import Keystroke, WorkloadSettings, make_workload
 from lsp_server.completion import Completer
 from lsp_server.decoding.engine import Engine
 from lsp_server.options import PATIENT
 from lsp_server.request import CompletionRequest
 from submodel.build.history import read_history
-from submodel.build.model_stages import PROGRAM
 from submodel.build.paths import BuildPaths
 from submodel.evaluation.bundle_predictor import nats_of
 

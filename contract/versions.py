@@ -1,8 +1,17 @@
-"""Versions of the libraries that a model, a bundle or a figure was made with."""
+"""Versions of what makes models and bundles: the program's own, and those of the libraries that are installed."""
 
 from __future__ import annotations
 
 import importlib.metadata
+from typing import Final
+
+# Raised when the same inputs give another model, so that stages of older versions are not kept.
+PIPELINE_VERSION: Final = 17
+# Likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits, 4: drafts, 5: confidence threshold,
+# 6: one quantization step for all rows behind a norm, 7: threshold on two places a line, 8: the key "threshold",
+# 9: threshold from short prompts, 10: threshold with the last token healed.
+EXPORT_VERSION: Final = 10
+PROGRAM: Final = f"{PIPELINE_VERSION}.{EXPORT_VERSION}"  # an update goes on from models of this one alone
 
 
 def installed_versions(distributions: tuple[str, ...]) -> dict[str, str]:

@@ -77,6 +77,7 @@ class Statistics:
 
 
 SURVIVING = 0.9  # of the characters
+MAX_COMPARED_CHARS = 4_000  # of what stands in the place of an accepted text; the time grows with the square
 _MAX_FOLLOWED = 500  # accepted texts that are still to be checked
 
 
@@ -236,5 +237,7 @@ class AcceptanceTracker:
 def _survives(accepted: str, now: str) -> bool:
     if accepted in now:
         return True
+    if len(now) > MAX_COMPARED_CHARS:  # something large was put into it
+        return False
     blocks = SequenceMatcher(None, accepted, now, autojunk=False).get_matching_blocks()
     return sum(block.size for block in blocks) >= SURVIVING * len(accepted)

@@ -44,8 +44,6 @@ def register_handlers(server: CompletionServer) -> None:
             ls.warn(problem)
         if is_changed:
             await ls.reload()
-        else:
-            ls.read_repositories()
         ls.send_status()
 
     @server.feature(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)

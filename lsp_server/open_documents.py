@@ -112,6 +112,12 @@ class OpenDocuments:
         self._documents[unquote(document.uri)] = document
         self._forget()
 
+    def drop(self, uri: str | None) -> None:
+        """Drop the text of an open document, or of all for None: a change of it is lost."""
+        for document in self._documents.values() if uri is None else (self.get(uri),):
+            if isinstance(document, Document):
+                document.drop()
+
     def note_use(self, document: Document) -> None:
         """Make a document the most recently used one."""
         name = unquote(document.uri)

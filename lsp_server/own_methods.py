@@ -17,6 +17,7 @@ from contract.errors import BundleError
 from lsp_server.handlers import ACCEPTED
 from lsp_server.server import STATUS, CompletionServer
 from lsp_server.session import SNOOZE_MINUTES
+from lsp_server.wire import LOST_CHANGE
 
 EXPLAIN = "submodel/explain"
 CURSOR = "submodel/cursor"
@@ -44,6 +45,11 @@ def register_own_methods(server: CompletionServer) -> None:
         line, character = _get(position, "line"), _get(position, "character")
         if isinstance(uri, str) and _is_count(line) and _is_count(character):
             ls.note_cursor(uri, types.Position(line, character))
+
+    @server.feature(LOST_CHANGE)
+    def submodel_lost_change(ls: CompletionServer, params: object) -> None:
+        uri = _get(params, "uri")
+        ls.documents.drop(uri if isinstance(uri, str) else None)
 
     @server.feature(DID_SHOW)
     def text_document_did_show_completion(ls: CompletionServer, params: object) -> None:

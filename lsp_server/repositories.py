@@ -22,7 +22,8 @@ from contract.documents import DriftFacts
 from contract.errors import CorpusError, SubmodelError
 from contract.files.file_names import path_below
 from contract.files.home import holds_home
-from contract.versions import installed_versions
+from contract.files.untrusted_json import read_json
+from contract.versions import PROGRAM
 from lsp_server.bundle_finder import read_manifest, workspace_of
 
 # A larger workspace is not read, since nobody asked for that. The largest repositories have some 100,000 files.
@@ -73,13 +74,15 @@ def can_update(repository: Path, manifest: Mapping[str, Any]) -> bool:
     """Return whether `submodel update` can start from the build that made the bundle with this manifest.
 
     It needs the sub-model and its history beside the bundle. A bundle that was unpacked or pulled has none, or those of
-    an earlier build, and that of a language has no history. It also refuses what another version built.
+    an earlier build, and that of a language has no history. It also refuses what another PROGRAM built.
     """
     folder = repository / WORKSPACE_BUNDLE.parts[0]
-    versions = manifest.get("versions")
-    if not isinstance(versions, dict) or versions.get("submodel") != installed_versions(("submodel",)).get("submodel"):
+    try:
+        history = read_json(folder / "stages" / "history.json")
+    except (OSError, ValueError):
         return False
-    return (folder / "stages" / "history.json").is_file() and is_bundle_of(manifest, folder / "model")
+    is_ours = isinstance(history, dict) and history.get("program") == PROGRAM
+    return is_ours and is_bundle_of(manifest, folder / "model")
 
 
 def measure_drift(texts: Iterable[str], manifest: Mapping[str, Any]) -> Drift | None:

@@ -41,8 +41,8 @@ log = logging.getLogger(__name__)
 
 STATUS = "submodel/status"
 _NOT_KEPT = (
-    f"the document has more than {MAX_DOCUMENT_CHARS:,} characters, or so much else is open that its text was given "
-    "up; open it again"
+    f"the document has more than {MAX_DOCUMENT_CHARS:,} characters, or a change of it was too large to read, or so "
+    "much else is open that its text was given up; open it again"
 )
 AGAIN_S = 0.2  # until a resting cursor is looked at again, if the model was at work
 PROGRESS_TIMEOUT_S = 5.0  # for a client to agree to a progress bar
@@ -54,6 +54,7 @@ class CompletionServer(LanguageServer):
     def __init__(self, options: ServerOptions, version: str) -> None:
         super().__init__("submodel", version, protocol_cls=TolerantProtocol, converter_factory=lenient_converter)
         self.defaults = options
+        self._started_in = _working_folder()
         self.problems: list[str] = []
         self.finder = BundleFinder(options.bundle)
         self.service = CompletionService(on_change=self._on_service_change, is_named=self.finder.is_named)
@@ -87,7 +88,7 @@ class CompletionServer(LanguageServer):
         """The workspace's folders on disk, or else the folder that the server was started in."""
         uris = [folder.uri for folder in self.workspace.folders.values()] or [self.workspace.root_uri]
         paths = [path for uri in uris if uri and (path := to_fs_path(uri))]
-        return [Path(path) for path in paths] or [Path.cwd()]
+        return [Path(path) for path in paths] or [self._started_in]
 
     def document(self, uri: str) -> Document | None:
         """Return an open document, None if the client has opened none of that name."""
@@ -219,10 +220,12 @@ class CompletionServer(LanguageServer):
     async def ask(self, request: CompletionRequest) -> Completion | None:
         """Return what to show for a request, None if there is nothing."""
         self._prepare(request)
-        self.note_use()
+        is_on = self.session.find_switch(request) is None
+        if is_on:  # else an unused model would never be freed
+            self.note_use()
         if self._read_conditions() != self._conditions:  # cheaper than the status, at each key
             self.send_status()
-        if request.bundle is not None and self.service.follow_build(request.bundle, self.session.threads()):
+        if is_on and request.bundle and self.service.follow_build(request.bundle, self.session.threads()):
             self._warned.discard(f"the drift of {request.root}")  # an editor may be open for weeks
             self.repositories.forget_readings()
             self.read_repositories()
@@ -379,7 +382,8 @@ class CompletionServer(LanguageServer):
 
     def _on_drift(self, root: Path, drift: Drift) -> None:
         if drift.is_stale:
-            where = "" if root == Path.cwd() else f" in {root}"  # a message of over 80 columns stops people in Neovim
+            # A message of over 80 columns stops people in Neovim.
+            where = "" if root == self._started_in else f" in {root}"
             self.warn_once(
                 f"{drift.changed + drift.added} of {drift.files} files{where} have changed; "
                 f"run `{drift.command(root if where else None)}`.",
@@ -422,6 +426,14 @@ class CompletionServer(LanguageServer):
         """Called from the worker's thread, and from the loop's own."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._note_service_change)
+
+
+def _working_folder() -> Path:
+    """Return the folder that the server was started in; it may be removed later, or be gone already."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return Path.home()
 
 
 def _file_of(document: Document) -> Path | None:

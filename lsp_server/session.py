@@ -289,13 +289,20 @@ class Session:
             return False
         return True
 
-    def _find_refusal(self, request: CompletionRequest) -> Step | None:
+    def find_switch(self, request: CompletionRequest) -> Step | None:
+        """Return the refusal of a request if suggestions are off as a whole, as while they are snoozed."""
         if not self.options.enabled:
             return refuse("disabled", "submodel is switched off (option enabled)")
         if self.is_paused:
             return refuse("paused", "submodel is paused")
         if self.is_snoozed and not request.is_invoked:
             return refuse("snoozed", f"submodel is snoozed until {self.snoozed_until:%H:%M} UTC")
+        return None
+
+    def _find_refusal(self, request: CompletionRequest) -> Step | None:
+        switched_off = self.find_switch(request)
+        if switched_off is not None:
+            return switched_off
         if request.refusal is not None:
             return refuse("document", request.refusal)
         if request.is_invoked:

@@ -15,8 +15,6 @@ from lsp_server.suggestion.stops import shorten
 from lsp_server.syntax.grammars import MAX_PARSED_CHARS
 from lsp_server.syntax.parsed_text import ParsedText
 
-MAX_TEXT_RIGHT = 0  # characters that close nothing; llama.vim has 8, which lets through what is then cut as duplicate
-
 
 def find_refusal(
     request: CompletionRequest, options: TriggerOptions, *, is_after_accepted: bool = False
@@ -33,8 +31,8 @@ def _refusals(request: CompletionRequest, options: TriggerOptions, is_after_acce
         yield refuse("empty-document", "the document is empty")
     if _is_word(before[-1:]) and _is_word(after[:1]):
         yield refuse("mid-word", "the cursor stands within a word")
-    text_right = [character for character in after if not character.isspace() and character not in CLOSING]
-    if len(text_right) > MAX_TEXT_RIGHT:
+    # llama.vim lets eight such characters through; what is suggested there is then cut as a duplicate.
+    if any(not character.isspace() and character not in CLOSING for character in after):
         yield refuse("before-text", f"{shorten(after)} stands right of the cursor")
     if is_after_accepted and not after.strip():
         yield refuse("after-accepted-line", "the line was just accepted")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Callable, Generator
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import unquote
@@ -19,14 +20,18 @@ from pygls.exceptions import JsonRpcException, JsonRpcInvalidRequest
 from pygls.protocol import JsonRPCNotification, JsonRPCRequestMessage, JsonRPCResponseMessage, LanguageServerProtocol
 from pygls.protocol.language_server import lsp_method
 
+from lsp_server.open_documents import OpenDocuments
+
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 # A document of 50 MB, the most that VS Code sends, and escapes; longer messages are thrown away.
 MAX_MESSAGE_BYTES = 64 << 20
-MAX_BARE_BYTES = 1 << 20  # of a message's JSON outside of strings: some 40,000 edits; parsing takes 0.3 s at most
+MAX_BARE_BYTES = 1 << 20  # of a message's JSON outside of strings: some 29,000 edits; parsing takes 0.3 s at most
+MAX_COPIED_CHARS = 4_000_000_000  # by the edits of a message, each of which copies the text: a second or less
 MAX_HEADER_BYTES = 8 << 10
 NO_MESSAGE = b"{}"  # JSON that is no message: pygls refuses it and goes on
+LOST_CHANGE = "submodel/lostChange"  # the method that stands in for a change of a document that is passed over
 _CHUNK_BYTES = 1 << 20
 
 
@@ -42,6 +47,8 @@ class TolerantProtocol(LanguageServerProtocol):
             number = data.get("id")
             if "method" in data and isinstance(number, (int, str)):
                 self._send_response(number, error=error.to_response_error())
+            if data.get("method") == types.TEXT_DOCUMENT_DID_CHANGE:
+                self._documents().drop(_uri_of(data))
             raise
 
     def _execute_handler(
@@ -63,9 +70,15 @@ class TolerantProtocol(LanguageServerProtocol):
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
     def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> Generator[Any, Any, None]:
-        """Change a document that is open."""
+        """Change a document that is open; drop its text if that would take too long."""
         if unquote(params.text_document.uri) in self.workspace.text_documents:
+            document = self._documents().get(params.text_document.uri)
+            if document is not None and len(params.content_changes) * document.size > MAX_COPIED_CHARS:
+                document.drop()
             yield from super().lsp_text_document__did_change(params)
+
+    def _documents(self) -> OpenDocuments:
+        return OpenDocuments({} if self._workspace is None else self.workspace.text_documents)
 
 
 def _check(data: dict[str, Any]) -> None:
@@ -89,7 +102,27 @@ def _bounded(body: bytes) -> bytes:
     if json.detect_encoding(body).startswith("utf-8") and _bare_bytes(body) <= MAX_BARE_BYTES:
         return body
     log.warning("A message of %d bytes is passed over; it holds too many values, or is not UTF-8.", len(body))
-    return NO_MESSAGE
+    return _instead_of(body)
+
+
+def _instead_of(body: bytes) -> bytes:
+    """Return what stands in for a message that is passed over: of a change, the news that it is lost.
+
+    The text that the server has is another one from then on. `body` may be the message's beginning.
+    """
+    if not re.search(rb'"method"\s*:\s*"textDocument/didChange"', body):
+        return NO_MESSAGE
+    uri = re.search(rb'"uri"\s*:\s*("[\x20\x21\x23-\x5b\x5d-\x7e]{1,4096}")', body)
+    params = b'{"uri":%s}' % (uri[1] if uri else b"null")
+    return b'{"jsonrpc":"2.0","method":"%s","params":%s}' % (LOST_CHANGE.encode(), params)
+
+
+def _uri_of(data: dict[str, Any]) -> str | None:
+    """Return the document that a message names, None if it names none."""
+    params = data.get("params")
+    document = params.get("textDocument") if isinstance(params, dict) else None
+    uri = document.get("uri") if isinstance(document, dict) else None
+    return uri if isinstance(uri, str) else None
 
 
 def _bare_bytes(body: bytes) -> int:
@@ -118,9 +151,11 @@ class BoundedInput:
         if size <= MAX_MESSAGE_BYTES:
             return _bounded(self._stream.read(size))
         log.warning("A message of %d bytes is passed over; the most is %d.", size, MAX_MESSAGE_BYTES)
+        head = b""
         while size > 0 and (chunk := self._stream.read(min(size, _CHUNK_BYTES))):
+            head = head or chunk
             size -= len(chunk)
-        return b"" if size > 0 else NO_MESSAGE
+        return b"" if size > 0 else _instead_of(head)
 
 
 class BoundedReader:
@@ -149,9 +184,12 @@ class BoundedReader:
             if size <= MAX_MESSAGE_BYTES:
                 return _bounded(await self._reader.readexactly(size))
             log.warning("A message of %d bytes is passed over; the most is %d.", size, MAX_MESSAGE_BYTES)
+            head = b""
             while size > 0:
-                size -= len(await self._reader.readexactly(min(size, _CHUNK_BYTES)))
-            return NO_MESSAGE
+                chunk = await self._reader.readexactly(min(size, _CHUNK_BYTES))
+                head = head or chunk
+                size -= len(chunk)
+            return _instead_of(head)
         except (asyncio.IncompleteReadError, ConnectionError):
             return b""
 
@@ -187,4 +225,6 @@ def lenient_converter() -> Converter:
 
 
 def _as_it_is(message: dict[str, Any], kind: type[T]) -> T:
+    if kind is not JsonRPCResponseMessage:
+        message = {"params": None, **message}  # JSON-RPC lets them be left out
     return kind(**message)

@@ -18,6 +18,7 @@ from lsp_server.suggestion.indentation import width
 MAX_LINES = 8  # of a block; more is rarely right and never read
 _SIMILAR = 0.95  # of two lines, by difflib; with less, neighbouring assignments would count as the same
 _MIN_SIMILAR_CHARS = 20
+_MAX_SIMILAR_CHARS = 500  # longer lines must be equal: the time to compare grows with the square
 _MIN_WORD_CHARS = 4  # shorter lines, such as `else:` or `}`, repeat in good code
 _REPEATED = re.compile(r"(?s)(.{4,60}?)\1\1")  # three times in a row
 _CLOSING_TAG = re.compile(r"</[\w.:-]*>[;,)]*")
@@ -131,7 +132,9 @@ def _as_compared(line: str) -> str:
 def _is_same(line: str, other: str) -> bool:
     if line == other:
         return True
-    if min(len(line), len(other)) < _MIN_SIMILAR_CHARS or _CLOSING_TAG.fullmatch(other.strip()):
+    if not _MIN_SIMILAR_CHARS <= min(len(line), len(other)) <= max(len(line), len(other)) <= _MAX_SIMILAR_CHARS:
+        return False
+    if _CLOSING_TAG.fullmatch(other.strip()):
         return False
     matcher = SequenceMatcher(None, line, other, autojunk=False)
     return matcher.real_quick_ratio() >= _SIMILAR and matcher.ratio() >= _SIMILAR

@@ -23,8 +23,8 @@ from contract.documents import BaseFacts
 from contract.errors import BundleError, SubmodelError
 from contract.files.folders import make_folder, write_text
 from contract.files.seals import seal_key
+from contract.versions import PROGRAM
 from submodel.build.lock import build_lock
-from submodel.build.model_stages import PROGRAM
 from submodel.build.paths import prepare_output
 from submodel.fleet.cluster import LOCAL, build_on_cluster
 from submodel.fleet.fleet_file import Repository, read_fleet_file

@@ -92,7 +92,7 @@ def _build(task: Task, folder: Path) -> str:
 
     from builder.bases.resolve import resolve_base
     from contract.console import StageDisplay
-    from submodel.build.model_stages import PROGRAM
+    from contract.versions import PROGRAM
     from submodel.build.pipeline import run_build
 
     torch.set_num_threads(task.cores)  # other numbers of threads add in another order

@@ -17,7 +17,15 @@ from hypothesis import strategies as st
 
 from lsp_server.options import ServerOptions
 from lsp_server.transports import create_server
-from lsp_server.wire import MAX_BARE_BYTES, NO_MESSAGE, BoundedInput, BoundedReader, _bare_bytes
+from lsp_server.wire import (
+    LOST_CHANGE,
+    MAX_BARE_BYTES,
+    MAX_MESSAGE_BYTES,
+    NO_MESSAGE,
+    BoundedInput,
+    BoundedReader,
+    _bare_bytes,
+)
 
 UNITS = [b"{}", b"[]", b"0", b'""', b'{"":""}', b'"\\""', b'"\\\\"']
 
@@ -50,9 +58,38 @@ def test_objects_of_a_message_stay_what_they_are(message: dict[str, Any]) -> Non
     assert getattr(structured, field) == value
 
 
+@pytest.mark.parametrize("message", [{"method": "submodel/nothing"}, {"method": "submodel/nothing", "id": 1}])
+def test_parameters_may_be_left_out(message: dict[str, Any]) -> None:
+    text = json.dumps({"jsonrpc": "2.0", **message})
+    structured = json.loads(text, object_hook=create_server(ServerOptions(), "1").protocol.structure_message)
+    assert structured.params is None
+
+
 @pytest.mark.parametrize("unit", UNITS)
 def test_a_message_of_millions_of_values_is_passed_over(unit: bytes) -> None:
     assert read_both(message_of(unit)) == {NO_MESSAGE}
+
+
+def change_of(uri: str, unit: bytes = b"{}", size: int = 2 << 20) -> bytes:
+    head = json.dumps({"textDocument": {"uri": uri, "version": 2}})[:-1].encode()
+    edits = b",".join([unit] * (size // len(unit)))
+    change = b'{"jsonrpc":"2.0","method":"textDocument/didChange","params":%s,"contentChanges":[%s]}}'
+    return change % (head, edits)
+
+
+@pytest.mark.parametrize("uri", ["file:///a.py", "file:///a%20b.py"])
+def test_a_change_that_is_passed_over_leaves_the_news_that_it_is_lost(uri: str) -> None:
+    [left] = read_both(change_of(uri))
+    assert json.loads(left) == {"jsonrpc": "2.0", "method": LOST_CHANGE, "params": {"uri": uri}}
+    [unnamed] = read_both(change_of("file:///\n.py"))
+    assert json.loads(unnamed)["params"] == {"uri": None}, "so all texts are dropped"
+
+
+@pytest.mark.slow
+def test_so_is_one_that_is_longer_than_any_message() -> None:
+    body = change_of("file:///a.py", b'{"text":"' + b"x" * 1000 + b'"}', MAX_MESSAGE_BYTES + 1)
+    [left] = read_both(body)
+    assert json.loads(left)["params"] == {"uri": "file:///a.py"}
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])

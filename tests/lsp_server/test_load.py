@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from lsprotocol import types
+from pygls.exceptions import JsonRpcException
 
 from contract.bundle.bundle import Bundle
 from contract.errors import SubmodelError
@@ -30,7 +31,7 @@ from lsp_server.serve_errors import EngineCrash, ServeError
 from lsp_server.server import CompletionServer
 from lsp_server.service import CompletionService
 from lsp_server.transports import create_server
-from lsp_server.wire import MAX_MESSAGE_BYTES, NO_MESSAGE, BoundedInput
+from lsp_server.wire import LOST_CHANGE, MAX_MESSAGE_BYTES, NO_MESSAGE, BoundedInput
 from tests.attacks.lsp_process import TOKEN, answer_to, connect, initialize, listening
 
 
@@ -113,6 +114,37 @@ def test_a_giant_document_is_not_kept_and_nothing_else_suffers(text: str) -> Non
         small = client.server.document("file:///small.py")
         assert small is not None
         assert small.source == "x = 1\n"
+
+    talk(test)
+
+
+def _a_change_that_is_no_change(client: Client) -> None:
+    with pytest.raises(JsonRpcException):
+        client.change("file:///a.py", {"range": "nowhere", "text": 1})
+
+
+LOSSES: dict[str, Callable[[Client], None]] = {
+    "passed over": lambda client: client.send(LOST_CHANGE, {"uri": "file:///a.py"}),
+    "passed over, and it names no document": lambda client: client.send(LOST_CHANGE, {"uri": None}),
+    "not to be read": _a_change_that_is_no_change,
+    "of too many edits": lambda client: client.change("file:///a.py", *[edit(0, 0, "x")] * 3),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_nothing_is_suggested_from_a_text_of_which_a_change_is_lost(loss: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(client: Client) -> None:
+        client.open("file:///a.py", "x = 1\n")
+        if "too many" in loss:
+            monkeypatch.setattr("lsp_server.wire.MAX_COPIED_CHARS", 17)
+        LOSSES[loss](client)
+        assert (await client.complete("file:///a.py", 0, 5, 2))["result"]["items"] == []
+        [decision] = client.server.session.traces.newest()
+        assert decision.rule == "document"
+        client.change("file:///a.py", {"text": "y = 2\n"})
+        document = client.server.document("file:///a.py")
+        assert document is not None
+        assert (document.source, document.is_kept) == ("y = 2\n", True)
 
     talk(test)
 

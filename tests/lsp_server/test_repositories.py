@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from contract.bundle.bundle import CHECKPOINT_MANIFEST, Bundle, read_manifest, seal_manifest
-from contract.versions import installed_versions
+from contract.files.folders import write_text
+from contract.versions import PROGRAM
 from lsp_server.repositories import Drift, Repositories
 from submodel.build import history
 from submodel.build.paths import BuildPaths
@@ -42,8 +43,7 @@ def build(root: Path, bundle: Path) -> BuildPaths:
     made_of = {name: value for name, value in read_manifest(bundle).items() if name in ("plan", "learned_sha256")}
     (paths.model / CHECKPOINT_MANIFEST).write_text(json.dumps(made_of))
     paths.stages.mkdir()
-    (paths.stages / history.FILE).write_text("{}")
-    seal_manifest(bundle, {**read_manifest(bundle), "versions": installed_versions(("submodel",))})
+    (paths.stages / history.FILE).write_text(json.dumps({"program": PROGRAM}))
     return paths
 
 
@@ -169,20 +169,15 @@ def test_what_a_build_of_this_version_left_can_be_updated(root: Path, bundle: Pa
     assert command_of(root, bundle) == f"submodel update {root}"
 
 
-def _of_another_version(build: BuildPaths) -> None:
-    seal_manifest(build.bundle, {**read_manifest(build.bundle), "versions": {"submodel": "0.0.1"}})
-
-
 CANT_UPDATE: dict[str, Callable[[BuildPaths], None]] = {
     "unpacked or exported, without a sub-model": lambda build: shutil.rmtree(build.model),
     "pulled over an earlier build": lambda build: seal_manifest(
         build.bundle, {**read_manifest(build.bundle), "plan": {"kept": 0}}
     ),
     "of a language, without a history": lambda build: (build.stages / history.FILE).unlink(),
-    "of another version": _of_another_version,
-    "of a version that is a list": lambda build: seal_manifest(
-        build.bundle, {**read_manifest(build.bundle), "versions": ["submodel"]}
-    ),
+    "of another version": lambda build: write_text(build.stages / history.FILE, '{"program": "12.7"}'),
+    "with a history that is a list": lambda build: write_text(build.stages / history.FILE, '["program"]'),
+    "with a broken history": lambda build: write_text(build.stages / history.FILE, "{"),
 }
 
 

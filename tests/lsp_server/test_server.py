@@ -143,6 +143,46 @@ def test_the_settings_of_other_servers_are_none_of_ours(settings: object, warnin
     talk(test)
 
 
+def test_settings_that_change_nothing_read_no_repository_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(client: Client) -> None:
+        read: list[object] = []
+        monkeypatch.setattr(client.server, "read_repositories", lambda: read.append(None))
+        client.send("workspace/didChangeConfiguration", {"settings": {"pylsp": {}}})
+        await rest()
+        assert read == []
+
+    talk(test)
+
+
+def test_suggestions_that_are_off_keep_no_model_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(client: Client) -> None:
+        used: list[object] = []
+        monkeypatch.setattr(client.server, "note_use", lambda: used.append(None))
+        client.open("file:///a.py", "x = 1\n")
+        client.server.session.snooze(5)
+        await client.complete("file:///a.py", 0, 5, 2)
+        assert len(used) == 1, "it was asked for"
+        used.clear()
+        client.server.session.is_paused = True
+        await client.complete("file:///a.py", 0, 5, 3)
+        assert used == []
+
+    talk(test)
+
+
+def test_a_server_whose_folder_is_removed_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "worktree"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+
+    async def test(client: Client) -> None:
+        client.open("file:///a.py", "x = 1\n")
+        folder.rmdir()
+        assert (await client.complete("file:///a.py", 0, 5, 2))["result"]["items"] == []
+
+    talk(test)
+
+
 def test_a_repository_that_goes_on_and_on_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
     server = create_server(ServerOptions(), "1")
     reported: list[Any] = []

@@ -18,8 +18,8 @@ import pytest
 import torch
 
 from contract.console import StageDisplay
+from contract.versions import PROGRAM
 from submodel.build.lock import LockedError, build_lock
-from submodel.build.model_stages import PROGRAM
 from submodel.fleet import fleet_run
 from submodel.fleet.fleet_run import FleetSettings, run_fleet
 from submodel.fleet.task import LOCK_WAIT_S, LOG, Task, _when_free, build_repository, describe
