@@ -95,7 +95,7 @@ test('an update begins by itself when nobody types, and stands still while someb
     await editor.until(work, (seconds) => seconds !== undefined && seconds > 0.5, 'update that goes on', 60_000);
   }
   await editor.run('submodel: Update the Sub-model of This Workspace');
-  await editor.untilNotification(/being updated already, and no longer waits/);
+  await editor.untilNotification(/no longer waits while you type/);
 });
 
 test('a build gives way to the server, can be stopped, and says that it goes on another time', async () => {

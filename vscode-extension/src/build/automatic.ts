@@ -6,18 +6,21 @@ import * as vscode from 'vscode';
 import type { Logger } from '../logger';
 import type { ServerController } from '../server/controller';
 import { isOnBattery, staleRepositories } from '../server/serverStatus';
-import { readSettings } from '../settings';
+import { isEnabledFor, readSettings } from '../settings';
 import type { BuildCommand } from './command';
 import { Pace } from './pace';
 
 const LOOK_MS = 5_000;
 const ASK_AGAIN_MS = 600_000; // of a server that had no drift to tell of
+const STILL_MS = 900_000; // then an update that stands still ends: it holds gigabytes, and its repository's lock
 
 export class AutomaticUpdates implements vscode.Disposable {
   private readonly pace = new Pace();
   private readonly failed = new Set<string>(); // repositories, in this window
   private readonly disposable: vscode.Disposable;
   private askAtMs = 0;
+  private lookedAtMs = Date.now();
+  private stillSinceMs: number | undefined;
   private isLooking = false;
 
   constructor(
@@ -33,7 +36,7 @@ export class AutomaticUpdates implements vscode.Disposable {
       vscode.workspace.onDidChangeTextDocument(({ document, contentChanges }) => {
         if (contentChanges.length > 0 && document.uri.scheme !== 'output') {
           this.pace.noteKey();
-          this.builds.standStill(true);
+          this.standStill(true);
         }
       }),
     );
@@ -55,16 +58,30 @@ export class AutomaticUpdates implements vscode.Disposable {
     }
   }
 
+  private standStill(isStill: boolean): void {
+    this.stillSinceMs = isStill ? (this.stillSinceMs ?? Date.now()) : undefined;
+    this.builds.standStill(isStill);
+  }
+
   private async lookNow(): Promise<void> {
+    const now = Date.now();
+    if (now - this.lookedAtMs > 3 * LOOK_MS) {
+      this.pace.noteKey(); // the machine has slept, and somebody may have woken it to work
+    }
+    this.lookedAtMs = now;
     if (this.builds.runsByItself) {
-      if (!readSettings().updateAutomatically) {
-        this.builds.dispose();
+      const isTooLong = this.stillSinceMs !== undefined && now - this.stillSinceMs > STILL_MS;
+      if (!readSettings().updateAutomatically || isTooLong) {
+        await this.builds.stopByItself();
       } else if (this.pace.mayGoOn()) {
-        const isSaving = isOnBattery(await this.controller.readStatus());
-        this.builds.standStill(isSaving || !this.pace.mayGoOn());
+        const status = await this.controller.readStatus();
+        if (status) {
+          this.standStill(isOnBattery(status) || !this.pace.mayGoOn());
+        }
       }
       return;
     }
+    this.stillSinceMs = undefined;
     const isDue = readSettings().updateAutomatically && this.pace.mayBegin() && Date.now() >= this.askAtMs;
     if (!isDue || !vscode.workspace.isTrusted) {
       return;
@@ -72,7 +89,8 @@ export class AutomaticUpdates implements vscode.Disposable {
     this.askAtMs = Date.now() + ASK_AGAIN_MS;
     const status = await this.controller.readStatus();
     const stale = isOnBattery(status) ? [] : staleRepositories(status?.bundles ?? []);
-    const repository = stale.find((one) => !this.failed.has(one));
+    const isOn = (one: string): boolean => !this.failed.has(one) && isEnabledFor(vscode.Uri.file(one));
+    const repository = stale.find(isOn);
     if (repository === undefined || !this.pace.mayBegin()) {
       return;
     }

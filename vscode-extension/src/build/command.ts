@@ -24,11 +24,15 @@ const WORDS = {
   },
 } as const satisfies Record<TaskName, object>;
 
+const BUSY = 'Another submodel command'; // of its lock's refusal: another window updates the same repository
+
 export class BuildCommand implements vscode.Disposable {
   private isRunning = false;
   private isByItself = false; // nobody has asked for what runs, so no message says how it ended
   private isStill = false;
+  private target: Target | undefined; // of what runs
   private terminal: BuildTerminal | undefined;
+  private ended: Promise<unknown> = Promise.resolve();
 
   constructor(
     private readonly bundles: Bundles,
@@ -40,13 +44,7 @@ export class BuildCommand implements vscode.Disposable {
 
   /** `named`: the repository, if it has a bundle; any other value lets the user pick one if there are several. */
   async run(task: TaskName, named?: unknown): Promise<void> {
-    if (this.runsByItself && task === 'update') {
-      this.standStill(false);
-      this.isByItself = false;
-      void vscode.window.showInformationMessage('It is being updated already, and no longer waits for you.');
-      return;
-    }
-    if (this.isRunning) {
+    if (this.isRunning && !this.isByItself) {
       tellRunning();
       return;
     }
@@ -58,6 +56,13 @@ export class BuildCommand implements vscode.Disposable {
     if (!target) {
       return;
     }
+    if (this.runsByItself && task === 'update' && this.target?.repository === target.repository) {
+      this.standStill(false);
+      this.isByItself = false;
+      void vscode.window.showInformationMessage('An automatic update is running. It no longer waits while you type.');
+      return;
+    }
+    await this.stopByItself(); // what was asked for goes first
     if (isTaskRunning(target.folder)) {
       tellRunning();
       return;
@@ -73,6 +78,14 @@ export class BuildCommand implements vscode.Disposable {
 
   get runsByItself(): boolean {
     return this.isRunning && this.isByItself;
+  }
+
+  /** Stop an update that runs by itself; the next one goes on from what it has done. */
+  async stopByItself(): Promise<void> {
+    if (this.runsByItself) {
+      this.terminal?.stop();
+      await this.ended;
+    }
   }
 
   /** Let an update that runs by itself stand still, or go on. */
@@ -91,12 +104,13 @@ export class BuildCommand implements vscode.Disposable {
     this.isRunning = true;
     this.isByItself = isByItself;
     this.isStill = false;
-    try {
-      return await this.runTask(task, target);
-    } finally {
+    this.target = target;
+    const running = this.runTask(task, target).finally(() => {
       this.isRunning = false;
       this.status.update({ building: undefined });
-    }
+    });
+    this.ended = running.catch(() => undefined);
+    return running;
   }
 
   /** Stop the build as the window closes: it would keep the machine busy unseen. Its finished stages stay. */
@@ -124,8 +138,9 @@ export class BuildCommand implements vscode.Disposable {
     this.terminal = undefined;
     this.log.info(`submodel ${task} in ${target.repository} ended with ${code}`);
     if (code === 0) {
-      if (task === 'build' || (await readBundle(own))?.graphs !== before?.graphs) {
-        await this.bundles.forgetPick(); // an update that keeps the old model leaves what the user has picked
+      const isNew = task === 'build' || (await readBundle(own))?.graphs !== before?.graphs;
+      if (isNew && !this.isByItself) {
+        await this.bundles.forgetPick(); // nothing else takes away what the user has picked
       }
       this.status.update({ building: undefined });
       await this.controller.restartForNewBundle(`a sub-model was ${task === 'build' ? 'built' : 'updated'}`);
@@ -143,12 +158,16 @@ export class BuildCommand implements vscode.Disposable {
       }
       return false;
     }
-    void this.tellFailure(task, target, readFailure(terminal.tail) ?? `submodel ${task} ended with exit code ${code}.`);
-    return true;
+    const problem = readFailure(terminal.tail) ?? `submodel ${task} ended with exit code ${code}.`;
+    if (this.isByItself) {
+      this.log.warn(`The update that began by itself failed: ${problem}`);
+    } else {
+      void this.tellFailure(task, target, problem);
+    }
+    return !problem.includes(BUSY);
   }
 
   private async follow(task: TaskName, target: Target, terminal: BuildTerminal): Promise<number> {
-    const execution = createTask(target.folder, taskDefinition(task), () => Promise.resolve(terminal));
     const title = plain(`${WORDS[task].title} of ${nameOf(target)}`);
     const location = this.isByItself ? vscode.ProgressLocation.Window : vscode.ProgressLocation.Notification;
     return vscode.window.withProgress({ location, title, cancellable: true }, async (progress, token) => {
@@ -166,7 +185,13 @@ export class BuildCommand implements vscode.Disposable {
         }),
       );
       try {
-        await vscode.tasks.executeTask(execution);
+        if (this.isByItself) {
+          terminal.open(undefined); // not as a task: VS Code saves all files before it runs one
+        } else {
+          await vscode.tasks.executeTask(
+            createTask(target.folder, taskDefinition(task), () => Promise.resolve(terminal)),
+          );
+        }
         return await terminal.exitCode;
       } finally {
         listening.dispose();

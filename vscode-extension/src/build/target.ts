@@ -3,7 +3,7 @@
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 
-import { findRepository, listBuildable } from '../bundle/bundles';
+import { findRepository, isAtOrBelow, listBuildable, OWN_BUNDLE, readBundle } from '../bundle/bundles';
 import type { TaskName } from './progress';
 
 export interface Target {
@@ -23,18 +23,23 @@ export async function pickTarget(task: TaskName, named: unknown): Promise<Target
     void vscode.window.showInformationMessage('Open the folder of a repository first.');
     return undefined;
   }
-  const built = await builtIn(folders);
-  const folder = typeof named === 'string' ? built.get(named) : undefined;
-  if (folder) {
-    return { repository: named as string, folder };
-  }
-  return task === 'build' ? pickFolder(folders) : pickBuilt(built);
+  const found = typeof named === 'string' ? await findBuilt(named) : undefined;
+  return found ?? (task === 'build' ? pickFolder(folders) : pickBuilt(await builtIn(folders)));
 }
 
-/** A repository of this workspace that has a bundle; undefined if it is none. */
+/** A repository of this workspace that has a bundle, also one that lies deep in a folder; undefined if it is none. */
 export async function findBuilt(repository: string): Promise<Target | undefined> {
-  const folder = (await builtIn(foldersOnDisk())).get(repository);
+  const folders = foldersOnDisk();
+  const folder = (await builtIn(folders)).get(repository) ?? (await folderAround(repository, folders));
   return folder && { repository, folder };
+}
+
+async function folderAround(
+  repository: string,
+  folders: readonly vscode.WorkspaceFolder[],
+): Promise<vscode.WorkspaceFolder | undefined> {
+  const folder = folders.find(({ uri }) => isAtOrBelow(repository, uri.fsPath));
+  return folder && (await readBundle(path.join(repository, OWN_BUNDLE))) ? folder : undefined;
 }
 
 function foldersOnDisk(): vscode.WorkspaceFolder[] {

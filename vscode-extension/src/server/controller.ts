@@ -9,7 +9,7 @@ import { type Executable, findExecutable } from '../executable/find';
 import { type Logger, messageOf } from '../logger';
 import { plain } from '../plainText';
 import { JobQueue } from '../queue';
-import { isEnabledSomewhere, readServerOptions, readSettings } from '../settings';
+import { isEnabledFor, isEnabledSomewhere, readServerOptions, readSettings } from '../settings';
 import type { StatusModel } from '../status/model';
 import { CrashPolicy } from './crashes';
 import type { LaunchSettings, RunningServer } from './launch';
@@ -231,6 +231,9 @@ export class ServerController implements vscode.Disposable {
     const status = text.includes('`submodel ') ? await this.readStatus() : undefined;
     const bundle = untrustedIn(text, status?.bundles ?? []);
     const drifted = driftedIn(text, status?.bundles ?? []);
+    if (drifted && !isEnabledFor(vscode.Uri.file(drifted.repository))) {
+      return;
+    }
     if (drifted?.task === 'update' && readSettings().updateAutomatically) {
       return; // nobody need do anything
     }

@@ -12,7 +12,7 @@ export type Phase =
   | 'loading'
   | 'ready'
   | 'unloaded' // ready again at the next request
-  | 'paused' // by the server: battery, load
+  | 'paused' // by the server: battery
   | 'snoozed'
   | 'recovering' // died, and is started again
   | 'failed';
