@@ -98,7 +98,9 @@ def _print_lead(name: str, peer: str, groups: Sequence[Sequence[Pairs]]) -> None
         return
     drawn = lead(groups)
     own, other = (100 * sum(pair[side] for pair in lines) / len(lines) for side in (0, 1))
-    difference = f"{drawn.value:+.1f} ({drawn.low:+.1f} to {drawn.high:+.1f})"
+    is_possible = drawn.low >= -100 and drawn.high <= 100
+    interval = f"{drawn.low:+.1f} to {drawn.high:+.1f}" if is_possible else "too few for an interval"
+    difference = f"{drawn.value:+.1f} ({interval})"
     print_row(name, str(len(lines)), f"{own:.1f} %", peer, f"{other:.1f} %", difference)
 
 

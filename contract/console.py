@@ -108,6 +108,7 @@ class StageDisplay:
         )
         self._stages: list[_RunningStage] = []  # the innermost last
         self._forecast: Forecast | None = None
+        self._is_told = False
         self._waiting: dict[str, TaskID] = {}  # bars of stages that have not begun
         self._whole: TaskID | None = None  # the bar of all stages together
         self._started_s = self._printed_s = clock()
@@ -129,12 +130,14 @@ class StageDisplay:
         self._progress.stop()
 
     def expect(self, stages: Mapping[str, float]) -> None:
-        """Show how long the whole takes from now on. stages: seconds that each is expected to take, in order."""
-        self._forecast = Forecast(stages)
+        """Show how long the whole takes from now on. stages: seconds that each is expected to take, in order.
+
+        A sentence says it when the first stage begins: those that are kept take no time.
+        """
+        self._forecast, self._is_told = Forecast(stages), False
         if self.has_bars:
             self._waiting = {name: self._progress.add_task(name, total=None, start=False) for name in stages}
             self._whole = self._progress.add_task("all stages", total=None)
-        self.say(f"The whole takes about {duration(self._forecast.left_s())}.")
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Advance]:
@@ -142,6 +145,9 @@ class StageDisplay:
 
         A total of 0 says that nothing is known of it yet.
         """
+        if self._forecast is not None and not self._is_told:
+            self._is_told = True
+            self.say(f"The whole takes about {duration(self._forecast.left_s())}.")
         task = self._waiting.pop(name, None)
         if task is None:
             task = self._progress.add_task(name, total=None)

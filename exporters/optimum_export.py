@@ -72,7 +72,9 @@ def export_with_optimum(
     source = read_artifact(model_folder)
     model_type = read_config(model_folder)["model_type"]
     if model_type not in optimum_types():
-        raise ExportError(f"Neither the decode graph nor optimum exports models of the type {model_type!r}.")
+        raise ExportError(
+            f"Neither the decode graph nor optimum exports models of the type {model_type!r}; take another model."
+        )
     if settings.precision is not Precision.FP32:
         raise ExportError(
             f"A model of the type {model_type!r} is exported through optimum, in fp32 only, not {settings.precision}."
@@ -95,8 +97,7 @@ def export_with_optimum(
         except RUNTIME_ERRORS as error:
             first = str(error).strip().partition("\n")[0][:300]
             raise ExportError(
-                f"ONNX Runtime can't run what optimum makes of the type {model_type!r} ({first}); "
-                "docs/runtimes.md says which types work."
+                f"ONNX Runtime can't run what optimum makes of the type {model_type!r} ({first}); take another model."
             ) from error
         write_bundle_manifest(fresh, _manifest(source, model, architecture, encoder, report))
     return read_bundle(bundle_folder, layout=OPTIMUM_LAYOUT)

@@ -167,7 +167,7 @@ def _judge(report: ParityReport, settings: ParitySettings) -> None:
     agreement, increase = report.greedy_agreement, report.loss_increase
     if agreement is None or increase is None:
         return
-    instead = "so nothing was exported; export it as fp32"
+    instead = "so nothing was exported; run it again with --quantize fp32"
     if not agreement >= settings.min_agreement:
         raise ParityError(
             f"The quantized graph picks the checkpoint's token for {agreement:.1%} of {report.greedy_tokens} tokens "

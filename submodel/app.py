@@ -65,6 +65,11 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
     "Measure": {"eval": evaluate, "bench": bench, "replay": replay},
     "Study": {"prune": prune, "compare": compare, "sweep": sweep},
 }
+# What a user who stopped a command may count on; others begin anew.
+AGAIN = {
+    **dict.fromkeys(("build", "update"), "; run it again to go on. If a file changes before, it begins anew"),
+    **dict.fromkeys(("fleet", "sweep", "pull"), "; run it again to go on"),
+}
 for group, commands in GROUPS.items():
     for name, command in commands.items():
         app.command(name, rich_help_panel=group)(command)
@@ -106,7 +111,7 @@ def main() -> None:
         sys.exit(1)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:  # typer's, in place of a KeyboardInterrupt
-            _tell("stopped; run it again to go on.")
+            _tell(f"stopped{AGAIN.get(sys.argv[1], '') if sys.argv[1:] else ''}.")
         raise
 
 

@@ -109,7 +109,7 @@ def check_processor() -> CheckResult:
     if saturates():
         reported = "no VNNI" if flags else "the system doesn't tell its vector units"
         advice = (
-            "The server takes products that stay right here and take twice as long; "
+            "The server computes so that int8 sums do not overflow here, which takes about twice as long; "
             "`submodel build --quantize auto` finds the fastest precision."
         )
         return CheckResult(name="processor", status="warn", found=f"{found}: {reported}", advice=advice)
@@ -257,7 +257,7 @@ def check_editors() -> CheckResult:
     """Editors in PATH that docs/editors.md has lines for; VS Code's extension."""
     found = [name for name, programs in EDITORS.items() if any(map(find_program, programs))]
     if not found:
-        advice = "docs/editors.md says how to set one up; VS Code's palette can put `code` into PATH."
+        advice = "submodel's docs/editors.md says how to set one up; VS Code's palette can put `code` into PATH."
         return CheckResult(name="editor", status="warn", found="none in PATH that we know", advice=advice)
     reported = ", ".join(found)
     if "VS Code" in found and not _has_extension(Path.home()):

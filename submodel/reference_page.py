@@ -18,7 +18,7 @@ from submodel.app import app
 _HEAD = """# Command reference
 
 Every command of `submodel`, as `--help` tells it. `--json` prints one document on stdout; all talk goes to stderr. Bad
-input gets one sentence on stderr and exit code 1.
+input gets one sentence on stderr and exit code 1. A missing or unknown option gets the usage and exit code 2.
 This page is generated: `python -m submodel.reference_page > docs/reference.md`.
 """
 

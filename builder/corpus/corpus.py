@@ -66,6 +66,7 @@ class Corpus:
     secret_lines: Mapping[str, int]  # removed lines by kind
     near_duplicates_moved: int
     listed_by: str  # "git" or "walk"
+    git_problem: str = ""  # why git did not list a folder that has a .git
 
     def select(self, split: Split, *, code_only: bool = False) -> tuple[SourceFile, ...]:
         """The files of one split; as read, held-out and validation hold code alone."""
@@ -159,22 +160,27 @@ def read_corpus(
         secret_lines=dict(reading.secret_lines),
         near_duplicates_moved=split.near_duplicates_moved,
         listed_by=reading.listed_by,
+        git_problem=reading.git_problem,
     )
-    _check_size(corpus, root, settings)
+    _check_size(corpus, root, settings, reading.skipped)
     return corpus
 
 
 def _say_nothing_usable(root: Path, skipped: Counter[str]) -> str:
     if not skipped:
         return f"The repository {root} is empty, or its ignore rules leave nothing; name a folder with source files."
-    reasons = ", ".join(f"{count:,} {reason}" for reason, count in skipped.most_common())
     return (
-        f"The repository {root} has no text file in a language that submodel knows (left out: {reasons}); "
+        f"The repository {root} has no text file in a language that submodel knows{_left_out(skipped)}; "
         "name a folder with source files."
     )
 
 
-def _check_size(corpus: Corpus, root: Path, settings: CorpusSettings) -> None:
+def _left_out(skipped: Mapping[str, int]) -> str:
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in Counter(skipped).most_common())
+    return f" (left out: {reasons})" if reasons else ""
+
+
+def _check_size(corpus: Corpus, root: Path, settings: CorpusSettings, skipped: Mapping[str, int]) -> None:
     sizes = {split: sum(file.size_bytes for file in corpus.select(split, code_only=True)) for split in SPLITS}
     if (
         sizes["calibration"] >= settings.min_calibration_bytes
@@ -187,5 +193,6 @@ def _check_size(corpus: Corpus, root: Path, settings: CorpusSettings) -> None:
         f"The repository {root} is too small to split: it has {count:,} {'file' if count == 1 else 'files'} of code "
         f"({sizes['calibration']:,} bytes to calibrate on, {sizes['validation']:,} to validate, {sizes['held-out']:,} "
         f"held out), and it takes at least {settings.min_calibration_bytes:,} bytes, one file and "
-        f"{settings.min_held_out_bytes:,} bytes in files that are no copies of one another; name a larger repository."
+        f"{settings.min_held_out_bytes:,} bytes in files that are no copies of one another{_left_out(skipped)}; name a "
+        "larger repository."
     )

@@ -215,12 +215,18 @@ def _fill(splits: list[Split], split: Split, bounds: Bounds, files: Sequence[_Fi
     code_bytes = sum(file.size for file in files)
     taken = _taken(splits, split, files)
     by_hash = sorted(range(len(files)), key=lambda index: files[index].sha256)
+
+    def may_move(index: int) -> bool:
+        return files[index].may_be_scored and splits[index] in ("calibration", split)
+
     for share in (bounds.group_share, bounds.most_share):
         for index in by_hash:
             if taken >= bounds.least_share * code_bytes:
                 return
+            if not may_move(index):  # asked first: to find all that it reaches takes long in a large repository
+                continue
             group = _reach(index, files)
-            if not all(files[member].may_be_scored and splits[member] in ("calibration", split) for member in group):
+            if not all(map(may_move, group)):
                 continue
             size = sum(files[member].size for member in group if splits[member] == "calibration")
             if 0 < size <= share * code_bytes and taken + size <= bounds.most_share * code_bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from statistics import median
 from typing import Any
 
@@ -47,6 +48,7 @@ class TrainingRun:
         self._pass_seconds: list[float] = []
         self._last_validation_s = 0.0
         self._step_paces: list[float] = []
+        self._stood_still_s = 0.0
 
     def restore(self) -> None:
         """Go on with the state on disk, where there is one for the same stage hash."""
@@ -65,28 +67,35 @@ class TrainingRun:
 
     def train(self) -> None:
         """Steps until the budget is spent or validation stops improving; leaves the best factors in the model."""
+        with ExitStack() as hooks:
+            for layer in self._model.get_decoder().layers:
+                hooks.enter_context(layer.register_forward_hook(self._after_layer))
+            self._train()
+        self._load(self._best)
+
+    def _train(self) -> None:
         progress, settings = self.progress, self._settings
         if settings.steps is not None and progress.total is None:
             progress.total = min(settings.steps, self._material.most_steps)
         if progress.best_loss is None:
-            started = time.perf_counter()
+            started = self._now()
             progress.best_loss = self._validate()
-            progress.seconds += time.perf_counter() - started
+            progress.seconds += self._now() - started
             progress.curve.append(
                 {"step": 0, "seconds": progress.seconds, "tokens": 0, "validation": progress.best_loss}
             )
-        saved = time.perf_counter()
+        saved = self._now()
         while True:
             self._check_if_due()
             if self._is_finished():
                 break
-            started, tokens = time.perf_counter(), progress.tokens
+            started, tokens = self._now(), progress.tokens
             if progress.total is not None and progress.step and started - saved >= SAVE_EVERY_S:
                 self._save()
                 saved = started
             progress.losses.append(self._step())
             progress.step += 1
-            seconds = time.perf_counter() - started
+            seconds = self._now() - started
             progress.seconds += seconds
             self._step_paces.append(seconds / max(progress.tokens - tokens, 1))
             if progress.total is None and progress.step == settings.warmup_steps:
@@ -96,7 +105,6 @@ class TrainingRun:
             elif self._is_half_done():
                 self._plan()
             self._report()
-        self._load(self._best)
 
     def summary(self) -> FineTuningFacts:
         """For the manifest and the report."""
@@ -203,19 +211,31 @@ class TrainingRun:
         self._model.eval()
         total, weight = 0.0, 0.0
         for batch in in_batches(self._material.validation, self._settings.tokens_a_step, lambda one: len(one.ids)):
-            started = time.perf_counter()
+            started = self._now()
             nats = packed_nats(self._model, [example.ids for example in batch], self._device).cpu()  # waits for a GPU
             if self.progress.total is None:
-                self._pass_seconds.append(time.perf_counter() - started)
+                self._pass_seconds.append(self._now() - started)
             self._report()
             weights = self._material.weights(batch)
             total, weight = total + float((nats * weights).sum()), weight + float(weights.sum())
         return total / weight
 
     def _report(self) -> None:
-        """Say how far it is, as often as a pass ends; before the plan is made nobody knows."""
-        progress = self.progress
+        """Say how far it is; before the plan is made nobody knows. Whoever listens may keep the run waiting."""
+        progress, started = self.progress, time.perf_counter()
         self._on_progress(*((0, 0) if progress.total is None else (progress.step, progress.total)))
+        self._stood_still_s += time.perf_counter() - started
+
+    def _after_layer(self, _layer: Any, _inputs: Any, output: Any) -> None:
+        """Report after each layer, on the way back too: a whole pass takes seconds."""
+        self._report()
+        hidden = output[0] if isinstance(output, tuple) else output
+        if hidden.requires_grad:
+            hidden.register_hook(lambda _: self._report())
+
+    def _now(self) -> float:
+        """Seconds by a clock that stands still with the run."""
+        return time.perf_counter() - self._stood_still_s
 
     def _check_if_due(self) -> None:
         """Validate, keep the best, write the state."""
@@ -224,13 +244,13 @@ class TrainingRun:
             return
         if progress.step not in validation_steps(progress.total, self._validations):
             return
-        started = time.perf_counter()
+        started = self._now()
         loss = self._validate()
-        self._last_validation_s = time.perf_counter() - started
+        self._last_validation_s = self._now() - started
         if progress.best_loss is None or loss < progress.best_loss:
             progress.best_loss, progress.best_step = loss, progress.step
             self._best = self._copy()
-        progress.seconds += time.perf_counter() - started
+        progress.seconds += self._now() - started
         progress.curve.append(
             {
                 "step": progress.step,

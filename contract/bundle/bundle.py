@@ -259,6 +259,14 @@ def read_manifest(folder: Path) -> Manifest:
     return _read(folder)[1]
 
 
+def graph_of(folder: Path) -> object:
+    """What a bundle's manifest says of its graph: it changes with the model, not with drafts. None if there is none."""
+    try:
+        return read_bundle(folder, verify=False).manifest["files"].get(MODEL_FILE)
+    except BundleError:
+        return None
+
+
 def is_bundle_of(manifest: Mapping[str, Any], model: Path) -> bool:
     """Whether a bundle's manifest has the facts of the checkpoint in a folder: no two fine-tunings have the same."""
     try:

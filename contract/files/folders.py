@@ -148,6 +148,11 @@ def replace_folder(
         raise error_type(_cannot_write(target, ": the disk is full")) from error
 
 
+def restore_folder(target: Path) -> None:
+    """Put back the folder that a killed `replace_folder` has left beside `target`, if nothing took its place."""
+    _restore(target.absolute(), target.absolute().with_name(f".{target.name}.replaced"))
+
+
 def check_replaceable(target: Path, *, marker: str, error_type: type[SubmodelError] = BuildError) -> None:
     """Raise `error_type` where `replace_folder` would refuse `target`: to call before long work, too."""
     if target.is_dir() and any(target.iterdir()) and not (target / marker).is_file():
@@ -205,7 +210,7 @@ def _take_place(fresh: Path, target: Path, retired: Path) -> None:
         rename(target, retired)
         try:
             rename(fresh, target)
-        except OSError:
+        except BaseException:  # Ctrl-C too
             _restore(target, retired)
             raise
     sync(target.parent)

@@ -20,7 +20,7 @@ _VENDORED_NAMES = """
 VENDORED_FOLDERS: frozenset[str] = frozenset(_VENDORED_NAMES.split())
 
 # Build output by custom, but also names of real packages (pypa/build is src/build/): below a source folder they are
-# source.
+# source, and so is a `build` below another folder that git tracks.
 OUTPUT_FOLDERS: frozenset[str] = frozenset({"build", "dist"})
 _SOURCE_FOLDERS: frozenset[str] = frozenset({"src", "source", "sources"})
 
@@ -55,13 +55,17 @@ MAX_LINE_CHARS = 5000
 MAX_MEAN_LINE_CHARS = 200
 
 
-def reason_by_path(path: str) -> str | None:
-    """Why a file with this posix path, relative to the repository, is left out unopened; None where it is not."""
+def reason_by_path(path: str, *, is_tracked: bool = False) -> str | None:
+    """Why a file with this posix path, relative to the repository, is left out unopened; None where it is not.
+
+    is_tracked: git has it in its index.
+    """
     pure = PurePosixPath(path)
     name = pure.name
     in_source = False
-    for folder in pure.parts[:-1]:
-        if folder in VENDORED_FOLDERS or (folder in OUTPUT_FOLDERS and not in_source):
+    for depth, folder in enumerate(pure.parts[:-1]):
+        is_kept = in_source or (is_tracked and folder == "build" and depth > 0)
+        if folder in VENDORED_FOLDERS or (folder in OUTPUT_FOLDERS and not is_kept):
             return "vendored"
         in_source = in_source or folder in _SOURCE_FOLDERS
     if name in LOCK_FILES:

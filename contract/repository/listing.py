@@ -12,9 +12,10 @@ from __future__ import annotations
 import math
 import os
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Final, Literal
 
 from contract.errors import CorpusError
 from contract.files.file_names import path_below
@@ -26,6 +27,7 @@ from contract.repository.reading import SourceReader, Unreadable
 OWN_FOLDERS: frozenset[str] = frozenset({".git", ".submodel"})
 
 MAX_ENTRIES = 5_000_000  # some hundred bytes each; far more than a repository has
+UNTRACKED: Final = b"?"  # git's tag
 _MAX_IGNORE_BYTES = 128 << 10
 _MAX_DEPTH = 100  # of folders in a walk: the time of ignore rules grows with it, and no source lies deeper
 
@@ -36,7 +38,9 @@ class Listing:
 
     paths: tuple[str, ...]
     source: Literal["git", "walk"]
+    tracked: frozenset[str] = field(default=frozenset(), compare=False)  # those that git has in its index
     unreadable_folders: int = 0
+    git_problem: str = ""  # why git did not list a folder that has a .git
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,33 +71,40 @@ def list_files(root: Path, limits: ListingLimits = _DEFAULT_LIMITS) -> Listing:
     """
     with os.scandir(root):
         pass  # git would answer with an empty list
-    paths = _list_with_git(root)
-    limits.check(root, len(paths or ()))
-    if paths:
-        return Listing(paths=_finish(paths), source="git")
+    problem, has_git = "", os.path.lexists(root / ".git")
+    try:
+        tags = _list_with_git(root)
+    except GitError as error:
+        tags, problem = {}, str(error) if has_git else ""
+    limits.check(root, len(tags))
+    if tags:
+        tracked = frozenset(path for path, tag in tags.items() if tag != UNTRACKED)
+        return Listing(paths=_finish(tags), source="git", tracked=tracked)
     # Also where git lists nothing: the folder may lie in an ignored place of a repository that has nothing to do with
     # it, as an unpacked source distribution does.
-    return _walk(root, limits)
+    return replace(_walk(root, limits, has_git=has_git), git_problem=problem)
 
 
-def _finish(paths: list[str]) -> tuple[str, ...]:
+def _finish(paths: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({path for path in paths if not OWN_FOLDERS.intersection(path.casefold().split("/"))}))
 
 
-def _list_with_git(root: Path) -> list[str] | None:
-    """None where git fails: it is not there, or this is no repository, not this user's, broken, or takes too long."""
-    try:
-        top = run_git(root, "rev-parse", "--show-toplevel")
-        # core.worktree can name any folder as the work tree: only this folder, or one above it, is believed.
-        if not top or path_below(root, Path(os.path.realpath(decode_name(top.removesuffix(b"\n"))))) is None:
-            return None
-        names = run_git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    except GitError:
-        return None
-    return [decode_name(name).removesuffix("/") for name in names.split(b"\0") if name]
+def _list_with_git(root: Path) -> dict[str, bytes]:
+    """Path → git's tag of it; UNTRACKED is not in its index.
+
+    Raises GitError where git fails: it is not there, or this is no repository, not this user's, broken, or takes too
+    long.
+    """
+    top = run_git(root, "rev-parse", "--show-toplevel")
+    # core.worktree can name any folder as the work tree: only this folder, or one above it, is believed.
+    if not top or path_below(root, Path(os.path.realpath(decode_name(top.removesuffix(b"\n"))))) is None:
+        raise GitError("git names another folder as the work tree")
+    lines = run_git(root, "ls-files", "-t", "-z", "--cached", "--others", "--exclude-standard").split(b"\0")
+    return {decode_name(line[2:]).removesuffix("/"): line[:1] for line in lines if line}
 
 
-def _walk(root: Path, limits: ListingLimits) -> Listing:
+def _walk(root: Path, limits: ListingLimits, *, has_git: bool) -> Listing:
+    """The files by a walk. A repository's nested repositories are left out, as git does; a folder of several is not."""
     reader = SourceReader(root, max_bytes=_MAX_IGNORE_BYTES)
     paths: list[str] = []
     visited = unreadable = 0
@@ -109,6 +120,8 @@ def _walk(root: Path, limits: ListingLimits) -> Listing:
                     found.append((entry.name, entry.is_dir(follow_symlinks=False)))
         except OSError:
             unreadable += 1
+            continue
+        if has_git and folder and any(name.casefold() == ".git" for name, _ in found):
             continue
         if (".gitignore", False) in found:
             rules = _add_rules(rules, reader, folder)

@@ -54,6 +54,7 @@ class RepositoryTexts:
     skipped: Counter[str]  # files by reason
     secret_lines: Counter[str]  # removed lines by kind
     listed_by: str  # "git" or "walk"
+    git_problem: str  # why git did not list a folder that has a .git; "" elsewhere
 
 
 def read_texts(root: Path, settings: ReadingSettings = _DEFAULT_SETTINGS) -> Mapping[str, tuple[str, str]]:
@@ -111,7 +112,7 @@ def _read_texts(listing: _RootListing, settings: ReadingSettings, on_progress: P
     for number, path in enumerate(sorted(listing.files.paths, key=_order_of)):
         if number % REPORT_EVERY == 0:
             on_progress(number, len(listing.files.paths))
-        reason = _reason_by_name(path)
+        reason = _reason_by_name(path, is_tracked=path in listing.files.tracked)
         if reason is None and total > settings.max_total_bytes:
             reason = "over the total limit"
         if reason is None and opened >= settings.max_files:
@@ -129,7 +130,7 @@ def _read_texts(listing: _RootListing, settings: ReadingSettings, on_progress: P
         language = find_language(path)
         text = decode_text(content)
         if text is None or language is None:
-            skipped["binary"] += 1
+            skipped["binary" if b"\0" in content else "not UTF-8"] += 1
             continue
         clean = remove_secrets(text)
         reason = reason_by_text(clean.text, language) or ("duplicate" if clean.text in seen else None)
@@ -146,6 +147,7 @@ def _read_texts(listing: _RootListing, settings: ReadingSettings, on_progress: P
         skipped=skipped,
         secret_lines=secret_lines,
         listed_by=listing.files.source,
+        git_problem=listing.files.git_problem,
     )
 
 
@@ -153,9 +155,9 @@ def _order_of(path: str) -> bytes:
     return hashlib.sha256(os.fsencode(path)).digest()
 
 
-def _reason_by_name(path: str) -> str | None:
+def _reason_by_name(path: str, *, is_tracked: bool) -> str | None:
     try:
         path.encode()
     except UnicodeEncodeError:  # a name that is not UTF-8 fits into no manifest
         return "name not UTF-8"
-    return reason_by_path(path)
+    return reason_by_path(path, is_tracked=is_tracked)

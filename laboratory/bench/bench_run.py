@@ -98,7 +98,10 @@ class _Worker:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise BenchError(f"The engine {self.name} ended; its last words are above. Check its file and its Python.")
+            raise BenchError(
+                f"The engine {self.name} ended; its last words are above. Check its file, and that its Python has its "
+                "package (llama-cpp-python, say): --peer-python names another one."
+            )
         return dict(json.loads(line))
 
 

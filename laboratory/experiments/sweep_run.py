@@ -49,7 +49,7 @@ class SweepSettings:
 
     def __post_init__(self) -> None:
         if not self.methods or not self.calibrations or not self.measured_on:
-            raise BuildError("A sweep needs a method, a ratio and a dataset at least.")
+            raise BuildError("A sweep needs a method, a ratio and texts: name REPO, --language or --calibration.")
         if self.jobs < 1:
             raise BuildError("--jobs must be 1 at least.")
 

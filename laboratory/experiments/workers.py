@@ -124,7 +124,7 @@ def _run_on_ray(tasks: Mapping[str, Document], address: str, threads: int) -> It
     try:
         import ray
     except ImportError as error:
-        raise SubmodelError("--ray needs the package ray; install it with: pip install 'submodel[study]'.") from error
+        raise SubmodelError("--ray needs the package ray; install it into submodel's environment.") from error
     try:
         # Ray's workers import from the folder that the driver stands in, which may be a stranger's repository.
         with contextlib.chdir(state_folder()):

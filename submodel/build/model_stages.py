@@ -25,12 +25,14 @@ from builder.pruning.structured_pruning import prune
 from contract.bundle.bundle import Bundle, build_of, read_bundle
 from contract.bundle.threshold import KEY
 from contract.bundle.trusted_builds import check_trusted
+from contract.children import shell_line
 from contract.console import Advance, StageDisplay
 from contract.documents import FineTuningFacts, PlanFacts, ThresholdFacts
 from contract.errors import BundleError
 from contract.files.state_folder import StateFolderError
 from contract.progress import part_of
 from contract.prompt import PromptEncoder
+from contract.versions import EXPORT_VERSION, PIPELINE_VERSION
 from exporters.adapter_export import SharedModel
 from exporters.bundle_export import export_bundle
 from exporters.export_settings import ExportSettings
@@ -44,12 +46,6 @@ from submodel.build.stages import StageRecord, Stages, hash_of
 from submodel.evaluation.fit_threshold import fit_threshold
 from submodel.evaluation.predictors import open_checkpoint
 
-PIPELINE_VERSION = 17  # raised when the same inputs give another model, so that stages of older versions are not kept
-# Likewise for the bundle; 2: rotated int8, 3: int8 weights without MatMulNBits, 4: drafts, 5: confidence threshold,
-# 6: one quantization step for all rows behind a norm, 7: threshold on two places a line, 8: the key "threshold",
-# 9: threshold from short prompts, 10: threshold with the last token healed.
-EXPORT_VERSION = 10
-PROGRAM = f"{PIPELINE_VERSION}.{EXPORT_VERSION}"  # an update goes on from models of this one alone
 VOCABULARY_FITS = 1.1  # at most so many times as many tokens as for the code that it was trimmed for
 THRESHOLD_BEGINS = 0.5  # of an export's time, roughly
 
@@ -234,7 +230,12 @@ class ModelStages:
             confidence_threshold.update(self._fit_threshold(bundle, part_of(advance, THRESHOLD_BEGINS, 1)))
             return {KEY: confidence_threshold}
 
+        added = _variants_of(paths.bundle)
         exported = self._export(paths, part_of(advance, 0, THRESHOLD_BEGINS), measure)
+        for precision in added:
+            model = str(BuildPaths(root=paths.root).model)  # where an update's will be, too
+            line = shell_line(("submodel", "export", model, "-o", str(paths.bundle), "--quantize", precision, "--add"))
+            self._display.say(f"The new bundle has no {precision} graph as the old one had; add it with `{line}`.")
         return {**exported, "threshold": confidence_threshold}
 
     def _export(
@@ -302,3 +303,11 @@ class ModelStages:
         files = [file for file in self._corpus.files if file.split == "validation" and file.is_code]
         fim_examples = draw_example_pairs(files, self._threshold_lines, self._settings.seed + 2)
         return fit_threshold(Completer(Engine(bundle)), fim_examples, advance).to_json()
+
+
+def _variants_of(bundle: Path) -> tuple[str, ...]:
+    """The precisions that `submodel export --add` has put into a bundle; none if it can't be read."""
+    try:
+        return tuple(read_bundle(bundle, verify=False).manifest.get("variants", ()))
+    except BundleError:
+        return ()

@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from contract.errors import BuildError
+
+# What file managers and network drives leave in any folder. No reader of ours opens such a file.
+_STRAY: Final = (".DS_Store", "._*", "Thumbs.db", "desktop.ini", ".directory", ".nfs*")
 
 Hashes = dict[str, str]  # relative posix path → SHA-256; "." for an output that is one file
 
@@ -20,7 +24,10 @@ class OutputHashes:
         self._known: dict[tuple[Any, ...], str] = {}
 
     def of(self, output: Path) -> Hashes:
-        """Return the SHA-256 of each file; raises BuildError where anything is neither a file nor a folder."""
+        """Return the SHA-256 of each file but those that file managers leave.
+
+        Raises BuildError where anything is neither a file nor a folder.
+        """
         found: Hashes = {}
         pending = [output]
         while pending:
@@ -29,6 +36,8 @@ class OutputHashes:
             if stat.S_ISDIR(status.st_mode):
                 with os.scandir(path) as entries:
                     pending += [path / entry.name for entry in entries]
+            elif path != output and any(fnmatchcase(path.name, name) for name in _STRAY):
+                continue
             elif stat.S_ISREG(status.st_mode):
                 found[path.relative_to(output).as_posix()] = self._of_file(path, status)
             else:

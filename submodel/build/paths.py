@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
+from contract.bundle.bundle import WORKSPACE_BUNDLE
 from contract.errors import BuildError
 from contract.files.file_names import is_link_status
 from contract.files.folders import make_folder, write_text
 from contract.repository.git import GitError, decode_name, run_git
+
+WORKSPACE: Final = WORKSPACE_BUNDLE.parts[0]
+IGNORED: Final = "*\n"  # the .gitignore of each output
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +50,11 @@ class BuildPaths:
     def figures(self) -> Path:
         """The same as JSON, with every answer."""
         return self.root / "report.json"
+
+    @property
+    def evaluation(self) -> Path:
+        """What `submodel eval` measured last, as JSON; the report shows it too."""
+        return self.root / "evaluation.json"
 
     @property
     def stages(self) -> Path:
@@ -91,13 +102,16 @@ class UpdatePaths(BuildPaths):
 def prepare_output(folder: Path) -> None:
     """Make `.submodel` and keep git from seeing it.
 
-    Raises BuildError where it can't be written, or where `check_own` refuses it.
+    Raises BuildError where it can't be written, where `check_own` refuses it, and where `-o` names a folder that holds
+    other things: a report, say, would take the place of another file.
     """
     check_own(folder)
     make_folder(folder)
     ignore = folder / ".gitignore"
+    if folder.absolute().name != WORKSPACE and any(folder.iterdir()) and _text_of(ignore) != IGNORED:
+        raise BuildError(f"{folder} holds files that no build has made; choose an empty or a new folder with -o.")
     if not ignore.exists():
-        write_text(ignore, "*\n")
+        write_text(ignore, IGNORED)
 
 
 def check_own(folder: Path) -> None:
@@ -115,9 +129,10 @@ def check_own(folder: Path) -> None:
     pending = [folder]
     while pending:  # no recursion: a hostile tree can be deeper than Python's stack
         path = pending.pop()
-        if _is_own_folder(path):
-            with os.scandir(path) as entries:
-                pending += [path / entry.name for entry in entries]
+        with suppress(FileNotFoundError):  # another command of ours renames a file
+            if _is_own_folder(path):
+                with os.scandir(path) as entries:
+                    pending += [path / entry.name for entry in entries]
 
 
 def _is_own_folder(path: Path) -> bool:
@@ -128,6 +143,13 @@ def _is_own_folder(path: Path) -> bool:
     if sys.platform != "win32" and status.st_uid != os.geteuid():
         raise BuildError(f"{path} belongs to another user; remove it, or choose a folder of your own with -o.")
     return stat.S_ISDIR(status.st_mode)
+
+
+def _text_of(path: Path) -> str | None:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, ValueError):
+        return None
 
 
 def _is_tracked(folder: Path) -> bool:

@@ -24,19 +24,20 @@ from builder.evaluation.scores import Scores, compare
 from builder.evaluation.scoring import Predictor, score
 from builder.evaluation.torch_predictor import TorchPredictor
 from builder.pruning.structured_pruning import least_size_for
-from contract.bundle.bundle import build_of, read_bundle
+from contract.bundle.bundle import build_of, graph_of, read_bundle
 from contract.bundle.trusted_builds import trust_build
 from contract.console import Advance, StageDisplay
 from contract.documents import SUB_MODEL, BuildReport
 from contract.errors import BuildError
 from contract.files.folders import PRIVATE, replace_folder, write_json, write_text
+from contract.versions import PROGRAM
 from exporters.checkpoint_reader import read_shape
 from exporters.precision import Precision
 from submodel.build.build_settings import BuildSettings
 from submodel.build.document import base_facts, score_part, scores_of, stage_rows, unscored
 from submodel.build.history import remember_build
 from submodel.build.lock import build_lock
-from submodel.build.model_stages import PROGRAM, ModelStages
+from submodel.build.model_stages import ModelStages
 from submodel.build.paths import BuildPaths, prepare_output
 from submodel.build.size_search import SIZES, is_as_good, is_worse, smallest_size
 from submodel.build.stage_times import expected_stages, remember_stages
@@ -44,7 +45,7 @@ from submodel.build.stages import StageRecord, Stages, hash_of
 from submodel.evaluation.bundle_predictor import BundlePredictor
 from submodel.evaluation.line_times import line_times
 from submodel.evaluation.predictors import open_checkpoint
-from submodel.report.render import REPORT_SCHEMA, render_report
+from submodel.report.render import REPORT_SCHEMA, render_beside_evaluation
 
 SCORING_VERSION = 2  # raised when the same model gets other scores
 
@@ -101,9 +102,20 @@ def _follow_base(
 def _read_corpus(settings: BuildSettings, display: StageDisplay, advance: Advance) -> tuple[Corpus, dict[str, Any]]:
     """The repository, or the language's packages and what the manifest says of them."""
     if settings.language is None:
-        return read_corpus(settings.repository, on_progress=advance), {}
+        return read_checkout(settings.repository, display, advance), {}
     dataset = open_language(settings.language, settings.sources, on_event=display.say)
     return dataset.corpus, {"language": dataset.name, "distributions": dataset.describe_distributions()}
+
+
+def read_checkout(repository: Path, display: StageDisplay, advance: Advance) -> Corpus:
+    """The corpus of a repository. Says so where git can't list it, since the files may then be others."""
+    corpus = read_corpus(repository, on_progress=advance)
+    if corpus.git_problem:
+        display.say(
+            f"git does not list the files of {repository} ({corpus.git_problem}). All that its .gitignore files leave "
+            "are read, and what is new in a changed file isn't known."
+        )
+    return corpus
 
 
 class Build(ModelStages):
@@ -150,7 +162,7 @@ class Build(ModelStages):
             display.say(f"The bundle is ready: editors can use {paths.bundle} now, and the build goes on to measure it")
             base = self._score_base("score the base", held_out)
             self._loaded = None  # before the sub-model is scored
-            ours = self._score("score the sub-model", bundle_hash, self._open_bundle(paths), held_out)
+            ours = self._score_bundle("score the sub-model", model_hash, held_out)
             with display.stage("score the baselines"):
                 baselines = score_baselines(self._corpus, held_out.fim_examples)
             document = {**document, **score_part(base, ours, held_out, baselines)}
@@ -162,7 +174,8 @@ class Build(ModelStages):
         remember_stages(settings, self._base, stages.records)
         self._remember_build(document, model_hash, commit)
         write_json(paths.figures, document, mode=PRIVATE)
-        write_text(paths.report, render_report(document, title=settings.title), mode=PRIVATE)
+        page = render_beside_evaluation(document, paths.evaluation, graph_of(paths.bundle), title=settings.title)
+        write_text(paths.report, page, mode=PRIVATE)
         return document
 
     def _remember_build(self, document: BuildReport, model_hash: str, commit: str | None) -> None:
@@ -211,6 +224,11 @@ class Build(ModelStages):
             },
             "milliseconds": timed.result,
         }
+
+    def _score_bundle(self, name: str, model_hash: str, held_out: HeldOut) -> StageRecord:
+        """Kept as long as the served graph stays the same: which precision is the fastest may change."""
+        bundle_hash = hash_of(bundle=model_hash, graph=graph_of(self._paths.bundle))
+        return self._score(name, bundle_hash, self._open_bundle(self._paths), held_out)
 
     def _score_base(self, name: str, held_out: HeldOut) -> StageRecord:
         """Kept as long as the base and the files that it is asked about stay the same, whatever happens to others."""

@@ -27,10 +27,9 @@ PURPOSE: Final = "stage record"
 
 @dataclass(frozen=True, kw_only=True)
 class StageRecord:
-    """What a finished stage left: its hash, its time, its result (JSON)."""
+    """What a finished stage left: its time, its result (JSON)."""
 
     name: str
-    stage_hash: str
     seconds: float
     result: Any
     is_fresh: bool  # made in this run, not kept from an earlier one
@@ -41,17 +40,12 @@ def hash_of(**inputs: object) -> str:
     return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def is_output_of(name: str, output: Path, folder: Path) -> bool:
-    """Whether `output` is unchanged since the stage `name` made it, by that stage's record in `folder`.
-
-    `output` is the stage's only output. False too if the record is not this user's. Raises StateFolderError if this
-    user's key can't be read.
-    """
-    return hash_of_output(name, output, folder) is not None
-
-
 def hash_of_output(name: str, output: Path, folder: Path) -> str | None:
-    """The stage hash under which the stage `name` made `output`, or None, as for `is_output_of`."""
+    """The stage hash under which the stage `name` made `output`, its only output, by that stage's record in `folder`.
+
+    None if `output` has changed since, or the record is not this user's. Raises StateFolderError if this user's key
+    can't be read.
+    """
     seal = seal_key()
     try:
         record = open_sealed(seal, PURPOSE, name, read_bytes(_record_path(folder, name)))
@@ -88,9 +82,7 @@ class Stages:
         found = self._read(name, stage_hash, outputs) if not self._force or name in self._adopted else None
         if found is not None:
             self._display.keep(name)
-            record = StageRecord(
-                name=name, stage_hash=stage_hash, seconds=found["seconds"], result=found["result"], is_fresh=False
-            )
+            record = StageRecord(name=name, seconds=found["seconds"], result=found["result"], is_fresh=False)
         else:
             started = time.perf_counter()
             with self._display.stage(name) as advance:
@@ -99,7 +91,7 @@ class Stages:
             seconds = round(time.perf_counter() - started, 2)
             made = [self._hashes.of(path) for path in outputs]
             self._write(name, {"stage_hash": stage_hash, "seconds": seconds, "result": result, "outputs": made})
-            record = StageRecord(name=name, stage_hash=stage_hash, seconds=seconds, result=result, is_fresh=True)
+            record = StageRecord(name=name, seconds=seconds, result=result, is_fresh=True)
         self.records.append(record)
         return record
 

@@ -23,16 +23,16 @@ from typing import Any
 
 from builder.artifact import read_artifact
 from builder.corpus.changes import head_commit, renames_since
-from builder.corpus.corpus import Corpus, SourceFile, read_corpus
+from builder.corpus.corpus import Corpus, SourceFile
 from builder.corpus.following import Followed, follow
 from builder.corpus.split import Split
 from builder.evaluation.held_out import HeldOut, make_held_out
 from builder.fim_examples import draw_fim_examples, worthwhile_lines
 from builder.finetuning.finetune_settings import FinetuneSettings
-from contract.bundle.bundle import MODEL_FILE, read_bundle
+from contract.bundle.bundle import graph_of, read_bundle
 from contract.console import Advance, StageDisplay
 from contract.errors import BuildError, ParityError
-from contract.files.folders import PRIVATE, write_json, write_text
+from contract.files.folders import PRIVATE, restore_folder, write_json, write_text
 from exporters.bundle_export import renew_drafts
 from exporters.export_settings import SHORT_PARITY, ExportSettings
 from exporters.precision import Precision
@@ -42,10 +42,10 @@ from submodel.build.history import NEXT, History, describe_version, drop_next_hi
 from submodel.build.lock import build_lock
 from submodel.build.new_lines import NewLines, OldTexts, past_texts
 from submodel.build.paths import BuildPaths, UpdatePaths, prepare_output
-from submodel.build.pipeline import Build
+from submodel.build.pipeline import Build, read_checkout
 from submodel.build.stages import StageRecord, hash_of
 from submodel.build.update_start import finish_swap, history_to_update, precision_of_update, take_place
-from submodel.report.render import read_saved, render_saved
+from submodel.report.render import read_saved, render_beside_evaluation, render_saved
 
 UPDATE_VERSION = 4  # raised when the same inputs give another model
 # The threshold moves little between two versions; a build asks for twice as many.
@@ -78,6 +78,8 @@ def run_update(settings: UpdateSettings, display: StageDisplay) -> dict[str, Any
         raise BuildError(f"{settings.output} holds no build to go on from; run `submodel build` first.")
     prepare_output(settings.output)
     with build_lock(settings.output):
+        for folder in (settings.output / "bundle", settings.output / "model"):
+            restore_folder(folder)
         has_swapped = finish_swap(UpdatePaths(root=settings.output), display)
         history = history_to_update(BuildPaths(root=settings.output))
         manifest = read_bundle(settings.output / "bundle", verify=False).manifest
@@ -87,7 +89,7 @@ def run_update(settings: UpdateSettings, display: StageDisplay) -> dict[str, Any
         started = time.perf_counter()
         commit = head_commit(settings.repository)  # before its files are read
         with display.stage("read the repository") as advance:
-            found = read_corpus(settings.repository, on_progress=advance)
+            found = read_checkout(settings.repository, display, advance)
         with display.stage("compare with the last version"):
             update = _Update(settings, display, found, history, manifest)
         return update.update(commit, started, has_swapped=has_swapped)
@@ -117,7 +119,6 @@ class _Update(Build):
         self._followed, self._fresh = followed, followed.fresh
         self._paths = UpdatePaths(root=settings.output)
         self._history = history
-        self._added: tuple[str, ...] = tuple(served.get("variants", ()))  # by `submodel export --add`
         self._served = settings.served
         self._unread: frozenset[str] = frozenset()
         self._found_hashes = [file.sha256 for file in found.files]
@@ -231,11 +232,6 @@ class _Update(Build):
             self._display.say(f"The old model stays. {str(error).partition(', so nothing')[0]}.")
             return None
         self._history = following
-        for precision in self._added:
-            self._display.say(
-                f"The new bundle has no {precision} graph as the old one had; add it with `submodel export "
-                f"{self._paths.pruned} -o {self._paths.bundle} --quantize {precision} --add`."
-            )
         take_place(self._paths, self._stages)
         return exported
 
@@ -297,7 +293,10 @@ class _Update(Build):
         try:
             report = read_saved(paths.figures)
             report |= {name: document[name] for name in ("history", "parity", "threshold") if name in document}
-            page = render_saved(report, paths.figures, title=self._settings.title)
+            render_saved(report, paths.figures, title=self._settings.title)  # raises where a figure is none
+            page = render_beside_evaluation(
+                report, paths.evaluation, graph_of(paths.bundle), title=self._settings.title
+            )
         except BuildError as error:  # the report alone: the model and its bundle are in place
             self._display.say(f"The report stays as it is: {error}")
         else:
@@ -364,10 +363,6 @@ class _Update(Build):
 
     def _is_new(self, file: SourceFile, line: str) -> bool:
         return self._new_lines.is_new(file, line)
-
-    def _score_bundle(self, name: str, model_hash: str, held_out: HeldOut) -> StageRecord:
-        graph = read_bundle(self._paths.bundle, verify=False).manifest["files"][MODEL_FILE]  # of the precision too
-        return self._score(name, hash_of(bundle=model_hash, graph=graph), self._open_bundle(self._paths), held_out)
 
 
 def _commits(before: str | None, after: str | None) -> dict[str, str]:

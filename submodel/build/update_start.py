@@ -6,9 +6,9 @@ from contract.bundle.bundle import build_of, is_bundle_of, read_bundle
 from contract.bundle.trusted_builds import check_trusted
 from contract.console import StageDisplay
 from contract.errors import BuildError
+from contract.versions import PROGRAM
 from exporters.precision import CANDIDATES, Precision
 from submodel.build.history import NEXT, History, drop_next_history, read_history, take_next_history
-from submodel.build.model_stages import PROGRAM
 from submodel.build.paths import BuildPaths, UpdatePaths
 from submodel.build.pipeline import adopt_model
 from submodel.build.stages import Stages, hash_of_output
@@ -46,7 +46,10 @@ def history_to_update(paths: BuildPaths) -> History:
     if history is None or not paths.bundle.is_dir():
         raise BuildError(f"{paths.root} has no record of what its model has learned from; {again}.")
     if history.program != PROGRAM:
-        raise BuildError(f"The model of {paths.root} was built by another version of submodel; {again}.")
+        raise BuildError(
+            f"The model of {paths.root} was built by version {history.program} of the build, this is {PROGRAM}; "
+            f"{again}."
+        )
     if hash_of_output("finetune", paths.model, paths.stages) != history.model_hash:
         raise BuildError(
             f"The model {paths.model} is not what the last build or update made: another base or size was begun, or it "

@@ -16,7 +16,7 @@ class ProgressForm(StrEnum):
     JSON = "json"  # a document a line, `contract.documents.BuildProgress`
 
 
-PROGRESS_HELP = "How progress is shown on stderr: auto, or json for one document a line (docs/protocol.md)."
+PROGRESS_HELP = "How progress is shown on stderr: auto, or json for one document a line."
 
 
 def build(

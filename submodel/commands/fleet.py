@@ -10,9 +10,7 @@ import typer
 
 
 def fleet(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="The repositories and their settings, in TOML (docs/fleet.md).")
-    ],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The repositories and their settings, in TOML.")],
     output: Annotated[
         Path,
         typer.Option(

@@ -28,8 +28,8 @@ def update(
         bool,
         typer.Option(
             "--paced",
-            help="For a program that runs it: a line `wait` on stdin lets the update stand still, `go` lets it go on, "
-            "and the end of stdin stops it.",
+            help="For editors. The update reads stdin: a line `wait` pauses it, `go` resumes it, and the end of stdin "
+            "stops it.",
         ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
@@ -84,7 +84,10 @@ def _outcome(document: Mapping[str, Any]) -> str:
     if document.get("finetuning", {}).get("kept_step", 0) > 0:
         return f"The old model is still served: the new one's graph failed the parity check, as said above. {took}"
     if "finetuning" in document:
-        return f"The old model is still served, since the new one is not better on the validation files. {took}"
+        return (
+            "The old model is still served, since the new one is not better on the validation files. Update again "
+            f"after more changes, or run `submodel build`. {took}"
+        )
     if any(stage["name"] == "renew the drafts" for stage in document["stages"]):
         return f"The old model is still served, with new drafts. {took}"
-    return f"Nothing has changed since that the model has not learned or tried; all stays as it is. {took}"
+    return f"Nothing is new since the last update, so the model stays as it is. {took}"

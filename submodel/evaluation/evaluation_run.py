@@ -17,6 +17,7 @@ from builder.evaluation.held_out import HeldOut, ScoringSettings, make_held_out
 from builder.evaluation.scores import Scores, compare
 from builder.evaluation.scoring import Predictor, score
 from builder.number_format import fastest_dtype
+from contract.bundle.bundle import graph_of
 from contract.console import Advance, StageDisplay
 from contract.errors import BuildError
 from contract.files.folders import PRIVATE, write_json, write_text
@@ -33,7 +34,7 @@ from laboratory.programs.humaneval import (
 from laboratory.programs.predictor_completer import PredictorCompleter
 from laboratory.programs.sandbox import Limits, run_python
 from submodel.build.lock import LockedError, build_lock
-from submodel.build.paths import check_own
+from submodel.build.paths import BuildPaths, check_own
 from submodel.evaluation.predictors import (
     ScoredModel,
     base_of,
@@ -194,13 +195,15 @@ class _Evaluation:
 
     def _write(self, document: dict[str, Any], figures: Path) -> None:
         build = read_saved(figures)
-        write_json(self._root / "evaluation.json", document, mode=PRIVATE)
+        paths = BuildPaths(root=self._root)
+        document["graph"] = graph_of(paths.bundle)
+        write_json(paths.evaluation, document, mode=PRIVATE)
         if build.get("schema") != REPORT_SCHEMA:
             self._display.say(f"{figures} is of another version, so the report stays as it is; build again to renew it")
             return
         title = self._settings.repository.resolve().name
-        page = render_saved({**build, "evaluation": document}, figures, title=title)
-        write_text(self._root / "report.html", page, mode=PRIVATE)
+        page = render_saved({**build, "evaluation": {**document, "is_of_this_model": True}}, figures, title=title)
+        write_text(paths.report, page, mode=PRIVATE)
 
 
 def still_held_out(files: Sequence[SourceFile], recorded: frozenset[str] | None) -> tuple[tuple[SourceFile, ...], int]:

@@ -43,7 +43,7 @@ def fingerprint_of(folder: Path) -> str:
     reader = SourceReader(root, max_bytes=ReadingSettings.max_file_bytes)
     digest = hashlib.sha256()
     for path in listing.paths:
-        if reason_by_path(path) is not None:
+        if reason_by_path(path, is_tracked=path in listing.tracked) is not None:
             continue
         try:
             content = hashlib.sha256(reader.read(path)).hexdigest()

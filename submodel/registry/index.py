@@ -183,7 +183,9 @@ def read_document(content: bytes, name: str, where: str) -> RepositoryDocument:
     is_object = isinstance(document, dict)
     if not is_object or document.get("schema") != SCHEMA:
         found = document.get("schema") if is_object else None
-        raise RegistryError(f"{where} has the schema {found!r} for {name}, this version reads {SCHEMA}; upgrade it.")
+        raise RegistryError(
+            f"{where} has the schema {found!r} for {name}, this version reads {SCHEMA}; upgrade submodel."
+        )
     artifacts = document.get("artifacts")
     if document.get("repository") != name or not isinstance(artifacts, list) or not all(map(_is_artifact, artifacts)):
         raise RegistryError(f"{where} misstates what it has for {name}; publish it again.")

@@ -41,6 +41,19 @@ def render_report(document: Mapping[str, Any], *, title: str) -> str:
     )
 
 
+def render_beside_evaluation(document: Mapping[str, Any], evaluation: Path, graph: object, *, title: str) -> str:
+    """`render_report`, with what `submodel eval` has kept in a file, unless that is no evaluation.
+
+    graph: what the manifest says of the served graph; figures of another one are marked as such.
+    """
+    try:
+        kept = read_saved(evaluation)
+        kept["is_of_this_model"] = kept.get("graph") == graph
+        return render_saved({**document, "evaluation": kept}, evaluation, title=title)
+    except BuildError:
+        return render_report(document, title=title)
+
+
 def render_fleet(document: Mapping[str, Any], *, title: str) -> str:
     """HTML from the index of `submodel.fleet.fleet_run.run_fleet`, the worst repositories first."""
     rows = sorted(document["repositories"], key=_rank)
@@ -90,7 +103,7 @@ def _median_seconds(answers: Sequence[Mapping[str, Any]]) -> float | None:
 
 def _verdict(scored: Sequence[Mapping[str, Any]], compared: Mapping[str, Any]) -> str:
     if len(scored) < 2:
-        return "Nothing was held out to score on, so how good the sub-model is was not measured."
+        return "Nothing was scored, so how good the sub-model is was not measured."
     base, ours = scored[0], scored[1]
     difference = compared[ours["name"]]["exact_match_difference"]
     ratio = compared[ours["name"]]["bits_per_byte_ratio"]

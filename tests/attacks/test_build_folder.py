@@ -101,6 +101,25 @@ def test_a_linked_output_folder_is_refused(tmp_path: Path, victim: Path) -> None
     assert [path.name for path in victim.parent.iterdir()] == [victim.name]
 
 
+@pytest.mark.parametrize("ignored", [None, "dist/\n"])
+def test_a_folder_that_holds_other_things_is_refused(tmp_path: Path, ignored: str | None) -> None:
+    """Succeeds on f747521: `-o reports` replaced reports/report.html, and `-o .` hid new files from git."""
+    other = tmp_path / "reports"
+    other.mkdir()
+    (other / "report.html").write_text(CONTENT)
+    if ignored is not None:
+        (other / ".gitignore").write_text(ignored)
+    with pytest.raises(BuildError, match=r"reports holds files that no build has made; .* with -o\.$"):
+        prepare_output(other)
+    assert sorted(path.name for path in other.iterdir()) == sorted(
+        ["report.html"] + [".gitignore"] * (ignored is not None)
+    )
+    (tmp_path / "new").mkdir()
+    for _ in range(2):
+        prepare_output(tmp_path / "new")
+        (tmp_path / "new" / "stages").mkdir(exist_ok=True)
+
+
 @posix
 @pytest.mark.parametrize("name", ["stages", "trials/0.5", "dense-baseline/bundle", "lock.json", "report.html"])
 def test_links_below_the_output_folder_are_refused(output: Path, victim: Path, name: str) -> None:

@@ -238,6 +238,26 @@ def test_the_minutes_are_used_up_though_the_machine_changes_or_stands_still(tmp_
     assert summary["minutes"] - stall / 60 == pytest.approx(3, rel=0.15)
 
 
+def test_a_run_may_stand_still_after_any_layer_and_no_minute_is_lost(tmp_path, monkeypatch):
+    """By a clock of its own: a pass takes ten seconds, and each report a minute."""
+    now, told, real = [0.0], [], training_run.packed_nats  # type: ignore[attr-defined]
+
+    def packed_nats(model, sequences, device):
+        now[0] += 10
+        return real(model, sequences, device)
+
+    def stand_still(done, total):
+        now[0] += 60
+        told.append(done)
+
+    monkeypatch.setattr(training_run, "packed_nats", packed_nats)
+    monkeypatch.setattr(training_run, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    finetuned = run(tmp_path, settings=replace(SETTINGS, minutes=3, warmup_steps=4), on_progress=stand_still)
+    assert finetuned.summary["minutes"] == pytest.approx(3, rel=0.15)
+    assert told.count(4) >= 4, "two layers, forwards and back"
+    assert not any(layer._forward_hooks for layer in finetuned.model.model.layers)
+
+
 def test_a_file_of_few_lines_is_learned_from(tmp_path):
     """Its four passes have fewer steps than the warm-up."""
     few = [replace(file, text="def compute(value):\n    return value + 1\n") for file in corpus()]

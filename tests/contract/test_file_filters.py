@@ -52,6 +52,13 @@ def test_reason_by_path(path: str, reason: str | None) -> None:
     assert reason_by_path(path) == reason
 
 
+def test_a_build_folder_that_git_tracks_is_source_but_at_the_top():
+    assert reason_by_path("submodel/build/stages.py", is_tracked=True) is None
+    assert reason_by_path("build/three.js", is_tracked=True) == "vendored"
+    assert reason_by_path("packages/core/dist/index.js", is_tracked=True) == "vendored"
+    assert reason_by_path("submodel/build/node_modules/a.js", is_tracked=True) == "vendored"
+
+
 @pytest.mark.parametrize(
     "top",
     [

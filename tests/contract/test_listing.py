@@ -14,8 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contract.repository import git, listing
-from contract.repository.git import git_environment
+from contract.repository import git
+from contract.repository import listing as listing_module
+from contract.repository.git import GitError, git_environment
 from contract.repository.listing import list_files
 from contract.repository.reading import SourceReader, Unreadable
 
@@ -37,10 +38,10 @@ def test_a_name_that_is_not_utf_8_is_kept_where_python_decodes_strictly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on Windows, where os.fsdecode raises for such a name."""
-    answers = {"rev-parse": os.fsencode(tmp_path) + b"\n", "ls-files": b"a.py\0caf\xe9.py\0"}
-    monkeypatch.setattr(listing, "run_git", lambda root, command, *options: answers[command])
+    answers = {"rev-parse": os.fsencode(tmp_path) + b"\n", "ls-files": b"H a.py\0? caf\xe9.py\0"}
+    monkeypatch.setattr(listing_module, "run_git", lambda root, command, *options: answers[command])
     monkeypatch.setattr(os, "fsdecode", lambda name: name.decode("utf-8"))
-    assert [name.encode("utf-8", "surrogateescape") for name in listing._list_with_git(tmp_path) or ()] == [
+    assert [name.encode("utf-8", "surrogateescape") for name in listing_module._list_with_git(tmp_path)] == [
         b"a.py",
         b"caf\xe9.py",
     ]
@@ -187,6 +188,33 @@ def test_another_repository_inside_is_one_entry_for_git(tmp_path: Path) -> None:
     assert list_files(tmp_path / "repo").paths == ("inner", "main.py")
 
 
+def test_the_walk_leaves_out_another_repository_inside_and_says_why_git_did_not_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_files(tmp_path / "repo", {"main.py": "", "inner/main.py": "", "inner/sub/a.py": ""})
+    run_git(tmp_path, "init", "-q", "repo")
+    run_git(tmp_path / "repo", "init", "-q", "inner")
+
+    def fails(*_: object) -> bytes:
+        raise GitError("git ls-files failed: dubious ownership")
+
+    monkeypatch.setattr(listing_module, "run_git", fails)
+    listing = list_files(tmp_path / "repo")
+    assert (listing.paths, listing.git_problem) == (("main.py",), "git ls-files failed: dubious ownership")
+    of_several = list_files(tmp_path)  # no repository itself, so that nothing is wrong
+    assert (of_several.paths, of_several.git_problem) == (
+        ("repo/inner/main.py", "repo/inner/sub/a.py", "repo/main.py"),
+        "",
+    )
+
+
+def test_git_tells_what_it_tracks(tmp_path: Path) -> None:
+    write_files(tmp_path / "repo", {"main.py": "", "pkg/build/a.py": "", "new.py": ""})
+    run_git(tmp_path, "init", "-q", "repo")
+    run_git(tmp_path / "repo", "add", "main.py", "pkg")
+    assert list_files(tmp_path / "repo").tracked == {"main.py", "pkg/build/a.py"}
+
+
 @pytest.mark.skipif(os.name != "posix", reason="the hostile program is a shell script")
 def test_nothing_of_the_repository_s_configuration_is_run(tmp_path: Path) -> None:
     root = tmp_path / "repo"
@@ -266,7 +294,7 @@ def test_a_pipe_that_git_would_wait_for_holds_nothing_for_ever(tmp_path: Path, m
     run_git(tmp_path, "init", "-q", "repo")
     os.mkfifo(tmp_path / "pipe")
     run_git(root, "config", "core.excludesFile", str(tmp_path / "pipe"))
-    monkeypatch.setattr(listing, "run_git", lambda *arguments: git.run_git(*arguments, timeout_s=0.5))
+    monkeypatch.setattr(listing_module, "run_git", lambda *arguments: git.run_git(*arguments, timeout_s=0.5))
     assert list_files(root).paths == ("main.py",)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from builder.corpus.corpus import SourceFile
-from contract.bundle.bundle import build_of
+from contract.bundle.bundle import build_of, graph_of
 from contract.bundle.trusted_builds import trust_build
 from contract.console import StageDisplay
 from contract.errors import BuildError
@@ -86,7 +86,8 @@ def test_a_report_of_another_version_is_left_alone(tmp_path, schema, tiny_bundle
     evaluation = _Evaluation(EvalSettings(repository=tmp_path, models=("sub-model",)), Listener(said))
     evaluation._keep({"models": []})
     assert (root / "report.html").read_text() == "old"
-    assert json.loads((root / "evaluation.json").read_text()) == {"models": []}
+    kept = json.loads((root / "evaluation.json").read_text())
+    assert kept == {"models": [], "graph": graph_of(tiny_bundle.folder)}
     assert "build again" in said[0]
 
 

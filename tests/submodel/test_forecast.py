@@ -57,7 +57,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuildSettings:
 
 
 def record(name: str, seconds: float, *, is_fresh: bool = True) -> StageRecord:
-    return StageRecord(name=name, stage_hash="", seconds=seconds, result={}, is_fresh=is_fresh)
+    return StageRecord(name=name, seconds=seconds, result={}, is_fresh=is_fresh)
 
 
 def test_the_next_build_expects_what_the_last_ones_took(settings: BuildSettings, tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 """The report: one file, nothing fetched, nothing in it that a repository's text could run."""
 
+import json
 import re
 
 import pytest
 
-from submodel.report.render import choose_examples, render_report
+from submodel.report.render import choose_examples, render_beside_evaluation, render_report
 from testbed.reports import against_base, answer, document, model
 
 
@@ -40,6 +41,23 @@ def test_what_was_not_measured_is_left_out():
     assert "Fine-tuning" not in page
     assert "When it speaks" not in page
     assert "side by side" not in page
+
+
+def test_a_kept_evaluation_stays_in_the_report_and_says_whose_it_is(tmp_path):
+    kept = tmp_path / "evaluation.json"
+    figures = {"models": [], "baselines": [], "against": "base", "against_base": {}, "graph": {"sha256": "a"}}
+    kept.write_text(json.dumps(figures))
+    earlier = "of an earlier version of the sub-model"
+    page = render_beside_evaluation(document(), kept, {"sha256": "a"}, title="r")
+    assert "submodel eval" in page and earlier not in page and "was not measured" not in page
+    assert earlier in render_beside_evaluation(document(), kept, {"sha256": "b"}, title="r")
+    for broken in ("{", "[]", '{"models": 3}'):
+        kept.write_text(broken)
+        assert render_beside_evaluation(document(), kept, None, title="r") == render_report(document(), title="r")
+
+
+def test_what_parity_did_not_measure_is_no_perfect_figure():
+    assert "of 0 tokens" not in render_report(document(parity={"max_abs_logit_error": 0.001}), title="r")
 
 
 def test_an_evaluation_and_a_loss_are_shown():

@@ -56,6 +56,18 @@ def test_force_and_missing_outputs_repeat_it(tmp_path):
     assert not run(tmp_path, "a", make, [output]).is_fresh
 
 
+def test_what_file_managers_leave_in_a_folder_changes_nothing(tmp_path):
+    output = tmp_path / "model"
+    output.mkdir()
+    (output / "weights").write_text("a")
+    run(tmp_path, "a", Counter(), [output])
+    for name in (".DS_Store", "._weights", "Thumbs.db", "desktop.ini", ".nfs000123"):
+        (output / name).write_text("stray")
+    assert not run(tmp_path, "a", Counter(), [output]).is_fresh
+    (output / "more").write_text("b")
+    assert run(tmp_path, "a", Counter(), [output]).is_fresh
+
+
 @pytest.mark.parametrize("changes", [False, True])
 def test_an_interrupted_stage_counts_as_not_run_and_what_an_earlier_one_made_holds_while_it_is_there(tmp_path, changes):
     output = tmp_path / "output"

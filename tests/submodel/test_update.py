@@ -37,7 +37,7 @@ from submodel.build.build_settings import BuildSettings
 from submodel.build.history import FILE, PURPOSE, read_history, remember_build, write_history
 from submodel.build.new_lines import NewLines
 from submodel.build.pipeline import run_build
-from submodel.build.stages import Stages, is_output_of
+from submodel.build.stages import Stages, hash_of_output
 from submodel.build.update_run import UNREAD, UpdateSettings, run_update
 from submodel.commands.update import _outcome
 from testbed.models import save_base
@@ -183,7 +183,7 @@ def test_an_update_learns_and_swaps_model_and_bundle(repository, monkeypatch):
     assert document["models"][0]["name"] == "sub-model"
     assert document["since"]["positions"] == document["models"][0]["positions"] == 4
     assert (output / "model" / "model.safetensors").read_bytes() != model
-    assert is_output_of("finetune", output / "model", output / "stages")
+    assert hash_of_output("finetune", output / "model", output / "stages")
     bundle = read_bundle(output / "bundle")
     check_trusted(bundle.folder, bundle.build)
     assert bundle.build != build
@@ -383,7 +383,9 @@ def test_a_bundle_that_fails_its_parity_check_does_not_take_the_old_one_s_place(
     before = model.read_bytes(), graph.read_bytes()
     change(repository)
     always_better(monkeypatch)
-    failed = ParityError("The quantized graph's loss is +2 %, so nothing was exported; export it as fp32.")
+    failed = ParityError(
+        "The quantized graph's loss is +2 %, so nothing was exported; run it again with --quantize fp32."
+    )
     with monkeypatch.context() as patch:
         patch.setattr(model_stages, "export_bundle", lambda *_, **__: (_ for _ in ()).throw(failed))
         document = follow(repository)
@@ -506,7 +508,7 @@ def test_a_killed_update_leaves_a_whole_bundle_and_is_finished_by_the_next(repos
     assert [one["kind"] for one in history.versions] == ["build", "update"]
     assert document["history"][-1]["kept"] == "new"
     assert document["kept"] == ("old" if moment == "before the end" else "new"), "what this run has done"
-    assert is_output_of("finetune", output / "model", output / "stages")
+    assert hash_of_output("finetune", output / "model", output / "stages")
     assert read_bundle(output / "bundle").manifest["finetuning"]["kept_step"] > 0
     assert not (output / "next").exists()
 
@@ -531,7 +533,7 @@ def test_a_half_done_swap_is_finished_though_files_have_changed_and_the_next_tra
     ]
     assert document["files"]["to_learn"] == 1
     assert "from_commit" not in document, "what this run has finished is the update before"
-    assert is_output_of("finetune", output / "model", output / "stages")
+    assert hash_of_output("finetune", output / "model", output / "stages")
     follow(repository, positions=0)  # does not ask for a build
 
 
@@ -585,7 +587,7 @@ def test_another_version_and_another_model_ask_for_a_build(repository, monkeypat
     change(repository)
     with monkeypatch.context() as patch:
         patch.setattr(update_start, "PROGRAM", "12.7")
-        with pytest.raises(BuildError, match=r"another version of submodel; run `submodel build`"):
+        with pytest.raises(BuildError, match=r"by version .* of the build, this is 12\.7; run `submodel build`"):
             follow(repository)
     with replace_folder(repository / ".submodel" / "model", marker="manifest.json") as fresh:
         shutil.copytree(repository / ".submodel" / "pruned", fresh, dirs_exist_ok=True)
