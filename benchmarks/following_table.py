@@ -1,0 +1,60 @@
+"""What `benchmarks.following_commits` has written, as Markdown tables, and all repositories together.
+
+python -m benchmarks.following_table
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.builds import RESULTS
+from benchmarks.following_commits import ARMS, GOAL, UNITS, gains
+from benchmarks.markdown import print_head, print_row
+
+SCALES = {"lines right": 100.0, "bits a line": 1.0}  # points; bits
+TOGETHER = "all together"
+
+
+def main() -> None:
+    """Print the lines right at each point, then what updates and builds gain, by repository and pooled."""
+    paths = sorted(RESULTS.glob("following-*.json"))
+    if not paths:
+        raise SystemExit(f"{RESULTS} has no following-*.json; run `python -m benchmarks.following_commits` first.")
+    histories = {
+        path.stem.removeprefix("following-"): json.loads(path.read_text("utf-8"))["points"][1:] for path in paths
+    }
+    print_head("repository", "commits back", *ARMS)
+    for name, points in histories.items():
+        for point in points:
+            right = [f"{100 * point['models'][arm]['exact_match']:.1f} %" for arm in ARMS]
+            print_row(name, str(point["back"]), *right)
+    for unit, scale in SCALES.items():
+        print()
+        print_head(f"gain in {unit}", "lines", "update", "build", f"update less {GOAL:g} of the build's")
+        asked = {name: points for name, points in histories.items() if _has(points, unit)}
+        for name, points in asked.items():
+            _print_gains(name, points, unit, scale)
+        if len(asked) > 1:
+            _print_gains(TOGETHER, [point for points in asked.values() for point in points], unit, scale)
+
+
+def _has(points: Sequence[Mapping[str, Any]], unit: str) -> bool:
+    """Whether the positions of these points were asked for the unit; earlier runs have no bits."""
+    return unit == "lines right" or all("bits" in model for point in points for model in point["models"].values())
+
+
+def _print_gains(name: str, points: Sequence[Mapping[str, Any]], unit: str, scale: float) -> None:
+    gained = gains(points, UNITS[unit])
+    if gained is None:
+        return
+    intervals = [gained[key] for key in ("update", "build", f"update_less_{GOAL:g}_of_build")]
+    cells = [
+        f"{scale * one['value']:+.2f} ({scale * one['low']:+.2f} to {scale * one['high']:+.2f})" for one in intervals
+    ]
+    print_row(name, str(gained["positions"]), *cells)
+
+
+if __name__ == "__main__":
+    main()
