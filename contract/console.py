@@ -145,7 +145,7 @@ class StageDisplay:
 
         A total of 0 says that nothing is known of it yet.
         """
-        if self._forecast is not None and not self._is_told:
+        if self._forecast is not None and name in self._forecast.expected and not self._is_told:
             self._is_told = True
             self.say(f"The whole takes about {duration(self._forecast.left_s())}.")
         task = self._waiting.pop(name, None)
@@ -302,7 +302,9 @@ class _RunningStage:
         is_same = self._first is None or (total == self._total and done >= self._last[0])
         if self._first is None or not is_same:
             self._first = (done, now_s)
-        self._last, self._total = (done, now_s), total
+        if not is_same or done > self._last[0]:  # the same number again is no news
+            self._last = done, now_s
+        self._total = total
         return is_same
 
     def line(self, now_s: float) -> str:

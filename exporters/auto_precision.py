@@ -100,7 +100,9 @@ def choose_fastest(trials: Sequence[Trial], parameters: int) -> Trial:
     timed = [(trial, trial.speed) for trial in trials if trial.speed is not None]
     if not timed:
         reported = "; ".join(f"{trial.precision}: {trial.refusal}" for trial in trials)
-        raise ExportError(f"No precision answers as the checkpoint does ({reported}); export it as fp32.")
+        raise ExportError(
+            f"No precision answers as the checkpoint does ({reported}); run it again with --quantize fp32."
+        )
     fitting = [pair for pair in timed if pair[1].memory_bytes <= MEMORY_LIMIT * parameters]
     if not fitting:
         return min(timed, key=lambda pair: pair[1].memory_bytes)[0]

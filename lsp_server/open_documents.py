@@ -17,6 +17,7 @@ from lsp_server.positions import Encoding, LineStarts, clamp
 
 MAX_DOCUMENT_CHARS = 2_000_000  # some 50,000 lines
 MAX_TOTAL_CHARS = 64_000_000  # 64 MB of ASCII, at most 256 MB
+MAX_COPIED_CHARS = 4_000_000_000  # by the edits of a message, each of which copies the text: some seconds at most
 MAX_DOCUMENTS = 5_000
 
 
@@ -47,6 +48,7 @@ class Document(TextDocument):
         self._encoding = encoding
         self._lines = LineStarts()
         self._edits: list[Edit] = []
+        self._copied = 0  # characters, by the edits of this message
         self.is_kept = len(item.text) <= MAX_DOCUMENT_CHARS
 
     @property
@@ -65,6 +67,10 @@ class Document(TextDocument):
             if not self.is_kept:
                 return
             text = self.source
+            self._copied += len(text)
+            if self._copied > MAX_COPIED_CHARS:
+                self.drop()
+                return
             first = self.offset_at_position(change.range.start)
             last = max(first, self.offset_at_position(change.range.end))
             self._source = text[:first] + change.text + text[last:]
@@ -79,7 +85,7 @@ class Document(TextDocument):
 
     def take_edits(self) -> list[Edit]:
         """Return the changes since the last call, oldest first."""
-        edits, self._edits = self._edits, []
+        edits, self._edits, self._copied = self._edits, [], 0
         return edits
 
     def offset_at_position(self, client_position: types.Position) -> int:

@@ -1,6 +1,6 @@
 """Methods beyond the protocol: this server's own, Copilot's notifications, and commands.
 
-docs/protocol.md describes them.
+docs/protocol.md describes them, but for LOST_CHANGE, which `lsp_server.wire` puts in a client's place.
 """
 
 from __future__ import annotations

@@ -220,8 +220,8 @@ class CompletionServer(LanguageServer):
     async def ask(self, request: CompletionRequest) -> Completion | None:
         """Return what to show for a request, None if there is nothing."""
         self._prepare(request)
-        is_on = self.session.find_switch(request) is None
-        if is_on:  # else an unused model would never be freed
+        is_on = self.session.may_ask(request)
+        if is_on:  # else the model would never be freed while somebody types
             self.note_use()
         if self._read_conditions() != self._conditions:  # cheaper than the status, at each key
             self.send_status()
@@ -420,7 +420,7 @@ class CompletionServer(LanguageServer):
 
     def _text_of(self, uri: str) -> str | None:
         document = self.document(uri)
-        return document.source if document is not None else None
+        return document.source if document is not None and document.is_kept else None
 
     def _on_service_change(self) -> None:
         """Called from the worker's thread, and from the loop's own."""

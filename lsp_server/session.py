@@ -289,8 +289,12 @@ class Session:
             return False
         return True
 
-    def find_switch(self, request: CompletionRequest) -> Step | None:
-        """Return the refusal of a request if suggestions are off as a whole, as while they are snoozed."""
+    def may_ask(self, request: CompletionRequest) -> bool:
+        """Return whether suggestions are on: not switched off, paused or snoozed, nor held back by a low battery."""
+        is_held = self.policy()[0] is Policy.OFF and not request.is_invoked
+        return not is_held and self._find_switch(request) is None
+
+    def _find_switch(self, request: CompletionRequest) -> Step | None:
         if not self.options.enabled:
             return refuse("disabled", "submodel is switched off (option enabled)")
         if self.is_paused:
@@ -300,7 +304,7 @@ class Session:
         return None
 
     def _find_refusal(self, request: CompletionRequest) -> Step | None:
-        switched_off = self.find_switch(request)
+        switched_off = self._find_switch(request)
         if switched_off is not None:
             return switched_off
         if request.refusal is not None:

@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 # A document of 50 MB, the most that VS Code sends, and escapes; longer messages are thrown away.
 MAX_MESSAGE_BYTES = 64 << 20
 MAX_BARE_BYTES = 1 << 20  # of a message's JSON outside of strings: some 29,000 edits; parsing takes 0.3 s at most
-MAX_COPIED_CHARS = 4_000_000_000  # by the edits of a message, each of which copies the text: a second or less
 MAX_HEADER_BYTES = 8 << 10
 NO_MESSAGE = b"{}"  # JSON that is no message: pygls refuses it and goes on
 LOST_CHANGE = "submodel/lostChange"  # the method that stands in for a change of a document that is passed over
@@ -70,11 +69,8 @@ class TolerantProtocol(LanguageServerProtocol):
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
     def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> Generator[Any, Any, None]:
-        """Change a document that is open; drop its text if that would take too long."""
+        """Change a document that is open."""
         if unquote(params.text_document.uri) in self.workspace.text_documents:
-            document = self._documents().get(params.text_document.uri)
-            if document is not None and len(params.content_changes) * document.size > MAX_COPIED_CHARS:
-                document.drop()
             yield from super().lsp_text_document__did_change(params)
 
     def _documents(self) -> OpenDocuments:
@@ -102,15 +98,18 @@ def _bounded(body: bytes) -> bytes:
     if json.detect_encoding(body).startswith("utf-8") and _bare_bytes(body) <= MAX_BARE_BYTES:
         return body
     log.warning("A message of %d bytes is passed over; it holds too many values, or is not UTF-8.", len(body))
-    return _instead_of(body)
+    return _instead_of(body, is_whole=True)
 
 
-def _instead_of(body: bytes) -> bytes:
+def _instead_of(body: bytes, *, is_whole: bool) -> bytes:
     """Return what stands in for a message that is passed over: of a change, the news that it is lost.
 
-    The text that the server has is another one from then on. `body` may be the message's beginning.
+    The text that the server has is another one from then on. Where `body` is the beginning alone, and does not say what
+    message it is, it counts as a change.
     """
-    if not re.search(rb'"method"\s*:\s*"textDocument/didChange"', body):
+    found = re.search(rb'"method"\s*:\s*"([^"]*)"', body)
+    method = found[1].replace(b"\\", b"") if found else b""
+    if method != types.TEXT_DOCUMENT_DID_CHANGE.encode() and (is_whole or method):
         return NO_MESSAGE
     uri = re.search(rb'"uri"\s*:\s*("[\x20\x21\x23-\x5b\x5d-\x7e]{1,4096}")', body)
     params = b'{"uri":%s}' % (uri[1] if uri else b"null")
@@ -155,7 +154,7 @@ class BoundedInput:
         while size > 0 and (chunk := self._stream.read(min(size, _CHUNK_BYTES))):
             head = head or chunk
             size -= len(chunk)
-        return b"" if size > 0 else _instead_of(head)
+        return b"" if size > 0 else _instead_of(head, is_whole=False)
 
 
 class BoundedReader:
@@ -189,7 +188,7 @@ class BoundedReader:
                 chunk = await self._reader.readexactly(min(size, _CHUNK_BYTES))
                 head = head or chunk
                 size -= len(chunk)
-            return _instead_of(head)
+            return _instead_of(head, is_whole=False)
         except (asyncio.IncompleteReadError, ConnectionError):
             return b""
 

@@ -104,15 +104,17 @@ def main() -> None:
         if error.errno not in DISK_ERRORS:
             raise
         where = f" ({error.filename})" if error.filename else ""
-        _tell(
-            f"{error.strerror}{where}; what was finished before is kept: free space, or name a folder that can be "
-            "written with -o, and run it again to go on."
-        )
+        again = _again() or "; run it again"
+        _tell(f"{error.strerror}{where}; free space, or name a folder that can be written with -o{again}.")
         sys.exit(1)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:  # typer's, in place of a KeyboardInterrupt
-            _tell(f"stopped{AGAIN.get(sys.argv[1], '') if sys.argv[1:] else ''}.")
+            _tell(f"stopped{_again()}.")
         raise
+
+
+def _again() -> str:
+    return AGAIN.get(sys.argv[1], "") if sys.argv[1:] else ""
 
 
 def _tell(sentence: str) -> None:

@@ -134,7 +134,8 @@ def run_git(
         raise GitError(f"git {arguments[0]} printed more than {max_bytes:,} bytes")
     if code:
         said = b"".join(words).decode("utf-8", "replace").strip().splitlines()
-        why = f"it took more than {timeout_s:g} s" if late.is_set() else said[-1] if said else f"code {code}"
+        fatal = next((line for line in said if line.startswith("fatal:")), said[-1] if said else f"code {code}")
+        why = f"it took more than {timeout_s:g} s" if late.is_set() else fatal
         raise GitError(f"git {arguments[0]} failed: {why}")
     return answer
 

@@ -121,7 +121,7 @@ def _walk(root: Path, limits: ListingLimits, *, has_git: bool) -> Listing:
         except OSError:
             unreadable += 1
             continue
-        if has_git and folder and any(name.casefold() == ".git" for name, _ in found):
+        if has_git and folder and any(name == ".git" for name, _ in found) and _is_repository(root / folder):
             continue
         if (".gitignore", False) in found:
             rules = _add_rules(rules, reader, folder)
@@ -137,6 +137,12 @@ def _walk(root: Path, limits: ListingLimits, *, has_git: bool) -> Listing:
             else:
                 paths.append(path)
     return Listing(paths=_finish(paths), source="walk", unreadable_folders=unreadable)
+
+
+def _is_repository(folder: Path) -> bool:
+    """Whether a folder has a git repository of its own, as a submodule (a file) or a clone."""
+    git = folder / ".git"
+    return git.is_file() or (git / "HEAD").is_file()
 
 
 def _add_rules(rules: IgnoreRules, reader: SourceReader, folder: str) -> IgnoreRules:

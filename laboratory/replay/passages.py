@@ -101,7 +101,7 @@ def _added_by(root: Path, commit: str, before: Collection[str]) -> Iterator[Pass
         named = re.search(r"(?m)^\+\+\+ b/(.*)$", part)
         path = named.group(1).removesuffix("\t") if named else ""  # git ends a name with spaces in it so
         language = find_language(path)
-        if language is None or not language.is_code or reason_by_path(path) is not None:
+        if language is None or not language.is_code or reason_by_path(path, is_tracked=True) is not None:
             continue
         blob = _BLOB.search(part)
         if blob is not None and blob.group(1) in before:

@@ -11,10 +11,14 @@ from typing import Any, Final
 
 from contract.errors import BuildError
 
-# What file managers and network drives leave in any folder. No reader of ours opens such a file.
 _STRAY: Final = (".DS_Store", "._*", "Thumbs.db", "desktop.ini", ".directory", ".nfs*")
 
 Hashes = dict[str, str]  # relative posix path → SHA-256; "." for an output that is one file
+
+
+def is_stray(name: str) -> bool:
+    """Whether file managers and network drives leave files of this name in any folder. No reader of ours opens them."""
+    return any(fnmatchcase(name, stray) for stray in _STRAY)
 
 
 class OutputHashes:
@@ -36,7 +40,7 @@ class OutputHashes:
             if stat.S_ISDIR(status.st_mode):
                 with os.scandir(path) as entries:
                     pending += [path / entry.name for entry in entries]
-            elif path != output and any(fnmatchcase(path.name, name) for name in _STRAY):
+            elif path != output and is_stray(path.name):
                 continue
             elif stat.S_ISREG(status.st_mode):
                 found[path.relative_to(output).as_posix()] = self._of_file(path, status)

@@ -15,6 +15,7 @@ from contract.errors import BuildError
 from contract.files.file_names import is_link_status
 from contract.files.folders import make_folder, write_text
 from contract.repository.git import GitError, decode_name, run_git
+from submodel.build.outputs import is_stray
 
 WORKSPACE: Final = WORKSPACE_BUNDLE.parts[0]
 IGNORED: Final = "*\n"  # the .gitignore of each output
@@ -108,7 +109,7 @@ def prepare_output(folder: Path) -> None:
     check_own(folder)
     make_folder(folder)
     ignore = folder / ".gitignore"
-    if folder.absolute().name != WORKSPACE and any(folder.iterdir()) and _text_of(ignore) != IGNORED:
+    if folder.absolute().name != WORKSPACE and _text_of(ignore) != IGNORED and _holds_foreign(folder):
         raise BuildError(f"{folder} holds files that no build has made; choose an empty or a new folder with -o.")
     if not ignore.exists():
         write_text(ignore, IGNORED)
@@ -143,6 +144,13 @@ def _is_own_folder(path: Path) -> bool:
     if sys.platform != "win32" and status.st_uid != os.geteuid():
         raise BuildError(f"{path} belongs to another user; remove it, or choose a folder of your own with -o.")
     return stat.S_ISDIR(status.st_mode)
+
+
+def _holds_foreign(folder: Path) -> bool:
+    """Whether a folder without our .gitignore holds anything but what builds and fleets leave."""
+    if any((folder / name).is_file() for name in ("stages/prune.json", "fleet.json")):
+        return False
+    return any(not is_stray(path.name) and not path.name.startswith("..gitignore.") for path in folder.iterdir())
 
 
 def _text_of(path: Path) -> str | None:

@@ -174,7 +174,7 @@ class Build(ModelStages):
         remember_stages(settings, self._base, stages.records)
         self._remember_build(document, model_hash, commit)
         write_json(paths.figures, document, mode=PRIVATE)
-        page = render_beside_evaluation(document, paths.evaluation, graph_of(paths.bundle), title=settings.title)
+        page = render_beside_evaluation(document, paths, graph_of(paths.bundle), title=settings.title)
         write_text(paths.report, page, mode=PRIVATE)
         return document
 

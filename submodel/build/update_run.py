@@ -45,7 +45,7 @@ from submodel.build.paths import BuildPaths, UpdatePaths, prepare_output
 from submodel.build.pipeline import Build, read_checkout
 from submodel.build.stages import StageRecord, hash_of
 from submodel.build.update_start import finish_swap, history_to_update, precision_of_update, take_place
-from submodel.report.render import read_saved, render_beside_evaluation, render_saved
+from submodel.report.render import read_saved, render_beside_evaluation
 
 UPDATE_VERSION = 4  # raised when the same inputs give another model
 # The threshold moves little between two versions; a build asks for twice as many.
@@ -293,10 +293,7 @@ class _Update(Build):
         try:
             report = read_saved(paths.figures)
             report |= {name: document[name] for name in ("history", "parity", "threshold") if name in document}
-            render_saved(report, paths.figures, title=self._settings.title)  # raises where a figure is none
-            page = render_beside_evaluation(
-                report, paths.evaluation, graph_of(paths.bundle), title=self._settings.title
-            )
+            page = render_beside_evaluation(report, paths, graph_of(paths.bundle), title=self._settings.title)
         except BuildError as error:  # the report alone: the model and its bundle are in place
             self._display.say(f"The report stays as it is: {error}")
         else:

@@ -90,4 +90,4 @@ def _outcome(document: Mapping[str, Any]) -> str:
         )
     if any(stage["name"] == "renew the drafts" for stage in document["stages"]):
         return f"The old model is still served, with new drafts. {took}"
-    return f"Nothing is new since the last update, so the model stays as it is. {took}"
+    return f"Nothing is new since the last build or update, so the model stays as it is. {took}"

@@ -42,7 +42,7 @@ from submodel.evaluation.predictors import (
     find_candidates,
     open_predictor,
 )
-from submodel.report.render import REPORT_SCHEMA, read_saved, render_saved
+from submodel.report.render import REPORT_SCHEMA, read_saved, render_beside_evaluation
 
 INFILLING_LINES = 200  # of HumanEval's canonical solutions; a 95 % interval of about ± 7 points
 
@@ -84,6 +84,7 @@ class _Evaluation:
         self._base = base_of(self._candidates, settings.base)
         self._dtype: torch.dtype = fastest_dtype()
         self._stages: list[dict[str, Any]] = []
+        self._graph = graph_of(self._root / "bundle")  # an update may replace it meanwhile
 
     def run(self) -> dict[str, Any]:
         started = time.perf_counter()
@@ -196,13 +197,13 @@ class _Evaluation:
     def _write(self, document: dict[str, Any], figures: Path) -> None:
         build = read_saved(figures)
         paths = BuildPaths(root=self._root)
-        document["graph"] = graph_of(paths.bundle)
+        document["graph"] = self._graph
         write_json(paths.evaluation, document, mode=PRIVATE)
         if build.get("schema") != REPORT_SCHEMA:
             self._display.say(f"{figures} is of another version, so the report stays as it is; build again to renew it")
             return
         title = self._settings.repository.resolve().name
-        page = render_saved({**build, "evaluation": {**document, "is_of_this_model": True}}, figures, title=title)
+        page = render_beside_evaluation(build, paths, graph_of(paths.bundle), title=title)
         write_text(paths.report, page, mode=PRIVATE)
 
 

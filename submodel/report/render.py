@@ -17,6 +17,7 @@ from builder.evaluation.wording import change, points
 from contract.documents import SUB_MODEL
 from contract.errors import BuildError
 from contract.files.untrusted_json import read_json
+from submodel.build.paths import BuildPaths
 
 _AGAIN = "run `submodel build` again"
 REPORT_SCHEMA: Final = 2  # of the document below; raised when a key that the page needs changes its meaning
@@ -41,17 +42,17 @@ def render_report(document: Mapping[str, Any], *, title: str) -> str:
     )
 
 
-def render_beside_evaluation(document: Mapping[str, Any], evaluation: Path, graph: object, *, title: str) -> str:
-    """`render_report`, with what `submodel eval` has kept in a file, unless that is no evaluation.
+def render_beside_evaluation(document: Mapping[str, Any], paths: BuildPaths, graph: object, *, title: str) -> str:
+    """`render_saved` of a build's document, with what `submodel eval` has kept beside it, unless that is unreadable.
 
     graph: what the manifest says of the served graph; figures of another one are marked as such.
     """
     try:
-        kept = read_saved(evaluation)
-        kept["is_of_this_model"] = kept.get("graph") == graph
-        return render_saved({**document, "evaluation": kept}, evaluation, title=title)
+        kept = read_saved(paths.evaluation)
+        kept["is_of_another"] = kept.get("graph", graph) != graph
+        return render_saved({**document, "evaluation": kept}, paths.evaluation, title=title)
     except BuildError:
-        return render_report(document, title=title)
+        return render_saved(document, paths.figures, title=title)
 
 
 def render_fleet(document: Mapping[str, Any], *, title: str) -> str:

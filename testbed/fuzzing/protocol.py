@@ -56,6 +56,7 @@ class ProtocolReader(Reader):
             ("notebookDocument/didClose", {"notebookDocument": uri, "cellTextDocuments": []}),
             ("textDocument/didShowCompletion", item),
             ("textDocument/didPartiallyAcceptCompletion", item),
+            ("submodel/lostChange", uri),
         ]  # fmt: skip
         requests: list[tuple[str, Any]] = [
             ("textDocument/inlineCompletion", {**place, "context": {"triggerKind": 1}}),

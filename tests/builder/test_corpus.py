@@ -129,7 +129,8 @@ def test_every_reason_is_counted(repository: Path) -> None:
         (repository / path).write_bytes(content)
     corpus = read_corpus(repository)
     assert corpus.skipped == {
-        "binary": 3,
+        "binary": 2,
+        "not UTF-8": 1,
         "empty": 1,
         "generated": 2,
         "vendored": 1,

@@ -241,6 +241,7 @@ def test_the_minutes_are_used_up_though_the_machine_changes_or_stands_still(tmp_
 def test_a_run_may_stand_still_after_any_layer_and_no_minute_is_lost(tmp_path, monkeypatch):
     """By a clock of its own: a pass takes ten seconds, and each report a minute."""
     now, told, real = [0.0], [], training_run.packed_nats  # type: ignore[attr-defined]
+    way, backward = ["forwards"], torch.Tensor.backward
 
     def packed_nats(model, sequences, device):
         now[0] += 10
@@ -248,13 +249,21 @@ def test_a_run_may_stand_still_after_any_layer_and_no_minute_is_lost(tmp_path, m
 
     def stand_still(done, total):
         now[0] += 60
-        told.append(done)
+        told.append((done, way[0]))
+
+    def noted_backward(loss):
+        way[0] = "back"
+        backward(loss)
+        way[0] = "forwards"
+
+    monkeypatch.setattr(torch.Tensor, "backward", noted_backward)
 
     monkeypatch.setattr(training_run, "packed_nats", packed_nats)
     monkeypatch.setattr(training_run, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     finetuned = run(tmp_path, settings=replace(SETTINGS, minutes=3, warmup_steps=4), on_progress=stand_still)
     assert finetuned.summary["minutes"] == pytest.approx(3, rel=0.15)
-    assert told.count(4) >= 4, "two layers, forwards and back"
+    assert told.count((3, "back")) == 2, "two layers, a pass"
+    assert told.count((3, "forwards")) >= 2
     assert not any(layer._forward_hooks for layer in finetuned.model.model.layers)
 
 

@@ -178,6 +178,27 @@ def test_lines_tell_what_is_left_in_all(clock, capsys):
     ]
 
 
+def test_nothing_is_said_of_the_whole_where_all_stages_are_kept(clock, capsys):
+    with StageDisplay(clock=clock) as display:
+        display.expect({"prune": 20.0, "export": 100.0})
+        display.keep("prune")
+        display.keep("export")
+        with display.stage("score the baselines"):
+            pass
+    assert "The whole takes" not in capsys.readouterr().err
+
+
+def test_the_same_number_again_is_no_news_of_the_time_that_is_left(clock, capsys):
+    """A step of training reports after each layer."""
+    with StageDisplay(clock=clock) as display, display.stage("finetune") as advance:
+        for step in range(3):
+            for _ in range(5):
+                advance(step, 10)
+                clock.now_s += 2
+        pass_time(display, clock, 6)
+    assert "about 1 min 9 s left" in capsys.readouterr().err, "eight steps of ten seconds, less 11 s"
+
+
 def test_bars_of_all_stages_wait_below_and_end_with_the_whole(monkeypatch):
     written = io.StringIO()
     terminal = Console(file=written, force_terminal=True, width=80, _environ={})

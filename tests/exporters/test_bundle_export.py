@@ -394,6 +394,6 @@ def test_auto_measures_each_candidate_s_memory_without_the_one_before(
 
 def test_auto_refuses_what_answers_otherwise(sub_model: Path, tmp_path: Path) -> None:
     strict = replace(LOOSE, min_agreement=1.01)
-    with pytest.raises(ExportError, match=r"No precision answers .*int8: .* picks .*export it as fp32"):
+    with pytest.raises(ExportError, match=r"No precision answers .*int8: .* picks .*again with --quantize fp32"):
         export_bundle(sub_model, tmp_path / "bundle", ExportSettings(precision=Precision.AUTO, parity=strict))
     assert not (tmp_path / "bundle").exists()

@@ -334,7 +334,7 @@ def test_combinations_and_what_cannot_be():
         ("structured", 0.2, 0),
         ("structured", 0.2, 1),
     ]
-    with pytest.raises(BuildError, match="dataset"):
+    with pytest.raises(BuildError, match="texts"):
         SweepSettings(output=Path(), methods=(), calibrations=(), measured_on=())
     with pytest.raises(BuildError, match="excerpt"):
         QualitySettings(excerpts=0)

@@ -176,6 +176,9 @@ def test_a_result_that_came_with_a_repository_is_not_believed(place: Path, build
 def test_a_folder_of_somebody_else_is_not_replaced(place: Path, builds: Builds) -> None:
     (place / "out" / "good").mkdir(parents=True)
     (place / "out" / "good" / "thesis.txt").write_text("years of work")
+    assert CliRunner().invoke(app, ["fleet", "fleet.toml", "-o", "out"]).exit_code == 1
+    assert builds.done == [], "a folder that no fleet has made is refused as a whole"
+    (place / "out" / ".gitignore").write_text("*\n")
     document = run(status=1)
     assert states(document) == {"good": "failed", "worse": "built", "third": "built"}
     assert "holds files but no result.json" in document["repositories"][0]["reason"]

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from submodel.build.paths import BuildPaths
 from submodel.report.render import choose_examples, render_beside_evaluation, render_report
 from testbed.reports import against_base, answer, document, model
 
@@ -44,16 +45,16 @@ def test_what_was_not_measured_is_left_out():
 
 
 def test_a_kept_evaluation_stays_in_the_report_and_says_whose_it_is(tmp_path):
-    kept = tmp_path / "evaluation.json"
+    paths = BuildPaths(root=tmp_path)
     figures = {"models": [], "baselines": [], "against": "base", "against_base": {}, "graph": {"sha256": "a"}}
-    kept.write_text(json.dumps(figures))
-    earlier = "of an earlier version of the sub-model"
-    page = render_beside_evaluation(document(), kept, {"sha256": "a"}, title="r")
-    assert "submodel eval" in page and earlier not in page and "was not measured" not in page
-    assert earlier in render_beside_evaluation(document(), kept, {"sha256": "b"}, title="r")
+    paths.evaluation.write_text(json.dumps(figures))
+    another = "of another version or precision of the sub-model"
+    page = render_beside_evaluation(document(), paths, {"sha256": "a"}, title="r")
+    assert "submodel eval" in page and another not in page and "was not measured" not in page
+    assert another in render_beside_evaluation(document(), paths, {"sha256": "b"}, title="r")
     for broken in ("{", "[]", '{"models": 3}'):
-        kept.write_text(broken)
-        assert render_beside_evaluation(document(), kept, None, title="r") == render_report(document(), title="r")
+        paths.evaluation.write_text(broken)
+        assert render_beside_evaluation(document(), paths, None, title="r") == render_report(document(), title="r")
 
 
 def test_what_parity_did_not_measure_is_no_perfect_figure():

@@ -67,7 +67,7 @@ def test_progress_as_json_is_that_of_a_build_and_its_last_message_says_what_is_s
     [
         (OLD, "The old model is still served, since the new one is not better on the validation files. Update again"),
         ({**NO_SCORES, "stages": [{"name": "renew the drafts"}]}, "The old model is still served, with new drafts."),
-        ({**NO_SCORES, "stages": []}, "Nothing is new since the last update, so the model stays"),
+        ({**NO_SCORES, "stages": []}, "Nothing is new since the last build or update, so the model stays"),
     ],
 )
 def test_an_old_model_that_stays_is_explained_last(

@@ -55,7 +55,7 @@ test('an update from the palette says which model is served, and why', async () 
   editor = await Editor.open(server, repository);
   await editor.untilStatus(/ready/);
   await editor.run('submodel: Update the Sub-model of This Workspace');
-  await editor.untilNotification(/^Nothing has changed .*all stays as it is/, BUILDING_MS);
+  await editor.untilNotification(/^Nothing is new since .*the model stays as it is/, BUILDING_MS);
   await editor.untilStatus(/ready/);
 });
 

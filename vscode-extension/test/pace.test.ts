@@ -15,3 +15,28 @@ test('an update begins a minute after the last key, and goes on ten seconds afte
   pace.noteKey();
   expect([pace.mayBegin(), pace.mayGoOn()]).toEqual([false, false]);
 });
+
+test('waking the machine counts as a key', () => {
+  let now = 0;
+  const pace = new Pace(() => now);
+  for (now = 5_000; now <= 60_000; now += 5_000) {
+    pace.noteLook();
+  }
+  expect(pace.mayBegin()).toBe(true);
+  now += 3_600_000;
+  pace.noteLook();
+  expect([pace.mayBegin(), pace.mayGoOn()]).toEqual([false, false]);
+});
+
+test('an update that stands still for a quarter of an hour ends', () => {
+  let now = 0;
+  const pace = new Pace(() => now);
+  pace.noteStill(true);
+  now = 899_999;
+  pace.noteStill(true);
+  expect(pace.isStillTooLong()).toBe(false);
+  now = 900_000;
+  expect(pace.isStillTooLong()).toBe(true);
+  pace.noteStill(false);
+  expect(pace.isStillTooLong()).toBe(false);
+});

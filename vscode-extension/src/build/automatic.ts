@@ -1,5 +1,5 @@
 // Updates by themselves: one begins once the repository has drifted, on mains power, when nobody has typed in this window
-// for a minute. It stands still at its next step once somebody types, and on battery.
+// for a minute. It stands still once somebody types, and on battery.
 
 import * as vscode from 'vscode';
 
@@ -12,15 +12,12 @@ import { Pace } from './pace';
 
 const LOOK_MS = 5_000;
 const ASK_AGAIN_MS = 600_000; // of a server that had no drift to tell of
-const STILL_MS = 900_000; // then an update that stands still ends: it holds gigabytes, and its repository's lock
 
 export class AutomaticUpdates implements vscode.Disposable {
   private readonly pace = new Pace();
   private readonly failed = new Set<string>(); // repositories, in this window
   private readonly disposable: vscode.Disposable;
   private askAtMs = 0;
-  private lookedAtMs = Date.now();
-  private stillSinceMs: number | undefined;
   private isLooking = false;
 
   constructor(
@@ -59,19 +56,14 @@ export class AutomaticUpdates implements vscode.Disposable {
   }
 
   private standStill(isStill: boolean): void {
-    this.stillSinceMs = isStill ? (this.stillSinceMs ?? Date.now()) : undefined;
+    this.pace.noteStill(isStill);
     this.builds.standStill(isStill);
   }
 
   private async lookNow(): Promise<void> {
-    const now = Date.now();
-    if (now - this.lookedAtMs > 3 * LOOK_MS) {
-      this.pace.noteKey(); // the machine has slept, and somebody may have woken it to work
-    }
-    this.lookedAtMs = now;
+    this.pace.noteLook();
     if (this.builds.runsByItself) {
-      const isTooLong = this.stillSinceMs !== undefined && now - this.stillSinceMs > STILL_MS;
-      if (!readSettings().updateAutomatically || isTooLong) {
+      if (!readSettings().updateAutomatically || this.pace.isStillTooLong()) {
         await this.builds.stopByItself();
       } else if (this.pace.mayGoOn()) {
         const status = await this.controller.readStatus();
@@ -81,7 +73,7 @@ export class AutomaticUpdates implements vscode.Disposable {
       }
       return;
     }
-    this.stillSinceMs = undefined;
+    this.pace.noteStill(false);
     const isDue = readSettings().updateAutomatically && this.pace.mayBegin() && Date.now() >= this.askAtMs;
     if (!isDue || !vscode.workspace.isTrusted) {
       return;

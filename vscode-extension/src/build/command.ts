@@ -17,7 +17,10 @@ import { createTask, isTaskRunning, openBuildTerminal, taskDefinition } from './
 import type { BuildTerminal } from './terminal';
 
 const WORDS = {
-  build: { title: 'Building a sub-model', stopped: 'The build was stopped; building again resumes it.' },
+  build: {
+    title: 'Building a sub-model',
+    stopped: 'The build was stopped; building again resumes it if no file has changed.',
+  },
   update: {
     title: 'Updating the sub-model',
     stopped: 'The update was stopped; updating again resumes it if no code has changed.',
@@ -33,6 +36,7 @@ export class BuildCommand implements vscode.Disposable {
   private target: Target | undefined; // of what runs
   private terminal: BuildTerminal | undefined;
   private ended: Promise<unknown> = Promise.resolve();
+  private isToStop = false;
 
   constructor(
     private readonly bundles: Bundles,
@@ -83,6 +87,7 @@ export class BuildCommand implements vscode.Disposable {
   /** Stop an update that runs by itself; the next one goes on from what it has done. */
   async stopByItself(): Promise<void> {
     if (this.runsByItself) {
+      this.isToStop = true; // its terminal may not be there yet
       this.terminal?.stop();
       await this.ended;
     }
@@ -104,9 +109,11 @@ export class BuildCommand implements vscode.Disposable {
     this.isRunning = true;
     this.isByItself = isByItself;
     this.isStill = false;
+    this.isToStop = false;
     this.target = target;
     const running = this.runTask(task, target).finally(() => {
       this.isRunning = false;
+      this.terminal = undefined;
       this.status.update({ building: undefined });
     });
     this.ended = running.catch(() => undefined);
@@ -130,12 +137,14 @@ export class BuildCommand implements vscode.Disposable {
       }
       return true;
     }
+    if (this.isToStop) {
+      return false;
+    }
     this.terminal = terminal;
     terminal.standStill(this.isStill); // somebody may have typed meanwhile
     const own = path.join(target.repository, OWN_BUNDLE);
     const before = await readBundle(own);
     const code = await this.follow(task, target, terminal);
-    this.terminal = undefined;
     this.log.info(`submodel ${task} in ${target.repository} ended with ${code}`);
     if (code === 0) {
       const isNew = task === 'build' || (await readBundle(own))?.graphs !== before?.graphs;

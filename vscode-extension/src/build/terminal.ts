@@ -125,6 +125,9 @@ export class BuildTerminal implements vscode.Pseudoterminal {
       return;
     }
     this.write('\nStopping…\n');
+    if (this.isPaced) {
+      this.standStill(false); // what stands still may not notice an interrupt
+    }
     const { pid } = child;
     signal(pid, 'SIGINT');
     const timer = setTimeout(() => {
