@@ -2,7 +2,7 @@
 
 `contract.repository.texts` reads and filters. This splits what was read, and says in figures what the manifest keeps.
 It does not tokenize, and it writes nothing. Two reads of the same tree give the same corpus, on any machine and by git
-or without it.
+or without it, but for what `contract.repository.texts` says.
 """
 
 from __future__ import annotations

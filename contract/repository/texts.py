@@ -1,7 +1,7 @@
 """The texts of a repository, filtered and rid of secrets, as building and serving both read them.
 
 Texts have LF line ends, whatever the files have. Two reads of the same tree give the same texts, on any machine and by
-git or without it.
+git or without it, but for folders named `build`: those that git tracks are source.
 """
 
 from __future__ import annotations

@@ -80,6 +80,8 @@ def test_git_and_no_git_give_the_same_corpus(repository: Path) -> None:
     (repository / "a.log.py").write_text(make_code(100))
     (repository / "out").mkdir()
     (repository / "out" / "x.py").write_text(make_code(101))
+    (repository / "package" / "build").mkdir()
+    (repository / "package" / "build" / "x.py").write_text(make_code(102))
     walked = read_corpus(repository)
     subprocess.run(["git", "init", "-q"], cwd=repository, check=True)
     listed = read_corpus(repository)
@@ -87,6 +89,8 @@ def test_git_and_no_git_give_the_same_corpus(repository: Path) -> None:
     assert walked.files == listed.files
     assert walked.fingerprint == listed.fingerprint
     assert len(walked.files) == 40
+    subprocess.run(["git", "add", "--force", "package/build"], cwd=repository, check=True)
+    assert len(read_corpus(repository).files) == 41, "but for a folder `build` that git tracks"
 
 
 def test_line_ends_names_and_places_do_not_move_a_file(repository: Path, tmp_path: Path) -> None:
@@ -375,7 +379,8 @@ def test_a_binary_repository(tmp_path: Path) -> None:
 def test_a_repository_too_small_says_what_it_has_and_the_least(tmp_path: Path) -> None:
     for seed in range(3):
         (tmp_path / f"{seed}.py").write_text(make_code(seed))
-    expect_error(tmp_path, "too small", "3 files of code", "20,000 bytes", "2,000 bytes")
+    (tmp_path / "latin.py").write_bytes("é".encode("latin-1"))
+    expect_error(tmp_path, "too small", "3 files of code", "20,000 bytes", "2,000 bytes", "(left out: 1 not UTF-8)")
 
 
 def test_a_repository_of_copies_is_too_small(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from contract.console import StageDisplay
 from contract.documents import BuildProgress
+from submodel import app as submodel_app
 from submodel.build import update_run
 from submodel.build.update_run import UpdateSettings
 from submodel.commands.update import update
@@ -76,3 +78,19 @@ def test_an_old_model_that_stays_is_explained_last(
     result = run(monkeypatch, tmp_path, document, "--progress", "json")
     assert json.loads(result.stderr.splitlines()[-1])["text"].startswith(reason)
     assert reason in run(monkeypatch, tmp_path, document).stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["update"], "stopped; run it again to go on. If a file changes before, it begins anew."),
+        (["pull"], "stopped; run it again to go on."),
+        (["bench"], "stopped."),
+    ],
+)
+def test_who_stops_a_command_reads_what_is_kept(monkeypatch, capsys, words, sentence):
+    monkeypatch.setattr(submodel_app, "app", lambda: sys.exit(submodel_app.INTERRUPTED))
+    monkeypatch.setattr(sys, "argv", ["submodel", *words])
+    with pytest.raises(SystemExit):
+        submodel_app.main()
+    assert capsys.readouterr().err == f"submodel: {sentence}\n"
