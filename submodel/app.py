@@ -68,7 +68,8 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
 # What a user who stopped a command may count on; others begin anew.
 AGAIN = {
     **dict.fromkeys(("build", "update"), "; run it again to go on. If a file changes before, it begins anew"),
-    **dict.fromkeys(("fleet", "sweep", "pull"), "; run it again to go on"),
+    **dict.fromkeys(("fleet", "sweep"), "; run it again to go on"),
+    "pull": "; files that were fetched whole are kept",
 }
 for group, commands in GROUPS.items():
     for name, command in commands.items():

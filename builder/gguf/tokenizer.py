@@ -12,10 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 
 from builder.gguf.reader import GgufFile
 from contract.errors import BaseModelError
+from contract.tokenizer_file import MAX_ADDED_CHARS
 
 CONTROL: Final = 3  # token types of llama.cpp's llama_token_type
 USER_DEFINED: Final = 4
@@ -77,7 +79,7 @@ def vocabulary(gguf: GgufFile) -> tuple[list[str], list[int]]:
     if not tokens or not all(isinstance(token, str) for token in tokens):
         raise BaseModelError(f"The GGUF file {gguf.path} has a vocabulary without tokens; convert the model again.")
     types = gguf.metadata.get("tokenizer.ggml.token_type")
-    if types is None or len(types) != len(tokens):
+    if not isinstance(types, (list, np.ndarray)) or len(types) != len(tokens):
         raise BaseModelError(f"The GGUF file {gguf.path} doesn't say which tokens are special; convert it again.")
     used = len(tokens)
     while used and types[used - 1] == UNUSED and PADDING_ROW.fullmatch(tokens[used - 1]):
@@ -111,6 +113,11 @@ def read_tokenizer(gguf: GgufFile) -> GgufTokenizer:
     # Control tokens are special, so that text can be encoded without them; user-defined ones are text of their own.
     for kind, is_special in ((CONTROL, True), (USER_DEFINED, False)):
         named = [token for token, token_kind in zip(tokens, types, strict=True) if token_kind == kind]
+        if any(len(token) > MAX_ADDED_CHARS for token in named):
+            raise BaseModelError(
+                f"The GGUF file {gguf.path} has a special token of more than {MAX_ADDED_CHARS} characters; take "
+                "another model."
+            )
         tokenizer.add_tokens([AddedToken(token, special=is_special, normalized=False) for token in named])
     bos = _special(gguf, tokens, "bos")
     adds_bos = gguf.optional("tokenizer.ggml.add_bos_token", bool, pre in BOS_BY_DEFAULT)
@@ -130,8 +137,9 @@ def _merges(gguf: GgufFile, ids: Mapping[str, int]) -> list[tuple[str, str]]:
     """Merges by rank, each checked: its two parts and what they make are tokens."""
     merges: list[tuple[str, str]] = []
     for line in gguf.require("tokenizer.ggml.merges", list):
-        at = line.find(" ", 1)  # from 1, as in llama.cpp: the left part has at least one character
-        left, right = line[:at], line[at + 1 :]
+        # From 1, as in llama.cpp: the left part has at least one character.
+        at = line.find(" ", 1) if isinstance(line, str) else -1
+        left, right = (line[:at], line[at + 1 :]) if at > 0 else ("", "")
         if at < 0 or left not in ids or right not in ids or left + right not in ids:
             raise BaseModelError(
                 f"The GGUF file {gguf.path} has the merge {line!r}, which is not made of tokens; convert it again."

@@ -99,13 +99,13 @@ def _check_architecture(gguf: GgufFile) -> None:
             f"The GGUF file {gguf.path} has the architecture {name!r}; only {' and '.join(ARCHITECTURES)} can be read."
         )
     # What shares these architectures' names but computes otherwise:
-    scaling = gguf.metadata.get(f"{name}.rope.scaling.type", "none")
+    scaling = gguf.optional(f"{name}.rope.scaling.type", str, "none")
     if scaling != "none" or "rope_freqs.weight" in gguf.tensors:
         raise BaseModelError(
             f"The GGUF file {gguf.path} stretches its positions (RoPE scaling), which is not supported; take another "
             "model."
         )
-    if gguf.metadata.get(f"{name}.expert_count", 0):
+    if gguf.optional(f"{name}.expert_count", int, 0):
         raise BaseModelError(f"The GGUF file {gguf.path} is a mixture of experts, which is not supported.")
 
 

@@ -28,13 +28,15 @@ def trust(
     A bundle is as good as a program of whoever built it. What this account builds, updates, exports, unpacks or pulls
     is trusted.
     """
-    from contract.bundle.bundle import MANIFEST_FILE, build_of, find_bundle, read_bundle
+    from contract.bundle.bundle import MANIFEST_FILE, WORKSPACE_BUNDLE, build_of, find_bundle, read_bundle
     from contract.bundle.trusted_builds import forget_build, trust_build
     from contract.console import plain, print_json
     from contract.errors import BundleError
 
     named = folder.absolute()
-    place = named if (named / MANIFEST_FILE).is_file() else find_bundle(named)
+    own = named / WORKSPACE_BUNDLE  # what a server finds; an archive may have brought another one along
+    has_build = (own / MANIFEST_FILE).is_file()
+    place = own if has_build else named if (named / MANIFEST_FILE).is_file() else find_bundle(named)
     found = build_of(place)
     if build is not None and found != build.lower():
         raise BundleError(f"{place} holds the build {found}, not the one that you named; look at it again.")

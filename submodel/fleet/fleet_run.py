@@ -18,6 +18,7 @@ import msgspec
 from builder.bases.resolve import AUTO, resolve_base
 from builder.number_format import fastest_dtype
 from contract.bundle.bundle import build_of
+from contract.bundle.trusted_builds import trust_build
 from contract.console import StageDisplay
 from contract.documents import BaseFacts
 from contract.errors import BundleError, SubmodelError
@@ -30,7 +31,7 @@ from submodel.fleet.cluster import LOCAL, build_on_cluster
 from submodel.fleet.fleet_file import Repository, read_fleet_file
 from submodel.fleet.identity import key_of, look_at, remote_of
 from submodel.fleet.live_table import Pace, counts_line, make_table, row_line
-from submodel.fleet.results import PAGE, SCHEMA, STATES, Row, publish, read_result, write_index
+from submodel.fleet.results import PAGE, RECORD, SCHEMA, STATES, Row, publish, read_result, renew_remote, write_index
 from submodel.fleet.task import Outcome, Task
 from submodel.report.render import render_fleet
 
@@ -106,12 +107,15 @@ class Fleet:
 
     def _look(self, bases: Mapping[str, BaseFacts]) -> Iterator[_Known]:
         """What each repository is now; one that can't be read becomes a row that failed."""
+        foreign: list[str] = []
         with self._display.stage("look at the repositories") as advance, ThreadPoolExecutor(LOOKERS) as pool:
             looked = zip(self._repositories.values(), pool.map(_look_or_fail, self._repositories.values()), strict=True)
             for number, (repository, fingerprint) in enumerate(looked, start=1):
                 row: Row = {"name": repository.name, "source": repository.source, "state": "waiting"}
                 if (result := read_result(self._output, repository.name, self._seal)) is not None:
                     row["result"] = result
+                elif (self._output / repository.name / RECORD).is_file():
+                    foreign.append(repository.name)
                 self._rows[repository.name] = row
                 advance(number, len(self._repositories))
                 if isinstance(fingerprint, SubmodelError):
@@ -120,12 +124,19 @@ class Fleet:
                     continue
                 key = self._key(repository, fingerprint, bases)
                 yield _Known(repository=repository, key=key, fingerprint=fingerprint)
+        if foreign:
+            self._display.say(
+                f"{len(foreign)} results in {self._output}, first {foreign[0]}, were not made by this account, or its "
+                "state folder was lost; they are built again. SUBMODEL_STATE_DIR names the folder."
+            )
 
     def _is_kept(self, known: _Known) -> bool:
         row = self._rows[known.repository.name]
         if "result" not in row or row["result"]["key"] != known.key:
             return False
         row["state"] = "kept"
+        row["result"] = renew_remote(self._output, known.repository, row["result"], self._seal)
+        trust_build(row["result"]["bundle"]["build"])  # the list may have been lost since
         return True
 
     def _build(self, changed: Mapping[str, _Known], bases: Mapping[str, BaseFacts]) -> None:

@@ -28,6 +28,8 @@ from contract.files.seals import open_sealed, sealed_json
 from contract.files.untrusted_json import read_bytes
 from submodel.build.paths import BuildPaths
 from submodel.build.stages import hash_of
+from submodel.fleet.fleet_file import Repository
+from submodel.fleet.git_source import is_address
 from submodel.report.render import read_saved
 
 RECORD: Final = "result.json"
@@ -94,6 +96,15 @@ def read_result(output: Path, name: str, seal: bytes) -> Result | None:
     except (OSError, ValueError, KeyError, TypeError, SubmodelError):
         return None
     return cast(Result, record)  # sealed by `publish`
+
+
+def renew_remote(output: Path, repository: Repository, result: Result, seal: bytes) -> Result:
+    """The record of a result that is kept, with the address that the repository has now: git hosts move."""
+    if not is_address(repository.source) or result["remote"] == repository.source:
+        return result
+    renewed = {**result, "remote": repository.source}
+    write_text(output / repository.name / RECORD, sealed_json(seal, _PURPOSE, repository.name, renewed))
+    return cast(Result, renewed)
 
 
 def publish(output: Path, name: str, build: Path, facts: Mapping[str, Any], seal: bytes) -> Result:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 import time
 from collections.abc import Iterator
 from http.client import HTTPException, HTTPMessage
@@ -121,7 +122,9 @@ class _SameScheme(HTTPRedirectHandler):
 
 
 def _read_file(url: str) -> Iterator[bytes]:
-    path = url2pathname(urlsplit(url).path)
+    parts = urlsplit(url)
+    is_share = sys.platform == "win32" and parts.netloc not in ("", "localhost")  # file://server/share
+    path = url2pathname(f"//{parts.netloc}{parts.path}" if is_share else parts.path)
     try:
         # A pipe would wait for a writer, and a device might not end.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))

@@ -60,6 +60,14 @@ def repository_root(folder: Path) -> Path:
     return origin
 
 
+def is_part(folder: Path) -> bool:
+    """Whether a folder lies within a git repository, whose remotes name the whole."""
+    try:
+        return bool(run_git(folder, "rev-parse", "--show-prefix").strip())
+    except GitError:
+        return False
+
+
 def names_of(root: Path) -> list[str]:
     """Return the names that a repository's git remotes stand for: that of `origin` first, then in git's order.
 

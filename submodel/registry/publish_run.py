@@ -51,7 +51,7 @@ from submodel.registry.index import (
     RepositoryDocument,
     target_path,
 )
-from submodel.registry.names import given_name, names_of
+from submodel.registry.names import given_name, is_part, names_of
 from submodel.registry.signed_index import SignedIndex
 from submodel.registry.store import CHUNK_BYTES, FileStore
 
@@ -100,6 +100,7 @@ def run_publish(
     signer = _open_key(settings)
     settings.registry.mkdir(parents=True, exist_ok=True)
     rows: list[PublishedRow] = []
+    names: set[str | None] = set()
     shared: set[str] = set()  # hashes of the shared graphs that were found here: each is read once a run
     with FileLock(settings.registry / ".lock"):
         index = SignedIndex(settings.registry, signer, is_new=settings.is_new)
@@ -108,7 +109,7 @@ def run_publish(
             on_bundle(number, len(bundles))
             try:
                 name = _name_of(bundle, settings)
-                if name in [other.repository for other in rows]:
+                if name in names:
                     raise RegistryError(f"{bundle} is another bundle of {name}; publish one of them.")
                 build = build_of(bundle)
                 if not is_named:  # a clone may have brought it along
@@ -122,6 +123,7 @@ def run_publish(
                 why = f"{bundle} can't be published ({error.strerror or error}); look at the disk of the registry."
                 row = PublishedRow(bundle=bundle, state="failed", error=why)
             rows.append(row)
+            names.add(row.repository)
         if any(row.state != "failed" for row in rows):
             index.save(settings.valid_days)
     return signer.public_key.keyval["public"], rows
@@ -168,7 +170,8 @@ def _open_key(settings: PublishSettings) -> CryptoSigner:
 
 def _find_bundles(folder: Path) -> list[tuple[Path, bool]]:
     """The bundles of a folder, and whether each was named itself: others may have come along with a clone."""
-    if (folder / MANIFEST_FILE).is_file() and not (folder / ".git").exists():
+    has_build = (folder / WORKSPACE_BUNDLE / MANIFEST_FILE).is_file()
+    if (folder / MANIFEST_FILE).is_file() and not has_build and not (folder / ".git").exists():
         return [(folder.absolute(), True)]
     found = []
     # A hidden one may be a result that `submodel fleet` was replacing when it was killed.
@@ -247,7 +250,10 @@ def _name_of(bundle: Path, settings: PublishSettings) -> str:
     if settings.name is not None:
         return given_name(settings.name)
     if bundle.parts[-2:] == WORKSPACE_BUNDLE.parts:
-        return names_of(bundle.parents[1])[0]
+        root = bundle.parents[1]
+        if is_part(root):
+            raise RegistryError(f"{root} is a part of a git repository; give its name with --repository.")
+        return names_of(root)[0]
     record = bundle.parent / RECORD_FILE
     try:
         document: Any = read_json(record, MAX_FILE_BYTES)

@@ -126,7 +126,9 @@ def test_words_of_the_vocabulary_are_taken_unmerged_where_the_rules_say_so(tmp_p
         ({"tokenizer.ggml.tokens": None}, "no 'tokenizer.ggml.tokens'"),
         ({"tokenizer.ggml.token_type": None}, "which tokens are special"),
         ({"tokenizer.ggml.token_type": ("array", [1, 1])}, "which tokens are special"),
+        ({"tokenizer.ggml.token_type": ("uint32", 3)}, "which tokens are special"),
         ({"tokenizer.ggml.merges": ("array", ["a b c"])}, "merge 'a b c'"),
+        ({"tokenizer.ggml.merges": ("array", [1, 2])}, "not a list"),
         ({"tokenizer.ggml.merges": ("array", ["ab"])}, "merge 'ab'"),
         ({"tokenizer.ggml.eos_token_id": ("uint32", 1_000_000)}, "token 1000000 as eos"),
         ({"tokenizer.ggml.add_bos_token": ("bool", True)}, "first token"),
@@ -142,6 +144,14 @@ def test_a_token_that_stands_twice_is_refused(tmp_path, parts):
     tokens = list(parts[2]["tokenizer.ggml.tokens"][1])
     tokens[10] = tokens[11]
     with pytest.raises(BaseModelError, match="twice"):
+        read(tiny(tmp_path, parts, **{"tokenizer.ggml.tokens": ("array", tokens)}))
+
+
+def test_a_special_token_without_end_is_refused(tmp_path, parts):
+    """What looks for special tokens is built in the square of their length."""
+    tokens, kinds = (list(parts[2][f"tokenizer.ggml.{name}"][1]) for name in ("tokens", "token_type"))
+    tokens[kinds.index(3)] = "<" + "x" * 600 + ">"
+    with pytest.raises(BaseModelError, match="more than 512 characters"):
         read(tiny(tmp_path, parts, **{"tokenizer.ggml.tokens": ("array", tokens)}))
 
 

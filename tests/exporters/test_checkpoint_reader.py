@@ -67,6 +67,8 @@ def test_reads_any_float_type_from_shards(
         ({"rope_scaling": {"type": "linear", "factor": 2.0}}, "rope_scaling"),
         ({"hidden_act": "gelu"}, "silu"),
         ({"use_sliding_window": True}, "sliding"),
+        ({"attention_bias": True}, "attention_bias"),
+        ({"mlp_bias": True}, "mlp_bias"),
         ({"num_key_value_heads": 3}, "does not divide"),
         ({"num_hidden_layers": 3}, "lacks 9 tensors, first model.layers.2"),
         ({"num_hidden_layers": 1}, "does not know, first model.layers.1"),

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from contract.bundle.bundle import Bundle, read_bundle
 from contract.files.seals import seal_key
 from submodel.app import app
 from submodel.fleet import fleet_run
+from submodel.fleet.fleet_file import read_fleet_file
 from submodel.fleet.identity import look_at
-from submodel.fleet.results import read_result
+from submodel.fleet.results import read_result, renew_remote
 from testbed.models import save_base
 
 
@@ -171,6 +173,26 @@ def test_a_result_that_came_with_a_repository_is_not_believed(place: Path, build
     assert read_result(place / "out", "third", bytes(32)) is None, "another user's"
     assert read_result(place / "out", "third", seal_key()) is not None
     assert states(run()) == {"good": "built", "worse": "built", "third": "kept"}
+
+
+def test_results_of_another_account_are_built_again_and_that_is_said(
+    place: Path, builds: Builds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run()
+    monkeypatch.setenv("SUBMODEL_STATE_DIR", str(place.parent / "lost"))
+    done = CliRunner().invoke(app, ["fleet", "fleet.toml", "-o", "out"])
+    assert "first good, were not made by this account" in " ".join(done.output.split())
+    assert builds.done == ["good", "worse", "third"] * 2
+
+
+def test_a_kept_result_gets_the_address_that_its_repository_has_now(place: Path, builds: Builds) -> None:
+    run()
+    result = read_result(place / "out", "good", seal_key())
+    assert result is not None
+    moved = replace(read_fleet_file(place / "fleet.toml")[0], source="https://example.com/new/good")
+    renewed = renew_remote(place / "out", moved, result, seal_key())
+    assert renewed["remote"] == "https://example.com/new/good"
+    assert read_result(place / "out", "good", seal_key()) == renewed
 
 
 def test_a_folder_of_somebody_else_is_not_replaced(place: Path, builds: Builds) -> None:

@@ -34,7 +34,7 @@ from contract.errors import RegistryError
 from contract.files.state_folder import VARIABLE, state_folder
 from submodel.registry.index import FILES
 from submodel.registry.names import given_name, names_of, repository_name, repository_root
-from submodel.registry.publish_run import PublishedRow, PublishSettings, run_publish
+from submodel.registry.publish_run import PublishedRow, PublishSettings, _find_bundles, run_publish
 from submodel.registry.pull_run import SETTINGS_FILE, PullSettings, run_pull
 from submodel.registry.store import UNUSED_DAYS, FileStore
 from testbed.registries import NAME, make_adapted_bundle, make_repository, publish
@@ -303,6 +303,30 @@ def test_a_clone_s_own_bundle_json_is_no_bundle_that_the_user_named(newer: Path,
     )
     _, [row] = run_publish(settings)
     assert row.error is not None and "was not built by this account" in row.error
+
+
+def test_an_archive_s_own_bundle_json_does_not_hide_what_was_built_of_it(newer: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "archive"
+    shutil.copytree(newer, archive)
+    shutil.copytree(newer, archive / WORKSPACE_BUNDLE)
+    assert _find_bundles(archive) == [(archive / WORKSPACE_BUNDLE, False)]
+    shutil.rmtree(archive / ".submodel")
+    assert _find_bundles(archive) == [(archive, True)]
+
+
+def test_a_part_of_a_repository_is_not_published_under_the_name_of_the_whole(newer: Path, tmp_path: Path) -> None:
+    whole = make_repository(tmp_path / "mono", "https://example.com/acme/mono")
+    shutil.copytree(newer, whole / "services" / "billing" / WORKSPACE_BUNDLE)
+    settings = PublishSettings(
+        folder=whole / "services" / "billing",
+        registry=tmp_path / "registry",
+        key_file=tmp_path / "key.pem",
+        is_new=True,
+    )
+    _, [row] = run_publish(settings)
+    assert row.error is not None and row.error.endswith(
+        "is a part of a git repository; give its name with --repository."
+    )
 
 
 def test_publishing_again_mends_a_registry_that_has_lost_a_file(registry: Path, tiny_bundle: Bundle) -> None:

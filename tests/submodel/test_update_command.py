@@ -84,7 +84,7 @@ def test_an_old_model_that_stays_is_explained_last(
     ("words", "sentence"),
     [
         (["update"], "stopped; run it again to go on. If a file changes before, it begins anew."),
-        (["pull"], "stopped; run it again to go on."),
+        (["fleet"], "stopped; run it again to go on."),
         (["bench"], "stopped."),
     ],
 )
