@@ -216,7 +216,7 @@ def ask_again(arguments: argparse.Namespace, peers: Sequence[tuple[str, Path]]) 
         figures.update(described)
         figures["exact"] |= model_free(asked, arguments.bundle, arguments.built)
         for name, worker in workers.items():
-            right = [is_exact(worker.complete(one.before, one.behind)["text"], one.truth) for one in asked]
+            right = [is_exact(worker.complete(one.before, one.behind, one.path)["text"], one.truth) for one in asked]
             figures["exact"][name] = "".join("01"[is_right] for is_right in right)
         for engine in figures["engines"]:
             bits = figures["exact"].get(engine["name"])

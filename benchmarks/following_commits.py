@@ -189,7 +189,7 @@ def ask(bundle: Path, strokes: Sequence[Keystroke]) -> dict[str, Any]:
     for stroke in strokes:
         engine.memory.clear()
         text = stroke.before + stroke.behind
-        request = CompletionRequest(text=text, offset=len(stroke.before), options=PATIENT)
+        request = CompletionRequest(text=text, offset=len(stroke.before), path=stroke.path, options=PATIENT)
         started = time.perf_counter()
         answer = completer.complete(request)
         milliseconds.append(round((time.perf_counter() - started) * 1000, 1))

@@ -285,7 +285,7 @@ def _type_passages(replay: Workload, workers: Sequence[_Worker], display: StageD
                 _rest(workers)
                 notes = typed[worker.name]
                 for stroke in passage:
-                    reported = worker.ask("complete", before=stroke.before, behind=stroke.behind)
+                    reported = worker.ask("complete", before=stroke.before, behind=stroke.behind, path=stroke.path)
                     notes.times_ms.append(reported["milliseconds"])
                     notes.texts.append(reported["text"])
                     if stroke.is_new_place:

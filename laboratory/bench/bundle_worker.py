@@ -38,11 +38,11 @@ class BundleWorker:
         if not has_drafts:
             self.engine.drafter = None
 
-    def complete(self, before: str, behind: str) -> dict[str, Any]:
-        """Return the rest of the line, with all that the product does for it."""
+    def complete(self, before: str, behind: str, path: str = "") -> dict[str, Any]:
+        """Return the rest of the line, with all that the product does for it; the path tells the language."""
         started = time.perf_counter()
         completion = self.completer.complete(
-            CompletionRequest(text=before + behind, offset=len(before), options=self.options)
+            CompletionRequest(text=before + behind, offset=len(before), path=path, options=self.options)
         )
         milliseconds = (time.perf_counter() - started) * 1000
         return {"text": completion.text, "tokens": completion.tokens, "milliseconds": milliseconds}

@@ -47,7 +47,7 @@ class Peer:
         ends = ("<|endoftext|>", "<|fim_pad|>", "<|repo_name|>", "<|file_sep|>")
         self.end_ids = {self.llm.token_eos(), *self.fim_ids, *map(self._special, ends)}
 
-    def complete(self, before: str, behind: str) -> dict[str, Any]:
+    def complete(self, before: str, behind: str, path: str = "") -> dict[str, Any]:
         """Return the rest of the line, greedily; `before` and `behind` are the file around the cursor."""
         started = time.perf_counter()
         begin = before.rfind("\n") + 1

@@ -134,7 +134,7 @@ class RuntimeWorker:
         self.load_s = time.perf_counter() - started
         self.version = self._runtime.version
 
-    def complete(self, before: str, behind: str) -> dict[str, Any]:
+    def complete(self, before: str, behind: str, path: str = "") -> dict[str, Any]:
         """Return the rest of the line, greedily.
 
         The prompt ends where the product's does: before the word, or the indentation, that stands at the cursor. What

@@ -26,6 +26,17 @@ _WORD_END = re.compile(r"\w+|[^\w\s]|\s+")
 _PYTHON_HEADER = re.compile(
     r"^\s*+(?:async\s++)?+(?:if|elif|else|for|while|with|def|class|try|except|finally|match|case)\b"
 )
+_COMMENT_MARK = re.compile(r"//|#")
+# What a line of a language with braces may still need, but closers, a semicolon and a block.
+_BRACED_ENDS = (
+    (re.compile(r"\btry\b"), " finally {}"),
+    (re.compile(r"\btry\b"), " catch (...) {}"),
+    (re.compile(r"^\s*@\w"), "\nvoid x() {}"),
+    (re.compile(r"^\s*#\s*if"), "\n#endif"),
+    (re.compile(r"^\s*template\b"), "\nvoid x();"),
+    (re.compile(r"\b(?:do|if|unless|while|until|def|class|module|begin|case)\b"), "\nend"),
+    (re.compile(r"\bimport\b"), ' from "x"'),
+)
 _MAX_CUTS = 24  # places that are tried; each costs one parse
 
 
@@ -34,6 +45,8 @@ def special_tokens(completion: Completion, request: CompletionRequest) -> Change
     match = _SPECIAL_TOKEN.search(completion.text)
     if match is None or match.group() in request.text:
         return None  # a file about tokenizers may name them
+    if match.group() == "</s>" and "<s>" in request.line_before + completion.text[: match.start()]:
+        return None  # a tag of HTML
     kept = completion.text[: match.start()].rstrip()
     detail = f"{match.group()!r} is no text"
     return Change(text=kept, replaces=completion.replaces, detail=detail) if kept else Rejection(detail=detail)
@@ -88,7 +101,9 @@ def secret(completion: Completion, request: CompletionRequest) -> Change | Rejec
 def syntax(completion: Completion, request: CompletionRequest) -> Change | Rejection | None:
     """Cut the text to what parses; reject it if the document has more errors with it and no cut helps.
 
-    What an unfinished last line may lack is added first: closing brackets, and a body below its header.
+    What an unfinished last line may lack is added first: an operand, closing brackets, a body below its header. Where
+    the document has errors without the cursor's line, too, the grammar does not know what is written here, such as
+    the macros of C, and the text is left as it is.
     """
     grammar = request.grammar
     if grammar is None or len(request.text) > MAX_PARSED_CHARS:
@@ -98,7 +113,7 @@ def syntax(completion: Completion, request: CompletionRequest) -> Change | Rejec
     if wanted == 0:
         return None
     without = parsed.errors()
-    if wanted < without:
+    if wanted < without or (without and _errors_elsewhere(request, parsed)):
         return None
     cuts = [match.end() for match in _WORD_END.finditer(completion.text) if match.group().strip()][:-1]
     for at in reversed(cuts[-_MAX_CUTS:]):
@@ -123,23 +138,38 @@ def _errors_with(text: str, replaces: int, request: CompletionRequest, parsed: P
     return fewest or 0
 
 
+def _errors_elsewhere(request: CompletionRequest, parsed: ParsedText) -> int:
+    """Count the errors of the document without the cursor's line."""
+    return parsed.edited(request.line_start, len(request.line_before + request.line_after), "").errors()
+
+
 def _rests(text: str, replaces: int, request: CompletionRequest) -> Iterator[str]:
-    """Yield what the rest of an unfinished statement could be."""
+    """Yield what the rest of an unfinished statement could be: what is missing at its end is no error of the text."""
     yield ""
     if request.line_after[replaces:].strip():
         return
     last = (request.line_before + text).rsplit("\n", 1)[-1]
     closers = "".join(reversed(open_at_end(last)))
-    if closers:
-        yield closers
-    if request.grammar is not None and not request.grammar.is_indented:
-        yield f"{closers} {{}}"
-        return
-    if not _PYTHON_HEADER.match(last):
-        return
+    ends = list(_ends(last, closers, is_indented=request.grammar is not None and request.grammar.is_indented))
+    begin = "\n" if _COMMENT_MARK.search(last) else ""  # what follows on the line would be a part of the comment
+    for operand in ("", " x"):
+        yield from (f"{begin}{rest}" for end in ends if (rest := f"{operand}{closers}{end}"))
+
+
+def _ends(last: str, closers: str, *, is_indented: bool) -> Iterator[str]:
+    """Yield what may follow a line once its brackets are closed."""
     indent = last[: len(last) - len(last.lstrip())]
-    colon = "" if last.rstrip().endswith(":") and not closers else ":"
-    yield f"{closers}{colon}\n{indent}    pass"
+    yield ""
+    if is_indented:
+        if _PYTHON_HEADER.match(last):
+            colon = "" if last.rstrip().endswith(":") and not closers else ":"
+            yield f"{colon}\n{indent}    pass"
+        elif last.lstrip().startswith("@"):
+            yield f"\n{indent}def x(): pass"
+        return
+    yield ";"
+    yield " {}"
+    yield from (rest for pattern, rest in _BRACED_ENDS if pattern.search(last))
 
 
 def _reindented(line: str, unit: str) -> str:

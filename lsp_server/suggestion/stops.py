@@ -9,20 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 
 from lsp_server.request import CompletionRequest
 from lsp_server.suggestion.brackets import CLOSING
 from lsp_server.suggestion.indentation import width
 
 MAX_LINES = 8  # of a block; more is rarely right and never read
-_SIMILAR = 0.95  # of two lines, by difflib; with less, neighbouring assignments would count as the same
-_MIN_SIMILAR_CHARS = 20
-_MAX_SIMILAR_CHARS = 500  # longer lines must be equal: the time to compare grows with the square
 _MIN_WORD_CHARS = 4  # shorter lines, such as `else:` or `}`, repeat in good code
 _REPEATED = re.compile(r"(?s)(.{4,60}?)\1\1")  # three times in a row
 _CLOSING_TAG = re.compile(r"</[\w.:-]*>[;,)]*")
 _MIN_REPEATED_CHARS = 18  # of all three: "0, 0, 0" is data
+_ONE_WORD = re.compile(r"\W*[\w.:]+\W*")  # such as "float, ": lists and tables hold it three times in good code
+_MANY = 8  # times that one word is too much
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,11 +99,11 @@ def next_line(text: str, request: CompletionRequest, is_final: bool) -> Cut | No
 
 def repetition(text: str, request: CompletionRequest, is_final: bool) -> Cut | None:
     """End at a text that comes three times in a row, or at a line like the one above it."""
-    match = _REPEATED.search(text)
-    if match and len(match.group()) >= _MIN_REPEATED_CHARS and sum(map(str.isalpha, match.group(1))) > 2:
-        return Cut(
-            at=match.start() + len(match.group(1)), detail=f"{shorten(match.group(1))} comes three times in a row"
-        )
+    for match in _REPEATED.finditer(text):
+        piece = match.group(1)
+        is_long = len(match.group()) >= _MIN_REPEATED_CHARS and sum(map(str.isalpha, piece)) > 2
+        if is_long and (not _ONE_WORD.fullmatch(piece) or text.startswith(piece * _MANY, match.start())):
+            return Cut(at=match.start() + len(piece), detail=f"{shorten(piece)} comes again and again")
     previous = _as_compared(request.previous_line)
     position = 0
     while True:
@@ -130,14 +128,13 @@ def _as_compared(line: str) -> str:
 
 
 def _is_same(line: str, other: str) -> bool:
+    """Return whether two lines are equal but for white space and a comma or semicolon at the end."""
     if line == other:
         return True
-    if not _MIN_SIMILAR_CHARS <= min(len(line), len(other)) <= max(len(line), len(other)) <= _MAX_SIMILAR_CHARS:
-        return False
     if _CLOSING_TAG.fullmatch(other.strip()):
         return False
-    matcher = SequenceMatcher(None, line, other, autojunk=False)
-    return matcher.real_quick_ratio() >= _SIMILAR and matcher.ratio() >= _SIMILAR
+    one, another = ("".join(text.split()).rstrip(",;") for text in (line, other))
+    return one == another
 
 
 def shorten(text: str) -> str:

@@ -126,6 +126,8 @@ def find_grammar(path: str, language_id: str | None = None) -> Grammar | None:
     """Return the grammar of a file by its path, else by the editor's name of its language."""
     if path.endswith(".tsx") or language_id == "typescriptreact":
         return _TSX
+    if path.endswith(".h") and language_id != "c":
+        return _GRAMMARS["C++"]  # which reads C as well, but for few words
     return _GRAMMARS.get(language_name(path, language_id) or "")
 
 
