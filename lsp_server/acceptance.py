@@ -152,7 +152,7 @@ class AcceptanceTracker:
             return
         typed = shared_prefix(text[shown.offset : shown.offset + len(shown.text)], shown.text)
         gained = typed - shown.typed
-        if edits[0].start > shown.offset + shown.typed or (typed < shown.typed and not gained) or typed == 0:
+        if edits[0].start > shown.offset + shown.typed or typed == 0:
             self._close()
         elif typed == len(shown.text) and gained > 1:
             self._accept(shown)

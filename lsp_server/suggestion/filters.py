@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 
 from contract.repository.secrets import KEY_BLOCK_LINES, blank_secrets, kind_of_secret
 from lsp_server.request import Completion, CompletionRequest
@@ -22,6 +22,7 @@ _SPECIAL_TOKEN = re.compile(
     r"<[|｜][\w▁ .-]{1,40}[|｜]>|<fim[_-](?:prefix|suffix|middle|pad)>|<file_sep>"
     r"|</s>(?!\w)|<\|(?:fim|im|end|file|repo)[\w|]*$"
 )
+_WITH_TABS = re.compile(r"(?m)^ *\t[ \t]*(?=\S)")
 _WORD_END = re.compile(r"\w+|[^\w\s]|\s+")
 _PYTHON_HEADER = re.compile(
     r"^\s*+(?:async\s++)?+(?:if|elif|else|for|while|with|def|class|try|except|finally|match|case)\b"
@@ -65,15 +66,16 @@ def invisible(completion: Completion, request: CompletionRequest) -> Change | Re
 
 
 def indentation(completion: Completion, request: CompletionRequest) -> Change | Rejection | None:
-    """Indent with tabs or spaces, as the document does."""
+    """Indent with tabs or spaces, as the document does. White space with tabs that it uses itself stays as it is."""
     unit = indent_unit(request.text)
     if unit is None:
         return None
+    known = set(_WITH_TABS.findall(request.text))
     head, *rest = completion.text.split("\n")
     if request.is_blank_before:  # what is typed and what comes are one white space
-        head, _ = strip_typed(_reindented(request.line_before + head, unit), request.line_before)
+        head, _ = strip_typed(_reindented(request.line_before + head, unit, known), request.line_before)
     lines = [head]
-    lines += [_reindented(line, unit) for line in rest]
+    lines += [_reindented(line, unit, known) for line in rest]
     text = "\n".join(lines)
     if text == completion.text:
         return None
@@ -172,6 +174,7 @@ def _ends(last: str, closers: str, *, is_indented: bool) -> Iterator[str]:
     yield from (rest for pattern, rest in _BRACED_ENDS if pattern.search(last))
 
 
-def _reindented(line: str, unit: str) -> str:
+def _reindented(line: str, unit: str, known: Container[str]) -> str:
     content = line.lstrip(" \t")
-    return reindent(line[: len(line) - len(content)], unit) + content
+    white_space = line[: len(line) - len(content)]
+    return line if white_space in known else reindent(white_space, unit) + content

@@ -50,6 +50,14 @@ def test_closers_right_of_the_cursor_are_no_text(document: str) -> None:
     assert (refusal is None) == ("{\n" not in document)
 
 
+@pytest.mark.parametrize(
+    ("document", "is_refused"),
+    [("<Foo ‸ />\n", False), ("<div>‸</div>\n", False), ("(<b>‸</b>);\n", False), ("<p>‸ and</p>\n", True)],
+)
+def test_the_end_of_a_tag_right_of_the_cursor_is_no_text(document: str, is_refused: bool) -> None:
+    assert (find_refusal(at(document, "a.tsx"), TriggerOptions()) is not None) == is_refused
+
+
 def test_empty_document() -> None:
     refusal = find_refusal(at("\n‸\n"), TriggerOptions())
     assert refusal is not None
