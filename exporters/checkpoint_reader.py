@@ -74,7 +74,8 @@ def read_shape(config: Mapping[str, Any], folder: Path) -> DecoderShape:
         "an activation other than silu": config.get("hidden_act", "silu") != "silu",
         "scaled rotary positions (rope_scaling)": _is_rope_scaled(config),
         "sliding-window attention": bool(config.get("use_sliding_window")),
-        "biases (attention_bias, mlp_bias)": bool(config.get("attention_bias")) or bool(config.get("mlp_bias")),
+        "biases (attention_bias, mlp_bias)": config.get("model_type") == "llama"
+        and bool(config.get("attention_bias") or config.get("mlp_bias")),
         "rope_parameters without rope_theta": "rope_theta" not in config and "rope_parameters" in config,
     }
     for what, is_there in refusals.items():

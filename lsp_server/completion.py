@@ -205,10 +205,7 @@ class Completer:
             prompt_format = prompt_format.halved()
 
     def _below_threshold(self, completion: Completion, prompt: Prompt, answer: Generation) -> Completion:
-        """Add the confidence, and drop the text if that is below the bundle's threshold.
-
-        Of a block its first lines stay that reach the threshold together, which was fitted on single lines.
-        """
+        """Add the confidence, and drop the text if that is below the bundle's threshold."""
         precision = prompt.request.options.threshold.precision
         point = (
             self._confidence_threshold.at(precision)
@@ -222,14 +219,6 @@ class Completer:
         if threshold is not None and confidence < threshold:
             detail = f"its confidence of {confidence:.0%} is below the threshold of {threshold:.0%}"
             step = Step(name="threshold", kind="threshold", action="rejected", detail=detail, before=completion.text)
-            ends = [end for end, character in enumerate(completion.text) if character == "\n"]
-            for end in reversed(ends):
-                kept = replace(completion, text=completion.text[:end])
-                kept_confidence = self._confidence(kept, prompt, answer)
-                if kept_confidence >= threshold:
-                    step = replace(step, action="cut", after=kept.text)
-                    kept = replace(kept, steps=(*completion.steps, step))
-                    return replace(kept, confidence=kept_confidence, threshold=threshold)
             completion = Completion(rule="threshold", steps=(*completion.steps, step))
         return replace(completion, confidence=confidence, threshold=threshold)
 

@@ -5,18 +5,15 @@ They don't apply to a request by hand.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from lsp_server.options import TriggerOptions
 from lsp_server.request import CompletionRequest
-from lsp_server.suggestion.brackets import CLOSING
+from lsp_server.suggestion.brackets import CLOSING, END_OF_TAG
 from lsp_server.suggestion.steps import Step
 from lsp_server.suggestion.stops import shorten
 from lsp_server.syntax.grammars import MAX_PARSED_CHARS
 from lsp_server.syntax.parsed_text import ParsedText
-
-_END_OF_TAG = re.compile(r"\s*(?:/>|</[\w.:-]*>)[\s;,)\]}]*")  # that an editor has closed by itself
 
 
 def find_refusal(
@@ -36,7 +33,7 @@ def _refusals(request: CompletionRequest, options: TriggerOptions, is_after_acce
         yield refuse("mid-word", "the cursor stands within a word")
     # llama.vim lets eight such characters through; what is suggested there is then cut as a duplicate.
     is_text = any(not character.isspace() and character not in CLOSING for character in after)
-    if is_text and not _END_OF_TAG.fullmatch(after):
+    if is_text and not END_OF_TAG.fullmatch(after):
         yield refuse("before-text", f"{shorten(after)} stands right of the cursor")
     if is_after_accepted and not after.strip():
         yield refuse("after-accepted-line", "the line was just accepted")

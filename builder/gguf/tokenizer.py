@@ -79,7 +79,7 @@ def vocabulary(gguf: GgufFile) -> tuple[list[str], list[int]]:
     if not tokens or not all(isinstance(token, str) for token in tokens):
         raise BaseModelError(f"The GGUF file {gguf.path} has a vocabulary without tokens; convert the model again.")
     types = gguf.metadata.get("tokenizer.ggml.token_type")
-    if not isinstance(types, (list, np.ndarray)) or len(types) != len(tokens):
+    if not isinstance(types, np.ndarray) or types.dtype.kind not in "iu" or len(types) != len(tokens):
         raise BaseModelError(f"The GGUF file {gguf.path} doesn't say which tokens are special; convert it again.")
     used = len(tokens)
     while used and types[used - 1] == UNUSED and PADDING_ROW.fullmatch(tokens[used - 1]):

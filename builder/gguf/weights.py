@@ -118,12 +118,8 @@ def _configuration(gguf: GgufFile, is_tied: bool) -> tuple[Any, type[Any]]:
     if not (1 < rope_theta < math.inf and 0 < epsilon < 1):
         raise BaseModelError(f"The GGUF file {gguf.path} has the RoPE base {rope_theta} and the epsilon {epsilon}.")
     tokens, _ = vocabulary(gguf)
-    biases = {}
-    if name == "llama":
-        biases = {
-            "attention_bias": "blk.0.attn_q.bias" in gguf.tensors,
-            "mlp_bias": "blk.0.ffn_up.bias" in gguf.tensors,
-        }
+    if name == "llama" and any(f"blk.0.{part}.bias" in gguf.tensors for part in ("attn_q", "ffn_up")):
+        raise BaseModelError(f"The GGUF file {gguf.path} is a Llama with biases, which no export knows; take another.")
     config = config_class(
         vocab_size=len(tokens),
         hidden_size=hidden_size,
@@ -140,7 +136,6 @@ def _configuration(gguf: GgufFile, is_tied: bool) -> tuple[Any, type[Any]]:
         eos_token_id=None,
         pad_token_id=None,
         architectures=[model_class.__name__],
-        **biases,
     )
     return config, model_class
 

@@ -19,6 +19,10 @@ _CLOSER = re.compile("|".join([*_TRIPLE_QUOTES, "."]))
 CLOSING = CLOSERS | QUOTES | TERMINATORS | {">"}  # what may stand right of the cursor without being text
 
 
+# What an editor writes behind the cursor when a tag is opened.
+END_OF_TAG = re.compile(r"\s*(?:/>|</[\w.:-]*>)[\s;,)\]}]*")
+
+
 def open_at_end(line: str) -> str:
     """Return the closers that `line` still waits for, innermost last; a quote stands for itself, three of them too."""
     waiting: list[str] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 
 from contract.repository.secrets import KEY_BLOCK_LINES, blank_secrets, kind_of_secret
 from lsp_server.request import Completion, CompletionRequest
@@ -27,7 +27,6 @@ _WORD_END = re.compile(r"\w+|[^\w\s]|\s+")
 _PYTHON_HEADER = re.compile(
     r"^\s*+(?:async\s++)?+(?:if|elif|else|for|while|with|def|class|try|except|finally|match|case)\b"
 )
-_COMMENT_MARK = re.compile(r"//|#")
 # What a line of a language with braces may still need, but closers, a semicolon and a block.
 _BRACED_ENDS = (
     (re.compile(r"\btry\b"), " finally {}"),
@@ -38,19 +37,20 @@ _BRACED_ENDS = (
     (re.compile(r"\b(?:do|if|unless|while|until|def|class|module|begin|case)\b"), "\nend"),
     (re.compile(r"\bimport\b"), ' from "x"'),
 )
-_MAX_CUTS = 24  # places that are tried; each costs one parse
+_MAX_CUTS = 24  # places that are tried; each costs some parses
+_CUT_CHARS = 1_000_000  # of all texts that are parsed to try them, some: fewer places in a long file
 
 
 def special_tokens(completion: Completion, request: CompletionRequest) -> Change | Rejection | None:
     """End the text before a control token that is spelled out."""
-    match = _SPECIAL_TOKEN.search(completion.text)
-    if match is None or match.group() in request.text:
-        return None  # a file about tokenizers may name them
-    if match.group() == "</s>" and "<s>" in request.line_before + completion.text[: match.start()]:
-        return None  # a tag of HTML
-    kept = completion.text[: match.start()].rstrip()
-    detail = f"{match.group()!r} is no text"
-    return Change(text=kept, replaces=completion.replaces, detail=detail) if kept else Rejection(detail=detail)
+    for match in _SPECIAL_TOKEN.finditer(completion.text):
+        is_tag = match.group() == "</s>" and "<s>" in request.line_before + completion.text[: match.start()]
+        if match.group() in request.text or is_tag:  # a file about tokenizers may name them
+            continue
+        kept = completion.text[: match.start()].rstrip()
+        detail = f"{match.group()!r} is no text"
+        return Change(text=kept, replaces=completion.replaces, detail=detail) if kept else Rejection(detail=detail)
+    return None
 
 
 def invisible(completion: Completion, request: CompletionRequest) -> Change | Rejection | None:
@@ -70,7 +70,9 @@ def indentation(completion: Completion, request: CompletionRequest) -> Change | 
     unit = indent_unit(request.text)
     if unit is None:
         return None
-    known = set(_WITH_TABS.findall(request.text))
+    # In Python a block of tabs and one of spaces don't go together.
+    may_mix = unit == "\t" or request.grammar is None or not request.grammar.is_indented
+    known = set(_WITH_TABS.findall(request.text)) if may_mix else set()
     head, *rest = completion.text.split("\n")
     if request.is_blank_before:  # what is typed and what comes are one white space
         head, _ = strip_typed(_reindented(request.line_before + head, unit, known), request.line_before)
@@ -104,21 +106,22 @@ def syntax(completion: Completion, request: CompletionRequest) -> Change | Rejec
     """Cut the text to what parses; reject it if the document has more errors with it and no cut helps.
 
     What an unfinished last line may lack is added first: an operand, closing brackets, a body below its header. Where
-    the document has errors without the cursor's line, too, the grammar does not know what is written here, such as
-    the macros of C, and the text is left as it is.
+    a language with macros has errors without the cursor's line, too, the grammar does not know what is written here,
+    and the text is left as it is.
     """
     grammar = request.grammar
     if grammar is None or len(request.text) > MAX_PARSED_CHARS:
         return None
     parsed = ParsedText(request.text, grammar)
-    wanted = _errors_with(completion.text, completion.replaces, request, parsed)
+    wanted = _errors_with(completion.text, completion.replaces, request, parsed, operands=("", " x"))
     if wanted == 0:
         return None
     without = parsed.errors()
-    if wanted < without or (without and _errors_elsewhere(request, parsed)):
+    if wanted < without or (without and grammar.has_macros and _errors_elsewhere(request, parsed)):
         return None
     cuts = [match.end() for match in _WORD_END.finditer(completion.text) if match.group().strip()][:-1]
-    for at in reversed(cuts[-_MAX_CUTS:]):
+    most = min(_MAX_CUTS, max(2, _CUT_CHARS // len(request.text)))
+    for at in reversed(cuts[-most:]):
         kept = completion.text[:at]
         if len(kept.strip()) < 2:
             break
@@ -129,15 +132,26 @@ def syntax(completion: Completion, request: CompletionRequest) -> Change | Rejec
     return Rejection(detail="it does not parse") if wanted > without else None
 
 
-def _errors_with(text: str, replaces: int, request: CompletionRequest, parsed: ParsedText) -> int:
-    """Count the document's errors with the text in it, and with the best of what its last line may still lack."""
-    fewest = None
-    for rest in _rests(text, replaces, request):
-        errors = parsed.edited(request.offset, replaces, text + rest).errors()
-        if errors == 0:
-            return 0
-        fewest = errors if fewest is None else min(fewest, errors)
-    return fewest or 0
+def _errors_with(
+    text: str, replaces: int, request: CompletionRequest, parsed: ParsedText, operands: Sequence[str] = ("",)
+) -> int:
+    """Count the document's errors with the text in it, and with the best of what its last line may still lack.
+
+    operands: what is tried at its end. An operand is no error of an answer that ends there, but a cut before one is no
+    good.
+    """
+    alone = parsed.edited(request.offset, replaces, text)
+    fewest = alone.errors()
+    if fewest == 0 or request.line_after[replaces:].strip():
+        return fewest
+    is_comment = alone.is_comment_at(request.offset + len(text))
+    for rest in _rests((request.line_before + text).rsplit("\n", 1)[-1], request, operands):
+        # What followed a comment on its line would be a part of it.
+        errors = parsed.edited(request.offset, replaces, f"{text}\n{rest}" if is_comment else text + rest).errors()
+        fewest = min(fewest, errors)
+        if fewest == 0:
+            break
+    return fewest
 
 
 def _errors_elsewhere(request: CompletionRequest, parsed: ParsedText) -> int:
@@ -145,17 +159,12 @@ def _errors_elsewhere(request: CompletionRequest, parsed: ParsedText) -> int:
     return parsed.edited(request.line_start, len(request.line_before + request.line_after), "").errors()
 
 
-def _rests(text: str, replaces: int, request: CompletionRequest) -> Iterator[str]:
-    """Yield what the rest of an unfinished statement could be: what is missing at its end is no error of the text."""
-    yield ""
-    if request.line_after[replaces:].strip():
-        return
-    last = (request.line_before + text).rsplit("\n", 1)[-1]
+def _rests(last: str, request: CompletionRequest, operands: Sequence[str]) -> Iterator[str]:
+    """Yield what the rest of an unfinished last line could be: what is missing at its end is no error of the text."""
     closers = "".join(reversed(open_at_end(last)))
     ends = list(_ends(last, closers, is_indented=request.grammar is not None and request.grammar.is_indented))
-    begin = "\n" if _COMMENT_MARK.search(last) else ""  # what follows on the line would be a part of the comment
-    for operand in ("", " x"):
-        yield from (f"{begin}{rest}" for end in ends if (rest := f"{operand}{closers}{end}"))
+    for operand in operands:
+        yield from (rest for end in ends if (rest := f"{operand}{closers}{end}"))
 
 
 def _ends(last: str, closers: str, *, is_indented: bool) -> Iterator[str]:

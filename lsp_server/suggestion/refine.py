@@ -30,7 +30,7 @@ FILTERS: dict[str, filters.Filter] = {
 }
 
 _LAST_WORD = re.compile(r"(?<!\w)\w++$")
-_OUT_OF_TIME = "time or tokens ran out before the line was whole"
+_OUT_OF_TIME = "time or tokens ran out, or the model broke off, before the line was whole"
 
 
 def reads_from_column_0(request: CompletionRequest) -> bool:

@@ -8,6 +8,7 @@ from lsp_server.request import Completion, CompletionRequest
 from lsp_server.suggestion.brackets import (
     CLOSERS,
     CLOSING,
+    END_OF_TAG,
     OPENERS,
     QUOTES,
     TERMINATORS,
@@ -24,7 +25,8 @@ _SIDE_CHARS = 2000  # of a line, left and right of the cursor, whose brackets ar
 def suffix_duplicate(completion: Completion, request: CompletionRequest) -> Change | Rejection | None:
     """Remove text at the answer's end that already stands right of the cursor."""
     after = request.line_after.strip()
-    if not any(map(str.isalnum, after)) or "\n" in completion.text:
+    is_text = any(map(str.isalnum, after)) or END_OF_TAG.fullmatch(after) is not None
+    if not is_text or "\n" in completion.text:
         return None
     text = completion.text.rstrip()
     for length in range(min(len(text), len(after)), 0, -1):

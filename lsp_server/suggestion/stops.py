@@ -17,10 +17,11 @@ from lsp_server.suggestion.indentation import width
 MAX_LINES = 8  # of a block; more is rarely right and never read
 _MIN_WORD_CHARS = 4  # shorter lines, such as `else:` or `}`, repeat in good code
 _REPEATED = re.compile(r"(?s)(.{4,60}?)\1\1")  # three times in a row
+_TOKEN = re.compile(r"\w+|[^\w\s]")
 _CLOSING_TAG = re.compile(r"</[\w.:-]*>[;,)]*")
 _MIN_REPEATED_CHARS = 18  # of all three: "0, 0, 0" is data
-_ONE_WORD = re.compile(r"\W*[\w.:]+\W*")  # such as "float, ": lists and tables hold it three times in good code
-_MANY = 8  # times that one word is too much
+_ITEM = re.compile(r"\s*[\w.:]+\s*[,|]\s*|\s*[,|]\s*[\w.:]+\s*")  # such as "float, ": good lists repeat it
+_MOST_ITEMS, _ITEM_CHARS = 8, 48  # so many items, or as many as have so many characters, are too much
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,11 +99,12 @@ def next_line(text: str, request: CompletionRequest, is_final: bool) -> Cut | No
 
 
 def repetition(text: str, request: CompletionRequest, is_final: bool) -> Cut | None:
-    """End at a text that comes three times in a row, or at a line like the one above it."""
+    """End at a text that comes three times in a row, an item of a list more often, or at a line like the one above."""
     for match in _REPEATED.finditer(text):
         piece = match.group(1)
         is_long = len(match.group()) >= _MIN_REPEATED_CHARS and sum(map(str.isalpha, piece)) > 2
-        if is_long and (not _ONE_WORD.fullmatch(piece) or text.startswith(piece * _MANY, match.start())):
+        most = min(_MOST_ITEMS, max(4, -(-_ITEM_CHARS // len(piece))))
+        if is_long and (not _ITEM.fullmatch(piece) or text.startswith(piece * most, match.start())):
             return Cut(at=match.start() + len(piece), detail=f"{shorten(piece)} comes again and again")
     previous = _as_compared(request.previous_line)
     position = 0
@@ -128,12 +130,12 @@ def _as_compared(line: str) -> str:
 
 
 def _is_same(line: str, other: str) -> bool:
-    """Return whether two lines are equal but for white space and a comma or semicolon at the end."""
+    """Return whether two lines are equal but for white space between words and a comma or semicolon at the end."""
     if line == other:
         return True
     if _CLOSING_TAG.fullmatch(other.strip()):
         return False
-    one, another = ("".join(text.split()).rstrip(",;") for text in (line, other))
+    one, another = (_TOKEN.findall(text.rstrip().rstrip(",;")) for text in (line, other))
     return one == another
 
 

@@ -28,6 +28,7 @@ class Grammar:
     comments: frozenset[str] = frozenset({"comment"})
     strings: frozenset[str]
     is_indented: bool = False  # a header ends in a colon and its body is indented
+    has_macros: bool = False  # so that right code may not parse
 
 
 def _grammar(module: str, hole: str, blocks: str, strings: str, **more: str | bool) -> Grammar:
@@ -39,6 +40,7 @@ def _grammar(module: str, hole: str, blocks: str, strings: str, **more: str | bo
         strings=frozenset(strings.split()),
         function=str(more.get("function", "language")),
         is_indented=bool(more.get("is_indented", False)),
+        has_macros=bool(more.get("has_macros", False)),
         **names,
     )
 
@@ -75,8 +77,8 @@ _GRAMMARS = {
         "string_literal character_literal",
         comments=_TWO_COMMENTS,
     ),
-    "C": _grammar("tree_sitter_c", "hole();", "compound_statement", _C_STRINGS),
-    "C++": _grammar("tree_sitter_cpp", "hole();", "compound_statement", _C_STRINGS),
+    "C": _grammar("tree_sitter_c", "hole();", "compound_statement", _C_STRINGS, has_macros=True),
+    "C++": _grammar("tree_sitter_cpp", "hole();", "compound_statement", _C_STRINGS, has_macros=True),
     "C#": _grammar(
         "tree_sitter_c_sharp",
         "hole();",

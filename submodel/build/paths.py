@@ -148,7 +148,8 @@ def _is_own_folder(path: Path) -> bool:
 
 def _holds_foreign(folder: Path) -> bool:
     """Whether a folder without our .gitignore holds anything but what builds and fleets leave."""
-    if any((folder / name).is_file() for name in ("stages/prune.json", "fleet.json")):
+    left = (("stages/prune.json",), ("fleet.json", "fleet.html"))
+    if any(all((folder / name).is_file() for name in names) for names in left):
         return False
     return any(not is_stray(path.name) and not path.name.startswith("..gitignore.") for path in folder.iterdir())
 

@@ -18,7 +18,6 @@ import msgspec
 from builder.bases.resolve import AUTO, resolve_base
 from builder.number_format import fastest_dtype
 from contract.bundle.bundle import build_of
-from contract.bundle.trusted_builds import trust_build
 from contract.console import StageDisplay
 from contract.documents import BaseFacts
 from contract.errors import BundleError, SubmodelError
@@ -31,7 +30,17 @@ from submodel.fleet.cluster import LOCAL, build_on_cluster
 from submodel.fleet.fleet_file import Repository, read_fleet_file
 from submodel.fleet.identity import key_of, look_at, remote_of
 from submodel.fleet.live_table import Pace, counts_line, make_table, row_line
-from submodel.fleet.results import PAGE, RECORD, SCHEMA, STATES, Row, publish, read_result, renew_remote, write_index
+from submodel.fleet.results import (
+    PAGE,
+    SCHEMA,
+    STATES,
+    Row,
+    is_foreign,
+    publish,
+    read_result,
+    renew_remote,
+    write_index,
+)
 from submodel.fleet.task import Outcome, Task
 from submodel.report.render import render_fleet
 
@@ -114,7 +123,7 @@ class Fleet:
                 row: Row = {"name": repository.name, "source": repository.source, "state": "waiting"}
                 if (result := read_result(self._output, repository.name, self._seal)) is not None:
                     row["result"] = result
-                elif (self._output / repository.name / RECORD).is_file():
+                elif is_foreign(self._output, repository.name, self._seal):
                     foreign.append(repository.name)
                 self._rows[repository.name] = row
                 advance(number, len(self._repositories))
@@ -136,7 +145,6 @@ class Fleet:
             return False
         row["state"] = "kept"
         row["result"] = renew_remote(self._output, known.repository, row["result"], self._seal)
-        trust_build(row["result"]["bundle"]["build"])  # the list may have been lost since
         return True
 
     def _build(self, changed: Mapping[str, _Known], bases: Mapping[str, BaseFacts]) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal, NotRequired, TypedDict, cast, get_args
@@ -98,12 +99,21 @@ def read_result(output: Path, name: str, seal: bytes) -> Result | None:
     return cast(Result, record)  # sealed by `publish`
 
 
+def is_foreign(output: Path, name: str, seal: bytes) -> bool:
+    """Whether a repository has a record that this account has not sealed."""
+    try:
+        return open_sealed(seal, _PURPOSE, name, read_bytes(output / name / RECORD)) is None
+    except (OSError, ValueError):
+        return False
+
+
 def renew_remote(output: Path, repository: Repository, result: Result, seal: bytes) -> Result:
     """The record of a result that is kept, with the address that the repository has now: git hosts move."""
     if not is_address(repository.source) or result["remote"] == repository.source:
         return result
     renewed = {**result, "remote": repository.source}
-    write_text(output / repository.name / RECORD, sealed_json(seal, _PURPOSE, repository.name, renewed))
+    with suppress(OSError):  # then the next run does it
+        write_text(output / repository.name / RECORD, sealed_json(seal, _PURPOSE, repository.name, renewed))
     return cast(Result, renewed)
 
 

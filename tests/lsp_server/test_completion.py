@@ -14,7 +14,6 @@ import pytest
 from numpy.typing import NDArray
 
 from contract.bundle.bundle import Bundle, read_bundle, write_bundle_manifest
-from contract.bundle.threshold import ConfidenceThreshold, CurvePoint
 from contract.errors import BundleError
 from contract.prompt import PromptEncoder, shared_prefix
 from lsp_server.completion import Completer, open_completer
@@ -288,32 +287,6 @@ def test_confidence_is_the_product_of_what_is_shown_and_its_end(engine: Engine) 
     completion = Completer(double).complete(at("x = ", 4, options=NOT_HEALED))  # type: ignore[arg-type]
     assert completion.text == "return x;"
     assert completion.confidence == pytest.approx(math.prod(shares))
-
-
-@pytest.mark.parametrize(
-    ("threshold", "shown"),
-    [(0.0, "a = 1\n    b = 2\n    return a"), (0.5, "a = 1\n    b = 2"), (0.95, "")],
-)
-def test_of_a_block_the_lines_are_shown_that_are_sure_enough_together(
-    engine: Engine, threshold: float, shown: str
-) -> None:
-    """The last line alone is unsure; the threshold was fitted on single lines."""
-    lines = ["    a = 1\n", "    b = 2\n", "    return a"]
-    ids = [engine.encoder.text_ids(line) for line in lines]
-    text = engine.encoder.tokenizer.decode([token for line in ids for token in line])
-    assert text == "".join(lines)
-    double = FixedEngine(engine.encoder, text)
-    shares = (*[0.999] * (len(ids[0]) + len(ids[1])), *[0.1] * len(ids[2]))
-    shares = (*shares[: len(ids[0]) - 1], 0.9, *shares[len(ids[0]) :])
-    double._answer = replace(
-        double._answer, token_ids=tuple(token for line in ids for token in line), probabilities=shares
-    )
-    sure = ConfidenceThreshold(positions=10, curve=(CurvePoint(threshold=threshold, coverage=0.5, precision=0.5),))
-    completer = Completer(double, sure)  # type: ignore[arg-type]
-    completion = completer.complete(at("def f():\n    ", 13, path="a.py", options=NOT_HEALED))
-    assert completion.is_multi_line
-    assert completion.text == shown
-    assert (completion.rule == "threshold") == (shown == "")
 
 
 @pytest.mark.parametrize(
