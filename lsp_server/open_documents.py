@@ -17,7 +17,7 @@ from lsp_server.positions import Encoding, LineStarts, clamp
 
 MAX_DOCUMENT_CHARS = 2_000_000  # some 50,000 lines
 MAX_TOTAL_CHARS = 64_000_000  # 64 MB of ASCII, at most 256 MB
-MAX_COPIED_CHARS = 4_000_000_000  # by the edits of a message, each of which copies the text: some seconds at most
+MAX_COPIED_CHARS = 10_000_000_000  # by the edits of a message, each of which copies the text: some seconds at most
 MAX_DOCUMENTS = 5_000
 
 

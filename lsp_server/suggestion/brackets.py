@@ -20,7 +20,7 @@ CLOSING = CLOSERS | QUOTES | TERMINATORS | {">"}  # what may stand right of the 
 
 
 # What an editor writes behind the cursor when a tag is opened.
-END_OF_TAG = re.compile(r"\s*(?:/>|</[\w.:-]*>)[\s;,)\]}]*")
+END_OF_TAG = re.compile(r"^\s*+(?:/>|</[\w.:-]*+>)[\s;,)\]}]*+$")
 
 
 def open_at_end(line: str) -> str:

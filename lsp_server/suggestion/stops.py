@@ -20,7 +20,7 @@ _REPEATED = re.compile(r"(?s)(.{4,60}?)\1\1")  # three times in a row
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _CLOSING_TAG = re.compile(r"</[\w.:-]*>[;,)]*")
 _MIN_REPEATED_CHARS = 18  # of all three: "0, 0, 0" is data
-_ITEM = re.compile(r"\s*[\w.:]+\s*[,|]\s*|\s*[,|]\s*[\w.:]+\s*")  # such as "float, ": good lists repeat it
+_ITEM = re.compile(r"^\s*+(?:[\w.:]++\s*+[,|]|[,|]\s*+[\w.:]++)\s*+$")  # such as "float, ": good lists repeat it
 _MOST_ITEMS, _ITEM_CHARS = 8, 48  # so many items, or as many as have so many characters, are too much
 
 

@@ -53,9 +53,10 @@ def test_a_pipe_is_not_unpacked(tmp_path: Path) -> None:
 def test_what_quotes_the_repository_is_closed_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The repository's own files may be closed to others; the umask is the usual one."""
     display: Any = SimpleNamespace(say=lambda _: None, stage=lambda _: nullcontext(lambda *_: None))
-    monkeypatch.setattr("submodel.evaluation.evaluation_run.render_saved", lambda *_, **__: "def secret_sauce(): ...")
+    render = "submodel.evaluation.evaluation_run.render_beside_evaluation"
+    monkeypatch.setattr(render, lambda *_, **__: "def secret_sauce(): ...")
     (tmp_path / "report.json").write_text(json.dumps({"schema": REPORT_SCHEMA}))
-    evaluation: Any = SimpleNamespace(_root=tmp_path, _display=display)
+    evaluation: Any = SimpleNamespace(_root=tmp_path, _display=display, _graph=None)
     evaluation._settings = SimpleNamespace(repository=tmp_path)
     umask = os.umask(0o022)
     try:

@@ -50,7 +50,10 @@ def test_figures_of_an_evaluation_are_shown_but_not_written_beside_a_build(works
     (workspace / "report.json").write_text(json.dumps({"schema": 0}))
     said: list[str] = []
     evaluation = SimpleNamespace(
-        _root=workspace, _settings=SimpleNamespace(language=None), _display=SimpleNamespace(say=said.append)
+        _root=workspace,
+        _settings=SimpleNamespace(language=None),
+        _display=SimpleNamespace(say=said.append),
+        _graph=None,
     )
     evaluation._keeps_figures = lambda: _Evaluation._keeps_figures(evaluation)  # type: ignore[arg-type]
     evaluation._write = lambda *arguments: _Evaluation._write(evaluation, *arguments)  # type: ignore[arg-type]

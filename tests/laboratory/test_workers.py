@@ -184,5 +184,5 @@ def test_a_cluster_that_is_not_there_is_reported(played_ray, monkeypatch):
 
 def test_without_ray_it_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(SubmodelError, match=r"submodel\[study\]"):
+    with pytest.raises(SubmodelError, match="package ray"):
         list(run_on_ray({"a": {}}, address="auto", threads=1))
