@@ -2,8 +2,9 @@
 
     python -m benchmarks.finetuning_minutes --base qwen2.5-coder-0.5b --only httpx [--budgets 2.5,5,10,20]
 
-One pruned model, tuned anew for each budget, and each compared with the budget before, in pairs, with intervals over
-files. Writes benchmarks/results/minutes-BASE-REPOSITORY.json. Other options are those of `submodel build`.
+One pruned model is tuned again for each budget. Each result is compared with that of the budget before, line by line,
+with intervals over files. Writes benchmarks/results/minutes-BASE-REPOSITORY.json. Other options are those of
+`submodel build`.
 """
 
 from __future__ import annotations

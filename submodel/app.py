@@ -65,9 +65,11 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
     "Measure": {"eval": evaluate, "bench": bench, "replay": replay},
     "Study": {"prune": prune, "compare": compare, "sweep": sweep},
 }
-# What a user who stopped a command may count on; others begin anew.
+# What is said to a user who stopped a command. What is not named here starts from the beginning.
 AGAIN = {
-    **dict.fromkeys(("build", "update"), "; run it again to go on. If a file changes before, it begins anew"),
+    **dict.fromkeys(
+        ("build", "update"), "; run it again to go on. If a file changes before, it starts from the beginning"
+    ),
     **dict.fromkeys(("fleet", "sweep"), "; run it again to go on"),
     "pull": "; files that were fetched whole are kept",
 }

@@ -158,7 +158,7 @@ class _HeaderParser:
                 raise self.broken(f"it holds {key!r} twice")
             metadata[key] = self.value(self.uint32(), key, depth=0)
         split = metadata.get("split.count", 0)
-        if type(split) is not int or split > 1:
+        if type(split) is not int or split not in (0, 1):
             raise BaseModelError(f"{self.path} is one part of a split model; merge it with `llama-gguf-split --merge`.")
         return metadata, self.tensors(tensor_count, self.alignment(metadata))
 

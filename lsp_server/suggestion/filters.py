@@ -72,7 +72,8 @@ def indentation(completion: Completion, request: CompletionRequest) -> Change | 
         return None
     # In Python a block of tabs and one of spaces don't go together.
     may_mix = unit == "\t" or request.grammar is None or not request.grammar.is_indented
-    known = set(_WITH_TABS.findall(request.text)) if may_mix else set()
+    has_tabs = "\t" in request.line_before + completion.text  # else the document's need not be looked for
+    known = set(_WITH_TABS.findall(request.text)) if may_mix and has_tabs else set()
     head, *rest = completion.text.split("\n")
     if request.is_blank_before:  # what is typed and what comes are one white space
         head, _ = strip_typed(_reindented(request.line_before + head, unit, known), request.line_before)

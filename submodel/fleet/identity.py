@@ -20,6 +20,7 @@ from contract.repository.texts import ReadingSettings
 from submodel.build.stages import hash_of
 from submodel.fleet.fleet_file import Repository
 from submodel.fleet.git_source import ask_commit, is_address, without_password
+from submodel.registry.names import is_part
 
 COMMIT: Final = "commit:"
 
@@ -68,9 +69,9 @@ def remote_of(repository: Repository) -> str | None:
     if is_address(repository.source):
         return repository.source
     folder = Path(repository.source)
+    if is_part(folder):
+        return None  # its address names the whole
     try:
-        if run_git(folder, "rev-parse", "--show-prefix").strip():
-            return None  # a folder within a repository is not what its address names
         address = run_git(folder, "config", "--get", "remote.origin.url").decode("utf-8", "replace").strip()
     except GitError:
         return None

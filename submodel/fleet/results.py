@@ -30,7 +30,6 @@ from contract.files.untrusted_json import read_bytes
 from submodel.build.paths import BuildPaths
 from submodel.build.stages import hash_of
 from submodel.fleet.fleet_file import Repository
-from submodel.fleet.git_source import is_address
 from submodel.report.render import read_saved
 
 RECORD: Final = "result.json"
@@ -109,7 +108,7 @@ def is_foreign(output: Path, name: str, seal: bytes) -> bool:
 
 def renew_remote(output: Path, repository: Repository, result: Result, seal: bytes) -> Result:
     """The record of a result that is kept, with the address that the repository has now: git hosts move."""
-    if not is_address(repository.source) or result["remote"] == repository.source:
+    if not repository.is_remote or result["remote"] == repository.source:
         return result
     renewed = {**result, "remote": repository.source}
     with suppress(OSError):  # then the next run does it

@@ -240,7 +240,7 @@ def test_the_minutes_are_used_up_though_the_machine_changes_or_stands_still(tmp_
 
 def test_a_run_may_stand_still_after_any_layer_and_no_minute_is_lost(tmp_path, monkeypatch):
     """By a clock of its own: a pass takes ten seconds, and each report a minute."""
-    now, told, real = [0.0], [], training_run.packed_nats  # type: ignore[attr-defined]
+    now, reports, real = [0.0], [], training_run.packed_nats  # type: ignore[attr-defined]
     way, backward = ["forwards"], torch.Tensor.backward
 
     def packed_nats(model, sequences, device):
@@ -249,7 +249,7 @@ def test_a_run_may_stand_still_after_any_layer_and_no_minute_is_lost(tmp_path, m
 
     def stand_still(done, total):
         now[0] += 60
-        told.append((done, way[0]))
+        reports.append((done, way[0]))
 
     def noted_backward(loss):
         way[0] = "back"
@@ -261,7 +261,7 @@ def test_a_run_may_stand_still_after_any_layer_and_no_minute_is_lost(tmp_path, m
     monkeypatch.setattr(training_run, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     finetuned = run(tmp_path, settings=replace(SETTINGS, minutes=3, warmup_steps=4), on_progress=stand_still)
     assert finetuned.summary["minutes"] == pytest.approx(3, rel=0.15)
-    ways = [way for _, way in told]
+    ways = [way for _, way in reports]
     assert ways.count("back") == 2 * finetuned.summary["steps"], "two layers, a pass a step"
     assert ways.count("forwards") > ways.count("back"), "validations have no way back"
     assert not any(layer._forward_hooks for layer in finetuned.model.model.layers)

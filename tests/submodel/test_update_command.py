@@ -83,7 +83,7 @@ def test_an_old_model_that_stays_is_explained_last(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["update"], "stopped; run it again to go on. If a file changes before, it begins anew."),
+        (["update"], "stopped; run it again to go on. If a file changes before, it starts from the beginning."),
         (["fleet"], "stopped; run it again to go on."),
         (["bench"], "stopped."),
     ],
