@@ -84,7 +84,7 @@ class StageDisplay:
     """What people see of stages: bars with the time left on a terminal; elsewhere a plain line at least every 15 s.
 
     as_json: write a `BuildProgress` a line in their place, at least one a second. clock: seconds that only grow. rest:
-    is called whenever a stage says how far it is, and may keep it waiting.
+    is called whenever something is said or a stage says how far it is, and may keep them waiting.
     """
 
     def __init__(
@@ -192,6 +192,7 @@ class StageDisplay:
 
     def say(self, text: str) -> None:
         """A sentence above the bars."""
+        self._rest()
         self._printed_s = self._clock()
         if self._is_json:
             self._write({"kind": "message", "text": "\n".join(plain(line) for line in text.split("\n"))})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 Progress = Callable[[int, int], None]  # (done, of all)
@@ -16,3 +17,9 @@ def part_of(whole: Progress, start: float, end: float) -> Progress:
         whole(round(STEPS * (start + (end - start) * done / total)), STEPS)
 
     return report
+
+
+def counted(whole: Progress, total: int) -> Callable[[], None]:
+    """A function that is called after each of about `total` equal steps; more of them count as the last."""
+    done = itertools.count(1)
+    return lambda: whole(min(next(done), total), total)

@@ -13,6 +13,7 @@ from onnx import external_data_helper, numpy_helper
 
 from contract.bundle.bundle import MODEL_FILE, Bundle
 from contract.documents import AdapterFacts
+from contract.progress import Progress
 from exporters.adapter_file import CODE_LIMIT, MOST_RANK, Change, FloatArray, merged, read_adapter, write_adapter
 from exporters.checkpoint_reader import Checkpoint
 from exporters.precision import column_codes
@@ -32,12 +33,18 @@ class SharedModel:
     rank: int  # what the fine-tunings since have added to a projection at most; the rest is rounding to bfloat16
 
 
-def write_adapted(graph: Path, adapter: Path, shared: SharedModel, checkpoint: Checkpoint) -> AdapterFacts | None:
+def write_adapted(
+    graph: Path,
+    adapter: Path,
+    shared: SharedModel,
+    checkpoint: Checkpoint,
+    on_layer: Progress,
+) -> AdapterFacts | None:
     """Write an adapter and the int8 graph that it makes; return what the manifest says of it.
 
-    `checkpoint` is the fine-tuned model, in the basis of training. Returns None, and writes nothing, if there can be
-    no adapter: where more than the layers' projections differs, nothing does, the bundle is another model's, its graph
-    has 2 GB or more, or there were too many fine-tunings.
+    `checkpoint` is the fine-tuned model, in the basis of training; `on_layer` gets (layers done, of all). Returns None,
+    and writes nothing, if there can be no adapter: where more than the layers' projections differs, nothing does, the
+    bundle is another model's, its graph has 2 GB or more, or there were too many fine-tunings.
     """
     if max(len(names) for _, names in _projections(0)) * shared.rank > MOST_RANK:
         return None
@@ -45,7 +52,7 @@ def write_adapted(graph: Path, adapter: Path, shared: SharedModel, checkpoint: C
     names = [name for layer in range(first.shape.layers) for pair in _projections(layer) for name in pair[1]]
     if first.shape != checkpoint.shape or not _same_but_for(first, checkpoint, set(names)):
         return None
-    changes = _changes(shared, RotatedCheckpoint(shared.folder), RotatedCheckpoint(checkpoint.folder))
+    changes = _changes(shared, RotatedCheckpoint(shared.folder), RotatedCheckpoint(checkpoint.folder), on_layer)
     if not changes:
         return None
     write_adapter(adapter, changes)
@@ -57,7 +64,7 @@ def write_adapted(graph: Path, adapter: Path, shared: SharedModel, checkpoint: C
     return AdapterFacts(file=adapter.name, shared=shared.bundle.manifest["files"][MODEL_FILE])
 
 
-def _changes(shared: SharedModel, first: Checkpoint, last: Checkpoint) -> Mapping[str, Change]:
+def _changes(shared: SharedModel, first: Checkpoint, last: Checkpoint, on_layer: Progress) -> Mapping[str, Change]:
     """Return what differs, by matrix; nothing if the bundle is not that of the checkpoint `first`."""
     content = shared.bundle.model_path.read_bytes()
     stored = {one.name: one for one in onnx.load_model_from_string(content).graph.initializer}
@@ -78,6 +85,7 @@ def _changes(shared: SharedModel, first: Checkpoint, last: Checkpoint) -> Mappin
             change = (last.read(*names) - before) / steps
             if change.any():
                 changes[matrix] = _thin(change, content.index(codes.tobytes()), len(names) * shared.rank)
+        on_layer(layer + 1, first.shape.layers)
     return changes
 
 

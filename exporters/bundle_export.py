@@ -122,7 +122,7 @@ def export_bundle(
         del loaded  # the float32 model makes room for the sessions
 
         writer = GraphWriter(checkpoint=checkpoint, references=references, settings=settings, on_event=on_event)
-        report = writer.write_float32(fresh)
+        report = writer.write_float32(fresh, checked)
         checked(1, 1)
         precision, path = settings.precision, fresh / MODEL_FILE
         if precision is Precision.AUTO:
@@ -177,7 +177,7 @@ def add_precision(
         del loaded
         path = VARIANT_FILES[settings.precision]
         writer = GraphWriter(checkpoint=checkpoint, references=references, settings=settings, on_event=on_event)
-        report = writer.write_float32(fresh)
+        report = writer.write_float32(fresh, checked)
         checked(1, 1)
         precision, report = writer.write_quantized(fresh / path, report, quantized)
         copy_files(old, fresh)

@@ -6,7 +6,7 @@ graph does not do is refused here, by name, since a graph that leaves something 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,13 +121,14 @@ def _is_rope_scaled(config: Mapping[str, Any]) -> bool:
 class Checkpoint:
     """The tensors of a model folder, read one at a time and given as float32.
 
-    The constructor raises ExportError if the tensors are not those of a Llama- or Qwen2-shaped decoder.
+    on_read: is called after each reading. The constructor raises ExportError if the tensors are not those of a Llama-
+    or Qwen2-shaped decoder.
     """
 
     is_rotated = False  # whether the norms have unit gains and their outputs no outliers (`exporters.rotation`)
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, on_read: Callable[[], None] = lambda: None) -> None:
+        self.folder, self._on_read = folder, on_read
         self.config = read_config(folder)
         self.shape = read_shape(self.config, folder)
         self._file_of = _tensor_files(folder)
@@ -154,7 +155,8 @@ class Checkpoint:
     def _read(self, name: str) -> FloatArray:
         with self._opened(name) as file:
             array: FloatArray = file.get_tensor(name).to(torch.float32).numpy()
-            return array
+        self._on_read()
+        return array
 
     @contextmanager
     def _opened(self, name: str) -> Iterator[Any]:

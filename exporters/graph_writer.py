@@ -10,7 +10,7 @@ from pathlib import Path
 from contract.bundle.bundle import MODEL_FILE
 from contract.documents import AdapterFacts
 from contract.errors import ExportError, ParityError
-from contract.progress import Progress, part_of
+from contract.progress import Progress, counted, part_of
 from exporters.adapter_export import SharedModel, write_adapted
 from exporters.adapter_file import ADAPTER_FILE
 from exporters.auto_precision import Trial, choose_fastest, measure_speed, resident_bytes
@@ -21,6 +21,9 @@ from exporters.parity import DecodeSession, ParityReport, check_logits, check_qu
 from exporters.precision import AUTO_CANDIDATES, CANDIDATES, Precision, can_hold
 from exporters.reference import Reference
 from exporters.rotation import RotatedCheckpoint
+
+WRITING = 0.6  # of the time of a graph, roughly; the rest is its comparison
+READINGS = 2  # of a tensor, roughly: for its scales, and for its codes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +38,7 @@ class GraphWriter:
     settings: ExportSettings
     on_event: Callable[[str], None]  # gets a sentence at the beginning of each step
 
-    def write_float32(self, bundle: Path) -> ParityReport:
+    def write_float32(self, bundle: Path, on_progress: Progress) -> ParityReport:
         """Write the float32 graph and check its logits; if another precision is wanted, delete it afterwards.
 
         If there is no prompt to compare logits on and another precision is wanted, nothing is written.
@@ -46,7 +49,8 @@ class GraphWriter:
             return ParityReport(logit_prompts=0)
         path = bundle / MODEL_FILE if is_wanted else bundle / "float32" / "model.onnx"
         self.on_event("Checking the graph in fp32")
-        save_graph(build_graph(self.checkpoint, Precision.FP32), path, inline_limit=None if is_wanted else 0)
+        graph = build_graph(self._reread(Checkpoint, on_progress), Precision.FP32)
+        save_graph(graph, path, inline_limit=None if is_wanted else 0)
         report = check_logits(self._open(path), self.references, self.settings.parity)
         if not is_wanted:
             shutil.rmtree(path.parent)
@@ -64,9 +68,9 @@ class GraphWriter:
         if not candidates:
             raise ExportError(f"No matrix of this model divides into blocks for {wanted}; export it as int8.")
         for candidate in candidates:
-            self._write(path, candidate)
+            self._write(path, candidate, part_of(on_progress, 0, WRITING))
             try:
-                return candidate, self._check(self._open(path), report, on_progress)
+                return candidate, self._check(self._open(path), report, part_of(on_progress, WRITING, 1))
             except ParityError as error:
                 if candidate is candidates[-1]:
                     raise
@@ -81,13 +85,13 @@ class GraphWriter:
             return None
         adapter = path.parents[1] / ADAPTER_FILE
         self.on_event("Writing the int8 graph by an adapter of the shared model")
-        facts = write_adapted(path, adapter, shared, self.checkpoint)
+        facts = write_adapted(path, adapter, shared, self.checkpoint, part_of(on_progress, 0, WRITING))
         if facts is None:
             self.on_event("It differs from the shared model's bundle in more than an adapter holds")
             return None
         self.on_event(f"Comparing the int8 graph with the checkpoint on {len(self.references)} prompts")
         try:
-            report = self._check(self._open(path), report, on_progress)
+            report = self._check(self._open(path), report, part_of(on_progress, WRITING, 1))
         except ParityError as error:
             self.on_event(f"{str(error).partition(',')[0]}; writing it without an adapter")
             adapter.unlink()
@@ -119,14 +123,14 @@ class GraphWriter:
                 trials.append(Trial(precision=candidate, parity=None, refusal=refusal))
                 continue
             path = folder / candidate / "model.onnx"
-            self._write(path, candidate)
+            part = part_of(on_progress, index / len(AUTO_CANDIDATES), (index + 1) / len(AUTO_CANDIDATES))
+            self._write(path, candidate, part_of(part, 0, WRITING))
             session = None  # the candidate before: its memory would be taken off this one's
             before = resident_bytes()
             session = self._open(path)
             grown = resident_bytes() - before
             try:
-                part = part_of(on_progress, index / len(AUTO_CANDIDATES), (index + 1) / len(AUTO_CANDIDATES))
-                parity = self._check(session, report, part)
+                parity = self._check(session, report, part_of(part, WRITING, 1))
             except ParityError as error:
                 self.on_event(str(error).partition(", so nothing")[0])
                 trials.append(Trial(precision=candidate, parity=error.report, refusal=str(error).partition(",")[0]))
@@ -138,13 +142,16 @@ class GraphWriter:
             trials.append(Trial(precision=candidate, parity=parity, speed=speed))
         return trials
 
-    def _write(self, path: Path, precision: Precision) -> None:
+    def _write(self, path: Path, precision: Precision, on_progress: Progress) -> None:
         self.on_event(f"Writing the {precision} graph")
         # Outliers hurt quantized activations: the rotation halves int8's loss, and rows behind a norm need no scale.
-        is_rotated = precision is Precision.INT8
-        basis = RotatedCheckpoint(self.checkpoint.folder) if is_rotated else self.checkpoint
-        save_graph(build_graph(basis, precision), path)
+        basis = RotatedCheckpoint if precision is Precision.INT8 else Checkpoint
+        save_graph(build_graph(self._reread(basis, on_progress), precision), path)
         self.on_event(f"Comparing the {precision} graph with the checkpoint on {len(self.references)} prompts")
+
+    def _reread(self, basis: type[Checkpoint], on_progress: Progress) -> Checkpoint:
+        """The checkpoint, in a basis, whose readings are the progress of writing a graph."""
+        return basis(self.checkpoint.folder, counted(on_progress, READINGS * len(self.checkpoint.names)))
 
     def _open(self, path: Path) -> DecodeSession:
         return DecodeSession(path, self.checkpoint.shape)

@@ -12,6 +12,7 @@ only the head takes the gain: the file grows by an embedding. The inputs of o an
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,8 +29,8 @@ class RotatedCheckpoint(Checkpoint):
 
     is_rotated = True
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, on_read: Callable[[], None] = lambda: None) -> None:
+        super().__init__(folder, on_read)
         self._head = EMBEDDING if self.shape.is_tied else HEAD
         self._rotation = random_rotation(self.shape.hidden_size)
         self.shape = replace(self.shape, is_tied=False)

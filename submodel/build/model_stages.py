@@ -188,6 +188,7 @@ class ModelStages:
                 on_progress=advance,
             )
             model, summary, self._read = tuned.model, tuned.summary, tuned.read
+            advance(0, 0)  # it may stand still here
         stage = {"name": "finetune", "seconds": round(time.perf_counter() - started, 2)}
         known = source.manifest or {}
         peaks = (known.get("peak_rss_bytes"), peak_rss_bytes())  # another run may have pruned
@@ -200,6 +201,7 @@ class ModelStages:
         has_learned = summary.get("kept_step", 0) > 0
         drop_next_history(self._paths.stages)  # what an update has left half done would take the place of this model
         save_reweighted(paths.model, source, model, encoder if has_learned else before, self._parity_examples, facts)
+        advance(0, 0)
         return summary
 
     def _provenance(self) -> dict[str, Any]:

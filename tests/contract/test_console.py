@@ -230,3 +230,11 @@ def test_a_table_stays_above_the_bars(monkeypatch):
 )
 def test_times_are_worded_by_their_length(seconds, words):
     assert console.duration(seconds) == words
+
+
+def test_sentences_and_reports_may_be_kept_waiting(clock):
+    rests = []
+    with StageDisplay(clock=clock, rest=lambda: rests.append(1)) as display, display.stage("export") as advance:
+        display.say("Writing the graph")
+        advance(1, 2)
+    assert len(rests) == 2

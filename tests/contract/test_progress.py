@@ -1,6 +1,6 @@
 """The progress of a part is a share of the whole's."""
 
-from contract.progress import STEPS, part_of
+from contract.progress import STEPS, counted, part_of
 
 
 def test_a_part_of_a_part_takes_its_share_of_the_whole():
@@ -17,3 +17,11 @@ def test_shares_are_whole_steps():
     seen = []
     part_of(lambda done, total: seen.append((done, total)), 0, 1)(1, 3)
     assert seen == [(333, STEPS)]
+
+
+def test_a_step_more_than_were_expected_does_not_go_past_the_end():
+    seen = []
+    step = counted(lambda done, total: seen.append((done, total)), 2)
+    for _ in range(3):
+        step()
+    assert seen == [(1, 2), (2, 2), (2, 2)]
