@@ -73,6 +73,7 @@ AGAIN = {
     **dict.fromkeys(("fleet", "sweep"), "; run it again to go on"),
     "pull": "; files that were fetched whole are kept",
 }
+OUT_OF_MEMORY = ("DefaultCPUAllocator", "bad allocation", "bad_alloc")  # of torch and ONNX Runtime
 for group, commands in GROUPS.items():
     for name, command in commands.items():
         app.command(name, rich_help_panel=group)(command)
@@ -109,6 +110,11 @@ def main() -> None:
         where = f" ({error.filename})" if error.filename else ""
         again = _again() or "; run it again"
         _tell(f"{error.strerror}{where}; free space, or name a folder that can be written with -o{again}.")
+        sys.exit(1)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not any(words in str(error) for words in OUT_OF_MEMORY):
+            raise
+        _tell(f"this machine has no memory left; close other programs, or take a smaller base{_again()}.")
         sys.exit(1)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:  # typer's, in place of a KeyboardInterrupt

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
+from builder.bases.resolve import SECOND_CHOICE
 from builder.evaluation.wording import change, points
 from contract.console import console, print_table
 
@@ -19,6 +20,14 @@ def print_build(document: Mapping[str, Any]) -> None:
             "This sub-model is worse than its base. It is served all the same; a larger --size, more --minutes or "
             "--size auto may make a better one.",
             style="yellow",
+        )
+    base, why = document["base"], str(document["base"].get("why", ""))
+    if why.startswith(SECOND_CHOICE):
+        console.print(
+            f"The base is {base['name']}: {why.removesuffix('.')}. Build again once the better one can be fetched.",
+            style="yellow",
+            highlight=False,
+            markup=False,
         )
     for name, path in document["paths"].items():
         console.print(f"{name:>8}  {path}", highlight=False, markup=False, soft_wrap=True)

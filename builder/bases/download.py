@@ -177,13 +177,16 @@ def _check_space(packaged: PackagedFile, partial: Path) -> None:
         raise disk_full(partial, needed)
 
 
-def disk_refusal(error: OSError, folder: Path, size: int) -> BaseModelError:
-    """What the disk said while about `size` bytes were written below `folder`, as a sentence."""
+def disk_refusal(error: OSError, folder: Path, size: int, variable: str = "SUBMODEL_CACHE") -> BaseModelError:
+    """What the disk said while about `size` bytes were written below `folder`, as a sentence.
+
+    variable: names the folder of the cache.
+    """
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return disk_full(folder, size)
+        return disk_full(folder, size, variable)
     where = error.filename or folder
     return BaseModelError(
-        f"The cache folder {folder} can't be used ({where}: {error.strerror or error}); set SUBMODEL_CACHE to a folder "
+        f"The cache folder {folder} can't be used ({where}: {error.strerror or error}); set {variable} to a folder "
         "that can be written."
     )
 

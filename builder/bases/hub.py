@@ -37,6 +37,7 @@ from contract.files.untrusted_json import read_json
 HUB_WEIGHTS: Final = ("model.safetensors", "model.safetensors.index.json")  # either means that the weights were fetched
 PATIENCE_S: Final = 5.0  # for the hub's first answer
 POLL_S: Final = 0.2
+TRIES: Final = 2  # of a download, which resumes: a laptop may have slept, or changed its network
 WANTED_FILES: Final = (
     "config.json",
     "generation_config.json",
@@ -102,19 +103,22 @@ def fetch_snapshot(hub_id: str, on_progress: Callable[[int, int], None] = lambda
     folder_name = huggingface_hub.file_download.repo_folder_name(repo_id=hub_id, repo_type="model")
     blobs = Path(constants.HF_HUB_CACHE) / folder_name / "blobs"
     disable_progress_bars()  # ours is shown instead
-    try:
-        folder = _in_background(
-            lambda: huggingface_hub.snapshot_download(
-                hub_id, revision=info.sha, allow_patterns=list(WANTED_FILES), etag_timeout=PATIENCE_S
-            ),
-            meanwhile=lambda: on_progress(min(_bytes_in(blobs), total), total),
-        )
-    except (OSError, RuntimeError) as error:  # hf_xet raises RuntimeError alone, with the system's message in it
-        if isinstance(error, RuntimeError) and is_disk_full(error):
-            error = OSError(errno.ENOSPC, str(error))
-        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
-            raise disk_refusal(error, blobs, total) from error
-        raise _refusal(hub_id, error) from error
+    for tries_left in reversed(range(TRIES)):
+        try:
+            folder = _in_background(
+                lambda: huggingface_hub.snapshot_download(
+                    hub_id, revision=info.sha, allow_patterns=list(WANTED_FILES), etag_timeout=PATIENCE_S
+                ),
+                meanwhile=lambda: on_progress(min(_bytes_in(blobs), total), total),
+            )
+            break
+        except (OSError, RuntimeError) as error:  # hf_xet raises RuntimeError alone, with the system's message in it
+            if isinstance(error, RuntimeError) and is_disk_full(error):
+                error = OSError(errno.ENOSPC, str(error))
+            if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+                raise disk_refusal(error, blobs, total, "HF_HOME") from error
+            if not tries_left:
+                raise _refusal(hub_id, error) from error
     on_progress(total, total)
     if not is_whole(Path(folder)):
         raise BaseModelError(
@@ -189,6 +193,8 @@ def _refusal(hub_id: str, error: Exception) -> BaseModelError:
         why = f"the hub answered {error.response.status_code}"
     elif isinstance(error, TimeoutError):
         why = f"the hub didn't answer within {PATIENCE_S:.0f} seconds"
+    elif "CERTIFICATE_VERIFY_FAILED" in str(error):
+        why = "its certificate is not trusted here; name your proxy's certificates with REQUESTS_CA_BUNDLE"
     else:
         why = "the hub can't be reached"
     return BaseModelError(f"{hub_id} is unavailable from the model hub: {why}.")

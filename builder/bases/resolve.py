@@ -24,6 +24,7 @@ from contract.progress import Progress
 
 AUTO: Final = "auto"
 HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+/*")
+SECOND_CHOICE: Final = "it is the best that is available"
 UNKNOWN_LICENCE: Final = "unknown"
 LICENCE_LINE: Final = re.compile(r"^license:\s*[\"']?([\w.+-]+)[\"']?\s*$", re.MULTILINE)
 
@@ -96,7 +97,7 @@ def resolve_base(
 def _first_of_catalogue(cache_dir: Path, on_event: Report, on_progress: Progress) -> ResolvedBase:
     failed: list[str] = []
     for entry in AUTO_ORDER:
-        why = f"it is the best that is available ({' '.join(failed)})" if failed else "it is the first choice"
+        why = f"{SECOND_CHOICE} ({' '.join(failed)})" if failed else "it is the first choice"
         try:
             return _from_catalogue(entry, why, cache_dir, on_event, on_progress)
         except ChangedFileError:

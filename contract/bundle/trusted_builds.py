@@ -9,10 +9,10 @@ What it does not cover: a bundle that the user names on a command line is loaded
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Final
 
+from contract.children import shell_line
 from contract.errors import BundleError
 from contract.files.folders import sync
 from contract.files.state_folder import StateFolderError, check_private, state_folder
@@ -75,6 +75,6 @@ def check_trusted(bundle: Path, build: str) -> None:
     if not is_trusted:
         raise UntrustedError(
             f"The bundle {bundle} was not built by this account, or has changed since; "
-            f"run `submodel trust {shlex.quote(str(bundle))}` to use it, or delete it.",
+            f"run `{shell_line(('submodel', 'trust', str(bundle)))}` to use it, or delete it.",
             build,
         )

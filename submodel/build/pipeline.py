@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from builder.artifact import MANIFEST, read_artifact
+from builder.bases.catalogue import AUTO_ORDER
 from builder.bases.folder_model import read_base_config
 from builder.bases.load import resolve_base
 from builder.corpus.changes import head_commit
@@ -45,6 +46,7 @@ from submodel.build.stages import StageRecord, Stages, hash_of
 from submodel.evaluation.bundle_predictor import BundlePredictor
 from submodel.evaluation.line_times import line_times
 from submodel.evaluation.predictors import open_checkpoint
+from submodel.health_checks import check_memory
 from submodel.report.render import REPORT_SCHEMA, render_beside_evaluation
 
 SCORING_VERSION = 2  # raised when the same model gets other scores
@@ -64,6 +66,9 @@ def run_build(settings: BuildSettings, display: StageDisplay) -> BuildReport:
     with build_lock(settings.output):
         with display.stage("find the base") as advance:
             base = resolve_base(settings.base, on_event=display.say, on_progress=advance)
+        memory = check_memory()
+        if memory.advice and base.name == AUTO_ORDER[0].name:
+            display.say(f"Memory: {memory.found}. {memory.advice}")
         if not base.is_gguf:
             # Refuses now what an export would refuse after all minutes.
             read_shape(read_base_config(base.path), base.path)

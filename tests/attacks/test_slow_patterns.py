@@ -26,9 +26,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import builder
+import contract
 import exporters
-import laboratory.replay
+import laboratory
 import lsp_server
+import submodel
 from tests.attacks.regex_steps import StepCounter, TooManySteps, pumps
 
 SHORT, LONG = 500, 2000  # characters; a repeat of up to 300, tried at each place, is still linear
@@ -48,8 +50,10 @@ _NEEDS_MORE = ("torch", "transformers", "onnx", "gguf", "optimum", "onnx_ir")  #
 
 
 def modules() -> Iterator[ModuleType]:
-    for package in (builder, exporters, lsp_server, laboratory.replay):
+    for package in (contract, builder, exporters, lsp_server, laboratory, submodel):
         for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if info.name.endswith("__main__"):
+                continue
             try:
                 yield importlib.import_module(info.name)
             except ModuleNotFoundError as error:

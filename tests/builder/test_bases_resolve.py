@@ -82,7 +82,7 @@ def test_the_hubs_files_are_fetched_and_compared(played_hub):
     ("words", "reason"),
     [
         ("Data processing error: CAS service error", "can't be reached"),
-        ("No space left on device (os error 28)", "full|free"),
+        ("No space left on device (os error 28)", "full.*set HF_HOME"),
     ],
 )
 def test_a_download_that_breaks_within_hf_xet_is_a_sentence(played_hub, monkeypatch, words, reason):
@@ -92,6 +92,19 @@ def test_a_download_that_breaks_within_hf_xet_is_a_sentence(played_hub, monkeypa
     monkeypatch.setattr(huggingface_hub, "snapshot_download", broken)
     with pytest.raises(BaseModelError, match=reason):
         fetch_snapshot("owner/tiny")
+
+
+def test_a_download_that_breaks_once_goes_on(played_hub, monkeypatch):
+    whole, breaks = huggingface_hub.snapshot_download, [ConnectionError("asleep")]
+
+    def broken_once(*arguments, **options):
+        if breaks:
+            raise breaks.pop()
+        return whole(*arguments, **options)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", broken_once)
+    assert fetch_snapshot("owner/tiny").revision == "abc123"
+    assert breaks == []
 
 
 def test_another_kind_of_model_is_refused_before_it_is_downloaded(played_hub, monkeypatch):
@@ -120,7 +133,11 @@ def test_a_cached_snapshot_needs_all_its_files(played_hub, monkeypatch):
 
 @pytest.mark.parametrize(
     ("error", "reason"),
-    [(ConnectionError("a long story"), "can't be reached"), (OfflineModeIsEnabled("off"), "HF_HUB_OFFLINE")],
+    [
+        (ConnectionError("a long story"), "can't be reached"),
+        (ConnectionError("[SSL: CERTIFICATE_VERIFY_FAILED] unable to get local issuer"), "REQUESTS_CA_BUNDLE"),
+        (OfflineModeIsEnabled("off"), "HF_HUB_OFFLINE"),
+    ],
 )
 def test_a_hub_that_refuses_is_reported_in_a_few_words(monkeypatch, error, reason):
     refuse_hub(monkeypatch, error)

@@ -89,8 +89,37 @@ def test_an_old_model_that_stays_is_explained_last(
     ],
 )
 def test_who_stops_a_command_reads_what_is_kept(monkeypatch, capsys, words, sentence):
-    monkeypatch.setattr(submodel_app, "app", lambda: sys.exit(submodel_app.INTERRUPTED))
+    assert errors_of(monkeypatch, capsys, words, KeyboardInterrupt()) == f"submodel: {sentence}"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:124] data. DefaultCPUAllocator: not enough memory"),
+        RuntimeError("Exception during initialization: bad allocation"),
+    ],
+)
+def test_memory_that_is_used_up_is_a_sentence(monkeypatch, capsys, error):
+    said = errors_of(monkeypatch, capsys, ["build"], error)
+    assert said.startswith("submodel: this machine has no memory left; close other programs, or take a smaller base;")
+
+
+def test_another_error_is_a_defect_and_keeps_its_trace(monkeypatch, capsys):
+    with pytest.raises(RuntimeError, match="shapes"):
+        errors_of(monkeypatch, capsys, ["build"], RuntimeError("shapes differ"))
+
+
+def errors_of(monkeypatch, capsys, words: list[str], error: BaseException) -> str:
+    """The last line on stderr of a command that ends with an error."""
+    played = typer.Typer()
+
+    @played.command()
+    def end():
+        raise error
+
+    monkeypatch.setattr(submodel_app, "app", lambda: played([]))
     monkeypatch.setattr(sys, "argv", ["submodel", *words])
     with pytest.raises(SystemExit):
         submodel_app.main()
-    assert capsys.readouterr().err == f"submodel: {sentence}\n"
+    return capsys.readouterr().err.strip().splitlines()[-1]
