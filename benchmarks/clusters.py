@@ -60,8 +60,9 @@ def clustered_mean(groups: Sequence[Sequence[Cluster]]) -> Interval:
 
 def student_t(freedom: float) -> float:
     """Return the 97.5 % quantile of Student's t; parts of a degree are dropped."""
-    if freedom < len(_T) + 1:
-        return _T[max(1, int(freedom + 1e-9)) - 1]
+    whole = int(freedom + 1e-9)  # 31 degrees may come as 30.999…
+    if whole <= len(_T):
+        return _T[max(1, whole) - 1]
     return _NORMAL + (_NORMAL**3 + _NORMAL) / (4 * freedom)
 
 

@@ -252,7 +252,7 @@ class CompletionServer(LanguageServer):
             try:
                 find_bundle(self.folders[0])
             except SubmodelError as error:
-                self.warn_once(f"{error} Until then submodel completes nothing.")
+                self.note_once(f"{error} Until then submodel completes nothing.")
         self.is_started = True
         for bundle in found[:MAX_LOADED]:  # more would take the place of these
             status = self.service.bundles.get(bundle)
@@ -307,6 +307,13 @@ class CompletionServer(LanguageServer):
         if about not in self._warned:
             self._warned.add(about)
             self.warn(message)
+
+    def note_once(self, message: str) -> None:
+        """Write to the client's log, once: editors start the server in each project, also where none was built."""
+        if message not in self._warned:
+            self._warned.add(message)
+            log.info(message)
+            self.window_log_message(types.LogMessageParams(type=types.MessageType.Info, message=message))
 
     def describe(self) -> ServerStatus:
         """Return the status object (docs/protocol.md)."""

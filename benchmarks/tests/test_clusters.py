@@ -41,5 +41,6 @@ def test_the_quantile_falls_as_there_are_more_clusters() -> None:
     quantiles = [student_t(freedom) for freedom in range(1, 60)]
 
     assert quantiles == sorted(quantiles, reverse=True)
-    assert student_t(7) == 2.365
+    assert student_t(7) == student_t(8 - 1e-6) == 2.365
+    assert student_t(31 - 1e-12) == pytest.approx(student_t(31))
     assert student_t(1e6) == pytest.approx(1.96, abs=1e-4)

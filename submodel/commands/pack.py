@@ -66,7 +66,9 @@ def _tell(packed: Any, sentence: str, as_json: bool) -> None:
     typer.echo(plain(f"{sentence}."), err=True)
     if packed.has_drafts:
         typer.echo(
-            "The repository's own code is inside, as tokens (`submodel pack --no-drafts` leaves it out).", err=True
+            "The repository's own code is inside, as tokens (`submodel pack --no-drafts` leaves it out). Keep the file "
+            "out of git.",
+            err=True,
         )
     if as_json:
         from dataclasses import asdict

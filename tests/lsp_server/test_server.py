@@ -204,6 +204,24 @@ def test_a_message_about_the_own_folder_fits_a_line(monkeypatch: pytest.MonkeyPa
     assert reported == ["2500 of 12345 files have changed; run `submodel update`."]
 
 
+def test_a_project_without_a_bundle_gets_no_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Editors start the server in each project."""
+    monkeypatch.chdir(tmp_path)
+    server = create_server(ServerOptions(), "1")
+    logged: list[Any] = []
+    monkeypatch.setattr(server, "warn", lambda message: pytest.fail(message))
+    monkeypatch.setattr(server, "window_log_message", lambda params: logged.append(params.message))
+    monkeypatch.setattr(server, "send_status", lambda: None)
+    monkeypatch.setattr(type(server), "folders", [tmp_path])
+    for _ in range(2):
+        asyncio.run(server.load_bundles())
+    server.close()
+    (message,) = logged
+    assert message.endswith(
+        "run `submodel build` in the repository, or name the folder of one. Until then submodel completes nothing."
+    )
+
+
 def test_switched_off_nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     server = create_server(ServerOptions(enabled=False), "1")
     kept: list[Any] = []

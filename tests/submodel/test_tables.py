@@ -6,13 +6,14 @@ from rich.table import Table
 from typer.testing import CliRunner
 
 from builder.bases.catalogue import CATALOGUE
+from builder.bases.resolve import SECOND_CHOICE
 from contract import console
 from contract.console import print_table
 from laboratory.bench.bench_table import print_bench
 from laboratory.experiments.tables import regions_table, sweep_tables
 from laboratory.replay.figures import print_replay
 from submodel.commands.bases import bases
-from submodel.scores_table import print_scores
+from submodel.scores_table import print_build, print_scores
 
 INTERVAL = {"value": 0.123, "low": 0.101, "high": 0.155}
 LONG = "a_model_of_mine-" * 6
@@ -146,6 +147,17 @@ def test_comparisons(capsys):
     for table in regions_table({"kind": "masks", "pairs": pairs, "modules": {"mlp.down_proj": {"a": 0.1}}}):
         print_table(table)
     assert words_of(0, capsys.readouterr().err) == ["python-plain-0", "|", "javascript-plain-1", "mlp.down_proj"]
+
+
+def test_a_build_from_the_second_choice_says_so_last(capsys):
+    document = {"models": [], "paths": {}, "seconds": 60.0, "base": {"name": "small", "why": "it was asked for"}}
+    print_build(document)
+    assert "small" not in capsys.readouterr().err
+    document["base"]["why"] = f"{SECOND_CHOICE} (first: the hub can't be reached.), and it was cached"
+    print_build(document)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "The base is small: it is the best that is available (first: the hub can't be reached.)" in said
+    assert "Build again once the better one can be fetched." in said
 
 
 def test_what_is_too_long_for_any_width_folds(capsys):
