@@ -22,7 +22,6 @@ learned; --model-free adds them alone to an earlier run.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -33,7 +32,7 @@ from benchmarks.builds import RESULTS, write_result
 from benchmarks.clusters import cluster_numbers
 from benchmarks.machine import describe_machine, describe_versions
 from builder.bases.download import sha256_of
-from builder.corpus.corpus import SourceFile, read_corpus
+from builder.corpus.corpus import read_corpus
 from builder.evaluation.baselines import NGram, complete_by_similar_line
 from builder.evaluation.metrics import is_exact
 from builder.fim_examples import FimExample
@@ -42,7 +41,7 @@ from contract.console import StageDisplay
 from laboratory.bench.bench_run import FIRST_ANSWER, BenchSettings, leads, run_bench
 from laboratory.bench.bench_table import print_bench
 from laboratory.bench.bundle_worker import BundleWorker
-from laboratory.bench.workload import Keystroke, WorkloadSettings, make_workload
+from laboratory.bench.workload import Keystroke, WorkloadSettings, hash_strokes, make_workload
 from laboratory.replay.passages import check_later
 
 KEPT = ("engines", "ratios", "leads", "exact", "lines", "source", "threads")
@@ -162,11 +161,8 @@ def describe_lines(asked: Sequence[Keystroke], bundle: Path, built: Path) -> dic
         file.path: "h" if file.sha256 in held_out else "l" if file.sha256 in learned else "n"
         for file in read_corpus(built).files
     }
-    digest = hashlib.sha256()
-    for stroke in asked:
-        digest.update("\0".join((stroke.before, stroke.behind, stroke.truth, "")).encode("utf-8", "surrogatepass"))
     return {
-        "lines_sha256": digest.hexdigest(),
+        "lines_sha256": hash_strokes(asked),
         "clusters": cluster_numbers([stroke.commit or stroke.path for stroke in asked]),
         "files": "".join(letters.get(stroke.path, "n") for stroke in asked),
     }
@@ -184,9 +180,7 @@ def model_free(asked: Sequence[Keystroke], bundle: Path, built: Path) -> dict[st
 
 
 def _example(stroke: Keystroke) -> FimExample:
-    text = stroke.before + stroke.behind
-    file = SourceFile(path=stroke.path, language="", text=text, sha256="", split="held-out")
-    return FimExample(file=file, offset=len(stroke.before), middle=stroke.truth)
+    return FimExample.of_parts(stroke.before, stroke.truth, stroke.behind, path=stroke.path)
 
 
 def ask_again(arguments: argparse.Namespace, peers: Sequence[tuple[str, Path]]) -> None:

@@ -8,10 +8,10 @@ cold: "never" is the build of the first; "update" was updated at each point so f
 commit. Renewed drafts alone have no arm: drafts change no answer. Gains over never updating are pooled over the points
 after the first, in lines right and in bits of the line, with intervals over commits (`benchmarks.clusters`), which
 leave out the variance between training runs. The share of a build's gain has no interval, since a build may gain
-nothing; whether an update recovers four fifths of it shows where its gain less four fifths of a build's lies. Other
-options, such as --size, are those of `submodel build`. Clones and builds are kept in the cache: run again, it goes on,
-unless the commit, the words of a command or the program differ; so run it from a checkout that nobody changes. Writes
-benchmarks/results/following-NAME.json after each point.
+nothing. We also report the update's gain minus 0.8 times the build's. Above zero, the update recovers four fifths.
+Other options, such as --size, are those of `submodel build`. Clones, builds and answers are kept in the cache: run
+again, it goes on, unless the commit, the words of a command or the program differ; so run it from a checkout that
+nobody changes. Writes benchmarks/results/following-NAME.json after each point.
 """
 
 from __future__ import annotations
@@ -31,14 +31,13 @@ from benchmarks.builds import write_result
 from benchmarks.clusters import Cluster, cluster_numbers, clustered_mean
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import CACHE
-from builder.corpus.corpus import SourceFile
 from builder.evaluation.metrics import Interval, bootstrap, is_exact
 from builder.fim_examples import FimExample
 from contract.bundle.bundle import read_bundle
 from contract.children import python_module
 from contract.repository.git import run_git
 from contract.versions import PROGRAM
-from laboratory.bench.workload import Keystroke, WorkloadSettings, make_workload
+from laboratory.bench.workload import Keystroke, WorkloadSettings, hash_strokes, make_workload
 from lsp_server.completion import Completer
 from lsp_server.decoding.engine import Engine
 from lsp_server.options import PATIENT
@@ -83,7 +82,7 @@ def main() -> None:
     }
     for number, back in enumerate(points):
         commit, later = (commit_at(arguments.clone, max(back - ahead, 0)) for ahead in (0, arguments.ahead))
-        bundles: dict[str, Path] = {}
+        folders: dict[str, Path] = {}
         runs: dict[str, dict[str, Any]] = {}
         for arm in ARMS if number else ("never",):
             folder = checkout(arguments.clone, room / (f"build-{back}" if arm == "build" else arm), commit)
@@ -91,7 +90,7 @@ def main() -> None:
                 shutil.copytree(arguments.built, folder / ".submodel", ignore=NOT_FOLLOWED)
                 check_same_build(folder / ".submodel", commit)
             runs[arm] = dict(follow(arm, number, folder, room, commit, arguments))
-            bundles[arm] = folder / ".submodel" / "bundle"
+            folders[arm] = folder
         typed = make_workload(
             checkout(arguments.clone, room / "later", later),
             WorkloadSettings(passages=arguments.count, lines=1, keys=1, since=commit),
@@ -99,7 +98,8 @@ def main() -> None:
         strokes = [stroke for passage in typed.passages for stroke in passage]
         point = {"back": back, "commit": commit, "positions": len(strokes), "runs": runs}
         point["clusters"] = cluster_numbers([stroke.commit or stroke.path for stroke in strokes])
-        reported["points"].append(point | {"models": {arm: ask(bundle, strokes) for arm, bundle in bundles.items()}})
+        models = {arm: answers_of(arm, number, folder, strokes) for arm, folder in folders.items()}
+        reported["points"].append(point | {"models": models})
         reported["gains"] = {unit: gains(reported["points"], read) for unit, read in UNITS.items()}
         for part in ("model", "pruned"):  # 1.5 GB; what was asked is the bundle
             shutil.rmtree(room / f"build-{back}" / ".submodel" / part, ignore_errors=True)
@@ -122,11 +122,16 @@ def checkout(clone: Path, folder: Path, commit: str) -> Path:
     return folder
 
 
+def mark_of(folder: Path, number: int | str) -> Path:
+    """Return the file that says that the model of this folder was brought to a point."""
+    return folder / ".submodel" / f"following-{number}.json"
+
+
 def follow(
     arm: str, number: int, folder: Path, room: Path, commit: str, arguments: argparse.Namespace
 ) -> Iterator[tuple[str, object]]:
     """Bring the model of an arm to its point; what that took. What an earlier run of this script did is kept."""
-    mark = folder / ".submodel" / f"following-{number}.json"
+    mark = mark_of(folder, number)
     if arm == "never" and number:
         return
     words = ["build", ".", "--base", arguments.base, *arguments.build_options]
@@ -145,15 +150,17 @@ def check_same_build(built: Path, commit: str) -> None:
 
 
 def run_once(
-    mark: Path, words: Sequence[str], folder: Path, commit: str, then: Callable[[], object] = lambda: None
+    mark: Path, words: Sequence[str], folder: Path, commit: str, then: Callable[[], Mapping[str, object]] = dict
 ) -> dict[str, Any]:
-    """Run a command of ours in a folder, and `then`, unless an earlier run of the script did; what that took."""
+    """Run a command of ours in a folder, and `then`, unless an earlier run of the script did.
+
+    Returns what the command took, and what `then` returned: the folder's model may be a later one by now.
+    """
     versions = describe_versions()
     origin = {"commit": commit, "words": words, "program": [versions.get(key) for key in ("submodel", "commit")]}
     if not mark.exists():
         took = run([*words, "--positions", "0", "--json"], folder)
-        then()
-        mark.write_text(json.dumps({"origin": origin, **took}))
+        mark.write_text(json.dumps({"origin": origin, **took, **then()}))
     return read_mark(mark, origin)
 
 
@@ -181,6 +188,28 @@ def run(words: Sequence[str], folder: Path) -> dict[str, Any]:
     }
 
 
+def answers_of(arm: str, number: int, folder: Path, strokes: Sequence[Keystroke]) -> dict[str, Any]:
+    """Return what `ask` returns for the model of an arm at a point. An earlier run's answers are kept beside its mark.
+
+    Stops if there are none and the model has been brought to a later point: it has learned the lines that are asked.
+    """
+    kept = folder / ".submodel" / f"answers-{number}-{arm}.json"
+    asked = hash_strokes(strokes)
+    if kept.exists():
+        document = json.loads(kept.read_text())
+        if document["asked"] == asked:
+            return dict(document["answers"])
+    numbers = {int(mark.stem.rpartition("-")[2]) for mark in kept.parent.glob(mark_of(folder, "*").name)}
+    if max(numbers, default=0) > number:
+        raise SystemExit(
+            f"The model in {kept.parent} was updated after point {number}, whose answers to these lines were not kept; "
+            f"remove {folder} to follow anew."
+        )
+    answers = ask(kept.parent / "bundle", strokes)
+    kept.write_text(json.dumps({"asked": asked, "answers": answers}))
+    return answers
+
+
 def ask(bundle: Path, strokes: Sequence[Keystroke]) -> dict[str, Any]:
     """Each position from nothing, through the product's completer."""
     engine = Engine(read_bundle(bundle, verify=False))
@@ -202,15 +231,19 @@ def ask(bundle: Path, strokes: Sequence[Keystroke]) -> dict[str, Any]:
         "exact": "".join("01"[is_right] for is_right in exact),
         "bits": bits,
         "milliseconds": milliseconds,
-        "bundle_bytes": sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file()),
+        "bundle_bytes": size_of(bundle),
     }
+
+
+def size_of(folder: Path) -> int:
+    """Return the bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def bits_of(engine: Engine, stroke: Keystroke) -> float:
     """Return the bits that a model needs for the rest of a line, asked as the server asks for it."""
-    text = stroke.before + stroke.truth + stroke.behind
-    file = SourceFile(path=stroke.path, language="", text=text, sha256="", split="held-out")
-    example = FimExample(file=file, offset=len(stroke.before), middle=stroke.truth).as_served(engine.encoder)
+    example = FimExample.of_parts(stroke.before, stroke.truth, stroke.behind, path=stroke.path)
+    example = example.as_served(engine.encoder)
     prompt = engine.encoder.encode(example.window(engine.encoder))
     truth = engine.encoder.text_ids(example.middle)
     return nats_of(engine.logits_behind(prompt, truth), truth) / math.log(2)

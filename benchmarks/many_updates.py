@@ -17,12 +17,11 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks.builds import write_result
-from benchmarks.following_commits import checkout, commit_at, run_once
+from benchmarks.following_commits import checkout, commit_at, run_once, size_of
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import CACHE
 from benchmarks.middle_bits import compare, held_out_of, measure_folder
@@ -65,8 +64,6 @@ def main() -> None:
             words = ["build", ".", "--base", arguments.base, *build_options]
         model = room / f"model-{number}"
         took = _step(folder, number, commit, words, model if number % MEASURED_EACH == 0 else None)
-        bundle = BuildPaths(root=folder / ".submodel").bundle
-        took["bundle_bytes"] = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
         if model.is_dir():
             figures[number] = _measure(arguments.clone, room, commit_at(arguments.clone, first), model)
             took |= {key: figures[number][key] for key in ("fim_bits_per_byte", "middle_exact")}
@@ -77,10 +74,15 @@ def main() -> None:
 
 
 def _step(folder: Path, number: int, commit: str, words: list[str], keep: Path | None) -> dict[str, Any]:
-    """Run a command of ours unless an earlier run did; copy the model that it left to `keep`."""
-    mark, model = folder / ".submodel" / f"step-{number}.json", BuildPaths(root=folder / ".submodel").model
-    copy = partial(shutil.copytree, model, keep, dirs_exist_ok=True) if keep is not None else lambda: None
-    took = run_once(mark, words, folder, commit, copy)
+    """Run a command of ours unless an earlier run did; measure the bundle, and copy the model to `keep`."""
+    paths = BuildPaths(root=folder / ".submodel")
+
+    def then() -> dict[str, int]:
+        if keep is not None:
+            shutil.copytree(paths.model, keep, dirs_exist_ok=True)
+        return {"bundle_bytes": size_of(paths.bundle)}
+
+    took = run_once(paths.root / f"step-{number}.json", words, folder, commit, then)
     return {key: took[key] for key in took if key != "origin"}
 
 

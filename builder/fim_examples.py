@@ -33,6 +33,13 @@ class FimExample:
     offset: int
     middle: str
 
+    @classmethod
+    def of_parts(cls, before: str, middle: str, behind: str, *, path: str, language: str = "") -> FimExample:
+        """Return the example of a text that is of no corpus: what stands before, in and behind the middle."""
+        text = before + middle + behind
+        file = SourceFile(path=path, language=language, text=text, sha256="", split="held-out")
+        return cls(file=file, offset=len(before), middle=middle)
+
     @property
     def text(self) -> str:
         """The file as it was before the user typed the middle."""

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.following_commits import UNITS, check_same_build, gains, read_mark
+from benchmarks import following_commits
+from benchmarks.following_commits import UNITS, answers_of, check_same_build, gains, mark_of, read_mark, run_once
+from laboratory.bench.workload import Keystroke
 
 
 def point(**exact: str) -> dict[str, object]:
@@ -47,3 +49,33 @@ def test_what_another_run_made_is_not_gone_on_with(tmp_path: Path) -> None:
     assert read_mark(mark, {"commit": "a"})["seconds"] == 1.5
     with pytest.raises(SystemExit, match="begin anew"):
         read_mark(mark, {"commit": "b"})
+
+
+def stroke(before: str) -> Keystroke:
+    return Keystroke(before=before, behind="", truth="x", path="a.py", commit="", is_new_line=True, is_new_place=True)
+
+
+def test_answers_are_kept_and_no_later_model_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".submodel").mkdir()
+    monkeypatch.setattr(following_commits, "ask", lambda bundle, strokes: {"asked of": bundle.read_text()})
+    bundle = tmp_path / ".submodel" / "bundle"
+    for number in (1, 2):
+        bundle.write_text(f"update {number}")
+        mark_of(tmp_path, number).write_text("{}")
+        assert answers_of("update", number, tmp_path, [stroke("a")]) == {"asked of": f"update {number}"}
+
+    assert answers_of("update", 1, tmp_path, [stroke("a")]) == {"asked of": "update 1"}
+    assert answers_of("update", 2, tmp_path, [stroke("b")]) == {"asked of": "update 2"}
+    with pytest.raises(SystemExit, match="updated after point 1"):
+        answers_of("update", 1, tmp_path, [stroke("b")])
+
+
+def test_a_step_keeps_what_was_measured_behind_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following_commits, "run", lambda words, folder: {"seconds": 1.0})
+    sizes = iter((7, 8))
+    steps = [
+        run_once(tmp_path / "mark.json", ["update"], tmp_path, "a" * 40, lambda: {"bundle_bytes": next(sizes)})
+        for _ in range(2)
+    ]
+
+    assert [step["bundle_bytes"] for step in steps] == [7, 7]

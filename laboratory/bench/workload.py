@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -47,6 +48,14 @@ class Workload:
     text: str
     source: str  # of the passages, in words
     added: tuple[Passage, ...] = ()  # that later commits have added, for `check_later`
+
+
+def hash_strokes(strokes: Sequence[Keystroke]) -> str:
+    """Return the SHA-256 of the texts that are asked."""
+    digest = hashlib.sha256()
+    for stroke in strokes:
+        digest.update("\0".join((stroke.before, stroke.behind, stroke.truth, "")).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
 
 
 def make_workload(repository: Path, settings: WorkloadSettings, held_out_sha256: Sequence[str] = ()) -> Workload:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from builder.corpus.corpus import SourceFile
 from builder.evaluation.baselines import complete_by_similar_line
 from builder.fim_examples import FimExample
 from laboratory.replay.figures import Replayed
@@ -23,8 +22,9 @@ def _type(passage: Passage) -> Replayed:
     shown: dict[int, bool] = {}  # by where the suggestion would end, which stays the same while it is typed
     texts: dict[int, str] = {}
     while not typist.is_done:
-        file = SourceFile(path=passage.path, language=passage.language, text=typist.text, sha256="", split="held-out")
-        text = complete_by_similar_line(FimExample(file=file, offset=typist.offset, middle=""))
+        before, behind = typist.text[: typist.offset], typist.text[typist.offset :]
+        example = FimExample.of_parts(before, "", behind, path=passage.path, language=passage.language)
+        text = complete_by_similar_line(example)
         asked += 1
         offer = Offer(text=text)
         if text:
