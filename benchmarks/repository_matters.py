@@ -1,4 +1,4 @@
-"""Does the repository matter? Base, generic and own sub-models side by side on held-out files of four repositories.
+"""Does the repository matter? Base, generic and own sub-models side by side on held-out files of repositories.
 
     python -m benchmarks.repository_matters --base qwen2.5-coder-0.5b
 
@@ -27,6 +27,7 @@ from builder.evaluation.held_out import HeldOut, ScoringSettings, make_held_out
 from builder.evaluation.scores import Scores, compare
 from builder.evaluation.scoring import score
 from builder.number_format import fastest_dtype
+from submodel.build.pipeline import SCORING_VERSION
 from submodel.build.stages import hash_of
 from submodel.evaluation.predictors import ScoredModel, open_predictor
 
@@ -64,7 +65,7 @@ def _measure(repository: Repository, base: str, generic: Path, rest: Sequence[st
     held_out = make_held_out(corpus.files, settings)
 
     def checkpoint(folder: Path) -> Scores:
-        return _folder_scores(folder, held_out, own / "stages", corpus.fingerprint)
+        return folder_scores(folder, held_out, own / "stages")
 
     models = {
         "base": _stage_scores(own, "score the base"),
@@ -128,10 +129,10 @@ def _stage_scores(output: Path, stage: str) -> Scores:
     return Scores.from_record(json.loads((output / "stages" / f"{stage}.json").read_text("utf-8"))["result"])
 
 
-def _folder_scores(folder: Path, held_out: HeldOut, records: Path, fingerprint: str) -> Scores:
-    """The model of a folder, scored now or in an earlier run."""
+def folder_scores(folder: Path, held_out: HeldOut, records: Path) -> Scores:
+    """The model of a folder, scored now or in an earlier run that asked the same in the same way."""
     manifest = (folder / "manifest.json").read_text("utf-8")
-    stage_hash = hash_of(manifest=manifest, corpus=fingerprint)
+    stage_hash = hash_of(version=SCORING_VERSION, manifest=manifest, positions=held_out.fingerprint)
     path = records / f"matters-{folder.parent.name}-{folder.name}.json"
     if path.exists() and (known := json.loads(path.read_text("utf-8"))).get("stage_hash") == stage_hash:
         return Scores.from_record(known["scores"])

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from builder.evaluation.metrics import bootstrap, edit_similarity, is_exact, is_identifier_match, mean
 from contract.documents import Comparison, Figures, ModelRow
+from contract.errors import EvaluationError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +86,15 @@ class Scores:
 def compare(ours: Scores, base: Scores) -> Comparison:
     """How `ours` stands to `base` on the same positions, by paired bootstrap over files; {figure: {value, low, high}}.
 
-    Ratios are of ours over the base's. There is no ratio of exact matches where the base never matches.
+    Ratios are of ours over the base's. There is no ratio of exact matches where the base never matches. Raises
+    EvaluationError if the two were not asked the same.
     """
+    has_excerpts = bool(ours.excerpts and base.excerpts)
+    if _asked(ours, has_excerpts) != _asked(base, has_excerpts):
+        raise EvaluationError(
+            f"The figures of {ours.name} and {base.name} are of different lines, so they do not compare; "
+            "score both again on the same files."
+        )
     left, right = ([answer.is_exact for answer in scores.lines] for scores in (ours, base))
     files = [answer.file for answer in ours.lines]
     figures: Comparison = {
@@ -101,13 +109,19 @@ def compare(ours: Scores, base: Scores) -> Comparison:
             len(left),
             files=files,
         ).to_json()
-    if ours.excerpts and base.excerpts:
+    if has_excerpts:
         figures["bits_per_byte_ratio"] = bootstrap(
             lambda drawn: sum(ours.excerpts[i].nats for i in drawn) / sum(base.excerpts[i].nats for i in drawn),
             len(ours.excerpts),
             files=[excerpt.file for excerpt in ours.excerpts],
         ).to_json()
     return figures
+
+
+def _asked(scores: Scores, has_excerpts: bool) -> tuple[list[tuple[str, str]], list[int]]:
+    """Return what scores know of the questions: truths with their files, and the sizes of the excerpts."""
+    sizes = [excerpt.bytes for excerpt in scores.excerpts] if has_excerpts else []
+    return [(answer.file, answer.truth) for answer in scores.lines], sizes
 
 
 def _figures(

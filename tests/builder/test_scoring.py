@@ -11,7 +11,7 @@ from builder.evaluation.held_out import ScoringSettings, make_held_out
 from builder.evaluation.metrics import bootstrap, edit_similarity, is_exact, mean
 from builder.evaluation.scores import ExcerptScore, ScoredAnswer, Scores, compare
 from builder.evaluation.scoring import score
-from contract.errors import CorpusError
+from contract.errors import CorpusError, EvaluationError
 from contract.prompt import PromptEncoder, PromptFormat
 from testbed.tokenizer import make_tokenizer
 from tests.builder.sample_texts import TEXT
@@ -114,6 +114,16 @@ def test_the_comparison_is_paired():
     assert compared["exact_match_difference"]["value"] == -0.25
     assert compared["bits_per_byte_ratio"] == pytest.approx({"value": 2.0, "low": 2.0, "high": 2.0})
     assert "exact_match_ratio" not in compare(base, make_scores(["x"] * 100, truths))
+
+
+def test_answers_to_other_lines_are_not_compared():
+    scores = make_scores(["a", "b"], ["a", "b"], [10, 20])
+    moved = replace(scores, lines=tuple(replace(line, file="other.py") for line in scores.lines))
+    longer = replace(scores, excerpts=tuple(replace(excerpt, bytes=200) for excerpt in scores.excerpts))
+    for other in (make_scores(["a", "b"], ["a", "c"], [10, 20]), moved, longer):
+        with pytest.raises(EvaluationError, match="different lines"):
+            compare(scores, other)
+    assert "bits_per_byte_ratio" not in compare(scores, replace(scores, excerpts=()))
 
 
 def test_bootstrap_covers_the_known_spread_of_a_proportion():
