@@ -14,9 +14,10 @@ engine saw another one before. The bundle is asked twice: "submodel" reads its w
 engine: a file for llama.cpp, or another bundle, whose whole window is read. Writes
 benchmarks/results/positions-NAME.json, with the file or commit that each line is of, since lines of one commit are
 alike, and with what the build did with its file. With --again the bundle is asked the same positions, and each bundle
-that --peer names: after a change of the server, when llama.cpp's answers can stay. Times stay, too. It takes the same
-build, unless --other-build says that another one is meant. The model-free baselines know the files that the build
-learned; --model-free adds them alone to an earlier run.
+that --peer names, as after a change of the server. llama.cpp's answers, and all times, are kept from the first run. It
+takes the build whose answers are in the file, unless --other-build says that another one is meant. "origins" then says
+for each engine which build or file gave its answers, by which command; the rest of the file describes the first run.
+The model-free baselines know the files that the build learned; --model-free adds them alone to an earlier run.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ from laboratory.bench.bundle_worker import BundleWorker
 from laboratory.bench.workload import Keystroke, WorkloadSettings, hash_strokes, make_workload
 from laboratory.replay.passages import check_later
 
+MODEL_FREE = ("similar line", "n-gram")
+WAYS = ("again", "model-free")  # in documents of earlier versions: what the last such run was
 KEPT = ("engines", "ratios", "leads", "exact", "lines", "source", "threads")
 
 
@@ -124,12 +127,41 @@ def check_built(files: str, bundle: Path, built: Path) -> None:
 
 
 def check_build(reported: Mapping[str, Any], build: str, path: Path) -> None:
-    """Stop if an earlier run's document was made with another build of the bundle, as far as it says."""
-    if reported.get("bundle_build", build) != build:
+    """Stop if the bundle's answers in an earlier run's document are of another build, as far as it says."""
+    known = origins_of(reported)["submodel"].get("sha256", build)
+    if known != build:
         raise SystemExit(
-            f"{path} was made with another build of the bundle ({reported['bundle_build'][:12]}, this one is "
-            f"{build[:12]}); name that one, measure all again without --again, or add --other-build."
+            f"{path} has the answers of another build of the bundle ({known[:12]}, this one is {build[:12]}); name "
+            "that one, measure all again without --again, or add --other-build."
         )
+
+
+def origins_of(reported: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return for each engine what gave its answers: the SHA-256 of the build or file, command, machine and versions.
+
+    A document without "origins" says so for the first run and, from earlier versions, for the last of each later way.
+    """
+    if "origins" in reported:
+        return dict(reported["origins"])
+    origins = _origins_of_run(reported)
+    for way in reported:
+        if way in WAYS:
+            origins |= _origins_of_run(reported[way], is_model_free=way == "model-free")
+    return origins
+
+
+def put_origins(reported: dict[str, Any], run: Mapping[str, Any], *, is_model_free: bool) -> None:
+    """Put what gave the engines' new answers into an earlier run's document. What it says of other engines stays."""
+    reported["origins"] = origins_of(reported) | _origins_of_run(run, is_model_free=is_model_free)
+    for way in WAYS:
+        reported.pop(way, None)
+
+
+def _origins_of_run(run: Mapping[str, Any], *, is_model_free: bool = False) -> dict[str, dict[str, Any]]:
+    names = {"bundle_build": "sha256", "command": "command", "machine": "machine", "versions": "versions"}
+    origin = {name: run[key] for key, name in names.items() if key in run}
+    origins = dict.fromkeys((*(() if is_model_free else ("submodel", FIRST_ANSWER)), *MODEL_FREE), origin)
+    return origins | {name: origin | peer for name, peer in run.get("peers", {}).items()}
 
 
 def _sources(arguments: argparse.Namespace) -> tuple[tuple[str, Path, str | None], ...]:
@@ -173,7 +205,7 @@ def model_free(asked: Sequence[Keystroke], bundle: Path, built: Path) -> dict[st
     learned = frozenset(read_bundle(bundle, verify=False).manifest.get("learned_sha256", ()))
     n_gram = NGram.of(file for file in read_corpus(built).files if file.sha256 in learned)
     exact: dict[str, str] = {}
-    for name, complete in {"similar line": complete_by_similar_line, "n-gram": n_gram.complete}.items():
+    for name, complete in zip(MODEL_FREE, (complete_by_similar_line, n_gram.complete), strict=True):
         right = [is_exact(complete(_example(stroke)), stroke.truth) for stroke in asked]
         exact[name] = "".join("01"[is_right] for is_right in right)
     return exact
@@ -216,10 +248,12 @@ def ask_again(arguments: argparse.Namespace, peers: Sequence[tuple[str, Path]]) 
             bits = figures["exact"].get(engine["name"])
             if bits is not None:
                 engine["exact_match"] = bits.count("1") / len(bits)
+            if workers:
+                engine.pop("same_answers", None)  # as the bundle's earlier answers
         bits_of = {name: [bit == "1" for bit in bits] for name, bits in figures["exact"].items()}
         figures["leads"] = leads(bits_of)
     way = "model-free" if arguments.model_free else "again"
-    reported[way] = {
+    run = {
         "command": f"python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --built CHECKOUT "
         f"--since {arguments.since} --name {arguments.name} --{way}"
         + " --other-build" * arguments.other_build
@@ -229,6 +263,7 @@ def ask_again(arguments: argparse.Namespace, peers: Sequence[tuple[str, Path]]) 
         "machine": describe_machine(),
         "versions": describe_versions(),
     }
+    put_origins(reported, run, is_model_free=arguments.model_free)
     write_result(path.stem, reported)
     print(json.dumps({kind: figures["leads"] for kind, figures in reported["kinds"].items()}, indent=2))
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from benchmarks.beside_llama_cpp_positions import check_build, check_built
+from benchmarks.beside_llama_cpp_positions import check_build, check_built, origins_of, put_origins
 from benchmarks.machine import describe_commit
+from laboratory.bench.bench_run import FIRST_ANSWER
 
 
 def test_a_bundle_of_another_checkout_is_refused() -> None:
@@ -22,6 +24,31 @@ def test_another_build_is_refused_where_the_document_names_one() -> None:
     check_build({"bundle_build": "b" * 64}, "b" * 64, Path("positions.json"))
     with pytest.raises(SystemExit, match="--other-build"):
         check_build({"bundle_build": "a" * 64}, "b" * 64, Path("positions.json"))
+    earlier = {"bundle_build": "a" * 64, "again": {"bundle_build": "b" * 64}}
+    check_build(earlier, "b" * 64, Path("positions.json"))
+    with pytest.raises(SystemExit, match="answers of another build"):
+        check_build(earlier, "a" * 64, Path("positions.json"))
+
+
+def test_each_engine_keeps_what_gave_its_answers() -> None:
+    peers = {name: {"file": name, "sha256": name} for name in ("llama.cpp", "tuned")}
+    reported: dict[str, Any] = {"bundle_build": "a", "command": "first", "peers": peers}
+    tuned = {"tuned": {"file": "bundle", "sha256": "new"}}
+    for command, build, asked in (("second", "b", tuned), ("third", "c", {})):
+        run = {"bundle_build": build, "command": command, "peers": asked}
+        put_origins(reported, run, is_model_free=False)
+    put_origins(reported, {"bundle_build": "d", "command": "fourth"}, is_model_free=True)
+
+    found = {name: (one["sha256"], one["command"]) for name, one in origins_of(reported).items()}
+    assert found == {
+        "submodel": ("c", "third"),
+        FIRST_ANSWER: ("c", "third"),
+        "llama.cpp": ("llama.cpp", "first"),
+        "tuned": ("new", "second"),
+        "similar line": ("d", "fourth"),
+        "n-gram": ("d", "fourth"),
+    }
+    assert (reported["bundle_build"], reported["command"]) == ("a", "first")
 
 
 def test_the_commit_says_whether_files_differ_from_it(tmp_path: Path) -> None:
