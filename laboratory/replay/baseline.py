@@ -1,4 +1,7 @@
-"""The model-free baseline with the same user: it suggests the end of the most similar earlier line."""
+"""The model-free baseline with the same user: it suggests the end of the most similar earlier line.
+
+As in the server, a suggestion takes the place of the closing brackets right of the cursor that it writes again.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,9 @@ from builder.fim_examples import FimExample
 from laboratory.replay.figures import Replayed
 from laboratory.replay.passages import Passage
 from laboratory.replay.typist import Offer, Typist, keys_alone
+from lsp_server.request import Completion, CompletionRequest
+from lsp_server.suggestion.right_side import doubled_closers
+from lsp_server.suggestion.steps import Rejection
 
 
 def replay_baseline(passages: Sequence[Passage]) -> list[Replayed]:
@@ -24,9 +30,9 @@ def _type(passage: Passage) -> Replayed:
     while not typist.is_done:
         before, behind = typist.text[: typist.offset], typist.text[typist.offset :]
         example = FimExample.of_parts(before, "", behind, path=passage.path, language=passage.language)
-        text = complete_by_similar_line(example)
+        offer = _offer(complete_by_similar_line(example), typist, passage.path)
+        text = offer.text
         asked += 1
-        offer = Offer(text=text)
         if text:
             key = typist.typed + len(text)
             is_same = texts.get(key, "").endswith(text)
@@ -45,3 +51,11 @@ def _type(passage: Passage) -> Replayed:
         accepted=accepted,
         wrong=sum(not is_right for is_right in shown.values()),
     )
+
+
+def _offer(text: str, typist: Typist, path: str) -> Offer:
+    request = CompletionRequest(text=typist.text, offset=typist.offset, path=path)
+    change = doubled_closers(Completion(text=text), request) if text else None
+    if isinstance(change, Rejection):
+        return Offer(text="")
+    return Offer(text=text) if change is None else Offer(text=change.text, replaces=change.replaces)

@@ -4,6 +4,7 @@ from typing import Any
 
 from contract.prompt import PromptEncoder, PromptFormat
 from laboratory.programs.completer import ProgramRequest, cut_at_stops
+from laboratory.programs.functions import find_functions
 from laboratory.programs.predictor_completer import PredictorCompleter
 from testbed.tokenizer import FIM_TOKENS, make_tokenizer
 
@@ -38,10 +39,10 @@ def request(prefix, suffix, stops, tokens=20):
 
 def test_each_request_has_its_form_and_its_end():
     writer: Any = Writer(FIM)
-    requests = [request("def f():\n", None, ("\n",)), request("x = ", "\ny = 2\n", ("ca", "\na"))]
+    requests = [request("def f():\n", None, ("\n",)), request("x = (\n", "\n)\n", ("ca", "\na"))]
     done = []
     texts = PredictorCompleter(writer).complete(requests, done.append)
-    assert writer.asked == ["def f():\n", "<|fim_prefix|>x = <|fim_suffix|>\ny = 2\n<|fim_middle|>"]
+    assert writer.asked == ["def f():\n", "<|fim_prefix|>x = (\n<|fim_suffix|>\n)\n<|fim_middle|>"]
     assert [one.cut(text) for one, text in zip(requests, texts, strict=True)] == ["abc", "abc"]
     assert [len(text) for text in texts] == [4, 5]  # no token more than what shows that the answer is over
     assert sum(done) == 2
@@ -49,7 +50,26 @@ def test_each_request_has_its_form_and_its_end():
 
 def test_a_model_without_the_form_sees_the_prefix_and_long_files_are_cut():
     writer: Any = Writer(PromptFormat(max_prefix_tokens=12, prefix_step_tokens=4))
-    PredictorCompleter(writer).complete([request("a = 1\n" * 10 + "b", "c", ())], lambda count: None)
-    assert writer.asked == ["a = 1\na = 1\nb"]
+    PredictorCompleter(writer).complete([request("a = 1\n" * 10, "c", ())], lambda count: None)
+    assert writer.asked == ["a = 1\na = 1\n"]
     PredictorCompleter(writer).complete([request("a = 1\n" * 10, None, ())], lambda count: None)
     assert writer.asked == ["a = 1\n" * 10]
+
+
+def test_a_body_is_asked_for_and_returned_as_the_server_does():
+    class Body(Writer):
+        """Writes a body with the indentation of its first line."""
+
+        def generate(self, prompts, on_done, *, max_new_tokens, is_done):
+            self.asked = [self.encoder.tokenizer.decode(ids, skip_special_tokens=False) for ids in prompts]
+            whole = "    return 1\n\ndef g():\n"
+            return [whole[: next(end for end in range(1, len(whole)) if is_done(0, whole[:end]))]]
+
+    function = find_functions("a.py", "def f():\n    return 0\n\nx = 1\n", min_lines=1, max_lines=2)[0]
+    for drops_indentation, before in ((False, "def f():\n"), (True, "def f():\n    ")):
+        writer: Any = Body(FIM)
+        writer.encoder.drops_indentation = drops_indentation
+        [answer] = PredictorCompleter(writer).complete([function.request(99)], lambda count: None)
+        assert writer.asked == [f"<|fim_prefix|>{before}<|fim_suffix|>\n\nx = 1\n<|fim_middle|>"]
+        assert answer == "return 1\n\nd"
+        assert function.with_body(function.request(99).cut(answer)) == "def f():\n    return 1\n\n\nx = 1\n"

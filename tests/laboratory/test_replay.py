@@ -91,6 +91,12 @@ def test_trivial_baseline_under_the_same_user() -> None:
     assert one.accepted >= 1
 
 
+def test_trivial_baseline_replaces_the_closers_that_the_editor_has_inserted() -> None:
+    [one] = replay_baseline([passage("f([alpha, beta])", before="f([alpha, beta])\nf([0])\n")])
+    assert one.accepted == 1
+    assert one.keys == len("f([a") + 1, "while f([0]) is the nearer line, and then the rest at once"
+
+
 def test_figures() -> None:
     replayed = [
         Replayed(keys_alone=10, keys=5, asked=5, shown=4, accepted=1, wrong=1, latencies_ms=(1.0, 3.0)),
