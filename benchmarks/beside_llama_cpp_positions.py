@@ -251,7 +251,7 @@ def ask_again(arguments: argparse.Namespace, peers: Sequence[tuple[str, Path]]) 
             if workers:
                 engine.pop("same_answers", None)  # as the bundle's earlier answers
         bits_of = {name: [bit == "1" for bit in bits] for name, bits in figures["exact"].items()}
-        figures["leads"] = leads(bits_of)
+        figures["leads"] = leads(bits_of, [one.commit or one.path for one in asked])
     way = "model-free" if arguments.model_free else "again"
     run = {
         "command": f"python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --built CHECKOUT "

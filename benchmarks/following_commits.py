@@ -224,7 +224,8 @@ def ask(bundle: Path, strokes: Sequence[Keystroke]) -> dict[str, Any]:
         milliseconds.append(round((time.perf_counter() - started) * 1000, 1))
         exact.append(is_exact(answer.text, stroke.truth))
         bits.append(round(bits_of(engine, stroke), 3))
-    share = bootstrap(lambda drawn: sum(exact[index] for index in drawn) / len(drawn), len(exact))
+    clusters = [stroke.commit or stroke.path for stroke in strokes]
+    share = bootstrap(lambda drawn: sum(exact[index] for index in drawn) / len(drawn), len(exact), files=clusters)
     return {
         "exact_match": round(share.value, 4),
         "interval": [round(share.low, 4), round(share.high, 4)],

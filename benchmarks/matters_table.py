@@ -76,9 +76,17 @@ def _figures(documents: Sequence[Mapping[str, Any]], left: str, right: str) -> t
         for pair in zip(document["excerpt_nats"][left], document["excerpt_nats"][right], strict=True)
     ]
     return (
-        bootstrap(lambda drawn: mean([pairs[i] for i in drawn]), len(pairs)),
-        bootstrap(lambda drawn: sum(nats[i][0] for i in drawn) / sum(nats[i][1] for i in drawn), len(nats)),
+        bootstrap(lambda drawn: mean([pairs[i] for i in drawn]), len(pairs), groups=_sizes(documents, "exact", left)),
+        bootstrap(
+            lambda drawn: sum(nats[i][0] for i in drawn) / sum(nats[i][1] for i in drawn),
+            len(nats),
+            groups=_sizes(documents, "excerpt_nats", left),
+        ),
     )
+
+
+def _sizes(documents: Sequence[Mapping[str, Any]], key: str, name: str) -> list[int]:
+    return [len(document[key][name]) for document in documents]
 
 
 def _plain(interval: Interval) -> dict[str, float]:

@@ -92,13 +92,13 @@ def _bits(figures: dict[str, Any]) -> float:
 
 
 def compare(figures: dict[str, Any], base: dict[str, Any]) -> Estimate:
-    """Bits of the model over bits of the base, less one: what it saves, with the 95 % interval over middles."""
+    """Bits of the model over bits of the base, less one: what it saves, with the 95 % interval over files."""
     ours, theirs = figures["middle_nats"], base["middle_nats"]
 
     def saving(indices: Sequence[int]) -> float:
         return float(sum(ours[index] for index in indices) / sum(theirs[index] for index in indices)) - 1
 
-    return bootstrap(saving, len(ours)).to_json()
+    return bootstrap(saving, len(ours), files=figures.get("middle_files", ())).to_json()
 
 
 if __name__ == "__main__":

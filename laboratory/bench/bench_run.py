@@ -38,6 +38,7 @@ from laboratory.replay.passages import check_later
 PEER_WORKER = Path(__file__).with_name("llama_cpp_worker.py")
 DRAFTS = "+drafts"  # ends the name of a llama.cpp that uses its own drafts, from the prompt
 FIRST_ANSWER = "submodel, first answer"
+OWN_NAMES = ("submodel", "submodel, no drafts", FIRST_ANSWER)
 CHARACTERS_A_TOKEN = 16  # more than any code has on average
 VERSIONED = ("submodel", "onnxruntime", "tokenizers", "numpy")
 
@@ -62,6 +63,12 @@ class BenchSettings:
     rounds: int = 5
     with_plain: bool = True  # the bundle without drafts as well
     with_first_answer: bool = False  # the bundle as well as the server asks it at a cold place, from the text nearby
+
+    def __post_init__(self) -> None:
+        names = [*OWN_NAMES, *self.runtimes, *(name for name, _ in self.peers)]
+        doubled = [name for name in names if names.count(name) > 1]
+        if doubled:
+            raise BenchError(f"Two engines are named {doubled[0]!r}; give each --peer a name of its own.")
 
 
 class _Worker:
@@ -121,6 +128,8 @@ def run_bench(settings: BenchSettings, display: StageDisplay) -> dict[str, Any]:
             raise BenchError(
                 f"{settings.repository} has too few lines to type, held out or added later; take a larger repository."
             )
+        if not replay.text.strip():
+            raise BenchError(f"{settings.repository} has no held-out text for prompts; take a larger repository.")
     with display.stage("load the engines"), ExitStack() as stack:
         workers = list(_open_workers(settings, stack))
         speeds = _measure_speeds(settings, replay, workers, display)
@@ -135,11 +144,13 @@ def run_bench(settings: BenchSettings, display: StageDisplay) -> dict[str, Any]:
             }
             for worker in workers
         ]
+        lines = [stroke for passage in replay.passages for stroke in passage if stroke.is_new_line]
+        clusters = [stroke.commit or stroke.path for stroke in lines]
         versions = {key: value for worker in workers for key, value in worker.loaded["versions"].items()}
     return {
         "engines": engines,
         "ratios": ratios(engines[0], engines[1:]),
-        "leads": leads({name: notes.exact for name, notes in typed.items()}),
+        "leads": leads({name: notes.exact for name, notes in typed.items()}, clusters),
         "exact": {name: "".join("01"[is_right] for is_right in notes.exact) for name, notes in typed.items()},
         "source": replay.source,
         "passages": len(replay.passages),
@@ -167,14 +178,17 @@ def ratios(ours: dict[str, Any], peers: Sequence[dict[str, Any]]) -> dict[str, d
     }
 
 
-def leads(exact: Mapping[str, Sequence[bool]]) -> dict[str, Estimate]:
-    """Return by what share of all lines the first engine has more right than each other, paired, with 95 % interval."""
+def leads(exact: Mapping[str, Sequence[bool]], clusters: Sequence[str] = ()) -> dict[str, Estimate]:
+    """Return by what share of all lines the first engine has more right than each other, paired, with 95 % interval.
+
+    clusters: the commit, or file, of each line, whose lines are alike.
+    """
     ours, *others = exact
 
     def lead(name: str, indices: Sequence[int]) -> float:
         return sum(exact[ours][index] - exact[name][index] for index in indices) / len(indices)
 
-    return {name: bootstrap(partial(lead, name), len(exact[ours])).to_json() for name in others}
+    return {name: bootstrap(partial(lead, name), len(exact[ours]), files=clusters).to_json() for name in others}
 
 
 def _open_workers(settings: BenchSettings, stack: ExitStack) -> Iterator[_Worker]:
@@ -215,8 +229,12 @@ def _opened(name: str, command: Sequence[str]) -> Iterator[_Worker]:
 def _measure_speeds(
     settings: BenchSettings, replay: Workload, workers: Sequence[_Worker], display: StageDisplay
 ) -> dict[str, dict[str, Any]]:
-    """Return by engine the median tokens a second of a prompt from an empty cache, and of what follows it."""
+    """Return by engine the median tokens a second of a prompt from an empty cache, and of what follows it.
+
+    Vocabularies differ, so characters of the prompt a second are given as well.
+    """
     prompt: dict[str, list[float]] = {worker.name: [] for worker in workers}
+    characters: dict[str, list[float]] = {worker.name: [] for worker in workers}
     decode: dict[str, list[float]] = {worker.name: [] for worker in workers}
     step = max(1, len(replay.text) // (settings.rounds + 1))
     with display.stage("prompts and steps") as advance:
@@ -229,11 +247,13 @@ def _measure_speeds(
                     "speed", text=text, prompt_tokens=settings.prompt_tokens, decode_tokens=settings.decode_tokens
                 )
                 prompt[worker.name].append(reported["prompt_tokens"] / reported["prompt_s"])
+                characters[worker.name].append(reported["prompt_characters"] / reported["prompt_s"])
                 decode[worker.name].append(reported["decode_tokens"] / reported["decode_s"])
             advance(number + 1, settings.rounds)
     return {
         worker.name: {
             "prompt_tokens_per_s": round(median(prompt[worker.name]), 1),
+            "prompt_characters_per_s": round(median(characters[worker.name]), 1),
             "decode_tokens_per_s": round(median(decode[worker.name]), 1),
             "prompt_tokens_per_s_range": [round(min(prompt[worker.name]), 1), round(max(prompt[worker.name]), 1)],
             "decode_tokens_per_s_range": [round(min(decode[worker.name]), 1), round(max(decode[worker.name]), 1)],

@@ -65,7 +65,13 @@ def measure_speed(engine: Engine, text: str, prompt_tokens: int, decode_tokens: 
     read = time.perf_counter()
     count = sum(1 for _ in islice(tokens, decode_tokens))
     done = time.perf_counter()
-    return {"prompt_tokens": len(ids), "prompt_s": read - started, "decode_tokens": count, "decode_s": done - read}
+    return {
+        "prompt_tokens": len(ids),
+        "prompt_characters": len(engine.encoder.tokenizer.decode(ids)),
+        "prompt_s": read - started,
+        "decode_tokens": count,
+        "decode_s": done - read,
+    }
 
 
 if __name__ == "__main__":

@@ -16,13 +16,16 @@ FIM = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
 SUFFIX_FIRST = "submodel.prompt.suffix_first"  # our exporter says so in the file
 LINE_TOKENS = 32
 
-# What llama.vscode sends and llama.cpp's server keeps of it (see builder/evaluation/infill.py, which asks torch so).
+# What llama.vscode sends, and what llama.cpp's server keeps of it. `builder.evaluation.infill` asks torch the same.
 PREFIX_LINES, SUFFIX_LINES, BATCH_TOKENS = 256, 64, 1024
 HEAD = (("<|repo_name|>", "myproject\n"), ("<|file_sep|>", "filename\n"))
 
 
 class Peer:
-    """One model. A prompt reuses what it shares with the last one, as in llama.cpp's server."""
+    """One model. A prompt reuses the beginning that it shares with the last one.
+
+    So does llama.cpp's server. Its `--cache-reuse`, which also reuses later parts, is not covered.
+    """
 
     def __init__(self, model: str, threads: int, context: int, has_drafts: bool) -> None:
         import llama_cpp
@@ -41,7 +44,9 @@ class Peer:
             draft_model=LlamaPromptLookupDecoding(num_pred_tokens=8) if has_drafts else None,
         )
         self.load_s = time.perf_counter() - started
-        self.version = llama_cpp.__version__
+        # Which vector units it was compiled for; a library without AVX-512 or VNNI is slower.
+        features = llama_cpp.llama_print_system_info().decode("utf-8", "replace").strip()
+        self.versions = {"llama-cpp-python": llama_cpp.__version__, "llama.cpp features": features}
         self.suffix_first = self.llm.metadata.get(SUFFIX_FIRST) == "true"
         self.fim_ids = [self._special(token) for token in FIM]
         ends = ("<|endoftext|>", "<|fim_pad|>", "<|repo_name|>", "<|file_sep|>")
@@ -98,7 +103,13 @@ class Peer:
                 break
         done = time.perf_counter()
         self.llm.draft_model = drafts
-        return {"prompt_tokens": len(ids), "prompt_s": read - started, "decode_tokens": count, "decode_s": done - read}
+        return {
+            "prompt_tokens": len(ids),
+            "prompt_characters": len(self.llm.detokenize(ids).decode("utf-8", "replace")),
+            "prompt_s": read - started,
+            "decode_tokens": count,
+            "decode_s": done - read,
+        }
 
     def _text(self, text: str) -> list[int]:
         return list(self.llm.tokenize(text.encode(), add_bos=False, special=False))
@@ -125,4 +136,4 @@ def tell(document: dict[str, Any]) -> None:
 
 if __name__ == "__main__":
     peer = Peer(**json.loads(sys.argv[1]))
-    answer_requests(peer, {"llama-cpp-python": peer.version})
+    answer_requests(peer, peer.versions)

@@ -168,6 +168,7 @@ class RuntimeWorker:
         done = time.perf_counter()
         return {
             "prompt_tokens": len(ids),
+            "prompt_characters": len(self._encoder.tokenizer.decode(ids)),
             "prompt_s": read - started,
             "decode_tokens": decode_tokens,
             "decode_s": done - read,

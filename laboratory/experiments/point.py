@@ -19,6 +19,7 @@ import torch
 from builder.bases.load import LoadedBase, load_base
 from builder.datasets import Dataset, open_dataset
 from contract.errors import SubmodelError
+from contract.versions import PIPELINE_VERSION
 from laboratory.experiments.method import MethodSettings, apply_method
 from laboratory.experiments.quality import QualitySettings, measure_quality
 from laboratory.experiments.study_options import choose_dtype
@@ -34,7 +35,7 @@ class Unprepared(SubmodelError):
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """What is measured. Without a method it is the dense base, whatever the calibration."""
+    """What is measured. `method` None: the dense base; `calibration` is ignored."""
 
     base: str
     base_sha256: str
@@ -76,8 +77,9 @@ class Point:
 
     @property
     def key(self) -> str:
-        """A hash of all that the point's figures depend on."""
-        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+        """A hash of all that the point's figures depend on, but for the number of threads."""
+        document = self.to_json() | {"pipeline": PIPELINE_VERSION, "torch": torch.__version__}
+        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
     @property
     def label(self) -> str:

@@ -59,6 +59,7 @@ def measure_quality(
         "bits_per_byte": row["bits_per_byte"],
         "excerpt_nats": [round(one, 3) for one in nats],
         "excerpt_bytes": sizes,
+        "excerpt_files": [one.file for one in scores.excerpts],
     }
     if encoder.prompt_format.is_fim and settings.middles:
         figures |= _middles(predictor, dataset, settings)
@@ -70,13 +71,14 @@ def measure_quality(
 
 def _middles(predictor: TorchPredictor, dataset: Dataset, settings: QualitySettings) -> dict[str, Any]:
     encoder = predictor.encoder
-    nats, sizes, exact = [], [], []
+    nats, sizes, exact, paths = [], [], [], []
     for drawn in draw_fim_examples(dataset.select("held-out"), settings.middles, settings.seed + 1, kind=dataset.kind):
         example = drawn if encoder.drops_indentation else drawn.as_served(encoder)
         prompt, middle = encoder.encode(example.window(encoder)), encoder.text_ids(example.middle)
         read_nats, is_exact = predictor.read_truth(prompt, middle)
         nats.append(read_nats)
         exact.append(is_exact)
+        paths.append(example.file.path)
         sizes.append(len(example.middle.encode()))  # what was taken back counts on both sides
     if not nats:
         return {}
@@ -84,5 +86,6 @@ def _middles(predictor: TorchPredictor, dataset: Dataset, settings: QualitySetti
         "fim_bits_per_byte": sum(nats) / math.log(2) / sum(sizes),
         "middle_nats": [round(one, 3) for one in nats],
         "middle_bytes": sizes,
+        "middle_files": paths,
         "middle_exact": exact,
     }

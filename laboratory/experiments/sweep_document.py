@@ -16,10 +16,10 @@ from builder.evaluation.metrics import bootstrap
 from laboratory.experiments.method import STRUCTURED
 
 FIGURES: Final = ("bits_per_byte", "fim_bits_per_byte", "fim_exact_match")
-# Of figures that are sums over held-out snippets: what each snippet adds.
+# Of figures that are sums over held-out snippets: what each snippet adds, and its file.
 _SNIPPETS: Final = {
-    "bits_per_byte": ("excerpt_nats", "excerpt_bytes"),
-    "fim_bits_per_byte": ("middle_nats", "middle_bytes"),
+    "bits_per_byte": ("excerpt_nats", "excerpt_bytes", "excerpt_files"),
+    "fim_bits_per_byte": ("middle_nats", "middle_bytes", "middle_files"),
 }
 Row = Mapping[str, Any]
 
@@ -192,7 +192,7 @@ def _gain(
     reported: dict[str, Any] = {"is_best": overall > 0, "gain": overall}
     if len(best[own]) > 1:
         reported["gain_by_seed"] = [over_next(scores) for scores in zip(*best, strict=True)]
-    nats_key, bytes_key = _SNIPPETS.get(figure, ("", ""))
+    nats_key, bytes_key, files_key = _SNIPPETS.get(figure, ("", "", ""))
     if nats_key in column[own][0]:
         nats = [[fmean(snippet) for snippet in zip(*(one[nats_key] for one in cell), strict=True)] for cell in column]
         sizes = column[own][0][bytes_key]
@@ -201,7 +201,7 @@ def _gain(
             bits = math.log(2) * sum(sizes[index] for index in drawn)
             return over_next([-sum(cell[index] for index in drawn) / bits for cell in nats])
 
-        interval = bootstrap(drawn_gain, len(sizes))
+        interval = bootstrap(drawn_gain, len(sizes), files=column[own][0].get(files_key, ()))
         reported["gain_interval"] = [interval.low, interval.high]
     return reported
 

@@ -87,16 +87,16 @@ class FunctionalScores:
             "functions_tried": self.tried,
             "functions_covered": len(self.covered),
             "functions": [{"path": function.path, "name": function.name} for function in self.covered],
-            "models": {name: _rate(passes) for name, passes in self.passes.items()},
+            "models": {name: _rate(passes, [one.path for one in self.covered]) for name, passes in self.passes.items()},
             "tests_s": self.unchanged_s,
             "network": self.network,
         }
 
 
-def _rate(passes: Sequence[bool]) -> dict[str, Any]:
+def _rate(passes: Sequence[bool], files: Sequence[str]) -> dict[str, Any]:
     if not passes:
         return {"passed": [], "pass_rate": None, "pass_rate_interval": None}
-    interval = bootstrap(lambda indices: mean([passes[i] for i in indices]), len(passes))
+    interval = bootstrap(lambda indices: mean([passes[i] for i in indices]), len(passes), files=files)
     return {
         "passed": list(passes),
         "pass_rate": interval.value,

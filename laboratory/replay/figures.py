@@ -26,8 +26,11 @@ class Replayed:
     latencies_ms: tuple[float, ...] = ()  # of each request
 
 
-def summarize(name: str, replayed: Sequence[Replayed]) -> dict[str, Any]:
-    """Return the row that `submodel replay --json` prints; shares of 1, with 95 % intervals over the passages."""
+def summarize(name: str, replayed: Sequence[Replayed], clusters: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the row that `submodel replay --json` prints; shares of 1, with 95 % intervals over the passages.
+
+    clusters: the commit, or file, of each passage, whose passages are alike.
+    """
 
     def saved(indices: Sequence[int]) -> float:
         alone = sum(replayed[index].keys_alone for index in indices)
@@ -46,8 +49,8 @@ def summarize(name: str, replayed: Sequence[Replayed]) -> dict[str, Any]:
         "name": name,
         "passages": len(replayed),
         **total,
-        "keystrokes_saved": bootstrap(saved, len(replayed)).to_json(),
-        "shown_and_wrong": bootstrap(wrong, len(replayed)).to_json(),
+        "keystrokes_saved": bootstrap(saved, len(replayed), files=clusters).to_json(),
+        "shown_and_wrong": bootstrap(wrong, len(replayed), files=clusters).to_json(),
     }
     if latencies:
         row["milliseconds_p50"], row["milliseconds_p95"] = np.percentile(latencies, (50, 95)).round(1).tolist()

@@ -49,14 +49,15 @@ def run_replay(settings: ReplaySettings, display: StageDisplay) -> dict[str, Any
         raise BuildError(f"There is no part {unknown[0]!r} to switch; known are {', '.join(SWITCHES)}.")
     passages = _passages(settings, root, bundle)
     started = time.perf_counter()
-    rows = [summarize("similar line", replay_baseline(passages))]
+    clusters = [one.commit or one.path for one in passages]
+    rows = [summarize("similar line", replay_baseline(passages), clusters)]
     runs: dict[str, dict[str, Any]] = {"server": {}, **{name: SWITCHES[name] for name in settings.switches}}
     for name, switched in runs.items():
         with display.stage(name) as advance:
             replayed = replay(
                 root, bundle, passages, merge_options(settings.options, {EXPERIMENTAL: switched}), advance
             )
-        rows.append({**summarize(name, replayed), "options": switched})
+        rows.append({**summarize(name, replayed, clusters), "options": switched})
     return {
         "repository": str(root),
         "bundle": str(bundle),

@@ -10,11 +10,11 @@ import pytest
 
 from contract.console import StageDisplay
 from contract.prompt import PromptEncoder
-from laboratory.bench.bench_run import BenchSettings, leads, own_environment, ratios, run_bench
+from laboratory.bench.bench_run import BenchError, BenchSettings, leads, own_environment, ratios, run_bench
 from laboratory.bench.bundle_worker import BundleWorker
 from laboratory.bench.llama_cpp_worker import FIM, Peer
 from laboratory.bench.runtime_worker import RuntimeWorker
-from laboratory.bench.workload import WorkloadSettings, make_workload
+from laboratory.bench.workload import Workload, WorkloadSettings, make_workload
 from lsp_server.decoding.detokenizer import load_tokenizer
 
 
@@ -117,6 +117,24 @@ def test_a_lead_is_paired_and_has_an_interval():
     assert found["same"] == {"value": 0.0, "low": 0.0, "high": 0.0}
     assert found["worse"]["value"] == 0.5
     assert 0.35 < found["worse"]["low"] < 0.5 < found["worse"]["high"] < 0.65
+    two_files = leads({"ours": [True] * 50 + [False] * 50, "worse": [False] * 100}, ["a.py"] * 50 + ["b.py"] * 50)
+    assert (two_files["worse"]["low"], two_files["worse"]["high"]) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("peers", [("a", "a"), ("submodel",), ("genai",)])
+def test_two_engines_of_one_name_are_refused(tmp_path, peers):
+    with pytest.raises(BenchError, match=f"named '{peers[0]}'"):
+        BenchSettings(
+            bundle=tmp_path, repository=tmp_path, runtimes=("genai",), peers=tuple((name, tmp_path) for name in peers)
+        )
+
+
+def test_without_held_out_text_there_are_no_prompts(tmp_path, tiny_bundle, monkeypatch):
+    added = Workload(passages=((), ()), text="", source="lines added since HEAD~1")
+    monkeypatch.setattr("laboratory.bench.bench_run.make_workload", lambda *_: added)
+    settings = BenchSettings(bundle=tiny_bundle.folder, repository=tmp_path, replay=WorkloadSettings(since="HEAD~1"))
+    with StageDisplay() as display, pytest.raises(BenchError, match="no held-out text"):
+        run_bench(settings, display)
 
 
 @pytest.mark.slow
@@ -145,7 +163,7 @@ def test_engines_are_measured_side_by_side(repository, tiny_bundle):
     assert document["exact"]["submodel"] == document["exact"]["submodel, no drafts"]
     assert len(document["exact"]["submodel"]) == 6
     for figures in document["engines"]:
-        assert figures["prompt_tokens_per_s"] > 0
+        assert figures["prompt_characters_per_s"] > figures["prompt_tokens_per_s"] > 0
         assert figures["completion_ms_p50"] <= figures["completion_ms_p95"]
 
 
@@ -202,11 +220,12 @@ def test_no_engine_decodes_with_drafts_past_the_end_of_a_text(monkeypatch):
     ours = object.__new__(BundleWorker)
     ours.engine = Mock(drafter="drafts")
     ours.engine.encoder.text_ids = list
+    ours.engine.encoder.tokenizer.decode = "".join
     assert ours.speed("text", 3, 5)["decode_tokens"] == 5
     assert used == [None]
 
     peer = object.__new__(Peer)
-    peer.llm = Mock(draft_model="drafts", tokenize=lambda text, add_bos, special: list(text))
+    peer.llm = Mock(draft_model="drafts", tokenize=lambda text, add_bos, special: list(text), detokenize=bytes)
     used.clear()
     peer.llm.generate = lambda *given, **settings: (used.append(peer.llm.draft_model) or 7 for _ in range(9))
     assert peer.speed("text", 3, 5)["decode_tokens"] == 5

@@ -8,6 +8,7 @@ import pytest
 
 from contract.errors import EvaluationError
 from laboratory.programs.functional import FunctionalScores, FunctionalSettings, copied_repository, score_functions
+from laboratory.programs.functions import Function
 from laboratory.programs.sandbox import Limits
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="there is no sandbox on Windows")
@@ -190,3 +191,11 @@ def test_a_missing_file_is_reported(repository):
 def test_without_a_covered_function_there_is_no_rate():
     scores = FunctionalScores(tried=1, covered=(), passes={"a": ()}, unchanged_s=1.0, network="none")
     assert scores.to_json()["models"]["a"]["pass_rate"] is None
+
+
+def test_functions_of_one_file_are_drawn_together():
+    function = Function(path="a.py", name="f", text="", start=0, end=0, indent="    ")
+    covered = (*[function] * 20, *[replace(function, path="b.py")] * 20)
+    passes = {"a": (True,) * 20 + (False,) * 20}
+    scores = FunctionalScores(tried=40, covered=covered, passes=passes, unchanged_s=1.0, network="none")
+    assert scores.to_json()["models"]["a"]["pass_rate_interval"] == [0.0, 1.0]

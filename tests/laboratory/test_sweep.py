@@ -7,6 +7,7 @@ import signal
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -73,7 +74,7 @@ def without_times(rows):
     "method",
     [None, MethodSettings(method="sparsegpt", pattern=GroupPattern(zeros=2, size=4)), MethodSettings(owl=True)],
 )
-def test_a_point_survives_the_way_to_another_machine(method):
+def test_a_point_survives_the_way_to_another_machine(method, monkeypatch):
     point = Point(
         base="b",
         base_sha256="0",
@@ -87,6 +88,11 @@ def test_a_point_survives_the_way_to_another_machine(method):
     assert Point.from_json(json.loads(json.dumps(point.to_json()))) == point
     other = Point.from_json({**point.to_json(), "dtype": "bfloat16"})
     assert other.key != point.key
+    key = point.key
+    for name, value in (("PIPELINE_VERSION", 0), ("torch", SimpleNamespace(__version__="0"))):
+        with monkeypatch.context() as changed:
+            changed.setattr(f"laboratory.experiments.point.{name}", value)
+            assert point.key != key
     assert not set('/:\\"') & set(point.label)
     with pytest.raises(Unprepared, match="another version"):
         Point.from_json({**point.to_json(), "version": 0})

@@ -95,6 +95,10 @@ def test_the_gain_has_an_interval_over_pieces_of_text():
     low, high = reported["gain_interval"]
     assert low == pytest.approx(-1 / bit) and high == pytest.approx(8 / bit)  # the last piece thrice; never
     assert without_snippets(rows)[0]["quality"]["py"].keys() == {"bits_per_byte"}
+    for one in rows:
+        one["quality"]["py"]["excerpt_files"] = ["a.py"] * 3 + ["b.py"]
+    low, high = make_matrices(rows)[0]["diagonal_is_best"]["py"]["gain_interval"]
+    assert low == pytest.approx(-4 / bit), "the last piece alone, which is a file"
 
 
 def ranked(method, seed, nats, **other):
