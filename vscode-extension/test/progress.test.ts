@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { describeProgress, readFailure, readProgress, taskArguments } from '../src/build/progress';
+import { describeFailure, describeProgress, readFailure, readProgress, taskArguments } from '../src/build/progress';
 import type { BuildProgress } from '../src/documents';
 
 const RUNNING = { kind: 'stage', stage: 'prune', state: 'running', seconds: 12 } as const;
@@ -32,7 +32,27 @@ test('the last sentence of a failure', () => {
   expect(readFailure('x\r\nsubmodel: no git\r\nsubmodel: It has 1 file;\r\nadd more.\r\n')).toBe(
     'submodel: It has 1 file; add more.',
   );
-  expect(readFailure('Traceback')).toBeUndefined();
+  expect(readFailure('Traceback\n  of it\nValueError: no\n')).toBe('ValueError: no');
+  expect(readFailure('\n')).toBeUndefined();
+});
+
+test('a usage error is the text of its box', () => {
+  const box = ['╭─ Error ───────╮', '│ No such       │', '│ option: --s   │', '╰───────────────╯'];
+  expect(readFailure(["Try 'submodel build -h'.", ...box, ''].join('\r\n'))).toBe('No such option: --s');
+});
+
+test('what the system has ended says so, and what to do', () => {
+  const killed = { code: 137, signal: 'SIGKILL', tail: 'submodel: an old sentence.' };
+  expect(describeFailure('build', killed)).toMatch(/memory ran out\. .*submodel\.build\.base to smollm2-135m, and try/);
+  expect(describeFailure('update', killed)).toMatch(
+    /the update, probably because memory ran out\. Close other programs, and/,
+  );
+  expect(describeFailure('build', { ...killed, signal: 'SIGSEGV', tail: '' })).toBe(
+    'submodel build ended with SIGSEGV.',
+  );
+  expect(describeFailure('update', { code: 3, signal: undefined, tail: '' })).toBe(
+    'submodel update ended with exit code 3.',
+  );
 });
 
 test('extra arguments come last', () => {

@@ -11,7 +11,7 @@ import { type Logger, messageOf } from '../logger';
 import { plain } from '../plainText';
 import type { ServerController } from '../server/controller';
 import type { StatusModel } from '../status/model';
-import { describeProgress, readFailure, type TaskName } from './progress';
+import { describeFailure, describeProgress, type TaskName } from './progress';
 import { findBuilt, nameOf, pickTarget, type Target } from './target';
 import { createTask, isTaskRunning, openBuildTerminal, taskDefinition } from './task';
 import type { BuildTerminal } from './terminal';
@@ -167,10 +167,9 @@ export class BuildCommand implements vscode.Disposable {
       }
       return false;
     }
-    const problem = readFailure(terminal.tail) ?? `submodel ${task} ended with exit code ${code}.`;
-    if (this.isByItself) {
-      this.log.warn(`The update that began by itself failed: ${problem}`);
-    } else {
+    const problem = describeFailure(task, { code, signal: terminal.signal, tail: terminal.tail });
+    this.log.warn(`The ${task} failed: ${problem}\n${terminal.tail.trimEnd()}`);
+    if (!this.isByItself) {
       void this.tellFailure(task, target, problem);
     }
     return !problem.includes(BUSY);
@@ -212,9 +211,12 @@ export class BuildCommand implements vscode.Disposable {
   private async tellFailure(task: TaskName, target: Target, problem: string): Promise<void> {
     const isForBuild = task === 'update' && problem.includes('run `submodel build`');
     const again = isForBuild ? 'Build' : 'Try Again';
-    const answer = await vscode.window.showErrorMessage(plain(`${nameOf(target)}: ${problem}`), again);
+    const logs = 'Show Logs'; // which end with what was printed
+    const answer = await vscode.window.showErrorMessage(plain(`${nameOf(target)}: ${problem}`), again, logs);
     if (answer === again) {
       await this.run(isForBuild ? 'build' : task, target.repository);
+    } else if (answer === logs) {
+      await vscode.commands.executeCommand('submodel.showLogs');
     }
   }
 }

@@ -55,11 +55,39 @@ export function describeProgress(progress: BuildProgress): string {
   return stage + share + left + whole;
 }
 
-/** The last sentence of what a failed build has printed, for the user. */
+export interface End {
+  readonly code: number;
+  readonly signal: string | undefined; // that ended it, if one did
+  readonly tail: string; // of what was printed
+}
+
+/** Why a build or an update that nobody stopped has failed, for the user. */
+export function describeFailure(task: TaskName, { code, signal, tail }: End): string {
+  if (signal === 'SIGKILL') {
+    const smaller = task === 'build' ? ' or set submodel.build.base to smollm2-135m,' : '';
+    return `The system ended the ${task}, probably because memory ran out. Close other programs,${smaller} and try again.`;
+  }
+  return readFailure(tail) ?? `submodel ${task} ended with ${signal ?? `exit code ${code}`}.`;
+}
+
+/** The last sentence of what a failed command has printed; undefined if it has printed nothing. */
 export function readFailure(output: string): string | undefined {
   const text = output.replaceAll('\r', '');
   const start = text.lastIndexOf('submodel: ');
-  return start < 0 ? undefined : text.slice(start).trim().replaceAll(/\s+/g, ' ');
+  const last = start < 0 ? lastLines(text) : text.slice(start);
+  return last.trim().replaceAll(/\s+/g, ' ') || undefined;
+}
+
+/** The text of the box that a usage error ends with, else the last line. */
+function lastLines(text: string): string {
+  const lines = text.trimEnd().split('\n');
+  const isEdge = (line: string): boolean => /^[\u2500-\u257f]{2}/.test(line);
+  const last = lines.at(-1) ?? '';
+  if (!isEdge(last)) {
+    return last;
+  }
+  const inside = lines.slice(lines.slice(0, -1).findLastIndex(isEdge) + 1, -1);
+  return inside.join('\n').replaceAll(/[\u2500-\u257f]/g, '');
 }
 
 /** In seconds up to a minute, then in minutes. */

@@ -1,6 +1,7 @@
 // A terminal that runs `submodel build` or `submodel update` as a child process: it shows the progress, and can interrupt it.
 
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import * as os from 'node:os';
 import * as path from 'node:path';
 import * as readline from 'node:readline';
 import * as vscode from 'vscode';
@@ -24,6 +25,7 @@ export class BuildTerminal implements vscode.Pseudoterminal {
   readonly exitCode: Promise<number>;
   private settle: (code: number) => void = () => undefined;
   private child: ChildProcess | undefined;
+  private endedBy: NodeJS.Signals | undefined;
   private isStopped = false;
   private isStill = false;
   private kept = '';
@@ -45,6 +47,11 @@ export class BuildTerminal implements vscode.Pseudoterminal {
     return this.kept;
   }
 
+  /** What the system ended it with; undefined if it ended by itself. */
+  get signal(): string | undefined {
+    return this.endedBy;
+  }
+
   /** The last message; an update ends with what came of it. */
   get lastMessage(): string | undefined {
     return this.said;
@@ -59,7 +66,7 @@ export class BuildTerminal implements vscode.Pseudoterminal {
       return;
     }
     const args = [...this.args, '--progress', 'json', ...(this.isPaced ? ['--paced'] : [])];
-    this.write(`${[this.command, ...args].join(' ')}\n`);
+    this.written.fire(`${[this.command, ...args].join(' ')}\r\n`);
     const child = spawn(this.command, args, {
       cwd: this.cwd,
       detached: process.platform !== 'win32', // a separate process group, which an interrupt reaches as a whole
@@ -92,8 +99,9 @@ export class BuildTerminal implements vscode.Pseudoterminal {
       this.write(`submodel: ${error.message}\n`);
       this.finish(127);
     });
-    child.on('close', (code) => {
-      this.finish(code ?? 130);
+    child.on('close', (code, signal) => {
+      this.endedBy = signal ?? undefined;
+      this.finish(code ?? 128 + (signal ? os.constants.signals[signal] : 0)); // as a shell has it
     });
   }
 
@@ -124,7 +132,7 @@ export class BuildTerminal implements vscode.Pseudoterminal {
       this.finish(130); // nothing runs, and nothing else would end the wait for it
       return;
     }
-    this.write('\nStopping…\n');
+    this.written.fire('\r\nStopping…\r\n');
     if (this.isPaced) {
       this.standStill(false); // what stands still may not notice an interrupt
     }
@@ -141,7 +149,8 @@ export class BuildTerminal implements vscode.Pseudoterminal {
   private showLine(line: string): void {
     const progress = readProgress(line);
     if (!progress) {
-      this.write(`${CLEAR_LINE}${line}\n`);
+      this.written.fire(CLEAR_LINE);
+      this.write(`${line}\n`);
       return;
     }
     const text = describeProgress(progress);
