@@ -25,7 +25,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from benchmarks.builds import RESULTS, write_result
 from benchmarks.clusters import cluster_numbers
 from benchmarks.machine import describe_machine, describe_versions
 from builder.bases.download import sha256_of
-from builder.corpus.corpus import read_corpus
+from builder.corpus.corpus import SourceFile, read_corpus
 from builder.evaluation.baselines import NGram, complete_by_similar_line
 from builder.evaluation.metrics import is_exact
 from builder.fim_examples import FimExample
@@ -182,22 +182,33 @@ def _describe(arguments: argparse.Namespace, repository: Path, settings: Workloa
 
 
 def describe_lines(asked: Sequence[Keystroke], bundle: Path, built: Path) -> dict[str, Any]:
-    """Return a hash of what is asked, and of each line the number of its commit, or file, and what was learned of it.
+    """Return a hash of what is asked, and of each line the number of its commit, or file, and what was known of it.
 
-    "files": a letter a line for the file as it was built: l learned, h held out, n not there.
+    "files": a letter a line for the file as it was built: l learned, h held out, n not there. "texts": see `texts_of`.
     """
     manifest = read_bundle(bundle, verify=False).manifest
     held_out = frozenset(manifest.get("held_out_sha256", ()))
     learned = frozenset(manifest.get("learned_sha256", ()))
+    corpus = read_corpus(built)
     letters = {
-        file.path: "h" if file.sha256 in held_out else "l" if file.sha256 in learned else "n"
-        for file in read_corpus(built).files
+        file.path: "h" if file.sha256 in held_out else "l" if file.sha256 in learned else "n" for file in corpus.files
     }
     return {
         "lines_sha256": hash_strokes(asked),
         "clusters": cluster_numbers([stroke.commit or stroke.path for stroke in asked]),
         "files": "".join(letters.get(stroke.path, "n") for stroke in asked),
+        "texts": texts_of(asked, corpus.files),
     }
+
+
+def texts_of(asked: Sequence[Keystroke], files: Iterable[SourceFile]) -> str:
+    """Return a letter for each line that is asked: k if a code file had a line of this text, n if none had.
+
+    A commit may move code: its lines are new where they are, and the build has read them elsewhere.
+    """
+    known = {line.strip() for file in files if file.is_code for line in file.text.split("\n")}
+    lines = (f"{stroke.before}{stroke.truth}".rpartition("\n")[2].strip() for stroke in asked)
+    return "".join("k" if line in known else "n" for line in lines)
 
 
 def model_free(asked: Sequence[Keystroke], bundle: Path, built: Path) -> dict[str, str]:

@@ -27,6 +27,7 @@ TUNED = "dense base, fine-tuned"  # the tuned dense baseline's bundle, asked as 
 BASELINES = (TUNED, "n-gram", "similar line")
 Pairs = list[tuple[int, int]]  # lines of a file or a commit: whether ours and the peer's are right
 FILES = {"l": "of files that were learned", "h": "of held-out files", "n": "of files that are new since"}
+TEXTS = {"k": "whose text stood in a file already", "n": "whose text stood in no file"}
 BETTER = "the better of each"
 KINDS = {"held-out": "held-out lines", "later": "lines added later"}
 
@@ -75,9 +76,11 @@ def print_lines(kind: str, ours: str, documents: Mapping[str, Mapping[str, Any]]
         beside = [one["kinds"][kind] for one in found.values() if baseline in one["kinds"][kind]["exact"]]
         _print_lead("all that have it", baseline, [_clusters(own, ours, baseline) for own in beside])
     _print_lead("all", BETTER, [_clusters(own, ours, peer) for own, peer in compared])
-    for letter, files in FILES.items():
-        if kind == "later":
-            _print_lead(f"all, {files}", BETTER, [_clusters(own, ours, peer, letter) for own, peer in compared])
+    for field, letters in {"files": FILES, "texts": TEXTS}.items():
+        for letter, meaning in letters.items():
+            if kind == "later":
+                groups = [_clusters(own, ours, peer, field, letter) for own, peer in compared]
+                _print_lead(f"all, {meaning}", BETTER, groups)
     print()
 
 
@@ -108,13 +111,13 @@ def _percent(bits: str) -> str:
     return f"{100 * bits.count('1') / len(bits):.1f} %"
 
 
-def _clusters(measured: Mapping[str, Any], ours: str, peer: str, letter: str = "") -> list[Pairs]:
-    """Return the pairs of a repository by file or commit; `letter`: of files that the build treated so alone."""
+def _clusters(measured: Mapping[str, Any], ours: str, peer: str, field: str = "files", letter: str = "") -> list[Pairs]:
+    """Return the pairs of a repository by file or commit; `letter`: of lines with this letter in `field` alone."""
     exact = measured["exact"]
     clusters: dict[int, Pairs] = {}
-    rows = zip(exact[ours], exact[peer], measured["clusters"], measured["files"], strict=True)
-    for own, other, number, file in rows:
-        if not letter or file == letter:
+    rows = zip(exact[ours], exact[peer], measured["clusters"], measured[field], strict=True)
+    for own, other, number, kind in rows:
+        if not letter or kind == letter:
             clusters.setdefault(number, []).append((int(own), int(other)))
     return list(clusters.values())
 

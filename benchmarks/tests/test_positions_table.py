@@ -32,7 +32,7 @@ def test_the_saving_is_that_of_all_bits_together() -> None:
 
 
 def _positions(files: str = "llll", **exact: str) -> dict[str, Any]:
-    later = {"exact": exact, "clusters": [0, 0, 1, 1], "files": files}
+    later = {"exact": exact, "clusters": [0, 0, 1, 1], "files": files, "texts": "nnnn"}
     return {"kinds": {"later": later}}
 
 
