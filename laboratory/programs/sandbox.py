@@ -1,4 +1,4 @@
-"""Runs an untrusted program under limits: time, memory, processes, files, no network, no secrets, nothing left behind.
+"""Runs an untrusted program under limits: time, memory, processes, files, no network, no secrets.
 
 Models and strangers write the programs that run here. A program runs in its own namespaces, which Linux grants to
 ordinary users on most machines. It starts only if all of these protections are in place:
@@ -9,8 +9,8 @@ ordinary users on most machines. It starts only if all of these protections are 
   and fail.
 - The same filter refuses the kernel's keys, ptrace and its kin, and limits of other processes. It knows x86-64 and
   ARM64; on other machines nothing runs here.
-- processes "namespace": the program sees no others, and the kernel ends all of the namespace with its first process.
-- files "read-only", except the program's folder. Of the root's folders the program sees those of the system
+- processes: the program sees no others, and the kernel ends all of the namespace with its first process.
+- files: read-only, except the program's folder. Of the root's folders the program sees those of the system
   (SYSTEM_FOLDERS), without what the user has in them (`_hidden_folders`). The home folder and all others are empty,
   except for the program's own installation (`_installations`) and what the caller names. /tmp, /var/tmp and /dev/shm
   are fresh and empty. /dev holds null, zero, full, random, urandom and pseudo-terminals.
@@ -21,9 +21,10 @@ be thrown away protects the rest:
 
 - network "seccomp": a filter of system calls refuses sockets, except Unix ones (Linux on x86-64 and ARM64). Elsewhere
   "python" for Python programs (a hook refuses sockets; calls of the C library bypass it), and "none" for others.
-- processes "adopted": found by their descent and ended. On macOS "group": a process that leaves its session survives,
-  and processes aren't counted. The program can look at other processes of the user, and at their environment.
-- files "writable", also those that judge: the outcome of a program that attacks is then meaningless.
+- processes: found by their descent and ended. If some are still there after five seconds, the outcome is "left
+  processes". On macOS a process that leaves its session survives, and processes aren't counted. The program can look at
+  other processes of the user, and at their environment. It can end the launcher.
+- files: writable, also those that judge. The outcome of a program that attacks is then meaningless.
 - On Linux this process and the launcher are undumpable while a program runs, and programs run one after the other. So
   no program can write its own outcome through their descriptors in /proc, or reach their memory.
 
@@ -34,11 +35,11 @@ with 0 and print what the tests would have printed.
 Not covered: The sandbox is no boundary against code that attacks the kernel. In the system's folders and in
 installations, a program can read what the user can (root: /etc/shadow as well), and write into pipes that the user can
 write to. /proc/keys names the kernel's keys. A program can lower the priority of the process that watches it; if that
-process is late by GRACE_S, the evaluation ends with EvaluationError. Limits of memory, CPU time and open files hold for
-each process, not for their sum. The disk is limited by file, not in total. Root is exempt from RLIMIT_NPROC (which
-counts threads too); so processes are also counted from outside, every 50 ms, and a fork bomb gets a moment. Memory
-means address space, of which some programs reserve more than they ever use; macOS has no working RLIMIT_AS. On Windows
-nothing runs: EvaluationError.
+process is late by GRACE_S or ends without a report, the outcome is "no report". Limits of memory, CPU time and open
+files hold for each process, not for their sum. The disk is limited by file, not in total. Root is exempt from
+RLIMIT_NPROC (which counts threads too); so processes are also counted from outside, every 50 ms, and a fork bomb gets a
+moment. Memory means address space, of which some programs reserve more than they ever use; macOS has no working
+RLIMIT_AS. On Windows nothing runs: EvaluationError.
 """
 
 from __future__ import annotations
@@ -64,10 +65,10 @@ from typing import Any, Final, Literal
 from contract.children import find_program
 from contract.errors import EvaluationError
 
-ProgramOutcome = Literal["passed", "failed", "timed out", "out of memory", "too many processes"]
+ProgramOutcome = Literal[
+    "passed", "failed", "timed out", "out of memory", "too many processes", "left processes", "no report"
+]
 Network = Literal["namespace", "seccomp", "python", "none"]
-Processes = Literal["namespace", "adopted", "group"]
-Files = Literal["read-only", "writable"]
 
 IS_LINUX: Final[bool] = sys.platform == "linux"
 LAUNCHER: Final = Path(__file__).with_name("sandbox_launcher.py")
@@ -123,7 +124,11 @@ _DEFAULT_LIMITS: Final = Limits()
 
 @dataclass(frozen=True, kw_only=True)
 class SandboxRun:
-    """How a program ended, and what confined it. "out of memory" follows from its last line or from SIGKILL."""
+    """How a program ended, and what kept it from the network.
+
+    "out of memory" follows from its last line or from SIGKILL. "no report": the process that watches it was late or
+    ended, as a hostile program or a lack of memory can bring about; without namespaces `network` is "none" then.
+    """
 
     outcome: ProgramOutcome
     code: int | None  # as subprocess has it, negative for a signal; None if the sandbox ended it
@@ -131,8 +136,6 @@ class SandboxRun:
     stderr: str
     seconds: float
     network: Network
-    processes: Processes
-    files: Files
 
     @property
     def is_passed(self) -> bool:
@@ -154,19 +157,16 @@ def run_sandboxed(
     python_path: Sequence[Path] = (),
     isolate: bool = True,
 ) -> SandboxRun:
-    """Run `command` and return how it ended; no process of it is left.
+    """Run `command` and return how it ended. In namespaces no process of it is left.
 
     The command starts in `folder`, which it may change; by default in a fresh temporary one that holds `texts` (name →
-    content) and is removed afterwards. HOME and TMPDIR are fresh in either case. Of the environment only PATH is handed
-    on. `isolate=False` leaves the namespaces out, as if the kernel had refused them. Raises EvaluationError if the
-    program can't be started, if the system has no such sandbox, or if it refuses namespaces that are needed.
+    content) and is removed afterwards. A relative path to a program is looked up there, then in the current folder.
+    HOME and TMPDIR are fresh in either case. Of the environment only PATH is handed on. `isolate=False` leaves the
+    namespaces out, as if the kernel had refused them. Raises EvaluationError if the program can't be started, if the
+    system has no such sandbox, or if it refuses namespaces that are needed.
     """
     if os.name != "posix":
         raise EvaluationError("Programs are sandboxed on Linux and macOS only; on Windows run it within WSL.")
-    found = find_program(command[0])
-    if found is None:
-        raise EvaluationError(f"There is no program {command[0]} to run in the sandbox.")
-    program = Path(found)
     with temporary_folder("submodel-sandbox-") as scratch:
         home, preamble = scratch / "home", scratch / "preamble"
         home.mkdir()
@@ -175,6 +175,11 @@ def run_sandboxed(
         for file_name, text in (texts or {}).items():
             (home / file_name).write_text(text, encoding="utf-8")
         work = home if folder is None else folder.resolve()
+        # The user's own folder has the same names as its copy; an environment is not copied.
+        found = (find_program(str(work / command[0])) if os.sep in command[0] else None) or find_program(command[0])
+        if found is None:
+            raise EvaluationError(f"There is no program {command[0]} to run in the sandbox.")
+        program = Path(found)
         hidden = _hidden_folders()
         named = [path.resolve() for path in python_path if path.is_dir() and not path.is_relative_to(work)]
         fresh = {Path(name).resolve() for name in ("/tmp", "/var/tmp", tempfile.gettempdir()) if Path(name).is_dir()}
@@ -361,26 +366,33 @@ def _run(job: Mapping[str, Any], environment: Mapping[str, str], limits: Limits)
             tails = _read(reported.fileno(), launcher, limits, started + limits.wall_s + GRACE_S)
         finally:
             _end(launcher)
+    stdout, stderr = (tail.decode(errors="replace") for tail in tails[1:])
+    seconds = time.monotonic() - started
     document = _first_report(tails[0])
+    if document is None:
+        network: Network = "namespace" if job["isolate"] else "none"
+        return SandboxRun(
+            outcome="no report", code=None, stdout=stdout, stderr=stderr, seconds=seconds, network=network
+        )
     if "unwalled" in document:
         raise _Unwalled(document["unwalled"])
     if "error" in document:
         raise EvaluationError(f"The sandbox can't run {job['command'][0]}: {document['error']}.")
-    stdout, stderr = (tail.decode(errors="replace") for tail in tails[1:])
     return SandboxRun(
         outcome=_outcome(document, stderr, limits),
         code=document["code"],
         stdout=stdout,
         stderr=stderr,
-        seconds=time.monotonic() - started,
+        seconds=seconds,
         network=document["network"],
-        processes=document["processes"],
-        files=document["files"],
     )
 
 
 def _read(reported: int, launcher: subprocess.Popen[bytes], limits: Limits, deadline: float) -> list[bytearray]:
-    """Return tails of the report and both outputs, read until the report ends: no orphan can keep that open."""
+    """Return tails of the report and both outputs, read until the report ends: no orphan can keep that open.
+
+    After the deadline the report is empty.
+    """
     assert launcher.stdout and launcher.stderr
     streams = [reported, launcher.stdout.fileno(), launcher.stderr.fileno()]
     tails = {stream: bytearray() for stream in streams}
@@ -391,7 +403,8 @@ def _read(reported: int, launcher: subprocess.Popen[bytes], limits: Limits, dead
             selector.register(stream, selectors.EVENT_READ)
         while reported in selector.get_map():
             if time.monotonic() > deadline:
-                raise EvaluationError(f"The sandbox did not end its program {GRACE_S:g} s after its time; try again.")
+                tails[reported].clear()
+                break
             for key, _ in selector.select(timeout=1.0):
                 if not _read_chunk(key.fd, tails[key.fd], REPORT_BYTES if key.fd == reported else limits.tail_bytes):
                     selector.unregister(key.fd)
@@ -420,17 +433,17 @@ def _end(launcher: subprocess.Popen[bytes]) -> None:
         launcher.wait()
 
 
-def _first_report(reported: bytearray) -> dict[str, Any]:
-    """Return the report's first line: an error comes before the outcome that follows from it."""
+def _first_report(reported: bytearray) -> dict[str, Any] | None:
+    """Return the report's first line: an error comes before the outcome that follows from it. None if there is none."""
     line, newline, _ = reported.partition(b"\n")
-    if not newline:
-        raise EvaluationError("The sandbox ended without a word, as when the system's memory runs out; try again.")
-    return dict(json.loads(line))
+    return dict(json.loads(line)) if newline else None
 
 
 def _outcome(document: Mapping[str, Any], stderr: str, limits: Limits) -> ProgramOutcome:
-    if document["ended_by"] in ("timed out", "too many processes"):
-        return "timed out" if document["ended_by"] == "timed out" else "too many processes"
+    ended_by: ProgramOutcome
+    for ended_by in ("timed out", "too many processes", "left processes"):
+        if document["ended_by"] == ended_by:
+            return ended_by
     code = document["code"]
     if code == 0:
         return "passed"

@@ -1,4 +1,4 @@
-"""The sandbox's launcher: a script that confines itself, starts the program, waits for it, and leaves nothing behind.
+"""The sandbox's launcher: a script that confines itself, starts the program, waits for it, and ends what it started.
 
 `sandbox.run_sandboxed` runs this script in another Python (`-I -S`, so only the standard library is there). What the
 script does to itself can't be undone, and forking is safe in it, unlike in a process full of threads. Its only argument
@@ -9,7 +9,8 @@ With `isolate`, on Linux, the program gets its own user, network, process, mount
 own loopback, no sight of other processes, harmless devices (DEVICES), and a file system that is read-only except for
 its own folders. A filter of system calls (`filter_calls`) refuses Unix sockets and the kernel's keys. If one of these
 protections can't be set up, the program is not started, and the line names the reason as `unwalled`. Without `isolate`
-the launcher adopts what the program leaves behind (Linux) or ends its process group (macOS).
+the launcher adopts what the program leaves behind (Linux) or ends its process group (macOS). Processes that start
+others faster than they are found can outlive it. If it sees any after END_S, it reports "left processes".
 
 On Linux the launcher is undumpable before the program starts. The program has the same user, but can't open the
 launcher's descriptors in /proc, nor read or write its memory.
@@ -253,8 +254,8 @@ def _limit(what: int, soft: int, hard: int | None = None) -> None:
 def supervise(job: dict[str, Any], *, has_namespaces: bool) -> dict[str, Any]:
     """Start the program, wait until it ends or must end, and end all that it started, outside of namespaces.
 
-    Returns `ended_by` ("itself", "timed out", "too many processes" or "abandoned"), `code` (as subprocess has it; None
-    if it was killed from here) and `cpu_s`.
+    Returns `ended_by` ("itself", "timed out", "too many processes", "left processes" or "abandoned"), `code` (as
+    subprocess has it; None if it was killed from here) and `cpu_s`.
     """
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
@@ -291,8 +292,8 @@ def supervise(job: dict[str, Any], *, has_namespaces: bool) -> dict[str, Any]:
                 os.read(reader, 512)
             if 0 in ready:
                 ended_by = "abandoned"
-    if not has_namespaces:
-        end_all(program)
+    if not has_namespaces and not end_all(program):
+        ended_by = "left processes"
     return {"ended_by": ended_by, "code": code, "cpu_s": cpu_s}
 
 
@@ -303,8 +304,8 @@ def _reap() -> tuple[int, int, resource.struct_rusage]:
         return 0, 0, resource.getrusage(resource.RUSAGE_SELF)
 
 
-def end_all(program: int) -> None:
-    """Kill whatever the program left, and wait until it is gone.
+def end_all(program: int) -> bool:
+    """Kill whatever the program left, and wait until it is gone, END_S at most. Return False if some is left.
 
     Only the program's group and this process's descendants are named, never −1: that would be every process of the
     user. A namespace does not need this, since the kernel ends it with its first process.
@@ -318,8 +319,9 @@ def end_all(program: int) -> None:
             while os.wait4(-1, os.WNOHANG)[0]:
                 pass
         except ChildProcessError:
-            return
+            return True
         time.sleep(0.002)
+    return IS_LINUX and not _descendants()
 
 
 def _count(has_namespaces: bool) -> int:
@@ -364,12 +366,8 @@ def main() -> None:
         with contextlib.suppress(OSError):
             filter_calls(socket.AF_UNIX)
             has_filter = True
-    walls = {
-        "network": "seccomp" if has_filter else "none" if job["preamble"] is None else "python",
-        "processes": "adopted" if IS_LINUX else "group",
-        "files": "writable",
-    }
-    report(job, supervise(job, has_namespaces=False) | walls)
+    network = "seccomp" if has_filter else "none" if job["preamble"] is None else "python"
+    report(job, supervise(job, has_namespaces=False) | {"network": network})
 
 
 def run_walled(job: dict[str, Any]) -> None:
@@ -401,8 +399,7 @@ def run_walled(job: dict[str, Any]) -> None:
         report(job, {"unwalled": _say(error)})
         os._exit(0)
     try:
-        walls = {"network": "namespace", "processes": "namespace", "files": "read-only"}
-        report(job, supervise(job, has_namespaces=True) | walls)
+        report(job, supervise(job, has_namespaces=True) | {"network": "namespace"})
     except OSError as error:
         report(job, {"error": _say(error)})
     os._exit(0)

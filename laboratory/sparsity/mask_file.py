@@ -7,7 +7,7 @@ first weight in the highest bit; a bit is one if the weight stays. The file's me
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -75,6 +75,3 @@ class MaskFile:
         if packed.dtype != np.uint8 or packed.ndim != 2 or packed.shape[1] != -(-width // 8):
             raise BuildError(f"{self._path} is damaged; run `submodel prune` again.")
         return np.unpackbits(packed, axis=1, count=width).astype(np.bool_)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._inputs)

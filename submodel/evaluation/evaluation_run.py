@@ -19,7 +19,7 @@ from builder.evaluation.scoring import Predictor, score
 from builder.number_format import fastest_dtype
 from contract.bundle.bundle import graph_of
 from contract.console import Advance, StageDisplay
-from contract.errors import BuildError
+from contract.errors import BuildError, EvaluationError
 from contract.files.folders import PRIVATE, write_json, write_text
 from laboratory.programs.completer import ProgramCompleter
 from laboratory.programs.functional import FunctionalSettings, score_functions
@@ -92,7 +92,9 @@ class _Evaluation:
         if self._keeps_figures():
             check_own(self._root)  # before hours of scoring, and again before it is written to
         if settings.humaneval or settings.functional:
-            run_python("", self._may_lack_namespaces(Limits()))  # a refusal is reported before hours of scoring
+            run = run_python("", self._may_lack_namespaces(Limits()))  # before hours of scoring
+            if not run.is_passed:
+                raise EvaluationError(f"The sandbox can't run an empty program ({run.outcome}); try again.")
         with self._display.stage("read the repository") as advance:
             corpus = self._read_corpus(advance)
             files, changed = still_held_out(corpus.files, files_held_out_from(self._candidates, corpus.files))

@@ -59,7 +59,7 @@ def test_a_sparse_folder_is_a_plain_model_that_says_what_it_is(repository, base,
     masks = MaskFile(tmp_path / "out" / MASKS)
     assert len(masks.names) == 14
     zeros = 0
-    for name in masks:
+    for name in masks.names:
         kept = torch.from_numpy(masks.read(name))
         weight = model.model.get_submodule(name).weight
         assert (weight[~kept] == 0).all()

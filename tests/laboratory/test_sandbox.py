@@ -1,6 +1,7 @@
 """Programs that misbehave, each in its own way, with and without the kernel's namespaces."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from contract.errors import EvaluationError
+from laboratory.programs import sandbox
 from laboratory.programs.sandbox import Limits, run_python, run_sandboxed
 
 pytestmark = [
@@ -81,10 +83,9 @@ def test_a_good_program_passes_and_its_output_is_kept(run):
 def test_what_held_it_is_reported(run):
     result = run("")
     if run.isolates:
-        assert (result.network, result.processes) == ("namespace", "namespace")
+        assert result.network == "namespace"
     else:
-        assert (result.network, result.files) == ("seccomp" if HAS_FILTER else "python", "writable")
-        assert result.processes == ("adopted" if sys.platform == "linux" else "group")
+        assert result.network == ("seccomp" if HAS_FILTER else "python")
 
 
 def test_an_error_fails(run):
@@ -229,7 +230,6 @@ def test_files_elsewhere_are_safe_in_a_namespace(run, tmp_path):
         pytest.skip("only a namespace protects them")
     (tmp_path / "precious").write_text("")
     result = run(f"import os; os.remove({str(tmp_path / 'precious')!r})", python_path=[tmp_path])
-    assert result.files == "read-only"
     assert "Read-only file system" in result.stderr
     assert "No such file" in run(f"open({str(tmp_path / 'precious')!r})").stderr  # nobody said that it is needed
     assert (tmp_path / "precious").exists()
@@ -303,6 +303,45 @@ def test_a_given_folder_stays(tmp_path):
     )
     assert result.is_passed
     assert (tmp_path / "x").read_text() not in ("", str(tmp_path))
+
+
+def test_a_program_of_the_folder_is_that_of_the_copy(tmp_path, monkeypatch):
+    copy, own = tmp_path / "copy", tmp_path / "own"
+    for folder in (copy, own):
+        (folder / "bin").mkdir(parents=True)
+        (folder / "bin" / "tests.sh").write_text(f"#!/bin/sh\necho {folder.name}\n")
+        (folder / "bin" / "tests.sh").chmod(0o755)
+    shutil.copy(own / "bin" / "tests.sh", own / "bin" / "left-out.sh")
+    monkeypatch.chdir(own)
+    assert run_sandboxed(["bin/tests.sh"], UNSAFE, folder=copy).stdout == "copy\n"
+    assert run_sandboxed(["./bin/left-out.sh"], UNSAFE, folder=copy).stdout == "own\n"
+
+
+@on_linux
+def test_a_program_that_ends_its_watcher_is_an_outcome():
+    text = "import os, signal\nprint('begun', flush=True)\nos.kill(os.getppid(), signal.SIGKILL)"
+    limits = replace(QUICK, needs_namespaces=False)
+    run = run_sandboxed([sys.executable, "program.py"], limits, texts={"program.py": text}, isolate=False)
+    assert (run.outcome, run.code, run.stdout, run.is_passed) == ("no report", None, "begun\n", False)
+
+
+def test_a_late_watcher_is_an_outcome(monkeypatch):
+    monkeypatch.setattr("laboratory.programs.sandbox.GRACE_S", -4.0)  # a second from the start
+    limits = Limits(wall_s=5, needs_namespaces=False)
+    assert run_python("import time; time.sleep(3)", limits).outcome == "no report"
+
+
+@on_linux
+def test_processes_that_outlive_the_launcher_are_an_outcome(tmp_path, monkeypatch):
+    marker = uuid.uuid4().hex
+    (tmp_path / "launcher.py").write_text(sandbox.LAUNCHER.read_text().replace("END_S = 5.0", "END_S = 0.0"))
+    monkeypatch.setattr(sandbox, "LAUNCHER", tmp_path / "launcher.py")
+    texts = {"program.py": MARKED_CHILD.format(marker=marker)}
+    for text, outcome in ((texts["program.py"], "left processes"), ("", "passed")):
+        run = run_sandboxed([sys.executable, "program.py"], UNSAFE, texts={"program.py": text}, isolate=False)
+        assert run.outcome == outcome
+    for process in processes_named(marker):
+        os.kill(int(process), signal.SIGKILL)
 
 
 def test_modules_are_found_where_they_are_said_to_be(run, tmp_path):
