@@ -44,7 +44,7 @@ def main() -> None:
         before = ours
         document = {
             "command": f"python -m benchmarks.finetuning_minutes --base {known.base} --only {known.only} "
-            f"--budgets {known.budgets}",
+            f"--budgets {known.budgets}" + "".join(f" {word}" for word in rest),
             "machine": describe_machine(),
             "versions": describe_versions(),
             **describe_repository(repository, folder),

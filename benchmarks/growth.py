@@ -109,7 +109,7 @@ def _type(engine: Engine, repositories: list[dict[str, Any]], repository: Path, 
     for line in replay.passages:
         for number, drafter in enumerate(drafters):
             engine.drafter = drafter
-            engine.decoder.cache.keep(0)
+            engine.memory.clear()
             before = psutil.Process().memory_info().rss
             for stroke in line:
                 text = stroke.before + stroke.behind
@@ -133,7 +133,7 @@ def _read_prompts(engine: Engine, texts: list[str]) -> list[dict[str, Any]]:
         prompt_s, step_ms = [], []
         for number in range(ROUNDS):
             start = (number * length) % (len(ids) - length)
-            engine.decoder.cache.keep(0)
+            engine.memory.clear()
             tokens = iter(GreedyTokens(engine.decoder, ids[start : start + length], 0, lambda: False))
             began = time.perf_counter()
             next(tokens)

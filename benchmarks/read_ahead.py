@@ -6,10 +6,11 @@ A seeded walk over the repository's files: open one or move by some lines or any
 a key at the end of the line (the first character of a word that stands in the file), wait for the answer. With --since
 the walk goes to places where later commits added lines: it opens the file without them, rests at the end of the line
 before and hits Enter, and the editor indents. The same walk runs three times: without reading ahead, with it, and with
-the likeliest first key answered as well. Each time it then goes on without keys, and the processor time of the server
-is measured. An answer may show nothing: the shares "shown" count those that show text, and with --since those "right"
-the ones whose first line is the one that was added. The server does not say which answers come from the text near the
-cursor alone. Writes benchmarks/results/read-ahead.json, with --since read-ahead-edits-NAME.json.
+the likeliest first key answered as well. Its first half runs in this order, its second half in the other, since a
+machine's speed changes. Each half then goes on without keys, and the processor time of the server is measured. An
+answer may show nothing: the shares "shown" count those that show text, and with --since those "right" the ones whose
+first line is the one that was added. The server does not say which answers come from the text near the cursor alone.
+Writes benchmarks/results/read-ahead.json, with --since read-ahead-edits-NAME.json.
 """
 
 from __future__ import annotations
@@ -189,9 +190,16 @@ def judge(milliseconds: float, text: str, truth: str | None) -> Answer:
     return Answer(milliseconds=milliseconds, text=text, is_right=is_right)
 
 
-async def measure(
-    root: Path, bundle: Path, walk: list[Move], browse_s: float, options: dict[str, Any]
-) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class Walked:
+    """What one server was measured at: answers by kind of move, and seconds of browsing and of its processor time."""
+
+    answers: dict[str, list[Answer]]
+    seconds: float
+    core_s: float
+
+
+async def measure(root: Path, bundle: Path, walk: list[Move], browse_s: float, options: dict[str, Any]) -> Walked:
     """One server: keys along the walk, then `browse_s` seconds of the walk without any."""
     async with server(root, bundle, options) as client:
         walker = Walker(client, root)
@@ -206,14 +214,21 @@ async def measure(
                 if time.perf_counter() - started < browse_s:
                     await walker.go(move)
         seconds = time.perf_counter() - started
-        core_s = processor_s(pid) - before
-        return {
-            "first_key": describe([one for some in answers.values() for one in some]),
-            **{f"first_key_{kind}": describe(some) for kind, some in sorted(answers.items())},
-            "keys": {kind: list(map(_facts, some)) for kind, some in sorted(answers.items())},
-            "browsing_s": round(seconds, 1),
-            "browsing_core_s_a_minute": round(core_s / seconds * 60, 2) if seconds >= 1 else None,
-        }
+        return Walked(answers=answers, seconds=seconds, core_s=processor_s(pid) - before)
+
+
+def describe_arm(walked: Sequence[Walked]) -> dict[str, Any]:
+    """Return the figures of an arm's halves of the walk together."""
+    kinds = sorted({kind for one in walked for kind in one.answers})
+    answers = {kind: [answer for one in walked for answer in one.answers.get(kind, ())] for kind in kinds}
+    seconds, core_s = (sum(getattr(one, name) for one in walked) for name in ("seconds", "core_s"))
+    return {
+        "first_key": describe([one for some in answers.values() for one in some]),
+        **{f"first_key_{kind}": describe(some) for kind, some in answers.items()},
+        "keys": {kind: list(map(_facts, some)) for kind, some in answers.items()},
+        "browsing_s": round(seconds, 1),
+        "browsing_core_s_a_minute": round(core_s / seconds * 60, 2) if seconds >= 1 else None,
+    }
 
 
 def _facts(answer: Answer) -> dict[str, Any]:
@@ -259,19 +274,23 @@ def main() -> None:
     else:
         files = {file.path: file.text for file in read_corpus(root).files}
         walk = plan_walk(files, arguments.moves, arguments.seed)
-    runs = {}
     arms = {
         "without": {"readAhead": False},
         "text": {"readAhead": True, "prefetch": False},
         "text and first key": {"readAhead": True},
     }
-    for name, care in arms.items():
-        switches = {"care": care, "trigger": {"coldMs": arguments.cold_ms}}
-        options = {"care": {"onBattery": "full"}, "experimental": switches}
-        measured = measure(root, arguments.bundle.resolve(), walk, arguments.browse_s, options)
-        runs[name] = asyncio.run(measured)
-        print(name, json.dumps(runs[name], indent=2), flush=True)
-    asked = f"--since {arguments.since} " if arguments.since else ""
+    walked: dict[str, list[Walked]] = {name: [] for name in arms}
+    middle = len(walk) // 2
+    for half, names in ((walk[:middle], list(arms)), (walk[middle:], list(reversed(arms)))):
+        for name in names if half else ():
+            switches = {"care": arms[name], "trigger": {"coldMs": arguments.cold_ms}}
+            options = {"care": {"onBattery": "full"}, "experimental": switches}
+            measured = measure(root, arguments.bundle.resolve(), half, arguments.browse_s / 2, options)
+            walked[name].append(asyncio.run(measured))
+    runs = {name: describe_arm(some) for name, some in walked.items()}
+    print(json.dumps(runs, indent=2), flush=True)
+    asked = f"--name {arguments.name} " if arguments.name else ""
+    asked += f"--since {arguments.since} " if arguments.since else ""
     asked += f"--moves {arguments.moves} --browse-s {arguments.browse_s:g} --seed {arguments.seed}"
     document = {
         "command": f"python -m benchmarks.read_ahead BUNDLE {root.name} {asked} --cold-ms {arguments.cold_ms}",

@@ -27,6 +27,7 @@ from builder.evaluation.held_out import HeldOut, ScoringSettings, make_held_out
 from builder.evaluation.scores import Scores, compare
 from builder.evaluation.scoring import score
 from builder.number_format import fastest_dtype
+from contract.bundle.bundle import read_bundle
 from submodel.build.pipeline import SCORING_VERSION
 from submodel.build.stages import hash_of
 from submodel.evaluation.predictors import ScoredModel, open_predictor
@@ -114,7 +115,9 @@ def _facts(output: Path) -> dict[str, Any]:
     report = read_report(output)
     bundle = output / "bundle" / "onnx" / "model.onnx"
     kept = {key: report[key] for key in ("plan", "calibration", "finetuning", "parity", "stages", "peak_rss_bytes")}
-    return {**kept, "bundle_bytes": bundle.stat().st_size}
+    files = read_bundle(output / "bundle", verify=False).manifest["files"]
+    registry_bytes = sum(facts["bytes"] for facts in files.values())
+    return {**kept, "bundle_bytes": bundle.stat().st_size, "registry_bytes": registry_bytes}
 
 
 def _dense_baseline_facts(output: Path) -> dict[str, Any]:

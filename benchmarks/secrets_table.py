@@ -9,7 +9,6 @@ false alarm; each is listed with its place and masked. Private keys that lie amo
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import shlex
 import sys
@@ -18,13 +17,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import REPORTED, fetch, tree_hash
 from benchmarks.tokenizer_parity import text_files
 from contract.repository.secrets import blank_secrets, kind_of_secret
 from testbed.secret_kinds import KINDS, PLANTED, SHARE_NEEDED, count_found
 
-RESULTS = Path(__file__).parent / "results" / "secrets.json"
 _OF_KEYS = ("private key", "by its neighbours")
 _MASKED = re.compile(r"(?<=[A-Za-z0-9]{3})[A-Za-z0-9]")  # so that a line can be recognized and no value read
 
@@ -66,7 +65,6 @@ def main() -> None:
         "repositories", type=Path, nargs="*", help="Default: REPORTED of benchmarks/measured_repositories.py."
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
     kinds: dict[str, dict[str, Any]] = {
         kind.name: {"group": kind.group, "planted": PLANTED, "found": count_found(kind, seed=options.seed)}
@@ -81,8 +79,7 @@ def main() -> None:
         "kinds": kinds,
         "repositories": alarms,
     }
-    options.output.parent.mkdir(exist_ok=True)
-    options.output.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    write_result("secrets", document)
     short = [name for name, one in kinds.items() if one["found"] < SHARE_NEEDED[one["group"]] * PLANTED]
     for name, one in kinds.items():
         print(f"{one['found']:4} / {PLANTED}  {name}{'  < needed' if name in short else ''}")

@@ -20,6 +20,7 @@ from typing import Any
 from lsprotocol import types
 from pygls.lsp.client import LanguageClient
 
+from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
 from builder.corpus.corpus import read_corpus
 from contract.children import python_module
@@ -27,7 +28,6 @@ from laboratory.bench.bench_run import processor_s
 
 POSITIONS = 10
 IDLE_AFTER_S, IDLE_S = 2.0, 20.0
-RESULT = Path(__file__).parent / "results" / "serving.json"
 
 
 async def ask_server(files: list[tuple[Path, types.Position]], bundle: str) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def main() -> None:
         "machine": describe_machine(),
         "versions": describe_versions(),
     }
-    RESULT.write_text(json.dumps(document, indent=2) + "\n", "utf-8")
+    write_result("serving", document)
     print(json.dumps(document, indent=2))
 
 

@@ -25,6 +25,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import REPORTED, TUNING, fetch
 from builder.bases.catalogue import AUTO_ORDER, BaseModel
@@ -32,9 +33,7 @@ from builder.bases.download import fetch_gguf
 from builder.gguf.reader import open_gguf
 from builder.gguf.tokenizer import read_tokenizer
 
-HERE = Path(__file__).parent
-RESULTS = HERE / "results" / "tokenizer-parity.json"
-GOLDEN = HERE.parent / "tests" / "builder" / "golden"
+GOLDEN = Path(__file__).parents[1] / "tests" / "builder" / "golden"
 GOLDEN_TEXTS = {
     "code": "def add(a, b):\n    return a + b  # don't\n",
     "digits": "x = 1234567890 + 0x1F - 3.14159e-10; v2 = a1b22c333",
@@ -177,7 +176,6 @@ def main() -> None:
     )
     parser.add_argument("--llama-python", required=True)
     parser.add_argument("--golden", action="store_true")
-    parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
     repositories = options.repositories or [fetch(repository) for repository in (*TUNING, *REPORTED)]
     compared = {
@@ -192,8 +190,7 @@ def main() -> None:
         "versions": describe_versions() | {"llama-cpp-python": llama_version},
         "bases": {name: result["repositories"] for name, result in compared.items()},
     }
-    options.output.parent.mkdir(exist_ok=True)
-    options.output.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    write_result("tokenizer-parity", document)
     json.dump(document["bases"], sys.stdout, indent=2)
 
 

@@ -23,12 +23,11 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcRequestCancelled
 from pygls.lsp.client import LanguageClient
 
-from benchmarks.builds import RESULTS
+from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
 from contract.children import python_module
 from laboratory.replay.server_session import until_ready
 
-RESULT = RESULTS / "storm.json"
 IDLE_SAMPLES = 200
 WORDS = [
     "self",
@@ -190,7 +189,6 @@ def main() -> None:
     parser.add_argument("--keys", type=int, default=10_000)
     parser.add_argument("--rate", type=float, default=50)
     parser.add_argument("--threads", type=int)
-    parser.add_argument("--output", type=Path, default=RESULT)
     arguments = parser.parse_args()
     figures = asyncio.run(run(arguments.bundle, arguments.keys, arguments.rate, arguments.threads))
     document = {
@@ -199,7 +197,7 @@ def main() -> None:
         "machine": describe_machine(),
         "versions": describe_versions(),
     }
-    arguments.output.write_text(json.dumps(document, indent=2) + "\n", "utf-8")
+    write_result("storm", document)
     print(json.dumps(figures, indent=2))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.read_ahead import describe, judge, plan_walk
+from benchmarks.read_ahead import Walked, describe, describe_arm, judge, plan_walk
 
 
 def test_an_answer_that_shows_nothing_is_not_a_suggestion_in_time() -> None:
@@ -21,6 +21,19 @@ def test_an_answer_that_shows_nothing_is_not_a_suggestion_in_time() -> None:
     assert found["share_shown_within_150_ms"] == 0.5
     assert found["share_right_within_150_ms"] == 0.25
     assert "share_right_within_150_ms" not in describe([judge(10, "a", None)])
+
+
+def test_the_halves_of_a_walk_count_together() -> None:
+    halves = [
+        Walked(answers={"open": [judge(10, "a", None)]}, seconds=30.0, core_s=1.0),
+        Walked(answers={"near": [judge(30, "a", None)], "open": [judge(20, "", None)]}, seconds=30.0, core_s=3.0),
+    ]
+
+    found = describe_arm(halves)
+
+    assert (found["first_key"]["count"], found["first_key"]["p50_ms"]) == (3, 20.0)
+    assert [one["milliseconds"] for one in found["keys"]["open"]] == [10.0, 20.0]
+    assert (found["browsing_s"], found["browsing_core_s_a_minute"]) == (60.0, 4.0)
 
 
 def test_a_walk_through_no_file_is_refused() -> None:

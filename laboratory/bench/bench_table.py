@@ -22,15 +22,16 @@ TYPING = {
 
 
 def print_bench(document: Mapping[str, Any]) -> None:
-    """Return two tables of the engines; behind each peer's figures, how many times the first engine is as good.
+    """Print two tables of the engines; one would be wider than a terminal.
 
-    One table would be wider than a terminal.
+    Behind each peer's speeds and times stands how many times the first engine is as fast, behind its memory the first
+    engine's as a multiple of it.
     """
     counts = (f"{document[what]} {what}" for what in ("passages", "lines", "keystrokes"))
     speed = _table([*SPEED, "memory"])
     typing = _table([*TYPING, "exact match", "same answers"])
     typing.caption = (
-        f"Typed: {', '.join(counts)} of {document['source']}; in brackets how many times submodel is as good"
+        f"Typed: {', '.join(counts)} of {document['source']}; in brackets submodel's speed or memory as a multiple"
     )
     for engine in document["engines"]:
         name = engine["name"]

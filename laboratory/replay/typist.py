@@ -1,8 +1,8 @@
 """An oracle user who types keystroke by keystroke, and accepts a suggestion only if it is what they are about to type.
 
 Their editor indents a new line by itself and closes brackets, as most do. The use of half-right suggestions (accepting
-a word, accepting and correcting) is not covered. So the keystrokes saved are a lower bound of what an attentive user
-saves.
+a word, accepting and correcting) is not covered. No real user knows at once whether a suggestion is right. So the
+keystrokes saved are neither a lower nor an upper bound of what a real user saves.
 """
 
 from __future__ import annotations

@@ -196,6 +196,6 @@ def test_without_a_covered_function_there_is_no_rate():
 def test_functions_of_one_file_are_drawn_together():
     function = Function(path="a.py", name="f", text="", start=0, end=0, indent="    ")
     covered = (*[function] * 20, *[replace(function, path="b.py")] * 20)
-    passes = {"a": (True,) * 20 + (False,) * 20}
-    scores = FunctionalScores(tried=40, covered=covered, passes=passes, unchanged_s=1.0, network="none")
+    passes = tuple(index < 20 for index in range(40))
+    scores = FunctionalScores(tried=40, covered=covered, passes={"a": passes}, unchanged_s=1.0, network="none")
     assert scores.to_json()["models"]["a"]["pass_rate_interval"] == [0.0, 1.0]

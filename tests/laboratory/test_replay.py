@@ -98,8 +98,9 @@ def test_trivial_baseline_replaces_the_closers_that_the_editor_has_inserted() ->
 
 
 def test_passages_of_one_commit_are_drawn_together() -> None:
-    alone = {"keys_alone": 10, "asked": 1, "shown": 1, "accepted": 0, "wrong": 1}
-    replayed = [Replayed(keys=keys, **alone) for keys in (0, 10) for _ in range(20)]
+    replayed = [
+        Replayed(keys_alone=10, keys=keys, asked=1, shown=1, accepted=0, wrong=1) for keys in (0, 10) for _ in range(20)
+    ]
     saved = summarize("server", replayed, ["a"] * 20 + ["b"] * 20)["keystrokes_saved"]
     assert (saved["low"], saved["high"]) == (0.0, 1.0)
 
