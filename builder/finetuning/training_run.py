@@ -22,6 +22,7 @@ from contract.documents import FineTuningFacts
 SAVE_EVERY_S = 30.0  # between two states of some 100 MB; a kill before the first costs all steps so far
 STEPS_A_VALIDATION = 20  # at least; a step takes three to eight seconds on two cores
 PASS_TOKENS = 1_400  # of a step that are in memory at once; more are not faster
+TIMING_SHARE, LEAST_TIMED = 0.2, 2  # the plan is made after so much of the minutes, or after the warm-up's steps
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what AdamW keeps of each factor
 
 
@@ -98,7 +99,7 @@ class TrainingRun:
             seconds = self._now() - started
             progress.seconds += seconds
             self._step_paces.append(seconds / max(progress.tokens - tokens, 1))
-            if progress.total is None and progress.step == settings.warmup_steps:
+            if progress.total is None and self._is_timed():
                 self._plan()
                 self._save()
                 self._announce()
@@ -132,6 +133,17 @@ class TrainingRun:
         """How often the model is validated: fewer times where the passes end long before the minutes."""
         settings, total = self._settings, self.progress.total or 0
         return min(settings.validations, max(settings.least_validations, total // STEPS_A_VALIDATION))
+
+    def _is_timed(self) -> bool:
+        """Whether enough steps were timed for a plan: those of the warm-up, or fewer where steps take long."""
+        progress, settings = self.progress, self._settings
+        is_late = progress.seconds >= TIMING_SHARE * settings.minutes * 60
+        return progress.step >= settings.warmup_steps or (is_late and progress.step >= LEAST_TIMED)
+
+    def _warmup_steps(self) -> int:
+        """How many steps the rate rises. Of a short run a quarter: else it would end before the rate has fallen."""
+        steps, total = self._settings.warmup_steps, self.progress.total
+        return steps if total is None else min(steps, max(1, total // 4))
 
     def _is_half_done(self) -> bool:
         """Whether half of a planned run's steps are done, all of them by this process."""
@@ -187,7 +199,7 @@ class TrainingRun:
             self.progress.step,
             self.progress.total or 10**9,
             peak=self._settings.learning_rate,
-            warmup=self._settings.warmup_steps,
+            warmup=self._warmup_steps(),
         )
         for group in self._optimizer.param_groups:
             group["lr"] = rate

@@ -267,6 +267,30 @@ def test_a_run_may_stand_still_after_any_layer_and_no_minute_is_lost(tmp_path, m
     assert not any(layer._forward_hooks for layer in finetuned.model.model.layers)
 
 
+def test_on_a_slow_machine_the_rate_rises_and_falls_within_few_steps(tmp_path, monkeypatch):
+    """By a clock of its own: a step takes twelve seconds of the two minutes."""
+    now, rates, real = [0.0], [], training_run.packed_nats  # type: ignore[attr-defined]
+
+    def packed_nats(model, sequences, device):
+        now[0] += 12 * model.training
+        return real(model, sequences, device)
+
+    def noted_rate(step, total, *, peak, warmup):
+        rates.append(learning_rate_at(step, total, peak=1.0, warmup=warmup))
+        return peak * rates[-1]
+
+    monkeypatch.setattr(training_run, "packed_nats", packed_nats)
+    monkeypatch.setattr(training_run, "learning_rate_at", noted_rate)
+    monkeypatch.setattr(training_run, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    first, *others = corpus()
+    files = [replace(first, path=f"{number}.py") for number in range(20)] + others
+    run(tmp_path, files=files, settings=replace(SETTINGS, minutes=2, warmup_steps=8))
+    assert len(rates) == 10
+    assert rates[:3] == [1 / 8, 2 / 8, 1.0], "the plan is made after a fifth of the minutes"
+    assert rates[2:] == sorted(rates[2:], reverse=True)
+    assert rates[-1] < 0.2
+
+
 def test_a_file_of_few_lines_is_learned_from(tmp_path):
     """Its four passes have fewer steps than the warm-up."""
     few = [replace(file, text="def compute(value):\n    return value + 1\n") for file in corpus()]
