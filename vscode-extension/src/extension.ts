@@ -4,6 +4,7 @@ import * as vscode from 'vscode';
 
 import { AutomaticUpdates } from './build/automatic';
 import { BuildCommand } from './build/command';
+import { FailedUpdates } from './build/due';
 import { registerTaskProvider } from './build/task';
 import { Bundles } from './bundle/choice';
 import { watchBundles } from './bundle/watch';
@@ -36,12 +37,13 @@ export function activate(context: vscode.ExtensionContext): void {
   const status = new StatusModel();
   const bundles = new Bundles(context.workspaceState);
   const suggestions = new Suggestions(status, log);
-  const controller = new ServerController(bundles, status, suggestions.middleware, log);
+  const failures = new FailedUpdates(context.workspaceState);
+  const controller = new ServerController(bundles, status, suggestions.middleware, failures, log);
   const offers = new Offers(context.workspaceState, context.globalState);
   const snooze = new Snooze(controller);
   const pages = new Pages();
   const missing = (problem: string): void => void offers.tellOfMissingExecutable(problem, true);
-  const builds = new BuildCommand(bundles, controller, status, missing, log);
+  const builds = new BuildCommand(bundles, controller, status, failures, missing, log);
   const restart = (reason: string) => (): void => void controller.restart(reason);
   const on = (name: string, run: (...args: unknown[]) => unknown): vscode.Disposable =>
     vscode.commands.registerCommand(`${SECTION}.${name}`, run);
@@ -52,7 +54,7 @@ export function activate(context: vscode.ExtensionContext): void {
     status,
     controller,
     builds,
-    new AutomaticUpdates(builds, controller, log),
+    new AutomaticUpdates(builds, controller, failures, log),
     pages,
     createStatusItems(status),
     followCursor(controller, status),

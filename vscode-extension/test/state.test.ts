@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { driftedIn, isOnBattery, staleRepositories, toSnapshot } from '../src/server/serverStatus';
+import { driftedIn, isOnBattery, staleBundles, toSnapshot } from '../src/server/serverStatus';
 import { describe, INITIAL, snoozeEnd, type Snapshot } from '../src/status/state';
 
 const BUNDLE = {
@@ -100,8 +100,9 @@ test('an update by itself is of a repository that one would bring up to date, on
     drift: { ...facts, isStale, command: `submodel ${command} ${folder}` },
   });
   const others = [bundle('/a', 'build', true), bundle('/b', 'update', false), { drift: null }, {}];
-  expect(staleRepositories(others)).toEqual([]);
-  expect(staleRepositories([...others, bundle('/c', 'update', true)])).toEqual(['/c']);
+  expect(staleBundles(others)).toEqual([]);
+  const stale = { ...bundle('/c', 'update', true), build: 'b0' };
+  expect(staleBundles([...others, stale])).toEqual([{ repository: '/c', build: 'b0' }]);
   expect(isOnBattery({ power: { onBattery: true } })).toBe(true);
   expect(isOnBattery({ power: { onBattery: null } })).toBe(false); // a desktop
   expect(isOnBattery(undefined)).toBe(false);

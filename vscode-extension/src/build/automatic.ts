@@ -5,9 +5,10 @@ import * as vscode from 'vscode';
 
 import type { Logger } from '../logger';
 import type { ServerController } from '../server/controller';
-import { isOnBattery, staleRepositories } from '../server/serverStatus';
+import { isOnBattery } from '../server/serverStatus';
 import { isEnabledFor, readSettings } from '../settings';
 import type { BuildCommand } from './command';
+import { type Conditions, type FailedUpdates, findDue, mayBegin } from './due';
 import { Pace } from './pace';
 
 const LOOK_MS = 5_000;
@@ -15,7 +16,6 @@ const ASK_AGAIN_MS = 600_000; // of a server that had no drift to tell of
 
 export class AutomaticUpdates implements vscode.Disposable {
   private readonly pace = new Pace();
-  private readonly failed = new Set<string>(); // repositories, in this window
   private readonly disposable: vscode.Disposable;
   private askAtMs = 0;
   private isLooking = false;
@@ -23,6 +23,7 @@ export class AutomaticUpdates implements vscode.Disposable {
   constructor(
     private readonly builds: BuildCommand,
     private readonly controller: ServerController,
+    private readonly failures: FailedUpdates,
     private readonly log: Logger,
   ) {
     const timer = setInterval(() => void this.look(), LOOK_MS);
@@ -74,23 +75,27 @@ export class AutomaticUpdates implements vscode.Disposable {
       return;
     }
     this.pace.noteStill(false);
-    const isDue = readSettings().updateAutomatically && this.pace.mayBegin() && Date.now() >= this.askAtMs;
-    if (!isDue || !vscode.workspace.isTrusted) {
+    if (!mayBegin(this.conditions()) || Date.now() < this.askAtMs) {
       return;
     }
     this.askAtMs = Date.now() + ASK_AGAIN_MS;
     const status = await this.controller.readStatus();
-    const stale = isOnBattery(status) ? [] : staleRepositories(status?.bundles ?? []);
-    const isOn = (one: string): boolean => !this.failed.has(one) && isEnabledFor(vscode.Uri.file(one));
-    const repository = stale.find(isOn);
-    if (repository === undefined || !this.pace.mayBegin()) {
-      return;
+    const due = findDue(
+      this.conditions(),
+      status,
+      (one) => !this.failures.has(one) && isEnabledFor(vscode.Uri.file(one.repository)),
+    );
+    if (due) {
+      this.log.info(`${due.repository} has changed, and nobody types: an update begins`);
+      void this.builds.updateByItself(due);
     }
-    this.log.info(`${repository} has changed, and nobody types: an update begins`);
-    void this.builds.updateByItself(repository).then((hasFailed) => {
-      if (hasFailed) {
-        this.failed.add(repository);
-      }
-    });
+  }
+
+  private conditions(): Conditions {
+    return {
+      isAutomatic: readSettings().updateAutomatically,
+      isTrusted: vscode.workspace.isTrusted,
+      isQuiet: this.pace.mayBegin(),
+    };
   }
 }

@@ -10,7 +10,9 @@ import { describeBundle } from '../bundle/manifest';
 import { type Logger, messageOf } from '../logger';
 import { plain } from '../plainText';
 import type { ServerController } from '../server/controller';
+import type { Built } from '../server/serverStatus';
 import type { StatusModel } from '../status/model';
+import type { FailedUpdates } from './due';
 import { describeFailure, describeProgress, type TaskName } from './progress';
 import { findBuilt, nameOf, pickTarget, type Target } from './target';
 import { createTask, isTaskRunning, openBuildTerminal, taskDefinition } from './task';
@@ -42,6 +44,7 @@ export class BuildCommand implements vscode.Disposable {
     private readonly bundles: Bundles,
     private readonly controller: ServerController,
     private readonly status: StatusModel,
+    private readonly failures: FailedUpdates,
     private readonly onNoExecutable: (problem: string) => void,
     private readonly log: Logger,
   ) {}
@@ -74,10 +77,19 @@ export class BuildCommand implements vscode.Disposable {
     await this.runAlone(task, target, false);
   }
 
-  /** Update a repository that nobody has asked to update. Resolves to whether that failed. */
-  async updateByItself(repository: string): Promise<boolean> {
-    const target = this.isRunning ? undefined : await findBuilt(repository);
-    return target !== undefined && !isTaskRunning(target.folder) && (await this.runAlone('update', target, true));
+  /** Update a repository that nobody has asked to update. Its failure is shown once. */
+  async updateByItself(built: Built): Promise<void> {
+    const target = this.isRunning ? undefined : await findBuilt(built.repository);
+    if (!target || isTaskRunning(target.folder)) {
+      return;
+    }
+    const problem = await this.runAlone('update', target, true);
+    if (problem === undefined) {
+      await this.failures.forget(built.repository);
+    } else if ((await this.failures.note(built, problem)) && this.isByItself) {
+      // Nobody has asked meanwhile, and so nobody has seen it.
+      await this.tellFailure('update', target, `An automatic update has failed. ${problem}`);
+    }
   }
 
   get runsByItself(): boolean {
@@ -102,9 +114,9 @@ export class BuildCommand implements vscode.Disposable {
     }
   }
 
-  private async runAlone(task: TaskName, target: Target, isByItself: boolean): Promise<boolean> {
+  private async runAlone(task: TaskName, target: Target, isByItself: boolean): Promise<string | undefined> {
     if (this.isRunning) {
-      return false; // another one has begun while the user picked the repository
+      return undefined; // another one has begun while the user picked the repository
     }
     this.isRunning = true;
     this.isByItself = isByItself;
@@ -125,8 +137,8 @@ export class BuildCommand implements vscode.Disposable {
     this.terminal?.stop();
   }
 
-  /** Resolves to whether it failed. */
-  private async runTask(task: TaskName, target: Target): Promise<boolean> {
+  /** Resolves to why it failed; undefined if it did not. */
+  private async runTask(task: TaskName, target: Target): Promise<string | undefined> {
     this.status.update({ building: task === 'build' ? 'building' : task, isUpdate: task === 'update' });
     let terminal: BuildTerminal;
     try {
@@ -135,10 +147,10 @@ export class BuildCommand implements vscode.Disposable {
       if (!this.isByItself) {
         this.onNoExecutable(messageOf(error));
       }
-      return true;
+      return messageOf(error);
     }
     if (this.isToStop) {
-      return false;
+      return undefined;
     }
     this.terminal = terminal;
     terminal.standStill(this.isStill); // somebody may have typed meanwhile
@@ -158,21 +170,21 @@ export class BuildCommand implements vscode.Disposable {
       if (!this.isByItself) {
         tellSuccess(text ?? 'It is updated.');
       }
-      return false;
+      return undefined;
     }
     if (terminal.wasStopped) {
       this.log.info(WORDS[task].stopped);
       if (!this.isByItself) {
         void vscode.window.showInformationMessage(plain(WORDS[task].stopped));
       }
-      return false;
+      return undefined;
     }
     const problem = describeFailure(task, { code, signal: terminal.signal, tail: terminal.tail });
     this.log.warn(`The ${task} failed: ${problem}\n${terminal.tail.trimEnd()}`);
     if (!this.isByItself) {
       void this.tellFailure(task, target, problem);
     }
-    return !problem.includes(BUSY);
+    return problem.includes(BUSY) ? undefined : problem;
   }
 
   private async follow(task: TaskName, target: Target, terminal: BuildTerminal): Promise<number> {

@@ -3,6 +3,7 @@
 import * as vscode from 'vscode';
 import type { LanguageClient, Middleware } from 'vscode-languageclient/node';
 
+import type { FailedUpdates } from '../build/due';
 import type { Bundles } from '../bundle/choice';
 import { trustBundle, untrustedIn } from '../bundle/trust';
 import { type Executable, findExecutable } from '../executable/find';
@@ -27,7 +28,7 @@ import { driftedIn, toSnapshot } from './serverStatus';
 export class ServerController implements vscode.Disposable {
   private readonly queue = new JobQueue();
   private readonly crashes = new CrashPolicy();
-  private readonly reportedProblems = new Set<string>();
+  private readonly reported = new Set<string>();
   private readonly noBundle = new vscode.EventEmitter<void>();
   private readonly noExecutable = new vscode.EventEmitter<string>();
   private readonly gaveUp = new vscode.EventEmitter<void>();
@@ -43,6 +44,7 @@ export class ServerController implements vscode.Disposable {
     private readonly bundles: Bundles,
     private readonly status: StatusModel,
     private readonly inlineCompletions: NonNullable<Middleware['provideInlineCompletionItems']>,
+    private readonly failures: FailedUpdates,
     private readonly log: Logger,
   ) {}
 
@@ -219,10 +221,10 @@ export class ServerController implements vscode.Disposable {
     if (isProblem) {
       this.status.update({ problem: text });
     }
-    if (this.reportedProblems.has(text)) {
+    if (this.reported.has(text)) {
       return;
     }
-    this.reportedProblems.add(text);
+    this.reported.add(text);
     void (isProblem ? this.warn(text, executable) : vscode.window.showInformationMessage(plain(text)));
   }
 
@@ -234,8 +236,9 @@ export class ServerController implements vscode.Disposable {
     if (drifted && !isEnabledFor(vscode.Uri.file(drifted.repository))) {
       return;
     }
-    if (drifted?.task === 'update' && readSettings().updateAutomatically) {
-      return; // nobody need do anything
+    if (drifted?.task === 'update' && readSettings().updateAutomatically && !this.failures.has(drifted)) {
+      this.reported.delete(text); // nobody need do anything, until the update has failed
+      return;
     }
     const button = bundle ? 'Trust This Bundle' : drifted && (drifted.task === 'update' ? 'Update' : 'Build');
     const answer = await vscode.window.showWarningMessage(plain(text), ...(button ? [button] : []));

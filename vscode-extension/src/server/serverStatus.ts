@@ -42,8 +42,12 @@ function phaseOf(state: NonNullable<ServerStatus['state']>, policy: string | und
   return wouldAnswer && policy === 'off' ? 'paused' : PHASES[state];
 }
 
-export interface Drifted {
+export interface Built {
   readonly repository: string;
+  readonly build: string | undefined; // of its bundle; undefined: this version of the server does not send it
+}
+
+export interface Drifted extends Built {
   readonly task: TaskName; // what the server suggests against the drift
 }
 
@@ -52,18 +56,20 @@ export function isOnBattery(status: ServerStatus | undefined): boolean {
   return status?.power?.onBattery === true;
 }
 
-/** The repositories whose sub-models an update would bring up to date. */
-export function staleRepositories(bundles: readonly ServedBundle[]): string[] {
-  return bundles
-    .filter(({ drift }) => drift?.isStale === true && taskAgainst(drift) === 'update')
-    .flatMap(({ workspaceFolder }) => workspaceFolder ?? []);
+/** The bundles whose sub-models an update would bring up to date. */
+export function staleBundles(bundles: readonly ServedBundle[]): Built[] {
+  return bundles.flatMap(({ drift, workspaceFolder, build }) =>
+    workspaceFolder && drift?.isStale && taskAgainst(drift) === 'update'
+      ? [{ repository: workspaceFolder, build: build ?? undefined }]
+      : [],
+  );
 }
 
 /** The repository whose drift the server's message is about; undefined for any other message. */
 export function driftedIn(message: string, bundles: readonly ServedBundle[]): Drifted | undefined {
-  for (const { drift, workspaceFolder } of bundles) {
+  for (const { drift, workspaceFolder, build } of bundles) {
     if (workspaceFolder && drift?.isStale && message.includes(`\`${drift.command}\``)) {
-      return { repository: workspaceFolder, task: taskAgainst(drift) };
+      return { repository: workspaceFolder, build: build ?? undefined, task: taskAgainst(drift) };
     }
   }
   return undefined;

@@ -1,0 +1,72 @@
+// When an update that nobody has asked for is due. Free of VS Code.
+
+import type { ServerStatus } from '../server/protocol';
+import { type Built, isOnBattery, staleBundles } from '../server/serverStatus';
+
+const FAILURES = 'failedUpdates';
+const AGAIN_MS = 24 * 3_600_000; // after a failure, unless the bundle is another one by then
+
+export interface Conditions {
+  readonly isAutomatic: boolean; // submodel.update.automatic
+  readonly isTrusted: boolean; // the workspace
+  readonly isQuiet: boolean; // nobody has typed for a minute
+}
+
+export function mayBegin({ isAutomatic, isTrusted, isQuiet }: Conditions): boolean {
+  return isAutomatic && isTrusted && isQuiet;
+}
+
+/** The first stale bundle that is `wanted`; undefined if no update may begin. */
+export function findDue(
+  conditions: Conditions,
+  status: ServerStatus | undefined,
+  wanted: (one: Built) => boolean,
+): Built | undefined {
+  if (!mayBegin(conditions) || isOnBattery(status)) {
+    return undefined;
+  }
+  return staleBundles(status?.bundles ?? []).find(wanted);
+}
+
+/** A part of `vscode.Memento`. */
+interface Memory {
+  get(key: string): unknown;
+  update(key: string, value: unknown): PromiseLike<void>;
+}
+
+interface Failure {
+  readonly atMs: number;
+  readonly build: string | undefined;
+  readonly problem: string;
+}
+
+/** The automatic updates that have failed, by repository. The workspace remembers them across windows. */
+export class FailedUpdates {
+  constructor(
+    private readonly memory: Memory,
+    private readonly now: () => number = Date.now,
+  ) {}
+
+  /** Whether an update of this very build has failed within a day. */
+  has({ repository, build }: Built): boolean {
+    const failure = this.all[repository];
+    return failure !== undefined && failure.build === build && this.now() - failure.atMs < AGAIN_MS;
+  }
+
+  /** Note a failure; return whether its problem is another than that of the failure before. */
+  async note({ repository, build }: Built, problem: string): Promise<boolean> {
+    const before = this.all[repository];
+    await this.memory.update(FAILURES, { ...this.all, [repository]: { atMs: this.now(), build, problem } });
+    return before?.problem !== problem;
+  }
+
+  async forget(repository: string): Promise<void> {
+    if (this.all[repository]) {
+      await this.memory.update(FAILURES, { ...this.all, [repository]: undefined });
+    }
+  }
+
+  private get all(): Readonly<Record<string, Failure | undefined>> {
+    return (this.memory.get(FAILURES) ?? {}) as Readonly<Record<string, Failure | undefined>>;
+  }
+}
