@@ -27,8 +27,9 @@ test('without a bundle there is one quiet offer, and no server', async () => {
   await editor.page.reload();
   await editor.untilStatus(/not built/);
   await editor.run('submodel: Restart the Server'); // asks for a bundle once more
+  await editor.untilNotification(/^submodel \d.* is installed: /);
   await editor.untilStatus(/not built/);
-  expect(await editor.notifications()).toEqual([]);
+  expect(await editor.notifications()).toHaveLength(1); // the answer, and no offer
 });
 
 test('a missing program is reported, with what to do', async () => {
@@ -52,7 +53,7 @@ test('a setting that names no bundle is told in the status', async () => {
   await editor.untilStatus(/failed.*\/nowhere\/bundle, which is no bundle/);
 });
 
-test('a bundle that is damaged is reported, once', async () => {
+test('a bundle that is damaged is reported once, and again when a user restarts the server', async () => {
   const folder = makeWorkspace('damaged', { 'points.py': CODE });
   const bundle = path.join(folder, '.submodel', 'bundle');
   const whole = fs.realpathSync(bundle);
@@ -63,7 +64,11 @@ test('a bundle that is damaged is reported, once', async () => {
   await editor.untilNotification(/model\.onnx has 1,000 bytes/);
   await editor.untilStatus(/failed.*1,000 bytes/);
   await editor.dismissNotifications();
-  await editor.run('submodel: Restart the Server');
-  await editor.untilStatus(/failed.*1,000 bytes/);
+  for (const state of [/submodel: off/, /failed.*1,000 bytes/]) {
+    await editor.run('submodel: Turn Suggestions On or Off');
+    await editor.untilStatus(state);
+  }
   expect(await editor.notifications()).toEqual([]);
+  await editor.run('submodel: Restart the Server');
+  await editor.untilNotification(/model\.onnx has 1,000 bytes/);
 });

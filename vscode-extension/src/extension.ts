@@ -65,7 +65,8 @@ export function activate(context: vscode.ExtensionContext): void {
       void noteOtherExtensions(context.globalState, status, log); // others have had their time to start
     }),
     controller.onNoBundle(() => void offers.offerToBuild()),
-    controller.onNoExecutable((problem) => void offers.tellOfMissingExecutable(problem, false)),
+    controller.onNoExecutable(({ problem, isAsked }) => void offers.tellOfMissingExecutable(problem, isAsked)),
+    controller.onFoundExecutable((executable) => void offers.tellOfExecutable(executable)),
     controller.onGaveUp(() => void offers.tellOfCrashes()),
     watchBundles(bundles, () => void controller.restartForNewBundle('the bundle on disk has changed')),
     vscode.window.onDidChangeWindowState(({ focused }) => {
@@ -99,7 +100,8 @@ export function activate(context: vscode.ExtensionContext): void {
     on('explainLast', () => explainLast(controller, suggestions.last, pages)),
     on('openReport', () => openReport(status)),
     on('showStatistics', () => showStatistics(controller, pages)),
-    on('restart', () => controller.restart('it was asked for')),
+    on('restart', () => controller.restartAsAsked()),
+    on('trustBundle', () => controller.trustUntrusted()),
     on('showLogs', () => {
       log.show(true);
     }),

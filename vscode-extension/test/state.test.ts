@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { driftedIn, isOnBattery, staleBundles, toSnapshot } from '../src/server/serverStatus';
+import { driftedIn, isOnBattery, staleBundles, toPaletteWords, toSnapshot } from '../src/server/serverStatus';
 import { describe, INITIAL, snoozeEnd, type Snapshot } from '../src/status/state';
 
 const BUNDLE = {
@@ -77,6 +77,24 @@ test.each(['ready', 'unloaded'] as const)('%s, but held back by the battery: pau
     state: 'paused: The battery is at 9 %.',
   });
   expect(toSnapshot({ state: 'loading', power: { policy: 'off' } }).phase).toBe('loading');
+});
+
+test('the server names its own command, and people read that of the palette', () => {
+  const wanted = 'Mend it. Then run the command "submodel: Restart the Server".';
+  expect(toPaletteWords('Mend it. Then run the command submodel.reload, or restart the language server.')).toBe(wanted);
+  expect(toPaletteWords('Mend it. Then run the command submodel.reload.')).toBe(wanted);
+  expect(toSnapshot({ state: 'failed', message: 'Then run the command submodel.reload.' }).problem).toMatch(
+    /Restart the Server/,
+  );
+});
+
+test('an untrusted bundle is known for as long as the server reports it', () => {
+  const bundles = [
+    { state: 'ready', folder: '/a' } as const,
+    { state: 'untrusted', folder: '/b', build: 'b0' } as const,
+  ];
+  expect(toSnapshot({ bundles }).untrusted).toEqual({ folder: '/b', build: 'b0' });
+  expect(toSnapshot({ bundles: bundles.slice(0, 1) })).toHaveProperty('untrusted', undefined);
 });
 
 test('a message about drift is told by the command that it suggests', () => {

@@ -2,6 +2,7 @@
 
 import * as vscode from 'vscode';
 
+import type { Executable } from '../executable/find';
 import { plain } from '../plainText';
 
 const OFFERED = 'offeredToBuild';
@@ -51,6 +52,15 @@ export class Offers {
       await vscode.commands.executeCommand('submodel.openWalkthrough');
     } else if (answer === set) {
       await vscode.commands.executeCommand('workbench.action.openSettings', 'submodel.path');
+    }
+  }
+
+  /** The answer to a user who has looked for the program, if there is nothing to serve yet. */
+  async tellOfExecutable({ version, command }: Executable): Promise<void> {
+    const build = 'Build';
+    const text = `submodel ${version} is installed: ${command}. There is no sub-model of this workspace yet.`;
+    if ((await vscode.window.showInformationMessage(plain(text), build)) === build) {
+      await vscode.commands.executeCommand('submodel.build');
     }
   }
 

@@ -5,7 +5,7 @@ import type { LanguageClient, Middleware } from 'vscode-languageclient/node';
 
 import type { FailedUpdates } from '../build/due';
 import type { Bundles } from '../bundle/choice';
-import { trustBundle, untrustedIn } from '../bundle/trust';
+import { trustBundle, type UntrustedBundle, untrustedIn } from '../bundle/trust';
 import { type Executable, findExecutable } from '../executable/find';
 import { type Logger, messageOf } from '../logger';
 import { plain } from '../plainText';
@@ -23,21 +23,24 @@ import {
   SNOOZE_COMMAND,
   STATUS_METHOD,
 } from './protocol';
-import { driftedIn, toSnapshot } from './serverStatus';
+import { driftedIn, toPaletteWords, toSnapshot } from './serverStatus';
 
 export class ServerController implements vscode.Disposable {
   private readonly queue = new JobQueue();
   private readonly crashes = new CrashPolicy();
   private readonly reported = new Set<string>();
   private readonly noBundle = new vscode.EventEmitter<void>();
-  private readonly noExecutable = new vscode.EventEmitter<string>();
+  private readonly noExecutable = new vscode.EventEmitter<{ readonly problem: string; readonly isAsked: boolean }>();
+  private readonly foundExecutable = new vscode.EventEmitter<Executable>();
   private readonly gaveUp = new vscode.EventEmitter<void>();
   readonly onNoBundle = this.noBundle.event;
   readonly onNoExecutable = this.noExecutable.event;
+  readonly onFoundExecutable = this.foundExecutable.event; // that was asked for, while there is no bundle
   readonly onGaveUp = this.gaveUp.event;
   private current: RunningServer | undefined;
   private timer: NodeJS.Timeout | undefined;
   private servedStamp: string | undefined;
+  private isAsked = false; // the next start
   private snoozedUntil: Date | undefined; // what the user wants, also while no server runs
 
   constructor(
@@ -56,6 +59,13 @@ export class ServerController implements vscode.Disposable {
   /** Stop the server that runs, if one does, and start one for the settings and bundles as they are now. */
   restart(reason: string): Promise<void> {
     return this.queue.pushOnce('restart', () => this.startAnew(reason));
+  }
+
+  /** As `restart`, for a user: messages that were shown are shown again, and what is missing is named. */
+  restartAsAsked(): Promise<void> {
+    this.reported.clear();
+    this.isAsked = true;
+    return this.restart('it was asked for');
   }
 
   /** Restart the server if the bundles on disk are not the ones that it serves. */
@@ -114,6 +124,7 @@ export class ServerController implements vscode.Disposable {
     clearTimeout(this.timer);
     this.noBundle.dispose();
     this.noExecutable.dispose();
+    this.foundExecutable.dispose();
     this.gaveUp.dispose();
   }
 
@@ -126,7 +137,9 @@ export class ServerController implements vscode.Disposable {
   }
 
   private async startNow(): Promise<void> {
-    this.status.update({ problem: undefined, latencyMs: undefined, bundle: undefined });
+    const { isAsked } = this;
+    this.isAsked = false;
+    this.status.update({ problem: undefined, latencyMs: undefined, bundle: undefined, untrusted: undefined });
     this.servedStamp = undefined;
     if (!isEnabledSomewhere()) {
       this.status.update({ phase: 'disabled' });
@@ -145,14 +158,22 @@ export class ServerController implements vscode.Disposable {
     if (!bundle) {
       this.status.update({ phase: 'no-bundle' });
       this.noBundle.fire();
-      await this.lookForExecutable(); // the walkthrough ticks its first step, before there is anything to serve
+      const found = await this.lookForExecutable(); // the walkthrough ticks its first step, with nothing to serve yet
+      if (!isAsked) {
+        return;
+      }
+      if ('problem' in found) {
+        this.noExecutable.fire({ problem: found.problem, isAsked });
+      } else {
+        this.foundExecutable.fire(found.executable);
+      }
       return;
     }
     this.status.update({ phase: 'starting', bundle });
     const found = await this.lookForExecutable();
     if ('problem' in found) {
       this.status.update({ phase: 'no-executable', problem: found.problem });
-      this.noExecutable.fire(found.problem);
+      this.noExecutable.fire({ problem: found.problem, isAsked });
       return;
     }
     await this.spawn(found.executable);
@@ -216,7 +237,8 @@ export class ServerController implements vscode.Disposable {
   }
 
   /** Show a message of the server to the user: each message once, however often the server restarts. */
-  private tell(text: string, isProblem: boolean, executable: Executable): void {
+  private tell(message: string, isProblem: boolean, executable: Executable): void {
+    const text = toPaletteWords(message);
     this.log.info(`The server says: ${text}`);
     if (isProblem) {
       this.status.update({ problem: text });
@@ -249,6 +271,18 @@ export class ServerController implements vscode.Disposable {
       await vscode.commands.executeCommand(`submodel.${drifted?.task ?? 'build'}`, drifted?.repository);
       return;
     }
+    await this.trust(command, bundle);
+  }
+
+  /** Trust the bundle that is served nowhere since another account has built it. */
+  async trustUntrusted(): Promise<void> {
+    const { executable, untrusted } = this.status.snapshot;
+    if (executable !== undefined && untrusted) {
+      await this.trust(executable, untrusted);
+    }
+  }
+
+  private async trust(command: string, bundle: UntrustedBundle): Promise<void> {
     try {
       await trustBundle(command, bundle);
     } catch (error) {

@@ -1,6 +1,7 @@
 // Turns `submodel/status` into the state that people see. Free of VS Code.
 
 import type { TaskName } from '../build/progress';
+import type { UntrustedBundle } from '../bundle/trust';
 import type { DriftFacts } from '../documents';
 import type { Phase, Snapshot } from '../status/state';
 import type { ServedBundle, ServerStatus } from './protocol';
@@ -30,10 +31,24 @@ export function toSnapshot(status: ServerStatus): Partial<Snapshot> {
     ...(status.snoozedUntil === undefined
       ? {}
       : { snoozedUntil: status.snoozedUntil === null ? undefined : new Date(status.snoozedUntil) }),
-    problem: saysWhy && status.message ? status.message : undefined,
+    problem: saysWhy && status.message ? toPaletteWords(status.message) : undefined,
+    untrusted: findUntrusted(status.bundles ?? []),
     device: `${provider.toUpperCase()}${threads}${saving}`,
     memoryBytes: status.memoryBytes ?? undefined,
   };
+}
+
+function findUntrusted(bundles: readonly ServedBundle[]): UntrustedBundle | undefined {
+  const found = bundles.find(({ state }) => state === 'untrusted');
+  return found?.folder === undefined ? undefined : { folder: found.folder, build: found.build ?? undefined };
+}
+
+/** The server names its command, which the palette does not list. */
+export function toPaletteWords(message: string): string {
+  return message.replace(
+    /run the command submodel\.reload(, or restart the language server)?/,
+    'run the command "submodel: Restart the Server"',
+  );
 }
 
 /** A server that would answer, but for the machine's battery, is paused for people. */

@@ -17,7 +17,7 @@ export async function showMenu(snapshot: Snapshot): Promise<void> {
 }
 
 function listEntries(snapshot: Snapshot): Entry[] {
-  const { phase, bundle } = snapshot;
+  const { phase, bundle, untrusted } = snapshot;
   const entry = (icon: string, label: string, command: string): Entry => ({
     label: `$(${icon}) ${label}`,
     command: `submodel.${command}`,
@@ -26,6 +26,7 @@ function listEntries(snapshot: Snapshot): Entry[] {
   const isOff = phase === 'disabled';
   return [
     ...(bundle ? [] : [build]),
+    ...(untrusted ? [{ ...entry('shield', 'Trust This Bundle', 'trustBundle'), detail: untrusted.folder }] : []),
     ...(phase === 'no-executable' ? [entry('cloud-download', 'How to Install', 'openWalkthrough')] : []),
     entry(isOff ? 'check' : 'circle-slash', `Turn Suggestions ${isOff ? 'On' : 'Off'}`, 'toggle'),
     snoozeEnd(snapshot)

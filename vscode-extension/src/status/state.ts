@@ -1,6 +1,7 @@
 // What is known of the server, and how people see it. Free of VS Code.
 
 import { type BundleInfo, describeBundle, shortBytes, shortCount } from '../bundle/manifest';
+import type { UntrustedBundle } from '../bundle/trust';
 
 export type Phase =
   | 'idle' // not started yet
@@ -23,6 +24,7 @@ export interface Snapshot {
   readonly version: string | undefined;
   readonly executable: string | undefined;
   readonly bundle: BundleInfo | undefined;
+  readonly untrusted: UntrustedBundle | undefined; // the first bundle that another account has built
   readonly device: string;
   readonly memoryBytes: number | undefined;
   readonly latencyMs: number | undefined; // of the last answer
@@ -38,6 +40,7 @@ export const INITIAL: Snapshot = {
   version: undefined,
   executable: undefined,
   bundle: undefined,
+  untrusted: undefined,
   device: 'CPU',
   memoryBytes: undefined,
   latencyMs: undefined,
