@@ -3,7 +3,16 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
-import { findGitRoot, findRepository, listBuildable, OWN_BUNDLE, readBounded, readBundle } from '../src/bundle/bundles';
+import {
+  findGitRoot,
+  findRepository,
+  isOnShare,
+  isWorseThanBase,
+  listBuildable,
+  OWN_BUNDLE,
+  readBounded,
+  readBundle,
+} from '../src/bundle/bundles';
 import { trustBundle, untrustedIn } from '../src/bundle/trust';
 import { shortBytes, shortCount } from '../src/bundle/manifest';
 
@@ -34,6 +43,28 @@ test('a bundle is read, and what is none is not', async () => {
   expect(await readBundle(repository)).toBeUndefined();
   fs.writeFileSync(path.join(repository, OWN_BUNDLE, 'bundle.json'), '[]');
   expect(await readBundle(path.join(repository, OWN_BUNDLE))).toBeUndefined();
+});
+
+test('only a report that says so makes a sub-model worse than its base', async () => {
+  expect(await isWorseThanBase(repository)).toBe(false);
+  fs.mkdirSync(path.join(repository, '.submodel'));
+  for (const [report, isWorse] of [
+    [{ is_worse: true }, true],
+    [{ is_worse: false }, false],
+    [{}, false], // nothing was scored
+  ] as const) {
+    fs.writeFileSync(path.join(repository, '.submodel', 'report.json'), JSON.stringify(report));
+    expect(await isWorseThanBase(repository)).toBe(isWorse);
+  }
+});
+
+test.each([
+  ['\\\\server\\share\\bundle', true],
+  ['//server/share/bundle', true],
+  ['C:\\bundle', false],
+  ['/bundle', false],
+])('%s is on a share: %s', (folder, is) => {
+  expect(isOnShare(folder)).toBe(is);
 });
 
 test('the repository is found from a folder below', async () => {

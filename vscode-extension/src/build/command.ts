@@ -4,7 +4,7 @@
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 
-import { OWN_BUNDLE, readBundle } from '../bundle/bundles';
+import { isWorseThanBase, OWN_BUNDLE, readBundle } from '../bundle/bundles';
 import type { Bundles } from '../bundle/choice';
 import { describeBundle } from '../bundle/manifest';
 import { type Logger, messageOf } from '../logger';
@@ -168,7 +168,7 @@ export class BuildCommand implements vscode.Disposable {
       const text = task === 'build' ? await describeBuilt(target.repository) : terminal.lastMessage;
       this.log.info(text ?? 'It is updated.');
       if (!this.isByItself) {
-        tellSuccess(text ?? 'It is updated.');
+        tellSuccess(text ?? 'It is updated.', task === 'build' && (await isWorseThanBase(target.repository)));
       }
       return undefined;
     }
@@ -242,9 +242,16 @@ function tellRunning(): void {
   void vscode.window.showInformationMessage('A sub-model is being built or updated already.');
 }
 
-function tellSuccess(text: string): void {
+const WORSE =
+  'It is worse than its base model on files that the build did not learn from, and is served all the same. ' +
+  'Larger submodel.build.minutes, or "--size", "auto" in submodel.build.extraArguments, may make a better one.';
+
+function tellSuccess(text: string, isWorse: boolean): void {
   const report = 'Open the Report';
-  void vscode.window.showInformationMessage(plain(text), report).then((answer) => {
+  const shown = isWorse
+    ? vscode.window.showWarningMessage(plain(`${text} ${WORSE}`), report)
+    : vscode.window.showInformationMessage(plain(text), report);
+  void shown.then((answer) => {
     if (answer === report) {
       void vscode.commands.executeCommand('submodel.openReport');
     }

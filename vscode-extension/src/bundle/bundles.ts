@@ -4,10 +4,13 @@ import * as fs from 'node:fs/promises';
 import * as os from 'node:os';
 import * as path from 'node:path';
 
+import type { BuildReport } from '../documents';
 import { type BundleInfo, readManifest } from './manifest';
 
 export const OWN_BUNDLE = path.join('.submodel', 'bundle');
 const MANIFEST = 'bundle.json';
+const REPORT = path.join('.submodel', 'report.json');
+const MAX_REPORT_BYTES = 64 * 1024 * 1024; // it holds every answer
 const MAX_MANIFEST_BYTES = 16 * 1024 * 1024; // hashes of a hundred thousand files
 
 /** The bundle folder, read; undefined if it is none. */
@@ -19,6 +22,23 @@ export async function readBundle(folder: string): Promise<BundleInfo | undefined
   } catch {
     return undefined;
   }
+}
+
+/** Whether the report of the last build says that the sub-model is worse than its base; false if nothing was scored. */
+export async function isWorseThanBase(repository: string): Promise<boolean> {
+  try {
+    const report = JSON.parse(
+      await readBounded(path.join(repository, REPORT), MAX_REPORT_BYTES),
+    ) as Partial<BuildReport>;
+    return report.is_worse === true;
+  } catch {
+    return false;
+  }
+}
+
+/** Whether a path leads to a network share. The server refuses those: opening one sends the user's name to that machine. */
+export function isOnShare(folder: string): boolean {
+  return /^(\\\\|\/\/)/.test(folder);
 }
 
 /** The text of a regular file of at most `maxBytes`; throws for any other. */

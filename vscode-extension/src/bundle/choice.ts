@@ -7,7 +7,7 @@ import * as vscode from 'vscode';
 
 import { plain } from '../plainText';
 import { readSettings } from '../settings';
-import { findGitRoot, findRepository, isAtOrBelow, isFolder, OWN_BUNDLE, readBundle } from './bundles';
+import { findGitRoot, findRepository, isAtOrBelow, isFolder, isOnShare, OWN_BUNDLE, readBundle } from './bundles';
 import { type BundleInfo, describeBundle } from './manifest';
 import { resolveNamed } from './named';
 
@@ -152,6 +152,11 @@ async function browse(): Promise<string> {
   const [uri] =
     (await vscode.window.showOpenDialog({ canSelectFiles: false, canSelectFolders: true, openLabel: 'Serve' })) ?? [];
   if (!uri) {
+    return 'cancelled';
+  }
+  if (isOnShare(uri.fsPath)) {
+    const text = `${uri.fsPath} is on a network share, from which the server loads nothing. Copy the bundle to this machine.`;
+    void vscode.window.showWarningMessage(plain(text));
     return 'cancelled';
   }
   if (!(await readBundle(uri.fsPath))) {
