@@ -49,6 +49,11 @@ export function isEnabledFor(scope: vscode.ConfigurationScope | undefined): bool
   return vscode.workspace.getConfiguration(SECTION, scope).get('enabled', true);
 }
 
+/** Whether VS Code asks for inline suggestions while somebody types in a document. */
+export function isInlineOn(document: vscode.ConfigurationScope): boolean {
+  return vscode.workspace.getConfiguration('editor', document).get('inlineSuggest.enabled', true);
+}
+
 /** Whether any folder of the workspace, or the window without one, has suggestions on. */
 export function isEnabledSomewhere(): boolean {
   const folders = vscode.workspace.workspaceFolders ?? [];

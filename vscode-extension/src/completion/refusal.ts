@@ -7,6 +7,7 @@ export interface DocumentFacts {
   readonly languageId: string;
   readonly isEnabled: boolean; // submodel.enabled, for its folder
   readonly isLanguageOn: boolean; // submodel.languages
+  readonly isInlineOn: boolean; // editor.inlineSuggest.enabled
 }
 
 /** One sentence; undefined if the server is asked. A request by hand passes in any language. */
@@ -19,6 +20,9 @@ export function findRefusal(document: DocumentFacts, isInvoked: boolean): string
   }
   if (!document.isEnabled) {
     return 'Suggestions are off here: the setting submodel.enabled.';
+  }
+  if (!isInvoked && !document.isInlineOn) {
+    return 'VS Code asks for nothing while you type: the setting editor.inlineSuggest.enabled.';
   }
   if (!isInvoked && !document.isLanguageOn) {
     return `Suggestions are off in ${document.languageId}: the setting submodel.languages. Trigger Inline Suggestion still asks.`;

@@ -4,7 +4,7 @@ import * as vscode from 'vscode';
 import type { Middleware } from 'vscode-languageclient/node';
 
 import { type Logger, messageOf } from '../logger';
-import { isEnabledFor, isLanguageOn } from '../settings';
+import { isEnabledFor, isInlineOn, isLanguageOn } from '../settings';
 import type { StatusModel } from '../status/model';
 import { findRefusal } from './refusal';
 
@@ -69,6 +69,10 @@ export class Suggestions {
 /** Why the server is asked for nothing in a document; undefined if it is asked. */
 export function refusalFor(document: vscode.TextDocument, isInvoked: boolean): string | undefined {
   const { uri, languageId } = document;
-  const facts = { isEnabled: isEnabledFor(document), isLanguageOn: isLanguageOn(languageId) };
+  const facts = {
+    isEnabled: isEnabledFor(document),
+    isLanguageOn: isLanguageOn(languageId),
+    isInlineOn: isInlineOn(document),
+  };
   return findRefusal({ scheme: uri.scheme, languageId, ...facts }, isInvoked);
 }
