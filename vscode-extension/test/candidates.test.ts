@@ -71,6 +71,7 @@ test('a bare name that the user set is looked up in PATH, too', () => {
 test.each([
   ['~', '/home/ada'],
   ['~/x', '/home/ada/x'],
+  ['~\\x', '/home/ada\\x'],
   ['~other/x', '~other/x'],
   ['a~/x', 'a~/x'],
   ['${workspaceFolder}/.venv/bin/submodel', '/work/app/.venv/bin/submodel'],
