@@ -13,6 +13,7 @@ const FUNCTIONS = `${['first', 'second', 'third']
   .map((name) => `function ${name}(shape) {\n  const area = shape.width * shape.height;\n  return area;\n}\n\n`)
   .join('')}function fourth(shape) {\n\n}\n`;
 const EMPTY_LINE = 17; // counted from 1
+const UNASKED_MS = 3_000; // in which ghost text that nobody asked for would have come
 
 let server: CodeServer;
 let editor: Editor;
@@ -99,6 +100,8 @@ test('snoozed, nothing comes by itself, but it does when asked for', async () =>
   await editor.untilStatus(/snoozed until/);
   await editor.goToEnd();
   await editor.type(TYPED);
+  await editor.page.waitForTimeout(UNASKED_MS);
+  expect(await editor.ghost()).toBe('');
   await editor.run('Trigger Inline Suggestion');
   await editor.untilGhost();
   await editor.run('submodel: End the Snooze');

@@ -6,7 +6,9 @@ test('the first time at once, then slower, then not any more', () => {
   const policy = new CrashPolicy();
   const delays = [0, 1, 2, 3, 4, 5].map((second) => policy.delayAfterCrash(second * 1000));
   expect(delays[0]).toBe(0);
-  expect(delays.slice(0, 5)).toEqual(delays.slice(0, 5).toSorted((a, b) => a! - b!));
+  for (let crash = 1; crash < 5; crash++) {
+    expect(delays[crash]).toBeGreaterThan(delays[crash - 1]!);
+  }
   expect(delays[5]).toBeUndefined();
 });
 
