@@ -52,6 +52,7 @@ export function activate(context: vscode.ExtensionContext): void {
   context.subscriptions.push(
     log,
     status,
+    bundles,
     controller,
     builds,
     new AutomaticUpdates(builds, controller, failures, log),
@@ -69,6 +70,12 @@ export function activate(context: vscode.ExtensionContext): void {
     controller.onFoundExecutable((executable) => void offers.tellOfExecutable(executable)),
     controller.onGaveUp(() => void offers.tellOfCrashes()),
     watchBundles(bundles, () => void controller.restartForNewBundle('the bundle on disk has changed')),
+    vscode.workspace.onDidOpenTextDocument((document) => void bundles.lookFrom(document)),
+    bundles.onDidFindBelow(() => {
+      if (status.snapshot.phase === 'no-bundle') {
+        void controller.restartForNewBundle('an opened file has a bundle'); // a running server finds it by itself
+      }
+    }),
     vscode.window.onDidChangeWindowState(({ focused }) => {
       const { phase } = status.snapshot;
       if (focused && (phase === 'no-bundle' || phase === 'failed')) {

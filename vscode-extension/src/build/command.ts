@@ -59,7 +59,7 @@ export class BuildCommand implements vscode.Disposable {
       void vscode.window.showInformationMessage('Building runs programs of this workspace; trust it first.');
       return;
     }
-    const target = await pickTarget(task, named);
+    const target = await pickTarget(task, named, await this.bundles.repositoriesBelow());
     if (!target) {
       return;
     }

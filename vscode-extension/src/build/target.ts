@@ -16,15 +16,32 @@ export function nameOf({ repository, folder }: Target): string {
   return repository === folder.uri.fsPath ? folder.name : path.basename(repository);
 }
 
-/** `named`: the repository, if it has a bundle; for any other value the user picks one if there are several. */
-export async function pickTarget(task: TaskName, named: unknown): Promise<Target | undefined> {
+/**
+ * `named`: the repository, if it has a bundle; for any other value the user picks one if there are several.
+ * `below`: repositories with a bundle that lie deep in a folder of the workspace.
+ */
+export async function pickTarget(
+  task: TaskName,
+  named: unknown,
+  below: readonly string[],
+): Promise<Target | undefined> {
   const folders = foldersOnDisk();
   if (folders.length === 0) {
     void vscode.window.showInformationMessage('Open the folder of a repository first.');
     return undefined;
   }
   const found = typeof named === 'string' ? await findBuilt(named) : undefined;
-  return found ?? (task === 'build' ? pickFolder(folders) : pickBuilt(await builtIn(folders)));
+  if (found || task === 'build') {
+    return found ?? pickFolder(folders);
+  }
+  const built = await builtIn(folders);
+  for (const repository of below) {
+    const folder = await folderAround(repository, folders);
+    if (folder) {
+      built.set(repository, folder);
+    }
+  }
+  return pickBuilt(built);
 }
 
 /** A repository of this workspace that has a bundle, also one that lies deep in a folder; undefined if it is none. */

@@ -14,7 +14,15 @@ import { resolveNamed } from './named';
 const PICKED = 'bundle';
 
 export class Bundles {
+  private readonly foundBelow = new vscode.EventEmitter<void>();
+  readonly onDidFindBelow = this.foundBelow.event;
+  private readonly below = new Set<string>(); // repositories with a bundle that opened files lie in
+
   constructor(private readonly memory: vscode.Memento) {}
+
+  dispose(): void {
+    this.foundBelow.dispose();
+  }
 
   /** The bundle that the setting or the pick names; undefined if each folder gets its own. */
   picked(): string | undefined {
@@ -114,14 +122,33 @@ export class Bundles {
     return items;
   }
 
-  /** The nearest folder with a bundle at or above each of the workspace's. */
+  /** The nearest folder with a bundle at or above each of the workspace's, and each opened file. */
   async repositories(): Promise<string[]> {
     const found = await Promise.all(workspaceFolders().map((folder) => findRepository(folder)));
-    return [...new Set(found.filter((folder) => folder !== undefined))];
+    return [...new Set([...found.filter((folder) => folder !== undefined), ...(await this.repositoriesBelow())])];
   }
 
-  /** Where a bundle is, or may appear, that is served for a folder below it. */
-  async repositoriesAbove(): Promise<string[]> {
+  /** The repositories below the workspace's folders that opened files lie in, as a package of a monorepo. */
+  async repositoriesBelow(): Promise<string[]> {
+    await Promise.all(vscode.workspace.textDocuments.map((document) => this.lookFrom(document)));
+    return [...this.below].filter((folder) => isBelowOneOf(workspaceFolders(), folder));
+  }
+
+  /** Look for the bundle of an opened file below the workspace's folders. */
+  async lookFrom({ uri }: Pick<vscode.TextDocument, 'uri'>): Promise<void> {
+    const folders = workspaceFolders();
+    if (uri.scheme !== 'file' || !isBelowOneOf(folders, uri.fsPath)) {
+      return;
+    }
+    const repository = await findRepository(path.dirname(uri.fsPath));
+    if (repository !== undefined && isBelowOneOf(folders, repository) && !this.below.has(repository)) {
+      this.below.add(repository);
+      this.foundBelow.fire();
+    }
+  }
+
+  /** Where else than in the workspace's folders a bundle is, or may appear, that is served for them. */
+  async repositoriesElsewhere(): Promise<string[]> {
     const folders = workspaceFolders();
     const roots = await Promise.all(folders.map((folder) => findGitRoot(folder)));
     const found = new Set([...(await this.repositories()), ...roots.filter((root) => root !== undefined)]);
@@ -164,6 +191,10 @@ async function browse(): Promise<string> {
     return 'cancelled';
   }
   return uri.fsPath;
+}
+
+function isBelowOneOf(folders: readonly string[], one: string): boolean {
+  return !folders.includes(one) && folders.some((folder) => isAtOrBelow(one, folder));
 }
 
 /** Their paths; those that are not on disk have none. */

@@ -9,7 +9,7 @@ const SETTLING_MS = 1_000; // replacing a folder fires events for many files
 
 const FILES = '{bundle,bundle/bundle.json}';
 
-/** Watches the workspace's folders, and those above them that have a bundle for them, or may get one. */
+/** Watches the workspace's folders, and those above and below them that have a bundle for them, or may get one. */
 export function watchBundles(bundles: Bundles, listener: () => void): vscode.Disposable {
   const watchers = new Map<string, vscode.Disposable>();
   let timer: NodeJS.Timeout | undefined;
@@ -17,11 +17,11 @@ export function watchBundles(bundles: Bundles, listener: () => void): vscode.Dis
     clearTimeout(timer);
     timer = setTimeout(listener, SETTLING_MS);
   };
-  const watch = (folders: readonly string[], above: readonly string[]): void => {
+  const watch = (folders: readonly string[], others: readonly string[]): void => {
     const patterns = [
       ...folders.map((folder) => new vscode.RelativePattern(vscode.Uri.file(folder), `.submodel/${FILES}`)),
       // VS Code watches all of a base, which the workspace's folders are anyway, and a folder above is not.
-      ...above.map((folder) => new vscode.RelativePattern(vscode.Uri.file(path.join(folder, '.submodel')), FILES)),
+      ...others.map((folder) => new vscode.RelativePattern(vscode.Uri.file(path.join(folder, '.submodel')), FILES)),
     ];
     const wanted = new Map(patterns.map((pattern) => [pattern.baseUri.toString(), pattern]));
     for (const [base, watcher] of watchers) {
@@ -48,15 +48,16 @@ export function watchBundles(bundles: Bundles, listener: () => void): vscode.Dis
   };
   let isOver = false;
   const watchAll = async (): Promise<void> => {
-    watch(workspaceFolders(), []); // at once: a bundle may appear while the folders above are searched
-    const above = await bundles.repositoriesAbove();
+    watch(workspaceFolders(), []); // at once: a bundle may appear while the other folders are searched
+    const others = await bundles.repositoriesElsewhere();
     if (!isOver) {
-      watch(workspaceFolders(), above);
+      watch(workspaceFolders(), others);
     }
   };
   void watchAll();
   return vscode.Disposable.from(
     vscode.workspace.onDidChangeWorkspaceFolders(() => void watchAll()),
+    bundles.onDidFindBelow(() => void watchAll()),
     new vscode.Disposable(() => {
       isOver = true;
       clearTimeout(timer);

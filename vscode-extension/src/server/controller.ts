@@ -193,7 +193,7 @@ export class ServerController implements vscode.Disposable {
 
   private async spawn(executable: Executable): Promise<void> {
     const { RunningServer } = await import('./launch.js'); // large: not before there is something to serve
-    const server = new RunningServer(this.serverSettings(executable), this.log);
+    const server = new RunningServer(await this.serverSettings(executable), this.log);
     const isCurrent = (): boolean => this.current === server;
     this.current = server;
     server.onDidEnd((how) => {
@@ -225,11 +225,14 @@ export class ServerController implements vscode.Disposable {
     }
   }
 
-  private serverSettings(executable: Executable): LaunchSettings {
+  private async serverSettings(executable: Executable): Promise<LaunchSettings> {
+    const picked = this.bundles.picked();
+    const isServingOwn = picked === undefined && vscode.workspace.isTrusted;
     return {
       executable,
-      initializationOptions: toInitializationOptions(readServerOptions(), this.bundles.picked()),
+      initializationOptions: toInitializationOptions(readServerOptions(), picked),
       middleware: { provideInlineCompletionItems: this.inlineCompletions },
+      repositoriesBelow: isServingOwn ? await this.bundles.repositoriesBelow() : [],
       onMessage: (text, isProblem) => {
         this.tell(text, isProblem, executable);
       },

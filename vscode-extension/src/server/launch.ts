@@ -2,6 +2,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import * as os from 'node:os';
+import * as path from 'node:path';
 import * as readline from 'node:readline';
 import * as vscode from 'vscode';
 import {
@@ -29,6 +30,7 @@ export interface LaunchSettings {
   readonly executable: Executable;
   readonly initializationOptions: object;
   readonly middleware: Middleware;
+  readonly repositoriesBelow: readonly string[]; // of the workspace's folders, whose bundles are served too
   readonly onMessage: (text: string, isProblem: boolean) => void; // the server's messages to the user
 }
 
@@ -51,6 +53,7 @@ export class RunningServer {
   ) {
     this.client = new QuietClient('submodel', 'submodel', () => this.spawn(), this.clientOptions());
     this.client.registerFeature(announcesStatus);
+    this.client.registerFeature(addsFolders(settings.repositoriesBelow));
     this.client.onNotification(ShowMessageNotification.type, ({ type, message }) => {
       settings.onMessage(message, type <= 2);
     });
@@ -135,6 +138,22 @@ export class RunningServer {
       },
     };
   }
+}
+
+/** Adds folders to those of the workspace, so that the server loads their bundles from the start. */
+function addsFolders(folders: readonly string[]): StaticFeature {
+  const added = folders.map((folder) => ({ uri: vscode.Uri.file(folder).toString(), name: path.basename(folder) }));
+  return {
+    fillInitializeParams(params) {
+      if (added.length > 0) {
+        params.workspaceFolders = [...(params.workspaceFolders ?? []), ...added];
+      }
+    },
+    fillClientCapabilities: () => undefined,
+    initialize: () => undefined,
+    getState: () => ({ kind: 'static' }),
+    clear: () => undefined,
+  };
 }
 
 /** Asks the server to send `submodel/status` as a notification. */

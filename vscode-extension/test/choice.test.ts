@@ -1,0 +1,73 @@
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+
+import { OWN_BUNDLE } from '../src/bundle/bundles';
+import { Bundles } from '../src/bundle/choice';
+
+const found = vi.hoisted(() => vi.fn());
+const workspace = vi.hoisted(() => ({
+  workspaceFolders: [] as object[],
+  textDocuments: [] as object[],
+  getConfiguration: () => ({ get: (_: string, standard: unknown) => standard }),
+  isTrusted: true,
+}));
+vi.mock('vscode', () => ({
+  EventEmitter: class {
+    readonly fire = found;
+  },
+  workspace,
+}));
+
+let root: string;
+
+beforeEach(() => {
+  root = fs.mkdtempSync(path.join(os.tmpdir(), 'submodel-'));
+  fs.mkdirSync(path.join(root, '.git'));
+  workspace.workspaceFolders = [{ uri: { scheme: 'file', fsPath: root } }];
+  workspace.textDocuments = [];
+  found.mockClear();
+});
+afterEach(() => {
+  fs.rmSync(root, { recursive: true });
+});
+
+function build(folder: string): string {
+  const bundle = path.join(root, folder, OWN_BUNDLE);
+  fs.mkdirSync(bundle, { recursive: true });
+  fs.writeFileSync(path.join(bundle, 'bundle.json'), JSON.stringify({ files: {} }));
+  return path.join(root, folder);
+}
+
+/** An opened file. */
+function open(file: string, scheme = 'file'): { readonly uri: never } {
+  return { uri: { scheme, fsPath: path.join(root, file) } as never };
+}
+
+test('a package of a monorepo is served once a file of it is open', async () => {
+  const bundles = new Bundles({ get: () => undefined } as never);
+  const api = build('packages/api');
+  build('packages/web');
+  expect(await bundles.served()).toEqual([]);
+  workspace.textDocuments = [open('README.md'), open('packages/api/src/a.py'), open('packages/web/a.py', 'git')];
+  expect(await bundles.served()).toMatchObject([{ folder: path.join(api, OWN_BUNDLE) }]);
+  expect(await bundles.repositoriesBelow()).toEqual([api]);
+  expect(await bundles.repositoriesElsewhere()).toEqual([api]);
+  workspace.textDocuments = []; // what an open file has shown stays
+  expect(await bundles.repositories()).toEqual([api]);
+  workspace.workspaceFolders = [{ uri: { scheme: 'file', fsPath: path.join(root, 'packages', 'web') } }];
+  expect(await bundles.repositoriesBelow()).toEqual([]);
+});
+
+test('a bundle that an opened file brings is reported once', async () => {
+  const bundles = new Bundles({ get: () => undefined } as never);
+  build('packages/api');
+  build('.');
+  await bundles.lookFrom(open('a.py')); // the workspace's own
+  expect(found).not.toHaveBeenCalled();
+  await bundles.lookFrom(open('packages/api/a.py'));
+  await bundles.lookFrom(open('packages/api/b.py'));
+  await bundles.lookFrom({ uri: { scheme: 'file', fsPath: '/elsewhere/a.py' } as never });
+  expect(found).toHaveBeenCalledOnce();
+});

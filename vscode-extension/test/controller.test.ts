@@ -1,0 +1,137 @@
+import { beforeEach, expect, test, vi } from 'vitest';
+
+import { FailedUpdates } from '../src/build/due';
+import { ServerController } from '../src/server/controller';
+import type { LaunchSettings } from '../src/server/launch';
+import type { ServerStatus } from '../src/server/protocol';
+import { StatusModel } from '../src/status/model';
+
+interface Around {
+  warnings: string[];
+  settings: Record<string, unknown>;
+  found: object;
+  launched: unknown[];
+  status: object;
+}
+
+const around = vi.hoisted((): Around => ({ warnings: [], settings: {}, found: {}, launched: [], status: {} }));
+
+vi.mock('vscode', () => ({
+  EventEmitter: class {
+    private readonly listeners: ((value: unknown) => void)[] = [];
+    readonly event = (listener: (value: unknown) => void): void => void this.listeners.push(listener);
+    fire(value: unknown): void {
+      this.listeners.forEach((listener) => {
+        listener(value);
+      });
+    }
+  },
+  Uri: { file: (path: string) => path },
+  window: { showWarningMessage: (text: string) => Promise.resolve(void around.warnings.push(text)) },
+  workspace: {
+    isTrusted: true,
+    getConfiguration: () => ({
+      get: (name: string, standard: unknown) => around.settings[name] ?? standard,
+      inspect: () => undefined,
+    }),
+  },
+}));
+vi.mock('../src/executable/find', () => ({ findExecutable: () => Promise.resolve(around.found) }));
+vi.mock('../src/server/launch.js', () => ({
+  RunningServer: class {
+    readonly isRunning = true;
+    readonly client = { onNotification: () => undefined, sendRequest: () => Promise.resolve(around.status) };
+    readonly onDidEnd = (): void => undefined;
+    readonly start = (): Promise<void> => Promise.resolve();
+    readonly stop = (): Promise<void> => Promise.resolve();
+    constructor(settings: unknown) {
+      around.launched.push(settings);
+    }
+  },
+}));
+
+const EXECUTABLE = { command: '/bin/submodel', version: '0.1.0', source: 'PATH' };
+const COMMAND = 'submodel update /a';
+const STATUS: ServerStatus = {
+  bundles: [
+    {
+      workspaceFolder: '/a',
+      build: 'b0',
+      drift: { files: 10, changed: 3, added: 0, removed: 0, share: 0.3, isStale: true, command: COMMAND },
+    },
+  ],
+};
+const SILENT = { info: () => undefined, warn: () => undefined, error: () => undefined } as never;
+
+let served: object[];
+let failures: FailedUpdates;
+let controller: ServerController;
+
+beforeEach(() => {
+  const kept = new Map<string, unknown>();
+  failures = new FailedUpdates({
+    get: (key) => kept.get(key),
+    update: (key, value) => Promise.resolve(void kept.set(key, value)),
+  });
+  Object.assign(around, {
+    warnings: [],
+    settings: {},
+    found: { executable: EXECUTABLE },
+    launched: [],
+    status: STATUS,
+  });
+  served = [{ folder: '/a/.submodel/bundle', builtAt: new Date(0) }];
+  const bundles = {
+    served: () => Promise.resolve(served),
+    picked: () => undefined,
+    repositoriesBelow: () => Promise.resolve(['/a/packages/api']),
+  } as never;
+  controller = new ServerController(bundles, new StatusModel(), undefined as never, failures, SILENT);
+});
+
+/** Let the newest server say something. */
+async function say(message: string): Promise<void> {
+  const { onMessage } = around.launched.at(-1) as LaunchSettings;
+  onMessage(message, true);
+  await new Promise((resolve) => setTimeout(resolve, 0));
+}
+
+test('who looks for the program without a bundle hears what was found', async () => {
+  served = [];
+  const heard: unknown[] = [];
+  controller.onFoundExecutable((found) => heard.push(found));
+  controller.onNoExecutable((missing) => heard.push(missing));
+  await controller.restart('the settings have changed');
+  expect(heard).toEqual([]);
+  await controller.restartAsAsked();
+  around.found = { problem: 'It is nowhere.' };
+  await controller.restartAsAsked();
+  expect(heard).toEqual([EXECUTABLE, { problem: 'It is nowhere.', isAsked: true }]);
+});
+
+test('a message is shown once, and again after a restart by the user', async () => {
+  for (const restart of [() => controller.restart('a'), () => controller.restart('b')]) {
+    await restart();
+    await say('It is damaged. Then run the command submodel.reload.');
+  }
+  expect(around.warnings).toEqual(['It is damaged. Then run the command "submodel: Restart the Server".']);
+  await controller.restartAsAsked();
+  await say('It is damaged. Then run the command submodel.reload.');
+  expect(around.warnings).toHaveLength(2);
+});
+
+test('with automatic updates, drift is a message once such an update has failed', async () => {
+  around.settings = { 'update.automatic': true };
+  await controller.restart('a');
+  await say(`3 of 10 files have changed; run \`${COMMAND}\`.`);
+  expect(around.warnings).toEqual([]);
+  await failures.note({ repository: '/a', build: 'b0' }, 'no memory');
+  await controller.restart('b');
+  await say(`3 of 10 files have changed; run \`${COMMAND}\`.`);
+  expect(around.warnings).toHaveLength(1);
+});
+
+test('the server gets the repositories of opened files', async () => {
+  await controller.restart('a');
+  expect(around.launched).toMatchObject([{ repositoriesBelow: ['/a/packages/api'] }]);
+});
