@@ -56,31 +56,44 @@ def finetune(
 
     fresh: for an update, the paths that `model` hasn't learned from; the others are mixed in against forgetting.
     is_new: whether a line of those is new; such lines come first, and count more.
-    What `state` holds of its stage hash is resumed; the caller removes it once the model is safe. Raises
-    CorpusError if the files hold nothing to train or validate on.
+    What `state` holds of its stage hash is resumed; the caller removes it once the model is safe. If a GPU has too
+    little memory, the CPU takes its place. Raises CorpusError if the files hold nothing to train or validate on.
     """
-    device = training_device()
     material = Material(files, encoder, settings, fresh, is_new)
-    if not material.validation or not material.first:
+    if not material.validation or not material.first_pass:
         raise CorpusError(
             "The repository has no line of code to fine-tune on; add code files, or build with --minutes 0."
         )
-    torch.manual_seed(settings.seed)  # the factors' start
-    adapted = get_peft_model(
-        model.to(device),
-        LoraConfig(
-            r=settings.rank,
-            lora_alpha=round(settings.rank * settings.scale),
-            target_modules=list(TARGETS),
-            task_type="CAUSAL_LM",
-        ),
-    )
-    run = TrainingRun(adapted, material, settings, state, on_event, on_progress)
-    run.restore()
-    with _packed_and_mixed(adapted, device, choose_attention(adapted, settings)):
-        run.train()
+    device = training_device()
+    while True:
+        adapted = _adapted(model, settings)
+        try:
+            run = TrainingRun(adapted.to(device), material, settings, state, on_event, on_progress)
+            run.restore()
+            with _packed_and_mixed(adapted, device, choose_attention(adapted, settings)):
+                run.train()
+            break
+        except RuntimeError as error:  # torch.OutOfMemoryError is one; MPS has no class of its own
+            if device.type == "cpu" or "out of memory" not in str(error):
+                raise
+        on_event("The GPU has too little memory to fine-tune this model; the CPU fine-tunes it")
+        device = torch.device("cpu")
+        adapted.unload().to(device)
+        del model.peft_config  # or peft warns of it
     merged = adapted.merge_and_unload().to("cpu").eval()
     return Finetuned(model=merged, summary=run.summary(), read=material.paths_before(run.progress.best_step))
+
+
+def _adapted(model: PreTrainedModel, settings: FinetuneSettings) -> Any:
+    """`model` with new factors, the same at each call."""
+    torch.manual_seed(settings.seed)
+    config = LoraConfig(
+        r=settings.rank,
+        lora_alpha=round(settings.rank * settings.scale),
+        target_modules=list(TARGETS),
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(model, config)
 
 
 def training_device() -> torch.device:

@@ -29,9 +29,9 @@ MOST_TOKENS = 1_000_000
 class Material:
     """The training sequences in their order, each pass over the files with other examples, and those to validate on.
 
-    `validation` is empty, or `first`, the first pass, where the files hold no line of code. `fresh` are the paths of an
-    update: the files that the model hasn't learned from. They come first in validation and are the most of a pass, and
-    of their examples those at lines that `is_new` come first, and count more.
+    `validation` is empty, or `first_pass`, where the files hold no line of code. `fresh` are the paths of an update:
+    the files that the model hasn't learned from. They come first in validation and are the most of a pass, and of their
+    examples those at lines that `is_new` come first, and count more.
     """
 
     def __init__(
@@ -53,8 +53,8 @@ class Material:
         else:
             self._old_tokens = self._tokens_of(self._old)
         self._passes: list[tuple[Step, ...]] = []
-        self.first = self._pass(0)
-        self.most_steps = max(1, len(self.first) * settings.max_passes)
+        self.first_pass = self._pass(0)
+        self.most_steps = max(1, len(self.first_pass) * settings.max_passes)
 
     def _validation(self, fresh: Sequence[SourceFile], old: Sequence[SourceFile]) -> tuple[Example, ...]:
         """Examples of the fresh files, then of the old ones if those hold too few lines."""
@@ -83,7 +83,7 @@ class Material:
 
     def batch(self, step: int) -> Step:
         """What one step learns from."""
-        number, place = divmod(step, len(self.first))
+        number, place = divmod(step, len(self.first_pass))
         steps = self._pass(number)
         return steps[place % len(steps)]
 

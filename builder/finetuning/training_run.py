@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from statistics import median
 from typing import Any
@@ -16,7 +16,7 @@ from builder.finetuning.finetune_settings import FinetuneSettings
 from builder.finetuning.packed import packed_nats
 from builder.finetuning.schedule import learning_rate_at, steps_within, validation_steps
 from builder.finetuning.training_data import Material
-from builder.finetuning.training_state import StateFile, TrainingProgress
+from builder.finetuning.training_state import StateFile, Tensors, TrainingProgress
 from contract.documents import FineTuningFacts
 
 SAVE_EVERY_S = 30.0  # between two states of some 100 MB; a kill before the first costs all steps so far
@@ -43,18 +43,20 @@ class TrainingRun:
         self._on_event, self._on_progress = on_event, on_progress
         self._factors = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self._optimizer = torch.optim.AdamW(list(self._factors.values()), lr=settings.learning_rate, weight_decay=0.0)
-        self.progress = TrainingProgress()
+        self.progress = TrainingProgress(device=self._device.type)
         self._best = self._copy()
         # What the plan is made of: seconds a pass of the first validation, seconds a token of each step.
         self._pass_seconds: list[float] = []
         self._last_validation_s = 0.0
         self._step_paces: list[float] = []
         self._stood_still_s = 0.0
+        self._saved_at = 0.0
 
     def restore(self) -> None:
-        """Go on with the state on disk, where there is one for the same stage hash."""
+        """Go on with the state on disk, if there is one of the same stage hash, factors and kind of device."""
         found = self._state.load()
-        if found is None:
+        # Another kind of device has another pace, by which its number of steps was planned.
+        if found is None or found[0].device != self.progress.device or not self._fits(found[1]):
             return
         self.progress, groups = found
         self._load(groups["weights"])
@@ -65,6 +67,17 @@ class TrainingRun:
                 moment: tensor if moment == "step" else tensor.to(self._device) for moment, tensor in moments.items()
             }
         self._on_event(f"Fine-tuning goes on after step {self.progress.step} of {self.progress.total}")
+
+    def _fits(self, groups: Mapping[str, Tensors]) -> bool:
+        """Whether a state's tensors have the names and shapes of this model's: another version of peft may differ."""
+        factors = {name: factor.shape for name, factor in self._factors.items()}
+        moments = {
+            f"{name}/{moment}": torch.Size() if moment == "step" else shape
+            for name, shape in factors.items()
+            for moment in MOMENTS
+        }
+        wanted = {"weights": factors, "best": factors, "moments": moments}
+        return wanted == {group: {name: one.shape for name, one in part.items()} for group, part in groups.items()}
 
     def train(self) -> None:
         """Steps until the budget is spent or validation stops improving; leaves the best factors in the model."""
@@ -85,15 +98,14 @@ class TrainingRun:
             progress.curve.append(
                 {"step": 0, "seconds": progress.seconds, "tokens": 0, "validation": progress.best_loss}
             )
-        saved = self._now()
+        self._saved_at = self._now()
         while True:
             self._check_if_due()
             if self._is_finished():
                 break
             started, tokens = self._now(), progress.tokens
-            if progress.total is not None and progress.step and started - saved >= SAVE_EVERY_S:
+            if progress.total is not None and progress.step and started - self._saved_at >= SAVE_EVERY_S:
                 self._save()
-                saved = started
             progress.losses.append(self._step())
             progress.step += 1
             seconds = self._now() - started
@@ -280,6 +292,7 @@ class TrainingRun:
         )
 
     def _save(self) -> None:
+        self._saved_at = self._now()
         moments = {
             f"{name}/{moment}": self._optimizer.state[factor][moment]
             for name, factor in self._factors.items()

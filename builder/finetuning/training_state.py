@@ -42,6 +42,7 @@ class TrainingProgress:
     # step, seconds, tokens, training loss since the last entry, validation loss; losses in nats a token
     curve: list[LossPoint] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)  # training losses since its last entry, one a step
+    device: str = "cpu"  # the kind of device that it trains on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +74,19 @@ class StateFile:
         write_text(self._seals, "".join(f"{one}\n" for one in seals))
 
     def remove(self) -> None:
-        """Remove the state, with its seal."""
-        self.path.unlink(missing_ok=True)
-        self._seals.unlink(missing_ok=True)
+        """Remove the state, with its seal, if it is of this stage hash."""
+        if self._has_this_stage_hash():
+            self.path.unlink()
+            self._seals.unlink(missing_ok=True)
+
+    def _has_this_stage_hash(self) -> bool:
+        try:
+            if not stat.S_ISREG(self.path.lstat().st_mode):
+                return False
+            with safe_open(self.path, framework="pt") as file:
+                return (file.metadata() or {}).get("stage_hash") == self.stage_hash
+        except (OSError, SafetensorError):  # never begun, or cut off
+            return False
 
     @property
     def _seals(self) -> Path:

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from builder.batches import in_limited_batches
 from builder.corpus.corpus import SourceFile
 from builder.corpus.split import Split
+from builder.finetuning import finetune as tuning
 from builder.finetuning import packed, training_run, training_state
 from builder.finetuning import training_data as material
 from builder.finetuning.finetune import finetune
@@ -21,7 +22,7 @@ from builder.finetuning.finetune_settings import FinetuneSettings
 from builder.finetuning.packed import BY_TORCH, choose_attention, packed_nats
 from builder.finetuning.schedule import learning_rate_at, steps_within, validation_steps
 from builder.finetuning.training_data import NEW_WEIGHT, Material, token_weights
-from builder.finetuning.training_state import StateFile
+from builder.finetuning.training_state import StateFile, TrainingProgress
 from builder.learning_examples import Example, make_examples
 from contract.errors import BuildError, CorpusError
 from contract.prompt import PromptEncoder, PromptFormat
@@ -91,9 +92,9 @@ def test_an_update_learns_mostly_fresh_files_and_validates_on_them_first(monkeyp
     encoder = PromptEncoder(encoder.tokenizer, prompt_format)
     fresh = frozenset({"calibration_1.py", "calibration_2.py", "validation_4.py"})
     update = Material(many_files(), encoder, SETTINGS, fresh)
-    reported = shares(encoder, update.first, fresh)
+    reported = shares(encoder, update.first_pass, fresh)
     # A window need not show its file's name: of those that do, seven in ten are fresh.
-    old = shares(encoder, update.first, {f"calibration_{number}.py" for number in (0, 3, 4)})
+    old = shares(encoder, update.first_pass, {f"calibration_{number}.py" for number in (0, 3, 4)})
     assert 0.6 < reported / (reported + old) < 0.8
     first = encoder.tokenizer.decode(list(update.validation[0].ids), skip_special_tokens=False)
     names = re.findall(r"validation_\d", first)
@@ -111,7 +112,7 @@ def test_an_update_learns_and_validates_on_new_lines_first():
     settings = replace(SETTINGS, validation_tokens=600)
     fresh = frozenset({"calibration_1.py", "validation_4.py"})
     update = Material(files, encoder, settings, fresh, lambda file, line: line[-3:] >= "150")
-    learned = [encoder.tokenizer.decode(list(example.ids)) for step in update.first for example in step]
+    learned = [encoder.tokenizer.decode(list(example.ids)) for step in update.first_pass for example in step]
     of_fresh = [text for text in learned if "calibration_1" in text][:10]
     validated = [encoder.tokenizer.decode(list(example.ids)) for example in update.validation[:10]]
     assert all(re.search(r"1[4-9]\d", text) for text in of_fresh + validated)
@@ -131,7 +132,7 @@ def test_a_pass_over_much_code_is_limited_and_the_next_one_draws_other_lines(mon
 def test_a_small_update_is_filled_up_with_old_files():
     encoder, _ = encoder_and_model()
     update = Material(many_files(), encoder, SETTINGS, frozenset({"calibration_1.py"}))
-    assert sum(len(one.ids) for step in update.first for one in step) > 30 * len(encoder.text_ids(TEXT))
+    assert sum(len(one.ids) for step in update.first_pass for one in step) > 30 * len(encoder.text_ids(TEXT))
 
 
 def encoder_and_model():
@@ -356,6 +357,105 @@ def test_another_run_s_state_and_a_broken_one_are_not_gone_on_with(tmp_path):
     said.clear()
     run(tmp_path, on_event=said.append)
     assert not any("goes on" in text for text in said)
+
+
+def test_a_state_of_other_factors_is_not_gone_on_with(tmp_path):
+    """As after an update of peft: each stage hash stays, and names or shapes differ."""
+    settings = replace(SETTINGS, steps=2)
+    whole = run(tmp_path, settings=settings)
+    state = StateFile(path=tmp_path / "state", stage_hash="k")
+    found = state.load()
+    assert found is not None
+    progress, groups = found
+    wider = {name: torch.ones(tensor.shape[0] + 1, *tensor.shape[1:]) for name, tensor in groups["weights"].items()}
+    renamed = {f"new.{name}": tensor for name, tensor in groups["best"].items()}
+    for weights, moments, best in (
+        (wider, groups["moments"], groups["best"]),
+        (groups["weights"], {}, groups["best"]),
+        (groups["weights"], groups["moments"], renamed),
+    ):
+        state.save(progress, weights, moments, best)
+        said = []
+        again = run(tmp_path, settings=settings, on_event=said.append)
+        assert not any("goes on" in text for text in said)
+        for name, tensor in whole.model.state_dict().items():
+            torch.testing.assert_close(again.model.state_dict()[name], tensor)
+
+
+@pytest.mark.parametrize("is_saved", [False, True])
+def test_the_cpu_fine_tunes_what_a_gpu_has_too_little_memory_for(tmp_path, monkeypatch, is_saved):
+    """A GPU is played: its memory ends at the first pass, or once it has written a state."""
+    monkeypatch.setattr(training_run, "SAVE_EVERY_S", 0.0)
+    settings = replace(SETTINGS, steps=4)
+    whole = run(tmp_path, "whole", settings=settings)
+    device, save = ["cpu"], StateFile.save
+    to, real = torch.nn.Module.to, training_run.packed_nats  # type: ignore[attr-defined]
+
+    def played_to(module, *where, **options):
+        if where in ((torch.device("cuda"),), (torch.device("cpu"),)) and not options:
+            device[0] = where[0].type
+            return module
+        return to(module, *where, **options)
+
+    def packed_nats(model, sequences, _):
+        if device[0] == "cuda" and (tmp_path / "state").exists() == is_saved:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return real(model, sequences, torch.device("cpu"))
+
+    def noted_save(state, progress, *tensors):
+        save(state, replace(progress, device=device[0]), *tensors)
+
+    monkeypatch.setattr(StateFile, "save", noted_save)
+    monkeypatch.setattr(tuning, "training_device", lambda: torch.device("cuda"))
+    monkeypatch.setattr(torch.nn.Module, "to", played_to)
+    monkeypatch.setattr(training_run, "packed_nats", packed_nats)
+    said = []
+    tuned = run(tmp_path, settings=settings, on_event=said.append)
+    assert sum("GPU has too little memory" in text for text in said) == 1
+    assert not any("goes on" in text for text in said), "its steps were planned by the pace of the GPU"
+    for name, tensor in whole.model.state_dict().items():
+        torch.testing.assert_close(tuned.model.state_dict()[name], tensor)
+    assert tuned.model.state_dict().keys() == whole.model.state_dict().keys()
+
+
+def test_another_error_of_the_cpu_is_not_taken_for_too_little_memory(tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("DefaultCPUAllocator: out of memory")
+
+    monkeypatch.setattr(training_run, "packed_nats", fail)
+    with pytest.raises(RuntimeError, match="DefaultCPUAllocator"):
+        run(tmp_path)
+
+
+def test_no_state_is_written_twice(tmp_path, monkeypatch):
+    """By a clock of its own: each pass takes as long as the time between two states."""
+    now, steps, real = [0.0], [], training_run.packed_nats  # type: ignore[attr-defined]
+    save = StateFile.save
+
+    def packed_nats(model, sequences, device):
+        now[0] += training_run.SAVE_EVERY_S
+        return real(model, sequences, device)
+
+    def noted_save(state, progress, *tensors):
+        steps.append(progress.step)
+        save(state, progress, *tensors)
+
+    monkeypatch.setattr(training_run, "packed_nats", packed_nats)
+    monkeypatch.setattr(training_run, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(StateFile, "save", noted_save)
+    run(tmp_path, settings=replace(SETTINGS, minutes=30, warmup_steps=3))  # the plan's state isn't a validation's
+    assert len(steps) > 4
+    assert len(steps) == len(set(steps))
+
+
+def test_only_the_own_state_is_removed(tmp_path):
+    state, other = (StateFile(path=tmp_path / "state", stage_hash=one) for one in ("k", "another"))
+    state.save(TrainingProgress(step=3), *({"w": torch.ones(2)} for _ in range(3)))
+    other.remove()
+    assert state.load() is not None
+    state.remove()
+    state.remove()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_held_out_files_are_not_read(tmp_path):
