@@ -36,7 +36,7 @@ def gram_matrix(activations: Tensor, *, chunk_tokens: int = 4096, blocks: int = 
         rows = activations[start : start + chunk_tokens]
         for left, right in itertools.pairwise(edges):
             gram[left:right, left:] += rows[:, left:right].T @ rows[:, left:]
-    for left, right in itertools.pairwise(edges):  # in place: the matrix has 95 MB
+    for left, right in itertools.pairwise(edges):  # in place: of 4,864 channels the matrix has 95 MB
         block = gram[left:right, left:right]
         block.copy_(torch.triu(block) + torch.triu(block, 1).T)
         gram[right:, left:right] = gram[left:right, right:].T
@@ -57,10 +57,10 @@ def eliminate(weight: Tensor, hessian: Tensor, keep: int, *, block: int = 1536) 
     """Drop the cheapest channels block by block, each time refitting the rest; the kept channels and their weight.
 
     The cost of dropping channel j, the others being refitted, is ‖W[:,j]‖² / [H⁻¹]_jj (optimal brain surgeon on whole
-    columns: Kurtić et al., ZipLM, 2023, section 3). After each block W and H⁻¹ are updated, so that of two channels
-    that say the same only one goes. weight: (outputs, channels); hessian: (channels, channels), positive definite.
-    Returns (keep,) int64, ascending, and (outputs, keep) float32, which is the refit of them. Smaller blocks cost
-    time and gain nothing (docs/LOG.md).
+    columns: Kurtić et al., ZipLM, 2023, section 3). After each block W and H⁻¹ are updated, so that a later block keeps
+    a channel whose twin has gone; two of one block may both go. weight: (outputs, channels); hessian: (channels,
+    channels), positive definite. Returns (keep,) int64, ascending, and (outputs, keep) float32, which is the refit of
+    them. Smaller blocks cost time and gain nothing (docs/LOG.md).
     """
     _check_keep(weight, keep)
     weight = weight.float()
@@ -109,15 +109,19 @@ def choose_channels(
     keep: int,
     *,
     ridges: tuple[float, ...],
+    larger: tuple[float, ...] = (),
 ) -> ChannelChoice:
     """Keep the `keep` best channels of one layer and refit its weight, with the ridge that loses least on validation.
 
-    weight: (outputs, channels); activations, validation: (tokens, channels) of different files.
+    weight: (outputs, channels); activations, validation: (tokens, channels) of different files. larger: ridges that are
+    tried in their order until H can be inverted with one, if it can't be with any of `ridges`.
     Channels leave by elimination, which loses a third less of the layer's output than ranking by energy (docs/LOG.md).
     """
     gram = gram_matrix(activations)
     best: ChannelChoice | None = None
-    for ridge in ridges:
+    for number, ridge in enumerate((*ridges, *larger)):
+        if best is not None and number >= len(ridges):
+            break
         hessian = regularized(gram, ridge)
         try:
             channels, new_weight = eliminate(weight, hessian, keep)
@@ -127,8 +131,9 @@ def choose_channels(
         if best is None or error < best.output_error:
             best = ChannelChoice(channels=channels, weight=new_weight, ridge=ridge, output_error=error)
     if best is None:
+        tried = ", ".join(f"{ridge:g}" for ridge in (*ridges, *larger))
         raise BuildError(
-            f"A layer's statistics can't be inverted with any ridge of {ridges}; give the repository more code."
+            f"A layer's statistics can't be inverted with a ridge of {tried}; give the repository more code."
         )
     return best
 

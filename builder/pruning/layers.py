@@ -1,7 +1,8 @@
 """The pass over the layers: each is measured on the outputs of the pruned ones before it, then pruned itself.
 
-Covers Llama- and Qwen2-shaped decoders as transformers builds them. Memory beyond the model is one layer's need: its
-activations and one Gram matrix, whatever the number of layers.
+Covers Llama- and Qwen2-shaped decoders as transformers builds them. Memory beyond the model is one layer's need,
+whatever the number of layers: hidden states of all tokens, activations, plain and weighted, and a few matrices as large
+as its Gram matrix.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class WidthSettings:
 
     # In each layer that we tried, one of these two was best and the other came close (docs/LOG.md).
     ridges: tuple[float, ...] = (0.1, 0.3)
-    # Each so many layers all ridges are tried on validation; the layers between take the last one that won.
+    # Every sixth layer tries all ridges; the others reuse the one that won last.
     choose_ridge_every: int = 6
 
 
@@ -49,6 +50,7 @@ def narrow_layers(
         for index, layer in enumerate(layers):
             is_probe = index % settings.choose_ridge_every == 0
             ridges = settings.ridges if is_probe else (choices[-1].ridge,)
+            larger = tuple(ridge for ridge in sorted(settings.ridges) if ridge > max(ridges))
             activations, unseen = (_run_to_down_proj(layer, stream) for stream in streams)
             down = layer.mlp.down_proj
             weighted, unseen_weighted = (
@@ -61,6 +63,7 @@ def narrow_layers(
                 unseen_weighted,
                 width,
                 ridges=ridges,
+                larger=larger,
             )
             replace_channels(layer.mlp, choice.channels, choice.weight)
             for stream, inputs in zip(streams, (activations, unseen), strict=True):

@@ -3,7 +3,7 @@
 A set of tokens is closed under merges when it holds the two parts of each of its tokens, recursively. Text whose
 tokens all lie in such a set is segmented by the trimmed tokenizer exactly as before: every merge on the way to a kept
 token yields a kept token, so each step still finds the same best pair. Text outside the set falls back to shorter
-pieces, down to single bytes, which are always kept.
+pieces, down to single bytes. Every byte of the vocabulary is always kept; SmolLM2's lacks some that no UTF-8 text has.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from contract.errors import BuildError
 class BpeVocabulary:
     """A byte-level BPE vocabulary as its tokenizer states it."""
 
-    ids: dict[str, int]  # without the added tokens
+    ids: dict[str, int]  # without the added tokens, unless merges make or take them
     merges: tuple[tuple[str, str], ...]  # by rank
     added: dict[str, int]  # special and other added tokens, kept whatever happens
 
@@ -51,7 +51,8 @@ def read_vocabulary(tokenizer: Tokenizer) -> BpeVocabulary:
         raise BuildError(f"The base's tokenizer is of type {model.get('type')}; only BPE vocabularies can be trimmed.")
     merges = tuple((a, b) for a, b in (m.split(" ", 1) if isinstance(m, str) else m for m in model["merges"]))
     added = {token["content"]: token["id"] for token in document["added_tokens"]}
-    ids = {token: i for token, i in model["vocab"].items() if token not in added}
+    merged = {token for pair in merges for token in (*pair, "".join(pair))}
+    ids = {token: i for token, i in model["vocab"].items() if token not in added or token in merged}
     # Not by the 256 byte tokens: SmolLM2's own vocabulary lacks some that no UTF-8 text has.
     if "ByteLevel" not in json.dumps(document["decoder"]):
         raise BuildError(
@@ -74,13 +75,13 @@ def close_under_merges(wanted: Iterable[int], vocabulary: BpeVocabulary) -> froz
 
 
 def always_kept(vocabulary: BpeVocabulary) -> frozenset[int]:
-    """Ids that no plan drops: the added tokens and the single symbols (the 256 bytes among them)."""
+    """Ids that no plan drops: the added tokens and the single symbols, among them the bytes."""
     return frozenset(vocabulary.added.values()) | {i for token, i in vocabulary.ids.items() if len(token) == 1}
 
 
 @dataclass(frozen=True, kw_only=True)
 class TokenOrder:
-    """All ids, in the order in which they are to be kept. Any first ones from `used` on are closed under merges."""
+    """All ids, in the order in which to keep them. Every prefix of at least `used` ids is closed under merges."""
 
     ids: tuple[int, ...]
     used: int  # how many can't leave

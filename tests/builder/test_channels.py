@@ -128,5 +128,10 @@ def test_a_ridge_too_small_to_invert_is_no_candidate():
     weight, activations = make_problem(6, tokens=3)  # rank 3 of 12
     choice = choose_channels(weight, activations, activations, 6, ridges=(0.0, 1e-1))
     assert choice.ridge == 1e-1
+    choice = choose_channels(weight, activations, activations, 6, ridges=(0.0,), larger=(1e-1, 1e9))
+    assert choice.ridge == 1e-1
+    assert choose_channels(weight, activations, activations, 6, ridges=(1e3,), larger=(1e9,)).ridge == 1e3
+    with pytest.raises(BuildError, match=r"can't be inverted with a ridge of 0, -0\.001;"):
+        choose_channels(weight, activations, activations, 6, ridges=(0.0,), larger=(-1e-3,))
     with pytest.raises(BuildError, match="can't be inverted"):
         choose_channels(weight, activations, activations, 6, ridges=(-1e-3,))

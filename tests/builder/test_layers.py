@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from builder.pruning import channels
 from builder.pruning.layers import WidthSettings, narrow_layers
 from builder.pruning.plan import SizeSettings, count_parameters, plan_size
 from builder.pruning.vocabulary import TokenOrder
@@ -49,6 +50,27 @@ def test_each_layer_is_measured_on_the_pruned_ones_before_it(kind):
     truth = inputs @ last.T
     lost = truth - inputs[:, choices[-1].channels] @ choices[-1].weight.T
     assert float(lost.square().sum() / truth.square().sum()) == pytest.approx(choices[-1].output_error, rel=1e-3)
+
+
+def test_a_layer_that_the_last_ridge_does_not_invert_takes_a_larger_one(monkeypatch):
+    tried, eliminate = [], channels.eliminate
+
+    def regularized(gram, ridge):
+        tried.append(ridge)
+        return gram + ridge * torch.eye(len(gram))
+
+    def played_eliminate(*problem):
+        if len(tried) == 4:  # the second layer's first
+            raise torch.linalg.LinAlgError  # type: ignore[attr-defined]
+        return eliminate(*problem)
+
+    monkeypatch.setattr(channels, "regularized", regularized)
+    monkeypatch.setattr(channels, "eliminate", played_eliminate)
+    monkeypatch.setattr(channels, "output_error", lambda *_: float(len(tried)))  # the first ridge wins
+    settings = WidthSettings(ridges=(1.0, 3.0, 9.0))
+    choices = narrow_layers(make_model(300), sequences(30, 1), sequences(5, 2), 128, settings)
+    assert tried == [1.0, 3.0, 9.0, 1.0, 3.0]
+    assert [choice.ridge for choice in choices] == [1.0, 3.0]
 
 
 @pytest.mark.slow

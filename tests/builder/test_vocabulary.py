@@ -106,6 +106,19 @@ def test_logits_of_kept_tokens_are_the_bases(is_tied):
     assert model.config.vocab_size == len(kept)
 
 
+def test_a_token_that_merges_make_may_be_an_added_one_too():
+    tokenizer = make_tokenizer()
+    assert tokenizer.token_to_id("def") is not None
+    tokenizer.add_tokens(["def", "e"])
+    vocabulary = read_vocabulary(tokenizer)
+    assert {"def", "e"} <= vocabulary.ids.keys() & vocabulary.added.keys()
+    kept = order_tokens(vocabulary, tokenizer.encode(TEXT).ids).first(0)
+    assert close_under_merges(kept, vocabulary) == set(kept)
+    assert differing_texts(tokenizer, trim_tokenizer(tokenizer, kept), kept, [TEXT]) == 0
+    everything = order_tokens(vocabulary, []).ids
+    assert len(everything) == len(set(everything)) == tokenizer.get_vocab_size()
+
+
 def test_only_bpe_can_be_trimmed():
     with pytest.raises(BuildError, match="only BPE"):
         read_vocabulary(Tokenizer(models.WordLevel({"a": 0}, unk_token="a")))
