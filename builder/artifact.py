@@ -81,7 +81,9 @@ def read_artifact(folder: Path) -> SubModel:
         manifest = read_json(path)
     except (OSError, ValueError) as error:
         raise BuildError(f"{path} can't be read ({error}); run `submodel build` again.") from error
-    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA_VERSION:
+    if not isinstance(manifest, dict) or "prompt" not in manifest:
+        return SubModel(folder=folder, manifest=None)  # another program's manifest
+    if manifest.get("schema") != SCHEMA_VERSION:
         raise BuildError(f"{path} is of another version of submodel; run `submodel build` again.")
     return SubModel(folder=folder, manifest=manifest)
 

@@ -6,7 +6,6 @@ says so. `optimum_types()` lists the types that optimum exports, `MODEL_TYPES` t
 
 from __future__ import annotations
 
-import json
 import shutil
 import warnings
 from collections.abc import Callable, Mapping
@@ -24,6 +23,7 @@ from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, PretrainedConf
 from builder.artifact import SubModel, read_artifact
 from builder.bases.folder_model import model_with_weights
 from builder.bases.prompt_tokens import make_prompt_format, with_control_tokens_special
+from builder.bases.resolve import licence_of
 from contract.bundle.bundle import (
     OPTIMUM_LAYOUT,
     TOKENIZER_FILE,
@@ -201,11 +201,10 @@ def _architecture(model_folder: Path, config: PretrainedConfig) -> Architecture:
 def _manifest(
     source: SubModel, model: PreTrainedModel, architecture: Architecture, encoder: PromptEncoder, report: ParityReport
 ) -> dict[str, Any]:
-    name = json.loads((source.folder / "config.json").read_text(encoding="utf-8")).get("_name_or_path")
     return {
         "layout": OPTIMUM_LAYOUT,
-        "base": {"name": name or source.folder.name},
-        "licence": "unknown",
+        "base": {"name": source.folder.resolve().name},
+        "licence": licence_of(source.folder),
         "parameters": model.num_parameters(),
         "prompt": encoder.prompt_format.to_json(),
         "quantization": str(Precision.FP32),

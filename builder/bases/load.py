@@ -156,9 +156,17 @@ def _folder_vocabulary(folder: Path) -> _Vocabulary:
         tokenizer=tokenizer,
         adds_bos=first is not None,
         bos_token=first or names["bos_token"],
-        eos_token=names["eos_token"],
+        eos_token=names["eos_token"] or _configured_eos(folder, tokenizer),
         pad_token=names["pad_token"],
     )
+
+
+def _configured_eos(folder: Path, tokenizer: Tokenizer) -> str | None:
+    """The token that config.json gives as the end, by its id; of several, the first."""
+    ids = read_object(folder / "config.json").get("eos_token_id")
+    first = ids[0] if isinstance(ids, list) and ids else ids
+    known = {i: token for token, i in tokenizer.get_vocab(with_added_tokens=True).items()}
+    return known.get(first) if type(first) is int else None
 
 
 def _token_name(folder: Path, role: str) -> str | None:

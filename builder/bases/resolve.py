@@ -166,7 +166,7 @@ def _from_disk(path: Path) -> ResolvedBase:
             path=path,
             source=f"folder {name}",
             why="it was asked for",
-            licence=_licence_of(path),
+            licence=licence_of(path),
             is_sub_model=is_sub_model,
         )
     if not path.is_file():
@@ -182,7 +182,7 @@ def _of_snapshot(snapshot: Snapshot, entry: BaseModel | None, why: str, hub_id: 
         source=f"model hub {hub_id}",
         why=why,
         revision=snapshot.revision,
-        licence=entry.licence if entry else _licence_of(snapshot.folder),
+        licence=entry.licence if entry else licence_of(snapshot.folder),
         is_fim=entry.is_fim if entry else None,
         published=snapshot.sha256,
     )
@@ -244,7 +244,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     return manifest if isinstance(manifest, dict) else {}
 
 
-def _licence_of(folder: Path) -> str:
+def licence_of(folder: Path) -> str:
     """From a sub-model's manifest or a model card; "unknown" where neither says."""
     card = folder / "README.md"
     if (folder / MANIFEST).is_file():

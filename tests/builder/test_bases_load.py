@@ -49,6 +49,21 @@ def test_a_folder_is_loaded(tmp_path, kind):
 
 
 @pytest.mark.parametrize(
+    ("ids", "name"),
+    [(7, 7), ([7, 8], 7), ([], None), (True, None), (10**9, None), (2**70, None), ("7", None), (None, None)],
+)
+def test_the_end_is_that_of_config_json_if_no_file_of_the_tokenizer_names_it(tmp_path, ids, name):
+    folder = save_base(tmp_path / "model")
+    (folder / "tokenizer_config.json").unlink()
+    (folder / "special_tokens_map.json").unlink(missing_ok=True)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"eos_token_id": ids}))
+    base = load_base(str(folder))
+    assert base.model.config.eos_token_id == name
+    assert base.eos_token == (None if name is None else base.tokenizer.id_to_token(name))
+
+
+@pytest.mark.parametrize(
     ("name", "text", "licence"),
     [
         ("README.md", "---\ntags: [a]\nlicense: apache-2.0\n---\n", "apache-2.0"),

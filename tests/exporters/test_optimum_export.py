@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,11 @@ def other_folder(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("other_folder", list(CONFIGS), indirect=True)
 def test_other_architectures_go_through_optimum(other_folder: Path, tmp_path: Path) -> None:
+    config = json.loads((other_folder / "config.json").read_text())
+    (other_folder / "config.json").write_text(json.dumps({**config, "_name_or_path": "/home/ada/secret"}))
+    (other_folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
     bundle = export_any(other_folder, tmp_path / "bundle", FP32)
+    assert (bundle.manifest["base"], bundle.manifest["licence"]) == ({"name": "model"}, "apache-2.0")
     assert bundle.manifest["parity"]["max_logit_difference"] < 1e-4
     assert bundle.manifest["quantization"] == "fp32"
     assert bundle.architecture.layers == 2
