@@ -21,7 +21,7 @@ from contract.bundle.previous import forget_older, place_for
 from contract.bundle.trusted_builds import check_trusted, trust_build, trusted_folder
 from contract.documents import ArchitectureFacts, FileFacts, Manifest
 from contract.errors import BuildError, BundleError, ExportError
-from contract.files.file_names import DEVICES
+from contract.files.file_names import DEVICES, is_stray
 from contract.files.folders import replace_folder, write_text
 from contract.files.home import holds_home
 from contract.files.untrusted_json import parse_json, read_bytes, read_json
@@ -208,11 +208,14 @@ def write_bundle_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def complete_manifest(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """`manifest` plus the schema and the size and SHA-256 of every file in `folder`, as `seal_manifest` takes it."""
+    """`manifest` plus the schema and the size and SHA-256 of every file in `folder`, as `seal_manifest` takes it.
+
+    What file managers have left in `folder` is no file of the bundle.
+    """
     files = {}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder).as_posix()
-        if path.is_file() and relative != MANIFEST_FILE:
+        if path.is_file() and relative != MANIFEST_FILE and not is_stray(path.name):
             files[relative] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
     return {"schema": SCHEMA, **manifest, "files": files}
 

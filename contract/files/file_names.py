@@ -12,12 +12,14 @@ import re
 import stat
 import unicodedata
 from contextlib import suppress
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Final
 
 _PORTS: Final = (f"{port}{digit}" for port in ("COM", "LPT") for digit in "0123456789¹²³")
 DEVICES: Final = frozenset({"CON", "CONIN$", "CONOUT$", "PRN", "AUX", "NUL", *_PORTS})  # of Windows, in each folder
 _SHORT: Final = re.compile(r"[^.]{1,6}~\d{1,6}(\..{0,3})?")  # a second name of some file, as NTFS keeps them
+_STRAY: Final = (".DS_Store", "._*", "Thumbs.db", "desktop.ini", ".directory", ".nfs*")
 _NO_NAME: Final = re.compile(r'[\x00-\x1f<>:"|?*\\]|[. ]$')
 
 
@@ -36,6 +38,11 @@ def is_plain(name: str, folder: PurePath) -> bool:
         _NO_NAME.search(part) or _SHORT.fullmatch(part) or part.partition(".")[0].rstrip(" ").upper() in DEVICES
         for part in PurePosixPath(name).parts
     )
+
+
+def is_stray(name: str) -> bool:
+    """Whether file managers and network drives leave files of this name in any folder. No reader of ours opens them."""
+    return any(fnmatchcase(name, stray) for stray in _STRAY)
 
 
 def path_below(path: Path, folder: Path) -> Path | None:

@@ -5,20 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from contract.errors import BuildError
-
-_STRAY: Final = (".DS_Store", "._*", "Thumbs.db", "desktop.ini", ".directory", ".nfs*")
+from contract.files.file_names import is_stray
 
 Hashes = dict[str, str]  # relative posix path → SHA-256; "." for an output that is one file
-
-
-def is_stray(name: str) -> bool:
-    """Whether file managers and network drives leave files of this name in any folder. No reader of ours opens them."""
-    return any(fnmatchcase(name, stray) for stray in _STRAY)
 
 
 class OutputHashes:

@@ -12,10 +12,9 @@ from typing import Final
 
 from contract.bundle.bundle import WORKSPACE_BUNDLE
 from contract.errors import BuildError
-from contract.files.file_names import is_link_status
+from contract.files.file_names import is_link_status, is_stray
 from contract.files.folders import make_folder, write_text
 from contract.repository.git import GitError, decode_name, run_git
-from submodel.build.outputs import is_stray
 
 WORKSPACE: Final = WORKSPACE_BUNDLE.parts[0]
 IGNORED: Final = "*\n"  # the .gitignore of each output

@@ -46,6 +46,13 @@ def test_reads_what_was_written(bundle: Path) -> None:
     assert read.tokenizer_path == bundle / TOKENIZER_FILE
 
 
+def test_what_file_managers_leave_is_no_file_of_the_bundle(bundle: Path) -> None:
+    for name in (".DS_Store", "onnx/._model.onnx", "desktop.ini", "onnx/Thumbs.db"):
+        (bundle / name).write_text("stray")
+    write_bundle_manifest(bundle, {"prompt": PROMPT.to_json(), "architecture": ARCHITECTURE.to_json()})
+    assert set(read_bundle(bundle).manifest["files"]) == {MODEL_FILE, TOKENIZER_FILE}
+
+
 def test_names_a_missing_file(bundle: Path) -> None:
     (bundle / TOKENIZER_FILE).unlink()
     with pytest.raises(BundleError, match=r"tokenizer\.json is missing.*run `submodel build`"):
