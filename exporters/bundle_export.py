@@ -42,7 +42,7 @@ from exporters.checkpoint_reader import Checkpoint, DecoderShape, read_config
 from exporters.configuration_files import write_configs
 from exporters.export_settings import ExportSettings
 from exporters.graph_writer import GraphWriter
-from exporters.parity import ParityReport, ParitySettings
+from exporters.parity import ParityReport
 from exporters.precision import VARIANT_FILES, Precision
 from exporters.prompts import choose_prompts
 from exporters.reference import Reference, compute_references
@@ -112,27 +112,27 @@ def export_bundle(
             f"{' and '.join(MODEL_TYPES)} only; `submodel export --quantize fp32` takes others through optimum."
         )
     checkpoint = Checkpoint(model_folder)
-    asked, checked, quantized = (part_of(on_progress, *part) for part in PARTS)
+    on_references, on_float32, on_quantized = (part_of(on_progress, *part) for part in PARTS)
     with replace_bundle(bundle_folder) as fresh:
         loaded = load_base(str(model_folder.absolute()), dtype=torch.float32, on_event=on_event)
-        references = _references(source, loaded, settings.parity, checkpoint.shape, on_event, asked)
+        references = _references(source, loaded, settings, checkpoint.shape, on_event, on_references)
         facts = _facts(source, loaded)
         end_ids = PromptEncoder(loaded.tokenizer, loaded.prompt).end_ids()
         _write_tokenizer(fresh, source, loaded)
         del loaded  # the float32 model makes room for the sessions
 
         writer = GraphWriter(checkpoint=checkpoint, references=references, settings=settings, on_event=on_event)
-        report = writer.write_float32(fresh, checked)
-        checked(1, 1)
+        report = writer.write_float32(fresh, on_float32)
+        on_float32(1, 1)
         precision, path = settings.precision, fresh / MODEL_FILE
         if precision is Precision.AUTO:
-            trials, chosen = writer.write_fastest(fresh, facts["parameters"], report, quantized)
+            trials, chosen = writer.write_fastest(fresh, facts["parameters"], report, on_quantized)
             precision, report = chosen.precision, chosen.parity or report
             facts["precisions_tried"] = [trial.to_json() for trial in trials]
-        elif adapted := writer.write_adapted(path, shared, report, quantized):
+        elif adapted := writer.write_adapted(path, shared, report, on_quantized):
             facts["adapter"], report = adapted
         elif precision is not Precision.FP32:
-            precision, report = writer.write_quantized(path, report, quantized)
+            precision, report = writer.write_quantized(path, report, on_quantized)
         write_configs(fresh, checkpoint, end_ids)
         index = build_index(drafts)
         if len(index.tokens):
@@ -153,9 +153,10 @@ def add_precision(
 ) -> Bundle:
     """Add a graph in another precision to the bundle of the same checkpoint, under the name that transformers.js wants.
 
-    onnx/model.onnx does not change. Raises ExportError if the bundle is another model's, if it has this precision
-    already as onnx/model.onnx, or if the parity check fails. Raises BundleError if `bundle_folder` is no bundle, or
-    none that this account made or trusts, since the result is put on the list of trusted bundles.
+    onnx/model.onnx does not change. Raises ExportError if the bundle is another model's, if its onnx/model.onnx has
+    this precision already, or the one that this one falls back to, or if the parity check fails. Raises BundleError if
+    `bundle_folder` is no bundle, or none that this account made or trusts, since the result is put on the list of
+    trusted bundles.
     """
     old = read_bundle(bundle_folder)
     check_trusted(bundle_folder, old.build)
@@ -165,7 +166,7 @@ def add_precision(
         )
     source = read_artifact(model_folder)
     checkpoint = Checkpoint(model_folder)
-    asked, checked, quantized = (part_of(on_progress, *part) for part in PARTS)
+    on_references, on_float32, on_quantized = (part_of(on_progress, *part) for part in PARTS)
     with replace_bundle(bundle_folder, is_version=False) as fresh:
         loaded = load_base(str(model_folder.absolute()), dtype=torch.float32, on_event=on_event)
         _write_tokenizer(fresh, source, loaded)
@@ -173,13 +174,18 @@ def add_precision(
         is_same = is_same and _is_made_of(old.manifest, source, loaded)
         if not is_same or _architecture(checkpoint.shape) != old.architecture:
             raise ExportError(f"{bundle_folder} is the bundle of another model than {model_folder}; give its own.")
-        references = _references(source, loaded, settings.parity, checkpoint.shape, on_event, asked)
+        references = _references(source, loaded, settings, checkpoint.shape, on_event, on_references)
         del loaded
         path = VARIANT_FILES[settings.precision]
         writer = GraphWriter(checkpoint=checkpoint, references=references, settings=settings, on_event=on_event)
-        report = writer.write_float32(fresh, checked)
-        checked(1, 1)
-        precision, report = writer.write_quantized(fresh / path, report, quantized)
+        report = writer.write_float32(fresh, on_float32)
+        on_float32(1, 1)
+        precision, report = writer.write_quantized(fresh / path, report, on_quantized)
+        if str(precision) == old.manifest["quantization"]:
+            raise ExportError(
+                f"{bundle_folder} keeps {precision}, which {settings.precision} falls back to, as {MODEL_FILE}; "
+                "nothing was added."
+            )
         copy_files(old, fresh)
         variant = {"file": path, "quantization": str(precision), "parity": report.to_json()}
         others = {name: one for name, one in old.manifest.get("variants", {}).items() if one["file"] != path}
@@ -210,20 +216,23 @@ def renew_drafts(bundle_folder: Path, drafts: Iterable[Sequence[int]], seen_sha2
 def _references(
     source: SubModel,
     loaded: LoadedBase,
-    parity: ParitySettings,
+    settings: ExportSettings,
     shape: DecoderShape,
     on_event: Report,
     on_progress: Progress,
 ) -> list[Reference]:
-    encoder = PromptEncoder(loaded.tokenizer, loaded.prompt)
+    encoder, parity = PromptEncoder(loaded.tokenizer, loaded.prompt), settings.parity
     prompts = choose_prompts(source, encoder, parity, max_positions=shape.max_positions)
+    logit_prompts = set(range(parity.logit_prompts))
+    if settings.precision is Precision.FP32:
+        logit_prompts.add(len(prompts) - 1)  # the longest; a quantized graph is asked on all prompts anyway
     on_event(f"Asking the checkpoint itself on {len(prompts)} prompts")
     return compute_references(
         loaded.model,
         prompts,
         continuation_tokens=parity.continuation_tokens,
         stop_ids=encoder.stop_ids,
-        logit_prompts=parity.logit_prompts,
+        logit_prompts=logit_prompts,
         logit_positions=parity.logit_positions,
         batch_size=parity.batch_size,
         on_progress=on_progress,

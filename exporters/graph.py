@@ -40,14 +40,18 @@ def build_graph(checkpoint: Checkpoint, precision: Precision) -> ir.Model:
 def save_graph(model: ir.Model, path: Path, *, inline_limit: int | None = None) -> None:
     """Write `model` to `path`, with its weights inside; from `inline_limit` bytes on beside it, in `<name>_data`.
 
-    The default limit is INLINE_LIMIT_BYTES. Weights inside are in memory twice while they are written.
+    The default limit is INLINE_LIMIT_BYTES. Weights inside are in memory twice while they are written. Replaces a graph
+    of that path, with its weights.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    weights = path.with_name(f"{path.name}_data")
+    for earlier in (path, weights):
+        earlier.unlink(missing_ok=True)
     size = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value is not None)
     if size < (INLINE_LIMIT_BYTES if inline_limit is None else inline_limit):
         ir.save(model, path)
     else:
-        ir.save(model, path, external_data=f"{path.name}_data", size_threshold_bytes=EXTERNAL_THRESHOLD_BYTES)
+        ir.save(model, path, external_data=weights.name, size_threshold_bytes=EXTERNAL_THRESHOLD_BYTES)
 
 
 def rotary_tables(shape: DecoderShape) -> tuple[FloatArray, FloatArray]:

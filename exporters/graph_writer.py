@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from builder.memory import give_back_memory
 from contract.bundle.bundle import MODEL_FILE
 from contract.documents import AdapterFacts
 from contract.errors import ExportError, ParityError
@@ -61,12 +62,12 @@ class GraphWriter:
     ) -> tuple[Precision, ParityReport]:
         """Write the first candidate of the wanted precision that passes the check.
 
-        Raises ParityError if none passes, ExportError if no matrix divides into the precision's blocks.
+        Raises ParityError if none passes, ExportError if not every matrix divides into the precision's blocks.
         """
         wanted = self.settings.precision
         candidates = [one for one in CANDIDATES[wanted] if can_hold(one, self.checkpoint.shape)]
         if not candidates:
-            raise ExportError(f"No matrix of this model divides into blocks for {wanted}; export it as int8.")
+            raise ExportError(f"Not every matrix of this model divides into blocks for {wanted}; export it as int8.")
         for candidate in candidates:
             self._write(path, candidate, part_of(on_progress, 0, WRITING))
             try:
@@ -87,7 +88,7 @@ class GraphWriter:
         self.on_event("Writing the int8 graph by an adapter of the shared model")
         facts = write_adapted(path, adapter, shared, self.checkpoint, part_of(on_progress, 0, WRITING))
         if facts is None:
-            self.on_event("It differs from the shared model's bundle in more than an adapter holds")
+            self.on_event("No adapter can be made of the shared model's bundle; writing the graph without one")
             return None
         self.on_event(f"Comparing the int8 graph with the checkpoint on {len(self.references)} prompts")
         try:
@@ -126,6 +127,7 @@ class GraphWriter:
             part = part_of(on_progress, index / len(AUTO_CANDIDATES), (index + 1) / len(AUTO_CANDIDATES))
             self._write(path, candidate, part_of(part, 0, WRITING))
             session = None  # the candidate before: its memory would be taken off this one's
+            give_back_memory()
             before = resident_bytes()
             session = self._open(path)
             grown = resident_bytes() - before

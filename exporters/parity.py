@@ -31,7 +31,7 @@ class ParitySettings:
     max_prompt_tokens: int = 160  # of all but `whole_prompts`: two thirds of the time is the float32 pass
     whole_prompts: int = 1  # as long as the server's
     continuation_tokens: int = 24  # a line of code and a little more
-    logit_prompts: int = 2  # a wrong graph is wrong on the first one; 0 leaves the graph in float32 out
+    logit_prompts: int = 2  # the shortest; a wrong graph is wrong on the first one; 0 leaves the graph in float32 out
     logit_positions: int = 64
     batch_size: int = 8
     max_logit_difference: float = 1e-2  # of the largest logit; rounding alone gives 1e-5, a wrong graph 1e-1 and more
@@ -186,8 +186,9 @@ def _answers(session: DecodeSession, reference: Reference) -> tuple[list[int], F
     logits, present = session.run((*prompt, *reference.greedy_ids[:-1]), session.empty_past())
     picks: list[int] = logits[len(prompt) - 1 :].argmax(-1).tolist()
     past = {name: np.ascontiguousarray(value[:, :, : len(prompt)]) for name, value in present.items()}
-    rows = logits[: len(prompt)]
-    if len(truth) > 1:
-        rows = np.concatenate([rows, session.run(truth[:-1], past)[0]])
     ids = torch.tensor((*prompt, *truth)[1:])
-    return picks, token_log_probabilities(torch.from_numpy(rows[: len(ids)]), ids)
+    read, written = ids[: len(prompt)], ids[len(prompt) :]
+    parts = [token_log_probabilities(torch.from_numpy(logits[: len(read)]), read)]
+    if len(written):
+        parts.append(token_log_probabilities(torch.from_numpy(session.run(truth[:-1], past)[0]), written))
+    return picks, np.concatenate(parts)

@@ -13,7 +13,7 @@ from pathlib import Path
 import builder
 import contract
 import exporters
-from builder.artifact import PARITY_PROMPTS, SubModel
+from builder.artifact import SubModel
 from builder.corpus.corpus import SourceFile
 from builder.fim_examples import draw_fim_examples, parity_windows
 from contract.errors import ExportError
@@ -25,11 +25,11 @@ from exporters.reference import ParityPrompt
 def choose_prompts(
     source: SubModel, encoder: PromptEncoder, settings: ParitySettings, *, max_positions: int
 ) -> list[ParityPrompt]:
-    """Choose as many prompts as `settings` ask for.
+    """Choose as many prompts as `settings` ask for; raise ExportError if there is none.
 
-    These are `whole_prompts` of the longest, then prompts of at most `max_prompt_tokens`, then the shortest of the
-    longer ones, in the order of their lengths: the float32 graph sees the first ones alone, and is soon done with short
-    ones. Every prompt leaves room for its answer within `max_positions`. Raises ExportError if there is none.
+    Choose the `whole_prompts` longest, then prompts of at most `max_prompt_tokens`, then the shortest of the others.
+    The result is sorted by length: the float32 graph sees the first ones alone, or with the last, and is soon done with
+    short ones. Every prompt leaves room for its answer within `max_positions`.
     """
     prompts = [
         prompt
@@ -47,11 +47,7 @@ def choose_prompts(
 
 
 def _own_prompts(source: SubModel) -> list[ParityPrompt]:
-    path = source.folder / PARITY_PROMPTS
-    try:
-        prompts = [_prompt(item["prompt_ids"], item["truth_ids"]) for item in source.parity_prompts()]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ExportError(f"{path} can't be read ({error!r}); run `submodel build` again.") from error
+    prompts = [_prompt(item["prompt_ids"], item["truth_ids"]) for item in source.parity_prompts()]
     return [prompt for prompt in prompts if prompt.prompt_ids]
 
 
@@ -69,7 +65,7 @@ def _package_prompts(encoder: PromptEncoder, count: int) -> list[ParityPrompt]:
 
 
 def _prompt(prompt_ids: Sequence[int], truth_ids: Sequence[int]) -> ParityPrompt:
-    return ParityPrompt(prompt_ids=tuple(map(int, prompt_ids)), truth_ids=tuple(map(int, truth_ids)))
+    return ParityPrompt(prompt_ids=tuple(prompt_ids), truth_ids=tuple(truth_ids))
 
 
 def _python_files(folders: Sequence[str]) -> list[Path]:

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import DynamicCache, PreTrainedModel
 
+from builder.nats import LOGIT_POSITIONS, head_nats
 from exporters.checkpoint_reader import FloatArray
 
 MAX_PADDING = 1_000  # tokens by which one more prompt may pad a batch: a further batch costs a continuation of its own
@@ -44,19 +45,19 @@ def compute_references(
     *,
     continuation_tokens: int,
     stop_ids: Collection[int],
-    logit_prompts: int,
+    logit_prompts: Collection[int],
     logit_positions: int,
     batch_size: int,
     on_progress: Callable[[int, int], None],
 ) -> list[Reference]:
     """Return the references of `prompts`, in their order.
 
-    `model` is in float32 and in evaluation mode. The first `logit_prompts` keep logits, of their last
-    `logit_positions` positions. Prompts are batched by length, so that there is little padding.
+    `model` is in float32 and in evaluation mode. `logit_prompts` are the indices of the prompts that keep logits, of
+    their last `logit_positions` positions. Prompts are batched by length, so that there is little padding.
     """
     references: dict[int, Reference] = {}
     for batch in batches_by_length([len(prompt.prompt_ids) for prompt in prompts], batch_size):
-        kept = [logit_positions if index < logit_prompts else 0 for index in batch]
+        kept = [logit_positions if index in logit_prompts else 0 for index in batch]
         answers = _ReferenceBatch(model, [prompts[index] for index in batch]).answer(
             continuation_tokens, stop_ids, kept
         )
@@ -133,8 +134,9 @@ class _ReferenceBatch:
     def _prompt_part(self, row: int, hidden: torch.Tensor, kept: int) -> tuple[FloatArray, FloatArray | None]:
         """Return the log-probabilities of one prompt's tokens, and the logits of its last `kept` positions."""
         ids = torch.tensor(self.prompts[row].prompt_ids)
-        logits = self._logits(hidden[-len(ids) :])  # one prompt at a time: a large vocabulary fills memory quickly
-        return token_log_probabilities(logits[:-1], ids[1:]), logits[-kept:].numpy().copy() if kept else None
+        hidden = hidden[-len(ids) :]
+        log_probabilities: FloatArray = -head_nats(self.model, hidden[:-1], ids[1:]).numpy()
+        return log_probabilities, self._logits(hidden[-kept:]).numpy() if kept else None
 
     def _truth_parts(self, last: torch.Tensor) -> list[FloatArray]:
         """Return the log-probabilities of the tokens that really followed each prompt."""
@@ -158,8 +160,13 @@ class _ReferenceBatch:
 
 
 def token_log_probabilities(logits: torch.Tensor, ids: torch.Tensor) -> FloatArray:
-    """Return the natural log of the probability that each row of `logits` (tokens, vocabulary) gives to its id."""
-    result: FloatArray = (-torch.nn.functional.cross_entropy(logits, ids, reduction="none")).numpy()
+    """Return the natural log of the probability that each row of `logits` (tokens, vocabulary) gives to its id.
+
+    A few rows at a time: softmax makes a copy of them.
+    """
+    parts = zip(*(torch.split(one, LOGIT_POSITIONS) for one in (logits, ids)), strict=True)
+    nats = [torch.nn.functional.cross_entropy(rows, row_ids, reduction="none") for rows, row_ids in parts]
+    result: FloatArray = -torch.cat(nats).numpy()
     return result
 
 

@@ -17,6 +17,7 @@ from optimum.onnxruntime import ORTModelForCausalLM
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM
 
+from builder.artifact import read_artifact
 from contract.bundle.bundle import MANIFEST_FILE, Bundle, read_bundle
 from contract.bundle.drafts import FOLDER, open_index
 from contract.errors import BuildError, BundleError, ExportError, SubmodelError
@@ -112,6 +113,25 @@ def test_exports_a_sub_model(sub_model: Path, tmp_path: Path, settings: ExportSe
         assert (bundle.folder / name).read_bytes() == (sub_model / name).read_bytes()
     assert bundle.prompt.max_prefix_tokens == 99
     assert len(events) == len(set(events)) > 2
+
+
+def test_a_float32_graph_is_checked_on_the_longest_prompt_too(
+    sub_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = json.loads((sub_model / "parity_prompts.json").read_text())
+    prompts[3]["prompt_ids"] = 6 * prompts[3]["prompt_ids"]
+    (sub_model / "parity_prompts.json").write_text(json.dumps(prompts))
+    assert export_bundle(sub_model, tmp_path / "bundle", FP32).manifest["parity"]["logit_prompts"] == 3
+    rotary_tables = graph_module.rotary_tables
+
+    def spoiled(shape: DecoderShape) -> tuple[np.ndarray, np.ndarray]:
+        cosines, sines = rotary_tables(shape)
+        cosines[100:] = np.nan
+        return cosines, sines
+
+    monkeypatch.setattr(graph_module, "rotary_tables", spoiled)
+    with pytest.raises(ExportError, match="differs from the checkpoint by nan"):
+        export_bundle(sub_model, tmp_path / "bundle", FP32)
 
 
 def test_other_runtimes_end_where_a_middle_ends(sub_model: Path, tmp_path: Path) -> None:
@@ -341,6 +361,27 @@ def test_two_precisions_with_one_file_s_name_take_turns(sub_model: Path, tmp_pat
         assert list(bundle.manifest["variants"]) == [precision]
 
 
+def test_what_falls_back_to_the_bundle_s_precision_is_not_added(
+    sub_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = ExportSettings(precision=Precision.INT8_WEIGHTS, parity=LOOSE)
+    old = export_bundle(sub_model, tmp_path / "bundle", weights)
+    monkeypatch.setattr(writer_module, "CANDIDATES", {Precision.INT8: (Precision.INT8_WEIGHTS,)})
+    with pytest.raises(ExportError, match="keeps int8-weights, which int8 falls back to"):
+        add_precision(sub_model, tmp_path / "bundle", INT8)
+    assert read_bundle(tmp_path / "bundle") == old
+
+
+def test_another_program_s_manifest_is_none_of_ours(model_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(model_folder("llama-tied"), tmp_path / "model"))
+    for text in ('{"schema": 7, "files": []}', "[]"):
+        (folder / "manifest.json").write_text(text)
+        assert read_artifact(folder).manifest is None
+    (folder / "manifest.json").write_text('{"schema": 7, "prompt": {}}')
+    with pytest.raises(BuildError, match="another version of submodel"):
+        read_artifact(folder)
+
+
 def test_auto_takes_the_fastest_of_those_that_pass_and_records_all(
     sub_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -374,7 +415,7 @@ def test_auto_measures_each_candidate_s_memory_without_the_one_before(
     sub_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[weakref.ref[DecodeSession]] = []
-    alive: list[int] = []
+    alive: list[int | str] = []
 
     def open_session(path: Path, shape: DecoderShape) -> DecodeSession:
         session = DecodeSession(path, shape)
@@ -387,10 +428,11 @@ def test_auto_measures_each_candidate_s_memory_without_the_one_before(
         return 0
 
     monkeypatch.setattr(writer_module, "DecodeSession", open_session)
+    monkeypatch.setattr(writer_module, "give_back_memory", lambda: alive.append("given back"))
     monkeypatch.setattr(writer_module, "resident_bytes", count)
     monkeypatch.setattr(writer_module, "AUTO_CANDIDATES", (Precision.INT8, Precision.INT8_WEIGHTS))
     export_bundle(sub_model, tmp_path / "bundle", ExportSettings(precision=Precision.AUTO, parity=LOOSE))
-    assert alive == [0, 1, 0, 1]
+    assert alive == ["given back", 0, 1, "given back", 0, 1]
 
 
 def test_auto_refuses_what_answers_otherwise(sub_model: Path, tmp_path: Path) -> None:

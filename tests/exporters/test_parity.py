@@ -13,11 +13,12 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from contract import session_config
 from contract.errors import ExportError
 from contract.processor import default_threads
+from exporters import reference as reference_module
 from exporters.checkpoint_reader import Checkpoint
 from exporters.graph import build_graph, save_graph
 from exporters.parity import DecodeSession, ParityReport, ParitySettings, check_logits, check_quantized
 from exporters.precision import Precision
-from exporters.reference import ParityPrompt, Reference, compute_references
+from exporters.reference import ParityPrompt, Reference, compute_references, token_log_probabilities
 
 RNG = np.random.default_rng(0)
 PROMPTS = [
@@ -44,7 +45,7 @@ def references(model: PreTrainedModel) -> list[Reference]:
         PROMPTS,
         continuation_tokens=8,
         stop_ids=(),
-        logit_prompts=2,
+        logit_prompts=range(2),
         logit_positions=12,
         batch_size=4,
         on_progress=lambda done, total: None,
@@ -147,6 +148,15 @@ def test_quantization_that_costs_too_much_is_refused(folder: Path, references: l
         check(session, references, replace(LOOSE, min_agreement=report.greedy_agreement + 0.001))
     with pytest.raises(ExportError, match=r"loss is [+-][\d.]+% against the checkpoint's over"):
         check(session, references, replace(LOOSE, max_loss_increase=report.loss_increase - 0.001))
+
+
+@pytest.mark.parametrize("rows", [0, 1, 5, 6])
+def test_log_probabilities_in_pieces_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    monkeypatch.setattr(reference_module, "LOGIT_POSITIONS", 2)
+    logits = torch.from_numpy(RNG.standard_normal((rows, 50), np.float32))
+    ids = torch.from_numpy(RNG.integers(0, 50, rows))
+    expected = logits.log_softmax(-1)[torch.arange(rows), ids].numpy()
+    np.testing.assert_array_equal(token_log_probabilities(logits, ids), expected)
 
 
 def test_figures_that_were_not_measured_are_absent() -> None:
