@@ -71,9 +71,9 @@ def pack_bundle(folder: Path, archive: Path, *, drafts: bool = True) -> PackedBu
     try:
         with (
             replace_file(archive) as fresh,
-            zipfile.ZipFile(fresh, "w", zipfile.ZIP_DEFLATED, compresslevel=LEVEL) as target,
+            zipfile.ZipFile(fresh, "w", zipfile.ZIP_DEFLATED) as target,
         ):
-            target.writestr(_entry(MANIFEST_FILE), sealed_manifest(manifest).encode(), compresslevel=LEVEL)
+            target.writestr(_entry(MANIFEST_FILE), sealed_manifest(manifest).encode())
             for name in sorted(files):
                 with target.open(_entry(name, files[name]["bytes"]), "w") as entry:
                     source = _open(folder / name, "build or export the bundle again")
@@ -138,6 +138,8 @@ def without_drafts(manifest: Manifest) -> Manifest:
 def _entry(name: str, size: int = 0) -> zipfile.ZipInfo:
     entry = zipfile.ZipInfo(name, FIRST_DATE)
     entry.compress_type = zipfile.ZIP_DEFLATED
+    # `ZipFile.open` takes the entry's own level; until Python 3.13 it has no public name.
+    setattr(entry, "compress_level" if hasattr(entry, "compress_level") else "_compresslevel", LEVEL)
     entry.external_attr = (stat.S_IFREG | 0o644) << 16
     entry.create_system = 3  # Unix, on every system: the same bytes everywhere
     entry.file_size = size  # tells the writer whether it needs 64-bit fields

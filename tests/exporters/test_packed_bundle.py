@@ -11,6 +11,7 @@ import sys
 import tracemalloc
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -86,6 +87,14 @@ def test_the_manifest_comes_first_and_the_same_bundle_gives_the_same_file(
         assert source.testzip() is None
     again = pack_bundle(bundle, tmp_path / "again.submodel")
     assert again.path.read_bytes() == archive.read_bytes()
+
+
+def test_every_file_is_packed_at_the_fastest_level(archive: Path) -> None:
+    with zipfile.ZipFile(archive) as source:
+        for entry in source.infolist():
+            deflate = zlib.compressobj(1, zlib.DEFLATED, -15)
+            packed = deflate.compress(source.read(entry)) + deflate.flush()
+            assert entry.compress_size == len(packed), entry.filename
 
 
 def test_the_repository_s_code_can_stay_at_home(bundle: Path, tmp_path: Path) -> None:
