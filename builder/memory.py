@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-MOST_KERNELS: Final = 128  # a layer of one step, forward and backward, and attention to each number of blocks
+MOST_KERNELS: Final = 128  # of one step: a layer's, forward and backward, and attention's to each number of blocks
 
 
 def peak_rss_bytes() -> int | None:

@@ -76,13 +76,13 @@ def _changes(shared: SharedModel, first: Checkpoint, last: Checkpoint, on_layer:
             if matrix not in stored or f"{matrix}.scale" not in stored:
                 return {}
             codes = numpy_helper.to_array(stored[matrix])  # (inputs, outputs)
-            steps = numpy_helper.to_array(stored[f"{matrix}.scale"])[:, None]
+            scales = numpy_helper.to_array(stored[f"{matrix}.scale"])[:, None]
             before = first.read(*names)
-            if codes.dtype != np.int8 or codes.shape != before.shape[::-1] or steps.shape[0] != len(before):
+            if codes.dtype != np.int8 or codes.shape != before.shape[::-1] or scales.shape[0] != len(before):
                 return {}
-            if np.mean(codes != column_codes(before, steps[:, 0])) > MOST_FOREIGN_CODES:
+            if np.mean(codes != column_codes(before, scales[:, 0])) > MOST_FOREIGN_CODES:
                 return {}
-            change = (last.read(*names) - before) / steps
+            change = (last.read(*names) - before) / scales
             if change.any():
                 changes[matrix] = _thin(change, content.index(codes.tobytes()), len(names) * shared.rank)
         on_layer(layer + 1, first.shape.layers)

@@ -31,10 +31,6 @@ class Int4Matrices(Matrices):
         """Return whether matrices of so many inputs divide into blocks."""
         return inputs % BLOCK == 0
 
-    def prepare(self, x: ir.Value) -> Rows:
-        """Pass the values on: the operator quantizes them."""
-        return Rows(values=x)
-
     def project(self, rows: Rows, matrix: Matrix) -> ir.Value:
         """Multiply by 4-bit codes."""
         scales, zeros = int4_grid(matrix.read())

@@ -44,9 +44,9 @@ class Matrices(ABC):
     def __init__(self, tape: Tape) -> None:
         self.tape = tape
 
-    @abstractmethod
     def prepare(self, x: ir.Value) -> Rows:
-        """Make float activations ready for `project`."""
+        """Make float activations ready for `project`: unchanged, unless a precision quantizes them here."""
+        return Rows(values=x)
 
     def prepare_even(self, x: ir.Value) -> Rows:
         """As `prepare`, for rows without outliers whose root mean square is 1: outputs of a norm in a rotated basis."""

@@ -1,7 +1,8 @@
 """The precisions of a decode graph: how its matrices are stored, and which nodes multiply by them.
 
-Each precision is a class; another one is added in `MATRICES`. `exporters.graph` makes the graph around the matrices,
-which is the same for all.
+Each precision is a class. Another one is added to `Precision`, `CANDIDATES` and `MATRICES`, to `VARIANT_FILES` if it
+can lie beside onnx/model.onnx, and to `can_hold` if it has blocks. `exporters.graph` makes the graph around the
+matrices, which is the same for all.
 """
 
 from __future__ import annotations
@@ -67,10 +68,6 @@ class Fp32Matrices(Matrices):
     def __init__(self, tape: Tape) -> None:
         super().__init__(tape)
         self._shared: ir.Value | None = None
-
-    def prepare(self, x: ir.Value) -> Rows:
-        """Pass the values on unchanged."""
-        return Rows(values=x)
 
     def project(self, rows: Rows, matrix: Matrix) -> ir.Value:
         """MatMul with the transposed weight, which ONNX Runtime packs on load."""

@@ -31,10 +31,6 @@ class Int8WeightMatrices(Matrices):
         """Return whether matrices of so many inputs divide into blocks."""
         return inputs % BLOCK == 0
 
-    def prepare(self, x: ir.Value) -> Rows:
-        """Pass the values on unchanged."""
-        return Rows(values=x)
-
     def project(self, rows: Rows, matrix: Matrix) -> ir.Value:
         """Multiply by the restored weight."""
         return self._multiply(rows, self._restored(matrix))

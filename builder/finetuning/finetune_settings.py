@@ -35,7 +35,7 @@ class FinetuneSettings:
 
     @property
     def validations(self) -> int:
-        """How often the model is validated at most: a long run every two and a half minutes."""
+        """The most validations: one for each 2.5 minutes of the budget, but at least `least_validations`."""
         return max(self.least_validations, int(self.minutes / 2.5))
 
     def to_json(self) -> dict[str, Any]:
