@@ -94,7 +94,7 @@ def secret(completion: Completion, request: CompletionRequest) -> Change | Rejec
         if kind is not None and (line != lines[0] or kind_of_secret(request.line_before) is None):
             return Rejection(detail=f"it looks like a secret ({kind})")
     # Secrets that show only with the lines above: the body of a private key, a value below its name.
-    above = request.text[: request.line_start].split("\n")[-KEY_BLOCK_LINES:]
+    above = request.text[: request.line_start].split("\n")[:-1][-KEY_BLOCK_LINES:]
     reported = blank_secrets("\n".join([*above, *lines])).split("\n")[len(above) :]
     if any(line.strip() and not clean for line, clean in zip(lines[1:], reported[1:], strict=False)) or (
         lines[0].strip() and not reported[0] and kind_of_secret(request.line_before) is None

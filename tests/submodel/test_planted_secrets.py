@@ -18,13 +18,14 @@ import pytest
 from tokenizers import Tokenizer
 from typer.testing import CliRunner
 
+from contract.bundle.bundle import Bundle
 from contract.bundle.drafts import SEPARATOR
-from lsp_server.completion import open_completer
-from lsp_server.options import ServerOptions, TriggerOptions
+from lsp_server.decoding.engine import Engine
 from lsp_server.request import CompletionRequest
 from submodel.app import app
 from testbed.models import save_base
 from tests.contract.test_secrets_of_texts import make_tokens
+from tests.lsp_server.test_completion import fixed
 
 pytestmark = pytest.mark.slow  # whole builds
 
@@ -166,21 +167,17 @@ def test_the_search_finds_what_is_there(built: tuple[Path, dict[str, tuple[str, 
         assert any("def compute_" in text for text in texts_of(output / name, tokenizer)), name
 
 
-def test_no_planted_secret_is_shown_to_the_user(
-    built: tuple[Path, dict[str, tuple[str, str]]],
-) -> None:
-    folder, planted = built
-    root = folder / "repository"
-    completer = open_completer(root / ".submodel" / "bundle", threads=1)
-    options = ServerOptions(
-        max_new_tokens=8,
-        trigger=TriggerOptions(budget_ms=60_000),
-    )
-    for number, (kind, (_, secret)) in enumerate(planted.items()):
-        text = (root / f"src/module_{number}.py").read_text()
-        if number % 6 == 0:  # the user stands in front of the secret, in the file that holds it
-            start = text.index(secret)
-            for offset in (start, start - 6):
-                request = CompletionRequest(text=text, offset=offset, path="src/module.py", options=options)
-                shown = completer.complete(request).text
-                assert secret not in shown, kind
+@pytest.fixture(scope="module")
+def engine(tiny_bundle: Bundle) -> Engine:
+    return Engine(tiny_bundle, threads=1)
+
+
+@pytest.mark.parametrize("kind", make_planted())
+def test_no_planted_secret_is_shown_to_the_user(engine: Engine, kind: str) -> None:
+    """The model answers with the line that holds the secret; what stands above it is typed already."""
+    line, secret = make_planted()[kind]
+    above, _, rest = f"import os\n\n\n{line}".partition(secret)
+    typed, _, begun = above.rpartition("\n")
+    completer, _ = fixed(engine, begun + secret + rest.split("\n")[0])
+    shown = completer.complete(CompletionRequest(text=f"{typed}\n", offset=len(typed) + 1, path="src/module.py"))
+    assert (shown.text, shown.rule) == ("", "secret")
