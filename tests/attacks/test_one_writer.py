@@ -1,8 +1,9 @@
-"""Commands that replace a workspace's bundle beside a build. Each test fails on 104ea66: only a build locked there."""
+"""Commands that write to a folder to which another one writes. On 104ea66 a build alone locked a workspace."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,12 +11,14 @@ from typing import Any
 import pytest
 
 from contract.bundle.bundle import Bundle
+from contract.console import StageDisplay
 from contract.errors import BuildError
 from exporters.packed_bundle import pack_bundle
-from submodel.build.lock import build_lock
+from submodel.build.lock import LockedError, build_lock
 from submodel.commands.export import export
 from submodel.commands.pack import unpack
 from submodel.evaluation.evaluation_run import _Evaluation
+from submodel.registry.pull_run import PullSettings, run_pull
 
 
 @pytest.fixture
@@ -24,6 +27,53 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir(parents=True)
     monkeypatch.chdir(folder.parent)
     return folder
+
+
+def start_build(folder: Path, display: StageDisplay) -> None:
+    from submodel.build.build_settings import BuildSettings
+    from submodel.build.pipeline import run_build
+
+    run_build(BuildSettings(repository=folder.parent, output=folder, positions=0), display)
+
+
+def start_update(folder: Path, display: StageDisplay) -> None:
+    from submodel.build.update_run import UpdateSettings, run_update
+
+    run_update(UpdateSettings(repository=folder.parent, output=folder), display)
+
+
+def start_fleet(folder: Path, display: StageDisplay) -> None:
+    from submodel.fleet.fleet_run import FleetSettings, run_fleet
+
+    file = folder.parent / "fleet.toml"
+    file.write_text(f"repositories = [{str(folder.parent)!r}]")
+    run_fleet(FleetSettings(file=file, output=folder), display)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("start", "held"),
+    [(start_build, ".submodel"), (start_update, ".submodel"), (start_fleet, ".submodel/.work")],
+    ids=["build", "update", "fleet"],
+)
+def test_a_command_refuses_a_folder_that_another_one_writes_to(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, start: Callable[[Path, StageDisplay], None], held: str
+) -> None:
+    monkeypatch.setattr("submodel.build.pipeline._read_corpus", lambda *_: (None, {}))
+    monkeypatch.setattr("submodel.build.pipeline.resolve_base", lambda *_, **__: pytest.fail("the build begins"))
+    monkeypatch.setattr("submodel.fleet.fleet_run.Fleet", lambda *_: pytest.fail("the fleet begins"))
+    folder = workspace.parent / held
+    folder.mkdir(exist_ok=True)
+    with build_lock(folder), StageDisplay() as display, pytest.raises(LockedError, match="writing to"):
+        start(workspace, display)
+
+
+def test_pull_waits_for_no_build(registry: Path, repository: Path, key: str) -> None:
+    workspace = repository / ".submodel"
+    workspace.mkdir()
+    with build_lock(workspace), pytest.raises(LockedError, match="writing to"):
+        run_pull(PullSettings(folder=repository, address=str(registry), key=key))
+    assert not (workspace / "bundle").exists()
 
 
 def test_unpack_waits_for_no_build(workspace: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
