@@ -14,10 +14,13 @@ from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
 
+from contract.prompt import PromptFormat
+
 FILE = Path(__file__).with_name("tokenizer.json")
 BYTES = 256  # a vocabulary of these alone has no merges
 END_TOKEN = "<|endoftext|>"
 FIM_TOKENS = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
+FIM = PromptFormat(prefix_token=FIM_TOKENS[0], suffix_token=FIM_TOKENS[1], middle_token=FIM_TOKENS[2])
 
 
 def make_tokenizer(vocabulary: int = 420, control_tokens: Sequence[str] = (END_TOKEN, *FIM_TOKENS)) -> Tokenizer:

@@ -7,7 +7,6 @@ succeeds as an attack on 9201313 (the test fails there).
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from contract.errors import BuildError
 from contract.files.folders import replace_folder, write_json, write_text
 from submodel.build.lock import build_lock
 from submodel.build.paths import prepare_output
+from testbed.git import git
 
 posix = pytest.mark.skipif(os.name != "posix", reason="links need a right on Windows")
 CONTENT = "the user's own\n"
@@ -35,11 +35,6 @@ def output(tmp_path: Path) -> Path:
     folder = tmp_path / "clone" / ".submodel"
     folder.mkdir(parents=True)
     return folder
-
-
-def git(folder: Path, *arguments: str) -> None:
-    identity = ("-c", "user.name=A", "-c", "user.email=a@example.org")
-    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
 
 
 # Partial files

@@ -13,6 +13,7 @@ import pytest
 
 from submodel.fleet import git_source
 from submodel.fleet.git_source import FetchError, ask_commit, check_address, fetch, is_address, without_password
+from testbed.git import git
 
 EXEC_PATH = subprocess.run(["git", "--exec-path"], capture_output=True, text=True, check=False).stdout.strip()
 BACKEND = Path(EXEC_PATH) / "git-http-backend"
@@ -67,14 +68,6 @@ def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
         threading.Thread(target=listening.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{listening.server_port}", folder
         listening.shutdown()
-
-
-def git(folder: Path, *words: str, **environment: str) -> str:
-    settings = {f"GIT_{who}_{what}": "a" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    done = subprocess.run(
-        ["git", *words], cwd=folder, env=os.environ | settings | environment, capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
 
 
 @serves_git

@@ -9,10 +9,9 @@ from builder.corpus.corpus import SourceFile
 from builder.corpus.split import Split
 from contract.errors import CorpusError
 from contract.prompt import PromptEncoder, PromptFormat
-from testbed.tokenizer import make_tokenizer
+from testbed.tokenizer import FIM, make_tokenizer
 from tests.builder.sample_texts import TEXT
 
-FIM = PromptFormat(prefix_token="<|fim_prefix|>", suffix_token="<|fim_suffix|>", middle_token="<|fim_middle|>")
 SETTINGS = CalibrationSettings(tokens=600, validation_tokens=200)
 
 

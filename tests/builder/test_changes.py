@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 from builder.corpus.changes import head_commit, renames_since, texts_at
+from testbed.git import git
 
 LINES = [f"first_{number} = second_{number}" for number in range(12)]
-
-
-def git(root: Path, *words: str) -> None:
-    identity = ("-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false")
-    subprocess.run(["git", *identity, *words], cwd=root, check=True, capture_output=True)
 
 
 def commit(root: Path) -> str:

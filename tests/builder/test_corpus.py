@@ -17,6 +17,7 @@ from builder.corpus.corpus import Corpus, CorpusSettings, read_corpus
 from contract.errors import CorpusError
 from contract.repository import texts
 from contract.repository.reading import SourceReader
+from testbed.git import git
 
 
 @pytest.fixture(autouse=True)
@@ -257,14 +258,11 @@ def test_no_more_files_are_opened_than_the_limit(repository: Path, monkeypatch: 
 
 
 def test_files_that_a_sparse_checkout_leaves_out_take_no_place(repository: Path) -> None:
-    def git(*words: str) -> None:
-        subprocess.run(["git", *words], cwd=repository, check=True, capture_output=True)
-
-    git("init")
-    git("add", "--all")
+    git(repository, "init")
+    git(repository, "add", "--all")
     listed = sorted(path for path in repository.rglob("*.py"))
     for path in listed[5:]:
-        git("update-index", "--skip-worktree", path.relative_to(repository).as_posix())
+        git(repository, "update-index", "--skip-worktree", path.relative_to(repository).as_posix())
         path.unlink()
     read = texts.read_texts(repository, texts.ReadingSettings(max_files=10))
     assert read.keys() == {path.relative_to(repository).as_posix() for path in listed[:5]}

@@ -7,10 +7,10 @@ from builder.corpus.corpus import SourceFile
 from builder.coverage import CHARS_A_TOKEN, by_coverage
 from builder.fim_examples import FimExample
 from contract.prompt import PromptFormat
+from testbed.tokenizer import FIM
 
 LINE = "value = compute(first, second)\n"
 LINE_TOKENS = len(LINE) / CHARS_A_TOKEN
-FIM = PromptFormat(prefix_token="<|fim_prefix|>", suffix_token="<|fim_suffix|>", middle_token="<|fim_middle|>")
 FIVE = FIM.with_window(round(5 * LINE_TOKENS), round(2 * LINE_TOKENS))  # five lines before the cursor's, two behind
 TINY = FIM.with_window(1, 0)
 

@@ -21,10 +21,9 @@ from builder.fim_examples import (
     draw_mixed_examples,
     parity_windows,
 )
-from contract.prompt import PromptEncoder, PromptFormat, shared_prefix
-from testbed.tokenizer import make_tokenizer
+from contract.prompt import PromptEncoder, shared_prefix
+from testbed.tokenizer import FIM, make_tokenizer
 
-FIM = PromptFormat(prefix_token="<|fim_prefix|>", suffix_token="<|fim_suffix|>", middle_token="<|fim_middle|>")
 CODE = """# a comment line
 def area(width, height):
     # another comment

@@ -25,14 +25,13 @@ from builder.finetuning.training_data import NEW_WEIGHT, Material, token_weights
 from builder.finetuning.training_state import StateFile, TrainingProgress
 from builder.learning_examples import Example, make_examples
 from contract.errors import BuildError, CorpusError
-from contract.prompt import PromptEncoder, PromptFormat
+from contract.prompt import PromptEncoder
 from testbed.models import make_model
-from testbed.tokenizer import make_tokenizer
+from testbed.tokenizer import FIM, make_tokenizer
 from tests.builder.sample_texts import TEXT
 
 pytestmark = pytest.mark.slow  # each test trains
 
-FIM = PromptFormat(prefix_token="<|fim_prefix|>", suffix_token="<|fim_suffix|>", middle_token="<|fim_middle|>")
 # Minutes enough for every pass, so that the number of steps does not depend on this machine's speed.
 SETTINGS = FinetuneSettings(
     minutes=6,

@@ -2,10 +2,8 @@
 
 from builder.evaluation.infill import BATCH_TOKENS, InfillEncoder
 from builder.evaluation.scoring import without_indentation
-from contract.prompt import PromptFormat
-from testbed.tokenizer import make_tokenizer
+from testbed.tokenizer import FIM, make_tokenizer
 
-FIM = PromptFormat(prefix_token="<|fim_prefix|>", suffix_token="<|fim_suffix|>", middle_token="<|fim_middle|>")
 LINES = [f"value_{number} = compute({number})" for number in range(600)]
 TEXT = "\n".join(LINES)
 

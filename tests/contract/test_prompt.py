@@ -16,9 +16,8 @@ from contract.prompt import (
     cut_window,
     shared_prefix,
 )
-from testbed.tokenizer import make_tokenizer
+from testbed.tokenizer import FIM, make_tokenizer
 
-FIM = PromptFormat(prefix_token="<|fim_prefix|>", suffix_token="<|fim_suffix|>", middle_token="<|fim_middle|>")
 SMALL = PromptFormat(
     prefix_token="a",
     suffix_token="b",

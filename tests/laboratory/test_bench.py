@@ -16,6 +16,7 @@ from laboratory.bench.llama_cpp_worker import FIM, Peer
 from laboratory.bench.runtime_worker import RuntimeWorker
 from laboratory.bench.workload import Workload, WorkloadSettings, make_workload
 from lsp_server.decoding.detokenizer import load_tokenizer
+from testbed.git import git
 
 
 def engine(**changes):
@@ -89,20 +90,16 @@ def test_a_passage_of_one_line_ends_with_it(repository):
 
 
 def test_lines_that_were_added_later_are_typed(tmp_path):
-    def git(*words):
-        name = ["-c", "user.name=a", "-c", "user.email=a@b"]
-        subprocess.run(["git", *name, *words], cwd=tmp_path, check=True, capture_output=True)
-
     for number in range(40):
         lines = [f"def old_{number}_{i}(value):\n    return value + {number * i}\n" for i in range(30)]
         (tmp_path / f"old_{number}.py").write_text("\n".join(lines))
-    git("init")
-    git("add", ".")
-    git("commit", "-m", "old")
+    git(tmp_path, "init")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-m", "old")
     new = ["class New:", "    def __init__(self):", "        self.a = 1", "", "    # why", "    b = 2"]
     (tmp_path / "new.py").write_text("\n".join(new))
-    git("add", ".")
-    git("commit", "-m", "new")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-m", "new")
     passages = make_workload(tmp_path, WorkloadSettings(passages=5, lines=9, keys=99, since="HEAD~1")).passages
     assert len(passages) == 1
     first, *rest = [stroke for stroke in passages[0] if stroke.is_new_line]

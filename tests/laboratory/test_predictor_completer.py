@@ -6,9 +6,7 @@ from contract.prompt import PromptEncoder, PromptFormat
 from laboratory.programs.completer import ProgramRequest, cut_at_stops
 from laboratory.programs.functions import find_functions
 from laboratory.programs.predictor_completer import PredictorCompleter
-from testbed.tokenizer import FIM_TOKENS, make_tokenizer
-
-FIM = PromptFormat(prefix_token=FIM_TOKENS[0], suffix_token=FIM_TOKENS[1], middle_token=FIM_TOKENS[2])
+from testbed.tokenizer import FIM, make_tokenizer
 
 
 class Writer:

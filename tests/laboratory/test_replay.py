@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.corpus.corpus import SourceFile
+from contract.console import StageDisplay
 from contract.errors import SubmodelError
+from laboratory.replay import replay_run
 from laboratory.replay.baseline import replay_baseline
 from laboratory.replay.figures import Replayed, summarize
 from laboratory.replay.passages import (
@@ -21,9 +23,12 @@ from laboratory.replay.passages import (
     passages_of_files,
     passages_of_history,
 )
-from laboratory.replay.replay_run import SWITCHES
+from laboratory.replay.replay_run import SWITCHES, ReplaySettings, run_replay
 from laboratory.replay.server_session import merge_options
 from laboratory.replay.typist import Offer, Typist, keys_alone
+from lsp_server.options import EXPERIMENTAL
+from submodel.commands.replay import replay
+from testbed.git import git
 
 
 def passage(truth: str, before: str = "x = 1\n", after: str = "\ny = 2\n") -> Passage:
@@ -105,6 +110,41 @@ def test_passages_of_one_commit_are_drawn_together() -> None:
     assert (saved["low"], saved["high"]) == (0.0, 1.0)
 
 
+def test_a_run_for_each_switch_stands_beside_the_baseline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def played(root: Path, bundle: Path, passages: Any, options: dict[str, Any], advance: Any) -> list[Replayed]:
+        asked.append(options)
+        return replay_baseline(passages)
+
+    monkeypatch.setattr(replay_run, "replay", played)
+    monkeypatch.setattr(replay_run, "_passages", lambda *_: [passage("f(a)"), passage("g(b)")])
+    settings = ReplaySettings(
+        repository=tmp_path, bundle=tmp_path / "bundle", options={"threads": 2}, switches=("without syntax",)
+    )
+    with StageDisplay() as display:
+        document = run_replay(settings, display)
+        with pytest.raises(SubmodelError, match="no part 'without sense' to switch"):
+            run_replay(
+                ReplaySettings(repository=tmp_path, bundle=tmp_path, options={}, switches=("without sense",)), display
+            )
+    assert [row["name"] for row in document["runs"]] == ["similar line", "server", "without syntax"]
+    assert [row["passages"] for row in document["runs"]] == [2, 2, 2]
+    assert asked == [
+        {"threads": 2, EXPERIMENTAL: {}},
+        {"threads": 2, EXPERIMENTAL: {"filters": {"syntax": False}}},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [("{threads", "--options is no JSON .*; give an object"), ("[1]", "--options must be an object")],
+)
+def test_options_that_are_no_object_are_refused(options: str, error: str) -> None:
+    with pytest.raises(SubmodelError, match=error):
+        replay(options=options)
+
+
 def test_figures() -> None:
     replayed = [
         Replayed(keys_alone=10, keys=5, asked=5, shown=4, accepted=1, wrong=1, latencies_ms=(1.0, 3.0)),
@@ -131,12 +171,6 @@ def test_passages_are_whole_pieces_of_their_file() -> None:
     assert all(one.before + one.truth + one.after == text for one in found)
     assert all(one.truth.count("\n") < MAX_LINES for one in found)
     assert passages_of_files([file], 2, seed=0) == passages_of_files([file], 2, seed=0)
-
-
-def git(root: Path, *arguments: str) -> str:
-    identity = ("-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false")
-    done = subprocess.run(["git", *identity, *arguments], cwd=root, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
 
 
 def test_lines_that_commits_added(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import shutil
-import subprocess
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +23,7 @@ from builder.finetuning.training_run import TrainingRun
 from builder.learning_examples import make_examples
 from contract.bundle.bundle import build_of, read_bundle, write_bundle_manifest
 from contract.bundle.previous import MOST_KEPT, previous_bundles
-from contract.bundle.trusted_builds import check_trusted, trust_build
+from contract.bundle.trusted_builds import UntrustedError, check_trusted, trust_build
 from contract.children import shell_line
 from contract.console import StageDisplay
 from contract.errors import BuildError, ParityError
@@ -35,22 +34,18 @@ from exporters.precision import Precision
 from lsp_server.repositories import measure_drift, read_current_texts
 from submodel.build import model_stages, pipeline, update_run, update_start
 from submodel.build.build_settings import BuildSettings
-from submodel.build.history import FILE, PURPOSE, read_history, remember_build, write_history
+from submodel.build.history import FILE, NEXT, PURPOSE, read_history, remember_build, write_history
 from submodel.build.new_lines import NewLines
 from submodel.build.pipeline import run_build
 from submodel.build.stages import Stages, hash_of_output
 from submodel.build.update_run import UNREAD, UpdateSettings, run_update
 from submodel.commands.update import _outcome
+from testbed.git import git
 from testbed.models import save_base
 
 pytestmark = pytest.mark.slow  # whole builds
 
 MINUTES = 0.02  # the least number of steps of a model of two layers
-
-
-def git(root: Path, *words: str) -> None:
-    identity = ("-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false")
-    subprocess.run(["git", *identity, *words], cwd=root, check=True, capture_output=True)
 
 
 def code(number: int, functions: int = 60) -> str:
@@ -616,12 +611,30 @@ def test_another_version_and_another_model_ask_for_a_build(repository, monkeypat
 def test_a_bundle_that_is_not_of_the_model_asks_for_a_build(repository):
     """As after `submodel pull` over an earlier build."""
     bundle = repository / ".submodel" / "bundle"
-    pulled = read_bundle(bundle)
-    kept = {key: value for key, value in pulled.manifest.items() if key not in ("schema", "files", "checksum")}
-    write_bundle_manifest(bundle, {**kept, "learned_sha256": ["0" * 64]})
+    reseal(bundle, learned_sha256=["0" * 64])
     trust_build(build_of(bundle))
     with pytest.raises(BuildError, match=r"pulled or unpacked; run `submodel build`"):
         follow(repository)
+
+
+@pytest.mark.parametrize("is_half_done", [False, True], ids=["at rest", "before a swap is finished"])
+def test_nothing_goes_on_from_a_bundle_of_somebody_else(repository, is_half_done):
+    stages = repository / ".submodel" / "stages"
+    history = read_history(stages)
+    assert history is not None
+    if is_half_done:
+        write_history(stages, history, NEXT)
+    reseal(repository / ".submodel" / "bundle", mark="a stranger's")
+    with pytest.raises(UntrustedError):
+        follow(repository)
+    assert (stages / NEXT).exists() is is_half_done, "it is neither taken nor dropped"
+
+
+def reseal(bundle: Path, **changed: object) -> None:
+    """Write the bundle's manifest again, changed."""
+    known = read_bundle(bundle).manifest.items()
+    kept = {key: value for key, value in known if key not in ("schema", "files", "checksum")}
+    write_bundle_manifest(bundle, {**kept, **changed})
 
 
 def test_fine_tunings_are_counted_from_the_last_build(repository):

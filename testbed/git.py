@@ -1,0 +1,21 @@
+"""git in repositories of tests: with an identity, and without what the machine's own configuration says."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+_ENVIRONMENT = {
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_NOSYSTEM": "1",
+    **{f"GIT_{who}_NAME": "A" for who in ("AUTHOR", "COMMITTER")},
+    **{f"GIT_{who}_EMAIL": "a@example.org" for who in ("AUTHOR", "COMMITTER")},
+}
+
+
+def git(folder: Path, *words: str) -> str:
+    """Run git in a folder; return what it prints. Raises CalledProcessError if it fails."""
+    environment = os.environ | _ENVIRONMENT
+    done = subprocess.run(["git", *words], cwd=folder, env=environment, capture_output=True, check=True)
+    return done.stdout.decode("utf-8", "replace").strip()
