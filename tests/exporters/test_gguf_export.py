@@ -15,6 +15,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer, pre_tokenizers
 from transformers import AutoModelForCausalLM
+from typer.testing import CliRunner
 
 from builder.artifact import MANIFEST, SCHEMA_VERSION, read_artifact
 from builder.gguf.reader import open_gguf
@@ -25,6 +26,7 @@ from contract.prompt import PromptFormat
 from exporters.gguf_export import SUFFIX_FIRST, GgufPrecision, export_gguf, parse_gguf_precision
 from exporters.gguf_tokenizer import find_pre
 from laboratory.bench import llama_cpp_worker
+from submodel.app import app
 from testbed.models import make_export_model, save_model
 from testbed.tokenizer import BYTES, END_TOKEN, FIM_TOKENS, make_tokenizer
 
@@ -86,6 +88,18 @@ def test_our_reader_finds_the_same_model(
     for text in PROMPTS:
         assert tokenizer.encode(text).ids == own.encode(text).ids
     assert sorted(file.name for file in tmp_path.iterdir()) == ["model.gguf"]
+
+
+def test_the_command_writes_the_precision_that_it_was_asked_for(folders: Callable[[str], Path], tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    words = ["export", str(folders("llama-tied")), "-o", str(path), "--format", "gguf", "--quantize", "fp16"]
+    done = CliRunner().invoke(app, [*words, "--json"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout) == {"gguf": str(path), "bytes": path.stat().st_size, "quantization": "fp16"}
+    same = export_gguf(folders("llama-tied"), tmp_path / "same.gguf", GgufPrecision("fp16"))
+    assert path.read_bytes() == same.read_bytes()
+    with pytest.raises(ExportError, match="--add has no place"):
+        CliRunner().invoke(app, [*words, "--add"], catch_exceptions=False)
 
 
 def test_the_layout_that_was_taught_is_reported(folders: Callable[[str], Path], tmp_path: Path) -> None:

@@ -16,19 +16,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from contract.bundle.bundle import (
     CHECKSUM,
     MANIFEST_FILE,
     MODEL_FILE,
     Bundle,
+    build_of,
     read_bundle,
     sealed_manifest,
     write_bundle_manifest,
 )
+from contract.bundle.trusted_builds import trust_build
 from contract.errors import BundleError, ExportError
 from exporters import packed_bundle
 from exporters.packed_bundle import pack_bundle, unpack_bundle
+from submodel.app import app
 
 Entries = list[tuple[zipfile.ZipInfo, bytes]]
 
@@ -105,6 +109,23 @@ def test_the_repository_s_code_can_stay_at_home(bundle: Path, tmp_path: Path) ->
     assert not unpacked.has_drafts
     assert "drafts" not in read_bundle(unpacked.path).manifest
     assert "drafts" in read_bundle(bundle).manifest
+
+
+def test_the_command_finds_the_repository_s_bundle_and_names_the_file_after_it(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From any folder of the repository; the file lies where the user stands."""
+    trust_build(build_of(bundle))
+    folder = bundle.parents[1] / "src"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    for options, has_drafts in ((["--no-drafts"], False), ([], True)):
+        done = CliRunner().invoke(app, ["pack", "--json", *options], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        document = json.loads(done.stdout)
+        assert (document["path"], document["has_drafts"]) == ("repository.submodel", has_drafts)
+        assert ("own code is inside" in done.stderr) is has_drafts
+    assert [path.name for path in folder.iterdir()] == ["repository.submodel"]
 
 
 def test_a_changed_bundle_is_not_packed(bundle: Path, tmp_path: Path) -> None:

@@ -15,6 +15,16 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    KeySerializationEncryption,
+    NoEncryption,
+    PrivateFormat,
+)
+from typer.testing import CliRunner
 
 from contract.bundle.bundle import (
     MANIFEST_FILE,
@@ -32,6 +42,7 @@ from contract.bundle.previous import previous_bundles
 from contract.bundle.trusted_builds import forget_build, trust_build
 from contract.errors import RegistryError
 from contract.files.state_folder import VARIABLE, state_folder
+from submodel.app import app
 from submodel.registry.index import FILES
 from submodel.registry.names import given_name, names_of, repository_name, repository_root
 from submodel.registry.publish_run import PublishedRow, PublishSettings, _find_bundles, run_publish
@@ -268,6 +279,42 @@ def test_a_folder_of_repositories_and_of_results(tiny_bundle: Bundle, newer: Pat
         assert "was not built by this account" in errors[name]
 
 
+def test_the_exit_code_says_that_one_was_not_published(tiny_bundle: Bundle, newer: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    for name, bundle in (("own", tiny_bundle.folder), ("stranger", newer)):
+        root = make_repository(folder / name, f"https://example.com/acme/{name}")
+        shutil.copytree(bundle, root / WORKSPACE_BUNDLE)
+    seal_manifest(root / WORKSPACE_BUNDLE, {**read_bundle(newer).manifest, "mark": "a stranger's"})
+    options = ["--to", str(tmp_path / "registry"), "--key", str(tmp_path / "key.pem")]
+    done = CliRunner().invoke(app, ["publish", str(folder), *options, "--new", "--json"])
+    assert done.exit_code == 1
+    rows = json.loads(done.stdout)["bundles"]
+    assert [(row["state"], row.get("repository")) for row in rows] == [
+        ("published", "example.com/acme/own"),
+        ("failed", None),
+    ]
+    assert "was not built by this account" in done.stderr
+    shutil.rmtree(folder / "stranger")
+    assert CliRunner().invoke(app, ["publish", str(folder), *options]).exit_code == 0
+
+
+def test_a_name_is_for_one_bundle_and_a_folder_must_have_one(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        shutil.copytree(tiny_bundle.folder, tmp_path / "results" / name / "bundle")
+    (tmp_path / "empty").mkdir()
+    for folder, error in (
+        ("results", "--repository names one bundle, and .* has 2; leave it out"),
+        ("empty", "has no bundle; name one"),
+        ("nowhere", "has no bundle; name one"),
+    ):
+        settings = PublishSettings(
+            folder=tmp_path / folder, registry=tmp_path / "registry", key_file=tmp_path / "k", is_new=True, name=NAME
+        )
+        with pytest.raises(RegistryError, match=error):
+            run_publish(settings)
+    assert not (tmp_path / "registry").exists()
+
+
 def publish_as(
     bundle: Path, learned: list[str], registry: Path, root: Path, name: str | None = None
 ) -> list[PublishedRow]:
@@ -433,6 +480,19 @@ def test_a_key_and_a_registry_are_begun_only_when_asked(tiny_bundle: Bundle, reg
     key.write_text("nothing")
     with pytest.raises(RegistryError, match="can't be used"):
         run_publish(settings(registry, key, False))
+    protected, other = Ed25519PrivateKey.generate(), ec.generate_private_key(ec.SECP256R1())
+    key.write_bytes(pem_of(protected, BestAvailableEncryption(b"a password")))
+    with pytest.raises(
+        RegistryError, match=r"can't be used .*private key is encrypted.*; give a PEM file without a password"
+    ):
+        run_publish(settings(registry, key, False))
+    key.write_bytes(pem_of(other, NoEncryption()))
+    with pytest.raises(RegistryError, match="is not an Ed25519 key"):
+        run_publish(settings(registry, key, False))
+
+
+def pem_of(key: Ed25519PrivateKey | ec.EllipticCurvePrivateKey, encryption: KeySerializationEncryption) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.errors import BuildError
-from submodel.build.size_search import SIZES, is_worse, smallest_size
+from submodel.build.size_search import SIZES, is_as_good, is_worse, smallest_size
 
 
 @given(st.integers(0, len(SIZES) - 1))
@@ -32,12 +32,18 @@ def test_sizes_out_of_reach_are_said():
 
 
 @pytest.mark.parametrize(
-    ("exact", "bits", "worse"),
-    [((-0.1, 0.0), (0.9, 1.1), False), ((-0.2, -0.01), (0.9, 1.1), True), ((0.0, 0.1), (1.01, 1.1), True)],
+    ("exact", "bits", "worse", "as_good"),
+    [
+        ((-0.1, 0.0), (0.9, 1.1), False, True),
+        ((-0.2, -0.01), (0.9, 1.1), True, False),
+        ((0.0, 0.1), (1.01, 1.1), True, False),
+        ((-0.1, 0.1), (0.95, 1.1), False, False),  # within chance, but more bits on what was asked
+    ],
 )
-def test_only_what_chance_does_not_explain_is_worse(exact, bits, worse):
+def test_only_what_chance_does_not_explain_is_worse_and_a_search_asks_for_more(exact, bits, worse, as_good):
     figures = {
         name: {"value": sum(ends) / 2, "low": ends[0], "high": ends[1]}
         for name, ends in (("exact_match_difference", exact), ("bits_per_byte_ratio", bits))
     }
     assert is_worse(figures) is worse
+    assert is_as_good(figures) is as_good

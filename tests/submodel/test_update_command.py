@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -35,8 +37,17 @@ OLD = {**NEW, "kept": "old", "finetuning": {"kept_step": 0}}
 NO_SCORES = {"kept": "old", "models": [{"name": "sub-model"}], "seconds": 1.0}
 
 
-def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, document: dict[str, Any], *options: str) -> Result:
+def run(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    document: dict[str, Any],
+    *options: str,
+    stdin: str = "",
+    asked: list[UpdateSettings] | None = None,
+) -> Result:
     def played(settings: UpdateSettings, display: StageDisplay) -> dict[str, Any]:
+        if asked is not None:
+            asked.append(settings)
         with display.stage("read the repository") as advance:
             advance(1, 2)
         return document
@@ -44,7 +55,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, document: dict[str, Any
     monkeypatch.setattr(update_run, "run_update", played)
     app = typer.Typer()
     app.command()(update)
-    result = CliRunner().invoke(app, [str(tmp_path), *options], catch_exceptions=False)
+    result = CliRunner().invoke(app, [str(tmp_path), *options], input=stdin, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result
 
@@ -62,6 +73,34 @@ def test_progress_as_json_is_that_of_a_build_and_its_last_message_says_what_is_s
         "The model was updated from aaaaaaaaaa to bbbbbbbbbb, and the new one is served. This took 95 s.",
     ]
     assert json.loads(result.stdout) == NEW
+
+
+def test_what_is_asked_for_reaches_the_update(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    asked: list[UpdateSettings] = []
+    run(monkeypatch, tmp_path, NEW, asked=asked)
+    run(monkeypatch, tmp_path, NEW, "-o", str(elsewhere), "--minutes", "0.5", "--positions", "7", asked=asked)
+    assert asked == [
+        UpdateSettings(repository=tmp_path, output=tmp_path / ".submodel", minutes=2.0, positions=30),
+        UpdateSettings(repository=tmp_path, output=elsewhere, minutes=0.5, positions=7),
+    ]
+
+
+@pytest.mark.parametrize("options", [(), ("--paced",)])
+def test_the_pace_is_read_from_stdin_and_kept_if_that_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    """tests/submodel/test_pace.py has what `wait`, `go` and the stream's end do."""
+    read: list[str] = []
+    rests: list[None] = []
+
+    def follow(stream: io.TextIOWrapper) -> SimpleNamespace:
+        read.extend(stream)
+        return SimpleNamespace(rest=lambda: rests.append(None))
+
+    monkeypatch.setattr("submodel.pace.Pace", follow)
+    run(monkeypatch, tmp_path, NEW, *options, stdin="wait\n")
+    assert (read, bool(rests)) == ((["wait\n"], True) if options else ([], False))
 
 
 @pytest.mark.parametrize(
