@@ -18,13 +18,14 @@ def submodel(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def assert_one_sentence(done: subprocess.CompletedProcess[str], *words: str) -> None:
-    message = " ".join(done.stderr.split())
-    assert done.returncode == 1, message
+    lines = done.stderr.splitlines()  # what is said before is progress
+    assert done.returncode == 1, done.stderr
     assert done.stdout == ""
-    assert "Traceback" not in message
-    assert "submodel: " in message
+    assert "Traceback" not in done.stderr
+    assert [line for line in lines if line.startswith("submodel: ")] == lines[-1:]
+    assert lines[-1].endswith(".")
     for word in words:
-        assert word in message
+        assert word in lines[-1]
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_a_repository_of_binaries(tmp_path):
 
 def test_a_repository_too_small_to_split(tmp_path):
     (tmp_path / "a.py").write_text(CODE)
-    assert_one_sentence(submodel("build", tmp_path), "least")
+    assert_one_sentence(submodel("build", tmp_path), "it takes at least")
 
 
 def test_an_unknown_base(repository):
@@ -84,7 +85,7 @@ def test_an_unknown_precision(repository):
 
 def test_an_output_that_is_a_file(repository, tmp_path):
     (tmp_path / "file").write_text("precious")
-    assert_one_sentence(submodel("build", repository, "-o", tmp_path / "file"), "file")
+    assert_one_sentence(submodel("build", repository, "-o", tmp_path / "file"), f"{tmp_path / 'file'} ")
     assert (tmp_path / "file").read_text() == "precious"
 
 
@@ -98,8 +99,12 @@ def test_positions_outside_and_invalid_text(tmp_path, tiny_bundle):
     good.write_text(CODE)
     bad.write_bytes(b"\xff\xfe\x00")
     bundle = tiny_bundle.folder
-    assert_one_sentence(submodel("complete", good, "--line", 9, "--character", 0, "--bundle", bundle), "9")
-    assert_one_sentence(submodel("complete", good, "--line", 0, "--character", 99, "--bundle", bundle), "99")
+    assert_one_sentence(
+        submodel("complete", good, "--line", 9, "--character", 0, "--bundle", bundle), "Line 9 is outside"
+    )
+    assert_one_sentence(
+        submodel("complete", good, "--line", 0, "--character", 99, "--bundle", bundle), "Character 99 is outside"
+    )
     assert_one_sentence(submodel("complete", bad, "--line", 0, "--character", 0, "--bundle", bundle), "UTF-8")
     assert_one_sentence(
         submodel("complete", tmp_path / "c.py", "--line", 0, "--character", 0, "--bundle", bundle), "c.py"

@@ -97,6 +97,16 @@ def test_each_rule_has_a_switch_and_a_golden_file_in_which_it_matters() -> None:
     assert {case.rule for case in CASES if case.shown != case.shown_without} == switches
 
 
+STOPPED = [case for case in CASES if case.rule in STOPS and case.shown != case.shown_without]
+
+
+@pytest.mark.parametrize("case", STOPPED, ids=lambda case: f"{case.rule}: {case.title}")
+def test_a_growing_answer_is_stopped(case: Case) -> None:
+    """The time of the rest is saved; an answer of one line ends with it."""
+    answer = f"{case.raw}\n"
+    assert any(is_done(answer[:length], case.request) for length in range(len(answer) + 1))
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.rule}: {case.title}")
 def test_a_growing_answer_is_never_stopped_short(case: Case) -> None:
     """The model is told to end no earlier than where the whole answer is cut."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from lsprotocol import types
+from pygls.exceptions import JsonRpcException
 
 from lsp_server.bundle_states import BundleState, BundleStatus
 from lsp_server.options import CareOptions, ServerOptions
@@ -57,9 +58,11 @@ def test_a_message_is_refused_at_its_first_fault() -> None:
     """All faults together are as many as the letters of a text that stands where a list should."""
     structure = create_server(ServerOptions(), "1").protocol.structure_message
     message = {"jsonrpc": "2.0", "method": "workspace/didChangeWorkspaceFolders"}
-    with pytest.raises(Exception) as refused:
+    with pytest.raises(JsonRpcException) as refused:
         structure({**message, "params": {"event": {"added": "x" * 20, "removed": []}}})
-    assert not isinstance(refused.value, ExceptionGroup)
+    fault = refused.value.__cause__
+    assert fault is not None
+    assert not isinstance(fault, ExceptionGroup)
 
 
 def test_a_snooze_takes_the_place_of_the_last_one_and_ends_with_the_server() -> None:

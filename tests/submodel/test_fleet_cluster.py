@@ -65,8 +65,8 @@ class Played:
         self.on_init: Callable[[], None] = lambda: None
 
     def init(self, **options: Any) -> None:
-        self.calls.append(("init", options))
         self.on_init()
+        self.calls.append(("init", options))
 
     def shutdown(self) -> None:
         self.calls.append(("shutdown", {}))
@@ -111,7 +111,8 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
     monkeypatch.setattr(cluster, "_answers", lambda address: True)
     monkeypatch.setattr("submodel.fleet.cluster.time.sleep", lambda seconds: None)
     yield played
-    assert sum(name == "init" for name, _ in played.calls) >= sum(name == "shutdown" for name, _ in played.calls)
+    starts_and_ends = [name for name, _ in played.calls if name in ("init", "shutdown")]
+    assert starts_and_ends == ["init", "shutdown"] * (len(starts_and_ends) // 2)
 
 
 def build(names: list[str], part: TaskPart | None = None, address: str = "auto") -> tuple[dict[str, Any], list[str]]:
