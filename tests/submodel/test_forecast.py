@@ -28,7 +28,7 @@ def test_at_first_it_is_what_was_expected() -> None:
 
 @given(st.floats(0.2, 5), st.floats(0.1, 1))
 def test_a_slower_machine_is_seen_while_the_first_stage_runs(slowness: float, share: float) -> None:
-    """Within a tenth, from a tenth of the first stage on; the minutes of fine-tuning stay what they are."""
+    """Within a quarter, from a tenth of the first stage on; the minutes of fine-tuning stay what they are."""
     first, others, fixed = 100.0, 350.0, 240.0
     left = Forecast(EXPECTED).left_s("score the base", share * first * slowness, (1 - share) * first * slowness)
     truth = (1 - share) * first * slowness + others * slowness + fixed

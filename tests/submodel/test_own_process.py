@@ -18,6 +18,8 @@ from submodel.fleet.own_process import build_in_own_process, call_in_own_process
 
 pytestmark = pytest.mark.slow
 
+posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGKILL")
+
 # A worker of Ray that sleeps in a process of its own.
 WORKER = (
     "import time\nfrom submodel.fleet import own_process\n"
@@ -47,12 +49,14 @@ def test_an_error_is_raised_here() -> None:
         call_in_own_process(os.listdir, "/nowhere")
 
 
+@posix
 def test_a_killed_process_is_an_error_and_the_next_call_works() -> None:
     with pytest.raises(BrokenProcessPool):
         call_in_own_process(signal.raise_signal, signal.SIGKILL)
     assert call_in_own_process(abs, -1) == 1
 
 
+@posix
 def test_a_worker_ends_with_its_build(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ray starts the task again if its worker is lost, and only then."""
 
