@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { FailedUpdates, findDue, mayBegin } from '../src/build/due';
+import { FailedUpdates, findDue, mayBegin, mustEnd } from '../src/build/due';
 import type { ServerStatus } from '../src/server/protocol';
 
 const HOUR_MS = 3_600_000;
@@ -11,6 +11,7 @@ const STATUS: ServerStatus = {
 };
 const BUILT = { repository: '/a', build: 'b0' };
 const QUIET = { isAutomatic: true, isTrusted: true, isQuiet: true };
+const WELL = { conditions: QUIET, status: STATUS as ServerStatus | undefined, isEnabled: true, hasFailed: false };
 
 /** The memory of a workspace, which holds JSON. */
 function memory(): ConstructorParameters<typeof FailedUpdates>[0] {
@@ -22,16 +23,28 @@ function memory(): ConstructorParameters<typeof FailedUpdates>[0] {
 }
 
 test.each([
-  ['all is well', QUIET, STATUS, true, BUILT],
-  ['the setting is off', { ...QUIET, isAutomatic: false }, STATUS, true, undefined],
-  ['the workspace is not trusted', { ...QUIET, isTrusted: false }, STATUS, true, undefined],
-  ['somebody types', { ...QUIET, isQuiet: false }, STATUS, true, undefined],
-  ['on battery', QUIET, { ...STATUS, power: { onBattery: true } }, true, undefined],
-  ['suggestions are off there, or the last update has failed', QUIET, STATUS, false, undefined],
-  ['there is no server', QUIET, undefined, true, undefined],
-  ['nothing is stale', QUIET, { bundles: [{ workspaceFolder: '/a', drift: null }] }, true, undefined],
-])('%s', (_, conditions, status, isWanted, due) => {
-  expect(findDue(conditions, status, () => isWanted)).toEqual(due);
+  ['all is well', {}, BUILT],
+  ['the setting is off', { conditions: { ...QUIET, isAutomatic: false } }, undefined],
+  ['the workspace is not trusted', { conditions: { ...QUIET, isTrusted: false } }, undefined],
+  ['somebody types', { conditions: { ...QUIET, isQuiet: false } }, undefined],
+  ['on battery', { status: { ...STATUS, power: { onBattery: true } } }, undefined],
+  ['suggestions are off there', { isEnabled: false }, undefined],
+  ['the last update has failed', { hasFailed: true }, undefined],
+  ['there is no server', { status: undefined }, undefined],
+  ['nothing is stale', { status: { bundles: [{ workspaceFolder: '/a', drift: null }] } }, undefined],
+])('%s', async (_, change, due) => {
+  const { conditions, status, isEnabled, hasFailed } = { ...WELL, ...change };
+  const failures = new FailedUpdates(memory());
+  if (hasFailed) {
+    await failures.note(BUILT, 'no memory');
+  }
+  expect(findDue(conditions, status, failures, () => isEnabled)).toEqual(due);
+});
+
+test('an update that runs ends once the setting is off, or when it stands still for too long', () => {
+  expect(mustEnd({ isAutomatic: true }, false)).toBe(false);
+  expect(mustEnd({ isAutomatic: false }, false)).toBe(true);
+  expect(mustEnd({ isAutomatic: true }, true)).toBe(true);
 });
 
 test('the server is not asked while no update may begin', () => {

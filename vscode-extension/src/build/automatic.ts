@@ -8,7 +8,7 @@ import type { ServerController } from '../server/controller';
 import { isOnBattery } from '../server/serverStatus';
 import { isEnabledFor, readSettings } from '../settings';
 import type { BuildCommand } from './command';
-import { type Conditions, type FailedUpdates, findDue, mayBegin } from './due';
+import { type Conditions, type FailedUpdates, findDue, mayBegin, mustEnd } from './due';
 import { Pace } from './pace';
 
 const LOOK_MS = 5_000;
@@ -64,7 +64,7 @@ export class AutomaticUpdates implements vscode.Disposable {
   private async lookNow(): Promise<void> {
     this.pace.noteLook();
     if (this.builds.runsByItself) {
-      if (!readSettings().updateAutomatically || this.pace.isStillTooLong()) {
+      if (mustEnd(this.conditions(), this.pace.isStillTooLong())) {
         await this.builds.stopByItself();
       } else if (this.pace.mayGoOn()) {
         const status = await this.controller.readStatus();
@@ -80,11 +80,8 @@ export class AutomaticUpdates implements vscode.Disposable {
     }
     this.askAtMs = Date.now() + ASK_AGAIN_MS;
     const status = await this.controller.readStatus();
-    const due = findDue(
-      this.conditions(),
-      status,
-      (one) => !this.failures.has(one) && isEnabledFor(vscode.Uri.file(one.repository)),
-    );
+    const isEnabled = (repository: string): boolean => isEnabledFor(vscode.Uri.file(repository));
+    const due = findDue(this.conditions(), status, this.failures, isEnabled);
     if (due) {
       this.log.info(`${due.repository} has changed, and nobody types: an update begins`);
       void this.builds.updateByItself(due);

@@ -16,16 +16,22 @@ export function mayBegin({ isAutomatic, isTrusted, isQuiet }: Conditions): boole
   return isAutomatic && isTrusted && isQuiet;
 }
 
-/** The first stale bundle that is `wanted`; undefined if no update may begin. */
+/** Whether an update that runs by itself has to end. */
+export function mustEnd({ isAutomatic }: Pick<Conditions, 'isAutomatic'>, isStillTooLong: boolean): boolean {
+  return !isAutomatic || isStillTooLong;
+}
+
+/** The first stale bundle whose update has not failed and whose suggestions are on; undefined if no update may begin. */
 export function findDue(
   conditions: Conditions,
   status: ServerStatus | undefined,
-  wanted: (one: Built) => boolean,
+  failures: Pick<FailedUpdates, 'has'>,
+  isEnabled: (repository: string) => boolean,
 ): Built | undefined {
   if (!mayBegin(conditions) || isOnBattery(status)) {
     return undefined;
   }
-  return staleBundles(status?.bundles ?? []).find(wanted);
+  return staleBundles(status?.bundles ?? []).find((one) => !failures.has(one) && isEnabled(one.repository));
 }
 
 /** A part of `vscode.Memento`. */
