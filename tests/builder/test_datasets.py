@@ -11,8 +11,7 @@ from builder.datasets import calibration_sequences, learned_bytes, mix, open_dat
 from builder.sources.language_sets import LANGUAGE_SETS
 from contract.errors import CorpusError
 from contract.prompt import PromptEncoder
-from testbed.tokenizer import make_tokenizer
-from tests.builder.test_calibration import FIM
+from testbed.tokenizer import FIM, make_tokenizer
 from tests.builder.tiny_datasets import play_index
 
 

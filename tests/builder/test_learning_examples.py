@@ -8,8 +8,8 @@ import pytest
 from builder.corpus.corpus import SourceFile
 from builder.learning_examples import SPREAD_CHARS, make_examples, make_sequences
 from contract.prompt import PromptEncoder, PromptFormat
-from testbed.tokenizer import make_tokenizer
-from tests.builder.test_calibration import FIM, decode
+from testbed.tokenizer import FIM, make_tokenizer
+from tests.builder.test_calibration import decode
 
 
 def test_windows_that_do_not_overlap_come_first():

@@ -9,9 +9,8 @@ from builder.corpus.corpus import read_corpus
 from builder.pruning.plan import SizeSettings
 from builder.pruning.structured_pruning import PruneSettings, prune
 from testbed.models import make_model
-from testbed.tokenizer import make_tokenizer
+from testbed.tokenizer import FIM, make_tokenizer
 from tests.builder.sample_texts import TEXT
-from tests.builder.test_calibration import FIM
 from tests.builder.tiny_datasets import write_code
 
 SETTINGS = PruneSettings(

@@ -7,9 +7,8 @@ from builder.evaluation.packing import pack_prompts
 from builder.evaluation.torch_predictor import TorchPredictor
 from contract.prompt import PromptEncoder, PromptFormat
 from testbed.models import make_model
-from testbed.tokenizer import make_tokenizer
+from testbed.tokenizer import FIM, make_tokenizer
 from tests.builder.sample_texts import TEXT
-from tests.builder.test_calibration import FIM
 
 
 def naive_lines(model, encoder, prompt, limit, lines=1):
