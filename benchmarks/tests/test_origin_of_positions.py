@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks.beside_llama_cpp_positions import check_build, check_built, origins_of, put_origins
+from benchmarks.beside_llama_cpp_positions import check_build, check_built, origins_of, put_origins, texts_of
 from benchmarks.machine import describe_commit
+from builder.corpus.corpus import SourceFile
 from laboratory.bench.bench_run import FIRST_ANSWER
+from laboratory.bench.workload import Keystroke
 
 
 def test_a_bundle_of_another_checkout_is_refused() -> None:
@@ -66,3 +68,14 @@ def test_the_commit_says_whether_files_differ_from_it(tmp_path: Path) -> None:
     assert describe_commit(tmp_path) == commit
     program.write_text("2")
     assert describe_commit(tmp_path) == f"{commit} with changes"
+
+
+def test_a_line_is_known_if_a_code_file_had_its_text_at_any_indentation() -> None:
+    def stroke(before: str, truth: str) -> Keystroke:
+        where = {"path": "a.py", "commit": "", "is_new_line": True, "is_new_place": True}
+        return Keystroke(before=before, truth=truth, behind="", **where)  # type: ignore[arg-type]
+
+    code = SourceFile(path="old.py", language="Python", text="    value = 1\n", sha256="", split="calibration")
+    text = SourceFile(path="old.md", language="Markdown", text="value = 2\n", sha256="", split="calibration")
+    asked = [stroke("x\nvalue =", " 1"), stroke("value = 1\nvalue =", " 2"), stroke("", "value = 1")]
+    assert texts_of(asked, [code, text]) == "knk"

@@ -85,5 +85,18 @@ def test_every_line_is_of_a_kind_of_files_even_if_a_repository_has_none(capsys: 
 
     print_lines("later", "submodel", documents)
 
-    rows = [line.split(" | ")[:2] for line in capsys.readouterr().out.splitlines() if "all, " in line]
+    rows = [line.split(" | ")[:2] for line in capsys.readouterr().out.splitlines() if "all, of " in line]
     assert [int(count) for _, count in rows] == [3, 3, 2]
+
+
+def test_lines_whose_text_stood_in_a_file_are_a_row_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+    document = _positions(submodel="1100", llama="0000")
+    document["kinds"]["later"]["texts"] = "knnn"
+
+    print_lines("later", "submodel", {"one": document})
+
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if "whose text" in line]
+    assert [(row[0].removeprefix("| all, "), row[1], row[2]) for row in rows] == [
+        ("whose text stood in a file already", "1", "100.0 %"),
+        ("whose text stood in no file", "3", "33.3 %"),
+    ]

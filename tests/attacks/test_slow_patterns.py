@@ -43,6 +43,9 @@ _SECRETS = "contract.repository.secrets"
 ANCHORED = frozenset(
     {
         "builder.bases.resolve.HUB_ID.0",
+        "submodel.fleet.git_source._SCP.0",
+        "submodel.registry.names._FETCHED.0",
+        "submodel.registry.names._SHORT_FORM.0",
         *(f"{_SECRETS}.{name}.0" for name in ("_QUOTED_VALUE", "_BARE_VALUE", "_OPEN_VALUE")),
     }
 )
@@ -122,6 +125,10 @@ def assert_linear(pattern: re.Pattern[str], prefix: str, pump: str, suffix: str)
         assert long <= MAX_GROWTH * short, (
             f"{short:,} steps become {long:,}: {pattern.pattern!r} on {prefix!r} + n * {pump!r} + {suffix!r}"
         )
+
+
+def test_the_anchored_ones_are_still_there() -> None:
+    assert PATTERNS.keys() >= ANCHORED
 
 
 def test_the_counter_knows_slow_expressions() -> None:

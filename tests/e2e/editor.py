@@ -58,6 +58,7 @@ class Editor(LanguageClient):
         self.workspace = workspace
         self.uri = (workspace / "greet.txt").as_uri()
         self.messages: list[str] = []
+        self.logged: list[str] = []
         self.stderr = b""
         self.text_version = 1
         self.trigger = types.InlineCompletionTriggerKind.Automatic
@@ -75,6 +76,10 @@ class Editor(LanguageClient):
         @self.feature("submodel/status")
         def note_status(params: Any) -> None:
             self.statuses.append(params.state)
+
+        @self.feature(types.WINDOW_LOG_MESSAGE)
+        def log_message(params: types.LogMessageParams) -> None:
+            self.logged.append(params.message)
 
         @self.feature(types.WINDOW_SHOW_MESSAGE)
         def show_message(params: types.ShowMessageParams) -> None:

@@ -30,7 +30,8 @@ def make_checkpoint(folder, held_out, learned=()):
     folder.mkdir(parents=True)
     for name in ("config.json", "tokenizer.json", "model.safetensors"):
         (folder / name).write_text("{}")
-    manifest = {"schema": 1, "base": {"name": "smollm2-135m"}, "held_out_sha256": held_out, "learned_sha256": learned}
+    base = {"name": "smollm2-135m"}
+    manifest = {"schema": 1, "base": base, "prompt": {}, "held_out_sha256": held_out, "learned_sha256": learned}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
 
