@@ -322,8 +322,9 @@ GARBAGE = [
 def test_a_client_that_talks_nonsense_and_vanishes_ends_the_server(garbage: bytes) -> None:
     command = [sys.executable, "-m", "submodel", "serve", "--stdio"]
     done = subprocess.run(command, input=garbage, capture_output=True, timeout=60, check=False)
-    assert b'Traceback (most recent call last):\n  File "<frozen' not in done.stderr
     assert done.returncode == 0, done.stderr.decode()
+    # pygls logs one for a message that can't be read. No other is allowed.
+    assert done.stderr.count(b"Traceback") <= done.stderr.count(b"A message was passed over"), done.stderr.decode()
 
 
 @pytest.mark.slow
