@@ -203,7 +203,7 @@ def answers_of(arm: str, number: int, folder: Path, strokes: Sequence[Keystroke]
     if max(numbers, default=0) > number:
         raise SystemExit(
             f"The model in {kept.parent} was updated after point {number}, whose answers to these lines were not kept; "
-            f"remove {folder} to follow anew."
+            f"remove {folder} to start from the beginning."
         )
     answers = ask(kept.parent / "bundle", strokes)
     kept.write_text(json.dumps({"asked": asked, "answers": answers}))

@@ -28,6 +28,7 @@ BASELINES = (TUNED, "n-gram", "similar line")
 Pairs = list[tuple[int, int]]  # lines of a file or a commit: whether ours and the peer's are right
 FILES = {"l": "of files that were learned", "h": "of held-out files", "n": "of files that are new since"}
 TEXTS = {"k": "whose text stood in a file already", "n": "whose text stood in no file"}
+KNOWN = {"files": FILES, "texts": TEXTS}  # by field: what the build knew of a later line, by letter
 BETTER = "the better of each"
 KINDS = {"held-out": "held-out lines", "later": "lines added later"}
 
@@ -76,11 +77,10 @@ def print_lines(kind: str, ours: str, documents: Mapping[str, Mapping[str, Any]]
         beside = [one["kinds"][kind] for one in found.values() if baseline in one["kinds"][kind]["exact"]]
         _print_lead("all that have it", baseline, [_clusters(own, ours, baseline) for own in beside])
     _print_lead("all", BETTER, [_clusters(own, ours, peer) for own, peer in compared])
-    for field, letters in {"files": FILES, "texts": TEXTS}.items():
+    for field, letters in KNOWN.items() if kind == "later" else ():
         for letter, meaning in letters.items():
-            if kind == "later":
-                groups = [_clusters(own, ours, peer, field, letter) for own, peer in compared]
-                _print_lead(f"all, {meaning}", BETTER, groups)
+            groups = [_clusters(own, ours, peer, field, letter) for own, peer in compared]
+            _print_lead(f"all, {meaning}", BETTER, groups)
     print()
 
 

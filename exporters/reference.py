@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import DynamicCache, PreTrainedModel
 
-from builder.nats import LOGIT_POSITIONS, head_nats
+from builder.nats import head_nats, nats_by_parts
 from exporters.checkpoint_reader import FloatArray
 
 MAX_PADDING = 1_000  # tokens by which one more prompt may pad a batch: a further batch costs a continuation of its own
@@ -169,13 +169,8 @@ class _ReferenceBatch:
 
 
 def token_log_probabilities(logits: torch.Tensor, ids: torch.Tensor) -> FloatArray:
-    """Return the natural log of the probability that each row of `logits` (tokens, vocabulary) gives to its id.
-
-    A few rows at a time: softmax makes a copy of them.
-    """
-    parts = zip(*(torch.split(one, LOGIT_POSITIONS) for one in (logits, ids)), strict=True)
-    nats = [torch.nn.functional.cross_entropy(rows, row_ids, reduction="none") for rows, row_ids in parts]
-    result: FloatArray = -torch.cat(nats).numpy()
+    """Return the natural log of the probability that each row of `logits` (tokens, vocabulary) gives to its id."""
+    result: FloatArray = -nats_by_parts(lambda rows: rows, logits, ids).numpy()
     return result
 
 

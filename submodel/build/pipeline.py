@@ -66,8 +66,7 @@ def run_build(settings: BuildSettings, display: StageDisplay) -> BuildReport:
     with build_lock(settings.output):
         with display.stage("find the base") as advance:
             base = resolve_base(settings.base, on_event=display.say, on_progress=advance)
-        memory = check_memory()
-        if memory.advice and base.name == AUTO_ORDER[0].name:
+        if base.name == AUTO_ORDER[0].name and (memory := check_memory()).advice:
             display.say(f"Memory: {memory.found}. {memory.advice}")
         if not base.is_gguf:
             # Refuses now what an export would refuse after all minutes.

@@ -32,7 +32,7 @@ SUMS = "def add(first, second):\n    total = first\n    return total + second\n"
 # What the launcher would tell of a good program, into every descriptor of those who wait for the outcome.
 FORGE = """
 import ctypes, json, os
-told = {"ended_by": "itself", "code": 0, "cpu_s": 0.0, "network": "none"}
+forged = {"ended_by": "itself", "code": 0, "cpu_s": 0.0, "network": "none"}
 reached = []
 parent, last = os.getppid(), WAITS_FOR_IT
 while True:
@@ -41,7 +41,7 @@ while True:
             try:
                 if os.readlink(f"/proc/{parent}/fd/{name}").startswith("pipe:"):
                     end = os.open(f"/proc/{parent}/fd/{name}", os.O_WRONLY | os.O_NONBLOCK)
-                    os.write(end, json.dumps(told).encode() + b"\\n")
+                    os.write(end, json.dumps(forged).encode() + b"\\n")
                     reached.append(f"descriptor {name} of {parent}")
             except OSError:
                 pass

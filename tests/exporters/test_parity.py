@@ -13,7 +13,6 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from contract import session_config
 from contract.errors import ExportError
 from contract.processor import default_threads
-from exporters import reference as reference_module
 from exporters.checkpoint_reader import Checkpoint
 from exporters.graph import build_graph, save_graph
 from exporters.parity import DecodeSession, ParityReport, ParitySettings, check_logits, check_quantized
@@ -152,7 +151,7 @@ def test_quantization_that_costs_too_much_is_refused(folder: Path, references: l
 
 @pytest.mark.parametrize("rows", [0, 1, 5, 6])
 def test_log_probabilities_in_pieces_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
-    monkeypatch.setattr(reference_module, "LOGIT_POSITIONS", 2)
+    monkeypatch.setattr("builder.nats.LOGIT_POSITIONS", 2)
     logits = torch.from_numpy(RNG.standard_normal((rows, 50), np.float32))
     ids = torch.from_numpy(RNG.integers(0, 50, rows))
     expected = logits.log_softmax(-1)[torch.arange(rows), ids].numpy()
