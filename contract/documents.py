@@ -99,6 +99,7 @@ class FineTuningFacts(TypedDict):
     kept_step: NotRequired[int]
     tokens: NotRequired[int]
     tokens_per_s: NotRequired[float]
+    products: NotRequired[str]  # with the frozen weights: int8, or the type of the weights
     validation_loss: NotRequired[LossChange]
     curve: NotRequired[list[LossPoint]]
     settings: NotRequired[dict[str, Any]]

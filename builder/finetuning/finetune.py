@@ -8,7 +8,7 @@ Validation files choose the step that is kept; held-out files are never seen.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 
 from builder.corpus.corpus import SourceFile
 from builder.finetuning.finetune_settings import FinetuneSettings
+from builder.finetuning.int8_products import int8_products, is_int8_faster
 from builder.finetuning.packed import choose_attention
 from builder.finetuning.training_data import Material
 from builder.finetuning.training_run import TrainingRun
@@ -66,11 +67,15 @@ def finetune(
         )
     device = training_device()
     while True:
-        adapted = _adapted(model, settings)
+        adapted = _adapted(model, settings).to(device)
+        is_int8 = is_int8_faster(adapted, settings)
         try:
-            run = TrainingRun(adapted.to(device), material, settings, state, on_event, on_progress)
+            run = TrainingRun(adapted, material, settings, state, on_event, on_progress)
             run.restore()
-            with _packed_and_mixed(adapted, device, choose_attention(adapted, settings)):
+            with (
+                _packed_and_mixed(adapted, device, choose_attention(adapted, settings)),
+                int8_products(adapted) if is_int8 else nullcontext(),
+            ):
                 run.train()
             break
         except RuntimeError as error:  # torch.OutOfMemoryError is one; MPS has no class of its own
@@ -81,7 +86,9 @@ def finetune(
         adapted.unload().to(device)
         del model.peft_config  # or peft warns of it
     merged = adapted.merge_and_unload().to("cpu").eval()
-    return Finetuned(model=merged, summary=run.summary(), read=material.paths_before(run.progress.best_step))
+    summary = run.summary()
+    summary["products"] = "int8" if is_int8 else str(model.dtype).removeprefix("torch.")
+    return Finetuned(model=merged, summary=summary, read=material.paths_before(run.progress.best_step))
 
 
 def _adapted(model: PreTrainedModel, settings: FinetuneSettings) -> Any:

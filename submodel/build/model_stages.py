@@ -19,7 +19,7 @@ from builder.corpus.corpus import Corpus
 from builder.fim_examples import FimExample, draw_example_pairs
 from builder.finetuning.training_state import StateFile
 from builder.learning_examples import IsNew
-from builder.memory import limit_kernels, peak_rss_bytes
+from builder.memory import limit_kernels, peak_rss_bytes, reuse_memory
 from builder.number_format import fastest_dtype
 from builder.pruning.structured_pruning import prune
 from contract.bundle.bundle import Bundle, build_of, read_bundle
@@ -70,6 +70,7 @@ class ModelStages:
         base: ResolvedBase | None,
     ) -> None:
         limit_kernels()
+        reuse_memory()
         self._settings = settings
         self._display = display
         self._corpus = corpus

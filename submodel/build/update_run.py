@@ -47,7 +47,7 @@ from submodel.build.stages import StageRecord, hash_of
 from submodel.build.update_start import finish_swap, history_to_update, precision_of_update, take_place
 from submodel.report.render import read_saved, render_beside_evaluation
 
-UPDATE_VERSION = 4  # raised when the same inputs give another model
+UPDATE_VERSION = 5  # raised when the same inputs give another model
 # The threshold moves little between two versions; a build asks for twice as many.
 THRESHOLD_LINES = 25
 UNREAD = "unread"  # in the record of an update's fine-tuning: the paths that it did not reach

@@ -105,6 +105,7 @@ export interface FineTuningFacts {
   curve?: LossPoint[];
   kept_step?: number;
   minutes: number;
+  products?: string;
   settings?: {};
   steps?: number;
   tokens?: number;

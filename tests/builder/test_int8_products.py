@@ -1,0 +1,126 @@
+"""Products in 8 bits: what they give and learn beside those of the model's own type, and when they are taken."""
+
+from contextlib import nullcontext
+from dataclasses import replace
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+
+from builder.finetuning import finetune as tuning
+from builder.finetuning import int8_products as products
+from builder.finetuning.finetune import finetune
+from builder.finetuning.finetune_settings import FinetuneSettings
+from builder.finetuning.int8_products import int8_products, is_int8_faster, multiply, quantize_rows
+from builder.finetuning.training_state import StateFile
+from testbed.models import make_model
+from tests.builder.test_finetuning import SETTINGS, corpus, encoder_and_model
+
+TOKENS = torch.arange(40)[None] % 30
+
+
+def adapted(dtype=torch.float32):
+    """A tiny model with factors that change its answers."""
+    torch.manual_seed(0)
+    model = get_peft_model(
+        make_model(40, spread=0.1).to(dtype),
+        LoraConfig(r=4, target_modules=list(tuning.TARGETS), task_type="CAUSAL_LM"),
+    )
+    for name, factor in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(factor, std=0.05)
+    return model
+
+
+def loss_and_gradients(model, is_int8):
+    with int8_products(model) if is_int8 else nullcontext():
+        loss = model(input_ids=TOKENS, labels=TOKENS).loss
+        loss.backward()
+    gradients = {name: one.grad.clone() for name, one in model.named_parameters() if one.requires_grad}
+    model.zero_grad(set_to_none=True)
+    return float(loss.detach()), gradients
+
+
+def test_a_row_keeps_its_largest_value():
+    rows = torch.tensor([[0.0, -2.0, 1.0], [0.0, 0.0, 0.0], [1e-3, 5e-4, 0.0]])
+    quantized, scales = quantize_rows(rows)
+    assert quantized.tolist() == [[0, -127, 64], [0, 0, 0], [127, 64, 0]]
+    torch.testing.assert_close(quantized * scales, rows, atol=1e-2, rtol=0)
+
+
+def test_a_product_is_close_to_the_exact_one():
+    torch.manual_seed(0)
+    inputs, weight = torch.randn(50, 256) * torch.logspace(-3, 3, 50)[:, None], torch.randn(70, 256)
+    exact = inputs @ weight.t()
+    error = multiply(quantize_rows(inputs), quantize_rows(weight)) - exact
+    assert (error.norm(dim=1) / exact.norm(dim=1)).max() < 0.02
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_losses_and_gradients_are_close_to_those_of_the_models_type(dtype):
+    model = adapted(dtype)
+    mixed = torch.autocast("cpu", torch.bfloat16, enabled=dtype is torch.bfloat16, cache_enabled=False)
+    with mixed:
+        (exact_loss, exact), (loss, gradients) = (loss_and_gradients(model, is_int8) for is_int8 in (False, True))
+    assert loss == pytest.approx(exact_loss, rel=0.01)
+    assert gradients.keys() == exact.keys() and len(exact) == 2 * 7 * len(model.get_decoder().layers)
+    for name, gradient in gradients.items():
+        cosine = torch.nn.functional.cosine_similarity(gradient.flatten(), exact[name].flatten(), dim=0)
+        assert cosine > 0.97, name
+        assert gradient.norm() == pytest.approx(float(exact[name].norm()), rel=0.1), name
+
+
+def test_afterwards_the_model_is_as_before():
+    model = adapted()
+    with torch.no_grad():
+        before = model(input_ids=TOKENS).logits
+        with int8_products(model):
+            inside = model(input_ids=TOKENS).logits
+        after = model(input_ids=TOKENS).logits
+    assert torch.equal(before, after) and not torch.equal(before, inside)
+
+
+def test_query_key_and_value_quantize_their_inputs_once(monkeypatch):
+    model, calls = adapted(), []
+    real = quantize_rows
+    with torch.no_grad(), int8_products(model):
+        monkeypatch.setattr(products, "quantize_rows", lambda rows: calls.append(rows.shape) or real(rows))
+        model(input_ids=TOKENS)
+    assert len(calls) == 4 * len(model.get_decoder().layers) + 1, "attention's inputs, o, gate and up, down; the head"
+
+
+def test_what_is_trained_in_8_bits_serves_a_model_in_its_own_type(tmp_path, monkeypatch):
+    losses = {}
+    for is_faster in (False, True):
+        monkeypatch.setattr(products, "_is_faster_here", lambda dtype, answer=is_faster: answer)
+        encoder, model = encoder_and_model()
+        state = StateFile(path=tmp_path / str(is_faster), stage_hash="k")
+        summary = finetune(model, encoder, corpus(), SETTINGS, state=state).summary
+        assert summary["products"] == ("int8" if is_faster else "float32")
+        before, losses[is_faster] = (float(summary["validation_loss"][when] or 0) for when in ("before", "after"))
+        assert 0 < losses[is_faster] < before - 0.05
+    assert losses[True] == pytest.approx(losses[False], rel=0.05)
+
+
+def test_with_so_many_steps_no_clock_chooses_the_products(monkeypatch):
+    monkeypatch.setattr(products, "_is_faster_here", lambda dtype: True)
+    assert is_int8_faster(adapted(), FinetuneSettings())
+    assert not is_int8_faster(adapted(), replace(FinetuneSettings(), steps=5))
+    assert not is_int8_faster(adapted().to("meta"), FinetuneSettings()), "a GPU has products of its own"
+
+
+@pytest.mark.parametrize("product", ["exact", "saturating", "missing"])
+def test_only_a_processor_that_multiplies_rightly_in_8_bits_does(monkeypatch, product):
+    def int_mm(left, right):
+        if product == "missing":
+            raise RuntimeError("_int_mm: not for this processor")
+        if product == "exact":
+            return left.int() @ right.int()
+        columns = right.t().int()[None]
+        pairs = ((left.int() + 128)[:, None] * columns).unflatten(-1, (-1, 2)).sum(-1)  # unsigned times signed
+        return (pairs.clamp(-(1 << 15), (1 << 15) - 1).sum(-1) - 128 * columns.sum(-1)).int()
+
+    seconds = iter([0.5, 1.0])  # in 8 bits and not
+    monkeypatch.setattr(products, "_seconds", lambda _: next(seconds))
+    monkeypatch.setattr(torch, "_int_mm", int_mm)
+    assert products._is_faster_here(torch.float32) == (product == "exact")
