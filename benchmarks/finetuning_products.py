@@ -1,0 +1,101 @@
+"""Equal minutes of fine-tuning, with products in 8 bits and freed memory used again, and without both.
+
+    python -m benchmarks.finetuning_products CHECKOUT [--minutes 2] [--seed 0]
+
+CHECKOUT holds a `.submodel` that a build has left: its pruned model is fine-tuned twice, each time by a process of its
+own. Both results are then asked for the validation's loss in the model's own type. Writes
+benchmarks/results/finetuning-products-NAME.json, NAME being the folder's name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.builds import write_result
+from benchmarks.machine import describe_machine, describe_versions
+from builder.artifact import read_artifact
+from builder.batches import in_batches
+from builder.corpus.corpus import read_corpus
+from builder.finetuning import int8_products
+from builder.finetuning.finetune import finetune
+from builder.finetuning.finetune_settings import FinetuneSettings
+from builder.finetuning.packed import BY_TORCH, packed_nats
+from builder.finetuning.training_data import Material
+from builder.finetuning.training_state import StateFile
+from builder.memory import limit_kernels, peak_rss_bytes, reuse_memory
+from builder.number_format import fastest_dtype
+from contract.prompt import PromptEncoder
+from submodel.evaluation.predictors import open_checkpoint
+
+
+def main() -> None:
+    """One process for each kind of products; with --products be that process."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkout", type=Path)
+    parser.add_argument("--minutes", type=float, default=2.0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--products", choices=["int8", "own"])
+    asked = parser.parse_args()
+    if asked.products:
+        print(json.dumps(run(asked.checkout, asked.products == "int8", asked.minutes, asked.seed)))
+        return
+    command = [sys.executable, "-m", "benchmarks.finetuning_products", *sys.argv[1:]]
+    rows = []
+    for products in ("own", "int8"):
+        done = subprocess.run([*command, "--products", products], check=True, stdout=subprocess.PIPE, text=True)
+        rows.append(json.loads(done.stdout.splitlines()[-1]))
+        print(rows[-1], flush=True)
+    name = asked.checkout.resolve().name
+    options = f"--minutes {asked.minutes:g} --seed {asked.seed}"
+    write_result(
+        f"finetuning-products-{name}",
+        {
+            "command": f"python -m benchmarks.finetuning_products {name} {options}",
+            "machine": describe_machine(),
+            "versions": describe_versions(),
+            "runs": rows,
+        },
+    )
+
+
+def run(checkout: Path, is_int8: bool, minutes: float, seed: int) -> dict[str, Any]:
+    """Fine-tune the pruned model of `checkout`; what came of it."""
+    limit_kernels()
+    if is_int8:
+        reuse_memory()
+    int8_products._is_faster_here = lambda dtype: is_int8  # type: ignore[assignment, misc]
+    files = read_corpus(checkout).files
+    predictor = open_checkpoint("pruned", read_artifact(checkout / ".submodel" / "pruned"), fastest_dtype())
+    prompt = predictor.encoder.prompt_format
+    encoder = PromptEncoder(predictor.encoder.tokenizer, replace(prompt, suffix_first=prompt.is_fim))
+    settings = FinetuneSettings(minutes=minutes, seed=seed)
+    with tempfile.TemporaryDirectory() as folder:
+        state = StateFile(path=Path(folder) / "state", stage_hash="")
+        tuned = finetune(predictor.model, encoder, files, settings, state=state)
+    peak = peak_rss_bytes()
+    loss = validation_loss(tuned.model, Material(files, encoder, settings))
+    return {**tuned.summary, "loss_in_own_type": round(loss, 4), "peak_rss_bytes": peak}
+
+
+@torch.no_grad()
+def validation_loss(model: Any, material: Material) -> float:
+    """That of the validation's tokens by their weights, in nats, with products in the model's own type."""
+    model.eval().set_attn_implementation(BY_TORCH)
+    total = weight = 0.0
+    for batch in in_batches(material.validation, 900, lambda one: len(one.ids)):
+        nats, weights = packed_nats(model, [one.ids for one in batch], torch.device("cpu")), material.weights(batch)
+        total, weight = total + float((nats * weights).sum()), weight + float(weights.sum())
+    return total / weight
+
+
+if __name__ == "__main__":
+    main()
