@@ -51,7 +51,7 @@ console = PlainConsole(stderr=True)
 Advance = Callable[[int, int], None]
 
 TICK_S: Final = 1.0  # how often a display looks whether something is due
-QUIET_S: Final = 14.0  # after so much silence it is: with a tick, nobody waits longer than 15 seconds
+QUIET_S: Final = 14.0  # silence after which a line is due; with a tick, nobody waits longer than 15 seconds
 
 
 def print_json(document: object) -> None:

@@ -1,4 +1,4 @@
-"""Nothing is sent about the user, by the libraries that we load neither: their switches, set before they are loaded.
+"""Switches off the telemetry of the libraries that we load, before they are loaded.
 
 ONNX Runtime's wheels (its Privacy.md) and onnxruntime-genai queue events about each session, with a name for the
 machine, under the user's cache folder and send them to Microsoft; Ray and huggingface_hub tell theirs. Each package

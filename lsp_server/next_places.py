@@ -7,7 +7,7 @@ from lsp_server.suggestion.indentation import TAB_WIDTH, indent_unit
 
 
 def place_of_first_key(text: str, offset: int) -> tuple[str, int] | None:
-    """Return the text and the offset in it at which the first key after a rest would be answered; None if unknown.
+    """Return the text and offset at which the first keystroke after a pause would be answered; None if unknown.
 
     On a blank line it is the cursor. At the end of a line it is the next one, after Enter.
     """

@@ -41,8 +41,8 @@ log = logging.getLogger(__name__)
 
 STATUS = "submodel/status"
 _NOT_KEPT = (
-    f"the document has more than {MAX_DOCUMENT_CHARS:,} characters, or a change of it was too large to read, or so "
-    "much else is open that its text was given up; open it again"
+    f"the server does not have this document's text: it has more than {MAX_DOCUMENT_CHARS:,} characters, a change was "
+    "too large, or too many documents are open; open it again"
 )
 AGAIN_S = 0.2  # until a resting cursor is looked at again, if the model was at work
 PROGRESS_TIMEOUT_S = 5.0  # for a client to agree to a progress bar

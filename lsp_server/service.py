@@ -198,7 +198,7 @@ class CompletionService:
                 if self._worker is worker and worker.is_stuck():
                     self._give_up_worker()
                 if self._worker is not worker and (future.cancelled() or not future.done()):
-                    raise ServeError("The model did not come back and was given up; it is loaded again when asked.")
+                    raise ServeError("The model stopped responding and was unloaded; the next request loads it again.")
         finally:
             result.cancel()
         return result.result()
@@ -237,7 +237,7 @@ class CompletionService:
 
     def _give_up_worker(self) -> None:
         """Replace a stuck worker. Its models are interrupted; they are freed if its thread then ends."""
-        log.error("The model does not come back; its thread is given up.")
+        log.error("The model stopped responding; its thread is abandoned.")
         self._loaded.interrupt()
         stuck, self._worker = self._worker, Worker()
         self._given_up.append(stuck)

@@ -68,7 +68,7 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
 # What is said to a user who stopped a command. What is not named here starts from the beginning.
 AGAIN = {
     **dict.fromkeys(
-        ("build", "update"), "; run it again to go on. If a file changes before, it starts from the beginning"
+        ("build", "update"), "; run it again to go on. If a file changes first, it starts from the beginning"
     ),
     **dict.fromkeys(("fleet", "sweep"), "; run it again to go on"),
     "pull": "; files that were fetched whole are kept",
@@ -114,7 +114,7 @@ def main() -> None:
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and not any(words in str(error) for words in OUT_OF_MEMORY):
             raise
-        _tell(f"this machine has no memory left; close other programs, or take a smaller base{_again()}.")
+        _tell(f"there is not enough memory; close other programs, or take a smaller base{_again()}.")
         sys.exit(1)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:  # typer's, in place of a KeyboardInterrupt

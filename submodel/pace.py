@@ -1,4 +1,4 @@
-"""The pace of a command that a program has begun, such as an editor: it says on stdin when the command stands still."""
+"""Lets the program that started a command, such as an editor, pause it by the lines `wait` and `go` on stdin."""
 
 from __future__ import annotations
 

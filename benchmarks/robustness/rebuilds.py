@@ -2,7 +2,7 @@
 
     python -m benchmarks.robustness.rebuilds [BUNDLE OTHER] [--rebuilds 200] [--rate 20] [--every 1.0]
 
-Two builds take each other's place in a workspace, and the server is told to reload, as VS Code does after a build. They
+Two builds take each other's place in a workspace, and the server is asked to reload. They
 default to models of two random layers, whose answers differ at nearly every place. Each key is asked and each answer
 compared with what its build says at that place alone: a mixed bundle would say something else, and an ungated one has
 no threshold. The keys before the first rebuild give the time without rebuilds. Writes benchmarks/results/rebuilds.json.

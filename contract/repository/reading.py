@@ -16,7 +16,7 @@ from contract.files.file_names import is_link, is_link_status, is_plain, leads_o
 
 
 class Unreadable(Exception):
-    """A file that is left out; its message is the reason to count. It never leaves the corpus package."""
+    """A file that is left out; its message is the reason to count."""
 
 
 class SourceReader:

@@ -123,7 +123,7 @@ def read_checkout(repository: Path, display: StageDisplay, advance: Advance) -> 
 
 
 class Build(ModelStages):
-    """One run of the stages in their order, and what it comes to.
+    """Runs all stages of a build in their order, and makes its report.
 
     An update (`submodel.build.update_run`) has other first stages, and no base.
     """

@@ -121,9 +121,7 @@ class Stages:
             content = b""
         record = open_sealed(self._seal_key, PURPOSE, name, content)
         if record is None:
-            self._display.say(
-                f"{name}: the record of an earlier run is not one of this user's, so the stage runs again"
-            )
+            self._display.say(f"{name} runs again: this account did not write the record of its last run")
             return None
         if record.get("stage_hash") != stage_hash or not all(path.exists() for path in outputs):
             return None
@@ -132,6 +130,6 @@ class Stages:
         except (OSError, BuildError):  # a link, say: nothing that a stage has made
             is_same = False
         if not is_same:
-            self._display.say(f"{name}: what an earlier run made was changed, so the stage runs again")
+            self._display.say(f"{name} runs again: its output was changed since the last run")
             return None
         return record

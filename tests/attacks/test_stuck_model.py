@@ -66,7 +66,7 @@ def test_a_request_is_answered_and_the_next_bundle_is_loaded(
     async def test(service: CompletionService, completer: StuckCompleter) -> None:
         with pytest.raises(ServeError) as given_up:
             await service.complete(CompletionRequest(text="x = ", offset=4, bundle=STUCK))
-        assert str(given_up.value) == "The model did not come back and was given up; it is loaded again when asked."
+        assert str(given_up.value) == "The model stopped responding and was unloaded; the next request loads it again."
         assert completer.interrupted.is_set()
         assert service.bundles[STUCK].state is BundleState.UNLOADED
         other = await service.complete(CompletionRequest(text="x = ", offset=4, bundle=tiny_bundle.folder))

@@ -122,7 +122,7 @@ def test_an_old_model_that_stays_is_explained_last(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["update"], "stopped; run it again to go on. If a file changes before, it starts from the beginning."),
+        (["update"], "stopped; run it again to go on. If a file changes first, it starts from the beginning."),
         (["fleet"], "stopped; run it again to go on."),
         (["bench"], "stopped."),
     ],
@@ -141,7 +141,7 @@ def test_who_stops_a_command_reads_what_is_kept(monkeypatch, capsys, words, sent
 )
 def test_memory_that_is_used_up_is_a_sentence(monkeypatch, capsys, error):
     said = errors_of(monkeypatch, capsys, ["build"], error)
-    assert said.startswith("submodel: this machine has no memory left; close other programs, or take a smaller base;")
+    assert said.startswith("submodel: there is not enough memory; close other programs, or take a smaller base;")
 
 
 def test_another_error_is_a_defect_and_keeps_its_trace(monkeypatch, capsys):
