@@ -2,6 +2,7 @@
 
 import * as vscode from 'vscode';
 
+import { plain } from '../plainText';
 import { SELECTOR } from '../server/options';
 import { type Description, describe, type Snapshot } from './state';
 import type { StatusModel } from './model';
@@ -29,8 +30,8 @@ export function createStatusItems(model: StatusModel): vscode.Disposable {
       description.severity === 'information'
         ? undefined
         : new vscode.ThemeColor(`statusBarItem.${description.severity}Background`);
-    language.text = description.text;
-    language.detail = description.state;
+    language.text = plain(description.text);
+    language.detail = plain(description.state);
     language.severity = SEVERITIES[description.severity];
     language.busy = description.isBusy;
   };
