@@ -40,11 +40,16 @@ class Check:
     convert: Callable[[Any], Any] = lambda value: value
 
 
+def _is_on_share(path: str) -> bool:
+    # Opening it would send the user's name and a hash of the password to a machine that a repository may name. Windows
+    # takes either slash, and `\??\UNC\host`.
+    return path.replace("\\", "/").startswith(("//", "/??/"))
+
+
 _FLAG = Check(demand="true or false", is_valid=lambda value: isinstance(value, bool))
 _FOLDER = Check(
     demand="the path of a bundle folder",
-    # A share's path would send the user's name and a hash of the password to a machine that a repository may name.
-    is_valid=lambda value: isinstance(value, str) and value != "" and not value.startswith(("\\\\", "//")),
+    is_valid=lambda value: isinstance(value, str) and value != "" and not _is_on_share(value),
     convert=lambda value: expand_home(Path(value)),
 )
 

@@ -18,6 +18,7 @@ import pytest
 from builder.sources.archives import ArchiveError, _Writer, unpack
 from contract.repository.listing import list_files
 from contract.repository.reading import SourceReader, Unreadable
+from lsp_server.options import ServerOptions, read_options
 
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows can't make these files")
 OUTSIDE = [r"..\secret.py", r"a\..\..\secret.py", "c:secret.py", r"C:\secret.py", "C:/secret.py", r"\\server\x\a.py"]
@@ -135,3 +136,13 @@ def test_one_rule_for_both_flavours() -> None:
     assert not any(leads_outside(name, windows) or not is_plain(name, windows) for name in ORDINARY)
     assert not any(is_plain(name, windows) for name in ODD)
     assert all(is_plain(name, linux) for name in ODD)
+
+
+@pytest.mark.parametrize(
+    "share", [r"\\host\x", "//host/x", r"\/host/x", r"/\host/x", r"\\?\UNC\host\x", r"\??\UNC\host\x", r"/??\UNC/host"]
+)
+def test_a_client_s_options_name_no_bundle_on_a_network_share(share: str) -> None:
+    """Those with mixed slashes and with `??` succeed as attacks on de82a37."""
+    options, [problem] = read_options({"bundle": share}, ServerOptions())
+    assert options.bundle is None
+    assert "path of a bundle folder" in problem

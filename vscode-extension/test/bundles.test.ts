@@ -61,6 +61,9 @@ test('only a report that says so makes a sub-model worse than its base', async (
 test.each([
   ['\\\\server\\share\\bundle', true],
   ['//server/share/bundle', true],
+  ['\\/server\\share', true],
+  ['/\\server/share', true],
+  ['\\??\\UNC\\server\\share', true],
   ['C:\\bundle', false],
   ['/bundle', false],
 ])('%s is on a share: %s', (folder, is) => {

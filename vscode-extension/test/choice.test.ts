@@ -40,6 +40,14 @@ function build(folder: string): string {
   return path.join(root, folder);
 }
 
+test('nothing is read from a network share', async () => {
+  const bundle = path.join(build('.'), OWN_BUNDLE);
+  expect(await new Bundles({ get: () => bundle } as never).served()).toHaveLength(1);
+  const onShare = new Bundles({ get: () => `/${bundle}` } as never); // on Windows `//host/…`; here the same folder
+  expect(await onShare.served()).toEqual([]);
+  expect(onShare.problem()).toContain('is on a network share');
+});
+
 /** An opened file. */
 function open(file: string, scheme = 'file'): { readonly uri: never } {
   return { uri: { scheme, fsPath: path.join(root, file) } as never };

@@ -38,7 +38,7 @@ export async function isWorseThanBase(repository: string): Promise<boolean> {
 
 /** Whether a path leads to a network share. The server refuses those: opening one sends the user's name to that machine. */
 export function isOnShare(folder: string): boolean {
-  return /^(\\\\|\/\/)/.test(folder);
+  return /^(\/\/|\/\?\?\/)/.test(folder.replaceAll('\\', '/')); // Windows takes either slash, and \??\UNC\host
 }
 
 /** The text of a regular file of at most `maxBytes`; throws for any other. */

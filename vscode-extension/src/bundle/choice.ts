@@ -39,14 +39,21 @@ export class Bundles {
     if (named && 'problem' in named) {
       return named.problem;
     }
+    const folder = this.picked() ?? '';
+    if (isOnShare(folder)) {
+      return `the bundle ${folder} is on a network share, from which nothing is loaded`;
+    }
     return named
-      ? `the setting submodel.bundle names ${named.folder}, which is no bundle`
-      : `the picked bundle ${this.picked() ?? ''} can't be read`;
+      ? `the setting submodel.bundle names ${folder}, which is no bundle`
+      : `the picked bundle ${folder} can't be read`;
   }
 
   /** The bundles that a server would serve, read; each folder's own if none is named. */
   async served(): Promise<BundleInfo[]> {
     const picked = this.picked();
+    if (picked !== undefined && isOnShare(picked)) {
+      return []; // a repository's setting may name it
+    }
     if (picked !== undefined) {
       const bundle = await readBundle(picked);
       if (bundle || readSettings().bundle || !(await isDeleted(picked))) {
