@@ -115,7 +115,6 @@ class FilterOptions:
     healing: bool = _switch(True)  # what is begun, a word or a token, is completed as if it had not been typed yet
     special_tokens: bool = _switch(True)  # control tokens that were spelled out end the text
     indentation: bool = _switch(True)  # tabs or spaces, as the file has them
-    secret: bool = _switch(True)  # nothing that looks like a key, a token or a password
     suffix_duplicate: bool = _switch(True)  # no text that already stands right of the cursor
     doubled_closers: bool = _switch(True)  # closing brackets right of the cursor are replaced, not doubled
     syntax: bool = _switch(True)  # cut to what parses

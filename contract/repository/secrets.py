@@ -26,11 +26,13 @@ from contract.repository.secret_values import (
     is_strong_password,
 )
 
-# What no reader sees within a name or a token, and the wide forms of ASCII.
-_DISGUISE = re.compile(
-    "[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0000-\U000e01ef]"
-    "|[\uff01-\uff5e]"
+# What no reader sees within a name or a token: what Unicode lets editors leave out (default-ignorable), line ends that
+# are none in a file, and letters that look like a blank.
+UNSEEN = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]"
 )
+_DISGUISE = re.compile(f"{UNSEEN.pattern}|[\uff01-\uff5e]")  # with the wide forms of ASCII
 _WIDE_OFFSET = 0xFEE0
 _ESCAPED_QUOTE = re.compile(r"\\{1,7}+([\"'])")
 

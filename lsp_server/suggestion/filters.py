@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Container, Iterator, Sequence
 
-from contract.repository.secrets import KEY_BLOCK_LINES, blank_secrets, kind_of_secret
+from contract.repository.secrets import KEY_BLOCK_LINES, UNSEEN, blank_secrets, kind_of_secret
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.suggestion.brackets import open_at_end
 from lsp_server.suggestion.indentation import indent_unit, reindent, strip_typed
@@ -58,9 +58,11 @@ def invisible(completion: Completion, request: CompletionRequest) -> Change | Re
 
     Such text reads as one program and runs as another (CVE-2021-42574). No option switches this filter off. Unicode's
     categories say which characters these are: Cc (control), Cf (format: bidirectional, zero-width, tags), Co and Cs.
+    Other categories hold the rest, UNSEEN: variation selectors, fillers that look like a blank and may stand in a name.
     """
     for character in completion.text:
-        if character not in "\n\t" and unicodedata.category(character) in {"Cc", "Cf", "Co", "Cs"}:
+        is_unseen = unicodedata.category(character) in {"Cc", "Cf", "Co", "Cs"} or UNSEEN.match(character)
+        if is_unseen and character not in "\n\t":
             return Rejection(detail=f"U+{ord(character):04X} in it can't be seen")
     return None
 
@@ -87,7 +89,10 @@ def indentation(completion: Completion, request: CompletionRequest) -> Change | 
 
 
 def secret(completion: Completion, request: CompletionRequest) -> Change | Rejection | None:
-    """Reject text that looks like a key, a token or a password, even one that the repository holds."""
+    """Reject text that looks like a key, a token or a password, even one that the repository holds.
+
+    No option switches this filter off: editors relay a repository's own settings.
+    """
     lines = (request.line_before + completion.text).split("\n")
     for line in lines:
         kind = kind_of_secret(line)

@@ -16,6 +16,9 @@ import random
 import pytest
 
 from contract.repository.secrets import blank_secrets, kind_of_secret, remove_secrets
+from lsp_server.options import ServerOptions, read_options
+from lsp_server.request import CompletionRequest
+from lsp_server.suggestion.refine import refine
 from testbed.secret_kinds import KINDS, PLANTED, SHARE_NEEDED, SecretKind, count_found
 
 
@@ -102,6 +105,7 @@ def test_unseen_characters_move_no_line() -> None:
     """Lines are those of the text as it is, and what is kept keeps its characters."""
     lines = ["a\u200bb", 'pass\u200bword = "kV9mLq2x"', "ｗｉｄｅ", "c"]
     assert remove_secrets("\n".join(lines)).text == "a\u200bb\nｗｉｄｅ\nc"
+    assert kind_of_secret('pass\u3164word = "kV9m\u2028Lq2x"') is not None
     assert blank_secrets("\n".join(lines)).split("\n") == ["a\u200bb", "", "ｗｉｄｅ", "c"]
 
 
@@ -120,3 +124,11 @@ def test_blank_lines_below_a_key_on_one_line_are_kept() -> None:
     kind = next(one for one in KINDS if one.name == "PKCS#8 body on one line")
     text = f'pem = "{kind.draw(random.Random(0))}"\n\nx1\n'
     assert remove_secrets(text).text == "\nx1\n"
+
+
+def test_no_option_of_a_client_lets_a_secret_be_suggested() -> None:
+    """Succeeds on de82a37: an editor relays a repository's settings, and `filters.secret` was a switch below them."""
+    options, problems = read_options({"experimental": {"filters": {"secret": False}}}, ServerOptions())
+    completion = refine('"AKIAQ4J5XW2B7T6M3NPL"', CompletionRequest(text="KEY = ", offset=6, options=options))
+    assert (completion.text, completion.rule) == ("", "secret")
+    assert len(problems) == 1

@@ -13,6 +13,10 @@ from lsp_server.suggestion.refine import FILTERS, STOPS, is_done, refine
 
 FOLDER = Path(__file__).parent / "golden"
 SECTIONS = ("document", "model", "with it", "without it")
+ALWAYS_ON = {
+    "invisible",
+    "secret",
+}  # filters without a switch: tests/attacks/test_invisible_characters.py, test_secrets.py
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +67,7 @@ def without(rule: str) -> ServerOptions:
     both |= {"repetition": ("repetition", "syntax"), "next_line": ("next_line", "dedent", "syntax")}
     both |= {"special_tokens": ("special_tokens", "syntax"), "newline": ("newline", "dedent", "syntax")}
     both |= {"dedent": ("dedent", "syntax"), "whole_line": ("whole_line", "syntax")}
-    off = dict.fromkeys(both.get(rule, (rule,)), False)
+    off = dict.fromkeys(both.get(rule, {rule} - ALWAYS_ON), False)
     stops = {name: value for name, value in off.items() if name in STOPS}
     return ServerOptions(
         stops=replace(StopOptions(), **stops),
@@ -72,8 +76,10 @@ def without(rule: str) -> ServerOptions:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.rule}: {case.title}")
-def test_golden(case: Case) -> None:
+def test_golden(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     assert show(case, ServerOptions()) == case.shown
+    if case.rule in ALWAYS_ON:
+        monkeypatch.delitem(FILTERS, case.rule)
     assert show(case, without(case.rule)) == case.shown_without
 
 
@@ -89,12 +95,11 @@ def test_what_acted_is_reported(case: Case) -> None:
         assert step.before
 
 
-def test_each_rule_has_a_switch_and_a_golden_file_in_which_it_matters() -> None:
+def test_each_rule_has_a_golden_file_in_which_it_matters_and_a_switch_unless_it_protects_the_user() -> None:
     switches = {one.name for options in (StopOptions, FilterOptions) for one in fields(options)}
     switches.remove("healing")  # it changes the question, not the answer: test_completion
-    always_on = {"invisible"}  # tests/attacks/test_invisible_characters.py
-    assert set(STOPS) | set(FILTERS) - always_on | {"whole_line"} == switches
-    assert {case.rule for case in CASES if case.shown != case.shown_without} == switches
+    assert set(STOPS) | set(FILTERS) - ALWAYS_ON | {"whole_line"} == switches
+    assert {case.rule for case in CASES if case.shown != case.shown_without} == switches | {"secret"}
 
 
 STOPPED = [case for case in CASES if case.rule in STOPS and case.shown != case.shown_without]

@@ -92,7 +92,7 @@ SWITCHES = {
     "maxNewTokens": 9,
     "trigger": {"debounceMaxMs": 90, "budgetMs": 1000, "multiLine": False},
     "stops": {"dedent": False},
-    "filters": {"secret": False},
+    "filters": {"syntax": False},
     "threshold": {"precision": 0},
     "care": {"prefetch": False},
 }
@@ -103,7 +103,7 @@ def test_switches_of_studies_are_read_below_their_key_alone() -> None:
     assert problems == []
     assert options.trigger == TriggerOptions(debounce_max_ms=90, budget_ms=1000, multi_line=False)
     assert not options.stops.dedent
-    assert not options.filters.secret
+    assert not options.filters.syntax
     assert (options.threshold.precision, options.max_new_tokens, options.care.prefetch) == (0, 9, False)
 
     options, problems = read_options(SWITCHES, DEFAULTS)
