@@ -52,13 +52,11 @@ class ParsedText:
     def is_comment_at(self, offset: int) -> bool:
         """Return whether a cursor at `offset` stands in a comment."""
         position = self.byte_at(offset)
-        node: Node | None = self.root.descendant_for_byte_range(max(0, position - 1), position)
-        while node is not None:
+        for node in _nodes_around(self.root, max(0, position - 1), position):
             if node.type in self._grammar.comments and node.start_byte < position:
                 is_line_comment = not self.source[node.start_byte : node.end_byte].endswith(b"*/")
                 if position < node.end_byte or (is_line_comment and position == node.end_byte):
                     return True
-            node = node.parent
         return False
 
 
@@ -85,16 +83,30 @@ def begins_block(text: str, offset: int, grammar: Grammar) -> bool:
             hole += "\n}"
     parsed = ParsedText(text[:offset] + lead + hole + text[offset:], grammar)
     position = parsed.byte_at(offset + len(lead))
-    node: Node | None = parsed.root.descendant_for_byte_range(position, position + 1)
-    while node is not None and node.type not in grammar.blocks:
+    for node in _nodes_around(parsed.root, position, position + 1):
+        if node.type in grammar.blocks:
+            break
         if node.start_byte < position and node.type not in ("statement_list", "ERROR"):
             return False
-        node = node.parent
-    if node is None:
+    else:
         return False
     statements = [child for child in _statements(node) if child.type not in grammar.comments]
     own = [child for child in statements if child.start_byte >= position]
     return len(own) == 1 and all(_is_documentation(child, grammar) for child in statements if child not in own)
+
+
+def _nodes_around(root: Node, start: int, end: int) -> list[Node]:
+    """Return the nodes around a range of bytes, the innermost first and `root` last.
+
+    They are found from the root down, once: `Node.parent` begins there each time, and generated code nests deeply.
+    """
+    innermost = root.descendant_for_byte_range(start, end)
+    if innermost is None:
+        return []
+    nodes = [root]
+    while nodes[-1] != innermost and (child := nodes[-1].child_with_descendant(innermost)) is not None:
+        nodes.append(child)
+    return nodes[::-1]
 
 
 def _statements(block: Node) -> list[Node]:

@@ -1,12 +1,15 @@
 """Source files that nest deeper than Python's stack, as generated code does: they cost no completions elsewhere.
 
-All tests succeed as attacks on 63ec2ff: the syntax filter raised RecursionError, which counted as a crash of the model;
-after three of them it was given up for all files.
+They succeed as attacks on 63ec2ff: the syntax filter raised RecursionError, which counted as a crash of the model;
+after three of them it was given up for all files. On de82a37 the time to see whether a cursor stands in a comment grew
+with the square of the depth: some minutes for 30,000 brackets.
 """
 
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +38,17 @@ def test_errors_of_nested_code_are_counted(name: str) -> None:
     assert grammar is not None
     assert ParsedText(NESTED[name], grammar).errors() > 0
     begins_block(NESTED[name] + "\n", len(NESTED[name]) + 1, grammar)
+
+
+@pytest.mark.slow
+def test_looking_around_a_cursor_takes_no_time_by_the_square_of_the_depth() -> None:
+    program = """
+from lsp_server.syntax.grammars import find_grammar
+from lsp_server.syntax.parsed_text import ParsedText
+text = "x = " + "[" * 30_000 + "1" + "]" * 30_000
+assert not ParsedText(text, find_grammar("a.py", None)).is_comment_at(30_005)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=100)  # of some seconds
 
 
 def test_a_fault_of_what_reads_a_document_costs_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
