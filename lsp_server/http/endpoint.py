@@ -227,10 +227,11 @@ def _for_client(wanted: Wanted, text: str, replaces: int) -> str:
 def _newest_snippets(snippets: tuple[ContextSnippet, ...]) -> tuple[ContextSnippet, ...]:
     """Return as many of the last snippets as fit; if the last one alone is too long, its first lines."""
     kept: list[ContextSnippet] = []
+    room = MAX_CONTEXT_CHARACTERS
     for snippet in reversed(snippets):
-        room = MAX_CONTEXT_CHARACTERS - sum(len(one.text) for one in kept)
         if len(snippet.text) > room:
             text = snippet.text[: snippet.text.rfind("\n", 0, room) + 1] if not kept else ""
             return (replace(snippet, text=text),) if text else tuple(reversed(kept))
         kept.append(snippet)
+        room -= len(snippet.text)
     return tuple(reversed(kept))

@@ -19,7 +19,7 @@ from contract.files.state_folder import state_folder
 from lsp_server.http.messages import Refusal
 
 TOKEN_FILE: Final = "http-token"
-HEALTH: Final = "/health"  # needs no token: it shows that a server is there, and no more
+HEALTH: Final = "/health"  # needs no token: it shows that a server is there, and no more; so no body is read for it
 _TOKEN_BYTES: Final = 24  # 32 characters
 
 
@@ -50,6 +50,8 @@ class Guard:
             raise Refusal(403, "Web pages are not answered; this server is for editors on this machine.")
         if self.token is not None and path != HEALTH and not self._has_token(headers.get("authorization", "")):
             raise Refusal(401, "Send `Authorization: Bearer TOKEN`; the server has printed which file holds the token.")
+        if path == HEALTH and ("transfer-encoding" in headers or headers.get("content-length", "0") != "0"):
+            raise Refusal(413, f"A request for {HEALTH} has no body; send none.")
 
     def _is_own_name(self, host: str) -> bool:
         name, colon, port = host.rpartition(":")

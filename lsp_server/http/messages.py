@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 from contract.prompt import ContextSnippet
@@ -17,6 +18,7 @@ from lsp_server.suggestion.brackets import open_at_cursor, outer_closers
 
 MAX_TEXT_CHARS: Final = 2_000_000  # as the language server keeps of a document
 MAX_NAME_CHARS: Final = 400
+MAX_SNIPPETS: Final = 64  # of a request, the newest: a body has room for millions of empty ones
 # (before the prefix, before the suffix, before the middle, before a file's name) of Qwen and of StarCoder.
 _FIM_TOKENS: Final = (
     ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|file_sep|>"),
@@ -52,7 +54,7 @@ class Wanted:
     offset: int
     path: str = ""
     language: str | None = None
-    context: tuple[ContextSnippet, ...] = ()  # in the client's order, its oldest first
+    context: tuple[ContextSnippet, ...] = ()  # in the client's order, its oldest first; at most MAX_SNIPPETS
     max_tokens: int | None = None  # 0: the prompt is read, and nothing is answered
     stop: tuple[str, ...] = ()
     stream: bool = False
@@ -242,7 +244,8 @@ def _snippets(value: object) -> tuple[ContextSnippet, ...]:
         return ()
     if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
         raise Refusal(400, "input_extra must be a list of objects with text and filename.")
-    return tuple(_snippet(_text(one, "filename"), _text(one, "text")) for one in value)
+    newest = islice((one for one in reversed(value) if one.get("text") not in (None, "")), MAX_SNIPPETS)
+    return tuple(_snippet(_text(one, "filename"), _text(one, "text")) for one in newest)[::-1]
 
 
 def _snippet(name: str, text: str) -> ContextSnippet:
@@ -273,7 +276,8 @@ def _take_apart(prompt: str) -> tuple[str, str, tuple[ContextSnippet, ...], str]
             continue
         files = [one.partition("\n") for one in head.split(file_token)[1:]]
         path = files.pop()[0] if files and not files[-1][2].strip() else ""
-        return before, after, tuple(_snippet(name, text) for name, _, text in files), _name(path)
+        newest = [one for one in files if one[2]][-MAX_SNIPPETS:]
+        return before, after, tuple(_snippet(name, text) for name, _, text in newest), _name(path)
     return prompt, "", (), ""
 
 

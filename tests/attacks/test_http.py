@@ -18,7 +18,7 @@ from contract.files.state_folder import StateFolderError, state_folder
 from lsp_server.http import connection
 from lsp_server.http import http_transport as serve
 from lsp_server.http.guard import TOKEN_FILE, Guard, read_token
-from lsp_server.http.messages import Refusal
+from lsp_server.http.messages import MAX_SNIPPETS, Refusal, read_completion, read_infill
 from lsp_server.options import ServerOptions
 from lsp_server.serve_errors import ServeError
 from tests.http_server import HttpServer, head, received, serving
@@ -51,6 +51,27 @@ def test_without_the_token_nothing_is_answered(server: HttpServer) -> None:
 def test_health_tells_strangers_no_name(server: HttpServer) -> None:
     _, document = server.ask("GET", "/health", Authorization=None)
     assert "/" not in json.dumps(document)
+
+
+@pytest.mark.parametrize("line", ["Content-Length: 8000000", "Transfer-Encoding: chunked"])
+def test_health_reads_no_body(server: HttpServer, line: str) -> None:
+    """On de82a37 each stranger's connection made the server read 8 MB."""
+    answer = server.say(head("GET", "/health", line, token=False))
+    assert status_of(answer) == 413, "at once, though no body is sent"
+    assert server.ask("POST", "/health", Authorization=None)[0] == 405
+
+
+def test_of_very_many_snippets_the_newest_are_read() -> None:
+    """On de82a37 time grew with the square of their number: 8 MB have room for millions of empty ones."""
+    texts = ["y"] * 1000 + ["z"] + [""] * 100_000
+    prompt = "".join(f"<|file_sep|>a.py\n{text}" for text in texts) + "<|fim_prefix|>x<|fim_suffix|><|fim_middle|>"
+    for wanted in (
+        read_infill(json.dumps({"input_extra": [{"text": text} for text in texts]}).encode()),
+        read_completion(json.dumps({"prompt": prompt}).encode()),
+    ):
+        assert len(wanted.context) == MAX_SNIPPETS
+        assert {one.text for one in wanted.context[:-1]} == {"y"}
+        assert wanted.context[-1].text == "z"
 
 
 @pytest.mark.parametrize(
