@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import unquote
 
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 MAX_MESSAGE_BYTES = 64 << 20
 MAX_BARE_BYTES = 1 << 20  # of a message's JSON outside of strings: some 29,000 edits; parsing takes 0.3 s at most
 MAX_HEADER_BYTES = 8 << 10
+MAX_NAME_CHARS = 4096  # of a URI or a language id; Linux opens no longer path
 NO_MESSAGE = b"{}"  # JSON that is no message: pygls refuses it and goes on
 LOST_CHANGE = "submodel/lostChange"  # the method that stands in for a change of a document that is passed over
 _CHUNK_BYTES = 1 << 20
@@ -78,7 +79,10 @@ class TolerantProtocol(LanguageServerProtocol):
 
 
 def _check(data: dict[str, Any]) -> None:
-    """Raise JsonRpcInvalidRequest unless a message is as pygls takes for granted."""
+    """Raise JsonRpcInvalidRequest unless a message is as pygls takes for granted, and its names are short.
+
+    pygls keeps notebooks and their cells without a bound. The server announces none, so no client need send any.
+    """
     if "jsonrpc" not in data:
         return
     number, method, error = data.get("id"), data.get("method", ""), data.get("error")
@@ -86,8 +90,22 @@ def _check(data: dict[str, Any]) -> None:
     is_right = is_right and isinstance(method, str) and (method != "" or "method" not in data)
     if isinstance(error, dict):
         is_right = is_right and isinstance(error.get("code"), int) and isinstance(error.get("message"), str)
-    if not is_right:
+    if not is_right or method.startswith("notebookDocument/") or any(len(one) > MAX_NAME_CHARS for one in _names(data)):
         raise JsonRpcInvalidRequest()
+
+
+def _names(data: dict[str, Any]) -> Iterator[str]:
+    """Yield the URIs and the language id of a message: of its document and of the workspace's folders."""
+    params = data.get("params")
+    params = params if isinstance(params, dict) else {}
+    event = params.get("event")
+    added = event.get("added") if isinstance(event, dict) else None
+    root = {"uri": params.get("rootUri"), "name": params.get("rootPath")}
+    places = [root, params.get("textDocument"), params.get("workspaceFolders"), added]
+    for place in places:
+        for one in place if isinstance(place, list) else [place]:
+            if isinstance(one, dict):
+                yield from (one[key] for key in ("uri", "languageId", "name") if isinstance(one.get(key), str))
 
 
 def _bounded(body: bytes) -> bytes:

@@ -14,6 +14,7 @@ import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
@@ -101,7 +102,7 @@ def find_bundle(start: Path) -> Path:
     tells nothing of who made the bundle. Raises BundleError where none has one.
     """
     origin = start.absolute()
-    for folder in (origin, *origin.parents):
+    for folder in chain((origin,), origin.parents):  # one by one: each parent of a long path is a long path
         if folder != origin and holds_home(folder):
             break
         if (folder / WORKSPACE_BUNDLE).is_dir():

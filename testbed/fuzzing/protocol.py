@@ -53,7 +53,6 @@ class ProtocolReader(Reader):
             ("workspace/didChangeWorkspaceFolders", {"event": {"added": [], "removed": []}}),
             ("$/cancelRequest", {"id": 5}),
             ("$/setTrace", {"value": "off"}),
-            ("notebookDocument/didClose", {"notebookDocument": uri, "cellTextDocuments": []}),
             ("textDocument/didShowCompletion", item),
             ("textDocument/didPartiallyAcceptCompletion", item),
             ("submodel/lostChange", uri),

@@ -1,7 +1,7 @@
-"""A message of very many values: what the server makes of it takes time and memory by its bytes, a few of them each.
+"""Messages of very many values or of long names: what the server makes of them takes time and memory by their bytes.
 
-Both attacks succeed on 104ea66: 1 MB of `{},` kept the event loop for 25 s and took 2 GB, since pygls makes a class for
-each object; 8 MB took 300 s and 15 GB.
+Both attacks of many values succeed on 104ea66: 1 MB of `{},` kept the event loop for 25 s and took 2 GB, since pygls
+makes a class for each object; 8 MB took 300 s and 15 GB.
 """
 
 from __future__ import annotations
@@ -9,12 +9,17 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+from collections.abc import Iterator
+from pathlib import Path, PurePath
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pygls.exceptions import JsonRpcInvalidRequest
 
+from contract.bundle.bundle import find_bundle
+from contract.errors import BundleError
 from lsp_server.options import ServerOptions
 from lsp_server.transports import create_server
 from lsp_server.wire import (
@@ -63,6 +68,55 @@ def test_parameters_may_be_left_out(message: dict[str, Any]) -> None:
     text = json.dumps({"jsonrpc": "2.0", **message})
     structured = json.loads(text, object_hook=create_server(ServerOptions(), "1").protocol.structure_message)
     assert structured.params is None
+
+
+def opened(uri: str = "file:///a.py", language: str = "python") -> tuple[str, dict[str, Any]]:
+    document = {"uri": uri, "languageId": language, "version": 1, "text": ""}
+    return "textDocument/didOpen", {"textDocument": document}
+
+
+LONG = "file:///" + "a/" * 2048
+CELLS = [{"uri": "file:///a.py", "languageId": "python", "version": 1, "text": "x = 1"}]
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        opened(uri=LONG),
+        opened(language=LONG),
+        ("textDocument/inlineCompletion", {"textDocument": {"uri": LONG}, "position": {"line": 0, "character": 0}}),
+        ("initialize", {"rootUri": LONG, "capabilities": {}}),
+        ("initialize", {"rootUri": None, "workspaceFolders": [{"uri": LONG, "name": "a"}], "capabilities": {}}),
+        ("workspace/didChangeWorkspaceFolders", {"event": {"added": [{"uri": LONG, "name": "a"}], "removed": []}}),
+        ("notebookDocument/didOpen", {"notebookDocument": {"uri": "file:///a.ipynb"}, "cellTextDocuments": CELLS}),
+        ("notebookDocument/didChange", {"notebookDocument": {"uri": "file:///a.ipynb", "version": 2}, "change": {}}),
+    ],
+)
+def test_long_names_and_notebooks_are_refused(method: str, params: dict[str, Any]) -> None:
+    """On de82a37 pygls kept notebooks without a bound, and the time to look for a bundle grew with the URI's square."""
+    structure = create_server(ServerOptions(), "1").protocol.structure_message
+    with pytest.raises(JsonRpcInvalidRequest):
+        structure({"jsonrpc": "2.0", "method": method, "params": params})
+    assert structure({"jsonrpc": "2.0", **dict(zip(("method", "params"), opened(), strict=True))})
+
+
+def test_folders_above_are_looked_up_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On de82a37 all were made before the first was looked at."""
+    (root := tmp_path / "a" / "b").mkdir(parents=True)
+    (root / ".git").mkdir()
+    made: list[Path] = []
+
+    def parents(path: Path) -> Iterator[Path]:
+        while path != path.parent:
+            path = path.parent
+            made.append(path)
+            yield path
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PurePath, "parents", property(parents))
+        with pytest.raises(BundleError):
+            find_bundle(root)
+    assert made == []
 
 
 @pytest.mark.parametrize("unit", UNITS)
