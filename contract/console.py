@@ -1,6 +1,6 @@
 """What people see while they wait: on stderr, so that stdout stays the answer's.
 
-Names of files and what a stranger's files say may hold what a terminal takes for commands; `plain` takes it out.
+Names of files and what a stranger's files say may hold what a terminal takes for commands; it is printed `plain`.
 """
 
 from __future__ import annotations
@@ -31,11 +31,7 @@ from rich.text import Text
 
 from contract.documents import BuildProgress
 from contract.forecast import Forecast
-
-
-def plain(text: str) -> str:
-    """The text in one line, with `?` for each character that a terminal obeys or does not show."""
-    return "".join(one if one.isprintable() else " " if one in "\t\n" else "?" for one in text)
+from contract.plain_text import plain
 
 
 class PlainConsole(Console):

@@ -11,6 +11,7 @@ import os
 import sys
 from typing import BinaryIO, cast
 
+from contract.plain_text import log_to_stderr
 from lsp_server.addresses import find_addresses
 from lsp_server.handlers import register_handlers
 from lsp_server.options import ServerOptions
@@ -68,7 +69,7 @@ def serve_tcp(host: str, port: int, options: ServerOptions, version: str, *, is_
 
 
 def _log_to_stderr() -> None:
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to_stderr()
     # Below the level of errors, pygls logs the user's text and late cancellations; in errors, a message's parameters.
     logging.getLogger("pygls").setLevel(logging.ERROR)
     for handler in logging.getLogger().handlers:

@@ -13,6 +13,7 @@ import typer
 
 from contract.errors import SubmodelError
 from contract.files.folders import DISK_ERRORS
+from contract.plain_text import plain
 from submodel import __version__
 from submodel.commands.bases import bases
 from submodel.commands.bench import bench
@@ -127,6 +128,4 @@ def _again() -> str:
 
 
 def _tell(sentence: str) -> None:
-    from contract.console import plain  # with rich, which takes longer to load than `serve` need wait
-
     typer.echo(f"submodel: {plain(sentence)}", err=True)

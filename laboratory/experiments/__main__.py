@@ -6,8 +6,8 @@ import os
 import sys
 import threading
 
-from contract.console import plain
 from contract.errors import SubmodelError
+from contract.plain_text import plain
 from laboratory.experiments.point import Unprepared, main
 from laboratory.experiments.workers import REFUSED, UNPREPARED
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from contract.plain_text import log_to_stderr, plain
 from lsp_server.addresses import find_addresses
 from lsp_server.http.connection import Connection
 from lsp_server.http.endpoint import Endpoint
@@ -31,7 +32,7 @@ def serve_http(
     Raises ServeError if the address is not free, or other machines reach it and that is not allowed;
     StateFolderError if the token can't be kept.
     """
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to_stderr()
     if is_open and is_any_allowed:
         raise ServeError("Other machines may reach the server only with a token; leave out --http-no-token.")
     try:
@@ -50,7 +51,7 @@ def serve_http(
 
 def tell(sentence: str) -> None:
     """Print a sentence for whoever started the server."""
-    print(f"submodel: {sentence}", file=sys.stderr, flush=True)
+    print(f"submodel: {plain(sentence)}", file=sys.stderr, flush=True)
 
 
 async def _serve(addresses: Sequence[str], port: int, guard: Guard, options: ServerOptions) -> None:

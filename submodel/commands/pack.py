@@ -61,7 +61,8 @@ def unpack(
 
 
 def _tell(packed: Any, sentence: str, as_json: bool) -> None:
-    from contract.console import plain, print_json
+    from contract.console import print_json
+    from contract.plain_text import plain
 
     typer.echo(plain(f"{sentence}."), err=True)
     if packed.has_drafts:

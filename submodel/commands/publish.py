@@ -39,8 +39,9 @@ def publish(
     Of a folder of repositories or of results, each bundle is published; one that can't be is reported, and the exit
     code is 1.
     """
-    from contract.console import StageDisplay, plain, print_json
+    from contract.console import StageDisplay, print_json
     from contract.errors import SubmodelError
+    from contract.plain_text import plain
     from submodel.extras import install_command, missing_modules
 
     if importlib.util.find_spec("cryptography") is None:

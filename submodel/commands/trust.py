@@ -30,8 +30,9 @@ def trust(
     """
     from contract.bundle.bundle import MANIFEST_FILE, WORKSPACE_BUNDLE, build_of, find_bundle, read_bundle
     from contract.bundle.trusted_builds import forget_build, trust_build
-    from contract.console import plain, print_json
+    from contract.console import print_json
     from contract.errors import BundleError
+    from contract.plain_text import plain
 
     named = folder.absolute()
     own = named / WORKSPACE_BUNDLE  # what a server finds; an archive may have brought another one along

@@ -1,6 +1,6 @@
 """Names and texts of a stranger's that a terminal obeys: cursor movements, titles, links, a line written over.
 
-Attacked: `submodel.app`, `contract.console`. Each succeeds on 63ec2ff.
+Attacked: `submodel.app`, `contract.console`. Each succeeds on 63ec2ff; that on the server's log on de82a37.
 """
 
 from __future__ import annotations
@@ -62,3 +62,24 @@ def test_events_and_tables_move_no_cursor(monkeypatch: pytest.MonkeyPatch) -> No
     assert isinstance(console.file, io.StringIO)
     assert is_plain(console.file.getvalue())
     assert "two\nlines" in console.file.getvalue()
+
+
+def test_the_server_s_log_moves_no_cursor() -> None:
+    program = f"""
+import logging
+from lsp_server.http.http_transport import tell
+from lsp_server.transports import _log_to_stderr
+_log_to_stderr()
+name = {HOSTILE!r}
+tell(f"{{name}} is no bundle.")
+logging.getLogger("lsp_server").warning("%s was passed over", name)
+try:
+    raise ValueError(name)
+except ValueError:
+    logging.getLogger("lsp_server").exception("No completion")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, check=True)
+    reported = done.stderr.decode().replace("\r\n", "\n")
+    assert is_plain(reported)
+    assert reported.count("safe") == 3
+    assert "Traceback" in reported

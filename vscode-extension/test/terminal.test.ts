@@ -2,10 +2,11 @@ import { expect, test, vi } from 'vitest';
 
 import { BuildTerminal } from '../src/build/terminal';
 
+const written = vi.hoisted(() => vi.fn());
 vi.mock('vscode', () => ({
   EventEmitter: class {
     readonly event = (): void => undefined;
-    readonly fire = (): void => undefined;
+    readonly fire = written;
   },
 }));
 
@@ -33,4 +34,16 @@ test('the tail is what the command has printed, not the command', async () => {
   expect(await terminal.exitCode).toBe(2);
   expect(terminal.signal).toBeUndefined();
   expect(terminal.tail).toBe('its sentence\n');
+});
+
+test('nothing that a terminal obeys comes from a name', async () => {
+  const hostile = 'a\u001b]0;owned\u0007\u001b[2K\r\u009b1m\u202eb';
+  written.mockClear();
+  const message = JSON.stringify({ kind: 'message', text: hostile });
+  const terminal = run(`echo '${message.replaceAll('\\', '\\\\')}' >&2 # ${hostile}`);
+  await terminal.exitCode;
+  await run('', hostile).exitCode; // there is no such command
+  const shown = written.mock.calls.map(([text]) => String(text)).join('');
+  expect(shown.match(/a\?\]0;owned/g)).toHaveLength(4);
+  expect(shown.replaceAll('\r\u001b[2K', '').replaceAll('\r\n', '')).not.toMatch(/\p{C}/u);
 });

@@ -8,6 +8,7 @@ import * as vscode from 'vscode';
 
 import type { BuildProgress } from '../documents';
 import { childEnvironment } from '../executable/environment';
+import { printable } from '../plainText';
 import { giveWay } from './priority';
 import { describeProgress, readProgress } from './progress';
 
@@ -66,7 +67,7 @@ export class BuildTerminal implements vscode.Pseudoterminal {
       return;
     }
     const args = [...this.args, '--progress', 'json', ...(this.isPaced ? ['--paced'] : [])];
-    this.written.fire(`${[this.command, ...args].join(' ')}\r\n`);
+    this.written.fire(`${printable([this.command, ...args].join(' ').replaceAll('\n', ' '))}\r\n`);
     const child = spawn(this.command, args, {
       cwd: this.cwd,
       detached: process.platform !== 'win32', // a separate process group, which an interrupt reaches as a whole
@@ -96,7 +97,7 @@ export class BuildTerminal implements vscode.Pseudoterminal {
       this.showLine(line);
     });
     child.on('error', (error) => {
-      this.write(`submodel: ${error.message}\n`);
+      this.write(`submodel: ${printable(error.message)}\n`);
       this.finish(127);
     });
     child.on('close', (code, signal) => {
@@ -153,7 +154,7 @@ export class BuildTerminal implements vscode.Pseudoterminal {
       this.write(`${line}\n`);
       return;
     }
-    const text = describeProgress(progress);
+    const text = printable(describeProgress(progress)); // JSON hides what a terminal obeys
     if (progress.kind === 'message') {
       this.said = text;
     }
