@@ -50,8 +50,9 @@ class StepCounter:
     """Counts the steps of searches with one expression."""
 
     def __init__(self, pattern: re.Pattern[str]) -> None:
-        self._tree = list(_parser.parse(pattern.pattern, pattern.flags))
+        self._tree = _as_lists(_parser.parse(pattern.pattern, pattern.flags))
         self._flags = pattern.flags
+        self._fitting: dict[tuple[int, str, int], bool] = {}  # by a node of the tree, by its id, a character and flags
         self._text = ""
         self._groups: dict[int, tuple[int, int]] = {}
         self._limit = 0
@@ -103,7 +104,7 @@ class StepCounter:
             return self._repeat(kind, value, at, flags, rest)
         if kind is sre.BRANCH:
             for one in value[1]:  # noqa: SIM110 - no generator: calls through C use up its stack
-                if self._match(list(one), 0, at, flags, rest):
+                if self._match(one, 0, at, flags, rest):
                     return True
             return False
         if kind is sre.SUBPATTERN:
@@ -118,14 +119,14 @@ class StepCounter:
                     self._groups[group] = before
                 return False
 
-            return self._match(list(inner), 0, at, (flags | added) & ~removed, rest if group is None else close)
+            return self._match(inner, 0, at, (flags | added) & ~removed, rest if group is None else close)
         if kind is sre.ATOMIC_GROUP:
             ends: list[int] = []
-            return self._match(list(value), 0, at, flags, lambda end: not ends.append(end)) and rest(ends[-1])
+            return self._match(value, 0, at, flags, lambda end: not ends.append(end)) and rest(ends[-1])
         if kind in (sre.ASSERT, sre.ASSERT_NOT):
-            direction, inner = value
-            start = at if direction > 0 else at - inner.getwidth()[0]
-            is_there = start >= 0 and self._match(list(inner), 0, start, flags, lambda end: direction > 0 or end == at)
+            is_ahead, width, inner = value
+            start = at if is_ahead else at - width
+            is_there = start >= 0 and self._match(inner, 0, start, flags, lambda end: is_ahead or end == at)
             return is_there == (kind is sre.ASSERT) and rest(at)
         if kind is sre.GROUPREF:
             first, last = self._groups.get(value, (0, -1))
@@ -138,7 +139,7 @@ class StepCounter:
         raise NotImplementedError(kind)
 
     def _repeat(self, kind: Any, value: Any, at: int, flags: int, rest: Next) -> bool:
-        least, most, inner = value[0], value[1], list(value[2])
+        least, most, inner = value
         if len(inner) == 1 and inner[0][0] in _SINGLE:
             return self._repeat_single(kind, least, int(most), inner[0], at, flags, rest)
 
@@ -192,25 +193,19 @@ class StepCounter:
         return False
 
     def _fits(self, node: Node, character: str, flags: int) -> bool:
-        kind, value = node
-        cases = {character, character.lower(), character.upper()} if flags & re.IGNORECASE else {character}
-        if kind is sre.ANY:
-            return bool(flags & re.DOTALL) or character != "\n"
-        if kind is sre.LITERAL:
-            return any(ord(one) == value for one in cases if len(one) == 1)
-        if kind is sre.NOT_LITERAL:
-            return all(ord(one) != value for one in cases if len(one) == 1)
-        is_negated = value[0][0] is sre.NEGATE
-        members = value[1:] if is_negated else value
-        return any(_is_member(one, member) for one in cases if len(one) == 1 for member in members) != is_negated
+        key = (id(node), character, flags)
+        known = self._fitting.get(key)
+        if known is None:
+            known = self._fitting[key] = _takes(node, character, flags)
+        return known
 
     def _is_at(self, where: Any, at: int, flags: int) -> bool:
         text, size = self._text, len(self._text)
         if where is sre.AT_BEGINNING:
-            return at == 0 or (bool(flags & re.MULTILINE) and text[at - 1] == "\n")
+            return at == 0 or (bool(flags & sre.SRE_FLAG_MULTILINE) and text[at - 1] == "\n")
         if where is sre.AT_END:
             is_line_end = at < size and text[at] == "\n"
-            return at == size or (is_line_end and (bool(flags & re.MULTILINE) or at == size - 1))
+            return at == size or (is_line_end and (bool(flags & sre.SRE_FLAG_MULTILINE) or at == size - 1))
         if where in (sre.AT_BOUNDARY, sre.AT_NON_BOUNDARY):
             is_word = _CATEGORIES[sre.CATEGORY_WORD]
             left, right = at > 0 and is_word(text[at - 1]), at < size and is_word(text[at])
@@ -323,6 +318,39 @@ def _break_in(nodes: list[Node]) -> str:
         members = [] if kind is sre.ANY else [(sre.LITERAL, value)]
     free = (one for one in "-_ ./+=:" if any(_is_member(one, member) for member in members) != is_negated)
     return next(free, "")
+
+
+def _as_lists(nodes: Any) -> list[Node]:
+    """The parser's tree with a list for each sequence. An assertion is (is ahead, width, what it holds)."""
+    tree: list[Node] = []
+    for kind, value in nodes:
+        if kind in REPEATS:
+            value = (value[0], value[1], _as_lists(value[2]))
+        elif kind is sre.BRANCH:
+            value = (None, [_as_lists(one) for one in value[1]])
+        elif kind is sre.SUBPATTERN:
+            value = (*value[:3], _as_lists(value[3]))
+        elif kind is sre.ATOMIC_GROUP:
+            value = _as_lists(value)
+        elif kind in (sre.ASSERT, sre.ASSERT_NOT):
+            value = (value[0] > 0, value[1].getwidth()[0], _as_lists(value[1]))
+        tree.append((kind, value))
+    return tree
+
+
+def _takes(node: Node, character: str, flags: int) -> bool:
+    """Whether a node that takes one character takes this one."""
+    kind, value = node
+    cases = {character, character.lower(), character.upper()} if flags & sre.SRE_FLAG_IGNORECASE else {character}
+    if kind is sre.ANY:
+        return bool(flags & sre.SRE_FLAG_DOTALL) or character != "\n"
+    if kind is sre.LITERAL:
+        return any(ord(one) == value for one in cases if len(one) == 1)
+    if kind is sre.NOT_LITERAL:
+        return all(ord(one) != value for one in cases if len(one) == 1)
+    is_negated = value[0][0] is sre.NEGATE
+    members = value[1:] if is_negated else value
+    return any(_is_member(one, member) for one in cases if len(one) == 1 for member in members) != is_negated
 
 
 def _is_member(character: str, member: Node) -> bool:

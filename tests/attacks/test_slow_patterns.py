@@ -18,6 +18,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -114,8 +115,11 @@ def line_of(prefix: str, pump: str, suffix: str, length: int) -> str:
     return prefix + pump * max(1, (length - len(prefix)) // len(pump)) + suffix
 
 
+counter_of = cache(StepCounter)  # it keeps which characters fit where
+
+
 def assert_linear(pattern: re.Pattern[str], prefix: str, pump: str, suffix: str) -> None:
-    counter = StepCounter(pattern)
+    counter = counter_of(pattern)
     try:
         long = counter.count(line_of(prefix, pump, suffix, LONG), MAX_STEPS)
     except TooManySteps:
