@@ -77,21 +77,30 @@ def resolve_base(
     `on_progress` bytes of the download that it began. Raises BaseModelError if none is available, and where a file
     is not what it should be.
     """
+    check_spec(spec)
     cache_dir = cache_folder() if cache_dir is None else cache_dir
     if spec == AUTO:
         found = _first_of_catalogue(cache_dir, on_event, on_progress)
     elif spec in CATALOGUE:
         found = _from_catalogue(CATALOGUE[spec], "it was asked for", cache_dir, on_event, on_progress)
-    elif HUB_ID.fullmatch(spec) and not spec.startswith(".") and not spec.endswith(".gguf"):
+    elif _is_hub_id(spec):
         found = _from_hub_id(spec.rstrip("/"), on_event, on_progress)
-    elif expand_home(Path(spec)).exists():
-        found = _from_disk(expand_home(Path(spec)))
     else:
+        found = _from_disk(expand_home(Path(spec)))
+    return _identified(found)
+
+
+def check_spec(spec: str) -> None:
+    """Raise BaseModelError if `spec` can't name a base model. Nothing is fetched."""
+    if spec != AUTO and spec not in CATALOGUE and not _is_hub_id(spec) and not expand_home(Path(spec)).exists():
         raise BaseModelError(
             f"There is no base model {spec!r}: it is no folder or GGUF file here, no hub id (owner/name), and none of "
             f"the known names {', '.join((AUTO, *CATALOGUE))}."
         )
-    return _identified(found)
+
+
+def _is_hub_id(spec: str) -> bool:
+    return HUB_ID.fullmatch(spec) is not None and not spec.startswith(".") and not spec.endswith(".gguf")
 
 
 def _first_of_catalogue(cache_dir: Path, on_event: Report, on_progress: Progress) -> ResolvedBase:

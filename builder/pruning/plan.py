@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from transformers import PretrainedConfig, PreTrainedModel
-
-from builder.pruning.vocabulary import TokenOrder
 from contract.documents import PlanFacts
 from contract.errors import BuildError
+
+if TYPE_CHECKING:  # a size is checked before torch is imported, which takes seconds
+    from transformers import PretrainedConfig, PreTrainedModel
+
+    from builder.pruning.vocabulary import TokenOrder
 
 WIDTH_STEP = 128  # fast kernels and 4-bit blocks ask for it, and every runtime takes it
 
@@ -25,6 +28,17 @@ class SizeSettings:
     def __post_init__(self) -> None:
         if not 0.05 <= self.size <= 1.0:
             raise BuildError(f"--size {self.size:g} is out of range; give a share of the base's parameters, 0.05 to 1.")
+
+
+def parse_size(text: str) -> float | None:
+    """A share of the base's parameters, or None for "auto"; raises BuildError for anything else."""
+    if text == "auto":
+        return None
+    try:
+        size = float(text)
+    except ValueError as error:
+        raise BuildError(f"--size {text} is neither auto nor a number; give a share such as 0.6.") from error
+    return SizeSettings(size=size).size
 
 
 @dataclass(frozen=True, kw_only=True)

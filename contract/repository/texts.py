@@ -11,7 +11,8 @@ import math
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -88,11 +89,24 @@ class _RootListing:
 
 def _list(root: Path, settings: ReadingSettings) -> _RootListing:
     limits = ListingLimits(max_entries=settings.max_entries, until_s=time.monotonic() + settings.max_seconds)
-    try:
+    real = real_folder(root)
+    with _readable(root):
+        return _RootListing(root=real, files=list_files(real, limits), limits=limits)
+
+
+def real_folder(root: Path) -> Path:
+    """The folder's path without links; raises CorpusError if it is no folder that can be read."""
+    with _readable(root):
         real = Path(os.path.realpath(root, strict=True))
         if not real.is_dir():
             raise CorpusError(f"{root} is a file, not a folder; name the repository's folder.")
-        return _RootListing(root=real, files=list_files(real, limits), limits=limits)
+        return real
+
+
+@contextmanager
+def _readable(root: Path) -> Iterator[None]:
+    try:
+        yield
     except FileNotFoundError as error:
         raise CorpusError(f"There is no folder {root}; name the repository's folder.") from error
     except OSError as error:

@@ -72,13 +72,3 @@ class BuildSettings:
             size=SizeSettings(size=size),
             calibration=CalibrationSettings(tokens_per_channel=per_channel, seed=self.seed),
         )
-
-
-def parse_size(text: str) -> float | None:
-    """A share of the base's parameters, or None for "auto"; raises BuildError for anything else."""
-    if text == "auto":
-        return None
-    try:
-        return float(text)
-    except ValueError as error:
-        raise BuildError(f"--size {text} is neither auto nor a number; give a share such as 0.6.") from error

@@ -80,9 +80,18 @@ def build(
     from submodel.extras import prepare_to_build
 
     prepare_to_build("build")
-    from builder.pruning.plan import SizeSettings
+    from builder.bases.resolve import check_spec
+    from builder.pruning.plan import SizeSettings, parse_size
+    from contract.repository.texts import real_folder
+
+    # What can be refused before torch is imported, which takes seconds.
+    share = SizeSettings.size if size is None else parse_size(size)
+    check_spec(base)
+    if language is None:
+        real_folder(repository)
+
     from contract.console import StageDisplay, console, print_json
-    from submodel.build.build_settings import BuildSettings, parse_size
+    from submodel.build.build_settings import BuildSettings
     from submodel.build.pipeline import run_build
     from submodel.scores_table import print_build
 
@@ -92,7 +101,7 @@ def build(
         language=language,
         sources=tuple(source or ()),
         base=base,
-        size=SizeSettings.size if size is None else parse_size(size),
+        size=share,
         keeps_sub_model=size is None,
         minutes=minutes,
         quantize=quantize,
