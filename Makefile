@@ -7,6 +7,10 @@ BASE   ?= auto
 EXTENSION := vscode-extension
 PRODUCT   := contract builder exporters lsp_server laboratory submodel
 
+# Empty is off. pip compiles nothing here (--no-compile): the first process that imports a module writes its bytecode. Where
+# this variable is set, none does, and each process compiles torch and transformers again.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo test test-fast test-tools check docs audit lock bench vsix test-editor clean
 .DEFAULT_GOAL := test
 

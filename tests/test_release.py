@@ -32,7 +32,7 @@ def test_the_wheel_holds_the_packages_and_no_tests_benchmarks_or_results():
     files = [PurePosixPath(file.distribution_path) for file in WheelBuilder(str(ROOT)).recurse_included_files()]
     assert {file.parts[0] for file in files} == set(TARGETS["wheel"]["packages"])
     folders = {part for file in files for part in file.parent.parts}
-    assert not folders & {"tests", "testbed", "benchmarks", "results"}
+    assert not folders & {"tests", "testbed", "benchmarks", "results", "__pycache__"}
 
 
 @needs_all_files
