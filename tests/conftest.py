@@ -22,6 +22,15 @@ from testbed.bundles import make_tiny_bundle
 from testbed.registries import make_repository, publish
 
 LEFT_OUT = pytest.StashKey[int]()
+# These take minutes each, and go first, so that none is left to one worker at the end. The longest is the first.
+LONG_FILES = (
+    "e2e/test_build.py",
+    "submodel/test_fleet_on_ray.py",
+    "submodel/test_update.py",
+    "attacks/test_slow_patterns.py",
+    "laboratory/test_sweep.py",
+    "submodel/test_shared_start.py",
+)
 
 # Exits with 0 if the kernel grants this process the namespaces and the fresh /proc that the sandbox needs. It shares no
 # line with the sandbox, so that a fault there fails tests and doesn't skip them.
@@ -46,10 +55,16 @@ settings.load_profile("no deadline")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole programs are slow to test, and the packaged base may have to be fetched."""
+    """Whole programs are slow to test, and the packaged base may have to be fetched. Long files go first."""
     for item in items:
         if "e2e" in item.path.parts or "smollm2_gguf" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    name = "/".join(item.path.parts[-2:])
+    return LONG_FILES.index(name) if name in LONG_FILES else len(LONG_FILES)
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:
