@@ -6,12 +6,13 @@ BASE   ?= auto
 
 EXTENSION := vscode-extension
 PRODUCT   := contract builder exporters lsp_server laboratory submodel
+TYPES     := types-linux types-darwin types-win32
 
 # Empty is off. pip compiles nothing here (--no-compile): the first process that imports a module writes its bytecode. Where
 # this variable is set, none does, and each process compiles torch and transformers again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-fast test-tools check docs audit lock bench vsix test-editor clean
+.PHONY: demo test test-fast test-tools check $(TYPES) docs audit lock bench vsix test-editor-prepare test-editor clean
 .DEFAULT_GOAL := test
 
 # The environment is made anew when pyproject.toml changes; the stamp is written last, so that a broken install is repeated.
@@ -40,12 +41,14 @@ test-tools: $(VENV)/installed  ## what the tests of other programs need: editors
 check: docs  ## style, types as on Linux, macOS and Windows, the import contracts, and the links of the pages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@# A cache for each, since mypy throws away what it knows of another system. Tests of POSIX are marked, which it can't read.
-	$(BIN)/mypy --platform linux --cache-dir .mypy_cache/linux
-	for system in darwin win32; do $(BIN)/mypy --platform $$system --cache-dir .mypy_cache/$$system $(PRODUCT) || exit 1; done
+	$(MAKE) --no-print-directory --keep-going --jobs 3 $(TYPES)
 	$(BIN)/lint-imports
 	@# The extension's side: `npm run check` in vscode-extension/.
 	$(BIN)/python -m submodel.schema_files | diff - docs/schema/documents.schema.json
+
+# A cache for each, since mypy throws away what it knows of another system. Tests of POSIX are marked, which it can't read.
+$(TYPES): types-%: $(VENV)/installed
+	$(BIN)/mypy --platform $* --cache-dir .mypy_cache/$* $(if $(filter linux,$*),,$(PRODUCT))
 
 # What is tracked or about to be, under its own path: `tar` keeps folders on every system, where `cp --parents` does not.
 docs: $(VENV)/installed  ## the pages as a site in build/site; fails at a link that leads nowhere
@@ -73,10 +76,12 @@ vsix: $(EXTENSION)/node_modules/.package-lock.json  ## the VS Code extension as 
 	cd $(EXTENSION) && npm run --silent package
 
 # Beside npm's packages: code-server in vscode-extension/out/editor, and Chromium from Debian where there is none.
-test-editor: $(VENV)/installed vsix  ## the extension: style, types, unit tests, and a real VS Code that builds and suggests
+test-editor-prepare: vsix  ## the extension without Python: style, types, unit tests, and what the real VS Code needs
 	cd $(EXTENSION) && npm run --silent check
 	cd $(EXTENSION) && npm test --silent
 	$(EXTENSION)/e2e/install.sh
+
+test-editor: $(VENV)/installed test-editor-prepare  ## the extension: that, and a real VS Code that builds and suggests
 	cd $(EXTENSION) && npm run --silent test:editor
 
 clean:
