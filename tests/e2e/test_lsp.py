@@ -21,6 +21,7 @@ def test_answers_what_the_completer_answers_and_never_loads_torch(workspace: Pat
         async with editing(workspace) as editor:
             result = await editor.begin()
             assert result.capabilities.inline_completion_provider
+            assert result.capabilities.completion_provider is None, "the list is for clients without inline completion"
             assert result.server_info and result.server_info.name == "submodel"
             assert await editor.complete(1, 24) == expected(tiny_bundle, TEXT, 1, 24) != [""]
         assert editor.messages == []
@@ -53,19 +54,6 @@ def test_follows_edits_and_counts_in_utf16(workspace: Path, tiny_bundle: Bundle)
             editor.change("name\n    x = ", 1, 24)
             changed = TEXT.replace("return ", "return name\n    x = ")
             assert await editor.complete(2, 8) == expected(tiny_bundle, changed, 2, 8)
-
-    run(test)
-
-
-def test_counts_in_the_encoding_that_the_client_prefers(workspace: Path, tiny_bundle: Bundle) -> None:
-    async def test() -> None:
-        async with editing(workspace) as editor:
-            general = types.GeneralClientCapabilities(position_encodings=[types.PositionEncodingKind.Utf8])
-            result = await editor.begin(general=general)
-            assert result.capabilities.position_encoding == types.PositionEncodingKind.Utf8
-            editor.trigger = types.InlineCompletionTriggerKind.Invoked  # there is text right of the cursor
-            assert await editor.complete(1, 17) == expected(tiny_bundle, TEXT, 1, 15)
-            assert await editor.complete(1, 15) != await editor.complete(1, 17)
 
     run(test)
 
@@ -114,29 +102,12 @@ def test_editor_without_inline_completion_gets_an_item_of_its_list(workspace: Pa
             assert item.filter_text == item.text_edit.new_text
             assert item.preselect
 
-    run(test)
-
-
-def test_item_for_a_place_past_the_end_stands_within_the_document(workspace: Path) -> None:
-    async def test() -> None:
-        async with editing(workspace) as editor:
-            await editor.begin("x = area", is_inline=False)
-            params = types.CompletionParams(types.TextDocumentIdentifier(editor.uri), types.Position(7, 0))
+            params.position = types.Position(7, 0)  # past the end; the item stands within the document
             completions = await editor.text_document_completion_async(params)
             assert isinstance(completions, types.CompletionList)
             [item] = completions.items
             assert isinstance(item.text_edit, types.TextEdit)
             assert item.text_edit.range == types.Range(types.Position(0, 4), types.Position(0, 8))
-
-    run(test)
-
-
-def test_client_with_inline_completion_is_not_offered_the_list(workspace: Path) -> None:
-    async def test() -> None:
-        async with editing(workspace) as editor:
-            result = await editor.begin()
-            assert result.capabilities.completion_provider is None
-            assert result.capabilities.inline_completion_provider
 
     run(test)
 
@@ -162,9 +133,14 @@ def test_crlf_and_every_encoding(workspace: Path, tiny_bundle: Bundle, encoding:
     async def test() -> None:
         async with editing(workspace) as editor:
             general = types.GeneralClientCapabilities(position_encodings=[encoding])
-            await editor.begin(TEXT.replace("\n", "\r\n"), general=general)
+            result = await editor.begin(TEXT.replace("\n", "\r\n"), general=general)
+            assert result.capabilities.position_encoding == encoding
             character = {"utf-8": 26, "utf-16": 24, "utf-32": 23}[encoding.value]
             assert await editor.complete(1, character) == expected(tiny_bundle, TEXT, 1, 24)
+            editor.trigger = types.InlineCompletionTriggerKind.Invoked  # there is text right of the cursor
+            assert await editor.complete(1, character - 9) == expected(tiny_bundle, TEXT, 1, 15)
+            if encoding == types.PositionEncodingKind.Utf8:
+                assert await editor.complete(1, 15) != await editor.complete(1, 17)
 
     run(test)
 

@@ -279,10 +279,11 @@ def test_other_texts_or_weights_than_the_sweeps_are_refused(place, tmp_path, mon
     with pytest.raises(Unprepared, match="another version"):
         measure_point({**documents[0], "version": 0})
     gone = {**documents[0], "base": str(tmp_path / "gone")}
-    outcomes = list(run_in_processes({"gone": gone, "late": {**documents[1], "method": None}}, jobs=1, threads=1))
-    assert isinstance(outcomes[1], Done)
-    assert not outcomes[0].is_final, "another machine may have the base"
-    assert "gone" in outcomes[0].reason
+    tasks = {"gone": gone, "late": {**documents[1], "method": None}}
+    outcomes = {outcome.name: outcome for outcome in run_in_processes(tasks, jobs=2, threads=1)}
+    assert isinstance(outcomes["late"], Done)
+    assert not outcomes["gone"].is_final, "another machine may have the base"
+    assert "gone" in outcomes["gone"].reason
 
 
 @pytest.mark.slow

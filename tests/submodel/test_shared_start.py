@@ -107,10 +107,16 @@ def shared_bundle(shared: Path) -> Path:
     return bundle
 
 
-def test_an_adapter_makes_its_graph_from_the_shared_one(shared, shared_bundle, tmp_path):
-    repository = write_repository(tmp_path / "own", 8)
-    options = ("--base", model_of(shared), "--positions", 0, "--quantize", "int8")
-    build(repository, *options, "--minutes", 0.02)
+@pytest.fixture(scope="module")
+def built_with_an_adapter(shared: Path, shared_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository that was built from the shared start in int8."""
+    repository = write_repository(tmp_path_factory.mktemp("adapter") / "own", 8)
+    build(repository, "--base", model_of(shared), "--positions", 0, "--quantize", "int8", "--minutes", 0.02)
+    return repository
+
+
+def test_an_adapter_makes_its_graph_from_the_shared_one(shared, shared_bundle, built_with_an_adapter, tmp_path):
+    repository = Path(shutil.copytree(built_with_an_adapter, tmp_path / "own"))
     own, source = read_bundle(repository / ".submodel" / "bundle"), read_bundle(shared_bundle)
     adapter = own.manifest["adapter"]
     assert adapter["shared"] == source.manifest["files"][MODEL_FILE]
@@ -120,13 +126,13 @@ def test_an_adapter_makes_its_graph_from_the_shared_one(shared, shared_bundle, t
     assert own.manifest["parity"]["greedy_agreement"] >= 0.95  # the graph answers as the fine-tuned model
     assert Engine(own, threads=1).generate([5, 6, 7], max_new_tokens=2).prompt_tokens == 3
 
-    build(repository, *options, "--minutes", 0)  # its model is the shared one: there is nothing to add
+    # Its model is the shared one: there is nothing to add.
+    build(repository, "--base", model_of(shared), "--positions", 0, "--quantize", "int8", "--minutes", 0)
     assert "adapter" not in read_bundle(repository / ".submodel" / "bundle").manifest
 
 
-def test_an_update_of_it_has_an_adapter_too(shared, shared_bundle, tmp_path):
-    repository = write_repository(tmp_path / "own", 10)
-    build(repository, "--base", model_of(shared), "--positions", 0, "--quantize", "int8", "--minutes", 0.02)
+def test_an_update_of_it_has_an_adapter_too(shared_bundle, built_with_an_adapter, tmp_path):
+    repository = Path(shutil.copytree(built_with_an_adapter, tmp_path / "own"))
     first = read_bundle(repository / ".submodel" / "bundle")
     for path in write_repository(tmp_path / "more", 11).iterdir():
         shutil.copy(path, repository / f"more_{path.name}")
