@@ -1,6 +1,6 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 
 import { CodeServer } from './setup/codeServer.mjs';
 import { Editor } from './setup/editor.mjs';
@@ -10,20 +10,38 @@ import { CODE, makeWorkspace } from './setup/workspaces.mjs';
 const PAGE = '<!doctype html><html><head><title>r</title></head><body><h1>Base and sub-model</h1></body></html>';
 
 let server: CodeServer;
-let folder: string;
-let editor: Editor;
+let editor: Editor; // one for all: these tests look at what it shows, and type nothing into a file
 
 beforeAll(async () => {
   server = await CodeServer.start('views', {});
-});
-afterAll(() => server.stop());
-beforeEach(async () => {
-  folder = makeWorkspace('views', { 'points.py': CODE });
+  const folder = makeWorkspace('views', { 'points.py': CODE });
   fs.writeFileSync(path.join(folder, '.submodel', 'report.html'), PAGE);
   editor = await Editor.open(server, folder);
   await editor.untilStatus(/ready/);
 });
-afterEach(() => editor.close());
+afterAll(async () => {
+  await editor.close();
+  await server.stop();
+});
+afterEach(async () => {
+  await editor.press('Escape');
+  await editor.run('View: Close All Editors');
+  const pages = editor.page.locator('iframe.webview');
+  await editor.until(
+    () => pages.count(),
+    (count) => count === 0,
+    'end of the pages',
+  );
+});
+
+test('activation is quick', async () => {
+  await editor.run('Show Running Extensions');
+  const row = editor.page.locator('.runtime-extensions-editor .extension').filter({ hasText: 'submodel' });
+  await row.waitFor();
+  const time = await row.locator('.activation-time').textContent();
+  expect(time).toMatch(/\d+ms/);
+  note('activation', time!);
+});
 
 test('the walkthrough leads from the installation to the report', async () => {
   await editor.run('submodel: Get Started');
@@ -61,13 +79,4 @@ test('the menu and the tooltip tell the state', async () => {
   await editor.press('Escape');
   expect(await editor.tooltip()).toMatch(/smollm2-135m, \d+M parameters/);
   await editor.screenshot('tooltip');
-});
-
-test('activation is quick', async () => {
-  await editor.run('Show Running Extensions');
-  const row = editor.page.locator('.runtime-extensions-editor .extension').filter({ hasText: 'submodel' });
-  await row.waitFor();
-  const time = await row.locator('.activation-time').textContent();
-  expect(time).toMatch(/\d+ms/);
-  note('activation', time!);
 });

@@ -24,6 +24,7 @@ const QUIET = {
   'extensions.ignoreRecommendations': true,
   'git.openRepositoryInParentFolders': 'never',
   'telemetry.telemetryLevel': 'off',
+  'typescript.disableAutomaticTypeAcquisition': true,
   'update.mode': 'none',
   'window.restoreWindows': 'none',
   'workbench.startupEditor': 'none',

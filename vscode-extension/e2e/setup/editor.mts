@@ -3,6 +3,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { type Browser, chromium, type Page } from 'playwright-core';
+import { afterAll } from 'vitest';
 
 import type { CodeServer } from './codeServer.mjs';
 import { CHROMIUM, PICTURES } from './places.mjs';
@@ -20,9 +21,11 @@ const FLAGS = [
   '--disable-quic',
 ];
 
+let browser: Browser | undefined; // one for the tests of a file, each of which has a profile of its own in it
+afterAll(() => browser?.close());
+
 export class Editor {
   private constructor(
-    private readonly browser: Browser,
     readonly page: Page,
     private readonly openedAt: number,
   ) {}
@@ -33,13 +36,15 @@ export class Editor {
       throw new Error('There is no chromium; see vscode-extension/e2e/install.sh.');
     }
     const openedAt = Date.now();
-    const browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+    if (browser?.isConnected() !== true) {
+      browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+    }
     const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
     page.setDefaultTimeout(PATIENCE_MS);
     const kind = folder.endsWith('.code-workspace') ? 'workspace' : 'folder';
     await page.goto(`${server.url}/?${kind}=${encodeURIComponent(folder)}`, { waitUntil: 'domcontentloaded' });
     await page.waitForSelector('.monaco-workbench');
-    const editor = new Editor(browser, page, openedAt);
+    const editor = new Editor(page, openedAt);
     if (kind === 'workspace') {
       await editor.untilFolders();
     }
@@ -52,7 +57,7 @@ export class Editor {
   }
 
   async close(): Promise<void> {
-    await this.browser.close();
+    await this.page.close(); // and its profile
   }
 
   /** Now and then code-server reads a `.code-workspace` file as an empty one when it starts; then reload, as one would. */

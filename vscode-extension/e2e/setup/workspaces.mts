@@ -7,6 +7,7 @@ import * as path from 'node:path';
 import { GIVEN_BUNDLE, OUT, REPOSITORY, SUBMODEL } from './places.mjs';
 
 const BUNDLE = path.join(OUT, 'bundle');
+const trustedFolders = new Set<string>(); // by the tests of this file
 export const BUILD_ARGUMENTS = ['--positions', '0', '--size', '0.66'];
 export const BUILD_SETTINGS = {
   'submodel.build.base': 'smollm2-135m',
@@ -76,6 +77,7 @@ export function makeRepository(name: string): string {
 export function keepBundle(from: string): void {
   fs.rmSync(BUNDLE, { recursive: true, force: true });
   fs.cpSync(from, BUNDLE, { recursive: true });
+  trustedFolders.delete(BUNDLE);
 }
 
 function bundle(): string {
@@ -93,6 +95,9 @@ function bundle(): string {
 
 /** The same folder: it may have been built by another account, or when nothing kept a list. */
 function trusted(folder: string): string {
-  execFileSync(SUBMODEL, ['trust', folder], { stdio: 'pipe' });
+  if (!trustedFolders.has(folder)) {
+    execFileSync(SUBMODEL, ['trust', folder], { stdio: 'pipe' });
+    trustedFolders.add(folder);
+  }
   return folder;
 }
