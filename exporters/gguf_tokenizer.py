@@ -18,6 +18,7 @@ from tokenizers import Tokenizer
 from builder.bases.prompt_tokens import FIM_FAMILIES, with_control_tokens_special
 from builder.gguf.tokenizer import CONTROL, PRE_TOKENIZERS, UNUSED, USER_DEFINED
 from contract.errors import ExportError
+from contract.files.untrusted_json import read_json
 from contract.tokenizer_file import TokenizerError, read_tokenizer_file
 
 NORMAL: Final = 1
@@ -114,7 +115,7 @@ def _pieces(pre_tokenizer: Any) -> list[str]:
 def _settings(folder: Path) -> dict[str, Any]:
     """Read tokenizer_config.json, with plain names of its tokens; {} if there is none."""
     try:
-        document = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
+        document = read_json(folder / "tokenizer_config.json")
     except (OSError, ValueError):
         return {}
     if not isinstance(document, dict):

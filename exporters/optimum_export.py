@@ -17,11 +17,10 @@ import torch
 from optimum.exporters.onnx import onnx_export_from_model
 from optimum.exporters.tasks import TasksManager
 from optimum.onnxruntime import ORTModelForCausalLM
-from safetensors import SafetensorError
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, PretrainedConfig, PreTrainedModel
 
 from builder.artifact import SubModel, read_artifact
-from builder.bases.folder_model import model_with_weights
+from builder.bases.folder_model import MODEL_FAULTS, check_sizes, model_with_weights
 from builder.bases.prompt_tokens import make_prompt_format, with_control_tokens_special
 from builder.bases.resolve import licence_of
 from contract.bundle.bundle import (
@@ -127,12 +126,14 @@ def _load(model_folder: Path) -> PreTrainedModel:
     document = read_config(model_folder)
     if "quantization_config" in document:
         raise ExportError(f"{model_folder} holds quantized weights; give the original model.")
-    document = without_code(document)
     try:
+        document = without_code(document)
+        for sizes in (document, *(value for value in document.values() if isinstance(value, dict))):
+            check_sizes(sizes)
         config = AutoConfig.for_model(document.pop("model_type"), **document)
         model_class = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
         model, report = model_with_weights(model_class, config, model_folder, torch.float32)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except MODEL_FAULTS as error:
         raise ExportError(f"The model in {model_folder} can't be read: {error}.") from error
     if missing := sorted(report["missing_keys"]):
         raise ExportError(f"The model in {model_folder} lacks {len(missing)} tensors, first {missing[0]}.")

@@ -7,6 +7,7 @@ safetensors. Two architectures are taken, Llama and Qwen2, since those are what 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +15,7 @@ from typing import Any, Final
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch.nn.modules.module import register_module_parameter_registration_hook
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
@@ -57,8 +59,17 @@ CONFIG_KEYS: Final[Mapping[str, frozenset[str]]] = {
     "llama": _SHARED_KEYS | {"attention_bias", "mlp_bias", "pretraining_tp"},
     "qwen2": _SHARED_KEYS | {"use_sliding_window", "sliding_window", "max_window_layers", "layer_types"},
 }
+MODEL_FAULTS: Final = (
+    *(OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError),
+    *(ArithmeticError, AssertionError),  # of models whose numbers do not fit together
+)
+MAX_LAYERS: Final = 1 << 10
+MAX_TABLE_BYTES: Final = 1 << 32  # of masks and positions, which some architectures make for each layer
 _LIMITS: Final = {
-    "num_hidden_layers": 1 << 10,
+    "num_hidden_layers": MAX_LAYERS,
+    "num_attention_heads": 1 << 12,
+    "num_key_value_heads": 1 << 10,
+    "head_dim": 1 << 12,
     "hidden_size": 1 << 18,
     "intermediate_size": 1 << 20,
     "vocab_size": 1 << 22,
@@ -79,8 +90,8 @@ def with_rope_theta(config: Mapping[str, Any]) -> dict[str, Any]:
 def check_sizes(config: Mapping[str, Any]) -> None:
     """Raise ValueError for numbers that no model has: libraries allocate by them before they compare a tensor."""
     for name, most in _LIMITS.items():
-        number = config.get(name, 1)
-        if not isinstance(number, int) or not 0 < number <= most:
+        number = config.get(name)  # None leaves a number to the library
+        if number is not None and (not isinstance(number, int) or not 0 < number <= most):
             raise ValueError(f"{name} is {number!r}, and 1 to {most:,} can be")
 
 
@@ -115,7 +126,7 @@ def read_folder_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     try:
         config = config_class(**{key: value for key, value in document.items() if key in keys})
         model, report = model_with_weights(model_class, config, folder, dtype, attn_implementation=ATTENTION)
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
+    except MODEL_FAULTS as error:
         raise BaseModelError(f"The model in {folder} can't be read: {first_line(error)}; fetch it again.") from error
     # Old checkpoints carry the rotary frequencies, which follow from the configuration.
     surplus = {key for key in report["unexpected_keys"] if not key.endswith("rotary_emb.inv_freq")}
@@ -132,14 +143,39 @@ def model_with_weights(
     """Make the model of a configuration with the weights of a folder's safetensors files, and of no other file.
 
     `options` go to `model_class.from_pretrained`. Returns the model in evaluation mode, and what transformers says of
-    the weights' names. Raises OSError, ValueError, TypeError, KeyError, RuntimeError or SafetensorError if the files
-    can't be read or don't fit, and BaseModelError if the index is none.
+    the weights' names. Raises one of MODEL_FAULTS if the files can't be read or don't fit, and BaseModelError if the
+    index is none.
     """
+    weights = _read_weights(folder)
+    _check_fit(model_class, config, weights)
     model, report = model_class.from_pretrained(
-        None, config=config, state_dict=_read_weights(folder), dtype=dtype, output_loading_info=True, **options
+        None, config=config, state_dict=weights, dtype=dtype, output_loading_info=True, **options
     )
     model.name_or_path = model.config.name_or_path = ""  # not "None", by which a library would ask the model hub
     return model.eval(), report
+
+
+def _check_fit(model_class: Any, config: PretrainedConfig, weights: Mapping[str, torch.Tensor]) -> None:
+    """Raise ValueError if the model of a configuration is larger than its weights.
+
+    transformers allocates what is missing before it says so. The names are not compared here: for some architectures
+    transformers changes them.
+    """
+    left = 2 * len(weights) + 64  # a tied matrix is registered twice
+
+    def count(*_: object) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise ValueError(f"its {len(weights):,} tensors don't fit its config.json, which asks for more")
+
+    with register_module_parameter_registration_hook(count), torch.device("meta"):  # no storage, no random numbers
+        model = model_class(copy.deepcopy(config))
+    asked, found = (sum(map(torch.numel, tensors)) for tensors in (model.parameters(), weights.values()))
+    if asked > found:
+        raise ValueError(f"its {found:,} weights don't fit its config.json, which asks for {asked:,}")
+    if (size := sum(table.nbytes for table in model.buffers())) > MAX_TABLE_BYTES:
+        raise ValueError(f"its config.json asks for tables of {size:,} bytes, and {MAX_TABLE_BYTES:,} are the most")
 
 
 def _read_weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -157,6 +193,8 @@ def _weight_files(folder: Path) -> list[Path]:
     for name in names:
         if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
             raise BaseModelError(f"{folder / INDEX} names {name!r}, which is no safetensors file beside it.")
+        if not (folder / name).is_file():  # a pipe would wait for a writer
+            raise BaseModelError(f"{folder / INDEX} names {name!r}, which is no file beside it; fetch the model again.")
     return [folder / name for name in names]
 
 

@@ -19,7 +19,7 @@ from builder.bases.hub import Snapshot, cached_snapshot, fetch_snapshot
 from contract.documents import BaseFacts
 from contract.errors import BaseModelError
 from contract.files.home import expand_home
-from contract.files.untrusted_json import read_json
+from contract.files.untrusted_json import read_bytes, read_json
 from contract.progress import Progress
 
 AUTO: Final = "auto"
@@ -217,7 +217,10 @@ def _identified(base: ResolvedBase) -> ResolvedBase:
         return base
     if base.is_gguf:
         return replace(base, sha256=sha256_of(base.path))
-    hashes = {path.name: sha256_of(path) for path in sorted(base.path.glob("model*.safetensors"))}
+    weights = sorted(base.path.glob("model*.safetensors"))
+    if odd := [path for path in weights if not path.is_file()]:  # a pipe would wait for a writer
+        raise BaseModelError(f"{odd[0]} is no file; fetch the model again.")
+    hashes = {path.name: sha256_of(path) for path in weights}
     for name, found in hashes.items():
         if base.published.get(name, found) != found:
             raise ChangedFileError(
@@ -255,15 +258,12 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
 
 def licence_of(folder: Path) -> str:
     """From a sub-model's manifest or a model card; "unknown" where neither says."""
-    card = folder / "README.md"
     if (folder / MANIFEST).is_file():
         licence = _read_manifest(folder).get("licence")
         return licence if isinstance(licence, str) else UNKNOWN_LICENCE
     try:
-        if card.is_file():
-            text = card.read_text(encoding="utf-8", errors="replace")
-            match = LICENCE_LINE.search(text.partition("\n---")[0]) if text.startswith("---\n") else None
-            return match.group(1) if match else UNKNOWN_LICENCE
-    except (OSError, ValueError, AttributeError):
+        text = read_bytes(folder / "README.md").decode("utf-8", "replace").replace("\r\n", "\n")
+    except (OSError, ValueError):
         return UNKNOWN_LICENCE  # a licence can't be read off a damaged file, which other checks name
-    return UNKNOWN_LICENCE
+    match = LICENCE_LINE.search(text.partition("\n---")[0]) if text.startswith("---\n") else None
+    return match.group(1) if match else UNKNOWN_LICENCE

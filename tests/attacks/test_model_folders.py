@@ -8,6 +8,7 @@ fails on 63ec2ff, in some of its cases, unless it says that it is no attack.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,12 @@ import torch
 import transformers.modeling_utils
 from transformers import AutoModelForCausalLM, GPT2Config
 
+from builder.bases import folder_model
 from builder.bases.folder_model import read_folder_model
 from builder.bases.load import load_base
+from builder.bases.resolve import licence_of
 from contract.errors import BaseModelError, SubmodelError
+from exporters import gguf_tokenizer
 from exporters.bundle_export import export_any
 from exporters.checkpoint_reader import Checkpoint
 from exporters.export_settings import ExportSettings
@@ -99,6 +103,88 @@ def test_numbers_that_would_fill_memory_are_refused_before_a_layer_is_made(
         load_base(str(base))
     with pytest.raises(SubmodelError, match="decoder"):
         Checkpoint(base)
+
+
+@pytest.fixture
+def unbuilt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """transformers allocates whatever config.json asks for, and says afterwards what was missing."""
+    refuse = classmethod(lambda *_, **__: pytest.fail("memory was allocated"))
+    monkeypatch.setattr(transformers.modeling_utils.PreTrainedModel, "from_pretrained", refuse)
+
+
+@pytest.mark.usefixtures("unbuilt")
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [("num_hidden_layers", 1024), ("vocab_size", 1 << 22), ("hidden_size", 1 << 18), ("head_dim", 1 << 12)],
+)
+def test_a_model_that_is_larger_than_its_weights_is_not_made(base: Path, name: str, number: int) -> None:
+    """Each number is one that some model may have. Succeeds on de82a37."""
+    change_config(base, **{"layer_types": None, name: number})
+    with pytest.raises(BaseModelError, match=r"don't fit its config\.json, which asks for"):
+        read_folder_model(base, torch.float32)
+
+
+@pytest.mark.parametrize(("name", "number"), [("num_attention_heads", 1 << 12), ("pad_token_id", 1 << 20)])
+def test_numbers_that_fit_together_in_no_model_are_one_sentence(base: Path, name: str, number: int) -> None:
+    """Heads of no channel, and a token behind the vocabulary: ZeroDivisionError and AssertionError on de82a37."""
+    change_config(base, **{"head_dim": None, name: number})
+    with pytest.raises(BaseModelError, match="can't be read"):
+        read_folder_model(base, torch.float32)
+
+
+@pytest.mark.usefixtures("unbuilt")
+@pytest.mark.parametrize(
+    ("name", "number", "reason"),
+    [
+        ("vocab_size", 1 << 40, "vocab_size is"),
+        ("n_layer", 10**6, "don't fit"),
+        ("n_embd", 1 << 16, "don't fit"),
+        ("text_config", {"num_hidden_layers": 10**9}, "num_hidden_layers is"),
+    ],
+)
+def test_nor_one_that_is_exported_through_optimum(
+    other: Path, tmp_path: Path, name: str, number: object, reason: str
+) -> None:
+    """Succeeds on de82a37."""
+    change_config(other, **{name: number})
+    with pytest.raises(SubmodelError, match=reason):
+        export_any(other, tmp_path / "bundle", FP32)
+
+
+@pytest.mark.usefixtures("unbuilt")
+def test_nor_one_with_larger_masks_than_any_model_has(
+    other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GPT-2 makes a mask of the square of its positions for each layer."""
+    monkeypatch.setattr(folder_model, "MAX_TABLE_BYTES", 1 << 10)
+    with pytest.raises(SubmodelError, match="asks for tables of"):
+        export_any(other, tmp_path / "bundle", FP32)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes in folders are of Unix")
+@pytest.mark.parametrize("name", ["model.safetensors", "model-1.safetensors"])
+def test_a_pipe_in_the_place_of_weights_is_not_opened(base: Path, name: str) -> None:
+    """Without a writer it would be waited for, for ever. Succeeds on de82a37."""
+    (base / "model.safetensors").unlink()
+    os.mkfifo(base / name)
+    (base / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"model.norm.weight": name}}))
+    with pytest.raises(BaseModelError, match="is no file"):
+        load_base(str(base))
+    with pytest.raises(BaseModelError, match="is no file"):
+        read_folder_model(base, torch.float32)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes in folders are of Unix")
+def test_a_model_card_and_a_tokenizer_s_settings_are_read_with_a_bound(base: Path) -> None:
+    """Succeeds on de82a37."""
+    for name in ("README.md", "tokenizer_config.json"):
+        with (base / name).open("w") as file:
+            file.write("---\nlicense: mit\n---\n" if name == "README.md" else '{"eos_token": "<|endoftext|>"}')
+            file.truncate(1 << 40)  # a hole, which takes no disk
+    assert licence_of(base) == "unknown"
+    assert gguf_tokenizer._settings(base) == {}
+    (base / "tokenizer_config.json").write_text("[" * 100_000)
+    assert gguf_tokenizer._settings(base) == {}
 
 
 def test_no_code_beside_a_model_that_is_exported_is_run(other: Path, tmp_path: Path) -> None:
