@@ -182,6 +182,9 @@ class _HeaderParser:
             if offset + size > self.size:
                 raise self.broken(f"the tensor {name!r} would end at byte {offset + size:,} of {self.size:,}")
             tensors[name] = TensorInfo(name=name, shape=shape, quantization=quantization, offset=offset, size=size)
+        # Each lies in the file, but a thousand of them could lie in the same place, and each is read into memory.
+        if (total := sum(tensor.size for tensor in tensors.values())) > self.size:
+            raise self.broken(f"its tensors would take {total:,} of its {self.size:,} bytes")
         return tensors
 
     def tensor_entry(self) -> tuple[str, tuple[int, ...], GGMLQuantizationType, int]:

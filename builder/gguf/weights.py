@@ -18,6 +18,7 @@ from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 from gguf.quants import dequantize
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
 
+from builder.bases.folder_model import MAX_LAYERS
 from builder.gguf.reader import GgufFile, TensorInfo
 from builder.gguf.tokenizer import vocabulary
 from contract.errors import BaseModelError
@@ -150,7 +151,7 @@ def _sizes(gguf: GgufFile, name: str) -> tuple[int, int, int, int, int, int]:
     layers = gguf.require(f"{name}.block_count", int)
     heads = gguf.require(f"{name}.attention.head_count", int)
     kv_heads = gguf.optional(f"{name}.attention.head_count_kv", int, heads)
-    if min(hidden_size, ffn_size, layers, heads, kv_heads) < 1 or heads % kv_heads or layers > len(gguf.tensors):
+    if min(hidden_size, ffn_size, layers, heads, kv_heads) < 1 or heads % kv_heads or layers > MAX_LAYERS:
         raise BaseModelError(
             f"The GGUF file {gguf.path} claims {layers} layers of {heads} heads, {kv_heads} for keys and values, and "
             f"{hidden_size} and {ffn_size} channels, which makes no model; convert the model again."

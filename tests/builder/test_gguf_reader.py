@@ -105,6 +105,10 @@ def test_a_file_cut_anywhere_is_an_error(small, tmp_path):
         ),
         (header(text("t"), struct.pack("<IQIQ", 1, 0, 0, 0), bytes(60), tensors=1), "can't have the shape"),
         (header(text("t"), struct.pack("<IQIQ", 1, 31, 8, 0), bytes(60), tensors=1), "can't have the shape"),
+        (  # two of 256 bytes in the same place of 390
+            header(*(text(name) + struct.pack("<IQIQ", 1, 64, 0, 0) for name in "tu"), bytes(300), tensors=2),
+            "its tensors would take 512 of its 390 bytes",
+        ),
     ],
 )
 def test_broken_files_say_what_is_wrong(tmp_path, data, reason):

@@ -113,6 +113,15 @@ def test_metadata_that_make_no_such_model_are_refused(tmp_path, changes, reason)
     assert reason in str(caught.value)
 
 
+def test_more_layers_than_any_model_has_are_refused_before_one_is_made(tmp_path):
+    """Succeeds on de82a37, where as many layers were made as there are tensors."""
+    _, _, metadata, tensors = make_parts("llama")
+    tiny = (np.zeros(1, np.float32), GGMLQuantizationType.F32)
+    tensors |= {f"blk.{layer}.attn_norm.weight": tiny for layer in range(2, 1500)}
+    with pytest.raises(BaseModelError, match="makes no model"):
+        read(write(tmp_path, "llama", metadata | {"llama.block_count": ("uint32", 1500)}, tensors))
+
+
 def test_tensors_that_dont_fit_are_refused(tmp_path):
     _, _, metadata, tensors = make_parts("llama")
     full = GGMLQuantizationType.F32
