@@ -11,6 +11,7 @@ import bz2
 import gzip
 import io
 import lzma
+import math
 import struct
 import tarfile
 import zipfile
@@ -25,6 +26,7 @@ from contract.files.file_names import is_plain, leads_outside
 MAX_MEMBERS: Final = 200_000  # the largest listed distribution has some ten thousand
 MAX_BYTES: Final = 2 << 30
 MAX_HEADER_BYTES: Final = 1 << 20  # of one extended header; real ones have a few hundred bytes
+MAX_HEADER_READS: Final = 64  # for one member; a sparse file's list of holes is read on and on
 MAX_NAME_BYTES: Final = 1024
 MAX_DEPTH: Final = 64
 _CHUNK: Final = 1 << 16
@@ -113,6 +115,8 @@ def _unpack_zip(archive: Path, writer: _Writer) -> None:
             is_link = (info.external_attr >> 16) & 0o170000 == 0o120000
             if info.is_dir() or is_link:
                 continue
+            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others unpack without a bound
+                raise ArchiveError(f"{info.filename[:80]!r} in it is compressed in an unusual way")
             with zipped.open(info) as source:
                 writer.write(info.filename, source)
 
@@ -120,17 +124,18 @@ def _unpack_zip(archive: Path, writer: _Writer) -> None:
 def _unpack_tar(archive: Path, start: bytes, writer: _Writer) -> None:
     opener = next((one for mark, one in _DECOMPRESSORS if start.startswith(mark)), lambda path: path.open("rb"))
     with opener(archive) as stream:
-        bounded = cast(IO[bytes], _Bounded(stream, writer.max_bytes))
-        tarred = tarfile.TarFile(fileobj=bounded)
+        bounded = _Bounded(stream, writer.max_bytes)
+        tarred = tarfile.TarFile(fileobj=cast(IO[bytes], bounded))  # reads the first header
         while (member := tarred.next()) is not None:
             writer.count()
             tarred.members.clear()  # type: ignore[attr-defined]  # it keeps all that it has seen
-            if not member.isreg():
-                continue
-            source = tarred.extractfile(member)
+            tarred.pax_headers.clear()  # type: ignore[attr-defined]  # of all members, which a name or a size is not
+            bounded.reads_left = math.inf
+            source = tarred.extractfile(member) if member.isreg() else None
             if source is not None:
                 with source:
                     writer.write(member.name, source)
+            bounded.reads_left = MAX_HEADER_READS
 
 
 class _Bounded(io.RawIOBase):
@@ -138,9 +143,11 @@ class _Bounded(io.RawIOBase):
 
     def __init__(self, stream: IO[bytes], max_bytes: int) -> None:
         self._stream, self._most = stream, max_bytes + (64 << 20)  # headers and padding beside the files
+        self.reads_left: float = MAX_HEADER_READS
 
     def read(self, size: int = -1) -> bytes:
-        if not 0 <= size <= MAX_HEADER_BYTES:
+        self.reads_left -= 1
+        if not 0 <= size <= MAX_HEADER_BYTES or self.reads_left < 0:
             raise ArchiveError("it holds a header that is too long")
         self._check(self._stream.tell() + size)
         return self._stream.read(size)

@@ -117,6 +117,54 @@ def test_a_header_of_gigabytes_is_never_read(tmp_path: Path) -> None:
         unpack(tmp_path / "a.tar.gz", tmp_path / "out")
 
 
+def sparse_header(is_old: bool) -> bytes:
+    """A sparse member's header, and a list of its holes that goes on for megabytes."""
+    info = tarfile.TarInfo("x")
+    if is_old:
+        info.type = tarfile.GNUTYPE_SPARSE
+        first, more = bytearray(info.tobuf(tarfile.GNU_FORMAT)), bytearray(tarfile.BLOCKSIZE)
+        first[482] = more[504] = 1  # the list goes on in the next block
+        first[148:156] = b"%06o\0 " % tarfile.calc_chksums(bytes(first))[0]  # type: ignore[attr-defined]
+        return bytes(first) + bytes(more) * 10_000
+    info.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}
+    return info.tobuf(tarfile.PAX_FORMAT) + b"9999999\n" + b"1\n" * 2_500_000
+
+
+@pytest.mark.parametrize("is_old", [True, False])
+def test_a_list_of_holes_without_end_is_not_read(tmp_path: Path, is_old: bool) -> None:
+    """tarfile keeps a sparse file's list of holes in memory, whatever its length. Succeeds on de82a37."""
+    (tmp_path / "a.tar").write_bytes(sparse_header(is_old))
+    with pytest.raises(ArchiveError, match="header that is too long"):
+        unpack(tmp_path / "a.tar", tmp_path / "out")
+
+
+def test_headers_of_all_members_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each global header adds its keys to those before. Succeeds on de82a37."""
+    kept: list[int] = []
+    following = tarfile.TarFile.next
+
+    def count(archive: tarfile.TarFile) -> tarfile.TarInfo | None:
+        kept.append(len(archive.pax_headers))
+        return following(archive)
+
+    with (tmp_path / "a.tar").open("wb") as file:
+        for number in range(20):
+            file.write(tarfile.TarInfo.create_pax_global_header({f"key{number}": "x"}))
+            file.write(tarfile.TarInfo(f"{number}.py").tobuf())
+    monkeypatch.setattr(tarfile.TarFile, "next", count)
+    unpack(tmp_path / "a.tar", tmp_path / "out")
+    assert len(files_below(tmp_path / "out")) == 20 and max(kept) <= 1
+
+
+@pytest.mark.parametrize("kind", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_of_a_kind_that_unpacks_at_once_is_refused(tmp_path: Path, kind: int) -> None:
+    """zipfile bounds what it takes of a deflated member at a time, and of no other. Succeeds on de82a37."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", kind) as archive:
+        archive.writestr("zeros", bytes(3_000_000))
+    with pytest.raises(ArchiveError, match="'zeros' in it is compressed in an unusual way"):
+        unpack(tmp_path / "a.zip", tmp_path / "out")
+
+
 def test_more_members_than_the_limit(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a.tar", "w") as archive:
         for number in range(20):
