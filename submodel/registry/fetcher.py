@@ -8,14 +8,19 @@ What it does not cover: registries that ask for a password.
 
 from __future__ import annotations
 
+import math
 import os
+import socket
 import stat
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from http.client import HTTPException, HTTPMessage
+from contextlib import suppress
+from http.client import HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path
-from typing import IO, Final
+from types import TracebackType
+from typing import IO, Any, Final, Self
 from urllib.error import HTTPError
 from urllib.parse import urljoin, urlsplit
 from urllib.request import (
@@ -76,16 +81,6 @@ class RegistryFetcher(FetcherInterface):
 
     def __init__(self) -> None:
         self.fetched_bytes = 0
-        self._opener = OpenerDirector()
-        for handler in (
-            ProxyHandler(),
-            HTTPHandler(),
-            HTTPSHandler(),
-            HTTPDefaultErrorHandler(),
-            HTTPErrorProcessor(),
-            _SameScheme(),
-        ):
-            self._opener.add_handler(handler)
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         for chunk in _read_file(url) if urlsplit(url).scheme == "file" else self._read_http(url):
@@ -94,10 +89,11 @@ class RegistryFetcher(FetcherInterface):
 
     def _read_http(self, url: str) -> Iterator[bytes]:
         request = Request(url, headers={"User-Agent": f"submodel/{__version__}"})
+        patience = _Patience()
         try:
-            with self._opener.open(request, timeout=TIMEOUT_S) as response:
+            with patience, patience.opener().open(request, timeout=TIMEOUT_S) as response:
                 started_s, size = time.monotonic(), 0
-                while chunk := response.read1(CHUNK_BYTES):
+                while chunk := patience.read(response):
                     size += len(chunk)
                     yield chunk
                     seconds = time.monotonic() - started_s
@@ -106,7 +102,81 @@ class RegistryFetcher(FetcherInterface):
         except HTTPError as error:
             raise DownloadHTTPError(f"{url} can't be fetched (the server answers {error.code})", error.code) from error
         except (OSError, HTTPException, ValueError) as error:  # URLError is an OSError; ValueError: an odd redirect
-            raise DownloadError(f"{url} can't be fetched ({first_line(error, 200)})") from error
+            why = "the server sends nothing of the file" if patience.is_over else first_line(error, 200)
+            raise DownloadError(f"{url} can't be fetched ({why})") from error
+
+
+class _Patience:
+    """Ends one fetch's connections if for PATIENCE_S nothing of the file comes.
+
+    `100 Continue`, headers and trailers without end are no silence: a socket's own timeout never runs out.
+    """
+
+    def __init__(self) -> None:
+        self._sockets: list[socket.socket] = []
+        self._waits_since_s = math.inf
+        self._has_ended = threading.Event()
+        self.is_over = False
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._watch, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._has_ended.set()
+
+    def opener(self) -> OpenerDirector:
+        """Return what opens addresses by connections that are watched."""
+        opener = OpenerDirector()
+        for handler in (
+            ProxyHandler(),
+            _Watched(self),
+            HTTPDefaultErrorHandler(),
+            HTTPErrorProcessor(),
+            _SameScheme(),
+        ):
+            opener.add_handler(handler)
+        return opener
+
+    def connect(self, *arguments: Any) -> socket.socket:
+        """As `socket.create_connection`."""
+        connection = socket.create_connection(*arguments)
+        self._sockets.append(connection.dup())  # TLS takes the other one away
+        self._waits_since_s = time.monotonic()
+        return connection
+
+    def read(self, response: HTTPResponse) -> bytes:
+        """Return the next part of a body, b"" at its end; the time until the next call does not count."""
+        self._waits_since_s = time.monotonic()
+        chunk = response.read1(CHUNK_BYTES)
+        self._waits_since_s = math.inf
+        return chunk
+
+    def _watch(self) -> None:
+        while not self._has_ended.wait(min(1.0, PATIENCE_S)):
+            if time.monotonic() - self._waits_since_s > PATIENCE_S:
+                self.is_over = True
+                for one in self._sockets:
+                    with suppress(OSError):  # it has ended
+                        one.shutdown(socket.SHUT_RDWR)
+        for one in self._sockets:
+            one.close()
+
+
+class _Watched(HTTPHandler, HTTPSHandler):
+    def __init__(self, patience: _Patience) -> None:
+        super().__init__()
+        self._patience = patience
+
+    def do_open(self, http_class: Any, req: Request, **options: Any) -> HTTPResponse:
+        def connect(host: str, **named: Any) -> Any:
+            connection = http_class(host, **named)
+            connection._create_connection = self._patience.connect
+            return connection
+
+        return super().do_open(connect, req, **options)
 
 
 class _SameScheme(HTTPRedirectHandler):
@@ -116,6 +186,7 @@ class _SameScheme(HTTPRedirectHandler):
         target = urlsplit(urljoin(req.full_url, headers.get("location", headers.get("uri", ""))))
         if target.scheme != req.type:
             raise DownloadError(f"{req.full_url} redirects to another scheme ({target.scheme}), which is not followed")
+        fp.close()  # or all that comes with the redirect would be read into memory
         return super().http_error_302(req, fp, code, msg, headers)
 
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
