@@ -57,6 +57,9 @@ from submodel.registry.store import CHUNK_BYTES, FileStore
 
 RECORD_FILE: Final = "result.json"  # {"remote": ADDRESS, …}, as `submodel fleet` leaves it beside a `bundle/`
 MAX_FILE_BYTES: Final = 1 << 16  # of a key, and of RECORD_FILE
+# Of the texts that a bundle was built of, its successor knows so many. A renamed file's text is the same. One text that
+# many repositories have, such as a licence or an empty module, is too little unless there were ten at most.
+LEAST_SHARE: Final = 0.1
 VALID_DAYS: Final = 30.0  # a nightly run renews it; a laptop refuses an index that nobody has renewed for so long
 
 
@@ -223,7 +226,7 @@ def _publish(
 
 
 def _check_successor(name: str, manifest: Manifest, index: SignedIndex, store: FileStore) -> None:
-    """Raise RegistryError if the registry has a bundle of that name which shares no file with this one."""
+    """Raise RegistryError if the registry has a bundle of that name which was built of other files than this one."""
     known = index.find(target_path(name))
     if known is None:
         return
@@ -233,11 +236,11 @@ def _check_successor(name: str, manifest: Manifest, index: SignedIndex, store: F
         before = _texts_of(json.loads(read_bytes(store.place_of(file["sha256"]))))
     except (OSError, ValueError, KeyError, TypeError):
         return  # lost or damaged: publishing again mends it
-    now = _texts_of(manifest)
-    if now and before and now.isdisjoint(before):
+    shared = len(before & _texts_of(manifest))
+    if shared < LEAST_SHARE * len(before):
         raise RegistryError(
-            f"The registry's bundle of {name} was built of other files, none of which this one knows. If it is the "
-            f"same repository, publish it with --repository {name}."
+            f"The registry's bundle of {name} was built of other files: of its {len(before):,} this one knows "
+            f"{shared:,}. If it is the same repository, publish it with --repository {name}."
         )
 
 

@@ -341,6 +341,19 @@ def test_the_name_that_a_clone_gives_itself_replaces_no_other_code(
     assert row.error is None
 
 
+def test_a_few_common_files_make_no_clone_the_same_repository(
+    tiny_bundle: Bundle, newer: Path, registry: Path, tmp_path: Path
+) -> None:
+    """Succeeds on de82a37: with one text, which may be a licence, and with a bundle that names none."""
+    texts = [f"{number:064x}" for number in range(40)]
+    publish_as(tiny_bundle.folder, texts, registry, tmp_path / "theirs")
+    for number, learned in enumerate(([], texts[:1], texts[:3])):
+        [row] = publish_as(newer, learned, registry, tmp_path / f"stranger{number}")
+        assert row.error is not None and f"of its 40 this one knows {len(learned)}." in row.error
+    [row] = publish_as(newer, [*texts[:4], *("f" + text[1:] for text in texts)], registry, tmp_path / "again")
+    assert row.error is None, "a later version, most of which was rewritten"
+
+
 def test_a_clone_s_own_bundle_json_is_no_bundle_that_the_user_named(newer: Path, tmp_path: Path) -> None:
     clone = make_repository(tmp_path / "clone", "https://example.com/acme/clone")
     shutil.copytree(newer, clone, dirs_exist_ok=True)
