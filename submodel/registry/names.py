@@ -21,7 +21,7 @@ MAX_REMOTES: Final = 8  # of a repository that are looked up
 _SCHEMES: Final = frozenset({"https", "http", "ssh", "git", "git+ssh", "ssh+git", "git+https", "git+http"})
 # As `git@host:path`. A single letter before the colon is a drive of Windows.
 _SHORT_FORM: Final = re.compile(r"(?:[^@/\s]+@)?(\[[0-9A-Fa-f:.]+\]|[^@:/\s]{2,}):(?!:|//)(.+)")
-_FETCHED: Final = re.compile(r"(.*) \(fetch\)(?: \[.+\])?")  # of a partial clone git names the filter, too
+_FETCHED: Final = re.compile(r"(.*) \(fetch\)(?: \[[^\[]+\])?")  # of a partial clone git names the filter, too
 _HOST: Final = re.compile(r"[\w.:-]+")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 

@@ -32,6 +32,7 @@ import exporters
 import laboratory
 import lsp_server
 import submodel
+from submodel.registry import names
 from tests.attacks.regex_steps import StepCounter, TooManySteps, pumps
 
 SHORT, LONG = 500, 2000  # characters; a repeat of up to 300, tried at each place, is still linear
@@ -159,6 +160,12 @@ def test_the_counter_agrees_with_the_engine() -> None:
         for prefix, pump, suffix in list(pumps(pattern, rng))[:12]:
             text = line_of(prefix, pump, suffix, 60)
             assert StepCounter(pattern).find(text) == _span(pattern.search(text)), (place, text)
+
+
+def test_a_remote_of_many_endings_is_read_in_linear_time() -> None:
+    """Succeeds on de82a37: a clone's own configuration has the address, and no pump above is of these two parts."""
+    whole = re.compile(f"^(?:{names._FETCHED.pattern})$")  # as `fullmatch` takes it
+    assert_linear(whole, "origin\thttps://host/", " (fetch) [", "")
 
 
 def _span(match: re.Match[str] | None) -> tuple[int, int] | None:
