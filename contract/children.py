@@ -10,14 +10,16 @@ What it does not cover: an absolute entry that leads into the repository, as an 
 from __future__ import annotations
 
 import os
+import re
 import shlex
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 
 # What Windows can start without a shell. npm is `npm.cmd` there, beside a shell script named `npm`.
 _ENDINGS: tuple[str, ...] = (".com", ".exe", ".bat", ".cmd") if sys.platform == "win32" else ("",)
+_PLAIN = re.compile(r"[A-Za-z0-9_.:/\\-]+")
+_UNQUOTABLE = re.compile(r"[\x00-\x1f&|<>^%\"$`“”„]")  # the last three are quotes to PowerShell
 
 
 def python_module(name: str) -> tuple[str, ...]:
@@ -26,8 +28,19 @@ def python_module(name: str) -> tuple[str, ...]:
 
 
 def shell_line(words: Sequence[str]) -> str:
-    """Return a command as its user can paste it into a shell."""
-    return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)
+    """Return a command as its user can paste it into a shell; on Windows into cmd and into PowerShell.
+
+    There a word is left out as `...` if no quotes keep one of the two from reading something else in it.
+    """
+    return " ".join(map(_windows_word, words)) if sys.platform == "win32" else shlex.join(words)
+
+
+def _windows_word(word: str) -> str:
+    if _PLAIN.fullmatch(word):
+        return word  # PowerShell takes a program's name in quotes for a text
+    if _UNQUOTABLE.search(word):
+        return "..."
+    return f'"{word}{word[len(word.rstrip(chr(92))) :]}"'  # a backslash before the last quote would escape it
 
 
 def find_program(name: str) -> str | None:

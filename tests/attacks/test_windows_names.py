@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import tarfile
 import zipfile
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -16,6 +17,7 @@ from typing import cast
 import pytest
 
 from builder.sources.archives import ArchiveError, _Writer, unpack
+from contract.children import shell_line
 from contract.repository.listing import list_files
 from contract.repository.reading import SourceReader, Unreadable
 from lsp_server.options import ServerOptions, read_options
@@ -146,3 +148,20 @@ def test_a_client_s_options_name_no_bundle_on_a_network_share(share: str) -> Non
     options, [problem] = read_options({"bundle": share}, ServerOptions())
     assert options.bundle is None
     assert "path of a bundle folder" in problem
+
+
+@pytest.mark.parametrize(
+    "name", ["pkg&calc.exe&", "a|b", "a<b", "a>b", "a^b", "%TEMP%", 'a"b', "$(calc)", "a`b", "a”;calc;”b", "a\nb"]
+)
+def test_a_line_to_paste_holds_no_name_that_a_shell_reads(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Succeeds on de82a37, where quotes were put around blanks alone."""
+    monkeypatch.setattr(sys, "platform", "win32")
+    folder = rf"C:\code\{name}\.submodel"
+    assert shell_line(("submodel", "trust", folder)) == "submodel trust ..."
+    assert "..." in shell_line(("submodel", "update", name))
+
+
+def test_other_names_are_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    line = shell_line(("submodel", "trust", r"C:\code\a", r"C:\my code\a's;(b)", "C:\\my code\\", "x[y]", ""))
+    assert line == r"""submodel trust C:\code\a "C:\my code\a's;(b)" "C:\my code\\" "x[y]" """ + '""'
