@@ -46,6 +46,8 @@ _OPTIONS = (
     "--literal-pathspecs",
     *(word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")),
 )
+# `ulimit` counts in blocks of 512 bytes. It fails if a lower limit is in force, which then holds.
+_LIMITED = ("/bin/sh", "-c", 'ulimit -f "$0" 2>/dev/null; exec "$@"')
 # Of every command that prints differences: attributes can name a program for each kind of file.
 DIFF_OPTIONS = (
     *("--no-ext-diff", "--no-textconv", "--no-color", "--no-show-signature"),
@@ -86,18 +88,21 @@ def run_git(
     *arguments: str,
     timeout_s: float = TIMEOUT_S,
     max_bytes: int = MAX_ANSWER_BYTES,
+    max_file_bytes: int | None = None,
     more: Mapping[str, str] | None = None,
 ) -> bytes:
     """What git prints in the folder `root`; raises GitError where it fails or prints more than `max_bytes`.
 
-    `more` is added to git's environment, as for a command that reaches out (`submodel.fleet.git_source`).
+    `more` is added to git's environment, as for a command that reaches out (`submodel.fleet.git_source`). On POSIX git
+    fails, too, if it writes a file of more than `max_file_bytes`.
     """
     git = find_program("git")
     if git is None:
         raise GitError("git is not installed")
+    limited = () if max_file_bytes is None or os.name != "posix" else (*_LIMITED, str(max_file_bytes // 512))
     try:
         process = subprocess.Popen(
-            [git, *_OPTIONS, *arguments],
+            [*limited, git, *_OPTIONS, *arguments],
             cwd=root,
             env=git_environment() | dict(more or {}),
             stdin=subprocess.DEVNULL,

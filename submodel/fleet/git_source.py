@@ -7,8 +7,9 @@ Beyond what `contract.repository.git` switches off:
 - Nothing is asked at a terminal. Passwords come from git's credential helpers and ssh's agent, never from an address.
 - No filter of an attribute runs, git-lfs neither, and a link is written as a small file.
 - The commit's list of files is counted before they are written: a small pack can hold a tree of millions.
+- The pack that a server sends is one file of at most MAX_FILES_BYTES.
 
-What it does not cover: how much a server sends before git has it all; the time is limited.
+What it does not cover: the size of the pack on Windows; the time is limited.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ _CONFIG: Final = {
     "core.protectHFS": "true",
     "core.protectNTFS": "true",
     "fetch.fsckObjects": "true",
+    "fetch.unpackLimit": "1",  # a small pack stays one file, too, whose size is limited
     "http.followRedirects": "initial",
     "http.lowSpeedLimit": "1000",  # bytes a second …
     "http.lowSpeedTime": "60",  # … for so many seconds: then the server is gone
@@ -122,8 +124,9 @@ def fetch(address: str, commit: str, folder: Path) -> None:
         hashes = "sha1" if len(commit) == SHA1_DIGITS else "sha256"
         run_git(folder, "init", "--quiet", "--template=", f"--object-format={hashes}", ".")
         write_text(folder / ".git" / "info" / "attributes", _ATTRIBUTES)
-        words = ("--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--no-auto-maintenance")
-        run_git(folder, "fetch", *words, "--", address, commit, timeout_s=FETCH_S, more=more)
+        options = ("--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--no-auto-maintenance")
+        words = ("fetch", *options, "--", address, commit)
+        run_git(folder, *words, timeout_s=FETCH_S, max_file_bytes=MAX_FILES_BYTES, more=more)
         listed = run_git(folder, "ls-tree", "-r", "-l", "-z", commit, max_bytes=MAX_LIST_BYTES)
         _check_size(listed)
         run_git(folder, "checkout", "--quiet", "--force", "--detach", commit, timeout_s=FETCH_S, more=_config())

@@ -141,6 +141,25 @@ def test_a_small_pack_with_a_tree_of_giants_is_not_written(
     assert [path.name for path in target.iterdir()] == [".git"]
 
 
+@serves_git
+def test_a_pack_of_any_size_is_not_written(
+    server: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Succeeds on de82a37: the files were counted once the pack was there."""
+    address, served = server
+    large = served / "large"
+    large.mkdir()
+    git(large, "init", "-q", "-b", "main")
+    (large / "noise.bin").write_bytes(os.urandom(300_000))
+    git(large, "add", "-A")
+    git(large, "commit", "-q", "-m", "first")
+    target = tmp_path / "clone"
+    monkeypatch.setattr(git_source, "MAX_FILES_BYTES", 100_000)
+    with pytest.raises(FetchError, match="git fetch failed"):
+        fetch(f"{address}/large/.git", git(large, "rev-parse", "HEAD"), target)
+    assert all(path.stat().st_size <= 100_000 for path in target.rglob("*"))
+
+
 def test_a_local_repository_is_not_reached_by_a_redirect_of_the_user_s_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
