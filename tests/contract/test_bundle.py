@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from contract.bundle.bundle import (
     MANIFEST_FILE,
+    MAX_CACHE_BYTES,
     MODEL_FILE,
     TOKENIZER_FILE,
     Architecture,
@@ -255,6 +258,16 @@ def test_a_manifest_that_is_nested_for_ever(bundle: Path, content: str) -> None:
     (bundle / MANIFEST_FILE).write_text(content)
     with pytest.raises(BundleError, match=r"not valid JSON|schema"):
         read_bundle(bundle)
+
+
+def test_keys_and_values_have_a_bound_of_their_own() -> None:
+    """Each number is one that some model has."""
+    most = {"layers": 1 << 5, "kv_heads": 1 << 5, "head_dim": 1 << 7, "max_positions": 1 << 16}
+    assert 8 * math.prod(most.values()) == MAX_CACHE_BYTES
+    replace(ARCHITECTURE, **most)
+    for name, number in most.items():
+        with pytest.raises(ValueError, match=r"keys and values of .* positions"):
+            replace(ARCHITECTURE, **(most | {name: 2 * number}))
 
 
 @pytest.mark.parametrize(
