@@ -13,7 +13,7 @@ from pathlib import Path
 from builder.corpus.changes import texts_at
 from builder.corpus.corpus import Corpus, SourceFile
 from builder.corpus.following import PastText, changed_since
-from builder.fim_examples import FimExample
+from builder.fim_examples import FimExample, worthwhile_lines
 from contract.repository.languages import find_language
 from submodel.build.history import History
 
@@ -63,6 +63,7 @@ class NewLines:
         read: Collection[str],
     ) -> None:
         self._known, self._renames, self._read = history.known.paths, renames, read
+        self._places = history.known.texts
         self._old, self._fresh = old, fresh
 
     def is_new(self, file: SourceFile, line: str) -> bool:
@@ -75,6 +76,19 @@ class NewLines:
             return True
         lines = self._old_lines.get(before)
         return lines is not None and line not in lines
+
+    def is_to_learn(self, file: SourceFile) -> bool:
+        """Whether a fresh file has a line to learn: a worthwhile one that is new, or any if nobody knows what is new.
+
+        That is known if the old text went where the file goes now, to learning or to validation.
+        """
+        lines = {file.text[start:end].strip() for start, end in worthwhile_lines(file)}
+        before = self._name_before(file.path)
+        if file.path in self._known or before in self._known:
+            old = self._texts.get(before)
+            if old is None or self._places.get(_sha256(old)) != file.split:
+                return bool(lines)
+        return any(self.is_new(file, line) for line in lines)
 
     def was_unseen(self, example: FimExample) -> bool:
         """Whether no earlier version has seen the line that a cut stands in: new, and not read before its commit."""

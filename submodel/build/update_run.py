@@ -27,7 +27,7 @@ from builder.corpus.corpus import Corpus, SourceFile
 from builder.corpus.following import Followed, follow
 from builder.corpus.split import Split
 from builder.evaluation.held_out import HeldOut, make_held_out
-from builder.fim_examples import draw_fim_examples, worthwhile_lines
+from builder.fim_examples import draw_fim_examples
 from builder.finetuning.finetune_settings import FinetuneSettings
 from contract.bundle.bundle import graph_of, read_bundle
 from contract.console import Advance, StageDisplay
@@ -115,10 +115,15 @@ class _Update(Build):
         renames, old = renames or {}, OldTexts(found.root, history.commit)
         followed = follow(found, history.known, renames, past_texts(found, history, old))
         super().__init__(settings, display, followed.corpus, {}, None)
-        self._old_texts, self._renames = old, renames
-        self._followed, self._fresh = followed, followed.fresh
         self._paths = UpdatePaths(root=settings.output)
         self._history = history
+        manifest = read_artifact(self._paths.pruned).manifest or {}
+        read = frozenset(manifest.get("learned_sha256", ())) | frozenset(manifest.get("held_out_sha256", ()))
+        self._new_lines = NewLines(old, history, renames, followed.fresh, read)
+        # Nothing would ever reach a file without a new line: it counts as learned.
+        done = {file.path for file in followed.fresh_to_learn if not self._new_lines.is_to_learn(file)}
+        self._followed = replace(followed, fresh=followed.fresh - done)
+        self._fresh = self._followed.fresh
         self._served = settings.served
         self._unread: frozenset[str] = frozenset()
         self._found_hashes = [file.sha256 for file in found.files]
@@ -202,9 +207,8 @@ class _Update(Build):
         return summary
 
     def _not_reached(self) -> set[str]:
-        """The paths to learn from that the fine-tuning of this run has not read from, though they have code."""
-        to_learn = (file for file in self._followed.fresh_to_learn if file.split == "calibration")
-        return {file.path for file in to_learn if any(worthwhile_lines(file))} - self._read
+        """The paths to learn from that the fine-tuning of this run has not read from."""
+        return {file.path for file in self._followed.fresh_to_learn if file.split == "calibration"} - self._read
 
     def _provenance(self) -> dict[str, Any]:
         provenance, unread = super()._provenance(), self._not_reached()
@@ -351,12 +355,6 @@ class _Update(Build):
 
     def _corpus_has(self, split: Split) -> bool:
         return any(file.split == split and file.is_code for file in self._corpus.files)
-
-    @cached_property
-    def _new_lines(self) -> NewLines:
-        manifest = read_artifact(self._paths.pruned).manifest or {}
-        read = frozenset(manifest.get("learned_sha256", ())) | frozenset(manifest.get("held_out_sha256", ()))
-        return NewLines(self._old_texts, self._history, self._renames, self._fresh, read)
 
     def _is_new(self, file: SourceFile, line: str) -> bool:
         return self._new_lines.is_new(file, line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import shutil
@@ -277,7 +278,7 @@ def test_what_was_learned_is_not_learned_again(repository, monkeypatch):
 def test_files_that_an_update_did_not_reach_are_learned_by_the_next(repository, monkeypatch):
     always_better(monkeypatch)
     change(repository)
-    for number in range(8):  # no line to learn from: nothing will ever reach them
+    for number in range(8):  # no line to learn from
         licence = "\n".join(
             f"# {number}: this line of a licence is a comment, and so are all others." for _ in range(9)
         )
@@ -289,9 +290,7 @@ def test_files_that_an_update_did_not_reach_are_learned_by_the_next(repository, 
     known = splits(repository)
     assert {place for path, place in known.items() if path.startswith("new_")} <= {"held-out", "validation"}
     assert sum(path.startswith("licence_") for path in known) == 8
-    unread = document["files"]["to_learn"] - sum(
-        known.get(f"licence_{number}.py") == "calibration" for number in range(8)
-    )
+    unread = document["files"]["to_learn"]
     assert unread > 3 and drifted(repository) == unread
     again = follow(repository, positions=0)
     assert (again["kept"], again["files"]["to_learn"]) == ("new", unread)
@@ -299,6 +298,30 @@ def test_files_that_an_update_did_not_reach_are_learned_by_the_next(repository, 
     assert sum(path.startswith("new_") for path in splits(repository)) == 10
     assert drifted(repository) == 0
     assert follow(repository, positions=0)["stages"] == []
+
+
+def test_files_without_a_new_line_train_nothing_and_do_not_hold_the_commit(repository, monkeypatch):
+    always_better(monkeypatch)
+    learned = [path for path, place in splits(repository).items() if place == "calibration"]
+    for path in learned[:2]:
+        text = (repository / path).read_text()
+        (repository / path).write_text(text[text.index("\n\n") + 2 :])  # without its first function
+    git(repository, "commit", "--all", "-m", "remove")
+    assert drifted(repository) == 2
+    document = follow(repository, positions=0)
+    assert [stage["name"] for stage in document["stages"]] == ["renew the drafts"]
+    assert drifted(repository) == 0
+    write(repository, range(100, 110), "new")
+    git(repository, "add", "--all")
+    git(repository, "commit", "-m", "add")
+    with monkeypatch.context() as patch:
+        everything = frozenset(f"new_{number}.py" for number in range(100, 110))
+        patch.setattr(Material, "paths_before", lambda self, step: everything)
+        document = follow(repository, positions=0)
+    history = read_history(repository / ".submodel" / "stages")
+    assert history is not None
+    assert document["to_commit"] == history.commit
+    assert drifted(repository) == 0
 
 
 def test_a_model_that_is_not_better_is_dropped_but_the_drafts_are_renewed(repository, monkeypatch):
@@ -574,7 +597,9 @@ def test_without_git_no_line_of_a_changed_file_counts_as_written_since(repositor
 
 
 def test_a_line_is_new_only_where_that_is_known():
-    history: Any = SimpleNamespace(known=SimpleNamespace(paths={"changed.py": 0, "unknown.py": 0, "old.py": 0}))
+    history: Any = SimpleNamespace(
+        known=SimpleNamespace(paths={"changed.py": 0, "unknown.py": 0, "old.py": 0}, texts={})
+    )
     old: Any = SimpleNamespace(of=lambda paths: {path: "one = 1\n" for path in paths if path != "unknown.py"})
     fresh = {"changed.py", "unknown.py", "added.py", "renamed.py"}
     lines = NewLines(old, history, {"renamed.py": "old.py"}, fresh, ())
@@ -586,6 +611,27 @@ def test_a_line_is_new_only_where_that_is_known():
     } == {
         ("changed.py", "two = 2"), ("renamed.py", "two = 2"), ("added.py", "one = 1"), ("added.py", "two = 2"),
     }  # fmt: skip
+
+
+def test_a_file_is_to_learn_if_a_line_is_new_or_nobody_knows_whether_one_is():
+    """Its old text may be unknown, or it was held out."""
+    texts = {"old.py": "one = 1\ntwo = 2\n", "held_out.py": "one = 1\n"}
+    places = dict.fromkeys((*texts, "unknown.py"), "calibration")
+    known = {hashlib.sha256(texts["old.py"].encode()).hexdigest(): "calibration"}
+    history: Any = SimpleNamespace(known=SimpleNamespace(paths=places, texts=known))
+    old: Any = SimpleNamespace(of=lambda paths: {path: texts[path] for path in paths if path in texts})
+    lines = NewLines(old, history, {}, {*places, "added.py"}, ())
+    for path, text, is_to_learn in (
+        ("old.py", "two = 2\n", False),
+        ("old.py", "two = 2\n# A comment.\n", False),
+        ("old.py", "two = 2\nthree = 3\n", True),
+        ("held_out.py", "one = 1\n", True),
+        ("unknown.py", "one = 1\n", True),
+        ("unknown.py", "# A comment.\n", False),
+        ("added.py", "one = 1\n", True),
+    ):
+        file = SourceFile(path=path, language="Python", text=text, sha256="", split="calibration")
+        assert lines.is_to_learn(file) is is_to_learn, (path, text)
 
 
 @pytest.mark.parametrize("missing", [".submodel", ".submodel/stages/history.json", ".submodel/bundle"])
