@@ -5,8 +5,8 @@ its split, so that the figures of successive models compare and no model is meas
 new file is split by the hash of its text, as in a first build, and near-copies of learned files are learned from. A
 validation file is learned from once a file that is learned from has become like it.
 
-Files change, and code moves between them. New files are compared with the old texts of files that changed or went,
-too, if git has them: one that has most of its lines from a held-out file is held out. A file that has become a
+Files change, and code moves between them. A new file that has most of its lines from a held-out file is held out. New
+files are compared with the old texts of files that changed or went, too, if git has them. A file that has become a
 near-copy of a held-out one is set aside: nothing is learned from it. If it was learned from already, the held-out file
 is set aside in its place: nothing is scored on it.
 
@@ -83,11 +83,19 @@ def changed_since(corpus: Corpus, known: Known) -> list[str]:
     return [path for path, place in known.paths.items() if place != "aside" and not is_there(path, place)]
 
 
-def know(corpus: Corpus) -> Known:
-    """What the first build of a corpus did with each of its files."""
+def know(corpus: Corpus, learned: Collection[str] = (), held_out: Collection[str] = ()) -> Known:
+    """What the first build of a corpus did with each of its files.
+
+    learned, held_out: SHA-256 of the texts that its shared start knows.
+    """
     return Known(
-        paths={file.path: file.split for file in corpus.files}, texts={file.sha256: file.split for file in corpus.files}
+        paths={file.path: file.split for file in corpus.files},
+        texts={**_places_of(learned, held_out), **{file.sha256: file.split for file in corpus.files}},
     )
+
+
+def _places_of(learned: Collection[str], held_out: Collection[str]) -> dict[str, Place]:
+    return {**dict.fromkeys(held_out, "held-out"), **dict.fromkeys(learned, "calibration")}
 
 
 def follow_shared(corpus: Corpus, learned: Collection[str], held_out: Collection[str]) -> Corpus | None:
@@ -96,7 +104,7 @@ def follow_shared(corpus: Corpus, learned: Collection[str], held_out: Collection
     Both are SHA-256 of texts. What the start has learned from is learned from, or validated on. Other files keep their
     splits, and move where too little is left in one.
     """
-    texts: dict[str, Place] = {**dict.fromkeys(held_out, "held-out"), **dict.fromkeys(learned, "calibration")}
+    texts = _places_of(learned, held_out)
     if texts.keys().isdisjoint(file.sha256 for file in corpus.files):
         return None
     followed = follow(corpus, Known(paths={}, texts=texts), {}, split_new=lambda file: file.split).corpus
@@ -155,10 +163,11 @@ def follow(
     texts = [(one.text, one.language) for part in (corpus.files, past) for one in part]
     near = find_near_files([evidence_lines(text, language) for text, language in texts])
     splits += [one.split for one in past]
-    for index in range(count):
-        if not is_known[index] and any(other >= count and splits[other] == "held-out" for other in near[index]):
-            splits[index], is_known[index] = "held-out", True
     is_known += [True] * len(past)
+    held_out = {index for index, split in enumerate(splits) if is_known[index] and split == "held-out"}
+    for index in range(count):
+        if not is_known[index] and near[index] & held_out:
+            splits[index], is_known[index] = "held-out", True
     _move_near_copies(splits, near, is_known)
     fresh = [known.texts.get(file.sha256, "aside") == "aside" for file in corpus.files] + [False] * len(past)
     places: list[Place] = list(splits)

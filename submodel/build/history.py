@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from builder.artifact import read_artifact
 from builder.corpus.corpus import Corpus
 from builder.corpus.following import Known, know
 from contract.documents import SUB_MODEL
@@ -34,6 +35,7 @@ class History:
     known: Known  # the files and texts of all versions
     shared: str | None = None  # the folder of the sub-model that the build began with
     quantize: str | None = None  # what the build's export asked for; None where another version wrote the history
+    seed: int = 0  # of the build: updates draw by it too, and score the same held-out lines
     # A build or an update each, the oldest first: what the report and `--json` show.
     versions: tuple[Mapping[str, Any], ...]
 
@@ -57,14 +59,15 @@ def remember_build(
     document: Mapping[str, Any],
     commit: str | None,
     quantize: str,
+    seed: int,
     shared: Path | None = None,
 ) -> list[dict[str, Any]]:
     """Start the history from a build's document, or add what was measured since if its model is known.
 
     Returns the versions.
 
-    commit: what was checked out before the corpus was read. quantize: the precision that updates ask for. shared: the
-    checkpoint of the shared start.
+    commit: what was checked out before the corpus was read. quantize: the precision that updates ask for. seed: that of
+    the build. shared: the checkpoint of the shared start.
     """
     before = read_history(folder)
     rows = [row for row in document["models"] if row["name"] == SUB_MODEL and "positions" in row]
@@ -72,19 +75,22 @@ def remember_build(
     if before is not None and (before.program, before.model_hash) == (program, model_hash):
         known = [dict(one) for one in before.versions]
         for one in [one for one in known if one["kind"] == "build"][-1:]:
-            # Stages that are kept take no time: the longest of its runs is the one that made it.
-            one |= {**scored, **one, "seconds": max(one["seconds"], document["seconds"])}
-        write_history(folder, replace(before, quantize=quantize, versions=tuple(known)))
+            # Stages that are kept take no time: the longest of its runs is the one that made it. The newest scores
+            # count, since --force makes another model.
+            one |= {**scored, "seconds": max(one["seconds"], document["seconds"])}
+        write_history(folder, replace(before, quantize=quantize, seed=seed, versions=tuple(known)))
         return known
+    start = {} if shared is None else read_artifact(shared).manifest or {}
     version = describe_version("build", commit, document["finetuning"], document["seconds"]) | {"kept": "new"} | scored
     versions = (*(before.versions if before else ()), version)
     history = History(
         program=program,
         model_hash=model_hash,
         commit=commit,
-        known=know(corpus),
+        known=know(corpus, start.get("learned_sha256", ()), start.get("held_out_sha256", ())),
         shared=None if shared is None else str(shared),
         quantize=quantize,
+        seed=seed,
         versions=versions,
     )
     write_history(folder, history)
@@ -118,6 +124,7 @@ def write_history(folder: Path, history: History, name: str = FILE) -> None:
         "texts": dict(history.known.texts),
         "shared": history.shared,
         "quantize": history.quantize,
+        "seed": history.seed,
         "versions": list(history.versions),
     }
     write_text(folder / name, sealed_json(seal_key(), PURPOSE, FILE, document), mode=PRIVATE)
@@ -154,6 +161,7 @@ def read_history(folder: Path, name: str = FILE) -> History | None:
             known=Known(paths=document["paths"], texts=document["texts"]),
             shared=document.get("shared"),
             quantize=document.get("quantize"),
+            seed=document.get("seed", 0),
             versions=tuple(document["versions"]),
         )
     except KeyError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -22,7 +23,7 @@ from builder.learning_examples import IsNew
 from builder.memory import limit_kernels, peak_rss_bytes, reuse_memory
 from builder.number_format import fastest_dtype
 from builder.pruning.structured_pruning import prune
-from contract.bundle.bundle import Bundle, build_of, read_bundle
+from contract.bundle.bundle import CHECKPOINT_MANIFEST, Bundle, build_of, read_bundle
 from contract.bundle.threshold import KEY
 from contract.bundle.trusted_builds import check_trusted
 from contract.children import shell_line
@@ -221,9 +222,12 @@ class ModelStages:
     def _state_of(self, stage_hash: str) -> StateFile:
         return StateFile(path=self._paths.finetuning_state, stage_hash=stage_hash)
 
-    def _bundle_hash(self, model_hash: str) -> str:
+    def _bundle_hash(self, model_hash: str, paths: BuildPaths) -> str:
+        """Also of the model's manifest: the same training run twice gives other weights."""
         shared = {} if self._shared is None else {"shared": self._shared.bundle.build}
-        return hash_of(version=EXPORT_VERSION, model=model_hash, quantize=self._settings.quantize, **shared)
+        made = hashlib.sha256((paths.model / CHECKPOINT_MANIFEST).read_bytes()).hexdigest()
+        quantize = self._settings.quantize
+        return hash_of(version=EXPORT_VERSION, model=model_hash, made=made, quantize=quantize, **shared)
 
     def _export_served(self, paths: BuildPaths, advance: Advance) -> dict[str, Any]:
         """The bundle that is served, which the dense baseline's is not, has a confidence threshold."""

@@ -139,7 +139,7 @@ class Build(ModelStages):
             search = self._choose_size()
             size = float(search["size"])
         pruned, finetuned, model_hash = self._model_at(size, paths)
-        bundle_hash = self._bundle_hash(model_hash)
+        bundle_hash = self._bundle_hash(model_hash, paths)
         exported = stages.run("export", bundle_hash, partial(self._export_served, paths), [paths.bundle])
         trust_build(build_of(paths.bundle))  # a bundle that is kept may be older than the list, or the list lost
         document: BuildReport = {
@@ -193,6 +193,7 @@ class Build(ModelStages):
                 document,
                 commit,
                 self._quantize_of_updates(),
+                self._settings.seed,
                 self._shared_folder,
             )
 
@@ -207,7 +208,7 @@ class Build(ModelStages):
         """The dense base, fine-tuned for as long on the same files: what pruning costs against it, and what it buys."""
         own, paths, stages = self._paths, self._paths.dense_baseline, self._stages
         _, finetuned, stage_hash = self._model_at(1.0, paths, " (dense baseline)", keeps_format=True)
-        baseline_hash = self._bundle_hash(stage_hash)
+        baseline_hash = self._bundle_hash(stage_hash, paths)
         stages.run("export (dense baseline)", baseline_hash, partial(self._export, paths), [paths.bundle])
         dense_baseline = scores_of(
             self._score("score the dense baseline", baseline_hash, self._open_bundle(paths), held_out)

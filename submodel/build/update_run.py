@@ -55,7 +55,7 @@ UNREAD = "unread"  # in the record of an update's fine-tuning: the paths that it
 
 @dataclass(frozen=True, kw_only=True)
 class UpdateSettings(BuildSettings):
-    """One update, as the command line states it; `quantize` is what the build asked for."""
+    """One update, as the command line states it; `quantize` and `seed` are what the build asked for."""
 
     minutes: float = 2.0  # of fine-tuning; 0 renews the drafts alone
     positions: int = 30  # held-out lines, and as many new ones, to complete; 0 leaves the evaluation out
@@ -85,7 +85,7 @@ def run_update(settings: UpdateSettings, display: StageDisplay) -> dict[str, Any
         manifest = read_bundle(settings.output / "bundle", verify=False).manifest
         served = Precision(manifest["quantization"])
         quantize = str(precision_of_update(history.quantize, served))
-        settings = replace(settings, quantize=quantize, served=served, number=history.updates)
+        settings = replace(settings, quantize=quantize, seed=history.seed, served=served, number=history.updates)
         started = time.perf_counter()
         commit = head_commit(settings.repository)  # before its files are read
         with display.stage("read the repository") as advance:
@@ -224,7 +224,7 @@ class _Update(Build):
         known = self._followed.known.without(
             (file for file in self._corpus.files if file.path in self._unread), self._history.known
         )
-        if self._unread:  # what is new in them is new beside the older commit
+        if self._unread or commit is None:  # what is new in them, or after a run without git, is so beside the older
             commit = self._history.commit
         following = replace(self._history, model_hash=stage_hash, commit=commit, known=known)
         following = _with_version(following, {**version, "kept": "new"})
@@ -242,9 +242,8 @@ class _Update(Build):
     def _export_model(self, model_hash: str) -> dict[str, Any]:
         """Export the updated model, unless that is done; what the export has measured."""
         make = partial(self._export_served, self._paths)
-        exported: dict[str, Any] = self._stages.run(
-            "export", self._bundle_hash(model_hash), make, [self._paths.bundle]
-        ).result
+        bundle_hash = self._bundle_hash(model_hash, self._paths)
+        exported: dict[str, Any] = self._stages.run("export", bundle_hash, make, [self._paths.bundle]).result
         return exported
 
     @property

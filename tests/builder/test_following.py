@@ -143,6 +143,25 @@ def test_a_new_file_of_code_that_was_held_out_under_another_path_is_held_out():
     assert "c.py" not in splits_of(copied), "it was learned from as it was: what it holds now is set aside"
 
 
+def test_a_new_file_of_code_that_is_held_out_is_held_out():
+    """Most of a.py, which is there unchanged, was copied to d.py."""
+    copied = next(
+        one
+        for one in ("".join(text(1).splitlines(keepends=True)[:9]) + text(seed, 3) for seed in range(200, 300))
+        if split_by_hash(hashlib.sha256(one.encode()).hexdigest()) == "calibration"
+    )
+    assert splits_of(follow(corpus(BEFORE | {"d.py": copied}), KNOWN, {}))["d.py"] == "held-out"
+
+
+def test_what_a_shared_start_knows_is_known_to_the_updates_of_its_builds():
+    learned, held_out = text(50), text(51)
+    hashes = [hashlib.sha256(one.encode()).hexdigest() for one in (learned, held_out)]
+    known = know(corpus(BEFORE), hashes[:1], hashes[1:])
+    followed = follow(corpus(BEFORE | {"l.py": learned, "h.py": held_out}), known, {})
+    assert (splits_of(followed)["l.py"], splits_of(followed)["h.py"]) == ("calibration", "held-out")
+    assert not followed.fresh
+
+
 def test_held_out_code_that_was_copied_into_a_learned_file_is_not_learned():
     followed = follow(corpus(BEFORE | {"c.py": BEFORE["c.py"] + BEFORE["a.py"]}), KNOWN, {})
     assert splits_of(followed) == {"a.py": "held-out", "b.py": "validation"}

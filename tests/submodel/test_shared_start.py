@@ -20,6 +20,7 @@ from contract.errors import BuildError
 from exporters.adapter_file import merged, read_adapter
 from lsp_server.decoding.engine import Engine
 from submodel.app import app
+from submodel.build.history import read_history
 from testbed.models import save_base
 
 pytestmark = pytest.mark.slow  # whole builds
@@ -85,6 +86,12 @@ def test_what_the_shared_start_has_learned_from_is_not_held_out(shared, tmp_path
     assert known is not None and made is not None
     assert known["held_out_sha256"] and set(known["held_out_sha256"]) <= set(made["held_out_sha256"])
     assert not set(known["learned_sha256"]) & set(made["held_out_sha256"])
+    own = write_repository(tmp_path / "other", 12)
+    build(own, "--base", model_of(shared), "--minutes", 0, "--positions", 0)
+    history = read_history(own / ".submodel" / "stages")
+    assert history is not None
+    assert {history.known.texts.get(one) for one in known["learned_sha256"]} == {"calibration"}, "for its updates"
+    assert {history.known.texts.get(one) for one in known["held_out_sha256"]} == {"held-out"}
 
     same = Path(shutil.copytree(shared, tmp_path / "same", ignore=shutil.ignore_patterns(".submodel")))
     for path in same.glob("*.py"):

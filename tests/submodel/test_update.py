@@ -22,7 +22,7 @@ from builder.finetuning import training_data
 from builder.finetuning.training_data import Material
 from builder.finetuning.training_run import TrainingRun
 from builder.learning_examples import make_examples
-from contract.bundle.bundle import build_of, read_bundle, write_bundle_manifest
+from contract.bundle.bundle import build_of, is_bundle_of, read_bundle, write_bundle_manifest
 from contract.bundle.previous import MOST_KEPT, previous_bundles
 from contract.bundle.trusted_builds import UntrustedError, check_trusted, trust_build
 from contract.children import shell_line
@@ -86,7 +86,7 @@ def built(tmp_path_factory) -> Path:
     return room
 
 
-def build(root: Path, size: float = 0.8):
+def build(root: Path, size: float = 0.8, force: bool = False):
     settings = BuildSettings(
         repository=root,
         output=root / ".submodel",
@@ -95,6 +95,7 @@ def build(root: Path, size: float = 0.8):
         minutes=MINUTES,
         quantize="fp32",
         positions=4,
+        force=force,
     )
     with StageDisplay() as display:
         return run_build(settings, display)
@@ -505,6 +506,9 @@ def test_it_follows_by_hashes_where_there_is_no_git(repository, monkeypatch):
     document = follow(repository)
     assert document["kept"] == "new"
     assert "to_commit" not in document
+    now = read_history(repository / ".submodel" / "stages")
+    assert now is not None
+    assert now.commit == document["from_commit"], "what is new later is so beside the last commit that is known"
     assert splits(repository)["moved.py"] == before["part_3.py"]
     assert document["since"]["positions"] == 4
 
@@ -709,8 +713,46 @@ def test_a_history_of_another_version_asks_for_a_build_and_a_build_begins_it_ane
         follow(repository)
     corpus = read_corpus(repository)
     remember_build(
-        stages, corpus, "2.2", "hash", {"finetuning": {"minutes": 1}, "seconds": 2.0, "models": []}, None, "int8"
+        stages, corpus, "2.2", "hash", {"finetuning": {"minutes": 1}, "seconds": 2.0, "models": []}, None, "int8", 7
     )
     history = read_history(stages)
     assert history is not None
-    assert (history.program, len(history.versions)) == ("2.2", 1)
+    assert (history.program, len(history.versions), history.seed) == ("2.2", 1, 7)
+
+
+def test_a_build_that_is_repeated_has_its_newest_scores_in_the_history(tmp_path, monkeypatch):
+    """--force makes another model of the same inputs."""
+    monkeypatch.setenv("SUBMODEL_STATE_DIR", str(tmp_path / "state"))
+    corpus: Any = SimpleNamespace(files=())
+    for share in (0.25, 0.5):
+        row = {"name": "sub-model", "fim_exact_match": share, "positions": 4}
+        document = {"finetuning": {"minutes": 1}, "seconds": 2.0, "models": [row]}
+        versions = remember_build(tmp_path / "stages", corpus, "2.2", "hash", document, None, "int8", 0)
+    assert [one["held_out"]["fim_exact_match"] for one in versions] == [0.5]
+
+
+def test_an_update_draws_by_the_seed_of_its_build(repository, monkeypatch):
+    stages = repository / ".submodel" / "stages"
+    history = read_history(stages)
+    assert history is not None
+    write_history(stages, replace(history, seed=7))
+    seen: list[UpdateSettings] = []
+
+    def stop(settings: UpdateSettings, *_: object) -> None:
+        seen.append(settings)
+        raise Killed
+
+    monkeypatch.setattr(update_run, "_Update", stop)
+    with pytest.raises(Killed):
+        follow(repository)
+    assert (seen[0].seed, seen[0].finetuning.seed, seen[0].scoring.seed) == (7, 7, 8)
+
+
+def test_a_build_that_was_stopped_while_it_exported_a_model_made_again_exports_it(repository, monkeypatch):
+    output = repository / ".submodel"
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(model_stages, "export_bundle", _raise)
+        build(repository, force=True)
+    stages = {row["name"]: row["is_fresh"] for row in build(repository)["stages"]}
+    assert (stages["finetune"], stages["export"]) == (False, True)
+    assert is_bundle_of(read_bundle(output / "bundle").manifest, output / "model")
