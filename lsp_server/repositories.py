@@ -74,15 +74,23 @@ def can_update(repository: Path, manifest: Mapping[str, Any]) -> bool:
     """Return whether `submodel update` can start from the build that made the bundle with this manifest.
 
     It needs the sub-model and its history beside the bundle. A bundle that was unpacked or pulled has none, or those of
-    an earlier build, and that of a language has no history. It also refuses what another PROGRAM built.
+    an earlier build, and that of a language has no history. It also refuses what another PROGRAM built. An update that
+    was stopped before its model took the old one's place has left both under other names, and the next one finishes it.
     """
     folder = repository / WORKSPACE_BUNDLE.parts[0]
+    places = (("history.json", "model"), ("next-history.json", "next"))
+    return any(
+        _is_of_this_program(folder / "stages" / history) and is_bundle_of(manifest, folder / model)
+        for history, model in places
+    )
+
+
+def _is_of_this_program(path: Path) -> bool:
     try:
-        history = read_json(folder / "stages" / "history.json")
+        history = read_json(path)
     except (OSError, ValueError):
         return False
-    is_ours = isinstance(history, dict) and history.get("program") == PROGRAM
-    return is_ours and is_bundle_of(manifest, folder / "model")
+    return isinstance(history, dict) and history.get("program") == PROGRAM
 
 
 def measure_drift(texts: Iterable[str], manifest: Mapping[str, Any]) -> Drift | None:

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lsp_server.repositories import STALE_FILES, Drift, measure_drift
+from contract.versions import PROGRAM
+from lsp_server.repositories import STALE_FILES, Drift, can_update, measure_drift
 
 
 def sha(text: str) -> str:
@@ -49,6 +51,28 @@ def test_what_is_stale_and_what_to_do() -> None:
 def test_the_command_can_be_pasted() -> None:
     drift = Drift(files=10, changed=9, added=0, removed=0, can_update=True)
     assert drift.command(Path("/my project")) == "submodel update '/my project'"
+
+
+@pytest.mark.parametrize(
+    ("history", "model", "is_possible"),
+    [
+        ("history.json", "model", True),
+        ("next-history.json", "next", True),  # stopped before the model took the old one's place
+        ("history.json", "next", False),
+        ("next-history.json", "model", False),
+    ],
+)
+def test_an_update_can_go_on_from_the_model_of_the_bundle(
+    tmp_path: Path, history: str, model: str, is_possible: bool
+) -> None:
+    root = tmp_path / ".submodel"
+    (root / "stages").mkdir(parents=True)
+    (root / "stages" / history).write_text(json.dumps({"program": PROGRAM}))
+    made = {"plan": {}, "finetuning": {"minutes": 1}, "learned_sha256": []}
+    (root / model).mkdir()
+    (root / model / "manifest.json").write_text(json.dumps(made))
+    assert can_update(tmp_path, made) is is_possible
+    assert not can_update(tmp_path, {**made, "plan": None})
 
 
 def test_bundle_that_kept_no_hashes() -> None:
