@@ -46,6 +46,8 @@ _GENERATED_MARK = re.compile(
       | \bgenerated\ by\ the\ protocol\ buffer\ compiler\b""",
     re.VERBOSE | re.IGNORECASE,
 )
+# What git writes around the two sides of a merge that somebody has yet to decide.
+_CONFLICT_MARKS = (re.compile(r"^<<<<<<< ", re.MULTILINE), re.compile(r"^>>>>>>> ", re.MULTILINE))
 _COMMENT_START = re.compile(r"^\s*+(#|//|/\*|\*|--|<!--|;|%|\(\*|'|\"\"\"|\{-)")
 _MARK_LINES = 12
 _MARK_CHARS = 2000
@@ -100,6 +102,8 @@ def reason_by_text(text: str, language: Language) -> str | None:
         return "empty"
     if is_marked_generated(text):
         return "generated"
+    if all(mark.search(text) for mark in _CONFLICT_MARKS):
+        return "conflict"
     if language.kind != "text" and is_minified(text):  # prose has a paragraph on a line
         return "minified"
     benchmark = find_benchmark(text)  # last: it takes longest

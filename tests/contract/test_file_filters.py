@@ -87,6 +87,14 @@ def test_long_lines_are_minified_in_code_and_fine_in_prose() -> None:
     assert reason_by_text("x = 1\n", PYTHON) is None
 
 
+def test_a_file_with_a_conflict_of_a_merge_stays_out_and_a_heading_is_none() -> None:
+    conflict = "a = 1\n<<<<<<< HEAD\nb = 2\n=======\nb = 3\n>>>>>>> branch\n"
+    assert reason_by_text(conflict, PYTHON) == "conflict"
+    assert reason_by_text(f"Title\n=======\n\n>>> {conflict.splitlines()[0]}\n", get_language("Markdown")) is None
+    assert reason_by_text("".join(f"    {line}\n" for line in conflict.splitlines()), PYTHON) is None
+    assert reason_by_text("<<<<<<< HEAD\nb = 2\n", PYTHON) is None
+
+
 @pytest.mark.parametrize("text", ["", "\n\n", " \t\n"])
 def test_a_text_of_white_space_is_empty(text: str) -> None:
     assert reason_by_text(text, PYTHON) == "empty"
