@@ -66,7 +66,7 @@ class Corpus:
     secret_lines: Mapping[str, int]  # removed lines by kind
     near_duplicates_moved: int
     listed_by: str  # "git" or "walk"
-    git_problem: str = ""  # why git did not list a folder that has a .git
+    git_problem: str = ""  # why git did not list a folder of a repository
 
     def select(self, split: Split, *, code_only: bool = False) -> tuple[SourceFile, ...]:
         """The files of one split; as read, held-out and validation hold code alone."""

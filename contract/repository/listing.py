@@ -19,6 +19,7 @@ from typing import Final, Literal
 
 from contract.errors import CorpusError
 from contract.files.file_names import path_below
+from contract.files.home import holds_home
 from contract.repository.git import GitError, decode_name, run_git
 from contract.repository.ignore_rules import IgnoreRules
 from contract.repository.reading import SourceReader, Unreadable
@@ -40,7 +41,7 @@ class Listing:
     source: Literal["git", "walk"]
     tracked: frozenset[str] = field(default=frozenset(), compare=False)  # those that git has in its index
     unreadable_folders: int = 0
-    git_problem: str = ""  # why git did not list a folder that has a .git
+    git_problem: str = ""  # why git did not list a folder of a repository
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,18 +72,29 @@ def list_files(root: Path, limits: ListingLimits = _DEFAULT_LIMITS) -> Listing:
     """
     with os.scandir(root):
         pass  # git would answer with an empty list
-    problem, has_git = "", os.path.lexists(root / ".git")
+    problem, repository = "", _repository_of(root)
     try:
         tags = _list_with_git(root)
     except GitError as error:
-        tags, problem = {}, str(error) if has_git else ""
+        tags, problem = {}, "" if repository is None else str(error)
     limits.check(root, len(tags))
     if tags:
         tracked = frozenset(path for path, tag in tags.items() if tag != UNTRACKED)
         return Listing(paths=_finish(tags), source="git", tracked=tracked)
     # Also where git lists nothing: the folder may lie in an ignored place of a repository that has nothing to do with
     # it, as an unpacked source distribution does.
-    return replace(_walk(root, limits, has_git=has_git), git_problem=problem)
+    top = repository if repository is not None and problem else root
+    return replace(_walk(top, root, limits), git_problem=problem)
+
+
+def _repository_of(folder: Path) -> Path | None:
+    """The git repository that a folder lies in; None for none. The search ends as that of `find_bundle`."""
+    for above in (folder, *folder.parents):
+        if above != folder and holds_home(above):
+            break
+        if os.path.lexists(above / ".git"):
+            return above
+    return None
 
 
 def _finish(paths: Iterable[str]) -> tuple[str, ...]:
@@ -103,16 +115,22 @@ def _list_with_git(root: Path) -> dict[str, bytes]:
     return {decode_name(line[2:]).removesuffix("/"): line[:1] for line in lines if line}
 
 
-def _walk(root: Path, limits: ListingLimits, *, has_git: bool) -> Listing:
-    """The files by a walk. A repository's nested repositories are left out, as git does; a folder of several is not."""
-    reader = SourceReader(root, max_bytes=_MAX_IGNORE_BYTES)
+def _walk(top: Path, root: Path, limits: ListingLimits) -> Listing:
+    """The files by a walk. A repository's nested repositories are left out, as git does; a folder of several is not.
+
+    top: the repository that `root` lies in, whose ignore rules hold; else `root`.
+    """
+    reader = SourceReader(top, max_bytes=_MAX_IGNORE_BYTES)
+    has_git = os.path.lexists(top / ".git")
+    begin = "" if top == root else f"{root.relative_to(top).as_posix()}/"
     paths: list[str] = []
     visited = unreadable = 0
-    pending: list[tuple[str, IgnoreRules]] = [("", IgnoreRules())]  # a stack, since trees can be deeper than Python's
+    # A stack, since trees can be deeper than Python's.
+    pending: list[tuple[str, IgnoreRules]] = [(begin, _rules_above(begin, reader))]
     while pending:
         folder, rules = pending.pop()
         try:
-            with os.scandir(root / folder) as entries:
+            with os.scandir(top / folder) as entries:
                 found = []
                 for entry in entries:
                     visited += 1
@@ -121,7 +139,7 @@ def _walk(root: Path, limits: ListingLimits, *, has_git: bool) -> Listing:
         except OSError:
             unreadable += 1
             continue
-        if has_git and folder and any(name == ".git" for name, _ in found) and _is_repository(root / folder):
+        if has_git and folder != begin and any(name == ".git" for name, _ in found) and _is_repository(top / folder):
             continue
         if (".gitignore", False) in found:
             rules = _add_rules(rules, reader, folder)
@@ -130,12 +148,12 @@ def _walk(root: Path, limits: ListingLimits, *, has_git: bool) -> Listing:
             path = folder + name
             if name.casefold() in OWN_FOLDERS or rules.is_ignored(path, is_folder=is_folder):
                 continue
-            if is_folder and path.count("/") >= _MAX_DEPTH:
+            if is_folder and path.count("/") - begin.count("/") >= _MAX_DEPTH:
                 unreadable += 1
             elif is_folder:
                 pending.append((path + "/", rules))
             else:
-                paths.append(path)
+                paths.append(path.removeprefix(begin))
     return Listing(paths=_finish(paths), source="walk", unreadable_folders=unreadable)
 
 
@@ -143,6 +161,18 @@ def _is_repository(folder: Path) -> bool:
     """Whether a folder has a git repository of its own, as a submodule (a file) or a clone."""
     git = folder / ".git"
     return git.is_file() or (git / "HEAD").is_file()
+
+
+def _rules_above(folder: str, reader: SourceReader) -> IgnoreRules:
+    """The rules of the folders above `folder`; none if they ignore it: then it is another project's."""
+    rules = IgnoreRules()
+    parts = PurePosixPath(folder).parts
+    for depth, name in enumerate(parts):
+        above = "".join(f"{part}/" for part in parts[:depth])
+        rules = _add_rules(rules, reader, above)
+        if rules.is_ignored(above + name, is_folder=True):
+            return IgnoreRules()
+    return rules
 
 
 def _add_rules(rules: IgnoreRules, reader: SourceReader, folder: str) -> IgnoreRules:

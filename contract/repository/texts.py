@@ -55,7 +55,7 @@ class RepositoryTexts:
     skipped: Counter[str]  # files by reason
     secret_lines: Counter[str]  # removed lines by kind
     listed_by: str  # "git" or "walk"
-    git_problem: str  # why git did not list a folder that has a .git; "" elsewhere
+    git_problem: str  # why git did not list a folder of a repository; "" elsewhere
 
 
 def read_texts(root: Path, settings: ReadingSettings = _DEFAULT_SETTINGS) -> Mapping[str, tuple[str, str]]:

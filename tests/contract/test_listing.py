@@ -200,6 +200,24 @@ def test_the_walk_leaves_out_another_repository_inside_and_says_why_git_did_not_
     )
 
 
+def test_a_folder_in_a_repository_is_walked_by_the_rules_above_it_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {".gitignore": "*.log\n/sub/out.py\nvendor/\n", "sub/in.py": "", "sub/out.py": "", "sub/a.log": ""}
+    write_files(tmp_path / "repo", {**files, "sub/deep/x.py": "", "vendor/pkg/a.py": "", "vendor/pkg/a.log": ""})
+    run_git(tmp_path, "init", "-q", "repo")
+
+    def fails(*_: object) -> bytes:
+        raise GitError("git ls-files failed: dubious ownership")
+
+    monkeypatch.setattr(listing_module, "run_git", fails)
+    listing = list_files(tmp_path / "repo" / "sub")
+    assert (listing.paths, listing.git_problem) == (("deep/x.py", "in.py"), "git ls-files failed: dubious ownership")
+    assert list_files(tmp_path / "repo" / "vendor" / "pkg").paths == ("a.log", "a.py"), "no part of the repository"
+    monkeypatch.setattr(listing_module, "holds_home", lambda folder: folder == tmp_path / "repo")
+    assert list_files(tmp_path / "repo" / "sub").git_problem == "", "the search ends below the home folder"
+
+
 def test_git_tells_what_it_tracks(tmp_path: Path) -> None:
     write_files(tmp_path / "repo", {"main.py": "", "pkg/build/a.py": "", "new.py": ""})
     run_git(tmp_path, "init", "-q", "repo")
