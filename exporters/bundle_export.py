@@ -31,9 +31,10 @@ from contract.bundle.bundle import (
     write_bundle_manifest,
 )
 from contract.bundle.drafts import FOLDER, build_index, write_index
+from contract.bundle.threshold import KEY
 from contract.bundle.trusted_builds import check_trusted
 from contract.documents import Manifest
-from contract.errors import ExportError
+from contract.errors import BundleError, ExportError
 from contract.progress import Progress, part_of
 from contract.prompt import PromptEncoder
 from contract.versions import installed_versions
@@ -59,6 +60,9 @@ INHERITED = (
     "held_out_sha256",
     "learned_sha256",
 )
+
+# What a bundle's manifest has of its model beside that: an export without drafts or a measure of its own keeps them.
+KEPT = ("drafts", "seen_sha256", KEY)
 
 # Rough shares of an export's time: the checkpoint's own answers, the float32 graph, the quantized one.
 PARTS = ((0, 0.45), (0.45, 0.65), (0.65, 1))
@@ -99,6 +103,8 @@ def export_bundle(
     shared: what the model was fine-tuned from. Where it can, an adapter then makes the int8 graph from the shared one,
     and the bundle holds the adapter as well.
     measure: is called with the whole bundle before it is sealed; its result goes into the manifest.
+    A bundle of the same sub-model that lies in `bundle_folder` gives its drafts and its confidence threshold if there
+    are no others, and is no earlier version to go back to.
     `on_event` gets a sentence at the beginning of each step; `on_progress` (done, of all) is the progress of the whole.
     Raises ExportError if the checkpoint does not fit, the parity check fails or the folder can't be written, and
     BuildError or BaseModelError if `model_folder` is no model.
@@ -113,7 +119,9 @@ def export_bundle(
         )
     checkpoint = Checkpoint(model_folder)
     on_references, on_float32, on_quantized = (part_of(on_progress, *part) for part in PARTS)
-    with replace_bundle(bundle_folder) as fresh:
+    same = _bundle_of(source, bundle_folder)
+    kept = {} if same is None else {name: value for name, value in same.manifest.items() if name in KEPT}
+    with replace_bundle(bundle_folder, is_version=same is None) as fresh:
         loaded = load_base(str(model_folder.absolute()), dtype=torch.float32, on_event=on_event)
         references = _references(source, loaded, settings, checkpoint.shape, on_event, on_references)
         facts = _facts(source, loaded)
@@ -138,7 +146,9 @@ def export_bundle(
         if len(index.tokens):
             write_index(index, fresh / FOLDER)
             facts["drafts"] = {"tokens": len(index.tokens)}
-        document = complete_manifest(fresh, _manifest(facts, checkpoint.shape, precision, report))
+        elif same is not None:
+            copy_files(same, fresh, below=FOLDER)
+        document = complete_manifest(fresh, {**kept, **_manifest(facts, checkpoint.shape, precision, report)})
         seal_manifest(fresh, {**document, **measure(unsealed_bundle(fresh, document))})
     return read_bundle(bundle_folder)
 
@@ -237,6 +247,16 @@ def _references(
         batch_size=parity.batch_size,
         on_progress=on_progress,
     )
+
+
+def _bundle_of(source: SubModel, bundle_folder: Path) -> Bundle | None:
+    """Return the bundle that lies there, if it is whole, of this very sub-model, and one that this account trusts."""
+    try:
+        bundle = read_bundle(bundle_folder)
+        check_trusted(bundle_folder, bundle.build)
+    except BundleError:
+        return None
+    return bundle if source.manifest is not None and is_bundle_of(bundle.manifest, source.folder) else None
 
 
 def _is_made_of(manifest: Manifest, source: SubModel, loaded: LoadedBase) -> bool:

@@ -191,12 +191,18 @@ def lists_file(bundle: Bundle, relative: str) -> bool:
     return relative in bundle.manifest["files"]
 
 
-def copy_files(bundle: Bundle, target: Path) -> None:
+def copy_files(bundle: Bundle, target: Path, *, below: str = "") -> None:
     """Copy the files that a bundle's manifest lists to a folder, but for those that it has already.
+
+    below: of the bundle's folders, the only one that is copied.
 
     Raises BundleError where a copy is not what the manifest says: what lies in `target` is about to be listed anew.
     """
-    kept = {name: facts for name, facts in bundle.manifest["files"].items() if not (target / name).exists()}
+    kept = {
+        name: facts
+        for name, facts in bundle.manifest["files"].items()
+        if name.startswith(f"{below}/" if below else "") and not (target / name).exists()
+    }
     for name in kept:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(bundle.folder / name, target / name, follow_symlinks=False)

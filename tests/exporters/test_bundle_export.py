@@ -18,8 +18,9 @@ from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM
 
 from builder.artifact import read_artifact
-from contract.bundle.bundle import MANIFEST_FILE, Bundle, read_bundle
+from contract.bundle.bundle import MANIFEST_FILE, WORKSPACE_BUNDLE, Bundle, read_bundle
 from contract.bundle.drafts import FOLDER, open_index
+from contract.bundle.previous import previous_bundles
 from contract.errors import BuildError, BundleError, ExportError, SubmodelError
 from contract.prompt import PromptFormat
 from exporters import graph as graph_module
@@ -71,6 +72,27 @@ def test_the_repository_s_tokens_travel_as_drafts(sub_model: Path, tmp_path: Pat
     without = export_bundle(sub_model, tmp_path / "other", FP32)
     assert open_index(without.folder / FOLDER) is None
     assert "drafts" not in without.manifest
+
+
+def test_an_export_over_the_bundle_of_the_same_sub_model_keeps_its_drafts_and_threshold(
+    sub_model: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / WORKSPACE_BUNDLE
+    first = export_bundle(
+        sub_model, folder, FP32, drafts=[[5, 6, 7, 8, 9]], measure=lambda bundle: {"threshold": {"positions": 1}}
+    )
+    again = export_bundle(sub_model, folder, INT8)
+    assert again.manifest["quantization"] != "fp32"
+    assert dict(again.manifest["drafts"]) == {"tokens": 6}
+    assert dict(again.manifest["threshold"]) == {"positions": 1}
+    drafts = {name for name in first.manifest["files"] if name.startswith("drafts/")}
+    assert drafts and {name for name in again.manifest["files"] if name.startswith("drafts/")} == drafts
+    assert previous_bundles(folder) == [], "it is the same model"
+    document = json.loads((sub_model / "manifest.json").read_text())
+    (sub_model / "manifest.json").write_text(json.dumps(document | {"finetuning": {"minutes": 1}}))
+    other = export_bundle(sub_model, folder, FP32)
+    assert not {"drafts", "threshold"} & other.manifest.keys()
+    assert len(previous_bundles(folder)) == 1
 
 
 def test_what_is_measured_is_in_the_manifest_when_it_is_sealed_the_first_time(sub_model: Path, tmp_path: Path) -> None:
