@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from contract.errors import BuildError
 from contract.files.folders import write_json
 from submodel.build.paths import prepare_output
 
+RETRY_S = 5.0
 LOCK, OWNER = "lock", "lock.json"  # the system frees the first when its holder ends, however that happens
 
 
@@ -51,17 +53,37 @@ def build_lock(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+def when_free(work: Callable[[], object], on_event: Callable[[str], None], wait_s: float) -> None:
+    """Call `work` as soon as no other command holds the folder that it locks; says once who does.
+
+    Raises LockedError if it is held for longer than `wait_s` seconds.
+    """
+    until_s, said = time.monotonic() + wait_s, ""
+    while True:
+        try:
+            work()
+            return
+        except LockedError as error:
+            if time.monotonic() > until_s:
+                raise
+            if str(error) != said:
+                said = str(error)
+                on_event(said)
+            time.sleep(RETRY_S)
+
+
 @contextmanager
 def bundle_lock(target: Path) -> Iterator[None]:
-    """Hold the folder that a workspace's bundle lies in, made if there is none; any other target needs no lock.
+    """Hold the folder of a workspace's bundle, made if there is none, or that of a build's; others need no lock.
 
     Raises LockedError as `build_lock` does, and BuildError as `prepare_output` does.
     """
     target = target.absolute()
-    if target.parts[-2:] != WORKSPACE_BUNDLE.parts:
+    if target.parts[-2:] == WORKSPACE_BUNDLE.parts:
+        prepare_output(target.parent)
+    elif target.name != WORKSPACE_BUNDLE.name or not (target.parent / OWNER).is_file():
         yield
         return
-    prepare_output(target.parent)
     with build_lock(target.parent):
         yield
 

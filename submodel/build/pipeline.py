@@ -30,7 +30,7 @@ from contract.bundle.trusted_builds import trust_build
 from contract.console import Advance, StageDisplay
 from contract.documents import SUB_MODEL, BuildReport
 from contract.errors import BuildError
-from contract.files.folders import PRIVATE, replace_folder, write_json, write_text
+from contract.files.folders import PRIVATE, replace_folder, restore_folder, write_json, write_text
 from contract.versions import PROGRAM
 from exporters.checkpoint_reader import read_shape
 from exporters.precision import Precision
@@ -64,6 +64,9 @@ def run_build(settings: BuildSettings, display: StageDisplay) -> BuildReport:
         held_out = make_held_out(corpus.files, settings.scoring) if settings.positions else None
     prepare_output(settings.output)
     with build_lock(settings.output):
+        paths = BuildPaths(root=settings.output)
+        for folder in (paths.pruned, paths.model, paths.bundle):
+            restore_folder(folder)  # else the stage that made it would run again
         with display.stage("find the base") as advance:
             base = resolve_base(settings.base, on_event=display.say, on_progress=advance)
         if base.name == AUTO_ORDER[0].name and (memory := check_memory()).advice:

@@ -33,7 +33,7 @@ from laboratory.programs.humaneval import (
 )
 from laboratory.programs.predictor_completer import PredictorCompleter
 from laboratory.programs.sandbox import Limits, run_python
-from submodel.build.lock import LockedError, build_lock
+from submodel.build.lock import LockedError, build_lock, when_free
 from submodel.build.paths import BuildPaths, check_own
 from submodel.evaluation.predictors import (
     ScoredModel,
@@ -44,6 +44,7 @@ from submodel.evaluation.predictors import (
 )
 from submodel.report.render import REPORT_SCHEMA, read_saved, render_beside_evaluation
 
+KEEP_WAIT_S = 3600.0  # for a build or an update that holds the folder; the scoring may have taken hours
 INFILLING_LINES = 200  # of HumanEval's canonical solutions; a 95 % interval of about ± 7 points
 
 
@@ -98,6 +99,7 @@ class _Evaluation:
         with self._display.stage("read the repository") as advance:
             corpus = self._read_corpus(advance)
             files, changed = still_held_out(corpus.files, files_held_out_from(self._candidates, corpus.files))
+            corpus = replace(corpus, files=files)
             held_out = make_held_out(files, self._scoring())
             problems = fetch_problems() if settings.humaneval else ()
         if changed:
@@ -190,9 +192,13 @@ class _Evaluation:
         if not self._keeps_figures():
             return
         check_own(self._root)
-        try:
+
+        def write() -> None:
             with build_lock(self._root):
                 self._write(document, figures)
+
+        try:
+            when_free(write, self._display.say, KEEP_WAIT_S)
         except LockedError as error:
             self._display.say(f"The figures were not kept: {error}")
 
@@ -210,14 +216,16 @@ class _Evaluation:
 
 
 def still_held_out(files: Sequence[SourceFile], recorded: frozenset[str] | None) -> tuple[tuple[SourceFile, ...], int]:
-    """The files without those held-out ones that the build may have read, and how many these are.
+    """The files, held out where the build did so, without others that may be read so; and how many these are.
 
-    recorded: SHA-256 of the texts that were held out then; None where nothing was built. Raises BuildError where no
+    A file may have changed since it was held out first: updates hold it out still, and as read its hash says something
+    else. recorded: SHA-256 of the texts that were held out; None where nothing was built. Raises BuildError where no
     held-out file is left.
     """
     if recorded is None:
         return tuple(files), 0
-    kept = tuple(file for file in files if file.split != "held-out" or file.sha256 in recorded)
+    placed = (replace(file, split="held-out") if file.sha256 in recorded else file for file in files)
+    kept = tuple(file for file in placed if file.split != "held-out" or file.sha256 in recorded)
     if not any(file.split == "held-out" for file in kept):
         raise BuildError("No file that the build held out is still as it was; run `submodel build` again, then eval.")
     return kept, len(files) - len(kept)

@@ -16,7 +16,7 @@ import platform
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,14 +24,13 @@ from typing import Any, Final, TypedDict
 
 from contract.errors import BuildError, SubmodelError
 from contract.files.folders import write_text
-from submodel.build.lock import LockedError, build_lock
+from submodel.build.lock import build_lock, when_free
 from submodel.fleet.fleet_file import BuildPart
 from submodel.fleet.git_source import fetch
 from submodel.fleet.identity import COMMIT, fingerprint_of
 
 LOG: Final = "log.jsonl"
 LOCK_WAIT_S: Final = 180.0
-LOCK_RETRY_S: Final = 5.0
 _OVER_TIME: Final = "over-time"
 
 
@@ -115,22 +114,9 @@ def _build(task: Task, folder: Path) -> str:
                         fetch(task.source, fingerprint.removeprefix(COMMIT), repository)
                 run_build(settings, display)
 
-        _when_free(build, display.say)
+        # A process that lost its cluster lives on for a minute.
+        when_free(build, display.say, LOCK_WAIT_S)
     return fingerprint
-
-
-def _when_free(build: Callable[[], object], on_event: Callable[[str], None]) -> None:
-    """Build as soon as no other process does: one that lost its cluster lives on for a minute."""
-    until_s = time.monotonic() + LOCK_WAIT_S
-    while True:
-        try:
-            build()
-            return
-        except LockedError as error:
-            if time.monotonic() > until_s:
-                raise
-            on_event(str(error))
-            time.sleep(LOCK_RETRY_S)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -96,7 +97,33 @@ def test_export_waits_for_no_build(workspace: Path, monkeypatch: pytest.MonkeyPa
     assert asked == []
 
 
-def test_figures_of_an_evaluation_are_shown_but_not_written_beside_a_build(workspace: Path) -> None:
+def test_export_waits_for_no_build_into_another_folder(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exporters.bundle_export.export_any", lambda *_, **__: pytest.fail("it is exported"))
+    output = workspace.parent / "out"
+    output.mkdir()
+    with build_lock(output), pytest.raises(BuildError, match="writing to"):
+        export(workspace / "model", output / "bundle")
+
+
+@pytest.mark.slow
+def test_a_build_puts_back_what_a_killed_command_left_beside_its_name(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (workspace / ".bundle.replaced").mkdir()
+    monkeypatch.setattr("submodel.build.pipeline._read_corpus", lambda *_: (None, {}))
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("submodel.build.pipeline.resolve_base", stop)
+    with StageDisplay() as display, pytest.raises(KeyboardInterrupt):
+        start_build(workspace, display)
+    assert (workspace / "bundle").is_dir()
+
+
+def test_figures_of_an_evaluation_wait_for_a_build_and_are_not_written_beside_one(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (workspace / "report.json").write_text(json.dumps({"schema": 0}))
     said: list[str] = []
     evaluation = SimpleNamespace(
@@ -107,9 +134,13 @@ def test_figures_of_an_evaluation_are_shown_but_not_written_beside_a_build(works
     )
     evaluation._keeps_figures = lambda: _Evaluation._keeps_figures(evaluation)  # type: ignore[arg-type]
     evaluation._write = lambda *arguments: _Evaluation._write(evaluation, *arguments)  # type: ignore[arg-type]
-    with build_lock(workspace):
+    held = ExitStack()
+    held.enter_context(build_lock(workspace))
+    with monkeypatch.context() as patch:
+        patch.setattr("submodel.evaluation.evaluation_run.KEEP_WAIT_S", -1.0)
         _Evaluation._keep(evaluation, {"models": []})  # type: ignore[arg-type]
     assert not (workspace / "evaluation.json").exists()
     assert "not kept: Another submodel command" in said[0]
+    monkeypatch.setattr("submodel.build.lock.time.sleep", lambda seconds: held.close())
     _Evaluation._keep(evaluation, {"models": []})  # type: ignore[arg-type]
     assert (workspace / "evaluation.json").exists()

@@ -19,10 +19,10 @@ import torch
 
 from contract.console import StageDisplay
 from contract.versions import PROGRAM
-from submodel.build.lock import LockedError, build_lock
+from submodel.build.lock import build_lock
 from submodel.fleet import fleet_run
 from submodel.fleet.fleet_run import FleetSettings, run_fleet
-from submodel.fleet.task import LOCK_WAIT_S, LOG, Task, _when_free, build_repository, describe
+from submodel.fleet.task import LOG, Task, build_repository, describe
 from testbed.models import save_base
 
 pytestmark = [
@@ -101,24 +101,6 @@ def test_a_killed_worker_and_a_killed_head_change_no_model(place: Path, monkeypa
     (failed,) = [row for row in disturbed["repositories"] if row["state"] == "failed"]
     assert failed["name"] == "few" and "code" in failed["reason"]
     assert "defect" not in failed["reason"]
-
-
-def test_a_build_waits_for_a_process_that_lost_its_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    now, tries, said = [0.0], [0], list[str]()
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
-
-    def build(busy: int) -> None:
-        tries[0] += 1
-        if tries[0] <= busy:
-            raise LockedError("Another submodel command is writing.")
-
-    _when_free(lambda: build(3), said.append)
-    assert tries == [4] and len(said) == 3
-    tries[0] = 0
-    with pytest.raises(LockedError):
-        _when_free(lambda: build(1000), said.append)
-    assert now[0] > LOCK_WAIT_S
 
 
 def has_begun(work: Path, stage: str) -> bool:

@@ -5,11 +5,12 @@ import re
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
 from contract.errors import BuildError
-from submodel.build.lock import build_lock
+from submodel.build.lock import LockedError, build_lock, when_free
 
 HOLDER = """
 import sys, time
@@ -50,3 +51,21 @@ def test_one_after_the_other(tmp_path):
     for _ in range(2):
         with build_lock(tmp_path):
             pass
+
+
+def test_what_waits_for_another_command_goes_on_when_it_ends_and_gives_up_after_a_time(monkeypatch):
+    now, tries, said = [0.0], [0], []
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+
+    def work(busy):
+        tries[0] += 1
+        if tries[0] <= busy:
+            raise LockedError("Another submodel command is writing.")
+
+    when_free(lambda: work(3), said.append, 180.0)
+    assert (tries, said) == ([4], ["Another submodel command is writing."])
+    tries[0] = 0
+    with pytest.raises(LockedError):
+        when_free(lambda: work(1000), said.append, 180.0)
+    assert now[0] > 180.0
