@@ -90,8 +90,17 @@ class NewLines:
                 return bool(lines)
         return any(self.is_new(file, line) for line in lines)
 
-    def was_unseen(self, example: FimExample) -> bool:
-        """Whether no earlier version has seen the line that a cut stands in: new, and not read before its commit."""
+    def unseen(self, examples: Iterable[FimExample], texts: Iterable[str]) -> tuple[FimExample, ...]:
+        """The examples whose lines no earlier version has seen; `texts` are those that are known otherwise.
+
+        Such a line is new, was not read before its commit, and stands in none of the texts: code is copied and moved.
+        """
+        found = [example for example in examples if self._was_unseen(example)]
+        asked = {example.line for example in found}
+        known = {line for text in texts for line in map(str.strip, text.split("\n")) if line in asked}
+        return tuple(example for example in found if example.line not in known)
+
+    def _was_unseen(self, example: FimExample) -> bool:
         path = example.file.path
         before = self._name_before(path)
         if path in self._known or before in self._known:

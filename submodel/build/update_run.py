@@ -27,7 +27,7 @@ from builder.corpus.corpus import Corpus, SourceFile
 from builder.corpus.following import Followed, follow
 from builder.corpus.split import Split
 from builder.evaluation.held_out import HeldOut, make_held_out
-from builder.fim_examples import draw_fim_examples
+from builder.fim_examples import draw_fim_examples, worthwhile_lines
 from builder.finetuning.finetune_settings import FinetuneSettings
 from contract.bundle.bundle import graph_of, read_bundle
 from contract.console import Advance, StageDisplay
@@ -113,7 +113,8 @@ class _Update(Build):
                 "count as new"
             )
         renames, old = renames or {}, OldTexts(found.root, history.commit)
-        followed = follow(found, history.known, renames, past_texts(found, history, old))
+        past = past_texts(found, history, old)
+        followed = follow(found, history.known, renames, past)
         super().__init__(settings, display, followed.corpus, {}, None)
         self._paths = UpdatePaths(root=settings.output)
         self._history = history
@@ -124,6 +125,7 @@ class _Update(Build):
         done = {file.path for file in followed.fresh_to_learn if not self._new_lines.is_to_learn(file)}
         self._followed = replace(followed, fresh=followed.fresh - done)
         self._fresh = self._followed.fresh
+        self._past_texts = [one.text for one in past]
         self._served = settings.served
         self._unread: frozenset[str] = frozenset()
         self._found_hashes = [file.sha256 for file in found.files]
@@ -160,7 +162,8 @@ class _Update(Build):
         self._display.say(_describe(document["files"]))
         if self._settings.minutes > 0 and not self._corpus_has("validation"):
             raise BuildError(
-                "The files that the model was validated on are gone; run `submodel build`, which picks others."
+                "The files that the model was validated on are gone or have no line of code; run `submodel build`, "
+                "which picks others."
             )
         scores, before = self._score_old(), self._history.commit
         tuned = self._learn(stage_hash)
@@ -331,7 +334,8 @@ class _Update(Build):
             scores["held_out_before"] = self._score_bundle("score the bundle", model_hash, self._held_out)
         fresh = [file for file in self._corpus.files if file.path in self._fresh and file.is_code]
         drawn = draw_fim_examples(fresh, sum(file.text.count("\n") + 1 for file in fresh), settings.scoring.seed)
-        fim_examples = tuple(example for example in drawn if self._new_lines.was_unseen(example))[: settings.positions]
+        known = (file.text for file in self._corpus.files if file.path not in self._fresh)
+        fim_examples = self._new_lines.unseen(drawn, chain(known, self._past_texts))[: settings.positions]
         if fim_examples:
             since = HeldOut(fim_examples=fim_examples, blocks=(), excerpts=())
             scores["since"] = self._score_bundle("score new lines", model_hash, since)
@@ -347,13 +351,14 @@ class _Update(Build):
 
     @cached_property
     def _held_out(self) -> HeldOut | None:
-        """None if the files that were held out are gone."""
+        """None if the files that were held out are gone, or have no line of code."""
         if not self._corpus_has("held-out"):
             return None
         return make_held_out(self._corpus.files, self._settings.scoring)
 
     def _corpus_has(self, split: Split) -> bool:
-        return any(file.split == split and file.is_code for file in self._corpus.files)
+        """Whether a file of that split has a line to ask for."""
+        return any(file.split == split and any(worthwhile_lines(file)) for file in self._corpus.files)
 
     def _is_new(self, file: SourceFile, line: str) -> bool:
         return self._new_lines.is_new(file, line)

@@ -90,4 +90,9 @@ def _outcome(document: Mapping[str, Any]) -> str:
         )
     if any(stage["name"] == "renew the drafts" for stage in document["stages"]):
         return f"The old model is still served, with new drafts. {took}"
+    if document.get("files", {}).get("to_learn"):
+        return (
+            "The old model is still served: an update has tried these changes already, and the new model was not "
+            f"better. Update again after more changes, or run `submodel build`. {took}"
+        )
     return f"Nothing is new since the last build or update, so the model stays as it is. {took}"

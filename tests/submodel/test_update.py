@@ -17,7 +17,7 @@ import torch
 
 from builder.artifact import read_artifact
 from builder.corpus.corpus import SourceFile, read_corpus
-from builder.fim_examples import draw_fim_examples
+from builder.fim_examples import FimExample, draw_fim_examples
 from builder.finetuning import training_data
 from builder.finetuning.training_data import Material
 from builder.finetuning.training_run import TrainingRun
@@ -615,6 +615,26 @@ def test_a_line_is_new_only_where_that_is_known():
     } == {
         ("changed.py", "two = 2"), ("renamed.py", "two = 2"), ("added.py", "one = 1"), ("added.py", "two = 2"),
     }  # fmt: skip
+
+
+def test_a_line_that_stands_in_a_known_text_was_seen():
+    history: Any = SimpleNamespace(known=SimpleNamespace(paths={}, texts={}))
+    old: Any = SimpleNamespace(of=lambda paths: {})
+    examples = [FimExample.of_parts("", f"{line}\n", "", path="added.py") for line in ("copied = 1", "fresh = 2")]
+    unseen = NewLines(old, history, {}, {"added.py"}, ()).unseen(examples, ["first = 0\n    copied = 1\n"])
+    assert [example.line for example in unseen] == ["fresh = 2"]
+
+
+def test_a_held_out_part_without_a_line_of_code_is_not_scored(repository):
+    for path, place in splits(repository).items():
+        if place == "held-out":
+            (repository / path).write_text(f"# {path} has become a comment.\n")
+    history = read_history(repository / ".submodel" / "stages")
+    assert history is not None
+    settings = UpdateSettings(repository=repository, output=repository / ".submodel")
+    with StageDisplay() as display:
+        update = update_run._Update(settings, display, read_corpus(repository), history, {})
+    assert update._held_out is None
 
 
 def test_a_file_is_to_learn_if_a_line_is_new_or_nobody_knows_whether_one_is():

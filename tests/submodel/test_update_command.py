@@ -109,6 +109,7 @@ def test_the_pace_is_read_from_stdin_and_kept_if_that_is_asked_for(
         (OLD, "The old model is still served, since the new one is not better on the validation files. Update again"),
         ({**NO_SCORES, "stages": [{"name": "renew the drafts"}]}, "The old model is still served, with new drafts."),
         ({**NO_SCORES, "stages": []}, "Nothing is new since the last build or update, so the model stays"),
+        ({**NO_SCORES, "stages": [], "files": {"to_learn": 3}}, "The old model is still served: an update has tried"),
     ],
 )
 def test_an_old_model_that_stays_is_explained_last(
