@@ -503,6 +503,8 @@ def test_it_follows_by_hashes_where_there_is_no_git(repository, monkeypatch):
     change(repository)
     shutil.rmtree(repository / ".git")
     always_better(monkeypatch)
+    everything = frozenset(path.name for path in repository.glob("*.py"))
+    monkeypatch.setattr(Material, "paths_before", lambda self, step: everything)
     document = follow(repository)
     assert document["kept"] == "new"
     assert "to_commit" not in document
