@@ -48,6 +48,7 @@ from submodel.build.update_start import finish_swap, history_to_update, precisio
 from submodel.report.render import read_saved, render_beside_evaluation
 
 UPDATE_VERSION = 5  # raised when the same inputs give another model
+LEARNING_RATE = 2.5e-4  # half of a build's: the model is tuned already (docs/LOG.md)
 # The threshold moves little between two versions; a build asks for twice as many.
 THRESHOLD_LINES = 25
 UNREAD = "unread"  # in the record of an update's fine-tuning: the paths that it did not reach
@@ -64,7 +65,7 @@ class UpdateSettings(BuildSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        tuning = FinetuneSettings(minutes=self.minutes, seed=self.seed + self.number)
+        tuning = FinetuneSettings(minutes=self.minutes, seed=self.seed + self.number, learning_rate=LEARNING_RATE)
         object.__setattr__(self, "finetuning", tuning)
 
 
