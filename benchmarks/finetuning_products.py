@@ -33,6 +33,7 @@ from builder.finetuning.training_data import Material
 from builder.finetuning.training_state import StateFile
 from builder.memory import limit_kernels, peak_rss_bytes, reuse_memory
 from builder.number_format import fastest_dtype
+from contract.children import python_module
 from contract.prompt import PromptEncoder
 from submodel.evaluation.predictors import open_checkpoint
 
@@ -48,7 +49,7 @@ def main() -> None:
     if asked.products:
         print(json.dumps(run(asked.checkout, asked.products == "int8", asked.minutes, asked.seed)))
         return
-    command = [sys.executable, "-m", "benchmarks.finetuning_products", *sys.argv[1:]]
+    command = [*python_module("benchmarks.finetuning_products"), *sys.argv[1:]]
     rows = []
     for products in ("own", "int8"):
         done = subprocess.run([*command, "--products", products], check=True, stdout=subprocess.PIPE, text=True)

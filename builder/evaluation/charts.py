@@ -195,7 +195,9 @@ def columns(values: Sequence[float], *, label: str) -> Markup:
         )
         parts.append(bar + Markup("<title>{}: {:.3f}</title></rect>").format(index + 1, value))
         if index % every == 0:
-            parts.append(_text(x + step / 2, base + 15, str(index + 1), "middle"))
+            number = str(index + 1)
+            within = WIDTH - _CHARACTER * len(number) / 2
+            parts.append(_text(min(x + step / 2, within), base + 15, number, "middle"))
     return _svg(parts, height, label)
 
 

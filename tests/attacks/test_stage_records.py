@@ -76,7 +76,7 @@ def test_a_shipped_record_is_not_believed(output: Path) -> None:
     assert record.is_fresh
     assert record.result == {"made": "honest"}
     assert not (output / "bundle" / "model.onnx").exists()
-    assert any("not one of this user's" in line for line in display.said)
+    assert any("this account did not write" in line for line in display.said)
 
 
 def test_another_users_record_is_not_believed(output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

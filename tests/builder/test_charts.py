@@ -4,7 +4,7 @@ import math
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from builder.evaluation.charts import Bar, Line, columns, heatmap, interval_bars, line_chart, round_ticks, spread
@@ -75,6 +75,7 @@ def test_labels_of_bars_cover_nothing(bars):
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=200))
+@example([0.0] * 46)
 def test_labels_of_columns_cover_nothing(values):
     check_labels(str(columns(values, label="Output lost a layer")))
 
