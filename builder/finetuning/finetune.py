@@ -67,9 +67,9 @@ def finetune(
         )
     device = training_device()
     while True:
-        adapted = _adapted(model, settings).to(device)
-        is_int8 = is_int8_faster(adapted, settings)
+        adapted = _adapted(model, settings)
         try:
+            is_int8 = is_int8_faster(adapted.to(device), settings)
             run = TrainingRun(adapted, material, settings, state, on_event, on_progress)
             run.restore()
             with (

@@ -386,9 +386,9 @@ def test_a_state_of_other_factors_is_not_gone_on_with(tmp_path):
             torch.testing.assert_close(again.model.state_dict()[name], tensor)
 
 
-@pytest.mark.parametrize("is_saved", [False, True])
-def test_the_cpu_fine_tunes_what_a_gpu_has_too_little_memory_for(tmp_path, monkeypatch, is_saved):
-    """A GPU is played: its memory ends at the first pass, or once it has written a state."""
+@pytest.mark.parametrize("ends", ["at the weights", "at the first pass", "after a state"])
+def test_the_cpu_fine_tunes_what_a_gpu_has_too_little_memory_for(tmp_path, monkeypatch, ends):
+    """A GPU is played: its memory ends when the model comes, at the first pass, or once it has written a state."""
     monkeypatch.setattr(training_run, "SAVE_EVERY_S", 0.0)
     settings = replace(SETTINGS, steps=4)
     whole = run(tmp_path, "whole", settings=settings)
@@ -398,11 +398,13 @@ def test_the_cpu_fine_tunes_what_a_gpu_has_too_little_memory_for(tmp_path, monke
     def played_to(module, *where, **options):
         if where in ((torch.device("cuda"),), (torch.device("cpu"),)) and not options:
             device[0] = where[0].type
+            if device[0] == "cuda" and ends == "at the weights":
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
             return module
         return to(module, *where, **options)
 
     def packed_nats(model, sequences, _):
-        if device[0] == "cuda" and (tmp_path / "state").exists() == is_saved:
+        if device[0] == "cuda" and (tmp_path / "state").exists() == (ends == "after a state"):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
         return real(model, sequences, torch.device("cpu"))
 
