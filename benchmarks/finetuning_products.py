@@ -18,18 +18,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
 from builder.artifact import read_artifact
-from builder.batches import in_batches
 from builder.corpus.corpus import read_corpus
 from builder.finetuning import int8_products
 from builder.finetuning.finetune import finetune
 from builder.finetuning.finetune_settings import FinetuneSettings
-from builder.finetuning.packed import BY_TORCH, packed_nats
+from builder.finetuning.packed import BY_TORCH
 from builder.finetuning.training_data import Material
+from builder.finetuning.training_run import validation_loss
 from builder.finetuning.training_state import StateFile
 from builder.memory import limit_kernels, peak_rss_bytes, reuse_memory
 from builder.number_format import fastest_dtype
@@ -73,7 +71,7 @@ def run(checkout: Path, is_int8: bool, minutes: float, seed: int) -> dict[str, A
     limit_kernels()
     if is_int8:
         reuse_memory()
-    int8_products._is_faster_here = lambda dtype: is_int8  # type: ignore[assignment, misc]
+    int8_products._is_faster_here = lambda dtype: is_int8
     files = read_corpus(checkout).files
     predictor = open_checkpoint("pruned", read_artifact(checkout / ".submodel" / "pruned"), fastest_dtype())
     prompt = predictor.encoder.prompt_format
@@ -83,19 +81,9 @@ def run(checkout: Path, is_int8: bool, minutes: float, seed: int) -> dict[str, A
         state = StateFile(path=Path(folder) / "state", stage_hash="")
         tuned = finetune(predictor.model, encoder, files, settings, state=state)
     peak = peak_rss_bytes()
-    loss = validation_loss(tuned.model, Material(files, encoder, settings))
+    tuned.model.set_attn_implementation(BY_TORCH)
+    loss = validation_loss(tuned.model, Material(files, encoder, settings), settings)
     return {**tuned.summary, "loss_in_own_type": round(loss, 4), "peak_rss_bytes": peak}
-
-
-@torch.no_grad()
-def validation_loss(model: Any, material: Material) -> float:
-    """That of the validation's tokens by their weights, in nats, with products in the model's own type."""
-    model.eval().set_attn_implementation(BY_TORCH)
-    total = weight = 0.0
-    for batch in in_batches(material.validation, 900, lambda one: len(one.ids)):
-        nats, weights = packed_nats(model, [one.ids for one in batch], torch.device("cpu")), material.weights(batch)
-        total, weight = total + float((nats * weights).sum()), weight + float(weights.sum())
-    return total / weight
 
 
 if __name__ == "__main__":

@@ -41,8 +41,8 @@ def limit_kernels() -> None:
 def reuse_memory() -> None:
     """Let glibc keep what is freed, for what is asked for next; by default it returns each large tensor to the system.
 
-    A step of training asks for thousands of them, and Linux clears each page anew: a quarter of the step's time.
-    `give_back_memory` returns it between the stages.
+    A step of training asks for thousands of them. Linux clears each page that it gives, which took up to a fifth of the
+    time (docs/LOG.md). `give_back_memory` returns it between the stages.
     """
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError):  # another C library

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from math import inf
 
 import torch
 
@@ -15,9 +17,17 @@ def fastest_dtype(*, size: int = 1024, rounds: int = 3) -> torch.dtype:
 
 def _product_seconds(dtype: torch.dtype, size: int, rounds: int) -> float:
     matrix = torch.randn(size, size).to(dtype)
-    best = float("inf")
-    for _ in range(rounds + 1):  # the first one warms up
+    return shortest_seconds(lambda: matrix @ matrix, rounds)
+
+
+def shortest_seconds(run: Callable[[], object], rounds: int, *, most_s: float = inf) -> float:
+    """The shortest time of `rounds` runs after one that warms up; no other begins once they took `most_s` in all."""
+    best, begun = inf, time.perf_counter()
+    for _ in range(rounds + 1):
         started = time.perf_counter()
-        matrix @ matrix
-        best = min(best, time.perf_counter() - started)
+        run()
+        ended = time.perf_counter()
+        best = min(best, ended - started)
+        if ended - begun > most_s:
+            break
     return best

@@ -8,13 +8,14 @@ large bias; so the mean key is taken off first, as in SageAttention (Zhang et al
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
 from torch.nn.functional import pad, scaled_dot_product_attention
+
+from builder.number_format import shortest_seconds
 
 BLOCK = 64  # queries at a time: the scores of more leave the processor's cache
 
@@ -99,14 +100,7 @@ def is_faster_here(heads: int, key_heads: int, size: int, *, tokens: int = 512, 
         keys, values = (one.repeat_interleave(heads // key_heads, 0)[None] for one in (key, value))
         return scaled_dot_product_attention(query[None], keys, values, is_causal=True)
 
-    by_products = partial(attend, query, key, value, scaling=size**-0.5)
-    return _seconds(by_products, rounds) < 0.8 * _seconds(by_torch, rounds)
+    def seconds(run: Callable[[], torch.Tensor]) -> float:
+        return shortest_seconds(lambda: run().sum().backward(), rounds)  # type: ignore[no-untyped-call]
 
-
-def _seconds(run: Callable[[], torch.Tensor], rounds: int) -> float:
-    best = float("inf")
-    for _ in range(rounds + 1):  # the first one warms up
-        started = time.perf_counter()
-        run().sum().backward()  # type: ignore[no-untyped-call]
-        best = min(best, time.perf_counter() - started)
-    return best
+    return seconds(partial(attend, query, key, value, scaling=size**-0.5)) < 0.8 * seconds(by_torch)

@@ -8,7 +8,6 @@ too small for 8 bits beside the largest one.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -19,6 +18,7 @@ from peft.tuners.lora import Linear
 from torch.nn.functional import linear, silu
 
 from builder.finetuning.finetune_settings import FinetuneSettings
+from builder.number_format import shortest_seconds
 
 Tensor = torch.Tensor
 Quantized = tuple[Tensor, Tensor]  # rows as int8, and the scale of each as float32
@@ -172,16 +172,18 @@ def is_int8_faster(model: Any, settings: FinetuneSettings) -> bool:
     return model.device.type == "cpu" and settings.steps is None and _is_faster_here(model.dtype)
 
 
-def _is_faster_here(dtype: torch.dtype, *, rows: int = 1024, columns: int = 896, outputs: int = 3072) -> bool:
+def _is_faster_here(dtype: torch.dtype) -> bool:
+    rows, columns, outputs = 1024, 896, 3072  # of a pass and a layer of the first base, about
     inputs, weight = torch.randn(rows, columns, dtype=dtype), torch.randn(outputs, columns, dtype=dtype)
     quantized = quantize_rows(weight)
     try:
         if not _is_right(columns):
             return False
-        in_8_bits = _seconds(lambda: multiply(quantize_rows(inputs), quantized).to(dtype))
+        # Where no kernel is made for it, one product takes seconds.
+        in_8_bits = shortest_seconds(lambda: multiply(quantize_rows(inputs), quantized).to(dtype), 8, most_s=1.0)
     except (AttributeError, RuntimeError):  # this torch has no such product, or not for this processor
         return False
-    return in_8_bits < 0.7 * _seconds(lambda: linear(inputs, weight))
+    return in_8_bits < 0.7 * shortest_seconds(lambda: linear(inputs, weight), 8, most_s=1.0)
 
 
 def _is_right(columns: int) -> bool:
@@ -190,15 +192,3 @@ def _is_right(columns: int) -> bool:
     signs = torch.tensor([1, -1], dtype=torch.int8).repeat(8)[:, None]
     sums = torch._int_mm(largest.repeat(4, 1), (signs * largest).t())
     return torch.equal(sums, (signs.int() * columns * LARGEST**2).t().expand(64, -1))
-
-
-def _seconds(run: Callable[[], Tensor]) -> float:
-    """The shortest time of some runs; of one alone if it takes long, as where no kernel is made for it."""
-    best, begun = float("inf"), time.perf_counter()
-    for _ in range(9):
-        started = time.perf_counter()
-        run()
-        best = min(best, time.perf_counter() - started)
-        if time.perf_counter() - begun > 1.0:
-            break
-    return best

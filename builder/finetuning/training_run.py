@@ -229,20 +229,18 @@ class TrainingRun:
         self.progress.tokens += count
         return loss
 
-    @torch.no_grad()
     def _validate(self) -> float:
-        """The mean loss of the validation's tokens, each weighted as training weighs it: in nats."""
         self._model.eval()
-        total, weight = 0.0, 0.0
-        for batch in in_batches(self._material.validation, self._settings.tokens_a_step, lambda one: len(one.ids)):
-            started = self._now()
-            nats = packed_nats(self._model, [example.ids for example in batch], self._device).cpu()  # waits for a GPU
+        started = self._now()
+
+        def note_pass() -> None:
+            nonlocal started
             if self.progress.total is None:
                 self._pass_seconds.append(self._now() - started)
             self._report()
-            weights = self._material.weights(batch)
-            total, weight = total + float((nats * weights).sum()), weight + float(weights.sum())
-        return total / weight
+            started = self._now()
+
+        return validation_loss(self._model, self._material, self._settings, on_pass=note_pass)
 
     def _report(self) -> None:
         """Say how far it is; before the plan is made nobody knows. Whoever listens may keep the run waiting."""
@@ -306,3 +304,20 @@ class TrainingRun:
     def _load(self, tensors: dict[str, torch.Tensor]) -> None:
         for name, factor in self._factors.items():
             factor.data.copy_(tensors[name])
+
+
+@torch.no_grad()
+def validation_loss(
+    model: Any, material: Material, settings: FinetuneSettings, *, on_pass: Callable[[], None] = lambda: None
+) -> float:
+    """The mean loss of the validation's tokens, each weighted as training weighs it: in nats.
+
+    `model` attends as `packed_nats` asks. on_pass is called after each batch of some `tokens_a_step` tokens.
+    """
+    total, weight = 0.0, 0.0
+    for batch in in_batches(material.validation, settings.tokens_a_step, lambda one: len(one.ids)):
+        nats = packed_nats(model, [example.ids for example in batch], model.device).cpu()  # waits for a GPU
+        on_pass()
+        weights = material.weights(batch)
+        total, weight = total + float((nats * weights).sum()), weight + float(weights.sum())
+    return total / weight

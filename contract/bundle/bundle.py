@@ -14,7 +14,6 @@ import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
@@ -24,7 +23,7 @@ from contract.documents import ArchitectureFacts, FileFacts, Manifest
 from contract.errors import BuildError, BundleError, ExportError
 from contract.files.file_names import DEVICES, is_stray
 from contract.files.folders import replace_folder, write_text
-from contract.files.home import holds_home
+from contract.files.home import folders_up
 from contract.files.untrusted_json import parse_json, read_bytes, read_json
 from contract.prompt import PromptFormat
 
@@ -102,9 +101,7 @@ def find_bundle(start: Path) -> Path:
     tells nothing of who made the bundle. Raises BundleError where none has one.
     """
     origin = start.absolute()
-    for folder in chain((origin,), origin.parents):  # one by one: each parent of a long path is a long path
-        if folder != origin and holds_home(folder):
-            break
+    for folder in folders_up(origin):
         if (folder / WORKSPACE_BUNDLE).is_dir():
             return folder / WORKSPACE_BUNDLE
         if (folder / ".git").exists():

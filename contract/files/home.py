@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,6 +23,18 @@ def holds_home(folder: Path) -> bool:
     homes = [Path(named), Path(os.path.realpath(named))] if named != "~" else []
     holders = [one for home in homes for one in (home, *home.parents)]
     return real == Path(real.anchor) or any(_is_same(real, one) for one in holders)
+
+
+def folders_up(start: Path) -> Iterator[Path]:
+    """Yield `start` and the folders above it, up to the one that holds the home folder, which is not among them.
+
+    One by one: each folder above a long path is a long path.
+    """
+    yield start
+    for folder in start.parents:
+        if holds_home(folder):
+            return
+        yield folder
 
 
 def _is_same(one: Path, other: Path) -> bool:

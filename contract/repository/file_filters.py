@@ -47,7 +47,7 @@ _GENERATED_MARK = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 # What git writes around the two sides of a merge that somebody has yet to decide.
-_CONFLICT_MARKS = (re.compile(r"^<<<<<<< ", re.MULTILINE), re.compile(r"^>>>>>>> ", re.MULTILINE))
+_CONFLICT_MARKS = ("<<<<<<< ", ">>>>>>> ")  # at the beginning of a line
 _COMMENT_START = re.compile(r"^\s*+(#|//|/\*|\*|--|<!--|;|%|\(\*|'|\"\"\"|\{-)")
 _MARK_LINES = 12
 _MARK_CHARS = 2000
@@ -102,7 +102,7 @@ def reason_by_text(text: str, language: Language) -> str | None:
         return "empty"
     if is_marked_generated(text):
         return "generated"
-    if all(mark.search(text) for mark in _CONFLICT_MARKS):
+    if all(text.startswith(mark) or f"\n{mark}" in text for mark in _CONFLICT_MARKS):
         return "conflict"
     if language.kind != "text" and is_minified(text):  # prose has a paragraph on a line
         return "minified"

@@ -19,7 +19,7 @@ from typing import Final, Literal
 
 from contract.errors import CorpusError
 from contract.files.file_names import path_below
-from contract.files.home import holds_home
+from contract.files.home import folders_up
 from contract.repository.git import GitError, decode_name, run_git
 from contract.repository.ignore_rules import IgnoreRules
 from contract.repository.reading import SourceReader, Unreadable
@@ -88,13 +88,8 @@ def list_files(root: Path, limits: ListingLimits = _DEFAULT_LIMITS) -> Listing:
 
 
 def _repository_of(folder: Path) -> Path | None:
-    """The git repository that a folder lies in; None for none. The search ends as that of `find_bundle`."""
-    for above in (folder, *folder.parents):
-        if above != folder and holds_home(above):
-            break
-        if os.path.lexists(above / ".git"):
-            return above
-    return None
+    """The git repository that a folder lies in; None for none."""
+    return next((above for above in folders_up(folder) if os.path.lexists(above / ".git")), None)
 
 
 def _finish(paths: Iterable[str]) -> tuple[str, ...]:

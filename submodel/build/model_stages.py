@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 
 from builder.artifact import read_artifact
+from builder.bases.download import sha256_of
 from builder.bases.load import LoadedBase, load_resolved
 from builder.bases.resolve import ResolvedBase
 from builder.checkpoint_writer import parity_examples, save_checkpoint, save_reweighted
@@ -225,7 +225,7 @@ class ModelStages:
     def _bundle_hash(self, model_hash: str, paths: BuildPaths) -> str:
         """Also of the model's manifest: the same training run twice gives other weights."""
         shared = {} if self._shared is None else {"shared": self._shared.bundle.build}
-        made = hashlib.sha256((paths.model / CHECKPOINT_MANIFEST).read_bytes()).hexdigest()
+        made = sha256_of(paths.model / CHECKPOINT_MANIFEST)
         quantize = self._settings.quantize
         return hash_of(version=EXPORT_VERSION, model=model_hash, made=made, quantize=quantize, **shared)
 

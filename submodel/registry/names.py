@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from contract.errors import RegistryError
-from contract.files.home import holds_home
+from contract.files.home import folders_up
 from contract.repository.git import GitError, run_git
 
 MAX_NAME: Final = 500  # characters
@@ -52,12 +52,7 @@ def repository_name(remote: str) -> str | None:
 def repository_root(folder: Path) -> Path:
     """Return the nearest folder from `folder` up that is a git repository's root; `folder` itself if none is."""
     origin = folder.absolute()
-    for root in (origin, *origin.parents):
-        if root != origin and holds_home(root):
-            break
-        if (root / ".git").exists():
-            return root
-    return origin
+    return next((root for root in folders_up(origin) if (root / ".git").exists()), origin)
 
 
 def is_part(folder: Path) -> bool:

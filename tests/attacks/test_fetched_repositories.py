@@ -70,6 +70,13 @@ def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
         listening.shutdown()
 
 
+def begin(repository: Path) -> Path:
+    """A repository without a commit, on the branch main."""
+    repository.mkdir()
+    git(repository, "init", "-q", "-b", "main")
+    return repository
+
+
 @serves_git
 def test_a_fetch_runs_no_filter_no_hook_and_no_submodule(
     server: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -82,9 +89,7 @@ def test_a_fetch_runs_no_filter_no_hook_and_no_submodule(
     hook = template / "hooks" / "post-checkout"
     hook.write_text(f"#!/bin/sh\ntouch {ran}\n")
     hook.chmod(0o755)
-    hostile = served / "hostile"
-    hostile.mkdir()
-    git(hostile, "init", "-q", "-b", "main")
+    hostile = begin(served / "hostile")
     (hostile / ".gitattributes").write_text("*.py filter=evil text eol=crlf ident\n")
     (hostile / "a.py").write_text("x = '$Id$'\n")
     (hostile / "link.py").symlink_to("/etc/passwd")
@@ -119,9 +124,7 @@ def test_a_small_pack_with_a_tree_of_giants_is_not_written(
 ) -> None:
     """Each tree names the one below it ten times: a few hundred bytes are 10,000 files."""
     address, served = server
-    bomb = served / "bomb"
-    bomb.mkdir()
-    git(bomb, "init", "-q", "-b", "main")
+    bomb = begin(served / "bomb")
     (bomb / "file").write_text("boom")
     below = f"100644 blob {git(bomb, 'hash-object', '-w', 'file')}"
     for _ in range(4):
@@ -147,9 +150,7 @@ def test_a_pack_of_any_size_is_not_written(
 ) -> None:
     """Succeeds on de82a37: the files were counted once the pack was there."""
     address, served = server
-    large = served / "large"
-    large.mkdir()
-    git(large, "init", "-q", "-b", "main")
+    large = begin(served / "large")
     (large / "noise.bin").write_bytes(os.urandom(300_000))
     git(large, "add", "-A")
     git(large, "commit", "-q", "-m", "first")

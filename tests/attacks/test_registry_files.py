@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from http.client import HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -142,14 +142,23 @@ class Odd(BaseHTTPRequestHandler):
         pass
 
 
+@contextmanager
+def serving(handler: type[Odd]) -> Iterator[str]:
+    """The address of a server that answers by `handler` within the block."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 @pytest.fixture
 def odd() -> Iterator[tuple[str, type[Odd]]]:
     handler = type("Handler", (Odd,), {"answers": {}, "asked": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", handler
-    server.shutdown()
-    server.server_close()
+    with serving(handler) as address:
+        yield address, handler
 
 
 def test_a_redirect_to_another_scheme(odd: tuple[str, type[Odd]], repository: Path, registry: Path, key: str) -> None:
@@ -185,13 +194,8 @@ def test_a_server_that_drips_is_given_up(repository: Path, key: str, monkeypatch
                     time.sleep(0.05)
                 has_ended.set()
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Drips)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        refuse(repository, "less than a kilobyte a second", f"http://127.0.0.1:{server.server_port}", key)
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(Drips) as address:
+        refuse(repository, "less than a kilobyte a second", address, key)
     assert not has_ended.is_set(), "the answer was waited for"
 
 
@@ -220,13 +224,8 @@ def test_what_comes_in_the_place_of_a_body_without_end(
                     time.sleep(0.05)
                 has_ended.set()
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Talks)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        refuse(repository, "nothing of the file|is damaged", f"http://127.0.0.1:{server.server_port}", key)
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(Talks) as address:
+        refuse(repository, "nothing of the file|is damaged", address, key)
     assert not has_ended.is_set(), "the answer was waited for"
 
 

@@ -214,7 +214,7 @@ def test_a_folder_in_a_repository_is_walked_by_the_rules_above_it_and_says_why(
     listing = list_files(tmp_path / "repo" / "sub")
     assert (listing.paths, listing.git_problem) == (("deep/x.py", "in.py"), "git ls-files failed: dubious ownership")
     assert list_files(tmp_path / "repo" / "vendor" / "pkg").paths == ("a.log", "a.py"), "no part of the repository"
-    monkeypatch.setattr(listing_module, "holds_home", lambda folder: folder == tmp_path / "repo")
+    monkeypatch.setattr("contract.files.home.holds_home", lambda folder: folder == tmp_path / "repo")
     assert list_files(tmp_path / "repo" / "sub").git_problem == "", "the search ends below the home folder"
 
 
