@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.suggestion import filters, right_side, stops
@@ -12,22 +14,26 @@ from lsp_server.suggestion.steps import Action, Change, Rejection, Step
 from lsp_server.suggestion.stops import Cut, Stop
 
 # The order matters: first what rejects text that is none, last what needs the final text. The names are those of the
-# options; a filter without an option is always on.
-STOPS: dict[str, Stop] = {
-    "newline": stops.newline,
-    "dedent": stops.dedent,
-    "next_line": stops.next_line,
-    "repetition": stops.repetition,
-}
-FILTERS: dict[str, filters.Filter] = {
-    "invisible": filters.invisible,
-    "special_tokens": filters.special_tokens,
-    "indentation": filters.indentation,
-    "secret": filters.secret,
-    "suffix_duplicate": right_side.suffix_duplicate,
-    "doubled_closers": right_side.doubled_closers,
-    "syntax": filters.syntax,
-}
+# options; a filter without an option is always on. Read-only: who takes one out and puts it back changes the order.
+STOPS: Mapping[str, Stop] = MappingProxyType(
+    {
+        "newline": stops.newline,
+        "dedent": stops.dedent,
+        "next_line": stops.next_line,
+        "repetition": stops.repetition,
+    }
+)
+FILTERS: Mapping[str, filters.Filter] = MappingProxyType(
+    {
+        "invisible": filters.invisible,
+        "special_tokens": filters.special_tokens,
+        "indentation": filters.indentation,
+        "secret": filters.secret,
+        "suffix_duplicate": right_side.suffix_duplicate,
+        "doubled_closers": right_side.doubled_closers,
+        "syntax": filters.syntax,
+    }
+)
 
 _LAST_WORD = re.compile(r"(?<!\w)\w++$")
 _OUT_OF_TIME = "time or tokens ran out, or the model broke off, before the line was whole"
