@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from peft import LoraConfig, get_peft_model
 from peft.helpers import disable_input_dtype_casting
+from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import PreTrainedModel
 
 from builder.corpus.corpus import SourceFile
@@ -85,7 +86,7 @@ def finetune(
         device = torch.device("cpu")
         adapted.unload().to(device)
         del model.peft_config  # or peft warns of it
-    merged = adapted.merge_and_unload().to("cpu").eval()
+    merged = _merged(adapted, on_progress)
     summary = run.summary()
     summary["products"] = "int8" if is_int8 else str(model.dtype).removeprefix("torch.")
     return Finetuned(model=merged, summary=summary, read=material.paths_before(run.progress.best_step))
@@ -101,6 +102,16 @@ def _adapted(model: PreTrainedModel, settings: FinetuneSettings) -> Any:
         task_type="CAUSAL_LM",
     )
     return get_peft_model(model, config)
+
+
+def _merged(adapted: Any, on_progress: Callable[[int, int], None]) -> PreTrainedModel:
+    """Return the model with its factors added to its weights. It reports after each matrix: all take seconds."""
+    for module in adapted.modules():
+        if isinstance(module, BaseTunerLayer):
+            module.merge()
+            on_progress(0, 0)
+    model: PreTrainedModel = adapted.unload().to("cpu").eval()
+    return model
 
 
 def training_device() -> torch.device:

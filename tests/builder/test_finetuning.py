@@ -17,7 +17,7 @@ from builder.corpus.split import Split
 from builder.finetuning import finetune as tuning
 from builder.finetuning import int8_products, packed, training_run, training_state
 from builder.finetuning import training_data as material
-from builder.finetuning.finetune import finetune
+from builder.finetuning.finetune import TARGETS, finetune
 from builder.finetuning.finetune_settings import FinetuneSettings
 from builder.finetuning.packed import BY_TORCH, choose_attention, packed_nats
 from builder.finetuning.schedule import learning_rate_at, steps_within, validation_steps
@@ -269,6 +269,8 @@ def test_a_run_may_stand_still_after_any_layer_and_no_minute_is_lost(tmp_path, m
     ways = [way for _, way in reports]
     assert ways.count("back") == 2 * finetuned.summary["steps"], "two layers, a pass a step"
     assert ways.count("forwards") > ways.count("back"), "validations have no way back"
+    merging = itertools.takewhile(lambda report: report[0] == 0, reversed(reports))
+    assert len(list(merging)) == 2 * len(TARGETS), "it may stand still after each matrix that is merged, too"
     assert not any(layer._forward_hooks for layer in finetuned.model.model.layers)
 
 
