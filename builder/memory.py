@@ -53,8 +53,13 @@ def reuse_memory() -> None:
 
 
 def give_back_memory() -> None:
-    """Return freed memory to the system, which glibc keeps otherwise: the next stage would need its own beside it."""
+    """Return freed memory to the system: glibc and torch keep it otherwise, beside what the next stage needs."""
     gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    elif torch is not None and torch.backends.mps.is_available():
+        torch.mps.empty_cache()
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError):  # another C library
             ctypes.CDLL(None).malloc_trim(0)

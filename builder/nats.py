@@ -1,4 +1,4 @@
-"""Negative log-likelihoods without the logits of all positions in memory."""
+"""Negative log-likelihoods. Without gradients the logits of few positions are in memory at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def head_nats(model: Any, hidden: torch.Tensor, truths: torch.Tensor) -> torch.T
     """Negative log-likelihood of `truths` (tokens,) after the hidden states (tokens, hidden) before each, (tokens,).
 
     Logits are taken to float32, of a few positions at a time: a vocabulary's worth of float32 for each position leaves
-    the processor's cache, and of a base with 150,000 tokens takes gigabytes.
+    the processor's cache, and of a base with 150,000 tokens takes gigabytes. With gradients torch keeps all of them.
     """
     return nats_by_parts(model.get_output_embeddings(), hidden, truths)
 

@@ -20,12 +20,14 @@ from transformers import PreTrainedModel
 
 from builder.corpus.corpus import SourceFile
 from builder.finetuning.finetune_settings import FinetuneSettings
+from builder.finetuning.gated import gated_in_half
 from builder.finetuning.int8_products import int8_products, is_int8_faster
 from builder.finetuning.packed import choose_attention
 from builder.finetuning.training_data import Material
 from builder.finetuning.training_run import TrainingRun
 from builder.finetuning.training_state import StateFile
 from builder.learning_examples import IsNew
+from builder.memory import give_back_memory
 from contract.documents import FineTuningFacts
 from contract.errors import CorpusError
 from contract.prompt import PromptEncoder
@@ -66,30 +68,47 @@ def finetune(
         raise CorpusError(
             "The repository has no line of code to fine-tune on; add code files, or build with --minutes 0."
         )
+    adapted = _adapted(model, settings)
     device = training_device()
-    while True:
-        adapted = _adapted(model, settings)
-        try:
-            is_int8 = is_int8_faster(adapted.to(device), settings)
-            run = TrainingRun(adapted, material, settings, state, on_event, on_progress)
-            run.restore()
-            with (
-                _packed_and_mixed(adapted, device, choose_attention(adapted, settings)),
-                int8_products(adapted) if is_int8 else nullcontext(),
-            ):
-                run.train()
-            break
-        except RuntimeError as error:  # torch.OutOfMemoryError is one; MPS has no class of its own
-            if device.type == "cpu" or "out of memory" not in str(error):
-                raise
+    try:
+        run, is_int8 = _train(adapted, device, material, settings, state, on_event, on_progress)
+    except RuntimeError as error:  # torch.OutOfMemoryError is one; MPS has no class of its own
+        if device.type == "cpu" or "out of memory" not in str(error):
+            raise
+        run = None
+    if run is None:
         on_event("The GPU has too little memory to fine-tune this model; the CPU fine-tunes it")
-        device = torch.device("cpu")
-        adapted.unload().to(device)
+        adapted.unload().to("cpu")
+        give_back_memory()
         del model.peft_config  # or peft warns of it
-    merged = _merged(adapted, on_progress)
+        adapted = _adapted(model, settings)
+        run, is_int8 = _train(adapted, torch.device("cpu"), material, settings, state, on_event, on_progress)
     summary = run.summary()
     summary["products"] = "int8" if is_int8 else str(model.dtype).removeprefix("torch.")
-    return Finetuned(model=merged, summary=summary, read=material.paths_before(run.progress.best_step))
+    read = material.paths_before(run.progress.best_step)
+    return Finetuned(model=_merged(adapted, on_progress), summary=summary, read=read)
+
+
+def _train(
+    adapted: Any,
+    device: torch.device,
+    material: Material,
+    settings: FinetuneSettings,
+    state: StateFile,
+    on_event: Callable[[str], None],
+    on_progress: Callable[[int, int], None],
+) -> tuple[TrainingRun, bool]:
+    """Train the factors of a model on a device; returns the run, and whether its products were in 8 bits."""
+    is_int8 = is_int8_faster(adapted.to(device), settings)
+    run = TrainingRun(adapted, material, settings, state, on_event, on_progress)
+    run.restore()
+    with (
+        _packed_and_mixed(adapted, device, choose_attention(adapted, settings)),
+        gated_in_half(adapted) if device.type == "cpu" else nullcontext(),
+        int8_products(adapted) if is_int8 else nullcontext(),
+    ):
+        run.train()
+    return run, is_int8
 
 
 def _adapted(model: PreTrainedModel, settings: FinetuneSettings) -> Any:

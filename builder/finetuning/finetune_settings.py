@@ -22,7 +22,7 @@ class FinetuneSettings:
     # Middles are what completions are made of, and one token in fifty. Counted more, they are more probable (LOG.md).
     middle_weight: float = 5.0
     max_passes: int = 4  # over the calibration files; more repeat what is known by heart
-    validation_tokens: int = 4_096  # each of its prompts is as long as the window
+    validation_tokens: int = 4_096  # five or six prompts: half have the whole window, half a quarter of it
     least_validations: int = 1  # spread evenly over the steps; each costs some ten seconds of the budget
     # Validations without a new best before it stops, or a third of all. The falling learning rate brings the best last.
     least_patience: int = 3

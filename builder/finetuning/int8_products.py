@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from peft.tuners.lora import Linear
-from torch.nn.functional import linear, silu
+from torch.nn.functional import linear
 
 from builder.finetuning.finetune_settings import FinetuneSettings
 from builder.number_format import shortest_seconds
@@ -45,24 +45,33 @@ def _unscaled(inputs: Quantized, weight: Tensor) -> Tensor:
 
 @contextmanager
 def int8_products(model: Any) -> Iterator[None]:
-    """Within the block the adapted layers and the head of `model` multiply by their frozen weights in 8 bits."""
+    """Within the block the adapted layers and the head of `model` multiply by their frozen weights in 8 bits.
+
+    Nothing reads the weights of the adapted layers meanwhile: they are kept in bfloat16 where that loses nothing, as of
+    what a checkpoint of ours held.
+    """
     cache = _Inputs()
     adapted: list[Any] = [module for module in model.modules() if isinstance(module, Linear)]
     forwards: dict[Any, Callable[[Tensor], Tensor]] = {
         module: partial(_adapted, module, cache, quantize_rows(module.get_base_layer().weight.detach()))
         for module in adapted
     }
-    if model.config.hidden_act == "silu":
-        forwards |= {layer.mlp: partial(_feed_forward, layer.mlp) for layer in model.get_decoder().layers}
     head = model.get_output_embeddings()
     forwards[head] = partial(_logits, quantize_rows(head.weight.detach()), head.weight.detach())
+    weights = [module.get_base_layer().weight for module in adapted]
+    dtypes = [weight.dtype for weight in weights]
     for module, forward in forwards.items():
         module.forward = forward
+    for weight in weights:
+        half = weight.data.bfloat16()
+        weight.data = half if torch.equal(half.to(weight.dtype), weight.data) else weight.data
     try:
         yield
     finally:
         for module in forwards:
             del module.forward
+        for weight, dtype in zip(weights, dtypes, strict=True):
+            weight.data = weight.data.to(dtype)
 
 
 class _Inputs:
@@ -126,26 +135,6 @@ class _AdaptedProduct(torch.autograd.Function):
             of_inputs = _unscaled(quantize_rows(gradients * weight_scales.t()), weight_rows)
             of_inputs = of_inputs.addmm_(of_low.float(), down).to(dtype).view(ctx.shape)
         return of_inputs, of_down, of_up, None, None, None, None
-
-
-def _feed_forward(mlp: Any, inputs: Tensor) -> Tensor:
-    gated: Tensor = _Gated.apply(mlp.gate_proj(inputs), mlp.up_proj(inputs))  # type: ignore[no-untyped-call]
-    outputs: Tensor = mlp.down_proj(gated)
-    return outputs
-
-
-class _Gated(torch.autograd.Function):
-    """`silu(gate) · up`; both are kept in bfloat16, since they are most of what a step keeps."""
-
-    @staticmethod
-    def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
-        ctx.save_for_backward(gate.bfloat16(), up.bfloat16())
-        return silu(gate).mul_(up)
-
-    @staticmethod
-    def backward(ctx: Any, gradients: Tensor) -> tuple[Tensor, Tensor]:
-        gate, up = (kept.to(gradients.dtype) for kept in ctx.saved_tensors)
-        return torch.ops.aten.silu_backward(gradients * up, gate), silu(gate).mul_(gradients)
 
 
 def _logits(quantized: Quantized, weight: Tensor, inputs: Tensor) -> Tensor:

@@ -170,15 +170,20 @@ class TrainingRun:
         Medians, since what runs for the first time takes longer: a plan by means left a tenth of the minutes unused. A
         restart keeps the number, whatever the machine does.
         """
+        self.progress.total = self._steps_beside(self._settings.validations)
+        self.progress.total = self._steps_beside(self._validations)  # of so many steps
+
+    def _steps_beside(self, validations: int) -> int:
+        """How many steps fit into the minutes beside so many validations, those that are done among them."""
         progress, settings = self.progress, self._settings
         pace = median(self._step_paces)
         a_validation = self._validation_s()
         done, budget = len(progress.curve), settings.minutes * 60  # the first validation is that before all steps
-        to_come = (settings.validations + 1 - done) * a_validation
+        to_come = (validations + 1 - done) * a_validation
         # A process that was stopped for a while takes a tenth of the budget at most.
         used = min(progress.seconds, pace * progress.tokens + done * a_validation + budget / 10)
         steps = (pace * self._tokens_of(step) for step in itertools.count(progress.step))
-        progress.total = progress.step + steps_within(
+        return progress.step + steps_within(
             budget - used - to_come,
             steps,
             least=max(0, settings.warmup_steps - progress.step),

@@ -12,6 +12,7 @@ import hmac
 import json
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -76,8 +77,9 @@ class StateFile:
     def remove(self) -> None:
         """Remove the state, with its seal, if it is of this stage hash."""
         if self._has_this_stage_hash():
-            self.path.unlink()
-            self._seals.unlink(missing_ok=True)
+            with suppress(OSError):  # Windows removes no file that a virus scanner has open
+                self.path.unlink()
+                self._seals.unlink(missing_ok=True)
 
     def _has_this_stage_hash(self) -> bool:
         try:

@@ -26,6 +26,9 @@ from pathlib import Path
 
 from contract.errors import BuildError, SubmodelError
 
+if sys.platform == "darwin":
+    import fcntl
+
 # The user's to mend: full disk or quota, no permission, read-only media.
 DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO})
 OPEN = 0o666  # the mode of files that others may read, if the user's umask lets them
@@ -130,13 +133,15 @@ def replace_folder(
         try:
             yield fresh
             sync_tree(fresh)
-            _take_place(fresh, target, retired)
+            if keep is not None:
+                keep.parent.mkdir(parents=True, exist_ok=True)
+                _remove(keep)
+            _take_place(fresh, target, retired, keep)
         finally:
             _remove(fresh)
         if keep is not None and retired.exists():
-            keep.parent.mkdir(parents=True, exist_ok=True)
-            _remove(keep)
             rename(retired, keep)
+        if keep is not None:
             sync(keep.parent)
         _remove(retired)
     except OSError as error:
@@ -175,7 +180,10 @@ def sync(path: Path) -> None:
         return  # Windows has no handle on a folder to sync
     handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
-        os.fsync(handle)
+        if sys.platform == "darwin":  # its fsync leaves the data in the drive's cache
+            fcntl.fcntl(handle, fcntl.F_FULLFSYNC)
+        else:
+            os.fsync(handle)
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that know no sync have nothing to lose
             raise
@@ -199,13 +207,12 @@ def _cannot_write(target: Path, why: str) -> str:
     )
 
 
-def _take_place(fresh: Path, target: Path, retired: Path) -> None:
-    """Put `fresh` in the place of `target`, which then lies at `retired` if there was one."""
+def _take_place(fresh: Path, target: Path, retired: Path, keep: Path | None) -> None:
+    """Put `fresh` in the place of `target`, which then lies at `keep` or at `retired`, if there was one."""
     if not os.path.lexists(target):
         rename(fresh, target)
     elif _exchange(fresh, target):
-        sync(target.parent)
-        rename(fresh, retired)
+        rename(fresh, keep or retired)
     else:
         rename(target, retired)
         try:

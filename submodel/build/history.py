@@ -41,7 +41,7 @@ class History:
 
     @property
     def updates(self) -> int:
-        """How many updates the model has learned from."""
+        """How many updates were kept, those before the last build among them."""
         return sum(one["kind"] == "update" and one["kept"] == "new" for one in self.versions)
 
     @property

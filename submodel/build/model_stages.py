@@ -121,7 +121,7 @@ class ModelStages:
         pruned = self._stages.run(f"prune{suffix}", pruned_hash, make, [paths.pruned])
         stage_hash = hash_of(pruned=pruned_hash, finetuning=self._settings.finetuning.to_json())
         tune = partial(self._finetune, stage_hash, paths, suffix_first)
-        finetuned = self._run_finetuning(f"finetune{suffix}", stage_hash, tune, paths.model)
+        finetuned = self._run_finetuning(f"finetune{suffix}", stage_hash, tune, paths)
         return pruned, finetuned, stage_hash
 
     def _prune(self, size: float, paths: BuildPaths, suffix_first: bool, advance: Advance) -> dict[str, Any]:
@@ -183,7 +183,7 @@ class ModelStages:
                 encoder,
                 self._corpus.files,
                 settings,
-                state=self._state_of(stage_hash),
+                state=self._state_of(stage_hash, paths),
                 fresh=self._fresh,
                 is_new=self._is_new,
                 on_event=self._display.say,
@@ -211,16 +211,18 @@ class ModelStages:
         return self._corpus.provenance()
 
     def _run_finetuning(
-        self, name: str, stage_hash: str, make: Callable[[Advance], Mapping[str, Any]], model: Path
+        self, name: str, stage_hash: str, make: Callable[[Advance], Mapping[str, Any]], paths: BuildPaths
     ) -> StageRecord:
         """Run a stage that trains. Its state is removed once its record is written, and only its own."""
-        record = self._stages.run(name, stage_hash, make, [model])
+        record = self._stages.run(name, stage_hash, make, [paths.model])
         if record.is_fresh:
-            self._state_of(stage_hash).remove()
+            self._state_of(stage_hash, paths).remove()
         return record
 
-    def _state_of(self, stage_hash: str) -> StateFile:
-        return StateFile(path=self._paths.finetuning_state, stage_hash=stage_hash)
+    def _state_of(self, stage_hash: str, paths: BuildPaths) -> StateFile:
+        """Also of the manifest of the model that is trained: pruned again, it may have other channels."""
+        made = sha256_of(paths.pruned / CHECKPOINT_MANIFEST)
+        return StateFile(path=self._paths.finetuning_state, stage_hash=hash_of(stage=stage_hash, made=made))
 
     def _bundle_hash(self, model_hash: str, paths: BuildPaths) -> str:
         """Also of the model's manifest: the same training run twice gives other weights."""

@@ -45,10 +45,12 @@ from submodel.build.paths import BuildPaths, UpdatePaths, prepare_output
 from submodel.build.pipeline import Build, read_checkout
 from submodel.build.stages import StageRecord, hash_of
 from submodel.build.update_start import finish_swap, history_to_update, precision_of_update, take_place
+from submodel.health_checks import BUILD_MEMORY_BYTES, check_memory
 from submodel.report.render import read_saved, render_beside_evaluation
 
 UPDATE_VERSION = 5  # raised when the same inputs give another model
 LEARNING_RATE = 2.5e-4  # half of a build's: the model is tuned already (docs/LOG.md)
+LARGE_PARAMETERS = 2e8  # a smaller model needs far less memory than the first base's
 # The threshold moves little between two versions; a build asks for twice as many.
 THRESHOLD_LINES = 25
 UNREAD = "unread"  # in the record of an update's fine-tuning: the paths that it did not reach
@@ -62,6 +64,7 @@ class UpdateSettings(BuildSettings):
     positions: int = 30  # held-out lines, and as many new ones, to complete; 0 leaves the evaluation out
     served: Precision | None = None  # that of the bundle that is there
     number: int = 0  # of updates before this one: each draws other lines of the old files
+    is_paced: bool = False  # an editor began it, and nobody may be looking
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -83,6 +86,7 @@ def run_update(settings: UpdateSettings, display: StageDisplay) -> dict[str, Any
             restore_folder(folder)
         has_swapped = finish_swap(UpdatePaths(root=settings.output), display)
         history = history_to_update(BuildPaths(root=settings.output))
+        _check_memory(BuildPaths(root=settings.output).model, display, is_paced=settings.is_paced)
         manifest = read_bundle(settings.output / "bundle", verify=False).manifest
         served = Precision(manifest["quantization"])
         quantize = str(precision_of_update(history.quantize, served))
@@ -94,6 +98,21 @@ def run_update(settings: UpdateSettings, display: StageDisplay) -> dict[str, Any
         with display.stage("compare with the last version"):
             update = _Update(settings, display, found, history, manifest)
         return update.update(commit, started, has_swapped=has_swapped)
+
+
+def _check_memory(model: Path, display: StageDisplay, *, is_paced: bool) -> None:
+    """Say so if less memory is free than a model of the first base's size needs; refuse where nobody would see it.
+
+    Raises BuildError.
+    """
+    parameters = (read_artifact(model).manifest or {}).get("parameters", 0)
+    memory = check_memory()
+    if parameters < LARGE_PARAMETERS or not memory.advice:
+        return
+    sentence = f"Memory: {memory.found}. An update of this model takes up to {BUILD_MEMORY_BYTES / 1e9:g} GB"
+    if is_paced:
+        raise BuildError(f"{sentence}, so an editor's update does not begin; close other programs.")
+    display.say(f"{sentence}; close other programs.")
 
 
 class _Update(Build):
@@ -153,7 +172,7 @@ class _Update(Build):
         if has_swapped:  # what its export has measured is not in the report yet
             document |= self._export_model(self._history.model_hash)
         if not self._followed.fresh_to_learn or self._history.versions[-1].get("stage_hash") == stage_hash:
-            scored = self._score_new(stage_hash, {}, True) if has_swapped else {}
+            scored = self._score_new(self._history.model_hash, {}, True) if has_swapped else {}
             rows = {name: scores_of(record).to_json() for name, record in scored.items()}
             if rows:
                 self._remember({**self._history.versions[-1], **{name: figures_of(row) for name, row in rows.items()}})
@@ -175,6 +194,8 @@ class _Update(Build):
             version["kept"] = document["kept"] = "new"
             document |= exported | _commits(before, commit)
         else:
+            if tuned.get("kept_step", 0) > 0:  # better, but its graph failed: another update may try it again
+                version["stage_hash"] = hash_of(failed=stage_hash)
             self._run_drafts()
             held_out = {path: place for path, place in self._followed.known.paths.items() if place == "held-out"}
             known = replace(self._history.known, paths={**self._history.known.paths, **held_out})
@@ -199,7 +220,7 @@ class _Update(Build):
             summary = self._finetune(stage_hash, self._paths, is_suffix_first, advance)
             return {**summary, UNREAD: sorted(self._not_reached())}
 
-        summary = dict(self._run_finetuning("update", stage_hash, make, self._paths.model).result)
+        summary = dict(self._run_finetuning("update", stage_hash, make, self._paths).result)
         self._unread = frozenset(summary.pop(UNREAD))
         if summary["kept_step"] == 0:
             self._display.say("The old model stays: the new one is not better on the validation files")
@@ -342,13 +363,13 @@ class _Update(Build):
             scores["since"] = self._score_bundle("score new lines", model_hash, since)
         return scores
 
-    def _score_new(self, stage_hash: str, old: Mapping[str, StageRecord], is_new: bool) -> dict[str, StageRecord]:
+    def _score_new(self, model_hash: str, old: Mapping[str, StageRecord], is_new: bool) -> dict[str, StageRecord]:
         """The bundle that is there now, on held-out lines."""
         if not is_new:
             return {"held_out": old["held_out_before"]} if "held_out_before" in old else {}
         if self._settings.positions == 0 or self._held_out is None:
             return {}
-        return {"held_out": self._score_bundle("score the bundle", stage_hash, self._held_out)}
+        return {"held_out": self._score_bundle("score the bundle", model_hash, self._held_out)}
 
     @cached_property
     def _held_out(self) -> HeldOut | None:

@@ -43,7 +43,11 @@ def update(
     from submodel.pace import Pace
 
     settings = UpdateSettings(
-        repository=repository, output=output or repository / ".submodel", minutes=minutes, positions=positions
+        repository=repository,
+        output=output or repository / ".submodel",
+        minutes=minutes,
+        positions=positions,
+        is_paced=paced,
     )
     rest = Pace(sys.stdin).rest if paced else lambda: None
     with StageDisplay(as_json=progress is ProgressForm.JSON, rest=rest) as display:

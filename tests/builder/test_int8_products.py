@@ -80,6 +80,20 @@ def test_afterwards_the_model_is_as_before():
     assert torch.equal(before, after) and not torch.equal(before, inside)
 
 
+def test_weights_that_no_product_reads_are_kept_in_half_where_that_loses_nothing():
+    model = adapted()
+    rounded, exact = [module.get_base_layer().weight for module in model.modules() if hasattr(module, "lora_A")][:2]
+    with torch.no_grad():
+        rounded.copy_(rounded.bfloat16())
+        exact[0, 0] = 1 + 2**-20
+    before = [one.clone() for one in (rounded, exact)]
+    with int8_products(model):
+        assert [one.dtype for one in (rounded, exact)] == [torch.bfloat16, torch.float32]
+    for one, was in zip((rounded, exact), before, strict=True):
+        assert one.dtype is torch.float32
+        assert torch.equal(one, was)
+
+
 def test_query_key_and_value_quantize_their_inputs_once(monkeypatch):
     model, calls = adapted(), []
     real = quantize_rows

@@ -85,6 +85,21 @@ def test_the_old_folder_can_be_kept_in_the_place_of_the_one_before(tmp_path):
     assert names(tmp_path) == ["model", "model.previous"]
 
 
+def test_a_kill_after_the_swap_does_not_lose_the_old_folder(tmp_path, monkeypatch):
+    target, keep = tmp_path / "model", tmp_path / "previous" / "model"
+    fill(target, "old")
+    if not folders._exchange(tmp_path, tmp_path):
+        pytest.skip("this file system exchanges no names")
+    monkeypatch.setattr(folders, "sync", lambda path: _fail() if keep.exists() else None)
+    with pytest.raises(KeyboardInterrupt), replace_folder(target, marker="manifest.json", keep=keep) as fresh:
+        (fresh / "manifest.json").write_text("new")
+    assert [(one / "manifest.json").read_text() for one in (target, keep)] == ["new", "old"]
+
+
+def _fail():
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize("can_exchange", [True, False])
 def test_a_reader_always_finds_one_of_the_two(tmp_path, monkeypatch, can_exchange):
     """At each step of a replacement, where the system can exchange names; elsewhere the next run repairs it."""

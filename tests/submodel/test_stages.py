@@ -1,7 +1,7 @@
 """Finished stages are not repeated; interrupted and changed ones are."""
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -10,6 +10,7 @@ from contract.console import StageDisplay
 from contract.errors import ExportError
 from submodel.build import pipeline
 from submodel.build.build_settings import BuildSettings
+from submodel.build.model_stages import ModelStages
 from submodel.build.paths import BuildPaths
 from submodel.build.pipeline import run_build
 from submodel.build.stages import Stages, hash_of
@@ -164,6 +165,20 @@ def test_a_stage_that_is_kept_leaves_the_state_of_another_fine_tuning(tmp_path):
             stage["is_fresh"] for stage in run_build(settings, display)["stages"] if stage["name"] == "finetune"
         )
     assert state.exists()
+
+
+def test_a_state_is_of_the_pruned_model_that_it_adapts(tmp_path):
+    """Pruned again, `build --force` say, it may have other channels of the same number."""
+    paths = BuildPaths(root=tmp_path)
+    paths.pruned.mkdir()
+    settings = BuildSettings(repository=tmp_path, output=tmp_path, base="b", size=1.0, minutes=1, quantize="fp32")
+    hashes = []
+    with StageDisplay() as display:
+        stages = ModelStages(settings, display, cast(Any, None), {}, None)
+        for manifest in ("one", "another", "one"):
+            (paths.pruned / "manifest.json").write_text(manifest)
+            hashes.append(stages._state_of("k", paths).stage_hash)
+    assert hashes[0] == hashes[2] != hashes[1]
 
 
 def test_a_base_that_can_not_be_exported_is_refused_before_anything_is_pruned(tmp_path):

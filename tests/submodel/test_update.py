@@ -41,6 +41,7 @@ from submodel.build.pipeline import run_build
 from submodel.build.stages import Stages, hash_of_output
 from submodel.build.update_run import UNREAD, UpdateSettings, run_update
 from submodel.commands.update import _outcome
+from submodel.health_checks import CheckResult
 from testbed.git import git
 from testbed.models import save_base
 
@@ -430,8 +431,21 @@ def test_a_bundle_that_fails_its_parity_check_does_not_take_the_old_one_s_place(
     assert "parity check" in _outcome(document)
     assert (model.read_bytes(), graph.read_bytes()) == before
     assert not (output / "next").exists()
-    write(repository, range(110, 112), "new")
-    assert follow(repository)["kept"] == "new", "the next one is not stopped by it"
+    assert follow(repository)["kept"] == "new", "the next one tries the same files again"
+
+
+def test_an_update_that_an_editor_began_does_not_take_the_last_memory(repository, monkeypatch):
+    change(repository)
+    low = CheckResult(name="memory", status="warn", found="1.0 GB free of 8.0 GB", advice="Close other programs.")
+    monkeypatch.setattr(update_run, "check_memory", lambda: low)
+    output = repository / ".submodel"
+    settings = UpdateSettings(repository=repository, output=output, minutes=0, positions=0, is_paced=True)
+    with StageDisplay() as display:
+        run_update(settings, display)  # a small model needs little
+    monkeypatch.setattr(update_run, "LARGE_PARAMETERS", 10)
+    with StageDisplay() as display, pytest.raises(BuildError, match=r"1\.0 GB free of 8\.0 GB.*does not begin"):
+        run_update(settings, display)
+    follow(repository, minutes=0, positions=0)  # somebody asked for it
 
 
 @pytest.mark.parametrize(
