@@ -22,7 +22,7 @@ from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
 from builder.artifact import read_artifact
 from builder.corpus.corpus import read_corpus
-from builder.finetuning import int8_products
+from builder.finetuning import finetune as tuning
 from builder.finetuning.finetune import finetune
 from builder.finetuning.finetune_settings import FinetuneSettings
 from builder.finetuning.packed import BY_TORCH
@@ -71,7 +71,7 @@ def run(checkout: Path, is_int8: bool, minutes: float, seed: int) -> dict[str, A
     limit_kernels()
     if is_int8:
         reuse_memory()
-    int8_products._is_faster_here = lambda dtype: is_int8
+    setattr(tuning, "is_int8_faster", lambda dtype: is_int8)  # noqa: B010 - mypy: imported there
     files = read_corpus(checkout).files
     predictor = open_checkpoint("pruned", read_artifact(checkout / ".submodel" / "pruned"), fastest_dtype())
     prompt = predictor.encoder.prompt_format

@@ -21,11 +21,12 @@ from transformers import PreTrainedModel
 from builder.corpus.corpus import SourceFile
 from builder.finetuning.finetune_settings import FinetuneSettings
 from builder.finetuning.gated import gated_in_half
-from builder.finetuning.int8_products import int8_products, is_int8_faster
+from builder.finetuning.int8_products import int8_products
 from builder.finetuning.packed import choose_attention
 from builder.finetuning.training_data import Material
 from builder.finetuning.training_run import TrainingRun
 from builder.finetuning.training_state import StateFile
+from builder.int8 import is_int8_faster
 from builder.learning_examples import IsNew
 from builder.memory import give_back_memory
 from contract.documents import FineTuningFacts
@@ -99,7 +100,9 @@ def _train(
     on_progress: Callable[[int, int], None],
 ) -> tuple[TrainingRun, bool]:
     """Train the factors of a model on a device; returns the run, and whether its products were in 8 bits."""
-    is_int8 = is_int8_faster(adapted.to(device), settings)
+    adapted.to(device)
+    # With `steps` set no clock is to decide which model comes out.
+    is_int8 = device.type == "cpu" and settings.steps is None and is_int8_faster(adapted.dtype)
     run = TrainingRun(adapted, material, settings, state, on_event, on_progress)
     run.restore()
     with (

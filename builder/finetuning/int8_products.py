@@ -1,9 +1,7 @@
-"""Products with frozen weights in 8 bits, forwards and back, on processors that multiply those faster.
+"""Fine-tuning's products with frozen weights in 8 bits (`builder.int8`), forwards and back.
 
-As in SwitchBack (Wortsman et al., Stable and low-precision training for large-scale vision-language models, 2023) each
-row of the inputs and of the gradients has its own scale, and so has each output of a weight. The gradients of the
-low-rank factors, and those behind the logits, are products in the model's own type: most of a softmax's gradients are
-too small for 8 bits beside the largest one.
+The gradients of the low-rank factors, and those behind the logits, are products in the model's own type: most of a
+softmax's gradients are too small for 8 bits beside the largest one.
 """
 
 from __future__ import annotations
@@ -15,32 +13,10 @@ from typing import Any
 
 import torch
 from peft.tuners.lora import Linear
-from torch.nn.functional import linear
 
-from builder.finetuning.finetune_settings import FinetuneSettings
-from builder.number_format import shortest_seconds
+from builder.int8 import InputCache, Quantized, multiply, quantize_rows, unscaled
 
 Tensor = torch.Tensor
-Quantized = tuple[Tensor, Tensor]  # rows as int8, and the scale of each as float32
-LARGEST = 127
-
-
-def quantize_rows(rows: Tensor) -> Quantized:
-    """Round `rows` (rows, columns) to int8; their scales are (rows, 1)."""
-    scales = torch.maximum(rows.amax(1, keepdim=True), -rows.amin(1, keepdim=True)).float()
-    scales = scales.clamp_(min=torch.finfo(torch.float32).tiny * LARGEST).div_(LARGEST)
-    return torch.mul(rows, scales.reciprocal()).round_().to(torch.int8), scales
-
-
-def multiply(inputs: Quantized, weight: Quantized) -> Tensor:
-    """Return `x Wᵀ` in float32, (rows, outputs), for inputs (rows, columns) and a weight (outputs, columns)."""
-    weight_rows, weight_scales = weight
-    return _unscaled(inputs, weight_rows.t()).mul_(weight_scales.t())
-
-
-def _unscaled(inputs: Quantized, weight: Tensor) -> Tensor:
-    rows, scales = inputs
-    return torch._int_mm(rows, weight).float().mul_(scales)
 
 
 @contextmanager
@@ -50,7 +26,7 @@ def int8_products(model: Any) -> Iterator[None]:
     Nothing reads the weights of the adapted layers meanwhile: they are kept in bfloat16 where that loses nothing, as of
     what a checkpoint of ours held.
     """
-    cache = _Inputs()
+    cache = InputCache()
     adapted: list[Any] = [module for module in model.modules() if isinstance(module, Linear)]
     forwards: dict[Any, Callable[[Tensor], Tensor]] = {
         module: partial(_adapted, module, cache, quantize_rows(module.get_base_layer().weight.detach()))
@@ -74,21 +50,7 @@ def int8_products(model: Any) -> Iterator[None]:
             weight.data = weight.data.to(dtype)
 
 
-class _Inputs:
-    """The quantized inputs of the last product: query, key and value have the same ones."""
-
-    def __init__(self) -> None:
-        self._last: Tensor | None = None
-        self._quantized: Quantized | None = None
-
-    def quantize(self, inputs: Tensor) -> Quantized:
-        if self._quantized is None or self._last is not inputs:
-            self._last = inputs
-            self._quantized = quantize_rows(inputs.detach().reshape(-1, inputs.shape[-1]))
-        return self._quantized
-
-
-def _adapted(module: Linear, cache: _Inputs, weight: Quantized, inputs: Tensor) -> Tensor:
+def _adapted(module: Linear, cache: InputCache, weight: Quantized, inputs: Tensor) -> Tensor:
     (name,) = module.active_adapters
     factors = module.lora_A[name].weight, module.lora_B[name].weight
     bias, scaling = module.get_base_layer().bias, module.scaling[name]
@@ -132,7 +94,7 @@ class _AdaptedProduct(torch.autograd.Function):
         of_down = ((of_low * scales.to(dtype)).t() @ rows.to(dtype)).to(down.dtype)
         of_inputs = None
         if ctx.needs_input_grad[0]:
-            of_inputs = _unscaled(quantize_rows(gradients * weight_scales.t()), weight_rows)
+            of_inputs = unscaled(quantize_rows(gradients * weight_scales.t()), weight_rows)
             of_inputs = of_inputs.addmm_(of_low.float(), down).to(dtype).view(ctx.shape)
         return of_inputs, of_down, of_up, None, None, None, None
 
@@ -151,33 +113,3 @@ class _Logits(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradients: Tensor) -> tuple[Tensor, None, None]:
         return (gradients.to(ctx.weight.dtype) @ ctx.weight).to(ctx.dtype), None, None
-
-
-def is_int8_faster(model: Any, settings: FinetuneSettings) -> bool:
-    """Whether `model` is on a processor that multiplies rightly in 8 bits, and clearly faster than in the model's type.
-
-    With `steps` set it is not asked, so that no clock decides which model comes out.
-    """
-    return model.device.type == "cpu" and settings.steps is None and _is_faster_here(model.dtype)
-
-
-def _is_faster_here(dtype: torch.dtype) -> bool:
-    rows, columns, outputs = 1024, 896, 3072  # of a pass and a layer of the first base, about
-    inputs, weight = torch.randn(rows, columns, dtype=dtype), torch.randn(outputs, columns, dtype=dtype)
-    quantized = quantize_rows(weight)
-    try:
-        if not _is_right(columns):
-            return False
-        # Where no kernel is made for it, one product takes seconds.
-        in_8_bits = shortest_seconds(lambda: multiply(quantize_rows(inputs), quantized).to(dtype), 8, most_s=1.0)
-    except (AttributeError, RuntimeError):  # this torch has no such product, or not for this processor
-        return False
-    return in_8_bits < 0.7 * shortest_seconds(lambda: linear(inputs, weight), 8, most_s=1.0)
-
-
-def _is_right(columns: int) -> bool:
-    """Whether the largest sums come out: some processors without VNNI add pairs in 16 bits, which these leave."""
-    largest = torch.full((16, columns), LARGEST, dtype=torch.int8)
-    signs = torch.tensor([1, -1], dtype=torch.int8).repeat(8)[:, None]
-    sums = torch._int_mm(largest.repeat(4, 1), (signs * largest).t())
-    return torch.equal(sums, (signs.int() * columns * LARGEST**2).t().expand(64, -1))

@@ -8,16 +8,19 @@ as its Gram matrix.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from builder.int8 import in_8_bits
 from builder.pruning.channels import ChannelChoice, choose_channels
 from builder.pruning.streams import Block, Stream, attend, open_stream
 
 Tensor = torch.Tensor
+ROWS = 2048  # tokens that pass a feed-forward layer at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +40,15 @@ def narrow_layers(
     width: int,
     settings: WidthSettings,
     *,
+    is_int8: bool = False,
     on_layer: Callable[[int, int, ChannelChoice], None] | None = None,
 ) -> tuple[ChannelChoice, ...]:
     """Narrow every feed-forward layer of `model` to `width` channels, in place; the choices, a layer each.
 
-    calibration, validation: token ids of different files, unpadded, in the form that the server sends.
+    calibration, validation: token ids of different files, unpadded, in the form that the server sends. is_int8: the
+    tokens pass the layers in products of 8 bits; what is decided and refitted has the model's own weights.
     """
+    products = in_8_bits if is_int8 else lambda module: nullcontext()
     with torch.no_grad():  # not inference mode: the new weights may be trained later
         streams = [open_stream(model, ids) for ids in (calibration, validation)]
         layers = model.model.layers
@@ -51,12 +57,13 @@ def narrow_layers(
             is_probe = index % settings.choose_ridge_every == 0
             ridges = settings.ridges if is_probe else (choices[-1].ridge,)
             larger = tuple(ridge for ridge in sorted(settings.ridges) if ridge > max(ridges))
-            activations, unseen = (_run_to_down_proj(layer, stream) for stream in streams)
             down = layer.mlp.down_proj
-            weighted, unseen_weighted = (
-                _over_residual(down, stream, inputs)
-                for stream, inputs in zip(streams, (activations, unseen), strict=True)
-            )
+            with products(layer):
+                activations, unseen = (_run_to_down_proj(layer, stream) for stream in streams)
+                weighted, unseen_weighted = (
+                    _over_residual(down, stream, inputs)
+                    for stream, inputs in zip(streams, (activations, unseen), strict=True)
+                )
             choice = choose_channels(
                 down.weight,
                 weighted,
@@ -66,8 +73,9 @@ def narrow_layers(
                 larger=larger,
             )
             replace_channels(layer.mlp, choice.channels, choice.weight)
-            for stream, inputs in zip(streams, (activations, unseen), strict=True):
-                _add_down_proj(down, stream, inputs[:, choice.channels])
+            with products(down):
+                for stream, inputs in zip(streams, (activations, unseen), strict=True):
+                    _add_down_proj(down, stream, inputs[:, choice.channels])
             choices.append(choice)
             if on_layer is not None:
                 on_layer(index, len(layers), choice)
@@ -89,15 +97,17 @@ def replace_channels(mlp: Block, channels: Tensor, down_weight: Tensor) -> None:
 
 def _run_to_down_proj(layer: Block, stream: Stream) -> Tensor:
     """Move the stream past the attention; returns the inputs of `down_proj`, (tokens of all sequences, channels)."""
-    mlp = layer.mlp
-    dtype = mlp.down_proj.weight.dtype
-    collected = []
+    mlp, down = layer.mlp, layer.mlp.down_proj
     for index, (state, rotary) in enumerate(zip(stream.states, stream.rotary, strict=True)):
-        state = attend(layer, state, rotary)
-        stream.states[index] = state
-        normed = layer.post_attention_layernorm(state).to(dtype)
-        collected.append((mlp.act_fn(mlp.gate_proj(normed)) * mlp.up_proj(normed))[0])
-    return torch.cat(collected)
+        stream.states[index] = attend(layer, state, rotary)
+    rows = torch.cat([state[0] for state in stream.states])
+    activations = torch.empty(len(rows), down.in_features, dtype=down.weight.dtype)
+    # Many rows at once are multiplied faster than those of a sequence.
+    for start in range(0, len(rows), ROWS):
+        part, outputs = rows[start : start + ROWS], activations[start : start + ROWS]
+        normed = layer.post_attention_layernorm(part).to(down.weight.dtype)
+        torch.mul(mlp.act_fn(mlp.gate_proj(normed)), mlp.up_proj(normed), out=outputs)
+    return activations
 
 
 def _over_residual(down: nn.Linear, stream: Stream, activations: Tensor) -> Tensor:
@@ -106,7 +116,7 @@ def _over_residual(down: nn.Linear, stream: Stream, activations: Tensor) -> Tens
     The next norm divides by it too. So each row is weighted as later layers see its error. Without this the few
     tokens with massive activations (the first of each sequence) decide alone.
     """
-    outputs = down(activations)
+    outputs = _through(down, activations)
     residual = torch.cat([state[0] for state in stream.states]) + outputs
     scale = residual.square().mean(dim=1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny).rsqrt()
     weighted: Tensor = activations * scale.to(activations.dtype)
@@ -114,7 +124,11 @@ def _over_residual(down: nn.Linear, stream: Stream, activations: Tensor) -> Tens
 
 
 def _add_down_proj(down: nn.Linear, stream: Stream, activations: Tensor) -> None:
-    outputs = down(activations)  # (tokens of all sequences, hidden)
+    outputs = _through(down, activations)  # (tokens of all sequences, hidden)
     lengths = [state.shape[1] for state in stream.states]
-    for index, output in enumerate(outputs.split(lengths)):
+    for index, output in enumerate(torch.split(outputs, lengths)):
         stream.states[index] = stream.states[index] + output[None]
+
+
+def _through(down: nn.Linear, activations: Tensor) -> Tensor:
+    return torch.cat([down(activations[start : start + ROWS]) for start in range(0, len(activations), ROWS)])

@@ -60,10 +60,12 @@ def prune(
     corpus: Corpus,
     settings: PruneSettings,
     *,
+    is_int8: bool = False,
     on_layer: Callable[[int, int], None] | None = None,
 ) -> Pruned:
     """Prune `model` in place for the code of `corpus`; on_layer(done, layers) is called after each layer.
 
+    is_int8: the calibration's tokens pass the layers in products of 8 bits.
     Raises BuildError where the size can't be reached or the trimmed tokenizer would segment what is learned from
     otherwise.
     """
@@ -91,6 +93,7 @@ def prune(
             calibration.validation,
             plan.width,
             settings.width,
+            is_int8=is_int8,
             on_layer=None if on_layer is None else lambda index, total, _: on_layer(index + 1, total),
         )
         plan = replace(plan, channels=tuple(tuple(choice.channels.tolist()) for choice in choices))

@@ -19,6 +19,7 @@ from builder.checkpoint_writer import parity_examples, save_checkpoint, save_rew
 from builder.corpus.corpus import Corpus
 from builder.fim_examples import FimExample, draw_example_pairs
 from builder.finetuning.training_state import StateFile
+from builder.int8 import is_int8_faster
 from builder.learning_examples import IsNew
 from builder.memory import limit_kernels, peak_rss_bytes, reuse_memory
 from builder.number_format import fastest_dtype
@@ -129,7 +130,8 @@ class ModelStages:
         started = time.perf_counter()
         prompt = base.prompt
         to_be = replace(prompt, suffix_first=suffix_first and prompt.is_fim)
-        pruned = prune(base.model, base.tokenizer, to_be, self._corpus, settings, on_layer=advance)
+        is_int8 = self._settings.finetuning.steps is None and is_int8_faster(self._dtype)
+        pruned = prune(base.model, base.tokenizer, to_be, self._corpus, settings, is_int8=is_int8, on_layer=advance)
         pruned = replace(pruned, prompt=prompt)  # nothing has taught it the other prompt format yet
         self._compare_vocabulary(pruned.plan_summary)
         self._loaded = None  # changed in place: it is no longer the base

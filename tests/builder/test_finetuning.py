@@ -15,7 +15,7 @@ from builder.batches import in_limited_batches
 from builder.corpus.corpus import SourceFile
 from builder.corpus.split import Split
 from builder.finetuning import finetune as tuning
-from builder.finetuning import int8_products, packed, training_run, training_state
+from builder.finetuning import packed, training_run, training_state
 from builder.finetuning import training_data as material
 from builder.finetuning.finetune import TARGETS, finetune
 from builder.finetuning.finetune_settings import FinetuneSettings
@@ -48,7 +48,7 @@ SETTINGS = FinetuneSettings(
 
 @pytest.fixture(autouse=True)
 def no_clock_chooses_the_products(monkeypatch):
-    monkeypatch.setattr(int8_products, "_is_faster_here", lambda _: False)
+    monkeypatch.setattr(tuning, "is_int8_faster", lambda _: False)
 
 
 class Killed(Exception):

@@ -7,11 +7,12 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
+from builder import int8
 from builder.finetuning import finetune as tuning
 from builder.finetuning import int8_products as products
 from builder.finetuning.finetune import finetune
-from builder.finetuning.finetune_settings import FinetuneSettings
-from builder.finetuning.int8_products import int8_products, is_int8_faster, multiply, quantize_rows
+from builder.finetuning.int8_products import int8_products
+from builder.finetuning.training_run import TrainingRun
 from builder.finetuning.training_state import StateFile
 from testbed.models import make_model
 from tests.builder.test_finetuning import SETTINGS, corpus, encoder_and_model
@@ -39,21 +40,6 @@ def loss_and_gradients(model, is_int8):
     gradients = {name: one.grad.clone() for name, one in model.named_parameters() if one.requires_grad}
     model.zero_grad(set_to_none=True)
     return float(loss.detach()), gradients
-
-
-def test_a_row_keeps_its_largest_value():
-    rows = torch.tensor([[0.0, -2.0, 1.0], [0.0, 0.0, 0.0], [1e-3, 5e-4, 0.0]])
-    quantized, scales = quantize_rows(rows)
-    assert quantized.tolist() == [[0, -127, 64], [0, 0, 0], [127, 64, 0]]
-    torch.testing.assert_close(quantized * scales, rows, atol=1e-2, rtol=0)
-
-
-def test_a_product_is_close_to_the_exact_one():
-    torch.manual_seed(0)
-    inputs, weight = torch.randn(50, 256) * torch.logspace(-3, 3, 50)[:, None], torch.randn(70, 256)
-    exact = inputs @ weight.t()
-    error = multiply(quantize_rows(inputs), quantize_rows(weight)) - exact
-    assert (error.norm(dim=1) / exact.norm(dim=1)).max() < 0.02
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -96,9 +82,10 @@ def test_weights_that_no_product_reads_are_kept_in_half_where_that_loses_nothing
 
 def test_query_key_and_value_quantize_their_inputs_once(monkeypatch):
     model, calls = adapted(), []
-    real = quantize_rows
+    real = int8.quantize_rows
     with torch.no_grad(), int8_products(model):
-        monkeypatch.setattr(products, "quantize_rows", lambda rows: calls.append(rows.shape) or real(rows))
+        for module in (int8, products):
+            monkeypatch.setattr(module, "quantize_rows", lambda rows: calls.append(rows.shape) or real(rows))
         model(input_ids=TOKENS)
     assert len(calls) == 4 * len(model.get_decoder().layers) + 1, "attention's inputs, o, gate and up, down; the head"
 
@@ -106,7 +93,7 @@ def test_query_key_and_value_quantize_their_inputs_once(monkeypatch):
 def test_what_is_trained_in_8_bits_serves_a_model_in_its_own_type(tmp_path, monkeypatch):
     losses = {}
     for is_faster in (False, True):
-        monkeypatch.setattr(products, "_is_faster_here", lambda dtype, answer=is_faster: answer)
+        monkeypatch.setattr(tuning, "is_int8_faster", lambda dtype, answer=is_faster: answer)
         encoder, model = encoder_and_model()
         state = StateFile(path=tmp_path / str(is_faster), stage_hash="k")
         summary = finetune(model, encoder, corpus(), SETTINGS, state=state).summary
@@ -116,25 +103,27 @@ def test_what_is_trained_in_8_bits_serves_a_model_in_its_own_type(tmp_path, monk
     assert losses[True] == pytest.approx(losses[False], rel=0.05)
 
 
-def test_with_so_many_steps_no_clock_chooses_the_products(monkeypatch):
-    monkeypatch.setattr(products, "_is_faster_here", lambda dtype: True)
-    assert is_int8_faster(adapted(), FinetuneSettings())
-    assert not is_int8_faster(adapted(), replace(FinetuneSettings(), steps=5))
-    assert not is_int8_faster(adapted().to("meta"), FinetuneSettings()), "a GPU has products of its own"
+@pytest.mark.parametrize(
+    ("steps", "device", "expected"), [(None, "cpu", True), (5, "cpu", False), (None, "cuda", False)]
+)
+def test_no_clock_chooses_the_products_of_so_many_steps_and_a_gpu_has_its_own(
+    tmp_path, monkeypatch, steps, device, expected
+):
+    class Begun(Exception):
+        pass
 
+    def begin(model):
+        taken.append(model)
+        raise Begun
 
-@pytest.mark.parametrize("product", ["exact", "saturating", "missing"])
-def test_only_a_processor_that_multiplies_rightly_in_8_bits_does(monkeypatch, product):
-    def int_mm(left, right):
-        if product == "missing":
-            raise RuntimeError("_int_mm: not for this processor")
-        if product == "exact":
-            return left.int() @ right.int()
-        columns = right.t().int()[None]
-        pairs = ((left.int() + 128)[:, None] * columns).unflatten(-1, (-1, 2)).sum(-1)  # unsigned times signed
-        return (pairs.clamp(-(1 << 15), (1 << 15) - 1).sum(-1) - 128 * columns.sum(-1)).int()
-
-    seconds = iter([0.5, 1.0])  # in 8 bits and not
-    monkeypatch.setattr(products, "shortest_seconds", lambda *_, **__: next(seconds))
-    monkeypatch.setattr(torch, "_int_mm", int_mm)
-    assert products._is_faster_here(torch.float32) == (product == "exact")
+    taken, to = [], torch.nn.Module.to
+    monkeypatch.setattr(torch.nn.Module, "to", lambda self, *where, **_: self if device == "cuda" else to(self, *where))
+    monkeypatch.setattr(tuning, "training_device", lambda: torch.device(device))
+    monkeypatch.setattr(tuning, "is_int8_faster", lambda dtype: True)
+    monkeypatch.setattr(tuning, "int8_products", begin)
+    monkeypatch.setattr(TrainingRun, "train", lambda self: begin(None))
+    encoder, model = encoder_and_model()
+    state = StateFile(path=tmp_path / "state", stage_hash="k")
+    with pytest.raises(Begun):
+        finetune(model, encoder, corpus(), replace(SETTINGS, steps=steps), state=state)
+    assert (taken[0] is not None) is expected

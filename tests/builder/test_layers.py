@@ -26,6 +26,18 @@ def test_full_width_changes_nothing(kind):
 
 
 @pytest.mark.slow
+def test_products_in_8_bits_choose_nearly_the_same_channels():
+    chosen = []
+    for is_int8 in (False, True):
+        model = make_model(300)
+        choices = narrow_layers(model, sequences(60, 1), sequences(6, 2), 128, WidthSettings(), is_int8=is_int8)
+        chosen.append([set(choice.channels.tolist()) for choice in choices])
+        assert not any("forward" in vars(module) for module in model.modules())
+    for exact, close in zip(*chosen, strict=True):
+        assert len(exact & close) > 0.9 * 128
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["qwen2", "llama"])
 def test_each_layer_is_measured_on_the_pruned_ones_before_it(kind):
     """The reported error of the last layer is what the pruned model shows there, seen through the norm that follows."""

@@ -1,0 +1,99 @@
+"""Products with weights in 8 bits, each row with a scale of its own, on processors that multiply those faster.
+
+As in SwitchBack (Wortsman et al., Stable and low-precision training for large-scale vision-language models, 2023).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import linear
+
+from builder.number_format import shortest_seconds
+
+Tensor = torch.Tensor
+Quantized = tuple[Tensor, Tensor]  # rows as int8, and the scale of each as float32
+LARGEST = 127
+
+
+def quantize_rows(rows: Tensor) -> Quantized:
+    """Round `rows` (rows, columns) to int8; their scales are (rows, 1)."""
+    scales = torch.maximum(rows.amax(1, keepdim=True), -rows.amin(1, keepdim=True)).float()
+    scales = scales.clamp_(min=torch.finfo(torch.float32).tiny * LARGEST).div_(LARGEST)
+    return torch.mul(rows, scales.reciprocal()).round_().to(torch.int8), scales
+
+
+def multiply(inputs: Quantized, weight: Quantized) -> Tensor:
+    """Return `x Wᵀ` in float32, (rows, outputs), for inputs (rows, columns) and a weight (outputs, columns)."""
+    weight_rows, weight_scales = weight
+    return unscaled(inputs, weight_rows.t()).mul_(weight_scales.t())
+
+
+def unscaled(inputs: Quantized, weight: Tensor) -> Tensor:
+    """Return the product of quantized rows and `weight` (columns, outputs), int8, without the weight's scales."""
+    rows, scales = inputs
+    return torch._int_mm(rows, weight).float().mul_(scales)
+
+
+class InputCache:
+    """The quantized inputs of the last product: query, key and value have the same ones."""
+
+    def __init__(self) -> None:
+        self._last: Tensor | None = None
+        self._quantized: Quantized | None = None
+
+    def quantize(self, inputs: Tensor) -> Quantized:
+        """Return `inputs` (…, columns) as quantized rows."""
+        if self._quantized is None or self._last is not inputs:
+            self._last = inputs
+            self._quantized = quantize_rows(inputs.detach().reshape(-1, inputs.shape[-1]))
+        return self._quantized
+
+
+@contextmanager
+def in_8_bits(block: nn.Module) -> Iterator[None]:
+    """Within the block the linear layers of a module multiply in 8 bits; what they return has no gradient."""
+    cache = InputCache()
+    layers: list[Any] = [module for module in block.modules() if isinstance(module, nn.Linear)]
+    for layer in layers:
+        layer.forward = partial(_outputs, layer, cache, quantize_rows(layer.weight.detach()))
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.forward
+
+
+def _outputs(layer: nn.Linear, cache: InputCache, weight: Quantized, inputs: Tensor) -> Tensor:
+    outputs = multiply(cache.quantize(inputs), weight)
+    if layer.bias is not None:
+        outputs += layer.bias
+    return outputs.to(inputs.dtype).view(*inputs.shape[:-1], -1)
+
+
+def is_int8_faster(dtype: torch.dtype) -> bool:
+    """Whether this processor multiplies rightly in 8 bits, and clearly faster than in `dtype`: it is measured."""
+    rows, columns, outputs = 1024, 896, 3072  # of a pass and a layer of the first base, about
+    inputs, weight = torch.randn(rows, columns, dtype=dtype), torch.randn(outputs, columns, dtype=dtype)
+    quantized = quantize_rows(weight)
+    try:
+        if not _is_right(columns):
+            return False
+        # Where no kernel is made for it, one product takes seconds.
+        in_8_bits = shortest_seconds(lambda: multiply(quantize_rows(inputs), quantized).to(dtype), 8, most_s=1.0)
+    except (AttributeError, RuntimeError):  # this torch has no such product, or not for this processor
+        return False
+    return in_8_bits < 0.7 * shortest_seconds(lambda: linear(inputs, weight), 8, most_s=1.0)
+
+
+def _is_right(columns: int) -> bool:
+    """Whether the largest sums come out: some processors without VNNI add pairs in 16 bits, which these leave."""
+    largest = torch.full((16, columns), LARGEST, dtype=torch.int8)
+    signs = torch.tensor([1, -1], dtype=torch.int8).repeat(8)[:, None]
+    sums = torch._int_mm(largest.repeat(4, 1), (signs * largest).t())
+    return torch.equal(sums, (signs.int() * columns * LARGEST**2).t().expand(64, -1))
