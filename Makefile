@@ -12,7 +12,7 @@ TYPES     := types-linux types-darwin types-win32
 # this variable is set, none does, and each process compiles torch and transformers again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-fast test-tools check $(TYPES) docs audit lock bench vsix test-editor-prepare test-editor clean
+.PHONY: demo test test-fast test-tools check $(TYPES) docs audit lock vsix test-editor-prepare test-editor clean
 .DEFAULT_GOAL := test
 
 # The environment is made anew when pyproject.toml changes; the stamp is written last, so that a broken install is repeated.

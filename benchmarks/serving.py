@@ -24,6 +24,7 @@ from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
 from builder.corpus.corpus import read_corpus
 from contract.children import python_module
+from contract.documents import SUB_MODEL
 from laboratory.bench.bench_run import processor_s
 
 POSITIONS = 10
@@ -105,7 +106,7 @@ def main() -> None:
     document = {
         "command": f"python -m benchmarks.serving {arguments.report.name} {arguments.repository.name}",
         "base": report["base"]["name"],
-        "bundle_bytes": next(row["bytes"] for row in report["models"] if row["name"] == "bundle"),
+        "bundle_bytes": next(row["bytes"] for row in report["models"] if row["name"] == SUB_MODEL),
         "positions": len(answers),
         "same_text_in_command_line_and_server": same,
         "command_line_milliseconds": [round(answer["milliseconds"], 1) for answer in answers],
