@@ -44,7 +44,7 @@ SAFE_PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._+-]*")  # no separator, drive,
 DIGEST = re.compile(r"[0-9a-f]{64}")
 _MADE_BY = ("plan", "finetuning", "learned_sha256")  # keys of both manifests
 _NO_CHECKSUM = "0" * 64
-_SEAL = re.compile(rb'"[^"\n]{0,40}": "([0-9a-zA-Z]{64})"\n}\n?$')
+_SEAL = re.compile(rb'"checksum": "([0-9a-f]{64})"\n}\n\Z')  # how `sealed_manifest` ends
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,10 +259,7 @@ def replace_bundle(target: Path, *, is_version: bool = True) -> Iterator[Path]:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """bundle.json of a bundle folder, checked by its checksum and its form, its files unseen; raises BundleError.
-
-    A bundle of a version before checksums has none, and is taken as it is.
-    """
+    """bundle.json of a bundle folder, checked by its checksum and its form, its files unseen; raises BundleError."""
     return _read(folder)[1]
 
 
@@ -292,11 +289,11 @@ def _read(folder: Path) -> tuple[str, Manifest]:
         raise BundleError(f"{path} is not valid JSON ({error}); {AGAIN}.") from error
     check_manifest(document, path)
     seal = _SEAL.search(content)
-    if CHECKSUM in document or seal is not None:
-        start, end = seal.span(1) if seal is not None else (0, 0)
-        zeroed = content[:start] + _NO_CHECKSUM.encode() + content[end:]
-        if document.get(CHECKSUM) != hashlib.sha256(zeroed).hexdigest():
-            raise BundleError(f"{path} has changed since it was written (its checksum differs); {AGAIN}.")
+    if seal is None:
+        raise BundleError(f"{path} has changed since it was written (it ends without its checksum); {AGAIN}.")
+    zeroed = content[: seal.start(1)] + _NO_CHECKSUM.encode() + content[seal.end(1) :]
+    if seal[1].decode() != hashlib.sha256(zeroed).hexdigest():
+        raise BundleError(f"{path} has changed since it was written (its checksum differs); {AGAIN}.")
     return hashlib.sha256(content).hexdigest(), cast(Manifest, document)
 
 

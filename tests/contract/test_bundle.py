@@ -232,11 +232,12 @@ def test_any_changed_byte_of_the_manifest_is_found(bundle: Path) -> None:
     read_bundle(bundle)
 
 
-def test_a_bundle_from_before_checksums_is_read(bundle: Path) -> None:
+def test_a_manifest_without_its_checksum_is_refused(bundle: Path) -> None:
     document = json.loads((bundle / MANIFEST_FILE).read_text("utf-8"))
     del document["checksum"]
     (bundle / MANIFEST_FILE).write_text(json.dumps(document, indent=2) + "\n")
-    read_bundle(bundle)
+    with pytest.raises(BundleError, match="ends without its checksum"):
+        read_bundle(bundle)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="named pipes are POSIX's")
