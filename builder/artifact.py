@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tokenizers import Tokenizer
+
 from contract.bundle.bundle import CHECKPOINT_MANIFEST
 from contract.errors import BuildError
 from contract.files.untrusted_json import read_json
@@ -39,16 +41,20 @@ class SubModel:
         value = plan.get("characters_per_token") if isinstance(plan, Mapping) else None
         return float(value) if isinstance(value, int | float) else 0.0
 
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer of the folder, read anew; raises BuildError if it can't be read."""
+        path = self.folder / "tokenizer.json"
+        try:
+            return read_tokenizer_file(path)
+        except TokenizerError as error:
+            raise BuildError(f"The tokenizer {path} can't be read: {error}; run `submodel build` again.") from error
+
     def token_ids(self, texts: Iterable[str]) -> Iterator[list[int]]:
         """The token ids of each text; what looks like a special token is text there.
 
         Raises BuildError if the tokenizer can't be read.
         """
-        path = self.folder / "tokenizer.json"
-        try:
-            tokenizer = read_tokenizer_file(path)
-        except TokenizerError as error:
-            raise BuildError(f"The tokenizer {path} can't be read: {error}; run `submodel build` again.") from error
+        tokenizer = self.tokenizer()
         tokenizer.encode_special_tokens = True
         for text in texts:
             yield tokenizer.encode(text, add_special_tokens=False).ids

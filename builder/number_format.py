@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import inf
+from typing import Final
 
 import torch
+
+DTYPES: Final[Mapping[str, torch.dtype]] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def fastest_dtype(*, size: int = 1024, rounds: int = 3) -> torch.dtype:

@@ -16,10 +16,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
+from tokenizers import Tokenizer
 
 from builder.bases.folder_model import check_sizes, with_rope_theta
+from builder.bases.prompt_tokens import with_control_tokens_special
 from contract.errors import ExportError
 from contract.files.untrusted_json import read_json
+from contract.tokenizer_file import TokenizerError, read_tokenizer_file
 
 MAX_POSITIONS = 8192  # the rotary tables' length: 2 MB at 8,192; editors' prompts are far shorter
 SINGLE_FILE = "model.safetensors"
@@ -49,6 +52,15 @@ class DecoderShape:
     def qkv_width(self) -> int:
         """Columns of the packed query, key and value projection."""
         return (self.heads + 2 * self.kv_heads) * self.head_dim
+
+
+def read_tokenizer(folder: Path) -> Tokenizer:
+    """Read tokenizer.json of a model folder, its control tokens special; raise ExportError if it can't be read."""
+    path = folder / "tokenizer.json"
+    try:
+        return with_control_tokens_special(read_tokenizer_file(path))
+    except TokenizerError as error:
+        raise ExportError(f"The tokenizer {path} can't be read: {error}.") from error
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -15,11 +15,11 @@ from typing import Any, Final
 
 from tokenizers import Tokenizer
 
-from builder.bases.prompt_tokens import FIM_FAMILIES, with_control_tokens_special
+from builder.bases.prompt_tokens import FIM_FAMILIES
 from builder.gguf.tokenizer import CONTROL, PRE_TOKENIZERS, UNUSED, USER_DEFINED
 from contract.errors import ExportError
 from contract.files.untrusted_json import read_json
-from contract.tokenizer_file import TokenizerError, read_tokenizer_file
+from exporters.checkpoint_reader import read_tokenizer
 
 NORMAL: Final = 1
 # Runs of blanks before words and digits, contractions in both cases, numbers of several lengths, line ends, marks.
@@ -58,10 +58,7 @@ def read_vocabulary(folder: Path, config: Mapping[str, Any], end_token: str | No
     the tokenizer is no byte-level BPE, or splits text by rules that have no known name in llama.cpp.
     """
     path = folder / "tokenizer.json"
-    try:
-        tokenizer = with_control_tokens_special(read_tokenizer_file(path))
-    except TokenizerError as error:
-        raise ExportError(f"The tokenizer {path} can't be read: {error}.") from error
+    tokenizer = read_tokenizer(folder)
     document = json.loads(tokenizer.to_str())
     model = document["model"]
     if model.get("type") != "BPE" or "ByteLevel" not in json.dumps(document.get("decoder")):

@@ -21,7 +21,7 @@ from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, PretrainedConf
 
 from builder.artifact import SubModel, read_artifact
 from builder.bases.folder_model import MODEL_FAULTS, check_sizes, model_with_weights
-from builder.bases.prompt_tokens import make_prompt_format, with_control_tokens_special
+from builder.bases.prompt_tokens import make_prompt_format
 from builder.bases.resolve import licence_of
 from contract.bundle.bundle import (
     OPTIMUM_LAYOUT,
@@ -35,9 +35,8 @@ from contract.bundle.bundle import (
 from contract.errors import ExportError
 from contract.prompt import PromptEncoder
 from contract.runtime_errors import RUNTIME_ERRORS
-from contract.tokenizer_file import TokenizerError, read_tokenizer_file
 from contract.versions import installed_versions
-from exporters.checkpoint_reader import MAX_POSITIONS, FloatArray, read_config
+from exporters.checkpoint_reader import MAX_POSITIONS, FloatArray, read_config, read_tokenizer
 from exporters.export_settings import COPIED_FILES, ExportSettings
 from exporters.parity import ParityReport, ParitySettings, compare_logits
 from exporters.precision import Precision
@@ -150,11 +149,7 @@ def without_code(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _encoder(model_folder: Path, config: PretrainedConfig) -> PromptEncoder:
-    path = model_folder / TOKENIZER_FILE
-    try:
-        tokenizer = with_control_tokens_special(read_tokenizer_file(path))
-    except TokenizerError as error:
-        raise ExportError(f"The tokenizer {path} can't be read: {error}.") from error
+    tokenizer = read_tokenizer(model_folder)
     eos = config.eos_token_id
     eos_token = tokenizer.id_to_token(eos) if isinstance(eos, int) else None
     return PromptEncoder(tokenizer, make_prompt_format(tokenizer, is_fim=None, bos_token=None, eos_token=eos_token))

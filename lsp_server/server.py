@@ -303,17 +303,20 @@ class CompletionServer(LanguageServer):
 
     def warn_once(self, message: str, about: str | None = None) -> None:
         """Show a warning, unless one with the same `about`, by default the message, was shown before."""
-        about = about or message
-        if about not in self._warned:
-            self._warned.add(about)
+        if self._is_first(about or message):
             self.warn(message)
 
     def note_once(self, message: str) -> None:
         """Write to the client's log, once: editors start the server in each project, also where none was built."""
-        if message not in self._warned:
-            self._warned.add(message)
+        if self._is_first(message):
             log.info(message)
             self.window_log_message(types.LogMessageParams(type=types.MessageType.Info, message=message))
+
+    def _is_first(self, about: str) -> bool:
+        """Whether nothing was said of it before; from now on it was."""
+        is_first = about not in self._warned
+        self._warned.add(about)
+        return is_first
 
     def describe(self) -> ServerStatus:
         """Return the status object (docs/protocol.md)."""

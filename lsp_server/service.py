@@ -43,7 +43,6 @@ class Reading:
 
     tokens: int = 0
     core_s: float = 0.0
-    is_whole: bool = False  # nothing of the prompt is left to read
 
 
 class CompletionService:
@@ -305,13 +304,11 @@ class CompletionService:
         completer = self._loaded.get(bundle, request.threads)
         if completer is None:
             return Reading()
-        began, is_stopped = time.process_time(), False
+        began = time.process_time()
 
         def stop() -> bool:
-            nonlocal is_stopped
             self._worker.beat()
-            is_stopped = unwanted.is_set() or time.process_time() - began >= max_core_s
-            return is_stopped
+            return unwanted.is_set() or time.process_time() - began >= max_core_s
 
         if stop():
             return Reading()
@@ -328,7 +325,7 @@ class CompletionService:
             log.exception("Nothing read ahead")
             return Reading(core_s=time.process_time() - began)
         log.debug("%d tokens read ahead", tokens)
-        return Reading(tokens=tokens, core_s=time.process_time() - began, is_whole=not is_stopped)
+        return Reading(tokens=tokens, core_s=time.process_time() - began)
 
     def _recall(self, request: CompletionRequest) -> Completion | None:
         completer = self._loaded.completers.get(request.bundle) if request.bundle is not None else None

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 from gguf.quants import dequantize
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
+from transformers import PreTrainedModel
 
-from builder.bases.folder_model import MAX_LAYERS
+from builder.bases.folder_model import ARCHITECTURES, MAX_LAYERS
 from builder.gguf.reader import GgufFile, TensorInfo
 from builder.gguf.tokenizer import vocabulary
 from contract.errors import BaseModelError
@@ -29,10 +29,6 @@ THREADS: Final = 2  # numpy's loops let go of the interpreter; more cores than t
 SAMPLED_ROWS: Final = 256  # enough to tell two copies of a matrix (nearly equal) from two matrices (unrelated)
 SAME_MATRIX_TOLERANCE: Final = 0.25  # relative distance; Q4_0 against Q8_0 of one matrix is 0.1, unrelated ones 1.4
 
-ARCHITECTURES: Final[dict[str, tuple[type[Any], type[Any]]]] = {
-    "llama": (LlamaConfig, LlamaForCausalLM),
-    "qwen2": (Qwen2Config, Qwen2ForCausalLM),
-}
 OUTER_TENSORS: Final = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
 LAYER_TENSORS: Final = {
     "attn_norm": "input_layernorm",

@@ -10,11 +10,9 @@ import torch
 
 from builder.bases.catalogue import CATALOGUE
 from builder.datasets import TEXT, CalibrationFormat
-from builder.number_format import fastest_dtype
+from builder.number_format import DTYPES, fastest_dtype
 from contract.errors import BuildError
 from contract.files.home import expand_home
-
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def calibration_specs(repository: Path | None, named: Sequence[str] | None) -> tuple[str, ...]:
@@ -63,6 +61,6 @@ def choose_dtype(text: str) -> torch.dtype:
     """
     if text == "auto":
         return fastest_dtype()
-    if text not in _DTYPES:
-        raise BuildError(f"--dtype {text} is unknown; give auto, {' or '.join(_DTYPES)}.")
-    return _DTYPES[text]
+    if text not in DTYPES:
+        raise BuildError(f"--dtype {text} is unknown; give auto, {' or '.join(DTYPES)}.")
+    return DTYPES[text]

@@ -22,7 +22,7 @@ from builder.finetuning.training_state import StateFile
 from builder.int8 import is_int8_faster
 from builder.learning_examples import IsNew
 from builder.memory import limit_kernels, peak_rss_bytes, reuse_memory
-from builder.number_format import fastest_dtype
+from builder.number_format import DTYPES, fastest_dtype
 from builder.pruning.structured_pruning import prune
 from contract.bundle.bundle import CHECKPOINT_MANIFEST, Bundle, build_of, read_bundle
 from contract.bundle.threshold import KEY
@@ -85,8 +85,7 @@ class ModelStages:
     @cached_property
     def _dtype(self) -> torch.dtype:
         """Measured when a stage first needs it: a build that repeats nothing does without."""
-        named = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-        return fastest_dtype() if self._settings.dtype is None else named[self._settings.dtype]
+        return fastest_dtype() if self._settings.dtype is None else DTYPES[self._settings.dtype]
 
     def _load_base(self) -> LoadedBase:
         """The base in memory, read when the first stage needs it; pruning consumes it."""

@@ -23,7 +23,6 @@ from contract.bundle.trusted_builds import check_trusted
 from contract.documents import SUB_MODEL
 from contract.errors import BuildError
 from contract.prompt import PromptEncoder
-from contract.tokenizer_file import TokenizerError, read_tokenizer_file
 from submodel.build.paths import BuildPaths, check_own
 from submodel.evaluation.bundle_predictor import BundlePredictor
 
@@ -103,12 +102,7 @@ def open_predictor(candidate: ScoredModel, base: str, dtype: torch.dtype, say: S
 def open_checkpoint(name: str, source: SubModel, dtype: torch.dtype) -> TorchPredictor:
     """A sub-model's folder as a predictor; raises BaseModelError or BuildError if it can't be read."""
     model = read_folder_model(source.folder, dtype)
-    path = source.folder / "tokenizer.json"
-    try:
-        tokenizer = read_tokenizer_file(path)
-    except TokenizerError as error:
-        raise BuildError(f"The tokenizer {path} can't be read: {error}; run `submodel build` again.") from error
-    return TorchPredictor(name, model, PromptEncoder(tokenizer, source.prompt))
+    return TorchPredictor(name, model, PromptEncoder(source.tokenizer(), source.prompt))
 
 
 def files_held_out_from(candidates: list[ScoredModel], files: Sequence[SourceFile]) -> frozenset[str] | None:
