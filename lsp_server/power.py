@@ -123,19 +123,18 @@ def _own_process() -> Any:
 
 
 class Allowance:
-    """Core seconds that may be spent: they grow at `rate` up to `burst_s`. `now` is a monotonic clock in seconds."""
+    """Core seconds that may be spent: they grow at RATE up to BURST_S. `now` is a monotonic clock in seconds."""
 
-    def __init__(self, now: Callable[[], float], *, rate: float = RATE, burst_s: float = BURST_S) -> None:
+    def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._rate, self.burst_s = rate, burst_s
-        self._left_s, self._at = burst_s, now()
+        self._left_s, self._at = BURST_S, now()
         self._unused_s = 0.0  # spent last, unless `use` came after it
 
     @property
     def left_s(self) -> float:
         """Core seconds that may be spent now; negative if more was spent than there was."""
         now = self._now()
-        self._left_s = min(self.burst_s, self._left_s + (now - self._at) * self._rate)
+        self._left_s = min(BURST_S, self._left_s + (now - self._at) * RATE)
         self._at = now
         return self._left_s
 
@@ -146,5 +145,5 @@ class Allowance:
 
     def use(self) -> None:
         """Give back what was spent last, since it was of use."""
-        self._left_s = min(self.burst_s, self.left_s + self._unused_s)
+        self._left_s = min(BURST_S, self.left_s + self._unused_s)
         self._unused_s = 0.0

@@ -19,7 +19,7 @@ from lsp_server.acceptance import AcceptanceTracker
 from lsp_server.debounce import Debounce
 from lsp_server.next_places import place_after_accepting, place_of_first_key
 from lsp_server.options import WHEN_ASKED, ServerOptions
-from lsp_server.power import Allowance, Policy, PowerMeter, choose_policy, choose_threads
+from lsp_server.power import BURST_S, Allowance, Policy, PowerMeter, choose_policy, choose_threads
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.service import CompletionService
 from lsp_server.suggestion.steps import Step
@@ -177,7 +177,7 @@ class Session:
         self.allowance.spend(reading.core_s)
 
     async def _read_whole(self, request: CompletionRequest) -> None:
-        await self.service.read_ahead(request, self.allowance.burst_s)
+        await self.service.read_ahead(request, BURST_S)
 
     async def _suggest(
         self, request: CompletionRequest, trace: Trace, generation: int, unwanted: threading.Event

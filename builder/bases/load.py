@@ -54,7 +54,6 @@ class _Vocabulary:
 def load_base(
     spec: str,
     *,
-    cache_dir: Path | None = None,
     on_event: Callable[[str], None] = lambda text: None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     dtype: torch.dtype = torch.bfloat16,
@@ -64,7 +63,7 @@ def load_base(
     Each call of `on_event` begins something, and the calls of `on_progress` after it (bytes done, bytes in all) are its
     progress. Raises BaseModelError, one sentence, for whatever keeps the base from being had or read.
     """
-    resolved = resolve_base(spec, cache_dir=cache_dir, on_event=on_event, on_progress=on_progress)
+    resolved = resolve_base(spec, on_event=on_event, on_progress=on_progress)
     return load_resolved(resolved, on_event=on_event, on_progress=on_progress, dtype=dtype)
 
 

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from builder.corpus.split import SPLITS, Split, SplitCandidate, split_files
 from contract.documents import CorpusFacts, LanguageFacts, SplitFacts
@@ -21,13 +21,14 @@ from contract.progress import Progress
 from contract.repository.languages import Kind, get_language
 from contract.repository.texts import ReadingSettings, read_repository
 
+MIN_HELD_OUT_BYTES: Final = 2_000  # of code: some 60 lines, or the score is noise
+
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusSettings(ReadingSettings):
     """What is read of a repository, and the least that a build can work with."""
 
     min_calibration_bytes: int = 20_000  # of code: about 6,000 tokens; with fewer the refit has more unknowns than data
-    min_held_out_bytes: int = 2_000  # of code: some 60 lines, or the score is noise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +185,7 @@ def _check_size(corpus: Corpus, root: Path, settings: CorpusSettings, skipped: M
     sizes = {split: sum(file.size_bytes for file in corpus.select(split, code_only=True)) for split in SPLITS}
     if (
         sizes["calibration"] >= settings.min_calibration_bytes
-        and sizes["held-out"] >= max(settings.min_held_out_bytes, 1)
+        and sizes["held-out"] >= MIN_HELD_OUT_BYTES
         and sizes["validation"] > 0
     ):
         return
@@ -193,6 +194,6 @@ def _check_size(corpus: Corpus, root: Path, settings: CorpusSettings, skipped: M
         f"The repository {root} is too small to split: it has {count:,} {'file' if count == 1 else 'files'} of code "
         f"({sizes['calibration']:,} bytes to calibrate on, {sizes['validation']:,} to validate, {sizes['held-out']:,} "
         f"held out), and it takes at least {settings.min_calibration_bytes:,} bytes, one file and "
-        f"{settings.min_held_out_bytes:,} bytes in files that are no copies of one another{_left_out(skipped)}; name a "
+        f"{MIN_HELD_OUT_BYTES:,} bytes in files that are no copies of one another{_left_out(skipped)}; name a "
         "larger repository."
     )

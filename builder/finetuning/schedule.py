@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from itertools import islice
+from typing import Final
+
+FLOOR: Final = 0.1  # of the peak: the learning rate of the last step
 
 
 def steps_within(seconds: float, seconds_of_steps: Iterable[float], *, least: int, most: int) -> int:
@@ -17,12 +20,12 @@ def steps_within(seconds: float, seconds_of_steps: Iterable[float], *, least: in
     return max(least, count)
 
 
-def learning_rate_at(step: int, total: int, *, peak: float, warmup: int, floor: float = 0.1) -> float:
-    """Linear warm-up to `peak`, then a half cosine down to `floor` of it; step counts from 0."""
+def learning_rate_at(step: int, total: int, *, peak: float, warmup: int) -> float:
+    """Linear warm-up to `peak`, then a half cosine down to FLOOR of it; step counts from 0."""
     if step < warmup:
         return peak * (step + 1) / warmup
     progress = (step - warmup) / max(1, total - warmup)
-    return peak * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+    return peak * (FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
 
 
 def validation_steps(total: int, count: int) -> frozenset[int]:

@@ -25,7 +25,7 @@ BLOCK_COLUMNS = 128  # columns whose zeros are chosen at once (section 3.2)
 
 
 def prune_sparsegpt(
-    weight: Tensor, gram: Tensor, target: Target, *, damping: float = DAMPING, block: int = BLOCK_COLUMNS
+    weight: Tensor, gram: Tensor, target: Target, *, block: int = BLOCK_COLUMNS
 ) -> tuple[Tensor, Tensor]:
     """Choose the zeros of `weight` and update the rest; return the mask and the new weight.
 
@@ -36,7 +36,7 @@ def prune_sparsegpt(
     if target.pattern is not None:
         check_groups(weight.shape[1], target.pattern)
         block = max(block // target.pattern.size, 1) * target.pattern.size
-    factor = _inverse_factor(regularized(gram.float(), damping))
+    factor = _inverse_factor(regularized(gram.float(), DAMPING))
     weight = weight.float().clone()
     kept = torch.ones_like(weight, dtype=torch.bool)
     inputs = weight.shape[1]
