@@ -46,7 +46,6 @@ from laboratory.bench.workload import Keystroke, WorkloadSettings, hash_strokes,
 from laboratory.replay.passages import check_later
 
 MODEL_FREE = ("similar line", "n-gram")
-WAYS = ("again", "model-free")  # in documents of earlier versions: what the last such run was
 KEPT = ("engines", "ratios", "leads", "exact", "lines", "source", "threads")
 
 
@@ -139,22 +138,14 @@ def check_build(reported: Mapping[str, Any], build: str, path: Path) -> None:
 def origins_of(reported: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return for each engine what gave its answers: the SHA-256 of the build or file, command, machine and versions.
 
-    A document without "origins" says so for the first run and, from earlier versions, for the last of each later way.
+    A document of the first run alone has no "origins": it describes that run.
     """
-    if "origins" in reported:
-        return dict(reported["origins"])
-    origins = _origins_of_run(reported)
-    for way in reported:
-        if way in WAYS:
-            origins |= _origins_of_run(reported[way], is_model_free=way == "model-free")
-    return origins
+    return dict(reported["origins"]) if "origins" in reported else _origins_of_run(reported)
 
 
 def put_origins(reported: dict[str, Any], run: Mapping[str, Any], *, is_model_free: bool) -> None:
     """Put what gave the engines' new answers into an earlier run's document. What it says of other engines stays."""
     reported["origins"] = origins_of(reported) | _origins_of_run(run, is_model_free=is_model_free)
-    for way in WAYS:
-        reported.pop(way, None)
 
 
 def _origins_of_run(run: Mapping[str, Any], *, is_model_free: bool = False) -> dict[str, dict[str, Any]]:

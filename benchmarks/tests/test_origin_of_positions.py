@@ -26,7 +26,7 @@ def test_another_build_is_refused_where_the_document_names_one() -> None:
     check_build({"bundle_build": "b" * 64}, "b" * 64, Path("positions.json"))
     with pytest.raises(SystemExit, match="--other-build"):
         check_build({"bundle_build": "a" * 64}, "b" * 64, Path("positions.json"))
-    earlier = {"bundle_build": "a" * 64, "again": {"bundle_build": "b" * 64}}
+    earlier = {"bundle_build": "a" * 64, "origins": {"submodel": {"sha256": "b" * 64}}}
     check_build(earlier, "b" * 64, Path("positions.json"))
     with pytest.raises(SystemExit, match="answers of another build"):
         check_build(earlier, "a" * 64, Path("positions.json"))
