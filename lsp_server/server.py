@@ -9,8 +9,9 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from lsprotocol import types
@@ -161,11 +162,7 @@ class CompletionServer(LanguageServer):
         if not served:
             raise BundleError("There is no bundle in this workspace; run `submodel build` in the repository.")
         bundle, older = self.finder.roll_back(served, older)
-        self.service.supersede()  # as in `reload`
-        self.session.forget_answers()
-        async with self._changing_bundles:
-            self.is_started = False  # else the status would say meanwhile that there is no bundle
-            await self.service.forget(bundle)
+        async with self._loading_anew(bundle):
             status = self.service.bundles.get(older)
             if status is None or status.state not in (BundleState.READY, BundleState.LOADING):
                 await self._load(older, self.session.threads())
@@ -268,13 +265,19 @@ class CompletionServer(LanguageServer):
         """Forget what was found and loaded, and begin anew."""
         self._warned.clear()
         self.repositories.forget_readings()
-        self.service.supersede()  # a request that waits for its debounce would load a model again
         self.finder.forget()
+        async with self._loading_anew():
+            await self._load_found()
+
+    @asynccontextmanager
+    async def _loading_anew(self, bundle: Path | None = None) -> AsyncIterator[None]:
+        """Forget all answers and a bundle, or all bundles, before a block that loads and sets `is_started`."""
+        self.service.supersede()  # a request that waits for its debounce would load a model again
         self.session.forget_answers()
         async with self._changing_bundles:  # requests that come meanwhile are answered
             self.is_started = False  # else the status would say meanwhile that there is no bundle
-            await self.service.forget()
-            await self._load_found()
+            await self.service.forget(bundle)
+            yield
 
     def note_use(self) -> None:
         """Restart the time after which an unused model is freed."""
