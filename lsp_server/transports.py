@@ -11,13 +11,13 @@ import os
 import sys
 from typing import BinaryIO, cast
 
-from contract.plain_text import log_to_stderr
 from lsp_server.addresses import find_addresses
 from lsp_server.handlers import register_handlers
 from lsp_server.options import ServerOptions
 from lsp_server.own_methods import register_own_methods
 from lsp_server.serve_errors import ServeError
 from lsp_server.server import CompletionServer
+from lsp_server.server_log import log_to_stderr
 from lsp_server.tcp import serve_one_client, take_token
 from lsp_server.wire import BoundedInput
 
@@ -36,7 +36,7 @@ def create_server(options: ServerOptions, version: str) -> CompletionServer:
 
 def serve_stdio(options: ServerOptions, version: str) -> None:
     """Serve the client at stdin and stdout until it leaves."""
-    _log_to_stderr()
+    log_to_stderr()
     # Whatever else writes to stdout, a library's print or native code, must not get between the messages.
     protocol_output = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -53,7 +53,7 @@ def serve_tcp(host: str, port: int, options: ServerOptions, version: str, *, is_
 
     Raises ServeError if the address is not free, or if other machines reach it and that is not allowed.
     """
-    _log_to_stderr()
+    log_to_stderr()
     server = create_server(options, version)
     try:
         addresses = find_addresses(host, port, is_any_allowed=is_any_allowed)
@@ -66,17 +66,3 @@ def serve_tcp(host: str, port: int, options: ServerOptions, version: str, *, is_
     finally:
         server.close()
         server.service.end_process_if_busy(END_WITHIN_S)
-
-
-def _log_to_stderr() -> None:
-    log_to_stderr()
-    # Below the level of errors, pygls logs the user's text and late cancellations; in errors, a message's parameters.
-    logging.getLogger("pygls").setLevel(logging.ERROR)
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(_without_text)
-
-
-def _without_text(record: logging.LogRecord) -> bool:
-    if record.name.startswith(("pygls", "lsp_server.wire", "lsp_server.tcp")) and isinstance(record.args, tuple):
-        record.args = tuple(one if isinstance(one, (int, float)) else str(one)[:80] for one in record.args)
-    return True

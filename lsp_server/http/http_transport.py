@@ -10,13 +10,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from contract.plain_text import log_to_stderr, plain
+from contract.plain_text import plain
 from lsp_server.addresses import find_addresses
 from lsp_server.http.connection import Connection
 from lsp_server.http.endpoint import Endpoint
 from lsp_server.http.guard import Guard, read_token
 from lsp_server.options import ServerOptions
 from lsp_server.serve_errors import ServeError
+from lsp_server.server_log import log_to_stderr
 
 log = logging.getLogger(__name__)
 

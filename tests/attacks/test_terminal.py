@@ -68,8 +68,8 @@ def test_the_server_s_log_moves_no_cursor() -> None:
     program = f"""
 import logging
 from lsp_server.http.http_transport import tell
-from lsp_server.transports import _log_to_stderr
-_log_to_stderr()
+from lsp_server.server_log import log_to_stderr
+log_to_stderr()
 name = {HOSTILE!r}
 tell(f"{{name}} is no bundle.")
 logging.getLogger("lsp_server").warning("%s was passed over", name)
