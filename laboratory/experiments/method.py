@@ -11,11 +11,12 @@ from transformers import PreTrainedModel
 
 from builder.bases.load import LoadedBase
 from builder.calibration import CalibrationSettings
-from builder.datasets import CalibrationFormat, Dataset, calibration_sequences, mix
+from builder.datasets import Dataset
 from builder.pruning.plan import SizeSettings
 from builder.pruning.structured_pruning import Pruned, PruneSettings, prune
 from contract.errors import BuildError
 from contract.prompt import PromptEncoder
+from laboratory.experiments.calibration_texts import CalibrationFormat, calibration_sequences, mix
 from laboratory.sparsity.methods import METHODS
 from laboratory.sparsity.pattern import GroupPattern
 from laboratory.sparsity.sparse_checkpoint import summarize
@@ -95,7 +96,7 @@ def apply_method(
 ) -> MethodResult:
     """Prune the base, in place, on the calibration files of the datasets. Raises SubmodelError.
 
-    most_bytes: as `builder.datasets.mix` takes it, for the structured method, which chooses tokens by all text.
+    most_bytes: as `calibration_texts.mix` takes it, for the structured method, which chooses tokens by all text.
     """
     facts: dict[str, Any] = {
         "datasets": [dataset.name for dataset in datasets],

@@ -9,10 +9,11 @@ from typing import cast, get_args
 import torch
 
 from builder.bases.catalogue import CATALOGUE
-from builder.datasets import TEXT, CalibrationFormat
+from builder.datasets import TEXT
 from builder.number_format import DTYPES, fastest_dtype
 from contract.errors import BuildError
 from contract.files.home import expand_home
+from laboratory.experiments.calibration_texts import CalibrationFormat
 
 
 def calibration_specs(repository: Path | None, named: Sequence[str] | None) -> tuple[str, ...]:

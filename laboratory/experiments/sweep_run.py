@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from builder.bases.resolve import AUTO, resolve_base
-from builder.datasets import Dataset, learned_bytes, open_dataset
+from builder.datasets import Dataset, open_dataset
 from contract.console import StageDisplay
 from contract.errors import BuildError
 from contract.files.folders import make_folder, write_json, write_text
 from contract.versions import installed_versions
+from laboratory.experiments.calibration_texts import learned_bytes
 from laboratory.experiments.method import STRUCTURED, MethodSettings
 from laboratory.experiments.pictures import draw_sweep
 from laboratory.experiments.point import Point, fingerprints_of

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from builder.corpus.split import SPLITS
-from builder.datasets import calibration_sequences, learned_bytes, mix, open_dataset, open_language
+from builder.datasets import open_dataset, open_language
 from builder.sources.language_sets import LANGUAGE_SETS
 from contract.errors import CorpusError
 from contract.prompt import PromptEncoder
+from laboratory.experiments.calibration_texts import calibration_sequences, learned_bytes, mix
 from testbed.tokenizer import FIM, make_tokenizer
 from tests.builder.tiny_datasets import play_index
 
