@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from contract.bundle.bundle import Bundle, lists_file
 from contract.bundle.drafts import FOLDER, open_index
-from contract.bundle.external_data import check_external_data
 from contract.prompt import PromptEncoder
 from lsp_server.decoding.decoder import Decoder
 from lsp_server.decoding.detokenizer import Detokenizer, control_ids, load_tokenizer
+from lsp_server.decoding.external_data import check_external_data
 from lsp_server.decoding.greedy import GreedyTokens
 from lsp_server.decoding.healing import Start, Vocabulary
 from lsp_server.decoding.kv_cache import KvCache, KvMemory

@@ -257,7 +257,7 @@ class ExternalDataReader(Reader):
         from google.protobuf.message import DecodeError
         from onnx import ModelProto
 
-        from contract.bundle.external_data import check_external_data
+        from lsp_server.decoding.external_data import check_external_data
 
         graph = self.folder / "onnx" / "model.onnx"
         graph.write_bytes(data)

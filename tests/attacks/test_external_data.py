@@ -150,7 +150,7 @@ def test_a_listed_file_that_is_a_link_is_not_opened(hostile: Callable[..., Path]
 
 
 def test_a_graph_that_a_runtime_would_read_in_another_format_is_not_loaded(tiny_bundle: Bundle) -> None:
-    from contract.bundle.external_data import check_external_data
+    from lsp_server.decoding.external_data import check_external_data
 
     with pytest.raises(SubmodelError, match="not named as an ONNX graph"):
         check_external_data(tiny_bundle, tiny_bundle.folder / "onnx" / "model.ort")
