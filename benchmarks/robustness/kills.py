@@ -7,7 +7,7 @@ going on from what the last one left: each time at a random moment behind a rand
 stages are hit alike, and not mostly the seconds in which it starts. Then a run that nobody kills must end with the same
 files as one before which nobody was killed. After each kill everything must be absent or whole. An update fine-tunes
 by the clock, so that its files may differ from run to run: it must end with a whole bundle, and have one at all times.
-It doesn't kill a build's fine-tuning (`benchmarks.kill_and_resume` does), and a process that is killed is no power cut.
+It doesn't kill a build's fine-tuning (`kill_and_resume` does), and a process that is killed is no power cut.
 Writes benchmarks/results/kills.json, or kills-ONLY.json; exits with 1 where a state was corrupt or a hash differs.
 """
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from contract.children import python_module
 
-# No fine-tuning: its number of steps depends on the machine's speed (benchmarks/kill_and_resume.py kills that).
+# No fine-tuning: its number of steps depends on the machine's speed (`kill_and_resume` kills that).
 OPTIONS = ("--size", "0.8", "--minutes", "0", "--quantize", "fp32", "--positions", "6")
 # What differs from run to run by nature: times, memory, and the manifests that tell of them.
 _WEIGHTS = ("model.safetensors", "tokenizer.json", "plan.json", "config.json", "model.onnx", "tokens.npy")

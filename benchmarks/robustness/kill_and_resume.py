@@ -1,6 +1,6 @@
 """A build that is killed at a random moment of fine-tuning and run again ends in the same place as one that is not.
 
-    python -m benchmarks.kill_and_resume
+    python -m benchmarks.robustness.kill_and_resume
 
 The budget is longer than the passes over a small repository take, so that the number of steps does not depend on the
 machine's speed. Writes benchmarks/results/kill-and-resume.json; exits with 1 where the two models differ.
@@ -25,7 +25,7 @@ from benchmarks.measured_repositories import CACHE
 from contract.children import python_module
 from submodel.build.paths import BuildPaths
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PACKAGES = ("lsp_server/suggestion", "lsp_server/syntax")  # some 50 steps
 KILLS = 2
 OPTIONS = ("--base", "smollm2-135m", "--minutes", "60", "--positions", "0")
@@ -53,7 +53,7 @@ def main() -> None:
     _start(folder, killed).wait()
     is_same = _weights(whole) == _weights(killed)
     document: dict[str, Any] = {
-        "command": "python -m benchmarks.kill_and_resume",
+        "command": "python -m benchmarks.robustness.kill_and_resume",
         "machine": describe_machine(),
         "versions": describe_versions(),
         "steps": steps,
