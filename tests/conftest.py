@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import settings
@@ -94,9 +95,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 @pytest.fixture(scope="session", autouse=True)
 def _state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A state folder of the tests' own, for their child processes too."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SUBMODEL_STATE_DIR", str(tmp_path_factory.mktemp("state")))
+    with patch.dict(os.environ, {"SUBMODEL_STATE_DIR": str(tmp_path_factory.mktemp("state"))}):
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _process_stays() -> Iterator[None]:
+    """What a build sets for its whole process ends with a file's tests: its environment, and torch's threads."""
+    torch = sys.modules.get("torch")
+    threads = torch.get_num_threads() if torch else 0
+    with patch.dict(os.environ):
+        yield
+    if torch:
+        torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,6 +7,7 @@ import json
 import random
 import shutil
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -47,7 +48,7 @@ from testbed.models import save_base
 
 pytestmark = pytest.mark.slow  # whole builds
 
-MINUTES = 0.02  # the least number of steps of a model of two layers
+MINUTES = 0.02  # above zero: how many steps are taken, `one_pass` says
 
 
 def code(number: int, functions: int = 60) -> str:
@@ -108,6 +109,18 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_pass() -> Iterator[None]:
+    """A training run reads each file once, in some twenty steps, however busy the machine is."""
+
+    def plan(run: TrainingRun) -> None:
+        run.progress.total = max(run.progress.step, len(run._material.first_pass))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TrainingRun, "_plan", plan)
+        yield
+
+
 @pytest.fixture
 def repository(built, tmp_path, monkeypatch) -> Path:
     """A copy of it."""
@@ -145,7 +158,7 @@ def lose(root: Path, split: str) -> None:
 
 
 def always_better(monkeypatch, is_better: bool = True) -> None:
-    """A random model need not get better within eight steps: the validation says so in its place."""
+    """A random model need not get better within one pass: the validation says so in its place."""
     losses = iter(range(1000, 0, -1) if is_better else range(1000))
     measure = TrainingRun._validate
 
@@ -316,10 +329,7 @@ def test_files_without_a_new_line_train_nothing_and_do_not_hold_the_commit(repos
     write(repository, range(100, 110), "new")
     git(repository, "add", "--all")
     git(repository, "commit", "-m", "add")
-    with monkeypatch.context() as patch:
-        everything = frozenset(f"new_{number}.py" for number in range(100, 110))
-        patch.setattr(Material, "paths_before", lambda self, step: everything)
-        document = follow(repository, positions=0)
+    document = follow(repository, positions=0)
     history = read_history(repository / ".submodel" / "stages")
     assert history is not None
     assert document["to_commit"] == history.commit
@@ -517,8 +527,6 @@ def test_it_follows_by_hashes_where_there_is_no_git(repository, monkeypatch):
     change(repository)
     shutil.rmtree(repository / ".git")
     always_better(monkeypatch)
-    everything = frozenset(path.name for path in repository.glob("*.py"))
-    monkeypatch.setattr(Material, "paths_before", lambda self, step: everything)
     document = follow(repository)
     assert document["kept"] == "new"
     assert "to_commit" not in document
