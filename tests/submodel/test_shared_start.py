@@ -6,9 +6,11 @@ import hashlib
 import json
 import random
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
@@ -20,8 +22,10 @@ from contract.errors import BuildError
 from exporters.adapter_file import merged, read_adapter
 from lsp_server.decoding.engine import Engine
 from submodel.app import app
+from submodel.build import model_stages
 from submodel.build.history import read_history
 from testbed.models import save_base
+from tests.submodel.test_update import always_better
 
 pytestmark = pytest.mark.slow  # whole builds
 
@@ -52,6 +56,15 @@ def model_of(repository: Path) -> Path:
 def shape_of(repository: Path) -> tuple[int, int]:
     config = json.loads((model_of(repository) / "config.json").read_text())
     return config["intermediate_size"], config["vocab_size"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _nothing_by_chance() -> Iterator[None]:
+    """Each training run is kept, and each model is in one number format, however busy the machine is."""
+    with pytest.MonkeyPatch.context() as patch:
+        always_better(patch)
+        patch.setattr(model_stages, "fastest_dtype", lambda: torch.float32)
+        yield
 
 
 @pytest.fixture(scope="module")
