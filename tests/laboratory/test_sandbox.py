@@ -24,7 +24,7 @@ pytestmark = [
 ]  # programs in the sandbox
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="macOS can't find or limit these")
 
-QUICK = Limits(wall_s=5, cpu_s=5, memory_bytes=256 << 20, processes=16, file_bytes=1 << 20, tail_bytes=1000)
+QUICK = Limits(wall_s=60, cpu_s=30, memory_bytes=256 << 20, processes=16, file_bytes=1 << 20, tail_bytes=1000)
 UNSAFE = Limits(needs_namespaces=False)
 HAS_FILTER = sys.platform == "linux" and os.uname().machine in ("x86_64", "aarch64")
 MARKED_CHILD = """
@@ -96,7 +96,7 @@ def test_an_error_fails(run):
 
 
 def test_a_sleeper_meets_the_wall_time(run):
-    result = run("print('begun', flush=True)\nimport time; time.sleep(60)", Limits(wall_s=3))
+    result = run("print('begun', flush=True)\nimport time; time.sleep(60)", Limits(wall_s=10))
     assert (result.outcome, result.code, result.stdout) == ("timed out", None, "begun\n")
 
 
@@ -122,7 +122,7 @@ def test_a_fork_bomb_is_stopped(run):
     # It does not double, and it ends: should the limit be broken, the machine that runs the tests is not.
     result = run(
         "import os, time\nfor _ in range(60):\n    if os.fork() == 0: time.sleep(20); break\nelse: time.sleep(20)",
-        replace(QUICK, wall_s=60),
+        QUICK,
     )
     assert result.outcome in ("too many processes", "failed")  # failed: the kernel's own limit, where not root
 
@@ -380,8 +380,8 @@ def test_what_cant_be_run_is_reported(tmp_path, monkeypatch):
     broken.chmod(0o755)
     with pytest.raises(EvaluationError, match="Exec format error"):
         run_sandboxed([str(broken)], UNSAFE, folder=tmp_path)
-    monkeypatch.setattr(os, "name", "nt")
-    with pytest.raises(EvaluationError, match="WSL"):
+    with monkeypatch.context() as patch, pytest.raises(EvaluationError, match="WSL"):
+        patch.setattr(os, "name", "nt")
         run_python("")
 
 
