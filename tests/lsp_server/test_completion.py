@@ -23,6 +23,8 @@ from lsp_server.options import PATIENT, WHEN_ASKED, FilterOptions, ServerOptions
 from lsp_server.request import CompletionRequest
 
 PARTS = ("prefix", "suffix", "middle")
+# No stall of the machine cuts an answer of a real engine, or makes its prompt short.
+UNTIMED = ServerOptions(trigger=TriggerOptions(budget_ms=60_000, cold_ms=60_000))
 NOT_HEALED = ServerOptions(filters=FilterOptions(healing=False))  # answers then begin at the cursor
 CODE = "def area(self):\n    return self.width * self.height\n\n\ndef perimeter(self):\n    return "
 
@@ -77,7 +79,7 @@ def fixed(engine: Engine, text: str = "x", **options: int) -> tuple[Completer, F
 
 def computed_after(engine: Engine, before: str, typed: str, behind: str) -> int:
     """Tokens that are read for a place once `before`, up to where `typed` begins, was completed."""
-    completer, options = Completer(engine), ServerOptions(max_new_tokens=2)
+    completer, options = Completer(engine), replace(UNTIMED, max_new_tokens=2)
     text = f"{before}\n{CODE}"
     completer.complete(at(text, len(before), options=options))
     text = f"{before}{typed}{behind}\n{CODE}"
@@ -104,7 +106,7 @@ def test_drafts_of_earlier_answers_change_no_answer(tiny_bundle: Bundle) -> None
     drafting, plain = Engine(tiny_bundle, threads=1), Engine(tiny_bundle, threads=1)
     plain.drafter = None
     assert drafting.drafter is not None
-    options = ServerOptions(max_new_tokens=10)
+    options = replace(UNTIMED, max_new_tokens=10)
     text = CODE + "self.width(value) * self.other"
     raws = []
     for end in [*range(len(CODE), len(text)), *range(len(text), len(CODE), -3)]:
@@ -118,7 +120,7 @@ def test_drafts_of_earlier_answers_change_no_answer(tiny_bundle: Bundle) -> None
 
 def test_the_same_place_again_takes_one_step(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Engine(tiny_bundle, threads=1)
-    options = ServerOptions(max_new_tokens=6)
+    options = replace(UNTIMED, max_new_tokens=6)
     first = Completer(engine).complete(at(CODE, len(CODE), options=options))
     assert engine.drafter is not None
     monkeypatch.setattr(engine.drafter, "costs", StepCosts())  # those of a real model: a further token costs little
@@ -137,7 +139,7 @@ def test_the_same_place_again_takes_one_step(tiny_bundle: Bundle, monkeypatch: p
 
 
 def test_completes_through_the_engine(engine: Engine) -> None:
-    completion = Completer(engine).complete(at(CODE, len(CODE), options=ServerOptions(max_new_tokens=8)))
+    completion = Completer(engine).complete(at(CODE, len(CODE), options=replace(UNTIMED, max_new_tokens=8)))
     prefix, suffix, middle = (engine.encoder.tokenizer.token_to_id(f"<|{part}|>") for part in PARTS)
     prompt_ids = [prefix, *engine.encoder.text_ids(CODE[:-1]), suffix, middle]
     expected = engine.generate(prompt_ids, max_new_tokens=9, start=" ")  # the space, which was there, and eight more
