@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
@@ -18,19 +18,22 @@ from typing import Any
 from lsp_server.http.guard import read_token
 
 HOST = "127.0.0.1"
-# However busy the machine is, an answer has the time that it takes. At its end the server says what it has loaded of
-# what it must do without.
-SERVE = """
+# However busy the machine is, an answer has the time that it takes. A silent client is waited for longer than any test
+# takes. At its end the server says what it has loaded of what it must do without.
+IDLE_S = 600.0
+SERVE = f"""
 import functools, signal, sys
 from lsp_server import options
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell starts in the background
 patient = options.TriggerOptions(budget_ms=60_000, cold_ms=60_000)
 options.ServerOptions = functools.partial(options.ServerOptions, trigger=patient)
+from lsp_server.http import connection
+connection.IDLE_S = {IDLE_S}
 from submodel.app import main
 try:
     main()
 finally:
-    unwanted = {"torch", "transformers", "onnx", "onnx_ir", "optimum", "safetensors", "pygls", "lsprotocol"}
+    unwanted = {{"torch", "transformers", "onnx", "onnx_ir", "optimum", "safetensors", "pygls", "lsprotocol"}}
     print("loaded:", sorted(unwanted & set(sys.modules)), file=sys.stderr)
 """
 
@@ -75,7 +78,7 @@ class HttpServer:
             self.process.send_signal(signal.SIGINT)
         assert self.process.stderr is not None
         self.said += self.process.stderr.read()
-        assert self.process.wait(30) == 0 or sys.platform == "win32"
+        assert self.process.wait(120) == 0 or sys.platform == "win32"
         return self.said.decode()
 
 
@@ -101,19 +104,28 @@ def head(method: str, path: str, *lines: str, token: bool = True) -> bytes:
 @contextmanager
 def serving(folder: Path, *arguments: str) -> Iterator[HttpServer]:
     """A server for a folder on a free port of 127.0.0.1."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-c", SERVE, "serve", "--http", f"{HOST}:{port}", "--threads", "1", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, env=environment) as process:
-        server = HttpServer(process, port)
-        try:
-            assert process.stderr is not None
-            for line in process.stderr:  # no connection is made to find out: that might be the attack
-                server.said += line
-                if b"Serving on" in line:
-                    break
-            yield server
-        finally:
-            process.kill()
+    serve = [sys.executable, "-c", SERVE, "serve", "--threads", "1", *arguments, "--http"]
+    with start_listening(serve, cwd=folder, env=environment) as (process, port, said):
+        yield HttpServer(process, port, said)
+
+
+@contextmanager
+def start_listening(command: Sequence[str], **options: Any) -> Iterator[tuple[subprocess.Popen[bytes], int, bytes]]:
+    """A server on a free port of 127.0.0.1, which ends its command; the port, and what it has said on stderr."""
+    for tries_left in (2, 1, 0):  # another process may take the port first
+        with socket.socket() as probe:
+            probe.bind((HOST, 0))
+            port = probe.getsockname()[1]
+        said = b""
+        with subprocess.Popen([*command, f"{HOST}:{port}"], stderr=subprocess.PIPE, **options) as process:
+            try:
+                assert process.stderr is not None
+                for line in process.stderr:  # no connection is made to find out: that might be the attack
+                    said += line
+                    if b"Serving on" in line:
+                        yield process, port, said
+                        return
+                assert tries_left, said.decode()
+            finally:
+                process.kill()

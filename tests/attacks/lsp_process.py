@@ -12,8 +12,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
-HOST = "127.0.0.1"
+from tests.http_server import HOST, start_listening
+
 TOKEN = "a-token-of-the-tests-own"  # nothing hangs on it
+# Two minutes for the first message in place of ten seconds: a busy machine ends no connection that a test does not.
+SERVE = """
+from lsp_server import tcp
+tcp.MAX_WAIT_S = 120.0
+from submodel.app import main
+main()
+"""
 
 
 def framed(message: object) -> bytes:
@@ -63,20 +71,10 @@ def answer_to(number: int, stream: IO[bytes]) -> Any:
 @contextmanager
 def listening(*arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """A server that listens on 127.0.0.1, and its port."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "submodel", "serve", "--tcp", f"{HOST}:{port}", *arguments]
     environment = {**os.environ, "SUBMODEL_TCP_TOKEN": TOKEN}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, env=environment) as server:
-        try:
-            assert server.stderr is not None
-            for line in server.stderr:  # no connection is made to find out: that might be the attack
-                if b"Serving on" in line:
-                    break
-            yield server, port
-        finally:
-            server.kill()
+    command = [sys.executable, "-c", SERVE, "serve", *arguments, "--tcp"]
+    with start_listening(command, env=environment) as (server, port, _):
+        yield server, port
 
 
 def connect(port: int, timeout_s: float = 30) -> socket.socket:
