@@ -77,6 +77,6 @@ def test_changes_of_the_configuration_start_one_reading_and_the_newest_counts(
         repositories.close()
         return repositories.drift_of(bundle)
 
-    newest = asyncio.run(asyncio.wait_for(test(), 20))
+    newest = asyncio.run(asyncio.wait_for(test(), 120))
     assert len(begun) == 2, "one that ran when the others came, and the newest"
     assert newest["files"] == 2, "that of the second reading"

@@ -54,7 +54,7 @@ def run(test: Callable[[CompletionService, StuckCompleter], object], monkeypatch
     service._loaded.completers[STUCK] = completer  # type: ignore[assignment]
     service.states.set(STUCK, BundleStatus(state=BundleState.READY))
     try:
-        asyncio.run(asyncio.wait_for(test(service, completer), 20))  # type: ignore[arg-type]
+        asyncio.run(asyncio.wait_for(test(service, completer), 120))  # type: ignore[arg-type]
     finally:
         completer.release.set()
         service.close()

@@ -150,7 +150,7 @@ def test_what_git_has_started_ends_with_it(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(git, "find_program", lambda name: str(script))
     began = time.monotonic()
     with pytest.raises(git.GitError, match="took more than"):
-        git.run_git(tmp_path, "fetch", timeout_s=3)
+        git.run_git(tmp_path, "fetch", timeout_s=10)
     child = int((tmp_path / "child").read_text())
     with suppress(psutil.NoSuchProcess):
         while psutil.Process(child).status() != psutil.STATUS_ZOMBIE:

@@ -158,7 +158,7 @@ async def editing(workspace: Path, *arguments: str) -> AsyncIterator[Editor]:
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(test(), timeout=60))
+    asyncio.run(asyncio.wait_for(test(), timeout=300))
 
 
 def expected(bundle: Bundle, text: str, line: int, character: int) -> list[str]:

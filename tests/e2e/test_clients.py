@@ -64,7 +64,7 @@ def test_each_editor_gets_a_completion(name: str, tiny_bundle: Bundle, tmp_path:
         finally:
             await client.stop()
 
-    assert asyncio.run(asyncio.wait_for(test(), timeout=60)).strip()
+    assert asyncio.run(asyncio.wait_for(test(), timeout=300)).strip()
 
 
 def play(session: dict[str, Any], server: subprocess.Popen[bytes]) -> tuple[dict[object, Any], list[Any]]:

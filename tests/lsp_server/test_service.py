@@ -82,7 +82,7 @@ def run(test: Callable[[CompletionService, SlowCompleter], Any]) -> None:
     service, completer = CompletionService(), SlowCompleter()
     use(service, completer)
     try:
-        asyncio.run(asyncio.wait_for(test(service, completer), timeout=10))
+        asyncio.run(asyncio.wait_for(test(service, completer), timeout=60))
     finally:
         service.close()
 
