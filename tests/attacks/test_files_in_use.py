@@ -6,8 +6,8 @@ Windows is played: `Path.replace` refuses as it does there. Each test fails on 1
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -29,7 +29,7 @@ def refusal(code: int) -> OSError:
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     found: list[float] = []
-    monkeypatch.setattr(time, "sleep", found.append)
+    monkeypatch.setattr(folders, "time", SimpleNamespace(sleep=found.append))
     monkeypatch.setattr(folders, "_is_windows", lambda: True)
     return found
 
@@ -80,7 +80,7 @@ def test_what_other_systems_refuse_is_raised_at_once(tmp_path: Path, monkeypatch
     """No attack, and held on 104ea66."""
     hold(monkeypatch, SHARING, times=1)
     monkeypatch.setattr(folders, "_is_windows", lambda: False)
-    monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("it waited"))
+    monkeypatch.setattr(folders, "time", SimpleNamespace(sleep=lambda _: pytest.fail("it waited")))
     with pytest.raises(PermissionError):
         rename(tmp_path / "a", tmp_path / "b")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -141,6 +142,7 @@ def test_figures_of_an_evaluation_wait_for_a_build_and_are_not_written_beside_on
         _Evaluation._keep(evaluation, {"models": []})  # type: ignore[arg-type]
     assert not (workspace / "evaluation.json").exists()
     assert "not kept: Another submodel command" in said[0]
-    monkeypatch.setattr("submodel.build.lock.time.sleep", lambda seconds: held.close())
+    clock = SimpleNamespace(monotonic=time.monotonic, sleep=lambda seconds: held.close())
+    monkeypatch.setattr("submodel.build.lock.time", clock)
     _Evaluation._keep(evaluation, {"models": []})  # type: ignore[arg-type]
     assert (workspace / "evaluation.json").exists()

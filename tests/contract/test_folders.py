@@ -6,8 +6,8 @@ import secrets
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -188,7 +188,7 @@ def test_a_rename_waits_for_who_holds_the_name(tmp_path, monkeypatch):
         return replace(self, other)
 
     monkeypatch.setattr(Path, "replace", refuse)
-    monkeypatch.setattr(time, "sleep", waits.append)
+    monkeypatch.setattr(folders, "time", SimpleNamespace(sleep=waits.append))
     monkeypatch.setattr(folders, "_is_windows", lambda: True)
     write_text(tmp_path / "a", "new")
     assert (tmp_path / "a").read_text() == "new"

@@ -54,7 +54,8 @@ def test_a_sweep_that_is_stopped_leaves_no_process(monkeypatch):
         return started[-1]
 
     monkeypatch.setattr(subprocess, "Popen", popen)
-    monkeypatch.setattr(time, "sleep", lambda seconds: (_ for _ in ()).throw(KeyboardInterrupt))
+    clock = SimpleNamespace(sleep=lambda seconds: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("laboratory.experiments.workers.time", clock)
     with pytest.raises(KeyboardInterrupt):
         list(run_in_processes({"a": {}, "b": {}}, jobs=2, threads=1))
     assert all(process.poll() is not None for process in started)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -109,7 +110,7 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
     played = Played()
     monkeypatch.setitem(sys.modules, "ray", played)
     monkeypatch.setattr(cluster, "_answers", lambda address: True)
-    monkeypatch.setattr("submodel.fleet.cluster.time.sleep", lambda seconds: None)
+    monkeypatch.setattr(cluster, "time", SimpleNamespace(monotonic=time.monotonic, sleep=lambda seconds: None))
     yield played
     starts_and_ends = [name for name, _ in played.calls if name in ("init", "shutdown")]
     assert starts_and_ends == ["init", "shutdown"] * (len(starts_and_ends) // 2)

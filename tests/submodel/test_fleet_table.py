@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -19,7 +21,7 @@ from submodel.fleet.results import Row
 def pace(monkeypatch: pytest.MonkeyPatch) -> Pace:
     """4 of 10 builds are done after two minutes."""
     now = [1000.0]
-    monkeypatch.setattr("submodel.fleet.live_table.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(live_table, "time", SimpleNamespace(monotonic=lambda: now[0], time=time.time))
     made = Pace(10)
     made.done, now[0] = 4, 1120.0
     return made

@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import sys
-import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -55,8 +55,8 @@ def test_one_after_the_other(tmp_path):
 
 def test_what_waits_for_another_command_goes_on_when_it_ends_and_gives_up_after_a_time(monkeypatch):
     now, tries, said = [0.0], [0], []
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    clock = SimpleNamespace(monotonic=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + seconds))
+    monkeypatch.setattr("submodel.build.lock.time", clock)
 
     def work(busy):
         tries[0] += 1
