@@ -14,8 +14,10 @@ _ENVIRONMENT = {
 }
 
 
-def git(folder: Path, *words: str) -> str:
-    """Run git in a folder; return what it prints. Raises CalledProcessError if it fails."""
+def git(folder: Path, *words: str, text: str = "") -> str:
+    """Run git in a folder, with a text to read; return what it prints. Raises CalledProcessError if it fails."""
     environment = os.environ | _ENVIRONMENT
-    done = subprocess.run(["git", *words], cwd=folder, env=environment, capture_output=True, check=True)
+    done = subprocess.run(
+        ["git", *words], cwd=folder, env=environment, input=text.encode(), capture_output=True, check=True
+    )
     return done.stdout.decode("utf-8", "replace").strip()

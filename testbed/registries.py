@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from contract.bundle.bundle import MODEL_FILE, Bundle, read_bundle, write_bundle_manifest
 from exporters.adapter_file import ADAPTER_FILE, Change, merged, write_adapter
 from submodel.registry.publish_run import PublishSettings, run_publish
+from testbed.git import git
 
 NAME = "example.com/acme/app"
 REMOTE = "git@example.com:acme/app.git"
@@ -34,8 +34,8 @@ def publish(bundle: Path, registry: Path, *, name: str = NAME, valid_days: float
 def make_repository(folder: Path, remote: str = REMOTE) -> Path:
     """An empty git repository with one remote."""
     folder.mkdir(parents=True)
-    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
-    subprocess.run(["git", "remote", "add", "origin", remote], cwd=folder, check=True)
+    git(folder, "init")
+    git(folder, "remote", "add", "origin", remote)
     return folder
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from contract.errors import BuildError, BundleError, SubmodelError
 from submodel.evaluation import predictors
 from submodel.evaluation.evaluation_run import EvalSettings, run_evaluation
 from submodel.evaluation.predictors import ScoredModel, base_of, find_candidates, open_predictor
+from testbed.git import git
 from testbed.models import save_base
 
 pytestmark = pytest.mark.slow  # whole builds
@@ -100,16 +100,16 @@ def test_a_sub_model_that_was_changed_since_it_was_built_is_not_read(clone: Path
 
 def test_what_git_tracks_is_not_read(clone: Path) -> None:
     trust(clone / ".submodel")
-    subprocess.run(["git", "init", "-q", str(clone)], check=True)
-    subprocess.run(["git", "-C", str(clone), "add", "-f", ".submodel"], check=True)
+    git(clone, "init")
+    git(clone, "add", "-f", ".submodel")
     with pytest.raises(BuildError, match="tracked by git"):
         find_candidates(["sub-model"], clone / ".submodel")
 
 
 def test_what_is_tracked_is_said_before_anything_is_scored(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (clone / ".submodel" / "report.json").write_text("{}")
-    subprocess.run(["git", "init", "-q", str(clone)], check=True)
-    subprocess.run(["git", "-C", str(clone), "add", "-f", ".submodel"], check=True)
+    git(clone, "init")
+    git(clone, "add", "-f", ".submodel")
     monkeypatch.setattr("submodel.evaluation.evaluation_run.read_corpus", pytest.fail)
     with pytest.raises(BuildError, match="tracked by git"):
         run_evaluation(EvalSettings(repository=clone, models=("base",), base="auto"), Display())  # type: ignore[arg-type]

@@ -129,8 +129,7 @@ def test_a_small_pack_with_a_tree_of_giants_is_not_written(
     below = f"100644 blob {git(bomb, 'hash-object', '-w', 'file')}"
     for _ in range(4):
         lines = "".join(f"{below}\tname-{number}\n" for number in range(10))
-        done = subprocess.run(["git", "mktree"], cwd=bomb, input=lines, capture_output=True, text=True, check=True)
-        below = f"040000 tree {done.stdout.strip()}"
+        below = f"040000 tree {git(bomb, 'mktree', text=lines)}"
     commit = git(bomb, "commit-tree", "-m", "bomb", below.split()[-1])
     git(bomb, "update-ref", "refs/heads/main", commit)
     target = tmp_path / "clone"

@@ -7,7 +7,6 @@ git's list with the user's own excludes, and the bounds of the workspace.
 from __future__ import annotations
 
 import os
-import subprocess
 import unicodedata
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from contract.repository import listing
 from contract.repository.git import run_git
 from lsp_server import server
 from lsp_server.repositories import is_of
+from testbed.git import git
 
 
 def folded(path: object) -> str:
@@ -34,7 +34,7 @@ def test_git_s_list_is_believed_where_git_names_the_folder_in_another_case(
 ) -> None:
     root = Path(os.path.realpath(tmp_path)) / "Repo"
     root.mkdir()
-    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    git(root, "init")
     (root / ".git" / "info" / "exclude").write_text("private.py\n")
     for name in ("a.py", "private.py"):
         (root / name).touch()

@@ -7,7 +7,6 @@ a root that is a `PureWindowsPath` joins names as Windows does, and what would b
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import tarfile
 import zipfile
@@ -21,6 +20,7 @@ from contract.children import shell_line
 from contract.repository.listing import list_files
 from contract.repository.reading import SourceReader, Unreadable
 from lsp_server.options import ServerOptions, read_options
+from testbed.git import git
 
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows can't make these files")
 OUTSIDE = [r"..\secret.py", r"a\..\..\secret.py", "c:secret.py", r"C:\secret.py", "C:/secret.py", r"\\server\x\a.py"]
@@ -84,7 +84,7 @@ def test_own_folders_under_another_case_are_no_part_of_a_corpus(folder: str, tmp
     (tmp_path / folder / "a.py").touch()
     (tmp_path / "b.py").touch()
     assert list_files(tmp_path).paths == ("b.py",)
-    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    git(tmp_path, "init")
     assert list_files(tmp_path).paths == ("b.py",)
 
 

@@ -48,6 +48,7 @@ from submodel.registry.names import given_name, names_of, repository_name, repos
 from submodel.registry.publish_run import PublishedRow, PublishSettings, _find_bundles, run_publish
 from submodel.registry.pull_run import SETTINGS_FILE, PullSettings, run_pull
 from submodel.registry.store import UNUSED_DAYS, FileStore
+from testbed.git import git
 from testbed.registries import NAME, make_adapted_bundle, make_repository, publish
 
 SAME = [
@@ -101,10 +102,10 @@ def test_names_of_a_repository(tmp_path: Path) -> None:
     with pytest.raises(RegistryError, match="no git remote on another machine"):
         names_of(root)
     for name, remote in (("fork", "https://example.com/me/app"), ("again", "git@example.com:me/app")):
-        subprocess.run(["git", "remote", "add", name, remote], cwd=root, check=True)
-    subprocess.run(["git", "remote", "set-url", "origin", "https://example.com/acme/app"], cwd=root, check=True)
+        git(root, "remote", "add", name, remote)
+    git(root, "remote", "set-url", "origin", "https://example.com/acme/app")
     assert names_of(root) == ["example.com/acme/app", "example.com/me/app"]
-    subprocess.run(["git", "config", "remote.origin.partialclonefilter", "blob:none"], cwd=root, check=True)
+    git(root, "config", "remote.origin.partialclonefilter", "blob:none")
     assert names_of(root) == ["example.com/acme/app", "example.com/me/app"]
     (root / "src" / "deep").mkdir(parents=True)
     assert repository_root(root / "src" / "deep") == root
