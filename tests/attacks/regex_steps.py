@@ -221,7 +221,7 @@ def pumps(pattern: re.Pattern[str], rng: random.Random) -> Iterator[tuple[str, s
     """
     tree = list(_parser.parse(pattern.pattern, pattern.flags))
     for prefix, inner in _repeats(tree, "", rng):
-        for pump in {_sample(inner, rng) or "a", _sample(inner, rng) or "a", _break_in(inner) or "a"}:
+        for pump in dict.fromkeys(one or "a" for one in (_sample(inner, rng), _sample(inner, rng), _break_in(inner))):
             for suffix in ("\x01", "\n"):
                 yield prefix, pump, suffix
             yield "", prefix + pump, "\x01"
@@ -229,8 +229,9 @@ def pumps(pattern: re.Pattern[str], rng: random.Random) -> Iterator[tuple[str, s
         yield prefix, pump, "\x01"
     for _ in range(3):
         whole = _sample(tree, rng)
-        for pump in {whole, whole[:-1], whole[: len(whole) // 2]} - {""}:
-            yield "", pump, "\x01"
+        for pump in dict.fromkeys((whole, whole[:-1], whole[: len(whole) // 2])):
+            if pump:
+                yield "", pump, "\x01"
     for pump in (" ", "a", "\t", "'", "-", "=", "\\n", "\n"):
         yield "", pump, "\x01"
 

@@ -8,8 +8,6 @@ from exporters.int4 import BLOCK, Int4Matrices, int4_codes, int4_grid, int8_code
 from exporters.matrices import Matrix, Rows
 from testbed.graphs import FloatArray, matrix_of, run
 
-RNG = np.random.default_rng(0)
-
 
 def naive_int4(weight: FloatArray) -> FloatArray:
     """One weight at a time: quantize and restore."""
@@ -27,15 +25,17 @@ def naive_int4(weight: FloatArray) -> FloatArray:
 
 
 def test_a_product_is_that_of_the_restored_weights() -> None:
-    weight = RNG.standard_normal((24, 3 * BLOCK)).astype(np.float32)
-    x = RNG.standard_normal((1, 5, 3 * BLOCK)).astype(np.float32)
+    rng = np.random.default_rng(0)
+    weight = rng.standard_normal((24, 3 * BLOCK)).astype(np.float32)
+    x = rng.standard_normal((1, 5, 3 * BLOCK)).astype(np.float32)
     found = run(Int4Matrices, lambda matrices, value: matrices.project(matrices.prepare(value), matrix_of(weight)), x)
     expected = x[0] @ naive_int4(weight).T
     assert np.abs(found[0] - expected).max() < 0.02 * np.abs(expected).max()  # activations are quantized too
 
 
 def test_the_codes_restore_the_weights() -> None:
-    weight = RNG.standard_normal((6, 2 * BLOCK)).astype(np.float32)
+    rng = np.random.default_rng(0)
+    weight = rng.standard_normal((6, 2 * BLOCK)).astype(np.float32)
     weight[2] = 0
     weight[3] = np.abs(weight[3])
     scales, zeros = int4_grid(weight)
@@ -48,7 +48,8 @@ def test_the_codes_restore_the_weights() -> None:
 
 @pytest.mark.parametrize("is_tied", [True, False])
 def test_embedding_and_head_keep_eight_bits(is_tied: bool) -> None:
-    table = RNG.standard_normal((40, 2 * BLOCK)).astype(np.float32)
+    rng = np.random.default_rng(0)
+    table = rng.standard_normal((40, 2 * BLOCK)).astype(np.float32)
     ids = np.array([[3, 39, 0, 7]])
 
     def emit(matrices: Int4Matrices, value: ir.Value) -> ir.Value:

@@ -152,8 +152,9 @@ def test_quantization_that_costs_too_much_is_refused(folder: Path, references: l
 @pytest.mark.parametrize("rows", [0, 1, 5, 6])
 def test_log_probabilities_in_pieces_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     monkeypatch.setattr("builder.nats.LOGIT_POSITIONS", 2)
-    logits = torch.from_numpy(RNG.standard_normal((rows, 50), np.float32))
-    ids = torch.from_numpy(RNG.integers(0, 50, rows))
+    rng = np.random.default_rng(0)
+    logits = torch.from_numpy(rng.standard_normal((rows, 50), np.float32))
+    ids = torch.from_numpy(rng.integers(0, 50, rows))
     expected = logits.log_softmax(-1)[torch.arange(rows), ids].numpy()
     np.testing.assert_array_equal(token_log_probabilities(logits, ids), expected)
 
