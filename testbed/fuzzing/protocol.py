@@ -32,12 +32,12 @@ class ProtocolReader(Reader):
 
     def prepare(self) -> None:
         """A message of each kind; a server that has been initialized and has a document open."""
-        logging.disable(logging.CRITICAL)
         self.loop = asyncio.new_event_loop()
         self.written: list[dict[str, Any]] = []
         self.errors: list[Exception] = []
         self.count = 0
         self._start()
+        logging.disable(logging.CRITICAL)  # until `close`, which nobody calls if a server can't be made
         uri = {"uri": "file:///w/a.py"}
         here = {"line": 1, "character": 4}
         span = {"start": {"line": 0, "character": 2}, "end": here}

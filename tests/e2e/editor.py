@@ -155,6 +155,7 @@ async def editing(workspace: Path, *arguments: str) -> AsyncIterator[Editor]:
     finally:
         if editor._server.returncode is None:  # the test failed
             editor._server.kill()
+            await editor.stop()
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:

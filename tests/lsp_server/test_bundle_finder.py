@@ -13,6 +13,12 @@ from contract.errors import BundleError
 from lsp_server.bundle_finder import RETRY_S, BundleFinder, read_manifest, workspace_of
 
 
+@pytest.fixture(autouse=True)
+def _trusts_nothing_else(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """These bundles all have one hash, which no other test's bundle may be trusted by."""
+    monkeypatch.setenv("SUBMODEL_STATE_DIR", str(tmp_path_factory.mktemp("state")))
+
+
 def make_bundle(root: Path, name: str = "bundle", age: int = 0) -> Path:
     folder = root / ".submodel" / name
     folder.mkdir(parents=True)
