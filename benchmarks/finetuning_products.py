@@ -3,7 +3,8 @@
     python -m benchmarks.finetuning_products CHECKOUT [--minutes 2] [--seed 0]
 
 CHECKOUT holds a `.submodel` that a build has left: its pruned model is fine-tuned twice, each time by a process of its
-own. Both results are then asked for the validation's loss in the model's own type. Writes
+own. Both keep of gated products what `builder.finetuning.gated` says; with program version 19 only that in 8 bits did.
+Both results are then asked for the validation's loss in the model's own type. Writes
 benchmarks/results/finetuning-products-NAME.json, NAME being the folder's name.
 """
 
@@ -22,7 +23,6 @@ from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
 from builder.artifact import read_artifact
 from builder.corpus.corpus import read_corpus
-from builder.finetuning import finetune as tuning
 from builder.finetuning.finetune import finetune
 from builder.finetuning.finetune_settings import FinetuneSettings
 from builder.finetuning.packed import BY_TORCH
@@ -71,7 +71,6 @@ def run(checkout: Path, is_int8: bool, minutes: float, seed: int) -> dict[str, A
     limit_kernels()
     if is_int8:
         reuse_memory()
-    setattr(tuning, "is_int8_faster", lambda dtype: is_int8)  # noqa: B010 - mypy: imported there
     files = read_corpus(checkout).files
     predictor = open_checkpoint("pruned", read_artifact(checkout / ".submodel" / "pruned"), fastest_dtype())
     prompt = predictor.encoder.prompt_format
@@ -79,7 +78,7 @@ def run(checkout: Path, is_int8: bool, minutes: float, seed: int) -> dict[str, A
     settings = FinetuneSettings(minutes=minutes, seed=seed)
     with tempfile.TemporaryDirectory() as folder:
         state = StateFile(path=Path(folder) / "state", stage_hash="")
-        tuned = finetune(predictor.model, encoder, files, settings, state=state)
+        tuned = finetune(predictor.model, encoder, files, settings, state=state, is_int8=is_int8)
     peak = peak_rss_bytes()
     tuned.model.set_attn_implementation(BY_TORCH)
     loss = validation_loss(tuned.model, Material(files, encoder, settings), settings)

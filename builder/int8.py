@@ -5,16 +5,15 @@ As in SwitchBack (Wortsman et al., Stable and low-precision training for large-s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.functional import linear
 
 from builder.number_format import shortest_seconds
+from builder.replaced_forwards import replaced_forwards
 
 Tensor = torch.Tensor
 Quantized = tuple[Tensor, Tensor]  # rows as int8, and the scale of each as float32
@@ -55,18 +54,13 @@ class InputCache:
         return self._quantized
 
 
-@contextmanager
-def in_8_bits(block: nn.Module) -> Iterator[None]:
-    """Within the block the linear layers of a module multiply in 8 bits; what they return has no gradient."""
+def in_8_bits(module: nn.Module) -> AbstractContextManager[None]:
+    """While it is entered the linear layers of a module multiply in 8 bits; what they return has no gradient."""
     cache = InputCache()
-    layers: list[Any] = [module for module in block.modules() if isinstance(module, nn.Linear)]
-    for layer in layers:
-        layer.forward = partial(_outputs, layer, cache, quantize_rows(layer.weight.detach()))
-    try:
-        yield
-    finally:
-        for layer in layers:
-            del layer.forward
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
+    return replaced_forwards(
+        {layer: partial(_outputs, layer, cache, quantize_rows(layer.weight.detach())) for layer in layers}
+    )
 
 
 def _outputs(layer: nn.Linear, cache: InputCache, weight: Quantized, inputs: Tensor) -> Tensor:

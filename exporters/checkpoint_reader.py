@@ -55,7 +55,7 @@ class DecoderShape:
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:
-    """Read tokenizer.json of a model folder, its control tokens special; raise ExportError if it can't be read."""
+    """Read tokenizer.json of a model folder, its control tokens special, as a server needs it. Raises ExportError."""
     path = folder / "tokenizer.json"
     try:
         return with_control_tokens_special(read_tokenizer_file(path))

@@ -116,6 +116,11 @@ def check_processor() -> CheckResult:
     return CheckResult(name="processor", status="ok", found=found)
 
 
+def has_free_memory(needed: int) -> bool:
+    """Whether programs can still take so many bytes."""
+    return bool(psutil.virtual_memory().available >= needed)
+
+
 def check_memory() -> CheckResult:
     """What is there, against what a build and the server need at most."""
     memory = psutil.virtual_memory()

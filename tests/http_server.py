@@ -126,6 +126,6 @@ def start_listening(command: Sequence[str], **options: Any) -> Iterator[tuple[su
                     if b"Serving on" in line:
                         yield process, port, said
                         return
-                assert tries_left, said.decode()
+                assert tries_left and b"Can't listen" in said, said.decode()
             finally:
                 process.kill()

@@ -26,7 +26,6 @@ from builder.finetuning.packed import choose_attention
 from builder.finetuning.training_data import Material
 from builder.finetuning.training_run import TrainingRun
 from builder.finetuning.training_state import StateFile
-from builder.int8 import is_int8_faster
 from builder.learning_examples import IsNew
 from builder.memory import give_back_memory
 from contract.documents import FineTuningFacts
@@ -54,13 +53,15 @@ def finetune(
     state: StateFile,
     fresh: frozenset[str] = frozenset(),
     is_new: IsNew | None = None,
+    is_int8: bool = False,
     on_event: Callable[[str], None] = lambda text: None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Finetuned:
     """Fine-tune `model` (changed in place) on the calibration files of a corpus.
 
     fresh: for an update, the paths that `model` hasn't learned from; the others are mixed in against forgetting.
-    is_new: whether a line of those is new; such lines come first, and count more.
+    is_new: whether a line of those is new; such lines come first, and count more. is_int8: the CPU multiplies by the
+    frozen weights in 8 bits (`builder.int8.is_int8_faster`); a GPU does not.
     What `state` holds of its stage hash is resumed; the caller removes it once the model is safe. If a GPU has too
     little memory, the CPU takes its place. Raises CorpusError if the files hold nothing to train or validate on.
     """
@@ -72,7 +73,7 @@ def finetune(
     adapted = _adapted(model, settings)
     device = training_device()
     try:
-        run, is_int8 = _train(adapted, device, material, settings, state, on_event, on_progress)
+        run = _train(adapted, device, material, settings, state, is_int8, on_event, on_progress)
     except RuntimeError as error:  # torch.OutOfMemoryError is one; MPS has no class of its own
         if device.type == "cpu" or "out of memory" not in str(error):
             raise
@@ -83,9 +84,10 @@ def finetune(
         give_back_memory()
         del model.peft_config  # or peft warns of it
         adapted = _adapted(model, settings)
-        run, is_int8 = _train(adapted, torch.device("cpu"), material, settings, state, on_event, on_progress)
+        device = torch.device("cpu")
+        run = _train(adapted, device, material, settings, state, is_int8, on_event, on_progress)
     summary = run.summary()
-    summary["products"] = "int8" if is_int8 else str(model.dtype).removeprefix("torch.")
+    summary["products"] = "int8" if is_int8 and device.type == "cpu" else str(model.dtype).removeprefix("torch.")
     read = material.paths_before(run.progress.best_step)
     return Finetuned(model=_merged(adapted, on_progress), summary=summary, read=read)
 
@@ -96,22 +98,22 @@ def _train(
     material: Material,
     settings: FinetuneSettings,
     state: StateFile,
+    is_int8: bool,
     on_event: Callable[[str], None],
     on_progress: Callable[[int, int], None],
-) -> tuple[TrainingRun, bool]:
-    """Train the factors of a model on a device; returns the run, and whether its products were in 8 bits."""
+) -> TrainingRun:
+    """Train the factors of a model on a device."""
     adapted.to(device)
-    # With `steps` set no clock is to decide which model comes out.
-    is_int8 = device.type == "cpu" and settings.steps is None and is_int8_faster(adapted.dtype)
+    is_cpu = device.type == "cpu"
     run = TrainingRun(adapted, material, settings, state, on_event, on_progress)
     run.restore()
     with (
         _packed_and_mixed(adapted, device, choose_attention(adapted, settings)),
-        gated_in_half(adapted) if device.type == "cpu" else nullcontext(),
-        int8_products(adapted) if is_int8 else nullcontext(),
+        gated_in_half(adapted) if is_cpu else nullcontext(),
+        int8_products(adapted) if is_cpu and is_int8 else nullcontext(),
     ):
         run.train()
-    return run, is_int8
+    return run
 
 
 def _adapted(model: PreTrainedModel, settings: FinetuneSettings) -> Any:

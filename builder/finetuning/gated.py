@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
 import torch
 from torch.nn.functional import silu
 
+from builder.replaced_forwards import replaced_forwards
+
 Tensor = torch.Tensor
 
 
-@contextmanager
-def gated_in_half(model: Any) -> Iterator[None]:
-    """Within the block a step keeps two values a channel in bfloat16, where torch would keep three as they are.
+def gated_in_half(model: Any) -> AbstractContextManager[None]:
+    """While it is entered a step keeps two values a channel in bfloat16, where torch would keep three as they are.
 
     These are most of what a step keeps. Models with another activation than SiLU stay as they are.
     """
     layers = [layer.mlp for layer in model.get_decoder().layers] if model.config.hidden_act == "silu" else []
-    for mlp in layers:
-        mlp.forward = partial(_feed_forward, mlp)
-    try:
-        yield
-    finally:
-        for mlp in layers:
-            del mlp.forward
+    return replaced_forwards({mlp: partial(_feed_forward, mlp) for mlp in layers})
 
 
 def _feed_forward(mlp: Any, inputs: Tensor) -> Tensor:
@@ -40,7 +34,8 @@ class _Gated(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
-        ctx.save_for_backward(gate.bfloat16(), up.bfloat16())
+        if any(ctx.needs_input_grad):
+            ctx.save_for_backward(gate.bfloat16(), up.bfloat16())
         return silu(gate).mul_(up)
 
     @staticmethod

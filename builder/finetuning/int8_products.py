@@ -15,6 +15,7 @@ import torch
 from peft.tuners.lora import Linear
 
 from builder.int8 import InputCache, Quantized, multiply, quantize_rows, unscaled
+from builder.replaced_forwards import replaced_forwards
 
 Tensor = torch.Tensor
 
@@ -35,19 +36,16 @@ def int8_products(model: Any) -> Iterator[None]:
     head = model.get_output_embeddings()
     forwards[head] = partial(_logits, quantize_rows(head.weight.detach()), head.weight.detach())
     weights = [module.get_base_layer().weight for module in adapted]
-    dtypes = [weight.dtype for weight in weights]
-    for module, forward in forwards.items():
-        module.forward = forward
-    for weight in weights:
-        half = weight.data.bfloat16()
-        weight.data = half if torch.equal(half.to(weight.dtype), weight.data) else weight.data
-    try:
-        yield
-    finally:
-        for module in forwards:
-            del module.forward
-        for weight, dtype in zip(weights, dtypes, strict=True):
-            weight.data = weight.data.to(dtype)
+    dtype = model.dtype
+    with replaced_forwards(forwards):
+        try:
+            for weight in weights:
+                half = weight.data.bfloat16()
+                weight.data = half if torch.equal(half.to(dtype), weight.data) else weight.data
+            yield
+        finally:
+            for weight in weights:
+                weight.data = weight.data.to(dtype)
 
 
 def _adapted(module: Linear, cache: InputCache, weight: Quantized, inputs: Tensor) -> Tensor:

@@ -170,8 +170,11 @@ class TrainingRun:
         Medians, since what runs for the first time takes longer: a plan by means left a tenth of the minutes unused. A
         restart keeps the number, whatever the machine does.
         """
-        self.progress.total = self._steps_beside(self._settings.validations)
-        self.progress.total = self._steps_beside(self._validations)  # of so many steps
+        settings = self._settings
+        for validations in range(settings.least_validations, settings.validations + 1):
+            self.progress.total = self._steps_beside(validations)
+            if self._validations <= validations:  # fewer steps are validated fewer times
+                break
 
     def _steps_beside(self, validations: int) -> int:
         """How many steps fit into the minutes beside so many validations, those that are done among them."""

@@ -77,9 +77,9 @@ class StateFile:
     def remove(self) -> None:
         """Remove the state, with its seal, if it is of this stage hash."""
         if self._has_this_stage_hash():
-            with suppress(OSError):  # Windows removes no file that a virus scanner has open
+            self._seals.unlink(missing_ok=True)  # without which the state is ignored
+            with suppress(PermissionError):  # Windows removes no file that a virus scanner has open
                 self.path.unlink()
-                self._seals.unlink(missing_ok=True)
 
     def _has_this_stage_hash(self) -> bool:
         try:

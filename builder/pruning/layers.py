@@ -1,8 +1,8 @@
 """The pass over the layers: each is measured on the outputs of the pruned ones before it, then pruned itself.
 
 Covers Llama- and Qwen2-shaped decoders as transformers builds them. Memory beyond the model is one layer's need,
-whatever the number of layers: hidden states of all tokens, activations, plain and weighted, and a few matrices as large
-as its Gram matrix.
+whatever the number of layers: hidden states of all tokens, twice, activations, plain and weighted, and a few matrices
+as large as its Gram matrix.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from builder.pruning.channels import ChannelChoice, choose_channels
 from builder.pruning.streams import Block, Stream, attend, open_stream
 
 Tensor = torch.Tensor
-ROWS = 2048  # tokens that pass a feed-forward layer at once
+ROWS = 2048  # tokens that pass a feed-forward layer at once: more are not faster, and take more memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +116,7 @@ def _over_residual(down: nn.Linear, stream: Stream, activations: Tensor) -> Tens
     The next norm divides by it too. So each row is weighted as later layers see its error. Without this the few
     tokens with massive activations (the first of each sequence) decide alone.
     """
-    outputs = _through(down, activations)
+    outputs = _in_parts(down, activations)
     residual = torch.cat([state[0] for state in stream.states]) + outputs
     scale = residual.square().mean(dim=1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny).rsqrt()
     weighted: Tensor = activations * scale.to(activations.dtype)
@@ -124,11 +124,12 @@ def _over_residual(down: nn.Linear, stream: Stream, activations: Tensor) -> Tens
 
 
 def _add_down_proj(down: nn.Linear, stream: Stream, activations: Tensor) -> None:
-    outputs = _through(down, activations)  # (tokens of all sequences, hidden)
+    outputs = _in_parts(down, activations)  # (tokens of all sequences, hidden)
     lengths = [state.shape[1] for state in stream.states]
     for index, output in enumerate(torch.split(outputs, lengths)):
         stream.states[index] = stream.states[index] + output[None]
 
 
-def _through(down: nn.Linear, activations: Tensor) -> Tensor:
+def _in_parts(down: nn.Linear, activations: Tensor) -> Tensor:
+    """Return the outputs for all rows, ROWS at a time: quantizing copies them."""
     return torch.cat([down(activations[start : start + ROWS]) for start in range(0, len(activations), ROWS)])

@@ -44,7 +44,7 @@ SAFE_PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._+-]*")  # no separator, drive,
 DIGEST = re.compile(r"[0-9a-f]{64}")
 _MADE_BY = ("plan", "finetuning", "learned_sha256")  # keys of both manifests
 _NO_CHECKSUM = "0" * 64
-_SEAL = re.compile(rb'"checksum": "([0-9a-f]{64})"\n}\n\Z')  # how `sealed_manifest` ends
+_SEAL = re.compile(rf'"{CHECKSUM}": "([0-9a-f]{{64}})"\n}}\n\Z'.encode())  # how `sealed_manifest` ends
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -290,7 +290,7 @@ def _read(folder: Path) -> tuple[str, Manifest]:
     check_manifest(document, path)
     seal = _SEAL.search(content)
     if seal is None:
-        raise BundleError(f"{path} has changed since it was written (it ends without its checksum); {AGAIN}.")
+        raise BundleError(f"{path} has no checksum at its end: it was changed, or is of an older version; {AGAIN}.")
     zeroed = content[: seal.start(1)] + _NO_CHECKSUM.encode() + content[seal.end(1) :]
     if seal[1].decode() != hashlib.sha256(zeroed).hexdigest():
         raise BundleError(f"{path} has changed since it was written (its checksum differs); {AGAIN}.")

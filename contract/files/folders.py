@@ -120,7 +120,8 @@ def replace_folder(
     runs into one target at the same time are not supported.
 
     The two folders change places in one step where the system can (Linux, macOS), so that a reader always finds one of
-    them; elsewhere there is a moment without either, and the next run puts the old one back if it ends there.
+    them; elsewhere there is a moment without either, and the next run puts the old one back if it ends there. There a
+    kill right after the swap loses the old one, `keep` or not.
     """
     target = target.absolute()
     fresh = target.with_name(f".{target.name}.partial")
@@ -180,15 +181,20 @@ def sync(path: Path) -> None:
         return  # Windows has no handle on a folder to sync
     handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
-        if sys.platform == "darwin":  # its fsync leaves the data in the drive's cache
-            fcntl.fcntl(handle, fcntl.F_FULLFSYNC)
-        else:
-            os.fsync(handle)
+        _force(handle)
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that know no sync have nothing to lose
             raise
     finally:
         os.close(handle)
+
+
+def _force(handle: int) -> None:
+    if sys.platform == "darwin":  # its fsync leaves the data in the drive's cache
+        with suppress(OSError):  # a network's or another system's disk knows fsync alone
+            fcntl.fcntl(handle, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(handle)
 
 
 def sync_tree(folder: Path) -> None:
@@ -212,7 +218,11 @@ def _take_place(fresh: Path, target: Path, retired: Path, keep: Path | None) -> 
     if not os.path.lexists(target):
         rename(fresh, target)
     elif _exchange(fresh, target):
-        rename(fresh, keep or retired)
+        try:
+            rename(fresh, keep or retired)
+        except BaseException:  # Ctrl-C too
+            _exchange(fresh, target)
+            raise
     else:
         rename(target, retired)
         try:

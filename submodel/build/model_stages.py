@@ -87,6 +87,14 @@ class ModelStages:
         """Measured when a stage first needs it: a build that repeats nothing does without."""
         return fastest_dtype() if self._settings.dtype is None else DTYPES[self._settings.dtype]
 
+    @cached_property
+    def _is_int8(self) -> bool:
+        """Whether products with weights that stay as they are are taken in 8 bits: measured, as the number format is.
+
+        With `steps` set no clock is to decide which model comes out.
+        """
+        return self._settings.finetuning.steps is None and is_int8_faster(self._dtype)
+
     def _load_base(self) -> LoadedBase:
         """The base in memory, read when the first stage needs it; pruning consumes it."""
         if self._loaded is None:
@@ -129,7 +137,7 @@ class ModelStages:
         started = time.perf_counter()
         prompt = base.prompt
         to_be = replace(prompt, suffix_first=suffix_first and prompt.is_fim)
-        is_int8 = self._settings.finetuning.steps is None and is_int8_faster(self._dtype)
+        is_int8 = self._settings.dtype is None and self._is_int8  # a fleet's builds are to prune alike on all machines
         pruned = prune(base.model, base.tokenizer, to_be, self._corpus, settings, is_int8=is_int8, on_layer=advance)
         pruned = replace(pruned, prompt=prompt)  # nothing has taught it the other prompt format yet
         self._compare_vocabulary(pruned.plan_summary)
@@ -147,6 +155,7 @@ class ModelStages:
                 "seeds": {"calibration": settings.calibration.seed, "scoring": self._settings.scoring.seed},
                 "settings": settings.to_json(),
                 "dtype": str(self._dtype).removeprefix("torch."),
+                "products": "int8" if is_int8 else str(self._dtype).removeprefix("torch."),
                 "stages": [*earlier, {"name": "prune", "seconds": round(time.perf_counter() - started, 2)}],
                 "peak_rss_bytes": peak_rss_bytes(),
             },
@@ -187,6 +196,7 @@ class ModelStages:
                 state=self._state_of(stage_hash, paths),
                 fresh=self._fresh,
                 is_new=self._is_new,
+                is_int8=self._is_int8,
                 on_event=self._display.say,
                 on_progress=advance,
             )

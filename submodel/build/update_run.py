@@ -45,12 +45,12 @@ from submodel.build.paths import BuildPaths, UpdatePaths, prepare_output
 from submodel.build.pipeline import Build, read_checkout
 from submodel.build.stages import StageRecord, hash_of
 from submodel.build.update_start import finish_swap, history_to_update, precision_of_update, take_place
-from submodel.health_checks import BUILD_MEMORY_BYTES, check_memory
+from submodel.health_checks import has_free_memory
 from submodel.report.render import read_saved, render_beside_evaluation
 
-UPDATE_VERSION = 5  # raised when the same inputs give another model
+UPDATE_VERSION = 6  # raised when the same inputs give another model
 LEARNING_RATE = 2.5e-4  # half of a build's: the model is tuned already (docs/LOG.md)
-LARGE_PARAMETERS = 2e8  # a smaller model needs far less memory than the first base's
+LARGE_PARAMETERS, MEMORY_BYTES = 2e8, 5_000_000_000  # what an update of so large a model takes at most (docs/LOG.md)
 # The threshold moves little between two versions; a build asks for twice as many.
 THRESHOLD_LINES = 25
 UNREAD = "unread"  # in the record of an update's fine-tuning: the paths that it did not reach
@@ -86,7 +86,6 @@ def run_update(settings: UpdateSettings, display: StageDisplay) -> dict[str, Any
             restore_folder(folder)
         has_swapped = finish_swap(UpdatePaths(root=settings.output), display)
         history = history_to_update(BuildPaths(root=settings.output))
-        _check_memory(BuildPaths(root=settings.output).model, display, is_paced=settings.is_paced)
         manifest = read_bundle(settings.output / "bundle", verify=False).manifest
         served = Precision(manifest["quantization"])
         quantize = str(precision_of_update(history.quantize, served))
@@ -100,23 +99,9 @@ def run_update(settings: UpdateSettings, display: StageDisplay) -> dict[str, Any
         return update.update(commit, started, has_swapped=has_swapped)
 
 
-def _check_memory(model: Path, display: StageDisplay, *, is_paced: bool) -> None:
-    """Say so if less memory is free than a model of the first base's size needs; refuse where nobody would see it.
-
-    Raises BuildError.
-    """
-    parameters = (read_artifact(model).manifest or {}).get("parameters", 0)
-    memory = check_memory()
-    if parameters < LARGE_PARAMETERS or not memory.advice:
-        return
-    sentence = f"Memory: {memory.found}. An update of this model takes up to {BUILD_MEMORY_BYTES / 1e9:g} GB"
-    if is_paced:
-        raise BuildError(f"{sentence}, so an editor's update does not begin; close other programs.")
-    display.say(f"{sentence}; close other programs.")
-
-
 class _Update(Build):
     _threshold_lines = THRESHOLD_LINES
+    _settings: UpdateSettings
 
     def __init__(
         self,
@@ -214,7 +199,13 @@ class _Update(Build):
         is_to_learn = any(file.split == "calibration" for file in self._followed.fresh_to_learn)
         if self._settings.minutes == 0 or not is_to_learn:
             return {"minutes": 0.0}
-        is_suffix_first = read_artifact(self._paths.pruned).prompt.suffix_first
+        source = read_artifact(self._paths.pruned)
+        if (source.manifest or {}).get("parameters", 0) >= LARGE_PARAMETERS and not has_free_memory(MEMORY_BYTES):
+            sentence = f"An update of this model takes up to {MEMORY_BYTES / 1e9:g} GB of memory, and less is free"
+            if self._settings.is_paced:
+                raise BuildError(f"{sentence}; close other programs, then run `submodel update`.")
+            self._display.say(f"{sentence}; close other programs.")
+        is_suffix_first = source.prompt.suffix_first
 
         def make(advance: Advance) -> dict[str, Any]:
             summary = self._finetune(stage_hash, self._paths, is_suffix_first, advance)

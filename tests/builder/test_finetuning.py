@@ -46,11 +46,6 @@ SETTINGS = FinetuneSettings(
 )
 
 
-@pytest.fixture(autouse=True)
-def no_clock_chooses_the_products(monkeypatch):
-    monkeypatch.setattr(tuning, "is_int8_faster", lambda _: False)
-
-
 class Killed(Exception):
     pass
 

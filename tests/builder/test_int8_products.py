@@ -1,7 +1,6 @@
 """Products in 8 bits: what they give and learn beside those of the model's own type, and when they are taken."""
 
 from contextlib import nullcontext
-from dataclasses import replace
 
 import pytest
 import torch
@@ -90,25 +89,20 @@ def test_query_key_and_value_quantize_their_inputs_once(monkeypatch):
     assert len(calls) == 4 * len(model.get_decoder().layers) + 1, "attention's inputs, o, gate and up, down; the head"
 
 
-def test_what_is_trained_in_8_bits_serves_a_model_in_its_own_type(tmp_path, monkeypatch):
+def test_what_is_trained_in_8_bits_serves_a_model_in_its_own_type(tmp_path):
     losses = {}
-    for is_faster in (False, True):
-        monkeypatch.setattr(tuning, "is_int8_faster", lambda dtype, answer=is_faster: answer)
+    for is_int8 in (False, True):
         encoder, model = encoder_and_model()
-        state = StateFile(path=tmp_path / str(is_faster), stage_hash="k")
-        summary = finetune(model, encoder, corpus(), SETTINGS, state=state).summary
-        assert summary["products"] == ("int8" if is_faster else "float32")
-        before, losses[is_faster] = (float(summary["validation_loss"][when] or 0) for when in ("before", "after"))
-        assert 0 < losses[is_faster] < before - 0.05
+        state = StateFile(path=tmp_path / str(is_int8), stage_hash="k")
+        summary = finetune(model, encoder, corpus(), SETTINGS, state=state, is_int8=is_int8).summary
+        assert summary["products"] == ("int8" if is_int8 else "float32")
+        before, losses[is_int8] = (float(summary["validation_loss"][when] or 0) for when in ("before", "after"))
+        assert 0 < losses[is_int8] < before - 0.05
     assert losses[True] == pytest.approx(losses[False], rel=0.05)
 
 
-@pytest.mark.parametrize(
-    ("steps", "device", "expected"), [(None, "cpu", True), (5, "cpu", False), (None, "cuda", False)]
-)
-def test_no_clock_chooses_the_products_of_so_many_steps_and_a_gpu_has_its_own(
-    tmp_path, monkeypatch, steps, device, expected
-):
+@pytest.mark.parametrize(("device", "expected"), [("cpu", True), ("cuda", False)])
+def test_a_gpu_multiplies_in_its_own_type(tmp_path, monkeypatch, device, expected):
     class Begun(Exception):
         pass
 
@@ -119,11 +113,10 @@ def test_no_clock_chooses_the_products_of_so_many_steps_and_a_gpu_has_its_own(
     taken, to = [], torch.nn.Module.to
     monkeypatch.setattr(torch.nn.Module, "to", lambda self, *where, **_: self if device == "cuda" else to(self, *where))
     monkeypatch.setattr(tuning, "training_device", lambda: torch.device(device))
-    monkeypatch.setattr(tuning, "is_int8_faster", lambda dtype: True)
     monkeypatch.setattr(tuning, "int8_products", begin)
     monkeypatch.setattr(TrainingRun, "train", lambda self: begin(None))
     encoder, model = encoder_and_model()
     state = StateFile(path=tmp_path / "state", stage_hash="k")
     with pytest.raises(Begun):
-        finetune(model, encoder, corpus(), replace(SETTINGS, steps=steps), state=state)
+        finetune(model, encoder, corpus(), SETTINGS, state=state, is_int8=True)
     assert (taken[0] is not None) is expected

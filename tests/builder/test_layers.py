@@ -27,14 +27,16 @@ def test_full_width_changes_nothing(kind):
 
 @pytest.mark.slow
 def test_products_in_8_bits_choose_nearly_the_same_channels():
-    chosen = []
+    chosen, errors = [], []
     for is_int8 in (False, True):
         model = make_model(300)
         choices = narrow_layers(model, sequences(60, 1), sequences(6, 2), 128, WidthSettings(), is_int8=is_int8)
         chosen.append([set(choice.channels.tolist()) for choice in choices])
+        errors.append(sum(choice.output_error for choice in choices))
         assert not any("forward" in vars(module) for module in model.modules())
     for exact, close in zip(*chosen, strict=True):
         assert len(exact & close) > 0.9 * 128
+    assert 0 < abs(errors[1] - errors[0]) < 0.05 * errors[0], "another way, nearly the same loss"
 
 
 @pytest.mark.slow

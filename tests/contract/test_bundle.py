@@ -236,7 +236,7 @@ def test_a_manifest_without_its_checksum_is_refused(bundle: Path) -> None:
     document = json.loads((bundle / MANIFEST_FILE).read_text("utf-8"))
     del document["checksum"]
     (bundle / MANIFEST_FILE).write_text(json.dumps(document, indent=2) + "\n")
-    with pytest.raises(BundleError, match="ends without its checksum"):
+    with pytest.raises(BundleError, match="has no checksum at its end"):
         read_bundle(bundle)
 
 

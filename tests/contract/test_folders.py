@@ -1,5 +1,6 @@
 """Whole or not at all."""
 
+import errno
 import json
 import os
 import secrets
@@ -85,19 +86,44 @@ def test_the_old_folder_can_be_kept_in_the_place_of_the_one_before(tmp_path):
     assert names(tmp_path) == ["model", "model.previous"]
 
 
-def test_a_kill_after_the_swap_does_not_lose_the_old_folder(tmp_path, monkeypatch):
+@pytest.mark.parametrize("moment", ["after the swap", "within it"])
+def test_a_kill_at_the_swap_loses_neither_folder(tmp_path, monkeypatch, moment):
     target, keep = tmp_path / "model", tmp_path / "previous" / "model"
-    fill(target, "old")
-    if not folders._exchange(tmp_path, tmp_path):
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    if not folders._exchange(tmp_path / "one", tmp_path / "other"):
         pytest.skip("this file system exchanges no names")
-    monkeypatch.setattr(folders, "sync", lambda path: _fail() if keep.exists() else None)
+    fill(target, "old")
+    call = {"after the swap": "sync", "within it": "rename"}[moment]
+    real = getattr(folders, call)
+
+    def interrupted(path, *others):
+        if (target / "manifest.json").read_text() == "new":
+            raise KeyboardInterrupt
+        real(path, *others)
+
+    monkeypatch.setattr(folders, call, interrupted)
     with pytest.raises(KeyboardInterrupt), replace_folder(target, marker="manifest.json", keep=keep) as fresh:
         (fresh / "manifest.json").write_text("new")
-    assert [(one / "manifest.json").read_text() for one in (target, keep)] == ["new", "old"]
+    both = (("target", target), ("keep", keep))
+    left = {name: (one / "manifest.json").read_text() for name, one in both if one.is_dir()}
+    assert left == ({"target": "new", "keep": "old"} if moment == "after the swap" else {"target": "old"})
 
 
-def _fail():
-    raise KeyboardInterrupt
+@pytest.mark.parametrize("knows", [True, False])
+def test_on_macos_the_drive_s_cache_is_written_too_where_the_file_system_can(tmp_path, monkeypatch, knows):
+    calls = []
+
+    def fcntl(handle, command):
+        calls.append(command)
+        if not knows:
+            raise OSError(errno.ENOTTY, "not this one")
+
+    monkeypatch.setattr(folders, "fcntl", SimpleNamespace(fcntl=fcntl, F_FULLFSYNC=51), raising=False)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(os, "fsync", lambda handle: calls.append("fsync"))
+    folders.sync(tmp_path)
+    assert calls == ([51] if knows else [51, "fsync"])
 
 
 @pytest.mark.parametrize("can_exchange", [True, False])

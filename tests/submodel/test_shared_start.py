@@ -64,6 +64,7 @@ def _nothing_by_chance() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         always_better(patch)
         patch.setattr(model_stages, "fastest_dtype", lambda: torch.float32)
+        patch.setattr(model_stages, "is_int8_faster", lambda dtype: False)
         yield
 
 

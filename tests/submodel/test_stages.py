@@ -1,6 +1,7 @@
 """Finished stages are not repeated; interrupted and changed ones are."""
 
 import json
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -8,13 +9,14 @@ import pytest
 from builder.corpus.corpus import read_corpus
 from contract.console import StageDisplay
 from contract.errors import ExportError
-from submodel.build import pipeline
+from submodel.build import model_stages, pipeline
 from submodel.build.build_settings import BuildSettings
 from submodel.build.model_stages import ModelStages
 from submodel.build.paths import BuildPaths
 from submodel.build.pipeline import run_build
 from submodel.build.stages import Stages, hash_of
 from testbed.models import save_base
+from testbed.tokenizer import FIM
 
 
 class Counter:
@@ -165,6 +167,30 @@ def test_a_stage_that_is_kept_leaves_the_state_of_another_fine_tuning(tmp_path):
             stage["is_fresh"] for stage in run_build(settings, display)["stages"] if stage["name"] == "finetune"
         )
     assert state.exists()
+
+
+@pytest.mark.parametrize(
+    ("steps", "dtype", "expected"), [(None, None, True), (3, None, False), (None, "float32", False)]
+)
+def test_pruning_in_8_bits_is_for_builds_that_need_not_be_made_again_elsewhere(
+    tmp_path, monkeypatch, steps, dtype, expected
+):
+    class Pruned(Exception):
+        pass
+
+    def prune(*_, is_int8, **__):
+        asked.append(is_int8)
+        raise Pruned
+
+    asked = []
+    settings = BuildSettings(repository=tmp_path, output=tmp_path, base="b", size=0.8, steps=steps, dtype=dtype)
+    monkeypatch.setattr(model_stages, "prune", prune)
+    monkeypatch.setattr(model_stages, "is_int8_faster", lambda dtype: True)
+    with StageDisplay() as display, pytest.raises(Pruned):
+        stages = ModelStages(settings, display, cast(Any, None), {}, None)
+        stages._loaded = cast(Any, SimpleNamespace(model=None, tokenizer=None, prompt=FIM))
+        stages._prune(0.8, BuildPaths(root=tmp_path), False, lambda done, total: None)
+    assert asked == [expected]
 
 
 def test_a_state_is_of_the_pruned_model_that_it_adapts(tmp_path):

@@ -42,7 +42,6 @@ from submodel.build.pipeline import run_build
 from submodel.build.stages import Stages, hash_of_output
 from submodel.build.update_run import UNREAD, UpdateSettings, run_update
 from submodel.commands.update import _outcome
-from submodel.health_checks import CheckResult
 from testbed.git import git
 from testbed.models import save_base
 
@@ -444,18 +443,26 @@ def test_a_bundle_that_fails_its_parity_check_does_not_take_the_old_one_s_place(
     assert follow(repository)["kept"] == "new", "the next one tries the same files again"
 
 
-def test_an_update_that_an_editor_began_does_not_take_the_last_memory(repository, monkeypatch):
+def test_an_update_that_an_editor_began_does_not_take_the_last_memory(repository, monkeypatch, capsys):
     change(repository)
-    low = CheckResult(name="memory", status="warn", found="1.0 GB free of 8.0 GB", advice="Close other programs.")
-    monkeypatch.setattr(update_run, "check_memory", lambda: low)
-    output = repository / ".submodel"
-    settings = UpdateSettings(repository=repository, output=output, minutes=0, positions=0, is_paced=True)
-    with StageDisplay() as display:
-        run_update(settings, display)  # a small model needs little
+    always_better(monkeypatch)
+    monkeypatch.setattr(update_run, "has_free_memory", lambda needed: False)
     monkeypatch.setattr(update_run, "LARGE_PARAMETERS", 10)
-    with StageDisplay() as display, pytest.raises(BuildError, match=r"1\.0 GB free of 8\.0 GB.*does not begin"):
-        run_update(settings, display)
-    follow(repository, minutes=0, positions=0)  # somebody asked for it
+    settings = UpdateSettings(repository=repository, output=repository / ".submodel", minutes=MINUTES, positions=0)
+    with StageDisplay() as display, pytest.raises(BuildError, match="takes up to 5 GB of memory, and less is free"):
+        run_update(replace(settings, is_paced=True), display)
+    with StageDisplay() as display:
+        assert run_update(settings, display)["kept"] == "new", "somebody asked for it, and reads what is said"
+    assert "less is free" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_small_model_is_updated_with_little_memory(repository, monkeypatch):
+    change(repository)
+    always_better(monkeypatch)
+    monkeypatch.setattr(update_run, "has_free_memory", lambda needed: False)
+    settings = UpdateSettings(repository=repository, output=repository / ".submodel", minutes=MINUTES, positions=0)
+    with StageDisplay() as display:
+        assert run_update(replace(settings, is_paced=True), display)["kept"] == "new"
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,9 @@ def test_the_pace_is_read_from_stdin_and_kept_if_that_is_asked_for(
         return SimpleNamespace(rest=lambda: rests.append(None))
 
     monkeypatch.setattr("submodel.pace.Pace", follow)
-    run(monkeypatch, tmp_path, NEW, *options, stdin="wait\n")
+    asked: list[UpdateSettings] = []
+    run(monkeypatch, tmp_path, NEW, *options, stdin="wait\n", asked=asked)
+    assert asked[0].is_paced is bool(options)
     assert (read, bool(rests)) == ((["wait\n"], True) if options else ([], False))
 
 
