@@ -1,8 +1,8 @@
 """The pass over the layers: each is measured on the outputs of the pruned ones before it, then pruned itself.
 
 Covers Llama- and Qwen2-shaped decoders as transformers builds them. Memory beyond the model is one layer's need,
-whatever the number of layers: hidden states of all tokens, twice, activations, plain and weighted, and a few matrices
-as large as its Gram matrix.
+whatever the number of layers: hidden states of all tokens, activations, plain and weighted, and a few matrices as large
+as its Gram matrix.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from builder.pruning.channels import ChannelChoice, choose_channels
 from builder.pruning.streams import Block, Stream, attend, open_stream
 
 Tensor = torch.Tensor
-ROWS = 2048  # tokens that pass a feed-forward layer at once: more are not faster, and take more memory
+ROWS = 2048  # tokens whose activations are quantized at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ def narrow_layers(
     """Narrow every feed-forward layer of `model` to `width` channels, in place; the choices, a layer each.
 
     calibration, validation: token ids of different files, unpadded, in the form that the server sends. is_int8: the
-    tokens pass the layers in products of 8 bits; what is decided and refitted has the model's own weights.
+    tokens pass the layers, and their Gram matrices are made, in products of 8 bits; the refit is in the model's type.
     """
     products = in_8_bits if is_int8 else lambda module: nullcontext()
     with torch.no_grad():  # not inference mode: the new weights may be trained later
@@ -71,6 +71,7 @@ def narrow_layers(
                 width,
                 ridges=ridges,
                 larger=larger,
+                is_int8=is_int8,
             )
             replace_channels(layer.mlp, choice.channels, choice.weight)
             with products(down):
@@ -97,17 +98,15 @@ def replace_channels(mlp: Block, channels: Tensor, down_weight: Tensor) -> None:
 
 def _run_to_down_proj(layer: Block, stream: Stream) -> Tensor:
     """Move the stream past the attention; returns the inputs of `down_proj`, (tokens of all sequences, channels)."""
-    mlp, down = layer.mlp, layer.mlp.down_proj
+    mlp = layer.mlp
+    dtype = mlp.down_proj.weight.dtype
+    collected = []
     for index, (state, rotary) in enumerate(zip(stream.states, stream.rotary, strict=True)):
-        stream.states[index] = attend(layer, state, rotary)
-    rows = torch.cat([state[0] for state in stream.states])
-    activations = torch.empty(len(rows), down.in_features, dtype=down.weight.dtype)
-    # Many rows at once are multiplied faster than those of a sequence.
-    for start in range(0, len(rows), ROWS):
-        part, outputs = rows[start : start + ROWS], activations[start : start + ROWS]
-        normed = layer.post_attention_layernorm(part).to(down.weight.dtype)
-        torch.mul(mlp.act_fn(mlp.gate_proj(normed)), mlp.up_proj(normed), out=outputs)
-    return activations
+        state = attend(layer, state, rotary)
+        stream.states[index] = state
+        normed = layer.post_attention_layernorm(state).to(dtype)
+        collected.append((mlp.act_fn(mlp.gate_proj(normed)) * mlp.up_proj(normed))[0])
+    return torch.cat(collected)
 
 
 def _over_residual(down: nn.Linear, stream: Stream, activations: Tensor) -> Tensor:
@@ -131,5 +130,5 @@ def _add_down_proj(down: nn.Linear, stream: Stream, activations: Tensor) -> None
 
 
 def _in_parts(down: nn.Linear, activations: Tensor) -> Tensor:
-    """Return the outputs for all rows, ROWS at a time: quantizing copies them."""
+    """Return the outputs for all tokens, ROWS at a time: quantizing copies them."""
     return torch.cat([down(activations[start : start + ROWS]) for start in range(0, len(activations), ROWS)])

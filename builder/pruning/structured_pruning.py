@@ -65,7 +65,7 @@ def prune(
 ) -> Pruned:
     """Prune `model` in place for the code of `corpus`; on_layer(done, layers) is called after each layer.
 
-    is_int8: the calibration's tokens pass the layers in products of 8 bits.
+    is_int8: the calibration's tokens pass the layers, and their Gram matrices are made, in products of 8 bits.
     Raises BuildError where the size can't be reached or the trimmed tokenizer would segment what is learned from
     otherwise.
     """

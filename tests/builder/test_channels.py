@@ -7,10 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from builder.pruning import channels as channels_module
 from builder.pruning.channels import (
     choose_channels,
     eliminate,
     gram_matrix,
+    gram_matrix_in_8_bits,
     output_error,
     regularized,
 )
@@ -42,6 +44,19 @@ def test_gram_matrix_is_the_plain_product_whatever_the_chunks(seed, chunk, block
     _, activations = make_problem(seed, tokens=50)
     gram = gram_matrix(activations, chunk_tokens=chunk, blocks=blocks)
     torch.testing.assert_close(gram, activations.T @ activations, rtol=1e-4, atol=1e-2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_gram_matrix_in_8_bits_is_close_and_as_positive(dtype, monkeypatch):
+    monkeypatch.setattr(channels_module, "MOST_SUMMED", 64)
+    _, activations = make_problem(3, tokens=300, channels=24)
+    activations = (activations * torch.logspace(-3, 3, 24)).to(dtype)  # channels of very different sizes
+    activations[:, 5] = 0.0
+    exact, close = gram_matrix(activations.float()), gram_matrix_in_8_bits(activations)
+    scale = exact.diagonal().sqrt().clamp(min=1e-30)
+    assert (((close - exact) / scale).div(scale[:, None])).abs().max() < 0.02
+    assert torch.equal(close, close.T)
+    torch.linalg.cholesky(regularized(close, 1e-4))
 
 
 def test_a_huge_ridge_leaves_the_old_weight():
