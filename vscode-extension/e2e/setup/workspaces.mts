@@ -1,6 +1,7 @@
 // Folders to open: small repositories, with a bundle or without.
 
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 
@@ -49,9 +50,11 @@ export function makeWorkspace(name: string, files: Files): string {
 export function replaceWithForeign(workspace: string): void {
   replaceBundle(workspace);
   const manifest = path.join(workspace, '.submodel', 'bundle', 'bundle.json');
-  // Without its checksum a manifest is taken as one of a version before checksums.
-  const document = JSON.parse(fs.readFileSync(manifest, 'utf8')) as object;
-  fs.writeFileSync(manifest, JSON.stringify({ ...document, checksum: undefined, mark: Date.now() }));
+  const document = JSON.parse(fs.readFileSync(manifest, 'utf8')) as { checksum?: string };
+  delete document.checksum; // the last key: the SHA-256 of the file with zeros in its place
+  const zeros = '0'.repeat(64);
+  const text = `${JSON.stringify({ ...document, mark: Date.now(), checksum: zeros }, null, 2)}\n`;
+  fs.writeFileSync(manifest, text.replace(zeros, createHash('sha256').update(text).digest('hex')));
 }
 
 /** Another build of the same bundle in its place. */
