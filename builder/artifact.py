@@ -42,7 +42,7 @@ class SubModel:
         return float(value) if isinstance(value, int | float) else 0.0
 
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer as the folder has it, read anew. Raises BuildError if it can't be read."""
+        """Read the folder's tokenizer as it is. Raises BuildError if it can't be read."""
         path = self.folder / "tokenizer.json"
         try:
             return read_tokenizer_file(path)

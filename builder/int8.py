@@ -20,10 +20,15 @@ Quantized = tuple[Tensor, Tensor]  # rows as int8, and the scale of each as floa
 LARGEST = 127
 
 
+def scales_along(values: Tensor, dim: int) -> Tensor:
+    """Return what int8 is multiplied with, float32, one for all `values` along a dimension, which stays with size 1."""
+    scales = torch.maximum(values.amax(dim, keepdim=True), -values.amin(dim, keepdim=True)).float()
+    return scales.clamp_(min=torch.finfo(torch.float32).tiny * LARGEST).div_(LARGEST)
+
+
 def quantize_rows(rows: Tensor) -> Quantized:
     """Round `rows` (rows, columns) to int8; their scales are (rows, 1)."""
-    scales = torch.maximum(rows.amax(1, keepdim=True), -rows.amin(1, keepdim=True)).float()
-    scales = scales.clamp_(min=torch.finfo(torch.float32).tiny * LARGEST).div_(LARGEST)
+    scales = scales_along(rows, 1)
     return torch.mul(rows, scales.reciprocal()).round_().to(torch.int8), scales
 
 

@@ -49,8 +49,8 @@ if child == 0:
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
-# No test asserts a wall-clock time, and that of an example hangs on what else the machine does. In CI the examples are
-# the same each time: a commit does not fail by one that another commit would have failed by.
+# No test asserts a wall-clock time: it depends on what else the machine does. In CI the examples are the same each
+# time, so that a commit does not fail by an example that another commit was never asked.
 settings.register_profile("no deadline", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("no deadline")
 

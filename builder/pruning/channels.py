@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import torch
 
-from builder.int8 import LARGEST
+from builder.int8 import scales_along
 from contract.errors import BuildError
 
 Tensor = torch.Tensor
@@ -51,8 +51,7 @@ def gram_matrix_in_8_bits(activations: Tensor, *, blocks: int = 8) -> Tensor:
     ridge of a tenth of its diagonal (docs/LOG.md).
     """
     tokens, channels = activations.shape
-    scales = torch.maximum(activations.amax(0), -activations.amin(0)).float()
-    scales = scales.clamp_(min=torch.finfo(torch.float32).tiny * LARGEST).div_(LARGEST)
+    scales = scales_along(activations, 0)
     factors = scales.reciprocal()
     rounded = torch.empty(channels, tokens, dtype=torch.int8)
     for start in range(0, tokens, ROUNDED_TOKENS):
@@ -64,7 +63,7 @@ def gram_matrix_in_8_bits(activations: Tensor, *, blocks: int = 8) -> Tensor:
         part = rounded[:, start : start + MOST_SUMMED]
         for left, right in itertools.pairwise(edges):
             gram[left:right, left:] += torch._int_mm(part[left:right], part[left:].t())
-    gram.mul_(scales[:, None]).mul_(scales)
+    gram.mul_(scales.t()).mul_(scales)
     _mirror(gram, edges)
     return gram
 
