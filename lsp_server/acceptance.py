@@ -90,6 +90,7 @@ class _Shown:
     offset: int
     text: str
     language: str
+    is_whole: bool = True  # its last line is; else time or tokens ran out within it
     typed: int = 0
     is_counted: bool = False
     is_partly_accepted: bool = False
@@ -116,12 +117,17 @@ class AcceptanceTracker:
         self._last_end: tuple[str, int] | None = None
         self._client_reports = False
 
-    def sent(self, id: int, uri: str, offset: int, text: str, language: str | None) -> None:
-        """Note a suggestion that was sent to the client. Its rest, while the user types it, has the same id."""
+    def sent(self, id: int, uri: str, offset: int, text: str, language: str | None, *, is_whole: bool = True) -> None:
+        """Note a suggestion that was sent to the client. Its rest, while the user types it, has the same id.
+
+        `is_whole`: its last line is; else the rest of that line is asked for once it is accepted.
+        """
         if self._shown is not None and self._shown.id == id:
             return
         self._close()
-        self._shown = _Shown(id=id, uri=uri, offset=offset, text=text, language=language or "unknown")
+        self._shown = _Shown(
+            id=id, uri=uri, offset=offset, text=text, language=language or "unknown", is_whole=is_whole
+        )
         if not self._client_reports:
             self._count(self._shown)
 
@@ -165,7 +171,7 @@ class AcceptanceTracker:
             shown.typed = typed
 
     def is_at_accepted_end(self, uri: str, offset: int) -> bool:
-        """Return whether an accepted suggestion ends here and nothing was typed since."""
+        """Return whether an accepted suggestion that ends its line ends here, and nothing was typed since."""
         return self._last_end == (uri, offset)
 
     def closed(self, uri: str) -> None:
@@ -201,7 +207,7 @@ class AcceptanceTracker:
     def _accept(self, shown: _Shown) -> None:
         self._count(shown)
         end = shown.offset + len(shown.text)
-        self._last_end = (shown.uri, end)
+        self._last_end = (shown.uri, end) if shown.is_whole else None
         self._shown = None
         self.statistics.accepted += 1
         self.statistics.accepted_characters += len(shown.text) - shown.typed

@@ -16,17 +16,23 @@ def place_of_first_key(text: str, offset: int) -> tuple[str, int] | None:
     return None if text[offset:].partition("\n")[0].strip() else (text, offset)
 
 
-def place_after_accepting(text: str, offset: int, suggestion: str, replaces: int = 0) -> tuple[str, int] | None:
+def place_after_accepting(
+    text: str, offset: int, suggestion: str, replaces: int = 0, *, is_whole: bool = True
+) -> tuple[str, int] | None:
     """Return the text and the offset in it after a suggestion at `offset` was accepted and Enter was pressed.
 
     `replaces` characters right of the cursor are removed. None if text is left there, since Enter would move it along.
     The new line is indented as most editors do it. In an editor that does otherwise the answer there is not used: what
     is worth showing depends on the indentation.
+
+    `is_whole`: the suggestion ends its line; else the place is its end, and nobody presses Enter there.
     """
     rest = text[offset + replaces :]
+    accepted = text[:offset] + suggestion
+    if not is_whole:
+        return accepted + rest, len(accepted)
     if rest.partition("\n")[0].strip():
         return None
-    accepted = text[:offset] + suggestion
     line = accepted.rpartition("\n")[2]
     indent = line[: len(line) - len(line.lstrip(" \t"))]
     if line.rstrip().endswith((":", *OPENERS)):

@@ -132,3 +132,9 @@ class Completion:
     build: str | None = None  # which build answered: SHA-256 of its bundle.json
     queue_ms: float = 0.0  # the request's wait for the worker
     trace_id: int = 0  # of the request that first led to it
+
+    @property
+    def is_line_whole(self) -> bool:
+        """Whether its last line is whole; else time or tokens ran out within it, and its last whole word is its end."""
+        cut = next((step for step in self.steps if step.name == "budget"), None)
+        return cut is None or (cut.before or "")[len(cut.after or "") :].startswith("\n")

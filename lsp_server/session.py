@@ -252,8 +252,13 @@ class Session:
         return found
 
     def _prefetch(self, request: CompletionRequest, shown: Completion) -> None:
-        """Ask for the line after a suggestion, unless its answer is cached. A request for the model ends that."""
-        after = place_after_accepting(request.text, request.offset, shown.text, shown.replaces)
+        """Ask for what follows a suggestion, unless its answer is cached. A request for the model ends that.
+
+        That is the line after it, or the rest of its own line.
+        """
+        after = place_after_accepting(
+            request.text, request.offset, shown.text, shown.replaces, is_whole=shown.is_line_whole
+        )
         if after is None:
             return
         # As an automatic request, since nobody has asked for it by hand.
@@ -359,7 +364,8 @@ class Session:
     def _shown(self, request: CompletionRequest, trace: Trace, completion: Completion, reason: str) -> Completion:
         self._end(trace, Outcome.SHOWN, reason, text=completion.text)
         client, text = request.client, request.client.with_line_ends(completion.text)
-        self.tracker.sent(completion.trace_id, client.uri, client.offset, text, trace.language)
+        is_whole = completion.is_line_whole
+        self.tracker.sent(completion.trace_id, client.uri, client.offset, text, trace.language, is_whole=is_whole)
         return completion
 
     def _refused(self, trace: Trace, step: Step) -> Completion | None:

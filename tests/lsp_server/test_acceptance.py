@@ -88,6 +88,14 @@ def test_acceptance_with_a_replaced_range() -> None:
     assert not typist.tracker.is_at_accepted_end(URI, len("print(name)"))
 
 
+def test_the_end_of_an_accepted_half_line_is_no_end() -> None:
+    typist = Typist()
+    typist.tracker.sent(1, URI, 4, "foo(", "Python", is_whole=False)
+    typist.insert("foo(")
+    assert typist.counts() == (1, 1, 0, 0)
+    assert not typist.tracker.is_at_accepted_end(URI, len("x = foo("))
+
+
 def accepted() -> Typist:
     typist = Typist()
     typist.send("foo(bar, baz, qux)")

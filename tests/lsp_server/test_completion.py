@@ -21,6 +21,7 @@ from lsp_server.decoding.engine import LINE_TOKENS, Engine, FinishReason, Genera
 from lsp_server.decoding.speculation import StepCosts
 from lsp_server.options import PATIENT, WHEN_ASKED, FilterOptions, ServerOptions, TriggerOptions
 from lsp_server.request import CompletionRequest
+from lsp_server.suggestion.refine import refine
 
 PARTS = ("prefix", "suffix", "middle")
 # No stall of the machine cuts an answer of a real engine, or makes its prompt short.
@@ -302,7 +303,15 @@ def test_confidence_is_the_product_of_what_is_shown_and_its_end(engine: Engine) 
 def test_half_a_word_is_not_shown(engine: Engine, finish: FinishReason, shown: str) -> None:
     completer, double = fixed(engine, " foo(ba, qu")
     double._answer = replace(double._answer, finish=finish)
-    assert completer.complete(at("x = ", 4)).text.rstrip() == shown.rstrip()
+    completion = completer.complete(at("x = ", 4))
+    assert completion.text.rstrip() == shown.rstrip()
+    assert completion.is_line_whole == (finish is FinishReason.LINES)
+
+
+def test_a_block_that_is_cut_behind_a_line_ends_that_line() -> None:
+    block = at("def f():\n    ", 13, is_multi_line=True)
+    assert refine("    a = 1\n    b = 2\n    c", block, is_unfinished=True).is_line_whole
+    assert not refine("    a = f", block, is_unfinished=True).is_line_whole
 
 
 def test_time_budget_ends_the_answer(engine: Engine) -> None:

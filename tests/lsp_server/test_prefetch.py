@@ -24,3 +24,7 @@ def test_where_the_user_will_be(document: str, suggestion: str, replaces: int, a
     offset = document.index("‸")
     found = place_after_accepting(document.replace("‸", ""), offset, suggestion, replaces)
     assert (found and f"{found[0][: found[1]]}‸{found[0][found[1] :]}") == after
+
+
+def test_a_suggestion_that_ends_within_its_line_is_followed_by_its_rest() -> None:
+    assert place_after_accepting("f()\n", 2, "a, ", is_whole=False) == ("f(a, )\n", 5)

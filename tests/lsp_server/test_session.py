@@ -26,6 +26,11 @@ from lsp_server.suggestion.steps import Step
 from lsp_server.trace import Trace
 
 URI = "file:///w/a.py"
+HALF = Completion(  # its time ran out
+    text="foo(",
+    raw="foo(ba",
+    steps=(Step(name="budget", kind="stop", action="cut", detail="time ran out", before="foo(ba", after="foo("),),
+)
 OPTIONS = ServerOptions(trigger=TriggerOptions(debounce_min_ms=0, debounce_max_ms=0), care=CareOptions(prefetch=False))
 AHEAD = ServerOptions(trigger=TriggerOptions(debounce_min_ms=0, debounce_max_ms=0))
 
@@ -199,8 +204,7 @@ def test_what_a_filter_rejected_is_reported_and_not_asked_again() -> None:
 
 
 def test_answer_for_which_time_ran_out_is_asked_again() -> None:
-    step = Step(name="budget", kind="stop", action="cut", detail="time ran out")
-    session, service = make(Completion(text="foo(", raw="foo(ba", steps=(step,)))
+    session, service = make(HALF)
     assert ask(session, at("x = ‸\n"), at("x = ‸\n")) == ["foo(", "foo("]
     assert len(service.requests) == 2
 
@@ -249,6 +253,14 @@ def test_after_an_accepted_line_nothing_is_asked() -> None:
     assert ask(session, at("x = foo(bar)‸\n")) == [None]
     assert last(session).rule == "after-accepted-line"
     assert len(service.requests) == 1
+
+
+def test_the_rest_of_an_accepted_half_line_is_asked_for() -> None:
+    session, service = make(HALF)
+    assert ask(session, at("x = ‸\n")) == ["foo("]
+    service.completion = Completion(text="bar)")
+    session.tracker.edited(URI, "x = foo(\n", [Edit(start=4, removed=0, inserted="foo(")])
+    assert ask(session, at("x = foo(‸\n")) == ["bar)"]
 
 
 def test_battery_saves_cores_and_blocks() -> None:
@@ -308,6 +320,17 @@ def test_line_after_a_suggestion_is_asked_for_while_it_is_read() -> None:
     assert asked[:2] == ["    x = ", "    x = foo(bar)\n    "], "as it is once the editor has indented it"
     assert session.tracker.statistics.shown == 2
     assert session.tracker.statistics.requests == 2, "what nobody asked for is no request"
+
+
+def test_the_rest_of_a_half_line_is_asked_for_while_it_is_read() -> None:
+    session, service = make(HALF, options=AHEAD)
+
+    async def test() -> None:
+        await session.suggest(at("x = ‸\ny\n"))
+        await asyncio.sleep(0.01)
+
+    asyncio.run(test())
+    assert [request.text[: request.offset] for request in service.requests] == ["x = ", "x = foo("]
 
 
 def test_a_key_ends_what_was_asked_ahead() -> None:
