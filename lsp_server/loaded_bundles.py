@@ -63,8 +63,8 @@ class LoadedBundles:
         """Load a bundle, again if it is loaded. Raises SubmodelError; its state says why."""
         self.is_loading = True
         try:
-            if self.completers.pop(folder, None) is not None:  # else it would stay in memory beside the new one
-                gc.collect()
+            self.completers.pop(folder, None)
+            gc.collect()  # else it, or one that has crashed, would stay in memory beside the new one
             self._states.set(folder, BundleStatus(state=BundleState.LOADING))
             self._beat(LOADING_S)
             completer = self._open(folder, threads)
@@ -94,6 +94,7 @@ class LoadedBundles:
 
     def unload(self, folder: Path | None, *, forget: bool = False) -> None:
         """Free one bundle's memory, or that of all; `forget` drops the state too."""
+        loaded = len(self.completers)
         for one in [*self.completers] if folder is None else [folder]:
             if self.completers.pop(one, None) is not None:
                 if not forget:  # else the status would say meanwhile that the next request loads it again
@@ -101,6 +102,10 @@ class LoadedBundles:
                     self._states.set(one, BundleStatus(state=BundleState.UNLOADED, build=build))
                 log.info("Freed %s", one)
         gc.collect()  # sessions hold their memory until then
+        if len(self.completers) < loaded:
+            from lsp_server.decoding.runtime import return_freed_memory  # loaded by now, with the models
+
+            return_freed_memory()
         if forget:
             self._states.forget(folder)
 
@@ -108,12 +113,15 @@ class LoadedBundles:
         """Note that a bundle has answered: its crashes are counted from 0 again."""
         self._crashes.pop(folder, None)
 
-    def note_crash(self, folder: Path, error: Exception) -> str:
-        """Drop an engine whose state is unknown, and return the message. After MAX_CRASHES in a row it has failed."""
+    def note_crash(self, folder: Path, error: str) -> str:
+        """Drop an engine whose state is unknown, and return the message. After MAX_CRASHES in a row it has failed.
+
+        The caller holds no exception of the engine: its traceback would keep the model in memory.
+        """
         self.completers.pop(folder, None)
         gc.collect()
         self._crashes[folder] += 1
-        reported = f"The model of {folder} failed ({first_line(error, 200)})"
+        reported = f"The model of {folder} failed ({error})"
         if self._crashes[folder] < MAX_CRASHES:
             self._states.set(folder, BundleStatus(state=BundleState.UNLOADED))
             return f"{reported}; it is loaded again."

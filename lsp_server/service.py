@@ -119,6 +119,7 @@ class CompletionService:
         if unwanted.is_set():
             return None
         self._reading.set()
+        self._waiting = None  # it may hold an error, whose traceback holds a model that is to be freed
         answer = self._waiting = self._worker.submit(self._complete, request, unwanted, time.perf_counter(), may_load)
         try:
             return await self.settle(answer)
@@ -129,6 +130,8 @@ class CompletionService:
             raise
         finally:
             unwanted.set()
+            if self._waiting is answer and answer.done():
+                self._waiting = None
 
     def build_of(self, bundle_folder: Path) -> str | None:
         """Return which build of a bundle answers, or answered last: SHA-256 of its bundle.json; None before that."""
@@ -272,6 +275,7 @@ class CompletionService:
         if status is not None and status.state is BundleState.FAILED:  # it was logged when it failed
             raise ServeError(status.error or "The model gave no answer.")
         self.is_busy = True
+        crash: str | None = None
         try:
             completion = self._loaded.use(bundle, request.threads).complete(request, stop)
             self._worker.beat()
@@ -280,13 +284,15 @@ class CompletionService:
             raise
         except EngineCrash as error:
             log.exception("The engine failed")
-            raise ServeError(self._loaded.note_crash(bundle, error)) from error
+            crash = first_line(error, 200)
         except Exception as error:  # of the code that reads the document; the model is as good as before
             log.exception("No completion")
             reported = f"Nothing can be completed here ({first_line(error, 200)}); please report this."
             raise ServeError(reported) from error
         finally:
             self.is_busy = False
+        if crash is not None:  # not above: the traceback holds the model
+            raise ServeError(self._loaded.note_crash(bundle, crash))
         self._loaded.note_answer(bundle)
         log.debug("%d tokens in %.0f ms", completion.tokens, completion.milliseconds)
         return replace(completion, queue_ms=queue_ms)
@@ -304,7 +310,8 @@ class CompletionService:
         completer = self._loaded.get(bundle, request.threads)
         if completer is None:
             return Reading()
-        began = time.process_time()
+        began, tokens = time.process_time(), 0
+        crash: str | None = None
 
         def stop() -> bool:
             self._worker.beat()
@@ -319,11 +326,12 @@ class CompletionService:
             return Reading(core_s=time.process_time() - began)
         except EngineCrash as error:
             log.exception("The engine failed")
-            self._loaded.note_crash(bundle, error)
-            return Reading(core_s=time.process_time() - began)
+            crash = first_line(error, 200)
         except Exception:  # of the code that reads the document
             log.exception("Nothing read ahead")
             return Reading(core_s=time.process_time() - began)
+        if crash is not None:
+            self._loaded.note_crash(bundle, crash)
         log.debug("%d tokens read ahead", tokens)
         return Reading(tokens=tokens, core_s=time.process_time() - began)
 

@@ -37,7 +37,7 @@ def open_session(
         raise ServeError(
             f"ONNX Runtime {onnxruntime.__version__} can't load {model_path} ({error}); build the bundle again."
         ) from error
-    _return_freed_memory()
+    return_freed_memory()
     return session
 
 
@@ -55,8 +55,8 @@ def session_options(threads: int | None = None) -> onnxruntime.SessionOptions:
     return options
 
 
-def _return_freed_memory() -> None:
-    """Return to the system what loading has freed, a fifth of the process; glibc would keep it."""
+def return_freed_memory() -> None:
+    """Return to the system what was freed, after loading a fifth of the process; glibc would keep it."""
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
         if hasattr(libc, "malloc_trim"):

@@ -7,6 +7,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,9 +17,10 @@ from contract.bundle.bundle import Bundle
 from contract.errors import BundleError, SubmodelError
 from lsp_server import completion
 from lsp_server.bundle_states import BundleState, BundleStatus
+from lsp_server.decoding import runtime
 from lsp_server.loaded_bundles import MAX_LOADED
 from lsp_server.request import Completion, CompletionRequest
-from lsp_server.serve_errors import ServeError
+from lsp_server.serve_errors import EngineCrash, ServeError
 from lsp_server.service import CompletionService, Reading
 
 
@@ -274,6 +276,65 @@ def test_a_model_is_gone_before_it_is_loaded_for_other_threads(
     monkeypatch.setattr(completion, "open_completer", open_completer)
     run(test)
     assert alive == [0, 0]
+
+
+def test_a_model_that_crashed_is_gone_before_it_is_loaded_again(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[weakref.ref[completion.Completer]] = []
+    alive: list[int] = []
+
+    def crash(completer: completion.Completer, *_: object) -> Completion:
+        raise EngineCrash("Failed to allocate memory")
+
+    def open_completer(folder: Path, **options: Any) -> completion.Completer:
+        alive.append(sum(one() is not None for one in opened))
+        completer = original(folder, **options)
+        if not opened:  # the first one is in a cycle, as sessions are
+            completer.complete = partial(crash, completer)  # type: ignore[method-assign]
+        opened.append(weakref.ref(completer))
+        return completer
+
+    async def test(service: CompletionService, _: SlowCompleter) -> None:
+        assert await ask(service, TEXT, tiny_bundle.folder) == ""
+        assert await ask(service, TEXT, tiny_bundle.folder) != ""
+
+    original = completion.open_completer
+    monkeypatch.setattr(completion, "open_completer", open_completer)
+    monkeypatch.setattr("lsp_server.service.log.exception", lambda *_: None)  # pytest keeps the traceback of a record
+    run(test)
+    assert alive == [0, 0]
+
+
+def test_an_answer_that_failed_keeps_no_model_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lsp_server.service.log.error", lambda *_: None)  # pytest keeps the error of a record
+
+    class FailingCompleter:
+        def complete(self, *_: object) -> Completion:
+            raise ServeError("The model failed.")
+
+    async def test(service: CompletionService, _: SlowCompleter) -> None:
+        completer = FailingCompleter()
+        kept = weakref.ref(completer)
+        use(service, completer)
+        del completer
+        assert await ask(service, "x") == ""
+        await asyncio.wrap_future(service.unload())
+        assert kept() is None
+
+    run(test)
+
+
+def test_what_is_freed_goes_back_to_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    returned: list[None] = []
+    monkeypatch.setattr(runtime, "return_freed_memory", lambda: returned.append(None))
+
+    async def test(service: CompletionService, _: SlowCompleter) -> None:
+        await asyncio.wrap_future(service.unload())
+        await asyncio.wrap_future(service.unload())
+        assert len(returned) == 1, "the second had nothing to free"
+
+    run(test)
 
 
 def test_only_so_many_bundles_are_in_memory() -> None:
