@@ -52,9 +52,12 @@ class LoadedBundles:
         return self.completers.get(folder) if status is not None and status.threads == threads else None
 
     def use(self, folder: Path, threads: int | None) -> Completer:
-        """Return a bundle's completer, loaded if need be; it was the last used then. Raises what `load` raises."""
-        status = self._states.by_folder.get(folder)
-        if folder not in self.completers or (status is not None and status.threads != threads):
+        """Return a bundle's completer, loaded for so many threads if need be; it was the last used then.
+
+        One in memory is returned with the threads that it has: a request can't wait until it is loaded again. Raises
+        what `load` raises.
+        """
+        if folder not in self.completers:
             self.load(folder, threads)
         self.completers.move_to_end(folder)
         return self.completers[folder]

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WATCH_S = 1.0  # between two looks at the worker while somebody waits for it
+QUIET_S = 5.0  # without a request, until a bundle is loaded again for another number of threads
 
 T = TypeVar("T")
 
@@ -67,6 +68,7 @@ class CompletionService:
         self._waiting: Future[Completion | None] | None = None  # the newest request's
         self._newest = threading.Event()  # set: the request that it belongs to is not wanted any more
         self._reading = threading.Event()  # set: reading ahead ends at its next chunk
+        self._quiet: asyncio.TimerHandle | None = None
 
     @property
     def bundles(self) -> dict[Path, BundleStatus]:
@@ -132,6 +134,8 @@ class CompletionService:
             unwanted.set()
             if self._waiting is answer and answer.done():
                 self._waiting = None
+            if request.bundle is not None:
+                self._load_for_threads_later(request.bundle, request.threads)
 
     def build_of(self, bundle_folder: Path) -> str | None:
         """Return which build of a bundle answers, or answered last: SHA-256 of its bundle.json; None before that."""
@@ -214,6 +218,8 @@ class CompletionService:
 
     def close(self) -> None:
         """Stop what runs and let the worker end."""
+        if self._quiet is not None:
+            self._quiet.cancel()
         self._newest.set()
         self._reading.set()
         self._worker.close()
@@ -236,6 +242,23 @@ class CompletionService:
             log.error("The model does not come back; the server ends without it.")
             logging.shutdown()
             os._exit(1)
+
+    def _load_for_threads_later(self, bundle: Path, threads: int | None) -> None:
+        """Load a bundle again once no request has come for QUIET_S seconds, if it runs with other threads by then.
+
+        That is so after the machine was plugged in or unplugged. Until then the bundle answers as it was loaded.
+        """
+
+        def load() -> None:
+            status = self.bundles.get(bundle)
+            if status is None or status.state is not BundleState.READY or self.is_answering():
+                return
+            if status.threads != threads:
+                self.load(bundle, threads)
+
+        if self._quiet is not None:
+            self._quiet.cancel()
+        self._quiet = asyncio.get_running_loop().call_later(QUIET_S, load)
 
     def _give_up_worker(self) -> None:
         """Replace a stuck worker. Its models are interrupted; they are freed if its thread then ends."""

@@ -18,6 +18,7 @@ from contract.errors import BundleError, SubmodelError
 from lsp_server import completion
 from lsp_server.bundle_states import BundleState, BundleStatus
 from lsp_server.decoding import runtime
+from lsp_server.decoding.providers import Provider, choose_provider
 from lsp_server.loaded_bundles import MAX_LOADED
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.serve_errors import EngineCrash, ServeError
@@ -241,22 +242,55 @@ def test_freed_memory_is_taken_again_at_the_next_request(tiny_bundle: Bundle) ->
     run(test)
 
 
-def test_other_number_of_threads_is_another_session(tiny_bundle: Bundle) -> None:
+def test_for_another_number_of_threads_it_is_loaded_once_no_request_comes(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lsp_server.service.QUIET_S", 0.01)
+    folder = tiny_bundle.folder
+
     async def test(service: CompletionService, _: SlowCompleter) -> None:
         loaded = []
         for threads in (None, None, 1):
-            await service.complete(
-                CompletionRequest(text=TEXT, offset=len(TEXT), bundle=tiny_bundle.folder, threads=threads)
-            )
-            loaded.append(service._loaded.completers[tiny_bundle.folder])
-        assert loaded[0] is loaded[1] is not loaded[2]
+            await service.complete(CompletionRequest(text=TEXT, offset=len(TEXT), bundle=folder, threads=threads))
+            loaded.append(service._loaded.completers[folder])
+        assert loaded[0] is loaded[1] is loaded[2], "a request does not wait for that"
+        while service.bundles[folder].threads != 1:
+            await asyncio.sleep(0.001)
+        assert service._loaded.completers[folder] is not loaded[0]
 
     run(test)
 
 
-def test_a_model_is_gone_before_it_is_loaded_for_other_threads(
-    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_request_that_waits_while_a_bundle_is_to_be_loaded_loads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over HTTP requests of several clients wait."""
+
+    class OpenedCompleter(SlowCompleter):
+        build = ""
+        choice = choose_provider(Provider.AUTO, [], [])
+
+    def open_completer(folder: Path, *, threads: int | None, **_: object) -> OpenedCompleter:
+        loaded.append(threads)
+        return completer
+
+    loaded: list[int | None] = []
+    completer = OpenedCompleter()
+    monkeypatch.setattr(completion, "open_completer", open_completer)
+
+    async def test(service: CompletionService, _: SlowCompleter) -> None:
+        await service.settle(service.load(BUNDLE, 2))
+        asked = [asyncio.create_task(service.complete(question(text, threads=2), threading.Event())) for text in "ab"]
+        while not completer.is_started.is_set():
+            await asyncio.sleep(0.001)
+        loading = service.load(BUNDLE, 2)
+        completer.release.set()
+        assert None not in await asyncio.gather(*asked)
+        await service.settle(loading)
+        assert loaded == [2, 2]
+
+    run(test)
+
+
+def test_a_model_is_gone_before_it_is_loaded_again(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[weakref.ref[completion.Completer]] = []
     alive: list[int] = []
 
@@ -268,9 +302,7 @@ def test_a_model_is_gone_before_it_is_loaded_for_other_threads(
 
     async def test(service: CompletionService, _: SlowCompleter) -> None:
         for threads in (None, 1):
-            await service.complete(
-                CompletionRequest(text=TEXT, offset=len(TEXT), bundle=tiny_bundle.folder, threads=threads)
-            )
+            await service.settle(service.load(tiny_bundle.folder, threads))
 
     original = completion.open_completer
     monkeypatch.setattr(completion, "open_completer", open_completer)
