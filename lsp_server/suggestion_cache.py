@@ -21,6 +21,7 @@ ENTRIES = 250
 MAX_TYPED_CHARS = 128  # how far along a suggestion is followed
 _PREFIX_CHARS = 8192  # 1,024 tokens of 8 characters each; code has 3 to 4
 _SUFFIX_CHARS = 2048
+_NEAR_CHARS = 48  # before the cursor, which are compared first: a key copies and hashes the whole window
 
 Hit = Literal["exact", "typed-through"]
 _CacheKey = tuple[str, str, str]
@@ -53,8 +54,11 @@ class SuggestionCache:
         """Return what is left of a suggestion that the user has typed up to here; None if there is none."""
         if not self._entries:
             return None
+        near = {before[-_NEAR_CHARS:] for _, before, _ in self._entries}
         for typed in range(min(MAX_TYPED_CHARS, offset) + 1):
             start = offset - typed
+            if text[max(0, start - _NEAR_CHARS) : start] not in near:
+                continue
             for suffix in _suffixes(text, start, offset):
                 key = _key(scope, text, start, suffix)
                 found = self._entries.get(key)

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lsp_server import suggestion_cache
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.suggestion_cache import ENTRIES, MAX_TYPED_CHARS, SuggestionCache
 
@@ -85,6 +86,13 @@ def test_a_change_anywhere_in_the_window_is_another_place() -> None:
     other = far.replace("json", "yaml")
     assert cache.get("b", far + BEFORE + AFTER, len(far + BEFORE)) is not None
     assert cache.get("b", other + BEFORE + AFTER, len(other + BEFORE)) is None
+
+
+def test_a_miss_copies_no_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = cache_with("foo")
+    monkeypatch.setattr(suggestion_cache, "_key", lambda *_: pytest.fail("it copies the window"))
+    text = "y = 1\n" * 2000
+    assert cache.get("b", text, len(text) // 2) is None
 
 
 def test_a_suggestion_that_is_typed_up_to_its_closer_is_over() -> None:
