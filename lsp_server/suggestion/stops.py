@@ -16,6 +16,7 @@ from lsp_server.suggestion.indentation import width
 
 MAX_LINES = 8  # of a block; more is rarely right and never read
 _MIN_WORD_CHARS = 4  # shorter lines, such as `else:` or `}`, repeat in good code
+_MAX_COMPARED_CHARS = 2000  # of a line, token by token: after each token of an answer, which is shorter
 _REPEATED = re.compile(r"(?s)(.{4,60}?)\1\1")  # three times in a row
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _CLOSING_TAG = re.compile(r"</[\w.:-]*>[;,)]*")
@@ -133,7 +134,7 @@ def _is_same(line: str, other: str) -> bool:
     """Return whether two lines are equal but for white space between words and a comma or semicolon at the end."""
     if line == other:
         return True
-    if _CLOSING_TAG.fullmatch(other.strip()):
+    if max(len(line), len(other)) > _MAX_COMPARED_CHARS or _CLOSING_TAG.fullmatch(other.strip()):
         return False
     one, another = (_TOKEN.findall(text.rstrip().rstrip(",;")) for text in (line, other))
     return one == another

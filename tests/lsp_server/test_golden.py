@@ -4,11 +4,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from lsp_server.options import FilterOptions, ServerOptions, StopOptions
 from lsp_server.request import CompletionRequest
+from lsp_server.suggestion import stops
 from lsp_server.suggestion.refine import FILTERS, STOPS, is_done, refine
 
 FOLDER = Path(__file__).parent / "golden"
@@ -68,9 +70,9 @@ def without(rule: str) -> ServerOptions:
     both |= {"special_tokens": ("special_tokens", "syntax"), "newline": ("newline", "dedent", "syntax")}
     both |= {"dedent": ("dedent", "syntax"), "whole_line": ("whole_line", "syntax")}
     off = dict.fromkeys(both.get(rule, {rule} - ALWAYS_ON), False)
-    stops = {name: value for name, value in off.items() if name in STOPS}
+    of_stops = {name: value for name, value in off.items() if name in STOPS}
     return ServerOptions(
-        stops=replace(StopOptions(), **stops),
+        stops=replace(StopOptions(), **of_stops),
         filters=replace(FilterOptions(), **{name: value for name, value in off.items() if name not in STOPS}),
     )
 
@@ -123,3 +125,9 @@ def test_a_growing_answer_is_never_stopped_short(case: Case) -> None:
             early = refine(case.raw[:length], request)
             assert (early.text, early.replaces) == (whole.text, whole.replaces)
             break
+
+
+def test_a_very_long_line_below_is_not_compared_token_by_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stops, "_TOKEN", SimpleNamespace(findall=lambda text: pytest.fail("after each token")))
+    request = CompletionRequest(text="x = \n" + "a, " * 1000 + "\n", offset=4, is_multi_line=True)
+    assert stops.next_line("1\ny", request, False) is None
