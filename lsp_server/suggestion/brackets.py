@@ -13,6 +13,7 @@ OPENERS = {"(": ")", "[": "]", "{": "}"}
 CLOSERS = frozenset(OPENERS.values())
 QUOTES = frozenset("\"'`")
 TERMINATORS = frozenset(";:,")
+SIDE_CHARS = 2000  # of a line, left and right of the cursor, whose brackets are paired; minified lines are longer
 _TRIPLE_QUOTES = ('"""', "'''")
 _MARK = re.compile(r"[()\[\]{}\"'`\\]")
 _CLOSER = re.compile("|".join([*_TRIPLE_QUOTES, "."]))
@@ -32,11 +33,12 @@ def open_at_end(line: str) -> str:
 
 
 def open_at_cursor(before: str, after: str) -> str:
-    """Return the closers that a cursor's line waits for, as `open_at_end` of what stands `before` the cursor.
+    """Return the closers that a cursor's line waits for, as `open_at_end` of SIDE_CHARS `before` the cursor.
 
     Brackets in a string are text, unless `after` goes on with the closer of one: then the string holds code, as between
     the braces of an f-string.
     """
+    before = before[-SIDE_CHARS:]
     waiting = open_at_end(before)
     quote = waiting[-1:]
     within = open_at_end(before.rpartition(quote)[2]) if quote in QUOTES else ""

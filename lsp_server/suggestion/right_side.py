@@ -11,6 +11,7 @@ from lsp_server.suggestion.brackets import (
     END_OF_TAG,
     OPENERS,
     QUOTES,
+    SIDE_CHARS,
     TERMINATORS,
     open_at_cursor,
     open_at_end,
@@ -19,7 +20,6 @@ from lsp_server.suggestion.brackets import (
 from lsp_server.suggestion.steps import Change, Rejection
 
 _MIN_OVERLAP = 3  # characters of text; fewer are chance
-_SIDE_CHARS = 2000  # of a line, left and right of the cursor, whose brackets are paired; minified lines are longer
 
 
 def suffix_duplicate(completion: Completion, request: CompletionRequest) -> Change | Rejection | None:
@@ -114,7 +114,7 @@ def _leaves_open(kept: str, text: str, request: CompletionRequest) -> bool:
 
 def _unpaired(text: str, request: CompletionRequest, replaced: int = 0) -> int:
     """Count the brackets and quotes without a partner near the cursor in its line with `text` in it."""
-    line = request.line_before[-_SIDE_CHARS:] + text + request.line_after[replaced:_SIDE_CHARS]
+    line = request.line_before[-SIDE_CHARS:] + text + request.line_after[replaced:SIDE_CHARS]
     return len(open_at_end(line)) + len(outer_closers(line, ""))
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsp_server.suggestion.brackets import open_at_cursor, open_at_end, outer_closers
+from lsp_server.suggestion.brackets import SIDE_CHARS, open_at_cursor, open_at_end, outer_closers
 from lsp_server.suggestion.indentation import TAB_WIDTH, indent_unit, reindent, strip_typed, width
 
 
@@ -61,6 +61,11 @@ def test_a_quote_that_is_open_before_the_text_is_closed_by_it() -> None:
 )
 def test_a_string_holds_code_if_its_bracket_is_closed_at_the_cursor(before: str, after: str, waiting: str) -> None:
     assert open_at_cursor(before, after) == waiting
+
+
+def test_of_a_long_line_its_end_is_read() -> None:
+    assert open_at_cursor("(" + "x" * SIDE_CHARS, ")") == ""
+    assert open_at_cursor("x" * SIDE_CHARS + "(", ")") == ")"
 
 
 @pytest.mark.parametrize(
