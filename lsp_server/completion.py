@@ -140,6 +140,7 @@ class Completer:
         is_block = grammar is not None and begins_block(request.text, request.offset, grammar)
         request = replace(request, is_multi_line=is_block)
         limit = request.options.max_new_tokens or (BLOCK_TOKENS if request.is_multi_line else LINE_TOKENS)
+        limit = min(limit, request.max_tokens or limit)
         before = request.text[: request.offset]
         begun = begun_text(self._engine.encoder.tokenizer, before) if request.options.filters.healing else ""
         start = begun if len(begun) < len(before) else ""  # never all that stands before the cursor

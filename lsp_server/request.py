@@ -53,6 +53,7 @@ class CompletionRequest:
     options: ServerOptions = WHEN_ASKED
     threads: int | None = None  # None: the engine's own default
     context: tuple[ContextSnippet, ...] = ()  # text of other files
+    max_tokens: int | None = None  # of the answer, if the client wants fewer than the options say
     # What the completer adds:
     is_multi_line: bool = False  # several lines are wanted, since a block begins here
 

@@ -163,8 +163,6 @@ class Endpoint:
         self.service.follow_build(bundle, self._threads())
         if policy is Policy.SAVING:
             options = replace(options, trigger=replace(options.trigger, multi_line=False))
-        if wanted.max_tokens:
-            options = replace(options, max_new_tokens=self._limit(wanted.max_tokens))
         return CompletionRequest(
             text=wanted.text,
             offset=wanted.offset,
@@ -173,16 +171,10 @@ class Endpoint:
             language_id=wanted.language,
             threads=self._threads(),
             context=_newest_snippets(wanted.context),
+            max_tokens=wanted.max_tokens,
             root=workspace_of(bundle),
             options=options,
         )
-
-    def _limit(self, max_tokens: int) -> int | None:
-        """Return the client's limit if it is lower than the server's, else the server's option."""
-        from lsp_server.completion import BLOCK_TOKENS  # loads ONNX Runtime, which the start need not wait for
-
-        own = self.options.max_new_tokens or BLOCK_TOKENS
-        return max_tokens if max_tokens < own else self.options.max_new_tokens
 
     def _bundle(self) -> Path:
         """Return the folder's bundle. Raises Refusal, which says what to do, if there is none or it is not trusted."""

@@ -239,6 +239,18 @@ def test_a_long_word_of_many_tokens_leaves_room_for_an_answer(engine: Engine) ->
     assert prompt.max_new_tokens >= LINE_TOKENS + len(engine.encoder.text_ids(prompt.start))
 
 
+@pytest.mark.parametrize(
+    ("max_tokens", "max_new_tokens", "limit"),
+    [(None, None, LINE_TOKENS), (20, None, 20), (100, None, LINE_TOKENS), (4096, 16, 16), (8, 16, 8)],
+)
+def test_a_client_s_limit_lowers_that_of_a_line(
+    engine: Engine, max_tokens: int | None, max_new_tokens: int | None, limit: int
+) -> None:
+    completer, _ = fixed(engine)
+    options = replace(NOT_HEALED, max_new_tokens=max_new_tokens)
+    assert completer._prompt(at(CODE, len(CODE), max_tokens=max_tokens, options=options)).max_new_tokens == limit
+
+
 def test_a_space_after_text_is_no_part_of_the_prompt(engine: Engine) -> None:
     completer, double = fixed(engine, " perimeter(self)")
     assert completer.complete(at("class A:\n    def ", 17)).text == "perimeter(self)", "one space, not two"

@@ -219,18 +219,16 @@ def test_requests_of_one_connection_follow_each_other() -> None:
     assert 0 < answers.find(b"answer to a") < answers.find(b"answer to b")
 
 
-def test_a_client_s_limit_holds_if_it_is_lower() -> None:
-    async def limit(max_tokens: int | None, **options: Any) -> Any:
-        endpoint, completer = slow_endpoint(**options)
+def test_a_client_s_limit_reaches_the_completer() -> None:
+    async def limits(max_tokens: int | None) -> tuple[int | None, int | None]:
+        endpoint, completer = slow_endpoint(max_new_tokens=16)
         completer.release.set()
         await outcome(endpoint, request("a", max_tokens=max_tokens))
         endpoint.close()
-        return completer.asked[0].options.max_new_tokens
+        return completer.asked[0].max_tokens, completer.asked[0].options.max_new_tokens
 
-    assert asyncio.run(limit(None)) is None
-    assert asyncio.run(limit(20)) == 20
-    assert asyncio.run(limit(4096)) is None
-    assert asyncio.run(limit(4096, max_new_tokens=16)) == 16
+    assert asyncio.run(limits(None)) == (None, 16)
+    assert asyncio.run(limits(20)) == (20, 16)
 
 
 def test_a_low_battery_is_spared() -> None:
