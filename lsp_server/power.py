@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,11 @@ class Power:
     battery_percent: float | None = None
     load: float | None = None  # share of all cores that other programs keep busy
 
+    @cached_property
+    def cores(self) -> int:
+        """What the engine uses by default. Linux is asked in a file for each core, so once a reading."""
+        return default_threads()
+
 
 def choose_policy(power: Power, care: CareOptions) -> tuple[Policy, str]:
     """Return the policy, with a sentence for the user if it is not the full one."""
@@ -50,11 +55,18 @@ def choose_policy(power: Power, care: CareOptions) -> tuple[Policy, str]:
     return Policy.FULL, ""
 
 
+def options_on(policy: Policy, options: ServerOptions) -> ServerOptions:
+    """Return the options as a policy leaves them: on battery one line at a time."""
+    if policy is not Policy.SAVING:
+        return options
+    return replace(options, trigger=replace(options.trigger, multi_line=False))
+
+
 def choose_threads(power: Power, options: ServerOptions) -> int | None:
     """Return the cores for the model, half of them on battery, also by hand; None: the engine's own default."""
     if not power.on_battery or options.care.on_battery == "full":
         return options.threads
-    return max(1, (options.threads or default_threads()) // 2)
+    return max(1, (options.threads or power.cores) // 2)
 
 
 class PowerMeter:

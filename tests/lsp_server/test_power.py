@@ -6,8 +6,17 @@ from types import SimpleNamespace
 import pytest
 
 from lsp_server import power
-from lsp_server.options import CareOptions
-from lsp_server.power import READ_EVERY_S, Policy, Power, PowerMeter, choose_policy, memory_bytes, read_power
+from lsp_server.options import CareOptions, ServerOptions
+from lsp_server.power import (
+    READ_EVERY_S,
+    Policy,
+    Power,
+    PowerMeter,
+    choose_policy,
+    choose_threads,
+    memory_bytes,
+    read_power,
+)
 
 CARE = CareOptions(on_battery="saving")
 
@@ -42,6 +51,14 @@ def test_the_machine_is_not_read_at_every_key() -> None:
     assert meter.power == meter.power == Power(load=0.1)
     now += READ_EVERY_S
     assert meter.power == Power(load=0.2)
+
+
+def test_the_cores_are_counted_once_a_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[None] = []
+    monkeypatch.setattr(power, "default_threads", lambda: counted.append(None) or 8)
+    reading = Power(on_battery=True)
+    assert [choose_threads(reading, ServerOptions()) for _ in range(3)] == [4, 4, 4]
+    assert len(counted) == 1
 
 
 def test_a_machine_that_tells_nothing_is_no_hindrance(monkeypatch: pytest.MonkeyPatch) -> None:
