@@ -19,7 +19,7 @@ from lsp_server.acceptance import AcceptanceTracker
 from lsp_server.debounce import Debounce
 from lsp_server.next_places import place_after_accepting, place_of_first_key
 from lsp_server.options import WHEN_ASKED, ServerOptions
-from lsp_server.power import BURST_S, Allowance, Policy, PowerMeter, choose_policy, choose_threads
+from lsp_server.power import BURST_S, Allowance, Policy, PowerMeter, choose_policy, choose_threads, options_on
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.service import CompletionService
 from lsp_server.suggestion.steps import Step
@@ -217,9 +217,7 @@ class Session:
 
     def _options_for(self, request: CompletionRequest, policy: Policy) -> ServerOptions:
         """Return the client's options: on battery one line at a time, by hand no threshold and no short prompt."""
-        options = self.options
-        if policy is Policy.SAVING:
-            options = replace(options, trigger=replace(options.trigger, multi_line=False))
+        options = options_on(policy, self.options)
         if request.is_invoked:
             trigger = replace(options.trigger, cold_ms=WHEN_ASKED.trigger.cold_ms)
             options = replace(options, threshold=WHEN_ASKED.threshold, trigger=trigger)

@@ -25,7 +25,7 @@ from lsp_server.http import messages
 from lsp_server.http.connection import Request
 from lsp_server.http.messages import Found, Refusal, Reply, Wanted
 from lsp_server.options import ServerOptions
-from lsp_server.power import BURST_S, Policy, PowerMeter, choose_policy, choose_threads
+from lsp_server.power import BURST_S, Policy, PowerMeter, choose_policy, choose_threads, options_on
 from lsp_server.request import Completion, CompletionRequest, line_end_of
 from lsp_server.service import CompletionService
 
@@ -159,10 +159,8 @@ class Endpoint:
                 del self._newest[client]
 
     def _completion_request(self, wanted: Wanted, policy: Policy) -> CompletionRequest:
-        bundle, options = self._bundle(), self.options
+        bundle = self._bundle()
         self.service.follow_build(bundle, self._threads())
-        if policy is Policy.SAVING:
-            options = replace(options, trigger=replace(options.trigger, multi_line=False))
         return CompletionRequest(
             text=wanted.text,
             offset=wanted.offset,
@@ -173,7 +171,7 @@ class Endpoint:
             context=_newest_snippets(wanted.context),
             max_tokens=wanted.max_tokens,
             root=workspace_of(bundle),
-            options=options,
+            options=options_on(policy, self.options),
         )
 
     def _bundle(self) -> Path:
