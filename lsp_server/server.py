@@ -68,7 +68,6 @@ class CompletionServer(LanguageServer):
         self._warned: set[str] = set()
         self._sent: tuple[object, ...] = ()  # what the status that was sent last said
         self._conditions: object = None  # what changes by itself, as that status said
-        self._idle: asyncio.TimerHandle | None = None
         self._survival: asyncio.TimerHandle | None = None
         self._snooze: asyncio.TimerHandle | None = None
         self._rest: asyncio.TimerHandle | None = None
@@ -282,12 +281,8 @@ class CompletionServer(LanguageServer):
     def note_use(self) -> None:
         """Restart the time after which an unused model is freed."""
         self._used_s = time.monotonic()
-        minutes = self.options.care.idle_unload_minutes
-        if self._idle is not None:
-            self._idle.cancel()
-        if minutes > 0:
-            loop = self._loop = asyncio.get_running_loop()
-            self._idle = loop.call_later(minutes * 60, lambda: self.service.unload())
+        self._loop = asyncio.get_running_loop()
+        self.service.free_when_idle(self.options.care.idle_unload_minutes)
 
     def look_at_accepted(self) -> None:
         """Check the accepted texts that are due, and set a timer for the next ones."""
@@ -346,7 +341,7 @@ class CompletionServer(LanguageServer):
 
     def close(self) -> None:
         """Stop the timers, the readings and the worker."""
-        for timer in (self._idle, self._survival, self._snooze, self._rest):
+        for timer in (self._survival, self._snooze, self._rest):
             if timer is not None:
                 timer.cancel()
         self.repositories.close()

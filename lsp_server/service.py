@@ -68,6 +68,7 @@ class CompletionService:
         self._waiting: Future[Completion | None] | None = None  # the newest request's
         self._newest = threading.Event()  # set: the request that it belongs to is not wanted any more
         self._reading = threading.Event()  # set: reading ahead ends at its next chunk
+        self._idle: asyncio.TimerHandle | None = None
         self._quiet: asyncio.TimerHandle | None = None
 
     @property
@@ -92,6 +93,13 @@ class CompletionService:
     def unload(self, bundle_folder: Path | None = None, *, forget: bool = False) -> Future[None]:
         """Free one bundle's memory, or that of all; `forget` drops the state too. The next request loads it again."""
         return self._worker.submit(self._loaded.unload, bundle_folder, forget=forget)
+
+    def free_when_idle(self, minutes: float) -> None:
+        """Free all models after so many minutes, unless this is called again before; 0 keeps them."""
+        if self._idle is not None:
+            self._idle.cancel()
+        if minutes > 0:
+            self._idle = asyncio.get_running_loop().call_later(minutes * 60, self.unload)
 
     def supersede(self) -> threading.Event:
         """Cancel all earlier requests. Return the event that is set once the new request is not wanted any more.
@@ -218,8 +226,9 @@ class CompletionService:
 
     def close(self) -> None:
         """Stop what runs and let the worker end."""
-        if self._quiet is not None:
-            self._quiet.cancel()
+        for timer in (self._idle, self._quiet):
+            if timer is not None:
+                timer.cancel()
         self._newest.set()
         self._reading.set()
         self._worker.close()

@@ -46,7 +46,6 @@ class Endpoint:
         self._folder = folder
         self._meter = PowerMeter(now)
         self._newest: dict[str, asyncio.Future[None]] = {}  # of each client that waits; done: a newer one came
-        self._idle: asyncio.TimerHandle | None = None
         self._reading: asyncio.Task[Any] | None = None
         self._is_held_back = False  # by the machine's policy, as the log says
         self._routes = {
@@ -67,8 +66,6 @@ class Endpoint:
 
     def close(self) -> None:
         """Stop what runs."""
-        if self._idle is not None:
-            self._idle.cancel()
         self.service.close()
 
     async def answer(self, request: Request) -> Reply:
@@ -199,11 +196,7 @@ class Endpoint:
 
     def _note_use(self) -> None:
         """Restart the time after which an unused model is freed."""
-        minutes = self.options.care.idle_unload_minutes
-        if self._idle is not None:
-            self._idle.cancel()
-        if minutes > 0:
-            self._idle = asyncio.get_running_loop().call_later(minutes * 60, lambda: self.service.unload())
+        self.service.free_when_idle(self.options.care.idle_unload_minutes)
 
 
 def _for_client(wanted: Wanted, text: str, replaces: int) -> str:

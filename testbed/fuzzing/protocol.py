@@ -196,6 +196,9 @@ class PlayedService:
         """Freed."""
         return self._done()
 
+    def free_when_idle(self, minutes: float) -> None:
+        """There is no model to free."""
+
     async def settle(self, future: Any) -> Any:
         """What a future gives that is done."""
         return future.result()
