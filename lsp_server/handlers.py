@@ -40,6 +40,7 @@ def register_handlers(server: CompletionServer) -> None:
         if settings is None:  # the client wants to be asked
             settings = await _ask_for_settings(ls)
         is_changed = ls.set_options(settings)
+        ls.note_use()  # a timer runs that the old options have set
         for problem in ls.problems:
             ls.warn(problem)
         if is_changed:

@@ -146,6 +146,19 @@ def test_the_settings_of_other_servers_are_none_of_ours(settings: object, warnin
     talk(test)
 
 
+def test_a_model_that_is_to_be_kept_is_not_freed_by_a_timer_of_before() -> None:
+    async def test(client: Client) -> None:
+        client.server.note_use()
+        timer = client.server.service._idle
+        assert timer is not None and not timer.cancelled()
+        client.send("workspace/didChangeConfiguration", {"settings": {"care": {"idleUnloadMinutes": 0}}})
+        await rest()
+        assert timer.cancelled()
+        assert client.server.service._idle is timer, "there is no other"
+
+    talk(test)
+
+
 def test_settings_that_change_nothing_read_no_repository_again(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(client: Client) -> None:
         read: list[object] = []
