@@ -150,6 +150,11 @@ class Allowance:
         self._at = now
         return self._left_s
 
+    @property
+    def wait_s(self) -> float:
+        """Seconds until some may be spent; 0 if there is some now."""
+        return max(0.0, -self.left_s) / RATE
+
     def spend(self, core_s: float) -> None:
         """Subtract core seconds that were spent on what may be of no use."""
         self._left_s = self.left_s - core_s

@@ -45,7 +45,7 @@ _NOT_KEPT = (
     f"the server does not have this document's text: it has more than {MAX_DOCUMENT_CHARS:,} characters, a change was "
     "too large, or too many documents are open; open it again"
 )
-AGAIN_S = 0.2  # until a resting cursor is looked at again, if the model was at work
+AGAIN_S = 0.2  # until a resting cursor is looked at again, if the model was at work or the allowance was used up
 PROGRESS_TIMEOUT_S = 5.0  # for a client to agree to a progress bar
 
 
@@ -378,10 +378,11 @@ class CompletionServer(LanguageServer):
             return
         request = self.request(document, self._cursor[1])
         self._prepare(request)
+        wait_s = self.session.allowance.wait_s
         if self.session.read_ahead(request):
             self._cursor = None
-        elif self.service.is_answering():  # what is asked ahead at another place, say
-            self._rest = asyncio.get_running_loop().call_later(AGAIN_S, self._read_at_cursor)
+        elif wait_s > 0 or self.service.is_answering():  # what is asked ahead at another place, say
+            self._rest = asyncio.get_running_loop().call_later(wait_s + AGAIN_S, self._read_at_cursor)
 
     def _note_service_change(self) -> None:
         self.send_status()

@@ -14,7 +14,7 @@ from pygls.exceptions import JsonRpcException
 
 from lsp_server.bundle_states import BundleState, BundleStatus
 from lsp_server.options import CareOptions, ServerOptions
-from lsp_server.power import READ_EVERY_S, Power, PowerMeter
+from lsp_server.power import BURST_S, RATE, READ_EVERY_S, Power, PowerMeter
 from lsp_server.repositories import Drift
 from lsp_server.request import CompletionRequest
 from lsp_server.transports import create_server
@@ -334,6 +334,22 @@ def test_a_cursor_that_rests_before_its_bundle_is_loaded_is_read_then(monkeypatc
         client.change("file:///a.py", edit(0, 0, "z"))
         client.server._note_service_change()
         assert len(reader.requests) == 3, "after an edit a request comes"
+
+    with_reader(monkeypatch, test)
+
+
+def test_a_cursor_that_rests_while_the_allowance_is_used_up_is_read_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(client: Client, reader: Reader) -> None:
+        monkeypatch.setattr("lsp_server.server.AGAIN_S", 0.001)
+        reader.is_ready = False
+        client.server.session.allowance.spend(BURST_S + RATE)  # a second's worth too much
+        client.send("submodel/cursor", cursor(1))
+        while not reader.requests:
+            await asyncio.sleep(0.001)
+        reader.is_ready = True
+        while len(reader.requests) < 2:
+            await asyncio.sleep(0.001)
+        assert client.server._cursor is None
 
     with_reader(monkeypatch, test)
 
