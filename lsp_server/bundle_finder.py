@@ -146,6 +146,14 @@ class BundleFinder:
         return bundle
 
 
+def working_folder() -> Path:
+    """Return the folder that the server was started in; it may be removed later, or be gone already."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return Path.home()
+
+
 def _absolute(bundle: Path | None) -> Path | None:
     return None if bundle is None else bundle.absolute()
 

@@ -23,7 +23,7 @@ from contract.bundle.bundle import MANIFEST_FILE, find_bundle
 from contract.documents import ServerStatus
 from contract.errors import BundleError, SubmodelError
 from contract.files.file_names import path_below
-from lsp_server.bundle_finder import BundleFinder
+from lsp_server.bundle_finder import BundleFinder, working_folder
 from lsp_server.bundle_states import BundleState
 from lsp_server.decoding.providers import Provider
 from lsp_server.loaded_bundles import MAX_LOADED
@@ -55,7 +55,7 @@ class CompletionServer(LanguageServer):
     def __init__(self, options: ServerOptions, version: str) -> None:
         super().__init__("submodel", version, protocol_cls=TolerantProtocol, converter_factory=lenient_converter)
         self.defaults = options
-        self._started_in = _working_folder()
+        self._started_in = working_folder()
         self.problems: list[str] = []
         self.finder = BundleFinder(options.bundle)
         self.service = CompletionService(on_change=self._on_service_change, is_named=self.finder.is_named)
@@ -435,14 +435,6 @@ class CompletionServer(LanguageServer):
         """Called from the worker's thread, and from the loop's own."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._note_service_change)
-
-
-def _working_folder() -> Path:
-    """Return the folder that the server was started in; it may be removed later, or be gone already."""
-    try:
-        return Path.cwd()
-    except OSError:
-        return Path.home()
 
 
 def _file_of(document: Document) -> Path | None:

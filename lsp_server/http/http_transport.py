@@ -7,11 +7,11 @@ import logging
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
 from contract.plain_text import plain
 from lsp_server.addresses import find_addresses
+from lsp_server.bundle_finder import working_folder
 from lsp_server.http.connection import Connection
 from lsp_server.http.endpoint import Endpoint
 from lsp_server.http.guard import Guard, read_token
@@ -36,6 +36,7 @@ def serve_http(
     log_to_stderr()
     if is_open and is_any_allowed:
         raise ServeError("Other machines may reach the server only with a token; leave out --http-no-token.")
+    folder = working_folder()
     try:
         addresses = find_addresses(host, port, is_any_allowed=is_any_allowed, option="--http")
         token, file = (None, None) if is_open else read_token()
@@ -45,7 +46,7 @@ def serve_http(
         else:
             tell(f"Clients must send `Authorization: Bearer TOKEN`; the token is in {file}.")
         with suppress(KeyboardInterrupt):
-            asyncio.run(_serve(addresses, port, guard, options))
+            asyncio.run(_serve(addresses, port, guard, Endpoint(options, folder)))
     except OSError as error:
         raise ServeError(f"Can't listen on {host}:{port} ({error.strerror}); give another host or port.") from error
 
@@ -55,8 +56,7 @@ def tell(sentence: str) -> None:
     print(f"submodel: {plain(sentence)}", file=sys.stderr, flush=True)
 
 
-async def _serve(addresses: Sequence[str], port: int, guard: Guard, options: ServerOptions) -> None:
-    endpoint = Endpoint(options, Path.cwd())
+async def _serve(addresses: Sequence[str], port: int, guard: Guard, endpoint: Endpoint) -> None:
     connections: dict[Connection, asyncio.Task[None] | None] = {}  # the oldest first; who serves it
 
     async def receive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

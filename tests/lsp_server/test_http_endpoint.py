@@ -14,7 +14,7 @@ import pytest
 from contract.bundle.bundle import Bundle, read_bundle
 from contract.prompt import ContextSnippet
 from lsp_server.bundle_states import BundleState, BundleStatus
-from lsp_server.http import endpoint
+from lsp_server.http import endpoint, http_transport
 from lsp_server.http.connection import Connection, Request
 from lsp_server.http.endpoint import Endpoint
 from lsp_server.http.guard import Guard
@@ -325,6 +325,22 @@ def test_a_bundle_that_is_built_anew_is_loaded(tiny_bundle: Bundle) -> None:
         endpoint.close()
 
     asyncio.run(run())
+
+
+def test_a_server_whose_folder_is_removed_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Started(Exception):
+        pass
+
+    def start(options: ServerOptions, folder: Path) -> Endpoint:
+        assert folder == Path.home()
+        raise Started
+
+    (tmp_path / "worktree").mkdir()
+    monkeypatch.chdir(tmp_path / "worktree")
+    (tmp_path / "worktree").rmdir()
+    monkeypatch.setattr(http_transport, "Endpoint", start)
+    with pytest.raises(Started):
+        http_transport.serve_http("127.0.0.1", 0, ServerOptions(), is_open=True)
 
 
 def test_the_newest_pieces_fit(monkeypatch: pytest.MonkeyPatch) -> None:
