@@ -195,6 +195,8 @@ class Repositories:
                     drift = replace(drift, can_update=can_update(root, manifest))
             except SubmodelError as error:
                 log.warning("The repository can't be read: %s", error)
+            except Exception:  # the thread would print it beside the log
+                log.exception("The repository %s can't be read", root)
             finally:
                 with suppress(RuntimeError):  # the loop is closed: the client has left
                     loop.call_soon_threadsafe(self._finish, root, generation, bundle, drift)

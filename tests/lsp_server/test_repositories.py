@@ -202,3 +202,22 @@ def test_it_is_not_read_again_while_nobody_uses_it(root: Path, bundle: Path, mon
         repositories.close()
 
     asyncio.run(test())
+
+
+def test_an_unexpected_error_is_logged(
+    root: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(root: Path) -> list[str]:
+        raise RecursionError
+
+    monkeypatch.setattr("lsp_server.repositories.read_current_texts", fail)
+
+    async def test() -> None:
+        repositories = Repositories()
+        repositories.read(root, bundle)
+        while repositories._is_reading:
+            await asyncio.sleep(0.01)
+        repositories.close()
+
+    asyncio.run(test())
+    assert f"The repository {root} can't be read" in caplog.text
