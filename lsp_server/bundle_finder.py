@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from contract.files.file_names import path_below
 
 log = logging.getLogger(__name__)
 
-RETRY_S = 5.0  # between two searches from one place: a bundle may appear, go, or be replaced by one that is not trusted
+RETRY_S = 5.0  # between two looks from one place: a bundle may appear, go, or be replaced by one that is not trusted
+CLIMB_S = 60.0  # between two searches above a place from which a bundle was found: a nearer one may appear
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,7 @@ class _Found:
     bundle: Path | None
     refused: tuple[Path, BundleError] | None  # a bundle that is there but is not served, and why
     at_s: float
+    searched_s: float
 
 
 _Look = Callable[[Path], tuple[Path | None, tuple[Path, BundleError] | None]]  # place → bundle, refused of `_Found`
@@ -135,14 +137,17 @@ class BundleFinder:
         return self._remembered(_look_above, start)
 
     def _remembered(self, look: _Look, place: Path) -> Path | None:
-        known = self._found.get((look, place))
-        if known is not None and self._now() - known.at_s < RETRY_S:
+        known, now = self._found.get((look, place)), self._now()
+        if known is not None and now - known.at_s < RETRY_S:
+            return known.bundle
+        if known is not None and now - known.searched_s < CLIMB_S and _is_served(known.bundle):
+            self._found[look, place] = replace(known, at_s=now)
             return known.bundle
         bundle, refused = look(place)
         if bundle is not None:  # another place may have found it while it was not trusted
             found = self._found.items()
             self._found = {key: one for key, one in found if one.refused is None or one.refused[0] != bundle}
-        self._found[look, place] = _Found(bundle=bundle, refused=refused, at_s=self._now())
+        self._found[look, place] = _Found(bundle=bundle, refused=refused, at_s=now, searched_s=now)
         return bundle
 
 
@@ -186,6 +191,10 @@ def _refusal(bundle: Path) -> BundleError | None:
     except BundleError as error:
         return error
     return None
+
+
+def _is_served(bundle: Path | None) -> bool:
+    return bundle is not None and _refusal(bundle) is None
 
 
 def workspace_of(bundle: Path) -> Path | None:

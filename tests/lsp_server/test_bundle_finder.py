@@ -10,7 +10,7 @@ from contract.bundle.bundle import build_of
 from contract.bundle.previous import previous_bundles
 from contract.bundle.trusted_builds import trust_build
 from contract.errors import BundleError
-from lsp_server.bundle_finder import RETRY_S, BundleFinder, read_manifest, workspace_of
+from lsp_server.bundle_finder import CLIMB_S, RETRY_S, BundleFinder, read_manifest, workspace_of
 
 
 @pytest.fixture(autouse=True)
@@ -116,6 +116,8 @@ def test_a_nearer_one_that_appears_is_found_and_one_that_goes_is_forgotten(tmp_p
     inner = make_bundle(tmp_path / "lib")
     assert finder.for_file(file, []) == outer, "not looked for at every key"
     now += RETRY_S
+    assert finder.for_file(file, []) == outer, "the one that was found is looked at, and not what lies above the file"
+    now += CLIMB_S
     assert finder.for_file(file, []) == inner
     shutil.rmtree(tmp_path / "lib" / ".submodel")
     now += RETRY_S
