@@ -56,6 +56,7 @@ class Session:
         self.snoozed_until: datetime | None = None
         self._now = now
         self._awaited = 0  # requests whose answers the client waits for
+        self._ahead: tuple[CompletionRequest, threading.Event] | None = None  # set: it is over
         self._background: set[asyncio.Task[None]] = set()  # held here, since the event loop has only weak references
 
     @property
@@ -101,15 +102,14 @@ class Session:
         """Return what to show, None if there is nothing. A trace records the reason in any case."""
         self.tracker.statistics.requests += 1
         trace = self.traces.begin(request, self._now())
+        if self._awaited:  # else what is read or asked ahead may go on
+            self.service.supersede()
         refusal = self._find_refusal(request)
         if refusal is not None:
-            if self._awaited:  # else what is read or asked ahead may go on
-                self.service.supersede()
             return self._refused(trace, refusal)
-        generation, unwanted = self.cache.generation, self.service.supersede()
         self._awaited += 1
         try:
-            return await self._suggest(request, trace, generation, unwanted)
+            return await self._suggest(request, trace)
         except asyncio.CancelledError:
             self._end(trace, Outcome.CANCELLED, "The client took the request back.")
             raise
@@ -179,25 +179,23 @@ class Session:
     async def _read_whole(self, request: CompletionRequest) -> None:
         await self.service.read_ahead(request, BURST_S)
 
-    async def _suggest(
-        self, request: CompletionRequest, trace: Trace, generation: int, unwanted: threading.Event
-    ) -> Completion | None:
+    async def _suggest(self, request: CompletionRequest, trace: Trace) -> Completion | None:
         policy, reason = self.policy()
         if policy is Policy.OFF and not request.is_invoked:
             return self._refused(trace, refuse("machine", reason))
-        bundle = request.bundle
-        if bundle is None:
+        if request.bundle is None:
             return self._refused(trace, refuse("no-bundle", "no bundle was found for this file"))
         request = replace(request, options=self._options_for(request, policy), threads=self.threads())
         self.allowance.use()
         found = self._find_known(request)
         first_answer = self._take_first_answer(request)
         found, completion = found or first_answer, None
+        if found is not None and self._is_asked_ahead(self._request_after(request, found[0])):
+            return self._show_known(request, trace, found)
+        generation, unwanted = self.cache.generation, self.service.supersede()
         if found is not None:
-            known, trace.cache = found
-            completion = known if known.is_from_short_prompt else None
-            trace.build = self.service.build_of(bundle)
-            shown = self._show_known(request, trace, known)
+            completion = found[0] if found[0].is_from_short_prompt else None
+            shown = self._show_known(request, trace, found)
         else:
             trace.cache = "miss"
             if not request.is_invoked:
@@ -254,15 +252,27 @@ class Session:
 
         That is the line after it, or the rest of its own line.
         """
+        ahead = self._request_after(request, shown)
+        if ahead is not None and self._find_known(ahead) is None:
+            self._ahead = ahead, self.service.supersede()
+            self._start(self._complete_unasked(*self._ahead, self.cache.generation))
+
+    def _request_after(self, request: CompletionRequest, shown: Completion) -> CompletionRequest | None:
+        """Return the next request if a suggestion is accepted: an automatic one, since nobody asks for it by hand."""
         after = place_after_accepting(
             request.text, request.offset, shown.text, shown.replaces, is_whole=shown.is_line_whole
         )
         if after is None:
-            return
-        # As an automatic request, since nobody has asked for it by hand.
-        ahead = replace(_with_threshold(request, self.options), text=after[0], offset=after[1])
-        if self._find_known(ahead) is None:
-            self._start(self._complete_unasked(ahead, self.service.supersede(), self.cache.generation))
+            return None
+        return replace(_with_threshold(request, self.options), text=after[0], offset=after[1])
+
+    def _is_asked_ahead(self, request: CompletionRequest | None) -> bool:
+        """Return whether the model is at work on the answer to this request, which nobody waits for yet."""
+        if request is None or self._ahead is None or self._ahead[1].is_set():
+            return False
+        ahead = self._ahead[0]
+        is_there = (request.text, request.offset) == (ahead.text, ahead.offset)
+        return is_there and _scope(request, None) == _scope(ahead, None)
 
     async def _complete_unasked(self, request: CompletionRequest, unwanted: threading.Event, generation: int) -> None:
         try:
@@ -317,7 +327,10 @@ class Session:
         is_after_accepted = self.tracker.is_at_accepted_end(request.client.uri, request.client.offset)
         return find_refusal(request, self.options.trigger, is_after_accepted=is_after_accepted)
 
-    def _show_known(self, request: CompletionRequest, trace: Trace, known: Completion) -> Completion | None:
+    def _show_known(self, request: CompletionRequest, trace: Trace, found: tuple[Completion, Hit]) -> Completion | None:
+        known, trace.cache = found
+        assert request.bundle is not None
+        trace.build = self.service.build_of(request.bundle)
         if known.text:
             trace.confidence = known.confidence
             return self._shown(request, trace, known, f"It is in the cache ({trace.cache}).")

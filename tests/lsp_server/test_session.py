@@ -346,6 +346,25 @@ def test_a_key_ends_what_was_asked_ahead() -> None:
     assert [request.text for request in service.requests] == ["x = \n", "x = b\n", "x = bfoo(bar)\n\n"]
 
 
+def test_typing_along_a_suggestion_lets_the_line_after_it_be_answered() -> None:
+    session, service = make(options=AHEAD)
+
+    async def test() -> str | None:
+        let_go = asyncio.Event()
+        await session.suggest(at("x = ‸\n"))
+        service.wait = let_go.wait  # type: ignore[assignment]
+        await asyncio.sleep(0.01)  # the line after it has begun
+        for typed in ("f", "fo"):
+            assert await session.suggest(at(f"x = {typed}‸\n"))
+        let_go.set()
+        await asyncio.sleep(0.01)
+        after = await session.suggest(at("x = foo(bar)\n‸\n"))
+        assert len(service.requests) == 2, "the answer that was asked ahead"
+        return after.text if after else None
+
+    assert asyncio.run(test()) == "foo(bar)"
+
+
 def test_a_refused_request_ends_nothing_that_was_asked_ahead() -> None:
     """VS Code asks again where a suggestion was just accepted, and in the middle of a word."""
     session, service = make(options=AHEAD)
