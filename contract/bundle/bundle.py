@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
-from contract.bundle.previous import forget_older, place_for
+from contract.bundle.previous import forget_older, mark_newest, place_for
 from contract.bundle.trusted_builds import check_trusted, trust_build, trusted_folder
 from contract.documents import ArchitectureFacts, FileFacts, Manifest
 from contract.errors import BuildError, BundleError, ExportError
@@ -37,7 +37,7 @@ OPTIMUM_LAYOUT = "optimum"  # other architectures, for ORTModelForCausalLM and t
 CHECKSUM = "checksum"  # the last key of bundle.json: SHA-256 of the file with zeros in its own place
 AGAIN = "run `submodel build` or `submodel export` again"
 WORKSPACE_BUNDLE = Path(".submodel") / "bundle"
-MAX_MANIFEST_BYTES = 16 << 20
+MAX_MANIFEST_BYTES = 16 << 20  # of bundle.json: some 50 kB as a rule
 MAX_CACHE_BYTES = 64 << 30  # of keys and values; a laptop has less, and a number that is wrong by a digit has more
 MAX_NAME = 200  # characters of a file's name with its folders
 SAFE_PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._+-]*")  # no separator, drive, stream, hidden or odd name
@@ -254,6 +254,8 @@ def replace_bundle(target: Path, *, is_version: bool = True) -> Iterator[Path]:
     with replace_folder(target, marker=MANIFEST_FILE, error_type=ExportError, keep=keep) as fresh:
         yield fresh
         trust_build(build_of(fresh))
+    if keep is not None:
+        mark_newest(target, keep)
     if is_kept:
         forget_older(target)
 

@@ -1,8 +1,14 @@
-"""The bundles that a workspace had before: `.submodel/previous/<time of the build>`, so that a server can go back."""
+"""The bundles that a workspace had before: `.submodel/previous/<time of the build>`, so that a server can go back.
+
+Their order is that in which they were replaced: the time of the folder says when, and bundle.json's own when it was
+built. A bundle that was pulled may have been built long before the one that it takes the place of.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,11 +19,12 @@ _MANIFEST_FILE = "bundle.json"
 
 
 def previous_bundles(bundle: Path) -> list[Path]:
-    """Older bundles of the workspace whose bundle this is, newest first."""
+    """Older bundles of the workspace whose bundle this is, the one that was replaced last first."""
     found = []
     for manifest in (bundle.parent / PREVIOUS).glob(f"*/{_MANIFEST_FILE}"):
         with suppress(FileNotFoundError):  # a build has just removed it
-            found.append((_built_at(manifest.parent), manifest.parent))
+            manifest.stat()
+            found.append((_retired_at(manifest.parent), manifest.parent))
     return [folder for _, folder in sorted(found, reverse=True)]
 
 
@@ -25,15 +32,25 @@ def place_for(bundle: Path) -> Path | None:
     """Where a workspace's bundle is kept when a new one comes; None if there is none to keep."""
     if not (bundle / _MANIFEST_FILE).is_file():
         return None
-    built_at = datetime.fromtimestamp(_built_at(bundle), UTC)
+    built_at = datetime.fromtimestamp((bundle / _MANIFEST_FILE).stat().st_mtime, UTC)
     return bundle.parent / PREVIOUS / f"{built_at:%Y-%m-%dT%H-%M-%S}-{built_at.microsecond // 1000:03d}Z"
 
 
+def mark_newest(bundle: Path, kept: Path) -> None:
+    """Let `kept`, which `bundle` has just replaced, come first of the older ones, whatever the clock says."""
+    newest_s = max((_retired_at(one) for one in previous_bundles(bundle) if one != kept), default=0.0)
+    now_s = max(time.time(), newest_s + 1)
+    with suppress(OSError):  # the new bundle is in place already
+        os.utime(kept, (now_s, now_s))
+
+
 def forget_older(bundle: Path) -> None:
-    """Remove all but the MOST_KEPT newest."""
-    for old in previous_bundles(bundle)[MOST_KEPT:]:
-        shutil.rmtree(old, ignore_errors=True)
+    """Remove all but the MOST_KEPT newest, and what killed runs have left of others."""
+    newest = previous_bundles(bundle)[:MOST_KEPT]
+    for folder in (bundle.parent / PREVIOUS).glob("*"):
+        if folder not in newest:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def _built_at(bundle: Path) -> float:
-    return (bundle / _MANIFEST_FILE).stat().st_mtime
+def _retired_at(folder: Path) -> float:
+    return folder.stat().st_mtime

@@ -20,11 +20,12 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from contract.errors import BuildError, SubmodelError
+from contract.files.untrusted_json import read_bytes, read_json
 
 if sys.platform == "darwin":
     import fcntl
@@ -33,11 +34,18 @@ if sys.platform == "darwin":
 DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO})
 OPEN = 0o666  # the mode of files that others may read, if the user's umask lets them
 PRIVATE = 0o600  # of files that hold text of the repository, whose own files may be closed to others
+IGNORED = "*\n"  # the .gitignore of each folder that a build makes
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 0x2  # renameat2(2)
 _RENAME_SWAP = 0x2  # renamex_np(2), macOS
 # Windows renames nothing that another process has open or mapped: virus scanners let go soon, servers don't.
 _RENAME_WAITS_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0)
 _MAPPED = 1224  # ERROR_USER_MAPPED_FILE, which Python takes for no PermissionError
+# What each version of ours has written into the file by which `replace_folder` knows a folder: key and kind.
+_FORMS: Mapping[str, Mapping[str, type]] = {
+    "manifest.json": {"schema": int, "prompt": dict},
+    "bundle.json": {"schema": int, "files": dict},
+    "result.json": {"bundle": dict, "mac": str},
+}
 
 
 def write_json(path: Path, document: object, *, mode: int = OPEN) -> None:
@@ -114,14 +122,13 @@ def replace_folder(
     """Yield an empty folder beside `target`; when the block ends well it takes `target`'s place as a whole.
 
     Until then the old folder stays; if the block fails it stays for good, and what was written beside it is removed.
-    Afterwards it is removed, or takes the place of `keep`. Only a folder that holds the file `marker`, or nothing, is
-    ever replaced: `-o ~/work` must not cost anyone their files. A full disk or a read-only folder becomes an
-    `error_type`, as does any other OSError inside. What a killed run left beside the target is put right first. Two
-    runs into one target at the same time are not supported.
+    Afterwards it is removed, or takes the place of `keep`. Only a folder that `check_replaceable` lets pass is ever
+    replaced. A full disk or a read-only folder becomes an `error_type`, as does any other OSError inside. What a
+    killed run left beside the target is put right first. Two runs into one target at the same time are not supported.
 
     The two folders change places in one step where the system can (Linux, macOS), so that a reader always finds one of
-    them; elsewhere there is a moment without either, and the next run puts the old one back if it ends there. There a
-    kill right after the swap loses the old one, `keep` or not.
+    them. Elsewhere there is a moment without either, and the next run puts the old one back if it ends there. On all
+    systems a kill right after the swap, before the old one has its next name, loses the old one, `keep` or not.
     """
     target = target.absolute()
     fresh = target.with_name(f".{target.name}.partial")
@@ -144,7 +151,8 @@ def replace_folder(
             rename(retired, keep)
         if keep is not None:
             sync(keep.parent)
-        _remove(retired)
+        with suppress(OSError):  # the new one is in place, and the next run removes what is left
+            _remove(retired)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         raise error_type(_cannot_write(target, f"{where}: {error.strerror or error}")) from error
@@ -160,11 +168,41 @@ def restore_folder(target: Path) -> None:
 
 
 def check_replaceable(target: Path, *, marker: str, error_type: type[SubmodelError] = BuildError) -> None:
-    """Raise `error_type` where `replace_folder` would refuse `target`: to call before long work, too."""
-    if target.is_dir() and any(target.iterdir()) and not (target / marker).is_file():
-        raise error_type(f"{target} holds files but no {marker}; choose an empty or a new folder with -o.")
+    """Raise `error_type` where `replace_folder` would refuse `target`: to call before long work, too.
+
+    A folder is replaced if it holds nothing, or a file `marker` of ours and no git repository: `-o ~/work` must not
+    cost anyone their files. In the output of a build a damaged marker will do, so that the next build mends it.
+    """
+    if target.is_dir() and any(target.iterdir()):
+        advice = "choose an empty or a new folder with -o"
+        if os.path.lexists(target / ".git"):
+            raise error_type(f"{target} holds a git repository; {advice}.")
+        if not (target / marker).is_file():
+            raise error_type(f"{target} holds files but no {marker}; {advice}.")
+        if not (_is_ours(target / marker) or _is_in_output(target)):
+            raise error_type(f"{target} holds a {marker} that submodel has not written; {advice}.")
     if target.exists() and not target.is_dir():
         raise error_type(f"{target} is a file; choose a folder with -o.")
+
+
+def _is_ours(marker: Path) -> bool:
+    """Whether a file has the form that ours of its name have; one whose form isn't known counts as ours."""
+    if (form := _FORMS.get(marker.name)) is None:
+        return True
+    try:
+        document = read_json(marker)
+    except (OSError, ValueError):  # ours are whole: they are written before their folder takes its place
+        return False
+    return isinstance(document, dict) and all(type(document.get(key)) is kind for key, kind in form.items())
+
+
+def _is_in_output(folder: Path) -> bool:
+    """Whether a folder lies at most three levels below one that a build has made (`.submodel/trials/0.5/model`)."""
+    for parent in folder.absolute().parents[:3]:
+        with suppress(OSError, ValueError):
+            if read_bytes(parent / ".gitignore") == IGNORED.encode():
+                return True
+    return False
 
 
 def is_disk_full(error: BaseException) -> bool:
@@ -256,13 +294,15 @@ def _restore(target: Path, retired: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder under a name that nobody takes for a whole one, and what an earlier removal left.
+    """Remove a folder under a name that nobody takes for a whole one, and what earlier removals left.
 
     Of a link only the link is removed.
     """
     doomed = folder.with_name(f"{folder.name}.removed" if folder.name.startswith(".") else f".{folder.name}.removed")
     _discard(doomed)
     if os.path.lexists(folder):
+        if doomed.is_dir() and not doomed.is_symlink():  # a network drive keeps open files, and so their folder
+            doomed /= secrets.token_hex(8)  # a later removal takes it along
         rename(folder, doomed)
         _discard(doomed)
 

@@ -9,9 +9,11 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from contract.bundle import previous
 from contract.bundle.bundle import (
     MANIFEST_FILE,
     MAX_CACHE_BYTES,
@@ -40,6 +42,11 @@ def bundle(tmp_path: Path) -> Path:
     (folder / TOKENIZER_FILE).write_text("{}")
     write_bundle_manifest(folder, {"prompt": PROMPT.to_json(), "architecture": ARCHITECTURE.to_json()})
     return folder
+
+
+def marked(text: str) -> str:
+    """A bundle.json by which a later build knows the folder as one of ours."""
+    return json.dumps({"schema": 2, "files": {}, "text": text})
 
 
 def test_reads_what_was_written(bundle: Path) -> None:
@@ -142,13 +149,13 @@ def test_replaces_a_bundle_as_a_whole(bundle: Path) -> None:
 
 def test_the_same_version_with_other_drafts_is_no_version_to_go_back_to(bundle: Path) -> None:
     with replace_bundle(bundle) as fresh:
-        (fresh / MANIFEST_FILE).write_text("new")
+        (fresh / MANIFEST_FILE).write_text(marked("new"))
     kept = previous_bundles(bundle)
     for number in range(MOST_KEPT + 1):
         with replace_bundle(bundle, is_version=False) as fresh:
-            (fresh / MANIFEST_FILE).write_text(f"other drafts {number}")
+            (fresh / MANIFEST_FILE).write_text(marked(f"other drafts {number}"))
     assert previous_bundles(bundle) == kept
-    assert (bundle / MANIFEST_FILE).read_text() == f"other drafts {MOST_KEPT}"
+    assert (bundle / MANIFEST_FILE).read_text() == marked(f"other drafts {MOST_KEPT}")
 
 
 def test_keeps_the_old_bundle_when_the_new_one_fails(bundle: Path) -> None:
@@ -183,6 +190,13 @@ def test_never_replaces_a_folder_of_other_files(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
+def test_never_replaces_a_folder_with_a_stranger_s_bundle_json(tmp_path: Path) -> None:
+    (tmp_path / MANIFEST_FILE).write_text('{"name": "a web bundle"}')
+    with pytest.raises(ExportError, match="submodel has not written"), replace_bundle(tmp_path):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == [MANIFEST_FILE]
+
+
 def test_puts_right_what_a_killed_run_left(bundle: Path) -> None:
     bundle.rename(bundle.with_name(".bundle.replaced"))  # killed between the two renames
     (bundle.parent / ".bundle.partial").mkdir()
@@ -203,18 +217,37 @@ def test_a_workspace_keeps_the_bundles_before(tmp_path: Path) -> None:
     target = tmp_path / ".submodel" / "bundle"
     for number in range(MOST_KEPT + 2):
         with replace_bundle(target) as fresh:
-            (fresh / MANIFEST_FILE).write_text(str(number))
+            (fresh / MANIFEST_FILE).write_text(marked(str(number)))
             os.utime(fresh / MANIFEST_FILE, (1e9 + number, 1e9 + number + 0.25))
-    assert (target / MANIFEST_FILE).read_text() == str(MOST_KEPT + 1)
+    assert (target / MANIFEST_FILE).read_text() == marked(str(MOST_KEPT + 1))
     kept = previous_bundles(target)
-    assert [(folder / MANIFEST_FILE).read_text() for folder in kept] == [str(MOST_KEPT), str(MOST_KEPT - 1)]
+    expected = [marked(str(number)) for number in (MOST_KEPT, MOST_KEPT - 1)]
+    assert [(folder / MANIFEST_FILE).read_text() for folder in kept] == expected
     assert kept[0].name == "2001-09-09T01-46-42-250Z"
+
+
+def test_older_bundles_come_in_the_order_in_which_they_were_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not in that of their files: a bundle that was pulled may have been built long before, and clocks go back."""
+    target = tmp_path / ".submodel" / "bundle"
+    clock = iter((3e9, 2e9, 1e9))
+    monkeypatch.setattr(previous, "time", SimpleNamespace(time=lambda: next(clock)))
+    (target.parent / "previous" / "half-removed").mkdir(parents=True)
+    for number in range(4):
+        with replace_bundle(target) as fresh:
+            (fresh / MANIFEST_FILE).write_text(marked(str(number)))
+            os.utime(fresh / MANIFEST_FILE, (1e9 - 10 * number, 1e9 - 10 * number))
+    kept = previous_bundles(target)
+    assert [(folder / MANIFEST_FILE).read_text() for folder in kept] == [marked("2"), marked("1")]
+    assert sorted(path.name for path in kept) == sorted(path.name for path in (target.parent / "previous").iterdir())
+    assert (kept[0] / MANIFEST_FILE).stat().st_mtime == 1e9 - 20, "it says when the bundle was built"
 
 
 def test_a_bundle_elsewhere_is_not_kept(tmp_path: Path) -> None:
     for text in ("old", "new"):
         with replace_bundle(tmp_path / "elsewhere") as fresh:
-            (fresh / MANIFEST_FILE).write_text(text)
+            (fresh / MANIFEST_FILE).write_text(marked(text))
     assert [path.name for path in tmp_path.iterdir()] == ["elsewhere"]
 
 

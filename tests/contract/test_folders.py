@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,14 +15,14 @@ import pytest
 
 from contract.errors import BuildError
 from contract.files import folders
-from contract.files.folders import replace_folder, write_json, write_text
+from contract.files.folders import IGNORED, replace_folder, write_json, write_text
 
 
 def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def fill(target, text, marker="manifest.json"):
+def fill(target, text, marker="marker.json"):
     with replace_folder(target, marker=marker) as fresh:
         (fresh / marker).write_text(text)
 
@@ -29,10 +30,10 @@ def fill(target, text, marker="manifest.json"):
 def test_a_failure_leaves_the_old_folder_and_nothing_else(tmp_path):
     target = tmp_path / "model"
     fill(target, "old")
-    with pytest.raises(ValueError, match="boom"), replace_folder(target, marker="manifest.json") as fresh:
+    with pytest.raises(ValueError, match="boom"), replace_folder(target, marker="marker.json") as fresh:
         (fresh / "half").write_text("x")
         raise ValueError("boom")
-    assert (target / "manifest.json").read_text() == "old"
+    assert (target / "marker.json").read_text() == "old"
     assert names(tmp_path) == ["model"]
 
 
@@ -41,7 +42,7 @@ def test_a_replacement_takes_the_place_as_a_whole(tmp_path):
     fill(target, "old")
     (target / "stray").write_text("x")
     fill(target, "new")
-    assert names(target) == ["manifest.json"]
+    assert names(target) == ["marker.json"]
     assert names(tmp_path) == ["model"]
 
 
@@ -49,9 +50,9 @@ def test_a_replacement_cut_off_between_its_renames_is_undone(tmp_path):
     target = tmp_path / "model"
     fill(target, "old")
     target.rename(tmp_path / ".model.replaced")
-    with pytest.raises(ValueError), replace_folder(target, marker="manifest.json"):
+    with pytest.raises(ValueError), replace_folder(target, marker="marker.json"):
         raise ValueError
-    assert (target / "manifest.json").read_text() == "old"
+    assert (target / "marker.json").read_text() == "old"
 
 
 def test_foreign_folders_are_never_replaced(tmp_path):
@@ -59,6 +60,94 @@ def test_foreign_folders_are_never_replaced(tmp_path):
     with pytest.raises(BuildError, match="choose an empty"):
         fill(tmp_path, "new")
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+MANIFEST = {"schema": 1, "prompt": {}}
+
+
+@pytest.mark.parametrize(
+    ("marker", "content"),
+    [
+        ("manifest.json", {"manifest_version": 3, "name": "a browser's extension"}),
+        ("manifest.json", {"schema": True, "prompt": {}}),
+        ("bundle.json", {"schema": "1.0", "files": {}}),
+        ("bundle.json", []),
+        ("result.json", {"bundle": "a.js"}),
+        ("manifest.json", "{ // a comment\n}"),
+    ],
+)
+def test_a_folder_whose_marker_is_another_program_s_is_never_replaced(tmp_path, marker, content):
+    (tmp_path / marker).write_text(content if isinstance(content, str) else json.dumps(content))
+    with pytest.raises(BuildError, match=f"holds a {marker} that submodel has not written; choose an empty"):
+        fill(tmp_path, "new", marker)
+    assert names(tmp_path) == [marker]
+
+
+@pytest.mark.parametrize(
+    ("marker", "content"),
+    [
+        ("manifest.json", MANIFEST),
+        ("bundle.json", {"schema": 1, "files": {}}),
+        ("result.json", {"bundle": {}, "mac": ""}),
+    ],
+)
+def test_what_any_version_of_ours_has_written_is_replaced(tmp_path, marker, content):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / marker).write_text(json.dumps(content))
+    fill(tmp_path / "model", "new", marker)
+    assert (tmp_path / "model" / marker).read_text() == "new"
+
+
+def test_a_damaged_marker_is_replaced_in_the_output_of_a_build_alone(tmp_path):
+    target = tmp_path / "out" / "trials" / "0.5" / "model"
+    target.mkdir(parents=True)
+    (target / "manifest.json").write_text("{")
+    with pytest.raises(BuildError, match="has not written"):
+        fill(target, "new", "manifest.json")
+    (tmp_path / "out" / ".gitignore").write_text(IGNORED)
+    fill(target, "new", "manifest.json")
+    assert (target / "manifest.json").read_text() == "new"
+
+
+def test_a_repository_is_never_replaced(tmp_path):
+    (tmp_path / "manifest.json").write_text(json.dumps(MANIFEST))
+    (tmp_path / ".git").mkdir()
+    with pytest.raises(BuildError, match="holds a git repository; choose an empty"):
+        fill(tmp_path, "new", "manifest.json")
+    assert names(tmp_path) == [".git", "manifest.json"]
+
+
+def test_a_folder_that_an_earlier_removal_left_is_no_failure(tmp_path, monkeypatch):
+    """As on NFS, where a file that is open stays in its folder."""
+    target, left = tmp_path / "model", tmp_path / ".model.replaced.removed"
+    fill(target, "old")
+    left.mkdir()
+    (left / ".nfs1").touch()
+    with monkeypatch.context() as patch:
+        rmtree = shutil.rmtree
+        patch.setattr(shutil, "rmtree", lambda path, **more: None if path == left else rmtree(path, **more))
+        fill(target, "new")
+        assert (target / "marker.json").read_text() == "new"
+        assert names(left) == [".nfs1"]
+    fill(target, "newer")
+    assert names(tmp_path) == ["model"]
+
+
+def test_what_cannot_be_removed_after_the_swap_is_no_failure(tmp_path, monkeypatch):
+    target = tmp_path / "model"
+    fill(target, "old")
+    remove = folders._remove
+
+    def refuse(folder):
+        if folder.name == ".model.replaced" and (target / "marker.json").read_text() == "new":
+            raise OSError(errno.EBUSY, "busy")
+        remove(folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folders, "_remove", refuse)
+        fill(target, "new")
+    fill(target, "newer")
+    assert names(tmp_path) == ["model"]
 
 
 def test_an_os_error_becomes_one_sentence(tmp_path):
@@ -79,10 +168,10 @@ def test_json_is_old_or_new(tmp_path):
 def test_the_old_folder_can_be_kept_in_the_place_of_the_one_before(tmp_path):
     target, keep = tmp_path / "model", tmp_path / "model.previous"
     for text in ("first", "second", "third"):
-        with replace_folder(target, marker="manifest.json", keep=keep) as fresh:
-            (fresh / "manifest.json").write_text(text)
-    assert (target / "manifest.json").read_text() == "third"
-    assert (keep / "manifest.json").read_text() == "second"
+        with replace_folder(target, marker="marker.json", keep=keep) as fresh:
+            (fresh / "marker.json").write_text(text)
+    assert (target / "marker.json").read_text() == "third"
+    assert (keep / "marker.json").read_text() == "second"
     assert names(tmp_path) == ["model", "model.previous"]
 
 
@@ -98,15 +187,15 @@ def test_a_kill_at_the_swap_loses_neither_folder(tmp_path, monkeypatch, moment):
     real = getattr(folders, call)
 
     def interrupted(path, *others):
-        if (target / "manifest.json").read_text() == "new":
+        if (target / "marker.json").read_text() == "new":
             raise KeyboardInterrupt
         real(path, *others)
 
     monkeypatch.setattr(folders, call, interrupted)
-    with pytest.raises(KeyboardInterrupt), replace_folder(target, marker="manifest.json", keep=keep) as fresh:
-        (fresh / "manifest.json").write_text("new")
+    with pytest.raises(KeyboardInterrupt), replace_folder(target, marker="marker.json", keep=keep) as fresh:
+        (fresh / "marker.json").write_text("new")
     both = (("target", target), ("keep", keep))
-    left = {name: (one / "manifest.json").read_text() for name, one in both if one.is_dir()}
+    left = {name: (one / "marker.json").read_text() for name, one in both if one.is_dir()}
     assert left == ({"target": "new", "keep": "old"} if moment == "after the swap" else {"target": "old"})
 
 
@@ -137,19 +226,19 @@ def test_a_reader_always_finds_one_of_the_two(tmp_path, monkeypatch, can_exchang
 
     def look(self, other):
         replace(self, other)
-        path = target / "manifest.json"
+        path = target / "marker.json"
         seen.append(path.read_text() if path.exists() else None)
         if seen[-1] is None:
-            with pytest.raises(ValueError), replace_folder(target, marker="manifest.json"):
+            with pytest.raises(ValueError), replace_folder(target, marker="marker.json"):
                 assert path.read_text() == "old", "a run that is killed here is put right by the next"
                 raise ValueError
             replace(target, other)  # and now as if nothing had happened
             (tmp_path / ".model.partial").mkdir(exist_ok=True)
-            ((tmp_path / ".model.partial") / "manifest.json").write_text("new")
+            ((tmp_path / ".model.partial") / "marker.json").write_text("new")
 
     monkeypatch.setattr(Path, "replace", look)
     fill(target, "new")
-    assert (target / "manifest.json").read_text() == "new"
+    assert (target / "marker.json").read_text() == "new"
     assert (None in seen) is (not can_exchange)
     assert names(tmp_path) == ["model"]
 
@@ -167,7 +256,7 @@ def test_what_was_written_is_on_the_disk_before_it_has_its_name(tmp_path, monkey
     events.clear()
     fill(tmp_path / "model", "x")
     assert events[:4] == [
-        ("sync", "manifest.json"),
+        ("sync", "marker.json"),
         ("sync", ".model.partial"),
         ("name", "model"),
         ("sync", tmp_path.name),

@@ -23,7 +23,7 @@ def make_bundle(root: Path, name: str = "bundle", age: int = 0) -> Path:
     folder = root / ".submodel" / name
     folder.mkdir(parents=True)
     (folder / "bundle.json").write_text("{}")
-    os.utime(folder / "bundle.json", (1e9 - age, 1e9 - age))
+    os.utime(folder, (1e9 - age, 1e9 - age))
     trust_build(build_of(folder))
     return folder
 
