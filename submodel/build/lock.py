@@ -26,24 +26,29 @@ class LockedError(BuildError):
     """A folder that another command holds, or that can't be locked."""
 
 
+class HeldError(LockedError):
+    """A folder that another command holds: it is free when that one ends."""
+
+
 @contextmanager
 def build_lock(folder: Path) -> Iterator[None]:
     """Hold `folder` (that exists) for one command.
 
-    Raises LockedError, naming the holder, where another one has it, and where the folder's disk can't lock (some
-    network drives), or the lock is a link.
+    Raises HeldError, naming the holder, if another one has it, and another LockedError if the folder's disk can't lock
+    (some network drives), or the lock is a link.
     """
     lock = FileLock(folder / LOCK)
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise LockedError(
+        raise HeldError(
             f"Another submodel command{_owner(folder)} is writing to {folder}; wait for it, or stop it."
         ) from error
-    except OSError as error:
+    except (OSError, NotImplementedError) as error:  # the second of filelock, on a disk that knows no locks
+        why = getattr(error, "strerror", None) or error
         raise LockedError(
-            f"{folder / LOCK} can't be locked ({error.strerror or error}); remove it if it is a link, or choose a "
-            "folder on a disk of this machine with -o."
+            f"{folder / LOCK} can't be locked ({why}); remove it if it is a link, or choose a folder on a disk of this "
+            "machine with -o."
         ) from error
     try:
         started = datetime.now().astimezone().isoformat(timespec="seconds")
@@ -56,14 +61,15 @@ def build_lock(folder: Path) -> Iterator[None]:
 def when_free(work: Callable[[], object], on_event: Callable[[str], None], wait_s: float) -> None:
     """Call `work` as soon as no other command holds the folder that it locks; says once who does.
 
-    Raises LockedError if it is held for longer than `wait_s` seconds.
+    Raises HeldError if it is held for longer than `wait_s` seconds, and another LockedError, which no waiting mends, at
+    once.
     """
     until_s, said = time.monotonic() + wait_s, ""
     while True:
         try:
             work()
             return
-        except LockedError as error:
+        except HeldError as error:
             if time.monotonic() > until_s:
                 raise
             if str(error) != said:

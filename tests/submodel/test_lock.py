@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
+from filelock import FileLock
 
 from contract.errors import BuildError
-from submodel.build.lock import LockedError, build_lock, when_free
+from submodel.build.lock import HeldError, LockedError, build_lock, when_free
 
 HOLDER = """
 import sys, time
@@ -61,11 +63,27 @@ def test_what_waits_for_another_command_goes_on_when_it_ends_and_gives_up_after_
     def work(busy):
         tries[0] += 1
         if tries[0] <= busy:
-            raise LockedError("Another submodel command is writing.")
+            raise HeldError("Another submodel command is writing.")
 
     when_free(lambda: work(3), said.append, 180.0)
     assert (tries, said) == ([4], ["Another submodel command is writing."])
     tries[0] = 0
-    with pytest.raises(LockedError):
+    with pytest.raises(HeldError):
         when_free(lambda: work(1000), said.append, 180.0)
     assert now[0] > 180.0
+
+
+def test_nothing_waits_for_a_folder_that_cannot_be_locked(tmp_path, monkeypatch):
+    clock = SimpleNamespace(monotonic=lambda: 0.0, sleep=lambda seconds: pytest.fail("it waits"))
+    monkeypatch.setattr("submodel.build.lock.time", clock)
+
+    def work():
+        with build_lock(tmp_path):
+            pytest.fail("it holds the folder")
+
+    for why in ("Read-only file system", "it knows no flock"):
+        error = OSError(30, why) if why.startswith("Read") else NotImplementedError(why)
+        monkeypatch.setattr(FileLock, "acquire", Mock(side_effect=error))
+        with pytest.raises(LockedError, match=rf"can't be locked \({why}\).* with -o") as caught:
+            when_free(work, pytest.fail, 180.0)
+        assert not isinstance(caught.value, HeldError)
