@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from contract.errors import EvaluationError
+
 
 def evaluate(
     repository: Annotated[Path, typer.Argument(metavar="REPO", help="The repository. Default: this folder.")] = Path(),
@@ -54,6 +56,11 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Score models on files that no build learned from; the first is what the others are compared with."""
+    if (python is not None or test_command is not None) and not functional:
+        raise EvaluationError("--python and --test-command belong to --functional; give it too.")
+    if unsafe_programs and not (functional or humaneval):
+        raise EvaluationError("--unsafe-programs belongs to --functional and --humaneval; give one of them too.")
+
     from submodel.extras import prepare_to_build
 
     prepare_to_build("eval")

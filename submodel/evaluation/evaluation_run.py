@@ -19,8 +19,9 @@ from builder.evaluation.scoring import Predictor, score
 from builder.number_format import fastest_dtype
 from contract.bundle.bundle import graph_of
 from contract.console import Advance, StageDisplay
-from contract.errors import BuildError, EvaluationError
+from contract.errors import BuildError, EvaluationError, SubmodelError
 from contract.files.folders import PRIVATE, write_json, write_text
+from contract.plain_text import plain
 from laboratory.programs.completer import ProgramCompleter
 from laboratory.programs.functional import FunctionalSettings, score_functions
 from laboratory.programs.humaneval import (
@@ -33,7 +34,7 @@ from laboratory.programs.humaneval import (
 )
 from laboratory.programs.predictor_completer import PredictorCompleter
 from laboratory.programs.sandbox import Limits, run_python
-from submodel.build.lock import LockedError, build_lock, when_free
+from submodel.build.lock import build_lock, when_free
 from submodel.build.paths import BuildPaths, check_own
 from submodel.evaluation.predictors import (
     ScoredModel,
@@ -178,7 +179,7 @@ class _Evaluation:
         return replace(limits, needs_namespaces=not self._settings.unsafe_programs)
 
     def _open(self, candidate: ScoredModel) -> Predictor:
-        return open_predictor(candidate, self._base, self._dtype, self._display.say)
+        return open_predictor(candidate, self._base, self._dtype, self._display.say, self._candidates)
 
     def _note(self, name: str, began: float) -> None:
         self._stages.append({"name": name, "seconds": round(time.perf_counter() - began, 2)})
@@ -187,20 +188,23 @@ class _Evaluation:
         return self._settings.language is None and (self._root / "report.json").is_file()
 
     def _keep(self, document: dict[str, Any]) -> None:
-        """Beside the build's report, where there is one, which then shows both."""
+        """Beside the build's report, where there is one, which then shows both. Says why if that can't be."""
         figures = self._root / "report.json"
         if not self._keeps_figures():
             return
-        check_own(self._root)
 
         def write() -> None:
             with build_lock(self._root):
                 self._write(document, figures)
 
         try:
+            check_own(self._root)
             when_free(write, self._display.say, KEEP_WAIT_S)
-        except LockedError as error:
+        except SubmodelError as error:  # hours of scoring are printed all the same
             self._display.say(f"The figures were not kept: {error}")
+        except OSError as error:
+            why = f"{error.filename or self._root}: {error.strerror or error}"
+            self._display.say(f"The figures were not kept ({why}).")
 
     def _write(self, document: dict[str, Any], figures: Path) -> None:
         build = read_saved(figures)
@@ -210,7 +214,7 @@ class _Evaluation:
         if build.get("schema") != REPORT_SCHEMA:
             self._display.say(f"{figures} is of another version, so the report stays as it is; build again to renew it")
             return
-        title = self._settings.repository.resolve().name
+        title = plain(self._settings.repository.resolve().name)
         page = render_beside_evaluation(build, paths, graph_of(paths.bundle), title=title)
         write_text(paths.report, page, mode=PRIVATE)
 

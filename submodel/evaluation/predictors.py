@@ -13,7 +13,7 @@ from builder.artifact import SubModel, read_artifact
 from builder.bases.catalogue import CATALOGUE
 from builder.bases.folder_model import read_folder_model
 from builder.bases.load import load_base, load_resolved
-from builder.bases.resolve import AUTO, resolve_base
+from builder.bases.resolve import AUTO, ResolvedBase, resolve_base
 from builder.corpus.corpus import SourceFile
 from builder.evaluation.infill import base_encoder
 from builder.evaluation.scoring import Predictor
@@ -84,10 +84,14 @@ def base_of(candidates: list[ScoredModel], asked: str | None) -> str:
     return AUTO
 
 
-def open_predictor(candidate: ScoredModel, base: str, dtype: torch.dtype, say: Say) -> Predictor:
-    """The model in memory, ready to be scored."""
+def open_predictor(
+    candidate: ScoredModel, base: str, dtype: torch.dtype, say: Say, beside: Sequence[ScoredModel] = ()
+) -> Predictor:
+    """The model in memory, ready to be scored; says so if one of those `beside` it was made from another base."""
     if candidate.folder is None:
-        loaded = load_resolved(resolve_base(base, on_event=say), dtype=dtype, on_event=say)
+        found = resolve_base(base, on_event=say)
+        _compare_base(found, beside, say)
+        loaded = load_resolved(found, dtype=dtype, on_event=say)
         encoder = base_encoder(loaded.tokenizer, loaded.prompt, is_sub_model=loaded.is_sub_model)
         return TorchPredictor(candidate.name, loaded.model, encoder)
     if candidate.is_bundle:
@@ -97,6 +101,18 @@ def open_predictor(candidate: ScoredModel, base: str, dtype: torch.dtype, say: S
         loaded = load_base(str(candidate.folder.absolute()), dtype=dtype, on_event=say)
         return TorchPredictor(candidate.name, loaded.model, PromptEncoder(loaded.tokenizer, loaded.prompt))
     return open_checkpoint(candidate.name, source, dtype)
+
+
+def _compare_base(found: ResolvedBase, candidates: Sequence[ScoredModel], say: Say) -> None:
+    """Say so if a model was made from other weights than those of the base that was found under the same name."""
+    for candidate in candidates:
+        made_from = _manifest(candidate).get("base")
+        sha256 = made_from.get("sha256") if isinstance(made_from, Mapping) else None
+        if sha256 and sha256 != found.sha256:
+            say(
+                f"{candidate.folder} was made from other weights than those of {found.name} ({found.source}), which "
+                "are scored as the base; name the base that it was made from with --base."
+            )
 
 
 def open_checkpoint(name: str, source: SubModel, dtype: torch.dtype) -> TorchPredictor:

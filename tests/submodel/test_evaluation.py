@@ -3,16 +3,22 @@
 import json
 import shutil
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
+import torch
+from typer.testing import CliRunner
 
+from builder.bases.resolve import ResolvedBase
 from builder.corpus.corpus import SourceFile
 from contract.bundle.bundle import build_of, graph_of
 from contract.bundle.trusted_builds import trust_build
 from contract.console import StageDisplay
-from contract.errors import BuildError
+from contract.errors import BaseModelError, BuildError
+from submodel.app import app
+from submodel.evaluation import evaluation_run, predictors
 from submodel.evaluation.evaluation_run import EvalSettings, _Evaluation, still_held_out
-from submodel.evaluation.predictors import base_of, files_held_out_from, find_candidates
+from submodel.evaluation.predictors import base_of, files_held_out_from, find_candidates, open_predictor
 
 
 def source_file(split, sha256):
@@ -92,6 +98,55 @@ def test_a_report_of_another_version_is_left_alone(tmp_path, schema, tiny_bundle
     kept = json.loads((root / "evaluation.json").read_text())
     assert kept == {"models": [], "graph": graph_of(tiny_bundle.folder)}
     assert "build again" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("step", "error", "words"),
+    [
+        ("check_own", BuildError("It is tracked by git."), "The figures were not kept: It is tracked by git."),
+        ("read_saved", BuildError("The report is gone."), "The figures were not kept: The report is gone."),
+        ("write_json", OSError(28, "full", "a.json"), "The figures were not kept (a.json: full)."),
+    ],
+)
+def test_figures_that_can_not_be_kept_are_not_lost(tmp_path, tiny_bundle, monkeypatch, step, error, words):
+    root = tmp_path / ".submodel"
+    own_bundle(root, tiny_bundle)
+    (root / "report.json").write_text(json.dumps({"schema": 0}))
+    said = []
+    evaluation = _Evaluation(EvalSettings(repository=tmp_path, models=("sub-model",)), Listener(said))
+    monkeypatch.setattr(evaluation_run, step, Mock(side_effect=error))
+    evaluation._keep({"models": []})
+    assert said == [words]
+
+
+@pytest.mark.parametrize(("sha256", "is_said"), [("a" * 64, True), ("b" * 64, False), (None, False)])
+def test_a_base_of_other_weights_than_the_sub_model_was_made_from_is_named(tmp_path, monkeypatch, sha256, is_said):
+    folder = make_checkpoint(tmp_path / "model", [])
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["base"] = {"name": "smollm2-135m", **({"sha256": sha256} if sha256 else {})}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    candidates = find_candidates([str(folder), "base"], tmp_path)
+    found = ResolvedBase(name="smollm2-135m", path=tmp_path, source="model hub", why="", sha256="b" * 64)
+    monkeypatch.setattr(predictors, "resolve_base", lambda *_, **__: found)
+    monkeypatch.setattr(predictors, "load_resolved", Mock(side_effect=BaseModelError("unread")))
+    said = []
+    with pytest.raises(BaseModelError, match="unread"):
+        open_predictor(candidates[1], "smollm2-135m", torch.float32, said.append, candidates)
+    assert ["was made from other weights than those of smollm2-135m" in one for one in said] == [True] * is_said
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--python", "python3"], "--python and --test-command belong to --functional; give it too."),
+        (["--humaneval", "--test-command", "make"], "--python and --test-command belong to --functional; give it too."),
+        (["--unsafe-programs"], "--unsafe-programs belongs to --functional and --humaneval; give one of them too."),
+    ],
+)
+def test_an_option_that_would_have_no_effect_is_refused(words, sentence):
+    done = CliRunner().invoke(app, ["eval", *words])
+    assert done.exit_code == 1
+    assert str(done.exception) == sentence
 
 
 class Listener(StageDisplay):
