@@ -17,8 +17,13 @@ def pull(
         ),
     ] = None,
     repository: Annotated[
-        Path, typer.Argument(metavar="REPO", help="The repository's folder, or one below it.")
-    ] = Path(),
+        Path | None,
+        typer.Argument(
+            metavar="REPO",
+            help="The repository's folder, or one below it. If --repository is given too, that very folder, such as "
+            "a package of a larger repository.",
+        ),
+    ] = None,
     key: Annotated[
         str | None,
         typer.Option(

@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from filelock import FileLock
 from securesystemslib.signer import CryptoSigner
+from tuf.api.metadata import TargetFile
 
 from contract.bundle.bundle import (
     MANIFEST_FILE,
@@ -212,7 +213,7 @@ def _publish(
     encoded = f"{json.dumps(document, indent=2)}\n".encode()
     path = target_path(name)
     known = index.find(path)
-    is_known = known is not None and known.hashes.get("sha256") == hashlib.sha256(encoded).hexdigest()
+    is_known = _has_document(index, known, encoded)
     sizes: list[int] = []
     for relative, file in manifest["files"].items():
         if not (by_adapter and relative == MODEL_FILE) and not store.has(file):
@@ -223,6 +224,16 @@ def _publish(
         index.put(path, encoded)
     state = "unchanged" if is_known and not sizes else "published"  # files that were lost are added again
     return PublishedRow(bundle=bundle, state=state, repository=name, build=facts["sha256"], written_bytes=sum(sizes))
+
+
+def _has_document(index: SignedIndex, known: TargetFile | None, encoded: bytes) -> bool:
+    """Whether the registry has this very document: its index may name one that was lost or damaged."""
+    if known is None or known.hashes.get("sha256") != hashlib.sha256(encoded).hexdigest():
+        return False
+    try:
+        return index.read(known) == encoded
+    except (OSError, ValueError):
+        return False
 
 
 def _check_successor(name: str, manifest: Manifest, index: SignedIndex, store: FileStore) -> None:

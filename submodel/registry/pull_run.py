@@ -35,6 +35,7 @@ from contract.errors import BundleError, RegistryError, first_line
 from contract.files.folders import PRIVATE, write_json
 from contract.files.state_folder import state_folder
 from contract.files.untrusted_json import parse_json, read_json
+from contract.repository.texts import real_folder
 from exporters.adapter_file import merged, read_adapter
 from exporters.packed_bundle import MAX_FILES
 from submodel.build.lock import bundle_lock
@@ -59,10 +60,10 @@ MAX_SETTINGS_BYTES: Final = 1 << 16
 class PullSettings:
     """What to pull, from where, trusted by which key."""
 
-    folder: Path  # of the repository, or below its root
+    folder: Path | None = None  # default: the current one; of the repository, or below its root
     address: str | None = None  # default: the one of `registry.json`
     key: str | None = None  # default: the one of `registry.json`
-    name: str | None = None  # default: those of the git remotes
+    name: str | None = None  # default: those of the git remotes; with a folder it is that folder's, not its root's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +88,12 @@ def run_pull(settings: PullSettings, on_bytes: Callable[[int, int], None] = lamb
     """
     started_s = time.monotonic()
     address, key = _find_registry(settings)
-    root = repository_root(settings.folder)
+    folder = settings.folder or Path()
+    if settings.folder is not None and settings.name is not None:  # it may be a package of a larger repository
+        real_folder(folder)  # a typing error would become a folder
+        root = folder.absolute()
+    else:
+        root = repository_root(folder)
     names = [given_name(settings.name)] if settings.name is not None else names_of(root)
     store = FileStore(cache_folder() / "registry")
     target = root / WORKSPACE_BUNDLE

@@ -9,7 +9,8 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -40,7 +41,7 @@ from contract.bundle.bundle import (
 from contract.bundle.drafts import FOLDER as DRAFTS
 from contract.bundle.previous import previous_bundles
 from contract.bundle.trusted_builds import forget_build, trust_build
-from contract.errors import RegistryError
+from contract.errors import CorpusError, RegistryError
 from contract.files.state_folder import VARIABLE, state_folder
 from submodel.app import app
 from submodel.registry.index import FILES
@@ -390,12 +391,40 @@ def test_a_part_of_a_repository_is_not_published_under_the_name_of_the_whole(new
     )
 
 
+def test_a_package_of_a_larger_repository_has_its_own_bundle(
+    registry: Path, published: tuple[Path, str], repository: Path, newer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(newer, registry, name=f"{NAME}/billing")
+    package = repository / "services" / "billing"
+    settings = PullSettings(folder=package, address=str(registry), key=published[1], name=f"{NAME}/billing")
+    with pytest.raises(CorpusError, match="no folder"):
+        run_pull(settings)
+    package.mkdir(parents=True)
+    assert run_pull(settings).bundle == package / WORKSPACE_BUNDLE
+    assert find_trusted_bundle(package) == package / WORKSPACE_BUNDLE
+    assert not (repository / ".submodel").exists()
+    monkeypatch.chdir(package)  # no folder is named, so that it is the repository that it lies in
+    assert run_pull(replace(settings, folder=None)).bundle == repository / WORKSPACE_BUNDLE
+
+
 def test_publishing_again_mends_a_registry_that_has_lost_a_file(registry: Path, tiny_bundle: Bundle) -> None:
     publish(tiny_bundle.folder, registry)
     lost = FileStore(registry / FILES).place_of(tiny_bundle.manifest["files"][MODEL_FILE]["sha256"])
     lost.unlink()
     publish(tiny_bundle.folder, registry)
     assert lost.is_file()
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("{")], ids=["lost", "damaged"])
+def test_publishing_again_mends_a_registry_whose_document_is_gone(
+    registry: Path, tiny_bundle: Bundle, damage: Callable[[Path], object]
+) -> None:
+    publish(tiny_bundle.folder, registry)
+    [document] = (registry / "repositories").iterdir()
+    content = document.read_bytes()
+    damage(document)
+    publish(tiny_bundle.folder, registry)
+    assert document.read_bytes() == content
 
 
 def test_a_bundle_that_is_replaced_while_it_is_read_is_not_published(
