@@ -23,7 +23,7 @@ from typing import IO, cast
 from contract.bundle.bundle import (
     DECODE_GRAPH_LAYOUT,
     MANIFEST_FILE,
-    WORKSPACE_BUNDLE,
+    MAX_MANIFEST_BYTES,
     check_manifest,
     read_bundle,
     read_manifest,
@@ -33,11 +33,10 @@ from contract.bundle.bundle import (
 from contract.bundle.drafts import FOLDER as DRAFTS
 from contract.documents import FileFacts, Manifest
 from contract.errors import BundleError, ExportError
-from contract.files.folders import replace_file, write_text
+from contract.files.folders import replace_file
 
 SUFFIX = ".submodel"
 MAX_FILES = 256  # a bundle has about a dozen
-MAX_MANIFEST_BYTES = 16 << 20  # some 50 kB as a rule
 MAX_DIRECTORY_BYTES = 1 << 20  # of the archive's list of files
 MAX_EXPANSION = 16  # times the archive's size; weights shrink by a tenth, a tokenizer by four fifths
 SMALL_BYTES = 64 << 20  # what may come out of any archive, however small
@@ -114,7 +113,6 @@ def unpack_bundle(archive: Path, folder: Path) -> PackedBundle:
                 read_bundle(fresh, verify=False, layout=manifest.get("layout", DECODE_GRAPH_LAYOUT))
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, struct.error) as error:
         raise _broken(archive, str(error)) from error
-    _hide_from_git(folder)
     return _packed(folder, size, files)
 
 
@@ -264,13 +262,6 @@ def _check_kind(entry: zipfile.ZipInfo, archive: Path) -> None:
         raise _broken(archive, f"{entry.filename!r} is encrypted")
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise _broken(archive, f"{entry.filename!r} is compressed in an unusual way")
-
-
-def _hide_from_git(folder: Path) -> None:
-    """Keep .submodel out of git, as `submodel build` does."""
-    workspace = folder.absolute()
-    if workspace.parts[-2:] == WORKSPACE_BUNDLE.parts and not (workspace.parent / ".gitignore").exists():
-        write_text(workspace.parent / ".gitignore", "*\n")
 
 
 def _broken(archive: Path, why: str) -> BundleError:

@@ -31,7 +31,7 @@ from huggingface_hub.utils import disable_progress_bars
 from builder.bases.catalogue import MODEL_TYPES, BaseModel, gguf_path
 from builder.bases.download import disk_refusal
 from contract.errors import BaseModelError
-from contract.files.folders import is_disk_full
+from contract.files.folders import DISK_ERRORS, is_disk_full
 from contract.files.untrusted_json import read_json
 
 HUB_WEIGHTS: Final = ("model.safetensors", "model.safetensors.index.json")  # either means that the weights were fetched
@@ -49,7 +49,6 @@ WANTED_FILES: Final = (
     "README.md",  # names the licence
 )
 SHA256: Final = re.compile(r"[0-9a-f]{64}")
-DISK_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -214,13 +214,3 @@ def test_unpacking_into_a_linked_output_folder_is_refused(
     monkeypatch.chdir(clone)
     with pytest.raises(BuildError, match="is a link"):
         unpack(tmp_path / "packed.submodel", None)
-
-
-@posix
-def test_gitignore_of_unpack_is_not_written_through_a_link(output: Path, victim: Path) -> None:
-    """Succeeds on 9201313."""
-    from exporters.packed_bundle import _hide_from_git
-
-    (output / ".gitignore").symlink_to(victim.parent / "planted")
-    _hide_from_git(output / "bundle")
-    assert not (victim.parent / "planted").exists()

@@ -33,6 +33,7 @@ from contract.errors import BundleError, ExportError
 from exporters import packed_bundle
 from exporters.packed_bundle import pack_bundle, unpack_bundle
 from submodel.app import app
+from submodel.commands.pack import unpack
 
 Entries = list[tuple[zipfile.ZipInfo, bytes]]
 
@@ -80,6 +81,10 @@ def test_what_comes_out_is_what_went_in(bundle: Path, archive: Path, tmp_path: P
     assert read_bundle(unpacked.path).manifest == read_bundle(bundle).manifest
     assert unpacked.has_drafts
     assert unpacked.archive_bytes == archive.stat().st_size < unpacked.bundle_bytes
+
+
+def test_git_does_not_see_what_is_unpacked(archive: Path, tmp_path: Path) -> None:
+    unpack(archive, tmp_path / "laptop" / ".submodel" / "bundle")
     assert (tmp_path / "laptop" / ".submodel" / ".gitignore").read_text() == "*\n"
 
 
