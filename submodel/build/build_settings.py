@@ -13,6 +13,7 @@ from builder.pruning.structured_pruning import PruneSettings
 from builder.sources.distribution import parse_distribution
 from builder.sources.language_sets import find_language_set
 from contract.errors import BuildError
+from contract.plain_text import plain
 from exporters.precision import parse_precision
 
 
@@ -62,7 +63,7 @@ class BuildSettings:
     @property
     def title(self) -> str:
         """What the model is of, for its report."""
-        return self.language or self.repository.resolve().name
+        return self.language or plain(self.repository.resolve().name)  # its name may not be UTF-8
 
     def prune_to(self, size: float) -> PruneSettings:
         """How the base is pruned to a share of its parameters."""

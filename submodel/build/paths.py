@@ -13,11 +13,11 @@ from typing import Final
 from contract.bundle.bundle import WORKSPACE_BUNDLE
 from contract.errors import BuildError
 from contract.files.file_names import is_link_status, is_stray
-from contract.files.folders import make_folder, write_text
+from contract.files.folders import IGNORED, make_folder, write_text
+from contract.plain_text import plain
 from contract.repository.git import GitError, decode_name, run_git
 
 WORKSPACE: Final = WORKSPACE_BUNDLE.parts[0]
-IGNORED: Final = "*\n"  # the .gitignore of each output
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,9 +102,16 @@ class UpdatePaths(BuildPaths):
 def prepare_output(folder: Path) -> None:
     """Make `.submodel` and keep git from seeing it.
 
-    Raises BuildError where it can't be written, where `check_own` refuses it, and where `-o` names a folder that holds
-    other things: a report, say, would take the place of another file.
+    Raises BuildError if it can't be written, if `check_own` refuses it, if its path is not UTF-8, and if `-o` names a
+    folder that holds other things: a report, say, would take the place of another file.
     """
+    try:
+        str(folder.absolute()).encode()
+    except UnicodeEncodeError as error:
+        raise BuildError(
+            f"The path {plain(str(folder.absolute()))} is not UTF-8, and the libraries that write and load a model "
+            "take no other; rename the folder, or choose another one with -o."
+        ) from error
     check_own(folder)
     make_folder(folder)
     ignore = folder / ".gitignore"

@@ -7,6 +7,7 @@ succeeds as an attack on 9201313 (the test fails there).
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from filelock import FileLock
 
 from contract.errors import BuildError
 from contract.files.folders import replace_folder, write_json, write_text
+from submodel.build.build_settings import BuildSettings
 from submodel.build.lock import build_lock
 from submodel.build.paths import prepare_output
 from testbed.git import git
@@ -113,6 +115,17 @@ def test_a_folder_that_holds_other_things_is_refused(tmp_path: Path, ignored: st
     for _ in range(2):
         prepare_output(tmp_path / "new")
         (tmp_path / "new" / "stages").mkdir(exist_ok=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_path_that_is_not_utf_8_is_one_sentence(tmp_path: Path) -> None:
+    """No attack: a build ended with a trace after minutes, when it wrote the tokenizer."""
+    repository = tmp_path / os.fsdecode(b"caf\xe9")
+    with pytest.raises(BuildError, match=r"caf\?/\.submodel is not UTF-8, .* with -o\.$"):
+        prepare_output(repository / ".submodel")
+    assert not repository.exists()
+    prepare_output(tmp_path / "café" / ".submodel")
+    assert BuildSettings(repository=repository, output=tmp_path).title == "caf?"
 
 
 @posix
