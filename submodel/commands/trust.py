@@ -12,8 +12,9 @@ import typer
 
 def trust(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="A bundle's folder, or a repository's. Default: that from here up.")
-    ] = Path(),
+        Path | None,
+        typer.Argument(metavar="DIR", help="A bundle's folder, or a repository's. Default: that from here up."),
+    ] = None,
     build: Annotated[
         str | None,
         typer.Option(
@@ -34,10 +35,14 @@ def trust(
     from contract.errors import BundleError
     from contract.plain_text import plain
 
-    named = folder.absolute()
+    named = (folder or Path()).absolute()
     own = named / WORKSPACE_BUNDLE  # what a server finds; an archive may have brought another one along
-    has_build = (own / MANIFEST_FILE).is_file()
-    place = own if has_build else named if (named / MANIFEST_FILE).is_file() else find_bundle(named)
+    if (own / MANIFEST_FILE).is_file():
+        place = own
+    elif folder is not None or (named / MANIFEST_FILE).is_file():
+        place = named  # nothing above a folder that was named is meant
+    else:
+        place = find_bundle(named)
     found = build_of(place)
     if build is not None and found != build.lower():
         raise BundleError(f"{place} holds the build {found}, not the one that you named; look at it again.")

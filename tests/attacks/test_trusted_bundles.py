@@ -196,6 +196,18 @@ def test_what_is_no_whole_bundle_is_not_trusted(clone: Path, tmp_path: Path) -> 
         find_trusted_bundle(clone)
 
 
+def test_nothing_above_a_folder_that_was_named_is_trusted(clone: Path) -> None:
+    (clone / "src").mkdir()
+    for folder in (clone / "src", clone / "typo"):
+        done = trust(str(folder))
+        assert done.returncode == 1
+        assert f"{folder} is no bundle" in done.stderr
+    with pytest.raises(UntrustedError):
+        find_trusted_bundle(clone)
+    assert trust(cwd=clone / "src").returncode == 0
+    assert find_trusted_bundle(clone) == clone / ".submodel" / "bundle"
+
+
 @pytest.mark.slow
 def test_what_took_the_place_of_the_build_that_was_shown_is_not_trusted(clone: Path) -> None:
     """Succeeds on 63ec2ff: a click trusts whatever lies there by then."""
