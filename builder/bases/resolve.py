@@ -27,6 +27,14 @@ HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+/*")
 SECOND_CHOICE: Final = "it is the best that is available"
 UNKNOWN_LICENCE: Final = "unknown"
 LICENCE_LINE: Final = re.compile(r"^license:\s*[\"']?([\w.+-]+)[\"']?\s*$", re.MULTILINE)
+# Beside the weights, what a folder's model is, how it is asked and, of a sub-model, what it has learned.
+BESIDE_WEIGHTS: Final = (
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    MANIFEST,
+)
 
 Report = Callable[[str], None]
 
@@ -45,11 +53,18 @@ class ResolvedBase:
     is_fim: bool | None = None  # None: the vocabulary decides
     published: Mapping[str, str] = field(default_factory=dict)  # SHA-256 by file name, as the hub says
     is_sub_model: bool = False  # the result of a build: pruned, and asked in the prompt format of its manifest
+    beside_sha256: str = ""  # of a folder of the user's, over names and hashes of BESIDE_WEIGHTS
 
     @property
     def is_gguf(self) -> bool:
         """Whether `path` is a GGUF file, not a folder."""
         return self.path.is_file()
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a build with this base depends on, for stage hashes."""
+        known = {key: value for key, value in self.to_json().items() if key != "why"}
+        return {**known, "beside_sha256": self.beside_sha256} if self.beside_sha256 else known
 
     def to_json(self) -> BaseFacts:
         """As manifests hold it. No path of this machine is in it."""
@@ -212,11 +227,14 @@ def _of_package(path: Path, entry: BaseModel, packaged: PackagedFile, why: str) 
 
 
 def _identified(base: ResolvedBase) -> ResolvedBase:
-    """The same with the hash of its weights, compared with what the hub says of them."""
+    """The same with the hashes of its files; those of the weights are compared with what the hub says of them."""
     if base.sha256:
         return base
     if base.is_gguf:
         return replace(base, sha256=sha256_of(base.path))
+    if base.revision is None:  # a revision of the hub names all files
+        beside = [base.path / name for name in BESIDE_WEIGHTS if (base.path / name).is_file()]
+        base = replace(base, beside_sha256=_hash_of_all({path.name: sha256_of(path) for path in beside}))
     weights = sorted(base.path.glob("model*.safetensors"))
     if odd := [path for path in weights if not path.is_file()]:  # a pipe would wait for a writer
         raise BaseModelError(f"{odd[0]} is no file; fetch the model again.")
@@ -229,8 +247,12 @@ def _identified(base: ResolvedBase) -> ResolvedBase:
             )
     if len(hashes) == 1:
         return replace(base, sha256=next(iter(hashes.values())))
+    return replace(base, sha256=_hash_of_all(hashes))
+
+
+def _hash_of_all(hashes: Mapping[str, str]) -> str:
     listing = "".join(f"{name}:{found}\n" for name, found in hashes.items())
-    return replace(base, sha256=hashlib.sha256(listing.encode()).hexdigest())
+    return hashlib.sha256(listing.encode()).hexdigest()
 
 
 def _check_model_folder(folder: Path) -> None:

@@ -104,16 +104,12 @@ class ModelStages:
     @cached_property
     def _inputs(self) -> dict[str, Any]:
         """What every stage depends on, for its stage hash."""
-        return {"version": PIPELINE_VERSION, "corpus": self._corpus.fingerprint, "base": self._base_identity}
+        return {"version": PIPELINE_VERSION, "corpus": self._corpus.fingerprint, "base": self._base.identity}
 
     @property
     def _base(self) -> ResolvedBase:
         assert self._found_base is not None
         return self._found_base
-
-    @property
-    def _base_identity(self) -> dict[str, Any]:
-        return {key: value for key, value in self._base.to_json().items() if key != "why"}
 
     def _model_at(
         self, size: float, paths: BuildPaths, suffix: str = "", *, keeps_format: bool = False

@@ -240,7 +240,7 @@ class Build(ModelStages):
 
     def _score_base(self, name: str, held_out: HeldOut) -> StageRecord:
         """Kept as long as the base and the files that it is asked about stay the same, whatever happens to others."""
-        return self._score(name, hash_of(base=self._base_identity), self._open_base, held_out)
+        return self._score(name, hash_of(base=self._base.identity), self._open_base, held_out)
 
     def _score(self, name: str, model_hash: str, open_model: Callable[[], Predictor], held_out: HeldOut) -> StageRecord:
         def make(advance: Advance) -> dict[str, Any]:

@@ -15,11 +15,10 @@ from typing import Any, Final
 
 import msgspec
 
-from builder.bases.resolve import AUTO, resolve_base
+from builder.bases.resolve import AUTO, ResolvedBase, resolve_base
 from builder.number_format import fastest_dtype
 from contract.bundle.bundle import build_of
 from contract.console import StageDisplay
-from contract.documents import BaseFacts
 from contract.errors import BundleError, SubmodelError
 from contract.files.folders import make_folder, write_text
 from contract.files.seals import seal_key
@@ -81,6 +80,7 @@ class Fleet:
         self._started_s = time.monotonic()
         self._rows: dict[str, Row] = {}
         self._shared: dict[str, str] = {}  # by base: the build of a shared start's bundle, of which adapters are made
+        self._not_found: dict[str, str] = {}  # why, by the name of a base that can't be found
 
     def run(self) -> dict[str, Any]:
         """Build what has changed; returns the index, which `--json` prints."""
@@ -95,27 +95,35 @@ class Fleet:
             document = self._write()
         return document
 
-    def _find_bases(self) -> dict[str, BaseFacts]:
-        """Each base that the file names, by that name; a base is found once, before any machine builds with it."""
+    def _find_bases(self) -> dict[str, ResolvedBase]:
+        """The bases that the file names, by that name; a base is found once, before any machine builds with it.
+
+        One that can't be found fails the repositories that name it.
+        """
         found = {}
         with self._display.stage("find the bases") as advance:
             for spec in dict.fromkeys(one.build.base for one in self._repositories.values()):
-                base = resolve_base(spec, on_event=self._display.say, on_progress=advance)
-                found[spec] = base.to_json()
+                try:
+                    base = resolve_base(spec, on_event=self._display.say, on_progress=advance)
+                except SubmodelError as error:
+                    self._not_found[spec] = str(error)
+                    self._display.say(f"The repositories with the base {spec} fail: {error}")
+                    continue
+                found[spec] = base
                 if base.is_sub_model:
                     with suppress(BundleError):  # without one each repository gets a whole graph
                         self._shared[spec] = build_of(base.path.parent / "bundle")
         return found
 
-    def _key(self, repository: Repository, fingerprint: str, bases: Mapping[str, BaseFacts]) -> str:
+    def _key(self, repository: Repository, fingerprint: str, bases: Mapping[str, ResolvedBase]) -> str:
         spec = repository.build.base
-        identity: dict[str, Any] = {name: value for name, value in bases[spec].items() if name != "why"}
+        identity = bases[spec].identity
         if spec in self._shared:
             identity["shared_bundle"] = self._shared[spec]
         return key_of(repository, fingerprint, identity, PROGRAM)
 
-    def _look(self, bases: Mapping[str, BaseFacts]) -> Iterator[_Known]:
-        """What each repository is now; one that can't be read becomes a row that failed."""
+    def _look(self, bases: Mapping[str, ResolvedBase]) -> Iterator[_Known]:
+        """What each repository is now; one that can't be read, or has no base, becomes a row that failed."""
         foreign: list[str] = []
         with self._display.stage("look at the repositories") as advance, ThreadPoolExecutor(LOOKERS) as pool:
             looked = zip(self._repositories.values(), pool.map(_look_or_fail, self._repositories.values()), strict=True)
@@ -130,6 +138,9 @@ class Fleet:
                 if isinstance(fingerprint, SubmodelError):
                     self._fail(row, str(fingerprint))
                     self._display.say(f"{row['name']}: failed. {row['reason']}")
+                    continue
+                if repository.build.base in self._not_found:
+                    self._fail(row, self._not_found[repository.build.base])
                     continue
                 key = self._key(repository, fingerprint, bases)
                 yield _Known(repository=repository, key=key, fingerprint=fingerprint)
@@ -147,7 +158,7 @@ class Fleet:
         row["result"] = renew_remote(self._output, known.repository, row["result"], self._seal)
         return True
 
-    def _build(self, changed: Mapping[str, _Known], bases: Mapping[str, BaseFacts]) -> None:
+    def _build(self, changed: Mapping[str, _Known], bases: Mapping[str, ResolvedBase]) -> None:
         run, pace = uuid.uuid4().hex, Pace(len(changed))
         due_s = time.monotonic() + INDEX_EVERY_S
         tasks = {name: (self._task(one, bases, run), one.repository.task) for name, one in changed.items()}
@@ -170,17 +181,17 @@ class Fleet:
                     ended_s = time.monotonic()
                     due_s = ended_s + max(INDEX_EVERY_S, INDEX_REST * (ended_s - begun_s))
 
-    def _task(self, known: _Known, bases: Mapping[str, BaseFacts], run: str) -> Task:
+    def _task(self, known: _Known, bases: Mapping[str, ResolvedBase], run: str) -> Task:
         repository = known.repository
         base = bases[repository.build.base]
         # "auto" may mean another base on another machine.
-        spec = base["name"] if repository.build.base == AUTO else repository.build.base
+        spec = base.name if repository.build.base == AUTO else repository.build.base
         return Task(
             name=repository.name,
             source=repository.source,
             fingerprint=known.fingerprint,
             base=spec,
-            base_sha256=base["sha256"],
+            base_sha256=base.sha256,
             build=msgspec.structs.asdict(msgspec.structs.replace(repository.build, base=spec)),
             work=str(self._work),
             program=PROGRAM,
@@ -194,7 +205,7 @@ class Fleet:
     def _dtype(self) -> str:
         return str(fastest_dtype()).removeprefix("torch.")
 
-    def _end(self, known: _Known, outcome: Outcome, bases: Mapping[str, BaseFacts]) -> None:
+    def _end(self, known: _Known, outcome: Outcome, bases: Mapping[str, ResolvedBase]) -> None:
         repository, row = known.repository, self._rows[known.repository.name]
         if "reason" in outcome:
             self._fail(row, outcome["reason"])

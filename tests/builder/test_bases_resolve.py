@@ -14,7 +14,7 @@ from builder.bases import hub, resolve, wheels
 from builder.bases.catalogue import gguf_path
 from builder.bases.download import ChangedFileError
 from builder.bases.hub import cached_snapshot, fetch_snapshot
-from builder.bases.resolve import resolve_base
+from builder.bases.resolve import BESIDE_WEIGHTS, resolve_base
 from contract.errors import BaseModelError
 from testbed.models import save_base
 from tests.builder.tiny_bases import make_entry
@@ -71,11 +71,24 @@ def test_the_hubs_files_are_fetched_and_compared(played_hub):
         played_hub.folder, "abc123", played_hub.sha256, "mit"
     )  # fmt: skip
     assert base.source == "model hub owner/tiny"
+    assert base.identity.keys() == {"name", "source", "sha256", "licence", "revision"}
     assert seen[-1][0] == seen[-1][1] < 1 << 30
     assert not any("bin" in pattern or "py" in pattern for pattern in played_hub.patterns)
     played_hub.sha256 = "0" * 64
     with pytest.raises(ChangedFileError, match="the hub says 0000"):
         resolve_base("owner/tiny")
+
+
+def test_a_folder_is_known_by_its_configuration_and_tokenizer_too(tmp_path):
+    folder = save_base(tmp_path / "base")
+    before = resolve_base(str(folder))
+    for name in BESIDE_WEIGHTS:
+        content = (folder / name).read_bytes() if (folder / name).exists() else b"{}"
+        (folder / name).write_bytes(content + b"\n")
+        after = resolve_base(str(folder))
+        assert after.sha256 == before.sha256
+        assert after.identity != before.identity, name
+        before = after
 
 
 @pytest.mark.parametrize(

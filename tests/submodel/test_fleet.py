@@ -156,6 +156,27 @@ def test_a_failure_is_a_row_and_its_old_bundle_stays(place: Path, builds: Builds
     assert states(run(status=1))["worse"] == "built"
 
 
+def test_a_base_that_cannot_be_found_fails_the_repositories_that_name_it(place: Path, builds: Builds) -> None:
+    before = run()["repositories"][1]["result"]
+    path = place / "fleet.toml"
+    path.write_text(path.read_text().replace('"worse"', '{ source = "worse", build = { base = "./nowhere" } }'))
+    document = run(status=1)
+    assert states(document) == {"good": "kept", "worse": "failed", "third": "kept"}
+    assert "There is no base model" in document["repositories"][1]["reason"]
+    assert document["repositories"][1]["result"] == before
+
+
+def test_another_configuration_of_the_base_builds_all_again(place: Path, builds: Builds, base: Path) -> None:
+    path = place / "fleet.toml"
+    copy = shutil.copytree(base, place / "base")
+    path.write_text(path.read_text().replace(str(base), str(copy)))
+    run()
+    builds.done.clear()
+    (copy / "config.json").write_text((copy / "config.json").read_text() + "\n")
+    run()
+    assert sorted(builds.done) == ["good", "third", "worse"]
+
+
 def test_the_page_shows_the_worst_first(place: Path, builds: Builds) -> None:
     run()
     page = (place / "out" / "fleet.html").read_text()
