@@ -36,6 +36,7 @@ class History:
     shared: str | None = None  # the folder of the sub-model that the build began with
     quantize: str | None = None  # what the build's export asked for; None where another version wrote the history
     seed: int = 0  # of the build: updates draw by it too, and score the same held-out lines
+    made: str | None = None  # SHA-256 of the built model's manifest; None where another version wrote the history
     # A build or an update each, the oldest first: what the report and `--json` show.
     versions: tuple[Mapping[str, Any], ...]
 
@@ -61,24 +62,28 @@ def remember_build(
     quantize: str,
     seed: int,
     shared: Path | None = None,
+    made: str | None = None,
 ) -> list[dict[str, Any]]:
     """Start the history from a build's document, or add what was measured since if its model is known.
 
     Returns the versions.
 
     commit: what was checked out before the corpus was read. quantize: the precision that updates ask for. seed: that of
-    the build. shared: the checkpoint of the shared start.
+    the build. shared: the checkpoint of the shared start. made: SHA-256 of the model's manifest: --force makes another
+    model of the same stage hash, which is a version of its own.
     """
     before = read_history(folder)
+    folder_of_start = None if shared is None else str(shared)
     rows = [row for row in document["models"] if row["name"] == SUB_MODEL and "positions" in row]
     scored = {"held_out": figures_of(rows[-1])} if rows else {}
-    if before is not None and (before.program, before.model_hash) == (program, model_hash):
+    is_known = before is not None and (before.program, before.model_hash) == (program, model_hash)
+    if before is not None and is_known and before.made in (None, made):
         known = [dict(one) for one in before.versions]
         for one in [one for one in known if one["kind"] == "build"][-1:]:
-            # Stages that are kept take no time: the longest of its runs is the one that made it. The newest scores
-            # count, since --force makes another model.
+            # Stages that are kept take no time: the longest of its runs is the one that made it.
             one |= {**scored, "seconds": max(one["seconds"], document["seconds"])}
-        write_history(folder, replace(before, quantize=quantize, seed=seed, versions=tuple(known)))
+        renewed = replace(before, quantize=quantize, seed=seed, shared=folder_of_start, made=made)
+        write_history(folder, replace(renewed, versions=tuple(known)))
         return known
     start = {} if shared is None else read_artifact(shared).manifest or {}
     version = describe_version("build", commit, document["finetuning"], document["seconds"]) | {"kept": "new"} | scored
@@ -88,9 +93,10 @@ def remember_build(
         model_hash=model_hash,
         commit=commit,
         known=know(corpus, start.get("learned_sha256", ()), start.get("held_out_sha256", ())),
-        shared=None if shared is None else str(shared),
+        shared=folder_of_start,
         quantize=quantize,
         seed=seed,
+        made=made,
         versions=versions,
     )
     write_history(folder, history)
@@ -125,6 +131,7 @@ def write_history(folder: Path, history: History, name: str = FILE) -> None:
         "shared": history.shared,
         "quantize": history.quantize,
         "seed": history.seed,
+        "made": history.made,
         "versions": list(history.versions),
     }
     write_text(folder / name, sealed_json(seal_key(), PURPOSE, FILE, document), mode=PRIVATE)
@@ -162,6 +169,7 @@ def read_history(folder: Path, name: str = FILE) -> History | None:
             shared=document.get("shared"),
             quantize=document.get("quantize"),
             seed=document.get("seed", 0),
+            made=document.get("made"),
             versions=tuple(document["versions"]),
         )
     except KeyError:

@@ -12,6 +12,7 @@ from typing import Any
 
 from builder.artifact import MANIFEST, read_artifact
 from builder.bases.catalogue import AUTO_ORDER
+from builder.bases.download import sha256_of
 from builder.bases.folder_model import read_base_config
 from builder.bases.load import resolve_base
 from builder.corpus.changes import head_commit
@@ -198,6 +199,7 @@ class Build(ModelStages):
                 self._quantize_of_updates(),
                 self._settings.seed,
                 self._shared_folder,
+                sha256_of(self._paths.model / MANIFEST),
             )
 
     def _quantize_of_updates(self) -> str:

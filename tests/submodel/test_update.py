@@ -772,7 +772,6 @@ def test_a_history_of_another_version_asks_for_a_build_and_a_build_begins_it_ane
 
 
 def test_a_build_that_is_repeated_has_its_newest_scores_in_the_history(tmp_path, monkeypatch):
-    """--force makes another model of the same inputs."""
     monkeypatch.setenv("SUBMODEL_STATE_DIR", str(tmp_path / "state"))
     corpus: Any = SimpleNamespace(files=())
     for share in (0.25, 0.5):
@@ -780,6 +779,27 @@ def test_a_build_that_is_repeated_has_its_newest_scores_in_the_history(tmp_path,
         document = {"finetuning": {"minutes": 1}, "seconds": 2.0, "models": [row]}
         versions = remember_build(tmp_path / "stages", corpus, "2.2", "hash", document, None, "int8", 0)
     assert [one["held_out"]["fim_exact_match"] for one in versions] == [0.5]
+
+
+def test_a_model_that_was_made_again_is_a_version_of_its_own(tmp_path, monkeypatch):
+    """--force makes another model of the same inputs, which the figures of the one that is gone say nothing of."""
+    monkeypatch.setenv("SUBMODEL_STATE_DIR", str(tmp_path / "state"))
+    corpus: Any = SimpleNamespace(files=())
+    row = {"name": "sub-model", "fim_exact_match": 0.25, "positions": 4}
+    for made, rows in (("one", [row]), ("another", [])):
+        document = {"finetuning": {"minutes": 1}, "seconds": 2.0, "models": rows}
+        versions = remember_build(tmp_path / "stages", corpus, "2.2", "hash", document, None, "int8", 0, None, made)
+    assert ["held_out" in one for one in versions] == [True, False]
+
+
+def test_a_shared_start_that_was_moved_is_found_by_the_updates_after_the_next_build(tmp_path, monkeypatch):
+    monkeypatch.setenv("SUBMODEL_STATE_DIR", str(tmp_path / "state"))
+    corpus: Any = SimpleNamespace(files=())
+    document = {"finetuning": {"minutes": 1}, "seconds": 2.0, "models": []}
+    for shared in (None, tmp_path / "moved"):
+        remember_build(tmp_path / "stages", corpus, "2.2", "hash", document, None, "int8", 0, shared, "made")
+    history = read_history(tmp_path / "stages")
+    assert history is not None and history.shared == str(tmp_path / "moved")
 
 
 def test_an_update_draws_by_the_seed_of_its_build(repository, monkeypatch):
