@@ -81,6 +81,11 @@ def run_build(settings: BuildSettings, display: StageDisplay) -> BuildReport:
                     f"{base.path} is the model that this build would replace; run `submodel update` to go on from it, "
                     "or name another output with -o."
                 )
+            if settings.dense_baseline:
+                raise BuildError(
+                    f"--dense-baseline compares with the dense base, and {base.name} is a sub-model already; leave "
+                    "it out, or name a dense base with --base."
+                )
             corpus, held_out = _follow_base(corpus, held_out, base.path, settings, display)
             if settings.keeps_sub_model:
                 display.say(f"{base.name} is a sub-model already: it keeps its size; the repository gets all the time")
@@ -297,6 +302,7 @@ class Build(ModelStages):
 
 def adopt_model(stages: Stages, source: Path, target: Path, stage: str, made_by: str) -> None:
     """Put a copy of the model that the stage `made_by` made in the place of what `stage` makes, as its result."""
-    with replace_folder(target, marker=MANIFEST) as fresh:
-        shutil.copytree(source, fresh, dirs_exist_ok=True)
+    if not stages.holds(stage, made_by, target):
+        with replace_folder(target, marker=MANIFEST) as fresh:
+            shutil.copytree(source, fresh, dirs_exist_ok=True)
     stages.adopt(stage, made_by)

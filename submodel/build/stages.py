@@ -95,6 +95,16 @@ class Stages:
         self.records.append(record)
         return record
 
+    def holds(self, name: str, other: str, output: Path) -> bool:
+        """Whether `name` has the record of `other` already, and its only output is still as that says."""
+        try:
+            mine, theirs = (
+                open_sealed(self._seal_key, PURPOSE, one, read_bytes(self._path(one))) for one in (name, other)
+            )
+            return mine is not None and mine == theirs and mine.get("outputs") == [self._hashes.of(output)]
+        except (OSError, ValueError, BuildError):  # no record, or an output that no stage has made
+            return False
+
     def adopt(self, name: str, other: str) -> None:
         """Copy the record of the finished stage `other` to `name`; the caller has put the outputs in place.
 

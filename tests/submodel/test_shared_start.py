@@ -120,6 +120,14 @@ def test_a_build_does_not_replace_its_own_base(shared):
     assert "run `submodel update` to go on from it" in str(done.exception)
 
 
+def test_a_dense_baseline_of_a_sub_model_is_refused(shared, tmp_path):
+    repository = write_repository(tmp_path / "own", 13)
+    words = ["build", str(repository), "--base", str(model_of(shared)), "--dense-baseline"]
+    done = CliRunner().invoke(app, words)
+    assert isinstance(done.exception, BuildError)
+    assert "--dense-baseline compares with the dense base, and shared is a sub-model" in str(done.exception)
+
+
 @pytest.fixture(scope="module")
 def shared_bundle(shared: Path) -> Path:
     """The bundle in int8 beside the shared model, as a build leaves it by default."""

@@ -13,7 +13,7 @@ from submodel.build import model_stages, pipeline
 from submodel.build.build_settings import BuildSettings
 from submodel.build.model_stages import ModelStages
 from submodel.build.paths import BuildPaths
-from submodel.build.pipeline import run_build
+from submodel.build.pipeline import adopt_model, run_build
 from submodel.build.stages import Stages, hash_of
 from testbed.models import save_base
 from testbed.tokenizer import FIM
@@ -231,3 +231,22 @@ def test_force_does_not_repeat_what_this_run_made_under_another_name(tmp_path):
         stages.adopt("stage", "trial")
         assert not stages.run("stage", "a", make).is_fresh
     assert make.calls == 1
+
+
+def test_a_model_that_was_adopted_before_is_not_copied_again(tmp_path):
+    trial, model, contents = tmp_path / "trial", tmp_path / "model", iter(("one", "another"))
+
+    def make(advance):
+        trial.mkdir(exist_ok=True)
+        (trial / "manifest.json").write_text(json.dumps({"schema": 1, "prompt": {}, "made": next(contents)}))
+
+    places = []
+    with StageDisplay() as display:
+        for force in (False, False, True):
+            stages = Stages(tmp_path / "stages", display, force=force)
+            stages.run("trial", "a", make, [trial])
+            adopt_model(stages, trial, model, "stage", "trial")
+            places.append(model.stat().st_ino)
+            assert not stages.run("stage", "a", make, [model]).is_fresh
+    assert places[0] == places[1] != places[2]
+    assert json.loads((model / "manifest.json").read_text())["made"] == "another"
