@@ -12,7 +12,7 @@ almost empty or far too large, files move, near-copies together, until its share
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -211,36 +211,56 @@ def _fill(splits: list[Split], split: Split, bounds: Bounds, files: Sequence[_Fi
 
     Whatever a moved file is near to moves with it. Small groups go first, since one large file would be half of a small
     repository.
+
+    The walk to all that a file reaches stops early where the answer is known, or each file of a large group of
+    near-copies would walk through all of it. What is known holds for every file from which the walk leads there.
     """
     code_bytes = sum(file.size for file in files)
     taken = _taken(splits, split, files)
     by_hash = sorted(range(len(files)), key=lambda index: files[index].sha256)
-
-    def may_move(index: int) -> bool:
-        return files[index].may_be_scored and splits[index] in ("calibration", split)
-
+    near_to = _pulled_by([file.near for file in files])
+    inside: set[int] = set()  # in the split, with all that they reach
+    refused: set[int] = set()  # they reach what may not move, or more than the split may take: for good, as it grows
     for share in (bounds.group_share, bounds.most_share):
+        too_large: set[int] = set()  # they reach more than this share, until a part of that moves without them
         for index in by_hash:
             if taken >= bounds.least_share * code_bytes:
                 return
-            if not may_move(index):  # asked first: to find all that it reaches takes long in a large repository
-                continue
-            group = _reach(index, files)
-            if not all(map(may_move, group)):
-                continue
-            size = sum(files[member].size for member in group if splits[member] == "calibration")
-            if 0 < size <= share * code_bytes and taken + size <= bounds.most_share * code_bytes:
-                for member in group:
-                    splits[member] = split
-                taken += size
+            group: set[int] = set()
+            size = 0
+            for member in _reach(index, files, inside):
+                group.add(member)
+                near = files[member].near
+                size += files[member].size if splits[member] == "calibration" else 0
+                may_move = files[member].may_be_scored and splits[member] in ("calibration", split)
+                fits = taken + size <= bounds.most_share * code_bytes
+                if not may_move or not fits or not refused.isdisjoint(near):
+                    refused.add(index)
+                    break
+                if not too_large.isdisjoint(near):
+                    too_large.add(index)
+                    break
+            else:
+                if size > share * code_bytes:
+                    too_large.add(index)
+                    continue
+                if size > 0:
+                    if not all(group.issuperset(near_to[member]) for member in group):
+                        too_large.clear()
+                    for member in group:
+                        splits[member] = split
+                    taken += size
+                if all(splits[member] == split for member in group):
+                    inside |= group
 
 
-def _reach(index: int, files: Sequence[_File]) -> set[int]:
-    """A file, the files that it is near to, those that they are near to, and so on."""
+def _reach(index: int, files: Sequence[_File], known: set[int]) -> Iterator[int]:
+    """Yield a file, the files that it is near to, those that they are near to, and so on, but for the `known` ones."""
     reached = {index}
     pending = [index]
     while pending:
-        for other in files[pending.pop()].near - reached - {EVERY_FILE}:
-            reached.add(other)
-            pending.append(other)
-    return reached
+        one = pending.pop()
+        yield one
+        new = files[one].near - reached - known - {EVERY_FILE}
+        reached |= new
+        pending += new

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -195,3 +197,114 @@ def test_near_copies_move_together() -> None:
     splits = split_files([*originals, *copies]).splits
     assert splits[:5] == splits[5:]
     assert splits[:5].count("held-out") == 1
+
+
+def fill_slowly(splits: list[Split], into: Split, bounds: split.Bounds, files: list[split._File]) -> None:
+    """`_fill` without its early stops. Splits are kept over versions, so both must agree on every repository."""
+    code_bytes = sum(file.size for file in files)
+    taken = sum(file.size for file, where in zip(files, splits, strict=True) if where == into)
+    for share in (bounds.group_share, bounds.most_share):
+        for index in sorted(range(len(files)), key=lambda index: files[index].sha256):
+            if taken >= bounds.least_share * code_bytes:
+                return
+            group = {index}
+            while more := {other for member in group for other in files[member].near} - group - {EVERY_FILE}:
+                group |= more
+            if not all(files[one].may_be_scored and splits[one] in ("calibration", into) for one in group):
+                continue
+            size = sum(files[member].size for member in group if splits[member] == "calibration")
+            if 0 < size <= share * code_bytes and taken + size <= bounds.most_share * code_bytes:
+                for member in group:
+                    splits[member] = into
+                taken += size
+
+
+def describe(sizes: list[int], near: list[set[int]], is_scored: list[bool]) -> list[split._File]:
+    return [
+        split._File(
+            size=size, sha256=hashlib.sha256(b"%d" % index).hexdigest(), near=frozenset(others), may_be_scored=scored
+        )
+        for index, (size, others, scored) in enumerate(zip(sizes, near, is_scored, strict=True))
+    ]
+
+
+@settings(deadline=None, max_examples=500)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 20),
+            st.sets(st.integers(0, 15), max_size=3),
+            st.integers(0, 19),
+            st.sampled_from(("calibration", "calibration", "calibration", "calibration", "validation", "held-out")),
+        ),
+        min_size=1,
+        max_size=16,
+    ),
+    st.sampled_from(
+        (
+            *split._BOUNDS.values(),
+            split.Bounds(least_share=0.9, most_share=0.95, group_share=0.2),
+            split.Bounds(least_share=0.5, most_share=0.6, group_share=0.3),
+        )
+    ),
+    st.sampled_from(("held-out", "validation")),
+)
+def test_a_split_is_filled_as_if_all_that_each_file_reaches_were_found(
+    drawn: list[tuple[int, set[int], int, Split]], bounds: split.Bounds, into: Split
+) -> None:
+    near = [
+        {other % len(drawn) for other in others} - {index} | ({EVERY_FILE} if chance == 0 else set())
+        for index, (_, others, chance, _) in enumerate(drawn)
+    ]
+    files = describe([size for size, *_ in drawn], near, [chance > 1 for _, _, chance, _ in drawn])
+    splits, expected = [where for *_, where in drawn], [where for *_, where in drawn]
+    split._fill(splits, into, bounds, files)
+    fill_slowly(expected, into, bounds, files)
+    assert splits == expected
+
+
+def test_a_group_that_was_too_large_may_move_once_a_part_of_it_has() -> None:
+    """The first file leads to `part` and `other`. The last one leads to it, and is asked once `part` has moved."""
+    order = sorted(range(4), key=lambda index: hashlib.sha256(b"%d" % index).hexdigest())
+    first, part, last, other = order
+    near: list[set[int]] = [set() for _ in order]
+    near[first], near[last] = {part, other}, {first}
+    sizes = [0] * 4
+    sizes[first], sizes[part], sizes[last], sizes[other] = 4, 4, 1, 4
+    files = describe(sizes, near, [True] * 4)
+    bounds = split.Bounds(least_share=0.6, most_share=1.0, group_share=0.8)
+    splits: list[Split] = ["calibration"] * 4
+    split._fill(splits, "held-out", bounds, files)
+    assert splits == ["held-out"] * 4
+    expected: list[Split] = ["calibration"] * 4
+    fill_slowly(expected, "held-out", bounds, files)
+    assert splits == expected
+
+
+@pytest.mark.parametrize(
+    ("copies", "others", "size_of_others"),
+    [(600, 0, 1), (180, 420, 1), (180, 420, 100)],
+    ids=["more than a split may take", "more than is gladly moved", "less than is to be filled"],
+)
+def test_a_large_group_of_near_copies_is_walked_through_a_few_times(
+    monkeypatch: pytest.MonkeyPatch, copies: int, others: int, size_of_others: int
+) -> None:
+    """Each of them leads to all others: a walk for each of 20,000 files took an hour."""
+    near = [{(index + step) % copies for step in (1, 2, 3)} for index in range(copies)] + [set[int]()] * others
+    is_scored = [True] * copies + [False] * others
+    files = describe([1] * copies + [size_of_others] * others, near, is_scored)
+    steps, reach = 0, split._reach
+
+    def count(*arguments: Any) -> Iterator[int]:
+        nonlocal steps
+        for index in reach(*arguments):
+            steps += 1
+            yield index
+
+    splits: list[Split] = ["calibration"] * len(files)
+    expected = list(splits)
+    monkeypatch.setattr(split, "_reach", count)
+    split._fill(splits, "held-out", split._BOUNDS["held-out"], files)
+    assert steps < 10 * len(files)
+    fill_slowly(expected, "held-out", split._BOUNDS["held-out"], files)
+    assert splits == expected
