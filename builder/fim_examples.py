@@ -106,16 +106,19 @@ def draw_lasting_examples(files: Sequence[SourceFile], count: int, seed: int) ->
 
     So they stay the same while other lines of the files come and go, and fewer are the first of more.
     """
-    found: list[tuple[bytes, FimExample]] = []
+    found: list[tuple[bytes, SourceFile, int, str]] = []
     for file in files:
         seen: Counter[str] = Counter()
         for start, end in worthwhile_lines(file):
             line = file.text[start:end]
             key = hashlib.sha256(f"{seed}\0{file.path}\0{seen[line]}\0{line}".encode()).digest()
             seen[line] += 1
-            column = draw_column(line, random.Random(key))
-            found.append((key, FimExample(file=file, offset=start + column, middle=line[column:])))
-    return tuple(example for _, example in sorted(found, key=lambda one: one[0])[:count])
+            found.append((key, file, start, line))
+    fim_examples = []
+    for key, file, start, line in sorted(found, key=lambda one: one[0])[:count]:
+        column = draw_column(line, random.Random(key))
+        fim_examples.append(FimExample(file=file, offset=start + column, middle=line[column:]))
+    return tuple(fim_examples)
 
 
 def draw_example_pairs(files: Sequence[SourceFile], lines: int, seed: int) -> tuple[FimExample, ...]:
