@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from transformers import PreTrainedModel
 
@@ -72,10 +74,11 @@ def prune(
     texts = [file.text for file in corpus.learned]
     tokenizer.encode_special_tokens = True  # a file that spells a control token is still text
     base_config = type(model.config).from_dict(model.config.to_dict())
-    plan = plan_size(model, settings.size, _order_tokens(tokenizer, corpus, settings))
+    learned = _encode_learned(tokenizer, corpus)
+    plan = plan_size(model, settings.size, _order_tokens(tokenizer, corpus, settings, learned))
     trimmed = trim_tokenizer(tokenizer, plan.kept_token_ids)
     trimmed.encode_special_tokens = True
-    differing = differing_texts(tokenizer, trimmed, plan.kept_token_ids, texts)
+    differing = differing_texts((ids.tolist() for ids in learned), trimmed, plan.kept_token_ids, texts)
     if differing:
         raise BuildError(
             f"The trimmed tokenizer splits {differing} of {len(texts)} files otherwise than the base's; "
@@ -85,7 +88,7 @@ def prune(
     enough = settings.calibration.at_least_for(base_config.intermediate_size)
     calibration = make_calibration_set(corpus.files, PromptEncoder(trimmed, prompt), enough)
     summary = plan.summary(base_config)
-    summary["characters_per_token"] = round(characters_per_token(trimmed, corpus), 3)
+    summary["characters_per_token"] = round(_characters_per_token(corpus, learned), 3)
     if plan.width < base_config.intermediate_size:
         choices = narrow_layers(
             model,
@@ -104,22 +107,31 @@ def prune(
     )
 
 
-def characters_per_token(tokenizer: Tokenizer, corpus: Corpus) -> float:
-    """Of the code that is learned from; 0 if there is none."""
-    texts = [file.text for file in corpus.learned if file.is_code]
-    tokens = sum(len(tokenizer.encode(text, add_special_tokens=False).ids) for text in texts)
-    return sum(map(len, texts)) / tokens if tokens else 0.0
+def _encode_learned(tokenizer: Tokenizer, corpus: Corpus) -> list[NDArray[np.uint32]]:
+    """The token ids of each file of `corpus.learned`, in 4 bytes each: a large repository has some twenty million."""
+    encoded = (tokenizer.encode(file.text, add_special_tokens=False) for file in corpus.learned)
+    return [np.array(one.ids, np.uint32) for one in encoded]
+
+
+def _characters_per_token(corpus: Corpus, learned: Sequence[NDArray[np.uint32]]) -> float:
+    """Of the code that is learned from, by its token ids; 0 if there is none."""
+    code = [(len(file.text), len(ids)) for file, ids in zip(corpus.learned, learned, strict=True) if file.is_code]
+    tokens = sum(count for _, count in code)
+    return sum(characters for characters, _ in code) / tokens if tokens else 0.0
 
 
 def least_size_for(model: PreTrainedModel, tokenizer: Tokenizer, corpus: Corpus, settings: PruneSettings) -> float:
     """The smallest share of the base's parameters that `prune` can reach for this corpus."""
     tokenizer.encode_special_tokens = True
-    return least_size(model, settings.size, _order_tokens(tokenizer, corpus, settings))
+    learned = _encode_learned(tokenizer, corpus)
+    return least_size(model, settings.size, _order_tokens(tokenizer, corpus, settings, learned))
 
 
-def _order_tokens(tokenizer: Tokenizer, corpus: Corpus, settings: PruneSettings) -> TokenOrder:
+def _order_tokens(
+    tokenizer: Tokenizer, corpus: Corpus, settings: PruneSettings, learned: Sequence[NDArray[np.uint32]]
+) -> TokenOrder:
     """Which tokens stay first: those that were learned from, then what code of the same languages uses most."""
-    used = {i for file in corpus.learned for i in tokenizer.encode(file.text, add_special_tokens=False).ids}
+    used = {i for ids in learned for i in np.unique(ids).tolist()}
     code_bytes = Counter[str]()
     for file in corpus.learned:
         if file.is_code:

@@ -178,11 +178,13 @@ def _moved(token_ids: int | list[int] | None, new_id: dict[int, int]) -> int | l
     return None if token_ids is None else new_id.get(token_ids)
 
 
-def differing_texts(before: Tokenizer, after: Tokenizer, kept: Sequence[int], texts: Iterable[str]) -> int:
-    """How many texts the trimmed tokenizer segments otherwise than the base's; 0 is what a plan promises."""
+def differing_texts(before: Iterable[list[int]], after: Tokenizer, kept: Sequence[int], texts: Iterable[str]) -> int:
+    """How many texts the trimmed tokenizer segments otherwise than the base's; 0 is what a plan promises.
+
+    before: the ids that the base's tokenizer makes of each text.
+    """
     count = 0
-    for text in texts:
-        old = before.encode(text, add_special_tokens=False).ids
+    for old, text in zip(before, texts, strict=True):
         new = after.encode(text, add_special_tokens=False).ids
         count += old != [kept[i] for i in new]
     return count
