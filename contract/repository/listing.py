@@ -29,6 +29,7 @@ OWN_FOLDERS: frozenset[str] = frozenset({".git", ".submodel"})
 
 MAX_ENTRIES = 5_000_000  # some hundred bytes each; far more than a repository has
 UNTRACKED: Final = b"?"  # git's tag
+SKIPPED: Final = b"S"  # git's tag of what a sparse checkout leaves out
 _MAX_IGNORE_BYTES = 128 << 10
 _MAX_DEPTH = 100  # of folders in a walk: the time of ignore rules grows with it, and no source lies deeper
 
@@ -40,6 +41,7 @@ class Listing:
     paths: tuple[str, ...]
     source: Literal["git", "walk"]
     tracked: frozenset[str] = field(default=frozenset(), compare=False)  # those that git has in its index
+    sparse: frozenset[str] = field(default=frozenset(), compare=False)  # those of them that it may not have checked out
     unreadable_folders: int = 0
     git_problem: str = ""  # why git did not list a folder of a repository
 
@@ -80,7 +82,8 @@ def list_files(root: Path, limits: ListingLimits = _DEFAULT_LIMITS) -> Listing:
     limits.check(root, len(tags))
     if tags:
         tracked = frozenset(path for path, tag in tags.items() if tag != UNTRACKED)
-        return Listing(paths=_finish(tags), source="git", tracked=tracked)
+        sparse = frozenset(path for path, tag in tags.items() if tag == SKIPPED)
+        return Listing(paths=_finish(tags), source="git", tracked=tracked, sparse=sparse)
     # Also where git lists nothing: the folder may lie in an ignored place of a repository that has nothing to do with
     # it, as an unpacked source distribution does.
     top = repository if repository is not None and problem else root
@@ -97,7 +100,7 @@ def _finish(paths: Iterable[str]) -> tuple[str, ...]:
 
 
 def _list_with_git(root: Path) -> dict[str, bytes]:
-    """Path → git's tag of it; UNTRACKED is not in its index.
+    """Path → git's tag of it. UNTRACKED is not in its index, SKIPPED not wanted in the work tree.
 
     Raises GitError where git fails: it is not there, or this is no repository, not this user's, broken, or takes too
     long.

@@ -43,6 +43,16 @@ class SourceReader:
         except OSError as error:
             raise Unreadable("unreadable") from error
 
+    def is_folder(self, path: str) -> bool:
+        """Whether a folder lies at a relative posix path, as where git lists a repository inside as one entry."""
+        if leads_outside(path, self._root) or not is_plain(path, self._root):
+            return False
+        pure = PurePosixPath(path)
+        try:
+            return self._is_real_folder(pure.parent) and stat.S_ISDIR(os.lstat(self._root / pure).st_mode)
+        except OSError:
+            return False
+
     def _read_regular(self, full: Path) -> bytes:
         # Asked before opening, since opening a device may already do something; asked again of what was opened.
         self._check_kind(os.lstat(full), full)
@@ -58,7 +68,7 @@ class SourceReader:
     def _check_kind(self, status: os.stat_result, full: Path) -> None:
         if is_link_status(status):
             raise Unreadable(self._link_reason(full))
-        if stat.S_ISDIR(status.st_mode):  # git lists a submodule, or another repository inside, as one entry
+        if stat.S_ISDIR(status.st_mode):
             raise Unreadable("nested repository")
         if not stat.S_ISREG(status.st_mode):
             raise Unreadable("not a file")

@@ -126,6 +126,8 @@ def _read_texts(listing: _RootListing, settings: ReadingSettings, on_progress: P
     for number, path in enumerate(sorted(listing.files.paths, key=_order_of)):
         if number % REPORT_EVERY == 0:
             on_progress(number, len(listing.files.paths))
+        if reason == "unknown type" and reader.is_folder(path):
+            reason = "nested repository"
         reason = _reason_by_name(path, is_tracked=path in listing.files.tracked)
         if reason is None and total > settings.max_total_bytes:
             reason = "over the total limit"
@@ -137,8 +139,9 @@ def _read_texts(listing: _RootListing, settings: ReadingSettings, on_progress: P
         listing.limits.check(listing.root, opened)
         try:
             content = reader.read(path)
-        except Unreadable as left_out:  # often not there: git lists what a sparse checkout leaves out
-            skipped[str(left_out)] += 1
+        except Unreadable as left_out:
+            reason = str(left_out)
+            skipped["not checked out" if reason == "unreadable" and path in listing.files.sparse else reason] += 1
             continue
         opened += 1
         language = find_language(path)

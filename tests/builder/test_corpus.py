@@ -264,8 +264,22 @@ def test_files_that_a_sparse_checkout_leaves_out_take_no_place(repository: Path)
     for path in listed[5:]:
         git(repository, "update-index", "--skip-worktree", path.relative_to(repository).as_posix())
         path.unlink()
-    read = texts.read_texts(repository, texts.ReadingSettings(max_files=10))
-    assert read.keys() == {path.relative_to(repository).as_posix() for path in listed[:5]}
+    found = texts.read_repository(repository, texts.ReadingSettings(max_files=10))
+    assert found.texts.keys() == {path.relative_to(repository).as_posix() for path in listed[:5]}
+    assert found.skipped == {"not checked out": 35}
+
+
+def test_repositories_inside_are_counted_as_such(repository: Path) -> None:
+    git(repository, "init")
+    for inner in ("libs/submodule", "untracked"):
+        (repository / inner).mkdir(parents=True)
+        git(repository / inner, "init")
+        git(repository / inner, "commit", "--allow-empty", "-m", "first")
+    (repository / "LICENSE").write_text("words\n")
+    git(repository, "add", "package", "libs/submodule", "LICENSE")
+    corpus = read_corpus(repository)
+    assert len(corpus.files) == 40
+    assert corpus.skipped == {"nested repository": 2, "unknown type": 1}
 
 
 def test_a_file_of_gigabytes_is_never_opened(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
