@@ -46,6 +46,8 @@ _GENERATED_MARK = re.compile(
       | \bgenerated\ by\ the\ protocol\ buffer\ compiler\b""",
     re.VERBOSE | re.IGNORECASE,
 )
+# The first words of what stands in place of a large file until `git lfs` fetches it.
+_LFS_POINTER = "version https://git-lfs.github.com/spec/"
 # What git writes around the two sides of a merge that somebody has yet to decide.
 _CONFLICT_MARKS = ("<<<<<<< ", ">>>>>>> ")  # at the beginning of a line
 _COMMENT_START = re.compile(r"^\s*+(#|//|/\*|\*|--|<!--|;|%|\(\*|'|\"\"\"|\{-)")
@@ -100,6 +102,8 @@ def reason_by_text(text: str, language: Language) -> str | None:
     """Why a file with this text is left out; None where it is not."""
     if not text.strip():
         return "empty"
+    if text.startswith(_LFS_POINTER):
+        return "git-lfs pointer"
     if is_marked_generated(text):
         return "generated"
     if all(text.startswith(mark) or f"\n{mark}" in text for mark in _CONFLICT_MARKS):

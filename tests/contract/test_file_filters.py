@@ -95,6 +95,12 @@ def test_a_file_with_a_conflict_of_a_merge_stays_out_and_a_heading_is_none() -> 
     assert reason_by_text("<<<<<<< HEAD\nb = 2\n", PYTHON) is None
 
 
+def test_a_pointer_of_git_lfs_stays_out() -> None:
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{0:064x}\nsize 12345\n"
+    assert reason_by_text(pointer, get_language("JavaScript")) == "git-lfs pointer"
+    assert reason_by_text(f"# {pointer}", PYTHON) is None
+
+
 @pytest.mark.parametrize("text", ["", "\n\n", " \t\n"])
 def test_a_text_of_white_space_is_empty(text: str) -> None:
     assert reason_by_text(text, PYTHON) == "empty"
