@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from builder.corpus.corpus import Corpus, SourceFile
 from builder.evaluation.scores import ScoredAnswer, Scores
 from builder.fim_examples import FimExample
+from contract.repository.texts import cut_order
 
 _WORD = re.compile(r"\w+|\n|[^\w\S\n]+|[^\w\s]")
 _MAX_WORDS = 40
@@ -82,16 +83,18 @@ class NGram:
 
     @classmethod
     def of(cls, files: Iterable[SourceFile], order: int = 8) -> NGram:
-        """Count over the code of `files`, MOST_WORDS of it at most."""
+        """Count over the code of `files`: MOST_WORDS of it at most, from all folders."""
+        code = [file for file in files if file.is_code]
         numbers: dict[str, int] = {}
-        parts: list[NDArray[np.uint32]] = []
+        numbered: dict[int, list[NDArray[np.uint32]]] = {}
         left = MOST_WORDS
-        for file in files:
-            if file.is_code and left > 0:
-                found = _WORD.findall(file.text)[:left]
+        for index in sorted(range(len(code)), key=lambda index: cut_order(code[index].path)):
+            if left > 0:
+                found = _WORD.findall(code[index].text)[:left]
                 left -= len(found)
-                numbered = [numbers.setdefault(word, len(numbers)) for word in found]
-                parts += [np.asarray(numbered, np.uint32), np.array([_BETWEEN_FILES], np.uint32)]
+                text = np.array([numbers.setdefault(word, len(numbers)) for word in found], np.uint32)
+                numbered[index] = [text, np.array([_BETWEEN_FILES], np.uint32)]
+        parts = [part for index in sorted(numbered) for part in numbered[index]]  # of two equal counts the first wins
         text = np.concatenate(parts) if parts else np.zeros(0, np.uint32)
         words = list(numbers)
         hashes = np.array([_hash(word) for word in words], np.uint64)

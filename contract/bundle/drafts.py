@@ -11,7 +11,7 @@ The drafts are the repository's code: who gives a bundle away gives it away too.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,15 +64,20 @@ class DraftIndex:
         return None
 
 
-def build_index(sequences: Iterable[Sequence[int]]) -> DraftIndex:
-    """Index token sequences, a file each, up to MAX_TOKENS."""
-    parts: list[Tokens] = []
+def within_limit(sequences: Iterable[Sequence[int]]) -> Iterator[Tokens]:
+    """Yield the first of these sequences, as many as an index takes."""
     count = 0
     for sequence in sequences:
-        if count + len(sequence) + 1 > MAX_TOKENS:
-            break
-        parts += [np.asarray(sequence, np.uint32), np.array([SEPARATOR], np.uint32)]
         count += len(sequence) + 1
+        if count > MAX_TOKENS:
+            return
+        yield np.asarray(sequence, np.uint32)
+
+
+def build_index(sequences: Iterable[Sequence[int]]) -> DraftIndex:
+    """Index token sequences, a file each, up to MAX_TOKENS."""
+    end = np.array([SEPARATOR], np.uint32)
+    parts = [part for sequence in within_limit(sequences) for part in (sequence, end)]
     tokens = np.concatenate(parts) if parts else np.zeros(0, np.uint32)
     return DraftIndex(tokens=tokens, places={run: _index_runs(tokens, run) for run in RUNS})
 

@@ -122,13 +122,12 @@ def _read_texts(listing: _RootListing, settings: ReadingSettings, on_progress: P
     total = opened = 0
     if listing.files.unreadable_folders:
         skipped["unreadable"] += listing.files.unreadable_folders
-    # In an order that is fixed but has nothing to do with folders, so that the cap cuts evenly through a huge tree.
-    for number, path in enumerate(sorted(listing.files.paths, key=_order_of)):
+    for number, path in enumerate(sorted(listing.files.paths, key=cut_order)):
         if number % REPORT_EVERY == 0:
             on_progress(number, len(listing.files.paths))
+        reason = _reason_by_name(path, is_tracked=path in listing.files.tracked)
         if reason == "unknown type" and reader.is_folder(path):
             reason = "nested repository"
-        reason = _reason_by_name(path, is_tracked=path in listing.files.tracked)
         if reason is None and total > settings.max_total_bytes:
             reason = "over the total limit"
         if reason is None and opened >= settings.max_files:
@@ -168,7 +167,8 @@ def _read_texts(listing: _RootListing, settings: ReadingSettings, on_progress: P
     )
 
 
-def _order_of(path: str) -> bytes:
+def cut_order(path: str) -> bytes:
+    """Return a key whose order is fixed and has nothing to do with folders: a cap cuts evenly through a huge tree."""
     return hashlib.sha256(os.fsencode(path)).digest()
 
 

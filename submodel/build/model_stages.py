@@ -25,6 +25,7 @@ from builder.memory import limit_kernels, peak_rss_bytes, reuse_memory
 from builder.number_format import DTYPES, fastest_dtype
 from builder.pruning.structured_pruning import prune
 from contract.bundle.bundle import CHECKPOINT_MANIFEST, Bundle, build_of, read_bundle
+from contract.bundle.drafts import within_limit
 from contract.bundle.threshold import KEY
 from contract.bundle.trusted_builds import check_trusted
 from contract.children import shell_line
@@ -34,6 +35,7 @@ from contract.errors import BundleError
 from contract.files.state_folder import StateFolderError
 from contract.progress import part_of
 from contract.prompt import PromptEncoder
+from contract.repository.texts import cut_order
 from contract.versions import EXPORT_VERSION, PIPELINE_VERSION
 from exporters.adapter_export import SharedModel
 from exporters.bundle_export import export_bundle
@@ -310,8 +312,15 @@ class ModelStages:
         return ExportSettings(precision=parse_precision(self._settings.quantize))
 
     def _drafts(self, paths: BuildPaths) -> Iterator[Sequence[int]]:
-        """The token ids of each code file but the held-out ones: a bundle is measured on those."""
-        return read_artifact(paths.model).token_ids(file.text for file in self._corpus.learned if file.is_code)
+        """The token ids of each code file but the held-out ones: a bundle is measured on those.
+
+        Of more than an index takes, files of all folders are left out, not those of the last ones.
+        """
+        code = [file for file in self._corpus.learned if file.is_code]
+        order = sorted(range(len(code)), key=lambda index: cut_order(code[index].path))
+        encoded = within_limit(read_artifact(paths.model).token_ids(code[index].text for index in order))
+        taken = dict(zip(order, encoded, strict=False))
+        return (taken[index].tolist() for index in sorted(taken))
 
     def _fit_threshold(self, bundle: Bundle, advance: Advance) -> ThresholdFacts:
         """How sure the served model has to be for a share of its suggestions to be right, on validation files."""

@@ -4,6 +4,7 @@ import random
 from collections import Counter, defaultdict
 
 from builder.corpus.corpus import SourceFile
+from builder.evaluation import baselines
 from builder.evaluation.baselines import _WORD, NGram, complete_by_similar_line
 from builder.fim_examples import FimExample
 
@@ -16,8 +17,8 @@ def example_at(text, mark="▏"):
     return FimExample(file=file, offset=offset, middle=middle)
 
 
-def source(text):
-    return SourceFile(path="b.py", language="Python", text=text, sha256="1", split="calibration")
+def source(text, path="b.py"):
+    return SourceFile(path=path, language="Python", text=text, sha256="1", split="calibration")
 
 
 def test_the_nearest_line_that_begins_alike_is_continued():
@@ -53,7 +54,7 @@ def test_the_n_gram_knows_what_counting_each_context_gives():
     """Against counters of whole contexts, with ties, over several files."""
     draw = random.Random(0)
     texts = [" ".join(draw.choice("abcd") for _ in range(draw.randrange(40))) for _ in range(20)]
-    model = NGram.of(map(source, texts), order=4)
+    model = NGram.of(map(source, texts, map(str, range(20))), order=4)
     following = defaultdict(Counter)
     for text in texts:
         words = _WORD.findall(text)
@@ -64,3 +65,11 @@ def test_the_n_gram_knows_what_counting_each_context_gives():
         context: counts.most_common(1)[0][0] for context, counts in following.items()
     }
     assert model._known(("e", " ")) is None
+
+
+def test_the_n_gram_of_a_large_repository_knows_all_folders(monkeypatch):
+    monkeypatch.setattr(baselines, "MOST_WORDS", 20)
+    files = [source(f"word_{number:02}", f"services/{number:02}/main.py") for number in range(40)]
+    assert NGram.of(files[:20]).words != NGram.of(files).words
+    assert len(NGram.of(files).words) == 20
+    assert sum(word >= "word_20" for word in NGram.of(files).words) > 5

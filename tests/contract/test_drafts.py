@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.bundle.drafts import RUNS, build_index, open_index, write_index
+from contract.bundle import drafts
+from contract.bundle.drafts import RUNS, SEPARATOR, build_index, open_index, within_limit, write_index
 from contract.errors import BundleError
 
 SEQUENCES = st.lists(st.lists(st.integers(0, 5), max_size=30), max_size=6)
@@ -45,6 +46,13 @@ def test_a_large_index_loses_few_runs(tmp_path):
     index = open_index(tmp_path)
     hits = sum(index.propose(tokens[i - 4 : i], 2)[0] == 4 for i in range(4, 60_000, 59))
     assert hits >= 0.99 * len(range(4, 60_000, 59))
+
+
+def test_an_index_takes_whole_files_up_to_its_limit(monkeypatch):
+    monkeypatch.setattr(drafts, "MAX_TOKENS", 7)
+    sequences = [[1, 2], [3, 4, 5], [6], [7]]
+    assert [taken.tolist() for taken in within_limit(sequences)] == sequences[:2]
+    assert build_index(sequences).tokens.tolist() == [1, 2, int(SEPARATOR), 3, 4, 5, int(SEPARATOR)]
 
 
 def test_no_index_and_broken_ones(tmp_path):

@@ -1,12 +1,14 @@
 """Finished stages are not repeated; interrupted and changed ones are."""
 
 import json
+from string import ascii_lowercase
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from builder.corpus.corpus import read_corpus
+from builder.corpus.corpus import SourceFile, read_corpus
+from contract.bundle import drafts
 from contract.console import StageDisplay
 from contract.errors import ExportError
 from submodel.build import model_stages, pipeline
@@ -250,3 +252,23 @@ def test_a_model_that_was_adopted_before_is_not_copied_again(tmp_path):
             assert not stages.run("stage", "a", make, [model]).is_fresh
     assert places[0] == places[1] != places[2]
     assert json.loads((model / "manifest.json").read_text())["made"] == "another"
+
+
+def test_the_drafts_of_a_large_repository_are_of_all_folders(monkeypatch):
+    monkeypatch.setattr(drafts, "MAX_TOKENS", 100)
+    files = [
+        SourceFile(path=f"services/{one}/a.py", language="Python", text=one * 9, sha256="", split="calibration")
+        for one in ascii_lowercase
+    ]
+    model: Any = SimpleNamespace(token_ids=lambda texts: (list(map(ord, text)) for text in texts))
+    monkeypatch.setattr(model_stages, "read_artifact", lambda folder: model)
+
+    def folders_of(count):
+        stages: Any = SimpleNamespace(_corpus=SimpleNamespace(learned=files[:count]))
+        return "".join(chr(ids[0]) for ids in ModelStages._drafts(stages, cast(Any, SimpleNamespace(model=None))))
+
+    assert folders_of(10) == ascii_lowercase[:10]
+    some = folders_of(26)
+    assert len(some) == 10
+    assert some == "".join(sorted(some)), "in the order of the corpus"
+    assert some[-1] > "m"
