@@ -208,7 +208,7 @@ def add_precision(
 def renew_drafts(bundle_folder: Path, drafts: Iterable[Sequence[int]], seen_sha256: Sequence[str] = ()) -> Bundle:
     """Replace the drafts of a bundle by those of these token sequences, a file each; all else stays what it is.
 
-    seen_sha256: of the texts of the repository as it is now, for `lsp_server.repositories.measure_drift`.
+    seen_sha256: of the texts that another update would do no more for; for `lsp_server.repositories.measure_drift`.
     Raises ExportError if the folder can't be written, BundleError if it is no bundle or none that this account trusts.
     """
     old = read_bundle(bundle_folder, verify=False)

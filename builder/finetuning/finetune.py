@@ -37,11 +37,15 @@ TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down
 
 @dataclass(frozen=True, kw_only=True)
 class Finetuned:
-    """A fine-tuned model, its factors merged, how it came about, and the paths of the files that it has read from."""
+    """A fine-tuned model, its factors merged, and how it came about.
+
+    read: the paths of the files that the kept steps have read from. tried: those that any step has read from.
+    """
 
     model: PreTrainedModel
     summary: FineTuningFacts
     read: frozenset[str]
+    tried: frozenset[str]
 
 
 def finetune(
@@ -88,8 +92,8 @@ def finetune(
         run = _train(adapted, device, material, settings, state, is_int8, on_event, on_progress)
     summary = run.summary()
     summary["products"] = "int8" if is_int8 and device.type == "cpu" else str(model.dtype).removeprefix("torch.")
-    read = material.paths_before(run.progress.best_step)
-    return Finetuned(model=_merged(adapted, on_progress), summary=summary, read=read)
+    read, tried = (material.paths_before(step) for step in (run.progress.best_step, run.progress.step))
+    return Finetuned(model=_merged(adapted, on_progress), summary=summary, read=read, tried=tried)
 
 
 def _train(

@@ -37,6 +37,8 @@ class History:
     quantize: str | None = None  # what the build's export asked for; None where another version wrote the history
     seed: int = 0  # of the build: updates draw by it too, and score the same held-out lines
     made: str | None = None  # SHA-256 of the built model's manifest; None where another version wrote the history
+    # SHA-256 of texts that refused updates of this model have read, if they did not reach all: the others come next.
+    tried: tuple[str, ...] = ()
     # A build or an update each, the oldest first: what the report and `--json` show.
     versions: tuple[Mapping[str, Any], ...]
 
@@ -132,6 +134,7 @@ def write_history(folder: Path, history: History, name: str = FILE) -> None:
         "quantize": history.quantize,
         "seed": history.seed,
         "made": history.made,
+        "tried": list(history.tried),
         "versions": list(history.versions),
     }
     write_text(folder / name, sealed_json(seal_key(), PURPOSE, FILE, document), mode=PRIVATE)
@@ -170,6 +173,7 @@ def read_history(folder: Path, name: str = FILE) -> History | None:
             quantize=document.get("quantize"),
             seed=document.get("seed", 0),
             made=document.get("made"),
+            tried=tuple(document.get("tried", ())),
             versions=tuple(document["versions"]),
         )
     except KeyError:

@@ -62,7 +62,8 @@ class ModelStages:
 
     _fresh: frozenset[str] = frozenset()  # paths that an update learns first
     _is_new: IsNew | None = None  # of the lines of these
-    _read: frozenset[str] = frozenset()  # paths that the fine-tuning of this run has read from
+    _read: frozenset[str] = frozenset()  # paths that the kept steps of this run's fine-tuning have read from
+    _tried: frozenset[str] = frozenset()  # paths that any of its steps has read from
     _threshold_lines = 50  # validation lines that the confidence threshold is fitted on, at two places each
 
     def __init__(
@@ -198,7 +199,8 @@ class ModelStages:
                 on_event=self._display.say,
                 on_progress=advance,
             )
-            model, summary, self._read = tuned.model, tuned.summary, tuned.read
+            model, summary = tuned.model, tuned.summary
+            self._read, self._tried = tuned.read, tuned.tried
             advance(0, 0)  # it may stand still here
         stage = {"name": "finetune", "seconds": round(time.perf_counter() - started, 2)}
         known = source.manifest or {}

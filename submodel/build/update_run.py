@@ -53,7 +53,8 @@ LEARNING_RATE = 2.5e-4  # half of a build's: the model is tuned already (docs/LO
 LARGE_PARAMETERS, MEMORY_BYTES = 2e8, 5_000_000_000  # what an update of so large a model takes at most (docs/LOG.md)
 # The threshold moves little between two versions; a build asks for twice as many.
 THRESHOLD_LINES = 25
-UNREAD = "unread"  # in the record of an update's fine-tuning: the paths that it did not reach
+UNREAD = "unread"  # in the record of an update's fine-tuning: the paths that its kept steps did not reach
+UNTRIED = "untried"  # the same of all its steps, and of the updates before that were refused
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,10 +130,14 @@ class _Update(Build):
         # Nothing would ever reach a file without a new line: it counts as learned.
         done = {file.path for file in followed.fresh_to_learn if not self._new_lines.is_to_learn(file)}
         self._followed = replace(followed, fresh=followed.fresh - done)
-        self._fresh = self._followed.fresh
+        # Files that refused updates have read come after those that they have not.
+        waiting = frozenset(path for path, sha256 in self._to_learn.items() if sha256 in history.tried)
+        self._waiting = waiting if len(waiting) < len(self._to_learn) else frozenset[str]()
+        self._fresh = self._followed.fresh - self._waiting
         self._past_texts = [one.text for one in past]
         self._served = settings.served
         self._unread: frozenset[str] = frozenset()
+        self._untried: frozenset[str] = frozenset()
         self._found_hashes = [file.sha256 for file in found.files]
         known = (served.get(name, ()) for name in ("learned_sha256", "held_out_sha256", "seen_sha256"))
         self._is_drifted = not set(self._found_hashes) <= set(chain(*known))
@@ -148,15 +153,16 @@ class _Update(Build):
             **_commits(*((None, self._history.commit) if has_swapped else (self._history.commit, commit))),
             "files": self._count(self._followed),
         }
-        stage_hash = hash_of(
+        whole_hash = hash_of(
             version=UPDATE_VERSION,
             model=self._history.model_hash,
             corpus=replace(self._corpus, files=tuple(file for file in self._corpus.files if file.is_code)).fingerprint,
             finetuning=self._settings.finetuning.to_json(),
         )
+        stage_hash = hash_of(whole=whole_hash, waiting=sorted(self._waiting)) if self._waiting else whole_hash
         if has_swapped:  # what its export has measured is not in the report yet
             document |= self._export_model(self._history.model_hash)
-        if not self._followed.fresh_to_learn or self._history.versions[-1].get("stage_hash") == stage_hash:
+        if not self._followed.fresh_to_learn or self._history.versions[-1].get("stage_hash") == whole_hash:
             scored = self._score_new(self._history.model_hash, {}, True) if has_swapped else {}
             rows = {name: scores_of(record).to_json() for name, record in scored.items()}
             if rows:
@@ -172,19 +178,25 @@ class _Update(Build):
             )
         scores, before = self._score_old(), self._history.commit
         tuned = self._learn(stage_hash)
-        version = {**describe_version("update", commit, tuned, 0.0), "kept": "old", "stage_hash": stage_hash}
+        version = {**describe_version("update", commit, tuned, 0.0), "kept": "old", "stage_hash": whole_hash}
         # The history is written before the scores: what is left to do then is of no importance to the model.
         exported = self._swap(stage_hash, commit, version) if tuned.get("kept_step", 0) > 0 else None
+        if self._untried:
+            document["files"]["untried"] = len(self._untried)
         if exported is not None:
             version["kept"] = document["kept"] = "new"
             document |= exported | _commits(before, commit)
         else:
-            if tuned.get("kept_step", 0) > 0:  # better, but its graph failed: another update may try it again
+            # Better, but its graph failed, or there are files that no step has read: another update may go on.
+            if tuned.get("kept_step", 0) > 0 or self._untried:
                 version["stage_hash"] = hash_of(failed=stage_hash)
             self._run_drafts()
             held_out = {path: place for path, place in self._followed.known.paths.items() if place == "held-out"}
             known = replace(self._history.known, paths={**self._history.known.paths, **held_out})
             self._history = replace(self._history, known=known)  # what was scored is never learned from
+            if tuned.get("kept_step") == 0:
+                read = [self._to_learn[path] for path in sorted(self._to_learn.keys() - self._untried)]
+                self._history = replace(self._history, tried=tuple(read) if self._untried else ())
             self._remember(version)
         scores |= self._score_new(stage_hash, scores, version["kept"] == "new")
         figures = {name: scores_of(record).to_json() for name, record in scores.items()}
@@ -196,8 +208,7 @@ class _Update(Build):
 
     def _learn(self, stage_hash: str) -> dict[str, Any]:
         """The summary of the fine-tuning."""
-        is_to_learn = any(file.split == "calibration" for file in self._followed.fresh_to_learn)
-        if self._settings.minutes == 0 or not is_to_learn:
+        if self._settings.minutes == 0 or not self._to_learn:
             return {"minutes": 0.0}
         source = read_artifact(self._paths.pruned)
         if (source.manifest or {}).get("parameters", 0) >= LARGE_PARAMETERS and not has_free_memory(MEMORY_BYTES):
@@ -209,22 +220,29 @@ class _Update(Build):
 
         def make(advance: Advance) -> dict[str, Any]:
             summary = self._finetune(stage_hash, self._paths, is_suffix_first, advance)
-            return {**summary, UNREAD: sorted(self._not_reached())}
+            untried = self._to_learn.keys() - self._waiting - self._tried
+            return {**summary, UNREAD: sorted(self._not_reached()), UNTRIED: sorted(untried)}
 
         summary = dict(self._run_finetuning("update", stage_hash, make, self._paths).result)
-        self._unread = frozenset(summary.pop(UNREAD))
+        self._unread, untried = frozenset(summary.pop(UNREAD)), frozenset(summary.pop(UNTRIED, ()))
         if summary["kept_step"] == 0:
+            self._untried = untried
             self._display.say("The old model stays: the new one is not better on the validation files")
-        elif self._unread:
+        if left := self._untried if summary["kept_step"] == 0 else self._unread:
             self._display.say(
-                f"{len(self._unread)} of these files were not reached in {summary['minutes']:g} minutes; the next "
+                f"{len(left)} of these files were not reached in {summary['minutes']:g} minutes; the next "
                 "update goes on with them"
             )
         return summary
 
     def _not_reached(self) -> set[str]:
-        """The paths to learn from that the fine-tuning of this run has not read from."""
-        return {file.path for file in self._followed.fresh_to_learn if file.split == "calibration"} - self._read
+        """The paths to learn from that the kept steps of this run's fine-tuning have not read from."""
+        return self._to_learn.keys() - self._read
+
+    @cached_property
+    def _to_learn(self) -> dict[str, str]:
+        """Path → SHA-256 of the text of each file that is to be learned from."""
+        return {file.path: file.sha256 for file in self._followed.fresh_to_learn if file.split == "calibration"}
 
     def _provenance(self) -> dict[str, Any]:
         provenance, unread = super()._provenance(), self._not_reached()
@@ -242,7 +260,7 @@ class _Update(Build):
         )
         if self._unread or commit is None:  # what is new in them, or after a run without git, is so beside the older
             commit = self._history.commit
-        following = replace(self._history, model_hash=stage_hash, commit=commit, known=known)
+        following = replace(self._history, model_hash=stage_hash, commit=commit, known=known, tried=())
         following = _with_version(following, {**version, "kept": "new"})
         write_history(self._paths.stages, following, NEXT)
         try:
@@ -281,14 +299,21 @@ class _Update(Build):
         return replace(settings, parity=SHORT_PARITY)
 
     def _run_drafts(self) -> None:
-        stage_hash = hash_of(model=self._history.model_hash, texts=self._found_hashes, minutes=self._settings.minutes)
+        stage_hash = hash_of(model=self._history.model_hash, texts=self._found_hashes, seen=self._seen)
         self._stages.run("renew the drafts", stage_hash, self._renew_drafts, [self._paths.bundle])
 
     def _renew_drafts(self, advance: Advance) -> dict[str, Any]:
         drafts = self._drafts(BuildPaths(root=self._paths.root))
-        seen = self._found_hashes if self._settings.minutes > 0 else ()  # else nothing has tried to learn them
-        bundle = renew_drafts(self._paths.bundle, drafts, seen)
+        bundle = renew_drafts(self._paths.bundle, drafts, self._seen)
         return dict(bundle.manifest["drafts"])
+
+    @property
+    def _seen(self) -> list[str]:
+        """SHA-256 of the texts that another update would do no more for."""
+        if self._settings.minutes == 0:  # nothing has tried to learn them
+            return []
+        untried = {self._to_learn[path] for path in self._untried}
+        return [one for one in self._found_hashes if one not in untried]
 
     def _remember(self, version: Mapping[str, Any]) -> None:
         self._history = _with_version(self._history, version)
@@ -345,9 +370,9 @@ class _Update(Build):
             self._display.say("No held-out file is left to score. `submodel build` holds out other files.")
         else:
             scores["held_out_before"] = self._score_bundle("score the bundle", model_hash, self._held_out)
-        fresh = [file for file in self._corpus.files if file.path in self._fresh and file.is_code]
+        fresh = [file for file in self._corpus.files if file.path in self._followed.fresh and file.is_code]
         drawn = draw_fim_examples(fresh, sum(file.text.count("\n") + 1 for file in fresh), settings.scoring.seed)
-        known = (file.text for file in self._corpus.files if file.path not in self._fresh)
+        known = (file.text for file in self._corpus.files if file.path not in self._followed.fresh)
         fim_examples = self._new_lines.unseen(drawn, chain(known, self._past_texts))[: settings.positions]
         if fim_examples:
             since = HeldOut(fim_examples=fim_examples, blocks=(), excerpts=())

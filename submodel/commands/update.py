@@ -88,9 +88,11 @@ def _outcome(document: Mapping[str, Any]) -> str:
     if document.get("finetuning", {}).get("kept_step", 0) > 0:
         return f"The old model is still served: the new one's graph failed the parity check, as said above. {took}"
     if "finetuning" in document:
+        untried = document.get("files", {}).get("untried", 0)
+        again = f"to try the files that it did not reach ({untried})" if untried else "after more changes"
         return (
             "The old model is still served, since the new one is not better on the validation files. Update again "
-            f"after more changes, or run `submodel build`. {took}"
+            f"{again}, or run `submodel build`. {took}"
         )
     if any(stage["name"] == "renew the drafts" for stage in document["stages"]):
         return f"The old model is still served, with new drafts. {took}"

@@ -358,6 +358,35 @@ def test_a_model_that_is_not_better_is_dropped_but_the_drafts_are_renewed(reposi
     assert final["files"]["to_learn"] >= document["files"]["to_learn"]
 
 
+def test_files_that_a_refused_update_did_not_reach_are_tried_by_the_next(repository, monkeypatch):
+    always_better(monkeypatch, is_better=False)
+    change(repository)
+    begun: list[set[str]] = []  # the files that each update begins with
+
+    def make_all(files, *arguments, is_new=None, covers=False, **options):
+        if covers and (len(begun) == 0 or begun[-1] != {file.path for file in files}):
+            begun.append({file.path for file in files})
+        return make_examples(files, *arguments, is_new=is_new, covers=covers, **options)
+
+    monkeypatch.setattr(training_data, "make_examples", make_all)
+    with monkeypatch.context() as patch:
+        patch.setattr(Material, "paths_before", lambda self, step: frozenset(sorted(begun[-1])[:4] if step else ()))
+        document = follow(repository, positions=0)
+    to_learn = document["files"]["to_learn"]
+    assert (document["kept"], len(begun[0]), to_learn > 4) == ("old", to_learn, True)
+    assert document["files"]["untried"] == drifted(repository) == to_learn - 4
+    assert "the files that it did not reach" in _outcome(document)
+    again = follow(repository, positions=0)
+    assert (again["kept"], again["files"]["to_learn"], "untried" in again["files"]) == ("old", to_learn, False)
+    assert begun[1] == begun[0] - set(sorted(begun[0])[:4])
+    assert drifted(repository) == 0
+    assert [one["kept"] for one in again["history"]] == ["new", "old", "old"]
+    assert follow(repository, positions=0)["stages"] == [], "all were tried"
+    write(repository, range(110, 120), "new")
+    follow(repository, positions=0)
+    assert begun[0] < begun[2], "with others they may be learned after all"
+
+
 def test_refused_updates_leave_what_the_user_can_go_back_to_and_what_was_held_out(repository, monkeypatch):
     output = repository / ".submodel"
     change(repository)

@@ -35,6 +35,7 @@ NEW: dict[str, Any] = {
 }
 OLD = {**NEW, "kept": "old", "finetuning": {"kept_step": 0}}
 NO_SCORES = {"kept": "old", "models": [{"name": "sub-model"}], "seconds": 1.0}
+REFUSED = "The old model is still served, since the new one is not better on the validation files. Update again"
 
 
 def run(
@@ -108,7 +109,8 @@ def test_the_pace_is_read_from_stdin_and_kept_if_that_is_asked_for(
 @pytest.mark.parametrize(
     ("document", "reason"),
     [
-        (OLD, "The old model is still served, since the new one is not better on the validation files. Update again"),
+        (OLD, f"{REFUSED} after more changes"),
+        ({**OLD, "files": {"to_learn": 9, "untried": 6}}, f"{REFUSED} to try the files that it did not reach (6), or"),
         ({**NO_SCORES, "stages": [{"name": "renew the drafts"}]}, "The old model is still served, with new drafts."),
         ({**NO_SCORES, "stages": []}, "Nothing is new since the last build or update, so the model stays"),
         ({**NO_SCORES, "stages": [], "files": {"to_learn": 3}}, "The old model is still served: an update has tried"),
