@@ -7,7 +7,7 @@ import type { Logger } from '../logger';
 import type { ServerController } from '../server/controller';
 import type { ServerStatus } from '../server/protocol';
 import { isOnBattery } from '../server/serverStatus';
-import { isEnabledFor, readSettings } from '../settings';
+import { isEnabledFor, readSettings, SECTION } from '../settings';
 import { within } from '../timeLimit';
 import type { BuildCommand } from './command';
 import { type Conditions, type FailedUpdates, findDue, mayBegin, mustEnd } from './due';
@@ -19,7 +19,8 @@ const ASK_AGAIN_MS = 600_000; // of a server that had no drift to tell of
 
 export class AutomaticUpdates implements vscode.Disposable {
   private readonly pace = new Pace();
-  private readonly disposable: vscode.Disposable;
+  private readonly following: vscode.Disposable;
+  private watching: vscode.Disposable | undefined;
   private askAtMs = 0;
   private isLooking = false;
 
@@ -29,8 +30,38 @@ export class AutomaticUpdates implements vscode.Disposable {
     private readonly failures: FailedUpdates,
     private readonly log: Logger,
   ) {
+    this.following = vscode.workspace.onDidChangeConfiguration((event) => {
+      if (event.affectsConfiguration(`${SECTION}.update.automatic`)) {
+        this.watchIfWanted();
+      }
+    });
+    this.watchIfWanted();
+  }
+
+  dispose(): void {
+    this.following.dispose();
+    this.watching?.dispose();
+    this.watching = undefined;
+  }
+
+  /** Look now and then, and note the keys, only while an update may begin by itself, or one runs. */
+  private watchIfWanted(): void {
+    if (this.isWanted) {
+      this.watching ??= this.watch();
+    } else {
+      this.watching?.dispose();
+      this.watching = undefined;
+    }
+  }
+
+  private get isWanted(): boolean {
+    return readSettings().updateAutomatically || this.builds.runsByItself;
+  }
+
+  private watch(): vscode.Disposable {
+    this.pace.noteKey(); // nobody has noted the last one
     const timer = setInterval(() => void this.look(), LOOK_MS);
-    this.disposable = vscode.Disposable.from(
+    return vscode.Disposable.from(
       new vscode.Disposable(() => {
         clearInterval(timer);
       }),
@@ -43,10 +74,6 @@ export class AutomaticUpdates implements vscode.Disposable {
     );
   }
 
-  dispose(): void {
-    this.disposable.dispose();
-  }
-
   private async look(): Promise<void> {
     if (this.isLooking) {
       return;
@@ -56,6 +83,9 @@ export class AutomaticUpdates implements vscode.Disposable {
       await this.lookNow();
     } finally {
       this.isLooking = false;
+      if (this.watching) {
+        this.watchIfWanted(); // what ran may have ended since the setting was turned off
+      }
     }
   }
 
