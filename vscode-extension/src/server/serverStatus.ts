@@ -34,7 +34,6 @@ export function toSnapshot(status: ServerStatus): Partial<Snapshot> {
     problem: saysWhy && status.message ? toPaletteWords(status.message) : undefined,
     untrusted: findUntrusted(status.bundles ?? []),
     device: `${provider.toUpperCase()}${threads}${saving}`,
-    memoryBytes: status.memoryBytes ?? undefined,
   };
 }
 

@@ -1,6 +1,6 @@
 // What is known of the server, and how people see it. Free of VS Code.
 
-import { type BundleInfo, describeBundle, shortBytes, shortCount } from '../bundle/manifest';
+import { type BundleInfo, describeBundle, shortCount } from '../bundle/manifest';
 import type { UntrustedBundle } from '../bundle/trust';
 
 export type Phase =
@@ -26,7 +26,6 @@ export interface Snapshot {
   readonly bundle: BundleInfo | undefined;
   readonly untrusted: UntrustedBundle | undefined; // the first bundle that another account has built
   readonly device: string;
-  readonly memoryBytes: number | undefined;
   readonly latencyMs: number | undefined; // of the last answer
   readonly snoozedUntil: Date | undefined;
   readonly building: string | undefined; // the stage of a build or an update
@@ -42,7 +41,6 @@ export const INITIAL: Snapshot = {
   bundle: undefined,
   untrusted: undefined,
   device: 'CPU',
-  memoryBytes: undefined,
   latencyMs: undefined,
   snoozedUntil: undefined,
   building: undefined,
@@ -121,7 +119,6 @@ function listFacts(now: Snapshot): [string, string][] {
     ['Built', now.bundle?.builtAt.toLocaleString()],
     ['Bundle', now.bundle?.folder],
     ['Device', now.device],
-    ['Memory', now.memoryBytes === undefined ? undefined : shortBytes(now.memoryBytes)],
     ['Last answer', now.latencyMs === undefined ? undefined : `${Math.round(now.latencyMs)} ms`],
     ['Server', now.version && `submodel ${now.version}${now.executable ? `, ${now.executable}` : ''}`],
     [
