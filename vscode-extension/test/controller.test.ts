@@ -11,10 +11,18 @@ interface Around {
   settings: Record<string, unknown>;
   found: object;
   launched: unknown[];
+  mayActivate: unknown[];
   status: object;
 }
 
-const around = vi.hoisted((): Around => ({ warnings: [], settings: {}, found: {}, launched: [], status: {} }));
+const around = vi.hoisted((): Around => ({
+  warnings: [],
+  settings: {},
+  found: {},
+  launched: [],
+  mayActivate: [],
+  status: {},
+}));
 
 vi.mock('vscode', () => ({
   EventEmitter: class {
@@ -36,7 +44,12 @@ vi.mock('vscode', () => ({
     }),
   },
 }));
-vi.mock('../src/executable/find', () => ({ findExecutable: () => Promise.resolve(around.found) }));
+vi.mock('../src/executable/find', () => ({
+  findExecutable: (_settings: unknown, _log: unknown, mayActivate: unknown) => {
+    around.mayActivate.push(mayActivate);
+    return Promise.resolve(around.found);
+  },
+}));
 vi.mock('../src/server/launch.js', () => ({
   RunningServer: class {
     readonly isRunning = true;
@@ -78,6 +91,7 @@ beforeEach(() => {
     settings: {},
     found: { executable: EXECUTABLE },
     launched: [],
+    mayActivate: [],
     status: STATUS,
   });
   served = [{ folder: '/a/.submodel/bundle', builtAt: new Date(0) }];
@@ -107,6 +121,14 @@ test('who looks for the program without a bundle hears what was found', async ()
   around.found = { problem: 'It is nowhere.' };
   await controller.restartAsAsked();
   expect(heard).toEqual([EXECUTABLE, { problem: 'It is nowhere.', isAsked: true }]);
+});
+
+test('the Python extension is activated if there is something to serve, or somebody asks', async () => {
+  await controller.restart('a');
+  served = [];
+  await controller.restart('b');
+  await controller.restartAsAsked();
+  expect(around.mayActivate).toEqual([true, false, true]);
 });
 
 test('a message is shown once, and again after a restart by the user', async () => {

@@ -22,21 +22,17 @@ export interface Surroundings {
 
 export function listCandidates(around: Surroundings): Candidate[] {
   const paths = around.platform === 'win32' ? path.win32 : path.posix;
-  const name = around.platform === 'win32' ? 'submodel.exe' : 'submodel';
+  const name = programName(around);
   const demanded = demandedCandidate(around);
   if (demanded) {
     return [demanded];
   }
-  const scripts = around.platform === 'win32' ? 'Scripts' : 'bin';
-  const found: Candidate[] = [];
+  const found = workspaceCandidates(around);
   const add = (command: string, source: string): void => {
     if (!found.some((candidate) => candidate.command === command)) {
       found.push({ command, source, isDemanded: false });
     }
   };
-  for (const folder of around.workspaceFolders) {
-    add(paths.join(folder, '.venv', scripts, name), `the environment .venv of ${paths.basename(folder)}`);
-  }
   for (const python of around.pythonExecutables) {
     add(paths.join(paths.dirname(python), name), 'the selected Python environment');
   }
@@ -44,6 +40,21 @@ export function listCandidates(around: Surroundings): Candidate[] {
   // A desktop starts editors without the PATH of a shell.
   add(paths.join(around.home, '.local', 'bin', name), "the programs that 'uv tool' and pipx install");
   return found;
+}
+
+/** The first of them if the user has named nothing: they are known before the Python extension is asked. */
+export function workspaceCandidates(around: Omit<Surroundings, 'pythonExecutables'>): Candidate[] {
+  const paths = around.platform === 'win32' ? path.win32 : path.posix;
+  const scripts = around.platform === 'win32' ? 'Scripts' : 'bin';
+  return around.workspaceFolders.map((folder) => ({
+    command: paths.join(folder, '.venv', scripts, programName(around)),
+    source: `the environment .venv of ${paths.basename(folder)}`,
+    isDemanded: false,
+  }));
+}
+
+function programName({ platform }: Pick<Surroundings, 'platform'>): string {
+  return platform === 'win32' ? 'submodel.exe' : 'submodel';
 }
 
 /** What the user has named, with no need to look further. */

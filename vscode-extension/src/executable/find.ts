@@ -6,9 +6,14 @@ import * as vscode from 'vscode';
 
 import type { Logger } from '../logger';
 import type { Settings } from '../settings';
-import { demandedCandidate, listCandidates } from './candidates';
+import { within } from '../timeLimit';
+import { type Candidate, demandedCandidate, listCandidates, workspaceCandidates } from './candidates';
 import { probeVersion } from './probe';
-import { selectedInterpreters } from './python';
+import { askInterpreters, tellOfLate } from './python';
+
+// For the Python extension, whose discovery may take minutes: before what comes after its answer is tried, and once
+// nothing else is found.
+const PATIENCE_MS: readonly number[] = [500, 4_500];
 
 export interface Executable {
   readonly command: string;
@@ -16,11 +21,14 @@ export interface Executable {
   readonly source: string;
 }
 
-/** A program that works, or a sentence about why none does. */
-export async function findExecutable(
-  settings: Settings,
-  log: Logger,
-): Promise<{ readonly executable: Executable } | { readonly problem: string }> {
+export type Found = { readonly executable: Executable } | { readonly problem: string };
+
+/**
+ * A program that works, or a sentence about why none does. If a program is found before the Python extension has named
+ * its environment, a listener of `onDidSelectInterpreter` hears of the name. `mayActivate`: whether that extension is
+ * activated if it is not active.
+ */
+export async function findExecutable(settings: Settings, log: Logger, mayActivate = true): Promise<Found> {
   const isTrusted = vscode.workspace.isTrusted;
   // What lies in an untrusted workspace is not run, whoever points at it.
   const folders = isTrusted ? (vscode.workspace.workspaceFolders ?? []).filter(isOnDisk) : [];
@@ -32,10 +40,34 @@ export async function findExecutable(
     platform: process.platform,
     isFile: (file: string) => fs.statSync(file, { throwIfNoEntry: false })?.isFile() ?? false,
   };
+  const tried = new Set<string>();
   const asksPython = isTrusted && demandedCandidate(around) === undefined;
-  const pythonExecutables = asksPython ? await selectedInterpreters(folders, log) : [];
-  const candidates = listCandidates({ ...around, pythonExecutables });
-  for (const { command, source, isDemanded } of candidates) {
+  let candidates = asksPython ? workspaceCandidates(around) : listCandidates({ ...around, pythonExecutables: [] });
+  let found = await tryEach(candidates, tried, log);
+  if (found || !asksPython) {
+    return found ?? notFound(candidates);
+  }
+  const asking = askInterpreters(folders, mayActivate, log);
+  for (const patienceMs of PATIENCE_MS) {
+    const pythonExecutables = await within(asking, patienceMs);
+    candidates = listCandidates({ ...around, pythonExecutables: pythonExecutables ?? [] });
+    found = await tryEach(candidates, tried, log);
+    if (pythonExecutables) {
+      return found ?? notFound(candidates);
+    }
+    if (found) {
+      break;
+    }
+  }
+  log.warn('The Python extension has not named its environment yet.');
+  void asking.then(tellOfLate);
+  return found ?? notFound(candidates);
+}
+
+/** The first candidate that works; a problem if one that the user has named does not. */
+async function tryEach(candidates: readonly Candidate[], tried: Set<string>, log: Logger): Promise<Found | undefined> {
+  for (const { command, source, isDemanded } of candidates.filter((candidate) => !tried.has(candidate.command))) {
+    tried.add(command);
     const probe = await probeVersion(command);
     if ('version' in probe) {
       log.info(`submodel ${probe.version} from ${source}: ${command}`);
@@ -49,6 +81,10 @@ export async function findExecutable(
       log.warn(`${command} (${source}) can't be used: ${probe.problem}`);
     }
   }
+  return undefined;
+}
+
+function notFound(candidates: readonly Candidate[]): Found {
   const places = candidates.map((candidate) => candidate.source).join(', ');
   return { problem: `submodel is not installed where this window can find it (looked in: ${places}).` };
 }

@@ -4,10 +4,8 @@ import * as vscode from 'vscode';
 
 import type { Logger } from '../logger';
 import { messageOf } from '../logger';
-import { within } from '../timeLimit';
 
 const PYTHON_EXTENSION = 'ms-python.python';
-const PATIENCE_MS = 5_000;
 
 interface PythonApi {
   readonly environments: {
@@ -23,9 +21,9 @@ const selected = new vscode.EventEmitter<unknown>();
 let wasLate = false;
 let following: vscode.Disposable | undefined; // of the Python extension's own event
 
-async function pythonApi(): Promise<PythonApi | undefined> {
+async function pythonApi(mayActivate: boolean): Promise<PythonApi | undefined> {
   const extension = vscode.extensions.getExtension<PythonApi>(PYTHON_EXTENSION);
-  if (!extension) {
+  if (!extension || !(extension.isActive || mayActivate)) {
     return undefined;
   }
   const api = extension.isActive ? extension.exports : await extension.activate();
@@ -35,24 +33,22 @@ async function pythonApi(): Promise<PythonApi | undefined> {
   return api;
 }
 
-/** None if the Python extension is not installed, fails, or takes too long: its discovery may take minutes. */
-export async function selectedInterpreters(folders: readonly vscode.WorkspaceFolder[], log: Logger): Promise<string[]> {
+/** None if the Python extension is not installed, fails, or is not active and may not be activated. */
+export async function askInterpreters(
+  folders: readonly vscode.WorkspaceFolder[],
+  mayActivate: boolean,
+  log: Logger,
+): Promise<string[]> {
   try {
-    const asking = askInterpreters(folders);
-    const paths = await within(asking, PATIENCE_MS);
-    if (paths) {
-      return paths;
-    }
-    log.warn(`The Python extension has named no environment within ${PATIENCE_MS / 1000} s.`);
-    void asking.then(tellOfLate, () => undefined);
+    return await readInterpreters(folders, mayActivate);
   } catch (error) {
     log.warn(`The Python extension can't be asked for its environment: ${messageOf(error)}`);
+    return [];
   }
-  return [];
 }
 
-async function askInterpreters(folders: readonly vscode.WorkspaceFolder[]): Promise<string[]> {
-  const api = await pythonApi();
+async function readInterpreters(folders: readonly vscode.WorkspaceFolder[], mayActivate: boolean): Promise<string[]> {
+  const api = await pythonApi(mayActivate);
   if (!api) {
     return [];
   }
@@ -69,7 +65,7 @@ async function askInterpreters(folders: readonly vscode.WorkspaceFolder[]): Prom
 }
 
 /** Once a window: an extension that is always late would be asked again and again. */
-function tellOfLate(paths: readonly string[]): void {
+export function tellOfLate(paths: readonly string[]): void {
   if (!wasLate && paths.length > 0) {
     wasLate = true;
     selected.fire(undefined);

@@ -158,7 +158,8 @@ export class ServerController implements vscode.Disposable {
     if (!bundle) {
       this.status.update({ phase: 'no-bundle' });
       this.noBundle.fire();
-      const found = await this.lookForExecutable(); // the walkthrough ticks its first step, with nothing to serve yet
+      // The walkthrough ticks its first step, with nothing to serve yet. No other extension is activated for that.
+      const found = await this.lookForExecutable(isAsked);
       if (!isAsked) {
         return;
       }
@@ -180,8 +181,8 @@ export class ServerController implements vscode.Disposable {
     this.servedStamp = stampOf(bundles);
   }
 
-  private async lookForExecutable(): ReturnType<typeof findExecutable> {
-    const found = await findExecutable(readSettings(), this.log);
+  private async lookForExecutable(mayActivate = true): ReturnType<typeof findExecutable> {
+    const found = await findExecutable(readSettings(), this.log, mayActivate);
     if ('problem' in found) {
       this.log.warn(found.problem);
       this.status.update({ version: undefined, executable: undefined });

@@ -1,0 +1,124 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+
+interface Around {
+  works: string[];
+  isActive: boolean;
+  activated: number;
+  namedAfterMs: number;
+}
+
+const around = vi.hoisted((): Around => ({ works: [], isActive: false, activated: 0, namedAfterMs: 0 }));
+
+vi.mock('vscode', () => {
+  const api = {
+    environments: {
+      getActiveEnvironmentPath: () => ({ path: 'selected' }),
+      resolveEnvironment: async () => {
+        await new Promise((resolve) => setTimeout(resolve, around.namedAfterMs));
+        return { executable: { uri: { fsPath: '/envs/app/bin/python' } } };
+      },
+      onDidChangeActiveEnvironmentPath: () => ({ dispose: () => undefined }),
+    },
+  };
+  return {
+    EventEmitter: class {
+      private readonly listeners: ((value: unknown) => void)[] = [];
+      readonly event = (listener: (value: unknown) => void): void => void this.listeners.push(listener);
+      fire(value: unknown): void {
+        this.listeners.forEach((listener) => {
+          listener(value);
+        });
+      }
+    },
+    Disposable: class {
+      constructor(readonly dispose: () => void) {}
+      static from(): object {
+        return {};
+      }
+    },
+    extensions: {
+      getExtension: () => ({
+        get isActive() {
+          return around.isActive;
+        },
+        exports: api,
+        activate: () => {
+          around.activated += 1;
+          return Promise.resolve(api);
+        },
+      }),
+    },
+    workspace: { isTrusted: true, workspaceFolders: [{ uri: { scheme: 'file', fsPath: '/work/app' } }] },
+  };
+});
+vi.mock('../src/executable/probe', () => ({
+  probeVersion: (command: string) =>
+    Promise.resolve(
+      around.works.includes(command) ? { version: '0.1.0' } : { problem: 'there is no such program', isMissing: true },
+    ),
+}));
+
+const SILENT = { info: () => undefined, warn: () => undefined, debug: () => undefined } as never;
+const SETTINGS = { path: '' } as never;
+const [OWN, SELECTED, ON_PATH] = ['/work/app/.venv/bin/submodel', '/envs/app/bin/submodel', 'submodel'];
+
+beforeEach(() => {
+  vi.resetModules(); // what the window remembers of the Python extension
+  vi.useFakeTimers();
+  vi.stubEnv('PATH', '');
+  vi.stubEnv('SUBMODEL_PATH', '');
+  Object.assign(around, { works: [], isActive: false, activated: 0, namedAfterMs: 0 });
+});
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllEnvs();
+});
+
+/** The program that is found, or the problem; how long it took; and how often an environment was named too late. */
+async function find(mayActivate = true): Promise<[found: string, ms: number, late: () => number]> {
+  const { findExecutable } = await import('../src/executable/find.js');
+  const { onDidSelectInterpreter } = await import('../src/executable/python.js');
+  let late = 0;
+  onDidSelectInterpreter(() => (late += 1));
+  const started = Date.now();
+  const finding = findExecutable(SETTINGS, SILENT, mayActivate).then((found) => [
+    'executable' in found ? found.executable.command : found.problem,
+    Date.now() - started,
+  ]);
+  await vi.advanceTimersByTimeAsync(20_000);
+  const [found, ms] = (await finding) as [string, number];
+  return [found, ms, () => late];
+}
+
+test('the program in .venv comes first, so the Python extension is not asked', async () => {
+  around.works = [OWN, SELECTED, ON_PATH];
+  expect((await find()).slice(0, 2)).toEqual([OWN, 0]);
+  expect(around.activated).toBe(0);
+});
+
+test('the selected environment goes before PATH if it is named in time', async () => {
+  Object.assign(around, { works: [SELECTED, ON_PATH], namedAfterMs: 400 });
+  expect((await find()).slice(0, 2)).toEqual([SELECTED, 400]);
+});
+
+test('PATH is taken after half a second, and the late environment is heard of', async () => {
+  Object.assign(around, { works: [SELECTED, ON_PATH], namedAfterMs: 10_000 });
+  const [found, ms, late] = await find();
+  expect([found, ms, late()]).toEqual([ON_PATH, 500, 1]);
+});
+
+test('if nothing else is found, the Python extension has five seconds', async () => {
+  Object.assign(around, { works: [SELECTED], namedAfterMs: 4_900 });
+  expect((await find()).slice(0, 2)).toEqual([SELECTED, 4_900]);
+  around.namedAfterMs = 10_000;
+  const [found, ms] = await find();
+  expect([found.startsWith('submodel is not installed'), ms]).toEqual([true, 5_000]);
+});
+
+test('a Python extension that is not active is left so if nobody asked, and an active one is asked', async () => {
+  Object.assign(around, { works: [SELECTED, ON_PATH] });
+  expect((await find(false))[0]).toBe(ON_PATH);
+  expect(around.activated).toBe(0);
+  around.isActive = true;
+  expect((await find(false))[0]).toBe(SELECTED);
+});
