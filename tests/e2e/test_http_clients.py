@@ -9,7 +9,6 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +70,6 @@ def test_a_recorded_request_gets_the_completer_s_answer(name: str, server: HttpS
     read = read_infill if recorded["path"] == "/infill" else read_completion
     wanted = read(json.dumps(body).encode())
     assert (wanted.text, wanted.offset, wanted.path) == (BEFORE + after, len(BEFORE), path)
-    limit = wanted.max_tokens if wanted.max_tokens is not None and wanted.max_tokens < 128 else None
     request = CompletionRequest(
         text=BEFORE + after,
         offset=len(BEFORE),
@@ -79,7 +77,8 @@ def test_a_recorded_request_gets_the_completer_s_answer(name: str, server: HttpS
         language_id=wanted.language,
         context=wanted.context,
         root=tiny_bundle.folder.parents[1],
-        options=replace(PATIENT, max_new_tokens=limit),
+        max_tokens=wanted.max_tokens,
+        options=PATIENT,
     )
     expected = open_completer(tiny_bundle.folder, threads=1).complete(request)
     assert expected.text
