@@ -1,5 +1,7 @@
 """Products in 8 bits: how close they are, and where they are taken."""
 
+from itertools import cycle
+
 import pytest
 import torch
 from torch import nn
@@ -52,7 +54,24 @@ def test_only_a_processor_that_multiplies_rightly_in_8_bits_does(monkeypatch, pr
         pairs = ((left.int() + 128)[:, None] * columns).unflatten(-1, (-1, 2)).sum(-1)  # unsigned times signed
         return (pairs.clamp(-(1 << 15), (1 << 15) - 1).sum(-1) - 128 * columns.sum(-1)).int()
 
-    seconds = iter([0.5, 1.0])  # in 8 bits and not
+    seconds = cycle([0.5, 1.0])  # in 8 bits and not
     monkeypatch.setattr(int8, "shortest_seconds", lambda *_, **__: next(seconds))
     monkeypatch.setattr(torch, "_int_mm", int_mm)
     assert is_int8_faster(torch.float32) == (product == "exact")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "is_faster"),
+    [
+        pytest.param([0.8, 1.0] * 3, True, id="somewhat faster"),
+        pytest.param([1.0, 1.0] * 3, False, id="as fast"),
+        pytest.param([1.5, 1.0, 0.6, 1.0, 0.7, 1.0], True, id="another program ran in the first turn"),
+        pytest.param([2.5, 1.0], False, id="so slow that it is not measured again"),
+    ],
+)
+def test_8_bits_are_measured_in_turns(monkeypatch, seconds, is_faster):
+    left = iter(seconds)
+    monkeypatch.setattr(int8, "shortest_seconds", lambda *_, **__: next(left))
+    monkeypatch.setattr(int8, "_is_right", lambda columns: True)
+    assert is_int8_faster(torch.float32) == is_faster
+    assert not [*left]
