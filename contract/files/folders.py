@@ -163,8 +163,14 @@ def replace_folder(
 
 
 def restore_folder(target: Path) -> None:
-    """Put back the folder that a killed `replace_folder` has left beside `target`, if nothing took its place."""
-    _restore(target.absolute(), target.absolute().with_name(f".{target.name}.replaced"))
+    """Put back the folder that a killed `replace_folder` has left beside `target`, if nothing took its place.
+
+    What else it left is removed: the next run may have nothing to replace.
+    """
+    target = target.absolute()
+    _restore(target, target.with_name(f".{target.name}.replaced"))
+    with suppress(OSError):
+        _remove(target.with_name(f".{target.name}.partial"))
 
 
 def check_replaceable(target: Path, *, marker: str, error_type: type[SubmodelError] = BuildError) -> None:

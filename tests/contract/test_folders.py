@@ -15,7 +15,7 @@ import pytest
 
 from contract.errors import BuildError
 from contract.files import folders
-from contract.files.folders import IGNORED, replace_folder, write_json, write_text
+from contract.files.folders import IGNORED, replace_folder, restore_folder, write_json, write_text
 
 
 def names(folder):
@@ -53,6 +53,17 @@ def test_a_replacement_cut_off_between_its_renames_is_undone(tmp_path):
     with pytest.raises(ValueError), replace_folder(target, marker="marker.json"):
         raise ValueError
     assert (target / "marker.json").read_text() == "old"
+
+
+def test_what_a_kill_right_after_a_swap_left_is_removed_though_nothing_is_replaced(tmp_path):
+    for name in ("bundle", ".bundle.partial", ".bundle.replaced"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "text").write_text(name)
+
+    restore_folder(tmp_path / "bundle")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+    assert (tmp_path / "bundle" / "text").read_text() == "bundle"
 
 
 def test_foreign_folders_are_never_replaced(tmp_path):
