@@ -95,7 +95,9 @@ def main() -> None:
             document = run_bench(settings, display)
         print_bench(document)
         kinds[kind] = {key: document[key] for key in KEPT} | described[kind]
-        kinds[kind]["exact"] |= model_free(_asked(arguments, *workloads[kind]), arguments.bundle, arguments.built)
+        kinds[kind]["exact"] |= model_free(
+            draw_positions(arguments.bundle, *workloads[kind]), arguments.bundle, arguments.built
+        )
         reported = {
             "command": "python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --built CHECKOUT "
             f"--since {arguments.since} --name {arguments.name} --count {arguments.count} "
@@ -160,16 +162,17 @@ def _sources(arguments: argparse.Namespace) -> tuple[tuple[str, Path, str | None
     return ("held-out", arguments.built, None), ("later", arguments.repository, arguments.since)
 
 
-def _asked(arguments: argparse.Namespace, repository: Path, settings: WorkloadSettings) -> list[Keystroke]:
-    manifest = read_bundle(arguments.bundle, verify=False).manifest
+def draw_positions(bundle: Path, repository: Path, settings: WorkloadSettings) -> list[Keystroke]:
+    """Return what a bundle is asked of a repository: nothing that its build has learned."""
+    manifest = read_bundle(bundle, verify=False).manifest
     workload = make_workload(repository, settings, manifest.get("held_out_sha256", ()))
     if settings.since is not None:
-        check_later(workload.added, manifest.get("learned_sha256", ()), settings.since, arguments.bundle)
-    return [stroke for passage in workload.passages for stroke in passage]
+        check_later(workload.added, manifest.get("learned_sha256", ()), settings.since, bundle)
+    return workload.strokes
 
 
 def _describe(arguments: argparse.Namespace, repository: Path, settings: WorkloadSettings) -> dict[str, Any]:
-    return describe_lines(_asked(arguments, repository, settings), arguments.bundle, arguments.built)
+    return describe_lines(draw_positions(arguments.bundle, repository, settings), arguments.bundle, arguments.built)
 
 
 def describe_lines(asked: Sequence[Keystroke], bundle: Path, built: Path) -> dict[str, Any]:
@@ -235,7 +238,7 @@ def ask_again(arguments: argparse.Namespace, peers: Sequence[tuple[str, Path]]) 
     for kind, repository, since in _sources(arguments):
         figures = reported["kinds"][kind]
         settings = WorkloadSettings(passages=figures["lines"], lines=1, keys=1, since=since)
-        asked = _asked(arguments, repository, settings)
+        asked = draw_positions(arguments.bundle, repository, settings)
         described = describe_lines(asked, arguments.bundle, arguments.built)
         if described["lines_sha256"] != figures["lines_sha256"]:
             raise SystemExit(f"The {kind} lines are not those of {path}, so the answers in it belong to others.")

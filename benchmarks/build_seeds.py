@@ -21,13 +21,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.beside_llama_cpp_positions import draw_positions
 from benchmarks.builds import write_result
 from benchmarks.clusters import cluster_numbers, student_t
 from benchmarks.following_commits import answers_of, checkout, commit_at, mark_of, run_once
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import CACHE
-from contract.bundle.bundle import read_bundle
-from laboratory.bench.workload import Keystroke, WorkloadSettings, hash_strokes, make_workload
+from laboratory.bench.workload import WorkloadSettings, hash_strokes
 from submodel.build.paths import BuildPaths
 
 KINDS = ("held-out", "later")
@@ -54,6 +54,7 @@ def main() -> None:
         "head": head,
         "builds": [],
     }
+    later = checkout(arguments.clone, room / "later", head)
     for seed in range(arguments.seeds):
         folder = checkout(arguments.clone, room / f"seed-{seed}", commit)
         paths = BuildPaths(root=folder / ".submodel")
@@ -62,8 +63,9 @@ def main() -> None:
         shutil.rmtree(paths.pruned, ignore_errors=True)  # a gigabyte; what is asked is the bundle
         kinds = {}
         for kind in KINDS:
-            later = checkout(arguments.clone, room / "later", head)
-            strokes = lines_of(kind, folder, later, commit, arguments.count, paths.bundle)
+            repository, since = (later, commit) if kind == "later" else (folder, None)
+            settings = WorkloadSettings(passages=arguments.count, lines=1, keys=1, since=since)
+            strokes = draw_positions(paths.bundle, repository, settings)
             kinds[kind] = {
                 "lines_sha256": hash_strokes(strokes),
                 "clusters": cluster_numbers([stroke.commit or stroke.path for stroke in strokes]),
@@ -76,14 +78,6 @@ def main() -> None:
         write_result(f"build-seeds-{arguments.name}", reported)
         print(seed, {kind: asked["exact_match"] for kind, asked in kinds.items()}, took["seconds"], flush=True)
     print(json.dumps(reported.get("spread"), indent=2))
-
-
-def lines_of(kind: str, built: Path, later: Path, commit: str, count: int, bundle: Path) -> list[Keystroke]:
-    """Return the positions of a kind: of held-out files as they were built, or of lines added since."""
-    settings = WorkloadSettings(passages=count, lines=1, keys=1, since=commit if kind == "later" else None)
-    held_out = read_bundle(bundle, verify=False).manifest.get("held_out_sha256", ())
-    workload = make_workload(later if kind == "later" else built, settings, held_out)
-    return [stroke for passage in workload.passages for stroke in passage]
 
 
 def spread(builds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def main() -> None:
             checkout(arguments.clone, room / "later", later),
             WorkloadSettings(passages=arguments.count, lines=1, keys=1, since=commit),
         )
-        strokes = [stroke for passage in typed.passages for stroke in passage]
+        strokes = typed.strokes
         point = {"back": back, "commit": commit, "positions": len(strokes), "runs": runs}
         point["clusters"] = cluster_numbers([stroke.commit or stroke.path for stroke in strokes])
         models = {arm: answers_of(arm, number, folder, strokes) for arm, folder in folders.items()}

@@ -49,6 +49,11 @@ class Workload:
     source: str  # of the passages, in words
     added: tuple[Passage, ...] = ()  # that later commits have added, for `check_later`
 
+    @property
+    def strokes(self) -> list[Keystroke]:
+        """All requests, in their order."""
+        return [stroke for passage in self.passages for stroke in passage]
+
 
 def hash_strokes(strokes: Sequence[Keystroke]) -> str:
     """Return the SHA-256 of the texts that are asked."""

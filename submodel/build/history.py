@@ -78,8 +78,11 @@ def remember_build(
     folder_of_start = None if shared is None else str(shared)
     rows = [row for row in document["models"] if row["name"] == SUB_MODEL and "positions" in row]
     scored = {"held_out": figures_of(rows[-1])} if rows else {}
-    is_known = before is not None and (before.program, before.model_hash) == (program, model_hash)
-    if before is not None and is_known and before.made in (None, made):
+    if (
+        before is not None
+        and (before.program, before.model_hash) == (program, model_hash)
+        and before.made in (None, made)
+    ):
         known = [dict(one) for one in before.versions]
         for one in [one for one in known if one["kind"] == "build"][-1:]:
             # Stages that are kept take no time: the longest of its runs is the one that made it.

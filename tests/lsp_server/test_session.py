@@ -346,21 +346,32 @@ def test_a_key_ends_what_was_asked_ahead() -> None:
     assert [request.text for request in service.requests] == ["x = \n", "x = b\n", "x = bfoo(bar)\n\n"]
 
 
+async def begin_line_ahead(session: Session, service: FakeService) -> asyncio.Event:
+    """Show a suggestion, and begin to ask for the line after it; what is returned lets that be answered."""
+    let_go = asyncio.Event()
+    await session.suggest(at("x = ‸\n"))
+    service.wait = let_go.wait  # type: ignore[assignment]
+    await asyncio.sleep(0.01)
+    return let_go
+
+
+async def line_ahead(session: Session, service: FakeService, let_go: asyncio.Event) -> str | None:
+    """The answer that was asked ahead, once it may come: nothing else was asked."""
+    let_go.set()
+    await asyncio.sleep(0.01)
+    after = await session.suggest(at("x = foo(bar)\n‸\n"))
+    assert len(service.requests) == 2, "the answer that was asked ahead"
+    return after.text if after else None
+
+
 def test_typing_along_a_suggestion_lets_the_line_after_it_be_answered() -> None:
     session, service = make(options=AHEAD)
 
     async def test() -> str | None:
-        let_go = asyncio.Event()
-        await session.suggest(at("x = ‸\n"))
-        service.wait = let_go.wait  # type: ignore[assignment]
-        await asyncio.sleep(0.01)  # the line after it has begun
+        let_go = await begin_line_ahead(session, service)
         for typed in ("f", "fo"):
             assert await session.suggest(at(f"x = {typed}‸\n"))
-        let_go.set()
-        await asyncio.sleep(0.01)
-        after = await session.suggest(at("x = foo(bar)\n‸\n"))
-        assert len(service.requests) == 2, "the answer that was asked ahead"
-        return after.text if after else None
+        return await line_ahead(session, service, let_go)
 
     assert asyncio.run(test()) == "foo(bar)"
 
@@ -370,16 +381,9 @@ def test_a_refused_request_ends_nothing_that_was_asked_ahead() -> None:
     session, service = make(options=AHEAD)
 
     async def test() -> str | None:
-        let_go = asyncio.Event()
-        await session.suggest(at("x = ‸\n"))
-        service.wait = let_go.wait  # type: ignore[assignment]
-        await asyncio.sleep(0.01)  # the line after it has begun
+        let_go = await begin_line_ahead(session, service)
         assert await session.suggest(at("x = f‸oo(bar)\n")) is None
-        let_go.set()
-        await asyncio.sleep(0.01)
-        after = await session.suggest(at("x = foo(bar)\n‸\n"))
-        assert len(service.requests) == 2, "the answer that was asked ahead"
-        return after.text if after else None
+        return await line_ahead(session, service, let_go)
 
     assert asyncio.run(test()) == "foo(bar)"
 

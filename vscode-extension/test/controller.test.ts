@@ -24,16 +24,8 @@ const around = vi.hoisted((): Around => ({
   status: {},
 }));
 
-vi.mock('vscode', () => ({
-  EventEmitter: class {
-    private readonly listeners: ((value: unknown) => void)[] = [];
-    readonly event = (listener: (value: unknown) => void): void => void this.listeners.push(listener);
-    fire(value: unknown): void {
-      this.listeners.forEach((listener) => {
-        listener(value);
-      });
-    }
-  },
+vi.mock('vscode', async () => ({
+  EventEmitter: (await import('./doubles.js')).Emitter,
   Uri: { file: (path: string) => path },
   window: { showWarningMessage: (text: string) => Promise.resolve(void around.warnings.push(text)) },
   workspace: {

@@ -9,7 +9,7 @@ interface Around {
 
 const around = vi.hoisted((): Around => ({ works: [], isActive: false, activated: 0, namedAfterMs: 0 }));
 
-vi.mock('vscode', () => {
+vi.mock('vscode', async () => {
   const api = {
     environments: {
       getActiveEnvironmentPath: () => ({ path: 'selected' }),
@@ -21,15 +21,7 @@ vi.mock('vscode', () => {
     },
   };
   return {
-    EventEmitter: class {
-      private readonly listeners: ((value: unknown) => void)[] = [];
-      readonly event = (listener: (value: unknown) => void): void => void this.listeners.push(listener);
-      fire(value: unknown): void {
-        this.listeners.forEach((listener) => {
-          listener(value);
-        });
-      }
-    },
+    EventEmitter: (await import('./doubles.js')).Emitter,
     Disposable: class {
       constructor(readonly dispose: () => void) {}
       static from(): object {
