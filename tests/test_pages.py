@@ -30,11 +30,12 @@ _MADE_BY_A_BUILD = {
 }
 _NAME = re.compile(r"([A-Za-z_]\w*(?:\.\w+)?)\(\)|([A-Z]\w+)")  # a call, a constant, a class
 _NO_NAME = re.compile(r"SUBMODEL_\w+|PIP_\w+|Makefile")
+_LAST = "\n## Phrases that the pages don't use\n"  # of CONTRIBUTING.md: its table names pages that are not there
 
 
 def prose(page: Path) -> str:
-    """The page without its fenced blocks."""
-    return re.sub(r"(?ms)^```.*?^```$", "", page.read_text("utf-8"))
+    """The page without its fenced blocks and its table of phrases."""
+    return re.sub(r"(?ms)^```.*?^```$", "", page.read_text("utf-8").partition(_LAST)[0])
 
 
 def blocks(page: Path) -> list[str]:

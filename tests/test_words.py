@@ -1,4 +1,4 @@
-"""Pages and code use the words of docs/glossary.md, none of the phrases in its last table; a file name names one file.
+"""Pages and code use none of the phrases in the last table of CONTRIBUTING.md; a file name names one file.
 
 In a page, code is left out. Of Python and TypeScript, comments and strings are read; of package.json, everything.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-GLOSSARY = ROOT / "docs" / "glossary.md"
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 HEADING = "## Phrases that the pages don't use"
 
 # The first is a log of dated experiments, the second is a study of its own, the others are generated from the code.
@@ -45,8 +45,8 @@ CODE = re.compile(r"^(```|~~~).*?^\1|`[^`]*`", re.DOTALL | re.MULTILINE)
 
 
 def banned_phrases() -> list[str]:
-    _, found, table = GLOSSARY.read_text("utf-8").partition(HEADING)
-    assert found, f"{GLOSSARY} has no heading {HEADING!r}"
+    _, found, table = CONTRIBUTING.read_text("utf-8").partition(HEADING)
+    assert found, f"{CONTRIBUTING} has no heading {HEADING!r}"
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     return [phrase for cell in rows for phrase in re.findall(r"`([^`]+)`", cell)]
 
@@ -77,7 +77,7 @@ def test_a_page_has_no_banned_phrase(page: Path) -> None:
     found = find_banned(page.read_text("utf-8"), banned_phrases())
     name = page.relative_to(ROOT)
     report = "\n".join(f"{name}:{line}: {phrase!r}" for line, phrase in found)
-    assert not found, f"docs/glossary.md has another word for each:\n{report}"
+    assert not found, f"CONTRIBUTING.md has another word for each:\n{report}"
 
 
 def python_prose(text: str) -> str:
@@ -120,7 +120,7 @@ def test_code_has_no_banned_phrase(package: str) -> None:
     for name, prose in sources(package):
         banned = [phrase for phrase in banned_phrases() if phrase != OTHER_MEANINGS.get(name)]
         found += [f"{name}:{line}: {phrase!r}" for line, phrase in find_banned(prose, banned)]
-    assert not found, "docs/glossary.md has another word for each:\n" + "\n".join(found)
+    assert not found, "CONTRIBUTING.md has another word for each:\n" + "\n".join(found)
 
 
 def test_prose_of_python_is_its_comments_and_strings() -> None:
