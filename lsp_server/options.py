@@ -156,9 +156,10 @@ class ServerOptions:
     eagerness: str = _option(
         "normal",
         _one_of("quiet", "normal", "eager"),
-        "how much is shown: of the suggestions, 70 % (`quiet`), 50 % (`normal`) or 30 % (`eager`) should be right, on "
-        "lines that are asked once. While you type fewer are. A quiet server also waits longer after a keystroke, and "
-        "reads the whole window at a new place if that takes less than 1.5 s; an eager one waits shorter",
+        "how much is shown: of the suggestions, 70 % (`quiet`), 50 % (`normal`) or 30 % (`eager`) should be right. The "
+        "target holds for one request a line. While you type, the server asks at each keystroke, and fewer are right. "
+        "After a keystroke `quiet` waits longer and `eager` shorter. At a new place `quiet` reads the whole window if "
+        "that takes less than 1.5 s",
     )
     bundle: Path | None = _option(
         None, _FOLDER, "one bundle for all files, built here or trusted; without it each folder has its own"

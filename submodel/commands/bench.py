@@ -13,14 +13,17 @@ def bench(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle's folder.")],
     repository: Annotated[
         Path,
-        typer.Option(metavar="REPO", help="The repository that the bundle was built of: its held-out lines are typed."),
+        typer.Option(
+            metavar="REPO",
+            help="The repository that the bundle was built of: its held-out lines are typed. Default: this folder.",
+        ),
     ] = Path(),
     peer: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=FILE.gguf|NAME=BUNDLE|genai|optimum",
             help="A model for llama.cpp (NAME+drafts: with its n-gram drafts), another bundle, or another runtime on "
-            "the same bundle; repeat it for several.",
+            "the same bundle; repeat it for several. llama.cpp and genai need the extra `bench`.",
         ),
     ] = None,
     peer_python: Annotated[
