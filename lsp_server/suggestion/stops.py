@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lsp_server.request import CompletionRequest
-from lsp_server.suggestion.brackets import CLOSING
+from lsp_server.suggestion.brackets import CLOSING, OPENERS
 from lsp_server.suggestion.indentation import width
 
 MAX_LINES = 8  # of a block; more is rarely right and never read
@@ -54,7 +54,7 @@ def newline(text: str, request: CompletionRequest, is_final: bool) -> Cut | None
 
 
 def dedent(text: str, request: CompletionRequest, is_final: bool) -> Cut | None:
-    """End a block before a line that is indented less than it. The block's closing brace belongs to it."""
+    """End a block before a line that is indented less than it. Its closing brace belongs to it, unless it is there."""
     if not request.is_multi_line:
         return None
     own = width(request.indent)
@@ -65,9 +65,9 @@ def dedent(text: str, request: CompletionRequest, is_final: bool) -> Cut | None:
         is_whole = end >= 0 or is_final
         line = text[position : end if end >= 0 else len(text)]
         content = line.strip()
-        indent = width(line[: len(line) - len(line.lstrip())])
+        indent = _columns(line)
         if content and (indent < own or (is_header and indent == own)):
-            if is_header and indent == own and set(content) <= CLOSING:
+            if set(content) <= CLOSING and indent == _closed_at(request):
                 if not is_whole:
                     return None
                 stop = position + len(line.rstrip())
@@ -77,6 +77,20 @@ def dedent(text: str, request: CompletionRequest, is_final: bool) -> Cut | None:
             return None
         position = end + 1
     return None
+
+
+def _closed_at(request: CompletionRequest) -> int | None:
+    """Return the columns before the line that closes the block at the cursor, or None if no such line is missing.
+
+    Right of a header it may always come, since a brace below may close a namespace, which is often not indented. If it
+    is too much, `syntax` cuts it.
+    """
+    if not request.is_blank_before:
+        return _columns(request.line_before)
+    header, below = request.previous_line, request.next_line
+    closer = OPENERS.get(header.rstrip()[-1:])
+    is_closed = closer is not None and below.lstrip().startswith(closer) and _columns(below) == _columns(header)
+    return None if closer is None or is_closed or request.line_after.strip() else _columns(header)
 
 
 def next_line(text: str, request: CompletionRequest, is_final: bool) -> Cut | None:
@@ -123,10 +137,15 @@ def repetition(text: str, request: CompletionRequest, is_final: bool) -> Cut | N
         position = end + 1
 
 
+def _columns(line: str) -> int:
+    """Return the columns of a line's indentation."""
+    return width(line[: len(line) - len(line.lstrip())])
+
+
 def _as_compared(line: str) -> str:
     """Return a line without its indentation, but keep that of a closing tag: nested ones follow each other."""
     content = line.strip()
-    depth = width(line[: len(line) - len(line.lstrip())]) if _CLOSING_TAG.fullmatch(content) else 0
+    depth = _columns(line) if _CLOSING_TAG.fullmatch(content) else 0
     return " " * depth + content
 
 
