@@ -10,6 +10,7 @@ from contract.repository.secrets import KEY_BLOCK_LINES, UNSEEN, blank_secrets, 
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.suggestion.brackets import open_at_end
 from lsp_server.suggestion.indentation import indent_unit, reindent, strip_typed
+from lsp_server.suggestion.right_side import doubled_closers
 from lsp_server.suggestion.steps import Change, Rejection
 from lsp_server.syntax.grammars import MAX_PARSED_CHARS
 from lsp_server.syntax.parsed_text import ParsedText
@@ -131,10 +132,13 @@ def syntax(completion: Completion, request: CompletionRequest) -> Change | Rejec
         kept = completion.text[:at]
         if len(kept.strip()) < 2:
             break
-        errors = _errors_with(kept, completion.replaces, request, parsed)
+        # What is cut takes the place of no closers any more.
+        closers = doubled_closers(Completion(text=kept), request) if completion.replaces else None
+        replaces = closers.replaces if isinstance(closers, Change) and closers.text == kept else 0
+        errors = _errors_with(kept, replaces, request, parsed)
         if errors < wanted and errors <= without:
             dropped = completion.text[at:].strip()
-            return Change(text=kept, replaces=completion.replaces, detail=f"{dropped!r} does not parse")
+            return Change(text=kept, replaces=replaces, detail=f"{dropped!r} does not parse")
     return Rejection(detail="it does not parse") if wanted > without else None
 
 
