@@ -69,7 +69,7 @@ def begins_block(text: str, offset: int, grammar: Grammar) -> bool:
     line_end = text.find("\n", offset)
     before = text[line_start:offset]
     after = text[offset : line_end if line_end >= 0 else len(text)]
-    if len(text) > MAX_PARSED_CHARS or after.strip(" \t)}]"):
+    if len(text) > MAX_PARSED_CHARS or after.strip(" \t)}];,"):
         return False
     hole = grammar.hole
     lead = ""
