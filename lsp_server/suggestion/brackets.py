@@ -17,6 +17,7 @@ SIDE_CHARS = 2000  # of a line, left and right of the cursor, whose brackets are
 _TRIPLE_QUOTES = ('"""', "'''")
 _MARK = re.compile(r"[()\[\]{}\"'`\\]")
 _CLOSER = re.compile("|".join([*_TRIPLE_QUOTES, "."]))
+_LIFETIME = re.compile(r"(?<=[&<])'[^\W\d](?!')|(?<=[:+] )'static(?=[>,);]| [{+])")  # of Rust
 CLOSING = CLOSERS | QUOTES | TERMINATORS | {">"}  # what may stand right of the cursor without being text
 
 
@@ -92,4 +93,4 @@ def _is_apostrophe(text: str, index: int) -> bool:
     before = text[index - 1] if index else " "
     after = text[index + 1 : index + 2]
     is_in_word = before.isalpha() and after.isalpha() and before not in "bBrRuUfF"
-    return is_in_word or (before in "&<" and after.isalpha())
+    return is_in_word or _LIFETIME.match(text, index) is not None
