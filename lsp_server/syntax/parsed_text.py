@@ -54,7 +54,8 @@ class ParsedText:
         position = self.byte_at(offset)
         for node in _nodes_around(self.root, max(0, position - 1), position):
             if node.type in self._grammar.comments and node.start_byte < position:
-                is_line_comment = not self.source[node.start_byte : node.end_byte].endswith(b"*/")
+                # Rust's comments of documentation hold their line end, behind which they are over.
+                is_line_comment = not self.source[node.start_byte : node.end_byte].endswith((b"*/", b"\n"))
                 if position < node.end_byte or (is_line_comment and position == node.end_byte):
                     return True
         return False

@@ -77,6 +77,10 @@ def test_where_a_block_begins(path: str, document: str, begins: bool) -> None:
         ("a.js", "/* one */‸", False),
         ("a.js", "let a = `x${b /* c‸ */}`", True),
         ("a.rs", "// x‸\nfn a() {}", True),
+        ("a.rs", "/// Doc.‸\nfn a() {}", True),
+        ("a.rs", "/// Doc.\n‸fn a() {}", False),
+        ("a.rs", "/// Doc.\n‸\n", False),
+        ("a.rb", "=begin\none ‸\n=end\n", True),
     ],
 )
 def test_where_comments_are(path: str, document: str, is_comment: bool) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from lsp_server.options import TriggerOptions
 from lsp_server.request import CompletionRequest
+from lsp_server.syntax.grammars import MAX_PARSED_CHARS
 from lsp_server.triggers import find_refusal
 
 
@@ -62,6 +63,23 @@ def test_empty_document() -> None:
     refusal = find_refusal(at("\n‸\n"), TriggerOptions())
     assert refusal is not None
     assert refusal.name == "empty-document"
+
+
+@pytest.mark.parametrize(
+    ("document", "path", "is_refused"),
+    [
+        ("-- one ‸\n", "a.lua", True),
+        ("  # one ‸\n", "a.sh", True),
+        (" * one ‸\n", "a.kt", True),
+        ("x = 1 ‸\n", "a.lua", False),
+        ("- ‸\n", "a.yaml", False),
+        ("* ‸\n", "a.md", False),
+        (f"# one ‸\n{' ' * MAX_PARSED_CHARS}", "a.py", True),
+    ],
+)
+def test_without_a_tree_a_line_that_begins_as_a_comment_is_one(document: str, path: str, is_refused: bool) -> None:
+    refusal = find_refusal(at(document, path), TriggerOptions(comments=False))
+    assert (refusal is not None) == is_refused
 
 
 def test_a_language_without_grammar_is_code() -> None:
