@@ -20,6 +20,8 @@ _MAX_COMPARED_CHARS = 2000  # of a line, token by token: after each token of an 
 _REPEATED = re.compile(r"(?s)(.{4,60}?)\1\1")  # three times in a row
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _CLOSING_TAG = re.compile(r"</[\w.:-]*>[;,)]*")
+_TAGS = re.compile(r"(?:<[^<>]*>)++")  # a line of nothing else may repeat: cells of a table
+_LEAVING = re.compile(r"\s*+(?:return|continue|break|raise|pass)\b")
 _MIN_REPEATED_CHARS = 18  # of all three: "0, 0, 0" is data
 _ITEM = re.compile(r"^\s*+(?:[\w.:]++\s*+[,|]|[,|]\s*+[\w.:]++)\s*+$")  # such as "float, ": good lists repeat it
 _MOST_ITEMS, _ITEM_CHARS = 8, 48  # so many items, or as many as have so many characters, are too much
@@ -105,12 +107,21 @@ def next_line(text: str, request: CompletionRequest, is_final: bool) -> Cut | No
             return None
         line = text[position : end if end >= 0 else len(text)]
         whole = (request.line_before if position == 0 else "") + line
-        if _is_same(_as_compared(whole), _as_compared(request.next_line)):
+        if _is_same(_as_compared(whole), _as_compared(request.next_line)) and not _leaves_deeper(whole, request):
             return Cut(at=max(0, position - 1), detail=f"the next line says so already: {shorten(below)}")
         if end < 0:
             return None
         position = end + 1
     return None
+
+
+def _leaves_deeper(line: str, request: CompletionRequest) -> bool:
+    """Return whether a line leaves a block that is deeper than the line below, as far as indentation says so.
+
+    Other statements that are equal to it but for the indentation are the line below, which models copy.
+    """
+    is_indented = request.grammar is not None and request.grammar.is_indented
+    return is_indented and _LEAVING.match(line) is not None and _columns(line) > _columns(request.next_line)
 
 
 def repetition(text: str, request: CompletionRequest, is_final: bool) -> Cut | None:
@@ -129,7 +140,8 @@ def repetition(text: str, request: CompletionRequest, is_final: bool) -> Cut | N
             return None
         line = text[position : end if end >= 0 else len(text)]
         whole = _as_compared((request.line_before if position == 0 else "") + line)
-        if len(whole) >= _MIN_WORD_CHARS and whole == previous and any(map(str.isalnum, whole)):
+        is_equal = len(whole) >= _MIN_WORD_CHARS and whole == previous and any(map(str.isalnum, whole))
+        if is_equal and not _TAGS.fullmatch(whole.strip()):
             return Cut(at=max(0, position - 1), detail=f"a line repeats the one above it: {shorten(whole)}")
         if end < 0:
             return None
