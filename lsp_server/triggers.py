@@ -33,7 +33,9 @@ def _refusals(request: CompletionRequest, options: TriggerOptions, is_after_acce
     if _is_word(before[-1:]) and _is_word(after[:1]):
         yield refuse("mid-word", "the cursor stands within a word")
     # llama.vim lets eight such characters through; what is suggested there is then cut as a duplicate.
-    is_text = any(not character.isspace() and character not in CLOSING for character in after)
+    # Right of a header that is being written its body may begin. What is typed at a brace itself is put around it.
+    behind = after.rstrip().removesuffix("{") or after
+    is_text = any(not character.isspace() and character not in CLOSING for character in behind)
     if is_text and not END_OF_TAG.fullmatch(after):
         yield refuse("before-text", f"{shorten(after)} stands right of the cursor")
     if is_after_accepted and not after.strip():

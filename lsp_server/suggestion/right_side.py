@@ -25,7 +25,8 @@ _MIN_OVERLAP = 3  # characters of text; fewer are chance
 def suffix_duplicate(completion: Completion, request: CompletionRequest) -> Change | Rejection | None:
     """Remove text at the answer's end that already stands right of the cursor."""
     after = request.line_after.strip()
-    is_text = any(map(str.isalnum, after)) or END_OF_TAG.fullmatch(after) is not None
+    is_opener = after.lstrip(" ,;:") == "{"
+    is_text = any(map(str.isalnum, after)) or is_opener or END_OF_TAG.fullmatch(after) is not None
     if not is_text or "\n" in completion.text:
         return None
     text = completion.text.rstrip()

@@ -44,11 +44,28 @@ def test_after_an_accepted_line_nothing_until_a_key_is_hit() -> None:
 
 
 @pytest.mark.parametrize(
-    "document", ["print(‸)\n", "print('‸')\n", "x = [{‸}],\n", "f(‸) {\n", "    ‸\nx\n", "ab‸ \n", "a.‸;\n"]
+    "document",
+    [
+        "print(‸)\n",
+        "print('‸')\n",
+        "x = [{‸}],\n",
+        "if (‸) {\n",
+        "if ‸ {\n",
+        "f(‸, {\n",
+        "    ‸\nx\n",
+        "ab‸ \n",
+        "a.‸;\n",
+    ],
 )
-def test_closers_right_of_the_cursor_are_no_text(document: str) -> None:
+def test_closers_and_the_brace_of_a_header_right_of_the_cursor_are_no_text(document: str) -> None:
+    assert find_refusal(at(document), TriggerOptions()) is None
+
+
+@pytest.mark.parametrize("document", ["x = ‸{\n", "if (‸) { x\n", "f(‸) { {\n", "f(‸ (\n"])
+def test_other_openers_right_of_the_cursor_are_text(document: str) -> None:
     refusal = find_refusal(at(document), TriggerOptions())
-    assert (refusal is None) == ("{\n" not in document)
+    assert refusal is not None
+    assert refusal.name == "before-text"
 
 
 @pytest.mark.parametrize(
