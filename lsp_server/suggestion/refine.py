@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from lsp_server.request import Completion, CompletionRequest
 from lsp_server.suggestion import filters, right_side, stops
+from lsp_server.suggestion.brackets import QUOTES, SIDE_CHARS, open_at_end
 from lsp_server.suggestion.indentation import strip_typed
 from lsp_server.suggestion.steps import Action, Change, Rejection, Step
 from lsp_server.suggestion.stops import Cut, Stop
@@ -36,6 +37,7 @@ FILTERS: Mapping[str, filters.Filter] = MappingProxyType(
 )
 
 _LAST_WORD = re.compile(r"(?<!\w)\w++$")
+_STRING_START = re.compile(r"(?<!\w)[A-Za-z]{0,2}[#$@]{0,2}$")  # before the quote; behind a word it is an apostrophe
 _OUT_OF_TIME = "time or tokens ran out, or the model broke off, before the line was whole"
 
 
@@ -71,7 +73,7 @@ def refine(raw: str, request: CompletionRequest, *, is_unfinished: bool = False)
             return Completion(rule=rule, steps=tuple(steps))
         text = kept
     elif is_unfinished:
-        kept = _whole_words(text)
+        kept = _whole_words(text, request)
         step = Step(name="budget", kind="stop", action="cut", detail=_OUT_OF_TIME, before=text, after=kept)
         if not kept.strip():
             return Completion(rule="budget", steps=(replace(step, action="rejected"),))
@@ -131,11 +133,27 @@ def _first_cut(text: str, request: CompletionRequest, *, is_final: bool) -> tupl
     return first
 
 
-def _whole_words(text: str) -> str:
-    """Remove the last of several lines, or the last word of a single one, since it may be unfinished."""
+def _whole_words(text: str, request: CompletionRequest) -> str:
+    """Remove the last of several lines, or the last word of a single one, since it may be unfinished.
+
+    A string that the line then leaves open goes too, unless no word stands before it.
+    """
     if "\n" in text.strip():
         return text[: text.rindex("\n")]
-    return _LAST_WORD.sub("", text)
+    kept = _LAST_WORD.sub("", text)
+    waiting = open_at_end(request.line_before[-SIDE_CHARS:] + kept)
+    quote = waiting[-1:]
+    # Prose between three quotes may stay open. What stands before the cursor stays, too.
+    if quote not in QUOTES or waiting.endswith(3 * quote) or quote not in kept:
+        return kept
+    start = kept.rindex(quote)
+    while start > 0 and kept[start - 1] == "\\":
+        start = kept.rfind(quote, 0, start)
+    before = _STRING_START.search(kept[:start]) if start >= 0 else None
+    if before is None:
+        return kept
+    shorter = kept[: before.start()]
+    return shorter if any(map(str.isalnum, shorter)) or not any(map(str.isalnum, kept)) else kept
 
 
 def _changed(rule: str, change: Change, before: Completion) -> Step:

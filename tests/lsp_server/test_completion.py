@@ -320,6 +320,28 @@ def test_half_a_word_is_not_shown(engine: Engine, finish: FinishReason, shown: s
     assert completion.is_line_whole == (finish is FinishReason.LINES)
 
 
+@pytest.mark.parametrize(
+    ("before", "answer", "shown"),
+    [
+        ("x = ", "foo(a, '", "foo(a,"),
+        ("x = ", 'foo(a, "long', "foo(a,"),
+        ("x = ", 'foo(a, "long name', "foo(a,"),
+        ("x = ", r'foo(a, "a \" b', "foo(a,"),
+        ("x = ", 'foo("a", rb"long name', 'foo("a",'),
+        ("x = ", "'", ""),
+        ("x = ", '"a long name', '"a long'),  # nothing else would be left
+        ("x = 'a", " long name", " long"),  # the user's own string
+        ("", '"""Return the name', '"""Return the'),
+        ("", "# what the users' names", "# what the users'"),
+        ("", "# it's a long name", "# it's a long"),
+        ("", "fn f<'a>(x: &'a name", "fn f<'a>(x: &'a"),
+    ],
+)
+def test_a_string_that_ran_out_is_not_shown(before: str, answer: str, shown: str) -> None:
+    request = at(before, len(before), options=NOT_HEALED)
+    assert refine(answer, request, is_unfinished=True).text == shown
+
+
 def test_a_block_that_is_cut_behind_a_line_ends_that_line() -> None:
     block = at("def f():\n    ", 13, is_multi_line=True)
     assert refine("    a = 1\n    b = 2\n    c", block, is_unfinished=True).is_line_whole
