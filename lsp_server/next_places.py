@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from lsp_server.suggestion.brackets import OPENERS
+import re
+
+from lsp_server.suggestion.brackets import OPENERS, open_at_end
 from lsp_server.suggestion.indentation import TAB_WIDTH, indent_unit
+from lsp_server.syntax.grammars import Grammar
+
+_LAST_OF_BLOCK = re.compile(r"[ \t]*(?:return|raise|pass|break|continue)\b")  # where indentation ends a block
 
 
-def place_of_first_key(text: str, offset: int) -> tuple[str, int] | None:
+def place_of_first_key(text: str, offset: int, grammar: Grammar | None = None) -> tuple[str, int] | None:
     """Return the text and offset at which the first keystroke after a pause would be answered; None if unknown.
 
     On a blank line it is the cursor. At the end of a line it is the next one, after Enter.
     """
     if text[:offset].rpartition("\n")[2].strip():
-        return place_after_accepting(text, offset, "")
+        return place_after_accepting(text, offset, "", grammar=grammar)
     return None if text[offset:].partition("\n")[0].strip() else (text, offset)
 
 
 def place_after_accepting(
-    text: str, offset: int, suggestion: str, replaces: int = 0, *, is_whole: bool = True
+    text: str,
+    offset: int,
+    suggestion: str,
+    replaces: int = 0,
+    *,
+    is_whole: bool = True,
+    grammar: Grammar | None = None,
 ) -> tuple[str, int] | None:
     """Return the text and the offset in it after a suggestion at `offset` was accepted and Enter was pressed.
 
@@ -37,5 +48,12 @@ def place_after_accepting(
     indent = line[: len(line) - len(line.lstrip(" \t"))]
     if line.rstrip().endswith((":", *OPENERS)):
         indent += indent_unit(text) or " " * TAB_WIDTH
+    elif grammar is not None and grammar.is_indented and _ends_block(line):
+        indent = indent.removesuffix(indent_unit(accepted) or " " * TAB_WIDTH)
     accepted += f"\n{indent}"
     return accepted + rest, len(accepted)
+
+
+def _ends_block(line: str) -> bool:
+    """Return whether a line is the last one of its block, and the next one belongs to another statement."""
+    return bool(_LAST_OF_BLOCK.match(line)) and not open_at_end(line) and not line.endswith("\\")

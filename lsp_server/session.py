@@ -139,7 +139,7 @@ class Session:
             return False
         refusal = self._find_refusal(request)
         is_answered = refusal is None and self.options.care.prefetch
-        first_key = place_of_first_key(request.text, request.offset) if is_answered else None
+        first_key = place_of_first_key(request.text, request.offset, request.grammar) if is_answered else None
         if refusal is not None and refusal.name in ("mid-word", "before-text"):
             end = request.text.find("\n", request.offset)
             offset = len(request.text) if end < 0 else end
@@ -260,7 +260,12 @@ class Session:
     def _request_after(self, request: CompletionRequest, shown: Completion) -> CompletionRequest | None:
         """Return the next request if a suggestion is accepted: an automatic one, since nobody asks for it by hand."""
         after = place_after_accepting(
-            request.text, request.offset, shown.text, shown.replaces, is_whole=shown.is_line_whole
+            request.text,
+            request.offset,
+            shown.text,
+            shown.replaces,
+            is_whole=shown.is_line_whole,
+            grammar=request.grammar,
         )
         if after is None:
             return None

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from lsp_server.next_places import place_after_accepting
+from lsp_server.next_places import place_after_accepting, place_of_first_key
+from lsp_server.syntax.grammars import find_grammar
 
 
 @pytest.mark.parametrize(
@@ -28,3 +29,28 @@ def test_where_the_user_will_be(document: str, suggestion: str, replaces: int, a
 
 def test_a_suggestion_that_ends_within_its_line_is_followed_by_its_rest() -> None:
     assert place_after_accepting("f()\n", 2, "a, ", is_whole=False) == ("f(a, )\n", 5)
+
+
+@pytest.mark.parametrize(
+    ("path", "document", "after"),
+    [
+        ("a.py", "def f():\n  if x:\n    return x‸\n", "def f():\n  if x:\n    return x\n  ‸\n"),
+        ("a.py", "def f():\n\tpass‸\n", "def f():\n\tpass\n‸\n"),
+        ("a.py", "def f():\n    raise Error(‸\n", "def f():\n    raise Error(\n        ‸\n"),
+        ("a.py", "def f():\n    return f(a,‸\n", "def f():\n    return f(a,\n    ‸\n"),
+        ("a.py", "def f():\n    return a + \\‸\n", "def f():\n    return a + \\\n    ‸\n"),
+        ("a.py", "def f():\n    returned = 1‸\n", "def f():\n    returned = 1\n    ‸\n"),
+        ("a.rb", "def f\n  return 1‸\n", "def f\n  return 1\n  ‸\n"),
+    ],
+)
+def test_where_indentation_ends_a_block_its_last_line_is_followed_by_an_outer_one(
+    path: str, document: str, after: str
+) -> None:
+    offset, grammar = document.index("‸"), find_grammar(path)
+    for found in (
+        place_of_first_key(document.replace("‸", ""), offset, grammar),
+        place_after_accepting(
+            document[: offset - 1] + document[offset + 1 :], offset - 1, document[offset - 1], grammar=grammar
+        ),
+    ):
+        assert (found and f"{found[0][: found[1]]}‸{found[0][found[1] :]}") == after
