@@ -44,6 +44,7 @@ class Reading:
 
     tokens: int = 0
     core_s: float = 0.0
+    was_ended: bool = False  # by a request or another reading
 
 
 class CompletionService:
@@ -350,7 +351,7 @@ class CompletionService:
             return unwanted.is_set() or time.process_time() - began >= max_core_s
 
         if stop():
-            return Reading()
+            return Reading(was_ended=unwanted.is_set())
         try:
             tokens = completer.read_ahead(request, stop, first_key, tell)
         except SubmodelError as error:  # a request there will say so
@@ -365,7 +366,7 @@ class CompletionService:
         if crash is not None:
             self._loaded.note_crash(bundle, crash)
         log.debug("%d tokens read ahead", tokens)
-        return Reading(tokens=tokens, core_s=time.process_time() - began)
+        return Reading(tokens=tokens, core_s=time.process_time() - began, was_ended=unwanted.is_set())
 
     def _recall(self, request: CompletionRequest) -> Completion | None:
         completer = self._loaded.completers.get(request.bundle) if request.bundle is not None else None

@@ -176,8 +176,13 @@ class Session:
         reading = await self.service.read_ahead(request, max_core_s, first_key, keep)
         self.allowance.spend(reading.core_s)
 
-    async def _read_whole(self, request: CompletionRequest) -> None:
-        await self.service.read_ahead(request, BURST_S)
+    async def _read_whole(
+        self, request: CompletionRequest, shown: Completion | None, unwanted: threading.Event
+    ) -> None:
+        """Read the whole prompt of a request that was answered from a short one, then ask for what follows `shown`."""
+        reading = await self.service.read_ahead(request, BURST_S)
+        if shown is not None and not reading.was_ended and self.service.is_newest(unwanted):
+            self._prefetch(request, shown)
 
     async def _suggest(self, request: CompletionRequest, trace: Trace) -> Completion | None:
         policy, reason = self.policy()
@@ -207,10 +212,11 @@ class Session:
             shown = self._judge(request, trace, completion, generation)
         # If a newer request waits for the model, looking ahead would end that one.
         if policy is Policy.FULL and self.service.is_newest(unwanted):
+            followed = shown if request.options.care.prefetch else None
             if completion is not None and completion.is_from_short_prompt:
-                self._start(self._read_whole(request))
-            elif shown is not None and request.options.care.prefetch:
-                self._prefetch(request, shown)
+                self._start(self._read_whole(request, followed, unwanted))
+            elif followed is not None:
+                self._prefetch(request, followed)
         return shown
 
     def _options_for(self, request: CompletionRequest, policy: Policy) -> ServerOptions:

@@ -420,7 +420,8 @@ def test_reading_ahead_ends_for_any_request_and_for_the_next_reading(how: str) -
             newer = await read(service, completer, "newer")
             service.supersede()
             assert (await newer).tokens == 1
-        assert (await reading).tokens == 1
+        ended = await reading
+        assert (ended.tokens, ended.was_ended) == (1, True)
         assert completer.stopped[0] == "ahead"
 
     run(test)
@@ -450,7 +451,7 @@ def test_readings_that_wait_behind_a_request_starve_nobody() -> None:
         assert await asked == ""
         completer.release.set()
         assert await newer == "answer to newer"
-        assert [await reading for reading in readings] == [Reading()] * 20
+        assert [await reading for reading in readings] == [Reading(was_ended=True)] * 20
         assert completer.started == ["asked", "newer"]
         assert service.can_read_ahead(BUNDLE, None)
         assert not service.can_read_ahead(BUNDLE, 1), "it would be loaded again"
@@ -464,6 +465,7 @@ def test_reading_ahead_takes_no_more_of_the_cores_than_it_may() -> None:
         assert await service.read_ahead(question("x"), 0) == Reading()
         reading = await service.read_ahead(question("x"), 0.01)
         assert reading.core_s >= 0.01
+        assert not reading.was_ended, "its time was used up"
         assert completer.stopped == ["x"]
 
     run(test)

@@ -46,6 +46,7 @@ class FakeService:
         self.read: list[tuple[CompletionRequest, float]] = []
         self.can_read = True
         self.core_s = 4.0  # that a reading takes
+        self.ends_readings = False  # by another one
         self.answered: list[CompletionRequest] = []  # while it read
         self.bundles: dict[Path, BundleStatus] = {}
         self.is_busy = False
@@ -68,7 +69,7 @@ class FakeService:
         if first_key is not None and self.completion is not None:
             self.answered.append(first_key)
             on_answer(self.completion)
-        return Reading(core_s=self.core_s)
+        return Reading(core_s=self.core_s, was_ended=self.ends_readings)
 
     def supersede(self) -> threading.Event:
         self._newest.set()
@@ -649,7 +650,7 @@ def test_browsing_takes_what_it_may_and_typing_gives_it_back() -> None:
     assert read_ahead(session, there) == [True], "what a key made use of does not count"
 
 
-def test_after_an_answer_from_a_short_prompt_the_whole_one_is_read() -> None:
+def test_after_an_answer_from_a_short_prompt_the_whole_one_is_read_then_the_line_after_it_asked_for() -> None:
     session, service = make(Completion(text="foo(bar)", is_from_short_prompt=True), options=AHEAD)
 
     async def test() -> None:
@@ -658,9 +659,25 @@ def test_after_an_answer_from_a_short_prompt_the_whole_one_is_read() -> None:
             await asyncio.sleep(0.001)
 
     asyncio.run(test())
-    assert len(service.requests) == 2, "it is not cached, and no line after it is asked for"
-    assert [request.offset for request, _ in service.read] == [4, 4]
+    assert [request.text[: request.offset] for request in service.requests] == ["x = ", "x = foo(bar)\n"] * 2
+    assert [request.offset for request, _ in service.read] == [4, 4], "it is not cached"
     assert session.allowance.left_s == BURST_S, "it is no browsing"
+
+
+def test_a_key_or_a_cursor_elsewhere_ends_what_follows_an_answer_from_a_short_prompt() -> None:
+    session, service = make(Completion(text="foo(bar)", is_from_short_prompt=True), options=AHEAD)
+
+    async def test() -> None:
+        await session.suggest(at("x = ‸\n"))
+        service.supersede()  # before the whole prompt was read
+        await asyncio.sleep(0.001)
+        service.ends_readings = True
+        await session.suggest(at("x = ‸\n"))
+        await asyncio.sleep(0.001)
+
+    asyncio.run(test())
+    assert [request.text for request in service.requests] == ["x = \n"] * 2
+    assert len(service.read) == 2
 
 
 def test_asked_by_hand_the_whole_prompt_is_waited_for() -> None:
