@@ -195,7 +195,8 @@ class Session:
         found = self._find_known(request)
         first_answer = self._take_first_answer(request)
         found, completion = found or first_answer, None
-        if found is not None and self._is_asked_ahead(self._request_after(request, found[0])):
+        is_by_hand = request.is_invoked  # `recall` follows, and would wait for what is asked ahead
+        if found is not None and not is_by_hand and self._is_asked_ahead(self._request_after(request, found[0])):
             return self._show_known(request, trace, found)
         generation, unwanted = self.cache.generation, self.service.supersede()
         if found is not None:

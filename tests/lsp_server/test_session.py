@@ -377,6 +377,23 @@ def test_typing_along_a_suggestion_lets_the_line_after_it_be_answered() -> None:
     assert asyncio.run(test()) == "foo(bar)"
 
 
+def test_asked_by_hand_for_what_is_shown_the_line_after_it_makes_way() -> None:
+    """What followed the same words elsewhere is looked up by the thread that would still be at work on that line."""
+    session, service = make(options=AHEAD)
+
+    async def test() -> None:
+        await begin_line_ahead(session, service)
+        assert session._ahead is not None
+        _, unwanted = session._ahead
+        assert await session.suggest(at("x = ‸\n", is_invoked=True))
+        assert unwanted.is_set()
+        assert len(service.requests) == 2, "it is asked for again, but later"
+        await asyncio.sleep(0.01)
+        assert [request.text for request in service.requests] == ["x = \n", *["x = foo(bar)\n\n"] * 2]
+
+    asyncio.run(test())
+
+
 def test_a_refused_request_ends_nothing_that_was_asked_ahead() -> None:
     """VS Code asks again where a suggestion was just accepted, and in the middle of a word."""
     session, service = make(options=AHEAD)
