@@ -111,16 +111,19 @@ class Completer:
         stop: IsStopped | None = None,
         first_key: CompletionRequest | None = None,
         on_answer: Callable[[Completion], None] = lambda completion: None,
+        is_short_enough: bool = False,
     ) -> int:
         """Read the prompts that `complete` would use for a request; return how many of their tokens were computed.
 
         After each of them `first_key`, the request of the likeliest first key, is answered; on_answer gets the answers.
-        `stop` is asked before each chunk of a prompt and between tokens. Raises ServeError if the model fails.
+        With `is_short_enough` the whole prompt is read only if there is no short one. `stop` is asked before each chunk
+        of a prompt and between tokens. Raises ServeError if the model fails.
         """
         prompt = self._prompt(request)
         computed = 0
+        short_ids = self._short_prompt_ids(prompt)
         # The short prompt first: after a third of a second a key has its answer, and after two the better one.
-        for ids in (self._short_prompt_ids(prompt), prompt.ids):
+        for ids in (short_ids, [] if short_ids and is_short_enough else prompt.ids):
             if not ids:
                 continue
             computed += self._engine.read(ids, stop)

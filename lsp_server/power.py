@@ -14,6 +14,7 @@ from lsp_server.options import CareOptions, ServerOptions
 
 RATE = 0.02  # of a core, on average
 BURST_S = 6.0  # of a core at once: two places of 2,000 tokens; with RATE 3 % of a core over any ten minutes
+PLACE_S = 0.5  # of a core: what a short prompt and the answer at the likeliest first key take
 READ_EVERY_S = 10.0
 SUPPLIES = Path("/sys/class/power_supply")
 LOW_BATTERY_PERCENT = 20  # below it, no completions while the user types
@@ -152,8 +153,8 @@ class Allowance:
 
     @property
     def wait_s(self) -> float:
-        """Seconds until some may be spent; 0 if there is some now."""
-        return max(0.0, -self.left_s) / RATE
+        """Seconds until there is enough for a short prompt; 0 if there is now."""
+        return max(0.0, PLACE_S - self.left_s) / RATE
 
     def spend(self, core_s: float) -> None:
         """Subtract core seconds that were spent on what may be of no use."""

@@ -170,12 +170,13 @@ class CompletionService:
         max_core_s: float,
         first_key: CompletionRequest | None = None,
         on_answer: Callable[[Completion], None] = lambda completion: None,
+        is_short_enough: bool = False,
     ) -> Reading:
         """Read the prompt that `complete` would use, for at most `max_core_s` seconds of the cores and a chunk more.
 
         `first_key`, the request of the likeliest first key, is answered meanwhile; on_answer gets its answers, a later
-        one from more of the text. A request, or another reading, ends it at its next chunk or token. No model is loaded
-        for a reading.
+        one from more of the text. A request, or another reading, ends it at its next chunk or token. With
+        `is_short_enough` no whole prompt is read behind a short one. No model is loaded for a reading.
         """
         self._reading.set()
         unwanted, loop = threading.Event(), asyncio.get_running_loop()
@@ -186,7 +187,7 @@ class CompletionService:
                 loop.call_soon_threadsafe(on_answer, completion)
 
         try:
-            job = self._worker.submit(self._read_ahead, request, unwanted, max_core_s, first_key, tell)
+            job = self._worker.submit(self._read_ahead, request, unwanted, max_core_s, first_key, tell, is_short_enough)
             return await self.settle(job)
         except ServeError:  # a request will say so
             return Reading()
@@ -337,6 +338,7 @@ class CompletionService:
         max_core_s: float,
         first_key: CompletionRequest | None,
         tell: Callable[[Completion], None],
+        is_short_enough: bool,
     ) -> Reading:
         bundle = request.bundle
         assert bundle is not None, "the session reads nothing if no bundle was found"
@@ -353,7 +355,7 @@ class CompletionService:
         if stop():
             return Reading(was_ended=unwanted.is_set())
         try:
-            tokens = completer.read_ahead(request, stop, first_key, tell)
+            tokens = completer.read_ahead(request, stop, first_key, tell, is_short_enough)
         except SubmodelError as error:  # a request there will say so
             log.debug("Nothing read ahead: %s", error)
             return Reading(core_s=time.process_time() - began)

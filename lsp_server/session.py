@@ -132,7 +132,8 @@ class Session:
         """Begin to read the text around a resting cursor, before a request needs it; return whether that was begun.
 
         If nothing would be completed there because of text right of the cursor, the end of the line is read instead.
-        Otherwise the likeliest first key is answered, too. `Allowance` limits the time of what no request makes use of.
+        Otherwise the likeliest first key is answered, too. `Allowance` limits the time of what no request makes use of:
+        below half of it a short prompt is read alone, since a whole one takes as much as five of these.
         A request that the model is asked for ends a reading.
         """
         if not self._may_read_ahead(request):
@@ -156,7 +157,7 @@ class Session:
         return (
             self.options.care.read_ahead
             and request.bundle is not None
-            and self.allowance.left_s > 0
+            and self.allowance.wait_s == 0
             and self.policy()[0] is Policy.FULL
             and self.service.can_read_ahead(request.bundle, self.threads())
         )
@@ -173,7 +174,8 @@ class Session:
             scope = _scope(first_key, completion.build)
             self._first_answers.put(scope, first_key.text, first_key.offset, kept, generation=of_rest)
 
-        reading = await self.service.read_ahead(request, max_core_s, first_key, keep)
+        is_short_enough = max_core_s < BURST_S / 2
+        reading = await self.service.read_ahead(request, max_core_s, first_key, keep, is_short_enough)
         self.allowance.spend(reading.core_s)
 
     async def _read_whole(

@@ -452,6 +452,9 @@ def test_the_short_prompt_is_read_ahead_first_and_answers_a_key_until_the_whole_
     assert len(near) < len(whole) / 4
     assert read == whole
     assert not completer.complete(resting).is_from_short_prompt, "all is read"
+    double.read_ahead = []
+    completer.read_ahead(resting, is_short_enough=True)
+    assert double.read_ahead == [near], "and no more"
     double.read_ahead, answers = [], []
     completer.read_ahead(
         resting, lambda: False, replace(resting, text=text + "1", offset=len(text) + 1), answers.append

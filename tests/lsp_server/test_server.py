@@ -14,7 +14,7 @@ from pygls.exceptions import JsonRpcException
 
 from lsp_server.bundle_states import BundleState, BundleStatus
 from lsp_server.options import CareOptions, ServerOptions
-from lsp_server.power import BURST_S, RATE, READ_EVERY_S, Power, PowerMeter
+from lsp_server.power import BURST_S, PLACE_S, RATE, READ_EVERY_S, Power, PowerMeter
 from lsp_server.repositories import Drift
 from lsp_server.request import CompletionRequest
 from lsp_server.transports import create_server
@@ -342,7 +342,7 @@ def test_a_cursor_that_rests_while_the_allowance_is_used_up_is_read_later(monkey
     async def test(client: Client, reader: Reader) -> None:
         monkeypatch.setattr("lsp_server.server.AGAIN_S", 0.001)
         reader.is_ready = False
-        client.server.session.allowance.spend(BURST_S + RATE)  # a second's worth too much
+        client.server.session.allowance.spend(BURST_S - PLACE_S + RATE / 10)  # 0.1 s until it is enough
         client.send("submodel/cursor", cursor(1))
         while not reader.requests:
             await asyncio.sleep(0.001)

@@ -50,12 +50,13 @@ class SlowCompleter:
         stop: Callable[[], bool],
         first_key: CompletionRequest | None,
         on_answer: Callable[[Completion], None],
+        is_short_enough: bool,
     ) -> int:
         """Chunk after chunk, without end."""
         text = request.text
         if first_key is not None:
             on_answer(Completion(text=f"answer to {first_key.text}"))
-        self.started.append(text)
+        self.started.append(f"{text}, the short prompt" if is_short_enough else text)
         self.is_started.set()
         while not stop():
             self.release.wait(0.001)
@@ -463,9 +464,10 @@ def test_readings_that_wait_behind_a_request_starve_nobody() -> None:
 def test_reading_ahead_takes_no_more_of_the_cores_than_it_may() -> None:
     async def test(service: CompletionService, completer: SlowCompleter) -> None:
         assert await service.read_ahead(question("x"), 0) == Reading()
-        reading = await service.read_ahead(question("x"), 0.01)
+        reading = await service.read_ahead(question("x"), 0.01, is_short_enough=True)
         assert reading.core_s >= 0.01
         assert not reading.was_ended, "its time was used up"
+        assert completer.started == ["x, the short prompt"]
         assert completer.stopped == ["x"]
 
     run(test)

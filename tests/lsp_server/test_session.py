@@ -15,7 +15,7 @@ from lsp_server.bundle_finder import BundleFinder
 from lsp_server.bundle_states import BundleState, BundleStatus
 from lsp_server.open_documents import Edit
 from lsp_server.options import CareOptions, ServerOptions, TriggerOptions
-from lsp_server.power import BURST_S, RATE, Policy, Power, PowerMeter
+from lsp_server.power import BURST_S, PLACE_S, RATE, Policy, Power, PowerMeter
 from lsp_server.repositories import Repositories
 from lsp_server.request import ClientCursor, Completion, CompletionRequest
 from lsp_server.serve_errors import ServeError
@@ -47,6 +47,7 @@ class FakeService:
         self.can_read = True
         self.core_s = 4.0  # that a reading takes
         self.ends_readings = False  # by another one
+        self.short_enough: list[bool] = []  # of each reading, whether a short prompt was
         self.answered: list[CompletionRequest] = []  # while it read
         self.bundles: dict[Path, BundleStatus] = {}
         self.is_busy = False
@@ -64,8 +65,10 @@ class FakeService:
         max_core_s: float,
         first_key: CompletionRequest | None = None,
         on_answer: Callable[[Completion], None] = lambda completion: None,
+        is_short_enough: bool = False,
     ) -> Reading:
         self.read.append((request, max_core_s))
+        self.short_enough.append(is_short_enough)
         if first_key is not None and self.completion is not None:
             self.answered.append(first_key)
             on_answer(self.completion)
@@ -607,7 +610,11 @@ def test_an_answer_that_comes_after_the_first_key_serves_no_other() -> None:
     late: list[Callable[[], None]] = []
 
     async def read(
-        request: CompletionRequest, max_core_s: float, first_key: Any = None, on_answer: Any = None
+        request: CompletionRequest,
+        max_core_s: float,
+        first_key: Any = None,
+        on_answer: Any = None,
+        is_short_enough: bool = False,
     ) -> Reading:
         late.append(lambda: on_answer(service.completion))
         return Reading()
@@ -659,9 +666,10 @@ def test_browsing_takes_what_it_may_and_typing_gives_it_back() -> None:
     there = at("x = ‸\n")
     assert read_ahead(session, there, there, there) == [True, True, False], "two requests of 4 s fill 6 s"
     assert [most for _, most in service.read] == [BURST_S, BURST_S - 4.0]
-    now = 1.9 / RATE  # 2 s over the allowance flow off until then, but for a tenth
+    assert service.short_enough == [False, True], "below half of it a short prompt is read alone"
+    now = (1.9 + PLACE_S) / RATE  # 2 s over the allowance flow off until then, and half a second comes, but for a tenth
     assert read_ahead(session, there) == [False]
-    now = 2.1 / RATE
+    now = (2.1 + PLACE_S) / RATE
     assert read_ahead(session, there) == [True]
     ask(session, there)
     assert read_ahead(session, there) == [True], "what a key made use of does not count"
