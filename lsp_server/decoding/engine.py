@@ -34,7 +34,7 @@ from lsp_server.serve_errors import ServeError
 log = logging.getLogger(__name__)
 
 LINE_TOKENS = 32  # nearly every line of code is shorter, from the cursor on
-KV_BYTES = 64 << 20  # keys and values of two whole windows: half a billion parameters take 24 KB a token
+KV_BYTES = 76 << 20  # two whole windows and a short one: half a billion parameters take 24 KB a token
 
 
 class FinishReason(StrEnum):

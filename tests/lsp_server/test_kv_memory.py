@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contract.bundle.bundle import Bundle
-from contract.prompt import shared_prefix
+from contract.prompt import PromptFormat, shared_prefix
 from contract.runtime_errors import RUNTIME_ERRORS
-from lsp_server.decoding.engine import Engine, Generation
+from lsp_server.completion import SHORT_WINDOWS
+from lsp_server.decoding.engine import KV_BYTES, Engine, Generation
 from lsp_server.decoding.kv_cache import GROWTH_POSITIONS, MAX_CACHES, KvCache, KvMemory
 from lsp_server.decoding.prompt_chunks import AHEAD_S, CHUNK_S, MIN_AHEAD, PROMPT_CHUNK, ChunkSize
 from lsp_server.serve_errors import ServeError
@@ -143,6 +144,21 @@ def test_the_memory_of_all_places_is_bounded(tiny_bundle: Bundle) -> None:
     long = [11 * i % 251 for i in range(1200)]
     assert engine.generate(long, max_new_tokens=1).computed_tokens == len(long)
     assert len(engine.memory) == 1, "one place may take more than all should"
+
+
+def test_going_to_another_place_and_back_finds_what_was_read_there() -> None:
+    """Of half a billion parameters, in files that fill the window: each place has a short prompt and a whole one."""
+    window = PromptFormat()
+    beside = 60  # path and repository of a prompt, and its answer
+    short, whole = (
+        before + behind + beside
+        for before, behind in (SHORT_WINDOWS[0], (window.max_prefix_tokens, window.max_suffix_tokens))
+    )
+    memory = KvMemory(KvCache(layers=24, kv_heads=2, head_dim=64, max_positions=8192), KV_BYTES)
+    for place in range(2):
+        hold(memory, [100 + place] * short)
+        hold(memory, [200 + place] * whole)
+    assert memory.known([200] * whole) == whole
 
 
 PROMPTS = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=12), min_size=1, max_size=30)
