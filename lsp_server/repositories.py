@@ -143,10 +143,14 @@ class Repositories:
         self,
         on_drift: Callable[[Path, Drift], None] = lambda root, drift: None,
         may_reread: Callable[[], bool] = lambda: True,
+        quiet_in_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        """`quiet_in_s` says in how many seconds a reading disturbs nobody, at the earliest; 0: now."""
         self._drifts: dict[Path, DriftFacts] = {}  # by bundle
         self._on_drift = on_drift
         self._may_reread = may_reread
+        self._quiet_in_s = quiet_in_s
+        self._next: asyncio.TimerHandle | None = None  # looks again whether it is quiet
         self._timers: dict[Path, asyncio.TimerHandle] = {}
         self._wanted: dict[Path, Callable[[], None]] = {}  # by repository, the newest reading that has not begun
         self._is_reading = False
@@ -175,7 +179,7 @@ class Repositories:
             self.read(root, bundle)
 
     def read(self, root: Path, bundle: Path | None) -> None:
-        """Begin to read a repository, now and every half hour in which `may_reread` allows it.
+        """Begin to read a repository once it is quiet, and every half hour in which `may_reread` allows it.
 
         `bundle` serves the repository. Nothing is read if it was built from another one, or from none, or if it is an
         earlier one that the user went back to: an update would go on from the one that they left.
@@ -213,16 +217,24 @@ class Repositories:
 
     def close(self) -> None:
         """Begin no further readings."""
-        for timer in self._timers.values():
-            timer.cancel()
+        for timer in (*self._timers.values(), self._next):
+            if timer is not None:
+                timer.cancel()
 
     def _begin(self) -> None:
-        """Start the next reading, one at a time."""
-        if not self._is_reading and self._wanted:
-            self._is_reading = True
-            work = self._wanted.pop(next(iter(self._wanted)))
-            # A daemon: a server whose client has left does not wait for it.
-            threading.Thread(target=work, name="repository", daemon=True).start()
+        """Start the next reading, one at a time, once it is quiet."""
+        if self._is_reading or not self._wanted:
+            return
+        if self._next is not None:
+            self._next.cancel()
+        quiet_in_s = self._quiet_in_s()
+        if quiet_in_s > 0:  # it would take a core, and Python's lock, from a model that answers or is loaded
+            self._next = asyncio.get_running_loop().call_later(quiet_in_s, self._begin)
+            return
+        self._is_reading = True
+        work = self._wanted.pop(next(iter(self._wanted)))
+        # A daemon: a server whose client has left does not wait for it.
+        threading.Thread(target=work, name="repository", daemon=True).start()
 
     def _finish(self, root: Path, generation: int, bundle: Path, drift: Drift | None) -> None:
         """Take the result of a reading, unless a newer one was asked for, and start the next."""

@@ -33,7 +33,7 @@ from lsp_server.positions import Encoding
 from lsp_server.power import Policy
 from lsp_server.repositories import REREAD_S, Drift, Repositories, is_of
 from lsp_server.request import ClientCursor, Completion, CompletionRequest, line_end_of
-from lsp_server.service import CompletionService
+from lsp_server.service import QUIET_S, CompletionService
 from lsp_server.session import Session
 from lsp_server.status import describe_status
 from lsp_server.wire import TolerantProtocol, lenient_converter
@@ -59,7 +59,7 @@ class CompletionServer(LanguageServer):
         self.problems: list[str] = []
         self.finder = BundleFinder(options.bundle)
         self.service = CompletionService(on_change=self._on_service_change, is_named=self.finder.is_named)
-        self.repositories = Repositories(on_drift=self._on_drift, may_reread=self._may_reread)
+        self.repositories = Repositories(self._on_drift, self._may_reread, self._quiet_in_s)
         self._used_s = time.monotonic()
         self.session = Session(self.service, options)
         self.is_started = False  # bundles were looked for
@@ -132,6 +132,12 @@ class CompletionServer(LanguageServer):
     def _may_reread(self) -> bool:
         return self.session.policy()[0] is Policy.FULL and time.monotonic() - self._used_s < REREAD_S
 
+    def _quiet_in_s(self) -> float:
+        """Return in how many seconds QUIET_S have passed without a request or a move of the cursor, if none comes."""
+        if any(status.state is BundleState.LOADING for status in self.service.bundles.values()):
+            return QUIET_S
+        return self._used_s + QUIET_S - time.monotonic()
+
     def open_document(self, document: Document) -> None:
         """Keep a document, in the place of pygls' own."""
         self.documents.put(document)
@@ -147,6 +153,7 @@ class CompletionServer(LanguageServer):
     def note_cursor(self, uri: str, position: types.Position) -> None:
         """Note that the cursor moved without an edit. Once it has rested for a while, the text there is read ahead."""
         self._loop = asyncio.get_running_loop()
+        self._used_s = time.monotonic()
         self._cursor = (uri, position)
         if self._rest is not None:
             self._rest.cancel()

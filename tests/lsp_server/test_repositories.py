@@ -187,6 +187,21 @@ def test_any_other_bundle_asks_for_a_build(root: Path, bundle: Path, build: Buil
     assert command_of(root, bundle) == f"submodel build {root}"
 
 
+def test_it_is_not_read_while_somebody_asks_the_model(root: Path, bundle: Path) -> None:
+    quiet_in_s = [0.003, 0.002, 0.001, 0.0]
+
+    async def test() -> None:
+        repositories = Repositories(quiet_in_s=lambda: quiet_in_s.pop(0))
+        repositories.read(root, bundle)
+        repositories.read(root, bundle)
+        assert not repositories._is_reading
+        await until_read(repositories, bundle)
+        repositories.close()
+
+    asyncio.run(test())
+    assert quiet_in_s == [], "it looks once for each reading, and again whenever a quiet time should have come"
+
+
 def test_it_is_not_read_again_while_nobody_uses_it(root: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lsp_server.repositories.REREAD_S", 0.01)
     asked: list[bool] = []

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Generator
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from lsp_server.options import CareOptions, ServerOptions
 from lsp_server.power import BURST_S, PLACE_S, RATE, READ_EVERY_S, Power, PowerMeter
 from lsp_server.repositories import Drift
 from lsp_server.request import CompletionRequest
+from lsp_server.service import QUIET_S
 from lsp_server.transports import create_server
 from testbed.fuzzing.protocol import ProtocolReader
 from testbed.fuzzing.readers import READERS
@@ -166,6 +168,31 @@ def test_settings_that_change_nothing_read_no_repository_again(monkeypatch: pyte
         client.send("workspace/didChangeConfiguration", {"settings": {"pylsp": {}}})
         await rest()
         assert read == []
+
+    talk(test)
+
+
+def test_a_repository_waits_for_a_pause_in_which_nothing_is_asked_and_no_model_is_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("lsp_server.server.time", SimpleNamespace(monotonic=lambda: now))
+
+    async def test(client: Client) -> None:
+        nonlocal now
+        client.open("file:///a.py", "x = 1\n")
+        now = 100.0
+        assert client.server._quiet_in_s() <= 0
+        await client.complete("file:///a.py", 0, 5, 2)
+        assert client.server.repositories._quiet_in_s() == QUIET_S
+        now += QUIET_S - 1
+        assert client.server._quiet_in_s() == 1
+        client.send("submodel/cursor", cursor(0))
+        assert client.server._quiet_in_s() == QUIET_S
+        now += QUIET_S
+        assert client.server._quiet_in_s() == 0
+        client.server.service.states.set(Path("/bundle"), BundleStatus(state=BundleState.LOADING))
+        assert client.server._quiet_in_s() == QUIET_S
 
     talk(test)
 
