@@ -71,6 +71,7 @@ class CompletionServer(LanguageServer):
         self._survival: asyncio.TimerHandle | None = None
         self._snooze: asyncio.TimerHandle | None = None
         self._rest: asyncio.TimerHandle | None = None
+        self._follow: asyncio.TimerHandle | None = None
         self._cursor: tuple[str, types.Position] | None = None  # where the cursor rests, until the text there is read
 
     @property
@@ -228,11 +229,25 @@ class CompletionServer(LanguageServer):
             self.note_use()
         if self._read_conditions() != self._conditions:  # cheaper than the status, at each key
             self.send_status()
-        if is_on and request.bundle and self.service.follow_build(request.bundle, self.session.threads()):
-            self._warned.discard(f"the drift of {request.root}")  # an editor may be open for weeks
+        if is_on and request.bundle:
+            self._follow_build_later(request.bundle, request.root)
+        return await self.session.suggest(request)
+
+    def _follow_build_later(self, bundle: Path, root: Path | None) -> None:
+        """Load the build that has replaced a bundle: one that answers once no request has come for QUIET_S seconds."""
+        if self._follow is not None:
+            self._follow.cancel()
+        status = self.service.bundles.get(bundle)
+        if status is None or status.state is not BundleState.READY:
+            self._follow_build(bundle, root)
+        else:
+            self._follow = asyncio.get_running_loop().call_later(QUIET_S, self._follow_build, bundle, root)
+
+    def _follow_build(self, bundle: Path, root: Path | None) -> None:
+        if self.service.follow_build(bundle, self.session.threads()):
+            self._warned.discard(f"the drift of {root}")  # an editor may be open for weeks
             self.repositories.forget_readings()
             self.read_repositories()
-        return await self.session.suggest(request)
 
     async def load_bundles(self) -> None:
         """Find the workspace's bundles, load those that are not loaded, with progress, and forget those that are gone.
@@ -348,7 +363,7 @@ class CompletionServer(LanguageServer):
 
     def close(self) -> None:
         """Stop the timers, the readings and the worker."""
-        for timer in (self._survival, self._snooze, self._rest):
+        for timer in (self._survival, self._snooze, self._rest, self._follow):
             if timer is not None:
                 timer.cancel()
         self.repositories.close()

@@ -236,9 +236,9 @@ def test_a_bundle_that_is_built_anew_is_taken_without_a_reload(workspace: Path) 
                 shutil.copytree(bundle, fresh, dirs_exist_ok=True)
                 seal_manifest(fresh, {**read_manifest(fresh), "learned_sha256": ["0" * 64]})
                 trust_build(build_of(fresh))
+            await editor.complete(1, 23)
             served = first
-            while served == first:
-                await editor.complete(1, 23)
+            while served == first:  # no request comes meanwhile
                 await asyncio.sleep(0.2)
                 served = (await editor.request("submodel/status"))["bundles"][0]["build"]
             assert served == build_of(bundle)

@@ -197,6 +197,34 @@ def test_a_repository_waits_for_a_pause_in_which_nothing_is_asked_and_no_model_i
     talk(test)
 
 
+def test_a_build_that_has_replaced_the_one_which_answers_is_loaded_once_nobody_asks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    followed: list[Path] = []
+
+    async def nothing(request: CompletionRequest) -> None:
+        return None
+
+    async def test(client: Client) -> None:
+        server = client.server
+        monkeypatch.setattr(server.finder, "for_file", lambda *_: tmp_path)
+        monkeypatch.setattr(server.session, "suggest", nothing)
+        monkeypatch.setattr(server.service, "follow_build", lambda bundle, threads: followed.append(bundle))
+        client.open("file:///a.py", "x = 1\n")
+        for number, state in enumerate(BundleState):
+            server.service.states.set(tmp_path, BundleStatus(state=state))
+            await client.complete("file:///a.py", 0, 5, 2 + number)
+            assert followed == ([] if state is BundleState.READY else [tmp_path]), state
+            followed.clear()
+        monkeypatch.setattr("lsp_server.server.QUIET_S", 0.001)
+        server.service.states.set(tmp_path, BundleStatus(state=BundleState.READY))
+        await client.complete("file:///a.py", 0, 5, "last")
+        while not followed:
+            await asyncio.sleep(0.001)
+
+    talk(test)
+
+
 def test_suggestions_that_are_off_keep_no_model_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(client: Client) -> None:
         used: list[object] = []
