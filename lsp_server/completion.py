@@ -264,10 +264,12 @@ def open_completer(
     threads: int | None = None,
     provider: Provider = Provider.CPU,
     verify: bool = True,
+    verified_build: str | None = None,
     is_named: bool = True,
 ) -> Completer:
     """Load a bundle. Manifest, files and threshold are those of one build, even if another replaces it meanwhile.
 
+    `verified_build`: the build whose files were verified just now; they are not verified again.
     `is_named`: the user has named the bundle on a command line. Any other must be on this account's list
     (`contract.bundle.trusted_builds`). Raises BundleError if the folder is no bundle or not trusted, ServeError if it
     can't be loaded.
@@ -277,7 +279,7 @@ def open_completer(
         if not is_named:
             check_trusted(bundle.folder, bundle.build)
         try:
-            completer = _open(bundle, threads, provider, verify)
+            completer = _open(bundle, threads, provider, verify and bundle.build != verified_build)
         except SubmodelError:
             if is_last or not is_replaced(bundle):
                 raise

@@ -13,12 +13,14 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from contract.bundle.bundle import read_bundle, verify_bundle
+from contract.bundle.trusted_builds import check_trusted
 from contract.errors import SubmodelError, first_line
 from lsp_server.bundle_states import BundleState, BundleStates, BundleStatus
 from lsp_server.decoding.providers import Provider
@@ -283,10 +285,13 @@ class CompletionService:
         self.states.set_all_unloaded()
 
     def _open(self, folder: Path, threads: int | None) -> Completer:
-        # Imported here: ONNX Runtime loads slowly, and the answer to `initialize` need not wait for it.
-        from lsp_server.completion import open_completer
-
-        return open_completer(folder, threads=threads, provider=self.provider, is_named=self._is_named(folder))
+        is_named = self._is_named(folder)
+        with ThreadPoolExecutor(1, "verify") as beside:
+            verified = beside.submit(_verified_build, folder, is_named)
+            # Imported here: ONNX Runtime loads slowly, and the answer to `initialize` need not wait for it.
+            from lsp_server.completion import open_completer
+        build = verified.result()
+        return open_completer(folder, threads=threads, provider=self.provider, verified_build=build, is_named=is_named)
 
     def _beat(self, silent_s: float) -> None:
         self._worker.beat(silent_s)
@@ -377,3 +382,15 @@ class CompletionService:
         except Exception:  # of the code that reads the document
             log.exception("Nothing recalled")
             return None
+
+
+def _verified_build(folder: Path, is_named: bool) -> str | None:
+    """Return the build of a bundle whose files are as its manifest says; None if opening it will say what is wrong."""
+    try:
+        bundle = read_bundle(folder, verify=False)
+        if not is_named:  # else nothing of it is read
+            check_trusted(folder, bundle.build)
+        verify_bundle(bundle)
+    except SubmodelError:
+        return None
+    return bundle.build

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from contract.bundle.bundle import Bundle
+from contract.bundle.bundle import Bundle, read_manifest, seal_manifest, verify_bundle
 from contract.errors import BundleError, SubmodelError
 from lsp_server import completion
 from lsp_server.bundle_states import BundleState, BundleStatus
@@ -289,6 +289,46 @@ def test_a_request_that_waits_while_a_bundle_is_to_be_loaded_loads_nothing(monke
         assert loaded == [2, 2]
 
     run(test)
+
+
+def test_files_are_verified_once_beside_the_imports(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(shutil.copytree(tiny_bundle.folder, tmp_path / "bundle"))
+    verified: list[tuple[str, str]] = []
+
+    def verify(bundle: Bundle) -> None:
+        verify_bundle(bundle)
+        verified.append((threading.current_thread().name.partition("_")[0], bundle.build))
+
+    monkeypatch.setattr("lsp_server.service.verify_bundle", verify)
+    monkeypatch.setattr("lsp_server.completion.verify_bundle", verify)
+    service = CompletionService(is_named=lambda _: True)
+    service.load(folder, 1).result(60)
+    [(thread, build)] = verified
+    assert (thread, build) == ("verify", service.build_of(folder))
+    verified.clear()
+    monkeypatch.setattr("lsp_server.service._verified_build", lambda *_: build)
+    seal_manifest(folder, {**read_manifest(folder), "learned_sha256": ["0" * 64]})  # another build came meanwhile
+    service.load(folder, 1).result(60)
+    assert verified == [("completion", service.build_of(folder))]
+    monkeypatch.undo()
+    (folder / "onnx" / "model.onnx").write_bytes(b"broken")
+    with pytest.raises(BundleError, match="onnx"):
+        service.load(folder, 1).result(60)
+    service.close()
+
+
+def test_nothing_of_a_bundle_that_is_not_trusted_is_read(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(shutil.copytree(tiny_bundle.folder, tmp_path / "bundle"))
+    seal_manifest(folder, {**read_manifest(folder), "learned_sha256": ["1" * 64]})
+    monkeypatch.setattr("lsp_server.service.verify_bundle", lambda _: pytest.fail("its files are read"))
+    service = CompletionService()
+    with pytest.raises(BundleError, match="trust"):
+        service.load(folder, 1).result(60)
+    service.close()
 
 
 def test_a_model_is_gone_before_it_is_loaded_again(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
