@@ -84,8 +84,11 @@ def spread(builds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return how far builds differ that were asked the same lines.
 
     Of each figure: its value in each build, their mean, their standard deviation, and how far two other builds differ
-    at most in 95 of 100 cases (by Student's t). "lines" counts those that all builds have right, some, and none.
+    at most in 95 of 100 cases (by Student's t). "lines" counts those that all builds have right, some, and none. Raises
+    ValueError if the builds were asked different lines.
     """
+    if len({build["lines_sha256"] for build in builds}) > 1:
+        raise ValueError("The builds were asked different lines; delete the folder of the run in the cache.")
     figures = {
         "lines right": [build["exact_match"] for build in builds],
         "bits a line": [statistics.fmean(build["bits"]) for build in builds],

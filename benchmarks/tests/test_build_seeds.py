@@ -9,8 +9,8 @@ import pytest
 from benchmarks.build_seeds import spread
 
 
-def build(exact: str, bits: list[float]) -> dict[str, object]:
-    return {"exact": exact, "bits": bits, "exact_match": exact.count("1") / len(exact)}
+def build(exact: str, bits: list[float], lines: str = "the same") -> dict[str, object]:
+    return {"lines_sha256": lines, "exact": exact, "bits": bits, "exact_match": exact.count("1") / len(exact)}
 
 
 def test_builds_differ_by_their_standard_deviation() -> None:
@@ -32,5 +32,5 @@ def test_equal_builds_have_no_spread() -> None:
 
 
 def test_builds_of_other_lines_are_refused() -> None:
-    with pytest.raises(ValueError, match="shorter"):
-        spread([build("10", [1.0, 2.0]), build("1", [1.0])])
+    with pytest.raises(ValueError, match="different lines"):
+        spread([build("10", [1.0, 2.0]), build("10", [1.0, 2.0], lines="others, as many")])
