@@ -96,12 +96,15 @@ class Storm:
             if started:
                 self.cancel_ms.append((time.perf_counter() - started) * 1000)
 
-    async def cancel_to_idle(self) -> float:
-        """Milliseconds from taking back a request whose model is at work until the model is at rest."""
+    async def cancel_to_idle(self) -> float | None:
+        """Milliseconds from taking back a request whose model is at work until the model is at rest.
+
+        None if the answer came before the model was seen at work.
+        """
         asked = asyncio.create_task(self.ask(self.press(), f"idle-{self._version}", None))
         while not await self._is_busy():
             if asked.done():
-                return 0.0
+                return None
         started = time.perf_counter()
         self._client.cancel_request(types.CancelParams(f"idle-{self._version}"))
         while await self._is_busy():
@@ -131,7 +134,8 @@ async def run(bundle: Path, keys: int, rate: float, threads: int | None) -> dict
     storm.open()
     rng = random.Random(1)
     token_ms = await _token_ms(client, storm)
-    idle_ms = [await storm.cancel_to_idle() for _ in range(IDLE_SAMPLES)]
+    waits_ms = [await storm.cancel_to_idle() for _ in range(IDLE_SAMPLES)]
+    idle_ms = [wait_ms for wait_ms in waits_ms if wait_ms is not None]
     memory = [await _memory(client)]
     tasks: set[asyncio.Task[None]] = set()
     most_waiting, began = 0, time.perf_counter()
@@ -157,7 +161,12 @@ async def run(bundle: Path, keys: int, rate: float, threads: int | None) -> dict
         "outcomes": dict(storm.outcomes),
         "most_waiting": most_waiting,
         "cancel_to_answer_ms_p99": _percentile(storm.cancel_ms, 99),
-        "cancel_to_idle_ms": {"p50": _percentile(idle_ms, 50), "p99": _percentile(idle_ms, 99)},
+        "cancel_to_idle_ms": {
+            "p50": _percentile(idle_ms, 50),
+            "p99": _percentile(idle_ms, 99),
+            "samples": len(idle_ms),
+            "answered_before": len(waits_ms) - len(idle_ms),
+        },
         "token_ms": token_ms,
         "memory_bytes": memory,
     }
