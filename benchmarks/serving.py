@@ -3,7 +3,8 @@
     python -m benchmarks.serving .submodel/report.json REPO
 
 The CLI is `submodel complete`, the client pygls' own. Positions are held-out ones of the build, with the rest of their
-line hidden. Writes benchmarks/results/serving.json.
+line hidden. The disk is warm: the bundle was just built. No workspace is open, so the server reads no repository.
+Writes benchmarks/results/serving.json.
 """
 
 from __future__ import annotations
