@@ -194,7 +194,7 @@ class Completer:
         request = prompt.request
         text, offset = request.text, request.offset
         start = request.line_start if reads_from_column_0(request) else offset - len(prompt.start)
-        text, offset = text[:start] + text[offset:], start
+        text, offset = text[request.window_from : start] + text[offset:], start - request.window_from
         encoder = self._engine.encoder
         while True:
             window = encoder.window(text, offset, prompt_format)

@@ -54,6 +54,7 @@ class CompletionRequest:
     threads: int | None = None  # None: the engine's own default
     context: tuple[ContextSnippet, ...] = ()  # text of other files
     max_tokens: int | None = None  # of the answer, if the client wants fewer than the options say
+    window_from: int = 0  # offset of a line, the cursor's or one above: the prompt's window is cut as if the text began
     # What the completer adds:
     is_multi_line: bool = False  # several lines are wanted, since a block begins here
 

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +34,9 @@ log = logging.getLogger(__name__)
 
 MODEL = "submodel"
 MAX_CONTEXT_CHARACTERS = 2000  # of the snippets that a client sends; about 600 tokens
+ENOUGH_CHARACTERS = 5120  # before the cursor: the 1,024 tokens of a window have four characters each, or fewer
+START_CHARACTERS = 200  # by which a line is found again
+MAX_STARTS = 16
 
 
 class Endpoint:
@@ -47,6 +51,7 @@ class Endpoint:
         self._meter = PowerMeter(now)
         self._newest: dict[str, asyncio.Future[None]] = {}  # of each client that waits; done: a newer one came
         self._reading: asyncio.Task[Any] | None = None
+        self._starts: deque[str] = deque(maxlen=MAX_STARTS)  # what stands where windows are cut from, newest first
         self._is_held_back = False  # by the machine's policy, as the log says
         self._routes = {
             ("GET", "/health"): self._health,
@@ -158,7 +163,7 @@ class Endpoint:
     def _completion_request(self, wanted: Wanted, policy: Policy) -> CompletionRequest:
         bundle = self._bundle()
         self.service.follow_build(bundle, self._threads())
-        return CompletionRequest(
+        request = CompletionRequest(
             text=wanted.text,
             offset=wanted.offset,
             bundle=bundle,
@@ -170,6 +175,27 @@ class Endpoint:
             root=workspace_of(bundle),
             options=options_on(policy, self.options),
         )
+        return replace(request, window_from=self._window_from(request))
+
+    def _window_from(self, request: CompletionRequest) -> int:
+        """Return the offset that a prompt's window is counted from: the same line of a file for as long as it is sent.
+
+        Plug-ins send so many lines around the cursor, and with each Enter their text begins one line further down. A
+        window that is counted from there would do so too, and the whole prompt would be read again.
+        """
+        text, most = request.text, request.offset - ENOUGH_CHARACTERS
+        if most <= 0:
+            return 0
+        for start in self._starts:
+            found = text.find(start, 0, most + len(start))
+            if found == 0 or (found > 0 and text[found - 1] == "\n"):
+                self._starts.remove(start)
+                break
+        else:  # half way, so that the client's text may go on in both directions
+            found = text.rfind("\n", 0, most // 2) + 1
+            start = text[found : found + START_CHARACTERS]
+        self._starts.appendleft(start)
+        return found
 
     def _bundle(self) -> Path:
         """Return the folder's bundle. Raises Refusal, which says what to do, if there is none or it is not trusted."""

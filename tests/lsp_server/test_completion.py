@@ -405,6 +405,17 @@ def test_opens_a_bundle_and_refuses_a_changed_one(tiny_bundle: Bundle, tmp_path:
         open_completer(changed)
 
 
+@pytest.mark.parametrize("is_healed", [False, True])
+def test_a_window_is_cut_as_if_the_text_began_where_it_is_counted_from(engine: Engine, is_healed: bool) -> None:
+    completer, double = fixed(engine)
+    start, options = CODE.index("def perimeter"), ServerOptions() if is_healed else NOT_HEALED
+    for window_from in (0, start):
+        completer.complete(at(CODE + "\n\nx = 1\n", len(CODE), options=options, window_from=window_from))
+    completer.complete(at(CODE[start:] + "\n\nx = 1\n", len(CODE) - start, options=options))
+    whole, counted, cut = double.prompts
+    assert counted == cut != whole
+
+
 @pytest.mark.parametrize("end", ["return self.wid", "return ", "return self.width * (", "\n\n", "    "])
 def test_what_is_read_ahead_is_what_is_asked(engine: Engine, end: str) -> None:
     completer, double = fixed(engine)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from contract.bundle.bundle import Bundle, read_bundle
-from contract.prompt import ContextSnippet
+from contract.prompt import ContextSnippet, PromptFormat, cut_window
 from lsp_server.bundle_states import BundleState, BundleStatus
 from lsp_server.http import endpoint, http_transport
 from lsp_server.http.connection import Connection, Request
@@ -115,6 +115,40 @@ def test_another_client_s_request_does_not(other: dict[str, str]) -> None:
         return answers
 
     assert asyncio.run(run()) == ["answer to a", "answer to b"]
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+@pytest.mark.parametrize("direction", [1, -1], ids=["down", "up"])
+def test_the_prompt_of_a_client_that_sends_the_lines_around_the_cursor_begins_at_the_same_line(
+    direction: int, line_end: str
+) -> None:
+    """Of two files of 600 lines that are edited in turns, 256 lines are sent, as llama.vim does."""
+    files = [[f"{name}_{number} = compute({number}, {number + 1})" for number in range(600)] for name in "ab"]
+    starts: dict[int, list[str]] = {0: [], 1: []}
+
+    async def run() -> None:
+        endpoint, completer = slow_endpoint()
+        completer.release.set()
+        for line in range(256, 600)[::direction]:
+            for number, lines in enumerate(files):
+                text = line_end.join([*lines[line - 256 : line], "x = "])
+                await endpoint.answer(request(text, suffix=line_end + line_end.join(lines[line : line + 64])))
+                asked = completer.asked[-1]
+                window = cut_window(
+                    asked.text[asked.window_from :], asked.offset - asked.window_from, PromptFormat(), _count
+                )
+                starts[number].append(window.prefix.partition("\n")[0])
+                assert _count(window.prefix) > 700, "there is enough"
+        endpoint.close()
+
+    asyncio.run(run())
+    for begins in starts.values():
+        assert sum(one != other for one, other in itertools.pairwise(begins)) < len(begins) / 10
+
+
+def _count(piece: str) -> int:
+    """Tokens, more or less."""
+    return -(-len(piece) // 4)
 
 
 def test_a_client_that_asks_without_pause_does_not_starve_another() -> None:
