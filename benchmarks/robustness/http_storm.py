@@ -5,6 +5,7 @@
 The bundle lies in `.submodel/bundle` of its repository.
 
 - in_turns: each place is asked of both, without haste.
+- down_a_file: one client goes down a file of 600 lines, and sends the 256 lines above, as llama.vim does.
 - alone: one client types at a quarter of the rate, to the endpoint and to the language server in turns of 50 requests.
 - storm: four clients type to the endpoint. It says whether a request was lost, and of each client how many were
   answered, the longest wait, the longest time without an answer, and what the server holds afterwards.
@@ -45,6 +46,7 @@ CLIENTS = ("llama.vim", "minuet", "continue", "zed")
 HOST = "127.0.0.1"
 TURN = 50  # requests
 FILE_CHARACTERS = 4000  # then a client goes on to a new file
+FILE_LINES, SENT_LINES = 600, 256
 HUNG_UP, ANSWERED, SUPERSEDED = "hung up", "answered", "superseded"  # outcomes; others are a status or an error's name
 WORDS = ("self", "value", "return", "request", "open", "name", "path", "index", "compute", "update")
 
@@ -182,6 +184,16 @@ async def in_turns(http: Http, editor: Editor, places: int) -> dict[str, Any]:
     }
 
 
+async def down_a_file(http: Http) -> dict[str, Any]:
+    """Each line is asked for; the text that is sent begins one line further down each time."""
+    lines = [f"value_{number} = compute({number}, {number + 1})" for number in range(FILE_LINES)]
+    waits_ms = []
+    for line in range(SENT_LINES, FILE_LINES):
+        _, waited_ms, _ = await http.ask("\n".join([*lines[line - SENT_LINES : line], "value_"]), "down a file")
+        waits_ms.append(waited_ms)
+    return {"lines": FILE_LINES, "sent_lines": SENT_LINES, "http_ms": summary(waits_ms)}
+
+
 def typing(client: str, rate: float) -> Iterator[tuple[str, float | None, float]]:
     """Without end: the text that a client asks about, after how long it takes that back, and its pause, in seconds."""
     rng, text = random.Random(client), ""
@@ -298,6 +310,7 @@ async def run(bundle: Path, places: int, by_one: int, requests: int, rate: float
                 await asyncio.sleep(0.1)
         figures = {
             "in_turns": await in_turns(http, editor, places),
+            "down_a_file": await down_a_file(http),
             "alone": await alone(http, editor, by_one, rate / len(CLIENTS)),
             "storm": await storm(http, requests, rate, psutil.Process(server.pid)),
         }
