@@ -6,6 +6,7 @@ They don't apply to a request by hand.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from contract.repository.languages import get_language, is_comment_line
 from lsp_server.options import TriggerOptions
@@ -13,7 +14,8 @@ from lsp_server.request import CompletionRequest
 from lsp_server.suggestion.brackets import CLOSING, END_OF_TAG
 from lsp_server.suggestion.steps import Step
 from lsp_server.suggestion.stops import shorten
-from lsp_server.syntax.grammars import MAX_PARSED_CHARS, language_name
+from lsp_server.syntax.grammars import language_name
+from lsp_server.syntax.parse_time import TooSlowToParseError
 from lsp_server.syntax.parsed_text import ParsedText
 
 
@@ -45,10 +47,11 @@ def _refusals(request: CompletionRequest, options: TriggerOptions, is_after_acce
 
 
 def _is_in_comment(request: CompletionRequest) -> bool:
-    if request.grammar is None or len(request.text) > MAX_PARSED_CHARS:
-        name = language_name(request.path, request.language_id)
-        return name is not None and is_comment_line(request.line_before, get_language(name))
-    return ParsedText(request.text, request.grammar).is_comment_at(request.offset)
+    if request.grammar is not None:
+        with suppress(TooSlowToParseError):
+            return ParsedText(request.text, request.grammar).is_comment_at(request.offset)
+    name = language_name(request.path, request.language_id)
+    return name is not None and is_comment_line(request.line_before, get_language(name))
 
 
 def _is_word(character: str) -> bool:

@@ -12,7 +12,8 @@ from lsp_server.suggestion.brackets import open_at_end
 from lsp_server.suggestion.indentation import indent_unit, reindent, strip_typed
 from lsp_server.suggestion.right_side import doubled_closers
 from lsp_server.suggestion.steps import Change, Rejection
-from lsp_server.syntax.grammars import MAX_PARSED_CHARS
+from lsp_server.syntax.grammars import Grammar
+from lsp_server.syntax.parse_time import TooSlowToParseError
 from lsp_server.syntax.parsed_text import ParsedText
 
 Filter = Callable[[Completion, CompletionRequest], Change | Rejection | None]
@@ -116,9 +117,15 @@ def syntax(completion: Completion, request: CompletionRequest) -> Change | Rejec
     a language with macros has errors without the cursor's line, too, the grammar does not know what is written here,
     and the text is left as it is.
     """
-    grammar = request.grammar
-    if grammar is None or len(request.text) > MAX_PARSED_CHARS:
+    if request.grammar is None:
         return None
+    try:
+        return _parsed_part(completion, request, request.grammar)
+    except TooSlowToParseError:
+        return None
+
+
+def _parsed_part(completion: Completion, request: CompletionRequest, grammar: Grammar) -> Change | Rejection | None:
     parsed = ParsedText(request.text, grammar)
     wanted = _errors_with(completion.text, completion.replaces, request, parsed, operands=("", " x"))
     if wanted == 0:

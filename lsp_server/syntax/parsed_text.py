@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from tree_sitter import Node, Parser, Point, Tree
+from tree_sitter import Node, Point, Tree
 
-from lsp_server.syntax.grammars import MAX_PARSED_CHARS, Grammar, load_language
+from lsp_server.syntax.grammars import Grammar
+from lsp_server.syntax.parse_time import EditTime, TooSlowToParseError, parse_whole, point_behind
 
 
 class ParsedText:
-    """A text, finished or not, with tree-sitter's tree of it."""
+    """A text, finished or not, with tree-sitter's tree of it. Raises TooSlowToParseError if there can be none."""
 
-    def __init__(self, text: str, grammar: Grammar, *, _old: Tree | None = None) -> None:
+    def __init__(
+        self, text: str, grammar: Grammar, *, _old: Tree | None = None, _edit_time: EditTime | None = None
+    ) -> None:
         self._grammar = grammar
         self.source = text.encode("utf-8", "replace")
         self._text = text
-        parser = Parser(load_language(grammar))
-        self._tree = parser.parse(self.source) if _old is None else parser.parse(self.source, _old)
+        self._edit_time = _edit_time or EditTime()
+        if _old is None:
+            self._tree = parse_whole(text, self.source, grammar)
+        else:
+            self._tree = self._edit_time.parse(self.source, grammar, _old)
         self.root = self._tree.root_node
 
     def edited(self, start: int, removed: int, inserted: str) -> ParsedText:
-        """Return the text after an edit at `start`. Only what the edit affects is parsed again."""
+        """Return the text after an edit at `start`. Only what the edit affects is parsed again.
+
+        Raises TooSlowToParseError if the edits of a text take too long together.
+        """
         old_end = start + removed
         text = self._text[:start] + inserted + self._text[old_end:]
         tree = self._tree.copy()
@@ -32,10 +41,10 @@ class ParsedText:
             old_end_byte=last,
             new_end_byte=first + len(fresh),
             start_point=point,
-            old_end_point=_behind(point, self.source[first:last]),
-            new_end_point=_behind(point, fresh),
+            old_end_point=point_behind(point, self.source[first:last]),
+            new_end_point=point_behind(point, fresh),
         )
-        return ParsedText(text, self._grammar, _old=tree)
+        return ParsedText(text, self._grammar, _old=tree, _edit_time=self._edit_time)
 
     def _point(self, byte: int) -> Point:
         line_start = self.source.rfind(b"\n", 0, byte) + 1
@@ -70,7 +79,7 @@ def begins_block(text: str, offset: int, grammar: Grammar) -> bool:
     line_end = text.find("\n", offset)
     before = text[line_start:offset]
     after = text[offset : line_end if line_end >= 0 else len(text)]
-    if len(text) > MAX_PARSED_CHARS or after.strip(" \t)}];,"):
+    if after.strip(" \t)}];,"):
         return False
     hole = grammar.hole
     lead = ""
@@ -82,7 +91,10 @@ def begins_block(text: str, offset: int, grammar: Grammar) -> bool:
         lead = f"\n{indent}    "
         if not grammar.is_indented and "}" not in after:
             hole += "\n}"
-    parsed = ParsedText(text[:offset] + lead + hole + text[offset:], grammar)
+    try:
+        parsed = ParsedText(text[:offset] + lead + hole + text[offset:], grammar)
+    except TooSlowToParseError:
+        return False
     position = parsed.byte_at(offset + len(lead))
     for node in _nodes_around(parsed.root, position, position + 1):
         if node.type in grammar.blocks:
@@ -119,11 +131,6 @@ def _statements(block: Node) -> list[Node]:
 
 def _is_documentation(node: Node, grammar: Grammar) -> bool:
     return node.named_child_count == 1 and node.named_children[0].type in grammar.strings
-
-
-def _behind(point: Point, text: bytes) -> Point:
-    lines = text.count(b"\n")
-    return Point(point.row + lines, len(text) - text.rfind(b"\n") - 1 if lines else point.column + len(text))
 
 
 def _errors(root: Node) -> int:
