@@ -55,7 +55,7 @@ class Trace:
 
     def note_answer(self, answer: Completion) -> None:
         """Take what the model answered."""
-        self.answer = answer
+        self.answer = answer = answer.without_refused()
         self.steps, self.confidence, self.build = answer.steps, answer.confidence, answer.build
 
     def to_json(self) -> dict[str, Any]:

@@ -39,6 +39,9 @@ _BRACED_ENDS = (
     (re.compile(r"\b(?:do|if|unless|while|until|def|class|module|begin|case)\b"), "\nend"),
     (re.compile(r"\bimport\b"), ' from "x"'),
 )
+# What is searched for secrets before an answer: its line's end, and a key of KEY_BLOCK_LINES above it.
+_SECRET_LINE_CHARS = 4_000
+_SECRET_ABOVE_CHARS = 20_000
 _MAX_CUTS = 24  # places that are tried; each costs some parses
 _CUT_CHARS = 1_000_000  # of all texts that are parsed to try them, some: fewer places in a long file
 
@@ -95,16 +98,18 @@ def secret(completion: Completion, request: CompletionRequest) -> Change | Rejec
 
     No option switches this filter off: editors relay a repository's own settings.
     """
-    lines = (request.line_before + completion.text).split("\n")
+    line_before = request.line_before[-_SECRET_LINE_CHARS:]
+    lines = (line_before + completion.text).split("\n")
     for line in lines:
         kind = kind_of_secret(line)
-        if kind is not None and (line != lines[0] or kind_of_secret(request.line_before) is None):
+        if kind is not None and (line != lines[0] or kind_of_secret(line_before) is None):
             return Rejection(detail=f"it looks like a secret ({kind})")
     # Secrets that show only with the lines above: the body of a private key, a value below its name.
-    above = request.text[: request.line_start].split("\n")[:-1][-KEY_BLOCK_LINES:]
+    above_start = max(0, request.line_start - _SECRET_ABOVE_CHARS)
+    above = request.text[above_start : request.line_start].split("\n")[:-1][-KEY_BLOCK_LINES:]
     reported = blank_secrets("\n".join([*above, *lines])).split("\n")[len(above) :]
     if any(line.strip() and not clean for line, clean in zip(lines[1:], reported[1:], strict=False)) or (
-        lines[0].strip() and not reported[0] and kind_of_secret(request.line_before) is None
+        lines[0].strip() and not reported[0] and kind_of_secret(line_before) is None
     ):
         return Rejection(detail="it looks like a part of a secret")
     return None

@@ -12,13 +12,18 @@ from __future__ import annotations
 
 import base64
 import random
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any
 
 import pytest
 
 from contract.repository.secrets import blank_secrets, kind_of_secret, remove_secrets
 from lsp_server.options import ServerOptions, read_options
 from lsp_server.request import CompletionRequest
+from lsp_server.suggestion import filters
 from lsp_server.suggestion.refine import refine
+from lsp_server.trace import TraceLog
 from testbed.secret_kinds import KINDS, PLANTED, SHARE_NEEDED, SecretKind, count_found
 
 
@@ -132,3 +137,32 @@ def test_no_option_of_a_client_lets_a_secret_be_suggested() -> None:
     completion = refine('"AKIAQ4J5XW2B7T6M3NPL"', CompletionRequest(text="KEY = ", offset=6, options=options))
     assert (completion.text, completion.rule) == ("", "secret")
     assert len(problems) == 1
+
+
+def test_a_long_line_is_searched_near_the_cursor_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On cc3f76c a line of 2,000,000 characters took seven seconds a pass, with the interpreter's lock held."""
+    searched: list[int] = []
+
+    def counted(text: str, found: Callable[[str], Any]) -> Any:
+        searched.append(len(text))
+        return found(text)
+
+    monkeypatch.setattr(filters, "kind_of_secret", lambda line: counted(line, kind_of_secret))
+    monkeypatch.setattr(filters, "blank_secrets", lambda text: counted(text, blank_secrets))
+    long = "token, " * 20_000
+    text = f"{long}\n{long}KEY = "
+    request = CompletionRequest(text=text, offset=len(text))
+    assert refine('"AKIAQ4J5XW2B7T6M3NPL"', request).rule == "secret"
+    assert refine("1 + x", request).text == "1 + x"
+    assert sum(searched) < 100_000
+
+
+@pytest.mark.parametrize(("answer", "rule"), [('"AKIAQ4J5XW2B7T6M3NPL"\n', "secret"), ('"a\u200b"\n', "invisible")])
+def test_a_text_that_was_refused_is_not_given_out(answer: str, rule: str) -> None:
+    """Succeeds on cc3f76c: `submodel/explain` and `submodel complete --json` gave it out."""
+    refused = replace(refine(answer, CompletionRequest(text="KEY = ", offset=6)), raw=answer)
+    trace = TraceLog().begin(CompletionRequest(text="", offset=0), 0.0)
+    trace.note_answer(refused)
+    for document in (trace.to_json(), asdict(refused.without_refused())):
+        assert answer[1:6] not in str(document)
+        assert [step["name"] for step in document["steps"]] == [rule]
