@@ -21,7 +21,7 @@ test('what the server tells becomes Markdown, and its text can not', () => {
   const answer = {
     partlyAccepted: 2,
     share: 0.12345,
-    text: 'x = `a`\n# no heading',
+    text: 'x = `a`\n# no heading\r# nor this\r\n# nor that',
     nothing: { 'mid-word': 3 },
     steps: [{ name: 'threshold', isMultiLine: false }],
     error: null,
@@ -33,7 +33,7 @@ test('what the server tells becomes Markdown, and its text can not', () => {
       '',
       '- **partly accepted**: 2',
       '- **share**: 0.123',
-      '- **text**: `` x = `a`⏎ # no heading ``',
+      '- **text**: `` x = `a`⏎ # no heading⏎ # nor this⏎ # nor that ``',
       '- **nothing**:',
       '    - **mid-word**: 3',
       '- **steps**:',

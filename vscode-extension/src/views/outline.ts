@@ -49,5 +49,5 @@ function quote(text: string): string {
     return text;
   }
   const fence = '`'.repeat(1 + Math.max(0, ...[...text.matchAll(/`+/g)].map(([run]) => run.length)));
-  return `${fence} ${text.replaceAll('\n', '⏎ ').trimEnd()} ${fence}`;
+  return `${fence} ${text.replaceAll(/\r\n?|\n/g, '⏎ ').trimEnd()} ${fence}`;
 }
