@@ -23,6 +23,7 @@ from contract.bundle.bundle import MANIFEST_FILE, find_bundle
 from contract.documents import ServerStatus
 from contract.errors import BundleError, SubmodelError
 from contract.files.file_names import path_below
+from contract.plain_text import plain
 from lsp_server.bundle_finder import BundleFinder, working_folder
 from lsp_server.bundle_states import BundleState
 from lsp_server.decoding.providers import Provider
@@ -318,7 +319,7 @@ class CompletionServer(LanguageServer):
     def warn(self, message: str) -> None:
         """Show a warning to the user, and log it."""
         log.warning(message)
-        notice = types.ShowMessageParams(type=types.MessageType.Warning, message=f"submodel: {message}")
+        notice = types.ShowMessageParams(type=types.MessageType.Warning, message=f"submodel: {plain(message)}")
         self.window_show_message(notice)
 
     def warn_once(self, message: str, about: str | None = None) -> None:
@@ -330,7 +331,7 @@ class CompletionServer(LanguageServer):
         """Write to the client's log, once: editors start the server in each project, also where none was built."""
         if self._is_first(message):
             log.info(message)
-            self.window_log_message(types.LogMessageParams(type=types.MessageType.Info, message=message))
+            self.window_log_message(types.LogMessageParams(type=types.MessageType.Info, message=plain(message)))
 
     def _is_first(self, about: str) -> bool:
         """Whether nothing was said of it before; from now on it was."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -31,6 +30,7 @@ def complete(
     window; the server does so only if there is time.
     """
     from contract.bundle.bundle import find_trusted_bundle
+    from contract.console import print_json
     from lsp_server.completion import open_completer
     from lsp_server.options import UNHURRIED
     from lsp_server.positions import offset_at
@@ -38,11 +38,15 @@ def complete(
 
     text = read_text(file)
     offset = offset_at(text, line, character)
-    completer = open_completer(bundle or find_trusted_bundle(file), provider=provider)
+    found = bundle or find_trusted_bundle(file)
+    completer = open_completer(found, provider=provider, is_named=bundle is not None)
     completion = completer.complete(CompletionRequest(text=text, offset=offset, path=str(file), options=UNHURRIED))
-    document = asdict(completion)
+    if not as_json:
+        typer.echo(completion.text)
+        return
+    document = asdict(completion.without_refused())
     del document["queue_ms"], document["trace_id"]  # only a server has them
-    typer.echo(json.dumps(document, ensure_ascii=False) if as_json else completion.text)
+    print_json(document)
 
 
 def read_text(file: Path) -> str:

@@ -6,6 +6,7 @@ Attacked: `submodel.app`, `contract.console`. Each succeeds on 63ec2ff; that on 
 from __future__ import annotations
 
 import io
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,12 @@ from rich.table import Table
 
 from contract.console import StageDisplay, console
 from contract.errors import BundleError
+from lsp_server.decoding.providers import Provider
+from lsp_server.options import ServerOptions
+from lsp_server.request import Completion, CompletionRequest
+from lsp_server.transports import create_server
 from submodel import app
+from submodel.commands.complete import complete
 
 HOSTILE = "a\x1b]0;owned\x07\x1b[2K\rsafe\x9b1m\u202eb"
 
@@ -83,3 +89,43 @@ except ValueError:
     assert is_plain(reported)
     assert reported.count("safe") == 3
     assert "Traceback" in reported
+
+
+def test_an_editor_s_message_and_log_move_no_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Succeeds on cc3f76c, with the name of a clone's folder."""
+    server = create_server(ServerOptions(), "1")
+    sent: list[str] = []
+    monkeypatch.setattr(server, "window_show_message", lambda params: sent.append(params.message))
+    monkeypatch.setattr(server, "window_log_message", lambda params: sent.append(params.message))
+    try:
+        server.warn(f"{HOSTILE} is no bundle.")
+        server.note_once(f"{HOSTILE} has no bundle.")
+    finally:
+        server.close()
+    assert len(sent) == 2
+    assert all(map(is_plain, sent))
+
+
+def test_a_completion_as_json_moves_no_cursor(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Succeeds on cc3f76c. A bundle that was found must be trusted when it is loaded, too."""
+    named: list[bool] = []
+
+    class Completer:
+        def complete(self, request: CompletionRequest) -> Completion:
+            return Completion(text="x", raw=HOSTILE)
+
+    def load(bundle: Path, *, provider: Provider, is_named: bool) -> Completer:
+        named.append(is_named)
+        return Completer()
+
+    monkeypatch.setattr("lsp_server.completion.open_completer", load)
+    monkeypatch.setattr("contract.bundle.bundle.find_trusted_bundle", lambda start: tmp_path)
+    (tmp_path / "a.py").write_text("x = 1\n", encoding="utf-8")
+    for bundle in (tmp_path, None):
+        complete(tmp_path / "a.py", line=0, character=0, bundle=bundle, as_json=True)
+        printed = capsys.readouterr().out
+        assert is_plain(printed)
+        assert json.loads(printed)["raw"] == HOSTILE
+    assert named == [True, False]
