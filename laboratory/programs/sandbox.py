@@ -189,7 +189,7 @@ def run_sandboxed(
             "writable": sorted({str(home), str(work)}),
             "covered": [str(path) for path in hidden],
             "fresh": sorted(map(str, fresh)),
-            "readable": [str(path) for path in [*_readable_folders(program, hidden), *named]],
+            "readable": [str(path) for path in [*_readable_folders(program, work, hidden), *named]],
             "preamble": str(preamble) if _reads_python_path(command) else None,
             "limits": asdict(limits),
         }
@@ -270,13 +270,13 @@ def _hidden_folders() -> list[Path]:
     return sorted(path for path in folders if not folders.intersection(path.parents))
 
 
-def _readable_folders(program: Path, hidden: Sequence[Path]) -> list[Path]:
+def _readable_folders(program: Path, work: Path, hidden: Sequence[Path]) -> list[Path]:
     """Return what is shown of the hidden folders: installations of the program, and of the Python that PATH leads to.
 
     The home folder itself is never shown, and no folder that holds it.
     """
     pythons = [Path(found) for found in map(find_program, ("python", "python3")) if found]
-    needed = {folder for place in (program, *pythons) for folder in _installations(place)}
+    needed = {folder for place in (program, *pythons) for folder in _installations(place, work)}
     needed |= {Path("/", name).resolve() for name in (*SYSTEM_FOLDERS, "usr/local")}  # some systems have them in /var
     places = {folder: {folder, folder.resolve()} for folder in needed if folder.is_dir()}
     return sorted(
@@ -287,13 +287,17 @@ def _readable_folders(program: Path, hidden: Sequence[Path]) -> list[Path]:
     )
 
 
-def _installations(program: Path) -> set[Path]:
-    """Return a program's folders: its own, those that links lead through, and those of its environment's Python."""
+def _installations(program: Path, work: Path) -> set[Path]:
+    """Return a program's folders: its own, those that links lead through, and those of its environment's Python.
+
+    A stranger may have made the links and the environment. So of a program in `work` none are followed, and elsewhere
+    none that lead to something else than a program.
+    """
     places: set[Path] = set()
-    waiting = [program, program.resolve()]
+    waiting = [] if program.is_relative_to(work) else [program, program.resolve()]
     while waiting:
         place = waiting.pop()
-        if place in places:
+        if place in places or not place.is_file() or not os.access(place, os.X_OK):
             continue
         places.add(place)
         if place.is_symlink():
@@ -302,7 +306,8 @@ def _installations(program: Path) -> set[Path]:
         if settings.is_file():
             waiting.append(place.parent / "python")
             text = settings.read_text(encoding="utf-8", errors="replace")
-            waiting += [Path(home.strip(), "python3") for home in re.findall(r"(?m)^home *=(.+)$", text)]
+            homes = re.findall(r"(?m)^home *=(.+)$", text)
+            waiting += [Path(home.strip(), name) for home in homes for name in ("python3", "python")]
     return {folder for place in places for folder in _own_folders(place)}
 
 

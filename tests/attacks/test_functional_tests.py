@@ -17,7 +17,7 @@ import pytest
 
 from contract.errors import EvaluationError
 from laboratory.programs.functional import FunctionalSettings, copied_repository
-from laboratory.programs.sandbox import Limits, run_sandboxed
+from laboratory.programs.sandbox import Limits, _readable_folders, run_sandboxed
 from submodel.evaluation.evaluation_run import EvalSettings, run_evaluation
 
 pytestmark = [
@@ -327,3 +327,29 @@ def test_the_users_files_cant_be_read_nor_pipes_written(in_namespaces):
             os.close(reader)
     assert run.stdout == ""
     assert "FileNotFoundError" in run.stderr
+
+
+@pytest.mark.parametrize("place", ["copy/bin/test", "clone/.venv/bin/test"])
+def test_an_environment_of_the_repository_shows_no_other_folder(place, tmp_path):
+    """Succeeds on cc3f76c: `home` of a pyvenv.cfg in a clone, or a link beside it, named the folder to be shown."""
+    work, keys = tmp_path / "copy", tmp_path / ".ssh"
+    program = tmp_path / place
+    program.parent.mkdir(parents=True)
+    keys.mkdir()
+    (keys / "id_rsa").write_text("precious")
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    (program.parent / "python").symlink_to(keys / "id_rsa")
+    (program.parent.parent / "pyvenv.cfg").write_text(f"home = {keys}\n")
+    assert keys not in _readable_folders(program, work, [tmp_path])
+
+
+def test_links_of_the_copy_lead_to_no_other_folder(tmp_path):
+    work, other = tmp_path / "copy", tmp_path / "other"
+    for folder in (work, other):
+        folder.mkdir()
+    (other / "tool").write_text("#!/bin/sh\n")
+    (other / "tool").chmod(0o755)
+    (work / "test").symlink_to(other / "tool")
+    assert other not in _readable_folders(work / "test", work, [tmp_path])
+    assert other in _readable_folders(other / "tool", work, [tmp_path])
