@@ -144,6 +144,7 @@ class BundleFinder:
             self._found[look, place] = replace(known, at_s=now)
             return known.bundle
         bundle, refused = look(place)
+        now = self._now()  # a look may take longer than it is remembered
         if bundle is not None:  # another place may have found it while it was not trusted
             found = self._found.items()
             self._found = {key: one for key, one in found if one.refused is None or one.refused[0] != bundle}

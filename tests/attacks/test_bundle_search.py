@@ -1,11 +1,14 @@
 """Bundles above a repository, and manifests that break their readers.
 
-Each test succeeds as an attack on 9201313, that of a folder which holds the home folder also on 104ea66.
+Each test succeeds as an attack on 9201313, that of a folder which holds the home folder also on 104ea66, and those of
+long looks on cc3f76c.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import pytest
 
 from contract.bundle.bundle import Bundle, find_bundle, read_manifest, seal_manifest
 from contract.errors import BundleError
+from lsp_server.bundle_finder import BundleFinder
 
 
 def test_a_bundle_above_the_repository_is_not_found(tmp_path: Path) -> None:
@@ -43,6 +47,40 @@ def test_a_bundle_of_a_folder_that_holds_the_home_folder_is_not_found(
         work.mkdir(parents=True)
         with pytest.raises(BundleError, match="No bundle"):
             find_bundle(work)
+
+
+def test_a_deep_path_takes_no_looks_by_the_square_of_its_depth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On cc3f76c a path of 2,000 folders took two million looks, on the event loop, every five seconds."""
+    looks = 0
+
+    def counted(look: Callable[..., os.stat_result]) -> Callable[..., os.stat_result]:
+        def count(*arguments: Any, **options: Any) -> os.stat_result:
+            nonlocal looks
+            looks += 1
+            return look(*arguments, **options)
+
+        return count
+
+    monkeypatch.setattr(os, "stat", counted(os.stat))
+    monkeypatch.setattr(os, "lstat", counted(os.lstat))
+    with pytest.raises(BundleError, match="No bundle"):
+        find_bundle(tmp_path.joinpath(*"a" * 400))
+    assert looks < 400 * 60
+
+
+def test_a_look_is_remembered_however_long_it_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s, looks = 0.0, 0
+
+    def find(start: Path) -> Path:
+        nonlocal now_s, looks
+        now_s, looks = now_s + 60, looks + 1
+        raise BundleError("No bundle")
+
+    monkeypatch.setattr("lsp_server.bundle_finder.find_bundle", find)
+    finder = BundleFinder(now=lambda: now_s)
+    for _ in range(2):
+        assert finder.for_file(tmp_path / "a.py", []) is None
+    assert looks == 1
 
 
 @pytest.mark.parametrize(
