@@ -7,11 +7,12 @@ built. A bundle that was pulled may have been built long before the one that it 
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+
+from contract.files.removal import remove_tree
 
 PREVIOUS = "previous"
 MOST_KEPT = 2  # some hundred megabytes each
@@ -49,7 +50,7 @@ def forget_older(bundle: Path) -> None:
     newest = previous_bundles(bundle)[:MOST_KEPT]
     for folder in (bundle.parent / PREVIOUS).glob("*"):
         if folder not in newest:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder)
 
 
 def _retired_at(folder: Path) -> float:

@@ -16,7 +16,6 @@ import json
 import os
 import re
 import secrets
-import shutil
 import sys
 import tempfile
 import time
@@ -25,6 +24,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from contract.errors import BuildError, SubmodelError
+from contract.files.removal import remove_tree
 from contract.files.untrusted_json import read_bytes, read_json
 
 if sys.platform == "darwin":
@@ -315,7 +315,7 @@ def _remove(folder: Path) -> None:
 
 def _discard(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
+        remove_tree(path)
     else:
         with suppress(OSError):
             path.unlink(missing_ok=True)

@@ -15,7 +15,6 @@ What it does not cover: the size of the pack on Windows; the time is limited.
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -23,6 +22,7 @@ from urllib.parse import urlsplit
 
 from contract.errors import CorpusError
 from contract.files.folders import write_text
+from contract.files.removal import remove_tree
 from contract.repository.git import GitError, run_git
 
 PROTOCOLS: Final = ("https", "http", "ssh")
@@ -114,7 +114,7 @@ def fetch(address: str, commit: str, folder: Path) -> None:
 
     The folder becomes a repository with that one commit.
     """
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_tree(folder)
     try:
         folder.mkdir(parents=True)
     except OSError as error:

@@ -144,6 +144,23 @@ def test_a_folder_that_an_earlier_removal_left_is_no_failure(tmp_path, monkeypat
     assert names(tmp_path) == ["model"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such long paths, and links need a right")
+def test_folders_deeper_than_the_stack_are_removed(tmp_path):
+    """On cc3f76c such folders in a clone's `.submodel` ended each build with a trace, before Python 3.13."""
+    target, kept = tmp_path / "model", tmp_path / "kept"
+    fill(target, "old")
+    fill(kept, "kept")
+    deep = str(tmp_path / ".model.replaced")
+    for _ in range(1200):
+        os.mkdir(deep)  # noqa: PTH102 - a Path of each would take long
+        deep += "/d"
+    (tmp_path / ".model.replaced" / "d" / "other").mkdir()
+    (tmp_path / ".model.replaced" / "d" / "link").symlink_to(kept, target_is_directory=True)
+    fill(target, "new")
+    assert names(tmp_path) == ["kept", "model"]
+    assert (kept / "marker.json").read_text() == "kept"
+
+
 def test_what_cannot_be_removed_after_the_swap_is_no_failure(tmp_path, monkeypatch):
     target = tmp_path / "model"
     fill(target, "old")
