@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from pathspec.patterns.gitignore import GitIgnorePatternError
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 _MAX_LINES = 2000  # each is tried on each path below it
+_MAX_RULES = 2000  # from the root down to one folder
 _MAX_LINE_CHARS = 1000
 _MAX_STARS = 2  # in one path segment
 # Matching backtracks: over a path of n characters in a time that grows with n to the power of these.
@@ -33,7 +35,7 @@ class _Rule:
 
 
 class IgnoreRules:
-    """The `.gitignore` files from the root down to one folder."""
+    """The `.gitignore` files from the root down to one folder; of their rules at most _MAX_RULES, the first ones."""
 
     def __init__(self) -> None:
         self._levels: tuple[
@@ -43,7 +45,8 @@ class IgnoreRules:
     def with_file(self, folder: str, content: str) -> IgnoreRules:
         """These rules and those of the `.gitignore` in `folder`, "" or a relative posix path that ends in a slash."""
         extended = IgnoreRules()
-        extended._levels = (*self._levels, (folder, tuple(_parse_rules(content))))
+        room = _MAX_RULES - sum(len(rules) for _, rules in self._levels)
+        extended._levels = (*self._levels, (folder, tuple(islice(_parse_rules(content), room))))
         return extended
 
     def is_ignored(self, path: str, *, is_folder: bool) -> bool:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from contract.repository import git
 from contract.repository import listing as listing_module
 from contract.repository.git import GitError, git_environment
+from contract.repository.ignore_rules import IgnoreRules
 from contract.repository.listing import list_files
 from contract.repository.reading import SourceReader, Unreadable
 from testbed.git import git as run_git
@@ -421,3 +422,12 @@ def test_the_walk_agrees_with_git(
     by_git = list_files(root)
     (root / ".git").rename(root.with_suffix(".git-aside"))
     assert list_files(root).paths == by_git.paths
+
+
+def test_ignore_rules_of_all_folders_above_a_path_have_one_bound() -> None:
+    """On cc3f76c a hundred folders with 2,000 rules each took 30 seconds a path."""
+    rules = IgnoreRules()
+    for depth in range(3):
+        rules = rules.with_file("a/" * depth, "".join(f"x{depth}-{number}\n" for number in range(900)))
+    names = [f"a/a/x{depth}-{number}" for depth, number in ((0, 899), (1, 899), (2, 199), (2, 200))]
+    assert [rules.is_ignored(name, is_folder=False) for name in names] == [True, True, True, False]
