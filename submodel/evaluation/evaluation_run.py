@@ -20,7 +20,8 @@ from builder.number_format import fastest_dtype
 from contract.bundle.bundle import graph_of
 from contract.console import Advance, StageDisplay
 from contract.errors import BuildError, EvaluationError, SubmodelError
-from contract.files.folders import PRIVATE, write_json, write_text
+from contract.files.folders import PRIVATE, write_text
+from contract.files.seals import seal_key, sealed_json
 from contract.plain_text import plain
 from laboratory.programs.completer import ProgramCompleter
 from laboratory.programs.functional import FunctionalSettings, score_functions
@@ -43,7 +44,7 @@ from submodel.evaluation.predictors import (
     find_candidates,
     open_predictor,
 )
-from submodel.report.render import REPORT_SCHEMA, read_saved, render_beside_evaluation
+from submodel.report.render import EVALUATION, REPORT_SCHEMA, read_saved, render_beside_evaluation
 
 KEEP_WAIT_S = 3600.0  # for a build or an update that holds the folder; the scoring may have taken hours
 INFILLING_LINES = 200  # of HumanEval's canonical solutions; a 95 % interval of about ± 7 points
@@ -210,7 +211,8 @@ class _Evaluation:
         build = read_saved(figures)
         paths = BuildPaths(root=self._root)
         document["graph"] = self._graph
-        write_json(paths.evaluation, document, mode=PRIVATE)
+        sealed = sealed_json(seal_key(), EVALUATION, paths.evaluation.name, document)
+        write_text(paths.evaluation, sealed, mode=PRIVATE)
         if build.get("schema") != REPORT_SCHEMA:
             self._display.say(f"{figures} is of another version, so the report stays as it is; build again to renew it")
             return

@@ -15,11 +15,13 @@ from builder.evaluation.charts import Bar, Line, columns, interval_bars, line_ch
 from builder.evaluation.metrics import is_exact
 from builder.evaluation.wording import change, points
 from contract.documents import SUB_MODEL
-from contract.errors import BuildError
-from contract.files.untrusted_json import read_json
+from contract.errors import BuildError, SubmodelError
+from contract.files.seals import open_sealed, seal_key
+from contract.files.untrusted_json import read_bytes, read_json
 from submodel.build.paths import BuildPaths
 
 _AGAIN = "run `submodel build` again"
+EVALUATION: Final = "evaluation"  # the purpose of its MAC (`contract.files.seals`)
 REPORT_SCHEMA: Final = 2  # of the document below; raised when a key that the page needs changes its meaning
 SHOWN = 4  # completions side by side: one of each kind
 
@@ -43,16 +45,18 @@ def render_report(document: Mapping[str, Any], *, title: str) -> str:
 
 
 def render_beside_evaluation(document: Mapping[str, Any], paths: BuildPaths, graph: object, *, title: str) -> str:
-    """`render_saved` of a build's document, with what `submodel eval` has kept beside it, unless that is unreadable.
+    """`render_saved` of a build's document, with what this user's `submodel eval` has kept beside it, if anything.
 
     graph: what the manifest says of the served graph; figures of another one are marked as such.
     """
     try:
-        kept = read_saved(paths.evaluation)
-        kept["is_of_another"] = kept.get("graph", graph) != graph
-        return render_saved({**document, "evaluation": kept}, paths.evaluation, title=title)
-    except BuildError:
-        return render_saved(document, paths.figures, title=title)
+        kept = open_sealed(seal_key(), EVALUATION, paths.evaluation.name, read_bytes(paths.evaluation))
+        if kept is not None:
+            kept["is_of_another"] = kept.get("graph") != graph
+            return render_saved({**document, "evaluation": kept}, paths.evaluation, title=title)
+    except (OSError, ValueError, SubmodelError):  # none that can be read
+        pass
+    return render_saved(document, paths.figures, title=title)
 
 
 def render_fleet(document: Mapping[str, Any], *, title: str) -> str:

@@ -5,8 +5,10 @@ import re
 
 import pytest
 
+from contract.files.folders import write_text
+from contract.files.seals import seal_key, sealed_json
 from submodel.build.paths import BuildPaths
-from submodel.report.render import choose_examples, render_beside_evaluation, render_report
+from submodel.report.render import EVALUATION, choose_examples, render_beside_evaluation, render_report
 from testbed.reports import against_base, answer, document, model
 
 
@@ -47,13 +49,15 @@ def test_what_was_not_measured_is_left_out():
 def test_a_kept_evaluation_stays_in_the_report_and_says_whose_it_is(tmp_path):
     paths = BuildPaths(root=tmp_path)
     figures = {"models": [], "baselines": [], "against": "base", "against_base": {}, "graph": {"sha256": "a"}}
-    paths.evaluation.write_text(json.dumps(figures))
+    write_text(paths.evaluation, sealed_json(seal_key(), EVALUATION, "evaluation.json", figures))
     another = "of another version or precision of the sub-model"
     page = render_beside_evaluation(document(), paths, {"sha256": "a"}, title="r")
     assert "submodel eval" in page and another not in page and "was not measured" not in page
     assert another in render_beside_evaluation(document(), paths, {"sha256": "b"}, title="r")
-    for broken in ("{", "[]", '{"models": 3}'):
-        paths.evaluation.write_text(broken)
+    assert another in render_beside_evaluation(document(), paths, None, title="r")
+    broken = sealed_json(seal_key(), EVALUATION, "evaluation.json", {"models": 3})
+    for unread in ("{", "[]", broken, json.dumps(figures)):  # the last one, a stranger's, is shown on cc3f76c
+        write_text(paths.evaluation, unread)
         assert render_beside_evaluation(document(), paths, None, title="r") == render_report(document(), title="r")
 
 
