@@ -59,6 +59,10 @@ class GitError(CorpusError):
     """git is missing, fails, takes too long or says too much; the message is a few words, to be put into a sentence."""
 
 
+class GitLimitError(GitError):
+    """git took too long or said too much, so that its answer is not known."""
+
+
 def decode_name(name: bytes) -> str:
     """A file name that git printed, as Python has it. `os.fsdecode` raises on Windows where a name is not UTF-8."""
     return name.decode(sys.getfilesystemencoding(), "surrogateescape")
@@ -91,7 +95,7 @@ def run_git(
     max_file_bytes: int | None = None,
     more: Mapping[str, str] | None = None,
 ) -> bytes:
-    """What git prints in the folder `root`; raises GitError where it fails or prints more than `max_bytes`.
+    """What git prints in the folder `root`; raises GitError where it fails, GitLimitError beyond a limit.
 
     `more` is added to git's environment, as for a command that reaches out (`submodel.fleet.git_source`). On POSIX git
     fails, too, if it writes a file of more than `max_file_bytes`.
@@ -136,12 +140,13 @@ def run_git(
             _kill(process)
             aside.join(1.0)
     if is_too_long:
-        raise GitError(f"git {arguments[0]} printed more than {max_bytes:,} bytes")
+        raise GitLimitError(f"git {arguments[0]} printed more than {max_bytes:,} bytes")
     if code:
         said = b"".join(words).decode("utf-8", "replace").strip().splitlines()
         fatal = next((line for line in said if line.startswith("fatal:")), said[-1] if said else f"code {code}")
-        why = f"it took more than {timeout_s:g} s" if late.is_set() else fatal
-        raise GitError(f"git {arguments[0]} failed: {why}")
+        if late.is_set():
+            raise GitLimitError(f"git {arguments[0]} failed: it took more than {timeout_s:g} s")
+        raise GitError(f"git {arguments[0]} failed: {fatal}")
     return answer
 
 

@@ -15,7 +15,7 @@ from contract.errors import BuildError
 from contract.files.file_names import is_link_status, is_stray
 from contract.files.folders import IGNORED, make_folder, write_text
 from contract.plain_text import plain
-from contract.repository.git import GitError, decode_name, run_git
+from contract.repository.git import GitError, GitLimitError, decode_name, run_git
 
 WORKSPACE: Final = WORKSPACE_BUNDLE.parts[0]
 
@@ -168,10 +168,17 @@ def _text_of(path: Path) -> str | None:
 
 
 def _is_tracked(folder: Path) -> bool:
-    """Whether git knows the folder, or anything in it; names are compared as file systems without cases do."""
+    """Whether git knows the folder, or anything in it; names are compared as file systems without cases do.
+
+    Raises BuildError if git's answer goes beyond its limits.
+    """
     folder = folder.absolute()
     try:
         names = run_git(folder.parent, "ls-files", "-z", "--cached").split(b"\0")
+    except GitLimitError as error:
+        raise BuildError(
+            f"Whether git tracks {folder} is not known ({error}); choose another folder with -o."
+        ) from error
     except GitError:
         return False  # no git, no repository, or not this user's
     return any(decode_name(name).partition("/")[0].casefold() == folder.name.casefold() for name in names if name)
