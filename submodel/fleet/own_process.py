@@ -9,14 +9,19 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+
+from contract.files.folders import write_text
 
 if TYPE_CHECKING:
     from submodel.fleet.task import Outcome
 
+OVER_TIME: Final = "over-time"  # in a build's folder of work
 _FORKSERVER: Final = "forkserver"  # Windows has none; there each process loads the libraries itself
 _LIBRARIES: Final = ["submodel.fleet.task", "submodel.build.pipeline", "ray"]
 _P = ParamSpec("_P")
@@ -24,11 +29,16 @@ _T = TypeVar("_T")
 
 
 def build_in_own_process(document: Mapping[str, Any]) -> Outcome:
-    """Run `submodel.fleet.task.build_repository`; this process ends if that one ends without an outcome."""
+    """Run `submodel.fleet.task.build_repository`; this process ends if that one ends without an outcome.
+
+    That one is killed at the time limit, from here: what runs in it may hold the interpreter's lock.
+    """
     # As `prepare_to_build` says. The process that is forked from has loaded torch before a build begins.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    mark = Path(document["work"], document["name"], OVER_TIME)
     try:
-        return call_in_own_process(_build, document)
+        with _time_limit(document["time_limit_s"], mark, document["run"]):
+            return call_in_own_process(_build, document)
     except BrokenProcessPool:
         os._exit(1)  # Ray starts the task again, as after any process that was killed
 
@@ -44,6 +54,27 @@ def call_in_own_process(function: Callable[_P, _T], *arguments: _P.args, **named
         context.set_forkserver_preload(_LIBRARIES)
     with ProcessPoolExecutor(1, context, _begin, (dict(os.environ),)) as pool:
         return pool.submit(function, *arguments, **named).result()
+
+
+@contextmanager
+def _time_limit(seconds: float, mark: Path, run: str) -> Iterator[None]:
+    """Kill the processes of this one after so long; Ray's next try finds the mark."""
+    is_over = threading.Event()
+
+    def end() -> None:
+        if is_over.wait(seconds):
+            return
+        with suppress(OSError):
+            write_text(mark, run)
+        while not is_over.wait(0.1):  # one may be starting
+            for process in multiprocessing.active_children():
+                process.kill()
+
+    threading.Thread(target=end, daemon=True).start()
+    try:
+        yield
+    finally:
+        is_over.set()
 
 
 def _begin(environment: Mapping[str, str]) -> None:

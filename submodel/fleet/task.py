@@ -11,9 +11,7 @@ build resumes from its stages. A folder of work has this form:
 
 from __future__ import annotations
 
-import os
 import platform
-import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping
@@ -23,15 +21,14 @@ from pathlib import Path
 from typing import Any, Final, TypedDict
 
 from contract.errors import BuildError, SubmodelError
-from contract.files.folders import write_text
 from submodel.build.lock import build_lock, when_free
 from submodel.fleet.fleet_file import BuildPart
 from submodel.fleet.git_source import fetch
 from submodel.fleet.identity import COMMIT, fingerprint_of
+from submodel.fleet.own_process import OVER_TIME
 
 LOG: Final = "log.jsonl"
 LOCK_WAIT_S: Final = 180.0
-_OVER_TIME: Final = "over-time"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,10 +66,10 @@ def build_repository(document: Mapping[str, Any]) -> Outcome:
     started = time.perf_counter()
     outcome: Outcome = {"fingerprint": task.fingerprint, "machine": platform.node()}
     over_time = f"It took longer than {task.time_limit_s / 60:g} minutes; raise time_limit_minutes."
-    if _read(folder / _OVER_TIME) == task.run:
+    if _read(folder / OVER_TIME) == task.run:
         return {**outcome, "reason": over_time, "seconds": task.time_limit_s}
     try:
-        with _log(folder / LOG), _time_limit(task.time_limit_s, folder / _OVER_TIME, task.run):
+        with _log(folder / LOG):
             outcome["fingerprint"] = _build(task, folder)
     except SubmodelError as error:
         outcome["reason"] = " ".join(str(error).split())
@@ -130,25 +127,6 @@ def _log(path: Path) -> Iterator[None]:
             yield
         finally:
             console.file = None  # type: ignore[assignment]  # whatever sys.stderr is by then
-
-
-@contextmanager
-def _time_limit(seconds: float, mark: Path, run: str) -> Iterator[None]:
-    """End this process after so long, since native code can't be interrupted; Ray's next try finds the mark."""
-
-    def end() -> None:
-        try:
-            write_text(mark, run)
-        finally:
-            os._exit(1)
-
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def _read(path: Path) -> str:

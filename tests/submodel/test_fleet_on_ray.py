@@ -22,6 +22,7 @@ from contract.versions import PROGRAM
 from submodel.build.lock import build_lock
 from submodel.fleet import fleet_run
 from submodel.fleet.fleet_run import FleetSettings, run_fleet
+from submodel.fleet.own_process import OVER_TIME
 from submodel.fleet.task import LOG, Task, build_repository, describe
 from testbed.models import save_base
 
@@ -134,24 +135,15 @@ def kill(title: str) -> bool:
 
 
 def test_a_build_that_takes_too_long_ends_in_a_sentence(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The process ends at the limit, and the next try of the same run reports it."""
-    exits: list[int] = []
-    ended = threading.Event()
-
-    def end(status: int) -> None:
-        exits.append(status)
-        ended.set()
-
-    monkeypatch.setattr(os, "_exit", end)
-    monkeypatch.setattr("submodel.fleet.task._build", lambda task, folder: ended.wait(60) and "files:")
+    """Its process was killed at the limit, and the next try of the same run reports it."""
+    monkeypatch.setattr("submodel.fleet.task._build", lambda task, folder: "files:")
     settings = dict.fromkeys(("source", "fingerprint", "base", "base_sha256", "program", "dtype"), "")
-    one = Task(name="one", build={}, work=str(place / "work"), cores=1, time_limit_s=0.05, run="now", **settings)
-    build_repository(describe(one))
-    assert exits == [1]
+    one = Task(name="one", build={}, work=str(place / "work"), cores=1, time_limit_s=60, run="now", **settings)
+    assert "reason" not in build_repository(describe(one))
+    (place / "work" / "one" / OVER_TIME).write_text("now")
     outcome = build_repository(describe(one))
-    assert "It took longer than" in outcome["reason"] and "time_limit_minutes" in outcome["reason"]
-    later = build_repository(describe(Task(**{**describe(one), "run": "later", "time_limit_s": 60})))
-    assert "reason" not in later
+    assert outcome["reason"] == "It took longer than 1 minutes; raise time_limit_minutes."
+    assert "reason" not in build_repository(describe(Task(**{**describe(one), "run": "later"})))
 
 
 def test_what_an_earlier_try_still_reads_is_not_fetched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 import psutil
 import pytest
 
 from contract.children import python_module
 from submodel.fleet import own_process
-from submodel.fleet.own_process import build_in_own_process, call_in_own_process
+from submodel.fleet.own_process import OVER_TIME, build_in_own_process, call_in_own_process
 
 pytestmark = pytest.mark.slow
 
@@ -25,6 +28,14 @@ WORKER = (
     "import time\nfrom submodel.fleet import own_process\n"
     "own_process._LIBRARIES.clear()\nown_process.call_in_own_process(time.sleep, 600)"
 )
+
+
+def kill_itself(document: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def hold_the_lock(document: object) -> None:
+    ctypes.PyDLL(None).sleep(60)
 
 
 @pytest.fixture(autouse=True)
@@ -57,8 +68,14 @@ def test_a_killed_process_is_an_error_and_the_next_call_works() -> None:
 
 
 @posix
-def test_a_worker_ends_with_its_build(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray starts the task again if its worker is lost, and only then."""
+@pytest.mark.parametrize(("build", "time_limit_s"), [(kill_itself, 600.0), (hold_the_lock, 0.5)])
+def test_a_worker_ends_with_its_build(
+    build: Callable[[Any], None], time_limit_s: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray starts the task again if its worker is lost, and only then. At the time limit the build is killed.
+
+    On cc3f76c one that held the interpreter's lock had no limit: a thread of its own was to end it.
+    """
 
     class Ended(Exception):
         pass
@@ -67,9 +84,10 @@ def test_a_worker_ends_with_its_build(monkeypatch: pytest.MonkeyPatch) -> None:
         raise Ended(str(status))
 
     monkeypatch.setattr(os, "_exit", end)
-    monkeypatch.setattr(own_process, "_build", signal.raise_signal)
+    monkeypatch.setattr(own_process, "_build", build)
     with pytest.raises(Ended, match="1"):
-        build_in_own_process(signal.SIGKILL)  # type: ignore[arg-type]
+        build_in_own_process({"work": tmp_path, "name": ".", "time_limit_s": time_limit_s, "run": "now"})
+    assert (tmp_path / OVER_TIME).exists() is (build is hold_the_lock)
 
 
 def test_it_ends_with_a_worker_that_is_killed() -> None:
