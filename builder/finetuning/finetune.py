@@ -29,7 +29,7 @@ from builder.finetuning.training_state import StateFile
 from builder.learning_examples import IsNew
 from builder.memory import give_back_memory
 from contract.documents import FineTuningFacts
-from contract.errors import CorpusError
+from contract.errors import CorpusError, first_line
 from contract.prompt import PromptEncoder
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -66,8 +66,9 @@ def finetune(
     fresh: for an update, the paths that `model` hasn't learned from; the others are mixed in against forgetting.
     is_new: whether a line of those is new; such lines come first, and count more. is_int8: the CPU multiplies by the
     frozen weights in 8 bits (`builder.int8.is_int8_faster`); a GPU does not.
-    What `state` holds of its stage hash is resumed; the caller removes it once the model is safe. If a GPU has too
-    little memory, the CPU takes its place. Raises CorpusError if the files hold nothing to train or validate on.
+    What `state` holds of its stage hash is resumed; the caller removes it once the model is safe. If a GPU
+    fails, for lack of memory for example, the CPU takes its place. Raises CorpusError if the files hold nothing to
+    train or validate on.
     """
     material = Material(files, encoder, settings, fresh, is_new)
     if not material.validation or not material.first_pass:
@@ -78,12 +79,12 @@ def finetune(
     device = training_device()
     try:
         run = _train(adapted, device, material, settings, state, is_int8, on_event, on_progress)
-    except RuntimeError as error:  # torch.OutOfMemoryError is one; MPS has no class of its own
-        if device.type == "cpu" or "out of memory" not in str(error):
+    except RuntimeError as error:  # too little memory, a torch without kernels for this GPU, an operation it lacks
+        if device.type == "cpu":
             raise
-        run = None
+        run, why = None, first_line(error, 200)
     if run is None:
-        on_event("The GPU has too little memory to fine-tune this model; the CPU fine-tunes it")
+        on_event(f"The GPU can't fine-tune this model ({why}); the CPU fine-tunes it")
         adapted.unload().to("cpu")
         give_back_memory()
         del model.peft_config  # or peft warns of it

@@ -24,7 +24,7 @@ from builder.finetuning.schedule import learning_rate_at, steps_within, validati
 from builder.finetuning.training_data import NEW_WEIGHT, Material, token_weights
 from builder.finetuning.training_state import StateFile, TrainingProgress
 from builder.learning_examples import Example, make_examples
-from contract.errors import BuildError, CorpusError
+from contract.errors import BuildError, CorpusError, first_line
 from contract.prompt import PromptEncoder
 from testbed.models import make_model
 from testbed.tokenizer import FIM, make_tokenizer
@@ -384,8 +384,15 @@ def test_a_state_of_other_factors_is_not_gone_on_with(tmp_path):
 
 
 @pytest.mark.parametrize("ends", ["at the weights", "at the first pass", "after a state"])
-def test_the_cpu_fine_tunes_what_a_gpu_has_too_little_memory_for(tmp_path, monkeypatch, ends):
-    """A GPU is played: its memory ends when the model comes, at the first pass, or once it has written a state."""
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("CUDA error: no kernel image is available for execution on the device\nCompile with …"),
+    ],
+)
+def test_the_cpu_fine_tunes_what_a_gpu_fails_to(tmp_path, monkeypatch, ends, error):
+    """A GPU is played: it fails when the model comes, at the first pass, or once it has written a state."""
     monkeypatch.setattr(training_run, "SAVE_EVERY_S", 0.0)
     settings = replace(SETTINGS, steps=4)
     whole = run(tmp_path, "whole", settings=settings)
@@ -396,13 +403,13 @@ def test_the_cpu_fine_tunes_what_a_gpu_has_too_little_memory_for(tmp_path, monke
         if where in ((torch.device("cuda"),), (torch.device("cpu"),)) and not options:
             device[0] = where[0].type
             if device[0] == "cuda" and ends == "at the weights":
-                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+                raise error
             return module
         return to(module, *where, **options)
 
     def packed_nats(model, sequences, _):
         if device[0] == "cuda" and (tmp_path / "state").exists() == (ends == "after a state"):
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+            raise error
         return real(model, sequences, torch.device("cpu"))
 
     def noted_save(state, progress, *tensors):
@@ -414,7 +421,7 @@ def test_the_cpu_fine_tunes_what_a_gpu_has_too_little_memory_for(tmp_path, monke
     monkeypatch.setattr(training_run, "packed_nats", packed_nats)
     said = []
     tuned = run(tmp_path, settings=settings, on_event=said.append)
-    assert sum("GPU has too little memory" in text for text in said) == 1
+    assert sum(f"The GPU can't fine-tune this model ({first_line(error)})" in text for text in said) == 1
     assert not any("goes on" in text for text in said), "its steps were planned by the pace of the GPU"
     for name, tensor in whole.model.state_dict().items():
         torch.testing.assert_close(tuned.model.state_dict()[name], tensor)
