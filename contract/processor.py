@@ -49,16 +49,19 @@ def default_threads() -> int:
         logical = os.cpu_count() or 1
         is_hyperthreaded = platform.machine().lower() in {"x86_64", "amd64"} and logical > 2
         count = _fast_cores_of_macos() or (logical // 2 if is_hyperthreaded else logical)
-    return max(1, min(count, MAX_DEFAULT_THREADS, _quota()))
+    return max(1, min(count, MAX_DEFAULT_THREADS, processor_quota() or MAX_DEFAULT_THREADS))
 
 
-def _quota() -> int:
-    """Return how many processors a container may use at a time; more threads than that stop each other."""
+def processor_quota() -> int | None:
+    """Return how many processors a container may use at a time; None without a quota.
+
+    More threads than that stop each other.
+    """
     try:
         limit, period = (CGROUPS / "cpu.max").read_text("ascii").split()
         return max(1, int(limit) // int(period))
     except (OSError, ValueError, ZeroDivisionError):  # no cgroup of version 2, or "max"
-        return MAX_DEFAULT_THREADS
+        return None
 
 
 def fast_processors(allowed: Collection[int], devices: Path = Path("/sys/devices")) -> set[int]:

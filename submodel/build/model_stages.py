@@ -33,6 +33,7 @@ from contract.console import Advance, StageDisplay
 from contract.documents import FineTuningFacts, PlanFacts, ThresholdFacts
 from contract.errors import BundleError
 from contract.files.state_folder import StateFolderError
+from contract.processor import processor_quota
 from contract.progress import part_of
 from contract.prompt import PromptEncoder
 from contract.repository.texts import cut_order
@@ -76,6 +77,8 @@ class ModelStages:
     ) -> None:
         limit_kernels()
         reuse_memory()
+        if (quota := processor_quota()) is not None:  # torch counts the machine's processors
+            torch.set_num_threads(min(torch.get_num_threads(), quota))
         self._settings = settings
         self._display = display
         self._corpus = corpus
