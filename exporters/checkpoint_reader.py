@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,11 @@ class DecoderShape:
     def qkv_width(self) -> int:
         """Columns of the packed query, key and value projection."""
         return (self.heads + 2 * self.kv_heads) * self.head_dim
+
+    @property
+    def parameters(self) -> int:
+        """How many weights it has, biases aside."""
+        return sum(map(prod, _expected_shapes(self).values()))
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:

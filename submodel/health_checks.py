@@ -23,13 +23,13 @@ from typing import Any, Final, Literal
 
 import psutil
 
-from builder.bases.catalogue import CATALOGUE, cache_folder
+from builder.bases.catalogue import CATALOGUE, SMOLLM2_SMALL, cache_folder
 from contract.bundle.bundle import find_bundle, read_bundle
 from contract.bundle.trusted_builds import UntrustedError, check_trusted, trusted_folder
 from contract.children import child_environment, find_program, python_module
 from contract.errors import BundleError
 from contract.files.state_folder import StateFolderError
-from contract.processor import default_threads, is_x86, processor_flags, saturates
+from contract.processor import CGROUPS, default_threads, is_x86, processor_flags, saturates
 from contract.versions import installed_versions
 from lsp_server.decoding.providers import PROVIDERS
 from submodel import __version__
@@ -38,6 +38,7 @@ from submodel.extras import install_command, missing_modules
 LEAST_PYTHON: Final = (3, 11)
 # A base of half a billion parameters in float32 (docs/faq.md); which number format a build takes is measured later.
 BUILD_MEMORY_BYTES: Final = 6_000_000_000
+BUILD_BYTES_A_PARAMETER: Final = 12  # of the base; 8 to 11 were measured
 SERVE_MEMORY_BYTES: Final = 600_000_000
 BUILD_DISK_BYTES: Final = 3_000_000_000  # pruned and tuned model, bundle, and the float32 graph that is checked
 CACHE_DISK_BYTES: Final = 1_000_000_000  # the hub's file of the first base
@@ -49,6 +50,11 @@ EDITORS: Final = {
     "Helix": ("hx", "helix"),
     "Emacs": ("emacs",),
 }
+# What a container may take, by versions of cgroups: the limit, what is taken, and of that the files that give way.
+CGROUP_MEMORY: Final = (
+    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
+)
 EXTENSION_FOLDERS: Final = (".vscode", ".vscode-oss", ".vscode-server", ".local/share/code-server")
 
 Status = Literal["ok", "warn", "fail"]
@@ -118,23 +124,41 @@ def check_processor() -> CheckResult:
 
 def has_free_memory(needed: int) -> bool:
     """Whether programs can still take so many bytes."""
-    return bool(psutil.virtual_memory().available >= needed)
+    return _memory()[0] >= needed
 
 
-def check_memory() -> CheckResult:
-    """What is there, against what a build and the server need at most."""
-    memory = psutil.virtual_memory()
-    found = f"{_gigabytes(memory.available)} free of {_gigabytes(memory.total)}"
-    need = f"A build with the first base takes up to {_gigabytes(BUILD_MEMORY_BYTES)}"
-    if memory.available >= BUILD_MEMORY_BYTES:
+def check_memory(parameters: int | None = None) -> CheckResult:
+    """What is there, against what a build and the server need at most; parameters: those of the build's base."""
+    available, total = _memory()
+    needed = BUILD_MEMORY_BYTES if parameters is None else BUILD_BYTES_A_PARAMETER * parameters
+    base = "the first base" if parameters is None else "this base"
+    found = f"{_gigabytes(available)} free of {_gigabytes(total)}"
+    need = f"A build with {base} takes up to {_gigabytes(needed)}"
+    is_small = needed <= BUILD_BYTES_A_PARAMETER * SMOLLM2_SMALL.parameters
+    smaller = "" if is_small else "take `--base smollm2-135m`, or "
+    if available >= needed:
         return CheckResult(name="memory", status="ok", found=found)
-    if memory.available < SERVE_MEMORY_BYTES:
+    if available < SERVE_MEMORY_BYTES:
         advice = f"Serving takes {_gigabytes(SERVE_MEMORY_BYTES)}; close other programs."
-    elif memory.total >= BUILD_MEMORY_BYTES:
-        advice = f"{need}; close other programs before, or take `--base smollm2-135m`."
+    elif total >= needed:
+        advice = f"{need}; {smaller}close other programs before."
     else:
-        advice = f"{need}; take `--base smollm2-135m`, or build on another machine and carry the bundle here."
+        advice = f"{need}; {smaller}build on another machine and carry the bundle here."
     return CheckResult(name="memory", status="warn", found=found, advice=advice)
+
+
+def _memory() -> tuple[int, int]:
+    """The bytes that programs can still take, and all there are: of the machine, or of a container that has less."""
+    memory = psutil.virtual_memory()
+    available, total = memory.available, memory.total
+    for limit, used, kinds, files in CGROUP_MEMORY:
+        try:
+            most, taken = (int((CGROUPS / name).read_text("ascii")) for name in (limit, used))
+            rows = dict(line.split() for line in (CGROUPS / kinds).read_text("ascii").splitlines())
+            available, total = min(available, max(0, most - taken + int(rows[files]))), min(total, most)
+        except (OSError, ValueError, KeyError):  # the other version, or "max"
+            continue
+    return available, total
 
 
 def check_disk(name: str, folder: Path, needed: int) -> CheckResult:

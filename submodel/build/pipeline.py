@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from builder.artifact import MANIFEST, read_artifact
-from builder.bases.catalogue import AUTO_ORDER
+from builder.bases.catalogue import CATALOGUE
 from builder.bases.download import sha256_of
 from builder.bases.folder_model import read_base_config
 from builder.bases.load import resolve_base
@@ -70,11 +70,13 @@ def run_build(settings: BuildSettings, display: StageDisplay) -> BuildReport:
             restore_folder(folder)  # else the stage that made it would run again
         with display.stage("find the base") as advance:
             base = resolve_base(settings.base, on_event=display.say, on_progress=advance)
-        if base.name == AUTO_ORDER[0].name and (memory := check_memory()).advice:
-            display.say(f"Memory: {memory.found}. {memory.advice}")
-        if not base.is_gguf:
+        if base.is_gguf:
+            parameters = CATALOGUE[base.name].parameters if base.name in CATALOGUE else None
+        else:
             # Refuses now what an export would refuse after all minutes.
-            read_shape(read_base_config(base.path), base.path)
+            parameters = read_shape(read_base_config(base.path), base.path).parameters
+        if parameters is not None and (memory := check_memory(parameters)).advice:
+            display.say(f"Memory: {memory.found}. {memory.advice}")
         if base.is_sub_model:
             if base.path.resolve().is_relative_to(settings.output.resolve()):
                 raise BuildError(

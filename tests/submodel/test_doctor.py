@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -164,11 +165,65 @@ def test_processors(monkeypatch, machine, flags, status, reported):
     ],
 )
 def test_memory(monkeypatch, total, available, status, advice):
-    reported = SimpleNamespace(total=int(total), available=int(available))
-    monkeypatch.setattr("psutil.virtual_memory", lambda: reported)
+    play_memory(monkeypatch, total, available)
     check = doctor.check_memory()
     assert looked(check) == status
     assert advice in check.advice
+
+
+def play_memory(monkeypatch, total, available, container=None):
+    """A machine of so many bytes, and the folder of a container's limits."""
+    reported = SimpleNamespace(total=int(total), available=int(available))
+    monkeypatch.setattr("psutil.virtual_memory", lambda: reported)
+    monkeypatch.setattr(doctor, "CGROUPS", container or Path("none"))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "status", "advice"),
+    [
+        (1_500_000_000, "warn", "this base takes up to 18.0 GB; take `--base smollm2-135m`, or build"),
+        (494_000_000, "warn", "this base takes up to 5.9 GB; take `--base smollm2-135m`, or close other"),
+        (300_000_000, "ok", ""),
+        (100_000_000, "ok", ""),
+    ],
+)
+def test_a_build_is_to_have_memory_by_its_base(monkeypatch, parameters, status, advice):
+    play_memory(monkeypatch, 16e9, 5e9)
+    check = doctor.check_memory(parameters)
+    assert (looked(check), advice in check.advice) == (status, True)
+    play_memory(monkeypatch, 1e9, 0.9e9)
+    assert "base smollm2" not in doctor.check_memory(100_000_000).advice, "which is no smaller"
+
+
+@pytest.mark.parametrize(
+    ("names", "limit", "free"),
+    [
+        (("memory.max", "memory.current", "memory.stat", "inactive_file"), "4000000000", 2.5e9),
+        (("memory.max", "memory.current", "memory.stat", "inactive_file"), "max", 9e9),
+        (
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat", "total_inactive_file"),
+            "4000000000",
+            2.5e9,
+        ),
+        (
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat", "total_inactive_file"),
+            "9223372036854771712",
+            9e9,
+        ),
+    ],
+)
+def test_a_container_has_the_memory_of_its_limit(tmp_path, monkeypatch, names, limit, free):
+    """Two gigabytes of it are taken, half a gigabyte of that by files that were read."""
+    limit_file, used, kinds, files = names
+    folder = tmp_path if limit_file == "memory.max" else tmp_path / "memory"
+    folder.mkdir(exist_ok=True)
+    (folder / limit_file).write_text(f"{limit}\n")
+    (folder / used).write_text("2000000000\n")
+    (folder / kinds).write_text(f"anon 1\n{files} 500000000\n")
+    play_memory(monkeypatch, 16e9, 9e9, tmp_path)
+    assert doctor.has_free_memory(int(free))
+    assert not doctor.has_free_memory(int(free) + 1)
+    assert f"of {'4.0' if free < 9e9 else '16.0'} GB" in doctor.check_memory().found
 
 
 def test_disks(tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from builder.corpus.corpus import SourceFile, read_corpus
 from contract.bundle import drafts
@@ -18,6 +19,7 @@ from submodel.build.model_stages import ModelStages
 from submodel.build.paths import BuildPaths
 from submodel.build.pipeline import adopt_model, run_build
 from submodel.build.stages import Stages, hash_of
+from submodel.health_checks import CheckResult
 from testbed.models import save_base
 from testbed.tokenizer import FIM
 
@@ -232,6 +234,28 @@ def test_a_base_that_can_not_be_exported_is_refused_before_anything_is_pruned(tm
     with StageDisplay() as display, pytest.raises(ExportError, match="rope_scaling"):
         run_build(settings, display)
     assert list(BuildPaths(root=settings.output).stages.glob("*")) == []
+
+
+def test_a_build_says_so_where_there_is_too_little_memory_for_its_base(tmp_path, monkeypatch, capsys):
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    for number in range(24):
+        lines = (f"def compute_{number}_{i}(value):\n    return value + {i * number}\n" for i in range(30))
+        (repository / f"part_{number}.py").write_text("\n".join(lines))
+    base = save_base(tmp_path / "base", kind="qwen2")
+    weights = load_file(base / "model.safetensors")
+    asked = []
+
+    def check_memory(parameters):
+        asked.append(parameters)
+        return CheckResult(name="memory", status="warn", found="little", advice="Close other programs.")
+
+    monkeypatch.setattr(pipeline, "check_memory", check_memory)
+    monkeypatch.setattr(pipeline.Build, "run", lambda *_: {})
+    with StageDisplay() as display:
+        run_build(BuildSettings(repository=repository, output=tmp_path / "output", base=str(base)), display)
+    assert asked == [sum(one.numel() for name, one in weights.items() if not name.endswith(".bias"))]
+    assert "Memory: little. Close other programs." in capsys.readouterr().err
 
 
 def test_force_does_not_repeat_what_this_run_made_under_another_name(tmp_path):
