@@ -23,7 +23,7 @@ from builder.sources.distribution import Distribution, is_distribution, parse_di
 from builder.sources.fetch import fetch
 from builder.sources.language_sets import TEXT_SET, LanguageSet, find_language_set
 from contract.errors import CorpusError
-from contract.files.folders import rename, sync, sync_tree
+from contract.files.folders import copy_folder, rename, sync, sync_tree
 from contract.repository.languages import Kind
 
 LANGUAGE_PREFIX: Final = "language:"
@@ -126,7 +126,7 @@ def _gather(chosen: LanguageSet, sources: Path, on_event: Say) -> Path:
             fresh = folder.with_name(f".{folder.name}.partial")
             shutil.rmtree(fresh, ignore_errors=True)
             for one in chosen.distributions:
-                shutil.copytree(fetch(one, sources, on_event=on_event), fresh / one.path)
+                copy_folder(fetch(one, sources, on_event=on_event), fresh / one.path)
             sync_tree(fresh)
             rename(fresh, folder)
             sync(folder.parent)

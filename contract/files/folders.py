@@ -211,6 +211,26 @@ def _is_in_output(folder: Path) -> bool:
     return False
 
 
+def copy_folder(source: Path, target: Path) -> None:
+    """Copy the files of a folder to `target`, which may be there already.
+
+    Raises OSError as the system does of the first file, since shutil's error has no number.
+    """
+    failures: list[OSError] = []
+
+    def copy(file: str, place: str) -> None:
+        try:
+            shutil.copy2(file, place)
+        except OSError as error:
+            failures.append(error)
+            raise
+
+    try:
+        shutil.copytree(source, target, copy_function=copy, dirs_exist_ok=True)
+    except shutil.Error as error:
+        raise (failures or [error])[0] from None
+
+
 def is_disk_full(error: BaseException) -> bool:
     """Whether an error means a full disk, reported by a library in Rust or C++ that has no OSError."""
     if isinstance(error, OSError):

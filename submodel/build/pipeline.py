@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,7 +30,7 @@ from contract.bundle.trusted_builds import trust_build
 from contract.console import Advance, StageDisplay
 from contract.documents import SUB_MODEL, BuildReport
 from contract.errors import BuildError
-from contract.files.folders import PRIVATE, replace_folder, restore_folder, write_json, write_text
+from contract.files.folders import PRIVATE, copy_folder, replace_folder, restore_folder, write_json, write_text
 from contract.versions import PROGRAM
 from exporters.checkpoint_reader import read_shape
 from exporters.precision import Precision
@@ -306,5 +305,5 @@ def adopt_model(stages: Stages, source: Path, target: Path, stage: str, made_by:
     """Put a copy of the model that the stage `made_by` made in the place of what `stage` makes, as its result."""
     if not stages.holds(stage, made_by, target):
         with replace_folder(target, marker=MANIFEST) as fresh:
-            shutil.copytree(source, fresh, dirs_exist_ok=True)
+            copy_folder(source, fresh)
     stages.adopt(stage, made_by)

@@ -15,7 +15,7 @@ import pytest
 
 from contract.errors import BuildError
 from contract.files import folders
-from contract.files.folders import IGNORED, replace_folder, restore_folder, write_json, write_text
+from contract.files.folders import IGNORED, copy_folder, replace_folder, restore_folder, write_json, write_text
 
 
 def names(folder):
@@ -295,6 +295,27 @@ def test_a_full_disk_that_a_library_of_rust_reports(tmp_path):
     """safetensors raises no OSError."""
     with pytest.raises(BuildError, match="the disk is full"), replace_folder(tmp_path / "model", marker="m"):
         raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+
+def test_a_folder_that_a_full_disk_ends_the_copy_of(tmp_path, monkeypatch):
+    """shutil's own error has no number, and a list of all files for a text."""
+
+    def fail(file, place):
+        raise OSError(errno.ENOSPC, "No space left on device", place)
+
+    fill(tmp_path / "model", "x")
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copy2", fail)
+        with pytest.raises(OSError, match="No space left") as caught:
+            copy_folder(tmp_path / "model", tmp_path / "copy")
+        assert caught.value.errno == errno.ENOSPC
+        with (
+            pytest.raises(BuildError, match=r"marker\.json\): No space left on device; free space"),
+            replace_folder(tmp_path / "other", marker="marker.json") as fresh,
+        ):
+            copy_folder(tmp_path / "model", fresh)
+    copy_folder(tmp_path / "model", tmp_path / "copy")
+    assert (tmp_path / "copy" / "marker.json").read_text() == "x"
 
 
 KILLED = """
