@@ -211,15 +211,20 @@ def _is_in_output(folder: Path) -> bool:
     return False
 
 
-def copy_folder(source: Path, target: Path) -> None:
+def copy_folder(source: Path, target: Path, *, as_links: bool = False) -> None:
     """Copy the files of a folder to `target`, which may be there already.
 
-    Raises OSError as the system does of the first file, since shutil's error has no number.
+    as_links: by hard links where the file system has them, for files that nothing writes in place. Raises OSError as
+    the system does of the first file, since shutil's error has no number.
     """
     failures: list[OSError] = []
 
     def copy(file: str, place: str) -> None:
         try:
+            if as_links:
+                with suppress(OSError):
+                    os.link(file, place)
+                    return
             shutil.copy2(file, place)
         except OSError as error:
             failures.append(error)

@@ -305,5 +305,5 @@ def adopt_model(stages: Stages, source: Path, target: Path, stage: str, made_by:
     """Put a copy of the model that the stage `made_by` made in the place of what `stage` makes, as its result."""
     if not stages.holds(stage, made_by, target):
         with replace_folder(target, marker=MANIFEST) as fresh:
-            copy_folder(source, fresh)
+            copy_folder(source, fresh, as_links=True)  # no stage writes into a model that is there
     stages.adopt(stage, made_by)

@@ -318,6 +318,21 @@ def test_a_folder_that_a_full_disk_ends_the_copy_of(tmp_path, monkeypatch):
     assert (tmp_path / "copy" / "marker.json").read_text() == "x"
 
 
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_folder_is_copied_by_links_where_the_file_system_has_them(tmp_path, monkeypatch, has_links):
+    if not has_links:
+        monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(PermissionError()))
+    (tmp_path / "model" / "part").mkdir(parents=True)
+    file, copy = (tmp_path / name / "part" / "weights" for name in ("model", "copy"))
+    file.write_text("x")
+    file.chmod(0o600)
+    copy_folder(tmp_path / "model", tmp_path / "copy", as_links=True)
+    assert copy.samefile(file) is has_links
+    assert copy.stat().st_mode == file.stat().st_mode
+    shutil.rmtree(tmp_path / "model")
+    assert copy.read_text() == "x"
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path

@@ -284,6 +284,7 @@ def test_a_model_that_was_adopted_before_is_not_copied_again(tmp_path):
             adopt_model(stages, trial, model, "stage", "trial")
             places.append(model.stat().st_ino)
             assert not stages.run("stage", "a", make, [model]).is_fresh
+    assert (model / "manifest.json").samefile(trial / "manifest.json"), "it takes no second place on the disk"
     assert places[0] == places[1] != places[2]
     assert json.loads((model / "manifest.json").read_text())["made"] == "another"
 
