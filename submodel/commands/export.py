@@ -46,11 +46,14 @@ def export(
         _export_gguf(model, output, quantize, add, as_json)
         return
     from contract.console import StageDisplay, console, print_json
+    from contract.errors import ExportError
     from exporters.bundle_export import add_precision, export_any
     from exporters.export_settings import ExportSettings
     from exporters.precision import parse_precision
     from submodel.build.lock import bundle_lock
 
+    if output.suffix.lower() == ".gguf":
+        raise ExportError(f"A bundle of ONNX is a folder, and {output} names a GGUF file; add --format gguf for one.")
     settings = ExportSettings(precision=parse_precision(quantize))
     work = add_precision if add else export_any
     with bundle_lock(output), StageDisplay() as display, display.stage("export") as advance:

@@ -102,6 +102,13 @@ def test_the_command_writes_the_precision_that_it_was_asked_for(folders: Callabl
         CliRunner().invoke(app, [*words, "--add"], catch_exceptions=False)
 
 
+def test_a_gguf_file_is_not_taken_for_the_folder_of_a_bundle(folders: Callable[[str], Path], tmp_path: Path) -> None:
+    path = tmp_path / "model.GGUF"
+    with pytest.raises(ExportError, match="add --format gguf"):
+        CliRunner().invoke(app, ["export", str(folders("llama-tied")), "-o", str(path)], catch_exceptions=False)
+    assert not path.exists()
+
+
 def test_the_layout_that_was_taught_is_reported(folders: Callable[[str], Path], tmp_path: Path) -> None:
     assert llama_cpp_worker.SUFFIX_FIRST == SUFFIX_FIRST, "the bench's worker imports nothing of ours"
     prompt = PromptFormat(
