@@ -71,10 +71,11 @@ def finetune(
     train or validate on.
     """
     material = Material(files, encoder, settings, fresh, is_new)
-    if not material.validation or not material.first_pass:
-        raise CorpusError(
-            "The repository has no line of code to fine-tune on; add code files, or build with --minutes 0."
-        )
+    for examples, purpose in ((material.first_pass, "fine-tune"), (material.validation, "validate the fine-tuning")):
+        if not examples:
+            raise CorpusError(
+                f"The repository has no line of code to {purpose} on; add code files, or build with --minutes 0."
+            )
     adapted = _adapted(model, settings)
     device = training_device()
     try:

@@ -507,8 +507,11 @@ def test_tokens_of_new_lines_count_more():
 
 
 def test_nothing_to_train_on_is_said(tmp_path):
-    with pytest.raises(CorpusError, match="--minutes 0"):
-        run(tmp_path, files=corpus()[2:])
+    learned, validated, held_out = corpus()
+    with pytest.raises(CorpusError, match="to fine-tune on; add code files, or build with --minutes 0"):
+        run(tmp_path, files=[validated, held_out])
+    with pytest.raises(CorpusError, match="to validate the fine-tuning on"):
+        run(tmp_path, files=[learned, held_out])
 
 
 @pytest.mark.parametrize("minutes", [-1, float("inf"), float("nan")])
