@@ -33,7 +33,10 @@ EXTERNAL_THRESHOLD_BYTES = 1024  # small constants stay inline: runtimes read so
 
 
 def build_graph(checkpoint: Checkpoint, precision: Precision) -> ir.Model:
-    """Return the decode graph of `checkpoint`. Weights are read when the model is saved, one at a time."""
+    """Return the decode graph of `checkpoint`. Each tensor is read once.
+
+    Floating-point weights are read when the model is saved, one at a time; codes are made here, and stay in memory.
+    """
     return _Emitter(checkpoint, precision).emit()
 
 

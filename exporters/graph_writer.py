@@ -24,7 +24,6 @@ from exporters.reference import Reference
 from exporters.rotation import RotatedCheckpoint
 
 WRITING = 0.6  # of the time of a graph, roughly; the rest is its comparison
-READINGS = 2  # of a tensor, roughly: for its scales, and for its codes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +152,7 @@ class GraphWriter:
 
     def _reread(self, basis: type[Checkpoint], on_progress: Progress) -> Checkpoint:
         """The checkpoint, in a basis, whose readings are the progress of writing a graph."""
-        return basis(self.checkpoint.folder, counted(on_progress, READINGS * len(self.checkpoint.names)))
+        return basis(self.checkpoint.folder, counted(on_progress, len(self.checkpoint.names)))
 
     def _open(self, path: Path) -> DecodeSession:
         return DecodeSession(path, self.checkpoint.shape)

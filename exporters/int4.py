@@ -33,9 +33,9 @@ class Int4Matrices(Matrices):
 
     def project(self, rows: Rows, matrix: Matrix) -> ir.Value:
         """Multiply by 4-bit codes."""
-        scales, zeros = int4_grid(matrix.read())
-        shape = (matrix.outputs, matrix.inputs // BLOCK, BLOCK // 2)
-        codes = self.lazy(matrix.name, ir.DataType.UINT8, shape, lambda: int4_codes(matrix.read(), scales, zeros))
+        weight = matrix.read()
+        scales, zeros = int4_grid(weight)
+        codes = self.constant(matrix.name, int4_codes(weight, scales, zeros))
         grid = [self.constant(f"{matrix.name}.scale", scales), self.constant(f"{matrix.name}.zero", packed(zeros))]
         return self._multiply(rows, matrix, codes, grid, bits=4)
 
@@ -57,9 +57,9 @@ class Int4Matrices(Matrices):
         return self._multiply(rows, matrix, codes, [scales], bits=8)
 
     def _store8(self, matrix: Matrix) -> tuple[ir.Value, ir.Value]:
-        scales = largest_to_scale(np.abs(_blocks(matrix.read())).max(axis=2))
-        shape = (matrix.outputs, matrix.inputs // BLOCK, BLOCK)
-        codes = self.lazy(matrix.name, ir.DataType.UINT8, shape, lambda: int8_codes(matrix.read(), scales))
+        weight = matrix.read()
+        scales = largest_to_scale(np.abs(_blocks(weight)).max(axis=2))
+        codes = self.constant(matrix.name, int8_codes(weight, scales))
         return codes, self.constant(f"{matrix.name}.scale", scales)
 
     def _multiply(self, rows: Rows, matrix: Matrix, codes: ir.Value, grid: list[ir.Value], *, bits: int) -> ir.Value:

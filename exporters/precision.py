@@ -157,13 +157,9 @@ class Int8Matrices(Matrices):
         return self._multiply(rows, *self._shared) if self._shared else self.project(rows, matrix)
 
     def _store(self, matrix: Matrix) -> tuple[ir.Value, ir.Value]:
-        scales = column_scales(matrix.read())
-        codes = self.lazy(
-            matrix.name,
-            ir.DataType.INT8,
-            (matrix.inputs, matrix.outputs),
-            lambda: column_codes(matrix.read(), scales),
-        )
+        weight = matrix.read()
+        scales = column_scales(weight)
+        codes = self.constant(matrix.name, column_codes(weight, scales))
         return codes, self.constant(f"{matrix.name}.scale", scales)
 
     def _quantized(self, x: ir.Value, step: ir.Value) -> ir.Value:

@@ -47,13 +47,9 @@ class Int8WeightMatrices(Matrices):
 
     def _restored(self, matrix: Matrix) -> ir.Value:
         """Emit the weight as float32, (outputs, inputs)."""
-        scales = block_scales(matrix.read())
-        codes = self.lazy(
-            matrix.name,
-            ir.DataType.INT8,
-            (matrix.outputs, matrix.inputs // BLOCK, BLOCK),
-            lambda: block_codes(matrix.read(), scales),
-        )
+        weight = matrix.read()
+        scales = block_scales(weight)
+        codes = self.constant(matrix.name, block_codes(weight, scales))
         scale = self.constant(f"{matrix.name}.scale", scales[:, :, None])
         shape = self.constant(f"{matrix.name}.shape", np.array([matrix.outputs, matrix.inputs], np.int64))
         values = self.tape.op("Mul", [self.tape.op("Cast", [codes], {"to": ir.DataType.FLOAT}), scale])

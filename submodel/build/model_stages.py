@@ -52,7 +52,7 @@ from submodel.evaluation.fit_threshold import fit_threshold
 from submodel.evaluation.predictors import open_checkpoint
 
 VOCABULARY_FITS = 1.1  # at most so many times as many tokens as for the code that it was trimmed for
-THRESHOLD_BEGINS = 0.5  # of an export's time, roughly
+THRESHOLD_BEGINS = 0.67  # of an export's time, roughly
 
 
 class ModelStages:

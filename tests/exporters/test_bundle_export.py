@@ -30,6 +30,7 @@ from exporters.bundle_export import add_precision, export_any, export_bundle, re
 from exporters.checkpoint_reader import MAX_POSITIONS, Checkpoint, DecoderShape
 from exporters.configuration_files import write_configs
 from exporters.export_settings import ExportSettings
+from exporters.graph_writer import GraphWriter
 from exporters.parity import DecodeSession, ParitySettings
 from exporters.precision import Precision
 from exporters.prompts import choose_prompts
@@ -221,6 +222,15 @@ def test_the_progress_is_one_of_the_whole_export(sub_model: Path, tmp_path: Path
     assert shares[0] < 0.5 < shares[-1] == 1
     assert {total for _, total in seen} == {1_000}
     assert len(shares) >= 2 * len(Checkpoint(sub_model).names), "one for each reading: an update may pause there"
+
+
+def test_the_progress_of_the_float32_graph_ends_with_its_last_reading(sub_model: Path, tmp_path: Path) -> None:
+    seen: list[float] = []
+    checkpoint = Checkpoint(sub_model)
+    writer = GraphWriter(checkpoint=checkpoint, references=[], settings=FP32, on_event=lambda text: None)
+    with pytest.raises(ExportError):  # nothing to compare it with
+        writer.write_float32(tmp_path, lambda done, total: seen.append(done / total))
+    assert seen[-1] == 1
 
 
 @pytest.mark.slow

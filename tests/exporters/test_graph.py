@@ -125,6 +125,14 @@ def test_int8_agrees_roughly_and_is_small(any_folder: Path, tmp_path: Path, expe
     assert (tmp_path / "model.onnx").stat().st_size < 1.2 * weights + rotary + 20_000
 
 
+@pytest.mark.parametrize("precision", [one for one in Precision if one is not Precision.AUTO])
+def test_each_tensor_is_read_once(any_folder: Path, tmp_path: Path, precision: Precision) -> None:
+    readings: list[None] = []
+    checkpoint = Checkpoint(any_folder, lambda: readings.append(None))
+    save_graph(build_graph(checkpoint, precision), tmp_path / "model.onnx")
+    assert len(readings) == len(checkpoint.names)
+
+
 def test_large_models_keep_weights_beside_and_constants_inside(
     model_folder: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
