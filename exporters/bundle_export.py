@@ -14,7 +14,8 @@ import torch
 
 from builder.artifact import SubModel, read_artifact
 from builder.bases.catalogue import MODEL_TYPES
-from builder.bases.load import LoadedBase, load_base
+from builder.bases.load import LoadedBase, load_base, load_resolved
+from builder.bases.resolve import find_on_disk
 from contract.bundle.bundle import (
     DECODE_GRAPH_LAYOUT,
     MODEL_FILE,
@@ -122,7 +123,7 @@ def export_bundle(
     same = _bundle_of(source, bundle_folder)
     kept = {} if same is None else {name: value for name, value in same.manifest.items() if name in KEPT}
     with replace_bundle(bundle_folder, is_version=same is None) as fresh:
-        loaded = load_base(str(model_folder.absolute()), dtype=torch.float32, on_event=on_event)
+        loaded = _load(source)
         references = _references(source, loaded, settings, checkpoint.shape, on_event, on_references)
         facts = _facts(source, loaded)
         end_ids = PromptEncoder(loaded.tokenizer, loaded.prompt).end_ids()
@@ -150,7 +151,7 @@ def export_bundle(
             copy_files(same, fresh, below=FOLDER)
         document = complete_manifest(fresh, {**kept, **_manifest(facts, checkpoint.shape, precision, report)})
         seal_manifest(fresh, {**document, **measure(unsealed_bundle(fresh, document))})
-    return read_bundle(bundle_folder)
+    return read_bundle(bundle_folder, verify=False)  # its files were hashed just now
 
 
 def add_precision(
@@ -170,6 +171,8 @@ def add_precision(
     """
     old = read_bundle(bundle_folder)
     check_trusted(bundle_folder, old.build)
+    if settings.precision is Precision.AUTO:
+        raise ExportError(f"--add takes one precision, not auto; name one of: {', '.join(VARIANT_FILES)}.")
     if settings.precision not in VARIANT_FILES or str(settings.precision) == old.manifest["quantization"]:
         raise ExportError(
             f"{bundle_folder} keeps {settings.precision} as {MODEL_FILE} or not at all; export it anew without --add."
@@ -178,7 +181,7 @@ def add_precision(
     checkpoint = Checkpoint(model_folder)
     on_references, on_float32, on_quantized = (part_of(on_progress, *part) for part in PARTS)
     with replace_bundle(bundle_folder, is_version=False) as fresh:
-        loaded = load_base(str(model_folder.absolute()), dtype=torch.float32, on_event=on_event)
+        loaded = _load(source)
         _write_tokenizer(fresh, source, loaded)
         is_same = (fresh / TOKENIZER_FILE).read_bytes() == old.tokenizer_path.read_bytes()
         is_same = is_same and _is_made_of(old.manifest, source, loaded)
@@ -202,7 +205,7 @@ def add_precision(
         variants = {**others, str(settings.precision): variant}
         kept = {key: value for key, value in old.manifest.items() if key not in ("schema", "files")}
         write_bundle_manifest(fresh, {**kept, "variants": variants})
-    return read_bundle(bundle_folder)
+    return read_bundle(bundle_folder, verify=False)  # its files were hashed just now
 
 
 def renew_drafts(bundle_folder: Path, drafts: Iterable[Sequence[int]], seen_sha256: Sequence[str] = ()) -> Bundle:
@@ -220,7 +223,15 @@ def renew_drafts(bundle_folder: Path, drafts: Iterable[Sequence[int]], seen_sha2
         copy_files(old, fresh)
         seen = {"seen_sha256": list(seen_sha256)} if seen_sha256 else {}
         write_bundle_manifest(fresh, {**kept, **seen, "drafts": {"tokens": len(index.tokens)}})
-    return read_bundle(bundle_folder)
+    return read_bundle(bundle_folder, verify=False)  # its files were hashed just now
+
+
+def _load(source: SubModel) -> LoadedBase:
+    """Return the model in float32. That of a sub-model is not hashed: its manifest says where it comes from."""
+    folder = source.folder.absolute()
+    if source.manifest is None:
+        return load_base(str(folder), dtype=torch.float32)
+    return load_resolved(find_on_disk(folder), dtype=torch.float32)
 
 
 def _references(

@@ -101,7 +101,7 @@ def resolve_base(
     elif _is_hub_id(spec):
         found = _from_hub_id(spec.rstrip("/"), on_event, on_progress)
     else:
-        found = _from_disk(expand_home(Path(spec)))
+        found = find_on_disk(expand_home(Path(spec)))
     return _identified(found)
 
 
@@ -179,7 +179,8 @@ def _from_hub_id(hub_id: str, on_event: Report, on_progress: Progress) -> Resolv
     return _of_snapshot(snapshot, known, "it was asked for", hub_id)
 
 
-def _from_disk(path: Path) -> ResolvedBase:
+def find_on_disk(path: Path) -> ResolvedBase:
+    """Find the base in a folder or a GGUF file. Nothing is hashed. Raises BaseModelError if there is none."""
     if path.is_dir():
         _check_model_folder(path)
         is_sub_model = "prompt" in _read_manifest(path)

@@ -18,6 +18,8 @@ from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM
 
 from builder.artifact import read_artifact
+from builder.bases.download import sha256_of
+from contract.bundle import bundle as bundle_module
 from contract.bundle.bundle import MANIFEST_FILE, WORKSPACE_BUNDLE, Bundle, read_bundle
 from contract.bundle.drafts import FOLDER, open_index
 from contract.bundle.previous import previous_bundles
@@ -135,7 +137,23 @@ def test_exports_a_sub_model(sub_model: Path, tmp_path: Path, settings: ExportSe
     for name in ("config.json", "generation_config.json", "tokenizer.json"):
         assert (bundle.folder / name).read_bytes() == (sub_model / name).read_bytes()
     assert bundle.prompt.max_prefix_tokens == 99
-    assert len(events) == len(set(events)) > 2
+    assert len(events) == len(set(events)) > 1
+    assert not any("it was asked for" in event for event in events), "no base was chosen"
+
+
+def test_a_checkpoint_with_a_manifest_is_not_hashed_and_the_graph_is_once(
+    sub_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[str] = []
+
+    def noted(real: Callable[[Path], str]) -> Callable[[Path], str]:
+        return lambda path: hashed.append(path.name) or real(path)  # type: ignore[func-returns-value]
+
+    monkeypatch.setattr(bundle_module, "_sha256", noted(bundle_module._sha256))
+    monkeypatch.setattr("builder.bases.resolve.sha256_of", noted(sha256_of))
+    export_bundle(sub_model, tmp_path / "bundle", FP32)
+    assert hashed.count("model.onnx") == 1
+    assert "model.safetensors" not in hashed
 
 
 def test_a_float32_graph_is_checked_on_the_longest_prompt_too(
@@ -364,6 +382,8 @@ def test_precisions_are_added_under_the_names_of_transformers_js(sub_model: Path
     for precision in (Precision.FP32, Precision.INT8):
         with pytest.raises(ExportError, match="without --add"):
             add_precision(sub_model, tmp_path / "bundle", ExportSettings(precision=precision, parity=LOOSE))
+    with pytest.raises(ExportError, match="not auto; name one of: fp16, int8"):
+        add_precision(sub_model, tmp_path / "bundle", ExportSettings(precision=Precision.AUTO, parity=LOOSE))
 
 
 def test_another_model_s_precision_is_not_added(
