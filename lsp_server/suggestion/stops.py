@@ -21,6 +21,7 @@ _REPEATED = re.compile(r"(?s)(.{4,60}?)\1\1")  # three times in a row
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _CLOSING_TAG = re.compile(r"</[\w.:-]*>[;,)]*")
 _TAGS = re.compile(r"(?:<[^<>]*>)++")  # a line of nothing else may repeat: cells of a table
+_GOES_ON = re.compile(r"\s*+(?:#\s*+(?:if|el|endif)|(?:case|default)\b)")  # below a header, less deep than its body
 _LEAVING = re.compile(r"\s*+(?:return|continue|break|raise|pass)\b")
 _MIN_REPEATED_CHARS = 18  # of all three: "0, 0, 0" is data
 _ITEM = re.compile(r"^\s*+(?:[\w.:]++\s*+[,|]|[,|]\s*+[\w.:]++)\s*+$")  # such as "float, ": good lists repeat it
@@ -69,7 +70,8 @@ def dedent(text: str, request: CompletionRequest, is_final: bool) -> Cut | None:
         content = line.strip()
         indent = _columns(line)
         if content and (indent < own or (is_header and indent == own)):
-            if set(content) <= CLOSING and indent == _closed_at(request):
+            # Right of a header it may always come. What is too much `syntax` cuts: a namespace may not be indented.
+            if set(content) <= CLOSING and indent == (own if is_header else missing_closer(request)):
                 if not is_whole:
                     return None
                 stop = position + len(line.rstrip())
@@ -81,18 +83,18 @@ def dedent(text: str, request: CompletionRequest, is_final: bool) -> Cut | None:
     return None
 
 
-def _closed_at(request: CompletionRequest) -> int | None:
-    """Return the columns before the line that closes the block at the cursor, or None if no such line is missing.
+def missing_closer(request: CompletionRequest) -> int | None:
+    """Return the columns before the closer that the header above a blank line lacks, as far as indentation says so.
 
-    Right of a header it may always come, since a brace below may close a namespace, which is often not indented. If it
-    is too much, `syntax` cuts it.
+    None if the closer stands below the cursor or right of it, or the body has lines, or nothing says where it ends.
     """
-    if not request.is_blank_before:
-        return _columns(request.line_before)
     header, below = request.previous_line, request.next_line
-    closer = OPENERS.get(header.rstrip()[-1:])
-    is_closed = closer is not None and below.lstrip().startswith(closer) and _columns(below) == _columns(header)
-    return None if closer is None or is_closed or request.line_after.strip() else _columns(header)
+    closer, columns = OPENERS.get(header.rstrip()[-1:]), _columns(header)
+    if closer is None or not request.is_blank_before or request.line_after.strip():
+        return None
+    is_closed = below.lstrip().startswith(closer) and _columns(below) == columns
+    is_known = _columns(below) <= columns < width(request.indent) and not _GOES_ON.match(below)
+    return columns if is_known and not is_closed else None
 
 
 def next_line(text: str, request: CompletionRequest, is_final: bool) -> Cut | None:

@@ -70,10 +70,11 @@ class ParsedText:
         return False
 
 
-def begins_block(text: str, offset: int, grammar: Grammar) -> bool:
+def begins_block(text: str, offset: int, grammar: Grammar, *, is_unclosed: bool = False) -> bool:
     """Return whether a body begins at the cursor: the next statement would be the first of a block that has none yet.
 
     To see that, a statement is inserted at the cursor and found in the tree. Documentation may stand before it.
+    `is_unclosed`: the body's closing brace is missing, so that what follows would count as part of it.
     """
     line_start = text.rfind("\n", 0, offset) + 1
     line_end = text.find("\n", offset)
@@ -91,6 +92,8 @@ def begins_block(text: str, offset: int, grammar: Grammar) -> bool:
         lead = f"\n{indent}    "
         if not grammar.is_indented and "}" not in after:
             hole += "\n}"
+    elif is_unclosed and not grammar.is_indented:
+        hole += "\n}"
     try:
         parsed = ParsedText(text[:offset] + lead + hole + text[offset:], grammar)
     except TooSlowToParseError:

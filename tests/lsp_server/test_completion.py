@@ -342,6 +342,27 @@ def test_a_string_that_ran_out_is_not_shown(before: str, answer: str, shown: str
     assert refine(answer, request, is_unfinished=True).text == shown
 
 
+@pytest.mark.parametrize(
+    ("path", "document", "is_block", "shown"),
+    [
+        ("a.ts", "function f(a) {\n  if (!a) {\n    ‸\n  return a;\n}\n", True, "return 1;\n  }"),
+        ("a.ts", "function f(a) {\n  if (!a) {\n    ‸\n  }\n  return a;\n}\n", True, "return 1;"),
+        ("a.ts", "function f(a) {\n  if (!a) {\n    ‸\n    g(a);\n  }\n}\n", False, "return 1;"),
+        ("a.cpp", "void f() {\n  switch (a) {\n    ‸\n  case 1:\n    g();\n  }\n}\n", False, "return 1;"),
+        ("a.c", "void f() {\n#ifdef A\n  if (a) {\n    ‸\n#endif\n  }\n}\n", False, "return 1;"),
+        ("a.kt", "fun f() {\n  if (a) {\n    ‸\n  return a\n}\n", False, "return 1;"),
+    ],
+)
+def test_a_body_begins_below_a_header_whose_brace_is_missing(
+    engine: Engine, path: str, document: str, is_block: bool, shown: str
+) -> None:
+    completer, _ = fixed(engine, "    return 1;\n  }\n  return 2;")
+    request = at(document.replace("‸", ""), document.index("‸"), path=path, options=NOT_HEALED)
+    completion = completer.complete(request)
+    assert completion.text == shown
+    assert completion.is_multi_line == is_block
+
+
 def test_a_block_that_is_cut_behind_a_line_ends_that_line() -> None:
     block = at("def f():\n    ", 13, is_multi_line=True)
     assert refine("    a = 1\n    b = 2\n    c", block, is_unfinished=True).is_line_whole

@@ -66,6 +66,24 @@ def test_where_a_block_begins(path: str, document: str, begins: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "document", "begins"),
+    [
+        ("a.go", "package a\nfunc f() {\n\tif x {\n\t\t‸\n\treturn\n}\n", True),
+        ("a.js", "it('x', () => {\n  ‸\n\nit('y', () => {});\n", True),
+        ("a.js", "const a = {\n  ‸\nf();\n", False),
+        ("a.cpp", "namespace a {\n  ‸\nint x;\n", False),
+        ("a.py", "a = {\n    ‸\nf()\n", False),
+    ],
+)
+def test_where_a_block_begins_whose_brace_is_missing(path: str, document: str, begins: bool) -> None:
+    grammar = find_grammar(path)
+    assert grammar is not None
+    text, offset = document.replace("‸", ""), document.index("‸")
+    assert begins_block(text, offset, grammar, is_unclosed=True) is begins
+    assert not begins_block(text, offset, grammar), "what follows counts as the body"
+
+
+@pytest.mark.parametrize(
     ("path", "document", "is_comment"),
     [
         ("a.py", "x = 1  # one‸\n", True),
