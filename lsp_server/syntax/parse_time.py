@@ -19,8 +19,8 @@ from lsp_server.syntax.grammars import MAX_PARSED_CHARS, Grammar, load_language
 
 _STEP_BYTES = 2000  # the worst text that is known takes 0.4 s for its first step
 _STEP_S = 0.1  # a step takes a millisecond; 25 in a header of 200,000 characters with errors all over it
-_STEPS_S = 1.0  # half of it for such a header
-_WHOLE_S = 0.25  # 300,000 characters take a tenth of a second
+_STEPS_S = 2.0  # a class of 100,000 characters takes a tenth of a second, and one of 280,000 0.8 s
+_WHOLE_S = 0.5  # 300,000 characters take a tenth of a second
 _EDITS_S = 1.0  # all edits of a text
 _NEAR_CHARS = 2000
 _BLOCK_CHARS = 100  # that are compared at once
@@ -48,8 +48,9 @@ def parse_whole(text: str, source: bytes, grammar: Grammar) -> Tree:
     verdict = next((one for one in list(_verdicts) if one.grammar == grammar and _is_near(text, one.text)), None)
     is_slow = _is_slow(source, grammar) if verdict is None else verdict.is_slow
     if not is_slow:
+        parser = Parser(load_language(grammar))
         began_s = time.thread_time()
-        tree = Parser(load_language(grammar)).parse(source)
+        tree = parser.parse(source)
         is_slow = time.thread_time() - began_s > _WHOLE_S
     if verdict is None or verdict.is_slow != is_slow:
         _verdicts.appendleft(_Verdict(grammar=grammar, text=text, is_slow=is_slow))
