@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-def in_batches(sequences: Sequence[T], tokens: int, length: Callable[[T], int]) -> Iterator[Sequence[T]]:
+def in_batches(sequences: Iterable[T], tokens: int, length: Callable[[T], int]) -> Iterator[Sequence[T]]:
     """The sequences in their order, in groups that each reach `tokens` tokens with their last one."""
     group: list[T] = []
     count = 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from bisect import bisect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
 
@@ -58,15 +58,29 @@ def make_examples(
     is_new: IsNew | None = None,
     covers: bool = False,
 ) -> tuple[Example, ...]:
+    """The examples of `stream_examples`, all of them made."""
+    return tuple(stream_examples(files, encoder, tokens, seed, kind=kind, is_new=is_new, covers=covers))
+
+
+def stream_examples(
+    files: Sequence[SourceFile],
+    encoder: PromptEncoder,
+    tokens: int,
+    seed: int,
+    *,
+    kind: Kind = "code",
+    is_new: IsNew | None = None,
+    covers: bool = False,
+) -> Iterator[Example]:
     """Prompts of random FIM examples, each with its middle and what ends it; `tokens` tokens or a few more.
 
     One in PLAIN_EVERY is the same text as it stands in the file. Fewer where the files have no more lines. `kind`: of
     the files that count. A SHORT_SHARE of the windows has a quarter of the length. Examples that lie close together
     come last. With `is_new` those at new lines come before the others, up to `tokens` of them; if it `covers`, in the
-    order of `by_coverage`, which prefers long windows.
+    order of `by_coverage`, which prefers long windows. Each is made when it is asked for: a million tokens take
+    several seconds.
     """
-    examples: list[Example] = []
-    count = 0
+    made = count = 0
     rng = random.Random(seed)
     prompt_format = encoder.prompt_format
     short = prompt_format.with_window(
@@ -96,7 +110,7 @@ def make_examples(
             break
         example = chosen.as_served(encoder)
         window = encoder.window(example.text, example.offset, form)
-        if len(examples) % PLAIN_EVERY == PLAIN_EVERY - 1:
+        if made % PLAIN_EVERY == PLAIN_EVERY - 1:
             text = window.prefix + example.middle + window.suffix
             parts, answer = [PromptPart(ids=encoder.text_ids(text), text=text)], []
         else:
@@ -109,9 +123,8 @@ def make_examples(
         ids = tuple(one for part in (*parts, *answer) for one in part.ids)
         prompt_tokens = sum(len(part.ids) for part in parts) if encoder.prompt_format.is_fim else len(ids)
         new = () if is_new is None else _new_tokens(encoder, (*parts, *answer), chosen, is_new)
-        examples.append(Example(ids=ids, prompt_tokens=prompt_tokens, path=chosen.file.path, new=new))
-        count += len(ids)
-    return tuple(examples)
+        yield Example(ids=ids, prompt_tokens=prompt_tokens, path=chosen.file.path, new=new)
+        made, count = made + 1, count + len(ids)
 
 
 def _new_tokens(

@@ -71,8 +71,11 @@ def finetune(
     train or validate on.
     """
     material = Material(files, encoder, settings, fresh, is_new)
-    for examples, purpose in ((material.first_pass, "fine-tune"), (material.validation, "validate the fine-tuning")):
-        if not examples:
+    for has_lines, purpose in (
+        (material.has_step(0), "fine-tune"),
+        (bool(material.validation), "validate the fine-tuning"),
+    ):
+        if not has_lines:
             raise CorpusError(
                 f"The repository has no line of code to {purpose} on; add code files, or build with --minutes 0."
             )

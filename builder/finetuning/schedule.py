@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from itertools import islice
 from typing import Final
 
 FLOOR: Final = 0.1  # of the peak: the learning rate of the last step
 
 
-def steps_within(seconds: float, seconds_of_steps: Iterable[float], *, least: int, most: int) -> int:
-    """Steps that fit into `seconds`, at least half of the last one, between `least` and `most`."""
+def steps_within(seconds: float, seconds_of_steps: Iterable[float], *, least: int) -> int:
+    """Steps that fit into `seconds`, at least half of the last one: `least` or more, and no more than there are."""
     count, end = 0, 0.0
-    for step_s in islice(seconds_of_steps, most):
+    for step_s in seconds_of_steps:
         if end + step_s / 2 > seconds:
             break
         count, end = count + 1, end + step_s

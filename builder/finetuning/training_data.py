@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import count, islice, takewhile
 from typing import TypeVar
 
 import torch
@@ -10,7 +11,7 @@ import torch
 from builder.batches import in_batches
 from builder.corpus.corpus import SourceFile
 from builder.finetuning.finetune_settings import FinetuneSettings
-from builder.learning_examples import Example, IsNew, make_examples
+from builder.learning_examples import Example, IsNew, make_examples, stream_examples
 from contract.prompt import PromptEncoder
 
 Step = Sequence[Example]
@@ -26,12 +27,30 @@ LEAST_TOKENS = 14_400
 MOST_TOKENS = 1_000_000
 
 
+class Pass:
+    """The steps of one pass, each made when it is asked for: all of a large repository take many seconds."""
+
+    def __init__(self, steps: Iterator[Step]) -> None:
+        self._made: list[Step] = []
+        self._rest = steps
+
+    def find(self, place: int) -> Step | None:
+        """Return the step at a place; None beyond the last one."""
+        self._made += islice(self._rest, max(0, place + 1 - len(self._made)))
+        return self._made[place] if place < len(self._made) else None
+
+    def all(self) -> Sequence[Step]:
+        """Return all steps."""
+        self._made += self._rest
+        return self._made
+
+
 class Material:
     """The training sequences in their order, each pass over the files with other examples, and those to validate on.
 
-    `validation` is empty, or `first_pass`, where the files hold no line of code. `fresh` are the paths of an update:
-    the files that the model hasn't learned from. They come first in validation and are the most of a pass, and of their
-    examples those at lines that `is_new` come first, and count more.
+    `validation` is empty, or there is no first step, where the files hold no line of code. `fresh` are the paths of an
+    update: the files that the model hasn't learned from. They come first in validation and are the most of a pass, and
+    of their examples those at lines that `is_new` come first, and count more.
     """
 
     def __init__(
@@ -52,9 +71,7 @@ class Material:
             self._old_tokens = max(share, LEAST_TOKENS - self._fresh_tokens)
         else:
             self._old_tokens = self._tokens_of(self._old)
-        self._passes: list[tuple[Step, ...]] = []
-        self.first_pass = self._pass(0)
-        self.most_steps = max(1, len(self.first_pass) * settings.max_passes)
+        self._passes: list[Pass] = []
 
     def _validation(self, fresh: Sequence[SourceFile], old: Sequence[SourceFile]) -> tuple[Example, ...]:
         """Examples of the fresh files, then of the old ones if those hold too few lines."""
@@ -65,27 +82,41 @@ class Material:
 
     def _tokens_of(self, files: Sequence[SourceFile]) -> int:
         """Of the code, MOST_TOKENS or a few more at most."""
-        count = 0
+        found = 0
         for file in files:
-            if file.is_code and count < MOST_TOKENS:
-                count += len(self._encoder.text_ids(file.text))
-        return count
+            if file.is_code and found < MOST_TOKENS:
+                found += len(self._encoder.text_ids(file.text))
+        return found
 
-    def _pass(self, number: int) -> tuple[Step, ...]:
+    def _pass(self, number: int) -> Pass:
         while len(self._passes) <= number:
             seed = self._settings.seed + 1000 * (len(self._passes) + 1)
-            fresh = make_examples(
-                self._fresh, self._encoder, self._fresh_tokens, seed, is_new=self._is_new, covers=True
-            )
-            examples = interleave(fresh, make_examples(self._old, self._encoder, self._old_tokens, seed))
-            self._passes.append(tuple(in_batches(examples, self._settings.tokens_a_step, lambda one: len(one.ids))))
+            steps = in_batches(self._examples(seed), self._settings.tokens_a_step, lambda one: len(one.ids))
+            self._passes.append(Pass(steps))
         return self._passes[number]
+
+    def _examples(self, seed: int) -> Iterator[Example]:
+        old = stream_examples(self._old, self._encoder, self._old_tokens, seed)
+        if not self._fresh:
+            return old
+        fresh = make_examples(self._fresh, self._encoder, self._fresh_tokens, seed, is_new=self._is_new, covers=True)
+        return iter(interleave(fresh, tuple(old)))
+
+    def has_step(self, step: int) -> bool:
+        """Whether `max_passes` have that many steps. Of the first pass as many are made as tell."""
+        return self._pass(0).find(step // self._settings.max_passes) is not None
+
+    def steps_from(self, first: int) -> Iterator[int]:
+        """The numbers of the steps that `max_passes` have, from `first` on."""
+        return takewhile(self.has_step, count(first))
 
     def batch(self, step: int) -> Step:
         """What one step learns from."""
-        number, place = divmod(step, len(self.first_pass))
-        steps = self._pass(number)
-        return steps[place % len(steps)]
+        if (found := self._pass(0).find(step)) is not None:
+            return found
+        number, place = divmod(step, len(self._pass(0).all()))
+        one = self._pass(number)
+        return one.find(place) or one.all()[place % len(one.all())]
 
     def paths_before(self, step: int) -> frozenset[str]:
         """The files that the steps before this one have read from."""

@@ -90,7 +90,8 @@ class TrainingRun:
     def _train(self) -> None:
         progress, settings = self.progress, self._settings
         if settings.steps is not None and progress.total is None:
-            progress.total = min(settings.steps, self._material.most_steps)
+            steps = itertools.islice(self._material.steps_from(0), settings.steps)
+            progress.total = sum(1 for _ in steps)
         if progress.best_loss is None:
             started = self._now()
             progress.best_loss = self._validate()
@@ -185,13 +186,9 @@ class TrainingRun:
         to_come = (validations + 1 - done) * a_validation
         # A process that was stopped for a while takes a tenth of the budget at most.
         used = min(progress.seconds, pace * progress.tokens + done * a_validation + budget / 10)
-        steps = (pace * self._tokens_of(step) for step in itertools.count(progress.step))
-        return progress.step + steps_within(
-            budget - used - to_come,
-            steps,
-            least=max(0, settings.warmup_steps - progress.step),
-            most=max(0, self._material.most_steps - progress.step),
-        )
+        steps = (pace * self._tokens_of(step) for step in self._material.steps_from(progress.step))
+        least = max(0, settings.warmup_steps - progress.step)
+        return progress.step + steps_within(budget - used - to_come, steps, least=least)
 
     def _validation_s(self) -> float:
         """The time of a validation: that of the last one, if it was not the first."""

@@ -91,9 +91,9 @@ def test_an_update_learns_mostly_fresh_files_and_validates_on_them_first(monkeyp
     encoder = PromptEncoder(encoder.tokenizer, prompt_format)
     fresh = frozenset({"calibration_1.py", "calibration_2.py", "validation_4.py"})
     update = Material(many_files(), encoder, SETTINGS, fresh)
-    reported = shares(encoder, update.first_pass, fresh)
+    reported = shares(encoder, update._pass(0).all(), fresh)
     # A window need not show its file's name: of those that do, seven in ten are fresh.
-    old = shares(encoder, update.first_pass, {f"calibration_{number}.py" for number in (0, 3, 4)})
+    old = shares(encoder, update._pass(0).all(), {f"calibration_{number}.py" for number in (0, 3, 4)})
     assert 0.6 < reported / (reported + old) < 0.8
     first = encoder.tokenizer.decode(list(update.validation[0].ids), skip_special_tokens=False)
     names = re.findall(r"validation_\d", first)
@@ -111,7 +111,7 @@ def test_an_update_learns_and_validates_on_new_lines_first():
     settings = replace(SETTINGS, validation_tokens=600)
     fresh = frozenset({"calibration_1.py", "validation_4.py"})
     update = Material(files, encoder, settings, fresh, lambda file, line: line[-3:] >= "150")
-    learned = [encoder.tokenizer.decode(list(example.ids)) for step in update.first_pass for example in step]
+    learned = [encoder.tokenizer.decode(list(example.ids)) for step in update._pass(0).all() for example in step]
     of_fresh = [text for text in learned if "calibration_1" in text][:10]
     validated = [encoder.tokenizer.decode(list(example.ids)) for example in update.validation[:10]]
     assert all(re.search(r"1[4-9]\d", text) for text in of_fresh + validated)
@@ -122,16 +122,41 @@ def test_a_pass_over_much_code_is_limited_and_the_next_one_draws_other_lines(mon
     encoder, _ = encoder_and_model()
     encoder = PromptEncoder(encoder.tokenizer, encoder.prompt_format.with_window(60, 20))
     limited = Material(many_files(), encoder, SETTINGS)
-    passes = [[one.ids for step in limited._pass(number) for one in step] for number in (0, 1)]
+    passes = [[one.ids for step in limited._pass(number).all() for one in step] for number in (0, 1)]
     one_file = 12 * len(encoder.text_ids(TEXT))
     assert all(one_file <= sum(map(len, one)) < 2 * one_file for one in passes)
     assert set(passes[0]) != set(passes[1])
 
 
+def test_only_the_steps_that_are_asked_for_are_made_and_they_are_those_of_whole_passes(monkeypatch):
+    """A pass over a large repository takes many seconds to make, and a CPU reads a part of it."""
+    encoder, _ = encoder_and_model()
+    encoder = PromptEncoder(encoder.tokenizer, encoder.prompt_format.with_window(60, 20))
+    settings = replace(SETTINGS, max_passes=2)
+    whole = Material(many_files(), encoder, settings)
+    passes = [whole._pass(number).all() for number in range(3)]
+    made, real = [], PromptEncoder.parts
+
+    def parts(*arguments):
+        made.append(arguments)
+        return real(*arguments)
+
+    monkeypatch.setattr(PromptEncoder, "parts", parts)
+    material = Material(many_files(), encoder, settings)
+    made.clear()  # those of the validation
+    assert material.batch(3) == passes[0][3]
+    assert material.has_step(7)
+    assert 0 < len(made) <= 4
+    length = len(passes[0])
+    assert list(material.steps_from(length)) == list(range(length, 2 * length))
+    steps = [material.batch(step) for step in range(3 * length)]
+    assert steps == [passes[number][place % len(passes[number])] for number in range(3) for place in range(length)]
+
+
 def test_a_small_update_is_filled_up_with_old_files():
     encoder, _ = encoder_and_model()
     update = Material(many_files(), encoder, SETTINGS, frozenset({"calibration_1.py"}))
-    assert sum(len(one.ids) for step in update.first_pass for one in step) > 30 * len(encoder.text_ids(TEXT))
+    assert sum(len(one.ids) for step in update._pass(0).all() for one in step) > 30 * len(encoder.text_ids(TEXT))
 
 
 def encoder_and_model():
@@ -532,11 +557,11 @@ def test_a_state_that_a_stranger_left_is_not_waited_for(tmp_path):
 
 
 def test_the_budget_decides_the_steps():
-    assert steps_within(60, itertools.repeat(2.0), least=8, most=100) == 30
-    assert steps_within(61.5, itertools.repeat(2.0), least=8, most=100) == 31, "more than half of it fits"
-    assert steps_within(1, itertools.repeat(2.0), least=8, most=100) == 8
-    assert steps_within(6000, itertools.repeat(2.0), least=8, most=100) == 100
-    assert steps_within(60, itertools.chain([50.0], itertools.repeat(2.0)), least=0, most=100) == 6, "a long step first"
+    assert steps_within(60, itertools.repeat(2.0), least=8) == 30
+    assert steps_within(61.5, itertools.repeat(2.0), least=8) == 31, "more than half of it fits"
+    assert steps_within(1, itertools.repeat(2.0), least=8) == 8
+    assert steps_within(6000, itertools.repeat(2.0, 100), least=8) == 100
+    assert steps_within(60, itertools.chain([50.0], itertools.repeat(2.0)), least=0) == 6, "a long step first"
 
 
 def test_the_rate_rises_then_falls():

@@ -113,7 +113,7 @@ def one_pass() -> Iterator[None]:
     """A training run reads each file once, in some twenty steps, however busy the machine is."""
 
     def plan(run: TrainingRun) -> None:
-        run.progress.total = max(run.progress.step, len(run._material.first_pass))
+        run.progress.total = max(run.progress.step, len(run._material._pass(0).all()))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TrainingRun, "_plan", plan)
