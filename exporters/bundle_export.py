@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from contract.bundle.bundle import (
 from contract.bundle.drafts import FOLDER, build_index, write_index
 from contract.bundle.threshold import KEY
 from contract.bundle.trusted_builds import check_trusted
-from contract.documents import Manifest
+from contract.documents import Manifest, VariantFacts
 from contract.errors import BundleError, ExportError
 from contract.progress import Progress, part_of
 from contract.prompt import PromptEncoder
@@ -94,6 +95,7 @@ def export_bundle(
     *,
     drafts: Iterable[Sequence[int]] = (),
     shared: SharedModel | None = None,
+    variants: Sequence[Precision] = (),
     measure: Callable[[Bundle], Mapping[str, Any]] = lambda bundle: {},
     on_event: Report = lambda text: None,
     on_progress: Progress = lambda done, total: None,
@@ -103,6 +105,7 @@ def export_bundle(
     drafts: the repository's files as token ids, a sequence each, for speculative decoding (`contract.bundle.drafts`).
     shared: what the model was fine-tuned from. Where it can, an adapter then makes the int8 graph from the shared one,
     and the bundle holds the adapter as well.
+    variants: precisions to write beside onnx/model.onnx, as `add_precision` does. One that fails its check is left out.
     measure: is called with the whole bundle before it is sealed; its result goes into the manifest.
     A bundle of the same sub-model that lies in `bundle_folder` gives its drafts and its confidence threshold if there
     are no others, and is no earlier version to go back to.
@@ -131,8 +134,10 @@ def export_bundle(
         del loaded  # the float32 model makes room for the sessions
 
         writer = GraphWriter(checkpoint=checkpoint, references=references, settings=settings, on_event=on_event)
-        report = writer.write_float32(fresh, on_float32)
+        float32 = report = writer.write_float32(fresh, on_float32)
         on_float32(1, 1)
+        share = 1 / (1 + len(variants))
+        on_quantized, on_variants = part_of(on_quantized, 0, share), part_of(on_quantized, share, 1)
         precision, path = settings.precision, fresh / MODEL_FILE
         if precision is Precision.AUTO:
             trials, chosen = writer.write_fastest(fresh, facts["parameters"], report, on_quantized)
@@ -142,6 +147,8 @@ def export_bundle(
             facts["adapter"], report = adapted
         elif precision is not Precision.FP32:
             precision, report = writer.write_quantized(path, report, on_quantized)
+        if written := _write_variants(fresh, variants, precision, writer, float32, on_variants):
+            facts["variants"] = written
         write_configs(fresh, checkpoint, end_ids)
         index = build_index(drafts)
         if len(index.tokens):
@@ -189,19 +196,17 @@ def add_precision(
             raise ExportError(f"{bundle_folder} is the bundle of another model than {model_folder}; give its own.")
         references = _references(source, loaded, settings, checkpoint.shape, on_event, on_references)
         del loaded
-        path = VARIANT_FILES[settings.precision]
         writer = GraphWriter(checkpoint=checkpoint, references=references, settings=settings, on_event=on_event)
         report = writer.write_float32(fresh, on_float32)
         on_float32(1, 1)
-        precision, report = writer.write_quantized(fresh / path, report, on_quantized)
-        if str(precision) == old.manifest["quantization"]:
+        variant = _write_variant(fresh, writer, report, on_quantized)
+        if variant["quantization"] == old.manifest["quantization"]:
             raise ExportError(
-                f"{bundle_folder} keeps {precision}, which {settings.precision} falls back to, as {MODEL_FILE}; "
-                "nothing was added."
+                f"{bundle_folder} keeps {variant['quantization']}, which {settings.precision} falls back to, as "
+                f"{MODEL_FILE}; nothing was added."
             )
         copy_files(old, fresh)
-        variant = {"file": path, "quantization": str(precision), "parity": report.to_json()}
-        others = {name: one for name, one in old.manifest.get("variants", {}).items() if one["file"] != path}
+        others = {name: one for name, one in old.manifest.get("variants", {}).items() if one["file"] != variant["file"]}
         variants = {**others, str(settings.precision): variant}
         kept = {key: value for key, value in old.manifest.items() if key not in ("schema", "files")}
         write_bundle_manifest(fresh, {**kept, "variants": variants})
@@ -232,6 +237,42 @@ def _load(source: SubModel) -> LoadedBase:
     if source.manifest is None:
         return load_base(str(folder), dtype=torch.float32)
     return load_resolved(find_on_disk(folder), dtype=torch.float32)
+
+
+def _write_variants(
+    fresh: Path,
+    variants: Sequence[Precision],
+    chosen: Precision,
+    writer: GraphWriter,
+    report: ParityReport,
+    on_progress: Progress,
+) -> dict[str, VariantFacts]:
+    """Write the graphs of `variants` beside that of the `chosen` precision; `writer` says which can't be had."""
+    written: dict[str, VariantFacts] = {}
+    for index, precision in enumerate(variants):
+        if precision is chosen:
+            continue
+        settings = replace(writer.settings, precision=precision)
+        part = part_of(on_progress, index / len(variants), (index + 1) / len(variants))
+        variant, why = None, f"It falls back to {chosen}, which {MODEL_FILE} is."
+        try:
+            variant = _write_variant(fresh, replace(writer, settings=settings), report, part)
+        except ExportError as error:
+            why = f"{str(error).partition(', so nothing')[0].removesuffix('.')}."
+        if variant is not None and variant["quantization"] != chosen:
+            written[str(precision)] = variant
+            continue
+        writer.on_event(f"The bundle gets no {precision} graph. {why}")
+        for name in (VARIANT_FILES[precision], f"{VARIANT_FILES[precision]}_data"):
+            (fresh / name).unlink(missing_ok=True)
+    return written
+
+
+def _write_variant(fresh: Path, writer: GraphWriter, report: ParityReport, on_progress: Progress) -> VariantFacts:
+    """Write the graph of the writer's precision, or one that it falls back to, under transformers.js' name."""
+    file = VARIANT_FILES[writer.settings.precision]
+    precision, report = writer.write_quantized(fresh / file, report, on_progress)
+    return VariantFacts(file=file, quantization=str(precision), parity=report.to_json())
 
 
 def _references(

@@ -28,7 +28,6 @@ from contract.bundle.bundle import CHECKPOINT_MANIFEST, Bundle, build_of, read_b
 from contract.bundle.drafts import within_limit
 from contract.bundle.threshold import KEY
 from contract.bundle.trusted_builds import check_trusted
-from contract.children import shell_line
 from contract.console import Advance, StageDisplay
 from contract.documents import FineTuningFacts, PlanFacts, ThresholdFacts
 from contract.errors import BundleError
@@ -41,7 +40,7 @@ from contract.versions import EXPORT_VERSION, PIPELINE_VERSION
 from exporters.adapter_export import SharedModel
 from exporters.bundle_export import export_bundle
 from exporters.export_settings import ExportSettings
-from exporters.precision import Precision, parse_precision
+from exporters.precision import VARIANT_FILES, Precision, parse_precision
 from lsp_server.completion import Completer
 from lsp_server.decoding.engine import Engine
 from submodel.build.build_settings import BuildSettings
@@ -253,12 +252,8 @@ class ModelStages:
             confidence_threshold.update(self._fit_threshold(bundle, part_of(advance, THRESHOLD_BEGINS, 1)))
             return {KEY: confidence_threshold}
 
-        added = _variants_of(paths.bundle)
-        exported = self._export(paths, part_of(advance, 0, THRESHOLD_BEGINS), measure)
-        for precision in added:
-            model = str(BuildPaths(root=paths.root).model)  # where an update's will be, too
-            line = shell_line(("submodel", "export", model, "-o", str(paths.bundle), "--quantize", precision, "--add"))
-            self._display.say(f"The new bundle has no {precision} graph as the old one had; add it with `{line}`.")
+        variants = _variants_of(paths.bundle)  # as the new one is to have them
+        exported = self._export(paths, part_of(advance, 0, THRESHOLD_BEGINS), measure, variants)
         return {**exported, "threshold": confidence_threshold}
 
     def _export(
@@ -266,6 +261,7 @@ class ModelStages:
         paths: BuildPaths,
         advance: Advance,
         measure: Callable[[Bundle], Mapping[str, Any]] = lambda bundle: {},
+        variants: Sequence[Precision] = (),
     ) -> dict[str, Any]:
         bundle = export_bundle(
             paths.model,
@@ -273,6 +269,7 @@ class ModelStages:
             self._export_settings,
             drafts=self._drafts(paths),
             shared=self._shared,
+            variants=variants,
             measure=measure,
             on_event=self._display.say,
             on_progress=advance,
@@ -335,9 +332,10 @@ class ModelStages:
         return fit_threshold(Completer(Engine(bundle)), fim_examples, advance).to_json()
 
 
-def _variants_of(bundle: Path) -> tuple[str, ...]:
+def _variants_of(bundle: Path) -> tuple[Precision, ...]:
     """The precisions that `submodel export --add` has put into a bundle; none if it can't be read."""
     try:
-        return tuple(read_bundle(bundle, verify=False).manifest.get("variants", ()))
+        found = read_bundle(bundle, verify=False).manifest.get("variants", {})
     except BundleError:
         return ()
+    return tuple({VARIANT_FILES[one]: one for one in VARIANT_FILES if one in found}.values())  # one for each file

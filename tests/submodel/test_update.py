@@ -26,7 +26,6 @@ from builder.learning_examples import make_examples
 from contract.bundle.bundle import build_of, is_bundle_of, read_bundle, write_bundle_manifest
 from contract.bundle.previous import MOST_KEPT, previous_bundles
 from contract.bundle.trusted_builds import UntrustedError, check_trusted, trust_build
-from contract.children import shell_line
 from contract.console import StageDisplay
 from contract.errors import BuildError, ParityError
 from contract.files.folders import PRIVATE, replace_folder, write_text
@@ -214,21 +213,18 @@ def test_an_update_learns_and_swaps_model_and_bundle(repository, monkeypatch):
     assert "Versions" in page and versions[1]["commit"][:10] in page
 
 
-def test_what_a_kill_on_windows_left_beside_its_name_is_put_back_and_lost_graphs_are_named(
-    repository, monkeypatch, capsys
-):
+def test_what_a_kill_on_windows_left_beside_its_name_is_put_back_and_added_graphs_stay(repository, monkeypatch):
     output = repository / ".submodel"
     for name in ("bundle", "model"):  # killed between two renames
         (output / name).rename(output / f".{name}.replaced")
-    monkeypatch.setattr(model_stages, "_variants_of", lambda bundle: ("fp16",))
+    variants_of = model_stages._variants_of
+    monkeypatch.setattr(model_stages, "_variants_of", lambda bundle: (Precision.FP16,))
     change(repository)
     always_better(monkeypatch)
     assert follow(repository)["kept"] == "new"
-    line = shell_line(
-        ("submodel", "export", f"{output / 'model'}", "-o", f"{output / 'bundle'}", "--quantize", "fp16", "--add")
-    )
-    said = "".join(capsys.readouterr().err.split())  # the console folds long lines
-    assert "".join(f"add it with `{line}`".split()) in said
+    bundle = read_bundle(output / "bundle")
+    assert bundle.graphs["fp16"] == output / "bundle" / "onnx" / "model_fp16.onnx"
+    assert variants_of(output / "bundle") == (Precision.FP16,)
 
 
 def test_lines_that_were_learned_before_they_were_committed_are_not_new(repository, monkeypatch):
