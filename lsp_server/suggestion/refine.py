@@ -136,21 +136,20 @@ def _first_cut(text: str, request: CompletionRequest, *, is_final: bool) -> tupl
 def _whole_words(text: str, request: CompletionRequest) -> str:
     """Remove the last of several lines, or the last word of a single one, since it may be unfinished.
 
-    A string that the line then leaves open goes too, unless no word stands before it.
+    A string that the line then leaves open goes too, unless it holds several words or nothing else would be left.
     """
     if "\n" in text.strip():
         return text[: text.rindex("\n")]
     kept = _LAST_WORD.sub("", text)
     waiting = open_at_end(request.line_before[-SIDE_CHARS:] + kept)
     quote = waiting[-1:]
-    # Prose between three quotes may stay open. What stands before the cursor stays, too.
     if quote not in QUOTES or waiting.endswith(3 * quote) or quote not in kept:
-        return kept
+        return kept  # no string is open, or one of several lines, or one that stands before the cursor
     start = kept.rindex(quote)
     while start > 0 and kept[start - 1] == "\\":
         start = kept.rfind(quote, 0, start)
     before = _STRING_START.search(kept[:start]) if start >= 0 else None
-    if before is None:
+    if before is None or " " in kept[start + 1 :].strip():
         return kept
     shorter = kept[: before.start()]
     return shorter if any(map(str.isalnum, shorter)) or not any(map(str.isalnum, kept)) else kept

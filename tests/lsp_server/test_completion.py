@@ -326,7 +326,8 @@ def test_half_a_word_is_not_shown(engine: Engine, finish: FinishReason, shown: s
         ("x = ", "foo(a, '", "foo(a,"),
         ("x = ", 'foo(a, "long', "foo(a,"),
         ("x = ", 'foo(a, "long name', "foo(a,"),
-        ("x = ", r'foo(a, "a \" b', "foo(a,"),
+        ("x = ", 'foo(a, "a long name', 'foo(a, "a long'),  # the next answer goes on within it
+        ("x = ", r'foo(a, "a\"b', "foo(a,"),
         ("x = ", 'foo("a", rb"long name', 'foo("a",'),
         ("x = ", "'", ""),
         ("x = ", '"a long name', '"a long'),  # nothing else would be left
