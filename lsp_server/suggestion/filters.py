@@ -38,6 +38,7 @@ _BRACED_ENDS = (
     (re.compile(r"^\s*template\b"), "\nvoid x();"),
     (re.compile(r"\b(?:do|if|unless|while|until|def|class|module|begin|case)\b"), "\nend"),
     (re.compile(r"\bimport\b"), ' from "x"'),
+    (re.compile(r"\bfrom\s*+$"), ' "x"'),
 )
 # What is searched for secrets before an answer: its line's end, and a key of KEY_BLOCK_LINES above it.
 _SECRET_LINE_CHARS = 4_000
