@@ -247,7 +247,7 @@ def _write_variants(
     report: ParityReport,
     on_progress: Progress,
 ) -> dict[str, VariantFacts]:
-    """Write the graphs of `variants` beside that of the `chosen` precision; `writer` says which can't be had."""
+    """Write the graphs of `variants` beside that of the `chosen` precision, and say which one is left out."""
     written: dict[str, VariantFacts] = {}
     for index, precision in enumerate(variants):
         if precision is chosen:
