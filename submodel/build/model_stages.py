@@ -178,7 +178,7 @@ class ModelStages:
         return parity_examples(self._corpus.files, self._settings.seed)
 
     def _finetune(self, stage_hash: str, paths: BuildPaths, suffix_first: bool, advance: Advance) -> FineTuningFacts:
-        settings, source = self._settings.finetuning, read_artifact(paths.pruned)
+        settings, source = self._settings.finetuning, read_artifact(paths.start)
         self._loaded = None  # the base of a kept stage: it would stay in memory beside the model
         predictor = open_checkpoint("pruned", source, self._dtype)
         model, before = predictor.model, predictor.encoder
@@ -215,7 +215,7 @@ class ModelStages:
         facts |= self._provenance()
         has_learned = summary.get("kept_step", 0) > 0
         drop_next_history(self._paths.stages)  # what an update has left half done would take the place of this model
-        save_reweighted(paths.model, source, model, encoder if has_learned else before, self._parity_examples, facts)
+        save_reweighted(paths.result, source, model, encoder if has_learned else before, self._parity_examples, facts)
         advance(0, 0)
         return summary
 
@@ -227,20 +227,20 @@ class ModelStages:
         self, name: str, stage_hash: str, make: Callable[[Advance], Mapping[str, Any]], paths: BuildPaths
     ) -> StageRecord:
         """Run a stage that trains. Its state is removed once its record is written, and only its own."""
-        record = self._stages.run(name, stage_hash, make, [paths.model])
+        record = self._stages.run(name, stage_hash, make, [paths.result])
         if record.is_fresh:
             self._state_of(stage_hash, paths).remove()
         return record
 
     def _state_of(self, stage_hash: str, paths: BuildPaths) -> StateFile:
         """Also of the manifest of the model that is trained: pruned again, it may have other channels."""
-        made = sha256_of(paths.pruned / CHECKPOINT_MANIFEST)
+        made = sha256_of(paths.start / CHECKPOINT_MANIFEST)
         return StateFile(path=self._paths.finetuning_state, stage_hash=hash_of(stage=stage_hash, made=made))
 
     def _bundle_hash(self, model_hash: str, paths: BuildPaths) -> str:
         """Also of the model's manifest: the same training run twice gives other weights."""
         shared = {} if self._shared is None else {"shared": self._shared.bundle.build}
-        made = sha256_of(paths.model / CHECKPOINT_MANIFEST)
+        made = sha256_of(paths.result / CHECKPOINT_MANIFEST)
         quantize = self._settings.quantize
         return hash_of(version=EXPORT_VERSION, model=model_hash, made=made, quantize=quantize, **shared)
 
@@ -264,7 +264,7 @@ class ModelStages:
         variants: Sequence[Precision] = (),
     ) -> dict[str, Any]:
         bundle = export_bundle(
-            paths.model,
+            paths.result,
             paths.bundle,
             self._export_settings,
             drafts=self._drafts(paths),
@@ -320,7 +320,7 @@ class ModelStages:
         """
         code = [file for file in self._corpus.learned if file.is_code]
         order = sorted(range(len(code)), key=lambda index: cut_order(code[index].path))
-        encoded = within_limit(read_artifact(paths.model).token_ids(code[index].text for index in order))
+        encoded = within_limit(read_artifact(paths.result).token_ids(code[index].text for index in order))
         taken = dict(zip(order, encoded, strict=False))
         return (taken[index].tolist() for index in sorted(taken))
 

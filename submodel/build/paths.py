@@ -37,6 +37,16 @@ class BuildPaths:
         return self.root / "model"
 
     @property
+    def start(self) -> Path:
+        """The model that fine-tuning starts from."""
+        return self.pruned
+
+    @property
+    def result(self) -> Path:
+        """The model that fine-tuning ends in, and that is exported."""
+        return self.model
+
+    @property
     def bundle(self) -> Path:
         """The ONNX bundle that is served."""
         return self.root / "bundle"
@@ -84,12 +94,12 @@ class UpdatePaths(BuildPaths):
     """
 
     @property
-    def pruned(self) -> Path:
+    def start(self) -> Path:
         """The sub-model that is there."""
-        return self.root / "model"
+        return self.model
 
     @property
-    def model(self) -> Path:
+    def result(self) -> Path:
         """The sub-model that it becomes, until it takes the other's place."""
         return self.root / "next"
 

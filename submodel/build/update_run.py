@@ -104,6 +104,7 @@ def run_update(settings: UpdateSettings, display: StageDisplay) -> dict[str, Any
 class _Update(Build):
     _threshold_lines = THRESHOLD_LINES
     _settings: UpdateSettings
+    _paths: UpdatePaths
 
     def __init__(
         self,
@@ -125,7 +126,7 @@ class _Update(Build):
         super().__init__(settings, display, followed.corpus, {}, None)
         self._paths = UpdatePaths(root=settings.output)
         self._history = history
-        manifest = read_artifact(self._paths.pruned).manifest or {}
+        manifest = read_artifact(self._paths.start).manifest or {}
         read = frozenset(manifest.get("learned_sha256", ())) | frozenset(manifest.get("held_out_sha256", ()))
         self._new_lines = NewLines(old, history, renames, followed.fresh, read)
         # Nothing would ever reach a file without a new line: it counts as learned.
@@ -211,7 +212,7 @@ class _Update(Build):
         """The summary of the fine-tuning."""
         if self._settings.minutes == 0 or not self._to_learn:
             return {"minutes": 0.0}
-        source = read_artifact(self._paths.pruned)
+        source = read_artifact(self._paths.start)
         parameters = (source.manifest or {}).get("parameters", 0)
         needed = BYTES_A_PARAMETER * parameters
         if parameters >= LARGE_PARAMETERS and not has_free_memory(needed):
@@ -327,7 +328,7 @@ class _Update(Build):
     ) -> dict[str, Any]:
         """The whole document; the build's report gets the versions."""
         paths = self._paths
-        shutil.rmtree(paths.model, ignore_errors=True)  # it has taken its place, or was not better
+        shutil.rmtree(paths.result, ignore_errors=True)  # it has taken its place, or was not better
         document |= {
             "models": [{**rows.get("held_out", {}), **unscored(paths.bundle)}],
             **({"held_out_before": rows["held_out_before"]} if "held_out_before" in rows else {}),
@@ -335,7 +336,7 @@ class _Update(Build):
             "history": [{name: one[name] for name in one if name != "stage_hash"} for one in self._history.versions],
             "stages": stage_rows(self._stages.records),
             "seconds": round(time.perf_counter() - started, 1),
-            "paths": {"model": str(paths.pruned), "bundle": str(paths.bundle), "report": str(paths.report)},
+            "paths": {"model": str(paths.model), "bundle": str(paths.bundle), "report": str(paths.report)},
         }
         try:
             report = read_saved(paths.figures)

@@ -25,7 +25,7 @@ def finish_swap(paths: UpdatePaths, display: StageDisplay) -> bool:
     if read_history(paths.stages, NEXT) is None or not paths.bundle.is_dir():
         return False
     check_trusted(paths.bundle, build_of(paths.bundle))
-    if not is_bundle_of(read_bundle(paths.bundle, verify=False).manifest, paths.model):
+    if not is_bundle_of(read_bundle(paths.bundle, verify=False).manifest, paths.result):
         drop_next_history(paths.stages)
         return False
     take_place(paths, Stages(paths.stages, display, force=False))
@@ -33,9 +33,9 @@ def finish_swap(paths: UpdatePaths, display: StageDisplay) -> bool:
     return True
 
 
-def take_place(paths: BuildPaths, stages: Stages) -> None:
-    """Put the updated model, then its history, in the place of the old ones; `paths` are an update's."""
-    adopt_model(stages, paths.model, paths.pruned, "finetune", "update")
+def take_place(paths: UpdatePaths, stages: Stages) -> None:
+    """Put the updated model, then its history, in the place of the old ones."""
+    adopt_model(stages, paths.result, paths.model, "finetune", "update")
     take_next_history(paths.stages)
 
 
