@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -53,6 +54,24 @@ def hash_of_output(name: str, output: Path, folder: Path) -> str | None:
         return str(record["stage_hash"]) if record is not None and is_made else None
     except (OSError, ValueError, BuildError):  # no record, or an output that no stage has made
         return None
+
+
+@contextmanager
+def kept_record(name: str, output: Path, folder: Path) -> Iterator[None]:
+    """While it is entered, `output` may change and stays what the stage `name` made, as that stage's only output.
+
+    Without its record in `folder`, or if `output` has changed before, nothing is recorded. Raises StateFolderError if
+    this user's key can't be read.
+    """
+    is_made = hash_of_output(name, output, folder) is not None
+    yield
+    seal = seal_key()
+    if is_made and (record := open_sealed(seal, PURPOSE, name, read_bytes(_record_path(folder, name)))) is not None:
+        _write_record(folder, name, seal, {**record, "outputs": [OutputHashes().of(output)]})
+
+
+def _write_record(folder: Path, name: str, seal: bytes, record: Mapping[str, Any]) -> None:
+    write_text(_record_path(folder, name), sealed_json(seal, PURPOSE, name, record), mode=PRIVATE)
 
 
 def _record_path(folder: Path, name: str) -> Path:
@@ -120,7 +139,7 @@ class Stages:
         return _record_path(self._folder, name)
 
     def _write(self, name: str, record: Mapping[str, Any]) -> None:
-        write_text(self._path(name), sealed_json(self._seal_key, PURPOSE, name, record), mode=PRIVATE)
+        _write_record(self._folder, name, self._seal_key, record)
 
     def _read(self, name: str, stage_hash: str, outputs: Sequence[Path]) -> Mapping[str, Any] | None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -51,12 +52,16 @@ def export(
     from exporters.export_settings import ExportSettings
     from exporters.precision import parse_precision
     from submodel.build.lock import bundle_lock
+    from submodel.build.paths import BuildPaths
+    from submodel.build.stages import kept_record
 
     if output.suffix.lower() == ".gguf":
         raise ExportError(f"A bundle of ONNX is a folder, and {output} names a GGUF file; add --format gguf for one.")
     settings = ExportSettings(precision=parse_precision(quantize))
     work = add_precision if add else export_any
-    with bundle_lock(output), StageDisplay() as display, display.stage("export") as advance:
+    with bundle_lock(output), StageDisplay() as display, display.stage("export") as advance, ExitStack() as stack:
+        if add:  # else the next build would export again
+            stack.enter_context(kept_record("export", output, BuildPaths(root=output.parent).stages))
         bundle = work(model, output, settings, on_event=display.say, on_progress=advance)
     facts = bundle.manifest["variants"][str(settings.precision)] if add else bundle.manifest
     parity = facts["parity"]

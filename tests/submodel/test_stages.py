@@ -18,7 +18,7 @@ from submodel.build.build_settings import BuildSettings
 from submodel.build.model_stages import ModelStages
 from submodel.build.paths import BuildPaths
 from submodel.build.pipeline import adopt_model, run_build
-from submodel.build.stages import Stages, hash_of
+from submodel.build.stages import Stages, hash_of, kept_record
 from submodel.health_checks import CheckResult
 from testbed.models import save_base
 from testbed.tokenizer import FIM
@@ -74,6 +74,23 @@ def test_what_file_managers_leave_in_a_folder_changes_nothing(tmp_path):
     assert not run(tmp_path, "a", Counter(), [output]).is_fresh
     (output / "more").write_text("b")
     assert run(tmp_path, "a", Counter(), [output]).is_fresh
+
+
+def test_an_output_that_a_command_of_ours_adds_to_stays_the_stage_s(tmp_path):
+    output = tmp_path / "bundle"
+    output.mkdir()
+    run(tmp_path, "a", Counter(), [output])
+    for name in ("one", "another"):
+        with kept_record("stage", output, tmp_path):
+            (output / name).write_text("added")
+    assert not run(tmp_path, "a", Counter(), [output]).is_fresh
+    (output / "one").write_text("changed by somebody")
+    with kept_record("stage", output, tmp_path):
+        (output / "more").write_text("added")
+    assert run(tmp_path, "a", Counter(), [output]).is_fresh
+    with kept_record("none", output, tmp_path):
+        pass
+    assert not (tmp_path / "none.json").exists()
 
 
 @pytest.mark.parametrize("changes", [False, True])

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from builder.artifact import read_artifact
 from builder.corpus.corpus import SourceFile, read_corpus
@@ -33,6 +34,7 @@ from contract.files.seals import seal_key, sealed_json
 from exporters.parity import ParitySettings
 from exporters.precision import Precision
 from lsp_server.repositories import measure_drift, read_current_texts
+from submodel.app import app
 from submodel.build import model_stages, pipeline, update_run, update_start
 from submodel.build.build_settings import BuildSettings
 from submodel.build.history import FILE, NEXT, PURPOSE, read_history, remember_build, write_history
@@ -225,6 +227,18 @@ def test_what_a_kill_on_windows_left_beside_its_name_is_put_back_and_added_graph
     bundle = read_bundle(output / "bundle")
     assert bundle.graphs["fp16"] == output / "bundle" / "onnx" / "model_fp16.onnx"
     assert variants_of(output / "bundle") == (Precision.FP16,)
+
+
+def test_a_build_after_a_graph_was_added_exports_nothing_and_another_model_gets_the_graph_too(repository):
+    output = repository / ".submodel"
+    words = ["export", output / "model", "-o", output / "bundle", "--quantize", "fp16", "--add"]
+    done = CliRunner().invoke(app, list(map(str, words)))
+    assert done.exit_code == 0, done.output + repr(done.exception)
+    stages = {row["name"]: row["is_fresh"] for row in build(repository)["stages"]}
+    assert stages["export"] is False
+    build(repository, size=0.9)
+    bundle = read_bundle(output / "bundle")
+    assert (set(bundle.graphs), bundle.manifest["variants"]["fp16"]["quantization"]) == ({"fp32", "fp16"}, "fp16")
 
 
 def test_lines_that_were_learned_before_they_were_committed_are_not_new(repository, monkeypatch):
