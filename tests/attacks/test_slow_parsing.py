@@ -62,8 +62,10 @@ def test_it_is_served_without_syntax(grammar: Grammar, monkeypatch: pytest.Monke
     let_parses_take(0.2, monkeypatch)
     assert not begins_block(request.text, request.offset, grammar)
     assert syntax(broken, request) is None
-    comments = CompletionRequest(text=f"{CODE}# a", offset=len(CODE) + 3, path="a.py")
-    assert find_refusal(comments, TriggerOptions(comments=False)) is None
+    for end, refused_by in (("# a", "comment"), ("a = ", None)):  # by the line alone
+        written = CompletionRequest(text=CODE + end, offset=len(CODE + end), path="a.py")
+        refusal = find_refusal(written, TriggerOptions(comments=False))
+        assert (None if refusal is None else refusal.name) == refused_by
 
 
 def test_each_key_does_not_try_again(grammar: Grammar, monkeypatch: pytest.MonkeyPatch) -> None:

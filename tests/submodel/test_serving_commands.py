@@ -116,6 +116,6 @@ def test_completing_never_loads_torch(workspace: Path) -> None:
         "print(sorted({'torch', 'transformers', 'onnx', 'onnx_ir', 'optimum', 'safetensors'} & set(sys.modules)))"
     )
     output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-    document, loaded = output.splitlines()
+    document, _, loaded = output.removesuffix("\n").rpartition("\n")
     assert json.loads(document)["text"]
     assert loaded == "[]"
