@@ -57,20 +57,6 @@ def make_examples(
     kind: Kind = "code",
     is_new: IsNew | None = None,
     covers: bool = False,
-) -> tuple[Example, ...]:
-    """The examples of `stream_examples`, all of them made."""
-    return tuple(stream_examples(files, encoder, tokens, seed, kind=kind, is_new=is_new, covers=covers))
-
-
-def stream_examples(
-    files: Sequence[SourceFile],
-    encoder: PromptEncoder,
-    tokens: int,
-    seed: int,
-    *,
-    kind: Kind = "code",
-    is_new: IsNew | None = None,
-    covers: bool = False,
 ) -> Iterator[Example]:
     """Prompts of random FIM examples, each with its middle and what ends it; `tokens` tokens or a few more.
 

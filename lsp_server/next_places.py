@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 from lsp_server.suggestion.brackets import OPENERS, open_at_end
-from lsp_server.suggestion.indentation import TAB_WIDTH, indent_unit
+from lsp_server.suggestion.indentation import TAB_WIDTH, indent_unit, leaves_block
 from lsp_server.syntax.grammars import Grammar
-
-_LAST_OF_BLOCK = re.compile(r"(?:return|raise|pass|break|continue)\b")  # where indentation ends a block
 
 
 def place_of_first_key(text: str, offset: int, grammar: Grammar | None = None) -> tuple[str, int] | None:
@@ -56,4 +52,4 @@ def place_after_accepting(
 
 def _ends_block(line: str) -> bool:
     """Return whether a line is the last one of its block, and the next one belongs to another statement."""
-    return bool(_LAST_OF_BLOCK.match(line.lstrip())) and not open_at_end(line) and not line.endswith("\\")
+    return leaves_block(line) and not open_at_end(line) and not line.endswith("\\")

@@ -11,7 +11,7 @@ import torch
 from builder.batches import in_batches
 from builder.corpus.corpus import SourceFile
 from builder.finetuning.finetune_settings import FinetuneSettings
-from builder.learning_examples import Example, IsNew, make_examples, stream_examples
+from builder.learning_examples import Example, IsNew, make_examples
 from contract.prompt import PromptEncoder
 
 Step = Sequence[Example]
@@ -76,9 +76,9 @@ class Material:
     def _validation(self, fresh: Sequence[SourceFile], old: Sequence[SourceFile]) -> tuple[Example, ...]:
         """Examples of the fresh files, then of the old ones if those hold too few lines."""
         tokens, seed = self._settings.validation_tokens, self._settings.seed
-        first = make_examples(fresh, self._encoder, tokens, seed, is_new=self._is_new)
+        first = tuple(make_examples(fresh, self._encoder, tokens, seed, is_new=self._is_new))
         left = max(0, tokens - sum(len(example.ids) for example in first))
-        return first + make_examples(old, self._encoder, left, seed)
+        return (*first, *make_examples(old, self._encoder, left, seed))
 
     def _tokens_of(self, files: Sequence[SourceFile]) -> int:
         """Of the code, MOST_TOKENS or a few more at most."""
@@ -96,11 +96,11 @@ class Material:
         return self._passes[number]
 
     def _examples(self, seed: int) -> Iterator[Example]:
-        old = stream_examples(self._old, self._encoder, self._old_tokens, seed)
+        old = make_examples(self._old, self._encoder, self._old_tokens, seed)
         if not self._fresh:
             return old
         fresh = make_examples(self._fresh, self._encoder, self._fresh_tokens, seed, is_new=self._is_new, covers=True)
-        return iter(interleave(fresh, tuple(old)))
+        return iter(interleave(tuple(fresh), tuple(old)))
 
     def has_step(self, step: int) -> bool:
         """Whether `max_passes` have that many steps. Of the first pass as many are made as tell."""

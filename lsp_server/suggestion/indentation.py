@@ -7,6 +7,7 @@ from collections import Counter
 from itertools import pairwise
 
 TAB_WIDTH = 4  # columns; what matters is that it is the same for all lines of a text
+_LEAVING = re.compile(r"^\s*+(?:return|continue|break|raise|pass)\b")
 
 
 def width(white_space: str) -> int:
@@ -28,6 +29,11 @@ def indent_unit(text: str) -> str | None:
     widths = [len(indent) for indent in indents if "\t" not in indent]
     steps = Counter(after - before for before, after in pairwise([0, *widths]) if after > before and after - before > 1)
     return " " * steps.most_common(1)[0][0] if steps else None
+
+
+def leaves_block(line: str) -> bool:
+    """Return whether a line's statement ends its block, in Python: nothing of the block is reached behind it."""
+    return _LEAVING.match(line) is not None
 
 
 def reindent(white_space: str, unit: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from lsp_server.request import CompletionRequest
 from lsp_server.suggestion.brackets import CLOSING, OPENERS
-from lsp_server.suggestion.indentation import width
+from lsp_server.suggestion.indentation import leaves_block, width
 
 MAX_LINES = 8  # of a block; more is rarely right and never read
 _MIN_WORD_CHARS = 4  # shorter lines, such as `else:` or `}`, repeat in good code
@@ -22,7 +22,6 @@ _TOKEN = re.compile(r"\w+|[^\w\s]")
 _CLOSING_TAG = re.compile(r"</[\w.:-]*>[;,)]*")
 _TAGS = re.compile(r"(?:<[^<>]*>)++")  # a line of nothing else may repeat: cells of a table
 _GOES_ON = re.compile(r"^\s*+(?:#\s*+(?:if|el|endif)|(?:case|default)\b)")  # of a body, though indented less
-_LEAVING = re.compile(r"^\s*+(?:return|continue|break|raise|pass)\b")  # a block, in Python
 _MIN_REPEATED_CHARS = 18  # of all three: "0, 0, 0" is data
 _ITEM = re.compile(r"^\s*+(?:[\w.:]++\s*+[,|]|[,|]\s*+[\w.:]++)\s*+$")  # such as "float, ": good lists repeat it
 _MOST_ITEMS, _ITEM_CHARS = 8, 48  # so many items, or as many as have so many characters, are too much
@@ -123,7 +122,7 @@ def _leaves_deeper(line: str, request: CompletionRequest) -> bool:
     Other statements that are equal to it but for the indentation are the line below, which models copy.
     """
     is_indented = request.grammar is not None and request.grammar.is_indented
-    return is_indented and _LEAVING.match(line) is not None and _columns(line) > _columns(request.next_line)
+    return is_indented and leaves_block(line) and _columns(line) > _columns(request.next_line)
 
 
 def repetition(text: str, request: CompletionRequest, is_final: bool) -> Cut | None:

@@ -29,7 +29,7 @@ def test_tokens_of_new_lines_are_told_apart(prompt_format):
     encoder = PromptEncoder(make_tokenizer(), prompt_format.with_window(60, 30))
     text = "".join(f"old_{number} = compute(first)\nnew_{number} = compute(first)\n" for number in range(60))
     file = SourceFile(path="a.py", language="Python", text=text, sha256="0", split="calibration")
-    examples = make_examples([file], encoder, 4000, 0, is_new=lambda file, line: line.startswith("new_"))
+    examples = tuple(make_examples([file], encoder, 4000, 0, is_new=lambda file, line: line.startswith("new_")))
     assert len(examples) > 20
     for example in examples:
         assert len(example.new) == len(example.ids)
@@ -67,5 +67,5 @@ def test_a_middle_within_a_new_line_is_new():
     text = "".join(f"item_{number} = compute(first, {number})\n" for number in range(40))
     file = SourceFile(path="a.py", language="Python", text=text, sha256="0", split="calibration")
     new = {f"item_{number} = compute(first, {number})" for number in range(0, 40, 8)}
-    for example in make_examples([file], encoder, 600, 0, is_new=lambda file, line: line in new)[:4]:
+    for example in itertools.islice(make_examples([file], encoder, 600, 0, is_new=lambda file, line: line in new), 4):
         assert all(example.new[example.prompt_tokens :])

@@ -34,6 +34,16 @@ class Counter:
         return {"call": self.calls}
 
 
+def make_repository(tmp_path, functions=30):
+    """Write 24 files of so many functions each."""
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    for number in range(24):
+        lines = (f"def compute_{number}_{i}(value):\n    return value + {i * number}\n" for i in range(functions))
+        (repository / f"part_{number}.py").write_text("\n".join(lines))
+    return repository
+
+
 def run(folder, key, make, outputs=(), *, force=False):
     with StageDisplay() as display:
         return Stages(folder, display, force=force).run("stage", key, make, outputs)
@@ -124,11 +134,7 @@ def test_keys_tell_inputs_apart_whatever_their_order():
 
 @pytest.mark.slow
 def test_the_base_is_scored_again_only_if_files_that_it_is_asked_about_change(tmp_path, monkeypatch):
-    repository = tmp_path / "repository"
-    repository.mkdir()
-    for number in range(24):
-        lines = (f"def compute_{number}_{i}(value):\n    return value + {number * i}\n" for i in range(40))
-        (repository / f"part_{number}.py").write_text("\n".join(lines))
+    repository = make_repository(tmp_path, functions=40)
     base = save_base(tmp_path / "base", kind="qwen2")
 
     # Nothing but the base's scores, which come last in a build.
@@ -166,11 +172,7 @@ def test_the_base_is_scored_again_only_if_files_that_it_is_asked_about_change(tm
 @pytest.mark.slow
 def test_a_stage_that_is_kept_leaves_the_state_of_another_fine_tuning(tmp_path):
     """As after a kill in the dense baseline's, or in a trial's: the state is one file for all of them."""
-    repository = tmp_path / "repository"
-    repository.mkdir()
-    for number in range(24):
-        lines = (f"def compute_{number}_{i}(value):\n    return value + {i * number}\n" for i in range(30))
-        (repository / f"part_{number}.py").write_text("\n".join(lines))
+    repository = make_repository(tmp_path)
     settings = BuildSettings(
         repository=repository,
         output=tmp_path / "output",
@@ -239,11 +241,7 @@ def test_a_state_is_of_the_pruned_model_that_it_adapts(tmp_path):
 
 
 def test_a_base_that_can_not_be_exported_is_refused_before_anything_is_pruned(tmp_path):
-    repository, base = tmp_path / "repository", save_base(tmp_path / "base", kind="qwen2")
-    repository.mkdir()
-    for number in range(24):
-        lines = (f"def compute_{number}_{i}(value):\n    return value + {i * number}\n" for i in range(30))
-        (repository / f"part_{number}.py").write_text("\n".join(lines))
+    repository, base = make_repository(tmp_path), save_base(tmp_path / "base", kind="qwen2")
     config = json.loads((base / "config.json").read_text())
     scaling = {"rope_type": "llama3", "factor": 8.0}
     (base / "config.json").write_text(json.dumps(config | {"rope_scaling": scaling}))
@@ -254,11 +252,7 @@ def test_a_base_that_can_not_be_exported_is_refused_before_anything_is_pruned(tm
 
 
 def test_a_build_says_so_where_there_is_too_little_memory_for_its_base(tmp_path, monkeypatch, capsys):
-    repository = tmp_path / "repository"
-    repository.mkdir()
-    for number in range(24):
-        lines = (f"def compute_{number}_{i}(value):\n    return value + {i * number}\n" for i in range(30))
-        (repository / f"part_{number}.py").write_text("\n".join(lines))
+    repository = make_repository(tmp_path)
     base = save_base(tmp_path / "base", kind="qwen2")
     weights = load_file(base / "model.safetensors")
     asked = []
