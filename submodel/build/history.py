@@ -44,8 +44,8 @@ class History:
 
     @property
     def updates(self) -> int:
-        """How many updates were kept, those before the last build among them."""
-        return sum(one["kind"] == "update" and one["kept"] == "new" for one in self.versions)
+        """How many updates there were, refused ones and those before the last build among them."""
+        return sum(one["kind"] == "update" for one in self.versions)
 
     @property
     def trainings(self) -> int:

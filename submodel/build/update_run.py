@@ -48,7 +48,7 @@ from submodel.build.update_start import finish_swap, history_to_update, precisio
 from submodel.health_checks import has_free_memory
 from submodel.report.render import read_saved, render_beside_evaluation
 
-UPDATE_VERSION = 6  # raised when the same inputs give another model
+UPDATE_VERSION = 7  # raised when the same inputs give another model
 LEARNING_RATE = 2.5e-4  # half of a build's: the model is tuned already (docs/LOG.md)
 # What an update of a model of so many parameters takes at most: 4.9 GB were measured with 296 million (docs/LOG.md).
 LARGE_PARAMETERS, BYTES_A_PARAMETER = 200_000_000, 17
@@ -65,7 +65,7 @@ class UpdateSettings(BuildSettings):
     minutes: float = 2.0  # of fine-tuning; 0 renews the drafts alone
     positions: int = 30  # held-out lines, and as many new ones, to complete; 0 leaves the evaluation out
     served: Precision | None = None  # that of the bundle that is there
-    number: int = 0  # of updates before this one: each draws other lines of the old files
+    number: int = 0  # of updates before this one, refused ones too: each draws other lines to learn and to validate on
     is_paced: bool = False  # an editor began it, and nobody may be looking
 
     def __post_init__(self) -> None:
@@ -159,9 +159,9 @@ class _Update(Build):
             version=UPDATE_VERSION,
             model=self._history.model_hash,
             corpus=replace(self._corpus, files=tuple(file for file in self._corpus.files if file.is_code)).fingerprint,
-            finetuning=self._settings.finetuning.to_json(),
+            finetuning=replace(self._settings.finetuning, seed=self._settings.seed).to_json(),
         )
-        stage_hash = hash_of(whole=whole_hash, waiting=sorted(self._waiting)) if self._waiting else whole_hash
+        stage_hash = hash_of(whole=whole_hash, number=self._settings.number, waiting=sorted(self._waiting))
         if has_swapped:  # what its export has measured is not in the report yet
             document |= self._export_model(self._history.model_hash)
         if not self._followed.fresh_to_learn or self._history.versions[-1].get("stage_hash") == whole_hash:
