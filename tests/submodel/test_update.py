@@ -389,6 +389,8 @@ def test_files_that_a_refused_update_did_not_reach_are_tried_by_the_next(reposit
     again = follow(repository, positions=0)
     assert (again["kept"], again["files"]["to_learn"], "untried" in again["files"]) == ("old", to_learn, False)
     assert begun[1] == begun[0] - set(sorted(begun[0])[:4])
+    seeds = [one["finetuning"]["settings"]["seed"] for one in (document, again)]
+    assert seeds[0] != seeds[1], "it draws other lines, to learn and to validate on"
     assert drifted(repository) == 0
     assert [one["kept"] for one in again["history"]] == ["new", "old", "old"]
     assert follow(repository, positions=0)["stages"] == [], "all were tried"
