@@ -26,8 +26,13 @@ class Predictor(Protocol):
     def nats(self, ids: Sequence[int]) -> float:
         """Negative log-likelihood of ids[1:] given what precedes each, summed, in nats."""
 
-    def complete(self, prompts: Sequence[Sequence[int]], on_done: Callable[[int], None], *, lines: int) -> list[str]:
-        """Greedy continuation of each prompt, at most `lines` lines; on_done(n) after each n further prompts."""
+    def complete(
+        self, prompts: Sequence[Sequence[int]], on_done: Callable[[int], None], *, lines: int, starts: Sequence[str]
+    ) -> list[str]:
+        """Greedy continuation of each prompt, at most `lines` lines; on_done(n) after each n further prompts.
+
+        starts: what the server makes each answer begin with. A predictor that can't do that leaves it to the model.
+        """
 
     def generate(
         self,
@@ -52,24 +57,24 @@ def score(predictor: Predictor, held_out: HeldOut, *, on_progress: Callable[[int
         if on_progress is not None:
             on_progress(done, total)
 
-    def mend(example: FimExample, served: FimExample, answer: str) -> str:
+    def mend(example: FimExample, start: str, answer: str) -> str:
         if encoder.drops_indentation:
             return without_indentation(answer, example.text[: example.offset])
-        taken = example.text[served.offset : example.offset]
-        return answer[len(taken) :] if answer.startswith(taken) else ""  # the server makes it begin so
+        return answer[len(start) :] if answer.startswith(start) else ""
 
     def ask(fim_examples: Sequence[FimExample], lines: int) -> tuple[ScoredAnswer, ...]:
         asked = [example if encoder.drops_indentation else example.as_served(encoder) for example in fim_examples]
+        starts = [one.text[served.offset : one.offset] for one, served in zip(fim_examples, asked, strict=True)]
         prompts = [encoder.encode(example.window(encoder)) for example in asked]
-        answers = predictor.complete(prompts, step, lines=lines) if prompts else []
+        answers = predictor.complete(prompts, step, lines=lines, starts=starts) if prompts else []
         return tuple(
             ScoredAnswer(
-                answer=_as_long_as(example.middle, mend(example, served, answer)),
+                answer=_as_long_as(example.middle, mend(example, start, answer)),
                 truth=example.middle,
                 language=example.file.language,
                 file=example.file.path,
             )
-            for example, served, answer in zip(fim_examples, asked, answers, strict=True)
+            for example, start, answer in zip(fim_examples, starts, answers, strict=True)
         )
 
     excerpts = []

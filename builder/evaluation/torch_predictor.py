@@ -83,9 +83,17 @@ class TorchPredictor:
         return str(self.encoder.tokenizer.decode([token], skip_special_tokens=False))
 
     def complete(
-        self, prompts: Sequence[Sequence[int]], on_done: Callable[[int], None], *, lines: int = 1
+        self,
+        prompts: Sequence[Sequence[int]],
+        on_done: Callable[[int], None],
+        *,
+        lines: int = 1,
+        starts: Sequence[str] = (),
     ) -> list[str]:
-        """Greedy lines; what several prompts begin with is read once. An empty prompt has an empty answer."""
+        """Greedy lines; what several prompts begin with is read once. An empty prompt has an empty answer.
+
+        `starts` are left to the model.
+        """
         answers = self._answer(
             prompts,
             on_done,

@@ -49,7 +49,7 @@ from submodel.evaluation.predictors import open_checkpoint
 from submodel.health_checks import check_memory
 from submodel.report.render import REPORT_SCHEMA, render_beside_evaluation
 
-SCORING_VERSION = 2  # raised when the same model gets other scores
+SCORING_VERSION = 3  # raised when the same model gets other scores
 
 
 def run_build(settings: BuildSettings, display: StageDisplay) -> BuildReport:

@@ -33,10 +33,23 @@ class BundlePredictor:
         return nats_of(self._engine.all_logits(ids)[:-1], ids[1:])
 
     def complete(
-        self, prompts: Sequence[Sequence[int]], on_done: Callable[[int], None], *, lines: int = 1
+        self,
+        prompts: Sequence[Sequence[int]],
+        on_done: Callable[[int], None],
+        *,
+        lines: int = 1,
+        starts: Sequence[str] = (),
     ) -> list[str]:
-        """Greedy lines, one prompt after the other, each at a place that was not read before."""
-        return self._ask(prompts, on_done, lambda index, prompt: self._engine.generate(prompt, lines=lines))
+        """Greedy lines, one prompt after the other, each at a place that was not read before.
+
+        starts: what each answer has to begin with; by default nothing.
+        """
+        start_of = starts or [""] * len(prompts)
+        return self._ask(
+            prompts,
+            on_done,
+            lambda index, prompt: self._engine.generate(prompt, lines=lines, start=start_of[index]),
+        )
 
     def generate(
         self,

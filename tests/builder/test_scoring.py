@@ -33,8 +33,9 @@ class Oracle:
     def nats(self, ids):
         return (len(ids) - 1) * math.log(2)
 
-    def complete(self, prompts, on_done, *, lines):
+    def complete(self, prompts, on_done, *, lines, starts):
         on_done(len(prompts))
+        assert all(truth.startswith(start) for truth, start in zip(self.truths, starts, strict=False)) and any(starts)
         truths, self.truths = self.truths[: len(prompts)], self.truths[len(prompts) :]
         return [truth + "  \nand more" for truth in truths]
 

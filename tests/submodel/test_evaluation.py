@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -17,6 +18,7 @@ from contract.console import StageDisplay
 from contract.errors import BaseModelError, BuildError
 from submodel.app import app
 from submodel.evaluation import evaluation_run, predictors
+from submodel.evaluation.bundle_predictor import BundlePredictor
 from submodel.evaluation.evaluation_run import EvalSettings, _Evaluation, still_held_out
 from submodel.evaluation.predictors import base_of, files_held_out_from, find_candidates, open_predictor
 
@@ -156,3 +158,12 @@ class Listener(StageDisplay):
     def __init__(self, said):
         super().__init__()
         self.say = said.append  # type: ignore[method-assign]
+
+
+def test_the_bundle_s_answers_begin_as_the_server_makes_them(tiny_bundle):
+    bundle = replace(tiny_bundle, manifest={**tiny_bundle.manifest, "parameters": 1})
+    predictor = BundlePredictor(bundle)
+    prompt = predictor.encoder.text_ids("def f(self):\n    return")
+    free, begun = predictor.complete([prompt] * 2, lambda count: None, starts=["", " sel"])
+    assert begun.startswith(" sel")
+    assert not free.startswith(" sel")
