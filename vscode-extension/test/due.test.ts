@@ -1,7 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { FailedUpdates, findDue, mayBegin, mustEnd, whyNotByItself } from '../src/build/due';
-import { readManifest } from '../src/bundle/manifest';
+import { FailedUpdates, findDue, mayBegin, mustEnd } from '../src/build/due';
 import type { ServerStatus } from '../src/server/protocol';
 
 const HOUR_MS = 3_600_000;
@@ -78,11 +77,4 @@ test('a problem is news once, and again after a success', async () => {
   await failures.forget(BUILT.repository);
   expect(failures.has(BUILT)).toBe(false);
   expect(await failures.note(BUILT, 'no disk')).toBe(true);
-});
-
-test('a bundle with added graphs is updated only if somebody asks for it', () => {
-  const reasonFor = (variants: object): string | undefined =>
-    whyNotByItself(readManifest(JSON.stringify({ files: {}, ...variants }), '/a', new Date(0)));
-  expect(reasonFor({})).toBeUndefined();
-  expect(reasonFor({ variants: { fp16: { file: 'onnx/model_fp16.onnx' } } })).toContain('(fp16)');
 });

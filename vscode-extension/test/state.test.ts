@@ -9,7 +9,6 @@ const BUNDLE = {
   parameters: 80_708_544,
   bytes: 98_015_180,
   graphs: '',
-  variants: [],
   builtAt: new Date(0),
 };
 const READY: Snapshot = { ...INITIAL, phase: 'ready', bundle: BUNDLE, latencyMs: 44.6 };

@@ -12,7 +12,7 @@ import { plain } from '../plainText';
 import type { ServerController } from '../server/controller';
 import type { Built } from '../server/serverStatus';
 import type { StatusModel } from '../status/model';
-import { type FailedUpdates, whyNotByItself } from './due';
+import type { FailedUpdates } from './due';
 import { describeFailure, describeProgress, type TaskName } from './progress';
 import { findBuilt, nameOf, pickTarget, type Target } from './target';
 import { createTask, isTaskRunning, openBuildTerminal, taskDefinition } from './task';
@@ -81,13 +81,6 @@ export class BuildCommand implements vscode.Disposable {
   async updateByItself(built: Built): Promise<void> {
     const target = this.isRunning ? undefined : await findBuilt(built.repository);
     if (!target || isTaskRunning(target.folder)) {
-      return;
-    }
-    const bundle = await readBundle(path.join(target.repository, OWN_BUNDLE));
-    const reason = bundle && whyNotByItself(bundle);
-    if (reason !== undefined) {
-      this.log.info(`${built.repository}: ${reason}`);
-      await this.failures.note(built, reason); // so that the server's next offer is shown
       return;
     }
     const problem = await this.runAlone('update', target, true);

@@ -1,6 +1,5 @@
 // When an update that nobody has asked for is due. Free of VS Code.
 
-import type { BundleInfo } from '../bundle/manifest';
 import type { ServerStatus } from '../server/protocol';
 import { type Built, isOnBattery, staleBundles } from '../server/serverStatus';
 
@@ -33,13 +32,6 @@ export function findDue(
     return undefined;
   }
   return staleBundles(status?.bundles ?? []).find((one) => !failures.has(one) && isEnabled(one.repository));
-}
-
-/** Why a bundle is not updated unless somebody asks for it; undefined if it is. An update exports one graph alone. */
-export function whyNotByItself({ variants }: Pick<BundleInfo, 'variants'>): string | undefined {
-  return variants.length > 0
-    ? `An update would drop the graphs that were added (${variants.join(', ')}), so none begins by itself.`
-    : undefined;
 }
 
 /** A part of `vscode.Memento`. */

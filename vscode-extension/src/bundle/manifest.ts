@@ -8,7 +8,6 @@ export interface BundleInfo {
   readonly parameters: number | undefined;
   readonly bytes: number | undefined;
   readonly graphs: string; // the SHA-256 of the files of its graphs
-  readonly variants: readonly string[]; // precisions that `submodel export --add` has added
   readonly builtAt: Date;
 }
 
@@ -32,7 +31,6 @@ export function readManifest(text: string, folder: string, builtAt: Date): Bundl
     parameters: typeof document.parameters === 'number' ? document.parameters : undefined,
     bytes: sizes.every((size) => typeof size === 'number') ? sizes.reduce((sum, size) => sum + size, 0) : undefined,
     graphs: graphs.join(),
-    variants: Object.keys(toObject(document.variants) ?? {}),
     builtAt,
   };
 }
