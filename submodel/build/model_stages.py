@@ -252,7 +252,7 @@ class ModelStages:
             confidence_threshold.update(self._fit_threshold(bundle, part_of(advance, THRESHOLD_BEGINS, 1)))
             return {KEY: confidence_threshold}
 
-        variants = _variants_of(paths.bundle)  # as the new one is to have them
+        variants = variants_of(paths.bundle)  # as the new one is to have them
         exported = self._export(paths, part_of(advance, 0, THRESHOLD_BEGINS), measure, variants)
         return {**exported, "threshold": confidence_threshold}
 
@@ -332,8 +332,8 @@ class ModelStages:
         return fit_threshold(Completer(Engine(bundle)), fim_examples, advance).to_json()
 
 
-def _variants_of(bundle: Path) -> tuple[Precision, ...]:
-    """The precisions that `submodel export --add` has put into a bundle; none if it can't be read."""
+def variants_of(bundle: Path) -> tuple[Precision, ...]:
+    """Return the precisions that `submodel export --add` has put into a bundle; none if it can't be read."""
     try:
         found = read_bundle(bundle, verify=False).manifest.get("variants", {})
     except BundleError:

@@ -40,6 +40,7 @@ from submodel.build.build_settings import BuildSettings
 from submodel.build.document import scores_of, stage_rows, unscored
 from submodel.build.history import NEXT, History, describe_version, drop_next_history, figures_of, write_history
 from submodel.build.lock import build_lock
+from submodel.build.model_stages import variants_of
 from submodel.build.new_lines import NewLines, OldTexts, past_texts
 from submodel.build.paths import BuildPaths, UpdatePaths, prepare_output
 from submodel.build.pipeline import Build, read_checkout
@@ -299,7 +300,8 @@ class _Update(Build):
         if settings.precision is not self._served:
             return settings
         if settings.precision is Precision.FP32:  # which has no other check than that of logits
-            return replace(settings, parity=replace(SHORT_PARITY, prompts=2, logit_prompts=2))
+            prompts = SHORT_PARITY.prompts if variants_of(self._paths.bundle) else 2  # added graphs have the other too
+            return replace(settings, parity=replace(SHORT_PARITY, prompts=prompts, logit_prompts=2))
         return replace(settings, parity=SHORT_PARITY)
 
     def _run_drafts(self) -> None:

@@ -31,6 +31,7 @@ from contract.console import StageDisplay
 from contract.errors import BuildError, ParityError
 from contract.files.folders import PRIVATE, replace_folder, write_text
 from contract.files.seals import seal_key, sealed_json
+from exporters.export_settings import SHORT_PARITY
 from exporters.parity import ParitySettings
 from exporters.precision import Precision
 from lsp_server.repositories import measure_drift, read_current_texts
@@ -215,25 +216,31 @@ def test_an_update_learns_and_swaps_model_and_bundle(repository, monkeypatch):
     assert "Versions" in page and versions[1]["commit"][:10] in page
 
 
+def add_graph(output: Path) -> None:
+    words = ["export", output / "model", "-o", output / "bundle", "--quantize", "fp16", "--add"]
+    done = CliRunner().invoke(app, list(map(str, words)))
+    assert done.exit_code == 0, done.output + repr(done.exception)
+
+
 def test_what_a_kill_on_windows_left_beside_its_name_is_put_back_and_added_graphs_stay(repository, monkeypatch):
     output = repository / ".submodel"
+    add_graph(output)
+    before = read_bundle(output / "bundle").manifest["variants"]["fp16"]
     for name in ("bundle", "model"):  # killed between two renames
         (output / name).rename(output / f".{name}.replaced")
-    variants_of = model_stages._variants_of
-    monkeypatch.setattr(model_stages, "_variants_of", lambda bundle: (Precision.FP16,))
     change(repository)
     always_better(monkeypatch)
     assert follow(repository)["kept"] == "new"
     bundle = read_bundle(output / "bundle")
     assert bundle.graphs["fp16"] == output / "bundle" / "onnx" / "model_fp16.onnx"
-    assert variants_of(output / "bundle") == (Precision.FP16,)
+    after = bundle.manifest["variants"]["fp16"]
+    assert after["parity"] != before["parity"], "it is of the new model"
+    assert (before["parity"]["prompts"], after["parity"]["prompts"]) == (ParitySettings().prompts, SHORT_PARITY.prompts)
 
 
 def test_a_build_after_a_graph_was_added_exports_nothing_and_another_model_gets_the_graph_too(repository):
     output = repository / ".submodel"
-    words = ["export", output / "model", "-o", output / "bundle", "--quantize", "fp16", "--add"]
-    done = CliRunner().invoke(app, list(map(str, words)))
-    assert done.exit_code == 0, done.output + repr(done.exception)
+    add_graph(output)
     stages = {row["name"]: row["is_fresh"] for row in build(repository)["stages"]}
     assert stages["export"] is False
     build(repository, size=0.9)
