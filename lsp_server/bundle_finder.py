@@ -29,12 +29,12 @@ CLIMB_S = 60.0  # between two searches above a place from which a bundle was fou
 @dataclass(frozen=True, kw_only=True)
 class _Found:
     bundle: Path | None
-    refused: tuple[Path, BundleError] | None  # a bundle that is there but is not served, and why
     at_s: float
     searched_s: float
 
 
-_Look = Callable[[Path], tuple[Path | None, tuple[Path, BundleError] | None]]  # place → bundle, refused of `_Found`
+# place → the bundle that serves it; and one that is there but is not served, and why
+_Look = Callable[[Path], tuple[Path | None, tuple[Path, BundleError] | None]]
 
 
 class BundleFinder:
@@ -48,14 +48,14 @@ class BundleFinder:
         self.fixed = self._named = _absolute(named)
         self._now = now
         self._found: dict[tuple[_Look, Path], _Found] = {}
+        self._refused: dict[Path, BundleError] = {}
         self._instead: dict[Path, Path] = {}
 
     @property
     def refused(self) -> dict[Path, BundleError]:
         """The bundles that were found but are not served, and why; without one that the command line has named."""
-        found = dict(one.refused for one in self._found.values() if one.refused is not None)
         served = self._named if self.fixed == self._named else None
-        return {bundle: why for bundle, why in found.items() if bundle != served}
+        return {bundle: why for bundle, why in self._refused.items() if bundle != served}
 
     def fix(self, bundle: Path | None) -> None:
         """Serve all files with this bundle; with None, each file with its nearest."""
@@ -131,6 +131,7 @@ class BundleFinder:
     def forget(self) -> None:
         """Forget what was found and what was rolled back, as after a build."""
         self._found.clear()
+        self._refused.clear()
         self._instead.clear()
 
     def _nearest(self, start: Path) -> Path | None:
@@ -140,15 +141,15 @@ class BundleFinder:
         known, now = self._found.get((look, place)), self._now()
         if known is not None and now - known.at_s < RETRY_S:
             return known.bundle
+        self._refused = {one: why for one, why in self._refused.items() if _is_still_refused(one)}
         if known is not None and now - known.searched_s < CLIMB_S and _is_served(known.bundle):
             self._found[look, place] = replace(known, at_s=now)
             return known.bundle
         bundle, refused = look(place)
         now = self._now()  # a look may take longer than it is remembered
-        if bundle is not None:  # another place may have found it while it was not trusted
-            found = self._found.items()
-            self._found = {key: one for key, one in found if one.refused is None or one.refused[0] != bundle}
-        self._found[look, place] = _Found(bundle=bundle, refused=refused, at_s=now, searched_s=now)
+        self._found = {key: one for key, one in self._found.items() if now - one.at_s < CLIMB_S}
+        self._found[look, place] = _Found(bundle=bundle, at_s=now, searched_s=now)
+        self._refused |= () if refused is None else (refused,)
         return bundle
 
 
@@ -192,6 +193,11 @@ def _refusal(bundle: Path) -> BundleError | None:
     except BundleError as error:
         return error
     return None
+
+
+def _is_still_refused(bundle: Path) -> bool:
+    """Return whether a bundle that was refused is still there, and not trusted."""
+    return (bundle / MANIFEST_FILE).is_file() and _refusal(bundle) is not None
 
 
 def _is_served(bundle: Path | None) -> bool:

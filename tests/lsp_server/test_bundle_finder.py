@@ -59,6 +59,36 @@ def test_one_that_the_command_line_names_is_not_refused_beside_its_files(tmp_pat
     assert list(finder.refused) == [bundle], "it is served no more"
 
 
+@pytest.mark.parametrize("end", ["it is removed", "it is trusted"])
+def test_one_that_is_gone_or_trusted_by_now_is_refused_no_more(tmp_path: Path, end: str) -> None:
+    """A request of another folder is enough: nobody may type in the bundle's own any more."""
+    now = 0.0
+    finder = BundleFinder(now=lambda: now)
+    foreign, own = make_bundle(tmp_path / "one"), make_bundle(tmp_path / "two")
+    (foreign / "bundle.json").write_text('{"written by": "a stranger"}')
+    assert finder.for_file(tmp_path / "one" / "a.py", []) is None
+    now += 2 * CLIMB_S
+    assert finder.for_file(tmp_path / "two" / "a.py", []) == own
+    assert list(finder.refused) == [foreign], "it is still there"
+    if end == "it is removed":
+        shutil.rmtree(foreign)
+    else:
+        trust_build(build_of(foreign))
+    now += RETRY_S
+    assert finder.for_file(tmp_path / "two" / "a.py", []) == own
+    assert finder.refused == {}
+
+
+def test_folders_that_nobody_asks_of_are_forgotten(tmp_path: Path) -> None:
+    now = 0.0
+    finder = BundleFinder(now=lambda: now)
+    for number in range(10):
+        finder.for_file(tmp_path / str(number) / "a.py", [])
+    now += CLIMB_S
+    finder.for_file(tmp_path / "a.py", [])
+    assert len(finder._found) == 1
+
+
 def test_one_that_is_set_belongs_to_the_repository_that_it_lies_in_if_that_has_a_bundle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
