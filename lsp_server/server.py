@@ -72,7 +72,7 @@ class CompletionServer(LanguageServer):
         self._survival: asyncio.TimerHandle | None = None
         self._snooze: asyncio.TimerHandle | None = None
         self._rest: asyncio.TimerHandle | None = None
-        self._follow: asyncio.TimerHandle | None = None
+        self._follows: dict[Path, asyncio.TimerHandle] = {}  # by bundle
         self._cursor: tuple[str, types.Position] | None = None  # where the cursor rests, until the text there is read
 
     @property
@@ -236,15 +236,16 @@ class CompletionServer(LanguageServer):
 
     def _follow_build_later(self, bundle: Path, root: Path | None) -> None:
         """Load the build that has replaced a bundle: one that answers once no request has come for QUIET_S seconds."""
-        if self._follow is not None:
-            self._follow.cancel()
+        if (timer := self._follows.pop(bundle, None)) is not None:
+            timer.cancel()
         status = self.service.bundles.get(bundle)
         if status is None or status.state is not BundleState.READY:
             self._follow_build(bundle, root)
         else:
-            self._follow = asyncio.get_running_loop().call_later(QUIET_S, self._follow_build, bundle, root)
+            self._follows[bundle] = asyncio.get_running_loop().call_later(QUIET_S, self._follow_build, bundle, root)
 
     def _follow_build(self, bundle: Path, root: Path | None) -> None:
+        self._follows.pop(bundle, None)
         if self.service.follow_build(bundle, self.session.threads()):
             self._warned.discard(f"the drift of {root}")  # an editor may be open for weeks
             self.repositories.forget_readings()
@@ -364,7 +365,7 @@ class CompletionServer(LanguageServer):
 
     def close(self) -> None:
         """Stop the timers, the readings and the worker."""
-        for timer in (self._survival, self._snooze, self._rest, self._follow):
+        for timer in (self._survival, self._snooze, self._rest, *self._follows.values()):
             if timer is not None:
                 timer.cancel()
         self.repositories.close()

@@ -221,6 +221,13 @@ def test_a_build_that_has_replaced_the_one_which_answers_is_loaded_once_nobody_a
         await client.complete("file:///a.py", 0, 5, "last")
         while not followed:
             await asyncio.sleep(0.001)
+        followed.clear()
+        other = tmp_path / "other"
+        server.service.states.set(other, BundleStatus(state=BundleState.READY))
+        for bundle in (tmp_path, other):  # a request of another root does not end the wait of the first
+            server._follow_build_later(bundle, None)
+        while {*followed} != {tmp_path, other}:
+            await asyncio.sleep(0.001)
 
     talk(test)
 
