@@ -74,7 +74,8 @@ test('an update begins by itself when nobody types, and stands still while someb
   await editor.goToEnd();
   await editor.untilStatus(/updating: /, BUILDING_MS);
   expect(await editor.notifications()).toEqual([]);
-  const leader = (): Promise<number> => Promise.resolve(leaderOf(findProcess(since, 'update', '--progress') ?? 0) ?? 0);
+  const leader = (): Promise<number> =>
+    Promise.resolve(leaderOf(findProcess(server.pid, since, 'update', '--progress') ?? 0) ?? 0);
   const pid = await editor.until(leader, (found) => found > 0, 'process of the update');
   const work = async (): Promise<number | undefined> => {
     const before = processorSeconds(pid);
@@ -105,7 +106,9 @@ test('a build gives way to the server, can be stopped, and says that it goes on 
   const since = Date.now();
   await editor.run(BUILD);
   await editor.untilStatus(/building: (?!building)/, BUILDING_MS);
-  expect(os.getPriority(findProcess(since, 'build', '--progress'))).toBe(os.constants.priority.PRIORITY_LOW);
+  expect(os.getPriority(findProcess(server.pid, since, 'build', '--progress'))).toBe(
+    os.constants.priority.PRIORITY_LOW,
+  );
   const toast = editor.page
     .locator('.notifications-toasts .notification-list-item')
     .filter({ hasText: 'Building a sub-model' });

@@ -11,7 +11,7 @@ let server: CodeServer;
 let editor: Editor;
 
 beforeAll(async () => {
-  server = await CodeServer.start('finetuning', {});
+  server = await CodeServer.start('recovery', {});
 });
 afterAll(() => server.stop());
 beforeEach(async () => {

@@ -3,7 +3,7 @@ import * as path from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 
 import { CodeServer } from './setup/codeServer.mjs';
-import type { Editor } from './setup/editor.mjs';
+import { type Editor, UNASKED_MS } from './setup/editor.mjs';
 import { OUT, REPOSITORY } from './setup/places.mjs';
 import { openPoints } from './setup/points.mjs';
 import { TYPED } from './setup/workspaces.mjs';
@@ -13,7 +13,6 @@ const FUNCTIONS = `${['first', 'second', 'third']
   .map((name) => `function ${name}(shape) {\n  const area = shape.width * shape.height;\n  return area;\n}\n\n`)
   .join('')}function fourth(shape) {\n\n}\n`;
 const EMPTY_LINE = 17; // counted from 1
-const UNASKED_MS = 3_000; // in which ghost text that nobody asked for would have come
 
 let server: CodeServer;
 let editor: Editor;

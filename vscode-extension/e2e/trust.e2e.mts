@@ -3,7 +3,7 @@ import * as path from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 
 import { CodeServer } from './setup/codeServer.mjs';
-import { Editor } from './setup/editor.mjs';
+import { Editor, UNASKED_MS } from './setup/editor.mjs';
 import { CODE, makeWorkspace, replaceWithForeign, TYPED } from './setup/workspaces.mjs';
 
 const PROMPTS = { 'security.workspace.trust.startupPrompt': 'never', 'security.workspace.trust.banner': 'never' };
@@ -31,6 +31,7 @@ test('nothing that an untrusted workspace names or holds is run', async () => {
   await editor.openFile(path.join(folder, 'points.py'));
   await editor.goToEnd();
   await editor.type(TYPED);
+  await editor.page.waitForTimeout(UNASKED_MS);
   expect(editor.server()).toBeUndefined();
   expect(fs.existsSync(ran)).toBe(false);
 

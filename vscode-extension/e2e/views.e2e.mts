@@ -34,7 +34,7 @@ afterEach(async () => {
   );
 });
 
-test('activation is quick', async () => {
+test('the running extensions say how long its activation took', async () => {
   await editor.run('Show Running Extensions');
   const row = editor.page.locator('.runtime-extensions-editor .extension').filter({ hasText: 'submodel' });
   await row.waitFor();

@@ -86,6 +86,10 @@ export class CodeServer {
     return new CodeServer(url, root, server);
   }
 
+  get pid(): number {
+    return this.process.pid!;
+  }
+
   async stop(): Promise<void> {
     const ended = new Promise((resolve) => this.process.once('exit', resolve));
     this.process.kill('SIGTERM');

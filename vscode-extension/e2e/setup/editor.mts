@@ -10,6 +10,7 @@ import { CHROMIUM, PICTURES } from './places.mjs';
 import { findServer } from './processes.mjs';
 
 const PATIENCE_MS = Number(process.env['SUBMODEL_E2E_PATIENCE_MS'] ?? 120_000);
+export const UNASKED_MS = 3_000; // in which what nobody asked for would have come
 const FLAGS = [
   '--no-sandbox',
   '--disable-gpu',
@@ -27,6 +28,7 @@ afterAll(() => browser?.close());
 export class Editor {
   private constructor(
     readonly page: Page,
+    private readonly codeServer: number, // its process
     private readonly openedAt: number,
   ) {}
 
@@ -44,7 +46,7 @@ export class Editor {
     const kind = folder.endsWith('.code-workspace') ? 'workspace' : 'folder';
     await page.goto(`${server.url}/?${kind}=${encodeURIComponent(folder)}`, { waitUntil: 'domcontentloaded' });
     await page.waitForSelector('.monaco-workbench');
-    const editor = new Editor(page, openedAt);
+    const editor = new Editor(page, server.pid, openedAt);
     if (kind === 'workspace') {
       await editor.untilFolders();
     }
@@ -53,7 +55,7 @@ export class Editor {
 
   /** The process of this editor's server. */
   server(): number | undefined {
-    return findServer(this.openedAt);
+    return findServer(this.codeServer, this.openedAt);
   }
 
   async close(): Promise<void> {
