@@ -1,4 +1,4 @@
-"""The language server opens no connection while it loads a bundle and answers.
+"""The language server opens no connection while it loads a bundle and answers; nor do a completion and a build.
 
 Python's own calls are all noted. Of native libraries, the sockets are seen that are open after the answer.
 """
@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
 
 from contract.bundle.bundle import Bundle
+from testbed.models import save_base
 from tests.attacks.lsp_process import answer_to, initialize, notice, request
 from tests.e2e.editor import PATIENT, TEXT
 
 # The last connection is the test's own: it shows that connections are noted.
-SERVE = """
+NOTING = """
 import socket, sys
 sys.addaudithook(lambda event, details: event.startswith("socket.") and seen.append((event, details[1:])))
 seen = []
@@ -29,6 +31,7 @@ finally:
     outward = ("socket.connect", "socket.send", "socket.get")
     print("outward:", [one for one in seen if one[0].startswith(outward)], file=sys.stderr)
 """
+NOTHING_ELSE = "outward: [('socket.connect', (('127.0.0.1', 9),))]"
 
 
 @pytest.mark.slow
@@ -39,7 +42,7 @@ def test_the_server_opens_no_connection(tiny_bundle: Bundle) -> None:
     document = {"uri": uri, "languageId": "plaintext", "version": 1, "text": TEXT}
     place = {"textDocument": {"uri": uri}, "position": {"line": 1, "character": 24}, "context": {"triggerKind": 1}}
     folders = [{"uri": folder.as_uri(), "name": "workspace"}]
-    command, pipe = [sys.executable, "-c", SERVE, "serve", "--threads", "1"], subprocess.PIPE
+    command, pipe = [sys.executable, "-c", NOTING, "serve", "--threads", "1"], subprocess.PIPE
     with subprocess.Popen(command, cwd=folder, stdin=pipe, stdout=pipe, stderr=pipe) as server:
         assert server.stdin is not None
         assert server.stdout is not None
@@ -56,4 +59,28 @@ def test_the_server_opens_no_connection(tiny_bundle: Bundle) -> None:
             said = server.stderr.read().decode()
         finally:
             server.kill()
-    assert "outward: [('socket.connect', (('127.0.0.1', 9),))]" in said
+    assert NOTHING_ELSE in said
+
+
+@pytest.mark.slow
+def test_a_completion_opens_no_connection(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    (file := tmp_path / "code.py").write_text("area = 1\n")
+    words = ["complete", str(file), "--line", "0", "--character", "4", "--bundle", str(tiny_bundle.folder)]
+    done = subprocess.run([sys.executable, "-c", NOTING, *words], capture_output=True, text=True, check=True)
+    assert NOTHING_ELSE in done.stderr
+
+
+@pytest.mark.slow
+def test_a_build_opens_no_connection(tmp_path: Path) -> None:
+    """Of a base that is a folder. Others are fetched."""
+    base, repository = save_base(tmp_path / "base", kind="qwen2"), tmp_path / "repository"
+    repository.mkdir()
+    for number in range(24):
+        lines = (f"def compute_{number}_{i}(value):\n    return value + {number * i}\n" for i in range(60))
+        (repository / f"part_{number}.py").write_text("\n".join(lines))
+    words = ["build", str(repository), "--base", str(base), "--size", "0.8", "--minutes", "0", "--quantize", "fp32"]
+    done = subprocess.run(
+        [sys.executable, "-c", NOTING, *words, "--positions", "4"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert NOTHING_ELSE in done.stderr
