@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from testbed.fuzzing.readers import READERS
-from testbed.fuzzing.trial import judge, run
+from testbed.fuzzing.trial import MAX_S, judge, run
 
 CORPUS = Path(__file__).parent / "corpus"
 INPUTS = sorted(path.relative_to(CORPUS).as_posix() for path in CORPUS.rglob("*.bin"))
@@ -21,9 +21,10 @@ def test_the_corpus_is_there() -> None:
 
 @pytest.mark.parametrize("name", INPUTS)
 def test_an_input_that_once_failed_is_accepted_or_refused(name: str, tmp_path: Path) -> None:
+    """With ten times the processor time, since the first input may import libraries, and processors are not alike."""
     with READERS[name.split("/")[0]](tmp_path) as reader:
-        outcome, why = judge(reader, (CORPUS / name).read_bytes())
-    assert outcome != "failed" or why.startswith("it took"), why  # no test asserts a time
+        outcome, why = judge(reader, (CORPUS / name).read_bytes(), max_s=10 * MAX_S)
+    assert outcome != "failed", why
 
 
 @pytest.mark.parametrize("name", sorted(READERS))

@@ -23,8 +23,8 @@ MAX_BYTES = 1 << 30
 KEPT = 20  # inputs of failures, a kind each
 
 
-def judge(reader: Reader, data: bytes) -> tuple[str, str]:
-    """("accepted" | "refused" | "failed", why) of one input."""
+def judge(reader: Reader, data: bytes, max_s: float = MAX_S) -> tuple[str, str]:
+    """("accepted" | "refused" | "failed", why) of one input, which fails above `max_s` seconds of processor time."""
     started = time.process_time()
     try:
         reader.read(data)
@@ -38,7 +38,7 @@ def judge(reader: Reader, data: bytes) -> tuple[str, str]:
     except BaseException as error:  # a panic of a Rust library is no Exception
         place = traceback.extract_tb(error.__traceback__)[-1]
         outcome, why = "failed", f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}: {error}"[:300]
-    if outcome != "failed" and (seconds := time.process_time() - started) > MAX_S:
+    if outcome != "failed" and (seconds := time.process_time() - started) > max_s:
         outcome, why = "failed", f"it took {seconds:.1f} s"
     return outcome, why
 
