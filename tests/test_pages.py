@@ -1,20 +1,25 @@
-"""What docs/architecture.md and CONTRIBUTING.md name is there: paths, functions, constants, contracts, quoted lines."""
+"""What the pages name is there: paths, functions, constants, contracts, quoted lines, keys of the protocol."""
 
 from __future__ import annotations
 
 import ast
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from lsp_server.acceptance import Statistics
 from lsp_server.suggestion.refine import FILTERS, STOPS
+from lsp_server.suggestion.steps import Step
+from lsp_server.trace import Trace
 
 ROOT = Path(__file__).parents[1]
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
-PAGES = [ARCHITECTURE, ROOT / "CONTRIBUTING.md"]
+PAGES = [ARCHITECTURE, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
+PROTOCOL = (ROOT / "docs" / "protocol.md").read_text("utf-8")
 _FOLDER = re.compile(r"[\w.-]+(?:/[\w.-]+)*/")
 _FILE = re.compile(r"(?:[\w.-]+/)*[\w.-]+\.(?:py|ts|md|toml|npz)|vscode-extension/[\w./-]+\.json")
 _MADE_BY_A_BUILD = {
@@ -73,7 +78,20 @@ def _names(node: ast.AST, prefix: str) -> Iterator[str]:
 def test_each_path_exists(page: Path) -> None:
     paths = {token for token in quoted(prose(page)) if is_path(token)}
     assert len(paths) > 10
-    assert [path for path in sorted(paths) if not (ROOT / path).exists()] == []
+    folders = [ROOT, ROOT / "tests" / "attacks"] if page.name == "SECURITY.md" else [ROOT]  # as that page says
+    assert [path for path in sorted(paths) if not any((folder / path).exists() for folder in folders)] == []
+
+
+def test_each_folder_of_the_readme_exists() -> None:
+    tree = (ROOT / "README.md").read_text("utf-8").partition("## Folders\n\n```\n")[2].partition("```")[0]
+    paths, parent = [], ROOT
+    for line in tree.splitlines():
+        names = re.split(r"\s{2,}", line.strip())[0].split()
+        is_below = line.startswith(" ")
+        paths += [(parent if is_below else ROOT) / name for name in names]
+        parent = parent if is_below else ROOT / names[0]
+    assert len(paths) > 10
+    assert [path for path in paths if not path.exists()] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -119,6 +137,29 @@ def test_the_protocol_lists_each_rule_that_explain_names() -> None:
     sources = "".join(path.read_text("utf-8") for path in (ROOT / "lsp_server").rglob("*.py"))
     named = set(re.findall(r"(?:\brefuse\(|\brule=)\"([a-z-]+)\"", sources)) - {"cancelled"}  # nobody sees that one
     rules = {name.replace("_", "-") for name in (*STOPS, *FILTERS)} | named
-    table = (ROOT / "docs" / "protocol.md").read_text("utf-8").partition("| rule |")[2].partition("\n\n")[0]
+    table = PROTOCOL.partition("| rule |")[2].partition("\n\n")[0]
     listed = {name for row in table.splitlines() for name in re.findall(r"`([a-z-]+)`", row.split("|")[1:2][0])}
     assert listed == rules
+
+
+def test_the_protocol_lists_the_keys_of_explain_and_statistics() -> None:
+    step = Step(name="dedent", kind="stop", action="cut", detail="")
+    trace = Trace(
+        id=1, uri="", line=0, character=0, language=None, is_invoked=False, bundle=None, started_s=0.0, steps=(step,)
+    )
+    block = PROTOCOL.partition("## `submodel/explain`")[2].split("```")[1]
+    assert _keys_listed(block) == _keys_in({"decisions": [trace.to_json()]})
+    statistics = Statistics(shown_by_language=Counter({"python": 1})).to_json()
+    block = PROTOCOL.partition("\nsubmodel.statistics:\n")[2].partition("```")[0]
+    assert _keys_listed(block) == _keys_in(statistics) - {"python"}
+
+
+def _keys_listed(block: str) -> set[str]:
+    without_remarks = re.sub(r"(?<=\S) {2,}.*", "", block)
+    return set(re.findall(r'"(\w+)":', without_remarks))
+
+
+def _keys_in(value: object) -> set[str]:
+    if isinstance(value, list):
+        return set().union(*map(_keys_in, value))
+    return set(value).union(*map(_keys_in, value.values())) if isinstance(value, dict) else set()

@@ -34,6 +34,11 @@ def pass_time(display, clock, seconds):
         display.print_if_due()
 
 
+def test_a_display_looks_at_least_once_a_second():
+    """As docs/protocol.md says of `--progress json`."""
+    assert console.TICK_S <= 1
+
+
 def test_a_stage_that_reports_tells_its_share_and_the_time_left(clock, capsys):
     with StageDisplay(clock=clock) as display, display.stage("prune") as advance:
         pass_time(display, clock, 10)  # loading, which is no layer's time

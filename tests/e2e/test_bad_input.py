@@ -65,6 +65,13 @@ def repository(tmp_path):
     return folder
 
 
+@pytest.mark.parametrize("arguments", [["complete"], ["build", "--no-such-option"]])
+def test_a_missing_or_unknown_option_gets_the_usage_and_2(submodel, arguments):
+    done = submodel(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Usage" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

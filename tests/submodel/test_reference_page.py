@@ -23,6 +23,13 @@ def test_every_command_is_on_it() -> None:
     assert "--provider" in text
 
 
+def test_all_but_serve_take_json() -> None:
+    """As README.md says."""
+    sections = render_reference().split("\n## `submodel ")[1:]
+    assert len(sections) == len(app.registered_commands)
+    assert [one.partition("`")[0] for one in sections if "\n| `--json` |" not in one] == ["serve"]
+
+
 def test_help_shows_every_command_in_a_group(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("typer.rich_utils.FORCE_TERMINAL", False)  # true on GitHub: read when typer was imported
     groups = [one.rich_help_panel for one in app.registered_commands]
