@@ -28,13 +28,17 @@ QUICK = Limits(wall_s=60, cpu_s=30, memory_bytes=256 << 20, processes=16, file_b
 UNSAFE = Limits(needs_namespaces=False)
 HAS_FILTER = sys.platform == "linux" and os.uname().machine in ("x86_64", "aarch64")
 MARKED_CHILD = """
-import subprocess, sys, time
+import os, subprocess, sys, time
 if len(sys.argv) == 1:
     subprocess.run([sys.executable, __file__, "{marker}", "between"])
+    while not os.path.exists("orphan"):
+        time.sleep(0.01)
+    print("The orphan runs.")
 elif sys.argv[-1] == "between":  # ends at once, so that its child is an orphan in a session of its own
     subprocess.Popen([sys.executable, __file__, "{marker}"], start_new_session=True,
                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 else:
+    open("orphan", "w").close()
     time.sleep(60)
 """
 
@@ -130,7 +134,8 @@ def test_a_fork_bomb_is_stopped(run):
 @on_linux
 def test_orphans_in_their_own_session_are_gone(run):
     marker = uuid.uuid4().hex
-    assert run(MARKED_CHILD.format(marker=marker)).is_passed
+    result = run(MARKED_CHILD.format(marker=marker))
+    assert (result.outcome, result.stdout) == ("passed", "The orphan runs.\n")
     assert processes_named(marker) == []
 
 
