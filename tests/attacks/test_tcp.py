@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from typing import Any
 
 import pytest
 
@@ -179,14 +180,19 @@ def test_who_does_not_come_to_the_point_is_sent_away(said: bytes, monkeypatch: p
         return ended.result() if ended.exception() is None else b""
 
     async def test() -> bytes:
-        with socket.socket() as probe:
-            probe.bind((HOST, 0))
-            port = probe.getsockname()[1]
+        ports: asyncio.Queue[int] = asyncio.Queue()
+        start_server = asyncio.start_server
+
+        async def start_and_note(*arguments: Any, **options: Any) -> asyncio.Server:
+            listener = await start_server(*arguments, **options)
+            ports.put_nowait(listener.sockets[0].getsockname()[1])
+            return listener
+
+        monkeypatch.setattr(asyncio, "start_server", start_and_note)
         server = create_server(ServerOptions(), "1")
-        serving = asyncio.create_task(serve_one_client(server, [HOST], port, TOKEN))
+        serving = asyncio.create_task(serve_one_client(server, [HOST], 0, TOKEN))
         try:
-            await asyncio.sleep(0.1)
-            return await drip(port)
+            return await drip(await ports.get())
         finally:
             serving.cancel()
             server.close()

@@ -42,7 +42,11 @@ def test_each_editor_gets_a_completion(name: str, tiny_bundle: Bundle, tmp_path:
         await client.start_io(sys.executable, "-m", "submodel", "serve", "--stdio", "--threads", "1")
         try:
             folder = types.WorkspaceFolder(uri=tmp_path.as_uri(), name="workspace")
-            params = types.InitializeParams(capabilities=capabilities, workspace_folders=[folder])
+            params = types.InitializeParams(
+                capabilities=capabilities,
+                workspace_folders=[folder],
+                initialization_options={"experimental": {"trigger": {"budgetMs": 60_000}}},
+            )
             server = (await client.initialize_session(params)).capabilities
             item = types.TextDocumentItem((tmp_path / "a.txt").as_uri(), "plaintext", 1, TEXT)
             client.text_document_did_open(types.DidOpenTextDocumentParams(item))
