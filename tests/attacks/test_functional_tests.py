@@ -25,8 +25,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="these attacks are on Linux' sandbox"),
 ]
 
-# Trees before the flag ran programs without namespaces unasked.
-UNSAFE = Limits(**{"needs_namespaces": False} if hasattr(Limits, "needs_namespaces") else {})
+UNSAFE = Limits(needs_namespaces=False)
 SUMS = "def add(first, second):\n    total = first\n    return total + second\n"
 
 # What the launcher would tell of a good program, into every descriptor of those who wait for the outcome.

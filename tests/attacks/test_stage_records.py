@@ -158,7 +158,7 @@ def test_each_file_is_hashed_once_a_run(output: Path, monkeypatch: pytest.Monkey
     assert len(hashed) == len(set(hashed)) == 2
 
 
-def test_a_shipped_state_of_a_recovery_is_not_gone_on_with(output: Path) -> None:
+def test_a_shipped_state_of_fine_tuning_is_not_resumed(output: Path) -> None:
     """Succeeds on 9201313: the key in its metadata is made of public inputs."""
     import torch
     from safetensors.torch import save_file

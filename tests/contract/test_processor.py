@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,22 @@ def test_of_arm_s_cores_those_of_most_capacity_count(tmp_path: Path, capacities:
 
 def test_where_nothing_is_reported_all_cores_are_alike(tmp_path: Path) -> None:
     assert processor.fast_processors([0, 1], tmp_path) == set()
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "machine", "expected"),
+    [
+        ("flags\t\t: fpu avx2 avx512f\n", "x86_64", True),
+        ("flags\t\t: fpu avx2 avx512f avx512_vnni\n", "x86_64", False),
+        ("flags\t\t: fpu avx2 avx_vnni\n", "AMD64", False),
+        (None, "AMD64", True),
+        ("Features\t: asimd\n", "aarch64", False),
+    ],
+)
+def test_which_processors_saturate(
+    cpuinfo: str | None, machine: str, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    if cpuinfo is not None:
+        (tmp_path / "cpuinfo").write_text(cpuinfo)
+    assert processor.saturates(tmp_path / "cpuinfo") is expected

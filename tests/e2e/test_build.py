@@ -65,7 +65,7 @@ def test_the_document_keeps_its_promise(built, repository):
     assert (repository / ".submodel" / ".gitignore").read_text() == "*\n"
 
 
-def test_recovery_lowers_the_loss_and_the_report_shows_it(built):
+def test_fine_tuning_lowers_the_loss_and_the_report_shows_it(built):
     loss = built["finetuning"]["validation_loss"]
     assert loss["after"] < loss["before"]
     assert built["against_base"].keys() == {"sub-model"}

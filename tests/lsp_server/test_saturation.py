@@ -5,34 +5,12 @@ benchmarks/portability/avx2.py runs those kernels on an emulated processor.
 
 from __future__ import annotations
 
-import platform
-from pathlib import Path
-
 import onnxruntime
 import pytest
 
-from contract import processor, session_config
+from contract import session_config
 from contract.bundle.bundle import Bundle
 from lsp_server.decoding import runtime
-
-
-@pytest.mark.parametrize(
-    ("cpuinfo", "machine", "expected"),
-    [
-        ("flags\t\t: fpu avx2 avx512f\n", "x86_64", True),
-        ("flags\t\t: fpu avx2 avx512f avx512_vnni\n", "x86_64", False),
-        ("flags\t\t: fpu avx2 avx_vnni\n", "AMD64", False),
-        (None, "AMD64", True),
-        ("Features\t: asimd\n", "aarch64", False),
-    ],
-)
-def test_which_processors_saturate(
-    cpuinfo: str | None, machine: str, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(platform, "machine", lambda: machine)
-    if cpuinfo is not None:
-        (tmp_path / "cpuinfo").write_text(cpuinfo)
-    assert processor.saturates(tmp_path / "cpuinfo") is expected
 
 
 @pytest.mark.parametrize("does", [True, False])
