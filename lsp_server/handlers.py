@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lsprotocol import types
 
+from contract.bundle.bundle import MANIFEST_FILE
 from lsp_server.open_documents import Document
 from lsp_server.options import names_an_option
 from lsp_server.positions import units_of
@@ -52,6 +53,11 @@ def register_handlers(server: CompletionServer) -> None:
         ls: CompletionServer, params: types.DidChangeWorkspaceFoldersParams
     ) -> None:
         await ls.load_bundles()
+
+    @server.feature(types.WORKSPACE_DID_CHANGE_WATCHED_FILES)
+    def workspace_did_change_watched_files(ls: CompletionServer, params: types.DidChangeWatchedFilesParams) -> None:
+        if any(change.uri.endswith(f"/{MANIFEST_FILE}") for change in params.changes):
+            ls.follow_builds()
 
     @server.feature(types.TEXT_DOCUMENT_DID_OPEN)
     def text_document_did_open(ls: CompletionServer, params: types.DidOpenTextDocumentParams) -> None:

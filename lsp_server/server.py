@@ -24,7 +24,7 @@ from contract.documents import ServerStatus
 from contract.errors import BundleError, SubmodelError
 from contract.files.file_names import path_below
 from contract.plain_text import plain
-from lsp_server.bundle_finder import BundleFinder, working_folder
+from lsp_server.bundle_finder import BundleFinder, working_folder, workspace_of
 from lsp_server.bundle_states import BundleState
 from lsp_server.decoding.providers import Provider
 from lsp_server.loaded_bundles import MAX_LOADED
@@ -234,6 +234,11 @@ class CompletionServer(LanguageServer):
             self._follow_build_later(request.bundle, request.root)
         return await self.session.suggest(request)
 
+    def follow_builds(self) -> None:
+        """Load the builds that have replaced bundles on disk; those that answer once nobody asks."""
+        for bundle in list(self.service.bundles):
+            self._follow_build_later(bundle, workspace_of(bundle))
+
     def _follow_build_later(self, bundle: Path, root: Path | None) -> None:
         """Load the build that has replaced a bundle: one that answers once no request has come for QUIET_S seconds."""
         if (timer := self._follows.pop(bundle, None)) is not None:
@@ -247,6 +252,7 @@ class CompletionServer(LanguageServer):
     def _follow_build(self, bundle: Path, root: Path | None) -> None:
         self._follows.pop(bundle, None)
         if self.service.follow_build(bundle, self.session.threads()):
+            self.service.free_when_idle(self.options.care.idle_unload_minutes)  # nobody need have asked
             self._warned.discard(f"the drift of {root}")  # an editor may be open for weeks
             self.repositories.forget_readings()
             self.read_repositories()

@@ -232,6 +232,26 @@ def test_a_build_that_has_replaced_the_one_which_answers_is_loaded_once_nobody_a
     talk(test)
 
 
+def test_builds_that_a_client_has_seen_are_loaded_though_nobody_asks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    followed: list[Path] = []
+    bundles = [tmp_path / name for name in ("a", "b")]
+
+    async def test(client: Client) -> None:
+        server = client.server
+        monkeypatch.setattr("lsp_server.server.QUIET_S", 0.001)
+        monkeypatch.setattr(server.service, "follow_build", lambda bundle, threads: followed.append(bundle))
+        for bundle in bundles:
+            server.service.states.set(bundle, BundleStatus(state=BundleState.READY))
+        for name in ("a.py", "bundle.json"):
+            client.send("workspace/didChangeWatchedFiles", {"changes": [{"uri": f"file:///a/{name}", "type": 2}]})
+            await asyncio.sleep(0.05)
+            assert followed == ([] if name == "a.py" else bundles)
+
+    talk(test)
+
+
 def test_suggestions_that_are_off_keep_no_model_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(client: Client) -> None:
         used: list[object] = []

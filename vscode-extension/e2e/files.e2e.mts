@@ -32,10 +32,20 @@ test('a path with spaces and letters of other scripts', async () => {
   expect(await suggestIn(path.join(folder, 'größe ж.py'))).not.toBe('');
 });
 
-/** Until the server is another than that, as after a build in a terminal. */
-async function untilAnotherServer(old: number | undefined): Promise<void> {
-  const find = (): Promise<number | undefined> => Promise.resolve(editor.server());
-  await editor.until(find, (now) => now !== undefined && now !== old, 'another server');
+/** When the served bundle was built, as the tooltip says. */
+async function built(): Promise<string> {
+  return /Built (.*) Bundle/.exec(await editor.tooltip())?.[1] ?? '';
+}
+
+/** Replace a bundle, as a build in a terminal does, and wait until it is noticed. The server stays. */
+async function expectNewBuild(workspace: string): Promise<void> {
+  const [before, pid] = [await built(), editor.server()];
+  expect(before).not.toBe('');
+  expect(pid).toBeDefined();
+  replaceBundle(workspace);
+  await editor.until(built, (now) => now !== '' && now !== before, 'a new build');
+  expect(editor.server()).toBe(pid);
+  await editor.untilStatus(/ready/);
 }
 
 test('a workspace of two folders, each with its bundle, which is noticed when it is built anew', async () => {
@@ -47,11 +57,7 @@ test('a workspace of two folders, each with its bundle, which is noticed when it
   for (const folder of folders) {
     expect(await suggestIn(path.join(folder, `${path.basename(folder)}.py`))).not.toBe('');
   }
-  const second = folders[1];
-  const before = editor.server();
-  expect(before).toBeDefined();
-  replaceBundle(second!);
-  await untilAnotherServer(before);
+  await expectNewBuild(folders[0]!); // the tooltip is about the first
 });
 
 test('switched off and on again, a folder that is off for itself stays off', async () => {
@@ -76,10 +82,7 @@ test('a folder of a repository, whose bundle is noticed when it is built anew', 
   const folder = path.join(repository, 'src');
   editor = await Editor.open(server, folder);
   expect(await suggestIn(path.join(folder, 'points.py'))).not.toBe('');
-  const before = editor.server();
-  expect(before).toBeDefined();
-  replaceBundle(repository);
-  await untilAnotherServer(before);
+  await expectNewBuild(repository);
 });
 
 test('line ends of Windows stay', async () => {

@@ -13,6 +13,7 @@ interface Around {
   launched: unknown[];
   mayActivate: unknown[];
   status: object;
+  notified: unknown[];
 }
 
 const around = vi.hoisted((): Around => ({
@@ -22,6 +23,7 @@ const around = vi.hoisted((): Around => ({
   launched: [],
   mayActivate: [],
   status: {},
+  notified: [],
 }));
 
 vi.mock('vscode', async () => ({
@@ -45,7 +47,11 @@ vi.mock('../src/executable/find', () => ({
 vi.mock('../src/server/launch.js', () => ({
   RunningServer: class {
     readonly isRunning = true;
-    readonly client = { onNotification: () => undefined, sendRequest: () => Promise.resolve(around.status) };
+    readonly client = {
+      onNotification: () => undefined,
+      sendRequest: () => Promise.resolve(around.status),
+      sendNotification: (...message: unknown[]) => Promise.resolve(void around.notified.push(message)),
+    };
     readonly onDidEnd = (): void => undefined;
     readonly start = (): Promise<void> => Promise.resolve();
     readonly stop = (): Promise<void> => Promise.resolve();
@@ -70,6 +76,7 @@ const SILENT = { info: () => undefined, warn: () => undefined, error: () => unde
 
 let served: object[];
 let failures: FailedUpdates;
+let status: StatusModel;
 let controller: ServerController;
 
 beforeEach(() => {
@@ -85,6 +92,7 @@ beforeEach(() => {
     launched: [],
     mayActivate: [],
     status: STATUS,
+    notified: [],
   });
   served = [{ folder: '/a/.submodel/bundle', builtAt: new Date(0) }];
   const bundles = {
@@ -92,7 +100,8 @@ beforeEach(() => {
     picked: () => undefined,
     repositoriesBelow: () => Promise.resolve(['/a/packages/api']),
   } as never;
-  controller = new ServerController(bundles, new StatusModel(), undefined as never, failures, SILENT);
+  status = new StatusModel();
+  controller = new ServerController(bundles, status, undefined as never, failures, SILENT);
 });
 
 /** Let the newest server say something. */
@@ -148,4 +157,28 @@ test('with automatic updates, drift is a message once such an update has failed'
 test('the server gets the repositories of opened files', async () => {
   await controller.restart('a');
   expect(around.launched).toMatchObject([{ repositoriesBelow: ['/a/packages/api'] }]);
+});
+
+const REBUILT = { folder: '/a/.submodel/bundle', builtAt: new Date(1) };
+
+test('a server that runs hears of a new build, and is not restarted for it', async () => {
+  await controller.restart('a');
+  served = [REBUILT];
+  await controller.restartForNewBundle('it was built');
+  await controller.restartForNewBundle('the files have changed');
+  expect(around.launched).toHaveLength(1);
+  const changes = [{ uri: '/a/.submodel/bundle/bundle.json', type: 2 }];
+  expect(around.notified).toEqual([['workspace/didChangeWatchedFiles', { changes }]]);
+  expect(status.snapshot.bundle).toBe(REBUILT);
+});
+
+test('the server is restarted if a bundle comes or goes, or if it serves none', async () => {
+  await controller.restart('a');
+  served = [...served, { folder: '/b/.submodel/bundle', builtAt: new Date(0) }];
+  await controller.restartForNewBundle('a folder was built');
+  expect(around.launched).toHaveLength(2);
+  status.update({ phase: 'failed' });
+  served = [REBUILT];
+  await controller.restartForNewBundle('it was built');
+  expect(around.launched).toHaveLength(3);
 });

@@ -8,7 +8,7 @@ import type { BuildReport } from '../documents';
 import { type BundleInfo, readManifest } from './manifest';
 
 export const OWN_BUNDLE = path.join('.submodel', 'bundle');
-const MANIFEST = 'bundle.json';
+export const MANIFEST = 'bundle.json';
 const REPORT = path.join('.submodel', 'report.json');
 const MAX_REPORT_BYTES = 64 * 1024 * 1024; // it holds every answer
 const MAX_MANIFEST_BYTES = 16 * 1024 * 1024; // hashes of a hundred thousand files

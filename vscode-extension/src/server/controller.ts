@@ -1,10 +1,13 @@
 // Starts, stops and restarts the server, one request after the other, and keeps the state up to date.
 
+import * as path from 'node:path';
 import * as vscode from 'vscode';
 import type { LanguageClient, Middleware } from 'vscode-languageclient/node';
 
 import type { FailedUpdates } from '../build/due';
+import { MANIFEST } from '../bundle/bundles';
 import type { Bundles } from '../bundle/choice';
+import type { BundleInfo } from '../bundle/manifest';
 import { trustBundle, type UntrustedBundle, untrustedIn } from '../bundle/trust';
 import { type Executable, findExecutable } from '../executable/find';
 import { type Logger, messageOf } from '../logger';
@@ -16,7 +19,9 @@ import { CrashPolicy } from './crashes';
 import type { LaunchSettings, RunningServer } from './launch';
 import { toInitializationOptions } from './options';
 import {
+  CHANGED_FILES_METHOD,
   executeIfKnown,
+  FILE_CHANGED,
   requestIfKnown,
   RESUME_COMMAND,
   type ServerStatus,
@@ -39,7 +44,7 @@ export class ServerController implements vscode.Disposable {
   readonly onGaveUp = this.gaveUp.event;
   private current: RunningServer | undefined;
   private timer: NodeJS.Timeout | undefined;
-  private servedStamp: string | undefined;
+  private served: readonly BundleInfo[] = []; // by the server, as they were read last
   private isAsked = false; // the next start
   private snoozedUntil: Date | undefined; // what the user wants, also while no server runs
 
@@ -68,12 +73,30 @@ export class ServerController implements vscode.Disposable {
     return this.restart('it was asked for');
   }
 
-  /** Restart the server if the bundles on disk are not the ones that it serves. */
+  /**
+   * Restart the server if bundles on disk have come or gone. A server that runs loads a new build in the place of an
+   * old one by itself, in a pause of the typing.
+   */
   restartForNewBundle(reason: string): Promise<void> {
     return this.queue.pushOnce('new bundle', async () => {
-      if (stampOf(await this.bundles.served()) !== this.servedStamp) {
-        await this.startAnew(reason);
+      const bundles = await this.bundles.served();
+      if (stampOf(bundles) === stampOf(this.served)) {
+        return;
       }
+      const { client } = this;
+      const { phase, untrusted } = this.status.snapshot;
+      const isServing = phase !== 'failed' && !untrusted;
+      if (!client || !isServing || foldersOf(bundles) !== foldersOf(this.served)) {
+        await this.startAnew(reason);
+        return;
+      }
+      this.log.info(`The server follows: ${reason}`);
+      this.noteServed(bundles);
+      const changes = bundles.map(({ folder }) => ({
+        uri: vscode.Uri.file(path.join(folder, MANIFEST)).toString(),
+        type: FILE_CHANGED,
+      }));
+      await client.sendNotification(CHANGED_FILES_METHOD, { changes }).catch(() => undefined); // it is just ending
     });
   }
 
@@ -140,7 +163,7 @@ export class ServerController implements vscode.Disposable {
     const { isAsked } = this;
     this.isAsked = false;
     this.status.update({ problem: undefined, latencyMs: undefined, bundle: undefined, untrusted: undefined });
-    this.servedStamp = undefined;
+    this.served = [];
     if (!isEnabledSomewhere()) {
       this.status.update({ phase: 'disabled' });
       return;
@@ -178,7 +201,12 @@ export class ServerController implements vscode.Disposable {
       return;
     }
     await this.spawn(found.executable);
-    this.servedStamp = stampOf(bundles);
+    this.served = bundles;
+  }
+
+  private noteServed(bundles: readonly BundleInfo[]): void {
+    this.served = bundles;
+    this.status.update({ bundle: bundles[0] });
   }
 
   private async lookForExecutable(mayActivate = true): ReturnType<typeof findExecutable> {
@@ -324,7 +352,11 @@ export class ServerController implements vscode.Disposable {
   }
 }
 
-/** An identity of these bundles; undefined if there are none. */
-function stampOf(bundles: readonly { readonly folder: string; readonly builtAt: Date }[]): string | undefined {
-  return bundles.map((bundle) => `${bundle.folder}\n${bundle.builtAt.getTime()}`).join('\n') || undefined;
+/** An identity of these builds. */
+function stampOf(bundles: readonly BundleInfo[]): string {
+  return bundles.map(({ folder, builtAt }) => `${folder}\n${builtAt.getTime()}`).join('\n');
+}
+
+function foldersOf(bundles: readonly BundleInfo[]): string {
+  return bundles.map(({ folder }) => folder).join('\n');
 }

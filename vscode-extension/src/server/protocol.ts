@@ -5,6 +5,8 @@ import type { LanguageClient } from 'vscode-languageclient/node';
 import type * as documents from '../documents';
 
 export const STATUS_METHOD = 'submodel/status';
+export const CHANGED_FILES_METHOD = 'workspace/didChangeWatchedFiles'; // of LSP
+export const FILE_CHANGED = 2; // FileChangeType.Changed
 export const CURSOR_METHOD = 'submodel/cursor';
 export const EXPLAIN_METHOD = 'submodel/explain';
 export const STATISTICS_COMMAND = 'submodel.statistics';
