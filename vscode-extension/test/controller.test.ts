@@ -14,6 +14,7 @@ interface Around {
   mayActivate: unknown[];
   status: object;
   notified: unknown[];
+  end: (how: string) => void; // of the newest server
 }
 
 const around = vi.hoisted((): Around => ({
@@ -24,6 +25,7 @@ const around = vi.hoisted((): Around => ({
   mayActivate: [],
   status: {},
   notified: [],
+  end: () => undefined,
 }));
 
 vi.mock('vscode', async () => ({
@@ -47,12 +49,15 @@ vi.mock('../src/executable/find', () => ({
 vi.mock('../src/server/launch.js', () => ({
   RunningServer: class {
     readonly isRunning = true;
+    readonly kill = (): void => undefined;
     readonly client = {
       onNotification: () => undefined,
       sendRequest: () => Promise.resolve(around.status),
       sendNotification: (...message: unknown[]) => Promise.resolve(void around.notified.push(message)),
     };
-    readonly onDidEnd = (): void => undefined;
+    readonly onDidEnd = (listener: (how: string) => void): void => {
+      around.end = listener;
+    };
     readonly start = (): Promise<void> => Promise.resolve();
     readonly stop = (): Promise<void> => Promise.resolve();
     constructor(settings: unknown) {
@@ -152,6 +157,67 @@ test('with automatic updates, drift is a message once such an update has failed'
   await controller.restart('b');
   await say(`3 of 10 files have changed; run \`${COMMAND}\`.`);
   expect(around.warnings).toHaveLength(1);
+});
+
+test('drift is shown once a build in all windows, and again after a restart by the user', async () => {
+  for (const files of [10, 11]) {
+    openWindow();
+    await controller.restart('the window has opened');
+    await say(`3 of ${files} files have changed; run \`${COMMAND}\`.`);
+  }
+  expect(around.warnings).toHaveLength(1);
+  around.status = { bundles: [{ ...STATUS.bundles?.[0], build: 'b1' }] };
+  await say(`4 of 11 files have changed; run \`${COMMAND}\`.`);
+  expect(around.warnings).toHaveLength(2);
+  await controller.restartAsAsked();
+  await say(`4 of 11 files have changed; run \`${COMMAND}\`.`);
+  expect(around.warnings).toHaveLength(3);
+});
+
+test('a warning is no problem of the server', async () => {
+  await controller.restart('a');
+  await say(`3 of 10 files have changed; run \`${COMMAND}\`.`);
+  expect(status.snapshot.problem).toBeUndefined();
+});
+
+test('a folder that is added restarts no server that runs', async () => {
+  await controller.restart('a');
+  served = [...served, { folder: '/b/.submodel/bundle', builtAt: new Date(0) }];
+  await controller.noteAddedFolders();
+  await controller.restartForNewBundle('the files have changed');
+  expect(around.launched).toHaveLength(1);
+});
+
+test('a folder that is added starts the server if none runs', async () => {
+  await controller.noteAddedFolders();
+  expect(around.launched).toHaveLength(1);
+});
+
+test('a server that died is started again, unless it was turned off meanwhile', async () => {
+  vi.useFakeTimers();
+  try {
+    await controller.restart('a');
+    around.end('SIGKILL');
+    await vi.advanceTimersByTimeAsync(1);
+    expect(around.launched).toHaveLength(2);
+    around.settings = { enabled: false };
+    around.end('SIGKILL');
+    const turningOff = controller.restart('the settings have changed');
+    vi.runAllTimers(); // the restart is at work
+    await turningOff;
+    await vi.advanceTimersByTimeAsync(1);
+    expect(around.launched).toHaveLength(2);
+    expect(status.snapshot.phase).toBe('disabled');
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
+test('older bundles are those that the server trusts, or without a server those on disk', async () => {
+  expect(await controller.olderBundles()).toEqual(['/a/.submodel/previous/0']);
+  around.status = { bundles: [{ previous: ['/a/1', '/a/2'] }, { previous: ['/a/1'] }] };
+  await controller.restart('a');
+  expect(await controller.olderBundles()).toEqual(['/a/1', '/a/2']);
 });
 
 test('the server gets the repositories of opened files', async () => {

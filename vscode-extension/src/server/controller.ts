@@ -44,6 +44,7 @@ export class ServerController implements vscode.Disposable {
   readonly onGaveUp = this.gaveUp.event;
   private current: RunningServer | undefined;
   private timer: NodeJS.Timeout | undefined;
+  private died: Executable | undefined; // what died, to be started again
   private served: readonly BundleInfo[] = []; // by the server, as they were read last
   private isAsked = false; // the next start
   private snoozedUntil: Date | undefined; // what the user wants, also while no server runs
@@ -227,7 +228,7 @@ export class ServerController implements vscode.Disposable {
     this.current = server;
     server.onDidEnd((how) => {
       if (isCurrent()) {
-        this.died(executable, how);
+        this.noteDeath(executable, how);
       }
     });
     server.client.onNotification(STATUS_METHOD, (status: ServerStatus) => {
@@ -239,7 +240,7 @@ export class ServerController implements vscode.Disposable {
       this.log.error(`The server did not start: ${messageOf(error)}`);
       server.kill();
       if (isCurrent()) {
-        this.died(executable, messageOf(error));
+        this.noteDeath(executable, messageOf(error));
       }
       return;
     }
@@ -324,7 +325,7 @@ export class ServerController implements vscode.Disposable {
     await this.restart(`the bundle ${bundle.folder} is trusted`);
   }
 
-  private died(executable: Executable, how: string): void {
+  private noteDeath(executable: Executable, how: string): void {
     this.current = undefined;
     const delay = this.crashes.delayAfterCrash(Date.now());
     this.log.warn(
@@ -336,10 +337,13 @@ export class ServerController implements vscode.Disposable {
       return;
     }
     this.status.update({ phase: 'recovering' });
+    this.died = executable;
     this.timer = setTimeout(() => {
       void this.queue.pushOnce('recover', async () => {
-        if (!this.current) {
-          await this.spawn(executable);
+        const { died } = this; // none if it was started anew or turned off meanwhile
+        this.died = undefined;
+        if (died) {
+          await this.spawn(died);
         }
       });
     }, delay);
@@ -348,6 +352,7 @@ export class ServerController implements vscode.Disposable {
   private async stopNow(): Promise<void> {
     const server = this.current;
     this.current = undefined; // from here on, its end is no crash
+    this.died = undefined;
     await server?.stop();
   }
 }
