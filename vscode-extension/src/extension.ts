@@ -90,7 +90,11 @@ export function activate(context: vscode.ExtensionContext): void {
         void controller.restart('the settings have changed');
       }
     }),
-    vscode.workspace.onDidChangeWorkspaceFolders(restart('the folders of the workspace have changed')),
+    vscode.workspace.onDidChangeWorkspaceFolders(({ removed }) => {
+      void (removed.length > 0
+        ? controller.restart('a folder was removed from the workspace')
+        : controller.noteAddedFolders());
+    }),
     vscode.workspace.onDidGrantWorkspaceTrust(restart('the workspace is trusted')),
 
     on('build', (repository) => builds.run('build', repository)),

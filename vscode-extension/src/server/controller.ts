@@ -205,6 +205,17 @@ export class ServerController implements vscode.Disposable {
     this.served = bundles;
   }
 
+  /** Note folders that were added to the workspace. A server that runs loads their bundles by itself. */
+  noteAddedFolders(): Promise<void> {
+    return this.queue.pushOnce('added folders', async () => {
+      if (this.client) {
+        this.noteServed(await this.bundles.served());
+      } else {
+        await this.startAnew('a folder was added to the workspace');
+      }
+    });
+  }
+
   private noteServed(bundles: readonly BundleInfo[]): void {
     this.served = bundles;
     this.status.update({ bundle: bundles[0] });
