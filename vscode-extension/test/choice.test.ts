@@ -13,7 +13,9 @@ const workspace = vi.hoisted(() => ({
   getConfiguration: () => ({ get: (_: string, standard: unknown) => standard }),
   isTrusted: true,
 }));
+const picking = vi.hoisted(() => vi.fn());
 vi.mock('vscode', () => ({
+  window: { showQuickPick: picking },
   EventEmitter: class {
     readonly fire = found;
   },
@@ -52,6 +54,35 @@ test('nothing is read from a network share', async () => {
 function open(file: string, scheme = 'file'): { readonly uri: never } {
   return { uri: { scheme, fsPath: path.join(root, file) } as never };
 }
+
+test('the older bundles on disk are listed, the one that was replaced last first', async () => {
+  build('.');
+  const older = ['b', 'a', 'half'].map((name) => path.join(root, '.submodel', 'previous', name));
+  older.forEach((folder, age) => {
+    fs.mkdirSync(folder, { recursive: true });
+    fs.writeFileSync(path.join(folder, age < 2 ? 'bundle.json' : 'other.json'), JSON.stringify({ files: {} }));
+    fs.utimesSync(folder, 1000 - age, 1000 - age);
+  });
+  const bundles = new Bundles({ get: () => undefined } as never);
+  expect(await bundles.olderOnDisk()).toEqual(older.slice(0, 2));
+  workspace.isTrusted = false;
+  expect(await bundles.olderOnDisk()).toEqual([]);
+  workspace.isTrusted = true;
+});
+
+test('who picks a bundle in a window of several repositories reads that it serves all of them', async () => {
+  const bundles = new Bundles({ get: () => undefined } as never);
+  const folders = workspace.workspaceFolders;
+  for (const [name, words] of [
+    ['one', 'in this workspace'],
+    ['two', 'all files of the 2 repositories'],
+  ] as const) {
+    build(name);
+    folders.push({ uri: { scheme: 'file', fsPath: path.join(root, name) } });
+    await bundles.choose([]);
+    expect(picking.mock.lastCall?.[1]).toMatchObject({ placeHolder: expect.stringContaining(words) as string });
+  }
+});
 
 test('a package of a monorepo is served once a file of it is open', async () => {
   const bundles = new Bundles({ get: () => undefined } as never);

@@ -104,6 +104,7 @@ beforeEach(() => {
     served: () => Promise.resolve(served),
     picked: () => undefined,
     repositoriesBelow: () => Promise.resolve(['/a/packages/api']),
+    olderOnDisk: () => Promise.resolve(['/a/.submodel/previous/0']),
   } as never;
   status = new StatusModel();
   controller = new ServerController(bundles, status, undefined as never, failures, SILENT);

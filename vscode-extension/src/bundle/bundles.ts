@@ -9,6 +9,7 @@ import { type BundleInfo, readManifest } from './manifest';
 
 export const OWN_BUNDLE = path.join('.submodel', 'bundle');
 export const MANIFEST = 'bundle.json';
+const PREVIOUS = path.join('.submodel', 'previous');
 const REPORT = path.join('.submodel', 'report.json');
 const MAX_REPORT_BYTES = 64 * 1024 * 1024; // it holds every answer
 const MAX_MANIFEST_BYTES = 16 * 1024 * 1024; // hashes of a hundred thousand files
@@ -22,6 +23,23 @@ export async function readBundle(folder: string): Promise<BundleInfo | undefined
   } catch {
     return undefined;
   }
+}
+
+/** The bundles that were replaced in a repository, the one that was replaced last first, as the server lists them. */
+export async function listPrevious(repository: string): Promise<string[]> {
+  const place = path.join(repository, PREVIOUS);
+  const names = await fs.readdir(place).catch(() => []);
+  const folders = await Promise.all(
+    names.map(async (name) => {
+      const folder = path.join(place, name);
+      const facts = await fs.stat(folder).catch(() => undefined);
+      return facts && (await readBundle(folder)) ? [{ folder, replacedAt: facts.mtimeMs }] : [];
+    }),
+  );
+  return folders
+    .flat()
+    .sort((one, other) => other.replacedAt - one.replacedAt)
+    .map(({ folder }) => folder);
 }
 
 /** Whether the report of the last build says that the sub-model is worse than its base; false if nothing was scored. */

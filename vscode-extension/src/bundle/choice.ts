@@ -7,7 +7,16 @@ import * as vscode from 'vscode';
 
 import { plain } from '../plainText';
 import { readSettings } from '../settings';
-import { findGitRoot, findRepository, isAtOrBelow, isFolder, isOnShare, OWN_BUNDLE, readBundle } from './bundles';
+import {
+  findGitRoot,
+  findRepository,
+  isAtOrBelow,
+  isFolder,
+  isOnShare,
+  listPrevious,
+  OWN_BUNDLE,
+  readBundle,
+} from './bundles';
 import { type BundleInfo, describeBundle } from './manifest';
 import { resolveNamed } from './named';
 
@@ -81,8 +90,12 @@ export class Bundles {
       }
       return false;
     }
-    const item = await vscode.window.showQuickPick(this.list(older), {
-      placeHolder: 'The bundle to serve in this workspace',
+    const repositories = await this.repositories();
+    const item = await vscode.window.showQuickPick(this.list(older, repositories), {
+      placeHolder:
+        repositories.length > 1
+          ? `The bundle to serve: one that you pick serves all files of the ${repositories.length} repositories here`
+          : 'The bundle to serve in this workspace',
       matchOnDetail: true,
     });
     if (!item) {
@@ -96,6 +109,15 @@ export class Bundles {
     return true;
   }
 
+  /** The bundles that the workspace's own have replaced, newest first. */
+  async olderOnDisk(): Promise<string[]> {
+    if (!vscode.workspace.isTrusted) {
+      return [];
+    }
+    const repositories = await this.repositories();
+    return (await Promise.all(repositories.map((folder) => listPrevious(folder)))).flat();
+  }
+
   /** Serve the workspace's own bundle again, as after a build. */
   async forgetPick(): Promise<void> {
     await this.memory.update(PICKED, undefined);
@@ -103,10 +125,10 @@ export class Bundles {
 
   private async list(
     older: readonly string[],
+    repositories: readonly string[],
   ): Promise<(vscode.QuickPickItem & { readonly folder: string | undefined })[]> {
     const picked = this.picked();
     const mark = (folder: string | undefined): string => (folder === picked ? '$(check) ' : '');
-    const repositories = await this.repositories();
     const items: (vscode.QuickPickItem & { readonly folder: string | undefined })[] = [];
     items.push({
       label: `${mark(undefined)}The workspace's own`,

@@ -114,7 +114,9 @@ export class ServerController implements vscode.Disposable {
   /** The older bundles that the server can go back to, newest first; none without a server. */
   async olderBundles(): Promise<string[]> {
     const status = await this.readStatus();
-    return [...new Set((status?.bundles ?? []).flatMap(({ previous }) => previous ?? []))];
+    return status?.bundles
+      ? [...new Set(status.bundles.flatMap(({ previous }) => previous ?? []))]
+      : this.bundles.olderOnDisk();
   }
 
   /** The server's status as it is now; undefined without a server. */
