@@ -38,7 +38,14 @@ export function activate(context: vscode.ExtensionContext): void {
   const bundles = new Bundles(context.workspaceState);
   const suggestions = new Suggestions(status, log);
   const failures = new FailedUpdates(context.workspaceState);
-  const controller = new ServerController(bundles, status, suggestions.middleware, failures, log);
+  const controller = new ServerController(
+    bundles,
+    status,
+    suggestions.middleware,
+    failures,
+    context.workspaceState,
+    log,
+  );
   const offers = new Offers(context.workspaceState, context.globalState);
   const snooze = new Snooze(controller);
   const pages = new Pages();

@@ -80,16 +80,18 @@ const STATUS: ServerStatus = {
 const SILENT = { info: () => undefined, warn: () => undefined, error: () => undefined } as never;
 
 let served: object[];
+let memory: { get: (key: string) => never; update: (key: string, value: unknown) => Promise<void> };
 let failures: FailedUpdates;
 let status: StatusModel;
 let controller: ServerController;
 
 beforeEach(() => {
   const kept = new Map<string, unknown>();
-  failures = new FailedUpdates({
-    get: (key) => kept.get(key),
+  memory = {
+    get: (key) => kept.get(key) as never,
     update: (key, value) => Promise.resolve(void kept.set(key, value)),
-  });
+  };
+  failures = new FailedUpdates(memory);
   Object.assign(around, {
     warnings: [],
     settings: {},
@@ -100,6 +102,11 @@ beforeEach(() => {
     notified: [],
   });
   served = [{ folder: '/a/.submodel/bundle', builtAt: new Date(0) }];
+  openWindow();
+});
+
+/** A window of the same workspace, with a controller of its own. */
+function openWindow(): void {
   const bundles = {
     served: () => Promise.resolve(served),
     picked: () => undefined,
@@ -107,8 +114,8 @@ beforeEach(() => {
     olderOnDisk: () => Promise.resolve(['/a/.submodel/previous/0']),
   } as never;
   status = new StatusModel();
-  controller = new ServerController(bundles, status, undefined as never, failures, SILENT);
-});
+  controller = new ServerController(bundles, status, undefined as never, failures, memory as never, SILENT);
+}
 
 /** Let the newest server say something. */
 async function say(message: string): Promise<void> {

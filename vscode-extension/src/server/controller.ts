@@ -28,7 +28,9 @@ import {
   SNOOZE_COMMAND,
   STATUS_METHOD,
 } from './protocol';
-import { driftedIn, toPaletteWords, toSnapshot } from './serverStatus';
+import { type Drifted, driftedIn, toPaletteWords, toSnapshot } from './serverStatus';
+
+const SHOWN_DRIFTS = 'shownDrifts'; // the builds whose drift was shown, by repository
 
 export class ServerController implements vscode.Disposable {
   private readonly queue = new JobQueue();
@@ -54,6 +56,7 @@ export class ServerController implements vscode.Disposable {
     private readonly status: StatusModel,
     private readonly inlineCompletions: NonNullable<Middleware['provideInlineCompletionItems']>,
     private readonly failures: FailedUpdates,
+    private readonly memory: vscode.Memento, // of the workspace
     private readonly log: Logger,
   ) {}
 
@@ -70,6 +73,7 @@ export class ServerController implements vscode.Disposable {
   /** As `restart`, for a user: messages that were shown are shown again, and what is missing is named. */
   restartAsAsked(): Promise<void> {
     this.reported.clear();
+    void this.memory.update(SHOWN_DRIFTS, undefined);
     this.isAsked = true;
     return this.restart('it was asked for');
   }
@@ -111,7 +115,7 @@ export class ServerController implements vscode.Disposable {
     });
   }
 
-  /** The older bundles that the server can go back to, newest first; none without a server. */
+  /** The older bundles to go back to, newest first: those that the server trusts; without a server all on disk. */
   async olderBundles(): Promise<string[]> {
     const status = await this.readStatus();
     return status?.bundles
@@ -286,9 +290,6 @@ export class ServerController implements vscode.Disposable {
   private tell(message: string, isProblem: boolean, executable: Executable): void {
     const text = toPaletteWords(message);
     this.log.info(`The server says: ${text}`);
-    if (isProblem) {
-      this.status.update({ problem: text });
-    }
     if (this.reported.has(text)) {
       return;
     }
@@ -308,6 +309,9 @@ export class ServerController implements vscode.Disposable {
       this.reported.delete(text); // nobody need do anything, until the update has failed
       return;
     }
+    if (drifted && !(await this.isFirstDrift(drifted))) {
+      return;
+    }
     const button = bundle ? 'Trust This Bundle' : drifted && (drifted.task === 'update' ? 'Update' : 'Build');
     const answer = await vscode.window.showWarningMessage(plain(text), ...(button ? [button] : []));
     if (answer === undefined) {
@@ -318,6 +322,16 @@ export class ServerController implements vscode.Disposable {
       return;
     }
     await this.trust(command, bundle);
+  }
+
+  /** Whether no window has shown the drift from this build yet; from now on one has. The number of files grows daily. */
+  private async isFirstDrift({ repository, build }: Drifted): Promise<boolean> {
+    const shown = this.memory.get<Readonly<Record<string, string>>>(SHOWN_DRIFTS) ?? {};
+    if (build === undefined || shown[repository] === build) {
+      return build === undefined;
+    }
+    await this.memory.update(SHOWN_DRIFTS, { ...shown, [repository]: build });
+    return true;
   }
 
   /** Trust the bundle that is served nowhere since another account has built it. */
