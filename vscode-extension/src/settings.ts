@@ -21,11 +21,15 @@ export interface Settings {
 
 export function readSettings(): Settings {
   const section = vscode.workspace.getConfiguration(SECTION);
+  const text = (name: string, standard: string): string => {
+    const value = section.get<unknown>(name);
+    return typeof value === 'string' ? value : standard; // settings.json may hold null
+  };
   return {
-    path: section.get('path', ''),
-    bundle: section.get('bundle', ''),
+    path: text('path', ''),
+    bundle: text('bundle', ''),
     build: {
-      base: section.get('build.base', 'auto'),
+      base: text('build.base', 'auto'),
       minutes: section.get('build.minutes', 4.5),
       extraArguments: section.get('build.extraArguments', []),
     },

@@ -9,63 +9,73 @@ const AROUND: Surroundings = {
   pythonExecutables: ['/envs/app/bin/python'],
   home: '/home/ada',
   platform: 'linux',
-  isFile: () => false,
+  isFile: () => Promise.resolve(false),
 };
 
-test('the order: the workspace, the selected environment, PATH, where tools are installed', () => {
-  expect(listCandidates(AROUND).map(({ command }) => command)).toEqual([
+test('the order: the workspace, the selected environment, PATH, where tools are installed', async () => {
+  expect((await listCandidates(AROUND)).map(({ command }) => command)).toEqual([
     '/work/app/.venv/bin/submodel',
     '/envs/app/bin/submodel',
     'submodel',
     '/home/ada/.local/bin/submodel',
   ]);
-  expect(listCandidates(AROUND).some(({ isDemanded }) => isDemanded)).toBe(false);
+  expect((await listCandidates(AROUND)).some(({ isDemanded }) => isDemanded)).toBe(false);
 });
 
-test('the setting goes before the variable, and both before all that is found', () => {
+test('the setting goes before the variable, and both before all that is found', async () => {
   const environment = { SUBMODEL_PATH: '/opt/submodel' };
-  expect(listCandidates({ ...AROUND, environment })).toMatchObject([{ command: '/opt/submodel', isDemanded: true }]);
-  expect(listCandidates({ ...AROUND, environment, setting: '~/bin/submodel' })).toMatchObject([
+  expect(await listCandidates({ ...AROUND, environment })).toMatchObject([
+    { command: '/opt/submodel', isDemanded: true },
+  ]);
+  expect(await listCandidates({ ...AROUND, environment, setting: '~/bin/submodel' })).toMatchObject([
     { command: '/home/ada/bin/submodel', isDemanded: true },
   ]);
 });
 
-test('what the user names is known before the Python extension is asked', () => {
-  expect(demandedCandidate(AROUND)).toBeUndefined();
-  expect(demandedCandidate({ ...AROUND, environment: { SUBMODEL_PATH: ' ' } })).toBeUndefined();
+test('what the user names is known before the Python extension is asked', async () => {
+  expect(await demandedCandidate(AROUND)).toBeUndefined();
+  expect(await demandedCandidate({ ...AROUND, environment: { SUBMODEL_PATH: ' ' } })).toBeUndefined();
   const environment = { SUBMODEL_PATH: '~/submodel' };
-  expect(demandedCandidate({ ...AROUND, environment })).toMatchObject({ command: '/home/ada/submodel' });
-  expect(demandedCandidate({ ...AROUND, environment, setting: '/x' })).toMatchObject({ command: '/x' });
+  expect(await demandedCandidate({ ...AROUND, environment })).toMatchObject({ command: '/home/ada/submodel' });
+  expect(await demandedCandidate({ ...AROUND, environment, setting: '/x' })).toMatchObject({ command: '/x' });
 });
 
-test('nothing of an untrusted workspace is looked at', () => {
-  const found = listCandidates({ ...AROUND, workspaceFolders: [], pythonExecutables: [] });
+test('nothing of an untrusted workspace is looked at', async () => {
+  const found = await listCandidates({ ...AROUND, workspaceFolders: [], pythonExecutables: [] });
   expect(found.map(({ source }) => source)).toEqual(['PATH', "the programs that 'uv tool' and pipx install"]);
 });
 
-test('an environment that is both selected and in the workspace is asked once', () => {
-  const found = listCandidates({ ...AROUND, pythonExecutables: ['/work/app/.venv/bin/python'] });
+test('an environment that is both selected and in the workspace is asked once', async () => {
+  const found = await listCandidates({ ...AROUND, pythonExecutables: ['/work/app/.venv/bin/python'] });
   expect(found.filter(({ command }) => command === '/work/app/.venv/bin/submodel')).toHaveLength(1);
 });
 
-test('Windows has other names', () => {
+test('Windows has other names', async () => {
   const around = { ...AROUND, workspaceFolders: ['C:\\app'], pythonExecutables: [], home: 'C:\\Users\\ada' };
-  expect(listCandidates({ ...around, platform: 'win32' })[0]?.command).toBe('C:\\app\\.venv\\Scripts\\submodel.exe');
+  expect((await listCandidates({ ...around, platform: 'win32' }))[0]?.command).toBe(
+    'C:\\app\\.venv\\Scripts\\submodel.exe',
+  );
 });
 
-test('PATH gives an absolute path, and no folder of it is completed by the current one', () => {
+test('PATH gives an absolute path, and no folder of it is completed by the current one', async () => {
   const environment = { PATH: ':.:tools:/opt/a:/opt/b' };
   const asked: string[] = [];
-  const isFile = (file: string): boolean => asked.push(file) > 0 && file !== '/opt/a/submodel';
-  const found = listCandidates({ ...AROUND, environment, isFile });
+  const isFile = (file: string): Promise<boolean> =>
+    Promise.resolve(asked.push(file) > 0 && file !== '/opt/a/submodel');
+  const found = await listCandidates({ ...AROUND, environment, isFile });
   expect(found.map(({ command }) => command)).toContain('/opt/b/submodel');
   expect(asked).toEqual(['/opt/a/submodel', '/opt/b/submodel']);
 });
 
-test('a bare name that the user set is looked up in PATH, too', () => {
-  const windows = { ...AROUND, platform: 'win32' as const, isFile: () => true, setting: 'submodel.exe' };
+test('a bare name that the user set is looked up in PATH, too', async () => {
+  const windows = {
+    ...AROUND,
+    platform: 'win32' as const,
+    isFile: () => Promise.resolve(true),
+    setting: 'submodel.exe',
+  };
   const environment = { Path: 'tools;C:relative;\\rooted;C:\\bin' };
-  expect(listCandidates({ ...windows, environment })[0]?.command).toBe('C:\\bin\\submodel.exe');
+  expect((await listCandidates({ ...windows, environment }))[0]?.command).toBe('C:\\bin\\submodel.exe');
 });
 
 test.each([

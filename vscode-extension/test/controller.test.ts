@@ -256,3 +256,12 @@ test('the server is restarted if a bundle comes or goes, or if it serves none', 
   await controller.restartForNewBundle('it was built');
   expect(around.launched).toHaveLength(3);
 });
+
+test('a start that fails in an unforeseen way is told in the status, and can be tried again', async () => {
+  around.found = Promise.reject(new Error('EACCES'));
+  await controller.restart('a');
+  expect(status.snapshot).toMatchObject({ phase: 'failed', problem: 'EACCES' });
+  around.found = { executable: EXECUTABLE };
+  await controller.restart('b');
+  expect(around.launched).toHaveLength(1);
+});

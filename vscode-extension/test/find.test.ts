@@ -1,3 +1,6 @@
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 
 interface Around {
@@ -113,4 +116,16 @@ test('a Python extension that is not active is left so if nobody asked, and an a
   expect(around.activated).toBe(0);
   around.isActive = true;
   expect((await find(false))[0]).toBe(SELECTED);
+});
+
+test('a folder of PATH that may not be searched holds no program', async () => {
+  const root = fs.mkdtempSync(path.join(os.tmpdir(), 'submodel-'));
+  fs.symlinkSync('loop', path.join(root, 'loop')); // it raises as a folder without permission does, for root too
+  vi.stubEnv('PATH', path.join(root, 'loop'));
+  const { findExecutable } = await import('../src/executable/find.js');
+  const found = await findExecutable({ path: 'submodel' } as never, SILENT);
+  expect(found).toEqual({
+    problem: 'submodel (from the setting submodel.path) is not submodel: there is no such program.',
+  });
+  fs.rmSync(root, { recursive: true });
 });

@@ -17,13 +17,13 @@ export interface Surroundings {
   readonly pythonExecutables: readonly string[]; // the selected ones; none if the workspace is not trusted
   readonly home: string;
   readonly platform: NodeJS.Platform;
-  readonly isFile: (path: string) => boolean;
+  readonly isFile: (path: string) => Promise<boolean>; // a folder of PATH may be on a drive that answers late
 }
 
-export function listCandidates(around: Surroundings): Candidate[] {
+export async function listCandidates(around: Surroundings): Promise<Candidate[]> {
   const paths = around.platform === 'win32' ? path.win32 : path.posix;
   const name = programName(around);
-  const demanded = demandedCandidate(around);
+  const demanded = await demandedCandidate(around);
   if (demanded) {
     return [demanded];
   }
@@ -36,7 +36,7 @@ export function listCandidates(around: Surroundings): Candidate[] {
   for (const python of around.pythonExecutables) {
     add(paths.join(paths.dirname(python), name), 'the selected Python environment');
   }
-  add(onPath(name, around), 'PATH');
+  add(await onPath(name, around), 'PATH');
   // A desktop starts editors without the PATH of a shell.
   add(paths.join(around.home, '.local', 'bin', name), "the programs that 'uv tool' and pipx install");
   return found;
@@ -58,9 +58,11 @@ function programName({ platform }: Pick<Surroundings, 'platform'>): string {
 }
 
 /** What the user has named, with no need to look further. */
-export function demandedCandidate(around: Omit<Surroundings, 'pythonExecutables'>): Candidate | undefined {
-  const demand = (text: string, source: string): Candidate => ({
-    command: onPath(expand(text, around), around),
+export async function demandedCandidate(
+  around: Omit<Surroundings, 'pythonExecutables'>,
+): Promise<Candidate | undefined> {
+  const demand = async (text: string, source: string): Promise<Candidate> => ({
+    command: await onPath(expand(text, around), around),
     source,
     isDemanded: true,
   });
@@ -73,13 +75,18 @@ export function demandedCandidate(around: Omit<Surroundings, 'pythonExecutables'
 }
 
 /** The path of a bare name by PATH. Windows itself would look into the current folder first. */
-function onPath(command: string, around: Omit<Surroundings, 'pythonExecutables'>): string {
+async function onPath(command: string, around: Omit<Surroundings, 'pythonExecutables'>): Promise<string> {
   const paths = around.platform === 'win32' ? path.win32 : path.posix;
   if (paths.basename(command) !== command) {
     return command;
   }
-  const places = searchPath(around.environment, around.platform).map((folder) => paths.join(folder, command));
-  return places.find(around.isFile) ?? command;
+  for (const folder of searchPath(around.environment, around.platform)) {
+    const place = paths.join(folder, command);
+    if (await around.isFile(place)) {
+      return place;
+    }
+  }
+  return command;
 }
 
 /** `~` and `${workspaceFolder}` in a path. */

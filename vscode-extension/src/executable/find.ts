@@ -1,6 +1,6 @@
 // The program `submodel` for this workspace: the first candidate that answers.
 
-import * as fs from 'node:fs';
+import * as fs from 'node:fs/promises';
 import * as os from 'node:os';
 import * as vscode from 'vscode';
 
@@ -38,11 +38,13 @@ export async function findExecutable(settings: Settings, log: Logger, mayActivat
     workspaceFolders: folders.map((folder) => folder.uri.fsPath),
     home: os.homedir(),
     platform: process.platform,
-    isFile: (file: string) => fs.statSync(file, { throwIfNoEntry: false })?.isFile() ?? false,
+    isFile,
   };
   const tried = new Set<string>();
-  const asksPython = isTrusted && demandedCandidate(around) === undefined;
-  let candidates = asksPython ? workspaceCandidates(around) : listCandidates({ ...around, pythonExecutables: [] });
+  const asksPython = isTrusted && (await demandedCandidate(around)) === undefined;
+  let candidates = asksPython
+    ? workspaceCandidates(around)
+    : await listCandidates({ ...around, pythonExecutables: [] });
   let found = await tryEach(candidates, tried, log);
   if (found || !asksPython) {
     return found ?? notFound(candidates);
@@ -50,7 +52,7 @@ export async function findExecutable(settings: Settings, log: Logger, mayActivat
   const asking = askInterpreters(folders, mayActivate, log);
   for (const patienceMs of PATIENCE_MS) {
     const pythonExecutables = await within(asking, patienceMs);
-    candidates = listCandidates({ ...around, pythonExecutables: pythonExecutables ?? [] });
+    candidates = await listCandidates({ ...around, pythonExecutables: pythonExecutables ?? [] });
     found = await tryEach(candidates, tried, log);
     if (pythonExecutables) {
       return found ?? notFound(candidates);
@@ -87,6 +89,14 @@ async function tryEach(candidates: readonly Candidate[], tried: Set<string>, log
 function notFound(candidates: readonly Candidate[]): Found {
   const places = candidates.map((candidate) => candidate.source).join(', ');
   return { problem: `submodel is not installed where this window can find it (looked in: ${places}).` };
+}
+
+/** False, too, for what may not be looked at, or is on a share that does not answer. */
+function isFile(file: string): Promise<boolean> {
+  return fs.stat(file).then(
+    (facts) => facts.isFile(),
+    () => false,
+  );
 }
 
 function isOnDisk(folder: vscode.WorkspaceFolder): boolean {

@@ -163,7 +163,12 @@ export class ServerController implements vscode.Disposable {
     clearTimeout(this.timer);
     this.crashes.forget();
     await this.stopNow();
-    await this.startNow();
+    try {
+      await this.startNow();
+    } catch (error) {
+      this.log.error(`The server can't be started: ${messageOf(error)}`);
+      this.status.update({ phase: 'failed', problem: messageOf(error) });
+    }
   }
 
   private async startNow(): Promise<void> {
