@@ -3,7 +3,8 @@
 import * as vscode from 'vscode';
 
 import { findExecutable } from '../executable/find';
-import type { Logger } from '../logger';
+import { type Logger, messageOf } from '../logger';
+import { printable } from '../plainText';
 import { readSettings } from '../settings';
 import { taskArguments, type TaskName } from './progress';
 import { BuildTerminal } from './terminal';
@@ -14,7 +15,7 @@ const NAMES: readonly string[] = ['build', 'update'] satisfies TaskName[];
 export function createTask(
   folder: vscode.WorkspaceFolder,
   definition: vscode.TaskDefinition,
-  open: () => Promise<BuildTerminal>,
+  open: () => Promise<vscode.Pseudoterminal>,
 ): vscode.Task {
   const name = nameOf(definition);
   const task = new vscode.Task(definition, folder, name, 'submodel', new vscode.CustomExecution(open));
@@ -46,7 +47,9 @@ export async function openBuildTerminal(
 
 export function registerTaskProvider(log: Logger): vscode.Disposable {
   const make = (folder: vscode.WorkspaceFolder, definition: vscode.TaskDefinition): vscode.Task =>
-    createTask(folder, definition, () => openBuildTerminal(folder.uri.fsPath, definition, log));
+    createTask(folder, definition, () =>
+      openBuildTerminal(folder.uri.fsPath, definition, log).catch((error: unknown) => refuse(messageOf(error))),
+    );
   return vscode.tasks.registerTaskProvider(TYPE, {
     provideTasks: () =>
       (vscode.workspace.workspaceFolders ?? [])
@@ -57,6 +60,21 @@ export function registerTaskProvider(log: Logger): vscode.Disposable {
         ? make(task.scope, task.definition)
         : undefined,
   });
+}
+
+/** A terminal that says why nothing runs: a task whose terminal can't be made would never end. */
+function refuse(problem: string): vscode.Pseudoterminal {
+  const written = new vscode.EventEmitter<string>();
+  const closed = new vscode.EventEmitter<number>();
+  return {
+    onDidWrite: written.event,
+    onDidClose: closed.event,
+    open: () => {
+      written.fire(`submodel: ${printable(problem)}\r\n`);
+      closed.fire(127);
+    },
+    close: () => undefined,
+  };
 }
 
 export function taskDefinition(task: TaskName): vscode.TaskDefinition {

@@ -65,6 +65,7 @@ export class BuildTerminal implements vscode.Pseudoterminal {
   open(size: vscode.TerminalDimensions | undefined): void {
     if (this.isStopped) {
       return;
+      this.closed.fire(130); // nobody listened yet when it was stopped
     }
     const args = [...this.args, '--progress', 'json', ...(this.isPaced ? ['--paced'] : [])];
     this.written.fire(`${printable([this.command, ...args].join(' ').replaceAll('\n', ' '))}\r\n`);
