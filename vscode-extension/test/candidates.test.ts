@@ -88,3 +88,9 @@ test.each([
 ])('%s is %s', (text, expanded) => {
   expect(expand(text, AROUND)).toBe(expanded);
 });
+
+test('conda on Windows has its programs in Scripts, below the interpreter', async () => {
+  const around = { ...AROUND, platform: 'win32' as const, pythonExecutables: ['C:\\conda\\envs\\app\\python.exe'] };
+  const commands = (await listCandidates(around)).map(({ command }) => command);
+  expect(commands).toContain('C:\\conda\\envs\\app\\Scripts\\submodel.exe');
+});

@@ -34,7 +34,12 @@ export async function listCandidates(around: Surroundings): Promise<Candidate[]>
     }
   };
   for (const python of around.pythonExecutables) {
-    add(paths.join(paths.dirname(python), name), 'the selected Python environment');
+    const folder = paths.dirname(python);
+    // conda, and Python itself on Windows, have `python.exe` above their programs.
+    const places = around.platform === 'win32' ? [folder, paths.join(folder, 'Scripts')] : [folder];
+    for (const place of places) {
+      add(paths.join(place, name), 'the selected Python environment');
+    }
   }
   add(await onPath(name, around), 'PATH');
   // A desktop starts editors without the PATH of a shell.
