@@ -37,6 +37,13 @@ export function readSettings(): Settings {
   };
 }
 
+/** VS Code's own settings of a proxy; none if it is not to be used. */
+export function readProxy(): { readonly proxy: string; readonly noProxy: readonly string[] } {
+  const section = vscode.workspace.getConfiguration('http');
+  const isOff = section.get('proxySupport') === 'off';
+  return { proxy: isOff ? '' : section.get('proxy', ''), noProxy: section.get('noProxy', []) };
+}
+
 /** The server's options that the user has set, by dotted name. The server has its own defaults for the others. */
 export function readServerOptions(): Map<string, unknown> {
   const section = vscode.workspace.getConfiguration(SECTION);

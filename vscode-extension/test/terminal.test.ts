@@ -3,7 +3,9 @@ import { expect, test, vi } from 'vitest';
 import { BuildTerminal } from '../src/build/terminal';
 
 const written = vi.hoisted(() => vi.fn());
+const http = vi.hoisted((): Record<string, unknown> => ({}));
 vi.mock('vscode', () => ({
+  workspace: { getConfiguration: () => ({ get: (name: string, standard: unknown) => http[name] ?? standard }) },
   EventEmitter: class {
     readonly event = (): void => undefined;
     readonly fire = written;
@@ -46,4 +48,32 @@ test('nothing that a terminal obeys comes from a name', async () => {
   const shown = written.mock.calls.map(([text]) => String(text)).join('');
   expect(shown.match(/a\?\]0;owned/g)).toHaveLength(4);
   expect(shown.replaceAll('\r\u001b[2K', '').replaceAll('\r\n', '')).not.toMatch(/\p{C}/u);
+});
+
+test('stopped before it is open, it closes once it is', async () => {
+  const terminal = new BuildTerminal('/bin/sh', ['-c', ''], '/');
+  terminal.stop();
+  written.mockClear(); // what was fired before reached nobody
+  terminal.open(undefined);
+  expect(written.mock.calls).toEqual([[130]]);
+  expect(await terminal.exitCode).toBe(130);
+});
+
+test("the editor's proxy is that of a build, unless the environment has one", async () => {
+  for (const name of ['HTTPS_PROXY', 'https_proxy', 'ALL_PROXY', 'all_proxy', 'NO_PROXY', 'no_proxy']) {
+    vi.stubEnv(name, '');
+  }
+  Object.assign(http, { proxy: 'http://proxy:8080', noProxy: ['a.example', 'b.example'] });
+  const printed = async (): Promise<string> => {
+    const terminal = run('echo "$HTTPS_PROXY $NO_PROXY"');
+    await terminal.exitCode;
+    return terminal.tail.trim();
+  };
+  expect(await printed()).toBe('http://proxy:8080 a.example,b.example');
+  http['proxySupport'] = 'off';
+  expect(await printed()).toBe('');
+  http['proxySupport'] = 'override';
+  vi.stubEnv('HTTPS_PROXY', 'http://own');
+  expect(await printed()).toBe('http://own');
+  vi.unstubAllEnvs();
 });

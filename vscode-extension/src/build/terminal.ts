@@ -7,8 +7,9 @@ import * as readline from 'node:readline';
 import * as vscode from 'vscode';
 
 import type { BuildProgress } from '../documents';
-import { childEnvironment } from '../executable/environment';
+import { childEnvironment, proxyEnvironment } from '../executable/environment';
 import { printable } from '../plainText';
+import { readProxy } from '../settings';
 import { giveWay } from './priority';
 import { describeProgress, readProgress } from './progress';
 
@@ -64,11 +65,12 @@ export class BuildTerminal implements vscode.Pseudoterminal {
 
   open(size: vscode.TerminalDimensions | undefined): void {
     if (this.isStopped) {
-      return;
       this.closed.fire(130); // nobody listened yet when it was stopped
+      return;
     }
     const args = [...this.args, '--progress', 'json', ...(this.isPaced ? ['--paced'] : [])];
     this.written.fire(`${printable([this.command, ...args].join(' ').replaceAll('\n', ' '))}\r\n`);
+    const { proxy, noProxy } = readProxy();
     const child = spawn(this.command, args, {
       cwd: this.cwd,
       detached: process.platform !== 'win32', // a separate process group, which an interrupt reaches as a whole
@@ -76,6 +78,7 @@ export class BuildTerminal implements vscode.Pseudoterminal {
       stdio: ['pipe', 'pipe', 'pipe'],
       env: {
         ...childEnvironment(process.env, process.platform),
+        ...proxyEnvironment(process.env, proxy, noProxy),
         COLUMNS: String(Math.min(size?.columns ?? 100, 120)),
         PYTHONIOENCODING: 'utf-8',
         PYTHONUNBUFFERED: '1',

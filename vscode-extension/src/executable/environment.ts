@@ -24,6 +24,20 @@ export function childEnvironment(environment: Environment, platform: NodeJS.Plat
   return kept;
 }
 
+/** The editor's proxy, for a child whose environment names none. */
+export function proxyEnvironment(
+  environment: Environment,
+  proxy: string,
+  noProxy: readonly string[],
+): Record<string, string> {
+  const isSet = (names: readonly string[]): boolean =>
+    Object.entries(environment).some(([name, value]) => value && names.includes(name.toUpperCase()));
+  if (!proxy || isSet(['HTTPS_PROXY', 'ALL_PROXY'])) {
+    return {};
+  }
+  return { HTTPS_PROXY: proxy, ...(noProxy.length === 0 || isSet(['NO_PROXY']) ? {} : { NO_PROXY: noProxy.join() }) };
+}
+
 function absoluteEntries(value: string | undefined, platform: NodeJS.Platform): string[] {
   // On Windows `\x` depends on the current drive.
   const isWhole = (entry: string): boolean =>
