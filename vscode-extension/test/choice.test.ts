@@ -7,10 +7,14 @@ import { OWN_BUNDLE } from '../src/bundle/bundles';
 import { Bundles } from '../src/bundle/choice';
 
 const found = vi.hoisted(() => vi.fn());
+const showQuickPick = vi.hoisted(() => vi.fn());
 const workspace = vi.hoisted(() => ({
   workspaceFolders: [] as object[],
   textDocuments: [] as object[],
-  getConfiguration: () => ({ get: (_: string, standard: unknown) => standard }),
+  off: undefined as string | undefined, // a folder with submodel.enabled: false
+  getConfiguration: (_section: string, scope?: string) => ({
+    get: (name: string, standard: unknown) => (name === 'enabled' ? scope !== workspace.off : standard),
+  }),
   isTrusted: true,
 }));
 const picking = vi.hoisted(() => vi.fn());
@@ -19,6 +23,8 @@ vi.mock('vscode', () => ({
   EventEmitter: class {
     readonly fire = found;
   },
+  Uri: { file: (file: string) => file },
+  window: { showQuickPick },
   workspace,
 }));
 
@@ -29,6 +35,7 @@ beforeEach(() => {
   fs.mkdirSync(path.join(root, '.git'));
   workspace.workspaceFolders = [{ uri: { scheme: 'file', fsPath: root } }];
   workspace.textDocuments = [];
+  workspace.off = undefined;
   found.mockClear();
 });
 afterEach(() => {
@@ -109,4 +116,20 @@ test('a bundle that an opened file brings is reported once', async () => {
   await bundles.lookFrom(open('packages/api/b.py'));
   await bundles.lookFrom({ uri: { scheme: 'file', fsPath: '/elsewhere/a.py' } as never });
   expect(found).toHaveBeenCalledOnce();
+});
+
+test('nothing is read of a folder whose suggestions are off', async () => {
+  const bundles = new Bundles({ get: () => undefined } as never);
+  const [on, off] = [build('on'), build('off')];
+  workspace.workspaceFolders = [on, off].map((fsPath) => ({ uri: { scheme: 'file', fsPath } }));
+  expect(await bundles.repositories()).toEqual([on, off]);
+  workspace.off = off;
+  expect(await bundles.served()).toMatchObject([{ folder: path.join(on, OWN_BUNDLE) }]);
+});
+
+test('a bundle that was picked from elsewhere is listed, with the mark', async () => {
+  const other = path.join(build('other'), OWN_BUNDLE);
+  await new Bundles({ get: () => other } as never).choose([]);
+  const items = (await (showQuickPick.mock.lastCall?.[0] as Promise<object[]>)) as { label: string; detail?: string }[];
+  expect(items.filter(({ label }) => label.startsWith('$(check)')).map(({ detail }) => detail)).toEqual([other]);
 });

@@ -6,7 +6,7 @@ import * as path from 'node:path';
 import * as vscode from 'vscode';
 
 import { plain } from '../plainText';
-import { readSettings } from '../settings';
+import { isEnabledFor, readSettings } from '../settings';
 import {
   findGitRoot,
   findRepository,
@@ -147,14 +147,27 @@ export class Bundles {
         folder: kept.folder,
       });
     }
+    const other = picked === undefined || items.some(({ folder }) => folder === picked) ? undefined : picked;
+    if (other !== undefined) {
+      const bundle = await readBundle(other);
+      const description = bundle ? describeBundle(bundle) : "can't be read";
+      items.push({
+        label: `${mark(other)}$(folder) ${path.basename(other)}`,
+        description,
+        detail: other,
+        folder: other,
+      });
+    }
     items.push({ label: '$(folder-opened) Another Folder…', folder: 'browse' });
     return items;
   }
 
-  /** The nearest folder with a bundle at or above each of the workspace's, and each opened file. */
+  /** The nearest folder with a bundle at or above each of the workspace's, and each opened file, if suggestions are on there. */
   async repositories(): Promise<string[]> {
-    const found = await Promise.all(workspaceFolders().map((folder) => findRepository(folder)));
-    return [...new Set([...found.filter((folder) => folder !== undefined), ...(await this.repositoriesBelow())])];
+    const folders = workspaceFolders().filter(isOn);
+    const found = await Promise.all(folders.map((folder) => findRepository(folder)));
+    const below = (await this.repositoriesBelow()).filter(isOn);
+    return [...new Set([...found.filter((folder) => folder !== undefined), ...below])];
   }
 
   /** The repositories below the workspace's folders that opened files lie in, as a package of a monorepo. */
@@ -220,6 +233,10 @@ async function browse(): Promise<string> {
     return 'cancelled';
   }
   return uri.fsPath;
+}
+
+function isOn(folder: string): boolean {
+  return isEnabledFor(vscode.Uri.file(folder));
 }
 
 function isBelowOneOf(folders: readonly string[], one: string): boolean {

@@ -20,6 +20,7 @@ import {
 import { childEnvironment } from '../executable/environment';
 import type { Executable } from '../executable/find';
 import { type Logger, messageOf } from '../logger';
+import { isEnabledFor } from '../settings';
 import { SELECTOR } from './options';
 import { readServerLine } from './serverLog';
 
@@ -53,7 +54,7 @@ export class RunningServer {
   ) {
     this.client = new QuietClient('submodel', 'submodel', () => this.spawn(), this.clientOptions());
     this.client.registerFeature(announcesStatus);
-    this.client.registerFeature(addsFolders(settings.repositoriesBelow));
+    this.client.registerFeature(setsFolders(settings.repositoriesBelow));
     this.client.onNotification(ShowMessageNotification.type, ({ type, message }) => {
       settings.onMessage(message, type <= 2);
     });
@@ -119,7 +120,13 @@ export class RunningServer {
     return {
       documentSelector: SELECTOR,
       initializationOptions: this.settings.initializationOptions,
-      middleware: this.settings.middleware,
+      middleware: {
+        ...this.settings.middleware,
+        workspace: {
+          didChangeWorkspaceFolders: ({ added, removed }, next) =>
+            next({ added: added.filter((folder) => isEnabledFor(folder)), removed }),
+        },
+      },
       outputChannel: this.log,
       stdioOptions: {
         stdout: () => undefined, // belongs to the protocol
@@ -140,13 +147,14 @@ export class RunningServer {
   }
 }
 
-/** Adds folders to those of the workspace, so that the server loads their bundles from the start. */
-function addsFolders(folders: readonly string[]): StaticFeature {
-  const added = folders.map((folder) => ({ uri: vscode.Uri.file(folder).toString(), name: path.basename(folder) }));
+/** The workspace's folders and others, whose bundles the server loads from the start; none where suggestions are off. */
+export function setsFolders(others: readonly string[]): StaticFeature {
+  const added = others.map((folder) => ({ uri: vscode.Uri.file(folder).toString(), name: path.basename(folder) }));
   return {
     fillInitializeParams(params) {
-      if (added.length > 0) {
-        params.workspaceFolders = [...(params.workspaceFolders ?? []), ...added];
+      const all = [...(params.workspaceFolders ?? []), ...added];
+      if (all.length > 0) {
+        params.workspaceFolders = all.filter(({ uri }) => isEnabledFor(vscode.Uri.parse(uri)));
       }
     },
     fillClientCapabilities: () => undefined,
@@ -156,9 +164,10 @@ function addsFolders(folders: readonly string[]): StaticFeature {
   };
 }
 
-/** Asks the server to send `submodel/status` as a notification. */
-const announcesStatus: StaticFeature = {
+/** Asks the server to send `submodel/status` as a notification, which the status bar shows; so no other progress. */
+export const announcesStatus: StaticFeature = {
   fillClientCapabilities(capabilities) {
+    capabilities.window = { ...capabilities.window, workDoneProgress: false };
     capabilities.experimental = { ...(capabilities.experimental as object | undefined), submodelStatus: true };
   },
   initialize: () => undefined,

@@ -1,0 +1,33 @@
+import { expect, test, vi } from 'vitest';
+
+import { announcesStatus, setsFolders } from '../src/server/launch';
+
+vi.mock('vscode', () => ({
+  Uri: { file: (file: string) => `file://${file}`, parse: (uri: string) => uri },
+  workspace: {
+    getConfiguration: (_section: string, scope: string) => ({ get: () => !scope.endsWith('off') }),
+  },
+}));
+vi.mock('vscode-languageclient/node', () => ({
+  LanguageClient: class {
+    readonly state = 0;
+  },
+}));
+
+test('the server gets no folder whose suggestions are off', () => {
+  const params = { workspaceFolders: ['/a', '/off'].map((path) => ({ uri: `file://${path}`, name: path })) };
+  setsFolders(['/a/packages/api', '/off/packages/off']).fillInitializeParams?.(params as never);
+  expect(params.workspaceFolders.map(({ uri }) => uri)).toEqual(['file:///a', 'file:///a/packages/api']);
+  const none = { workspaceFolders: null };
+  setsFolders([]).fillInitializeParams?.(none as never);
+  expect(none.workspaceFolders).toBeNull();
+});
+
+test('the server shows no progress of its own beside the status bar', () => {
+  const capabilities = { window: { workDoneProgress: true, showDocument: {} }, experimental: { other: true } };
+  announcesStatus.fillClientCapabilities(capabilities as never);
+  expect(capabilities).toEqual({
+    window: { workDoneProgress: false, showDocument: {} },
+    experimental: { other: true, submodelStatus: true },
+  });
+});
