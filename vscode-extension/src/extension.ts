@@ -14,7 +14,7 @@ import { Snooze } from './completion/snooze';
 import { Suggestions } from './completion/suggestions';
 import { onDidSelectInterpreter } from './executable/python';
 import { createLogger } from './logger';
-import { followState, openWalkthrough, setContext } from './onboarding/context';
+import { followState, followWalkthrough, openWalkthrough, setContext } from './onboarding/context';
 import { Offers } from './onboarding/offers';
 import { noteOtherExtensions } from './onboarding/otherExtensions';
 import { ServerController } from './server/controller';
@@ -68,11 +68,12 @@ export function activate(context: vscode.ExtensionContext): void {
     followCursor(controller, status),
     registerTaskProvider(log),
     status.onDidChange(followState),
+    followWalkthrough(),
     suggestions.onFirstShown(() => {
       setContext('hasSuggested', true);
       void noteOtherExtensions(context.globalState, status, log); // others have had their time to start
     }),
-    controller.onNoBundle(() => void offers.offerToBuild()),
+    controller.onNoBundle(() => void offers.offerToBuild(status.snapshot.executable !== undefined)),
     controller.onNoExecutable(({ problem, isAsked }) => void offers.tellOfMissingExecutable(problem, isAsked)),
     controller.onFoundExecutable((executable) => void offers.tellOfExecutable(executable)),
     controller.onGaveUp(() => void offers.tellOfCrashes()),

@@ -265,3 +265,11 @@ test('a start that fails in an unforeseen way is told in the status, and can be 
   await controller.restart('b');
   expect(around.launched).toHaveLength(1);
 });
+
+test('nobody is asked to build before the program was looked for', async () => {
+  served = [];
+  const heard: unknown[] = [];
+  controller.onNoBundle(() => heard.push(status.snapshot.executable));
+  await controller.restart('a');
+  expect(heard).toEqual([EXECUTABLE.command]);
+});

@@ -8,6 +8,8 @@ import * as vscode from 'vscode';
 import type { Snapshot } from '../status/state';
 
 const WALKTHROUGH = 'submodel.submodel#start';
+const TAB = 'Walkthrough: submodel'; // in English; elsewhere only our own command is noticed
+const REGISTERING_MS = 5_000; // after the tab is there
 
 const facts = new Map<string, boolean>();
 let isOpened = false;
@@ -28,6 +30,28 @@ export function setContext(name: string, value: boolean): void {
 
 export async function openWalkthrough(): Promise<void> {
   await vscode.commands.executeCommand('workbench.action.openWalkthrough', WALKTHROUGH, false);
+  noteOpened();
+}
+
+/** Notice a walkthrough that VS Code has opened, after the installation or from its welcome page. */
+export function followWalkthrough(): vscode.Disposable {
+  let timer: NodeJS.Timeout | undefined;
+  const look = (): void => {
+    const tabs = vscode.window.tabGroups.all.flatMap((group) => group.tabs);
+    if (!isOpened && tabs.some(({ label, input }) => label === TAB && input === undefined)) {
+      timer ??= setTimeout(noteOpened, REGISTERING_MS);
+    }
+  };
+  look();
+  return vscode.Disposable.from(
+    vscode.window.tabGroups.onDidChangeTabs(look),
+    new vscode.Disposable(() => {
+      clearTimeout(timer);
+    }),
+  );
+}
+
+function noteOpened(): void {
   isOpened = true;
   facts.forEach((value, name) => {
     tell(name, value);

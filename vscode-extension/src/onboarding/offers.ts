@@ -2,6 +2,8 @@
 
 import * as vscode from 'vscode';
 
+import { findGitRoot } from '../bundle/bundles';
+import { workspaceFolders } from '../bundle/choice';
 import type { Executable } from '../executable/find';
 import { plain } from '../plainText';
 
@@ -16,24 +18,26 @@ export class Offers {
     private readonly userMemory: vscode.Memento,
   ) {}
 
-  /** Offer a build: once a workspace, and never again if the user says so. */
-  async offerToBuild(): Promise<void> {
-    const hasFolder = (vscode.workspace.workspaceFolders ?? []).some((folder) => folder.uri.scheme === 'file');
-    const mayAsk = hasFolder && vscode.workspace.isTrusted && !this.userMemory.get<boolean>(NEVER, false);
+  /** Offer a build in a git repository, or what it needs: once a workspace, and never again if the user says so. */
+  async offerToBuild(isInstalled: boolean): Promise<void> {
+    const roots = await Promise.all(workspaceFolders().map((folder) => findGitRoot(folder)));
+    const isInGit = roots.some((root) => root !== undefined);
+    const mayAsk = isInGit && vscode.workspace.isTrusted && !this.userMemory.get<boolean>(NEVER, false);
     if (!mayAsk || this.workspaceMemory.get<boolean>(OFFERED, false)) {
       return;
     }
     await this.workspaceMemory.update(OFFERED, true);
-    const [build, more, never] = ['Build', 'How It Works', 'Never Ask'];
+    const [build, more, install, never] = ['Build', 'How It Works', 'How to Install', 'Never Ask'];
+    const needs = isInstalled
+      ? 'Building one takes minutes, all on this machine.'
+      : 'Building one needs the program submodel, which was not found.';
     const answer = await vscode.window.showInformationMessage(
-      'There is no sub-model of this workspace yet. Building one takes minutes, all on this machine.',
-      build,
-      more,
-      never,
+      plain(`There is no sub-model of this workspace yet. ${needs}`),
+      ...(isInstalled ? [build, more, never] : [install, never]),
     );
     if (answer === build) {
       await vscode.commands.executeCommand('submodel.build');
-    } else if (answer === more) {
+    } else if (answer === more || answer === install) {
       await vscode.commands.executeCommand('submodel.openWalkthrough');
     } else if (answer === never) {
       await this.userMemory.update(NEVER, true);

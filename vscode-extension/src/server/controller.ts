@@ -192,9 +192,9 @@ export class ServerController implements vscode.Disposable {
     }
     if (!bundle) {
       this.status.update({ phase: 'no-bundle' });
-      this.noBundle.fire();
       // The walkthrough ticks its first step, with nothing to serve yet. No other extension is activated for that.
       const found = await this.lookForExecutable(isAsked);
+      this.noBundle.fire();
       if (!isAsked) {
         return;
       }
