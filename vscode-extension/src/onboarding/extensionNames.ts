@@ -1,8 +1,10 @@
 // The extensions that are known to suggest inline. Free of VS Code.
 
+const COPILOT = 'GitHub Copilot';
+
 const NAMES: ReadonlyMap<string, string> = new Map([
-  ['github.copilot', 'GitHub Copilot'],
-  ['github.copilot-chat', 'GitHub Copilot'],
+  ['github.copilot', COPILOT],
+  ['github.copilot-chat', COPILOT],
   ['tabbyml.vscode-tabby', 'Tabby'],
   ['continue.continue', 'Continue'],
   ['sourcegraph.cody-ai', 'Cody'],
@@ -21,8 +23,12 @@ const NAMES: ReadonlyMap<string, string> = new Map([
   ['kilocode.kilo-code', 'Kilo Code'],
 ]);
 
-/** Their names, each once, in the order of the ids. */
-export function findOtherExtensions(extensionIds: readonly string[]): string[] {
+/**
+ * Their names, each once, in the order of the ids. `copilot` is the setting github.copilot.enable: by language, whether
+ * Copilot suggests; it is not named if all are off.
+ */
+export function findOtherExtensions(extensionIds: readonly string[], copilot?: Record<string, boolean>): string[] {
   const names = extensionIds.map((id) => NAMES.get(id.toLowerCase())).filter((name) => name !== undefined);
-  return [...new Set(names)];
+  const isCopilotOff = copilot?.['*'] === false && !Object.values(copilot).includes(true);
+  return [...new Set(names)].filter((name) => name !== COPILOT || !isCopilotOff);
 }

@@ -1,4 +1,4 @@
-// Other extensions that suggest inline. Two of them at once show one another's text, so the user should know.
+// Other extensions that may suggest inline. Two of them at once show one another's text, so the user should know.
 
 import * as vscode from 'vscode';
 
@@ -10,9 +10,8 @@ import { findOtherExtensions } from './extensionNames';
 const REPORTED = 'reportedExtensions';
 
 export async function noteOtherExtensions(memory: vscode.Memento, status: StatusModel, log: Logger): Promise<void> {
-  const names = findOtherExtensions(
-    vscode.extensions.all.filter((extension) => extension.isActive).map(({ id }) => id),
-  );
+  const active = vscode.extensions.all.filter((extension) => extension.isActive).map(({ id }) => id);
+  const names = findOtherExtensions(active, vscode.workspace.getConfiguration('github.copilot').get('enable'));
   status.update({ otherExtensions: names });
   const reported = memory.get<string[]>(REPORTED, []);
   const fresh = names.filter((name) => !reported.includes(name));
@@ -20,7 +19,7 @@ export async function noteOtherExtensions(memory: vscode.Memento, status: Status
     return;
   }
   await memory.update(REPORTED, [...reported, ...fresh]);
-  const text = `${fresh.join(' and ')} suggests inline too: what you see may be from there. Turn one of them off.`;
+  const text = `${fresh.join(' and ')} may suggest inline too: what you see may be from there. Turn one of them off.`;
   log.info(text);
   const show = 'Show Extension';
   if ((await vscode.window.showInformationMessage(plain(`submodel: ${text}`), show)) === show) {

@@ -123,7 +123,7 @@ function listFacts(now: Snapshot): [string, string][] {
     ['Server', now.version && `submodel ${now.version}${now.executable ? `, ${now.executable}` : ''}`],
     [
       'Beside it',
-      now.otherExtensions.length === 0 ? undefined : `${now.otherExtensions.join(', ')} suggests inline too`,
+      now.otherExtensions.length === 0 ? undefined : `${now.otherExtensions.join(', ')} may suggest inline too`,
     ],
   ];
   return facts.filter((fact): fact is [string, string] => fact[1] !== undefined && fact[1] !== '');
