@@ -23,7 +23,7 @@ import { SECTION } from './settings';
 import { createStatusItems } from './status/items';
 import { showMenu } from './status/menu';
 import { StatusModel } from './status/model';
-import { toggleEnabled, togglePauseOnBattery } from './status/switches';
+import { toggleEnabled, toggleLanguage, togglePauseOnBattery } from './status/switches';
 import { explainLast, showStatistics } from './views/answers';
 import { Pages } from './views/pages';
 import { openReport } from './views/report';
@@ -107,18 +107,20 @@ export function activate(context: vscode.ExtensionContext): void {
 
     on('build', (repository) => builds.run('build', repository)),
     on('update', (repository) => builds.run('update', repository)),
+    on('stopBuild', () => builds.stop()),
     on('chooseBundle', async () => {
       const older = await controller.olderBundles();
       return (await bundles.choose(older)) && controller.restart('another bundle was picked');
     }),
     on('toggle', toggleEnabled),
+    on('toggleLanguage', toggleLanguage),
     on('snoozeSuggestions', (minutes) => snooze.begin(minutes)),
     on('endSnooze', () => snooze.end()),
     on('pauseOnBattery', () => togglePauseOnBattery(context.workspaceState, context.globalState)),
     on('suggestHere', suggestHere),
-    on('explainLast', () => explainLast(controller, suggestions.last, pages)),
-    on('openReport', () => openReport(status)),
-    on('showStatistics', () => showStatistics(controller, pages)),
+    on('explainLast', () => explainLast(controller, status, suggestions.last, pages)),
+    on('openReport', (repository) => openReport(status, repository)),
+    on('showStatistics', () => showStatistics(controller, status, pages)),
     on('restart', () => controller.restartAsAsked()),
     on('trustBundle', () => controller.trustUntrusted()),
     on('showLogs', () => {

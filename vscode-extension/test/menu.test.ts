@@ -4,7 +4,12 @@ import { showMenu } from '../src/status/menu';
 import { INITIAL, type Snapshot } from '../src/status/state';
 
 const { showQuickPick } = vi.hoisted(() => ({ showQuickPick: vi.fn() }));
-vi.mock('vscode', () => ({ window: { showQuickPick } }));
+const window = vi.hoisted((): { activeTextEditor?: object } => ({}));
+vi.mock('vscode', () => ({
+  window: Object.assign(window, { showQuickPick }),
+  languages: { match: (_: unknown, { scheme }: { scheme: string }) => (scheme === 'file' ? 10 : 0) },
+  workspace: { getConfiguration: () => ({ get: () => ({ '*': true, log: false }) }) },
+}));
 
 async function commands(snapshot: Snapshot): Promise<unknown[]> {
   await showMenu(snapshot);
@@ -16,4 +21,38 @@ test('an untrusted bundle can be trusted for as long as there is one', async () 
   const untrusted = { folder: '/a/.submodel/bundle', build: 'b0' };
   expect(await commands({ ...INITIAL, untrusted })).toContainEqual(['submodel.trustBundle', untrusted.folder]);
   expect((await commands(INITIAL)).flat()).not.toContain('submodel.trustBundle');
+});
+
+test.each([
+  [{ phase: 'disabled' }, 'submodel.toggle'],
+  [{ phase: 'untrusted' }, 'workbench.trust.manage'],
+  [{ phase: 'no-bundle' }, 'submodel.openWalkthrough'],
+  [{ phase: 'no-bundle', executable: '/bin/submodel' }, 'submodel.build'],
+  [{ phase: 'no-executable' }, 'submodel.openWalkthrough'],
+  [{ phase: 'failed' }, 'submodel.restart'],
+] as const)('%o: first comes what helps, once', async (change, command) => {
+  const all = await commands({ ...INITIAL, ...change });
+  expect(all[0]).toBe(command);
+  expect(all.filter((one) => one === command)).toHaveLength(1);
+});
+
+test('a build can be stopped and watched, and an update that is no task be stopped', async () => {
+  const building = { ...INITIAL, building: 'prune' };
+  const shown = ['submodel.stopBuild', 'workbench.action.tasks.showTasks'];
+  expect((await commands({ ...building, isTask: true })).slice(0, 2)).toEqual(shown);
+  expect((await commands({ ...building, isUpdate: true }))[0]).toBe(shown[0]);
+  expect(await commands({ ...building, isUpdate: true })).not.toContain(shown[1]);
+  expect(await commands(INITIAL)).not.toContain(shown[0]);
+});
+
+test("the active editor's language has a switch", async () => {
+  const labels = async (languageId: string, scheme: string): Promise<string[]> => {
+    window.activeTextEditor = { document: { languageId, scheme } };
+    await showMenu(INITIAL);
+    const entries = showQuickPick.mock.lastCall?.[0] as { readonly label: string }[];
+    return entries.map(({ label }) => label).filter((label) => / in /.test(label));
+  };
+  expect(await labels('python', 'file')).toEqual(['$(circle-slash) Turn Off in python']);
+  expect(await labels('log', 'file')).toEqual(['$(check) Turn On in log']);
+  expect(await labels('python', 'output')).toEqual([]);
 });

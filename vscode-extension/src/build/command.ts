@@ -39,6 +39,7 @@ export class BuildCommand implements vscode.Disposable {
   private terminal: BuildTerminal | undefined;
   private ended: Promise<unknown> = Promise.resolve();
   private isToStop = false;
+  private isUnwanted = false; // the user has stopped what runs
 
   constructor(
     private readonly bundles: Bundles,
@@ -56,11 +57,18 @@ export class BuildCommand implements vscode.Disposable {
       return;
     }
     if (!vscode.workspace.isTrusted) {
-      void vscode.window.showInformationMessage('Building runs programs of this workspace; trust it first.');
+      await tellUntrusted();
       return;
     }
     const target = await pickTarget(task, named, await this.bundles.repositoriesBelow());
-    if (!target) {
+    if (target) {
+      await this.runOf(task, target);
+    }
+  }
+
+  private async runOf(task: TaskName, target: Target): Promise<void> {
+    if (this.isRunning && !this.isByItself) {
+      tellRunning(); // it has begun while the user picked the repository
       return;
     }
     if (this.runsByItself && task === 'update' && this.target?.repository === target.repository) {
@@ -84,7 +92,9 @@ export class BuildCommand implements vscode.Disposable {
       return;
     }
     const problem = await this.runAlone('update', target, true);
-    if (problem === undefined) {
+    if (this.isUnwanted) {
+      await this.failures.note(built, 'You have stopped it.'); // or it would begin again in minutes
+    } else if (problem === undefined) {
       await this.failures.forget(built.repository);
     } else if ((await this.failures.note(built, problem)) && this.isByItself) {
       // Nobody has asked meanwhile, and so nobody has seen it.
@@ -100,6 +110,16 @@ export class BuildCommand implements vscode.Disposable {
   async stopByItself(): Promise<void> {
     if (this.runsByItself) {
       this.isToStop = true; // its terminal may not be there yet
+      this.terminal?.stop();
+      await this.ended;
+    }
+  }
+
+  /** Stop what runs, as the user has asked. An update that began by itself does not begin again for a day. */
+  async stop(): Promise<void> {
+    if (this.isRunning) {
+      this.isUnwanted = true;
+      this.isToStop = true;
       this.terminal?.stop();
       await this.ended;
     }
@@ -122,6 +142,7 @@ export class BuildCommand implements vscode.Disposable {
     this.isByItself = isByItself;
     this.isStill = false;
     this.isToStop = false;
+    this.isUnwanted = false;
     this.target = target;
     const running = this.runTask(task, target).finally(() => {
       this.isRunning = false;
@@ -139,7 +160,8 @@ export class BuildCommand implements vscode.Disposable {
 
   /** Resolves to why it failed; undefined if it did not. */
   private async runTask(task: TaskName, target: Target): Promise<string | undefined> {
-    this.status.update({ building: task === 'build' ? 'building' : task, isUpdate: task === 'update' });
+    const building = task === 'build' ? 'building' : task;
+    this.status.update({ building, isUpdate: task === 'update', isTask: !this.isByItself });
     let terminal: BuildTerminal;
     try {
       terminal = await openBuildTerminal(target.repository, taskDefinition(task), this.log, this.isByItself);
@@ -168,13 +190,14 @@ export class BuildCommand implements vscode.Disposable {
       const text = task === 'build' ? await describeBuilt(target.repository) : terminal.lastMessage;
       this.log.info(text ?? 'It is updated.');
       if (!this.isByItself) {
-        tellSuccess(text ?? 'It is updated.', task === 'build' && (await isWorseThanBase(target.repository)));
+        const isWorse = task === 'build' && (await isWorseThanBase(target.repository));
+        tellSuccess(text ?? 'It is updated.', isWorse, target.repository);
       }
       return undefined;
     }
     if (terminal.wasStopped) {
       this.log.info(WORDS[task].stopped);
-      if (!this.isByItself) {
+      if (!this.isByItself || this.isUnwanted) {
         void vscode.window.showInformationMessage(plain(WORDS[task].stopped));
       }
       return undefined;
@@ -191,13 +214,16 @@ export class BuildCommand implements vscode.Disposable {
     const title = plain(`${WORDS[task].title} of ${nameOf(target)}`);
     const location = this.isByItself ? vscode.ProgressLocation.Window : vscode.ProgressLocation.Notification;
     return vscode.window.withProgress({ location, title, cancellable: true }, async (progress, token) => {
+      let done = 0; // per cent
       const listening = vscode.Disposable.from(
         token.onCancellationRequested(() => {
           terminal.stop();
         }),
         terminal.onProgress((now) => {
           if (now.kind === 'stage' && now.state === 'running') {
-            progress.report({ message: plain(describeProgress(now)) });
+            const increment = 100 * (now.total_share ?? 0) - done;
+            progress.report({ message: plain(describeProgress(now)), ...(increment > 0 ? { increment } : {}) });
+            done += Math.max(0, increment);
             if (!this.isStill && now.stage !== this.status.snapshot.building) {
               this.status.update({ building: now.stage });
             }
@@ -226,7 +252,7 @@ export class BuildCommand implements vscode.Disposable {
     const logs = 'Show Logs'; // which end with what was printed
     const answer = await vscode.window.showErrorMessage(plain(`${nameOf(target)}: ${problem}`), again, logs);
     if (answer === again) {
-      await this.run(isForBuild ? 'build' : task, target.repository);
+      await this.runOf(isForBuild ? 'build' : task, target);
     } else if (answer === logs) {
       await vscode.commands.executeCommand('submodel.showLogs');
     }
@@ -238,6 +264,17 @@ async function describeBuilt(repository: string): Promise<string> {
   return `The sub-model is built${bundle ? ` (${describeBundle(bundle)})` : ''}.`;
 }
 
+async function tellUntrusted(): Promise<void> {
+  const manage = 'Manage Workspace Trust';
+  const answer = await vscode.window.showInformationMessage(
+    'Building runs programs of this workspace; trust it first.',
+    manage,
+  );
+  if (answer === manage) {
+    await vscode.commands.executeCommand('workbench.trust.manage');
+  }
+}
+
 function tellRunning(): void {
   void vscode.window.showInformationMessage('A sub-model is being built or updated already.');
 }
@@ -246,14 +283,14 @@ const WORSE =
   'It is worse than its base model on files that the build did not learn from, and is served all the same. ' +
   'Larger submodel.build.minutes, or "--size", "auto" in submodel.build.extraArguments, may make a better one.';
 
-function tellSuccess(text: string, isWorse: boolean): void {
+function tellSuccess(text: string, isWorse: boolean, repository: string): void {
   const report = 'Open the Report';
   const shown = isWorse
     ? vscode.window.showWarningMessage(plain(`${text} ${WORSE}`), report)
     : vscode.window.showInformationMessage(plain(text), report);
   void shown.then((answer) => {
     if (answer === report) {
-      void vscode.commands.executeCommand('submodel.openReport');
+      void vscode.commands.executeCommand('submodel.openReport', repository);
     }
   });
 }

@@ -10,7 +10,6 @@ import { findRefusal } from './refusal';
 
 export interface LastSuggestion {
   readonly uri: vscode.Uri;
-  readonly position: vscode.Position;
   readonly refusal: string | undefined; // why the server was not asked
 }
 
@@ -38,7 +37,7 @@ export class Suggestions {
   ) => {
     const isInvoked = context.triggerKind === vscode.InlineCompletionTriggerKind.Invoke;
     const refusal = refusalFor(document, isInvoked);
-    this.lastAsked = { uri: document.uri, position, refusal };
+    this.lastAsked = { uri: document.uri, refusal };
     if (refusal !== undefined) {
       return null;
     }

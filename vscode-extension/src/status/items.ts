@@ -2,9 +2,10 @@
 
 import * as vscode from 'vscode';
 
+import { refusalFor } from '../completion/suggestions';
 import { plain } from '../plainText';
 import { SELECTOR } from '../server/options';
-import { type Description, describe, type Snapshot } from './state';
+import { type Description, describe, type Phase, type Snapshot } from './state';
 import type { StatusModel } from './model';
 
 const SEVERITIES = {
@@ -12,6 +13,8 @@ const SEVERITIES = {
   warning: vscode.LanguageStatusSeverity.Warning,
   error: vscode.LanguageStatusSeverity.Error,
 };
+
+const SERVING: readonly Phase[] = ['ready', 'unloaded'];
 
 export function createStatusItems(model: StatusModel): vscode.Disposable {
   const bar = vscode.window.createStatusBarItem('submodel.status', vscode.StatusBarAlignment.Right, 90);
@@ -30,14 +33,27 @@ export function createStatusItems(model: StatusModel): vscode.Disposable {
       description.severity === 'information'
         ? undefined
         : new vscode.ThemeColor(`statusBarItem.${description.severity}Background`);
-    language.text = plain(description.text);
-    language.detail = plain(description.state);
     language.severity = SEVERITIES[description.severity];
     language.busy = description.isBusy;
+    showHere();
+  };
+  /** The language's item is of the document at hand, where suggestions may be off. */
+  const showHere = (): void => {
+    const description = describe(model.snapshot);
+    const document = vscode.window.activeTextEditor?.document;
+    const refusal = SERVING.includes(model.snapshot.phase) && document ? refusalFor(document, false) : undefined;
+    language.text = plain(refusal === undefined ? description.text : 'submodel: off here');
+    language.detail = plain(refusal ?? description.state);
   };
   show(model.snapshot);
   bar.show();
-  return vscode.Disposable.from(bar, language, model.onDidChange(show));
+  return vscode.Disposable.from(
+    bar,
+    language,
+    model.onDidChange(show),
+    vscode.window.onDidChangeActiveTextEditor(showHere),
+    vscode.workspace.onDidChangeConfiguration(showHere),
+  );
 }
 
 function makeTooltip(description: Description): vscode.MarkdownString {

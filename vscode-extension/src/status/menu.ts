@@ -2,33 +2,66 @@
 
 import * as vscode from 'vscode';
 
+import { SELECTOR } from '../server/options';
+import { isLanguageOn } from '../settings';
 import { describe, snoozeEnd, type Snapshot } from './state';
 
-interface Entry extends vscode.QuickPickItem {
-  readonly command?: string;
+interface Entry {
+  readonly icon: string;
+  readonly label: string;
+  readonly command: string;
+  readonly detail?: string;
 }
 
+const INSTALL: Entry = { icon: 'cloud-download', label: 'How to Install', command: 'submodel.openWalkthrough' };
+const RESTART: Entry = { icon: 'debug-restart', label: 'Restart the Server', command: 'submodel.restart' };
+const TRUST: Entry = { icon: 'shield', label: 'Manage Workspace Trust', command: 'workbench.trust.manage' };
+const TURN_ON: Entry = { icon: 'check', label: 'Turn Suggestions On', command: 'submodel.toggle' };
+const TURN_OFF: Entry = { icon: 'circle-slash', label: 'Turn Suggestions Off', command: 'submodel.toggle' };
+const BUILD: Entry = { icon: 'tools', label: 'Build a Sub-model of This Workspace', command: 'submodel.build' };
+
 export async function showMenu(snapshot: Snapshot): Promise<void> {
-  const entries = listEntries(snapshot);
+  const entries = listEntries(snapshot).map(({ icon, label, ...others }) => ({
+    label: `$(${icon}) ${label}`,
+    ...others,
+  }));
   const picked = await vscode.window.showQuickPick(entries, { placeHolder: `submodel: ${describe(snapshot).state}` });
-  if (picked?.command !== undefined) {
+  if (picked) {
     await vscode.commands.executeCommand(picked.command);
+  }
+}
+
+/** What helps in a state in which no server runs; undefined in any other. */
+export function findRemedy({ phase, executable }: Snapshot): Entry | undefined {
+  switch (phase) {
+    case 'disabled':
+      return TURN_ON;
+    case 'untrusted':
+      return TRUST;
+    case 'no-executable':
+      return INSTALL;
+    case 'no-bundle':
+      return executable === undefined ? INSTALL : BUILD;
+    case 'failed':
+      return RESTART;
+    default:
+      return undefined;
   }
 }
 
 function listEntries(snapshot: Snapshot): Entry[] {
   const { phase, bundle, untrusted } = snapshot;
   const entry = (icon: string, label: string, command: string): Entry => ({
-    label: `$(${icon}) ${label}`,
+    icon,
+    label,
     command: `submodel.${command}`,
   });
-  const build = entry('tools', bundle ? 'Build Again' : 'Build a Sub-model of This Workspace', 'build');
-  const isOff = phase === 'disabled';
-  return [
-    ...(bundle ? [] : [build]),
+  const remedy = findRemedy(snapshot);
+  const others = [
+    ...(bundle ? [] : [BUILD]),
     ...(untrusted ? [{ ...entry('shield', 'Trust This Bundle', 'trustBundle'), detail: untrusted.folder }] : []),
-    ...(phase === 'no-executable' ? [entry('cloud-download', 'How to Install', 'openWalkthrough')] : []),
-    entry(isOff ? 'check' : 'circle-slash', `Turn Suggestions ${isOff ? 'On' : 'Off'}`, 'toggle'),
+    phase === 'disabled' ? TURN_ON : TURN_OFF,
+    ...ofLanguage(),
     snoozeEnd(snapshot)
       ? entry('bell', 'End the Snooze', 'endSnooze')
       : entry('bell-slash', 'Snooze…', 'snoozeSuggestions'),
@@ -36,9 +69,38 @@ function listEntries(snapshot: Snapshot): Entry[] {
     entry('graph', 'Statistics', 'showStatistics'),
     entry('file-code', 'Report', 'openReport'),
     entry('history', 'Choose or Roll Back the Bundle', 'chooseBundle'),
-    ...(bundle ? [entry('sync', 'Update the Sub-model', 'update'), build] : []),
-    entry('debug-restart', 'Restart the Server', 'restart'),
+    ...(bundle ? [entry('sync', 'Update the Sub-model', 'update'), { ...BUILD, label: 'Build Again' }] : []),
+    RESTART,
     entry('output', 'Logs', 'showLogs'),
     entry('gear', 'Settings', 'openSettings'),
   ];
+  const first = [...ofBuild(snapshot), ...(remedy ? [remedy] : [])];
+  return [...first, ...others.filter(({ command }) => command !== remedy?.command)];
+}
+
+/** What can be done about the build or the update that runs, if one does. */
+function ofBuild({ building, isUpdate, isTask }: Snapshot): Entry[] {
+  if (building === undefined) {
+    return [];
+  }
+  const stop = {
+    icon: 'debug-stop',
+    label: `Stop the ${isUpdate ? 'Update' : 'Build'}`,
+    command: 'submodel.stopBuild',
+  };
+  const show = { icon: 'terminal', label: 'Show Its Output', command: 'workbench.action.tasks.showTasks' };
+  return isTask ? [stop, show] : [stop];
+}
+
+/** The switch of the active editor's language. */
+function ofLanguage(): Entry[] {
+  const document = vscode.window.activeTextEditor?.document;
+  if (!document || vscode.languages.match(SELECTOR, document) === 0) {
+    return [];
+  }
+  const { languageId } = document;
+  const command = 'submodel.toggleLanguage';
+  return isLanguageOn(languageId)
+    ? [{ icon: 'circle-slash', label: `Turn Off in ${languageId}`, command }]
+    : [{ icon: 'check', label: `Turn On in ${languageId}`, command }];
 }

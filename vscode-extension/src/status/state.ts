@@ -30,6 +30,7 @@ export interface Snapshot {
   readonly snoozedUntil: Date | undefined;
   readonly building: string | undefined; // the stage of a build or an update
   readonly isUpdate: boolean; // what runs, if anything does
+  readonly isTask: boolean; // it runs as a task, whose terminal VS Code can show
   readonly otherExtensions: readonly string[]; // other extensions that suggest inline
 }
 
@@ -45,6 +46,7 @@ export const INITIAL: Snapshot = {
   snoozedUntil: undefined,
   building: undefined,
   isUpdate: false,
+  isTask: false,
   otherExtensions: [],
 };
 

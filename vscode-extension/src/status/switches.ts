@@ -3,7 +3,7 @@
 import * as vscode from 'vscode';
 
 import { plain } from '../plainText';
-import { isEnabledFor, isEnabledSomewhere, SECTION } from '../settings';
+import { isEnabledFor, isEnabledSomewhere, isLanguageOn, SECTION } from '../settings';
 import { describeOnBattery, turnOver } from './battery';
 
 const ON_BATTERY = 'care.onBattery';
@@ -14,12 +14,36 @@ export async function toggleEnabled(): Promise<void> {
   const folders = vscode.workspace.workspaceFolders ?? [];
   const own = folders.filter((folder) => inspect('enabled', folder)?.workspaceFolderValue !== undefined);
   if (folders.length === 0 || own.length < folders.length) {
+    const { workspaceValue, globalValue } = inspect('enabled') ?? {};
     await write('enabled', isOn);
+    if (!isOn && workspaceValue === undefined && folders.length > 0) {
+      void offerOnlyHere(globalValue);
+    }
   }
   const chosen = isOn ? (isEnabledSomewhere() ? [] : own) : own.filter((folder) => isEnabledFor(folder));
   for (const folder of chosen) {
     const section = vscode.workspace.getConfiguration(SECTION, folder);
     await section.update('enabled', isOn, vscode.ConfigurationTarget.WorkspaceFolder);
+  }
+}
+
+/** The user's own setting holds in every window. `before`: what it was. */
+async function offerOnlyHere(before: unknown): Promise<void> {
+  const here = 'Only Here';
+  if ((await vscode.window.showInformationMessage('Suggestions are off in all windows.', here)) === here) {
+    const section = vscode.workspace.getConfiguration(SECTION);
+    await section.update('enabled', false, vscode.ConfigurationTarget.Workspace);
+    await section.update('enabled', before, vscode.ConfigurationTarget.Global);
+  }
+}
+
+/** Turn suggestions on or off in the language of the active editor. */
+export async function toggleLanguage(): Promise<void> {
+  const languageId = vscode.window.activeTextEditor?.document.languageId;
+  if (languageId !== undefined) {
+    const { workspaceValue, globalValue } = inspect('languages') ?? {};
+    const own = (workspaceValue ?? globalValue) as Readonly<Record<string, boolean>> | undefined;
+    await write('languages', { ...own, [languageId]: !isLanguageOn(languageId) });
   }
 }
 

@@ -7,25 +7,29 @@ import { messageOf } from '../logger';
 import { plain } from '../plainText';
 import type { ServerController } from '../server/controller';
 import { executeIfKnown, EXPLAIN_METHOD, requestIfKnown, STATISTICS_COMMAND } from '../server/protocol';
-import { toMarkdown } from './outline';
+import { findRemedy } from '../status/menu';
+import type { StatusModel } from '../status/model';
+import { describe, type Snapshot } from '../status/state';
+import { arrangeDecision, toMarkdown } from './outline';
 import { type Pages, SCHEME } from './pages';
 
 const BESIDE = ['output', SCHEME]; // read beside a file, where nobody expects a suggestion
 
 export async function explainLast(
   controller: ServerController,
+  status: StatusModel,
   last: Suggestions['last'],
   pages: Pages,
 ): Promise<void> {
   const refusal = findOwnRefusal(last);
   if (refusal) {
-    await pages.show('Explain', toMarkdown('Explain', refusal));
+    await pages.show('Explain', toMarkdown('Explain', arrangeDecision(refusal)));
     return;
   }
-  await show('Explain', 'explain', pages, controller, async (client) => {
+  await show('Explain', 'explain', pages, controller, status, async (client) => {
     const params = last ? { textDocument: { uri: client.code2ProtocolConverter.asUri(last.uri) }, count: 1 } : {};
-    const answer = await requestIfKnown<{ readonly decisions?: readonly unknown[] }>(client, EXPLAIN_METHOD, params);
-    return answer && (answer.decisions?.[0] ?? { reason: 'nothing was asked for yet' });
+    const answer = await requestIfKnown<{ readonly decisions?: readonly object[] }>(client, EXPLAIN_METHOD, params);
+    return answer && arrangeDecision(answer.decisions?.[0] ?? { reason: 'nothing was asked for yet' });
   });
 }
 
@@ -42,8 +46,10 @@ function findOwnRefusal(last: Suggestions['last']): { readonly uri: string; read
   return last?.refusal === undefined ? undefined : { uri: last.uri.toString(), reason: last.refusal };
 }
 
-export async function showStatistics(controller: ServerController, pages: Pages): Promise<void> {
-  await show('Statistics', 'statistics', pages, controller, (client) => executeIfKnown(client, STATISTICS_COMMAND));
+export async function showStatistics(controller: ServerController, status: StatusModel, pages: Pages): Promise<void> {
+  await show('Statistics', 'statistics', pages, controller, status, (client) =>
+    executeIfKnown(client, STATISTICS_COMMAND),
+  );
 }
 
 async function show(
@@ -51,10 +57,11 @@ async function show(
   what: string,
   pages: Pages,
   { client }: ServerController,
+  { snapshot }: StatusModel,
   ask: (client: NonNullable<ServerController['client']>) => Promise<unknown>,
 ): Promise<void> {
   if (!client) {
-    void vscode.window.showInformationMessage('The submodel server is not running.');
+    await tellNotRunning(snapshot);
     return;
   }
   try {
@@ -66,5 +73,15 @@ async function show(
     await pages.show(title, toMarkdown(title, answer));
   } catch (error) {
     void vscode.window.showWarningMessage(plain(`submodel: ${messageOf(error)}`));
+  }
+}
+
+/** Say in what state there is no server, with a button that helps. */
+async function tellNotRunning(snapshot: Snapshot): Promise<void> {
+  const text = `The submodel server is not running: ${describe(snapshot).state}.`;
+  const remedy = findRemedy(snapshot);
+  const answer = await vscode.window.showInformationMessage(plain(text), ...(remedy ? [remedy.label] : []));
+  if (remedy && answer === remedy.label) {
+    await vscode.commands.executeCommand(remedy.command);
   }
 }

@@ -1,5 +1,27 @@
 // Any JSON value as Markdown that people can read: the server may add keys without a change here. Free of VS Code.
 
+import { fileURLToPath } from 'node:url';
+
+/** A decision as a person reads it: first the reason, the place as an editor counts it, and the time of the clock here. */
+export function arrangeDecision(decision: object): object {
+  const { reason, uri, line, character, time, ...others } = decision as Readonly<Record<string, unknown>>;
+  const numbers = [line, character].map((count) => (typeof count === 'number' ? `:${count + 1}` : ''));
+  return {
+    ...(reason === undefined ? {} : { reason }),
+    ...(typeof uri === 'string' ? { place: toPath(uri) + numbers.join('') } : {}),
+    ...(typeof time === 'string' ? { time: new Date(time).toLocaleTimeString() } : {}),
+    ...others,
+  };
+}
+
+function toPath(uri: string): string {
+  try {
+    return fileURLToPath(uri);
+  } catch {
+    return uri; // of no file, or of another machine's
+  }
+}
+
 export function toMarkdown(title: string, value: unknown): string {
   return [`# ${title}`, '', ...outline(value, ''), ''].join('\n');
 }

@@ -4,7 +4,7 @@ import * as fs from 'node:fs/promises';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 
-import { OWN_BUNDLE, readBounded } from '../bundle/bundles';
+import { findRepository, OWN_BUNDLE, readBounded } from '../bundle/bundles';
 import { plain } from '../plainText';
 import type { StatusModel } from '../status/model';
 import { withPolicy } from './policy';
@@ -12,8 +12,9 @@ import { withPolicy } from './policy';
 const REPORT = path.join('.submodel', 'report.html');
 const MAX_REPORT_BYTES = 64 * 1024 * 1024;
 
-export async function openReport(status: StatusModel): Promise<void> {
-  const file = await findReport(status);
+/** `named`: the repository; any other value takes that of the active editor first. */
+export async function openReport(status: StatusModel, named?: unknown): Promise<void> {
+  const file = await findReport(typeof named === 'string' ? [named] : await listRepositories(status));
   if (!file) {
     void vscode.window.showInformationMessage('There is no report yet: a build with scoring writes it.');
     return;
@@ -31,12 +32,18 @@ export async function openReport(status: StatusModel): Promise<void> {
   panel.webview.html = withPolicy(html);
 }
 
-async function findReport(status: StatusModel): Promise<string | undefined> {
+async function listRepositories(status: StatusModel): Promise<string[]> {
   const folders = (vscode.workspace.workspaceFolders ?? []).map((folder) => folder.uri.fsPath);
   const served = status.snapshot.bundle?.folder;
   if (served?.endsWith(OWN_BUNDLE)) {
     folders.unshift(path.resolve(served, '..', '..'));
   }
+  const uri = vscode.window.activeTextEditor?.document.uri;
+  const own = uri?.scheme === 'file' ? await findRepository(path.dirname(uri.fsPath)) : undefined;
+  return own === undefined ? folders : [own, ...folders];
+}
+
+async function findReport(folders: readonly string[]): Promise<string | undefined> {
   for (const folder of folders) {
     const file = path.join(folder, REPORT);
     if (await fs.stat(file).catch(() => undefined)) {

@@ -1,0 +1,163 @@
+import { beforeEach, expect, test, vi } from 'vitest';
+
+import { BuildCommand } from '../src/build/command';
+import { FailedUpdates } from '../src/build/due';
+import { StatusModel } from '../src/status/model';
+
+const around = vi.hoisted(() => ({
+  isTrusted: true,
+  answers: [] as (string | undefined)[], // to the messages, in their order
+  told: [] as string[],
+  executed: [] as unknown[][],
+  reports: [] as object[],
+  picks: 0,
+  opened: [] as string[],
+  terminal: {},
+}));
+const tell = vi.hoisted(() => async (text: string) => {
+  around.told.push(text);
+  await new Promise((resolve) => setTimeout(resolve, 0)); // nobody answers at once
+  return around.answers.shift();
+});
+vi.mock('vscode', async () => ({
+  Disposable: { from: () => ({ dispose: () => undefined }) },
+  EventEmitter: (await import('./doubles.js')).Emitter,
+  ProgressLocation: {},
+  commands: { executeCommand: (...args: unknown[]) => Promise.resolve(void around.executed.push(args)) },
+  tasks: { executeTask: () => Promise.resolve() },
+  window: {
+    showErrorMessage: tell,
+    showInformationMessage: tell,
+    withProgress: (_options: unknown, run: (progress: object, token: object) => unknown) =>
+      run(
+        { report: (step: object) => around.reports.push(step) },
+        { onCancellationRequested: () => ({ dispose: () => undefined }) },
+      ),
+  },
+  workspace: {
+    get isTrusted() {
+      return around.isTrusted;
+    },
+  },
+}));
+vi.mock('../src/build/task', () => ({
+  createTask: () => ({}),
+  isTaskRunning: () => false,
+  openBuildTerminal: (repository: string) => {
+    around.opened.push(repository);
+    return Promise.resolve(around.terminal);
+  },
+  taskDefinition: () => ({}),
+}));
+const TARGET = { repository: '/a/b', folder: { name: 'a', uri: { fsPath: '/a' } } };
+vi.mock('../src/build/target', () => ({
+  findBuilt: () => Promise.resolve(TARGET),
+  nameOf: () => 'b',
+  pickTarget: () => {
+    around.picks += 1;
+    return Promise.resolve(TARGET);
+  },
+}));
+
+/** A terminal whose command ends with a code, or once it is stopped. */
+function makeTerminal(code: number | undefined, progress: readonly object[] = []): object {
+  let settle: (code: number) => void = () => undefined;
+  const exitCode = new Promise<number>((resolve) => (settle = resolve));
+  if (code !== undefined) {
+    settle(code);
+  }
+  const terminal = {
+    wasStopped: false,
+    tail: '',
+    exitCode,
+    open: () => undefined,
+    standStill: () => undefined,
+    onProgress: (listener: (now: object) => void) => {
+      progress.forEach(listener);
+    },
+    stop: () => {
+      terminal.wasStopped = true;
+      settle(130);
+    },
+  };
+  return terminal;
+}
+
+const SILENT = { info: () => undefined, warn: () => undefined } as never;
+const BUILT = { repository: '/a/b', build: 'b0' };
+let status: StatusModel;
+let failures: FailedUpdates;
+let builds: BuildCommand;
+
+beforeEach(() => {
+  Object.assign(around, { isTrusted: true, answers: [], told: [], executed: [], reports: [], picks: 0, opened: [] });
+  const kept = new Map<string, unknown>();
+  failures = new FailedUpdates({
+    get: (key) => kept.get(key),
+    update: (key, value) => Promise.resolve(void kept.set(key, value)),
+  });
+  const bundles = { repositoriesBelow: () => Promise.resolve([]), forgetPick: () => Promise.resolve() } as never;
+  const controller = { restartForNewBundle: () => Promise.resolve() } as never;
+  status = new StatusModel();
+  builds = new BuildCommand(bundles, controller, status, failures, () => undefined, SILENT);
+});
+
+test('who builds in a workspace that is not trusted is led to the trust', async () => {
+  Object.assign(around, { isTrusted: false, answers: ['Manage Workspace Trust'] });
+  await builds.run('build');
+  expect(around.executed).toEqual([['workbench.trust.manage']]);
+});
+
+test('"Try Again" asks for no repository', async () => {
+  Object.assign(around, { terminal: makeTerminal(1), answers: ['Try Again'] });
+  await builds.run('build');
+  await vi.waitFor(() => {
+    expect(around.told).toHaveLength(2);
+  });
+  expect([around.picks, around.opened]).toEqual([1, ['/a/b', '/a/b']]);
+});
+
+test('the report that is opened after a build is that of the repository', async () => {
+  Object.assign(around, { terminal: makeTerminal(0), answers: ['Open the Report'] });
+  await builds.run('build');
+  await vi.waitFor(() => {
+    expect(around.executed).toEqual([['submodel.openReport', '/a/b']]);
+  });
+});
+
+test('the progress grows by what is done of the whole', async () => {
+  const stages = [undefined, 0.1, 0.4, 0.3].map((share) => ({
+    kind: 'stage',
+    state: 'running',
+    stage: 'prune',
+    ...(share === undefined ? {} : { total_share: share }),
+  }));
+  around.terminal = makeTerminal(0, stages);
+  await builds.run('build');
+  const increments = around.reports.map((step) => ('increment' in step ? Math.round(step.increment as number) : 0));
+  expect(increments).toEqual([0, 10, 30, 0]);
+});
+
+test('an update that began by itself and is stopped by the user is left for a day', async () => {
+  around.terminal = makeTerminal(undefined);
+  const running = builds.updateByItself(BUILT);
+  await vi.waitFor(() => {
+    expect(around.opened).toHaveLength(1);
+  });
+  expect(status.snapshot).toMatchObject({ building: 'update', isTask: false });
+  await builds.stop();
+  await running;
+  expect(failures.has(BUILT)).toBe(true);
+  expect(around.told).toEqual([expect.stringMatching(/^The update was stopped/)]);
+});
+
+test('a build that is stopped from the menu ends', async () => {
+  around.terminal = makeTerminal(undefined);
+  const running = builds.run('build');
+  await vi.waitFor(() => {
+    expect(status.snapshot).toMatchObject({ building: 'building', isTask: true });
+  });
+  await builds.stop();
+  await running;
+  expect(status.snapshot.building).toBeUndefined();
+});

@@ -1,0 +1,68 @@
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+
+import { OWN_BUNDLE } from '../src/bundle/bundles';
+import { openReport } from '../src/views/report';
+
+const around = vi.hoisted(() => ({ folders: [] as object[], file: undefined as string | undefined, shown: '' }));
+vi.mock('vscode', () => ({
+  ViewColumn: { Active: -1 },
+  window: {
+    get activeTextEditor() {
+      return around.file === undefined ? undefined : { document: { uri: { scheme: 'file', fsPath: around.file } } };
+    },
+    createWebviewPanel: () => ({
+      webview: {
+        set html(text: string) {
+          around.shown = text;
+        },
+      },
+    }),
+    showInformationMessage: (text: string) => {
+      around.shown = text;
+    },
+  },
+  workspace: {
+    get workspaceFolders() {
+      return around.folders;
+    },
+  },
+}));
+
+let root: string;
+
+beforeEach(() => {
+  root = fs.mkdtempSync(path.join(os.tmpdir(), 'submodel-'));
+  Object.assign(around, { folders: [], file: undefined, shown: '' });
+});
+afterEach(() => {
+  fs.rmSync(root, { recursive: true });
+});
+
+/** A repository with a bundle, and its report unless it has none. */
+function build(name: string, report = `of ${name}`): string {
+  const repository = path.join(root, name);
+  fs.mkdirSync(path.join(repository, OWN_BUNDLE), { recursive: true });
+  fs.mkdirSync(path.join(repository, '.git'));
+  if (report) {
+    fs.writeFileSync(path.join(repository, '.submodel', 'report.html'), report);
+  }
+  around.folders.push({ uri: { fsPath: repository } });
+  return repository;
+}
+
+test("the report is that of the named repository, else of the active editor's, else of the one that is served", async () => {
+  const [served, second, unscored] = [build('served'), build('second'), build('unscored', '')];
+  const status = { snapshot: { bundle: { folder: path.join(served, OWN_BUNDLE) } } } as never;
+  await openReport(status);
+  expect(around.shown).toMatch(/of served$/);
+  around.file = path.join(second, 'src', 'a.py');
+  await openReport(status);
+  expect(around.shown).toMatch(/of second$/);
+  await openReport(status, served);
+  expect(around.shown).toMatch(/of served$/);
+  await openReport(status, unscored);
+  expect(around.shown).toMatch(/^There is no report yet/);
+});
