@@ -1,6 +1,18 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 
+import { followCursor } from '../src/completion/cursor';
 import { type CursorPlace, RestingCursor } from '../src/completion/restingCursor';
+
+const around = vi.hoisted(() => ({ moved: undefined as ((editor: object) => void) | undefined }));
+vi.mock('vscode', () => ({
+  Disposable: { from: () => undefined },
+  languages: { match: () => 10 },
+  window: {
+    onDidChangeActiveTextEditor: (listener: (editor: object) => void) => (around.moved = listener),
+    onDidChangeTextEditorSelection: () => undefined,
+  },
+  workspace: { getConfiguration: () => ({ get: (_: string, standard: unknown) => standard }) },
+}));
 
 let sent: number[] = [];
 const at = (line: number, version = 1, uri = 'file:///a.py'): CursorPlace => ({ uri, version, line, character: 0 });
@@ -53,4 +65,17 @@ test('nothing is sent after the end', () => {
   cursor.dispose();
   vi.advanceTimersByTime(1000);
   expect(sent).toEqual([]);
+});
+
+test('the server gets the place, and no version, which it never reads', () => {
+  const params: unknown[] = [];
+  const client = {
+    code2ProtocolConverter: { asUri: String },
+    sendNotification: (_method: string, value: unknown) => Promise.resolve(void params.push(value)),
+  };
+  followCursor({ client } as never, { snapshot: {}, onDidChange: () => undefined } as never);
+  const document = { uri: 'file:///a.py', version: 3, languageId: 'python' };
+  around.moved?.({ document, selection: { active: { line: 1, character: 2 } } });
+  vi.advanceTimersByTime(1000);
+  expect(params).toEqual([{ textDocument: { uri: 'file:///a.py' }, position: { line: 1, character: 2 } }]);
 });

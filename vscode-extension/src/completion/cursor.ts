@@ -10,8 +10,8 @@ import type { StatusModel } from '../status/model';
 import { RestingCursor } from './restingCursor';
 
 export function followCursor(controller: ServerController, status: StatusModel): vscode.Disposable {
-  const cursor = new RestingCursor(({ uri, version, line, character }) => {
-    const params = { textDocument: { uri, version }, position: { line, character } };
+  const cursor = new RestingCursor(({ uri, line, character }) => {
+    const params = { textDocument: { uri }, position: { line, character } };
     void controller.client?.sendNotification(CURSOR_METHOD, params).catch(() => undefined); // it is just ending
   });
   const note = (editor: vscode.TextEditor | undefined): void => {
