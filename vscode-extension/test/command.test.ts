@@ -84,6 +84,7 @@ function makeTerminal(code: number | undefined, progress: readonly object[] = []
 }
 
 const SILENT = { info: () => undefined, warn: () => undefined } as never;
+const BUSY = 4_000; // ms that a busy machine may take
 const BUILT = { repository: '/a/b', build: 'b0' };
 let status: StatusModel;
 let failures: FailedUpdates;
@@ -113,7 +114,7 @@ test('"Try Again" asks for no repository', async () => {
   await builds.run('build');
   await vi.waitFor(() => {
     expect(around.told).toHaveLength(2);
-  });
+  }, BUSY);
   expect([around.picks, around.opened]).toEqual([1, ['/a/b', '/a/b']]);
 });
 
@@ -122,7 +123,7 @@ test('the report that is opened after a build is that of the repository', async 
   await builds.run('build');
   await vi.waitFor(() => {
     expect(around.executed).toEqual([['submodel.openReport', '/a/b']]);
-  });
+  }, BUSY);
 });
 
 test('the progress grows by what is done of the whole', async () => {
@@ -143,7 +144,7 @@ test('an update that began by itself and is stopped by the user is left for a da
   const running = builds.updateByItself(BUILT);
   await vi.waitFor(() => {
     expect(around.opened).toHaveLength(1);
-  });
+  }, BUSY);
   expect(status.snapshot).toMatchObject({ building: 'update', isTask: false });
   await builds.stop();
   await running;
@@ -156,7 +157,7 @@ test('a build that is stopped from the menu ends', async () => {
   const running = builds.run('build');
   await vi.waitFor(() => {
     expect(status.snapshot).toMatchObject({ building: 'building', isTask: true });
-  });
+  }, BUSY);
   await builds.stop();
   await running;
   expect(status.snapshot.building).toBeUndefined();
