@@ -49,7 +49,8 @@ class Document(TextDocument):
         self._lines = LineStarts()
         self._edits: list[Edit] = []
         self._copied = 0  # characters, by the edits of this message
-        self.is_kept = len(item.text) <= MAX_DOCUMENT_CHARS
+        self.is_too_long = len(item.text) > MAX_DOCUMENT_CHARS
+        self.is_kept = not self.is_too_long
 
     @property
     def size(self) -> int:
@@ -78,9 +79,10 @@ class Document(TextDocument):
             self._edits.append(Edit(start=first, removed=last - first, inserted=change.text))
         else:
             self._edits.append(Edit(start=0, removed=len(self.source), inserted=change.text))
-            self._source, self.is_kept = change.text, True
+            self._source, self.is_kept, self.is_too_long = change.text, True, False
             self._lines = LineStarts()
         if self.size > MAX_DOCUMENT_CHARS:
+            self.is_too_long = True
             self.drop()
 
     def take_edits(self) -> list[Edit]:

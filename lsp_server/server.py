@@ -42,9 +42,10 @@ from lsp_server.wire import TolerantProtocol, lenient_converter
 log = logging.getLogger(__name__)
 
 STATUS = "submodel/status"
+_TOO_LONG = f"this document has more than {MAX_DOCUMENT_CHARS:,} characters, too many for suggestions"
 _NOT_KEPT = (
-    f"the server does not have this document's text: it has more than {MAX_DOCUMENT_CHARS:,} characters, a change was "
-    "too large, or too many documents are open; open it again"
+    "the server does not have this document's text: a change was too large, or too many documents are open; "
+    "open it again"
 )
 AGAIN_S = 0.2  # until a resting cursor is looked at again, if the model was at work or the allowance was used up
 PROGRESS_TIMEOUT_S = 5.0  # for a client to agree to a progress bar
@@ -219,7 +220,7 @@ class CompletionServer(LanguageServer):
             bundle=bundle,
             client=cursor,
             is_invoked=is_invoked,
-            refusal=None if document.is_kept else _NOT_KEPT,
+            refusal=None if document.is_kept else _TOO_LONG if document.is_too_long else _NOT_KEPT,
         )
 
     async def ask(self, request: CompletionRequest) -> Completion | None:

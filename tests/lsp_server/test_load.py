@@ -141,6 +141,7 @@ def test_nothing_is_suggested_from_a_text_of_which_a_change_is_lost(loss: str, m
         assert (await client.complete("file:///a.py", 0, 5, 2))["result"]["items"] == []
         [decision] = client.server.session.traces.newest()
         assert decision.rule == "document"
+        assert decision.reason.endswith("open it again.")
         client.change("file:///a.py", {"text": "y = 2\n"})
         document = client.server.document("file:///a.py")
         assert document is not None
@@ -158,7 +159,20 @@ def test_a_document_that_grows_too_long_is_given_up() -> None:
         assert document.is_kept
         document.apply_change(types.TextDocumentContentChangePartial(range=types.Range(there, there), text=text))
     assert not document.is_kept
+    assert document.is_too_long
     assert document.take_edits() == []
+    document.apply_change(types.TextDocumentContentChangeWholeDocument("short"))
+    assert (document.is_kept, document.is_too_long) == (True, False)
+
+
+def test_who_edits_a_document_that_is_too_long_is_not_sent_to_open_it_again() -> None:
+    async def test(client: Client) -> None:
+        client.open("file:///a.py", "y" * (MAX_DOCUMENT_CHARS + 1))
+        await client.complete("file:///a.py", 0, 5, 2)
+        [decision] = client.server.session.traces.newest()
+        assert decision.reason == "This document has more than 2,000,000 characters, too many for suggestions."
+
+    talk(test)
 
 
 @pytest.mark.slow
