@@ -11,6 +11,7 @@ from typing import Any
 
 from contract.processor import default_threads
 from lsp_server.options import CareOptions, ServerOptions
+from lsp_server.worker import run_beside
 
 RATE = 0.02  # of a core, on average
 BURST_S = 6.0  # of a core at once: two places of 2,000 tokens; with RATE 3 % of a core over any ten minutes
@@ -30,11 +31,10 @@ class Policy(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Power:
-    """State of the machine; None for what it does not report."""
+    """State of the battery; None for what the machine does not report."""
 
     on_battery: bool | None = None
     battery_percent: float | None = None
-    load: float | None = None  # share of all cores that other programs keep busy
 
     @cached_property
     def cores(self) -> int:
@@ -71,37 +71,76 @@ def choose_threads(power: Power, options: ServerOptions) -> int | None:
 
 
 class PowerMeter:
-    """Reads the machine every READ_EVERY_S seconds at most. `now` is a monotonic clock in seconds."""
+    """Reads the battery every READ_EVERY_S seconds at most. `now` is a monotonic clock in seconds.
 
-    def __init__(self, now: Callable[[], float], read: Callable[[], Power] | None = None) -> None:
+    beside: runs a job that no request waits for, since some machines take long to read.
+    """
+
+    def __init__(
+        self,
+        now: Callable[[], float],
+        read: Callable[[], Power] | None = None,
+        beside: Callable[[Callable[[], None]], None] = run_beside,
+    ) -> None:
         self._now = now
         self._read = read or read_power
+        self._beside = beside
         self._power = Power()
         self._read_at: float | None = None
+        self._is_reading = False  # beside
 
     @property
     def power(self) -> Power:
-        """The last reading if it is fresh enough, else a new one."""
-        now = self._now()
-        if self._read_at is None or now - self._read_at >= READ_EVERY_S:
-            self._power, self._read_at = self._read(), now
+        """The last reading; the first time a new one. If it is old, a new one begins beside, for later calls."""
+        if self._read_at is None:
+            return self.read()
+        if not self._is_reading and self._is_old():
+            self._is_reading = True
+            self._beside(self._read_beside)
         return self._power
+
+    def read(self) -> Power:
+        """Return the last reading if it is fresh enough, else a new one."""
+        if self._is_old():
+            self._take()
+        return self._power
+
+    def _is_old(self) -> bool:
+        return self._read_at is None or self._now() - self._read_at >= READ_EVERY_S
+
+    def _take(self) -> None:
+        power = self._read()
+        if power.on_battery:
+            _ = power.cores  # else a request would count them
+        self._power, self._read_at = power, self._now()
+
+    def _read_beside(self) -> None:
+        try:
+            self._take()
+        finally:
+            self._is_reading = False
 
 
 def read_power() -> Power:
-    """Read the machine's state. The load is the mean since the last call."""
+    """Read the state of the battery."""
     import psutil
 
     battery = None if _is_of_a_device() else _reported(lambda: psutil.sensors_battery())
+    return Power(
+        on_battery=None if battery is None or battery.power_plugged is None else not battery.power_plugged,
+        battery_percent=None if battery is None else float(battery.percent),
+    )
+
+
+def read_load() -> float | None:
+    """Return the share of all cores that other programs keep busy, the mean since the last call; None if unknown."""
+    import psutil
+
     busy, own = (
         _reported(psutil.cpu_percent),
         _reported(lambda: _own_process().cpu_percent() / (psutil.cpu_count() or 1)),
     )
-    return Power(
-        on_battery=None if battery is None or battery.power_plugged is None else not battery.power_plugged,
-        battery_percent=None if battery is None else float(battery.percent),
-        load=None if busy is None or own is None else max(0.0, (busy - own) / 100),
-    )
+    return None if busy is None or own is None else max(0.0, (busy - own) / 100)
 
 
 def _is_of_a_device() -> bool:

@@ -361,8 +361,8 @@ class CompletionServer(LanguageServer):
                 self.warn_once(f"{status.error} {hint}" if str(bundle) in status.error else f"{bundle}: {status.error}")
             elif status.state is BundleState.UNTRUSTED and status.error:
                 self.warn_once(status.error, about=f"the trust in {bundle}")
-        self._conditions = self._read_conditions()
         document = self.describe()
+        self._conditions = self._read_conditions()
         said = (document["state"], document["power"]["policy"], document["message"])
         if said == self._sent:
             return

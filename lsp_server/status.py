@@ -14,7 +14,7 @@ from contract.documents import ServedBundle, ServerState, ServerStatus, Threshol
 from contract.errors import BundleError
 from lsp_server.bundle_finder import BundleFinder, older_bundles, read_manifest, workspace_of
 from lsp_server.bundle_states import BundleState, BundleStatus
-from lsp_server.power import memory_bytes
+from lsp_server.power import memory_bytes, read_load
 from lsp_server.repositories import Repositories
 from lsp_server.session import Session
 
@@ -23,8 +23,8 @@ def describe_status(
     session: Session, finder: BundleFinder, repositories: Repositories, *, version: str, is_started: bool
 ) -> ServerStatus:
     """Return the answer to `submodel/status` (docs/protocol.md). `is_started`: bundles were looked for."""
+    power = session.meter.read()
     policy, power_reason = session.policy()
-    power = session.meter.power
     bundles = _untrusted(finder) | session.service.bundles
     state, message = _state(session, bundles, is_started=is_started)
     if power_reason and (state in ("ready", "unloaded") or not message):
@@ -39,7 +39,7 @@ def describe_status(
         "power": {
             "onBattery": power.on_battery,
             "batteryPercent": power.battery_percent,
-            "load": power.load,
+            "load": read_load(),
             "policy": policy.value,
         },
         "threads": session.threads(),

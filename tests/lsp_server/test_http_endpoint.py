@@ -281,7 +281,8 @@ def test_the_log_says_once_that_the_battery_empties_the_answers(caplog: pytest.L
     async def run() -> None:
         endpoint, completer = slow_endpoint()
         completer.release.set()
-        endpoint._meter = PowerMeter(itertools.count(step=READ_EVERY_S).__next__, lambda: next(readings))
+        clock = itertools.count(step=READ_EVERY_S).__next__
+        endpoint._meter = PowerMeter(clock, lambda: next(readings), lambda job: job())
         for _ in range(5):
             await outcome(endpoint, request("a"))
         endpoint.close()

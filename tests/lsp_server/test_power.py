@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from lsp_server.power import (
     choose_policy,
     choose_threads,
     memory_bytes,
+    read_load,
     read_power,
 )
 
@@ -29,7 +31,6 @@ CARE = CareOptions(on_battery="saving")
         (Power(on_battery=True), Policy.SAVING),
         (Power(on_battery=True, battery_percent=80), Policy.SAVING),
         (Power(on_battery=True, battery_percent=19), Policy.OFF),
-        (Power(load=1.0), Policy.FULL),
     ],
 )
 def test_policy(power: Power, policy: Policy) -> None:
@@ -46,11 +47,36 @@ def test_the_user_picks_what_battery_means(on_battery: str, policy: Policy) -> N
 
 
 def test_the_machine_is_not_read_at_every_key() -> None:
-    now, readings = 0.0, iter([Power(load=0.1), Power(load=0.2)])
+    now, readings = 0.0, iter([Power(battery_percent=10), Power(battery_percent=20)])
     meter = PowerMeter(lambda: now, lambda: next(readings))
-    assert meter.power == meter.power == Power(load=0.1)
+    for percent in (10, 20):
+        assert [meter.read(), meter.read()] == [Power(battery_percent=percent)] * 2
+        now += READ_EVERY_S
+
+
+def test_a_request_does_not_wait_until_the_machine_is_read() -> None:
+    now, jobs, readings = 0.0, [], iter([Power(on_battery=False), Power(on_battery=True)])
+    meter = PowerMeter(lambda: now, lambda: next(readings), jobs.append)
+    assert meter.power == Power(on_battery=False), "the first reading, as the server starts"
+    assert jobs == []
     now += READ_EVERY_S
-    assert meter.power == Power(load=0.2)
+    assert meter.power == meter.power == Power(on_battery=False)
+    (job,) = jobs
+    job()
+    assert meter.power == Power(on_battery=True)
+    assert "cores" in vars(meter.power), "they are counted already"
+    assert len(jobs) == 1
+
+
+def test_a_reading_beside_comes_to_an_end() -> None:
+    now, readings = 0.0, iter([Power(on_battery=False), Power(on_battery=True)])
+    meter = PowerMeter(lambda: now, lambda: next(readings))
+    assert meter.power == Power(on_battery=False)
+    now += READ_EVERY_S
+    until = time.monotonic() + 60
+    while not meter.power.on_battery and time.monotonic() < until:
+        time.sleep(0.001)
+    assert meter.power.on_battery
 
 
 def test_the_cores_are_counted_once_a_reading(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +95,7 @@ def test_a_machine_that_tells_nothing_is_no_hindrance(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("psutil.sensors_battery", missing)
     monkeypatch.setattr("psutil.cpu_percent", missing)
-    assert read_power() == Power()
+    assert (read_power(), read_load()) == (Power(), None)
 
 
 @pytest.mark.parametrize(("scope", "expected"), [("Device", None), ("System", True), (None, True)])
@@ -86,7 +112,7 @@ def test_the_battery_of_a_mouse_is_not_the_machines(
 
 
 def test_this_machine_can_be_read() -> None:
-    power = read_power()
-    assert power.load is not None
-    assert 0 <= power.load <= 1
+    load = read_load()
+    assert load is not None
+    assert 0 <= load <= 1
     assert memory_bytes() > 1 << 20

@@ -86,7 +86,8 @@ def follow_status(test: Callable[[Client, Callable[[], list[Any]]], Awaitable[No
     async def run(client: Client) -> None:
         client.server.service.states.set(bundle, BundleStatus(state=BundleState.READY))
         client.open("file:///a.py", "x = 1\n")
-        client.server.session.meter = PowerMeter(itertools.count(step=READ_EVERY_S).__next__, Power)
+        clock = itertools.count(step=READ_EVERY_S).__next__
+        client.server.session.meter = PowerMeter(clock, Power, lambda job: job())
         client.server.send_status()
         await test(client, lambda: [one["params"] for one in client.written if one.get("method") == "submodel/status"])
 
