@@ -74,6 +74,7 @@ class CompletionServer(LanguageServer):
         self._snooze: asyncio.TimerHandle | None = None
         self._rest: asyncio.TimerHandle | None = None
         self._follows: dict[Path, asyncio.TimerHandle] = {}  # by bundle
+        self._was_edited = False  # a document, since the last request
         self._cursor: tuple[str, types.Position] | None = None  # where the cursor rests, until the text there is read
 
     @property
@@ -147,7 +148,7 @@ class CompletionServer(LanguageServer):
 
     def note_edits(self, document: Document, edits: Sequence[Edit]) -> None:
         """Note how the user has changed a document."""
-        self._cursor = None  # a request will follow
+        self._cursor, self._was_edited = None, True  # a request will follow
         self.session.debounce.note_edit()
         self.session.tracker.edited(document.uri, document.source, edits)
         self.look_at_accepted()
@@ -223,8 +224,13 @@ class CompletionServer(LanguageServer):
             refusal=None if document.is_kept else _TOO_LONG if document.is_too_long else _NOT_KEPT,
         )
 
+    def _is_in(self, state: BundleState, bundle: Path) -> bool:
+        status = self.service.bundles.get(bundle)
+        return status is not None and status.state is state
+
     async def ask(self, request: CompletionRequest) -> Completion | None:
         """Return what to show for a request, None if there is nothing."""
+        was_edited, self._was_edited = self._was_edited, False
         self._prepare(request)
         is_on = self.session.may_ask(request)
         if is_on:  # else the model would never be freed while somebody types
@@ -233,7 +239,14 @@ class CompletionServer(LanguageServer):
             self.send_status()
         if is_on and request.bundle:
             self._follow_build_later(request.bundle, request.root)
+            if was_edited and self.options.trigger.automatic and self.session.policy()[0] is Policy.FULL:
+                self._load_freed(request.bundle)
         return await self.session.suggest(request)
+
+    def _load_freed(self, bundle: Path) -> None:
+        """Load a model that was freed, also if nothing is shown at this request: the next one need not wait for it."""
+        if self._is_in(BundleState.UNLOADED, bundle):
+            self.service.load(bundle, self.session.threads())
 
     def follow_builds(self) -> None:
         """Load the builds that have replaced bundles on disk; those that answer once nobody asks."""
@@ -244,11 +257,10 @@ class CompletionServer(LanguageServer):
         """Load the build that has replaced a bundle: one that answers once no request has come for QUIET_S seconds."""
         if (timer := self._follows.pop(bundle, None)) is not None:
             timer.cancel()
-        status = self.service.bundles.get(bundle)
-        if status is None or status.state is not BundleState.READY:
-            self._follow_build(bundle, root)
-        else:
+        if self._is_in(BundleState.READY, bundle):
             self._follows[bundle] = asyncio.get_running_loop().call_later(QUIET_S, self._follow_build, bundle, root)
+        else:
+            self._follow_build(bundle, root)
 
     def _follow_build(self, bundle: Path, root: Path | None) -> None:
         self._follows.pop(bundle, None)

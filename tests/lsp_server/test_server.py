@@ -14,7 +14,7 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
 from lsp_server.bundle_states import BundleState, BundleStatus
-from lsp_server.options import CareOptions, ServerOptions
+from lsp_server.options import CareOptions, ServerOptions, TriggerOptions
 from lsp_server.power import BURST_S, PLACE_S, RATE, READ_EVERY_S, Power, PowerMeter
 from lsp_server.repositories import Drift
 from lsp_server.request import CompletionRequest
@@ -249,6 +249,58 @@ def test_builds_that_a_client_has_seen_are_loaded_though_nobody_asks(
             client.send("workspace/didChangeWatchedFiles", {"changes": [{"uri": f"file:///a/{name}", "type": 2}]})
             await asyncio.sleep(0.05)
             assert followed == ([] if name == "a.py" else bundles)
+
+    talk(test)
+
+
+def test_what_a_model_in_memory_answers_does_not_wait_for_the_disk(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    waits: list[bool] = []
+
+    def for_file(*_: object, may_wait: bool = True) -> Path:
+        waits.append(may_wait)
+        return tmp_path
+
+    async def test(client: Client) -> None:
+        server = client.server
+        monkeypatch.setattr(server.finder, "for_file", for_file)
+        server._find_bundle(Path("/a.py"))
+        assert waits == [False, True], "it is loaded first, so there is time"
+        waits.clear()
+        server.service.states.set(tmp_path, BundleStatus(state=BundleState.READY))
+        server._find_bundle(Path("/a.py"))
+        assert waits == [False]
+
+    talk(test)
+
+
+@pytest.mark.parametrize(
+    ("power", "is_automatic", "loads"), [(Power(), True, 1), (Power(), False, 0), (Power(on_battery=True), True, 0)]
+)
+def test_a_model_that_was_freed_is_loaded_at_the_first_edit_on_mains(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, power: Power, is_automatic: bool, loads: int
+) -> None:
+    loaded: list[Path] = []
+
+    async def nothing(request: CompletionRequest) -> None:
+        return None  # as within a word
+
+    async def test(client: Client) -> None:
+        server = client.server
+        server.session.meter = PowerMeter(lambda: 0.0, lambda: power)
+        server.session.set_options(ServerOptions(trigger=TriggerOptions(automatic=is_automatic)))
+        monkeypatch.setattr(server.finder, "for_file", lambda *_, **__: tmp_path)
+        monkeypatch.setattr(server.session, "suggest", nothing)
+        monkeypatch.setattr(server.service, "load", lambda bundle, threads: loaded.append(bundle))
+        client.open("file:///a.py", "x = 1\n")
+        server.service.states.set(tmp_path, BundleStatus(state=BundleState.UNLOADED))
+        client.send("submodel/cursor", cursor(0))
+        await client.complete("file:///a.py", 0, 5, 2)
+        assert loaded == [], "nobody has typed"
+        client.change("file:///a.py", edit(0, 5, "0"))
+        await client.complete("file:///a.py", 0, 6, 3)
+        assert loaded == [tmp_path] * loads
 
     talk(test)
 
