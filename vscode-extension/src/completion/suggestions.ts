@@ -8,6 +8,8 @@ import { isEnabledFor, isInlineOn, isLanguageOn } from '../settings';
 import type { StatusModel } from '../status/model';
 import { findRefusal } from './refusal';
 
+const BETWEEN_NOTES_MS = 1_000; // each draws the status bar anew
+
 export interface LastSuggestion {
   readonly uri: vscode.Uri;
   readonly refusal: string | undefined; // why the server was not asked
@@ -18,6 +20,9 @@ export class Suggestions {
   readonly onFirstShown = this.firstShown.event;
   private hasShown = false;
   private lastAsked: LastSuggestion | undefined;
+  private latencyMs = 0; // of the newest suggestion
+  private notedAtMs = -Infinity;
+  private noting: NodeJS.Timeout | undefined;
 
   constructor(
     private readonly status: StatusModel,
@@ -36,7 +41,7 @@ export class Suggestions {
     next,
   ) => {
     const isInvoked = context.triggerKind === vscode.InlineCompletionTriggerKind.Invoke;
-    const refusal = refusalFor(document, isInvoked);
+    const refusal = refusalOf(document, isInvoked, true); // VS Code asks, so the setting is on
     this.lastAsked = { uri: document.uri, refusal };
     if (refusal !== undefined) {
       return null;
@@ -46,7 +51,7 @@ export class Suggestions {
       const answer = await next(document, position, context, token);
       const items = Array.isArray(answer) ? answer : (answer?.items ?? []);
       if (items.length > 0 && !token.isCancellationRequested) {
-        this.note(performance.now() - started);
+        this.noteLater(performance.now() - started);
       }
       return answer;
     } catch (error) {
@@ -55,7 +60,21 @@ export class Suggestions {
     }
   };
 
-  private note(latencyMs: number): void {
+  /** Note a suggestion once the editor has it. */
+  private noteLater(latencyMs: number): void {
+    this.latencyMs = latencyMs;
+    this.noting ??= setTimeout(
+      () => {
+        this.noting = undefined;
+        this.notedAtMs = performance.now();
+        this.note();
+      },
+      Math.max(0, this.notedAtMs + BETWEEN_NOTES_MS - performance.now()),
+    );
+  }
+
+  private note(): void {
+    const { latencyMs } = this;
     const { phase } = this.status.snapshot;
     this.status.update({ latencyMs, ...(phase === 'loading' || phase === 'unloaded' ? { phase: 'ready' } : {}) });
     if (!this.hasShown) {
@@ -67,11 +86,15 @@ export class Suggestions {
 
 /** Why the server is asked for nothing in a document; undefined if it is asked. */
 export function refusalFor(document: vscode.TextDocument, isInvoked: boolean): string | undefined {
+  return refusalOf(document, isInvoked, isInlineOn(document));
+}
+
+function refusalOf(document: vscode.TextDocument, isInvoked: boolean, isInline: boolean): string | undefined {
   const { uri, languageId } = document;
   const facts = {
     isEnabled: isEnabledFor(document),
     isLanguageOn: isLanguageOn(languageId),
-    isInlineOn: isInlineOn(document),
+    isInlineOn: isInline,
   };
   return findRefusal({ scheme: uri.scheme, languageId, ...facts }, isInvoked);
 }
