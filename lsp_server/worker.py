@@ -1,6 +1,6 @@
 """One thread for native code. The thread can't be interrupted; it is watched, and given up if it does not return.
 
-`run_beside` is for what touches the disk, and would keep the event loop from the next key.
+`run_beside` is for what touches the disk, and would hold up the event loop.
 """
 
 from __future__ import annotations
