@@ -10,7 +10,7 @@ import heapq
 import random
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from builder.fim_examples import FimExample
 from contract.prompt import PromptFormat
@@ -20,30 +20,24 @@ CHARS_A_TOKEN = 3.0  # code has some four, and a window has most of its tokens: 
 Drawn = tuple[FimExample, PromptFormat]
 
 
-def by_coverage(drawn: Iterable[Drawn], seed: int) -> Iterator[Drawn]:
-    """Yield the same examples, each with the format of its window.
+def by_coverage(drawn: Sequence[Drawn], seed: int) -> Iterator[Drawn]:
+    """Yield examples, each with the format of its window, until their windows have shown the lines of all of them.
 
     Next is always one whose window shows the most lines of these examples that no window before it has shown, divided
-    by one more than its file had windows: else a large new file would be all that an update sees. Once all are shown,
-    all lines count again for the examples that are left. Equal ones come in random order.
+    by one more than its file had windows: else a large new file would be all that an update sees. Equal ones come in
+    random order.
     """
-    left, rng = list(drawn), random.Random(f"ties {seed}")  # the seed alone has drawn the lengths of the windows
-    starts: dict[str, set[int]] = {}
+    hidden: dict[str, set[int]] = {}  # the starts of lines that no window has shown, by path
+    for example, _ in drawn:
+        hidden.setdefault(example.file.path, set()).add(example.line_start)
+    rng = random.Random(f"ties {seed}")  # the seed alone has drawn the lengths of the windows
+    for index in _cover(drawn, {path: sorted(some) for path, some in hidden.items()}, rng):
+        yield drawn[index]
+
+
+def _cover(drawn: Sequence[Drawn], hidden: dict[str, list[int]], rng: random.Random) -> Iterator[int]:
+    """Indexes of examples until nothing is `hidden`, the sorted starts of lines by path."""
     windows: Counter[str] = Counter()  # that were taken, by file
-    for example, _ in left:
-        starts.setdefault(example.file.path, set()).add(example.line_start)
-    while left:
-        taken = set()
-        for index in _cover(left, {path: sorted(some) for path, some in starts.items()}, windows, rng):
-            taken.add(index)
-            yield left[index]
-        left = [one for index, one in enumerate(left) if index not in taken]
-
-
-def _cover(
-    drawn: Sequence[Drawn], hidden: dict[str, list[int]], windows: Counter[str], rng: random.Random
-) -> Iterator[int]:
-    """Indexes of examples until nothing is `hidden`, the sorted starts of lines by path; at least one."""
 
     def shown(index: int) -> tuple[int, int]:
         example, prompt_format = drawn[index]

@@ -62,9 +62,9 @@ def make_examples(
 
     One in PLAIN_EVERY is the same text as it stands in the file. Fewer where the files have no more lines. `kind`: of
     the files that count. A SHORT_SHARE of the windows has a quarter of the length. Examples that lie close together
-    come last. With `is_new` those at new lines come before the others, up to `tokens` of them; if it `covers`, in the
-    order of `by_coverage`, which prefers long windows. Each is made when it is asked for: a million tokens take
-    several seconds.
+    come last. With `is_new` those at new lines come before the others, up to `tokens` of them. If it `covers`, only
+    as many as show each new line once are made (`by_coverage`). Each is made when it is asked for: a million tokens
+    take several seconds.
     """
     made = count = 0
     rng = random.Random(seed)
@@ -87,10 +87,10 @@ def make_examples(
         both = (*fim_examples, *every_line)
         first = dict.fromkeys(example for example in both if is_new(example.file, example.line))
         others = [example for example in fim_examples if example not in first]
-        drawn = chain(
-            by_coverage(with_formats(first), seed) if covers else with_formats(_spread(tuple(first), SPREAD_CHARS)),
-            with_formats(_spread(others, SPREAD_CHARS)),
-        )
+        if covers and first:
+            drawn = by_coverage(with_formats(first), seed)
+        else:
+            drawn = with_formats(chain(_spread(tuple(first), SPREAD_CHARS), _spread(others, SPREAD_CHARS)))
     for chosen, form in drawn:
         if count >= tokens:
             break

@@ -21,8 +21,6 @@ T = TypeVar("T")
 OLD_SHARE = 0.3
 # What a token of a new line counts beside the others of a changed file.
 NEW_WEIGHT = 3.0
-# Of an update's pass at least; what fresh files don't give comes from the old ones, of which a build sees a part only.
-LEAST_TOKENS = 14_400
 # Of a pass; a night on two cores reads some eight million. Of more code each pass draws other lines.
 MOST_TOKENS = 1_000_000
 
@@ -49,8 +47,8 @@ class Material:
     """The training sequences in their order, each pass over the files with other examples, and those to validate on.
 
     `validation` is empty, or there is no first step, where the files hold no line of code. `fresh` are the paths of an
-    update: the files that the model hasn't learned from. They come first in validation and are the most of a pass, and
-    of their examples those at lines that `is_new` come first, and count more.
+    update: the files that the model hasn't learned from. They come first in validation. A pass shows each line of them
+    that `is_new` once, and such lines count more. The rest of the pass, OLD_SHARE, is of the other files.
     """
 
     def __init__(
@@ -65,12 +63,7 @@ class Material:
         self._encoder, self._settings, self._is_new = encoder, settings, is_new
         self.validation = self._validation(*_parted(parts["validation"], fresh))
         self._fresh, self._old = _parted(parts["calibration"], fresh)
-        self._fresh_tokens = self._tokens_of(self._fresh)
-        if fresh:
-            share = round(self._fresh_tokens * OLD_SHARE / (1 - OLD_SHARE))
-            self._old_tokens = max(share, LEAST_TOKENS - self._fresh_tokens)
-        else:
-            self._old_tokens = self._tokens_of(self._old)
+        self._tokens = self._tokens_of(self._fresh or self._old)
         self._passes: list[Pass] = []
 
     def _validation(self, fresh: Sequence[SourceFile], old: Sequence[SourceFile]) -> tuple[Example, ...]:
@@ -96,11 +89,11 @@ class Material:
         return self._passes[number]
 
     def _examples(self, seed: int) -> Iterator[Example]:
-        old = make_examples(self._old, self._encoder, self._old_tokens, seed)
         if not self._fresh:
-            return old
-        fresh = make_examples(self._fresh, self._encoder, self._fresh_tokens, seed, is_new=self._is_new, covers=True)
-        return iter(interleave(tuple(fresh), tuple(old)))
+            return make_examples(self._old, self._encoder, self._tokens, seed)
+        fresh = tuple(make_examples(self._fresh, self._encoder, self._tokens, seed, is_new=self._is_new, covers=True))
+        old_tokens = round(sum(len(example.ids) for example in fresh) * OLD_SHARE / (1 - OLD_SHARE))
+        return iter(interleave(fresh, tuple(make_examples(self._old, self._encoder, old_tokens, seed))))
 
     def has_step(self, step: int) -> bool:
         """Whether `max_passes` have that many steps. Of the first pass as many are made as tell."""

@@ -71,7 +71,13 @@ class UpdateSettings(BuildSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        tuning = FinetuneSettings(minutes=self.minutes, seed=self.seed + self.number, learning_rate=LEARNING_RATE)
+        tuning = FinetuneSettings(
+            minutes=self.minutes,
+            seed=self.seed + self.number,
+            learning_rate=LEARNING_RATE,
+            warmup_steps=3,  # a small change is three or four steps
+            max_passes=1,  # each new line is shown once
+        )
         object.__setattr__(self, "finetuning", tuning)
 
 

@@ -18,7 +18,7 @@ def update(
         Path | None, typer.Option("-o", "--output", metavar="DIR", help="Default: .submodel in the repository.")
     ] = None,
     minutes: Annotated[
-        float, typer.Option(help="Minutes of fine-tuning on what changed; 0 only renews the drafts.")
+        float, typer.Option(help="Minutes of fine-tuning on what changed, at most; 0 only renews the drafts.")
     ] = 2.0,
     positions: Annotated[
         int, typer.Option(min=0, help="Held-out lines, and as many new ones, to score on; 0 scores nothing.")

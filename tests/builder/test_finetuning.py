@@ -84,8 +84,7 @@ def shares(encoder, steps, paths):
     return fresh / whole
 
 
-def test_an_update_learns_mostly_fresh_files_and_validates_on_them_first(monkeypatch):
-    monkeypatch.setattr(material, "LEAST_TOKENS", 0)
+def test_an_update_learns_mostly_fresh_files_and_validates_on_them_first():
     encoder, _ = encoder_and_model()
     prompt_format = encoder.prompt_format.with_window(120, 40)
     encoder = PromptEncoder(encoder.tokenizer, prompt_format)
@@ -153,10 +152,19 @@ def test_only_the_steps_that_are_asked_for_are_made_and_they_are_those_of_whole_
     assert steps == [passes[number][place % len(passes[number])] for number in range(3) for place in range(length)]
 
 
-def test_a_small_update_is_filled_up_with_old_files():
+def test_a_small_update_shows_each_new_line_once_and_ends():
+    """Old files, or the same lines again, in the rest of the minutes made the next lines worse."""
     encoder, _ = encoder_and_model()
-    update = Material(many_files(), encoder, SETTINGS, frozenset({"calibration_1.py"}))
-    assert sum(len(one.ids) for step in update._pass(0).all() for one in step) > 30 * len(encoder.text_ids(TEXT))
+    encoder = PromptEncoder(encoder.tokenizer, encoder.prompt_format.with_window(60, 20))
+    lines = [f"value_{number} = compute(first, {number})" for number in range(200)]
+    fresh, *others = many_files()
+    files, new = [replace(fresh, text="\n".join(lines) + "\n"), *others], lines[150:153]
+    settings = replace(SETTINGS, max_passes=1)
+    update = Material(files, encoder, settings, frozenset({fresh.path}), lambda file, line: line in new)
+    examples = [example for step in map(update.batch, update.steps_from(0)) for example in step]
+    of_fresh = [example for example in examples if example.path == fresh.path]
+    assert 1 <= len(of_fresh) <= len(new)
+    assert len(examples) <= len(of_fresh) + 2, "three tenths of the tokens"
 
 
 def encoder_and_model():
