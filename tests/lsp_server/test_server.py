@@ -253,28 +253,6 @@ def test_builds_that_a_client_has_seen_are_loaded_though_nobody_asks(
     talk(test)
 
 
-def test_what_a_model_in_memory_answers_does_not_wait_for_the_disk(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    waits: list[bool] = []
-
-    def for_file(*_: object, may_wait: bool = True) -> Path:
-        waits.append(may_wait)
-        return tmp_path
-
-    async def test(client: Client) -> None:
-        server = client.server
-        monkeypatch.setattr(server.finder, "for_file", for_file)
-        server._find_bundle(Path("/a.py"))
-        assert waits == [False, True], "it is loaded first, so there is time"
-        waits.clear()
-        server.service.states.set(tmp_path, BundleStatus(state=BundleState.READY))
-        server._find_bundle(Path("/a.py"))
-        assert waits == [False]
-
-    talk(test)
-
-
 @pytest.mark.parametrize(
     ("power", "is_automatic", "loads"), [(Power(), True, 1), (Power(), False, 0), (Power(on_battery=True), True, 0)]
 )
