@@ -27,17 +27,12 @@ def by_coverage(drawn: Sequence[Drawn], seed: int) -> Iterator[Drawn]:
     by one more than its file had windows: else a large new file would be all that an update sees. Equal ones come in
     random order.
     """
-    hidden: dict[str, set[int]] = {}  # the starts of lines that no window has shown, by path
+    starts: dict[str, set[int]] = {}
     for example, _ in drawn:
-        hidden.setdefault(example.file.path, set()).add(example.line_start)
-    rng = random.Random(f"ties {seed}")  # the seed alone has drawn the lengths of the windows
-    for index in _cover(drawn, {path: sorted(some) for path, some in hidden.items()}, rng):
-        yield drawn[index]
-
-
-def _cover(drawn: Sequence[Drawn], hidden: dict[str, list[int]], rng: random.Random) -> Iterator[int]:
-    """Indexes of examples until nothing is `hidden`, the sorted starts of lines by path."""
+        starts.setdefault(example.file.path, set()).add(example.line_start)
+    hidden = {path: sorted(some) for path, some in starts.items()}  # of lines that no window has shown
     windows: Counter[str] = Counter()  # that were taken, by file
+    rng = random.Random(f"ties {seed}")  # the seed alone has drawn the lengths of the windows
 
     def shown(index: int) -> tuple[int, int]:
         example, prompt_format = drawn[index]
@@ -64,4 +59,4 @@ def _cover(drawn: Sequence[Drawn], hidden: dict[str, list[int]], rng: random.Ran
         path, (begin, end) = drawn[index][0].file.path, shown(index)
         del hidden[path][begin:end]
         windows[path] += 1
-        yield index
+        yield drawn[index]

@@ -86,10 +86,10 @@ def make_examples(
         every_line = draw_fim_examples(files, tokens, seed, kind=kind)  # the mixed ones leave lines out
         both = (*fim_examples, *every_line)
         first = dict.fromkeys(example for example in both if is_new(example.file, example.line))
-        others = [example for example in fim_examples if example not in first]
         if covers and first:
             drawn = by_coverage(with_formats(first), seed)
         else:
+            others = [example for example in fim_examples if example not in first]
             drawn = with_formats(chain(_spread(tuple(first), SPREAD_CHARS), _spread(others, SPREAD_CHARS)))
     for chosen, form in drawn:
         if count >= tokens:

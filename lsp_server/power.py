@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -11,7 +12,6 @@ from typing import Any
 
 from contract.processor import default_threads
 from lsp_server.options import CareOptions, ServerOptions
-from lsp_server.worker import run_beside
 
 RATE = 0.02  # of a core, on average
 BURST_S = 6.0  # of a core at once: two places of 2,000 tokens; with RATE 3 % of a core over any ten minutes
@@ -70,6 +70,11 @@ def choose_threads(power: Power, options: ServerOptions) -> int | None:
     return max(1, (options.threads or power.cores) // 2)
 
 
+def _run_beside(job: Callable[[], None]) -> None:
+    """Run a job that nobody waits for, nor a server whose client has left."""
+    threading.Thread(target=job, name="battery", daemon=True).start()
+
+
 class PowerMeter:
     """Reads the battery every READ_EVERY_S seconds at most. `now` is a monotonic clock in seconds.
 
@@ -80,7 +85,7 @@ class PowerMeter:
         self,
         now: Callable[[], float],
         read: Callable[[], Power] | None = None,
-        beside: Callable[[Callable[[], None]], None] = run_beside,
+        beside: Callable[[Callable[[], None]], None] = _run_beside,
     ) -> None:
         self._now = now
         self._read = read or read_power

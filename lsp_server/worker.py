@@ -1,7 +1,4 @@
-"""One thread for native code. The thread can't be interrupted; it is watched, and given up if it does not return.
-
-`run_beside` is for what touches the disk, and would hold up the event loop.
-"""
+"""One thread for native code. The thread can't be interrupted; it is watched, and given up if it does not return."""
 
 from __future__ import annotations
 
@@ -15,11 +12,6 @@ SILENT_S = 30.0  # between two beats: a token or a chunk of a prompt takes a sec
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-def run_beside(job: Callable[[], None]) -> None:
-    """Run a job that nobody waits for in a thread of its own. A server whose client has left does not wait for it."""
-    threading.Thread(target=job, name="beside", daemon=True).start()
 
 
 class GivenUp(BaseException):

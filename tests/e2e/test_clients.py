@@ -23,6 +23,7 @@ from lsp_server.completion import open_completer
 from lsp_server.request import CompletionRequest
 from testbed.editors import PATIENT
 from tests.attacks.lsp_process import framed, read_message
+from tests.e2e.editor import PATIENT as PATIENT_OPTIONS
 
 CLIENTS = ("visual-studio-code", "neovim", "emacs")  # those that it has recorded
 TEXT = "def greet(name):\n    return "
@@ -45,7 +46,7 @@ def test_each_editor_gets_a_completion(name: str, tiny_bundle: Bundle, tmp_path:
             params = types.InitializeParams(
                 capabilities=capabilities,
                 workspace_folders=[folder],
-                initialization_options={"experimental": {"trigger": {"budgetMs": 60_000}}},
+                initialization_options={"experimental": PATIENT_OPTIONS},
             )
             server = (await client.initialize_session(params)).capabilities
             item = types.TextDocumentItem((tmp_path / "a.txt").as_uri(), "plaintext", 1, TEXT)

@@ -3,30 +3,30 @@ import { beforeEach, expect, test, vi } from 'vitest';
 import { StatusModel } from '../src/status/model';
 import { explainLast } from '../src/views/answers';
 
-const around = vi.hoisted(() => ({ told: [] as unknown[][], executed: [] as string[] }));
+const around = vi.hoisted(() => ({ shown: [] as unknown[][], executed: [] as string[] }));
 vi.mock('vscode', async () => ({
   EventEmitter: (await import('./doubles.js')).Emitter,
   commands: { executeCommand: (command: string) => Promise.resolve(void around.executed.push(command)) },
   window: {
     showInformationMessage: (...args: unknown[]) => {
-      around.told.push(args);
+      around.shown.push(args);
       return Promise.resolve(args[1]);
     },
   },
 }));
 
 beforeEach(() => {
-  Object.assign(around, { told: [], executed: [] });
+  Object.assign(around, { shown: [], executed: [] });
 });
 
-test('without a server, the state is told, with a button that helps', async () => {
+test('without a server, the state is shown, with a button that helps', async () => {
   const status = new StatusModel();
   status.update({ phase: 'failed', problem: 'why' });
   await explainLast({} as never, status, undefined, {} as never);
   const text = 'The submodel server is not running: the server does not run: why.';
-  expect(around.told).toEqual([[text, 'Restart the Server']]);
+  expect(around.shown).toEqual([[text, 'Restart the Server']]);
   expect(around.executed).toEqual(['submodel.restart']);
   status.update({ phase: 'starting', problem: undefined });
   await explainLast({} as never, status, undefined, {} as never);
-  expect(around.told[1]).toEqual(['The submodel server is not running: starting the server.']);
+  expect(around.shown[1]).toEqual(['The submodel server is not running: starting the server.']);
 });

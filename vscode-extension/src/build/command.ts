@@ -109,9 +109,7 @@ export class BuildCommand implements vscode.Disposable {
   /** Stop an update that runs by itself; the next one goes on from what it has done. */
   async stopByItself(): Promise<void> {
     if (this.runsByItself) {
-      this.isToStop = true; // its terminal may not be there yet
-      this.terminal?.stop();
-      await this.ended;
+      await this.end();
     }
   }
 
@@ -119,10 +117,14 @@ export class BuildCommand implements vscode.Disposable {
   async stop(): Promise<void> {
     if (this.isRunning) {
       this.isUnwanted = true;
-      this.isToStop = true;
-      this.terminal?.stop();
-      await this.ended;
+      await this.end();
     }
+  }
+
+  private async end(): Promise<void> {
+    this.isToStop = true; // its terminal may not be there yet
+    this.terminal?.stop();
+    await this.ended;
   }
 
   /** Let an update that runs by itself stand still, or go on. */

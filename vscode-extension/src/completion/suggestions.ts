@@ -8,7 +8,7 @@ import { isEnabledFor, isInlineOn, isLanguageOn } from '../settings';
 import type { StatusModel } from '../status/model';
 import { findRefusal } from './refusal';
 
-const BETWEEN_NOTES_MS = 1_000; // each draws the status bar anew
+const BETWEEN_NOTES_MS = 1_000; // each draws the whole status bar
 
 export interface LastSuggestion {
   readonly uri: vscode.Uri;

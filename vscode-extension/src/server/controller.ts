@@ -372,7 +372,7 @@ export class ServerController implements vscode.Disposable {
     this.died = executable;
     this.timer = setTimeout(() => {
       void this.queue.pushOnce('recover', async () => {
-        const { died } = this; // none if it was started anew or turned off meanwhile
+        const { died } = this; // none if it was restarted or turned off meanwhile
         this.died = undefined;
         if (died) {
           await this.spawn(died);
