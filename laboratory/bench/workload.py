@@ -91,6 +91,7 @@ def make_workload(repository: Path, settings: WorkloadSettings, held_out_sha256:
                 settings.keys,
                 one.path,
                 one.commit,
+                one.after,
             )
             for one in added
         ]
@@ -98,8 +99,11 @@ def make_workload(repository: Path, settings: WorkloadSettings, held_out_sha256:
     return Workload(passages=tuple(map(tuple, typed)), text=text, source=source, added=added)
 
 
-def _type(text: str, spans: Sequence[tuple[int, int]], keys: int, path: str, commit: str = "") -> Iterator[Keystroke]:
-    behind = text[spans[-1][1] :]
+def _type(
+    text: str, spans: Sequence[tuple[int, int]], keys: int, path: str, commit: str = "", after: str | None = None
+) -> Iterator[Keystroke]:
+    """Yield a request for each key. after: what stands behind the spans meanwhile; by default the rest of the text."""
+    behind = text[spans[-1][1] :] if after is None else after
     for begin, end in spans:
         for cursor in range(begin, min(end, begin + keys)):
             yield Keystroke(

@@ -52,16 +52,17 @@ def passages_of_files(files: Sequence[SourceFile], count: int, seed: int) -> tup
 
 
 def passages_of_history(root: Path, since: str, count: int, seed: int) -> tuple[Passage, ...]:
-    """Return up to `count` passages that commits after `since` have added to code files, as they stood in their commit.
+    """Return up to `count` passages that commits after `since` have added to code files, one of each run of lines.
 
-    Files are those below `root` that a corpus would have read. A renamed file adds the lines that changed alone, and
-    one that a commit brought back to what stood at `since` adds none. Only the latest commits are looked at:
-    `describe_history` says how many. Raises SubmodelError if git fails, as for an unknown revision.
+    A passage begins at a random line of its run. The file is as in its commit, but without the later lines of the run:
+    they are written last. Files are those below `root` that a corpus would have read. A renamed file adds the lines
+    that changed alone, and one that a commit brought back to what stood at `since` adds none. Only the latest commits
+    are looked at: `describe_history` says how many. Raises SubmodelError if git fails, as for an unknown revision.
     """
     listed = _git(root, *_COMMITS, f"--max-count={_MAX_COMMITS}", "--end-of-options", f"{since}..HEAD")
     commits = listed.decode("ascii").split()
     before = _blobs_at(root, since)
-    found = [passage for commit in commits for passage in _added_by(root, commit, before)]
+    found = [passage for commit in commits for passage in _added_by(root, commit, before, seed)]
     return tuple(random.Random(seed).sample(found, min(count, len(found))))
 
 
@@ -92,7 +93,7 @@ def _blobs_at(root: Path, since: str) -> frozenset[str]:
     return frozenset(line.split(maxsplit=3)[2] for line in listed.splitlines())
 
 
-def _added_by(root: Path, commit: str, before: Collection[str]) -> Iterator[Passage]:
+def _added_by(root: Path, commit: str, before: Collection[str], seed: int) -> Iterator[Passage]:
     try:
         diff = _git(root, "show", *DIFF_OPTIONS, *_ADDED, commit, "--").decode("utf-8", "replace")
     except SubmodelError:  # too large, or damaged: other commits may do
@@ -113,11 +114,11 @@ def _added_by(root: Path, commit: str, before: Collection[str]) -> Iterator[Pass
         sha256 = hashlib.sha256(remove_secrets(text).text.encode()).hexdigest()
         for hunk in _HUNK.finditer(part):
             first, length = int(hunk.group(1)) - 1, int(hunk.group(2) or 1)
-            number = next(
-                (n for n in range(first, min(first + length, len(lines))) if is_worthwhile(lines[n], language)), None
-            )
-            if number is not None:
-                passage = _without_secrets(_cut(path, language.name, lines, number, first + length))
+            end = min(first + length, len(lines))
+            starts = [number for number in range(first, end) if is_worthwhile(lines[number], language)]
+            if starts:
+                number = random.Random(f"{seed} {commit} {path} {first}").choice(starts)
+                passage = _without_secrets(_cut(path, language.name, lines[:end], number, lines[end:]))
                 if passage is not None:
                     yield replace(passage, commit=commit, file_sha256=sha256)
 
@@ -147,11 +148,14 @@ def _starts(file: SourceFile) -> Iterator[int]:
     return (number for number, line in enumerate(file.text.split("\n")) if is_worthwhile(line, language))
 
 
-def _cut(path: str, language: str, lines: Sequence[str], number: int, limit: int | None = None) -> Passage:
-    """Return the passage from a line on, up to a line that is blank, too long or indented less, or to a limit."""
+def _cut(path: str, language: str, lines: Sequence[str], number: int, after: Sequence[str] | None = None) -> Passage:
+    """Return the passage from a line on, up to a line that is blank, too long or indented less.
+
+    after: the lines that stand behind it meanwhile; by default those of `lines` that are not of the passage.
+    """
     indent = _indent(lines[number])
     end = number + 1
-    limit = min(len(lines), number + MAX_LINES, limit or len(lines))
+    limit = min(len(lines), number + MAX_LINES)
     while end < limit and lines[end].strip() and _indent(lines[end]) >= indent and len(lines[end]) <= MAX_LINE_CHARS:
         end += 1
     return Passage(
@@ -159,7 +163,7 @@ def _cut(path: str, language: str, lines: Sequence[str], number: int, limit: int
         language=language,
         before="".join(f"{line}\n" for line in lines[:number]),
         truth="\n".join(line.rstrip() for line in lines[number:end]),
-        after="".join(f"\n{line}" for line in lines[end:]),
+        after="".join(f"\n{line}" for line in (lines[end:] if after is None else after)),
     )
 
 

@@ -96,17 +96,21 @@ def test_lines_that_were_added_later_are_typed(tmp_path):
     git(tmp_path, "init")
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "-m", "old")
-    new = ["class New:", "    def __init__(self):", "        self.a = 1", "", "    # why", "    b = 2"]
-    (tmp_path / "new.py").write_text("\n".join(new))
+    old = (tmp_path / "old_0.py").read_text()
+    new = "first = 1\nclass New:\n    def __init__(self):\n        self.a = 1\n\n    # why\n    b = 2\n"
+    (tmp_path / "old_0.py").write_text(new + old)
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "-m", "new")
-    passages = make_workload(tmp_path, WorkloadSettings(passages=5, lines=9, keys=99, since="HEAD~1")).passages
-    assert len(passages) == 1
-    first, *rest = [stroke for stroke in passages[0] if stroke.is_new_line]
-    assert "class New:".endswith(first.truth)
-    assert first.behind == "\n\n    # why\n    b = 2", "what its commit held"
-    assert [stroke.truth for stroke in rest] == ["def __init__(self):", "self.a = 1"]
-    assert passages[0][0].is_new_place
+    begun = set()
+    for seed in range(12):
+        settings = WorkloadSettings(passages=5, lines=9, keys=99, since="HEAD~1", seed=seed)
+        [passage] = make_workload(tmp_path, settings).passages
+        assert passage[0].is_new_place
+        assert {stroke.behind for stroke in passage} == {"\n" + old}, "later lines are not there yet"
+        for stroke in passage:
+            assert f"{new}\n".startswith(f"{stroke.before}{stroke.truth}\n")
+        begun.add(passage[0].before.count("\n"))
+    assert begun == {0, 1, 2, 3, 6}
 
 
 def test_a_lead_is_paired_and_has_an_interval():
