@@ -13,10 +13,10 @@ def steps_within(seconds: float, seconds_of_steps: Iterable[float], *, least: in
     """Steps that fit into `seconds`, at least half of the last one: `least` or more, and no more than there are."""
     count, end = 0, 0.0
     for step_s in seconds_of_steps:
-        if end + step_s / 2 > seconds:
+        if count >= least and end + step_s / 2 > seconds:
             break
         count, end = count + 1, end + step_s
-    return max(least, count)
+    return count
 
 
 def learning_rate_at(step: int, total: int, *, peak: float, warmup: int) -> float:

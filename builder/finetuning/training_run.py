@@ -90,8 +90,7 @@ class TrainingRun:
     def _train(self) -> None:
         progress, settings = self.progress, self._settings
         if settings.steps is not None and progress.total is None:
-            steps = itertools.islice(self._material.steps_from(0), settings.steps)
-            progress.total = sum(1 for _ in steps)
+            progress.total = self._steps_up_to(settings.steps)
         if progress.best_loss is None:
             started = self._now()
             progress.best_loss = self._validate()
@@ -99,6 +98,9 @@ class TrainingRun:
             progress.curve.append(
                 {"step": 0, "seconds": progress.seconds, "tokens": 0, "validation": progress.best_loss}
             )
+        if progress.total is None:
+            few = self._steps_up_to(settings.warmup_steps + 1)
+            progress.total = few if few <= settings.warmup_steps else None  # or the rate would only rise
         self._saved_at = self._now()
         while True:
             self._check_if_due()
@@ -119,6 +121,10 @@ class TrainingRun:
             elif self._is_half_done():
                 self._plan()
             self._report()
+
+    def _steps_up_to(self, most: int) -> int:
+        """How many steps the material has, `most` at most."""
+        return sum(1 for _ in itertools.islice(self._material.steps_from(0), most))
 
     def summary(self) -> FineTuningFacts:
         """For the manifest and the report."""

@@ -326,11 +326,23 @@ def test_on_a_slow_machine_the_rate_rises_and_falls_within_few_steps(tmp_path, m
     assert rates[-1] < 0.2
 
 
-def test_a_file_of_few_lines_is_learned_from(tmp_path):
-    """Its four passes have fewer steps than the warm-up."""
+@pytest.mark.parametrize("passes", [1, 3])
+def test_a_file_of_few_lines_is_learned_from(tmp_path, monkeypatch, passes):
+    """Its passes have one step each, fewer than the warm-up: each is taken once, and the last at a low rate."""
+    rates = []
+
+    def noted_rate(step, total, *, peak, warmup):
+        rates.append(learning_rate_at(step, total, peak=1.0, warmup=warmup))
+        return peak * rates[-1]
+
+    monkeypatch.setattr(training_run, "learning_rate_at", noted_rate)
     few = [replace(file, text="def compute(value):\n    return value + 1\n") for file in corpus()]
-    summary = run(tmp_path, files=few, settings=replace(SETTINGS, minutes=2, warmup_steps=8)).summary
-    assert summary["steps"] == 8
+    settings = replace(SETTINGS, minutes=2, warmup_steps=8, max_passes=passes)
+    summary = run(tmp_path, files=few, settings=settings).summary
+    assert summary["steps"] == len(rates) == passes
+    assert summary["curve"][-1]["step"] == passes
+    assert rates[0] == max(rates)
+    assert rates[-1] < 0.6 or passes == 1
 
 
 def test_steps_that_are_asked_for_are_taken_whatever_the_time(tmp_path, monkeypatch):
@@ -570,6 +582,7 @@ def test_the_budget_decides_the_steps():
     assert steps_within(1, itertools.repeat(2.0), least=8) == 8
     assert steps_within(6000, itertools.repeat(2.0, 100), least=8) == 100
     assert steps_within(60, itertools.chain([50.0], itertools.repeat(2.0)), least=0) == 6, "a long step first"
+    assert steps_within(60, [2.0], least=8) == 1, "there are no more"
 
 
 def test_the_rate_rises_then_falls():
