@@ -4,12 +4,13 @@
 
 A seeded walk over the repository's files: open one or move by some lines or anywhere in the file, rest 0.5 to 3 s, hit
 a key at the end of the line (the first character of a word that stands in the file), wait for the answer. With --since
-the walk goes to places where later commits added lines: it opens the file without them, rests at the end of the line
-before and hits Enter, and the editor indents. The same walk runs three times: without reading ahead, with it, and with
-the likeliest first key answered as well. Its first half runs in this order, its second half in the other, since a
-machine's speed changes. Each half then goes on without keys, and the processor time of the server is measured. An
-answer may show nothing: the shares "shown" count those that show text, and with --since those "right" the ones whose
-first line is the one that was added. The server does not say which answers come from the text near the cursor alone.
+the walk goes to places where later commits added lines: it opens the file with the earlier lines of such a run alone,
+rests at the end of the last one and hits Enter, and the editor indents. It leaves out what was added at the beginning
+of a file. The same walk runs three times: without reading ahead, with it, and with the likeliest first key answered as
+well. Its first half runs in this order, its second half in the other, since a machine's speed changes. Each half then
+goes on without keys, and the processor time of the server is measured. An answer may show nothing: the shares "shown"
+count those that show text, and with --since those "right" the ones whose first line is the one that was added. The
+server does not say which answers come from the text near the cursor alone.
 Writes benchmarks/results/read-ahead.json, with --since read-ahead-edits-NAME.json.
 """
 
@@ -34,8 +35,9 @@ from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
 from builder.corpus.corpus import read_corpus
 from builder.evaluation.metrics import is_exact
+from contract.bundle.bundle import read_bundle
 from laboratory.bench.bench_run import processor_s
-from laboratory.replay.passages import passages_of_history
+from laboratory.replay.passages import check_later, passages_of_history
 from laboratory.replay.server_session import server
 
 GOAL_MS = 150
@@ -81,11 +83,13 @@ class Move:
         return types.Position(self.line + self.key.count("\n"), start + len(self.key.removeprefix("\n")))
 
 
-def plan_edits(root: Path, since: str, moves: int, seed: int) -> list[Move]:
-    """To where commits after `since` added lines, in a random order."""
+def plan_edits(root: Path, bundle: Path, since: str, moves: int, seed: int) -> list[Move]:
+    """To where commits after `since` added lines, in a random order. Raises SubmodelError if the bundle knows them."""
     rng = random.Random(seed)
     walk = []
-    for passage in passages_of_history(root, since, moves, seed):
+    passages = passages_of_history(root, since, moves, seed)
+    check_later(passages, read_bundle(bundle, verify=False).manifest.get("learned_sha256", ()), since, bundle)
+    for passage in (one for one in passages if one.before):
         before = passage.before.removesuffix("\n")
         last, first = before.rpartition("\n")[2], passage.truth.split("\n", 1)[0]
         walk.append(
@@ -93,7 +97,7 @@ def plan_edits(root: Path, since: str, moves: int, seed: int) -> list[Move]:
                 path=passage.path,
                 text=before + passage.after,
                 line=before.count("\n"),
-                character=_utf16(last),
+                character=len(last),
                 rest_s=rng.uniform(*REST_S),
                 key="\n" + first[: len(first) - len(first.lstrip())],
                 kind="added",
@@ -124,18 +128,14 @@ def plan_walk(files: dict[str, str], moves: int, seed: int) -> list[Move]:
         line = min(max(0, wanted), len(lines) - 1)
         key = rng.choice(_WORD.findall(files[path]))[0]
         rest_s = rng.uniform(*REST_S)
-        character = _utf16(lines[line])
+        character = len(lines[line])
         text = files[path]
         walk.append(Move(path=path, text=text, line=line, character=character, rest_s=rest_s, key=key, kind=kind))
     return walk
 
 
-def _utf16(text: str) -> int:
-    return len(text.encode("utf-16-le")) // 2
-
-
 class Walker:
-    """An editor's user: moves, and hits keys. Positions are in UTF-32 as well as in UTF-16 where files are ASCII."""
+    """An editor's user: moves, and hits keys. Positions are in UTF-32."""
 
     def __init__(self, client: LanguageClient, root: Path) -> None:
         self._client, self._root = client, root
@@ -270,7 +270,7 @@ def main() -> None:
     arguments = parser.parse_args()
     root = arguments.repository.resolve()
     if arguments.since:
-        walk = plan_edits(root, arguments.since, arguments.moves, arguments.seed)
+        walk = plan_edits(root, arguments.bundle, arguments.since, arguments.moves, arguments.seed)
     else:
         files = {file.path: file.text for file in read_corpus(root).files}
         walk = plan_walk(files, arguments.moves, arguments.seed)

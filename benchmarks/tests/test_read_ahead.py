@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
-from benchmarks.read_ahead import Walked, describe, describe_arm, judge, plan_walk
+from benchmarks import read_ahead
+from benchmarks.read_ahead import Walked, describe, describe_arm, judge, plan_edits, plan_walk
+from contract.errors import SubmodelError
+from testbed.git import git
 
 
 def test_an_answer_that_shows_nothing_is_not_a_suggestion_in_time() -> None:
@@ -40,3 +47,26 @@ def test_a_walk_through_no_file_is_refused() -> None:
     with pytest.raises(SystemExit, match="larger repository"):
         plan_walk({"a.py": "one = 1\n", "empty.py": "\n" * 99}, 5, seed=0)
     assert len(plan_walk({"a.py": "one = 1\n" * 50}, 5, seed=0)) == 5
+
+
+def test_an_added_line_is_asked_below_the_line_before_and_only_if_the_bundle_has_not_learned_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = "x = '\N{GRINNING FACE}'\n    two = 2\nthree = 3\n"
+    git(tmp_path, "init", "-q")
+    for a, b in (("x = '\N{GRINNING FACE}'\nthree = 3\n", "one = 1\n"), (later, "new = 0\none = 1\n")):
+        (tmp_path / "a.py").write_text(a, "utf-8")
+        (tmp_path / "b.py").write_text(b, "utf-8")
+        git(tmp_path, "add", ".")
+        git(tmp_path, "commit", "-qm", "more")
+    learned: list[str] = []
+    bundle = SimpleNamespace(manifest={"learned_sha256": learned})
+    monkeypatch.setattr(read_ahead, "read_bundle", lambda *_, **__: bundle)
+
+    [move] = plan_edits(tmp_path, tmp_path, "HEAD~1", 9, seed=0)
+
+    assert (move.path, move.text, move.truth) == ("a.py", "x = '\N{GRINNING FACE}'\nthree = 3\n", "two = 2")
+    assert ((move.line, move.character), move.key) == ((0, 7), "\n    ")
+    learned.append(sha256(later.encode()).hexdigest())
+    with pytest.raises(SubmodelError, match=r"learned a\.py"):
+        plan_edits(tmp_path, tmp_path, "HEAD~1", 9, seed=0)
