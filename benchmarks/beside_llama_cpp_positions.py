@@ -77,7 +77,9 @@ def main() -> None:
         kind: (repository, WorkloadSettings(passages=arguments.count, lines=1, keys=1, since=since))
         for kind, repository, since in _sources(arguments)
     }
-    described = {kind: _describe(arguments, *workload) for kind, workload in workloads.items()}
+    folders = [arguments.bundle, *(file for _, file in peers if file.is_dir())]
+    asked = {kind: draw_positions(folders, *workload) for kind, workload in workloads.items()}
+    described = {kind: describe_lines(asked[kind], arguments.bundle, arguments.built) for kind in asked}
     check_built(described["later"]["files"], arguments.bundle, arguments.built)
     kinds: dict[str, Any] = {}
     for kind, (repository, workload) in workloads.items():
@@ -95,9 +97,7 @@ def main() -> None:
             document = run_bench(settings, display)
         print_bench(document)
         kinds[kind] = {key: document[key] for key in KEPT} | described[kind]
-        kinds[kind]["exact"] |= model_free(
-            draw_positions(arguments.bundle, *workloads[kind]), arguments.bundle, arguments.built
-        )
+        kinds[kind]["exact"] |= model_free(asked[kind], arguments.bundle, arguments.built)
         reported = {
             "command": "python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --built CHECKOUT "
             f"--since {arguments.since} --name {arguments.name} --count {arguments.count} "
@@ -162,17 +162,18 @@ def _sources(arguments: argparse.Namespace) -> tuple[tuple[str, Path, str | None
     return ("held-out", arguments.built, None), ("later", arguments.repository, arguments.since)
 
 
-def draw_positions(bundle: Path, repository: Path, settings: WorkloadSettings) -> list[Keystroke]:
-    """Return what a bundle is asked of a repository: nothing that its build has learned."""
-    manifest = read_bundle(bundle, verify=False).manifest
-    workload = make_workload(repository, settings, manifest.get("held_out_sha256", ()))
-    if settings.since is not None:
-        check_later(workload.added, manifest.get("learned_sha256", ()), settings.since, bundle)
+def draw_positions(bundles: Sequence[Path], repository: Path, settings: WorkloadSettings) -> list[Keystroke]:
+    """Return what the first bundle held out of a repository, or what was added later. Stops if a bundle learned it."""
+    manifests = [read_bundle(bundle, verify=False).manifest for bundle in bundles]
+    held_out = manifests[0].get("held_out_sha256", ())
+    workload = make_workload(repository, settings, held_out)
+    for bundle, manifest in zip(bundles, manifests, strict=True):
+        learned = manifest.get("learned_sha256", ())
+        if settings.since is not None:
+            check_later(workload.added, learned, settings.since, bundle)
+        elif not frozenset(held_out).isdisjoint(learned):
+            raise SystemExit(f"{bundle} learned files that {bundles[0]} held out; name a bundle of the same split.")
     return workload.strokes
-
-
-def _describe(arguments: argparse.Namespace, repository: Path, settings: WorkloadSettings) -> dict[str, Any]:
-    return describe_lines(draw_positions(arguments.bundle, repository, settings), arguments.bundle, arguments.built)
 
 
 def describe_lines(asked: Sequence[Keystroke], bundle: Path, built: Path) -> dict[str, Any]:
@@ -227,6 +228,20 @@ def ask_again(arguments: argparse.Namespace, peers: Sequence[tuple[str, Path]]) 
     build = read_bundle(arguments.bundle).build
     if not arguments.other_build:
         check_build(reported, build, path)
+    asked: dict[str, list[Keystroke]] = {}
+    for kind, repository, since in _sources(arguments):
+        figures = reported["kinds"][kind]
+        settings = WorkloadSettings(passages=figures["lines"], lines=1, keys=1, since=since)
+        asked[kind] = draw_positions([arguments.bundle, *(folder for _, folder in peers)], repository, settings)
+        described = describe_lines(asked[kind], arguments.bundle, arguments.built)
+        if described["lines_sha256"] != figures["lines_sha256"]:
+            raise SystemExit(
+                f"The {kind} lines are not those of {path}, so the answers in it belong to others: the repository, the "
+                "build or the way to draw lines differs. Check out the commit of this program that the file names, or "
+                "measure all again without --again and --model-free."
+            )
+        figures.update(described)
+    check_built(reported["kinds"]["later"]["files"], arguments.bundle, arguments.built)
     threads = reported["kinds"]["held-out"]["threads"]
     workers: dict[str, BundleWorker] = {}
     if not arguments.model_free:
@@ -235,19 +250,11 @@ def ask_again(arguments: argparse.Namespace, peers: Sequence[tuple[str, Path]]) 
             for name, is_first in (("submodel", False), (FIRST_ANSWER, True))
         }
         workers |= {name: BundleWorker(str(folder), threads, has_drafts=True) for name, folder in peers}
-    for kind, repository, since in _sources(arguments):
+    for kind, strokes in asked.items():
         figures = reported["kinds"][kind]
-        settings = WorkloadSettings(passages=figures["lines"], lines=1, keys=1, since=since)
-        asked = draw_positions(arguments.bundle, repository, settings)
-        described = describe_lines(asked, arguments.bundle, arguments.built)
-        if described["lines_sha256"] != figures["lines_sha256"]:
-            raise SystemExit(f"The {kind} lines are not those of {path}, so the answers in it belong to others.")
-        if kind == "later":
-            check_built(described["files"], arguments.bundle, arguments.built)
-        figures.update(described)
-        figures["exact"] |= model_free(asked, arguments.bundle, arguments.built)
+        figures["exact"] |= model_free(strokes, arguments.bundle, arguments.built)
         for name, worker in workers.items():
-            right = [is_exact(worker.complete(one.before, one.behind, one.path)["text"], one.truth) for one in asked]
+            right = [is_exact(worker.complete(one.before, one.behind, one.path)["text"], one.truth) for one in strokes]
             figures["exact"][name] = "".join("01"[is_right] for is_right in right)
         for engine in figures["engines"]:
             bits = figures["exact"].get(engine["name"])
@@ -256,7 +263,7 @@ def ask_again(arguments: argparse.Namespace, peers: Sequence[tuple[str, Path]]) 
             if workers:
                 engine.pop("same_answers", None)  # as the bundle's earlier answers
         bits_of = {name: [bit == "1" for bit in bits] for name, bits in figures["exact"].items()}
-        figures["leads"] = leads(bits_of, [one.commit or one.path for one in asked])
+        figures["leads"] = leads(bits_of, [one.commit or one.path for one in strokes])
     way = "model-free" if arguments.model_free else "again"
     run = {
         "command": f"python -m benchmarks.beside_llama_cpp_positions BUNDLE REPOSITORY --built CHECKOUT "

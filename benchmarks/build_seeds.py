@@ -65,7 +65,7 @@ def main() -> None:
         for kind in KINDS:
             repository, since = (later, commit) if kind == "later" else (folder, None)
             settings = WorkloadSettings(passages=arguments.count, lines=1, keys=1, since=since)
-            strokes = draw_positions(paths.bundle, repository, settings)
+            strokes = draw_positions([paths.bundle], repository, settings)
             kinds[kind] = {
                 "lines_sha256": hash_strokes(strokes),
                 "clusters": cluster_numbers([stroke.commit or stroke.path for stroke in strokes]),

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from benchmarks.beside_llama_cpp_positions import check_build, check_built, origins_of, put_origins, texts_of
+from benchmarks import beside_llama_cpp_positions
+from benchmarks.beside_llama_cpp_positions import (
+    ask_again,
+    check_build,
+    check_built,
+    draw_positions,
+    origins_of,
+    put_origins,
+    texts_of,
+)
 from benchmarks.machine import describe_commit
 from builder.corpus.corpus import SourceFile
+from contract.errors import SubmodelError
 from laboratory.bench.bench_run import FIRST_ANSWER
-from laboratory.bench.workload import Keystroke
+from laboratory.bench.workload import Keystroke, Workload, WorkloadSettings
+from laboratory.replay.passages import Passage
 
 
 def test_a_bundle_of_another_checkout_is_refused() -> None:
@@ -70,12 +84,57 @@ def test_the_commit_says_whether_files_differ_from_it(tmp_path: Path) -> None:
     assert describe_commit(tmp_path) == f"{commit} with changes"
 
 
-def test_a_line_is_known_if_a_code_file_had_its_text_at_any_indentation() -> None:
-    def stroke(before: str, truth: str) -> Keystroke:
-        where = {"path": "a.py", "commit": "", "is_new_line": True, "is_new_place": True}
-        return Keystroke(before=before, truth=truth, behind="", **where)  # type: ignore[arg-type]
+def stroke(before: str, truth: str) -> Keystroke:
+    where = {"path": "a.py", "commit": "", "is_new_line": True, "is_new_place": True}
+    return Keystroke(before=before, truth=truth, behind="", **where)  # type: ignore[arg-type]
 
+
+def test_a_line_is_known_if_a_code_file_had_its_text_at_any_indentation() -> None:
     code = SourceFile(path="old.py", language="Python", text="    value = 1\n", sha256="", split="calibration")
     text = SourceFile(path="old.md", language="Markdown", text="value = 2\n", sha256="", split="calibration")
     asked = [stroke("x\nvalue =", " 1"), stroke("value = 1\nvalue =", " 2"), stroke("", "value = 1")]
     assert texts_of(asked, [code, text]) == "knk"
+
+
+@pytest.mark.parametrize(("since", "why"), [(None, "learned files that first"), ("HEAD~1", r"learned a\.py as commit")])
+def test_no_bundle_is_asked_what_it_has_learned(since: str | None, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifests = {
+        "first": {"held_out_sha256": ["a"]},
+        "same": {"learned_sha256": ["b"]},
+        "later": {"learned_sha256": ["a"]},
+    }
+    added = Passage(path="a.py", language="Python", before="", truth="a", after="", commit="c", file_sha256="a")
+    workload = Workload(passages=((stroke("", "a"),),), text="", source="", added=(added,))
+    for name, value in {
+        "read_bundle": lambda folder, **_: SimpleNamespace(manifest=manifests[folder.name]),
+        "make_workload": lambda *_: workload,
+    }.items():
+        monkeypatch.setattr(beside_llama_cpp_positions, name, value)
+    first, same, later = map(Path, manifests)
+    settings = WorkloadSettings(since=since)
+
+    assert draw_positions([first, same], Path(), settings) == workload.strokes
+    with pytest.raises((SystemExit, SubmodelError), match=f"later {why}"):
+        draw_positions([first, same, later], Path(), settings)
+
+
+def test_no_engine_is_asked_unless_all_lines_are_those_of_the_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds = {kind: {"lines": 1, "lines_sha256": kind, "threads": 1} for kind in ("held-out", "later")}
+    (tmp_path / "positions-x.json").write_text(json.dumps({"kinds": kinds}))
+    lines = iter(("held-out", "others"))
+    for name, value in {
+        "RESULTS": tmp_path,
+        "read_bundle": lambda _: SimpleNamespace(build="b" * 64),
+        "draw_positions": lambda *_: [stroke("", "a")],
+        "describe_lines": lambda *_: {"lines_sha256": next(lines)},
+        "BundleWorker": None,
+    }.items():
+        monkeypatch.setattr(beside_llama_cpp_positions, name, value)
+    arguments = argparse.Namespace(
+        name="x", bundle=tmp_path, built=tmp_path, repository=tmp_path, since="HEAD", other_build=True, model_free=False
+    )
+
+    with pytest.raises(SystemExit, match=r"later lines are not those of .* without --again"):
+        ask_again(arguments, ())
