@@ -7,11 +7,12 @@ The bundle lies in `.submodel/bundle` of its repository.
 - in_turns: each place is asked of both, without haste.
 - down_a_file: one client goes down a file of 600 lines, and sends the 256 lines above, as llama.vim does.
 - alone: one client types at a quarter of the rate, to the endpoint and to the language server in turns of 50 requests.
-- storm: four clients type to the endpoint. It says whether a request was lost, and of each client how many were
+- storm: four clients type to the endpoint. It says how many requests were lost, and of each client how many were
   answered, the longest wait, the longest time without an answer, and what the server holds afterwards.
 
 A third of the requests of `alone` and `storm` is taken back: the connection is cut, or the request cancelled. A request
-is superseded if its client asks again before its answer comes. Writes benchmarks/results/http-storm.json.
+is superseded if its client asks again before its answer comes. It is lost if its connection ends without a word, or
+if it has no answer after 30 s. Writes benchmarks/results/http-storm.json.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from pygls.lsp.client import LanguageClient
 
 from benchmarks.builds import write_result
 from benchmarks.machine import describe_machine, describe_versions
+from benchmarks.robustness.storm import LOST_S
 from contract.children import python_module
 from laboratory.replay.server_session import until_ready
 from lsp_server.http.guard import read_token
@@ -47,7 +49,8 @@ HOST = "127.0.0.1"
 TURN = 50  # requests
 FILE_CHARACTERS = 4000  # then a client goes on to a new file
 FILE_LINES, SENT_LINES = 600, 256
-HUNG_UP, ANSWERED, SUPERSEDED = "hung up", "answered", "superseded"  # outcomes; others are a status or an error's name
+# Outcomes; others are a status or an error's name.
+HUNG_UP, ANSWERED, SUPERSEDED, LOST = "hung up", "answered", "superseded", "lost"
 WORDS = ("self", "value", "return", "request", "open", "name", "path", "index", "compute", "update")
 
 
@@ -90,6 +93,8 @@ class Http:
             first = await asyncio.wait_for(reader.readline(), hang_up_s)
             waited_ms = (time.perf_counter() - began) * 1000
             content = (await reader.read()).partition(b"\r\n\r\n")[2]
+            if not first:
+                return LOST, waited_ms, ""
             if (status := int(first.split()[1])) != 200:
                 return str(status), waited_ms, ""
             answer = json.loads(content)["choices"][0]["text"]
@@ -208,7 +213,9 @@ async def type_on(ask: Ask, keys: Iterator[tuple[str, float | None, float]]) -> 
 
     async def one(text: str, hang_up_s: float | None) -> None:
         try:
-            outcome, waited_ms, _ = await ask(text, hang_up_s)
+            outcome, waited_ms, _ = await asyncio.wait_for(ask(text, hang_up_s), LOST_S)
+        except TimeoutError:
+            outcome, waited_ms = LOST, LOST_S * 1000
         except OSError as error:
             outcome, waited_ms = type(error).__name__, 0.0
         ended.append(Asked(outcome=outcome, waited_ms=waited_ms, ended_s=time.perf_counter()))
@@ -252,7 +259,7 @@ async def storm(http: Http, requests: int, rate: float, server: psutil.Process) 
         "requests": each * len(CLIENTS),
         "rate": rate,
         "seconds": round(seconds, 1),
-        "lost": each * len(CLIENTS) - sum(map(len, ended.values())),
+        "lost": sum(asked.outcome == LOST for client in ended.values() for asked in client),
         "clients": of_clients,
         "lowest_to_highest_share": round(min(shares) / (max(shares) or 1), 2),
         "all": describe([asked for client in ended.values() for asked in client]),
@@ -326,7 +333,7 @@ async def run(bundle: Path, places: int, by_one: int, requests: int, rate: float
 
 
 def main() -> None:
-    """Run it and keep the figures."""
+    """Run it and keep the figures; exits with 1 if a request of the storm was lost or an error."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--places", type=int, default=200)
@@ -340,6 +347,7 @@ def main() -> None:
     document = {"command": command, **figures, "machine": describe_machine(), "versions": describe_versions()}
     write_result(arguments.output, document)
     print(json.dumps(figures, indent=2))
+    sys.exit(not figures["storm"]["all"]["outcomes"].keys() <= {HUNG_UP, ANSWERED, SUPERSEDED})
 
 
 if __name__ == "__main__":

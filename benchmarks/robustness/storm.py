@@ -3,7 +3,8 @@
     python -m benchmarks.robustness.storm BUNDLE [--keys 10000] [--rate 50]
 
 It measures how long a cancelled model goes on (beside its time a token), how late answers and cancellations come, and
-the memory before and after. Writes benchmarks/results/storm.json.
+the memory before and after. A request is lost if it fails or has no answer after 30 s. Writes
+benchmarks/results/storm.json.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from contract.children import python_module
 from laboratory.replay.server_session import until_ready
 
 IDLE_SAMPLES = 200
+LOST_S = 30.0  # without an answer
 WORDS = [
     "self",
     "value",
@@ -54,6 +56,7 @@ class Storm:
         self._uri = "file:///storm/main.py"
         self._version = 1
         self._line, self._text = 0, ""
+        self.sent = 0
         self.outcomes: Counter[str] = Counter()
         self.cancel_ms: list[float] = []
 
@@ -75,7 +78,8 @@ class Storm:
         return types.Position(self._line, len(self._text))
 
     async def ask(self, position: types.Position, id: str, cancel_after_s: float | None) -> None:
-        """One request, perhaps taken back."""
+        """One request, perhaps taken back. One that is lost has no outcome."""
+        self.sent += 1
         kind = types.InlineCompletionTriggerKind.Invoked
         params = types.InlineCompletionParams(
             types.InlineCompletionContext(kind), types.TextDocumentIdentifier(self._uri), position
@@ -89,7 +93,7 @@ class Storm:
                 started = time.perf_counter()
                 self._client.cancel_request(types.CancelParams(id))
         try:
-            result = await asked
+            result = await asyncio.wait_for(asked, LOST_S)
             self.outcomes["shown" if result.items else "nothing"] += 1
         except JsonRpcRequestCancelled:
             self.outcomes["cancelled"] += 1
@@ -159,6 +163,7 @@ async def run(bundle: Path, keys: int, rate: float, threads: int | None) -> dict
         "keys": keys,
         "rate": rate,
         "outcomes": dict(storm.outcomes),
+        "lost": storm.sent - storm.outcomes.total(),
         "most_waiting": most_waiting,
         "cancel_to_answer_ms_p99": _percentile(storm.cancel_ms, 99),
         "cancel_to_idle_ms": {
@@ -192,7 +197,7 @@ def _percentile(values: list[float], share: float) -> float | None:
 
 
 def main() -> None:
-    """Run it and keep the figures."""
+    """Run it and keep the figures; exits with 1 if a request was lost."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--keys", type=int, default=10_000)
@@ -208,6 +213,7 @@ def main() -> None:
     }
     write_result("storm", document)
     print(json.dumps(figures, indent=2))
+    sys.exit(bool(figures["lost"]))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from lsprotocol.types import Position
 
+from benchmarks.robustness import http_storm, storm
+from benchmarks.robustness.http_storm import HOST, Http, type_on
+from benchmarks.robustness.rebuilds import is_as_expected
 from benchmarks.robustness.storm import Storm
 
 
@@ -19,7 +23,7 @@ def test_an_answer_that_came_before_it_could_be_taken_back_is_no_sample(
     client: Any = SimpleNamespace(
         text_document_did_change=lambda change: None, cancel_request=lambda params: taken_back.set()
     )
-    storm = Storm(client)
+    keys = Storm(client)
 
     async def ask(*_: object) -> None:
         if is_measured:
@@ -29,7 +33,56 @@ def test_an_answer_that_came_before_it_could_be_taken_back_is_no_sample(
         await asyncio.sleep(0)
         return next(seen)
 
-    monkeypatch.setattr(storm, "ask", ask)
-    monkeypatch.setattr(storm, "_is_busy", look)
-    waited_ms = asyncio.run(storm.cancel_to_idle())
+    monkeypatch.setattr(keys, "ask", ask)
+    monkeypatch.setattr(keys, "_is_busy", look)
+    waited_ms = asyncio.run(keys.cancel_to_idle())
     assert (waited_ms is not None) == is_measured
+
+
+async def _never(*_: object) -> Any:
+    await asyncio.Event().wait()
+
+
+def test_a_request_without_an_answer_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (storm, http_storm):
+        monkeypatch.setattr(module, "LOST_S", 0.01)
+    client: Any = SimpleNamespace(protocol=SimpleNamespace(send_request_async=_never))
+    keys = Storm(client)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(keys.ask(Position(0, 0), "1", None))
+    [asked] = asyncio.run(type_on(_never, iter([("text", None, 0.0)])))
+
+    assert (keys.sent, keys.outcomes.total(), asked.outcome) == (1, 0, "lost")
+
+
+def test_a_connection_that_ends_without_a_word_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_storm, "read_token", lambda: ("token",))
+
+    async def ask() -> str:
+        async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"}")
+            writer.close()
+
+        async with await asyncio.start_server(hang_up, HOST, 0) as server:
+            return (await Http(server.sockets[0].getsockname()[1]).ask("text", "client"))[0]
+
+    assert asyncio.run(ask()) == "lost"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"lost": 1},
+        {"compared": 0},
+        {"wrong": [{}]},
+        {"answers": {"items": 1, "error: x": 1}},
+        {"outcomes": {"shown": 1}},
+    ],
+)
+def test_rebuilds_are_as_expected_if_all_was_answered_and_compared(wrong: dict[str, Any]) -> None:
+    answers, outcomes = {"items": 1, "cancelled": 1}, {"shown": 1, "superseded": 1}
+    figures = {"requests": 2, "answers": answers, "lost": 0, "compared": 1, "wrong": [], "outcomes": outcomes}
+
+    assert is_as_expected(figures)
+    assert not is_as_expected(figures | wrong)
