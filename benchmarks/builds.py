@@ -14,14 +14,9 @@ from contract.children import python_module
 RESULTS = Path(__file__).parent / "results"
 
 
-def output_of(name: str) -> Path:
-    """Where the build of this name is."""
-    return CACHE / "builds" / name
-
-
 def build(folder: Path, name: str, base: str, arguments: Sequence[str]) -> Path:
     """`submodel build` of a folder; the output folder. Stages that an earlier run finished are kept."""
-    output = output_of(name)
+    output = CACHE / "builds" / name
     command = [*python_module("submodel"), "build", str(folder), "-o", str(output), "--base", base]
     subprocess.run([*command, *arguments], check=True)
     return output

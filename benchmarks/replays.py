@@ -2,17 +2,19 @@
 
     python -m benchmarks.replays --base qwen2.5-coder-0.5b --only httpx [--passages 30] [--switch all]
 
-The bundles are those of `benchmarks.repository_matters`, made now where they are not there yet. Writes
-benchmarks/results/replay-BASE-REPOSITORY.json, with --switch replay-switches-….
+The bundles are those of `benchmarks.repository_matters`, of a build without other options. What is missing or of
+another version of the program is built now. Writes benchmarks/results/replay-BASE-REPOSITORY.json, with --switch
+replay-switches-….
 """
 
 from __future__ import annotations
 
 import argparse
 
-from benchmarks.builds import build, describe_repository, output_of, write_result
+from benchmarks.builds import build, describe_repository, write_result
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import add_only, chosen, fetch
+from contract.bundle.bundle import read_bundle
 from contract.console import StageDisplay
 from laboratory.replay.figures import print_replay
 from laboratory.replay.replay_run import SWITCHES, ReplaySettings, run_replay
@@ -29,10 +31,7 @@ def main() -> None:
     switches = tuple(SWITCHES) if "all" in arguments.switch else tuple(arguments.switch)
     for repository in chosen(arguments.only):
         folder = fetch(repository)
-        name = f"{folder.name}-{arguments.base}"
-        bundle = output_of(name) / "bundle"
-        if not bundle.is_dir():
-            build(folder, name, arguments.base, ["--positions", "0"])
+        bundle = build(folder, f"{folder.name}-{arguments.base}", arguments.base, ["--positions", "0"]) / "bundle"
         settings = ReplaySettings(
             repository=folder, bundle=bundle, passages=arguments.passages, options={}, switches=switches
         )
@@ -46,6 +45,7 @@ def main() -> None:
             "machine": describe_machine(),
             "versions": describe_versions(),
             **describe_repository(repository, folder),
+            "bundle_build": read_bundle(bundle, verify=False).build,
             **{key: document[key] for key in ("source", "runs", "seconds")},
         }
         part = "switches-" if switches else ""

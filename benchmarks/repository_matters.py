@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmarks.builds import build, describe_repository, read_report, write_result
 from benchmarks.machine import describe_machine, describe_versions
-from benchmarks.measured_repositories import CACHE, GENERIC, Repository, add_only, chosen, fetch
+from benchmarks.measured_repositories import CACHE, GENERIC, Repository, add_only, chosen, fetch, tree_hash
 from builder.corpus.corpus import read_corpus
 from builder.evaluation.baselines import score_baselines
 from builder.evaluation.held_out import HeldOut, ScoringSettings, make_held_out
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--base", required=True)
     add_only(parser)
     known, rest = parser.parse_known_args()
-    generic = build(_generic_code(), f"generic-{known.base}", known.base, ["--positions", "0", *rest])
+    generic = build(generic_code(), f"generic-{known.base}", known.base, ["--positions", "0", *rest])
     for repository in chosen(known.only):
         command = " ".join(["python -m benchmarks.repository_matters --base", known.base, *rest])
         document = {"command": f"{command} --only {repository.name}", **_measure(repository, known.base, generic, rest)}
@@ -93,14 +93,14 @@ def _measure(repository: Repository, base: str, generic: Path, rest: Sequence[st
         "builds": {
             "repository": _facts(own),
             "dense base, fine-tuned": _dense_baseline_facts(own),
-            "generic": _facts(generic),
+            "generic": {"tree_sha256": tree_hash(generic_code()), **_facts(generic)},
         },
     }
 
 
-def _generic_code() -> Path:
-    """One folder with all the generic repositories in it."""
-    folder = CACHE / "generic"
+def generic_code() -> Path:
+    """One folder with all the generic repositories in it; another one if the list of them changes."""
+    folder = CACHE / f"generic-{hash_of(repositories=GENERIC)[:12]}"
     if not folder.is_dir():
         fresh = CACHE / ".generic.partial"
         shutil.rmtree(fresh, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Kept scores of the benchmark of repositories."""
+"""What the benchmark of repositories, and that of replays, keep of earlier runs."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import repository_matters
-from benchmarks.repository_matters import folder_scores
+from benchmarks import replays, repository_matters
+from benchmarks.measured_repositories import GENERIC
+from benchmarks.repository_matters import folder_scores, generic_code
 from builder.corpus.corpus import SourceFile
 from builder.evaluation.held_out import HeldOut, ScoringSettings, make_held_out
 from builder.evaluation.scores import ScoredAnswer, Scores
@@ -39,3 +40,40 @@ def test_scores_of_other_lines_or_another_way_to_score_are_not_kept(
     monkeypatch.setattr(repository_matters, "SCORING_VERSION", -1)
     folder_scores(tmp_path, second, tmp_path)
     assert asked == [first, second, second]
+
+
+def test_other_generic_repositories_have_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched = tmp_path / "fetched"
+    fetched.mkdir()
+    monkeypatch.setattr(repository_matters, "CACHE", tmp_path)
+    monkeypatch.setattr(repository_matters, "fetch", lambda _: fetched)
+    names = set()
+    for chosen in (GENERIC, GENERIC, GENERIC[:1]):
+        monkeypatch.setattr(repository_matters, "GENERIC", chosen)
+        folder = generic_code()
+        names.add(folder.name)
+        assert {path.name for path in folder.iterdir()} == {one.name for one in chosen}
+    assert len(names) == 2
+
+
+def test_a_replay_brings_its_bundle_up_to_date_and_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def build(*_: object) -> Path:
+        (tmp_path / "bundle" / "built").touch()
+        return tmp_path
+
+    (tmp_path / "bundle").mkdir()
+    written: list[dict[str, object]] = []
+    monkeypatch.setattr("sys.argv", ["replays", "--base", "b", "--only", "httpx"])
+    for name, value in {
+        "fetch": lambda _: tmp_path,
+        "build": build,
+        "read_bundle": lambda folder, **_: SimpleNamespace(build=[path.name for path in folder.iterdir()]),
+        "run_replay": lambda *_: {"source": "", "runs": [], "seconds": 1},
+        "print_replay": lambda _: None,
+        "write_result": lambda _, document: written.append(document),
+    }.items():
+        monkeypatch.setattr(replays, name, value)
+
+    replays.main()
+
+    assert [one["bundle_build"] for one in written] == [["built"]]
