@@ -24,6 +24,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ UNITS: dict[str, Read] = {
     "lines right": lambda model: [float(bit) for bit in model["exact"]],
     "bits a line": lambda model: [-bits for bits in model["bits"]],
 }
+TIMES = ("seconds", "processor_s", "stages")
 GOAL = 0.8  # of what a build gains
 NOT_FOLLOWED = shutil.ignore_patterns("dense-baseline", "previous")
 
@@ -69,12 +71,13 @@ def main() -> None:
     parser.add_argument("--built", type=Path, help="a .submodel of the first commit, copied in place of building it")
     arguments, build_options = parser.parse_known_args()
     arguments.build_options = build_options
-    points = [int(text) for text in arguments.at.split(",")]
+    points = points_of(arguments.at, arguments.ahead)
     room = CACHE / "following" / arguments.name
     reported: dict[str, Any] = {
         "command": f"python -m benchmarks.following_commits CLONE --name {arguments.name} --base {arguments.base} "
         f"--at {arguments.at} --ahead {arguments.ahead} --count {arguments.count} "
         + f"--update-minutes {arguments.update_minutes:g} "
+        + "--built FOLDER " * bool(arguments.built)
         + " ".join(arguments.build_options),
         "machine": describe_machine(),
         "versions": describe_versions(),
@@ -109,6 +112,14 @@ def main() -> None:
         )
 
 
+def points_of(at: str, ahead: int) -> list[int]:
+    """Return the points of --at; stop if they are so close that lines of one commit would be asked at two of them."""
+    points = [int(text) for text in at.split(",")]
+    if any(earlier - later < ahead for earlier, later in pairwise(points)):
+        raise SystemExit(f"--at {at} has points less than --ahead {ahead} commits apart, or not the earliest first.")
+    return points
+
+
 def commit_at(clone: Path, back: int) -> str:
     """The full hash of the commit so many first parents before HEAD."""
     return run_git(clone, "rev-parse", f"HEAD~{back}").decode().strip()
@@ -130,7 +141,10 @@ def mark_of(folder: Path, number: int | str) -> Path:
 def follow(
     arm: str, number: int, folder: Path, room: Path, commit: str, arguments: argparse.Namespace
 ) -> Iterator[tuple[str, object]]:
-    """Bring the model of an arm to its point; what that took. What an earlier run of this script did is kept."""
+    """Bring the model of an arm to its point; what that took. What an earlier run of this script did is kept.
+
+    The time of a build whose stages were copied with --built is not that of a build, and is left out.
+    """
     mark = mark_of(folder, number)
     if arm == "never" and number:
         return
@@ -139,7 +153,8 @@ def follow(
         words = ["update", ".", "--minutes", f"{arguments.update_minutes:g}"]
     if not mark.exists() and arm == "update" and number == 1:
         shutil.copytree(room / "never" / ".submodel", folder / ".submodel", ignore=NOT_FOLLOWED, dirs_exist_ok=True)
-    yield from run_once(mark, words, folder, commit).items()
+    took = run_once(mark, words, folder, commit)
+    yield from (item for item in took.items() if number or not arguments.built or item[0] not in TIMES)
 
 
 def check_same_build(built: Path, commit: str) -> None:

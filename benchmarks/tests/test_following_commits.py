@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
 from benchmarks import following_commits
-from benchmarks.following_commits import UNITS, answers_of, check_same_build, gains, mark_of, read_mark, run_once
+from benchmarks.following_commits import (
+    UNITS,
+    answers_of,
+    check_same_build,
+    follow,
+    gains,
+    mark_of,
+    points_of,
+    read_mark,
+    run_once,
+)
 from laboratory.bench.workload import Keystroke
 
 
@@ -79,3 +90,22 @@ def test_a_step_keeps_what_was_measured_behind_it(tmp_path: Path, monkeypatch: p
     ]
 
     assert [step["bundle_bytes"] for step in steps] == [7, 7]
+
+
+@pytest.mark.parametrize("is_copied", [False, True])
+def test_a_copied_build_has_no_time(is_copied: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".submodel").mkdir()
+    monkeypatch.setattr(following_commits, "run", lambda *_: {"seconds": 5.0, "stages": [], "finetuning": {}})
+    arguments = Namespace(base="b", build_options=[], built=tmp_path if is_copied else None)
+
+    took = dict(follow("never", 0, tmp_path, tmp_path, "a" * 40, arguments))
+
+    assert ("seconds" in took, "stages" in took) == (not is_copied, not is_copied)
+    assert "finetuning" in took
+
+
+@pytest.mark.parametrize("at", ["200,180,160", "100,200"])
+def test_lines_of_a_commit_are_asked_at_one_point(at: str) -> None:
+    assert points_of("300,200,100,50", 50) == [300, 200, 100, 50]
+    with pytest.raises(SystemExit, match="less than --ahead 50"):
+        points_of(at, 50)
