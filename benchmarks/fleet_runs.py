@@ -81,9 +81,12 @@ def measure(room: Path, count: int, ray: str, *, is_played: bool) -> dict[str, A
         from testbed.bundles import make_tiny_bundle
 
         make_tiny_bundle(room / "played" / "bundle", room / "checkpoint")
-    runs = {"all_new": _run(room, ray, is_played=is_played), "unchanged": _run(room, ray, is_played=is_played)}
+    runs = {
+        "all_new": run_fleet(room, ray, is_played=is_played),
+        "unchanged": run_fleet(room, ray, is_played=is_played),
+    }
     write_repository(room / names[count // 2], count)
-    runs["one_changed"] = _run(room, ray, is_played=is_played)
+    runs["one_changed"] = run_fleet(room, ray, is_played=is_played)
     first = runs["all_new"]
     return {
         "repositories": count,
@@ -105,7 +108,7 @@ def write_repository(folder: Path, seed: int) -> None:
         (folder / "src" / f"part_{number}.py").write_text("\n".join(lines))
 
 
-def _run(room: Path, ray: str, *, is_played: bool) -> dict[str, Any]:
+def run_fleet(room: Path, ray: str, *, is_played: bool) -> dict[str, Any]:
     """One run as a process of its own, with samples of its memory that leave its children out."""
     words = ["fleet", str(room / "fleet.toml"), "-o", str(room / "out"), "--ray", ray]
     played = (*python_module("benchmarks.fleet_played"), str(room / "played"))
@@ -123,12 +126,14 @@ def _run(room: Path, ray: str, *, is_played: bool) -> dict[str, Any]:
             except psutil.Error:
                 break
             time.sleep(1)
+    if process.returncode:
+        sys.exit(f"submodel fleet ended with {process.returncode}; its last words are above.")
     index = json.loads((room / "out" / "fleet.json").read_text("utf-8"))
     return {
         "seconds": round(time.monotonic() - started, 1),
         "counts": index["counts"],
         "driver_cpu_s": round(cpu_s, 1),
-        "driver_most_rss_bytes": max(samples),
+        "driver_most_rss_bytes": max(samples, default=0),
     }
 
 
@@ -138,7 +143,7 @@ def print_paper() -> None:
     Whole bundles are those of `MEASURED`. From a shared start are the builds of shared-start.json, and the bytes that
     pull.json says a registry keeps of each.
     """
-    whole, adapted = _measured_whole(), _measured_adapted()
+    whole, adapted = _measured_whole(), measured_adapted()
     document: dict[str, Any] = {
         "command": "python -m benchmarks.fleet_runs paper",
         "assumed": {"changed_a_day": CHANGED, "developers_a_repository": DEVELOPERS, "night_s": NIGHT_S},
@@ -174,17 +179,20 @@ def _measured_whole() -> list[dict[str, Any]]:
     return builds
 
 
-def _measured_adapted() -> list[dict[str, Any]]:
-    built = json.loads((RESULTS / "shared-start.json").read_text("utf-8"))["repositories"]
+def measured_adapted() -> list[dict[str, Any]]:
+    """Return the builds of shared-start.json, each with its row of pull.json."""
+    repositories = json.loads((RESULTS / "shared-start.json").read_text("utf-8"))["repositories"]
+    built = {name: starts["shared start"] for name, starts in repositories.items()}
     pulled = json.loads((RESULTS / "pull.json").read_text("utf-8"))["adapted"]
     return [
         {
             "repository": name,
-            "seconds": built[name]["shared start"]["seconds"],
+            # Results of earlier versions have the time of the whole build, a second or two more.
+            "seconds": build["stage_seconds"] if "stage_seconds" in build else build["seconds"],
             "registry_bytes": row["bytes_in_the_registry"],
-            "peak_rss_bytes": built[name]["shared start"]["peak_rss_bytes"],
+            "peak_rss_bytes": build["peak_rss_bytes"],
         }
-        for name, row in zip(built, pulled, strict=True)
+        for (name, build), row in zip(built.items(), pulled, strict=True)
     ]
 
 

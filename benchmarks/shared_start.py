@@ -55,7 +55,7 @@ def main() -> None:
                 open_dataset(str(repository)),
                 QualitySettings(excerpts=1, middles=known.middles),
             )
-            rows[start] = _facts(read_report(output)) | {
+            rows[start] = facts_of(read_report(output)) | {
                 key: figures[key] for key in ("middle_nats", "middle_bytes", "middle_exact")
             }
         reported["repositories"][repository.name] = rows
@@ -64,7 +64,8 @@ def main() -> None:
         print(json.dumps(reported["shared against dense"]), flush=True)
 
 
-def _facts(report: dict[str, Any]) -> dict[str, Any]:
+def facts_of(report: dict[str, Any]) -> dict[str, Any]:
+    """Return what is kept of a build's report."""
     facts = {key: report[key] for key in ("stages", "finetuning", "parity", "plan", "peak_rss_bytes")}
     return {"stage_seconds": round(sum(stage["seconds"] for stage in report["stages"]), 1), **facts}
 
