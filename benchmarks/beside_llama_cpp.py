@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.builds import write_result
+from benchmarks.builds import run_program, write_result
 from benchmarks.machine import describe_machine, describe_versions
 from builder.bases.resolve import resolve_base
 from contract.console import StageDisplay
@@ -87,4 +87,4 @@ def quantized(model: Path, stem: Path, llama_python: str) -> dict[str, Path]:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -29,7 +29,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.builds import RESULTS, write_result
+from benchmarks.builds import RESULTS, run_program, write_result
 from benchmarks.clusters import cluster_numbers
 from benchmarks.machine import describe_machine, describe_versions
 from builder.bases.download import sha256_of
@@ -281,4 +281,4 @@ def ask_again(arguments: argparse.Namespace, peers: Sequence[tuple[str, Path]]) 
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.beside_llama_cpp_positions import draw_positions
-from benchmarks.builds import write_result
+from benchmarks.builds import run_program, write_result
 from benchmarks.clusters import cluster_numbers, student_t
 from benchmarks.following_commits import answers_of, checkout, commit_at, mark_of, run_once
 from benchmarks.machine import describe_machine, describe_versions
@@ -84,11 +84,11 @@ def spread(builds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return how far builds differ that were asked the same lines.
 
     Of each figure: its value in each build, their mean, their standard deviation, and how far two other builds differ
-    at most in 95 of 100 cases (by Student's t). "lines" counts those that all builds have right, some, and none. Raises
-    ValueError if the builds were asked different lines.
+    at most in 95 of 100 cases (by Student's t). "lines" counts those that all builds have right, some, and none. Stops
+    if the builds were asked different lines.
     """
     if len({build["lines_sha256"] for build in builds}) > 1:
-        raise ValueError("The builds were asked different lines; delete the folder of the run in the cache.")
+        raise SystemExit("The builds were asked different lines; delete the folder of the run in the cache.")
     figures = {
         "lines right": [build["exact_match"] for build in builds],
         "bits a line": [statistics.fmean(build["bits"]) for build in builds],
@@ -110,4 +110,4 @@ def spread(builds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -1,15 +1,17 @@
-"""Builds that the benchmarks make in the cache, and where their results are written."""
+"""How benchmarks are run: their builds in the cache, where results are written, and errors that a user can mend."""
 
 from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.measured_repositories import CACHE, Repository, tree_hash
 from contract.children import python_module
+from contract.errors import SubmodelError
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -42,3 +44,11 @@ def write_result(name: str, document: Mapping[str, Any]) -> None:
     """Write benchmarks/results/NAME.json."""
     text = json.dumps(document, indent=2, ensure_ascii=False)
     (RESULTS / f"{name}.json").write_text(f"{text}\n", "utf-8")
+
+
+def run_program(main: Callable[[], None]) -> None:
+    """Run a benchmark. An error that a user can mend, or a command that fails, ends it with its sentence."""
+    try:
+        main()
+    except (SubmodelError, subprocess.CalledProcessError) as error:
+        sys.exit(str(error))

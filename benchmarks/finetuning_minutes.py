@@ -14,7 +14,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.builds import build, describe_repository, read_report, write_result
+from benchmarks.builds import build, describe_repository, read_report, run_program, write_result
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import REPORTED, add_only, chosen, fetch
 from builder.evaluation.scores import Scores, compare
@@ -60,4 +60,4 @@ def scores_in(output: Path) -> Scores:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

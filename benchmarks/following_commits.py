@@ -28,7 +28,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from benchmarks.builds import write_result
+from benchmarks.builds import run_program, write_result
 from benchmarks.clusters import Cluster, cluster_numbers, clustered_mean
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import CACHE
@@ -298,4 +298,4 @@ def gains(points: Sequence[Mapping[str, Any]], read: Read) -> dict[str, Any] | N
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

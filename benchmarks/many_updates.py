@@ -20,7 +20,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from benchmarks.builds import write_result
+from benchmarks.builds import run_program, write_result
 from benchmarks.following_commits import checkout, commit_at, run_once, size_of
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import CACHE
@@ -96,4 +96,4 @@ def _measure(clone: Path, room: Path, commit: str, model: Path) -> dict[str, Any
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

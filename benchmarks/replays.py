@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks.builds import build, describe_repository, write_result
+from benchmarks.builds import build, describe_repository, run_program, write_result
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import add_only, chosen, fetch
 from contract.bundle.bundle import read_bundle
@@ -53,4 +53,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

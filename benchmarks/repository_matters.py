@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.builds import build, describe_repository, read_report, write_result
+from benchmarks.builds import build, describe_repository, read_report, run_program, write_result
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.measured_repositories import CACHE, GENERIC, Repository, add_only, chosen, fetch, tree_hash
 from builder.corpus.corpus import read_corpus
@@ -148,4 +148,4 @@ def folder_scores(folder: Path, held_out: HeldOut, records: Path) -> Scores:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

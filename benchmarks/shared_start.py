@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.builds import build, read_report, write_result
+from benchmarks.builds import build, read_report, run_program, write_result
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.middle_bits import measure_folder
 from benchmarks.positions_table import lead, saving
@@ -89,4 +89,4 @@ def against(repositories: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -32,5 +32,5 @@ def test_equal_builds_have_no_spread() -> None:
 
 
 def test_builds_of_other_lines_are_refused() -> None:
-    with pytest.raises(ValueError, match="different lines"):
+    with pytest.raises(SystemExit, match="different lines"):
         spread([build("10", [1.0, 2.0]), build("10", [1.0, 2.0], lines="others, as many")])
