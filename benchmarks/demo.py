@@ -21,6 +21,7 @@ from builder.corpus.corpus import read_corpus
 from builder.evaluation.metrics import is_exact
 from contract.children import python_module
 from lsp_server.completion import open_completer
+from lsp_server.options import PATIENT
 from lsp_server.request import CompletionRequest
 
 POSITIONS = 10  # all of them are shown; a build of your own scores more
@@ -62,9 +63,8 @@ def main() -> None:
     for answer in report["answers"]:
         text, offset, truth = texts[answer["path"]], answer["offset"], answer["truth"]
         # As if the rest of the line had not been written yet: neither model sees the truth.
-        request = CompletionRequest(
-            text=text[:offset] + text[offset + len(truth) :], offset=offset, path=answer["path"]
-        )
+        shown = text[:offset] + text[offset + len(truth) :]
+        request = CompletionRequest(text=shown, offset=offset, path=answer["path"], options=PATIENT)
         completion = completer.complete(request)
         before = text[:offset].rpartition("\n")[2].lstrip()
         table.add_row(
