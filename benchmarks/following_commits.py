@@ -174,8 +174,11 @@ def run_once(
     versions = describe_versions()
     origin = {"commit": commit, "words": words, "program": [versions.get(key) for key in ("submodel", "commit")]}
     if not mark.exists():
-        took = run([*words, "--positions", "0", "--json"], folder)
-        mark.write_text(json.dumps({"origin": origin, **took, **then()}))
+        ran = mark.with_suffix(".ran")  # a script that is stopped in `then` does not run the command again
+        if not ran.exists():
+            ran.write_text(json.dumps({"origin": origin, **run([*words, "--positions", "0", "--json"], folder)}))
+        mark.write_text(json.dumps({**read_mark(ran, origin), **then()}))
+        ran.unlink()
     return read_mark(mark, origin)
 
 

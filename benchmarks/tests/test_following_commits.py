@@ -92,6 +92,23 @@ def test_a_step_keeps_what_was_measured_behind_it(tmp_path: Path, monkeypatch: p
     assert [step["bundle_bytes"] for step in steps] == [7, 7]
 
 
+def test_a_step_that_is_stopped_behind_its_command_does_not_run_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = iter((1.0, 2.0))
+    monkeypatch.setattr(following_commits, "run", lambda words, folder: {"seconds": next(seconds)})
+
+    def stop() -> dict[str, int]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_once(tmp_path / "mark.json", ["update"], tmp_path, "a" * 40, stop)
+    step = run_once(tmp_path / "mark.json", ["update"], tmp_path, "a" * 40, lambda: {"bundle_bytes": 7})
+
+    assert (step["seconds"], step["bundle_bytes"]) == (1.0, 7)
+    assert [path.name for path in tmp_path.iterdir()] == ["mark.json"]
+
+
 @pytest.mark.parametrize("is_copied", [False, True])
 def test_a_copied_build_has_no_time(is_copied: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".submodel").mkdir()
