@@ -8,7 +8,7 @@ Installs the serve-only dependencies as wheels for ARM64 into ROOT/packages. Mak
 int8 and int4 here, or takes `--bundle` in each precision that it has, and continues prompts. Both engines then read
 each prompt with that answer, and a step is the same if its most probable token is. Then runs tests there; those that
 need torch are skipped, and each has `--test-limit-s`. Writes the parts of benchmarks/results/arm64.json that it
-measured; the others stay as they are.
+measured, each with its command, machine and versions; all else in the file stays as it is.
 """
 
 from __future__ import annotations
@@ -210,20 +210,18 @@ def main() -> None:
     emulator = Emulator(known.root.absolute(), known.processor)
     emulator.install()
     about = {
+        "command": f"python -m benchmarks.portability.arm64 {' '.join(sys.argv[1:])}",
+        "processor": known.processor,
         "note": f"Emulated by qemu-aarch64, Python {emulator.version}. The seconds say nothing of a real processor.",
         "machine": describe_machine(),
         "versions": describe_versions(),
-    }
-    command = {
-        "command": f"python -m benchmarks.portability.arm64 {' '.join(sys.argv[1:])}",
-        "processor": known.processor,
     }
 
     def write(part: str, found: Mapping[str, Any]) -> None:
         print(json.dumps({part: found}, indent=2), flush=True)
         path = RESULTS / f"{known.output}.json"
         kept = json.loads(path.read_text("utf-8")) if path.exists() else {}
-        write_result(known.output, {**kept, **about, part: {**command, **found}})
+        write_result(known.output, {**kept, part: {**about, **found}})
 
     if known.bundle and known.prompts:
         bundle = read_bundle(known.bundle.absolute())

@@ -5,7 +5,8 @@
 MODEL is a sub-model's folder, BUNDLE its bundle, with as many precisions as it has. Ten of its prompts for the parity
 check are continued by each runtime in each precision, and compared token by token with transformers' float32 model.
 Runtimes that are not installed are named as such. npm's packages go into the cache, GGUF files beside them.
-Writes benchmarks/results/runtimes-NAME.json.
+Writes benchmarks/results/runtimes-NAME.json. With --only the new cells alone have the command, machine and versions of
+the run; those of the file are of the others.
 """
 
 from __future__ import annotations
@@ -53,11 +54,26 @@ def main() -> None:
     bundle = read_bundle(known.bundle.absolute())
     prompts = read_prompts(known.model)
     reference = ask_transformers(known.model, prompts)
-    cells: list[dict[str, Any]] = [describe("transformers", "fp32", "the checkpoint", reference, reference)]
     name = known.name or str(bundle.manifest["base"]["name"])
+    origin = {
+        "command": f"python -m benchmarks.portability.runtimes {known.model.name} {known.bundle.name} --name {name}"
+        + f" --only '{known.only}'" * bool(known.only),
+        "machine": describe_machine(),
+        "versions": installed_versions(("submodel", "onnxruntime", "transformers", "torch", "tokenizers")),
+    }
+    document: dict[str, Any] = {**origin, "prompts": PROMPTS, "tokens": TOKENS}
+    cells = [describe("transformers", "fp32", "the checkpoint", reference, reference)]
     result = RESULTS / f"runtimes-{name}.json"
-    if known.only and result.exists():
-        cells = [one for one in json.loads(result.read_text("utf-8"))["cells"] if known.only not in one["runtime"]]
+    if is_kept := bool(known.only) and result.exists():
+        document = json.loads(result.read_text("utf-8"))
+        cells = [one for one in document["cells"] if known.only not in one["runtime"]]
+
+    def add(runtime: str, precision: str, file: str, ask: Callable[[], RuntimeAnswers]) -> None:
+        cell = describe_asked(runtime, precision, file, reference, ask)
+        cells.append(cell | origin if is_kept else cell)
+        print(json.dumps(cell), flush=True)
+        write_result(f"runtimes-{name}", {**document, "cells": cells})
+
     runtimes: dict[str, Callable[[Bundle, Path, list[list[int]]], RuntimeAnswers]] = {
         "onnxruntime (Python, submodel's engine)": ask_engine,
         "onnxruntime-node": ask_node,
@@ -69,32 +85,11 @@ def main() -> None:
         if known.only not in runtime:
             continue
         for precision, graph in sorted(bundle.graphs.items()):
-            add(cells, runtime, precision, graph.name, reference, partial(ask, bundle, graph, prompts))
-            save(name, cells, known)
+            add(runtime, precision, graph.name, partial(ask, bundle, graph, prompts))
     for precision in ("fp16", "int8") if known.only in "llama.cpp (llama-cpp-python)" else ():
         file = PLACE / f"{name}-{precision}.gguf"
-        add(
-            cells,
-            "llama.cpp (llama-cpp-python)",
-            precision,
-            file.name,
-            reference,
-            partial(ask_llama_cpp, known, file, precision, prompts),
-        )
-        save(name, cells, known)
-
-
-def save(name: str, cells: list[dict[str, Any]], known: argparse.Namespace) -> None:
-    """What is known so far."""
-    document = {
-        "command": f"python -m benchmarks.portability.runtimes {known.model.name} {known.bundle.name} --name {name}",
-        "machine": describe_machine(),
-        "versions": installed_versions(("submodel", "onnxruntime", "transformers", "torch", "tokenizers")),
-        "prompts": PROMPTS,
-        "tokens": TOKENS,
-        "cells": cells,
-    }
-    write_result(f"runtimes-{name}", document)
+        ask_file = partial(ask_llama_cpp, known, file, precision, prompts)
+        add("llama.cpp (llama-cpp-python)", precision, file.name, ask_file)
 
 
 def read_prompts(model: Path) -> list[list[int]]:
@@ -106,23 +101,16 @@ def read_prompts(model: Path) -> list[list[int]]:
     return fitting[:PROMPTS]
 
 
-def add(
-    cells: list[dict[str, Any]],
-    runtime: str,
-    precision: str,
-    file: str,
-    reference: RuntimeAnswers,
-    ask: Callable[[], RuntimeAnswers],
-) -> None:
-    """Ask, and note what came of it; a runtime that fails is a cell that says so."""
+def describe_asked(
+    runtime: str, precision: str, file: str, reference: RuntimeAnswers, ask: Callable[[], RuntimeAnswers]
+) -> dict[str, Any]:
+    """Ask, and return what came of it; a runtime that fails is a cell that says so."""
     try:
-        cell = describe(runtime, precision, file, ask(), reference)
+        return describe(runtime, precision, file, ask(), reference)
     except Missing as missing:
-        cell = {"runtime": runtime, "precision": precision, "file": file, "missing": str(missing)}
+        return {"runtime": runtime, "precision": precision, "file": file, "missing": str(missing)}
     except Exception as error:
-        cell = {"runtime": runtime, "precision": precision, "file": file, "failed": f"{type(error).__name__}: {error}"}
-    cells.append(cell)
-    print(json.dumps(cell), flush=True)
+        return {"runtime": runtime, "precision": precision, "file": file, "failed": f"{type(error).__name__}: {error}"}
 
 
 def describe(
