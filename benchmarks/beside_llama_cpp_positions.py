@@ -33,12 +33,14 @@ from benchmarks.builds import RESULTS, run_program, write_result
 from benchmarks.clusters import cluster_numbers
 from benchmarks.machine import describe_machine, describe_versions
 from builder.bases.download import sha256_of
+from builder.corpus.changes import renames_since
 from builder.corpus.corpus import SourceFile, read_corpus
 from builder.evaluation.baselines import NGram, complete_by_similar_line
 from builder.evaluation.metrics import is_exact
 from builder.fim_examples import FimExample
 from contract.bundle.bundle import read_bundle
 from contract.console import StageDisplay
+from contract.repository.git import run_git
 from laboratory.bench.bench_run import FIRST_ANSWER, BenchSettings, leads, run_bench
 from laboratory.bench.bench_table import print_bench
 from laboratory.bench.bundle_worker import BundleWorker
@@ -79,7 +81,8 @@ def main() -> None:
     }
     folders = [arguments.bundle, *(file for _, file in peers if file.is_dir())]
     asked = {kind: draw_positions(folders, *workload) for kind, workload in workloads.items()}
-    described = {kind: describe_lines(asked[kind], arguments.bundle, arguments.built) for kind in asked}
+    renames = find_renames(arguments.repository, arguments.since)
+    described = {kind: describe_lines(asked[kind], arguments.bundle, arguments.built, renames) for kind in asked}
     check_built(described["later"]["files"], arguments.bundle, arguments.built)
     kinds: dict[str, Any] = {}
     for kind, (repository, workload) in workloads.items():
@@ -176,22 +179,29 @@ def draw_positions(bundles: Sequence[Path], repository: Path, settings: Workload
     return workload.strokes
 
 
-def describe_lines(asked: Sequence[Keystroke], bundle: Path, built: Path) -> dict[str, Any]:
+def find_renames(repository: Path, since: str) -> Mapping[str, str]:
+    """Return the path at a revision of each file that was renamed since, by its path at HEAD."""
+    commit = run_git(repository, "rev-parse", "--verify", "--end-of-options", f"{since}^{{commit}}")
+    return renames_since(repository, commit.decode("ascii").strip()) or {}
+
+
+def describe_lines(asked: Sequence[Keystroke], bundle: Path, built: Path, renames: Mapping[str, str]) -> dict[str, Any]:
     """Return a hash of what is asked, and of each line the number of its commit, or file, and what was known of it.
 
-    "files": a letter a line for the file as it was built: l learned, h held out, n not there. "texts": see `texts_of`.
+    "files": a letter a line for the file as it was built, by another name perhaps (`find_renames`): l learned, h held
+    out, n not there. "texts": see `texts_of`.
     """
     manifest = read_bundle(bundle, verify=False).manifest
     held_out = frozenset(manifest.get("held_out_sha256", ()))
     learned = frozenset(manifest.get("learned_sha256", ()))
-    corpus = read_corpus(built)
+    corpus, paths = read_corpus(built), [stroke.path for stroke in asked]
     letters = {
         file.path: "h" if file.sha256 in held_out else "l" if file.sha256 in learned else "n" for file in corpus.files
     }
     return {
         "lines_sha256": hash_strokes(asked),
         "clusters": cluster_numbers([stroke.commit or stroke.path for stroke in asked]),
-        "files": "".join(letters.get(stroke.path, "n") for stroke in asked),
+        "files": "".join(letters.get(path) or letters.get(renames.get(path, ""), "n") for path in paths),
         "texts": texts_of(asked, corpus.files),
     }
 
@@ -228,12 +238,13 @@ def ask_again(arguments: argparse.Namespace, peers: Sequence[tuple[str, Path]]) 
     build = read_bundle(arguments.bundle).build
     if not arguments.other_build:
         check_build(reported, build, path)
+    renames = find_renames(arguments.repository, arguments.since)
     asked: dict[str, list[Keystroke]] = {}
     for kind, repository, since in _sources(arguments):
         figures = reported["kinds"][kind]
         settings = WorkloadSettings(passages=figures["lines"], lines=1, keys=1, since=since)
         asked[kind] = draw_positions([arguments.bundle, *(folder for _, folder in peers)], repository, settings)
-        described = describe_lines(asked[kind], arguments.bundle, arguments.built)
+        described = describe_lines(asked[kind], arguments.bundle, arguments.built, renames)
         if described["lines_sha256"] != figures["lines_sha256"]:
             raise SystemExit(
                 f"The {kind} lines are not those of {path}, so the answers in it belong to others: the repository, the "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,9 @@ from benchmarks.beside_llama_cpp_positions import (
     ask_again,
     check_build,
     check_built,
+    describe_lines,
     draw_positions,
+    find_renames,
     origins_of,
     put_origins,
     texts_of,
@@ -27,6 +30,7 @@ from contract.errors import SubmodelError
 from laboratory.bench.bench_run import FIRST_ANSWER
 from laboratory.bench.workload import Keystroke, Workload, WorkloadSettings
 from laboratory.replay.passages import Passage
+from testbed.git import git
 
 
 def test_a_bundle_of_another_checkout_is_refused() -> None:
@@ -96,6 +100,27 @@ def test_a_line_is_known_if_a_code_file_had_its_text_at_any_indentation() -> Non
     assert texts_of(asked, [code, text]) == "knk"
 
 
+def test_a_file_that_was_renamed_is_not_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    git(tmp_path, "init", "-q")
+    (tmp_path / "old.py").write_text("".join(f"name_{number} = {number}\n" for number in range(30)))
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "first")
+    git(tmp_path, "mv", "old.py", "a.py")
+    git(tmp_path, "commit", "-qm", "second")
+    built = [
+        SourceFile(path=path, language="Python", text="", sha256=path, split="calibration")
+        for path in ("old.py", "b.py")
+    ]
+    bundle = SimpleNamespace(manifest={"learned_sha256": ["old.py"]})
+    monkeypatch.setattr(beside_llama_cpp_positions, "read_bundle", lambda *_, **__: bundle)
+    monkeypatch.setattr(beside_llama_cpp_positions, "read_corpus", lambda _: SimpleNamespace(files=built))
+
+    renames = find_renames(tmp_path, "HEAD~1")
+
+    asked = [replace(stroke("", "x"), path=path) for path in ("a.py", "b.py", "c.py")]
+    assert describe_lines(asked, Path(), Path(), renames)["files"] == "lnn"
+
+
 @pytest.mark.parametrize(("since", "why"), [(None, "learned files that first"), ("HEAD~1", r"learned a\.py as commit")])
 def test_no_bundle_is_asked_what_it_has_learned(since: str | None, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
     manifests = {
@@ -128,6 +153,7 @@ def test_no_engine_is_asked_unless_all_lines_are_those_of_the_document(
         "RESULTS": tmp_path,
         "read_bundle": lambda _: SimpleNamespace(build="b" * 64),
         "draw_positions": lambda *_: [stroke("", "a")],
+        "find_renames": lambda *_: {},
         "describe_lines": lambda *_: {"lines_sha256": next(lines)},
         "BundleWorker": None,
     }.items():
