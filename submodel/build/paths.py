@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -135,6 +134,7 @@ def check_own(folder: Path) -> None:
     """Raise BuildError where the output folder may have come with a repository, or is not this user's.
 
     That is: where it or anything below it is a link or belongs to another user, and where git tracks anything of it.
+    What can't be looked at is refused, too.
     """
     if not os.path.lexists(folder):
         return
@@ -146,10 +146,17 @@ def check_own(folder: Path) -> None:
     pending = [folder]
     while pending:  # no recursion: a hostile tree can be deeper than Python's stack
         path = pending.pop()
-        with suppress(FileNotFoundError):  # another command of ours renames a file
+        try:
             if _is_own_folder(path):
                 with os.scandir(path) as entries:
                     pending += [path / entry.name for entry in entries]
+        except FileNotFoundError:  # another command of ours renames a file
+            continue
+        except OSError as error:
+            raise BuildError(
+                f"{folder} can't be checked ({error.strerror or error}: {path!s:.300}); remove what lies there, or "
+                "choose another folder with -o."
+            ) from error
 
 
 def _is_own_folder(path: Path) -> bool:

@@ -6,7 +6,7 @@ Beyond what `contract.repository.git` switches off:
 - One commit is fetched, without tags and submodules, and its objects are checked.
 - Nothing is asked at a terminal. Passwords come from git's credential helpers and ssh's agent, never from an address.
 - No filter of an attribute runs, git-lfs neither, and a link is written as a small file.
-- The commit's list of files is counted before they are written: a small pack can hold a tree of millions.
+- The commit's files and folders are counted before they are written: a small pack can hold a tree of millions.
 - The pack that a server sends is one file of at most MAX_FILES_BYTES.
 
 What it does not cover: the size of the pack on Windows; the time is limited.
@@ -31,6 +31,8 @@ FETCH_S: Final = 1_800.0
 MAX_LIST_BYTES: Final = 256 << 20  # of the commit's files: some million names
 MAX_FILES_BYTES: Final = 8 << 30
 MAX_PARTS: Final = 100  # of a path: Python 3.12 can't remove a tree of a thousand levels
+MAX_PATH_BYTES: Final = 500  # macOS takes 1,024 for a whole path, the clone's folder included
+BLOCK_BYTES: Final = 4_096  # what a folder or a small file takes of the disk
 SHA1_DIGITS: Final = 40
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _SCP: Final = re.compile(r"[A-Za-z0-9_][\w.+-]*@[A-Za-z0-9][A-Za-z0-9.-]*:[^\s:-][^\s]*")
@@ -127,7 +129,7 @@ def fetch(address: str, commit: str, folder: Path) -> None:
         options = ("--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--no-auto-maintenance")
         words = ("fetch", *options, "--", address, commit)
         run_git(folder, *words, timeout_s=FETCH_S, max_file_bytes=MAX_FILES_BYTES, more=more)
-        listed = run_git(folder, "ls-tree", "-r", "-l", "-z", commit, max_bytes=MAX_LIST_BYTES)
+        listed = run_git(folder, "ls-tree", "-r", "-t", "-l", "-z", commit, max_bytes=MAX_LIST_BYTES)
         _check_size(listed)
         run_git(folder, "checkout", "--quiet", "--force", "--detach", commit, timeout_s=FETCH_S, more=_config())
     except GitError as error:
@@ -135,14 +137,16 @@ def fetch(address: str, commit: str, folder: Path) -> None:
 
 
 def _check_size(listed: bytes) -> None:
-    """Raise GitError if the files take too much, or lie too deep; a line is `MODE TYPE HASH SIZE TAB PATH`."""
+    """Raise GitError if files and folders take too much or lie too deep; a line is `MODE TYPE HASH SIZE TAB PATH`."""
     lines = [line.partition(b"\t") for line in listed.split(b"\0") if line]
     if any(path.count(b"/") >= MAX_PARTS for _, _, path in lines):
         raise GitError(f"a path of it has more than {MAX_PARTS} parts")
+    if any(len(path) > MAX_PATH_BYTES for _, _, path in lines):
+        raise GitError(f"a path of it has more than {MAX_PATH_BYTES} bytes")
     sizes = [facts.split()[-1] for facts, _, _ in lines]
-    total = sum(int(size) for size in sizes if size.isdigit())  # a submodule has "-"
+    total = len(lines) * BLOCK_BYTES + sum(int(size) for size in sizes if size.isdigit())  # a folder has "-"
     if total > MAX_FILES_BYTES:
-        raise GitError(f"its files have {total:,} bytes, and {MAX_FILES_BYTES:,} are the most")
+        raise GitError(f"its files and folders take {total:,} bytes, and {MAX_FILES_BYTES:,} are the most")
 
 
 def _config() -> Mapping[str, str]:

@@ -192,6 +192,20 @@ def test_another_users_output_folder_is_refused(output: Path, monkeypatch: pytes
         prepare_output(output)
 
 
+@posix
+def test_an_output_folder_with_a_path_that_is_too_long_is_refused_in_a_sentence(output: Path) -> None:
+    """On 1e37c6c it ends in a traceback."""
+    handle = os.open(output, os.O_RDONLY)
+    for _ in range(17):
+        os.mkdir("n" * 250, dir_fd=handle)
+        below = os.open("n" * 250, os.O_RDONLY, dir_fd=handle)
+        os.close(handle)
+        handle = below
+    os.close(handle)
+    with pytest.raises(BuildError, match=rf"{output} can't be checked \(File name too long"):
+        prepare_output(output)
+
+
 def test_a_folder_of_ones_own_is_used_again(tmp_path: Path) -> None:
     """No attack: what is refused is not all."""
     clone = tmp_path / "clone"
